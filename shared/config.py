@@ -43,6 +43,9 @@ class Config:
     port: int = 8080
     dags_dir: Path | None = None
     database_url: str = dataclass_field(default="", repr=False)
+    database_statement_s: float = 15
+    database_lock_s: float = 2
+    database_idle_s: float = 10
     amqp_url: str = dataclass_field(default="", repr=False)
     worker_slots: int = 100
     step_user: tuple[int, int, int, str] | None = None

@@ -25,6 +25,7 @@ __all__ = [
     "NotFound",
     "PublishUnconfirmed",
     "Refusal",
+    "RowsLocked",
     "SignatureRefused",
     "StaleVersion",
     "StoreUnavailable",
@@ -118,7 +119,11 @@ class Unroutable(Unavailable):
 
 
 class StoreUnavailable(Unavailable):
-    """The database cannot be reached, or failed for a temporary reason (deadlock, lock timeout)."""
+    """The database cannot be reached, or failed for a temporary reason (deadlock, time limit)."""
+
+
+class RowsLocked(StoreUnavailable):
+    """Another transaction held the lock of a row for too long. The database works: other rows can be written."""
 
 
 class InvariantBroken(DagwayError):

@@ -65,6 +65,27 @@ OPTIONS = (
         secret=True,
     ),
     Option(
+        "database_statement_s",
+        "DAGWAY_DATABASE_STATEMENT_S",
+        seconds,
+        _GATEWAY | _SCHEDULER,
+        "seconds that Postgres may take for one statement; a read that takes longer is answered with 503 (15)",
+    ),
+    Option(
+        "database_lock_s",
+        "DAGWAY_DATABASE_LOCK_S",
+        seconds,
+        _GATEWAY | _SCHEDULER,
+        "seconds that a statement waits for a row that another transaction has locked (2)",
+    ),
+    Option(
+        "database_idle_s",
+        "DAGWAY_DATABASE_IDLE_S",
+        seconds,
+        _GATEWAY | _SCHEDULER,
+        "seconds after which Postgres ends an open transaction without a statement: its process may be frozen (10)",
+    ),
+    Option(
         "amqp_url",
         "DAGWAY_AMQP_URL",
         str,

@@ -11,6 +11,7 @@ from services.api.observability.request_metrics import DaguCollector
 from services.api.readiness import schema_of, trouble
 from services.api.serving.server import MOST_STREAMS
 from services.api.settings import settings_from
+from services.processes.database import time_limits
 from services.processes.signing import message_signing
 from shared.admin_server import AdminServer
 from shared.config import Config
@@ -35,7 +36,13 @@ def run_api_process(config: Config, version: str) -> None:
 
     def open_reads() -> Reads:
         return Reads(
-            open_engine(database_url, pool_size=config.api_threads, read_only=True, application_name="dagway-api")
+            open_engine(
+                database_url,
+                pool_size=config.api_threads,
+                read_only=True,
+                application_name="dagway-api",
+                limits=time_limits(config),
+            )
         )
 
     def start_admin_server(deps: Deps) -> None:

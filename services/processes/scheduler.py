@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from services.processes.admin import OptionalAdminServer
+from services.processes.database import time_limits
 from services.processes.signing import message_signing
 from services.scheduler.main import Scheduler
-from services.scheduler.metrics import BacklogCollector, limit_dag_series
-from shared.clock import local_zone, utc_now
+from services.scheduler.metrics import CLOCK_SKEW, JUDGED_AGE, BacklogCollector, limit_dag_series
+from shared.clock import local_zone
 from shared.config import Config
 from shared.errors import ConfigInvalid, Unavailable
 from shared.language.load import load
@@ -35,7 +36,12 @@ _CONNECTIONS = 12
 def run_scheduler_process(config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]) -> None:
     """Run a scheduler until ``stop`` is set. First wait for the database, its schema and the broker."""
     base_config = read_base_config(config)
-    engine = open_engine(config.need("database_url"), pool_size=_CONNECTIONS, application_name="dagway-scheduler")
+    engine = open_engine(
+        config.need("database_url"),
+        pool_size=_CONNECTIONS,
+        application_name="dagway-scheduler",
+        limits=time_limits(config),
+    )
     amqp_url = config.need("amqp_url")
     signed = message_signing(config, "scheduler")
     start_sending("dagway-scheduler")
@@ -48,16 +54,18 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
         _retry_until("schema", lambda: require_head(engine), stop)
         transport = signed(open_transport(amqp_url, name="dagway-scheduler"))
         admin.add(ProcessCollector("scheduler", version, transport, config.data_dir))
-        reads = BacklogReads(engine)
-        admin.add(BacklogCollector(reads.backlog, utc_now))
+        reads, store = BacklogReads(engine), Store(engine)
+        CLOCK_SKEW.set_function(lambda: store.clock.skew_s)
+        admin.add(BacklogCollector(reads.backlog, store.clock))
         admin.add(SchemaCollector(reads.schema))
         scheduler = _retry_until(
             "broker",
-            lambda: make_scheduler(config, Store(engine), transport, version, on_death, base_config=base_config),
+            lambda: make_scheduler(config, store, transport, version, on_death, base_config=base_config),
             stop,
         )
         if scheduler is not None:
             freeze_loaded()
+            JUDGED_AGE.set_function(lambda: scheduler.judged_age_s)
             scheduler.start()
             running.append(scheduler)
             while not stop.wait(0.5):
@@ -98,7 +106,7 @@ def make_scheduler(
     return Scheduler(
         store,
         transport,
-        clock=utc_now,
+        clock=store.clock,
         lease_s=config.lease_s,
         version=version,
         dags_dir=config.dags_dir,

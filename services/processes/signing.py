@@ -75,9 +75,10 @@ def _keyring(config: Config, services: tuple[str, ...]) -> Keyring:
         verifiers |= dict.fromkeys((Purpose.REPLY, Purpose.NOTICE), by_id(config.command_keys))
     if "scheduler" in services:
         signers |= dict.fromkeys((Purpose.REPLY, Purpose.NOTICE), config.command_keys[0])
-        signers |= dict.fromkeys((Purpose.TASK, Purpose.CONTROL), config.task_keys[0])
+        signers |= dict.fromkeys((Purpose.TASK, Purpose.CONTROL, Purpose.MARKER), config.task_keys[0])
         verifiers[Purpose.COMMAND] = by_id(config.command_keys)
         verifiers |= dict.fromkeys((Purpose.REPORT, Purpose.HEARTBEAT), by_id(config.report_keys))
+        verifiers[Purpose.MARKER] = by_id(key.public for key in config.task_keys)
     if "worker" in services:
         own = next(key for key in config.report_keys if pool_of_key(key.id) == config.worker_pool)
         signers |= dict.fromkeys((Purpose.REPORT, Purpose.HEARTBEAT), own)

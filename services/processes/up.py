@@ -13,14 +13,14 @@ from services.api.main import build_deps
 from services.api.observability.request_metrics import DaguCollector
 from services.api.serving.server import EmbeddedServer
 from services.api.settings import settings_from, warn_if_open
+from services.processes.database import time_limits
 from services.processes.scheduler import make_scheduler, read_base_config
 from services.processes.signing import message_signing
 from services.processes.worker import make_worker
-from services.scheduler.metrics import BacklogCollector, limit_dag_series
+from services.scheduler.metrics import JUDGED_AGE, BacklogCollector, limit_dag_series
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.metrics import WorkerCollector
 from shared.admin_server import AdminServer
-from shared.clock import utc_now
 from shared.config import Config
 from shared.disk import DiskCheck
 from shared.metrics import ProcessCollector
@@ -67,11 +67,13 @@ def run_up(
         _log.warning("data_dir.open_to_others", extra={"path": str(config.data_dir), "next": "chmod 700"})
     database_url = config.database_url or f"sqlite:///{config.data_dir / 'dagway.db'}"
     migrate(database_url)
-    engine = open_engine(database_url, pool_size=12)
-    reads = Reads(open_engine(database_url, pool_size=config.api_threads + 2, read_only=True))
+    limits = time_limits(config)
+    engine = open_engine(database_url, pool_size=12, limits=limits)
+    reads = Reads(open_engine(database_url, pool_size=config.api_threads + 2, read_only=True, limits=limits))
     limit_dag_series(config.metrics_dags)
     transport = signed(open_transport(config.amqp_url or "embedded:", name="dagway", data_dir=config.data_dir))
-    scheduler = make_scheduler(config, Store(engine), transport, version, on_death, base_config=base_config)
+    store = Store(engine)
+    scheduler = make_scheduler(config, store, transport, version, on_death, base_config=base_config)
     worker = make_worker(config, transport, version, on_death, worker_id=_WORKER, guardian=guardian)
     deps = build_deps(
         transport=transport,
@@ -88,6 +90,7 @@ def run_up(
         scheduler.folder.try_to_look()
     warn_if_open(settings, config.host)
     freeze_loaded()
+    JUDGED_AGE.set_function(lambda: scheduler.judged_age_s)
     scheduler.start()
     worker.start()
     server.start()
@@ -98,7 +101,7 @@ def run_up(
     )
     if admin is not None:
         admin.add(ProcessCollector("up", version, transport, config.data_dir))
-        admin.add(BacklogCollector(BacklogReads(engine).backlog, utc_now))
+        admin.add(BacklogCollector(BacklogReads(engine).backlog, store.clock))
         admin.add(SchemaCollector(reads.schema))
         admin.add(WorkerCollector(worker))
         admin.add(DaguCollector(deps))

@@ -13,9 +13,13 @@ from services.scheduler.commands.pools import apply_configured_pools
 from services.scheduler.commands.queues import apply_configured_queues
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.loops.folder import Folder
+from services.scheduler.loops.hearing import Hearing
 from services.scheduler.loops.intake import commands_intake, events_intake, logs_intake
 from services.scheduler.loops.leases import Leases
+from services.scheduler.loops.listening import HeartbeatListener
+from services.scheduler.loops.marks import Marks
 from services.scheduler.loops.spec_revalidation import SpecRevalidation
+from shared.errors import StoreUnavailable
 from shared.ids import new_token
 from shared.service import Background
 from shared.store.writes.transaction import Store
@@ -28,9 +32,19 @@ _log = logging.getLogger(__name__)
 _COMMANDS_AHEAD = 100
 _EVENTS_AHEAD = 200
 _LOGS_AHEAD = 64
-_HEARTBEATS_AHEAD = 500
 _ACKS_WAIT_S = 0.05
 """A redelivered message is recognised as already recorded, so acknowledgements may wait."""
+_PERIOD_OF_LEASE = 0.1
+"""The time between two markers, in leases; at most 1 s."""
+_GAP_OF_LEASE = 0.4
+"""The longest gap between markers in which no time is lost, in leases.
+
+A worker sends five heartbeats in a lease: after an unnoticed gap it is heard before the lease has ended.
+"""
+_MOST_GAP_S = 5.0
+"""Half the time after which the broker may drop heartbeats that nobody has received."""
+_RECONNECT_S = 6
+"""A worker's longest pause between two attempts to connect, plus the time to connect."""
 _UTC = ZoneInfo("UTC")
 _NONE: Mapping[str, int] = MappingProxyType({})
 
@@ -59,12 +73,29 @@ class Scheduler:
     ) -> None:
         transport.declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_queue({})])
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
-        self._transport = transport
+        self._store, self._transport = store, transport
         parts = Assembly(store, transport, Plans(base_config, version, dags_dir and dags_dir.absolute()), clock, tz)
         transactor = parts.transactor
         with store.begin() as tx:
-            apply_configured_queues(tx, queues, clock())
-            apply_configured_pools(tx, pools, clock())
+            started_at = clock()
+            apply_configured_queues(tx, queues, started_at)
+            apply_configured_pools(tx, pools, started_at)
+            self._service = {
+                "kind": "scheduler",
+                "instance_id": self.instance_id,
+                "host": socket.gethostname(),
+                "version": version,
+                "started_at": started_at,
+            }
+            # Before this process can receive reports, the others must know of it; see ``report_marks``.
+            tx.services.put(
+                {**self._service, "heartbeat_at": started_at, "reports_until": None, "session_since": started_at}
+            )
+        # After a new connection, workers may need longer than this process to connect again.
+        hearing = Hearing(
+            gap_s=min(lease_s * _GAP_OF_LEASE, _MOST_GAP_S), settle_s=max(0.0, lease_s / 4 + _RECONNECT_S - lease_s)
+        )
+        listener = HeartbeatListener(transport, clock, self.instance_id, hearing)
         commands = commands_intake(
             transactor, transport.consume([COMMANDS], prefetch=_COMMANDS_AHEAD, acks_wait_s=_ACKS_WAIT_S)
         )
@@ -72,23 +103,30 @@ class Scheduler:
             transactor, transport.consume([EVENTS], prefetch=_EVENTS_AHEAD, acks_wait_s=_ACKS_WAIT_S)
         )
         logs = logs_intake(transactor, transport.consume([LOGS], prefetch=_LOGS_AHEAD, acks_wait_s=_ACKS_WAIT_S))
-        service = {
-            "kind": "scheduler",
-            "instance_id": self.instance_id,
-            "host": socket.gethostname(),
-            "version": version,
-            "started_at": clock(),
-        }
-        heartbeats = transport.consume([HEARTBEATS], prefetch=_HEARTBEATS_AHEAD)
-        leases = Leases(transactor, transport, heartbeats, events, lease_s=lease_s, service=service)
+        marks = Marks(
+            transport,
+            clock,
+            self.instance_id,
+            listener=listener,
+            hearing=hearing,
+            recorded_through_s=lambda: events.recorded_through_s,
+            started_at=started_at,
+            period_s=min(1.0, lease_s * _PERIOD_OF_LEASE),
+        )
+        self._clock = clock
+        self._leases = leases = Leases(
+            transactor, transport, listener, hearing, marks, lease_s=lease_s, service=self._service
+        )
         self.folder = Folder(transactor, dags_dir) if dags_dir is not None else None
         intakes = [
             ("commands", commands.run),
             ("events", events.run),
             ("logs", logs.run),
-            ("heartbeats", leases.listen),
+            ("heartbeats", listener.run),
         ]
         loops = [
+            Background("scheduler-news", leases.record_news, on_death),
+            Background("scheduler-marks", marks.run, on_death),
             Background("scheduler-leases", leases.run, on_death),
             Background("scheduler-admission", parts.admission.run, on_death, parts.admission.wake),
             Background("scheduler-pools", parts.pools.run, on_death, parts.pools.wake),
@@ -112,6 +150,11 @@ class Scheduler:
             return "a thread of the scheduler ended unexpectedly: see the log"
         return "" if self._transport.healthy else "the message broker is away or blocks publishers"
 
+    @property
+    def judged_age_s(self) -> float:
+        """The age of the time up to which this scheduler has judged whether workers are lost."""
+        return (self._clock() - self._leases.judged_at).total_seconds()
+
     def start(self) -> None:
         for thread in [self._relay, *self._loops, *self._intakes]:
             thread.start()
@@ -124,4 +167,14 @@ class Scheduler:
                 thread.ask_to_stop()
             for thread in group:
                 thread.stop()
+        if self._transport.healthy:
+            self._sign_off()
         _log.info("scheduler.stopped", extra={"instance_id": self.instance_id})
+
+    def _sign_off(self) -> None:
+        """Delete the row: all reports went back to the broker, so the others need not wait for the session's end."""
+        try:
+            with self._store.begin() as tx:
+                tx.services.remove("scheduler", self.instance_id)
+        except StoreUnavailable as error:
+            _log.info("scheduler.not_signed_off", extra={"error": str(error)})

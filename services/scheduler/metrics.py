@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from prometheus_client import Counter, Histogram, Summary
+from prometheus_client import Counter, Gauge, Histogram, Summary
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from services.scheduler.deciding.post_commit import PostCommit
@@ -21,6 +21,7 @@ from shared.store.reads.backlog import Backlog
 from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS
 
 __all__ = [
+    "CLOCK_SKEW",
     "COMMANDS_RECORDED",
     "COMMAND_RECORD",
     "COMMAND_WAIT",
@@ -28,6 +29,7 @@ __all__ = [
     "FIRES",
     "HEARTBEATS_UNREADABLE",
     "IGNORED",
+    "JUDGED_AGE",
     "LEASES_LOST",
     "OUTBOX_SWEPT",
     "SCHEDULES_UNREADABLE",
@@ -90,6 +92,14 @@ DEAD_LETTERS = Counter(
 )
 HEARTBEATS_UNREADABLE = Counter(
     "dagway_heartbeats_unreadable", "Heartbeats of workers that this version cannot read; they renew no lease"
+)
+CLOCK_SKEW = Gauge(
+    "dagway_clock_skew_seconds",
+    "How far this host's clock is ahead of the database's; schedulers use the database's time",
+)
+JUDGED_AGE = Gauge(
+    "dagway_judged_age_seconds",
+    "Age of the time up to which this scheduler has heard everything, so that it can judge whether workers are lost",
 )
 FIRES = Counter("dagway_fires", "Scheduled times by outcome: fired, skipped or missed", ["outcome"])
 SCHEDULES_UNREADABLE = Counter(

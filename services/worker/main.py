@@ -145,6 +145,9 @@ class Worker:
     def start(self) -> None:
         """Begin to take tasks. Sends the first heartbeat before the first task can arrive."""
         self._running = True
+        # Heartbeats name the attempts of an earlier process that are in the spool: their reports are on the way.
+        for token in self._reporter.spooled_tokens():
+            self.attempts.end(token, reported=False)
         self._shipper.start()
         self._reporter.start()
         self._heartbeats.start()

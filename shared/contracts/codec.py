@@ -7,11 +7,11 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, create_model
 from pydantic_core import to_json
 
-from shared.contracts import commands, control, events, tasks  # noqa: F401 - they register their messages
+from shared.contracts import commands, control, events, markers, tasks  # noqa: F401 - they register their messages
 from shared.contracts.base import MESSAGE_TYPES, Message
 from shared.errors import DecodeFailed
 
-__all__ = ["VERSION", "Envelope", "decode", "decode_as", "encode"]
+__all__ = ["VERSION", "Envelope", "decode", "decode_as", "encode", "type_of"]
 
 VERSION = 1
 M = TypeVar("M", bound=Message)
@@ -77,6 +77,14 @@ def decode(data: bytes) -> Envelope:
 def _first(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+
+
+def type_of(data: bytes) -> str:
+    """Return the message type that an envelope names. Raises ``DecodeFailed`` if ``data`` is no envelope."""
+    try:
+        return _Peek.model_validate_json(data).type
+    except ValidationError as error:
+        raise DecodeFailed(f"not an envelope: {_first(error)}") from error
 
 
 def decode_as(data: bytes, expected: type[M]) -> M:

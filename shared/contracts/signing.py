@@ -19,7 +19,7 @@ from enum import StrEnum
 from shared.contracts.signing_keys import SigningKey, VerifyingKey
 from shared.errors import Refusal, SignatureRefused
 
-__all__ = ["CLOCK_MARGIN", "COMMAND_LIFETIME", "Keyring", "Proof", "Purpose", "SignatureScope", "by_id"]
+__all__ = ["CLOCK_MARGIN", "COMMAND_LIFETIME", "Keyring", "Proof", "Purpose", "SignatureScope", "by_id", "says_it_is"]
 
 
 class Purpose(StrEnum):
@@ -39,6 +39,8 @@ class Purpose(StrEnum):
     """From a worker to the schedulers: events and log chunks."""
     HEARTBEAT = "heartbeat"
     """From a worker to the schedulers."""
+    MARKER = "marker"
+    """From a scheduler to the schedulers, among reports or heartbeats."""
 
     __hash__ = str.__hash__
     """That of enumerations is Python code, and every signature looks up its key."""
@@ -70,8 +72,9 @@ class SignatureScope:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The key that signed a message, and when."""
+    """What a message was signed as, by which key, and when."""
 
+    purpose: Purpose
     key_id: str
     at: datetime
 
@@ -128,7 +131,13 @@ class Keyring:
         lifetime = _LIFETIMES.get(scope.purpose)
         if lifetime is not None and not now - lifetime <= at <= now + CLOCK_MARGIN:
             raise SignatureRefused(Refusal.EXPIRED, f"signed at {at:%Y-%m-%d %H:%M:%S} UTC, not within its lifetime")
-        return Proof(key_id, at)
+        return Proof(scope.purpose, key_id, at)
+
+
+def says_it_is(purpose: Purpose, message: bytes) -> bool:
+    """Whether the signature of ``message`` names ``purpose``. It is not verified."""
+    start = message.rfind(_FIELD, max(0, len(message) - _LONGEST))
+    return start >= 0 and message.startswith(f"{purpose};".encode(), start + len(_FIELD))
 
 
 def _signed(scope: SignatureScope, head: bytes, rest: bytes) -> bytes:

@@ -36,7 +36,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from shared.errors import AlreadyExists, ConfigInvalid, InvariantBroken, StoreUnavailable
+from shared.errors import AlreadyExists, ConfigInvalid, InvariantBroken, RowsLocked, StoreUnavailable
+from shared.store.time_limits import LOCK_TIMEOUT_S, NO_LIMITS, TimeLimits
 
 __all__ = [
     "bytewise",
@@ -55,9 +56,6 @@ __all__ = [
 
 S = TypeVar("S", bound=Select[Any])
 
-_LOCK_TIMEOUT_S = 10
-"""How long a statement waits for another transaction's lock before ``StoreUnavailable``."""
-
 _CONNECT_TIMEOUT_S = 3
 
 _PASSING_SQLITE = frozenset(
@@ -74,7 +72,8 @@ _PASSING_SQLITE = frozenset(
 )
 """Primary result codes of temporary conditions. SQLITE_ERROR is not temporary: it means that our SQL is wrong."""
 
-_PASSING_POSTGRES = frozenset({"40001", "40P01", "55P03"})
+_LOCK_NOT_AVAILABLE = "55P03"
+_PASSING_POSTGRES = frozenset({"40001", "40P01", _LOCK_NOT_AVAILABLE})
 """SQLSTATEs of temporary conditions: serialization failure, deadlock, lock not available."""
 
 _READ_ONLY_TRANSACTION = "25006"
@@ -82,12 +81,20 @@ _UNIQUE_VIOLATION = "23505"
 _SQLITE_UNIQUE = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})
 
 
-def open_engine(url: str, *, pool_size: int = 5, read_only: bool = False, application_name: str = "dagway") -> Engine:
+def open_engine(
+    url: str,
+    *,
+    pool_size: int = 5,
+    read_only: bool = False,
+    application_name: str = "dagway",
+    limits: TimeLimits = NO_LIMITS,
+) -> Engine:
     """Return an engine with at most ``pool_size`` connections. It connects at its first use.
 
     Driver settings in the URL's query (``connect_timeout``, ``sslmode``, ``timeout``) take precedence over ours.
     A ``read_only`` engine refuses every write, even if its database role could write. A broken connection
-    empties the pool: the call that used the connection raises, and the next call reconnects.
+    empties the pool: the call that used the connection raises, and the next call reconnects. ``limits`` apply on
+    Postgres only. If one is reached, the call raises ``StoreUnavailable``, or ``RowsLocked`` if it waited for a lock.
 
     Raises:
         ConfigInvalid: ``url`` names neither a Postgres nor a SQLite database.
@@ -96,13 +103,13 @@ def open_engine(url: str, *, pool_size: int = 5, read_only: bool = False, applic
     common: dict[str, Any] = {
         "pool_size": pool_size,
         "max_overflow": 0,
-        "pool_timeout": _LOCK_TIMEOUT_S,
+        "pool_timeout": LOCK_TIMEOUT_S,
         "poolclass": QueuePool,
         "pool_use_lifo": True,
         "json_serializer": _dump_json,
     }
     if parsed.get_backend_name() == "postgresql":
-        return _open_postgres(parsed, common, read_only, application_name)
+        return _open_postgres(parsed, common, read_only, application_name, limits)
     return _open_sqlite(parsed, common, read_only)
 
 
@@ -140,7 +147,9 @@ def _normalise(url: str) -> URL:
 _dump_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def _open_postgres(url: URL, common: dict[str, Any], read_only: bool, application_name: str) -> Engine:
+def _open_postgres(
+    url: URL, common: dict[str, Any], read_only: bool, application_name: str, limits: TimeLimits
+) -> Engine:
     given = url.query.get("options", "")
     settings = [
         given if isinstance(given, str) else " ".join(given),
@@ -148,13 +157,14 @@ def _open_postgres(url: URL, common: dict[str, Any], read_only: bool, applicatio
         # serialize.
         "-c default_transaction_isolation=" + (r"repeatable\ read" if read_only else r"read\ committed"),
         "-c timezone=UTC",
-        f"-c lock_timeout={_LOCK_TIMEOUT_S}s",
+        *limits.options,
     ]
     if read_only:
         settings.append("-c default_transaction_read_only=on")
         # Most reads are one statement: BEGIN and COMMIT around it would be two more round trips.
         common |= {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
     arguments: dict[str, Any] = {
+        "connection_factory": limits.connection_class(),
         "connect_timeout": _CONNECT_TIMEOUT_S,
         "application_name": application_name,
         "keepalives": 1,
@@ -162,7 +172,7 @@ def _open_postgres(url: URL, common: dict[str, Any], read_only: bool, applicatio
         "keepalives_interval": 2,
         "keepalives_count": 3,
         # Detects a peer that vanished in the middle of a statement; keepalives do not.
-        "tcp_user_timeout": _LOCK_TIMEOUT_S * 1000,
+        "tcp_user_timeout": LOCK_TIMEOUT_S * 1000,
     }
     wanted = {name: value for name, value in arguments.items() if name not in url.query}
     engine = create_engine(
@@ -185,7 +195,7 @@ def _leave_standby(context: ExceptionContext) -> None:
 def _open_sqlite(url: URL, common: dict[str, Any], read_only: bool) -> Engine:
     arguments: dict[str, Any] = {"check_same_thread": False}
     if "timeout" not in url.query:
-        arguments["timeout"] = _LOCK_TIMEOUT_S
+        arguments["timeout"] = LOCK_TIMEOUT_S
     engine = create_engine(url, connect_args=arguments, **common)
 
     def on_connect(connection: DBAPIConnection, _record: object) -> None:
@@ -217,7 +227,8 @@ def store_errors() -> Iterator[None]:
     happened.
 
     Raises:
-        StoreUnavailable: the database is away, busy or deadlocked, or a lock timed out: a retry may succeed.
+        RowsLocked: another transaction held a lock for too long: a retry may succeed.
+        StoreUnavailable: the database is away, busy or deadlocked, or a time limit was reached: a retry may succeed.
         AlreadyExists: a row with the same key exists.
         InvariantBroken: a row violates another constraint, for instance NOT NULL or a foreign key.
     """
@@ -227,11 +238,13 @@ def store_errors() -> Iterator[None]:
         kind = AlreadyExists if _is_duplicate(error.orig) else InvariantBroken
         raise kind(str(error.orig).strip()) from error
     except exc.TimeoutError as error:
-        raise StoreUnavailable(f"no free database connection in this process within {_LOCK_TIMEOUT_S} s") from error
+        raise StoreUnavailable(f"no free database connection in this process within {LOCK_TIMEOUT_S} s") from error
     except exc.DBAPIError as error:
         if not _passes(error):
             raise
-        raise StoreUnavailable(str(error.orig).strip() or type(error.orig).__name__) from error
+        locked = getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE
+        unavailable = RowsLocked if locked else StoreUnavailable
+        raise unavailable(str(error.orig).strip() or type(error.orig).__name__) from error
 
 
 def _is_duplicate(origin: BaseException | None) -> bool:
@@ -287,13 +300,13 @@ def one_statement(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def for_update(select: S, *, skip_locked: bool = False) -> S:
+def for_update(select: S, *, skip_locked: bool = False, nowait: bool = False) -> S:
     """Return ``select`` so that it locks its rows until the transaction ends.
 
-    With ``skip_locked`` it leaves out rows that another transaction has locked. SQLite has no row locks and needs
-    none: it has one writer at a time.
+    With ``skip_locked`` it leaves out rows that another transaction has locked; with ``nowait`` it raises
+    ``RowsLocked`` for them at once. SQLite has no row locks and needs none: it has one writer at a time.
     """
-    return select.with_for_update(skip_locked=skip_locked)
+    return select.with_for_update(skip_locked=skip_locked, nowait=nowait)
 
 
 def _dialect_insert(bind: Engine | Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
@@ -305,15 +318,18 @@ def insert_ignore(bind: Engine | Connection, table: Table) -> Insert:
     return _dialect_insert(bind, table).on_conflict_do_nothing()
 
 
-def upsert(bind: Engine | Connection, table: Table, update: Sequence[str], *, key: Sequence[str] = ()) -> Insert:
+def upsert(
+    bind: Engine | Connection, table: Table, update: Sequence[str], *, key: Sequence[str] = (), newest_by: str = ""
+) -> Insert:
     """Return an INSERT that, if a row with the same ``key`` exists, sets that row's ``update`` columns instead.
 
-    ``key`` defaults to the primary key.
+    ``key`` defaults to the primary key. ``newest_by``: a row whose value in this column is higher stays as it is.
     """
     insert = _dialect_insert(bind, table)
     return insert.on_conflict_do_update(
         index_elements=list(key) or list(table.primary_key.columns),
         set_={name: insert.excluded[name] for name in update},
+        where=table.c[newest_by] <= insert.excluded[newest_by] if newest_by else None,
     )
 
 

@@ -20,11 +20,14 @@ def wait_by(readable: Waiter, writable: Waiter) -> None:
 
     By default it waits inside libpq, which blocks all greenlets. libpq does not apply ``connect_timeout`` to
     connections with a wait callback, so this function applies it: ``connect_timeout`` times the number of hosts in
-    the URL is the limit for all hosts together. Source: psycopg2 docs, "Support for coroutine libraries".
+    the URL is the limit for all hosts together. A statement fails, and its connection is closed, if the server sends
+    nothing for the connection's ``answer_s``: a server that was stopped cannot apply its own ``statement_timeout``.
+    Source: psycopg2 docs, "Support for coroutine libraries".
     """
 
     def wait(connection: Any) -> None:
-        patience_s, late = None, None
+        patience_s = getattr(connection, "answer_s", None)
+        late = None if patience_s is None else OperationalError(f"no answer from the database within {patience_s:g} s")
         if connection.status == STATUS_SETUP:
             asked = parse_dsn(connection.dsn)
             hosts = asked.get("host", "").count(",") + 1

@@ -41,6 +41,7 @@ __all__ = [
     "Durability",
     "Exchange",
     "Outgoing",
+    "Tap",
     "Transport",
     "task_queue",
     "worker_queue",
@@ -129,6 +130,9 @@ class Delivery(Protocol):
     def redelivered(self) -> bool: ...
     @property
     def queue(self) -> BrokerQueue: ...
+    @property
+    def arrived_s(self) -> float:
+        """When this process received the message, by its steady clock. ``take`` returns messages in this order."""
 
     def ack(self) -> None:
         """Acknowledge the message, which is then never delivered again."""
@@ -172,6 +176,18 @@ class Consumer(Protocol):
 
     def close(self) -> None:
         """Stop consuming. Unsettled deliveries return to their broker queues."""
+
+
+class Tap(Protocol):
+    """Receives a copy of each message that is sent to one broker queue, on a broker queue of its own."""
+
+    @property
+    def session(self) -> int:
+        """The number of the present session at the broker, counted from 1; 0 while there is none.
+
+        The tap's broker queue exists as long as its session. While it exists, the broker may have delivered messages
+        to consumers of this transport that are not settled yet; when it is gone, they return to their broker queues.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +236,20 @@ class Transport(Protocol):
 
     def listen(self, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
         """Call ``callback(topic, body)`` for each broadcast to one of ``topics``, on one thread, until ``close``."""
+
+    def tap(self, queue: BrokerQueue, name: str, callback: Callable[[bytes], None]) -> Tap:
+        """Call ``callback(body)`` for a copy of each message sent to ``queue`` from now on, until ``close``.
+
+        All calls come from one thread, in the order in which the broker received the messages. ``name`` is the name
+        of the tap's broker queue; only this process may use it. Consumers receive nothing until the tap does, so open
+        it before them. Copies that wait longer than 10 s may be dropped.
+        """
+
+    def exists(self, name: str) -> bool:
+        """Return whether a broker queue of this name exists, also if only another process may use it.
+
+        Raises ``BrokerUnavailable``.
+        """
 
     def dead_letters(self, limit: int) -> list[DeadLetter]:
         """Return at most ``limit`` dead letters, without removing them."""

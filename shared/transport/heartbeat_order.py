@@ -27,12 +27,14 @@ class HeartbeatOrder:
             self._sent = max(now, self._sent + _STEP)
             return self._sent
 
-    def hear(self, sender: Hashable, at: datetime) -> bool:
-        """Return whether a heartbeat signed at ``at`` is later than all before. One that the broker repeats is not."""
+    def hear(self, sender: Hashable, at: datetime, *, remember: bool = True) -> bool:
+        """Return whether a heartbeat signed at ``at`` is later than all remembered ones. A repeated one is not."""
         with self._lock:
             last = self._heard.get(sender)
             if last is not None and at <= last:
                 return False
+            if not remember:
+                return True
             self._heard[sender] = at
             self._heard.move_to_end(sender)
             if len(self._heard) > _REMEMBERED:

@@ -62,6 +62,20 @@ class PendingReply:
                 raise TimeoutError(str(error)) from error
         return found
 
+    def poll(self) -> bytes | None:
+        """Return the reply, or ``None`` if there is none yet. Raises as ``reply`` does, except ``TimeoutError``."""
+        try:
+            found = self._replies.get_nowait()
+        except Empty:
+            return None
+        if isinstance(found, DagwayError):
+            raise found
+        return found
+
+    def abandon(self) -> None:
+        """Drop the reply, if it comes."""
+        self._forget()
+
     # -- the transport's side; only the first call of each method has an effect ----------------
 
     def settle(self, error: DagwayError | None) -> None:

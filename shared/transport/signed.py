@@ -7,16 +7,19 @@ unsigned, and no key must be kept for them when keys are replaced. A message is 
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
 from shared.clock import utc_now
 from shared.contracts.base import Message
+from shared.contracts.codec import decode, type_of
 from shared.contracts.control import CHANGES
 from shared.contracts.events import Event, Heartbeat
-from shared.contracts.signing import Keyring, Proof, Purpose, SignatureScope
+from shared.contracts.markers import Marker
+from shared.contracts.signing import Keyring, Proof, Purpose, SignatureScope, says_it_is
 from shared.contracts.worker_pools import pool_of_key, pool_of_worker
-from shared.errors import InvariantBroken, Refusal, SignatureRefused
+from shared.errors import DecodeFailed, InvariantBroken, Refusal, SignatureRefused
 from shared.transport.base import (
     COMMANDS,
     EVENTS,
@@ -27,6 +30,7 @@ from shared.transport.base import (
     DeadLetter,
     Delivery,
     Outgoing,
+    Tap,
     Transport,
 )
 from shared.transport.heartbeat_order import HeartbeatOrder
@@ -42,6 +46,8 @@ _PREFIXES = (
     ("dagway.tasks.", Purpose.TASK),
     ("dagway.worker.", Purpose.TASK),
 )
+_MARKED = frozenset({Purpose.REPORT, Purpose.HEARTBEAT})
+"""Among these messages, schedulers send markers."""
 _KINDS = {
     Purpose.COMMAND: ("commands",),
     Purpose.REPLY: ("replies",),
@@ -50,6 +56,7 @@ _KINDS = {
     Purpose.CONTROL: ("control",),
     Purpose.REPORT: ("events", "logs"),
     Purpose.HEARTBEAT: ("heartbeats",),
+    Purpose.MARKER: ("heartbeats", "events"),
 }
 """The kinds of broker queues, as metrics name them: there are as many worker queues as workers."""
 
@@ -58,7 +65,8 @@ def check_reporter(delivery: Delivery, message: Message) -> None:
     """Check that the worker named in a report may have signed it. Does nothing if the message is not signed.
 
     Raises:
-        SignatureRefused: the key belongs to another pool than the worker, or the heartbeat was heard before.
+        SignatureRefused: the key belongs to another pool than the worker, or to a sender of other messages, or the
+            heartbeat was heard before.
     """
     if isinstance(delivery, _SignedDelivery):
         delivery.check_reporter(message)
@@ -101,15 +109,19 @@ class SignedTransport:
 
     def request(self, message: Outgoing) -> PendingReply:
         pending = self._inner.request(self._signed(message))
-        scope = SignatureScope(Purpose.REPLY, message.message_id)
-        pending.verify = lambda reply: self.verify(scope, reply, "replies", message.message_id)
+        if message.queue == COMMANDS:
+            scope = SignatureScope(Purpose.REPLY, message.message_id)
+            pending.verify = lambda reply: self.verify(scope, reply, "replies", message.message_id)
         return pending
 
     def broadcast(self, topic: str, body: bytes) -> None:
         self._inner.broadcast(topic, self.sign(topic_scope(topic), body))
 
     def _signed(self, message: Outgoing) -> Outgoing:
-        return replace(message, body=self.sign(queue_scope(message.queue, message.message_id), message.body))
+        scope = queue_scope(message.queue, message.message_id)
+        if scope.purpose in _MARKED and self._keyring.signs(Purpose.MARKER) and type_of(message.body) == Marker.type:
+            scope = replace(scope, purpose=Purpose.MARKER)
+        return replace(message, body=self.sign(scope, message.body))
 
     # -- verifying ------------------------------------------------------------------------------
 
@@ -118,6 +130,8 @@ class SignedTransport:
 
         ``queue`` names the kind of queue in metrics and logs. Raises ``SignatureRefused``.
         """
+        if scope.purpose in _MARKED and says_it_is(Purpose.MARKER, body):
+            scope = replace(scope, purpose=Purpose.MARKER)
         try:
             return self._keyring.verify(scope, body, self._clock())
         except SignatureRefused as error:
@@ -140,6 +154,48 @@ class SignedTransport:
 
         self._inner.listen(topics, verified)
 
+    def tap(self, queue: BrokerQueue, name: str, callback: Callable[[bytes], None]) -> Tap:
+        kind, scope = _kind(queue), queue_scope(queue, "")
+
+        def verified(body: bytes) -> None:
+            with suppress(SignatureRefused):
+                proof = self.verify(scope, body, kind, name)
+                if proof is not None:
+                    self._check_tapped(proof, body, kind)
+                callback(body)
+
+        return self._inner.tap(queue, name, verified)
+
+    def _check_tapped(self, proof: Proof, body: bytes, kind: str) -> None:
+        try:
+            message = decode(body).body
+        except DecodeFailed:
+            return  # the reader finds the same
+        try:
+            self.check_reporter(proof, message, remember=True)
+        except SignatureRefused as error:
+            self.counts.refused(kind, "", error)
+            raise
+
+    def check_reporter(self, proof: Proof, message: Message, *, remember: bool) -> None:
+        """Check that the signer may have sent ``message``; see the function of this name. Counts nothing."""
+        if (proof.purpose is Purpose.MARKER) != isinstance(message, Marker):
+            raise SignatureRefused(
+                Refusal.WRONG_PURPOSE, f"signed as {proof.purpose}, but a message of type {message.type}"
+            )
+        if not isinstance(message, Event | Heartbeat):
+            return
+        signer, pool = pool_of_key(proof.key_id), pool_of_worker(message.worker_id, self.pools)
+        if signer != pool:
+            raise SignatureRefused(
+                Refusal.FOREIGN_WORKER,
+                f"pool {signer!r} signed a report of {message.worker_id!r}, which is in pool {pool!r}",
+            )
+        if isinstance(message, Heartbeat):
+            sender = (message.worker_id, message.incarnation)
+            if not self.heartbeats.hear(sender, proof.at, remember=remember):
+                raise SignatureRefused(Refusal.REPLAYED, f"a heartbeat of {message.worker_id!r} that was heard before")
+
     # -- the rest -------------------------------------------------------------------------------
 
     def declare(self, queues: Sequence[BrokerQueue]) -> None:
@@ -147,6 +203,9 @@ class SignedTransport:
 
     def waiting(self, queue: BrokerQueue) -> int:
         return self._inner.waiting(queue)
+
+    def exists(self, name: str) -> bool:
+        return self._inner.exists(name)
 
     def dead_letters(self, limit: int) -> list[DeadLetter]:
         return self._inner.dead_letters(limit)
@@ -211,26 +270,15 @@ class _SignedDelivery:
         return body
 
     def check_reporter(self, message: Message) -> None:
-        if self._proof is None or not isinstance(message, Event | Heartbeat):
+        if self._proof is None:
             return
         try:
-            self._check_pool(self._proof, message.worker_id)
-            if isinstance(message, Heartbeat):
-                self._check_order(self._proof, message)
+            # A heartbeat arrives on the tap too, which remembers it: here, most were heard before.
+            self._transport.check_reporter(self._proof, message, remember=False)
         except SignatureRefused as error:
-            self._transport.counts.refused(_kind(self.queue), self.message_id, error)
+            if error.why is not Refusal.REPLAYED:
+                self._transport.counts.refused(_kind(self.queue), self.message_id, error)
             raise
-
-    def _check_pool(self, proof: Proof, worker_id: str) -> None:
-        signer, pool = pool_of_key(proof.key_id), pool_of_worker(worker_id, self._transport.pools)
-        if signer != pool:
-            raise SignatureRefused(
-                Refusal.FOREIGN_WORKER, f"pool {signer!r} signed a report of {worker_id!r}, which is in pool {pool!r}"
-            )
-
-    def _check_order(self, proof: Proof, beat: Heartbeat) -> None:
-        if not self._transport.heartbeats.hear((beat.worker_id, beat.incarnation), proof.at):
-            raise SignatureRefused(Refusal.REPLAYED, f"a heartbeat of {beat.worker_id!r} that was heard before")
 
     @property
     def message_id(self) -> str:
@@ -244,6 +292,10 @@ class _SignedDelivery:
     def queue(self) -> BrokerQueue:
         return self._inner.queue
 
+    @property
+    def arrived_s(self) -> float:
+        return self._inner.arrived_s
+
     def ack(self) -> None:
         self._inner.ack()
 
@@ -254,7 +306,8 @@ class _SignedDelivery:
         self._inner.dead_letter(why)
 
     def reply(self, body: bytes) -> None:
-        self._inner.reply(self._transport.sign(SignatureScope(Purpose.REPLY, self.message_id), body))
+        # The reply to a marker is empty: only a scheduler can send to where it is awaited.
+        self._inner.reply(self._transport.sign(SignatureScope(Purpose.REPLY, self.message_id), body) if body else body)
 
 
 def queue_scope(queue: BrokerQueue, message_id: str) -> SignatureScope:

@@ -23,6 +23,7 @@ __all__ = [
     "HEADER_REASON",
     "REJECTED_EXCHANGE",
     "REJECTED_KEY",
+    "TAP_ARGUMENTS",
     "TRANSIENT_TTL_S",
     "Argument",
     "known_queue",
@@ -55,6 +56,13 @@ EXCHANGES = {
 
 TRANSIENT_TTL_S = 10
 """Time to live of messages in TRANSIENT queues. A heartbeat older than the default lease is useless."""
+
+TAP_ARGUMENTS: dict[str, Argument] = {
+    "x-queue-type": "classic",
+    "x-message-ttl": TRANSIENT_TTL_S * 1000,
+    # Limits the broker's memory while a consumer hangs. The oldest copies are dropped first.
+    "x-max-length": 100_000,
+}
 
 HEADER_REASON = "x-dagway-reason"
 HEADER_QUEUE = "x-dagway-route"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from threading import Barrier
 
@@ -11,18 +11,21 @@ import pytest
 from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
-from shared.errors import AlreadyExists, ConfigInvalid, InvariantBroken, StoreUnavailable
+from shared.errors import AlreadyExists, ConfigInvalid, InvariantBroken, RowsLocked, StoreUnavailable
 from shared.store import tables as t
 from shared.store.engine import (
     bytewise,
     for_update,
     insert_ignore,
+    is_postgres,
     open_engine,
     transaction,
     upsert,
 )
 from shared.store.migrate import migrate
 from shared.store.queries.matching import contains, has_element
+from shared.store.time_limits import TimeLimits
+from shared.store.writes.transaction import Store
 from tests.conformance.store_rows import NOW, add, add_dag, after
 from tests.harness.eventually import free_port
 from tests.harness.servers import PostgresServer
@@ -221,6 +224,75 @@ def test_a_writer_that_waits_too_long_gets_a_retryable_error(tmp_path: Path) -> 
         pass
 
     engine.dispose()
+
+
+def test_a_statement_that_takes_too_long_is_ended(database_url: str) -> None:
+    engine = open_engine(database_url, limits=TimeLimits(statement_s=0.1))
+
+    with pytest.raises(StoreUnavailable, match="statement timeout"), transaction(engine) as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(60)")
+    engine.dispose()
+
+
+def test_a_locked_row_is_not_waited_for_longer_than_the_limit_and_not_at_all_with_nowait(database_url: str) -> None:
+    migrate(database_url)
+    engine = open_engine(database_url, limits=TimeLimits(lock_s=0.1))
+    add(engine, t.queues, {"name": "a", "kind": ""})
+    row = select(t.queues).where(t.queues.c.name == "a")
+
+    with transaction(engine) as holder:
+        holder.execute(for_update(row))
+        for nowait in (False, True):
+            with pytest.raises(RowsLocked), transaction(engine) as connection:
+                connection.execute(for_update(row, nowait=nowait))
+    engine.dispose()
+
+
+def test_a_process_that_is_frozen_in_a_transaction_loses_its_locks(database_url: str) -> None:
+    migrate(database_url)
+    frozen = open_engine(database_url, limits=TimeLimits(idle_s=0.1))
+    other = open_engine(database_url)
+    add(other, t.queues, {"name": "a", "kind": ""})
+    row = for_update(select(t.queues.c.name).where(t.queues.c.name == "a"))
+
+    with pytest.raises(StoreUnavailable), transaction(frozen) as connection:
+        connection.execute(row)
+        with transaction(other) as heir:
+            assert heir.execute(row).scalar_one() == "a"
+        connection.execute(row)
+    with transaction(frozen) as connection:
+        assert connection.execute(row).scalar_one() == "a"
+    frozen.dispose()
+    other.dispose()
+
+
+def test_a_later_heartbeat_is_not_replaced_by_an_earlier_one(engine: Engine) -> None:
+    store = Store(engine)
+    row = {
+        "worker_id": "w", "incarnation": "i", "host": "h", "version": "0", "labels": {}, "executors": [], "slots": 1,
+        "busy": 0, "state": "live", "started_at": NOW,
+    }  # fmt: skip
+    for seconds, busy in ((0, 1), (20, 2), (10, 3), (20, 4)):
+        heard_at = NOW + timedelta(seconds=seconds)
+        with store.begin() as tx:
+            tx.leases.put_workers([{**row, "busy": busy, "heartbeat_at": heard_at, "lease_until": heard_at}])
+
+    with transaction(engine) as connection:
+        (found,) = connection.execute(select(t.workers))
+    assert (found.busy, found.heartbeat_at) == (4, NOW + timedelta(seconds=20))
+
+
+def test_a_stores_clock_is_the_databases_on_postgres_and_the_hosts_on_sqlite(engine: Engine) -> None:
+    store = Store(engine, own=lambda: datetime.now(UTC) + timedelta(hours=1))
+    with store.begin():
+        pass
+
+    ahead_s = (store.clock() - datetime.now(UTC)).total_seconds()
+    if is_postgres(engine):
+        assert abs(ahead_s) < 60
+        assert abs(store.clock.skew_s - 3600) < 60
+    else:
+        assert abs(ahead_s - 3600) < 60
 
 
 def test_a_deadlock_is_a_retryable_error(database_url: str) -> None:

@@ -2,13 +2,15 @@
 
 import queue
 import threading
+import time
 from collections import Counter
 from concurrent.futures import wait
 
 import pytest
 
 from shared.errors import BrokerUnavailable, PublishUnconfirmed, Unroutable
-from shared.transport.base import Durability, Outgoing, Transport
+from shared.ids import new_token
+from shared.transport.base import Durability, Exchange, Outgoing, Transport
 from tests.conformance.transport_moves import SHORT_S, Open, fresh, is_unroutable, only_letter, put, take_all, take_one
 from tests.harness.eventually import eventually
 
@@ -224,3 +226,59 @@ def test_after_close_everything_fails_at_once_and_nothing_hangs(transport: Trans
     transport.broadcast("workers", b"nobody")
     with pytest.raises(BrokerUnavailable):
         transport.declare([route])
+
+
+def test_each_tap_hears_every_message_in_order_beside_the_consumers(transport: Transport) -> None:
+    route = fresh(Durability.TRANSIENT, exchange=Exchange.REPORTS)
+    heard: tuple[queue.SimpleQueue[bytes], queue.SimpleQueue[bytes]] = (queue.SimpleQueue(), queue.SimpleQueue())
+    for each in heard:
+        tap = transport.tap(route, f"test.tap.{new_token()[:8]}", each.put)
+        assert tap.session == 1
+    put(transport, route, b"nobody consumes")
+    consumer = transport.consume([route], prefetch=10)
+    put(transport, route, b"1", b"2", b"3")
+
+    assert [delivery.body for delivery in take_all(consumer, 3)] == [b"1", b"2", b"3"]
+    for each in heard:
+        assert [each.get(timeout=5) for _ in range(4)] == [b"nobody consumes", b"1", b"2", b"3"]
+
+
+def test_a_tap_whose_callback_raises_goes_on(transport: Transport) -> None:
+    route = fresh(Durability.TRANSIENT, exchange=Exchange.REPORTS)
+    heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def callback(body: bytes) -> None:
+        if body == b"bad":
+            raise ValueError("callback")
+        heard.put(body)
+
+    transport.tap(route, f"test.tap.{new_token()[:8]}", callback)
+    put(transport, route, b"bad", b"good")
+
+    assert heard.get(timeout=5) == b"good"
+
+
+def test_the_queue_of_a_tap_exists_as_long_as_its_session(reopen: Open) -> None:
+    name = f"test.tap.{new_token()[:8]}"
+    first = reopen()
+    first.tap(fresh(Durability.TRANSIENT, exchange=Exchange.REPORTS), name, lambda _body: None)
+    assert first.exists(name)
+
+    first.close()
+
+    second = reopen()
+    eventually(lambda: not second.exists(name))
+    with pytest.raises(BrokerUnavailable):
+        first.exists(name)
+
+
+def test_deliveries_know_when_they_arrived_in_the_order_in_which_they_are_taken(transport: Transport) -> None:
+    route = fresh()
+    before_s = time.monotonic()
+    consumer = transport.consume([route], prefetch=10)
+    put(transport, route, b"1", b"2", b"3")
+
+    arrived = [delivery.arrived_s for delivery in take_all(consumer, 3)]
+
+    times = [before_s, *arrived, time.monotonic()]
+    assert times == sorted(times)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import urllib3
 
 from tests.harness.client import ask_probe
-from tests.harness.cluster import Cluster
+from tests.harness.cluster import Cluster, descendants
 from tests.harness.eventually import eventually, free_port
 
 ONE = "steps:\n  - name: one\n    command: echo 1\n"
@@ -116,6 +116,25 @@ def test_a_database_that_takes_connections_and_says_nothing_is_given_up(cluster:
             cluster.ready(late)
     finally:
         os.kill(cluster.postgres.pid, signal.SIGCONT)
+
+
+def test_a_read_of_a_database_that_hangs_is_a_503_within_its_limit(cluster: Cluster) -> None:
+    port = free_port()
+    http = urllib3.PoolManager(retries=False, timeout=_PATIENCE)
+    url = f"http://127.0.0.1:{port}/api/v2/dag-runs?limit=3"
+    with cluster.gateway(8, port, DAGWAY_DATABASE_STATEMENT_S="1") as gateway:
+        cluster.ready(gateway)
+        assert http.request("GET", url).status == 200
+        frozen = list(descendants(cluster.postgres.pid))
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            answer = http.request("GET", url)
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+        assert (answer.status, answer.json()["code"]) == (503, "service_unavailable")
+        eventually(lambda: http.request("GET", url).status == 200)
 
 
 def test_a_body_without_content_length_that_is_too_large_is_a_413(cluster: Cluster) -> None:

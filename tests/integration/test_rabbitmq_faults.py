@@ -11,7 +11,7 @@ import pytest
 
 from shared.errors import BrokerUnavailable, PublishUnconfirmed
 from shared.ids import new_token
-from shared.transport.base import BrokerQueue, Consumer, Delivery, Durability, Outgoing, Transport
+from shared.transport.base import BrokerQueue, Consumer, Delivery, Durability, Exchange, Outgoing, Transport
 from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.harness.eventually import eventually
 from tests.harness.servers import RabbitServer
@@ -298,3 +298,47 @@ def _letters(transport: Transport) -> list[str]:
     reasons = [letter.reason for letter in transport.dead_letters(10)]
     assert reasons
     return reasons
+
+
+def test_nothing_is_consumed_while_the_broker_keeps_an_older_session(amqp_url: str, route: BrokerQueue) -> None:
+    heartbeats = BrokerQueue(f"test.{new_token()[:8]}", Durability.TRANSIENT, exchange=Exchange.REPORTS)
+    heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    old = RabbitTransport(amqp_url, name="old")
+    new = RabbitTransport(amqp_url, name="new")
+    try:
+        old.tap(heartbeats, f"{route.name}.tap", lambda _body: None)
+        old_consumer = old.consume([route], prefetch=10)
+        send(old, route, b"held").result(5)
+        assert take_one(old_consumer).body == b"held"
+
+        tap = new.tap(heartbeats, f"{route.name}.tap", heard.put)
+        consumer = new.consume([route], prefetch=10)
+        send(new, route, b"waits").result(5)
+
+        assert tap.session == 0
+        assert consumer.take(1, 0) == []
+        old.close()
+        assert {take_one(consumer).body, take_one(consumer).body} == {b"held", b"waits"}
+        assert tap.session == 1
+        send(new, heartbeats, b"beat").result(5)
+        assert heard.get(timeout=5) == b"beat"
+    finally:
+        old.close()
+        new.close()
+
+
+def test_a_tap_whose_queue_was_deleted_begins_a_new_session(
+    rabbit_server: RabbitServer, transport: RabbitTransport, amqp_url: str, route: BrokerQueue
+) -> None:
+    heartbeats = BrokerQueue(f"test.{new_token()[:8]}", Durability.TRANSIENT, exchange=Exchange.REPORTS)
+    heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    tap = transport.tap(heartbeats, f"{route.name}.tap", heard.put)
+    consumer = transport.consume([route], prefetch=10)
+    vhost = amqp_url.rpartition("/")[2]
+    rabbit_server.ctl("delete_queue", "--vhost", vhost, f"{route.name}.tap")
+
+    eventually(lambda: tap.session == 2, timeout_s=20)
+    send(transport, heartbeats, b"beat").result(5)
+    assert heard.get(timeout=5) == b"beat"
+    eventually(lambda: send(transport, route, b"x").exception(5) is None, timeout_s=20)
+    assert take_one(consumer).body == b"x"

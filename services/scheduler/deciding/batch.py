@@ -51,17 +51,25 @@ class Batch:
 
     ``runs``: the runs that the batch has loaded or created. ``pending``: rows to
     write before the commit. ``after``: the actions after the commit. ``again``: an
-    earlier try of the same batch failed, because a key existed or another transaction had changed a run.
+    earlier try of the same batch failed, because a key existed or another transaction had changed a run. ``wait``:
+    whether to wait for runs that another transaction has locked.
     """
 
     def __init__(
-        self, tx: Transaction, plans: Plans, recent: RecentRuns, now: datetime, *, again: bool = False
+        self,
+        tx: Transaction,
+        plans: Plans,
+        recent: RecentRuns,
+        now: datetime,
+        *,
+        again: bool = False,
+        wait: bool = True,
     ) -> None:
         self.tx = tx
         self.now = now
         self.again = again
         self.plans = plans
-        self.runs = LoadedRuns(tx, plans, recent)
+        self.runs = LoadedRuns(tx, plans, recent, wait=wait)
         self.after = PostCommit(at=now)
         self.pending = PendingRows()
         self._for_children: list[tuple[str, StartChild | StopChild]] = []

@@ -39,9 +39,13 @@ class LoadedRun:
 
 
 class LoadedRuns:
-    """The runs of one batch. Each is locked and read once."""
+    """The runs of one batch. Each is locked and read once.
 
-    def __init__(self, tx: Transaction, plans: Plans, recent: RecentRuns) -> None:
+    ``wait``: whether to wait for runs that another transaction has locked; if not, ``load`` raises ``RowsLocked``.
+    """
+
+    def __init__(self, tx: Transaction, plans: Plans, recent: RecentRuns, *, wait: bool = True) -> None:
+        self._wait = wait
         self._tx = tx
         self._plans = plans
         self._recent = recent
@@ -54,7 +58,7 @@ class LoadedRuns:
         wanted = sorted(set(keys) - self._runs.keys())
         if not wanted:
             return
-        run_rows = self._tx.runs.lock(wanted)
+        run_rows = self._tx.runs.lock(wanted, wait=self._wait)
         plans = self._plans.get_many(self._tx, [origin(row) for row in run_rows])
         # Most decisions are about a run that this process has changed recently.
         runs = {

@@ -12,7 +12,6 @@ from typing import Any
 
 from services.scheduler.core.decision import ClosedAttempt
 from services.scheduler.core.model import Run
-from shared.clock import utc_now
 from shared.contracts.codec import Envelope, encode
 from shared.contracts.commands import CommandReply
 from shared.contracts.control import RunTraced
@@ -55,22 +54,22 @@ def command_context(envelope: Envelope) -> SpanContext:
     return SpanContext.named(envelope.id) if asked is None else asked.child(envelope.id)
 
 
-def _command_span(envelope: Envelope, reply: CommandReply, began_at: datetime) -> Span:
+def _command_span(envelope: Envelope, reply: CommandReply, began_at: datetime, ended_at: datetime) -> Span:
     """Return the span of a command that was carried out or refused."""
     facts = {"dagway.command_id": envelope.id, "dagway.outcome": reply.outcome}
     if run_id := getattr(envelope.body, "dag_run_id", ""):
         facts["dag.run_id"] = run_id
     error = reply.error.code if reply.error is not None else ""
     parent = SpanContext.parse(envelope.trace)
-    return Span(envelope.type, command_context(envelope), parent, began_at, utc_now(), "consumer", facts, error)
+    return Span(envelope.type, command_context(envelope), parent, began_at, ended_at, "consumer", facts, error)
 
 
-def _report_span(envelope: Envelope, began_at: datetime) -> Span | None:
+def _report_span(envelope: Envelope, began_at: datetime, ended_at: datetime) -> Span | None:
     """Return the span of recording a worker's report: a child of the attempt's span."""
     attempt = SpanContext.parse(envelope.trace)
     if attempt is None:
         return None
-    return Span(f"record {envelope.type}", attempt.child(), attempt, began_at, utc_now(), "consumer")
+    return Span(f"record {envelope.type}", attempt.child(), attempt, began_at, ended_at, "consumer")
 
 
 def waited_span(run: Run, asked: SpanContext, now: datetime) -> Span:
@@ -137,7 +136,7 @@ def _run_traced(span: Span, run: Run) -> RunTraced:
     )
 
 
-def trace_commands(pairs: Iterable[tuple[Envelope, CommandReply]], began_at: datetime) -> None:
+def trace_commands(pairs: Iterable[tuple[Envelope, CommandReply]], began_at: datetime, ended_at: datetime) -> None:
     """Log commands that were carried out or refused, and send their spans."""
     for envelope, reply in pairs if recording() or _log.isEnabledFor(logging.INFO) else ():
         facts = {"command_id": envelope.id, "type": envelope.type, "outcome": reply.outcome}
@@ -145,12 +144,12 @@ def trace_commands(pairs: Iterable[tuple[Envelope, CommandReply]], began_at: dat
         with within(command_context(envelope)):
             _log.info("command.recorded", extra=facts | {"request_id": envelope.request or ""})
         if recording():
-            send(_command_span(envelope, reply, began_at))
+            send(_command_span(envelope, reply, began_at, ended_at))
 
 
-def trace_reports(envelopes: Iterable[Envelope], began_at: datetime) -> None:
+def trace_reports(envelopes: Iterable[Envelope], began_at: datetime, ended_at: datetime) -> None:
     """Send the spans of recorded reports."""
     for envelope in envelopes if recording() else ():
-        span = _report_span(envelope, began_at)
+        span = _report_span(envelope, began_at, ended_at)
         if span is not None:
             send(span)

@@ -16,7 +16,7 @@ from services.scheduler.deciding.events import Notice, record_notices
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.recent import RecentRuns
-from shared.errors import AlreadyExists, StaleVersion, StoreUnavailable
+from shared.errors import AlreadyExists, RowsLocked, StaleVersion, StoreUnavailable
 from shared.faults import point
 from shared.service import backoff_s
 from shared.store.writes.transaction import Store
@@ -45,19 +45,21 @@ class Transactor:
         """Register followers: functions to call after each commit, in this order, before ``decide`` returns."""
         self._followers.extend(followers)
 
-    def decide(self, work: Callable[[Batch], T]) -> T:
+    def decide(self, work: Callable[[Batch], T], *, wait: bool = True) -> T:
         """Run ``work`` in one transaction, then call the followers.
 
-        If another transaction changed a run or took a key, ``work`` runs again, up to five times in all.
+        If another transaction changed a run or took a key, ``work`` runs again, up to five times in all. ``wait``:
+        whether to wait for runs that another transaction has locked, until the time limit of the session.
 
         Raises:
             StoreUnavailable: the database is away. Nothing was changed, unless the connection broke during the commit.
+            RowsLocked: another transaction has locked a row. Nothing was changed.
             StaleVersion, AlreadyExists: the last try failed too.
         """
         for attempt in range(_TRIES):
             try:
                 with self.store.begin() as tx:
-                    batch = Batch(tx, self.plans, self._recent, self.clock(), again=attempt > 0)
+                    batch = Batch(tx, self.plans, self._recent, self.clock(), again=attempt > 0, wait=wait)
                     result = work(batch)
                     family.start_and_stop_children(batch)
                     batch.pending.flush(tx, batch.runs.entries())
@@ -74,12 +76,17 @@ class Transactor:
             return result
         raise AssertionError("unreachable")
 
-    def decide_patiently(self, work: Callable[[Batch], T], stop: StopEvent) -> T | None:
-        """Like ``decide``, but retry while the database is away; return ``None`` if ``stop`` is set first."""
+    def decide_patiently(self, work: Callable[[Batch], T], stop: StopEvent, *, wait: bool = True) -> T | None:
+        """Like ``decide``, but retry while the database is away; return ``None`` if ``stop`` is set first.
+
+        Raises ``RowsLocked``: the database works, and the caller may have other work.
+        """
         tries = 0
         while True:
             try:
-                return self.decide(work)
+                return self.decide(work, wait=wait)
+            except RowsLocked:
+                raise
             except StoreUnavailable as error:
                 if tries == 0:
                     _log.warning("store.unavailable", extra={"error": str(error)})
@@ -87,8 +94,29 @@ class Transactor:
                 if stop.wait(backoff_s(tries, cap_s=2)):
                     return None
 
-    def notice(self, notices: Iterable[tuple[str, Notice]]) -> None:
-        """Apply notices of a loop to their runs in one transaction. Each is ``(run key, notice)``."""
+    def notice(self, notices: Iterable[tuple[str, Notice]]) -> set[str]:
+        """Apply notices of a loop to their runs, in one transaction if possible. Each is ``(run key, notice)``.
+
+        Returns the keys of runs that another transaction has locked; their notices had no effect.
+        """
         noticed = list(notices)
-        if noticed:
+        if not noticed:
+            return set()
+        try:
             self.decide(lambda batch: record_notices(batch, noticed))
+        except RowsLocked:
+            return self.one_by_one(
+                {key for key, _ in noticed},
+                lambda batch, key: record_notices(batch, [each for each in noticed if each[0] == key]),
+            )
+        return set()
+
+    def one_by_one(self, keys: Iterable[str], work: Callable[[Batch, str], object]) -> set[str]:
+        """Run ``work`` for each run in a transaction of its own; return the runs that another one has locked."""
+        locked = set()
+        for key in sorted(keys):
+            try:
+                self.decide(lambda batch, key=key: work(batch, key), wait=False)  # type: ignore[misc]
+            except RowsLocked:
+                locked.add(key)
+        return locked

@@ -30,7 +30,7 @@ from shared.admission.runs import (
     pauses_queue,
     place,
 )
-from shared.errors import StoreUnavailable
+from shared.errors import RowsLocked, StoreUnavailable
 
 __all__ = ["Admission"]
 
@@ -151,9 +151,15 @@ class Admission:
             queues: list[str] = []
             try:
                 queues = self._next(stop)
+                locked: list[str] = []
                 while queues:
-                    if self.admit(queues[-1]) < _AT_ONCE:
-                        queues.pop()
+                    try:
+                        if self.admit(queues[-1]) < _AT_ONCE:
+                            queues.pop()
+                    except RowsLocked:
+                        # Another transaction has locked a run or the queue: first serve the other queues.
+                        locked.append(queues.pop())
+                self.notify(locked)
             except StoreUnavailable:
                 self.notify(queues)
                 stop.wait(1)

@@ -29,20 +29,36 @@ class HeartbeatBuffer:
     def __init__(self) -> None:
         self._recorded: dict[str, Heartbeat] = {}
         self._quiet: dict[str, ReceivedHeartbeat] = {}
+        self._news: dict[str, ReceivedHeartbeat] = {}
         self._lock = Lock()
 
     def hear(self, beats: Iterable[Heartbeat], now: datetime) -> list[ReceivedHeartbeat]:
-        """Return the newest heartbeat of each worker, if it has news: record it now. Keep the others in the buffer."""
+        """Keep the newest heartbeat of each worker; return those with news, which should be recorded now."""
         newest = {beat.worker_id: ReceivedHeartbeat(beat, now) for beat in sorted(beats, key=lambda beat: beat.at)}
         news = []
         with self._lock:
             for worker_id, beat in sorted(newest.items()):
                 if _same(self._recorded.get(worker_id), beat.heartbeat):
                     self._quiet[worker_id] = beat
+                    self._news.pop(worker_id, None)
                 else:
                     self._quiet.pop(worker_id, None)
+                    self._news[worker_id] = beat
                     news.append(beat)
         return news
+
+    def news(self) -> list[ReceivedHeartbeat]:
+        """Return and clear the heartbeats with news, sorted by worker."""
+        with self._lock:
+            kept, self._news = self._news, {}
+        return [beat for _, beat in sorted(kept.items())]
+
+    def give_back(self, beats: Iterable[ReceivedHeartbeat]) -> None:
+        """Keep heartbeats with news that could not be recorded, unless their worker was heard again since."""
+        with self._lock:
+            for beat in beats:
+                if beat.heartbeat.worker_id not in self._quiet:
+                    self._news.setdefault(beat.heartbeat.worker_id, beat)
 
     def recorded(self, beats: Iterable[ReceivedHeartbeat]) -> None:
         """Note that these heartbeats are recorded in the database."""

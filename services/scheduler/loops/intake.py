@@ -11,13 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from services.scheduler.commands.carry_out import carry_out
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import record_events
-from services.scheduler.deciding.post_commit import NEVER
 from services.scheduler.deciding.rows import chunk_row
 from services.scheduler.deciding.traces import trace_commands, trace_reports
 from services.scheduler.deciding.transactor import Transactor
@@ -25,7 +24,8 @@ from services.scheduler.metrics import COMMAND_RECORD, COMMAND_WAIT, COMMANDS_RE
 from shared.contracts.codec import Envelope, decode, encode
 from shared.contracts.commands import Command, CommandReply
 from shared.contracts.events import Event, LogChunk
-from shared.errors import DecodeFailed, SignatureRefused
+from shared.contracts.markers import Marker
+from shared.errors import DecodeFailed, RowsLocked, SignatureRefused
 from shared.ids import new_run_id
 from shared.transport.base import Consumer, Delivery
 from shared.transport.signed import check_reporter
@@ -37,6 +37,8 @@ _log = logging.getLogger(__name__)
 Pairs = Sequence[tuple[Delivery, Envelope]]
 T = TypeVar("T")
 _TAKE_TIMEOUT_S = 0.5
+_PARKED_S = 0.05
+"""How soon messages about locked runs are tried again."""
 _COMMANDS_AT_ONCE = 50
 
 
@@ -63,21 +65,21 @@ class Intake(Generic[T]):
         self._record = record
         self._after_commit = after_commit
         self._at_once = at_once
-        self.drained_at = NEVER
-        """The time when the broker queue was last empty: all messages sent before that time are recorded."""
-
-    @property
-    def connected_for_s(self) -> float:
-        return self._consumer.connected_for_s
+        self._parked: list[tuple[Delivery, Envelope]] = []
+        """Messages about runs that another transaction has locked, oldest first. They stay unacknowledged."""
+        self.recorded_through_s = float("-inf")
+        """All messages that arrived before this time of the steady clock are recorded."""
 
     def run(self, stop: threading.Event) -> None:
         """Take and record deliveries until ``stop``. Runs in a background thread."""
         while not stop.is_set():
-            before = self._transactor.clock()
-            deliveries = self._consumer.take(self._at_once, _TAKE_TIMEOUT_S)
-            self._process(self._read(deliveries), stop)
-            if len(deliveries) < self._at_once and self._consumer.connected_for_s > 0:
-                self.drained_at = before
+            before_s = time.monotonic()
+            deliveries = self._consumer.take(self._at_once, _PARKED_S if self._parked else _TAKE_TIMEOUT_S)
+            parked, self._parked = self._parked, []
+            self._process_unlocked([*parked, *self._read(deliveries)], stop, careful=bool(parked))
+            through_s = before_s if len(deliveries) < self._at_once else deliveries[-1].arrived_s
+            if not stop.is_set() and self._consumer.connected_for_s > 0:
+                self.recorded_through_s = min([through_s, *(delivery.arrived_s for delivery, _ in self._parked)])
         self._consumer.close()
 
     def _read(self, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Envelope]]:
@@ -85,9 +87,14 @@ class Intake(Generic[T]):
         for delivery in deliveries:
             try:
                 envelope = decode(delivery.body)
+                check_reporter(delivery, envelope.body)
+                if isinstance(envelope.body, Marker):
+                    # All earlier messages of the queue were delivered before it; see ``report_marks``.
+                    delivery.reply(b"")
+                    delivery.ack()
+                    continue
                 if not isinstance(envelope.body, self._expects):
                     raise DecodeFailed(f"a message of type {envelope.type} must not be on {delivery.queue.name}")
-                check_reporter(delivery, envelope.body)
             except DecodeFailed as error:
                 if not isinstance(error, SignatureRefused):  # that is counted and logged, at a bounded rate
                     _log.error("delivery.unreadable", extra={"route": delivery.queue.name, "why": str(error)})
@@ -97,18 +104,39 @@ class Intake(Generic[T]):
                 pairs.append((delivery, envelope))
         return pairs
 
-    def _process(self, pairs: Pairs, stop: threading.Event) -> None:
+    def _process_unlocked(self, pairs: Pairs, stop: threading.Event, *, careful: bool) -> None:
+        """Process messages, and park those about runs that another transaction has locked.
+
+        The messages of one run stay in order. ``careful``: do not wait for locks, because a run was locked before.
+        """
+        try:
+            self._process(pairs, stop, wait=not careful)
+        except RowsLocked:
+            for run in _by_run(pairs):
+                try:
+                    self._process(run, stop, wait=False)
+                except RowsLocked:
+                    self._parked.extend(run)
+            if self._parked and not careful:
+                _log.warning("delivery.parked", extra={"count": len(self._parked), "why": "another transaction"})
+
+    def _process(self, pairs: Pairs, stop: threading.Event, *, wait: bool) -> None:
+        """Record messages in one transaction. Raises ``RowsLocked`` if another transaction has locked a run."""
         if not pairs:
             return
         try:
             envelopes = [envelope for _, envelope in pairs]
             # The result is in a tuple, because ``decide_patiently`` returns ``None`` if it was stopped.
-            committed = self._transactor.decide_patiently(lambda batch: (self._record(batch, envelopes),), stop)
+            committed = self._transactor.decide_patiently(
+                lambda batch: (self._record(batch, envelopes),), stop, wait=wait
+            )
+        except RowsLocked:
+            raise
         except Exception:  # noqa: BLE001 - one bad message must not stop the others
             if len(pairs) > 1:
                 # Process each message alone, so that only the bad message fails.
                 for pair in pairs:
-                    self._process([pair], stop)
+                    self._process_unlocked([pair], stop, careful=not wait)
                 return
             delivery, envelope = pairs[0]
             _log.exception("delivery.failed", extra={"route": delivery.queue.name, "type": envelope.type})
@@ -121,6 +149,16 @@ class Intake(Generic[T]):
             self._after_commit(pairs, recorded)
         for delivery, _ in pairs:
             delivery.ack()
+
+
+def _by_run(pairs: Pairs) -> list[list[tuple[Delivery, Envelope]]]:
+    """Return the messages grouped by the run that they are about, each group in order."""
+    groups: dict[object, list[tuple[Delivery, Envelope]]] = {}
+    for pair in pairs:
+        body = pair[1].body
+        run = getattr(body, "run_key", None) or (getattr(body, "dag_name", ""), getattr(body, "dag_run_id", ""))
+        groups.setdefault(pair[1].id if run == ("", "") else run, []).append(pair)
+    return list(groups.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +186,17 @@ def _carry_out_commands(batch: Batch, envelopes: Sequence[Envelope]) -> _Carried
 
 
 def _reply_to_commands(pairs: Pairs, done: _CarriedOut) -> None:
-    COMMAND_RECORD.observe(time.monotonic() - done.began_s)
+    lasted_s = time.monotonic() - done.began_s
+    COMMAND_RECORD.observe(lasted_s)
     for (_, envelope), reply in zip(pairs, done.replies, strict=True):
         # The clocks of gateway and scheduler may differ, but a wait must not be negative.
         COMMAND_WAIT.observe(max(0.0, (done.at - envelope.at).total_seconds()))
         COMMANDS_RECORDED.labels(reply.outcome).inc()
-    trace_commands(zip((envelope for _, envelope in pairs), done.replies, strict=True), done.at)
+    trace_commands(
+        zip((envelope for _, envelope in pairs), done.replies, strict=True),
+        done.at,
+        done.at + timedelta(seconds=lasted_s),
+    )
     for (delivery, _), reply in zip(pairs, done.replies, strict=True):
         delivery.reply(encode(reply, id=new_run_id(), at=done.at))
 
@@ -166,7 +209,7 @@ def events_intake(transactor: Transactor, consumer: Consumer) -> Intake[datetime
         return batch.now
 
     def trace(pairs: Pairs, at: datetime) -> None:
-        trace_reports((envelope for _, envelope in pairs), at)
+        trace_reports((envelope for _, envelope in pairs), at, transactor.clock())
 
     return Intake(transactor, consumer, expects=Event, record=record, after_commit=trace, at_once=100)
 

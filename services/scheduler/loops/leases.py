@@ -1,9 +1,10 @@
-"""Periodically expires the leases of lost workers, and rescues their attempts and lost tasks.
+"""Records heartbeats, and rescues the attempts of lost workers and lost tasks.
 
-A worker's attempts count as alive until ``lease_until``, which its heartbeats renew. A scheduler that was disconnected
-must not expire leases. It does so only after its own heartbeat consumer has been connected for a whole lease, and only
-up to the time when it last saw the event queue empty, because reports that wait there still count. A heartbeat with
-news is recorded immediately. All other heartbeats are recorded in the next pass, before it expires leases.
+A worker's attempts count as alive until ``lease_until``, which its heartbeats renew. A scheduler judges only what it
+provably heard (ADR 24): a worker is lost if its lease has ended in the database, if this scheduler heard nothing of it
+for a whole lease while heartbeats could come through (``Hearing``), and if all reports that were sent before the end of
+the lease are recorded, by whichever scheduler received them (``Marks``). A heartbeat with news is recorded immediately,
+all others in the next pass.
 """
 
 import logging
@@ -20,18 +21,19 @@ from services.scheduler.deciding.events import Notice
 from services.scheduler.deciding.post_commit import NEVER
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.duplicate_worker_ids import DuplicateWorkerIds
-from services.scheduler.loops.heartbeats import HeartbeatBuffer, ReceivedHeartbeat, state_of
-from services.scheduler.loops.intake import Intake
+from services.scheduler.loops.hearing import Hearing
+from services.scheduler.loops.heartbeats import ReceivedHeartbeat, state_of
+from services.scheduler.loops.listening import HeartbeatListener
 from services.scheduler.loops.lost_tasks import LostTasks
+from services.scheduler.loops.marks import Marks
 from services.scheduler.loops.missing_attempts import MissingAttempts
 from services.scheduler.loops.relay import OVERDUE_S
-from services.scheduler.metrics import HEARTBEATS_UNREADABLE, LEASES_LOST
-from shared.contracts.codec import decode_as
+from services.scheduler.metrics import LEASES_LOST
 from shared.contracts.events import Heartbeat
-from shared.errors import BrokerUnavailable, DecodeFailed, SignatureRefused, StoreUnavailable
+from shared.errors import BrokerUnavailable, StoreUnavailable
+from shared.service import backoff_s
 from shared.status import AttemptState
-from shared.transport.base import BrokerQueue, Consumer, Transport, task_queue, worker_queue
-from shared.transport.signed import check_reporter
+from shared.transport.base import BrokerQueue, Transport, task_queue, worker_queue
 
 __all__ = ["Leases"]
 
@@ -42,8 +44,8 @@ _log = logging.getLogger(__name__)
 _GATHER_S = 0.5
 """How long heartbeats are collected, so that those of several workers share one transaction."""
 _AT_ONCE = 500
-_RECONNECT_S = 6
-"""A worker's longest pause between two attempts to connect, plus the time to connect."""
+_LOOK_S = 0.5
+_LOOKS_PER_PASS = 3
 _STOPPED = frozenset({"step", "prepare"})
 """The kinds of node that the stop of a run ends. Handlers and side tasks run after the stop."""
 _MARGIN_S = 2
@@ -54,13 +56,14 @@ _MARGIN_S = 2
 class _Findings:
     """What one pass found.
 
-    ``judged_at``: all reports sent before this time are recorded. ``waiting``: the broker queues on which overdue tasks
-    may wait.
+    ``judged_at``: all heartbeats and reports sent before this time were heard. ``waiting``: the broker queues on which
+    overdue tasks may wait. ``doubtful``: schedulers whose sessions at the broker may be over.
     """
 
     judged_at: datetime
     notices: list[tuple[str, Notice]]
     waiting: list[BrokerQueue]
+    doubtful: list[str]
 
 
 class Leases:
@@ -73,49 +76,49 @@ class Leases:
         self,
         transactor: Transactor,
         transport: Transport,
-        heartbeats: Consumer,
-        events: Intake[datetime],
+        listener: HeartbeatListener,
+        hearing: Hearing,
+        marks: Marks,
         *,
         lease_s: float,
         service: Mapping[str, Any],
     ) -> None:
         self._transactor = transactor
-        self._heartbeats = heartbeats
-        self._events = events
+        self._listener, self._hearing, self._marks = listener, hearing, marks
+        self._beats = listener.buffer
         self._lease = timedelta(seconds=lease_s)
         self._service = service
-        self._beats = HeartbeatBuffer()
         self._ids = DuplicateWorkerIds()
         self._missing = MissingAttempts()
-        # After an outage, workers may reconnect a little later than this process.
-        self._deaf_s = max(lease_s, lease_s / 4 + _RECONNECT_S)
+        self.judged_at: datetime = service["started_at"]
+        """The time up to which the last pass has judged."""
         # If the scheduler that wrote a task died, a sweep sends the task. Only after that time can it count as lost.
         self._lost_tasks = LostTasks(transport, max(self._lease, timedelta(seconds=OVERDUE_S + _MARGIN_S)))
 
     # -- heartbeats ---------------------------------------------------------------------------
 
-    def listen(self, stop: threading.Event) -> None:
-        """Record heartbeats until ``stop``; the body of a background thread."""
+    def record_news(self, stop: threading.Event) -> None:
+        """Record heartbeats with news until ``stop``; the body of a background thread."""
+        tries = 0
         while not stop.is_set():
-            deliveries = self._heartbeats.take(_AT_ONCE, _GATHER_S)
-            beats = []
-            for delivery in deliveries:
-                try:
-                    beat = decode_as(delivery.body, Heartbeat)
-                    check_reporter(delivery, beat)
-                    beats.append(beat)
-                except SignatureRefused:
-                    pass  # it is counted and logged
-                except DecodeFailed as error:
-                    _log.error("heartbeat.unreadable", extra={"why": str(error)})
-                    HEARTBEATS_UNREADABLE.inc()
-                delivery.ack()
-            news = self._beats.hear(beats, self._transactor.clock())
-            if news:
-                self._transactor.decide_patiently(lambda batch, news=news: self._record(batch, news), stop)  # type: ignore[misc]
+            if not self._listener.news.wait(_LOOK_S):
+                continue
+            self._listener.news.clear()
+            news = self._beats.news()
+            try:
+                if news:
+                    self._transactor.decide(lambda batch, news=news: self._record(batch, news))  # type: ignore[misc]
+            except StoreUnavailable as error:
+                self._beats.give_back(news)
+                self._listener.news.set()
+                if tries == 0:
+                    _log.warning("leases.wait", extra={"error": str(error)})
+                tries += 1
+                stop.wait(backoff_s(tries, cap_s=2))
+            else:
+                tries = 0
                 self._beats.recorded(news)
                 stop.wait(_GATHER_S)
-        self._heartbeats.close()
 
     def _renew(self, batch: Batch, beats: Sequence[ReceivedHeartbeat]) -> None:
         if beats:
@@ -186,9 +189,8 @@ class Leases:
         """Find attempts that no worker will report on, and notify their runs; return how many."""
         transactor = self._transactor
         findings = transactor.decide(self._find)
-        if findings is None:
-            return 0
         try:
+            self._marks.ask(findings.doubtful)
             self._lost_tasks.observe(findings.waiting, transactor.clock())
         except BrokerUnavailable as error:
             _log.warning("leases.routes_unseen", extra={"error": str(error)})
@@ -196,30 +198,33 @@ class Leases:
             (one.run_key, AttemptLost(one.node, one.token, f"worker {one.worker_id} does not hold this step any more"))
             for one in self._missing.lasting(self._lease, findings.judged_at)
         ]
-        if not notices:
-            return 0
-        LEASES_LOST.inc(sum(1 for _, notice in notices if isinstance(notice, AttemptLost)))
+        # The next pass finds the attempts of locked runs again.
+        locked: set[str] = set()
         for start in range(0, len(notices), _AT_ONCE):
-            transactor.notice(notices[start : start + _AT_ONCE])
-        return len(notices)
+            locked |= transactor.notice(notices[start : start + _AT_ONCE])
+        done = [notice for key, notice in notices if key not in locked]
+        LEASES_LOST.inc(sum(1 for notice in done if isinstance(notice, AttemptLost)))
+        return len(done)
 
-    def _find(self, batch: Batch) -> _Findings | None:
-        """Record this scheduler's heartbeat, renew leases, and find lost attempts and tasks, without locking runs.
-
-        Returns ``None`` if this scheduler has not been connected long enough to expire leases.
-        """
+    def _find(self, batch: Batch) -> _Findings:
+        """Record this scheduler's heartbeat, renew leases, and find lost attempts and tasks, without locking runs."""
         tx, now = batch.tx, batch.now
-        tx.services.put({**self._service, "heartbeat_at": now})
+        self._put_mark(batch)
         tx.services.forget(now - timedelta(minutes=10))
         self._renew(batch, self._beats.quiet())
-        if self._heartbeats.connected_for_s < self._deaf_s or self._events.drained_at == NEVER:
-            return None
-        # All reports are recorded only up to the time when the event queue was last empty.
-        judged_at = min(now, self._events.drained_at)
-        for worker_id in tx.leases.expire_workers(judged_at):
+        peers = tx.services.schedulers()
+        doubtful = self._marks.doubtful(peers, now)
+        judged_at = min(now, self._hearing.until, self._marks.reports_until(peers, now))
+        self.judged_at = max(self.judged_at, judged_at)
+        if judged_at == NEVER:
+            return _Findings(judged_at, [], [], doubtful)
+        silent = [one for one in tx.leases.ended(judged_at) if self._is_silent(one)]
+        for worker_id in tx.leases.expire_workers(silent, judged_at) if silent else ():
             _log.warning("worker.lost", extra={"worker_id": worker_id})
         notices: list[tuple[str, Notice]] = [
-            (row["run_key"], _gone(row)) for row in tx.leases.doubtful_attempts(judged_at)
+            (row["run_key"], _gone(row))
+            for row in tx.leases.doubtful_attempts(judged_at)
+            if self._is_lost(row, judged_at)
         ]
         waiting = self._waiting(batch, judged_at)
         for before, origins in self._lost(waiting, judged_at).items():
@@ -227,7 +232,27 @@ class Leases:
                 (row["run_key"], TaskUndelivered(row["idx"], row["token"], "its task was lost on the way to a worker"))
                 for row in tx.leases.overdue_attempts(origins, before)
             ]
-        return _Findings(judged_at, notices, [broker_queue for broker_queue, _ in waiting])
+        return _Findings(judged_at, notices, [broker_queue for broker_queue, _ in waiting], doubtful)
+
+    def _put_mark(self, batch: Batch) -> None:
+        batch.tx.services.put({**self._service, **self._marks.row(), "heartbeat_at": batch.now})
+
+    def _is_silent(self, worker_id: str) -> bool:
+        return self._hearing.silent(worker_id, self._lease.total_seconds())
+
+    def _is_lost(self, row: Row, judged_at: datetime) -> bool:
+        """Return whether the attempt in a row of ``doubtful_attempts`` is lost."""
+        heard = self._hearing.worker(row["token_worker"])
+        replaced = (
+            row["token_state"] == AttemptState.RUNNING
+            and heard is not None
+            and heard.newest.incarnation == row["incarnation"] != row["token_incarnation"]
+        )
+        if replaced and heard is not None and heard.since < judged_at:
+            # All that the former process sent is recorded, except what it left in its spool.
+            return row["token"] not in heard.newest.tokens
+        ended = row["lease_until"] is None or row["lease_until"] < judged_at
+        return ended and self._is_silent(row["token_worker"])
 
     def _waiting(self, batch: Batch, judged_at: datetime) -> list[tuple[BrokerQueue, Row]]:
         """Return the broker queues on which overdue tasks may wait, each with a row of ``overdue_origins``.
@@ -265,10 +290,15 @@ class Leases:
     def run(self, stop: threading.Event) -> None:
         """Run until ``stop``; the body of a background thread."""
         # Heartbeats without news are recorded in the next pass, so several passes must fit into a lease.
-        pause_s = min(3.0, self._lease.total_seconds() * 0.3)
+        lease_s = self._lease.total_seconds()
+        pause_s = min(3.0, lease_s * 0.3) / _LOOKS_PER_PASS
         while not stop.is_set():
             try:
                 self.run_once()
+                for _ in range(_LOOKS_PER_PASS - 1):
+                    # The other schedulers need this one's mark before they can judge a worker.
+                    if not stop.wait(pause_s) and self._hearing.somebody_overdue(lease_s):
+                        self._transactor.decide(self._put_mark)
             except StoreUnavailable as error:
                 _log.warning("leases.wait", extra={"error": str(error)})
             stop.wait(pause_s)

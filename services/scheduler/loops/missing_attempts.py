@@ -77,5 +77,5 @@ class MissingAttempts:
             return [
                 absent
                 for absent in self._absent.values()
-                if absent.since <= until - lease and absent.latest - absent.first >= lease
+                if absent.since + lease <= until and absent.latest - absent.first >= lease
             ]

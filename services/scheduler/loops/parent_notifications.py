@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from services.scheduler.deciding.family import update_parents
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.transactor import Transactor
-from shared.errors import StoreUnavailable
+from shared.errors import RowsLocked, StoreUnavailable
 from shared.faults import point
 
 __all__ = ["ParentNotifier"]
@@ -35,10 +35,12 @@ class ParentNotifier:
             self.notify(after.families)
 
     def notify(self, parent_keys: Iterable[str]) -> None:
-        """Update these parent runs. If the database is away, leave them to the next periodic pass."""
+        """Update these parent runs. Those that are locked, or all if the database is away, wait for the next pass."""
         keys = set(parent_keys)
         try:
             self._transactor.decide(lambda batch: update_parents(batch, keys))
+        except RowsLocked:
+            self._transactor.one_by_one(keys, lambda batch, key: update_parents(batch, {key}))
         except StoreUnavailable as error:
             _log.warning("family.waits", extra={"error": str(error)})
 

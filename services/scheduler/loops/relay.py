@@ -44,10 +44,13 @@ Notices = Iterable[tuple[str, TaskUndelivered]]
 
 
 class Relay:
-    """Publishes the messages of committed transactions. ``notice`` gets the tasks that reached no worker."""
+    """Publishes the messages of committed transactions.
+
+    ``notice`` gets the tasks that reached no worker, and returns the runs that it could not notify yet.
+    """
 
     def __init__(
-        self, store: Store, transport: Transport, clock: Callable[[], datetime], notice: Callable[[Notices], None]
+        self, store: Store, transport: Transport, clock: Callable[[], datetime], notice: Callable[[Notices], set[str]]
     ) -> None:
         self._store = store
         self._transport = transport
@@ -159,13 +162,17 @@ class Relay:
                 )
             )
         try:
-            self._notice(notices)
+            locked = self._notice(notices)
         except StoreUnavailable:
             for message in messages:
                 self._handed_back.put(message)
             self._sent.put("")
             raise
-        self._finish([message.message_id for message in messages])
+        late = {message.message_id for message, (key, _) in zip(messages, notices, strict=True) if key in locked}
+        for message in messages:
+            if message.message_id in late:
+                self._handed_back.put(message)
+        self._finish([message.message_id for message in messages if message.message_id not in late])
 
     def sweep(self, now: datetime) -> int:
         """Send overdue and refused messages, if the broker is available; return how many were found."""

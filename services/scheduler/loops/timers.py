@@ -6,6 +6,7 @@ fires at most 10 s late.
 
 import threading
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from services.scheduler.core.messages import TimerFired
@@ -13,7 +14,7 @@ from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import record_notices
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.transactor import Transactor
-from shared.errors import StoreUnavailable
+from shared.errors import RowsLocked, StoreUnavailable
 
 __all__ = ["Alarm", "Timers"]
 
@@ -81,16 +82,22 @@ class Timers:
                     self._alarm.set(moment)
                 return 0
 
-        def work(batch: Batch) -> int:
+        def work(batch: Batch, keys: Sequence[str]) -> int:
             # Lock the runs before their timers, in the same order as reports do.
-            keys = sorted({row["run_key"] for row in due})
             batch.runs.load(keys)
             still = batch.tx.timers.due_of(keys, now)
             batch.tx.timers.delete([(row["run_key"], row["node"], row["kind"]) for row in still])
             record_notices(batch, [(row["run_key"], TimerFired(row["node"], row["kind"])) for row in still])
             return len(still)
 
-        return self._transactor.decide(work)
+        keys = sorted({row["run_key"] for row in due})
+        try:
+            return self._transactor.decide(lambda batch: work(batch, keys))
+        except RowsLocked:
+            locked = self._transactor.one_by_one(keys, lambda batch, key: work(batch, [key]))
+            # The timers of locked runs are tried again after the next wait.
+            self._alarm.set(now + timedelta(seconds=1))
+            return 0 if locked else len(due)
 
     def run(self, stop: threading.Event) -> None:
         """Fire timers until ``stop``; the body of a background thread."""

@@ -40,7 +40,10 @@ _DIR_MODE = 0o700
 
 
 class Reporter:
-    """Sends events with confirms. Calls ``on_delivered`` with the token of each spooled report after its delivery."""
+    """Sends events with confirms.
+
+    Calls ``on_delivered`` with the token of each spooled report after its delivery, or if its file is unreadable.
+    """
 
     def __init__(self, transport: Transport, spool_dir: Path, on_delivered: Callable[[str], None]) -> None:
         self._transport = transport
@@ -60,6 +63,10 @@ class Reporter:
     def spooled(self) -> int:
         """How many reports are in the spool."""
         return sum(1 for _ in self._dir.glob("*.json"))
+
+    def spooled_tokens(self) -> list[str]:
+        """Return the tokens of the attempts whose reports are in the spool."""
+        return [path.stem for path in self._dir.glob("*.json")]
 
     def send(self, event: Event) -> "Future[None]":
         """Publish one event; the future completes with the confirm. The same event always gets the same message id."""
@@ -153,6 +160,8 @@ class Reporter:
             bad = path.with_suffix(".bad")
             _log.error("spool.unreadable", extra={"path": str(bad), "error": str(error), "next": "inspect the file"})
             path.rename(bad)
+            # The worker must not claim the attempt for ever: a scheduler then finds that nobody holds it.
+            self._on_delivered(path.stem)
             return True
         path.unlink()
         self._on_delivered(path.stem)

@@ -33,5 +33,7 @@ services = Table(
     col("version", String(64)),
     col("started_at", UTCDateTime),
     col("heartbeat_at", UTCDateTime),
+    col("reports_until", UTCDateTime, nullable=True),
+    col("session_since", UTCDateTime, nullable=True),
     comment="Scheduler replicas that were alive a moment ago",
 )

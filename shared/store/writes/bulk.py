@@ -25,13 +25,15 @@ class Rows:
 
     ``taken`` says what happens if a row with the same key exists: ``refuse`` fails, ``leave`` skips the new row, and
     a tuple of column names sets these columns of the existing row. ``computed``: columns whose value the database
-    computes; pass the same expression objects each time, because they are a cache key.
+    computes; pass the same expression objects each time, because they are a cache key. ``newest_by``: an existing row
+    whose value in this column is higher stays as it is.
     """
 
     table: Table
     rows: Sequence[Row]
     taken: Literal["refuse", "leave"] | tuple[str, ...] = "refuse"
     computed: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
+    newest_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,9 @@ def _text(dialect: Dialect, part: Rows | Changes) -> str:
     if isinstance(part, Changes):
         head, first, one, tail = _update_text(dialect, part.table, names, tuple(part.where.items()))
         return f"{head}{', '.join([first, *[one] * more])}{tail}"
-    head, one, tail = _insert_text(dialect, part.table, names, part.taken, tuple(part.computed.items()))
+    head, one, tail = _insert_text(
+        dialect, part.table, names, part.taken, tuple(part.computed.items()), newest_by=part.newest_by
+    )
     return f"{head}{', '.join([one] * (more + 1))}{tail}"
 
 
@@ -83,7 +87,7 @@ def _insert_statement(connection: Connection, group: Rows) -> Any:
         case "leave":
             statement = insert_ignore(connection, group.table)
         case columns:
-            statement = upsert(connection, group.table, columns)
+            statement = upsert(connection, group.table, columns, newest_by=group.newest_by)
     return statement.values(**group.computed) if group.computed else statement
 
 
@@ -94,6 +98,8 @@ def _insert_text(
     names: tuple[str, ...],
     taken: Literal["refuse", "leave"] | tuple[str, ...],
     computed: tuple[tuple[str, ColumnElement[Any]], ...],
+    *,
+    newest_by: str,
 ) -> tuple[str, str, str]:
     """Return three pieces of SQL: the text before the rows, the text of one row, the text after the rows."""
     quote = dialect.identifier_preparer.quote
@@ -105,6 +111,8 @@ def _insert_text(
     elif taken != "refuse":
         key = ", ".join(quote(column.name) for column in table.primary_key)
         tail = f" ON CONFLICT ({key}) DO UPDATE SET " + ", ".join(f"{quote(c)} = excluded.{quote(c)}" for c in taken)
+        if newest_by:
+            tail += f" WHERE {quote(table.name)}.{quote(newest_by)} <= excluded.{quote(newest_by)}"
     found = [str(value.compile(dialect=dialect)) for _, value in computed]
     return head, f"({', '.join([*['%s'] * len(names), *found])})", tail
 

@@ -9,6 +9,7 @@ from shared.store import tables as t
 from shared.store.engine import for_update
 from shared.store.queries.workers import LOST, lease_ended, takes_work
 from shared.store.writes.base import FoundRow, NewRow, Writer
+from shared.store.writes.bulk import Rows, write
 
 __all__ = ["LeaseWrites"]
 
@@ -31,8 +32,8 @@ class LeaseWrites(Writer):
         return self._rows(select(t.workers).where(takes_work(now)))
 
     def put_workers(self, rows: Sequence[NewRow]) -> None:
-        """Insert workers, or replace all columns of existing ones."""
-        self._put(t.workers, rows, _WORKER_COLUMNS)
+        """Insert workers, or replace all columns of existing ones, unless a later heartbeat is recorded already."""
+        write(self._connection, Rows(t.workers, rows, _WORKER_COLUMNS, newest_by="heartbeat_at"))
 
     def lock_workers(self, ids: Sequence[str]) -> list[FoundRow]:
         """Return and lock these workers, ordered by id."""
@@ -41,14 +42,23 @@ class LeaseWrites(Writer):
         return self._rows(for_update(query))
 
     def doubtful_attempts(self, now: datetime) -> list[FoundRow]:
-        """Return open attempts whose worker may be lost, with the worker's ``state`` and ``lease_until``.
+        """Return open attempts whose worker may be lost, with the worker's ``incarnation`` and ``lease_until``.
 
         A worker may be lost if its lease ended, if a newer incarnation of it has started since the attempt started,
         or if it is not in the table.
         """
         c, w = t.nodes.c, t.workers.c
         query = (
-            select(c.run_key, c.idx, c.token, c.token_state, c.token_worker, w.state, w.lease_until)
+            select(
+                c.run_key,
+                c.idx,
+                c.token,
+                c.token_state,
+                c.token_worker,
+                c.token_incarnation,
+                w.incarnation,
+                w.lease_until,
+            )
             .select_from(t.nodes.outerjoin(t.workers, c.token_worker == w.worker_id))
             .where(
                 c.token.is_not(None),
@@ -112,10 +122,14 @@ class LeaseWrites(Writer):
         """Return those of ``tokens`` whose attempts are open, on any worker."""
         return set(self._connection.execute(select(t.nodes.c.token).where(t.nodes.c.token.in_(tokens))).scalars())
 
-    def expire_workers(self, now: datetime) -> list[str]:
-        """Mark the workers whose lease has ended as lost; return their ids."""
+    def ended(self, now: datetime) -> list[str]:
+        """Return the ids of the workers whose lease has ended and that are not marked as lost."""
+        return list(self._connection.execute(select(t.workers.c.worker_id).where(lease_ended(now))).scalars())
+
+    def expire_workers(self, ids: Sequence[str], now: datetime) -> list[str]:
+        """Mark those of these workers whose lease has ended as lost; return their ids."""
         c = t.workers.c
         done = self._connection.execute(
-            update(t.workers).where(lease_ended(now)).values(state=LOST).returning(c.worker_id)
+            update(t.workers).where(c.worker_id.in_(ids), lease_ended(now)).values(state=LOST).returning(c.worker_id)
         )
         return list(done.scalars())

@@ -14,9 +14,11 @@ from shared.store.writes.bulk import Changes, Rows, write
 __all__ = ["RunWrites"]
 
 # Built once, because almost every transaction uses these statements.
-_LOCK_RUNS = for_update(
+_RUNS = (
     select(t.dag_runs).where(t.dag_runs.c.run_key.in_(bindparam("keys", expanding=True))).order_by(t.dag_runs.c.run_key)
 )
+_LOCK_RUNS = for_update(_RUNS)
+_LOCK_FREE_RUNS = for_update(_RUNS, nowait=True)
 _NODES_OF = (
     select(t.nodes)
     .where(t.nodes.c.run_key.in_(bindparam("keys", expanding=True)))
@@ -38,9 +40,12 @@ class RunWrites(Writer):
 
     __slots__ = ()
 
-    def lock(self, keys: Sequence[str]) -> list[FoundRow]:
-        """Return and lock the runs with these keys, ordered by key."""
-        return self._rows(_LOCK_RUNS, keys=keys)
+    def lock(self, keys: Sequence[str], *, wait: bool = True) -> list[FoundRow]:
+        """Return and lock the runs with these keys, ordered by key.
+
+        Raises ``RowsLocked`` if another transaction keeps one locked: at once, or if ``wait`` after the time limit.
+        """
+        return self._rows(_LOCK_RUNS if wait else _LOCK_FREE_RUNS, keys=keys)
 
     def nodes(self, keys: Sequence[str]) -> list[FoundRow]:
         """Return the nodes of these runs, ordered by run key and index."""

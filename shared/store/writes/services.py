@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import and_, delete, select
 
 from shared.store import tables as t
-from shared.store.writes.base import NewRow, Writer
+from shared.store.writes.base import FoundRow, NewRow, Writer
 
 __all__ = ["ServiceWrites"]
 
@@ -17,7 +17,16 @@ class ServiceWrites(Writer):
 
     def put(self, row: NewRow) -> None:
         """Record an instance, or renew its heartbeat."""
-        self._put(t.services, [row], ["heartbeat_at", "started_at"])
+        self._put(t.services, [row], ["heartbeat_at", "started_at", "reports_until", "session_since"])
+
+    def schedulers(self) -> list[FoundRow]:
+        """Return all schedulers that are not forgotten."""
+        return self._rows(select(t.services).where(t.services.c.kind == "scheduler"))
+
+    def remove(self, kind: str, instance_id: str) -> None:
+        """Delete an instance that stops."""
+        c = t.services.c
+        self._connection.execute(delete(t.services).where(and_(c.kind == kind, c.instance_id == instance_id)))
 
     def forget(self, before: datetime) -> None:
         """Delete instances whose last heartbeat was before ``before``."""

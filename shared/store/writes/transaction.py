@@ -4,12 +4,15 @@ Contains no rules of runs. Runs are always locked in the order of their keys, so
 runs wait for each other instead of deadlocking. A commit makes all writes visible together.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cached_property
 
 from sqlalchemy import Connection, Engine
 
+from shared.clock import utc_now
+from shared.store.clock import StoreClock
 from shared.store.engine import one_writer, store_errors
 from shared.store.writes.accounts import AccountWrites
 from shared.store.writes.bulk import Changes, Rows, write
@@ -32,10 +35,11 @@ __all__ = ["Store", "Transaction"]
 
 
 class Store:
-    """Opens write transactions on one engine."""
+    """Opens write transactions on one engine. ``clock`` returns the database's time; ``own`` is the host's clock."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, own: Callable[[], datetime] = utc_now) -> None:
         self.engine = engine
+        self.clock = StoreClock(own)
         self._gate = one_writer(engine)
 
     @contextmanager
@@ -46,6 +50,7 @@ class Store:
             StoreUnavailable, AlreadyExists, InvariantBroken: see ``store_errors``.
         """
         with store_errors(), self._gate, self.engine.begin() as connection:
+            self.clock.follow(connection)
             yield Transaction(connection)
 
 

@@ -66,10 +66,12 @@ class Keeper(Protocol):
 class EmbeddedDelivery:
     """See ``shared.transport.base.Delivery``."""
 
-    __slots__ = ("_consumer", "_message", "_source")
+    __slots__ = ("_consumer", "_message", "_source", "arrived_s")
 
-    def __init__(self, consumer: "EmbeddedConsumer", source: MemoryQueue, message: QueuedMessage) -> None:
-        self._consumer, self._source, self._message = consumer, source, message
+    def __init__(
+        self, consumer: "EmbeddedConsumer", source: MemoryQueue, message: QueuedMessage, arrived_s: float
+    ) -> None:
+        self._consumer, self._source, self._message, self.arrived_s = consumer, source, message, arrived_s
 
     @property
     def body(self) -> bytes:
@@ -200,5 +202,5 @@ class EmbeddedConsumer:
                 if message.dies_at is not None and message.dies_at < now:
                     continue
                 unsettled.add(message)
-                taken.append(EmbeddedDelivery(self, source, message))
+                taken.append(EmbeddedDelivery(self, source, message, now))
         return taken

@@ -14,9 +14,10 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from shared.errors import BrokerUnavailable, ConfigInvalid, Unroutable
-from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, Consumer, DeadLetter, Durability, Outgoing
+from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, Consumer, DeadLetter, Durability, Outgoing, Tap
 from shared.transport.embedded.consumer import EmbeddedConsumer, MemoryQueue, QueuedMessage
 from shared.transport.embedded.journal import Journal, StoredDeadLetter, StoredMessage
+from shared.transport.embedded.tap import EmbeddedTap
 from shared.transport.futures import settle
 from shared.transport.pending_reply import PendingReply
 from shared.transport.topology import TRANSIENT_TTL_S, known_queue
@@ -42,6 +43,7 @@ class EmbeddedTransport:
         self._pending_replies: set[PendingReply] = set()
         self._accepting: set[Future[None]] = set()
         self._listeners: list[tuple[frozenset[str], Callable[[str, bytes], None]]] = []
+        self._taps: dict[str, list[EmbeddedTap]] = {}
         self._broadcasts: SimpleQueue[tuple[str, bytes] | None] = SimpleQueue()
         self._broadcaster: threading.Thread | None = None
         self._closed = False
@@ -99,6 +101,20 @@ class EmbeddedTransport:
                 self._broadcaster = threading.Thread(target=self._call_listeners, name="broadcasts", daemon=True)
                 self._broadcaster.start()
 
+    def tap(self, queue: BrokerQueue, name: str, callback: Callable[[bytes], None]) -> Tap:
+        tap = EmbeddedTap(name, callback)
+        with self.lock:
+            self._taps.setdefault(queue.name, []).append(tap)
+        return tap
+
+    def exists(self, name: str) -> bool:
+        with self.lock:
+            if self._closed:
+                raise BrokerUnavailable("the transport was closed")
+            found = self.queues.get(name)
+            tapped = any(tap.name == name for taps in self._taps.values() for tap in taps)
+            return tapped or (found is not None and not found.expired(time.monotonic()))
+
     def dead_letters(self, limit: int) -> list[DeadLetter]:
         with self.lock:
             letters = list(self._dead.values())[: max(0, limit)]
@@ -141,8 +157,11 @@ class EmbeddedTransport:
             self._closed = True
             consumers = {consumer for each in self.queues.values() for consumer in each.consumers}
             broadcaster = self._broadcaster
+            taps = [tap for each in self._taps.values() for tap in each]
         for consumer in consumers:
             consumer.close()
+        for tap in taps:
+            tap.close()
         self._broadcasts.put(None)
         if broadcaster is not None and broadcaster is not threading.current_thread():
             broadcaster.join()
@@ -207,8 +226,14 @@ class EmbeddedTransport:
                 accepted.set_exception(BrokerUnavailable("the transport was closed"))
                 return accepted
             target = self.queues.get(queue.name)
+            taps = self._taps.get(queue.name, ())
+            for tap in taps:
+                tap.put(message.body)
             if target is None or target.expired(time.monotonic()):
                 self.queues.pop(queue.name, None)
+                if taps:
+                    accepted.set_result(None)
+                    return accepted
                 accepted.set_exception(Unroutable(f"there is no broker queue {queue.name}"))
                 return accepted
             self._seq += 1

@@ -30,7 +30,7 @@ from shared.transport.topology import (
 __all__ = ["Admin", "dead_properties"]
 
 TIMEOUT_S = 10.0
-_NOT_FOUND = 404
+_NOT_FOUND, _LOCKED = 404, 405
 T = TypeVar("T")
 
 
@@ -91,6 +91,24 @@ class Admin:
 
             channel.add_on_close_callback(closed)
             channel.queue_declare(queue.name, passive=True, callback=declared)
+
+        return self._on_a_channel(start)
+
+    def exists(self, name: str) -> bool:
+        """Return whether a broker queue exists; see ``Transport.exists``."""
+
+        def start(channel: Any, done: "Future[bool]") -> None:
+            def declared(_frame: Any) -> None:
+                complete(done, True)
+                channel.close()
+
+            def closed(_channel: Any, reason: Any) -> None:
+                code = getattr(reason, "reply_code", None)
+                if code in (_NOT_FOUND, _LOCKED):
+                    complete(done, code == _LOCKED)
+
+            channel.add_on_close_callback(closed)
+            channel.queue_declare(name, passive=True, callback=declared)
 
         return self._on_a_channel(start)
 

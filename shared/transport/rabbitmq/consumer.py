@@ -162,7 +162,7 @@ class _Subscription:
     def _arrived(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         parts = parts_of(properties, body)
         self._unsettled[method.delivery_tag] = len(parts)
-        origin = Origin(self, channel, method.delivery_tag, alone=len(parts) == 1)
+        origin = Origin(self, channel, method.delivery_tag, len(parts) == 1, time.monotonic())
         self._consumer.arrived([RabbitDelivery(origin, method, properties, part) for part in parts])
 
     def _reconcile(self) -> None:

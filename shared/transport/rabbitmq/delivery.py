@@ -51,12 +51,13 @@ class Subscription(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The subscription, channel and delivery tag of a delivery. ``alone``: it is not in a batch with other messages."""
+    """The subscription, channel, delivery tag and time of a delivery. ``alone``: it has no other messages."""
 
     subscription: Subscription
     channel: Any
     tag: int
     alone: bool
+    arrived_s: float
 
     def settle(self, how: str) -> None:
         self.subscription.settle(self.channel, self.tag, how)
@@ -79,6 +80,10 @@ class RabbitDelivery:
     @property
     def queue(self) -> BrokerQueue:
         return self._origin.subscription.queue
+
+    @property
+    def arrived_s(self) -> float:
+        return self._origin.arrived_s
 
     def ack(self) -> None:
         if self._first():

@@ -14,13 +14,14 @@ from typing import Any
 
 import pika
 
-from shared.transport.base import BrokerQueue, Consumer, DeadLetter, Outgoing
+from shared.transport.base import BrokerQueue, Consumer, DeadLetter, Outgoing, Tap
 from shared.transport.pending_reply import PendingReply
 from shared.transport.rabbitmq.admin import Admin, dead_properties
 from shared.transport.rabbitmq.connection import Connection, parameters
 from shared.transport.rabbitmq.consumer import OPEN_TIMEOUT_S, RabbitConsumer
 from shared.transport.rabbitmq.delivery import RabbitDelivery, Settlement, Stored
 from shared.transport.rabbitmq.publisher import Publisher
+from shared.transport.rabbitmq.tap import RabbitTap
 from shared.transport.topology import CONTROL_EXCHANGE, DEAD_QUEUE, HEADER_AGAIN
 
 __all__ = ["RabbitTransport"]
@@ -55,6 +56,7 @@ class RabbitTransport:
         self._lock = threading.Lock()
         self._consumers: list[RabbitConsumer] = []
         self._listeners: list[_Listener] = []
+        self._taps: list[RabbitTap] = []
         self._closed = False
         self._publisher.connection.start()
         self._connection.start()
@@ -78,7 +80,7 @@ class RabbitTransport:
             self._connection,
             self._settlement,
             self._forget,
-            lambda: self._publisher.ready,
+            self._may_consume,
             creates=self._creates,
             prefetch=prefetch,
             acks_wait_s=acks_wait_s,
@@ -96,6 +98,23 @@ class RabbitTransport:
         with self._lock:
             self._listeners = [*self._listeners, listener]
         listener.start()
+
+    def tap(self, queue: BrokerQueue, name: str, callback: Callable[[bytes], None]) -> Tap:
+        tap = RabbitTap(
+            self._connection,
+            queue,
+            name,
+            callback,
+            may_open=lambda: self._publisher.ready,
+            on_standing=self._consume,
+        )
+        with self._lock:
+            self._taps = [*self._taps, tap]
+        tap.start(OPEN_TIMEOUT_S)
+        return tap
+
+    def exists(self, name: str) -> bool:
+        return self._admin.exists(name)
 
     def dead_letters(self, limit: int) -> list[DeadLetter]:
         return self._admin.dead_letters(limit) if limit > 0 else []
@@ -121,9 +140,16 @@ class RabbitTransport:
         self._connection.close()
         for listener in self._listeners:
             listener.close()
+        for tap in self._taps:
+            tap.close()
         self._publisher.close()
 
+    def _may_consume(self) -> bool:
+        return self._publisher.ready and all(tap.session for tap in self._taps)
+
     def _consume(self) -> None:
+        for tap in self._taps:
+            tap.open()
         for consumer in self._consumers:
             consumer.up()
         for listener in self._listeners:
@@ -138,6 +164,8 @@ class RabbitTransport:
             consumer.down()
         for listener in self._listeners:
             listener.down()
+        for tap in self._taps:
+            tap.down()
 
     def _forget(self, consumer: RabbitConsumer) -> None:
         with self._lock:

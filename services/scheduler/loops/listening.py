@@ -1,0 +1,93 @@
+"""Hears the heartbeats of all workers, on a broker queue of this scheduler's own, and its own markers among them.
+
+Hearing never waits for the database: while it is away, the newest heartbeat of each worker is kept in memory.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+
+from services.scheduler.loops.hearing import Hearing
+from services.scheduler.loops.heartbeats import HeartbeatBuffer
+from services.scheduler.metrics import HEARTBEATS_UNREADABLE
+from shared.contracts.codec import decode
+from shared.contracts.events import Heartbeat
+from shared.contracts.markers import Marker
+from shared.errors import DecodeFailed, SignatureRefused
+from shared.transport.base import HEARTBEATS, Transport
+from shared.transport.signed import check_reporter
+
+__all__ = ["HeartbeatListener", "heartbeat_queue"]
+
+_log = logging.getLogger(__name__)
+_AT_ONCE = 500
+_TAKE_S = 0.5
+
+
+def heartbeat_queue(instance_id: str) -> str:
+    """Return the name of the broker queue on which a scheduler hears heartbeats. It exists as long as its session."""
+    return f"dagway.heard.{instance_id}"
+
+
+class HeartbeatListener:
+    """Passes heartbeats to ``hearing`` and ``buffer``. ``news`` is set when the buffer has a heartbeat with news.
+
+    ``on_marker(sent_at, now_s)`` is called for each of this scheduler's markers that came back in time.
+    """
+
+    def __init__(self, transport: Transport, clock: Callable[[], datetime], instance_id: str, hearing: Hearing) -> None:
+        self._clock, self._instance_id, self._hearing = clock, instance_id, hearing
+        self.buffer = HeartbeatBuffer()
+        self.news = threading.Event()
+        self.on_marker: Callable[[datetime, float], None] = lambda _sent_at, _now_s: None
+        self._tap = transport.tap(HEARTBEATS, heartbeat_queue(instance_id), self._receive)
+        # Workers of earlier versions send to this queue only. One scheduler of several hears each of their heartbeats.
+        self._shared = transport.consume([HEARTBEATS], prefetch=_AT_ONCE)
+
+    @property
+    def session(self) -> int:
+        """The number of the present session at the broker; 0 while there is none."""
+        return self._tap.session
+
+    def run(self, stop: threading.Event) -> None:
+        """Hear workers of earlier versions until ``stop``; the body of a background thread."""
+        while not stop.is_set():
+            for delivery in self._shared.take(_AT_ONCE, _TAKE_S):
+                try:
+                    message = _read(delivery.body)
+                    check_reporter(delivery, message)
+                    self._note(message)
+                except SignatureRefused:
+                    pass  # it was counted, or the tap has received it
+                except DecodeFailed as error:
+                    # Counted here, because one scheduler of several takes each message of this queue.
+                    _log.error("heartbeat.unreadable", extra={"why": str(error)})
+                    HEARTBEATS_UNREADABLE.inc()
+                delivery.ack()
+        self._shared.close()
+
+    def _receive(self, body: bytes) -> None:
+        with suppress(DecodeFailed):
+            self._note(_read(body))
+
+    def _note(self, message: Heartbeat | Marker) -> None:
+        if isinstance(message, Heartbeat):
+            now = self._clock()
+            self._hearing.hear(message, now)
+            if self.buffer.hear([message], now):
+                self.news.set()
+        elif message.scheduler == self._instance_id:
+            now_s = time.monotonic()
+            sent_at = self._hearing.returned(message.number, now_s)
+            if sent_at is not None:
+                self.on_marker(sent_at, now_s)
+
+
+def _read(body: bytes) -> Heartbeat | Marker:
+    message = decode(body).body
+    if not isinstance(message, Heartbeat | Marker):
+        raise DecodeFailed(f"a message of type {message.type} is no heartbeat")
+    return message

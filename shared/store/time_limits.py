@@ -1,0 +1,45 @@
+"""How long one session may keep Postgres, and others, waiting."""
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["LOCK_TIMEOUT_S", "NO_LIMITS", "TimeLimits"]
+
+LOCK_TIMEOUT_S = 10
+"""How long a statement waits for another transaction's lock, if no limit is set."""
+_ANSWER_GRACE_S = 3
+"""If Postgres does not end a statement this long after its limit, the server itself hangs."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """How long Postgres lets a session of ours take, in seconds; ``None`` is no limit.
+
+    ``statement_s``: one statement. ``lock_s``: the wait for another transaction's lock. ``idle_s``: an open transaction
+    without a statement. So a process that was frozen in a transaction loses its locks.
+    """
+
+    statement_s: float | None = None
+    lock_s: float = LOCK_TIMEOUT_S
+    idle_s: float | None = None
+
+    @property
+    def options(self) -> list[str]:
+        """The options of a connection that set these limits."""
+        named = {
+            "statement_timeout": self.statement_s,
+            "lock_timeout": self.lock_s,
+            "idle_in_transaction_session_timeout": self.idle_s,
+        }
+        return [f"-c {name}={round(value * 1000)}ms" for name, value in named.items() if value is not None]
+
+    def connection_class(self) -> Any:
+        """Return psycopg2's connection class with ``answer_s``: how long ``gevent_wait`` waits for an answer."""
+        # Imported here, because the embedded mode does not need it.
+        from psycopg2.extensions import connection  # noqa: PLC0415
+
+        answer_s = None if self.statement_s is None else self.statement_s + _ANSWER_GRACE_S
+        return type("Connection", (connection,), {"answer_s": answer_s})
+
+
+NO_LIMITS = TimeLimits()

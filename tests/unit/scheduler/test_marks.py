@@ -1,0 +1,136 @@
+"""The markers that a scheduler sends, and what its row says."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.scheduler.deciding.post_commit import NEVER
+from services.scheduler.loops.hearing import Hearing
+from services.scheduler.loops.listening import HeartbeatListener, heartbeat_queue
+from services.scheduler.loops.marks import Marks
+from shared.contracts.codec import decode
+from shared.contracts.markers import Marker
+from shared.transport.base import EVENTS, HEARTBEATS
+from shared.transport.embedded.transport import EmbeddedTransport
+from tests.harness.eventually import eventually
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Rig:
+    """One scheduler's marks over a real transport, with a clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = T0
+        self.recorded_through_s = float("inf")
+        self.transport = EmbeddedTransport(None)
+        hearing = Hearing(gap_s=5, settle_s=0)
+        self.listener = HeartbeatListener(self.transport, lambda: self.now, "me", hearing)
+        self.consumer = self.transport.consume([EVENTS], prefetch=100)
+        self.marks = Marks(
+            self.transport,
+            lambda: self.now,
+            "me",
+            listener=self.listener,
+            hearing=hearing,
+            recorded_through_s=lambda: self.recorded_through_s,
+            started_at=T0,
+            period_s=1,
+        )
+
+    def row(self) -> dict[str, object]:
+        return {"instance_id": "me", "heartbeat_at": self.now, **self.marks.row()}
+
+    def until(self, *others: dict[str, object]) -> datetime:
+        return self.marks.reports_until([self.row(), *others], self.now)
+
+    def second(self, *, answer: bool = True) -> None:
+        """Send markers, let a second pass, and let a scheduler receive those among the reports."""
+        self.until()
+        self.marks.send()
+        eventually(lambda: self.row()["reports_until"] == self.now or self.recorded_through_s != float("inf"))
+        self.now += timedelta(seconds=1)
+        for delivery in self.consumer.take(100, 0) if answer else []:
+            assert isinstance(decode(delivery.body).body, Marker)
+            delivery.reply(b"")
+            delivery.ack()
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    made = Rig()
+    yield made
+    made.transport.close()
+
+
+def test_what_was_sent_before_a_marker_that_everyone_has_passed_is_recorded(rig: Rig) -> None:
+    assert rig.until() == NEVER
+    for _ in range(8):
+        rig.second()
+
+    assert T0 + timedelta(seconds=4) <= rig.until() < rig.now
+
+
+def test_reports_that_are_not_recorded_hold_the_mark(rig: Rig) -> None:
+    for _ in range(8):
+        rig.second()
+    proven, mark = rig.until(), rig.row()["reports_until"]
+    rig.recorded_through_s = time.monotonic()
+    for _ in range(8):
+        rig.second()
+
+    assert rig.row()["reports_until"] == mark
+    assert rig.until() <= proven + timedelta(seconds=2)
+
+
+def test_markers_that_wait_in_a_backlog_become_rare(rig: Rig) -> None:
+    for _ in range(100):
+        rig.second(answer=False)
+    waiting = rig.transport.waiting(EVENTS)
+    assert waiting < 25
+
+    for _ in range(4):
+        rig.second()
+    assert rig.until() > T0 + timedelta(seconds=70)
+
+
+def test_a_scheduler_that_does_not_know_markers_gets_none(rig: Rig) -> None:
+    old = {"instance_id": "old", "heartbeat_at": T0, "reports_until": None, "session_since": None}
+    rig.until(old)
+
+    rig.marks.send()
+
+    assert rig.transport.waiting(EVENTS) == 0
+
+
+def test_without_a_session_the_row_claims_nothing(rig: Rig) -> None:
+    rig.second()
+    assert rig.row()["session_since"] == T0
+    rig.transport.close()
+
+    rig.marks.send()
+
+    assert (rig.row()["reports_until"], rig.row()["session_since"]) == (None, T0)
+
+
+def test_the_broker_is_asked_for_schedulers_that_are_silent_or_have_no_session(rig: Rig) -> None:
+    def row(name: str, silent_s: float, *, session: bool = True, mark: bool = True) -> dict[str, object]:
+        return {
+            "instance_id": name,
+            "heartbeat_at": rig.now - timedelta(seconds=silent_s),
+            "session_since": T0 if session else None,
+            "reports_until": T0 if mark else None,
+        }
+
+    rows = [row("live", 1), row("silent", 4), row("cut off", 1, mark=False), row("old", 100, session=False), rig.row()]
+    assert rig.marks.doubtful(rows, rig.now) == ["silent", "cut off"]
+
+    rig.transport.tap(HEARTBEATS, heartbeat_queue("silent"), lambda _body: None)
+    for _ in range(10):
+        rig.marks.ask(["silent", "cut off"])
+        rig.second()
+    rig.marks.ask(["silent", "cut off"])
+    assert rig.until(row("silent", 20)) == NEVER
+    assert rig.until(row("cut off", 20)) > T0

@@ -1,0 +1,27 @@
+"""The spool of reports at the start of a worker."""
+
+from pathlib import Path
+
+from services.worker.reporting.reports import Reporter
+from shared.transport.embedded.transport import EmbeddedTransport
+from tests.harness.eventually import eventually
+
+
+def test_the_attempts_in_the_spool_are_known_before_it_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "run:1:0.json").write_text("{}")
+    (tmp_path / "run:1:1.bad").write_text("{}")
+    (tmp_path / "run:1:2.part").write_text("{}")
+
+    assert Reporter(EmbeddedTransport(None), tmp_path, lambda _token: None).spooled_tokens() == ["run:1:0"]
+    assert Reporter(EmbeddedTransport(None), tmp_path / "none", lambda _token: None).spooled_tokens() == []
+
+
+def test_the_attempt_of_an_unreadable_report_is_not_claimed_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "token.json").write_text("not a report\n")
+    let_go: list[str] = []
+    reporter = Reporter(EmbeddedTransport(None), tmp_path, let_go.append)
+    reporter.start()
+
+    eventually(lambda: let_go == ["token"])
+    reporter.stop()
+    assert [path.name for path in tmp_path.iterdir()] == ["token.bad"]
