@@ -94,11 +94,12 @@ def worker_queue(worker_id: str) -> BrokerQueue:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message to send."""
+    """One message to send. ``again``: it may have been sent before, so it is delivered with ``redelivered`` set."""
 
     queue: BrokerQueue
     body: bytes
     message_id: str
+    again: bool = False
 
 
 class Delivery(Protocol):
@@ -112,6 +113,9 @@ class Delivery(Protocol):
     def redelivered(self) -> bool: ...
     @property
     def queue(self) -> BrokerQueue: ...
+    @property
+    def held(self) -> bool:
+        """Whether the consumer still has the message: it is not settled, and the connection was not lost since."""
 
     def ack(self) -> None:
         """Acknowledge the message, which is then never delivered again."""
@@ -178,6 +182,12 @@ class Transport(Protocol):
         """Return how many messages of a broker queue no consumer has received; 0 if the queue does not exist.
 
         Raises ``BrokerUnavailable``.
+        """
+
+    def consumers(self, queue: BrokerQueue) -> int:
+        """Return how many consumers a broker queue has; 0 if the queue does not exist. Raises ``BrokerUnavailable``.
+
+        Messages that a consumer did not settle are back on the queue as soon as it does not count any more.
         """
 
     def send(self, message: Outgoing) -> "Future[None]":

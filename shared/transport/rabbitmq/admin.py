@@ -79,10 +79,18 @@ class Admin:
 
     def waiting(self, queue: BrokerQueue) -> int:
         """Return how many messages of a broker queue no consumer has received; see ``Transport.waiting``."""
+        return self._look(queue, lambda method: int(method.message_count))
+
+    def consumers(self, queue: BrokerQueue) -> int:
+        """Return how many consumers a broker queue has; see ``Transport.consumers``."""
+        return self._look(queue, lambda method: int(method.consumer_count))
+
+    def _look(self, queue: BrokerQueue, count: Callable[[Any], int]) -> int:
+        """Return what ``count`` finds in the broker's description of a queue; 0 if the queue does not exist."""
 
         def start(channel: Any, done: "Future[int]") -> None:
             def declared(frame: Any) -> None:
-                complete(done, frame.method.message_count)
+                complete(done, count(frame.method))
                 channel.close()
 
             def closed(_channel: Any, reason: Any) -> None:

@@ -79,6 +79,10 @@ class RabbitDelivery:
     def queue(self) -> BrokerQueue:
         return self._origin.subscription.queue
 
+    @property
+    def held(self) -> bool:
+        return bool(self._open) and bool(self._origin.channel.is_open)
+
     def ack(self) -> None:
         if self._first():
             self._origin.settle("ack")

@@ -62,6 +62,9 @@ class RabbitTransport:
     def waiting(self, queue: BrokerQueue) -> int:
         return self._admin.waiting(queue)
 
+    def consumers(self, queue: BrokerQueue) -> int:
+        return self._admin.consumers(queue)
+
     def send(self, message: Outgoing) -> "Future[None]":
         return self._publisher.send(message)
 
