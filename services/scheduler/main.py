@@ -100,7 +100,9 @@ class Scheduler:
             transactor, transport.consume([COMMANDS], prefetch=_COMMANDS_AHEAD, acks_wait_s=_ACKS_WAIT_S)
         )
         events = events_intake(
-            transactor, transport.consume([EVENTS], prefetch=_EVENTS_AHEAD, acks_wait_s=_ACKS_WAIT_S)
+            transactor,
+            transport.consume([EVENTS], prefetch=_EVENTS_AHEAD, acks_wait_s=_ACKS_WAIT_S),
+            lambda batch: marks.recorded_until(batch.tx.services.schedulers(), batch.now),
         )
         logs = logs_intake(transactor, transport.consume([LOGS], prefetch=_LOGS_AHEAD, acks_wait_s=_ACKS_WAIT_S))
         marks = Marks(

@@ -112,11 +112,12 @@ def worker_queue(worker_id: str) -> BrokerQueue:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message to send."""
+    """One message to send. ``again``: it may have been sent before, so it is delivered with ``redelivered`` set."""
 
     queue: BrokerQueue
     body: bytes
     message_id: str
+    again: bool = False
 
 
 class Delivery(Protocol):
@@ -133,6 +134,10 @@ class Delivery(Protocol):
     @property
     def arrived_s(self) -> float:
         """When this process received the message, by its steady clock. ``take`` returns messages in this order."""
+
+    @property
+    def held(self) -> bool:
+        """Whether the consumer still has the message: it is not settled, and the connection was not lost since."""
 
     def ack(self) -> None:
         """Acknowledge the message, which is then never delivered again."""

@@ -293,6 +293,10 @@ class _SignedDelivery:
         return self._inner.queue
 
     @property
+    def held(self) -> bool:
+        return self._inner.held
+
+    @property
     def arrived_s(self) -> float:
         return self._inner.arrived_s
 

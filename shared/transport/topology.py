@@ -69,7 +69,10 @@ HEADER_QUEUE = "x-dagway-route"
 HEADER_DURABILITY = "x-dagway-durability"
 HEADER_EXPIRES = "x-dagway-expires"
 HEADER_AGAIN = "x-dagway-again"
-"""Header of a message that was given back alone from a batch. For the broker it is a new message."""
+"""Header of a message that may have been delivered before, though for the broker it is a new message.
+
+It was given back alone from a batch, or its sender sent it again (``Outgoing.again``).
+"""
 
 DEAD_ARGUMENTS: dict[str, Argument] = {
     "x-queue-type": "quorum",

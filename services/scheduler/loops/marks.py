@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -127,6 +127,14 @@ class Marks:
         self._all_answer = all(peer.knows_markers for peer in peers)
         with self._lock:
             return recorded_until(self._passed, peers) if peers else NEVER
+
+    def recorded_until(self, rows: Sequence[Mapping[str, Any]], now: datetime) -> datetime:
+        """Like ``reports_until``, for the thread that records this scheduler's reports, in their order.
+
+        What was sent to this scheduler before the report in hand is recorded. So a scheduler without peers need not
+        wait for a marker.
+        """
+        return now if all(row["instance_id"] == self._instance_id for row in rows) else self.reports_until(rows, now)
 
     def doubtful(self, rows: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
         """Return the schedulers that may have no session: they are silent, or write no mark.

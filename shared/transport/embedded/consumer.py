@@ -89,6 +89,10 @@ class EmbeddedDelivery:
     def queue(self) -> BrokerQueue:
         return self._source.queue
 
+    @property
+    def held(self) -> bool:
+        return self._consumer.holds(self._source, self._message)
+
     def ack(self) -> None:
         self._consumer.settle(self._source, self._message, "ack", "")
 
@@ -168,6 +172,11 @@ class EmbeddedConsumer:
         """Make a waiting ``take`` look at the queues again. Hold the transport's lock to call it."""
         if self._waiting:
             self._arrival.notify_all()
+
+    def holds(self, source: MemoryQueue, message: QueuedMessage) -> bool:
+        """Return whether this consumer has received the message and not settled it."""
+        with self._arrival:
+            return message in self._unsettled.get(source, ())
 
     def settle(self, source: MemoryQueue, message: QueuedMessage, how: str, why: str) -> None:
         """Settle a delivery: ``how`` is ``ack``, ``retry`` or ``dead`` (a dead letter, with the reason ``why``).

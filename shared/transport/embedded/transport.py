@@ -237,7 +237,7 @@ class EmbeddedTransport:
                 accepted.set_exception(Unroutable(f"there is no broker queue {queue.name}"))
                 return accepted
             self._seq += 1
-            copy = QueuedMessage(self._seq, message.message_id, message.body, pending)
+            copy = QueuedMessage(self._seq, message.message_id, message.body, pending, returns=int(message.again))
             if target.queue.durability is not Durability.SAFE:
                 if target.queue.durability is Durability.TRANSIENT:
                     copy.dies_at = time.monotonic() + TRANSIENT_TTL_S
@@ -247,7 +247,7 @@ class EmbeddedTransport:
                 self._accepting.add(accepted)
         if target.queue.durability is Durability.SAFE:
             accepted.add_done_callback(self._accepting.discard)
-            kept = StoredMessage(copy.seq, queue.name, copy.message_id, copy.body, 0)
+            kept = StoredMessage(copy.seq, queue.name, copy.message_id, copy.body, copy.returns)
             self._journal.add(kept, lambda error: self._stored(target, copy, accepted, error))
         else:
             accepted.set_result(None)

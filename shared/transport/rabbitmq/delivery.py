@@ -85,6 +85,10 @@ class RabbitDelivery:
     def arrived_s(self) -> float:
         return self._origin.arrived_s
 
+    @property
+    def held(self) -> bool:
+        return bool(self._open) and bool(self._origin.channel.is_open)
+
     def ack(self) -> None:
         if self._first():
             self._origin.settle("ack")

@@ -26,7 +26,7 @@ from shared.transport.pending_reply import PendingReply
 from shared.transport.rabbitmq.batches import BATCH, BatchItem, pack, parts_of
 from shared.transport.rabbitmq.connection import Connection
 from shared.transport.rabbitmq.declaring import MISSING, check_exchanges, declare_exchanges
-from shared.transport.topology import CONTROL_EXCHANGE
+from shared.transport.topology import CONTROL_EXCHANGE, HEADER_AGAIN
 
 __all__ = ["Publisher"]
 
@@ -64,8 +64,13 @@ class _Pending:
     batched: bool
 
     def goes_with(self, other: "_Pending") -> bool:
-        """Return whether this and ``other`` may be in one batch: the same broker queue and the same reply address."""
+        """Return whether this and ``other`` may be in one batch: the same broker queue and the same reply address.
+
+        A batch has no room for the headers of one message.
+        """
         if not (self.batched and other.batched and self.queue == other.queue):
+            return False
+        if self.properties.headers or other.properties.headers:
             return False
         return bool(self.properties.reply_to == other.properties.reply_to)
 
@@ -172,7 +177,8 @@ class Publisher:
 
     def _properties(self, message: Outgoing, **more: str) -> Any:
         mode = 1 if message.queue.durability is Durability.TRANSIENT else 2
-        return pika.BasicProperties(message_id=message.message_id, delivery_mode=mode, **more)
+        headers = {HEADER_AGAIN: True} if message.again else None
+        return pika.BasicProperties(message_id=message.message_id, delivery_mode=mode, headers=headers, **more)
 
     def why_not(self) -> BrokerUnavailable | None:
         """Return why a send would fail immediately, or ``None`` if it would be tried."""
