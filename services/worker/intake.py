@@ -3,7 +3,8 @@
 While a worker with one free slot consumes several broker queues, several tasks may arrive. Those without a slot are
 kept for a moment and get the next free slots; only then does the worker take new tasks. A task is handed back, i.e.
 returned to the broker, if no slot becomes free in time, the disk is full or the worker is stopping: a worker has no
-right to send a copy. The broker then delivers it as ``redelivered``, and whoever gets it asks a scheduler before it begins.
+right to send a copy. The broker then delivers it as ``redelivered``, and whoever gets it asks a scheduler before it
+begins.
 """
 
 import json
