@@ -69,6 +69,7 @@ class Settings:
     run_dags: bool = True
     metrics_public: bool = False
     require_if_match: bool = False
+    trusted_proxies: int = 0
     remote_nodes: tuple[RemoteNode, ...] = ()
     ui_dir: Path | None = None
     dags_dir: Path | None = None
@@ -123,6 +124,7 @@ def settings_from(config: "Config") -> Settings:
         run_dags=config.run_dags,
         metrics_public=config.metrics == "public",
         require_if_match=config.require_if_match,
+        trusted_proxies=config.trusted_proxies,
         remote_nodes=_remote_nodes(config.remote_nodes),
         ui_dir=config.ui_dir,
         dags_dir=config.dags_dir,

@@ -13,13 +13,13 @@ from services.scheduler.commands.pools import apply_configured_pools
 from services.scheduler.commands.queues import apply_configured_queues
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.loops.folder import Folder
-from services.scheduler.loops.intake import commands_intake, events_intake, logs_intake
+from services.scheduler.loops.intake import audit_intake, commands_intake, events_intake, logs_intake
 from services.scheduler.loops.leases import Leases
 from services.scheduler.loops.spec_revalidation import SpecRevalidation
 from shared.ids import new_token
 from shared.service import Background
 from shared.store.writes.transaction import Store
-from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS, Transport, task_queue
+from shared.transport.base import AUDIT, COMMANDS, EVENTS, HEARTBEATS, LOGS, Transport, task_queue
 
 __all__ = ["Scheduler"]
 
@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 _COMMANDS_AHEAD = 100
 _EVENTS_AHEAD = 200
 _LOGS_AHEAD = 64
+_AUDIT_AHEAD = 200
 _HEARTBEATS_AHEAD = 500
 _ACKS_WAIT_S = 0.05
 """A redelivered message is recognised as already recorded, so acknowledgements may wait."""
@@ -38,7 +39,8 @@ _NONE: Mapping[str, int] = MappingProxyType({})
 class Scheduler:
     """One scheduler replica. Any number of replicas may share a database and a broker; there is no leader.
 
-    ``base_config`` is the YAML text that the spec of every new run inherits. ``on_death`` is called when one of the
+    ``base_config`` is the YAML text that the spec of every new run inherits. ``audit_days``: for how many days audit
+    entries are kept; 0 keeps them for ever. ``on_death`` is called when one of the
     threads dies from a bug, so that the process can exit.
     """
 
@@ -56,11 +58,13 @@ class Scheduler:
         tz: ZoneInfo = _UTC,
         queues: Mapping[str, int] = _NONE,
         pools: Mapping[str, int] = _NONE,
+        audit_days: int = 0,
     ) -> None:
-        transport.declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_queue({})])
+        transport.declare([COMMANDS, EVENTS, LOGS, AUDIT, HEARTBEATS, task_queue({})])
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
         self._transport = transport
-        parts = Assembly(store, transport, Plans(base_config, version, dags_dir and dags_dir.absolute()), clock, tz)
+        plans = Plans(base_config, version, dags_dir and dags_dir.absolute())
+        parts = Assembly(store, transport, plans, clock, tz, audit_days=audit_days)
         transactor = parts.transactor
         with store.begin() as tx:
             apply_configured_queues(tx, queues, clock())
@@ -72,6 +76,7 @@ class Scheduler:
             transactor, transport.consume([EVENTS], prefetch=_EVENTS_AHEAD, acks_wait_s=_ACKS_WAIT_S)
         )
         logs = logs_intake(transactor, transport.consume([LOGS], prefetch=_LOGS_AHEAD, acks_wait_s=_ACKS_WAIT_S))
+        audit = audit_intake(transactor, transport.consume([AUDIT], prefetch=_AUDIT_AHEAD, acks_wait_s=_ACKS_WAIT_S))
         service = {
             "kind": "scheduler",
             "instance_id": self.instance_id,
@@ -86,6 +91,7 @@ class Scheduler:
             ("commands", commands.run),
             ("events", events.run),
             ("logs", logs.run),
+            ("audit", audit.run),
             ("heartbeats", leases.listen),
         ]
         loops = [
@@ -93,6 +99,7 @@ class Scheduler:
             ("admission", parts.admission.run),
             ("pools", parts.pools.run),
             ("housekeeping", parts.housekeeping.run),
+            ("audit-chain", parts.audit_chain.run),
             ("firing", parts.firing.run),
             ("timers", parts.timers.run),
             ("family", parts.parents.run),

@@ -28,6 +28,7 @@ from typing import Protocol
 from shared.transport.pending_reply import PendingReply
 
 __all__ = [
+    "AUDIT",
     "COMMANDS",
     "DELIVERY_LIMIT",
     "EVENTS",
@@ -76,6 +77,7 @@ class BrokerQueue:
 COMMANDS = BrokerQueue("dagway.commands", Durability.SAFE, batched=True)
 EVENTS = BrokerQueue("dagway.events", Durability.SAFE, batched=True)
 LOGS = BrokerQueue("dagway.logs", Durability.SAFE)
+AUDIT = BrokerQueue("dagway.audit", Durability.SAFE, batched=True)
 HEARTBEATS = BrokerQueue("dagway.heartbeats", Durability.TRANSIENT)
 
 

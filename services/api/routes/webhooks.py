@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from services.api.auth.authentication import forbidden, unauthorized
+from services.api.auth.principals import Principal
 from services.api.auth.tokens import HOOK_PREFIX, drawn, new_secret, secret_hash
 from services.api.command_client import chosen_run_id
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
@@ -133,6 +134,7 @@ def trigger(call: Call, body: TriggerBody, file_name: str) -> ApiResponse:
     if hook is None or not token.startswith(HOOK_PREFIX) or not _fits(hook, token):
         # A DAG that does not exist gets the same response: without a token, a client cannot find out which DAGs exist.
         raise unauthorized("The webhook's token is not valid")
+    call = call.made_by(Principal("webhook", hook.id, f"webhook:{stem}", "operator" if hook.enabled else ""))
     deps.auth.touch("webhook", hook.id, hook.last_used_at)
     if not hook.enabled:
         raise forbidden("This webhook is disabled; an administrator can enable it")
@@ -144,7 +146,7 @@ def trigger(call: Call, body: TriggerBody, file_name: str) -> ApiResponse:
         raise Problem(TOO_LARGE, "bad_request", "payload: must have at most 1 MiB")
     run_id = chosen_run_id(body.dag_run_id, call.key)
     command = EnqueueRun(
-        by=f"webhook:{stem}",
+        by=call.user,
         file_name=stem,
         dag_run_id=run_id,
         params=json.dumps({"WEBHOOK_PAYLOAD": payload}, ensure_ascii=False),
