@@ -110,6 +110,11 @@ class Stack:
         [(_, command)] = self.seen
         return command
 
+    @property
+    def asked(self) -> Any:
+        """The one command that was sent, without its actor, which differs by request."""
+        return self.command.model_copy(update={"actor": None})
+
     def audited(self) -> list[AuditEntry]:
         """Return the entries that the gateway has sent for the audit log. It sends no more then."""
         self.transport.declare([AUDIT])
