@@ -220,6 +220,27 @@ def return_dead_letters(limit: int, **given: Any) -> None:
     click.echo(f"{redrive_dead_letters(_configure('dead-letters', given), limit)} returned")
 
 
+@cli.group()
+def audit() -> None:
+    """Check the audit log."""
+
+
+@audit.command("verify")
+@_options("data_dir", "database_url", "log_level", "log_format")
+@click.option("--contains", metavar="POSITION:HASH", help="end of an earlier verification, which must be in the chain")
+def verify_audit(contains: str | None, **given: Any) -> None:
+    """Recompute the hash chain of the audit log, and print its end or the first entry at which it is broken.
+
+    Exits with 1 if the chain is broken. Needs a database user who may read. Without a database URL, checks the SQLite
+    file in the data directory.
+    """
+    from services.audit import read_point, summary, verify_audit  # noqa: PLC0415
+
+    found = verify_audit(_configure("audit", given), read_point(contains) if contains else None)
+    click.echo(summary(found))
+    sys.exit(0 if found.broken is None else 1)
+
+
 @cli.command()
 def version() -> None:
     """Print the version."""

@@ -68,6 +68,8 @@ class Config:
     pools: tuple[tuple[str, int], ...] = ()
     tz: str = ""
     lease_s: float = 10
+    audit_days: int = 400
+    trusted_proxies: int = 0
     base_config: Path | None = None
     metrics_port: int = 0
     metrics_dags: int = 200

@@ -9,6 +9,7 @@ from shared.option import SCHEDULER as _SCHEDULER
 from shared.option import WORKER as _WORKER
 from shared.option import Option
 from shared.setting_readers import (
+    audit_days,
     base_path,
     duration_s,
     existing_file,
@@ -162,6 +163,21 @@ OPTIONS = (
         _SCHEDULER | _WORKER,
         "seconds without a heartbeat after which a worker's attempts count as lost (10)",
         flag_name="--lease",
+    ),
+    Option(
+        "audit_days",
+        "DAGWAY_AUDIT_DAYS",
+        audit_days,
+        _SCHEDULER,
+        "for how many days entries of the audit log are kept: at least 30; 0: for ever (400)",
+    ),
+    Option(
+        "trusted_proxies",
+        "DAGWAY_TRUSTED_PROXIES",
+        whole_number(0, 10),
+        _GATEWAY,
+        "how many proxies stand before the gateway: a client's address is this many places from the end of the "
+        "X-Forwarded-For header; 0: its connection's address (0)",
     ),
     Option(
         "metrics_port",

@@ -7,6 +7,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 __all__ = [
+    "audit_days",
     "base_path",
     "duration_s",
     "existing_file",
@@ -46,6 +47,14 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def audit_days(text: str) -> int:
+    """Return for how many days audit entries are kept: 0 (for ever), or 30 to 100000."""
+    days = int(text) if re.fullmatch(r"\d{1,6}", text.strip()) else -1
+    if days != 0 and not 30 <= days <= 100_000:
+        raise ValueError(f"{text!r} is not 0 or a whole number of days from 30 to 100000")
+    return days
 
 
 def seconds(text: str) -> float:

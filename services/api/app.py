@@ -15,6 +15,7 @@ from flask import request as current_request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from services.api import problems
+from services.api.audit.trail import Trail, audited, client_address, current_trail
 from services.api.command_client import command_key
 from services.api.deps import Deps
 from services.api.foreign_pages import add_cors, refuse_foreign_name, refuse_foreign_page
@@ -96,9 +97,12 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
             # The contract has a GET that changes state (dequeue); a HEAD must not.
             raise MethodNotAllowed([operation.method])
         headers = cast("Mapping[str, str]", request.headers)
-        principal = deps.auth.admit(role, operation.permission, headers)
+        trail = current_trail() or Trail()
+        principal = deps.auth.admit(role, operation.permission, headers, note=trail.note)
         node = chosen_node(deps.settings, request.args.getlist("remoteNode"))
         remote = node is not None and operation.path not in _LOCAL
+        if node is not None and remote:
+            trail.remote_node = node.name
         if operation.builtin is not None and not deps.settings.builtin and not remote:
             raise operation.builtin()
         if prefix:
@@ -114,7 +118,9 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
             key=command_key(headers.get("Idempotency-Key")),
             principal=principal,
             headers=headers,
-            address=request.remote_addr or "",
+            address=trail.address or _address(deps, request),
+            request_id=_request_id(request),
+            trail=trail,
             arguments=frozenset(request.args),
             success=operation.status,
         )
@@ -124,7 +130,16 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
             arguments["body"] = parse_body(operation.body, _body(request), required=operation.body_required)
         return _response(operation.handler(call, **arguments))
 
-    return view
+    def begin() -> tuple[str, str]:
+        request = _request()
+        return _address(deps, request), _request_id(request)
+
+    return audited(deps.audit, operation.id, operation.path, begin, view) if operation.audited else view
+
+
+def _address(deps: Deps, request: Request) -> str:
+    forwarded_for = request.environ.get("HTTP_X_FORWARDED_FOR", "")
+    return client_address(request.remote_addr or "", forwarded_for, deps.settings.trusted_proxies)
 
 
 def _forward(deps: Deps, node: RemoteNode, request: Request, operation: Operation) -> ApiResponse:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from threading import BoundedSemaphore, Event
 
+from services.api.audit.sender import AuditSender
 from services.api.auth.authentication import Auth
 from services.api.auth.first_user import FirstUser
 from services.api.caches.run_summaries import Summaries
@@ -43,6 +44,7 @@ class Deps:
     specs: SpecCache = field(default_factory=SpecCache)
     totals: RunTotals = field(default_factory=RunTotals)
     settings: Settings = field(default_factory=Settings)
+    audit: AuditSender = field(init=False)
     auth: Auth = field(init=False)
     first_user: FirstUser = field(init=False)
     combined: SingleFlight = field(default_factory=SingleFlight)
@@ -57,6 +59,7 @@ class Deps:
     """Set when the server stops, so that streams end."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "audit", AuditSender(self.transport, self.clock))
         object.__setattr__(self, "auth", Auth(self.settings, self.reads, self.commands, self.clock))
         object.__setattr__(self, "first_user", FirstUser(self.settings, self.reads, self.commands, self.auth.passwords))
         object.__setattr__(self, "follower", Follower(self.transport, self.settings.max_streams))

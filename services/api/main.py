@@ -1,5 +1,6 @@
 """Composition root of the gateway as a process of its own: store, transport and application."""
 
+import atexit
 import logging
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from services.api.caches.run_totals import RunTotals
 from services.api.command_client import Commands
 from services.api.deps import Deps
 from services.api.machine_load import Resources
+from services.api.observability.request_metrics import AUDIT_DROPPED
 from services.api.serving.server import run_gunicorn
 from services.api.settings import Settings, warn_if_open
 from shared.clock import utc_now
@@ -52,6 +54,7 @@ def build_deps(
         totals=RunTotals(max_dags=max_dag_series),
         own_trouble=own_trouble,
     )
+    deps.audit.on_drop = AUDIT_DROPPED.inc
     deps.resources.begin(deps.closing)
     if settings.builtin:
         deps.first_user.begin()
@@ -93,6 +96,7 @@ def run_api(
         except ConfigInvalid as error:
             _log.error("api.cannot_start", extra={"why": str(error)})
             sys.exit(_GIVE_UP)
+        atexit.register(deps.audit.close)
         _log.info("api.started", extra={"host": host, "port": port, "route": COMMANDS.name})
         return create_app(deps)
 

@@ -172,12 +172,13 @@ def _responses(operation: Operation, answers: Mapping[Any, Any]) -> dict[str, An
 
 
 def _success_body(operation: Operation, answers: Mapping[Any, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
     if operation.response is not None:
-        return {"content": {"application/json": {"schema": answers[operation.response]}}}
+        content["application/json"] = {"schema": answers[operation.response]}
     if operation.media_type:
         kind = "object" if operation.media_type == "application/json" else "string"
-        return {"content": {operation.media_type: {"schema": {"type": kind}}}}
-    return {}
+        content[operation.media_type] = {"schema": {"type": kind}}
+    return {"content": content} if content else {}
 
 
 def _failures(operation: Operation) -> Iterable[int]:

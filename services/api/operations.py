@@ -6,7 +6,7 @@ parameters, the validated body and the validated query, and returns an ``ApiResp
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypedDict, TypeVar, Unpack
@@ -14,8 +14,9 @@ from typing import Any, TypedDict, TypeVar, Unpack
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from services.api.audit.trail import Trail, actor_of
 from services.api.auth.principals import NOBODY, Permission, Principal, Role
-from services.api.command_client import Accepted
+from services.api.command_client import Accepted, SentCommand
 from services.api.deps import Deps
 from services.api.problems import Problem, bad_request
 from services.api.response_schemas.base import Schema
@@ -107,7 +108,10 @@ class Call:
     principal: Principal = NOBODY
     headers: Mapping[str, str] = field(default_factory=dict)
     address: str = ""
-    """The IP address of the client or of the last proxy; empty if unknown."""
+    """The IP address of the client, or of the first proxy that is not trusted; empty if unknown."""
+    request_id: str = ""
+    trail: Trail = field(default_factory=Trail)
+    """What the audit log will say about this request."""
     arguments: frozenset[str] = frozenset()
     """The names of the query parameters in the request, including those with an empty value."""
     success: int = 200
@@ -117,6 +121,17 @@ class Call:
     def user(self) -> str:
         """The principal's name for the log of transitions."""
         return self.principal.by
+
+    def send(self, command: Command, *, key: str | None) -> SentCommand:
+        """Send a command of this request's principal without waiting. ``key`` becomes the command's id."""
+        self.trail.sent = True
+        actor = actor_of(self.principal, address=self.address, request_id=self.request_id)
+        return self.deps.commands.send(command.model_copy(update={"actor": actor}), key=key)
+
+    def made_by(self, principal: Principal) -> "Call":
+        """Return this call with the principal that the operation itself has authenticated."""
+        self.trail.principal = principal
+        return replace(self, principal=principal)
 
     def carry_out(self, command: Command, *, then: Then = None, known: Mapping[str, Any] = {}) -> ApiResponse:
         """Send a command, wait for its outcome and return the response.
@@ -132,7 +147,7 @@ class Call:
             Problem: the scheduler refused the command.
             BrokerUnavailable, PublishUnconfirmed, Unroutable: see ``command_client``.
         """
-        outcome = self.deps.commands.ask(command, key=self.key)
+        outcome = self.deps.commands.wait(self.send(command, key=self.key))
         if isinstance(outcome, Accepted):
             return accepted({"commandId": outcome.command_id, **known})
         body = then(outcome.result) if callable(then) else then
@@ -162,6 +177,7 @@ class Options(TypedDict, total=False):
     failures: tuple[int, ...]
     headers: tuple[str, ...]
     own_token: Callable[..., Any]
+    changes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +196,11 @@ class Operation:
     builtin: Callable[[], Problem] | None = None
     """Makes the error outside the builtin authentication mode. Raised before path, query and body are checked."""
     response: type[Schema] | None = None
-    """The schema of the JSON body of success. ``None``: there is no body, or a body of ``media_type``."""
+    """The schema of the JSON body of success. ``None``: there is none."""
     status: int = 200
     """The HTTP status of success."""
     media_type: str = ""
-    """The media type of a body that has no schema."""
+    """The media type of a body that has no schema: the only one, or another form of the same content."""
     pending: bool = True
     """Whether a write can return 202. False for operations that send no command."""
     failures: tuple[int, ...] = ()
@@ -197,6 +213,14 @@ class Operation:
     Gets the call and the path parameters before the body is read, and raises a 401. The handler gets what it returns as
     the argument ``credential``.
     """
+
+    changes: bool = True
+    """False if an operation changes nothing although its method is not GET, as the validation of a spec."""
+
+    @property
+    def audited(self) -> bool:
+        """Whether each request to the operation has an entry in the audit log."""
+        return self.write and self.changes
 
     @property
     def write(self) -> bool:

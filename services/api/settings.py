@@ -70,6 +70,7 @@ class Settings:
     run_dags: bool = True
     metrics_public: bool = False
     require_if_match: bool = False
+    trusted_proxies: int = 0
     remote_nodes: tuple[RemoteNode, ...] = ()
     browser: BrowserRules = field(default_factory=BrowserRules)
     """From where requests without a token or key are accepted."""
@@ -128,6 +129,7 @@ def settings_from(config: "Config") -> Settings:
         run_dags=config.run_dags,
         metrics_public=config.metrics == "public",
         require_if_match=config.require_if_match,
+        trusted_proxies=config.trusted_proxies,
         remote_nodes=_remote_nodes(config.remote_nodes),
         browser=_browser_rules(config),
         ui_dir=config.ui_dir,

@@ -114,6 +114,7 @@ def make_scheduler(
         tz=local_zone(config.tz),
         queues=dict(config.queues),
         pools=dict(config.pools),
+        audit_days=config.audit_days,
         on_death=on_death,
     )
 

@@ -113,6 +113,7 @@ def run_up(
         admin.stop()
     deps.closing.set()
     server.stop()
+    deps.audit.close()
     worker.stop(drain_s=_DRAIN_S)
     scheduler.stop()
     transport.close()

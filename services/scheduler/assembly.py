@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.admission import Admission
+from services.scheduler.loops.audit_chain import AuditChain
 from services.scheduler.loops.control_messages import ControlBroadcaster
 from services.scheduler.loops.firing import Firing
 from services.scheduler.loops.housekeeping import Housekeeping
@@ -22,15 +23,26 @@ __all__ = ["Assembly"]
 
 
 class Assembly:
-    """A transactor and its post-commit followers. ``tz`` is the time zone of schedules that set none."""
+    """A transactor and its post-commit followers.
+
+    ``tz`` is the time zone of schedules that set none. ``audit_days``: see ``AuditChain``.
+    """
 
     def __init__(
-        self, store: Store, transport: Transport, plans: Plans, clock: Callable[[], datetime], tz: ZoneInfo
+        self,
+        store: Store,
+        transport: Transport,
+        plans: Plans,
+        clock: Callable[[], datetime],
+        tz: ZoneInfo,
+        *,
+        audit_days: int = 0,
     ) -> None:
         self.transactor = Transactor(store, plans, clock)
         self.relay = Relay(store, transport, clock, self.transactor.notice)
         self.timers = Timers(self.transactor)
         self.housekeeping = Housekeeping(store, clock)
+        self.audit_chain = AuditChain(store, keep_days=audit_days)
         self.firing = Firing(self.transactor, tz)
         self.admission = Admission(self.transactor)
         self.pools = PoolAdmission(self.transactor)
@@ -43,6 +55,7 @@ class Assembly:
             control_messages.follow,
             self.timers.follow,
             self.housekeeping.follow,
+            self.audit_chain.follow,
             self.firing.follow,
             self.admission.follow,
             self.pools.follow,

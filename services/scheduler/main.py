@@ -14,7 +14,7 @@ from services.scheduler.commands.queues import apply_configured_queues
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.loops.folder import Folder
 from services.scheduler.loops.hearing import Hearing
-from services.scheduler.loops.intake import commands_intake, events_intake, logs_intake
+from services.scheduler.loops.intake import audit_intake, commands_intake, events_intake, logs_intake
 from services.scheduler.loops.leases import Leases
 from services.scheduler.loops.listening import HeartbeatListener
 from services.scheduler.loops.marks import Marks
@@ -23,7 +23,7 @@ from shared.errors import StoreUnavailable
 from shared.ids import new_token
 from shared.service import Background
 from shared.store.writes.transaction import Store
-from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS, Transport, task_queue
+from shared.transport.base import AUDIT, COMMANDS, EVENTS, HEARTBEATS, LOGS, Transport, task_queue
 
 __all__ = ["Scheduler"]
 
@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 _COMMANDS_AHEAD = 100
 _EVENTS_AHEAD = 200
 _LOGS_AHEAD = 64
+_AUDIT_AHEAD = 200
 _ACKS_WAIT_S = 0.05
 """A redelivered message is recognised as already recorded, so acknowledgements may wait."""
 _PERIOD_OF_LEASE = 0.1
@@ -52,7 +53,8 @@ _NONE: Mapping[str, int] = MappingProxyType({})
 class Scheduler:
     """One scheduler replica. Any number of replicas may share a database and a broker; there is no leader.
 
-    ``base_config`` is the YAML text that the spec of every new run inherits. ``on_death`` is called when one of the
+    ``base_config`` is the YAML text that the spec of every new run inherits. ``audit_days``: for how many days audit
+    entries are kept; 0 keeps them for ever. ``on_death`` is called when one of the
     threads dies from a bug, so that the process can exit.
     """
 
@@ -70,11 +72,13 @@ class Scheduler:
         tz: ZoneInfo = _UTC,
         queues: Mapping[str, int] = _NONE,
         pools: Mapping[str, int] = _NONE,
+        audit_days: int = 0,
     ) -> None:
-        transport.declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_queue({})])
+        transport.declare([COMMANDS, EVENTS, LOGS, AUDIT, HEARTBEATS, task_queue({})])
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
         self._store, self._transport = store, transport
-        parts = Assembly(store, transport, Plans(base_config, version, dags_dir and dags_dir.absolute()), clock, tz)
+        plans = Plans(base_config, version, dags_dir and dags_dir.absolute())
+        parts = Assembly(store, transport, plans, clock, tz, audit_days=audit_days)
         transactor = parts.transactor
         with store.begin() as tx:
             started_at = clock()
@@ -105,6 +109,7 @@ class Scheduler:
             lambda batch: marks.recorded_until(batch.tx.services.schedulers(), batch.now),
         )
         logs = logs_intake(transactor, transport.consume([LOGS], prefetch=_LOGS_AHEAD, acks_wait_s=_ACKS_WAIT_S))
+        audit = audit_intake(transactor, transport.consume([AUDIT], prefetch=_AUDIT_AHEAD, acks_wait_s=_ACKS_WAIT_S))
         marks = Marks(
             transport,
             clock,
@@ -124,6 +129,7 @@ class Scheduler:
             ("commands", commands.run),
             ("events", events.run),
             ("logs", logs.run),
+            ("audit", audit.run),
             ("heartbeats", listener.run),
         ]
         loops = [
@@ -133,6 +139,7 @@ class Scheduler:
             Background("scheduler-admission", parts.admission.run, on_death, parts.admission.wake),
             Background("scheduler-pools", parts.pools.run, on_death, parts.pools.wake),
             Background("scheduler-housekeeping", parts.housekeeping.run, on_death, parts.housekeeping.wake),
+            Background("scheduler-audit-chain", parts.audit_chain.run, on_death),
             Background("scheduler-firing", parts.firing.run, on_death, parts.firing.wake),
             Background("scheduler-timers", parts.timers.run, on_death, parts.timers.wake),
             Background("scheduler-family", parts.parents.run, on_death),

@@ -18,11 +18,12 @@ from shared.errors import StoreUnavailable
 from shared.metrics import LATENCY_S, DagNames
 from shared.status import RunStatus
 from shared.store.reads.backlog import Backlog
-from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS
+from shared.transport.base import AUDIT, COMMANDS, EVENTS, HEARTBEATS, LOGS
 
 __all__ = [
     "CLOCK_SKEW",
     "COMMANDS_RECORDED",
+    "COMMANDS_WITHOUT_ACTOR",
     "COMMAND_RECORD",
     "COMMAND_WAIT",
     "DEAD_LETTERS",
@@ -82,6 +83,10 @@ GRANTED = Counter(
 COMMANDS_RECORDED = Counter(
     "dagway_commands_recorded", "Commands carried out or refused, by outcome, including repeated ones", ["outcome"]
 )
+COMMANDS_WITHOUT_ACTOR = Counter(
+    "dagway_commands_without_actor",
+    "Commands that name no actor, so their role was not checked: sent by a gateway of the release before",
+)
 COMMAND_WAIT = Histogram(
     "dagway_command_wait_seconds",
     "Seconds from a gateway's send of a command to its receipt by a scheduler",
@@ -120,7 +125,7 @@ _dags = DagNames(0)
 for _status in RunStatus:
     if not _status.active:
         RUNS_ENDED.labels(str(_status))
-for _broker_queue in (COMMANDS, EVENTS, LOGS, HEARTBEATS):
+for _broker_queue in (COMMANDS, EVENTS, LOGS, AUDIT, HEARTBEATS):
     DEAD_LETTERS.labels(_broker_queue.name)
 for _outcome in ("recorded", "refused"):
     COMMANDS_RECORDED.labels(_outcome)

@@ -7,7 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, create_model
 from pydantic_core import to_json
 
-from shared.contracts import commands, control, events, markers, tasks  # noqa: F401 - they register their messages
+from shared.contracts import audit, commands, control, events, markers, tasks  # noqa: F401 - they register their messages
 from shared.contracts.base import MESSAGE_TYPES, Message
 from shared.errors import DecodeFailed
 

@@ -13,12 +13,14 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     URL,
     BigInteger,
     Connection,
+    DateTime,
     Engine,
     Insert,
     QueuePool,
@@ -41,6 +43,7 @@ from shared.store.time_limits import LOCK_TIMEOUT_S, NO_LIMITS, TimeLimits
 
 __all__ = [
     "bytewise",
+    "database_time",
     "for_update",
     "insert_ignore",
     "is_postgres",
@@ -349,6 +352,25 @@ def _bytewise_postgres(element: bytewise, compiler: SQLCompiler, **kw: Any) -> s
 @compiles(bytewise, "sqlite")
 def _bytewise_sqlite(element: bytewise, compiler: SQLCompiler, **kw: Any) -> str:
     return f"({compiler.process(element.clauses, **kw)})"
+
+
+class database_time(FunctionElement[datetime]):  # noqa: N801 - used as an SQL function
+    """The time of the current transaction (SQLite: of the statement, in milliseconds) by the database's clock."""
+
+    type = DateTime(timezone=True)
+    name = "database_time"
+    inherit_cache = True
+
+
+@compiles(database_time, "postgresql")
+def _database_time_postgres(element: database_time, compiler: SQLCompiler, **kw: Any) -> str:
+    return "now()"
+
+
+@compiles(database_time, "sqlite")
+def _database_time_sqlite(element: database_time, compiler: SQLCompiler, **kw: Any) -> str:
+    # SQLAlchemy stores microseconds, SQLite knows milliseconds.
+    return "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
 
 
 class transaction_number(FunctionElement[int]):  # noqa: N801 - used as an SQL function

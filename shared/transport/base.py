@@ -29,6 +29,7 @@ from shared.admission.workers import WORKER_POOL, worker_pool
 from shared.transport.pending_reply import PendingReply
 
 __all__ = [
+    "AUDIT",
     "COMMANDS",
     "DELIVERY_LIMIT",
     "EVENTS",
@@ -92,6 +93,7 @@ class BrokerQueue:
 COMMANDS = BrokerQueue("dagway.commands", Durability.SAFE, batched=True, exchange=Exchange.REQUESTS)
 EVENTS = BrokerQueue("dagway.events", Durability.SAFE, batched=True, exchange=Exchange.REPORTS)
 LOGS = BrokerQueue("dagway.logs", Durability.SAFE, exchange=Exchange.REPORTS)
+AUDIT = BrokerQueue("dagway.audit", Durability.SAFE, batched=True, exchange=Exchange.REQUESTS)
 HEARTBEATS = BrokerQueue("dagway.heartbeats", Durability.TRANSIENT, exchange=Exchange.REPORTS)
 
 

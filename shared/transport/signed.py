@@ -21,6 +21,7 @@ from shared.contracts.signing import Keyring, Proof, Purpose, SignatureScope, sa
 from shared.contracts.worker_pools import pool_of_key, pool_of_worker
 from shared.errors import DecodeFailed, InvariantBroken, Refusal, SignatureRefused
 from shared.transport.base import (
+    AUDIT,
     COMMANDS,
     EVENTS,
     HEARTBEATS,
@@ -39,7 +40,12 @@ from shared.transport.refusals import SignatureCounts
 
 __all__ = ["SignedTransport", "check_reporter", "queue_scope", "topic_scope"]
 
-_PURPOSES = {COMMANDS.name: Purpose.COMMAND, EVENTS.name: Purpose.REPORT, LOGS.name: Purpose.REPORT}
+_PURPOSES = {
+    AUDIT.name: Purpose.COMMAND,
+    COMMANDS.name: Purpose.COMMAND,
+    EVENTS.name: Purpose.REPORT,
+    LOGS.name: Purpose.REPORT,
+}
 """Who signs the messages in each broker queue. A queue that is missing here cannot be used."""
 _PREFIXES = (
     (HEARTBEATS.name, Purpose.HEARTBEAT),
@@ -49,7 +55,7 @@ _PREFIXES = (
 _MARKED = frozenset({Purpose.REPORT, Purpose.HEARTBEAT})
 """Among these messages, schedulers send markers."""
 _KINDS = {
-    Purpose.COMMAND: ("commands",),
+    Purpose.COMMAND: ("commands", "audit"),
     Purpose.REPLY: ("replies",),
     Purpose.NOTICE: ("control",),
     Purpose.TASK: ("tasks",),

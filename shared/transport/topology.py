@@ -81,7 +81,7 @@ DEAD_ARGUMENTS: dict[str, Argument] = {
     "x-delivery-limit": 1_000_000_000,
 }
 
-_KNOWN = {queue.name: queue for queue in (base.COMMANDS, base.EVENTS, base.LOGS, base.HEARTBEATS)}
+_KNOWN = {queue.name: queue for queue in (base.COMMANDS, base.EVENTS, base.LOGS, base.AUDIT, base.HEARTBEATS)}
 
 
 def queue_arguments(queue: BrokerQueue) -> dict[str, Argument]:

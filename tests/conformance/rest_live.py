@@ -126,6 +126,7 @@ def open_live(footing: "Footing", settings: Settings | None = None, *, dags_dir:
         yield Live(deps, reads)
     finally:
         deps.closing.set()
+        deps.audit.close()
         worker.stop()
         scheduler.stop()
         transport.close()

@@ -17,13 +17,14 @@ from sqlalchemy import Engine, insert
 from services.api.app import create_app
 from services.api.command_client import Commands
 from services.api.deps import Deps
-from shared.contracts.codec import decode, encode
+from shared.contracts.audit import AuditEntry
+from shared.contracts.codec import decode, decode_as, encode
 from shared.contracts.commands import Command, CommandReply, RefusedError
 from shared.language.load import load
 from shared.store import tables as t
 from shared.store.engine import insert_ignore, open_engine
 from shared.store.reads.reader import Reads
-from shared.transport.base import COMMANDS
+from shared.transport.base import AUDIT, COMMANDS
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.databases import migrated_sqlite
 
@@ -86,6 +87,7 @@ class Stack:
     def close(self) -> None:
         self._stop.set()
         self._thread.join()
+        self.deps.audit.close()
         self.transport.close()
 
     def _respond(self) -> None:
@@ -107,6 +109,20 @@ class Stack:
         """The one command that was sent."""
         [(_, command)] = self.seen
         return command
+
+    @property
+    def asked(self) -> Any:
+        """The one command that was sent, without its actor, which differs by request."""
+        return self.command.model_copy(update={"actor": None})
+
+    def audited(self) -> list[AuditEntry]:
+        """Return the entries that the gateway has sent for the audit log. It sends no more then."""
+        self.transport.declare([AUDIT])
+        self.deps.audit.close()
+        consumer = self.transport.consume([AUDIT], prefetch=1000)
+        found = [decode_as(delivery.body, AuditEntry) for delivery in consumer.take(1000, 0)]
+        consumer.close()
+        return found
 
     def api(self, method: str, path: str, **options: Any) -> Any:
         return self.client.open(f"/api/v2{path}", method=method, **options)

@@ -271,6 +271,21 @@ def test_logout_ends_the_session_here_and_at_the_provider(gateway: Opener, provi
     assert client.get("/api/v2/dags").status_code == 401
 
 
+def test_logins_and_logouts_are_audited(gateway: Opener) -> None:
+    stack = gateway()
+    log_in(stack.client)
+    stack.client.get("/oidc-callback?state=forged")
+    stack.client.get("/oidc-logout")
+    stack.client.get("/oidc-logout")
+
+    found = [(each.operation, each.actor.kind, each.actor.name, each.code) for each in stack.audited()]
+    assert sorted(found) == [
+        ("oidcLogin", "anonymous", "anonymous", "bad_request"),
+        ("oidcLogin", "oidc", "ann", ""),
+        ("oidcLogout", "oidc", "ann", ""),
+    ]
+
+
 def test_redirects_stay_on_this_server(gateway: Opener) -> None:
     client = gateway().client
     for wanted in ("//evil.example", "https://evil.example", "/\\evil.example", ""):

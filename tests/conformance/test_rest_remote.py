@@ -63,6 +63,33 @@ def near(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Near]:
             yield Near(system)
 
 
+def test_both_nodes_audit_a_write_that_was_forwarded(near: Near) -> None:
+    assert near.ask("PUT", "/pools/forwarded", {"capacity": 2}).status == 200
+    assert near.ask("PUT", "/pools/forwarded", {"capacity": 0}).status == 400
+    assert near.refused("DELETE", "/pools/forwarded", node="gone") == (502, "bad_gateway")
+
+    def entries(node: str) -> set[tuple[str, str, str, str]]:
+        found = near.get("/audit?target=forwarded", node=node)["entries"]
+        return {
+            (
+                each["actor"]["name"],
+                each["operation"],
+                each.get("code", ""),
+                each.get("after", {}).get("remote_node", ""),
+            )
+            for each in found
+        }
+
+    here = {
+        ("me", "setPoolCapacity", "", "far"),
+        ("me", "setPoolCapacity", "bad_gateway", "far"),
+        ("me", "removePool", "bad_gateway", "gone"),
+    }
+    eventually(lambda: entries("local") == here)
+    there = {("api-token", "pool.set", "", ""), ("api-token", "setPoolCapacity", "bad_request", "")}
+    eventually(lambda: entries("far") == there)
+
+
 def test_writes_happen_on_the_remote_node_only(near: Near) -> None:
     made = near.ask("POST", "/dags", {"name": "there", "spec": TWO_LINES})
     assert (made.status, made.json()) == (201, {"name": "there"})

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, event, text
 
 from shared.status import RunStatus
-from shared.store.reads.reader import ListedRunRow, Reads
+from shared.store.reads.reader import AuditFilter, AuditPlace, ListedRunRow, Reads
 
 HISTORY = """
     INSERT INTO specs VALUES ('h', 'steps: []', now());
@@ -24,9 +24,14 @@ HISTORY = """
     INSERT INTO transitions (run_key, seq, at, was, became, why, by, txid, pos)
         SELECT n, seq, now(), 'running', 'succeeded', '', '', n, seq
         FROM generate_series(1, 6020) n, generate_series(1, 2) seq;
+    INSERT INTO audit (id, at, actor_kind, actor_id, actor_name, actor_role, address, request_id, command_id, operation,
+                       target_kind, target_name, target_id, outcome, code, occurrences, before, after)
+        SELECT n, now() + n * interval '1 second', 'user', n % 1000, 'user-' || n % 1000, 'admin', '', '', '', 'start',
+               'run', 'dag-' || n % 100, n, 'done', '', 1, '{}', '{}' FROM generate_series(1, 6020) n;
+    INSERT INTO audit_links SELECT n, n, '', '' FROM generate_series(1, 6020) n;
     ANALYZE
 """
-LONG = frozenset({"dag_runs", "nodes", "transitions"})
+LONG = frozenset({"dag_runs", "nodes", "transitions", "audit", "audit_links"})
 NOW = datetime.now(UTC)
 COUNTS_ALL = "metrics: first answer"
 QUESTIONS: dict[str, Callable[[Reads], object]] = {
@@ -51,6 +56,11 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "log of a run": lambda reads: reads.transitions("7"),
     "waiting": lambda reads: reads.wait_facts(["7"], ["q"], NOW),
     "pauses": lambda reads: reads.pauses(NOW),
+    "audit": lambda reads: reads.audit(AuditFilter(), limit=100),
+    "audit: further": lambda reads: reads.audit(AuditFilter(), before=AuditPlace(NOW, "7"), limit=100),
+    "audit: of an actor": lambda reads: reads.audit(AuditFilter(actor="user-7"), limit=100),
+    "audit: of a target": lambda reads: reads.audit(AuditFilter(target="7"), limit=100),
+    "audit: between": lambda reads: reads.audit(AuditFilter(since=NOW, until=NOW), limit=100),
 }
 
 

@@ -9,11 +9,15 @@ from psycopg2 import sql
 from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
+from services.scheduler.loops.audit_chain import AuditChain
+from shared.audit.chain import FIELDS
 from shared.errors import ConfigInvalid
 from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from shared.store.migrate import HEAD, current, migrate, require_head
 from shared.store.reads.reader import Reads
+from shared.store.writes.audit import audit_rows
+from shared.store.writes.transaction import Store
 from tests.conformance.store_rows import NOW, add_run
 from tests.harness.servers import PostgresServer
 
@@ -122,17 +126,53 @@ def test_the_gateways_user_makes_nothing(api: Engine) -> None:
     _refused(api, "UPDATE alembic_version SET version_num = '0'")
 
 
-def test_the_schedulers_user_writes_rows_of_every_table(scheduler: Engine) -> None:
+_ONLY_ADDED_TO = {t.audit, t.audit_links}
+_NOT_ITS_OWN = {t.audit_start}
+_ITS_OWN = [table for table in t.metadata.sorted_tables if table not in _ONLY_ADDED_TO | _NOT_ITS_OWN]
+
+
+def test_the_schedulers_user_writes_rows_of_every_table_but_the_audit_log(scheduler: Engine) -> None:
     run_key = add_run(scheduler, "dag", "run")
 
     with transaction(scheduler) as connection:
-        for table in t.metadata.sorted_tables:
+        for table in _ITS_OWN:
             first = table.columns.values()[0]
             connection.execute(update(table).values({first: first}))
         connection.execute(insert(t.queues), {"name": "q", "kind": "global"})
         connection.execute(select(t.dag_runs).where(t.dag_runs.c.run_key == run_key).with_for_update())
-        for table in reversed(t.metadata.sorted_tables):
+        for table in reversed(_ITS_OWN):
             connection.execute(delete(table))
+
+
+def test_the_schedulers_user_only_adds_to_the_audit_log(migrated_url: str, scheduler: Engine) -> None:
+    chain = AuditChain(Store(scheduler), keep_days=40)
+    row = dict.fromkeys(FIELDS, "") | {"id": "e", "occurrences": 1, "before": {}, "after": {}}
+    del row["at"]
+
+    with Store(scheduler).begin() as tx:
+        tx.write(*audit_rows([row]))
+    assert chain.link() == 1
+
+    for statement in ("UPDATE {0} SET {1} = {1}", "DELETE FROM {0}", "TRUNCATE {0}"):
+        for table in _ONLY_ADDED_TO | _NOT_ITS_OWN:
+            _refused(scheduler, statement.format(table.name, table.columns.keys()[0]))
+    _refused(scheduler, "INSERT INTO audit_start VALUES (1, 1, 'x', now())")
+    _refused(
+        scheduler,
+        "CREATE OR REPLACE FUNCTION dagway_prune_audit(a integer, b integer) RETURNS integer "
+        "LANGUAGE sql AS 'SELECT 1'",
+    )
+
+    # Old entries go through the owner's function only, which keeps a month whatever it is asked for.
+    for days in (29, 0, -1):
+        with pytest.raises(DBAPIError, match="keeps at least the last 30 days"), transaction(scheduler) as connection:
+            connection.exec_driver_sql(f"SELECT dagway_prune_audit({days}, 10)")
+    _execute(migrated_url, "UPDATE audit SET at = now() - interval '50 days'")
+    assert chain.prune() == 1
+
+
+def test_the_gateways_user_removes_nothing_from_the_audit_log(api: Engine) -> None:
+    _refused(api, "SELECT dagway_prune_audit(400, 10)")
 
 
 def test_the_schedulers_user_changes_no_schema(scheduler: Engine) -> None:

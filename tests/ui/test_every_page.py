@@ -23,7 +23,7 @@ PAGES = (
     "#/dags", "#/dags/show", "#/dags/show?tab=runs", "#/dags/show?tab=spec", "#/dags/show?tab=versions&version=1",
     "#/dags/show?tab=slots", "#/runs", "#/runs?from=2020-01-01T00:00", "#/runs/show/s1", "#/runs/show/s1?step=b%20c",
     "#/runs/show/s1?tab=outputs", "#/runs/show/s1?tab=events", "#/runs/show/s1?tab=spec", "#/queues", "#/system",
-    "#/search?q=echo",
+    "#/search?q=echo", "#/audit", "#/audit?target=show&outcome=done",
 )  # fmt: skip
 SPEC = f"""\
 description: 'Shows "{EVIL}" & everything'

@@ -50,6 +50,8 @@ def test_users_log_in_see_what_they_may_and_log_out(chromium: Browser, tmp_path:
         expect(page.get_by_text("guest")).to_be_visible()
         expect(page.get_by_role("heading", name="DAGs")).to_be_visible()
         expect(page.get_by_role("button", name="New DAG")).to_have_count(0)
+        # Only administrators see the audit log, also in the navigation.
+        expect(page.get_by_role("link", name="Audit")).to_have_count(0)
 
 
 @pytest.mark.parametrize(

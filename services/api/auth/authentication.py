@@ -18,10 +18,11 @@ import jwt
 from werkzeug.http import parse_cookie
 
 from services.api.auth.oidc import OidcProvider
-from services.api.auth.principals import NOBODY, Permission, Principal, Role
+from services.api.auth.principals import ANYBODY, NOBODY, Permission, Principal, Role
 from services.api.auth.tokens import HOOK_PREFIX, KEY_PREFIX, Passwords, secret_hash
 from services.api.problems import Problem
 from services.api.settings import Settings
+from shared.contracts.actors import SYSTEM, outranks
 from shared.contracts.commands.accounts import TouchCredential
 from shared.store.reads.reader import Reads, UserRow
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ADDRESS", "Auth", "forbidden", "principal_of", "unauthorized"]
 
-_RANK = {"viewer": 0, "operator": 1, "manager": 2, "admin": 3}
 _TOUCH_EVERY = timedelta(seconds=1)
 """Minimum time between two commands that record the use of the same API key or webhook."""
 _ALGORITHM = "HS256"
@@ -68,8 +68,18 @@ class Auth:
 
     # -- a request ----------------------------------------------------------------------------
 
-    def admit(self, role: Role, permission: Permission | None, headers: Mapping[str, str]) -> Principal:
-        """Return the principal of a request. Raises a 401 or 403 if it lacks ``role`` or ``permission``."""
+    def admit(
+        self,
+        role: Role,
+        permission: Permission | None,
+        headers: Mapping[str, str],
+        *,
+        note: Callable[[Principal], None] = lambda _principal: None,
+    ) -> Principal:
+        """Return the principal of a request. Raises a 401 or 403 if it lacks ``role`` or ``permission``.
+
+        ``note`` is called with the principal, even if it is refused then.
+        """
         settings = self.settings
         if role == "public":
             return NOBODY
@@ -78,11 +88,14 @@ class Auth:
             principal = _by_cookie(self.oidc, headers)
         if not principal.known and settings.auth_required:
             raise unauthorized("This request has no valid credentials: log in, or send a token or API key", settings)
+        if not principal.known:
+            principal = ANYBODY
+        note(principal)
         if permission == "write_dags" and not settings.write_dags:
             raise forbidden("This server does not allow changes of DAGs (DAGWAY_PERMISSIONS_WRITE_DAGS)")
         if permission == "run_dags" and not settings.run_dags:
             raise forbidden("This server does not allow runs to be started or changed (DAGWAY_PERMISSIONS_RUN_DAGS)")
-        if settings.builtin and _RANK[principal.role] < _RANK.get(role, 0):
+        if settings.builtin and not outranks(principal.role, role):
             raise forbidden(f"This request requires the role {role}; {principal.username} has {principal.role}")
         return principal
 
@@ -165,7 +178,7 @@ class Auth:
             self._touched[row_id] = now
             if len(self._touched) > 10_000:
                 self._touched.clear()
-        sent = self._commands.send(TouchCredential(kind=kind, id=row_id))
+        sent = self._commands.send(TouchCredential(by=SYSTEM.name, actor=SYSTEM, kind=kind, id=row_id))
         if last_used_at is None:
             self._commands.wait_quietly(sent)
 

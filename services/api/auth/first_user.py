@@ -8,6 +8,7 @@ from uuid import uuid4
 from services.api.auth.tokens import Passwords, drawn, new_secret
 from services.api.command_client import Commands, Recorded
 from services.api.settings import Settings
+from shared.contracts.actors import SYSTEM
 from shared.contracts.commands.accounts import EnsureAdmin
 from shared.errors import DagwayError
 from shared.service import backoff_s
@@ -47,7 +48,8 @@ class FirstUser:
         settings = self._settings
         password = settings.admin_password or new_secret("", drawn(12, server_secret="", purpose="", key=None))
         command = EnsureAdmin(
-            by="system",
+            by=SYSTEM.name,
+            actor=SYSTEM,
             user_id=str(uuid4()),
             username=settings.admin_username or "admin",
             role="admin",

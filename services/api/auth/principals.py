@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-__all__ = ["NOBODY", "Permission", "Principal", "Role"]
+from shared.contracts.actors import STORED_KINDS
+
+__all__ = ["ANYBODY", "NOBODY", "Permission", "Principal", "Role"]
 
 Role = Literal["public", "viewer", "operator", "manager", "admin"]
 Permission = Literal["write_dags", "run_dags"]
@@ -15,7 +17,7 @@ _YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
 class Principal:
     """The user or key that makes a request. ``by`` is its name in the log of transitions."""
 
-    kind: Literal["user", "api_key", "token", "basic", "oidc", "nobody"]
+    kind: Literal["user", "api_key", "webhook", "token", "basic", "oidc", "nobody"]
     id: str
     username: str
     role: str
@@ -27,8 +29,15 @@ class Principal:
         return self.kind != "nobody"
 
     @property
+    def row_id(self) -> str:
+        """The id of the user's, API key's or webhook's row; empty for other kinds."""
+        return self.id.removeprefix("apikey:") if self.kind in STORED_KINDS else ""
+
+    @property
     def by(self) -> str:
         return self.username or "anonymous"
 
 
 NOBODY = Principal("nobody", "", "", "")
+ANYBODY = Principal("nobody", "", "", "admin")
+"""The principal of a request without credentials where none are required: it may do anything."""

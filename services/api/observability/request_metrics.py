@@ -21,7 +21,7 @@ from shared.metrics import LATENCY_S
 if TYPE_CHECKING:
     from services.api.deps import Deps
 
-__all__ = ["PROBE_OPERATIONS", "DaguCollector", "begin", "end", "over"]
+__all__ = ["AUDIT_DROPPED", "PROBE_OPERATIONS", "DaguCollector", "begin", "end", "over"]
 
 _BEGAN = "dagway.began_s"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -38,6 +38,11 @@ SECONDS = Histogram(
 )
 UNDER_WAY = Gauge(
     "dagway_gateway_requests_under_way", "Requests being answered; an event stream counts until it is open"
+)
+
+AUDIT_DROPPED = Counter(
+    "dagway_gateway_audit_dropped",
+    "Requests that this gateway refused or logged in without an entry in the audit log: too many, or no broker",
 )
 
 _seconds = {kind: SECONDS.labels(kind) for kind in ("read", "write")}

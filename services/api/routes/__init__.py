@@ -3,6 +3,7 @@
 from services.api.operations import Operation
 from services.api.routes.accounts import ACCOUNTS
 from services.api.routes.approvals import APPROVALS
+from services.api.routes.audit import AUDIT
 from services.api.routes.commands import COMMANDS
 from services.api.routes.control import CONTROL
 from services.api.routes.dags import DAGS
@@ -42,5 +43,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *ACCOUNTS.all,
     *KEYS.all,
     *WEBHOOKS.all,
+    *AUDIT.all,
     *DOCS.all,
 )

@@ -7,12 +7,13 @@ from uuid import UUID, uuid4
 
 from pydantic import Field, SecretStr
 
-from services.api.auth.authentication import ADDRESS, forbidden, unauthorized
+from services.api.auth.authentication import ADDRESS, forbidden, principal_of, unauthorized
 from services.api.auth.tokens import drawn
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
 from services.api.representations import accounts_json, json_values
 from services.api.response_schemas.accounts import LoginSchema, MessageSchema, UserAnswerSchema, UsersSchema
+from shared.contracts.audit import AuditTarget
 from shared.contracts.commands.accounts import CreateUser, DeleteUser, SetPassword, UpdateUser
 from shared.store.reads.reader import UserRow
 
@@ -63,6 +64,7 @@ class UpdateUserBody(Body):
 def login(call: Call, body: LoginBody) -> ApiResponse:
     """Log in with a username and password; return a login token."""
     deps = call.deps
+    call.trail.target = AuditTarget(kind="user", name=body.username)
     names = (f"user {body.username[:200]}", f"{ADDRESS}{call.address}")
     deps.auth.limits.check(*names)
     deps.first_user.ensure()
@@ -71,6 +73,8 @@ def login(call: Call, body: LoginBody) -> ApiResponse:
         deps.auth.limits.failed(*names)
         raise unauthorized("Wrong username or password")
     assert user is not None  # noqa: S101 - no password fits a user that does not exist
+    call.trail.note(principal_of(user))
+    call.trail.target = AuditTarget(kind="user", name=user.username, id=user.id)
     token, ends = deps.auth.issue(user)
     return ok({"token": token, "expiresAt": json_values.precise(ends), "user": accounts_json.user(user)})
 

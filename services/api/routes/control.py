@@ -46,9 +46,8 @@ def stop_all(call: Call, file_name: str) -> ApiResponse:
     if found is None:
         raise not_found(f"There is no DAG {stem!r}")
     running = call.deps.reads.running_run_ids(found.dag_name)
-    commands = call.deps.commands
     sent = [
-        commands.send(
+        call.send(
             StopRun(by=call.user, dag_name=found.dag_name, dag_run_id=each),
             key=f"{call.key[:130]}:{each}" if call.key else None,
         )
@@ -57,7 +56,7 @@ def stop_all(call: Call, file_name: str) -> ApiResponse:
     errors = []
     for run_id, each in zip(running, sent, strict=True):
         try:
-            commands.wait(each)
+            call.deps.commands.wait(each)
         except Problem as problem:
             if problem.code not in {"not_running", "not_found"}:
                 errors.append(f"{run_id}: {problem.message}")

@@ -117,7 +117,14 @@ def list_tags(call: Call) -> ApiResponse:
     return ok({"tags": list(reads.tags()), "errors": faulty + _refused(call)})
 
 
-@DAGS.post("/dags/validate", id="validateDAGSpec", body=ValidateBody, response=ValidateResponseSchema, pending=False)
+@DAGS.post(
+    "/dags/validate",
+    id="validateDAGSpec",
+    body=ValidateBody,
+    response=ValidateResponseSchema,
+    pending=False,
+    changes=False,
+)
 def validate(call: Call, body: ValidateBody) -> ApiResponse:
     """Validate the spec in the request and return its errors. Stores and runs nothing."""
     name = json_values.file_stem(body.name.strip()) or "validated-dag"

@@ -7,14 +7,16 @@ gateway can serve the callback.
 import hmac
 import re
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from flask import Flask, Response, redirect, request
 
+from services.api.audit.logins import note_oidc
 from services.api.auth.authentication import unauthorized
-from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE, OidcProvider, new_verifier
-from services.api.problems import Problem, bad_request
+from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE, OidcIdentity, OidcProvider, new_verifier
+from services.api.problems import INTERNAL, Problem, bad_request
 
 if TYPE_CHECKING:
     from services.api.deps import Deps
@@ -35,6 +37,7 @@ _LOCAL = re.compile(r"/(?![/\\])[\x21-\x7e]*")
 def serve_login(app: Flask, deps: "Deps", provider: OidcProvider) -> None:
     """Redirect requests for pages to the provider if nobody is logged in; serve the callback and the logout."""
     base = deps.base_path
+    note = partial(note_oidc, deps.audit, deps.settings.trusted_proxies)
 
     def demand() -> Response | None:
         if request.method not in {"GET", "HEAD"} or request.path.startswith(_NOT_PAGES) or request.path == "/api":
@@ -56,6 +59,16 @@ def serve_login(app: Flask, deps: "Deps", provider: OidcProvider) -> None:
         return response
 
     def callback() -> Response:
+        try:
+            response, identity = redeem()
+        except Problem as problem:
+            if problem.status < INTERNAL:
+                note("oidcLogin", "", problem.code)
+            raise
+        note("oidcLogin", identity.username)
+        return response
+
+    def redeem() -> tuple[Response, OidcIdentity]:
         given, state = request.args.get("state", ""), request.cookies.get(_STATE, "")
         if not state or not hmac.compare_digest(given.encode("utf-8", "replace"), state.encode("utf-8", "replace")):
             raise bad_request("This login was not started on this server, or more than two minutes ago; log in again")
@@ -75,9 +88,12 @@ def serve_login(app: Flask, deps: "Deps", provider: OidcProvider) -> None:
         lives_s = max(1, identity.expires_at - int(time.time()))
         set_cookie(response, TOKEN_COOKIE, token, lives_s)
         set_cookie(response, PROOF_COOKIE, provider.proof(token), lives_s)
-        return forget(response, *_HELPERS)
+        return forget(response, *_HELPERS), identity
 
     def logout() -> Response:
+        known = provider.identify(request.cookies)
+        if known is not None:
+            note("oidcLogout", known.username)
         elsewhere = provider.logout_url()
         response = _redirect(elsewhere) if elsewhere else Response("You are logged out.", mimetype="text/plain")
         return forget(response, TOKEN_COOKIE, PROOF_COOKIE)

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from services.api.auth.authentication import forbidden, unauthorized
+from services.api.auth.principals import Principal
 from services.api.auth.tokens import HOOK_PREFIX, drawn, new_secret, secret_hash
 from services.api.command_client import chosen_run_id
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
@@ -137,6 +138,8 @@ def _check_token(call: Call, file_name: str) -> WebhookRow:
 def trigger(call: Call, body: TriggerBody, file_name: str, credential: WebhookRow) -> ApiResponse:
     """Trigger a webhook: queue a run of its DAG. The only credential is the webhook's token."""
     deps, stem = call.deps, json_values.file_name(file_name)
+    role = "operator" if credential.enabled else ""
+    call = call.made_by(Principal("webhook", credential.id, f"webhook:{stem}", role))
     deps.auth.touch("webhook", credential.id, credential.last_used_at)
     if not credential.enabled:
         raise forbidden("This webhook is disabled; an administrator can enable it")
@@ -148,7 +151,7 @@ def trigger(call: Call, body: TriggerBody, file_name: str, credential: WebhookRo
         raise Problem(TOO_LARGE, "bad_request", "payload: must have at most 1 MiB")
     run_id = chosen_run_id(body.dag_run_id, call.key)
     command = EnqueueRun(
-        by=f"webhook:{stem}",
+        by=call.user,
         file_name=stem,
         dag_run_id=run_id,
         params=json.dumps({"WEBHOOK_PAYLOAD": payload}, ensure_ascii=False),

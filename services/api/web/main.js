@@ -8,6 +8,7 @@ import { Page } from "./page.js";
 import { arrive, here } from "./router.js";
 import { asksWho, authorization } from "./session.js";
 import { draw, identify, main, open } from "./shell.js";
+import { audit } from "./views/audit.js";
 import { dag } from "./views/dag.js";
 import { dags } from "./views/dags.js";
 import { login } from "./views/login.js";
@@ -18,7 +19,7 @@ import { search } from "./views/search.js";
 import { system } from "./views/system.js";
 import { unknown } from "./views/unknown.js";
 
-const VIEWS = { dags: [dags, dag], runs: [runs, unknown, run, unknown, run], queues: [queues], system: [system], search: [search] };
+const VIEWS = { dags: [dags, dag], runs: [runs, unknown, run, unknown, run], queues: [queues], system: [system], search: [search], audit: [audit] };
 let page;
 let known = false;
 

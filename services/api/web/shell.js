@@ -4,10 +4,11 @@ import { get, listeners, remote, request } from "./api.js";
 import { h, patch } from "./dom.js";
 import { banner, toasts } from "./notice.js";
 import { here, to } from "./router.js";
-import { forget, session, settings } from "./session.js";
+import { forget, may, session, settings } from "./session.js";
 
 const PAGES = [
   ["dags", "DAGs"], ["runs", "Runs"], ["queues", "Queues"], ["system", "System"], ["search", "Search"],
+  ["audit", "Audit", "admin"],
 ];
 const THEMES = { auto: "Theme: system", light: "Theme: light", dark: "Theme: dark" };
 
@@ -28,7 +29,7 @@ export function draw() {
   const [section = "dags"] = here().parts;
   patch(bar,
     h("a", { class: "brand", href: "#/dags" }, settings.title),
-    h("nav", { "aria-label": "Pages" }, PAGES.map(([name, label]) =>
+    h("nav", { "aria-label": "Pages" }, PAGES.filter(([, , role]) => !role || may(role)).map(([name, label]) =>
       h("a", { href: to([name]), "aria-current": section === name && "page" }, label))),
     h("span", { class: "gap" }),
     settings.remoteNodes && h("select", {

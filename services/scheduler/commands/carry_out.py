@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.scheduler.commands import accounts, approvals, dags, pauses, pools, queues, runs, webhooks
+from services.scheduler.commands.actors import ActorForbidden, ActorGone, Actors, check_allowed, sender, sent_by
+from services.scheduler.commands.audited import UNAUDITED, CommandEntry, entry_of_reused_key
 from services.scheduler.commands.checks import RefusedByCore
 from services.scheduler.commands.handler import Handlers
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.traces import command_context
 from shared.contracts import commands as c
+from shared.contracts.actors import Actor
 from shared.contracts.codec import Envelope
 from shared.errors import Conflict, InvalidInput, NotFound
 from shared.tracing import within
@@ -44,14 +47,16 @@ def carry_out(batch: Batch, envelopes: Sequence[Envelope]) -> list[c.CommandRepl
     If the outcome of a command is recorded already, the recorded reply is returned. A refusal is recorded too.
     """
     recorded = _prefetch(batch, envelopes)
+    actors = Actors(batch.tx.accounts)
+    actors.read(sender(envelope.body) for envelope in envelopes if isinstance(envelope.body, c.Command))
     known = {key: (body_hash, c.CommandReply.model_validate(reply)) for key, (body_hash, reply) in recorded.items()}
     replies, new = [], []
     for envelope in envelopes:
         body_hash = _hash(envelope)
         if envelope.id in known:
-            replies.append(_repeated(envelope, body_hash, *known[envelope.id]))
+            replies.append(_repeated(batch, envelope, body_hash, *known[envelope.id]))
             continue
-        reply = _carry_out_one(batch, envelope)
+        reply = _carry_out_one(batch, envelope, actors)
         known[envelope.id] = (body_hash, reply)
         replies.append(reply)
         new.append(
@@ -98,28 +103,49 @@ def _prefetch(batch: Batch, envelopes: Sequence[Envelope]) -> Mapping[str, tuple
 
 
 def _hash(envelope: Envelope) -> str:
-    return hashlib.sha256(f"{envelope.type} {envelope.body.model_dump_json()}".encode()).hexdigest()
+    # A repeated request has the same body, but another request id, and perhaps another address.
+    text = envelope.body.model_dump_json(exclude={"actor"})
+    return hashlib.sha256(f"{envelope.type} {text}".encode()).hexdigest()
 
 
-def _repeated(envelope: Envelope, body_hash: str, first_hash: str, first: c.CommandReply) -> c.CommandReply:
+def _repeated(
+    batch: Batch, envelope: Envelope, body_hash: str, first_hash: str, first: c.CommandReply
+) -> c.CommandReply:
     if body_hash == first_hash:
         return first
+    if type(envelope.body) not in UNAUDITED:
+        batch.add_audit([entry_of_reused_key(batch, envelope, body_hash)])
     error = c.RefusedError(
         code="already_exists", message="this Idempotency-Key was used for another request: send a new key"
     )
     return c.CommandReply(command_id=envelope.id, outcome="refused", error=error)
 
 
-def _carry_out_one(batch: Batch, envelope: Envelope) -> c.CommandReply:
+def _carry_out_one(batch: Batch, envelope: Envelope, actors: Actors) -> c.CommandReply:
+    """Carry out a command that has no outcome yet, add its entry to the audit log, and return its reply."""
+    command: Any = envelope.body
+    audited = None if type(command) in UNAUDITED else CommandEntry(batch, envelope)
+    actor, reply = _decide(batch, envelope, actors)
+    if audited is not None:
+        batch.add_audit([audited.entry(actor, reply)])
+    return reply
+
+
+def _decide(batch: Batch, envelope: Envelope, actors: Actors) -> tuple[Actor, c.CommandReply]:
+    command: Any = envelope.body
+    actor = sender(command)
     try:
+        actor = actors.present(actor)
+        check_allowed(actor, command)
         with within(command_context(envelope)):
-            result = handle(batch, envelope.body)
+            result = handle(batch, sent_by(command, actor))
     except RefusedByCore as error:
         problem = c.RefusedError(code=error.refused.code, message=error.refused.message)
-    except (InvalidInput, NotFound, Conflict) as error:
+    except (InvalidInput, NotFound, Conflict, ActorGone, ActorForbidden) as error:
         if error.retryable:
             raise
         problem = c.RefusedError(code=error.code, message=str(error))
     else:
-        return c.CommandReply(command_id=envelope.id, outcome="recorded", result=result)
-    return c.CommandReply(command_id=envelope.id, outcome="refused", error=problem)
+        actors.follow(command)
+        return actor, c.CommandReply(command_id=envelope.id, outcome="recorded", result=result)
+    return actor, c.CommandReply(command_id=envelope.id, outcome="refused", error=problem)

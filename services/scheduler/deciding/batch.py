@@ -167,6 +167,11 @@ class Batch:
         """Record the outcomes of commands as rows of the inbox."""
         self.pending.inbox.extend(outcomes)
 
+    def add_audit(self, entries: Iterable[dict[str, Any]]) -> None:
+        """Add rows to the audit log."""
+        self.pending.audit.extend(entries)
+        self.after.audited = True
+
     def halt(self, halt: Halt) -> None:
         """Ask a worker to stop an attempt, after the commit."""
         self.after.halts.append(halt)

@@ -9,6 +9,7 @@ from services.scheduler.deciding.loading import LoadedRun
 from services.scheduler.deciding.pool_changes import PoolChanges
 from shared.status import RunStatus
 from shared.store import tables as t
+from shared.store.writes.audit import audit_rows
 from shared.store.writes.bulk import Changes, Rows
 from shared.store.writes.transaction import Transaction
 
@@ -28,6 +29,7 @@ class PendingRows:
         self.holds: list[dict[str, Any]] = []
         self.outbox: list[dict[str, Any]] = []
         self.inbox: list[dict[str, Any]] = []
+        self.audit: list[dict[str, Any]] = []
         self.timers: dict[tuple[str, int, str], datetime] = {}
         """The time at which each timer is due, by ``(run key, node, kind)``."""
         self.pools = PoolChanges()
@@ -58,6 +60,7 @@ class PendingRows:
             Rows(t.run_holds, self.holds),
             Rows(t.outbox, self.outbox),
             Rows(t.inbox, self.inbox),
+            *audit_rows(self.audit),
         )
         self.pools.write(tx, deleted)
         self._write_timers(tx, all_runs, deleted)

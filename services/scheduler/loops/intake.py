@@ -14,13 +14,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
+from services.scheduler.commands.audited import entry_of_gateway
 from services.scheduler.commands.carry_out import carry_out
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import record_events
 from services.scheduler.deciding.rows import chunk_row
 from services.scheduler.deciding.traces import trace_commands, trace_reports
 from services.scheduler.deciding.transactor import Transactor
-from services.scheduler.metrics import COMMAND_RECORD, COMMAND_WAIT, COMMANDS_RECORDED, DEAD_LETTERS
+from services.scheduler.metrics import (
+    COMMAND_RECORD,
+    COMMAND_WAIT,
+    COMMANDS_RECORDED,
+    COMMANDS_WITHOUT_ACTOR,
+    DEAD_LETTERS,
+)
+from shared.contracts.audit import AuditEntry
 from shared.contracts.codec import Envelope, decode, encode
 from shared.contracts.commands import Command, CommandReply
 from shared.contracts.events import Event, LogChunk
@@ -30,7 +38,7 @@ from shared.ids import new_run_id
 from shared.transport.base import Consumer, Delivery
 from shared.transport.signed import check_reporter
 
-__all__ = ["Intake", "commands_intake", "events_intake", "logs_intake"]
+__all__ = ["Intake", "audit_intake", "commands_intake", "events_intake", "logs_intake"]
 
 _log = logging.getLogger(__name__)
 
@@ -189,6 +197,8 @@ def _reply_to_commands(pairs: Pairs, done: _CarriedOut) -> None:
     lasted_s = time.monotonic() - done.began_s
     COMMAND_RECORD.observe(lasted_s)
     for (_, envelope), reply in zip(pairs, done.replies, strict=True):
+        if isinstance(envelope.body, Command) and envelope.body.actor is None:
+            COMMANDS_WITHOUT_ACTOR.inc()
         # The clocks of gateway and scheduler may differ, but a wait must not be negative.
         COMMAND_WAIT.observe(max(0.0, (done.at - envelope.at).total_seconds()))
         COMMANDS_RECORDED.labels(reply.outcome).inc()
@@ -228,3 +238,12 @@ def logs_intake(transactor: Transactor, consumer: Consumer) -> Intake[None]:
         batch.tx.runs.add_log_chunks([chunk_row(chunk) for chunk in chunks])
 
     return Intake(transactor, consumer, expects=LogChunk, record=record, at_once=64)
+
+
+def audit_intake(transactor: Transactor, consumer: Consumer) -> Intake[None]:
+    """Return the intake that records what gateways report to the audit log."""
+
+    def record(batch: Batch, envelopes: Sequence[Envelope]) -> None:
+        batch.add_audit([entry_of_gateway(envelope) for envelope in envelopes])
+
+    return Intake(transactor, consumer, expects=AuditEntry, record=record, at_once=100)

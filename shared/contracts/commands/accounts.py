@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from shared.contracts.actors import Role
 from shared.contracts.commands.base import Command
 
 __all__ = [
@@ -20,8 +21,6 @@ __all__ = [
     "UpdateApiKey",
     "UpdateUser",
 ]
-
-Role = Literal["admin", "manager", "operator", "viewer"]
 
 
 class CreateUser(Command):

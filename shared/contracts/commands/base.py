@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from shared.contracts.actors import Actor
 from shared.contracts.base import Message, Part
 
 __all__ = ["Command", "CommandReply", "DagChange", "RefusedError", "RunChange"]
@@ -13,7 +14,9 @@ class Command(Message):
     """Base of all commands."""
 
     by: str = "anonymous"
-    """The user or key that sent the command. It is recorded with every transition."""
+    """The user or key that sent the command. It is recorded with every transition. With an ``actor``, its name."""
+    actor: Actor | None = None
+    """Who sent the command. Only gateways of the release before leave it out."""
 
 
 class DagChange(Command):

@@ -1,6 +1,7 @@
 """Everything the gateway reads. Each method makes a few indexed queries and returns typed rows, not API JSON."""
 
 from shared.store.reads.accounts import AccountReads, ApiKeyRow, UserRow, WebhookRow
+from shared.store.reads.audit import AuditFilter, AuditPlace, AuditReads, AuditRow, Verified
 from shared.store.reads.base import SchemaRevision
 from shared.store.reads.dags import DagReads
 from shared.store.reads.logs import LogReads
@@ -31,6 +32,9 @@ __all__ = [
     "LATEST",
     "ActiveCounts",
     "ApiKeyRow",
+    "AuditFilter",
+    "AuditPlace",
+    "AuditRow",
     "ChangeRow",
     "CommandRow",
     "DagPage",
@@ -57,6 +61,7 @@ __all__ = [
     "TaskRow",
     "TransitionRow",
     "UserRow",
+    "Verified",
     "WaitFacts",
     "WebhookRow",
     "WorkerRow",
@@ -73,5 +78,6 @@ class Reads(
     ScheduleReads,
     PoolReads,
     TotalsReads,
+    AuditReads,
 ):
     """All reads of the gateway, on a read-only engine. Safe to use from many threads."""

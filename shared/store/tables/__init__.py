@@ -8,6 +8,7 @@ does not grow with history.
 
 from shared.store.tables.accounts import api_keys, users, webhooks
 from shared.store.tables.admission import pauses, pool_places, pool_waits, pools, queue_limits, queues, run_holds
+from shared.store.tables.audit import audit, audit_links, audit_start, audit_unlinked
 from shared.store.tables.base import UTCDateTime, metadata
 from shared.store.tables.definitions import callable_files, dag_versions, dags, passed_over, specs
 from shared.store.tables.instances import services, workers
@@ -29,6 +30,10 @@ __all__ = [
     "UTCDateTime",
     "api_keys",
     "attempts",
+    "audit",
+    "audit_links",
+    "audit_start",
+    "audit_unlinked",
     "callable_files",
     "counters",
     "cron_slots",

@@ -15,6 +15,7 @@ from shared.clock import utc_now
 from shared.store.clock import StoreClock
 from shared.store.engine import one_writer, store_errors
 from shared.store.writes.accounts import AccountWrites
+from shared.store.writes.audit import AuditWrites
 from shared.store.writes.bulk import Changes, Rows, write
 from shared.store.writes.children import ChildReads
 from shared.store.writes.commands import CommandWrites
@@ -68,6 +69,10 @@ class Transaction:
     @cached_property
     def accounts(self) -> AccountWrites:
         return AccountWrites(self.connection)
+
+    @cached_property
+    def audit(self) -> AuditWrites:
+        return AuditWrites(self.connection)
 
     @cached_property
     def children(self) -> ChildReads:

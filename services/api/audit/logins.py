@@ -1,0 +1,26 @@
+"""Audit entries of logins and logouts at an OpenID Connect provider, which are no operations of the API."""
+
+from flask import request
+
+from services.api.audit.sender import AuditSender
+from services.api.audit.trail import actor_of, client_address
+from services.api.auth.principals import NOBODY, Principal
+from shared.contracts.audit import AuditEntry, AuditTarget
+from shared.log import current
+
+__all__ = ["note_oidc"]
+
+
+def note_oidc(sender: AuditSender, proxies: int, operation: str, username: str, code: str = "") -> None:
+    """Send the entry of a login or logout. ``proxies``: how many are trusted. ``code``: of the error, if refused."""
+    address = client_address(request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), proxies)
+    principal = Principal("oidc", username, username, "admin") if username else NOBODY
+    sender.add(
+        AuditEntry(
+            actor=actor_of(principal, address=address, request_id=current("request_id") or ""),
+            operation=operation,
+            target=AuditTarget(kind="user", name=username, id=username),
+            outcome="refused" if code else "done",
+            code=code,
+        )
+    )

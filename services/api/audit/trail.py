@@ -1,0 +1,153 @@
+"""Decides which requests need an audit entry of the gateway: writes that ended here and sent no command.
+
+A command gets its entry from the scheduler, in the transaction that carries it out. So each write has one entry.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from flask import Response, request
+from werkzeug.exceptions import HTTPException
+
+from services.api import problems
+from services.api.audit.sender import AuditSender
+from services.api.auth.principals import NOBODY, Principal
+from services.api.problems import Problem
+from services.api.representations.json_values import file_stem
+from shared.contracts.actors import Actor
+from shared.contracts.audit import AuditEntry, AuditTarget
+from shared.errors import DagwayError
+
+__all__ = ["Trail", "actor_of", "audited", "client_address", "current_trail"]
+
+_TRAIL = "dagway.trail"
+_MOST_CHARS = 200
+_PARAMETERS = {"fileName": "name", "name": "name", "dagRunId": "id", "userId": "id", "keyId": "id"}
+"""The path parameters that name the target, and whether by name or by id."""
+_KINDS: Mapping[str, str] = {
+    "dags": "dag",
+    "dag-runs": "run",
+    "users": "user",
+    "api-keys": "api_key",
+    "webhooks": "webhook",
+    "queues": "queue",
+    "pools": "pool",
+    "auth": "user",
+}
+"""The kind of target by the first segment of the path."""
+
+
+@dataclass(slots=True)
+class Trail:
+    """What is known about a write while it is answered."""
+
+    target: AuditTarget = field(default_factory=lambda: AuditTarget(kind="all"))
+    address: str = ""
+    request_id: str = ""
+    principal: Principal = NOBODY
+    sent: bool = False
+    """Whether a command was sent, which has an entry of its own."""
+    remote_node: str = ""
+    """The remote node that the request is sent to."""
+
+    def note(self, principal: Principal) -> None:
+        """Note who makes the request."""
+        self.principal = principal
+
+    @property
+    def actor(self) -> Actor:
+        return actor_of(self.principal, address=self.address, request_id=self.request_id)
+
+
+def actor_of(principal: Principal, *, address: str, request_id: str) -> Actor:
+    """Return the actor that a principal is in commands and in the audit log."""
+    kind = "anonymous" if principal.kind == "nobody" else principal.kind
+    return Actor(
+        kind=kind,
+        id=principal.row_id or principal.by,
+        name=principal.by,
+        role=principal.role,
+        address=address,
+        request_id=request_id,
+    )
+
+
+def client_address(peer: str, forwarded_for: str, proxies: int) -> str:
+    """Return the address of the client that is ``proxies`` trusted proxies away.
+
+    Each proxy appends the address that it was called from to ``X-Forwarded-For``. What stands before the entries of our
+    own proxies was written by the client, and is ignored. With fewer entries than proxies, the first one counts.
+    """
+    if proxies == 0 or not forwarded_for:
+        return peer
+    hops = [hop.strip() for hop in forwarded_for.split(",")]
+    return hops[-min(proxies, len(hops))][:64] or peer
+
+
+def current_trail() -> Trail | None:
+    """Return the trail of the request that this thread answers, if it is a write."""
+    found: Trail | None = request.environ.get(_TRAIL)
+    return found
+
+
+def audited(
+    sender: AuditSender,
+    operation: str,
+    api_path: str,
+    begin: Callable[[], tuple[str, str]],
+    view: Callable[..., Response],
+) -> Callable[..., Response]:
+    """Return the ``view`` of a write so that it sends an audit entry if it sends no command.
+
+    ``operation`` and ``api_path`` are the operation's id and path. ``begin`` returns the client's address and the
+    request id. A response 5xx of this gateway gets no entry: nothing was decided.
+    """
+
+    def watched(**path: str) -> Response:
+        address, request_id = begin()
+        trail = Trail(_target(api_path, path), address, request_id)
+        request.environ[_TRAIL] = trail
+        try:
+            response = view(**path)
+        except (Problem, DagwayError, HTTPException) as error:
+            status, code = _outcome(error)
+            if not trail.sent and (status < problems.INTERNAL or trail.remote_node):
+                sender.add(_entry(operation, trail, code))
+            raise
+        if not trail.sent:
+            sender.add(_entry(operation, trail, ""))
+        return response
+
+    return watched
+
+
+def _entry(operation: str, trail: Trail, code: str) -> AuditEntry:
+    return AuditEntry(
+        actor=trail.actor,
+        operation=operation,
+        target=trail.target,
+        outcome="refused" if code else "done",
+        code=code,
+        facts={"remote_node": trail.remote_node} if trail.remote_node else {},
+    )
+
+
+def _outcome(error: Problem | DagwayError | HTTPException) -> tuple[int, str]:
+    if isinstance(error, HTTPException):
+        return error.code or problems.INTERNAL, "bad_request"
+    found = problems.from_error(error) if isinstance(error, DagwayError) else error
+    return found.status, found.code
+
+
+def _target(api_path: str, path: Mapping[str, str]) -> AuditTarget:
+    """Return the target that the path names. A name in the body is not known before the request is admitted."""
+    kind = _KINDS.get(api_path.split("/")[1], "all")
+    if api_path.startswith("/dags/{fileName}/webhook"):
+        kind = "webhook"
+    named = {"name": "", "id": ""}
+    for parameter, value in path.items():
+        if parameter in _PARAMETERS:
+            named[_PARAMETERS[parameter]] = (
+                file_stem(value)[:_MOST_CHARS] if parameter == "fileName" else value[:_MOST_CHARS]
+            )
+    return AuditTarget(kind=kind, **named)

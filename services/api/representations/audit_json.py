@@ -1,0 +1,35 @@
+"""The JSON of entries of the audit log."""
+
+from typing import Any
+
+from services.api.representations.dag_json import sparse
+from services.api.representations.json_values import precise
+from shared.store.reads.reader import AuditRow
+
+__all__ = ["audit_entry"]
+
+
+def audit_entry(row: AuditRow) -> dict[str, Any]:
+    """Return the JSON of an entry, without empty fields."""
+    return {
+        "id": row.id,
+        "at": precise(row.at),
+        "actor": {
+            "kind": row.actor_kind,
+            "name": row.actor_name,
+            **sparse(id=row.actor_id, role=row.actor_role, address=row.address),
+        },
+        "operation": row.operation,
+        "target": {"kind": row.target_kind, **sparse(name=row.target_name, id=row.target_id)},
+        "outcome": row.outcome,
+        "count": row.occurrences,
+        **sparse(
+            code=row.code,
+            requestId=row.request_id,
+            commandId=row.command_id,
+            before=row.before,
+            after=row.after,
+            position=row.position,
+            hash=row.hash,
+        ),
+    }

@@ -1,0 +1,103 @@
+"""The audit log: an addition to the contract."""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, Field
+
+from services.api.operations import ApiResponse, Call, Operations, Query, json_bytes, ok
+from services.api.problems import bad_request
+from services.api.representations.audit_json import audit_entry
+from services.api.response_schemas.audit import AuditPageSchema
+from shared.store.reads.reader import AuditFilter, AuditPlace, AuditRow
+
+__all__ = ["AUDIT"]
+
+AUDIT = Operations()
+_LINES = "application/x-ndjson"
+_PAGE, _MAX_PAGE = 100, 1000
+_MAX_CHARS = 200
+
+
+class AuditQuery(Query):
+    actor: str | None = Field(default=None, max_length=_MAX_CHARS, description="name or id of the actor")
+    target: str | None = Field(default=None, max_length=_MAX_CHARS, description="name or id of the target")
+    target_kind: str | None = Field(
+        default=None,
+        max_length=_MAX_CHARS,
+        alias="targetKind",
+        description="run, dag, user, api_key, webhook, queue, pool, all or audit",
+    )
+    operation: str | None = Field(
+        default=None, max_length=_MAX_CHARS, description="type of a command, or operationId: run.start, login"
+    )
+    outcome: str | None = Field(
+        default=None, max_length=_MAX_CHARS, description="done, refused, or the error code of a refusal"
+    )
+    since: AwareDatetime | None = Field(default=None, alias="from", description="entries from this time on (RFC 3339)")
+    until: AwareDatetime | None = Field(default=None, alias="to", description="entries before this time (RFC 3339)")
+    cursor: str = Field(default="", max_length=_MAX_CHARS, description="nextCursor of a page: return the page after it")
+    limit: int = Field(default=_PAGE, ge=1, le=_MAX_PAGE, description="maximum number of entries on a page")
+    format: Literal["json", "ndjson"] | None = Field(
+        default=None, description="ndjson: all entries, one JSON object a line (or send Accept: application/x-ndjson)"
+    )
+
+
+@AUDIT.get("/audit", id="listAuditEntries", role="admin", query=AuditQuery, response=AuditPageSchema, media_type=_LINES)
+def list_entries(call: Call, query: AuditQuery) -> ApiResponse:
+    """List the entries of the audit log that match all filters, newest first.
+
+    As JSON lines, the response has all entries from the cursor on, without pages.
+    """
+    asked = AuditFilter(
+        actor=query.actor,
+        target=query.target,
+        target_kind=query.target_kind,
+        operation=query.operation,
+        outcome=query.outcome,
+        since=_utc(query.since, "from"),
+        until=_utc(query.until, "to"),
+    )
+    before = _read_cursor(query.cursor) if query.cursor else None
+    accepts = query.format == "ndjson" or (query.format is None and _LINES in call.headers.get("Accept", ""))
+    if accepts:
+        first = call.deps.reads.audit(asked, before=before, limit=_MAX_PAGE)
+        return ApiResponse(200, _lines(call, asked, first), _LINES)
+    found = call.deps.reads.audit(asked, before=before, limit=query.limit + 1)
+    shown = found[: query.limit]
+    cursor = _cursor(shown[-1]) if len(found) > query.limit else None
+    return ok({"entries": [audit_entry(each) for each in shown], "nextCursor": cursor})
+
+
+def _utc(moment: datetime | None, field: str) -> datetime | None:
+    try:
+        return None if moment is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise bad_request(f"{field}: is before year 1 or after year 9999", field=field) from error
+
+
+def _lines(call: Call, asked: AuditFilter, page: tuple[AuditRow, ...]) -> Iterator[bytes]:
+    """Yield the entries of ``page`` and of all pages behind it. An error ends the response before its end."""
+    while page:
+        yield b"".join(json_bytes(audit_entry(each)) + b"\n" for each in page)
+        if len(page) < _MAX_PAGE:
+            return
+        page = call.deps.reads.audit(asked, before=page[-1].place, limit=_MAX_PAGE)
+
+
+def _cursor(row: AuditRow) -> str:
+    return base64.urlsafe_b64encode(f"{row.at.isoformat()} {row.id}".encode()).decode().rstrip("=")
+
+
+def _read_cursor(text: str) -> AuditPlace:
+    try:
+        at, _, entry_id = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
+        moment = datetime.fromisoformat(at).astimezone(UTC)
+    except (ValueError, OverflowError, binascii.Error) as error:
+        raise bad_request("cursor: must be the nextCursor of a page", field="cursor") from error
+    if "\0" in entry_id:
+        raise bad_request("cursor: must be the nextCursor of a page", field="cursor")
+    return AuditPlace(moment, entry_id)

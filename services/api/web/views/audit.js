@@ -1,0 +1,66 @@
+// The audit log, newest first, with filters.
+
+import { get } from "../api.js";
+import { h } from "../dom.js";
+import { cursorPager } from "../pager.js";
+import { stay, to } from "../router.js";
+import { clock } from "../time.js";
+
+const PER_PAGE = 50;
+const CODES = ["forbidden", "unauthorized", "bad_request", "not_found", "already_exists", "too_many_requests"];
+
+export function audit(page) {
+  page.title("Audit log");
+  let typing;
+
+  page.every(5000, async () => {
+    const { actor, target, operation, outcome, from, until, cursor = "" } = page.place.query;
+    const query = { actor, target, operation, outcome, from: moment(from), to: moment(until), cursor, limit: PER_PAGE };
+    const { entries, nextCursor } = await get("audit", query, page.signal);
+    page.show(h("div", { class: "heading" }, h("h1", {}, "Audit log")), filters(),
+      entries.length ? table(entries) : h("div", { class: "empty" }, h("p", {}, "No entry fits."),
+        Object.keys(page.place.query).length > 0 && h("p", {}, h("a", { href: "#/audit" }, "Show all"))),
+      cursorPager(cursor, nextCursor));
+  });
+
+  function filters() {
+    const { actor = "", target = "", operation = "", outcome = "", from = "", until = "" } = page.place.query;
+    const later = (field) => (event) => {
+      clearTimeout(typing);
+      const text = event.target.value.trim();
+      typing = setTimeout(() => stay({ [field]: text, cursor: "" }), 300);
+    };
+    const set = (field) => (event) => stay({ [field]: event.target.value, cursor: "" });
+    const text = (field, label, value) => h("input", { type: "search", "aria-label": label, placeholder: label, value, oninput: later(field) });
+    return h("div", { class: "filters", role: "search" },
+      text("actor", "Actor: name or id", actor), text("target", "Target: name or id", target), text("operation", "Operation", operation),
+      h("select", { "aria-label": "Outcome", value: outcome, onchange: set("outcome") }, h("option", { value: "" }, "Any outcome"),
+        ["done", "refused", ...CODES].map((each) => h("option", { value: each }, each.replaceAll("_", " ")))),
+      h("label", { class: "inline" }, "from", h("input", { type: "datetime-local", value: from, onchange: set("from") })),
+      h("label", { class: "inline" }, "until", h("input", { type: "datetime-local", value: until, onchange: set("until") })));
+  }
+}
+
+/** The browser's local time as the API reads it. */
+const moment = (text) => (text ? new Date(text).toISOString() : undefined);
+
+const table = (list) => h("table", { class: "rows" },
+  h("thead", {}, h("tr", {}, h("th", {}, "Time"), h("th", {}, "Actor"), h("th", {}, "Operation"), h("th", {}, "Outcome"),
+    h("th", { class: "wide" }, "Change"))),
+  h("tbody", {}, list.map((each) => h("tr", { key: each.id },
+    h("td", { class: "when" }, clock(each.at)),
+    h("td", {}, h("a", { href: to(["audit"], { actor: each.actor.name }) }, each.actor.name),
+      h("div", { class: "faint" }, [each.actor.role, each.actor.address].filter(Boolean).join(" · "))),
+    h("td", { class: "main" }, h("span", { class: "name" }, each.operation), h("div", { class: "faint" }, each.target.kind, " ", about(each.target))),
+    h("td", {}, each.outcome, h("div", { class: "faint" }, (each.code ?? "").replaceAll("_", " "), each.count > 1 && ` × ${each.count}`)),
+    h("td", { class: "wide mono faint clip", title: changes(each).join("\n") }, changes(each).join(", "))))));
+
+const about = ({ name, id }) => [name, id].filter(Boolean).map((text) =>
+  h("a", { key: text, class: "clip", href: to(["audit"], { target: text }) }, `${text} `));
+
+/** One line for each fact that differs: `role: viewer → admin`. */
+function changes({ before = {}, after = {} }) {
+  const shown = (value) => (value === undefined ? "–" : String(value));
+  return [...new Set([...Object.keys(before), ...Object.keys(after)])].filter((name) => before[name] !== after[name])
+    .map((name) => `${name}: ${shown(before[name])} → ${shown(after[name])}`);
+}

@@ -1,0 +1,42 @@
+"""``dagway audit verify``: recomputes the hash chain of the audit log."""
+
+from shared.audit.chain import Point
+from shared.config import Config
+from shared.errors import InvalidInput
+from shared.store.engine import open_engine
+from shared.store.reads.audit import AuditReads, Verified
+
+__all__ = ["read_point", "summary", "verify_audit"]
+
+_HASH_CHARS = 64
+
+
+def verify_audit(config: Config, contains: Point | None) -> Verified:
+    """Recompute the chain; needs only the SELECT privilege. ``contains``: a point that must be in it.
+
+    Raises:
+        ConfigInvalid: no database is configured.
+        StoreUnavailable: the database is away.
+    """
+    url = config.database_url or f"sqlite:///{config.data_dir / 'dagway.db'}"
+    engine = open_engine(url, pool_size=1, read_only=True, application_name="dagway-audit")
+    try:
+        return AuditReads(engine).verify_audit(contains)
+    finally:
+        engine.dispose()
+
+
+def read_point(text: str) -> Point:
+    """Return the point that ``POSITION:HASH`` names. Raises ``InvalidInput``."""
+    position, _, hash_text = text.partition(":")
+    if not position.isdecimal() or len(hash_text) != _HASH_CHARS:
+        raise InvalidInput(f"{text!r} is not POSITION:HASH as printed by an earlier verification")
+    return Point(int(position), hash_text)
+
+
+def summary(found: Verified) -> str:
+    """Return what the verification found, in one line."""
+    if found.broken is not None:
+        return f"BROKEN at position {found.broken.position}: {found.broken.why}"
+    kept = f", begins behind {found.start}" if found.start.position else ""
+    return f"intact: {found.links} entries, {found.waiting} not linked yet{kept}, ends at {found.end}"

@@ -1,0 +1,42 @@
+"""Actors: who asked for a change, in commands and in the audit log; and the order of roles."""
+
+from types import MappingProxyType
+from typing import Literal, get_args
+
+from shared.contracts.base import Part
+
+__all__ = ["RANK", "STORED_KINDS", "SYSTEM", "Actor", "Role", "outranks"]
+
+Role = Literal["admin", "manager", "operator", "viewer"]
+RANK = MappingProxyType({role: rank for rank, role in enumerate(reversed(get_args(Role)))})
+"""The roles, each with a higher number than those that may do less."""
+
+STORED_KINDS = frozenset({"user", "api_key", "webhook"})
+"""Kinds of actors that have a row in the database, under their id."""
+
+
+class Actor(Part):
+    """Who asked for a change, as the gateway authenticated it.
+
+    ``kind``: ``user``, ``api_key``, ``webhook``, ``token`` (the fixed token), ``basic``, ``oidc``, ``anonymous``
+    (where no authentication is required, or nobody is logged in), or ``system`` (a gateway on its own behalf). It is no
+    closed set, so that a message of a later release can still be read.
+    """
+
+    kind: str
+    id: str = ""
+    """The id of the actor's row, for ``STORED_KINDS``; else the same as ``name``."""
+    name: str
+    role: str = ""
+    """The role at the time of the request. Empty if the request was not admitted."""
+    address: str = ""
+    """The IP address of the client; empty if there is none."""
+    request_id: str = ""
+
+
+SYSTEM = Actor(kind="system", id="system", name="system", role="admin")
+
+
+def outranks(role: str, minimum: str) -> bool:
+    """Return whether ``role`` is ``minimum`` or higher. An unknown role is lower than all others."""
+    return RANK.get(role, -1) >= RANK[minimum]

@@ -1,0 +1,101 @@
+"""A gateway names the actor of every command; and what ends at the gateway is audited there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.api.auth.tokens import secret_hash
+from services.api.settings import Settings
+from shared.contracts.actors import SYSTEM, Actor
+from tests.conformance.rest_stack import NOW, Stack, open_stack, refused
+
+SECRET = "a secret of the tests, long enough for HS256"
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """A gateway that requires no login, behind one proxy."""
+    with open_stack(tmp_path, settings=Settings(trusted_proxies=1)) as opened:
+        yield opened
+
+
+def test_without_authentication_the_actor_is_anonymous_and_may_do_anything(stack: Stack) -> None:
+    headers = {"X-Request-Id": "r-1", "X-Forwarded-For": "forged, 203.0.113.9"}
+    assert stack.api("PUT", "/pools/p", json={"capacity": 2}, headers=headers).status_code == 200
+
+    assert stack.command.actor == Actor(
+        kind="anonymous", id="anonymous", name="anonymous", role="admin", address="203.0.113.9", request_id="r-1"
+    )
+    assert stack.audited() == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers", "actor"),
+    [
+        (Settings(token="t"), {"Authorization": "Bearer t"}, ("token", "api-token")),
+        (
+            Settings(basic_username="u", basic_password="p"),
+            {"Authorization": "Basic dTpw"},
+            ("basic", "u"),
+        ),
+    ],
+    ids=["token", "basic"],
+)
+def test_a_configured_credential_is_an_actor_without_a_row(
+    tmp_path: Path, settings: Settings, headers: dict[str, str], actor: tuple[str, str]
+) -> None:
+    with open_stack(tmp_path, settings=settings) as stack:
+        assert stack.api("PUT", "/pools/p", json={"capacity": 2}, headers=headers).status_code == 200
+        assert stack.api("PUT", "/pools/p", json={"capacity": 2}).status_code == 401
+
+        sent = stack.command.actor
+        assert (sent.kind, sent.name, sent.id, sent.role, sent.address) == (*actor, actor[1], "admin", "127.0.0.1")
+        [entry] = stack.audited()
+        assert (entry.actor.kind, entry.actor.role, entry.code, entry.target.name) == (
+            "anonymous",
+            "",
+            "unauthorized",
+            "p",
+        )
+
+
+def test_the_use_of_a_key_is_recorded_by_the_system_and_the_key_is_the_actor(tmp_path: Path) -> None:
+    with open_stack(tmp_path, settings=Settings(auth_mode="builtin", token_secret=SECRET)) as stack:
+        row = {"id": "k", "name": "ci", "description": "", "role": "manager", "prefix": "p", "created_by": "x"}
+        stack.add("api_keys", **row, secret_hash=secret_hash("dagu_key"), created_at=NOW, updated_at=NOW)
+        headers = {"Authorization": "Bearer dagu_key"}
+        assert stack.api("PUT", "/pools/p", json={"capacity": 2}, headers=headers).status_code == 200
+
+        touched, sent = [command.actor for _, command in stack.seen]
+        assert touched == SYSTEM
+        assert sent is not None
+        assert (sent.kind, sent.id, sent.name, sent.role) == ("api_key", "k", "apikey:ci", "manager")
+
+
+def test_what_a_scheduler_refuses_or_nobody_decided_is_not_audited_twice(stack: Stack) -> None:
+    stack.answer = lambda _command: refused("not_found")
+    assert stack.api("DELETE", "/pools/p").status_code == 404
+    stack.answer = lambda _command: refused("internal_error")
+    assert stack.api("DELETE", "/pools/p").status_code == 500
+
+    assert stack.audited() == []
+
+
+def test_a_body_that_cannot_be_read_is_audited_and_a_validation_is_not(stack: Stack) -> None:
+    assert stack.api("PUT", "/pools/p", data="{").status_code == 400
+    assert stack.api("POST", "/dags", data="x" * 3_000_000).status_code == 413
+    assert stack.api("POST", "/dags/validate", json={"spec": ""}).status_code < 500
+    assert stack.api("POST", "/dags/validate", data="{").status_code == 400
+    assert stack.api("GET", "/dags/none").status_code == 404
+
+    found = {(each.operation, each.target.kind, each.target.name, each.code) for each in stack.audited()}
+    assert found == {("setPoolCapacity", "pool", "p", "bad_request"), ("createNewDAG", "dag", "", "bad_request")}
+
+
+def test_the_first_user_is_created_by_the_system(tmp_path: Path) -> None:
+    settings = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adminadmin")
+    with open_stack(tmp_path, settings=settings) as stack:
+        stack.deps.first_user.ensure()
+
+        assert (stack.command.actor, stack.command.by) == (SYSTEM, "system")
