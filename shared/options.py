@@ -3,6 +3,7 @@
 The command line, the check for unknown variables and docs/configuration.md are made from this table.
 """
 
+from shared.database_options import DATABASE_OPTIONS
 from shared.option import ALL as _ALL
 from shared.option import GATEWAY as _GATEWAY
 from shared.option import SCHEDULER as _SCHEDULER
@@ -57,35 +58,7 @@ OPTIONS = (
         "folder of DAG files: a scheduler loads them and follows changes; a worker runs steps in their folders (none)",
         flag_name="--dags",
     ),
-    Option(
-        "database_url",
-        "DAGWAY_DATABASE_URL",
-        str,
-        _GATEWAY | _SCHEDULER,
-        "database: postgresql://user:password@host/name or sqlite:///path",
-        secret=True,
-    ),
-    Option(
-        "database_statement_s",
-        "DAGWAY_DATABASE_STATEMENT_S",
-        seconds,
-        _GATEWAY | _SCHEDULER,
-        "seconds that Postgres may take for one statement; a read that takes longer is answered with 503 (15)",
-    ),
-    Option(
-        "database_lock_s",
-        "DAGWAY_DATABASE_LOCK_S",
-        seconds,
-        _GATEWAY | _SCHEDULER,
-        "seconds that a statement waits for a row that another transaction has locked (2)",
-    ),
-    Option(
-        "database_idle_s",
-        "DAGWAY_DATABASE_IDLE_S",
-        seconds,
-        _GATEWAY | _SCHEDULER,
-        "seconds after which Postgres ends an open transaction without a statement: its process may be frozen (10)",
-    ),
+    *DATABASE_OPTIONS,
     Option(
         "amqp_url",
         "DAGWAY_AMQP_URL",

@@ -13,19 +13,15 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     URL,
-    BigInteger,
     Connection,
-    DateTime,
     Engine,
     Insert,
     QueuePool,
     Select,
-    String,
     Table,
     create_engine,
     event,
@@ -34,26 +30,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from shared.errors import AlreadyExists, ConfigInvalid, InvariantBroken, RowsLocked, StoreUnavailable
 from shared.store.time_limits import LOCK_TIMEOUT_S, NO_LIMITS, TimeLimits
 
 __all__ = [
-    "bytewise",
-    "database_time",
     "for_update",
     "insert_ignore",
     "is_postgres",
     "one_statement",
     "one_writer",
     "open_engine",
-    "open_transactions_from",
     "store_errors",
     "transaction",
-    "transaction_number",
     "upsert",
 ]
 
@@ -334,76 +323,3 @@ def upsert(
         set_={name: insert.excluded[name] for name in update},
         where=table.c[newest_by] <= insert.excluded[newest_by] if newest_by else None,
     )
-
-
-class bytewise(FunctionElement[str]):  # noqa: N801 - used as an SQL function
-    """``bytewise(column)``: sorts the column by code point instead of by the database's collation."""
-
-    type = String()
-    name = "bytewise"
-    inherit_cache = True
-
-
-@compiles(bytewise, "postgresql")
-def _bytewise_postgres(element: bytewise, compiler: SQLCompiler, **kw: Any) -> str:
-    return f'({compiler.process(element.clauses, **kw)} COLLATE "C")'
-
-
-@compiles(bytewise, "sqlite")
-def _bytewise_sqlite(element: bytewise, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"({compiler.process(element.clauses, **kw)})"
-
-
-class database_time(FunctionElement[datetime]):  # noqa: N801 - used as an SQL function
-    """The time of the current transaction (SQLite: of the statement, in milliseconds) by the database's clock."""
-
-    type = DateTime(timezone=True)
-    name = "database_time"
-    inherit_cache = True
-
-
-@compiles(database_time, "postgresql")
-def _database_time_postgres(element: database_time, compiler: SQLCompiler, **kw: Any) -> str:
-    return "now()"
-
-
-@compiles(database_time, "sqlite")
-def _database_time_sqlite(element: database_time, compiler: SQLCompiler, **kw: Any) -> str:
-    # SQLAlchemy stores microseconds, SQLite knows milliseconds.
-    return "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
-
-
-class transaction_number(FunctionElement[int]):  # noqa: N801 - used as an SQL function
-    """The number of the current write transaction. A transaction that begins to write later has a higher number."""
-
-    type = BigInteger()
-    name = "transaction_number"
-    inherit_cache = True
-
-
-@compiles(transaction_number, "postgresql")
-def _transaction_number_postgres(element: transaction_number, compiler: SQLCompiler, **kw: Any) -> str:
-    return "CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)"
-
-
-@compiles(transaction_number, "sqlite")
-def _transaction_number_sqlite(element: transaction_number, compiler: SQLCompiler, **kw: Any) -> str:
-    return "(SELECT value FROM counters WHERE name = 'transaction')"
-
-
-class open_transactions_from(FunctionElement[int]):  # noqa: N801 - used as an SQL function
-    """The lowest ``transaction_number`` that may still be open: all transactions with lower numbers have ended."""
-
-    type = BigInteger()
-    name = "open_transactions_from"
-    inherit_cache = True
-
-
-@compiles(open_transactions_from, "postgresql")
-def _open_transactions_from_postgres(element: open_transactions_from, compiler: SQLCompiler, **kw: Any) -> str:
-    return "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)"
-
-
-@compiles(open_transactions_from, "sqlite")
-def _open_transactions_from_sqlite(element: open_transactions_from, compiler: SQLCompiler, **kw: Any) -> str:
-    return "9223372036854775807"

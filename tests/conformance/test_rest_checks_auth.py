@@ -100,7 +100,7 @@ def test_forged_login_tokens_are_refused(live: Live, admin: str) -> None:
     forged = {
         "another key": jwt.encode(claims, "x" * 40, algorithm="HS256"),
         "another algorithm": jwt.encode(claims, SECRET * 2, algorithm="HS512"),
-        "no signature": jwt.encode(claims, None, algorithm="none"),
+        "no signature": jwt.encode(claims, "", algorithm="none"),
         "expired": jwt.encode(claims | {"exp": 1}, SECRET, algorithm="HS256"),
         "no end": jwt.encode(without_end, SECRET, algorithm="HS256"),
         "no such user": jwt.encode(claims | {"uid": "nobody"}, SECRET, algorithm="HS256"),

@@ -14,7 +14,6 @@ from sqlalchemy.exc import DBAPIError
 from shared.errors import AlreadyExists, ConfigInvalid, InvariantBroken, RowsLocked, StoreUnavailable
 from shared.store import tables as t
 from shared.store.engine import (
-    bytewise,
     for_update,
     insert_ignore,
     is_postgres,
@@ -22,6 +21,7 @@ from shared.store.engine import (
     transaction,
     upsert,
 )
+from shared.store.functions import bytewise
 from shared.store.migrate import migrate
 from shared.store.queries.matching import contains, has_element
 from shared.store.time_limits import TimeLimits

@@ -8,14 +8,26 @@ installed.
 import copy
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-__all__ = ["ROOT", "Object", "containers", "manifest_set", "of_kind", "pod_templates", "set_names"]
+__all__ = [
+    "ROOT",
+    "Object",
+    "containers",
+    "manifest_set",
+    "name_of",
+    "of_kind",
+    "ours",
+    "pod_templates",
+    "ports_out",
+    "selects",
+    "set_names",
+]
 
 Object = dict[str, Any]
 ROOT = Path(__file__).parents[2]
@@ -88,3 +100,33 @@ def pod_templates(objects: list[Object]) -> Iterator[Object]:
 def containers(template: Object) -> list[Object]:
     """Return all containers of a pod template."""
     return [*template["spec"].get("initContainers", []), *template["spec"]["containers"]]
+
+
+def ours(objects: list[Object]) -> Iterator[tuple[Object, Object]]:
+    """Yield pod template and container of each Dagway service."""
+    for template in pod_templates(objects):
+        if template["metadata"]["labels"].get("app.kubernetes.io/name") == "dagway":
+            yield from ((template, container) for container in containers(template))
+
+
+def name_of(thing: Object) -> str:
+    """Return the kind and name of an object, for complaints."""
+    return f"{thing['kind']}/{thing['metadata']['name']}"
+
+
+def selects(selector: Object, labels: Mapping[str, str]) -> bool:
+    """Return whether a selector selects what has these labels."""
+    wanted: dict[str, str] = (
+        selector.get("matchLabels", {}) if {"matchLabels", "matchExpressions"} & set(selector) else selector
+    )
+    if any(labels.get(key) != value for key, value in wanted.items()):
+        return False
+    return all(labels.get(rule["key"]) in rule["values"] for rule in selector.get("matchExpressions", []))
+
+
+def ports_out(objects: list[Object], template: Object) -> set[int | str]:
+    """Return the ports that network policies let a pod connect to; with ``all`` if a rule names none."""
+    policies = [each["spec"] for each in of_kind(objects, "NetworkPolicy")]
+    mine = [each for each in policies if selects(each["podSelector"], template["metadata"]["labels"])]
+    egress = [rule for policy in mine for rule in policy.get("egress", [])]
+    return {port["port"] for rule in egress for port in rule.get("ports", [{"port": "all"}])}

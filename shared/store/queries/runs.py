@@ -3,7 +3,7 @@
 from sqlalchemy import ColumnElement, FromClause, ScalarSelect, func, literal_column, select
 
 from shared.store import tables as t
-from shared.store.engine import bytewise
+from shared.store.functions import bytewise
 
 __all__ = ["BY_DAG", "IS_ROOT", "NEWEST_FIRST", "QUEUED", "RUNNING", "newest_key"]
 

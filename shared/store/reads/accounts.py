@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 
 from shared.store import tables as t
-from shared.store.engine import bytewise
+from shared.store.functions import bytewise
 from shared.store.reads.base import AnyRow, Reader
 
 __all__ = ["AccountReads", "ApiKeyRow", "UserRow", "WebhookRow"]

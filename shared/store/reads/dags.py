@@ -7,7 +7,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Text, cast, func, select
 
 from shared.store import tables as t
-from shared.store.engine import bytewise
+from shared.store.functions import bytewise
 from shared.store.queries.matching import contains, has_element
 from shared.store.reads.base import AnyRow, AnySelect, Reader
 from shared.store.reads.rows import DagPage, DagRow

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from shared.status import AttemptState, RunStatus
 from shared.store import tables as t
-from shared.store.engine import bytewise
+from shared.store.functions import bytewise
 from shared.store.queries.runs import BY_DAG, IS_ROOT, QUEUED, RUNNING
 from shared.store.reads.base import AnyRow, Reader
 from shared.store.reads.rows import ActiveCounts, CommandRow, QueueRow, RunName, RunRow, ServiceRow, TaskRow, WorkerRow

@@ -16,7 +16,7 @@ from sqlalchemy import (
 
 from shared.status import RunStatus
 from shared.store import tables as t
-from shared.store.engine import bytewise
+from shared.store.functions import bytewise
 from shared.store.queries.matching import among, contains
 from shared.store.queries.runs import BY_DAG, IS_ROOT, NEWEST_FIRST, RUNNING, newest_key
 from shared.store.reads.base import AnySelect, Reader

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 
 from shared.store import tables as t
-from shared.store.engine import bytewise
+from shared.store.functions import bytewise
 from shared.store.queries.pauses import IS_OPEN
 from shared.store.queries.queue_sharing import borrowers, lenders
 from shared.store.queries.runs import RUNNING

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import and_, select, tuple_
 
 from shared.store import tables as t
-from shared.store.engine import open_transactions_from
+from shared.store.functions import open_transactions_from
 from shared.store.reads.base import AnySelect, Reader
 
 __all__ = ["ChangeRow", "DagVersionRow", "Place", "StreamReads"]

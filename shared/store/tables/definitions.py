@@ -2,7 +2,7 @@
 
 from sqlalchemy import JSON, Boolean, ForeignKey, Index, Integer, String, Table, Text, func, text
 
-from shared.store.engine import bytewise
+from shared.store.functions import bytewise
 from shared.store.tables.base import UTCDateTime, col, metadata
 
 __all__ = ["callable_files", "dag_versions", "dags", "passed_over", "specs"]

@@ -8,7 +8,8 @@ from sqlalchemy import delete, func, select, text
 
 from shared.audit.chain import BEGINNING, Link, Point
 from shared.store import tables as t
-from shared.store.engine import database_time, is_postgres
+from shared.store.engine import is_postgres
+from shared.store.functions import database_time
 from shared.store.writes.base import FoundRow, NewRow, Writer
 from shared.store.writes.bulk import Rows
 

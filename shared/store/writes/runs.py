@@ -6,7 +6,8 @@ from sqlalchemy import bindparam, delete, func, select, tuple_, update
 
 from shared.errors import StaleVersion
 from shared.store import tables as t
-from shared.store.engine import for_update, is_postgres, transaction_number
+from shared.store.engine import for_update, is_postgres
+from shared.store.functions import transaction_number
 from shared.store.queries.runs import BY_DAG, QUEUED, RUNNING, newest_key
 from shared.store.writes.base import FoundRow, NewRow, Writer
 from shared.store.writes.bulk import Changes, Rows, write

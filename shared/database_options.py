@@ -1,0 +1,38 @@
+"""The settings for the database."""
+
+from shared.option import GATEWAY, SCHEDULER, Option
+from shared.setting_readers import seconds
+
+__all__ = ["DATABASE_OPTIONS"]
+
+DATABASE_OPTIONS = (
+    Option(
+        "database_url",
+        "DAGWAY_DATABASE_URL",
+        str,
+        GATEWAY | SCHEDULER,
+        "database: postgresql://user:password@host/name or sqlite:///path",
+        secret=True,
+    ),
+    Option(
+        "database_statement_s",
+        "DAGWAY_DATABASE_STATEMENT_S",
+        seconds,
+        GATEWAY | SCHEDULER,
+        "seconds that Postgres may take for one statement; a read that takes longer is answered with 503 (15)",
+    ),
+    Option(
+        "database_lock_s",
+        "DAGWAY_DATABASE_LOCK_S",
+        seconds,
+        GATEWAY | SCHEDULER,
+        "seconds that a statement waits for a row that another transaction has locked (2)",
+    ),
+    Option(
+        "database_idle_s",
+        "DAGWAY_DATABASE_IDLE_S",
+        seconds,
+        GATEWAY | SCHEDULER,
+        "seconds after which Postgres ends an open transaction without a statement: its process may be frozen (10)",
+    ),
+)
