@@ -71,7 +71,10 @@ def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str = "", fallback_na
     _read_limits(fields, values)
     _read_services(fields, values)
     defaults = DagDefaults(
-        container=values.get("container") is not None, ssh=values.get("ssh") is not None, llm=values.get("llm")
+        container=values.get("container") is not None,
+        ssh=values.get("ssh") is not None,
+        llm=values.get("llm"),
+        params=frozenset(param.name for param in values.get("params", ())),
     )
     if "handlerOn" in fields:
         values["handlers"] = read_handlers(fields, defaults)

@@ -56,13 +56,14 @@ def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: s
     frozen = parse_snapshot(text)
     main_name, fallback = dag_name or "", _stem(file_name)
     dags: list[Dag] = []
+    names: set[str] = set()
     try:
         base_map = read_base(frozen.base or base, issues) if frozen.base or base else None
         for document in read_yaml(frozen.text, issues):
             if base_map is not None and isinstance(document.value, YamlMap):
                 merged = inherit(base_map, document.value, handlers=frozen.handlers and not dags)
                 document = Document(document.index, merged, document.at)  # noqa: PLW2901 - as it counts from here on
-            _read_document(issues, document, dags, main_name, fallback)
+            _read_document(issues, document, dags, main_name, fallback, names=names)
         if not dags and not issues.found:
             issues.error("no DAGs found in file")
     except TooManyIssues:
@@ -75,27 +76,30 @@ def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: s
     return LoadResult(documents=tuple(dags), issues=tuple(found))
 
 
-def _read_document(issues: Issues, document: Document, dags: list[Dag], main_name: str, fallback: str) -> None:
-    """Add the dag of ``document`` to ``dags``; the first one is the main dag."""
+def _read_document(
+    issues: Issues, document: Document, dags: list[Dag], main_name: str, fallback: str, *, names: set[str]
+) -> None:
+    """Add the dag of ``document`` to ``dags``, and its name to ``names``; the first one is the main dag."""
     if dags:
         main_name = fallback = ""
     if isinstance(document.value, YamlMap):
         dags.append(read_dag(issues, document.value, forced_name=main_name, fallback_name=fallback))
-        _check_local_name(issues, document, dags)
+        _check_local_name(issues, document, dags, names)
+        names.add(dags[-1].name)
         return
     if not dags:
         dags.append(Dag(name=main_name or fallback))
     issues.error("a workflow must be a map of fields", at=document.at, hint="for instance steps: [echo hi]")
 
 
-def _check_local_name(issues: Issues, document: Document, dags: list[Dag]) -> None:
-    """Check the name of the last of ``dags`` against those before it."""
+def _check_local_name(issues: Issues, document: Document, dags: list[Dag], names: set[str]) -> None:
+    """Check the name of the last of ``dags`` against the ``names`` of those before it."""
     name = dags[-1].name
     at = document.value.key_at.get("name", document.at)
     if len(dags) > 1 and not name:
         message = f"DAG at index {document.index} must have a name in multi-DAG file"
         issues.error(message, at=at, hint="give it a name, and use that name in call")
-    elif any(dag.name == name for dag in dags[:-1]):
+    elif name in names:
         issues.error(f'duplicate DAG name "{name}" found', "name", at)
 
 

@@ -1,5 +1,6 @@
 """Secrets from another package, and secrets that a step prints in pieces."""
 
+import base64
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,3 +118,31 @@ def test_a_condition_that_is_not_met_does_not_reveal_the_secret_in_it(
     assert finished.outcome == "skipped"
     assert VALUE not in finished.model_dump_json()
     assert "*******" in finished.error
+
+
+def test_what_programs_make_of_a_secret_is_masked_wherever_it_goes(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_SECRET", VALUE)
+    shown = 'b=$(printf "x:%s" "$T" | base64); h=$(printf %s "$T" | od -An -tx1 | tr -d " \\n")\n'
+    shown += (
+        'for text in $b $h; do echo "$text"; echo "$text" >&2; echo "::notice $text"; echo "::output N=$text"\ndone\n'
+    )
+    made = task(
+        command(shown + "exit 1", output=Output(name="O"), stdout="copy.txt"),
+        secrets=(Secret(name="T", provider="env", key="THE_SECRET"),),
+    )
+
+    finished = rig.run(made)
+
+    told = [
+        finished.error,
+        finished.outputs["N"],
+        finished.outputs["O"],
+        *(remark.text for remark in finished.remarks),
+        *(rig.log(finished, stream).decode() for stream in ("stdout", "stderr")),
+        (rig.work_dir() / "copy.txt").read_text(),
+    ]
+    for text in told:
+        assert "*******" in text
+        assert VALUE.encode().hex() not in text
+        assert base64.b64encode(VALUE.encode()[1:-1]).decode().strip("=")[:-1] not in text
+        assert base64.b64encode(f"x:{VALUE}".encode()).decode() not in text

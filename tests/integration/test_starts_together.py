@@ -1,19 +1,24 @@
 """Commands that one transaction records, on both footings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from threading import Event
-from typing import cast
+from typing import Any, cast
 from zoneinfo import ZoneInfo
+
+import pytest
 
 from services.scheduler.assembly import Assembly
 from services.scheduler.commands.carry_out import carry_out
+from services.scheduler.deciding import plans
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.loops.intake import commands_intake
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
+from shared.language.load import LoadResult, load
 from shared.store import tables as t
-from shared.store.writes.transaction import Store
+from shared.store.writes.transaction import Store, Transaction
 from shared.transport.base import COMMANDS, Consumer, Delivery, Outgoing
 from tests.harness.eventually import eventually
 from tests.integration.scheduler_stack import Stack
@@ -80,3 +85,43 @@ def test_waiting_commands_share_one_transaction(stack: Stack) -> None:
     recorded = [row for row in stack.rows(t.inbox) if row["command_id"] in ids]
     assert len(recorded) == len(ids)
     assert len({row["at"] for row in recorded}) == 1
+
+
+def test_specs_are_parsed_before_the_transaction(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack.scheduler()
+    stack.dag("one", ONE)
+    stack.stop_schedulers()
+    transactor = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).transactor
+    specs = [f"steps: [echo {word}]" for word in ("two", "changed", "again", "inline")]
+    asked: list[c.Command] = [
+        c.CreateDag(file_name="two", spec=specs[0]),
+        c.PutSpec(file_name="one", spec=specs[1]),
+        c.ReplaceSpec(file_name="one", spec=specs[2], expected=("*",)),
+        c.StartInline(dag_name="three", dag_run_id="r", spec=specs[3]),
+    ]
+    for number, command in enumerate(asked):
+        stack.transport.send(Outgoing(COMMANDS, encode(command, id=f"p{number}", at=utc_now()), "x")).result(10)
+    open_now: list[Store] = []
+    parsed: list[tuple[str, bool]] = []
+    begin = Store.begin
+
+    @contextmanager
+    def watched(store: Store, *args: Any, **kwargs: Any) -> Iterator[Transaction]:
+        with begin(store, *args, **kwargs) as tx:
+            open_now.append(store)
+            yield tx
+            open_now.pop()
+
+    def parse(text: str, **names: Any) -> LoadResult:
+        parsed.append((text, bool(open_now)))
+        return load(text, **names)
+
+    monkeypatch.setattr(Store, "begin", watched)
+    monkeypatch.setattr(plans, "load", parse)
+    stop = Event()
+    consumer = AllAtOnce(stack.transport.consume([COMMANDS], prefetch=50), len(asked), stop)
+    commands_intake(transactor, cast("Consumer", consumer)).run(stop)
+
+    assert [row["outcome"] for row in stack.rows(t.inbox) if row["command_id"].startswith("p")] == ["recorded"] * 4
+    assert {text for text, _ in parsed} >= set(specs[:3])
+    assert [text for text, in_transaction in parsed if in_transaction] == []

@@ -118,13 +118,21 @@ def test_a_value_cannot_end_the_document_it_stands_in(rig: Rig, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "text", ["bash -c 'echo $P.'", "eval 'echo ${P} .'", "sh -c 'echo \"${P}\"'", "bash <<'E'\necho $P\nE"]
+    "text",
+    [
+        "bash -c 'echo $P.'",
+        "eval 'echo ${P} .'",
+        "sh -c 'echo \"${P}\"'",
+        "bash <<'E'\necho $P\nE",
+        "bash -c 'echo \"$M\"'",
+        'bash -c \'echo "$2"\' _ - "${P}"',
+    ],
 )
 @pytest.mark.parametrize("form", ["$(touch {})", "`touch {}`"])
 def test_a_shell_within_the_shell_runs_nothing_either(rig: Rig, tmp_path: Path, text: str, form: str) -> None:
     value = form.replace("{}", str(tmp_path / "run"))
 
-    assert value in written(rig, Step(name="s", script=text), value)
+    assert value in written(rig, Step(name="s", script=text, env=(("M", "${P}"),)), value)
     assert not (tmp_path / "run").exists()
 
 

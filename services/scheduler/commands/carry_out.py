@@ -10,14 +10,16 @@ from services.scheduler.commands.audited import UNAUDITED, CommandEntry, entry_o
 from services.scheduler.commands.checks import RefusedByCore
 from services.scheduler.commands.handler import Handlers
 from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.traces import command_context
 from shared.contracts import commands as c
 from shared.contracts.actors import Actor
 from shared.contracts.codec import Envelope
 from shared.errors import Conflict, InvalidInput, NotFound
+from shared.language.snapshot import make_snapshot
 from shared.tracing import within
 
-__all__ = ["HANDLERS", "carry_out", "handle"]
+__all__ = ["HANDLERS", "carry_out", "handle", "parse_specs"]
 
 HANDLERS: Handlers = {
     **accounts.HANDLERS,
@@ -39,6 +41,19 @@ def handle(batch: Batch, command: Any) -> dict[str, Any]:
         InvalidInput, NotFound, Conflict, RefusedByCore: the command is refused and has changed nothing.
     """
     return HANDLERS[type(command)](batch, command)
+
+
+def parse_specs(plans: Plans, envelopes: Sequence[Envelope]) -> None:
+    """Parse the specs that commands bring, before the transaction that carries them out and holds locks meanwhile."""
+    for body in (envelope.body for envelope in envelopes):
+        match body:
+            case c.CreateDag() | c.PutSpec() | c.ReplaceSpec():
+                plans.load(body.spec, file_name=body.file_name)
+            case c.StartInline():
+                text = make_snapshot(body.spec, plans.base)
+                plans.load(text, dag_name=body.dag_name)
+                # As later loads of the run ask for it.
+                plans.load(text)
 
 
 def carry_out(batch: Batch, envelopes: Sequence[Envelope]) -> list[c.CommandReply]:

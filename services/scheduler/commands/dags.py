@@ -10,7 +10,6 @@ from services.scheduler.commands.webhooks import delete_webhook_of, move_webhook
 from services.scheduler.deciding.batch import Batch
 from shared.contracts import commands as c
 from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
-from shared.language.load import load
 
 __all__ = ["HANDLERS"]
 
@@ -19,7 +18,7 @@ _RESERVED = frozenset({"search", "tags", "validate"})
 
 def _create_dag(batch: Batch, command: c.CreateDag) -> dict[str, Any]:
     _check_file_name(command.file_name)
-    loaded = load(command.spec, file_name=command.file_name)
+    loaded = batch.plans.load(command.spec, file_name=command.file_name)
     if loaded.errors:
         raise InvalidInput("; ".join(str(issue) for issue in loaded.errors))
     if batch.tx.dags.lock(command.file_name) is not None:
@@ -62,7 +61,7 @@ def _rename_dag(batch: Batch, command: c.RenameDag) -> dict[str, Any]:
     schedule = schedules.lock(command.file_name)
     definitions = _definitions(batch)
     definitions.remove(row)
-    loaded = load(text, file_name=command.new_file_name)
+    loaded = batch.plans.load(text, file_name=command.new_file_name)
     definitions.save_one(command.new_file_name, text, loaded, by=command.by)
     tx.pauses.rename(command.file_name, command.new_file_name)
     tx.queues.rename_dag(command.file_name, command.new_file_name)
@@ -110,7 +109,7 @@ def _definitions(batch: Batch) -> Definitions:
 
 def _store_version(batch: Batch, command: c.DagChange, row: Mapping[str, Any], text: str) -> list[str]:
     """Store ``text`` as the next version of a DAG, unless it has errors; return the errors."""
-    loaded = load(text, file_name=command.file_name)
+    loaded = batch.plans.load(text, file_name=command.file_name)
     if not loaded.errors:
         number = row["version"] + 1
         _definitions(batch).save_one(command.file_name, text, loaded, by=command.by, number=number)

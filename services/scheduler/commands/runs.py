@@ -27,7 +27,6 @@ from services.scheduler.deciding.plans import spec_hash
 from shared.admission.runs import HIGH, LOW
 from shared.contracts import commands as c
 from shared.errors import InvalidInput, NotFound
-from shared.language.load import load
 from shared.language.snapshot import make_snapshot
 from shared.status import RunStatus
 
@@ -74,7 +73,7 @@ def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
     if not command.spec.strip():
         raise InvalidInput("spec: must not be empty")
     text = make_snapshot(command.spec, batch.plans.base)
-    loaded = load(text, dag_name=command.dag_name)
+    loaded = batch.plans.load(text, dag_name=command.dag_name)
     dag = loaded.dag
     if loaded.errors or dag is None:
         raise InvalidInput("; ".join(str(issue) for issue in loaded.errors) or "spec: contains no DAG")

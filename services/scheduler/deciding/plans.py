@@ -9,7 +9,7 @@ from threading import Lock
 
 from services.scheduler.core.plan import Plan
 from shared.errors import InvariantBroken
-from shared.language.load import load
+from shared.language.load import LoadResult, load
 from shared.language.model import Dag
 from shared.language.snapshot import make_snapshot
 from shared.store.writes.transaction import Transaction
@@ -17,6 +17,8 @@ from shared.store.writes.transaction import Transaction
 __all__ = ["Plans", "spec_hash"]
 
 _KEPT = 2000
+_KEPT_LOADS = 64
+"""More than the commands of one batch; few, because a parsed spec can be large."""
 
 
 def spec_hash(text: str) -> str:
@@ -38,8 +40,26 @@ class Plans:
         self.dags_dir = dags_dir
         """The DAG folder (``DAGWAY_DAGS_DIR``). Steps may call DAGs by the paths of files in the folder."""
         self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
+        self._loads: OrderedDict[tuple[str, str, str], LoadResult] = OrderedDict()
         self._frozen: dict[str, str] = {}
         self._lock = Lock()
+
+    def load(self, text: str, *, file_name: str = "", dag_name: str | None = None) -> LoadResult:
+        """Parse a spec, or return the result of a recent call with the same arguments.
+
+        Parsing takes time and needs no database. A caller that knows the text before its transaction begins calls this
+        then, so that the call in the transaction finds the result.
+        """
+        key = (spec_hash(text), file_name, dag_name or "")
+        with self._lock:
+            known = self._loads.get(key)
+        if known is None:
+            known = load(text, file_name=file_name, dag_name=dag_name)
+            with self._lock:
+                self._loads[key] = known
+                while len(self._loads) > _KEPT_LOADS:
+                    self._loads.popitem(last=False)
+        return known
 
     def get_many(self, tx: Transaction, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Plan]:
         """Return plans by ``(spec hash, file name)``. Texts that are not cached are read from the store.
@@ -85,7 +105,7 @@ class Plans:
         Raises:
             InvariantBroken: the text is not a valid spec.
         """
-        loaded = load(text, file_name=file_name)
+        loaded = self.load(text, file_name=file_name)
         if loaded.dag is None:
             owner = f"DAG {file_name}" if file_name else "a run without a stored DAG"
             why = "; ".join(str(issue) for issue in loaded.errors)

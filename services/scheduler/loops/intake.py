@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from services.scheduler.commands.audited import entry_of_gateway
-from services.scheduler.commands.carry_out import carry_out
+from services.scheduler.commands.carry_out import carry_out, parse_specs
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import record_events
 from services.scheduler.deciding.rows import chunk_row
@@ -53,8 +53,9 @@ _COMMANDS_AT_ONCE = 50
 class Intake(Generic[T]):
     """One consumer and one thread, with one transaction for each batch of deliveries.
 
-    ``record`` writes the messages of a batch in its transaction. After the commit, ``after_commit`` is called with the
-    deliveries and the result of ``record``; then the deliveries are acked.
+    ``prepare`` does what needs no transaction, and then ``record`` writes the messages of a batch in its transaction.
+    After the commit, ``after_commit`` is called with the deliveries and the result of ``record``; then the deliveries
+    are acked.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Intake(Generic[T]):
         consumer: Consumer,
         *,
         expects: type,
+        prepare: Callable[[Sequence[Envelope]], None] | None = None,
         record: Callable[[Batch, Sequence[Envelope]], T],
         after_commit: Callable[[Pairs, T], None] | None = None,
         at_once: int,
@@ -70,6 +72,7 @@ class Intake(Generic[T]):
         self._transactor = transactor
         self._consumer = consumer
         self._expects = expects
+        self._prepare = prepare
         self._record = record
         self._after_commit = after_commit
         self._at_once = at_once
@@ -134,6 +137,8 @@ class Intake(Generic[T]):
             return
         try:
             envelopes = [envelope for _, envelope in pairs]
+            if self._prepare is not None:
+                self._prepare(envelopes)
             # The result is in a tuple, because ``decide_patiently`` returns ``None`` if it was stopped.
             committed = self._transactor.decide_patiently(
                 lambda batch: (self._record(batch, envelopes),), stop, wait=wait
@@ -182,6 +187,7 @@ def commands_intake(transactor: Transactor, consumer: Consumer) -> Intake[_Carri
         transactor,
         consumer,
         expects=Command,
+        prepare=lambda envelopes: parse_specs(transactor.plans, envelopes),
         record=_carry_out_commands,
         after_commit=_reply_to_commands,
         at_once=_COMMANDS_AT_ONCE,

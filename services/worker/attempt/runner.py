@@ -216,19 +216,19 @@ class AttemptRunner:
 
     def _open_logs(self, execution: _Execution) -> tuple[LogStream, ...]:
         """Return the log streams for the log shipper. Opens the files that ``stdout:`` and ``stderr:`` name."""
-        task, files, secrets = execution.task, execution.files, execution.inputs.hidden
+        task, files, masker = execution.task, execution.files, execution.masker
         stdout_copy, stderr_copy = (
             self._open_copy(execution, text) if text else None for text in (task.step.stdout, task.step.stderr)
         )
         if files.stderr_log is None and (stdout_copy is not None or stderr_copy is not None):
-            files.copy_separately(stdout_copy, stderr_copy, Masker(secrets))
+            files.copy_separately(stdout_copy, stderr_copy, masker)
             stdout_copy = None
         annotations = Annotations(task.max_output_bytes) if task.kind != "errand" else None
         streams = [
-            LogStream(task, "stdout", files.stdout_log, Masker(secrets), copy=stdout_copy, annotations=annotations)
+            LogStream(task, "stdout", files.stdout_log, masker.copy(), copy=stdout_copy, annotations=annotations)
         ]
         if files.stderr_log is not None:
-            streams.append(LogStream(task, "stderr", files.stderr_log, Masker(secrets), copy=stderr_copy))
+            streams.append(LogStream(task, "stderr", files.stderr_log, masker.copy(), copy=stderr_copy))
         return tuple(streams)
 
     def _open_copy(self, execution: _Execution, text: str) -> int:

@@ -32,7 +32,7 @@ def split_command(text: str) -> tuple[str, ...]:
     if not _QUOTES.search(text) and text.isascii():
         return tuple(text.split())
     words: list[str] = []
-    word: str | None = None
+    word: list[str] = []
     position = 0
     while position < len(text):
         match = _PIECE.match(text, position)
@@ -42,13 +42,13 @@ def split_command(text: str) -> tuple[str, ...]:
         kind = match.lastgroup
         piece = match[kind] if kind else ""
         if kind == "space":
-            if word is not None:
-                words.append(word)
-            word = None
+            if word:
+                words.append("".join(word))
+            word = []
         else:
-            word = (word or "") + (_ESCAPED_IN_DOUBLE.sub(r"\1", piece) if kind == "double" else piece)
-    if word is not None:
-        words.append(word)
+            word.append(_ESCAPED_IN_DOUBLE.sub(r"\1", piece) if kind == "double" else piece)
+    if word:
+        words.append("".join(word))
     return tuple(words)
 
 

@@ -18,7 +18,7 @@ _NAMES = {
     "mail": "from to subject message attachments",
     "ssh": "user host ip port key password strictHostKey knownHostFile shell shellArgs",
     "archive": "source destination format compressionLevel password overwrite preservePaths stripComponents include "
-    "exclude dryRun verbose followSymlinks verifyIntegrity continueOnError",
+    "exclude dryRun verbose followSymlinks verifyIntegrity continueOnError maxBytes maxEntries maxRatio",
     "hitl": "prompt input required",
     "docker": _DOCKER,
     "container": _DOCKER,

@@ -17,6 +17,7 @@ from shared.language.steps.config_keys import canonical_keys
 from shared.language.steps.containers import read_container
 from shared.language.steps.executor_config import check_config
 from shared.language.steps.executor_types import COMMAND_TYPES, check_allowed_fields, known_types
+from shared.language.steps.nested_shells import param_in_code
 from shared.language.steps.parallel import read_parallel
 from shared.language.steps.policies import read_continue_on, read_repeat_policy, read_retry_policy
 from shared.language.steps.pools import read_pool_names, read_rate_limits
@@ -53,11 +54,13 @@ class DagDefaults:
     """Settings of the dag that change how its steps are read.
 
     ``container`` and ``ssh``: whether the dag has the field of that name. ``llm``: the dag's ``llm``.
+    ``params``: the names of the dag's parameters.
     """
 
     container: bool = False
     ssh: bool = False
     llm: dict[str, Any] | None = None
+    params: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -118,6 +121,7 @@ def check_step(partial: PartialStep, step: Step, defaults: DagDefaults) -> None:
     fields = partial.fields
     check_allowed_fields(fields, step)
     check_config(fields, step)
+    _check_inner_code(fields, step, defaults.params)
     if step.type in COMMAND_TYPES:
         if has_nothing_to_run(partial, step):
             fields.issues.error("step command is required", fields.path, fields.at)
@@ -131,6 +135,15 @@ def check_step(partial: PartialStep, step: Step, defaults: DagDefaults) -> None:
     if step.stdout and step.stdout == step.stderr:
         message = "stdout and stderr cannot point to the same file; use 'logOutput: merged' instead"
         fields.error("stderr", message)
+
+
+def _check_inner_code(fields: Fields, step: Step, params: frozenset[str]) -> None:
+    for name, text in (*(("command", command.text) for command in step.commands), ("script", step.script)):
+        if found := param_in_code(text, params):
+            reference = "${" + found + "}"
+            hint = f"put the code in single quotes: bash -c 'echo \"{reference}\"'"
+            message = f"parameter {reference} becomes code of another shell, which runs a command in its value"
+            fields.warn(name, message, hint=hint)
 
 
 def has_nothing_to_run(partial: PartialStep, step: Step) -> bool:

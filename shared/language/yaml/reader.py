@@ -5,7 +5,8 @@ Guarantees:
 - Scalars are those of YAML 1.2: only ``true`` and ``false`` are booleans; ``yes``, ``010``, ``1_000``, ``12:30`` and
   dates stay text.
 - Duplicate keys are reported.
-- Text over the size limit, deep nesting and alias bombs are refused before they take time or memory.
+- Text over the size limit, too many documents, deep nesting and alias bombs are refused before they take time or
+  memory.
 - The only exception raised is ``TooManyIssues``.
 
 ``fields`` and the modules that use it check what the data means.
@@ -24,6 +25,7 @@ from shared.language.issues import Issues, Place, PlaceInBase
 __all__ = ["Document", "NumericText", "YamlList", "YamlMap", "read_yaml"]
 
 _MAX_BYTES = 1_048_576
+_MAX_DOCUMENTS = 200
 _MAX_DEPTH = 64
 _MAX_ALIASED_NODES = 20_000
 _MAX_DIGITS = 40
@@ -178,6 +180,8 @@ class _Composer:
                     self._alias(event)
                 elif kind is yaml.DocumentStartEvent:
                     self._index += 1
+                    if self._index >= _MAX_DOCUMENTS:
+                        self._refuse(f"a file may have at most {_MAX_DOCUMENTS} documents", self._place(event))
                     self._anchors.clear()
                 elif kind is yaml.StreamEndEvent:
                     return

@@ -99,6 +99,8 @@ def test_aliases_and_merge_keys_are_followed() -> None:
         ("<<: 5", "the value of << must be a map"),
         ("x" * 1_048_577, "larger than 1048576 bytes"),
         ("é" * 600_000, "larger than 1048576 bytes"),
+        ("---\na: 1\n" * 201, "line 401, column 1: a file may have at most 200 documents"),
+        ("---\n" * 300, "line 201, column 1: a file may have at most 200 documents"),
         ("[" * 500, "nested deeper than 64 levels"),
         ("- " * 500, "nested deeper than 64 levels"),
     ],

@@ -1,7 +1,15 @@
 """Secret values are masked, however the stream is split."""
 
+import base64
+import html
+import json
+import shlex
+import textwrap
+from collections.abc import Callable
 from itertools import pairwise
+from urllib.parse import quote, quote_plus
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,3 +42,64 @@ def test_only_what_may_begin_a_secret_is_held_back() -> None:
 
 def test_the_longest_value_wins_and_empty_ones_mask_nothing() -> None:
     assert Masker(["ab", "abc", ""]).text("xabcab") == "x**************"
+
+
+TOKEN = "p@ss \"w&rd'$/+<é>?~1"
+KEY = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq/+hk\n\tiG9w0BAQEFAASC'\"&\nshort\n-----END KEY-----"
+FORMS: dict[str, Callable[[str], str]] = {
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64 after one byte": lambda text: base64.b64encode(b"x" + text.encode()).decode(),
+    "base64 after two bytes": lambda text: base64.b64encode(b"xx" + text.encode()).decode(),
+    "base64 with more after it": lambda text: base64.b64encode(text.encode() + b"xx").decode(),
+    "url-safe base64": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+    "base64 in lines": lambda text: base64.encodebytes(text.encode()).decode(),
+    "hex": lambda text: text.encode().hex(),
+    "upper-case hex": lambda text: text.encode().hex().upper(),
+    "url": lambda text: quote(text, safe=""),
+    "url path": quote,
+    "url query": quote_plus,
+    "json": lambda text: json.dumps(text)[1:-1],
+    "json with all characters": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    "html": html.escape,
+    "html text": lambda text: html.escape(text, quote=False),
+    "shell quotes": lambda text: shlex.quote(text)[1:-1],
+    "indented": lambda text: textwrap.indent(text, "    "),
+    "crlf": lambda text: text.replace("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("secret", [TOKEN, KEY], ids=["token", "key"])
+def test_each_form_of_a_secret_is_masked_also_across_reads(secret: str, form: str) -> None:
+    written = FORMS[form](secret).encode()
+    masker = Masker([secret])
+    shown = b"".join(masker.feed(bytes([byte])) for byte in b"<" + written + b">") + masker.close()
+
+    assert b"*******" in shown
+    rest = shown.replace(b"*******", b"")
+    # Base64 mixes the bytes beside the secret into its characters, and an indented line may be too short to mask.
+    most = len("    ") * 5 + len("short") + 5 if form == "indented" else len("14eA==")
+    assert len(rest) <= len("<>") + most, shown
+
+
+def test_each_line_of_a_secret_is_masked_if_it_has_eight_characters() -> None:
+    shown = Masker([KEY]).text("short\n  MIIEvQIBADANBgkq/+hk\r\n-----END KEY----- -----END")
+
+    assert shown == "short\n  *******\r\n******* -----END"
+
+
+def test_only_the_exact_text_of_a_short_secret_is_masked() -> None:
+    assert Masker(["ab"]).text("ab YWI= 6162 abc") == "******* YWI= 6162 *******c"
+
+
+@given(st.lists(st.sampled_from(["ab", "abcdefgh", "abcdefghij", "bcdefghijklm", KEY]), max_size=3), st.data())
+def test_forms_and_longer_values_do_not_depend_on_the_split(secrets: list[str], data: st.DataObject) -> None:
+    words = st.sampled_from(
+        ["ab", "abcdefg", "hij", "klm", KEY[:30], KEY[30:], base64.b64encode(KEY.encode()).decode()]
+    )
+    text = "".join(data.draw(st.lists(words, max_size=6))).encode()
+    masker = Masker(secrets)
+    size = data.draw(st.integers(1, 20))
+    pieces = [masker.feed(text[at : at + size]) for at in range(0, len(text), size)]
+
+    assert b"".join(pieces) + masker.close() == Masker(secrets).text(text.decode()).encode()

@@ -12,6 +12,7 @@ import importlib
 import json
 import lzma
 import os
+import resource
 import shutil
 import stat
 import sys
@@ -25,81 +26,24 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
-    from services.worker.executors.archive import entry_names as names
     from services.worker.executors.archive import stream_formats as streams
+    from services.worker.executors.archive.extraction import extract
+    from services.worker.executors.archive.order import Order
 else:
     # Running as a script. Appended, not inserted: a module of this folder must not hide one of the standard library.
     sys.path.append(str(Path(__file__).parent))
-    names = importlib.import_module("entry_names")
     streams = importlib.import_module("stream_formats")
+    extract = importlib.import_module("extraction").extract
+    Order = importlib.import_module("order").Order
 
 __all__ = ["main"]
 
 Exit, ArchiveError = streams.Exit, streams.ArchiveError
 
-_ENDINGS = (
-    (".tar.gz", "tar.gz"), (".tgz", "tar.gz"), (".tar.bz2", "tar.bz2"), (".tbz2", "tar.bz2"), (".tar.xz", "tar.xz"),
-    (".txz", "tar.xz"), (".tar.zst", "tar.zst"), (".tzst", "tar.zst"), (".tar", "tar"), (".zip", "zip"), (".gz", "gz"),
-    (".bz2", "bz2"), (".xz", "xz"), (".zst", "zst"), (".lz4", "lz4"), (".7z", "7z"), (".rar", "rar"),
-)  # fmt: skip
 _PIECE = 1 << 20
+_MEMORY_BYTES = 2 << 30
+"""Address space for reading an archive: headers can claim any size too."""
 _LAST = ("verified", "duration", "errors", "verifyPerformed")
-
-
-class Order:
-    """The order from the executor: the step's config, with the default of each option."""
-
-    def __init__(self, raw: dict[str, Any]) -> None:
-        self.raw = raw
-        self.operation: str = raw["operation"]
-        self.source = Path(raw["source"])
-        self.destination = Path(raw["destination"]) if raw.get("destination") else None
-        self.level = self._number("compressionLevel", -1)
-        self.password: str = str(raw.get("password") or "")
-        self.bsdtar: str = raw.get("bsdtar") or ""
-        self.strip = self._number("stripComponents", 0)
-        self.include, self.exclude = (
-            [value] if isinstance(value := raw.get(name) or [], str) else list(value) for name in ("include", "exclude")
-        )
-
-    def _number(self, name: str, default: int) -> int:
-        try:
-            return int(self.raw.get(name, default))
-        except (TypeError, ValueError) as error:
-            raise ArchiveError(Exit.CONFIG, f"{name} must be a whole number, not {self.raw[name]!r}") from error
-
-    def flag(self, name: str, default: bool = False) -> bool:
-        value = self.raw.get(name, default)
-        return value if isinstance(value, bool) else str(value).lower() == "true"
-
-    def format(self, path: Path) -> str:
-        """Return the archive's format: ``format`` of the config, else by the file's name, else by its first bytes."""
-        found = str(self.raw.get("format") or "")
-        found = found or next((name for ending, name in _ENDINGS if path.name.lower().endswith(ending)), "")
-        if not found and self.operation != "create":
-            found = streams.kind_of(path)
-        if found not in streams.CONTAINERS | streams.SINGLE:
-            raise ArchiveError(
-                Exit.FORMAT, f"unsupported archive format: {found or path.name}: set format to a supported one"
-            )
-        return found
-
-    def wanted(self, name: str) -> bool:
-
-        def hit(patterns: list[str]) -> bool:
-            return any(names.matches(one, name) for one in patterns)
-
-        return (not self.include or hit(self.include)) and not hit(self.exclude)
-
-    def placed(self, name: str) -> str:
-        """Return the path to extract a member to, relative to the destination; empty if it is not to be extracted."""
-        parts = PurePosixPath(name).parts
-        if name.startswith(("/", "\\")) or ".." in parts or "\0" in name:
-            raise ArchiveError(Exit.EXTRACT, f"refused member {name!r}: it would be extracted outside the destination")
-        parts = parts[self.strip :]
-        if parts and not self.flag("preservePaths", True):
-            parts = parts[-1:]
-        return "/".join(parts)
 
 
 def _members(order: Order) -> Iterator[tuple[Path, str]]:
@@ -168,133 +112,37 @@ def _write_zip(order: Order, raw: IO[bytes], members: list[tuple[Path, str]]) ->
 
 
 def _verify(order: Order, path: Path, kind: str) -> None:
-    """Read the whole archive once. Raises an error if it is damaged."""
+    """Read the whole archive once. Raises an error if it is damaged or exceeds a limit."""
+    budget = order.budget(path)
     if kind == "zip":
         with streams.open_zip(path, order.password) as archive:
-            if (bad := archive.testzip()) is not None:
-                raise ArchiveError(Exit.CORRUPT, f"corrupted archive: the checksum of {bad} is wrong")
+            for info in archive.infolist():
+                budget.entry()
+                with archive.open(info) as member:
+                    streams.drain(budget.counted(member))
     elif kind in streams.SINGLE:
         with path.open("rb") as raw, streams.open_packed(raw, kind, "r", -1) as packed:
-            while packed.read(_PIECE):
-                pass
+            streams.drain(budget.counted(packed))
     else:
-        with streams.open_tar(path, kind, order.bsdtar) as tar:
+        with streams.open_tar(path, kind, order.bsdtar, budget.counted) as tar:
             for _ in tar:
-                pass
+                budget.entry()
 
 
 def _extract(order: Order) -> dict[str, Any]:
     kind = order.format(order.source)
-    target = order.destination or order.source.parent
-    done = {"filesExtracted": 0, "bytesExtracted": 0, "filesSkipped": 0}
-    errors: list[str] = []
-    dry = order.flag("dryRun")
     if verified := order.flag("verifyIntegrity"):
         _verify(order, order.source, kind)
-    if not dry:
-        target.mkdir(parents=True, exist_ok=True)
-    root = target.resolve()
-
-    def take(name: str, size: int, put: Any, folder_mode: int | None = None) -> None:
-        """Extract one member if ``include`` and ``exclude`` admit it. ``put`` writes the file.
-
-        With ``folder_mode`` the member is a folder, which is created but not counted.
-        """
-        place = order.placed(name)
-        if not PurePosixPath(name).parts or (not place and folder_mode is not None):
-            return
-        if not place or not order.wanted(PurePosixPath(name).as_posix()):
-            done["filesSkipped"] += 1
-            return
-        path = root / place
-        if not path.parent.resolve().is_relative_to(root):
-            raise ArchiveError(Exit.EXTRACT, f"refused member {name!r}: it would be extracted outside the destination")
-        if folder_mode is not None:
-            if not dry:
-                path.mkdir(parents=True, exist_ok=True)
-                if not path.is_symlink():
-                    # Always writable, whatever its mode in the archive, since later members are extracted into it.
-                    path.chmod(folder_mode & 0o777 | 0o700)
-            return
-        try:
-            if not dry:
-                if path.is_symlink() or path.is_file():
-                    if not order.flag("overwrite"):
-                        raise ArchiveError(Exit.DESTINATION, f"{path} exists: set overwrite: true to replace it")
-                    path.unlink()
-                put(path)
-        except (OSError, ArchiveError) as error:
-            if not order.flag("continueOnError") or getattr(error, "code", 0) == Exit.EXTRACT:
-                raise
-            errors.append(f"{name}: {error}")
-            return
-        done["filesExtracted"] += 1
-        done["bytesExtracted"] += size
-
-    if kind in streams.SINGLE:
-        name = order.source.name.removesuffix(f".{kind}")
-        with order.source.open("rb") as raw, streams.open_packed(raw, kind, "r", -1) as packed:
-
-            def put_single(path: Path) -> None:
-                with path.open("wb") as file:
-                    shutil.copyfileobj(packed, file, _PIECE)
-                done["bytesExtracted"] += path.stat().st_size
-
-            take(name, 0, put_single)
-    elif kind == "zip":
-        _extract_zip(order, take, root)
-    else:
-        _extract_tar(order, kind, take, root)
-    return {**done, **({"errors": errors} if errors else {}), "verifyPerformed": verified}
-
-
-def _extract_zip(order: Order, take: Any, root: Path) -> None:
-    with streams.open_zip(order.source, order.password) as archive:
-        for info in archive.infolist():
-            mode = info.external_attr >> 16
-            if info.is_dir():
-                take(info.filename, 0, None, mode or 0o755)
-                continue
-
-            def put(path: Path, info: zipfile.ZipInfo = info, mode: int = mode) -> None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                if stat.S_ISLNK(mode):
-                    link = archive.read(info).decode()
-                    if Path(link).is_absolute() or not (path.parent / link).resolve().is_relative_to(root):
-                        raise ArchiveError(
-                            Exit.EXTRACT, f"refused: the link {info.filename!r} points outside the destination"
-                        )
-                    path.symlink_to(link)
-                    return
-                with archive.open(info) as member, path.open("wb") as file:
-                    shutil.copyfileobj(member, file, _PIECE)
-                if mode & 0o777:
-                    path.chmod(mode & 0o777)
-
-            take(info.filename, info.file_size, put)
-
-
-def _extract_tar(order: Order, kind: str, take: Any, root: Path) -> None:
-    with streams.open_tar(order.source, kind, order.bsdtar) as tar:
-        for member in tar:
-            if member.isdir():
-                take(member.name, 0, None, member.mode)
-                continue
-
-            def put(path: Path, member: tarfile.TarInfo = member) -> None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                # The filter refuses devices, absolute names and links that point outside the destination.
-                safe = tarfile.data_filter(member.replace(name=path.relative_to(root).as_posix()), str(root))
-                tar.extract(safe, root, filter="fully_trusted")
-
-            take(member.name, member.size, put)
+    return {**extract(order, kind), "verifyPerformed": verified}
 
 
 def _list(order: Order) -> dict[str, Any]:
     kind = order.format(order.source)
     files: list[dict[str, Any]] = []
+    budget = order.budget(order.source)
 
     def add(path: str, size: int, mode: int, at: datetime, is_dir: bool) -> None:
+        budget.entry()
         path = PurePosixPath(path).as_posix()
         if path != "." and order.wanted(path):
             # The letter for a link is an upper case L, as Go prints it.
@@ -310,11 +158,11 @@ def _list(order: Order) -> dict[str, Any]:
     elif kind in streams.SINGLE:
         facts = order.source.stat()
         with order.source.open("rb") as raw, streams.open_packed(raw, kind, "r", -1) as packed:
-            size = sum(map(len, iter(lambda: packed.read(_PIECE), b"")))
+            size = streams.drain(budget.counted(packed))
         name = order.source.name.removesuffix(f".{kind}")
         add(name, size, facts.st_mode, datetime.fromtimestamp(facts.st_mtime, UTC), False)
     else:
-        with streams.open_tar(order.source, kind, order.bsdtar) as tar:
+        with streams.open_tar(order.source, kind, order.bsdtar, budget.counted) as tar:
             for member in tar:
                 at = datetime.fromtimestamp(member.mtime, UTC)
                 kind_bits = stat.S_IFDIR if member.isdir() else stat.S_IFLNK if member.issym() else stat.S_IFREG
@@ -356,15 +204,22 @@ def main() -> int:
     began = time.monotonic()
     try:
         order = Order(raw)
+        if order.operation != "create":
+            _, most = resource.getrlimit(resource.RLIMIT_AS)
+            limit = _MEMORY_BYTES if most == resource.RLIM_INFINITY else min(_MEMORY_BYTES, most)
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         result = _do(order)
+    except MemoryError:
+        sys.stderr.write(f"refused: reading the archive needs more than {_MEMORY_BYTES >> 30} GiB of memory\n")
+        return Exit.EXTRACT
     except (Exception, RecursionError) as error:  # noqa: BLE001 - each kind of error has its exit code
         sys.stderr.write(f"{str(error) or type(error).__name__}\n")
         return _code_of(error, raw["operation"])
-    places = {"operation": order.operation, "source": str(order.source)}
+    paths = {"operation": order.operation, "source": str(order.source)}
     if order.operation != "list":
-        places["destination"] = str(order.destination or "")
+        paths["destination"] = str(order.destination or "")
     result["duration"] = f"{(time.monotonic() - began) * 1000:.3f}ms"
-    result = {**places, **{name: result[name] for name in sorted(result, key=_rank)}}
+    result = {**paths, **{name: result[name] for name in sorted(result, key=_rank)}}
     sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     return 0
 

@@ -13,7 +13,7 @@ import subprocess
 import tarfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -31,11 +31,13 @@ __all__ = [
     "SINGLE",
     "ArchiveError",
     "Exit",
+    "drain",
     "kind_of",
     "link_in_zip",
     "open_packed",
     "open_tar",
     "open_zip",
+    "pieces",
     "write_zip",
 ]
 
@@ -47,6 +49,7 @@ _MAGIC = (
     (b"\x04\x22\x4d\x18", "lz4"), (b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!", "rar"),
 )  # fmt: skip
 _TAR_MAGIC_AT = 257
+_PIECE = 1 << 20
 _FIRST_IN_ZIP = 315_619_200
 """1980-01-02 as a Unix time. A zip cannot store times before 1980."""
 _ENCRYPTED = 0x1
@@ -92,6 +95,16 @@ def kind_of(path: Path) -> str:
         return f"tar.{kind}" if inner[_TAR_MAGIC_AT:] == b"ustar" and f"tar.{kind}" in CONTAINERS else kind
 
 
+def pieces(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield the rest of a stream in pieces of at most 1 MiB."""
+    return iter(lambda: stream.read(_PIECE), b"")
+
+
+def drain(stream: IO[bytes]) -> int:
+    """Read a stream to its end and return the number of bytes."""
+    return sum(map(len, pieces(stream)))
+
+
 @contextmanager
 def open_packed(raw: IO[bytes], how: str, mode: str, level: int) -> Iterator[IO[bytes]]:
     """Open a file as a stream that compresses or decompresses. ``level`` -1 is the default level of the format."""
@@ -127,23 +140,30 @@ def _library(what: str, needed: str, *names: str) -> Any:
 
 
 @contextmanager
-def open_tar(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
-    """Open a tar, or a 7z or rar converted into a tar. Its members can be read once, in order."""
+def open_tar(
+    path: Path, kind: str, bsdtar: str, counted: Callable[[IO[bytes]], IO[bytes]]
+) -> Iterator[tarfile.TarFile]:
+    """Open a tar, or a 7z or rar converted into a tar. Its members can be read once, in order.
+
+    ``counted`` wraps the unpacked stream, so that headers and skipped members count against the limits too.
+    """
     if kind in READ_ONLY:
-        with _converted(path, kind, bsdtar) as tar:
+        with _converted(path, kind, bsdtar, counted) as tar:
             yield tar
         return
     how = kind.removeprefix("tar").removeprefix(".")
     with (
         path.open("rb") as raw,
         open_packed(raw, how, "r", -1) as stream,
-        tarfile.open(fileobj=stream, mode="r|") as tar,
+        tarfile.open(fileobj=counted(stream), mode="r|") as tar,
     ):
         yield tar
 
 
 @contextmanager
-def _converted(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
+def _converted(
+    path: Path, kind: str, bsdtar: str, counted: Callable[[IO[bytes]], IO[bytes]]
+) -> Iterator[tarfile.TarFile]:
     if not bsdtar:
         raise ArchiveError(Exit.FORMAT, f"{kind} needs the program bsdtar on the worker (package libarchive-tools)")
     if kind == "rar" and is_encrypted(path):
@@ -155,7 +175,7 @@ def _converted(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
         assert process.stdout is not None  # noqa: S101 - stdout=PIPE
         assert process.stderr is not None  # noqa: S101
         try:
-            with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
+            with tarfile.open(fileobj=counted(process.stdout), mode="r|") as tar:
                 yield tar
             # Read what bsdtar writes after the end of the tar, so that it can end.
             while process.stdout.read(1 << 16):
