@@ -29,9 +29,9 @@ def run_worker_process(
     config: Config, version: str, stop: threading.Event, on_death: Callable[[], None], guardian: GuardianProcess
 ) -> None:
     """Run a worker until ``stop`` is set, then wait up to 25 s for its steps."""
+    signed = message_signing(config, "worker")
     if config.step_user is None:
         _log.warning("worker.steps_share_its_user", extra={"next": "see docs/operations/isolation.md"})
-    signed = message_signing(config, "worker")
     config.make_data_dir()
     transport = signed(open_transport(config.need("amqp_url"), name=f"dagway-worker-{config.worker_id}", creates=False))
     start_sending("dagway-worker")

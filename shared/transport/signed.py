@@ -131,10 +131,13 @@ class SignedTransport:
 
     # -- verifying ------------------------------------------------------------------------------
 
-    def verify(self, scope: SignatureScope, body: bytes, queue: str, message_id: str) -> Proof | None:
-        """Return who signed a message; ``None`` if it is unsigned and that is accepted. Counts and logs a refusal.
+    def verify(
+        self, scope: SignatureScope, body: bytes, queue: str, message_id: str, *, count: bool = True
+    ) -> Proof | None:
+        """Return who signed a message; ``None`` if it is unsigned and that is accepted.
 
-        ``queue`` names the kind of queue in metrics and logs. Raises ``SignatureRefused``.
+        Counts and logs a refusal, unless ``count`` is false. ``queue`` names the kind of queue in metrics and logs.
+        Raises ``SignatureRefused``.
         """
         if scope.purpose in _MARKED and says_it_is(Purpose.MARKER, body):
             scope = replace(scope, purpose=Purpose.MARKER)
@@ -142,9 +145,11 @@ class SignedTransport:
             return self._keyring.verify(scope, body, self._clock())
         except SignatureRefused as error:
             if error.why is Refusal.UNSIGNED and self._accept_unsigned:
-                self.counts.unsigned(queue)
+                if count:
+                    self.counts.unsigned(queue)
                 return None
-            self.counts.refused(queue, message_id, error)
+            if count:
+                self.counts.refused(queue, message_id, error)
             raise
 
     def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
@@ -165,7 +170,8 @@ class SignedTransport:
 
         def verified(body: bytes) -> None:
             with suppress(SignatureRefused):
-                proof = self.verify(scope, body, kind, name)
+                # Not counted: every scheduler has a tap, but only one receives the message from the queue itself.
+                proof = self.verify(scope, body, kind, name, count=False)
                 if proof is not None:
                     self._check_tapped(proof, body, kind)
                 callback(body)
@@ -180,7 +186,8 @@ class SignedTransport:
         try:
             self.check_reporter(proof, message, remember=True)
         except SignatureRefused as error:
-            self.counts.refused(kind, "", error)
+            if error.why is Refusal.REPLAYED:
+                self.counts.refused(kind, "", error)
             raise
 
     def check_reporter(self, proof: Proof, message: Message, *, remember: bool) -> None:

@@ -1,7 +1,6 @@
 """The guarantees of ``shared.transport.base`` for sending and consuming, tested on both transports."""
 
 from concurrent.futures import wait
-from dataclasses import replace
 
 import pytest
 
@@ -128,23 +127,6 @@ def test_a_paused_consumer_does_not_get_back_what_it_gives_back(transport: Trans
     again = take_one(transport.consume([route], prefetch=1))
     assert (again.body, again.redelivered) == (b"x", True)
     again.ack()
-
-
-@pytest.mark.parametrize("batched", [True, False])
-def test_a_message_that_its_sender_sends_again_comes_marked(transport: Transport, batched: bool) -> None:
-    route = replace(fresh(), batched=batched)
-    consumer = transport.consume([route], prefetch=10)
-    wait([transport.send(Outgoing(route, b"x", f"id-{number}", again=number == 1)) for number in range(3)], 5)
-
-    taken = take_all(consumer, 3)
-
-    assert {delivery.message_id: delivery.redelivered for delivery in taken} == {
-        "id-0": False,
-        "id-1": True,
-        "id-2": False,
-    }
-    for delivery in taken:
-        delivery.ack()
 
 
 def test_a_consumer_holds_a_message_until_it_is_settled_or_the_consumer_ends(transport: Transport) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import wait
+from dataclasses import replace
 
 import pytest
 
@@ -282,3 +283,20 @@ def test_deliveries_know_when_they_arrived_in_the_order_in_which_they_are_taken(
 
     times = [before_s, *arrived, time.monotonic()]
     assert times == sorted(times)
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_a_message_that_its_sender_sends_again_comes_marked(transport: Transport, batched: bool) -> None:
+    route = replace(fresh(), batched=batched)
+    consumer = transport.consume([route], prefetch=10)
+    wait([transport.send(Outgoing(route, b"x", f"id-{number}", again=number == 1)) for number in range(3)], 5)
+
+    taken = take_all(consumer, 3)
+
+    assert {delivery.message_id: delivery.redelivered for delivery in taken} == {
+        "id-0": False,
+        "id-1": True,
+        "id-2": False,
+    }
+    for delivery in taken:
+        delivery.ack()

@@ -8,8 +8,8 @@ from shared.transport.signed import SignedTransport
 
 __all__ = ["POOL_KEYS", "public_halves", "signed_as", "signing_settings"]
 
-POOL_KEYS = {"default": f"default/1={'d' * 48}", "gpu": f"gpu/1={'e' * 48}"}
-"""The report keys of two worker pools."""
+POOL_KEYS = {pool: f"{pool}/1={pool[0] * 48}" for pool in ("default", "gpu", "team")}
+"""The report keys of some worker pools."""
 _COMMAND_KEYS = f"1={'c' * 48}"
 _TASK_KEYS = f"1={'70' * 32}"
 

@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from shared.clock import utc_now
+from shared.contracts.audit import AuditEntry
 from shared.contracts.base import Message
 from shared.contracts.codec import encode
 from shared.contracts.commands import Command
 from shared.contracts.control import CHANGES, RunsChanged
 from shared.contracts.events import Event, Heartbeat, LogChunk
+from shared.contracts.markers import Marker
 from shared.contracts.signing import Keyring, Purpose, SignatureScope
 from shared.contracts.signing_keys import SharedKey, report_keys
 from shared.contracts.tasks import Task
 from shared.errors import Refusal
 from shared.store import tables as t
 from shared.transport.base import (
+    AUDIT,
     COMMANDS,
     EVENTS,
     HEARTBEATS,
@@ -122,7 +125,15 @@ def queues_of(message: type[Message]) -> list[BrokerQueue]:
         return [COMMANDS]
     if issubclass(message, Task):
         return [task_queue({}), worker_queue("w1")]
-    return [EVENTS] if issubclass(message, Event) else {LogChunk: [LOGS], Heartbeat: [HEARTBEATS]}.get(message, [])
+    if issubclass(message, Event):
+        return [EVENTS]
+    others: dict[type[Message], list[BrokerQueue]] = {
+        LogChunk: [LOGS],
+        Heartbeat: [HEARTBEATS],
+        Marker: [EVENTS, HEARTBEATS],
+        AuditEntry: [AUDIT],
+    }
+    return others.get(message, [])
 
 
 def topics_of(message: type[Message]) -> list[str]:

@@ -23,6 +23,7 @@ from tests.harness.eventually import eventually
 from tests.harness.needs import need
 from tests.harness.procs import DagwayProcess
 from tests.harness.servers import PostgresServer
+from tests.harness.signing import POOL_KEYS, signed_as
 from tests.harness.worker_rig import command, task
 from tests.security.intruder import Intruder
 
@@ -44,7 +45,8 @@ def system(
 
 
 def _worker_of(system: Cluster, broker: BrokerUsers, pool: str, number: int, login: str) -> DagwayProcess:
-    env = {"DAGWAY_AMQP_URL": broker.url(login), "DAGWAY_WORKER_POOL": pool}
+    keys = {"DAGWAY_WORKER_POOL": pool, "DAGWAY_REPORT_KEYS": POOL_KEYS[pool]}
+    env = {"DAGWAY_AMQP_URL": broker.url(login), **keys}
     worker = system.worker(f"{pool}-w{number}", **env)
     system.workers.append(worker)
     system.start(worker)
@@ -103,14 +105,14 @@ def test_a_worker_rejects_what_it_cannot_read_and_a_scheduler_sends_it_again(
     broker: BrokerUsers, system: Cluster
 ) -> None:
     config = load_config({"amqp_url": broker.url("scheduler")}, {})
-    scheduler = open_transport(broker.url("scheduler"), name="scheduler")
+    scheduler = signed_as("scheduler", open_transport(broker.url("scheduler"), name="scheduler"))
     (worker, *_) = system.workers
-    scheduler.send(Outgoing(task_queue({}), b"what is this", "odd")).result(10)
+    scheduler.send(Outgoing(task_queue({}), b'{"what": "is this"}', "odd")).result(10)
 
     def listed() -> list[str]:
-        return list(describe_dead_letters(config, 10, bodies=True))
+        return [line.partition(',"sig"')[0] for line in describe_dead_letters(config, 10, bodies=True)]
 
-    expected = ["odd dagway.tasks.default.any: rejected by a worker what is this"]
+    expected = ['odd dagway.tasks.default.any: rejected by a worker {"what": "is this"']
     eventually(lambda: listed() == expected)
     assert redrive_dead_letters(config, 10) == 1
     eventually(lambda: worker.output().count("task.unreadable") == 2)

@@ -86,7 +86,7 @@ def test_a_secret_can_be_in_a_file_that_a_variable_names(tmp_path: Path) -> None
 
 
 def test_what_could_be_a_secret_is_marked_as_one() -> None:
-    words = ("PASSWORD", "SECRET", "TOKEN", "AMQP_URL", "DATABASE_URL", "REMOTE_NODES")
+    words = ("PASSWORD", "SECRET", "TOKEN", "_KEYS", "AMQP_URL", "DATABASE_URL", "REMOTE_NODES")
     named = {option.env for option in OPTIONS if any(word in option.env for word in words)}
 
     assert {option.env for option in OPTIONS if option.secret} == named - {"DAGWAY_AUTH_TOKEN_TTL"}
@@ -180,7 +180,7 @@ def test_every_setting_has_a_reader_and_a_page() -> None:
 
     assert (ROOT / "docs" / "configuration.md").read_text() == written, "run python scripts/config_doc.py"
     assert len({option.env for option in OPTIONS}) == len(OPTIONS)
-    assert {option.field for option in OPTIONS} == {each.name for each in fields(Config)}
+    assert {option.field for option in OPTIONS} == {each.name for each in fields(Config)} - {"secret_files"}
 
 
 def test_every_documented_option_is_one_of_a_command() -> None:
@@ -294,13 +294,13 @@ def test_a_provider_with_all_it_needs_turns_its_mode_on() -> None:
     oidc = {
         "DAGU_AUTH_OIDC_ISSUER": "https://login.example.org",
         "DAGWAY_AUTH_OIDC_CLIENT_ID": "id",
-        "DAGWAY_AUTH_OIDC_CLIENT_SECRET": "secret",
+        "DAGWAY_AUTH_OIDC_CLIENT_SECRET": "hidden-value",
     }
 
     found = load_config({}, {**oidc, "DAGWAY_AUTH_OIDC_WHITELIST": "a@example.org, b@example.org"})
 
     assert (found.auth_mode, found.oidc_whitelist) == ("oidc", ("a@example.org", "b@example.org"))
-    assert "secret" not in repr(found)
+    assert "hidden-value" not in repr(found)
     assert load_config({}, {**oidc, "DAGWAY_AUTH_MODE": "none"}).auth_mode == "none"
     with pytest.raises(ConfigInvalid, match="DAGWAY_AUTH_OIDC_CLIENT_URL"):
         settings_from(found)
