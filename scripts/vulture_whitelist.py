@@ -49,6 +49,7 @@ _.stack_timeout
 _.case_sensitive
 _.log_errors
 _.never_capture
+_.encoding
 _.max_mem
 
 # urllib3 and smtplib read or call these names.

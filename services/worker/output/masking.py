@@ -19,6 +19,9 @@ STARS = secret_params.STARS.encode()
 _HEAD = 8
 """How many first bytes of a form are looked for: enough that few other texts begin so."""
 
+_MEMORY_BYTES = 256 << 20
+"""The most that RE2 may use, with very many forms. With its default of 8 MiB, 10,000 forms made it 100 times slower."""
+
 
 class _Forms:
     """All texts to mask, by their first bytes."""
@@ -34,6 +37,8 @@ class _Forms:
         options = re2.Options()
         options.encoding = re2.Options.Encoding.LATIN1
         options.never_capture = True
+        options.log_errors = False
+        options.max_mem = _MEMORY_BYTES
         self._find: Any = re2.compile(b"|".join(map(_literal, self._by_head)), options)
 
     def matches(self, data: bytes) -> Iterator[tuple[int, int]]:
