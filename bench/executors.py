@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any, cast
 
+from services.worker.attempt.grants import Grants
 from services.worker.attempt.handler import TaskHandler, WorkerIdentity
 from services.worker.attempt.registry import AttemptRegistry
 from services.worker.attempt.runner import AttemptRunner
@@ -71,7 +72,7 @@ class _Accepting:
 class _Taken:
     """A delivery of a task. Its ``ack`` does nothing, its ``retry`` fails the benchmark."""
 
-    message_id, body, redelivered = "", b"", False
+    message_id, body, redelivered, held = "", b"", False, True
 
     def ack(self) -> None: ...
 
@@ -116,6 +117,8 @@ def _handler(folder: Path, counters: WorkerCounters) -> Iterator[TaskHandler]:
         shipper=shipper,
         reporter=reporter,
         attempts=attempts,
+        grants=Grants(reporter),
+        heard=lambda: True,
         counters=counters,
         spans=AttemptSpans("w1"),
     )

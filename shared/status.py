@@ -6,7 +6,7 @@ them, in ``services/api/representations/json_values.py``.
 
 from enum import StrEnum
 
-__all__ = ["AttemptState", "NodeStatus", "RunStatus"]
+__all__ = ["AttemptState", "Begun", "NodeStatus", "RunStatus"]
 
 
 class RunStatus(StrEnum):
@@ -65,3 +65,15 @@ class AttemptState(StrEnum):
     @property
     def open(self) -> bool:
         return self in (AttemptState.DISPATCHED, AttemptState.RUNNING)
+
+
+class Begun(StrEnum):
+    """What is known of a closed attempt: whether a worker has begun to run its step."""
+
+    NEVER_SENT = "never_sent"
+    """No broker queue accepted its task."""
+    NO = "no"
+    """The worker that held it says that it has not begun it and never will."""
+    PERHAPS = "perhaps"
+    """Its task was sent, or a worker had the right to begin it, and nothing more was heard."""
+    YES = "yes"

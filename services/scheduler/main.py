@@ -15,6 +15,7 @@ from services.scheduler.deciding.plans import Plans
 from services.scheduler.loops.folder import Folder
 from services.scheduler.loops.intake import commands_intake, events_intake, logs_intake
 from services.scheduler.loops.leases import Leases
+from services.scheduler.loops.peers import Peers
 from services.scheduler.loops.spec_revalidation import SpecRevalidation
 from shared.ids import new_token
 from shared.service import Background
@@ -68,8 +69,11 @@ class Scheduler:
         commands = commands_intake(
             transactor, transport.consume([COMMANDS], prefetch=_COMMANDS_AHEAD, acks_wait_s=_ACKS_WAIT_S)
         )
+        peers = Peers(self.instance_id, lambda: transport.consumers(EVENTS))
         events = events_intake(
-            transactor, transport.consume([EVENTS], prefetch=_EVENTS_AHEAD, acks_wait_s=_ACKS_WAIT_S)
+            transactor,
+            transport.consume([EVENTS], prefetch=_EVENTS_AHEAD, acks_wait_s=_ACKS_WAIT_S),
+            peers.recorded_until,
         )
         logs = logs_intake(transactor, transport.consume([LOGS], prefetch=_LOGS_AHEAD, acks_wait_s=_ACKS_WAIT_S))
         service = {

@@ -70,6 +70,13 @@ IGNORED = Counter(
 REFUSED = Counter(
     "dagway_stale_writes_refused", "Reports about an attempt that is not open any more, or that another worker runs"
 )
+BEGUN_BESIDE = Counter(
+    "dagway_attempts_begun_beside",
+    "Steps that may have run twice: a worker began an attempt that was closed or held by another worker",
+)
+GRANTED = Counter(
+    "dagway_attempts_granted", "Answers to workers that asked whether they may begin an attempt: they may"
+)
 COMMANDS_RECORDED = Counter(
     "dagway_commands_recorded", "Commands carried out or refused, by outcome, including repeated ones", ["outcome"]
 )
@@ -137,6 +144,10 @@ def count(after: PostCommit) -> None:
         IGNORED.labels(why).inc()
         if why in _STALE:
             REFUSED.inc()
+    if after.grants:
+        GRANTED.inc(len(after.grants))
+    if after.begun_beside:
+        BEGUN_BESIDE.inc(after.begun_beside)
     for outcome in after.fires:
         FIRES.labels(outcome).inc()
 

@@ -1,13 +1,17 @@
-"""Handle control messages from schedulers: stop an attempt, consume a new broker queue, send an ended run's span."""
+"""Handle control messages from schedulers.
+
+They grant or stop an attempt, open a broker queue to consume, or ask to send the span of an ended run.
+"""
 
 import logging
 from collections.abc import Callable
 
+from services.worker.attempt.grants import Grants
 from services.worker.attempt.registry import AttemptRegistry
 from services.worker.attempt.spans import AttemptSpans
 from services.worker.process.outcome import StopKind
 from shared.contracts.codec import decode
-from shared.contracts.control import RunTraced, StopAttempt, TaskQueueOpened
+from shared.contracts.control import AttemptGranted, RunTraced, StopAttempt, TaskQueueOpened
 from shared.errors import DecodeFailed
 
 __all__ = ["ControlListener", "topics"]
@@ -27,9 +31,16 @@ class ControlListener:
     """
 
     def __init__(
-        self, attempts: AttemptRegistry, consume_selector: Callable[[dict[str, str]], None], spans: AttemptSpans
+        self,
+        incarnation: str,
+        attempts: AttemptRegistry,
+        grants: Grants,
+        consume_selector: Callable[[dict[str, str]], None],
+        spans: AttemptSpans,
     ) -> None:
+        self._incarnation = incarnation
         self._attempts = attempts
+        self._grants = grants
         self._consume_selector = consume_selector
         self._spans = spans
 
@@ -41,7 +52,11 @@ class ControlListener:
             _log.warning("control.unreadable", extra={"topic": topic, "error": str(error)})
             return
         message = envelope.body
-        if isinstance(message, StopAttempt):
+        if isinstance(message, StopAttempt | AttemptGranted) and message.incarnation not in {"", self._incarnation}:
+            _log.info("control.for_another", extra={"token": message.token, "incarnation": message.incarnation})
+        elif isinstance(message, AttemptGranted):
+            self._grants.granted(message.token)
+        elif isinstance(message, StopAttempt):
             kind = StopKind.REVOKED if message.revoked else StopKind.STOP
             here = self._attempts.stop(message.token, kind)
             _log.info("attempt.stop_heard", extra={"token": message.token, "kind": str(kind), "here": here})

@@ -1,15 +1,19 @@
 """Take tasks from the broker while there is a free slot.
 
-A task is handed back if no slot is free, the disk is full or the worker is stopping: a copy is published to the same
-broker queue and confirmed, then the task is acked. So another worker can get the copy, and the copy does not count as
-redelivered.
+While a worker with one free slot consumes several broker queues, several tasks may arrive. Those without a slot are
+kept for a moment and get the next free slots; only then does the worker take new tasks. A task is handed back, i.e.
+returned to the broker, if no slot becomes free in time, the disk is full or the worker is stopping. The broker then
+delivers it as ``redelivered``, and whoever gets it asks a scheduler before it begins.
 """
 
 import json
 import logging
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from services.worker.attempt.handler import TaskHandler
@@ -25,7 +29,7 @@ from shared.disk import DiskCheck
 from shared.errors import DecodeFailed, Unavailable
 from shared.log import bound
 from shared.tracing import SpanContext, within
-from shared.transport.base import Delivery, Outgoing, Transport, task_queue, worker_queue
+from shared.transport.base import Delivery, Transport, task_queue, worker_queue
 
 __all__ = ["KnownSelectors", "TaskIntake"]
 
@@ -33,6 +37,10 @@ _log = logging.getLogger(__name__)
 _TAKE_S = 0.25
 """The longest wait for a task, and so the longest that a stop waits for the intake thread. A task ends the wait."""
 _GIVE_BACK_S = 0.2
+_KEEP_S = 1.0
+"""How long a task without a slot is kept that another worker could take."""
+_KEEP_OWN_S = 60.0
+"""How long a task without a slot is kept that is addressed to this worker. The broker's limit is half an hour."""
 
 
 class KnownSelectors:
@@ -73,6 +81,16 @@ class KnownSelectors:
             return []
 
 
+@dataclass(frozen=True, slots=True)
+class _KeptTask:
+    """A task for which no slot was free when it arrived. ``until``: when it is handed back (monotonic time)."""
+
+    task: Task
+    delivery: Delivery
+    trace: str | None
+    until: float
+
+
 class TaskIntake:
     """Owns the slots, the consumer and the threads that attempts run on."""
 
@@ -99,13 +117,16 @@ class TaskIntake:
         self._full = False
         """Whether the disk is full. The worker then takes no tasks, since every step would fail."""
         self._free = slots
-        # Guards ``_free`` and ``_full``, and the calls of pause and resume that follow from them.
+        self._kept: deque[_KeptTask] = deque()
+        """Not empty only while no slot is free."""
+        # Guards ``_free``, ``_kept`` and ``_full``, and the calls of pause and resume that follow from them.
         self._lock = threading.Lock()
         self._stopping = False
         self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="attempt")
         self._opener = ThreadPoolExecutor(1, thread_name_prefix="routes")
-        consumed = [task_queue({}), worker_queue(worker_id), *map(task_queue, selectors.all())]
+        self._own_queue = worker_queue(worker_id)
+        consumed = [task_queue({}), self._own_queue, *map(task_queue, selectors.all())]
         self._consumer = transport.consume(consumed, prefetch=1)
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
 
@@ -127,6 +148,7 @@ class TaskIntake:
         if self._thread.ident is not None:
             self._thread.join()
         self._opener.shutdown()
+        self._hand_back_kept(everything=True)
         for delivery in self._consumer.take(1_000, 0):
             self._hand_back(delivery)
 
@@ -138,6 +160,7 @@ class TaskIntake:
     def _run(self) -> None:
         while not self._stopping:
             self._resume_if_room()
+            self._hand_back_kept(everything=self._full)
             for delivery in self._consumer.take(self._free or 1, _TAKE_S):
                 self._accept(delivery)
 
@@ -153,15 +176,16 @@ class TaskIntake:
             return
         if delivery.redelivered:
             self._counters.add("redelivered")
-            _log.warning("task.redelivered", extra={"token": task.token})
-            self._settle(delivery, lambda: self._reporter.send(self._handler.redelivered(task)).result())
-            return
-        if self._stopping or self._is_full() or not self._take_slot():
+        if self._stopping or self._is_full():
             self._hand_back(delivery)
-            return
+        elif self._take_slot_or_keep(task, delivery, envelope.trace):
+            self._begin(task, delivery, envelope.trace)
+
+    def _begin(self, task: Task, delivery: Delivery, trace: str | None, *, kept: bool = False) -> None:
+        """Begin an attempt that has a slot, or settle its task and free the slot if it must not begin."""
         stop = self._attempts.begin(task.token)
         if isinstance(stop, StopRequest):
-            self._pool.submit(self._attempt, task, stop, delivery, envelope.trace)
+            self._pool.submit(self._attempt, task, stop, delivery, trace, kept)
             return
         self._free_slot()
         if stop is StopKind.STOP:
@@ -171,13 +195,13 @@ class TaskIntake:
             _log.info("task.dropped", extra={"token": task.token, "why": str(stop or "a copy")})
             delivery.ack()
 
-    def _attempt(self, task: Task, stop: StopRequest, delivery: Delivery, trace: str | None) -> None:
+    def _attempt(self, task: Task, stop: StopRequest, delivery: Delivery, trace: str | None, kept: bool) -> None:
         try:
             facts = {"dag": task.dag_name, "run_id": task.dag_run_id, "step": task.step.name, "token": task.token}
             run_span = SpanContext.parse(trace) or SpanContext.named(task.run_key)
             with bound(**facts), within(run_span.child(task.token)):
                 _log.info("attempt.taken")
-                self._handler.run(task, stop, delivery, run_span)
+                self._handler.run(task, stop, delivery, run_span, kept=kept)
                 _log.info("attempt.over")
         except BaseException:
             # A bug in Dagway. The lease of the attempt expires, so its run does not hang.
@@ -189,9 +213,18 @@ class TaskIntake:
             self._free_slot()
 
     def _hand_back(self, delivery: Delivery) -> None:
+        # The consumer is paused, so the broker does not deliver the task here again before it resumes.
         self._counters.add("handed_back")
-        copy = Outgoing(delivery.queue, delivery.body, delivery.message_id)
-        self._settle(delivery, lambda: self._transport.send(copy).result())
+        delivery.retry()
+
+    def _hand_back_kept(self, *, everything: bool) -> None:
+        """Hand back the kept tasks whose time is up, or all of them."""
+        now = time.monotonic()
+        with self._lock:
+            late = [kept for kept in self._kept if everything or kept.until <= now]
+            self._kept = deque(kept for kept in self._kept if kept not in late)
+        for kept in late:
+            self._hand_back(kept.delivery)
 
     def _settle(self, delivery: Delivery, send: Callable[[], None]) -> None:
         """Call ``send``, which waits for a confirm; then ack the delivery, or return it to the broker on failure."""
@@ -225,9 +258,12 @@ class TaskIntake:
             if self._free:
                 self._consumer.resume()
 
-    def _take_slot(self) -> bool:
+    def _take_slot_or_keep(self, task: Task, delivery: Delivery, trace: str | None) -> bool:
+        """Take a slot and return ``True``; without a free slot, keep the task and return ``False``."""
         with self._lock:
             if self._free == 0:
+                keep_s = _KEEP_OWN_S if delivery.queue == self._own_queue else _KEEP_S
+                self._kept.append(_KeptTask(task, delivery, trace, time.monotonic() + keep_s))
                 return False
             self._free -= 1
             if self._free == 0:
@@ -237,6 +273,10 @@ class TaskIntake:
 
     def _free_slot(self) -> None:
         with self._lock:
-            self._free += 1
-            if self._free == 1 and not self._full and not self._stopping:
-                self._consumer.resume()
+            kept = self._kept.popleft() if self._kept and not self._full and not self._stopping else None
+            if kept is None:
+                self._free += 1
+                if self._free == 1 and not self._full and not self._stopping:
+                    self._consumer.resume()
+        if kept is not None:
+            self._begin(kept.task, kept.delivery, kept.trace, kept=True)

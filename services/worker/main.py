@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from services.worker.attempt.grants import Grants
 from services.worker.attempt.handler import TaskHandler, WorkerIdentity
 from services.worker.attempt.registry import AttemptRegistry
 from services.worker.attempt.runner import AttemptRunner
@@ -83,6 +84,8 @@ class Worker:
         self._shipper = LogShipper(transport)
         self._spans = AttemptSpans(worker_id)
         self._reporter = Reporter(transport, data_dir / "spool", self.attempts.delivered)
+        self._grants = Grants(self._reporter)
+        self._heartbeats = HeartbeatSender(transport, lease_ttl_s, self._heartbeat)
         self._handler = TaskHandler(
             WorkerIdentity(worker_id, self.incarnation),
             workspace,
@@ -90,11 +93,12 @@ class Worker:
             shipper=self._shipper,
             reporter=self._reporter,
             attempts=self.attempts,
+            grants=self._grants,
+            heard=lambda: self._heartbeats.heard,
             counters=self.counters,
             spans=self._spans,
         )
         self._selectors = KnownSelectors(data_dir / "routes.json", self._labels)
-        self._heartbeats = HeartbeatSender(transport, lease_ttl_s, self._heartbeat)
         self._intake: TaskIntake | None = None
 
     @property
@@ -147,7 +151,9 @@ class Worker:
         )
         self._transport.listen(
             topics(self._worker_id),
-            ControlListener(self.attempts, self._intake.consume_selector, self._spans).on_message,
+            ControlListener(
+                self.incarnation, self.attempts, self._grants, self._intake.consume_selector, self._spans
+            ).on_message,
         )
         self._intake.start()
         _log.info("worker.started", extra={"worker_id": self._worker_id, "slots": self._slots, "pid": os.getpid()})

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from shared.contracts.base import Message
 
-__all__ = ["CHANGES", "RunTraced", "RunsChanged", "StopAttempt", "TaskQueueOpened"]
+__all__ = ["CHANGES", "AttemptGranted", "RunTraced", "RunsChanged", "StopAttempt", "TaskQueueOpened"]
 
 CHANGES = "changes"
 """The topic of ``RunsChanged``."""
@@ -19,13 +19,26 @@ CHANGES = "changes"
 class StopAttempt(Message):
     """Asks a worker to stop an attempt, or not to start it. ``revoked``: the token is stale, so its report is ignored.
 
-    It is sent to the worker that has the task, or to all workers if several may take the task.
+    It is sent to the worker that has the task, or to all workers if several may take the task. If ``incarnation`` is
+    not empty, the message is only for that incarnation of the worker.
     """
 
     type = "control.stop_attempt"
     token: str
     revoked: bool = False
     reason: str = ""
+    incarnation: str = ""
+
+
+class AttemptGranted(Message):
+    """Allows one incarnation of a worker to begin the attempt that it asked for with ``AttemptRequested``.
+
+    A later one about the same token says the same, because an attempt has one holder from its grant to its end.
+    """
+
+    type = "control.attempt_granted"
+    token: str
+    incarnation: str
 
 
 class TaskQueueOpened(Message):

@@ -1,6 +1,7 @@
 """Events: facts that a worker reports. An event is never refused. If its attempt token is stale, it is ignored."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field
@@ -12,16 +13,17 @@ __all__ = [
     "AttemptFinished",
     "AttemptGivenUp",
     "AttemptProgress",
+    "AttemptRequested",
     "AttemptStarted",
     "ChatMessage",
     "ChildCall",
+    "Doubt",
     "Event",
     "Heartbeat",
     "LogChunk",
     "Outcome",
     "Progress",
     "Remark",
-    "TaskRedelivered",
 ]
 
 Outcome = Literal["succeeded", "failed", "timed_out", "aborted", "skipped", "broken"]
@@ -64,7 +66,7 @@ class Event(Message):
 
 
 class AttemptStarted(Event):
-    """The worker is about to run the attempt. It acks the task only after the broker has confirmed this event."""
+    """The worker runs the attempt as soon as the broker has confirmed this event. Only then it acks the task."""
 
     type = "attempt.started"
     stdout: str = ""
@@ -131,6 +133,9 @@ class AttemptFinished(Event):
       condition or the condition could not be evaluated.
     - ``continue_output_matched``: whether the step printed a line that matches ``continueOn.output``.
     - ``retry_limit``, ``retry_interval_s``: the values of the retry policy, if the spec has variables in them.
+
+    ``log_bytes`` is the size of each stream's whole log, secrets masked. It is ``None`` if the attempt has no log, or
+    from an older worker.
     """
 
     type = "attempt.finished"
@@ -153,21 +158,51 @@ class AttemptFinished(Event):
     continue_output_matched: bool = False
     retry_limit: int | None = None
     retry_interval_s: float | None = None
+    log_bytes: dict[str, int] | None = None
 
 
 class AttemptGivenUp(Event):
-    """The worker did not run the attempt, because the broker did not confirm its ``AttemptStarted`` event.
+    """The worker did not run the attempt and never will.
 
-    The ``AttemptStarted`` event may have arrived all the same.
+    The broker did not confirm its ``AttemptStarted`` event, or no scheduler answered its ``AttemptRequested`` event.
+    Either event may have arrived all the same. ``doubt`` is that of the ``AttemptRequested`` event, if one was sent.
     """
 
     type = "attempt.given_up"
+    doubt: str = ""
 
 
-class TaskRedelivered(Event):
-    """The broker delivered a task a second time. The worker did not run it again; the scheduler decides what to do."""
+class Doubt(StrEnum):
+    """Why a worker does not begin an attempt at once."""
+
+    REDELIVERED = "redelivered"
+    """The broker delivered the task before, or a scheduler sent it a second time. The attempt may run elsewhere."""
+    OLD = "old"
+    """The task was dispatched too long ago, or the clocks of scheduler and worker differ too much to say."""
+    OTHER_INCARNATION = "other incarnation"
+    """The task is addressed to an earlier process with the same worker id."""
+    KEPT = "kept"
+    """The task waited at the worker for a slot. If its connection broke, another worker may have the task too."""
+    UNHEARD = "unheard"
+    """The broker has not confirmed this worker's heartbeats lately, so schedulers may count the worker as lost."""
+
+
+class AttemptRequested(Event):
+    """Asks a scheduler whether the worker may begin an attempt. The worker holds a slot and waits for the answer.
+
+    The answer is ``AttemptGranted`` or ``StopAttempt``. Asking again gets the same answer.
+
+    - ``doubt``: a member of ``Doubt``. Empty from an older worker, which only reports a second delivery and neither
+      waits nor runs the attempt.
+    - ``waited_s``: for how long the worker has been asking.
+    - ``stdout``, ``stderr``: as in ``AttemptStarted``.
+    """
 
     type = "task.redelivered"
+    doubt: str = ""
+    waited_s: float = 0
+    stdout: str = ""
+    stderr: str = ""
 
 
 class Heartbeat(Message):

@@ -1,5 +1,6 @@
 """The task: everything that a worker needs to run one attempt of one step. A task contains no values of secrets."""
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
@@ -7,7 +8,16 @@ from pydantic import Field
 from shared.contracts.base import Message, Part
 from shared.language.model import Secret, Step
 
-__all__ = ["CallResult", "StepRef", "Task"]
+__all__ = ["FRESH_S", "SKEW_S", "CallResult", "StepRef", "Task"]
+
+FRESH_S = 4.0
+"""A worker begins a task without asking only if it was dispatched at most so long ago."""
+SKEW_S = 2.0
+"""How far the clocks of a scheduler and a worker may differ.
+
+A task that seems to come from further in the future is not begun without asking. If the worker's clock is this far
+behind, a task that seems fresh is at most ``FRESH_S + SKEW_S`` old.
+"""
 
 
 class StepRef(Part):
@@ -44,6 +54,10 @@ class Task(Message):
     """1-based number of this attempt of the step, within the current attempt of the run."""
     run_attempt: int = 1
     """1-based number of the attempt of the run. A retry of the run increases it."""
+    dispatched_at: datetime | None = None
+    """When the scheduler decided to send the task. ``None`` from an older scheduler, which grants nothing."""
+    incarnation: str = ""
+    """The incarnation of the worker that the task is addressed to; empty if any worker may take it."""
     dag_name: str
     dag_run_id: str
     root_dag_name: str

@@ -1,8 +1,8 @@
 """The system's invariants, which the database must satisfy whatever happened, as queries.
 
 Call ``violations`` when all runs have ended. It returns one text for each violation, and an empty list if
-there is none. Each check names its invariant: I1, I3 to I7, I9, and the part of I10 that is visible in the
-database.
+there is none. Each check names its invariant: I1, I3 to I7, I9, and the parts of I8 and I10 that are visible
+in the database.
 """
 
 from collections import Counter, defaultdict
@@ -68,7 +68,9 @@ def violations(engine: Engine, *, commands: Iterable[str] = ()) -> list[str]:
             *_in_order(connection, runs, transitions),
             *_without_gaps(connection, runs, transitions),
             *_nothing_stuck(connection, runs, nodes),
+            *_recorded_executions(connection, attempts, transitions),
             *_whole_logs(connection),
+            *_log_sizes(connection),
         ]
 
 
@@ -200,6 +202,41 @@ def _nothing_stuck(connection: Connection, runs: dict[str, Any], nodes: list[dic
         yield f"I9: node {place['node']} of run {place['run_key']} still has {place['kind']} {place['name']}"
     for timer in _rows(connection, select(t.timers)):
         yield f"I9: run {timer['run_key']} has a timer {timer['kind']} due {timer['due_at']}"
+
+
+def _recorded_executions(
+    connection: Connection, attempts: list[dict[str, Any]], transitions: list[dict[str, Any]]
+) -> Iterator[str]:
+    """I8: an attempt has one holder, and a run tells of workers that began what they did not hold."""
+    rows = _rows(connection, select(t.executions))
+    holders = defaultdict(list)
+    for row in rows:
+        if row["accepted"]:
+            holders[row["token"]].append((row["worker_id"], row["incarnation"]))
+    yield from (f"I8: attempt {token} has the holders {found}" for token, found in holders.items() if len(found) > 1)
+    for attempt in attempts:
+        holder = (attempt["worker_id"], attempt["incarnation"])
+        if attempt["state"] in {AttemptState.FINISHED, AttemptState.LOST} and holders[attempt["token"]] != [holder]:
+            yield f"I8: attempt {attempt['token']} of {holder} has the holders {holders[attempt['token']]}"
+    told = {(change["run_key"], change["node"]) for change in transitions if "without the right to" in change["why"]}
+    for row in rows:
+        if row["begun"] and not row["accepted"] and (row["run_key"], row["node"]) not in told:
+            yield f"I8: run {row['run_key']} does not tell that {row['worker_id']} began {row['token']} ({row['why']})"
+
+
+def _log_sizes(connection: Connection) -> Iterator[str]:
+    """I10: the stored log of a finished attempt has as many bytes as its worker reported.
+
+    The scheduler itself writes the output of a step that only called sub-runs.
+    """
+    c = t.log_chunks.c
+    query = select(c.token, c.stream, func.sum(func.length(c.data)).label("size")).group_by(c.token, c.stream)
+    stored = {(row["token"], row["stream"]): row["size"] for row in _rows(connection, query)}
+    for attempt in _rows(connection, select(t.attempts).where(t.attempts.c.state == AttemptState.FINISHED)):
+        for stream in ("stdout", "stderr"):
+            reported, found = attempt[f"{stream}_bytes"], stored.get((attempt["token"], stream), 0)
+            if reported and found != reported:
+                yield f"I10: {stream} of attempt {attempt['token']} has {found} bytes stored, {reported} reported"
 
 
 def _whole_logs(connection: Connection) -> Iterator[str]:

@@ -6,8 +6,16 @@ from typing import Any
 
 from shared.clock import utc_now
 from shared.contracts.codec import decode, encode
-from shared.contracts.control import StopAttempt
-from shared.contracts.events import AttemptFinished, AttemptStarted, Heartbeat
+from shared.contracts.control import AttemptGranted, StopAttempt
+from shared.contracts.events import (
+    AttemptFinished,
+    AttemptGivenUp,
+    AttemptRequested,
+    AttemptStarted,
+    Doubt,
+    Event,
+    Heartbeat,
+)
 from shared.contracts.tasks import Task
 from shared.ids import new_run_id
 from shared.transport.base import EVENTS, HEARTBEATS, BrokerQueue, Outgoing, Transport, task_queue, worker_queue
@@ -23,6 +31,7 @@ class ScriptedWorker:
         self.worker_id = worker_id
         self.incarnation = incarnation
         self.told: list[StopAttempt] = []
+        self.granted: list[AttemptGranted] = []
         self._transport = transport
         self._waiting: deque[Task] = deque()
         self._lock = threading.Lock()
@@ -33,6 +42,8 @@ class ScriptedWorker:
         message = decode(body).body
         if isinstance(message, StopAttempt):
             self.told.append(message)
+        elif isinstance(message, AttemptGranted):
+            self.granted.append(message)
 
     def task(self, timeout_s: float = 10) -> Task:
         """Wait for the next task and return it."""
@@ -58,8 +69,14 @@ class ScriptedWorker:
     def start(self, task: Task) -> None:
         self._report(AttemptStarted(**self._facts(task), stdout="/tmp/out"))
 
+    def ask(self, task: Task, doubt: str = Doubt.OLD, waited_s: float = 0) -> None:
+        self._report(AttemptRequested(**self._facts(task), doubt=doubt, waited_s=waited_s, stdout="/tmp/out"))
+
     def finish(self, task: Task, outcome: str = "succeeded", **facts: Any) -> None:
         self._report(AttemptFinished(**self._facts(task), started_at=utc_now(), outcome=outcome, **facts))  # type: ignore[arg-type]
+
+    def give_up(self, task: Task) -> None:
+        self._report(AttemptGivenUp(**self._facts(task)))
 
     def run(self, task: Task, outcome: str = "succeeded", **facts: Any) -> None:
         self.start(task)
@@ -90,7 +107,7 @@ class ScriptedWorker:
             "at": utc_now(),
         }
 
-    def _report(self, event: AttemptStarted | AttemptFinished) -> None:
+    def _report(self, event: Event) -> None:
         self._send(EVENTS, encode(event, id=new_run_id(), at=event.at))
 
     def _send(self, route: BrokerQueue, body: bytes) -> None:

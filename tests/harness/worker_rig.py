@@ -10,7 +10,8 @@ from services.worker.main import Worker
 from shared.clock import utc_now
 from shared.contracts.base import Message
 from shared.contracts.codec import decode, encode
-from shared.contracts.events import AttemptFinished, AttemptStarted, Event, LogChunk
+from shared.contracts.control import AttemptGranted
+from shared.contracts.events import AttemptFinished, AttemptRequested, AttemptStarted, Event, LogChunk
 from shared.contracts.tasks import Task
 from shared.language.model import Step, StepCommand
 from shared.transport.base import EVENTS, LOGS, BrokerQueue, Consumer, Outgoing, task_queue
@@ -42,12 +43,15 @@ def task(step: Step, *, token: str = "", **fields: Any) -> Task:
 
 
 class Rig:
-    """Runs the worker between ``__enter__`` and ``__exit__``."""
+    """Runs the worker between ``__enter__`` and ``__exit__``. ``grants``: every attempt that it asks for is granted."""
 
-    def __init__(self, path: Path, *, transport: EmbeddedTransport | None = None, **options: Any) -> None:
+    def __init__(
+        self, path: Path, *, transport: EmbeddedTransport | None = None, grants: bool = True, **options: Any
+    ) -> None:
         self.path = path
         self.transport = transport or EmbeddedTransport(None)
         self.seen: list[Event] = []
+        self._grants = grants
         self._chunks: dict[str, list[LogChunk]] = defaultdict(list)
         settings: dict[str, Any] = {"worker_id": "w1", "slots": 100, "data_dir": path, **options}
         self.worker = Worker(self.transport, **settings)
@@ -85,6 +89,10 @@ class Rig:
 
     def broadcast(self, topic: str, message: Message) -> None:
         self.transport.broadcast(topic, encode(message, id="control", at=utc_now()))
+
+    def grant(self, asked: AttemptRequested) -> None:
+        """Let the worker begin the attempt that it asked for."""
+        self.broadcast(f"worker.{asked.worker_id}", AttemptGranted(token=asked.token, incarnation=asked.incarnation))
 
     def events(self, token: str) -> list[Event]:
         return [event for event in self.seen if event.token == token]
@@ -135,5 +143,7 @@ class Rig:
             for chunk in (body for body, _ in taken if isinstance(body, LogChunk)):
                 self._chunks[chunk.token].append(chunk)
             self.seen += (body for body, _ in taken if isinstance(body, Event))
-            for _, delivery in taken:
+            for body, delivery in taken:
                 delivery.ack()
+                if self._grants and isinstance(body, AttemptRequested):
+                    self.grant(body)

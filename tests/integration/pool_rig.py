@@ -78,7 +78,7 @@ class PoolRig:
 
     def report(self, event: AttemptStarted | AttemptFinished) -> None:
         """Send a report of a worker."""
-        self.transactor.decide(lambda batch: record_events(batch, [event]))
+        self.transactor.decide(lambda batch: record_events(batch, [event], lambda batch, _: batch.now))
 
     # -- what there is ------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared.contracts.control import TaskQueueOpened
-from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, Heartbeat, TaskRedelivered
+from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptRequested, AttemptStarted, Heartbeat
 from shared.contracts.tasks import StepRef
 from shared.errors import PublishUnconfirmed
 from shared.language.model import Condition, Output, Secret
@@ -241,22 +241,6 @@ def test_a_step_runs_only_if_its_conditions_are_met(rig: Rig, condition: Conditi
     assert finished.outcome == ("succeeded" if met else "skipped")
 
 
-def test_a_redelivered_task_is_reported_and_not_run(tmp_path: Path) -> None:
-    transport = EmbeddedTransport(None)
-    first = transport.consume([task_queue({})], prefetch=1)
-    rig = Rig(tmp_path, transport=transport)
-    rig.give(task(command("touch ran"), token="again"))
-    (delivery,) = first.take(1, 5)
-    delivery.retry()
-    first.close()
-    with rig:
-        eventually(lambda: [type(event) for event in rig.events("again")] == [TaskRedelivered])
-        rig.run(task(command("true")))
-
-        assert not rig.work_dir().joinpath("ran").exists()
-        assert len(rig.events("again")) == 1
-
-
 class Unsure(EmbeddedTransport):
     """Stores the first start report without a confirm, as a broker that is killed before the confirm."""
 
@@ -276,7 +260,7 @@ class Unsure(EmbeddedTransport):
 def test_an_attempt_whose_start_report_may_be_lost_is_reported_as_given_up(tmp_path: Path) -> None:
     with Rig(tmp_path, transport=Unsure(None)) as rig:
         rig.give(task(command("touch ran"), token="doubtful"))
-        told = [AttemptStarted, AttemptGivenUp, TaskRedelivered]
+        told = [AttemptStarted, AttemptGivenUp]
         eventually(lambda: [type(event) for event in rig.events("doubtful")] == told)
         eventually(lambda: rig.worker.attempts.tokens() == ())
 
@@ -304,7 +288,7 @@ def test_tasks_beyond_the_slots_wait_at_the_broker(tmp_path: Path) -> None:
         rig.work_dir().joinpath("go").touch()
 
         assert [rig.finished(token).outcome for token in ("first", "second", "third")] == ["succeeded"] * 3
-        assert not [event for event in rig.seen if isinstance(event, TaskRedelivered)]
+        assert not [event for event in rig.seen if isinstance(event, AttemptRequested)]
 
 
 def test_a_worker_takes_tasks_of_selectors_its_labels_satisfy_and_remembers_them(tmp_path: Path) -> None:

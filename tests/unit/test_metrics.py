@@ -14,7 +14,7 @@ from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
 from shared.admin_server import admin_registry
 from shared.errors import StoreUnavailable
 from shared.metrics import DagNames, fold
-from shared.status import AttemptState, RunStatus
+from shared.status import AttemptState, Begun, RunStatus
 from shared.store.reads.backlog import Backlog
 
 _NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -45,6 +45,7 @@ def test_no_label_could_grow_but_the_dags() -> None:
         "code",
         "kind",
         "le",
+        "answer",
         "expected",
         "found",
     }
@@ -109,7 +110,7 @@ def test_a_commit_is_counted_once_with_its_times() -> None:
     before = _value("dagway_dag_runs_ended_total", status="failed"), _value("dagway_dispatch_seconds_sum")
     refused = _value("dagway_stale_writes_refused_total")
     closed = ClosedAttempt(
-        "t", 0, 1, 1, AttemptState.FINISHED, "failed", "w", "i", 1, "", _NOW, _NOW + timedelta(seconds=2)
+        "t", 0, 1, 1, AttemptState.FINISHED, "failed", "w", "i", 1, "", _NOW, _NOW + timedelta(seconds=2), Begun.YES
     )
     count(
         PostCommit(

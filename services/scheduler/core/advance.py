@@ -7,7 +7,7 @@ in a queue or a pool; a step starts only after its dependencies have ended.
 
 from datetime import datetime, timedelta
 
-from services.scheduler.core import approvals, children, pools, reports, run_attempts, side_tasks
+from services.scheduler.core import approvals, children, pools, reports, run_attempts, side_tasks, starts
 from services.scheduler.core.decision import Decision, Forget, Halt, Ignored, Refused, StopChild, WakeAt
 from services.scheduler.core.dispatching import proceed
 from services.scheduler.core.draft import Draft
@@ -16,11 +16,13 @@ from services.scheduler.core.messages import (
     Approve,
     AttemptLost,
     Begin,
+    BegunBeside,
     ChildRefused,
     ChildrenSeen,
     Dequeue,
     PatchNode,
     Reject,
+    Requested,
     Retry,
     Stop,
     TaskUndelivered,
@@ -28,7 +30,7 @@ from services.scheduler.core.messages import (
 )
 from services.scheduler.core.model import ASKED, HELD, Node, Run
 from services.scheduler.core.plan import HANDLER, PREPARE, SIDE_TASK, STEP, Plan
-from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, TaskRedelivered
+from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted
 from shared.status import AttemptState, NodeStatus, RunStatus
 
 __all__ = ["Message", "advance", "fresh_nodes"]
@@ -50,7 +52,8 @@ Message = (
     | AttemptStarted
     | AttemptFinished
     | AttemptGivenUp
-    | TaskRedelivered
+    | Requested
+    | BegunBeside
 )
 
 
@@ -65,9 +68,12 @@ def fresh_nodes(plan: Plan, *, prepare: bool) -> tuple[Node, ...]:
     return tuple(nodes)
 
 
-def advance(run: Run, message: Message, now: datetime) -> Decision:
-    """Decide how ``message`` changes ``run`` at the time ``now`` (aware UTC)."""
-    draft = Draft(run, now)
+def advance(run: Run, message: Message, now: datetime, salt: str) -> Decision:
+    """Decide how ``message`` changes ``run`` at the time ``now`` (aware UTC).
+
+    ``salt`` is a random text that becomes part of every new attempt token.
+    """
+    draft = Draft(run, now, salt)
     answer: Ignored | Refused | None
     match message:
         case Admit():
@@ -106,19 +112,24 @@ def advance(run: Run, message: Message, now: datetime) -> Decision:
 
 def _report(
     draft: Draft,
-    message: AttemptStarted | AttemptFinished | AttemptGivenUp | TaskRedelivered | AttemptLost | TaskUndelivered,
+    message: (
+        AttemptStarted | AttemptFinished | AttemptGivenUp | Requested | BegunBeside | AttemptLost | TaskUndelivered
+    ),
 ) -> Ignored | None:
     if message.node >= len(draft.nodes):
         return Ignored("no such node")
     match message:
         case AttemptStarted():
-            return reports.started(draft, message)
+            return starts.started(draft, message)
         case AttemptFinished():
             return reports.finished(draft, message)
         case AttemptGivenUp():
             return reports.given_up(draft, message)
-        case TaskRedelivered():
-            return reports.redelivered(draft, message)
+        case Requested():
+            return starts.requested(draft, message)
+        case BegunBeside():
+            starts.begun_beside(draft, message)
+            return None
         case AttemptLost():
             return reports.lost(draft, message)
         case TaskUndelivered():

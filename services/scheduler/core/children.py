@@ -216,7 +216,7 @@ def _print(draft: Draft, idx: int, text: str, end: End) -> None:
     worker_id = draft.run.worker_id if dag.placement == "stick" else None
     token = draft.open_attempt(idx, worker_id)
     result = CallResult(text=text, failed=end.outcome in _FAILED, error=end.error)
-    task = make_task(draft.run, draft.nodes, idx, token)
+    task = make_task(draft, idx, token, worker_id)
     task = task.model_copy(update={"options": {**task.options, "result": result.model_dump(mode="json")}})
     draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items()))))
 

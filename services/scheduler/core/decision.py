@@ -1,12 +1,13 @@
 """What ``advance`` returns: the new state, the transitions, and the effects to carry out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from services.scheduler.core.model import Run
 from shared.admission.pools import Claim
 from shared.contracts.tasks import Task
-from shared.status import AttemptState
+from shared.status import AttemptState, Begun
 
 __all__ = [
     "Acquire",
@@ -16,7 +17,9 @@ __all__ = [
     "Decision",
     "Dispatch",
     "Effect",
+    "Execution",
     "Forget",
+    "Grant",
     "Halt",
     "Ignored",
     "Refused",
@@ -57,12 +60,40 @@ class Halt:
     """Tell a worker to end an attempt. ``revoked``: the attempt is closed already, so its reports are stale.
 
     If ``worker_id`` is ``None``, tell all workers, because the task is on a broker queue that several workers consume.
+    ``incarnation``: tell only this incarnation of the worker; empty means any.
     """
 
     worker_id: str | None
     token: str
     revoked: bool
     reason: str
+    incarnation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Tell this incarnation of a worker that it may begin the attempt that it asked for."""
+
+    worker_id: str
+    incarnation: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """Record that a worker began an attempt, or asked whether it may. The first record of a holder and token counts.
+
+    ``accepted``: the worker holds the attempt. ``begun``: it has begun, or has the right to begin at any moment.
+    """
+
+    token: str
+    node: int
+    worker_id: str
+    incarnation: str
+    at: datetime
+    accepted: bool
+    begun: bool
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +110,10 @@ class WakeAt:
 
 @dataclass(frozen=True, slots=True)
 class ClosedAttempt:
-    """Record how an attempt ended. The record never changes."""
+    """Record how an attempt ended.
+
+    ``log_bytes``: the size of each stream's whole log, or ``None`` if the worker did not report it.
+    """
 
     token: str
     node: int
@@ -93,6 +127,8 @@ class ClosedAttempt:
     error: str
     dispatched_at: datetime
     started_at: datetime | None
+    begun: Begun
+    log_bytes: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +189,20 @@ class Release:
     claims: tuple[Claim, ...]
 
 
-Effect = Dispatch | Halt | WakeAt | ClosedAttempt | Forget | StartChild | StopChild | AddLog | Acquire | Release
+Effect = (
+    Dispatch
+    | Halt
+    | Grant
+    | Execution
+    | WakeAt
+    | ClosedAttempt
+    | Forget
+    | StartChild
+    | StopChild
+    | AddLog
+    | Acquire
+    | Release
+)
 
 
 @dataclass(frozen=True, slots=True)

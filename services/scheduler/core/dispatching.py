@@ -169,7 +169,7 @@ def dispatch(draft: Draft, idx: int, run_status: str = "") -> None:
     dag = draft.run.plan.dag
     worker_id = draft.run.worker_id if dag.placement == "stick" else None
     token = draft.open_attempt(idx, worker_id, retry_at=None, admission="", call_token="")
-    task = make_task(draft.run, draft.nodes, idx, token, run_status)
+    task = make_task(draft, idx, token, worker_id, run_status)
     draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items()))))
 
 

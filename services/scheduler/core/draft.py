@@ -3,6 +3,7 @@
 It numbers transitions, creates attempt tokens, and refuses changes that ``table`` does not list.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,17 +11,18 @@ from services.scheduler.core.decision import Advanced, ClosedAttempt, Effect, Ha
 from services.scheduler.core.model import Node, OpenAttempt, Run, evolve
 from services.scheduler.core.table import NODE_CHANGES, RUN_CHANGES
 from shared.errors import InvariantBroken
-from shared.status import AttemptState, NodeStatus, RunStatus
+from shared.status import AttemptState, Begun, NodeStatus, RunStatus
 
 __all__ = ["Draft"]
 
 
 class Draft:
-    """A run and the changes of one decision. ``now`` is the time of the decision."""
+    """A run and the changes of one decision. ``now`` is the time of the decision, ``salt`` a random text."""
 
-    def __init__(self, run: Run, now: datetime) -> None:
+    def __init__(self, run: Run, now: datetime, salt: str) -> None:
         self.run = run
         self.now = now
+        self._salt = salt
         self._version = run.version + 1
         self._last_seq = run.last_seq
         self._nodes = list(run.nodes)
@@ -82,11 +84,15 @@ class Draft:
         self._note(idx, status, status, why, by)
 
     def open_attempt(self, idx: int, worker_id: str | None, **changes: Any) -> str:
-        """Open the next attempt of the node and return its token, which is unique because it has the run's version."""
+        """Open the next attempt of the node and return its token.
+
+        The run's version makes the token unique. If the database loses its last commits, versions repeat; the salt
+        does not.
+        """
         node = self._nodes[idx]
         if node.attempt is not None:
             raise InvariantBroken(f"run {self.run.run_key}, node {node.name}: a second open attempt")
-        token = f"{self.run.run_key}:{self._version}:{idx}"
+        token = f"{self.run.run_key}:{self._version}:{idx}:{self._salt}"
         attempt = OpenAttempt(token, AttemptState.DISPATCHED, self.now, worker_id)
         self._nodes[idx] = evolve(node, attempt=attempt, number=node.number + 1, **changes)
         return token
@@ -100,6 +106,8 @@ class Draft:
         exit_code: int | None = None,
         error: str = "",
         started_at: datetime | None = None,
+        begun: Begun = Begun.YES,
+        log_bytes: Mapping[str, int] | None = None,
     ) -> None:
         """Close the node's open attempt, and add the effect that records how it ended."""
         node = self._nodes[idx]
@@ -120,18 +128,20 @@ class Draft:
                 error=error,
                 dispatched_at=attempt.dispatched_at,
                 started_at=started_at,
+                begun=begun,
+                log_bytes=log_bytes,
             )
         )
         self._nodes[idx] = evolve(node, attempt=None)
 
-    def withdraw(self, idx: int, why: str) -> None:
-        """Close an attempt that was dispatched but has not started; it does not count as a try.
+    def withdraw(self, idx: int, why: str, begun: Begun = Begun.PERHAPS) -> None:
+        """Close an attempt of which no start is recorded, or whose holder gave it up; it does not count as a try.
 
         The task may still be on its broker queue and cannot be removed from there, so a halt tells the worker (or all
         workers) not to start it.
         """
         attempt = self._nodes[idx].attempt
-        self.close_attempt(idx, AttemptState.WITHDRAWN, error=why)
+        self.close_attempt(idx, AttemptState.WITHDRAWN, error=why, begun=begun)
         self.set_node(idx, number=self._nodes[idx].number - 1)
         if attempt is not None:
             self.effects.append(Halt(attempt.worker_id, attempt.token, revoked=True, reason=why))

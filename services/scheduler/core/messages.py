@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from shared.contracts.events import AttemptRequested
 from shared.status import NodeStatus
 
 __all__ = [
@@ -10,11 +11,13 @@ __all__ = [
     "Approve",
     "AttemptLost",
     "Begin",
+    "BegunBeside",
     "ChildRefused",
     "ChildrenSeen",
     "Dequeue",
     "PatchNode",
     "Reject",
+    "Requested",
     "Retry",
     "Stop",
     "TaskUndelivered",
@@ -102,10 +105,39 @@ class AttemptLost:
 
 @dataclass(frozen=True, slots=True)
 class TaskUndelivered:
-    """The task of attempt ``token`` is lost: it has not reached a worker and never will."""
+    """The task of attempt ``token`` is lost: it has not reached a worker and never will.
+
+    ``never_sent``: no broker queue has accepted it.
+    """
 
     node: int
     token: str
+    why: str
+    never_sent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A worker asks whether it may begin an attempt.
+
+    ``all_heard``: every report that workers sent before they were asked is recorded, so an attempt whose start is not
+    recorded has not been begun by another worker.
+    """
+
+    event: AttemptRequested
+    all_heard: bool
+
+    @property
+    def node(self) -> int:
+        return self.event.node
+
+
+@dataclass(frozen=True, slots=True)
+class BegunBeside:
+    """A worker began an attempt that was closed or held by another worker. Sent once for each worker and token."""
+
+    node: int
+    worker_id: str
     why: str
 
 

@@ -1,40 +1,23 @@
-"""Applies reports of workers, and the loss of workers and tasks, to a run."""
+"""Applies reports on the end of attempts, and the loss of workers and tasks, to a run."""
 
 import json
 from dataclasses import replace
-from datetime import datetime
 
 from services.scheduler.core import approvals, children, side_tasks
 from services.scheduler.core.conclude import STATUS, End, conclude
 from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered
-from services.scheduler.core.model import OpenAttempt
 from services.scheduler.core.plan import HANDLER, PREPARE, SIDE_TASK, STEP
-from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, TaskRedelivered
+from services.scheduler.core.starts import begin, held_by, record
+from shared.contracts.events import AttemptFinished, AttemptGivenUp, Doubt
 from shared.language.steps.approval import APPROVAL
-from shared.status import AttemptState, NodeStatus, RunStatus
+from shared.status import AttemptState, Begun, NodeStatus, RunStatus
 
-__all__ = ["finished", "given_up", "lost", "redelivered", "started", "undelivered"]
+__all__ = ["finished", "given_up", "lost", "undelivered"]
 
 LOST_EXIT_CODE = -1
-
-
-def started(draft: Draft, event: AttemptStarted) -> Ignored | None:
-    """Record that a worker started the attempt.
-
-    Halt the worker if the token is stale, or if another worker has started the same attempt.
-    """
-    node = draft.nodes[event.node]
-    attempt = node.attempt
-    if attempt is None or attempt.token != event.token:
-        return Ignored("stale token", (Halt(event.worker_id, event.token, revoked=True, reason="stale token"),))
-    if attempt.state is AttemptState.RUNNING:
-        if _held_by(attempt, event):
-            return Ignored("already started")
-        return Ignored("held by another", (Halt(event.worker_id, event.token, revoked=True, reason="held by another"),))
-    _begin(draft, event, event.at)
-    return None
+_GIVEN_UP = "the worker gave it up"
 
 
 def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
@@ -42,11 +25,11 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     node = draft.nodes[event.node]
     if node.attempt is None or node.attempt.token != event.token:
         return Ignored("stale token")
-    if node.attempt.state is AttemptState.RUNNING and not _held_by(node.attempt, event):
+    if node.attempt.state is AttemptState.RUNNING and not held_by(node.attempt, event):
         return Ignored("held by another")
     if node.attempt.state is AttemptState.DISPATCHED:
         # This report overtook the report of the start. The run's history must be the same in both orders.
-        _begin(draft, event, event.started_at)
+        begin(draft, event, event.started_at)
     draft.close_attempt(
         event.node,
         AttemptState.FINISHED,
@@ -54,6 +37,7 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
         exit_code=event.exit_code,
         error=event.error,
         started_at=event.started_at,
+        log_bytes=event.log_bytes,
     )
     final = event.outcome == "timed_out" or bool(draft.run.stop_reason)
     end = End(
@@ -101,39 +85,29 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     return None
 
 
-def redelivered(draft: Draft, event: TaskRedelivered) -> Ignored | None:
-    """The broker delivered the task twice: if no worker has reported the start of the attempt, replace the attempt.
-
-    The new attempt has a new token, so reports about the old task are ignored. The old attempt does not count as a try.
-    """
-    attempt = draft.nodes[event.node].attempt
-    if attempt is None or attempt.token != event.token:
-        return Ignored("stale token")
-    if attempt.state is AttemptState.RUNNING:
-        return Ignored("already started")
-    draft.withdraw(event.node, "the task was delivered twice")
-    draft.note(event.node, "the broker delivered the task twice: a new task is sent")
-    return None
-
-
 def given_up(draft: Draft, event: AttemptGivenUp) -> Ignored | None:
-    """The worker could not report the start, so it did not run the attempt: replace the attempt.
+    """The worker could not report the start, or got no answer, so it did not run the attempt: replace the attempt.
 
     The old attempt does not count as a try.
     """
     attempt = draft.nodes[event.node].attempt
     if attempt is None or attempt.token != event.token:
         return Ignored("stale token")
-    if attempt.state is AttemptState.RUNNING and not _held_by(attempt, event):
+    if attempt.state is AttemptState.RUNNING and not held_by(attempt, event):
         return Ignored("held by another")
-    draft.withdraw(event.node, "the worker could not report its start")
+    if attempt.state is AttemptState.DISPATCHED and event.doubt == Doubt.REDELIVERED:
+        # Another worker may have begun it. The worker returned the task to the broker, so a worker will ask again.
+        return Ignored("not begun")
+    # The report of the start may still come, or its request. It must not count as an execution.
+    draft.effects.append(record(event, event.at, accepted=False, begun=False, why=_GIVEN_UP))
+    draft.withdraw(event.node, _GIVEN_UP, Begun.NO)
     node = draft.nodes[event.node]
     if node.status is NodeStatus.RUNNING and draft.run.stop_reason:
         why = draft.run.stop_reason
         draft.move(event.node, NodeStatus.ABORTED, why, error=why, finished_at=draft.now)
     elif node.status is NodeStatus.RUNNING and node.number == 0:
         draft.move(event.node, NodeStatus.NOT_STARTED, "did not start", started_at=None, stdout="", stderr="")
-    draft.note(event.node, "the worker could not report its start: a new task is sent")
+    draft.note(event.node, f"{_GIVEN_UP}: a new task is sent")
     return None
 
 
@@ -145,7 +119,7 @@ def undelivered(draft: Draft, message: TaskUndelivered) -> Ignored | None:
     attempt = draft.nodes[message.node].attempt
     if attempt is None or attempt.token != message.token or attempt.state is not AttemptState.DISPATCHED:
         return Ignored("stale token")
-    draft.withdraw(message.node, message.why)
+    draft.withdraw(message.node, message.why, Begun.NEVER_SENT if message.never_sent else Begun.PERHAPS)
     draft.note(message.node, f"a new task is sent: {message.why}")
     _leave(draft, attempt.worker_id)
     return None
@@ -168,7 +142,12 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
     # ``started_at`` of a node is the start of its first attempt. The start of a later attempt is not stored.
     started_at = node.started_at if node.number == 1 else None
     draft.close_attempt(
-        message.node, AttemptState.LOST, exit_code=LOST_EXIT_CODE, error=message.why, started_at=started_at
+        message.node,
+        AttemptState.LOST,
+        exit_code=LOST_EXIT_CODE,
+        error=message.why,
+        started_at=started_at,
+        begun=Begun.PERHAPS,
     )
     if attempt.worker_id is not None:
         draft.effects.append(Halt(attempt.worker_id, attempt.token, revoked=True, reason=message.why))
@@ -193,36 +172,6 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
     end = End(outcome, LOST_EXIT_CODE, message.why, final=bool(draft.run.stop_reason), any_code=True)
     conclude(draft, draft.nodes[message.node], end, "scheduler")
     return None
-
-
-def _held_by(attempt: OpenAttempt, event: AttemptStarted | AttemptFinished | AttemptGivenUp) -> bool:
-    return (attempt.worker_id, attempt.incarnation) == (event.worker_id, event.incarnation)
-
-
-def _begin(draft: Draft, event: AttemptStarted | AttemptFinished, at: datetime) -> None:
-    """Record that the worker started the attempt at ``at``."""
-    node = draft.nodes[event.node]
-    _take_hold(draft, event)
-    facts = {
-        "started_at": node.started_at or at,
-        "stdout": event.stdout or node.stdout,
-        "stderr": event.stderr or node.stderr,
-    }
-    if node.status is NodeStatus.NOT_STARTED:
-        draft.move(event.node, NodeStatus.RUNNING, f"started on {event.worker_id}", event.worker_id, **facts)
-    else:
-        draft.set_node(event.node, **facts)
-        draft.note(event.node, f"attempt {node.number} started on {event.worker_id}", event.worker_id)
-
-
-def _take_hold(draft: Draft, event: AttemptStarted | AttemptFinished) -> None:
-    node = draft.nodes[event.node]
-    attempt = node.attempt
-    assert attempt is not None  # noqa: S101 - the callers compared its token
-    held = replace(attempt, state=AttemptState.RUNNING, worker_id=event.worker_id, incarnation=event.incarnation)
-    draft.set_node(event.node, attempt=held)
-    if draft.run.worker_id is None and draft.run.plan.dag.placement == "stick" and node.kind != SIDE_TASK:
-        draft.set_run(worker_id=event.worker_id, incarnation=event.incarnation)
 
 
 def _leave(draft: Draft, worker_id: str | None) -> None:

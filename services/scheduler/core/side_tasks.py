@@ -85,7 +85,7 @@ def _send(draft: Draft, node: Node, owed: dict[str, str]) -> None:
     token = draft.open_attempt(node.idx, worker_id)
     content = _content(draft, owed)
     options = {"errand": content.model_dump(mode="json")}
-    task = make_task(draft.run, draft.nodes, node.idx, token, str(draft.run.status))
+    task = make_task(draft, node.idx, token, worker_id, str(draft.run.status))
     task = task.model_copy(update={"options": options, "timeout_s": _TIMEOUT_S})
     draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items()))))
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import PREPARE, SIDE_TASK, STEP
 from shared.contracts.tasks import StepRef, Task
@@ -13,11 +14,13 @@ from shared.status import NodeStatus
 __all__ = ["make_task"]
 
 
-def make_task(run: Run, nodes: list[Node], idx: int, token: str, run_status: str = "") -> Task:
+def make_task(draft: Draft, idx: int, token: str, worker_id: str | None, run_status: str = "") -> Task:
     """Return the task of the attempt ``token`` of node ``idx``: everything that a worker needs to run it.
 
-    ``run_status`` is the value of ``DAG_RUN_STATUS`` in handlers; empty for steps.
+    ``worker_id`` is the worker that it is addressed to, if any. ``run_status`` is the value of ``DAG_RUN_STATUS`` in
+    handlers; empty for steps.
     """
+    run, nodes = draft.run, draft.nodes
     plan, dag, node = run.plan, run.plan.dag, nodes[idx]
     # Handlers and side tasks get the outputs of all steps. Of equal names, the last step in the spec wins.
     sources = plan.ancestors(idx) if node.kind == STEP else tuple(reversed(range(len(dag.steps))))
@@ -35,6 +38,8 @@ def make_task(run: Run, nodes: list[Node], idx: int, token: str, run_status: str
         kind=node.kind,
         number=node.number,
         run_attempt=run.run_attempt,
+        dispatched_at=draft.now,
+        incarnation=(run.incarnation or "") if worker_id is not None else "",
         dag_name=run.dag_name,
         dag_run_id=run.dag_run_id,
         root_dag_name=run.root_dag_name,

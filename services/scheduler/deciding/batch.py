@@ -17,7 +17,9 @@ from services.scheduler.core.decision import (
     Decision,
     Dispatch,
     Effect,
+    Execution,
     Forget,
+    Grant,
     Halt,
     Ignored,
     Release,
@@ -36,7 +38,7 @@ from services.scheduler.deciding.recent import RecentRuns
 from services.scheduler.deciding.traces import lost_span, run_span, waited_span
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
-from shared.ids import new_run_id
+from shared.ids import new_run_id, random_hex
 from shared.spans import Span, recording
 from shared.status import AttemptState, RunStatus
 from shared.store.writes.transaction import Transaction
@@ -44,6 +46,9 @@ from shared.tracing import SpanContext, begin, here
 from shared.transport.base import Outgoing, task_queue, worker_queue
 
 __all__ = ["Batch"]
+
+_SALT_DIGITS = 12
+"""So many that a token fits into its column even if the run has a million versions."""
 
 
 class Batch:
@@ -113,7 +118,7 @@ class Batch:
         """Advance a run of this batch by one message, and collect the effects; see ``core.advance``."""
         loaded = self.runs.entry(key)
         before = loaded.run
-        decision = advance(before, message, self.now)
+        decision = advance(before, message, self.now, random_hex(_SALT_DIGITS))
         match decision:
             case Advanced():
                 loaded.run = decision.run
@@ -165,6 +170,10 @@ class Batch:
                     self._send(key, recall(self.tx, self.runs.entry(key).run, effect))
                 case Halt():
                     self.after.halts.append(effect)
+                case Grant():
+                    self.after.grants.append(effect)
+                case Execution():
+                    self.pending.executions.append(rows.execution_row(key, effect))
                 case WakeAt():
                     self.pending.timers[key, effect.node, effect.kind] = effect.due_at
                     known = self.after.wake_at

@@ -1,20 +1,27 @@
 """Records reports of workers, and notices from the scheduler's own loops, as messages to the core."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
 
 from services.scheduler.core.decision import Halt
-from services.scheduler.core.messages import AttemptLost, TaskUndelivered, TimerFired
+from services.scheduler.core.messages import AttemptLost, BegunBeside, Requested, TaskUndelivered, TimerFired
+from services.scheduler.core.starts import begun_otherwise
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.progress import progress_row
-from shared.contracts.events import AttemptFinished, AttemptProgress, AttemptStarted, Event
+from shared.contracts.events import AttemptFinished, AttemptProgress, AttemptRequested, AttemptStarted, Doubt, Event
+from shared.status import AttemptState, Begun
 
 __all__ = ["Notice", "record_events", "record_notices"]
 
 Notice = AttemptLost | TaskUndelivered | TimerFired
 
 
-def record_events(batch: Batch, events: Sequence[Event]) -> None:
-    """Apply reports in order of arrival; each run is loaded and saved once."""
+def record_events(batch: Batch, events: Sequence[Event], recorded_until: Callable[[Batch, datetime], datetime]) -> None:
+    """Apply reports in order of arrival; each run is loaded and saved once.
+
+    ``recorded_until(batch, wanted)`` returns a time: all reports sent before it are recorded, or are earlier in this
+    batch. It need not look for a time later than ``wanted``.
+    """
     batch.runs.load(event.run_key for event in events)
     said = [
         progress_row(batch.runs.get(event.run_key), event, batch.now)
@@ -29,10 +36,49 @@ def record_events(batch: Batch, events: Sequence[Event]) -> None:
         if isinstance(event, AttemptFinished):
             for chunk in event.logs:
                 batch.add_log(chunk)
-        if batch.runs.get(event.run_key) is not None:
+        if batch.runs.get(event.run_key) is None:
+            if isinstance(event, AttemptStarted | AttemptRequested):
+                why = "its run was deleted"
+                batch.halt(Halt(event.worker_id, event.token, revoked=True, reason=why, incarnation=event.incarnation))
+        elif isinstance(event, AttemptRequested):
+            batch.apply(event.run_key, Requested(event, _all_heard(batch, event, recorded_until)))
+        else:
             batch.apply(event.run_key, event)  # type: ignore[arg-type]
-        elif isinstance(event, AttemptStarted):
-            batch.halt(Halt(event.worker_id, event.token, revoked=True, reason="its run was deleted"))
+    _tell_of_unrecorded(batch)
+
+
+def _all_heard(batch: Batch, event: AttemptRequested, recorded_until: Callable[[Batch, datetime], datetime]) -> bool:
+    """Whether all reports sent before the worker first asked are recorded."""
+    if event.doubt != Doubt.REDELIVERED:
+        return False
+    # The worker says for how long it has been asking, so the clocks of worker and scheduler need not agree.
+    first_asked = batch.now - timedelta(seconds=event.waited_s)
+    return recorded_until(batch, first_asked) >= first_asked
+
+
+def _tell_of_unrecorded(batch: Batch) -> None:
+    """Let the runs' histories tell of attempts that a worker began without the right to.
+
+    A report of a start that arrives after the end of its attempt, or twice, looks the same, except that the worker is
+    recorded as the holder already.
+    """
+    begun = [row for row in batch.pending.executions if row["begun"] and not row["accepted"]]
+    if not begun:
+        return
+    known = batch.tx.executions.known({row["run_key"] for row in begun}, {row["token"] for row in begun})
+    beside = set()
+    for row in list(batch.pending.executions):
+        holder = row["token"], row["worker_id"], row["incarnation"]
+        if row["begun"] and not row["accepted"] and holder not in known:
+            run = batch.runs.entry(row["run_key"]).run
+            batch.after.begun_beside += begun_otherwise(run.nodes[row["node"]])
+            batch.apply(row["run_key"], BegunBeside(row["node"], row["worker_id"], row["why"]))
+            beside.add(row["token"])
+        known.add(holder)
+    batch.tx.executions.mark_begun(beside)
+    for closed in batch.pending.attempts:
+        if closed["token"] in beside and closed["state"] == AttemptState.WITHDRAWN:
+            closed["begun"] = str(Begun.YES)
 
 
 def record_notices(batch: Batch, notices: Iterable[tuple[str, Notice]]) -> None:

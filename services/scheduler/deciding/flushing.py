@@ -23,6 +23,7 @@ class PendingRows:
     def __init__(self) -> None:
         self.transitions: list[dict[str, Any]] = []
         self.attempts: list[dict[str, Any]] = []
+        self.executions: list[dict[str, Any]] = []
         self.log_chunks: list[dict[str, Any]] = []
         self.holds: list[dict[str, Any]] = []
         self.outbox: list[dict[str, Any]] = []
@@ -52,6 +53,7 @@ class PendingRows:
             Changes(t.nodes, rows.changed_node_rows((each.stored, each.run) for each in changed), _NODE_KEY),
             tx.runs.numbered(self.transitions),
             Rows(t.attempts, self.attempts, "leave"),
+            Rows(t.executions, self.executions, "leave"),
             Rows(t.log_chunks, self.log_chunks, "leave"),
             Rows(t.run_holds, self.holds),
             Rows(t.outbox, self.outbox),

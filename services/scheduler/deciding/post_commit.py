@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from services.scheduler.core.decision import ClosedAttempt, Halt
+from services.scheduler.core.decision import ClosedAttempt, Grant, Halt
 from services.scheduler.deciding.traces import Traced
 from shared.admission.pools import PoolKey
 from shared.status import RunStatus
@@ -23,6 +23,10 @@ class PostCommit:
     """Messages to publish; they are also in the outbox."""
     halts: list[Halt] = field(default_factory=list)
     """Attempts that workers must stop."""
+    grants: list[Grant] = field(default_factory=list)
+    """Attempts that workers asked for and may begin."""
+    begun_beside: int = 0
+    """How many steps may have run twice, because a worker began an attempt that was closed or held by another."""
     wake_at: datetime | None = None
     """The earliest time of a new timer."""
     queues: set[str] = field(default_factory=set)

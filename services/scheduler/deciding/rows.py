@@ -5,7 +5,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from services.scheduler.core.decision import AddLog, ClosedAttempt, Transition
+from services.scheduler.core.decision import AddLog, ClosedAttempt, Execution, Transition
 from services.scheduler.core.model import Approval, Child, Node, OpenAttempt, Run
 from services.scheduler.core.plan import Plan
 from shared.contracts.events import LogChunk
@@ -18,6 +18,7 @@ __all__ = [
     "broker_queue_row",
     "changed_node_rows",
     "chunk_row",
+    "execution_row",
     "new_run_row",
     "node_row",
     "origin",
@@ -253,6 +254,24 @@ def attempt_row(run_key: str, closed: ClosedAttempt, now: datetime) -> dict[str,
         "dispatched_at": closed.dispatched_at,
         "started_at": closed.started_at,
         "finished_at": now,
+        "begun": str(closed.begun),
+        "stdout_bytes": None if closed.log_bytes is None else closed.log_bytes.get("stdout", 0),
+        "stderr_bytes": None if closed.log_bytes is None else closed.log_bytes.get("stderr", 0),
+    }
+
+
+def execution_row(run_key: str, execution: Execution) -> dict[str, Any]:
+    """Return the row of an execution."""
+    return {
+        "run_key": run_key,
+        "token": execution.token,
+        "worker_id": execution.worker_id,
+        "incarnation": execution.incarnation,
+        "node": execution.node,
+        "at": execution.at,
+        "accepted": execution.accepted,
+        "begun": execution.begun,
+        "why": execution.why,
     }
 
 

@@ -1,6 +1,7 @@
-"""Broadcasts control messages: to workers, to stop attempts or consume from broker queues; to gateways, changed runs.
+"""Broadcasts control messages: orders and grants to workers, changed runs to gateways.
 
-A control message may be lost. Then the next heartbeat or the next pass of a loop sends it again.
+Workers are told which attempts to begin or stop, and which broker queues to consume from. A control message may be
+lost. Then the next heartbeat, the next request or the next pass of a loop sends it again.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from datetime import datetime
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.traces import publish
 from shared.contracts.codec import encode
-from shared.contracts.control import CHANGES, RunsChanged, StopAttempt, TaskQueueOpened
+from shared.contracts.control import CHANGES, AttemptGranted, RunsChanged, StopAttempt, TaskQueueOpened
 from shared.ids import new_run_id
 from shared.transport.base import Transport
 
@@ -29,7 +30,14 @@ class ControlBroadcaster:
     def follow(self, after: PostCommit) -> None:
         for halt in after.halts:
             topic = "workers" if halt.worker_id is None else f"worker.{halt.worker_id}"
-            self._broadcast(topic, StopAttempt(token=halt.token, revoked=halt.revoked, reason=halt.reason))
+            self._broadcast(
+                topic,
+                StopAttempt(token=halt.token, revoked=halt.revoked, reason=halt.reason, incarnation=halt.incarnation),
+            )
+        for grant in after.grants:
+            self._broadcast(
+                f"worker.{grant.worker_id}", AttemptGranted(token=grant.token, incarnation=grant.incarnation)
+            )
         for selector in sorted(after.selectors):
             self._broadcast("workers", TaskQueueOpened(selector=dict(selector)))
         if after.changed:
@@ -40,5 +48,5 @@ class ControlBroadcaster:
         """Send the spans of the transaction. Called last, because nothing waits for spans."""
         publish(after.traced, self._transport.broadcast, after.at)
 
-    def _broadcast(self, topic: str, message: StopAttempt | TaskQueueOpened | RunsChanged) -> None:
+    def _broadcast(self, topic: str, message: StopAttempt | AttemptGranted | TaskQueueOpened | RunsChanged) -> None:
         self._transport.broadcast(topic, encode(message, id=new_run_id(), at=self._clock()))

@@ -155,11 +155,14 @@ def _reply_to_commands(pairs: Pairs, done: _CarriedOut) -> None:
         delivery.reply(encode(reply, id=new_run_id(), at=done.at))
 
 
-def events_intake(transactor: Transactor, consumer: Consumer) -> Intake[datetime]:
-    """Return the intake that records the reports of workers."""
+def events_intake(
+    transactor: Transactor, consumer: Consumer, recorded_until: Callable[[Batch, datetime], datetime]
+) -> Intake[datetime]:
+    """Return the intake that records the reports of workers; for ``recorded_until`` see ``record_events``."""
 
     def record(batch: Batch, envelopes: Sequence[Envelope]) -> datetime:
-        record_events(batch, [envelope.body for envelope in envelopes if isinstance(envelope.body, Event)])
+        events = [envelope.body for envelope in envelopes if isinstance(envelope.body, Event)]
+        record_events(batch, events, recorded_until)
         return batch.now
 
     def trace(pairs: Pairs, at: datetime) -> None:

@@ -1,9 +1,9 @@
 """Publishes the outbox to the broker.
 
 ``publish`` is called right after the commit and does not wait for confirms; confirmed rows are deleted in batches. A
-sweep finds overdue rows and claims each by renewing its time, so that no other scheduler sends it too. If the broker
-refused a message, the same process sends it again. If a process was killed, any scheduler sends its messages, once they
-are so old that all reports about them are recorded.
+sweep finds overdue rows and claims each by renewing its time, so that no other scheduler sweeps it too. If the broker
+refused a message, the same process sends it again. If a process was killed, any scheduler sends its messages. They may
+have been sent before, so they are marked, and a worker asks before it begins such a task.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from services.scheduler.core.messages import TaskUndelivered
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.metrics import OUTBOX_SWEPT
 from shared.contracts.codec import decode, decode_as
-from shared.contracts.tasks import Task
+from shared.contracts.tasks import FRESH_S, SKEW_S, Task
 from shared.errors import BrokerUnavailable, DecodeFailed, PublishUnconfirmed, StoreUnavailable, Unroutable
 from shared.faults import point
 from shared.store.writes.transaction import Store
@@ -28,8 +28,11 @@ __all__ = ["OVERDUE_S", "Relay"]
 
 _log = logging.getLogger(__name__)
 
-_STALE_S = 6
-"""If a row is this old, the process that wrote it did not send it: otherwise the row would be deleted by now."""
+_STALE_S = FRESH_S + SKEW_S
+"""If a row is this old, the process that wrote it probably did not send it: the row would be deleted by now.
+
+No worker begins the first copy without asking any more.
+"""
 _SWEEP_EVERY_S = 8
 _DELETE_AT_MOST = 500
 _SWEEP_AT_MOST = 500
@@ -119,6 +122,7 @@ class Relay:
     def _finish(self, ids: list[str]) -> None:
         if not ids:
             return
+        point("relay.confirmed")
         try:
             with self._store.begin() as tx:
                 tx.outbox.delete(ids)
@@ -141,7 +145,12 @@ class Relay:
             notices.append(
                 (
                     task.run_key,
-                    TaskUndelivered(task.node, task.token, f"broker queue {message.queue.name} does not exist"),
+                    TaskUndelivered(
+                        task.node,
+                        task.token,
+                        f"broker queue {message.queue.name} does not exist",
+                        never_sent=not message.again,
+                    ),
                 )
             )
         try:
@@ -172,8 +181,13 @@ class Relay:
         if rows:
             _log.info("outbox.swept", extra={"count": len(rows), "sent_before": len(sent)})
             OUTBOX_SWEPT.inc(len(rows) - len(sent))
+        # The message of a process that is dead, frozen or slow may have been accepted, or still be on its way.
         self.publish(
-            [Outgoing(_broker_queue(row["route"]), row["body"], row["id"]) for row in rows if row["id"] not in sent]
+            [
+                Outgoing(_broker_queue(row["route"]), row["body"], row["id"], again=row["id"] not in refused)
+                for row in rows
+                if row["id"] not in sent
+            ]
         )
         return len(rows)
 

@@ -1,15 +1,19 @@
-"""Handle one task: report the start, ack the task, run the attempt, report the end.
+"""Handle one task: report the start or ask for a grant, ack the task, run the attempt, report the end.
 
-Guarantee: an attempt whose start was reported is followed by exactly one ``AttemptFinished``, unless the attempt was
-revoked (a scheduler would ignore the report) or the worker dies.
+Guarantees: no command of the user runs before the broker has confirmed the report of the start, or a scheduler has
+granted the attempt. An attempt whose start was reported or granted is followed by exactly one ``AttemptFinished`` or
+``AttemptGivenUp``, unless the attempt was revoked (a scheduler would ignore the report) or the worker dies.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
+from services.worker.attempt.freshness import doubt_about
+from services.worker.attempt.grants import Answer, Grants
 from services.worker.attempt.registry import AttemptRegistry
 from services.worker.attempt.runner import AttemptResult, AttemptRunner
 from services.worker.attempt.spans import AttemptSpans
@@ -28,10 +32,11 @@ from shared.contracts.events import (
     AttemptFinished,
     AttemptGivenUp,
     AttemptProgress,
+    AttemptRequested,
     AttemptStarted,
+    Doubt,
     Event,
     LogChunk,
-    TaskRedelivered,
 )
 from shared.contracts.tasks import Task
 from shared.errors import PublishUnconfirmed, Unavailable
@@ -75,7 +80,7 @@ class _AttemptContext:
 
 
 class TaskHandler:
-    """Handles tasks. Thread-safe."""
+    """Handles tasks. Thread-safe. ``heard`` returns whether schedulers have heard this worker lately."""
 
     def __init__(
         self,
@@ -86,6 +91,8 @@ class TaskHandler:
         shipper: LogShipper,
         reporter: Reporter,
         attempts: AttemptRegistry,
+        grants: Grants,
+        heard: Callable[[], bool],
         counters: WorkerCounters,
         spans: AttemptSpans,
     ) -> None:
@@ -95,55 +102,121 @@ class TaskHandler:
         self._shipper = shipper
         self._reporter = reporter
         self._attempts = attempts
+        self._grants = grants
+        self._heard = heard
         self._counters = counters
         self._spans = spans
 
-    def run(self, task: Task, stop: StopRequest, delivery: Delivery, run_span: SpanContext) -> None:
-        """Handle a task from its delivery to its end report; ``run_span`` is the parent of the attempt's span."""
+    def run(
+        self, task: Task, stop: StopRequest, delivery: Delivery, run_span: SpanContext, *, kept: bool = False
+    ) -> None:
+        """Handle a task from its delivery to its end report; ``run_span`` is the parent of the attempt's span.
+
+        ``kept``: the task waited at this worker for a slot.
+        """
         started_at = utc_now()
         paths = log_paths(self._workspace.log_folder(task), task) if task.kind != "prepare" else _NO_LOGS
-        started = self._event(AttemptStarted, task, started_at, stdout=paths.stdout_whole, stderr=paths.stderr_whole)
-        confirm = self._reporter.send(started)
         context = _AttemptContext(task, stop, run_span, started_at, paths)
         try:
-            # Prepared while the start report waits for its confirm; no command of the user runs before the confirm.
-            try:
-                if task.kind != "prepare":
-                    context.files = OutputFiles(paths, task)
-                    # Handlers and mails run without a missing secret: it may be what they report.
-                    folder = self._workspace.dag_folder(task)
-                    context.inputs = prepare_inputs(task, folder, all_secrets=task.kind == "step")
-            except Exception as error:  # noqa: BLE001 - any error becomes the outcome
-                context.error = str(error) or type(error).__name__
-            try:
-                confirm.result()
-            except Unavailable as error:
-                _log.warning("attempt.start_unconfirmed", extra={"token": task.token, "error": str(error)})
-                self._give_up(task, perhaps_heard=isinstance(error, PublishUnconfirmed))
-                delivery.retry()
-                return
-            delivery.ack()
-            self._run_attempt(context)
+            doubt = self._doubt(task, redelivered=delivery.redelivered, kept=kept)
+            if doubt is None:
+                may_run = self._begin_at_once(context, delivery)
+            else:
+                may_run = self._begin_granted(context, doubt, delivery)
+            if may_run:
+                delivery.ack()
+                self._run_attempt(context)
         finally:
             if context.files is not None:
                 context.files.close()
 
-    def _give_up(self, task: Task, *, perhaps_heard: bool) -> None:
-        if not perhaps_heard:
+    def _doubt(self, task: Task, *, redelivered: bool, kept: bool = False) -> Doubt | None:
+        return doubt_about(
+            task,
+            redelivered=redelivered,
+            kept=kept,
+            incarnation=self._identity.incarnation,
+            heard=self._heard(),
+            now=utc_now(),
+        )
+
+    def _begin_at_once(self, context: _AttemptContext, delivery: Delivery) -> bool:
+        """Report the start and prepare the attempt; return whether it may run. If not, the delivery is settled."""
+        task, paths = context.task, context.paths
+        started = self._event(
+            AttemptStarted, task, context.started_at, stdout=paths.stdout_whole, stderr=paths.stderr_whole
+        )
+        confirm = self._reporter.send(started)
+        # Prepared while the start report waits for its confirm; no command of the user runs before the confirm.
+        self._prepare(context)
+        try:
+            confirm.result()
+        except Unavailable as error:
+            _log.warning("attempt.start_unconfirmed", extra={"token": task.token, "error": str(error)})
+            if isinstance(error, PublishUnconfirmed):
+                self._give_up(task)
+            else:
+                self._attempts.drop(task.token)
+            delivery.retry()
+            return False
+        # If the confirm took long, a scheduler may have sent the task again before it could hear of the start. If the
+        # connection was lost, the broker may have delivered the task to another worker.
+        doubt = self._doubt(task, redelivered=not delivery.held)
+        return doubt is None or self._granted(context, doubt, delivery)
+
+    def _begin_granted(self, context: _AttemptContext, doubt: Doubt, delivery: Delivery) -> bool:
+        """Ask for the attempt, then prepare it; return whether it may run. If not, the delivery is settled."""
+        if not self._granted(context, doubt, delivery):
+            return False
+        context.started_at = utc_now()
+        self._prepare(context)
+        return True
+
+    def _prepare(self, context: _AttemptContext) -> None:
+        task = context.task
+        try:
+            if task.kind != "prepare":
+                context.files = OutputFiles(context.paths, task)
+                # Handlers and mails run without a missing secret: it may be what they report.
+                folder = self._workspace.dag_folder(task)
+                context.inputs = prepare_inputs(task, folder, all_secrets=task.kind == "step")
+        except Exception as error:  # noqa: BLE001 - any error becomes the outcome
+            context.error = str(error) or type(error).__name__
+
+    def _granted(self, context: _AttemptContext, doubt: Doubt, delivery: Delivery) -> bool:
+        """Ask a scheduler whether the attempt may run, and wait. If it may not, settle the delivery."""
+        task, paths = context.task, context.paths
+
+        def request(waited_s: float) -> AttemptRequested:
+            facts = {"stdout": paths.stdout_whole, "stderr": paths.stderr_whole}
+            return self._event(AttemptRequested, task, utc_now(), doubt=str(doubt), waited_s=waited_s, **facts)
+
+        _log.info("attempt.requested", extra={"token": task.token, "why": str(doubt)})
+        answer = self._grants.ask(task.token, context.stop, request)
+        self._counters.add(f"asked.{answer.value}")
+        if answer is Answer.GRANTED:
+            return True
+        _log.info("attempt.not_granted", extra={"token": task.token, "answer": answer.value})
+        if answer is Answer.REFUSED:
+            self._attempts.end(task.token, reported=True)
+            delivery.ack()
+        elif answer is Answer.NONE:
+            self._give_up(task, doubt)
+            delivery.retry()
+        else:
             self._attempts.drop(task.token)
-            return
-        # Otherwise a scheduler that did receive the start report would count the attempt as lost.
-        reported = self._reporter.finish(self._event(AttemptGivenUp, task, utc_now()))
+            delivery.retry()
+        return False
+
+    def _give_up(self, task: Task, doubt: Doubt | None = None) -> None:
+        """Report that the attempt does not run here. A scheduler may hold this worker to be running it."""
+        reported = self._reporter.finish(self._event(AttemptGivenUp, task, utc_now(), doubt=str(doubt or "")))
         self._attempts.end(task.token, reported=reported)
 
     def refuse(self, task: Task) -> AttemptFinished:
         """Return the end report of an attempt that was stopped before its task arrived."""
         now = utc_now()
         return self._event(AttemptFinished, task, now, started_at=now, outcome="aborted", exit_code=-1)
-
-    def redelivered(self, task: Task) -> TaskRedelivered:
-        """Return the report that the broker delivered a task a second time. The task is not run."""
-        return self._event(TaskRedelivered, task, utc_now())
 
     def _run_attempt(self, context: _AttemptContext) -> None:
         task, stop, files, inputs = context.task, context.stop, context.files, context.inputs
@@ -194,6 +267,8 @@ class TaskHandler:
                 annotations.close()
                 facts |= {"progress": annotations.progress, "remarks": annotations.remarks}
                 facts["outputs"] = {**annotations.outputs, **attempt.outputs}
+            if logs is not None:
+                facts["log_bytes"] = logs.sizes
             return self._event(
                 AttemptFinished,
                 task,

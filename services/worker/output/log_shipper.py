@@ -74,6 +74,11 @@ class LogStream:
         self._seq = 0
         self._offset = 0
 
+    @property
+    def size(self) -> tuple[str, int]:
+        """The name of the stream, and how many bytes of it are in chunks so far."""
+        return self._stream, self._offset
+
     def unsent_bytes(self) -> int:
         """Return how many bytes are not in a chunk yet. Unread bytes count as they are before masking."""
         size = os.fstat(self._fd).st_size
@@ -157,6 +162,11 @@ class AttemptLogs:
     def annotations(self) -> Annotations | None:
         """The annotations in the output that was read so far; ``None`` for an errand."""
         return next((stream.annotations for stream in self._streams if stream.annotations is not None), None)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """By stream: how many bytes are in chunks so far. After all output was read, the size of the whole log."""
+        return dict(stream.size for stream in self._streams)
 
     def send_new(self) -> None:
         """Send new output until the window is full. Never blocks."""

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
@@ -31,11 +32,23 @@ class HeartbeatSender:
         self._make_heartbeat = make_heartbeat
         self._stopping = threading.Event()
         self._healthy = True
+        self._heard_at = -float("inf")
+        """When the last heartbeat that the broker confirmed was sent (monotonic time)."""
+        self._heard_for_s = lease_ttl_s / 2
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
     def start(self) -> None:
         """Send the first heartbeat immediately and start the thread that sends the others."""
         self._thread.start()
+
+    @property
+    def heard(self) -> bool:
+        """Whether the broker has confirmed a heartbeat that was sent within the last half of a lease.
+
+        If not, schedulers may count this worker as lost. The other half is the time in which the reports of what the
+        worker has begun are recorded.
+        """
+        return time.monotonic() - self._heard_at < self._heard_for_s
 
     def stop(self) -> None:
         """Send the last heartbeat, which says that the worker has stopped."""
@@ -58,7 +71,14 @@ class HeartbeatSender:
     def _send(self, *, stopped: bool) -> "Future[None]":
         heartbeat = self._make_heartbeat(stopped)
         name = new_token()
-        return self._transport.send(Outgoing(HEARTBEATS, encode(heartbeat, id=name, at=heartbeat.at), name))
+        sent_at = time.monotonic()
+        sent = self._transport.send(Outgoing(HEARTBEATS, encode(heartbeat, id=name, at=heartbeat.at), name))
+        sent.add_done_callback(lambda done: self._note_heard(done, sent_at))
+        return sent
+
+    def _note_heard(self, sent: "Future[None]", sent_at: float) -> None:
+        if not sent.cancelled() and sent.exception() is None:
+            self._heard_at = max(self._heard_at, sent_at)
 
     def _log_change(self, sent: "Future[None]") -> None:
         healthy = not sent.cancelled() and sent.exception() is None

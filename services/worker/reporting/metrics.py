@@ -11,11 +11,16 @@ __all__ = ["WorkerCollector", "WorkerCounters"]
 
 _OUTCOMES = ("succeeded", "failed", "timed_out", "aborted", "skipped", "broken")
 _FINISHED = "finished."
+_ANSWERS = ("granted", "refused", "none", "unasked")
+_ASKED = "asked."
 
 
 @dataclass(slots=True)
 class WorkerCounters:
-    """Totals since the start of the process, by name. The name for attempts that ended is ``finished.<outcome>``."""
+    """Totals since the start of the process, by name.
+
+    The name for attempts that ended is ``finished.<outcome>``, for those that were asked for ``asked.<answer>``.
+    """
 
     values: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -60,9 +65,17 @@ class WorkerCollector:
         yield finished
         yield CounterMetricFamily(
             "dagway_worker_tasks_redelivered",
-            "Tasks that the broker delivered a second time; they are reported, not run",
+            "Tasks that were delivered or sent before; the worker asks before it runs them",
             value=counts.get("redelivered", 0),
         )
+        asked = CounterMetricFamily(
+            "dagway_worker_attempts_asked",
+            "Attempts that the worker asked for before it ran them, by answer; unasked: the broker took no request",
+            labels=["answer"],
+        )
+        for answer in _ANSWERS:
+            asked.add_metric([answer], counts.get(_ASKED + answer, 0))
+        yield asked
         yield CounterMetricFamily(
             "dagway_worker_tasks_handed_back",
             "Tasks handed back: no slot was free, the disk was full, or the worker was stopping",

@@ -12,7 +12,17 @@ from shared.store.tables.base import UTCDateTime, metadata
 from shared.store.tables.definitions import callable_files, dag_versions, dags, passed_over, specs
 from shared.store.tables.instances import services, workers
 from shared.store.tables.messages import inbox, outbox
-from shared.store.tables.runs import attempts, counters, dag_runs, log_chunks, nodes, progress, timers, transitions
+from shared.store.tables.runs import (
+    attempts,
+    counters,
+    dag_runs,
+    executions,
+    log_chunks,
+    nodes,
+    progress,
+    timers,
+    transitions,
+)
 from shared.store.tables.scheduling import cron_slots, schedules
 
 __all__ = [
@@ -25,6 +35,7 @@ __all__ = [
     "dag_runs",
     "dag_versions",
     "dags",
+    "executions",
     "inbox",
     "log_chunks",
     "metadata",

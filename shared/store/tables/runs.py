@@ -17,7 +17,7 @@ from sqlalchemy import (
 
 from shared.store.tables.base import UTCDateTime, col, metadata, where
 
-__all__ = ["attempts", "counters", "dag_runs", "log_chunks", "nodes", "progress", "timers", "transitions"]
+__all__ = ["attempts", "counters", "dag_runs", "executions", "log_chunks", "nodes", "progress", "timers", "transitions"]
 
 dag_runs = Table(
     "dag_runs",
@@ -117,8 +117,28 @@ attempts = Table(
     col("dispatched_at", UTCDateTime),
     col("started_at", UTCDateTime, nullable=True),
     col("finished_at", UTCDateTime),
+    col("begun", String(10), nullable=True),
+    col("stdout_bytes", BigInteger, nullable=True),
+    col("stderr_bytes", BigInteger, nullable=True),
     Index("ix_attempts_run", "run_key", "node"),
-    comment="Closed attempts, one row each, written once; open ones live in nodes",
+    comment="Closed attempts, one row each; open ones live in nodes. begun: never_sent, no, perhaps or yes; the only "
+    "column that may change. stdout_bytes, stderr_bytes: the size of the whole log, as the worker reported it",
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    col("run_key", String(36), primary_key=True),
+    col("token", String(64), primary_key=True),
+    col("worker_id", String(200), primary_key=True),
+    col("incarnation", String(64), primary_key=True),
+    col("node", Integer),
+    col("at", UTCDateTime),
+    col("accepted", Boolean),
+    col("begun", Boolean),
+    col("why", Text),
+    comment="Append-only: who began an attempt or asked whether it may, and the answer. accepted: it holds the "
+    "attempt. begun: it has begun, or has the right to. why: its reason to ask, or why it was turned away",
 )
 
 transitions = Table(

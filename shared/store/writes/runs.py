@@ -28,7 +28,7 @@ _KEYS_OF = select(t.dag_runs.c.dag_name, t.dag_runs.c.dag_run_id, t.dag_runs.c.r
 )
 _NEWEST_KEY = select(newest_key(bindparam("dag_name")))
 _NUMBER = transaction_number()
-_WITHOUT_CASCADE = (t.attempts, t.log_chunks)
+_WITHOUT_CASCADE = (t.attempts, t.executions, t.log_chunks)
 """Tables whose rows the database does not delete together with their run."""
 _COUNT_UP = update(t.counters).values(value=t.counters.c.value + 1)
 

@@ -23,6 +23,12 @@ class ServiceWrites(Writer):
         """Delete instances whose last heartbeat was before ``before``."""
         self._connection.execute(delete(t.services).where(t.services.c.heartbeat_at < before))
 
+    def marks(self, but: str, since: datetime) -> list[datetime]:
+        """Return the last heartbeats of the schedulers other than ``but``, if they were at ``since`` or later."""
+        c = t.services.c
+        query = select(c.heartbeat_at).where(c.kind == "scheduler", c.instance_id != but, c.heartbeat_at >= since)
+        return list(self._connection.execute(query).scalars())
+
     def scheduler_versions(self, since: datetime) -> set[str]:
         """Return the program versions of schedulers whose last heartbeat was at ``since`` or later."""
         c = t.services.c

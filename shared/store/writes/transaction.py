@@ -16,6 +16,7 @@ from shared.store.writes.bulk import Changes, Rows, write
 from shared.store.writes.children import ChildReads
 from shared.store.writes.commands import CommandWrites
 from shared.store.writes.dags import DagWrites
+from shared.store.writes.executions import ExecutionWrites
 from shared.store.writes.history import HistoryWrites
 from shared.store.writes.leases import LeaseWrites
 from shared.store.writes.outbox import OutboxWrites
@@ -74,6 +75,10 @@ class Transaction:
     @cached_property
     def dags(self) -> DagWrites:
         return DagWrites(self.connection)
+
+    @cached_property
+    def executions(self) -> ExecutionWrites:
+        return ExecutionWrites(self.connection)
 
     @cached_property
     def history(self) -> HistoryWrites:

@@ -1,18 +1,30 @@
 """A stage for the core: invented runs, a worker that reports as told, and the promises checked at every step."""
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.scheduler.core.advance import Message, advance, fresh_nodes
-from services.scheduler.core.decision import Advanced, ClosedAttempt, Decision, Dispatch, Halt, Transition, WakeAt
+from services.scheduler.core.decision import (
+    Advanced,
+    ClosedAttempt,
+    Decision,
+    Dispatch,
+    Execution,
+    Grant,
+    Halt,
+    Transition,
+    WakeAt,
+)
 from services.scheduler.core.messages import (
     Approve,
     AttemptLost,
     Begin,
     PatchNode,
     Reject,
+    Requested,
     Retry,
     Stop,
     TaskUndelivered,
@@ -21,7 +33,7 @@ from services.scheduler.core.messages import (
 from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import SIDE_TASK, Plan
 from services.scheduler.deciding.rows import node_row, run_from_rows, run_row
-from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, Outcome, TaskRedelivered
+from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptRequested, AttemptStarted, Doubt, Outcome
 from shared.contracts.tasks import Task
 from shared.language.model import Dag, Handler, Step
 from shared.status import NodeStatus, RunStatus
@@ -72,8 +84,11 @@ class Stage:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.now = T0
+        self._salts = (f"{number:x}" for number in itertools.count())
         self.sent: list[Dispatch] = []
         self.halts: list[Halt] = []
+        self.grants: list[Grant] = []
+        self.executions: list[Execution] = []
         self.closed: list[ClosedAttempt] = []
         self.wakes: dict[tuple[int, str], datetime] = {}
         self.transitions: list[Transition] = []
@@ -88,9 +103,15 @@ class Stage:
 
     def tell(self, message: Message) -> Decision:
         """Let ``message`` happen now."""
-        before, decision = self.run, advance(self.run, message, self.now)
+        before, decision = self.run, advance(self.run, message, self.now, next(self._salts))
         effects = () if not isinstance(decision, Advanced) else decision.effects
-        self.halts.extend(effect for effect in getattr(decision, "effects", ()) if isinstance(effect, Halt))
+        for effect in getattr(decision, "effects", ()):
+            if isinstance(effect, Halt):
+                self.halts.append(effect)
+            elif isinstance(effect, Grant):
+                self.grants.append(effect)
+            elif isinstance(effect, Execution):
+                self.executions.append(effect)
         dispatched = [effect for effect in effects if isinstance(effect, Dispatch)]
         closed = [effect for effect in effects if isinstance(effect, ClosedAttempt)]
         for effect in getattr(decision, "effects", ()):
@@ -153,10 +174,12 @@ class Stage:
     def lose(self, name: str, why: str = "worker lost") -> Decision:
         return self.tell(AttemptLost(self.node(name).idx, self.token(name), why))
 
-    def undelivered(self, name: str, why: str = "route gone") -> Decision:
-        return self.tell(TaskUndelivered(self.node(name).idx, self.token(name), why))
+    def undelivered(self, name: str, why: str = "route gone", *, never_sent: bool = False) -> Decision:
+        return self.tell(TaskUndelivered(self.node(name).idx, self.token(name), why, never_sent))
 
-    def give_up(self, name: str, worker_id: str = "w1", incarnation: str = "i1", token: str = "") -> Decision:
+    def give_up(
+        self, name: str, worker_id: str = "w1", incarnation: str = "i1", token: str = "", doubt: str = ""
+    ) -> Decision:
         event = AttemptGivenUp(
             token=token or self.token(name),
             run_key=self.run.run_key,
@@ -164,19 +187,35 @@ class Stage:
             worker_id=worker_id,
             incarnation=incarnation,
             at=self.now,
+            doubt=doubt,
         )
         return self.tell(event)
 
     def redelivered(self, name: str, token: str = "") -> Decision:
-        event = TaskRedelivered(
+        """Report a second delivery, as a worker of an older version does, which does not ask."""
+        return self.ask(name, "", token=token)
+
+    def ask(
+        self,
+        name: str,
+        doubt: str = Doubt.OLD,
+        *,
+        worker: str = "w9",
+        incarnation: str = "i9",
+        token: str = "",
+        all_heard: bool = True,
+    ) -> Decision:
+        """Let a worker ask for an attempt."""
+        event = AttemptRequested(
             token=token or self.token(name),
             run_key=self.run.run_key,
             node=self.node(name).idx,
-            worker_id="w9",
-            incarnation="i9",
+            worker_id=worker,
+            incarnation=incarnation,
             at=self.now,
+            doubt=doubt,
         )
-        return self.tell(event)
+        return self.tell(Requested(event, all_heard))
 
     def stop(self) -> Decision:
         return self.tell(Stop("ann"))

@@ -2,6 +2,7 @@
 
 ``Stage`` checks at every step: versions, gap-free transitions, tokens that never repeat, one open
 attempt a node, no step before its dependencies, nothing stuck, ended runs left by a retry only.
+``World`` checks at every start of a command that its attempt is open and has not run before.
 """
 
 from collections.abc import Callable
@@ -11,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.scheduler.core.decision import Ignored
-from shared.contracts.events import AttemptFinished, AttemptStarted, Outcome
+from services.scheduler.core.messages import Requested
+from shared.contracts.events import AttemptFinished, AttemptRequested, AttemptStarted, Doubt, Outcome
 from shared.language.model import Dag, Handler, Step
-from shared.status import NodeStatus, RunStatus
-from tests.unit.scheduler.core.stage import EXIT_CODES, Stage
-from tests.unit.scheduler.core.world import World, dags
+from shared.status import AttemptState, NodeStatus, RunStatus
+from tests.unit.scheduler.core.invented_dags import dags
+from tests.unit.scheduler.core.stage import EXIT_CODES, Stage, make_dag, step
+from tests.unit.scheduler.core.world import World
 
 OUTCOMES: tuple[Outcome, ...] = ("succeeded", "succeeded", "succeeded", "failed", "failed", "skipped", "timed_out")
 
@@ -65,8 +68,25 @@ def test_the_cores_promises_hold_in_any_history(data: st.DataObject, dag: Dag, p
     assert {transition.seq for transition in stage.transitions} == set(range(1, stage.run.last_seq + 1))
     assert {one.token for one in stage.closed} == {effect.task.token for effect in stage.sent}
     assert len(stage.closed) == len(stage.sent)
+    assert len(world.ledger) == len(set(world.ledger))
+    withdrawn = {one.token for one in stage.closed if one.state is AttemptState.WITHDRAWN}
+    assert not withdrawn & set(world.ledger) - world.stopped(), "an attempt was taken back and ran all the same"
+    assert set(world.ledger) <= {one.token for one in stage.executions if one.begun}
     for effect in stage.sent:
         _assert_refused(stage, effect.task.token, effect.task.node)
+
+
+@settings(max_examples=250, deadline=None)
+@given(data=st.data(), placement=st.sampled_from(["stick", "spread"]), faults=st.integers(3, 14))
+def test_a_step_without_a_policy_runs_at_most_once_whatever_happens_to_its_task(
+    data: st.DataObject, placement: str, faults: int
+) -> None:
+    stage = Stage.begun(make_dag(step("a"), placement=placement))
+    world = World(stage, lambda among: data.draw(st.sampled_from(among)), outcomes_of(data), faults)
+    world.run()
+    world.clear_up()
+
+    assert len(world.ledger) <= 1
 
 
 def _assert_refused(stage: Stage, token: str, node: int) -> None:
@@ -81,6 +101,9 @@ def _assert_refused(stage: Stage, token: str, node: int) -> None:
     before, told = stage.run, len(stage.halts)
     assert isinstance(stage.tell(AttemptStarted(**facts)), Ignored)
     assert [halt.revoked for halt in stage.halts[told:]] == [True]
+    request = AttemptRequested(**facts, doubt=Doubt.REDELIVERED)
+    assert isinstance(stage.tell(Requested(request, all_heard=True)), Ignored)
+    assert [halt.revoked for halt in stage.halts[told:]] == [True, True]
     assert isinstance(stage.tell(AttemptFinished(**facts, started_at=stage.now, outcome="failed")), Ignored)
     assert stage.run is before
 

@@ -33,7 +33,7 @@ def test_every_status_can_be_reached() -> None:
 
 
 def test_a_draft_refuses_what_the_table_does_not_list() -> None:
-    draft = Draft(fresh(make_dag(step("a"))), T0)
+    draft = Draft(fresh(make_dag(step("a"))), T0, "")
     with pytest.raises(InvariantBroken, match="not_started cannot become succeeded"):
         draft.become(RunStatus.SUCCEEDED, "", "")
     draft.move(0, NodeStatus.FAILED, "")
@@ -42,7 +42,7 @@ def test_a_draft_refuses_what_the_table_does_not_list() -> None:
 
 
 def test_a_draft_refuses_a_second_open_attempt_and_to_close_what_is_not_open() -> None:
-    draft = Draft(fresh(make_dag(step("a"))), T0)
+    draft = Draft(fresh(make_dag(step("a"))), T0, "")
     draft.open_attempt(0, None)
     with pytest.raises(InvariantBroken, match="second open attempt"):
         draft.open_attempt(0, None)

@@ -1,5 +1,8 @@
 """An invented world around one run: brokers that repeat and lose, workers that die, people who stop things.
 
+Workers follow their rule: a task that may be a copy or is old is asked for, all others begin at once. ``ledger`` has
+the token of each attempt whose command has begun.
+
 Everything that happens is drawn from ``Draw``, so that Hypothesis can look for the shortest history
 that breaks a promise. Faults cost: when ``faults`` is used up, the world is fair and all must end.
 """
@@ -8,70 +11,38 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from hypothesis import strategies as st
-
 from services.scheduler.core.advance import Message, advance
-from services.scheduler.core.decision import Advanced, Ignored, Refused
-from services.scheduler.core.messages import AttemptLost, Begin, TaskUndelivered, TimerFired
-from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, Outcome, TaskRedelivered
+from services.scheduler.core.decision import Advanced, Grant, Halt, Ignored, Refused
+from services.scheduler.core.messages import AttemptLost, Begin, Requested, TaskUndelivered, TimerFired
+from shared.contracts.events import (
+    AttemptFinished,
+    AttemptGivenUp,
+    AttemptRequested,
+    AttemptStarted,
+    Doubt,
+    Outcome,
+)
 from shared.contracts.tasks import Task
-from shared.language.model import ContinueOn, Dag, Handler, RetryPolicy, Step
 from shared.status import AttemptState, NodeStatus, RunStatus
-from tests.unit.scheduler.core.stage import EXIT_CODES, PREPARED, Stage, make_dag, step
+from tests.unit.scheduler.core.stage import EXIT_CODES, PREPARED, Stage
 
-__all__ = ["Draw", "World", "dags"]
+__all__ = ["Draw", "World"]
 
 T = TypeVar("T")
 Draw = Callable[[Sequence[T]], T]
-Report = AttemptStarted | AttemptFinished | AttemptGivenUp | TaskRedelivered
+Report = AttemptStarted | AttemptFinished | AttemptGivenUp | AttemptRequested
 
-_RULES = (
-    ContinueOn(),
-    ContinueOn(),
-    ContinueOn(failure=True),
-    ContinueOn(skipped=True),
-    ContinueOn(failure=True, skipped=True),
-    ContinueOn(exit_code=(1,)),
-    ContinueOn(exit_code=(7,)),
-    ContinueOn(failure=True, mark_success=True),
-)
-_POLICIES = (
-    None,
-    None,
-    RetryPolicy(limit=0, interval_sec=0),
-    RetryPolicy(limit=1, interval_sec=0),
-    RetryPolicy(limit=2, interval_sec=5, backoff=2),
-    RetryPolicy(limit=2, interval_sec=0, exit_code=(7,)),
-)
 _WORKERS = ("w1", "w2", "w3")
 _TURNS = 3_000
 
 
-@st.composite
-def dags(draw: st.DrawFn, *, least: int = 0, limits: tuple[float, ...] = (0,)) -> Dag:
-    """Any dag of a few steps: a chain, or a graph, with the first steps defined first or last."""
-    count = draw(st.integers(least, 12))
-    chain = draw(st.booleans())
-    backwards = draw(st.booleans())
-    steps: list[Step] = []
-    for idx in range(count):
-        if chain:
-            depends = [f"s{idx - 1}"] if idx else []
-        else:
-            depends = [f"s{parent}" for parent in draw(st.lists(st.integers(0, idx - 1), max_size=3))] if idx else []
-        rule, policy = draw(st.sampled_from(_RULES)), draw(st.sampled_from(_POLICIES))
-        kind = draw(st.sampled_from(["", "", "", "hitl"]))
-        steps.append(step(f"s{idx}", *dict.fromkeys(depends), type=kind, continue_on=rule, retry_policy=policy))
-    if backwards:
-        steps.reverse()
-    handlers = draw(st.sets(st.sampled_from(list(Handler))))
-    return make_dag(
-        *steps,
-        handlers=sorted(handlers, key=list(Handler).index),
-        max_active_steps=draw(st.integers(0, 3)),
-        placement=draw(st.sampled_from(["stick", "spread"])),
-        timeout_sec=draw(st.sampled_from(limits)),
-    )
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A task on a broker queue. ``doubt`` is what its next receiver will have; empty for a fresh original."""
+
+    task: Task
+    worker_id: str | None
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +51,15 @@ class _Work:
 
     task: Task
     worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """A worker that waits for permission."""
+
+    task: Task
+    worker_id: str
+    doubt: str
 
 
 class World:
@@ -101,10 +81,14 @@ class World:
         self._pick = pick
         self._outcome = outcome
         self._allows = allows
-        self._seen = (0, 0)
-        self._tasks: list[tuple[Task, str | None]] = []
+        self._seen = (0, 0, 0)
+        self._tasks: list[_Copy] = []
+        self._asking: list[_Asking] = []
+        self.ledger: list[str] = []
         self._work: list[_Work] = []
         self._taken: set[tuple[str, str]] = set()
+        self._begun: list[_Copy] = []
+        """Tasks that were taken; the broker may not have heard so."""
         self._told: set[str] = set()
         """Tokens whose worker was told to stop."""
         self._mail: list[Report] = []
@@ -128,10 +112,12 @@ class World:
         before = self.stage.run
         while self._tasks:
             self._take(0)
+        for one in self._asking:
+            self._ask(one)
         while self._work:
             self._end(0)
         for report in [*self._mail, *self._old_mail]:
-            assert isinstance(self.stage.tell(report), Ignored)
+            assert isinstance(self.stage.tell(self._message(report)), Ignored)
         self._mail.clear()
         assert self.stage.run is before
 
@@ -143,11 +129,14 @@ class World:
         doings += [lambda at=at: self._take(at) for at in range(len(self._tasks))]  # type: ignore[misc]
         doings += [lambda at=at: self._end(at) for at in range(len(self._work))]  # type: ignore[misc]
         doings += [lambda at=at: self._deliver(at) for at in range(len(self._mail))]  # type: ignore[misc]
+        asked = {(report.token, report.worker_id) for report in self._mail if isinstance(report, AttemptRequested)}
+        unheard = [one for one in self._asking if (one.task.token, one.worker_id) not in asked]
+        doings += [lambda one=one: self._ask(one) for one in unheard]  # type: ignore[misc]
         if stage.run.status is RunStatus.QUEUED:
             doings.append(self._admit)
         if not stage.run.stop_reason:
-            asked = [node.name for node in stage.run.steps if node.status is NodeStatus.WAITING]
-            doings += [lambda name=name: self._decide(name) for name in asked]  # type: ignore[misc]
+            held_up = [node.name for node in stage.run.steps if node.status is NodeStatus.WAITING]
+            doings += [lambda name=name: self._decide(name) for name in held_up]  # type: ignore[misc]
         first = min(stage.wakes, key=lambda key: stage.wakes[key], default=(0, ""))
         # The run's time limit comes when somebody meddles with time, or when all else waits longer.
         if first[1] == "retry" or (first[1] and (self.faults or not doings)):
@@ -161,13 +150,17 @@ class World:
         stage = self.stage
         wrongs: list[Callable[[], object]] = [stage.stop]
         if self._tasks:
-            wrongs += [self._tasks.pop, self._take_twice, self._deliver_task_twice, self._give_up]
+            wrongs += [self._tasks.pop, self._send_again, self._grow_old, self._deliver_task_twice, self._give_up]
+        if self._asking:
+            wrongs += [self._give_up_asking, self._asking.pop]
+        if self._begun:
+            wrongs += [self._redeliver_begun]
         if self._work:
             wrongs += [lambda: self._work.pop(0), self._work.pop]
         if self._mail:
             wrongs += [lambda: self._deliver(-1, keep=True)]
         if self._old_mail:
-            wrongs += [lambda: self.stage.tell(self._pick(self._old_mail))]  # type: ignore[arg-type]
+            wrongs += [lambda: self.stage.tell(self._message(self._pick(self._old_mail)))]  # type: ignore[arg-type]
         if stage.open():
             wrongs += [lambda: self._doubt(AttemptLost), lambda: self._doubt(TaskUndelivered)]
         if stage.wakes:
@@ -184,14 +177,45 @@ class World:
         assert isinstance(decide(name), Refused)
 
     def _take(self, at: int) -> None:
-        """A worker takes a task and begins, unless it knows the token."""
-        task, worker_id = self._tasks.pop(at)
-        worker = worker_id or str(self._pick(_WORKERS))
+        """A worker takes a task and begins or asks, unless it knows the token."""
+        copy = self._tasks.pop(at)
+        task = copy.task
+        worker = copy.worker_id or str(self._pick(_WORKERS))
         if (task.token, worker) in self._taken:
             return
         self._taken.add((task.token, worker))
-        self._work.append(_Work(task, worker))
+        self._begun.append(copy)
+        if copy.doubt:
+            self._asking.append(_Asking(task, worker, copy.doubt))
+            return
         self._mail.append(AttemptStarted(**self._facts(task, worker)))
+        self._begin(task, worker)
+
+    def _begin(self, task: Task, worker_id: str) -> None:
+        """The user's command begins: once for a token, and not for a closed one, except while a stop is under way."""
+        assert task.token not in self.ledger, "an attempt runs twice"
+        assert task.token not in self._closed() or task.token in self.stopped(), "a closed attempt runs"
+        self.ledger.append(task.token)
+        self._work.append(_Work(task, worker_id))
+
+    def _closed(self) -> set[str]:
+        return {one.token for one in self.stage.closed}
+
+    def stopped(self) -> set[str]:
+        """Return the tokens of the attempts that were taken back because their run was stopped."""
+        return {one.token for one in self.stage.closed if one.error in {"stop", "timeout"}}
+
+    def _ask(self, one: _Asking) -> None:
+        self._mail.append(AttemptRequested(**self._facts(one.task, one.worker_id), doubt=one.doubt))
+
+    def _message(self, report: Report) -> Message:
+        """Return what the scheduler makes of a report: it knows whether the report of a start is on its way."""
+        if not isinstance(report, AttemptRequested):
+            return report
+        return Requested(report, all_heard=report.token not in self._starts_unheard())
+
+    def _starts_unheard(self) -> set[str]:
+        return {report.token for report in self._mail if isinstance(report, AttemptStarted)}
 
     def _end(self, at: int) -> None:
         work = self._work.pop(at)
@@ -215,8 +239,9 @@ class World:
         if not keep:
             del self._mail[at]
             self._old_mail.append(report)
-        self.stage.tell(report)
-        again = advance(self.stage.run, report, self.stage.now)
+        message = self._message(report)
+        self.stage.tell(message)
+        again = advance(self.stage.run, message, self.stage.now, "again")
         assert isinstance(again, Ignored), f"{report.type} counted twice"
 
     def _pass_time(self) -> None:
@@ -226,26 +251,57 @@ class World:
             self.faults = max(0, self.faults - 1)
         stage.wait(max(0.0, (stage.wakes[key] - stage.now).total_seconds()))
 
-    def _take_twice(self) -> None:
-        self._tasks.append(self._tasks[-1])
+    def _send_again(self) -> None:
+        """A sweep sends a task a second time. It does so only when the first copy is too old to begin at once."""
+        copy = self._tasks[-1]
+        self._grow_old(copy.task.token)
+        self._tasks.append(_Copy(copy.task, copy.worker_id, Doubt.REDELIVERED))
+
+    def _grow_old(self, token: str = "") -> None:
+        """Let time pass for the tasks on the broker queues, or for the copies of one of them."""
+        self._tasks = [
+            _Copy(copy.task, copy.worker_id, copy.doubt or Doubt.OLD) if token in {"", copy.task.token} else copy
+            for copy in self._tasks
+        ]
+
+    def _redeliver_begun(self) -> None:
+        """The broker did not hear that a worker took a task, and delivers it to another."""
+        copy = self._begun[int(self._pick(range(len(self._begun))))]  # type: ignore[call-overload]
+        self._grow_old(copy.task.token)
+        self._tasks.append(_Copy(copy.task, copy.worker_id, Doubt.REDELIVERED))
 
     def _deliver_task_twice(self) -> None:
-        """The broker's mark says so: the worker asks what to do, and the first delivery may still run."""
-        task, worker_id = self._tasks[-1] if self._pick((True, False)) else self._tasks.pop()
-        self._mail.append(TaskRedelivered(**self._facts(task, worker_id or "w3")))
+        """A worker of an older version gets a copy: it reports it and runs nothing."""
+        if (copy := self._tasks[-1]).task.token not in self._starts_unheard():
+            self._grow_old(copy.task.token)
+            self._mail.append(AttemptRequested(**self._facts(copy.task, copy.worker_id or "w3")))
+            self._deliver(-1)
 
     def _give_up(self) -> None:
         """A worker does not learn whether the news of its start arrived, and runs nothing."""
-        task, worker_id = self._tasks.pop()
-        worker = worker_id or str(self._pick(_WORKERS))
-        if (task.token, worker) not in self._taken:
+        copy = self._tasks.pop()
+        task, worker = copy.task, copy.worker_id or str(self._pick(_WORKERS))
+        if not copy.doubt and (task.token, worker) not in self._taken:
             self._taken.add((task.token, worker))
             self._mail += [kind(**self._facts(task, worker)) for kind in (AttemptStarted, AttemptGivenUp)]
+            self._tasks.append(_Copy(task, copy.worker_id, Doubt.REDELIVERED))
+
+    def _give_up_asking(self) -> None:
+        """A worker gets no answer for too long. Its task returns to the broker."""
+        one = self._asking.pop()
+        self._mail.append(AttemptGivenUp(**self._facts(one.task, one.worker_id), doubt=one.doubt))
+        self._tasks.append(_Copy(one.task, None, Doubt.REDELIVERED))
 
     def _doubt(self, kind: type[AttemptLost] | type[TaskUndelivered]) -> None:
-        """A worker is given up too early: all it says afterwards must not count."""
+        """A worker or a task is given up too early: all that is said of it afterwards must not count.
+
+        Schedulers judge only what they have heard: not while the report of the attempt's start is on its way.
+        """
         node = self.stage.node(str(self._pick(self.stage.open())))
-        self.stage.tell(kind(node.idx, self.stage.token(node.name), "doubted"))
+        token = self.stage.token(node.name)
+        if token not in self._starts_unheard():
+            self._grow_old(token)
+            self.stage.tell(kind(node.idx, token, "doubted"))
 
     def _sweep(self) -> None:
         """Nothing is on its way any more: what is open got lost, as the leases will tell."""
@@ -260,19 +316,35 @@ class World:
 
     def _take_notice(self) -> None:
         """Queue the new tasks, and let workers hear what they are told, if they do."""
-        tasks, halts = self._seen
-        self._tasks += [(effect.task, effect.worker_id) for effect in self.stage.sent[tasks:]]
+        tasks, halts, grants = self._seen
+        self._tasks += [_Copy(effect.task, effect.worker_id) for effect in self.stage.sent[tasks:]]
+        for grant in self.stage.grants[grants:]:
+            self._hear_grant(grant)
         for halt in self.stage.halts[halts:]:
-            if not halt.revoked:
-                self._told.add(halt.token)
-            elif self.faults and self._pick((True, False)):
-                told = {halt.worker_id} if halt.worker_id else {*_WORKERS}
-                self._work = [
-                    work for work in self._work if work.task.token != halt.token or work.worker_id not in told
-                ]
-                if halt.worker_id is None:
-                    self._tasks = [(task, worker) for task, worker in self._tasks if task.token != halt.token]
-        self._seen = (len(self.stage.sent), len(self.stage.halts))
+            self._hear_halt(halt)
+        self._seen = (len(self.stage.sent), len(self.stage.halts), len(self.stage.grants))
+
+    def _hear_grant(self, grant: Grant) -> None:
+        for one in self._asking:
+            lost = self.faults and not self._pick((True, False))
+            if (one.task.token, one.worker_id) == (grant.token, grant.worker_id) and not lost:
+                self._asking.remove(one)
+                self._begin(one.task, one.worker_id)
+                return
+
+    def _hear_halt(self, halt: Halt) -> None:
+        if not halt.revoked:
+            self._told.add(halt.token)
+            return
+        told = {halt.worker_id} if halt.worker_id else {*_WORKERS}
+        if self.faults and not self._pick((True, False)):
+            return
+        self._asking = [one for one in self._asking if one.task.token != halt.token or one.worker_id not in told]
+        if not self.faults:
+            return
+        self._work = [work for work in self._work if work.task.token != halt.token or work.worker_id not in told]
+        if halt.worker_id is None:
+            self._tasks = [copy for copy in self._tasks if copy.task.token != halt.token]
 
     def _facts(self, task: Task, worker_id: str) -> dict[str, Any]:
         return {

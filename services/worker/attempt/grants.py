@@ -1,0 +1,91 @@
+"""Ask schedulers whether this worker may begin an attempt, and wait for the answer."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import Enum
+
+from services.worker.process.outcome import StopKind
+from services.worker.process.supervisor import StopRequest
+from services.worker.reporting.reports import Reporter
+from shared.contracts.events import AttemptRequested
+from shared.errors import BrokerUnavailable, PublishUnconfirmed
+
+__all__ = ["Answer", "Grants"]
+
+_log = logging.getLogger(__name__)
+_PAUSES_S = (1.0, 1.0, 2.0)
+"""The pauses between the first requests. A request or its answer is rarely lost."""
+_LATER_PAUSE_S = 4.0
+_ASK_FOR_S = 30.0
+"""How long a worker asks: longer than a restart of the broker or of the schedulers takes."""
+
+
+class Answer(Enum):
+    """What became of a request."""
+
+    GRANTED = "granted"
+    REFUSED = "refused"
+    NONE = "none"
+    """No answer came. A scheduler may have granted the attempt all the same."""
+    UNASKED = "unasked"
+    """No request reached the broker, so no scheduler can have granted the attempt."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    woken: threading.Event = field(default_factory=threading.Event)
+    granted: bool = False
+
+
+class Grants:
+    """The attempts that this worker asks for. Thread-safe."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._waiting: dict[str, _Waiting] = {}
+
+    def granted(self, token: str) -> None:
+        """Note that a scheduler granted an attempt. Never blocks. Does nothing if the worker does not ask any more."""
+        waiting = self._waiting.get(token)
+        if waiting is not None:
+            waiting.granted = True
+            waiting.woken.set()
+
+    def ask(self, token: str, stop: StopRequest, request: Callable[[float], AttemptRequested]) -> Answer:
+        """Ask until an answer comes, the attempt is stopped or the time is up.
+
+        ``request`` makes the event from the seconds since the first request.
+        """
+        waiting = self._waiting[token] = _Waiting()
+        stop.listen(waiting.woken.set)
+        try:
+            return self._ask(waiting, stop, request)
+        finally:
+            del self._waiting[token]
+            stop.unlisten(waiting.woken.set)
+
+    def _ask(self, waiting: _Waiting, stop: StopRequest, request: Callable[[float], AttemptRequested]) -> Answer:
+        began = time.monotonic()
+        sent: list[Future[None]] = []
+        while (waited_s := time.monotonic() - began) < _ASK_FOR_S:
+            sent.append(self._reporter.send(request(waited_s)))
+            pause_s = _PAUSES_S[len(sent) - 1] if len(sent) <= len(_PAUSES_S) else _LATER_PAUSE_S
+            waiting.woken.wait(min(pause_s, _ASK_FOR_S - waited_s))
+            if stop.kind is StopKind.REVOKED:
+                return Answer.REFUSED
+            if waiting.granted and stop.kind is None:
+                return Answer.GRANTED
+            if stop.kind is not None:
+                break
+        return Answer.NONE if any(map(_perhaps_heard, sent)) else Answer.UNASKED
+
+
+def _perhaps_heard(sent: "Future[None]") -> bool:
+    if not sent.done():
+        return True
+    error = sent.exception()
+    return not isinstance(error, BrokerUnavailable) or isinstance(error, PublishUnconfirmed)

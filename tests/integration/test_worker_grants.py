@@ -1,0 +1,136 @@
+"""A worker in doubt about a task asks a scheduler before it begins, and runs the task at most once."""
+
+from concurrent.futures import Future
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.worker.attempt import grants
+from shared.clock import utc_now
+from shared.contracts.codec import encode
+from shared.contracts.control import StopAttempt
+from shared.contracts.events import AttemptGivenUp, AttemptRequested, AttemptStarted, Doubt
+from shared.contracts.tasks import FRESH_S, SKEW_S
+from shared.errors import BrokerUnavailable
+from shared.transport.base import HEARTBEATS, BrokerQueue, Outgoing, task_queue, worker_queue
+from shared.transport.embedded.transport import EmbeddedTransport
+from tests.harness.eventually import eventually
+from tests.harness.worker_rig import Rig, command, task
+
+
+def doubtful(
+    rig: Rig, *, age_s: float = 0, redelivered: bool = False, incarnation: str = "", queue: BrokerQueue | None = None
+) -> None:
+    """Give the worker the task ``t``, which adds a line to the file ``ran``."""
+    sent_at = utc_now() - timedelta(seconds=age_s)
+    one = task(command("echo ran >> ran"), token="t", dispatched_at=sent_at, incarnation=incarnation)
+    body = encode(one, id="t", at=sent_at)
+    rig.transport.send(Outgoing(queue or task_queue({}), body, "t", again=redelivered)).result()
+
+
+def asked(rig: Rig) -> list[AttemptRequested]:
+    return [event for event in rig.events("t") if isinstance(event, AttemptRequested)]
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"redelivered": True}, Doubt.REDELIVERED),
+        ({"age_s": FRESH_S + 1}, Doubt.OLD),
+        ({"age_s": -SKEW_S - 1}, Doubt.OLD),
+        ({"incarnation": "former"}, Doubt.OTHER_INCARNATION),
+    ],
+)
+def test_a_doubtful_task_is_asked_for_and_runs_once_when_it_is_granted(
+    tmp_path: Path, facts: dict[str, Any], why: Doubt
+) -> None:
+    with Rig(tmp_path, grants=False) as rig:
+        doubtful(rig, **facts)
+        eventually(lambda: len(asked(rig)) >= 2, timeout_s=5)
+        request = asked(rig)[0]
+        assert (request.doubt, request.worker_id, request.incarnation) == (why, "w1", rig.worker.incarnation)
+        assert rig.worker.attempts.tokens() == ("t",), "it holds a slot and is in the heartbeats"
+        assert not rig.work_dir().joinpath("ran").exists()
+
+        rig.grant(request.model_copy(update={"incarnation": "former"}))
+        rig.grant(request)
+        rig.grant(request)
+
+        finished = rig.finished("t")
+        assert rig.work_dir().joinpath("ran").read_text() == "ran\n"
+        assert finished.log_bytes == {"stdout": 0, "stderr": 0}
+        assert not [event for event in rig.events("t") if isinstance(event, AttemptStarted)]
+
+
+def test_a_fresh_task_begins_at_once(tmp_path: Path) -> None:
+    with Rig(tmp_path, grants=False) as rig:
+        eventually(lambda: rig.worker._heartbeats.heard)
+        doubtful(rig, incarnation=rig.worker.incarnation)
+
+        assert rig.finished("t").outcome == "succeeded"
+        assert asked(rig) == []
+
+
+def test_a_worker_whose_heartbeats_are_not_confirmed_asks_for_a_fresh_task(tmp_path: Path) -> None:
+    with Rig(tmp_path, transport=Silenced(None)) as rig:
+        doubtful(rig)
+
+        assert rig.finished("t").outcome == "succeeded"
+        assert {event.doubt for event in asked(rig)} == {Doubt.UNHEARD}
+
+
+class Silenced(EmbeddedTransport):
+    """A broker that accepts everything but heartbeats."""
+
+    def send(self, message: Outgoing) -> "Future[None]":
+        if message.queue != HEARTBEATS:
+            return super().send(message)
+        refused: Future[None] = Future()
+        refused.set_exception(BrokerUnavailable("no room for heartbeats"))
+        return refused
+
+
+def test_a_refused_task_does_not_run_and_frees_its_slot(tmp_path: Path) -> None:
+    with Rig(tmp_path, grants=False, slots=1) as rig:
+        doubtful(rig, redelivered=True)
+        eventually(lambda: bool(asked(rig)))
+        stop = StopAttempt(token="t", revoked=True, reason="held by another", incarnation="former")
+        rig.broadcast("worker.w1", stop)
+        rig.broadcast("worker.w1", stop.model_copy(update={"incarnation": rig.worker.incarnation}))
+
+        assert rig.run(task(command("true"))).outcome == "succeeded"
+        assert not rig.work_dir().joinpath("ran").exists()
+        assert {type(event) for event in rig.events("t")} == {AttemptRequested}
+
+
+def test_without_an_answer_a_task_is_given_up_returned_and_asked_for_by_the_next_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grants, "_ASK_FOR_S", 0.3)
+    with Rig(tmp_path, grants=False) as rig:
+        doubtful(rig, age_s=60)
+        eventually(lambda: [type(event) for event in rig.events("t")] == [AttemptRequested, AttemptGivenUp])
+        given_up = rig.events("t")[1]
+        assert isinstance(given_up, AttemptGivenUp)
+        assert given_up.doubt == Doubt.OLD
+        eventually(lambda: rig.worker.attempts.tokens() == ())
+        assert rig.worker.counters.values["asked.none"] == 1
+        assert not rig.work_dir().joinpath("ran").exists()
+
+
+def test_tasks_of_several_queues_that_arrive_for_one_slot_run_without_being_handed_back(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, slots=1)
+    rig.transport.declare([worker_queue("w1"), task_queue({})])
+    for number in range(10):
+        for route in (worker_queue("w1"), task_queue({})):
+            token = f"{number}{route.name}"
+            rig.give(task(command("true"), token=token), route)
+    with rig:
+        for number in range(10):
+            for route in (worker_queue("w1"), task_queue({})):
+                assert rig.finished(f"{number}{route.name}").outcome == "succeeded"
+
+        assert "handed_back" not in rig.worker.counters.values
+        assert "redelivered" not in rig.worker.counters.values
