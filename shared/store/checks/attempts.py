@@ -1,6 +1,7 @@
 """Checks of attempts and executions: what ran, how often, and whether it may still run."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import groupby
 
 from sqlalchemy import and_, func, select
@@ -8,7 +9,7 @@ from sqlalchemy import and_, func, select
 from shared.language.model import Step
 from shared.status import AttemptState, Begun, NodeStatus
 from shared.store import tables as t
-from shared.store.checks.base import Check, Snapshot, Violation
+from shared.store.checks.base import BY_HAND, Check, Snapshot, Violation
 
 __all__ = ["CHECKS"]
 
@@ -31,48 +32,72 @@ def _one_open(snapshot: Snapshot) -> Iterator[Violation]:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """The counted attempts of a step in one run attempt, in order: their numbers, and those that succeeded.
+
+    ``step`` is ``None`` for handlers and the prepare node, and for a spec that this version cannot read. ``lost_last``:
+    the step succeeded, but its last attempt was lost.
+    """
+
+    run_key: str
+    node: int
+    run_attempt: int
+    numbers: list[int]
+    succeeded: list[int]
+    lost_last: bool
+    step: Step | None
+
+    def __str__(self) -> str:
+        return f"step {self.node} of run {self.run_key}, run attempt {self.run_attempt}"
+
+    @property
+    def ids(self) -> dict[str, str]:
+        return {"run_key": self.run_key, "node": str(self.node)}
+
+
 def _numbers(snapshot: Snapshot) -> Iterator[Violation]:
-    for (run_key, node, run_attempt), numbers, _ in _tries(snapshot):
-        if numbers != list(range(1, len(numbers) + 1)):
-            yield Violation(
-                f"step {node} of run {run_key}, run attempt {run_attempt}, has the attempts {numbers}",
-                {"run_key": run_key, "node": str(node)},
-            )
+    for tries in _tries(snapshot):
+        if tries.numbers != list(range(1, len(tries.numbers) + 1)):
+            yield Violation(f"{tries} has the attempts {tries.numbers}", tries.ids)
 
 
 def _one_success(snapshot: Snapshot) -> Iterator[Violation]:
-    for (run_key, node, run_attempt), numbers, good in _tries(snapshot):
-        if good and good != [numbers[-1]]:
-            yield Violation(
-                f"step {node} of run {run_key}, run attempt {run_attempt}, succeeded at {good} of {numbers}",
-                {"run_key": run_key, "node": str(node)},
-            )
+    for tries in _tries(snapshot):
+        step = tries.step
+        if step is None:
+            continue
+        once = step.repeat_policy is None and not step.call and step.parallel is None
+        if once and tries.succeeded and tries.succeeded != [tries.numbers[-1]]:
+            yield Violation(f"{tries} succeeded at {tries.succeeded} of {tries.numbers}", tries.ids)
+        # A step that counts as a success even if it fails may be lost.
+        if tries.lost_last and not step.continue_on.mark_success:
+            yield Violation(f"{tries} succeeded, but its last attempt was lost", tries.ids)
 
 
-def _tries(snapshot: Snapshot) -> Iterator[tuple[tuple[str, int, int], list[int], list[int]]]:
-    """Yield, for each step and run attempt, the numbers of its attempts and of those that succeeded.
-
-    Side tasks are left out: a run may have several, one after the other. Successes of steps that repeat or call runs
-    are left out: they may have many.
-    """
-    a, n, r = t.attempts.c, t.nodes.c, t.dag_runs.c
+def _tries(snapshot: Snapshot) -> Iterator[Tries]:
+    """Yield the attempts of each step and run attempt. Side tasks are left out: one node has several in turn."""
+    a, n, r, c = t.attempts.c, t.nodes.c, t.dag_runs.c, t.transitions.c
+    by_hand = select(c.seq).where(c.run_key == n.run_key, c.node == n.idx, c.why.startswith(BY_HAND)).exists()
     query = (
-        select(a.run_key, a.node, a.run_attempt, a.number, a.outcome, r.spec_hash, r.file_name)
+        select(a.run_key, a.node, a.run_attempt, a.number, a.outcome, a.state, r.spec_hash, r.file_name)
+        .add_columns(((n.status == "succeeded") & (r.run_attempt == a.run_attempt) & ~by_hand).label("succeeded"))
         .join(t.nodes, and_(n.run_key == a.run_key, n.idx == a.node))
         .join(t.dag_runs, r.run_key == a.run_key)
         .where(a.state.in_(_COUNTED), n.kind != "errand")
         .order_by(a.run_key, a.node, a.run_attempt, a.number)
     )
     for key, group in groupby(snapshot.rows(query), key=lambda row: (row["run_key"], row["node"], row["run_attempt"])):
-        tries = list(group)
-        dag = snapshot.dag(tries[0]["spec_hash"], tries[0]["file_name"])
-        once = dag is not None and key[1] < len(dag.steps) and _runs_once(dag.steps[key[1]])
-        good = [row["number"] for row in tries if once and row["outcome"] == "succeeded"]
-        yield key, [row["number"] for row in tries], good
-
-
-def _runs_once(step: Step) -> bool:
-    return step.repeat_policy is None and not step.call and step.parallel is None
+        rows = list(group)
+        last = rows[-1]
+        dag = snapshot.dag(last["spec_hash"], last["file_name"])
+        yield Tries(
+            *key,
+            numbers=[row["number"] for row in rows],
+            succeeded=[row["number"] for row in rows if row["outcome"] == "succeeded"],
+            lost_last=bool(last["succeeded"]) and last["state"] == AttemptState.LOST,
+            step=dag.steps[key[1]] if dag is not None and key[1] < len(dag.steps) else None,
+        )
 
 
 def _left_open(snapshot: Snapshot) -> Iterator[Violation]:
@@ -115,7 +140,8 @@ def _one_holder(snapshot: Snapshot) -> Iterator[Violation]:
     unheld = (
         select(a.token, a.run_key, a.worker_id, a.state)
         .select_from(t.attempts.outerjoin(t.executions, held))
-        .where(a.state.in_(_COUNTED), e.token.is_(None))
+        # Attempts of an earlier version have no executions, and say nothing in ``begun``.
+        .where(a.state.in_(_COUNTED), a.begun.is_not(None), e.token.is_(None))
     )
     for row in snapshot.rows(unheld):
         yield Violation(

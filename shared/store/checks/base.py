@@ -11,10 +11,13 @@ from shared.language.load import load
 from shared.language.model import Dag
 from shared.store import tables as t
 
-__all__ = ["MARGIN", "Check", "Snapshot", "Violation"]
+__all__ = ["BY_HAND", "MARGIN", "Check", "Row", "Snapshot", "Violation"]
 
 MARGIN = timedelta(seconds=30)
 """What a scheduler may take beyond two leases until nothing is overdue: a sweep of the outbox, a poll, a slow pass."""
+
+BY_HAND = "set by hand, was "
+"""How a run's history says that a person set the status of a step, to any status."""
 
 Row = Mapping[str, Any]
 

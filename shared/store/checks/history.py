@@ -11,12 +11,10 @@ from shared.language.model import Dag
 from shared.status import NodeStatus, RunStatus
 from shared.status_changes import NODE_CHANGES, RUN_CHANGES
 from shared.store import tables as t
-from shared.store.checks.base import Check, Row, Snapshot, Violation
+from shared.store.checks.base import BY_HAND, Check, Row, Snapshot, Violation
 
 __all__ = ["CHECKS"]
 
-_BY_HAND = "set by hand, was "
-"""How the history says that a person set the status of a step, which no table of changes restricts."""
 _FIRST = {str(NodeStatus.NOT_STARTED), str(RunStatus.QUEUED)}
 """The statuses in which nodes and runs begin."""
 _HANDLED = {str(status): {str(one) for one in following} for status, following in NODE_CHANGES.items()}
@@ -78,8 +76,8 @@ def _legal(snapshot: Snapshot) -> Iterator[Violation]:
         for change in changes:
             node, was, became = change["node"], change["was"], change["became"]
             before = at.get(node)
-            if change["why"].startswith(_BY_HAND):
-                was = change["why"].removeprefix(_BY_HAND)
+            if change["why"].startswith(BY_HAND):
+                was = change["why"].removeprefix(BY_HAND)
             elif became != was and became not in (_LEGAL if node is None else _HANDLED).get(was, set()):
                 yield Violation(
                     f"{_name(run)}, change {change['seq']}: {was} cannot become {became}",
