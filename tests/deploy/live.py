@@ -23,7 +23,7 @@ __all__ = ["ORDER", "PAGES", "ROOT", "blocks", "runnable"]
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "operations"
-ORDER = ("install", "sizing", "alerts", "traces", "drain", "backup", "rotate-secrets", "upgrade")
+ORDER = ("install", "sizing", "alerts", "traces", "drain", "verify", "backup", "rotate-secrets", "upgrade")
 """The order in which the pages' commands run. Each page starts from the state that the previous page left."""
 _BLOCK_TIMEOUT_S = 600
 
