@@ -46,6 +46,7 @@ class Config:
     pools: tuple[tuple[str, int], ...] = ()
     tz: str = ""
     lease_s: float = 10
+    verify_every_s: int = 0
     base_config: Path | None = None
     metrics_port: int = 0
     metrics_dags: int = 200

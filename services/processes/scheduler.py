@@ -8,6 +8,7 @@ from typing import TypeVar
 from services.processes.admin import OptionalAdminServer
 from services.scheduler.main import Scheduler
 from services.scheduler.metrics import BacklogCollector, limit_dag_series
+from services.verify import check_database
 from shared.clock import local_zone, utc_now
 from shared.config import Config
 from shared.errors import ConfigInvalid, Unavailable
@@ -105,6 +106,8 @@ def make_scheduler(
         queues=dict(config.queues),
         pools=dict(config.pools),
         on_death=on_death,
+        verify=lambda: check_database(config, utc_now(), limit=5),
+        verify_every_s=config.verify_every_s,
     )
 
 

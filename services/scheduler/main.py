@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -17,8 +17,10 @@ from services.scheduler.loops.intake import commands_intake, events_intake, logs
 from services.scheduler.loops.leases import Leases
 from services.scheduler.loops.peers import Peers
 from services.scheduler.loops.spec_revalidation import SpecRevalidation
+from services.scheduler.loops.verifying import Verifying
 from shared.ids import new_token
 from shared.service import Background
+from shared.store.checks.verify import Result
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS, Transport, task_queue
 
@@ -39,8 +41,9 @@ _NONE: Mapping[str, int] = MappingProxyType({})
 class Scheduler:
     """One scheduler replica. Any number of replicas may share a database and a broker; there is no leader.
 
-    ``base_config`` is the YAML text that the spec of every new run inherits. ``on_death`` is called when one of the
-    threads dies from a bug, so that the process can exit.
+    ``base_config`` is the YAML text that the spec of every new run inherits. ``verify`` checks the database; it is
+    called every ``verify_every_s`` seconds, unless that is 0. ``on_death`` is called when one of the threads dies from
+    a bug, so that the process can exit.
     """
 
     def __init__(
@@ -57,6 +60,8 @@ class Scheduler:
         tz: ZoneInfo = _UTC,
         queues: Mapping[str, int] = _NONE,
         pools: Mapping[str, int] = _NONE,
+        verify: Callable[[], Sequence[Result]] | None = None,
+        verify_every_s: float = 0,
     ) -> None:
         transport.declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_queue({})])
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
@@ -102,6 +107,11 @@ class Scheduler:
             ("family", parts.parents.run),
             ("judging", SpecRevalidation(transactor).run),
         ]
+        if verify is not None and verify_every_s:
+            verifying = Verifying(
+                store, verify, clock, instance_id=self.instance_id, lease_s=lease_s, every_s=verify_every_s
+            )
+            loops.append(("verifying", verifying.run))
         if self.folder is not None:
             loops.append(("folder", self.folder.run))
         # ``stop`` stops the intakes first, then the loops, and last the relay, which publishes their messages.

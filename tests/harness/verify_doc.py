@@ -40,6 +40,10 @@ check are printed.
 Run it after an outage, after a restore, and before and after an upgrade. It reads the whole history of runs, so its
 time grows with the history; on Postgres it needs no lock, but keeps one snapshot open meanwhile.
 
+With `DAGWAY_VERIFY_EVERY=24h`, one of the schedulers runs the same checks every 24 hours. It sets the metric
+`dagway_verify_violations`, and [an alert](../runbooks/DagwayViolations.md) fires if it finds something. The check uses
+the time of that scheduler, so on a large history run the command elsewhere instead.
+
 ## What is on its way
 
 A live system always has something on its way: a message that was written and is not sent yet, a lost worker whose
