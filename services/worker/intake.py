@@ -107,7 +107,6 @@ class TaskIntake:
         counters: WorkerCounters,
         room: DiskCheck,
     ) -> None:
-        self._transport = transport
         self._selectors = selectors
         self._handler = handler
         self._attempts = attempts

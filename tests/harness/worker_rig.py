@@ -1,4 +1,4 @@
-"""A worker in this process on the embedded transport, with access to its reports."""
+"""A worker in this process, by default on the embedded transport, with access to its reports."""
 
 import itertools
 import threading
@@ -14,7 +14,7 @@ from shared.contracts.control import AttemptGranted
 from shared.contracts.events import AttemptFinished, AttemptRequested, AttemptStarted, Event, LogChunk
 from shared.contracts.tasks import Task
 from shared.language.model import Step, StepCommand
-from shared.transport.base import EVENTS, LOGS, BrokerQueue, Consumer, Outgoing, task_queue
+from shared.transport.base import EVENTS, LOGS, BrokerQueue, Consumer, Outgoing, Transport, task_queue
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import eventually
 
@@ -45,11 +45,9 @@ def task(step: Step, *, token: str = "", **fields: Any) -> Task:
 class Rig:
     """Runs the worker between ``__enter__`` and ``__exit__``. ``grants``: every attempt that it asks for is granted."""
 
-    def __init__(
-        self, path: Path, *, transport: EmbeddedTransport | None = None, grants: bool = True, **options: Any
-    ) -> None:
+    def __init__(self, path: Path, *, transport: Transport | None = None, grants: bool = True, **options: Any) -> None:
         self.path = path
-        self.transport = transport or EmbeddedTransport(None)
+        self.transport: Transport = transport or EmbeddedTransport(None)
         self.seen: list[Event] = []
         self._grants = grants
         self._chunks: dict[str, list[LogChunk]] = defaultdict(list)

@@ -14,8 +14,9 @@ from shared.contracts.control import StopAttempt
 from shared.contracts.events import AttemptGivenUp, AttemptRequested, AttemptStarted, Doubt
 from shared.contracts.tasks import FRESH_S, SKEW_S
 from shared.errors import BrokerUnavailable
-from shared.transport.base import HEARTBEATS, BrokerQueue, Outgoing, task_queue, worker_queue
+from shared.transport.base import HEARTBEATS, BrokerQueue, Delivery, Outgoing, task_queue, worker_queue
 from shared.transport.embedded.transport import EmbeddedTransport
+from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, task
 
@@ -120,17 +121,48 @@ def test_without_an_answer_a_task_is_given_up_returned_and_asked_for_by_the_next
         assert not rig.work_dir().joinpath("ran").exists()
 
 
-def test_tasks_of_several_queues_that_arrive_for_one_slot_run_without_being_handed_back(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, slots=1)
-    rig.transport.declare([worker_queue("w1"), task_queue({})])
-    for number in range(10):
-        for route in (worker_queue("w1"), task_queue({})):
-            token = f"{number}{route.name}"
-            rig.give(task(command("true"), token=token), route)
-    with rig:
-        for number in range(10):
-            for route in (worker_queue("w1"), task_queue({})):
-                assert rig.finished(f"{number}{route.name}").outcome == "succeeded"
+def test_tasks_of_two_broker_queues_that_arrive_for_one_slot_run_without_being_handed_back(
+    tmp_path: Path, amqp_url: str
+) -> None:
+    transport = RabbitTransport(amqp_url, name="test")
+    eventually(lambda: transport.healthy)
+    routes = (worker_queue("w1"), task_queue({}))
+    transport.declare(routes)
+    with Rig(tmp_path, transport=transport, slots=1) as rig:
+        rig.give(task(command("until test -e go; do sleep 0.02; done"), token="first"))
+        rig.started("first")
+        for number in range(5):
+            for route in routes:
+                rig.give(task(command("true"), token=f"{number}{route.name}", dispatched_at=utc_now()), route)
+        rig.work_dir().joinpath("go").touch()
 
+        for number in range(5):
+            for route in routes:
+                assert rig.finished(f"{number}{route.name}").outcome == "succeeded"
         assert "handed_back" not in rig.worker.counters.values
-        assert "redelivered" not in rig.worker.counters.values
+        asked_for = {event.doubt for event in rig.seen if isinstance(event, AttemptRequested)}
+        assert Doubt.KEPT in asked_for
+        assert Doubt.REDELIVERED not in asked_for
+
+
+def test_a_task_is_left_to_another_worker_while_no_slot_is_free(tmp_path: Path, amqp_url: str) -> None:
+    transport = RabbitTransport(amqp_url, name="test")
+    eventually(lambda: transport.healthy)
+    hold = "touch {0}; until test -e go; do sleep 0.02; done"
+    with Rig(tmp_path, transport=transport, slots=1) as rig:
+        rig.give(task(command(hold.format("first")), token="first"))
+        rig.started("first")
+        rig.give(task(command(hold.format("own")), token="own"), worker_queue("w1"))
+        rig.give(task(command("true"), token="shared"))
+        other = transport.consume([task_queue({})], prefetch=1)
+        (delivery,) = eventually(lambda: other.take(1, 0.5) or _nothing())
+
+        assert delivery.message_id == "shared"
+        delivery.ack()
+        other.close()
+        rig.work_dir().joinpath("go").touch()
+        assert rig.finished("own").outcome == "succeeded"
+
+
+def _nothing() -> list[Delivery]:
+    raise AssertionError("nothing arrived")

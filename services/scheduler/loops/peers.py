@@ -1,8 +1,8 @@
 """Up to which time the reports of workers are recorded, although they are spread over several schedulers.
 
 A report that was delivered to another scheduler may still wait there. This scheduler cannot see it, only that the other
-one is at work, or that no other scheduler consumes reports any more: then the broker has delivered all of them here. The
-sign of being at work is the heartbeat in the table ``services``. It proves that the process runs and reaches the
+one is at work, or that no other scheduler consumes reports any more: then the broker has delivered all of them here.
+The sign of being at work is the heartbeat in the table ``services``. It proves that the process runs and reaches the
 database, not that its thread for reports is not held up.
 """
 
