@@ -7,13 +7,15 @@ from pathlib import Path
 
 from shared.config import Config
 from shared.errors import ConfigInvalid
-from shared.store.checks.verify import CHECKS, Result, verify
+from shared.store.checks.verify import CHECKS, CheckResult, verify
 from shared.store.engine import open_engine
 
 __all__ = ["as_json", "as_text", "check_database"]
 
 
-def check_database(config: Config, now: datetime, only: Sequence[str] = (), *, limit: int = 20) -> tuple[Result, ...]:
+def check_database(
+    config: Config, now: datetime, only: Sequence[str] = (), *, limit: int = 20
+) -> tuple[CheckResult, ...]:
     """Run the checks named in ``only``, or all, on the configured database. Reads only, in one snapshot.
 
     Without a database URL, the database of ``dagway up`` in the data folder is read.
@@ -38,7 +40,7 @@ def _embedded(data_dir: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def as_text(results: Sequence[Result]) -> Iterator[str]:
+def as_text(results: Sequence[CheckResult]) -> Iterator[str]:
     """Yield a line for each check, and below it what it found and what to do."""
     for result in results:
         yield f"{result.check.name:26} {result.check.invariant:4} {result.count or 'ok'}"
@@ -53,7 +55,7 @@ def as_text(results: Sequence[Result]) -> Iterator[str]:
     yield f"{len(results)} checks, {violations} violations"
 
 
-def as_json(results: Sequence[Result]) -> str:
+def as_json(results: Sequence[CheckResult]) -> str:
     """Return the results as one JSON object."""
     return json.dumps(
         {

@@ -20,7 +20,7 @@ from services.scheduler.loops.spec_revalidation import SpecRevalidation
 from services.scheduler.loops.verifying import Verifying
 from shared.ids import new_token
 from shared.service import Background
-from shared.store.checks.verify import Result
+from shared.store.checks.verify import CheckResult
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS, Transport, task_queue
 
@@ -60,7 +60,7 @@ class Scheduler:
         tz: ZoneInfo = _UTC,
         queues: Mapping[str, int] = _NONE,
         pools: Mapping[str, int] = _NONE,
-        verify: Callable[[], Sequence[Result]] | None = None,
+        verify: Callable[[], Sequence[CheckResult]] | None = None,
         verify_every_s: float = 0,
     ) -> None:
         transport.declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_queue({})])

@@ -18,7 +18,7 @@ from services.cli import cli
 from shared.clock import utc_now
 from shared.contracts.commands import StartRun
 from shared.store import tables as t
-from shared.store.checks.base import Snapshot, Violation
+from shared.store.checks.base import StoreSnapshot, Violation
 from shared.store.checks.verify import CHECKS
 from shared.store.engine import transaction
 from shared.transport.open import open_transport
@@ -113,7 +113,7 @@ def _fire(at: datetime) -> dict[str, Any]:
 
 
 def found(connection: Connection, now: datetime) -> dict[str, list[Violation]]:
-    snapshot = Snapshot(connection, now, LEASE_S)
+    snapshot = StoreSnapshot(connection, now, LEASE_S)
     results = {check.name: list(check.find(snapshot)) for check in CHECKS}
     return {name: violations for name, violations in results.items() if violations}
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from services.scheduler.metrics import VERIFIED_AT, VIOLATIONS
 from shared.errors import StoreUnavailable
-from shared.store.checks.verify import Result
+from shared.store.checks.verify import CheckResult
 from shared.store.writes.transaction import Store
 
 __all__ = ["Verifying"]
@@ -28,7 +28,7 @@ class Verifying:
     def __init__(
         self,
         store: Store,
-        verify: Callable[[], Sequence[Result]],
+        verify: Callable[[], Sequence[CheckResult]],
         clock: Callable[[], datetime],
         *,
         instance_id: str,

@@ -9,7 +9,7 @@ from sqlalchemy import and_, func, select
 from shared.language.model import Step
 from shared.status import AttemptState, Begun, NodeStatus
 from shared.store import tables as t
-from shared.store.checks.base import BY_HAND, Check, Snapshot, Violation
+from shared.store.checks.base import BY_HAND, Check, StoreSnapshot, Violation
 
 __all__ = ["CHECKS"]
 
@@ -19,7 +19,7 @@ _BEGAN_BESIDE = "without the right to"
 """How the history says that a worker began what it did not hold."""
 
 
-def _one_open(snapshot: Snapshot) -> Iterator[Violation]:
+def _one_open(snapshot: StoreSnapshot) -> Iterator[Violation]:
     n, a = t.nodes.c, t.attempts.c
     twice = select(n.token, func.count().label("count")).where(n.token.is_not(None))
     for row in snapshot.rows(twice.group_by(n.token).having(func.count() > 1)):
@@ -56,13 +56,13 @@ class Tries:
         return {"run_key": self.run_key, "node": str(self.node)}
 
 
-def _numbers(snapshot: Snapshot) -> Iterator[Violation]:
+def _numbers(snapshot: StoreSnapshot) -> Iterator[Violation]:
     for tries in _tries(snapshot):
         if tries.numbers != list(range(1, len(tries.numbers) + 1)):
             yield Violation(f"{tries} has the attempts {tries.numbers}", tries.ids)
 
 
-def _one_success(snapshot: Snapshot) -> Iterator[Violation]:
+def _one_success(snapshot: StoreSnapshot) -> Iterator[Violation]:
     for tries in _tries(snapshot):
         step = tries.step
         if step is None:
@@ -75,7 +75,7 @@ def _one_success(snapshot: Snapshot) -> Iterator[Violation]:
             yield Violation(f"{tries} succeeded, but its last attempt was lost", tries.ids)
 
 
-def _tries(snapshot: Snapshot) -> Iterator[Tries]:
+def _tries(snapshot: StoreSnapshot) -> Iterator[Tries]:
     """Yield the attempts of each step and run attempt. Side tasks are left out: one node has several in turn."""
     a, n, r, c = t.attempts.c, t.nodes.c, t.dag_runs.c, t.transitions.c
     by_hand = select(c.seq).where(c.run_key == n.run_key, c.node == n.idx, c.why.startswith(BY_HAND)).exists()
@@ -100,7 +100,7 @@ def _tries(snapshot: Snapshot) -> Iterator[Tries]:
         )
 
 
-def _left_open(snapshot: Snapshot) -> Iterator[Violation]:
+def _left_open(snapshot: StoreSnapshot) -> Iterator[Violation]:
     n, w = t.nodes.c, t.workers.c
     query = (
         select(n.run_key, n.idx, n.token, n.token_worker, n.token_state, n.token_incarnation, n.dispatched_at)
@@ -122,7 +122,7 @@ def _left_open(snapshot: Snapshot) -> Iterator[Violation]:
             )
 
 
-def _one_holder(snapshot: Snapshot) -> Iterator[Violation]:
+def _one_holder(snapshot: StoreSnapshot) -> Iterator[Violation]:
     e, a, n = t.executions.c, t.attempts.c, t.nodes.c
     many = select(e.token, e.run_key, func.count().label("count")).where(e.accepted)
     for row in snapshot.rows(many.group_by(e.token, e.run_key).having(func.count() > 1)):
@@ -170,7 +170,7 @@ def _one_holder(snapshot: Snapshot) -> Iterator[Violation]:
         )
 
 
-def _none_beside(snapshot: Snapshot) -> Iterator[Violation]:
+def _none_beside(snapshot: StoreSnapshot) -> Iterator[Violation]:
     e, c = t.executions.c, t.transitions.c
     told = select(c.seq).where(c.run_key == e.run_key, c.node == e.node, c.why.contains(_BEGAN_BESIDE, autoescape=True))
     query = select(e.token, e.run_key, e.node, e.worker_id, e.at).where(e.begun, ~e.accepted, ~told.exists())
@@ -182,7 +182,7 @@ def _none_beside(snapshot: Snapshot) -> Iterator[Violation]:
             )
 
 
-def _success_agrees(snapshot: Snapshot) -> Iterator[Violation]:
+def _success_agrees(snapshot: StoreSnapshot) -> Iterator[Violation]:
     n = t.nodes.c
     query = select(n.run_key, n.idx, n.name, n.status, n.token).where(
         n.kind != "errand",

@@ -11,7 +11,7 @@ from shared.language.load import load
 from shared.language.model import Dag
 from shared.store import tables as t
 
-__all__ = ["BY_HAND", "MARGIN", "Check", "Row", "Snapshot", "Violation"]
+__all__ = ["BY_HAND", "MARGIN", "Check", "Row", "StoreSnapshot", "Violation"]
 
 MARGIN = timedelta(seconds=30)
 """What a scheduler may take beyond two leases until nothing is overdue: a sweep of the outbox, a poll, a slow pass."""
@@ -30,7 +30,7 @@ class Violation:
     ids: Mapping[str, str]
 
 
-class Snapshot:
+class StoreSnapshot:
     """One read-only transaction, whose queries all see the same state of the database.
 
     ``now``: the time when the transaction began. ``lease_s``: the lease of the schedulers, in seconds. ``settled``:
@@ -91,4 +91,4 @@ class Check:
     invariant: str
     proves: str
     remedy: str
-    find: Callable[[Snapshot], Iterable[Violation]]
+    find: Callable[[StoreSnapshot], Iterable[Violation]]

@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import func, or_, select
 
 from shared.store import tables as t
-from shared.store.checks.base import Check, Snapshot, Violation
+from shared.store.checks.base import Check, StoreSnapshot, Violation
 from shared.store.queries.matching import contains
 
 __all__ = ["CHECKS"]
@@ -20,7 +20,7 @@ _RETENTION = re.compile(r"histRetentionDays\W*?(-?\d+)")
 _DEFAULT_DAYS = 30
 
 
-def _one_outcome(snapshot: Snapshot) -> Iterator[Violation]:
+def _one_outcome(snapshot: StoreSnapshot) -> Iterator[Violation]:
     c = t.inbox.c
     query = select(c.command_id, c.type, c.outcome).where(
         or_(c.outcome.not_in(_OUTCOMES), func.coalesce(c.reply["outcome"].as_string(), "") != c.outcome)
@@ -32,7 +32,7 @@ def _one_outcome(snapshot: Snapshot) -> Iterator[Violation]:
         )
 
 
-def _run_of_command(snapshot: Snapshot) -> Iterator[Violation]:
+def _run_of_command(snapshot: StoreSnapshot) -> Iterator[Violation]:
     c, r = t.inbox.c, t.dag_runs.c
     run_id = c.reply["result"]["dagRunId"].as_string()
     last = next(snapshot.rows(select(func.max(c.at).label("at")).where(c.type == _FORGETTING)))["at"]
@@ -48,7 +48,7 @@ def _run_of_command(snapshot: Snapshot) -> Iterator[Violation]:
         yield Violation(f"command {row['command_id']} created run {row['dag_run_id']}, which does not exist", dict(row))
 
 
-def _kept_for(snapshot: Snapshot) -> timedelta:
+def _kept_for(snapshot: StoreSnapshot) -> timedelta:
     """Return the shortest time for which any DAG, at any time, kept its ended runs."""
     days = [_DEFAULT_DAYS]
     for row in snapshot.rows(select(t.specs.c.yaml).where(contains(t.specs.c.yaml, "histRetentionDays"))):
@@ -56,7 +56,7 @@ def _kept_for(snapshot: Snapshot) -> timedelta:
     return timedelta(days=min(days))
 
 
-def _unique_runs(snapshot: Snapshot) -> Iterator[Violation]:
+def _unique_runs(snapshot: StoreSnapshot) -> Iterator[Violation]:
     c = t.dag_runs.c
     scope = func.coalesce(c.root_key, c.dag_name)
     query = select(scope.label("scope"), c.dag_run_id, func.count().label("count"))
@@ -67,7 +67,7 @@ def _unique_runs(snapshot: Snapshot) -> Iterator[Violation]:
         )
 
 
-def _outbox_age(snapshot: Snapshot) -> Iterator[Violation]:
+def _outbox_age(snapshot: StoreSnapshot) -> Iterator[Violation]:
     for row in snapshot.rows(select(t.outbox.c.id, t.outbox.c.created_at, t.outbox.c.route)):
         if snapshot.overdue(row["created_at"]):
             where = row["route"][0] if row["route"] else "no broker queue"

@@ -11,7 +11,7 @@ from shared.language.model import Dag
 from shared.status import NodeStatus, RunStatus
 from shared.status_changes import NODE_CHANGES, RUN_CHANGES
 from shared.store import tables as t
-from shared.store.checks.base import BY_HAND, Check, Row, Snapshot, Violation
+from shared.store.checks.base import BY_HAND, Check, Row, StoreSnapshot, Violation
 
 __all__ = ["CHECKS"]
 
@@ -21,7 +21,7 @@ _HANDLED = {str(status): {str(one) for one in following} for status, following i
 _LEGAL = {str(status): {str(one) for one in following} for status, following in RUN_CHANGES.items()}
 
 
-def _histories(snapshot: Snapshot) -> Iterator[tuple[Row, list[Row]]]:
+def _histories(snapshot: StoreSnapshot) -> Iterator[tuple[Row, list[Row]]]:
     """Yield each run that has transitions, and the transitions in their order."""
     r, c = t.dag_runs.c, t.transitions.c
     query = (
@@ -43,7 +43,7 @@ def _ids(run: Row, **more: Any) -> dict[str, str]:
     return {"run_key": run["run_key"], **{name: str(value) for name, value in more.items() if value is not None}}
 
 
-def _gapless(snapshot: Snapshot) -> Iterator[Violation]:
+def _gapless(snapshot: StoreSnapshot) -> Iterator[Violation]:
     r, c = t.dag_runs.c, t.transitions.c
     numbers = (
         select(c.run_key, func.count().label("count"), func.min(c.seq).label("first"), func.max(c.seq).label("last"))
@@ -70,7 +70,7 @@ def _gapless(snapshot: Snapshot) -> Iterator[Violation]:
         )
 
 
-def _legal(snapshot: Snapshot) -> Iterator[Violation]:
+def _legal(snapshot: StoreSnapshot) -> Iterator[Violation]:
     for run, changes in _histories(snapshot):
         at: dict[int | None, str] = {}
         for change in changes:
@@ -91,7 +91,7 @@ def _legal(snapshot: Snapshot) -> Iterator[Violation]:
             at[node] = became
 
 
-def _folds(snapshot: Snapshot) -> Iterator[Violation]:
+def _folds(snapshot: StoreSnapshot) -> Iterator[Violation]:
     r, n, c = t.dag_runs.c, t.nodes.c, t.transitions.c
     last = select(c.run_key, c.node, func.max(c.seq).label("seq")).group_by(c.run_key, c.node).subquery()
     present = (
@@ -123,7 +123,7 @@ def _folds(snapshot: Snapshot) -> Iterator[Violation]:
         )
 
 
-def _one_end(snapshot: Snapshot) -> Iterator[Violation]:
+def _one_end(snapshot: StoreSnapshot) -> Iterator[Violation]:
     running = str(RunStatus.RUNNING)
     for run, changes in _histories(snapshot):
         ends = 0
@@ -149,7 +149,7 @@ def _ended(status: str) -> bool:
     return not known.active and known is not RunStatus.NOT_STARTED
 
 
-def _in_order(snapshot: Snapshot) -> Iterator[Violation]:
+def _in_order(snapshot: StoreSnapshot) -> Iterator[Violation]:
     orders: dict[tuple[str, str], list[set[int]]] = {}
     terminal = {str(status) for status in NodeStatus if status.terminal}
     for run, changes in _histories(snapshot):

@@ -12,7 +12,7 @@ from shared.admission.pools import LOCK, POOL
 from shared.admission.runs import capacity_of
 from shared.status import RunStatus
 from shared.store import tables as t
-from shared.store.checks.base import Check, Snapshot, Violation
+from shared.store.checks.base import Check, StoreSnapshot, Violation
 
 __all__ = ["CHECKS"]
 
@@ -22,7 +22,7 @@ _RUNNING = str(RunStatus.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class RunningTime:
     """A time in which a run was running. ``until`` is ``None`` if it still is. ``admitted``: it left its queue then."""
 
     run_key: str
@@ -44,7 +44,7 @@ class Span:
         return self.since - margin <= at and (self.until is None or self.until + margin >= at)
 
 
-def _queues(snapshot: Snapshot) -> Iterator[Violation]:
+def _queues(snapshot: StoreSnapshot) -> Iterator[Violation]:
     q, limits = t.queues.c, t.queue_limits.c
     query = select(q.name, q.max_concurrency, limits.updated_at).select_from(
         t.queues.outerjoin(t.queue_limits, limits.name == q.name)
@@ -67,7 +67,7 @@ def _queues(snapshot: Snapshot) -> Iterator[Violation]:
                 break
 
 
-def _without_lenders(spans: Iterable[Span], at: datetime, margin: timedelta) -> list[Span]:
+def _without_lenders(spans: Iterable[RunningTime], at: datetime, margin: timedelta) -> list[RunningTime]:
     """Return the runs that certainly ran then and had a place of their own: none below them ran in the same queue."""
     lenders: set[str] = set()
     parents = {span.run_key: span.parent_key for span in spans}
@@ -80,7 +80,7 @@ def _without_lenders(spans: Iterable[Span], at: datetime, margin: timedelta) -> 
     return [span for span in spans if span.covers(at, margin) and span.run_key not in lenders]
 
 
-def _spans(snapshot: Snapshot, since: datetime) -> Mapping[str, list[Span]]:
+def _spans(snapshot: StoreSnapshot, since: datetime) -> Mapping[str, list[RunningTime]]:
     """Return, by queue, when its runs ran, if they still run or ran after ``since``."""
     r, c = t.dag_runs.c, t.transitions.c
     query = (
@@ -89,7 +89,7 @@ def _spans(snapshot: Snapshot, since: datetime) -> Mapping[str, list[Span]]:
         .where(c.node.is_(None), c.was != c.became, or_(r.finished_at.is_(None), r.finished_at > since))
         .order_by(c.run_key, c.seq)
     )
-    found: dict[str, list[Span]] = defaultdict(list)
+    found: dict[str, list[RunningTime]] = defaultdict(list)
     for _, group in groupby(snapshot.rows(query), key=lambda row: row["run_key"]):
         began, admitted = None, False
         for row in group:
@@ -106,14 +106,14 @@ def _spans(snapshot: Snapshot, since: datetime) -> Mapping[str, list[Span]]:
 
 
 def _span(
-    snapshot: Snapshot, row: Mapping[str, str], since: datetime, until: datetime | None, *, admitted: bool
-) -> Span:
+    snapshot: StoreSnapshot, row: Mapping[str, str], since: datetime, until: datetime | None, *, admitted: bool
+) -> RunningTime:
     dag = snapshot.dag(row["spec_hash"], row["file_name"])
     limit = capacity_of(None, dag.max_active_runs) if dag is not None else 1 << 30
-    return Span(row["run_key"], row["parent_key"], since, until, admitted, limit)
+    return RunningTime(row["run_key"], row["parent_key"], since, until, admitted, limit)
 
 
-def _pools(snapshot: Snapshot) -> Iterator[Violation]:
+def _pools(snapshot: StoreSnapshot) -> Iterator[Violation]:
     p = t.pool_places.c
     capacities = {row["name"]: (row["capacity"], row["updated_at"]) for row in snapshot.rows(select(t.pools))}
     query = (
@@ -132,7 +132,7 @@ def _pools(snapshot: Snapshot) -> Iterator[Violation]:
             )
 
 
-def _places(snapshot: Snapshot) -> Iterator[Violation]:
+def _places(snapshot: StoreSnapshot) -> Iterator[Violation]:
     p, n = t.pool_places.c, t.nodes.c
     query = (
         select(p.id, p.kind, p.name, p.run_key, p.node, p.entered_at, n.status)

@@ -7,12 +7,12 @@ from sqlalchemy import and_, func, select
 
 from shared.status import AttemptState
 from shared.store import tables as t
-from shared.store.checks.base import Check, Snapshot, Violation
+from shared.store.checks.base import Check, StoreSnapshot, Violation
 
 __all__ = ["CHECKS"]
 
 
-def _contiguous(snapshot: Snapshot) -> Iterator[Violation]:
+def _contiguous(snapshot: StoreSnapshot) -> Iterator[Violation]:
     c, a = t.log_chunks.c, t.attempts.c
     query = (
         select(c.token, c.stream, c.seq, c.offset, c.run_key, func.length(c.data).label("size"), a.finished_at)
@@ -34,7 +34,7 @@ def _contiguous(snapshot: Snapshot) -> Iterator[Violation]:
             expected = (row["seq"] + 1, row["offset"] + row["size"])
 
 
-def _whole(snapshot: Snapshot) -> Iterator[Violation]:
+def _whole(snapshot: StoreSnapshot) -> Iterator[Violation]:
     c, a = t.log_chunks.c, t.attempts.c
     for stream in ("stdout", "stderr"):
         reported = a[f"{stream}_bytes"]

@@ -6,7 +6,7 @@ from sqlalchemy import and_, func, or_, select
 
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
-from shared.store.checks.base import Check, Snapshot, Violation
+from shared.store.checks.base import Check, StoreSnapshot, Violation
 
 __all__ = ["CHECKS"]
 
@@ -15,7 +15,7 @@ _ENDED = [str(status) for status in RunStatus if not status.active and status is
 _OPEN_NODE = [str(NodeStatus.RUNNING), str(NodeStatus.WAITING)]
 
 
-def _running_nodes(snapshot: Snapshot) -> Iterator[Violation]:
+def _running_nodes(snapshot: StoreSnapshot) -> Iterator[Violation]:
     n, r, w = t.nodes.c, t.dag_runs.c, t.pool_waits.c
     waits = select(w.run_key).where(w.run_key == n.run_key, w.node == n.idx).exists()
     query = (
@@ -31,7 +31,7 @@ def _running_nodes(snapshot: Snapshot) -> Iterator[Violation]:
         )
 
 
-def _running_runs(snapshot: Snapshot) -> Iterator[Violation]:
+def _running_runs(snapshot: StoreSnapshot) -> Iterator[Violation]:
     r, n, w, m = t.dag_runs.c, t.nodes.c, t.pool_waits.c, t.timers.c
     busy = select(n.run_key).where(n.run_key == r.run_key, or_(n.token.is_not(None), n.status.in_(_OPEN_NODE)))
     waits = select(w.run_key).where(w.run_key == r.run_key)
@@ -46,7 +46,7 @@ def _running_runs(snapshot: Snapshot) -> Iterator[Violation]:
         )
 
 
-def _timers(snapshot: Snapshot) -> Iterator[Violation]:
+def _timers(snapshot: StoreSnapshot) -> Iterator[Violation]:
     for row in snapshot.rows(select(t.timers)):
         if snapshot.overdue(row["due_at"]):
             yield Violation(
@@ -69,7 +69,7 @@ def _timers(snapshot: Snapshot) -> Iterator[Violation]:
             )
 
 
-def _ended_runs(snapshot: Snapshot) -> Iterator[Violation]:
+def _ended_runs(snapshot: StoreSnapshot) -> Iterator[Violation]:
     r, n, w = t.dag_runs.c, t.nodes.c, t.pool_waits.c
     query = (
         select(n.run_key, n.idx, n.name, n.status, r.status.label("run_status"))
@@ -89,7 +89,7 @@ def _ended_runs(snapshot: Snapshot) -> Iterator[Violation]:
         )
 
 
-def _parents(snapshot: Snapshot) -> Iterator[Violation]:
+def _parents(snapshot: StoreSnapshot) -> Iterator[Violation]:
     r = t.dag_runs.c
     parent, root = t.dag_runs.alias("parent"), t.dag_runs.alias("root")
     query = (
@@ -111,7 +111,7 @@ def _parents(snapshot: Snapshot) -> Iterator[Violation]:
                 break
 
 
-def _workers(snapshot: Snapshot) -> Iterator[Violation]:
+def _workers(snapshot: StoreSnapshot) -> Iterator[Violation]:
     w = t.workers.c
     query = select(w.worker_id, w.lease_until, w.heartbeat_at).where(
         or_(w.lease_until > snapshot.now + snapshot.grace, w.heartbeat_at > snapshot.now + snapshot.grace)
@@ -124,7 +124,7 @@ def _workers(snapshot: Snapshot) -> Iterator[Violation]:
         )
 
 
-def _owners(snapshot: Snapshot) -> Iterator[Violation]:
+def _owners(snapshot: StoreSnapshot) -> Iterator[Violation]:
     r = t.dag_runs.c
     times = {t.attempts: "finished_at", t.executions: "at", t.log_chunks: "at", t.pool_places: "entered_at"}
     for table, time in times.items():

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from shared.language.cron import fires_between
 from shared.store import tables as t
-from shared.store.checks.base import Check, Snapshot, Violation
+from shared.store.checks.base import Check, StoreSnapshot, Violation
 
 __all__ = ["CHECKS"]
 
@@ -19,7 +19,7 @@ _BACK = timedelta(days=7)
 """How far back scheduled times are judged."""
 
 
-def _ledger(snapshot: Snapshot) -> Iterator[Violation]:
+def _ledger(snapshot: StoreSnapshot) -> Iterator[Violation]:
     s, d, v = t.schedules.c, t.dags.c, t.dag_versions.c
     since = select(func.max(v.at)).where(v.file_name == d.file_name).scalar_subquery()
     query = (
@@ -50,7 +50,7 @@ def _ledger(snapshot: Snapshot) -> Iterator[Violation]:
                     )
 
 
-def _known(snapshot: Snapshot, file_name: str, since: datetime) -> dict[str, list[tuple[datetime, datetime]]]:
+def _known(snapshot: StoreSnapshot, file_name: str, since: datetime) -> dict[str, list[tuple[datetime, datetime]]]:
     c = t.cron_slots.c
     query = select(c.kind, c.slot_at, c.until_at).where(
         c.file_name == file_name, func.coalesce(c.until_at, c.slot_at) >= since
@@ -61,7 +61,7 @@ def _known(snapshot: Snapshot, file_name: str, since: datetime) -> dict[str, lis
     return known
 
 
-def _late(snapshot: Snapshot) -> Iterator[Violation]:
+def _late(snapshot: StoreSnapshot) -> Iterator[Violation]:
     s, p = t.schedules.c, t.pauses.c
     everything = select(p.scope).where(p.scope == "global", p.resumed_at.is_(None))
     if any(snapshot.rows(everything)):

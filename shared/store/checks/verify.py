@@ -7,11 +7,11 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from shared.store.checks import attempts, commands, history, limits, logs, progress, schedules
-from shared.store.checks.base import Check, Snapshot, Violation
+from shared.store.checks.base import Check, StoreSnapshot, Violation
 from shared.store.engine import transaction
 from shared.store.migrate import require_head
 
-__all__ = ["CHECKS", "Result", "verify"]
+__all__ = ["CHECKS", "CheckResult", "verify"]
 
 CHECKS: tuple[Check, ...] = (
     *commands.CHECKS,
@@ -25,7 +25,7 @@ CHECKS: tuple[Check, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class CheckResult:
     """What one check found. ``count`` counts all violations; ``shown`` has the first of them."""
 
     check: Check
@@ -41,11 +41,11 @@ def verify(
     limit: int = 20,
     only: Collection[str] = (),
     settled: bool = False,
-) -> tuple[Result, ...]:
+) -> tuple[CheckResult, ...]:
     """Run the checks, or only those named, and return a result of each, with up to ``limit`` violations.
 
     ``engine`` must be read-only: only then all queries see one snapshot on Postgres. ``lease_s`` and ``settled`` are
-    those of ``Snapshot``.
+    those of ``StoreSnapshot``.
 
     Raises:
         ConfigInvalid: the database is empty, or has an earlier schema.
@@ -53,15 +53,15 @@ def verify(
     """
     require_head(engine)
     with transaction(engine) as connection:
-        snapshot = Snapshot(connection, now, lease_s, settled=settled)
+        snapshot = StoreSnapshot(connection, now, lease_s, settled=settled)
         return tuple(_run(check, snapshot, limit) for check in CHECKS if not only or check.name in only)
 
 
-def _run(check: Check, snapshot: Snapshot, limit: int) -> Result:
+def _run(check: Check, snapshot: StoreSnapshot, limit: int) -> CheckResult:
     shown: list[Violation] = []
     count = 0
     for violation in check.find(snapshot):
         count += 1
         if len(shown) < limit:
             shown.append(violation)
-    return Result(check, count, tuple(shown))
+    return CheckResult(check, count, tuple(shown))
