@@ -185,6 +185,29 @@ def why(dag: str, run: str, url: str, token: str | None, **basic: Any) -> None:
         click.echo(line)
 
 
+@cli.command()
+@_options("data_dir", "database_url", "lease_s", "log_level", "log_format")
+@click.option("--check", "only", multiple=True, help="run only this check; may be repeated")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="violations shown of each check")
+@click.option("--json", "in_json", is_flag=True, help="print one JSON object")
+def verify(only: tuple[str, ...], limit: int, in_json: bool, **given: Any) -> None:
+    """Check the database against the guarantees, on a live or a stopped system.
+
+    Reads only. Exits with 0 if there is no violation, 1 if there is one, 2 if the database could not be checked.
+    """
+    from services.verify import as_json, as_text, check_database  # noqa: PLC0415
+    from shared.clock import utc_now  # noqa: PLC0415
+
+    try:
+        results = check_database(_configure("verify", given), utc_now(), only, limit=limit)
+    except DagwayError as error:
+        click.echo(f"dagway: {type(error).__name__}: {error}", err=True)
+        sys.exit(2)
+    for line in [as_json(results)] if in_json else as_text(results):
+        click.echo(line)
+    sys.exit(1 if any(result.count for result in results) else 0)
+
+
 @cli.group("dead-letters")
 def dead_letters() -> None:
     """List or return dead letters: messages that could not be handled.

@@ -70,6 +70,7 @@ class Config:
     lease_s: float = 10
     audit_days: int = 400
     trusted_proxies: int = 0
+    verify_every_s: int = 0
     base_config: Path | None = None
     metrics_port: int = 0
     metrics_dags: int = 200

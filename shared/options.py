@@ -153,6 +153,13 @@ OPTIONS = (
         "X-Forwarded-For header; 0: its connection's address (0)",
     ),
     Option(
+        "verify_every_s",
+        "DAGWAY_VERIFY_EVERY",
+        duration_s,
+        _SCHEDULER,
+        "how often one scheduler checks the database as dagway verify does: 24h, 90m or 3600s (never)",
+    ),
+    Option(
         "metrics_port",
         "DAGWAY_METRICS_PORT",
         whole_number(0, 65535),

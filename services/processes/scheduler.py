@@ -10,6 +10,7 @@ from services.processes.database import time_limits
 from services.processes.signing import message_signing
 from services.scheduler.main import Scheduler
 from services.scheduler.metrics import CLOCK_SKEW, JUDGED_AGE, BacklogCollector, limit_dag_series
+from services.verify import check_database
 from shared.clock import local_zone
 from shared.config import Config
 from shared.errors import ConfigInvalid, Unavailable
@@ -116,6 +117,8 @@ def make_scheduler(
         pools=dict(config.pools),
         audit_days=config.audit_days,
         on_death=on_death,
+        verify=lambda: check_database(config, utc_now(), limit=5),
+        verify_every_s=config.verify_every_s,
     )
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -19,9 +19,11 @@ from services.scheduler.loops.leases import Leases
 from services.scheduler.loops.listening import HeartbeatListener
 from services.scheduler.loops.marks import Marks
 from services.scheduler.loops.spec_revalidation import SpecRevalidation
+from services.scheduler.loops.verifying import Verifying
 from shared.errors import StoreUnavailable
 from shared.ids import new_token
 from shared.service import Background
+from shared.store.checks.verify import CheckResult
 from shared.store.writes.transaction import Store
 from shared.transport.base import AUDIT, COMMANDS, EVENTS, HEARTBEATS, LOGS, Transport, task_queue
 
@@ -54,8 +56,9 @@ class Scheduler:
     """One scheduler replica. Any number of replicas may share a database and a broker; there is no leader.
 
     ``base_config`` is the YAML text that the spec of every new run inherits. ``audit_days``: for how many days audit
-    entries are kept; 0 keeps them for ever. ``on_death`` is called when one of the
-    threads dies from a bug, so that the process can exit.
+    entries are kept; 0 keeps them for ever. ``verify`` checks the database; it is called every ``verify_every_s``
+    seconds, unless that is 0. ``on_death`` is called when one of the threads dies from a bug, so that the process can
+    exit.
     """
 
     def __init__(
@@ -73,6 +76,8 @@ class Scheduler:
         queues: Mapping[str, int] = _NONE,
         pools: Mapping[str, int] = _NONE,
         audit_days: int = 0,
+        verify: Callable[[], Sequence[CheckResult]] | None = None,
+        verify_every_s: float = 0,
     ) -> None:
         transport.declare([COMMANDS, EVENTS, LOGS, AUDIT, HEARTBEATS, task_queue({})])
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
@@ -145,6 +150,11 @@ class Scheduler:
             Background("scheduler-family", parts.parents.run, on_death),
             Background("scheduler-judging", SpecRevalidation(transactor).run, on_death),
         ]
+        if verify is not None and verify_every_s:
+            verifying = Verifying(
+                store, verify, clock, instance_id=self.instance_id, lease_s=lease_s, every_s=verify_every_s
+            )
+            loops.append(Background("scheduler-verifying", verifying.run, on_death))
         if self.folder is not None:
             loops.append(Background("scheduler-folder", self.folder.run, on_death))
         # ``stop`` stops the intakes first, then the loops, and last the relay, which publishes their messages.

@@ -34,6 +34,8 @@ __all__ = [
     "LEASES_LOST",
     "OUTBOX_SWEPT",
     "SCHEDULES_UNREADABLE",
+    "VERIFIED_AT",
+    "VIOLATIONS",
     "BacklogCollector",
     "count",
     "limit_dag_series",
@@ -117,6 +119,14 @@ FIRES = Counter("dagway_fires", "Scheduled times by outcome: fired, skipped or m
 SCHEDULES_UNREADABLE = Counter(
     "dagway_schedules_unreadable",
     "Due schedules postponed by an hour because this version cannot read the DAG's stored spec",
+)
+VIOLATIONS = Gauge(
+    "dagway_verify_violations",
+    "What the last check of the database (DAGWAY_VERIFY_EVERY) found; only on the scheduler that checks",
+    ["check"],
+)
+VERIFIED_AT = Gauge(
+    "dagway_verify_last_run_timestamp_seconds", "When this scheduler last checked the database; 0: it does not check"
 )
 
 _STALE = frozenset({"stale token", "held by another"})

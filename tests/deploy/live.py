@@ -30,6 +30,7 @@ ORDER = (
     "audit",
     "traces",
     "drain",
+    "verify",
     "backup",
     "worker-pools",
     "rotate-secrets",

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from services.scheduler.core.table import NODE_CHANGES, RUN_CHANGES
 from shared.status import NodeStatus, RunStatus
+from shared.status_changes import NODE_CHANGES, RUN_CHANGES
 
 __all__ = ["PAGE", "page"]
 
@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "states.md"
 _HEAD = """\
 # States
 
-Written by `python -m tests.harness.states_doc` from `services/scheduler/core/table.py`; a test compares the two.
+Written by `python -m tests.harness.states_doc` from `shared/status_changes.py`; a test compares the two.
 A change that is not drawn here is refused by the core, as a bug. The one exception is a step whose status a
 person sets by hand, which only a run that is not running allows.
 """

@@ -11,8 +11,10 @@ from sqlalchemy.exc import DBAPIError
 
 from services.scheduler.loops.audit_chain import AuditChain
 from shared.audit.chain import FIELDS
+from shared.clock import utc_now
 from shared.errors import ConfigInvalid
 from shared.store import tables as t
+from shared.store.checks.verify import verify
 from shared.store.engine import open_engine, transaction
 from shared.store.migrate import HEAD, current, migrate, require_head
 from shared.store.reads.reader import Reads
@@ -94,6 +96,7 @@ def test_the_gateways_user_reads_everything(api_url: str) -> None:
             assert connection.execute(select(func.count()).select_from(table)).scalar_one() == expected, table.name
     reads = Reads(engine)
     assert not any([reads.workers(), reads.queues(), reads.runs(), reads.dag_page().dags, reads.tags()])
+    assert [result for result in verify(engine, utc_now(), 10) if result.count] == []
 
     engine.dispose()
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from services.scheduler.core.decision import Advanced, ClosedAttempt, Effect, Halt, Transition
 from services.scheduler.core.model import Node, OpenAttempt, Run, evolve
-from services.scheduler.core.table import NODE_CHANGES, RUN_CHANGES
 from shared.errors import InvariantBroken
 from shared.status import AttemptState, Begun, NodeStatus, RunStatus
+from shared.status_changes import NODE_CHANGES, RUN_CHANGES
 
 __all__ = ["Draft"]
 

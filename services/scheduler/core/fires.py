@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from services.scheduler.core.cron import fires_between, next_fire
+from shared.language.cron import fires_between, next_fire
 from shared.language.model import Catchup, Schedule
 
 __all__ = [

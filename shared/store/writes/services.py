@@ -32,6 +32,12 @@ class ServiceWrites(Writer):
         """Delete instances whose last heartbeat was before ``before``."""
         self._connection.execute(delete(t.services).where(t.services.c.heartbeat_at < before))
 
+    def first_scheduler(self, since: datetime) -> str | None:
+        """Return the smallest id of the schedulers whose last heartbeat was at ``since`` or later."""
+        c = t.services.c
+        query = select(c.instance_id).where(c.kind == "scheduler", c.heartbeat_at >= since)
+        return min(self._connection.execute(query).scalars(), default=None)
+
     def scheduler_versions(self, since: datetime) -> set[str]:
         """Return the program versions of schedulers whose last heartbeat was at ``since`` or later."""
         c = t.services.c

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from services.scheduler.core.cron import next_fire
 from services.worker.attempt.fan_out import split_items
 from services.worker.inputs.dotenv import parse_dotenv
+from shared.language.cron import next_fire
 from shared.language.expansion.expand import (
     ExpansionError,
     Scope,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from services.scheduler.core.cron import fires_between, next_fire
+from shared.language.cron import fires_between, next_fire
 from tests.unit.scheduler.oracle import Oracle
 
 NEW_YORK, BERLIN = ZoneInfo("America/New_York"), ZoneInfo("Europe/Berlin")

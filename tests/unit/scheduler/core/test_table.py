@@ -3,9 +3,9 @@
 import pytest
 
 from services.scheduler.core.draft import Draft
-from services.scheduler.core.table import NODE_CHANGES, RUN_CHANGES
 from shared.errors import InvariantBroken
 from shared.status import NodeStatus, RunStatus
+from shared.status_changes import NODE_CHANGES, RUN_CHANGES
 from tests.harness.states_doc import PAGE, page
 from tests.unit.scheduler.core.stage import T0, fresh, make_dag, step
 

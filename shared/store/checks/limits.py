@@ -1,0 +1,175 @@
+"""Checks of limits: how many runs of a queue run at once, and how many steps have places in a pool."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from sqlalchemy import func, or_, select
+
+from shared.admission.pools import LOCK, POOL
+from shared.admission.runs import capacity_of
+from shared.status import RunStatus
+from shared.store import tables as t
+from shared.store.checks.base import Check, StoreSnapshot, Violation
+
+__all__ = ["CHECKS"]
+
+_BACK = timedelta(days=1)
+"""How far back the limits of queues are judged."""
+_RUNNING = str(RunStatus.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTime:
+    """A time in which a run was running. ``until`` is ``None`` if it still is. ``admitted``: it left its queue then."""
+
+    run_key: str
+    parent_key: str | None
+    since: datetime
+    until: datetime | None
+    admitted: bool
+    limit: int
+
+    def covers(self, at: datetime, margin: timedelta) -> bool:
+        """Whether the run certainly ran at that time, if clocks and commits differ by less than ``margin``.
+
+        A run that was started directly ignores the limit, so it may have begun just after an admission.
+        """
+        begun = self.since <= at if self.admitted else self.since + margin < at
+        return begun and (self.until is None or self.until - margin > at)
+
+    def may_cover(self, at: datetime, margin: timedelta) -> bool:
+        return self.since - margin <= at and (self.until is None or self.until + margin >= at)
+
+
+def _queues(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    q, limits = t.queues.c, t.queue_limits.c
+    query = select(q.name, q.max_concurrency, limits.updated_at).select_from(
+        t.queues.outerjoin(t.queue_limits, limits.name == q.name)
+    )
+    known = {row["name"]: (row["max_concurrency"], row["updated_at"]) for row in snapshot.rows(query)}
+    since = snapshot.now - _BACK
+    for queue, spans in _spans(snapshot, since).items():
+        limit, changed_at = known.get(queue, (None, None))
+        for admission in spans:
+            if not admission.admitted or admission.since < since or admission.since < (changed_at or since):
+                continue
+            at = admission.since
+            running = _without_lenders(spans, at, snapshot.grace)
+            allowed = limit if limit is not None else max((span.limit for span in running), default=1)
+            if len(running) > max(1, allowed):
+                yield Violation(
+                    f"{len(running)} runs of queue {queue} ran at {at:%Y-%m-%d %H:%M:%S} UTC, its limit is {allowed}",
+                    {"queue": queue, "run_key": admission.run_key},
+                )
+                break
+
+
+def _without_lenders(spans: Iterable[RunningTime], at: datetime, margin: timedelta) -> list[RunningTime]:
+    """Return the runs that certainly ran then and had a place of their own: none below them ran in the same queue."""
+    lenders: set[str] = set()
+    parents = {span.run_key: span.parent_key for span in spans}
+    for span in spans:
+        if span.may_cover(at, margin):
+            above = span.parent_key
+            while above is not None and above not in lenders:
+                lenders.add(above)
+                above = parents.get(above)
+    return [span for span in spans if span.covers(at, margin) and span.run_key not in lenders]
+
+
+def _spans(snapshot: StoreSnapshot, since: datetime) -> Mapping[str, list[RunningTime]]:
+    """Return, by queue, when its runs ran, if they still run or ran after ``since``."""
+    r, c = t.dag_runs.c, t.transitions.c
+    query = (
+        select(c.run_key, c.at, c.was, c.became, r.queue, r.parent_key, r.spec_hash, r.file_name)
+        .join(t.dag_runs, r.run_key == c.run_key)
+        .where(c.node.is_(None), c.was != c.became, or_(r.finished_at.is_(None), r.finished_at > since))
+        .order_by(c.run_key, c.seq)
+    )
+    found: dict[str, list[RunningTime]] = defaultdict(list)
+    for _, group in groupby(snapshot.rows(query), key=lambda row: row["run_key"]):
+        began, admitted = None, False
+        for row in group:
+            end = row["at"]
+            if row["became"] == _RUNNING:
+                began, admitted = row["at"], row["was"] == RunStatus.QUEUED
+                continue
+            if began is not None:
+                found[row["queue"]].append(_span(snapshot, row, began, end, admitted=admitted))
+            began = None
+        if began is not None:
+            found[row["queue"]].append(_span(snapshot, row, began, None, admitted=admitted))
+    return found
+
+
+def _span(
+    snapshot: StoreSnapshot, row: Mapping[str, str], since: datetime, until: datetime | None, *, admitted: bool
+) -> RunningTime:
+    dag = snapshot.dag(row["spec_hash"], row["file_name"])
+    limit = capacity_of(None, dag.max_active_runs) if dag is not None else 1 << 30
+    return RunningTime(row["run_key"], row["parent_key"], since, until, admitted, limit)
+
+
+def _pools(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    p = t.pool_places.c
+    capacities = {row["name"]: (row["capacity"], row["updated_at"]) for row in snapshot.rows(select(t.pools))}
+    query = (
+        select(p.kind, p.name, func.count().label("taken"), func.max(p.entered_at).label("last"))
+        .where(p.kind.in_([POOL, LOCK]), p.until_at.is_(None))
+        .group_by(p.kind, p.name)
+    )
+    for row in snapshot.rows(query):
+        capacity, changed_at = capacities.get(row["name"], (1, None)) if row["kind"] == POOL else (1, None)
+        # After a smaller capacity was set, the steps that have places keep them.
+        lowered = changed_at is not None and changed_at >= row["last"]
+        if row["taken"] > capacity and not lowered:
+            yield Violation(
+                f"{row['taken']} steps have places in {row['kind']} {row['name']}, its capacity is {capacity}",
+                {"kind": row["kind"], "name": row["name"]},
+            )
+
+
+def _places(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    p, n = t.pool_places.c, t.nodes.c
+    query = (
+        select(p.id, p.kind, p.name, p.run_key, p.node, p.entered_at, n.status)
+        .join(t.nodes, (n.run_key == p.run_key) & (n.idx == p.node))
+        .where(p.until_at.is_(None), n.token.is_(None), n.call_token == "", n.retry_at.is_(None))
+    )
+    for row in snapshot.rows(query):
+        if snapshot.overdue(row["entered_at"]):
+            yield Violation(
+                f"step {row['node']} of run {row['run_key']} is {row['status']} and does not run, but has a place in "
+                f"{row['kind']} {row['name']}",
+                {"place_id": row["id"], "run_key": row["run_key"], "node": str(row["node"])},
+            )
+
+
+CHECKS = (
+    Check(
+        "queue-limit",
+        "I9",
+        "No admission of the last day, and since the last change of the limit, exceeded the limit of its queue. "
+        "Only runs count that ran for longer than a grace afterwards. Runs that are started directly do not wait for a "
+        "limit.",
+        "Set the limit again. If it happens again, report it with the rows of `transitions` of these runs.",
+        _queues,
+    ),
+    Check(
+        "pool-limit",
+        "I9",
+        "No pool or lock has more users than places. Rate limits are not judged.",
+        "Set the capacity again; no new step enters until enough places are free.",
+        _pools,
+    ),
+    Check(
+        "pool-place",
+        "I9",
+        "Every place in a pool or lock belongs to a step that runs.",
+        "Delete the row of `pool_places` if its step has ended: others wait for the place.",
+        _places,
+    ),
+)
