@@ -92,7 +92,11 @@ OPTIONS = (
         "database: postgresql://user:password@host/name or sqlite:///path",
     ),
     Option(
-        "amqp_url", "DAGWAY_AMQP_URL", str, _ALL, "RabbitMQ: amqp://user:password@host:5672/vhost, or amqps:// for TLS"
+        "amqp_url",
+        "DAGWAY_AMQP_URL",
+        str,
+        _ALL,
+        "RabbitMQ: amqp://user:password@host:5672/vhost, amqps:// for TLS, or host1,host2,host3 for a cluster",
     ),
     Option(
         "worker_slots",

@@ -27,8 +27,8 @@ def rabbit_bin() -> Path | None:
 class RabbitServer(Server):
     """One RabbitMQ node without plugins on a free port, with the user and password guest.
 
-    ``conf`` adds lines to ``rabbitmq.conf``. ``beside``: another node, whose epmd and cookie this node shares, so that both
-    can form a cluster; see ``RabbitCluster``.
+    ``conf`` adds lines to ``rabbitmq.conf``. ``beside``: another node, whose epmd and cookie this node shares, so that
+    both can form a cluster; see ``RabbitCluster``.
     """
 
     def __init__(self, *, conf: str = "", beside: "RabbitServer | None" = None) -> None:
@@ -39,9 +39,9 @@ class RabbitServer(Server):
         super().__init__("rabbit")
         self._bin = folder
         self.node = f"dagway-{os.getpid()}-{next(_count)}@localhost"
-        self._home = self if beside is None else beside._home
+        self._home: RabbitServer = self if beside is None else beside._home
         self._epmd: subprocess.Popen[bytes] | None = None
-        self._epmd_port = free_port() if beside is None else beside._epmd_port
+        self._epmd_port: int = free_port() if beside is None else beside._epmd_port
         self._dist_port = free_port()
         self._vhosts = itertools.count(1)
         self._fresh: list[str] = []
