@@ -97,7 +97,7 @@ def test_work_goes_on_without_the_node_of_the_tasks(
     work.mkdir()
     runs = [f"n{number}" for number in range(RUNS)]
     with _system(broker, postgres_server, tmp_path / "system") as system:
-        system.client.create("work", SPEC.format(folder=work))
+        system.client.create("counted", SPEC.format(folder=work))
         lost = broker.home_of(task_queue({}).name)
         with ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda run: _begin(system, run), runs))
@@ -106,7 +106,7 @@ def test_work_goes_on_without_the_node_of_the_tasks(
         began_s = time.monotonic()
         (work / "go").touch()
         answers.append(_begin(system, "after"))
-        system.client.until("succeeded", "work", "after", timeout_s=WITHIN_S)
+        system.client.until("succeeded", "counted", "after", timeout_s=WITHIN_S)
         print(f"done {time.monotonic() - began_s:.1f} s after the death of the node")  # noqa: T201 - the measured result
         eventually(lambda: at_rest(system.engine), timeout_s=60, every_s=0.5)
         # A scheduler can also start without the node.
@@ -139,4 +139,4 @@ def _system(broker: RabbitCluster, postgres: PostgresServer, folder: Path) -> Cl
 
 def _begin(system: Cluster, run: str) -> int:
     """Start a run, repeating the request until it is accepted; return the status of the answer."""
-    return system.client.insist("POST", "/dags/work/start", {"dagRunId": run}, key=run, timeout_s=60).status
+    return system.client.insist("POST", "/dags/counted/start", {"dagRunId": run}, key=run, timeout_s=60).status
