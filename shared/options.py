@@ -64,7 +64,7 @@ OPTIONS = (
         "DAGWAY_AMQP_URL",
         str,
         _ALL,
-        "RabbitMQ: amqp://user:password@host:5672/vhost, or amqps:// for TLS",
+        "RabbitMQ: amqp://user:password@host:5672/vhost, amqps:// for TLS, or host1,host2,host3 for a cluster",
         secret=True,
     ),
     Option(

@@ -117,7 +117,7 @@ def make_scheduler(
         pools=dict(config.pools),
         audit_days=config.audit_days,
         on_death=on_death,
-        verify=lambda: check_database(config, utc_now(), limit=5),
+        verify=lambda: check_database(config, store.clock(), limit=5),
         verify_every_s=config.verify_every_s,
     )
 

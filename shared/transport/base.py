@@ -8,8 +8,8 @@ Guarantees (``tests/conformance/test_transport.py`` tests each implementation fo
   ``PublishUnconfirmed`` (it may or may not have been accepted). A send never hangs. A message that was not sent before
   the connection was lost is not sent after a reconnect.
 * Delivery is **at least once**. If a consumer dies or gives a message back, the message is delivered again, with
-  ``redelivered`` set. On a SAFE queue a message becomes a dead letter after ``DELIVERY_LIMIT`` returns; RabbitMQ does
-  not count returns on other queues. Messages may travel in a batch (``BrokerQueue.batched``). If their consumer dies,
+  ``redelivered`` set. On a SAFE queue a message becomes a dead letter after ``DELIVERY_LIMIT`` returns; on other queues
+  it may return any number of times. Messages may travel in a batch (``BrokerQueue.batched``). If their consumer dies,
   all messages of the batch are delivered again, even acknowledged ones. A batch counts as one message of a prefetch.
 * **Dead letters** keep the message and the reason, and can be listed and sent again.
 * After a redelivery the order of messages is not defined. There are no delays and no priorities: the store has them.
@@ -58,9 +58,15 @@ class Durability(StrEnum):
     SAFE = "safe"
     """Messages are replicated and synced to disk before the confirm (RabbitMQ: quorum queue)."""
     REPRODUCIBLE = "remakable"
-    """Messages can be sent again from the database (RabbitMQ: durable classic queue)."""
+    """Messages can be sent again from the database, so they may return any number of times (RabbitMQ: quorum queue).
+
+    Replicated all the same, because a classic queue cannot be used while its only node is away.
+    """
     TRANSIENT = "fleeting"
-    """Messages may be lost, because the next follows soon (RabbitMQ: classic queue, transient messages, TTL)."""
+    """Messages may be lost, because the next follows soon (RabbitMQ: classic queue, transient messages, TTL).
+
+    If the queue's node is lost, schedulers make the queue anew on another node.
+    """
 
 
 class Exchange(StrEnum):

@@ -74,11 +74,12 @@ HEADER_AGAIN = "x-dagway-again"
 It was given back alone from a batch, or its sender sent it again (``Outgoing.again``).
 """
 
+_UNLIMITED = 1_000_000_000
+"""A delivery limit that is never reached. From 4.0 on the default is 20; 3.13 does not accept -1."""
 DEAD_ARGUMENTS: dict[str, Argument] = {
     "x-queue-type": "quorum",
-    # Listing dead letters returns them, and each return counts: from 4.0 on the default limit of 20 would drop a
-    # dead letter that was listed 20 times. 3.13 does not accept -1.
-    "x-delivery-limit": 1_000_000_000,
+    # Listing dead letters returns them, and each return counts.
+    "x-delivery-limit": _UNLIMITED,
 }
 
 _KNOWN = {queue.name: queue for queue in (base.COMMANDS, base.EVENTS, base.LOGS, base.AUDIT, base.HEARTBEATS)}
@@ -95,13 +96,16 @@ def queue_arguments(queue: BrokerQueue) -> dict[str, Argument]:
             "x-overflow": "reject-publish",
             "x-delivery-limit": DELIVERY_LIMIT,
         }
+    elif queue.durability is Durability.REPRODUCIBLE:
+        arguments = {
+            "x-queue-type": "quorum",
+            "x-dead-letter-exchange": REJECTED_EXCHANGE,
+            "x-dead-letter-routing-key": REJECTED_KEY,
+            # Workers return tasks for which they have no free slot.
+            "x-delivery-limit": _UNLIMITED,
+        }
     else:
-        arguments = {"x-queue-type": "classic"}
-        if queue.durability is Durability.TRANSIENT:
-            arguments["x-message-ttl"] = TRANSIENT_TTL_S * 1000
-        else:
-            arguments["x-dead-letter-exchange"] = REJECTED_EXCHANGE
-            arguments["x-dead-letter-routing-key"] = REJECTED_KEY
+        arguments = {"x-queue-type": "classic", "x-message-ttl": TRANSIENT_TTL_S * 1000}
     if queue.expires_s is not None:
         arguments["x-expires"] = queue.expires_s * 1000
     return arguments

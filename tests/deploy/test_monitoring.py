@@ -23,7 +23,7 @@ PROMETHEUS = ROOT / "deploy/prometheus"
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 RUNBOOKS = sorted((ROOT / "docs/runbooks").glob("*.md"))
 OPERATIONS_PAGES = sorted((ROOT / "docs/operations").glob("*.md"))
-_BOUNDED = {"status", "state", "outcome", "code", "route", "service", "le", "kind", "version", "check"}
+_BOUNDED = {"status", "state", "outcome", "code", "route", "queue", "why", "service", "le", "kind", "version", "check"}
 """Labels whose values come from fixed lists in the code."""
 _FOREIGN = {"up", "ALERTS", "rabbitmq_detailed_queue_messages"}
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from tests.harness.servers import RabbitServer
 
-__all__ = ["BrokerUsers", "write_definitions"]
+__all__ = ["PASSWORDS", "BrokerUsers", "write_definitions"]
 
+PASSWORDS = {login: f"{login}-secret" for login in ("scheduler", "api", "worker-default")}
+"""The passwords in the written definitions, by login."""
 _DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
@@ -23,9 +25,9 @@ def write_definitions(folder: Path) -> Path:
     environ = {
         "PATH": f"{programs}:{os.environ['PATH']}",
         "DEFINITIONS": str(definitions),
-        "SCHEDULER_PASSWORD": "scheduler-secret",
-        "API_PASSWORD": "api-secret",
-        "WORKER_PASSWORD": "worker-default-secret",
+        "SCHEDULER_PASSWORD": PASSWORDS["scheduler"],
+        "API_PASSWORD": PASSWORDS["api"],
+        "WORKER_PASSWORD": PASSWORDS["worker-default"],
     }
     argv = ["sh", str(_DEPLOY / "servers" / "rabbitmq-start.sh")]
     done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
@@ -40,7 +42,7 @@ class BrokerUsers:
         definitions = write_definitions(folder)
         self.server = RabbitServer(conf=f"load_definitions = {definitions}")
         self._folder = folder
-        self._passwords = {login: f"{login}-secret" for login in ("scheduler", "api", "worker-default")}
+        self._passwords = dict(PASSWORDS)
 
     def url(self, login: str) -> str:
         """Return the broker's URL for a login."""

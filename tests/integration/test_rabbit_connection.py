@@ -9,8 +9,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from shared.errors import ConfigInvalid
 from shared.transport.rabbitmq.connection import Connection, parameters
-from tests.harness.eventually import free_port
+from tests.harness.eventually import eventually, free_port
 from tests.harness.proxy import Proxy
 from tests.harness.servers import RabbitServer
 
@@ -39,6 +40,41 @@ def test_a_broker_that_cannot_be_reached_is_named_with_the_cause(scheme: str) ->
     assert reason.startswith(f"cannot connect to 127.0.0.1, port {port}: ")
     assert "refused" in reason
     assert "hidden" not in reason
+
+
+def test_the_hosts_of_a_url_share_its_login_vhost_and_options() -> None:
+    found = parameters("amqp://user:p%40ss@one,two:5673,[::1]:5674/my%2Fhost?heartbeat=7", "test")
+
+    assert [(each.host, each.port) for each in found] == [("one", 5672), ("two", 5673), ("::1", 5674)]
+    for each in found:
+        assert (each.credentials.username, each.credentials.password) == ("user", "p@ss")
+        assert (each.virtual_host, each.heartbeat) == ("my/host", 7)
+
+
+@pytest.mark.parametrize("hosts", ["one,", ",one", "one,,two", "one,two:port"])
+def test_a_url_with_a_faulty_list_of_hosts_is_refused(hosts: str) -> None:
+    with pytest.raises(ConfigInvalid, match=r"DAGWAY_AMQP_URL cannot be parsed \(ValueError\).*host1:5672,host2:5672"):
+        parameters(f"amqp://user:password@{hosts}/", "test")
+
+
+def test_a_connection_goes_to_another_host_while_one_is_away(rabbit_server: RabbitServer) -> None:
+    away = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    with Proxy(rabbit_server.port) as one, Proxy(rabbit_server.port) as other:
+        hosts = [*away, f"127.0.0.1:{one.port}", f"127.0.0.1:{other.port}"]
+        ups: list[object] = []
+        params = parameters(f"amqp://guest:guest@{','.join(hosts)}/", "test")
+        connection = Connection(params, "test", on_up=ups.append, on_down=lambda _error: None)
+        connection.start()
+        try:
+            eventually(lambda: len(ups) > 0)
+            one.cut()
+            eventually(connection.up.is_set)
+            before = len(ups)
+            one.mend()
+            other.cut()
+            eventually(lambda: len(ups) > before)
+        finally:
+            connection.close()
 
 
 @pytest.fixture

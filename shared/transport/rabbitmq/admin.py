@@ -72,7 +72,7 @@ class Admin:
                     channel.close()
 
             for queue in wanted:
-                declare_queue(channel, queue, declared)
+                declare_queue(self._connection, channel, queue, declared)
 
         if wanted:
             self._on_a_channel(start)

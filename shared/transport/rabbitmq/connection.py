@@ -7,7 +7,9 @@ Guarantees:
   call ``run_now``, because pika's code never switches greenlets.
 * ``on_up`` runs on the connection's thread after each connect, and ``on_down`` after each loss. A function passed while
   there is no connection runs too, so it must check its channel first.
-* The first reconnect is tried after at most 50 ms, later ones after a random time of up to 5 s.
+* Where the URL names several hosts, the nodes of a cluster, the first try goes to a random one of them, so that clients
+  spread over the nodes, and each further try to the next.
+* Each host is tried after at most 50 ms; from the second round on, tries follow after a random time of up to 5 s.
 * ``close`` leaves no socket open, whether the connection is open, is being opened or waits for the next try.
 
 Source: RabbitMQ "Connections" guide (a connection per purpose); full jitter after AWS Builders'
@@ -19,7 +21,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pika
@@ -33,6 +35,7 @@ HEARTBEAT_S = 10
 """With 10 s, the broker sends a heartbeat every 5 s, and pika closes the connection after 15 s of silence."""
 _FIRST_RETRY_S = 0.05
 _MAX_RETRY_S = 5.0
+_MAX_DOUBLINGS = 10
 _CONNECT_TIMEOUT_S = 5.0
 _TICK_S = 0.25
 _CLOSE_TIMEOUT_S = 2.0
@@ -55,17 +58,29 @@ def _text_of(cause: object) -> str:
     return str(inner) if inner is not None else repr(cause)
 
 
-def parameters(url: str, name: str) -> Any:
-    """Return pika's parameters for ``url``, which may have a vhost and the options of ``pika.URLParameters``.
+def parameters(url: str, name: str) -> list[Any]:
+    """Return pika's parameters for each host in ``url``, in the order of the URL.
+
+    The URL may have several hosts with commas between them, a vhost, and the options of ``pika.URLParameters``.
 
     Raises:
         ConfigInvalid: the URL cannot be parsed.
     """
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    login, at, hosts = authority.rpartition("@")
+    return [_parameters(f"{scheme}{separator}{login}{at}{host}{slash}{path}", host, name) for host in hosts.split(",")]
+
+
+def _parameters(url: str, host: str, name: str) -> Any:
     try:
+        if not host.strip():
+            raise ValueError(host)
         params = pika.URLParameters(url)
     except Exception as error:  # noqa: BLE001 - pika raises whatever its parsing steps raise
         raise ConfigInvalid(
-            f"DAGWAY_AMQP_URL cannot be parsed ({type(error).__name__}): expected amqp://user:password@host:5672/vhost"
+            f"DAGWAY_AMQP_URL cannot be parsed ({type(error).__name__}): expected amqp://user:password@host:5672/vhost "
+            "or, with several hosts, host1:5672,host2:5672"
         ) from None
     if "heartbeat=" not in url:
         params.heartbeat = HEARTBEAT_S
@@ -76,21 +91,22 @@ def parameters(url: str, name: str) -> Any:
 
 
 class Connection:
-    """A connection to RabbitMQ that reconnects by itself.
+    """A connection to RabbitMQ that reconnects by itself, to any of the hosts of which ``params`` are the parameters.
 
     ``on_tick(now)`` runs on the connection's thread about four times a second, also while there is no connection.
     """
 
     def __init__(
         self,
-        params: Any,
+        params: Sequence[Any],
         name: str,
         *,
         on_up: Callable[[Any], None],
         on_down: Callable[[BrokerUnavailable], None],
         on_tick: Callable[[float], None] | None = None,
     ) -> None:
-        self._params, self._name = params, name
+        self._hosts, self._name = params, name
+        self._host = random.randrange(len(params))  # noqa: S311 - spreads clients, hides nothing
         self._on_up, self._on_down, self._on_tick = on_up, on_down, on_tick
         self._loop = PacketLoop()
         self._work: deque[Callable[[], None]] = deque()
@@ -200,7 +216,7 @@ class Connection:
         if self._closing:
             return
         self._connection = pika.SelectConnection(
-            self._params,
+            self._hosts[self._host],
             on_open_callback=self._opened,
             on_open_error_callback=self._lost,
             on_close_callback=self._lost,
@@ -214,14 +230,16 @@ class Connection:
         if self._closing:
             connection.close()
             return
-        _log.info("broker.connected", extra={"link": self._name})
+        params = self._hosts[self._host]
+        _log.info("broker.connected", extra={"link": self._name, "host": params.host, "port": params.port})
         self.up.set()
         self._on_up(connection)
 
     def _lost(self, _connection: Any, error: object) -> None:
         was_open, self._open = self._open, False
         self.up.clear()
-        where = f"{self._params.host}, port {self._params.port}"
+        params = self._hosts[self._host]
+        where = f"{params.host}, port {params.port}"
         self.reason = unavailable(f"connection to {where} lost" if was_open else f"cannot connect to {where}", error)
         self.tried.set()
         if was_open:
@@ -231,8 +249,10 @@ class Connection:
             return
         if self._failures == 0:
             _log.warning("broker.lost", extra={"link": self._name, "why": str(self.reason)})
-        ceiling = min(_MAX_RETRY_S, _FIRST_RETRY_S * 2**self._failures)
-        self._failures = min(self._failures + 1, 10)
+        self._host = (self._host + 1) % len(self._hosts)
+        rounds = min(self._failures // len(self._hosts), _MAX_DOUBLINGS)
+        ceiling = min(_MAX_RETRY_S, _FIRST_RETRY_S * 2**rounds)
+        self._failures += 1
         delay_s = random.uniform(_FIRST_RETRY_S / 2, ceiling)  # noqa: S311 - jitter, not a secret
         self._loop.call_later(delay_s, self._connect)
 

@@ -117,7 +117,7 @@ class _Subscription:
         channel.add_callback(self._cancelled, [Basic.CancelOk], False)
         channel.basic_qos(prefetch_count=self._consumer.prefetch)
         if self._consumer.creates or is_declared_by_its_consumer(self.queue):
-            declare_queue(channel, self.queue, self._declared)
+            declare_queue(self.connection, channel, self.queue, self._declared)
         else:
             channel.queue_declare(self.queue.name, passive=True, callback=self._declared)
 

@@ -3,12 +3,17 @@
 Schedulers create all of them, except that each worker declares its own queue. Gateways and workers need no right to
 configure anything else: a passive declaration only checks that a queue or an exchange exists. If it does not, the
 broker closes the channel with 404.
+
+A classic queue has one node. While that node is away, the broker answers a declaration only after 64 s, with 404
+(RabbitMQ 4.0). A TRANSIENT queue is deleted instead of waiting, and so is made anew on another node.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
-from shared.transport.base import BrokerQueue, Exchange
+from shared.transport.base import BrokerQueue, Durability, Exchange
+from shared.transport.rabbitmq.connection import Connection
 from shared.transport.topology import (
     DEAD_ARGUMENTS,
     DEAD_EXCHANGE,
@@ -22,6 +27,11 @@ from shared.transport.topology import (
 __all__ = ["MISSING", "check_exchanges", "declare_exchanges", "declare_queue", "is_declared_by_its_consumer"]
 
 MISSING = 404
+_NODE_AWAY_S = 2.0
+"""After this time without an answer to a declaration, the node of the queue is taken to be away."""
+
+
+_log = logging.getLogger(__name__)
 
 
 def _ignore(_frame: object) -> None:
@@ -48,11 +58,32 @@ def is_declared_by_its_consumer(queue: BrokerQueue) -> bool:
     return queue.expires_s is not None
 
 
-def declare_queue(channel: Any, queue: BrokerQueue, then: Callable[[Any], None]) -> None:
-    """Create ``queue`` if it does not exist, and bind it to its exchange. pika calls ``then`` after the last answer."""
+def declare_queue(connection: Connection, channel: Any, queue: BrokerQueue, then: Callable[[Any], None]) -> None:
+    """Create ``queue`` if it does not exist, and bind it to its exchange. pika calls ``then`` after the last answer.
+
+    ``channel`` is a channel of ``connection``.
+    """
     arguments = queue_arguments(queue)
-    if queue.exchange is Exchange.DEFAULT:
-        channel.queue_declare(queue.name, durable=True, arguments=arguments, callback=then)
-        return
-    channel.queue_declare(queue.name, durable=True, arguments=arguments, callback=_ignore)
-    channel.queue_bind(queue.name, queue.exchange, routing_key=queue.name, callback=then)
+    answered = False
+
+    def declared(frame: Any) -> None:
+        nonlocal answered
+        answered = True
+        if queue.exchange is Exchange.DEFAULT:
+            then(frame)
+
+    def check() -> None:
+        if not answered and channel.is_open:
+            _log.warning("queue.node_away", extra={"queue": queue.name})
+            channel.connection.channel(on_open_callback=lambda other: _delete_unused(other, queue))
+
+    channel.queue_declare(queue.name, durable=True, arguments=arguments, callback=declared)
+    if queue.exchange is not Exchange.DEFAULT:
+        channel.queue_bind(queue.name, queue.exchange, routing_key=queue.name, callback=then)
+    if queue.durability is Durability.TRANSIENT:
+        connection.later(_NODE_AWAY_S, check)
+
+
+def _delete_unused(channel: Any, queue: BrokerQueue) -> None:
+    """Delete a queue, unless it has consumers. The broker then carries out the declaration that still waits."""
+    channel.queue_delete(queue.name, if_unused=True, callback=lambda _frame: channel.close())

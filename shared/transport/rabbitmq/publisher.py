@@ -10,7 +10,7 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -79,7 +79,7 @@ class Publisher:
     """Publishes messages for all threads over one connection. Only the connection's thread uses the channels."""
 
     def __init__(
-        self, params: Any, name: str, *, creates: bool = True, on_ready: Callable[[], None] = lambda: None
+        self, params: Sequence[Any], name: str, *, creates: bool = True, on_ready: Callable[[], None] = lambda: None
     ) -> None:
         self._creates = creates
         self._on_ready = on_ready

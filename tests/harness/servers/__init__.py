@@ -8,5 +8,6 @@ both, ``start`` starts the server on the same port with the same data.
 
 from tests.harness.servers.postgres import PostgresServer, postgres_bin
 from tests.harness.servers.rabbit import RabbitServer, rabbit_bin
+from tests.harness.servers.rabbit_cluster import RabbitCluster
 
-__all__ = ["PostgresServer", "RabbitServer", "postgres_bin", "rabbit_bin"]
+__all__ = ["PostgresServer", "RabbitCluster", "RabbitServer", "postgres_bin", "rabbit_bin"]

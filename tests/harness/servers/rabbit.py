@@ -27,19 +27,21 @@ def rabbit_bin() -> Path | None:
 class RabbitServer(Server):
     """One RabbitMQ node without plugins on a free port, with the user and password guest.
 
-    ``conf`` adds lines to ``rabbitmq.conf``.
+    ``conf`` adds lines to ``rabbitmq.conf``. ``beside``: another node, whose epmd and cookie this node shares, so that
+    both can form a cluster; see ``RabbitCluster``.
     """
 
-    def __init__(self, *, conf: str = "") -> None:
+    def __init__(self, *, conf: str = "", beside: "RabbitServer | None" = None) -> None:
         folder = rabbit_bin()
         if folder is None:
             msg = "RabbitMQ is not installed"
             raise RuntimeError(msg)
         super().__init__("rabbit")
         self._bin = folder
-        self._node = f"dagway-{os.getpid()}-{next(_count)}@localhost"
+        self.node = f"dagway-{os.getpid()}-{next(_count)}@localhost"
+        self._home: RabbitServer = self if beside is None else beside._home
         self._epmd: subprocess.Popen[bytes] | None = None
-        self._epmd_port = free_port()
+        self._epmd_port: int = free_port() if beside is None else beside._epmd_port
         self._dist_port = free_port()
         self._vhosts = itertools.count(1)
         self._fresh: list[str] = []
@@ -57,6 +59,11 @@ class RabbitServer(Server):
         (self.dir / "enabled_plugins").write_text("[].\n")
         (self.dir / "env.conf").write_text("")
 
+    def add_conf(self, lines: str) -> None:
+        """Add lines to ``rabbitmq.conf``. A later line replaces an earlier one with the same setting."""
+        with (self.dir / "rabbitmq.conf").open("a") as conf:
+            conf.write(f"{lines}\n")
+
     @property
     def url(self) -> str:
         """The default vhost's URL."""
@@ -71,10 +78,10 @@ class RabbitServer(Server):
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
-            "HOME": str(self.dir),
+            "HOME": str(self._home.dir),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": str(self._epmd_port),
-            "RABBITMQ_NODENAME": self._node,
+            "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_DIST_PORT": str(self._dist_port),
             "RABBITMQ_BASE": str(self.dir),
             "RABBITMQ_MNESIA_BASE": str(self.dir / "data"),
@@ -91,14 +98,25 @@ class RabbitServer(Server):
 
     def start(self) -> None:
         """Start the node and return when it accepts AMQP connections (3 to 5 s)."""
-        env = self._environment()
+        self.begin()
+        self.wait_started()
+
+    def begin(self) -> None:
+        """Start the node without waiting for it."""
+        self._home._start_epmd()
+        argv = [str(self._bin / "rabbitmq-server")]
+        self._process = spawn(argv, env=self._environment(), cwd=self.dir, log=self.log)
+
+    def wait_started(self) -> None:
+        """Wait until the node accepts AMQP connections."""
+        eventually(self._answers, timeout_s=START_TIMEOUT_S, every_s=0.05)
+
+    def _start_epmd(self) -> None:
         if self._epmd is None or self._epmd.poll() is not None:
             epmd = shutil.which("epmd") or "epmd"
             argv = [epmd, "-port", str(self._epmd_port), "-address", "127.0.0.1"]
-            self._epmd = spawn(argv, env=env, cwd=self.dir, log=self.log)
+            self._epmd = spawn(argv, env=self._environment(), cwd=self.dir, log=self.log)
             eventually(lambda: _listens(self._epmd_port), timeout_s=START_TIMEOUT_S)
-        self._process = spawn([str(self._bin / "rabbitmq-server")], env=env, cwd=self.dir, log=self.log)
-        eventually(self._answers, timeout_s=START_TIMEOUT_S, every_s=0.05)
 
     def _answers(self) -> bool:
         if not self.running:
@@ -133,7 +151,7 @@ class RabbitServer(Server):
 
     def ctl(self, *args: str, timeout_s: float = 60.0) -> str:
         """Run ``rabbitmqctl`` on this node (about 1 s) and return its output. Raises ``RuntimeError`` if it fails."""
-        argv = [str(self._bin / "rabbitmqctl"), "--silent", "--node", self._node, *args]
+        argv = [str(self._bin / "rabbitmqctl"), "--silent", "--node", self.node, *args]
         done = subprocess.run(
             argv, env=self._environment(), cwd=self.dir, capture_output=True, text=True, timeout=timeout_s, check=False
         )
@@ -152,8 +170,8 @@ class RabbitServer(Server):
         if program is None:
             self.ctl("eval", erlang)
             return
-        cookie = (self.dir / ".erlang.cookie").read_text()
-        argv = [program, "-c", cookie, "-sname", self._node, "-timeout", "60", "-e"]
+        cookie = (self._home.dir / ".erlang.cookie").read_text()
+        argv = [program, "-c", cookie, "-sname", self.node, "-timeout", "60", "-e"]
         done = subprocess.run(
             argv,
             env=self._environment(),

@@ -1,0 +1,88 @@
+"""Three RabbitMQ nodes that form a cluster by the settings in ``deploy/rabbitmq``."""
+
+import json
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.harness.servers.rabbit import RabbitServer
+
+__all__ = ["RabbitCluster"]
+
+_SETTINGS = Path(__file__).parents[3] / "deploy" / "rabbitmq"
+
+
+class RabbitCluster:
+    """A cluster with the shipped settings. ``users``: a folder with the definitions of its logins.
+
+    Only what names other machines is replaced: the nodes, the folder of definitions, and the limit of free disk space.
+    """
+
+    def __init__(self, users: Path) -> None:
+        self._definitions = Path(tempfile.mkdtemp(prefix="dagway-definitions-"))
+        for file in [_SETTINGS / "cluster-definitions.json", *users.iterdir()]:
+            shutil.copy(file, self._definitions)
+        first = RabbitServer()
+        self.nodes = [first, RabbitServer(beside=first), RabbitServer(beside=first)]
+        conf = (_SETTINGS / "cluster.conf").read_text()
+        replaced: Mapping[str, str] = {
+            r"definitions\.local\.path": str(self._definitions),
+            r"disk_free_limit\.absolute": "50MB",
+            **{
+                rf"cluster_formation\.classic_config\.nodes\.{number}": node.node
+                for number, node in enumerate(self.nodes, 1)
+            },
+        }
+        for key, value in replaced.items():
+            conf, count = re.subn(rf"(?m)^({key}) = .*$", rf"\1 = {value}", conf)
+            assert count == 1, f"cluster.conf has no setting {key}"
+        for node in self.nodes:
+            node.add_conf(conf)
+        # The nodes start at the same time, so none of them may have to make the cookie.
+        cookie = first.dir / ".erlang.cookie"
+        cookie.write_text(secrets.token_hex(16))
+        cookie.chmod(0o400)
+
+    def urls(self, passwords: Mapping[str, str], *, nodes: Sequence[RabbitServer]) -> Mapping[str, str]:
+        """Return a broker URL for each login, which names ``nodes``."""
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+        return {login: f"amqp://{login}:{password}@{hosts}/dagway" for login, password in passwords.items()}
+
+    def home_of(self, queue: str) -> RabbitServer:
+        """Return the node of a classic queue, or the node of the leader of a quorum queue."""
+        asked = next(node for node in self.nodes if node.running)
+        return next(node for node in self.nodes if node.node == self.queues(asked)[queue]["leader"])
+
+    def queues(self, asked: RabbitServer) -> dict[str, dict[str, Any]]:
+        """Return name, type, leader and members of all queues by name, as one node knows them."""
+        columns = ("name", "type", "leader", "members")
+        listed = json.loads(asked.ctl("list_queues", "--vhost", "dagway", "--formatter", "json", *columns))
+        return {row["name"]: row for row in listed}
+
+    def __enter__(self) -> Self:
+        try:
+            for node in self.nodes:
+                node.begin()
+            for node in self.nodes:
+                node.wait_started()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def close(self) -> None:
+        """Kill all nodes and remove their directories."""
+        # The first node's epmd serves them all, so it ends last.
+        for node in reversed(self.nodes):
+            node.close()
+        shutil.rmtree(self._definitions, ignore_errors=True)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
