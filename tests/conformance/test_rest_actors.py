@@ -83,10 +83,11 @@ def test_what_a_scheduler_refuses_or_nobody_decided_is_not_audited_twice(stack: 
 
 
 def test_a_body_that_cannot_be_read_is_audited_and_a_validation_is_not(stack: Stack) -> None:
-    assert stack.api("PUT", "/pools/p", data="{").status_code == 400
-    assert stack.api("POST", "/dags", data="x" * 3_000_000).status_code == 413
+    as_json = {"content_type": "application/json"}
+    assert stack.api("PUT", "/pools/p", data="{", **as_json).status_code == 400
+    assert stack.api("POST", "/dags", data="x" * 3_000_000, **as_json).status_code == 413
     assert stack.api("POST", "/dags/validate", json={"spec": ""}).status_code < 500
-    assert stack.api("POST", "/dags/validate", data="{").status_code == 400
+    assert stack.api("POST", "/dags/validate", data="{", **as_json).status_code == 400
     assert stack.api("GET", "/dags/none").status_code == 404
 
     found = {(each.operation, each.target.kind, each.target.name, each.code) for each in stack.audited()}

@@ -250,7 +250,7 @@ def test_a_locked_row_is_not_waited_for_longer_than_the_limit_and_not_at_all_wit
 
 def test_a_process_that_is_frozen_in_a_transaction_loses_its_locks(database_url: str) -> None:
     migrate(database_url)
-    frozen = open_engine(database_url, limits=TimeLimits(idle_s=0.1))
+    frozen = open_engine(database_url, limits=TimeLimits(idle_s=1))
     other = open_engine(database_url)
     add(other, t.queues, {"name": "a", "kind": ""})
     row = for_update(select(t.queues.c.name).where(t.queues.c.name == "a"))
