@@ -79,6 +79,7 @@ class Config:
     auth_basic_password: str = dataclass_field(default="", repr=False)
     auth_token: str = dataclass_field(default="", repr=False)
     auth_token_secret: str = dataclass_field(default="", repr=False)
+    auth_token_other_secrets: tuple[str, ...] = dataclass_field(default=(), repr=False)
     auth_token_ttl_s: int = 86_400
     auth_admin_username: str = "admin"
     auth_admin_password: str = dataclass_field(default="", repr=False)

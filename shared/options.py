@@ -237,6 +237,14 @@ OPTIONS = (
         has_alias=True,
     ),
     Option(
+        "auth_token_other_secrets",
+        "DAGWAY_AUTH_TOKEN_OTHER_SECRETS",
+        words,
+        _GATEWAY,
+        "other keys, separated by commas, whose login tokens are valid too: to replace the key without ending logins",
+        secret=True,
+    ),
+    Option(
         "auth_token_ttl_s",
         "DAGWAY_AUTH_TOKEN_TTL",
         duration_s,

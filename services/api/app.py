@@ -42,7 +42,7 @@ API = "/api/v2"
 _log = logging.getLogger(__name__)
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_LOCAL = frozenset({"/auth/login", "/auth/me", "/openapi.json", "/docs", "/webhooks/{fileName}"})
+_LOCAL = frozenset({"/auth/login", "/auth/logout", "/auth/me", "/openapi.json", "/docs", "/webhooks/{fileName}"})
 """Paths that concern this server itself, its users and tokens: they are never forwarded to a remote node."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 

@@ -62,6 +62,8 @@ class Settings:
     basic_password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     token_secret: str = field(default="", repr=False)
+    other_token_secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Keys that verify login tokens and sign none."""
     token_ttl_s: int = 86_400
     admin_username: str = "admin"
     admin_password: str = field(default="", repr=False)
@@ -104,9 +106,9 @@ def settings_from(config: "Config") -> Settings:
     """Return the settings of the gateway from the configuration.
 
     Raises:
-        ConfigInvalid: DAGWAY_AUTH_TOKEN_SECRET is too short for mode builtin, a setting of mode oidc or of Basic
-            authentication is missing, DAGWAY_REMOTE_NODES is invalid, or others can reach the gateway and nothing says
-            that it needs no login.
+        ConfigInvalid: DAGWAY_AUTH_TOKEN_SECRET is too short for mode builtin, one of the other secrets is too short,
+            a setting of mode oidc or of Basic authentication is missing, DAGWAY_REMOTE_NODES is invalid, or others can
+            reach the gateway and nothing says that it needs no login.
     """
     _refuse_halves(config)
     _refuse_open_door(config)
@@ -114,12 +116,17 @@ def settings_from(config: "Config") -> Settings:
         raise ConfigInvalid(
             f"DAGWAY_AUTH_TOKEN_SECRET: mode builtin requires a secret of at least {_MIN_SECRET_CHARS} characters"
         )
+    if any(len(secret) < _MIN_SECRET_CHARS for secret in config.auth_token_other_secrets):
+        raise ConfigInvalid(
+            f"DAGWAY_AUTH_TOKEN_OTHER_SECRETS: each secret must have at least {_MIN_SECRET_CHARS} characters"
+        )
     return Settings(
         auth_mode=config.auth_mode or "none",
         basic_username=config.auth_basic_username,
         basic_password=config.auth_basic_password,
         token=config.auth_token,
         token_secret=config.auth_token_secret,
+        other_token_secrets=config.auth_token_other_secrets,
         token_ttl_s=config.auth_token_ttl_s,
         admin_username=config.auth_admin_username,
         admin_password=config.auth_admin_password,

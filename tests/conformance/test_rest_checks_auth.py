@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
@@ -90,8 +92,78 @@ def test_each_role_may_do_what_the_contract_allows(live: Live, admin: str) -> No
     assert live.refused("GET", "/users", token=tokens["manager"]) == (403, "forbidden")
     changed = {"currentPassword": "viewer-password", "newPassword": "viewer-password-2"}
     live.post("/auth/change-password", changed, token=tokens["viewer"])
-    assert live.refused("POST", "/auth/change-password", changed, token=tokens["viewer"]) == (401, "unauthorized")
-    login(live, "viewer", "viewer-password-2")
+    again = login(live, "viewer", "viewer-password-2")
+    assert live.refused("POST", "/auth/change-password", changed, token=again) == (401, "unauthorized")
+
+
+def test_a_new_password_or_role_ends_older_logins(live: Live, admin: str) -> None:
+    body = {"username": "ends", "password": "first-phrase", "role": "viewer"}
+    path = f"/users/{live.post('/users', body, status=201, token=admin)['user']['id']}"
+    ends: dict[str, tuple[str, str, Any]] = {
+        "own change": (
+            "POST",
+            "/auth/change-password",
+            {"currentPassword": "first-phrase", "newPassword": "second-phrase"},
+        ),
+        "reset": ("POST", f"{path}/reset-password", {"newPassword": "first-phrase"}),
+        "new role": ("PATCH", path, {"role": "operator"}),
+    }
+    passwords = {"reset": "second-phrase"}
+    found = {}
+    for name, (method, where, change) in ends.items():
+        mine, other = (login(live, "ends", passwords.get(name, "first-phrase")) for _ in range(2))
+        assert live.ask("GET", "/dags", token=other).status_code == 200
+        done = live.ask(method, where, change, token=mine if name == "own change" else admin)
+        assert done.status_code == 200, done.get_data(as_text=True)
+        found[name] = [live.ask("GET", "/dags", token=token).status_code for token in (mine, other)]
+    assert found == {name: [401, 401] for name in ends}
+    kept = login(live, "ends", "first-phrase")
+    for harmless in ({"role": "operator"}, {"username": "still ends"}):
+        assert live.ask("PATCH", path, harmless, token=admin).status_code == 200
+    assert live.ask("GET", "/dags", token=kept).status_code == 200
+
+
+def test_logout_ends_one_login_at_every_gateway(live: Live, admin: str) -> None:
+    other, elsewhere = login(live, "admin", "adminadmin"), live.app_with(BUILTIN)
+    header, _, signature = admin.rpartition(".")
+    last = signature[:-1] + chr(ord(signature[-1]) + 1)
+    rewritten = f"{header}.{last}"
+
+    assert [live.ask("POST", "/auth/logout", token=admin).status_code for _ in range(2)] == [204, 204]
+
+    for gateway in (live, elsewhere):
+        assert gateway.refused("GET", "/dags", token=admin) == (401, "unauthorized")
+        assert gateway.refused("GET", "/dags", token=rewritten) == (401, "unauthorized")
+    assert live.ask("GET", "/dags", token=other).status_code == 200
+    assert live.ask("POST", "/auth/logout", token="junk").status_code == 204
+
+
+def test_a_new_signing_key_ends_no_login(live: Live, admin: str) -> None:
+    new = "another secret of the tests, also long enough"
+    steps = [
+        replace(BUILTIN, other_token_secrets=(new,)),
+        replace(BUILTIN, token_secret=new, other_token_secrets=(SECRET,)),
+    ]
+    for settings in steps:
+        # Some gateways have the new settings already, others not yet; each accepts the tokens of the others.
+        gateway = live.app_with(settings)
+        assert gateway.ask("GET", "/dags", token=admin).status_code == 200
+    newer = login(live.app_with(steps[1]), "admin", "adminadmin")
+    assert live.app_with(steps[0]).ask("GET", "/dags", token=newer).status_code == 200
+    after = live.app_with(replace(BUILTIN, token_secret=new))
+    assert after.ask("GET", "/dags", token=newer).status_code == 200
+    assert after.refused("GET", "/dags", token=admin) == (401, "unauthorized")
+
+
+def test_tokens_of_older_gateways_are_valid_until_the_password_changes(live: Live, admin: str) -> None:
+    body = {"username": "older", "password": "first-phrase", "role": "viewer"}
+    user = live.post("/users", body, status=201, token=admin)["user"]["id"]
+    old = jwt.encode({"sub": user, "uid": user, "exp": 4_000_000_000}, SECRET, algorithm="HS256")
+    assert live.ask("GET", "/dags", token=old).status_code == 200
+
+    live.post(f"/users/{user}/reset-password", {"newPassword": "second-phrase"}, token=admin)
+
+    assert live.refused("GET", "/dags", token=old) == (401, "unauthorized")
 
 
 def test_forged_login_tokens_are_refused(live: Live, admin: str) -> None:

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-import jwt
 from werkzeug.http import parse_cookie
 
+from services.api.auth.login_tokens import LoginTokens
 from services.api.auth.oidc import OidcProvider
 from services.api.auth.principals import NOBODY, Permission, Principal, Role
 from services.api.auth.tokens import HOOK_PREFIX, KEY_PREFIX, Passwords, secret_hash
@@ -33,7 +33,6 @@ __all__ = ["ADDRESS", "Auth", "forbidden", "principal_of", "unauthorized"]
 _RANK = {"viewer": 0, "operator": 1, "manager": 2, "admin": 3}
 _TOUCH_EVERY = timedelta(seconds=1)
 """Minimum time between two commands that record the use of the same API key or webhook."""
-_ALGORITHM = "HS256"
 ADDRESS = "address "
 """Prefix of those names in ``LoginLimits`` that are client addresses, not usernames."""
 
@@ -58,6 +57,9 @@ class Auth:
     def __init__(self, settings: Settings, reads: Reads, commands: "Commands", clock: Callable[[], datetime]) -> None:
         self.settings = settings
         self.passwords = Passwords()
+        self.logins = LoginTokens(
+            (settings.token_secret, *settings.other_token_secrets), timedelta(seconds=settings.token_ttl_s)
+        )
         self.limits = LoginLimits()
         self.oidc = OidcProvider(settings.oidc) if settings.oidc else None
         self._reads = reads
@@ -112,14 +114,11 @@ class Auth:
         return None
 
     def _by_login(self, value: str) -> Principal | None:
-        try:
-            claims = jwt.decode(
-                value, self.settings.token_secret, algorithms=[_ALGORITHM], options={"require": ["exp", "uid"]}
-            )
-        except (jwt.InvalidTokenError, ValueError):
+        token = self.logins.read(value)
+        if token is None:
             return None
-        # The user is read at each request, so a changed role or a deletion takes effect immediately.
-        user = self._reads.user(str(claims["uid"])[:36])
+        # Read at each request, so that a new password or role, a deletion and a logout take effect immediately.
+        user = self._reads.logged_in(token.user_id, token.version, token.id)
         return None if user is None else principal_of(user)
 
     def _by_key(self, value: str) -> Principal | None:
@@ -143,17 +142,7 @@ class Auth:
 
     def issue(self, user: UserRow) -> tuple[str, datetime]:
         """Return a login token for a user, and when the token expires."""
-        now = self._clock()
-        ends = now + timedelta(seconds=self.settings.token_ttl_s)
-        claims = {
-            "sub": user.id,
-            "uid": user.id,
-            "username": user.username,
-            "role": user.role,
-            "iat": int(now.timestamp()),
-            "exp": int(ends.timestamp()),
-        }
-        return jwt.encode(claims, self.settings.token_secret, algorithm=_ALGORITHM), ends
+        return self.logins.issue(user, self._clock())
 
     def touch(self, kind: Literal["api_key", "webhook"], row_id: str, last_used_at: datetime | None) -> None:
         """Record the use of an API key or webhook, at most once a second. Waits for the outcome at the first use."""

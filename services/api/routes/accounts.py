@@ -13,7 +13,7 @@ from services.api.operations import ApiResponse, Body, Call, Operations, Result,
 from services.api.problems import bad_request, not_found
 from services.api.representations import accounts_json, json_values
 from services.api.response_schemas.accounts import LoginSchema, MessageSchema, UserAnswerSchema, UsersSchema
-from shared.contracts.commands.accounts import CreateUser, DeleteUser, SetPassword, UpdateUser
+from shared.contracts.commands.accounts import CreateUser, DeleteUser, EndLogin, SetPassword, UpdateUser
 from shared.store.reads.reader import UserRow
 
 __all__ = ["ACCOUNTS"]
@@ -75,6 +75,19 @@ def login(call: Call, body: LoginBody) -> ApiResponse:
     return ok({"token": token, "expiresAt": json_values.precise(ends), "user": accounts_json.user(user)})
 
 
+@ACCOUNTS.post("/auth/logout", id="logout", role="public", builtin=_NO_LOGIN, status=204)
+def logout(call: Call) -> ApiResponse:
+    """End the login token of this request. Without a valid login token, nothing changes.
+
+    Public, so that a client that did not get the answer can ask again.
+    """
+    scheme, _, value = call.headers.get("Authorization", "").partition(" ")
+    token = call.deps.auth.logins.read(value.strip()) if scheme.lower() == "bearer" else None
+    if token is None:
+        return ApiResponse(call.success)
+    return call.carry_out(EndLogin(by=token.username, token_id=token.id, expires_at=token.expires_at))
+
+
 @ACCOUNTS.get("/auth/me", id="getCurrentUser", response=UserAnswerSchema)
 def me(call: Call) -> ApiResponse:
     """Return the user or key that the credentials of this request belong to."""
@@ -92,7 +105,7 @@ def me(call: Call) -> ApiResponse:
     failures=(429,),
 )
 def change_password(call: Call, body: ChangePasswordBody) -> ApiResponse:
-    """Change the password of the user who is logged in."""
+    """Change the password of the user who is logged in. Ends all logins of the user, including this one."""
     if call.principal.kind != "user":
         raise forbidden("Only users who logged in with a password can change it")
     user = _find(call, call.principal.id)
@@ -146,7 +159,10 @@ def get_user(call: Call, user_id: str) -> ApiResponse:
     _USER, id="updateUserByPut", role="admin", builtin=_NO_USERS, body=UpdateUserBody, response=UserAnswerSchema
 )
 def update_user(call: Call, body: UpdateUserBody, user_id: str) -> ApiResponse:
-    """Change the username or role of a user. PUT and PATCH do the same, because some front ends use PUT."""
+    """Change the username or role of a user. A new role ends the user's logins.
+
+    PUT and PATCH do the same, because some front ends use PUT.
+    """
     command = UpdateUser(
         by=call.user,
         user_id=_id(user_id),
@@ -173,7 +189,7 @@ def delete_user(call: Call, user_id: str) -> ApiResponse:
     response=MessageSchema,
 )
 def reset_password(call: Call, body: ResetPasswordBody, user_id: str) -> ApiResponse:
-    """Set a new password for a user, without the current password."""
+    """Set a new password for a user, without the current password. Ends all logins of the user."""
     return _set_password(call, _id(user_id), body.new_password, "Password reset")
 
 

@@ -6,7 +6,7 @@ Alembic's migrations create the tables; a test checks that both agree. Status co
 does not grow with history.
 """
 
-from shared.store.tables.accounts import api_keys, users, webhooks
+from shared.store.tables.accounts import api_keys, ended_logins, users, webhooks
 from shared.store.tables.admission import pauses, pool_places, pool_waits, pools, queue_limits, queues, run_holds
 from shared.store.tables.base import UTCDateTime, metadata
 from shared.store.tables.definitions import callable_files, dag_versions, dags, passed_over, specs
@@ -25,6 +25,7 @@ __all__ = [
     "dag_runs",
     "dag_versions",
     "dags",
+    "ended_logins",
     "inbox",
     "log_chunks",
     "metadata",
