@@ -89,6 +89,9 @@ class Config:
     oidc_client_url: str = ""
     oidc_scopes: tuple[str, ...] = ("openid", "profile", "email")
     oidc_whitelist: tuple[str, ...] = ()
+    oidc_groups_claim: str = "groups"
+    oidc_roles: tuple[tuple[str, str], ...] = ()
+    oidc_default_role: str = "viewer"
     write_dags: bool = True
     run_dags: bool = True
     metrics: Literal["private", "public"] = "private"

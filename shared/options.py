@@ -9,12 +9,14 @@ from shared.option import SCHEDULER as _SCHEDULER
 from shared.option import WORKER as _WORKER
 from shared.option import Option
 from shared.setting_readers import (
+    ROLES,
     base_path,
     duration_s,
     existing_file,
     existing_folder,
     folder,
     front_end_folder,
+    group_roles,
     host_names,
     labels,
     limits,
@@ -317,6 +319,27 @@ OPTIONS = (
         _GATEWAY,
         "email addresses that may log in, separated by commas (everyone whom the provider authenticates)",
         has_alias=True,
+    ),
+    Option(
+        "oidc_groups_claim",
+        "DAGWAY_AUTH_OIDC_GROUPS_CLAIM",
+        str,
+        _GATEWAY,
+        "claim of the ID token that lists the user's groups (groups)",
+    ),
+    Option(
+        "oidc_roles",
+        "DAGWAY_AUTH_OIDC_ROLES",
+        group_roles,
+        _GATEWAY,
+        "roles of the provider's groups: dagway-admins=admin,developers=operator; the highest role counts (none)",
+    ),
+    Option(
+        "oidc_default_role",
+        "DAGWAY_AUTH_OIDC_DEFAULT_ROLE",
+        one_of(*ROLES),
+        _GATEWAY,
+        "role of users without a group in DAGWAY_AUTH_OIDC_ROLES (viewer)",
     ),
     Option(
         "write_dags",

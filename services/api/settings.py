@@ -51,6 +51,11 @@ class Oidc:
     client_url: str
     scopes: tuple[str, ...] = ("openid", "profile", "email")
     whitelist: tuple[str, ...] = ()
+    groups_claim: str = "groups"
+    roles: tuple[tuple[str, str], ...] = ()
+    """Groups of the provider, each with its role here."""
+    default_role: str = "viewer"
+    """The role of users without any of these groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,11 @@ class Settings:
     @property
     def builtin(self) -> bool:
         return self.auth_mode == "builtin"
+
+    @property
+    def has_roles(self) -> bool:
+        """Whether users can have different roles."""
+        return self.auth_mode != "none"
 
     @property
     def basic(self) -> bool:
@@ -194,6 +204,9 @@ def _oidc(config: "Config") -> Oidc:
         client_url=config.oidc_client_url,
         scopes=config.oidc_scopes,
         whitelist=config.oidc_whitelist,
+        groups_claim=config.oidc_groups_claim,
+        roles=config.oidc_roles,
+        default_role=config.oidc_default_role,
     )
 
 

@@ -18,7 +18,7 @@ from werkzeug.http import parse_cookie
 
 from services.api.auth.login_tokens import LoginTokens
 from services.api.auth.oidc import OidcProvider
-from services.api.auth.principals import NOBODY, Permission, Principal, Role
+from services.api.auth.principals import NOBODY, RANKS, Permission, Principal, Role
 from services.api.auth.tokens import HOOK_PREFIX, KEY_PREFIX, Passwords, secret_hash
 from services.api.problems import Problem
 from services.api.settings import Settings
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ADDRESS", "Auth", "forbidden", "principal_of", "unauthorized"]
 
-_RANK = {"viewer": 0, "operator": 1, "manager": 2, "admin": 3}
 _TOUCH_EVERY = timedelta(seconds=1)
 """Minimum time between two commands that record the use of the same API key or webhook."""
 ADDRESS = "address "
@@ -84,7 +83,7 @@ class Auth:
             raise forbidden("This server does not allow changes of DAGs (DAGWAY_PERMISSIONS_WRITE_DAGS)")
         if permission == "run_dags" and not settings.run_dags:
             raise forbidden("This server does not allow runs to be started or changed (DAGWAY_PERMISSIONS_RUN_DAGS)")
-        if settings.builtin and _RANK[principal.role] < _RANK.get(role, 0):
+        if settings.has_roles and RANKS[principal.role] < RANKS.get(role, 0):
             raise forbidden(f"This request requires the role {role}; {principal.username} has {principal.role}")
         return principal
 
@@ -216,7 +215,7 @@ def _by_cookie(provider: OidcProvider, headers: Mapping[str, str]) -> Principal:
     if headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         return NOBODY
     found = provider.identify(parse_cookie(headers.get("Cookie", "")))
-    return Principal("oidc", found.username, found.username, "admin") if found else NOBODY
+    return Principal("oidc", found.username, found.username, found.role) if found else NOBODY
 
 
 def _same(given: str, expected: str) -> bool:

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-__all__ = ["NOBODY", "Permission", "Principal", "Role"]
+__all__ = ["NOBODY", "RANKS", "Permission", "Principal", "Role"]
 
 Role = Literal["public", "viewer", "operator", "manager", "admin"]
+RANKS = {"viewer": 0, "operator": 1, "manager": 2, "admin": 3}
+"""The roles of principals: each may do all that the lower ones may."""
 Permission = Literal["write_dags", "run_dags"]
 _YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
 
