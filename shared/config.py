@@ -92,6 +92,7 @@ class Config:
     oidc_groups_claim: str = "groups"
     oidc_roles: tuple[tuple[str, str], ...] = ()
     oidc_default_role: str = "viewer"
+    trusted_proxies: int = 0
     write_dags: bool = True
     run_dags: bool = True
     metrics: Literal["private", "public"] = "private"

@@ -342,6 +342,13 @@ OPTIONS = (
         "role of users without a group in DAGWAY_AUTH_OIDC_ROLES (viewer)",
     ),
     Option(
+        "trusted_proxies",
+        "DAGWAY_TRUSTED_PROXIES",
+        whole_number(0, 10),
+        _GATEWAY,
+        "how many proxies in front add to X-Forwarded-For, so that failed logins count for the client's address (0)",
+    ),
+    Option(
         "write_dags",
         "DAGWAY_PERMISSIONS_WRITE_DAGS",
         true_or_false,

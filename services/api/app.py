@@ -15,6 +15,7 @@ from flask import request as current_request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from services.api import problems
+from services.api.auth.guesses import client_address
 from services.api.command_client import command_key
 from services.api.deps import Deps
 from services.api.foreign_pages import add_cors, refuse_foreign_name, refuse_foreign_page
@@ -96,7 +97,10 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
             # The contract has a GET that changes state (dequeue); a HEAD must not.
             raise MethodNotAllowed([operation.method])
         headers = cast("Mapping[str, str]", request.headers)
-        principal = deps.auth.admit(role, operation.permission, headers)
+        address = client_address(
+            request.remote_addr or "", headers.get("X-Forwarded-For", ""), deps.settings.trusted_proxies
+        )
+        principal = deps.auth.admit(role, operation.permission, headers, address)
         node = chosen_node(deps.settings, request.args.getlist("remoteNode"))
         remote = node is not None and operation.path not in _LOCAL
         if operation.builtin is not None and not deps.settings.builtin and not remote:
@@ -104,7 +108,7 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
         if prefix:
             refuse_foreign_page(deps.settings, request, principal, operation)
         if node is not None and remote:
-            return _response(_forward(deps, node, request, operation))
+            return _response(_forward(deps, node, request, operation, address))
         arguments: dict[str, Any] = {names[name]: value for name, value in path.items()}
         if operation.query is not None:
             arguments["query"] = parse_query(operation.query, request.args.to_dict(flat=False))
@@ -114,7 +118,7 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
             key=command_key(headers.get("Idempotency-Key")),
             principal=principal,
             headers=headers,
-            address=request.remote_addr or "",
+            address=address,
             arguments=frozenset(request.args),
             success=operation.status,
         )
@@ -127,13 +131,13 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
     return view
 
 
-def _forward(deps: Deps, node: RemoteNode, request: Request, operation: Operation) -> ApiResponse:
+def _forward(deps: Deps, node: RemoteNode, request: Request, operation: Operation, address: str) -> ApiResponse:
     headers = cast("Mapping[str, str]", request.headers)
     path = str(request.environ["PATH_INFO"]).encode("latin-1").decode("utf-8", "replace").removeprefix(API)
     sent = remote_path(path)
     for named in remote_operations(request.method, path, OPERATIONS):
         if named is not operation:
-            deps.auth.admit(named.role, named.permission, headers)
+            deps.auth.admit(named.role, named.permission, headers, address)
     query = [(name, value) for name, values in request.args.lists() for value in values]
     return forward(
         node,

@@ -107,7 +107,7 @@ class Call:
     principal: Principal = NOBODY
     headers: Mapping[str, str] = field(default_factory=dict)
     address: str = ""
-    """The IP address of the client or of the last proxy; empty if unknown."""
+    """The address that the client's failed logins are counted by; empty if unknown."""
     arguments: frozenset[str] = frozenset()
     """The names of the query parameters in the request, including those with an empty value."""
     success: int = 200

@@ -73,6 +73,8 @@ class Settings:
     admin_username: str = "admin"
     admin_password: str = field(default="", repr=False)
     oidc: Oidc | None = None
+    trusted_proxies: int = 0
+    """How many proxies in front of the gateway add to X-Forwarded-For."""
     write_dags: bool = True
     run_dags: bool = True
     metrics_public: bool = False
@@ -141,6 +143,7 @@ def settings_from(config: "Config") -> Settings:
         admin_username=config.auth_admin_username,
         admin_password=config.auth_admin_password,
         oidc=_oidc(config) if config.auth_mode == "oidc" else None,
+        trusted_proxies=config.trusted_proxies,
         write_dags=config.write_dags,
         run_dags=config.run_dags,
         metrics_public=config.metrics == "public",

@@ -303,3 +303,43 @@ def test_logins_that_fail_are_slowed_down(live: Live) -> None:
     assert statuses == [401] * 10 + [429]
     # From the same address, others may still come in.
     assert gateway.post("/auth/login", {"username": "admin", "password": "adminadmin"})["token"]
+
+
+def test_wrong_logins_keep_nobody_out_at_another_address(live: Live) -> None:
+    gateway = live.app_with(replace(BUILTIN, trusted_proxies=1))
+    right, wrong = ({"username": "admin", "password": password} for password in ("adminadmin", "wrong-one"))
+
+    def log_in(body: dict[str, str], *, forwarded: str) -> Any:
+        return gateway.ask("POST", "/auth/login", body, headers={"X-Forwarded-For": forwarded})
+
+    for number in range(10):
+        # What the client itself claims to be does not matter.
+        assert log_in(wrong, forwarded=f"203.0.113.{number}, 192.0.2.1").status_code == 401
+    refused = log_in(right, forwarded="192.0.2.1")
+    assert (refused.status_code, refused.get_json()["code"]) == (429, "too_many_requests")
+    assert 0 < int(refused.headers["Retry-After"]) <= 16
+    assert log_in(right, forwarded="192.0.2.2").status_code == 200
+
+
+def test_guesses_of_the_static_token_are_slowed_down(live: Live) -> None:
+    gateway = live.app_with(replace(BUILTIN, token="the-token"))
+    ended = login(gateway, "admin", "adminadmin")
+    gateway.ask("POST", "/auth/logout", token=ended)
+    for harmless in (ended, "null"):
+        assert {gateway.ask("GET", "/dags", token=harmless).status_code for _ in range(101)} == {401}
+    statuses = [gateway.ask("GET", "/dags", token=f"guess-{number}").status_code for number in range(120)]
+    assert statuses[:100] == [401] * 100
+    assert 429 in statuses[100:]
+    refused = gateway.ask("GET", "/dags", token="the-token")
+    assert (refused.status_code, refused.get_json()["code"]) == (429, "too_many_requests")
+    assert int(refused.headers["Retry-After"]) > 0
+
+
+def test_guesses_of_the_basic_password_are_slowed_down(live: Live) -> None:
+    gateway = live.app_with(BASIC)
+    for _ in range(3):
+        # Who only mistypes now and then never waits.
+        assert {gateway.ask("GET", "/dags", auth=("u", "x")).status_code for _ in range(9)} == {401}
+        assert gateway.ask("GET", "/dags", auth=("u", "p")).status_code == 200
+    assert [gateway.ask("GET", "/dags", auth=("u", "x")).status_code for _ in range(11)] == [401] * 10 + [429]
+    assert gateway.refused("GET", "/dags", auth=("u", "p")) == (429, "too_many_requests")

@@ -9,13 +9,13 @@ import base64
 import binascii
 import hmac
 import threading
-import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from werkzeug.http import parse_cookie
 
+from services.api.auth.guesses import Guesses, by_address, by_login
 from services.api.auth.login_tokens import LoginTokens
 from services.api.auth.oidc import OidcProvider
 from services.api.auth.principals import NOBODY, RANKS, Permission, Principal, Role
@@ -28,12 +28,10 @@ from shared.store.reads.reader import Reads, UserRow
 if TYPE_CHECKING:
     from services.api.command_client import Commands
 
-__all__ = ["ADDRESS", "Auth", "forbidden", "principal_of", "unauthorized"]
+__all__ = ["Auth", "forbidden", "principal_of", "unauthorized"]
 
 _TOUCH_EVERY = timedelta(seconds=1)
 """Minimum time between two commands that record the use of the same API key or webhook."""
-ADDRESS = "address "
-"""Prefix of those names in ``LoginLimits`` that are client addresses, not usernames."""
 
 
 def unauthorized(message: str, settings: Settings | None = None) -> Problem:
@@ -51,7 +49,7 @@ def forbidden(message: str) -> Problem:
 
 
 class Auth:
-    """Authenticates and authorises requests. Keeps only caches, failed logins, and when each key was last used."""
+    """Authenticates and authorises requests. Keeps only caches, failures, and when each key was last used."""
 
     def __init__(self, settings: Settings, reads: Reads, commands: "Commands", clock: Callable[[], datetime]) -> None:
         self.settings = settings
@@ -59,7 +57,7 @@ class Auth:
         self.logins = LoginTokens(
             (settings.token_secret, *settings.other_token_secrets), timedelta(seconds=settings.token_ttl_s)
         )
-        self.limits = LoginLimits()
+        self.guesses = Guesses()
         self.oidc = OidcProvider(settings.oidc) if settings.oidc else None
         self._reads = reads
         self._commands = commands
@@ -69,12 +67,15 @@ class Auth:
 
     # -- a request ----------------------------------------------------------------------------
 
-    def admit(self, role: Role, permission: Permission | None, headers: Mapping[str, str]) -> Principal:
-        """Return the principal of a request. Raises a 401 or 403 if it lacks ``role`` or ``permission``."""
+    def admit(self, role: Role, permission: Permission | None, headers: Mapping[str, str], address: str) -> Principal:
+        """Return the principal of a request from a client address.
+
+        Raises a 401 or 403 if it lacks ``role`` or ``permission``, a 429 if the client has to wait after wrong ones.
+        """
         settings = self.settings
         if role == "public":
             return NOBODY
-        principal = self.identify(headers.get("Authorization", ""))
+        principal = self.identify(headers.get("Authorization", ""), address)
         if not principal.known and self.oidc is not None:
             principal = _by_cookie(self.oidc, headers)
         if not principal.known and settings.auth_required:
@@ -87,19 +88,19 @@ class Auth:
             raise forbidden(f"This request requires the role {role}; {principal.username} has {principal.role}")
         return principal
 
-    def identify(self, header: str) -> Principal:
-        """Return the principal of an Authorization header. Raises a 401 for wrong Basic credentials."""
+    def identify(self, header: str, address: str) -> Principal:
+        """Return the principal of an Authorization header. Raises a 401 for wrong Basic credentials, or a 429."""
         scheme, _, value = header.partition(" ")
         scheme, value = scheme.lower(), value.strip()
         if scheme == "bearer" and value:
-            found = self._by_bearer(value)
+            found = self._by_bearer(value, address)
             if found is not None:
                 return found
         if scheme == "basic" and self.settings.basic:
-            return self._by_basic(value)
+            return self._by_basic(value, address)
         return NOBODY
 
-    def _by_bearer(self, value: str) -> Principal | None:
+    def _by_bearer(self, value: str, address: str) -> Principal | None:
         settings = self.settings
         if settings.builtin:
             if value.startswith(KEY_PREFIX) and not value.startswith(HOOK_PREFIX):
@@ -108,8 +109,12 @@ class Auth:
                 found = self._by_login(value)
             if found is not None:
                 return found
-        if settings.token and _same(value, settings.token):
-            return Principal("token", "api-token", "api-token", "admin")
+        # A login that has ended is no guess, nor is what Dagu's front end sends without a login.
+        if settings.token and value != "null" and not (settings.builtin and self.logins.signed(value)):
+            self.guesses.check(by_address(address))
+            if _same(value, settings.token):
+                return Principal("token", "api-token", "api-token", "admin")
+            self.guesses.failed(by_address(address))
         return None
 
     def _by_login(self, value: str) -> Principal | None:
@@ -127,14 +132,18 @@ class Auth:
         self.touch("api_key", key.id, key.last_used_at)
         return Principal("api_key", f"apikey:{key.id}", f"apikey:{key.name}", key.role)
 
-    def _by_basic(self, value: str) -> Principal:
+    def _by_basic(self, value: str, address: str) -> Principal:
         settings = self.settings
         try:
             username, _, password = base64.b64decode(value, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             username = password = ""
+        guessers = by_login(username, address), by_address(address)
+        self.guesses.check(*guessers)
         if _same(username, settings.basic_username) & _same(password, settings.basic_password):
+            self.guesses.succeeded(guessers[0])
             return Principal("basic", username, username, "admin")
+        self.guesses.failed(*guessers)
         raise unauthorized("Wrong username or password", settings)
 
     # -- logins -------------------------------------------------------------------------------
@@ -156,49 +165,6 @@ class Auth:
         sent = self._commands.send(TouchCredential(kind=kind, id=row_id))
         if last_used_at is None:
             self._commands.wait_quietly(sent)
-
-
-class LoginLimits:
-    """Limits failed logins per username and per client address in a window of time. Each gateway counts separately.
-
-    Behind a proxy all clients have the same address. The limit per address is higher, so that one client cannot lock
-    out all others.
-    """
-
-    def __init__(self, *, failures: int = 10, failures_per_address: int = 100, window_s: float = 60) -> None:
-        self._failures = failures
-        self._failures_per_address = failures_per_address
-        self._window_s = window_s
-        self._seen: dict[str, list[float]] = {}
-        self._lock = threading.Lock()
-
-    def check(self, *names: str) -> None:
-        """Raise a 429 if one of the names has reached its limit of failed logins."""
-        now = time.monotonic()
-        with self._lock:
-            for name in names:
-                recent = [at for at in self._seen.get(name, ()) if now - at < self._window_s]
-                if len(recent) >= self._most(name):
-                    wait = int(self._window_s - (now - recent[0])) + 1
-                    raise Problem(
-                        429,
-                        "too_many_requests",
-                        f"Too many failed logins with this username or from this address; try again in {wait} s",
-                        headers={"Retry-After": str(wait)},
-                    )
-
-    def failed(self, *names: str) -> None:
-        """Count a failed login for each of the names."""
-        now = time.monotonic()
-        with self._lock:
-            if len(self._seen) > 10_000:
-                self._seen.clear()
-            for name in names:
-                recent = [at for at in self._seen.get(name, ()) if now - at < self._window_s]
-                self._seen[name] = [*recent, now][-self._most(name) :]
-
-    def _most(self, name: str) -> int:
-        return self._failures_per_address if name.startswith(ADDRESS) else self._failures
 
 
 def principal_of(user: UserRow) -> Principal:

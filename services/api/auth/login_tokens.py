@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
+from jwt.types import Options
 
 from shared.store.reads.reader import UserRow
 
@@ -60,12 +61,21 @@ class LoginTokens:
 
     def read(self, text: str) -> LoginToken | None:
         """Return a login token; ``None`` if the text is none, its signature is wrong, or the token has expired."""
+        claims = self._claims(text)
+        return None if claims is None else _token(text, claims)
+
+    def signed(self, text: str) -> bool:
+        """Return whether the text is a login token with a valid signature, also if the token has expired."""
+        return self._claims(text, also_expired=True) is not None
+
+    def _claims(self, text: str, *, also_expired: bool = False) -> dict[str, Any] | None:
         for key in self._candidates(text):
+            options: Options = {"require": list(_CLAIMS), "verify_exp": not also_expired}
             try:
-                claims = jwt.decode(text, key, algorithms=[_ALGORITHM], options={"require": list(_CLAIMS)})
+                claims: dict[str, Any] = jwt.decode(text, key, algorithms=[_ALGORITHM], options=options)
             except (jwt.InvalidTokenError, ValueError):
                 continue
-            return _token(text, claims)
+            return claims
         return None
 
     def _candidates(self, text: str) -> list[str]:

@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 from pydantic import Field, SecretStr
 
-from services.api.auth.authentication import ADDRESS, forbidden, unauthorized
+from services.api.auth.authentication import forbidden, unauthorized
+from services.api.auth.guesses import by_address, by_login
 from services.api.auth.tokens import drawn
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
@@ -63,14 +64,15 @@ class UpdateUserBody(Body):
 def login(call: Call, body: LoginBody) -> ApiResponse:
     """Log in with a username and password; return a login token."""
     deps = call.deps
-    names = (f"user {body.username[:200]}", f"{ADDRESS}{call.address}")
-    deps.auth.limits.check(*names)
+    guessers = by_login(body.username, call.address), by_address(call.address)
+    deps.auth.guesses.check(*guessers)
     deps.first_user.ensure()
     user = deps.reads.user_named(body.username) if "\0" not in body.username else None
     if not deps.auth.passwords.fits(user.password_hash if user else None, body.password.get_secret_value()):
-        deps.auth.limits.failed(*names)
+        deps.auth.guesses.failed(*guessers)
         raise unauthorized("Wrong username or password")
     assert user is not None  # noqa: S101 - no password fits a user that does not exist
+    deps.auth.guesses.succeeded(guessers[0])
     token, ends = deps.auth.issue(user)
     return ok({"token": token, "expiresAt": json_values.precise(ends), "user": accounts_json.user(user)})
 
@@ -109,12 +111,13 @@ def change_password(call: Call, body: ChangePasswordBody) -> ApiResponse:
     if call.principal.kind != "user":
         raise forbidden("Only users who logged in with a password can change it")
     user = _find(call, call.principal.id)
-    call.deps.auth.limits.check(f"user {user.username}")
+    guesser = by_login(user.username, call.address)
+    call.deps.auth.guesses.check(guesser)
     fits = call.deps.auth.passwords.fits
     # If a request with an Idempotency-Key is repeated, the current password is the new one already.
     repeated = call.key is not None and fits(user.password_hash, body.new_password.get_secret_value())
     if not repeated and not fits(user.password_hash, body.current_password.get_secret_value()):
-        call.deps.auth.limits.failed(f"user {user.username}")
+        call.deps.auth.guesses.failed(guesser)
         raise unauthorized("The current password is wrong")
     return _set_password(call, user.id, body.new_password, "Password changed")
 
