@@ -222,6 +222,11 @@ def test_users_are_created_changed_and_deleted(live: Live, admin: str) -> None:
     """Check 61 of REST contract section 13."""
     weak = {"username": "w", "password": "short", "role": "viewer"}
     assert live.refused("POST", "/users", weak, token=admin) == (400, "bad_request")
+    common = live.ask("POST", "/users", {**weak, "password": "password"}, token=admin)
+    assert (common.status_code, common.get_json()["message"]) == (
+        400,
+        "password: must not be one of the most common passwords",
+    )
     body = {"username": "dup", "password": "long-enough", "role": "viewer"}
     key = {"Idempotency-Key": "user-1"}
     made = live.post("/users", body, status=201, token=admin, headers=key)
@@ -229,6 +234,8 @@ def test_users_are_created_changed_and_deleted(live: Live, admin: str) -> None:
     assert live.refused("POST", "/users", body, token=admin) == (409, "already_exists")
     path = f"/users/{made['user']['id']}"
     assert live.ask("PUT", path, {"role": "operator"}, token=admin).get_json()["user"]["role"] == "operator"
+    blank = {"newPassword": " " * 12}
+    assert live.refused("POST", f"{path}/reset-password", blank, token=admin) == (400, "bad_request")
     live.post(f"{path}/reset-password", {"newPassword": "another-one"}, token=admin)
     old = login(live, "dup", "another-one")
     me = live.get("/auth/me", token=admin)["user"]["id"]

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr
 
 from services.api.auth.authentication import forbidden, unauthorized
 from services.api.auth.guesses import by_address, by_login
+from services.api.auth.password_rules import why_refused
 from services.api.auth.tokens import drawn
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
@@ -20,7 +21,7 @@ from shared.store.reads.reader import UserRow
 __all__ = ["ACCOUNTS"]
 
 ACCOUNTS = Operations()
-_MIN_PASSWORD, _MAX_PASSWORD, _MAX_NAME = 8, 1024, 64
+_MAX_PASSWORD, _MAX_NAME = 1024, 64
 _USER = "/users/{userId}"
 _NO_LOGIN = partial(unauthorized, "Login requires the builtin authentication mode (DAGWAY_AUTH_MODE=builtin)")
 _NO_USERS = partial(unauthorized, "User accounts require the builtin authentication mode (DAGWAY_AUTH_MODE=builtin)")
@@ -119,7 +120,7 @@ def change_password(call: Call, body: ChangePasswordBody) -> ApiResponse:
     if not repeated and not fits(user.password_hash, body.current_password.get_secret_value()):
         call.deps.auth.guesses.failed(guesser)
         raise unauthorized("The current password is wrong")
-    return _set_password(call, user.id, body.new_password, "Password changed")
+    return _set_password(call, user, body.new_password, "Password changed")
 
 
 @ACCOUNTS.get("/users", id="listUsers", role="admin", builtin=_NO_USERS, response=UsersSchema)
@@ -141,12 +142,13 @@ def create_user(call: Call, body: CreateUserBody) -> ApiResponse:
     """Create a user with a password and a role."""
     secret = call.deps.settings.token_secret
     random = drawn(16, server_secret=secret, purpose="user id", key=call.key)
+    username = _username(body.username)
     command = CreateUser(
         by=call.user,
         user_id=str(UUID(bytes=random, version=4)) if call.key else str(uuid4()),
-        username=_username(body.username),
+        username=username,
         role=json_values.role(body.role),
-        password_hash=_hash(call, body.password),
+        password_hash=_hash(call, body.password, username),
     )
     return call.carry_out(command, then=_user)
 
@@ -193,11 +195,11 @@ def delete_user(call: Call, user_id: str) -> ApiResponse:
 )
 def reset_password(call: Call, body: ResetPasswordBody, user_id: str) -> ApiResponse:
     """Set a new password for a user, without the current password. Ends all logins of the user."""
-    return _set_password(call, _id(user_id), body.new_password, "Password reset")
+    return _set_password(call, _find(call, user_id), body.new_password, "Password reset")
 
 
-def _set_password(call: Call, user_id: str, password: SecretStr, message: str) -> ApiResponse:
-    command = SetPassword(by=call.user, user_id=user_id, password_hash=_hash(call, password))
+def _set_password(call: Call, user: UserRow, password: SecretStr, message: str) -> ApiResponse:
+    command = SetPassword(by=call.user, user_id=user.id, password_hash=_hash(call, password, user.username))
     return call.carry_out(command, then={"message": message})
 
 
@@ -205,10 +207,10 @@ def _user(result: Result) -> dict[str, Any]:
     return {"user": accounts_json.user(result["user"])}
 
 
-def _hash(call: Call, password: SecretStr) -> str:
+def _hash(call: Call, password: SecretStr, username: str) -> str:
     text = password.get_secret_value()
-    if len(text.encode()) < _MIN_PASSWORD:
-        raise bad_request(f"password: must have at least {_MIN_PASSWORD} characters")
+    if why := why_refused(text, username):
+        raise bad_request(f"password: {why}", field="password")
     secret = call.deps.settings.token_secret
     return call.deps.auth.passwords.hash(text, drawn(16, server_secret=secret, purpose="salt", key=call.key))
 
