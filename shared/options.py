@@ -3,29 +3,26 @@
 The command line, the check for unknown variables and docs/configuration.md are made from this table.
 """
 
+from shared.oidc_options import OIDC_OPTIONS
 from shared.option import ALL as _ALL
 from shared.option import GATEWAY as _GATEWAY
 from shared.option import SCHEDULER as _SCHEDULER
 from shared.option import WORKER as _WORKER
 from shared.option import Option
 from shared.setting_readers import (
-    ROLES,
     base_path,
     duration_s,
     existing_file,
     existing_folder,
     folder,
     front_end_folder,
-    group_roles,
     host_names,
     labels,
     limits,
     one_of,
     origins,
     seconds,
-    server_url,
     true_or_false,
-    url,
     whole_number,
     words,
     worker_id,
@@ -271,76 +268,7 @@ OPTIONS = (
         secret=True,
         has_alias=True,
     ),
-    Option(
-        "oidc_issuer",
-        "DAGWAY_AUTH_OIDC_ISSUER",
-        url,
-        _GATEWAY,
-        "issuer URL of the OpenID Connect provider, exactly as the provider publishes it",
-        has_alias=True,
-    ),
-    Option(
-        "oidc_client_id",
-        "DAGWAY_AUTH_OIDC_CLIENT_ID",
-        str,
-        _GATEWAY,
-        "client id that the provider gave this application",
-        has_alias=True,
-    ),
-    Option(
-        "oidc_client_secret",
-        "DAGWAY_AUTH_OIDC_CLIENT_SECRET",
-        str,
-        _GATEWAY,
-        "secret that belongs to the client id; use the environment variable: all users of the host see options",
-        secret=True,
-        has_alias=True,
-    ),
-    Option(
-        "oidc_client_url",
-        "DAGWAY_AUTH_OIDC_CLIENT_URL",
-        server_url,
-        _GATEWAY,
-        "URL at which browsers reach this server; register <URL>/oidc-callback with the provider as redirect URI",
-        has_alias=True,
-    ),
-    Option(
-        "oidc_scopes",
-        "DAGWAY_AUTH_OIDC_SCOPES",
-        words,
-        _GATEWAY,
-        "OpenID Connect scopes to request (openid,profile,email)",
-        has_alias=True,
-    ),
-    Option(
-        "oidc_whitelist",
-        "DAGWAY_AUTH_OIDC_WHITELIST",
-        words,
-        _GATEWAY,
-        "email addresses that may log in, separated by commas (everyone whom the provider authenticates)",
-        has_alias=True,
-    ),
-    Option(
-        "oidc_groups_claim",
-        "DAGWAY_AUTH_OIDC_GROUPS_CLAIM",
-        str,
-        _GATEWAY,
-        "claim of the ID token that lists the user's groups (groups)",
-    ),
-    Option(
-        "oidc_roles",
-        "DAGWAY_AUTH_OIDC_ROLES",
-        group_roles,
-        _GATEWAY,
-        "roles of the provider's groups: dagway-admins=admin,developers=operator; the highest role counts (none)",
-    ),
-    Option(
-        "oidc_default_role",
-        "DAGWAY_AUTH_OIDC_DEFAULT_ROLE",
-        one_of(*ROLES),
-        _GATEWAY,
-        "role of users without a group in DAGWAY_AUTH_OIDC_ROLES (viewer)",
-    ),
+    *OIDC_OPTIONS,
     Option(
         "trusted_proxies",
         "DAGWAY_TRUSTED_PROXIES",
