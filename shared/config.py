@@ -85,6 +85,7 @@ class Config:
     auth_basic_password: str = dataclass_field(default="", repr=False)
     auth_token: str = dataclass_field(default="", repr=False)
     auth_token_secret: str = dataclass_field(default="", repr=False)
+    auth_token_other_secrets: tuple[str, ...] = dataclass_field(default=(), repr=False)
     auth_token_ttl_s: int = 86_400
     auth_admin_username: str = "admin"
     auth_admin_password: str = dataclass_field(default="", repr=False)
@@ -94,6 +95,9 @@ class Config:
     oidc_client_url: str = ""
     oidc_scopes: tuple[str, ...] = ("openid", "profile", "email")
     oidc_whitelist: tuple[str, ...] = ()
+    oidc_groups_claim: str = "groups"
+    oidc_roles: tuple[tuple[str, str], ...] = ()
+    oidc_default_role: str = "viewer"
     write_dags: bool = True
     run_dags: bool = True
     metrics: Literal["private", "public"] = "private"

@@ -4,6 +4,7 @@ The command line, the check for unknown variables and docs/configuration.md are 
 """
 
 from shared.database_options import DATABASE_OPTIONS
+from shared.oidc_options import OIDC_OPTIONS
 from shared.option import ALL as _ALL
 from shared.option import GATEWAY as _GATEWAY
 from shared.option import SCHEDULER as _SCHEDULER
@@ -23,9 +24,7 @@ from shared.setting_readers import (
     one_of,
     origins,
     seconds,
-    server_url,
     true_or_false,
-    url,
     whole_number,
     words,
     worker_id,
@@ -254,6 +253,14 @@ OPTIONS = (
         has_alias=True,
     ),
     Option(
+        "auth_token_other_secrets",
+        "DAGWAY_AUTH_TOKEN_OTHER_SECRETS",
+        words,
+        _GATEWAY,
+        "other keys, separated by commas, whose login tokens are valid too: to replace the key without ending logins",
+        secret=True,
+    ),
+    Option(
         "auth_token_ttl_s",
         "DAGWAY_AUTH_TOKEN_TTL",
         duration_s,
@@ -278,55 +285,7 @@ OPTIONS = (
         secret=True,
         has_alias=True,
     ),
-    Option(
-        "oidc_issuer",
-        "DAGWAY_AUTH_OIDC_ISSUER",
-        url,
-        _GATEWAY,
-        "issuer URL of the OpenID Connect provider, exactly as the provider publishes it",
-        has_alias=True,
-    ),
-    Option(
-        "oidc_client_id",
-        "DAGWAY_AUTH_OIDC_CLIENT_ID",
-        str,
-        _GATEWAY,
-        "client id that the provider gave this application",
-        has_alias=True,
-    ),
-    Option(
-        "oidc_client_secret",
-        "DAGWAY_AUTH_OIDC_CLIENT_SECRET",
-        str,
-        _GATEWAY,
-        "secret that belongs to the client id; use the environment variable: all users of the host see options",
-        secret=True,
-        has_alias=True,
-    ),
-    Option(
-        "oidc_client_url",
-        "DAGWAY_AUTH_OIDC_CLIENT_URL",
-        server_url,
-        _GATEWAY,
-        "URL at which browsers reach this server; register <URL>/oidc-callback with the provider as redirect URI",
-        has_alias=True,
-    ),
-    Option(
-        "oidc_scopes",
-        "DAGWAY_AUTH_OIDC_SCOPES",
-        words,
-        _GATEWAY,
-        "OpenID Connect scopes to request (openid,profile,email)",
-        has_alias=True,
-    ),
-    Option(
-        "oidc_whitelist",
-        "DAGWAY_AUTH_OIDC_WHITELIST",
-        words,
-        _GATEWAY,
-        "email addresses that may log in, separated by commas (everyone whom the provider authenticates)",
-        has_alias=True,
-    ),
+    *OIDC_OPTIONS,
     Option(
         "write_dags",
         "DAGWAY_PERMISSIONS_WRITE_DAGS",

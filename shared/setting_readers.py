@@ -7,6 +7,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 __all__ = [
+    "ROLES",
     "audit_days",
     "base_path",
     "duration_s",
@@ -14,6 +15,7 @@ __all__ = [
     "existing_folder",
     "folder",
     "front_end_folder",
+    "group_roles",
     "host_names",
     "labels",
     "limits",
@@ -33,6 +35,8 @@ __all__ = [
     "zone_name",
 ]
 
+ROLES = ("viewer", "operator", "manager", "admin")
+"""The roles of users, lowest first."""
 _LABEL = re.compile(r"[A-Za-z0-9_./-]{1,63}")
 _WORKER_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _WORKER_POOL = re.compile(r"[a-z0-9_]{1,40}")
@@ -79,6 +83,19 @@ def labels(text: str) -> tuple[tuple[str, str], ...]:
             )
         labels[key.strip()] = value.strip()
     return tuple(sorted(labels.items()))
+
+
+def group_roles(text: str) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of ``group=role,group=role``. A group's name may have any character but a comma."""
+    roles: dict[str, str] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        group, _, role = item.rpartition("=")
+        if not group.strip() or role.strip().lower() not in ROLES:
+            raise ValueError(
+                f"{item!r} is not a group and its role: expected group=role, with one of {', '.join(ROLES)}"
+            )
+        roles[group.strip()] = role.strip().lower()
+    return tuple(roles.items())
 
 
 def limits(text: str) -> tuple[tuple[str, int], ...]:

@@ -15,7 +15,8 @@ from flask import request as current_request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from services.api import problems
-from services.api.audit.trail import Trail, audited, client_address, current_trail
+from services.api.audit.trail import Trail, audited, current_trail
+from services.api.client_address import client_address
 from services.api.command_client import command_key
 from services.api.deps import Deps
 from services.api.foreign_pages import add_cors, refuse_foreign_name, refuse_foreign_page
@@ -43,7 +44,7 @@ API = "/api/v2"
 _log = logging.getLogger(__name__)
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_LOCAL = frozenset({"/auth/login", "/auth/me", "/openapi.json", "/docs", "/webhooks/{fileName}"})
+_LOCAL = frozenset({"/auth/login", "/auth/logout", "/auth/me", "/openapi.json", "/docs", "/webhooks/{fileName}"})
 """Paths that concern this server itself, its users and tokens: they are never forwarded to a remote node."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
@@ -98,7 +99,8 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
             raise MethodNotAllowed([operation.method])
         headers = cast("Mapping[str, str]", request.headers)
         trail = current_trail() or Trail()
-        principal = deps.auth.admit(role, operation.permission, headers, note=trail.note)
+        address = trail.address or _address(deps, request)
+        principal = deps.auth.admit(role, operation.permission, headers, address, note=trail.note)
         node = chosen_node(deps.settings, request.args.getlist("remoteNode"))
         remote = node is not None and operation.path not in _LOCAL
         if node is not None and remote:
@@ -108,7 +110,7 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
         if prefix:
             refuse_foreign_page(deps.settings, request, principal, operation)
         if node is not None and remote:
-            return _response(_forward(deps, node, request, operation))
+            return _response(_forward(deps, node, request, operation, address))
         arguments: dict[str, Any] = {names[name]: value for name, value in path.items()}
         if operation.query is not None:
             arguments["query"] = parse_query(operation.query, request.args.to_dict(flat=False))
@@ -118,7 +120,7 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
             key=command_key(headers.get("Idempotency-Key")),
             principal=principal,
             headers=headers,
-            address=trail.address or _address(deps, request),
+            address=address,
             request_id=_request_id(request),
             trail=trail,
             arguments=frozenset(request.args),
@@ -142,13 +144,13 @@ def _address(deps: Deps, request: Request) -> str:
     return client_address(request.remote_addr or "", forwarded_for, deps.settings.trusted_proxies)
 
 
-def _forward(deps: Deps, node: RemoteNode, request: Request, operation: Operation) -> ApiResponse:
+def _forward(deps: Deps, node: RemoteNode, request: Request, operation: Operation, address: str) -> ApiResponse:
     headers = cast("Mapping[str, str]", request.headers)
     path = str(request.environ["PATH_INFO"]).encode("latin-1").decode("utf-8", "replace").removeprefix(API)
     sent = remote_path(path)
     for named in remote_operations(request.method, path, OPERATIONS):
         if named is not operation:
-            deps.auth.admit(named.role, named.permission, headers)
+            deps.auth.admit(named.role, named.permission, headers, address)
     query = [(name, value) for name, values in request.args.lists() for value in values]
     return forward(
         node,

@@ -32,7 +32,7 @@ _FAILURES: Mapping[int, str] = {
     413: "the request body is too large",
     415: "the request body is not JSON",
     428: "the header If-Match is required",
-    429: "too many failed logins",
+    429: "too many failed logins, or wrong tokens, from this address",
     502: "the remote node cannot be reached",
     503: "the database or the broker is unavailable",
 }
@@ -186,6 +186,8 @@ def _failures(operation: Operation) -> Iterable[int]:
     found = {400, 502, 503, *operation.failures}
     if operation.role != "public" or operation.own_token is not None:
         found |= {401, 403}
+    if operation.role != "public":
+        found.add(429)
     if "{" in operation.path:
         found.add(404)
     if operation.write:

@@ -51,6 +51,11 @@ class Oidc:
     client_url: str
     scopes: tuple[str, ...] = ("openid", "profile", "email")
     whitelist: tuple[str, ...] = ()
+    groups_claim: str = "groups"
+    roles: tuple[tuple[str, str], ...] = ()
+    """Groups of the provider, each with its role here."""
+    default_role: str = "viewer"
+    """The role of users without any of these groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +67,18 @@ class Settings:
     basic_password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     token_secret: str = field(default="", repr=False)
+    other_token_secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Keys that verify login tokens and sign none."""
     token_ttl_s: int = 86_400
     admin_username: str = "admin"
     admin_password: str = field(default="", repr=False)
     oidc: Oidc | None = None
+    trusted_proxies: int = 0
+    """How many proxies in front of the gateway add to X-Forwarded-For."""
     write_dags: bool = True
     run_dags: bool = True
     metrics_public: bool = False
     require_if_match: bool = False
-    trusted_proxies: int = 0
     remote_nodes: tuple[RemoteNode, ...] = ()
     browser: BrowserRules = field(default_factory=BrowserRules)
     """From where requests without a token or key are accepted."""
@@ -92,6 +100,11 @@ class Settings:
         return self.auth_mode == "builtin"
 
     @property
+    def has_roles(self) -> bool:
+        """Whether users can have different roles."""
+        return self.auth_mode != "none"
+
+    @property
     def basic(self) -> bool:
         return bool(self.basic_username and self.basic_password)
 
@@ -105,9 +118,9 @@ def settings_from(config: "Config") -> Settings:
     """Return the settings of the gateway from the configuration.
 
     Raises:
-        ConfigInvalid: DAGWAY_AUTH_TOKEN_SECRET is too short for mode builtin, a setting of mode oidc or of Basic
-            authentication is missing, DAGWAY_REMOTE_NODES is invalid, or others can reach the gateway and nothing says
-            that it needs no login.
+        ConfigInvalid: DAGWAY_AUTH_TOKEN_SECRET is too short for mode builtin, one of the other secrets is too short,
+            a setting of mode oidc or of Basic authentication is missing, DAGWAY_REMOTE_NODES is invalid, or others can
+            reach the gateway and nothing says that it needs no login.
     """
     _refuse_halves(config)
     _refuse_open_door(config)
@@ -115,21 +128,26 @@ def settings_from(config: "Config") -> Settings:
         raise ConfigInvalid(
             f"DAGWAY_AUTH_TOKEN_SECRET: mode builtin requires a secret of at least {_MIN_SECRET_CHARS} characters"
         )
+    if any(len(secret) < _MIN_SECRET_CHARS for secret in config.auth_token_other_secrets):
+        raise ConfigInvalid(
+            f"DAGWAY_AUTH_TOKEN_OTHER_SECRETS: each secret must have at least {_MIN_SECRET_CHARS} characters"
+        )
     return Settings(
         auth_mode=config.auth_mode or "none",
         basic_username=config.auth_basic_username,
         basic_password=config.auth_basic_password,
         token=config.auth_token,
         token_secret=config.auth_token_secret,
+        other_token_secrets=config.auth_token_other_secrets,
         token_ttl_s=config.auth_token_ttl_s,
         admin_username=config.auth_admin_username,
         admin_password=config.auth_admin_password,
         oidc=_oidc(config) if config.auth_mode == "oidc" else None,
+        trusted_proxies=config.trusted_proxies,
         write_dags=config.write_dags,
         run_dags=config.run_dags,
         metrics_public=config.metrics == "public",
         require_if_match=config.require_if_match,
-        trusted_proxies=config.trusted_proxies,
         remote_nodes=_remote_nodes(config.remote_nodes),
         browser=_browser_rules(config),
         ui_dir=config.ui_dir,
@@ -189,6 +207,9 @@ def _oidc(config: "Config") -> Oidc:
         client_url=config.oidc_client_url,
         scopes=config.oidc_scopes,
         whitelist=config.oidc_whitelist,
+        groups_claim=config.oidc_groups_claim,
+        roles=config.oidc_roles,
+        default_role=config.oidc_default_role,
     )
 
 

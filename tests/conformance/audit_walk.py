@@ -147,7 +147,12 @@ def _own_password(walk: Walk) -> None:
     path = "/auth/change-password"
     walk.send("changePassword", "POST", path, body, by="apikey:low", target="", code="forbidden", token=key)
     walk.send("changePassword", "POST", path, body, by="vi", target="vi")
+    login = {"username": "vi", "password": "long-enough-2"}
+    for _ in range(2):
+        other = walk.tokens["vi"]
+        walk.tokens["vi"] = walk.send("login", "POST", "/auth/login", login, by="vi", target="vi", token="")["token"]
     walk.send("changePassword", "POST", path, body, by="vi", target="", code="unauthorized")
+    walk.send("logout", "POST", "/auth/logout", by="vi", target="vi", token=other)
 
 
 def _keys(walk: Walk) -> None:

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
@@ -90,8 +92,78 @@ def test_each_role_may_do_what_the_contract_allows(live: Live, admin: str) -> No
     assert live.refused("GET", "/users", token=tokens["manager"]) == (403, "forbidden")
     changed = {"currentPassword": "viewer-password", "newPassword": "viewer-password-2"}
     live.post("/auth/change-password", changed, token=tokens["viewer"])
-    assert live.refused("POST", "/auth/change-password", changed, token=tokens["viewer"]) == (401, "unauthorized")
-    login(live, "viewer", "viewer-password-2")
+    again = login(live, "viewer", "viewer-password-2")
+    assert live.refused("POST", "/auth/change-password", changed, token=again) == (401, "unauthorized")
+
+
+def test_a_new_password_or_role_ends_older_logins(live: Live, admin: str) -> None:
+    body = {"username": "ends", "password": "first-phrase", "role": "viewer"}
+    path = f"/users/{live.post('/users', body, status=201, token=admin)['user']['id']}"
+    ends: dict[str, tuple[str, str, Any]] = {
+        "own change": (
+            "POST",
+            "/auth/change-password",
+            {"currentPassword": "first-phrase", "newPassword": "second-phrase"},
+        ),
+        "reset": ("POST", f"{path}/reset-password", {"newPassword": "first-phrase"}),
+        "new role": ("PATCH", path, {"role": "operator"}),
+    }
+    passwords = {"reset": "second-phrase"}
+    found = {}
+    for name, (method, where, change) in ends.items():
+        mine, other = (login(live, "ends", passwords.get(name, "first-phrase")) for _ in range(2))
+        assert live.ask("GET", "/dags", token=other).status_code == 200
+        done = live.ask(method, where, change, token=mine if name == "own change" else admin)
+        assert done.status_code == 200, done.get_data(as_text=True)
+        found[name] = [live.ask("GET", "/dags", token=token).status_code for token in (mine, other)]
+    assert found == {name: [401, 401] for name in ends}
+    kept = login(live, "ends", "first-phrase")
+    for harmless in ({"role": "operator"}, {"username": "still ends"}):
+        assert live.ask("PATCH", path, harmless, token=admin).status_code == 200
+    assert live.ask("GET", "/dags", token=kept).status_code == 200
+
+
+def test_logout_ends_one_login_at_every_gateway(live: Live, admin: str) -> None:
+    other, elsewhere = login(live, "admin", "adminadmin"), live.app_with(BUILTIN)
+    header, _, signature = admin.rpartition(".")
+    last = signature[:-1] + chr(ord(signature[-1]) + 1)
+    rewritten = f"{header}.{last}"
+
+    assert [live.ask("POST", "/auth/logout", token=admin).status_code for _ in range(2)] == [204, 204]
+
+    for gateway in (live, elsewhere):
+        assert gateway.refused("GET", "/dags", token=admin) == (401, "unauthorized")
+        assert gateway.refused("GET", "/dags", token=rewritten) == (401, "unauthorized")
+    assert live.ask("GET", "/dags", token=other).status_code == 200
+    assert live.ask("POST", "/auth/logout", token="junk").status_code == 204
+
+
+def test_a_new_signing_key_ends_no_login(live: Live, admin: str) -> None:
+    new = "another secret of the tests, also long enough"
+    steps = [
+        replace(BUILTIN, other_token_secrets=(new,)),
+        replace(BUILTIN, token_secret=new, other_token_secrets=(SECRET,)),
+    ]
+    for settings in steps:
+        # Some gateways have the new settings already, others not yet; each accepts the tokens of the others.
+        gateway = live.app_with(settings)
+        assert gateway.ask("GET", "/dags", token=admin).status_code == 200
+    newer = login(live.app_with(steps[1]), "admin", "adminadmin")
+    assert live.app_with(steps[0]).ask("GET", "/dags", token=newer).status_code == 200
+    after = live.app_with(replace(BUILTIN, token_secret=new))
+    assert after.ask("GET", "/dags", token=newer).status_code == 200
+    assert after.refused("GET", "/dags", token=admin) == (401, "unauthorized")
+
+
+def test_tokens_of_older_gateways_are_valid_until_the_password_changes(live: Live, admin: str) -> None:
+    body = {"username": "older", "password": "first-phrase", "role": "viewer"}
+    user = live.post("/users", body, status=201, token=admin)["user"]["id"]
+    old = jwt.encode({"sub": user, "uid": user, "exp": 4_000_000_000}, SECRET, algorithm="HS256")
+    assert live.ask("GET", "/dags", token=old).status_code == 200
+
+    live.post(f"/users/{user}/reset-password", {"newPassword": "second-phrase"}, token=admin)
+
+    assert live.refused("GET", "/dags", token=old) == (401, "unauthorized")
 
 
 def test_forged_login_tokens_are_refused(live: Live, admin: str) -> None:
@@ -150,6 +222,11 @@ def test_users_are_created_changed_and_deleted(live: Live, admin: str) -> None:
     """Check 61 of REST contract section 13."""
     weak = {"username": "w", "password": "short", "role": "viewer"}
     assert live.refused("POST", "/users", weak, token=admin) == (400, "bad_request")
+    common = live.ask("POST", "/users", {**weak, "password": "password"}, token=admin)
+    assert (common.status_code, common.get_json()["message"]) == (
+        400,
+        "password: must not be one of the most common passwords",
+    )
     body = {"username": "dup", "password": "long-enough", "role": "viewer"}
     key = {"Idempotency-Key": "user-1"}
     made = live.post("/users", body, status=201, token=admin, headers=key)
@@ -157,6 +234,8 @@ def test_users_are_created_changed_and_deleted(live: Live, admin: str) -> None:
     assert live.refused("POST", "/users", body, token=admin) == (409, "already_exists")
     path = f"/users/{made['user']['id']}"
     assert live.ask("PUT", path, {"role": "operator"}, token=admin).get_json()["user"]["role"] == "operator"
+    blank = {"newPassword": " " * 12}
+    assert live.refused("POST", f"{path}/reset-password", blank, token=admin) == (400, "bad_request")
     live.post(f"{path}/reset-password", {"newPassword": "another-one"}, token=admin)
     old = login(live, "dup", "another-one")
     me = live.get("/auth/me", token=admin)["user"]["id"]
@@ -231,3 +310,43 @@ def test_logins_that_fail_are_slowed_down(live: Live) -> None:
     assert statuses == [401] * 10 + [429]
     # From the same address, others may still come in.
     assert gateway.post("/auth/login", {"username": "admin", "password": "adminadmin"})["token"]
+
+
+def test_wrong_logins_keep_nobody_out_at_another_address(live: Live) -> None:
+    gateway = live.app_with(replace(BUILTIN, trusted_proxies=1))
+    right, wrong = ({"username": "admin", "password": password} for password in ("adminadmin", "wrong-one"))
+
+    def log_in(body: dict[str, str], *, forwarded: str) -> Any:
+        return gateway.ask("POST", "/auth/login", body, headers={"X-Forwarded-For": forwarded})
+
+    for number in range(10):
+        # What the client itself claims to be does not matter.
+        assert log_in(wrong, forwarded=f"203.0.113.{number}, 192.0.2.1").status_code == 401
+    refused = log_in(right, forwarded="192.0.2.1")
+    assert (refused.status_code, refused.get_json()["code"]) == (429, "too_many_requests")
+    assert 0 < int(refused.headers["Retry-After"]) <= 16
+    assert log_in(right, forwarded="192.0.2.2").status_code == 200
+
+
+def test_guesses_of_the_static_token_are_slowed_down(live: Live) -> None:
+    gateway = live.app_with(replace(BUILTIN, token="the-token"))
+    ended = login(gateway, "admin", "adminadmin")
+    gateway.ask("POST", "/auth/logout", token=ended)
+    for harmless in (ended, "null"):
+        assert {gateway.ask("GET", "/dags", token=harmless).status_code for _ in range(101)} == {401}
+    statuses = [gateway.ask("GET", "/dags", token=f"guess-{number}").status_code for number in range(120)]
+    assert statuses[:100] == [401] * 100
+    assert 429 in statuses[100:]
+    refused = gateway.ask("GET", "/dags", token="the-token")
+    assert (refused.status_code, refused.get_json()["code"]) == (429, "too_many_requests")
+    assert int(refused.headers["Retry-After"]) > 0
+
+
+def test_guesses_of_the_basic_password_are_slowed_down(live: Live) -> None:
+    gateway = live.app_with(BASIC)
+    for _ in range(3):
+        # Who only mistypes now and then never waits.
+        assert {gateway.ask("GET", "/dags", auth=("u", "x")).status_code for _ in range(9)} == {401}
+        assert gateway.ask("GET", "/dags", auth=("u", "p")).status_code == 200
+    assert [gateway.ask("GET", "/dags", auth=("u", "x")).status_code for _ in range(11)] == [401] * 10 + [429]
+    assert gateway.refused("GET", "/dags", auth=("u", "p")) == (429, "too_many_requests")

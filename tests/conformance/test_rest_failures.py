@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from services.api.auth.guesses import by_address
 from services.api.operations import Operation
 from services.api.routes import OPERATIONS
 from services.api.settings import Settings
@@ -122,6 +123,20 @@ def test_operations_that_are_not_public_require_credentials(world: World) -> Non
     }
 
     assert {name: status for name, status in found.items() if status != 401} == {}
+
+
+def test_who_guessed_too_often_waits_for_every_operation_that_is_not_public(world: World) -> None:
+    guesser = world.gateways["users"].app_with(replace(BUILTIN, token="t"))
+    for _ in range(110):
+        guesser.deps.auth.guesses.failed(by_address("127.0.0.1"))
+
+    found = {
+        each.id: guesser.refused(each.method, path_of(each, {}), token="t")
+        for each in OPERATIONS
+        if each.role != "public"
+    }
+
+    assert set(found.values()) == {(429, "too_many_requests")}
 
 
 def test_who_has_too_low_a_role_is_refused(world: World) -> None:

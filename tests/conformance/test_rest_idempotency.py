@@ -1,6 +1,6 @@
 """A write that is repeated with its Idempotency-Key is carried out once and gets the same answer, after any crash."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +38,26 @@ class Again:
         self.done: set[str] = set()
 
     def __call__(
-        self, operation: str, path: str, body: Any = None, other: Any = None, *, status: int = 200, token: str = ""
+        self,
+        operation: str,
+        path: str,
+        body: Any = None,
+        other: Any = None,
+        *,
+        status: int = 200,
+        token: str | Callable[[], str] = "",
     ) -> Any:
         method = next(each.method for each in OPERATIONS if each.id == operation)
-        token, headers = token or self._token, {"Idempotency-Key": f"key-of-{operation}"}
-        first, second = (self._live.ask(method, path, body, token=token, headers=headers) for _ in range(2))
+        headers = {"Idempotency-Key": f"key-of-{operation}"}
+
+        def current() -> str:
+            return token() if callable(token) else token or self._token
+
+        first, second = (self._live.ask(method, path, body, token=current(), headers=headers) for _ in range(2))
         assert first.status_code == status, (operation, first.get_data(as_text=True))
         assert (second.status_code, second.data) == (first.status_code, first.data), operation
         if other is not None:
-            refused = self._live.refused(method, path, other, token=token, headers=headers)
+            refused = self._live.refused(method, path, other, token=current(), headers=headers)
             assert refused == (409, "already_exists"), operation
         self._check(operation, first)
         self.done.add(operation)
@@ -137,9 +148,19 @@ def _accounts(again: Again) -> None:
     again("updateUser", path, {"role": "operator"}, {"role": "admin"})
     again("updateUserByPut", path, {"username": "v"}, {"username": "w"})
     again("resetUserPassword", f"{path}/reset-password", {"newPassword": "another one"}, {"newPassword": "a third one"})
-    mine = again._live.post("/auth/login", {"username": "v", "password": "another one"})["token"]
+
+    def mine() -> str:
+        """Log in; with the new password after the first request, since a new password ends older logins."""
+        users = (
+            again._live.ask("POST", "/auth/login", {"username": "v", "password": password})
+            for password in ("another one", "changed once")
+        )
+        return next(str(user.get_json()["token"]) for user in users if user.status_code == 200)
+
     change = {"currentPassword": "another one", "newPassword": "changed once"}
     again("changePassword", "/auth/change-password", change, token=mine)
+    ends = mine()
+    again("logout", "/auth/logout", status=204, token=ends)
     again("deleteUser", path, status=204)
     key = {"name": "k", "role": "viewer"}
     made = again("createAPIKey", "/api-keys", key, {**key, "role": "admin"}, status=201)

@@ -15,6 +15,7 @@ import urllib3
 from cryptography.hazmat.primitives.asymmetric import rsa
 from flask.testing import FlaskClient
 
+from services.api.auth.oidc import role_of
 from services.api.settings import Oidc, Settings
 from tests.conformance.rest_stack import Stack, open_stack
 from tests.harness.cluster import Embedded
@@ -39,6 +40,7 @@ class Opener:
         self._held = held
 
     def __call__(self, *, base_path: str = "", token: str = "", **oidc: Any) -> Stack:
+        oidc = {"default_role": "admin", **oidc}
         settings = Settings(auth_mode="oidc", oidc=replace(self._oidc, **oidc), token=token)
         return self._held.enter_context(open_stack(self._folder, base_path=base_path, settings=settings))
 
@@ -90,6 +92,32 @@ def test_login_redirects_to_the_provider_and_back_to_the_page(gateway: Opener) -
     assert (user["id"], user["username"], user["role"]) == ("ann", "ann", "admin")
     assert client.post("/api/v2/dags", json={"name": "a"}).status_code == 201
     assert client.get("/").status_code == 200
+
+
+def test_groups_of_the_provider_give_roles(gateway: Opener, provider: OidcProvider) -> None:
+    roles = (("dagway admins", "admin"), ("dev=elopers", "operator"), ("everyone", "viewer"))
+    stack = gateway(roles=roles, default_role="viewer")
+    found = {}
+    for groups in (["dev=elopers", "everyone"], "dagway admins", ["dagway"], None, {"dagway admins": 1}):
+        provider.claims["groups"] = groups
+        client = stack.app.test_client()
+        log_in(client)
+        role = client.get("/api/v2/auth/me").get_json()["user"]["role"]
+        start = client.get("/api/v2/dag-runs/a/r/dequeue").status_code
+        found[str(groups)] = role, start, client.post("/api/v2/dags", json={"name": "a"}).status_code
+
+    assert found == {
+        "['dev=elopers', 'everyone']": ("operator", 200, 403),
+        "dagway admins": ("admin", 200, 201),
+        "['dagway']": ("viewer", 403, 403),
+        "None": ("viewer", 403, 403),
+        "{'dagway admins': 1}": ("viewer", 403, 403),
+    }
+
+
+def test_users_of_the_provider_are_viewers_unless_a_setting_says_otherwise() -> None:
+    assert Oidc("https://p", "id", "secret", "https://here").default_role == "viewer"
+    assert role_of({"groups": ["admin", "admins"]}, Oidc("https://p", "id", "secret", "https://here")) == "viewer"
 
 
 def test_only_page_requests_are_redirected_to_the_provider(gateway: Opener) -> None:

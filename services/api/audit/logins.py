@@ -3,8 +3,9 @@
 from flask import request
 
 from services.api.audit.sender import AuditSender
-from services.api.audit.trail import actor_of, client_address
+from services.api.audit.trail import actor_of
 from services.api.auth.principals import NOBODY, Principal
+from services.api.client_address import client_address
 from shared.contracts.audit import AuditEntry, AuditTarget
 from shared.log import current
 

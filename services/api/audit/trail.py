@@ -18,7 +18,7 @@ from shared.contracts.actors import Actor
 from shared.contracts.audit import AuditEntry, AuditTarget
 from shared.errors import DagwayError
 
-__all__ = ["Trail", "actor_of", "audited", "client_address", "current_trail"]
+__all__ = ["Trail", "actor_of", "audited", "current_trail"]
 
 _TRAIL = "dagway.trail"
 _MOST_CHARS = 200
@@ -70,18 +70,6 @@ def actor_of(principal: Principal, *, address: str, request_id: str) -> Actor:
         address=address,
         request_id=request_id,
     )
-
-
-def client_address(peer: str, forwarded_for: str, proxies: int) -> str:
-    """Return the address of the client that is ``proxies`` trusted proxies away.
-
-    Each proxy appends the address that it was called from to ``X-Forwarded-For``. What stands before the entries of our
-    own proxies was written by the client, and is ignored. With fewer entries than proxies, the first one counts.
-    """
-    if proxies == 0 or not forwarded_for:
-        return peer
-    hops = [hop.strip() for hop in forwarded_for.split(",")]
-    return hops[-min(proxies, len(hops))][:64] or peer
 
 
 def current_trail() -> Trail | None:

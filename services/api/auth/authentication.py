@@ -9,14 +9,14 @@ import base64
 import binascii
 import hmac
 import threading
-import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-import jwt
 from werkzeug.http import parse_cookie
 
+from services.api.auth.guesses import Guesses, by_address, by_login
+from services.api.auth.login_tokens import LoginTokens
 from services.api.auth.oidc import OidcProvider
 from services.api.auth.principals import ANYBODY, NOBODY, Permission, Principal, Role
 from services.api.auth.tokens import HOOK_PREFIX, KEY_PREFIX, Passwords, secret_hash
@@ -29,13 +29,10 @@ from shared.store.reads.reader import Reads, UserRow
 if TYPE_CHECKING:
     from services.api.command_client import Commands
 
-__all__ = ["ADDRESS", "Auth", "forbidden", "principal_of", "unauthorized"]
+__all__ = ["Auth", "forbidden", "principal_of", "unauthorized"]
 
 _TOUCH_EVERY = timedelta(seconds=1)
 """Minimum time between two commands that record the use of the same API key or webhook."""
-_ALGORITHM = "HS256"
-ADDRESS = "address "
-"""Prefix of those names in ``LoginLimits`` that are client addresses, not usernames."""
 
 
 def unauthorized(message: str, settings: Settings | None = None) -> Problem:
@@ -53,12 +50,15 @@ def forbidden(message: str) -> Problem:
 
 
 class Auth:
-    """Authenticates and authorises requests. Keeps only caches, failed logins, and when each key was last used."""
+    """Authenticates and authorises requests. Keeps only caches, failures, and when each key was last used."""
 
     def __init__(self, settings: Settings, reads: Reads, commands: "Commands", clock: Callable[[], datetime]) -> None:
         self.settings = settings
         self.passwords = Passwords()
-        self.limits = LoginLimits()
+        self.logins = LoginTokens(
+            (settings.token_secret, *settings.other_token_secrets), timedelta(seconds=settings.token_ttl_s)
+        )
+        self.guesses = Guesses()
         self.oidc = OidcProvider(settings.oidc) if settings.oidc else None
         self._reads = reads
         self._commands = commands
@@ -73,17 +73,19 @@ class Auth:
         role: Role,
         permission: Permission | None,
         headers: Mapping[str, str],
+        address: str,
         *,
         note: Callable[[Principal], None] = lambda _principal: None,
     ) -> Principal:
-        """Return the principal of a request. Raises a 401 or 403 if it lacks ``role`` or ``permission``.
+        """Return the principal of a request from a client address.
 
-        ``note`` is called with the principal, even if it is refused then.
+        ``note`` is called with the principal, even if it is refused then. Raises a 401 or 403 if it lacks ``role`` or
+        ``permission``, a 429 if the client has to wait after wrong ones.
         """
         settings = self.settings
         if role == "public":
             return NOBODY
-        principal = self.identify(headers.get("Authorization", ""))
+        principal = self.identify(headers.get("Authorization", ""), address)
         if not principal.known and self.oidc is not None:
             principal = _by_cookie(self.oidc, headers)
         if not principal.known and settings.auth_required:
@@ -95,23 +97,23 @@ class Auth:
             raise forbidden("This server does not allow changes of DAGs (DAGWAY_PERMISSIONS_WRITE_DAGS)")
         if permission == "run_dags" and not settings.run_dags:
             raise forbidden("This server does not allow runs to be started or changed (DAGWAY_PERMISSIONS_RUN_DAGS)")
-        if settings.builtin and not outranks(principal.role, role):
+        if settings.has_roles and not outranks(principal.role, role):
             raise forbidden(f"This request requires the role {role}; {principal.username} has {principal.role}")
         return principal
 
-    def identify(self, header: str) -> Principal:
-        """Return the principal of an Authorization header. Raises a 401 for wrong Basic credentials."""
+    def identify(self, header: str, address: str) -> Principal:
+        """Return the principal of an Authorization header. Raises a 401 for wrong Basic credentials, or a 429."""
         scheme, _, value = header.partition(" ")
         scheme, value = scheme.lower(), value.strip()
         if scheme == "bearer" and value:
-            found = self._by_bearer(value)
+            found = self._by_bearer(value, address)
             if found is not None:
                 return found
         if scheme == "basic" and self.settings.basic:
-            return self._by_basic(value)
+            return self._by_basic(value, address)
         return NOBODY
 
-    def _by_bearer(self, value: str) -> Principal | None:
+    def _by_bearer(self, value: str, address: str) -> Principal | None:
         settings = self.settings
         if settings.builtin:
             if value.startswith(KEY_PREFIX) and not value.startswith(HOOK_PREFIX):
@@ -120,19 +122,20 @@ class Auth:
                 found = self._by_login(value)
             if found is not None:
                 return found
-        if settings.token and _same(value, settings.token):
-            return Principal("token", "api-token", "api-token", "admin")
+        # A login that has ended is no guess, nor is what Dagu's front end sends without a login.
+        if settings.token and value != "null" and not (settings.builtin and self.logins.signed(value)):
+            self.guesses.check(by_address(address))
+            if _same(value, settings.token):
+                return Principal("token", "api-token", "api-token", "admin")
+            self.guesses.failed(by_address(address))
         return None
 
     def _by_login(self, value: str) -> Principal | None:
-        try:
-            claims = jwt.decode(
-                value, self.settings.token_secret, algorithms=[_ALGORITHM], options={"require": ["exp", "uid"]}
-            )
-        except (jwt.InvalidTokenError, ValueError):
+        token = self.logins.read(value)
+        if token is None:
             return None
-        # The user is read at each request, so a changed role or a deletion takes effect immediately.
-        user = self._reads.user(str(claims["uid"])[:36])
+        # Read at each request, so that a new password or role, a deletion and a logout take effect immediately.
+        user = self._reads.logged_in(token.user_id, token.version, token.id)
         return None if user is None else principal_of(user)
 
     def _by_key(self, value: str) -> Principal | None:
@@ -142,31 +145,25 @@ class Auth:
         self.touch("api_key", key.id, key.last_used_at)
         return Principal("api_key", f"apikey:{key.id}", f"apikey:{key.name}", key.role)
 
-    def _by_basic(self, value: str) -> Principal:
+    def _by_basic(self, value: str, address: str) -> Principal:
         settings = self.settings
         try:
             username, _, password = base64.b64decode(value, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             username = password = ""
+        guessers = by_login(username, address), by_address(address)
+        self.guesses.check(*guessers)
         if _same(username, settings.basic_username) & _same(password, settings.basic_password):
+            self.guesses.succeeded(guessers[0])
             return Principal("basic", username, username, "admin")
+        self.guesses.failed(*guessers)
         raise unauthorized("Wrong username or password", settings)
 
     # -- logins -------------------------------------------------------------------------------
 
     def issue(self, user: UserRow) -> tuple[str, datetime]:
         """Return a login token for a user, and when the token expires."""
-        now = self._clock()
-        ends = now + timedelta(seconds=self.settings.token_ttl_s)
-        claims = {
-            "sub": user.id,
-            "uid": user.id,
-            "username": user.username,
-            "role": user.role,
-            "iat": int(now.timestamp()),
-            "exp": int(ends.timestamp()),
-        }
-        return jwt.encode(claims, self.settings.token_secret, algorithm=_ALGORITHM), ends
+        return self.logins.issue(user, self._clock())
 
     def touch(self, kind: Literal["api_key", "webhook"], row_id: str, last_used_at: datetime | None) -> None:
         """Record the use of an API key or webhook, at most once a second. Waits for the outcome at the first use."""
@@ -183,49 +180,6 @@ class Auth:
             self._commands.wait_quietly(sent)
 
 
-class LoginLimits:
-    """Limits failed logins per username and per client address in a window of time. Each gateway counts separately.
-
-    Behind a proxy all clients have the same address. The limit per address is higher, so that one client cannot lock
-    out all others.
-    """
-
-    def __init__(self, *, failures: int = 10, failures_per_address: int = 100, window_s: float = 60) -> None:
-        self._failures = failures
-        self._failures_per_address = failures_per_address
-        self._window_s = window_s
-        self._seen: dict[str, list[float]] = {}
-        self._lock = threading.Lock()
-
-    def check(self, *names: str) -> None:
-        """Raise a 429 if one of the names has reached its limit of failed logins."""
-        now = time.monotonic()
-        with self._lock:
-            for name in names:
-                recent = [at for at in self._seen.get(name, ()) if now - at < self._window_s]
-                if len(recent) >= self._most(name):
-                    wait = int(self._window_s - (now - recent[0])) + 1
-                    raise Problem(
-                        429,
-                        "too_many_requests",
-                        f"Too many failed logins with this username or from this address; try again in {wait} s",
-                        headers={"Retry-After": str(wait)},
-                    )
-
-    def failed(self, *names: str) -> None:
-        """Count a failed login for each of the names."""
-        now = time.monotonic()
-        with self._lock:
-            if len(self._seen) > 10_000:
-                self._seen.clear()
-            for name in names:
-                recent = [at for at in self._seen.get(name, ()) if now - at < self._window_s]
-                self._seen[name] = [*recent, now][-self._most(name) :]
-
-    def _most(self, name: str) -> int:
-        return self._failures_per_address if name.startswith(ADDRESS) else self._failures
-
-
 def principal_of(user: UserRow) -> Principal:
     """Return the principal of a stored user."""
     return Principal("user", user.id, user.username, user.role, user.created_at, user.updated_at)
@@ -240,7 +194,7 @@ def _by_cookie(provider: OidcProvider, headers: Mapping[str, str]) -> Principal:
     if headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         return NOBODY
     found = provider.identify(parse_cookie(headers.get("Cookie", "")))
-    return Principal("oidc", found.username, found.username, "admin") if found else NOBODY
+    return Principal("oidc", found.username, found.username, found.role) if found else NOBODY
 
 
 def _same(given: str, expected: str) -> bool:

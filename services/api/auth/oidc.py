@@ -25,8 +25,9 @@ import urllib3
 
 from services.api.problems import UNAVAILABLE, Problem
 from services.api.settings import Oidc
+from shared.contracts.actors import RANK
 
-__all__ = ["PROOF_COOKIE", "TOKEN_COOKIE", "OidcIdentity", "OidcProvider", "challenge_of", "new_verifier"]
+__all__ = ["PROOF_COOKIE", "TOKEN_COOKIE", "OidcIdentity", "OidcProvider", "challenge_of", "new_verifier", "role_of"]
 
 _log = logging.getLogger(__name__)
 TOKEN_COOKIE, PROOF_COOKIE = "oidcToken", "oidcAdmitted"
@@ -48,6 +49,7 @@ class OidcIdentity:
 
     subject: str
     username: str
+    role: str
     expires_at: int
 
 
@@ -102,7 +104,7 @@ class OidcProvider:
                     "forbidden",
                     "Your email address is not allowed to log in here; ask an administrator of this server",
                 )
-        return token, _identity(claims)
+        return token, _identity(claims, self.settings)
 
     def logout_url(self) -> str | None:
         """Return the provider's URL that ends the user's session there, or ``None`` if the provider has no such URL."""
@@ -123,7 +125,7 @@ class OidcProvider:
         ):
             return None
         try:
-            return _identity(self._claims(token))
+            return _identity(self._claims(token), self.settings)
         except jwt.PyJWTError:
             return None
 
@@ -301,10 +303,21 @@ def _matching(keys: jwt.PyJWKSet, header: Mapping[str, Any]) -> jwt.PyJWK | None
     return usable[0] if len(usable) == 1 else None
 
 
-def _identity(claims: Mapping[str, Any]) -> OidcIdentity:
+def _identity(claims: Mapping[str, Any], settings: Oidc) -> OidcIdentity:
     subject = str(claims["sub"])
     username = str(claims.get("preferred_username") or claims.get("email") or subject)
-    return OidcIdentity(subject, username[:200], int(claims["exp"]))
+    return OidcIdentity(subject, username[:200], role_of(claims, settings), int(claims["exp"]))
+
+
+def role_of(claims: Mapping[str, Any], settings: Oidc) -> str:
+    """Return the highest role of the groups in these claims, or the default role if none of them has a role.
+
+    A claim with one group may be a text instead of a list. A claim of any other type has no groups.
+    """
+    given = claims.get(settings.groups_claim)
+    groups = [given] if isinstance(given, str) else given if isinstance(given, list) else []
+    roles = [role for group, role in settings.roles if group in groups]
+    return max(roles, key=lambda role: RANK[role], default=settings.default_role)
 
 
 def _refused(message: str) -> Problem:

@@ -7,20 +7,22 @@ from uuid import UUID, uuid4
 
 from pydantic import Field, SecretStr
 
-from services.api.auth.authentication import ADDRESS, forbidden, principal_of, unauthorized
+from services.api.auth.authentication import forbidden, principal_of, unauthorized
+from services.api.auth.guesses import by_address, by_login
+from services.api.auth.password_rules import why_refused
 from services.api.auth.tokens import drawn
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
 from services.api.representations import accounts_json, json_values
 from services.api.response_schemas.accounts import LoginSchema, MessageSchema, UserAnswerSchema, UsersSchema
 from shared.contracts.audit import AuditTarget
-from shared.contracts.commands.accounts import CreateUser, DeleteUser, SetPassword, UpdateUser
+from shared.contracts.commands.accounts import CreateUser, DeleteUser, EndLogin, SetPassword, UpdateUser
 from shared.store.reads.reader import UserRow
 
 __all__ = ["ACCOUNTS"]
 
 ACCOUNTS = Operations()
-_MIN_PASSWORD, _MAX_PASSWORD, _MAX_NAME = 8, 1024, 64
+_MAX_PASSWORD, _MAX_NAME = 1024, 64
 _USER = "/users/{userId}"
 _NO_LOGIN = partial(unauthorized, "Login requires the builtin authentication mode (DAGWAY_AUTH_MODE=builtin)")
 _NO_USERS = partial(unauthorized, "User accounts require the builtin authentication mode (DAGWAY_AUTH_MODE=builtin)")
@@ -65,18 +67,35 @@ def login(call: Call, body: LoginBody) -> ApiResponse:
     """Log in with a username and password; return a login token."""
     deps = call.deps
     call.trail.target = AuditTarget(kind="user", name=body.username)
-    names = (f"user {body.username[:200]}", f"{ADDRESS}{call.address}")
-    deps.auth.limits.check(*names)
+    guessers = by_login(body.username, call.address), by_address(call.address)
+    deps.auth.guesses.check(*guessers)
     deps.first_user.ensure()
     user = deps.reads.user_named(body.username) if "\0" not in body.username else None
     if not deps.auth.passwords.fits(user.password_hash if user else None, body.password.get_secret_value()):
-        deps.auth.limits.failed(*names)
+        deps.auth.guesses.failed(*guessers)
         raise unauthorized("Wrong username or password")
     assert user is not None  # noqa: S101 - no password fits a user that does not exist
     call.trail.note(principal_of(user))
     call.trail.target = AuditTarget(kind="user", name=user.username, id=user.id)
+    deps.auth.guesses.succeeded(guessers[0])
     token, ends = deps.auth.issue(user)
     return ok({"token": token, "expiresAt": json_values.precise(ends), "user": accounts_json.user(user)})
+
+
+@ACCOUNTS.post("/auth/logout", id="logout", role="public", builtin=_NO_LOGIN, status=204)
+def logout(call: Call) -> ApiResponse:
+    """End the login token of this request. Without a valid login token, nothing changes.
+
+    Public, so that a client that did not get the answer can ask again.
+    """
+    scheme, _, value = call.headers.get("Authorization", "").partition(" ")
+    auth = call.deps.auth
+    token = auth.logins.read(value.strip()) if scheme.lower() == "bearer" else None
+    principal = auth.identify(call.headers.get("Authorization", ""), call.address)
+    if token is None or principal.kind != "user":
+        return ApiResponse(call.success)
+    call = call.made_by(principal)
+    return call.carry_out(EndLogin(by=call.user, token_id=token.id, expires_at=token.expires_at))
 
 
 @ACCOUNTS.get("/auth/me", id="getCurrentUser", response=UserAnswerSchema)
@@ -96,18 +115,19 @@ def me(call: Call) -> ApiResponse:
     failures=(429,),
 )
 def change_password(call: Call, body: ChangePasswordBody) -> ApiResponse:
-    """Change the password of the user who is logged in."""
+    """Change the password of the user who is logged in. Ends all logins of the user, including this one."""
     if call.principal.kind != "user":
         raise forbidden("Only users who logged in with a password can change it")
     user = _find(call, call.principal.id)
-    call.deps.auth.limits.check(f"user {user.username}")
+    guesser = by_login(user.username, call.address)
+    call.deps.auth.guesses.check(guesser)
     fits = call.deps.auth.passwords.fits
     # If a request with an Idempotency-Key is repeated, the current password is the new one already.
     repeated = call.key is not None and fits(user.password_hash, body.new_password.get_secret_value())
     if not repeated and not fits(user.password_hash, body.current_password.get_secret_value()):
-        call.deps.auth.limits.failed(f"user {user.username}")
+        call.deps.auth.guesses.failed(guesser)
         raise unauthorized("The current password is wrong")
-    return _set_password(call, user.id, body.new_password, "Password changed")
+    return _set_password(call, user, body.new_password, "Password changed")
 
 
 @ACCOUNTS.get("/users", id="listUsers", role="admin", builtin=_NO_USERS, response=UsersSchema)
@@ -129,12 +149,13 @@ def create_user(call: Call, body: CreateUserBody) -> ApiResponse:
     """Create a user with a password and a role."""
     secret = call.deps.settings.token_secret
     random = drawn(16, server_secret=secret, purpose="user id", key=call.key)
+    username = _username(body.username)
     command = CreateUser(
         by=call.user,
         user_id=str(UUID(bytes=random, version=4)) if call.key else str(uuid4()),
-        username=_username(body.username),
+        username=username,
         role=json_values.role(body.role),
-        password_hash=_hash(call, body.password),
+        password_hash=_hash(call, body.password, username),
     )
     return call.carry_out(command, then=_user)
 
@@ -150,7 +171,10 @@ def get_user(call: Call, user_id: str) -> ApiResponse:
     _USER, id="updateUserByPut", role="admin", builtin=_NO_USERS, body=UpdateUserBody, response=UserAnswerSchema
 )
 def update_user(call: Call, body: UpdateUserBody, user_id: str) -> ApiResponse:
-    """Change the username or role of a user. PUT and PATCH do the same, because some front ends use PUT."""
+    """Change the username or role of a user. A new role ends the user's logins.
+
+    PUT and PATCH do the same, because some front ends use PUT.
+    """
     command = UpdateUser(
         by=call.user,
         user_id=_id(user_id),
@@ -177,12 +201,12 @@ def delete_user(call: Call, user_id: str) -> ApiResponse:
     response=MessageSchema,
 )
 def reset_password(call: Call, body: ResetPasswordBody, user_id: str) -> ApiResponse:
-    """Set a new password for a user, without the current password."""
-    return _set_password(call, _id(user_id), body.new_password, "Password reset")
+    """Set a new password for a user, without the current password. Ends all logins of the user."""
+    return _set_password(call, _find(call, user_id), body.new_password, "Password reset")
 
 
-def _set_password(call: Call, user_id: str, password: SecretStr, message: str) -> ApiResponse:
-    command = SetPassword(by=call.user, user_id=user_id, password_hash=_hash(call, password))
+def _set_password(call: Call, user: UserRow, password: SecretStr, message: str) -> ApiResponse:
+    command = SetPassword(by=call.user, user_id=user.id, password_hash=_hash(call, password, user.username))
     return call.carry_out(command, then={"message": message})
 
 
@@ -190,10 +214,10 @@ def _user(result: Result) -> dict[str, Any]:
     return {"user": accounts_json.user(result["user"])}
 
 
-def _hash(call: Call, password: SecretStr) -> str:
+def _hash(call: Call, password: SecretStr, username: str) -> str:
     text = password.get_secret_value()
-    if len(text.encode()) < _MIN_PASSWORD:
-        raise bad_request(f"password: must have at least {_MIN_PASSWORD} characters")
+    if why := why_refused(text, username):
+        raise bad_request(f"password: {why}", field="password")
     secret = call.deps.settings.token_secret
     return call.deps.auth.passwords.hash(text, drawn(16, server_secret=secret, purpose="salt", key=call.key))
 

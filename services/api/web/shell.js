@@ -1,6 +1,6 @@
 // The frame around all pages: navigation, user and theme.
 
-import { get, listeners, remote, request } from "./api.js";
+import { get, listeners, remote, request, send } from "./api.js";
 import { h, patch } from "./dom.js";
 import { banner, toasts } from "./notice.js";
 import { here, to } from "./router.js";
@@ -56,7 +56,9 @@ function turn() {
   draw();
 }
 
-function leave() {
+async function leave() {
+  // Also without an answer this page forgets the login; the token then lives until it expires.
+  if (settings.auth === "builtin") await send("POST", "auth/logout").catch(() => {});
   forget();
   session.user = null;
   listeners.unauthorized();

@@ -46,14 +46,21 @@ def _update_user(batch: Batch, command: c.UpdateUser) -> dict[str, Any]:
         values["username"] = command.username
     if command.role is not None:
         values["role"] = command.role
+        if command.role != row["role"]:
+            values["token_version"] = row["token_version"] + 1
     accounts.change(t.users, command.user_id, values)
     return {"user": without_hashes(row | values)}
 
 
 def _set_password(batch: Batch, command: c.SetPassword) -> dict[str, Any]:
     accounts = batch.tx.accounts
-    _user(accounts, command.user_id)
-    accounts.change(t.users, command.user_id, {"password_hash": command.password_hash, "updated_at": batch.now})
+    row = _user(accounts, command.user_id)
+    values = {
+        "password_hash": command.password_hash,
+        "token_version": row["token_version"] + 1,
+        "updated_at": batch.now,
+    }
+    accounts.change(t.users, command.user_id, values)
     return {}
 
 
@@ -61,6 +68,14 @@ def _delete_user(batch: Batch, command: c.DeleteUser) -> dict[str, Any]:
     accounts = batch.tx.accounts
     _user(accounts, command.user_id)
     accounts.remove(t.users, command.user_id)
+    return {}
+
+
+def _end_login(batch: Batch, command: c.EndLogin) -> dict[str, Any]:
+    accounts = batch.tx.accounts
+    accounts.forget_logins(batch.now)
+    if command.expires_at > batch.now:
+        accounts.end_login(command.token_id, command.expires_at)
     return {}
 
 
@@ -150,6 +165,7 @@ HANDLERS: Handlers = {
     c.UpdateUser: _update_user,
     c.SetPassword: _set_password,
     c.DeleteUser: _delete_user,
+    c.EndLogin: _end_login,
     c.CreateApiKey: _create_key,
     c.UpdateApiKey: _update_key,
     c.DeleteApiKey: _delete_key,

@@ -53,6 +53,8 @@ def subject(batch: Batch, command: c.Command) -> AuditTarget:
             return AuditTarget(kind="user", name=command.username, id=command.user_id)
         case c.UpdateUser() | c.SetPassword() | c.DeleteUser():
             return AuditTarget(kind="user", name=facts(batch, command).get("username", ""), id=command.user_id)
+        case c.EndLogin():
+            return AuditTarget(kind="user", name=command.by)
         case c.CreateApiKey():
             return AuditTarget(kind="api_key", name=command.name, id=command.key_id)
         case c.UpdateApiKey() | c.DeleteApiKey():

@@ -3,6 +3,7 @@
 The gateway creates and hashes passwords and keys. Commands contain only hashes, and replies contain neither.
 """
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
@@ -15,6 +16,7 @@ __all__ = [
     "CreateUser",
     "DeleteApiKey",
     "DeleteUser",
+    "EndLogin",
     "EnsureAdmin",
     "SetPassword",
     "TouchCredential",
@@ -40,7 +42,7 @@ class EnsureAdmin(CreateUser):
 
 
 class UpdateUser(Command):
-    """Change fields of a user. A field that is ``None`` is not changed."""
+    """Change fields of a user. A field that is ``None`` is not changed. A new role ends the user's login tokens."""
 
     type = "user.update"
     user_id: str
@@ -49,7 +51,7 @@ class UpdateUser(Command):
 
 
 class SetPassword(Command):
-    """Replace a user's password."""
+    """Replace a user's password. The user's login tokens become invalid."""
 
     type = "user.set_password"
     user_id: str
@@ -61,6 +63,14 @@ class DeleteUser(Command):
 
     type = "user.delete"
     user_id: str
+
+
+class EndLogin(Command):
+    """End one login token. ``token_id`` is the token's id, ``expires_at`` when the token would expire by itself."""
+
+    type = "login.end"
+    token_id: str
+    expires_at: datetime
 
 
 class CreateApiKey(Command):

@@ -18,6 +18,7 @@ MINIMUM_ROLE: Mapping[type[Command], Role] = MappingProxyType(
         accounts.UpdateUser: "admin",
         accounts.SetPassword: "admin",
         accounts.DeleteUser: "admin",
+        accounts.EndLogin: "viewer",
         accounts.CreateApiKey: "admin",
         accounts.UpdateApiKey: "admin",
         accounts.DeleteApiKey: "admin",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, and_, select
 
 from shared.store import tables as t
 from shared.store.functions import bytewise
@@ -24,6 +24,8 @@ class UserRow:
     created_at: datetime
     updated_at: datetime
     password_hash: str = field(repr=False, default="")
+    token_version: int = 0
+    """The version that a login token must have to be valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,11 @@ class AccountReads(Reader):
     def user_named(self, username: str) -> UserRow | None:
         """Return a user by name."""
         return self._user(t.users.c.username == username)
+
+    def logged_in(self, user_id: str, token_version: int, token_id: str) -> UserRow | None:
+        """Return the user of a login token; ``None`` if a new password or role, a deletion or a logout has ended it."""
+        ended = select(t.ended_logins.c.token_id).where(t.ended_logins.c.token_id == token_id).exists()
+        return self._user(and_(t.users.c.id == user_id, t.users.c.token_version == token_version, ~ended))
 
     def users(self) -> tuple[UserRow, ...]:
         """Return all users, oldest first."""
@@ -117,7 +124,7 @@ class AccountReads(Reader):
 
 
 def _user(row: AnyRow) -> UserRow:
-    return UserRow(row.id, row.username, row.role, row.created_at, row.updated_at, row.password_hash)
+    return UserRow(row.id, row.username, row.role, row.created_at, row.updated_at, row.password_hash, row.token_version)
 
 
 def _key(row: AnyRow) -> ApiKeyRow:

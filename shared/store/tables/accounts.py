@@ -1,10 +1,10 @@
-"""Tables of users, API keys and webhooks."""
+"""Tables of users, logins that have ended, API keys and webhooks."""
 
-from sqlalchemy import Boolean, String, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Index, Integer, String, Table, Text, UniqueConstraint, text
 
 from shared.store.tables.base import UTCDateTime, col, metadata
 
-__all__ = ["api_keys", "users", "webhooks"]
+__all__ = ["api_keys", "ended_logins", "users", "webhooks"]
 
 users = Table(
     "users",
@@ -15,7 +15,18 @@ users = Table(
     col("password_hash", Text),
     col("created_at", UTCDateTime),
     col("updated_at", UTCDateTime),
+    # In every login token. A new password or role raises it, which ends older tokens.
+    col("token_version", Integer, server_default=text("0")),
     UniqueConstraint("username"),
+)
+
+ended_logins = Table(
+    "ended_logins",
+    metadata,
+    col("token_id", String(64), primary_key=True),
+    col("expires_at", UTCDateTime),
+    Index("ix_ended_logins_expires_at", "expires_at"),
+    comment="Login tokens that a logout has ended, until they expire by themselves",
 )
 
 api_keys = Table(

@@ -7,7 +7,7 @@ from sqlalchemy import Table, case, delete, func, literal, select, union_all, up
 
 from shared.contracts.actors import Actor
 from shared.store import tables as t
-from shared.store.engine import for_update
+from shared.store.engine import for_update, insert_ignore
 from shared.store.writes.base import FoundRow, NewRow, Writer
 
 __all__ = ["AccountWrites"]
@@ -33,7 +33,7 @@ _ACTORS = {
 
 
 class AccountWrites(Writer):
-    """Reads and writes of users, API keys and webhooks."""
+    """Reads and writes of users, logins that have ended, API keys and webhooks."""
 
     __slots__ = ()
 
@@ -68,6 +68,15 @@ class AccountWrites(Writer):
         """Record that a credential was used at ``at``, unless a later use is already recorded."""
         newer = (table.c.last_used_at.is_(None)) | (table.c.last_used_at < at)
         self._connection.execute(update(table).where(table.c.id == row_id, newer).values(last_used_at=at))
+
+    def end_login(self, token_id: str, expires_at: datetime) -> None:
+        """Record that a login token has ended, if that is not recorded yet."""
+        row = {"token_id": token_id, "expires_at": expires_at}
+        self._connection.execute(insert_ignore(self._connection, t.ended_logins), [row])
+
+    def forget_logins(self, before: datetime) -> None:
+        """Delete the records of login tokens that have expired before this time."""
+        self._connection.execute(delete(t.ended_logins).where(t.ended_logins.c.expires_at < before))
 
     def remove(self, table: Table, row_id: str) -> None:
         """Delete the row with this id."""

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import pytest
 
 from services.api.audit.sender import AuditSender
-from services.api.audit.trail import client_address
 from shared.contracts.actors import Actor
 from shared.contracts.audit import AuditEntry, AuditTarget
 from shared.contracts.codec import decode_as
@@ -102,20 +101,3 @@ def test_entries_wait_for_a_broker_that_is_away(transport: EmbeddedTransport) ->
 
     eventually(lambda: [each.actor.name for each in received(transport)] == ["ann"])
     made.close()
-
-
-@pytest.mark.parametrize(
-    ("forwarded", "proxies", "address"),
-    [
-        ("", 0, "peer"),
-        ("203.0.113.9", 0, "peer"),
-        ("", 1, "peer"),
-        ("203.0.113.9", 1, "203.0.113.9"),
-        ("forged, 203.0.113.9", 1, "203.0.113.9"),
-        ("forged, 203.0.113.9, 10.0.0.1", 2, "203.0.113.9"),
-        ("203.0.113.9", 2, "203.0.113.9"),
-        ("forged,", 1, "peer"),
-    ],
-)
-def test_the_address_is_what_the_outermost_trusted_proxy_saw(forwarded: str, proxies: int, address: str) -> None:
-    assert client_address("peer", forwarded, proxies) == address

@@ -1,0 +1,107 @@
+"""Signs and verifies login tokens: JSON Web Tokens with HS256 (REST contract section 7).
+
+Several keys can be valid at once, so that a new key ends no login: the first key signs and all of them verify. The
+header ``kid`` names the key. It is the beginning of the key's SHA-256, which helps a guesser no more than the signature
+does.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+from jwt.types import Options
+
+from shared.store.reads.reader import UserRow
+
+__all__ = ["LoginToken", "LoginTokens"]
+
+_ALGORITHM = "HS256"
+_CLAIMS = ("exp", "uid")
+
+
+@dataclass(frozen=True, slots=True)
+class LoginToken:
+    """What a valid signature proves about a login token. Whether the login has ended is in the database."""
+
+    id: str
+    user_id: str
+    username: str
+    version: int
+    """The user's ``token_version`` at the login. 0 for tokens of older gateways, which have none."""
+    expires_at: datetime
+
+
+class LoginTokens:
+    """Makes and reads login tokens. The first of ``keys`` signs."""
+
+    def __init__(self, keys: Sequence[str], lives: timedelta) -> None:
+        self._keys = {_key_id(key): key for key in keys if key}
+        self._lives = lives
+
+    def issue(self, user: UserRow, now: datetime) -> tuple[str, datetime]:
+        """Return a new login token of a user, and when the token expires."""
+        ends = now + self._lives
+        claims = {
+            "sub": user.id,
+            "uid": user.id,
+            "username": user.username,
+            "role": user.role,
+            "ver": user.token_version,
+            # Two logins within one second are two tokens.
+            "jti": secrets.token_hex(16),
+            "iat": int(now.timestamp()),
+            "exp": int(ends.timestamp()),
+        }
+        key_id, key = next(iter(self._keys.items()))
+        return jwt.encode(claims, key, algorithm=_ALGORITHM, headers={"kid": key_id}), ends
+
+    def read(self, text: str) -> LoginToken | None:
+        """Return a login token; ``None`` if the text is none, its signature is wrong, or the token has expired."""
+        claims = self._claims(text)
+        return None if claims is None else _token(text, claims)
+
+    def signed(self, text: str) -> bool:
+        """Return whether the text is a login token with a valid signature, also if the token has expired."""
+        return self._claims(text, also_expired=True) is not None
+
+    def _claims(self, text: str, *, also_expired: bool = False) -> dict[str, Any] | None:
+        for key in self._candidates(text):
+            options: Options = {"require": list(_CLAIMS), "verify_exp": not also_expired}
+            try:
+                claims: dict[str, Any] = jwt.decode(text, key, algorithms=[_ALGORITHM], options=options)
+            except (jwt.InvalidTokenError, ValueError):
+                continue
+            return claims
+        return None
+
+    def _candidates(self, text: str) -> list[str]:
+        try:
+            key_id = jwt.get_unverified_header(text).get("kid")
+        except (jwt.InvalidTokenError, ValueError):
+            return []
+        if key_id is None:
+            # A gateway of an older version has made it.
+            return list(self._keys.values())
+        return [self._keys[key_id]] if key_id in self._keys else []
+
+
+def _token(text: str, claims: dict[str, Any]) -> LoginToken | None:
+    version = claims.get("ver", 0)
+    if not isinstance(version, int):
+        return None
+    return LoginToken(
+        # The signed part only: the last character of a signature can be written in several ways.
+        id=hashlib.sha256(text.rpartition(".")[0].encode()).hexdigest(),
+        user_id=str(claims["uid"])[:36],
+        username=str(claims.get("username", "")),
+        version=version,
+        expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+    )
+
+
+def _key_id(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
