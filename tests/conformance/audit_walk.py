@@ -148,9 +148,9 @@ def _own_password(walk: Walk) -> None:
     walk.send("changePassword", "POST", path, body, by="apikey:low", target="", code="forbidden", token=key)
     walk.send("changePassword", "POST", path, body, by="vi", target="vi")
     login = {"username": "vi", "password": "long-enough-2"}
-    for _ in range(2):
-        other = walk.tokens["vi"]
-        walk.tokens["vi"] = walk.send("login", "POST", "/auth/login", login, by="vi", target="vi", token="")["token"]
+    walk.tokens["vi"], other = (
+        walk.send("login", "POST", "/auth/login", login, by="vi", target="vi", token="")["token"] for _ in range(2)
+    )
     walk.send("changePassword", "POST", path, body, by="vi", target="", code="unauthorized")
     walk.send("logout", "POST", "/auth/logout", by="vi", target="vi", token=other)
 

@@ -72,7 +72,7 @@ def test_gateway_and_scheduler_require_the_same_role(live: Live, expected: list[
     pairs = {(each.operation_id, sent[each.request_id]) for each in expected}
     commands = {(operation, command) for operation, command in pairs if command in types}
 
-    # Exceptions of ``why_forbidden``: users change their own passwords, webhooks have no role, and every user may log out.
+    # Exceptions of ``why_forbidden``: users change their own passwords and log out, and webhooks have no role.
     pairs_of_their_own = {
         ("changePassword", "user.set_password"),
         ("logout", "login.end"),
