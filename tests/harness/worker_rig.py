@@ -15,7 +15,7 @@ from shared.contracts.control import AttemptGranted
 from shared.contracts.events import AttemptFinished, AttemptRequested, AttemptStarted, Event, LogChunk
 from shared.contracts.tasks import Task
 from shared.language.model import Step, StepCommand
-from shared.transport.base import EVENTS, LOGS, BrokerQueue, Consumer, Outgoing, Transport, task_queue
+from shared.transport.base import EVENTS, HEARTBEATS, LOGS, BrokerQueue, Consumer, Outgoing, Transport, task_queue
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import eventually
 
@@ -54,6 +54,7 @@ class Rig:
         self._chunks: dict[str, list[LogChunk]] = defaultdict(list)
         settings: dict[str, Any] = {"worker_id": "w1", "slots": 100, "data_dir": path, **options}
         self.worker = Worker(self.transport, **settings)
+        self.transport.declare([HEARTBEATS])
         self._reports = self.transport.consume([EVENTS, LOGS], prefetch=1000)
         self._done = threading.Event()
         self._listener = threading.Thread(target=self._listen)

@@ -1,5 +1,6 @@
 """Schedulers grant an attempt to one worker, and record everyone who began or wanted to begin it. On both footings."""
 
+import time
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
@@ -119,7 +120,8 @@ def test_a_task_that_may_run_elsewhere_is_granted_when_all_schedulers_have_recor
     silent = {"kind": "scheduler", "instance_id": "silent", "host": "h", "version": "0", "started_at": utc_now()}
     store = Store(stack.engine)
     with store.begin() as tx:
-        tx.services.put({**silent, "heartbeat_at": utc_now() - timedelta(seconds=5)})
+        since = utc_now() - timedelta(seconds=5)
+        tx.services.put({**silent, "heartbeat_at": since, "reports_until": None, "session_since": since})
     reports = stack.transport.consume([EVENTS], prefetch=1)
     held: list[Delivery] = []
 
@@ -138,11 +140,13 @@ def test_a_task_that_may_run_elsewhere_is_granted_when_all_schedulers_have_recor
 
     reports.close()
 
+    asked_s = time.monotonic()
+
     def is_granted() -> bool:
-        stack.worker.ask(task, Doubt.REDELIVERED, waited_s=1)
+        stack.worker.ask(task, Doubt.REDELIVERED, waited_s=time.monotonic() - asked_s)
         return bool(stack.worker.granted)
 
-    eventually(is_granted, every_s=0.2)
+    eventually(is_granted, every_s=0.2, timeout_s=60)
     stack.worker.finish(task)
     stack.until("succeeded")
     assert executions(stack) == [("w1", True, True, "redelivered")]

@@ -295,7 +295,10 @@ def test_a_dead_letter_waits_unsettled_until_its_copy_is_safe(
 
 
 def _letters(transport: Transport) -> list[str]:
-    reasons = [letter.reason for letter in transport.dead_letters(10)]
+    try:
+        reasons = [letter.reason for letter in transport.dead_letters(10)]
+    except BrokerUnavailable:
+        reasons = []  # the alarm is not over yet
     assert reasons
     return reasons
 

@@ -384,12 +384,12 @@ def test_workers_are_told_of_the_labels_that_tasks_ask_for(stack: Stack) -> None
     assert stack.nodes() == {"cmd_1": "not_started"}
 
 
-def test_outcomes_are_kept_for_a_week(stack: Stack) -> None:
+def test_outcomes_are_kept_for_a_day_longer_than_a_command_is_accepted(stack: Stack) -> None:
     stack.scheduler()
     stack.dag("one", ONE)
     (row,) = stack.rows(t.inbox)
     store = Store(stack.engine)
 
-    assert Housekeeping(store, lambda: row["at"] + timedelta(days=6)).tidy() == 0
-    assert Housekeeping(store, lambda: row["at"] + timedelta(days=8)).tidy() == 1
+    assert Housekeeping(store, lambda: row["at"] + timedelta(days=7, hours=23)).tidy() == 0
+    assert Housekeeping(store, lambda: row["at"] + timedelta(days=8, hours=1)).tidy() == 1
     assert stack.rows(t.inbox) == []
