@@ -30,9 +30,9 @@ def run_worker_process(
 ) -> None:
     """Run a worker until ``stop`` is set, then wait up to 25 s for its steps."""
     signed = message_signing(config, "worker")
+    config.make_data_dir()
     if config.step_user is None:
         _log.warning("worker.steps_share_its_user", extra={"next": "see docs/operations/isolation.md"})
-    config.make_data_dir()
     transport = signed(open_transport(config.need("amqp_url"), name=f"dagway-worker-{config.worker_id}", creates=False))
     start_sending("dagway-worker")
     worker = make_worker(config, transport, version, on_death, worker_id=config.worker_id, guardian=guardian)

@@ -25,6 +25,7 @@ from tests.harness.invariants import at_rest, violations
 from tests.harness.procs import DagwayProcess
 from tests.harness.proxy import Proxy
 from tests.harness.servers import PostgresServer, RabbitServer
+from tests.harness.signing import signed_as
 
 SWEPT_S = FRESH_S + SKEW_S
 SETTLED_S = 30
@@ -139,7 +140,7 @@ def test_a_task_that_was_sent_but_not_deleted_is_swept_and_runs_once(
 
 def republish(broker: RabbitTransport, task: Task, **facts: Any) -> None:
     body = encode(task.model_copy(update=facts), id=task.token, at=utc_now())
-    broker.send(Outgoing(task_queue({}), body, task.token)).result(10)
+    signed_as("scheduler", broker).send(Outgoing(task_queue({}), body, task.token)).result(10)
 
 
 def test_copies_of_a_task_do_not_run(cluster: Cluster, broker: RabbitTransport, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_other_requests_are_answered_while_a_long_spec_is_parsed(cluster: Cluste
 def test_more_streams_than_requests_are_served_at_once(cluster: Cluster) -> None:
     with ExitStack() as stack:
         streams = [
-            connect(stack, cluster.ports[0], "GET /api/v2/events HTTP/1.1\nHost: here\n\n").makefile("rb")
+            connect(stack, cluster.ports[0], "GET /api/v2/events HTTP/1.1\nHost: localhost\n\n").makefile("rb")
             for _ in range(SLOW)
         ]
         assert {stream.readline() for stream in streams} == {b"HTTP/1.1 200 OK\r\n"}

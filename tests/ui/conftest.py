@@ -11,13 +11,15 @@ from tests.harness.browser import browser, watched
 from tests.harness.cluster import Embedded
 from tests.harness.needs import need
 
+REBOUND = "rebind.evil.example"
+"""A name of an attacker's, which the browser is told to resolve to this machine, as a rebound DNS name would be."""
 Look = Callable[..., AbstractContextManager[Page]]
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     need("chromium")
-    with browser() as started:
+    with browser(f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1") as started:
         yield started
 
 

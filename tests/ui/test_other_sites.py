@@ -9,14 +9,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from tests.harness.browser import browser
 from tests.harness.cluster import Embedded
 from tests.harness.eventually import eventually
-from tests.harness.needs import need
-from tests.ui.conftest import origin
+from tests.ui.conftest import REBOUND, origin
 
-REBOUND = "rebind.evil.example"
-"""A name of the attacker's, which the browser is told to resolve to this machine, as a rebound DNS name would be."""
 ATTACK = """async (api) => {
   const read = [];
   // Where the page's own policy forbids an attempt, no event tells its end.
@@ -75,27 +71,27 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    """``dagway up`` as it comes, with a DAG and a queued run."""
+    """``dagway up`` as it comes, with a DAG whose queue is full."""
     with Embedded(tmp_path_factory.mktemp("victim"), env={"DAGWAY_QUEUES": "closed=1"}) as system:
         system.client.create("blocker", "queue: closed\nsteps: [sleep 300]\n")
         system.client.create("target", "queue: closed\nsteps: [echo x]\n")
         system.client.start("blocker", "b")
         system.client.until("running", "blocker", "b")
-        queued = system.client.ask("POST", "/dags/target/enqueue", {"dagRunId": "waiting"})
-        assert queued.status == 200, queued
         yield system
-
-
-@pytest.fixture(scope="module")
-def rebound() -> Iterator[Browser]:
-    need("chromium")
-    with browser(f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1") as started:
-        yield started
 
 
 def runs_of(system: Embedded) -> dict[str, str]:
     found = system.client.ask("GET", "/dag-runs?name=target").json["dagRuns"]
     return {run["dagRunId"]: run["statusLabel"] for run in found}
+
+
+def with_a_queued_run(system: Embedded) -> dict[str, str]:
+    """Queue the run that the attack tries to dequeue, unless it is there; return all runs of the DAG."""
+    if "waiting" not in runs_of(system):
+        assert system.client.ask("POST", "/dags/target/enqueue", {"dagRunId": "waiting"}).status == 200
+    found = runs_of(system)
+    assert found["waiting"] == "queued"
+    return found
 
 
 def attack(started: Browser, page_url: str, api: str) -> list[str]:
@@ -109,24 +105,26 @@ def attack(started: Browser, page_url: str, api: str) -> list[str]:
         context.close()
 
 
-def test_a_page_of_another_site_starts_and_reads_nothing(rebound: Browser, evil: int, victim: Embedded) -> None:
+def test_a_page_of_another_site_starts_and_reads_nothing(chromium: Browser, evil: int, victim: Embedded) -> None:
+    before = with_a_queued_run(victim)
+
     for host in ("localhost", "127.0.0.1"):
-        assert attack(rebound, f"http://{host}:{evil}/", f"{origin(victim)}/api/v2") == []
+        assert attack(chromium, f"http://{host}:{evil}/", f"{origin(victim)}/api/v2") == []
 
-    eventually(lambda: runs_of(victim) == {"waiting": "queued"})
-
-
-def test_a_rebound_name_starts_and_reads_nothing(rebound: Browser, victim: Embedded) -> None:
-    url = origin(victim).replace("127.0.0.1", REBOUND)
-
-    assert attack(rebound, f"{url}/", f"{url}/api/v2") == []
-
-    eventually(lambda: runs_of(victim) == {"waiting": "queued"})
+    assert runs_of(victim) == before
 
 
-def test_our_own_page_is_served(rebound: Browser, victim: Embedded) -> None:
+def test_a_rebound_name_starts_and_reads_nothing(chromium: Browser, victim: Embedded) -> None:
+    url, before = origin(victim).replace("127.0.0.1", REBOUND), with_a_queued_run(victim)
+
+    assert attack(chromium, f"{url}/", f"{url}/api/v2") == []
+
+    assert runs_of(victim) == before
+
+
+def test_our_own_page_is_served(chromium: Browser, victim: Embedded) -> None:
     """The same script on the gateway's own page reads and starts: the attacks above are real ones."""
-    read = attack(rebound, f"{origin(victim)}/", f"{origin(victim)}/api/v2")
+    read = attack(chromium, f"{origin(victim)}/", f"{origin(victim)}/api/v2")
 
     assert {"/dags", "/dag-runs", "/dags/target/start"} <= set(read)
     eventually(lambda: "drive-by" in runs_of(victim))
