@@ -33,6 +33,6 @@ DATABASE_OPTIONS = (
         "DAGWAY_DATABASE_IDLE_S",
         seconds,
         GATEWAY | SCHEDULER,
-        "seconds after which Postgres ends an open transaction without a statement: its process may be frozen (10)",
+        "seconds after which Postgres ends an idle transaction, for example that of a frozen process (10)",
     ),
 )

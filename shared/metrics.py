@@ -56,7 +56,7 @@ class DagNames:
 
 
 def fold(names: DagNames, by_dag: Mapping[str, int]) -> dict[str, int]:
-    """Return the values in ``by_dag`` summed by label."""
+    """Return the values in ``by_dag`` by label: those of all DAGs that share a label are added."""
     found: dict[str, int] = {}
     for name, value in by_dag.items():
         label = names.label(name)

@@ -19,7 +19,7 @@ SIGNING_OPTIONS = (
         "DAGWAY_COMMAND_KEYS",
         shared_keys,
         GATEWAY | SCHEDULER,
-        "keys of gateways and schedulers: ID=SECRET, the first signs, all verify; use a variable or file",
+        "keys of gateways and schedulers: ID=SECRET, the first signs, all verify; set it by variable or file",
         secret=True,
     ),
     Option(
@@ -27,7 +27,7 @@ SIGNING_OPTIONS = (
         "DAGWAY_TASK_KEYS",
         private_keys,
         SCHEDULER,
-        "private Ed25519 keys with which schedulers sign for workers: ID=SEED in hexadecimal; use a variable or file",
+        "private Ed25519 keys with which schedulers sign tasks: ID=SEED, the seed in hexadecimal; set it by variable or file",
         secret=True,
     ),
     Option(
@@ -35,7 +35,7 @@ SIGNING_OPTIONS = (
         "DAGWAY_TASK_PUBLIC_KEYS",
         public_keys,
         WORKER,
-        "the public halves of the task keys, with which workers verify: ID=POINT in hexadecimal",
+        "public keys with which workers verify tasks: ID=KEY, the key in hexadecimal",
         secret=True,  # it is none, but it comes in a file, like the other keys
     ),
     Option(
@@ -43,7 +43,7 @@ SIGNING_OPTIONS = (
         "DAGWAY_REPORT_KEYS",
         report_keys,
         SCHEDULER | WORKER,
-        "keys of worker pools: POOL/ID=SECRET; a worker has its pool's, a scheduler has all; use a variable or file",
+        "keys of worker pools: POOL/ID=SECRET; a worker has its pool's, a scheduler has all; set it by variable or file",
         secret=True,
     ),
 )

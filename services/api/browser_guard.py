@@ -1,8 +1,8 @@
-"""Keeps the pages of other sites from using this gateway through a visitor's browser.
+"""Keeps the pages of other sites from using this gateway through a visitor's browser (CSRF, DNS rebinding).
 
-A browser sends requests for any page it shows, from wherever its user is, with the passwords and cookies that it keeps.
-So a request that proves who sent it only by these, or by nothing, must come from a page of this gateway or from a
-program. A Bearer token or API key is proof enough: a page of another site does not know it.
+A browser sends requests for any page, also into private networks, and adds its user's cookies and passwords. So a
+request with only these, or without credentials, must come from a page of this gateway or from a program that is no
+browser. A Bearer token or API key is proof enough: a page of another site does not know it.
 
 The functions are pure: they get the facts of a request and return why it is refused, or an empty text.
 """
@@ -81,7 +81,7 @@ def why_origin_refused(facts: RequestFacts, rules: BrowserRules) -> str:
 
 
 def why_type_refused(facts: RequestFacts) -> str:
-    """Return why the body is refused: a page can send any other type to another site without asking first."""
+    """Return why a body that is not JSON is refused: a browser sends it to other sites without a CORS preflight."""
     kind = facts.content_type.partition(";")[0].strip().lower()
     if not facts.has_body or kind == _JSON:
         return ""

@@ -37,9 +37,9 @@ def refuse_foreign_page(settings: Settings, request: Request, principal: Princip
 
 
 def refuse_foreign_name(settings: Settings, request: Request) -> None:
-    """Raise a 403 for one of our web pages under a foreign name, if the server demands no login.
+    """Raise a 403 for a web page requested under a foreign host name (DNS rebinding), if no login is required.
 
-    Links from other sites to a page work, so its ``Origin`` does not matter.
+    ``Origin`` is not checked, so links from other sites to a page work.
     """
     if _is_web_page(request) and not settings.auth_required:
         _refuse(request, why_host_refused(_facts(request), settings.browser))

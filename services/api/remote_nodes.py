@@ -29,7 +29,7 @@ _pools = {
 
 
 def chosen_node(settings: Settings, names: list[str]) -> RemoteNode | None:
-    """Return the node that a request names, or ``None`` for this server. Raises a 400 for an unknown name."""
+    """Return the remote node that a request names, or ``None`` for this server. Raises a 400 for an unknown name."""
     for name in names:
         if name in {"", "local"}:
             continue

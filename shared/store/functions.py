@@ -30,7 +30,7 @@ def _bytewise_sqlite(element: bytewise, compiler: SQLCompiler, **kw: Any) -> str
 
 
 class database_time(FunctionElement[datetime]):  # noqa: N801 - used as an SQL function
-    """The time of the current transaction (SQLite: of the statement, in milliseconds) by the database's clock."""
+    """The start time of the current transaction by the database's clock. SQLite: the statement's time, to a millisecond."""
 
     type = DateTime(timezone=True)
     name = "database_time"

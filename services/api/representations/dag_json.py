@@ -66,7 +66,7 @@ def dag_details(model: Dag) -> dict[str, Any]:
 
 
 def dag_written(model: Dag) -> dict[str, Any]:
-    """Return the long JSON of a DAG; ``histRetentionDays`` and ``maxActiveRuns`` only if its spec sets them."""
+    """Return the detailed JSON of a DAG; ``histRetentionDays`` and ``maxActiveRuns`` only if its spec sets them."""
     found = dag_details(model)
     for name, field in (("histRetentionDays", "hist_retention_days"), ("maxActiveRuns", "max_active_runs")):
         if field not in model.model_fields_set:

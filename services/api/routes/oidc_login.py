@@ -71,7 +71,9 @@ def serve_login(app: Flask, deps: "Deps", provider: OidcProvider) -> None:
     def redeem() -> tuple[Response, OidcIdentity]:
         given, state = request.args.get("state", ""), request.cookies.get(_STATE, "")
         if not state or not hmac.compare_digest(given.encode("utf-8", "replace"), state.encode("utf-8", "replace")):
-            raise bad_request("This login was not started on this server, or more than two minutes ago; log in again")
+            raise bad_request(
+                "This login has expired (after two minutes) or was started on another server; log in again"
+            )
         if "error" in request.args:
             raise Problem(403, "forbidden", f"The login provider refused the login: {request.args['error'][:200]}")
         token, identity = provider.redeem(

@@ -172,7 +172,7 @@ def pause_dag(call: Call, body: PauseBody, file_name: str) -> ApiResponse:
     response=PauseStateSchema,
 )
 def resume_dag(call: Call, body: ResumeBody, file_name: str) -> ApiResponse:
-    """End the pause of a DAG. ``catchup`` says which scheduled times that passed during the pause to fire."""
+    """End the pause of a DAG. ``catchup`` selects which scheduled times missed during the pause are fired now."""
     return call.carry_out(
         EndPause(by=call.user, scope="dag", name=json_values.file_name(file_name), catchup=body.catchup),
         then={"paused": False},

@@ -93,7 +93,7 @@ class Actors:
         self.read([sent])
         stored = self._found[sent.kind, sent.id]
         if stored is None:
-            raise ActorGone(f"{sent.name} does not exist any more")
+            raise ActorGone(f"The {sent.kind.replace('_', ' ')} {sent.name} no longer exists")
         return sent.model_copy(update={"name": stored.name, "role": stored.role})
 
     def follow(self, command: c.Command) -> None:

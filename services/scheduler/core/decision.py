@@ -81,9 +81,10 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """Record that a worker began an attempt, or asked whether it may. The first record of a holder and token counts.
+    """Record that a worker began an attempt, or asked whether it may.
 
-    ``accepted``: the worker holds the attempt. ``begun``: it has begun, or has the right to begin at any moment.
+    Only the first record of a worker process and token is kept. ``accepted``: the attempt belongs to this worker.
+    ``begun``: the worker has begun the attempt, or may begin it without asking again.
     """
 
     token: str

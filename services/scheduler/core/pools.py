@@ -31,7 +31,7 @@ def ask(draft: Draft, due: Iterable[Node]) -> list[Node]:
 
 
 def admitted(draft: Draft, message: Admit) -> Ignored | None:
-    """Record that the node has its places; it starts as soon as nothing else prevents that."""
+    """Record that all pools of the node have admitted it; it starts as soon as nothing else prevents that."""
     node = draft.nodes[message.node]
     if node.admission != WAITS:
         return Ignored("it does not wait for places")

@@ -155,10 +155,10 @@ class Firing:
         return len(made)
 
     def _decided_until(self, batch: Batch, dag: Row, old: Row) -> datetime:
-        """Return the time from which on a changed DAG's scheduled times are those of its current schedule.
+        """Return the time at which the current schedule of an edited DAG takes effect.
 
-        Scheduled times before an edit belong to the previous schedule. If the DAG is paused, they are not decided yet.
-        Then they stay undecided if the edit did not change the schedule; otherwise they are recorded as missed.
+        Earlier scheduled times belong to the previous schedule. If the DAG is paused, they have no outcome yet.
+        They go on waiting if the edit did not change the schedule; otherwise they are recorded as missed.
         """
         decided: datetime = old["decided_until"]
         if old["dag_version"] == dag["version"]:

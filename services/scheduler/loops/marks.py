@@ -137,9 +137,9 @@ class Marks:
         return now if all(row["instance_id"] == self._instance_id for row in rows) else self.reports_until(rows, now)
 
     def doubtful(self, rows: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
-        """Return the schedulers that may have no session: they are silent, or write no mark.
+        """Return the schedulers that may have lost their session: they sent nothing lately, or write no mark.
 
-        One of an earlier version, whose ``session_since`` is ``None``, cannot be asked for.
+        Schedulers of an earlier version (``session_since`` is ``None``) are left out: no queue shows their session.
         """
         return [
             row["instance_id"]

@@ -51,10 +51,10 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What is known of the reports that a scheduler, which may be this one, has received.
+    """How far a scheduler, this one or another, has recorded its reports.
 
-    ``recorded_until``: all reports delivered to it before this time are recorded. ``since``: when its session began;
-    its earlier sessions were over by then.
+    ``recorded_until``: it has recorded every report that was delivered to it before this time. ``since``: the start of
+    its present session; all its earlier sessions had ended.
     """
 
     recorded_until: datetime

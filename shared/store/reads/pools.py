@@ -166,7 +166,7 @@ def _known(connection: Connection, capacities: Iterable[str]) -> set[Key]:
 def _counted(
     connection: Connection, table: Table, since: Column[datetime], where: ColumnElement[bool], keys: list[Key]
 ) -> dict[Key, tuple[int, tuple[PoolUserRow, ...]]]:
-    """Return, by pool, the number of rows and the steps of the first few."""
+    """Return, by pool, how many steps hold or await it (the rows of ``table``), and the first few of them."""
     c = table.c
     pool = (c.kind, c.name)
     until = c.until_at if "until_at" in c else since

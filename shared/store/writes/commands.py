@@ -58,7 +58,9 @@ class CommandWrites(Writer):
     def context(
         self, command_ids: Sequence[str], names: Sequence[tuple[str, str]] = (), file_names: Sequence[str] = ()
     ) -> CommandContext:
-        """Return recorded replies, run keys and stored DAGs. One statement; locks nothing."""
+        """Return, for some commands, the replies already recorded, the keys of their runs, and their DAGs.
+
+        One statement; locks nothing."""
         asked = {"ids": list(command_ids), "names": list(names), "files": list(file_names)}
         found = CommandContext()
         for kind, one, other, more in self._connection.execute(_AHEAD, asked):

@@ -27,7 +27,7 @@ class PauseWrites(Writer):
         self._put(t.pauses, [row], ["paused_at", "paused_by", "reason", "resumed_at", "catchup"])
 
     def rename(self, old: str, new: str) -> None:
-        """Move a DAG's pause from file name ``old`` to ``new``; a pause of ``new`` is deleted."""
+        """Move a DAG's pause from file name ``old`` to ``new``, and replace any pause that ``new`` has."""
         c = t.pauses.c
         self._connection.execute(delete(t.pauses).where(c.scope == "dag", c.name == new))
         self._connection.execute(update(t.pauses).where(c.scope == "dag", c.name == old).values(name=new))
