@@ -2,8 +2,8 @@
 
 Order: first in, first out within a priority. A run with high priority overtakes runs with low priority, unless
 they were queued ``AGING`` or longer before it. So a stream of urgent runs cannot starve older ones. A run that
-continues after its approvals overtakes all others. If a run may not start yet (it is held, i.e. paused or rescheduled to
-a later time, or no live worker has its labels), the runs after it may start.
+continues after its approvals overtakes all others. If a run may not start yet (it is held, i.e. paused or rescheduled
+to a later time, or no live worker has its labels), the runs after it may start.
 
 Queue sharing: a running run lends its place in a queue to one of its sub-runs in the same queue, at any depth. Without
 that, the calling run would wait for the sub-run forever, and the sub-run for a place. So a running run takes a place
