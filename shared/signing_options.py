@@ -27,7 +27,7 @@ SIGNING_OPTIONS = (
         "DAGWAY_TASK_KEYS",
         private_keys,
         SCHEDULER,
-        "private Ed25519 keys with which schedulers sign tasks: ID=SEED, the seed in hexadecimal; set it by variable or file",
+        "private Ed25519 keys with which schedulers sign tasks: ID=SEED, in hexadecimal; set it by variable or file",
         secret=True,
     ),
     Option(
@@ -43,7 +43,7 @@ SIGNING_OPTIONS = (
         "DAGWAY_REPORT_KEYS",
         report_keys,
         SCHEDULER | WORKER,
-        "keys of worker pools: POOL/ID=SECRET; a worker has its pool's, a scheduler has all; set it by variable or file",
+        "keys of worker pools: POOL/ID=SECRET; a worker has its own, a scheduler all; set it by variable or file",
         secret=True,
     ),
 )

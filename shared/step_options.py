@@ -28,7 +28,7 @@ STEP_OPTIONS = (
         "DAGWAY_STEP_MAX_PROCESSES",
         whole_number(1, 1_000_000),
         _WORKER,
-        "limit on processes and threads of the operating system user that steps run as, shared by all its steps (unlimited)",
+        "how many processes and threads the user that steps run as may have, for all its steps together (unlimited)",
     ),
     Option(
         "step_max_memory",

@@ -7,8 +7,8 @@ to a later time, or no live worker has its labels), the runs after it may start.
 
 Queue sharing: a running run lends its place in a queue to one of its sub-runs in the same queue, at any depth. Without
 that, the calling run would wait for the sub-run forever, and the sub-run for a place. So a running run takes a place
-only while none of its sub-runs, at any depth, runs in the same queue, and the end of a run never increases the number of
-taken places.
+only while none of its sub-runs, at any depth, runs in the same queue, and the end of a run never increases the number
+of taken places.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

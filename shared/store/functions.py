@@ -30,7 +30,7 @@ def _bytewise_sqlite(element: bytewise, compiler: SQLCompiler, **kw: Any) -> str
 
 
 class database_time(FunctionElement[datetime]):  # noqa: N801 - used as an SQL function
-    """The start time of the current transaction by the database's clock. SQLite: the statement's time, to a millisecond."""
+    """When the current transaction began, by the database's clock. SQLite: the statement's time, to a millisecond."""
 
     type = DateTime(timezone=True)
     name = "database_time"

@@ -60,7 +60,8 @@ class CommandWrites(Writer):
     ) -> CommandContext:
         """Return, for some commands, the replies already recorded, the keys of their runs, and their DAGs.
 
-        One statement; locks nothing."""
+        One statement; locks nothing.
+        """
         asked = {"ids": list(command_ids), "names": list(names), "files": list(file_names)}
         found = CommandContext()
         for kind, one, other, more in self._connection.execute(_AHEAD, asked):
