@@ -73,7 +73,16 @@ def _age(stack: Stack, now: datetime) -> None:
     edited = now - timedelta(hours=5)
     hours = [now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=hour) for hour in range(5)]
     with transaction(stack.engine) as connection:
-        connection.execute(update(t.services).values(started_at=now - timedelta(days=9), heartbeat_at=now))
+        connection.execute(
+            insert(t.services).values(
+                kind="scheduler",
+                instance_id="s1",
+                host="",
+                version="",
+                started_at=now - timedelta(days=9),
+                heartbeat_at=now,
+            )
+        )
         connection.execute(
             insert(t.workers).values(
                 worker_id="w1",
