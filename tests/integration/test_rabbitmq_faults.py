@@ -246,8 +246,8 @@ def test_a_paused_consumer_stays_paused_across_a_reconnect(
 
     assert consumer.take(1, 0.5) == []
     consumer.resume()
-    first = take_one(consumer)
-    assert (first.body, first.redelivered) == (b"x", False)
+    # The broker may have sent it before the pause reached it, so it may count as redelivered.
+    assert take_one(consumer).body == b"x"
 
 
 def test_acks_that_waited_while_the_connection_was_lost_are_as_if_never_given(

@@ -1,5 +1,6 @@
 """The whole system works on the broker's shipped logins, and a worker's login can be replaced while it works."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from shared.clock import utc_now
 from shared.config import load_config
 from shared.contracts.codec import encode
 from shared.store import tables as t
-from shared.transport.base import EVENTS, HEARTBEATS, LOGS, Outgoing, task_queue, worker_queue
+from shared.transport.base import EVENTS, HEARTBEATS, LOGS, Outgoing, task_queue
 from shared.transport.open import open_transport
 from tests.harness.broker_users import BrokerUsers
 from tests.harness.cluster import Cluster
@@ -126,12 +127,16 @@ def test_a_full_worker_hands_a_task_back_for_another_worker(broker: BrokerUsers,
     broker.add_worker_login("full", "worker-full")
     scheduler = open_transport(broker.url("scheduler"), name="scheduler")
     mine = open_transport(broker.url("worker-full"), name="worker", creates=False)
-    queues = [task_queue({"worker-pool": "full"}), worker_queue("full-w1")]
+    # Tasks of the worker's own queue it would keep for a minute, because no other worker may take them.
+    labels = {"worker-pool": "full", "size": "big"}
+    queues = [task_queue({"worker-pool": "full"}), task_queue(labels)]
+    (tmp_path / "routes.json").write_text(json.dumps([labels]))
     scheduler.declare([EVENTS, LOGS, HEARTBEATS, *queues])
     for token, queue in zip(("t1", "t2"), queues, strict=True):
-        body = encode(task(command(_HELD.format(tmp_path, token)), token=token), id=token, at=utc_now())
+        held = task(command(_HELD.format(tmp_path, token)), token=token, dispatched_at=utc_now())
+        body = encode(held, id=token, at=utc_now())
         scheduler.send(Outgoing(queue, body, token)).result(10)
-    worker = Worker(mine, worker_id="full-w1", slots=1, data_dir=tmp_path, labels={"worker-pool": "full"})
+    worker = Worker(mine, worker_id="full-w1", slots=1, data_dir=tmp_path, labels=labels)
     worker.start()
     try:
         eventually(lambda: worker.counters.values.get("handed_back") == 1)
@@ -140,7 +145,7 @@ def test_a_full_worker_hands_a_task_back_for_another_worker(broker: BrokerUsers,
         assert (returned.message_id, returned.redelivered) == ({"t1": "t2", "t2": "t1"}[began], True)
         returned.ack()
         (tmp_path / f"go-{began}").touch()
-        eventually(lambda: worker.attempts.tokens() == ())
+        eventually(lambda: worker.attempts.tokens() == (), timeout_s=90)
         assert worker.counters.values["handed_back"] == 1
     finally:
         worker.stop()
