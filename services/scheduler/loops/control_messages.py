@@ -1,6 +1,6 @@
 """Broadcasts control messages: orders and grants to workers, changed runs to gateways.
 
-Workers are told which attempts to begin or stop, and which broker queues to consume from. A control message may be
+They tell workers which attempts to begin or stop, and which broker queues to consume from. A control message may be
 lost. Then the next heartbeat, the next request or the next pass of a loop sends it again.
 """
 

@@ -235,7 +235,7 @@ CHECKS = (
         "attempt-ended",
         "I3",
         "A step that has ended has no open attempt.",
-        "Stop the run; the worker that holds the attempt is told to end it.",
+        "Stop the run: the worker that holds the attempt then ends it.",
         _success_agrees,
     ),
     Check(

@@ -23,7 +23,7 @@ def _contiguous(snapshot: StoreSnapshot) -> Iterator[Violation]:
     for (token, stream), chunks in groupby(snapshot.rows(query), key=lambda row: (row["token"], row["stream"])):
         expected, broken = (0, 0), False
         for row in chunks:
-            # Only the first break of a log is told. Chunks of one log may be on their way when the attempt ends.
+            # Only the first break of a log is reported. Chunks of one log may be on their way when the attempt ends.
             if (row["seq"], row["offset"]) != expected and not broken and snapshot.overdue(row["finished_at"]):
                 broken = True
                 yield Violation(
