@@ -135,7 +135,8 @@ def test_a_task_that_was_sent_but_not_deleted_is_swept_and_runs_once(
     settled(cluster, broker)
 
     assert ledger(tmp_path)["once"] == 1
-    eventually(lambda: executions(cluster, "swept") == [(False, False), (True, True)])
+    # A worker is refused the second copy. Only the worker that ran the first one drops it without asking.
+    assert executions(cluster, "swept") in ([(True, True)], [(False, False), (True, True)])
 
 
 def republish(broker: RabbitTransport, task: Task, **facts: Any) -> None:
