@@ -82,7 +82,7 @@ class SignedTransport:
     """Implements ``shared.transport.base.Transport``; ``close`` also closes ``inner``.
 
     With ``accept_unsigned``, messages without a signature are accepted and counted; a wrong signature is still refused.
-    A message for whose purpose the keyring cannot sign is sent as it is: a worker hands a task back as it came.
+    A message for whose purpose the keyring cannot sign is sent as it is; without a signature its reader refuses it.
     """
 
     def __init__(

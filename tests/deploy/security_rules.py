@@ -26,7 +26,7 @@ def locked_down(objects: list[Object]) -> Iterator[str]:
         if pod.get("automountServiceAccountToken") is not False:
             yield "a pod has a token of the cluster"
         if pod.get("enableServiceLinks") is not False:
-            yield "a pod is told of every service by environment variables"
+            yield "a pod has environment variables of every service"
         if any(pod.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")):
             yield "a pod shares a namespace of its host"
         if any("hostPath" in volume for volume in pod.get("volumes", [])):

@@ -12,7 +12,7 @@ from tests.harness.cluster import Embedded
 from tests.harness.needs import need
 
 REBOUND = "rebind.evil.example"
-"""A name of an attacker's, which the browser is told to resolve to this machine, as a rebound DNS name would be."""
+"""An attacker's host name that the browser resolves to this machine, like a rebound DNS name."""
 Look = Callable[..., AbstractContextManager[Page]]
 
 

@@ -1,7 +1,7 @@
 """The audit log and its hash chain. On Postgres the scheduler's role adds rows, and neither changes nor deletes them.
 
 Retention is a function of the tables' owner, ``dagway_prune_audit``: it removes the oldest part of the chain, keeps at
-least the last 30 days whatever it is told, and records where the kept part begins.
+least the last 30 days whatever its argument is, and records where the kept part begins.
 """
 
 import sqlalchemy as sa
