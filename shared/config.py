@@ -48,6 +48,8 @@ class Config:
     database_idle_s: float = 10
     amqp_url: str = dataclass_field(default="", repr=False)
     worker_slots: int = 100
+    drain_s: int | None = None
+    """``None`` if not set: the default differs from command to command."""
     step_user: tuple[int, int, int, str] | None = None
     """The first uid, the first gid, the number of users and their home directory, see ``step_users``."""
     worker_user: tuple[int, int] | None = None

@@ -75,6 +75,13 @@ OPTIONS = (
         flag_name="--slots",
     ),
     Option(
+        "drain_s",
+        "DAGWAY_DRAIN_S",
+        whole_number(0, 86_400),
+        _WORKER,
+        "seconds that a worker told to stop gives its running steps; it takes no new runs meanwhile (25; up: 5)",
+    ),
+    Option(
         "worker_labels",
         "DAGWAY_WORKER_LABELS",
         labels,

@@ -39,7 +39,7 @@ __all__ = ["run_up"]
 
 _log = logging.getLogger(__name__)
 _DRAIN_S = 5
-"""How long the worker waits for its steps at shutdown, in seconds."""
+"""The default of ``DAGWAY_DRAIN_S`` here."""
 _WORKER = "local"
 """The id of the only worker. The API returns it as ``workerId``."""
 _SWITCH_S = 0.0005
@@ -114,7 +114,7 @@ def run_up(
     deps.closing.set()
     server.stop()
     deps.audit.close()
-    worker.stop(drain_s=_DRAIN_S)
+    worker.stop(drain_s=_DRAIN_S if config.drain_s is None else config.drain_s)
     scheduler.stop()
     transport.close()
     engine.dispose()

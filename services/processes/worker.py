@@ -22,13 +22,13 @@ __all__ = ["check_worker", "make_worker", "run_worker_process"]
 _log = logging.getLogger(__name__)
 
 _DRAIN_S = 25
-"""How long a stopping worker waits for its steps. Kubernetes gives a pod 30 s."""
+"""The default of ``DAGWAY_DRAIN_S``. Unless told otherwise, Kubernetes kills a pod 30 s after it told it to stop."""
 
 
 def run_worker_process(
     config: Config, version: str, stop: threading.Event, on_death: Callable[[], None], guardian: GuardianProcess
 ) -> None:
-    """Run a worker until ``stop`` is set, then wait up to 25 s for its steps."""
+    """Run a worker until ``stop`` is set, then give its steps ``DAGWAY_DRAIN_S`` to end."""
     signed = message_signing(config, "worker")
     config.make_data_dir()
     if config.step_user is None:
@@ -43,7 +43,7 @@ def run_worker_process(
         admin.add(WorkerCollector(worker))
         while not stop.wait(0.5):
             pass
-    worker.stop(drain_s=_DRAIN_S)
+    worker.stop(drain_s=_DRAIN_S if config.drain_s is None else config.drain_s)
     transport.close()
     stop_sending()
 

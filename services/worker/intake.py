@@ -128,10 +128,12 @@ class TaskIntake:
         """Not empty only while no slot is free."""
         # Guards ``_free``, ``_kept`` and ``_full``, and the calls of pause and resume that follow from them.
         self._lock = threading.Lock()
+        self._draining, self._drains = threading.Event(), threading.Event()
         self._stopping = False
         self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="attempt")
         self._opener = ThreadPoolExecutor(1, thread_name_prefix="routes")
+        self._transport = transport
         self._own_queue = worker_queue(worker_id)
         consumed = [self._own_queue, *map(task_queue, selectors.all())]
         self._consumer = transport.consume(consumed, prefetch=1)
@@ -143,9 +145,18 @@ class TaskIntake:
 
     def consume_selector(self, selector: dict[str, str]) -> None:
         """Also consume the broker queue of ``selector``, if this worker's labels satisfy the selector. Never blocks."""
-        if self._selectors.learn(selector) and not self._stopping:
+        if self._selectors.learn(selector) and not self._draining.is_set() and not self._stopping:
             _log.info("route.learned", extra={"selector": selector})
             self._opener.submit(self._consumer.add_queue, task_queue(selector))
+
+    def drain(self) -> None:
+        """From now on, take only tasks that are addressed to this worker: those of runs whose steps share its files.
+
+        Returns when no other task is taken any more.
+        """
+        self._draining.set()
+        while self._thread.is_alive() and not self._drains.wait(_TAKE_S):
+            pass
 
     def stop(self) -> None:
         """Take no more tasks, and hand back the tasks that were already delivered. Running attempts go on."""
@@ -166,10 +177,24 @@ class TaskIntake:
 
     def _run(self) -> None:
         while not self._stopping:
+            if self._draining.is_set() and not self._drains.is_set():
+                self._consume_own_queue_only()
+                self._drains.set()
             self._resume_if_room()
             self._hand_back_kept(everything=self._full)
             for delivery in self._consumer.take(self._free or 1, _TAKE_S):
                 self._accept(delivery)
+
+    def _consume_own_queue_only(self) -> None:
+        self._consumer.pause()
+        self._hand_back_kept(everything=True)
+        # What was delivered and not taken returns to the broker, as well as tasks whose start is not confirmed yet:
+        # whoever gets one of those asks a scheduler before it begins.
+        self._consumer.close()
+        with self._lock:
+            self._consumer = self._transport.consume([self._own_queue], prefetch=1)
+            if self._free == 0 or self._full:
+                self._consumer.pause()
 
     def _accept(self, delivery: Delivery) -> None:
         try:

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -41,6 +42,8 @@ __all__ = ["Worker"]
 _log = logging.getLogger(__name__)
 _SHUTDOWN_S = 30.0
 """How long a stopping worker waits for the end reports of its stopped attempts."""
+_BETWEEN_STEPS_S = 3.0
+"""How long a stopping worker waits for the next step of a run. A scheduler usually sends it within milliseconds."""
 
 
 class Worker:
@@ -176,17 +179,24 @@ class Worker:
         _log.info("worker.started", extra={"worker_id": self._worker_id, "slots": self._slots, "pid": os.getpid()})
 
     def stop(self, drain_s: float = 0) -> None:
-        """Take no more tasks, wait at most ``drain_s`` for running attempts, stop the rest, and end.
+        """Take no new runs, wait at most ``drain_s`` for running attempts, stop the rest, and end.
 
+        In that time, the worker still takes the next steps of the runs that it works on, because they share its files.
         Stopped attempts are reported as ``broken``. Safe to call twice, or before ``start``.
         """
         if self._stopped:
             return
         self._stopped = True
-        self._draining = True
         if self._running and self._intake is not None:
+            deadline = time.monotonic() + drain_s
+            if drain_s and self.attempts.tokens():
+                _log.info("worker.draining", extra={"worker_id": self._worker_id, "at_most_s": drain_s})
+                self._intake.drain()
+                self._draining = True
+                self.attempts.wait_quiet(_BETWEEN_STEPS_S, drain_s)
+            self._draining = True
             self._intake.stop()
-            if not self.attempts.wait_idle(drain_s):
+            if not self.attempts.wait_idle(max(0.0, deadline - time.monotonic())):
                 self.attempts.stop_all(StopKind.SHUTDOWN)
                 if not self.attempts.wait_idle(_SHUTDOWN_S):
                     left = self.attempts.tokens()

@@ -134,6 +134,8 @@ class AttemptFinished(Event):
     - ``continue_output_matched``: whether the step printed a line that matches ``continueOn.output``.
     - ``retry_limit``, ``retry_interval_s``: the values of the retry policy, if the spec has variables in them.
 
+    ``shutdown``: the worker ended the attempt because it was shutting down itself.
+
     ``log_bytes`` is the size of each stream's whole log, secrets masked. It is ``None`` if the attempt has no log, or
     from an older worker.
     """
@@ -159,6 +161,7 @@ class AttemptFinished(Event):
     retry_limit: int | None = None
     retry_interval_s: float | None = None
     log_bytes: dict[str, int] | None = None
+    shutdown: bool = False
 
 
 class AttemptGivenUp(Event):

@@ -36,7 +36,7 @@ DAG_KEYS = Vocabulary(
     "secrets", "preconditions", "precondition", "steps", "handlerOn", "maxActiveRuns", "maxActiveSteps", "queue",
     "timeoutSec", "delaySec", "restartWaitSec", "maxCleanUpTimeSec", "histRetentionDays", "maxOutputSize", "logDir",
     "logOutput", "workingDir", "shell", "container", "registryAuths", "ssh", "llm", "smtp", "mailOn", "errorMail",
-    "infoMail", "waitMail", "otel", "workerSelector", "runConfig", "placement", "catchup",
+    "infoMail", "waitMail", "otel", "workerSelector", "runConfig", "placement", "catchup", "onWorkerShutdown",
 )  # fmt: skip
 _RUN_CONFIG = Vocabulary("disableParamEdit", "disableRunIdEdit")
 _NAME = re.compile(r"[a-zA-Z0-9_.-]+\Z")
@@ -123,6 +123,8 @@ def _read_inputs(fields: Fields, values: dict[str, Any]) -> None:
         values["worker_selector"] = fields.text_map("workerSelector")
     if "placement" in fields:
         values["placement"] = fields.choice("placement", ("stick", "spread")) or "stick"
+    if "onWorkerShutdown" in fields:
+        values["on_worker_shutdown"] = fields.choice("onWorkerShutdown", ("fail", "rerun")) or "fail"
 
 
 def _read_run_config(fields: Fields) -> RunConfig:

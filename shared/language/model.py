@@ -314,6 +314,8 @@ class Dag(ModelPart):
     run_config: RunConfig = RunConfig()
     placement: Literal["stick", "spread"] = "stick"
     """An extension. ``stick``: one worker runs all steps of a run. ``spread``: all workers may."""
+    on_worker_shutdown: Literal["fail", "rerun"] = "fail"
+    """An extension: what becomes of a step that a worker had to end because it was shutting down itself."""
 
     def step(self, name: str) -> Step:
         """Return the step called ``name``. Raises ``KeyError`` if there is none."""

@@ -107,6 +107,7 @@ _FORMS: dict[str, Schema] = {
     "parallel": {"oneOf": [_TEXT, {"type": "array"}, _MAP]},
     "logOutput": {"enum": ["separate", "merged"]},
     "placement": {"enum": ["stick", "spread"]},
+    "onWorkerShutdown": {"enum": ["fail", "rerun"]},
     "messages": {"type": "array", "items": _MAP},
     "shellPackages": {"type": "array", "items": _TEXT},
 }

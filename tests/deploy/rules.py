@@ -232,7 +232,9 @@ def graceful(objects: list[Object]) -> Iterator[str]:
         before = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", [])
         if any(selects(selector, template["metadata"]["labels"]) for selector in served) and before[:1] != ["sleep"]:
             yield f"{component} ends while requests are on their way to it"
-        if grace_s < 30 + (15 if component == "worker" else 0):
+        set_to = [one["value"] for one in container.get("env", ()) if one["name"] == "DAGWAY_DRAIN_S"]
+        drain_s = int([*set_to, "25"][0]) if component == "worker" else 10
+        if grace_s < drain_s + 20:
             yield f"{component} is killed before it has ended its work"
 
 

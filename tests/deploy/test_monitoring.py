@@ -247,7 +247,7 @@ def test_keda_asks_for_work_that_is_measured() -> None:
     }  # fmt: skip
     assert scaled["spec"]["scaleTargetRef"]["name"] in _OURS
     assert set(trigger["metadata"]) == {"serverAddress", "query", "threshold"}
-    assert names_in(trigger["metadata"]["query"]) == {"dagway_outstanding_work"} <= known_names()
+    assert names_in(trigger["metadata"]["query"]) == {"dagway_open_attempts"} <= known_names()
     # As in KEDA's definition of the kind: metadata values are texts, all others are numbers.
     assert all(isinstance(value, str) for value in trigger["metadata"].values())
     assert float(trigger["metadata"]["threshold"]) > 0

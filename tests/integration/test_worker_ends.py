@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -14,7 +15,7 @@ from shared.contracts.control import StopAttempt
 from shared.contracts.events import AttemptFinished, AttemptRequested, AttemptStarted
 from shared.errors import BrokerUnavailable
 from shared.language.model import LogOutput
-from shared.transport.base import EVENTS, LOGS, Outgoing
+from shared.transport.base import EVENTS, LOGS, Outgoing, task_queue, worker_queue
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, task
@@ -149,11 +150,27 @@ def test_a_draining_worker_waits_for_steps_and_reports_those_it_stopped(rig: Rig
     rig.worker.stop(1.0)
 
     assert rig.finished("short").outcome == "succeeded"
-    assert (rig.finished("long").outcome, rig.finished("long").error) == (
-        "broken",
-        "the worker shut down before the step ended",
-    )
+    long = rig.finished("long")
+    assert (long.outcome, long.error) == ("broken", "the worker shut down before the step ended")
+    assert (long.shutdown, rig.finished("short").shutdown) == (True, False)
     assert _marked(rig.worker.incarnation) == []
+
+
+def test_a_draining_worker_takes_the_next_steps_of_its_runs_but_no_new_runs(rig: Rig) -> None:
+    rig.give(task(command("while [ ! -e go ]; do sleep 0.02; done"), token="one"))
+    rig.started("one")
+    stop = threading.Thread(target=rig.worker.stop, args=(60.0,))
+    stop.start()
+    eventually(lambda: rig.worker.draining)
+    rig.give(task(command("true"), token="new"))
+    rig.give(task(command("true"), token="two"), worker_queue("w1"))
+    assert rig.finished("two").outcome == "succeeded"
+    rig.work_dir().joinpath("go").touch()
+    stop.join()
+
+    assert (rig.finished("one").outcome, rig.finished("two").shutdown) == ("succeeded", False)
+    assert rig.transport.waiting(task_queue({})) == 1
+    assert rig.events("new") == []
 
 
 def test_stopping_twice_or_before_the_start_is_harmless(tmp_path: Path) -> None:

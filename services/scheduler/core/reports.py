@@ -8,6 +8,7 @@ from services.scheduler.core.conclude import STATUS, End, conclude
 from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered
+from services.scheduler.core.model import Node
 from services.scheduler.core.plan import HANDLER, PREPARE, SIDE_TASK, STEP
 from services.scheduler.core.starts import begin, held_by, record
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, Doubt
@@ -39,6 +40,13 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
         started_at=event.started_at,
         log_bytes=event.log_bytes,
     )
+    if event.shutdown and not draft.run.stop_reason and _runs_again_after_shutdown(draft, node):
+        _leave(draft, event.worker_id)
+        draft.note(event.node, f"it is run again: {event.error}")
+        if node.kind == HANDLER:
+            # Unlike a step, a handler that is running and has no attempt is not dispatched.
+            draft.move(event.node, NodeStatus.NOT_STARTED, event.error, event.worker_id)
+        return None
     final = event.outcome == "timed_out" or bool(draft.run.stop_reason)
     end = End(
         event.outcome,
@@ -172,6 +180,21 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
     end = End(outcome, LOST_EXIT_CODE, message.why, final=bool(draft.run.stop_reason), any_code=True)
     conclude(draft, draft.nodes[message.node], end, "scheduler")
     return None
+
+
+def _runs_again_after_shutdown(draft: Draft, node: Node) -> bool:
+    """Return whether an attempt that ended because its worker shut down is replaced. That is no try of its own.
+
+    Evaluating env and params, and printing a prompt or the result of sub-runs, can be repeated without harm. The
+    commands of a step or handler are repeated only if the DAG says so.
+    """
+    if node.kind == SIDE_TASK:
+        return False
+    if node.kind == PREPARE or node.call_token:
+        return True
+    if node.kind == STEP and draft.run.plan.steps[node.idx].type == APPROVAL:
+        return True
+    return draft.run.plan.dag.on_worker_shutdown == "rerun"
 
 
 def _leave(draft: Draft, worker_id: str | None) -> None:

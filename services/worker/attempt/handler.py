@@ -257,6 +257,7 @@ class TaskHandler:
 
     def _report(self, context: _AttemptContext, attempt: AttemptResult) -> None:
         task, result, logs = context.task, attempt.result, context.logs
+        shutdown = context.stop.kind is StopKind.SHUTDOWN and result.outcome == "broken"
         last_chunks: tuple[LogChunk, ...] = ()
         why = ""
         try:
@@ -286,6 +287,7 @@ class TaskHandler:
                 stdout=context.paths.stdout_whole,
                 stderr=context.paths.stderr_whole,
                 logs=last_chunks,
+                shutdown=shutdown,
                 **facts,
             )
 

@@ -1,6 +1,7 @@
 """The attempts that run on this worker, or whose end report is not delivered yet."""
 
 import threading
+import time
 from collections import OrderedDict
 
 from services.worker.process.outcome import StopKind
@@ -37,6 +38,7 @@ class AttemptRegistry:
             if (kind := self._stopped_early.get(token)) is not None:
                 return kind
             stop = self._running[token] = StopRequest()
+            self._changed.notify_all()
             return stop
 
     def end(self, token: str, *, reported: bool) -> None:
@@ -93,6 +95,14 @@ class AttemptRegistry:
         """Wait until no attempt runs; return ``False`` after the timeout."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._running, timeout_s)
+
+    def wait_quiet(self, quiet_s: float, timeout_s: float) -> None:
+        """Wait until no attempt has run for ``quiet_s``, at most ``timeout_s``. Returns at once if none runs now."""
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while self._running and (left := deadline - time.monotonic()) > 0:
+                if self._changed.wait_for(lambda: not self._running, left):
+                    self._changed.wait_for(lambda: self._running, min(quiet_s, deadline - time.monotonic()))
 
     def tokens(self) -> tuple[str, ...]:
         """Return the tokens of all attempts that run or are not reported yet."""

@@ -10,6 +10,7 @@ DAG_FIELDS: list[tuple[str, str, Any]] = [
     ("group: g", "group", "g"),
     ("logDir: /var/log", "log_dir", "/var/log"),
     ("skipIfSuccessful: true", "skip_if_successful", True),
+    ("onWorkerShutdown: rerun", "on_worker_shutdown", "rerun"),
     ("restartWaitSec: 3", "restart_wait_sec", 3),
     ("maxActiveRuns: 4", "max_active_runs", 4),
     ("container: {image: alpine}", "container.image", "alpine"),

@@ -71,6 +71,7 @@ _DAG_ERRORS = [
     ("handlerOn: {exit: {type: hitl}}", "a handler cannot wait for approval"),
     ("container: {image: a}\nsteps: ['a\n\n b']", 'executor type "container" does not support script field'),
     ("ssh: {host: a}\nsteps: [{script: a}]", 'executor type "ssh" does not support script field'),
+    ("onWorkerShutdown: again", "invalid onWorkerShutdown: again (must be one of: fail, rerun)"),
     ("placement: near", "invalid placement: near (must be one of: stick, spread)"),
 ]
 

@@ -167,6 +167,53 @@ def test_what_is_given_up_while_its_run_is_stopped_is_aborted() -> None:
     assert stage.run.status is RunStatus.ABORTED
 
 
+SHUTDOWN = {"outcome": "broken", "exit_code": -1, "shutdown": True, "error": "the worker shut down"}
+
+
+def test_a_step_that_a_shutdown_ended_fails_unless_its_dag_says_otherwise() -> None:
+    stage = Stage.begun(make_dag(step("a")))
+    stage.start("a")
+    stage.finish("a", **SHUTDOWN)
+
+    node = stage.node("a")
+    assert (node.status, node.error, stage.open()) == (NodeStatus.FAILED, "the worker shut down", [])
+
+
+@pytest.mark.parametrize("node", ["a", "onExit"])
+def test_a_step_that_a_shutdown_ended_runs_again_elsewhere_and_uses_up_no_retry(node: str) -> None:
+    policy = {"limit": 1, "interval_sec": 0}
+    stage = Stage.begun(make_dag(step("a", retry_policy=policy), handlers=[Handler.EXIT], on_worker_shutdown="rerun"))
+    while stage.open() != [node]:
+        stage.make(stage.open()[0])
+    for _ in range(3):
+        stage.start(node)
+        stage.finish(node, **SHUTDOWN)
+        assert (stage.open(), stage.sent[-1].worker_id) == ([node], None)
+
+    assert [(each.state, each.outcome) for each in stage.closed[-3:]] == [(AttemptState.FINISHED, "broken")] * 3
+    stage.play()
+    assert (stage.run.status, stage.node(node).retry_count) == (RunStatus.SUCCEEDED, 0)
+
+
+def test_a_step_that_a_shutdown_ended_after_a_stop_stays_ended() -> None:
+    stage = Stage.begun(make_dag(step("a"), on_worker_shutdown="rerun"))
+    stage.start("a")
+    stage.stop()
+    stage.finish("a", **SHUTDOWN)
+
+    assert (stage.node("a").status, stage.open()) == (NodeStatus.FAILED, [])
+
+
+def test_a_prepare_that_a_shutdown_ended_is_made_anew() -> None:
+    stage = Stage.begun(A, prepare=True)
+    stage.start("prepare")
+    stage.finish("prepare", **SHUTDOWN)
+
+    assert (stage.open(), stage.sent[-1].worker_id) == (["prepare"], None)
+    stage.play()
+    assert stage.run.status is RunStatus.SUCCEEDED
+
+
 @pytest.mark.parametrize("node", ["a", "onInit", "onExit", "prepare"])
 def test_every_kind_of_node_survives_being_given_up(node: str) -> None:
     stage = Stage.begun(make_dag(step("a"), handlers=[Handler.INIT, Handler.EXIT]), prepare=True)

@@ -1,0 +1,89 @@
+"""Rollouts: services are told to stop and started again, one after the other, while runs are in progress."""
+
+import os
+import signal
+from operator import itemgetter
+from pathlib import Path
+
+import pytest
+
+from shared.store import tables as t
+from tests.faults.conftest import attempts
+from tests.harness.cluster import Cluster, gone, pid_in
+from tests.harness.eventually import eventually
+
+RUNS = 12
+CHAIN = """
+steps:
+  - name: first
+    command: |
+      echo kept > file
+      touch {folder}/$DAG_RUN_ID
+      while [ ! -e {folder}/go ]; do sleep 0.05; done
+  - name: second
+    command: cat file
+"""
+LONG = """
+onWorkerShutdown: {policy}
+workerSelector: {{{selector}}}
+steps:
+  - name: long
+    command: |
+      echo $$ >> {folder}/tries
+      if [ $(wc -l < {folder}/tries) -lt 2 ]; then exec sleep 60; fi
+"""
+
+
+def test_a_rolling_restart_of_every_service_fails_no_run_and_runs_no_step_twice(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.client.create("rolled", CHAIN.format(folder=tmp_path))
+    ids = [f"r{number}" for number in range(RUNS)]
+    for run_id in ids:
+        cluster.client.start("rolled", run_id)
+    eventually(lambda: all((tmp_path / run_id).exists() for run_id in ids))
+
+    for process in (*cluster.schedulers, *cluster.gateways):
+        process.terminate()
+        cluster.start(process)
+    for worker in cluster.workers:
+        os.kill(worker.pid, signal.SIGTERM)
+        eventually(lambda worker=worker: "worker.draining" in worker.output())
+    (tmp_path / "go").touch()
+    for worker in cluster.workers:
+        assert worker.wait_exit() == 0
+    cluster.start()
+
+    for run_id in ids:
+        cluster.client.until("succeeded", "rolled", run_id)
+        # The second step found the file of the first: it ran on the same worker, while that worker drained. On a busy
+        # machine its task may come too late for that; then it is withdrawn and sent again.
+        assert [each for each in attempts(cluster, "rolled", run_id) if each[2] != "withdrawn"] == [
+            ("first", 1, "finished", "succeeded"),
+            ("second", 1, "finished", "succeeded"),
+        ]
+    assert {row["accepted"] for row in cluster.rows(t.executions)} == {True}
+
+
+@pytest.mark.parametrize(("policy", "status", "tries"), [("fail", "failed", 1), ("rerun", "succeeded", 2)])
+def test_a_step_over_the_drain_time_says_why_it_ended_and_its_dag_decides_whether_it_runs_again(
+    cluster: Cluster, tmp_path: Path, policy: str, status: str, tries: int
+) -> None:
+    selector = f"only={policy}"
+    with cluster.worker(f"hasty-{policy}", DAGWAY_DRAIN_S="1", DAGWAY_WORKER_LABELS=selector) as worker:
+        cluster.ready(worker)
+        cluster.client.create(policy, LONG.format(folder=tmp_path, policy=policy, selector=selector.replace("=", ": ")))
+        cluster.client.start(policy)
+        pid = pid_in(tmp_path / "tries")
+        assert worker.terminate() == 0
+        assert gone(pid)
+        cluster.ready(worker.start())
+
+        cluster.client.until(status, policy)
+        first, *rest = attempts(cluster, policy)
+    assert (first, len(rest)) == (("long", 1, "finished", "broken"), tries - 1)
+    (error, *_) = [
+        row["error"] for row in sorted(cluster.rows(t.attempts), key=itemgetter("dispatched_at")) if row["error"]
+    ]
+    assert error == "the worker shut down before the step ended"
+    assert len((tmp_path / "tries").read_text().split()) == tries
