@@ -55,6 +55,8 @@ class Deps:
     """Limits how many requests wait for the end of a run."""
     own_trouble: Callable[[], str] = lambda: ""
     """Returns why this process is not ready, or an empty text. Used by ``dagway up``, which stores data on its disk."""
+    reached_broker: Event = field(default_factory=Event)
+    """Set by the first readiness probe that finds the broker."""
     closing: Event = field(default_factory=Event)
     """Set when the server stops, so that streams end."""
 

@@ -137,6 +137,8 @@ def selectors(objects: list[Object]) -> Iterator[str]:
             case "PodDisruptionBudget":
                 if not _selected(objects, spec["selector"]):
                     yield f"{name_of(each)} protects nothing"
+                if spec.get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
+                    yield f"{name_of(each)} lets pods that are not ready hold up a drain"
             case "HorizontalPodAutoscaler":
                 target = spec["scaleTargetRef"]
                 if f"{target['kind']}/{target['name']}" not in names:

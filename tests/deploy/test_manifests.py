@@ -178,6 +178,10 @@ DEFECTS: dict[str, tuple[str, Callable[[list[Object]], None]]] = {
         "ends while requests are on their way",
         lambda them: _container(them, "dagway-api").pop("lifecycle"),
     ),
+    "held up": (
+        "lets pods that are not ready hold up a drain",
+        lambda them: _first(them, "PodDisruptionBudget", "dagway-api").pop("unhealthyPodEvictionPolicy"),
+    ),
     "impatient": (
         "is killed before",
         _put(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from shared.store import tables as t
-from tests.harness.client import Client
+from tests.harness.client import Client, ask_probe
 from tests.harness.cluster import Cluster, running
 from tests.harness.eventually import eventually, free_port
 from tests.harness.proxy import Proxy
@@ -26,7 +26,7 @@ def cluster(
 def test_without_a_broker_a_command_is_refused_and_reads_go_on(cluster: Cluster) -> None:
     cluster.client.create("cut", ONE)
     proxy = Proxy(cluster.rabbit.port)
-    port = free_port()
+    port, late = free_port(), free_port()
     behind = cluster.amqp_url.replace(f":{cluster.rabbit.port}/", f":{proxy.port}/")
     gateway = cluster.gateway(9, port, DAGWAY_AMQP_URL=behind)
     client = Client([port])
@@ -46,6 +46,14 @@ def test_without_a_broker_a_command_is_refused_and_reads_go_on(cluster: Cluster)
         assert int(answer.headers["Retry-After"]) > 0
         assert client.once("GET", "/health").status == 503
         assert client.once("GET", "/dag-runs/cut/before").status == 200
+        assert ask_probe(f"http://127.0.0.1:{port}/readyz")[0] == 200
+        with cluster.gateway(8, late, DAGWAY_AMQP_URL=behind):
+
+            def not_ready() -> None:
+                status, why = ask_probe(f"http://127.0.0.1:{late}/readyz")
+                assert (status, "message broker" in why) == (503, True), why
+
+            eventually(not_ready)
 
         proxy.mend()
         again = client.insist("POST", "/dags/cut/start", {"dagRunId": "after"}, key="after")

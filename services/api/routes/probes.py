@@ -2,7 +2,7 @@
 
 from services.api.operations import ApiResponse, Call, Operations, ok
 from services.api.problems import UNAVAILABLE
-from services.api.readiness import schema_of, trouble
+from services.api.readiness import schema_of, unready
 
 __all__ = ["PROBES"]
 
@@ -21,6 +21,10 @@ def alive(_call: Call) -> ApiResponse:
 
 @_ROUTES.get("/readyz", id="getReadiness", role="public")
 def ready(call: Call) -> ApiResponse:
-    """Readiness probe: return 200 while the database answers and the broker accepts commands, otherwise 503."""
-    why = trouble(call.deps, schema_of(call.deps))
+    """Readiness probe: return 200 while the gateway can answer reads, otherwise 503.
+
+    After its start, a gateway becomes ready when it has reached the broker. It stays ready while the broker is away:
+    reads go on, and writes get 503 with Retry-After. `GET /health` says whether the broker accepts commands.
+    """
+    why = unready(call.deps, schema_of(call.deps))
     return ApiResponse(UNAVAILABLE, {"status": "unready", "error": why}) if why else ok({"status": "ready"})
