@@ -82,6 +82,14 @@ OPTIONS = (
         "seconds that a worker told to stop gives its running steps; it takes no new runs meanwhile (25; up: 5)",
     ),
     Option(
+        "run_files_days",
+        "DAGWAY_RUN_FILES_DAYS",
+        whole_number(0, 3650),
+        _WORKER,
+        "days for which a worker keeps the files of a run after their last change; those of a run that succeeded go "
+        "after 5 minutes; 0: all are kept (7)",
+    ),
+    Option(
         "worker_labels",
         "DAGWAY_WORKER_LABELS",
         labels,

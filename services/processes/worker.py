@@ -80,5 +80,6 @@ def make_worker(
         on_failure=on_death,
         guardian=guardian,
         step_user=config.step_user,
+        run_files_days=config.run_files_days,
         private=(config.data_dir, *config.secret_files),
     )

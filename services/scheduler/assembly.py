@@ -14,6 +14,7 @@ from services.scheduler.loops.housekeeping import Housekeeping
 from services.scheduler.loops.parent_notifications import ParentNotifier
 from services.scheduler.loops.pool_admission import PoolAdmission
 from services.scheduler.loops.relay import Relay
+from services.scheduler.loops.succeeded_runs import SucceededRuns
 from services.scheduler.loops.timers import Timers
 from services.scheduler.metrics import count
 from shared.store.writes.transaction import Store
@@ -47,6 +48,7 @@ class Assembly:
         self.admission = Admission(self.transactor)
         self.pools = PoolAdmission(self.transactor)
         self.parents = ParentNotifier(self.transactor)
+        self.succeeded_runs = SucceededRuns(transport, clock)
         control_messages = ControlBroadcaster(transport, clock)
         # First the actions that workers and clients wait for. ``parents.follow`` runs another transaction, whose
         # commit calls all these followers again.
@@ -55,6 +57,7 @@ class Assembly:
             control_messages.follow,
             self.timers.follow,
             self.housekeeping.follow,
+            self.succeeded_runs.follow,
             self.audit_chain.follow,
             self.firing.follow,
             self.admission.follow,

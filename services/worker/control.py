@@ -1,6 +1,7 @@
 """Handle control messages from schedulers.
 
-They grant or stop an attempt, open a broker queue to consume, or ask to send the span of an ended run.
+They grant or stop an attempt, open a broker queue to consume, ask to send the span of an ended run, or name runs whose
+files are needed no longer.
 """
 
 import logging
@@ -10,8 +11,9 @@ from services.worker.attempt.grants import Grants
 from services.worker.attempt.registry import AttemptRegistry
 from services.worker.attempt.spans import AttemptSpans
 from services.worker.process.outcome import StopKind
+from services.worker.run_files import RunFiles
 from shared.contracts.codec import decode
-from shared.contracts.control import AttemptGranted, RunTraced, StopAttempt, TaskQueueOpened
+from shared.contracts.control import AttemptGranted, RunsSucceeded, RunTraced, StopAttempt, TaskQueueOpened
 from shared.errors import DecodeFailed
 
 __all__ = ["ControlListener", "topics"]
@@ -37,12 +39,15 @@ class ControlListener:
         grants: Grants,
         consume_selector: Callable[[dict[str, str]], None],
         spans: AttemptSpans,
+        *,
+        run_files: RunFiles,
     ) -> None:
         self._incarnation = incarnation
         self._attempts = attempts
         self._grants = grants
         self._consume_selector = consume_selector
         self._spans = spans
+        self._run_files = run_files
 
     def on_message(self, topic: str, body: bytes) -> None:
         """Handle one message. A message that cannot be decoded is logged and dropped."""
@@ -64,3 +69,5 @@ class ControlListener:
             self._consume_selector(message.selector)
         elif isinstance(message, RunTraced):
             self._spans.run_over(message, envelope.trace)
+        elif isinstance(message, RunsSucceeded):
+            self._run_files.succeeded(message.runs)

@@ -23,6 +23,7 @@ from services.worker.process.outcome import StopKind
 from services.worker.process.supervisor import StopRequest
 from services.worker.reporting.metrics import WorkerCounters
 from services.worker.reporting.reports import Reporter
+from services.worker.run_files import RunFiles
 from shared.admission.workers import WORKER_POOL, satisfies
 from shared.contracts.codec import decode
 from shared.contracts.tasks import Task
@@ -114,6 +115,7 @@ class TaskIntake:
         reporter: Reporter,
         counters: WorkerCounters,
         room: DiskCheck,
+        run_files: RunFiles,
     ) -> None:
         self._selectors = selectors
         self._handler = handler
@@ -121,6 +123,7 @@ class TaskIntake:
         self._reporter = reporter
         self._counters = counters
         self._room = room
+        self._run_files = run_files
         self._full = False
         """Whether the disk is full. The worker then takes no tasks, since every step would fail."""
         self._free = slots
@@ -234,7 +237,7 @@ class TaskIntake:
         try:
             facts = {"dag": task.dag_name, "run_id": task.dag_run_id, "step": task.step.name, "token": task.token}
             run_span = SpanContext.parse(trace) or SpanContext.named(task.run_key)
-            with bound(**facts), within(run_span.child(task.token)):
+            with bound(**facts), within(run_span.child(task.token)), self._run_files.using(task):
                 _log.info("attempt.taken")
                 self._handler.run(task, stop, delivery, run_span, kept=kept)
                 _log.info("attempt.over")

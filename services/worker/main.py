@@ -30,11 +30,13 @@ from services.worker.process.step_users import StepUser, StepUsers
 from services.worker.reporting.heartbeat import HeartbeatSender
 from services.worker.reporting.metrics import WorkerCounters
 from services.worker.reporting.reports import Reporter
+from services.worker.run_files import RunFiles
 from shared.clock import utc_now
 from shared.contracts.events import Heartbeat
 from shared.disk import DiskCheck
 from shared.ids import new_token
 from shared.private_files import private_folder
+from shared.service import Background
 from shared.transport.base import Transport
 
 __all__ = ["Worker"]
@@ -73,6 +75,7 @@ class Worker:
         guardian: GuardianProcess | None = None,
         step_user: tuple[int, int, int, str] | None = None,
         private: tuple[Path, ...] = (),
+        run_files_days: int = 7,
     ) -> None:
         self.counters = WorkerCounters()
         self.failed = threading.Event()
@@ -106,6 +109,8 @@ class Worker:
         )
         self._shipper = LogShipper(transport)
         self._spans = AttemptSpans(worker_id)
+        self.run_files = RunFiles(data_dir, run_files_days)
+        self._removing = Background("run-files", self.run_files.run, on_failure)
         self._reporter = Reporter(transport, data_dir / "spool", self.attempts.delivered)
         self._grants = Grants(self._reporter)
         self._heartbeats = HeartbeatSender(transport, lease_ttl_s, self._heartbeat)
@@ -168,14 +173,21 @@ class Worker:
             reporter=self._reporter,
             counters=self.counters,
             room=self._room,
+            run_files=self.run_files,
         )
         self._transport.listen(
             topics(self._worker_id),
             ControlListener(
-                self.incarnation, self.attempts, self._grants, self._intake.consume_selector, self._spans
+                self.incarnation,
+                self.attempts,
+                self._grants,
+                self._intake.consume_selector,
+                self._spans,
+                run_files=self.run_files,
             ).on_message,
         )
         self._intake.start()
+        self._removing.start()
         _log.info("worker.started", extra={"worker_id": self._worker_id, "slots": self._slots, "pid": os.getpid()})
 
     def stop(self, drain_s: float = 0) -> None:
@@ -204,6 +216,7 @@ class Worker:
             self._shipper.stop()
             self._reporter.stop()
             self._heartbeats.stop()
+            self._removing.stop()
             self._intake.close()
             self._spans.stop()
         self._guardian.close()

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from shared.contracts.base import Message
 
-__all__ = ["CHANGES", "AttemptGranted", "RunTraced", "RunsChanged", "StopAttempt", "TaskQueueOpened"]
+__all__ = ["CHANGES", "AttemptGranted", "RunTraced", "RunsChanged", "RunsSucceeded", "StopAttempt", "TaskQueueOpened"]
 
 CHANGES = "changes"
 """The topic of ``RunsChanged``."""
@@ -56,6 +56,16 @@ class RunsChanged(Message):
 
     type = "control.runs_changed"
     run_keys: list[str] = Field(default_factory=list, max_length=100)
+
+
+class RunsSucceeded(Message):
+    """These root runs succeeded: no later step needs the files that workers keep of them.
+
+    ``runs``: (DAG name, run id) of each. Workers that miss the message keep the files for days.
+    """
+
+    type = "control.runs_succeeded"
+    runs: list[tuple[str, str]] = Field(max_length=1_000)
 
 
 class RunTraced(Message):

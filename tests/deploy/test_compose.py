@@ -37,7 +37,7 @@ def env_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_the_compose_file_has_every_service() -> None:
-    assert set(SERVICES) == {"postgres", "rabbitmq", "prometheus", "grafana", *OURS}
+    assert set(SERVICES) == {"postgres", "rabbitmq", "prometheus", "alertmanager", "grafana", *OURS}
     assert SERVICES["scheduler"]["deploy"]["replicas"] == 2
     assert SERVICES["worker"]["deploy"]["replicas"] == 2
 
@@ -190,7 +190,7 @@ def test_prometheus_asks_names_and_ports_that_exist() -> None:
 
     assert aliases == {f"dagway-{name}-metrics": name for name in ("api", "scheduler", "worker")}
     assert asked == {("rabbitmq", 15692), *((alias, 9000) for alias in aliases)}
-    for name in ("api", "scheduler", "rabbitmq", "prometheus", "grafana"):
+    for name in ("api", "scheduler", "rabbitmq", "prometheus", "alertmanager", "grafana"):
         assert "metrics" in SERVICES[name]["networks"]
     assert "worker-metrics" in SERVICES["prometheus"]["networks"]
 

@@ -25,7 +25,13 @@ RUNBOOKS = sorted((ROOT / "docs/runbooks").glob("*.md"))
 OPERATIONS_PAGES = sorted((ROOT / "docs/operations").glob("*.md"))
 _BOUNDED = {"status", "state", "outcome", "code", "route", "queue", "why", "service", "le", "kind", "version", "check"}
 """Labels whose values come from fixed lists in the code."""
-_FOREIGN = {"up", "ALERTS", "rabbitmq_detailed_queue_messages"}
+_FOREIGN = {
+    "up",
+    "ALERTS",
+    "rabbitmq_detailed_queue_messages",
+    "rabbitmq_disk_space_available_bytes",
+    "rabbitmq_disk_space_available_limit_bytes",
+}
 
 
 def rules(name: str) -> list[dict[str, Any]]:
@@ -33,7 +39,7 @@ def rules(name: str) -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
-ALERTS = rules("alerts.rules.yml")
+ALERTS = [*rules("alerts.rules.yml"), *rules("global.rules.yml")]
 RECORDED = {rule["record"] for rule in rules("recording.rules.yml")}
 
 
@@ -75,6 +81,35 @@ def plain(expression: str) -> str:
 @pytest.mark.parametrize("name", ["leaf.yml", "global.yml"])
 def test_prometheus_accepts_its_configuration(name: str) -> None:
     promtool("check", "config", PROMETHEUS / name)
+
+
+def test_alertmanager_accepts_its_configuration_and_every_alert_reaches_a_receiver() -> None:
+    need("alertmanager")
+    file = ROOT / "deploy/alertmanager/alertmanager.yml"
+    subprocess.run(["amtool", "check-config", file], check=True, capture_output=True)
+
+    def receiver(alert: str, severity: str) -> str:
+        argv = [
+            "amtool",
+            "config",
+            "routes",
+            "test",
+            f"--config.file={file}",
+            f"alertname={alert}",
+            f"severity={severity}",
+        ]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+    assert {receiver(rule["alert"], rule["labels"]["severity"]) for rule in ALERTS[:2]} == {"on-call"}
+    (watchdog,) = rules("watchdog.rules.yml")
+    assert (watchdog["expr"], receiver(watchdog["alert"], "none")) == ("vector(1)", "watchdog")
+
+
+@pytest.mark.parametrize("name", ["leaf.yml", "global.yml"])
+def test_prometheus_sends_its_alerts_to_alertmanager(name: str) -> None:
+    (found,) = yaml.safe_load((PROMETHEUS / name).read_text())["alerting"]["alertmanagers"]
+
+    assert [(each["names"], each["port"]) for each in found["dns_sd_configs"]] == [(["alertmanager"], 9093)]
 
 
 def test_the_rules_do_what_their_tests_say() -> None:

@@ -24,6 +24,7 @@ NEEDED: dict[str, Callable[[], object]] = {
     },
     "chromium": chromium_bin,
     **{program: partial(engine_bin, program) for program in ("dockerd", "podman")},
+    "alertmanager": partial(shutil.which, "amtool"),
     "prometheus": lambda: shutil.which("prometheus") and shutil.which("promtool"),
 }
 

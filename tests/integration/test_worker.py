@@ -2,13 +2,14 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from shared.contracts.control import TaskQueueOpened
+from shared.contracts.control import RunsSucceeded, TaskQueueOpened
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptRequested, AttemptStarted, Heartbeat
 from shared.contracts.tasks import StepRef
 from shared.errors import PublishUnconfirmed
@@ -303,6 +304,20 @@ def test_a_worker_takes_tasks_of_selectors_its_labels_satisfy_and_remembers_them
     with Rig(tmp_path, labels={"gpu": "true"}) as rig:
         rig.give(task(command("true"), token="after"), task_queue(selector))
         assert rig.finished("after").outcome == "succeeded"
+
+
+def test_the_files_of_a_run_go_some_minutes_after_it_succeeded(rig: Rig) -> None:
+    ended = rig.run(task(command("touch kept")))
+    folder = rig.work_dir()
+    assert folder.joinpath("kept").exists()
+
+    rig.broadcast("workers", RunsSucceeded(runs=[("d", "r1")]))
+
+    def removed() -> bool:
+        rig.worker.run_files.remove_succeeded(time.monotonic() + 600)
+        return not folder.exists() and not Path(ended.stdout).exists()
+
+    eventually(removed)
 
 
 def test_heartbeats_renew_the_lease_of_every_attempt_and_the_last_says_stopped(tmp_path: Path) -> None:

@@ -247,5 +247,7 @@ class Batch:
             self.after.traced.ended.append((span, after))
         if was.active and not became.active and not loaded.deleted:
             self.after.ended.append((after.dag_name, became))
+            if became.successful and after.is_root:
+                self.after.succeeded.append((after.dag_name, after.dag_run_id))
             if ran and after.started_at is not None:
                 self.after.lasted.append((after.dag_name, (self.now - after.started_at).total_seconds()))

@@ -18,7 +18,7 @@ from services.worker.process.step_users import StepUser, StepUsers, make_folder
 from shared.contracts.tasks import Task
 from shared.language.expansion.expand import Scope, expand, needs_shell
 
-__all__ = ["Workspace", "run_folder"]
+__all__ = ["Workspace", "folder_name", "run_folder"]
 
 _log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
@@ -49,7 +49,7 @@ class Workspace:
         """Return the user of a run's steps; ``None`` if it is the worker's own. Raises ``NoFreeUser``."""
         if self.users is None:
             return None
-        return self.users.of(f"{_folder(task.root_dag_name)}/{_folder(task.root_dag_run_id)}")
+        return self.users.of(f"{folder_name(task.root_dag_name)}/{folder_name(task.root_dag_run_id)}")
 
     def make_run_dir(self, task: Task) -> Path:
         """Create the directory that only this run uses. Raises ``OSError``."""
@@ -153,9 +153,10 @@ def run_folder(task: Task) -> str:
     names = [task.dag_run_id]
     if (task.root_dag_name, task.root_dag_run_id) != (task.dag_name, task.dag_run_id):
         names = [task.root_dag_name, task.root_dag_run_id, task.dag_run_id]
-    return f"{_folder(task.dag_name)}/{'~'.join(map(_folder, names))}"
+    return f"{folder_name(task.dag_name)}/{'~'.join(map(folder_name, names))}"
 
 
-def _folder(name: str) -> str:
+def folder_name(name: str) -> str:
+    """Return a DAG's name or a run's id as the name of a folder."""
     safe = _UNSAFE.sub("_", name)
     return safe if safe.strip(".") else "_"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from shared.errors import DagwayError
 
-__all__ = ["NoFreeUser", "StepUser", "StepUsers", "make_folder", "share_folder"]
+__all__ = ["NoFreeUser", "StepUser", "StepUsers", "make_folder", "root_run_of", "share_folder"]
 
 _FOLDER_MODE = 0o2770
 """The owner is the worker, the group the step's. Set-group-id: what the step makes there, the worker can read."""
@@ -83,7 +83,7 @@ class StepUsers:
         """The number of each run's user; the run seen last comes last."""
         if count > 1:
             for folder, number in self._folders():
-                self._numbers.setdefault(_root_run(folder), number)
+                self._numbers.setdefault(root_run_of(folder), number)
 
     def of(self, run: str) -> StepUser:
         """Return the user of ``run``, the folder name of a root run. Raises ``NoFreeUser``."""
@@ -127,6 +127,7 @@ class StepUsers:
                         yield folder, number
 
 
-def _root_run(folder: Path) -> str:
+def root_run_of(folder: Path) -> str:
+    """Return ``<dag>/<run id>`` of the root run that the folder of a run or sub-run belongs to."""
     dag, run, *_ = folder.name.split("~") if "~" in folder.name else (folder.parent.name, folder.name)
     return f"{dag}/{run}"

@@ -1,0 +1,45 @@
+"""Tells workers which runs succeeded, so that they remove the files of these runs.
+
+The runs of some seconds share a message, because nobody waits for it. If it is lost, a worker keeps the files until
+they are old.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from threading import Event as StopEvent
+
+from services.scheduler.deciding.post_commit import PostCommit
+from shared.contracts.codec import encode
+from shared.contracts.control import RunsSucceeded
+from shared.ids import new_run_id
+from shared.transport.base import Transport
+
+__all__ = ["SucceededRuns"]
+
+_EVERY_S = 5.0
+_MOST_NAMED = 1_000
+
+
+class SucceededRuns:
+    """Collects the runs of committed transactions and broadcasts their names."""
+
+    def __init__(self, transport: Transport, clock: Callable[[], datetime]) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._runs: deque[tuple[str, str]] = deque()
+
+    def follow(self, after: PostCommit) -> None:
+        self._runs.extend(after.succeeded)
+
+    def run(self, stop: StopEvent) -> None:
+        """Send what was collected, every few seconds until ``stop`` is set, and then once more."""
+        while not stop.wait(_EVERY_S):
+            self._send()
+        self._send()
+
+    def _send(self) -> None:
+        while self._runs:
+            runs = [self._runs.popleft() for _ in range(min(len(self._runs), _MOST_NAMED))]
+            message = RunsSucceeded(runs=runs)
+            self._transport.broadcast("workers", encode(message, id=new_run_id(), at=self._clock()))

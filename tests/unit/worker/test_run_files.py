@@ -1,0 +1,77 @@
+"""Which files of runs a worker removes, and when."""
+
+import os
+import time
+from pathlib import Path
+
+from services.worker.run_files import RunFiles
+from tests.harness.worker_rig import command, task
+
+SOON_S = 300
+
+
+def _folders(data: Path, *names: str) -> None:
+    for base in ("runs", "logs"):
+        for name in names:
+            folder = data / base / name
+            folder.mkdir(parents=True)
+            folder.joinpath("file").write_text("x")
+
+
+def _left(data: Path) -> set[str]:
+    return {f"{path.parent.name}/{path.name}" for base in ("runs", "logs") for path in (data / base).glob("*/*")}
+
+
+def test_the_files_of_a_run_that_succeeded_go_with_those_of_its_sub_runs(tmp_path: Path) -> None:
+    _folders(tmp_path, "d/r1", "sub/d~r1~s1", "d/r2", "sub/d~r2~s1", "e/r1")
+    files = RunFiles(tmp_path, keep_days=7)
+    now = time.monotonic()
+    files.succeeded([("d", "r1")])
+
+    files.remove_succeeded(now)
+    assert "d/r1" in _left(tmp_path)
+    files.remove_succeeded(now + SOON_S + 60)
+    assert _left(tmp_path) == {"d/r2", "sub/d~r2~s1", "e/r1"}
+    assert not list(tmp_path.glob(".removed/*"))
+
+
+def test_files_in_use_stay_and_a_retried_run_is_not_forgotten(tmp_path: Path) -> None:
+    _folders(tmp_path, "d/r1")
+    files = RunFiles(tmp_path, keep_days=7)
+    late = time.monotonic() + SOON_S + 60
+    with files.using(task(command("true"))):
+        files.succeeded([("d", "r1")])
+        files.remove_succeeded(late)
+        files.remove_old(time.time() + 60)
+        assert _left(tmp_path) == {"d/r1"}
+
+    files.succeeded([("d", "r1")])
+    with files.using(task(command("true"))):
+        pass
+    files.remove_succeeded(late)
+    assert _left(tmp_path) == {"d/r1"}
+
+
+def test_old_files_go_whatever_became_of_their_run(tmp_path: Path) -> None:
+    _folders(tmp_path, "d/old", "d/busy", "e/old")
+    files = RunFiles(tmp_path, keep_days=7)
+    long_ago = time.time() - 8 * 86_400
+    for name in ("d/old", "e/old", "d/busy"):
+        for base in ("runs", "logs"):
+            folder = tmp_path / base / name
+            if name != "d/busy":
+                os.utime(folder / "file", (long_ago, long_ago))
+            os.utime(folder, (long_ago, long_ago))
+
+    files.remove_old(time.time() - 7 * 86_400)
+
+    assert _left(tmp_path) == {"d/busy"}
+    assert not (tmp_path / "runs" / "e").exists()
+
+
+def test_nothing_goes_if_files_are_kept_for_ever(tmp_path: Path) -> None:
+    _folders(tmp_path, "d/r1")
+    files = RunFiles(tmp_path, keep_days=0)
+    files.succeeded([("d", "r1")])
+    files.remove_succeeded(time.monotonic() + SOON_S + 60)
+    assert _left(tmp_path) == {"d/r1"}
