@@ -39,6 +39,10 @@ def _options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]
 
 
 def _configure(service: str, given: dict[str, Any]) -> Config:
+    """Return the settings of a command, after preparing the process. Call it before the imports of a service.
+
+    Those take a second, and who mistyped a setting need not wait for them.
+    """
     from services.worker.process.hardening import harden  # noqa: PLC0415
     from shared.faults import arm  # noqa: PLC0415
     from shared.log import set_up_logging  # noqa: PLC0415
@@ -85,10 +89,10 @@ def cli() -> None:
 @_service_options("up")
 def up(**given: Any) -> None:
     """Run all services in one process, on SQLite by default."""
+    config = _configure("dagway", given)
     from services.processes.up import run_up  # noqa: PLC0415
     from services.worker.process.privileges import start_guardian  # noqa: PLC0415
 
-    config = _configure("dagway", given)
     guardian = start_guardian(config)
     stop = _StopSignal()
     run_up(config, installed_version("dagway"), stop.event, stop.on_death, guardian=guardian, echo=click.echo)
@@ -102,18 +106,19 @@ def api(**given: Any) -> None:
     from services.api.serving.greenlets import become_green  # noqa: PLC0415
 
     become_green()
+    config = _configure("api", given)
     from services.processes.api import run_api_process  # noqa: PLC0415
 
-    run_api_process(_configure("api", given), installed_version("dagway"))
+    run_api_process(config, installed_version("dagway"))
 
 
 @cli.command()
 @_service_options("scheduler")
 def scheduler(**given: Any) -> None:
     """Run a scheduler. It needs RabbitMQ and Postgres."""
+    config = _configure("scheduler", given)
     from services.processes.scheduler import run_scheduler_process  # noqa: PLC0415
 
-    config = _configure("scheduler", given)
     stop = _StopSignal()
     run_scheduler_process(config, installed_version("dagway"), stop.event, stop.on_death)
     sys.exit(stop.exit_code)
@@ -123,10 +128,10 @@ def scheduler(**given: Any) -> None:
 @_service_options("worker")
 def worker(**given: Any) -> None:
     """Run a worker. It needs RabbitMQ only, and refuses to start with a database URL."""
+    config = _configure("worker", given)
     from services.processes.worker import check_worker, run_worker_process  # noqa: PLC0415
     from services.worker.process.privileges import start_guardian  # noqa: PLC0415
 
-    config = _configure("worker", given)
     check_worker(config)
     guardian = start_guardian(config)
     stop = _StopSignal()

@@ -29,6 +29,14 @@ settings.register_profile("shared machine", deadline=None, suppress_health_check
 settings.load_profile("shared machine")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a folder together, wherever pytest-randomly has put them: they share running systems."""
+    first: dict[Path, int] = {}
+    for place, item in enumerate(items):
+        first.setdefault(item.path.parent, place)
+    items.sort(key=lambda item: first[item.path.parent])
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print which servers were missing, since a skipped test is easily taken for a passed one."""
     skipped = terminalreporter.stats.get("skipped", [])

@@ -1,4 +1,4 @@
-"""Both footings as real processes. The tests of a module share one system and use DAGs of different names."""
+"""Both footings as real processes. All tests share one system of each and use DAGs of different names."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -23,18 +23,37 @@ def servers(request: pytest.FixtureRequest) -> tuple[RabbitServer, PostgresServe
     return request.getfixturevalue("_rabbit"), request.getfixturevalue("_postgres")
 
 
-@pytest.fixture(scope="module", params=["embedded", "distributed"])
-def footing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Footing]:
-    """A running system that the tests of a module share."""
-    folder = tmp_path_factory.mktemp(request.param)
-    system: Footing
-    if request.param == "embedded":
-        system = Embedded(folder)
-    else:
-        rabbit, postgres = running(*request.getfixturevalue("servers"))
-        system = Cluster(folder, rabbit, postgres, gateways=2, schedulers=1, workers=1)
-    with system:
+@pytest.fixture(scope="package")
+def shared_cluster(
+    servers: tuple[RabbitServer, PostgresServer], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """Two gateways, one scheduler, one worker."""
+    rabbit, postgres = running(*servers)
+    with Cluster(tmp_path_factory.mktemp("distributed"), rabbit, postgres, gateways=2) as system:
         yield system
+
+
+@pytest.fixture(scope="package")
+def shared_embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    with Embedded(tmp_path_factory.mktemp("embedded")) as system:
+        yield system
+
+
+@pytest.fixture
+def cluster(shared_cluster: Cluster, servers: tuple[RabbitServer, PostgresServer]) -> Cluster:
+    """The shared distributed system, with all processes running."""
+    running(*servers)
+    return shared_cluster.start()
+
+
+@pytest.fixture(params=["embedded", "distributed"])
+def footing(request: pytest.FixtureRequest) -> Footing:
+    """The shared system of each footing, with all processes running."""
+    if request.param == "distributed":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        return cluster
+    embedded: Embedded = request.getfixturevalue("shared_embedded")
+    return embedded.start()
 
 
 @pytest.fixture

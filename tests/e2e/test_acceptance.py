@@ -1,26 +1,12 @@
 """The gateway without a broker, scheduler or worker: it answers 503 or 202, and accepted commands run later."""
 
-from collections.abc import Iterator
-
-import pytest
-
 from shared.store import tables as t
 from tests.harness.client import Client, ask_probe
-from tests.harness.cluster import Cluster, running
+from tests.harness.cluster import Cluster
 from tests.harness.eventually import eventually, free_port
 from tests.harness.proxy import Proxy
-from tests.harness.servers import PostgresServer, RabbitServer
 
 ONE = "steps:\n  - echo hi\n"
-
-
-@pytest.fixture(scope="module")
-def cluster(
-    servers: tuple[RabbitServer, PostgresServer], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cluster]:
-    rabbit, postgres = running(*servers)
-    with Cluster(tmp_path_factory.mktemp("acceptance"), rabbit, postgres) as system:
-        yield system
 
 
 def test_without_a_broker_a_command_is_refused_and_reads_go_on(cluster: Cluster) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
@@ -16,15 +15,6 @@ from tests.harness.servers import PostgresServer, RabbitServer
 SECRET_WORDS = ("postgres", "amqp", "DATABASE_URL", "guest")
 
 
-@pytest.fixture(scope="module")
-def cluster(
-    servers: tuple[RabbitServer, PostgresServer], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cluster]:
-    rabbit, postgres = running(*servers)
-    with Cluster(tmp_path_factory.mktemp("isolation"), rabbit, postgres) as system:
-        yield system
-
-
 @pytest.mark.parametrize(
     "statement",
     [
@@ -35,8 +25,7 @@ def cluster(
     ],
 )
 def test_the_gateways_database_user_cannot_write(cluster: Cluster, statement: str) -> None:
-    (gateway,) = cluster.gateways
-    connection = psycopg2.connect(gateway.env["DAGWAY_DATABASE_URL"])
+    connection = psycopg2.connect(cluster.gateways[0].env["DAGWAY_DATABASE_URL"])
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM dags")

@@ -13,8 +13,7 @@ import yaml
 
 from shared.language.load import load
 from tests.harness.client import Client, statuses
-from tests.harness.cluster import Cluster, Embedded, Footing, running
-from tests.harness.servers import PostgresServer, RabbitServer
+from tests.harness.cluster import Cluster, Embedded, Footing
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent / "workflows"
@@ -41,18 +40,16 @@ def orders_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def footings(
-    servers: tuple[RabbitServer, PostgresServer], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Footings]:
-    rabbit, postgres = running(*servers)
-    folder = tmp_path_factory.mktemp("workflows")
-    embedded = Embedded(folder / "embedded")
-    distributed = Cluster(folder / "distributed", rabbit, postgres, gateways=2, schedulers=2, workers=2)
-    with embedded, distributed:
-        for system in (embedded, distributed):
+def footings(shared_embedded: Embedded, shared_cluster: Cluster) -> Iterator[Footings]:
+    """The shared systems; the distributed one with a second scheduler and a second worker."""
+    with shared_cluster.scheduler("scheduler-2") as scheduler, shared_cluster.worker("w2") as worker:
+        for process in (scheduler, worker):
+            shared_cluster.ready(process)
+        both = (shared_embedded.start(), shared_cluster.start())
+        for system in both:
             for name in EXPECTED:
                 system.client.create(name, (ROOT / "examples" / f"{name}.yaml").read_text())
-        yield embedded, distributed
+        yield both
 
 
 @pytest.mark.parametrize(("name", "number"), CASES, ids=[f"{name}-{number + 1}" for name, number in CASES])

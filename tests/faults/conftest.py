@@ -1,4 +1,4 @@
-"""One distributed system per module, with a short lease. Before each test, every process runs again."""
+"""One distributed system for the folder, with a short lease. Before each test, every process runs again."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,11 +21,11 @@ def servers(request: pytest.FixtureRequest) -> tuple[RabbitServer, PostgresServe
     return request.getfixturevalue("_rabbit"), request.getfixturevalue("_postgres")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def shared_cluster(
     servers: tuple[RabbitServer, PostgresServer], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
-    """One gateway, two schedulers, two workers."""
+    """One gateway, two schedulers, two workers. Every test has names of its own for its DAGs."""
     rabbit, postgres = running(*servers)
     folder = tmp_path_factory.mktemp("cluster")
     with Cluster(folder, rabbit, postgres, schedulers=2, workers=2, lease_s=LEASE_S) as system:
@@ -34,7 +34,7 @@ def shared_cluster(
 
 @pytest.fixture
 def cluster(shared_cluster: Cluster, servers: tuple[RabbitServer, PostgresServer]) -> Cluster:
-    """The module's system, with all processes running."""
+    """The shared system, with all processes running."""
     running(*servers)
     return shared_cluster.start()
 

@@ -86,15 +86,15 @@ def test_an_approval_below_whose_scheduler_died_before_it_told_the_caller(cluste
 
 
 def test_a_childs_end_whose_scheduler_died_before_it_told_the_caller(cluster: Cluster) -> None:
-    cluster.client.create("told", CHILD_WORKS)
+    cluster.client.create("tells", CHILD_WORKS)
     doomed = only(cluster, "doomed-told", "family.before_attend:kill", workers=True)
 
-    cluster.client.start("told")
+    cluster.client.start("tells")
 
     assert doomed.wait_exit() == -9
-    assert [row["status"] for row in children(cluster, "told")] == ["succeeded"]
-    assert cluster.client.steps("told") == {"call": "running", "after": "not_started"}
+    assert [row["status"] for row in children(cluster, "tells")] == ["succeeded"]
+    assert cluster.client.steps("tells") == {"call": "running", "after": "not_started"}
     cluster.start(*cluster.schedulers)
-    cluster.client.until("succeeded", "told", timeout_s=FOLLOWED_S)
-    assert cluster.client.outputs("told")["said"] == "Ann"
-    assert attempts(cluster, "told") == [("call", 1, "finished", "succeeded"), ("after", 1, "finished", "succeeded")]
+    cluster.client.until("succeeded", "tells", timeout_s=FOLLOWED_S)
+    assert cluster.client.outputs("tells")["said"] == "Ann"
+    assert attempts(cluster, "tells") == [("call", 1, "finished", "succeeded"), ("after", 1, "finished", "succeeded")]

@@ -89,7 +89,7 @@ def test_a_queue_of_heartbeats_comes_to_another_node(broker: RabbitCluster) -> N
         assert broker.home_of(HEARTBEATS.name) is not lost
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_work_goes_on_without_the_node_of_the_tasks(
     broker: RabbitCluster, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:

@@ -72,7 +72,10 @@ def watched(
     allowed: the browser prints them for refusals and outages that the test causes.
     """
     context = started.new_context(
-        viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light", accept_downloads=True
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme="dark" if dark else "light",
+        reduced_motion="reduce",  # the mark of what is running would be drawn sixty times a second
+        accept_downloads=True,
     )
     context.set_default_timeout(_PATIENCE_MS)
     page = context.new_page()

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable
 from functools import partial
+from typing import NoReturn
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.harness.counterparts import sshd_bin
 from tests.harness.engines import engine_bin
 from tests.harness.servers import postgres_bin, rabbit_bin
 
-__all__ = ["NEEDED", "need"]
+__all__ = ["NEEDED", "missing", "need"]
 
 NEEDED: dict[str, Callable[[], object]] = {
     "rabbitmq": rabbit_bin,
@@ -39,6 +40,11 @@ def need(name: str) -> None:
     message = f"{name} is not installed: run scripts/ensure-servers, as root"
     if name in ("dockerd", "podman") and os.geteuid() != 0:
         pytest.skip(f"{message} (only root can start an engine)")
+    missing(message)
+
+
+def missing(message: str) -> NoReturn:
+    """Skip the test, because its machine lacks what ``message`` names; fail it under ``CI=true``."""
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.broker_users import BrokerUsers
-from tests.harness.needs import need
+from tests.harness.needs import missing, need
 
 __all__ = ["WORKER_UID"]
 
@@ -52,7 +52,7 @@ def interpreter() -> str:
     candidates = (os.path.realpath(sys.executable), f"/usr/bin/python{sysconfig.get_python_version()}")
     found = next((each for each in candidates if os.geteuid() != 0 or _open_to_all(Path(each))), None)
     if found is None:
-        pytest.skip(f"other users may not run {candidates[0]}, and there is no {candidates[1]}")
+        missing(f"other users may not run {candidates[0]}, and there is no {candidates[1]}: install it")
     return found
 
 
@@ -87,7 +87,7 @@ def _with_rights(program: Path, path: Path, rights: str) -> Path:
         pytest.skip("only root may start steps as another user")
     setpriv = shutil.which("setpriv")
     if setpriv is None:
-        pytest.skip("setpriv (util-linux) is not installed")
+        missing("setpriv (util-linux) is not installed")
     path.write_text(f'#!/bin/sh\nexec {setpriv} {rights} {program} "$@"\n')
     path.chmod(0o755)
     return path

@@ -24,6 +24,8 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("on", ("new",)),
 )
 """The settings of each stage: signing, and the keys, of which the first signs."""
+_PAUSE_S = 0.2
+"""Between two runs. Each stage lasts some seconds."""
 _UNSIGNED = re.compile(r"^dagway_messages_unsigned_total\{.*\} (\d+)", re.MULTILINE)
 _REFUSED = re.compile(r"^dagway_messages_refused_total\{.*\} (\d+)", re.MULTILINE)
 
@@ -48,7 +50,7 @@ def _set(stage: int, *processes: DagwayProcess) -> None:
 
 
 class _Load:
-    """Starts a run, waits for its end and starts the next one, until the end of the ``with`` block."""
+    """Starts a run, waits for its end and soon starts the next one, until the end of the ``with`` block."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -57,7 +59,7 @@ class _Load:
         self.statuses: list[int] = []
 
     def _run(self) -> None:
-        while not self._over.is_set():
+        while not self._over.wait(_PAUSE_S):
             number = len(self.statuses)
             body = {"dagRunId": f"r{number}"}
             answer = self._cluster.client.ask("POST", "/dags/small/start", body, key=f"start-{number}")
@@ -84,7 +86,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]
         yield cluster
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_signing_and_new_keys_are_rolled_out_without_a_failed_request(cluster: Cluster) -> None:
     cluster.client.create("small", "steps:\n  - 'true'\n")
     counted = {"unsigned": 0, "refused": 0}

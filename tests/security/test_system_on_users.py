@@ -124,24 +124,26 @@ def test_a_worker_rejects_what_it_cannot_read_and_a_scheduler_sends_it_again(
 
 
 def test_a_full_worker_hands_a_task_back_for_another_worker(broker: BrokerUsers, tmp_path: Path) -> None:
-    broker.add_worker_login("full", "worker-full")
-    scheduler = open_transport(broker.url("scheduler"), name="scheduler")
-    mine = open_transport(broker.url("worker-full"), name="worker", creates=False)
+    # Both sign: a scheduler of another test on this broker may hear of these attempts, and refuses unsigned reports.
+    other = open_transport(broker.url("scheduler"), name="scheduler")
+    scheduler = signed_as("scheduler", other)
+    login = open_transport(broker.url("worker-gpu"), name="worker", creates=False)
+    mine = signed_as("worker", login, DAGWAY_WORKER_POOL="gpu", DAGWAY_REPORT_KEYS=POOL_KEYS["gpu"])
     # Tasks of the worker's own queue it would keep for a minute, because no other worker may take them.
-    labels = {"worker-pool": "full", "size": "big"}
-    queues = [task_queue({"worker-pool": "full"}), task_queue(labels)]
+    labels = {"worker-pool": "gpu", "size": "big"}
+    queues = [task_queue({"worker-pool": "gpu"}), task_queue(labels)]
     (tmp_path / "routes.json").write_text(json.dumps([labels]))
     scheduler.declare([EVENTS, LOGS, HEARTBEATS, *queues])
     for token, queue in zip(("t1", "t2"), queues, strict=True):
         held = task(command(_HELD.format(tmp_path, token)), token=token, dispatched_at=utc_now())
         body = encode(held, id=token, at=utc_now())
         scheduler.send(Outgoing(queue, body, token)).result(10)
-    worker = Worker(mine, worker_id="full-w1", slots=1, data_dir=tmp_path, labels=labels)
+    worker = Worker(mine, worker_id="gpu-w1", slots=1, data_dir=tmp_path, labels=labels)
     worker.start()
     try:
         eventually(lambda: worker.counters.values.get("handed_back") == 1)
         (began,) = worker.attempts.tokens()
-        (returned,) = scheduler.consume(queues, prefetch=1).take(1, 10)
+        (returned,) = other.consume(queues, prefetch=1).take(1, 10)
         assert (returned.message_id, returned.redelivered) == ({"t1": "t2", "t2": "t1"}[began], True)
         returned.ack()
         (tmp_path / f"go-{began}").touch()

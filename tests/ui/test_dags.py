@@ -16,9 +16,9 @@ def version(page: Page, number: int) -> Locator:
 
 def test_a_dag_is_created_and_edited_and_mistakes_are_shown_at_their_lines(look: Look, system: Embedded) -> None:
     with look() as page:
-        page.get_by_role("button", name="New DAG").click()
+        page.get_by_role("button", name="New DAG", exact=True).click()
         page.get_by_label("Name").last.fill("made-here")
-        page.get_by_role("button", name="Create").click()
+        page.get_by_role("button", name="Create", exact=True).click()
         editor = page.get_by_label("Spec of made-here")
         expect(editor).to_have_value('steps:\n  - name: hello\n    command: echo "Hello from Dagway"\n')
 
@@ -28,12 +28,12 @@ def test_a_dag_is_created_and_edited_and_mistakes_are_shown_at_their_lines(look:
         expect(page.locator(".gutter .wrong")).to_have_text(["2", "3"])
         mistake.click()
         assert editor.evaluate("each => each.value.slice(each.selectionStart, each.selectionEnd)") == "comand: echo hi"
-        page.get_by_role("button", name="Save").click()
+        page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("Not saved: the spec has errors.")).to_be_visible()
         assert "Hello" in system.client.ask("GET", "/dags/made-here/spec").json["spec"]
 
         editor.fill("steps:\n  - name: b\n    command: echo hi\n")
-        page.get_by_role("button", name="Save").click()
+        page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
         expect(page.locator(".gutter .wrong")).to_have_count(0)
     assert "echo hi" in system.client.ask("GET", "/dags/made-here/spec").json["spec"]
@@ -46,19 +46,19 @@ def test_two_editors_do_not_overwrite_each_other_unasked(look: Look, system: Emb
         expect(editor).to_have_value("steps: [echo first]\n")
         assert system.client.ask("PUT", "/dags/shared/spec", {"spec": "steps: [echo theirs]\n"}).status == 200
         editor.fill("steps: [echo mine]\n")
-        page.get_by_role("button", name="Save").click()
+        page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("This spec was changed by another user")).to_be_visible()
         assert "theirs" in system.client.ask("GET", "/dags/shared/spec").json["spec"]
-        page.get_by_role("button", name="Replace theirs").click()
+        page.get_by_role("button", name="Replace theirs", exact=True).click()
         expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
 
-        page.get_by_role("link", name="Versions").click()
-        version(page, 2).get_by_role("button", name="Compare").click()
+        page.get_by_role("link", name="Versions", exact=True).click()
+        version(page, 2).get_by_role("button", name="Compare", exact=True).click()
         changed = page.get_by_role("region", name="What changed")
         expect(changed.locator(".removed")).to_have_text("-steps: [echo theirs]\n")
         expect(changed.locator(".added")).to_have_text("+steps: [echo mine]\n")
-        version(page, 1).get_by_role("button", name="Restore").click()
-        page.get_by_role("dialog").get_by_role("button", name="Restore").click()
+        version(page, 1).get_by_role("button", name="Restore", exact=True).click()
+        page.get_by_role("dialog").get_by_role("button", name="Restore", exact=True).click()
         expect(page.get_by_text("4 present")).to_be_visible()
     assert system.client.ask("GET", "/dags/shared/spec").json["spec"] == "steps: [echo first]\n"
 
@@ -92,11 +92,11 @@ def test_a_schedule_is_switched_off_and_on(look: Look, system: Embedded) -> None
 def test_pause_with_a_reason_and_resume(look: Look, system: Embedded) -> None:
     system.client.create("pausable", "steps: [echo x]\n")
     with look("#/dags/pausable") as page:
-        page.get_by_role("button", name="Pause").click()
+        page.get_by_role("button", name="Pause", exact=True).click()
         page.get_by_label("Reason").fill("moving house")
-        page.get_by_role("dialog").get_by_role("button", name="Pause").click()
+        page.get_by_role("dialog").get_by_role("button", name="Pause", exact=True).click()
         expect(page.get_by_text("moving house")).to_be_visible()
-        page.get_by_role("button", name="Resume").click()
+        page.get_by_role("button", name="Resume", exact=True).click()
         expect(page.get_by_text("moving house")).to_have_count(0)
 
 
@@ -108,11 +108,11 @@ def test_a_refusal_is_shown_in_the_apis_words(look: Look, system: Embedded) -> N
             "status of 404",
         )
     ) as page:
-        page.get_by_role("button", name="New DAG").click()
+        page.get_by_role("button", name="New DAG", exact=True).click()
         page.get_by_label("Name").last.fill("taken")
-        page.get_by_role("button", name="Create").click()
+        page.get_by_role("button", name="Create", exact=True).click()
         expect(page.get_by_role("alert")).to_contain_text("taken")
-        page.get_by_role("button", name="Cancel").click()
+        page.get_by_role("button", name="Cancel", exact=True).click()
         page.goto(page.url.split("#")[0] + "#/dags/nobody")
         expect(page.get_by_role("alert")).to_contain_text("There is no DAG 'nobody'")
 
@@ -139,10 +139,10 @@ def test_an_unsaved_text_is_restored_when_the_user_returns(look: Look, system: E
         expect(editor).to_have_value("steps: [echo first]\n")
         assert not page.evaluate(asks)
         editor.fill("steps: [{comand: mine}]\n")
-        page.get_by_role("link", name="Steps").click()
+        page.get_by_role("link", name="Steps", exact=True).click()
         expect(page.get_by_role("link", name="Spec (not saved)")).to_be_visible()
-        page.get_by_role("link", name="Queues").click()
-        expect(page.get_by_role("heading", name="Queues")).to_be_visible()
+        page.get_by_role("link", name="Queues", exact=True).click()
+        expect(page.get_by_role("heading", name="Queues", exact=True)).to_be_visible()
         assert page.evaluate(asks)
         page.get_by_role("link", name="DAGs", exact=True).click()
         page.get_by_role("row", name="kept").get_by_role("link", name="not saved").click()
@@ -152,23 +152,23 @@ def test_an_unsaved_text_is_restored_when_the_user_returns(look: Look, system: E
 
         # It is still saved only over the text that it was made from.
         editor.fill("steps: [echo mine]\n")
-        page.get_by_role("link", name="Steps").click()
+        page.get_by_role("link", name="Steps", exact=True).click()
         assert system.client.ask("PUT", "/dags/kept/spec", {"spec": "steps: [echo theirs]\n"}).status == 200
         page.go_back()
-        page.get_by_role("button", name="Save").click()
+        page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("This spec was changed by another user")).to_be_visible()
-        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
-        page.get_by_role("button", name="Undo all").click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel", exact=True).click()
+        page.get_by_role("button", name="Undo all", exact=True).click()
         expect(editor).to_have_value("steps: [echo theirs]\n")
         assert not page.evaluate(asks)
 
         editor.fill("steps: [echo renamed]\n")
-        page.get_by_role("button", name="Rename").click()
+        page.get_by_role("button", name="Rename", exact=True).click()
         page.get_by_label("New name").fill("kept-2")
-        page.get_by_role("dialog").get_by_role("button", name="Rename").click()
+        page.get_by_role("dialog").get_by_role("button", name="Rename", exact=True).click()
         page.get_by_role("link", name="Spec (not saved)").click()
         expect(page.get_by_label("Spec of kept-2")).to_have_value("steps: [echo renamed]\n")
-        page.get_by_role("button", name="Save").click()
+        page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
         expect(page.get_by_role("link", name="Spec", exact=True)).to_be_visible()
         assert not page.evaluate(asks)

@@ -74,16 +74,16 @@ def test_data_never_becomes_code(look: Look, shown: Embedded) -> None:
         expect(page.get_by_role("log")).to_have_text(f"{EVIL}\n")
         expect(page.get_by_role("link", name=f"{EVIL}: failed")).to_be_visible()
         expect(page.locator("dd", has_text=f"P={EVIL}").first).to_be_visible()
-        page.get_by_role("link", name="Outputs").click()
+        page.get_by_role("link", name="Outputs", exact=True).click()
         expect(page.get_by_role("cell", name=EVIL).first).to_be_visible()
-        page.get_by_role("link", name="Events").click()
+        page.get_by_role("link", name="Events", exact=True).click()
         expect(page.get_by_role("cell", name=EVIL, exact=True).first).to_be_visible()
         assert page.locator("main img").count() == 0
 
 
 def test_the_policy_forbids_what_is_inline(look: Look, system: Embedded) -> None:
     with look() as page:
-        expect(page.get_by_role("heading", name="DAGs")).to_be_visible()
+        expect(page.get_by_role("heading", name="DAGs", exact=True)).to_be_visible()
         answer = page.request.get(page.url.split("#")[0])
         policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
         assert policy["style-src"] == policy["connect-src"] == "'self'"
@@ -137,14 +137,14 @@ def test_an_address_of_dagus_pages_opens_ours(look: Look, shown: Embedded) -> No
 def test_a_dialog_closes_when_its_page_is_left(look: Look, system: Embedded) -> None:
     system.client.create("asked", "steps: [echo x]\n")
     with look("#/runs") as page:
-        expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+        expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
         page.get_by_role("link", name="DAGs", exact=True).click()
         page.get_by_label("Name", exact=True).fill("asked")
         page.get_by_role("button", name="Start asked").click()
         expect(page.get_by_role("dialog")).to_be_visible()
         page.go_back()
-        expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+        expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
         expect(page.get_by_role("dialog")).to_have_count(0)
-        page.get_by_role("link", name="Search").click()
-        expect(page.get_by_role("heading", name="Search")).to_be_visible()
+        page.get_by_role("link", name="Search", exact=True).click()
+        expect(page.get_by_role("heading", name="Search", exact=True)).to_be_visible()
     assert system.client.ask("GET", "/dag-runs?name=asked").json["dagRuns"] == []

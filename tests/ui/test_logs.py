@@ -34,7 +34,7 @@ def test_a_long_log_is_shown_by_its_end_and_downloaded_whole(look: Look, system:
         page.get_by_role("button", name="Earlier (39,000)").click()
         expect(page.get_by_role("button", name="Earlier (34,000)")).to_be_visible()
         with page.expect_download() as download:
-            page.get_by_role("button", name="Download").click()
+            page.get_by_role("button", name="Download", exact=True).click()
         text = download.value.path().read_text()
         assert download.value.suggested_filename == "pour.stdout.log"
         assert text == "".join(f"line.{number:06d}.of-a-long-long-log-file\n" for number in range(1, LINES + 1))
@@ -69,10 +69,10 @@ def test_a_page_holds_a_bounded_part_of_a_log_whichever_way_one_goes(
         first, last, count = edges(log)
         assert last == seen + 5000
         assert count == last - first + 1 <= 20_000
-        page.get_by_role("button", name="To the end").click()
+        page.get_by_role("button", name="To the end", exact=True).click()
         expect(log).to_contain_text("line.040001.last")
         assert edges(log) == (39_002, 40_001, 1000)
-        expect(page.get_by_role("button", name="Later")).to_have_count(0)
+        expect(page.get_by_role("button", name="Later", exact=True)).to_have_count(0)
 
 
 def test_a_line_is_shown_as_a_terminal_leaves_it(look: Look, system: Embedded) -> None:
@@ -96,8 +96,8 @@ def test_a_log_is_not_asked_for_once_its_page_is_left(look: Look, system: Embedd
     system.client.start("left")
     with look("#/runs/left/r1?step=nap") as page:
         expect(page.get_by_role("log")).to_contain_text("zzz")
-        page.get_by_role("link", name="Queues").click()
-        expect(page.get_by_role("heading", name="Queues")).to_be_visible()
+        page.get_by_role("link", name="Queues", exact=True).click()
+        expect(page.get_by_role("heading", name="Queues", exact=True)).to_be_visible()
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         # The log was asked for each second, and this page itself is every other.

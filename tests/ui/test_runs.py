@@ -29,20 +29,20 @@ def test_start_with_parameters_watch_live_and_read_the_log(look: Look, system: E
         page.get_by_role("button", name="Start greeter").click()
         page.get_by_role("dialog").get_by_label("NAME").fill('Ada "the first" \\ $HOME')
         with page.expect_request("**/events"):
-            page.get_by_role("dialog").get_by_role("button", name="Start").click()
+            page.get_by_role("dialog").get_by_role("button", name="Start", exact=True).click()
         badge(page, "▶running")
         page.get_by_role("link", name="greet", exact=True).click()
         log = page.get_by_role("log")
         expect(log).to_have_text('Ada "the first" \\ $HOME')
-        expect(page.get_by_role("button", name="Stop")).to_be_visible()
+        expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
 
         (tmp_path / "open").touch()
 
         badge(page, "✓succeeded")
         expect(log).to_contain_text("bye")
         expect(page.get_by_role("link", name="after: succeeded")).to_be_visible()
-        expect(page.get_by_role("button", name="Stop")).to_have_count(0)
-        page.get_by_role("link", name="Events").click()
+        expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(0)
+        page.get_by_role("link", name="Events", exact=True).click()
         expect(page.locator(".timeline tbody tr").first).to_contain_text("run")
         expect(page.locator(".timeline")).to_contain_text("exit code 0")
 
@@ -51,11 +51,11 @@ def test_stop_asks_first_and_stops(look: Look, system: Embedded) -> None:
     system.client.create("endless", "steps: [sleep 100]\n")
     system.client.start("endless")
     with look("#/runs/endless/r1") as page:
-        page.get_by_role("button", name="Stop").click()
-        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        page.get_by_role("button", name="Stop", exact=True).click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel", exact=True).click()
         badge(page, "▶running")
-        page.get_by_role("button", name="Stop").click()
-        page.get_by_role("button", name="Stop it").click()
+        page.get_by_role("button", name="Stop", exact=True).click()
+        page.get_by_role("button", name="Stop it", exact=True).click()
         badge(page, "■aborted")
 
 
@@ -93,10 +93,10 @@ def test_approve_with_what_is_asked_for(look: Look, system: Embedded) -> None:
     with look("#/runs/gated/r1") as page:
         form = page.get_by_role("form", name="Approval of ship it")
         expect(form).to_contain_text("Is <b>it</b> good?")
-        form.get_by_role("button", name="Approve").click()
+        form.get_by_role("button", name="Approve", exact=True).click()
         badge(page, "‖waiting")
         form.get_by_label("TICKET").fill("T-1")
-        form.get_by_role("button", name="Approve").click()
+        form.get_by_role("button", name="Approve", exact=True).click()
         badge(page, "✓succeeded")
     assert system.client.text("gated", "r1", "go") == "shipped by T-1"
 
@@ -116,12 +116,12 @@ def test_who_approves_is_asked_with_the_values_in_their_places(look: Look, syste
             if name == "caller":
                 # What it called is approved there, and this step cannot be.
                 told = page.locator("p", has_text="ask waits for a person to approve asker.")
-                expect(page.get_by_role("button", name="Approve")).to_have_count(0)
+                expect(page.get_by_role("button", name="Approve", exact=True)).to_have_count(0)
                 told.get_by_role("link", name="asker").click()
             form = page.get_by_role("form", name="Approval of sign off")
             expect(form.locator(".question")).to_have_text(f"Release {version}?\nIt has 12 <i>rows</i>.")
             expect(form.get_by_label("TICKET")).to_be_visible()
-            form.get_by_role("button", name="Approve").click()
+            form.get_by_role("button", name="Approve", exact=True).click()
             badge(page, "✓succeeded")
 
 
@@ -129,9 +129,9 @@ def test_reject_with_a_reason(look: Look, system: Embedded) -> None:
     system.client.create("refused", "steps:\n  - {name: ask, type: hitl}\n  - echo never\n")
     system.client.start("refused")
     with look("#/runs/refused/r1?step=ask") as page:
-        page.get_by_role("button", name="Reject").click()
+        page.get_by_role("button", name="Reject", exact=True).click()
         page.get_by_role("dialog").get_by_label("Reason").fill("too early")
-        page.get_by_role("dialog").get_by_role("button", name="Reject").click()
+        page.get_by_role("dialog").get_by_role("button", name="Reject", exact=True).click()
         badge(page, "⊘rejected")
         expect(page.get_by_role("region", name="Step ask")).to_contain_text("too early")
 
@@ -162,7 +162,7 @@ def test_why_a_run_waits_is_said_everywhere(look: Look, system: Embedded) -> Non
     reason = "waiting: queue narrow is full (1/1): holder/h1"
     with look("#/runs?name=holder") as page:
         expect(page.get_by_text(reason)).to_be_visible()
-        page.get_by_role("link", name="Queues").click()
+        page.get_by_role("link", name="Queues", exact=True).click()
         queue = page.get_by_role("region", name="Queue narrow")
         expect(queue.get_by_text(reason)).to_be_visible()
 

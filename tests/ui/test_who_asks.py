@@ -32,8 +32,8 @@ def test_users_log_in_see_what_they_may_and_log_out(chromium: Browser, tmp_path:
         page.get_by_role("button", name="Log in").click()
         expect(page.get_by_role("heading", name="Workers")).to_be_visible()
         page.reload()
-        page.get_by_role("link", name="DAGs").click()
-        expect(page.get_by_role("button", name="New DAG")).to_be_visible()
+        page.get_by_role("link", name="DAGs", exact=True).click()
+        expect(page.get_by_role("button", name="New DAG", exact=True)).to_be_visible()
         assert page.url == f"{origin(system)}/flows/#/dags"
 
         token = page.evaluate("Object.entries(localStorage).find(([key]) => key === 'dagway /flows/')[1]")
@@ -48,8 +48,8 @@ def test_users_log_in_see_what_they_may_and_log_out(chromium: Browser, tmp_path:
         page.get_by_label("Password").fill("just looking")
         page.get_by_role("button", name="Log in").click()
         expect(page.get_by_text("guest")).to_be_visible()
-        expect(page.get_by_role("heading", name="DAGs")).to_be_visible()
-        expect(page.get_by_role("button", name="New DAG")).to_have_count(0)
+        expect(page.get_by_role("heading", name="DAGs", exact=True)).to_be_visible()
+        expect(page.get_by_role("button", name="New DAG", exact=True)).to_have_count(0)
         # Only administrators see the audit log, also in the navigation.
         expect(page.get_by_role("link", name="Audit")).to_have_count(0)
 

@@ -60,9 +60,15 @@ class RabbitCluster:
 
     def queues(self, asked: RabbitServer) -> dict[str, dict[str, Any]]:
         """Return name, type, leader and members of all queues by name, as one node knows them."""
-        columns = ("name", "type", "leader", "members")
-        listed = json.loads(asked.ctl("list_queues", "--vhost", "dagway", "--formatter", "json", *columns))
-        return {row["name"]: row for row in listed}
+        # `rabbitmqctl list_queues` prints the same, after a second of processor time.
+        path = asked.dir / "queues.json"
+        asked.eval(
+            'Rows = [maps:from_list([{name, Name} | Items]) || Queue <- rabbit_amqqueue:list(<<"dagway">>),'
+            " {resource, _, queue, Name} <- [amqqueue:get_name(Queue)],"
+            " Items <- [rabbit_amqqueue:info(Queue, [type, leader, members])]],"
+            f' ok = file:write_file("{path}", rabbit_json:encode(Rows)), ok.'
+        )
+        return {row["name"]: row for row in json.loads(path.read_text())}
 
     def __enter__(self) -> Self:
         try:
