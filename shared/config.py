@@ -42,6 +42,9 @@ class Config:
     host: str = "127.0.0.1"
     port: int = 8080
     dags_dir: Path | None = None
+    dags_write: Literal["", "folder", "database"] = ""
+    """Empty if not set: ``dagway up`` writes to the DAG folder, a scheduler does not."""
+    suspend_dir: Path | None = None
     database_url: str = dataclass_field(default="", repr=False)
     database_statement_s: float = 15
     database_lock_s: float = 2

@@ -57,6 +57,22 @@ OPTIONS = (
         "folder of DAG files: a scheduler loads them and follows changes; a worker runs steps in their folders (none)",
         flag_name="--dags",
     ),
+    Option(
+        "dags_write",
+        "DAGWAY_DAGS_WRITE",
+        one_of("folder", "database"),
+        _SCHEDULER,
+        "where changes of DAGs through the API go: folder (to the file in the DAG folder too) or database (folder in "
+        "dagway up with a DAG folder, else database)",
+    ),
+    Option(
+        "suspend_dir",
+        "DAGWAY_SUSPEND_FLAGS_DIR",
+        folder,
+        _SCHEDULER,
+        "folder of suspend flags as Dagu keeps them, followed and written if DAGs are written to the DAG folder (none)",
+        has_alias=True,
+    ),
     *DATABASE_OPTIONS,
     Option(
         "amqp_url",

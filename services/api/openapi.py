@@ -27,7 +27,7 @@ _FAILURES: Mapping[int, str] = {
     403: "the role or the permissions of this server do not allow the request",
     404: "the DAG, run or other object in the path does not exist",
     408: "the request body did not arrive in time",
-    409: "the name or id is taken, or too many runs are active already",
+    409: "the name or id is taken, too many runs are active already, or a file was edited in the DAG folder",
     412: "the spec has changed since it was read",
     413: "the request body is too large",
     415: "the request body is not JSON",

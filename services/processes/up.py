@@ -14,7 +14,7 @@ from services.api.observability.request_metrics import DaguCollector
 from services.api.serving.server import EmbeddedServer
 from services.api.settings import settings_from, warn_if_open
 from services.processes.database import time_limits
-from services.processes.scheduler import make_scheduler, read_base_config
+from services.processes.scheduler import make_scheduler, read_base_config, written_files
 from services.processes.signing import message_signing
 from services.processes.worker import make_worker
 from services.scheduler.metrics import JUDGED_AGE, BacklogCollector, limit_dag_series
@@ -57,6 +57,7 @@ def run_up(
 ) -> None:
     """Run all services until ``stop`` is set. ``echo`` prints the address and example commands."""
     base_config = read_base_config(config)
+    dag_files = written_files(config, default="database" if config.dags_dir is None else "folder")
     settings = settings_from(config)
     signed = message_signing(config, "api", "scheduler", "worker")
     sys.setswitchinterval(_SWITCH_S)
@@ -73,7 +74,15 @@ def run_up(
     limit_dag_series(config.metrics_dags)
     transport = signed(open_transport(config.amqp_url or "embedded:", name="dagway", data_dir=config.data_dir))
     store = Store(engine)
-    scheduler = make_scheduler(config, store, transport, version, on_death, base_config=base_config)
+    scheduler = make_scheduler(
+        config,
+        store,
+        transport,
+        version,
+        on_death,
+        base_config=base_config,
+        dag_files=dag_files,
+    )
     worker = make_worker(config, transport, version, on_death, worker_id=_WORKER, guardian=guardian)
     deps = build_deps(
         transport=transport,

@@ -183,7 +183,7 @@ def details(call: Call, file_name: str) -> ApiResponse:
 
 @DAGS.delete(_DAG, id="deleteDAG", role="manager", permission="write_dags", status=204)
 def delete(call: Call, file_name: str) -> ApiResponse:
-    """Delete a DAG but keep its runs."""
+    """Delete a DAG, and its file if the DAG folder is written, but keep its runs."""
     return call.carry_out(DeleteDag(by=call.user, file_name=json_values.file_name(file_name)))
 
 
@@ -214,6 +214,9 @@ def put_spec(call: Call, body: SpecBody, file_name: str) -> ApiResponse:
     """Replace the spec of a DAG. An invalid spec is not stored: the response is 200 and lists its errors.
 
     With ``If-Match``, the spec is replaced only if its present version has this ETag; otherwise the response is 412.
+
+    Where ``DAGWAY_DAGS_WRITE`` is ``folder``: if the file was edited in the DAG folder and not loaded yet, the response
+    is 409, or 412 with ``If-Match``; if the folder cannot be written, it is 403.
     """
     stem = json_values.file_name(file_name)
     expected = json_values.etags(call.headers.get("If-Match", ""))
