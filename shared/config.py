@@ -76,10 +76,12 @@ class Config:
     verify_every_s: int = 0
     base_config: Path | None = None
     metrics_port: int = 0
-    metrics_dags: int = 200
+    metrics_dags: int = 1000
     log_level: str = "info"
     log_format: LogFormat = "json"
     api_threads: int = 16
+    command_wait_s: float = 0
+    """0 if not set: 30 in ``dagway up``, which has only one process to wait for, else 5."""
     base_path: str = ""
     ui_dir: Path | None = None
     auth_mode: Literal["", "none", "builtin", "oidc"] = ""

@@ -186,7 +186,7 @@ OPTIONS = (
         "DAGWAY_METRICS_DAGS",
         whole_number(0, 100_000),
         _ALL,
-        "how many DAGs get their own metric series; the others share the label other (200)",
+        "how many DAGs get their own metric series; the others share the label other (1000)",
     ),
     Option(
         "log_level",
@@ -209,6 +209,14 @@ OPTIONS = (
         _GATEWAY,
         "how many requests the gateway handles at the same time (16)",
         flag_name="--threads",
+    ),
+    Option(
+        "command_wait_s",
+        "DAGWAY_COMMAND_WAIT_S",
+        seconds,
+        _GATEWAY,
+        "for how many seconds a write waits for its outcome before the response is 202 (30 in dagway up, else 5)",
+        flag_name="--command-wait",
     ),
     Option(
         "base_path",

@@ -40,6 +40,8 @@ __all__ = ["run_up"]
 _log = logging.getLogger(__name__)
 _DRAIN_S = 5
 """How long the worker waits for its steps at shutdown, in seconds."""
+_COMMAND_WAIT_S = 30
+"""A laptop may be busy with the steps themselves. The scheduler is never away: it is in this process."""
 _WORKER = "local"
 """The id of the only worker. The API returns it as ``workerId``."""
 _SWITCH_S = 0.0005
@@ -91,6 +93,7 @@ def run_up(
         settings=settings,
         base_path=config.base_path,
         max_dag_series=config.metrics_dags,
+        command_wait_s=config.command_wait_s or _COMMAND_WAIT_S,
         own_trouble=DiskCheck(config.data_dir).problem,
     )
     app = create_app(deps)

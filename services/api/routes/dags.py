@@ -156,7 +156,13 @@ def create(call: Call, body: CreateBody) -> ApiResponse:
     if name in _RESERVED:
         raise bad_request(f"name: {name!r} is reserved: the API uses it in its paths", field="name")
     spec = body.spec if body.spec.strip() else _TEMPLATE
-    return call.carry_out(CreateDag(by=call.user, file_name=name, spec=spec), known={"name": name})
+    command = CreateDag(by=call.user, file_name=name, spec=spec)
+    return call.carry_out(command, known={"name": name}, certain=lambda: _refuse_faulty(call, spec, name))
+
+
+def _refuse_faulty(call: Call, spec: str, name: str) -> None:
+    if errors := _parse(call, spec, name).errors:
+        raise bad_request("; ".join(str(issue) for issue in errors))
 
 
 @DAGS.get(_DAG, id="getDAGDetails", response=DAGDetailsResponseSchema)
@@ -231,7 +237,11 @@ def put_spec(call: Call, body: SpecBody, file_name: str) -> ApiResponse:
         tag = {} if errors else {"ETag": f'"{hashlib.sha256(body.spec.encode()).hexdigest()}"'}
         return ApiResponse(200, {"errors": errors}, headers=tag)
 
-    return call.carry_out(command, then=replaced)
+    def faulty() -> ApiResponse | None:
+        errors = [str(issue) for issue in _parse(call, body.spec, stem).errors]
+        return replaced({"errors": errors}) if errors else None
+
+    return call.carry_out(command, then=replaced, certain=faulty)
 
 
 @DAGS.post(f"{_DAG}/rename", id="renameDAG", role="manager", permission="write_dags", body=RenameBody)
