@@ -126,19 +126,23 @@ def list_tags(call: Call) -> ApiResponse:
     changes=False,
 )
 def validate(call: Call, body: ValidateBody) -> ApiResponse:
-    """Validate the spec in the request and return its errors. Stores and runs nothing."""
+    """Validate the spec in the request and return its errors. Stores and runs nothing.
+
+    A step that no live worker has the program for is named in ``errors`` too, but the spec is valid: the others run.
+    """
     name = json_values.file_stem(body.name.strip()) or "validated-dag"
     errors = []
     if not valid_dag_name(name):
         errors.append(f"name: {name[:80]!r} must be {DAG_NAME_RULE}")
         name = "validated-dag"
     loaded = _parse(call, body.spec, name)
-    errors += [str(issue) for issue in loaded.errors] + _beyond_workers(call, loaded.documents)
+    errors += [str(issue) for issue in loaded.errors]
+    beyond = _beyond_workers(call, loaded.documents)
     model = loaded.dag or Model(name=name)
     # Of a spec that cannot be read, only the name is returned: defaults could be mistaken for its own settings.
     unread = bool(errors) and not model.steps
     dag = {"name": model.name} if unread else dag_json.dag_written(model)
-    return ok({"valid": not errors, "errors": errors, "dag": dag})
+    return ok({"valid": not errors, "errors": errors + beyond, "dag": dag})
 
 
 @DAGS.post(
