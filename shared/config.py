@@ -42,6 +42,9 @@ class Config:
     host: str = "127.0.0.1"
     port: int = 8080
     dags_dir: Path | None = None
+    dags_write: Literal["", "folder", "database"] = ""
+    """Empty if not set: ``dagway up`` writes to the DAG folder, a scheduler does not."""
+    suspend_dir: Path | None = None
     database_url: str = dataclass_field(default="", repr=False)
     database_statement_s: float = 15
     database_lock_s: float = 2
@@ -76,10 +79,12 @@ class Config:
     verify_every_s: int = 0
     base_config: Path | None = None
     metrics_port: int = 0
-    metrics_dags: int = 200
+    metrics_dags: int = 1000
     log_level: str = "info"
     log_format: LogFormat = "json"
     api_threads: int = 16
+    command_wait_s: float = 0
+    """0 if not set: 30 in ``dagway up``, which has only one process to wait for, else 5."""
     base_path: str = ""
     ui_dir: Path | None = None
     auth_mode: Literal["", "none", "builtin", "oidc"] = ""

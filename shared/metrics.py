@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -27,40 +27,63 @@ OTHER = "other"
 class DagNames:
     """Chooses the value of the label ``dag``: the name of the DAG for the first ``limit`` DAGs, else ``other``.
 
-    A DAG keeps its label while the process lives, because a counter must not move from one series to another.
-    With a ``limit`` of 0, every DAG is ``other``.
+    A DAG keeps its label, because a counter must not move from one series to another. Only a DAG that is not stored any
+    more gives its place to a stored one: its series end, and its past does not count as ``other``, whose counters would
+    jump. With a ``limit`` of 0, every DAG is ``other``.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lock = threading.Lock()
         self._known: set[str] = set()
+        self._retired: set[str] = set()
 
     def label(self, dag_name: str) -> str:
-        """Return the label for a DAG. A new DAG gets a free place, if there is one left."""
+        """Return the label for a DAG; empty if its series have ended. A new DAG gets a free place, if there is one."""
         with self._lock:
             if dag_name not in self._known:
+                if dag_name in self._retired:
+                    return ""
                 if len(self._known) >= self._limit:
                     return OTHER
                 self._known.add(dag_name)
             return dag_name
 
-    def admit(self, by_size: Mapping[str, int]) -> None:
-        """Give the remaining places to the DAGs in ``by_size``, largest first, whatever the order of events is."""
+    def short(self, by_size: Mapping[str, int]) -> bool:
+        """Return whether there are too few places for these DAGs."""
         with self._lock:
-            unknown = (name for name in by_size if name not in self._known)
-            for name in sorted(unknown, key=lambda name: (-by_size[name], name)):
-                if len(self._known) >= self._limit:
-                    return
-                self._known.add(name)
+            return len(self._known | by_size.keys()) > self._limit
+
+    def admit(self, by_size: Mapping[str, int], stored: Collection[str] | None = None) -> int:
+        """Give places to the DAGs in ``by_size``, largest first, whatever the order of events is.
+
+        Of ``stored``, the names of the stored DAGs, those without a place take those of DAGs that are not stored.
+        Returns how many of the DAGs in ``by_size`` share the label ``other``.
+        """
+        with self._lock:
+            if stored is not None:
+                self._retired -= set(stored)
+            unknown = by_size.keys() - self._known - self._retired
+            order = sorted(unknown, key=lambda name: (stored is not None and name not in stored, -by_size[name], name))
+            gone = sorted(self._known - set(stored), reverse=True) if stored is not None else []
+            folded = 0
+            for name in order:
+                if len(self._known) >= self._limit and gone and stored is not None and name in stored:
+                    self._known.remove(gone[-1])
+                    self._retired.add(gone.pop())
+                if len(self._known) < self._limit:
+                    self._known.add(name)
+                else:
+                    folded += 1
+            return folded
 
 
 def fold(names: DagNames, by_dag: Mapping[str, int]) -> dict[str, int]:
     """Return the values in ``by_dag`` by label: those of all DAGs that share a label are added."""
     found: dict[str, int] = {}
     for name, value in by_dag.items():
-        label = names.label(name)
-        found[label] = found.get(label, 0) + value
+        if label := names.label(name):
+            found[label] = found.get(label, 0) + value
     return found
 
 

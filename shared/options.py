@@ -57,6 +57,22 @@ OPTIONS = (
         "folder of DAG files: a scheduler loads them and follows changes; a worker runs steps in their folders (none)",
         flag_name="--dags",
     ),
+    Option(
+        "dags_write",
+        "DAGWAY_DAGS_WRITE",
+        one_of("folder", "database"),
+        _SCHEDULER,
+        "where changes of DAGs through the API go: folder (to the file in the DAG folder too) or database (folder in "
+        "dagway up with a DAG folder, else database)",
+    ),
+    Option(
+        "suspend_dir",
+        "DAGWAY_SUSPEND_FLAGS_DIR",
+        folder,
+        _SCHEDULER,
+        "folder of suspend flags as Dagu keeps them, followed and written if DAGs are written to the DAG folder (none)",
+        has_alias=True,
+    ),
     *DATABASE_OPTIONS,
     Option(
         "amqp_url",
@@ -185,7 +201,7 @@ OPTIONS = (
         "DAGWAY_METRICS_DAGS",
         whole_number(0, 100_000),
         _ALL,
-        "how many DAGs get their own metric series; the others share the label other (200)",
+        "how many DAGs get their own metric series; the others share the label other (1000)",
     ),
     Option(
         "log_level",
@@ -208,6 +224,14 @@ OPTIONS = (
         _GATEWAY,
         "how many requests the gateway handles at the same time (16)",
         flag_name="--threads",
+    ),
+    Option(
+        "command_wait_s",
+        "DAGWAY_COMMAND_WAIT_S",
+        seconds,
+        _GATEWAY,
+        "for how many seconds a write waits for its outcome before the response is 202 (30 in dagway up, else 5)",
+        flag_name="--command-wait",
     ),
     Option(
         "base_path",

@@ -91,15 +91,19 @@ class SentCommand:
             # One wait is enough in most cases: if the command is not accepted, waiting for the reply fails too.
             reply = decode_as(self._pending.reply(reply_timeout_s), CommandReply)
         except (TimeoutError, BrokerUnavailable, PublishUnconfirmed, Unroutable):
-            left_s = max(0.0, accept_timeout_s - reply_timeout_s)
-            try:
-                self._pending.accepted(left_s)
-            except TimeoutError as error:
-                raise PublishUnconfirmed(f"no confirm within {max(accept_timeout_s, reply_timeout_s):g} s") from error
-            return Accepted(self._id)
+            return self.accepted(max(0.0, accept_timeout_s - reply_timeout_s), waited_s=reply_timeout_s)
         if reply.outcome == "refused":
             raise from_refusal(reply.error, self._command.type)
         return Recorded(self._id, reply.result)
+
+    def accepted(self, timeout_s: float, *, waited_s: float = 0) -> Accepted:
+        """Wait for the broker's confirm only. ``waited_s``: how long the caller has waited already, for the error."""
+        try:
+            self._pending.accepted(timeout_s)
+        except TimeoutError as error:
+            raise PublishUnconfirmed(f"no confirm within {timeout_s + waited_s:g} s") from error
+        self._pending.abandon()
+        return Accepted(self._id)
 
 
 class Commands:
@@ -129,6 +133,10 @@ class Commands:
     def wait(self, sent: SentCommand) -> Recorded | Accepted:
         """Wait for the outcome of ``sent``, within the timeouts of this client."""
         return sent.outcome(accept_timeout_s=self._accept_timeout_s, reply_timeout_s=self._reply_timeout_s)
+
+    def wait_for_confirm(self, sent: SentCommand) -> Accepted:
+        """Wait until the broker has stored ``sent``, not for its outcome. Raises as ``wait`` does."""
+        return sent.accepted(self._accept_timeout_s)
 
     def wait_quietly(self, sent: SentCommand) -> None:
         """Wait until the outcome of ``sent`` is known or the timeout ends. Ignore the outcome and all errors."""

@@ -36,13 +36,14 @@ def build_deps(
     version: str,
     settings: Settings,
     base_path: str = "",
-    max_dag_series: int = 200,
+    max_dag_series: int = 1000,
+    command_wait_s: float = 5,
     own_trouble: Callable[[], str] = lambda: "",
 ) -> Deps:
     """Return the application's services, which use the open connections, and start their background threads."""
     deps = Deps(
         transport=transport,
-        commands=Commands(transport, utc_now),
+        commands=Commands(transport, utc_now, reply_timeout_s=command_wait_s),
         reads=reads,
         clock=utc_now,
         started_at=utc_now(),
@@ -70,7 +71,8 @@ def run_api(
     version: str,
     settings: Settings,
     base_path: str = "",
-    max_dag_series: int = 200,
+    max_dag_series: int = 1000,
+    command_wait_s: float = 5,
     on_open: Callable[[Deps], None] = lambda _deps: None,
     workers: int = 1,
     threads: int = 40,
@@ -90,6 +92,7 @@ def run_api(
             settings=settings,
             base_path=base_path,
             max_dag_series=max_dag_series,
+            command_wait_s=command_wait_s,
         )
         try:
             on_open(deps)

@@ -18,6 +18,7 @@ _TAGS = ("dags", "dag-runs", "users", "api-keys", "webhooks", "auth", "services"
 _HEADERS: Mapping[str, str] = {
     "Idempotency-Key": "a request that is sent again with the same key is carried out only once",
     "If-Match": "replace the spec only if the ETag of the present spec is this one",
+    "Prefer": "respond-async: answer 202 as soon as the command is stored durably, do not wait for its outcome",
     "Last-Event-ID": "id of the last event received: the stream continues after it",
 }
 _STREAM = "text/event-stream"
@@ -27,7 +28,7 @@ _FAILURES: Mapping[int, str] = {
     403: "the role or the permissions of this server do not allow the request",
     404: "the DAG, run or other object in the path does not exist",
     408: "the request body did not arrive in time",
-    409: "the name or id is taken, or too many runs are active already",
+    409: "the name or id is taken, too many runs are active already, or a file was edited in the DAG folder",
     412: "the spec has changed since it was read",
     413: "the request body is too large",
     415: "the request body is not JSON",
@@ -152,6 +153,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
 
 def _headers(operation: Operation) -> list[dict[str, Any]]:
     names = {*operation.headers, *(["Idempotency-Key"] if operation.write else [])}
+    if operation.write and operation.pending:
+        names.add("Prefer")
     return [
         {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
         for name, text in _HEADERS.items()
@@ -165,7 +168,12 @@ def _responses(operation: Operation, answers: Mapping[Any, Any]) -> dict[str, An
         found["204"] = {"description": "the run has ended and the client has all its events"}
     if operation.write and operation.pending:
         pending = {"application/json": {"schema": answers[PendingSchema]}}
-        found["202"] = {"description": "the command is stored durably, its outcome not known yet", "content": pending}
+        location = {"description": "where to ask for the outcome", "schema": {"type": "string"}}
+        found["202"] = {
+            "description": "the command is stored durably, its outcome not known yet",
+            "headers": {"Location": location},
+            "content": pending,
+        }
     error = {"application/json": {"schema": answers[ErrorBodySchema]}}
     found |= {str(status): {"description": _FAILURES[status], "content": error} for status in _failures(operation)}
     return dict(sorted(found.items()))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypedDict, TypeVar, Unpack
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -32,7 +33,6 @@ __all__ = [
     "Permission",
     "Query",
     "Role",
-    "accepted",
     "json_bytes",
     "ok",
     "parse_body",
@@ -82,11 +82,6 @@ def ok(content: Any) -> ApiResponse:
     return ApiResponse(200, content)
 
 
-def accepted(content: Any) -> ApiResponse:
-    """Return 202: the command is stored durably but its outcome is not known yet."""
-    return ApiResponse(202, content)
-
-
 def text(content: bytes, media_type: str) -> ApiResponse:
     """Return 200 with bytes that are not JSON."""
     return ApiResponse(200, content, media_type)
@@ -133,12 +128,21 @@ class Call:
         self.trail.principal = principal
         return replace(self, principal=principal)
 
-    def carry_out(self, command: Command, *, then: Then = None, known: Mapping[str, Any] = {}) -> ApiResponse:
+    def carry_out(
+        self,
+        command: Command,
+        *,
+        then: Then = None,
+        known: Mapping[str, Any] = {},
+        certain: Callable[[], ApiResponse | None] = lambda: None,
+    ) -> ApiResponse:
         """Send a command, wait for its outcome and return the response.
 
         * The command is carried out: the operation's success status. ``then`` is the body, or a function that makes
           the body or the whole response from the scheduler's result.
-        * No reply arrives in time: 202 with the command's id.
+        * No reply arrives in time, or the client asked not to wait (``Prefer: respond-async``, RFC 7240): 202 with the
+          command's id, and ``Location`` says where to ask for the outcome. But ``certain`` is called before: what it
+          returns or raises, for instance the errors of a spec, is what the scheduler will say, and is the response.
 
         The fields in ``known``, e.g. a new run's id, are added to either body. If the result has a field of the same
         name, its value is used.
@@ -147,15 +151,28 @@ class Call:
             Problem: the scheduler refused the command.
             BrokerUnavailable, PublishUnconfirmed, Unroutable: see ``command_client``.
         """
-        outcome = self.deps.commands.wait(self.send(command, key=self.key))
+        sent, commands = self.send(command, key=self.key), self.deps.commands
+        outcome = commands.wait_for_confirm(sent) if self._respond_async else commands.wait(sent)
         if isinstance(outcome, Accepted):
-            return accepted({"commandId": outcome.command_id, **known})
+            return certain() or self._accepted(outcome.command_id, known)
         body = then(outcome.result) if callable(then) else then
         if isinstance(body, ApiResponse):
             return body
         if known:
             body = {**(body or {}), **{name: outcome.result.get(name, value) for name, value in known.items()}}
         return ApiResponse(self.success, body)
+
+    @property
+    def _respond_async(self) -> bool:
+        preferences = self.headers.get("Prefer", "").split(",")
+        return any(each.partition(";")[0].strip().lower() == "respond-async" for each in preferences)
+
+    def _accepted(self, command_id: str, known: Mapping[str, Any]) -> ApiResponse:
+        """Return 202: the command is stored durably but its outcome is not known yet."""
+        headers = {"Location": f"{self.deps.base_path}/api/v2/commands/{quote(command_id, safe='')}"}
+        if self._respond_async:
+            headers["Preference-Applied"] = "respond-async"
+        return ApiResponse(202, {"commandId": command_id, **known}, headers=headers)
 
 
 Handler = TypeVar("Handler", bound=Callable[..., ApiResponse])

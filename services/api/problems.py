@@ -41,6 +41,7 @@ _STATUS: dict[str, int] = {
     "forbidden": 403,
     "not_found": NOT_FOUND,
     "already_exists": 409,
+    "conflict": 409,
     "already_running": 409,
     "max_run_reached": 409,
     "not_running": BAD_REQUEST,

@@ -25,6 +25,9 @@ from shared.transport.open import open_transport
 
 __all__ = ["run_api_process"]
 
+_COMMAND_WAIT_S = 5
+"""Short, so that requests do not fill the gateway while all schedulers are away."""
+
 
 def run_api_process(config: Config, version: str) -> None:
     """Serve the API under gunicorn until a signal stops it."""
@@ -63,6 +66,7 @@ def run_api_process(config: Config, version: str) -> None:
         settings=replace(settings_from(config), max_streams=MOST_STREAMS),
         base_path=config.base_path,
         max_dag_series=config.metrics_dags,
+        command_wait_s=config.command_wait_s or _COMMAND_WAIT_S,
         on_open=start_admin_server,
         threads=config.api_threads,
     )

@@ -3,11 +3,12 @@
 import logging
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from services.processes.admin import OptionalAdminServer
 from services.processes.database import time_limits
 from services.processes.signing import message_signing
+from services.scheduler.deciding.dag_files import DagFiles
 from services.scheduler.main import Scheduler
 from services.scheduler.metrics import CLOCK_SKEW, JUDGED_AGE, BacklogCollector, limit_dag_series
 from services.verify import check_database
@@ -26,7 +27,7 @@ from shared.store.writes.transaction import Store
 from shared.transport.base import Transport
 from shared.transport.open import open_transport
 
-__all__ = ["make_scheduler", "read_base_config", "run_scheduler_process"]
+__all__ = ["make_scheduler", "read_base_config", "run_scheduler_process", "written_files"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -37,6 +38,7 @@ _CONNECTIONS = 12
 def run_scheduler_process(config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]) -> None:
     """Run a scheduler until ``stop`` is set. First wait for the database, its schema and the broker."""
     base_config = read_base_config(config)
+    dag_files = written_files(config)
     engine = open_engine(
         config.need("database_url"),
         pool_size=_CONNECTIONS,
@@ -61,7 +63,9 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
         admin.add(SchemaCollector(reads.schema))
         scheduler = _retry_until(
             "broker",
-            lambda: make_scheduler(config, store, transport, version, on_death, base_config=base_config),
+            lambda: make_scheduler(
+                config, store, transport, version, on_death, base_config=base_config, dag_files=dag_files
+            ),
             stop,
         )
         if scheduler is not None:
@@ -102,6 +106,7 @@ def make_scheduler(
     on_death: Callable[[], None],
     *,
     base_config: str,
+    dag_files: DagFiles | None,
 ) -> Scheduler:
     """Return a scheduler with the settings of ``config``."""
     return Scheduler(
@@ -111,6 +116,7 @@ def make_scheduler(
         lease_s=config.lease_s,
         version=version,
         dags_dir=config.dags_dir,
+        dag_files=dag_files,
         base_config=base_config,
         tz=local_zone(config.tz),
         queues=dict(config.queues),
@@ -120,6 +126,21 @@ def make_scheduler(
         verify=lambda: check_database(config, store.clock(), limit=5),
         verify_every_s=config.verify_every_s,
     )
+
+
+def written_files(config: Config, default: Literal["folder", "database"] = "database") -> DagFiles | None:
+    """Return what writes DAGs to the DAG folder, or ``None`` if they go to the database only.
+
+    ``default``: the value of ``DAGWAY_DAGS_WRITE`` if it is not set.
+
+    Raises:
+        ConfigInvalid: DAGs are to be written to the DAG folder, and there is none.
+    """
+    if (config.dags_write or default) == "database":
+        return None
+    if config.dags_dir is None:
+        raise ConfigInvalid("DAGWAY_DAGS_WRITE is folder: set DAGWAY_DAGS_DIR to the folder")
+    return DagFiles(config.dags_dir, config.suspend_dir)
 
 
 def _retry_until(what: str, make: Callable[[], T], stop: threading.Event) -> T | None:

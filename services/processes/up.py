@@ -14,7 +14,7 @@ from services.api.observability.request_metrics import DaguCollector
 from services.api.serving.server import EmbeddedServer
 from services.api.settings import settings_from, warn_if_open
 from services.processes.database import time_limits
-from services.processes.scheduler import make_scheduler, read_base_config
+from services.processes.scheduler import make_scheduler, read_base_config, written_files
 from services.processes.signing import message_signing
 from services.processes.worker import make_worker
 from services.scheduler.metrics import JUDGED_AGE, BacklogCollector, limit_dag_series
@@ -40,6 +40,8 @@ __all__ = ["run_up"]
 _log = logging.getLogger(__name__)
 _DRAIN_S = 5
 """The default of ``DAGWAY_DRAIN_S`` here."""
+_COMMAND_WAIT_S = 30
+"""A laptop may be busy with the steps themselves. The scheduler is never away: it is in this process."""
 _WORKER = "local"
 """The id of the only worker. The API returns it as ``workerId``."""
 _SWITCH_S = 0.0005
@@ -57,6 +59,7 @@ def run_up(
 ) -> None:
     """Run all services until ``stop`` is set. ``echo`` prints the address and example commands."""
     base_config = read_base_config(config)
+    dag_files = written_files(config, default="database" if config.dags_dir is None else "folder")
     settings = settings_from(config)
     signed = message_signing(config, "api", "scheduler", "worker")
     sys.setswitchinterval(_SWITCH_S)
@@ -73,7 +76,15 @@ def run_up(
     limit_dag_series(config.metrics_dags)
     transport = signed(open_transport(config.amqp_url or "embedded:", name="dagway", data_dir=config.data_dir))
     store = Store(engine)
-    scheduler = make_scheduler(config, store, transport, version, on_death, base_config=base_config)
+    scheduler = make_scheduler(
+        config,
+        store,
+        transport,
+        version,
+        on_death,
+        base_config=base_config,
+        dag_files=dag_files,
+    )
     worker = make_worker(config, transport, version, on_death, worker_id=_WORKER, guardian=guardian)
     deps = build_deps(
         transport=transport,
@@ -82,6 +93,7 @@ def run_up(
         settings=settings,
         base_path=config.base_path,
         max_dag_series=config.metrics_dags,
+        command_wait_s=config.command_wait_s or _COMMAND_WAIT_S,
         own_trouble=DiskCheck(config.data_dir).problem,
     )
     app = create_app(deps)

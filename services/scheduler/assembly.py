@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from services.scheduler.deciding.dag_files import DagFiles
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.admission import Admission
@@ -26,7 +27,8 @@ __all__ = ["Assembly"]
 class Assembly:
     """A transactor and its post-commit followers.
 
-    ``tz`` is the time zone of schedules that set none. ``audit_days``: see ``AuditChain``.
+    ``tz`` is the time zone of schedules that set none. ``audit_days``: see ``AuditChain``. ``files``: where DAGs are
+    written to besides the database.
     """
 
     def __init__(
@@ -38,8 +40,9 @@ class Assembly:
         tz: ZoneInfo,
         *,
         audit_days: int = 0,
+        files: DagFiles | None = None,
     ) -> None:
-        self.transactor = Transactor(store, plans, clock)
+        self.transactor = Transactor(store, plans, clock, files)
         self.relay = Relay(store, transport, clock, self.transactor.notice)
         self.timers = Timers(self.transactor)
         self.housekeeping = Housekeeping(store, clock)

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from services.scheduler.assembly import Assembly
 from services.scheduler.commands.pools import apply_configured_pools
 from services.scheduler.commands.queues import apply_configured_queues
+from services.scheduler.deciding.dag_files import DagFiles
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.loops.folder import Folder
 from services.scheduler.loops.hearing import Hearing
@@ -55,6 +56,7 @@ _NONE: Mapping[str, int] = MappingProxyType({})
 class Scheduler:
     """One scheduler replica. Any number of replicas may share a database and a broker; there is no leader.
 
+    ``dags_dir`` is the DAG folder; ``dag_files``, if set, writes DAGs that are changed by commands there.
     ``base_config`` is the YAML text that the spec of every new run inherits. ``audit_days``: for how many days audit
     entries are kept; 0 keeps them for ever. ``verify`` checks the database; it is called every ``verify_every_s``
     seconds, unless that is 0. ``on_death`` is called when one of the threads dies from a bug, so that the process can
@@ -70,6 +72,7 @@ class Scheduler:
         lease_s: float,
         version: str,
         dags_dir: Path | None,
+        dag_files: DagFiles | None = None,
         on_death: Callable[[], None],
         base_config: str = "",
         tz: ZoneInfo = _UTC,
@@ -83,7 +86,7 @@ class Scheduler:
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
         self._store, self._transport = store, transport
         plans = Plans(base_config, version, dags_dir and dags_dir.absolute())
-        parts = Assembly(store, transport, plans, clock, tz, audit_days=audit_days)
+        parts = Assembly(store, transport, plans, clock, tz, audit_days=audit_days, files=dag_files)
         transactor = parts.transactor
         with store.begin() as tx:
             started_at = clock()

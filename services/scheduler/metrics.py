@@ -33,6 +33,7 @@ __all__ = [
     "JUDGED_AGE",
     "LEASES_LOST",
     "OUTBOX_SWEPT",
+    "REPORTS_WITHOUT_LOG",
     "SCHEDULES_UNREADABLE",
     "VERIFIED_AT",
     "VIOLATIONS",
@@ -67,6 +68,10 @@ DISPATCH = Histogram(
 )
 ATTEMPT = Histogram(
     "dagway_attempt_seconds", "Seconds from the start of an attempt to its recorded end", buckets=_LONG_S
+)
+REPORTS_WITHOUT_LOG = Counter(
+    "dagway_reports_without_log",
+    "Attempts whose end was recorded although a part of the log had not come for 30 s: look for dead letters",
 )
 TASKS_SENT = Counter("dagway_tasks_sent", "Tasks handed to the broker right after their commit")
 IGNORED = Counter(

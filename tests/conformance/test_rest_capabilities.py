@@ -1,4 +1,4 @@
-"""A spec with a type of step that no live worker has the capability for is refused before a run is created."""
+"""A step that no worker has the program for, or that cannot run as it is written, does not keep others from running."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +11,14 @@ from tests.harness.counterparts import fake_act
 from tests.harness.eventually import eventually
 
 ACTION = "steps:\n  - name: greet\n    type: gha\n    command: actions/hello-world-javascript-action@v1\n"
+BESIDE = """\
+type: graph
+steps:
+  - {name: before, command: echo before}
+  - {name: ask, type: http}
+  - {name: greet, type: gha, command: actions/hello-world-javascript-action@v1}
+  - {name: after, command: echo after, depends: before}
+"""
 OWN_PATH = "env:\n  - PATH: /nowhere\n" + ACTION
 WHY = 'step "greet": type: no live worker can run gha steps, which need the program act on the worker'
 
@@ -21,7 +29,7 @@ def live(footing: Footing) -> Iterator[Live]:
         yield opened
 
 
-def test_a_step_that_no_live_worker_can_do_is_an_error_until_one_can(
+def test_a_step_that_no_live_worker_can_do_fails_when_it_is_its_turn(
     live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def able() -> list[str]:
@@ -29,23 +37,21 @@ def test_a_step_that_no_live_worker_can_do_is_an_error_until_one_can(
 
     eventually(lambda: "command" in able())
     assert "gha" not in able()
-    live.dag("actions", ACTION)
+    live.dag("actions", BESIDE)
 
-    judged = live.post("/dags/validate", {"spec": ACTION})
-    assert (judged["valid"], [error[: len(WHY)] for error in judged["errors"]]) == (False, [WHY])
-    for path, body in (
-        ("/dags/actions/start", {}),
-        ("/dags/actions/enqueue", {}),
-        ("/dag-runs", {"spec": ACTION, "name": "inline"}),
-    ):
-        answer = live.ask("POST", path, body)
-        assert (answer.status_code, answer.get_json()["code"]) == (400, "bad_request")
-        assert WHY in answer.get_json()["message"]
-    assert live.get("/dag-runs")["dagRuns"] == []
+    judged = live.post("/dags/validate", {"spec": BESIDE})
+    assert (judged["valid"], [error[: len(WHY)] for error in judged["errors"]]) == (True, [WHY])
+    run = live.until("actions", live.start("actions"), 2)
+    nodes = {node["step"]["name"]: (node["statusLabel"], node.get("error", "")) for node in run["nodes"]}
+    assert nodes["before"][0] == nodes["after"][0] == "succeeded"
+    assert nodes["greet"][0] == nodes["ask"][0] == "failed"
+    assert "the program act" in nodes["greet"][1]
+    assert "METHOD URL" in nodes["ask"][1]
     # Only the worker knows what a PATH of the dag's own holds.
-    assert live.post("/dags/validate", {"spec": OWN_PATH})["valid"]
+    assert live.post("/dags/validate", {"spec": OWN_PATH})["errors"] == []
 
     monkeypatch.setenv("PATH", fake_act(tmp_path, "echo acted"))
     eventually(lambda: "gha" in able())
-    assert live.post("/dags/validate", {"spec": ACTION})["valid"]
-    live.until("actions", live.start("actions"), 4)
+    assert live.post("/dags/validate", {"spec": ACTION})["errors"] == []
+    live.dag("able", ACTION)
+    live.until("able", live.start("able"), 4)

@@ -209,8 +209,37 @@ def test_without_an_answer_in_time_the_command_is_accepted(tmp_path: Path) -> No
         stop = stack.api("POST", "/dag-runs/a/r/stop")
 
         assert (start.status_code, start.get_json()) == (202, {"commandId": "key-1", "dagRunId": "r"})
+        assert start.headers["Location"] == "/api/v2/commands/key-1"
         assert stop.status_code == 202
         assert set(stop.get_json()) == {"commandId"}
+        assert stop.headers["Location"] == f"/api/v2/commands/{stop.get_json()['commandId']}"
+
+
+def test_what_is_certain_to_be_refused_is_never_accepted(tmp_path: Path) -> None:
+    faulty, fine = {"name": "a", "spec": "steps: 1"}, {"name": "a", "spec": "steps: [echo]"}
+    with open_stack(tmp_path, reply_timeout_s=0.05) as stack:
+        stack.answer = lambda _: None
+
+        assert stack.api("POST", "/dags", json=fine).status_code == 202
+        for path in ("/dags", "/dag-runs", "/dag-runs/enqueue"):
+            response = stack.api("POST", path, json=faulty)
+            assert (response.status_code, response.get_json()["code"]) == (400, "bad_request")
+            assert "steps" in response.get_json()["message"]
+        response = stack.api("PUT", "/dags/a/spec", json=faulty)
+        assert (response.status_code, len(response.get_json()["errors"])) == (200, 1)
+
+
+def test_a_client_that_prefers_not_to_wait_is_answered_at_once(tmp_path: Path) -> None:
+    never = 3600.0
+    with open_stack(tmp_path, reply_timeout_s=never) as stack:
+        stack.answer = lambda _: None
+        headers = {"Prefer": "return=minimal, respond-async;wait=1", "Idempotency-Key": "a/b"}
+
+        response = stack.api("POST", "/dags/a/start", json={"dagRunId": "r"}, headers=headers)
+
+        assert (response.status_code, response.get_json()) == (202, {"commandId": "a/b", "dagRunId": "r"})
+        assert response.headers["Location"] == "/api/v2/commands/a%2Fb"
+        assert response.headers["Preference-Applied"] == "respond-async"
 
 
 def test_without_the_broker_a_command_is_a_503_at_once(stack: Stack) -> None:

@@ -185,7 +185,8 @@ def _queues(again: Again) -> None:
     again("removePool", "/pools/p")
     for operation, path in (("All", ""), ("Queue", "/queues/q"), ("DAG", "/dags/ok")):
         again(f"pause{operation}", f"{path}/pause", {"reason": "x"}, {"reason": "y"})
-        again(f"resume{operation}", f"{path}/resume", {"catchup": "none"}, {"catchup": "all"})
+        bodies = [{"catchup": "none"}, {"catchup": "all"}] if operation != "Queue" else []
+        again(f"resume{operation}", f"{path}/resume", *bodies)
 
 
 @pytest.fixture(params=["embedded", "distributed"])

@@ -83,6 +83,8 @@ def test_limits_and_pauses_become_commands(stack: Stack) -> None:
 
     assert stack.api("PUT", "/queues/q", json={"maxConcurrency": 0}).status_code == 400
     assert stack.api("POST", "/resume", json={"catchup": "some"}).status_code == 400
+    response = stack.api("POST", "/queues/q/resume", json={"catchup": "all"})
+    assert (response.status_code, response.get_json()["details"]) == (400, {"field": "catchup"})
     stack.answer = lambda _: refused("not_found")
     assert stack.api("DELETE", "/queues/q").status_code == 404
 

@@ -15,10 +15,11 @@ from shared.contracts.events import (
     Doubt,
     Event,
     Heartbeat,
+    LogChunk,
 )
 from shared.contracts.tasks import Task
 from shared.ids import new_run_id
-from shared.transport.base import EVENTS, HEARTBEATS, BrokerQueue, Outgoing, Transport, task_queue, worker_queue
+from shared.transport.base import EVENTS, HEARTBEATS, LOGS, BrokerQueue, Outgoing, Transport, task_queue, worker_queue
 from tests.harness.eventually import eventually
 
 __all__ = ["ScriptedWorker"]
@@ -74,6 +75,20 @@ class ScriptedWorker:
 
     def finish(self, task: Task, outcome: str = "succeeded", **facts: Any) -> None:
         self._report(AttemptFinished(**self._facts(task), started_at=utc_now(), outcome=outcome, **facts))  # type: ignore[arg-type]
+
+    def print(self, task: Task, data: bytes) -> None:
+        """Send all output of an attempt as one log chunk."""
+        chunk = LogChunk(
+            token=task.token,
+            run_key=task.run_key,
+            node=task.node,
+            stream="stdout",
+            seq=0,
+            offset=0,
+            data=data,
+            at=utc_now(),
+        )
+        self._send(LOGS, encode(chunk, id=new_run_id(), at=chunk.at))
 
     def give_up(self, task: Task) -> None:
         self._report(AttemptGivenUp(**self._facts(task)))

@@ -108,9 +108,10 @@ class Rig:
         return self._awaited(token, AttemptFinished, timeout_s)
 
     def logs(self, token: str) -> list[LogChunk]:
-        """Return the log chunks that were sent separately, then the chunks in the end report."""
+        """Return the log chunks that were sent separately, then the chunks in the end report, each once."""
         aboard = [event.logs for event in self.events(token) if isinstance(event, AttemptFinished)]
-        return [*self._chunks[token], *(chunk for chunks in aboard for chunk in chunks)]
+        every = [*self._chunks[token], *(chunk for chunks in aboard for chunk in chunks)]
+        return list({(chunk.stream, chunk.seq): chunk for chunk in every}.values())
 
     def log(self, finished: AttemptFinished, stream: str) -> bytes:
         """Return the whole text of one stream, after checking that it has no gap."""

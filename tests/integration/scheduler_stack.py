@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
+from services.scheduler.deciding.dag_files import DagFiles
 from services.scheduler.main import Scheduler
 from shared.clock import utc_now
 from shared.contracts import commands as c
@@ -32,7 +33,9 @@ class Stack:
         eventually(lambda: self.transport.healthy)
         self.worker = ScriptedWorker(self.transport)
 
-    def scheduler(self, *, lease_s: float = 10, dags_dir: Path | None = None) -> Scheduler:
+    def scheduler(
+        self, *, lease_s: float = 10, dags_dir: Path | None = None, dag_files: DagFiles | None = None
+    ) -> Scheduler:
         """Start another scheduler."""
         made = Scheduler(
             Store(self.engine),
@@ -41,6 +44,7 @@ class Stack:
             lease_s=lease_s,
             version="test",
             dags_dir=dags_dir,
+            dag_files=dag_files,
             on_death=lambda: self.deaths.append("a thread died"),
         )
         self._schedulers.append(made)

@@ -170,6 +170,15 @@ def test_output_over_the_limit_fails_the_step(rig: Rig) -> None:
     assert finished.outputs == {}
 
 
+def test_the_end_report_of_a_short_log_carries_all_of_it(rig: Rig, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    rig.give(task(command(f"echo one; until test -e {go}; do sleep 0.02; done; echo two"), token="short"))
+    eventually(lambda: any(chunk.data == b"one\n" for chunk in rig.logs("short")))
+    go.touch()
+
+    assert [chunk.data for chunk in rig.finished("short").logs] == [b"one\n", b"two\n"]
+
+
 def test_merged_logs_are_one_stream_in_order(rig: Rig) -> None:
     finished = rig.run(task(command("echo 1; echo 2 >&2; echo 3"), log_output="merged"))
 

@@ -8,7 +8,7 @@ count only while they wait.
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from shared.metrics import DagNames
@@ -21,7 +21,8 @@ DURATION_BOUNDS_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 36
 WAIT_BOUNDS_S = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Source: REST contract section 6."""
 
-_KEPT_S = 5.0
+_KEPT_S = 1.0
+"""Also a limit on the load: more frequent scrapes cause no more queries."""
 _SILENCE_S = 1800.0
 """After a longer time without a call, there may be more new transitions than runs: the history is read again."""
 _UNCOUNTED = frozenset({RunStatus.NOT_STARTED, RunStatus.RUNNING, RunStatus.QUEUED})
@@ -51,7 +52,10 @@ class _Distribution:
 class RunTotals:
     """Counts and histograms that are at most ``kept_s`` old. One caller queries the database while others wait."""
 
-    def __init__(self, kept_s: float = _KEPT_S, max_dags: int = 200) -> None:
+    def __init__(
+        self, kept_s: float = _KEPT_S, max_dags: int = 1000, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock_s = clock_s
         self._kept_s = kept_s
         self._lock = threading.Lock()
         self._asked_at = float("-inf")
@@ -61,11 +65,13 @@ class RunTotals:
         self._waits = _Distribution(WAIT_BOUNDS_S, {})
         self.names = DagNames(max_dags)
         """The DAGs that have their own series in metrics. All others are summed in the series ``other``."""
+        self.folded = 0
+        """How many DAGs are summed in the series ``other``."""
 
     def get(self, reads: Reads) -> tuple[Mapping[tuple[str, RunStatus], int], Histogram, Histogram]:
         """Return counts of root runs that ended or wait for approval, and their durations and queue times by DAG."""
         with self._lock:
-            now = time.monotonic()
+            now = self._clock_s()
             if now - self._asked_at >= self._kept_s:
                 if now - self._asked_at > _SILENCE_S:
                     self._begin(reads)
@@ -77,7 +83,8 @@ class RunTotals:
                 sizes: dict[str, int] = {}
                 for (name, _), runs in self._runs.items():
                     sizes[name] = sizes.get(name, 0) + runs
-                self.names.admit(sizes)
+                stored = reads.dag_names() if self.names.short(sizes) else None
+                self.folded = self.names.admit(sizes, stored)
             return dict(self._runs), self._durations.so_far(), self._waits.so_far()
 
     def _begin(self, reads: Reads) -> None:

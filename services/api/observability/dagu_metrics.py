@@ -86,8 +86,8 @@ def _runs(deps: "Deps") -> Iterable[Metric]:
     running_by, queued_by = fold(dag_names, active.running), fold(dag_names, active.queued)
     ended_by: dict[tuple[str, RunStatus], int] = {}
     for (name, status), runs in by_dag.items():
-        key = (dag_names.label(name), status)
-        ended_by[key] = ended_by.get(key, 0) + runs
+        if label := dag_names.label(name):
+            ended_by[label, status] = ended_by.get((label, status), 0) + runs
     names = sorted({*running_by, *queued_by, *(name for name, _ in ended_by)})
     running = GaugeMetricFamily("dagu_dag_runs_currently_running_by_dag", "Running DAG-runs by DAG", labels=["dag"])
     queued = GaugeMetricFamily("dagu_dag_runs_queued_by_dag", "Queued DAG-runs by DAG", labels=["dag"])
@@ -101,6 +101,12 @@ def _runs(deps: "Deps") -> Iterable[Metric]:
     for (name, status), runs in sorted(ended_by.items()):
         per_dag.add_sample(COUNTED_BY_DAG, {"dag": name, "status": status.value}, runs)
     yield per_dag
+
+    yield _gauge(
+        "dagway_dags_folded",
+        "DAGs with runs that share the label other, because there are more than DAGWAY_METRICS_DAGS",
+        deps.totals.folded,
+    )
 
     durations, waits = _folded(dag_names, durations_by_dag), _folded(dag_names, waits_by_dag)
     yield _histogram("dagu_dag_run_duration_seconds", "How long ended DAG-runs took", durations, DURATION_BOUNDS_S)
@@ -138,7 +144,8 @@ def _histogram(name: str, help_text: str, by_dag: Histogram, bounds: tuple[float
 def _folded(names: DagNames, by_dag: Histogram) -> Histogram:
     found: dict[str, tuple[tuple[int, ...], float]] = {}
     for dag, (counts, total) in by_dag.items():
-        label = names.label(dag)
+        if not (label := names.label(dag)):
+            continue
         if label not in found:
             found[label] = (counts, total)
         else:

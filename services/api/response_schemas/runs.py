@@ -66,6 +66,7 @@ class DAGRunSummarySchema(Schema):
     log: str
     params: str = ""
     workerId: str = ""
+    error: str = Field(default="", description="why the run failed or was stopped, if that is known")
     waitingFor: str = Field(default="", description="what the queued run waits for at this moment")
 
 

@@ -126,19 +126,23 @@ def list_tags(call: Call) -> ApiResponse:
     changes=False,
 )
 def validate(call: Call, body: ValidateBody) -> ApiResponse:
-    """Validate the spec in the request and return its errors. Stores and runs nothing."""
+    """Validate the spec in the request and return its errors. Stores and runs nothing.
+
+    A step that no live worker has the program for is named in ``errors`` too, but the spec is valid: the others run.
+    """
     name = json_values.file_stem(body.name.strip()) or "validated-dag"
     errors = []
     if not valid_dag_name(name):
         errors.append(f"name: {name[:80]!r} must be {DAG_NAME_RULE}")
         name = "validated-dag"
     loaded = _parse(call, body.spec, name)
-    errors += [str(issue) for issue in loaded.errors] + _beyond_workers(call, loaded.documents)
+    errors += [str(issue) for issue in loaded.errors]
+    beyond = _beyond_workers(call, loaded.documents)
     model = loaded.dag or Model(name=name)
     # Of a spec that cannot be read, only the name is returned: defaults could be mistaken for its own settings.
     unread = bool(errors) and not model.steps
     dag = {"name": model.name} if unread else dag_json.dag_written(model)
-    return ok({"valid": not errors, "errors": errors, "dag": dag})
+    return ok({"valid": not errors, "errors": errors + beyond, "dag": dag})
 
 
 @DAGS.post(
@@ -156,7 +160,13 @@ def create(call: Call, body: CreateBody) -> ApiResponse:
     if name in _RESERVED:
         raise bad_request(f"name: {name!r} is reserved: the API uses it in its paths", field="name")
     spec = body.spec if body.spec.strip() else _TEMPLATE
-    return call.carry_out(CreateDag(by=call.user, file_name=name, spec=spec), known={"name": name})
+    command = CreateDag(by=call.user, file_name=name, spec=spec)
+    return call.carry_out(command, known={"name": name}, certain=lambda: _refuse_faulty(call, spec, name))
+
+
+def _refuse_faulty(call: Call, spec: str, name: str) -> None:
+    if errors := _parse(call, spec, name).errors:
+        raise bad_request("; ".join(str(issue) for issue in errors))
 
 
 @DAGS.get(_DAG, id="getDAGDetails", response=DAGDetailsResponseSchema)
@@ -183,7 +193,7 @@ def details(call: Call, file_name: str) -> ApiResponse:
 
 @DAGS.delete(_DAG, id="deleteDAG", role="manager", permission="write_dags", status=204)
 def delete(call: Call, file_name: str) -> ApiResponse:
-    """Delete a DAG but keep its runs."""
+    """Delete a DAG, and its file if the DAG folder is written, but keep its runs."""
     return call.carry_out(DeleteDag(by=call.user, file_name=json_values.file_name(file_name)))
 
 
@@ -214,6 +224,9 @@ def put_spec(call: Call, body: SpecBody, file_name: str) -> ApiResponse:
     """Replace the spec of a DAG. An invalid spec is not stored: the response is 200 and lists its errors.
 
     With ``If-Match``, the spec is replaced only if its present version has this ETag; otherwise the response is 412.
+
+    Where ``DAGWAY_DAGS_WRITE`` is ``folder``: if the file was edited in the DAG folder and not loaded yet, the response
+    is 409, or 412 with ``If-Match``; if the folder cannot be written, it is 403.
     """
     stem = json_values.file_name(file_name)
     expected = json_values.etags(call.headers.get("If-Match", ""))
@@ -228,7 +241,11 @@ def put_spec(call: Call, body: SpecBody, file_name: str) -> ApiResponse:
         tag = {} if errors else {"ETag": f'"{hashlib.sha256(body.spec.encode()).hexdigest()}"'}
         return ApiResponse(200, {"errors": errors}, headers=tag)
 
-    return call.carry_out(command, then=replaced)
+    def faulty() -> ApiResponse | None:
+        errors = [str(issue) for issue in _parse(call, body.spec, stem).errors]
+        return replaced({"errors": errors}) if errors else None
+
+    return call.carry_out(command, then=replaced, certain=faulty)
 
 
 @DAGS.post(f"{_DAG}/rename", id="renameDAG", role="manager", permission="write_dags", body=RenameBody)

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
+from services.api.problems import bad_request
 from services.api.representations import json_values
 from services.api.response_schemas.queues import PausesSchema, PauseStateSchema, QueueLimitSchema, RemovedSchema
 from shared.contracts.commands import EndPause, RemoveQueue, SetPause, SetQueue
@@ -135,11 +136,14 @@ def pause_queue(call: Call, body: PauseBody, name: str) -> ApiResponse:
     response=PauseStateSchema,
 )
 def resume_queue(call: Call, body: ResumeBody, name: str) -> ApiResponse:
-    """End the pause of a queue. ``catchup`` has no effect here."""
+    """End the pause of a queue: its queued runs start, those of schedules too. So there is nothing to catch up."""
     queue = json_values.queue_name(name, "name")
-    return call.carry_out(
-        EndPause(by=call.user, scope="queue", name=queue, catchup=body.catchup), then={"paused": False}
-    )
+    if body.catchup is not None:
+        raise bad_request(
+            "catchup: must be omitted: while a queue is paused no scheduled time is missed, its runs are queued",
+            field="catchup",
+        )
+    return call.carry_out(EndPause(by=call.user, scope="queue", name=queue), then={"paused": False})
 
 
 @QUEUES.post(

@@ -1,5 +1,6 @@
 """Start or queue runs: of a stored DAG, of a spec in the request, or of the spec of another run."""
 
+import hashlib
 import json
 from typing import Any, Literal
 
@@ -172,7 +173,14 @@ def _inline(call: Call, body: InlineBody, **queueing: Any) -> ApiResponse:
         singleton=body.singleton,
         **queueing,
     )
-    return call.carry_out(command, known={"dagRunId": run_id})
+
+    def refuse_faulty() -> None:
+        digest = hashlib.sha256(body.spec.encode()).hexdigest()
+        loaded = call.deps.specs.parse(digest, body.spec, file_name="", dag_name=command.dag_name)
+        if loaded.errors:
+            raise bad_request("; ".join(str(issue) for issue in loaded.errors))
+
+    return call.carry_out(command, known={"dagRunId": run_id}, certain=refuse_faulty)
 
 
 @STARTS.post(

@@ -9,7 +9,6 @@ from shared.errors import AlreadyExists, Conflict, DagwayError, InvalidInput, No
 from shared.ids import DAG_NAME_RULE, RUN_ID_RULE, valid_dag_name, valid_run_id
 from shared.language.expansion.resolve import only_defaults
 from shared.language.model import Dag
-from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied
 from shared.status import NodeStatus
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "check_run_config",
     "check_run_id",
     "check_singleton",
-    "check_workers",
     "find_run",
     "find_sub_run",
     "node_status",
@@ -96,16 +94,6 @@ def check_new_run_id(batch: Batch, dag_name: str, dag_run_id: str) -> None:
     check_run_id(dag_run_id)
     if batch.runs.key_of(dag_name, dag_run_id) is not None:
         raise AlreadyExists(f"DAG-run {dag_run_id} of {dag_name} already exists")
-
-
-def check_workers(batch: Batch, dag: Dag) -> None:
-    """Raise ``InvalidInput`` if no live worker can run one of the steps. If no worker is live, check nothing."""
-    steps = steps_with_requirements([dag])
-    if not steps:
-        return
-    live = batch.tx.leases.taking_work(batch.now)
-    if problems := unsatisfied(steps, [Capabilities(row["labels"], row["executors"] or ()) for row in live]):
-        raise InvalidInput("; ".join(problems))
 
 
 def node_status(text: str) -> NodeStatus:

@@ -1,15 +1,19 @@
 """Handlers of the commands about DAGs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from services.scheduler.commands.checks import AlreadyRunning, check_dag_name
-from services.scheduler.commands.definitions import Definitions
+from services.scheduler.commands.definitions import BY_FOLDER, Definitions
 from services.scheduler.commands.handler import Handlers
 from services.scheduler.commands.webhooks import delete_webhook_of, move_webhook
 from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.dag_files import ChangedInFolder, DagFiles
+from services.scheduler.deciding.plans import spec_hash
 from shared.contracts import commands as c
 from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
+from shared.language.load import LoadResult
 
 __all__ = ["HANDLERS"]
 
@@ -21,10 +25,22 @@ def _create_dag(batch: Batch, command: c.CreateDag) -> dict[str, Any]:
     loaded = batch.plans.load(command.spec, file_name=command.file_name)
     if loaded.errors:
         raise InvalidInput("; ".join(str(issue) for issue in loaded.errors))
-    if batch.tx.dags.lock(command.file_name) is not None:
+    if (row := batch.tx.dags.lock(command.file_name)) is not None:
+        if batch.files is not None and _came_from_own_file(batch, row, command.spec):
+            return {"name": command.file_name}
         raise AlreadyExists(f"DAG {command.file_name} already exists")
-    _definitions(batch).save_one(command.file_name, command.spec, loaded, by=command.by)
+    with _written(batch, lambda files: files.create(command.file_name, command.spec)):
+        _save(batch, command, command.file_name, command.spec, loaded)
     return {"name": command.file_name}
+
+
+def _came_from_own_file(batch: Batch, row: Mapping[str, Any], text: str) -> bool:
+    """Whether the folder's loop has loaded the DAG from a file with just this text.
+
+    It may be the file that an earlier try of the same command wrote before its transaction failed.
+    """
+    own = row["version"] == 1 and row["spec_hash"] == row["folder_hash"] == spec_hash(text)
+    return own and batch.tx.dags.version_by(row["file_name"], 1) == BY_FOLDER
 
 
 def _put_spec(batch: Batch, command: c.PutSpec) -> dict[str, Any]:
@@ -36,7 +52,10 @@ def _replace_spec(batch: Batch, command: c.ReplaceSpec) -> dict[str, Any]:
     row = _lock(batch, command.file_name)
     if "*" not in command.expected and row["spec_hash"] not in command.expected:
         raise _PreconditionFailed(f"DAG {command.file_name} was changed since you read it: read it again")
-    return _numbered(row, _store_version(batch, command, row, command.spec))
+    try:
+        return _numbered(row, _store_version(batch, command, row, command.spec))
+    except ChangedInFolder as error:
+        raise _PreconditionFailed(str(error)) from error
 
 
 def _restore_spec(batch: Batch, command: c.RestoreSpec) -> dict[str, Any]:
@@ -57,12 +76,20 @@ def _rename_dag(batch: Batch, command: c.RenameDag) -> dict[str, Any]:
     if tx.runs.count_active(row["dag_name"]).get("running"):
         raise AlreadyRunning(f"DAG {command.file_name} is running: rename it when its runs have ended")
     text = tx.dags.spec_texts([row["spec_hash"]])[row["spec_hash"]]
-    schedules = tx.schedules
-    schedule = schedules.lock(command.file_name)
-    definitions = _definitions(batch)
-    definitions.remove(row)
+    schedule = tx.schedules.lock(command.file_name)
     loaded = batch.plans.load(text, file_name=command.new_file_name)
-    definitions.save_one(command.new_file_name, text, loaded, by=command.by)
+    known = row["folder_hash"]
+    with _written(batch, lambda files: files.move(command.file_name, command.new_file_name, text, known)):
+        _definitions(batch).remove(row, file_stays=batch.files is None)
+        _save(batch, command, command.new_file_name, text, loaded)
+        _rename_what_belongs_to(batch, command, row, schedule)
+    return {}
+
+
+def _rename_what_belongs_to(
+    batch: Batch, command: c.RenameDag, row: Mapping[str, Any], schedule: Mapping[str, Any] | None
+) -> None:
+    tx, schedules = batch.tx, batch.tx.schedules
     tx.pauses.rename(command.file_name, command.new_file_name)
     tx.queues.rename_dag(command.file_name, command.new_file_name)
     if schedule is not None:
@@ -71,18 +98,20 @@ def _rename_dag(batch: Batch, command: c.RenameDag) -> dict[str, Any]:
         schedules.put([{**schedule, **again, "file_name": command.new_file_name}])
     tx.dags.save(command.new_file_name, {"suspended": row["suspended"], "created_at": row["created_at"]})
     move_webhook(tx, command.file_name, command.new_file_name)
-    return {}
 
 
 def _suspend_dag(batch: Batch, command: c.SuspendDag) -> dict[str, Any]:
     _lock(batch, command.file_name)
-    batch.tx.dags.save(command.file_name, {"suspended": command.suspend, "updated_at": batch.now})
+    with _written(batch, lambda files: files.suspend(command.file_name, command.suspend)):
+        batch.tx.dags.save(command.file_name, {"suspended": command.suspend, "updated_at": batch.now})
     return {}
 
 
 def _delete_dag(batch: Batch, command: c.DeleteDag) -> dict[str, Any]:
-    delete_webhook_of(batch.tx, command.file_name)
-    _definitions(batch).remove(_lock(batch, command.file_name))
+    row = _lock(batch, command.file_name)
+    with _written(batch, lambda files: files.remove(command.file_name, row["folder_hash"])):
+        delete_webhook_of(batch.tx, command.file_name)
+        _definitions(batch).remove(row, file_stays=batch.files is None)
     return {}
 
 
@@ -111,9 +140,31 @@ def _store_version(batch: Batch, command: c.DagChange, row: Mapping[str, Any], t
     """Store ``text`` as the next version of a DAG, unless it has errors; return the errors."""
     loaded = batch.plans.load(text, file_name=command.file_name)
     if not loaded.errors:
-        number = row["version"] + 1
-        _definitions(batch).save_one(command.file_name, text, loaded, by=command.by, number=number)
+        with _written(batch, lambda files: files.put(command.file_name, text, row["folder_hash"])):
+            _save(batch, command, command.file_name, text, loaded, number=row["version"] + 1)
     return [str(issue) for issue in loaded.errors]
+
+
+def _save(
+    batch: Batch, command: c.DagChange, file_name: str, text: str, loaded: LoadResult, *, number: int = 1
+) -> None:
+    folder_hash = None if batch.files is None else spec_hash(text)
+    _definitions(batch).save_one(file_name, text, loaded, by=command.by, number=number, folder_hash=folder_hash)
+
+
+@contextmanager
+def _written(batch: Batch, change: Callable[[DagFiles], None]) -> Iterator[None]:
+    """Run the block, then make the same change to the DAG folder, if it is written. If that fails, undo the block.
+
+    In this order: the rows are locked when the files change, so the folder's loop waits for the commit and then finds
+    the files loaded already.
+    """
+    if batch.files is None:
+        yield
+        return
+    with batch.tx.savepoint():
+        yield
+        change(batch.files)
 
 
 def _numbered(row: Mapping[str, Any], errors: list[str]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Writes DAG definitions for the commands, for the DAG folder, and for the revalidation after an upgrade."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,14 +10,18 @@ from shared.language.load import LoadResult
 from shared.language.summary import summarise
 from shared.store.writes.transaction import Transaction
 
-__all__ = ["Definitions", "Version"]
+__all__ = ["BY_FOLDER", "Definitions", "Version"]
+
+BY_FOLDER = "folder"
+"""The author of versions that were loaded from the DAG folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
     """One version of a DAG: its spec text, and the parsed facts that are stored with it.
 
-    ``number`` 1 creates the DAG. ``folder_hash`` is set if the spec came from the DAG folder.
+    ``number`` 1 creates the DAG. ``folder_hash`` is set if the spec came from the DAG folder or is
+    written to it.
     """
 
     file_name: str
@@ -46,15 +50,18 @@ class Definitions:
         self._plans = plans
         self._now = now
 
-    def remove(self, row: Mapping[str, Any]) -> None:
-        """Delete a DAG. If its file is still in the DAG folder, the DAG returns only when the file changes."""
+    def remove(self, row: Mapping[str, Any], *, file_stays: bool) -> None:
+        """Delete a DAG. If its file stays in the DAG folder, the DAG returns only when the file changes."""
         self._tx.dags.delete([row["file_name"]])
-        if row["folder_hash"] is not None:
+        if file_stays and row["folder_hash"] is not None:
             self._tx.dags.keep_removed(row["file_name"], row["folder_hash"])
 
-    def save_one(self, file_name: str, text: str, loaded: LoadResult, *, by: str, number: int = 1) -> None:
+    def save_one(
+        self, file_name: str, text: str, loaded: LoadResult, *, by: str, number: int = 1, folder_hash: str | None
+    ) -> None:
         """Store one version of a DAG and cache its plan, because an edited DAG is likely to run soon."""
-        self.save([Version.of(file_name, text, loaded, number)], by=by)
+        version = replace(Version.of(file_name, text, loaded, number), folder_hash=folder_hash)
+        self.save([version], by=by)
         if loaded.ok and loaded.dag is not None:
             self._plans.add(text, file_name, loaded.dag)
 

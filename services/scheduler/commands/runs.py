@@ -12,7 +12,6 @@ from services.scheduler.commands.checks import (
     check_run_config,
     check_run_id,
     check_singleton,
-    check_workers,
     find_run,
     find_sub_run,
     node_status,
@@ -52,7 +51,6 @@ def start_run(batch: Batch, command: c.StartRun) -> dict[str, Any]:
         check_singleton(batch, name, queued=queued)
     check_new_run_id(batch, name, command.dag_run_id)
     check_run_config(plan.dag, command)
-    check_workers(batch, plan.dag)
     run = new_run(
         plan,
         dag_name=name,
@@ -83,7 +81,6 @@ def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
     if command.singleton:
         _check_none_active(batch, dag.name)
     check_new_run_id(batch, dag.name, command.dag_run_id)
-    check_workers(batch, dag)
     text_hash = spec_hash(text)
     batch.tx.dags.add_specs({text_hash: text}, batch.now)
     # The plan is cached without a file name, as every later load of this run asks for it.

@@ -29,6 +29,7 @@ from services.scheduler.core.decision import (
 )
 from services.scheduler.core.model import Run, evolve
 from services.scheduler.deciding import rows
+from services.scheduler.deciding.dag_files import DagFiles
 from services.scheduler.deciding.flushing import PendingRows
 from services.scheduler.deciding.loading import LoadedRun, LoadedRuns
 from services.scheduler.deciding.plans import Plans
@@ -57,7 +58,8 @@ class Batch:
     ``runs``: the runs that the batch has loaded or created. ``pending``: rows to
     write before the commit. ``after``: the actions after the commit. ``again``: an
     earlier try of the same batch failed, because a key existed or another transaction had changed a run. ``wait``:
-    whether to wait for runs that another transaction has locked.
+    whether to wait for runs that another transaction has locked. ``files``: where DAGs are written to besides the
+    database; ``None``: nowhere.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class Batch:
         *,
         again: bool = False,
         wait: bool = True,
+        files: DagFiles | None = None,
     ) -> None:
         self.tx = tx
+        self.files = files
         self.now = now
         self.again = again
         self.plans = plans

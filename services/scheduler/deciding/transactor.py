@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from services.scheduler.deciding import family
 from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.dag_files import DagFiles
 from services.scheduler.deciding.events import Notice, record_notices
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.post_commit import PostCommit
@@ -31,11 +32,14 @@ _TRIES = 5
 class Transactor:
     """Runs batches of decisions in transactions; shared by all threads of a scheduler.
 
-    ``clock`` returns the time of each batch.
+    ``clock`` returns the time of each batch. ``files``: where DAGs are written to besides the database.
     """
 
-    def __init__(self, store: Store, plans: Plans, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: Store, plans: Plans, clock: Callable[[], datetime], files: DagFiles | None = None
+    ) -> None:
         self.store = store
+        self.files = files
         self.plans = plans
         self.clock = clock
         self._recent = RecentRuns()
@@ -59,7 +63,8 @@ class Transactor:
         for attempt in range(_TRIES):
             try:
                 with self.store.begin() as tx:
-                    batch = Batch(tx, self.plans, self._recent, self.clock(), again=attempt > 0, wait=wait)
+                    again = attempt > 0
+                    batch = Batch(tx, self.plans, self._recent, self.clock(), again=again, wait=wait, files=self.files)
                     result = work(batch)
                     family.start_and_stop_children(batch)
                     batch.pending.flush(tx, batch.runs.entries())

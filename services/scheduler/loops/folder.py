@@ -1,9 +1,10 @@
 """Follows the DAG folder (``DAGWAY_DAGS_DIR``): loads new and changed files into the store.
 
-The folder is only read, never written. A file that has not changed since it was last loaded never undoes an edit or a
-deletion through the API. When a file is deleted, its DAG is deleted only if it came from the folder. A pass costs a
-directory listing; the database is used only if a file is new, changed or deleted. Texts are parsed outside of
-transactions: ten thousand of them take long, and a transaction would block other writers.
+This loop only reads the folder; commands write it if ``DAGWAY_DAGS_WRITE`` is ``folder``. A file that has not changed
+since it was last loaded never undoes an edit or a deletion through the API. When a file is deleted, its DAG is deleted
+only if it came from the folder. A pass costs a directory listing; the database is used only if a file is new, changed
+or deleted. Texts are parsed outside of transactions: ten thousand of them take long, and a transaction would block
+other writers. So each file is compared with the listing once more in the transaction: a command may have written it.
 
 Files at the top level of the folder are DAGs. Files in sub-folders can only be called, by their paths: they are not
 listed and not scheduled, and are parsed when they are called.
@@ -12,17 +13,18 @@ listed and not scheduled, and are parsed when they are called.
 import logging
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
-from services.scheduler.commands.definitions import Definitions, Version
+from services.scheduler.commands.definitions import BY_FOLDER, Definitions, Version
 from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.dag_files import DagFiles, read_data, text_of
 from services.scheduler.deciding.plans import spec_hash
 from services.scheduler.deciding.transactor import Transactor
-from services.scheduler.loops.folder_files import UNREAD, Seen, list_files, read_data, reason, shown
+from services.scheduler.loops.folder_files import UNREAD, Seen, list_files, reason, seen, shown
 from shared.errors import StoreUnavailable
 from shared.language.load import load
 
@@ -36,10 +38,17 @@ _LISTING_SHARE = 0.05
 _AT_ONCE = 200
 _UNKNOWN: Mapping[str, Any] = MappingProxyType({"version": 0, "folder_hash": None})
 """The row of a DAG that is not stored."""
+_ITSELF = "(DAG folder)"
+"""The name under which a problem of the folder itself is shown."""
+_READ_ONLY = "cannot be written: changes of DAGs through the API are refused; edit the files where they come from"
 
 
 class Folder:
-    """Follows the files of ``path`` in one thread. Files that cannot be loaded are skipped and reported."""
+    """Follows the files of ``path`` in one thread. Files that cannot be loaded are skipped and reported.
+
+    If commands write the folder, the suspend flags are followed too. At the start, a DAG that is suspended in the
+    database and has no flag gets one: no schedule resumes because a folder of flags was set.
+    """
 
     def __init__(self, transactor: Transactor, path: Path) -> None:
         self._transactor = transactor
@@ -48,6 +57,8 @@ class Folder:
         self._refused: dict[str, str] = {}
         """Why files could not be loaded in the last pass."""
         self._listing_took_s = 0.0
+        self._flags: frozenset[str] | None = None
+        """The suspend flags in the last pass; ``None`` before the first."""
 
     def run_once(self) -> int:
         """Load the files that changed since the last pass; return how many files were loaded or deleted.
@@ -61,6 +72,9 @@ class Folder:
         self._listing_took_s = time.monotonic() - began
         before = self._seen if self._seen is not None else {}
         refused = dict(now.refused)
+        files = self._transactor.files
+        if files is not None and files.read_only:
+            refused[_ITSELF] = _READ_ONLY
         # Files in a folder that cannot be listed now do not count as deleted.
         hidden = tuple(f"{name}/" for name in now.refused)
         there = now.files | {name: UNREAD for name in before if name.startswith(hidden)}
@@ -70,16 +84,21 @@ class Folder:
             key=_below_first,
         )
         gone = before.keys() - there.keys()
+        newer: set[str] = set()
         for start in range(0, len(changed), _AT_ONCE):
-            self._take_over(self._read(changed[start : start + _AT_ONCE], refused))
+            names = changed[start : start + _AT_ONCE]
+            listed = {_stem(name): (name, now.files[name]) for name in names}
+            newer |= self._take_over(self._read(names, refused), listed)
         if gone or self._seen is None:
-            self._transactor.decide(lambda batch: _remove(batch, there, hidden))
+            self._transactor.decide(lambda batch: _remove(batch, there, hidden, self._path))
+        if files is not None:
+            self._follow_flags(files, anew=bool(changed or gone))
         if self._seen is None or shown(refused) != shown(self._refused):
             self._transactor.decide(lambda batch: _show(batch, shown(refused)))
         for name, why in refused.items() - self._refused.items():
             _log.warning("folder.file_refused", extra={"file": name, "why": why})
         self._refused = refused
-        unread = refused.keys() & changed
+        unread = (refused.keys() & changed) | newer
         self._seen = there | dict.fromkeys(unread, UNREAD)
         return len(changed) - len(unread) + len(gone)
 
@@ -107,18 +126,20 @@ class Folder:
             except OSError as error:
                 refused[name] = reason(error)
                 continue
-            # Postgres cannot store NUL. Another control character makes the YAML invalid just the same.
-            texts[_stem(name)] = data.decode(errors="replace").replace("\0", "\1")
+            texts[_stem(name)] = text_of(data)
         return texts
 
-    def _take_over(self, texts: Mapping[str, str]) -> None:
-        """Save the texts that differ from the last loaded texts of the same files. ``texts`` are by file name."""
+    def _take_over(self, texts: Mapping[str, str], listed: Mapping[str, tuple[str, Seen]]) -> set[str]:
+        """Save the texts that differ from the last loaded texts of the same files. Both mappings are by file name.
+
+        Returns the files that have changed since they were listed, which are not saved.
+        """
         hashes = {file_name: spec_hash(text) for file_name, text in texts.items()}
         if below := {path: text for path, text in texts.items() if "/" in path}:
             self._transactor.decide(lambda batch: _save_callable(batch, below, hashes))
         top = sorted(texts.keys() - below.keys())
         if not top:
-            return
+            return set()
         with self._transactor.store.begin() as tx:
             known, removed = tx.dags.followed(top), tx.dags.removed(top)
         found = [
@@ -127,8 +148,20 @@ class Folder:
             if removed.get(file_name) != hashes[file_name]
             and known.get(file_name, _UNKNOWN)["folder_hash"] != hashes[file_name]
         ]
-        if found:
-            self._transactor.decide(lambda batch: _save(batch, found))
+        if not found:
+            return set()
+        stale = self._transactor.decide(lambda batch: _save(batch, found, lambda name: self._as_listed(*listed[name])))
+        return {listed[name][0] for name in stale}
+
+    def _as_listed(self, name: str, before: Seen) -> bool:
+        return before == UNREAD or seen(self._path / name) == before
+
+    def _follow_flags(self, files: DagFiles, *, anew: bool) -> None:
+        flags = files.flags()
+        if flags is not None and (anew or flags != self._flags):
+            first = self._flags is None
+            self._transactor.decide(lambda batch: _suspend(batch, files, keep=first))
+            self._flags = files.flags()
 
     def _parsed(self, file_name: str, text: str) -> Version:
         loaded = load(text, file_name=file_name)
@@ -137,21 +170,40 @@ class Folder:
         return Version.of(file_name, text, loaded)
 
 
-def _save(batch: Batch, found: Sequence[Version]) -> None:
-    """Save parsed files, except files that another scheduler has saved or that were deleted through the API since."""
+def _save(batch: Batch, found: Sequence[Version], as_listed: Callable[[str], bool]) -> set[str]:
+    """Save parsed files, except files that another scheduler has saved or that were deleted through the API since.
+
+    Returns the names of files that have changed since they were listed. They are not saved.
+    """
     names = [version.file_name for version in found]
     # The lock waits for a concurrent deletion; ``removed`` is read after it, so that the deletion is seen.
     known = batch.tx.dags.followed(names, lock=True)
     removed = batch.tx.dags.removed(names)
-    versions = []
+    versions, stale = [], {name for name in names if not as_listed(name)}
     for version in found:
+        if version.file_name in stale:
+            continue
         before = known.get(version.file_name, _UNKNOWN)
         text_hash = spec_hash(version.text)
         if text_hash not in (before["folder_hash"], removed.get(version.file_name)):
             versions.append(replace(version, number=before["version"] + 1, folder_hash=text_hash))
     batch.tx.dags.forget_removed([version.file_name for version in versions if version.file_name in removed])
-    Definitions(batch.tx, batch.plans, batch.now).save(versions, by="folder")
+    Definitions(batch.tx, batch.plans, batch.now).save(versions, by=BY_FOLDER)
     batch.after.schedules = bool(versions)
+    return stale
+
+
+def _suspend(batch: Batch, files: DagFiles, *, keep: bool) -> None:
+    """Suspend and resume DAGs as their flags say. ``keep``: write a flag for those that are suspended without one."""
+    differs = {name for name, suspended in batch.tx.dags.suspended().items() if files.suspended(name) != suspended}
+    locked = batch.tx.dags.suspended(sorted(differs), lock=True)
+    for name, suspended in locked.items():
+        flagged = files.suspended(name)
+        if suspended and not flagged and keep:
+            files.suspend(name, suspended=True)
+        elif flagged is not None and flagged != suspended:
+            batch.tx.dags.save(name, {"suspended": flagged, "updated_at": batch.now})
+            batch.after.schedules = True
 
 
 def _save_callable(batch: Batch, texts: Mapping[str, str], hashes: Mapping[str, str]) -> None:
@@ -159,10 +211,10 @@ def _save_callable(batch: Batch, texts: Mapping[str, str], hashes: Mapping[str, 
     batch.tx.dags.put_callable_files({path: hashes[path] for path in texts})
 
 
-def _remove(batch: Batch, present: Collection[str], hidden: tuple[str, ...]) -> None:
-    """Delete the folder's DAGs and callable files whose files do not exist any more.
+def _remove(batch: Batch, present: Collection[str], hidden: tuple[str, ...], folder: Path) -> None:
+    """Delete the DAGs and callable files of ``folder`` whose files do not exist any more.
 
-    Also forget which of them were deleted through the API.
+    Also forget which of them were deleted through the API. ``present`` may be older than the transaction.
     """
     stems = {_stem(name) for name in present}
     paths = batch.tx.dags.callable_files().keys() - stems
@@ -172,6 +224,8 @@ def _remove(batch: Batch, present: Collection[str], hidden: tuple[str, ...]) -> 
         for file_name, row in batch.tx.dags.followed().items()
         if row["folder_hash"] is not None and file_name not in stems
     ]
+    # A command may have made or renamed the file since. It holds the lock of the row until it commits.
+    gone = [name for name in batch.tx.dags.followed(sorted(gone), lock=True) if not _exists(folder, name)]
     batch.tx.dags.delete(sorted(gone))
     batch.tx.dags.forget_removed(sorted(batch.tx.dags.removed().keys() - stems))
 
@@ -181,6 +235,10 @@ def _show(batch: Batch, problems: Mapping[str, str]) -> None:
     before = batch.tx.dags.refused()
     batch.tx.dags.forget_refused(sorted(before.keys() - problems.keys()))
     batch.tx.dags.keep_refused({name: why for name, why in problems.items() if before.get(name) != why})
+
+
+def _exists(folder: Path, stem: str) -> bool:
+    return any(seen(folder / f"{stem}{extension}") is not None for extension in (".yaml", ".yml"))
 
 
 def _below_first(name: str) -> tuple[bool, str]:

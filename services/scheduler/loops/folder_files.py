@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+from services.scheduler.deciding.dag_files import MAX_BYTES
 from shared.ids import DAG_NAME_RULE, valid_dag_name
 
-__all__ = ["UNREAD", "Listing", "Seen", "list_files", "read_data", "reason", "shown"]
+__all__ = ["UNREAD", "Listing", "Seen", "list_files", "reason", "seen", "shown"]
 
-Seen = tuple[int, int]
-"""A file's modification time in ns, and its size. If neither changes, the text counts as unchanged."""
+Seen = tuple[int, int, int]
+"""A file's modification time in ns, its size and its inode. If none changes, the text counts as unchanged."""
 
-UNREAD: Seen = (-1, -1)
+UNREAD: Seen = (-1, -1, -1)
 """A file that exists but could not be read. It differs from every readable file, so the next pass tries it again."""
 
 _MAX_PATH = 200
-_MAX_BYTES = 1024 * 1024
 _NAMES_NO_DAG = f"not a valid DAG name: the name must be {DAG_NAME_RULE}"
 
 
@@ -56,13 +56,17 @@ def list_files(path: Path) -> Listing:
     return listing
 
 
-def read_data(path: Path) -> bytes:
-    """Return the content of a file. Raises ``OSError`` if it cannot be read or is larger than 1 MiB."""
-    with path.open("rb") as file:
-        data = file.read(_MAX_BYTES + 1)
-    if len(data) > _MAX_BYTES:
-        raise _too_large()
-    return data
+def seen(path: Path) -> Seen | None:
+    """Return a file as it is now; ``None`` if there is no regular file or it cannot be reached."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return _seen(status) if stat.S_ISREG(status.st_mode) else None
+
+
+def _seen(status: os.stat_result) -> Seen:
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def reason(error: OSError) -> str:
@@ -112,9 +116,9 @@ def _add(entry: os.DirEntry[str], name: str, listing: Listing) -> None:
     if not named:
         listing.refused[name] = _NAMES_NO_DAG
         return
-    listing.files[name] = (status.st_mtime_ns, status.st_size)
-    if status.st_size > _MAX_BYTES:
-        listing.refused[name] = reason(_too_large())
+    listing.files[name] = _seen(status)
+    if status.st_size > MAX_BYTES:
+        listing.refused[name] = reason(OSError(errno.EFBIG, "larger than 1 MiB"))
 
 
 def _refuse_twins(listing: Listing) -> None:
@@ -124,7 +128,3 @@ def _refuse_twins(listing: Listing) -> None:
         if twin in listing.files:
             del listing.files[name]
             listing.refused[name] = f"not loaded, because {PurePath(twin).name} exists: rename one of them"
-
-
-def _too_large() -> OSError:
-    return OSError(errno.EFBIG, "larger than 1 MiB")

@@ -18,6 +18,7 @@ from services.scheduler.commands.audited import entry_of_gateway
 from services.scheduler.commands.carry_out import carry_out, parse_specs
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import record_events
+from services.scheduler.deciding.logs_stored import ahead_of_logs
 from services.scheduler.deciding.rows import chunk_row
 from services.scheduler.deciding.traces import trace_commands, trace_reports
 from services.scheduler.deciding.transactor import Transactor
@@ -27,11 +28,12 @@ from services.scheduler.metrics import (
     COMMANDS_RECORDED,
     COMMANDS_WITHOUT_ACTOR,
     DEAD_LETTERS,
+    REPORTS_WITHOUT_LOG,
 )
 from shared.contracts.audit import AuditEntry
 from shared.contracts.codec import Envelope, decode, encode
 from shared.contracts.commands import Command, CommandReply
-from shared.contracts.events import Event, LogChunk
+from shared.contracts.events import AttemptFinished, Event, LogChunk
 from shared.contracts.markers import Marker
 from shared.errors import DecodeFailed, RowsLocked, SignatureRefused
 from shared.ids import new_run_id
@@ -47,6 +49,8 @@ T = TypeVar("T")
 _TAKE_TIMEOUT_S = 0.5
 _PARKED_S = 0.05
 """How soon messages about locked runs are tried again."""
+_LOGS_WAIT_S = 30.0
+"""How long the end of an attempt waits for log chunks that were sent before it and are not stored yet."""
 _COMMANDS_AT_ONCE = 50
 
 
@@ -54,6 +58,7 @@ class Intake(Generic[T]):
     """One consumer and one thread, with one transaction for each batch of deliveries.
 
     ``prepare`` does what needs no transaction, and then ``record`` writes the messages of a batch in its transaction.
+    ``not_yet`` returns the ids of messages to keep unacknowledged and try again soon; the others do not wait for them.
     After the commit, ``after_commit`` is called with the deliveries and the result of ``record``; then the deliveries
     are acked.
     """
@@ -65,6 +70,7 @@ class Intake(Generic[T]):
         *,
         expects: type,
         prepare: Callable[[Sequence[Envelope]], None] | None = None,
+        not_yet: Callable[[Batch, Pairs], frozenset[str]] = lambda _batch, _pairs: frozenset(),
         record: Callable[[Batch, Sequence[Envelope]], T],
         after_commit: Callable[[Pairs, T], None] | None = None,
         at_once: int,
@@ -73,11 +79,14 @@ class Intake(Generic[T]):
         self._consumer = consumer
         self._expects = expects
         self._prepare = prepare
+        self._not_yet = not_yet
         self._record = record
         self._after_commit = after_commit
         self._at_once = at_once
         self._parked: list[tuple[Delivery, Envelope]] = []
         """Messages about runs that another transaction has locked, oldest first. They stay unacknowledged."""
+        self._held: list[tuple[Delivery, Envelope]] = []
+        """Messages that ``not_yet`` named, oldest first. They stay unacknowledged."""
         self.recorded_through_s = float("-inf")
         """All messages that arrived before this time of the steady clock are recorded."""
 
@@ -85,12 +94,14 @@ class Intake(Generic[T]):
         """Take and record deliveries until ``stop``. Runs in a background thread."""
         while not stop.is_set():
             before_s = time.monotonic()
-            deliveries = self._consumer.take(self._at_once, _PARKED_S if self._parked else _TAKE_TIMEOUT_S)
-            parked, self._parked = self._parked, []
-            self._process_unlocked([*parked, *self._read(deliveries)], stop, careful=bool(parked))
+            again = bool(self._parked or self._held)
+            deliveries = self._consumer.take(self._at_once, _PARKED_S if again else _TAKE_TIMEOUT_S)
+            parked, held, self._parked, self._held = self._parked, self._held, [], []
+            self._process_unlocked([*parked, *held, *self._read(deliveries)], stop, careful=bool(parked))
             through_s = before_s if len(deliveries) < self._at_once else deliveries[-1].arrived_s
             if not stop.is_set() and self._consumer.connected_for_s > 0:
-                self.recorded_through_s = min([through_s, *(delivery.arrived_s for delivery, _ in self._parked)])
+                waiting = [delivery.arrived_s for delivery, _ in [*self._parked, *self._held]]
+                self.recorded_through_s = min([through_s, *waiting])
         self._consumer.close()
 
     def _read(self, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Envelope]]:
@@ -139,9 +150,8 @@ class Intake(Generic[T]):
             envelopes = [envelope for _, envelope in pairs]
             if self._prepare is not None:
                 self._prepare(envelopes)
-            # The result is in a tuple, because ``decide_patiently`` returns ``None`` if it was stopped.
             committed = self._transactor.decide_patiently(
-                lambda batch: (self._record(batch, envelopes),), stop, wait=wait
+                lambda batch: self._record_ready(batch, pairs), stop, wait=wait
             )
         except RowsLocked:
             raise
@@ -157,11 +167,19 @@ class Intake(Generic[T]):
             return
         if committed is None:
             return
-        (recorded,) = committed
+        recorded, ready, held = committed
+        self._held.extend(held)
         if self._after_commit is not None:
-            self._after_commit(pairs, recorded)
-        for delivery, _ in pairs:
+            self._after_commit(ready, recorded)
+        for delivery, _ in ready:
             delivery.ack()
+
+    def _record_ready(self, batch: Batch, pairs: Pairs) -> tuple[T, Pairs, Pairs]:
+        """Record what may be recorded now; return the result, the recorded messages and those to hold."""
+        early = self._not_yet(batch, pairs)
+        ready = [pair for pair in pairs if pair[1].id not in early]
+        held = [pair for pair in pairs if pair[1].id in early]
+        return self._record(batch, [envelope for _, envelope in ready]), ready, held
 
 
 def _by_run(pairs: Pairs) -> list[list[tuple[Delivery, Envelope]]]:
@@ -230,7 +248,36 @@ def events_intake(
     def trace(pairs: Pairs, at: datetime) -> None:
         trace_reports((envelope for _, envelope in pairs), at, transactor.clock())
 
-    return Intake(transactor, consumer, expects=Event, record=record, after_commit=trace, at_once=100)
+    return Intake(
+        transactor, consumer, expects=Event, not_yet=_ahead_of_logs, record=record, after_commit=trace, at_once=100
+    )
+
+
+def _ahead_of_logs(batch: Batch, pairs: Pairs) -> frozenset[str]:
+    """Return the ids of end reports whose log is not stored yet: who sees the end must be able to read the log.
+
+    Reports that have waited for ``_LOGS_WAIT_S`` are not held any longer: the log may have become a dead letter.
+    """
+    finished = {
+        envelope.id: (delivery, envelope.body)
+        for delivery, envelope in pairs
+        if isinstance(envelope.body, AttemptFinished)
+    }
+    late = ahead_of_logs(batch, [event for _, event in finished.values()])
+    oldest_s = time.monotonic() - _LOGS_WAIT_S
+    held = set()
+    for name, (delivery, event) in finished.items():
+        if event.token not in late:
+            continue
+        if delivery.arrived_s > oldest_s:
+            held.add(name)
+        else:
+            REPORTS_WITHOUT_LOG.inc()
+            _log.error(
+                "report.without_log",
+                extra={"token": event.token, "run_key": event.run_key, "next": "dagway dead-letters list"},
+            )
+    return frozenset(held)
 
 
 def logs_intake(transactor: Transactor, consumer: Consumer) -> Intake[None]:

@@ -31,7 +31,11 @@ _log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 65_536
 RIDE_BYTES = 16_384
-"""If at most this much output is unsent when the attempt ends, it is sent inside ``AttemptFinished``."""
+"""If at most this much output is unsent when the attempt ends, it is sent inside ``AttemptFinished``.
+
+A log that is not larger than this travels there as a whole, even if parts were sent before: then its end need not wait
+until a scheduler has stored those parts.
+"""
 _WINDOW = 4
 _INTERVAL_S = 0.15
 _PROGRESS_EVERY_S = 2.0
@@ -157,6 +161,8 @@ class AttemptLogs:
         self._reported_at = -_PROGRESS_EVERY_S
         self._lock = threading.Lock()
         self._finished = False
+        self._sent: list[LogChunk] | None = []
+        """All chunks sent so far; ``None`` as soon as they have more than ``RIDE_BYTES``."""
 
     @property
     def annotations(self) -> Annotations | None:
@@ -193,7 +199,7 @@ class AttemptLogs:
             chunk = stream.next_chunk()
             if chunk is None:
                 return
-            stream.window.append((chunk, self._send(chunk)))
+            stream.window.append((chunk, self._send_first(chunk)))
         # The window is full: go on as soon as a chunk is confirmed.
         for _, future in stream.window:
             if future is not None:
@@ -203,14 +209,26 @@ class AttemptLogs:
     def _send(self, chunk: LogChunk) -> "Future[None]":
         return self._transport.send(log_message(chunk))
 
+    def _send_first(self, chunk: LogChunk) -> "Future[None]":
+        if self._sent is not None:
+            self._sent.append(chunk)
+            if sum(len(each.data) for each in self._sent) > RIDE_BYTES:
+                self._sent = None
+        return self._send(chunk)
+
     def finish(self) -> tuple[LogChunk, ...]:
         """Send the remaining output and wait for all confirms. Call it after the end of the step.
 
-        If at most ``RIDE_BYTES`` remain, they are returned as chunks for the end report instead. Raises ``Unavailable``
-        if the broker does not accept a chunk; ``rest`` then yields every chunk without a confirm.
+        If at most ``RIDE_BYTES`` remain, they are returned as chunks for the end report instead; so is the whole log if
+        it is not larger. Raises ``Unavailable`` if the broker does not accept a chunk; ``rest`` then yields every chunk
+        without a confirm.
         """
         with self._lock:
             self._finished = True
+            if self._sent is not None:
+                unsent = sum(stream.unsent_bytes() for stream in self._streams)
+                if unsent + sum(len(chunk.data) for chunk in self._sent) <= RIDE_BYTES:
+                    return (*self._sent, *self._drain())
             for stream in self._streams:
                 while stream.window:
                     self._confirm(stream)

@@ -1,6 +1,7 @@
 """Check the command and config of http, jq, archive and GitHub Actions steps when a workflow is loaded.
 
-Values that contain a variable are not checked: the worker checks all values again after expansion.
+What is found is a warning where Dagu loads the workflow too: the other steps run, and this one fails when it is its
+turn, because the worker checks all values again after expansion. Values with a variable are not checked here.
 """
 
 import re
@@ -28,10 +29,14 @@ def _text(step: Step) -> str:
     return step.commands[0].text.strip() if step.commands else ""
 
 
-def _has_command(fields: Fields, step: Step, what: str) -> bool:
-    """Report a missing command. Return whether the step has a command without variables, which can be checked."""
+def _has_command(fields: Fields, step: Step, what: str, *, needed: bool = False) -> bool:
+    """Report a missing command, as an error if it is ``needed``.
+
+    Returns whether the step has a command without variables, which can be checked.
+    """
     if not _text(step) and not any(fields.get(name) is not None for name in ("command", "script")):
-        fields.issues.error(f'executor type "{step.type}" needs the field command: {what}', fields.path, fields.at)
+        report = fields.issues.error if needed else fields.issues.warn
+        report(f'executor type "{step.type}" needs the field command: {what}', fields.path, fields.at)
     text = _text(step)
     return bool(text) and "$" not in text and "`" not in text
 
@@ -41,7 +46,7 @@ def _http(fields: Fields, step: Step) -> None:
         return
     words = _text(step).split()
     if len(words) == 1:
-        fields.error("command", "an http step needs the method and the URL", hint=f"command: GET {words[0]}")
+        fields.warn("command", "an http step needs the method and the URL", hint=f"command: GET {words[0]}")
     elif words[0].upper() not in _METHODS:
         hint = did_you_mean(words[0].upper(), _METHODS)
         # Some servers have methods of their own, such as PURGE.
@@ -54,21 +59,21 @@ def _jq(fields: Fields, step: Step) -> None:
 
 def _archive(fields: Fields, step: Step) -> None:
     operation = _text(step).lower()
-    if _has_command(fields, step, ", ".join(_OPERATIONS)) and operation not in _OPERATIONS:
+    if _has_command(fields, step, ", ".join(_OPERATIONS), needed=True) and operation not in _OPERATIONS:
         hint = did_you_mean(operation, _OPERATIONS)
         message = f"unknown archive operation: {_text(step)} (must be one of: {', '.join(_OPERATIONS)})"
-        fields.error("command", message, hint=hint)
+        fields.warn("command", message, hint=hint)
     if not _text(step):
         return
     if not step.config.get("source"):
-        fields.error("config", "config.source is required")
+        fields.warn("config", "config.source is required")
     elif operation == "create" and not step.config.get("destination") and not step.config.get("dryRun"):
-        fields.error("config", "config.destination is required to create an archive")
+        fields.warn("config", "config.destination is required to create an archive")
 
 
 def _gha(fields: Fields, step: Step) -> None:
     if _has_command(fields, step, "owner/action@ref") and not _ACTION.match(_text(step)):
-        fields.error("command", f"invalid GitHub action: {_text(step)}", hint="write owner/action@ref")
+        fields.warn("command", f"invalid GitHub action: {_text(step)}", hint="write owner/action@ref")
 
 
 _CHECKS: dict[str, Callable[[Fields, Step], None]] = {

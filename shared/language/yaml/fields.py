@@ -5,6 +5,7 @@ finds every problem. A key in another letter case is accepted with a warning.
 """
 
 import math
+import re
 from typing import Any
 
 from shared.language.issues import Issues, Place, did_you_mean
@@ -12,6 +13,8 @@ from shared.language.yaml.reader import NumericText, YamlList, YamlMap
 
 __all__ = ["Fields", "Vocabulary", "is_scalar", "plain", "scalar_text", "type_name"]
 
+_EXPONENT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+")
+"""A number without a point is text, as in Dagu: it may be a commit hash."""
 _INT_LIMIT = 2**53
 """Largest number of a field: JSON parsers lose digits of larger numbers."""
 
@@ -106,7 +109,9 @@ class Fields:
         if expected == "a string" and is_scalar(value):
             hint = "put the value in quotes"
         elif isinstance(value, str) and expected in ("an integer", "a number", "a boolean"):
-            hint = "remove the quotes" if expected != "a boolean" else "write true or false"
+            hint = "write true or false" if expected == "a boolean" else "remove the quotes"
+            if expected != "a boolean" and _EXPONENT.fullmatch(value):
+                hint = "write the number without an exponent"
         self.error(name, f"expected {expected}, got {type_name(value)}{_shown(value)}", hint=hint)
 
     def text(self, name: str, default: str = "", *, strip: bool = True) -> str:

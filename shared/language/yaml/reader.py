@@ -36,7 +36,6 @@ _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?\Z")
 _BASED = {"0x": (re.compile(r"0x[0-9a-fA-F]+\Z"), 16), "0o": (re.compile(r"0o[0-7]+\Z"), 8)}
 _FIGURE = re.compile(r"[-+]?(?:0[0-7_]+|[1-9][0-9_]*)\Z")
-_LONGEST_INT = 1e21
 _INTS = range(-(2**63), 2**64)
 """The range of signed and unsigned 64-bit integers. An integer outside it stays text."""
 _WORDS: dict[str, Any] = {
@@ -320,8 +319,8 @@ def _resolve(text: str) -> Any:
         return number if number in _INTS else text
     if _FLOAT.match(text):
         value = float(text)
-        # Text such as 5e1234 is more likely a commit hash than a number. It is text in Dagu too.
-        return value if "." in text or (value.is_integer() and abs(value) < _LONGEST_INT) else text
+        # Text such as 1e3 or 5e1234 is more likely a commit hash than a number. It is text in Dagu too.
+        return value if "." in text else text
     if _FIGURE.match(text):
         return NumericText(text)
     based = _BASED.get(text[:2])

@@ -110,6 +110,11 @@ class DagReads(Reader):
             rows = connection.execute(query.order_by(bytewise(_d.file_name)))
             return tuple(_dag(row, row.yaml) for row in rows)
 
+    def dag_names(self) -> frozenset[str]:
+        """Return the names of all DAGs, which runs have."""
+        with self._statement() as connection:
+            return frozenset(connection.execute(select(_d.dag_name)).scalars())
+
     def tags(self) -> tuple[str, ...]:
         """Return the distinct tags of all DAGs, sorted."""
         with self._statement() as connection:

@@ -34,6 +34,14 @@ class DagWrites(Writer):
             query = for_update(query.order_by(c.file_name))
         return {row["file_name"]: row for row in self._rows(query)}
 
+    def suspended(self, file_names: Sequence[str] | None = None, *, lock: bool = False) -> dict[str, bool]:
+        """Return whether these DAGs, or all DAGs, are suspended, by file name."""
+        c = t.dags.c
+        query = select(c.file_name, c.suspended).order_by(c.file_name)
+        if file_names is not None:
+            query = query.where(c.file_name.in_(file_names))
+        return dict(self._connection.execute(for_update(query) if lock else query).all())
+
     def removed(self, file_names: Sequence[str] | None = None) -> dict[str, str]:
         """Return the ``folder_hash`` of DAGs that were deleted through the API, by file name. Locks nothing.
 
@@ -136,6 +144,13 @@ class DagWrites(Writer):
         """Return the spec hash of one version of a DAG, or ``None`` if there is no such version."""
         v = t.dag_versions.c
         query = select(v.spec_hash).where(v.file_name == file_name, v.version == version)
+        found: str | None = self._connection.execute(query).scalar()
+        return found
+
+    def version_by(self, file_name: str, version: int) -> str | None:
+        """Return the author of one version of a DAG, or ``None`` if there is no such version."""
+        v = t.dag_versions.c
+        query = select(v.by).where(v.file_name == file_name, v.version == version)
         found: str | None = self._connection.execute(query).scalar()
         return found
 

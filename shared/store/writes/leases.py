@@ -7,7 +7,7 @@ from sqlalchemy import and_, func, or_, select, tuple_, update
 
 from shared.store import tables as t
 from shared.store.engine import for_update
-from shared.store.queries.workers import LOST, lease_ended, takes_work
+from shared.store.queries.workers import LOST, lease_ended
 from shared.store.writes.base import FoundRow, NewRow, Writer
 from shared.store.writes.bulk import Rows, write
 
@@ -26,10 +26,6 @@ class LeaseWrites(Writer):
         """Return the workers with these ids, or all workers. Locks nothing."""
         query = select(t.workers)
         return self._rows(query if ids is None else query.where(t.workers.c.worker_id.in_(ids)))
-
-    def taking_work(self, now: datetime) -> list[FoundRow]:
-        """Return the workers that take work. Locks nothing."""
-        return self._rows(select(t.workers).where(takes_work(now)))
 
     def put_workers(self, rows: Sequence[NewRow]) -> None:
         """Insert workers, or replace all columns of existing ones, unless a later heartbeat is recorded already."""

@@ -1,5 +1,6 @@
 """Reads and writes of runs and their nodes in a transaction."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import bindparam, delete, func, select, tuple_, update
@@ -131,6 +132,19 @@ class RunWrites(Writer):
     def add_log_chunks(self, chunks: Sequence[NewRow]) -> None:
         """Store log chunks; skips chunks that are stored already."""
         self._insert_new(t.log_chunks, chunks)
+
+    def log_bytes(self, tokens: Sequence[str]) -> Mapping[str, Counter[str]]:
+        """Return how many bytes of each stream of these attempts' logs are stored."""
+        c = t.log_chunks.c
+        query = (
+            select(c.token, c.stream, func.sum(func.length(c.data)).label("size"))
+            .where(c.token.in_(tokens))
+            .group_by(c.token, c.stream)
+        )
+        stored: dict[str, Counter[str]] = {token: Counter() for token in tokens}
+        for row in self._connection.execute(query):
+            stored[row.token][row.stream] = int(row.size)
+        return stored
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete runs and all their rows in other tables."""

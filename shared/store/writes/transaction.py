@@ -62,6 +62,12 @@ class Transaction:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what the block wrote if it raises, without ending the transaction."""
+        with self.connection.begin_nested():
+            yield
+
     def write(self, *parts: Rows | Changes) -> int:
         """Write rows of any tables, on Postgres in one round trip; return the number of rows of the last part."""
         return write(self.connection, *parts)

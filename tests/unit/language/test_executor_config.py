@@ -13,7 +13,6 @@ from tests.unit.language.specs import errors_of
         ("{type: http, command: get https://a/b}", ""),
         ("{type: http, command: '${M} ${U}'}", ""),
         ("{type: http, command: https://a/b}", "needs the method and the URL"),
-        ("{type: http, command: PURGE https://a/b}", ""),
         ("{type: http}", 'executor type "http" needs the field command: METHOD URL'),
         ("{type: jq, script: '1'}", ""),
         ("{type: jq}", 'executor type "jq" needs the field command'),
@@ -25,16 +24,21 @@ from tests.unit.language.specs import errors_of
         ("{type: archive, command: create, config: {source: a, dryRun: true}}", ""),
         ("{type: gha, command: actions/checkout@v4}", ""),
         ("{type: gha, command: actions/checkout}", "invalid GitHub action: actions/checkout"),
+        ("{type: gha}", 'executor type "gha" needs the field command'),
     ],
 )
-def test_the_command_and_config_of_an_executor(step: str, expected: str) -> None:
-    errors = errors_of(f"steps:\n  - {step}\n")
+def test_a_step_that_must_fail_is_a_warning_and_the_workflow_loads(step: str, expected: str) -> None:
+    loaded = load(f"steps:\n  - echo fine\n  - {step}\n", file_name="a.yaml")
 
-    if expected:
-        assert len(errors) == 1
-        assert expected in errors[0]
-    else:
-        assert errors == []
+    assert loaded.ok
+    assert [expected in str(warning) for warning in loaded.warnings] == ([True] if expected else [])
+
+
+def test_an_archive_step_without_an_operation_is_an_error() -> None:
+    """As in Dagu."""
+    (error,) = errors_of("steps:\n  - {type: archive}\n")
+
+    assert 'executor type "archive" needs the field command: create, extract, list' in error
 
 
 def test_an_http_method_of_some_servers_own_is_a_warning() -> None:

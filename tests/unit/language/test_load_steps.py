@@ -148,7 +148,7 @@ def test_the_executor_type_is_inferred(text: str, above: str, expected: str) -> 
         ("{command: a, dir: x}", "working_dir", "x"),
         ("{command: a, dir: x, workingDir: y}", "working_dir", "y"),
         ("{command: a, env: {A: 1.0, B: true, C: }}", "env", (("A", "1"), ("B", "true"), ("C", ""))),
-        ("{command: a, env: [B=1=2, {A: 1e3, Z: 1.10}]}", "env", (("B", "1=2"), ("A", "1000"), ("Z", "1.1"))),
+        ("{command: a, env: [B=1=2, {A: 1e3, Z: 1.10}]}", "env", (("B", "1=2"), ("A", "1e3"), ("Z", "1.1"))),
         ("{command: a, timeoutSec: 0.5}", "timeout_sec", 0.5),
         ("{command: a, signalOnStop: SIGINT}", "signal_on_stop", "SIGINT"),
         ("{command: a, logOutput: Merged}", "log_output", "merged"),
