@@ -30,6 +30,8 @@ SECTIONS = ("Here, without a server", "Run workflows", "Follow runs", "Operate",
 _HERE, _RUN, _FOLLOW, _OPERATE, _ACCESS, _SERVICES = SECTIONS
 
 COMMANDS = (
+    CommandEntry("run", "local.running", "Run a workflow file here and now, without a server", _HERE),
+    CommandEntry("dry", "local.planning", "Show what a run of a workflow file would do", _HERE),
     CommandEntry("validate", "local.validating", "Check workflow files and print all their errors", _HERE),
     CommandEntry("start", "remote.starting", "Start a run and wait until it ends", _RUN),
     CommandEntry("enqueue", "remote.starting", "Queue a run", _RUN),

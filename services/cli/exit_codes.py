@@ -4,7 +4,16 @@ from typing import ClassVar
 
 from shared.errors import DagwayError
 
-__all__ = ["EXIT_CODES", "FAILED", "INTERRUPTED", "INVALID", "UNREACHABLE", "GatewayError", "GatewayUnreachable"]
+__all__ = [
+    "EXIT_CODES",
+    "FAILED",
+    "INTERRUPTED",
+    "INVALID",
+    "UNREACHABLE",
+    "GatewayError",
+    "GatewayUnreachable",
+    "WorkflowInvalid",
+]
 
 FAILED, INVALID, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
@@ -31,3 +40,7 @@ class GatewayError(DagwayError):
 
 class GatewayUnreachable(GatewayError):
     """No gateway answers."""
+
+
+class WorkflowInvalid(DagwayError):
+    """A workflow file or a file with test cases has errors. The text has a line for each."""

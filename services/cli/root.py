@@ -6,7 +6,15 @@ from typing import IO, Any
 import click
 
 from services.cli.catalog import COMMANDS, SECTIONS
-from services.cli.exit_codes import FAILED, INTERRUPTED, INVALID, UNREACHABLE, GatewayError, GatewayUnreachable
+from services.cli.exit_codes import (
+    FAILED,
+    INTERRUPTED,
+    INVALID,
+    UNREACHABLE,
+    GatewayError,
+    GatewayUnreachable,
+    WorkflowInvalid,
+)
 from services.cli.help_pages import PageGroup
 from shared.errors import ConfigInvalid, DagwayError
 
@@ -14,6 +22,7 @@ __all__ = ["cli", "main"]
 
 _ENTRIES = {entry.name: entry for entry in COMMANDS}
 _EXAMPLES = """
+dagway run hello.yaml -- NAME=Ada     run a file here, without a server
 dagway up --dags ./dags               start a server for a folder of workflows
 dagway start hello -- NAME=Ada        start a run on the server and wait for its end
 dagway logs hello --follow            print its output as it is written
@@ -79,7 +88,7 @@ class _Root(PageGroup):
             raise _Invalid(str(error)) from error
         except GatewayUnreachable as error:
             raise _Unreachable(str(error)) from error
-        except GatewayError as error:
+        except (GatewayError, WorkflowInvalid) as error:
             raise _Failure(str(error)) from error
         except DagwayError as error:
             raise _Failure(f"{type(error).__name__}: {error}") from error
@@ -96,7 +105,7 @@ class _Root(PageGroup):
 def cli() -> None:
     """Dagway: a workflow orchestrator with YAML workflows.
 
-    Start and follow runs on a server, or run the services of a server.
+    Run a workflow file on this machine, start and follow runs on a server, or run the services of a server.
     """
 
 

@@ -216,7 +216,7 @@ def test_schedules_and_lists(dagway: Dagway, client: Client) -> None:
     assert dagway("resume", "nightly").exit_code == 0
     slots = dagway("slots", "nightly")
     assert (slots.stdout, slots.stderr.splitlines()[0]) == ("", "no scheduled time has passed yet")
-    assert [each["fileName"] for each in json.loads(dagway("ls", "night", "--json").stdout)["dags"]] == ["nightly"]
+    assert [each["fileName"] for each in json.loads(dagway("ls", "night", "--json").stdout)["dags"]] == ["nightly.yaml"]
     assert dagway("ls", "no-such").stderr == "there is no such DAG\n"
     assert "slots" in json.loads(dagway("slots", "nightly", "--json").stdout)
     assert dagway("pools").stderr == "there is no pool\n"

@@ -31,6 +31,10 @@ class LiveLines:
     def _text(self) -> Text:
         return Text("\n", no_wrap=True, overflow="ellipsis").join(Text.from_ansi(line) for line in self._make())
 
+    def print(self, line: str) -> None:
+        """Print a line above those that change."""
+        self._live.console.print(Text.from_ansi(line), soft_wrap=True)
+
     def __enter__(self) -> Self:
         self._live.__enter__()
         return self

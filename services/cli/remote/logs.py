@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import click
 
 from services.cli.exit_codes import GatewayError, GatewayUnreachable
 from services.cli.help_pages import PageCommand
+from services.cli.log_tail import LogLine, LogTail
 from services.cli.output.run_page import nodes_of
 from services.cli.output.terminal import JSON_OPTION, echo_line_json
 from services.cli.remote.connecting import with_gateway
@@ -17,7 +17,7 @@ from services.cli.remote.following import say
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import DAG_ARGUMENT, LATEST, name_on_server
 
-__all__ = ["LogLine", "LogTail", "follow_logs", "logs_command"]
+__all__ = ["follow_logs", "logs_command"]
 
 _PAGE = 5_000
 _POLL_S = 0.4
@@ -31,67 +31,11 @@ dagway logs report load --from-line 120 -f    go on where you stopped
 """
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One line that a step wrote. ``number`` counts from 1 within the step and stream."""
-
-    step: str
-    stream: str
-    number: int
-    text: str
-
-
 class Reader(Protocol):
-    """What ``LogTail`` reads from: ``Gateway``."""
+    """What ``follow_logs`` reads from: ``Gateway``."""
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON of a resource."""
-
-
-@dataclass(slots=True)
-class LogTail:
-    """Reads one stream of one step from a line on, each line once.
-
-    The last line may still be growing. It is returned when it is complete, when it has not grown since the last call,
-    or with ``ended``; if it grows later, its rest is returned as a line of its own.
-    """
-
-    gateway: Reader
-    url: str
-    step: str
-    stream: str
-    next_line: int = 1
-    _last: str | None = field(default=None, init=False)
-    """The last line as it was when it was read last, if it may still grow; it is ``next_line``."""
-    _shown: str | None = field(default=None, init=False)
-    """The part of this line that has been returned."""
-
-    def read(self, *, ended: bool) -> Iterator[LogLine]:
-        """Yield the lines since the last call. ``ended``: the step writes no more.
-
-        Raises:
-            GatewayError: the gateway cannot be reached or refuses the request. A later call misses nothing.
-        """
-        more = True
-        while more:
-            page = self.gateway.get(self.url, stream=self.stream, offset=self.next_line, limit=_PAGE)
-            lines = page["content"].split("\n") if page["lineCount"] else []
-            more = page["hasMore"]
-            growing = lines.pop() if lines and not ended and not more else None
-            for text in lines:
-                yield from self._rest(text)
-                self.next_line, self._shown = self.next_line + 1, None
-            if growing is not None and growing == self._last:
-                yield from self._rest(growing)
-                self._shown = growing
-            self._last = growing
-
-    def _rest(self, text: str) -> Iterator[LogLine]:
-        shown = self._shown
-        if shown is None or not text.startswith(shown):
-            yield LogLine(self.step, self.stream, self.next_line, text)
-        elif text != shown:
-            yield LogLine(self.step, self.stream, self.next_line, text[len(shown) :])
 
 
 def follow_logs(
@@ -121,7 +65,7 @@ def follow_logs(
                 if step in ("", name) and node["statusLabel"] != "not_started":
                     for stream in streams if node["stdout"] != node["stderr"] else streams[:1]:  # both in one file
                         tail = tails.get((name, stream)) or LogTail(
-                            gateway, f"{run_url}{path('steps', name)}/log", name, stream, from_line
+                            _pages(gateway, f"{run_url}{path('steps', name)}/log", stream), name, stream, from_line
                         )
                         tails[name, stream] = tail
                         yield from tail.read(ended=ended or node["statusLabel"] not in _NOT_ENDED)
@@ -136,6 +80,10 @@ def follow_logs(
                 on_lost(error)
             lost_s += 1
             pause(1)
+
+
+def _pages(gateway: Reader, url: str, stream: str) -> Callable[[int], Any]:
+    return lambda first: gateway.get(url, stream=stream, offset=first, limit=_PAGE)
 
 
 @click.command("logs", cls=PageCommand, examples=_EXAMPLES)

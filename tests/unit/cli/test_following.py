@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.cli.exit_codes import GatewayUnreachable
+from services.cli.log_tail import LogTail
 from services.cli.remote.event_stream import Event, follow, parse_events
-from services.cli.remote.logs import LogTail, follow_logs
+from services.cli.remote.logs import follow_logs
 
 
 def framed(number: int) -> bytes:
@@ -119,7 +120,7 @@ def test_a_log_can_be_read_from_a_line_on() -> None:
     gateway = GrowingLog(["a\nb\nc\n"])
     gateway.look = 0
 
-    tail = LogTail(gateway, "/r/steps/s/log", "s", "stdout", next_line=2)
+    tail = LogTail(lambda first: gateway.get("/log", offset=first, limit=9), "s", "stdout", next_line=2)
 
     assert [(line.number, line.text) for line in tail.read(ended=True)] == [(2, "b"), (3, "c")]
     assert list(tail.read(ended=True)) == []
