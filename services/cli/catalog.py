@@ -33,6 +33,7 @@ COMMANDS = (
     CommandEntry("run", "local.running", "Run a workflow file here and now, without a server", _HERE),
     CommandEntry("dry", "local.planning", "Show what a run of a workflow file would do", _HERE),
     CommandEntry("validate", "local.validating", "Check workflow files and print all their errors", _HERE),
+    CommandEntry("test", "local.testing", "Run the test cases of workflow files", _HERE),
     CommandEntry("start", "remote.starting", "Start a run and wait until it ends", _RUN),
     CommandEntry("enqueue", "remote.starting", "Queue a run", _RUN),
     CommandEntry("exec", "remote.executing", "Run one command as a DAG run", _RUN),

@@ -1,6 +1,7 @@
 """The commands that run services: ``dagway up``, ``api``, ``scheduler`` and ``worker``; and ``migrate``."""
 
 import sys
+from dataclasses import replace
 from importlib.metadata import version as installed_version
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
 ]
 
 _UP_EXAMPLES = """
+dagway up --examples                     with a copy of the examples to try
 dagway up --dags ./dags                  follow the workflows in a folder
 dagway up --data-dir ~/.dagway --port 0  keep the state elsewhere; listen on any free port
 """
@@ -27,13 +29,20 @@ dagway up --data-dir ~/.dagway --port 0  keep the state elsewhere; listen on any
 
 @click.command("up", cls=PageCommand, examples=_UP_EXAMPLES)
 @service_options("up")
-def up_command(**given: Any) -> None:
+@click.option("--examples", is_flag=True, help="follow a copy of the examples, which is made in the data folder")
+def up_command(*, examples: bool, **given: Any) -> None:
     """Run all services in one process, on SQLite by default."""
+    from services.cli.examples import copy_examples  # noqa: PLC0415
     from services.cli.stop_signal import StopSignal  # noqa: PLC0415
     from services.processes.up import run_up  # noqa: PLC0415
     from services.worker.process.privileges import start_guardian  # noqa: PLC0415
 
     config = configure("dagway", given)
+    if examples:
+        if config.dags_dir is not None:
+            raise click.UsageError("--examples and --dags (or DAGWAY_DAGS_DIR) cannot be combined")
+        config.make_data_dir()
+        config = replace(config, dags_dir=copy_examples(config.data_dir / "examples"))
     guardian = start_guardian(config)
     stop = StopSignal()
     run_up(config, installed_version("dagway"), stop.event, stop.on_death, guardian=guardian, echo=click.echo)

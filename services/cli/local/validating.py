@@ -9,14 +9,14 @@ import click
 
 from services.cli.exit_codes import FAILED
 from services.cli.help_pages import PageCommand
+from services.cli.local.cases import CASES_SUFFIXES
 from services.cli.output.terminal import echo_json
 from services.cli.remote.dagu_flags import QUIET, dagu_flags
 
 __all__ = ["STDIN", "ValidatedFile", "validate_command", "workflow_files"]
 
 STDIN = "-"
-CASES_SUFFIXES = (".test.yaml", ".test.yml")
-"""How files with test cases end, which are no workflows."""
+
 _EXAMPLES = """
 dagway validate hello.yaml
 dagway validate dags/            all .yaml and .yml files in a folder
