@@ -22,6 +22,7 @@ RUN python3 -m venv --without-pip /opt/dagway \
     && /opt/build/bin/pip install --require-hashes -r build.lock
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY dagway dagway
+COPY examples examples
 COPY services services
 COPY shared shared
 # Fixed timestamps and hash-based byte code make the layer reproducible. Root owns all files: the service can read its own

@@ -115,6 +115,8 @@ class Config:
     allowed_origins: tuple[str, ...] = ()
     navbar_title: str = "Dagu"
     navbar_color: str = ""
+    url: str = ""
+    profile: str = ""
     faults: str = ""
 
     def need(self, field: str) -> str:

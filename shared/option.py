@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ALL", "GATEWAY", "SCHEDULER", "WORKER", "Option"]
+__all__ = ["ALL", "CLIENT", "GATEWAY", "SCHEDULER", "WORKER", "Option"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +46,5 @@ GATEWAY = frozenset({"up", "api"})
 SCHEDULER = frozenset({"up", "scheduler"})
 WORKER = frozenset({"up", "worker"})
 ALL = GATEWAY | SCHEDULER | WORKER
+CLIENT = frozenset({"client"})
+"""The commands that send requests to a gateway, such as ``dagway start``."""

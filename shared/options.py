@@ -6,6 +6,7 @@ The command line, the check for unknown variables and docs/configuration.md are 
 from shared.database_options import DATABASE_OPTIONS
 from shared.oidc_options import OIDC_OPTIONS
 from shared.option import ALL as _ALL
+from shared.option import CLIENT as _CLIENT
 from shared.option import GATEWAY as _GATEWAY
 from shared.option import SCHEDULER as _SCHEDULER
 from shared.option import WORKER as _WORKER
@@ -18,6 +19,7 @@ from shared.setting_readers import (
     existing_folder,
     folder,
     front_end_folder,
+    gateway_url,
     host_names,
     labels,
     limits,
@@ -381,5 +383,13 @@ OPTIONS = (
     ),
     Option("navbar_title", "DAGWAY_NAVBAR_TITLE", str, _GATEWAY, "title in the front end's navigation bar (Dagu)"),
     Option("navbar_color", "DAGWAY_NAVBAR_COLOR", str, _GATEWAY, "colour of the front end's navigation bar (none)"),
+    Option("url", "DAGWAY_URL", gateway_url, _CLIENT, "URL of the gateway that commands use (http://127.0.0.1:8080)"),
+    Option(
+        "profile",
+        "DAGWAY_PROFILE",
+        str,
+        _CLIENT,
+        "profile with the URL and credentials of a gateway, see dagway config (the profile in use)",
+    ),
     Option("faults", "DAGWAY_FAULTS", str, _ALL, "for tests only: points at which the process kills itself (none)"),
 )

@@ -4,6 +4,7 @@ import pwd
 import re
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "existing_folder",
     "folder",
     "front_end_folder",
+    "gateway_url",
     "group_roles",
     "host_names",
     "labels",
@@ -218,6 +220,17 @@ def host_names(text: str) -> tuple[str, ...]:
         if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", name):
             raise ValueError(f"{name!r} is not a host name such as flows.example.org, without a scheme or a port")
     return names
+
+
+def gateway_url(text: str) -> str:
+    """Return the URL of a gateway, without ``/api/v2`` and without a slash at its end. ``http://`` may be missing."""
+    url = text if "://" in text else f"http://{text}"
+    found = urlsplit(url)
+    if found.scheme not in ("http", "https") or not found.hostname or found.query or found.fragment:
+        raise ValueError(f"{text!r} is not a URL such as https://dagway.example.org")
+    if found.username or found.password:
+        raise ValueError("the URL must have no user or password: use a token, or the settings for HTTP Basic")
+    return url.rstrip("/").removesuffix("/api/v2").rstrip("/")
 
 
 def origins(text: str) -> tuple[str, ...]:

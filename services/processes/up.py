@@ -57,7 +57,7 @@ def run_up(
     guardian: GuardianProcess,
     echo: Callable[[str], None],
 ) -> None:
-    """Run all services until ``stop`` is set. ``echo`` prints the address and example commands."""
+    """Run all services until ``stop`` is set. ``echo`` prints the address and commands to try."""
     base_config = read_base_config(config)
     dag_files = written_files(config, default="database" if config.dags_dir is None else "folder")
     settings = settings_from(config)
@@ -136,10 +136,8 @@ def run_up(
 def _welcome(address: str, config: Config) -> str:
     lines = [f"Dagway is up: {address}   (data in {config.data_dir}; Ctrl-C stops it)"]
     if config.dags_dir is not None:
-        lines += [
-            f"Following the workflows in {config.dags_dir}. Try:",
-            f"  curl {address}/api/v2/dags",
-            f"  curl -X POST {address}/api/v2/dags/hello/start",
-            f"  curl {address}/api/v2/dag-runs/hello/latest",
-        ]
+        lines += [f"Following the workflows in {config.dags_dir}. Try in another terminal:"]
+        if address != "http://127.0.0.1:8080":
+            lines += [f"  export DAGWAY_URL={address}"]
+        lines += ["  dagway ls", "  dagway start NAME"]
     return "\n".join(lines)

@@ -1,0 +1,137 @@
+"""Write docs/cli.md from the commands: ``python -m scripts.cli_doc``."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from services.cli import cli
+from services.cli.catalog import COMMANDS, SECTIONS
+from services.cli.exit_codes import EXIT_CODES
+from shared.config import OPTIONS
+
+__all__ = ["document"]
+
+TARGET = Path(__file__).parents[1] / "docs" / "cli.md"
+
+_HEAD = """# The command line
+
+<!-- Written by scripts/cli_doc.py from services/cli. -->
+
+`dagway COMMAND --help` prints a page about each command. `dagway completion bash --install` (or `zsh`, `fish`)
+makes the shell complete commands and options.
+
+## Which server
+
+Commands that use a server find it by, in this order: `--url`; `--profile`; the variable `DAGWAY_URL`; the variable
+`DAGWAY_PROFILE`; the profile that `dagway config use` has chosen; http://127.0.0.1:8080. `dagway config show` says
+which one it is, and `dagway doctor` whether it works.
+
+A **profile** has the URL and the credentials of one server. Profiles are in `~/.config/dagway/config.yaml`, which
+only its owner can read. The credentials of a profile are sent to the URL of that profile only. Other credentials are
+`--token` (an API key or a token), and `DAGWAY_AUTH_TOKEN`, `DAGWAY_AUTH_BASIC_USERNAME` and
+`DAGWAY_AUTH_BASIC_PASSWORD`.
+
+```sh
+dagway config set production --url https://dagway.example.org --token-file key.txt
+dagway ls --profile production
+```
+
+## Output
+
+Tables are for people, and are never cut. `--json` prints what the API returns; commands that follow something print
+one JSON object per line. Colours appear on a terminal only, and not if the variable `NO_COLOR` is set. Results go to
+standard output, remarks and progress to standard error.
+
+A request is repeated for some seconds if the gateway does not answer. Writes have an idempotency key, so a
+repetition has no second effect. `logs -f`, `watch`, `events` and `start` continue after a lost connection, without a
+gap.
+
+## Exit codes
+
+| code | meaning |
+| --- | --- |
+"""
+
+_DAGU = """
+## Coming from Dagu
+
+`start`, `enqueue`, `dequeue`, `exec`, `stop`, `retry`, `restart`, `status`, `validate`, `start-all` and `version` have
+the names and options of Dagu 1.30, so a script or a crontab needs only the program's name changed. Differences:
+
+- The commands use a server: start one with `dagway up --dags FOLDER`. The path of a file is sent to it as text.
+- As in Dagu, `start` and `retry` exit with 0 if the run was stopped, if its preconditions are not met, or if it
+  waits for approval, and with 1 if it failed or succeeded only partially. With `--strict`, only success is 0.
+- A mistake on the command line exits with 2 (Dagu: 1), Ctrl-C with 130 (Dagu: 0).
+- Options that concern Dagu's own files (`--config`, `--dagu-home`, `--default-working-dir`, `--cpu-profile`) are
+  accepted and have no effect.
+- `cleanup` does not exist: a server deletes old runs by `histRetentionDays`.
+"""
+
+
+def document() -> str:
+    """Return the text of the page."""
+    return _HEAD + "".join(_exit_codes()) + _DAGU + "".join(_sections())
+
+
+def _exit_codes() -> Iterator[str]:
+    for code, meaning in EXIT_CODES.items():
+        yield f"| {code} | {meaning} |\n"
+
+
+def _sections() -> Iterator[str]:
+    root = click.Context(cli, info_name="dagway")
+    for section in SECTIONS:
+        yield f"\n## {section}\n"
+        for entry in COMMANDS:
+            command = cli.get_command(root, entry.name)
+            if entry.section == section and not entry.hidden and command is not None:
+                yield from _command(command, click.Context(command, parent=root, info_name=entry.name))
+
+
+def _command(command: click.Command, context: click.Context) -> Iterator[str]:
+    yield f"\n### {context.command_path}\n\n"
+    usage = " ".join(command.collect_usage_pieces(context))
+    yield f"`{context.command_path} {usage}`\n\n"
+    yield f"{_paragraphs(command.help or '')}\n"
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            if below is not None:
+                yield from _command(below, click.Context(below, parent=context, info_name=name))
+    else:
+        yield from _options(command, context)
+    if examples := getattr(command, "examples", "").strip("\n"):
+        yield f"\n```sh\n{examples}\n```\n"
+
+
+_SETTINGS = {option.flag for option in OPTIONS}
+_CONNECTION = {"--url", "--profile", "--token", "--auth-basic-username", "--auth-basic-password"}
+
+
+def _options(command: click.Command, context: click.Context) -> Iterator[str]:
+    """Yield the table of options. Settings have a page of their own, and the page begins with the connection."""
+    options = [each for each in command.params if isinstance(each, click.Option) and not each.hidden]
+    rows = [
+        record
+        for each in options
+        if not (_SETTINGS | _CONNECTION) & set(each.opts) and (record := each.get_help_record(context))
+    ]
+    if rows:
+        yield "\n| option | meaning |\n| --- | --- |\n"
+        yield from (f"| `{_cell(flags)}` | {_cell(meaning)} |\n" for flags, meaning in rows)
+    flags = {flag for each in options for flag in each.opts}
+    if settings := [f"`{option.flag}`" for option in OPTIONS if option.flag in flags - _CONNECTION]:
+        yield f"\nTakes these [settings](configuration.md): {', '.join(settings)}.\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _paragraphs(text: str) -> str:
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+
+
+if __name__ == "__main__":
+    TARGET.write_text(document(), encoding="utf-8")

@@ -1,0 +1,102 @@
+"""``dagway validate``: check workflow files without running them."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from services.cli.exit_codes import FAILED
+from services.cli.help_pages import PageCommand
+from services.cli.local.cases import CASES_SUFFIXES
+from services.cli.output.terminal import echo_json
+from services.cli.remote.dagu_flags import QUIET, dagu_flags
+
+__all__ = ["STDIN", "ValidatedFile", "validate_command", "workflow_files"]
+
+STDIN = "-"
+
+_EXAMPLES = """
+dagway validate hello.yaml
+dagway validate dags/            all .yaml and .yml files in a folder
+dagway validate - < hello.yaml
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatedFile:
+    """What was found in one file. ``problems``: its errors and warnings, and what this machine lacks to run it."""
+
+    file: str
+    valid: bool
+    problems: tuple[str, ...]
+    dags: int = 0
+    steps: int = 0
+
+
+def workflow_files(paths: Sequence[str]) -> Iterator[str]:
+    """Yield the workflow files that the paths mean: files, ``-`` for standard input, or all in a folder, sorted."""
+    for given in paths:
+        path = Path(given)
+        if given == STDIN or not path.is_dir():
+            yield given
+            continue
+        for found in sorted(path.rglob("*")):
+            shown = not any(part.startswith(".") for part in found.relative_to(path).parts)
+            named = found.suffix in (".yaml", ".yml") and not found.name.endswith(CASES_SUFFIXES)
+            if shown and named and found.is_file():
+                yield str(found)
+
+
+def _validated(file: str, *, elsewhere: bool) -> ValidatedFile:
+    from services.worker.executors.capabilities import available_types  # noqa: PLC0415 - not for the help page
+    from shared.language.load import load  # noqa: PLC0415
+    from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied  # noqa: PLC0415
+
+    try:
+        if file == STDIN:
+            text = sys.stdin.read()
+        else:
+            text = Path(file).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        return ValidatedFile(file, valid=False, problems=(f"cannot read the file: {error.strerror}",))
+    loaded = load(text, file_name="stdin" if file == STDIN else Path(file).stem)
+    here = [] if elsewhere else [Capabilities({}, available_types())]
+    missing = unsatisfied(steps_with_requirements(loaded.documents), here, no_worker="no worker on this machine")
+    problems = (*map(str, loaded.issues), *map(str, missing))
+    steps = sum(len(dag.steps) for dag in loaded.documents)
+    return ValidatedFile(file, loaded.ok and not missing, problems, len(loaded.documents), steps)
+
+
+@click.command("validate", cls=PageCommand, examples=_EXAMPLES)
+@click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR|-...")
+@click.option("--elsewhere", is_flag=True, help="do not check whether the steps can run on this machine")
+@QUIET
+@click.option("--json", "in_json", is_flag=True, help="print JSON")
+@dagu_flags
+def validate_command(*, paths: tuple[str, ...], elsewhere: bool, quiet: bool, in_json: bool) -> None:
+    """Check workflow files and print all their errors.
+
+    Each with its line. Exits with 1 if a file is invalid, or if a folder has no workflow.
+    """
+    results = [_validated(file, elsewhere=elsewhere) for file in workflow_files(paths)]
+    if in_json:
+        echo_json(
+            {
+                "files": [
+                    {"file": each.file, "valid": each.valid, "problems": list(each.problems), "steps": each.steps}
+                    for each in results
+                ]
+            }
+        )
+    else:
+        for each in results:
+            for problem in each.problems:
+                click.echo(f"{each.file}: {problem}", err=True)
+            if each.valid and not quiet:
+                dags = f"{each.dags} dag{'s' * (each.dags > 1)}"
+                click.echo(f"{each.file}: valid ({dags}, {each.steps} steps)")
+    if not results:
+        click.echo(f"dagway: no .yaml or .yml file in {', '.join(paths)}", err=True)
+    sys.exit(0 if results and all(each.valid for each in results) else FAILED)

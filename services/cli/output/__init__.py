@@ -1,0 +1,1 @@
+"""How commands print: tables, runs as trees, and JSON. Pure, but for ``terminal``."""

@@ -1,0 +1,45 @@
+"""Lines on a terminal that are drawn again while they change."""
+
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+__all__ = ["LiveLines"]
+
+_PER_SECOND = 8
+
+
+class LiveLines:
+    """Draws the lines that ``make`` returns, several times a second, until the block ends; the last ones stay.
+
+    ``make`` is called in another thread. The lines may have colours.
+    """
+
+    def __init__(self, make: Callable[[], Iterable[str]]) -> None:
+        self._make = make
+        self._live = Live(
+            console=Console(highlight=False, soft_wrap=False),
+            get_renderable=self._text,
+            refresh_per_second=_PER_SECOND,
+            vertical_overflow="ellipsis",
+        )
+
+    def _text(self) -> Text:
+        return Text("\n", no_wrap=True, overflow="ellipsis").join(Text.from_ansi(line) for line in self._make())
+
+    def print(self, line: str) -> None:
+        """Print a line above those that change."""
+        self._live.console.print(Text.from_ansi(line), soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)

@@ -1,0 +1,83 @@
+"""Prints for people or for programs: colours only on a terminal, tables, JSON."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import click
+
+from services.cli.output.tables import table
+from shared.config import environment
+
+__all__ = [
+    "JSON_OPTION",
+    "colourful",
+    "echo_json",
+    "echo_line_json",
+    "echo_table",
+    "on_terminal",
+    "paint",
+    "status_text",
+]
+
+JSON_OPTION: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
+    "--json", "in_json", is_flag=True, help="print JSON, as the API returns it"
+)
+
+_COLOURS = {
+    "succeeded": "green",
+    "fired": "green",
+    "live": "green",
+    "partially_succeeded": "yellow",
+    "running": "blue",
+    "queued": "cyan",
+    "waiting": "magenta",
+    "failed": "red",
+    "rejected": "red",
+    "missed": "red",
+    "lost": "red",
+    "aborted": "yellow",
+    "skipped": "yellow",
+    "draining": "yellow",
+}
+
+
+def on_terminal(*, err: bool = False) -> bool:
+    """Return whether standard output, or standard error, is a terminal."""
+    return (sys.stderr if err else sys.stdout).isatty()
+
+
+def colourful() -> bool:
+    """Return whether to print colours: on a terminal, if the variable ``NO_COLOR`` is not set."""
+    return on_terminal() and not environment().get("NO_COLOR")
+
+
+def paint(text: str, status: str) -> str:
+    """Return a text in the colour of a status."""
+    return click.style(text, fg=_COLOURS.get(status)) if colourful() else text
+
+
+def status_text(label: str) -> str:
+    """Return a status in its colour."""
+    return paint(label, label)
+
+
+def echo_json(content: Any) -> None:
+    """Print JSON for people to read and programs to parse."""
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def echo_line_json(content: Any) -> None:
+    """Print JSON as one line: an item of a stream."""
+    click.echo(json.dumps(content, ensure_ascii=False))
+
+
+def echo_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
+    """Print a table; without rows, print ``empty`` to standard error, so that a program sees no row."""
+    rows = list(rows)
+    if not rows:
+        click.echo(empty, err=True)
+        return
+    for line in table(head, rows):
+        click.echo(line)

@@ -1,0 +1,113 @@
+"""``dagway users``: the users of a server in the auth mode ``builtin``."""
+
+from typing import Any
+
+import click
+
+from services.cli.exit_codes import GatewayError
+from services.cli.help_pages import PageGroup
+from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
+from services.cli.output.times import short_time
+from services.cli.remote.connecting import with_gateway
+from services.cli.remote.gateway import Gateway, path
+
+__all__ = ["ROLES", "users_command"]
+
+ROLES = click.Choice(["viewer", "operator", "manager", "admin"])
+_EXAMPLES = """
+dagway users list
+dagway users create ann --role operator     asks for the password
+dagway users set-role ann admin
+"""
+
+
+@click.group("users", cls=PageGroup, examples=_EXAMPLES)
+def users_command() -> None:
+    """List and change users.
+
+    Needs the role admin.
+    """
+
+
+def _find(gateway: Gateway, username: str) -> dict[str, Any]:
+    for user in gateway.get("/users")["users"]:
+        if user["username"] == username:
+            found: dict[str, Any] = user
+            return found
+    raise GatewayError(f"there is no user {username!r}; dagway users list shows all")
+
+
+@users_command.command("list")
+@JSON_OPTION
+@with_gateway
+def list_users(gateway: Gateway, in_json: bool) -> None:
+    """List users."""
+    answer = gateway.get("/users")
+    if in_json:
+        echo_json(answer)
+        return
+    rows = [(user["username"], user["role"], short_time(user["createdAt"])) for user in answer["users"]]
+    echo_table(("USER", "ROLE", "CREATED"), rows, empty="there is no user")
+
+
+@users_command.command("create")
+@click.argument("username")
+@click.option("--role", type=ROLES, required=True)
+@click.option("--password-file", type=click.File(), help="file with the password, - for standard input")
+@JSON_OPTION
+@with_gateway
+def create_user(gateway: Gateway, *, username: str, role: str, password_file: Any, in_json: bool) -> None:
+    """Create a user."""
+    answer = gateway.post("/users", {"username": username, "role": role, "password": _password(password_file)})
+    _print_user(answer, "created", in_json=in_json)
+
+
+@users_command.command("set-role")
+@click.argument("username")
+@click.argument("role", type=ROLES)
+@JSON_OPTION
+@with_gateway
+def set_role(gateway: Gateway, *, username: str, role: str, in_json: bool) -> None:
+    """Give a user another role."""
+    answer = gateway.patch(path("users", _find(gateway, username)["id"]), {"role": role})
+    _print_user(answer, "changed", in_json=in_json)
+
+
+@users_command.command("reset-password")
+@click.argument("username")
+@click.option("--password-file", type=click.File(), help="file with the password, - for standard input")
+@JSON_OPTION
+@with_gateway
+def reset_password(gateway: Gateway, *, username: str, password_file: Any, in_json: bool) -> None:
+    """Give a user another password."""
+    user = path("users", _find(gateway, username)["id"])
+    answer = gateway.post(f"{user}/reset-password", {"newPassword": _password(password_file)})
+    _say_done(answer, f"{username} has a new password", in_json=in_json)
+
+
+@users_command.command("delete")
+@click.argument("username")
+@JSON_OPTION
+@with_gateway
+def delete_user(gateway: Gateway, username: str, in_json: bool) -> None:
+    """Delete a user."""
+    answer = gateway.delete(path("users", _find(gateway, username)["id"]))
+    _say_done(answer, f"{username} deleted", in_json=in_json)
+
+
+def _password(file: Any) -> str:
+    if file is not None:
+        return str(file.read()).removesuffix("\n")
+    text: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    return text
+
+
+def _print_user(answer: Any, done: str, *, in_json: bool) -> None:
+    _say_done(answer, f"{answer['user']['username']} {done}, role {answer['user']['role']}", in_json=in_json)
+
+
+def _say_done(answer: Any, text: str, *, in_json: bool) -> None:
+    if in_json:
+        echo_json(answer)
+    else:
+        click.echo(text)

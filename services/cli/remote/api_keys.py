@@ -1,0 +1,82 @@
+"""``dagway keys``: the API keys of a server in the auth mode ``builtin``."""
+
+import click
+
+from services.cli.exit_codes import GatewayError
+from services.cli.help_pages import PageGroup
+from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
+from services.cli.output.times import short_time
+from services.cli.remote.accounts import ROLES
+from services.cli.remote.connecting import with_gateway
+from services.cli.remote.following import say
+from services.cli.remote.gateway import Gateway, path
+
+__all__ = ["keys_command"]
+
+_EXAMPLES = """
+dagway keys create ci --role operator
+dagway keys list
+dagway keys delete ci
+"""
+
+
+@click.group("keys", cls=PageGroup, examples=_EXAMPLES)
+def keys_command() -> None:
+    """List, create and delete API keys.
+
+    Needs the role admin. A program sends a key as its token, see --token.
+    """
+
+
+@keys_command.command("list")
+@JSON_OPTION
+@with_gateway
+def list_keys(gateway: Gateway, in_json: bool) -> None:
+    """List API keys."""
+    answer = gateway.get("/api-keys")
+    if in_json:
+        echo_json(answer)
+        return
+    rows = [
+        (
+            key["name"],
+            key["role"],
+            f"{key['keyPrefix']}…",
+            short_time(key["createdAt"]),
+            short_time(key["lastUsedAt"] or ""),
+        )
+        for key in answer["apiKeys"]
+    ]
+    echo_table(("KEY", "ROLE", "BEGINS WITH", "CREATED", "LAST USED"), rows, empty="there is no API key")
+
+
+@keys_command.command("create")
+@click.argument("name")
+@click.option("--role", type=ROLES, required=True)
+@click.option("--description", default="", help="what the key is for")
+@JSON_OPTION
+@with_gateway
+def create_key(gateway: Gateway, *, name: str, role: str, description: str, in_json: bool) -> None:
+    """Create an API key and print it: it is not shown again."""
+    answer = gateway.post("/api-keys", {"name": name, "role": role, "description": description})
+    if in_json:
+        echo_json(answer)
+    else:
+        click.echo(answer["key"])
+        say("keep the key: it is not shown again")
+
+
+@keys_command.command("delete")
+@click.argument("name")
+@JSON_OPTION
+@with_gateway
+def delete_key(gateway: Gateway, name: str, in_json: bool) -> None:
+    """Delete an API key, by its name or id. Programs that use it are refused from now on."""
+    found = [key for key in gateway.get("/api-keys")["apiKeys"] if name in (key["name"], key["id"])]
+    if not found:
+        raise GatewayError(f"there is no API key {name!r}; dagway keys list shows all")
+    answer = gateway.delete(path("api-keys", found[0]["id"]))
+    if in_json:
+        echo_json(answer)
+    else:
+        click.echo(f"{name} deleted")

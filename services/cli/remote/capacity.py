@@ -1,0 +1,95 @@
+"""``dagway queues``, ``pools`` and ``workers``: how much may run at once, and what does."""
+
+import click
+
+from services.cli.help_pages import PageCommand
+from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table, status_text
+from services.cli.output.times import short_time
+from services.cli.remote.connecting import with_gateway
+from services.cli.remote.following import say
+from services.cli.remote.gateway import Gateway
+
+__all__ = ["pools_command", "queues_command", "workers_command"]
+
+
+@click.command("queues", cls=PageCommand, examples="\ndagway queues\ndagway queues --runs\n")
+@click.option("--runs", is_flag=True, help="list the runs of the queues, and what the queued ones wait for")
+@JSON_OPTION
+@with_gateway
+def queues_command(gateway: Gateway, *, runs: bool, in_json: bool) -> None:
+    """List queues and their runs."""
+    answer = gateway.get("/queues")
+    if in_json:
+        echo_json(answer)
+        return
+    queues = answer["queues"]
+    if runs:
+        rows = [
+            (queue["name"], run["name"], run["dagRunId"], status_text(run["statusLabel"]), run.get("waitingFor", ""))
+            for queue in queues
+            for run in [*queue["running"], *queue["queued"]]
+        ]
+        echo_table(("QUEUE", "DAG", "RUN", "STATUS", "WAITS FOR"), rows, empty="no run is running or queued")
+        return
+    rows_of_queues = [
+        (
+            queue["name"],
+            queue["type"],
+            str(queue.get("maxConcurrency", 1)),
+            str(len(queue["running"])),
+            str(len(queue["queued"])),
+        )
+        for queue in queues
+    ]
+    echo_table(("QUEUE", "TYPE", "LIMIT", "RUNNING", "QUEUED"), rows_of_queues, empty="there is no queue")
+
+
+@click.command("pools")
+@JSON_OPTION
+@with_gateway
+def pools_command(gateway: Gateway, *, in_json: bool) -> None:
+    """List pools, locks and rate limits.
+
+    Each with its users and what waits for it.
+    """
+    answer = gateway.get("/pools")
+    if in_json:
+        echo_json(answer)
+        return
+    rows = [
+        (
+            pool["name"],
+            pool["kind"],
+            f"{pool.get('capacity', 0)}" + (f" per {pool['intervalSec']:g}s" if pool.get("intervalSec") else ""),
+            str(pool["taken"]),
+            str(pool["waiting"]),
+            ", ".join(f"{user['name']}/{user['dagRunId']} {user['step']}" for user in pool["users"][:3]),
+        )
+        for pool in answer["pools"]
+    ]
+    echo_table(("POOL", "KIND", "CAPACITY", "TAKEN", "WAITING", "USERS"), rows, empty="there is no pool")
+
+
+@click.command("workers")
+@JSON_OPTION
+@with_gateway
+def workers_command(gateway: Gateway, *, in_json: bool) -> None:
+    """List workers and what they run."""
+    answer = gateway.get("/workers")
+    if in_json:
+        echo_json(answer)
+        return
+    rows = [
+        (
+            worker["id"],
+            status_text(worker["state"]),
+            f"{worker['busyPollers']}/{worker['totalPollers']}",
+            ",".join(f"{name}={value}" for name, value in sorted(worker["labels"].items())),
+            short_time(worker["lastHeartbeatAt"]),
+            ", ".join(sorted({task["dagName"] for task in worker["runningTasks"]})),
+        )
+        for worker in answer["workers"]
+    ]
+    echo_table(("WORKER", "STATE", "SLOTS", "LABELS", "HEARTBEAT", "RUNS"), rows, empty="there is no worker")
+    for error in answer["errors"]:
+        say(error)

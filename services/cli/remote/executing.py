@@ -1,0 +1,105 @@
+"""``dagway exec``: one command as a DAG run."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from services.cli.help_pages import PageCommand
+from services.cli.output.terminal import JSON_OPTION, on_terminal
+from services.cli.remote.connecting import with_gateway
+from services.cli.remote.dagu_flags import QUIET, RUN_ID, dagu_flags
+from services.cli.remote.following import end_with_result, wait_for_end
+from services.cli.remote.gateway import Gateway, path
+from services.cli.remote.logs import follow_logs
+
+__all__ = ["exec_command"]
+
+_EXAMPLES = """
+dagway exec -- echo "hello world"
+dagway exec --env FOO=bar -- sh -c 'echo $FOO'
+dagway exec --worker-label role=batch -- python remote_script.py
+"""
+
+
+def spec_of(
+    command: tuple[str, ...],
+    *,
+    env: tuple[str, ...] = (),
+    dotenv: tuple[str, ...] = (),
+    shell: str = "",
+    workdir: str = "",
+    labels: tuple[str, ...] = (),
+) -> str:
+    """Return the spec of a DAG with one step, ``main``. JSON is YAML too."""
+    step: dict[str, Any] = {"name": "main", "command": shlex.join(command)}
+    if shell:
+        step["shell"] = shell
+    spec: dict[str, Any] = {"steps": [step]}
+    if env:
+        spec["env"] = [dict([each.split("=", 1)]) for each in env]
+    if dotenv:
+        spec["dotenv"] = list(dotenv)
+    if workdir:
+        spec["workingDir"] = workdir
+    if labels:
+        spec["workerSelector"] = dict(each.split("=", 1) for each in labels)
+    return json.dumps(spec, ensure_ascii=False)
+
+
+def _pairs(_context: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    for each in value:
+        if "=" not in each.lstrip("="):
+            raise click.BadParameter(f"{each!r} is not KEY=VALUE")
+    return value
+
+
+@click.command("exec", cls=PageCommand, examples=_EXAMPLES)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option("-E", "--env", multiple=True, metavar="KEY=VALUE", callback=_pairs, help="variable; may be repeated")
+@click.option("--dotenv", multiple=True, help="dotenv file on the worker; may be repeated")
+@click.option("-N", "--name", default="", help="name of the DAG  [exec-COMMAND]")
+@RUN_ID
+@click.option("--shell", default="", help="shell that runs the command")
+@click.option("--workdir", default="", help="working directory on the worker")
+@click.option(
+    "--worker-label",
+    "labels",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=_pairs,
+    help="run on a worker with this label",
+)
+@QUIET
+@JSON_OPTION
+@dagu_flags
+@with_gateway
+def exec_command(
+    gateway: Gateway,
+    *,
+    command: tuple[str, ...],
+    env: tuple[str, ...],
+    dotenv: tuple[str, ...],
+    name: str,
+    run_id: str,
+    shell: str,
+    workdir: str,
+    labels: tuple[str, ...],
+    quiet: bool,
+    in_json: bool,
+) -> None:
+    """Run one command as a DAG run.
+
+    The command runs on a worker of the server. Its output is kept as that of the step `main`.
+    """
+    name = name or f"exec-{Path(command[0]).name}"[:40]
+    spec = spec_of(command, env=env, dotenv=dotenv, shell=shell, workdir=workdir, labels=labels)
+    answer = gateway.post("/dag-runs", {"spec": spec, "name": name, "dagRunId": run_id})
+    live = on_terminal() and not in_json
+    run = wait_for_end(gateway, name, answer["dagRunId"], quiet=quiet or in_json, live=live)
+    if not in_json:
+        for line in follow_logs(gateway, path("dag-runs", name, run["dagRunId"]), step="main", until_end=False):
+            click.echo(line.text, err=line.stream == "stderr")
+    end_with_result(gateway, run, quiet=True, in_json=in_json, shown=live and not quiet)

@@ -1,0 +1,181 @@
+"""Follows one run until it ends, and shows it meanwhile."""
+
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from services.cli.exit_codes import FAILED, INTERRUPTED, GatewayError, GatewayUnreachable
+from services.cli.output.run_page import failed_steps, run_lines
+from services.cli.output.terminal import echo_json, paint
+from services.cli.remote.event_stream import follow
+from services.cli.remote.gateway import Gateway, path
+
+__all__ = [
+    "end_with_result",
+    "exit_code",
+    "follow_run",
+    "last_event",
+    "last_lines",
+    "print_run",
+    "say",
+    "say_change",
+    "show_live",
+    "wait_for_end",
+]
+
+Run = dict[str, Any]
+_ACTIVE = frozenset({"queued", "running", "not_started"})
+_FAILED = frozenset({"failed", "partially_succeeded", "rejected"})
+_LAST_LINES = 10
+_SHOWN_FAILURES = 5
+
+
+def exit_code(run: Run, *, strict: bool = False) -> int:
+    """Return the exit code for the status of a run.
+
+    As in Dagu, a run that was stopped, whose preconditions are not met or that waits for approval has not failed.
+    ``strict``: only ``succeeded`` is a success.
+    """
+    status = run["statusLabel"]
+    return FAILED * (status != "succeeded" if strict else status in _FAILED)
+
+
+def say(text: str) -> None:
+    """Print a line for people to stderr."""
+    click.echo(f"dagway: {text}", err=True)
+
+
+def _lost(error: GatewayUnreachable) -> None:
+    say(f"connection lost, trying again: {error}")
+
+
+def details(gateway: Gateway, name: str, run_id: str) -> Run:
+    """Return the details of a run."""
+    found: Run = gateway.get(path("dag-runs", name, run_id))["dagRunDetails"]
+    return found
+
+
+def follow_run(
+    gateway: Gateway,
+    name: str,
+    run_id: str,
+    *,
+    on_change: Callable[[dict[str, Any]], None] | None = None,
+    last_id: str = "",
+) -> Iterator[Run]:
+    """Yield the details of a run now and after changes, until it has ended or waits for approval.
+
+    With ``on_change``, each change is passed to it instead, after the event ``last_id``, and details are yielded only
+    for changes of the run itself: a run may have thousands of steps.
+    """
+    run = details(gateway, name, run_id)
+    yield run
+    if on_change is None and run["statusLabel"] not in _ACTIVE:
+        return
+    events = f"{path('dag-runs', name, run['dagRunId'])}/events"
+    for event in follow(gateway, events, last_id=last_id, on_lost=_lost):
+        if on_change is not None:
+            on_change(event.data)
+            if event.data.get("stepName"):
+                continue
+        run = details(gateway, name, run["dagRunId"])
+        yield run
+        # An event may tell of an earlier end, before a retry, or of an earlier wait.
+        if run["statusLabel"] not in _ACTIVE and (on_change is None or event.data["became"] == run["statusLabel"]):
+            return
+
+
+def last_event(gateway: Gateway, name: str, run_id: str) -> str:
+    """Return the id of the last event of a run that has ended."""
+    last = ""
+    for event in follow(gateway, f"{path('dag-runs', name, run_id)}/events", on_lost=_lost):
+        last = event.id
+    return last
+
+
+def wait_for_end(gateway: Gateway, name: str, run_id: str, *, quiet: bool, live: bool, last_id: str = "") -> Run:
+    """Wait until a run has ended or waits for approval, and return its details.
+
+    Meanwhile show it, unless ``quiet``: as lines that change if ``live``, else by a line on stderr for each change
+    after the event ``last_id``.
+    Ctrl-C stops the run, waits until it has ended, and ends the process.
+    """
+    try:
+        if live and not quiet:
+            return show_live(follow_run(gateway, name, run_id))
+        return _last(follow_run(gateway, name, run_id, on_change=_ignore if quiet else say_change, last_id=last_id))
+    except KeyboardInterrupt:
+        say(f"stopping {name}, run {run_id}; Ctrl-C again leaves it alone")
+        try:
+            gateway.post(f"{path('dag-runs', name, run_id)}/stop")
+        except GatewayError as error:
+            if error.error_code != "not_running":
+                raise
+        _last(follow_run(gateway, name, run_id))
+        sys.exit(INTERRUPTED)
+
+
+def show_live(runs: Iterator[Run]) -> Run:
+    """Draw the states of a run on the terminal, and return the last one."""
+    from services.cli.output.live import LiveLines  # noqa: PLC0415 - rich takes 0.1 s to import
+
+    shown = [next(runs)]
+    with LiveLines(lambda: run_lines(shown[-1], datetime.now(UTC), paint)):
+        for run in runs:
+            shown[:] = [run]
+    return shown[-1]
+
+
+def _last(runs: Iterator[Run]) -> Run:
+    *_, last = runs
+    return last
+
+
+def _ignore(_change: dict[str, Any]) -> None:
+    pass
+
+
+def say_change(change: dict[str, Any]) -> None:
+    """Print a change of a run or a step to stderr."""
+    what = f"step {change['stepName']}" if change.get("stepName") else "run"
+    why = f": {change['why']}" if change.get("why") else ""
+    click.echo(f"{change['at']} {what} {change['became']}{why}".replace("\n", " "), err=True)
+
+
+def print_run(run: Run) -> None:
+    """Print a run and its steps."""
+    for line in run_lines(run, datetime.now(UTC), paint):
+        click.echo(line)
+
+
+def last_lines(gateway: Gateway, run: Run) -> Iterator[str]:
+    """Yield the last lines that the failed steps of a run wrote, stderr if there is any."""
+    for node in failed_steps(run)[:_SHOWN_FAILURES]:
+        step = node["step"]["name"]
+        log = f"{path('dag-runs', run['name'], run['dagRunId'], 'steps', step)}/log"
+        for stream in ("stderr", "stdout"):
+            content = gateway.get(log, stream=stream, tail=_LAST_LINES)["content"]
+            if content:
+                yield f"--- {stream} of {step}, its last lines ---"
+                yield from content.split("\n")
+                break
+
+
+def end_with_result(
+    gateway: Gateway, run: Run, *, quiet: bool, in_json: bool, shown: bool, strict: bool = False
+) -> None:
+    """Print the result of a run and exit with its code. ``shown``: the lines of the run are on the terminal already."""
+    if in_json:
+        echo_json(run)
+    elif not quiet:
+        if not shown:
+            print_run(run)
+        for line in last_lines(gateway, run):
+            click.echo(line)
+        for node in run["nodes"]:
+            if node["statusLabel"] == "waiting":
+                say(f"to go on: dagway approve {run['name']} {node['step']['name']} --run-id {run['dagRunId']}")
+    sys.exit(exit_code(run, strict=strict))

@@ -1,0 +1,162 @@
+"""Requests to a gateway: reads are repeated after a failure, and so are writes, which carry an Idempotency-Key."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+from urllib.parse import quote, urlencode
+
+import urllib3
+
+from services.cli.exit_codes import GatewayError, GatewayUnreachable
+
+__all__ = ["Connection", "Gateway", "path"]
+
+_CONNECT_S, _READ_S = 10, 75
+"""A start may wait 60 s for the end of its run; a silent event stream gets a line every 10 s."""
+_TRIES, _PAUSE_S = 4, 0.5
+_PASSING = frozenset({502, 503, 504})
+"""Statuses that mean: try again."""
+_NEXT = {
+    401: "give a token by --token or DAGWAY_AUTH_TOKEN, or a profile by dagway config set",
+    403: "the role of this user or key does not allow it",
+}
+"""What to do after a status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where the gateway is and how to authenticate. ``source`` says what the URL was taken from."""
+
+    url: str
+    authorization: str = field(default="", repr=False)
+    ca_file: str = ""
+    source: str = ""
+
+
+def path(*parts: str) -> str:
+    """Return a path of the API: the parts, quoted and joined by slashes."""
+    return "".join(f"/{quote(part, safe='')}" for part in parts)
+
+
+class Gateway:
+    """Sends requests. All methods raise ``GatewayUnreachable`` or ``GatewayError``.
+
+    ``pause`` waits some seconds before a request is repeated.
+    """
+
+    def __init__(self, connection: Connection, pause: Callable[[float], None] = time.sleep) -> None:
+        self.connection = connection
+        self._pause = pause
+        self._pool = urllib3.PoolManager(
+            retries=False,
+            maxsize=2,
+            timeout=urllib3.Timeout(connect=_CONNECT_S, read=_READ_S),
+            ca_certs=connection.ca_file or None,
+        )
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Return the JSON of a resource. Parameters that are ``None`` or empty are left out."""
+        return self._send("GET", _with_query(path, query))
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """Send a write and return the JSON of the answer. A repetition has no second effect."""
+        return self._send("POST", path, {} if body is None else body)
+
+    def put(self, path: str, body: Any) -> Any:
+        """See ``post``."""
+        return self._send("PUT", path, body)
+
+    def patch(self, path: str, body: Any) -> Any:
+        """See ``post``."""
+        return self._send("PATCH", path, body)
+
+    def delete(self, path: str) -> Any:
+        """See ``post``."""
+        return self._send("DELETE", path)
+
+    def _send(self, method: str, path: str, body: Any = None) -> Any:
+        headers = self._headers()
+        if method != "GET":
+            headers["Idempotency-Key"] = str(uuid.uuid4())
+        data = None
+        if body is not None:
+            data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                answer = self._pool.request(method, self._url(path), body=data, headers=headers, redirect=False)
+            except urllib3.exceptions.HTTPError as error:
+                if not tries_left or isinstance(error, urllib3.exceptions.SSLError):
+                    self._unreachable(error)
+            else:
+                if answer.status not in _PASSING or not tries_left:
+                    return self._content(answer.status, answer.data)
+            self._pause(_PAUSE_S * (_TRIES - tries_left))
+        raise AssertionError("the last try returns or raises")
+
+    def stream(self, path: str, last_id: str) -> Iterator[bytes] | None:
+        """Yield the bytes of an event stream as they arrive; return ``None`` if it has ended."""
+        headers = {**self._headers(), "Accept": "text/event-stream"}
+        if last_id:
+            headers["Last-Event-ID"] = last_id
+        try:
+            answer = self._pool.request("GET", self._url(path), headers=headers, preload_content=False, redirect=False)
+            if answer.status == 204:
+                answer.release_conn()
+                return None
+            if answer.status in _PASSING:
+                answer.close()
+                raise GatewayUnreachable(f"the gateway at {self.connection.url} answered {answer.status}")
+            if answer.status != 200:
+                self._content(answer.status, answer.data)
+        except urllib3.exceptions.HTTPError as error:
+            self._unreachable(error)
+        return self._pieces(answer)
+
+    def _pieces(self, answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        try:
+            yield from answer.stream()
+        except urllib3.exceptions.HTTPError as error:
+            self._unreachable(error)
+        finally:
+            answer.close()
+
+    def _url(self, path: str) -> str:
+        return f"{self.connection.url}/api/v2{path}"
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": self.connection.authorization} if self.connection.authorization else {}
+
+    def _unreachable(self, error: Exception) -> NoReturn:
+        where = f" (from {self.connection.source})" if self.connection.source else ""
+        raise GatewayUnreachable(
+            f"the gateway at {self.connection.url}{where} cannot be reached: {_reason(error)}; start one with "
+            "`dagway up`, or give another by --url or DAGWAY_URL"
+        ) from error
+
+    def _content(self, status: int, data: bytes) -> Any:
+        try:
+            content = json.loads(data) if data else {}
+        except ValueError as error:
+            raise GatewayError(
+                f"{self.connection.url} answered {status} without JSON: is this a Dagway gateway (--url)?"
+            ) from error
+        if 200 <= status < 300:
+            return content
+        about: Mapping[str, Any] = content if isinstance(content, dict) else {}
+        text = str(about.get("message") or f"the gateway answered {status}")
+        hint = f"; {_NEXT[status]}" if status in _NEXT else ""
+        raise GatewayError(f"{text}{hint}", status=status, error_code=str(about.get("code", "")))
+
+
+def _with_query(path: str, query: Mapping[str, Any]) -> str:
+    given = {name: value for name, value in query.items() if value not in (None, "")}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def _reason(error: Exception) -> str:
+    """Return the innermost text of a urllib3 error, which repeats the URL and object ids on its outside."""
+    cause = error.__cause__
+    return str(cause.strerror) if isinstance(cause, OSError) and cause.strerror else str(error)

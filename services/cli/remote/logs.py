@@ -1,0 +1,149 @@
+"""``dagway logs``: the output of steps, once or as it is written."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import click
+
+from services.cli.exit_codes import GatewayError, GatewayUnreachable
+from services.cli.help_pages import PageCommand
+from services.cli.log_tail import LogLine, LogTail
+from services.cli.output.run_page import nodes_of
+from services.cli.output.terminal import JSON_OPTION, echo_line_json
+from services.cli.remote.connecting import with_gateway
+from services.cli.remote.dagu_flags import RUN_ID
+from services.cli.remote.following import say
+from services.cli.remote.gateway import Gateway, path
+from services.cli.remote.names import DAG_ARGUMENT, LATEST, name_on_server
+
+__all__ = ["follow_logs", "logs_command"]
+
+_PAGE = 5_000
+_POLL_S = 0.4
+_LOST_S = 600.0
+_NOT_ENDED = frozenset({"running", "queued", "not_started", "waiting"})
+_EXAMPLES = """
+dagway logs report                    the output of all steps of the newest run
+dagway logs report load --tail 50     the last lines of one step
+dagway logs report -f                 follow a run until it ends
+dagway logs report load --from-line 120 -f    go on where you stopped
+"""
+
+
+class Reader(Protocol):
+    """What ``follow_logs`` reads from: ``Gateway``."""
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Return the JSON of a resource."""
+
+
+def follow_logs(
+    gateway: Reader,
+    run_url: str,
+    *,
+    step: str,
+    streams: tuple[str, ...] = ("stdout", "stderr"),
+    from_line: int = 1,
+    until_end: bool,
+    on_lost: Callable[[GatewayError], None] = lambda _error: None,
+    pause: Callable[[float], None] = time.sleep,
+) -> Iterator[LogLine]:
+    """Yield the lines of a run's steps, or of one step; with ``until_end``, until the run has ended.
+
+    If the gateway goes away meanwhile, it is asked again until it answers, ten minutes at most, and nothing is lost or
+    repeated. ``on_lost`` is called once for each interruption.
+    """
+    tails: dict[tuple[str, str], LogTail] = {}
+    lost_s = 0.0
+    while True:
+        try:
+            run = gateway.get(run_url)["dagRunDetails"]
+            ended = not until_end or run["statusLabel"] not in _NOT_ENDED
+            for node in nodes_of(run):
+                name = node["step"]["name"]
+                if step in ("", name) and node["statusLabel"] != "not_started":
+                    for stream in streams if node["stdout"] != node["stderr"] else streams[:1]:  # both in one file
+                        tail = tails.get((name, stream)) or LogTail(
+                            _pages(gateway, f"{run_url}{path('steps', name)}/log", stream), name, stream, from_line
+                        )
+                        tails[name, stream] = tail
+                        yield from tail.read(ended=ended or node["statusLabel"] not in _NOT_ENDED)
+            lost_s = 0.0
+            if ended:
+                return
+            pause(_POLL_S)
+        except GatewayUnreachable as error:
+            if not until_end or lost_s > _LOST_S:
+                raise
+            if not lost_s:
+                on_lost(error)
+            lost_s += 1
+            pause(1)
+
+
+def _pages(gateway: Reader, url: str, stream: str) -> Callable[[int], Any]:
+    return lambda first: gateway.get(url, stream=stream, offset=first, limit=_PAGE)
+
+
+@click.command("logs", cls=PageCommand, examples=_EXAMPLES)
+@DAG_ARGUMENT
+@click.argument("step", default="")
+@RUN_ID
+@click.option("-f", "--follow", is_flag=True, help="go on until the run has ended, also after a lost connection")
+@click.option("--stderr", "only", flag_value="stderr", help="only standard error")
+@click.option("--stdout", "only", flag_value="stdout", help="only standard output")
+@click.option("--tail", type=click.IntRange(1, 10_000), help="only the last lines of each step and stream")
+@click.option("--from-line", type=click.IntRange(1), default=1, help="begin with this line of each step and stream")
+@JSON_OPTION
+@with_gateway
+def logs_command(
+    gateway: Gateway,
+    *,
+    dag: str,
+    step: str,
+    run_id: str,
+    follow: bool,
+    only: str | None,
+    tail: int | None,
+    from_line: int,
+    in_json: bool,
+) -> None:
+    """Print the output of steps.
+
+    Without STEP, of all steps, each line after the name of its step. With --json, each line is one JSON object.
+    """
+    if tail and (follow or from_line > 1):
+        raise click.UsageError("--tail cannot be combined with --follow or --from-line")
+    name = name_on_server(gateway, dag)
+    run = gateway.get(path("dag-runs", name, run_id or LATEST))["dagRunDetails"]
+    names = [node["step"]["name"] for node in nodes_of(run)]
+    if step and step not in names:
+        raise GatewayError(f"{name}/{run['dagRunId']} has no step {step!r}; its steps: {', '.join(names)}")
+    url = path("dag-runs", name, run["dagRunId"])
+    streams = (only,) if only else ("stdout", "stderr")
+    if tail:
+        lines = _tails(gateway, url, [step] if step else names, streams, tail)
+    else:
+        lines = follow_logs(
+            gateway, url, step=step, streams=streams, from_line=from_line, until_end=follow, on_lost=_say_lost
+        )
+    width = max(map(len, names), default=0)
+    for line in lines:
+        if in_json:
+            echo_line_json({"step": line.step, "stream": line.stream, "line": line.number, "text": line.text})
+        else:
+            click.echo(line.text if step else f"{line.step:{width}} | {line.text}")
+
+
+def _tails(gateway: Gateway, url: str, steps: list[str], streams: tuple[str, ...], count: int) -> Iterator[LogLine]:
+    for step in steps:
+        for stream in streams:
+            page = gateway.get(f"{url}{path('steps', step)}/log", stream=stream, tail=count)
+            first = page["totalLines"] - page["lineCount"] + 1
+            for number, text in enumerate(page["content"].split("\n") if page["lineCount"] else (), start=first):
+                yield LogLine(step, stream, number, text)
+
+
+def _say_lost(error: GatewayError) -> None:
+    say(f"connection lost, trying again: {error}")

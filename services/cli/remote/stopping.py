@@ -1,0 +1,108 @@
+"""``dagway stop`` and ``dagway dequeue``."""
+
+import click
+
+from services.cli.exit_codes import GatewayError
+from services.cli.help_pages import PageCommand
+from services.cli.output.terminal import JSON_OPTION, echo_json
+from services.cli.remote.connecting import with_gateway
+from services.cli.remote.dagu_flags import PARAMS_OPTION, QUIET, RUN_ID, dagu_flags
+from services.cli.remote.following import follow_run, say
+from services.cli.remote.gateway import Gateway, path
+from services.cli.remote.names import DAG_ARGUMENT, QUEUED, RUN_ARGUMENT, RUNNING, WAITING, name_on_server, run_ids
+
+__all__ = ["dequeue_command", "stop_command", "stop_run"]
+
+_STOP_EXAMPLES = """
+dagway stop report                   stop all running runs of the DAG
+dagway stop --run-id=abc123 report   stop one run
+"""
+_DEQUEUE_EXAMPLES = """
+dagway dequeue default                              remove the first run of the queue
+dagway dequeue default --dag-run=report:abc123      remove this run
+"""
+
+
+def stop_run(gateway: Gateway, name: str, run_id: str, *, wait: bool = True) -> str:
+    """Stop a run; with ``wait``, return the status with which it has ended. One that has ended is no error."""
+    try:
+        gateway.post(f"{path('dag-runs', name, run_id)}/stop")
+    except GatewayError as error:
+        if error.error_code != "not_running":
+            raise
+    status = ""
+    for run in follow_run(gateway, name, run_id, on_change=lambda _change: None) if wait else ():
+        status = run["statusLabel"]
+    return status
+
+
+@click.command("stop", cls=PageCommand, examples=_STOP_EXAMPLES)
+@DAG_ARGUMENT
+@RUN_ARGUMENT
+@RUN_ID
+@click.option("--no-wait", is_flag=True, help="do not wait until the run has ended")
+@QUIET
+@JSON_OPTION
+@dagu_flags
+@with_gateway
+def stop_command(
+    gateway: Gateway, *, dag: str, run: str, run_id: str, no_wait: bool, quiet: bool, in_json: bool
+) -> None:
+    """Stop a running run.
+
+    Without RUN, stop all running runs of the DAG. Waits until they have ended: steps may have handlers that clean up.
+    Exits with 0 also if nothing runs.
+    """
+    name = name_on_server(gateway, dag)
+    one = run or run_id
+    stopped = {
+        each: stop_run(gateway, name, each, wait=not no_wait)
+        for each in ([one] if one else run_ids(gateway, name, RUNNING, WAITING))
+    }
+    if in_json:
+        echo_json({"stopped": [{"name": name, "dagRunId": each, "statusLabel": stopped[each]} for each in stopped]})
+    elif not quiet:
+        for each, status in stopped.items():
+            click.echo(f"{name}/{each} {status or 'stops'}")
+        if not stopped:
+            say(f"no run of {name} is running")
+
+
+@click.command("dequeue", cls=PageCommand, examples=_DEQUEUE_EXAMPLES)
+@click.argument("queue")
+@click.option("-d", "--dag-run", default="", metavar="DAG:RUN", help="the run to remove, instead of the first")
+@PARAMS_OPTION
+@QUIET
+@JSON_OPTION
+@dagu_flags
+@with_gateway
+def dequeue_command(
+    gateway: Gateway, *, queue: str, dag_run: str, params_option: str, quiet: bool, in_json: bool
+) -> None:
+    """Remove a run from its queue.
+
+    QUEUE is the name of a queue: by default each DAG has a queue of its own name. A run that has never started is
+    deleted.
+    """
+    del params_option  # Dagu has the option here too, without an effect
+    name, _, run_id = dag_run.partition(":")
+    if dag_run and not run_id:
+        raise click.BadParameter(f"{dag_run!r} is not DAG:RUN", param_hint="--dag-run")
+    if not dag_run:
+        name, run_id = _first_in(gateway, queue)
+    gateway.post(f"{path('dag-runs', name, run_id)}/dequeue")
+    if in_json:
+        echo_json({"name": name, "dagRunId": run_id})
+    elif not quiet:
+        click.echo(f"{name}/{run_id} removed from the queue")
+
+
+def _first_in(gateway: Gateway, queue: str) -> tuple[str, str]:
+    for each in gateway.get("/queues")["queues"]:
+        if each["name"] == queue and each["queued"]:
+            first = min(each["queued"], key=lambda run: run["queuedAt"])
+            return first["name"], first["dagRunId"]
+    waiting = run_ids(gateway, queue, QUEUED)
+    if not waiting:
+        raise GatewayError(f"the queue {queue!r} is empty")
+    return queue, waiting[-1]

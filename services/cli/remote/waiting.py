@@ -1,0 +1,63 @@
+"""``dagway why``: show what a run, its steps or the schedule of a DAG waits for."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from services.cli.help_pages import PageCommand
+from services.cli.output.terminal import JSON_OPTION, echo_json
+from services.cli.remote.connecting import with_gateway
+from services.cli.remote.dagu_flags import RUN_ID, dag_name
+from services.cli.remote.gateway import Gateway, path
+from services.cli.remote.names import DAG_ARGUMENT, QUEUED, RUN_ARGUMENT, RUNNING
+
+__all__ = ["why_command"]
+
+
+@click.command("why", cls=PageCommand, examples="\ndagway why report latest\ndagway why report\n")
+@DAG_ARGUMENT
+@RUN_ARGUMENT
+@RUN_ID
+@JSON_OPTION
+@with_gateway
+def why_command(gateway: Gateway, *, dag: str, run: str, run_id: str, in_json: bool) -> None:
+    """Show what a run and its steps wait for.
+
+    RUN is its id or "latest". Without RUN, show what the schedule of DAG and all its queued and running runs wait for.
+    """
+    name, chosen = dag_name(dag), run or run_id
+    runs = [_run(gateway, name, chosen)] if chosen else []
+    schedule: dict[str, Any] = {}
+    if not chosen:
+        schedule = gateway.get(path("dags", name))
+        name = schedule["dag"]["name"]
+        for status in (QUEUED, RUNNING):
+            found = gateway.get(path("dag-runs", name), status=status)["dagRuns"]
+            runs += [_run(gateway, name, each["dagRunId"]) for each in found]
+    waits = [each for run_details in runs for each in _waits_of(run_details)]
+    if in_json:
+        echo_json({"schedule": schedule.get("waitingFor", ""), "waits": waits})
+        return
+    if chosen and not waits:
+        click.echo(f"{name}/{runs[0]['dagRunId']} is {runs[0]['statusLabel']} and waits for nothing")
+    if not chosen:
+        click.echo(f"{dag_name(dag)}: {schedule.get('waitingFor') or 'its schedule waits for nothing'}")
+    for each in waits:
+        step = f", step {each['step']}" if each["step"] else f" is {each['statusLabel']}"
+        click.echo(f"{each['name']}/{each['dagRunId']}{step}, waits for: {each['waitingFor']}")
+
+
+def _run(gateway: Gateway, name: str, run_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = gateway.get(path("dag-runs", name, run_id))["dagRunDetails"]
+    return found
+
+
+def _waits_of(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    about = {"name": run["name"], "dagRunId": run["dagRunId"]}
+    if run.get("waitingFor"):
+        yield {**about, "step": "", "statusLabel": run["statusLabel"], "waitingFor": run["waitingFor"]}
+    for node in run["nodes"]:
+        if node.get("waitingFor"):
+            step = node["step"]["name"]
+            yield {**about, "step": step, "statusLabel": node["statusLabel"], "waitingFor": node["waitingFor"]}

@@ -1,0 +1,114 @@
+"""The root of the command line: finds a command by its name, prints the help page, and turns errors into exit codes."""
+
+from importlib import import_module
+from typing import IO, Any
+
+import click
+
+from services.cli.catalog import COMMANDS, SECTIONS
+from services.cli.exit_codes import (
+    FAILED,
+    INTERRUPTED,
+    INVALID,
+    UNREACHABLE,
+    GatewayError,
+    GatewayUnreachable,
+    WorkflowInvalid,
+)
+from services.cli.help_pages import PageGroup
+from shared.errors import ConfigInvalid, DagwayError
+
+__all__ = ["cli", "main"]
+
+_ENTRIES = {entry.name: entry for entry in COMMANDS}
+_EXAMPLES = """
+dagway run hello.yaml -- NAME=Ada     run a file here, without a server
+dagway up --dags ./dags               start a server for a folder of workflows
+dagway start hello -- NAME=Ada        start a run on the server and wait for its end
+dagway logs hello --follow            print its output as it is written
+"""
+
+
+class _Failure(click.ClickException):
+    """An error that ends the command: one line on stderr and an exit code."""
+
+    exit_code = FAILED
+
+    def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 - errors go to stderr
+        click.echo(f"dagway: {self.message}", err=True)
+
+
+class _Invalid(_Failure):
+    exit_code = INVALID
+
+
+class _Unreachable(_Failure):
+    exit_code = UNREACHABLE
+
+
+class _Root(PageGroup):
+    """Imports the module of a command when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return [entry.name for entry in COMMANDS if not entry.hidden]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        entry = _ENTRIES.get(cmd_name)
+        if entry is None:
+            return None
+        command: click.Command = getattr(import_module(f"services.cli.{entry.module}"), entry.attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        for section in SECTIONS:
+            with formatter.section(section):
+                formatter.write_dl(
+                    [
+                        (f"{entry.name:12}", entry.help)
+                        for entry in COMMANDS
+                        if entry.section == section and not entry.hidden
+                    ],
+                    col_max=14,
+                )
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _ENTRIES and not args[0].startswith("-"):
+            from shared.language.issues import did_you_mean  # noqa: PLC0415 - needed only after a mistake
+
+            hint = did_you_mean(args[0], list(_ENTRIES))
+            ctx.fail(f"there is no command {args[0]!r}{f' ({hint})' if hint else ''}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigInvalid as error:
+            raise _Invalid(str(error)) from error
+        except GatewayUnreachable as error:
+            raise _Unreachable(str(error)) from error
+        except (GatewayError, WorkflowInvalid) as error:
+            raise _Failure(str(error)) from error
+        except DagwayError as error:
+            raise _Failure(f"{type(error).__name__}: {error}") from error
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(
+    cls=_Root,
+    examples=_EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(package_name="dagway", message="%(version)s")
+def cli() -> None:
+    """Dagway: a workflow orchestrator with YAML workflows.
+
+    Run a workflow file on this machine, start and follow runs on a server, or run the services of a server.
+    """
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    cli(prog_name="dagway")

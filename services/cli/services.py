@@ -1,0 +1,118 @@
+"""The commands that run services: ``dagway up``, ``api``, ``scheduler`` and ``worker``; and ``migrate``."""
+
+import sys
+from dataclasses import replace
+from importlib.metadata import version as installed_version
+from typing import Any
+
+import click
+
+from services.cli.help_pages import PageCommand
+from services.cli.settings import configure, options_of, service_options
+
+__all__ = [
+    "api_command",
+    "migrate_command",
+    "scheduler_command",
+    "start_all_command",
+    "up_command",
+    "version_command",
+    "worker_command",
+]
+
+_UP_EXAMPLES = """
+dagway up --examples                     with a copy of the examples to try
+dagway up --dags ./dags                  follow the workflows in a folder
+dagway up --data-dir ~/.dagway --port 0  keep the state elsewhere; listen on any free port
+"""
+
+
+@click.command("up", cls=PageCommand, examples=_UP_EXAMPLES)
+@service_options("up")
+@click.option("--examples", is_flag=True, help="follow a copy of the examples, which is made in the data folder")
+def up_command(*, examples: bool, **given: Any) -> None:
+    """Run all services in one process, on SQLite by default."""
+    from services.cli.examples import copy_examples  # noqa: PLC0415
+    from services.cli.stop_signal import StopSignal  # noqa: PLC0415
+
+    config = configure("dagway", given)
+    from services.processes.up import run_up  # noqa: PLC0415
+    from services.worker.process.privileges import start_guardian  # noqa: PLC0415
+
+    if examples:
+        if config.dags_dir is not None:
+            raise click.UsageError("--examples and --dags (or DAGWAY_DAGS_DIR) cannot be combined")
+        config.make_data_dir()
+        config = replace(config, dags_dir=copy_examples(config.data_dir / "examples"))
+    guardian = start_guardian(config)
+    stop = StopSignal()
+    run_up(config, installed_version("dagway"), stop.event, stop.on_death, guardian=guardian, echo=click.echo)
+    sys.exit(stop.exit_code)
+
+
+start_all_command = click.Command(
+    "start-all",
+    params=up_command.params,
+    callback=up_command.callback,
+    help="Run all services in one process, as dagway up does. Dagu's name for it.",
+)
+
+
+@click.command("api")
+@service_options("api")
+def api_command(**given: Any) -> None:
+    """Run an API gateway. It needs RabbitMQ and Postgres."""
+    from services.api.serving.greenlets import become_green  # noqa: PLC0415
+
+    become_green()
+    config = configure("api", given)
+    from services.processes.api import run_api_process  # noqa: PLC0415
+
+    run_api_process(config, installed_version("dagway"))
+
+
+@click.command("scheduler")
+@service_options("scheduler")
+def scheduler_command(**given: Any) -> None:
+    """Run a scheduler. It needs RabbitMQ and Postgres."""
+    from services.cli.stop_signal import StopSignal  # noqa: PLC0415
+
+    config = configure("scheduler", given)
+    from services.processes.scheduler import run_scheduler_process  # noqa: PLC0415
+
+    stop = StopSignal()
+    run_scheduler_process(config, installed_version("dagway"), stop.event, stop.on_death)
+    sys.exit(stop.exit_code)
+
+
+@click.command("worker")
+@service_options("worker")
+def worker_command(**given: Any) -> None:
+    """Run a worker. It needs RabbitMQ only, and refuses to start with a database URL."""
+    from services.cli.stop_signal import StopSignal  # noqa: PLC0415
+
+    config = configure("worker", given)
+    from services.processes.worker import check_worker, run_worker_process  # noqa: PLC0415
+    from services.worker.process.privileges import start_guardian  # noqa: PLC0415
+
+    check_worker(config)
+    guardian = start_guardian(config)
+    stop = StopSignal()
+    run_worker_process(config, installed_version("dagway"), stop.event, stop.on_death, guardian)
+    sys.exit(stop.exit_code)
+
+
+@click.command("migrate")
+@options_of("data_dir", "database_url", "log_level", "log_format")
+def migrate_command(**given: Any) -> None:
+    """Create or upgrade the database schema."""
+    from shared.store.migrate import migrate as migrate_database  # noqa: PLC0415
+
+    config = configure("migrate", given)
+    click.echo(f"schema is at revision {migrate_database(config.need('database_url'))}")
+
+
+@click.command("version")
+def version_command() -> None:
+    """Print the version."""
+    click.echo(installed_version("dagway"))

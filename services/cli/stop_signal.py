@@ -1,0 +1,30 @@
+"""Waits for the signals that end a service."""
+
+import signal
+import threading
+from queue import SimpleQueue
+
+__all__ = ["StopSignal"]
+
+
+class StopSignal:
+    """Wraps an event that SIGINT, SIGTERM or the death of an essential thread sets."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.exit_code = 0
+        # A signal handler interrupts the main thread anywhere. Setting an event there would deadlock if the main
+        # thread, or the handler of an earlier signal, holds the event's lock. A SimpleQueue takes no lock.
+        self._signals: SimpleQueue[int] = SimpleQueue()
+        threading.Thread(target=self._wait_for_signal, name="signals", daemon=True).start()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, _frame: self._signals.put(number))
+
+    def _wait_for_signal(self) -> None:
+        self._signals.get()
+        self.event.set()
+
+    def on_death(self) -> None:
+        """End the process because an essential thread has died: the exit code is 1."""
+        self.exit_code = 1
+        self.event.set()

@@ -1,0 +1,130 @@
+"""Following over a connection that breaks: events and log lines come once each, in order."""
+
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.cli.exit_codes import GatewayUnreachable
+from services.cli.log_tail import LogTail
+from services.cli.remote.event_stream import Event, follow, parse_events
+from services.cli.remote.logs import follow_logs
+
+
+def framed(number: int) -> bytes:
+    return f"id: {number}\nevent: transition\ndata: {json.dumps({'n': number, 'text': 'ü'})}\n\n".encode()
+
+
+@given(st.lists(st.integers(0, 400), max_size=12))
+def test_events_are_read_wherever_the_pieces_of_the_stream_end(cuts: list[int]) -> None:
+    whole = b"retry: 1000\n: here\n\n" + b"".join(map(framed, range(5))) + b": ping\n\n"
+    places = sorted({0, *[min(cut, len(whole)) for cut in cuts], len(whole)})
+    pieces = [whole[begin:end] for begin, end in pairwise(places)]
+
+    assert [event.data["n"] for event in parse_events(pieces)] == list(range(5))
+
+
+class BrokenSource:
+    """A stream of ``count`` events, of which each connection brings ``each``; every second one cannot be opened."""
+
+    def __init__(self, count: int, each: int) -> None:
+        self.count, self.each, self.opened = count, each, 0
+
+    def stream(self, path: str, last_id: str) -> Iterator[bytes] | None:  # noqa: ARG002
+        self.opened += 1
+        if self.opened % 2 == 0:
+            raise GatewayUnreachable("away")
+        first = int(last_id or 0) + 1
+        return None if first > self.count else self._pieces(first)
+
+    def _pieces(self, first: int) -> Iterator[bytes]:
+        for number in range(first, min(first + self.each, self.count + 1)):
+            yield framed(number)
+        raise GatewayUnreachable("cut")
+
+
+def test_a_stream_continues_after_the_last_event() -> None:
+    lost: list[str] = []
+
+    events = list(
+        follow(BrokenSource(7, 3), "/events", on_lost=lambda error: lost.append(str(error)), pause=lambda _s: None)
+    )
+
+    assert [event.id for event in events] == [str(number) for number in range(1, 8)]
+    assert lost == ["cut", "cut", "cut"], "once for each interruption"
+
+
+def test_following_gives_up_after_a_while() -> None:
+    now = [0.0]
+
+    class Away:
+        def stream(self, path: str, last_id: str) -> Iterator[bytes] | None:  # noqa: ARG002
+            raise GatewayUnreachable("away")
+
+    def pause(seconds: float) -> None:
+        now[0] += seconds
+
+    with pytest.raises(GatewayUnreachable):
+        list(follow(Away(), "/events", patience_s=60, clock=lambda: now[0], pause=pause))
+    assert 60 < now[0] < 70
+
+
+class GrowingLog:
+    """A gateway whose run writes ``texts``: what the log holds at each look; the run ends with the last."""
+
+    def __init__(self, texts: list[str], page: int = 2, lost_at: int = -1) -> None:
+        self.texts, self.look, self.page, self.lost_at = texts, -1, page, lost_at
+
+    def get(self, path: str, **query: Any) -> Any:
+        if not path.endswith("/log"):
+            self.look = min(self.look + 1, len(self.texts) - 1)
+            status = "succeeded" if self.look == len(self.texts) - 1 else "running"
+            node = {"step": {"name": "s"}, "statusLabel": status, "stdout": "a", "stderr": "a"}
+            return {"dagRunDetails": {"statusLabel": status, "nodes": [node]}}
+        if self.look == self.lost_at:
+            self.lost_at = -1
+            raise GatewayUnreachable("away")
+        text = self.texts[self.look]
+        lines = text.removesuffix("\n").split("\n") if text else []
+        shown = lines[query["offset"] - 1 :][: min(self.page, query["limit"])]
+        more = query["offset"] - 1 + len(shown) < len(lines) and bool(shown)
+        return {"content": "\n".join(shown), "lineCount": len(shown), "totalLines": len(lines), "hasMore": more}
+
+
+def followed(gateway: GrowingLog) -> list[str]:
+    return [line.text for line in follow_logs(gateway, "/r", step="", until_end=True, pause=lambda _s: None)]
+
+
+@given(st.lists(st.text("ab\n", max_size=8), min_size=1, max_size=6), st.integers(0, 6))
+def test_each_line_of_a_growing_log_comes_once(parts: list[str], lost_at: int) -> None:
+    whole = "".join(parts)
+    looks = ["".join(parts[: count + 1]) for count in range(len(parts))]
+
+    assert "".join(followed(GrowingLog(looks, lost_at=lost_at))) == whole.replace("\n", "")
+
+
+def test_complete_lines_come_whole_and_a_growing_one_when_it_rests() -> None:
+    assert followed(GrowingLog(["one\n", "one\ntw", "one\ntw", "one\ntwo\nthree", "one\ntwo\nthree\n"])) == [
+        "one",
+        "tw",
+        "o",
+        "three",
+    ]
+
+
+def test_a_log_can_be_read_from_a_line_on() -> None:
+    gateway = GrowingLog(["a\nb\nc\n"])
+    gateway.look = 0
+
+    tail = LogTail(lambda first: gateway.get("/log", offset=first, limit=9), "s", "stdout", next_line=2)
+
+    assert [(line.number, line.text) for line in tail.read(ended=True)] == [(2, "b"), (3, "c")]
+    assert list(tail.read(ended=True)) == []
+
+
+def test_an_event_without_data_only_tells_the_place() -> None:
+    assert list(parse_events([b"id: 12-0\nretry: 5\n\n"])) == [Event("12-0", None)]

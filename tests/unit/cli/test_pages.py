@@ -1,0 +1,51 @@
+"""The help pages, docs/cli.md and the time until ``dagway --help`` answers."""
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from services.cli import cli
+from services.cli.catalog import COMMANDS, SECTIONS, CommandEntry
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("entry", COMMANDS, ids=lambda entry: entry.name)
+def test_the_table_of_commands_says_what_the_help_page_begins_with(entry: CommandEntry) -> None:
+    command = cli.get_command(click.Context(cli), entry.name)
+
+    assert command is not None
+    assert command.name == entry.name
+    assert entry.section in SECTIONS
+    assert (command.help or "").split("\n\n")[0].rstrip().rstrip(".").startswith(entry.help)
+    page = CliRunner().invoke(cli, [entry.name, "--help"])
+    assert (page.exit_code, page.stderr) == (0, "")
+
+
+def test_a_misspelled_command_is_answered_with_the_nearest() -> None:
+    result = CliRunner().invoke(cli, ["strat", "hello"])
+
+    assert result.exit_code == 2
+    assert "there is no command 'strat' (did you mean \"start\"?)" in result.stderr
+
+
+def test_the_help_page_imports_no_service_and_no_server() -> None:
+    heavy = "services.api services.scheduler services.worker sqlalchemy pydantic flask urllib3 rich shared.config yaml"
+    program = (
+        "import sys; from click.testing import CliRunner; from services.cli import cli;"
+        "assert CliRunner().invoke(cli, ['--help']).exit_code == 0;"
+        f"print(sorted(set({heavy.split()!r}) & set(sys.modules)))"
+    )
+
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_page_about_the_command_line_is_current() -> None:
+    written = runpy.run_path(str(ROOT / "scripts" / "cli_doc.py"))["document"]()
+
+    assert (ROOT / "docs" / "cli.md").read_text() == written, "run python scripts/cli_doc.py"
