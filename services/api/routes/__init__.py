@@ -3,6 +3,7 @@
 from services.api.operations import Operation
 from services.api.routes.accounts import ACCOUNTS
 from services.api.routes.approvals import APPROVALS
+from services.api.routes.attempts import ATTEMPTS
 from services.api.routes.audit import AUDIT
 from services.api.routes.commands import COMMANDS
 from services.api.routes.control import CONTROL
@@ -34,6 +35,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *APPROVALS.all,
     *RUNS.all,
     *SUB_RUNS.all,
+    *ATTEMPTS.all,
     *LOGS.all,
     *EVENTS.all,
     *SYSTEM.all,

@@ -1,6 +1,7 @@
 """Everything the gateway reads. Each method makes a few indexed queries and returns typed rows, not API JSON."""
 
 from shared.store.reads.accounts import AccountReads, ApiKeyRow, UserRow, WebhookRow
+from shared.store.reads.attempts import AttemptReads, AttemptRow
 from shared.store.reads.audit import AuditFilter, AuditPlace, AuditReads, AuditRow, Verified
 from shared.store.reads.base import SchemaRevision
 from shared.store.reads.dags import DagReads
@@ -32,6 +33,7 @@ __all__ = [
     "LATEST",
     "ActiveCounts",
     "ApiKeyRow",
+    "AttemptRow",
     "AuditFilter",
     "AuditPlace",
     "AuditRow",
@@ -71,6 +73,7 @@ __all__ = [
 class Reads(
     DagReads,
     RunReads,
+    AttemptReads,
     LogReads,
     OpsReads,
     AccountReads,

@@ -53,6 +53,8 @@ dag_runs = Table(
     col("queued_at", UTCDateTime, nullable=True),
     col("started_at", UTCDateTime, nullable=True),
     col("finished_at", UTCDateTime, nullable=True),
+    # Empty until the second attempt of the run.
+    col("first_started_at", UTCDateTime, nullable=True),
     CheckConstraint("run_attempt >= 1", name="run_attempt"),
     Index("ix_dag_runs_created", text("created_at DESC"), "dag_run_id", **where("root_key IS NULL")),
     Index("ix_dag_runs_status_created", "status", text("created_at DESC"), "dag_run_id", **where("root_key IS NULL")),

@@ -114,7 +114,7 @@ export function dag(page) {
     const fact = (label, ...value) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value));
     return h("dl", { class: "facts" },
       latest.dagRunId && fact("Last run", h("a", { class: "plain-link", href: runPlace(latest) }, badge(latest.statusLabel), " ",
-        h("span", { class: "faint" }, ago(latest.startedAt || latest.queuedAt), " ", took(latest.startedAt, latest.finishedAt)))),
+        h("span", { class: "faint" }, ago(latest.startedAt || latest.queuedAt), " ", took(latest)))),
       scheduled && fact("Schedule", h("span", { class: "mono" }, it.schedule.map((each) => each.expression).join(", "))),
       scheduled && fact("Next run", suspended ? "suspended" : ago(state.next)),
       it.queue && fact("Queue", h("a", { href: "#/queues" }, it.queue)),

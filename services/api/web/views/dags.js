@@ -77,7 +77,7 @@ export function dags(page) {
         ? h("a", { class: "plain-link", href: to(["runs", latest.name, latest.dagRunId]) }, badge(latest.statusLabel), " ",
           h("span", { class: "faint" }, ago(latest.finishedAt || latest.startedAt || latest.queuedAt)))
         : h("span", { class: "faint" }, "never ran")),
-      h("td", { class: "wide faint number" }, took(latest.startedAt, latest.finishedAt)),
+      h("td", { class: "wide faint number" }, took(latest)),
       h("td", { class: "wide mono faint" }, (dag.schedule ?? []).map((each) => h("div", {}, each.expression))),
       h("td", { class: "next" }, scheduled && [
         suspended ? h("span", { class: "faint" }, "suspended") : nextRun ? ago(nextRun) : h("span", { class: "reason" }, waitingFor)]),

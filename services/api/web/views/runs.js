@@ -63,8 +63,9 @@ export const runTable = (list, named = true) => h("table", { class: "rows runs" 
     h("td", { class: "main" }, named && h("a", { class: "name", href: runPlace(run) }, run.name),
       h("a", { class: "id mono faint clip", href: runPlace(run), title: run.dagRunId }, run.dagRunId),
       run.waitingFor && h("div", { class: "reason" }, "waiting: ", run.waitingFor)),
-    h("td", { class: "when" }, run.startedAt ? [clock(run.startedAt), " ", h("span", { class: "faint wide" }, ago(run.startedAt))]
+    h("td", { class: "when" }, run.startedAt ? [clock(run.firstStartedAt || run.startedAt), " ",
+      h("span", { class: "faint wide" }, ago(run.firstStartedAt || run.startedAt))]
       : run.queuedAt && h("span", { class: "faint" }, "queued ", ago(run.queuedAt))),
-    h("td", { class: "number" }, took(run.startedAt, run.finishedAt)),
+    h("td", { class: "number" }, took(run), run.runAttempt > 1 && h("div", { class: "faint" }, `attempt ${run.runAttempt}`)),
     h("td", { class: "wide faint clip" }, run.workerId),
     h("td", { class: "wide mono faint clip", title: run.params }, run.params)))));
