@@ -1,7 +1,7 @@
 """No read of the gateway scans the whole history: Postgres's plan for each read, on a history that is large enough."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine, event, text
@@ -58,6 +58,12 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "stream of a run": lambda reads: reads.changes_of("7", after_seq=0, limit=100),
     "log of a run": lambda reads: reads.transitions("7"),
     "waiting": lambda reads: reads.wait_facts(["7"], ["q"], NOW),
+    "waiting: idle": lambda reads: reads.idle_runs(["7", "8"], NOW),
+    "waiting: nodes": lambda reads: reads.node_states_of(["7", "8"]),
+    "runs: at any depth": lambda reads: reads.runs_at_any_depth(["7", "8"]),
+    "overview: past": lambda reads: reads.past_runs(NOW + timedelta(hours=25), limit=100),
+    "overview: ended": lambda reads: reads.ended_counts(NOW + timedelta(hours=25)),
+    "overview: for a person": lambda reads: reads.waiting_steps(limit=100),
     "pauses": lambda reads: reads.pauses(NOW),
     "audit": lambda reads: reads.audit(AuditFilter(), limit=100),
     "audit: further": lambda reads: reads.audit(AuditFilter(), before=AuditPlace(NOW, "7"), limit=100),

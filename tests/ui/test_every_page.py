@@ -20,7 +20,7 @@ LINKS = {
 }
 EVIL = "<img src=x onerror=alert(1)>"
 PAGES = (
-    "#/dags", "#/dags/show", "#/dags/show?tab=runs", "#/dags/show?tab=spec", "#/dags/show?tab=versions&version=1",
+    "#/home", "#/dags", "#/dags/show", "#/dags/show?tab=runs", "#/dags/show?tab=spec", "#/dags/show?tab=versions&version=1",
     "#/dags/show?tab=slots", "#/runs", "#/runs?from=2020-01-01T00:00", "#/runs/show/s1", "#/runs/show/s1?step=b%20c",
     "#/runs/show/s1?tab=outputs", "#/runs/show/s1?tab=events", "#/runs/show/s1?tab=spec", "#/queues", "#/system",
     "#/search?q=echo", "#/audit", "#/audit?target=show&outcome=done",
@@ -83,7 +83,7 @@ def test_data_never_becomes_code(look: Look, shown: Embedded) -> None:
 
 def test_the_policy_forbids_what_is_inline(look: Look, system: Embedded) -> None:
     with look() as page:
-        expect(page.get_by_role("heading", name="DAGs")).to_be_visible()
+        expect(page.get_by_role("heading", name="Home")).to_be_visible()
         answer = page.request.get(page.url.split("#")[0])
         policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
         assert policy["style-src"] == policy["connect-src"] == "'self'"

@@ -50,7 +50,7 @@ class RunFacts:
 
 
 def summary(run: RunRow, zone: tzinfo | None, waits_for: str = "") -> dict[str, Any]:
-    """Return the JSON of a run for lists; ``waits_for`` is what a queued run waits for."""
+    """Return the JSON of a run for lists; ``waits_for`` is what it waits for, if none of its steps runs."""
     return {
         "rootDAGRunName": run.root.dag_name,
         "rootDAGRunId": run.root.dag_run_id,

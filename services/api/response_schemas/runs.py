@@ -20,6 +20,7 @@ __all__ = [
     "ProgressSchema",
     "RemarkSchema",
     "RescheduleResponseSchema",
+    "RunLabel",
     "RunResponseSchema",
     "RunSpecResponseSchema",
     "StartResponseSchema",
@@ -66,7 +67,9 @@ class DAGRunSummarySchema(Schema):
     log: str
     params: str = ""
     workerId: str = ""
-    waitingFor: str = Field(default="", description="what the queued run waits for at this moment")
+    waitingFor: str = Field(
+        default="", description="what the run waits for at this moment, if it is queued or no step of it runs"
+    )
     firstStartedAt: str = Field(default="", description="start of the run's first attempt, once there are more")
     runAttempt: int = Field(default=1, ge=1, description="the attempt of the run that startedAt and finishedAt are of")
     durationMs: int = Field(default=0, ge=0, description="milliseconds from startedAt to finishedAt, at least 1")

@@ -13,6 +13,7 @@ from services.api.routes.events import EVENTS
 from services.api.routes.fires import FIRES
 from services.api.routes.keys import KEYS
 from services.api.routes.logs import LOGS
+from services.api.routes.overview import OVERVIEW
 from services.api.routes.pools import POOLS
 from services.api.routes.queues import QUEUES
 from services.api.routes.runs import RUNS
@@ -38,6 +39,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *ATTEMPTS.all,
     *LOGS.all,
     *EVENTS.all,
+    *OVERVIEW.all,
     *SYSTEM.all,
     *FIRES.all,
     *QUEUES.all,

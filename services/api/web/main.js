@@ -1,6 +1,7 @@
 // Starts the front end: login, routing, and watching the server.
 
 import { ApiError, listeners } from "./api.js";
+import { attention, forgetApprovals, watchApprovals } from "./attention.js";
 import { withdraw } from "./dialog.js";
 import { patch } from "./dom.js";
 import { watch } from "./notice.js";
@@ -11,6 +12,7 @@ import { draw, identify, main, open } from "./shell.js";
 import { audit } from "./views/audit.js";
 import { dag } from "./views/dag.js";
 import { dags } from "./views/dags.js";
+import { home } from "./views/home.js";
 import { login } from "./views/login.js";
 import { queues } from "./views/queues.js";
 import { run } from "./views/run.js";
@@ -19,7 +21,7 @@ import { search } from "./views/search.js";
 import { system } from "./views/system.js";
 import { unknown } from "./views/unknown.js";
 
-const VIEWS = { dags: [dags, dag], runs: [runs, unknown, run, unknown, run], queues: [queues], system: [system], search: [search], audit: [audit] };
+const VIEWS = { home: [home], dags: [dags, dag], runs: [runs, unknown, run, unknown, run], queues: [queues], system: [system], search: [search], audit: [audit] };
 let page;
 let known = false;
 
@@ -32,7 +34,7 @@ function route() {
     page.refresh();
     return;
   }
-  const [section = "dags", ...rest] = place.parts;
+  const [section = "home", ...rest] = place.parts;
   const before = page;
   show(VIEWS[section]?.[rest.length] ?? unknown, place);
   draw();
@@ -59,6 +61,7 @@ async function begin() {
     if (error.status === 401 || error.status === 403) return askWho(error);
   }
   known = true;
+  watchApprovals();
   page?.end();
   page = undefined;
   route();
@@ -66,6 +69,7 @@ async function begin() {
 
 function askWho(refused) {
   known = false;
+  forgetApprovals();
   if (!asksWho) return;
   show((entrance) => login(entrance, { refused, begin }), here());
   draw();
@@ -74,6 +78,7 @@ function askWho(refused) {
 listeners.unauthorized = (refused) => known && askWho(refused);
 addEventListener("hashchange", route);
 addEventListener("begin-anew", begin);
+attention.changed = draw;
 arrive();
 open();
 watch(() => (known && page ? page.refresh() : begin()));

@@ -17,7 +17,8 @@ export function clock(text) {
   return h("time", { datetime: text, title: text }, today ? time : `${year}${names[month - 1]} ${date} ${time}`);
 }
 
-function offsetMs(text) {
+/** The UTC offset that a time of the server is written in. */
+export function offsetMs(text) {
   const found = /([+-])(\d\d):(\d\d)$/.exec(text);
   return found ? (found[1] === "-" ? -1 : 1) * (Number(found[2]) * 60 + Number(found[3])) * 60_000 : 0;
 }

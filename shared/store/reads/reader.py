@@ -5,8 +5,10 @@ from shared.store.reads.attempts import AttemptReads, AttemptRow
 from shared.store.reads.audit import AuditFilter, AuditPlace, AuditReads, AuditRow, Verified
 from shared.store.reads.base import SchemaRevision
 from shared.store.reads.dags import DagReads
+from shared.store.reads.idle import IdleReads, WaitingPlace
 from shared.store.reads.logs import LogReads
 from shared.store.reads.operations import OpsReads
+from shared.store.reads.overview import ApprovalRow, OverviewReads, PastRunRow
 from shared.store.reads.pools import NodeState, NodeWait, PoolReads, PoolRow, PoolUserRow
 from shared.store.reads.rows import (
     ActiveCounts,
@@ -33,6 +35,7 @@ __all__ = [
     "LATEST",
     "ActiveCounts",
     "ApiKeyRow",
+    "ApprovalRow",
     "AttemptRow",
     "AuditFilter",
     "AuditPlace",
@@ -49,6 +52,7 @@ __all__ = [
     "NodeRow",
     "NodeState",
     "NodeWait",
+    "PastRunRow",
     "PauseRow",
     "Place",
     "PoolRow",
@@ -65,6 +69,7 @@ __all__ = [
     "UserRow",
     "Verified",
     "WaitFacts",
+    "WaitingPlace",
     "WebhookRow",
     "WorkerRow",
 ]
@@ -80,6 +85,8 @@ class Reads(
     StreamReads,
     ScheduleReads,
     PoolReads,
+    IdleReads,
+    OverviewReads,
     TotalsReads,
     AuditReads,
 ):

@@ -143,6 +143,11 @@ class RunReads(Reader):
             rows = connection.execute(_BY_KEYS, {"run_keys": keys}) if keys else ()
             return {run.run_key: run for run in map(root_from_row, rows)}
 
+    def runs_at_any_depth(self, run_keys: Iterable[str]) -> dict[str, RunRow]:
+        """Return the runs with these keys, sub-runs as well, by key, without nodes."""
+        keys = sorted(set(run_keys))
+        return {run.run_key: run for run in self._many(select_runs().where(_r.run_key.in_(keys)))} if keys else {}
+
     def recent_runs(self, dag_name: str, *, limit: int = 30) -> tuple[RunRow, ...]:
         """Return the newest root runs of a DAG with their nodes, newest first."""
         query = select_runs().where(_r.dag_name == dag_name, _r.root_key.is_(None))

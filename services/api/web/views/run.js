@@ -3,6 +3,7 @@
 import { events, get, path } from "../api.js";
 import { h } from "../dom.js";
 import { graph } from "../graph.js";
+import { reason, toldLabel } from "../reason.js";
 import { stay, to } from "../router.js";
 import { active, badge, moves } from "../status.js";
 import { ago, clock, took } from "../time.js";
@@ -99,7 +100,7 @@ export function run(page) {
     page.show(
       heading(), facts(),
       state.run.error && h("p", { class: "error", role: "alert" }, state.run.error),
-      state.run.waitingFor && h("p", { class: "reason call" }, "Waiting: ", state.run.waitingFor),
+      state.run.waitingFor && h("div", { class: "call reason", key: "waits" }, reason(state.run.waitingFor, "Waiting: ")),
       approvals(page, state),
       h("nav", { class: "tabs", "aria-label": "Parts of the run" }, tabs.map(([key, label]) =>
         h("a", { href: place({ tab: key === "steps" ? "" : key }), "aria-current": key === tab && "page" }, label))),
@@ -113,7 +114,7 @@ export function run(page) {
 
   function heading() {
     return h("div", { class: "heading" },
-      h("h1", {}, state.run.name), badge(state.run.statusLabel), h("span", { class: "gap" }), runActions(page, state));
+      h("h1", {}, state.run.name), badge(toldLabel(state.run)), h("span", { class: "gap" }), runActions(page, state));
   }
 
   function facts() {

@@ -3,6 +3,7 @@
 import { get } from "../api.js";
 import { h } from "../dom.js";
 import { cursorPager } from "../pager.js";
+import { reason, toldLabel } from "../reason.js";
 import { stay, to } from "../router.js";
 import { badge, RUN_STATUSES, words } from "../status.js";
 import { ago, clock, took } from "../time.js";
@@ -59,10 +60,10 @@ export const runTable = (list, named = true) => h("table", { class: "rows runs" 
   h("thead", {}, h("tr", {}, h("th", {}, "Status"), h("th", {}, named ? "Run" : "Run id"), h("th", {}, "Began"),
     h("th", {}, "Took"), h("th", { class: "wide" }, "Worker"), h("th", { class: "wide" }, "Parameters"))),
   h("tbody", {}, list.map((run) => h("tr", { key: `${run.name} ${run.dagRunId}` },
-    h("td", { class: "state" }, badge(run.statusLabel)),
+    h("td", { class: "state" }, badge(toldLabel(run))),
     h("td", { class: "main" }, named && h("a", { class: "name", href: runPlace(run) }, run.name),
       h("a", { class: "id mono faint clip", href: runPlace(run), title: run.dagRunId }, run.dagRunId),
-      run.waitingFor && h("div", { class: "reason" }, "waiting: ", run.waitingFor)),
+      reason(run.waitingFor)),
     h("td", { class: "when" }, run.startedAt ? [clock(run.firstStartedAt || run.startedAt), " ",
       h("span", { class: "faint wide" }, ago(run.firstStartedAt || run.startedAt))]
       : run.queuedAt && h("span", { class: "faint" }, "queued ", ago(run.queuedAt))),

@@ -1,6 +1,7 @@
 // The steps of a run as a table: the graph's content for those who read rather than look.
 
 import { h } from "../dom.js";
+import { reason } from "../reason.js";
 import { badge, sign, words } from "../status.js";
 import { clock, took } from "../time.js";
 
@@ -32,7 +33,7 @@ function row(state, node, isChosen, place) {
       h("a", { class: "name", href: place({ step: isChosen ? "" : step.name }), "aria-expanded": String(isChosen) }, step.name),
       what(step) && h("div", { class: "mono faint clip" }, what(step)),
       node.progress && node.statusLabel === "running" && progressBar(node.progress),
-      node.waitingFor && h("div", { class: "reason" }, "waiting: ", node.waitingFor),
+      reason(node.waitingFor),
       (node.remarks ?? []).length > 0 && remark(node.remarks.at(-1), node.remarks.length - 1),
     node.error && h("div", { class: "error clip", title: node.error }, node.error),
       node.subRuns.length > 0 && h("div", { class: "faint" }, `${node.subRuns.length} run${node.subRuns.length === 1 ? "" : "s"}`,
