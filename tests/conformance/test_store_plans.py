@@ -44,6 +44,8 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "runs: rare status": lambda reads: reads.runs(status=RunStatus.ABORTED),
     "runs: of a dag": lambda reads: reads.runs(dag_name="dag-7"),
     "runs: of a dag, status": lambda reads: reads.runs(dag_name="dag-7", status=RunStatus.FAILED),
+    "runs: searched": lambda reads: reads.runs(search="g-7", tag="t", started_by="u"),
+    "runs: of a queue": lambda reads: reads.runs_of_queue("q", queued=False),
     "runs: between": lambda reads: reads.runs(created_from=NOW, created_before=NOW),
     "runs: further": lambda reads: reads.runs(behind=ListedRunRow("", 0, NOW, "7"), limit=100),
     "runs: by key": lambda reads: reads.runs_by_key(["7", "8"]),

@@ -54,7 +54,7 @@ def test_home_answers_the_nights_questions_at_once(look: Look, system: Embedded,
         expect(page.get_by_role("heading", name="Queues")).to_be_visible()
         expect(page.get_by_role("region", name="Queue night-gpu")).to_contain_text("no live worker")
         page.get_by_role("link", name="Runs", exact=True).click()
-        page.get_by_label("Name of the DAG").fill("night-gpu")
+        page.get_by_label("Part of a name or run id").fill("night-gpu")
         row = page.get_by_role("row", name="night-gpu")
         expect(row).to_contain_text("‖waiting")
         expect(row).not_to_contain_text("running")

@@ -5,6 +5,7 @@ from services.api.routes.accounts import ACCOUNTS
 from services.api.routes.approvals import APPROVALS
 from services.api.routes.attempts import ATTEMPTS
 from services.api.routes.audit import AUDIT
+from services.api.routes.bulk import BULK
 from services.api.routes.commands import COMMANDS
 from services.api.routes.control import CONTROL
 from services.api.routes.dags import DAGS
@@ -32,6 +33,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *VERSIONS.all,
     *STARTS.all,
     *CONTROL.all,
+    *BULK.all,
     *COMMANDS.all,
     *APPROVALS.all,
     *RUNS.all,

@@ -122,6 +122,8 @@ class RunRow:
     finished_at: datetime | None
     first_started_at: datetime | None
     """The start of the first attempt of the run, or ``None`` if it had only one; ``started_at`` is the last one's."""
+    started_by: str
+    """Who asked for the run; empty for runs older than this column."""
     trace: str
     """The traceparent of the request that started the run; empty for runs older than this column."""
     asked_as: str
