@@ -56,6 +56,8 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "attempts: how many": lambda reads: reads.attempt_counts("7"),
     "history": lambda reads: reads.recent_runs("dag-7"),
     "latest of each": lambda reads: reads.latest_runs(f"dag-{n}" for n in range(20)),
+    "statistics: runs": lambda reads: reads.ended_runs("dag-7", limit=100),
+    "statistics: steps": lambda reads: reads.ended_steps(["7", "107"], most=100),
     "stream": lambda reads: reads.changes(reads.newest_place(), limit=100),
     "stream of a run": lambda reads: reads.changes_of("7", after_seq=0, limit=100),
     "log of a run": lambda reads: reads.transitions("7"),

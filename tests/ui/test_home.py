@@ -73,3 +73,27 @@ def test_home_answers_the_nights_questions_at_once(look: Look, system: Embedded,
         expect(waiting).not_to_contain_text("night-holds")
         client.ask("POST", "/dag-runs/night-gpu/r1/stop")
         expect(waiting).not_to_contain_text("night-gpu")
+
+
+def test_the_history_shows_durations_and_failures_by_message(look: Look, system: Embedded, tmp_path: Path) -> None:
+    mended = tmp_path / "mended"
+    system.client.create(
+        "past", f"steps:\n  - {{name: nap, command: sleep 0.05}}\n  - {{name: check, command: test -e {mended}}}\n"
+    )
+    for number in range(3):
+        system.client.start("past", f"f{number}")
+        system.client.until("failed", "past", f"f{number}")
+    mended.touch()
+    system.client.start("past", "ok")
+    system.client.until("succeeded", "past", "ok")
+    with look("#/dags/past?tab=runs") as page:
+        plot = page.get_by_role("region", name="Durations")
+        expect(plot).to_contain_text(re.compile(r"P50 [\d.]+ m?s, P95 [\d.]+ m?s of 1 successes"))
+        expect(plot.get_by_role("link", name=re.compile(r"^ok: succeeded, [\d.]+ m?s$"))).to_be_attached()
+        row = page.get_by_role("region", name="Failures by message").get_by_role("row").last
+        expect(row).to_contain_text("3check: ")
+        expect(row).to_contain_text("exit status 1")
+        page.get_by_text("Durations of steps").click()
+        expect(page.get_by_role("row", name=re.compile(r"^nap 4 \d+ ms"))).to_be_visible()
+        row.get_by_role("link").click()
+        expect(page.get_by_role("region", name="Step check")).to_be_visible()

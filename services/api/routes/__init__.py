@@ -20,6 +20,7 @@ from services.api.routes.queues import QUEUES
 from services.api.routes.runs import RUNS
 from services.api.routes.search import SEARCH
 from services.api.routes.starts import STARTS
+from services.api.routes.statistics import STATISTICS
 from services.api.routes.sub_runs import SUB_RUNS
 from services.api.routes.system import SYSTEM
 from services.api.routes.versions import VERSIONS
@@ -31,6 +32,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *DAGS.all,
     *SEARCH.all,
     *VERSIONS.all,
+    *STATISTICS.all,
     *STARTS.all,
     *CONTROL.all,
     *BULK.all,

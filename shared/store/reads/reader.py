@@ -28,6 +28,7 @@ from shared.store.reads.rows import (
 )
 from shared.store.reads.runs import LATEST, RunReads
 from shared.store.reads.schedules import PauseRow, ScheduleReads, WaitFacts
+from shared.store.reads.statistics import EndedRunRow, EndedStepRow, StatisticsReads
 from shared.store.reads.stream import ChangeRow, DagVersionRow, Place, StreamReads
 from shared.store.reads.totals import Histogram, History, StatusChange, TotalsReads
 
@@ -45,6 +46,8 @@ __all__ = [
     "DagPage",
     "DagRow",
     "DagVersionRow",
+    "EndedRunRow",
+    "EndedStepRow",
     "Histogram",
     "History",
     "ListedRunRow",
@@ -87,6 +90,7 @@ class Reads(
     PoolReads,
     IdleReads,
     OverviewReads,
+    StatisticsReads,
     TotalsReads,
     AuditReads,
 ):
