@@ -3,7 +3,8 @@
 import { ApiError, listeners } from "./api.js";
 import { attention, forgetApprovals, watchApprovals } from "./attention.js";
 import { withdraw } from "./dialog.js";
-import { patch } from "./dom.js";
+import { h, patch } from "./dom.js";
+import { listen } from "./keyboard.js";
 import { watch } from "./notice.js";
 import { Page } from "./page.js";
 import { arrive, here } from "./router.js";
@@ -47,7 +48,7 @@ function show(view, place) {
   page?.end();
   withdraw();
   page = new Page(main, place);
-  patch(main);
+  patch(main, h("p", { class: "loading", role: "status", key: "loading" }, "Loading…"));
   view(page);
 }
 
@@ -78,6 +79,7 @@ function askWho(refused) {
 listeners.unauthorized = (refused) => known && askWho(refused);
 addEventListener("hashchange", route);
 addEventListener("begin-anew", begin);
+listen(() => known);
 attention.changed = draw;
 arrive();
 open();
