@@ -242,6 +242,31 @@ def _runs(walk: Walk) -> None:
     walk.case("stopAllDAGRuns", "POST", "/dags/long/stop-all", low="vi", target="long", state=none)
     walk.until("long", "l2", 3)
     walk.send("stopAllDAGRuns", "POST", "/dags/long/stop-all", target="long")
+    _bulk(walk)
+
+
+def _bulk(walk: Walk) -> None:
+    def named(run_id: str) -> dict[str, Any]:
+        return {"runs": [{"name": "long", "dagRunId": run_id}]}
+
+    admin = walk.tokens["admin"]
+    walk.live.post("/dags/long/start", {"dagRunId": "l3"}, token=admin)
+    walk.live.post("/dags/long/enqueue", {"dagRunId": "l4"}, token=admin)
+    for operation_id, action, run_id in (
+        ("dequeueDAGRuns", "dequeue", "l4"),
+        ("stopDAGRuns", "stop", "l3"),
+        ("retryDAGRuns", "retry", "l3"),
+    ):
+        path = f"/dag-runs/bulk/{action}"
+        none: tuple[str, Any, str, str] = (path, {"runs": []}, "bad_request", "")
+        walk.case(operation_id, "POST", path, named(run_id), low="vi", target=run_id, named=False, state=none)
+        if action == "stop":
+            walk.until("long", "l3", 3)
+    # The queue of a DAG has its name.
+    walk.send("stopQueue", "POST", "/queues/long/stop-all", by="vi", target="long", code="forbidden")
+    walk.send("stopQueue", "POST", "/queues/long/stop-all", target="l3")
+    walk.until("long", "l3", 3)
+    walk.send("stopQueue", "POST", "/queues/long/stop-all", target="long")
 
 
 def _queues(walk: Walk) -> None:

@@ -12,6 +12,7 @@ from services.api.caches.run_totals import RunTotals
 from shared.status import RunStatus
 from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import Live, open_live
+from tests.harness.eventually import eventually
 
 ASKS = """\
 type: graph
@@ -105,3 +106,58 @@ def test_metrics_give_a_waiting_run_no_duration_and_no_queue_time(live: Live) ->
         runs, durations, waits = counted.get(live.reads)
         assert (runs.get(("timed", RunStatus.WAITING), 0), runs["timed", RunStatus.SUCCEEDED]) == (0, 1)
         assert (durations["timed"][0][-1], "timed" in waits) == (1, False)
+
+
+def test_a_running_run_in_which_nothing_runs_says_what_it_waits_for(live: Live) -> None:
+    locked = "steps:\n  - name: s\n    lock: press\n    command: sleep 300\n"
+    live.dag("holds", locked)
+    live.dag("lacks", "workerSelector: {gpu: big}\nsteps: [{name: s, command: echo hi}]\n")
+    live.dag("calls", "steps: [{name: up, call: below}]\n---\nname: below\n" + locked)
+    live.dag("fails", "steps: [{name: s, command: exit 3}]\n")
+    live.start("holds", dagRunId="first")
+    eventually(lambda: live.run("holds", "first")["nodes"][0]["status"] == 1)
+    for name in ("holds", "calls", "lacks", "fails"):
+        live.start(name, dagRunId="r")
+    live.until("fails", "r", 2)
+    lock = "lock press, held by holds/first (s)"
+    expected = {
+        "holds": f"step s: {lock}",
+        "calls": f"step s of below: {lock}",
+        "lacks": "step s: no live worker with labels gpu=big",
+    }
+
+    def waits(name: str) -> str:
+        found = live.get(f"/dag-runs/{name}?dagRunId=r")["dagRuns"][0]
+        assert found["statusLabel"] == "running"
+        return str(found.get("waitingFor", ""))
+
+    eventually(lambda: {name: waits(name) for name in expected} == expected)
+    assert {name: live.run(name, "r")["waitingFor"] for name in expected} == expected
+    dags = {each["fileName"]: each["latestDAGRun"] for each in live.get("/dags")["dags"]}
+    assert dags["lacks.yaml"]["waitingFor"] == expected["lacks"]
+    (queue,) = [each for each in live.get("/queues")["queues"] if each["name"] == "lacks"]
+    assert queue["running"][0]["waitingFor"] == expected["lacks"]
+    assert "waitingFor" not in live.run("holds", "first")
+
+    # The overview has the same in one response, and what failed and what waits for a person.
+    seen = live.get("/overview")
+    running = {(each["name"], each["dagRunId"]): each.get("waitingFor", "") for each in seen["running"]}
+    assert {name: running[name, "r"] for name in expected} == expected
+    assert running["holds", "first"] == ""
+    assert seen["counts"]["running"] == len(seen["running"])
+    assert "fails" in {each["name"] for each in seen["failed"]}
+    assert seen["counts"]["failed"] >= 1
+    assert [(each["id"], each["live"], each["slots"]) for each in seen["workers"]] == [("w1", True, 20)]
+    asked = {(each["name"], each["stepName"]) for each in seen["approvals"]}
+    live.dag("gate", "type: graph\nsteps:\n  - {name: sign off, type: hitl}\n  - {name: busy, command: sleep 300}\n")
+    live.start("gate", dagRunId="r")
+    gate = {"name": "gate", "dagRunId": "r", "dagName": "gate", "stepName": "sign off"}
+    eventually(lambda: gate in [{name: each[name] for name in gate} for each in live.get("/approvals")["approvals"]])
+    assert asked | {("gate", "sign off")} == {
+        (each["name"], each["stepName"]) for each in live.get("/overview")["approvals"]
+    }
+    bars = {(each["name"], each["dagRunId"]): each for each in live.get("/overview/timeline?hours=1")["runs"]}
+    assert bars["fails", "r"]["statusLabel"] == "failed"
+    assert bars["fails", "r"]["startedAt"] <= bars["fails", "r"]["finishedAt"]
+    assert "finishedAt" not in bars["holds", "first"]
+    assert live.refused("GET", "/overview/timeline?hours=25") == (400, "bad_request")

@@ -128,7 +128,31 @@ def _runs(again: Again) -> None:
     again.until("slow", first, 3)
     live.post("/dags/slow/start", token=again._token)
     again("stopAllDAGRuns", "/dags/slow/stop-all")
+    _bulk(again)
     _sub_runs(again)
+
+
+def _bulk(again: Again) -> None:
+    live = again._live
+    again.until("slow", str(live.get("/dag-runs/slow/latest", token=again._token)["dagRunDetails"]["dagRunId"]), 3)
+    live.post("/dags/slow/start", {"dagRunId": "b1"}, token=again._token)
+    live.post("/dags/slow/enqueue", {"dagRunId": "b2"}, token=again._token)
+    (first, second, none) = ({"name": "slow", "dagRunId": run_id} for run_id in ("b1", "b2", "b3"))
+    refused = [{**none, "outcome": "refused", "code": "not_found", "message": "DAG-run b3 of slow not found"}]
+    for operation, action, run in (
+        ("dequeueDAGRuns", "dequeue", second),
+        ("stopDAGRuns", "stop", first),
+        ("retryDAGRuns", "retry", first),
+    ):
+        path = f"/dag-runs/bulk/{action}"
+        assert again(operation, path, {"runs": [run, none, run]})["results"] == [{**run, "outcome": "done"}, *refused]
+        if action == "stop":
+            again.until("slow", "b1", 3)
+    live.post("/dags/slow/enqueue", {"dagRunId": "b4"}, token=again._token)
+    assert again("stopQueue", "/queues/slow/stop-all") == {"errors": []}
+    again.until("slow", "b1", 3)
+    # The queued run went first, so that it did not start in the place of the other.
+    assert live.ask("GET", "/dag-runs/slow/b4", token=again._token).status_code == 404
 
 
 def _sub_runs(again: Again) -> None:

@@ -148,3 +148,61 @@ def test_a_new_run_from_old_results_evaluates_nothing_again(live: Live) -> None:
     live.post("/dag-runs/mixed/r/retry", {"dagRunId": "s"})
 
     assert live.until("mixed", "s", 2)["params"] == first
+
+
+def test_every_attempt_is_kept(live: Live, tmp_path: Path) -> None:
+    tries = tmp_path / "tries"
+    live.dag(
+        "kept",
+        "steps:\n  - name: flaky\n    retryPolicy: {limit: 1, intervalSec: 0}\n"
+        f"    command: echo x >> {tries}; echo try $(wc -l < {tries}); test $(wc -l < {tries}) -ge 4\n"
+        "  - echo after\n",
+    )
+    live.start("kept", dagRunId="r")
+    first = live.until("kept", "r", 2)
+    assert "firstStartedAt" not in first
+    live.post("/dag-runs/kept/r/retry", {"dagRunId": "r"})
+    run = live.until("kept", "r", 4)
+
+    found = live.get("/dag-runs/kept/r/attempts")["attempts"]
+    flaky = [each for each in found if each["stepName"] == "flaky"]
+    assert [(each["number"], each["runAttempt"], each["status"], each["exitCode"]) for each in flaky] == [
+        (1, 1, "failed", 1),
+        (2, 1, "failed", 1),
+        (3, 2, "failed", 1),
+        (4, 2, "succeeded", 0),
+    ]
+    assert all(each["workerId"] == "w1" and each["startedAt"] <= each["finishedAt"] for each in flaky)
+    assert [each.get("reason", "") for each in flaky] == ['failed to execute step "flaky": exit status 1'] * 3 + [""]
+    assert found[4:] == live.get(f"/dag-runs/kept/r/attempts?stepName={found[4]['stepName']}")["attempts"]
+    logs = [live.get(f"/dag-runs/kept/r/steps/flaky/log?attempt={n}")["content"] for n in range(1, 5)]
+    assert logs == ["try 1", "try 2", "try 3", "try 4"]
+    assert live.get("/dag-runs/kept/r/steps/flaky/log?attempt=2&tail=1")["totalLines"] == 1
+    assert live.refused("GET", "/dag-runs/kept/r/steps/flaky/log?attempt=5") == (404, "not_found")
+    assert live.refused("GET", "/dag-runs/kept/r/attempts?stepName=none") == (404, "not_found")
+    assert (run["firstStartedAt"], run["runAttempt"]) == (first["startedAt"], 2)
+    assert run["durationMs"] > 0
+
+    assert [node.get("attemptCount", 1) for node in run["nodes"]] == [4, 1]
+
+    # The start is that of the first attempt, however many follow.
+    live.post("/dag-runs/kept/r/retry", {"dagRunId": "r", "stepName": "flaky"})
+    eventually(lambda: live.run("kept", "r")["runAttempt"] == 3 and live.run("kept", "r")["status"] == 4, timeout_s=60)
+    assert live.run("kept", "r")["firstStartedAt"] == first["startedAt"]
+    assert len(live.get("/dag-runs/kept/r/attempts?stepName=flaky")["attempts"]) == 5
+
+
+def test_an_open_attempt_is_listed(live: Live, tmp_path: Path) -> None:
+    live.dag("open", f"steps:\n  - name: s\n    command: until test -e {tmp_path}/go; do sleep 0.05; done\n")
+    live.start("open", dagRunId="r")
+
+    def listed() -> dict[str, Any]:
+        (found,) = live.get("/dag-runs/open/r/attempts")["attempts"]
+        assert found["status"] == "running"
+        return dict(found)
+
+    found = eventually(listed)
+    assert found["startedAt"]
+    assert "finishedAt" not in found
+    (tmp_path / "go").touch()
+    live.until("open", "r", 4)

@@ -82,6 +82,7 @@ def test_a_run_has_its_shape(stack: Stack) -> None:
         "log": "nightly/r1/run.log",
         "params": "REGION=eu DAY=mon",
         "workerId": "w1",
+        "durationMs": 4000,
         "preconditions": [],
     }
     assert [(node["step"]["name"], node["status"], node["statusLabel"]) for node in nodes] == [

@@ -1,7 +1,7 @@
 """No read of the gateway scans the whole history: Postgres's plan for each read, on a history that is large enough."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine, event, text
@@ -44,17 +44,30 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "runs: rare status": lambda reads: reads.runs(status=RunStatus.ABORTED),
     "runs: of a dag": lambda reads: reads.runs(dag_name="dag-7"),
     "runs: of a dag, status": lambda reads: reads.runs(dag_name="dag-7", status=RunStatus.FAILED),
+    "runs: searched": lambda reads: reads.runs(search="g-7", tag="t", started_by="u"),
+    "runs: of a queue": lambda reads: reads.runs_of_queue("q", queued=False),
     "runs: between": lambda reads: reads.runs(created_from=NOW, created_before=NOW),
     "runs: further": lambda reads: reads.runs(behind=ListedRunRow("", 0, NOW, "7"), limit=100),
     "runs: by key": lambda reads: reads.runs_by_key(["7", "8"]),
     "run": lambda reads: reads.run("dag-7", "7"),
     "run: latest": lambda reads: reads.run("dag-7", "latest"),
+    "attempts": lambda reads: reads.attempts("7"),
+    "attempts: of a step": lambda reads: reads.attempts("7", 0),
+    "attempts: how many": lambda reads: reads.attempt_counts("7"),
     "history": lambda reads: reads.recent_runs("dag-7"),
     "latest of each": lambda reads: reads.latest_runs(f"dag-{n}" for n in range(20)),
+    "statistics: runs": lambda reads: reads.ended_runs("dag-7", limit=100),
+    "statistics: steps": lambda reads: reads.ended_steps(["7", "107"], most=100),
     "stream": lambda reads: reads.changes(reads.newest_place(), limit=100),
     "stream of a run": lambda reads: reads.changes_of("7", after_seq=0, limit=100),
     "log of a run": lambda reads: reads.transitions("7"),
     "waiting": lambda reads: reads.wait_facts(["7"], ["q"], NOW),
+    "waiting: idle": lambda reads: reads.idle_runs(["7", "8"], NOW),
+    "waiting: nodes": lambda reads: reads.node_states_of(["7", "8"]),
+    "runs: at any depth": lambda reads: reads.runs_at_any_depth(["7", "8"]),
+    "overview: past": lambda reads: reads.past_runs(NOW + timedelta(hours=25), limit=100),
+    "overview: ended": lambda reads: reads.ended_counts(NOW + timedelta(hours=25)),
+    "overview: for a person": lambda reads: reads.waiting_steps(limit=100),
     "pauses": lambda reads: reads.pauses(NOW),
     "audit": lambda reads: reads.audit(AuditFilter(), limit=100),
     "audit: further": lambda reads: reads.audit(AuditFilter(), before=AuditPlace(NOW, "7"), limit=100),

@@ -20,8 +20,10 @@ LINKS = {
 }
 EVIL = "<img src=x onerror=alert(1)>"
 PAGES = (
-    "#/dags", "#/dags/show", "#/dags/show?tab=runs", "#/dags/show?tab=spec", "#/dags/show?tab=versions&version=1",
+    "#/home", "#/dags", "#/dags/show",
+    "#/dags/show?tab=runs", "#/dags/show?tab=spec", "#/dags/show?tab=versions&version=1",
     "#/dags/show?tab=slots", "#/runs", "#/runs?from=2020-01-01T00:00", "#/runs/show/s1", "#/runs/show/s1?step=b%20c",
+    "#/runs/show/s1?view=gantt", "#/runs?q=show",
     "#/runs/show/s1?tab=outputs", "#/runs/show/s1?tab=events", "#/runs/show/s1?tab=spec", "#/queues", "#/system",
     "#/search?q=echo", "#/audit", "#/audit?target=show&outcome=done",
 )  # fmt: skip
@@ -83,7 +85,7 @@ def test_data_never_becomes_code(look: Look, shown: Embedded) -> None:
 
 def test_the_policy_forbids_what_is_inline(look: Look, system: Embedded) -> None:
     with look() as page:
-        expect(page.get_by_role("heading", name="DAGs", exact=True)).to_be_visible()
+        expect(page.get_by_role("heading", name="Home", exact=True)).to_be_visible()
         answer = page.request.get(page.url.split("#")[0])
         policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
         assert policy["style-src"] == policy["connect-src"] == "'self'"
@@ -148,3 +150,37 @@ def test_a_dialog_closes_when_its_page_is_left(look: Look, system: Embedded) -> 
         page.get_by_role("link", name="Search", exact=True).click()
         expect(page.get_by_role("heading", name="Search", exact=True)).to_be_visible()
     assert system.client.ask("GET", "/dag-runs?name=asked").json["dagRuns"] == []
+
+
+def test_keys_lead_everywhere(look: Look, shown: Embedded) -> None:
+    with look("#/runs/show/s1?step=a") as page:
+        expect(page.get_by_role("region", name="Step a")).to_be_visible()
+        page.locator("main").focus()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("region", name="Step a")).to_have_count(0)
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog")).to_contain_text("go to the search field")
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        page.keyboard.press("g")
+        page.keyboard.press("r")
+        expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+        expect(page.get_by_label("Part of a name or run id")).to_be_visible()
+        page.keyboard.press("/")
+        expect(page.get_by_label("Part of a name or run id")).to_be_focused()
+        page.keyboard.type("g d?")
+        expect(page.get_by_label("Part of a name or run id")).to_have_value("g d?")
+
+
+def test_a_run_can_be_copied_as_commands(look: Look, shown: Embedded) -> None:
+    with look("#/runs/show/s1") as page:
+        page.get_by_role("button", name="Copy as…").click()
+        dialog = page.get_by_role("dialog")
+        place = f"{origin(shown)}/api/v2/dag-runs/show/s1"
+        body = '{"dagRunId":"s1"}'
+        retry = f"curl -X POST -H 'Content-Type: application/json' -d '{body}' {place}/retry"
+        expect(dialog.get_by_text(retry, exact=True)).to_be_visible()
+        expect(dialog.get_by_text(f"DAGWAY_URL={origin(shown)} dagway retry --run-id=s1 show")).to_be_visible()
+        expect(dialog.get_by_role("button", name="Copy: curl -X POST").first).to_be_visible()
+        dialog.get_by_role("button", name="Close").click()
+        expect(dialog).to_have_count(0)

@@ -12,6 +12,7 @@ __all__ = ["Summaries"]
 
 _KEPT = 20_000
 """How many runs are cached: about 10 MB, enough for twenty lists of the maximum length."""
+_MAY_WAIT = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
 
 
 class Summaries:
@@ -42,8 +43,8 @@ class Summaries:
         fresh = {run.run_key: (run, shown) for run, shown in made}
         if len(self._made) + len(fresh) > _KEPT:
             self._made.clear()
-        # Not queued runs: what they wait for changes without a new version of the run.
+        # Not runs that may wait: for what changes without a new version of the run.
         self._made.update(
-            {key: (run.version, shown) for key, (run, shown) in fresh.items() if run.status is not RunStatus.QUEUED}
+            {key: (run.version, shown) for key, (run, shown) in fresh.items() if run.status not in _MAY_WAIT}
         )
         return {key: shown for key, (_, shown) in fresh.items()}

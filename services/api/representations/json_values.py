@@ -23,6 +23,7 @@ __all__ = [
     "file_name",
     "file_stem",
     "known_run_id",
+    "milliseconds",
     "node_label",
     "node_status",
     "pagination",
@@ -107,6 +108,14 @@ def timestamp(at: datetime | None, zone: tzinfo | None, none: str = "") -> str:
         return none
     shift, suffix = _offset(int(at.timestamp()) // _QUARTER_S, zone)
     return (at + shift).isoformat()[:19] + suffix
+
+
+def milliseconds(at: datetime | None, zone: tzinfo | None) -> str:
+    """Return ``at`` like ``timestamp``, with milliseconds; ``None`` becomes an empty text."""
+    if at is None:
+        return ""
+    shift, suffix = _offset(int(at.timestamp()) // _QUARTER_S, zone)
+    return (at + shift).replace(tzinfo=None).isoformat(timespec="milliseconds") + suffix
 
 
 @lru_cache(maxsize=50_000)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from services.api.representations import dag_json, json_values
@@ -45,10 +45,12 @@ class RunFacts:
     """Id and parameters of the sub-runs that earlier repetitions of a step called."""
     waits_for: str = ""
     nodes_wait_for: Mapping[int, str] = field(default_factory=dict)
+    attempt_counts: Mapping[int, int] = field(default_factory=dict)
+    """How many attempts a step had, where it is more than one."""
 
 
 def summary(run: RunRow, zone: tzinfo | None, waits_for: str = "") -> dict[str, Any]:
-    """Return the JSON of a run for lists; ``waits_for`` is what a queued run waits for."""
+    """Return the JSON of a run for lists; ``waits_for`` is what it waits for, if none of its steps runs."""
     return {
         "rootDAGRunName": run.root.dag_name,
         "rootDAGRunId": run.root.dag_run_id,
@@ -66,6 +68,10 @@ def summary(run: RunRow, zone: tzinfo | None, waits_for: str = "") -> dict[str, 
             workerId=run.worker_id,
             error=run.error,
             waitingFor=waits_for,
+            firstStartedAt=json_values.timestamp(run.first_started_at, zone),
+            runAttempt=run.run_attempt if run.run_attempt > 1 else None,
+            startedBy=run.started_by,
+            durationMs=_duration_ms(run.started_at, run.finished_at),
         ),
     }
 
@@ -95,6 +101,13 @@ def details(run: RunRow, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]
     }
 
 
+def _duration_ms(started_at: datetime | None, finished_at: datetime | None) -> int | None:
+    """Return the time between both, or ``None`` if one is missing; 0 counts as 1, because a sparse field is not 0."""
+    if started_at is None or finished_at is None:
+        return None
+    return max(1, round((finished_at - started_at) / timedelta(milliseconds=1)))
+
+
 def _trace_id(traceparent: str) -> str:
     return traceparent.split("-")[1] if traceparent else ""
 
@@ -122,7 +135,12 @@ def _node(run: RunRow, row: NodeRow, step: Step | None, facts: RunFacts, zone: t
         "doneCount": row.done_count,
         "subRuns": _sub_runs(row.children),
         "subRunsRepeated": _sub_runs(facts.called_earlier.get(row.idx, ())),
-        **sparse(error=row.error, waitingFor=facts.nodes_wait_for.get(row.idx)),
+        **sparse(
+            error=row.error,
+            waitingFor=facts.nodes_wait_for.get(row.idx),
+            durationMs=_duration_ms(row.started_at, row.finished_at),
+            attemptCount=facts.attempt_counts.get(row.idx),
+        ),
         **({} if row.exit_code is None else {"exitCode": row.exit_code}),
         **(_approval(row.approval, zone) if row.approval else {}),
         **(_annotations(row.said) if row.said else {}),

@@ -20,6 +20,7 @@ __all__ = [
     "ProgressSchema",
     "RemarkSchema",
     "RescheduleResponseSchema",
+    "RunLabel",
     "RunResponseSchema",
     "RunSpecResponseSchema",
     "StartResponseSchema",
@@ -67,7 +68,13 @@ class DAGRunSummarySchema(Schema):
     params: str = ""
     workerId: str = ""
     error: str = Field(default="", description="why the run failed or was stopped, if that is known")
-    waitingFor: str = Field(default="", description="what the queued run waits for at this moment")
+    waitingFor: str = Field(
+        default="", description="what the run waits for at this moment, if it is queued or no step of it runs"
+    )
+    firstStartedAt: str = Field(default="", description="start of the run's first attempt, once there are more")
+    startedBy: str = Field(default="", description="a user, key or webhook, schedule, or the run that called it")
+    runAttempt: int = Field(default=1, ge=1, description="the attempt of the run that startedAt and finishedAt are of")
+    durationMs: int = Field(default=0, ge=0, description="milliseconds from startedAt to finishedAt, at least 1")
 
 
 class SubDAGRunSchema(Schema):
@@ -107,6 +114,8 @@ class NodeSchema(Schema):
     waitingFor: str = Field(default="", description="why the node of a running run has not started yet")
     progress: ProgressSchema | None = None
     remarks: list[RemarkSchema] = Field(default_factory=list)
+    durationMs: int = Field(default=0, ge=0, description="milliseconds from startedAt to finishedAt, at least 1")
+    attemptCount: int = Field(default=1, ge=1, description="attempts of the step so far, in all attempts of the run")
     exitCode: int | None = Field(
         default=None, description="exit code of the last attempt's process: an addition to the contract"
     )

@@ -3,7 +3,9 @@
 from services.api.operations import Operation
 from services.api.routes.accounts import ACCOUNTS
 from services.api.routes.approvals import APPROVALS
+from services.api.routes.attempts import ATTEMPTS
 from services.api.routes.audit import AUDIT
+from services.api.routes.bulk import BULK
 from services.api.routes.commands import COMMANDS
 from services.api.routes.control import CONTROL
 from services.api.routes.dags import DAGS
@@ -12,11 +14,13 @@ from services.api.routes.events import EVENTS
 from services.api.routes.fires import FIRES
 from services.api.routes.keys import KEYS
 from services.api.routes.logs import LOGS
+from services.api.routes.overview import OVERVIEW
 from services.api.routes.pools import POOLS
 from services.api.routes.queues import QUEUES
 from services.api.routes.runs import RUNS
 from services.api.routes.search import SEARCH
 from services.api.routes.starts import STARTS
+from services.api.routes.statistics import STATISTICS
 from services.api.routes.sub_runs import SUB_RUNS
 from services.api.routes.system import SYSTEM
 from services.api.routes.versions import VERSIONS
@@ -28,14 +32,18 @@ OPERATIONS: tuple[Operation, ...] = (
     *DAGS.all,
     *SEARCH.all,
     *VERSIONS.all,
+    *STATISTICS.all,
     *STARTS.all,
     *CONTROL.all,
+    *BULK.all,
     *COMMANDS.all,
     *APPROVALS.all,
     *RUNS.all,
     *SUB_RUNS.all,
+    *ATTEMPTS.all,
     *LOGS.all,
     *EVENTS.all,
+    *OVERVIEW.all,
     *SYSTEM.all,
     *FIRES.all,
     *QUEUES.all,

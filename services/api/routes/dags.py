@@ -22,13 +22,14 @@ from services.api.response_schemas.dags import (
 )
 from services.api.run_details.builder import run_details, run_history
 from services.api.run_details.reasons import dag_reason
+from services.api.run_details.waiting import runs_wait_for
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.contracts.commands.dags import ReplaceSpec
 from shared.ids import DAG_NAME_RULE, valid_dag_name
 from shared.language.load import LoadResult
 from shared.language.model import Dag as Model
 from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied
-from shared.store.reads.reader import DagRow, PauseRow, RunRow
+from shared.store.reads.reader import DagRow, PauseRow
 
 __all__ = ["DAGS"]
 
@@ -98,8 +99,14 @@ def _page(call: Call, query: ListQuery) -> dict[str, Any]:
     loaded = _load(call, found.dags)
     latest = reads.latest_runs(dag.dag_name for dag in found.dags)
     pauses = reads.open_pauses()
+    waits_for = runs_wait_for(call.deps, list(latest.values()), call.now)
+
+    def run_of(dag: DagRow) -> dict[str, Any] | None:
+        run = latest.get(dag.dag_name)
+        return run_json.summary(run, call.deps.zone, waits_for.get(run.run_key, "")) if run else None
+
     return {
-        "dags": [_file(call, dag, loaded[dag.file_name], latest.get(dag.dag_name), pauses) for dag in found.dags],
+        "dags": [_file(call, dag, loaded[dag.file_name], run_of(dag), pauses) for dag in found.dags],
         "errors": _refused(call),
         "pagination": json_values.pagination(total=found.total, page=page, per_page=per_page),
     }
@@ -345,15 +352,14 @@ def _model(dag: DagRow, loaded: LoadResult) -> Model:
 
 
 def _file(
-    call: Call, dag: DagRow, loaded: LoadResult, latest: RunRow | None, pauses: Sequence[PauseRow]
+    call: Call, dag: DagRow, loaded: LoadResult, latest: dict[str, Any] | None, pauses: Sequence[PauseRow]
 ) -> dict[str, Any]:
     model = _model(dag, loaded)
     defaults = " ".join(f"{param.name}={param.value}" for param in model.params)
-    run = run_json.summary(latest, call.deps.zone) if latest else run_json.synthetic(dag.dag_name, defaults)
     return {
         "fileName": f"{dag.file_name}.yaml",
         "dag": dag_json.dag(model),
-        "latestDAGRun": run,
+        "latestDAGRun": latest or run_json.synthetic(dag.dag_name, defaults),
         "suspended": dag.suspended,
         "errors": [str(issue) for issue in loaded.errors],
         **_schedule(call, dag, pauses),

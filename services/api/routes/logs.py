@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from services.api.operations import ApiResponse, Call, Operations, Query, ok
 from services.api.problems import not_found
 from services.api.representations import json_values
+from services.api.representations.attempts_json import tries
 from services.api.response_schemas.runs import LogSchema
 from services.api.run_details.lookup import find_run, find_sub_run
-from shared.store.reads.reader import LogWindow, RunRow, TransitionRow
+from shared.store.reads.reader import LogWindow, NodeRow, RunRow, TransitionRow
 
 __all__ = ["LOGS"]
 
@@ -49,6 +50,12 @@ class StepLogQuery(LogQuery):
     """``stream`` is the output stream of the step."""
 
     stream: Literal["stdout", "stderr"] = "stdout"
+    attempt: int = Field(
+        default=0,
+        ge=0,
+        description="number of an attempt, see listDAGRunAttempts: only what it wrote; absent or 0: what all attempts "
+        "wrote since the run was last started or retried",
+    )
 
 
 @LOGS.get(f"{_RUN}/log", id="getDAGRunLog", query=LogQuery, response=LogSchema)
@@ -85,18 +92,26 @@ def _log_of_run(call: Call, query: LogQuery, run: RunRow) -> ApiResponse:
 
 
 def _log_of_step(call: Call, query: StepLogQuery, run: RunRow, step_name: str) -> ApiResponse:
-    # Steps come before handlers in ``nodes``: a step that has the name of a handler is found first.
-    node = next((each for each in run.nodes or () if each.name == step_name and each.kind != "prepare"), None)
+    node = run.shown_node(step_name)
     if node is None:
         raise not_found(f"Run {run.dag_run_id!r} has no step {step_name!r}")
     reads = call.deps.reads
     # If both streams are in one file (``logOutput: merged``), each returns the whole file.
     stream = "stdout" if node.stdout and not node.stderr else query.stream
+    of = _attempt(call, run, node, query.attempt) if query.attempt else None
     if query.tail:
-        window = reads.log_tail(run.run_key, node.idx, stream, limit=query.lines)
+        window = reads.log_tail(run.run_key, node.idx, stream, limit=query.lines, of=of)
     else:
-        window = reads.log_lines(run.run_key, node.idx, stream, offset=query.first, limit=query.lines)
+        window = reads.log_lines(run.run_key, node.idx, stream, offset=query.first, limit=query.lines, of=of)
     return ok(_log(window, query))
+
+
+def _attempt(call: Call, run: RunRow, node: NodeRow, number: int) -> tuple[int, int]:
+    """Return the attempt of the run and the number in it of a node's attempt ``number``."""
+    found = tries(call.deps.reads.attempts(run.run_key, node.idx))
+    if number > len(found):
+        raise not_found(f"Step {node.name!r} of run {run.dag_run_id!r} has had {len(found)} attempts, not {number}")
+    return found[number - 1].run_attempt, found[number - 1].number
 
 
 def _log(window: LogWindow, query: LogQuery) -> dict[str, Any]:

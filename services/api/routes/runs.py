@@ -35,6 +35,13 @@ _PAGE, _MAX_PAGE = 100, 1000
 class RunsQuery(Query):
     name: str | None = None
     dag_run_id: str = Field(default="", alias="dagRunId")
+    search: str = Field(
+        default="", max_length=200, description="part of the DAG's name or of the run id, in any case: an addition"
+    )
+    tag: str = Field(default="", max_length=200, description="tag of the DAG: an addition")
+    started_by: str = Field(
+        default="", alias="startedBy", max_length=200, description="startedBy of the run: an addition"
+    )
     status: int | None = None
     from_date: int | None = Field(default=None, alias="fromDate")
     to_date: int | None = Field(default=None, alias="toDate")
@@ -97,6 +104,9 @@ def _newest(call: Call, query: RunsQuery, name: str | None, status: RunStatus | 
     listed = call.deps.reads.runs(
         dag_name=name,
         id_part=query.dag_run_id,
+        search=query.search,
+        tag=query.tag,
+        started_by=query.started_by,
         status=status,
         created_from=_moment(query.from_date),
         created_before=_moment(query.to_date),
@@ -121,7 +131,15 @@ def _page(call: Call, query: RunsQuery, name: str | None, status: RunStatus | No
         raise bad_request("cursor: cannot be combined with dagRunId, fromDate or toDate", field="cursor")
     limit = _page_size(query.limit)
     behind = _read_cursor(query.cursor) if query.cursor else None
-    listed = call.deps.reads.runs(dag_name=name, status=status, behind=behind, limit=limit + 1)
+    listed = call.deps.reads.runs(
+        dag_name=name,
+        search=query.search,
+        tag=query.tag,
+        started_by=query.started_by,
+        status=status,
+        behind=behind,
+        limit=limit + 1,
+    )
     shown = listed[:limit]
     cursor = json_bytes(_cursor(shown[-1]) if len(listed) > limit else None)
     return ApiResponse(200, b'{"dagRuns":[%s],"nextCursor":%s}' % (_summaries(call, shown), cursor))

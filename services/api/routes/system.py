@@ -172,8 +172,8 @@ def _service(call: Call, service: ServiceRow) -> dict[str, Any]:
 
 def _queue(call: Call, queue: QueueRow, limit: int) -> dict[str, Any]:
     """Return a queue. ``runningDAGRuns`` and ``queuedDAGRuns`` are older names of ``running`` and ``queued``."""
-    running = [run_json.summary(run, call.deps.zone) for run in queue.running]
-    waits_for = runs_wait_for(call.deps, queue.queued, call.now)
+    waits_for = runs_wait_for(call.deps, (*queue.running, *queue.queued), call.now)
+    running = [run_json.summary(run, call.deps.zone, waits_for.get(run.run_key, "")) for run in queue.running]
     queued = [run_json.summary(run, call.deps.zone, waits_for.get(run.run_key, "")) for run in queue.queued]
     return {
         "name": queue.name,

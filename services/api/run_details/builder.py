@@ -23,8 +23,16 @@ def run_details(deps: Deps, run: RunRow, now: datetime) -> dict[str, Any]:
         called_earlier=called_earlier(deps.reads, run),
         waits_for=runs_wait_for(deps, [run], now).get(run.run_key, ""),
         nodes_wait_for=nodes_wait_for(deps, run, dag, now),
+        attempt_counts=_attempt_counts(deps, run),
     )
     return run_json.details(run, facts, deps.zone)
+
+
+def _attempt_counts(deps: Deps, run: RunRow) -> dict[int, int]:
+    """Return, by node index, how many attempts a node has had, where it is more than one."""
+    if run.run_attempt == 1 and all(node.number <= 1 for node in run.nodes or ()):
+        return {}
+    return {idx: count for idx, count in deps.reads.attempt_counts(run.run_key).items() if count > 1}
 
 
 def run_history(deps: Deps, runs: Sequence[RunRow]) -> list[dict[str, Any]]:

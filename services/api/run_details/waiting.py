@@ -1,12 +1,12 @@
-"""Reads the state that queued runs and nodes that are not started depend on, and returns why they wait."""
+"""Reads the state that runs and nodes which do not go on depend on, and returns why they wait."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from services.api.deps import Deps
+from services.api.run_details.idle import idle_reasons
 from services.api.run_details.node_reasons import node_reason
-from services.api.run_details.reasons import waiting_for
-from services.api.run_details.specs import dags_of_runs
+from services.api.run_details.queued import queued_reasons
 from shared.language.model import Dag
 from shared.status import RunStatus
 from shared.store.reads.reader import RunRow
@@ -15,13 +15,9 @@ __all__ = ["nodes_wait_for", "runs_wait_for"]
 
 
 def runs_wait_for(deps: Deps, runs: Sequence[RunRow], now: datetime) -> dict[str, str]:
-    """Return, by run key, what each queued run in ``runs`` waits for."""
-    queued = [run for run in runs if run.status is RunStatus.QUEUED]
-    if not queued:
-        return {}
-    facts = deps.reads.wait_facts([run.run_key for run in queued], [run.queue for run in queued], now)
-    dags = dags_of_runs(deps, queued)
-    return {run.run_key: waiting_for(run, dags[run.run_key], facts, now) for run in queued}
+    """Return, by run key, what the runs in ``runs`` wait for that are queued, or running without a running step."""
+    queued = queued_reasons(deps, [run for run in runs if run.status is RunStatus.QUEUED], now)
+    return {**idle_reasons(deps, runs, now), **queued}
 
 
 def nodes_wait_for(deps: Deps, run: RunRow, dag: Dag | None, now: datetime) -> dict[int, str]:
@@ -49,7 +45,7 @@ def _for_queued_sub_runs(deps: Deps, run: RunRow, now: datetime) -> dict[int, st
         (child for child in called if child.status is RunStatus.QUEUED),
         key=lambda child: child.queued_at or child.created_at,
     )
-    reasons = runs_wait_for(deps, queued, now)
+    reasons = queued_reasons(deps, queued, now)
     found: dict[int, str] = {}
     for idx, children in calling:
         mine = [child for child in queued if child.dag_run_id in children]

@@ -16,10 +16,10 @@ const DOWNLOAD_LINES = 10_000;
 // eslint-disable-next-line no-control-regex
 const FOR_TERMINALS = /\u001b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)|[ -/]*[0-~])/g;
 
-/** An element that shows the log at `where` of the API; `live()` tells whether more is to come. */
-export function log({ where, name, live, streams, first }) {
-  return h("section", { class: "log", key: `log ${where}`, "aria-label": `Log of ${name}`,
-    mount: (root) => new LogView(root, { where, name, live, streams, first }).begin() });
+/** An element that shows the log at `where` of the API, or of one `attempt` only; `live()` tells whether more is to come. */
+export function log({ where, attempt, name, live, streams, first }) {
+  return h("section", { class: "log", key: `log ${where} ${attempt ?? ""}`, "aria-label": `Log of ${name}`,
+    mount: (root) => new LogView(root, { where, attempt, name, live, streams, first }).begin() });
 }
 
 class LogView {
@@ -58,7 +58,7 @@ class LogView {
     const { stream, turn } = this;
     const wasLive = this.live();
     try {
-      const answer = await get(this.where, { ...query, stream });
+      const answer = await get(this.where, { ...query, stream, attempt: this.attempt });
       if (this.ended || turn !== this.turn) return;
       if (answer.totalLines < this.next - 1) {
         // A new attempt began the log anew.
@@ -145,7 +145,7 @@ class LogView {
   async more(event, query, use) {
     const { stream, turn } = this;
     await attempt(async () => {
-      const answer = await get(this.where, { ...query, stream });
+      const answer = await get(this.where, { ...query, stream, attempt: this.attempt });
       if (turn === this.turn) use(answer);
     }, { button: event.target });
     this.draw();
@@ -161,7 +161,7 @@ class LogView {
     await attempt(async () => {
       const parts = [];
       for (let offset = 1; ;) {
-        const answer = await get(this.where, { offset, limit: DOWNLOAD_LINES, stream: this.stream });
+        const answer = await get(this.where, { offset, limit: DOWNLOAD_LINES, stream: this.stream, attempt: this.attempt });
         if (!answer.lineCount) break;
         parts.push(answer.content, "\n");
         offset += answer.lineCount;

@@ -1,8 +1,10 @@
 // Starts the front end: login, routing, and watching the server.
 
 import { ApiError, listeners } from "./api.js";
+import { attention, forgetApprovals, watchApprovals } from "./attention.js";
 import { withdraw } from "./dialog.js";
-import { patch } from "./dom.js";
+import { h, patch } from "./dom.js";
+import { listen } from "./keyboard.js";
 import { watch } from "./notice.js";
 import { Page } from "./page.js";
 import { arrive, here } from "./router.js";
@@ -11,6 +13,7 @@ import { draw, identify, main, open } from "./shell.js";
 import { audit } from "./views/audit.js";
 import { dag } from "./views/dag.js";
 import { dags } from "./views/dags.js";
+import { home } from "./views/home.js";
 import { login } from "./views/login.js";
 import { queues } from "./views/queues.js";
 import { run } from "./views/run.js";
@@ -19,7 +22,7 @@ import { search } from "./views/search.js";
 import { system } from "./views/system.js";
 import { unknown } from "./views/unknown.js";
 
-const VIEWS = { dags: [dags, dag], runs: [runs, unknown, run, unknown, run], queues: [queues], system: [system], search: [search], audit: [audit] };
+const VIEWS = { home: [home], dags: [dags, dag], runs: [runs, unknown, run, unknown, run], queues: [queues], system: [system], search: [search], audit: [audit] };
 let page;
 let known = false;
 
@@ -32,7 +35,7 @@ function route() {
     page.refresh();
     return;
   }
-  const [section = "dags", ...rest] = place.parts;
+  const [section = "home", ...rest] = place.parts;
   const before = page;
   show(VIEWS[section]?.[rest.length] ?? unknown, place);
   draw();
@@ -45,7 +48,7 @@ function show(view, place) {
   page?.end();
   withdraw();
   page = new Page(main, place);
-  patch(main);
+  patch(main, h("p", { class: "loading", role: "status", key: "loading" }, "Loading…"));
   view(page);
 }
 
@@ -59,6 +62,7 @@ async function begin() {
     if (error.status === 401 || error.status === 403) return askWho(error);
   }
   known = true;
+  watchApprovals();
   page?.end();
   page = undefined;
   route();
@@ -66,6 +70,7 @@ async function begin() {
 
 function askWho(refused) {
   known = false;
+  forgetApprovals();
   if (!asksWho) return;
   show((entrance) => login(entrance, { refused, begin }), here());
   draw();
@@ -74,6 +79,8 @@ function askWho(refused) {
 listeners.unauthorized = (refused) => known && askWho(refused);
 addEventListener("hashchange", route);
 addEventListener("begin-anew", begin);
+listen(() => known);
+attention.changed = draw;
 arrive();
 open();
 watch(() => (known && page ? page.refresh() : begin()));

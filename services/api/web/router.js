@@ -1,6 +1,6 @@
 // Where somebody is: the part of the address after `#`, which no server and no proxy has to know.
 
-const SECTIONS = { "dag-runs": "runs", dashboard: "runs", "system-status": "system" };
+const SECTIONS = { "dag-runs": "runs", dashboard: "home", "system-status": "system" };
 const TABS = { spec: "spec", history: "runs" };
 
 /** Take an address of Dagu's pages, which bookmarks and other programs hold, for the page of ours that shows the same. */

@@ -1,13 +1,14 @@
 // The frame around all pages: navigation, user and theme.
 
 import { get, listeners, remote, request, send } from "./api.js";
+import { attention } from "./attention.js";
 import { h, patch } from "./dom.js";
 import { banner, toasts } from "./notice.js";
 import { here, to } from "./router.js";
 import { forget, may, session, settings } from "./session.js";
 
 const PAGES = [
-  ["dags", "DAGs"], ["runs", "Runs"], ["queues", "Queues"], ["system", "System"], ["search", "Search"],
+  ["home", "Home"], ["dags", "DAGs"], ["runs", "Runs"], ["queues", "Queues"], ["system", "System"], ["search", "Search"],
   ["audit", "Audit", "admin"],
 ];
 const THEMES = { auto: "Theme: system", light: "Theme: light", dark: "Theme: dark" };
@@ -26,11 +27,13 @@ export function open() {
 
 /** Draw the bar again: the page, the user or the theme has changed. */
 export function draw() {
-  const [section = "dags"] = here().parts;
+  const [section = "home"] = here().parts;
   patch(bar,
-    h("a", { class: "brand", href: "#/dags" }, settings.title),
+    h("a", { class: "brand", href: "#/home" }, settings.title),
     h("nav", { "aria-label": "Pages" }, PAGES.filter(([, , role]) => !role || may(role)).map(([name, label]) =>
-      h("a", { href: to([name]), "aria-current": section === name && "page" }, label))),
+      h("a", { href: to([name]), "aria-current": section === name && "page" }, label, name === "home" && attention.count > 0
+        && h("span", { class: "count-badge", title: `${attention.count} wait for approval` }, String(attention.count),
+          h("span", { class: "unseen" }, " wait for approval"))))),
     h("span", { class: "gap" }),
     settings.remoteNodes && h("select", {
       "aria-label": "Node", value: remote.node,

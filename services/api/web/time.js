@@ -17,7 +17,8 @@ export function clock(text) {
   return h("time", { datetime: text, title: text }, today ? time : `${year}${names[month - 1]} ${date} ${time}`);
 }
 
-function offsetMs(text) {
+/** The UTC offset that a time of the server is written in. */
+export function offsetMs(text) {
   const found = /([+-])(\d\d):(\d\d)$/.exec(text);
   return found ? (found[1] === "-" ? -1 : 1) * (Number(found[2]) * 60 + Number(found[3])) * 60_000 : 0;
 }
@@ -35,16 +36,20 @@ export function ago(text) {
   return none(text) ? h("span", { class: "faint" }, "–") : h("time", { datetime: text, title: text }, relative(text));
 }
 
-/** How long it took, or has taken so far. */
-export function took(startedAt, finishedAt) {
+/** How long something took, or has taken so far: by its times, or by `durationMs`, which is exact. */
+export function took({ startedAt, finishedAt, durationMs }) {
   if (none(startedAt)) return "";
+  if (durationMs) return span(durationMs / 1000);
   const end = none(finishedAt) ? Date.now() : Date.parse(finishedAt);
-  return span(Math.max(0, (end - Date.parse(startedAt)) / 1000));
+  const seconds = Math.max(0, (end - Date.parse(startedAt)) / 1000);
+  return span(none(finishedAt) ? Math.floor(seconds) : seconds);
 }
 
-/** Seconds as `850 ms`, `12 s`, `3 min 05 s`, `2 h 10 min`, `4 d 3 h`; `coarse` leaves the smaller unit out. */
+/** Seconds as `850 ms`, `1.2 s`, `12 s`, `3 min 05 s`, `2 h 10 min`, `4 d 3 h`; `coarse` leaves the smaller unit out. */
 export function span(seconds, coarse = false) {
   const units = [["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]];
+  if (!coarse && seconds < 0.9995 && seconds > 0) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
+  if (!coarse && seconds < 9.95 && !Number.isInteger(seconds)) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   for (let index = 0; index < units.length - 1; index += 1) {
     const [name, size] = units[index];

@@ -61,7 +61,7 @@ def start_run(batch: Batch, command: c.StartRun) -> dict[str, Any]:
         now=batch.now,
     )
     urgent = isinstance(command, c.EnqueueRun) and command.priority == "high"
-    batch.add(run, spec_hash=text_hash, file_name=command.file_name, priority=HIGH if urgent else LOW)
+    batch.add(run, spec_hash=text_hash, file_name=command.file_name, priority=HIGH if urgent else LOW, by=command.by)
     if not queued:
         batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": command.dag_run_id}
@@ -94,7 +94,8 @@ def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
         queued=command.queued,
         now=batch.now,
     )
-    batch.add(run, spec_hash=text_hash, file_name=None, priority=HIGH if command.priority == "high" else LOW)
+    priority = HIGH if command.priority == "high" else LOW
+    batch.add(run, spec_hash=text_hash, file_name=None, priority=priority, by=command.by)
     if not command.queued:
         batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": command.dag_run_id, "name": dag.name}
@@ -127,7 +128,7 @@ def _retry(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
         raise RefusedByCore(refused)
     run = retry_as_new_run(source, target, batch.now, step)
     text_hash, file_name = batch.runs.origin(source.run_key)
-    batch.add(run, spec_hash=text_hash, file_name=file_name)
+    batch.add(run, spec_hash=text_hash, file_name=file_name, by=command.by)
     batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": target}
 
@@ -148,7 +149,7 @@ def _reschedule(batch: Batch, command: c.RescheduleRun) -> dict[str, Any]:
         now=batch.now,
     )
     text_hash, file_name = batch.runs.origin(source.run_key)
-    batch.add(run, spec_hash=text_hash, file_name=file_name)
+    batch.add(run, spec_hash=text_hash, file_name=file_name, by=command.by)
     batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": command.new_run_id, "queued": False, "name": name}
 

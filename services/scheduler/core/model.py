@@ -118,7 +118,8 @@ class Run:
     ``given`` is the params text of the request. ``env`` and ``params`` are empty until they are evaluated.
     ``worker_id`` is the worker that all steps of the run must run on. ``called_from`` is the working directory of the
     calling step, ``asked_as`` the params of the call with secrets masked. ``stop_reason`` is empty, or why no more
-    steps may start: ``stop``, ``timeout``, ``precondition``, ``init`` or ``prepare``.
+    steps may start: ``stop``, ``timeout``, ``precondition``, ``init`` or ``prepare``. ``started_at`` is the start of
+    the present attempt, ``first_started_at`` that of the first one, once there are more.
     """
 
     run_key: str
@@ -149,6 +150,7 @@ class Run:
     queued_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    first_started_at: datetime | None = None
 
     @property
     def is_root(self) -> bool:

@@ -60,8 +60,16 @@ def continue_run(draft: Draft, by: str) -> None:
 
 
 def _next_attempt(draft: Draft, why: str, by: str) -> None:
-    attempt = draft.run.run_attempt + 1
-    draft.become(RunStatus.RUNNING, why, by, run_attempt=attempt, started_at=draft.now, finished_at=None)
+    run = draft.run
+    draft.become(
+        RunStatus.RUNNING,
+        why,
+        by,
+        run_attempt=run.run_attempt + 1,
+        started_at=draft.now,
+        finished_at=None,
+        first_started_at=run.first_started_at or run.started_at,
+    )
     limit_time(draft)
 
 

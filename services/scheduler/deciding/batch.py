@@ -49,6 +49,8 @@ from shared.transport.base import Outgoing, task_queue, worker_queue
 __all__ = ["Batch"]
 
 _SALT_DIGITS = 12
+_MOST_BY = 200
+"""The width of the column ``started_by``."""
 """So many that a token fits into its column even if the run has a million versions."""
 
 
@@ -93,12 +95,13 @@ class Batch:
         parent_key: str | None = None,
         called_by: tuple[int | None, str | None] = (None, None),
         priority: int = 0,
+        by: str,
     ) -> None:
         """Create a run. The same batch may then ``apply`` messages to it.
 
         ``parent_key``: the parent run of a sub-run; it must be in this batch. ``called_by``: the index of the
-        parent's node, and the params with secrets masked. The run belongs to this thread's current trace; without
-        one it begins a trace.
+        parent's node, and the params with secrets masked. ``by``: who asked for the run. The run belongs to this
+        thread's current trace; without one it begins a trace.
         """
         root_key = None if parent_key is None else self.runs.root_of(parent_key)
         fixed: dict[str, Any] = {
@@ -108,6 +111,7 @@ class Batch:
             "parent_key": parent_key,
             "parent_node": called_by[0],
             "parent_params": called_by[1],
+            "started_by": by[:_MOST_BY],
             "trace": str(here() or self._begin_trace(run)),
         }
         if run.priority != priority:

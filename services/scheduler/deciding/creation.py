@@ -96,6 +96,7 @@ def retry_as_new_run(source: Run, dag_run_id: str, now: datetime, step: str = ""
         queued_at=None,
         started_at=None,
         finished_at=None,
+        first_started_at=None,
     )
     return carry_over(fresh, source, step)
 

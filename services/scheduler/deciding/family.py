@@ -70,6 +70,7 @@ def _start(batch: Batch, parent_key: str, effect: StartChild) -> None:
             parent_key=parent_key,
             called_by=(effect.node, _params(parent, effect)),
             priority=priority,
+            by=f"{parent.dag_name}/{parent.dag_run_id}" if parent else "",
         )
     if run.status is not RunStatus.QUEUED:
         batch.apply(run.run_key, Begin("scheduler"))

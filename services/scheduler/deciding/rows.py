@@ -62,6 +62,7 @@ def run_from_rows(row: Row, node_rows: Iterable[Row], plan: Plan, root: tuple[st
         queued_at=row["queued_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
+        first_started_at=row["first_started_at"],
     )
 
 
@@ -159,6 +160,7 @@ def run_row(run: Run) -> dict[str, Any]:
         "queued_at": run.queued_at,
         "started_at": run.started_at,
         "finished_at": run.finished_at,
+        "first_started_at": run.first_started_at,
     }
 
 

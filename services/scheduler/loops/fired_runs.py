@@ -152,7 +152,7 @@ class FiredRuns:
             )
         except InvalidInput as error:
             return "skipped", str(error), None
-        self._batch.add(run, spec_hash=text_hash, file_name=file_name)
+        self._batch.add(run, spec_hash=text_hash, file_name=file_name, by=_BY)
         if not queued:
             self._batch.apply(run.run_key, Begin(_BY))
             self._running.setdefault(dag_name, []).append(run.run_key)
@@ -170,7 +170,7 @@ class FiredRuns:
             return "fired", "the run of this scheduled time already existed", run_id
         run = rerun(stopped, dag_name=stopped.dag_name, dag_run_id=run_id, queue=None, queued=True, now=self._batch.now)
         text_hash, origin = self._batch.runs.origin(after)
-        self._batch.add(run, spec_hash=text_hash, file_name=origin)
+        self._batch.add(run, spec_hash=text_hash, file_name=origin, by=_BY)
         wait_s = int(stopped.plan.dag.restart_wait_sec)
         self._batch.hold(run.run_key, {"after_key": after, "wait_s": wait_s, "not_before": None})
         return "fired", fire.reason, run_id

@@ -39,18 +39,23 @@ class LogReads(Reader):
     """Reads of logs. A log is the output of one node to one stream, in the node's latest run attempt with output.
 
     It has the output of all attempts of the node in that run attempt, in order. A last line without line end counts.
+    ``of``, a (run attempt, number), makes it the output of that one attempt.
     """
 
-    def log_lines(self, run_key: str, node: int, stream: str, *, offset: int = 0, limit: int) -> LogWindow:
+    def log_lines(
+        self, run_key: str, node: int, stream: str, *, offset: int = 0, limit: int, of: tuple[int, int] | None = None
+    ) -> LogWindow:
         """Return up to ``limit`` lines, beginning with line ``offset`` (the first line is 0)."""
         with self._snapshot() as connection:
-            parts = _parts(connection, run_key, node, stream)
+            parts = _parts(connection, run_key, node, stream, of)
             return _window(connection, parts, stream, offset, limit)
 
-    def log_tail(self, run_key: str, node: int, stream: str, *, limit: int) -> LogWindow:
+    def log_tail(
+        self, run_key: str, node: int, stream: str, *, limit: int, of: tuple[int, int] | None = None
+    ) -> LogWindow:
         """Return the last ``limit`` lines."""
         with self._snapshot() as connection:
-            parts = _parts(connection, run_key, node, stream)
+            parts = _parts(connection, run_key, node, stream, of)
             return _window(connection, parts, stream, max(_total(parts) - limit, 0), limit)
 
 
@@ -58,12 +63,15 @@ def _total(parts: Sequence[_Part]) -> int:
     return parts[-1].first + parts[-1].lines if parts else 0
 
 
-def _parts(connection: Connection, run_key: str, node: int, stream: str) -> list[_Part]:
+def _parts(connection: Connection, run_key: str, node: int, stream: str, of: tuple[int, int] | None) -> list[_Part]:
     of_node = and_(_c.run_key == run_key, _c.node == node)
-    latest = select(func.max(_c.run_attempt)).where(of_node).scalar_subquery()
+    if of is None:
+        chosen = _c.run_attempt == select(func.max(_c.run_attempt)).where(of_node).scalar_subquery()
+    else:
+        chosen = and_(_c.run_attempt == of[0], _c.number == of[1])
     heads = connection.execute(
         select(_c.token, _c.number, _c.seq, _c.lines)
-        .where(of_node, _c.run_attempt == latest, _c.stream == stream, func.length(_c.data) > 0)
+        .where(of_node, chosen, _c.stream == stream, func.length(_c.data) > 0)
         .order_by(_c.number, _c.seq)
     )
     chunks: dict[tuple[int, str], list[_Chunk]] = {}

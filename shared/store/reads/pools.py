@@ -62,8 +62,9 @@ class NodeWait:
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """Why a node has not started yet, or why its next attempt has not."""
+    """Why a node has not started yet, or why its next attempt has not. ``name``: its step's."""
 
+    name: str
     waits: tuple[NodeWait, ...]
     dispatched: bool
     worker_id: str | None
@@ -111,6 +112,13 @@ class PoolReads(Reader):
 
     def node_states(self, run_key: str) -> dict[int, NodeState]:
         """Return, by index, the nodes of a run that wait for a pool, for a worker, or for their next attempt."""
+        return self.node_states_of([run_key]).get(run_key, {})
+
+    def node_states_of(self, run_keys: Iterable[str]) -> dict[str, dict[int, NodeState]]:
+        """Return ``node_states`` of several runs, by run key."""
+        keys = sorted(set(run_keys))
+        if not keys:
+            return {}
         n, w = t.nodes.c, t.pool_waits.c
         before = t.pool_waits.alias("before")
         earlier = or_(
@@ -128,25 +136,30 @@ class PoolReads(Reader):
         )
         with self._snapshot() as connection:
             nodes = connection.execute(
-                select(n.idx, n.token_state, n.token_worker, n.retry_at).where(
-                    n.run_key == run_key,
+                select(n.run_key, n.idx, n.name, n.token_state, n.token_worker, n.retry_at).where(
+                    n.run_key.in_(keys),
                     or_(n.admission == "waits", n.token_state == "dispatched", n.retry_at.is_not(None)),
                 )
             ).all()
             waits = connection.execute(
-                select(w.node, w.kind, w.name, w.limit, w.interval_s, ahead.label("ahead"))
-                .where(w.run_key == run_key)
+                select(w.run_key, w.node, w.kind, w.name, w.limit, w.interval_s, ahead.label("ahead"))
+                .where(w.run_key.in_(keys))
                 .order_by(w.kind, w.name)
             ).all()
-        mine: dict[int, list[NodeWait]] = {}
+        mine: dict[tuple[str, int], list[NodeWait]] = {}
         for row in waits:
-            mine.setdefault(row.node, []).append(NodeWait((row.kind, row.name), row.ahead, row.limit, row.interval_s))
-        return {
-            row.idx: NodeState(
-                tuple(mine.get(row.idx, ())), row.token_state == "dispatched", row.token_worker, row.retry_at
+            wait = NodeWait((row.kind, row.name), row.ahead, row.limit, row.interval_s)
+            mine.setdefault((row.run_key, row.node), []).append(wait)
+        found: dict[str, dict[int, NodeState]] = {}
+        for node in nodes:
+            found.setdefault(node.run_key, {})[node.idx] = NodeState(
+                node.name,
+                tuple(mine.get((node.run_key, node.idx), ())),
+                node.token_state == "dispatched",
+                node.token_worker,
+                node.retry_at,
             )
-            for row in nodes
-        }
+        return found
 
     def live_workers(self, now: datetime) -> dict[str, Mapping[str, str]]:
         """Return the labels of each worker that takes work, by its id."""

@@ -1,11 +1,14 @@
 """Everything the gateway reads. Each method makes a few indexed queries and returns typed rows, not API JSON."""
 
 from shared.store.reads.accounts import AccountReads, ApiKeyRow, UserRow, WebhookRow
+from shared.store.reads.attempts import AttemptReads, AttemptRow
 from shared.store.reads.audit import AuditFilter, AuditPlace, AuditReads, AuditRow, Verified
 from shared.store.reads.base import SchemaRevision
 from shared.store.reads.dags import DagReads
+from shared.store.reads.idle import IdleReads, WaitingPlace
 from shared.store.reads.logs import LogReads
 from shared.store.reads.operations import OpsReads
+from shared.store.reads.overview import ApprovalRow, OverviewReads, PastRunRow
 from shared.store.reads.pools import NodeState, NodeWait, PoolReads, PoolRow, PoolUserRow
 from shared.store.reads.rows import (
     ActiveCounts,
@@ -25,6 +28,7 @@ from shared.store.reads.rows import (
 )
 from shared.store.reads.runs import LATEST, RunReads
 from shared.store.reads.schedules import PauseRow, ScheduleReads, WaitFacts
+from shared.store.reads.statistics import EndedRunRow, EndedStepRow, StatisticsReads
 from shared.store.reads.stream import ChangeRow, DagVersionRow, Place, StreamReads
 from shared.store.reads.totals import Histogram, History, StatusChange, TotalsReads
 
@@ -32,6 +36,8 @@ __all__ = [
     "LATEST",
     "ActiveCounts",
     "ApiKeyRow",
+    "ApprovalRow",
+    "AttemptRow",
     "AuditFilter",
     "AuditPlace",
     "AuditRow",
@@ -40,6 +46,8 @@ __all__ = [
     "DagPage",
     "DagRow",
     "DagVersionRow",
+    "EndedRunRow",
+    "EndedStepRow",
     "Histogram",
     "History",
     "ListedRunRow",
@@ -47,6 +55,7 @@ __all__ = [
     "NodeRow",
     "NodeState",
     "NodeWait",
+    "PastRunRow",
     "PauseRow",
     "Place",
     "PoolRow",
@@ -63,6 +72,7 @@ __all__ = [
     "UserRow",
     "Verified",
     "WaitFacts",
+    "WaitingPlace",
     "WebhookRow",
     "WorkerRow",
 ]
@@ -71,12 +81,16 @@ __all__ = [
 class Reads(
     DagReads,
     RunReads,
+    AttemptReads,
     LogReads,
     OpsReads,
     AccountReads,
     StreamReads,
     ScheduleReads,
     PoolReads,
+    IdleReads,
+    OverviewReads,
+    StatisticsReads,
     TotalsReads,
     AuditReads,
 ):

@@ -120,6 +120,10 @@ class RunRow:
     queued_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    first_started_at: datetime | None
+    """The start of the first attempt of the run, or ``None`` if it had only one; ``started_at`` is the last one's."""
+    started_by: str
+    """Who asked for the run; empty for runs older than this column."""
     trace: str
     """The traceparent of the request that started the run; empty for runs older than this column."""
     asked_as: str
@@ -132,6 +136,11 @@ class RunRow:
     def shown_params(self) -> tuple[tuple[str, str], ...]:
         """``params``, secrets masked with ``*``."""
         return show_params(self.params, self.asked_as)
+
+    def shown_node(self, name: str) -> NodeRow | None:
+        """Return the step or else the handler with this name, or ``None`` if the run, read with nodes, has neither."""
+        # Steps come before handlers: a step that has the name of a handler is found first.
+        return next((each for each in self.nodes or () if each.name == name and each.kind != "prepare"), None)
 
 
 class ListedRunRow(NamedTuple):

@@ -17,10 +17,10 @@ from sqlalchemy import (
 from shared.status import RunStatus
 from shared.store import tables as t
 from shared.store.functions import bytewise
-from shared.store.queries.matching import among, contains
-from shared.store.queries.runs import BY_DAG, IS_ROOT, NEWEST_FIRST, RUNNING, newest_key
+from shared.store.queries.matching import among, contains, has_element
+from shared.store.queries.runs import BY_DAG, IS_ROOT, NEWEST_FIRST, QUEUED, RUNNING, newest_key
 from shared.store.reads.base import AnySelect, Reader
-from shared.store.reads.rows import ListedRunRow, NodeRow, RunRow, TransitionRow
+from shared.store.reads.rows import ListedRunRow, NodeRow, RunName, RunRow, TransitionRow
 from shared.store.reads.run_rows import (
     NODE_COLUMNS,
     ROOT_COLUMNS,
@@ -106,6 +106,9 @@ class RunReads(Reader):
         *,
         dag_name: str | None = None,
         id_part: str = "",
+        search: str = "",
+        tag: str = "",
+        started_by: str = "",
         status: RunStatus | None = None,
         created_from: datetime | None = None,
         created_before: datetime | None = None,
@@ -114,7 +117,9 @@ class RunReads(Reader):
     ) -> tuple[ListedRunRow, ...]:
         """Return the root runs that match all filters, newest first; runs created at the same time by id.
 
-        ``id_part``: a case-sensitive substring of the run id. ``created_from <= created_at < created_before``.
+        ``id_part``: a case-sensitive substring of the run id. ``search``: a substring, in any case, of the run id or of
+        the DAG's name. ``tag``: a tag that the present DAG of this name has. ``started_by``: who asked for the run.
+        ``created_from <= created_at < created_before``.
         ``behind``: the last run of the previous page; only runs later in the order are returned. That run may have
         been deleted.
         """
@@ -123,6 +128,14 @@ class RunReads(Reader):
             where.append(_r.dag_name == dag_name)
         if id_part:
             where.append(contains(_r.dag_run_id, id_part))
+        if search:
+            part = search.lower()
+            where.append(or_(contains(func.lower(_r.dag_name), part), contains(func.lower(_r.dag_run_id), part)))
+        if tag:
+            tagged = select(t.dags.c.dag_name).where(has_element(t.dags.c.tags, tag.lower()))
+            where.append(_r.dag_name.in_(tagged))
+        if started_by:
+            where.append(_r.started_by == started_by)
         if status is not None:
             where.append(_r.status == str(status))
         if created_from is not None:
@@ -142,6 +155,11 @@ class RunReads(Reader):
         with self._statement() as connection:
             rows = connection.execute(_BY_KEYS, {"run_keys": keys}) if keys else ()
             return {run.run_key: run for run in map(root_from_row, rows)}
+
+    def runs_at_any_depth(self, run_keys: Iterable[str]) -> dict[str, RunRow]:
+        """Return the runs with these keys, sub-runs as well, by key, without nodes."""
+        keys = sorted(set(run_keys))
+        return {run.run_key: run for run in self._many(select_runs().where(_r.run_key.in_(keys)))} if keys else {}
 
     def recent_runs(self, dag_name: str, *, limit: int = 30) -> tuple[RunRow, ...]:
         """Return the newest root runs of a DAG with their nodes, newest first."""
@@ -176,6 +194,14 @@ class RunReads(Reader):
                 query.order_by(_r.created_at, bytewise(_r.parent_params), bytewise(_r.dag_run_id))
             )
             return tuple((node, run_id, params or "") for node, run_id, params in rows)
+
+    def runs_of_queue(self, queue: str, *, queued: bool) -> tuple[RunName, ...]:
+        """Return the root runs in a queue: those that are queued, or those that are running."""
+        status = QUEUED if queued else RUNNING
+        query = select(_r.dag_name, _r.dag_run_id).where(_r.status == status, _r.queue == queue, IS_ROOT)
+        with self._statement() as connection:
+            rows = connection.execute(query.order_by(_r.dag_name, _r.dag_run_id))
+            return tuple(RunName(row.dag_name, row.dag_run_id) for row in rows)
 
     def running_run_ids(self, dag_name: str) -> tuple[str, ...]:
         """Return the ids of a DAG's running root runs, newest first."""

@@ -6,6 +6,7 @@ import { h } from "../dom.js";
 import * as drafts from "../drafts.js";
 import { graph } from "../graph.js";
 import { attempt } from "../notice.js";
+import { toldLabel } from "../reason.js";
 import { go, to } from "../router.js";
 import { may } from "../session.js";
 import { badge } from "../status.js";
@@ -113,8 +114,8 @@ export function dag(page) {
     const { latestDAGRun: latest } = state.details;
     const fact = (label, ...value) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value));
     return h("dl", { class: "facts" },
-      latest.dagRunId && fact("Last run", h("a", { class: "plain-link", href: runPlace(latest) }, badge(latest.statusLabel), " ",
-        h("span", { class: "faint" }, ago(latest.startedAt || latest.queuedAt), " ", took(latest.startedAt, latest.finishedAt)))),
+      latest.dagRunId && fact("Last run", h("a", { class: "plain-link", href: runPlace(latest) }, badge(toldLabel(latest)), " ",
+        h("span", { class: "faint" }, ago(latest.startedAt || latest.queuedAt), " ", took(latest)))),
       scheduled && fact("Schedule", h("span", { class: "mono" }, it.schedule.map((each) => each.expression).join(", "))),
       scheduled && fact("Next run", suspended ? "suspended" : ago(state.next)),
       it.queue && fact("Queue", h("a", { href: "#/queues" }, it.queue)),

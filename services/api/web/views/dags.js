@@ -6,6 +6,7 @@ import { h } from "../dom.js";
 import { draft } from "../drafts.js";
 import { attempt } from "../notice.js";
 import { pager } from "../pager.js";
+import { reason, toldLabel } from "../reason.js";
 import { go, here, stay, to } from "../router.js";
 import { may } from "../session.js";
 import { badge } from "../status.js";
@@ -74,10 +75,10 @@ export function dags(page) {
         draft(file) && h("a", { class: "badge is-waiting", href: to(["dags", file], { tab: "spec" }) }, "not saved"),
         dag.description && h("div", { class: "faint clip" }, dag.description)),
       h("td", { class: "last" }, latest.dagRunId
-        ? h("a", { class: "plain-link", href: to(["runs", latest.name, latest.dagRunId]) }, badge(latest.statusLabel), " ",
+        ? h("a", { class: "plain-link", href: to(["runs", latest.name, latest.dagRunId]) }, badge(toldLabel(latest)), " ",
           h("span", { class: "faint" }, ago(latest.finishedAt || latest.startedAt || latest.queuedAt)))
-        : h("span", { class: "faint" }, "never ran")),
-      h("td", { class: "wide faint number" }, took(latest.startedAt, latest.finishedAt)),
+        : h("span", { class: "faint" }, "never ran"), reason(latest.waitingFor)),
+      h("td", { class: "wide faint number" }, took(latest)),
       h("td", { class: "wide mono faint" }, (dag.schedule ?? []).map((each) => h("div", {}, each.expression))),
       h("td", { class: "next" }, scheduled && [
         suspended ? h("span", { class: "faint" }, "suspended") : nextRun ? ago(nextRun) : h("span", { class: "reason" }, waitingFor)]),

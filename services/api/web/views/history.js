@@ -4,16 +4,21 @@ import { get } from "../api.js";
 import { h } from "../dom.js";
 import { to } from "../router.js";
 import { nodeLabel, sign, words } from "../status.js";
+import { durations } from "./durations.js";
 import { runPlace, runTable } from "./runs.js";
 
 export function history(page, state) {
   let found;
+  let past;
   return {
-    load: async () => { found = await get(`${state.where}/dag-runs`, {}, page.signal); },
+    async load() {
+      [found, past] = await Promise.all([
+        get(`${state.where}/dag-runs`, {}, page.signal), get(`${state.where}/statistics`, {}, page.signal)]);
+    },
     draw() {
       if (!found) return null;
       if (!found.dagRuns.length) return h("div", { class: "empty" }, h("p", {}, "It never ran."));
-      return h("div", {}, grid(found), runTable(found.dagRuns, false),
+      return h("div", {}, durations(found.dagRuns[0].name, past), grid(found), runTable(found.dagRuns, false),
         h("p", {}, h("a", { href: to(["runs"], { name: found.dagRuns[0].name }) }, "All its runs")));
     },
   };

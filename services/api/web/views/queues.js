@@ -3,9 +3,10 @@
 import { get, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
-import { attempt } from "../notice.js";
+import { attempt, toast } from "../notice.js";
 import { may } from "../session.js";
 import { ago } from "../time.js";
+import { idempotencyKey, runsOf } from "./bulk.js";
 import { pools } from "./pools.js";
 import { runTable } from "./runs.js";
 
@@ -41,6 +42,7 @@ export function queues(page) {
     return h("section", { class: "card queue", key: queue.name, "aria-label": `Queue ${queue.name}` },
       h("div", { class: "heading" }, h("h2", {}, queue.name), h("span", { class: "faint" }, queue.type === "global" ? "shared" : "a DAG's own"),
         halted && h("span", { class: "badge is-waiting" }, "paused"), h("span", { class: "gap" }),
+        may("operator") && running + queued > 0 && h("button", { type: "button", class: "danger", onclick: () => stopAll(queue) }, "Stop all"),
         may("manager") && h("div", { class: "actions" },
           h("button", { type: "button", onclick: () => change(queue) }, "Change limit"),
           queue.type === "global" && h("button", { type: "button", onclick: () => drop(queue.name) }, "Drop limit"),
@@ -52,6 +54,19 @@ export function queues(page) {
         h("span", {}, limit ? `${running} of ${limit} running` : `${running} running`, `, ${queued} waiting`)),
       [...queue.running, ...queue.queued].length > 0 && runTable([...queue.running, ...queue.queued]),
       running + queued > queue.running.length + queue.queued.length && h("p", { class: "faint" }, "Not all are shown."));
+  }
+
+  function stopAll({ name, summary: { running, queued } }) {
+    const repeatable = idempotencyKey();
+    return ask({
+      title: `Stop everything on queue ${name}?`, danger: true, confirm: `Stop ${runsOf(running + queued)}`,
+      text: `${runsOf(running)} running: stopped. ${runsOf(queued)} queued: taken out of the queue.`,
+      act: async () => {
+        const { errors } = await send("POST", path`queues/${name}/stop-all`, {}, repeatable);
+        if (errors.length) toast(errors.join("; "), "error");
+        await page.refresh();
+      },
+    });
   }
 
   const change = (queue) => ask({

@@ -3,6 +3,7 @@
 import { events, get, path } from "../api.js";
 import { h } from "../dom.js";
 import { graph } from "../graph.js";
+import { reason, toldLabel } from "../reason.js";
 import { stay, to } from "../router.js";
 import { active, badge, moves } from "../status.js";
 import { ago, clock, took } from "../time.js";
@@ -22,7 +23,7 @@ export function run(page) {
   const [, name, id, , sub] = page.place.parts;
   const root = path`dag-runs/${name}/${id}`;
   const base = sub ? `${root}/sub-dag-runs/${encodeURIComponent(sub)}` : root;
-  const state = { name, id, sub, root, base, run: null, children: new Map(), questions: new Map(), changes: [], outputs: {}, spec: null, log: "" };
+  const state = { name, id, sub, root, base, run: null, children: new Map(), questions: new Map(), changes: [], outputs: {}, spec: null, log: "", attempts: [] };
   let live = false;
   let soon;
   page.title(`${name} ${sub ?? id}`);
@@ -40,7 +41,7 @@ export function run(page) {
       const { subRuns } = await get(`${root}/sub-dag-runs`, query, page.signal);
       state.children = new Map(subRuns.map((each) => [each.dagRunId, each]));
     }
-    await Promise.all([tabContent(), readQuestions(page, state)]);
+    await Promise.all([tabContent(), stepAttempts(), readQuestions(page, state)]);
     draw();
   });
   // Changes of a sub-run are not streamed; it is polled.
@@ -86,6 +87,12 @@ export function run(page) {
     if (tab === "events" && sub) state.log = (await get(`${base}/log`, { tail: 1000 }, page.signal)).content;
   }
 
+  async function stepAttempts() {
+    const { step, tab } = page.place.query;
+    const known = step && !tab && allNodes().some((node) => node.step.name === step && node.startedAt);
+    state.attempts = known ? (await get(`${base}/attempts`, { stepName: step }, page.signal)).attempts : [];
+  }
+
   function draw() {
     const { tab = "steps" } = page.place.query;
     const tabs = TABS.filter(([key]) => !sub || key === "steps" || key === "events");
@@ -93,7 +100,7 @@ export function run(page) {
     page.show(
       heading(), facts(),
       state.run.error && h("p", { class: "error", role: "alert" }, state.run.error),
-      state.run.waitingFor && h("p", { class: "reason call" }, "Waiting: ", state.run.waitingFor),
+      state.run.waitingFor && h("div", { class: "call reason", key: "waits" }, reason(state.run.waitingFor, "Waiting: ")),
       approvals(page, state),
       h("nav", { class: "tabs", "aria-label": "Parts of the run" }, tabs.map(([key, label]) =>
         h("a", { href: place({ tab: key === "steps" ? "" : key }), "aria-current": key === tab && "page" }, label))),
@@ -107,7 +114,7 @@ export function run(page) {
 
   function heading() {
     return h("div", { class: "heading" },
-      h("h1", {}, state.run.name), badge(state.run.statusLabel), h("span", { class: "gap" }), runActions(page, state));
+      h("h1", {}, state.run.name), badge(toldLabel(state.run)), h("span", { class: "gap" }), runActions(page, state));
   }
 
   function facts() {
@@ -117,8 +124,10 @@ export function run(page) {
       fact("Run", h("span", { class: "mono" }, it.dagRunId)),
       sub ? fact("Part of", h("a", { href: to(["runs", name, id]) }, `${name} ${id}`)) : fact("DAG", h("a", { href: to(["dags", file]) }, file)),
       it.queuedAt && fact("Queued", clock(it.queuedAt)),
-      it.startedAt && fact("Began", clock(it.startedAt), " ", h("span", { class: "faint" }, ago(it.startedAt))),
-      it.startedAt && fact("Took", took(it.startedAt, it.finishedAt)),
+      it.startedAt && fact("Began", clock(it.firstStartedAt || it.startedAt), " ",
+        h("span", { class: "faint" }, ago(it.firstStartedAt || it.startedAt))),
+      it.runAttempt > 1 && fact(`Attempt ${it.runAttempt} began`, clock(it.startedAt)),
+      it.startedAt && fact(it.runAttempt > 1 ? `Attempt ${it.runAttempt} took` : "Took", took(it)),
       it.workerId && fact("Worker", it.workerId),
       it.traceId && fact("Trace", h("span", { class: "mono" }, it.traceId)),
       it.params && fact("Parameters", h("span", { class: "mono" }, it.params)));
@@ -126,22 +135,24 @@ export function run(page) {
 
   const fact = (label, ...value) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value));
 
+  const allNodes = () => [...state.run.nodes, ...handlers()];
+
   const handlers = () => HANDLERS.map((key) => state.run[key]).filter(Boolean);
 
   function steps() {
     const { nodes } = state.run;
     const chosen = page.place.query.step;
-    const node = [...nodes, ...handlers()].find((each) => each.step.name === chosen);
+    const node = allNodes().find((each) => each.step.name === chosen);
     const aliases = new Map(nodes.flatMap(({ step }) => [[step.name, step.name], ...(step.id ? [[step.id, step.name]] : [])]));
     const drawn = nodes.map((each) => ({
       name: each.step.name, label: each.statusLabel, depends: (each.step.depends ?? []).map((other) => aliases.get(other) ?? other),
-      href: place({ step: each.step.name }), note: note(each),
+      href: place({ step: each.step.name, attempt: "" }), note: note(each),
     }));
     return [
       nodes.length > 1 && h("div", { class: "canvas", key: "graph" }, graph(drawn, { across: !NARROW.matches, selected: chosen })),
       h("div", { key: "steps", class: node ? "split" : "" },
-        stepTable(state, [...nodes, ...handlers()], chosen, place),
-        node && stepPanel(page, state, node, () => stay({ step: "" })))];
+        stepTable(state, allNodes(), chosen, (changes) => place({ attempt: "", ...changes })),
+        node && stepPanel(page, state, node, place))];
   }
 
   function outputs() {

@@ -5,8 +5,9 @@ import { ask } from "../dialog.js";
 import { h } from "../dom.js";
 import { attempt } from "../notice.js";
 import { go } from "../router.js";
-import { may } from "../session.js";
+import { may, settings } from "../session.js";
 import { moves } from "../status.js";
+import { copyDialog } from "./copy.js";
 
 /** The buttons for `state.run`; a sub run is its root's to stop or retry. */
 export function runActions(page, state) {
@@ -47,5 +48,6 @@ export function runActions(page, state) {
     label === "running" && h("button", { type: "button", class: "danger", onclick: stop }, "Stop"),
     label === "queued" && h("button", { type: "button", class: "danger", onclick: withdraw }, "Dequeue"),
     !moves(label) && label !== "waiting" && h("button", { type: "button", onclick: retry }, "Retry"),
+    h("button", { type: "button", onclick: () => copyDialog({ ...run, name }, settings.auth !== "none") }, "Copy as…"),
     h("button", { type: "button", onclick: again, title: "A new run with the same parameters" }, "Run again"));
 }

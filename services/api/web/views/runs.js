@@ -1,11 +1,15 @@
-// All runs, newest first, with filters.
+// All runs, newest first: find them, keep a search as a view, act on many at once.
 
 import { get } from "../api.js";
+import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { cursorPager } from "../pager.js";
+import { reason, toldLabel } from "../reason.js";
 import { stay, to } from "../router.js";
+import { dropView, savedViews, saveView } from "../saved_views.js";
 import { badge, RUN_STATUSES, words } from "../status.js";
 import { ago, clock, took } from "../time.js";
+import { bulkBar, Selection } from "./bulk.js";
 
 const PER_PAGE = 50;
 const MOST_BY_DATE = 200;
@@ -13,35 +17,68 @@ const MOST_BY_DATE = 200;
 export function runs(page) {
   page.title("Runs");
   let typing;
+  let tags = [];
+  let found = null;
+  const selection = new Selection(() => draw());
+  get("dags/tags", {}, page.signal).then((answer) => { tags = answer.tags; draw(); }, () => {});
 
   page.every(3000, async () => {
-    const { name, status, from, until, cursor = "" } = page.place.query;
+    const { name, q: search, tag, by: startedBy, status, from, until, cursor = "" } = page.place.query;
     const dated = from || until;
-    const query = dated
-      ? { name, status, fromDate: unix(from), toDate: unix(until) }
-      : { name, status, limit: PER_PAGE };
+    const filter = { name, search, tag, startedBy, status };
+    const query = dated ? { ...filter, fromDate: unix(from), toDate: unix(until) } : { ...filter, limit: PER_PAGE };
     const where = dated ? "dag-runs" : `dag-runs?cursor=${encodeURIComponent(cursor)}`;
     const answer = await get(where, query, page.signal);
-    const list = answer.dagRuns.slice(0, dated ? MOST_BY_DATE : PER_PAGE);
-    page.show(h("div", { class: "heading" }, h("h1", {}, "Runs")), filters(),
-      list.length ? runTable(list) : h("div", { class: "empty" }, h("p", {}, "No run fits."),
+    found = { cursor, next: answer.nextCursor, more: dated && answer.dagRuns.length > MOST_BY_DATE,
+      list: answer.dagRuns.slice(0, dated ? MOST_BY_DATE : PER_PAGE) };
+    draw();
+  });
+
+  function draw() {
+    if (!found) return;
+    const { list } = found;
+    page.show(h("div", { class: "heading" }, h("h1", {}, "Runs"), views()), filters(), bulkBar(page, list, selection),
+      list.length ? runTable(list, true, selection) : h("div", { class: "empty" }, h("p", {}, "No run matches."),
         Object.keys(page.place.query).length > 0 && h("p", {}, h("a", { href: "#/runs" }, "Show all"))),
-      answer.dagRuns.length > list.length && h("p", { class: "faint" }, `Only the newest ${MOST_BY_DATE} are shown: narrow the dates.`),
-      cursorPager(cursor, answer.nextCursor));
+      found.more && h("p", { class: "faint" }, `Only the newest ${MOST_BY_DATE} are shown: narrow the dates.`),
+      cursorPager(found.cursor, found.next));
+  }
+
+  function views() {
+    const { cursor, ...query } = page.place.query;
+    return h("nav", { class: "views", "aria-label": "Saved views" },
+      savedViews().map(([name, kept]) => h("span", { key: name, class: "tag" }, h("a", { href: to(["runs"], kept) }, name),
+        h("button", { type: "button", class: "plain", "aria-label": `Remove the view ${name}`, onclick: () => { dropView(name); draw(); } }, "×"))),
+      Object.values(query).some(Boolean) && h("button", { type: "button", onclick: () => keep(query) }, "Save view"));
+  }
+
+  const keep = (query) => ask({
+    title: "Save this view", text: "The filters are kept under this name, in this browser.", confirm: "Save",
+    fields: [field("Name", { name: "name", required: true, maxlength: 40, autofocus: true })],
+    act: async (form) => {
+      saveView(form.get("name").trim(), query);
+      draw();
+    },
   });
 
   function filters() {
-    const { name = "", status = "", from = "", until = "" } = page.place.query;
-    const later = (event) => {
+    const { name = "", q = "", tag = "", by = "", status = "", from = "", until = "" } = page.place.query;
+    const later = (key) => (event) => {
       clearTimeout(typing);
       const text = event.target.value.trim();
-      typing = setTimeout(() => stay({ name: text, cursor: "" }), 300);
+      typing = setTimeout(() => stay({ [key]: text, cursor: "" }), 300);
     };
-    const set = (field) => (event) => stay({ [field]: event.target.value, cursor: "" });
+    const set = (key) => (event) => stay({ [key]: event.target.value, cursor: "" });
+    const text = (key, label, value) => h("input", { type: "search", "aria-label": label, placeholder: label, value, oninput: later(key) });
     return h("div", { class: "filters", role: "search" },
-      h("input", { type: "search", "aria-label": "Name of the DAG", placeholder: "Name of the DAG", value: name, oninput: later }),
+      text("q", "Part of a name or run id", q),
+      name && h("span", { class: "tag" }, `DAG ${name}`,
+        h("button", { type: "button", class: "plain", "aria-label": "Runs of all DAGs", onclick: () => stay({ name: "", cursor: "" }) }, "×")),
       h("select", { "aria-label": "Status", value: status, onchange: set("status") }, h("option", { value: "" }, "Any status"),
         RUN_STATUSES.map(([number, label]) => h("option", { value: String(number) }, words(label)))),
+      h("select", { "aria-label": "Tag", value: tag, onchange: set("tag") }, h("option", { value: "" }, "Any tag"),
+        [...new Set([...tags, tag])].filter(Boolean).map((each) => h("option", { value: each, key: each }, each))),
+      text("by", "Started by", by),
       h("label", { class: "inline" }, "from", h("input", { type: "datetime-local", value: from, onchange: set("from") })),
       h("label", { class: "inline" }, "until", h("input", { type: "datetime-local", value: until, onchange: set("until") })));
   }
@@ -54,17 +91,20 @@ export const runPlace = (run) => (run.rootDAGRunId && run.rootDAGRunId !== run.d
   ? to(["runs", run.rootDAGRunName, run.rootDAGRunId, "sub", run.dagRunId])
   : to(["runs", run.name, run.dagRunId]));
 
-/** A table of runs; `named`: with the name of their DAG. */
-export const runTable = (list, named = true) => h("table", { class: "rows runs" },
-  h("thead", {}, h("tr", {}, h("th", {}, "Status"), h("th", {}, named ? "Run" : "Run id"), h("th", {}, "Began"),
-    h("th", {}, "Took"), h("th", { class: "wide" }, "Worker"), h("th", { class: "wide" }, "Parameters"))),
+/** A table of runs; `named`: with the name of their DAG, `selection`: with boxes to select them. */
+export const runTable = (list, named = true, selection = null) => h("table", { class: "rows runs" },
+  h("thead", {}, h("tr", {}, selection && h("th", {}, selection.allBox(list)), h("th", {}, "Status"), h("th", {}, named ? "Run" : "Run id"), h("th", {}, "Began"),
+    h("th", {}, "Took"), h("th", { class: "wide" }, "Started by"), h("th", { class: "wide" }, "Worker"), h("th", { class: "wide" }, "Parameters"))),
   h("tbody", {}, list.map((run) => h("tr", { key: `${run.name} ${run.dagRunId}` },
-    h("td", { class: "state" }, badge(run.statusLabel)),
+    selection && h("td", { class: "pick" }, selection.box(run)),
+    h("td", { class: "state" }, badge(toldLabel(run))),
     h("td", { class: "main" }, named && h("a", { class: "name", href: runPlace(run) }, run.name),
       h("a", { class: "id mono faint clip", href: runPlace(run), title: run.dagRunId }, run.dagRunId),
-      run.waitingFor && h("div", { class: "reason" }, "waiting: ", run.waitingFor)),
-    h("td", { class: "when" }, run.startedAt ? [clock(run.startedAt), " ", h("span", { class: "faint wide" }, ago(run.startedAt))]
+      reason(run.waitingFor)),
+    h("td", { class: "when" }, run.startedAt ? [clock(run.firstStartedAt || run.startedAt), " ",
+      h("span", { class: "faint wide" }, ago(run.firstStartedAt || run.startedAt))]
       : run.queuedAt && h("span", { class: "faint" }, "queued ", ago(run.queuedAt))),
-    h("td", { class: "number" }, took(run.startedAt, run.finishedAt)),
+    h("td", { class: "number" }, took(run), run.runAttempt > 1 && h("div", { class: "faint" }, `attempt ${run.runAttempt}`)),
+    h("td", { class: "wide faint clip" }, run.startedBy),
     h("td", { class: "wide faint clip" }, run.workerId),
     h("td", { class: "wide mono faint clip", title: run.params }, run.params)))));

@@ -4,26 +4,29 @@ import { path, send } from "../api.js";
 import { h } from "../dom.js";
 import { log } from "../log.js";
 import { attempt } from "../notice.js";
-import { to } from "../router.js";
+import { stay, to } from "../router.js";
 import { may } from "../session.js";
 import { active, badge, moves } from "../status.js";
 import { clock, took } from "../time.js";
+import { attempts } from "./attempts.js";
 import { progressBar, what } from "./steps.js";
 
 const MOST_CHILDREN = 200;
 
-export function stepPanel(page, state, node, close) {
+export function stepPanel(page, state, node, place) {
   const { step } = node;
   const where = `${state.base}/${path`steps/${step.name}`}/log`;
+  const attempt = Number(page.place.query.attempt) || undefined;
   // The element outlives many refreshes: it must ask about the newest state, not about today's.
   const live = () => {
     const now = [...state.run.nodes, state.run.onSuccess, state.run.onFailure, state.run.onCancel, state.run.onExit]
       .find((each) => each?.step.name === step.name);
+    if (attempt && state.attempts.find((each) => each.number === attempt)?.finishedAt) return false;
     return active(state.run.statusLabel) && ["running", "not_started", "waiting"].includes(now?.statusLabel);
   };
   return h("section", { class: "panel", key: `step ${step.name}`, "aria-label": `Step ${step.name}` },
     h("div", { class: "heading" }, h("h2", {}, step.name), badge(node.statusLabel), h("span", { class: "gap" }),
-      h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: close }, "×")),
+      h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: () => stay({ step: "", attempt: "" }) }, "×")),
     step.description && h("p", { class: "faint" }, step.description),
     facts(node),
     node.error && h("p", { class: "error" }, node.error),
@@ -31,7 +34,8 @@ export function stepPanel(page, state, node, close) {
     remarks(node),
     stepActions(page, state, node),
     children(state, node),
-    log({ where, name: step.name, live, streams: ["stdout", "stderr"], first: node.statusLabel === "failed" ? "stderr" : "stdout" }));
+    attempts(state.attempts, attempt, place),
+    log({ where, attempt, name: step.name, live, streams: ["stdout", "stderr"], first: node.statusLabel === "failed" ? "stderr" : "stdout" }));
 }
 
 function facts(node) {
@@ -41,10 +45,10 @@ function facts(node) {
   return h("dl", { class: "facts" },
     what(step) && fact("Does", h("span", { class: "mono" }, what(step))),
     node.startedAt && node.startedAt !== "-" && fact("Began", clock(node.startedAt)),
-    node.startedAt && node.startedAt !== "-" && fact("Took", took(node.startedAt, node.finishedAt)),
+    node.startedAt && node.startedAt !== "-" && fact("Took", took(node)),
     node.exitCode !== undefined && fact("Exit code", String(node.exitCode)),
     node.workerId && fact("Worker", node.workerId),
-    node.retryCount > 0 && fact("Retries", String(node.retryCount)),
+    node.attemptCount > 1 && fact("Attempts", String(node.attemptCount)),
     node.doneCount > node.retryCount + 1 && fact("Times done", String(node.doneCount)),
     step.output && fact("Puts out", h("span", { class: "mono" }, step.output)),
     (step.depends ?? []).length > 0 && fact("Depends on", step.depends.join(", ")),
@@ -87,6 +91,6 @@ function children(state, node) {
       h("td", { class: "main" },
         h("a", { class: "name", href: to(["runs", state.name, state.id, "sub", each.dagRunId]) }, each.name ?? node.step.call ?? "run"),
         h("span", { class: "id mono faint clip", title: each.dagRunId }, each.params ?? each.dagRunId)),
-      h("td", { class: "number" }, took(each.startedAt, each.finishedAt))))),
+      h("td", { class: "number" }, took(each))))),
     list.length > MOST_CHILDREN && h("tfoot", {}, h("tr", {}, h("td", { colspan: 3, class: "faint" }, `${list.length - MOST_CHILDREN} more`))));
 }

@@ -1,6 +1,7 @@
 // The steps of a run as a table: the graph's content for those who read rather than look.
 
 import { h } from "../dom.js";
+import { reason } from "../reason.js";
 import { badge, sign, words } from "../status.js";
 import { clock, took } from "../time.js";
 
@@ -8,7 +9,7 @@ import { clock, took } from "../time.js";
 export function note(node) {
   const { progress } = node;
   if (progress && node.statusLabel === "running") return `${progress.percent} %`;
-  return node.retryCount ? `retry ${node.retryCount}` : "";
+  return node.attemptCount > 1 ? `${node.attemptCount} attempts` : "";
 }
 
 /** How far a step says it is. */
@@ -20,7 +21,7 @@ export function progressBar({ current, total, text }) {
 
 export const stepTable = (state, nodes, chosen, place) => h("table", { class: "rows steps" },
   h("thead", {}, h("tr", {}, h("th", {}, "Status"), h("th", {}, "Step"), h("th", {}, "Began"), h("th", {}, "Took"),
-    h("th", { class: "wide" }, "Tries"))),
+    h("th", { class: "wide" }, "Attempts"))),
   h("tbody", {}, nodes.map((node) => row(state, node, node.step.name === chosen, place))));
 
 function row(state, node, isChosen, place) {
@@ -32,14 +33,14 @@ function row(state, node, isChosen, place) {
       h("a", { class: "name", href: place({ step: isChosen ? "" : step.name }), "aria-expanded": String(isChosen) }, step.name),
       what(step) && h("div", { class: "mono faint clip" }, what(step)),
       node.progress && node.statusLabel === "running" && progressBar(node.progress),
-      node.waitingFor && h("div", { class: "reason" }, "waiting: ", node.waitingFor),
+      reason(node.waitingFor),
       (node.remarks ?? []).length > 0 && remark(node.remarks.at(-1), node.remarks.length - 1),
     node.error && h("div", { class: "error clip", title: node.error }, node.error),
       node.subRuns.length > 0 && h("div", { class: "faint" }, `${node.subRuns.length} run${node.subRuns.length === 1 ? "" : "s"}`,
         tally(children))),
     h("td", { class: "when" }, clock(node.startedAt)),
-    h("td", { class: "number" }, took(node.startedAt, node.finishedAt)),
-    h("td", { class: "wide number" }, node.retryCount > 0 ? node.retryCount + 1 : node.doneCount > 1 ? node.doneCount : ""));
+    h("td", { class: "number" }, took(node)),
+    h("td", { class: "wide number" }, node.attemptCount > 1 ? node.attemptCount : ""));
 }
 
 /** The newest thing a step said to people, and how many there are before it. */

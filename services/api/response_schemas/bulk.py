@@ -1,0 +1,24 @@
+# ruff: noqa: N815, D101 - the fields are the JSON names, and say what they are
+"""Schemas of actions on many runs: additions to the contract."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from services.api.response_schemas.base import Schema
+
+__all__ = ["BulkResponseSchema", "BulkResultSchema"]
+
+
+class BulkResultSchema(Schema):
+    name: str
+    dagRunId: str
+    outcome: Literal["done", "refused", "accepted"] = Field(
+        description="accepted: the command is stored durably, its outcome not known yet"
+    )
+    code: str = Field(default="", description="the error code of a refusal")
+    message: str = ""
+
+
+class BulkResponseSchema(Schema):
+    results: list[BulkResultSchema]

@@ -1,0 +1,100 @@
+# ruff: noqa: N815, D101 - the fields are the JSON names, and say what they are
+"""Schemas of the overview: additions to the contract."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from services.api.response_schemas.base import Schema
+from services.api.response_schemas.runs import DAGRunSummarySchema, RunLabel
+
+__all__ = [
+    "ApprovalSchema",
+    "ApprovalsSchema",
+    "NextFireSchema",
+    "OverviewCountsSchema",
+    "OverviewPauseSchema",
+    "OverviewQueueSchema",
+    "OverviewSchema",
+    "OverviewWorkerSchema",
+    "TimelineRunSchema",
+    "TimelineSchema",
+]
+
+
+class OverviewCountsSchema(Schema):
+    """Runs by what they do now, and runs that ended in the last 24 hours by result; DAGs in all."""
+
+    running: int
+    queued: int
+    approvals: int = Field(description="steps that wait for a person")
+    failed: int
+    succeeded: int
+    aborted: int
+    dags: int
+
+
+class ApprovalSchema(Schema):
+    """A step that waits for a person. ``name`` and ``dagRunId`` are the root run's, ``dagName`` its own run's."""
+
+    name: str
+    dagRunId: str
+    subDAGRunId: str = ""
+    dagName: str
+    stepName: str
+    since: str = ""
+
+
+class ApprovalsSchema(Schema):
+    approvals: list[ApprovalSchema]
+
+
+class NextFireSchema(Schema):
+    fileName: str
+    at: str
+
+
+class OverviewWorkerSchema(Schema):
+    id: str
+    live: bool
+    slots: int
+    busy: int
+
+
+class OverviewQueueSchema(Schema):
+    name: str
+    running: int
+    queued: int
+    maxConcurrency: int = Field(default=0, description="absent if each of its DAGs has a limit of its own")
+
+
+class OverviewPauseSchema(Schema):
+    scope: Literal["global", "queue", "dag"]
+    name: str = ""
+    reason: str = ""
+
+
+class OverviewSchema(Schema):
+    counts: OverviewCountsSchema
+    running: list[DAGRunSummarySchema]
+    queued: list[DAGRunSummarySchema]
+    failed: list[DAGRunSummarySchema]
+    approvals: list[ApprovalSchema]
+    nextFires: list[NextFireSchema]
+    workers: list[OverviewWorkerSchema]
+    queues: list[OverviewQueueSchema]
+    pauses: list[OverviewPauseSchema]
+
+
+class TimelineRunSchema(Schema):
+    name: str
+    dagRunId: str
+    statusLabel: RunLabel
+    startedAt: str
+    finishedAt: str = ""
+
+
+class TimelineSchema(Schema):
+    since: str
+    until: str
+    runs: list[TimelineRunSchema]

@@ -1,0 +1,170 @@
+"""What an operator asks first: what runs, what waits and why, what failed, what fires next.
+
+All are additions to the contract.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from pydantic import Field
+
+from services.api.operations import ApiResponse, Call, Operations, Query, json_bytes, ok
+from services.api.representations import json_values, run_json
+from services.api.representations.dag_json import sparse
+from services.api.response_schemas.overview import ApprovalsSchema, OverviewSchema, TimelineSchema
+from services.api.run_details.waiting import runs_wait_for
+from shared.status import RunStatus
+from shared.store.reads.reader import ApprovalRow, PastRunRow, RunRow
+
+__all__ = ["OVERVIEW"]
+
+OVERVIEW = Operations()
+_SHOWN = 50
+_NEXT = 10
+_APPROVALS = 200
+_BARS = 2000
+_DAY = timedelta(days=1)
+_SEEN = timedelta(hours=1)
+"""How long a worker is shown after its last heartbeat, as in ``GET /workers``."""
+
+
+class TimelineQuery(Query):
+    hours: int = Field(default=24, ge=1, le=24, description="how far back the timeline goes")
+
+
+@OVERVIEW.get("/overview", id="getOverview", response=OverviewSchema)
+def overview(call: Call) -> ApiResponse:
+    """Return the state of everything at a glance, and what failed in the last 24 hours.
+
+    Of the active and of the failed runs the newest 50 of each status are listed; ``counts`` has all.
+    """
+    return ApiResponse(200, call.deps.combined.get("overview", lambda: json_bytes(_overview(call))))
+
+
+@OVERVIEW.get("/overview/timeline", id="getTimeline", query=TimelineQuery, response=TimelineSchema)
+def timeline(call: Call, query: TimelineQuery) -> ApiResponse:
+    """Return the newest 2000 runs that were active in the last hours, each with its first start and its end."""
+    since = call.now - timedelta(hours=query.hours)
+    runs = call.deps.reads.past_runs(since, limit=_BARS)
+    moment = json_values.milliseconds
+    return ok(
+        {
+            "since": moment(since, call.deps.zone),
+            "until": moment(call.now, call.deps.zone),
+            "runs": [_bar(call, run) for run in runs],
+        }
+    )
+
+
+@OVERVIEW.get("/approvals", id="listApprovals", response=ApprovalsSchema)
+def approvals(call: Call) -> ApiResponse:
+    """List the steps that wait for a person, at most 200, also those of sub-runs."""
+    return ok({"approvals": _approvals(call, call.deps.reads.waiting_steps(limit=_APPROVALS))})
+
+
+def _overview(call: Call) -> dict[str, Any]:
+    reads = call.deps.reads
+    listed = {status: reads.runs(status=status, limit=_SHOWN) for status in (RunStatus.RUNNING, RunStatus.QUEUED)}
+    failed = [
+        run
+        for status in (RunStatus.FAILED, RunStatus.REJECTED)
+        for run in reads.runs(status=status, created_from=call.now - 2 * _DAY, limit=_SHOWN)
+    ]
+    found = reads.runs_by_key(each.run_key for each in (*listed[RunStatus.RUNNING], *listed[RunStatus.QUEUED], *failed))
+    runs = {status: [found[each.run_key] for each in rows if each.run_key in found] for status, rows in listed.items()}
+    waits_for = runs_wait_for(call.deps, [*runs[RunStatus.RUNNING], *runs[RunStatus.QUEUED]], call.now)
+    ended = reads.ended_counts(call.now - _DAY)
+    active = reads.active_counts()
+    waiting = reads.waiting_steps(limit=_APPROVALS)
+    since = call.now - _DAY
+    recent = [found[each.run_key] for each in failed if each.run_key in found]
+
+    def shown(rows: Sequence[RunRow]) -> list[dict[str, Any]]:
+        return [run_json.summary(run, call.deps.zone, waits_for.get(run.run_key, "")) for run in rows]
+
+    return {
+        "counts": {
+            "running": sum(active.running.values()),
+            "queued": sum(active.queued.values()),
+            "approvals": len(waiting),
+            "failed": ended.get(RunStatus.FAILED, 0) + ended.get(RunStatus.REJECTED, 0),
+            "succeeded": ended.get(RunStatus.SUCCEEDED, 0) + ended.get(RunStatus.PARTIALLY_SUCCEEDED, 0),
+            "aborted": ended.get(RunStatus.ABORTED, 0),
+            "dags": active.dags,
+        },
+        "running": shown(runs[RunStatus.RUNNING]),
+        "queued": shown(runs[RunStatus.QUEUED]),
+        "failed": shown(
+            sorted(
+                (run for run in recent if run.finished_at is not None and run.finished_at >= since),
+                key=lambda run: run.finished_at or run.created_at,
+                reverse=True,
+            )[:_SHOWN]
+        ),
+        "approvals": _approvals(call, waiting),
+        "nextFires": _next_fires(call),
+        "workers": _workers(call),
+        "queues": _queues(call),
+        "pauses": [sparse(scope=each.scope, name=each.name, reason=each.reason) for each in reads.open_pauses()],
+    }
+
+
+def _next_fires(call: Call) -> list[dict[str, Any]]:
+    page = call.deps.reads.dag_page(sort="next_start", per_page=2 * _NEXT)
+    due = [dag for dag in page.dags if dag.next_start_at is not None and not dag.suspended]
+    return [
+        {"fileName": dag.file_name, "at": json_values.timestamp(dag.next_start_at, call.deps.zone)}
+        for dag in due[:_NEXT]
+    ]
+
+
+def _workers(call: Call) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": each.worker_id,
+            "live": each.takes_work(call.now),
+            "slots": each.slots,
+            "busy": min(each.slots, max(each.busy, len(each.tasks))),
+        }
+        for each in call.deps.reads.workers()
+        if each.heartbeat_at > call.now - _SEEN
+    ]
+
+
+def _queues(call: Call) -> list[dict[str, Any]]:
+    """Return the queues that have a limit of their own or runs."""
+    return [
+        {
+            "name": each.name,
+            "running": each.running_count,
+            "queued": each.queued_count,
+            **sparse(maxConcurrency=each.max_concurrency),
+        }
+        for each in call.deps.reads.queues(limit=0)
+        if each.max_concurrency or each.running_count or each.queued_count
+    ]
+
+
+def _approvals(call: Call, waiting: Sequence[ApprovalRow]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": each.root.dag_name,
+            "dagRunId": each.root.dag_run_id,
+            **sparse(subDAGRunId=each.run.dag_run_id if each.run != each.root else ""),
+            "dagName": each.run.dag_name,
+            "stepName": each.step,
+            **sparse(since=json_values.timestamp(each.since, call.deps.zone)),
+        }
+        for each in waiting
+    ]
+
+
+def _bar(call: Call, run: PastRunRow) -> dict[str, Any]:
+    return {
+        "name": run.dag_name,
+        "dagRunId": run.dag_run_id,
+        "statusLabel": run.status.value,
+        "startedAt": json_values.milliseconds(run.started_at, call.deps.zone),
+        **sparse(finishedAt=json_values.milliseconds(run.finished_at, call.deps.zone)),
+    }

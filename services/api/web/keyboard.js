@@ -1,0 +1,55 @@
+// Keys: `/` to the search field, `?` for help, `g` and a letter to a page, Esc out of a panel.
+
+import { h } from "./dom.js";
+import { go, here, stay } from "./router.js";
+
+const PAGES = { h: "home", d: "dags", r: "runs", q: "queues", s: "system", f: "search", a: "audit" };
+const HELP = [
+  ["/", "go to the search field"], ["?", "show this help"], ["g h", "Home"], ["g d", "DAGs"], ["g r", "Runs"], ["g q", "Queues"],
+  ["g s", "System"], ["g f", "Search"], ["g a", "Audit"], ["Esc", "close the step, or leave a field"],
+];
+const PAUSE_MS = 1500;
+let afterG = 0;
+
+const writes = (target) => target.matches?.("textarea, select, input:not([type=checkbox])") || target.isContentEditable;
+
+/** Listen for keys; `known` tells whether pages can be opened now. */
+export function listen(known) {
+  addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || !known()) return;
+    if (document.querySelector("dialog[open]")) return;
+    if (event.key === "Escape") escape(event);
+    else if (!writes(event.target)) pressed(event);
+  });
+}
+
+function escape(event) {
+  if (writes(event.target)) event.target.blur();
+  else if (here().query.step) stay({ step: "", attempt: "", line: "", stream: "" });
+}
+
+function pressed(event) {
+  const second = Date.now() - afterG < PAUSE_MS && PAGES[event.key];
+  afterG = event.key === "g" ? Date.now() : 0;
+  if (second) go([second]);
+  else if (event.key === "?") help();
+  else if (event.key === "/") toSearch();
+  else return;
+  event.preventDefault();
+}
+
+function toSearch() {
+  const field = document.querySelector("main input[type=search]");
+  if (field) field.focus();
+  else go(["search"]);
+}
+
+function help() {
+  const box = h("dialog", { "aria-labelledby": "dialog-title" }, h("form", { method: "dialog" },
+    h("h2", { id: "dialog-title" }, "Keys"),
+    h("dl", { class: "keys" }, HELP.map(([key, does]) => h("div", { key }, h("dt", {}, key.split(" ").map((each) => h("kbd", {}, each))), h("dd", {}, does)))),
+    h("div", { class: "actions" }, h("button", { type: "submit", autofocus: true }, "Close"))));
+  box.onclose = () => box.remove();
+  document.body.append(box);
+  box.showModal();
+}

@@ -1,0 +1,38 @@
+// Every attempt of a step, of all attempts of the run: a retry adds one and takes none away.
+
+import { h } from "../dom.js";
+import { badge } from "../status.js";
+import { clock, took } from "../time.js";
+
+const LABELS = { dispatched: "queued", lost: "failed", timed_out: "failed", broken: "failed", withdrawn: "aborted" };
+const WORDS = {
+  dispatched: "waits for a worker", lost: "worker lost", timed_out: "timed out", broken: "could not start", withdrawn: "withdrawn",
+};
+
+/** The attempts as a table, the newest first; `chosen`: the number of the one whose log is shown, `place(changes)`: an address. */
+export function attempts(list, chosen, place) {
+  const tries = list.filter((each) => each.number);
+  if (list.length < 2) return null;
+  return h("section", { key: "attempts", "aria-label": "Attempts" },
+    h("table", { class: "rows attempts" },
+      h("caption", { class: "unseen" }, "Attempts of this step, the newest first"),
+      h("thead", {}, h("tr", {}, h("th", {}, "Attempt"), h("th", {}, "Result"), h("th", {}, "Began"), h("th", {}, "Took"),
+        h("th", { class: "wide" }, "Worker"))),
+      h("tbody", {}, [...list].reverse().map((each) => row(each, tries.length, chosen, place)))));
+}
+
+function row(each, count, chosen, place) {
+  const isChosen = each.number !== undefined && each.number === chosen;
+  return h("tr", { key: `${each.runAttempt} ${each.number ?? ""} ${each.dispatchedAt}`, class: isChosen ? "chosen" : "" },
+    h("td", {}, each.number
+      ? h("a", { href: place({ attempt: isChosen ? "" : each.number }), "aria-current": isChosen && "true",
+        title: "Show only what this attempt wrote" }, `${each.number} of ${count}`)
+      : h("span", { class: "faint" }, "–"),
+    each.runAttempt > 1 && h("div", { class: "faint" }, `attempt ${each.runAttempt} of the run`)),
+    h("td", { class: "main" }, badge(LABELS[each.status] ?? each.status, WORDS[each.status]),
+      each.exitCode !== undefined && h("span", { class: "faint" }, ` exit code ${each.exitCode}`),
+      each.reason && h("div", { class: each.status === "withdrawn" ? "faint" : "error" }, each.reason)),
+    h("td", { class: "when" }, clock(each.startedAt)),
+    h("td", { class: "number" }, took(each)),
+    h("td", { class: "wide faint" }, each.workerId));
+}

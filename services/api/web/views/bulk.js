@@ -1,0 +1,92 @@
+// One action on many runs: what is selected, and stop, retry, dequeue for all of it.
+
+import { send } from "../api.js";
+import { ask } from "../dialog.js";
+import { h } from "../dom.js";
+import { toast } from "../notice.js";
+import { may } from "../session.js";
+import { active } from "../status.js";
+
+const ACTIONS = [
+  { verb: "stop", label: "Stop", fits: (run) => run.statusLabel === "running", danger: true,
+    text: "Their running steps are stopped, and their abort and exit handlers run." },
+  { verb: "retry", label: "Retry", fits: (run) => !active(run.statusLabel),
+    text: "Each goes on under its own id with the steps that did not succeed." },
+  { verb: "dequeue", label: "Dequeue", fits: (run) => run.statusLabel === "queued", danger: true,
+    text: "Runs that have never started are deleted." },
+];
+
+const key = (run) => `${run.name} ${run.dagRunId}`;
+
+/** How many of a noun: `1 run`, `3 runs`. */
+export const runsOf = (count) => `${count} run${count === 1 ? "" : "s"}`;
+
+/** The runs that are selected in a list, by their names: a refresh of the list brings new objects. */
+export class Selection {
+  constructor(changed) {
+    Object.assign(this, { changed, keys: new Set() });
+  }
+
+  has(run) {
+    return this.keys.has(key(run));
+  }
+
+  set(runs, on) {
+    for (const run of runs) {
+      if (on) this.keys.add(key(run));
+      else this.keys.delete(key(run));
+    }
+    this.changed();
+  }
+
+  /** A checkbox for one run. */
+  box(run) {
+    return h("input", { type: "checkbox", "aria-label": `Select ${run.name} ${run.dagRunId}`, checked: this.has(run),
+      onchange: (event) => this.set([run], event.target.checked) });
+  }
+
+  /** A checkbox for all runs of a list. */
+  allBox(list) {
+    return h("input", { type: "checkbox", "aria-label": "Select all", checked: list.length > 0 && list.every((run) => this.has(run)),
+      onchange: (event) => this.set(list, event.target.checked) });
+  }
+}
+
+/** The bar with what can be done about those runs of `list` that are selected. */
+export function bulkBar(page, list, selection) {
+  const chosen = list.filter((run) => selection.has(run));
+  if (!may("operator") || !chosen.length) return null;
+  return h("div", { class: "actions bulk", role: "group", "aria-label": "Selected runs", key: "bulk" },
+    h("strong", {}, `${runsOf(chosen.length)} selected`),
+    ACTIONS.map((action) => {
+      const fitting = chosen.filter(action.fits);
+      return fitting.length > 0 && h("button", { type: "button", key: action.verb, class: action.danger ? "danger" : "",
+        onclick: () => carryOut(page, action, fitting, selection) }, `${action.label} ${fitting.length}`);
+    }),
+    h("button", { type: "button", class: "plain", onclick: () => selection.set(list, false) }, "Clear"));
+}
+
+function carryOut(page, { verb, label, text, danger }, runs, selection) {
+  const repeatable = idempotencyKey();
+  return ask({
+    title: `${label} ${runsOf(runs.length)}?`, text, danger, confirm: `${label} ${runsOf(runs.length)}`,
+    fields: [h("p", { class: "faint clip", title: runs.map(key).join("\n") }, runs.map(key).join(", "))],
+    act: async () => {
+      const body = { runs: runs.map(({ name, dagRunId }) => ({ name, dagRunId })) };
+      const { results } = await send("POST", `dag-runs/bulk/${verb}`, body, repeatable);
+      selection.set(runs, false);
+      tell(results, label);
+      await page.refresh();
+    },
+  });
+}
+
+/** A header for a dialog's request: pressed twice, it is carried out once. */
+export const idempotencyKey = () => ({ "Idempotency-Key": `page-${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}` });
+
+function tell(results, label) {
+  const refused = results.filter((each) => each.outcome === "refused");
+  const done = results.length - refused.length;
+  if (done) toast(`${label}: ${runsOf(done)}.`);
+  if (refused.length) toast(`${label}: ${runsOf(refused.length)} refused. ${refused[0].name} ${refused[0].dagRunId}: ${refused[0].message}`, "error");
+}

@@ -1,0 +1,94 @@
+// The overview: what runs, what waits and why, what failed, who is asked, what fires next.
+
+import { get } from "../api.js";
+import { h } from "../dom.js";
+import { attention } from "../attention.js";
+import { reason, toldLabel } from "../reason.js";
+import { to } from "../router.js";
+import { badge } from "../status.js";
+import { ago, took } from "../time.js";
+import { Day } from "./day.js";
+import { runPlace } from "./runs.js";
+
+const SHOWN = 8;
+
+export function home(page) {
+  page.title("Home");
+  const day = new Day(() => draw());
+  let seen = null;
+
+  page.every(3000, async () => {
+    seen = await get("overview", {}, page.signal);
+    attention.tell(seen.approvals.length);
+    draw();
+  });
+  page.every(15_000, async () => {
+    day.take(await get("overview/timeline", {}, page.signal));
+    draw();
+  });
+
+  function draw() {
+    if (!seen) return;
+    const waiting = [...seen.queued, ...seen.running.filter((run) => run.waitingFor)];
+    const running = seen.running.filter((run) => !run.waitingFor);
+    page.show(
+      h("div", { class: "heading" }, h("h1", {}, "Home"), seen.pauses.map((each) => h("a", { class: "badge is-waiting", href: "#/queues",
+        key: `${each.scope} ${each.name}`, title: each.reason }, `${each.scope === "global" ? "everything" : `${each.scope} ${each.name}`} is paused`))),
+      counters(seen, waiting.length),
+      seen.approvals.length > 0 && section("Waiting for approval", list(seen.approvals.map(asked), seen.approvals.length)),
+      h("div", { class: "columns", key: "runs" },
+        section("Waiting", waiting.length ? list(waiting.map(entry), waiting.length, to(["runs"], { status: 5 })) : nothing("Nothing waits.")),
+        section("Failed in the last 24 hours", seen.failed.length
+          ? list(seen.failed.map(entry), seen.counts.failed, to(["runs"], { status: 2 })) : nothing("Nothing has failed."))),
+      section("The last 24 hours", day.draw()),
+      h("div", { class: "columns", key: "state" },
+        section("Running", running.length ? list(running.map(entry), running.length, to(["runs"], { status: 1 })) : nothing("Nothing runs.")),
+        section("Next fires", seen.nextFires.length
+          ? list(seen.nextFires.map((each) => h("li", { key: each.fileName }, h("a", { href: to(["dags", each.fileName]) }, each.fileName), " ", ago(each.at))), 0)
+          : nothing("No schedule is due.")),
+        section("Workers", seen.workers.length ? list(seen.workers.map(worker), seen.workers.length, to(["system"])) : nothing("No worker is connected: runs wait until one is.")),
+        section("Queues", seen.queues.length ? list(seen.queues.map(queue), seen.queues.length, to(["queues"])) : nothing("Nothing is queued."))));
+  }
+}
+
+function counters({ counts, workers }, waiting) {
+  const live = workers.filter((each) => each.live);
+  const sum = (field) => live.reduce((total, each) => total + each[field], 0);
+  const counter = (label, value, href, tone) => h("a", { class: `counter ${value ? tone : ""}`, href, key: label },
+    h("strong", {}, String(value)), " ", label);
+  return h("nav", { class: "counters", "aria-label": "Counts" },
+    counter("running", counts.running, to(["runs"], { status: 1 }), "is-running"),
+    counter("waiting", Math.max(waiting, counts.queued), to(["runs"], { status: 5 }), "is-waiting"),
+    counter("for approval", counts.approvals, to(["runs"], { status: 7 }), "is-waiting"),
+    counter("failed", counts.failed, to(["runs"], { status: 2 }), "is-failed"),
+    counter("succeeded", counts.succeeded, to(["runs"], { status: 4 }), "is-succeeded"),
+    counter(live.length === 1 ? "worker" : "workers", live.length, to(["system"]), live.length ? "" : "is-failed"),
+    h("a", { class: "counter", href: to(["system"]), key: "slots" }, h("strong", {}, `${sum("busy")}/${sum("slots")}`), " slots busy"));
+}
+
+const section = (title, ...content) => h("section", { class: "card", key: title, "aria-label": title }, h("h2", {}, title), content);
+
+const nothing = (text) => h("p", { class: "faint" }, text);
+
+/** The first few entries, and a link to the others. */
+const list = (entries, count, all) => [
+  h("ul", { class: "plain" }, entries.slice(0, all ? SHOWN : entries.length)),
+  all && count > SHOWN && h("p", {}, h("a", { href: all }, `All ${count}`))];
+
+const entry = (run) => h("li", { key: `${run.name} ${run.dagRunId}` },
+  badge(toldLabel(run)), " ", h("a", { class: "name", href: runPlace(run) }, run.name), " ", h("span", { class: "mono faint" }, run.dagRunId),
+  h("span", { class: "faint" }, " ", ago(run.finishedAt || run.startedAt || run.queuedAt), run.startedAt && [", ", took(run)]),
+  reason(run.waitingFor), run.error && h("div", { class: "error clip", title: run.error }, run.error));
+
+const asked = (each) => h("li", { key: `${each.name} ${each.dagRunId} ${each.subDAGRunId} ${each.stepName}` },
+  badge("waiting", "asks"), " ", h("a", { class: "name",
+    href: to(["runs", each.name, each.dagRunId, ...(each.subDAGRunId ? ["sub", each.subDAGRunId] : [])], { step: each.stepName }) },
+  `${each.dagName} › ${each.stepName}`), " ", h("span", { class: "mono faint" }, each.dagRunId), h("span", { class: "faint" }, " ", ago(each.since)));
+
+const worker = (each) => h("li", { key: each.id }, badge(each.live ? "healthy" : "unhealthy", each.live ? "live" : "not live"), " ",
+  h("a", { href: to(["system"]) }, each.id), " ",
+  h("meter", { min: 0, max: each.slots, value: each.busy, "aria-label": `${each.busy} of ${each.slots} slots busy` }), ` ${each.busy}/${each.slots}`);
+
+const queue = (each) => h("li", { key: each.name }, h("a", { href: to(["queues"], { name: each.name }) }, each.name),
+  ` ${each.running}${each.maxConcurrency ? ` of ${each.maxConcurrency}` : ""} running, `,
+  h("span", { class: each.queued ? "reason" : "faint" }, `${each.queued} queued`));

@@ -1,0 +1,102 @@
+"""Reads for the overview: runs of the last hours, steps that wait for a person, and counts by status."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select
+
+from shared.status import RunStatus
+from shared.store import tables as t
+from shared.store.queries.runs import NEWEST_FIRST, RUNNING
+from shared.store.reads.base import Reader
+from shared.store.reads.rows import RunName
+
+__all__ = ["ApprovalRow", "OverviewReads", "PastRunRow"]
+
+_r = t.dag_runs.c
+_n = t.nodes.c
+_WAITING: ColumnElement[str] = literal_column("'waiting'")
+_MOST_ROOTS = 2000
+"""Among how many active runs steps are sought that wait for a person."""
+_LONGEST = timedelta(days=1)
+"""A run that ended in the asked time may have been created so long before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastRunRow:
+    """A root run as a bar of a timeline."""
+
+    dag_name: str
+    dag_run_id: str
+    status: RunStatus
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRow:
+    """A step that waits for a person. ``root`` and ``run`` differ if it is a step of a sub-run."""
+
+    root: RunName
+    run: RunName
+    step: str
+    since: datetime | None
+
+
+class OverviewReads(Reader):
+    """Reads for the overview."""
+
+    def past_runs(self, since: datetime, *, limit: int) -> tuple[PastRunRow, ...]:
+        """Return the newest root runs that have started and did not end before ``since``, newest first.
+
+        Runs that were created more than a day before ``since`` are left out.
+        """
+        query = (
+            select(_r.dag_name, _r.dag_run_id, _r.status, func.coalesce(_r.first_started_at, _r.started_at))
+            .add_columns(_r.finished_at)
+            .where(_r.root_key.is_(None), _r.created_at >= since - _LONGEST, _r.started_at.is_not(None))
+            .where(or_(_r.finished_at.is_(None), _r.finished_at >= since))
+            .order_by(*NEWEST_FIRST)
+            .limit(limit)
+        )
+        with self._statement() as connection:
+            rows = connection.execute(query)
+            return tuple(PastRunRow(row[0], row[1], RunStatus(row[2]), row[3], row[4]) for row in rows)
+
+    def ended_counts(self, since: datetime) -> dict[RunStatus, int]:
+        """Return, by status, how many root runs have ended since ``since``, without those that ``past_runs`` omits."""
+        query = (
+            select(_r.status, func.count().label("runs"))
+            .where(_r.root_key.is_(None), _r.created_at >= since - _LONGEST, _r.finished_at >= since)
+            .group_by(_r.status)
+        )
+        with self._statement() as connection:
+            found = {RunStatus(row.status): int(row.runs) for row in connection.execute(query)}
+        return {status: count for status, count in found.items() if not status.active}
+
+    def waiting_steps(self, *, limit: int) -> tuple[ApprovalRow, ...]:
+        """Return the steps that wait for a person, those of the newest runs first."""
+        roots = (
+            select(_r.run_key, _r.dag_name, _r.dag_run_id)
+            .where(_r.root_key.is_(None), _r.status.in_((_WAITING, RUNNING)))
+            .order_by(*NEWEST_FIRST)
+            .limit(_MOST_ROOTS)
+            .subquery()
+        )
+        own = t.dag_runs.alias("own")
+        query = (
+            select(roots.c.dag_name, roots.c.dag_run_id, own.c.dag_name, own.c.dag_run_id, _n.name, _n.started_at)
+            .select_from(
+                roots.join(own, or_(own.c.run_key == roots.c.run_key, own.c.root_key == roots.c.run_key)).join(
+                    t.nodes, and_(_n.run_key == own.c.run_key, _n.status == _WAITING)
+                )
+            )
+            # A step that called a run waits because that run does.
+            .where(own.c.status.in_((_WAITING, RUNNING)), _n.call_token == "")
+            .order_by(own.c.created_at.desc(), own.c.run_key, _n.idx)
+            .limit(limit)
+        )
+        with self._statement() as connection:
+            return tuple(
+                ApprovalRow(RunName(*row[0:2]), RunName(*row[2:4]), row[4], row[5]) for row in connection.execute(query)
+            )

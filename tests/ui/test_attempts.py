@@ -1,0 +1,41 @@
+"""Every attempt of a step is kept and can be read, in a real browser."""
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.harness.cluster import Embedded
+from tests.harness.eventually import eventually
+from tests.ui.conftest import Look
+
+
+def test_after_three_retries_all_four_logs_can_be_read(look: Look, system: Embedded, tmp_path: Path) -> None:
+    tries = tmp_path / "tries"
+    system.client.create(
+        "kept",
+        f"steps:\n  - name: flaky\n    command: echo x >> {tries}; echo try $(wc -l < {tries}); "
+        f"test $(wc -l < {tries}) -ge 4\n",
+    )
+    system.client.start("kept")
+    first = system.client.until("failed", "kept")
+    for attempt in (2, 3, 4):
+        assert system.client.ask("POST", "/dag-runs/kept/r1/retry", {"dagRunId": "r1"}).status == 200
+        eventually(lambda n=attempt: system.client.run("kept")["nodes"][0].get("attemptCount") == n)  # type: ignore[misc]
+        system.client.until("succeeded" if attempt == 4 else "failed", "kept")
+    with look("#/runs/kept/r1?step=flaky") as page:
+        facts = page.locator(".facts").first
+        expect(facts.locator("div", has=page.get_by_text("Began", exact=True)).locator("time").first).to_have_attribute(
+            "datetime", first["startedAt"]
+        )
+        expect(facts).to_contain_text("Attempt 4 took")
+        table = page.get_by_role("region", name="Attempts")
+        expect(table.locator("tbody tr")).to_have_count(4)
+        expect(table.locator("tbody tr").last).to_contain_text("exit code 1")
+        log = page.get_by_role("log")
+        for number in (1, 2, 3, 4):
+            table.get_by_role("link", name=f"{number} of 4").click()
+            page.get_by_role("button", name="stdout").click()
+            expect(log).to_have_text(f"try {number}\n")
+        expect(page).to_have_url(re.compile("attempt=4$"))
+        expect(page.get_by_role("row", name="flaky").first).to_contain_text("4")

@@ -1,0 +1,99 @@
+"""The overview and what waits, in a real browser."""
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.harness.cluster import Embedded
+from tests.ui.conftest import Look
+
+MOST_REQUESTS = 8
+"""How many different requests of the API a page may make."""
+
+
+def test_home_answers_the_nights_questions_at_once(look: Look, system: Embedded, tmp_path: Path) -> None:
+    client = system.client
+    hold = f"until test -e {tmp_path / 'open'}; do sleep 0.05; done"
+    client.create("night-holds", f"steps: [{{name: s, lock: [night], command: '{hold}'}}]\n")
+    client.create("night-gpu", "workerSelector: {gpu: 'yes'}\nsteps: [echo hi]\n")
+    client.create("night-fails", "schedule: '0 5 * * *'\nsteps: [{name: s, command: exit 3}]\n")
+    client.create("night-asks", "steps: [{name: sign off, type: hitl}]\n")
+    for name in ("night-fails", "night-asks", "night-holds"):
+        client.start(name)
+    client.until("failed", "night-fails")
+    client.until("waiting", "night-asks")
+    client.until("running", "night-holds")
+    client.start("night-holds", "r2")
+    client.start("night-gpu")
+    with look() as page:
+        expect(page.get_by_role("heading", name="Home")).to_be_visible()
+        asked: set[str] = set()
+        page.on("request", lambda request: asked.add(request.url) if "/api/" in request.url else None)
+        page.reload()
+        waiting = page.get_by_role("region", name="Waiting", exact=True)
+        gpu = waiting.get_by_role("listitem").filter(has_text="night-gpu")
+        expect(gpu).to_contain_text("no live worker with labels gpu=yes")
+        expect(page.get_by_role("group", name="Runs by time")).to_be_visible()
+        assert len(asked) <= MOST_REQUESTS, asked
+        locked = waiting.get_by_role("listitem").filter(has_text="night-holds")
+        expect(locked).to_contain_text("‖waiting")
+        expect(locked).to_contain_text("waiting: step s: lock night, held by night-holds/r1 (s)")
+        expect(page.get_by_role("region", name=re.compile("^Failed"))).to_contain_text("night-fails")
+        expect(page.get_by_role("region", name="Next fires")).to_contain_text("night-fails")
+        expect(page.get_by_role("region", name="Running")).to_contain_text("night-holds")
+        expect(page.get_by_role("link", name="night-fails r1: failed")).to_be_attached()
+        expect(page.locator(".count-badge")).to_have_attribute("title", re.compile("^[1-9][0-9]* wait for approval$"))
+        page.get_by_label("Only DAGs with").fill("night-h")
+        expect(page.get_by_role("link", name="night-fails r1: failed")).to_have_count(0)
+        page.get_by_role("button", name="1 h", exact=True).click()
+        expect(page.get_by_role("link", name="night-holds r1: running")).to_be_attached()
+
+        # The reason leads to what it names, and the other lists tell the same.
+        locked.get_by_role("link", name="lock night").click()
+        expect(page.get_by_role("heading", name="Queues")).to_be_visible()
+        expect(page.get_by_role("region", name="Queue night-gpu")).to_contain_text("no live worker")
+        page.get_by_role("link", name="Runs", exact=True).click()
+        page.get_by_label("Part of a name or run id").fill("night-gpu")
+        row = page.get_by_role("row", name="night-gpu")
+        expect(row).to_contain_text("‖waiting")
+        expect(row).not_to_contain_text("running")
+        page.get_by_role("link", name="DAGs", exact=True).click()
+        page.get_by_label("Name", exact=True).fill("night-gpu")
+        expect(page.get_by_role("row", name="night-gpu")).to_contain_text("no live worker with labels gpu=yes")
+
+        # It is live: what is approved and what ends goes away by itself.
+        page.get_by_role("link", name=re.compile("^Home")).click()
+        page.get_by_role("link", name="night-asks › sign off").click()
+        page.get_by_role("button", name="Approve").click()
+        expect(page.locator(".heading .badge").first).to_have_text("✓succeeded")
+        page.get_by_role("link", name=re.compile("^Home")).click()
+        expect(waiting).to_contain_text("night-holds")
+        (tmp_path / "open").touch()
+        expect(waiting).not_to_contain_text("night-holds")
+        client.ask("POST", "/dag-runs/night-gpu/r1/stop")
+        expect(waiting).not_to_contain_text("night-gpu")
+
+
+def test_the_history_shows_durations_and_failures_by_message(look: Look, system: Embedded, tmp_path: Path) -> None:
+    mended = tmp_path / "mended"
+    system.client.create(
+        "past", f"steps:\n  - {{name: nap, command: sleep 0.05}}\n  - {{name: check, command: test -e {mended}}}\n"
+    )
+    for number in range(3):
+        system.client.start("past", f"f{number}")
+        system.client.until("failed", "past", f"f{number}")
+    mended.touch()
+    system.client.start("past", "ok")
+    system.client.until("succeeded", "past", "ok")
+    with look("#/dags/past?tab=runs") as page:
+        plot = page.get_by_role("region", name="Durations")
+        expect(plot).to_contain_text(re.compile(r"P50 [\d.]+ m?s, P95 [\d.]+ m?s of 1 successes"))
+        expect(plot.get_by_role("link", name=re.compile(r"^ok: succeeded, [\d.]+ m?s$"))).to_be_attached()
+        row = page.get_by_role("region", name="Failures by message").get_by_role("row").last
+        expect(row).to_contain_text("3check: ")
+        expect(row).to_contain_text("exit status 1")
+        page.get_by_text("Durations of steps").click()
+        expect(page.get_by_role("row", name=re.compile(r"^nap 4 \d+ ms"))).to_be_visible()
+        row.get_by_role("link").click()
+        expect(page.get_by_role("region", name="Step check")).to_be_visible()
