@@ -12,6 +12,9 @@ _log = logging.getLogger(__name__)
 
 _JOIN_S = 10
 
+_random = random.SystemRandom()
+"""Not the module's own generator, whose state belongs to whoever seeds it; forked processes differ as well."""
+
 
 class Background:
     """A named thread that runs ``body(stop)``, where ``stop`` is an event that asks it to end.
@@ -77,4 +80,4 @@ def backoff_s(tries: int, *, first_s: float = 0.05, cap_s: float = 5.0) -> float
 
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
-    return random.uniform(first_s, max(first_s, min(cap_s, first_s * 2 ** min(tries, 16))))  # noqa: S311
+    return _random.uniform(first_s, max(first_s, min(cap_s, first_s * 2 ** min(tries, 16))))

@@ -41,6 +41,8 @@ _TICK_S = 0.25
 _CLOSE_TIMEOUT_S = 2.0
 _ABANDON_TIMEOUT_S = 0.5
 
+_random = random.SystemRandom()
+
 _log = logging.getLogger(__name__)
 
 
@@ -106,7 +108,7 @@ class Connection:
         on_tick: Callable[[float], None] | None = None,
     ) -> None:
         self._hosts, self._name = params, name
-        self._host = random.randrange(len(params))  # noqa: S311 - spreads clients, hides nothing
+        self._host = _random.randrange(len(params))
         self._on_up, self._on_down, self._on_tick = on_up, on_down, on_tick
         self._loop = PacketLoop()
         self._work: deque[Callable[[], None]] = deque()
@@ -253,7 +255,7 @@ class Connection:
         rounds = min(self._failures // len(self._hosts), _MAX_DOUBLINGS)
         ceiling = min(_MAX_RETRY_S, _FIRST_RETRY_S * 2**rounds)
         self._failures += 1
-        delay_s = random.uniform(_FIRST_RETRY_S / 2, ceiling)  # noqa: S311 - jitter, not a secret
+        delay_s = _random.uniform(_FIRST_RETRY_S / 2, ceiling)
         self._loop.call_later(delay_s, self._connect)
 
     def _begin_close(self) -> None:
