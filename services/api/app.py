@@ -31,9 +31,10 @@ from services.api.routes.oidc_login import serve_login
 from services.api.routes.probes import PROBES
 from services.api.routes.schema import SCHEMA
 from services.api.serving.compression import compress
-from services.api.serving.raw_path import RawPath, SegmentConverter
+from services.api.serving.raw_path import RawPath
+from services.api.serving.route_table import RouteTable
 from services.api.settings import RemoteNode, Settings
-from services.api.ui.pages import PageConverter, serve_bundle, serve_own
+from services.api.ui.pages import serve_bundle, serve_own
 from shared.errors import DagwayError
 from shared.ids import random_hex
 from shared.log import bind_thread
@@ -56,19 +57,18 @@ def create_app(deps: Deps) -> Flask:
     app.after_request(partial(_finish, deps.settings))
     app.teardown_request(_over)
     app.config["MAX_CONTENT_LENGTH"] = deps.max_body_bytes
-    app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False
-    app.url_map.converters.update(segment=SegmentConverter, page=PageConverter)
+    routes = RouteTable()
     for operation in OPERATIONS:
-        _register(app, deps, operation, API)
+        _register(routes, deps, operation, API)
     for operation in (*PROBES, *SCHEMA.all):
-        _register(app, deps, operation, "")
+        _register(routes, deps, operation, "")
     if deps.auth.oidc is not None:
-        serve_login(app, deps, deps.auth.oidc)
+        serve_login(app, routes, deps, deps.auth.oidc)
     if deps.settings.ui_dir is not None:
-        serve_bundle(app, deps, deps.settings.ui_dir)
+        serve_bundle(routes, deps, deps.settings.ui_dir)
     else:
-        serve_own(app, deps)
+        serve_own(routes, deps)
+    routes.install(app)
     app.register_error_handler(Problem, _problem)
     app.register_error_handler(DagwayError, _dagway_error)
     app.register_error_handler(HTTPException, _http_error)
@@ -77,14 +77,10 @@ def create_app(deps: Deps) -> Flask:
     return app
 
 
-def _register(app: Flask, deps: Deps, operation: Operation, prefix: str) -> None:
-    app.add_url_rule(
-        prefix + _PARAMETER.sub(r"<segment:\1>", operation.path),
-        endpoint=f"{operation.method} {operation.path}",
-        view_func=_view(deps, operation, prefix),
-        methods=[operation.method],
-        provide_automatic_options=False,
-    )
+def _register(routes: RouteTable, deps: Deps, operation: Operation, prefix: str) -> None:
+    path = prefix + _PARAMETER.sub(r"<segment:\1>", operation.path)
+    endpoint = f"{operation.method} {operation.path}"
+    routes.add(operation.method, path, endpoint, _view(deps, operation, prefix))
 
 
 def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Response]:

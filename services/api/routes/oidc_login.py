@@ -17,6 +17,7 @@ from services.api.audit.logins import note_oidc
 from services.api.auth.authentication import unauthorized
 from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE, OidcIdentity, OidcProvider, new_verifier
 from services.api.problems import INTERNAL, Problem, bad_request
+from services.api.serving.route_table import RouteTable
 
 if TYPE_CHECKING:
     from services.api.deps import Deps
@@ -34,7 +35,7 @@ _LOCAL = re.compile(r"/(?![/\\])[\x21-\x7e]*")
 """A path on this server. ``//host`` and ``/\\host``, which browsers treat alike, would lead to another server."""
 
 
-def serve_login(app: Flask, deps: "Deps", provider: OidcProvider) -> None:
+def serve_login(app: Flask, routes: RouteTable, deps: "Deps", provider: OidcProvider) -> None:
     """Redirect requests for pages to the provider if nobody is logged in; serve the callback and the logout."""
     base = deps.base_path
     note = partial(note_oidc, deps.audit, deps.settings.trusted_proxies)
@@ -113,7 +114,7 @@ def serve_login(app: Flask, deps: "Deps", provider: OidcProvider) -> None:
 
     app.before_request(demand)
     for path, view in ((_CALLBACK, callback), (_LOGOUT, logout)):
-        app.add_url_rule(path, f"oidc {path[1:]}", view, methods=["GET"], provide_automatic_options=False)
+        routes.add("GET", path, f"oidc {path[1:]}", view)
 
 
 def _redirect(url: str) -> Response:

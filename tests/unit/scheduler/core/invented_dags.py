@@ -26,6 +26,13 @@ _POLICIES = (
     RetryPolicy(limit=2, interval_sec=0, exit_code=(7,)),
 )
 
+# Made once: Hypothesis examines each new strategy before it draws from it.
+_RULE, _POLICY = st.sampled_from(_RULES), st.sampled_from(_POLICIES)
+_KIND = st.sampled_from(["", "", "", "hitl"])
+_HANDLERS = st.sets(st.sampled_from(list(Handler)))
+_PARENTS = [st.lists(st.integers(0, idx - 1), max_size=3) if idx else st.just([]) for idx in range(12)]
+_PLACEMENT = st.sampled_from(["stick", "spread"])
+
 
 @st.composite
 def dags(draw: st.DrawFn, *, least: int = 0, limits: tuple[float, ...] = (0,)) -> Dag:
@@ -38,17 +45,16 @@ def dags(draw: st.DrawFn, *, least: int = 0, limits: tuple[float, ...] = (0,)) -
         if chain:
             depends = [f"s{idx - 1}"] if idx else []
         else:
-            depends = [f"s{parent}" for parent in draw(st.lists(st.integers(0, idx - 1), max_size=3))] if idx else []
-        rule, policy = draw(st.sampled_from(_RULES)), draw(st.sampled_from(_POLICIES))
-        kind = draw(st.sampled_from(["", "", "", "hitl"]))
-        steps.append(step(f"s{idx}", *dict.fromkeys(depends), type=kind, continue_on=rule, retry_policy=policy))
+            depends = [f"s{parent}" for parent in draw(_PARENTS[idx])]
+        rule, policy = draw(_RULE), draw(_POLICY)
+        steps.append(step(f"s{idx}", *dict.fromkeys(depends), type=draw(_KIND), continue_on=rule, retry_policy=policy))
     if backwards:
         steps.reverse()
-    handlers = draw(st.sets(st.sampled_from(list(Handler))))
+    handlers = draw(_HANDLERS)
     return make_dag(
         *steps,
         handlers=sorted(handlers, key=list(Handler).index),
         max_active_steps=draw(st.integers(0, 3)),
-        placement=draw(st.sampled_from(["stick", "spread"])),
+        placement=draw(_PLACEMENT),
         timeout_sec=draw(st.sampled_from(limits)),
     )

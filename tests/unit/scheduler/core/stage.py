@@ -357,14 +357,15 @@ def _lets_run(parent: Step, node: Node) -> bool:
     }.get(node.status, False)
 
 
+_JSON_COLUMNS = ("params", "env", "outputs", "children", "approval")
+
+
 def _stored_and_read(run: Run) -> Run:
     """Return what becomes of a run on its way through the database: a JSON column knows no tuples."""
     names = ("dag_name", "dag_run_id", "created_at", "called_from")
-    json_columns = ("params", "env", "outputs", "children", "approval")
-
-    def stored(row: dict[str, Any]) -> dict[str, Any]:
-        return row | {name: json.loads(json.dumps(row[name])) for name in json_columns if name in row}
-
-    nodes = [stored(node_row(run.run_key, node)) for node in run.nodes]
-    row = stored(run_row(run) | {"parent_params": run.asked_as} | {name: getattr(run, name) for name in names})
+    row = run_row(run) | {"parent_params": run.asked_as} | {name: getattr(run, name) for name in names}
+    rows = [row, *(node_row(run.run_key, node) for node in run.nodes)]
+    # In one piece, because each call costs more than the few values in it.
+    stored = json.loads(json.dumps([{name: row[name] for name in _JSON_COLUMNS if name in row} for row in rows]))
+    row, *nodes = [row | columns for row, columns in zip(rows, stored, strict=True)]
     return run_from_rows(row, nodes, run.plan, (run.root_dag_name, run.root_dag_run_id))

@@ -5,7 +5,7 @@ attempt a node, no step before its dependencies, nothing stuck, ended runs left 
 ``World`` checks at every start of a command that its attempt is open and has not run before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hypothesis import given, settings
@@ -18,9 +18,20 @@ from shared.language.model import Dag, Handler, Step
 from shared.status import AttemptState, NodeStatus, RunStatus
 from tests.unit.scheduler.core.invented_dags import dags
 from tests.unit.scheduler.core.stage import EXIT_CODES, Stage, make_dag, step
-from tests.unit.scheduler.core.world import World
+from tests.unit.scheduler.core.world import Draw, World
 
-OUTCOMES: tuple[Outcome, ...] = ("succeeded", "succeeded", "succeeded", "failed", "failed", "skipped", "timed_out")
+_OUTCOMES: tuple[Outcome, ...] = ("succeeded", "succeeded", "succeeded", "failed", "failed", "skipped", "timed_out")
+OUTCOMES = st.sampled_from(_OUTCOMES)
+
+
+def choice_of(data: st.DataObject) -> Draw[Any]:
+    """Return a function that draws one of several."""
+
+    def draw(among: Sequence[Any]) -> Any:
+        # An index, because Hypothesis keeps this strategy, but would make a new one of the things themselves.
+        return among[data.draw(st.integers(0, len(among) - 1))]
+
+    return draw
 
 
 def outcomes_of(data: st.DataObject) -> Callable[[str, int], Outcome]:
@@ -31,7 +42,7 @@ def outcomes_of(data: st.DataObject) -> Callable[[str, int], Outcome]:
         if name == "prepare":
             return "succeeded"
         if (name, number) not in known:
-            known[name, number] = data.draw(st.sampled_from(OUTCOMES), label=f"{name} #{number}")
+            known[name, number] = data.draw(OUTCOMES, label=f"{name} #{number}")
         return known[name, number]
 
     return outcome
@@ -40,10 +51,11 @@ def outcomes_of(data: st.DataObject) -> Callable[[str, int], Outcome]:
 def verdicts_of(data: st.DataObject, verdicts: tuple[bool, ...]) -> Callable[[str], bool]:
     """Return a function that gives a user's verdict on each waiting step, drawn as in ``outcomes_of``."""
     known: dict[str, bool] = {}
+    verdict = st.sampled_from(verdicts)
 
     def allows(name: str) -> bool:
         if name not in known:
-            known[name] = data.draw(st.sampled_from(verdicts), label=f"{name} allowed")
+            known[name] = data.draw(verdict, label=f"{name} allowed")
         return known[name]
 
     return allows
@@ -54,7 +66,7 @@ def verdicts_of(data: st.DataObject, verdicts: tuple[bool, ...]) -> Callable[[st
 def test_the_cores_promises_hold_in_any_history(data: st.DataObject, dag: Dag, prepare: bool, faults: int) -> None:
     stage = Stage.begun(dag, prepare=prepare)
     allows = verdicts_of(data, (True, True, True, False))
-    world = World(stage, lambda among: data.draw(st.sampled_from(among)), outcomes_of(data), faults, allows)
+    world = World(stage, choice_of(data), outcomes_of(data), faults, allows)
     world.run()
     if data.draw(st.booleans(), label="retry"):
         names = ["", *(step.name for step in dag.steps)]
@@ -82,7 +94,7 @@ def test_a_step_without_a_policy_runs_at_most_once_whatever_happens_to_its_task(
     data: st.DataObject, placement: str, faults: int
 ) -> None:
     stage = Stage.begun(make_dag(step("a"), placement=placement))
-    world = World(stage, lambda among: data.draw(st.sampled_from(among)), outcomes_of(data), faults)
+    world = World(stage, choice_of(data), outcomes_of(data), faults)
     world.run()
     world.clear_up()
 
@@ -113,7 +125,7 @@ def _assert_refused(stage: Stage, token: str, node: int) -> None:
 def test_without_faults_the_result_is_what_the_language_says(data: st.DataObject, dag: Dag, prepare: bool) -> None:
     outcome = outcomes_of(data)
     stage = Stage.begun(dag, prepare=prepare)
-    World(stage, lambda among: data.draw(st.sampled_from(among)), outcome, faults=0).run()
+    World(stage, choice_of(data), outcome, faults=0).run()
 
     states, status, handlers = Language(dag, outcome).result()
     last = [effect.task for effect in stage.sent if effect.task.run_attempt == stage.run.run_attempt]
@@ -134,7 +146,7 @@ def test_without_faults_the_result_is_what_the_language_says(data: st.DataObject
 def test_a_rejection_rejects_the_run_and_keeps_all_after_it_from_running(data: st.DataObject, dag: Dag) -> None:
     stage = Stage.begun(dag)
     allows = verdicts_of(data, (True, False))
-    World(stage, lambda among: data.draw(st.sampled_from(among)), outcomes_of(data), faults=0, allows=allows).run()
+    World(stage, choice_of(data), outcomes_of(data), faults=0, allows=allows).run()
 
     rejected = [node.idx for node in stage.run.steps if node.status is NodeStatus.REJECTED]
     assert (stage.run.status is RunStatus.REJECTED) == bool(rejected)

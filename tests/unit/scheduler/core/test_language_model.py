@@ -46,27 +46,37 @@ class Execution:
 
 World = Callable[[Step, int], Execution]
 
+# Made once: Hypothesis examines each new strategy before it draws from it.
+_CODES = st.sampled_from([(), (1,), (3,), (1, 3)])
+_OUTPUT = st.sampled_from([(), ("WARN",)])
+_REPEAT = st.sampled_from(RepeatMode)
+_CONDITION = st.sampled_from([None, Condition(condition="test -f x")])
+_HANDLERS = st.sets(st.sampled_from([one for one in Handler if one is not Handler.WAIT]))
+_PARENTS = [st.lists(st.integers(0, number - 1), max_size=3) if number else st.just([]) for number in range(6)]
+_ENDS = st.sampled_from([("succeeded", 0), ("succeeded", 0), ("failed", 1), ("failed", 3), ("timed_out", 124)])
+_CHILDREN = st.sampled_from(["succeeded", "succeeded", "partially_succeeded", "failed", "aborted"])
+_MET = st.sampled_from([True, False, None])
+
 
 @st.composite
 def policies(draw: st.DrawFn) -> dict[str, Any]:
     """Random ``continueOn``, ``retryPolicy`` and ``repeatPolicy`` of a step; retries and repetitions are limited."""
-    codes = st.sampled_from([(), (1,), (3,), (1, 3)])
     facts: dict[str, Any] = {
         "continue_on": ContinueOn(
             failure=draw(st.booleans()),
             skipped=draw(st.booleans()),
-            exit_code=draw(codes),
-            output=draw(st.sampled_from([(), ("WARN",)])),
+            exit_code=draw(_CODES),
+            output=draw(_OUTPUT),
             mark_success=draw(st.booleans()),
         )
     }
     if draw(st.booleans()):
-        facts["retry_policy"] = RetryPolicy(limit=draw(st.integers(0, 2)), interval_sec=0, exit_code=draw(codes))
+        facts["retry_policy"] = RetryPolicy(limit=draw(st.integers(0, 2)), interval_sec=0, exit_code=draw(_CODES))
     if draw(st.booleans()):
         facts["repeat_policy"] = RepeatPolicy(
-            repeat=draw(st.sampled_from(RepeatMode)),
-            condition=draw(st.sampled_from([None, Condition(condition="test -f x")])),
-            exit_code=draw(codes),
+            repeat=draw(_REPEAT),
+            condition=draw(_CONDITION),
+            exit_code=draw(_CODES),
             limit=draw(st.integers(1, 4)),
         )
     return facts
@@ -76,7 +86,7 @@ def policies(draw: st.DrawFn) -> dict[str, Any]:
 def dags(draw: st.DrawFn) -> Dag:
     steps: list[Step] = []
     for number in range(draw(st.integers(1, 6))):
-        names = draw(st.lists(st.sampled_from([one.name for one in steps]), max_size=3)) if steps else []
+        names = [f"s{parent}" for parent in draw(_PARENTS[number])]
         facts = draw(policies())
         if draw(st.integers(0, 3)) == 0:
             items = tuple("abc"[: draw(st.integers(1, 3))])
@@ -85,27 +95,25 @@ def dags(draw: st.DrawFn) -> Dag:
         elif draw(st.integers(0, 3)) == 0:
             facts |= {"type": "dag", "call": "sub"}
         steps.append(step(f"s{number}", *dict.fromkeys(names), **facts))
-    handlers = draw(st.sets(st.sampled_from([one for one in Handler if one is not Handler.WAIT])))
+    handlers = draw(_HANDLERS)
     return make_dag(*steps, handlers=sorted(handlers, key=list(Handler).index), max_active_steps=1)
 
 
 def world_of(data: st.DataObject) -> World:
     """Return a function that gives the end of each execution: random at the first call, then always the same."""
     known: dict[tuple[str, int], Execution] = {}
-    ends = st.sampled_from([("succeeded", 0), ("succeeded", 0), ("failed", 1), ("failed", 3), ("timed_out", 124)])
-    children = st.sampled_from(["succeeded", "succeeded", "partially_succeeded", "failed", "aborted"])
 
     def execution(one: Step, number: int) -> Execution:
         key = (one.name, number)
         if key not in known:
             # Preconditions are asked at the launch only.
             skipped = number == 1 and data.draw(st.integers(0, 4)) == 0 and not one.name.startswith("on")
-            outcome, code = ("skipped", 0) if skipped else data.draw(ends, label=f"{one.name} #{number}")
-            met = data.draw(st.sampled_from([True, False, None]))
+            outcome, code = ("skipped", 0) if skipped else data.draw(_ENDS, label=f"{one.name} #{number}")
+            met = data.draw(_MET)
             ended: tuple[str, ...] = ()
             if one.call and not skipped:
                 count = len(one.parallel.items) if one.parallel else 1
-                ended = tuple(data.draw(children) for _ in range(count))
+                ended = tuple(data.draw(_CHILDREN) for _ in range(count))
                 outcome, code = "succeeded", 0
             failed = bool(set(ended) - GOOD) or outcome == "failed"
             printed = failed and bool(one.continue_on.output) and data.draw(st.booleans())
