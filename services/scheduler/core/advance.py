@@ -33,7 +33,7 @@ from services.scheduler.core.plan import HANDLER, PREPARE, SIDE_TASK, STEP, Plan
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted
 from shared.status import AttemptState, NodeStatus, RunStatus
 
-__all__ = ["Message", "advance", "fresh_nodes"]
+__all__ = ["Message", "advance", "apply", "fresh_nodes"]
 
 Message = (
     Admit
@@ -74,6 +74,18 @@ def advance(run: Run, message: Message, now: datetime, salt: str) -> Decision:
     ``salt`` is a random text that becomes part of every new attempt token.
     """
     draft = Draft(run, now, salt)
+    answer = apply(draft, message)
+    if answer is not None:
+        return answer
+    proceed(draft)
+    changes = draft.changes()
+    pools.follow(draft, changes)
+    side_tasks.follow(draft, run.status, changes)
+    return draft.done()
+
+
+def apply(draft: Draft, message: Message) -> Decision | None:
+    """Apply ``message`` to the draft; return the decision if nothing can follow from it, and else ``None``."""
     answer: Ignored | Refused | None
     match message:
         case Admit():
@@ -102,12 +114,7 @@ def advance(run: Run, message: Message, now: datetime, salt: str) -> Decision:
                 approvals.resume_if_free(draft, "scheduler")
         case _:
             answer = _report(draft, message)
-    if answer is not None:
-        return answer
-    proceed(draft)
-    pools.follow(draft, run)
-    side_tasks.follow(draft, run)
-    return draft.done()
+    return answer
 
 
 def _report(
