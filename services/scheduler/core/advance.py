@@ -6,6 +6,7 @@ in a queue or a pool; a step starts only after its dependencies have ended.
 """
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from services.scheduler.core import approvals, children, pools, reports, run_attempts, side_tasks, starts
 from services.scheduler.core.decision import Decision, Forget, Halt, Ignored, Refused, StopChild, WakeAt
@@ -57,8 +58,12 @@ Message = (
 )
 
 
+@lru_cache(maxsize=128)
 def fresh_nodes(plan: Plan, *, prepare: bool) -> tuple[Node, ...]:
-    """Return the nodes of a new run: steps and handlers, then an errand node and a prepare node if it needs them."""
+    """Return the nodes of a new run: steps and handlers, then an errand node and a prepare node if it needs them.
+
+    Runs of the same plan share them, because nodes never change.
+    """
     last = len(plan.dag.steps)
     nodes = [Node(idx, STEP if idx < last else HANDLER, step.name) for idx, step in enumerate(plan.steps)]
     if side_tasks.needed(plan.dag):

@@ -14,7 +14,7 @@ STEP, HANDLER, PREPARE, SIDE_TASK = "step", "handler", "prepare", "errand"
 _HANDLERS = tuple(Handler)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """A DAG with its steps numbered ``0..n-1`` in the order of the spec, then its handlers.
 
