@@ -73,6 +73,23 @@ def rig(stack: Stack) -> Rig:
     return made
 
 
+def test_only_queues_with_queued_runs_are_admitted_to(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, admitted = threading.Event(), []
+    admission = rig.parts.admission
+
+    def admit(queue: str) -> int:
+        admitted.append(queue)
+        stop.set()
+        return 0
+
+    rig.enqueue("r1")
+    monkeypatch.setattr(admission, "admit", admit)
+    admission.notify(["0-idle", "a", "idle"])
+    admission.run(stop)
+
+    assert admitted == ["a"]
+
+
 def test_runs_queued_in_one_batch_keep_their_order(rig: Rig) -> None:
     ids = [f"r{number:02}" for number in range(20)]
     rig.enqueue(*ids)

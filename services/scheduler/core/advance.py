@@ -6,6 +6,7 @@ in a queue or a pool; a step starts only after its dependencies have ended.
 """
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from services.scheduler.core import approvals, children, pools, reports, run_attempts, side_tasks, starts
 from services.scheduler.core.decision import Decision, Forget, Halt, Ignored, Refused, StopChild, WakeAt
@@ -33,7 +34,7 @@ from services.scheduler.core.plan import HANDLER, PREPARE, SIDE_TASK, STEP, Plan
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted
 from shared.status import AttemptState, NodeStatus, RunStatus
 
-__all__ = ["Message", "advance", "fresh_nodes"]
+__all__ = ["Message", "advance", "apply", "fresh_nodes"]
 
 Message = (
     Admit
@@ -57,8 +58,12 @@ Message = (
 )
 
 
+@lru_cache(maxsize=128)
 def fresh_nodes(plan: Plan, *, prepare: bool) -> tuple[Node, ...]:
-    """Return the nodes of a new run: steps and handlers, then an errand node and a prepare node if it needs them."""
+    """Return the nodes of a new run: steps and handlers, then an errand node and a prepare node if it needs them.
+
+    Runs of the same plan share them, because nodes never change.
+    """
     last = len(plan.dag.steps)
     nodes = [Node(idx, STEP if idx < last else HANDLER, step.name) for idx, step in enumerate(plan.steps)]
     if side_tasks.needed(plan.dag):
@@ -74,6 +79,18 @@ def advance(run: Run, message: Message, now: datetime, salt: str) -> Decision:
     ``salt`` is a random text that becomes part of every new attempt token.
     """
     draft = Draft(run, now, salt)
+    answer = apply(draft, message)
+    if answer is not None:
+        return answer
+    proceed(draft)
+    changes = draft.changes()
+    pools.follow(draft, changes)
+    side_tasks.follow(draft, run.status, changes)
+    return draft.done()
+
+
+def apply(draft: Draft, message: Message) -> Decision | None:
+    """Apply ``message`` to the draft; return the decision if nothing can follow from it, and else ``None``."""
     answer: Ignored | Refused | None
     match message:
         case Admit():
@@ -102,12 +119,7 @@ def advance(run: Run, message: Message, now: datetime, salt: str) -> Decision:
                 approvals.resume_if_free(draft, "scheduler")
         case _:
             answer = _report(draft, message)
-    if answer is not None:
-        return answer
-    proceed(draft)
-    pools.follow(draft, run)
-    side_tasks.follow(draft, run)
-    return draft.done()
+    return answer
 
 
 def _report(

@@ -98,7 +98,7 @@ def resume_if_free(draft: Draft, by: str) -> None:
     sub-run starts its next run attempt in the same decision. If the run has ended (a step was set to ``waiting`` by
     hand), a root run is retried. A sub-run is not: its parent has ended too, and a retry of the parent retries it.
     """
-    if any(waits(node) for node in draft.steps):
+    if draft.tally.statuses[NodeStatus.WAITING] and any(waits(node) for node in draft.steps):
         return
     if not draft.run.status.active and draft.run.is_root:
         draft.set_run(priority=RESUMED)

@@ -208,11 +208,12 @@ Effect = (
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """The run changed."""
+    """The run changed. ``changed``: the indices of the nodes that changed."""
 
     run: Run
     transitions: tuple[Transition, ...]
     effects: tuple[Effect, ...]
+    changed: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,26 @@
 """Dispatches the steps that are ready, and ends the run attempt when no step can start any more."""
 
 from datetime import timedelta
+from heapq import heappop, heappush
 
 from services.scheduler.core.approvals import abandon, resume_if_free
 from services.scheduler.core.decision import Dispatch, WakeAt
 from services.scheduler.core.draft import Draft
-from services.scheduler.core.model import WAITS, Node
-from services.scheduler.core.plan import HANDLER, SIDE_TASK, STEP
-from services.scheduler.core.pools import ask
+from services.scheduler.core.model import Node
+from services.scheduler.core.plan import HANDLER, STEP
+from services.scheduler.core.pools import must_ask
 from services.scheduler.core.side_tasks import owes_end
-from services.scheduler.core.step_rules import UPSTREAM_ABORTED, blocked_by, derive_status, ready
+from services.scheduler.core.step_rules import UPSTREAM_ABORTED, blocked_by, derive_status
+from services.scheduler.core.tally import startable, under_way
 from services.scheduler.core.tasks import make_task
 from shared.language.model import Handler
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["proceed"]
+__all__ = ["MOST_AHEAD", "proceed"]
 
-_STARTABLE = (NodeStatus.NOT_STARTED, NodeStatus.RUNNING)
+MOST_AHEAD = 200
+"""How many tasks of a run may be on their way to workers. Others are sent as workers begin these, so that a wide run
+starts at once, whatever its width, and the tasks of other runs are not queued behind all of its tasks."""
 
 
 def proceed(draft: Draft) -> None:
@@ -28,21 +32,14 @@ def proceed(draft: Draft) -> None:
         return
     if not draft.run.stop_reason and _start_ready(draft):
         return
-    if any(_under_way(node) for node in draft.nodes):
-        return
-    _end(draft)
-
-
-def _under_way(node: Node) -> bool:
-    if node.kind == SIDE_TASK:
-        return False
-    return node.attempt is not None or node.status is NodeStatus.RUNNING or bool(node.admission)
+    if not draft.tally.under_way:
+        _end(draft)
 
 
 def _ends_waiting(draft: Draft) -> bool:
     """Whether the wait handler has started: then this run attempt ends, even if all steps are approved before."""
     handler = _handler(draft, Handler.WAIT)
-    if handler is None or draft.run.stop_reason or any(node.status is NodeStatus.REJECTED for node in draft.steps):
+    if handler is None or draft.run.stop_reason or draft.tally.statuses[NodeStatus.REJECTED]:
         return False
     return handler.attempt is not None or handler.status is not NodeStatus.NOT_STARTED
 
@@ -64,21 +61,17 @@ def _start_ready(draft: Draft) -> bool:
     if _pending_one_off(draft, draft.prepare) or _pending_one_off(draft, _handler(draft, Handler.INIT), "running"):
         return True
     if draft.run.only_step:
-        candidates = [draft.nodes[draft.run.plan.index[draft.run.only_step]]]
-        due = [node for node in candidates if _due(draft, node)]
+        only = draft.run.plan.index[draft.run.only_step]
+        due = [draft.nodes[only]] if _due(draft, draft.nodes[only]) else []
     else:
+        only = None
         _propagate(draft)
-        plan, steps = draft.run.plan, draft.steps
-        due = [node for node in steps if _due(draft, node) and (node.number or ready(plan, steps, node.idx))]
-        candidates = steps
+        # Steps that wait for places in pools are not on their way to a worker, so all due steps may ask at once.
+        due = draft.tally.due(draft.now, None if draft.run.plan.claims else _room_ahead(draft))
     for node in _fitting(draft, due):
         dispatch(draft, node.idx)
-    left = [draft.nodes[node.idx] for node in candidates if not draft.nodes[node.idx].status.terminal]
-    return bool(left) and (any(_under_way(node) for node in left) or _can_go_on(draft))
-
-
-def _can_go_on(draft: Draft) -> bool:
-    return any(_under_way(node) for node in draft.nodes) or _is_delayed(draft)
+    unfinished = draft.tally.unfinished if only is None else not draft.nodes[only].status.terminal
+    return unfinished and (bool(draft.tally.under_way) or _is_delayed(draft))
 
 
 def _is_delayed(draft: Draft) -> bool:
@@ -86,7 +79,7 @@ def _is_delayed(draft: Draft) -> bool:
 
 
 def _due(draft: Draft, node: Node) -> bool:
-    if node.attempt is not None or node.status not in _STARTABLE or node.calls or node.admission == WAITS:
+    if not startable(node):
         return False
     return node.status is NodeStatus.NOT_STARTED or node.retry_at is None or node.retry_at <= draft.now
 
@@ -108,18 +101,24 @@ def _handler(draft: Draft, handler: Handler) -> Node | None:
 def _propagate(draft: Draft) -> None:
     """Skip or abort pending steps that their dependencies block, and then the dependents of those steps."""
     plan = draft.run.plan
-    todo = [node.idx for node in draft.steps if node.status is NodeStatus.NOT_STARTED and node.attempt is None]
+    first, todo = True, draft.tally.take_unpropagated()
     while todo:
         later: set[int] = set()
-        for idx in todo:
-            if draft.nodes[idx].status is not NodeStatus.NOT_STARTED:
+        while todo:
+            idx = heappop(todo)
+            node = draft.nodes[idx]
+            if node.status is not NodeStatus.NOT_STARTED or (first and node.attempt is not None):
                 continue
             verdict = blocked_by(plan, draft.nodes, idx)
             if verdict is not None:
                 status, why = verdict
                 draft.move(idx, status, why, error="" if why == UPSTREAM_ABORTED else why, finished_at=draft.now)
                 later.update(plan.dependents[idx])
-        todo = sorted(later)
+                for child in plan.dependents[idx] if first else ():
+                    if child > idx:
+                        heappush(todo, child)
+        first, todo = False, sorted(later)
+    draft.tally.take_unpropagated()
 
 
 def _fitting(draft: Draft, due: list[Node]) -> list[Node]:
@@ -128,17 +127,29 @@ def _fitting(draft: Draft, due: list[Node]) -> list[Node]:
     ``maxActiveSteps`` limits how many steps are under way. A step is under way from its first dispatch until it ends,
     also while it waits for its next try or its sub-runs, and while it waits for a pool. All steps of a run with
     placement ``stick`` run on one worker, so that they find the same files. The worker is known when the first attempt
-    starts; until then no other step is dispatched.
+    starts; until then no other step is dispatched. ``due`` has the steps under way first.
     """
-    dag = draft.run.plan.dag
-    if dag.max_active_steps > 0:
-        room = max(0, dag.max_active_steps - sum(1 for node in draft.steps if _under_way(node)))
-        begun = [node for node in due if _under_way(node)]
-        due = begun + [node for node in due if not _under_way(node)][:room]
-    due = _delayed(draft, ask(draft, due))
+    dag, tally = draft.run.plan.dag, draft.tally
+    ahead = _room_ahead(draft)
+    active = max(0, dag.max_active_steps - tally.steps_under_way) if dag.max_active_steps > 0 else len(due)
+    found: list[Node] = []
+    for node in due:
+        if len(found) >= ahead:
+            break
+        if not under_way(node):
+            if active <= 0:
+                break
+            active -= 1
+        if not must_ask(draft, node):
+            found.append(node)
+    found = _delayed(draft, found)
     if dag.placement == "stick" and draft.run.worker_id is None:
-        return [] if any(node.attempt is not None for node in draft.steps) else due[:1]
-    return due
+        return [] if tally.open else found[:1]
+    return found
+
+
+def _room_ahead(draft: Draft) -> int:
+    return max(0, MOST_AHEAD - draft.tally.ahead)
 
 
 def _delayed(draft: Draft, due: list[Node]) -> list[Node]:

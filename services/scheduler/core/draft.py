@@ -3,12 +3,13 @@
 It numbers transitions, creates attempt tokens, and refuses changes that ``table`` does not list.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from services.scheduler.core.decision import Advanced, ClosedAttempt, Effect, Halt, Transition
 from services.scheduler.core.model import Node, OpenAttempt, Run, evolve
+from services.scheduler.core.tally import tally_of
 from shared.errors import InvariantBroken
 from shared.status import AttemptState, Begun, NodeStatus, RunStatus
 from shared.status_changes import NODE_CHANGES, RUN_CHANGES
@@ -25,27 +26,35 @@ class Draft:
         self._salt = salt
         self._version = run.version + 1
         self._last_seq = run.last_seq
-        self._nodes = list(run.nodes)
+        self.tally = tally_of(run)
+        self._before: dict[int, Node] = {}
+        """The nodes that this decision changes, as they were before it."""
         self._transitions: list[Transition] = []
         self.effects: list[Effect] = []
 
     @property
     def nodes(self) -> list[Node]:
-        return self._nodes
+        return self.tally.nodes
 
     @property
     def steps(self) -> list[Node]:
-        return self._nodes[: len(self.run.plan.dag.steps)]
+        return self.tally.nodes[: len(self.run.plan.dag.steps)]
+
+    def changes(self) -> Iterable[tuple[Node, Node]]:
+        """Yield the changed nodes, as they were before and as they are now, in the order of the spec."""
+        return [(self._before[idx], self.nodes[idx]) for idx in sorted(self._before)]
 
     @property
     def prepare(self) -> Node | None:
         """The current state of the prepare node, or ``None``. (``run.prepare`` is its state before the decision)."""
-        return None if self.run.prepare is None else self._nodes[self.run.prepare.idx]
+        return None if self.run.prepare is None else self.nodes[self.run.prepare.idx]
 
     def done(self) -> Advanced:
         """Return the decision: the new run, its transitions and effects."""
-        run = evolve(self.run, version=self._version, last_seq=self._last_seq, nodes=tuple(self._nodes))
-        return Advanced(run, tuple(self._transitions), tuple(self.effects))
+        nodes = tuple(self.nodes) if self._before else self.run.nodes
+        self.tally.of = nodes
+        run = evolve(self.run, version=self._version, last_seq=self._last_seq, nodes=nodes, tally=self.tally)
+        return Advanced(run, tuple(self._transitions), tuple(self.effects), frozenset(self._before))
 
     def set_run(self, **changes: Any) -> None:
         """Change fields of the run other than its status."""
@@ -61,26 +70,26 @@ class Draft:
 
     def set_node(self, idx: int, **changes: Any) -> None:
         """Change fields of a node. ``move`` changes its status."""
-        self._nodes[idx] = evolve(self._nodes[idx], **changes)
+        self._put(evolve(self.nodes[idx], **changes))
 
     def reset_node(self, idx: int, why: str, by: str) -> None:
         """Reset a node to the state of a node that has never run."""
-        node = self._nodes[idx]
+        node = self.nodes[idx]
         if node.status is not NodeStatus.NOT_STARTED:
             self.move(idx, NodeStatus.NOT_STARTED, why, by)
-        self._nodes[idx] = Node(idx, node.kind, node.name)
+        self._put(Node(idx, node.kind, node.name))
 
     def move(self, idx: int, status: NodeStatus, why: str, by: str = "scheduler", **changes: Any) -> None:
         """Change the status of a node. Raises ``InvariantBroken`` if ``table`` does not allow the change."""
-        node = self._nodes[idx]
+        node = self.nodes[idx]
         if status not in NODE_CHANGES[node.status]:
             raise InvariantBroken(f"run {self.run.run_key}, node {node.name}: {node.status} cannot become {status}")
-        self._nodes[idx] = evolve(node, status=status, **changes)
+        self._put(evolve(node, status=status, **changes))
         self._note(idx, node.status, status, why, by)
 
     def note(self, idx: int | None, why: str, by: str = "scheduler") -> None:
         """Add a transition that does not change the status, to record a fact in the run's history."""
-        status = self.run.status if idx is None else self._nodes[idx].status
+        status = self.run.status if idx is None else self.nodes[idx].status
         self._note(idx, status, status, why, by)
 
     def open_attempt(self, idx: int, worker_id: str | None, **changes: Any) -> str:
@@ -89,12 +98,12 @@ class Draft:
         The run's version makes the token unique. If the database loses its last commits, versions repeat; the salt
         does not.
         """
-        node = self._nodes[idx]
+        node = self.nodes[idx]
         if node.attempt is not None:
             raise InvariantBroken(f"run {self.run.run_key}, node {node.name}: a second open attempt")
         token = f"{self.run.run_key}:{self._version}:{idx}:{self._salt}"
         attempt = OpenAttempt(token, AttemptState.DISPATCHED, self.now, worker_id)
-        self._nodes[idx] = evolve(node, attempt=attempt, number=node.number + 1, **changes)
+        self._put(evolve(node, attempt=attempt, number=node.number + 1, **changes))
         return token
 
     def close_attempt(
@@ -110,7 +119,7 @@ class Draft:
         log_bytes: Mapping[str, int] | None = None,
     ) -> None:
         """Close the node's open attempt, and add the effect that records how it ended."""
-        node = self._nodes[idx]
+        node = self.nodes[idx]
         attempt = node.attempt
         if attempt is None:
             raise InvariantBroken(f"run {self.run.run_key}, node {node.name}: no open attempt to close")
@@ -132,7 +141,7 @@ class Draft:
                 log_bytes=log_bytes,
             )
         )
-        self._nodes[idx] = evolve(node, attempt=None)
+        self._put(evolve(node, attempt=None))
 
     def withdraw(self, idx: int, why: str, begun: Begun = Begun.PERHAPS) -> None:
         """Close an attempt of which no start is recorded, or whose holder gave it up; it does not count as a try.
@@ -140,11 +149,17 @@ class Draft:
         The task may still be on its broker queue and cannot be removed from there, so a halt tells the worker (or all
         workers) not to start it.
         """
-        attempt = self._nodes[idx].attempt
+        attempt = self.nodes[idx].attempt
         self.close_attempt(idx, AttemptState.WITHDRAWN, error=why, begun=begun)
-        self.set_node(idx, number=self._nodes[idx].number - 1)
+        self.set_node(idx, number=self.nodes[idx].number - 1)
         if attempt is not None:
             self.effects.append(Halt(attempt.worker_id, attempt.token, revoked=True, reason=why))
+
+    def _put(self, node: Node) -> None:
+        self._before.setdefault(node.idx, self.nodes[node.idx])
+        # The run as it was before has no tally any more, also if this decision is dropped.
+        self.tally.of = None
+        self.tally.replace(node)
 
     def _note(self, idx: int | None, was: str, became: str, why: str, by: str) -> None:
         self._last_seq += 1

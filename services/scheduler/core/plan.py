@@ -4,6 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
 
+from shared.admission.pools import LOCK, POOL, RATE, Claim, PoolKey
 from shared.language.model import Dag, Handler, Step
 
 __all__ = ["HANDLER", "PREPARE", "SIDE_TASK", "STEP", "Plan"]
@@ -13,7 +14,7 @@ STEP, HANDLER, PREPARE, SIDE_TASK = "step", "handler", "prepare", "errand"
 _HANDLERS = tuple(Handler)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """A DAG with its steps numbered ``0..n-1`` in the order of the spec, then its handlers.
 
@@ -54,6 +55,16 @@ class Plan:
                 found[parent].append(position)
         return tuple(tuple(children) for children in found)
 
+    @cached_property
+    def claims(self) -> dict[int, tuple[Claim, ...]]:
+        """The places that steps need before they start, by step; most steps need none and are left out."""
+        return {position: claims for position, step in enumerate(self.dag.steps) if (claims := _claims_of(step))}
+
+    @cached_property
+    def with_id(self) -> tuple[tuple[int, Step], ...]:
+        """The steps that have an ``id``."""
+        return tuple((position, step) for position, step in enumerate(self.dag.steps) if step.id)
+
     def ancestors(self, position: int) -> tuple[int, ...]:
         """Return all steps that step ``position`` depends on, directly or not, nearest first."""
         return self._closure(position, self.depends)
@@ -72,3 +83,13 @@ class Plan:
                 seen[current] = None
                 todo.extend(edges[current])
         return tuple(seen)
+
+
+def _claims_of(step: Step) -> tuple[Claim, ...]:
+    if not (step.pool or step.lock or step.rate_limit):
+        return ()
+    return (
+        *[Claim(PoolKey(POOL, name)) for name in step.pool],
+        *[Claim(PoolKey(LOCK, name)) for name in step.lock],
+        *[Claim(PoolKey(RATE, rate.name), rate.limit, rate.interval_sec) for rate in step.rate_limit],
+    )

@@ -8,26 +8,19 @@ from collections.abc import Iterable
 from services.scheduler.core.decision import Acquire, Ignored, Release
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import Admit
-from services.scheduler.core.model import ADMITTED, WAITS, Node, Run
+from services.scheduler.core.model import ADMITTED, WAITS, Node
 from services.scheduler.core.plan import STEP, Plan
-from shared.admission.pools import LOCK, POOL, RATE, Claim, PoolKey
-from shared.language.model import Step
+from shared.admission.pools import Claim
 
-__all__ = ["admitted", "ask", "asks_again", "follow"]
+__all__ = ["admitted", "asks_again", "follow", "must_ask"]
 
 
-def ask(draft: Draft, due: Iterable[Node]) -> list[Node]:
-    """Set ``due`` nodes that need places to ``WAITS``; return the nodes that need none or have theirs.
-
-    ``follow`` then asks for the places.
-    """
-    ready = []
-    for node in due:
-        if node.admission or not _claims(draft.run.plan, node):
-            ready.append(node)
-        else:
-            draft.set_node(node.idx, admission=WAITS)
-    return ready
+def must_ask(draft: Draft, node: Node) -> bool:
+    """Whether the node needs places before it starts and has none: then it waits for them, and ``follow`` asks."""
+    if node.admission or not _claims(draft.run.plan, node):
+        return False
+    draft.set_node(node.idx, admission=WAITS)
+    return True
 
 
 def admitted(draft: Draft, message: Admit) -> Ignored | None:
@@ -47,10 +40,10 @@ def asks_again(draft: Draft, idx: int) -> Ignored:
     return Ignored("asks again", (Acquire(idx, _claims(draft.run.plan, node)),))
 
 
-def follow(draft: Draft, before: Run) -> None:
-    """Add the effects that ask for places and free places, by comparing the nodes of ``draft`` with ``before``."""
-    for old, new in zip(before.steps, draft.steps, strict=True):
-        if old is new or not (claims := _claims(draft.run.plan, new)):
+def follow(draft: Draft, changes: Iterable[tuple[Node, Node]]) -> None:
+    """Add the effects that ask for places and free places. ``changes``: changed nodes before and after the decision."""
+    for old, new in changes:
+        if not (claims := _claims(draft.run.plan, new)):
             continue
         asked, asks = old.admission == WAITS, new.admission == WAITS
         if (asked or _holds(old)) and not (_holds(new) or (asked and asks)):
@@ -59,19 +52,8 @@ def follow(draft: Draft, before: Run) -> None:
             draft.effects.append(Acquire(new.idx, claims))
 
 
-def claims_of(step: Step) -> tuple[Claim, ...]:
-    """Return the places that a step needs before it starts; most steps need none."""
-    if not (step.pool or step.lock or step.rate_limit):
-        return ()
-    return (
-        *[Claim(PoolKey(POOL, name)) for name in step.pool],
-        *[Claim(PoolKey(LOCK, name)) for name in step.lock],
-        *[Claim(PoolKey(RATE, rate.name), rate.limit, rate.interval_sec) for rate in step.rate_limit],
-    )
-
-
 def _claims(plan: Plan, node: Node) -> tuple[Claim, ...]:
-    return claims_of(plan.steps[node.idx]) if node.kind == STEP else ()
+    return plan.claims.get(node.idx, ()) if node.kind == STEP else ()
 
 
 def _holds(node: Node) -> bool:

@@ -7,9 +7,11 @@ task runs again, so a mail may be sent twice, with the same Message-ID.
 Source: workflow language, sections 5.2 and 5.16.
 """
 
+from collections.abc import Iterable
+
 from services.scheduler.core.decision import Dispatch
 from services.scheduler.core.draft import Draft
-from services.scheduler.core.model import Node, Run
+from services.scheduler.core.model import Node
 from services.scheduler.core.plan import HANDLER, SIDE_TASK, STEP
 from services.scheduler.core.tasks import make_task
 from shared.contracts.errands import Mail, NodeReport, SideTask
@@ -50,20 +52,23 @@ def owes_end(draft: Draft) -> bool:
     return node is not None and END in node.outputs
 
 
-def follow(draft: Draft, before: Run) -> None:
-    """Add the side tasks that the change from ``before`` to ``draft`` requires; dispatch them if none is running."""
+def follow(draft: Draft, was: RunStatus, changes: Iterable[tuple[Node, Node]]) -> None:
+    """Add the side tasks that a decision requires; dispatch them if none is running.
+
+    ``was``: the status of the run before the decision. ``changes``: changed nodes before and after it.
+    """
     node = _node(draft)
     if node is None:
         return
     owed = dict(node.outputs)
     dag, steps = draft.run.plan.dag, draft.run.plan.steps
     if dag.error_mail is not None:
-        for old, new in zip(before.nodes[: len(steps)], draft.nodes, strict=False):
+        for old, new in changes:
             failed = new.status is NodeStatus.FAILED and old.status is not NodeStatus.FAILED
-            if failed and steps[new.idx].mail_on_error:
+            if failed and new.idx < len(steps) and steps[new.idx].mail_on_error:
                 owed[str(new.idx)] = "0"
     status = draft.run.status
-    if before.status is RunStatus.RUNNING and status is not RunStatus.RUNNING:
+    if was is RunStatus.RUNNING and status is not RunStatus.RUNNING:
         container = _own_container(dag) and any(one.number for one in draft.nodes[: len(steps)])
         if container or _mail_of(draft) is not None:
             owed[END] = "0"

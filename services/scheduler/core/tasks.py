@@ -1,5 +1,6 @@
 """Makes the task of a node's next attempt."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from services.scheduler.core.draft import Draft
@@ -22,8 +23,6 @@ def make_task(draft: Draft, idx: int, token: str, worker_id: str | None, run_sta
     """
     run, nodes = draft.run, draft.nodes
     plan, dag, node = run.plan, run.plan.dag, nodes[idx]
-    # Handlers and side tasks get the outputs of all steps. Of equal names, the last step in the spec wins.
-    sources = plan.ancestors(idx) if node.kind == STEP else tuple(reversed(range(len(dag.steps))))
     if node.kind in (PREPARE, SIDE_TASK):
         step = Step(name=node.name)
     else:
@@ -51,7 +50,7 @@ def make_task(draft: Draft, idx: int, token: str, worker_id: str | None, run_sta
         params_given=bool(run.given.strip()),
         params_outside=params_from_outside(dag, run.given),
         hidden_params=hidden_params(run.asked_as),
-        outputs=tuple(item for source in reversed(sources) for item in nodes[source].outputs.items()),
+        outputs=_outputs(draft, node),
         refs=_refs(run, nodes),
         engine_env=_engine_env(nodes, run_status),
         dotenv=dag.dotenv,
@@ -67,6 +66,21 @@ def make_task(draft: Draft, idx: int, token: str, worker_id: str | None, run_sta
         stop_grace_s=dag.max_clean_up_time_sec,
         options=_options(run, node, step),
     )
+
+
+def _outputs(draft: Draft, node: Node) -> tuple[tuple[str, str], ...]:
+    """Return the outputs that the node may use; of equal names, the last one counts.
+
+    Handlers and side tasks get the outputs of all steps, in the order of the spec.
+    """
+    found = draft.tally.with_outputs
+    if not found:
+        return ()
+    if node.kind != STEP:
+        sources: Iterable[int] = sorted(found)
+    else:
+        sources = [source for source in reversed(draft.run.plan.ancestors(node.idx)) if source in found]
+    return tuple(item for source in sources for item in draft.nodes[source].outputs.items())
 
 
 _BLOCKS = {
@@ -97,9 +111,9 @@ def _engine_env(nodes: list[Node], run_status: str) -> tuple[tuple[str, str], ..
 
 def _refs(run: Run, nodes: list[Node]) -> dict[str, StepRef]:
     refs = {}
-    for position, step in enumerate(run.plan.dag.steps):
+    for position, step in run.plan.with_id:
         node = nodes[position]
-        if step.id and node.status is not NodeStatus.NOT_STARTED:
+        if node.status is not NodeStatus.NOT_STARTED:
             refs[step.id] = StepRef(
                 exit_code=node.exit_code,
                 stdout=node.stdout,

@@ -138,6 +138,7 @@ class Batch:
         match decision:
             case Advanced():
                 loaded.run = decision.run
+                loaded.changed_nodes |= decision.changed
                 self.pending.transitions.extend(
                     rows.transition_row(key, transition, self.now) for transition in decision.transitions
                 )

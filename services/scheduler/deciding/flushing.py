@@ -7,10 +7,10 @@ from typing import Any
 from services.scheduler.deciding import rows
 from services.scheduler.deciding.loading import LoadedRun
 from services.scheduler.deciding.pool_changes import PoolChanges
-from shared.status import RunStatus
+from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.writes.audit import audit_rows
-from shared.store.writes.bulk import Changes, Rows
+from shared.store.writes.bulk import Alike, Changes, Rows
 from shared.store.writes.transaction import Transaction
 
 __all__ = ["PendingRows"]
@@ -51,8 +51,10 @@ class PendingRows:
             {each.run.run_key: each.stored.version for each in changed if each.stored is not None},
             Rows(t.queues, [{"name": name, "kind": "dag-based", "max_concurrency": None} for name in queues], "leave"),
             Rows(t.dag_runs, [rows.new_run_row(each.run, each.fixed) for each in new]),
-            Rows(t.nodes, [rows.node_row(each.run.run_key, node) for each in new for node in each.run.nodes]),
-            Changes(t.nodes, rows.changed_node_rows((each.stored, each.run) for each in changed), _NODE_KEY),
+            *_new_nodes(new),
+            Changes(
+                t.nodes, [row for each in changed for row in rows.node_rows(each.run, each.changed_nodes)], _NODE_KEY
+            ),
             tx.runs.numbered(self.transitions),
             Rows(t.attempts, self.attempts, "leave"),
             Rows(t.executions, self.executions, "leave"),
@@ -76,3 +78,16 @@ class PendingRows:
                 if key not in ended
             ]
         )
+
+
+def _new_nodes(new: Iterable[LoadedRun]) -> tuple[Alike, Rows]:
+    """Return the nodes of new runs to insert: those that have not begun differ only in their names."""
+    fresh, begun = [], []
+    for each in new:
+        key = each.run.run_key
+        for node in each.run.nodes:
+            if node.idx not in each.changed_nodes and node.status is NodeStatus.NOT_STARTED:
+                fresh.append({"run_key": key, "idx": node.idx, "kind": node.kind, "name": node.name})
+            else:
+                begun.append(rows.node_row(key, node))
+    return Alike(t.nodes, fresh, rows.FRESH_NODE), Rows(t.nodes, begun)

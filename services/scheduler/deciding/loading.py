@@ -31,6 +31,8 @@ class LoadedRun:
     fixed: dict[str, Any] = field(default_factory=dict)
     """Columns that never change, for instance the spec hash and the parent's key."""
     deleted: bool = False
+    changed_nodes: set[int] = field(default_factory=set)
+    """The indices of the nodes that this batch changed."""
 
     @property
     def changed(self) -> bool:

@@ -10,6 +10,7 @@ from threading import Lock
 
 from services.scheduler.core.model import Run
 from services.scheduler.core.plan import Plan
+from services.scheduler.core.tally import tally_of
 
 __all__ = ["RecentRuns"]
 
@@ -42,13 +43,9 @@ class RecentRuns:
                 if former is not None:
                     self._nodes -= len(former.nodes)
                 newest = former if former is not None and former.version > run.version else run
-                if newest.status.active and _output_chars(newest) <= _MOST_OUTPUT_CHARS:
+                if newest.status.active and tally_of(newest).output_chars <= _MOST_OUTPUT_CHARS:
                     self._runs[run.run_key] = newest
                     self._nodes += len(newest.nodes)
             while self._nodes > _MOST_NODES:
                 _, oldest = self._runs.popitem(last=False)
                 self._nodes -= len(oldest.nodes)
-
-
-def _output_chars(run: Run) -> int:
-    return sum(len(text) for node in run.nodes if node.outputs for text in node.outputs.values())

@@ -13,14 +13,15 @@ from shared.status import AttemptState, NodeStatus, RunStatus
 from shared.transport.base import BrokerQueue
 
 __all__ = [
+    "FRESH_NODE",
     "added_log_row",
     "attempt_row",
     "broker_queue_row",
-    "changed_node_rows",
     "chunk_row",
     "execution_row",
     "new_run_row",
     "node_row",
+    "node_rows",
     "origin",
     "run_from_rows",
     "run_row",
@@ -209,15 +210,17 @@ def node_row(run_key: str, node: Node) -> dict[str, Any]:
     }
 
 
-def changed_node_rows(runs: Iterable[tuple[Run | None, Run]]) -> list[dict[str, Any]]:
-    """Return the rows of the nodes that changed since their run was loaded."""
-    return [
-        node_row(run.run_key, node)
-        for loaded, run in runs
-        if loaded is not None
-        for old, node in zip(loaded.nodes, run.nodes, strict=True)
-        if node is not old
-    ]
+FRESH_NODE: Row = {
+    name: value
+    for name, value in node_row("", Node(0, "", "")).items()
+    if name not in {"run_key", "idx", "kind", "name"}
+}
+"""The columns that all nodes have in common that have not begun."""
+
+
+def node_rows(run: Run, indices: Iterable[int]) -> list[dict[str, Any]]:
+    """Return the rows of these nodes of a run, by index."""
+    return [node_row(run.run_key, run.nodes[idx]) for idx in sorted(indices)]
 
 
 def origin(run_row: Row) -> tuple[str, str]:

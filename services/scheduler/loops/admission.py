@@ -171,12 +171,19 @@ class Admission:
                 self._condition.wait(0.5)
                 waited += 0.5
                 now = self._transactor.clock()
-                self._queues.update(name for name, at in self._wake_at.items() if at <= now)
+                for name in [name for name, at in self._wake_at.items() if at <= now]:
+                    del self._wake_at[name]
+                    self._queues.add(name)
             queues, self._queues = self._queues, set()
-        if queues or stop.is_set():
+        if stop.is_set():
             return sorted(queues, reverse=True)
-        with self._transactor.store.begin() as tx:
-            return sorted(tx.queues.busy())
+        try:
+            with self._transactor.store.begin() as tx:
+                # Most runs end while nothing is queued. A run that is queued from now on wakes its scheduler's admission.
+                return sorted(tx.queues.with_queued(queues) if queues else tx.queues.busy(), reverse=True)
+        except StoreUnavailable:
+            self.notify(queues)
+            raise
 
 
 def _moment(batch: Batch, pauses: list[OpenPause]) -> Moment:

@@ -1,9 +1,9 @@
 """Reads and writes of queues and their runs in a transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select, update
 
 from shared.store import tables as t
 from shared.store.engine import for_update
@@ -13,6 +13,12 @@ from shared.store.queries.workers import takes_work
 from shared.store.writes.base import FoundRow, NewRow, Writer
 
 __all__ = ["QueueWrites"]
+
+# A queue with queued runs has a row: it is written together with the first of them.
+_WITH_QUEUED = select(t.queues.c.name).where(
+    t.queues.c.name.in_(bindparam("names", expanding=True)),
+    exists().where(t.dag_runs.c.queue == t.queues.c.name, t.dag_runs.c.status == QUEUED),
+)
 
 
 class QueueWrites(Writer):
@@ -49,6 +55,10 @@ class QueueWrites(Writer):
         r = t.dag_runs.c
         query = select(r.queue, func.count().label("waiting")).where(r.status == QUEUED).group_by(r.queue)
         return {str(row.queue): int(row.waiting) for row in self._connection.execute(query)}
+
+    def with_queued(self, names: Iterable[str]) -> set[str]:
+        """Return those of ``names`` that have queued runs."""
+        return set(self._connection.execute(_WITH_QUEUED, {"names": list(names)}).scalars())
 
     def places_taken(self, name: str) -> int:
         """Count the running runs of a queue, without runs that lend their place to a sub-run."""

@@ -11,7 +11,7 @@ from shared.store.engine import for_update, is_postgres
 from shared.store.functions import transaction_number
 from shared.store.queries.runs import BY_DAG, QUEUED, RUNNING, newest_key
 from shared.store.writes.base import FoundRow, NewRow, Writer
-from shared.store.writes.bulk import Changes, Rows, write
+from shared.store.writes.bulk import Changes, Part, Rows, write
 
 __all__ = ["RunWrites"]
 
@@ -103,7 +103,7 @@ class RunWrites(Writer):
         )
         return dict(self._connection.execute(query).all())
 
-    def save(self, rows: Sequence[NewRow], loaded_versions: Mapping[str, int], *before: Rows | Changes) -> None:
+    def save(self, rows: Sequence[NewRow], loaded_versions: Mapping[str, int], *before: Part) -> None:
         """Write ``before``, then the changed runs, if each still has its version in ``loaded_versions``.
 
         ``rows`` hold ``run_key`` and the columns that may change.

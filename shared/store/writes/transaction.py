@@ -16,7 +16,7 @@ from shared.store.clock import StoreClock
 from shared.store.engine import one_writer, store_errors
 from shared.store.writes.accounts import AccountWrites
 from shared.store.writes.audit import AuditWrites
-from shared.store.writes.bulk import Changes, Rows, write
+from shared.store.writes.bulk import Part, write
 from shared.store.writes.children import ChildReads
 from shared.store.writes.commands import CommandWrites
 from shared.store.writes.dags import DagWrites
@@ -68,7 +68,7 @@ class Transaction:
         with self.connection.begin_nested():
             yield
 
-    def write(self, *parts: Rows | Changes) -> int:
+    def write(self, *parts: Part) -> int:
         """Write rows of any tables, on Postgres in one round trip; return the number of rows of the last part."""
         return write(self.connection, *parts)
 

@@ -1,4 +1,7 @@
-"""A stage for the core: invented runs, a worker that reports as told, and the promises checked at every step."""
+"""A stage for the core: invented runs, a worker that reports as told, and the promises checked at every step.
+
+Every decision is also made by looking at all nodes; see ``naive``.
+"""
 
 import itertools
 import json
@@ -6,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from services.scheduler.core import dispatching
 from services.scheduler.core.advance import Message, advance, fresh_nodes
 from services.scheduler.core.decision import (
     Advanced,
@@ -30,13 +34,14 @@ from services.scheduler.core.messages import (
     TaskUndelivered,
     TimerFired,
 )
-from services.scheduler.core.model import Node, Run
+from services.scheduler.core.model import Node, Run, evolve
 from services.scheduler.core.plan import SIDE_TASK, Plan
 from services.scheduler.deciding.rows import node_row, run_from_rows, run_row
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptRequested, AttemptStarted, Doubt, Outcome
 from shared.contracts.tasks import Task
 from shared.language.model import Dag, Handler, Step
-from shared.status import NodeStatus, RunStatus
+from shared.status import AttemptState, NodeStatus, RunStatus
+from tests.unit.scheduler.core.naive import NaiveTally
 
 __all__ = ["EXIT_CODES", "PREPARED", "T0", "Stage", "fresh", "make_dag", "step"]
 
@@ -103,7 +108,11 @@ class Stage:
 
     def tell(self, message: Message) -> Decision:
         """Let ``message`` happen now."""
-        before, decision = self.run, advance(self.run, message, self.now, next(self._salts))
+        before, salt = self.run, next(self._salts)
+        naive = evolve(before, tally=NaiveTally(before.plan, before.nodes))
+        same = advance(naive, message, self.now, salt)
+        decision = advance(before, message, self.now, salt)
+        assert decision == same, "what the tally remembers must be what the nodes say"
         effects = () if not isinstance(decision, Advanced) else decision.effects
         for effect in getattr(decision, "effects", ()):
             if isinstance(effect, Halt):
@@ -339,6 +348,8 @@ class Stage:
         alone = plan.dag.placement == "stick" and after.worker_id is None
         assert not alone or len(opened) <= 1 or not dispatched, "others must wait until the run's worker is known"
         active = [node for node in after.steps if node.attempt is not None or node.status is NodeStatus.RUNNING]
+        ahead = [node for node in opened if node.attempt and node.attempt.state is AttemptState.DISPATCHED]
+        assert len(ahead) <= dispatching.MOST_AHEAD
         assert plan.dag.max_active_steps == 0 or len(active) <= plan.dag.max_active_steps
 
 

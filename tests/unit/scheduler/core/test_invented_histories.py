@@ -8,9 +8,11 @@ attempt a node, no step before its dependencies, nothing stuck, ended runs left 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.scheduler.core import dispatching
 from services.scheduler.core.decision import Ignored
 from services.scheduler.core.messages import Requested
 from shared.contracts.events import AttemptFinished, AttemptRequested, AttemptStarted, Doubt, Outcome
@@ -64,6 +66,12 @@ def verdicts_of(data: st.DataObject, verdicts: tuple[bool, ...]) -> Callable[[st
 @settings(max_examples=250, deadline=None)
 @given(data=st.data(), dag=dags(limits=(0, 0, 30)), prepare=st.booleans(), faults=st.integers(0, 12))
 def test_the_cores_promises_hold_in_any_history(data: st.DataObject, dag: Dag, prepare: bool, faults: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dispatching, "MOST_AHEAD", data.draw(st.sampled_from([1, 2, 200]), label="most ahead"))
+        _play_any_history(data, dag, prepare=prepare, faults=faults)
+
+
+def _play_any_history(data: st.DataObject, dag: Dag, *, prepare: bool, faults: int) -> None:
     stage = Stage.begun(dag, prepare=prepare)
     allows = verdicts_of(data, (True, True, True, False))
     world = World(stage, choice_of(data), outcomes_of(data), faults, allows)

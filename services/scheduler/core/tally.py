@@ -1,0 +1,167 @@
+"""The tally of a run: what decisions must know of all its nodes, kept up to date with every change of a node.
+
+With it a decision costs what it changes, however many steps the run has. A tally follows from the plan and the nodes
+alone, so it is never stored. It is mutable and belongs to the newest version of its run: a draft that changes a node
+takes it along. If an older version is advanced again, because a transaction failed, it gets a new tally.
+"""
+
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from heapq import heappop, heappush
+
+from services.scheduler.core.model import WAITS, Node, Run
+from services.scheduler.core.plan import SIDE_TASK, Plan
+from services.scheduler.core.step_rules import lets_dependents_run
+from shared.status import AttemptState, NodeStatus
+
+__all__ = ["Tally", "startable", "tally_of", "under_way"]
+
+_STARTABLE = (NodeStatus.NOT_STARTED, NodeStatus.RUNNING)
+_NOWHERE, _FRESH, _BEGUN = range(3)
+
+
+def under_way(node: Node) -> bool:
+    """Whether the node is under way: from its first dispatch, or its wait for places in pools, until it ends."""
+    if node.kind == SIDE_TASK:
+        return False
+    return node.attempt is not None or node.status is NodeStatus.RUNNING or bool(node.admission)
+
+
+def startable(node: Node) -> bool:
+    """Whether an attempt of the node may be opened, if its dependencies and its retry interval allow it."""
+    return node.attempt is None and node.status in _STARTABLE and not node.calls and node.admission != WAITS
+
+
+def tally_of(run: Run) -> "Tally":
+    """Return the tally of a run; it is counted anew if another version of the run has taken it along."""
+    tally = run.tally
+    return tally if tally is not None and tally.of is run.nodes else Tally(run.plan, run.nodes)
+
+
+class Tally:
+    """Counts and sets over the nodes of a run.
+
+    ``of``: the nodes of the version of the run that it belongs to, or ``None`` while a draft changes them. ``nodes``:
+    the same nodes with the draft's changes. ``under_way``: how many nodes are under way, without the errand node.
+    ``output_chars``: the length of all outputs. Of the steps only: ``statuses``, how many there are by status;
+    ``steps_under_way``; ``open``, how many have an open attempt; ``ahead``, how many of them no worker has begun;
+    ``with_outputs``, which of them have outputs.
+    """
+
+    def __init__(self, plan: Plan, nodes: Sequence[Node]) -> None:
+        self._plan = plan
+        self._count = len(plan.dag.steps)
+        self.of: Sequence[Node] | None = nodes
+        self.nodes = list(nodes)
+        self.statuses: Counter[NodeStatus] = Counter(node.status for node in nodes[: self._count])
+        self.under_way = self.steps_under_way = self.open = self.ahead = self.output_chars = 0
+        self.with_outputs: set[int] = set()
+        self._unpropagated: set[int] = set()
+        """Pending steps that their dependencies may block, because one has ended since ``take_unpropagated``."""
+        self._fresh: list[int] = []
+        self._begun: list[int] = []
+        self._place = [_NOWHERE] * self._count
+        self._retries: list[tuple[datetime, int]] = []
+        """A heap: when steps that wait for their next execution are due. Entries of the past may be left in it."""
+        lets = [lets_dependents_run(plan.steps[idx], nodes[idx]) for idx in range(self._count)]
+        self._unmet = [sum(not lets[parent] for parent in parents) for parents in plan.depends]
+        """By step: how many of its dependencies do not let it start, or not yet."""
+        for node in nodes:
+            self._add(node, 1)
+            self._add_outputs(node, 1)
+            if node.idx < self._count:
+                if node.status.terminal and not lets[node.idx]:
+                    self._unpropagated.update(plan.dependents[node.idx])
+                self._put(node)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a step has not ended."""
+        return any(count and not status.terminal for status, count in self.statuses.items())
+
+    def due(self, now: datetime, most: int | None) -> list[Node]:
+        """Return the steps that may be dispatched as far as dependencies and retry intervals are concerned.
+
+        Those under way come first, then the others, each in the order of the spec; ``most`` of them at most.
+        """
+        while self._retries and self._retries[0][0] <= now:
+            at, idx = heappop(self._retries)
+            if self.nodes[idx].retry_at == at:
+                self._put(self.nodes[idx], now)
+        found = self._begun[:most]
+        found += self._fresh[: None if most is None else most - len(found)]
+        return [self.nodes[idx] for idx in found]
+
+    def take_unpropagated(self) -> list[int]:
+        """Return the steps that their dependencies may block since the last call, in the order of the spec."""
+        found, self._unpropagated = sorted(self._unpropagated), set()
+        return found
+
+    def replace(self, node: Node) -> None:
+        """Record a change of a node."""
+        idx = node.idx
+        old, self.nodes[idx] = self.nodes[idx], node
+        self._add(old, -1)
+        self._add(node, 1)
+        if old.outputs is not node.outputs:
+            self._add_outputs(old, -1)
+            self._add_outputs(node, 1)
+        if idx >= self._count:
+            return
+        if old.status is not node.status:
+            self.statuses[old.status] -= 1
+            self.statuses[node.status] += 1
+        self._tell_dependents(old, node)
+        self._put(node)
+
+    def _add(self, node: Node, by: int) -> None:
+        """Count a node in (1) or out (-1)."""
+        step, attempt = node.idx < self._count, node.attempt
+        if under_way(node):
+            self.under_way += by
+            self.steps_under_way += by * step
+        if step and attempt is not None:
+            self.open += by
+            self.ahead += by * (attempt.state is AttemptState.DISPATCHED)
+
+    def _add_outputs(self, node: Node, by: int) -> None:
+        if not node.outputs:
+            return
+        self.output_chars += by * sum(map(len, node.outputs.values()))
+        if node.idx < self._count:
+            (self.with_outputs.add if by > 0 else self.with_outputs.discard)(node.idx)
+
+    def _tell_dependents(self, old: Node, node: Node) -> None:
+        idx, plan = node.idx, self._plan
+        step = plan.steps[idx]
+        did, does = lets_dependents_run(step, old), lets_dependents_run(step, node)
+        if did != does:
+            for child in plan.dependents[idx]:
+                self._unmet[child] += 1 if did else -1
+                self._put(self.nodes[child])
+        if node.status.terminal and not does and (did or not old.status.terminal):
+            self._unpropagated.update(plan.dependents[idx])
+        if node.status is NodeStatus.NOT_STARTED and node.attempt is None:
+            # It was reset, or its attempt was withdrawn: a dependency may have ended meanwhile.
+            self._unpropagated.add(idx)
+
+    def _put(self, node: Node, now: datetime | None = None) -> None:
+        """Put a step into the list where it belongs. ``now``: if given, its retry interval is over at that time."""
+        idx, place = node.idx, _NOWHERE
+        if startable(node) and (node.number or not self._unmet[idx]):
+            if node.status is NodeStatus.NOT_STARTED:
+                place = _BEGUN if node.admission else _FRESH
+            elif node.retry_at is None or (now is not None and node.retry_at <= now):
+                place = _BEGUN
+            else:
+                heappush(self._retries, (node.retry_at, idx))
+        was, self._place[idx] = self._place[idx], place
+        if was == place:
+            return
+        if was:
+            among = self._fresh if was == _FRESH else self._begun
+            del among[bisect_left(among, idx)]
+        if place:
+            insort(self._fresh if place == _FRESH else self._begun, idx)
