@@ -84,14 +84,17 @@ def cli() -> None:
 @cli.command()
 @_service_options("up")
 def up(**given: Any) -> None:
-    """Run all services in one process, on SQLite by default."""
-    from services.processes.up import run_up  # noqa: PLC0415
+    """Run all services on this machine, on SQLite by default."""
+    from services.processes.worker_process import start_worker_process  # noqa: PLC0415
     from services.worker.process.privileges import start_guardian  # noqa: PLC0415
 
-    config = _configure("dagway", given)
-    guardian = start_guardian(config)
+    config, version = _configure("dagway", given), installed_version("dagway")
+    worker = start_worker_process(config, version, start_guardian(config))
     stop = _StopSignal()
-    run_up(config, installed_version("dagway"), stop.event, stop.on_death, guardian=guardian, echo=click.echo)
+    # After the fork of the worker's process, which does not need it.
+    from services.processes.up import run_up  # noqa: PLC0415
+
+    run_up(config, version, stop.event, stop.on_death, worker=worker, echo=click.echo)
     sys.exit(stop.exit_code)
 
 
