@@ -247,5 +247,6 @@ class Batch:
             self.after.traced.ended.append((span, after))
         if was.active and not became.active and not loaded.deleted:
             self.after.ended.append((after.dag_name, became))
+            self.after.over.add(after.run_key)
             if ran and after.started_at is not None:
                 self.after.lasted.append((after.dag_name, (self.now - after.started_at).total_seconds()))

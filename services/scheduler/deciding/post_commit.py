@@ -37,6 +37,8 @@ class PostCommit:
     """``histRetentionDays`` by DAG name, for each DAG with a run that started or was retried."""
     ended: list[tuple[str, RunStatus]] = field(default_factory=list)
     """(DAG name, status) of each run that ended."""
+    over: set[str] = field(default_factory=set)
+    """Keys of the runs that ended."""
     families: set[str] = field(default_factory=set)
     """Keys of parent runs whose children's statuses may have changed."""
     selectors: set[tuple[tuple[str, str], ...]] = field(default_factory=set)
