@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from services.api.follow import Follower
+from shared.store.reads.reader import RunRow
 from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import Live, open_live
 from tests.harness.eventually import eventually
@@ -56,8 +57,14 @@ def test_the_end_of_a_run_is_pushed_and_nothing_is_read_before(live: Live, monke
     live.dag("chain", "steps:\n" + "  - 'true'\n" * 6)
     never_polls = Follower(live.deps.transport, limit=1, poll_s=3600)
     read: list[str] = []
+    read_run = live.reads.run
+
+    def counted(dag_name: str, dag_run_id: str) -> RunRow | None:
+        read.append(dag_run_id)
+        return read_run(dag_name, dag_run_id)
+
     monkeypatch.setattr(type(live.deps), "follower", never_polls)
-    monkeypatch.setattr(live.reads, "run", lambda *key, run=live.reads.run: (read.append("run"), run(*key))[1])
+    monkeypatch.setattr(live.reads, "run", counted)
 
     started = live.post("/dags/chain/start?wait=60s", {"dagRunId": "r"})
 

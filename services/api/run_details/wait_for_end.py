@@ -1,7 +1,7 @@
 """Waits for the end of a run, for the query parameter ``wait`` of a start.
 
-A scheduler's notification that the run has ended ends the wait; what the run does before costs the gateway nothing. Every
-2 s the gateway also reads the run, because a notification may be lost.
+A scheduler's notification that the run has ended ends the wait; what the run does before costs the gateway nothing.
+Every 2 s the gateway also reads the run, because a notification may be lost.
 """
 
 import time
