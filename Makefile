@@ -42,7 +42,7 @@ $(VENV)/.dev: dev.lock $(VENV)/.runtime
 
 setup: $(VENV)/.dev ## create .venv with everything for development
 
-run: $(VENV)/.runtime ## run everything in one process, with a copy of the examples (set DAGWAY_PORT=... and others)
+run: $(VENV)/.runtime ## run everything, with a copy of the examples (set DAGWAY_PORT=... and others)
 	@export DAGWAY_DATA_DIR="$${DAGWAY_DATA_DIR:-.dagway}"; \
 	export DAGWAY_DAGS_DIR="$${DAGWAY_DAGS_DIR:-$$DAGWAY_DATA_DIR/dags}"; \
 	if test ! -e "$$DAGWAY_DAGS_DIR"; then mkdir -p -m 700 "$$DAGWAY_DATA_DIR" && cp -R examples "$$DAGWAY_DAGS_DIR"; fi; \

@@ -14,7 +14,7 @@ if "green" in sys.argv:
 from flask import Flask, Response, jsonify
 from sqlalchemy import bindparam, select
 
-from services.api.serving.server import run_gunicorn
+from services.api.serving.gunicorn_server import run_gunicorn
 from shared.store import tables as t
 from shared.store.engine import one_statement, open_engine
 

@@ -31,7 +31,7 @@ from pika.spec import Basic
 from psycopg2.extras import execute_values
 
 from bench.rig import running
-from services.api.serving.server import run_gunicorn
+from services.api.serving.gunicorn_server import run_gunicorn
 
 __all__ = ["bare_hop"]
 

@@ -14,7 +14,7 @@ from services.api.observability.request_metrics import DaguCollector
 from services.api.settings import Settings
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
-from services.worker.reporting.metrics import WorkerCollector, WorkerCounters
+from services.worker.reporting.metrics import WorkerCollector, WorkerFacts
 from shared.admin_server import admin_registry
 from shared.clock import utc_now
 from shared.metrics import ProcessCollector
@@ -31,14 +31,7 @@ __all__ = ["main"]
 _ROUNDS = 5
 
 
-class _Idle:
-    """A worker without attempts, as the metrics collector reads it."""
-
-    counters = WorkerCounters()
-    slots = 100
-    busy = 0
-    draining = False
-    spooled = 0
+_IDLE = WorkerFacts({}, slots=100, busy=0, draining=False, spooled=0, trouble="")
 
 
 def _cost(name: str, page: Callable[[], bytes]) -> None:
@@ -75,7 +68,7 @@ def main(dags: int) -> None:
             connection.execute(t.dag_runs.insert(), rows)
         transport = open_transport("embedded:", name="bench")
         process = ProcessCollector("bench", "0", transport, Path(folder))
-        _cost("worker", lambda: generate_latest(admin_registry([process, WorkerCollector(_Idle())])))
+        _cost("worker", lambda: generate_latest(admin_registry([process, WorkerCollector(lambda: _IDLE)])))
         for limit in (200, dags):
             limit_dag_series(limit)
             count(PostCommit(ended=[(f"dag-{number}", RunStatus.SUCCEEDED) for number in range(dags)]))

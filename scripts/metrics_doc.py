@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 
 from prometheus_client import REGISTRY
 from prometheus_client.core import Metric
@@ -13,7 +12,7 @@ from services.api.main import build_deps
 from services.api.observability.dagu_metrics import COUNTED_BY_DAG, families
 from services.api.settings import Settings
 from services.scheduler.metrics import BacklogCollector
-from services.worker.reporting.metrics import WorkerCollector, WorkerCounters
+from services.worker.reporting.metrics import WorkerCollector, WorkerFacts
 from shared.clock import utc_now
 from shared.contracts.signing import Keyring, Purpose
 from shared.metrics import ProcessCollector
@@ -50,7 +49,7 @@ Every service serves `/metrics` on its admin server (`DAGWAY_METRICS_PORT`). The
 def catalogue() -> Mapping[str, list[Metric]]:
     """Return all metrics by the service that serves them."""
     ours = [metric for metric in REGISTRY.collect() if metric.name.startswith("dagway_")]
-    worker = SimpleNamespace(counters=WorkerCounters(), slots=1, busy=0, draining=False, spooled=0)
+    worker = WorkerFacts({}, slots=1, busy=0, draining=False, spooled=0, trouble="")
     transport = SignedTransport(open_transport("embedded:", name="docs"), Keyring({}, {Purpose.COMMAND: {}}))
     try:
         return {
@@ -60,7 +59,7 @@ def catalogue() -> Mapping[str, list[Metric]]:
                 *BacklogCollector(lambda _now: Backlog(), utc_now).collect(),
                 *SchemaCollector(lambda: SchemaRevision("0001", "0001")).collect(),
             ],
-            "worker": list(WorkerCollector(worker).collect()),
+            "worker": list(WorkerCollector(lambda: worker).collect()),
             "gateway": [metric for metric in ours if metric.name.startswith("dagway_gateway_")],
             "gateway, from the database": _dagu(),
         }

@@ -27,7 +27,6 @@ from services.api.readiness import schema_of, trouble
 from services.api.remote_nodes import chosen_node, forward
 from services.api.remote_paths import remote_operations, remote_path
 from services.api.routes import OPERATIONS
-from services.api.routes.oidc_login import serve_login
 from services.api.routes.probes import PROBES
 from services.api.routes.schema import SCHEMA
 from services.api.serving.compression import compress
@@ -63,6 +62,9 @@ def create_app(deps: Deps) -> Flask:
     for operation in (*PROBES, *SCHEMA.all):
         _register(routes, deps, operation, "")
     if deps.auth.oidc is not None:
+        # Imported here, because its HTTP client and the reader of its tokens take a tenth of the start.
+        from services.api.routes.oidc_login import serve_login  # noqa: PLC0415
+
         serve_login(app, routes, deps, deps.auth.oidc)
     if deps.settings.ui_dir is not None:
         serve_bundle(routes, deps, deps.settings.ui_dir)

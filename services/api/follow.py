@@ -29,17 +29,24 @@ _SETTLE_S = (0.05, 0.2, 0.75)
 class Watch:
     """One follower. Counts against the limit of followers until ``close``."""
 
-    def __init__(self, follower: "Follower", poll_s: float, run_key: str | None) -> None:
+    def __init__(self, follower: "Follower", poll_s: float, run_key: str | None, *, only_end: bool) -> None:
         self._follower = follower
         self._poll_s = poll_s
         self._woken = threading.Event()
         self._settle: list[float] = []
         self.run_key = run_key
         """The run to follow, or ``None`` for all runs."""
+        self._only_end = only_end
 
-    def wake(self) -> None:
-        """Make ``wait`` return."""
-        self._woken.set()
+    def hear(self, changed: RunsChanged) -> None:
+        """Make ``wait`` return, if the notification is about what this follower follows."""
+        keys = changed.run_keys
+        if self._only_end and keys and changed.ended is not None:
+            keys = changed.ended
+            if not keys:
+                return
+        if not keys or self.run_key is None or self.run_key in keys:
+            self._woken.set()
 
     def wait(self, timeout_s: float) -> None:
         """Wait until there may be changes, ``timeout_s`` at most.
@@ -70,9 +77,12 @@ class Follower:
         self._watches: set[Watch] = set()
         self._listening = False
 
-    def watch(self, run_key: str | None = None) -> Watch:
-        """Return a new follower of one run, or of all runs. Raises a 503 if the limit is reached."""
-        watch = Watch(self, self._poll_s, run_key)
+    def watch(self, run_key: str | None = None, *, only_end: bool = False) -> Watch:
+        """Return a new follower of one run, or of all runs; with ``only_end``, of nothing but their end.
+
+        Raises a 503 if the limit is reached.
+        """
+        watch = Watch(self, self._poll_s, run_key, only_end=only_end)
         with self._lock:
             if len(self._watches) >= self._limit:
                 raise Problem(
@@ -94,11 +104,10 @@ class Follower:
 
     def _on_change(self, _topic: str, body: bytes) -> None:
         try:
-            changed = decode_as(body, RunsChanged).run_keys
+            changed = decode_as(body, RunsChanged)
         except DecodeFailed as error:
             _log.warning("changes.unreadable", extra={"error": str(error)})
-            changed = []
+            changed = RunsChanged()
         with self._lock:
             for watch in self._watches:
-                if not changed or watch.run_key is None or watch.run_key in changed:
-                    watch.wake()
+                watch.hear(changed)

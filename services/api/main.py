@@ -12,7 +12,6 @@ from services.api.command_client import Commands
 from services.api.deps import Deps
 from services.api.machine_load import Resources
 from services.api.observability.request_metrics import AUDIT_DROPPED
-from services.api.serving.server import run_gunicorn
 from services.api.settings import Settings, warn_if_open
 from shared.clock import utc_now
 from shared.errors import ConfigInvalid
@@ -102,6 +101,9 @@ def run_api(
         atexit.register(deps.audit.close)
         _log.info("api.started", extra={"host": host, "port": port, "route": COMMANDS.name})
         return create_app(deps)
+
+    # Imported here, because ``dagway up`` uses this module, but not gunicorn.
+    from services.api.serving.gunicorn_server import run_gunicorn  # noqa: PLC0415
 
     warn_if_open(settings, host)
     run_gunicorn(make, host, port, workers=workers, threads=threads)

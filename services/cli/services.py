@@ -31,12 +31,12 @@ dagway up --data-dir ~/.dagway --port 0  keep the state elsewhere; listen on any
 @service_options("up")
 @click.option("--examples", is_flag=True, help="follow a copy of the examples, which is made in the data folder")
 def up_command(*, examples: bool, **given: Any) -> None:
-    """Run all services in one process, on SQLite by default."""
+    """Run all services on this machine, on SQLite by default."""
     from services.cli.examples import copy_examples  # noqa: PLC0415
     from services.cli.stop_signal import StopSignal  # noqa: PLC0415
 
-    config = configure("dagway", given)
-    from services.processes.up import run_up  # noqa: PLC0415
+    config, version = configure("dagway", given), installed_version("dagway")
+    from services.processes.worker_process import start_worker_process  # noqa: PLC0415
     from services.worker.process.privileges import start_guardian  # noqa: PLC0415
 
     if examples:
@@ -44,9 +44,12 @@ def up_command(*, examples: bool, **given: Any) -> None:
             raise click.UsageError("--examples and --dags (or DAGWAY_DAGS_DIR) cannot be combined")
         config.make_data_dir()
         config = replace(config, dags_dir=copy_examples(config.data_dir / "examples"))
-    guardian = start_guardian(config)
+    worker = start_worker_process(config, version, start_guardian(config))
     stop = StopSignal()
-    run_up(config, installed_version("dagway"), stop.event, stop.on_death, guardian=guardian, echo=click.echo)
+    # After the fork of the worker's process, which does not need it.
+    from services.processes.up import run_up  # noqa: PLC0415
+
+    run_up(config, version, stop.event, stop.on_death, worker=worker, echo=click.echo)
     sys.exit(stop.exit_code)
 
 

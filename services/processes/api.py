@@ -9,7 +9,7 @@ from services.api.deps import Deps
 from services.api.main import run_api
 from services.api.observability.request_metrics import DaguCollector
 from services.api.readiness import schema_of, trouble
-from services.api.serving.server import MOST_STREAMS
+from services.api.serving.gunicorn_server import MOST_STREAMS
 from services.api.settings import settings_from
 from services.processes.database import time_limits
 from services.processes.signing import message_signing

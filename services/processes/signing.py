@@ -9,6 +9,7 @@ from shared.contracts.signing_keys import SigningKey, VerifyingKey
 from shared.contracts.worker_pools import pool_of_key
 from shared.errors import ConfigInvalid
 from shared.transport.base import Transport
+from shared.transport.open import is_embedded
 from shared.transport.signed import SignedTransport
 
 __all__ = ["message_signing"]
@@ -31,7 +32,7 @@ def message_signing(config: Config, *services: str) -> Callable[[Transport], Tra
     Raises:
         ConfigInvalid: a key that one of ``services`` needs is missing, or the worker is not in the pool of its keys.
     """
-    if not config.amqp_url or config.amqp_url.startswith("embedded:"):
+    if is_embedded(config.amqp_url):
         return lambda transport: transport
     if config.message_signing == "off":
         _log.warning("signing.off", extra={"next": "who can reach the broker can forge messages: set keys for signing"})

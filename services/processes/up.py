@@ -1,6 +1,6 @@
-"""``dagway up``: all services in one process, on SQLite and the in-process transport.
+"""``dagway up``: all services by one command, on SQLite and the in-process transport.
 
-Only this module and ``shared.transport.open`` depend on this mode.
+The scheduler and the gateway are in this process, the worker in one of its own (``worker_process``).
 """
 
 import logging
@@ -16,9 +16,8 @@ from services.api.settings import settings_from, warn_if_open
 from services.processes.database import time_limits
 from services.processes.scheduler import make_scheduler, read_base_config, written_files
 from services.processes.signing import message_signing
-from services.processes.worker import make_worker
+from services.processes.worker_process import WorkerProcess
 from services.scheduler.metrics import JUDGED_AGE, BacklogCollector, limit_dag_series
-from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.metrics import WorkerCollector
 from shared.admin_server import AdminServer
 from shared.config import Config
@@ -33,17 +32,15 @@ from shared.store.reads.backlog import BacklogReads
 from shared.store.reads.reader import Reads
 from shared.store.reads.schema_metric import SchemaCollector
 from shared.store.writes.transaction import Store
+from shared.transport.embedded.link_server import LinkServer
+from shared.transport.embedded.transport import EmbeddedTransport
 from shared.transport.open import open_transport
 
 __all__ = ["run_up"]
 
 _log = logging.getLogger(__name__)
-_DRAIN_S = 5
-"""The default of ``DAGWAY_DRAIN_S`` here."""
 _COMMAND_WAIT_S = 30
 """A laptop may be busy with the steps themselves. The scheduler is never away: it is in this process."""
-_WORKER = "local"
-"""The id of the only worker. The API returns it as ``workerId``."""
 _SWITCH_S = 0.0005
 """Python's thread switch interval. Waits for thread switches are most of this mode's latency; the default is 5 ms."""
 
@@ -54,7 +51,7 @@ def run_up(
     stop: threading.Event,
     on_death: Callable[[], None],
     *,
-    guardian: GuardianProcess,
+    worker: WorkerProcess,
     echo: Callable[[str], None],
 ) -> None:
     """Run all services until ``stop`` is set. ``echo`` prints the address and commands to try."""
@@ -85,7 +82,6 @@ def run_up(
         base_config=base_config,
         dag_files=dag_files,
     )
-    worker = make_worker(config, transport, version, on_death, worker_id=_WORKER, guardian=guardian)
     deps = build_deps(
         transport=transport,
         reads=reads,
@@ -104,10 +100,11 @@ def run_up(
     freeze_loaded()
     JUDGED_AGE.set_function(lambda: scheduler.judged_age_s)
     scheduler.start()
-    worker.start()
+    link = LinkServer(transport, worker.link) if isinstance(transport, EmbeddedTransport) else None
+    worker.begin(on_death)
     server.start()
     admin = (
-        AdminServer(config.host, config.metrics_port, lambda: scheduler.trouble or worker.trouble)
+        AdminServer(config.host, config.metrics_port, lambda: scheduler.trouble or worker.facts().trouble)
         if config.metrics_port
         else None
     )
@@ -115,7 +112,7 @@ def run_up(
         admin.add(ProcessCollector("up", version, transport, config.data_dir))
         admin.add(BacklogCollector(BacklogReads(engine).backlog, store.clock))
         admin.add(SchemaCollector(reads.schema))
-        admin.add(WorkerCollector(worker))
+        admin.add(WorkerCollector(worker.facts))
         admin.add(DaguCollector(deps))
         admin.start()
     echo(_welcome(f"http://{config.host}:{server.port}", config))
@@ -126,7 +123,9 @@ def run_up(
     deps.closing.set()
     server.stop()
     deps.audit.close()
-    worker.stop(drain_s=_DRAIN_S if config.drain_s is None else config.drain_s)
+    worker.stop()
+    if link is not None:
+        link.close()
     scheduler.stop()
     transport.close()
     engine.dispose()

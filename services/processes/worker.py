@@ -14,7 +14,7 @@ from shared.errors import ConfigInvalid
 from shared.metrics import ProcessCollector
 from shared.service import freeze_loaded
 from shared.spans import start_sending, stop_sending
-from shared.transport.base import Transport
+from shared.transport.base import WorkerTransport
 from shared.transport.open import open_transport
 
 __all__ = ["check_worker", "make_worker", "run_worker_process"]
@@ -38,9 +38,9 @@ def run_worker_process(
     worker = make_worker(config, transport, version, on_death, worker_id=config.worker_id, guardian=guardian)
     freeze_loaded()
     worker.start()
-    with OptionalAdminServer(config, lambda: worker.trouble) as admin:
+    with OptionalAdminServer(config, lambda: worker.facts().trouble) as admin:
         admin.add(ProcessCollector("worker", version, transport, config.data_dir))
-        admin.add(WorkerCollector(worker))
+        admin.add(WorkerCollector(worker.facts))
         while not stop.wait(0.5):
             pass
     worker.stop(drain_s=_DRAIN_S if config.drain_s is None else config.drain_s)
@@ -60,7 +60,7 @@ def check_worker(config: Config) -> None:
 
 def make_worker(
     config: Config,
-    transport: Transport,
+    transport: WorkerTransport,
     version: str,
     on_death: Callable[[], None],
     *,

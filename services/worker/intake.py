@@ -32,7 +32,7 @@ from shared.errors import DecodeFailed, SignatureRefused, Unavailable
 from shared.log import bound
 from shared.private_files import private_file
 from shared.tracing import SpanContext, within
-from shared.transport.base import Delivery, Transport, task_queue, worker_queue
+from shared.transport.base import Delivery, WorkerTransport, task_queue, worker_queue
 
 __all__ = ["KnownSelectors", "TaskIntake"]
 
@@ -105,7 +105,7 @@ class TaskIntake:
 
     def __init__(
         self,
-        transport: Transport,
+        transport: WorkerTransport,
         *,
         worker_id: str,
         slots: int,

@@ -28,7 +28,7 @@ from services.worker.process.guardian_process import GuardianProcess
 from services.worker.process.outcome import StopKind
 from services.worker.process.step_users import StepUser, StepUsers
 from services.worker.reporting.heartbeat import HeartbeatSender
-from services.worker.reporting.metrics import WorkerCounters
+from services.worker.reporting.metrics import WorkerCounters, WorkerFacts
 from services.worker.reporting.reports import Reporter
 from services.worker.run_files import RunFiles
 from shared.clock import utc_now
@@ -37,7 +37,7 @@ from shared.disk import DiskCheck
 from shared.ids import new_token
 from shared.private_files import private_folder
 from shared.service import Background
-from shared.transport.base import Transport
+from shared.transport.base import WorkerTransport
 
 __all__ = ["Worker"]
 
@@ -62,7 +62,7 @@ class Worker:
 
     def __init__(
         self,
-        transport: Transport,
+        transport: WorkerTransport,
         *,
         worker_id: str,
         slots: int,
@@ -129,30 +129,17 @@ class Worker:
         self._selectors = KnownSelectors(data_dir / "routes.json", self._labels)
         self._intake: TaskIntake | None = None
 
-    @property
-    def slots(self) -> int:
-        """How many attempts this worker runs at once."""
-        return self._slots
-
-    @property
-    def busy(self) -> int:
-        """How many attempts run or are not reported yet."""
-        return len(self.attempts.tokens())
-
-    @property
-    def draining(self) -> bool:
-        """Whether this worker is stopping."""
-        return self._draining
-
-    @property
-    def trouble(self) -> str:
-        """Why this worker cannot take tasks; empty if it can."""
-        return self._room.problem() if self._transport.healthy else "the broker is unreachable or blocks publishers"
-
-    @property
-    def spooled(self) -> int:
-        """How many reports are in the spool, i.e. on disk because the broker has not accepted them."""
-        return self._reporter.spooled
+    def facts(self) -> WorkerFacts:
+        """Return what this worker says about itself now."""
+        away = "" if self._transport.healthy else "the broker is unreachable or blocks publishers"
+        return WorkerFacts(
+            counts=self.counters.now(),
+            slots=self._slots,
+            busy=len(self.attempts.tokens()),
+            draining=self._draining,
+            spooled=self._reporter.spooled,
+            trouble=away or self._room.problem(),
+        )
 
     def start(self) -> None:
         """Begin to take tasks. Sends the first heartbeat before the first task can arrive."""

@@ -51,11 +51,13 @@ class TaskQueueOpened(Message):
 class RunsChanged(Message):
     """Transitions of these runs were committed. Gateways that follow the runs read their new state.
 
-    ``run_keys`` is empty if there are too many runs to list.
+    ``run_keys`` is empty if there are too many runs to list. ``ended`` are those of them that have ended; an earlier
+    version of the scheduler does not say (``None``).
     """
 
     type = "control.runs_changed"
     run_keys: list[str] = Field(default_factory=list, max_length=100)
+    ended: list[str] | None = None
 
 
 class RunsSucceeded(Message):

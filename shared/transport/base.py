@@ -44,6 +44,7 @@ __all__ = [
     "Outgoing",
     "Tap",
     "Transport",
+    "WorkerTransport",
     "task_queue",
     "worker_queue",
 ]
@@ -213,7 +214,32 @@ class DeadLetter:
     reason: str
 
 
-class Transport(Protocol):
+class WorkerTransport(Protocol):
+    """The part of a ``Transport`` that a worker uses."""
+
+    def send(self, message: Outgoing) -> "Future[None]":
+        """Publish a message. The future completes when the message is accepted, as the module describes."""
+
+    def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
+        """Open a consumer. It declares the broker queues, and continues after reconnects.
+
+        ``acks_wait_s``: how long an acknowledgement may wait, to be sent together with later ones. On a SAFE queue the
+        broker writes each acknowledgement to disk. If the process crashes before it sends them, the messages are
+        delivered again.
+        """
+
+    def listen(self, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
+        """Call ``callback(topic, body)`` for each broadcast to one of ``topics``, on one thread, until ``close``."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the broker is connected and does not block publishers, so that a send would be tried."""
+
+    def close(self) -> None:
+        """Close consumers, listeners and connections. Pending sends fail as after a lost connection."""
+
+
+class Transport(WorkerTransport, Protocol):
     """The connection of one process to the broker."""
 
     def declare(self, queues: Sequence[BrokerQueue]) -> None:
@@ -230,25 +256,11 @@ class Transport(Protocol):
         Raises ``BrokerUnavailable``.
         """
 
-    def send(self, message: Outgoing) -> "Future[None]":
-        """Publish a message. The future completes when the message is accepted, as the module describes."""
-
     def request(self, message: Outgoing) -> PendingReply:
         """Publish a message whose consumer replies once, by ``Delivery.reply``."""
 
-    def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
-        """Open a consumer. It declares the broker queues, and continues after reconnects.
-
-        ``acks_wait_s``: how long an acknowledgement may wait, to be sent together with later ones. On a SAFE queue the
-        broker writes each acknowledgement to disk. If the process crashes before it sends them, the messages are
-        delivered again.
-        """
-
     def broadcast(self, topic: str, body: bytes) -> None:
         """Send to all current listeners of ``topic``. Never blocks and never raises; the message may be lost."""
-
-    def listen(self, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
-        """Call ``callback(topic, body)`` for each broadcast to one of ``topics``, on one thread, until ``close``."""
 
     def tap(self, queue: BrokerQueue, name: str, callback: Callable[[bytes], None]) -> Tap:
         """Call ``callback(body)`` for a copy of each message sent to ``queue`` from now on, until ``close``.
@@ -273,10 +285,3 @@ class Transport(Protocol):
     @property
     def blocked(self) -> bool:
         """Whether the broker is connected but accepts no messages, because it is low on memory or disk space."""
-
-    @property
-    def healthy(self) -> bool:
-        """Whether the broker is connected and does not block publishers, so that a send would be tried."""
-
-    def close(self) -> None:
-        """Close consumers, listeners and connections. Pending sends fail as after a lost connection."""

@@ -5,7 +5,12 @@ from pathlib import Path
 from shared.errors import ConfigInvalid
 from shared.transport.base import Transport
 
-__all__ = ["open_transport"]
+__all__ = ["is_embedded", "open_transport"]
+
+
+def is_embedded(url: str) -> bool:
+    """Return whether ``url`` is that of the transport inside one process, as an empty one is."""
+    return not url or url.startswith("embedded:")
 
 
 def open_transport(url: str, *, name: str, data_dir: Path | None = None, creates: bool = True) -> Transport:

@@ -13,6 +13,7 @@ from shared.transport.base import Transport
 from shared.transport.open import open_transport
 from tests.conformance.transport_moves import Open
 from tests.harness.databases import migrated_sqlite
+from tests.harness.linked_transport import EmbeddedOverLink
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,9 @@ def reads(reader: Engine) -> Reads:
     return Reads(reader)
 
 
-@pytest.fixture(params=["embedded", "rabbitmq"])
+@pytest.fixture(params=["embedded", "linked", "rabbitmq"])
 def kind(request: pytest.FixtureRequest) -> str:
+    """The transports; ``linked`` is the embedded one as the worker of `dagway up` uses it (parametrised)."""
     return str(request.param)
 
 
@@ -85,15 +87,19 @@ def kind(request: pytest.FixtureRequest) -> str:
 def reopen(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Return a function that opens another transport on the same broker.
 
-    On the embedded transport it first closes the previous one.
+    On the embedded transport, also over a link, it first closes the previous one.
     """
     opened: list[Transport] = []
     url = str(request.getfixturevalue("amqp_url")) if kind == "rabbitmq" else "embedded:"
 
     def build() -> Transport:
-        if kind == "embedded" and opened:
+        if kind != "rabbitmq" and opened:
             opened[-1].close()
-        transport = open_transport(url, name="conformance", data_dir=tmp_path)
+        transport: Transport
+        if kind == "linked":
+            transport = EmbeddedOverLink(tmp_path / "transport.sqlite3")
+        else:
+            transport = open_transport(url, name="conformance", data_dir=tmp_path)
         opened.append(transport)
         return transport
 

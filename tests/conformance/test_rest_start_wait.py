@@ -1,9 +1,11 @@
-"""``start?wait=`` returns the run's details exactly as GET does."""
+"""``start?wait=`` returns the run's details exactly as GET does, when a scheduler says that the run has ended."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from services.api.follow import Follower
+from shared.store.reads.reader import RunRow
 from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import Live, open_live
 from tests.harness.eventually import eventually
@@ -49,3 +51,22 @@ def test_a_finished_run_names_the_sub_runs_of_earlier_repetitions(live: Live) ->
     [node] = started["dagRunDetails"]["nodes"]
     assert len(node["subRunsRepeated"]) == 1
     assert started["dagRunDetails"] == live.run("loop", "r")
+
+
+def test_the_end_of_a_run_is_pushed_and_nothing_is_read_before(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    live.dag("chain", "steps:\n" + "  - 'true'\n" * 6)
+    never_polls = Follower(live.deps.transport, limit=1, poll_s=3600)
+    read: list[str] = []
+    read_run = live.reads.run
+
+    def counted(dag_name: str, dag_run_id: str) -> RunRow | None:
+        read.append(dag_run_id)
+        return read_run(dag_name, dag_run_id)
+
+    monkeypatch.setattr(type(live.deps), "follower", never_polls)
+    monkeypatch.setattr(live.reads, "run", counted)
+
+    started = live.post("/dags/chain/start?wait=60s", {"dagRunId": "r"})
+
+    assert started["finished"] is True
+    assert len(read) <= 3  # after the start, at the end, and one more if another run ended in between

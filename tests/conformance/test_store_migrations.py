@@ -1,6 +1,7 @@
 """The migrations create exactly the schema that the code defines. A failed migration changes nothing."""
 
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from shared.store.migrate import HEAD, SCRIPTS, current, migrate, require_head
 from tests.conformance.store_rows import add_node, add_run
+from tests.harness.databases import migrated_sqlite
 
 _SHAPE_POSTGRES = """
     SELECT 'column', table_name, column_name, data_type, character_maximum_length::text, is_nullable, column_default
@@ -185,3 +187,10 @@ def test_reading_the_revision_makes_no_file(tmp_path: Path) -> None:
 def test_migrating_makes_the_folder(tmp_path: Path) -> None:
     assert migrate(f"sqlite:///{tmp_path}/a/b/x.db") == HEAD
     assert (tmp_path / "a/b/x.db").is_file()
+
+
+def test_a_migrated_file_is_recognised_without_alembic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = migrated_sqlite(tmp_path / "store.db")
+    monkeypatch.setitem(sys.modules, "alembic", None)  # an import of it fails
+
+    assert migrate(url) == HEAD

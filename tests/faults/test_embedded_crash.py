@@ -1,5 +1,7 @@
 """``dagway up`` killed by SIGKILL and started again on the same data directory."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 
 from shared.store import tables as t
 from tests.faults.conftest import LEASE_S, attempts, error_of
-from tests.harness.cluster import Embedded, gone, pid_in
+from tests.harness.cluster import Embedded, descendants, gone, pid_in
 from tests.harness.eventually import eventually
 from tests.harness.invariants import at_rest, violations
 
@@ -37,10 +39,11 @@ def crash_in_a_step(system: Embedded, folder: Path, policy: str) -> None:
     """Kill ``dagway up`` while a step runs, and start it again."""
     system.client.create("long", LONG.format(folder=folder, policy=policy))
     system.client.start("long")
-    pid = pid_in(folder / "pid")
+    pid_in(folder / "pid")
     system.client.until_step("running", "long", "r1", "long")
+    family = list(descendants(system.process.pid))
     system.kill9()
-    eventually(lambda: gone(pid))
+    eventually(lambda: [pid for pid in family if not gone(pid)] == [])
     system.start()
 
 
@@ -64,6 +67,26 @@ def test_the_interrupted_step_is_tried_again_where_its_policy_says_so(system: Em
         ("after", 1, "finished", "succeeded"),
     ]
     assert (tmp_path / "tries").read_text() == "try\ntry\n"
+
+
+def test_dagway_ends_if_the_process_of_its_worker_does(system: Embedded, tmp_path: Path) -> None:
+    system.client.create("long", LONG.format(folder=tmp_path, policy=""))
+    system.client.start("long")
+    pid_in(tmp_path / "pid")
+    family = list(descendants(system.process.pid))
+    worker = next(pid for pid in family if same_program(pid, system.process.pid))
+
+    os.kill(worker, signal.SIGKILL)
+
+    assert system.process.wait_exit() == 1
+    assert "worker_process.died" in system.process.output()
+    assert [pid for pid in family if not gone(pid)] == []
+
+
+def same_program(pid: int, other: int) -> bool:
+    """Return whether both processes were started with the same command line."""
+    lines = [Path(f"/proc/{each}/cmdline").read_bytes() for each in (pid, other)]
+    return lines[0] == lines[1]
 
 
 def test_what_was_accepted_is_not_lost(system: Embedded) -> None:

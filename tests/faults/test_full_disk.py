@@ -97,13 +97,13 @@ def test_a_worker_takes_no_task_until_there_is_room(disk: _Disk, tmp_path: Path)
         disk.fill()
         rig.give(task(command(f"touch {tmp_path}/ran"), token="t"))
         eventually(lambda: rig.worker.counters.values.get("handed_back") == 1)
-        assert rig.worker.trouble == _WHY
+        assert rig.worker.facts().trouble == _WHY
 
         disk.empty()
 
         assert rig.finished("t").outcome == "succeeded"
         assert (tmp_path / "ran").exists()
-        assert rig.worker.trouble == ""
+        assert rig.worker.facts().trouble == ""
         assert rig.worker.counters.values["handed_back"] == 1
 
 
@@ -125,7 +125,7 @@ def test_a_report_for_which_neither_broker_nor_disk_has_room_is_held(
         assert rig.worker.attempts.tokens() == ("t",)
 
         disk.empty()
-        eventually(lambda: rig.worker.spooled == 1)
+        eventually(lambda: rig.worker.facts().spooled == 1)
         transport.cut = False
 
         finished = rig.finished("t")

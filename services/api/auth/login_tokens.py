@@ -2,7 +2,7 @@
 
 Several keys can be valid at once, so that a new key ends no login: the first key signs and all of them verify. The
 header ``kid`` names the key. It is the beginning of the key's SHA-256, which helps a guesser no more than the signature
-does.
+does. PyJWT is imported on first use, because a gateway without login tokens need not load it and its cryptography.
 """
 
 import hashlib
@@ -10,12 +10,12 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
-
-import jwt
-from jwt.types import Options
+from typing import TYPE_CHECKING, Any
 
 from shared.store.reads.reader import UserRow
+
+if TYPE_CHECKING:
+    from jwt.types import Options
 
 __all__ = ["LoginToken", "LoginTokens"]
 
@@ -57,6 +57,8 @@ class LoginTokens:
             "exp": int(ends.timestamp()),
         }
         key_id, key = next(iter(self._keys.items()))
+        import jwt  # noqa: PLC0415 - see the module's docstring
+
         return jwt.encode(claims, key, algorithm=_ALGORITHM, headers={"kid": key_id}), ends
 
     def read(self, text: str) -> LoginToken | None:
@@ -69,6 +71,8 @@ class LoginTokens:
         return self._claims(text, also_expired=True) is not None
 
     def _claims(self, text: str, *, also_expired: bool = False) -> dict[str, Any] | None:
+        import jwt  # noqa: PLC0415 - see the module's docstring
+
         for key in self._candidates(text):
             options: Options = {"require": list(_CLAIMS), "verify_exp": not also_expired}
             try:
@@ -79,6 +83,8 @@ class LoginTokens:
         return None
 
     def _candidates(self, text: str) -> list[str]:
+        import jwt  # noqa: PLC0415 - see the module's docstring
+
         try:
             key_id = jwt.get_unverified_header(text).get("kid")
         except (jwt.InvalidTokenError, ValueError):

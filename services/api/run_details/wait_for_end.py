@@ -1,4 +1,8 @@
-"""Waits for the end of a run, for the query parameter ``wait`` of a start."""
+"""Waits for the end of a run, for the query parameter ``wait`` of a start.
+
+A scheduler's notification that the run has ended ends the wait; what the run does before costs the gateway nothing.
+Every 2 s the gateway also reads the run, because a notification may be lost.
+"""
 
 import time
 from typing import Any
@@ -22,7 +26,7 @@ def finished_run(deps: Deps, command: StartRun, dag_run_id: str, wait_s: float) 
     if not deps.waits.acquire(blocking=False):
         return {"finished": False}
     try:
-        watch = deps.follower.watch()
+        watch = deps.follower.watch(only_end=True)
     except Problem:
         deps.waits.release()
         return {"finished": False}

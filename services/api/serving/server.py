@@ -1,41 +1,29 @@
-"""The servers of the application: waitress inside ``dagway up``, gunicorn in ``dagway api``."""
+"""The server of the application inside ``dagway up``: waitress."""
 
-import ctypes
 import logging
-import os
-import signal
 import socket
 import threading
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.app.base import BaseApplication
-from gunicorn.glogging import Logger
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
 
-from services.api.serving.greenlets import is_green
 from shared.errors import ConfigInvalid
-from shared.service import freeze_loaded
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-__all__ = ["MOST_STREAMS", "EmbeddedServer", "run_gunicorn"]
+__all__ = ["EmbeddedServer"]
 
 _log = logging.getLogger(__name__)
 _CHANNEL_TIMEOUT_S = 60
-_PR_SET_PDEATHSIG = 1
 _GRACE_S = 5
 _EMBEDDED_CONNECTIONS = 500
 """Open connections, including idle ones. The default of waitress, 100, is too low for several browsers and scripts."""
 _EMBEDDED_HEAD_BYTES = 32 * 1024
 """The URL and all headers of a request. The default of waitress is 256 KiB."""
-_CONNECTIONS = 1000
-MOST_STREAMS = _CONNECTIONS // 2
-"""How many event streams may be open with greenlets. Each takes a connection, but no place in the concurrency limit."""
 _SERVER_BODY_LIMIT_BYTES = 64 * 1024 * 1024
 """Only limits the disk space for bodies. The application has a much lower limit and returns 413 with a JSON body."""
 
@@ -121,81 +109,3 @@ class EmbeddedServer:
             if not self._stopping.is_set():
                 _log.exception("api.server_broken")
                 raise
-
-
-def _die_with(arbiter: Any, _worker: object) -> None:
-    """Make the kernel kill a worker process when its arbiter dies: an orphan would hold the port for seconds."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "prctl"):
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != arbiter.pid:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-class _Gunicorn(BaseApplication):  # type: ignore[misc]
-    def __init__(self, app_factory: "Callable[[], WSGIApplication]", settings: Mapping[str, Any]) -> None:
-        self._factory = app_factory
-        self._settings = settings
-        super().__init__()
-
-    def load_config(self) -> None:
-        for name, value in self._settings.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> "WSGIApplication":
-        app = self._factory()
-        freeze_loaded()
-        if not is_green():
-            return app
-        from services.api.serving.concurrency_limit import ConcurrencyLimit  # noqa: PLC0415 - needs gevent, which takes 50 ms to import
-
-        return ConcurrencyLimit(app, self._settings["threads"])
-
-
-class _Log(Logger):  # type: ignore[misc]
-    """Passes gunicorn's log lines to the logging of this process, which has its own format and level."""
-
-    def setup(self, cfg: Any) -> None:
-        super().setup(cfg)
-        self.error_log.handlers.clear()
-        self.error_log.propagate = True
-        self.error_log.setLevel(logging.NOTSET)
-
-
-def run_gunicorn(
-    app_factory: "Callable[[], WSGIApplication]",
-    host: str,
-    port: int,
-    *,
-    workers: int = 1,
-    threads: int = 40,
-    graceful_timeout_s: int = _GRACE_S,
-) -> None:
-    """Serve until a signal ends the process. Must be called in the main thread. Uses greenlets if the process does.
-
-    ``app_factory`` is called in each worker process after the fork, so its sockets, threads and pools belong to the
-    worker process. With several worker processes, ``/metrics`` shows the process metrics of only one of them; the
-    ``dagu_*`` series come from the database and stay correct.
-    """
-    settings = {
-        "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-        "workers": workers,
-        "threads": threads,
-        "worker_connections": _CONNECTIONS,
-        "worker_class": "services.api.serving.gevent_worker.GreenWorker" if is_green() else "gthread",
-        "preload_app": False,
-        # No proxy headers are evaluated, so gunicorn need not compare addresses at each request.
-        "forwarded_allow_ips": "*",
-        "secure_scheme_headers": {},
-        "forwarder_headers": "",
-        "post_fork": _die_with,
-        "control_socket_disable": True,
-        "graceful_timeout": graceful_timeout_s,
-        "timeout": 60,
-        "keepalive": 15,
-        "accesslog": None,
-        "errorlog": "-",
-        "logger_class": _Log,
-        "proc_name": "dagway-api",
-    }
-    _Gunicorn(app_factory, settings).run()

@@ -256,6 +256,7 @@ class Batch:
             self.after.traced.ended.append((span, after))
         if was.active and not became.active and not loaded.deleted:
             self.after.ended.append((after.dag_name, became))
+            self.after.over.add(after.run_key)
             if became.successful and after.is_root:
                 self.after.succeeded.append((after.dag_name, after.dag_run_id))
             if ran and after.started_at is not None:

@@ -37,6 +37,8 @@ class PostCommit:
     """``histRetentionDays`` by DAG name, for each DAG with a run that started or was retried."""
     ended: list[tuple[str, RunStatus]] = field(default_factory=list)
     """(DAG name, status) of each run that ended."""
+    over: set[str] = field(default_factory=set)
+    """Keys of the runs that ended."""
     succeeded: list[tuple[str, str]] = field(default_factory=list)
     """(DAG name, run id) of each root run that succeeded."""
     families: set[str] = field(default_factory=set)

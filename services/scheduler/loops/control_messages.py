@@ -42,7 +42,7 @@ class ControlBroadcaster:
             self._broadcast("workers", TaskQueueOpened(selector=dict(selector)))
         if after.changed:
             named = sorted(after.changed) if len(after.changed) <= _MOST_NAMED else []
-            self._broadcast(CHANGES, RunsChanged(run_keys=named))
+            self._broadcast(CHANGES, RunsChanged(run_keys=named, ended=[key for key in named if key in after.over]))
 
     def trace(self, after: PostCommit) -> None:
         """Send the spans of the transaction. Called last, because nothing waits for spans."""

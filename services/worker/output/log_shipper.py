@@ -23,7 +23,7 @@ from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
 from shared.contracts.tasks import Task
 from shared.errors import Unavailable
-from shared.transport.base import LOGS, Outgoing, Transport
+from shared.transport.base import LOGS, Outgoing, WorkerTransport
 
 __all__ = ["CHUNK_BYTES", "RIDE_BYTES", "LogShipper", "LogStream", "log_message"]
 
@@ -149,7 +149,7 @@ class AttemptLogs:
     def __init__(
         self,
         streams: tuple[LogStream, ...],
-        transport: Transport,
+        transport: WorkerTransport,
         wake: threading.Event,
         report: Callable[[Annotations], None],
     ) -> None:
@@ -279,7 +279,7 @@ class AttemptLogs:
 class LogShipper:
     """Tails the files of all running attempts on one thread."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: WorkerTransport) -> None:
         self._transport = transport
         self._wake = threading.Event()
         self._lock = threading.Lock()

@@ -47,5 +47,5 @@ class GuardianProcess:
         return self._process.pid
 
     def wait(self) -> None:
-        """Wait for the end of the process."""
+        """Wait for the end of the process. Returns at once in a process that did not start it."""
         self._process.wait()

@@ -10,7 +10,7 @@ from shared.contracts.codec import encode
 from shared.contracts.events import Heartbeat
 from shared.errors import Unavailable
 from shared.ids import new_token
-from shared.transport.base import HEARTBEATS, Outgoing, Transport
+from shared.transport.base import HEARTBEATS, Outgoing, WorkerTransport
 
 __all__ = ["HEARTBEATS_PER_LEASE", "HeartbeatSender"]
 
@@ -26,7 +26,9 @@ class HeartbeatSender:
     ``make_heartbeat(stopped)`` returns the heartbeat to send; ``stopped`` is true for the last one.
     """
 
-    def __init__(self, transport: Transport, lease_ttl_s: float, make_heartbeat: Callable[[bool], Heartbeat]) -> None:
+    def __init__(
+        self, transport: WorkerTransport, lease_ttl_s: float, make_heartbeat: Callable[[bool], Heartbeat]
+    ) -> None:
         self._transport = transport
         self._interval_s = lease_ttl_s / HEARTBEATS_PER_LEASE
         self._make_heartbeat = make_heartbeat

@@ -1,13 +1,12 @@
 """A worker's metrics."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-__all__ = ["WorkerCollector", "WorkerCounters"]
+__all__ = ["WorkerCollector", "WorkerCounters", "WorkerFacts"]
 
 _OUTCOMES = ("succeeded", "failed", "timed_out", "aborted", "skipped", "broken")
 _FINISHED = "finished."
@@ -36,27 +35,30 @@ class WorkerCounters:
             return dict(self.values)
 
 
-class _ObservedWorker(Protocol):
-    @property
-    def counters(self) -> WorkerCounters: ...
-    @property
-    def slots(self) -> int: ...
-    @property
-    def busy(self) -> int: ...
-    @property
-    def draining(self) -> bool: ...
-    @property
-    def spooled(self) -> int: ...
+@dataclass(frozen=True, slots=True)
+class WorkerFacts:
+    """What a worker says about itself at one moment. ``counts`` are the totals of ``WorkerCounters``."""
+
+    counts: Mapping[str, int]
+    slots: int
+    busy: int
+    """How many attempts run or are not reported yet."""
+    draining: bool
+    spooled: int
+    """How many reports are on disk because the broker has not accepted them."""
+    trouble: str
+    """Why this worker cannot take tasks; empty if it can."""
 
 
 class WorkerCollector:
     """Collects the ``dagway_worker_*`` metrics of one worker at each scrape."""
 
-    def __init__(self, worker: _ObservedWorker) -> None:
-        self._worker = worker
+    def __init__(self, facts: Callable[[], WorkerFacts]) -> None:
+        self._facts = facts
 
     def collect(self) -> Iterable[Metric]:
-        counts = self._worker.counters.now()
+        worker = self._facts()
+        counts = worker.counts
         finished = CounterMetricFamily(
             "dagway_worker_attempts_finished", "Attempts that ended on this worker, by outcome", labels=["outcome"]
         )
@@ -81,19 +83,17 @@ class WorkerCollector:
             "Tasks handed back: no slot was free, the disk was full, or the worker was stopping",
             value=counts.get("handed_back", 0),
         )
-        yield GaugeMetricFamily(
-            "dagway_worker_slots", "Attempts that this worker can run at once", value=self._worker.slots
-        )
+        yield GaugeMetricFamily("dagway_worker_slots", "Attempts that this worker can run at once", value=worker.slots)
         yield GaugeMetricFamily(
             "dagway_worker_attempts_held",
             "Attempts that run, or have ended and whose end report is not delivered yet",
-            value=self._worker.busy,
+            value=worker.busy,
         )
         yield GaugeMetricFamily(
-            "dagway_worker_draining", "1 while this worker is stopping, else 0", value=int(self._worker.draining)
+            "dagway_worker_draining", "1 while this worker is stopping, else 0", value=int(worker.draining)
         )
         yield GaugeMetricFamily(
             "dagway_worker_reports_spooled",
             "Reports on this worker's disk that the broker has not accepted yet",
-            value=self._worker.spooled,
+            value=worker.spooled,
         )

@@ -25,7 +25,7 @@ from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptProg
 from shared.errors import Unavailable
 from shared.private_files import private_file
 from shared.tracing import here
-from shared.transport.base import EVENTS, LOGS, BrokerQueue, Outgoing, Transport
+from shared.transport.base import EVENTS, LOGS, BrokerQueue, Outgoing, WorkerTransport
 
 __all__ = ["Reporter"]
 
@@ -45,7 +45,7 @@ class Reporter:
     Calls ``on_delivered`` with the token of each spooled report after its delivery, or if its file is unreadable.
     """
 
-    def __init__(self, transport: Transport, spool_dir: Path, on_delivered: Callable[[str], None]) -> None:
+    def __init__(self, transport: WorkerTransport, spool_dir: Path, on_delivered: Callable[[str], None]) -> None:
         self._transport = transport
         self._dir = spool_dir
         self._on_delivered = on_delivered

@@ -26,8 +26,8 @@ def transport() -> Iterator[EmbeddedTransport]:
 
 @pytest.fixture
 def say(transport: EmbeddedTransport) -> Say:
-    def broadcast(*run_keys: str) -> None:
-        body = encode(RunsChanged(run_keys=list(run_keys)), id="1", at=datetime.now(UTC))
+    def broadcast(*run_keys: str, ended: list[str] | None = None) -> None:
+        body = encode(RunsChanged(run_keys=list(run_keys), ended=ended), id="1", at=datetime.now(UTC))
         transport.broadcast(CHANGES, body)
 
     return broadcast
@@ -104,3 +104,32 @@ def test_places_are_limited_and_given_back(transport: EmbeddedTransport) -> None
     held.close()
     held.close()
     follower.watch()
+
+
+def test_who_waits_for_an_end_is_woken_by_nothing_else(transport: EmbeddedTransport, say: Say) -> None:
+    follower = Follower(transport, limit=3, poll_s=NEVER_S)
+    mine, unknown, every = follower.watch("a", only_end=True), follower.watch(only_end=True), follower.watch("z")
+    ends = [woken(watch) for watch in (mine, unknown, every)]
+
+    say("a", "z", ended=[])
+
+    assert ends[2].wait(10)  # the notification has been handled
+    assert not ends[0].is_set()
+    assert not ends[1].is_set()
+    say("b", "c", ended=["b"])
+    assert ends[1].wait(10)
+    assert not ends[0].is_set()
+    say("a", ended=["a"])
+    assert ends[0].wait(10)
+
+
+@pytest.mark.parametrize(("keys", "ended"), [(("a",), None), ((), []), ((), None)])
+def test_who_waits_for_an_end_looks_if_it_may_have_missed_it(
+    transport: EmbeddedTransport, say: Say, keys: tuple[str, ...], ended: list[str] | None
+) -> None:
+    """A scheduler of an earlier version does not say what ended, and a notification about many runs names none."""
+    over = woken(Follower(transport, limit=1, poll_s=NEVER_S).watch("a", only_end=True))
+
+    say(*keys, ended=ended)
+
+    assert over.wait(10)

@@ -1,0 +1,19 @@
+"""What a command imports before it begins, since imports are most of the time that it takes to start."""
+
+import subprocess
+import sys
+
+import pytest
+
+_NOT_IN = {
+    "services.cli": {"pydantic", "sqlalchemy", "services.api", "services.worker.main"},
+    "services.processes.up": {"alembic", "gevent", "gunicorn", "jwt", "pika", "services.worker.main"},
+}
+
+
+@pytest.mark.parametrize("module", _NOT_IN)
+def test_a_command_imports_nothing_that_it_may_not_need(module: str) -> None:
+    code = f"import sys, dagway, {module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert _NOT_IN[module] & set(loaded) == set()
