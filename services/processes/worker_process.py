@@ -109,7 +109,8 @@ class WorkerProcess:
         self._stopping = True
         self._say("stop")
         if self._reader.ident is not None and not self._ended.wait(self._stop_s):
-            _log.error("worker_process.killed", extra={"pid": self._pid, "after_s": self._stop_s, "next": "report this"})
+            about = {"pid": self._pid, "after_s": self._stop_s}
+            _log.error("worker_process.killed", extra={**about, "next": "report this"})
             os.kill(self._pid, signal.SIGKILL)
         with suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
