@@ -49,7 +49,7 @@ class Engine:
         command_id = new_command_id()
         body = encode(command, id=command_id, at=utc_now())
         reply = decode_as(self.transport.request(Outgoing(COMMANDS, body, command_id)).reply(_REPLY_S), CommandReply)
-        if reply.outcome == "refused":
+        if reply.error is not None:
             raise CommandRefused(reply.error.message)
         return reply.result
 
@@ -72,7 +72,7 @@ def engine_here(
         # Without a data folder, messages are in memory only: they end with the process, as the database does.
         transport = open_transport("embedded:", name="dagway")
         store = Store(engine)
-        scheduler = make_scheduler(config, store, transport, version, on_death, base_config=base_config)
+        scheduler = make_scheduler(config, store, transport, version, on_death, base_config=base_config, dag_files=None)
         worker = make_worker(config, transport, version, on_death, worker_id=_WORKER, guardian=guardian)
         scheduler.start()
         worker.start()

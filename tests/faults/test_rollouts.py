@@ -48,7 +48,7 @@ def test_a_rolling_restart_of_every_service_fails_no_run_and_runs_no_step_twice(
         cluster.start(process)
     for worker in cluster.workers:
         os.kill(worker.pid, signal.SIGTERM)
-        eventually(lambda worker=worker: "worker.draining" in worker.output())
+        worker.wait_output("worker.draining")
     (tmp_path / "go").touch()
     for worker in cluster.workers:
         assert worker.wait_exit() == 0

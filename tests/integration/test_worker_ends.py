@@ -161,7 +161,7 @@ def test_a_draining_worker_takes_the_next_steps_of_its_runs_but_no_new_runs(rig:
     rig.started("one")
     stop = threading.Thread(target=rig.worker.stop, args=(60.0,))
     stop.start()
-    eventually(lambda: rig.worker.draining)
+    eventually(lambda: rig.worker.facts().draining)
     rig.give(task(command("true"), token="new"))
     rig.give(task(command("true"), token="two"), worker_queue("w1"))
     assert rig.finished("two").outcome == "succeeded"
