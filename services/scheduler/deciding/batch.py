@@ -4,7 +4,7 @@ Several messages about one run need one load and one save. A ``PostCommit`` coll
 messages to send, workers to notify, loops to wake.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,8 +28,10 @@ from services.scheduler.core.decision import (
     WakeAt,
 )
 from services.scheduler.core.model import Run, evolve
+from services.scheduler.core.starts import run_deleted
 from services.scheduler.deciding import rows
 from services.scheduler.deciding.flushing import PendingRows
+from services.scheduler.deciding.held_reports import HeldReport, HeldReports
 from services.scheduler.deciding.loading import LoadedRun, LoadedRuns
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.post_commit import PostCommit
@@ -57,7 +59,7 @@ class Batch:
     ``runs``: the runs that the batch has loaded or created. ``pending``: rows to
     write before the commit. ``after``: the actions after the commit. ``again``: an
     earlier try of the same batch failed, because a key existed or another transaction had changed a run. ``wait``:
-    whether to wait for runs that another transaction has locked.
+    whether to wait for runs that another transaction has locked. ``held``: reports to record with their runs.
     """
 
     def __init__(
@@ -69,12 +71,16 @@ class Batch:
         *,
         again: bool = False,
         wait: bool = True,
+        held: HeldReports | None = None,
     ) -> None:
         self.tx = tx
         self.now = now
         self.again = again
         self.plans = plans
-        self.runs = LoadedRuns(tx, plans, recent, wait=wait)
+        self.runs = LoadedRuns(tx, plans, recent, wait=wait, cached=not again, on_load=self._record_held)
+        self.held: list[HeldReport] = []
+        """The held reports that this batch records."""
+        self._held = held
         self.after = PostCommit(at=now)
         self.pending = PendingRows()
         self._for_children: list[tuple[str, StartChild | StopChild]] = []
@@ -141,6 +147,15 @@ class Batch:
                 self.after.ignored.append(decision.why)
                 self._take(key, decision.effects)
         return decision
+
+    def _record_held(self, keys: Sequence[str]) -> None:
+        """Record the reports that waited for a decision about these runs."""
+        for report in () if self._held is None else self._held.take(keys):
+            self.held.append(report)
+            if self.runs.get(report.event.run_key) is None:
+                self.halt(run_deleted(report.event))
+            else:
+                self.apply(report.event.run_key, report.event)
 
     def hold(self, key: str, held: Mapping[str, Any]) -> None:
         """Hold back a queued run of this batch from admission; see the table ``run_holds``."""

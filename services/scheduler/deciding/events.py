@@ -3,15 +3,14 @@
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
-from services.scheduler.core.decision import Halt
 from services.scheduler.core.messages import AttemptLost, BegunBeside, Requested, TaskUndelivered, TimerFired
-from services.scheduler.core.starts import begun_otherwise
+from services.scheduler.core.starts import begun_otherwise, run_deleted
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.progress import progress_row
 from shared.contracts.events import AttemptFinished, AttemptProgress, AttemptRequested, AttemptStarted, Doubt, Event
 from shared.status import AttemptState, Begun
 
-__all__ = ["Notice", "record_events", "record_notices"]
+__all__ = ["Notice", "record_events", "record_notices", "tell_of_unrecorded"]
 
 Notice = AttemptLost | TaskUndelivered | TimerFired
 
@@ -21,7 +20,7 @@ def record_events(batch: Batch, events: Sequence[Event], recorded_until: Callabl
 
     ``recorded_until(batch)`` returns a time: all reports sent before it are recorded, or are earlier in this batch.
     """
-    batch.runs.load(event.run_key for event in events)
+    batch.runs.load_recent(event.run_key for event in events)
     said = [
         progress_row(batch.runs.get(event.run_key), event, batch.now)
         for event in events
@@ -37,13 +36,11 @@ def record_events(batch: Batch, events: Sequence[Event], recorded_until: Callabl
                 batch.add_log(chunk)
         if batch.runs.get(event.run_key) is None:
             if isinstance(event, AttemptStarted | AttemptRequested):
-                why = "its run was deleted"
-                batch.halt(Halt(event.worker_id, event.token, revoked=True, reason=why, incarnation=event.incarnation))
+                batch.halt(run_deleted(event))
         elif isinstance(event, AttemptRequested):
             batch.apply(event.run_key, Requested(event, _all_heard(batch, event, recorded_until)))
         else:
             batch.apply(event.run_key, event)  # type: ignore[arg-type]
-    _tell_of_unrecorded(batch)
 
 
 def _all_heard(batch: Batch, event: AttemptRequested, recorded_until: Callable[[Batch], datetime]) -> bool:
@@ -55,7 +52,7 @@ def _all_heard(batch: Batch, event: AttemptRequested, recorded_until: Callable[[
     return recorded_until(batch) >= first_asked
 
 
-def _tell_of_unrecorded(batch: Batch) -> None:
+def tell_of_unrecorded(batch: Batch) -> None:
     """Let the runs' histories tell of attempts that a worker began without the right to.
 
     A report of a start that arrives after the end of its attempt, or twice, looks the same, except that the worker is

@@ -18,6 +18,7 @@ from services.scheduler.commands.audited import entry_of_gateway
 from services.scheduler.commands.carry_out import carry_out, parse_specs
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import record_events
+from services.scheduler.deciding.held_reports import HELD_S, HeldReports
 from services.scheduler.deciding.rows import chunk_row
 from services.scheduler.deciding.traces import trace_commands, trace_reports
 from services.scheduler.deciding.transactor import Transactor
@@ -55,7 +56,7 @@ class Intake(Generic[T]):
 
     ``prepare`` does what needs no transaction, and then ``record`` writes the messages of a batch in its transaction.
     After the commit, ``after_commit`` is called with the deliveries and the result of ``record``; then the deliveries
-    are acked.
+    are acked. ``held``: where reports wait for company. They are recorded by this intake if they found none.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Intake(Generic[T]):
         prepare: Callable[[Sequence[Envelope]], None] | None = None,
         record: Callable[[Batch, Sequence[Envelope]], T],
         after_commit: Callable[[Pairs, T], None] | None = None,
+        held: HeldReports | None = None,
         at_once: int,
     ) -> None:
         self._transactor = transactor
@@ -75,6 +77,7 @@ class Intake(Generic[T]):
         self._prepare = prepare
         self._record = record
         self._after_commit = after_commit
+        self._held = held
         self._at_once = at_once
         self._parked: list[tuple[Delivery, Envelope]] = []
         """Messages about runs that another transaction has locked, oldest first. They stay unacknowledged."""
@@ -85,13 +88,36 @@ class Intake(Generic[T]):
         """Take and record deliveries until ``stop``. Runs in a background thread."""
         while not stop.is_set():
             before_s = time.monotonic()
-            deliveries = self._consumer.take(self._at_once, _PARKED_S if self._parked else _TAKE_TIMEOUT_S)
+            deliveries = self._consumer.take(self._at_once, self._timeout_s(before_s))
             parked, self._parked = self._parked, []
-            self._process_unlocked([*parked, *self._read(deliveries)], stop, careful=bool(parked))
+            unheld = self._hold(self._read(deliveries))
+            self._process_unlocked([*parked, *self._held_until(HELD_S), *unheld], stop, careful=bool(parked))
             through_s = before_s if len(deliveries) < self._at_once else deliveries[-1].arrived_s
             if not stop.is_set() and self._consumer.connected_for_s > 0:
-                self.recorded_through_s = min([through_s, *(delivery.arrived_s for delivery, _ in self._parked)])
+                waiting_s = [delivery.arrived_s for delivery, _ in self._parked]
+                if self._held is not None:
+                    waiting_s.append(self._held.oldest_s)
+                self.recorded_through_s = min([through_s, *waiting_s])
+        self._process_unlocked(self._held_until(0), stop, careful=True)
         self._consumer.close()
+
+    def _timeout_s(self, now_s: float) -> float:
+        timeout_s = _PARKED_S if self._parked else _TAKE_TIMEOUT_S
+        if self._held is None:
+            return timeout_s
+        return max(0.0, min(timeout_s, self._held.oldest_s + HELD_S - now_s))
+
+    def _hold(self, pairs: Pairs) -> Pairs:
+        """Let reports wait that may; return the other messages."""
+        if self._held is None:
+            return pairs
+        return [pair for pair in pairs if not self._transactor.hold(*pair)]
+
+    def _held_until(self, age_s: float) -> Pairs:
+        """Return the reports that found no company for this time, to record them as other messages."""
+        if self._held is None:
+            return []
+        return [(report.delivery, report.envelope) for report in self._held.release(time.monotonic() - age_s)]
 
     def _read(self, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Envelope]]:
         pairs = []
@@ -230,7 +256,9 @@ def events_intake(
     def trace(pairs: Pairs, at: datetime) -> None:
         trace_reports((envelope for _, envelope in pairs), at, transactor.clock())
 
-    return Intake(transactor, consumer, expects=Event, record=record, after_commit=trace, at_once=100)
+    return Intake(
+        transactor, consumer, expects=Event, record=record, after_commit=trace, held=transactor.held, at_once=100
+    )
 
 
 def logs_intake(transactor: Transactor, consumer: Consumer) -> Intake[None]:

@@ -20,6 +20,7 @@ _RUNS = (
 )
 _LOCK_RUNS = for_update(_RUNS)
 _LOCK_FREE_RUNS = for_update(_RUNS, nowait=True)
+_LOCK_VERSIONS = for_update(_RUNS.with_only_columns(t.dag_runs.c.run_key, t.dag_runs.c.version))
 _NODES_OF = (
     select(t.nodes)
     .where(t.nodes.c.run_key.in_(bindparam("keys", expanding=True)))
@@ -47,6 +48,13 @@ class RunWrites(Writer):
         Raises ``RowsLocked`` if another transaction keeps one locked: at once, or if ``wait`` after the time limit.
         """
         return self._rows(_LOCK_RUNS if wait else _LOCK_FREE_RUNS, keys=keys)
+
+    def lock_versions(self, keys: Sequence[str]) -> dict[str, int]:
+        """Lock the runs with these keys, in their order, and return their versions.
+
+        Raises ``RowsLocked`` if another transaction keeps one locked until the time limit.
+        """
+        return {row["run_key"]: row["version"] for row in self._rows(_LOCK_VERSIONS, keys=keys)}
 
     def nodes(self, keys: Sequence[str]) -> list[FoundRow]:
         """Return the nodes of these runs, ordered by run key and index."""
