@@ -32,15 +32,23 @@ class Stack:
         eventually(lambda: self.transport.healthy)
         self.worker = ScriptedWorker(self.transport)
 
-    def scheduler(self, *, lease_s: float = 10, dags_dir: Path | None = None) -> Scheduler:
+    def scheduler(
+        self,
+        *,
+        lease_s: float = 10,
+        dags_dir: Path | None = None,
+        event_shards: int | None = None,
+        version: str = "test",
+    ) -> Scheduler:
         """Start another scheduler."""
         made = Scheduler(
             Store(self.engine),
             self.transport,
             clock=utc_now,
             lease_s=lease_s,
-            version="test",
+            version=version,
             dags_dir=dags_dir,
+            event_shards=event_shards,
             on_death=lambda: self.deaths.append("a thread died"),
         )
         self._schedulers.append(made)

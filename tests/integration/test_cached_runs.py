@@ -249,3 +249,27 @@ def test_a_start_without_company_is_recorded_soon(world: World) -> None:
         stop.set()
         thread.join(5)
         transport.close()
+
+
+def test_a_decision_on_a_cached_run_waits_for_the_run_before_it_locks_anything_else(
+    migrated_database_url: str,
+) -> None:
+    world = World(migrated_database_url)
+    task = world.one.task()
+    reported = threading.Thread(target=world.one.report, args=(started(task),))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with Store(world.engine).begin() as tx:
+        tx.runs.lock([task.run_key])
+        reported.start()
+
+        def waits() -> bool:
+            with world.engine.begin() as connection:
+                return bool(connection.exec_driver_sql(waiting).scalar())
+
+        eventually(waits)
+        # If the other transaction had locked the node before the run, the two would now wait for each other.
+        tx.connection.execute(t.nodes.update().where(t.nodes.c.run_key == task.run_key).values(error=""))
+    reported.join(30)
+
+    assert world.statuses() == ["running", "not_started"]
+    world.engine.dispose()

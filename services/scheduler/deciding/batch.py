@@ -4,7 +4,7 @@ Several messages about one run need one load and one save. A ``PostCommit`` coll
 messages to send, workers to notify, loops to wake.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -60,6 +60,7 @@ class Batch:
     write before the commit. ``after``: the actions after the commit. ``again``: an
     earlier try of the same batch failed, because a key existed or another transaction had changed a run. ``wait``:
     whether to wait for runs that another transaction has locked. ``held``: reports to record with their runs.
+    ``reports_to``: see ``Transactor``.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Batch:
         again: bool = False,
         wait: bool = True,
         held: HeldReports | None = None,
+        reports_to: Callable[[str], str] = lambda _run_key: "",
     ) -> None:
         self.tx = tx
         self.now = now
@@ -80,7 +82,7 @@ class Batch:
         self.runs = LoadedRuns(tx, plans, recent, wait=wait, cached=not again, on_load=self._record_held)
         self.held: list[HeldReport] = []
         """The held reports that this batch records."""
-        self._held = held
+        self._held, self._reports_to = held, reports_to
         self.after = PostCommit(at=now)
         self.pending = PendingRows()
         self._for_children: list[tuple[str, StartChild | StopChild]] = []
@@ -229,7 +231,10 @@ class Batch:
             self.after.selectors.add(dispatch.selector)
         message_id = new_run_id()
         trace = self.runs.asked_in(key).of_run(key, dispatch.task.run_attempt)
-        body = encode(dispatch.task, id=message_id, at=self.now, trace=str(trace))
+        task = dispatch.task
+        if queue := self._reports_to(key):
+            task = task.model_copy(update={"reports_to": queue})
+        body = encode(task, id=message_id, at=self.now, trace=str(trace))
         self.pending.outbox.append(
             {"id": message_id, "route": rows.broker_queue_row(broker_queue), "body": body, "created_at": self.now}
         )

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from services.scheduler.core.messages import AttemptLost, BegunBeside, Requested, TaskUndelivered, TimerFired
 from services.scheduler.core.starts import begun_otherwise, run_deleted
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.progress import progress_row
+from services.scheduler.deciding.progress import progress_row, tells_progress
 from shared.contracts.events import AttemptFinished, AttemptProgress, AttemptRequested, AttemptStarted, Doubt, Event
 from shared.status import AttemptState, Begun
 
@@ -20,7 +20,9 @@ def record_events(batch: Batch, events: Sequence[Event], recorded_until: Callabl
 
     ``recorded_until(batch)`` returns a time: all reports sent before it are recorded, or are earlier in this batch.
     """
-    batch.runs.load_recent(event.run_key for event in events)
+    # Progress is written before the decisions, and a run is locked before anything of it is written.
+    load = batch.runs.load if any(map(tells_progress, events)) else batch.runs.load_recent
+    load(event.run_key for event in events)
     said = [
         progress_row(batch.runs.get(event.run_key), event, batch.now)
         for event in events
@@ -61,6 +63,7 @@ def tell_of_unrecorded(batch: Batch) -> None:
     begun = [row for row in batch.pending.executions if row["begun"] and not row["accepted"]]
     if not begun:
         return
+    batch.runs.lock_cached()
     known = batch.tx.executions.known({row["run_key"] for row in begun}, {row["token"] for row in begun})
     beside = set()
     for row in list(batch.pending.executions):

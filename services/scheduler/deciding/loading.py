@@ -74,7 +74,7 @@ class LoadedRuns:
         if not wanted:
             return
         # Runs are locked from parent to child, and otherwise in the order of their keys.
-        self._lock_cached()
+        self.lock_cached()
         run_rows = self._tx.runs.lock(wanted, wait=self._wait)
         plans = self._plans.get_many(self._tx, [origin(row) for row in run_rows])
         # Most decisions are about a run that this process has changed recently.
@@ -113,17 +113,21 @@ class LoadedRuns:
         return frozenset(self._unlocked)
 
     def confirm(self) -> None:
-        """Check the cached runs of the batch, except a single one that it changes: the save checks that one.
+        """Check the cached runs if the batch decided not to change one of them; else the save checks them.
 
-        A decision that changes nothing may still tell a worker to stop. Several runs must be locked in order.
+        A decision that changes nothing may still tell a worker to stop.
 
         Raises ``StaleVersion`` if another transaction has changed one of them.
         """
-        if len(self._unlocked) > 1 or any(not self._runs[key].changed for key in self._unlocked):
-            self._lock_cached()
+        if any(not self._runs[key].changed for key in self._unlocked):
+            self.lock_cached()
 
-    def _lock_cached(self) -> None:
-        """Lock the rows of cached runs. Raises ``StaleVersion`` if one of them has another version."""
+    def lock_cached(self) -> None:
+        """Lock the rows of cached runs. Raises ``StaleVersion`` if one of them has another version.
+
+        Call it before anything else of a run is written, unless the save does that: whoever locks a run first and its
+        other rows afterwards would deadlock with a transaction that does it the other way round.
+        """
         if not self._unlocked:
             return
         versions = self._tx.runs.lock_versions(sorted(self._unlocked))

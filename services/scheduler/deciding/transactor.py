@@ -44,6 +44,8 @@ class Transactor:
         self.plans = plans
         self.clock = clock
         self.held = HeldReports()
+        self.reports_to: Callable[[str], str] = lambda _run_key: ""
+        """Returns the name of the broker queue for the reports about a run; empty for the common one."""
         self._recent = RecentRuns()
         self._followers: list[Callable[[PostCommit], None]] = []
 
@@ -87,12 +89,21 @@ class Transactor:
         batch: Batch | None = None
         try:
             with self.store.begin() as tx:
-                batch = Batch(tx, self.plans, self._recent, self.clock(), again=again, wait=wait, held=self.held)
+                batch = Batch(
+                    tx,
+                    self.plans,
+                    self._recent,
+                    self.clock(),
+                    again=again,
+                    wait=wait,
+                    held=self.held,
+                    reports_to=self.reports_to,
+                )
                 result = work(batch)
                 family.start_and_stop_children(batch)
                 tell_of_unrecorded(batch)
                 batch.runs.confirm()
-                batch.pending.flush(tx, batch.runs.entries())
+                batch.pending.flush(tx, batch.runs.entries(), unlocked=batch.runs.unlocked)
         except BaseException as error:
             if batch is not None:
                 self.held.give_back(batch.held)

@@ -1,6 +1,6 @@
 """Reads and writes of runs and their nodes in a transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import bindparam, delete, func, select, tuple_, update
 
@@ -10,7 +10,7 @@ from shared.store.engine import for_update, is_postgres
 from shared.store.functions import transaction_number
 from shared.store.queries.runs import BY_DAG, QUEUED, RUNNING, newest_key
 from shared.store.writes.base import FoundRow, NewRow, Writer
-from shared.store.writes.bulk import Changes, Rows, write
+from shared.store.writes.bulk import Changes, Locks, Rows, write
 
 __all__ = ["RunWrites"]
 
@@ -110,10 +110,17 @@ class RunWrites(Writer):
         )
         return dict(self._connection.execute(query).all())
 
-    def save(self, rows: Sequence[NewRow], loaded_versions: Mapping[str, int], *before: Rows | Changes) -> None:
+    def save(
+        self,
+        rows: Sequence[NewRow],
+        loaded_versions: Mapping[str, int],
+        *before: Rows | Changes,
+        unlocked: Collection[str] = (),
+    ) -> None:
         """Write ``before``, then the changed runs, if each still has its version in ``loaded_versions``.
 
-        ``rows`` hold ``run_key`` and the columns that may change.
+        ``rows`` hold ``run_key`` and the columns that may change. ``unlocked``: the keys of those runs that this
+        transaction has not locked; they are locked first, as everybody locks a run before its other rows.
 
         Raises:
             AlreadyExists: a row of ``before`` has a key that exists.
@@ -121,7 +128,8 @@ class RunWrites(Writer):
         """
         guarded = [{**row, "loaded_version": loaded_versions[row["run_key"]]} for row in rows]
         runs = Changes(t.dag_runs, guarded, {"run_key": "run_key", "loaded_version": "version"})
-        if (saved := write(self._connection, *before, runs)) != len(rows):
+        locks = Locks(t.dag_runs.c.run_key, sorted(unlocked))
+        if (saved := write(self._connection, *before, runs, locks=locks)) != len(rows):
             changed = len(rows) - saved
             raise StaleVersion(f"another transaction changed {changed} of these {len(rows)} runs since they were read")
 
