@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shared.config import Config
-from shared.transport.base import AUDIT, COMMANDS, EVENTS, LOGS, Transport
+from shared.transport.base import AUDIT, COMMANDS, EVENT_SHARDS, EVENTS, LOGS, Transport
 from shared.transport.open import open_transport
 
 __all__ = ["describe_dead_letters", "redrive_dead_letters"]
@@ -36,7 +36,7 @@ def redrive_dead_letters(config: Config, limit: int) -> int:
     """
     with _transport(config) as transport:
         # Without a broker, i.e. in the journal of a stopped `dagway up`, no service has declared these queues.
-        transport.declare([COMMANDS, EVENTS, LOGS, AUDIT])
+        transport.declare([COMMANDS, EVENTS, *EVENT_SHARDS, LOGS, AUDIT])
         # The count is fixed here: a message that becomes a dead letter again is not returned a second time.
         return transport.redrive(len(transport.dead_letters(limit)))
 

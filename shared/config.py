@@ -74,6 +74,7 @@ class Config:
     pools: tuple[tuple[str, int], ...] = ()
     tz: str = ""
     lease_s: float = 10
+    event_shards: int = 8
     audit_days: int = 400
     trusted_proxies: int = 0
     verify_every_s: int = 0

@@ -170,6 +170,14 @@ OPTIONS = (
         flag_name="--lease",
     ),
     Option(
+        "event_shards",
+        "DAGWAY_EVENT_SHARDS",
+        whole_number(0, 8),
+        _SCHEDULER,
+        "over how many broker queues the reports of runs are spread, so that each run has one scheduler at a time; "
+        "0: one queue for all schedulers, to be set before a return to a version without shards (8)",
+    ),
+    Option(
         "audit_days",
         "DAGWAY_AUDIT_DAYS",
         audit_days,

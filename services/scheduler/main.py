@@ -13,6 +13,7 @@ from services.scheduler.commands.pools import apply_configured_pools
 from services.scheduler.commands.queues import apply_configured_queues
 from services.scheduler.deciding.dag_files import DagFiles
 from services.scheduler.deciding.plans import Plans
+from services.scheduler.loops.event_routes import EventRoutes
 from services.scheduler.loops.folder import Folder
 from services.scheduler.loops.hearing import Hearing
 from services.scheduler.loops.intake import audit_intake, commands_intake, events_intake, logs_intake
@@ -26,7 +27,7 @@ from shared.ids import new_token
 from shared.service import Background
 from shared.store.checks.verify import CheckResult
 from shared.store.writes.transaction import Store
-from shared.transport.base import AUDIT, COMMANDS, EVENTS, HEARTBEATS, LOGS, Transport, task_queue
+from shared.transport.base import AUDIT, COMMANDS, HEARTBEATS, LOGS, Transport, task_queue
 
 __all__ = ["Scheduler"]
 
@@ -60,7 +61,7 @@ class Scheduler:
     ``base_config`` is the YAML text that the spec of every new run inherits. ``audit_days``: for how many days audit
     entries are kept; 0 keeps them for ever. ``verify`` checks the database; it is called every ``verify_every_s``
     seconds, unless that is 0. ``on_death`` is called when one of the threads dies from a bug, so that the process can
-    exit.
+    exit. ``event_shards``: see ``EventRoutes``.
     """
 
     def __init__(
@@ -81,13 +82,16 @@ class Scheduler:
         audit_days: int = 0,
         verify: Callable[[], Sequence[CheckResult]] | None = None,
         verify_every_s: float = 0,
+        event_shards: int | None = None,
     ) -> None:
-        transport.declare([COMMANDS, EVENTS, LOGS, AUDIT, HEARTBEATS, task_queue({})])
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
+        routes = EventRoutes(self.instance_id, version, event_shards)
+        transport.declare([COMMANDS, *routes.queues, LOGS, AUDIT, HEARTBEATS, task_queue({})])
         self._store, self._transport = store, transport
         plans = Plans(base_config, version, dags_dir and dags_dir.absolute())
         parts = Assembly(store, transport, plans, clock, tz, audit_days=audit_days, files=dag_files)
         transactor = parts.transactor
+        transactor.reports_to = routes.reports_to
         with store.begin() as tx:
             started_at = clock()
             apply_configured_queues(tx, queues, started_at)
@@ -113,7 +117,9 @@ class Scheduler:
         )
         events = events_intake(
             transactor,
-            transport.consume([EVENTS], prefetch=_EVENTS_AHEAD, acks_wait_s=_ACKS_WAIT_S),
+            transport.consume(
+                routes.queues, prefetch=_EVENTS_AHEAD, acks_wait_s=_ACKS_WAIT_S, priorities=routes.priorities
+            ),
             lambda batch: marks.recorded_until(batch.tx.services.schedulers(), batch.now),
         )
         logs = logs_intake(transactor, transport.consume([LOGS], prefetch=_LOGS_AHEAD, acks_wait_s=_ACKS_WAIT_S))
@@ -127,6 +133,8 @@ class Scheduler:
             recorded_through_s=lambda: events.recorded_through_s,
             started_at=started_at,
             period_s=min(1.0, lease_s * _PERIOD_OF_LEASE),
+            routes=routes,
+            urgent=lambda: hearing.somebody_overdue(lease_s),
         )
         self._clock = clock
         self._leases = leases = Leases(

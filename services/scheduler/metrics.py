@@ -18,7 +18,7 @@ from shared.errors import StoreUnavailable
 from shared.metrics import LATENCY_S, DagNames
 from shared.status import RunStatus
 from shared.store.reads.backlog import Backlog
-from shared.transport.base import AUDIT, COMMANDS, EVENTS, HEARTBEATS, LOGS
+from shared.transport.base import AUDIT, COMMANDS, EVENT_SHARDS, EVENTS, HEARTBEATS, LOGS
 
 __all__ = [
     "CLOCK_SKEW",
@@ -140,7 +140,7 @@ _dags = DagNames(0)
 for _status in RunStatus:
     if not _status.active:
         RUNS_ENDED.labels(str(_status))
-for _broker_queue in (COMMANDS, EVENTS, LOGS, AUDIT, HEARTBEATS):
+for _broker_queue in (COMMANDS, EVENTS, *EVENT_SHARDS, LOGS, AUDIT, HEARTBEATS):
     DEAD_LETTERS.labels(_broker_queue.name)
 for _outcome in ("recorded", "refused"):
     COMMANDS_RECORDED.labels(_outcome)

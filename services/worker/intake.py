@@ -32,7 +32,7 @@ from shared.errors import DecodeFailed, SignatureRefused, Unavailable
 from shared.log import bound
 from shared.private_files import private_file
 from shared.tracing import SpanContext, within
-from shared.transport.base import Delivery, WorkerTransport, task_queue, worker_queue
+from shared.transport.base import Delivery, WorkerTransport, event_queue, task_queue, worker_queue
 
 __all__ = ["KnownSelectors", "TaskIntake"]
 
@@ -228,7 +228,7 @@ class TaskIntake:
         self._free_slot()
         if stop is StopKind.STOP:
             finished = self._handler.refuse(task)
-            self._settle(delivery, lambda: self._reporter.send(finished).result())
+            self._settle(delivery, lambda: self._reporter.send(finished, event_queue(task.reports_to)).result())
         else:
             _log.info("task.dropped", extra={"token": task.token, "why": str(stop or "a copy")})
             delivery.ack()

@@ -58,6 +58,8 @@ class Task(Message):
     """When the scheduler decided to send the task. ``None`` from an older scheduler, which grants nothing."""
     incarnation: str = ""
     """The incarnation of the worker that the task is addressed to; empty if any worker may take it."""
+    reports_to: str = ""
+    """The broker queue for the events of this attempt; empty (also from an older scheduler) for the common one."""
     dag_name: str
     dag_run_id: str
     root_dag_name: str

@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Protocol
 
 from shared.admission.workers import WORKER_POOL, worker_pool
@@ -33,8 +34,10 @@ __all__ = [
     "COMMANDS",
     "DELIVERY_LIMIT",
     "EVENTS",
+    "EVENT_SHARDS",
     "HEARTBEATS",
     "LOGS",
+    "NO_PRIORITIES",
     "BrokerQueue",
     "Consumer",
     "DeadLetter",
@@ -45,10 +48,12 @@ __all__ = [
     "Tap",
     "Transport",
     "WorkerTransport",
+    "event_queue",
     "task_queue",
     "worker_queue",
 ]
 
+NO_PRIORITIES: Mapping[str, int] = MappingProxyType({})
 DELIVERY_LIMIT = 20
 """How often a message may return before it becomes a dead letter. Lost connections count too, so it is not small."""
 
@@ -99,9 +104,19 @@ class BrokerQueue:
 
 COMMANDS = BrokerQueue("dagway.commands", Durability.SAFE, batched=True, exchange=Exchange.REQUESTS)
 EVENTS = BrokerQueue("dagway.events", Durability.SAFE, batched=True, exchange=Exchange.REPORTS)
+EVENT_SHARDS = tuple(
+    BrokerQueue(f"{EVENTS.name}.{number}", Durability.SAFE, batched=True, exchange=Exchange.REPORTS)
+    for number in range(8)
+)
+"""The queues over which the events of runs are spread, so that all events of a run reach the same scheduler."""
 LOGS = BrokerQueue("dagway.logs", Durability.SAFE, exchange=Exchange.REPORTS)
 AUDIT = BrokerQueue("dagway.audit", Durability.SAFE, batched=True, exchange=Exchange.REQUESTS)
 HEARTBEATS = BrokerQueue("dagway.heartbeats", Durability.TRANSIENT, exchange=Exchange.REPORTS)
+
+
+def event_queue(name: str) -> BrokerQueue:
+    """Return the queue for events with this name: one of ``EVENT_SHARDS``, or ``EVENTS`` if no shard is called so."""
+    return next((shard for shard in EVENT_SHARDS if shard.name == name), EVENTS)
 
 
 def task_queue(selector: Mapping[str, str]) -> BrokerQueue:
@@ -254,6 +269,21 @@ class Transport(WorkerTransport, Protocol):
         """Return how many messages of a broker queue no consumer has received; 0 if the queue does not exist.
 
         Raises ``BrokerUnavailable``.
+        """
+
+    def consume(
+        self,
+        queues: Sequence[BrokerQueue],
+        *,
+        prefetch: int,
+        acks_wait_s: float = 0,
+        priorities: Mapping[str, int] = NO_PRIORITIES,
+    ) -> Consumer:
+        """Open a consumer, as for a worker.
+
+        ``priorities``: by name of a queue; 0 for a queue that is not named. A message goes to the consumer with the
+        highest priority of those that are connected and have room in their prefetch. The embedded transport ignores
+        it: there, all consumers are in one process.
         """
 
     def request(self, message: Outgoing) -> PendingReply:

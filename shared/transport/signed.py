@@ -5,7 +5,7 @@ unsigned, and no key must be kept for them when keys are replaced. A message is 
 ``Delivery.body`` then raises ``SignatureRefused``, which its reader handles like any message that it cannot decode.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
@@ -23,9 +23,11 @@ from shared.errors import DecodeFailed, InvariantBroken, Refusal, SignatureRefus
 from shared.transport.base import (
     AUDIT,
     COMMANDS,
+    EVENT_SHARDS,
     EVENTS,
     HEARTBEATS,
     LOGS,
+    NO_PRIORITIES,
     BrokerQueue,
     Consumer,
     DeadLetter,
@@ -44,6 +46,7 @@ _PURPOSES = {
     AUDIT.name: Purpose.COMMAND,
     COMMANDS.name: Purpose.COMMAND,
     EVENTS.name: Purpose.REPORT,
+    **{shard.name: Purpose.REPORT for shard in EVENT_SHARDS},
     LOGS.name: Purpose.REPORT,
 }
 """Who signs the messages in each broker queue. A queue that is missing here cannot be used."""
@@ -152,8 +155,16 @@ class SignedTransport:
                 self.counts.refused(queue, message_id, error)
             raise
 
-    def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
-        return _SignedConsumer(self, self._inner.consume(queues, prefetch=prefetch, acks_wait_s=acks_wait_s))
+    def consume(
+        self,
+        queues: Sequence[BrokerQueue],
+        *,
+        prefetch: int,
+        acks_wait_s: float = 0,
+        priorities: Mapping[str, int] = NO_PRIORITIES,
+    ) -> Consumer:
+        inner = self._inner.consume(queues, prefetch=prefetch, acks_wait_s=acks_wait_s, priorities=priorities)
+        return _SignedConsumer(self, inner)
 
     def listen(self, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
         def verified(topic: str, body: bytes) -> None:
@@ -348,7 +359,7 @@ def _purpose(queue: BrokerQueue) -> Purpose:
 
 def _kind(queue: BrokerQueue) -> str:
     kinds = _KINDS[_purpose(queue)]
-    return kinds[0] if len(kinds) == 1 else queue.name.removeprefix("dagway.")
+    return kinds[0] if len(kinds) == 1 else queue.name.split(".")[1]
 
 
 def topic_scope(topic: str) -> SignatureScope:

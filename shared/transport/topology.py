@@ -82,7 +82,8 @@ DEAD_ARGUMENTS: dict[str, Argument] = {
     "x-delivery-limit": _UNLIMITED,
 }
 
-_KNOWN = {queue.name: queue for queue in (base.COMMANDS, base.EVENTS, base.LOGS, base.AUDIT, base.HEARTBEATS)}
+_FIXED = (base.COMMANDS, base.EVENTS, *base.EVENT_SHARDS, base.LOGS, base.AUDIT, base.HEARTBEATS)
+_KNOWN = {queue.name: queue for queue in _FIXED}
 
 
 def queue_arguments(queue: BrokerQueue) -> dict[str, Argument]:

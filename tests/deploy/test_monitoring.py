@@ -15,7 +15,7 @@ from scripts.metrics_doc import catalogue, series_names
 from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
 from services.cli import cli
-from shared.transport.base import COMMANDS, EVENTS, LOGS, Durability
+from shared.transport.base import COMMANDS, EVENT_SHARDS, EVENTS, LOGS, Durability
 from tests.harness.needs import need
 
 ROOT = Path(__file__).parents[2]
@@ -300,7 +300,7 @@ def test_the_broker_cluster_loses_nothing_with_a_node() -> None:
     definitions = json.loads((ROOT / "deploy/rabbitmq/cluster-definitions.json").read_text())
     policy = definitions["policies"][0]
 
-    for route in (COMMANDS, EVENTS, LOGS):
+    for route in (COMMANDS, EVENTS, *EVENT_SHARDS, LOGS):
         assert route.durability is Durability.SAFE
         assert re.fullmatch(policy["pattern"], route.name)
     assert policy["definition"] == {"target-group-size": 3}

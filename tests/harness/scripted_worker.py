@@ -19,7 +19,16 @@ from shared.contracts.events import (
 )
 from shared.contracts.tasks import Task
 from shared.ids import new_run_id
-from shared.transport.base import EVENTS, HEARTBEATS, LOGS, BrokerQueue, Outgoing, Transport, task_queue, worker_queue
+from shared.transport.base import (
+    HEARTBEATS,
+    LOGS,
+    BrokerQueue,
+    Outgoing,
+    Transport,
+    event_queue,
+    task_queue,
+    worker_queue,
+)
 from tests.harness.eventually import eventually
 
 __all__ = ["ScriptedWorker"]
@@ -68,13 +77,13 @@ class ScriptedWorker:
         return not self._waiting and not self._consumer.take(1, 0.3)
 
     def start(self, task: Task) -> None:
-        self._report(AttemptStarted(**self._facts(task), stdout="/tmp/out"))
+        self._report(task, AttemptStarted(**self._facts(task), stdout="/tmp/out"))
 
     def ask(self, task: Task, doubt: str = Doubt.OLD, waited_s: float = 0) -> None:
-        self._report(AttemptRequested(**self._facts(task), doubt=doubt, waited_s=waited_s, stdout="/tmp/out"))
+        self._report(task, AttemptRequested(**self._facts(task), doubt=doubt, waited_s=waited_s, stdout="/tmp/out"))
 
     def finish(self, task: Task, outcome: str = "succeeded", **facts: Any) -> None:
-        self._report(AttemptFinished(**self._facts(task), started_at=utc_now(), outcome=outcome, **facts))  # type: ignore[arg-type]
+        self._report(task, AttemptFinished(**self._facts(task), started_at=utc_now(), outcome=outcome, **facts))  # type: ignore[arg-type]
 
     def print(self, task: Task, data: bytes) -> None:
         """Send all output of an attempt as one log chunk."""
@@ -91,7 +100,7 @@ class ScriptedWorker:
         self._send(LOGS, encode(chunk, id=new_run_id(), at=chunk.at))
 
     def give_up(self, task: Task) -> None:
-        self._report(AttemptGivenUp(**self._facts(task)))
+        self._report(task, AttemptGivenUp(**self._facts(task)))
 
     def run(self, task: Task, outcome: str = "succeeded", **facts: Any) -> None:
         self.start(task)
@@ -122,8 +131,8 @@ class ScriptedWorker:
             "at": utc_now(),
         }
 
-    def _report(self, event: Event) -> None:
-        self._send(EVENTS, encode(event, id=new_run_id(), at=event.at))
+    def _report(self, task: Task, event: Event) -> None:
+        self._send(event_queue(task.reports_to), encode(event, id=new_run_id(), at=event.at))
 
     def _send(self, route: BrokerQueue, body: bytes) -> None:
         self._transport.send(Outgoing(route, body, new_run_id())).result(10)

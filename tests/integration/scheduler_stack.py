@@ -34,7 +34,13 @@ class Stack:
         self.worker = ScriptedWorker(self.transport)
 
     def scheduler(
-        self, *, lease_s: float = 10, dags_dir: Path | None = None, dag_files: DagFiles | None = None
+        self,
+        *,
+        lease_s: float = 10,
+        dags_dir: Path | None = None,
+        dag_files: DagFiles | None = None,
+        event_shards: int | None = None,
+        version: str = "test",
     ) -> Scheduler:
         """Start another scheduler."""
         made = Scheduler(
@@ -42,9 +48,10 @@ class Stack:
             self.transport,
             clock=utc_now,
             lease_s=lease_s,
-            version="test",
+            version=version,
             dags_dir=dags_dir,
             dag_files=dag_files,
+            event_shards=event_shards,
             on_death=lambda: self.deaths.append("a thread died"),
         )
         self._schedulers.append(made)

@@ -23,6 +23,7 @@ from shared.store import tables as t
 from shared.transport.base import (
     AUDIT,
     COMMANDS,
+    EVENT_SHARDS,
     EVENTS,
     HEARTBEATS,
     LOGS,
@@ -126,11 +127,11 @@ def queues_of(message: type[Message]) -> list[BrokerQueue]:
     if issubclass(message, Task):
         return [task_queue({}), worker_queue("w1")]
     if issubclass(message, Event):
-        return [EVENTS]
+        return [EVENTS, EVENT_SHARDS[0]]
     others: dict[type[Message], list[BrokerQueue]] = {
         LogChunk: [LOGS],
         Heartbeat: [HEARTBEATS],
-        Marker: [EVENTS, HEARTBEATS],
+        Marker: [EVENTS, EVENT_SHARDS[0], HEARTBEATS],
         AuditEntry: [AUDIT],
     }
     return others.get(message, [])

@@ -14,6 +14,7 @@ import shared.contracts.codec  # noqa: F401 - it registers the message types
 from shared.contracts.base import MESSAGE_TYPES
 from shared.transport.base import (
     COMMANDS,
+    EVENT_SHARDS,
     EVENTS,
     HEARTBEATS,
     LOGS,
@@ -33,7 +34,7 @@ _TASKS = {
     "default": [task_queue({}), task_queue({"region": "eu"}), worker_queue("default-w1")],
     "gpu": [task_queue({"worker-pool": "gpu"}), task_queue({"worker-pool": "gpu", "a": "b"}), worker_queue("gpu-w1")],
 }
-_QUEUES: list[BrokerQueue] = [COMMANDS, EVENTS, LOGS, HEARTBEATS, *itertools.chain(*_TASKS.values())]
+_QUEUES: list[BrokerQueue] = [COMMANDS, EVENTS, EVENT_SHARDS[0], LOGS, HEARTBEATS, *itertools.chain(*_TASKS.values())]
 _NAMES = [*(queue.name for queue in _QUEUES), DEAD_QUEUE]
 _TOPICS = ["worker.default-w1", "worker.gpu-w1", "workers", "changes"]
 _SECRET = b"not for you"
@@ -50,7 +51,7 @@ class _Login:
     hears: list[str]
 
 
-_REPORTS = [EVENTS.name, LOGS.name, HEARTBEATS.name]
+_REPORTS = [EVENTS.name, EVENT_SHARDS[0].name, LOGS.name, HEARTBEATS.name]
 _LOGINS = [
     _Login("api", "dagway.requests", [COMMANDS.name], [], ["changes"]),
     *(
@@ -222,7 +223,7 @@ def test_each_service_can_do_its_work(broker: BrokerUsers, scheduler: Transport)
     api = open_transport(broker.url("api"), name="api", creates=False)
     workers = {pool: open_transport(broker.url(f"worker-{pool}"), name=pool, creates=False) for pool in _TASKS}
     try:
-        intake = scheduler.consume([COMMANDS, EVENTS, LOGS, HEARTBEATS], prefetch=10)
+        intake = scheduler.consume([COMMANDS, EVENTS, EVENT_SHARDS[0], LOGS, HEARTBEATS], prefetch=10)
         asked = api.request(Outgoing(COMMANDS, b"start", "m1"))
         asked.accepted(10)
         (command,) = intake.take(1, 10)
@@ -239,7 +240,7 @@ def test_each_service_can_do_its_work(broker: BrokerUsers, scheduler: Transport)
                 (task,) = tasks.take(1, 10)
                 assert task.redelivered
                 task.ack()
-            for queue in (EVENTS, LOGS, HEARTBEATS):
+            for queue in (EVENTS, EVENT_SHARDS[0], LOGS, HEARTBEATS):
                 worker.send(Outgoing(queue, b"report", "m3")).result(10)
                 (report,) = intake.take(1, 10)
                 report.ack()

@@ -22,7 +22,7 @@ from shared.contracts.events import (
 )
 from shared.status import AttemptState, NodeStatus
 
-__all__ = ["begin", "begun_beside", "begun_otherwise", "held_by", "record", "requested", "started"]
+__all__ = ["begin", "begun_beside", "begun_otherwise", "held_by", "record", "requested", "run_deleted", "started"]
 
 Beginning = AttemptStarted | AttemptFinished | AttemptRequested
 _AT_ONCE = "at once"
@@ -120,6 +120,11 @@ def begin(draft: Draft, event: Beginning, at: datetime) -> None:
 def record(event: Beginning | AttemptGivenUp, at: datetime, *, accepted: bool, begun: bool, why: str) -> Execution:
     """Return the effect that records what the sender of the event did with the attempt."""
     return Execution(event.token, event.node, event.worker_id, event.incarnation, at, accepted, begun, why)
+
+
+def run_deleted(event: AttemptStarted | AttemptRequested) -> Halt:
+    """Return the halt of an attempt whose run was deleted."""
+    return Halt(event.worker_id, event.token, revoked=True, reason="its run was deleted", incarnation=event.incarnation)
 
 
 def _turned_away(event: AttemptStarted | AttemptRequested, why: str) -> Ignored:

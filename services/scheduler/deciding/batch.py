@@ -4,7 +4,7 @@ Several messages about one run need one load and one save. A ``PostCommit`` coll
 messages to send, workers to notify, loops to wake.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,9 +28,11 @@ from services.scheduler.core.decision import (
     WakeAt,
 )
 from services.scheduler.core.model import Run, evolve
+from services.scheduler.core.starts import run_deleted
 from services.scheduler.deciding import rows
 from services.scheduler.deciding.dag_files import DagFiles
 from services.scheduler.deciding.flushing import PendingRows
+from services.scheduler.deciding.held_reports import HeldReport, HeldReports
 from services.scheduler.deciding.loading import LoadedRun, LoadedRuns
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.post_commit import PostCommit
@@ -61,7 +63,7 @@ class Batch:
     write before the commit. ``after``: the actions after the commit. ``again``: an
     earlier try of the same batch failed, because a key existed or another transaction had changed a run. ``wait``:
     whether to wait for runs that another transaction has locked. ``files``: where DAGs are written to besides the
-    database; ``None``: nowhere.
+    database; ``None``: nowhere. ``held``: reports to record with their runs. ``reports_to``: see ``Transactor``.
     """
 
     def __init__(
@@ -74,13 +76,18 @@ class Batch:
         again: bool = False,
         wait: bool = True,
         files: DagFiles | None = None,
+        held: HeldReports | None = None,
+        reports_to: Callable[[str], str] = lambda _run_key: "",
     ) -> None:
         self.tx = tx
         self.files = files
         self.now = now
         self.again = again
         self.plans = plans
-        self.runs = LoadedRuns(tx, plans, recent, wait=wait)
+        self.runs = LoadedRuns(tx, plans, recent, wait=wait, cached=not again, on_load=self._record_held)
+        self.held: list[HeldReport] = []
+        """The held reports that this batch records."""
+        self._held, self._reports_to = held, reports_to
         self.after = PostCommit(at=now)
         self.pending = PendingRows()
         self._for_children: list[tuple[str, StartChild | StopChild]] = []
@@ -150,6 +157,15 @@ class Batch:
                 self.after.ignored.append(decision.why)
                 self._take(key, decision.effects)
         return decision
+
+    def _record_held(self, keys: Sequence[str]) -> None:
+        """Record the reports that waited for a decision about these runs."""
+        for report in () if self._held is None else self._held.take(keys):
+            self.held.append(report)
+            if self.runs.get(report.event.run_key) is None:
+                self.halt(run_deleted(report.event))
+            else:
+                self.apply(report.event.run_key, report.event)
 
     def hold(self, key: str, held: Mapping[str, Any]) -> None:
         """Hold back a queued run of this batch from admission; see the table ``run_holds``."""
@@ -223,7 +239,10 @@ class Batch:
             self.after.selectors.add(dispatch.selector)
         message_id = new_run_id()
         trace = self.runs.asked_in(key).of_run(key, dispatch.task.run_attempt)
-        body = encode(dispatch.task, id=message_id, at=self.now, trace=str(trace))
+        task = dispatch.task
+        if queue := self._reports_to(key):
+            task = task.model_copy(update={"reports_to": queue})
+        body = encode(task, id=message_id, at=self.now, trace=str(trace))
         self.pending.outbox.append(
             {"id": message_id, "route": rows.broker_queue_row(broker_queue), "body": body, "created_at": self.now}
         )

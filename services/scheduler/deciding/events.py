@@ -3,15 +3,14 @@
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
-from services.scheduler.core.decision import Halt
 from services.scheduler.core.messages import AttemptLost, BegunBeside, Requested, TaskUndelivered, TimerFired
-from services.scheduler.core.starts import begun_otherwise
+from services.scheduler.core.starts import begun_otherwise, run_deleted
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.progress import progress_row
+from services.scheduler.deciding.progress import progress_row, tells_progress
 from shared.contracts.events import AttemptFinished, AttemptProgress, AttemptRequested, AttemptStarted, Doubt, Event
 from shared.status import AttemptState, Begun
 
-__all__ = ["Notice", "record_events", "record_notices"]
+__all__ = ["Notice", "record_events", "record_notices", "tell_of_unrecorded"]
 
 Notice = AttemptLost | TaskUndelivered | TimerFired
 
@@ -21,7 +20,9 @@ def record_events(batch: Batch, events: Sequence[Event], recorded_until: Callabl
 
     ``recorded_until(batch)`` returns a time: all reports sent before it are recorded, or are earlier in this batch.
     """
-    batch.runs.load(event.run_key for event in events)
+    # Progress is written before the decisions, and a run is locked before anything of it is written.
+    load = batch.runs.load if any(map(tells_progress, events)) else batch.runs.load_recent
+    load(event.run_key for event in events)
     said = [
         progress_row(batch.runs.get(event.run_key), event, batch.now)
         for event in events
@@ -37,13 +38,11 @@ def record_events(batch: Batch, events: Sequence[Event], recorded_until: Callabl
                 batch.add_log(chunk)
         if batch.runs.get(event.run_key) is None:
             if isinstance(event, AttemptStarted | AttemptRequested):
-                why = "its run was deleted"
-                batch.halt(Halt(event.worker_id, event.token, revoked=True, reason=why, incarnation=event.incarnation))
+                batch.halt(run_deleted(event))
         elif isinstance(event, AttemptRequested):
             batch.apply(event.run_key, Requested(event, _all_heard(batch, event, recorded_until)))
         else:
             batch.apply(event.run_key, event)  # type: ignore[arg-type]
-    _tell_of_unrecorded(batch)
 
 
 def _all_heard(batch: Batch, event: AttemptRequested, recorded_until: Callable[[Batch], datetime]) -> bool:
@@ -55,7 +54,7 @@ def _all_heard(batch: Batch, event: AttemptRequested, recorded_until: Callable[[
     return recorded_until(batch) >= first_asked
 
 
-def _tell_of_unrecorded(batch: Batch) -> None:
+def tell_of_unrecorded(batch: Batch) -> None:
     """Let the runs' histories tell of attempts that a worker began without the right to.
 
     A report of a start that arrives after the end of its attempt, or twice, looks the same, except that the worker is
@@ -64,6 +63,7 @@ def _tell_of_unrecorded(batch: Batch) -> None:
     begun = [row for row in batch.pending.executions if row["begun"] and not row["accepted"]]
     if not begun:
         return
+    batch.runs.lock_cached()
     known = batch.tx.executions.known({row["run_key"] for row in begun}, {row["token"] for row in begun})
     beside = set()
     for row in list(batch.pending.executions):

@@ -35,6 +35,7 @@ MAX_DEPTH = 32
 def start_and_stop_children(batch: Batch) -> None:
     """Start and stop the sub-runs that the runs of ``batch`` decided on, at all depths."""
     while wanted := batch.take_for_children():
+        batch.runs.lock_cached()
         for parent_key, effect in wanted:
             match effect:
                 case StartChild():

@@ -1,6 +1,6 @@
 """The last part of a batch: writes all decisions with as few statements as possible."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -34,8 +34,8 @@ class PendingRows:
         """The time at which each timer is due, by ``(run key, node, kind)``."""
         self.pools = PoolChanges()
 
-    def flush(self, tx: Transaction, runs: Iterable[LoadedRun]) -> None:
-        """Write the runs of a batch and all rows collected here.
+    def flush(self, tx: Transaction, runs: Iterable[LoadedRun], *, unlocked: Collection[str] = ()) -> None:
+        """Write the runs of a batch and all rows collected here. ``unlocked``: keys of runs that are not locked yet.
 
         Raises:
             StaleVersion: another transaction has changed a run since it was loaded; the caller must roll back.
@@ -63,6 +63,7 @@ class PendingRows:
             Rows(t.outbox, self.outbox),
             Rows(t.inbox, self.inbox),
             *audit_rows(self.audit),
+            unlocked=unlocked,
         )
         self.pools.write(tx, deleted)
         self._write_timers(tx, all_runs, deleted)

@@ -1,6 +1,6 @@
 """The first part of a batch: finds runs by name, locks them and reads them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.recent import RecentRuns
 from services.scheduler.deciding.rows import origin
 from services.scheduler.deciding.traces import asked_in
+from shared.errors import StaleVersion
 from shared.store.writes.commands import StoredDag
 from shared.store.writes.transaction import Transaction
 from shared.tracing import SpanContext
@@ -27,8 +28,8 @@ class LoadedRun:
 
     run: Run
     stored: Run | None
-    """The run as read from its locked row, or ``None`` if this batch created it."""
-    fixed: dict[str, Any] = field(default_factory=dict)
+    """The run before this batch: read from its locked row or cached. ``None`` if this batch created it."""
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     """Columns that never change, for instance the spec hash and the parent's key."""
     deleted: bool = False
     changed_nodes: set[int] = field(default_factory=set)
@@ -41,17 +42,31 @@ class LoadedRun:
 
 
 class LoadedRuns:
-    """The runs of one batch. Each is locked and read once.
+    """The runs of one batch. Each is locked and read once, or taken from the cache without a lock.
 
     ``wait``: whether to wait for runs that another transaction has locked; if not, ``load`` raises ``RowsLocked``.
+    ``cached``: whether runs may be taken from the cache. ``on_load`` is called with the keys of runs that were loaded.
     """
 
-    def __init__(self, tx: Transaction, plans: Plans, recent: RecentRuns, *, wait: bool = True) -> None:
+    def __init__(
+        self,
+        tx: Transaction,
+        plans: Plans,
+        recent: RecentRuns,
+        *,
+        wait: bool = True,
+        cached: bool = True,
+        on_load: Callable[[Sequence[str]], None] = lambda _keys: None,
+    ) -> None:
         self._wait = wait
+        self._may_be_cached = cached and wait
+        self._on_load = on_load
         self._tx = tx
         self._plans = plans
         self._recent = recent
         self._runs: dict[str, LoadedRun] = {}
+        self._unlocked: set[str] = set()
+        """Keys of the runs that were taken from the cache and are not locked."""
         self._keys: dict[tuple[str, str], str | None] = {}
         self._dags: dict[str, StoredDag | None] = {}
 
@@ -60,6 +75,8 @@ class LoadedRuns:
         wanted = sorted(set(keys) - self._runs.keys())
         if not wanted:
             return
+        # Runs are locked from parent to child, and otherwise in the order of their keys.
+        self.lock_cached()
         run_rows = self._tx.runs.lock(wanted, wait=self._wait)
         plans = self._plans.get_many(self._tx, [origin(row) for row in run_rows])
         # Most decisions are about a run that this process has changed recently.
@@ -73,6 +90,54 @@ class LoadedRuns:
             self._runs[key] = LoadedRun(run, run, {name: row[name] for name in _FIXED})
             if row["root_key"] is None:
                 self._keys[run.dag_name, run.dag_run_id] = key
+        self._on_load(wanted)
+
+    def load_recent(self, keys: Iterable[str]) -> None:
+        """Like ``load``, but take the runs from the cache, if that has all of them, without a lock or a query.
+
+        The decisions count only if the runs have not changed meanwhile: ``confirm`` and the save find out.
+        """
+        wanted = sorted(set(keys) - self._runs.keys())
+        recent = {key: self._recent.newest(key) for key in wanted} if self._may_be_cached else {}
+        found = {key: each for key, each in recent.items() if each is not None}
+        if len(found) < len(wanted):
+            self.load(wanted)
+            return
+        for key, each in found.items():
+            self._runs[key] = LoadedRun(each.run, each.run, each.fixed)
+        self._unlocked.update(wanted)
+        if wanted:
+            self._on_load(wanted)
+
+    @property
+    def unlocked(self) -> frozenset[str]:
+        """The keys of runs that were taken from the cache and are not locked."""
+        return frozenset(self._unlocked)
+
+    def confirm(self) -> None:
+        """Check the cached runs if the batch decided not to change one of them; else the save checks them.
+
+        A decision that changes nothing may still tell a worker to stop.
+
+        Raises ``StaleVersion`` if another transaction has changed one of them.
+        """
+        if any(not self._runs[key].changed for key in self._unlocked):
+            self.lock_cached()
+
+    def lock_cached(self) -> None:
+        """Lock the rows of cached runs. Raises ``StaleVersion`` if one of them has another version.
+
+        Call it before anything else of a run is written, unless the save does that: whoever locks a run first and its
+        other rows afterwards would deadlock with a transaction that does it the other way round.
+        """
+        if not self._unlocked:
+            return
+        versions = self._tx.runs.lock_versions(sorted(self._unlocked))
+        for key in self._unlocked:
+            stored = self._runs[key].stored
+            if stored is not None and versions.get(key) != stored.version:
+                raise StaleVersion(f"another transaction changed the run {key} since it was cached")
+        self._unlocked = set()
 
     def _read(self, run_rows: Sequence[Row], plans: Mapping[tuple[str, str], Plan]) -> dict[str, Run]:
         """Read the nodes of runs whose rows are locked, and return the runs by key."""

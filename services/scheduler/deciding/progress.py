@@ -7,18 +7,27 @@ from typing import Any
 from services.scheduler.core.decision import Dispatch
 from services.scheduler.core.model import Run
 from services.scheduler.core.plan import STEP
-from shared.contracts.events import AttemptFinished, AttemptProgress
+from shared.contracts.events import AttemptFinished, AttemptProgress, Event
 from shared.store.writes.transaction import Transaction
 
-__all__ = ["progress_row", "recall"]
+__all__ = ["progress_row", "recall", "tells_progress"]
 
 _LAST = 2**31 - 1
 """The ``seq`` of the report of an attempt's end: it counts as newer than all progress reports of the attempt."""
 
 
+def tells_progress(event: Event) -> bool:
+    """Return whether an event brings progress to store."""
+    return bool(_words(event))
+
+
+def _words(event: Event) -> set[str]:
+    return {name for name in ("progress", "remarks", "messages") if getattr(event, name, None)}
+
+
 def progress_row(run: Run | None, event: AttemptProgress | AttemptFinished, now: datetime) -> dict[str, Any] | None:
     """Return the progress in ``event`` as a row, or ``None`` if it has no progress or its attempt is not open."""
-    words = {name for name in ("progress", "remarks", "messages") if getattr(event, name, None)}
+    words = _words(event)
     if run is None or not words or event.node >= len(run.nodes):
         return None
     node = run.nodes[event.node]

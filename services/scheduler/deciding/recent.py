@@ -1,29 +1,41 @@
-"""A cache of runs as this process last committed them: the next decision about a run reads its row but not its nodes.
+"""A cache of runs as this process last committed them, so that the next decision about a run need not read it.
 
-A cached run is used only if the run's row still has the same version; every decision of any scheduler increments the
-version. Only the dispatch time of a task that the sweep sends changes without a new version; no decision depends on it.
+A decision on a cached run counts only if the run's row still has the same version; every decision of any scheduler
+increments the version. Two columns change without a new version: the dispatch time of a task that the sweep sends, on
+which no decision depends, and the file name of a queued run, so ``newest`` returns running runs only.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 
 from services.scheduler.core.model import Run
 from services.scheduler.core.plan import Plan
 from services.scheduler.core.tally import tally_of
+from shared.status import RunStatus
 
-__all__ = ["RecentRuns"]
+__all__ = ["RecentRun", "RecentRuns"]
 
 _MOST_NODES = 20_000
 _MOST_OUTPUT_CHARS = 65_536
 """A run with more output than this is not cached, to save memory."""
 
 
+@dataclass(frozen=True, slots=True)
+class RecentRun:
+    """A run as it was committed. ``fixed`` are its columns that never change; see ``LoadedRun``."""
+
+    run: Run
+    fixed: Mapping[str, Any]
+
+
 class RecentRuns:
     """A bounded cache of active runs, shared by all threads of a scheduler."""
 
     def __init__(self) -> None:
-        self._runs: OrderedDict[str, Run] = OrderedDict()
+        self._runs: OrderedDict[str, RecentRun] = OrderedDict()
         self._nodes = 0
         self._lock = Lock()
 
@@ -32,20 +44,37 @@ class RecentRuns:
 
         ``plan`` is the parsed spec with its graph of steps. A rename of the DAG's file changes the plan of its runs.
         """
-        run = self._runs.get(run_key)
-        return run if run is not None and run.version == version and run.plan is plan else None
+        known = self._runs.get(run_key)
+        return known.run if known is not None and known.run.version == version and known.run.plan is plan else None
 
-    def keep(self, runs: Iterable[Run]) -> None:
+    def newest(self, run_key: str) -> RecentRun | None:
+        """Return the newest version of a running run that this process committed, or ``None`` if it is not cached.
+
+        Another scheduler may have changed the run since.
+        """
+        known = self._runs.get(run_key)
+        return known if known is not None and known.run.status is RunStatus.RUNNING else None
+
+    def keep(self, runs: Iterable[RecentRun]) -> None:
         """Cache runs as they were committed; remove runs that ended."""
         with self._lock:
-            for run in runs:
-                former = self._runs.pop(run.run_key, None)
+            for each in runs:
+                key = each.run.run_key
+                former = self._runs.pop(key, None)
                 if former is not None:
-                    self._nodes -= len(former.nodes)
-                newest = former if former is not None and former.version > run.version else run
-                if newest.status.active and tally_of(newest).output_chars <= _MOST_OUTPUT_CHARS:
-                    self._runs[run.run_key] = newest
-                    self._nodes += len(newest.nodes)
+                    self._nodes -= len(former.run.nodes)
+                newest = former if former is not None and former.run.version > each.run.version else each
+                if newest.run.status.active and tally_of(newest.run).output_chars <= _MOST_OUTPUT_CHARS:
+                    self._runs[key] = newest
+                    self._nodes += len(newest.run.nodes)
             while self._nodes > _MOST_NODES:
                 _, oldest = self._runs.popitem(last=False)
-                self._nodes -= len(oldest.nodes)
+                self._nodes -= len(oldest.run.nodes)
+
+    def drop(self, run_keys: Iterable[str]) -> None:
+        """Remove runs from the cache: the database has another version of them."""
+        with self._lock:
+            for key in run_keys:
+                former = self._runs.pop(key, None)
+                if former is not None:
+                    self._nodes -= len(former.run.nodes)

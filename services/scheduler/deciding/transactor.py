@@ -13,14 +13,19 @@ from typing import TypeVar
 from services.scheduler.deciding import family
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.dag_files import DagFiles
-from services.scheduler.deciding.events import Notice, record_notices
+from services.scheduler.deciding.events import Notice, record_notices, tell_of_unrecorded
+from services.scheduler.deciding.held_reports import HeldReport, HeldReports, may_wait
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.post_commit import PostCommit
-from services.scheduler.deciding.recent import RecentRuns
-from shared.errors import AlreadyExists, RowsLocked, StaleVersion, StoreUnavailable
+from services.scheduler.deciding.recent import RecentRun, RecentRuns
+from services.scheduler.deciding.traces import trace_reports
+from shared.contracts.codec import Envelope
+from shared.contracts.events import AttemptStarted
+from shared.errors import AlreadyExists, InvariantBroken, RowsLocked, StaleVersion, StoreUnavailable
 from shared.faults import point
 from shared.service import backoff_s
 from shared.store.writes.transaction import Store
+from shared.transport.base import Delivery
 
 __all__ = ["Transactor"]
 
@@ -42,6 +47,9 @@ class Transactor:
         self.files = files
         self.plans = plans
         self.clock = clock
+        self.held = HeldReports()
+        self.reports_to: Callable[[str], str] = lambda _run_key: ""
+        """Returns the name of the broker queue for the reports about a run; empty for the common one."""
         self._recent = RecentRuns()
         self._followers: list[Callable[[PostCommit], None]] = []
 
@@ -62,24 +70,54 @@ class Transactor:
         """
         for attempt in range(_TRIES):
             try:
-                with self.store.begin() as tx:
-                    again = attempt > 0
-                    batch = Batch(tx, self.plans, self._recent, self.clock(), again=again, wait=wait, files=self.files)
-                    result = work(batch)
-                    family.start_and_stop_children(batch)
-                    batch.pending.flush(tx, batch.runs.entries())
+                batch, result = self._try(work, again=attempt > 0, wait=wait)
             except (StaleVersion, AlreadyExists):
                 if attempt == _TRIES - 1:
                     raise
                 continue
-            self._recent.keep(each.run for each in batch.runs.entries() if not each.deleted)
+            self._recent.keep(RecentRun(each.run, each.fixed) for each in batch.runs.entries() if not each.deleted)
             self.plans.keep_frozen(batch.after.frozen)
             if batch.after.changed:
                 point("scheduler.committed")
-            for follow in self._followers:
-                follow(batch.after)
+            try:
+                for follow in self._followers:
+                    follow(batch.after)
+                trace_reports((each.envelope for each in batch.held), batch.now, self.clock())
+            finally:
+                self.held.recorded(batch.held)
             return result
         raise AssertionError("unreachable")
+
+    def _try(self, work: Callable[[Batch], T], *, again: bool, wait: bool) -> tuple[Batch, T]:
+        """Run ``work`` in one transaction. The caller tries again, on locked rows, after ``StaleVersion``."""
+        batch: Batch | None = None
+        try:
+            with self.store.begin() as tx:
+                batch = Batch(
+                    tx,
+                    self.plans,
+                    self._recent,
+                    self.clock(),
+                    again=again,
+                    wait=wait,
+                    files=self.files,
+                    held=self.held,
+                    reports_to=self.reports_to,
+                )
+                result = work(batch)
+                family.start_and_stop_children(batch)
+                tell_of_unrecorded(batch)
+                batch.runs.confirm()
+                batch.pending.flush(tx, batch.runs.entries(), unlocked=batch.runs.unlocked)
+        except BaseException as error:
+            if batch is not None:
+                self.held.give_back(batch.held)
+                self._recent.drop(batch.runs.unlocked)
+                if batch.runs.unlocked and isinstance(error, InvariantBroken):
+                    # The cached run was deleted or has changed since.
+                    raise StaleVersion(str(error)) from error
+            raise
+        return batch, result
 
     def decide_patiently(self, work: Callable[[Batch], T], stop: StopEvent, *, wait: bool = True) -> T | None:
         """Like ``decide``, but retry while the database is away; return ``None`` if ``stop`` is set first.
@@ -98,6 +136,16 @@ class Transactor:
                 tries += 1
                 if stop.wait(backoff_s(tries, cap_s=2)):
                     return None
+
+    def hold(self, delivery: Delivery, envelope: Envelope) -> bool:
+        """Let a report wait for company, if that delays nothing; return whether it waits."""
+        event = envelope.body
+        if not isinstance(event, AttemptStarted):
+            return False
+        known = self._recent.newest(event.run_key)
+        if known is None or not may_wait(known.run, event):
+            return False
+        return self.held.hold(HeldReport(delivery, envelope, event))
 
     def notice(self, notices: Iterable[tuple[str, Notice]]) -> set[str]:
         """Apply notices of a loop to their runs, in one transaction if possible. Each is ``(run key, notice)``.

@@ -18,6 +18,7 @@ from services.scheduler.commands.audited import entry_of_gateway
 from services.scheduler.commands.carry_out import carry_out, parse_specs
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import record_events
+from services.scheduler.deciding.held_reports import HELD_S, HeldReports
 from services.scheduler.deciding.logs_stored import ahead_of_logs
 from services.scheduler.deciding.rows import chunk_row
 from services.scheduler.deciding.traces import trace_commands, trace_reports
@@ -60,7 +61,7 @@ class Intake(Generic[T]):
     ``prepare`` does what needs no transaction, and then ``record`` writes the messages of a batch in its transaction.
     ``not_yet`` returns the ids of messages to keep unacknowledged and try again soon; the others do not wait for them.
     After the commit, ``after_commit`` is called with the deliveries and the result of ``record``; then the deliveries
-    are acked.
+    are acked. ``held``: where reports wait for company. They are recorded by this intake if they found none.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Intake(Generic[T]):
         not_yet: Callable[[Batch, Pairs], frozenset[str]] = lambda _batch, _pairs: frozenset(),
         record: Callable[[Batch, Sequence[Envelope]], T],
         after_commit: Callable[[Pairs, T], None] | None = None,
+        held: HeldReports | None = None,
         at_once: int,
     ) -> None:
         self._transactor = transactor
@@ -82,10 +84,11 @@ class Intake(Generic[T]):
         self._not_yet = not_yet
         self._record = record
         self._after_commit = after_commit
+        self._held = held
         self._at_once = at_once
         self._parked: list[tuple[Delivery, Envelope]] = []
         """Messages about runs that another transaction has locked, oldest first. They stay unacknowledged."""
-        self._held: list[tuple[Delivery, Envelope]] = []
+        self._early: list[tuple[Delivery, Envelope]] = []
         """Messages that ``not_yet`` named, oldest first. They stay unacknowledged."""
         self.recorded_through_s = float("-inf")
         """All messages that arrived before this time of the steady clock are recorded."""
@@ -94,15 +97,37 @@ class Intake(Generic[T]):
         """Take and record deliveries until ``stop``. Runs in a background thread."""
         while not stop.is_set():
             before_s = time.monotonic()
-            again = bool(self._parked or self._held)
-            deliveries = self._consumer.take(self._at_once, _PARKED_S if again else _TAKE_TIMEOUT_S)
-            parked, held, self._parked, self._held = self._parked, self._held, [], []
-            self._process_unlocked([*parked, *held, *self._read(deliveries)], stop, careful=bool(parked))
+            deliveries = self._consumer.take(self._at_once, self._timeout_s(before_s))
+            parked, early, self._parked, self._early = self._parked, self._early, [], []
+            unheld = self._hold(self._read(deliveries))
+            pairs = [*parked, *early, *self._held_until(HELD_S), *unheld]
+            self._process_unlocked(pairs, stop, careful=bool(parked))
             through_s = before_s if len(deliveries) < self._at_once else deliveries[-1].arrived_s
             if not stop.is_set() and self._consumer.connected_for_s > 0:
-                waiting = [delivery.arrived_s for delivery, _ in [*self._parked, *self._held]]
-                self.recorded_through_s = min([through_s, *waiting])
+                waiting_s = [delivery.arrived_s for delivery, _ in [*self._parked, *self._early]]
+                if self._held is not None:
+                    waiting_s.append(self._held.oldest_s)
+                self.recorded_through_s = min([through_s, *waiting_s])
+        self._process_unlocked(self._held_until(0), stop, careful=True)
         self._consumer.close()
+
+    def _timeout_s(self, now_s: float) -> float:
+        timeout_s = _PARKED_S if self._parked or self._early else _TAKE_TIMEOUT_S
+        if self._held is None:
+            return timeout_s
+        return max(0.0, min(timeout_s, self._held.oldest_s + HELD_S - now_s))
+
+    def _hold(self, pairs: Pairs) -> Pairs:
+        """Let reports wait that may; return the other messages."""
+        if self._held is None:
+            return pairs
+        return [pair for pair in pairs if not self._transactor.hold(*pair)]
+
+    def _held_until(self, age_s: float) -> Pairs:
+        """Return the reports that found no company for this time, to record them as other messages."""
+        if self._held is None:
+            return []
+        return [(report.delivery, report.envelope) for report in self._held.release(time.monotonic() - age_s)]
 
     def _read(self, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Envelope]]:
         pairs = []
@@ -167,19 +192,19 @@ class Intake(Generic[T]):
             return
         if committed is None:
             return
-        recorded, ready, held = committed
-        self._held.extend(held)
+        recorded, ready, early = committed
+        self._early.extend(early)
         if self._after_commit is not None:
             self._after_commit(ready, recorded)
         for delivery, _ in ready:
             delivery.ack()
 
     def _record_ready(self, batch: Batch, pairs: Pairs) -> tuple[T, Pairs, Pairs]:
-        """Record what may be recorded now; return the result, the recorded messages and those to hold."""
-        early = self._not_yet(batch, pairs)
-        ready = [pair for pair in pairs if pair[1].id not in early]
-        held = [pair for pair in pairs if pair[1].id in early]
-        return self._record(batch, [envelope for _, envelope in ready]), ready, held
+        """Record what may be recorded now; return the result, the recorded messages and the early ones."""
+        not_yet = self._not_yet(batch, pairs)
+        ready = [pair for pair in pairs if pair[1].id not in not_yet]
+        early = [pair for pair in pairs if pair[1].id in not_yet]
+        return self._record(batch, [envelope for _, envelope in ready]), ready, early
 
 
 def _by_run(pairs: Pairs) -> list[list[tuple[Delivery, Envelope]]]:
@@ -249,7 +274,14 @@ def events_intake(
         trace_reports((envelope for _, envelope in pairs), at, transactor.clock())
 
     return Intake(
-        transactor, consumer, expects=Event, not_yet=_ahead_of_logs, record=record, after_commit=trace, at_once=100
+        transactor,
+        consumer,
+        expects=Event,
+        not_yet=_ahead_of_logs,
+        record=record,
+        after_commit=trace,
+        held=transactor.held,
+        at_once=100,
     )
 
 

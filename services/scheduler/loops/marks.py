@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.scheduler.deciding.post_commit import NEVER
+from services.scheduler.loops.event_routes import EventRoutes
 from services.scheduler.loops.hearing import Hearing
 from services.scheduler.loops.listening import HeartbeatListener, heartbeat_queue
 from services.scheduler.loops.report_marks import Gone, Passed, peer_of, recorded_until
@@ -15,7 +16,7 @@ from shared.contracts.codec import encode
 from shared.contracts.markers import Marker
 from shared.errors import Unavailable
 from shared.ids import new_run_id
-from shared.transport.base import EVENTS, HEARTBEATS, BrokerQueue, Outgoing, Transport
+from shared.transport.base import HEARTBEATS, BrokerQueue, Outgoing, Transport
 from shared.transport.pending_reply import PendingReply
 
 __all__ = ["Marks"]
@@ -23,13 +24,18 @@ __all__ = ["Marks"]
 _SILENT_AFTER = timedelta(seconds=3)
 """If a scheduler has written no heartbeat for this time, the others ask the broker for its session."""
 _KEPT = 200
+_CALM_PERIODS = 5
+"""How many periods pass between two markers in the reports' queues while nobody waits for them."""
+_HURRY_S = 10
+"""How long markers come quickly after a decision had to wait for one."""
 
 
 class Marks:
     """The markers and the mark of one scheduler.
 
     ``started_at``: when the process began. ``recorded_through_s()``: the time of the steady clock before which every
-    report that arrived is recorded. ``period_s``: the time between two markers.
+    report that arrived is recorded. ``period_s``: the time between two markers. ``routes``: where reports come.
+    ``urgent()``: whether somebody may soon be judged; else markers are sent to the reports' queues more rarely.
     """
 
     def __init__(
@@ -43,17 +49,22 @@ class Marks:
         recorded_through_s: Callable[[], float],
         started_at: datetime,
         period_s: float,
+        routes: EventRoutes,
+        urgent: Callable[[], bool] = lambda: True,
     ) -> None:
         self._transport, self._clock, self._instance_id = transport, clock, instance_id
         self._listener, self._hearing, self._recorded_through_s = listener, hearing, recorded_through_s
-        self._period_s = period_s
+        self._period_s, self._routes, self._urgent = period_s, routes, urgent
+        self._hurried_until_s = float("-inf")
         self._lock = threading.Lock()
         self._session = 0
         self._session_since = started_at
         """When the present session began; without one, when the last one or the process began."""
         self._returned: deque[tuple[datetime, float]] = deque(maxlen=_KEPT)
         self._reports_until: datetime | None = None
-        self._asked: list[tuple[datetime, PendingReply]] = []
+        self._asked: list[tuple[datetime, list[PendingReply]]] = []
+        """When markers were sent, one to each reports' queue, and those that are not answered yet."""
+        self._last_asked: datetime | None = None
         self._passed: deque[Passed] = deque(maxlen=_KEPT)
         self._all_answer = False
         """Whether all schedulers know markers. One of an earlier version would make a dead letter of each."""
@@ -78,11 +89,21 @@ class Marks:
         number = self._hearing.send(session, now, time.monotonic())
         self._transport.send(self._marker(HEARTBEATS, number))
         self._collect()
+        if self._all_answer and self._is_time(now):
+            asked = [self._transport.request(self._marker(queue, number)) for queue in self._routes.queues]
+            self._asked.append((now, asked))
+            self._last_asked = now
+
+    def _is_time(self, now: datetime) -> bool:
+        """Return whether the next markers are due in the reports' queues."""
+        if self._last_asked is None:
+            return True
+        calm = time.monotonic() >= self._hurried_until_s and not self._urgent()
         # With a long backlog, markers need long, and fewer suffice.
         oldest = (now - self._asked[0][0]).total_seconds() if self._asked else 0.0
-        latest = (now - self._asked[-1][0]).total_seconds() if self._asked else self._period_s
-        if self._all_answer and latest >= max(self._period_s, oldest / 4):
-            self._asked.append((now, self._transport.request(self._marker(EVENTS, number))))
+        pause_s = max(self._period_s * (_CALM_PERIODS if calm else 1), oldest / 4)
+        # Two calls are a period apart, more or less.
+        return (now - self._last_asked).total_seconds() >= pause_s - self._period_s / 2
 
     def _marker(self, queue: BrokerQueue, number: int) -> Outgoing:
         name = new_run_id()
@@ -93,16 +114,17 @@ class Marks:
         for place in reversed(range(len(self._asked))):
             sent_at, asked = self._asked[place]
             try:
-                answer = asked.poll()
+                asked[:] = [one for one in asked if one.poll() is None]
             except Unavailable:
+                _abandon(asked)
                 del self._asked[place]
                 continue
-            if answer is not None:
+            if not asked:
                 with self._lock:
                     self._passed.append(Passed(sent_at, self._clock()))
-                # Earlier markers were delivered before this one, whether or not their answers come.
+                # Earlier markers were delivered before these, whether or not their answers come.
                 for _, earlier in self._asked[:place]:
-                    earlier.abandon()
+                    _abandon(earlier)
                 del self._asked[: place + 1]
                 return
 
@@ -123,6 +145,8 @@ class Marks:
 
     def reports_until(self, rows: Iterable[Mapping[str, Any]], now: datetime) -> datetime:
         """Return the time before which all sent reports are recorded. ``rows``: all schedulers, this one included."""
+        rows = list(rows)
+        self._routes.note(rows)
         peers = [peer_of(row, self._gone.get(row["instance_id"]), now) for row in rows]
         self._all_answer = all(peer.knows_markers for peer in peers)
         with self._lock:
@@ -131,10 +155,13 @@ class Marks:
     def recorded_until(self, rows: Sequence[Mapping[str, Any]], now: datetime) -> datetime:
         """Like ``reports_until``, for the thread that records this scheduler's reports, in their order.
 
-        What was sent to this scheduler before the report in hand is recorded. So a scheduler without peers need not
-        wait for a marker.
+        What was sent to this scheduler before the report in hand, in the same queue, is recorded. So a scheduler
+        without peers that has one queue need not wait for a marker.
         """
-        return now if all(row["instance_id"] == self._instance_id for row in rows) else self.reports_until(rows, now)
+        if len(self._routes.queues) == 1 and all(row["instance_id"] == self._instance_id for row in rows):
+            return now
+        self._hurried_until_s = time.monotonic() + _HURRY_S
+        return self.reports_until(rows, now)
 
     def doubtful(self, rows: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
         """Return the schedulers that may have lost their session: they sent nothing lately, or write no mark.
@@ -160,3 +187,8 @@ class Marks:
             if not self._transport.exists(heartbeat_queue(instance_id)):
                 first = known[instance_id].first if instance_id in known else now
                 self._gone[instance_id] = Gone(first, now)
+
+
+def _abandon(asked: Iterable[PendingReply]) -> None:
+    for one in asked:
+        one.abandon()

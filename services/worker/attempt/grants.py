@@ -13,6 +13,7 @@ from services.worker.process.supervisor import StopRequest
 from services.worker.reporting.reports import Reporter
 from shared.contracts.events import AttemptRequested
 from shared.errors import BrokerUnavailable, PublishUnconfirmed
+from shared.transport.base import BrokerQueue
 
 __all__ = ["Answer", "Grants"]
 
@@ -55,24 +56,26 @@ class Grants:
             waiting.granted = True
             waiting.woken.set()
 
-    def ask(self, token: str, stop: StopRequest, request: Callable[[float], AttemptRequested]) -> Answer:
+    def ask(
+        self, token: str, stop: StopRequest, request: Callable[[float], AttemptRequested], to: BrokerQueue
+    ) -> Answer:
         """Ask until an answer comes, the attempt is stopped or the time is up.
 
-        ``request`` makes the event from the seconds since the first request.
+        ``request`` makes the event from the seconds since the first request; it is sent to the queue ``to``.
         """
         waiting = self._waiting[token] = _Waiting()
         stop.listen(waiting.woken.set)
         try:
-            return self._ask(waiting, stop, request)
+            return self._ask(waiting, stop, lambda waited_s: self._reporter.send(request(waited_s), to))
         finally:
             del self._waiting[token]
             stop.unlisten(waiting.woken.set)
 
-    def _ask(self, waiting: _Waiting, stop: StopRequest, request: Callable[[float], AttemptRequested]) -> Answer:
+    def _ask(self, waiting: _Waiting, stop: StopRequest, send: Callable[[float], "Future[None]"]) -> Answer:
         began = time.monotonic()
         sent: list[Future[None]] = []
         while (waited_s := time.monotonic() - began) < _ASK_FOR_S:
-            sent.append(self._reporter.send(request(waited_s)))
+            sent.append(send(waited_s))
             pause_s = _PAUSES_S[len(sent) - 1] if len(sent) <= len(_PAUSES_S) else _LATER_PAUSE_S
             waiting.woken.wait(min(pause_s, _ASK_FOR_S - waited_s))
             if stop.kind is StopKind.REVOKED:

@@ -42,7 +42,7 @@ from shared.contracts.events import (
 from shared.contracts.tasks import Task
 from shared.errors import PublishUnconfirmed, Unavailable
 from shared.tracing import SpanContext
-from shared.transport.base import Delivery
+from shared.transport.base import Delivery, event_queue
 
 __all__ = ["TaskHandler", "WorkerIdentity"]
 
@@ -150,7 +150,7 @@ class TaskHandler:
         started = self._event(
             AttemptStarted, task, context.started_at, stdout=paths.stdout_whole, stderr=paths.stderr_whole
         )
-        confirm = self._reporter.send(started)
+        confirm = self._reporter.send(started, event_queue(task.reports_to))
         # Prepared while the start report waits for its confirm; no command of the user runs before the confirm.
         self._prepare(context)
         try:
@@ -198,7 +198,7 @@ class TaskHandler:
             return self._event(AttemptRequested, task, utc_now(), doubt=str(doubt), waited_s=waited_s, **facts)
 
         _log.info("attempt.requested", extra={"token": task.token, "why": str(doubt)})
-        answer = self._grants.ask(task.token, context.stop, request)
+        answer = self._grants.ask(task.token, context.stop, request, event_queue(task.reports_to))
         self._counters.add(f"asked.{answer.value}")
         if answer is Answer.GRANTED:
             return True
@@ -216,7 +216,8 @@ class TaskHandler:
 
     def _give_up(self, task: Task, doubt: Doubt | None = None) -> None:
         """Report that the attempt does not run here. A scheduler may hold this worker to be running it."""
-        reported = self._reporter.finish(self._event(AttemptGivenUp, task, utc_now(), doubt=str(doubt or "")))
+        event = self._event(AttemptGivenUp, task, utc_now(), doubt=str(doubt or ""))
+        reported = self._reporter.finish(event, event_queue(task.reports_to))
         self._attempts.end(task.token, reported=reported)
 
     def refuse(self, task: Task) -> AttemptFinished:
@@ -292,10 +293,10 @@ class TaskHandler:
             )
 
         if why and logs is not None:
-            self._reporter.later(task.token, map(log_message, logs.rest()), finished, why)
+            self._reporter.later(task.token, map(log_message, logs.rest()), finished, why, event_queue(task.reports_to))
             reported = False
         else:
-            reported = self._reporter.finish(finished())
+            reported = self._reporter.finish(finished(), event_queue(task.reports_to))
         self._attempts.end(task.token, reported=reported)
         self._counters.add(f"finished.{result.outcome}")
         self._spans.attempt_over(task, context.run_span, context.started_at, result, context.inputs)
@@ -303,7 +304,7 @@ class TaskHandler:
     def _report_progress(self, task: Task, annotations: Annotations) -> None:
         # Does not wait for the confirm: the end report contains progress and remarks too.
         facts = {"seq": annotations.version, "progress": annotations.progress, "remarks": annotations.remarks}
-        self._reporter.send(self._event(AttemptProgress, task, utc_now(), **facts))
+        self._reporter.send(self._event(AttemptProgress, task, utc_now(), **facts), event_queue(task.reports_to))
 
     def _event(self, cls: type[E], task: Task, at: datetime, **facts: Any) -> E:
         return cls(

@@ -25,13 +25,13 @@ from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptProg
 from shared.errors import Unavailable
 from shared.private_files import private_file
 from shared.tracing import here
-from shared.transport.base import EVENTS, LOGS, BrokerQueue, Outgoing, WorkerTransport
+from shared.transport.base import EVENT_SHARDS, EVENTS, LOGS, BrokerQueue, Outgoing, WorkerTransport
 
 __all__ = ["Reporter"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
-_BROKER_QUEUES: dict[str, BrokerQueue] = {broker_queue.name: broker_queue for broker_queue in (EVENTS, LOGS)}
+_BROKER_QUEUES: dict[str, BrokerQueue] = {each.name: each for each in (EVENTS, *EVENT_SHARDS, LOGS)}
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FULL_WAIT_S = 0.5
 _FIRST_WAIT_S = 0.2
@@ -68,20 +68,22 @@ class Reporter:
         """Return the tokens of the attempts whose reports are in the spool."""
         return [path.stem for path in self._dir.glob("*.json")]
 
-    def send(self, event: Event) -> "Future[None]":
+    def send(self, event: Event, to: BrokerQueue) -> "Future[None]":
         """Publish one event; the future completes with the confirm. The same event always gets the same message id."""
-        return self._transport.send(_outgoing(event))
+        return self._transport.send(_outgoing(event, to))
 
-    def finish(self, event: AttemptFinished | AttemptGivenUp) -> bool:
+    def finish(self, event: AttemptFinished | AttemptGivenUp, to: BrokerQueue) -> bool:
         """Deliver the last report of an attempt. Return ``True`` if it was confirmed, ``False`` if it was spooled."""
         try:
-            self.send(event).result()
+            self.send(event, to).result()
         except Unavailable as error:
-            self.spool(event.token, (_outgoing(event),), str(error))
+            self.spool(event.token, (_outgoing(event, to),), str(error))
             return False
         return True
 
-    def later(self, token: str, logs: Iterable[Outgoing], event: Callable[[], AttemptFinished], why: str) -> None:
+    def later(
+        self, token: str, logs: Iterable[Outgoing], event: Callable[[], AttemptFinished], why: str, to: BrokerQueue
+    ) -> None:
         """Spool the last log chunks of an attempt, then its end report.
 
         ``event`` makes the report; it is called after the last chunk was taken from ``logs``. ``why`` is logged.
@@ -89,7 +91,7 @@ class Reporter:
 
         def messages() -> Iterable[Outgoing]:
             yield from logs
-            yield _outgoing(event())
+            yield _outgoing(event(), to)
 
         self.spool(token, messages(), why)
 
@@ -169,12 +171,12 @@ class Reporter:
         return True
 
 
-def _outgoing(event: Event) -> Outgoing:
+def _outgoing(event: Event, to: BrokerQueue) -> Outgoing:
     name = f"{event.token}.{event.type}"
     if isinstance(event, AttemptProgress):
         name = f"{name}.{event.seq}"
     trace = None if (attempt := here()) is None else str(attempt)
-    return Outgoing(EVENTS, encode(event, id=name, at=utc_now(), trace=trace), name)
+    return Outgoing(to, encode(event, id=name, at=utc_now(), trace=trace), name)
 
 
 def _append(fd: int, data: bytes) -> None:

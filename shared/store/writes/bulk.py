@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Dialect, String, Table, and_, bindparam, insert, update
+from sqlalchemy import Column, ColumnElement, Connection, Dialect, String, Table, and_, bindparam, insert, update
 
 from shared.store.engine import insert_ignore, is_postgres, upsert
 
-__all__ = ["Alike", "Changes", "Part", "Rows", "write"]
+__all__ = ["Alike", "Changes", "Locks", "Part", "Rows", "write"]
 
 Row = Mapping[str, Any]
 
@@ -65,14 +65,28 @@ class Changes:
 Part = Rows | Alike | Changes
 
 
-def write(connection: Connection, *parts: Part) -> int:
-    """Write the parts in order; return the number of rows that the last part inserted or updated."""
+@dataclass(frozen=True, slots=True)
+class Locks:
+    """Rows to lock until the transaction ends, in the order of ``keys``. SQLite has one writer and needs no locks."""
+
+    column: Column[Any]
+    keys: Sequence[str]
+
+
+def write(connection: Connection, *parts: Part, locks: Locks | None = None) -> int:
+    """Write the parts in order; return the number of rows that the last part inserted or updated.
+
+    ``locks`` are taken before, in the same round trip.
+    """
     filled = [part for part in parts if part.rows]
     if not filled:
         return 0
     if is_postgres(connection):
         texts = [_text(connection.dialect, part) for part in filled]
         values = [value for part in filled for value in _bound(connection.dialect, part)]
+        if locks is not None and locks.keys:
+            texts.insert(0, _lock_text(connection.dialect, locks))
+            values[:0] = locks.keys
         count = connection.exec_driver_sql("; ".join(texts), tuple(values)).rowcount
     else:
         count = [_execute(connection, part) for part in filled][-1]
@@ -100,6 +114,13 @@ def _text(dialect: Dialect, part: Part) -> str:
         dialect, part.table, names, part.taken, tuple(part.computed.items()), newest_by=part.newest_by
     )
     return f"{head}{', '.join([one] * (more + 1))}{tail}"
+
+
+def _lock_text(dialect: Dialect, locks: Locks) -> str:
+    quote = dialect.identifier_preparer.quote
+    table, column = quote(locks.column.table.name), quote(locks.column.name)
+    places = ", ".join(["%s"] * len(locks.keys))
+    return f"SELECT 1 FROM {table} WHERE {column} IN ({places}) ORDER BY {column} FOR UPDATE"  # noqa: S608 - from the schema
 
 
 def _insert_statement(connection: Connection, group: Rows) -> Any:

@@ -1,7 +1,7 @@
 """Reads and writes of runs and their nodes in a transaction."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import bindparam, delete, func, select, tuple_, update
 
@@ -11,7 +11,7 @@ from shared.store.engine import for_update, is_postgres
 from shared.store.functions import transaction_number
 from shared.store.queries.runs import BY_DAG, QUEUED, RUNNING, newest_key
 from shared.store.writes.base import FoundRow, NewRow, Writer
-from shared.store.writes.bulk import Changes, Part, Rows, write
+from shared.store.writes.bulk import Changes, Locks, Part, Rows, write
 
 __all__ = ["RunWrites"]
 
@@ -21,6 +21,7 @@ _RUNS = (
 )
 _LOCK_RUNS = for_update(_RUNS)
 _LOCK_FREE_RUNS = for_update(_RUNS, nowait=True)
+_LOCK_VERSIONS = for_update(_RUNS.with_only_columns(t.dag_runs.c.run_key, t.dag_runs.c.version))
 _NODES_OF = (
     select(t.nodes)
     .where(t.nodes.c.run_key.in_(bindparam("keys", expanding=True)))
@@ -48,6 +49,13 @@ class RunWrites(Writer):
         Raises ``RowsLocked`` if another transaction keeps one locked: at once, or if ``wait`` after the time limit.
         """
         return self._rows(_LOCK_RUNS if wait else _LOCK_FREE_RUNS, keys=keys)
+
+    def lock_versions(self, keys: Sequence[str]) -> dict[str, int]:
+        """Lock the runs with these keys, in their order, and return their versions.
+
+        Raises ``RowsLocked`` if another transaction keeps one locked until the time limit.
+        """
+        return {row["run_key"]: row["version"] for row in self._rows(_LOCK_VERSIONS, keys=keys)}
 
     def nodes(self, keys: Sequence[str]) -> list[FoundRow]:
         """Return the nodes of these runs, ordered by run key and index."""
@@ -103,10 +111,17 @@ class RunWrites(Writer):
         )
         return dict(self._connection.execute(query).all())
 
-    def save(self, rows: Sequence[NewRow], loaded_versions: Mapping[str, int], *before: Part) -> None:
+    def save(
+        self,
+        rows: Sequence[NewRow],
+        loaded_versions: Mapping[str, int],
+        *before: Part,
+        unlocked: Collection[str] = (),
+    ) -> None:
         """Write ``before``, then the changed runs, if each still has its version in ``loaded_versions``.
 
-        ``rows`` hold ``run_key`` and the columns that may change.
+        ``rows`` hold ``run_key`` and the columns that may change. ``unlocked``: the keys of those runs that this
+        transaction has not locked; they are locked first, as everybody locks a run before its other rows.
 
         Raises:
             AlreadyExists: a row of ``before`` has a key that exists.
@@ -114,7 +129,8 @@ class RunWrites(Writer):
         """
         guarded = [{**row, "loaded_version": loaded_versions[row["run_key"]]} for row in rows]
         runs = Changes(t.dag_runs, guarded, {"run_key": "run_key", "loaded_version": "version"})
-        if (saved := write(self._connection, *before, runs)) != len(rows):
+        locks = Locks(t.dag_runs.c.run_key, sorted(unlocked))
+        if (saved := write(self._connection, *before, runs, locks=locks)) != len(rows):
             changed = len(rows) - saved
             raise StaleVersion(f"another transaction changed {changed} of these {len(rows)} runs since they were read")
 

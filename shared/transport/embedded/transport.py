@@ -8,13 +8,22 @@ with ``redelivered`` set. Messages of other queues are in memory only.
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
 
 from shared.errors import BrokerUnavailable, ConfigInvalid, Unroutable
-from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, Consumer, DeadLetter, Durability, Outgoing, Tap
+from shared.transport.base import (
+    DELIVERY_LIMIT,
+    NO_PRIORITIES,
+    BrokerQueue,
+    Consumer,
+    DeadLetter,
+    Durability,
+    Outgoing,
+    Tap,
+)
 from shared.transport.embedded.consumer import EmbeddedConsumer, MemoryQueue, QueuedMessage
 from shared.transport.embedded.journal import Journal, StoredDeadLetter, StoredMessage
 from shared.transport.embedded.tap import EmbeddedTap
@@ -81,7 +90,14 @@ class EmbeddedTransport:
         accepted.add_done_callback(lambda done: pending.settle(done.exception()))  # type: ignore[arg-type]
         return pending
 
-    def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:  # noqa: ARG002
+    def consume(
+        self,
+        queues: Sequence[BrokerQueue],
+        *,
+        prefetch: int,
+        acks_wait_s: float = 0,  # noqa: ARG002
+        priorities: Mapping[str, int] = NO_PRIORITIES,  # noqa: ARG002
+    ) -> Consumer:
         # ``acks_wait_s`` is not needed: the journal writes all acknowledgements that arrive during a commit together.
         consumer = EmbeddedConsumer(self, prefetch)
         for queue in queues:

@@ -18,6 +18,7 @@ def send_cancel(channel: Any, consumer_tag: str) -> None:
     channel._send_method(Basic.Cancel(consumer_tag=consumer_tag))  # noqa: SLF001 - see the module
 
 
-def send_consume(channel: Any, queue: str, consumer_tag: str) -> None:
+def send_consume(channel: Any, queue: str, consumer_tag: str, arguments: dict[str, int]) -> None:
     """Ask the broker to start deliveries again. pika must know the callback of ``consumer_tag``; there is no answer."""
-    channel._send_method(Basic.Consume(queue=queue, consumer_tag=consumer_tag, nowait=True))  # noqa: SLF001
+    method = Basic.Consume(queue=queue, consumer_tag=consumer_tag, nowait=True, arguments=arguments)
+    channel._send_method(method)  # noqa: SLF001

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pika.spec import Basic
@@ -51,6 +51,7 @@ class _Subscription:
         """Set when the queue is declared and the consumer has started. It stays set after a lost connection."""
         self.consuming_since: float | None = None
         self._consumer = consumer
+        self._arguments = {"x-priority": priority} if (priority := consumer.priorities.get(queue.name)) else {}
         self._orders: deque[tuple[str, Any, int]] = deque()
         self._flushing = False
         self._acks_wait = False
@@ -181,11 +182,13 @@ class _Subscription:
             # The first start gives pika the callback. Later starts use ``send_consume``: a call of pika's would wait in
             # its list of calls, where an acknowledgement would overtake it.
             self._phase = "starting"
-            self._channel.basic_consume(self.queue.name, self._arrived, consumer_tag=_TAG, callback=self._consuming)
+            self._channel.basic_consume(
+                self.queue.name, self._arrived, consumer_tag=_TAG, arguments=self._arguments, callback=self._consuming
+            )
         elif self._wanted and self._phase == "idle" and not self._unsettled:
             self._phase = "running"
             self.consuming_since = time.monotonic()
-            send_consume(self._channel, self.queue.name, _TAG)
+            send_consume(self._channel, self.queue.name, _TAG, self._arguments)
 
     def _flush(self) -> None:
         self._flushing = self._acks_wait = False
@@ -249,10 +252,12 @@ class RabbitConsumer:
         creates: bool,
         prefetch: int,
         acks_wait_s: float,
+        priorities: Mapping[str, int],
     ) -> None:
         self.creates = creates
         self.prefetch = prefetch
         self.acks_wait_s = acks_wait_s
+        self.priorities = priorities
         self.may_consume = may_consume
         self._connection, self._settlement, self._forget = connection, settlement, forget
         self._buffer: deque[RabbitDelivery] = deque()

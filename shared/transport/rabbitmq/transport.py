@@ -7,14 +7,14 @@ again. Only this package imports pika.
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any
 
 import pika
 
-from shared.transport.base import BrokerQueue, Consumer, DeadLetter, Outgoing, Tap
+from shared.transport.base import NO_PRIORITIES, BrokerQueue, Consumer, DeadLetter, Outgoing, Tap
 from shared.transport.pending_reply import PendingReply
 from shared.transport.rabbitmq.admin import Admin, dead_properties
 from shared.transport.rabbitmq.connection import Connection, parameters
@@ -75,7 +75,14 @@ class RabbitTransport:
     def request(self, message: Outgoing) -> PendingReply:
         return self._publisher.request(message)
 
-    def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
+    def consume(
+        self,
+        queues: Sequence[BrokerQueue],
+        *,
+        prefetch: int,
+        acks_wait_s: float = 0,
+        priorities: Mapping[str, int] = NO_PRIORITIES,
+    ) -> Consumer:
         consumer = RabbitConsumer(
             self._connection,
             self._settlement,
@@ -84,6 +91,7 @@ class RabbitTransport:
             creates=self._creates,
             prefetch=prefetch,
             acks_wait_s=acks_wait_s,
+            priorities=priorities,
         )
         with self._lock:
             self._consumers = [*self._consumers, consumer]

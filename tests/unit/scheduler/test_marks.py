@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.scheduler.deciding.post_commit import NEVER
+from services.scheduler.loops.event_routes import EventRoutes
 from services.scheduler.loops.hearing import Hearing
 from services.scheduler.loops.listening import HeartbeatListener, heartbeat_queue
 from services.scheduler.loops.marks import Marks
 from shared.contracts.codec import decode
 from shared.contracts.markers import Marker
-from shared.transport.base import EVENTS, HEARTBEATS
+from shared.transport.base import EVENT_SHARDS, EVENTS, HEARTBEATS
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import eventually
 
@@ -22,13 +23,15 @@ T0 = datetime(2026, 1, 1, tzinfo=UTC)
 class Rig:
     """One scheduler's marks over a real transport, with a clock that the test moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, shards: int | None = None) -> None:
         self.now = T0
+        self.urgent = True
+        routes = EventRoutes("me", "test", shards)
         self.recorded_through_s = float("inf")
         self.transport = EmbeddedTransport(None)
         hearing = Hearing(gap_s=5, settle_s=0)
         self.listener = HeartbeatListener(self.transport, lambda: self.now, "me", hearing)
-        self.consumer = self.transport.consume([EVENTS], prefetch=100)
+        self.consumer = self.transport.consume(routes.queues, prefetch=100)
         self.marks = Marks(
             self.transport,
             lambda: self.now,
@@ -38,10 +41,12 @@ class Rig:
             recorded_through_s=lambda: self.recorded_through_s,
             started_at=T0,
             period_s=1,
+            routes=routes,
+            urgent=lambda: self.urgent,
         )
 
     def row(self) -> dict[str, object]:
-        return {"instance_id": "me", "heartbeat_at": self.now, **self.marks.row()}
+        return {"instance_id": "me", "version": "test", "heartbeat_at": self.now, **self.marks.row()}
 
     def until(self, *others: dict[str, object]) -> datetime:
         return self.marks.reports_until([self.row(), *others], self.now)
@@ -85,6 +90,36 @@ def test_reports_that_are_not_recorded_hold_the_mark(rig: Rig) -> None:
     assert rig.until() <= proven + timedelta(seconds=2)
 
 
+def test_a_time_is_proven_only_when_the_markers_of_all_queues_were_delivered() -> None:
+    rig = Rig(shards=8)
+    try:
+        for _ in range(8):
+            rig.second()
+        proven = rig.until()
+        assert proven >= T0 + timedelta(seconds=4)
+        rig.consumer.close()
+        rig.consumer = rig.transport.consume([EVENTS, *EVENT_SHARDS[:-1]], prefetch=100)
+        for _ in range(8):
+            rig.second()
+        assert rig.until() <= proven + timedelta(seconds=2), "reports may wait on the last shard"
+    finally:
+        rig.transport.close()
+
+
+def test_while_nobody_can_be_lost_markers_are_rare(rig: Rig) -> None:
+    rig.urgent = False
+    for _ in range(10):
+        rig.second(answer=False)
+    assert rig.transport.waiting(EVENTS) == 2
+
+    rows = [rig.row(), {**rig.row(), "instance_id": "other"}]
+    rig.second()
+    rig.marks.recorded_until(rows, rig.now)
+    for _ in range(3):
+        rig.second(answer=False)
+    assert rig.transport.waiting(EVENTS) >= 3, "a worker waits for an answer"
+
+
 def test_markers_that_wait_in_a_backlog_become_rare(rig: Rig) -> None:
     for _ in range(100):
         rig.second(answer=False)
@@ -97,7 +132,7 @@ def test_markers_that_wait_in_a_backlog_become_rare(rig: Rig) -> None:
 
 
 def test_a_scheduler_that_does_not_know_markers_gets_none(rig: Rig) -> None:
-    old = {"instance_id": "old", "heartbeat_at": T0, "reports_until": None, "session_since": None}
+    old = {"instance_id": "old", "heartbeat_at": T0, "reports_until": None, "session_since": None, "version": "old"}
     rig.until(old)
 
     rig.marks.send()
@@ -119,6 +154,7 @@ def test_the_broker_is_asked_for_schedulers_that_are_silent_or_have_no_session(r
     def row(name: str, silent_s: float, *, session: bool = True, mark: bool = True) -> dict[str, object]:
         return {
             "instance_id": name,
+            "version": "test",
             "heartbeat_at": rig.now - timedelta(seconds=silent_s),
             "session_since": T0 if session else None,
             "reports_until": T0 if mark else None,

@@ -1,0 +1,62 @@
+"""Which scheduler gets the reports about a run, so that its state stays in the memory of one process (ADR 30).
+
+The run's key names one of the broker queues ``EVENT_SHARDS``, and each task names that queue to its worker. All
+schedulers consume all of them, with different priorities (rendezvous hashing): the broker delivers a message to the
+scheduler with the highest priority of those that are connected and keep up. So a scheduler that dies or falls behind
+is replaced at once, and nobody has to notice. It is an optimisation only: whoever gets a report records it correctly.
+"""
+
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from typing import Any
+from zlib import crc32
+
+from shared.transport.base import EVENT_SHARDS, EVENTS, BrokerQueue
+
+__all__ = ["EventRoutes", "priority", "shard_of"]
+
+_PRIORITY_BYTES = 2
+
+
+def priority(instance_id: str, queue: str) -> int:
+    """Return the priority, at least 1, with which a scheduler consumes from a shard."""
+    digest = blake2b(f"{instance_id} {queue}".encode(), digest_size=_PRIORITY_BYTES).digest()
+    return 1 + int.from_bytes(digest)
+
+
+def shard_of(run_key: str, shards: int) -> int:
+    """Return the number of a run's shard. It is the same in every process."""
+    return crc32(run_key.encode()) % shards
+
+
+class EventRoutes:
+    """The broker queues for reports, as one scheduler uses them.
+
+    ``shards``: over how many shards the runs are spread; 0 for the common queue of all schedulers. ``None``: this is
+    the only scheduler there ever is, and it consumes no shards. ``version`` is that of the program.
+    """
+
+    def __init__(self, instance_id: str, version: str, shards: int | None) -> None:
+        self._instance_id, self._version, self._shards = instance_id, version, shards
+        self._all_know = False
+        """Whether all schedulers consume the shards and wait for their markers: none has another version."""
+
+    @property
+    def queues(self) -> tuple[BrokerQueue, ...]:
+        """The queues on which reports may come: also shards that are not in use, because they were or will be."""
+        return (EVENTS,) if self._shards is None else (EVENTS, *EVENT_SHARDS)
+
+    @property
+    def priorities(self) -> Mapping[str, int]:
+        """This scheduler's priority in each shard."""
+        return {queue.name: priority(self._instance_id, queue.name) for queue in self.queues if queue != EVENTS}
+
+    def note(self, schedulers: Iterable[Mapping[str, Any]]) -> None:
+        """Note which schedulers there are: all rows of the table ``services``."""
+        self._all_know = all(row["version"] == self._version for row in schedulers)
+
+    def reports_to(self, run_key: str) -> str:
+        """Return the name of the queue for reports about a run; empty for the common one."""
+        if not self._shards or not self._all_know:
+            return ""
+        return EVENT_SHARDS[shard_of(run_key, self._shards)].name

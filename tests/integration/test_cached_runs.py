@@ -1,0 +1,275 @@
+"""Decisions on cached runs, and reports that wait for the next decision about their run."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event, select
+
+from services.scheduler.commands.carry_out import handle
+from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.events import record_events
+from services.scheduler.deciding.held_reports import HELD_S
+from services.scheduler.deciding.plans import Plans
+from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.transactor import Transactor
+from services.scheduler.loops.intake import events_intake
+from shared.clock import utc_now
+from shared.contracts import commands as c
+from shared.contracts.codec import decode, encode
+from shared.contracts.events import AttemptFinished, AttemptRequested, AttemptStarted, Doubt, Event
+from shared.contracts.tasks import Task
+from shared.store import tables as t
+from shared.store.engine import open_engine
+from shared.store.writes.transaction import Store
+from shared.transport.base import EVENTS, Outgoing
+from shared.transport.embedded.transport import EmbeddedTransport
+from tests.harness.databases import migrated_sqlite
+from tests.harness.eventually import eventually
+
+CHAIN = """
+steps:
+  - {name: a, command: 'true', retryPolicy: {limit: 3, intervalSec: 0}}
+  - {name: b, command: 'true'}
+"""
+
+
+@dataclass
+class Letter:
+    """A delivery that records whether it was acknowledged."""
+
+    arrived_s: float
+    acked: int = 0
+
+    def ack(self) -> None:
+        self.acked += 1
+
+
+class Peer:
+    """One scheduler's decisions, without its threads."""
+
+    def __init__(self, store: Store) -> None:
+        self.transactor = Transactor(store, Plans(), utc_now)
+        self.after: list[PostCommit] = []
+        self.transactor.after_commit(self.after.append)
+
+    def do(self, command: c.Command) -> None:
+        self.transactor.decide(lambda batch: handle(batch, command))
+
+    def report(self, *events: Event) -> None:
+        self.transactor.decide(lambda batch: record_events(batch, events, lambda batch: batch.now))
+
+    def hold(self, report: Event) -> Letter | None:
+        letter = Letter(time.monotonic())
+        envelope = decode(encode(report, id="m", at=report.at))
+        return letter if self.transactor.hold(letter, envelope) else None  # type: ignore[arg-type]
+
+    def task(self) -> Task:
+        (sent,) = [message for after in self.after for message in after.outgoing][-1:]
+        body = decode(sent.body).body
+        assert isinstance(body, Task)
+        return body
+
+    @property
+    def halts(self) -> list[tuple[str, bool]]:
+        return [(halt.token, halt.revoked) for after in self.after for halt in after.halts]
+
+
+class World:
+    """Two schedulers and one database."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = open_engine(url)
+        self.one, self.two = (Peer(Store(self.engine)) for _ in range(2))
+        self.one.do(c.CreateDag(file_name="d", spec=CHAIN))
+        self.one.do(c.StartRun(by="ann", file_name="d", dag_run_id="r1"))
+
+    def statuses(self) -> list[str]:
+        with self.engine.begin() as connection:
+            return list(connection.execute(select(t.nodes.c.status).order_by(t.nodes.c.idx)).scalars())
+
+    def history(self) -> list[str]:
+        with self.engine.begin() as connection:
+            return list(connection.execute(select(t.transitions.c.why).order_by(t.transitions.c.seq)).scalars())
+
+    @contextmanager
+    def reads(self) -> Iterator[list[str]]:
+        """Collect the SELECTs of the block."""
+        seen: list[str] = []
+
+        def note(_c: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+            if statement.startswith("SELECT"):
+                seen.append(statement)
+
+        event.listen(self.engine, "before_cursor_execute", note)
+        yield seen
+        event.remove(self.engine, "before_cursor_execute", note)
+
+
+def started(task: Task) -> AttemptStarted:
+    return AttemptStarted(
+        token=task.token, run_key=task.run_key, node=task.node, worker_id="w1", incarnation="i", at=utc_now()
+    )
+
+
+def finished(task: Task, outcome: str = "succeeded") -> AttemptFinished:
+    now = utc_now()
+    facts: dict[str, Any] = {"outcome": outcome, "exit_code": int(outcome != "succeeded"), "started_at": now}
+    return AttemptFinished(
+        token=task.token, run_key=task.run_key, node=task.node, worker_id="w1", incarnation="i", at=now, **facts
+    )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(migrated_sqlite(tmp_path / "d.db"))
+    yield made
+    made.engine.dispose()
+
+
+def test_a_scheduler_that_decided_last_reads_nothing_of_the_run(world: World) -> None:
+    with world.reads() as seen:
+        world.one.report(started(world.one.task()), finished(world.one.task()))
+
+    assert seen == []
+    assert world.statuses() == ["succeeded", "not_started"]
+    assert world.one.task().step.name == "b"
+
+
+def test_a_decision_on_an_old_copy_is_made_again(world: World) -> None:
+    first = world.one.task()
+    world.two.report(started(first), finished(first, "failed"))
+    again = world.two.task()
+    assert again.token != first.token
+
+    # The first scheduler has only seen the first attempt: it must neither stop the second one nor lose its report.
+    asked = AttemptRequested(**started(again).model_dump(exclude={"stdout", "stderr"}), doubt=Doubt.OLD)
+    world.one.report(asked)
+    assert [grant.token for grant in world.one.after[-1].grants] == [again.token]
+    world.one.report(started(again))
+    assert world.one.halts == []
+    assert world.statuses() == ["running", "not_started"]
+    world.two.report(finished(again))
+    assert world.statuses() == ["succeeded", "not_started"]
+    # An old report changes nothing, whoever gets it.
+    world.one.report(finished(first))
+    assert world.statuses() == ["succeeded", "not_started"]
+
+
+def test_a_report_about_a_run_that_another_scheduler_deleted_stops_the_worker(world: World) -> None:
+    task = world.one.task()
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+        connection.execute(t.dag_runs.delete())
+
+    world.one.report(started(task))
+
+    assert world.one.halts == [(task.token, True)]
+
+
+def test_a_start_waits_for_the_end_and_shares_its_transaction(world: World) -> None:
+    task = world.one.task()
+    letter = world.one.hold(started(task))
+    assert letter is not None
+    assert world.statuses() == ["not_started", "not_started"]
+    commits = len(world.one.after)
+
+    world.one.report(finished(task))
+
+    assert letter.acked == 1
+    assert len(world.one.after) == commits + 1
+    assert "started on w1" in world.history()
+    assert world.one.transactor.held.oldest_s == float("inf")
+
+
+def test_a_stop_sees_the_start_that_waits(world: World) -> None:
+    task = world.one.task()
+    letter = world.one.hold(started(task))
+
+    world.one.do(c.StopRun(by="ann", dag_name="d", dag_run_id="r1"))
+
+    assert world.one.halts == [(task.token, False)], "the step is stopped, its attempt is not withdrawn"
+    assert letter is not None
+    assert letter.acked == 1
+
+
+def test_a_start_that_is_not_committed_waits_on(world: World) -> None:
+    task = world.one.task()
+    letter = world.one.hold(started(task))
+    assert letter is not None
+
+    def fails(batch: Batch) -> None:
+        batch.runs.load([task.run_key])
+        assert batch.held
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        world.one.transactor.decide(fails)
+
+    assert letter.acked == 0
+    held = world.one.transactor.held
+    assert held.oldest_s == letter.arrived_s
+    assert held.release(letter.arrived_s - 0.001) == []
+    assert [each.event.token for each in held.release(letter.arrived_s)] == [task.token]
+
+
+def test_only_a_start_that_nothing_waits_for_is_held(world: World) -> None:
+    task = world.one.task()
+    assert world.one.hold(finished(task)) is None, "an end lets other steps start"
+    assert world.two.hold(started(task)) is None, "another scheduler decided about the run"
+    stale = started(task).model_copy(update={"token": "old"})
+    assert world.one.hold(stale) is None, "its worker must be told at once"
+    world.one.do(
+        c.CreateDag(file_name="wide", spec="type: graph\nsteps: [{name: a, command: x}, {name: b, command: x}]")
+    )
+    world.one.do(c.StartRun(by="ann", file_name="wide", dag_run_id="r2"))
+    assert world.one.hold(started(world.one.task())) is None, "the other step waits until the run's worker is known"
+
+
+def test_a_start_without_company_is_recorded_soon(world: World) -> None:
+    transport = EmbeddedTransport(None)
+    consumer = transport.consume([EVENTS], prefetch=10)
+    intake = events_intake(world.one.transactor, consumer, lambda batch: batch.now)
+    stop = threading.Event()
+    thread = threading.Thread(target=intake.run, args=(stop,))
+    report = started(world.one.task())
+    began_s = time.monotonic()
+    thread.start()
+    try:
+        transport.send(Outgoing(EVENTS, encode(report, id="m1", at=report.at), "m1")).result(5)
+        eventually(lambda: world.statuses() == ["running", "not_started"])
+        assert time.monotonic() - began_s >= HELD_S, "it waited for company"
+        eventually(lambda: intake.recorded_through_s > began_s + HELD_S)
+    finally:
+        stop.set()
+        thread.join(5)
+        transport.close()
+
+
+def test_a_decision_on_a_cached_run_waits_for_the_run_before_it_locks_anything_else(
+    migrated_database_url: str,
+) -> None:
+    world = World(migrated_database_url)
+    task = world.one.task()
+    reported = threading.Thread(target=world.one.report, args=(started(task),))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with Store(world.engine).begin() as tx:
+        tx.runs.lock([task.run_key])
+        reported.start()
+
+        def waits() -> bool:
+            with world.engine.begin() as connection:
+                return bool(connection.exec_driver_sql(waiting).scalar())
+
+        eventually(waits)
+        # If the other transaction had locked the node before the run, the two would now wait for each other.
+        tx.connection.execute(t.nodes.update().where(t.nodes.c.run_key == task.run_key).values(error=""))
+    reported.join(30)
+
+    assert world.statuses() == ["running", "not_started"]
+    world.engine.dispose()

@@ -1,0 +1,90 @@
+"""Several schedulers share the runs: each run has one of them at a time, and another one when that dies."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from shared.ids import new_token
+from shared.transport.base import BrokerQueue, Durability
+from shared.transport.rabbitmq.transport import RabbitTransport
+from tests.conformance.transport_moves import put, take_all
+from tests.harness.eventually import eventually
+from tests.harness.servers import RabbitServer
+from tests.integration.scheduler_stack import Stack
+
+CHAIN = "steps: [" + ", ".join(f"{{name: s{n}, command: 'true'}}" for n in range(8)) + "]"
+
+
+@pytest.fixture
+def stack(migrated_database_url: str, amqp_url: str) -> Iterator[Stack]:
+    made = Stack(migrated_database_url, lambda: RabbitTransport(amqp_url, name="test"))
+    yield made
+    made.close()
+
+
+def walk(stack: Stack, run_id: str, steps: int = 8) -> set[str]:
+    """Run a chain; return the broker queues that its tasks named."""
+    stack.start("chain", run_id)
+    named = set()
+    for _ in range(steps):
+        task = stack.worker.task()
+        named.add(task.reports_to)
+        stack.worker.run(task)
+    stack.until("succeeded", run_id)
+    return named
+
+
+def test_a_run_has_one_scheduler_at_a_time(stack: Stack) -> None:
+    stack.scheduler(event_shards=8)
+    stack.scheduler(event_shards=8)
+    stack.dag("chain", CHAIN)
+    number = iter(range(100))
+    # Once both have seen each other in the database, they name a shard.
+    eventually(lambda: walk(stack, f"first-{next(number)}") > set() and "" not in walk(stack, f"more-{next(number)}"))
+    reads: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        if statement.endswith("ORDER BY nodes.run_key, nodes.idx"):
+            reads.append(statement)
+
+    event.listen(stack.engine, "before_cursor_execute", note)
+    names = [walk(stack, f"r{n}") for n in range(3)]
+    event.remove(stack.engine, "before_cursor_execute", note)
+
+    assert all(len(named) == 1 for named in names)
+    # Another scheduler may have begun a run; nobody reads it a second time.
+    assert len(reads) <= 3
+
+    # The other one takes over what the first one leaves, and its own reports go on.
+    stack._schedulers.pop().stop()
+    walk(stack, "after")
+
+
+def test_beside_a_scheduler_of_another_version_tasks_name_no_shard(stack: Stack) -> None:
+    stack.scheduler(event_shards=8)
+    stack.scheduler(version="older")
+    stack.dag("chain", CHAIN)
+
+    assert walk(stack, "r1") == {""}
+
+
+def test_the_consumer_with_the_highest_priority_gets_all_and_the_next_takes_over(rabbit_server: RabbitServer) -> None:
+    queue = BrokerQueue(f"test.{new_token()[:8]}", Durability.SAFE)
+    low, high = (RabbitTransport(rabbit_server.url, name=name) for name in ("low", "high"))
+    try:
+        second = low.consume([queue], prefetch=10, priorities={queue.name: 3})
+        first = high.consume([queue], prefetch=10, priorities={queue.name: 7})
+        put(low, queue, *(str(n).encode() for n in range(5)))
+        assert len(take_all(first, 5)) == 5
+        assert second.take(1, 0) == []
+        # They are not settled: they return, and come to the other consumer.
+        high.close()
+        began = time.monotonic()
+        assert [each.body for each in take_all(second, 5)] == [str(n).encode() for n in range(5)]
+        assert time.monotonic() - began < 2
+    finally:
+        low.close()
+        high.close()

@@ -1,0 +1,55 @@
+"""Which broker queue the reports about a run come by, and which scheduler gets them."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.scheduler.loops.event_routes import EventRoutes, priority, shard_of
+from shared.ids import new_run_id
+from shared.transport.base import EVENT_SHARDS, EVENTS, event_queue
+
+
+def row(name: str, version: str = "2") -> dict[str, str]:
+    return {"instance_id": name, "version": version}
+
+
+def test_a_run_has_one_shard_for_ever() -> None:
+    assert [shard_of(f"run-{number}", 8) for number in range(6)] == [5, 3, 1, 7, 4, 2]
+    spread = Counter(shard_of(new_run_id(), 8) for _ in range(8000))
+    assert set(spread) == set(range(8))
+    assert max(spread.values()) < 2 * min(spread.values())
+
+
+@given(st.sets(st.text(min_size=1), min_size=1, max_size=5), st.text(min_size=1))
+def test_when_a_scheduler_leaves_only_its_shards_move(names: set[str], leaver: str) -> None:
+    def winner(among: set[str], queue: str) -> str:
+        return max(sorted(among), key=lambda name: priority(name, queue))
+
+    for shard in EVENT_SHARDS:
+        before, after = winner(names | {leaver}, shard.name), winner(names, shard.name)
+        assert before in (after, leaver)
+
+
+def test_tasks_name_a_shard_once_all_schedulers_know_shards() -> None:
+    routes = EventRoutes("a", "2", 8)
+    assert routes.reports_to("run-1") == "", "nobody knows yet who else there is"
+    routes.note([row("a"), row("b", version="1")])
+    assert routes.reports_to("run-1") == ""
+    routes.note([row("a"), row("b")])
+    assert event_queue(routes.reports_to("run-1")) in EVENT_SHARDS
+    assert set(routes.priorities) == {shard.name for shard in EVENT_SHARDS}
+    assert min(routes.priorities.values()) >= 1
+
+
+def test_without_shards_reports_come_by_the_common_queue() -> None:
+    off, only = EventRoutes("a", "2", 0), EventRoutes("a", "2", None)
+    for routes in (off, only):
+        routes.note([row("a")])
+        assert routes.reports_to("run-1") == ""
+    assert off.queues == (EVENTS, *EVENT_SHARDS), "reports of before the change may still come"
+    assert only.queues == (EVENTS,)
+
+
+def test_a_worker_sends_nothing_to_a_queue_that_is_no_shard() -> None:
+    assert event_queue("") == event_queue("dagway.commands") == event_queue("dagway.events.99") == EVENTS
