@@ -61,7 +61,7 @@ class Rig:
                 raise RuntimeError(f"runs of {dag} ended {bad}")
             return bool(found.get("succeeded", 0) >= count)
 
-        eventually(ended, timeout_s=_DEADLINE_S, every_s=0.005)
+        eventually(ended, timeout_s=_DEADLINE_S, every_s=0.005, slowest_s=0.005)
 
 
 @contextmanager

@@ -97,11 +97,14 @@ def build_wheel(folder: Path) -> Path:
 
 
 def install(folder: Path, locks: Sequence[str], wheel: Path) -> Installation:
-    """Create an installation of the packages that these lock files pin, and of a wheel."""
+    """Create an installation of the packages that these lock files pin, without their own tests, and of a wheel."""
     _quietly([sys.executable, "-m", "venv", "--without-pip", str(folder)], folder.parent)
     made = Installation(folder)
     for name, version in locked_versions(*locks).items():
         _copy(name, version, made.site)
+    for path in sorted(made.site.rglob("*"), reverse=True):
+        if path.name in {"tests", "testing"} and path.is_dir():
+            shutil.rmtree(path)
     pip = [sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", "--python", str(made.python)]
     _quietly([*pip, "install", "--no-index", "--no-deps", str(wheel)], folder.parent)
     return made

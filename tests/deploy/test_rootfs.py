@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ import pytest
 import urllib3
 from docker.models.containers import Container
 
-from tests.deploy.locked import NEEDS_DOCKER, RUNTIME, STEPS, Installation, build_wheel, install
+from tests.deploy.locked import NEEDS_DOCKER, Installation
 from tests.deploy.manifests import ROOT
 from tests.harness.client import Client
 from tests.harness.cluster import give_roles, new_database
@@ -50,43 +50,25 @@ steps:
 """
 
 
-@contextmanager
-def _gathered(folder: Path, locks: Sequence[str], wheel: Path) -> Iterator[tuple[Installation, Path]]:
-    """Do what the Dockerfile's build stage does: install, remove the packages' own tests, build the file system.
+@pytest.fixture(scope="module", autouse=True)
+def _as_root() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may give files to another user")
 
-    Installation and file system are removed at the end, since they have 400 MB.
-    """
-    made = install(folder / "dagway", locks, wheel)
-    for path in sorted(made.site.rglob("*"), reverse=True):
-        if path.name in {"tests", "testing"} and path.is_dir():
-            shutil.rmtree(path)
+
+@contextmanager
+def _gathered(folder: Path, made: Installation) -> Iterator[Path]:
+    """Build the file system as the Dockerfile does. It is removed at the end, since it has 200 MB."""
     env = {**os.environ, "SOURCE_DATE_EPOCH": "1767225600"}
     subprocess.run([sys.executable, str(_SCRIPT), str(made.folder), str(folder / "rootfs")], env=env, check=True)
-    yield made, folder / "rootfs"
+    yield folder / "rootfs"
     shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if os.geteuid() != 0:
-        pytest.skip("only root may give files to another user")
-    return build_wheel(tmp_path_factory.mktemp("wheel"))
-
-
-@pytest.fixture(scope="module")
-def gathered(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Installation, Path]]:
-    with _gathered(tmp_path_factory.mktemp("image"), [RUNTIME], wheel) as both:
-        yield both
-
-
-@pytest.fixture(scope="module")
-def installation(gathered: tuple[Installation, Path]) -> Installation:
-    return gathered[0]
-
-
-@pytest.fixture(scope="module")
-def root(gathered: tuple[Installation, Path]) -> Path:
-    return gathered[1]
+def root(runtime: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with _gathered(tmp_path_factory.mktemp("image"), runtime) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +83,8 @@ def engine(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doc
         yield started
 
 
-def test_the_file_system_of_the_image_is_small(root: Path, installation: Installation) -> None:
-    inside = root / installation.folder.relative_to("/")
+def test_the_file_system_of_the_image_is_small(root: Path, runtime: Installation) -> None:
+    inside = root / runtime.folder.relative_to("/")
 
     assert sum(path.lstat().st_size for path in inside.rglob("*") if path.suffix != ".pyc") < _MOST_BYTES
 
@@ -131,24 +113,24 @@ def _changed_root(root: Path) -> tuple[str, ...]:
     return "chroot", "--userspec=10001:10001", str(root), "/usr/bin/env", "-i", "HOME=/data", "PATH=/usr/bin:/bin"
 
 
-def test_every_module_is_imported_from_it(root: Path, installation: Installation, tmp_path: Path) -> None:
-    found = installation.sweep(tmp_path, *_changed_root(root))
+def test_every_module_is_imported_from_it(root: Path, runtime: Installation, tmp_path: Path) -> None:
+    found = runtime.sweep(tmp_path, *_changed_root(root))
 
     missing = {name for name in found["failed"] if name.partition(".")[0] not in {"docker", "jq"}}
     assert missing == NEEDS_DOCKER, found["failed"]
     assert found["foreign"] == []
     for words in found["commands"]:
-        said = installation.run(tmp_path, *_changed_root(root), str(installation.dagway), *words, "--help")
+        said = runtime.run(tmp_path, *_changed_root(root), str(runtime.dagway), *words, "--help")
         assert said.startswith(" ".join(["Usage: dagway", *words, "["]))
 
 
-def test_every_module_is_imported_from_the_workers(wheel: Path, tmp_path: Path) -> None:
+def test_every_module_is_imported_from_the_workers(with_steps: Installation, tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "worker"
     for each in (home, folder):
         each.mkdir()
 
-    with _gathered(folder, [RUNTIME, STEPS], wheel) as (installation, root):
-        found = installation.sweep(home, *_changed_root(root))
+    with _gathered(folder, with_steps) as root:
+        found = with_steps.sweep(home, *_changed_root(root))
 
     assert found["failed"] == {}
     assert not any(found["executors"].values()), found["executors"]
@@ -185,14 +167,12 @@ def _end(*containers: Container) -> None:
         assert container.diff() in (None, [])
 
 
-def test_the_whole_system_runs_on_a_root_that_cannot_be_written(
-    engine: DockerEngine, installation: Installation
-) -> None:
-    container = _begin(engine, installation, "up")
+def test_the_whole_system_runs_on_a_root_that_cannot_be_written(engine: DockerEngine, runtime: Installation) -> None:
+    container = _begin(engine, runtime, "up")
 
     def ask(method: str, path: str, body: Any = None) -> Any:
         text = json.dumps(body) if body is not None else ""
-        code, said = container.exec_run([str(installation.python), "-c", _ASK, method, path, text])
+        code, said = container.exec_run([str(runtime.python), "-c", _ASK, method, path, text])
         assert isinstance(said, bytes)
         assert code == 0, f"{said.decode()}\n{container.logs().decode()[-2000:]}"
         return json.loads(said) if said else None
@@ -208,11 +188,11 @@ def test_the_whole_system_runs_on_a_root_that_cannot_be_written(
 
 
 def test_every_service_runs_in_a_container_of_its_own(
-    engine: DockerEngine, installation: Installation, rabbit_server: RabbitServer, postgres_server: PostgresServer
+    engine: DockerEngine, runtime: Installation, rabbit_server: RabbitServer, postgres_server: PostgresServer
 ) -> None:
     urls, broker, port = new_database(postgres_server), rabbit_server.create_vhost(), free_port()
     # The host's network, since the servers listen on its loopback.
-    begin = partial(_begin, engine, installation, network="host", DAGWAY_HOST="127.0.0.1")
+    begin = partial(_begin, engine, runtime, network="host", DAGWAY_HOST="127.0.0.1")
     _done(begin("migrate", DAGWAY_DATABASE_URL=urls["owner"]))
     give_roles(postgres_server, urls)
     api = begin(

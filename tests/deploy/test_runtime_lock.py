@@ -1,13 +1,11 @@
 """Dagway's wheel, installed with exactly the packages of the runtime locks: all modules import, all services work."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.deploy.locked import NEEDS_DOCKER, RUNTIME, STEPS, Installation, build_wheel, install, locked_versions
+from tests.deploy.locked import NEEDS_DOCKER, RUNTIME, STEPS, Installation, locked_versions
 from tests.deploy.manifests import ROOT
 from tests.harness.cluster import Cluster, Embedded
 from tests.harness.servers import PostgresServer, RabbitServer
@@ -35,25 +33,6 @@ _ARCHIVE = """
     config: {{source: a.txt, destination: "out.{format}", password: "{password}"}}
     depends: make
 """
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_wheel(tmp_path_factory.mktemp("wheel"))
-
-
-@pytest.fixture(scope="module")
-def runtime(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    folder = tmp_path_factory.mktemp("runtime") / "dagway"
-    yield install(folder, [RUNTIME], wheel)
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def with_steps(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    folder = tmp_path_factory.mktemp("steps") / "dagway"
-    yield install(folder, [RUNTIME, STEPS], wheel)
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg2
@@ -9,7 +11,7 @@ import pytest
 
 from tests.harness.cluster import Cluster, Embedded, descendants, gone, pid_in, running
 from tests.harness.eventually import eventually, free_port
-from tests.harness.procs import DagwayProcess, refused
+from tests.harness.procs import DagwayProcess, clean_environment, refused
 from tests.harness.servers import PostgresServer, RabbitServer
 
 SECRET_WORDS = ("postgres", "amqp", "DATABASE_URL", "guest")
@@ -97,6 +99,28 @@ def test_a_bad_setting_is_one_line_that_names_it(
     said = refused(tmp_path, *args, **env)
 
     assert [word for word in words if word not in said] == [], said
+
+
+_COMMANDS = """
+import sys
+from services.cli import main
+for command in ("up", "scheduler", "worker", "api"):
+    sys.argv = ["dagway", command]
+    try:
+        main()
+    except SystemExit as end:
+        print(command, end.code, sorted(name for name in sys.modules if name.startswith("services.processes.")))
+"""
+
+
+def test_a_bad_setting_is_found_before_a_service_is_imported(tmp_path: Path) -> None:
+    """Those imports take a second."""
+    env = clean_environment(tmp_path, DAGWAY_PROT="80")
+
+    done = subprocess.run([sys.executable, "-c", _COMMANDS], env=env, capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines() == ["up 2 []", "scheduler 2 []", "worker 2 []", "api 2 []"]
+    assert done.stderr.count("DAGWAY_PROT is not a setting") == 4
 
 
 def test_the_variables_of_kubernetes_break_nothing(tmp_path: Path) -> None:

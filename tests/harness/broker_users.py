@@ -1,5 +1,6 @@
 """A RabbitMQ with the logins that ``deploy`` creates, for tests of what each of them may do."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -43,10 +44,32 @@ class BrokerUsers:
         self.server = RabbitServer(conf=f"load_definitions = {definitions}")
         self._folder = folder
         self._passwords = dict(PASSWORDS)
+        self._vhosts = itertools.count(1)
 
-    def url(self, login: str) -> str:
+    def url(self, login: str, vhost: str = "dagway") -> str:
         """Return the broker's URL for a login."""
-        return f"amqp://{login}:{self._passwords[login]}@127.0.0.1:{self.server.port}/dagway"
+        return f"amqp://{login}:{self._passwords[login]}@127.0.0.1:{self.server.port}/{vhost}"
+
+    def another_vhost(self, *logins: str) -> str:
+        """Create a vhost in which each login has the rights that it has in ``dagway``; return its name."""
+        name = f"apart{next(self._vhosts)}"
+        value = "proplists:get_value"
+        self.server.eval(
+            f'ok = rabbit_vhost:add(<<"{name}">>, <<"harness">>),'
+            + "".join(
+                f'[ok = rabbit_auth_backend_internal:set_permissions(<<"{login}">>, <<"{name}">>,'
+                f' {value}(configure, R), {value}(write, R), {value}(read, R), <<"harness">>)'
+                f' || R <- rabbit_auth_backend_internal:list_user_permissions(<<"{login}">>),'
+                f' {value}(vhost, R) =:= <<"dagway">>],'
+                f'[ok = rabbit_auth_backend_internal:set_topic_permissions(<<"{login}">>, <<"{name}">>,'
+                f' {value}(exchange, R), {value}(write, R), {value}(read, R), <<"harness">>)'
+                f' || R <- rabbit_auth_backend_internal:list_user_topic_permissions(<<"{login}">>),'
+                f' {value}(vhost, R) =:= <<"dagway">>],'
+                for login in logins
+            )
+            + "ok."
+        )
+        return name
 
     def services(self) -> Mapping[str, str]:
         """Return the broker's URL of each service, by its command."""

@@ -12,17 +12,19 @@ T = TypeVar("T")
 
 _BELOW_EPHEMERAL = (15_000, 32_000)
 """Ports that the kernel gives to no outgoing connection, so a restarted server finds its port still free."""
-
 _SHARE = 20
-"""A pause between two tries is at most this part of the time waited so far: a try costs processor time."""
-_LONGEST_PAUSE_S = 0.2
+"""A pause is at most this part of the time waited so far, since each try costs processor time."""
+_SLOWEST_S = 0.2
+
 _given: set[int] = set()
 
 
-def eventually(condition: Callable[[], T], *, timeout_s: float = 30.0, every_s: float = 0.02) -> T:
+def eventually(
+    condition: Callable[[], T], *, timeout_s: float = 30.0, every_s: float = 0.02, slowest_s: float = _SLOWEST_S
+) -> T:
     """Return ``condition()`` once it raises no AssertionError and is not ``False``.
 
-    Tries every ``every_s`` seconds, and after a few seconds every 0.2 s.
+    Tries every ``every_s`` seconds at first, and less often the longer it waits: in the end every ``slowest_s``.
 
     ``condition`` may be a predicate, a function with asserts, or a function whose return value the test
     needs. Exceptions other than AssertionError pass through.
@@ -45,7 +47,7 @@ def eventually(condition: Callable[[], T], *, timeout_s: float = 30.0, every_s: 
             if time.monotonic() >= deadline:
                 msg = f"not within {timeout_s:g} s: {getattr(condition, '__qualname__', condition)}"
                 raise AssertionError(msg)
-        time.sleep(max(every_s, min(_LONGEST_PAUSE_S, (time.monotonic() - began) / _SHARE)))
+        time.sleep(max(every_s, min(slowest_s, (time.monotonic() - began) / _SHARE)))
 
 
 def free_port() -> int:
