@@ -72,7 +72,7 @@ const nothing = (text) => h("p", { class: "faint" }, text);
 
 /** The first few entries, and a link to the others. */
 const list = (entries, count, all) => [
-  h("ul", { class: "plain" }, entries.slice(0, all ? SHOWN : entries.length)),
+  h("ul", { class: "entries" }, entries.slice(0, all ? SHOWN : entries.length)),
   all && count > SHOWN && h("p", {}, h("a", { href: all }, `All ${count}`))];
 
 const entry = (run) => h("li", { key: `${run.name} ${run.dagRunId}` },

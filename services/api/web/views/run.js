@@ -2,15 +2,16 @@
 
 import { events, get, path } from "../api.js";
 import { h } from "../dom.js";
-import { graph } from "../graph.js";
+import { GraphView } from "../graph_view.js";
 import { reason, toldLabel } from "../reason.js";
 import { stay, to } from "../router.js";
 import { active, badge, moves } from "../status.js";
 import { ago, clock, took } from "../time.js";
 import { approvals, lacksQuestions, readQuestions } from "./approval.js";
+import { gantt } from "./gantt.js";
 import { runActions } from "./run_actions.js";
 import { stepPanel } from "./step.js";
-import { note, stepTable } from "./steps.js";
+import { note, stepList } from "./steps.js";
 import { timeline } from "./timeline.js";
 
 const NARROW = matchMedia("(max-width: 760px)");
@@ -23,7 +24,9 @@ export function run(page) {
   const [, name, id, , sub] = page.place.parts;
   const root = path`dag-runs/${name}/${id}`;
   const base = sub ? `${root}/sub-dag-runs/${encodeURIComponent(sub)}` : root;
-  const state = { name, id, sub, root, base, run: null, children: new Map(), questions: new Map(), changes: [], outputs: {}, spec: null, log: "", attempts: [] };
+  const state = { name, id, sub, root, base, run: null, children: new Map(), questions: new Map(), changes: [], outputs: {}, spec: null, log: "", attempts: [], every: [],
+    find: { text: "", label: "", most: 200 } };
+  const picture = new GraphView(() => draw());
   let live = false;
   let soon;
   page.title(`${name} ${sub ?? id}`);
@@ -88,9 +91,12 @@ export function run(page) {
   }
 
   async function stepAttempts() {
-    const { step, tab } = page.place.query;
+    const { step, tab, view } = page.place.query;
+    if (view === "gantt") state.every = (await get(`${base}/attempts`, {}, page.signal)).attempts;
     const known = step && !tab && allNodes().some((node) => node.step.name === step && node.startedAt);
-    state.attempts = known ? (await get(`${base}/attempts`, { stepName: step }, page.signal)).attempts : [];
+    if (!known) state.attempts = [];
+    else if (view === "gantt") state.attempts = state.every.filter((each) => each.stepName === step);
+    else state.attempts = (await get(`${base}/attempts`, { stepName: step }, page.signal)).attempts;
   }
 
   function draw() {
@@ -141,7 +147,7 @@ export function run(page) {
 
   function steps() {
     const { nodes } = state.run;
-    const chosen = page.place.query.step;
+    const { step: chosen, view: shape = "graph" } = page.place.query;
     const node = allNodes().find((each) => each.step.name === chosen);
     const aliases = new Map(nodes.flatMap(({ step }) => [[step.name, step.name], ...(step.id ? [[step.id, step.name]] : [])]));
     const drawn = nodes.map((each) => ({
@@ -149,9 +155,13 @@ export function run(page) {
       href: place({ step: each.step.name, attempt: "" }), note: note(each),
     }));
     return [
-      nodes.length > 1 && h("div", { class: "canvas", key: "graph" }, graph(drawn, { across: !NARROW.matches, selected: chosen })),
+      h("div", { class: "choice", role: "group", "aria-label": "Picture", key: "pictures" }, ["graph", "gantt"].map((kind) =>
+        h("button", { type: "button", "aria-pressed": String(kind === shape), onclick: () => stay({ view: kind === "graph" ? "" : kind }) },
+          { graph: "Graph", gantt: "Gantt" }[kind]))),
+      shape === "gantt" ? gantt(state.every, state.run.runAttempt ?? 1, place)
+        : nodes.length > 1 && picture.draw(drawn, { across: !NARROW.matches, selected: chosen }),
       h("div", { key: "steps", class: node ? "split" : "" },
-        stepTable(state, allNodes(), chosen, (changes) => place({ attempt: "", ...changes })),
+        stepList(state, allNodes(), chosen, (changes) => place({ attempt: "", ...changes }), () => draw()),
         node && stepPanel(page, state, node, place))];
   }
 
