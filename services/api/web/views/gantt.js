@@ -37,7 +37,7 @@ export function gantt(list, only, place) {
 
 function line(name, attempts, y, x, place) {
   const took = attempts.reduce((sum, each) => sum + (each.began ? each.ended - each.began : 0), 0);
-  return s("a", { key: name, href: place({ step: name, attempt: "" }), "aria-label": `${name}: ${span(took / 1000)}` },
+  return s("a", { key: name, href: place({ step: name }), "aria-label": `${name}: ${span(took / 1000)}` },
     s("rect", { class: "area", x: 0, y, width: WIDTH, height: LINE }),
     s("text", { x: 0, y: y + LINE / 2, class: "lane" }, name.length > 25 ? `${name.slice(0, 24)}…` : name),
     attempts.map((each) => s("g", { key: each.dispatchedAt, class: `bar is-${LABELS[each.status] ?? each.status}` },

@@ -18,6 +18,8 @@ const NARROW = matchMedia("(max-width: 760px)");
 const STACKED = matchMedia("(max-width: 1000px)");
 const SOON_MS = 120;
 const HANDLERS = ["onSuccess", "onFailure", "onCancel", "onExit"];
+/** Parts of the address that belong to one step's log. */
+const NO_LOG = { attempt: "", line: "", stream: "" };
 const TABS = [["steps", "Steps"], ["outputs", "Outputs"], ["events", "Events"], ["spec", "Spec"]];
 
 export function run(page) {
@@ -152,17 +154,17 @@ export function run(page) {
     const aliases = new Map(nodes.flatMap(({ step }) => [[step.name, step.name], ...(step.id ? [[step.id, step.name]] : [])]));
     const drawn = nodes.map((each) => ({
       name: each.step.name, label: each.statusLabel, depends: (each.step.depends ?? []).map((other) => aliases.get(other) ?? other),
-      href: place({ step: each.step.name, attempt: "" }), note: note(each),
+      href: place({ ...NO_LOG, step: each.step.name }), note: note(each),
     }));
     return [
       h("div", { class: "choice", role: "group", "aria-label": "Picture", key: "pictures" }, ["graph", "gantt"].map((kind) =>
         h("button", { type: "button", "aria-pressed": String(kind === shape), onclick: () => stay({ view: kind === "graph" ? "" : kind }) },
           { graph: "Graph", gantt: "Gantt" }[kind]))),
-      shape === "gantt" ? gantt(state.every, state.run.runAttempt ?? 1, place)
+      shape === "gantt" ? gantt(state.every, state.run.runAttempt ?? 1, (changes) => place({ ...NO_LOG, ...changes }))
         : nodes.length > 1 && picture.draw(drawn, { across: !NARROW.matches, selected: chosen }),
       h("div", { key: "steps", class: node ? "split" : "" },
-        stepList(state, allNodes(), chosen, (changes) => place({ attempt: "", ...changes }), () => draw()),
-        node && stepPanel(page, state, node, place))];
+        stepList(state, allNodes(), chosen, (changes) => place({ ...NO_LOG, ...changes }), () => draw()),
+        node && stepPanel(page, state, node, (changes) => place({ ...NO_LOG, ...changes })))];
   }
 
   function outputs() {
