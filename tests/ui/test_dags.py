@@ -15,7 +15,7 @@ def version(page: Page, number: int) -> Locator:
 
 
 def test_a_dag_is_created_and_edited_and_mistakes_are_shown_at_their_lines(look: Look, system: Embedded) -> None:
-    with look() as page:
+    with look("#/dags") as page:
         page.get_by_role("button", name="New DAG").click()
         page.get_by_label("Name").last.fill("made-here")
         page.get_by_role("button", name="Create").click()

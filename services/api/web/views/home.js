@@ -34,6 +34,8 @@ export function home(page) {
     page.show(
       h("div", { class: "heading" }, h("h1", {}, "Home"), seen.pauses.map((each) => h("a", { class: "badge is-waiting", href: "#/queues",
         key: `${each.scope} ${each.name}`, title: each.reason }, `${each.scope === "global" ? "everything" : `${each.scope} ${each.name}`} is paused`))),
+      seen.counts.dags === 0 && h("div", { class: "empty", key: "none" }, h("p", {}, "There are no DAGs yet."),
+        h("p", {}, h("a", { href: "#/dags" }, "Create the first one"))),
       counters(seen),
       seen.approvals.length > 0 && section("Waiting for approval", list(seen.approvals.map(asked), seen.approvals.length)),
       h("div", { class: "columns", key: "runs" },
