@@ -103,10 +103,11 @@ def test_pause_with_a_reason_and_resume(look: Look, system: Embedded) -> None:
 def test_a_refusal_is_shown_in_the_apis_words(look: Look, system: Embedded) -> None:
     system.client.create("taken", "steps: [echo x]\n")
     with look(
+        "#/dags",
         expected=(
             "status of 409",
             "status of 404",
-        )
+        ),
     ) as page:
         page.get_by_role("button", name="New DAG").click()
         page.get_by_label("Name").last.fill("taken")
