@@ -15,7 +15,7 @@ def version(page: Page, number: int) -> Locator:
 
 
 def test_a_dag_is_created_and_edited_and_mistakes_are_shown_at_their_lines(look: Look, system: Embedded) -> None:
-    with look() as page:
+    with look("#/dags") as page:
         page.get_by_role("button", name="New DAG", exact=True).click()
         page.get_by_label("Name").last.fill("made-here")
         page.get_by_role("button", name="Create", exact=True).click()
@@ -103,10 +103,11 @@ def test_pause_with_a_reason_and_resume(look: Look, system: Embedded) -> None:
 def test_a_refusal_is_shown_in_the_apis_words(look: Look, system: Embedded) -> None:
     system.client.create("taken", "steps: [echo x]\n")
     with look(
+        "#/dags",
         expected=(
             "status of 409",
             "status of 404",
-        )
+        ),
     ) as page:
         page.get_by_role("button", name="New DAG", exact=True).click()
         page.get_by_label("Name").last.fill("taken")

@@ -1,5 +1,6 @@
 """The log page: read a log while it grows, scroll up, download it."""
 
+import re
 from pathlib import Path
 
 from playwright.sync_api import Locator, expect
@@ -105,3 +106,38 @@ def test_a_log_is_not_asked_for_once_its_page_is_left(look: Look, system: Embedd
             page.wait_for_event("request", lambda request: "/queues" in request.url)
         assert [url for url in asked if "/log" in url] == []
         assert system.client.ask("POST", "/dag-runs/left/r1/stop").status == 200
+
+
+def test_a_log_has_colours_numbers_links_and_search(look: Look, system: Embedded) -> None:
+    said = r"\033[31mred\033[0m, \033[1;44mbold on blue\nstill blue\033[0m and plain\nsee http://127.0.0.1:9/x?a=1.\n"
+    system.client.create(
+        "painted", f"steps:\n  - name: paint\n    script: |\n      printf '{said}'\n      seq -f number-%g 3000\n"
+    )
+    system.client.start("painted")
+    system.client.until("succeeded", "painted")
+    with look("#/runs/painted/r1?step=paint&line=2") as page:
+        log = page.get_by_role("log")
+        expect(log.locator(".pointed")).to_have_text("still blue and plain")
+        expect(log.locator(".fg-1")).to_have_text("red")
+        expect(log.locator(".bold.bg-4")).to_have_text(["bold on blue", "still blue"])
+        assert log.locator(".fg-1").evaluate("each => getComputedStyle(each).color") == "rgb(179, 38, 30)"
+        link = log.get_by_role("link", name="http://127.0.0.1:9/x?a=1")
+        expect(link).to_have_attribute("rel", "noopener noreferrer")
+        # The part with the line is shown; a number is a link to its line.
+        assert edges_of(log) == (1, 1000)
+        log.locator('.line[data-n="7"]').click(position={"x": 5, "y": 5})
+        expect(log.locator(".pointed")).to_have_text("number-4")
+        expect(page).to_have_url(re.compile(r"line=7&stream=stdout$"))
+        page.get_by_label("Find in the lines shown").fill("NUMBER-99")
+        expect(page.get_by_text("1 of 9 lines")).to_be_visible()
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("2 of 9 lines")).to_be_visible()
+        expect(log.locator(".current")).to_have_text("number-990")
+        page.get_by_role("button", name="To the end").click()
+        expect(log).to_contain_text("number-3000")
+
+
+def edges_of(log: Locator) -> tuple[int, int]:
+    """Return the numbers that the first and the last shown line have."""
+    numbers: list[str] = log.evaluate("each => [...each.querySelectorAll('.line')].map((one) => one.dataset.n)")
+    return int(numbers[0]), int(numbers[-1])

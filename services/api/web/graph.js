@@ -4,26 +4,28 @@
 // layer; order within a layer by the mean place of its neighbours, swept both ways; then places, pulled
 // towards the neighbours and pushed apart.
 
+import { layersOf } from "./block_layout.js";
 import { s } from "./dom.js";
 import { sign, words } from "./status.js";
 
-const MOST = 400;
 const WIDTH = 176;
 const HEIGHT = 38;
 const SWEEPS = 6;
 const SMALLEST = 0.72;
 let cache = { key: "", layout: null };
 
-/** Draw `steps` of `{name, depends, label, href, note}`; `across`: from left to right. Nothing for a crowd. */
-export function graph(steps, { across, selected }) {
-  if (steps.length === 0 || steps.length > MOST) return null;
-  const key = JSON.stringify([across, steps.map((step) => [step.name, step.depends])]);
-  if (cache.key !== key) cache = { key, layout: layout(steps, across) };
-  const { places, edges, width, height } = cache.layout;
+/**
+ * Draw `steps` of `{name, depends, label, href, note}`; `across`: from left to right. `zoom`: how large, or 0 for as large
+ * as fits and can still be read.
+ */
+export function graph(steps, { across, selected, zoom = 0 }) {
+  const { places, edges, width, height } = layoutOf(steps, across);
+  // Made smaller to fit, but not past reading.
+  const size = zoom ? { width: `${width * zoom}px`, "max-width": "none" }
+    : { width: `${width}px`, "min-width": `${Math.min(width, width * SMALLEST)}px` };
   const byName = new Map(steps.map((step) => [step.name, step]));
   return s("svg", {
-    // Made smaller to fit, but not past reading.
-    class: "graph", style: { width: `${width}px`, "min-width": `${Math.min(width, width * SMALLEST)}px` }, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Steps and what they depend on",
+    class: "graph", style: size, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Steps and what they depend on",
   },
   s("g", { class: "edges", "aria-hidden": "true" }, edges.map(({ from, points }) =>
     s("path", { d: curve(points, across), class: ["succeeded", "partially_succeeded"].includes(byName.get(from).label) ? "done" : "" }))),
@@ -53,10 +55,22 @@ function curve(points, across) {
   return d;
 }
 
+/** The size that the picture has at zoom 1. */
+export function graphSize(steps, across) {
+  const { width, height } = layoutOf(steps, across);
+  return [width, height];
+}
+
+function layoutOf(steps, across) {
+  const key = JSON.stringify([across, steps.map((step) => [step.name, step.depends])]);
+  if (cache.key !== key) cache = { key, layout: layout(steps, across) };
+  return cache.layout;
+}
+
 function layout(steps, across) {
   const known = new Set(steps.map((step) => step.name));
   const before = new Map(steps.map((step) => [step.name, step.depends.filter((name) => known.has(name))]));
-  const depth = depths(before);
+  const depth = layersOf(steps);
   const layers = [];
   const up = new Map();
   const down = new Map();
@@ -86,22 +100,6 @@ function layout(steps, across) {
   order(layers, up, down);
   const at = spread(layers, up, down, (node) => (across ? HEIGHT : WIDTH) * (typeof node === "symbol" ? 0.5 : 1) + 18);
   return measured(layers, at, routes, across);
-}
-
-function depths(before) {
-  const depth = new Map();
-  const visiting = new Set();
-  const visit = (name) => {
-    if (depth.has(name)) return depth.get(name);
-    // A circle is refused when a workflow is loaded; a text that is being edited may have one.
-    if (visiting.has(name)) return 0;
-    visiting.add(name);
-    const found = before.get(name).reduce((most, from) => Math.max(most, visit(from) + 1), 0);
-    depth.set(name, found);
-    return found;
-  };
-  for (const name of before.keys()) visit(name);
-  return depth;
 }
 
 function order(layers, up, down) {

@@ -2,19 +2,20 @@
 //
 // However much was written, the page holds a bounded part of it; the whole is for "Download".
 
+import { AnsiLines } from "./ansi.js";
 import { ApiError, get } from "./api.js";
 import { h, patch } from "./dom.js";
 import { attempt } from "./notice.js";
+import { here, stay } from "./router.js";
 
 const FIRST_LINES = 1000;
 const MORE_LINES = 5000;
 const KEPT_LINES = 20_000;
-const LINE_CHARS = 4000;
 const EVERY_MS = 1000;
 const DOWNLOAD_LINES = 10_000;
-/** Colours and the like; titles, links and other texts for the terminal itself; what is left of either. */
-// eslint-disable-next-line no-control-regex
-const FOR_TERMINALS = /\u001b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)|[ -/]*[0-~])/g;
+const BEFORE_LINE = 200;
+/** How wide the column of numbers is, with the padding before it. */
+const GUTTER_PX = 68;
 
 /** An element that shows the log at `where` of the API, or of one `attempt` only; `live()` tells whether more is to come. */
 export function log({ where, attempt, name, live, streams, first }) {
@@ -22,12 +23,19 @@ export function log({ where, attempt, name, live, streams, first }) {
     mount: (root) => new LogView(root, { where, attempt, name, live, streams, first }).begin() });
 }
 
+const streamOf = (streams, name) => (streams ?? []).includes(name);
+
 class LogView {
   constructor(root, given) {
-    Object.assign(this, given, { root, stream: given.first ?? "", following: true, wrap: true });
+    Object.assign(this, given, { root, stream: given.first ?? "", following: true, wrap: true, find: "", place: -1 });
+    // The address may name a line, and the stream that it is in.
+    const { line, stream } = here().query;
+    if (streamOf(given.streams, stream)) this.stream = stream;
+    this.line = Number(line) || 0;
     this.text = h("pre", { tabindex: "0", role: "log", "aria-label": `${this.name}: what it wrote`, class: "wrap" });
     this.top = h("div", { class: "log-bar" });
     this.note = h("p", { class: "faint", hidden: true });
+    this.text.addEventListener("click", (event) => this.clicked(event));
     root.append(this.top, this.note, this.text);
   }
 
@@ -46,11 +54,71 @@ class LogView {
     Object.assign(this, { turn: Symbol("turn"), first: 1, next: 1, total: 0, done: false });
     this.text.replaceChildren();
     this.draw();
-    await this.step({ tail: FIRST_LINES }, (answer) => {
+    if (this.line) return this.around(this.line);
+    return this.step({ tail: FIRST_LINES }, (answer) => {
       this.first = answer.totalLines - answer.lineCount + 1;
       this.next = answer.totalLines + 1;
       this.add(answer.content, answer.lineCount);
     });
+  }
+
+  /** Show the part of the log that has this line. */
+  around(line) {
+    const from = Math.max(1, line - BEFORE_LINE);
+    this.following = false;
+    return this.step({ offset: from, limit: FIRST_LINES }, (answer) => {
+      this.first = from;
+      this.next = from + answer.lineCount;
+      this.add(answer.content, answer.lineCount);
+      this.point(line)?.scrollIntoView({ block: "center" });
+      this.following = this.next > this.total;
+    });
+  }
+
+  /** A click on the number of a line makes the address name it. */
+  clicked(event) {
+    const line = event.target.closest(".line");
+    if (!line || event.clientX - this.text.getBoundingClientRect().left > GUTTER_PX) return;
+    stay({ stream: this.streams ? this.stream : "", line: line.dataset.n });
+    this.point(Number(line.dataset.n));
+  }
+
+  /** Mark this line alone, and return it if it is shown. */
+  point(line) {
+    this.line = line;
+    for (const each of this.text.querySelectorAll(".pointed")) each.classList.remove("pointed");
+    const found = this.text.querySelector(`.line[data-n="${line}"]`);
+    found?.classList.add("pointed");
+    return found;
+  }
+
+  lines(content, count, first) {
+    const node = chunk(content, count, first);
+    if (this.find) for (const line of node.childNodes) line.classList.toggle("hit", this.matches(line));
+    return node;
+  }
+
+  matches(line) {
+    return line.textContent.toLowerCase().includes(this.find);
+  }
+
+  /** Mark the shown lines that contain a text, and go to the first. */
+  search(text) {
+    Object.assign(this, { find: text.toLowerCase(), place: -1 });
+    for (const line of this.text.querySelectorAll(".line")) line.classList.toggle("hit", Boolean(this.find) && this.matches(line));
+    this.nextHit(1);
+  }
+
+  nextHit(way) {
+    const hits = [...this.text.querySelectorAll(".hit")];
+    if (hits.length) {
+      this.following = false;
+      this.place = (this.place + way + hits.length) % hits.length;
+      for (const each of this.text.querySelectorAll(".current")) each.classList.remove("current");
+      hits[this.place].classList.add("current");
+      this.text.scrollTop = hits[this.place].offsetTop - this.text.offsetTop - this.text.clientHeight / 2;
+    }
+    this.draw();
   }
 
   /** Ask for lines, show them by `use`, and come again while more are to come. */
@@ -95,7 +163,7 @@ class LogView {
   add(content, count) {
     if (!count) return;
     const bottom = this.text.scrollHeight - this.text.scrollTop - this.text.clientHeight < 30;
-    this.text.append(chunk(content, count));
+    this.text.append(this.lines(content, count, this.next - count));
     this.first += this.spare("firstChild");
     if (bottom) this.text.scrollTop = this.text.scrollHeight;
   }
@@ -118,7 +186,7 @@ class LogView {
     return this.more(event, { offset: from, limit: first - from }, (answer) => {
       if (first !== this.first) return;
       const height = this.text.scrollHeight;
-      this.text.prepend(chunk(answer.content, answer.lineCount));
+      this.text.prepend(this.lines(answer.content, answer.lineCount, from));
       this.first = from;
       this.text.scrollTop += this.text.scrollHeight - height;
       const gone = this.spare("lastChild");
@@ -153,6 +221,7 @@ class LogView {
 
   follow(on) {
     this.following = on;
+    if (on) this.line = 0;
     if (on && this.next <= this.total) this.load();
     else this.draw();
   }
@@ -181,7 +250,14 @@ class LogView {
 
   choose(stream) {
     this.stream = stream;
+    this.line = 0;
+    this.following = true;
     this.load();
+  }
+
+  hits() {
+    const count = this.text.querySelectorAll(".hit").length;
+    return count ? `${this.place + 1} of ${count} lines` : "not in the lines shown";
   }
 
   draw() {
@@ -197,24 +273,32 @@ class LogView {
       behind > 0 && [
         h("button", { type: "button", key: "later", onclick: (event) => this.later(event) }, `Later (${count(behind)})`),
         h("button", { type: "button", key: "end", onclick: () => this.follow(true) }, "To the end")],
+      h("input", { type: "search", "aria-label": "Find in the lines shown", placeholder: "Find", value: this.find, key: "find",
+        oninput: (event) => this.search(event.target.value.trim()),
+        onkeydown: (event) => event.key === "Enter" && this.nextHit(event.shiftKey ? -1 : 1) }),
+      this.find && h("span", { class: "faint", role: "status", key: "hits" }, this.hits()),
       h("span", { class: "gap" }),
       this.live() && h("label", { class: "check" }, h("input", { type: "checkbox", checked: this.following,
         onchange: (event) => this.follow(event.target.checked) }), "Follow"),
       h("label", { class: "check" }, h("input", { type: "checkbox", checked: this.wrap,
         onchange: (event) => { this.wrap = event.target.checked; this.text.classList.toggle("wrap", this.wrap); } }), "Wrap"),
+      h("button", { type: "button", onclick: () => this.root.requestFullscreen?.() }, "Full screen"),
       h("button", { type: "button", disabled: this.total === 0, onclick: (event) => this.download(event) }, "Download"));
   }
 }
 
-function chunk(content, lines) {
-  const node = h("span", {}, `${content.split("\n").map(readable).join("\n")}\n`);
+/** Lines as an element, each with its number. Few nodes a line: a page may hold 20,000 of them. */
+function chunk(content, lines, first) {
+  const ansi = new AnsiLines();
+  const node = document.createElement("span");
+  content.split("\n").forEach((text, index) => {
+    const line = document.createElement("span");
+    line.className = "line";
+    line.setAttribute("data-n", first + index);
+    if (ansi.isPlain(text)) line.textContent = `${text}\n`;
+    else line.append(...ansi.nodes(text), "\n");
+    node.append(line);
+  });
   node.lines = lines;
   return node;
-}
-
-/** A line without what only a terminal understands, as it stood there last, and not longer than an eye can follow. */
-function readable(line) {
-  const plain = line.replace(FOR_TERMINALS, "").split("\r").findLast((text) => text) ?? "";
-  if (plain.length <= LINE_CHARS) return plain;
-  return `${plain.slice(0, LINE_CHARS)} … ${(plain.length - LINE_CHARS).toLocaleString("en")} more characters: see Download`;
 }

@@ -56,7 +56,7 @@ const table = (list) => h("table", { class: "rows" },
     h("td", { class: "wide mono faint clip", title: changes(each).join("\n") }, changes(each).join(", "))))));
 
 const about = ({ name, id }) => [name, id].filter(Boolean).map((text) =>
-  h("a", { key: text, class: "clip", href: to(["audit"], { target: text }) }, `${text} `));
+  h("a", { key: text, href: to(["audit"], { target: text }) }, `${text} `));
 
 /** One line for each fact that differs: `role: viewer → admin`. */
 function changes({ before = {}, after = {} }) {

@@ -4,7 +4,7 @@ import { get, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import * as drafts from "../drafts.js";
-import { graph } from "../graph.js";
+import { GraphView } from "../graph_view.js";
 import { attempt } from "../notice.js";
 import { toldLabel } from "../reason.js";
 import { go, to } from "../router.js";
@@ -20,13 +20,15 @@ import { what } from "./steps.js";
 import { versions } from "./versions.js";
 
 const NARROW = matchMedia("(max-width: 760px)");
+const MOST_ROWS = 200;
 const TABS = { steps: "Steps", runs: "Runs", spec: "Spec", versions: "Versions", slots: "Schedule" };
 
 export function dag(page) {
   const [, file] = page.place.parts;
   const where = path`dags/${file}`;
-  const state = { file, where, details: null, pause: null, next: "" };
+  const state = { file, where, details: null, pause: null, next: "", most: MOST_ROWS };
   const parts = { runs: history(page, state), spec: spec(page, state), versions: versions(page, state), slots: slots(page, state) };
+  const picture = new GraphView(() => draw());
   page.title(file);
 
   page.every(3000, async () => {
@@ -134,13 +136,15 @@ export function dag(page) {
     }));
     if (!it.steps.length) return h("div", { class: "empty" }, h("p", {}, "This DAG has no steps."));
     return h("div", {},
-      it.steps.length > 1 && h("div", { class: "canvas" }, graph(drawn, { across: !NARROW.matches })),
+      it.steps.length > 1 && picture.draw(drawn, { across: !NARROW.matches }),
       h("table", { class: "rows" },
         h("thead", {}, h("tr", {}, h("th", {}, "Step"), h("th", {}, "Last"), h("th", { class: "wide" }, "Depends on"))),
-        h("tbody", {}, it.steps.map((step) => h("tr", { key: step.name },
+        h("tbody", {}, it.steps.slice(0, state.most).map((step) => h("tr", { key: step.name },
           h("td", { class: "main" }, h("span", { class: "name" }, step.name), h("div", { class: "mono faint clip" }, what(step)),
             step.description && h("div", { class: "faint clip" }, step.description)),
           h("td", { class: "state" }, badge(latest.get(step.name) ?? "not_started")),
-          h("td", { class: "wide faint" }, (step.depends ?? []).join(", ")))))));
+          h("td", { class: "wide faint" }, (step.depends ?? []).join(", ")))))),
+      it.steps.length > state.most && h("p", {}, h("button", { type: "button", onclick: () => { state.most += MOST_ROWS; draw(); } },
+        `Show more of ${it.steps.length} steps`)));
   }
 }

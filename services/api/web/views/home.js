@@ -34,7 +34,9 @@ export function home(page) {
     page.show(
       h("div", { class: "heading" }, h("h1", {}, "Home"), seen.pauses.map((each) => h("a", { class: "badge is-waiting", href: "#/queues",
         key: `${each.scope} ${each.name}`, title: each.reason }, `${each.scope === "global" ? "everything" : `${each.scope} ${each.name}`} is paused`))),
-      counters(seen, waiting.length),
+      seen.counts.dags === 0 && h("div", { class: "empty", key: "none" }, h("p", {}, "There are no DAGs yet."),
+        h("p", {}, h("a", { href: "#/dags" }, "Create the first one"))),
+      counters(seen),
       seen.approvals.length > 0 && section("Waiting for approval", list(seen.approvals.map(asked), seen.approvals.length)),
       h("div", { class: "columns", key: "runs" },
         section("Waiting", waiting.length ? list(waiting.map(entry), waiting.length, to(["runs"], { status: 5 })) : nothing("Nothing waits.")),
@@ -51,14 +53,15 @@ export function home(page) {
   }
 }
 
-function counters({ counts, workers }, waiting) {
+function counters({ counts, running, workers }) {
+  const idle = running.filter((run) => run.waitingFor).length;
   const live = workers.filter((each) => each.live);
   const sum = (field) => live.reduce((total, each) => total + each[field], 0);
   const counter = (label, value, href, tone) => h("a", { class: `counter ${value ? tone : ""}`, href, key: label },
     h("strong", {}, String(value)), " ", label);
   return h("nav", { class: "counters", "aria-label": "Counts" },
-    counter("running", counts.running, to(["runs"], { status: 1 }), "is-running"),
-    counter("waiting", Math.max(waiting, counts.queued), to(["runs"], { status: 5 }), "is-waiting"),
+    counter("running", counts.running - idle, to(["runs"], { status: 1 }), "is-running"),
+    counter("waiting", counts.queued + idle, to(["runs"], { status: 5 }), "is-waiting"),
     counter("for approval", counts.approvals, to(["runs"], { status: 7 }), "is-waiting"),
     counter("failed", counts.failed, to(["runs"], { status: 2 }), "is-failed"),
     counter("succeeded", counts.succeeded, to(["runs"], { status: 4 }), "is-succeeded"),
@@ -72,7 +75,7 @@ const nothing = (text) => h("p", { class: "faint" }, text);
 
 /** The first few entries, and a link to the others. */
 const list = (entries, count, all) => [
-  h("ul", { class: "plain" }, entries.slice(0, all ? SHOWN : entries.length)),
+  h("ul", { class: "entries" }, entries.slice(0, all ? SHOWN : entries.length)),
   all && count > SHOWN && h("p", {}, h("a", { href: all }, `All ${count}`))];
 
 const entry = (run) => h("li", { key: `${run.name} ${run.dagRunId}` },
@@ -89,6 +92,6 @@ const worker = (each) => h("li", { key: each.id }, badge(each.live ? "healthy" :
   h("a", { href: to(["system"]) }, each.id), " ",
   h("meter", { min: 0, max: each.slots, value: each.busy, "aria-label": `${each.busy} of ${each.slots} slots busy` }), ` ${each.busy}/${each.slots}`);
 
-const queue = (each) => h("li", { key: each.name }, h("a", { href: to(["queues"], { name: each.name }) }, each.name),
+const queue = (each) => h("li", { key: each.name }, h("a", { href: to(["queues"]) }, each.name),
   ` ${each.running}${each.maxConcurrency ? ` of ${each.maxConcurrency}` : ""} running, `,
   h("span", { class: each.queued ? "reason" : "faint" }, `${each.queued} queued`));

@@ -2,28 +2,33 @@
 
 import { events, get, path } from "../api.js";
 import { h } from "../dom.js";
-import { graph } from "../graph.js";
+import { GraphView } from "../graph_view.js";
 import { reason, toldLabel } from "../reason.js";
 import { stay, to } from "../router.js";
 import { active, badge, moves } from "../status.js";
 import { ago, clock, took } from "../time.js";
 import { approvals, lacksQuestions, readQuestions } from "./approval.js";
+import { gantt } from "./gantt.js";
 import { runActions } from "./run_actions.js";
 import { stepPanel } from "./step.js";
-import { note, stepTable } from "./steps.js";
+import { note, stepList } from "./steps.js";
 import { timeline } from "./timeline.js";
 
 const NARROW = matchMedia("(max-width: 760px)");
 const STACKED = matchMedia("(max-width: 1000px)");
 const SOON_MS = 120;
 const HANDLERS = ["onSuccess", "onFailure", "onCancel", "onExit"];
+/** Parts of the address that belong to one step's log. */
+const NO_LOG = { attempt: "", line: "", stream: "" };
 const TABS = [["steps", "Steps"], ["outputs", "Outputs"], ["events", "Events"], ["spec", "Spec"]];
 
 export function run(page) {
   const [, name, id, , sub] = page.place.parts;
   const root = path`dag-runs/${name}/${id}`;
   const base = sub ? `${root}/sub-dag-runs/${encodeURIComponent(sub)}` : root;
-  const state = { name, id, sub, root, base, run: null, children: new Map(), questions: new Map(), changes: [], outputs: {}, spec: null, log: "", attempts: [] };
+  const state = { name, id, sub, root, base, run: null, children: new Map(), questions: new Map(), changes: [], outputs: {}, spec: null, log: "", attempts: [], every: [],
+    find: { text: "", label: "", most: 200 } };
+  const picture = new GraphView(() => draw());
   let live = false;
   let soon;
   page.title(`${name} ${sub ?? id}`);
@@ -88,9 +93,12 @@ export function run(page) {
   }
 
   async function stepAttempts() {
-    const { step, tab } = page.place.query;
+    const { step, tab, view } = page.place.query;
+    if (view === "gantt") state.every = (await get(`${base}/attempts`, {}, page.signal)).attempts;
     const known = step && !tab && allNodes().some((node) => node.step.name === step && node.startedAt);
-    state.attempts = known ? (await get(`${base}/attempts`, { stepName: step }, page.signal)).attempts : [];
+    if (!known) state.attempts = [];
+    else if (view === "gantt") state.attempts = state.every.filter((each) => each.stepName === step);
+    else state.attempts = (await get(`${base}/attempts`, { stepName: step }, page.signal)).attempts;
   }
 
   function draw() {
@@ -141,18 +149,22 @@ export function run(page) {
 
   function steps() {
     const { nodes } = state.run;
-    const chosen = page.place.query.step;
+    const { step: chosen, view: shape = "graph" } = page.place.query;
     const node = allNodes().find((each) => each.step.name === chosen);
     const aliases = new Map(nodes.flatMap(({ step }) => [[step.name, step.name], ...(step.id ? [[step.id, step.name]] : [])]));
     const drawn = nodes.map((each) => ({
       name: each.step.name, label: each.statusLabel, depends: (each.step.depends ?? []).map((other) => aliases.get(other) ?? other),
-      href: place({ step: each.step.name, attempt: "" }), note: note(each),
+      href: place({ ...NO_LOG, step: each.step.name }), note: note(each),
     }));
     return [
-      nodes.length > 1 && h("div", { class: "canvas", key: "graph" }, graph(drawn, { across: !NARROW.matches, selected: chosen })),
+      h("div", { class: "choice", role: "group", "aria-label": "Picture", key: "pictures" }, ["graph", "gantt"].map((kind) =>
+        h("button", { type: "button", "aria-pressed": String(kind === shape), onclick: () => stay({ view: kind === "graph" ? "" : kind }) },
+          { graph: "Graph", gantt: "Gantt" }[kind]))),
+      shape === "gantt" ? gantt(state.every, state.run.runAttempt ?? 1, (changes) => place({ ...NO_LOG, ...changes }))
+        : nodes.length > 1 && picture.draw(drawn, { across: !NARROW.matches, selected: chosen }),
       h("div", { key: "steps", class: node ? "split" : "" },
-        stepTable(state, allNodes(), chosen, (changes) => place({ attempt: "", ...changes })),
-        node && stepPanel(page, state, node, place))];
+        stepList(state, allNodes(), chosen, (changes) => place({ ...NO_LOG, ...changes }), () => draw()),
+        node && stepPanel(page, state, node, (changes) => place({ ...NO_LOG, ...changes })))];
   }
 
   function outputs() {

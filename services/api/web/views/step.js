@@ -26,7 +26,7 @@ export function stepPanel(page, state, node, place) {
   };
   return h("section", { class: "panel", key: `step ${step.name}`, "aria-label": `Step ${step.name}` },
     h("div", { class: "heading" }, h("h2", {}, step.name), badge(node.statusLabel), h("span", { class: "gap" }),
-      h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: () => stay({ step: "", attempt: "" }) }, "×")),
+      h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: () => stay({ step: "", attempt: "", line: "", stream: "" }) }, "×")),
     step.description && h("p", { class: "faint" }, step.description),
     facts(node),
     node.error && h("p", { class: "error" }, node.error),

@@ -19,6 +19,31 @@ export function progressBar({ current, total, text }) {
     h("span", { class: "faint" }, `${current}/${total}${text ? ` ${text}` : ""}`));
 }
 
+const MOST = 200;
+
+/** The table, and for a long one what narrows it: `state.find` has `text`, `label` and how many rows are shown. */
+export function stepList(state, nodes, chosen, place, changed) {
+  const { find } = state;
+  if (nodes.length <= MOST) return stepTable(state, nodes, chosen, place);
+  const labels = [...new Set(nodes.map((node) => node.statusLabel))];
+  const found = nodes.filter((node) => node.step.name.toLowerCase().includes(find.text.toLowerCase())
+    && (!find.label || node.statusLabel === find.label));
+  const set = (changes) => {
+    Object.assign(find, { most: MOST }, changes);
+    changed();
+  };
+  return h("div", {},
+    h("div", { class: "filters", role: "search" },
+      h("input", { type: "search", "aria-label": "Part of a step's name", placeholder: "Part of a step's name", value: find.text,
+        oninput: (event) => set({ text: event.target.value.trim() }) }),
+      h("select", { "aria-label": "Status of steps", value: find.label, onchange: (event) => set({ label: event.target.value }) },
+        h("option", { value: "" }, "Any status"), labels.map((label) => h("option", { key: label, value: label }, words(label)))),
+      h("span", { class: "faint" }, `${found.length} of ${nodes.length} steps`)),
+    stepTable(state, found.slice(0, find.most), chosen, place),
+    found.length > find.most && h("p", {}, h("button", { type: "button", onclick: () => set({ most: find.most + MOST }) },
+      `Show ${Math.min(MOST, found.length - find.most)} more`)));
+}
+
 export const stepTable = (state, nodes, chosen, place) => h("table", { class: "rows steps" },
   h("thead", {}, h("tr", {}, h("th", {}, "Status"), h("th", {}, "Step"), h("th", {}, "Began"), h("th", {}, "Took"),
     h("th", { class: "wide" }, "Attempts"))),

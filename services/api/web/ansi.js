@@ -1,0 +1,84 @@
+// A line of a terminal's output as nodes: its colours as classes, its addresses as links, nothing else of the terminal.
+
+import { h } from "./dom.js";
+
+/** Colours and the like; titles, links and other texts for the terminal itself; what is left of either. */
+// eslint-disable-next-line no-control-regex
+const FOR_TERMINALS = /\u001b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)|[ -/]*[0-~])/g;
+// eslint-disable-next-line no-control-regex
+const STYLE = /(\u001b\[[0-9;:]*m)/;
+const ADDRESS = /(https?:\/\/[^\s"'<>\\^`{|}]*[^\s"'<>\\^`{|}.,;:!?)\]])/;
+const LINE_CHARS = 4000;
+// eslint-disable-next-line no-control-regex
+const SPECIAL = /[\u001b\r]|:\/\//;
+const PLAIN = { fg: "", bg: "", more: new Set() };
+const ON = { 1: "bold", 2: "dim", 3: "italic", 4: "underline" };
+const OFF = { 22: ["bold", "dim"], 23: ["italic"], 24: ["underline"] };
+
+/** Makes lines that follow each other: a colour holds until it is changed. */
+export class AnsiLines {
+  constructor() {
+    this.style = PLAIN;
+  }
+
+  /** Whether a line is nothing but its text. */
+  isPlain(line) {
+    return this.style === PLAIN && line.length <= LINE_CHARS && !SPECIAL.test(line);
+  }
+
+  /** The nodes of a line: as it stood there last, and not longer than an eye can follow. */
+  nodes(line) {
+    const shown = line.split("\r").findLast((part) => part.replace(FOR_TERMINALS, "")) ?? "";
+    const nodes = [];
+    let left = LINE_CHARS;
+    let hidden = 0;
+    for (const part of shown.split(STYLE)) {
+      if (STYLE.test(part)) {
+        this.style = styled(this.style, part.slice(2, -1));
+        continue;
+      }
+      const text = part.replace(FOR_TERMINALS, "");
+      hidden += Math.max(0, text.length - left);
+      if (text && left > 0) nodes.push(...this.piece(text.slice(0, left)));
+      left = Math.max(0, left - text.length);
+    }
+    if (hidden) nodes.push(` … ${hidden.toLocaleString("en")} more characters: see Download`);
+    return nodes;
+  }
+
+  piece(text) {
+    const { fg, bg, more } = this.style;
+    const name = [fg, bg, ...more].filter(Boolean).join(" ");
+    // Every second part is an address.
+    const parts = text.split(ADDRESS).map((part, index) => (index % 2
+      ? h("a", { href: part, target: "_blank", rel: "noopener noreferrer", tabindex: "-1" }, part) : part)).filter(Boolean);
+    return name ? [h("span", { class: name }, parts)] : parts;
+  }
+}
+
+/** The style after a control sequence with these numbers. */
+function styled(before, text) {
+  const codes = text.split(/[;:]/).map(Number);
+  let { fg, bg } = before;
+  let more = new Set(before.more);
+  for (let index = 0; index < codes.length; index += 1) {
+    const code = codes[index];
+    if (code === 0) [fg, bg, more] = ["", "", new Set()];
+    else if (ON[code]) more.add(ON[code]);
+    else if (OFF[code]) for (const name of OFF[code]) more.delete(name);
+    else if (code >= 30 && code <= 37) fg = `fg-${code - 30}`;
+    else if (code >= 90 && code <= 97) fg = `fg-${code - 90}`;
+    else if (code >= 40 && code <= 47) bg = `bg-${code - 40}`;
+    else if (code >= 100 && code <= 107) bg = `bg-${code - 100}`;
+    else if (code === 39) fg = "";
+    else if (code === 49) bg = "";
+    else if (code === 38 || code === 48) {
+      // A palette of 256 colours, of which the first 16 are the ones above, or any colour, which no theme can judge.
+      const own = codes[index + 1] === 5 && codes[index + 2] < 16 ? codes[index + 2] % 8 : null;
+      if (code === 38) fg = own === null ? "" : `fg-${own}`;
+      else bg = own === null ? "" : `bg-${own}`;
+      index += codes[index + 1] === 2 ? 4 : 2;
+    }
+  }
+  return fg || bg || more.size ? { fg, bg, more } : PLAIN;
+}

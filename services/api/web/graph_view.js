@@ -1,0 +1,49 @@
+// The box with the graph of a workflow, and its zoom: small ones as links, large ones on a canvas.
+
+import { BigGraph } from "./big_graph.js";
+import { h } from "./dom.js";
+import { graph, graphSize } from "./graph.js";
+
+const MOST_LINKS = 250;
+const LONGEST_PX = 8000;
+const STEP = 1.25;
+const [SMALLEST, LARGEST] = [0.1, 2];
+
+export class GraphView {
+  /** `changed` is called when the graph must be drawn again. */
+  constructor(changed) {
+    Object.assign(this, { changed, zoom: 0, big: null });
+  }
+
+  /** Draw `steps` of `{name, depends, label, href, note}`. */
+  draw(steps, { across, selected }) {
+    const large = steps.length > MOST_LINKS || Math.max(...graphSize(steps, across)) > LONGEST_PX;
+    if (large) {
+      this.big ??= new BigGraph();
+      this.big.show(steps, selected);
+    }
+    const fit = () => (large ? this.big.fit() : this.resize(this.fitting(steps, across)));
+    const step = (way) => (large ? this.big.zoom(way) : this.resize((this.zoom || 1) * STEP ** way));
+    return h("div", { class: "graph-box", key: "graph" },
+      h("div", { class: "actions zoom", role: "group", "aria-label": "Zoom of the graph" },
+        h("button", { type: "button", "aria-label": "Zoom out", onclick: () => step(-1) }, "−"),
+        h("button", { type: "button", onclick: fit }, "Fit"),
+        h("button", { type: "button", "aria-label": "Zoom in", onclick: () => step(1) }, "+"),
+        h("span", { class: "faint" }, `${steps.length} steps`)),
+      large
+        ? h("div", { class: "canvas large", key: "large", mount: (root) => this.big.mount(root) })
+        : h("div", { class: "canvas", key: "small" }, graph(steps, { across, selected, zoom: this.zoom })));
+  }
+
+  /** The zoom at which the whole graph is in sight. */
+  fitting(steps, across) {
+    const [width, height] = graphSize(steps, across);
+    const room = document.querySelector(".graph-box")?.clientWidth ?? innerWidth;
+    return Math.min((room - 34) / width, (innerHeight * 0.46 - 34) / height);
+  }
+
+  resize(zoom) {
+    this.zoom = Math.max(SMALLEST, Math.min(LARGEST, zoom));
+    this.changed();
+  }
+}

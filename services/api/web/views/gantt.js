@@ -1,0 +1,54 @@
+// When each attempt of each step waited and ran: one line a step, in the order in which they began.
+
+import { h, s } from "../dom.js";
+import { words } from "../status.js";
+import { span } from "../time.js";
+
+const LINES = 300;
+const WIDTH = 1000;
+const NAMES = 180;
+const LINE = 20;
+const FOOT = 20;
+const LABELS = { dispatched: "queued", lost: "failed", timed_out: "failed", broken: "failed", withdrawn: "aborted" };
+const TICKS = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400];
+
+/** `list`: the attempts of a run; `only`: those of this attempt of the run; `place(changes)`: an address. */
+export function gantt(list, only, place) {
+  const shown = list.filter((each) => each.runAttempt === only);
+  if (!shown.length) return h("p", { class: "faint", key: "gantt" }, "No step has been sent to a worker in this attempt of the run.");
+  const now = Date.now();
+  const bars = shown.map((each) => ({ ...each, sent: Date.parse(each.dispatchedAt), began: each.startedAt ? Date.parse(each.startedAt) : null,
+    ended: each.finishedAt ? Date.parse(each.finishedAt) : now }));
+  const from = Math.min(...bars.map((bar) => bar.sent));
+  const length = Math.max(1, Math.max(...bars.map((bar) => bar.ended)) - from);
+  const lines = new Map();
+  for (const bar of bars.sort((a, b) => a.sent - b.sent)) lines.set(bar.stepName, [...(lines.get(bar.stepName) ?? []), bar]);
+  const rows = [...lines].slice(0, LINES);
+  const x = (ms) => NAMES + ((ms - from) / length) * (WIDTH - NAMES);
+  const height = rows.length * LINE + FOOT;
+  return h("div", { class: "canvas gantt", key: "gantt" },
+    s("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "group", "aria-label": "Steps by time" },
+      ticks(length / 1000).map((seconds) => s("g", { key: `tick ${seconds}`, class: "tick", "aria-hidden": "true" },
+        s("line", { x1: x(from + seconds * 1000), x2: x(from + seconds * 1000), y1: 0, y2: height - FOOT }),
+        s("text", { x: x(from + seconds * 1000), y: height - 6, "text-anchor": "middle" }, seconds ? `+${span(seconds)}` : "0"))),
+      rows.map(([name, attempts], index) => line(name, attempts, index * LINE, x, place))),
+    lines.size > LINES && h("p", { class: "faint" }, `Only the first ${LINES} of ${lines.size} steps are drawn.`));
+}
+
+function line(name, attempts, y, x, place) {
+  const took = attempts.reduce((sum, each) => sum + (each.began ? each.ended - each.began : 0), 0);
+  return s("a", { key: name, href: place({ step: name }), "aria-label": `${name}: ${span(took / 1000)}` },
+    s("rect", { class: "area", x: 0, y, width: WIDTH, height: LINE }),
+    s("text", { x: 0, y: y + LINE / 2, class: "lane" }, name.length > 25 ? `${name.slice(0, 24)}…` : name),
+    attempts.map((each) => s("g", { key: each.dispatchedAt, class: `bar is-${LABELS[each.status] ?? each.status}` },
+      s("title", {}, `${name}${attempts.length > 1 ? `, attempt ${each.number ?? "–"}` : ""}: ${words(LABELS[each.status] ?? each.status)}, `
+        + (each.began ? `waited ${span(Math.max(0, each.began - each.sent) / 1000)}, ran ${span((each.ended - each.began) / 1000)}` : "not begun")),
+      s("rect", { class: "waited", x: x(each.sent), y: y + 8, width: Math.max(1, x(each.began ?? each.ended) - x(each.sent)), height: LINE - 16 }),
+      each.began && s("rect", { x: x(each.began), y: y + 3, width: Math.max(2, x(each.ended) - x(each.began)), height: LINE - 6, rx: 2 }))));
+}
+
+/** Some round numbers of seconds within a length. */
+function ticks(seconds) {
+  const step = TICKS.find((each) => seconds / each <= 8) ?? Math.ceil(seconds / 8 / 86_400) * 86_400;
+  return Array.from({ length: Math.floor(seconds / step) + 1 }, (_, index) => Math.round(index * step * 1000) / 1000);
+}

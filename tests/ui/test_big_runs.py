@@ -1,0 +1,84 @@
+"""Large runs and the Gantt chart in a real browser: a picture of any workflow, and a page that stays usable."""
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.harness.cluster import Embedded
+from tests.harness.eventually import eventually
+from tests.ui.conftest import Look
+
+PIXELS = """(canvas) => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let painted = 0;
+  for (let at = 3; at < data.length; at += 4) painted += data[at] > 0;
+  return painted / (data.length / 4);
+}"""
+"""How much of a canvas has been painted, from 0 to 1."""
+
+
+STEP_PLACE = """(canvas) => {
+  canvas.scrollIntoView({ block: "center" });
+  const { left, top, width, height } = canvas.getBoundingClientRect();
+  for (let y = 1; y < height; y += 3) for (let x = 1; x < width; x += 3) {
+    canvas.dispatchEvent(new PointerEvent("pointermove", { clientX: left + x, clientY: top + y }));
+    if (canvas.title) return [left + x, top + y];
+  }
+}"""
+"""Where on the screen some step of the picture is."""
+
+
+def test_a_picture_of_any_size_is_never_an_empty_box(look: Look, system: Embedded) -> None:
+    client = system.client
+    wide = "type: graph\nsteps:\n" + "".join(f"  - {{name: w{n}, command: 'true'}}\n" for n in range(5000))
+    # To record so many steps may take longer than the gateway waits on a busy machine.
+    client.ask("POST", "/dags", {"name": "wide", "spec": wide}, key="create-wide")
+    eventually(lambda: client.ask("GET", "/dags/wide").status == 200, timeout_s=60)
+    chain = "steps:\n" + "".join(f"  - {{name: c{n}, command: 'true'}}\n" for n in range(300))
+    client.create("chain", chain)
+    client.create("small", "steps:\n" + "".join(f"  - {{name: s{n}, command: 'true'}}\n" for n in range(10)))
+    with look("#/dags/wide") as page:
+        for name, count in (("wide", 5000), ("chain", 300)):
+            page.goto(re.sub("#.*", f"#/dags/{name}", page.url))
+            picture = page.get_by_role("img", name=f"Graph of {count} steps: {count} not started")
+            expect(picture).to_have_attribute("data-painted", str(count))
+            assert picture.evaluate(PIXELS) > 0.05, name
+            page.get_by_role("button", name="Zoom in").click()
+            page.get_by_role("button", name="Fit").click()
+            expect(picture).to_be_visible()
+            # A click on a step leads to it; this DAG never ran, so to its spec.
+            x, y = picture.evaluate(STEP_PLACE)
+            page.mouse.click(x, y)
+            expect(page).to_have_url(re.compile(f"#/dags/{name}.tab=spec$"))
+
+        page.goto(re.sub("#.*", "#/dags/small", page.url))
+        graph = page.get_by_role("group", name="Steps and what they depend on")
+        before = graph.bounding_box()
+        page.get_by_role("button", name="Zoom in").click()
+        page.get_by_role("button", name="Zoom in").click()
+        after = graph.bounding_box()
+        assert before is not None
+        assert after is not None
+        assert after["width"] > before["width"]
+        page.get_by_role("button", name="Fit").click()
+        box, room = graph.bounding_box(), page.locator(".graph-box .canvas").bounding_box()
+        assert box is not None
+        assert room is not None
+        assert box["width"] <= room["width"]
+
+
+def test_the_gantt_chart_shows_every_attempt(look: Look, system: Embedded) -> None:
+    system.client.create(
+        "bars",
+        "steps:\n  - {name: slow, command: sleep 0.4}\n"
+        "  - {name: flaky, command: 'false', retryPolicy: {limit: 2, intervalSec: 0}}\n",
+    )
+    system.client.start("bars")
+    system.client.until("failed", "bars")
+    with look("#/runs/bars/r1") as page:
+        page.get_by_role("button", name="Gantt").click()
+        chart = page.get_by_role("group", name="Steps by time")
+        expect(chart.get_by_role("link", name=re.compile(r"^slow: \d+ ms$|^slow: [\d.]+ s$"))).to_be_visible()
+        expect(chart.get_by_role("link", name=re.compile("^flaky: ")).locator(".is-failed")).to_have_count(3)
+        chart.get_by_role("link", name=re.compile("^flaky: ")).click()
+        expect(page.get_by_role("region", name="Step flaky")).to_contain_text("Attempts3")
