@@ -14,9 +14,11 @@ from sqlalchemy.exc import DBAPIError
 
 from shared.errors import ConfigInvalid
 from shared.store import tables as t
+from shared.store.create_schema import create_schema
 from shared.store.engine import open_engine, transaction
 from shared.store.migrate import HEAD, SCRIPTS, current, migrate, require_head
 from tests.conformance.store_rows import add_node, add_run
+from tests.harness.databases import migrated_sqlite
 
 _SHAPE_POSTGRES = """
     SELECT 'column', table_name, column_name, data_type, character_maximum_length::text, is_nullable, column_default
@@ -185,3 +187,27 @@ def test_reading_the_revision_makes_no_file(tmp_path: Path) -> None:
 def test_migrating_makes_the_folder(tmp_path: Path) -> None:
     assert migrate(f"sqlite:///{tmp_path}/a/b/x.db") == HEAD
     assert (tmp_path / "a/b/x.db").is_file()
+
+
+def test_a_schema_without_revisions_is_that_of_the_revisions(tmp_path: Path) -> None:
+    """``create_schema`` is for databases of one process; it must not fall behind ``migrate``."""
+
+    def described(url: str) -> tuple[dict[str, object], dict[str, object]]:
+        engine = open_engine(url, read_only=True)
+        try:
+            with engine.connect() as connection:
+                found = connection.exec_driver_sql(
+                    "SELECT name, type FROM sqlite_master WHERE tbl_name != 'alembic_version'"
+                )
+                parts: dict[str, object] = {}
+                for name, kind in found.all():
+                    info = connection.exec_driver_sql(f"PRAGMA {kind}_info({name})").all()
+                    parts[name] = sorted(str(tuple(row)[2 if kind == "index" else 1 :]) for row in info)
+                rows: dict[str, object] = {
+                    name: connection.execute(select(table)).all() for name, table in t.metadata.tables.items()
+                }
+                return parts, {name: found for name, found in rows.items() if found}
+        finally:
+            engine.dispose()
+
+    assert described(create_schema(tmp_path / "new.db")) == described(migrated_sqlite(tmp_path / "migrated.db"))
