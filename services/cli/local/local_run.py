@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from services.cli.log_tail import LogLine, LogTail
-from services.processes.here import Engine
+from services.processes.here import LocalEngine
 from shared.contracts.commands import StopRun
 from shared.contracts.commands.runs import StartInline
 from shared.contracts.control import CHANGES
@@ -15,7 +15,7 @@ from shared.store.reads.reader import NodeRow, RunRow
 
 __all__ = ["LocalRun"]
 
-_POLL_S = 0.05
+_POLL_S = 0.2
 _PAGE = 5_000
 _SETTLE_S = 0.25
 """Output above 16 KiB travels apart from the end of its step: after the last line, wait this long for more."""
@@ -26,7 +26,7 @@ _SHOWN_KINDS = frozenset({"step", "handler"})
 class LocalRun:
     """A run of ``spec``. Create it once the engine runs: it starts at once."""
 
-    def __init__(self, engine: Engine, spec: str, *, name: str, params: str, run_id: str = "") -> None:
+    def __init__(self, engine: LocalEngine, spec: str, *, name: str, params: str, run_id: str = "") -> None:
         self._engine = engine
         self._woken = threading.Event()
         engine.transport.listen([CHANGES], lambda _topic, _body: self._woken.set())
@@ -43,14 +43,15 @@ class LocalRun:
         return row
 
     def states(self) -> Iterator[RunRow]:
-        """Yield the run now and after each change, until it has ended or waits for approval."""
+        """Yield the run now, after each change and some times a second, until it has ended or waits for approval.
+
+        Steps may write between two changes, see ``output``.
+        """
         while True:
             self._woken.clear()
-            row = self._read()
-            if row.version != self.row.version or not row.status.active:
-                self.row = row
-                yield row
-            if not row.status.active or row.status is RunStatus.WAITING:
+            self.row = self._read()
+            yield self.row
+            if not self.row.status.active or self.row.status is RunStatus.WAITING:
                 return
             self._woken.wait(_POLL_S)
 

@@ -20,7 +20,7 @@ from services.cli.remote.dagu_flags import params_text
 from services.cli.settings import configure, options_of
 
 if TYPE_CHECKING:
-    from services.processes.here import Engine
+    from services.processes.here import LocalEngine
 
 __all__ = ["differences", "test_command"]
 
@@ -105,7 +105,7 @@ def _print(result: CaseResult) -> None:
         click.echo(f"    {failure}")
 
 
-def _failures(engine: "Engine", file: CaseFile, case: Case, folder: Path) -> Iterator[str]:
+def _failures(engine: "LocalEngine", file: CaseFile, case: Case, folder: Path) -> Iterator[str]:
     """Run a case, and yield what was not as expected."""
     from services.cli.local.bundle import read_bundle, with_working_dir  # noqa: PLC0415 - they take long to import
     from services.cli.local.local_run import LocalRun  # noqa: PLC0415

@@ -31,7 +31,7 @@ dagway logs report load --from-line 120 -f    go on where you stopped
 """
 
 
-class Reader(Protocol):
+class JsonSource(Protocol):
     """What ``follow_logs`` reads from: ``Gateway``."""
 
     def get(self, path: str, **query: Any) -> Any:
@@ -39,7 +39,7 @@ class Reader(Protocol):
 
 
 def follow_logs(
-    gateway: Reader,
+    gateway: JsonSource,
     run_url: str,
     *,
     step: str,
@@ -82,7 +82,7 @@ def follow_logs(
             pause(1)
 
 
-def _pages(gateway: Reader, url: str, stream: str) -> Callable[[int], Any]:
+def _pages(gateway: JsonSource, url: str, stream: str) -> Callable[[int], Any]:
     return lambda first: gateway.get(url, stream=stream, offset=first, limit=_PAGE)
 
 
