@@ -1,6 +1,7 @@
 """One run on the engine in this process: start it, follow it, stop it."""
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,8 +18,7 @@ __all__ = ["LocalRun"]
 
 _POLL_S = 0.2
 _PAGE = 5_000
-_SETTLE_S = 0.25
-"""Output above 16 KiB travels apart from the end of its step: after the last line, wait this long for more."""
+_MOST_SETTLE_S = 30.0
 _BY = "command line"
 _SHOWN_KINDS = frozenset({"step", "handler"})
 
@@ -69,15 +69,15 @@ class LocalRun:
                     yield from tail.read(ended=node.status.terminal)
 
     def last_output(self) -> Iterator[LogLine]:
-        """Yield the rest of the output of a run that has ended."""
-        more = True
-        while more:
-            more = False
-            for line in self.output():
-                more = True
-                yield line
-            if more:
-                self._woken.wait(_SETTLE_S)
+        """Yield the rest of the output of a run that has ended.
+
+        Output above 16 KiB travels apart from the end of its step, and may arrive after it.
+        """
+        ends = time.monotonic() + _MOST_SETTLE_S
+        while self._engine.reads.missing_bytes(self.row.run_key) and time.monotonic() < ends:
+            self._woken.wait(_POLL_S)
+            self._woken.clear()
+        yield from self.output()
 
     def _page(self, node: NodeRow, stream: str) -> Any:
         def page(first: int) -> dict[str, Any]:
