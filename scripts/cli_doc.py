@@ -62,7 +62,8 @@ the names and options of Dagu 1.30, so a script or a crontab needs only the prog
 - The commands use a server: start one with `dagway up --dags FOLDER`. The path of a file is sent to it as text.
 - As in Dagu, `start` and `retry` exit with 0 if the run was stopped, if its preconditions are not met, or if it
   waits for approval, and with 1 if it failed or succeeded only partially. With `--strict`, only success is 0.
-- A mistake on the command line exits with 2 (Dagu: 1), Ctrl-C with 130 (Dagu: 0).
+- A mistake on the command line exits with 2 (Dagu: 1), Ctrl-C and SIGTERM with 130 (Dagu: 0) after
+  they have stopped the run.
 - Options that concern Dagu's own files (`--config`, `--dagu-home`, `--default-working-dir`, `--cpu-profile`) are
   accepted and have no effect.
 - `cleanup` does not exist: a server deletes old runs by `histRetentionDays`.

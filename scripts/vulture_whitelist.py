@@ -83,3 +83,8 @@ _.EXPIRED
 StartResponse
 WSGIApplication
 WSGIEnvironment
+
+# click calls these methods and reads this name.
+_.format_commands
+_.format_epilog
+_.command_class

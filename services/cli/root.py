@@ -1,5 +1,6 @@
 """The root of the command line: finds a command by its name, prints the help page, and turns errors into exit codes."""
 
+from collections.abc import Iterator, MutableMapping
 from importlib import import_module
 from typing import IO, Any
 
@@ -46,18 +47,36 @@ class _Unreachable(_Failure):
     exit_code = UNREACHABLE
 
 
+class _Commands(MutableMapping[str, click.Command]):
+    """All commands by name. The module of a command is imported when the command is looked up."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        entry = _ENTRIES[name]
+        if name not in self._loaded:
+            self._loaded[name] = getattr(import_module(f"services.cli.{entry.module}"), entry.attribute)
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_ENTRIES)
+
+    def __len__(self) -> int:
+        return len(_ENTRIES)
+
+    def __contains__(self, name: object) -> bool:
+        return name in _ENTRIES
+
+
 class _Root(PageGroup):
-    """Imports the module of a command when the command is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return [entry.name for entry in COMMANDS if not entry.hidden]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        entry = _ENTRIES.get(cmd_name)
-        if entry is None:
-            return None
-        command: click.Command = getattr(import_module(f"services.cli.{entry.module}"), entry.attribute)
-        return command
+    """Lists commands by section, from the catalog alone."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         for section in SECTIONS:
@@ -98,6 +117,7 @@ class _Root(PageGroup):
 
 @click.group(
     cls=_Root,
+    commands=_Commands(),
     examples=_EXAMPLES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
@@ -111,4 +131,4 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    cli(prog_name="dagway")
+    cli()

@@ -58,6 +58,7 @@ start_all_command = click.Command(
     params=up_command.params,
     callback=up_command.callback,
     help="Run all services in one process, as dagway up does. Dagu's name for it.",
+    hidden=True,
 )
 
 

@@ -26,7 +26,7 @@ from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS, Outgoing, Transport
 from shared.transport.open import open_transport
 
-__all__ = ["CommandRefused", "Engine", "engine_here"]
+__all__ = ["CommandRefused", "LocalEngine", "engine_here"]
 
 _WORKER = "here"
 _REPLY_S = 30.0
@@ -38,7 +38,7 @@ class CommandRefused(DagwayError):
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class LocalEngine:
     """A running engine: carries out commands, and answers reads."""
 
     reads: Reads
@@ -50,14 +50,14 @@ class Engine:
         body = encode(command, id=command_id, at=utc_now())
         reply = decode_as(self.transport.request(Outgoing(COMMANDS, body, command_id)).reply(_REPLY_S), CommandReply)
         if reply.error is not None:
-            raise CommandRefused(reply.error.message)
+            raise CommandRefused(reply.error.message if reply.error else "the command was refused")
         return reply.result
 
 
 @contextmanager
 def engine_here(
     config: Config, version: str, *, base_config: str = "", on_death: Callable[[], None]
-) -> Iterator[Engine]:
+) -> Iterator[LocalEngine]:
     """Run an engine during the block. Steps that still run at its end are stopped.
 
     Of ``config`` only the settings of steps count: no broker, database server or port is used. Starts threads and
@@ -77,7 +77,7 @@ def engine_here(
         scheduler.start()
         worker.start()
         try:
-            yield Engine(Reads(reading), transport)
+            yield LocalEngine(Reads(reading), transport)
         finally:
             worker.stop(drain_s=_DRAIN_S)
             scheduler.stop()

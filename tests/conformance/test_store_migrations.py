@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from shared.errors import ConfigInvalid
 from shared.store import tables as t
+from shared.store.create_schema import create_schema
 from shared.store.engine import open_engine, transaction
 from shared.store.migrate import HEAD, SCRIPTS, current, migrate, require_head
 from tests.conformance.store_rows import add_node, add_run
@@ -194,3 +195,27 @@ def test_a_migrated_file_is_recognised_without_alembic(tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "alembic", None)  # an import of it fails
 
     assert migrate(url) == HEAD
+
+
+def test_a_schema_without_revisions_is_that_of_the_revisions(tmp_path: Path) -> None:
+    """``create_schema`` is for databases of one process; it must not fall behind ``migrate``."""
+
+    def described(url: str) -> tuple[dict[str, object], dict[str, object]]:
+        engine = open_engine(url, read_only=True)
+        try:
+            with engine.connect() as connection:
+                found = connection.exec_driver_sql(
+                    "SELECT name, type FROM sqlite_master WHERE tbl_name != 'alembic_version'"
+                )
+                parts: dict[str, object] = {}
+                for name, kind in found.all():
+                    info = connection.exec_driver_sql(f"PRAGMA {kind}_info({name})").all()
+                    parts[name] = sorted(str(tuple(row)[2 if kind == "index" else 1 :]) for row in info)
+                rows: dict[str, object] = {
+                    name: connection.execute(select(table)).all() for name, table in t.metadata.tables.items()
+                }
+                return parts, {name: found for name, found in rows.items() if found}
+        finally:
+            engine.dispose()
+
+    assert described(create_schema(tmp_path / "new.db")) == described(migrated_sqlite(tmp_path / "migrated.db"))

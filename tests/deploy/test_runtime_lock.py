@@ -52,7 +52,8 @@ def test_the_wheel_has_every_file_of_the_packages(runtime: Installation) -> None
         paths = [path for package in ("dagway", "services", "shared") for path in (folder / package).rglob("*")]
         return {str(path.relative_to(folder)) for path in paths if path.is_file() and "__pycache__" not in path.parts}
 
-    assert files(runtime.site) == files(ROOT)
+    examples = {f"dagway/{path.relative_to(ROOT)}" for path in (ROOT / "examples").rglob("*") if path.is_file()}
+    assert files(runtime.site) == files(ROOT) | examples
 
 
 def test_the_lock_is_enough_for_every_module(swept: dict[str, Any]) -> None:

@@ -1,14 +1,16 @@
 """Every command of the README works as printed."""
 
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.harness.eventually import eventually, free_port
-from tests.harness.procs import DagwayProcess
+from tests.harness.procs import DagwayProcess, clean_environment
 
 ROOT = Path(__file__).parents[2]
 PRINTED = re.compile(r"```console\n(.*?)```", re.DOTALL)
@@ -39,6 +41,8 @@ def address(tmp_path: Path) -> Iterator[str]:
 
 def test_every_command_prints_what_the_readme_says(address: str, tmp_path: Path) -> None:
     commands = dialogue()
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = clean_environment(tmp_path, PATH=path, DAGWAY_URL=f"http://{address}")
     assert len(commands) >= 8
 
     for command, expected in commands:
@@ -46,11 +50,11 @@ def test_every_command_prints_what_the_readme_says(address: str, tmp_path: Path)
         here = here.replace("curl ", "curl -s ", 1) if "curl -s" not in here else here
 
         def said(here: str = here, expected: str = expected) -> None:
-            printed = subprocess.run(["bash", "-c", here], capture_output=True, text=True, check=False).stdout
+            printed = subprocess.run(["bash", "-c", here], capture_output=True, text=True, check=False, env=env).stdout
             assert printed.rstrip("\n") == expected.rstrip("\n"), f"{here}\nprinted {printed}"
 
         # A reader takes longer than a run; only reading may be repeated.
-        if "POST" in here:
+        if re.search("POST|dagway (start|retry)", here):
             said()
         else:
             eventually(said)

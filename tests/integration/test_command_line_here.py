@@ -141,12 +141,13 @@ def test_run_prints_json_and_all_of_a_long_output(tmp_path: Path) -> None:
 
 def test_ctrl_c_stops_the_steps_and_runs_the_handlers(tmp_path: Path) -> None:
     (tmp_path / "nap.yaml").write_text(
-        "steps:\n  - name: nap\n    command: echo $$ > pid; sleep 300\n"
+        "steps:\n  - name: nap\n    command: echo begun; echo $$ > pid; sleep 300\n"
         "handlerOn:\n  abort:\n    command: echo cleaned\n"
     )
 
     with DagwayProcess("run", str(tmp_path / "nap.yaml"), folder=tmp_path / "home") as process:
         process.wait_ready(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip() != "")
+        process.wait_output("nap | begun")
         process._started.send_signal(signal.SIGINT)
         assert process.wait_exit() == 130
         assert "onCancel | cleaned" in process.output()

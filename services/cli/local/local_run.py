@@ -1,11 +1,12 @@
 """One run on the engine in this process: start it, follow it, stop it."""
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from services.cli.log_tail import LogLine, LogTail
-from services.processes.here import Engine
+from services.processes.here import LocalEngine
 from shared.contracts.commands import StopRun
 from shared.contracts.commands.runs import StartInline
 from shared.contracts.control import CHANGES
@@ -15,10 +16,9 @@ from shared.store.reads.reader import NodeRow, RunRow
 
 __all__ = ["LocalRun"]
 
-_POLL_S = 0.05
+_POLL_S = 0.2
 _PAGE = 5_000
-_SETTLE_S = 0.25
-"""Output above 16 KiB travels apart from the end of its step: after the last line, wait this long for more."""
+_MOST_SETTLE_S = 30.0
 _BY = "command line"
 _SHOWN_KINDS = frozenset({"step", "handler"})
 
@@ -26,7 +26,7 @@ _SHOWN_KINDS = frozenset({"step", "handler"})
 class LocalRun:
     """A run of ``spec``. Create it once the engine runs: it starts at once."""
 
-    def __init__(self, engine: Engine, spec: str, *, name: str, params: str, run_id: str = "") -> None:
+    def __init__(self, engine: LocalEngine, spec: str, *, name: str, params: str, run_id: str = "") -> None:
         self._engine = engine
         self._woken = threading.Event()
         engine.transport.listen([CHANGES], lambda _topic, _body: self._woken.set())
@@ -43,14 +43,15 @@ class LocalRun:
         return row
 
     def states(self) -> Iterator[RunRow]:
-        """Yield the run now and after each change, until it has ended or waits for approval."""
+        """Yield the run now, after each change and some times a second, until it has ended or waits for approval.
+
+        Steps may write between two changes, see ``output``.
+        """
         while True:
             self._woken.clear()
-            row = self._read()
-            if row.version != self.row.version or not row.status.active:
-                self.row = row
-                yield row
-            if not row.status.active or row.status is RunStatus.WAITING:
+            self.row = self._read()
+            yield self.row
+            if not self.row.status.active or self.row.status is RunStatus.WAITING:
                 return
             self._woken.wait(_POLL_S)
 
@@ -68,15 +69,15 @@ class LocalRun:
                     yield from tail.read(ended=node.status.terminal)
 
     def last_output(self) -> Iterator[LogLine]:
-        """Yield the rest of the output of a run that has ended."""
-        more = True
-        while more:
-            more = False
-            for line in self.output():
-                more = True
-                yield line
-            if more:
-                self._woken.wait(_SETTLE_S)
+        """Yield the rest of the output of a run that has ended.
+
+        Output above 16 KiB travels apart from the end of its step, and may arrive after it.
+        """
+        ends = time.monotonic() + _MOST_SETTLE_S
+        while self._engine.reads.missing_bytes(self.row.run_key) and time.monotonic() < ends:
+            self._woken.wait(_POLL_S)
+            self._woken.clear()
+        yield from self.output()
 
     def _page(self, node: NodeRow, stream: str) -> Any:
         def page(first: int) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
@@ -14,6 +13,7 @@ import click
 
 from services.cli.exit_codes import FAILED, INTERRUPTED
 from services.cli.help_pages import PageCommand
+from services.cli.interrupts import interruptible
 from services.cli.output.run_page import MARKS, run_lines
 from services.cli.output.terminal import echo_json, on_terminal, paint
 from services.cli.output.times import duration, seconds_between
@@ -93,7 +93,7 @@ def _run(
     show = _Live if on_terminal() and not (quiet or in_json) else _Quiet if quiet or in_json else _Plain
     interrupted = False
     with (
-        _interruptible(),
+        interruptible(),
         engine_here(config, installed_version("dagway"), base_config=base, on_death=_die) as engine,
     ):
         run = LocalRun(engine, bundle.spec, name=bundle.dag.name, params=params, run_id=run_id)
@@ -122,20 +122,6 @@ def _follow(run: "LocalRun", shown: "_Quiet") -> None:
 
 def _die() -> None:
     signal.raise_signal(signal.SIGTERM)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Within the block, SIGTERM does what Ctrl-C does."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class _Quiet:

@@ -13,14 +13,14 @@ import click
 from services.cli.exit_codes import FAILED, WorkflowInvalid
 from services.cli.help_pages import PageCommand
 from services.cli.local.cases import CASES_SUFFIXES, Case, CaseFile, read_cases
-from services.cli.output.junit import TestResult, junit_xml
+from services.cli.output.junit import CaseResult, junit_xml
 from services.cli.output.terminal import echo_json, paint
 from services.cli.output.times import duration
 from services.cli.remote.dagu_flags import params_text
 from services.cli.settings import configure, options_of
 
 if TYPE_CHECKING:
-    from services.processes.here import Engine
+    from services.processes.here import LocalEngine
 
 __all__ = ["differences", "test_command"]
 
@@ -70,7 +70,7 @@ def _case_files(paths: tuple[str, ...]) -> Iterator[Path]:
 
 def _results(
     files: list[CaseFile], only: frozenset[str], given: dict[str, Any], *, in_json: bool
-) -> Iterator[TestResult]:
+) -> Iterator[CaseResult]:
     from services.processes.here import engine_here  # noqa: PLC0415 - it takes long to import
     from services.processes.scheduler import read_base_config  # noqa: PLC0415
 
@@ -88,7 +88,7 @@ def _results(
             folder.mkdir()
             begun = time.monotonic()
             failures = tuple(_failures(engine, file, case, folder))
-            result = TestResult(str(file.file), case.name, time.monotonic() - begun, failures)
+            result = CaseResult(str(file.file), case.name, time.monotonic() - begun, failures)
             if not in_json:
                 _print(result)
             yield result
@@ -98,14 +98,14 @@ def _die() -> None:
     click.echo("dagway: the engine has died of a bug; --log-level info shows its log", err=True)
 
 
-def _print(result: TestResult) -> None:
+def _print(result: CaseResult) -> None:
     mark = paint("failed", "failed") if result.failures else paint("ok", "succeeded")
     click.echo(f"{mark} {result.file}: {result.case} ({duration(result.seconds)})")
     for failure in result.failures:
         click.echo(f"    {failure}")
 
 
-def _failures(engine: "Engine", file: CaseFile, case: Case, folder: Path) -> Iterator[str]:
+def _failures(engine: "LocalEngine", file: CaseFile, case: Case, folder: Path) -> Iterator[str]:
     """Run a case, and yield what was not as expected."""
     from services.cli.local.bundle import read_bundle, with_working_dir  # noqa: PLC0415 - they take long to import
     from services.cli.local.local_run import LocalRun  # noqa: PLC0415

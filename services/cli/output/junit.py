@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["TestResult", "junit_xml"]
+__all__ = ["CaseResult", "junit_xml"]
 
 _NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
-class TestResult:
+class CaseResult:
     """The result of one case. ``failures`` is empty if all was as expected."""
 
     file: str
@@ -20,7 +20,7 @@ class TestResult:
     failures: tuple[str, ...] = ()
 
 
-def junit_xml(results: Sequence[TestResult]) -> str:
+def junit_xml(results: Sequence[CaseResult]) -> str:
     """Return the results as a JUnit document: a suite for each file."""
     files = list(dict.fromkeys(result.file for result in results))
     return "".join(
@@ -30,7 +30,7 @@ def junit_xml(results: Sequence[TestResult]) -> str:
     )
 
 
-def _suite(file: str, results: Sequence[TestResult]) -> Iterator[str]:
+def _suite(file: str, results: Sequence[CaseResult]) -> Iterator[str]:
     failed = sum(bool(each.failures) for each in results)
     seconds = sum(each.seconds for each in results)
     yield f'<testsuite name="{_text(file)}" tests="{len(results)}" failures="{failed}" time="{seconds:.3f}">\n'

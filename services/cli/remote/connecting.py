@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from services.cli.profiles import Profile, profiles_path, read_profiles
-from services.cli.remote.gateway import Connection, Gateway
+from services.cli.remote.gateway import Gateway, ServerConnection
 from services.cli.settings import options_of
 from shared.config import Config, environment, load_config
 from shared.errors import ConfigInvalid
@@ -27,7 +27,9 @@ def authorization(token: str, username: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{username}:{password}'.encode()).decode()}" if username else ""
 
 
-def connection_of(config: Config, given: Mapping[str, Any], profiles: Mapping[str, Profile], in_use: str) -> Connection:
+def connection_of(
+    config: Config, given: Mapping[str, Any], profiles: Mapping[str, Profile], in_use: str
+) -> ServerConnection:
     """Return the connection that options, environment and profiles ask for. ``given`` are the options alone.
 
     The URL is that of ``--url``, ``--profile``, ``DAGWAY_URL``, ``DAGWAY_PROFILE``, the profile in use, or this
@@ -44,7 +46,7 @@ def connection_of(config: Config, given: Mapping[str, Any], profiles: Mapping[st
     set_by_variables = authorization(config.auth_token, config.auth_basic_username, config.auth_basic_password)
     if not name:
         source = "--url" if given.get("url") else "DAGWAY_URL" if config.url else ""
-        return Connection(config.url or DEFAULT_URL, asked or set_by_variables, source=source)
+        return ServerConnection(config.url or DEFAULT_URL, asked or set_by_variables, source=source)
     if name not in profiles:
         known = ", ".join(sorted(profiles)) or "none"
         raise ConfigInvalid(
@@ -52,10 +54,10 @@ def connection_of(config: Config, given: Mapping[str, Any], profiles: Mapping[st
         )
     profile = profiles[name]
     own = authorization(profile.token, profile.username, profile.password)
-    return Connection(profile.url, asked or own or set_by_variables, profile.ca_file, f"profile {name}")
+    return ServerConnection(profile.url, asked or own or set_by_variables, profile.ca_file, f"profile {name}")
 
 
-def find_connection(given: Mapping[str, Any]) -> Connection:
+def find_connection(given: Mapping[str, Any]) -> ServerConnection:
     """Return the connection for these options, the environment and the file of profiles."""
     environ = environment()
     config = load_config(given, environ)

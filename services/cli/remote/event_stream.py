@@ -8,14 +8,14 @@ from typing import Any, Protocol
 
 from services.cli.exit_codes import GatewayUnreachable
 
-__all__ = ["Event", "EventSource", "follow", "parse_events"]
+__all__ = ["EventSource", "StreamEvent", "follow", "parse_events"]
 
 _PATIENCE_S = 600.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class StreamEvent:
     """One event. ``data`` is ``None`` if it only tells the place in the stream."""
 
     id: str
@@ -29,7 +29,7 @@ class EventSource(Protocol):
         """Yield the bytes of a stream after the event ``last_id``; return ``None`` if the stream has ended."""
 
 
-def parse_events(pieces: Iterable[bytes]) -> Iterator[Event]:
+def parse_events(pieces: Iterable[bytes]) -> Iterator[StreamEvent]:
     """Yield the events in pieces of a stream. A piece may end anywhere."""
     rest = b""
     for piece in pieces:
@@ -39,7 +39,7 @@ def parse_events(pieces: Iterable[bytes]) -> Iterator[Event]:
             event_id = next((value for name, _, value in lines if name == "id"), "")
             data = "\n".join(value for name, _, value in lines if name == "data")
             if event_id or data:
-                yield Event(event_id, json.loads(data) if data else None)
+                yield StreamEvent(event_id, json.loads(data) if data else None)
 
 
 def follow(
@@ -51,7 +51,7 @@ def follow(
     patience_s: float = _PATIENCE_S,
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
-) -> Iterator[Event]:
+) -> Iterator[StreamEvent]:
     """Yield the events of a stream, without a gap and without a repetition, until it has ended.
 
     The gateway ends each connection after a while; then, and when it is lost, the stream is opened again after the

@@ -100,6 +100,6 @@ def exec_command(
     live = on_terminal() and not in_json
     run = wait_for_end(gateway, name, answer["dagRunId"], quiet=quiet or in_json, live=live)
     if not in_json:
-        for line in follow_logs(gateway, path("dag-runs", name, run["dagRunId"]), step="main", until_end=False):
+        for line in follow_logs(gateway, path("dag-runs", name, run["dagRunId"]), step="main", until_end=True):
             click.echo(line.text, err=line.stream == "stderr")
     end_with_result(gateway, run, quiet=True, in_json=in_json, shown=live and not quiet)

@@ -8,12 +8,14 @@ from typing import Any
 import click
 
 from services.cli.exit_codes import FAILED, INTERRUPTED, GatewayError, GatewayUnreachable
+from services.cli.interrupts import interruptible
 from services.cli.output.run_page import failed_steps, run_lines
 from services.cli.output.terminal import echo_json, paint
 from services.cli.remote.event_stream import follow
 from services.cli.remote.gateway import Gateway, path
 
 __all__ = [
+    "ACTIVE",
     "end_with_result",
     "exit_code",
     "follow_run",
@@ -27,7 +29,9 @@ __all__ = [
 ]
 
 Run = dict[str, Any]
-_ACTIVE = frozenset({"queued", "running", "not_started"})
+ACTIVE = frozenset({"queued", "running", "waiting"})
+"""The statuses of runs that have not ended."""
+_GOES_ON = ACTIVE - {"waiting"} | {"not_started"}
 _FAILED = frozenset({"failed", "partially_succeeded", "rejected"})
 _LAST_LINES = 10
 _SHOWN_FAILURES = 5
@@ -73,7 +77,7 @@ def follow_run(
     """
     run = details(gateway, name, run_id)
     yield run
-    if on_change is None and run["statusLabel"] not in _ACTIVE:
+    if on_change is None and run["statusLabel"] not in _GOES_ON:
         return
     events = f"{path('dag-runs', name, run['dagRunId'])}/events"
     for event in follow(gateway, events, last_id=last_id, on_lost=_lost):
@@ -84,7 +88,7 @@ def follow_run(
         run = details(gateway, name, run["dagRunId"])
         yield run
         # An event may tell of an earlier end, before a retry, or of an earlier wait.
-        if run["statusLabel"] not in _ACTIVE and (on_change is None or event.data["became"] == run["statusLabel"]):
+        if run["statusLabel"] not in _GOES_ON and (on_change is None or event.data["became"] == run["statusLabel"]):
             return
 
 
@@ -100,13 +104,13 @@ def wait_for_end(gateway: Gateway, name: str, run_id: str, *, quiet: bool, live:
     """Wait until a run has ended or waits for approval, and return its details.
 
     Meanwhile show it, unless ``quiet``: as lines that change if ``live``, else by a line on stderr for each change
-    after the event ``last_id``.
-    Ctrl-C stops the run, waits until it has ended, and ends the process.
+    after the event ``last_id``. Ctrl-C or SIGTERM stops the run, waits until it has ended, and ends the process.
     """
     try:
-        if live and not quiet:
-            return show_live(follow_run(gateway, name, run_id))
-        return _last(follow_run(gateway, name, run_id, on_change=_ignore if quiet else say_change, last_id=last_id))
+        with interruptible():
+            if live and not quiet:
+                return show_live(follow_run(gateway, name, run_id))
+            return _last(follow_run(gateway, name, run_id, on_change=_ignore if quiet else say_change, last_id=last_id))
     except KeyboardInterrupt:
         say(f"stopping {name}, run {run_id}; Ctrl-C again leaves it alone")
         try:

@@ -12,7 +12,7 @@ import urllib3
 
 from services.cli.exit_codes import GatewayError, GatewayUnreachable
 
-__all__ = ["Connection", "Gateway", "path"]
+__all__ = ["Gateway", "ServerConnection", "path"]
 
 _CONNECT_S, _READ_S = 10, 75
 """A start may wait 60 s for the end of its run; a silent event stream gets a line every 10 s."""
@@ -27,7 +27,7 @@ _NEXT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ServerConnection:
     """Where the gateway is and how to authenticate. ``source`` says what the URL was taken from."""
 
     url: str
@@ -47,7 +47,7 @@ class Gateway:
     ``pause`` waits some seconds before a request is repeated.
     """
 
-    def __init__(self, connection: Connection, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, connection: ServerConnection, pause: Callable[[float], None] = time.sleep) -> None:
         self.connection = connection
         self._pause = pause
         self._pool = urllib3.PoolManager(

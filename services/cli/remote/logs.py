@@ -31,7 +31,7 @@ dagway logs report load --from-line 120 -f    go on where you stopped
 """
 
 
-class Reader(Protocol):
+class JsonSource(Protocol):
     """What ``follow_logs`` reads from: ``Gateway``."""
 
     def get(self, path: str, **query: Any) -> Any:
@@ -39,7 +39,7 @@ class Reader(Protocol):
 
 
 def follow_logs(
-    gateway: Reader,
+    gateway: JsonSource,
     run_url: str,
     *,
     step: str,
@@ -59,6 +59,7 @@ def follow_logs(
     while True:
         try:
             run = gateway.get(run_url)["dagRunDetails"]
+            silent = True
             ended = not until_end or run["statusLabel"] not in _NOT_ENDED
             for node in nodes_of(run):
                 name = node["step"]["name"]
@@ -68,9 +69,14 @@ def follow_logs(
                             _pages(gateway, f"{run_url}{path('steps', name)}/log", stream), name, stream, from_line
                         )
                         tails[name, stream] = tail
-                        yield from tail.read(ended=ended or node["statusLabel"] not in _NOT_ENDED)
+                        for line in tail.read(ended=not until_end):
+                            silent = False
+                            yield line
             lost_s = 0.0
-            if ended:
+            if ended and (silent or not until_end):
+                # Output may arrive after the end of its step, so the last line counts as complete only now.
+                for tail in tails.values():
+                    yield from tail.read(ended=True)
                 return
             pause(_POLL_S)
         except GatewayUnreachable as error:
@@ -82,7 +88,7 @@ def follow_logs(
             pause(1)
 
 
-def _pages(gateway: Reader, url: str, stream: str) -> Callable[[int], Any]:
+def _pages(gateway: JsonSource, url: str, stream: str) -> Callable[[int], Any]:
     return lambda first: gateway.get(url, stream=stream, offset=first, limit=_PAGE)
 
 

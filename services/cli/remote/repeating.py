@@ -7,7 +7,7 @@ from services.cli.help_pages import PageCommand
 from services.cli.output.terminal import JSON_OPTION, echo_json, on_terminal
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import QUIET, RUN_ID, dagu_flags
-from services.cli.remote.following import end_with_result, last_event, say, wait_for_end
+from services.cli.remote.following import ACTIVE, end_with_result, last_event, say, wait_for_end
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import DAG_ARGUMENT, RUN_ARGUMENT, RUNNING, WAITING, name_on_server, run_ids
 from services.cli.remote.stopping import stop_run
@@ -47,8 +47,11 @@ def retry_command(
     if not chosen:
         raise click.UsageError("which run? Give its id by --run-id, or latest")
     name = name_on_server(gateway, dag)
-    chosen = gateway.get(path("dag-runs", name, chosen))["dagRunDetails"]["dagRunId"]
-    before = "" if detach or quiet or in_json else last_event(gateway, name, chosen)
+    found = gateway.get(path("dag-runs", name, chosen))["dagRunDetails"]
+    chosen = found["dagRunId"]
+    # The events so far are not news. Those of a run that goes on have no end; the gateway refuses to retry it.
+    silent = detach or quiet or in_json or found["statusLabel"] in ACTIVE
+    before = "" if silent else last_event(gateway, name, chosen)
     gateway.post(f"{path('dag-runs', name, chosen)}/retry", {"stepName": step} if step else {})
     _finish(gateway, name, chosen, last_id=before, detach=detach, quiet=quiet, in_json=in_json)
 

@@ -58,6 +58,15 @@ class LogReads(Reader):
             parts = _parts(connection, run_key, node, stream, of)
             return _window(connection, parts, stream, max(_total(parts) - limit, 0), limit)
 
+    def missing_bytes(self, run_key: str) -> int:
+        """Return how many bytes of the output of a run's ended attempts have been reported and are not stored yet."""
+        a = t.attempts.c
+        reported = select(func.sum(func.coalesce(a.stdout_bytes, 0) + func.coalesce(a.stderr_bytes, 0)))
+        stored = select(func.sum(func.length(_c.data))).where(_c.run_key == run_key)
+        with self._snapshot() as connection:
+            expected = connection.execute(reported.where(a.run_key == run_key)).scalar() or 0
+            return max(0, int(expected) - int(connection.execute(stored).scalar() or 0))
+
 
 def _total(parts: Sequence[_Part]) -> int:
     return parts[-1].first + parts[-1].lines if parts else 0

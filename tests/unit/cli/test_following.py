@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.cli.exit_codes import GatewayUnreachable
 from services.cli.log_tail import LogTail
-from services.cli.remote.event_stream import Event, follow, parse_events
+from services.cli.remote.event_stream import StreamEvent, follow, parse_events
 from services.cli.remote.logs import follow_logs
 
 
@@ -127,4 +127,4 @@ def test_a_log_can_be_read_from_a_line_on() -> None:
 
 
 def test_an_event_without_data_only_tells_the_place() -> None:
-    assert list(parse_events([b"id: 12-0\nretry: 5\n\n"])) == [Event("12-0", None)]
+    assert list(parse_events([b"id: 12-0\nretry: 5\n\n"])) == [StreamEvent("12-0", None)]

@@ -10,13 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from services.cli import cli
-from services.cli.catalog import COMMANDS, SECTIONS, CommandEntry
+from services.cli.catalog import COMMANDS, SECTIONS, CatalogEntry
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("entry", COMMANDS, ids=lambda entry: entry.name)
-def test_the_table_of_commands_says_what_the_help_page_begins_with(entry: CommandEntry) -> None:
+def test_the_table_of_commands_says_what_the_help_page_begins_with(entry: CatalogEntry) -> None:
     command = cli.get_command(click.Context(cli), entry.name)
 
     assert command is not None
@@ -49,3 +49,23 @@ def test_the_page_about_the_command_line_is_current() -> None:
     written = runpy.run_path(str(ROOT / "scripts" / "cli_doc.py"))["document"]()
 
     assert (ROOT / "docs" / "cli.md").read_text() == written, "run python scripts/cli_doc.py"
+
+
+@pytest.mark.parametrize("shell", ["bash", "fish", "zsh"])
+def test_completion_is_installed_where_the_shell_looks(shell: str, tmp_path: Path) -> None:
+    runner = CliRunner(env={"HOME": str(tmp_path)})
+
+    printed = runner.invoke(cli, ["completion", shell])
+    installed = runner.invoke(cli, ["completion", shell, "--install"])
+
+    (written,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert written.read_text() in printed.output
+    assert f"_DAGWAY_COMPLETE={shell}_complete" in written.read_text()
+    assert installed.stdout.startswith(f"written to {written};")
+
+
+def test_commands_are_completed_without_a_server() -> None:
+    completed = CliRunner(env={"_DAGWAY_COMPLETE": "bash_complete", "COMP_WORDS": "dagway re", "COMP_CWORD": "1"})
+
+    words = completed.invoke(cli, prog_name="dagway").output.split()
+    assert words == ["plain,reject", "plain,restart", "plain,resume", "plain,retry"]

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from services.cli import cli
 from services.cli.profiles import Profile, Profiles, read_profiles, write_profiles
 from services.cli.remote.connecting import connection_of
-from services.cli.remote.gateway import Connection
+from services.cli.remote.gateway import ServerConnection
 from shared.config import load_config
 from shared.errors import ConfigInvalid
 
@@ -24,38 +24,48 @@ BASIC = "Basic YW5uOnB3"
 @pytest.mark.parametrize(
     ("given", "environ", "in_use", "expected"),
     [
-        ({}, {}, "", Connection("http://127.0.0.1:8080")),
-        ({}, {}, "production", Connection("https://prod.example", "Bearer secret-p", source="profile production")),
-        ({}, {"DAGWAY_URL": "http://u"}, "production", Connection("http://u", source="DAGWAY_URL")),
+        ({}, {}, "", ServerConnection("http://127.0.0.1:8080")),
+        (
+            {},
+            {},
+            "production",
+            ServerConnection("https://prod.example", "Bearer secret-p", source="profile production"),
+        ),
+        ({}, {"DAGWAY_URL": "http://u"}, "production", ServerConnection("http://u", source="DAGWAY_URL")),
         (
             {"profile": "staging"},
             {"DAGWAY_URL": "http://u"},
             "production",
-            Connection("https://staging.example", BASIC, source="profile staging"),
+            ServerConnection("https://staging.example", BASIC, source="profile staging"),
         ),
         (
             {},
             {"DAGWAY_PROFILE": "staging", "DAGWAY_AUTH_TOKEN": "other"},
             "production",
-            Connection("https://staging.example", BASIC, source="profile staging"),
+            ServerConnection("https://staging.example", BASIC, source="profile staging"),
         ),
         (
             {"auth_token": "given"},
             {},
             "production",
-            Connection("https://prod.example", "Bearer given", source="profile production"),
+            ServerConnection("https://prod.example", "Bearer given", source="profile production"),
         ),
         (
             {"url": "o:1"},
             {"DAGWAY_AUTH_TOKEN": "env", "DAGWAY_PROFILE": "staging"},
             "production",
-            Connection("http://o:1", "Bearer env", source="--url"),
+            ServerConnection("http://o:1", "Bearer env", source="--url"),
         ),
-        ({}, {"DAGWAY_AUTH_TOKEN": "env"}, "open", Connection("http://open.example", "Bearer env", "", "profile open")),
+        (
+            {},
+            {"DAGWAY_AUTH_TOKEN": "env"},
+            "open",
+            ServerConnection("http://open.example", "Bearer env", "", "profile open"),
+        ),
     ],
 )
 def test_a_profiles_credentials_go_to_its_own_url_only(
-    given: dict[str, str], environ: dict[str, str], in_use: str, expected: Connection
+    given: dict[str, str], environ: dict[str, str], in_use: str, expected: ServerConnection
 ) -> None:
     assert connection_of(load_config(given, environ), given, PROFILES, in_use) == expected
 

@@ -1,0 +1,65 @@
+"""The commands for users and API keys, on a server with accounts."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from services.cli import cli
+from tests.harness.cluster import Embedded
+
+ADMIN = "first password of all"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Embedded]:
+    env = {
+        "DAGWAY_AUTH_MODE": "builtin",
+        "DAGWAY_AUTH_TOKEN": "the static token",
+        "DAGWAY_AUTH_TOKEN_SECRET": "s" * 40,
+        "DAGWAY_AUTH_ADMIN_PASSWORD": ADMIN,
+    }
+    with Embedded(tmp_path / "server", env=env) as started:
+        yield started
+
+
+def test_users_and_keys_from_creation_to_deletion(server: Embedded, tmp_path: Path) -> None:
+    runner = CliRunner(
+        env={
+            "XDG_CONFIG_HOME": str(tmp_path),
+            "DAGWAY_URL": server.client.base,
+            "DAGWAY_AUTH_TOKEN": "the static token",
+        }
+    )
+
+    def said(*args: str, stdin: str | None = None) -> str:
+        result = runner.invoke(cli, args, input=stdin)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    created = said("users", "create", "ann", "--role", "viewer", "--password-file", "-", stdin="a long password 1\n")
+    assert created == "ann created, role viewer\n"
+    assert said("users", "set-role", "ann", "operator") == "ann changed, role operator\n"
+    done = said("users", "reset-password", "ann", "--password-file", "-", stdin="another password 2\n")
+    assert done == "ann has a new password\n"
+    assert re.search(r"^ann +operator ", said("users", "list"), re.MULTILINE)
+    assert said("users", "delete", "ann") == "ann deleted\n"
+    gone = runner.invoke(cli, ["users", "delete", "ann"])
+    assert (gone.exit_code, gone.stderr) == (1, "dagway: there is no user 'ann'; dagway users list shows all\n")
+
+    key = said("keys", "create", "ci", "--role", "viewer").strip()
+    assert re.search(rf"^ci +viewer +{re.escape(key[:4])}", said("keys", "list"), re.MULTILINE)
+    assert said("config", "set", "ci", "--url", server.client.base, "--token-file", "-", stdin=key).endswith("token\n")
+    assert json.loads(said("ls", "--profile", "ci", "--json"))["dags"] == []
+    refused = runner.invoke(cli, ["pause", "--all", "--profile", "ci"])
+    assert refused.exit_code == 1
+    assert refused.stderr.endswith("the role of this user or key does not allow it\n")
+    assert said("keys", "delete", "ci") == "ci deleted\n"
+    away = runner.invoke(cli, ["ls", "--profile", "ci"])
+    assert away.exit_code == 1
+    assert away.stderr.endswith("give a token by --token or DAGWAY_AUTH_TOKEN, or a profile by dagway config set\n")
+    doctor = runner.invoke(cli, ["doctor", "--token", "wrong"])
+    assert (doctor.exit_code, "problem  access" in doctor.stdout) == (1, True)
