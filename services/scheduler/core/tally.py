@@ -37,7 +37,7 @@ def startable(node: Node) -> bool:
 def tally_of(run: Run) -> "Tally":
     """Return the tally of a run; it is counted anew if another version of the run has taken it along."""
     tally = run.tally
-    return tally if tally is not None and tally.of is run.nodes else Tally(run.plan, run.nodes)
+    return tally if isinstance(tally, Tally) and tally.of is run.nodes else Tally(run.plan, run.nodes)
 
 
 class Tally:
