@@ -70,7 +70,7 @@ def _start_ready(draft: Draft) -> bool:
         due = draft.tally.due(draft.now, None if draft.run.plan.claims else _room_ahead(draft))
     for node in _fitting(draft, due):
         dispatch(draft, node.idx)
-    unfinished = draft.tally.unfinished if only is None else not draft.nodes[only].status.terminal
+    unfinished = draft.tally.unfinished > 0 if only is None else not draft.nodes[only].status.terminal
     return unfinished and (bool(draft.tally.under_way) or _is_delayed(draft))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from services.scheduler.core.decision import Advanced, ClosedAttempt, Effect, Halt, Transition
 from services.scheduler.core.model import Node, OpenAttempt, Run, evolve
-from services.scheduler.core.tally import tally_of
+from services.scheduler.core.tally import Tally, tally_of
 from shared.errors import InvariantBroken
 from shared.status import AttemptState, Begun, NodeStatus, RunStatus
 from shared.status_changes import NODE_CHANGES, RUN_CHANGES
@@ -26,19 +26,26 @@ class Draft:
         self._salt = salt
         self._version = run.version + 1
         self._last_seq = run.last_seq
-        self.tally = tally_of(run)
+        self._tally = tally_of(run)
+        self.nodes = self._tally.nodes
         self._before: dict[int, Node] = {}
         """The nodes that this decision changes, as they were before it."""
+        self._uncounted: dict[int, Node] = {}
+        """Of these, the nodes whose last changes are not in the tally yet, as it knows them."""
         self._transitions: list[Transition] = []
         self.effects: list[Effect] = []
 
     @property
-    def nodes(self) -> list[Node]:
-        return self.tally.nodes
+    def steps(self) -> list[Node]:
+        return self.nodes[: len(self.run.plan.dag.steps)]
 
     @property
-    def steps(self) -> list[Node]:
-        return self.tally.nodes[: len(self.run.plan.dag.steps)]
+    def tally(self) -> Tally:
+        """The tally with all changes so far. It is brought up to date when it is asked for, once for many changes."""
+        while self._uncounted:
+            idx, old = self._uncounted.popitem()
+            self._tally.replace(old, self.nodes[idx])
+        return self._tally
 
     def changes(self) -> Iterable[tuple[Node, Node]]:
         """Yield the changed nodes, as they were before and as they are now, in the order of the spec."""
@@ -51,9 +58,9 @@ class Draft:
 
     def done(self) -> Advanced:
         """Return the decision: the new run, its transitions and effects."""
-        nodes = tuple(self.nodes) if self._before else self.run.nodes
-        self.tally.of = nodes
-        run = evolve(self.run, version=self._version, last_seq=self._last_seq, nodes=nodes, tally=self.tally)
+        nodes, tally = tuple(self.nodes) if self._before else self.run.nodes, self.tally
+        tally.of = nodes
+        run = evolve(self.run, version=self._version, last_seq=self._last_seq, nodes=nodes, tally=tally)
         return Advanced(run, tuple(self._transitions), tuple(self.effects), frozenset(self._before))
 
     def set_run(self, **changes: Any) -> None:
@@ -156,10 +163,12 @@ class Draft:
             self.effects.append(Halt(attempt.worker_id, attempt.token, revoked=True, reason=why))
 
     def _put(self, node: Node) -> None:
-        self._before.setdefault(node.idx, self.nodes[node.idx])
+        idx, old = node.idx, self.nodes[node.idx]
+        self._before.setdefault(idx, old)
+        self._uncounted.setdefault(idx, old)
         # The run as it was before has no tally any more, also if this decision is dropped.
-        self.tally.of = None
-        self.tally.replace(node)
+        self._tally.of = None
+        self.nodes[idx] = node
 
     def _note(self, idx: int | None, was: str, became: str, why: str, by: str) -> None:
         self._last_seq += 1

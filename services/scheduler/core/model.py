@@ -4,13 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from services.scheduler.core.plan import Plan
 from shared.status import AttemptState, NodeStatus, RunStatus
-
-if TYPE_CHECKING:
-    from services.scheduler.core.tally import Tally
 
 __all__ = ["ADMITTED", "ASKED", "HELD", "PENDING", "WAITS", "Approval", "Child", "Node", "OpenAttempt", "Run", "evolve"]
 
@@ -154,7 +151,7 @@ class Run:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     first_started_at: datetime | None = None
-    tally: "Tally | None" = field(default=None, compare=False, repr=False)
+    tally: object = field(default=None, compare=False, repr=False)
     """Not a part of the run's state; read it with ``tally_of`` only."""
 
     @property

@@ -37,17 +37,17 @@ def startable(node: Node) -> bool:
 def tally_of(run: Run) -> "Tally":
     """Return the tally of a run; it is counted anew if another version of the run has taken it along."""
     tally = run.tally
-    return tally if tally is not None and tally.of is run.nodes else Tally(run.plan, run.nodes)
+    return tally if isinstance(tally, Tally) and tally.of is run.nodes else Tally(run.plan, run.nodes)
 
 
 class Tally:
     """Counts and sets over the nodes of a run.
 
     ``of``: the nodes of the version of the run that it belongs to, or ``None`` while a draft changes them. ``nodes``:
-    the same nodes with the draft's changes. ``under_way``: how many nodes are under way, without the errand node.
-    ``output_chars``: the length of all outputs. Of the steps only: ``statuses``, how many there are by status;
-    ``steps_under_way``; ``open``, how many have an open attempt; ``ahead``, how many of them no worker has begun;
-    ``with_outputs``, which of them have outputs.
+    the same nodes, in which the draft puts its changes. ``under_way``: how many nodes are under way, without the
+    errand node. ``output_chars``: the length of all outputs. Of the steps only: ``statuses``, how many there are by
+    status; ``unfinished``; ``steps_under_way``; ``open``, how many have an open attempt; ``ahead``, how many of them no
+    worker has begun; ``with_outputs``, which of them have outputs.
     """
 
     def __init__(self, plan: Plan, nodes: Sequence[Node]) -> None:
@@ -57,6 +57,7 @@ class Tally:
         self.nodes = list(nodes)
         self.statuses: Counter[NodeStatus] = Counter(node.status for node in nodes[: self._count])
         self.under_way = self.steps_under_way = self.open = self.ahead = self.output_chars = 0
+        self.unfinished = sum(not node.status.terminal for node in nodes[: self._count])
         self.with_outputs: set[int] = set()
         self._unpropagated: set[int] = set()
         """Pending steps that their dependencies may block, because one has ended since ``take_unpropagated``."""
@@ -76,11 +77,6 @@ class Tally:
                     self._unpropagated.update(plan.dependents[node.idx])
                 self._put(node)
 
-    @property
-    def unfinished(self) -> bool:
-        """Whether a step has not ended."""
-        return any(count and not status.terminal for status, count in self.statuses.items())
-
     def due(self, now: datetime, most: int | None) -> list[Node]:
         """Return the steps that may be dispatched as far as dependencies and retry intervals are concerned.
 
@@ -96,13 +92,14 @@ class Tally:
 
     def take_unpropagated(self) -> list[int]:
         """Return the steps that their dependencies may block since the last call, in the order of the spec."""
+        if not self._unpropagated:
+            return []
         found, self._unpropagated = sorted(self._unpropagated), set()
         return found
 
-    def replace(self, node: Node) -> None:
-        """Record a change of a node."""
+    def replace(self, old: Node, node: Node) -> None:
+        """Count ``node`` instead of ``old``, whose place in ``nodes`` it has."""
         idx = node.idx
-        old, self.nodes[idx] = self.nodes[idx], node
         self._add(old, -1)
         self._add(node, 1)
         if old.outputs is not node.outputs:
@@ -113,6 +110,7 @@ class Tally:
         if old.status is not node.status:
             self.statuses[old.status] -= 1
             self.statuses[node.status] += 1
+            self.unfinished += old.status.terminal - node.status.terminal
         self._tell_dependents(old, node)
         self._put(node)
 

@@ -179,7 +179,7 @@ class Admission:
             return sorted(queues, reverse=True)
         try:
             with self._transactor.store.begin() as tx:
-                # Most runs end while nothing is queued. A run that is queued from now on wakes its scheduler's admission.
+                # Most runs end while nothing is queued. A run that is queued later wakes its scheduler's admission.
                 return sorted(tx.queues.with_queued(queues) if queues else tx.queues.busy(), reverse=True)
         except StoreUnavailable:
             self.notify(queues)

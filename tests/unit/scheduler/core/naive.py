@@ -26,8 +26,7 @@ class NaiveTally(Tally):
         self.nodes = list(nodes)
         self._look()
 
-    def replace(self, node: Node) -> None:
-        self.nodes[node.idx] = node
+    def replace(self, old: Node, node: Node) -> None:
         self._look()
 
     def due(self, now: datetime, most: int | None) -> list[Node]:
@@ -42,6 +41,7 @@ class NaiveTally(Tally):
     def _look(self) -> None:
         steps = self.nodes[: len(self.plan.dag.steps)]
         self.statuses = Counter(node.status for node in steps)
+        self.unfinished = sum(not node.status.terminal for node in steps)
         self.under_way = sum(_under_way(node) for node in self.nodes)
         self.steps_under_way = sum(_under_way(node) for node in steps)
         self.open = sum(node.attempt is not None for node in steps)

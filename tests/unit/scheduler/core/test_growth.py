@@ -57,10 +57,9 @@ def calls_per_step(dag: Dag) -> float:
 
 
 def _reports(task: Task) -> tuple[Message, Message]:
-    facts = {"token": task.token, "run_key": task.run_key, "node": task.node, "at": T0}
-    worker = {"worker_id": "w1", "incarnation": "i1"}
-    finished = AttemptFinished(**facts, **worker, started_at=T0, outcome="succeeded", exit_code=0)
-    return AttemptStarted(**facts, **worker), finished
+    facts: dict[str, Any] = {"token": task.token, "run_key": task.run_key, "node": task.node, "at": T0}
+    facts |= {"worker_id": "w1", "incarnation": "i1"}
+    return AttemptStarted(**facts), AttemptFinished(**facts, started_at=T0, outcome="succeeded", exit_code=0)
 
 
 @pytest.mark.parametrize("shape", [_WIDE, _CHAIN, _FAN_IN, _LIMITED])

@@ -1,0 +1,64 @@
+"""What the core keeps between decisions: it follows the newest version of a run, and limits the tasks sent ahead."""
+
+import pytest
+
+from services.scheduler.core import dispatching
+from services.scheduler.core.advance import advance
+from services.scheduler.core.decision import Advanced, Refused
+from services.scheduler.core.messages import Approve
+from services.scheduler.core.tally import tally_of
+from shared.language.model import RetryPolicy
+from tests.unit.scheduler.core.naive import NaiveTally
+from tests.unit.scheduler.core.stage import Stage, make_dag, step
+
+
+def test_a_run_is_advanced_again_when_its_transaction_failed() -> None:
+    stage = Stage.begun(make_dag(step("a"), step("b", "a"), step("c", "a")))
+    stage.start("a")
+    before, ending = stage.run, stage.ending("a", outputs={"X": "1"})
+
+    first = advance(before, ending, stage.now, "salt")
+    second = advance(before, ending, stage.now, "salt")
+
+    assert isinstance(first, Advanced)
+    assert first == second
+    assert tally_of(before).statuses == NaiveTally(before.plan, before.nodes).statuses
+    after = tally_of(first.run)
+    assert (after.open, after.output_chars, after.with_outputs) == (2, 1, {0})
+
+
+def test_a_refusal_leaves_the_run_its_tally() -> None:
+    stage = Stage.begun(make_dag(step("a")))
+    kept = tally_of(stage.run)
+
+    assert isinstance(advance(stage.run, Approve("a", {}, "bob", "bob"), stage.now, "salt"), Refused)
+    assert tally_of(stage.run) is kept
+
+
+def test_tasks_are_sent_as_workers_begin_those_sent_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatching, "MOST_AHEAD", 2)
+    stage = Stage.begun(make_dag(*map(step, "abcde"), placement="spread"))
+    assert stage.order() == ["a", "b"]
+
+    stage.undelivered("a")
+    assert stage.order() == ["a", "b", "a"], "its place is its own again"
+    stage.start("b")
+    assert stage.order() == ["a", "b", "a", "c"]
+    stage.finish("b")
+    assert stage.order() == ["a", "b", "a", "c"], "only a start makes room"
+    stage.lose("a")
+    stage.play()
+    assert stage.states() == "succeeded " * 4 + "succeeded"
+
+
+def test_a_step_that_is_under_way_goes_before_steps_that_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatching, "MOST_AHEAD", 1)
+    again = step("b", retry_policy=RetryPolicy(limit=1, interval_sec=0))
+    stage = Stage.begun(make_dag(step("a"), again, step("c"), step("d"), placement="spread"))
+    stage.start("a")
+    stage.start("b")
+    stage.finish("b", "failed")
+    assert stage.order() == ["a", "b", "c"], "c is on its way"
+
+    stage.start("c")
+    assert stage.order() == ["a", "b", "c", "b"]
