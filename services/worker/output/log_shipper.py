@@ -2,7 +2,7 @@
 
 Guarantees for each (token, stream): ``seq`` numbers the chunks and ``offset`` counts masked bytes, both from 0 without
 gaps; a chunk without a confirm is sent again unchanged. A slow or unreachable broker only delays reading: at most
-``_WINDOW`` chunks of a stream are in memory. The thread sleeps without a timeout while no attempt runs.
+``SendWindow.chunks`` chunks of a stream are in memory. The thread sleeps without a timeout while no attempt runs.
 """
 
 import logging
@@ -18,6 +18,7 @@ from typing import Literal
 from services.worker.output.annotations import Annotations
 from services.worker.output.masking import Masker
 from services.worker.output.pipe_copier import write_all
+from services.worker.output.send_window import SendWindow
 from shared.clock import utc_now
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
@@ -32,7 +33,6 @@ _log = logging.getLogger(__name__)
 CHUNK_BYTES = 65_536
 RIDE_BYTES = 16_384
 """If at most this much output is unsent when the attempt ends, it is sent inside ``AttemptFinished``."""
-_WINDOW = 4
 _INTERVAL_S = 0.15
 _PROGRESS_EVERY_S = 2.0
 """The minimum time between two progress reports of an attempt, since each costs the scheduler a transaction."""
@@ -146,9 +146,12 @@ class AttemptLogs:
         self,
         streams: tuple[LogStream, ...],
         transport: WorkerTransport,
+        window: SendWindow,
         wake: threading.Event,
         report: Callable[[Annotations], None],
     ) -> None:
+        window.enter()
+        self._window = window
         self._streams = streams
         self._transport = transport
         self._wake = wake
@@ -189,7 +192,7 @@ class AttemptLogs:
             if not self._transport.healthy:
                 return
             stream.window = deque((chunk, future or self._send(chunk)) for chunk, future in stream.window)
-        while len(stream.window) < _WINDOW:
+        while len(stream.window) < self._window.chunks:
             chunk = stream.next_chunk()
             if chunk is None:
                 return
@@ -209,6 +212,12 @@ class AttemptLogs:
         If at most ``RIDE_BYTES`` remain, they are returned as chunks for the end report instead. Raises ``Unavailable``
         if the broker does not accept a chunk; ``rest`` then yields every chunk without a confirm.
         """
+        try:
+            return self._finish()
+        finally:
+            self._window.leave()
+
+    def _finish(self) -> tuple[LogChunk, ...]:
         with self._lock:
             self._finished = True
             for stream in self._streams:
@@ -220,7 +229,7 @@ class AttemptLogs:
             for stream in self._streams:
                 while (chunk := stream.next_chunk(final=True)) is not None:
                     stream.window.append((chunk, self._send(chunk)))
-                    if len(stream.window) >= _WINDOW:
+                    if len(stream.window) >= self._window.chunks:
                         self._confirm(stream)
                 while stream.window:
                     self._confirm(stream)
@@ -254,6 +263,7 @@ class AttemptLogs:
 
         Call it instead of ``finish`` if the attempt was revoked, i.e. a scheduler has already closed it.
         """
+        self._window.leave()
         with self._lock:
             self._finished = True
 
@@ -263,6 +273,7 @@ class LogShipper:
 
     def __init__(self, transport: WorkerTransport) -> None:
         self._transport = transport
+        self._window = SendWindow()
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._running: set[AttemptLogs] = set()
@@ -275,7 +286,7 @@ class LogShipper:
 
     def follow(self, streams: tuple[LogStream, ...], report: Callable[[Annotations], None]) -> AttemptLogs:
         """Tail these files until ``leave``. Calls ``report`` with new progress and remarks, at most every 2 s."""
-        logs = AttemptLogs(streams, self._transport, self._wake, report)
+        logs = AttemptLogs(streams, self._transport, self._window, self._wake, report)
         with self._lock:
             self._running.add(logs)
             asleep, self._asleep = self._asleep, False
