@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.transport.base import COMMANDS, worker_queue
-from shared.transport.embedded.frames import FrameReader, Kind, encode_frame, pack_queue, unpack_queue
+from shared.transport.embedded.frames import Frame, FrameReader, Kind, encode_frame, pack_queue, unpack_queue
 
 FRAMES = st.lists(
     st.tuples(st.sampled_from(Kind), st.integers(0, 2**64 - 1), st.lists(st.binary(max_size=30), max_size=5))
@@ -14,7 +14,8 @@ FRAMES = st.lists(
 @given(FRAMES, st.lists(st.integers(1, 40), min_size=1))
 def test_frames_are_read_as_they_were_written(frames: list[tuple[Kind, int, list[bytes]]], cuts: list[int]) -> None:
     stream = b"".join(encode_frame(kind, number, *parts) for kind, number, parts in frames)
-    reader, read, place = FrameReader(), [], 0
+    reader, place = FrameReader(), 0
+    read: list[Frame] = []
     for step in cuts * (len(stream) + 1):
         read += reader.feed(stream[place : place + step])
         place += step
