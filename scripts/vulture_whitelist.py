@@ -3,6 +3,9 @@
 # pydantic reads this name from the class.
 _.model_config
 
+# Python calls it for a name that the module does not have.
+__getattr__
+
 # Werkzeug's URL map and converters.
 _.strict_slashes
 _.merge_slashes

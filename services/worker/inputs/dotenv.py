@@ -1,6 +1,7 @@
 """Read ``.env`` files: ``KEY=value`` lines with the usual quoting. Nothing is executed."""
 
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,15 +32,17 @@ def read_dotenv(
     """
     found: dict[str, str] = {}
     for path in paths:
-        candidates = [folder / Path(path).expanduser() for folder in folders]
-        file = next((one for one in candidates if one.exists()), candidates[0])
+        # Texts, not paths, and each folder once: every step looks, and most DAGs have no such file.
+        expanded = os.path.expanduser(path)  # noqa: PTH111
+        candidates = [os.path.join(folder, expanded) for folder in dict.fromkeys(folders)]  # noqa: PTH118
+        file = next(filter(os.path.exists, candidates), candidates[0])
         try:
             with open(reach.open(file), encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor, not a path
                 text = stream.read(_MAX_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, UnicodeDecodeError) as error:
-            _log.warning("dotenv.unreadable", extra={"path": str(file), "error": str(error)})
+            _log.warning("dotenv.unreadable", extra={"path": file, "error": str(error)})
             continue
         found.update(parse_dotenv(text, {**outer, **found}))
     return found

@@ -2,7 +2,7 @@
 
 Guarantees for each (token, stream): ``seq`` numbers the chunks and ``offset`` counts masked bytes, both from 0 without
 gaps; a chunk without a confirm is sent again unchanged. A slow or unreachable broker only delays reading: at most
-``_WINDOW`` chunks of a stream are in memory. The thread sleeps without a timeout while no attempt runs.
+``SendWindow.chunks`` chunks of a stream are in memory. The thread sleeps without a timeout while no attempt runs.
 """
 
 import logging
@@ -18,6 +18,7 @@ from typing import Literal
 from services.worker.output.annotations import Annotations
 from services.worker.output.masking import Masker
 from services.worker.output.pipe_copier import write_all
+from services.worker.output.send_window import SendWindow
 from shared.clock import utc_now
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
@@ -36,7 +37,6 @@ RIDE_BYTES = 16_384
 A log that is not larger than this travels there as a whole, even if parts were sent before: then its end need not wait
 until a scheduler has stored those parts.
 """
-_WINDOW = 4
 _INTERVAL_S = 0.15
 _PROGRESS_EVERY_S = 2.0
 """The minimum time between two progress reports of an attempt, since each costs the scheduler a transaction."""
@@ -150,9 +150,12 @@ class AttemptLogs:
         self,
         streams: tuple[LogStream, ...],
         transport: WorkerTransport,
+        window: SendWindow,
         wake: threading.Event,
         report: Callable[[Annotations], None],
     ) -> None:
+        window.enter()
+        self._window = window
         self._streams = streams
         self._transport = transport
         self._wake = wake
@@ -195,7 +198,7 @@ class AttemptLogs:
             if not self._transport.healthy:
                 return
             stream.window = deque((chunk, future or self._send(chunk)) for chunk, future in stream.window)
-        while len(stream.window) < _WINDOW:
+        while len(stream.window) < self._window.chunks:
             chunk = stream.next_chunk()
             if chunk is None:
                 return
@@ -223,6 +226,12 @@ class AttemptLogs:
         it is not larger. Raises ``Unavailable`` if the broker does not accept a chunk; ``rest`` then yields every chunk
         without a confirm.
         """
+        try:
+            return self._finish()
+        finally:
+            self._window.leave()
+
+    def _finish(self) -> tuple[LogChunk, ...]:
         with self._lock:
             self._finished = True
             if self._sent is not None:
@@ -238,7 +247,7 @@ class AttemptLogs:
             for stream in self._streams:
                 while (chunk := stream.next_chunk(final=True)) is not None:
                     stream.window.append((chunk, self._send(chunk)))
-                    if len(stream.window) >= _WINDOW:
+                    if len(stream.window) >= self._window.chunks:
                         self._confirm(stream)
                 while stream.window:
                     self._confirm(stream)
@@ -272,6 +281,7 @@ class AttemptLogs:
 
         Call it instead of ``finish`` if the attempt was revoked, i.e. a scheduler has already closed it.
         """
+        self._window.leave()
         with self._lock:
             self._finished = True
 
@@ -281,6 +291,7 @@ class LogShipper:
 
     def __init__(self, transport: WorkerTransport) -> None:
         self._transport = transport
+        self._window = SendWindow()
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._running: set[AttemptLogs] = set()
@@ -293,7 +304,7 @@ class LogShipper:
 
     def follow(self, streams: tuple[LogStream, ...], report: Callable[[Annotations], None]) -> AttemptLogs:
         """Tail these files until ``leave``. Calls ``report`` with new progress and remarks, at most every 2 s."""
-        logs = AttemptLogs(streams, self._transport, self._wake, report)
+        logs = AttemptLogs(streams, self._transport, self._window, self._wake, report)
         with self._lock:
             self._running.add(logs)
             asleep, self._asleep = self._asleep, False

@@ -72,8 +72,11 @@ class FrameSocket:
 
     def _write(self) -> None:
         while True:
+            # The socket may be closed by now: then it takes everything.
             with contextlib.suppress(OSError, ValueError):
-                select.select([], [self._sock], [])
+                room = select.poll()
+                room.register(self._sock, select.POLLOUT)
+                room.poll()
             with self._lock:
                 while self._unsent:
                     sent = self._send_some(self._unsent[0])

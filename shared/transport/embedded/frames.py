@@ -78,18 +78,19 @@ class FrameReader:
         kept += data
         place = 0
         try:
-            while len(kept) - place >= _LENGTH.size:
-                end = place + _LENGTH.size + _LENGTH.unpack_from(kept, place)[0]
-                if len(kept) < end:
-                    return
-                frame = _decode(kept, place, end)
-                place = end
-                yield frame
+            with memoryview(kept) as view:
+                while len(view) - place >= _LENGTH.size:
+                    end = place + _LENGTH.size + _LENGTH.unpack_from(view, place)[0]
+                    if len(view) < end:
+                        return
+                    frame = _decode(view, place, end)
+                    place = end
+                    yield frame
         finally:
             del kept[:place]
 
 
-def _decode(data: bytearray, start: int, end: int) -> Frame:
+def _decode(data: memoryview, start: int, end: int) -> Frame:
     _, kind, number = _HEAD.unpack_from(data, start)
     place = start + _HEAD.size
     parts: list[bytes] = []
