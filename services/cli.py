@@ -46,6 +46,8 @@ def _configure(service: str, given: dict[str, Any]) -> Config:
     config = load_config(given, environment(), terminal=sys.stderr.isatty())
     harden(secret_variables())
     set_up_logging(config.log_level, config.log_format, service)
+    for line in config.from_dagu:
+        _log.info("config.from_dagu", extra={"setting": line})
     arm(config.faults)
     return config
 
