@@ -17,7 +17,6 @@ from shared.options import OPTIONS
 __all__ = ["DaguSettings", "read_dagu_settings"]
 
 _BY_VARIABLE = {option.alias: option for option in OPTIONS if option.alias}
-_OPTIONS = {option.field: option for option in OPTIONS}
 
 _FILE_KEYS: Mapping[str, str] = {
     "host": "host",
@@ -96,16 +95,17 @@ def read_dagu_settings(environ: Mapping[str, str], read: Callable[[Path], str | 
         if (text := read(path)) is not None:
             for key, value in _leaves(_parsed(text, path)):
                 source = f"{path.name}: {key}"
-                name = _FILE_KEYS.get(key.lower())
-                if name is None:
+                known = _FILE_KEYS.get(key.lower())
+                if known is None:
                     ignored.append(_nothing(source, _snake(key.rpartition(".")[2])))
                 elif value not in (None, "", []):
-                    texts[name] = _text(name, value), source
+                    texts[known] = _text(known, value), source
     for variable in sorted(environ):
         if not variable.startswith("DAGU_") or variable == "DAGU_HOME" or not environ[variable]:
             continue
         option = _BY_VARIABLE.get(variable)
-        if option is None:
+        # For a Service called "dagu" Kubernetes sets DAGU_PORT=tcp://10.0.0.1:8080.
+        if option is None or (variable == "DAGU_PORT" and "://" in environ[variable]):
             ignored.append(_nothing(variable, variable.removeprefix("DAGU_").lower()))
         else:
             texts[option.field] = environ[variable], variable

@@ -100,13 +100,15 @@ def _list(folder: Path, prefix: str, listing: Listing) -> list[str]:
 
 
 def _add(entry: os.DirEntry[str], name: str, listing: Listing) -> None:
-    named = valid_dag_name(Path(name).stem) and len(name) <= _MAX_PATH and name.isprintable()
+    plain = valid_dag_name(Path(name).stem)
+    # As in Dagu, the name of a file may have blanks and letters of any script, if ``name`` in it is a valid DAG name.
+    named = (plain or ("/" not in name and "\\" not in name)) and len(name) <= _MAX_PATH and name.isprintable()
     try:
         status = entry.stat()
     except OSError as error:
         gone = isinstance(error, FileNotFoundError)
         # A broken link is reported, unless its name is not a valid DAG name: then it may be an editor's lock file.
-        if named and (entry.is_symlink() or not gone):
+        if plain and named and (entry.is_symlink() or not gone):
             listing.refused[name] = reason(error)
         if named and not gone:
             listing.files[name] = UNREAD
