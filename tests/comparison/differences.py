@@ -97,6 +97,18 @@ DIFFERENCES: Sequence[Difference] = (
         "Who reads the log sees which workflow is missing.",
     ),
     Difference(
+        "running",
+        "A failed `jq` step with `output` has no entry in the run's outputs.",
+        "It has an empty one.",
+        "Every step with `output` that ran is listed.",
+    ),
+    Difference(
+        "running",
+        "`parallel` items such as `X=a X=b` keep both values in what is shown of a sub-run.",
+        "The last value is shown, which is the one that counts.",
+        "What is shown is what the sub-run gets.",
+    ),
+    Difference(
         "loading",
         "A cycle of steps is found when a run starts, which answers 500.",
         "It is an error of the file.",
