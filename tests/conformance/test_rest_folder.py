@@ -8,7 +8,7 @@ from tests.conformance.rest_live import Live, open_live
 from tests.harness.eventually import eventually
 
 STEPS = "steps:\n  - echo hi\n"
-NO_NAME = "not a valid DAG name: the name must be 1 to 40 letters, digits, dashes, dots or underscores"
+NO_NAME = "not a valid file name: it is too long, or has a backslash or characters that cannot be printed"
 LONG = "a-name-of-forty-one-letters-is-one-too-many"
 
 

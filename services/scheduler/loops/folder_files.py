@@ -23,6 +23,7 @@ UNREAD: Seen = (-1, -1, -1)
 
 _MAX_PATH = 200
 _NAMES_NO_DAG = f"not a valid DAG name: the name must be {DAG_NAME_RULE}"
+_NAMES_NO_FILE = "not a valid file name: it is too long, or has a backslash or characters that cannot be printed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def _add(entry: os.DirEntry[str], name: str, listing: Listing) -> None:
     if not stat.S_ISREG(status.st_mode):
         return
     if not named:
-        listing.refused[name] = _NAMES_NO_DAG
+        listing.refused[name] = _NAMES_NO_DAG if "/" in name else _NAMES_NO_FILE
         return
     listing.files[name] = _seen(status)
     if status.st_size > MAX_BYTES:
