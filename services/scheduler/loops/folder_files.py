@@ -80,7 +80,7 @@ def shown(refused: Mapping[str, str]) -> dict[str, str]:
 
     In sub-folders an invalid DAG name is not shown as a problem: not every file there is meant to be called.
     """
-    return {_shown(name): why for name, why in refused.items() if why != _NAMES_NO_DAG or "/" not in name}
+    return {_shown(name): why for name, why in refused.items() if why != _NAMES_NO_DAG}
 
 
 def _shown(name: str) -> str:
