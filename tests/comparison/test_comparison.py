@@ -9,16 +9,19 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.comparison.differences import DIFFERENCES, TARGET, document
 from tests.comparison.sides import Side, dagu
-from tests.comparison.workflows import FAMILIES, workflows
+from tests.comparison.workflows import FAMILIES, Workflow, workflows
 from tests.harness.cluster import Embedded
 
 SEED = int(os.environ.get("COMPARE_SEED", "20261127"))
+_AT_ONCE = 4
 COUNT = int(os.environ.get("COMPARE_COUNT", "36"))
 
 
@@ -42,6 +45,7 @@ def dagway(tmp_path: Path) -> Iterator[Side]:
         yield Side(system.client.base)
 
 
+@pytest.mark.timeout(120 + 30 * COUNT)
 def test_random_workflows_give_the_same_result(
     request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -52,10 +56,14 @@ def test_random_workflows_give_the_same_result(
     counts: Counter[tuple[str, str]] = Counter()
     unexplained = []
     (tmp_path / "theirs").mkdir()
-    with dagu(Path(program), tmp_path / "theirs") as theirs:
-        for number, workflow in enumerate(workflows(SEED, COUNT)):
+    with dagu(Path(program), tmp_path / "theirs") as theirs, ThreadPoolExecutor(_AT_ONCE) as pool:
+
+        def compared(numbered: tuple[int, Workflow]) -> tuple[Workflow, dict[str, Any], dict[str, Any]]:
+            number, workflow = numbered
             name = f"w{SEED}-{number}"
-            mine, real = ours.result(name, workflow.spec), theirs.result(name, workflow.spec)
+            return workflow, ours.result(name, workflow.spec), theirs.result(name, workflow.spec)
+
+        for workflow, mine, real in pool.map(compared, enumerate(workflows(SEED, COUNT))):
             kind = "equal" if mine == real else "documented" if workflow.may_show else "different"
             counts[workflow.family, kind] += 1
             if kind == "different":
