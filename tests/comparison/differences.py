@@ -15,15 +15,20 @@ TARGET = Path(__file__).parents[2] / "docs" / "differences-from-dagu.md"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference. ``name`` is what workflows of the comparison refer to; empty if none of them shows it."""
+    """One difference. ``name`` is what workflows of the comparison refer to; empty if none of them shows it.
+
+    ``parts``: the parts of a result that it may change.
+    """
 
     area: str
     dagu: str
     dagway: str
     why: str
     name: str = ""
+    parts: frozenset[str] = frozenset({"refused", "status", "nodes", "logs", "outputs"})
 
 
+_LOGS = frozenset({"logs"})
 DIFFERENCES: Sequence[Difference] = (
     Difference(
         "values",
@@ -38,6 +43,7 @@ DIFFERENCES: Sequence[Difference] = (
         "`010` stays as written, and `null` is empty.",
         "Nobody means 8 or `<nil>`.",
         "plain-scalars",
+        _LOGS,
     ),
     Difference(
         "values",
@@ -45,6 +51,7 @@ DIFFERENCES: Sequence[Difference] = (
         "Numbers keep their digits, objects are compact JSON.",
         "The next step must be able to read the value.",
         "json-values",
+        _LOGS,
     ),
     Difference(
         "values",
@@ -101,6 +108,14 @@ DIFFERENCES: Sequence[Difference] = (
         "A failed `jq` step with `output` has no entry in the run's outputs.",
         "It has an empty one.",
         "Every step with `output` that ran is listed.",
+    ),
+    Difference(
+        "running",
+        "The summary of a `parallel` step lists its sub-runs in the order in which they ended.",
+        "It lists them in the order of the items.",
+        "The same workflow prints the same text.",
+        "parallel-order",
+        _LOGS,
     ),
     Difference(
         "running",

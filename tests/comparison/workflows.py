@@ -153,7 +153,7 @@ FAMILIES: Mapping[str, tuple[Callable[[random.Random], str], frozenset[str]]] = 
     "repeats": (_repeats, frozenset()),
     "scripts": (_scripts, frozenset()),
     "calls": (_calls, frozenset()),
-    "fan-out": (_fan_out, frozenset()),
+    "fan-out": (_fan_out, frozenset({"parallel-order"})),
     "must-fail": (_must_fail, frozenset()),
     "streams": (_streams, frozenset()),
     "values-in-shells": (_values_in_shells, frozenset({"value-in-shell"})),
