@@ -70,14 +70,12 @@ DIFFERENCES: Sequence[Difference] = (
         "The command of a precondition sees neither outputs of earlier steps nor the workflow's `env`.",
         "It sees both.",
         "A condition is written about them.",
-        "condition-sees-values",
     ),
     Difference(
         "running",
         "Handlers do not run after the workflow's own timeout.",
         "They run.",
         "A handler cleans up, and is needed most then.",
-        "handlers-after-timeout",
     ),
     Difference(
         "running",
