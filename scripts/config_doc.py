@@ -16,6 +16,10 @@ Every setting is a command-line option and an environment variable; the option w
 that it needs (`dagway worker --help`). An unknown `DAGWAY_…` variable is an error that suggests the right one;
 variables that Kubernetes sets for a Service named `dagway…` are ignored. Defaults are in brackets.
 
+Dagu's variables with a meaning here (`DAGU_HOST`, `DAGU_PORT`, `DAGU_DAGS_DIR`, `DAGU_TZ`, `DAGU_AUTH_…`, for instance)
+are read where ours are not set. With `DAGU_HOME` its `config.yaml` is read too, and its folders `dags` and `suspend`
+and its `base.yaml` are used. At the start the log says what each became; what has no meaning is named.
+
 A secret (marked *) can also be in a file: set the variable with `_FILE` at its end, such as `DAGWAY_AMQP_URL_FILE`, to
 the file's path.
 

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from shared.admission.workers import WORKER_POOL, worker_pool
 from shared.contracts.signing_keys import PrivateKey, PublicKey, SharedKey
 from shared.contracts.worker_pools import DEFAULT_WORKER_POOL
+from shared.dagu_settings import read_dagu_settings
 from shared.errors import ConfigInvalid
 from shared.options import OPTIONS
 
@@ -114,6 +115,8 @@ class Config:
     remote_nodes: str = dataclass_field(default="", repr=False)
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    from_dagu: tuple[str, ...] = ()
+    """A line for each setting of Dagu's that was found: what it became, or that it has no meaning here."""
     navbar_title: str = "Dagu"
     navbar_color: str = ""
     url: str = ""
@@ -155,6 +158,11 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
     problems = _unknown(environ)
     values: dict[str, Any] = {}
     files: list[Path] = []
+    try:
+        dagu = read_dagu_settings(environ, _text_of)
+    except (ValueError, OSError) as error:
+        raise ConfigInvalid(f"DAGU_HOME: {error}") from error
+    became = list(dagu.ignored)
     for option in OPTIONS:
         value = given.get(option.field)
         source = option.flag
@@ -167,8 +175,13 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
             except ValueError as error:
                 problems.append(f"{option.file_env}: {error}")
                 continue
-        if value is None and option.alias:
-            value, source = environ.get(option.alias), option.alias
+        if option.field in dagu.texts:
+            theirs, named = dagu.texts[option.field]
+            if value is None:
+                value, source = theirs, named
+                became.append(f"{named} is read as {option.env}")
+            else:
+                became.append(f"{named} is not used: {source} is set")
         if value is None or value == "":
             continue
         try:
@@ -184,7 +197,11 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
     values.setdefault("data_dir", Path(".dagway").absolute())
     values.update(_worker_settings(values))
     values.setdefault("log_format", "text" if terminal else "json")
-    return Config(**values, secret_files=tuple(files))
+    return Config(**values, secret_files=tuple(files), from_dagu=tuple(became))
+
+
+def _text_of(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def _secret_in(path: str, *, given: str, by: str) -> str:

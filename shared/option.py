@@ -25,6 +25,8 @@ class Option:
     """Whether the value is a secret: ``file_env`` may name a file with it, and it does not stay in the environment."""
     has_alias: bool = False
     """Whether Dagu has the setting too: then Dagu's variable is read where ``env`` is not set."""
+    alias_name: str = ""
+    """Dagu's variable, if it is not named as ours."""
 
     @property
     def flag(self) -> str:
@@ -34,7 +36,7 @@ class Option:
     @property
     def alias(self) -> str:
         """Dagu's variable, empty if it has none."""
-        return f"DAGU_{self.env.removeprefix('DAGWAY_')}" if self.has_alias else ""
+        return self.alias_name or (f"DAGU_{self.env.removeprefix('DAGWAY_')}" if self.has_alias else "")
 
     @property
     def file_env(self) -> str:

@@ -40,9 +40,14 @@ __all__ = ["OPTIONS"]
 
 
 OPTIONS = (
-    Option("host", "DAGWAY_HOST", str, _ALL, "address the gateway listens on (127.0.0.1)"),
+    Option("host", "DAGWAY_HOST", str, _ALL, "address the gateway listens on (127.0.0.1)", has_alias=True),
     Option(
-        "port", "DAGWAY_PORT", whole_number(0, 65535), _GATEWAY, "port the gateway listens on; 0: any free port (8080)"
+        "port",
+        "DAGWAY_PORT",
+        whole_number(0, 65535),
+        _GATEWAY,
+        "port the gateway listens on; 0: any free port (8080)",
+        has_alias=True,
     ),
     Option(
         "data_dir",
@@ -58,6 +63,7 @@ OPTIONS = (
         _SCHEDULER | _WORKER,
         "folder of DAG files: a scheduler loads them and follows changes; a worker runs steps in their folders (none)",
         flag_name="--dags",
+        has_alias=True,
     ),
     Option(
         "dags_write",
@@ -160,6 +166,7 @@ OPTIONS = (
         existing_file,
         _SCHEDULER,
         "YAML file whose fields are the defaults of every DAG (none)",
+        has_alias=True,
     ),
     Option(
         "lease_s",
@@ -226,6 +233,7 @@ OPTIONS = (
         one_of("json", "text"),
         _ALL,
         "format of log lines: json or text (text on a terminal, else json)",
+        has_alias=True,
     ),
     Option(
         "api_threads",
@@ -389,8 +397,22 @@ OPTIONS = (
         _GATEWAY,
         "other origins whose pages may use the gateway without a token or key: https://dashboard.example.org (none)",
     ),
-    Option("navbar_title", "DAGWAY_NAVBAR_TITLE", str, _GATEWAY, "title in the front end's navigation bar (Dagu)"),
-    Option("navbar_color", "DAGWAY_NAVBAR_COLOR", str, _GATEWAY, "colour of the front end's navigation bar (none)"),
+    Option(
+        "navbar_title",
+        "DAGWAY_NAVBAR_TITLE",
+        str,
+        _GATEWAY,
+        "title in the front end's navigation bar (Dagu)",
+        alias_name="DAGU_UI_NAVBAR_TITLE",
+    ),
+    Option(
+        "navbar_color",
+        "DAGWAY_NAVBAR_COLOR",
+        str,
+        _GATEWAY,
+        "colour of the front end's navigation bar (none)",
+        alias_name="DAGU_UI_NAVBAR_COLOR",
+    ),
     Option("url", "DAGWAY_URL", gateway_url, _CLIENT, "URL of the gateway that commands use (http://127.0.0.1:8080)"),
     Option(
         "profile",

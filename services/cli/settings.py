@@ -1,5 +1,6 @@
 """The options of settings, and the configuration of the process that runs a command."""
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,8 @@ import click
 from shared.config import OPTIONS, Config, environment, load_config, secret_variables
 
 __all__ = ["configure", "options_of", "service_options"]
+
+_log = logging.getLogger(__name__)
 
 
 def service_options(service: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -41,5 +44,7 @@ def configure(service: str, given: dict[str, Any]) -> Config:
     config = load_config(given, environment(), terminal=sys.stderr.isatty())
     harden(secret_variables())
     set_up_logging(config.log_level, config.log_format, service)
+    for line in config.from_dagu:
+        _log.info("config.from_dagu", extra={"setting": line})
     arm(config.faults)
     return config

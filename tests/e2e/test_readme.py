@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,10 +30,12 @@ def dialogue() -> list[tuple[str, str]]:
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     port = free_port()
+    # A copy, because the DAG that the README creates is written to the folder.
+    shutil.copytree(ROOT / "examples", tmp_path / "dags")
     env = {
         "DAGWAY_PORT": str(port),
         "DAGWAY_DATA_DIR": str(tmp_path / "data"),
-        "DAGWAY_DAGS_DIR": str(ROOT / "examples"),
+        "DAGWAY_DAGS_DIR": str(tmp_path / "dags"),
     }
     with DagwayProcess("up", folder=tmp_path, env=env) as process:
         process.wait_ready(f"http://127.0.0.1:{port}/api/v2/health")

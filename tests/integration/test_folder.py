@@ -206,10 +206,10 @@ def test_dags_in_a_folder_that_cannot_be_listed_are_kept(
 def test_an_unchanged_invalid_file_causes_no_writes(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(STEPS)
     (tmp_path / "b.yaml").symlink_to("/proc/self/mem")
-    (tmp_path / "no name.yaml").write_text(STEPS)
+    (tmp_path / "no\tname.yaml").write_text(STEPS)
     first, second = follower(stack, tmp_path), follower(stack, tmp_path)
     first.run_once()
-    assert {row["name"] for row in stack.rows(t.passed_over)} == {"b.yaml", "no name.yaml"}
+    assert {row["name"] for row in stack.rows(t.passed_over)} == {"b.yaml", "no\\tname.yaml"}
     sent: list[str] = []
     event.listen(stack.engine, "before_cursor_execute", lambda _c, _cursor, sql, *_: sent.append(sql))
 
@@ -220,7 +220,7 @@ def test_an_unchanged_invalid_file_causes_no_writes(stack: Stack, tmp_path: Path
     assert sent == []
     second.run_once()
     assert writes() == [], "another follower finds it told already"
-    (tmp_path / "no name.yaml").unlink()
+    (tmp_path / "no\tname.yaml").unlink()
     assert [second.run_once(), first.run_once()] == [0, 0]
     assert len(writes()) == 1
     assert {row["name"] for row in stack.rows(t.passed_over)} == {"b.yaml"}

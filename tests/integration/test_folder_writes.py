@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from services.scheduler.deciding.dag_files import DagFiles
-from services.scheduler.deciding.plans import spec_hash
+from services.scheduler.deciding.plans import Plans, spec_hash
+from services.scheduler.deciding.transactor import Transactor
+from services.scheduler.loops.folder import Folder
+from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.contracts.commands.dags import ReplaceSpec
 from shared.store import tables as t
+from shared.store.writes.transaction import Store
 from tests.harness.eventually import eventually
 from tests.integration.scheduler_stack import Stack
 
@@ -79,6 +83,22 @@ def test_changes_by_api_are_in_the_folder_and_edits_of_the_folder_come_back(
     assert outcome(stack, c.CreateDag(file_name="d", spec=spec(3))) == "already_exists"
     assert stored(stack) == {"b": spec("again"), "c": spec("new")}, "a refused command changes nothing"
     assert texts(folder)["b.yaml"] == texts(folder)["d.yaml"] == spec("not loaded yet")
+
+
+def test_a_folder_that_cannot_be_written_says_so_in_the_list_of_dags(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = DagFiles(tmp_path)
+    monkeypatch.setattr(DagFiles, "read_only", True)
+    follower = Folder(Transactor(Store(stack.engine), Plans(), utc_now, files), tmp_path)
+    follower.run_once()
+
+    [told] = stack.rows(t.passed_over)
+    assert told["name"] == "(DAG folder)"
+    assert told["problem"].startswith("cannot be written: changes of DAGs through the API are refused")
+    monkeypatch.setattr(DagFiles, "read_only", False)
+    follower.run_once()
+    assert stack.rows(t.passed_over) == []
 
 
 def test_two_writers_and_an_editor_lose_no_newer_text(stack: Stack, folder: Path) -> None:

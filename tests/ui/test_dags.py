@@ -66,12 +66,12 @@ def test_two_editors_do_not_overwrite_each_other_unasked(look: Look, system: Emb
 def test_files_that_cannot_be_loaded_are_told_above_the_list(chromium: Browser, tmp_path: Path) -> None:
     folder = tmp_path / "dags"
     folder.mkdir()
-    for name in ("fine.yaml", "no <b>name.yml"):
+    for name in ("fine.yaml", "no <b>\tname.yml"):
         (folder / name).write_text("steps: [echo x]\n")
     following = Embedded(tmp_path / "system", env={"DAGWAY_DAGS_DIR": str(folder)})
     with following as system, watched(chromium, f"{origin(system)}/#/dags") as page:
         expect(page.get_by_role("link", name="fine")).to_be_visible()
-        expect(page.get_by_text("no <b>name.yml: not a valid DAG name")).to_be_visible()
+        expect(page.get_by_text(r"no <b>\tname.yml: not a valid file name")).to_be_visible()
 
 
 def test_a_schedule_is_switched_off_and_on(look: Look, system: Embedded) -> None:

@@ -180,7 +180,10 @@ def test_every_setting_has_a_reader_and_a_page() -> None:
 
     assert (ROOT / "docs" / "configuration.md").read_text() == written, "run python scripts/config_doc.py"
     assert len({option.env for option in OPTIONS}) == len(OPTIONS)
-    assert {option.field for option in OPTIONS} == {each.name for each in fields(Config)} - {"secret_files"}
+    assert {option.field for option in OPTIONS} == {each.name for each in fields(Config)} - {
+        "secret_files",
+        "from_dagu",
+    }
 
 
 def test_every_documented_option_is_one_of_a_command() -> None:

@@ -160,10 +160,6 @@ class DagFiles:
         except FileNotFoundError:
             return frozenset()
 
-    def has_file(self, file_name: str) -> bool:
-        """Whether the folder has a file of this DAG now."""
-        return self._find(file_name) is not None
-
     def _create(self, file_name: str, data: bytes) -> None:
         path = self._path / f"{file_name}{_EXTENSIONS[0]}"
         try:

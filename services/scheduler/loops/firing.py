@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,7 +24,7 @@ from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.fired_runs import FiredRuns
 from services.scheduler.metrics import SCHEDULES_UNREADABLE
-from shared.errors import StoreUnavailable
+from shared.errors import Conflict, StoreUnavailable
 from shared.language.load import load
 from shared.language.model import Schedule
 from shared.language.summary import summary_dag
@@ -54,8 +55,13 @@ class Firing:
         self._paused = False
 
     def follow(self, after: PostCommit) -> None:
-        """Wake the loop if DAGs or pauses changed."""
+        """If DAGs or pauses changed, compute when they are due next, and wake the loop.
+
+        Whoever hears that a DAG is stored then reads its next run too. If the database is busy, the loop does it.
+        """
         if after.schedules:
+            with suppress(StoreUnavailable, Conflict):
+                self.adopt()
             self._awake.set()
 
     def wake(self) -> None:

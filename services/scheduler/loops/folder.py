@@ -25,7 +25,7 @@ from services.scheduler.deciding.dag_files import DagFiles, read_data, text_of
 from services.scheduler.deciding.plans import spec_hash
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.folder_files import UNREAD, Seen, list_files, reason, seen, shown
-from shared.errors import StoreUnavailable
+from shared.errors import Conflict, StoreUnavailable
 from shared.language.load import load
 
 __all__ = ["Folder"]
@@ -39,7 +39,8 @@ _AT_ONCE = 200
 _UNKNOWN: Mapping[str, Any] = MappingProxyType({"version": 0, "folder_hash": None})
 """The row of a DAG that is not stored."""
 _ITSELF = "(DAG folder)"
-"""The name under which a problem of the folder itself is shown."""
+_FLAGS = "(suspend flags)"
+"""The names under which problems of the folder itself and of the folder of suspend flags are shown."""
 _READ_ONLY = "cannot be written: changes of DAGs through the API are refused; edit the files where they come from"
 
 
@@ -92,7 +93,10 @@ class Folder:
         if gone or self._seen is None:
             self._transactor.decide(lambda batch: _remove(batch, there, hidden, self._path))
         if files is not None:
-            self._follow_flags(files, anew=bool(changed or gone))
+            try:
+                self._follow_flags(files, anew=bool(changed or gone))
+            except (OSError, Conflict) as error:
+                refused[_FLAGS] = reason(error) if isinstance(error, OSError) else str(error)
         if self._seen is None or shown(refused) != shown(self._refused):
             self._transactor.decide(lambda batch: _show(batch, shown(refused)))
         for name, why in refused.items() - self._refused.items():

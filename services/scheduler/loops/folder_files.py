@@ -23,6 +23,7 @@ UNREAD: Seen = (-1, -1, -1)
 
 _MAX_PATH = 200
 _NAMES_NO_DAG = f"not a valid DAG name: the name must be {DAG_NAME_RULE}"
+_NAMES_NO_FILE = "not a valid file name: it is too long, or has a backslash or characters that cannot be printed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def shown(refused: Mapping[str, str]) -> dict[str, str]:
 
     In sub-folders an invalid DAG name is not shown as a problem: not every file there is meant to be called.
     """
-    return {_shown(name): why for name, why in refused.items() if why != _NAMES_NO_DAG or "/" not in name}
+    return {_shown(name): why for name, why in refused.items() if why != _NAMES_NO_DAG}
 
 
 def _shown(name: str) -> str:
@@ -100,13 +101,15 @@ def _list(folder: Path, prefix: str, listing: Listing) -> list[str]:
 
 
 def _add(entry: os.DirEntry[str], name: str, listing: Listing) -> None:
-    named = valid_dag_name(Path(name).stem) and len(name) <= _MAX_PATH and name.isprintable()
+    plain = valid_dag_name(Path(name).stem)
+    # As in Dagu, the name of a file may have blanks and letters of any script, if ``name`` in it is a valid DAG name.
+    named = (plain or ("/" not in name and "\\" not in name)) and len(name) <= _MAX_PATH and name.isprintable()
     try:
         status = entry.stat()
     except OSError as error:
         gone = isinstance(error, FileNotFoundError)
         # A broken link is reported, unless its name is not a valid DAG name: then it may be an editor's lock file.
-        if named and (entry.is_symlink() or not gone):
+        if plain and named and (entry.is_symlink() or not gone):
             listing.refused[name] = reason(error)
         if named and not gone:
             listing.files[name] = UNREAD
@@ -114,7 +117,7 @@ def _add(entry: os.DirEntry[str], name: str, listing: Listing) -> None:
     if not stat.S_ISREG(status.st_mode):
         return
     if not named:
-        listing.refused[name] = _NAMES_NO_DAG
+        listing.refused[name] = _NAMES_NO_DAG if "/" in name else _NAMES_NO_FILE
         return
     listing.files[name] = _seen(status)
     if status.st_size > MAX_BYTES:

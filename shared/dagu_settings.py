@@ -1,0 +1,176 @@
+"""Reads the settings that a user of Dagu has already: environment variables and the ``config.yaml`` of ``DAGU_HOME``.
+
+Each becomes the text of a setting here, or is named with the reason why it has none. Dagu's file is read only if
+``DAGU_HOME`` is set: a Dagu that is installed on the same host must not change what Dagway does.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shared.language.issues import Issues
+from shared.language.yaml.reader import YamlList, YamlMap, read_yaml
+from shared.options import OPTIONS
+
+__all__ = ["DaguSettings", "read_dagu_settings"]
+
+_BY_VARIABLE = {option.alias: option for option in OPTIONS if option.alias}
+
+_FILE_KEYS: Mapping[str, str] = {
+    "host": "host",
+    "port": "port",
+    "basepath": "base_path",
+    "tz": "tz",
+    "logformat": "log_format",
+    "permissions.writedags": "write_dags",
+    "permissions.rundags": "run_dags",
+    "paths.dagsdir": "dags_dir",
+    "paths.suspendflagsdir": "suspend_dir",
+    "paths.baseconfig": "base_config",
+    "ui.navbartitle": "navbar_title",
+    "ui.navbarcolor": "navbar_color",
+    "auth.mode": "auth_mode",
+    "auth.basic.username": "auth_basic_username",
+    "auth.basic.password": "auth_basic_password",
+    "auth.token.value": "auth_token",
+    "auth.builtin.admin.username": "auth_admin_username",
+    "auth.builtin.admin.password": "auth_admin_password",
+    "auth.builtin.token.secret": "auth_token_secret",
+    "auth.builtin.token.ttl": "auth_token_ttl_s",
+    "auth.oidc.issuer": "oidc_issuer",
+    "auth.oidc.clientid": "oidc_client_id",
+    "auth.oidc.clientsecret": "oidc_client_secret",
+    "auth.oidc.clienturl": "oidc_client_url",
+    "auth.oidc.scopes": "oidc_scopes",
+    "auth.oidc.whitelist": "oidc_whitelist",
+    "queues.config": "queues",
+    "remotenodes": "remote_nodes",
+}
+"""The settings here by the path of Dagu's key in lower case, since Dagu ignores the case of keys."""
+
+_WITHOUT: Mapping[str, str] = {
+    "data_dir": "state is in DAGWAY_DATA_DIR, and its files are not Dagu's",
+    "log_dir": "logs of steps are in the database",
+    "admin_log_dir": "logs go to standard error",
+    "cert_file": "let a proxy end TLS",
+    "key_file": "let a proxy end TLS",
+    "default_shell": "set shell in the base configuration",
+    "queue_enabled": "queues are always on",
+    "headless": "set no DAGWAY_UI_DIR; the pages are always there",
+}
+"""Why some of Dagu's settings have no counterpart, by the end of the variable or of the key in snake case."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaguSettings:
+    """What was found.
+
+    ``texts``: by field of ``Config``, the text of the setting and where it comes from. ``ignored``: a line for each of
+    Dagu's settings that has no meaning here.
+    """
+
+    texts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+
+
+def read_dagu_settings(environ: Mapping[str, str], read: Callable[[Path], str | None]) -> DaguSettings:
+    """Return Dagu's settings. Variables win over the file, and the file over the folders that ``DAGU_HOME`` implies.
+
+    ``read`` returns the text of a file, or ``None`` if it does not exist.
+
+    Raises:
+        ValueError: the file is not YAML with a map of settings.
+    """
+    texts: dict[str, tuple[str, str]] = {}
+    ignored: list[str] = []
+    home = Path(environ["DAGU_HOME"]).expanduser() if environ.get("DAGU_HOME") else None
+    if home is not None:
+        for name, place in (("dags_dir", home / "dags"), ("base_config", home / "base.yaml")):
+            if place.exists():
+                texts[name] = str(place), "DAGU_HOME"
+        texts["suspend_dir"] = str(home / "suspend"), "DAGU_HOME"
+        path = home / "config.yaml"
+        if (text := read(path)) is not None:
+            for key, value in _leaves(_parsed(text, path)):
+                source = f"{path.name}: {key}"
+                known = _FILE_KEYS.get(key.lower())
+                if known is None:
+                    ignored.append(_nothing(source, _snake(key.rpartition(".")[2])))
+                elif value not in (None, "", []):
+                    texts[known] = _text(known, value), source
+    for variable in sorted(environ):
+        if not variable.startswith("DAGU_") or variable == "DAGU_HOME" or not environ[variable]:
+            continue
+        option = _BY_VARIABLE.get(variable)
+        # For a Service called "dagu" Kubernetes sets DAGU_PORT=tcp://10.0.0.1:8080.
+        if option is None or (variable == "DAGU_PORT" and "://" in environ[variable]):
+            ignored.append(_nothing(variable, variable.removeprefix("DAGU_").lower()))
+        else:
+            texts[option.field] = environ[variable], variable
+    return DaguSettings(texts, tuple(ignored))
+
+
+def _nothing(source: str, name: str) -> str:
+    why = _WITHOUT.get(name)
+    return f"{source} has no meaning here{f': {why}' if why else ''}"
+
+
+def _parsed(text: str, path: Path) -> YamlMap:
+    issues = Issues()
+    documents = list(read_yaml(text, issues))
+    errors = [str(issue) for issue in issues.found if issue.severity == "error"]
+    value = documents[0].value if documents else YamlMap((1, 1))
+    if not errors and not isinstance(value, YamlMap):
+        errors = ["must be a map of settings"]
+    if errors:
+        raise ValueError(f"{path}: {'; '.join(errors)}")
+    found: YamlMap = value
+    return found
+
+
+def _leaves(value: YamlMap, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the settings of the file: the path of each key, and its value."""
+    for key, inner in value.items():
+        path = f"{prefix}{key}"
+        if isinstance(inner, YamlMap):
+            yield from _leaves(inner, f"{path}.")
+        else:
+            yield path, inner
+
+
+def _snake(key: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in key).lstrip("_")
+
+
+def _text(name: str, value: Any) -> str:
+    """Return a value of the file as the text that the setting takes."""
+    if name == "queues":
+        limits = ((_get(each, "name"), _get(each, "maxConcurrency", "maxActiveRuns")) for each in value)
+        return ",".join(f"{queue}={limit}" for queue, limit in limits)
+    if name == "remote_nodes":
+        return json.dumps([{_node_key(key): each[key] for key in each} for each in value])
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, YamlList):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def _get(mapping: Any, *names: str) -> Any:
+    wanted = {name.lower() for name in names}
+    return next((mapping[key] for key in mapping if key.lower() in wanted), None)
+
+
+_NODE_KEYS = {
+    key.lower(): key
+    for key in (
+        "name", "apiBaseURL", "isBasicAuth", "basicAuthUsername", "basicAuthPassword", "isAuthToken", "authToken",
+        "skipTLSVerify",
+    )
+}  # fmt: skip
+
+
+def _node_key(key: str) -> str:
+    return _NODE_KEYS.get(key.lower(), key)

@@ -1,0 +1,213 @@
+"""The differences from Dagu that Dagway has on purpose: one table for the comparison and for the page.
+
+A workflow of the comparison names the differences that it may show. If the two sides differ in anything else, the
+comparison fails. ``python -m tests.comparison.differences`` writes docs/differences-from-dagu.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["DIFFERENCES", "Difference", "document"]
+
+TARGET = Path(__file__).parents[2] / "docs" / "differences-from-dagu.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One difference. ``name`` is what workflows of the comparison refer to; empty if none of them shows it.
+
+    ``parts``: the parts of a result that it may change.
+    """
+
+    area: str
+    dagu: str
+    dagway: str
+    why: str
+    name: str = ""
+    parts: frozenset[str] = frozenset({"refused", "status", "nodes", "logs", "outputs"})
+
+
+_LOGS = frozenset({"logs"})
+DIFFERENCES: Sequence[Difference] = (
+    Difference(
+        "values",
+        "A value with quotes, `$(…)` or `;` becomes part of the command's text, and may break it or run.",
+        "The value reaches the command as one value, whatever is in it.",
+        "A parameter must not be able to run a command.",
+        "value-in-shell",
+    ),
+    Difference(
+        "values",
+        "A plain `010` is 8, and `null` is the text `<nil>`.",
+        "`010` stays as written, and `null` is empty.",
+        "Nobody means 8 or `<nil>`.",
+        "plain-scalars",
+        _LOGS,
+    ),
+    Difference(
+        "values",
+        "Large numbers in JSON become `1e+06`, and objects Go's `map[k:v]`.",
+        "Numbers keep their digits, objects are compact JSON.",
+        "The next step must be able to read the value.",
+        "json-values",
+        _LOGS,
+    ),
+    Difference(
+        "values",
+        "A value of several lines in the `params` of a `call` arrives with `\\n` in place of its line ends.",
+        "It arrives as it is.",
+        "The called workflow must get what the caller gave.",
+    ),
+    Difference(
+        "values",
+        "A parameter of a request such as `PA=$HOME` is expanded with the server's environment.",
+        "It stays text; it may refer to earlier parameters only.",
+        "A request must not read the server's environment.",
+    ),
+    Difference(
+        "conditions",
+        "The command of a precondition sees neither outputs of earlier steps nor the workflow's `env`.",
+        "It sees both.",
+        "A condition is written about them.",
+    ),
+    Difference(
+        "running",
+        "Handlers do not run after the workflow's own timeout.",
+        "They run.",
+        "A handler cleans up, and is needed most then.",
+    ),
+    Difference(
+        "running",
+        "A step that exceeds its `timeoutSec` is killed.",
+        "It gets TERM first, and KILL after a grace.",
+        "A program must be able to leave its files in order.",
+    ),
+    Difference(
+        "running",
+        "Later steps see internal variables such as `DAGU_CONTINUE_ON…`.",
+        "They do not.",
+        "They are no part of the language.",
+    ),
+    Difference(
+        "running",
+        "The error text of a failed step is that of the Go library that failed.",
+        "It says what failed and what to do.",
+        "Statuses and exit codes are equal; texts are for people.",
+    ),
+    Difference(
+        "running",
+        "A failed `call` of a workflow that does not exist prints nothing.",
+        "It prints a JSON summary, as every failed `call` does.",
+        "Who reads the log sees which workflow is missing.",
+    ),
+    Difference(
+        "running",
+        "A failed `jq` step with `output` has no entry in the run's outputs.",
+        "It has an empty one.",
+        "Every step with `output` that ran is listed.",
+    ),
+    Difference(
+        "running",
+        "The summary of a `parallel` step lists its sub-runs in the order in which they ended.",
+        "It lists them in the order of the items.",
+        "The same workflow prints the same text.",
+        "parallel-order",
+        _LOGS,
+    ),
+    Difference(
+        "running",
+        "`parallel` items such as `X=a X=b` keep both values in what is shown of a sub-run.",
+        "The last value is shown, which is the one that counts.",
+        "What is shown is what the sub-run gets.",
+    ),
+    Difference(
+        "loading",
+        "A cycle of steps is found when a run starts, which answers 500.",
+        "It is an error of the file.",
+        "A workflow that can never run should say so at once.",
+    ),
+    Difference(
+        "loading",
+        "`POST /dags` stores a workflow with a faulty later document, and no run of it starts.",
+        "It is refused with the errors of all documents.",
+        "The mistake is found when it is made.",
+    ),
+    Difference(
+        "API",
+        "Empty lists are `null` in some responses.",
+        "They are `[]`.",
+        "Clients need not check for both.",
+    ),
+    Difference(
+        "API",
+        "A user is edited with PATCH only, so the front end's own PUT gets 405.",
+        "PUT works too.",
+        "The front end's dialog works.",
+    ),
+    Difference(
+        "API",
+        "`/api/v1` is served, without authentication.",
+        "There is only `/api/v2`.",
+        "The older API has no logins; `/api/v2` has all that it does.",
+    ),
+    Difference(
+        "API",
+        "A write is answered when it is done.",
+        "If its outcome takes longer than `DAGWAY_COMMAND_WAIT_S`, the answer is 202 with a `Location` to ask for it.",
+        "The request is stored durably, so the client need not repeat it.",
+    ),
+    Difference(
+        "API",
+        "Pages of other origins and unknown host names may use a server without a login.",
+        "They are refused.",
+        "A web page must not control the server of who visits it.",
+    ),
+    Difference(
+        "the folder",
+        "A new file is seen at once.",
+        "It is seen within about a second.",
+        "Schedulers share a database; each looks once a second.",
+    ),
+    Difference(
+        "the folder",
+        "An edit in the page overwrites a file that was changed meanwhile.",
+        "It is refused with 409, or 412 with `If-Match`.",
+        "The newer text is never lost.",
+    ),
+    Difference(
+        "metrics",
+        "The metrics `go_*` describe the Go runtime.",
+        "There are `python_*` and `process_*` instead.",
+        "Dagway is written in Python.",
+    ),
+)
+
+_HEAD = """# Differences from Dagu
+
+<!-- Written by tests/comparison/differences.py. -->
+
+What differs from Dagu 1.30.2 on purpose. Everything else that differs is a mistake: please report it. The comparison
+(`tests/comparison`) runs random workflows on both and fails for any difference that is not in this table. It needs a
+Dagu of your own, for instance from the npm package `@dagu-org/dagu-linux-x64`:
+
+```sh
+COMPARE_DAGU=/path/to/dagu COMPARE_COUNT=1000 make test ARGS="tests/comparison -n 0 -s"
+```
+
+| area | Dagu | Dagway | why | shown by the comparison |
+| --- | --- | --- | --- | --- |
+"""
+
+
+def document() -> str:
+    """Return the text of the page."""
+    rows = (
+        f"| {each.area} | {each.dagu} | {each.dagway} | {each.why} | {'yes' if each.name else ''} |\n"
+        for each in DIFFERENCES
+    )
+    return _HEAD + "".join(rows)
+
+
+if __name__ == "__main__":
+    TARGET.write_text(document())

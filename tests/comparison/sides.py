@@ -1,0 +1,126 @@
+"""One side of the comparison: a server with the API of Dagu, at a base URL."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import urllib3
+
+from tests.harness.eventually import eventually, free_port
+
+__all__ = ["Side", "dagu"]
+
+_ENDED = frozenset({"succeeded", "failed", "aborted", "partially_succeeded", "rejected"})
+_RUN_S = 120.0
+_INTERNAL = re.compile(r'\n *"DAGU_CONTINUE_ON[^\n]*')
+"""What Dagu's summary of a sub-run tells of its own variables; see the table of differences."""
+
+
+class Side:
+    """Runs workflows at ``url`` and returns what can be seen of them."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._pool = urllib3.PoolManager(retries=False, timeout=60, maxsize=8)
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        answer = self._pool.request(method, f"{self._url}/api/v2{path}", body=data, headers=headers)
+        try:
+            return answer.status, json.loads(answer.data)
+        except ValueError:
+            return answer.status, None
+
+    def result(self, name: str, spec: str) -> dict[str, Any]:
+        """Store a workflow, run it once, and return its statuses, logs and outputs.
+
+        If it is refused, return the status of the refusal only: texts of errors differ.
+        """
+        status, _ = self.ask("POST", "/dags", {"name": name, "spec": spec})
+        if status != 201:
+            return {"refused": status}
+        started: list[str] = []
+
+        def start() -> bool:
+            # Dagu's server knows a new file a moment later.
+            # With equal run ids the ids of sub-runs are equal too: both sides derive them in the same way.
+            status, answer = self.ask("POST", f"/dags/{name}/start", {"dagRunId": "run"})
+            assert status == 200, (status, answer)
+            started.append(answer["dagRunId"])
+            return True
+
+        eventually(start, timeout_s=10)
+        run = f"/dag-runs/{name}/{started[0]}"
+
+        def ended() -> dict[str, Any]:
+            status, answer = self.ask("GET", run)
+            assert status == 200, answer
+            found: dict[str, Any] = answer["dagRunDetails"]
+            assert found["statusLabel"] in _ENDED, found["statusLabel"]
+            # In Dagu a run has its last status before its handlers have ended.
+            assert found["finishedAt"] not in ("", "-"), "not finished"
+            assert all(node["statusLabel"] != "running" for node in _nodes(found)), "a handler runs"
+            return found
+
+        return self._seen(run, eventually(ended, timeout_s=_RUN_S))
+
+    def _seen(self, run: str, details: dict[str, Any]) -> dict[str, Any]:
+        _, outputs = self.ask("GET", f"{run}/outputs")
+        return {
+            "status": details["statusLabel"],
+            "nodes": {node["step"]["name"]: node["statusLabel"] for node in _nodes(details)},
+            "logs": {node["step"]["name"]: self._logs(run, node["step"]["name"]) for node in details["nodes"]},
+            "outputs": (outputs or {}).get("outputs") or {},
+        }
+
+    def _logs(self, run: str, step: str) -> list[str]:
+        texts = []
+        for stream in ("stdout", "stderr"):
+            _, answer = self.ask("GET", f"{run}/steps/{quote(step)}/log?stream={stream}")
+            text = str((answer or {}).get("content") or "").strip()
+            texts.append(_INTERNAL.sub("", text).replace("{\n  }", "{}"))
+        return texts
+
+
+def _nodes(details: dict[str, Any]) -> list[dict[str, Any]]:
+    handlers = ("onSuccess", "onFailure", "onExit")
+    return [*details["nodes"], *(details[name] for name in handlers if details.get(name))]
+
+
+@contextmanager
+def dagu(program: Path, folder: Path) -> Iterator[Side]:
+    """Run the Dagu ``program`` with its state in ``folder``, and stop it at the end."""
+    port = free_port()
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "DAGU_HOME": str(folder / "dagu"),
+        "DAGU_HOST": "127.0.0.1",
+        "DAGU_PORT": str(port),
+        "DAGU_AUTH_MODE": "none",
+    }
+    with (folder / "dagu.log").open("wb") as log:
+        process = subprocess.Popen(
+            [str(program), "server"], env=env, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+        )
+        try:
+            side = Side(f"http://127.0.0.1:{port}")
+
+            def healthy() -> bool:
+                try:
+                    return side.ask("GET", "/health")[0] == 200
+                except urllib3.exceptions.HTTPError as error:
+                    raise AssertionError(str(error)) from error
+
+            eventually(healthy, timeout_s=60)
+            yield side
+        finally:
+            process.terminate()
+            process.wait(30)

@@ -1,0 +1,82 @@
+"""What a user of Dagu has set already is read, and named where it has no meaning."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.config import load_config
+from shared.errors import ConfigInvalid
+
+FILE = """\
+host: 127.0.0.2
+port: 9000
+logFormat: text
+debug: true
+paths: {dagsDir: "%s", logDir: /logs}
+ui: {navbarTitle: Ours, maxDashboardPageLimit: 5}
+permissions: {writeDAGs: false}
+auth:
+  builtin: {token: {secret: "a secret of thirty-two characters", ttl: 2h}}
+queues:
+  enabled: true
+  config: [{name: heavy, maxActiveRuns: 2}, {name: light, maxConcurrency: 9}]
+remoteNodes: [{name: other, apiBaseUrl: "http://other/api/v2", isAuthToken: true, authToken: x}]
+"""
+
+
+def home(tmp_path: Path, text: str = "") -> dict[str, str]:
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "base.yaml").write_text("{}")
+    if text:
+        (tmp_path / "config.yaml").write_text(text)
+    return {"DAGU_HOME": str(tmp_path)}
+
+
+def test_variables_win_over_the_file_and_ours_over_theirs(tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    environ = home(tmp_path, FILE % other)
+    environ |= {"DAGU_PORT": "9001", "DAGU_HOST": "127.0.0.3", "DAGWAY_HOST": "127.0.0.4", "DAGU_DATA_DIR": "/data"}
+    environ |= {"DAGU_UI_NAVBAR_COLOR": "red", "DAGU_WHATEVER": "1", "DAGU_TZ": ""}
+
+    config = load_config({}, environ)
+
+    assert (config.host, config.port, config.dags_dir, config.navbar_color) == ("127.0.0.4", 9001, other, "red")
+    assert (config.base_config, config.suspend_dir) == (tmp_path / "base.yaml", tmp_path / "suspend")
+    assert (config.navbar_title, config.write_dags, config.log_format) == ("Ours", False, "text")
+    assert (config.auth_token_secret, config.auth_token_ttl_s) == ("a secret of thirty-two characters", 7200)
+    assert config.queues == (("heavy", 2), ("light", 9))
+    assert '"apiBaseURL": "http://other/api/v2"' in config.remote_nodes
+    lines = set(config.from_dagu)
+    assert lines >= {
+        "DAGU_PORT is read as DAGWAY_PORT",
+        "DAGU_HOST is not used: DAGWAY_HOST is set",
+        "config.yaml: paths.dagsDir is read as DAGWAY_DAGS_DIR",
+        "DAGU_HOME is read as DAGWAY_SUSPEND_FLAGS_DIR",
+        "DAGU_DATA_DIR has no meaning here: state is in DAGWAY_DATA_DIR, and its files are not Dagu's",
+        "DAGU_WHATEVER has no meaning here",
+        "config.yaml: debug has no meaning here",
+        "config.yaml: paths.logDir has no meaning here: logs of steps are in the database",
+        "config.yaml: ui.maxDashboardPageLimit has no meaning here",
+    }
+    assert not any("secret of thirty" in line for line in lines), "no value is told"
+
+
+def test_a_home_alone_gives_its_folders(tmp_path: Path) -> None:
+    config = load_config({}, home(tmp_path))
+
+    assert (config.dags_dir, config.port) == (tmp_path / "dags", 8080)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("host: [", "invalid YAML"), ("- 1", "must be a map of settings"), ("port: many", "config.yaml: port: ")],
+)
+def test_a_bad_file_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigInvalid, match=said):
+        load_config({}, home(tmp_path, text))
+
+
+def test_without_their_variables_nothing_is_read() -> None:
+    assert load_config({}, {}).from_dagu == ()
+    assert load_config({}, {"DAGU_PORT": "tcp://10.0.0.1:8080"}).port == 8080, "a Service of Kubernetes"
