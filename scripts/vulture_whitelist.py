@@ -7,9 +7,8 @@ _.model_config
 __getattr__
 
 # Werkzeug's URL map and converters.
-_.strict_slashes
-_.merge_slashes
 _.part_isolating
+_.url_map
 _.to_python
 _.to_url
 

@@ -192,6 +192,28 @@ def test_only_the_configuration_reads_the_environment() -> None:
     assert found == []
 
 
+def test_no_code_uses_the_random_generator_that_all_threads_share() -> None:
+    """Hypothesis fails the test that runs when a thread of an in-process server uses that generator."""
+    used = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in [*python_files("dagway", "services", "shared"), *(ROOT / "tests" / "harness").rglob("*.py")]
+        if re.search(r"^(import random|from random import)\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for line, name in _uses_of_random(path)
+        if name not in {"Random", "SystemRandom"}
+    ]
+
+    assert used == []
+
+
+def _uses_of_random(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the names that are taken from the module ``random``."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "random":
+            yield node.lineno, node.attr
+        elif isinstance(node, ast.ImportFrom) and node.module == "random":
+            yield from ((node.lineno, alias.name) for alias in node.names)
+
+
 def test_nothing_names_the_place_where_it_was_written() -> None:
     found = []
     for path in tracked_files():

@@ -114,8 +114,7 @@ def _accounts(walk: Walk) -> None:
     for name, role in (("vi", "viewer"), ("op", "operator"), ("ma", "manager")):
         body = {"username": name, "password": PASSWORD, "role": role}
         walk.send("createUser", "POST", "/users", body, target=name)
-        login = {"username": name, "password": PASSWORD}
-        walk.tokens[name] = walk.send("login", "POST", "/auth/login", login, by=name, target=name, token="")["token"]
+        walk.tokens[name] = _log_in(walk, name, PASSWORD)
     wrong = {"username": "vi", "password": "wrong-one"}
     walk.send("login", "POST", "/auth/login", wrong, by="anonymous", target="vi", code="unauthorized", token="")
     body = {"username": "tmp", "password": PASSWORD, "role": "viewer"}
@@ -142,18 +141,27 @@ def _accounts(walk: Walk) -> None:
     _keys(walk)
 
 
+def _log_in(walk: Walk, name: str, password: str) -> str:
+    """Log in. Equal entries within seconds become one, so the user's next login waits for the entry of the last one."""
+    earlier = [each for each in walk.expected if (each.operation_id, each.actor, each.code) == ("login", name, "")]
+
+    def recorded() -> bool:
+        found = walk.live.get("/audit?operation=login", token=walk.tokens["admin"])["entries"]
+        return {each.request_id for each in earlier} <= {entry.get("requestId") for entry in found}
+
+    eventually(recorded)
+    login = {"username": name, "password": password}
+    return str(walk.send("login", "POST", "/auth/login", login, by=name, target=name, token="")["token"])
+
+
 def _own_password(walk: Walk) -> None:
     key = walk.live.post("/api-keys", {"name": "low", "role": "viewer"}, status=201, token=walk.tokens["admin"])["key"]
     body = {"currentPassword": PASSWORD, "newPassword": "long-enough-2"}
     path = "/auth/change-password"
     walk.send("changePassword", "POST", path, body, by="apikey:low", target="", code="forbidden", token=key)
     walk.send("changePassword", "POST", path, body, by="vi", target="vi")
-    login = {"username": "vi", "password": "long-enough-2"}
-    other = walk.send("login", "POST", "/auth/login", login, by="vi", target="vi", token="")["token"]
-    # Equal entries within seconds become one, so the second login waits for the entry of the first.
-    request_id = walk.expected[-1].request_id
-    eventually(lambda: request_id in str(walk.live.get("/audit?operation=login", token=walk.tokens["admin"])))
-    walk.tokens["vi"] = walk.send("login", "POST", "/auth/login", login, by="vi", target="vi", token="")["token"]
+    other = _log_in(walk, "vi", "long-enough-2")
+    walk.tokens["vi"] = _log_in(walk, "vi", "long-enough-2")
     walk.send("changePassword", "POST", path, body, by="vi", target="", code="unauthorized")
     walk.send("logout", "POST", "/auth/logout", by="vi", target="vi", token=other)
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy import Engine
 
+from services.api.auth import tokens
 from shared.store.engine import open_engine
 from shared.store.reads.reader import Reads
 from shared.transport.base import Transport
@@ -23,6 +26,14 @@ class Footing:
     database_url: str
     transport_url: str
     folder: Path
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _cheap_password_hashes() -> Iterator[None]:
+    """Hash passwords in 50 µs, not in 0.2 s. tests/unit/api/test_passwords.py has the real cost."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokens, "PasswordHasher", partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1))
+        yield
 
 
 @pytest.fixture(params=["embedded", "distributed"], scope="module")

@@ -278,14 +278,17 @@ def test_an_attempt_whose_start_report_may_be_lost_is_reported_as_given_up(tmp_p
         assert not rig.work_dir().joinpath("ran").exists()
 
 
-def test_fifty_steps_run_at_once(rig: Rig) -> None:
+def test_fifty_steps_run_at_once(rig: Rig, tmp_path: Path) -> None:
     tokens = [f"p{number}" for number in range(50)]
-    # Each waits for all the others: it ends only if they really run at once.
-    gather = 'touch "at.$N"; while [ "$(ls at.* | wc -l)" -lt 50 ]; do sleep 0.05; done'
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    # Each waits at the gate, which opens when all are there: it ends only if they really run at once.
+    wait = 'touch "at.$N"; : < "$GATE"'
     for token in tokens:
-        rig.give(task(command(gather), token=token, params=(("N", token),)))
-
-    assert {rig.finished(token, timeout_s=40).outcome for token in tokens} == {"succeeded"}
+        rig.give(task(command(wait), token=token, params=(("N", token), ("GATE", str(gate)))))
+    eventually(lambda: len(list(rig.work_dir().glob("at.*"))) == len(tokens), timeout_s=40)
+    with gate.open("w"):
+        assert {rig.finished(token, timeout_s=40).outcome for token in tokens} == {"succeeded"}
 
 
 def test_tasks_beyond_the_slots_wait_at_the_broker(tmp_path: Path) -> None:
