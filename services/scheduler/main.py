@@ -3,7 +3,7 @@
 import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
@@ -134,7 +134,9 @@ class Scheduler:
             started_at=started_at,
             period_s=min(1.0, lease_s * _PERIOD_OF_LEASE),
             routes=routes,
-            urgent=lambda: hearing.somebody_overdue(lease_s),
+            urgent=lambda: (
+                hearing.somebody_overdue(lease_s) or hearing.somebody_began(clock() - timedelta(seconds=2 * lease_s))
+            ),
         )
         self._clock = clock
         self._leases = leases = Leases(

@@ -127,6 +127,11 @@ class Hearing:
                 if not heard.newest.stopped
             )
 
+    def somebody_began(self, after: datetime) -> bool:
+        """Return whether a worker process was first heard after this time: its former process may soon be judged."""
+        with self._lock:
+            return any(heard.since > after for heard in self._workers.values())
+
     def _silence_s(self, worker_id: str) -> float:
         if worker_id in self._fresh:
             return 0.0

@@ -102,8 +102,9 @@ class Marks:
         # With a long backlog, markers need long, and fewer suffice.
         oldest = (now - self._asked[0][0]).total_seconds() if self._asked else 0.0
         pause_s = max(self._period_s * (_CALM_PERIODS if calm else 1), oldest / 4)
-        # Two calls are a period apart, more or less.
-        return (now - self._last_asked).total_seconds() >= pause_s - self._period_s / 2
+        waited_s = (now - self._last_asked).total_seconds()
+        # Two calls are a period apart, more or less. The clock may have been set back.
+        return waited_s < 0 or waited_s >= pause_s - self._period_s / 2
 
     def _marker(self, queue: BrokerQueue, number: int) -> Outgoing:
         name = new_run_id()

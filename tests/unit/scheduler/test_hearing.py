@@ -45,6 +45,16 @@ def test_a_lease_of_markers_without_a_heartbeat_is_silence() -> None:
     assert one.until == at(11)
 
 
+def test_a_new_process_of_a_worker_is_noticed() -> None:
+    one = hearing()
+    one.hear(beat(1), at(1))
+    assert one.somebody_began(at(0))
+    one.hear(beat(5), at(5))
+    assert not one.somebody_began(at(1))
+    one.hear(beat(6).model_copy(update={"incarnation": "next"}), at(6))
+    assert one.somebody_began(at(5))
+
+
 def test_nothing_is_silent_while_no_marker_comes_back() -> None:
     one = hearing()
     for second in range(12):

@@ -120,6 +120,14 @@ def test_while_nobody_can_be_lost_markers_are_rare(rig: Rig) -> None:
     assert rig.transport.waiting(EVENTS) >= 3, "a worker waits for an answer"
 
 
+def test_a_clock_that_was_set_back_holds_up_no_marker(rig: Rig) -> None:
+    rig.second()
+    rig.now -= timedelta(hours=1)
+    waiting = rig.transport.waiting(EVENTS)
+    rig.marks.send()
+    eventually(lambda: rig.transport.waiting(EVENTS) == waiting + 1)
+
+
 def test_markers_that_wait_in_a_backlog_become_rare(rig: Rig) -> None:
     for _ in range(100):
         rig.second(answer=False)
