@@ -127,8 +127,8 @@ class LoadedRuns:
     def lock_cached(self) -> None:
         """Lock the rows of cached runs. Raises ``StaleVersion`` if one of them has another version.
 
-        Call it before anything else of a run is written, unless the save does that: whoever locks a run first and its
-        other rows afterwards would deadlock with a transaction that does it the other way round.
+        Call it before writing any other row of a run. Every transaction locks the run first: one that did it the other
+        way round could deadlock. For the rows that the flush writes, the save locks the run.
         """
         if not self._unlocked:
             return
