@@ -50,7 +50,7 @@ class LocalEngine:
         body = encode(command, id=command_id, at=utc_now())
         reply = decode_as(self.transport.request(Outgoing(COMMANDS, body, command_id)).reply(_REPLY_S), CommandReply)
         if reply.error is not None:
-            raise CommandRefused(reply.error.message if reply.error else "the command was refused")
+            raise CommandRefused(reply.error.message)
         return reply.result
 
 

@@ -1,5 +1,7 @@
 """Reports of workers, in any order and repeated, and attempts whose reports never come."""
 
+from typing import Any
+
 import pytest
 
 from services.scheduler.core.decision import Decision, Ignored
@@ -167,7 +169,7 @@ def test_what_is_given_up_while_its_run_is_stopped_is_aborted() -> None:
     assert stage.run.status is RunStatus.ABORTED
 
 
-SHUTDOWN = {"outcome": "broken", "exit_code": -1, "shutdown": True, "error": "the worker shut down"}
+SHUTDOWN: dict[str, Any] = {"outcome": "broken", "exit_code": -1, "shutdown": True, "error": "the worker shut down"}
 
 
 def test_a_step_that_a_shutdown_ended_fails_unless_its_dag_says_otherwise() -> None:
