@@ -191,7 +191,7 @@ def test_bytewise_orders_by_code_point(engine: Engine) -> None:
 
 def test_alike_rows_are_stored_as_rows_are(engine: Engine) -> None:
     add_run(engine, "etl", "r1")
-    names = ["plain", "it's \"quoted\" 100% {:x} \\", "größe 漢字 🚀"]
+    names = ["plain", 'it\'s "quoted" 100% {:x} \\', "größe 漢字 🚀"]
     with Store(engine).begin() as tx:
         fresh = [node_row("etl/r1", Node(idx, STEP, name)) for idx, name in enumerate(names)]
         alike = [{"run_key": "etl/r1", "idx": idx + 3, "kind": STEP, "name": name} for idx, name in enumerate(names)]
