@@ -12,7 +12,6 @@ __all__ = [
     "blocked_by",
     "derive_status",
     "lets_dependents_run",
-    "ready",
     "repeat_wait_s",
     "retry_wait_s",
 ]
@@ -55,11 +54,6 @@ def blocked_by(plan: Plan, nodes: Sequence[Node], idx: int) -> tuple[NodeStatus,
         else:
             verdict = (NodeStatus.ABORTED, "upstream failed")
     return verdict
-
-
-def ready(plan: Plan, nodes: Sequence[Node], idx: int) -> bool:
-    """Whether all dependencies of a pending step have ended and let it start."""
-    return all(lets_dependents_run(plan.steps[parent], nodes[parent]) for parent in plan.depends[idx])
 
 
 def derive_status(run: Run, nodes: Sequence[Node]) -> RunStatus:

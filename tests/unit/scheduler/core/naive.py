@@ -10,7 +10,7 @@ from datetime import datetime
 
 from services.scheduler.core.model import WAITS, Node
 from services.scheduler.core.plan import SIDE_TASK, Plan
-from services.scheduler.core.step_rules import ready
+from services.scheduler.core.step_rules import lets_dependents_run
 from services.scheduler.core.tally import Tally
 from shared.status import AttemptState, NodeStatus
 
@@ -26,13 +26,17 @@ class NaiveTally(Tally):
         self.nodes = list(nodes)
         self._look()
 
-    def replace(self, old: Node, node: Node) -> None:
+    def replace(self, old: Node, node: Node) -> None:  # noqa: ARG002 - it looks at all nodes
         self._look()
 
     def due(self, now: datetime, most: int | None) -> list[Node]:
         steps = self.nodes[: len(self.plan.dag.steps)]
-        found = [node for node in steps if _due(node, now) and (node.number or ready(self.plan, steps, node.idx))]
+        found = [node for node in steps if _due(node, now) and (node.number or self._ready(node.idx))]
         return sorted(found, key=lambda node: not _under_way(node))[:most]
+
+    def _ready(self, idx: int) -> bool:
+        steps = self.plan.steps
+        return all(lets_dependents_run(steps[parent], self.nodes[parent]) for parent in self.plan.depends[idx])
 
     def take_unpropagated(self) -> list[int]:
         steps = self.nodes[: len(self.plan.dag.steps)]
