@@ -1,11 +1,11 @@
 """The embedded transport with messages over a link, as the worker of `dagway up` sends and receives them."""
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from shared.transport.base import BrokerQueue, Consumer, DeadLetter, Outgoing, Tap
+from shared.transport.base import NO_PRIORITIES, BrokerQueue, Consumer, DeadLetter, Outgoing, Tap
 from shared.transport.embedded.link_server import LinkServer
 from shared.transport.embedded.linked import LinkedTransport
 from shared.transport.embedded.transport import EmbeddedTransport
@@ -28,7 +28,14 @@ class EmbeddedOverLink:
     def send(self, message: Outgoing) -> "Future[None]":
         return self.link.send(message)
 
-    def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
+    def consume(
+        self,
+        queues: Sequence[BrokerQueue],
+        *,
+        prefetch: int,
+        acks_wait_s: float = 0,
+        priorities: Mapping[str, int] = NO_PRIORITIES,  # noqa: ARG002 - as in the embedded transport
+    ) -> Consumer:
         return self.link.consume(queues, prefetch=prefetch, acks_wait_s=acks_wait_s)
 
     def listen(self, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:

@@ -56,6 +56,11 @@ def blocked_by(plan: Plan, nodes: Sequence[Node], idx: int) -> tuple[NodeStatus,
     return verdict
 
 
+def ready(plan: Plan, nodes: Sequence[Node], idx: int) -> bool:
+    """Whether all dependencies of a pending step have ended and let it start."""
+    return all(lets_dependents_run(plan.steps[parent], nodes[parent]) for parent in plan.depends[idx])
+
+
 def derive_status(run: Run, nodes: Sequence[Node]) -> RunStatus:
     """Return the run's final status from its steps (workflow language, section 5.4).
 
