@@ -111,7 +111,7 @@ def stop_queue(call: Call, name: str) -> ApiResponse:
 def _each(call: Call, body: BulkBody, make: Callable[[RunName], Command]) -> ApiResponse:
     runs = list(
         dict.fromkeys(
-            RunName(json_values.plain_name(each.name, "runs.name"), json_values.known_run_id(each.dag_run_id))
+            RunName(json_values.plain_name(each.name, "runs.name"), json_values.run_id(each.dag_run_id))
             for each in body.runs
         )
     )
