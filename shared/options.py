@@ -21,7 +21,6 @@ from shared.setting_readers import (
     front_end_folder,
     gateway_url,
     host_names,
-    labels,
     limits,
     one_of,
     origins,
@@ -29,12 +28,11 @@ from shared.setting_readers import (
     true_or_false,
     whole_number,
     words,
-    worker_id,
-    worker_pool,
     zone_name,
 )
 from shared.signing_options import SIGNING_OPTIONS
 from shared.step_options import STEP_OPTIONS
+from shared.worker_options import WORKER_OPTIONS
 
 __all__ = ["OPTIONS"]
 
@@ -90,52 +88,7 @@ OPTIONS = (
         "RabbitMQ: amqp://user:password@host:5672/vhost, amqps:// for TLS, or host1,host2,host3 for a cluster",
         secret=True,
     ),
-    Option(
-        "worker_slots",
-        "DAGWAY_WORKER_SLOTS",
-        whole_number(1, 10_000),
-        _WORKER,
-        "how many attempts the worker runs at the same time (100)",
-        flag_name="--slots",
-    ),
-    Option(
-        "drain_s",
-        "DAGWAY_DRAIN_S",
-        whole_number(0, 86_400),
-        _WORKER,
-        "seconds that a worker told to stop gives its running steps; it takes no new runs meanwhile (25; up: 5)",
-    ),
-    Option(
-        "run_files_days",
-        "DAGWAY_RUN_FILES_DAYS",
-        whole_number(0, 3650),
-        _WORKER,
-        "days for which a worker keeps the files of a run after their last change; those of a run that succeeded go "
-        "after 5 minutes; 0: all are kept (7)",
-    ),
-    Option(
-        "worker_labels",
-        "DAGWAY_WORKER_LABELS",
-        labels,
-        _WORKER,
-        "labels of the worker, which worker selectors refer to: gpu=true,region=eu (none)",
-        flag_name="--labels",
-    ),
-    Option(
-        "worker_id",
-        "DAGWAY_WORKER_ID",
-        worker_id,
-        _WORKER,
-        "unique name of the worker, the same after a restart; begins with the name of its pool and a dash (POOL-HOST)",
-    ),
-    Option(
-        "worker_pool",
-        "DAGWAY_WORKER_POOL",
-        worker_pool,
-        frozenset({"worker"}),
-        "worker pool: workers that share a login at the broker; steps choose it by the label worker-pool (default)",
-        flag_name="--pool",
-    ),
+    *WORKER_OPTIONS,
     *SIGNING_OPTIONS,
     *STEP_OPTIONS,
     Option(

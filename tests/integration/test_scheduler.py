@@ -10,7 +10,7 @@ from services.scheduler.loops.housekeeping import Housekeeping
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
-from shared.contracts.control import RunsSucceeded, TaskQueueOpened
+from shared.contracts.control import TaskQueueOpened
 from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store.writes.bulk import Rows
@@ -382,25 +382,6 @@ def test_workers_are_told_of_the_labels_that_tasks_ask_for(stack: Stack) -> None
     # Whoever came later hears it again, for as long as the task waits.
     eventually(lambda: len(heard) >= 2, timeout_s=30)
     assert stack.nodes() == {"cmd_1": "not_started"}
-
-
-def test_workers_are_told_which_runs_succeeded(stack: Stack) -> None:
-    stack.scheduler()
-    heard: list[tuple[str, str]] = []
-
-    def hear(_topic: str, body: bytes) -> None:
-        message = decode(body).body
-        if isinstance(message, RunsSucceeded):
-            heard.extend(message.runs)
-
-    stack.transport.listen(["workers"], hear)
-    stack.dag("one", ONE)
-    for run_id, outcome in (("good", "succeeded"), ("bad", "failed")):
-        stack.start("one", run_id)
-        (task,) = stack.worker.tasks(1)
-        stack.worker.run(task, outcome)
-
-    eventually(lambda: heard == [("one", "good")])
 
 
 def test_outcomes_are_kept_for_a_day_longer_than_a_command_is_accepted(stack: Stack) -> None:
