@@ -5,6 +5,8 @@ from shared.contracts.control import RunsSucceeded
 from tests.harness.eventually import eventually
 from tests.integration.scheduler_stack import Stack
 
+ONE = "steps:\n  - echo hi\n"
+
 
 def test_workers_are_told_which_runs_succeeded(stack: Stack) -> None:
     stack.scheduler()
