@@ -121,7 +121,8 @@ def test_a_key_of_one_pool_reports_for_its_own_workers_only(system: AttackedSyst
     reports = [each for each in MESSAGE_TYPES.values() if issubclass(each, Event | Heartbeat)]
 
     sent = Counter[tuple[str, str]]()
-    for queue, report in [(queue, report) for report in reports for queue in queues_of(report)]:
+    addressed = [(queue, one) for one in reports for queue in queues_of(one)]
+    for queue, report in addressed:
         message_id = new_token()
         body = encode(example_of(report, facts), id=message_id, at=utc_now())
         gpu.send(Outgoing(queue, body, message_id)).result(10)
