@@ -163,4 +163,4 @@ def forgeries(scope: SignatureScope, body: bytes) -> Iterator[tuple[Refusal, byt
 
 def kind_of(queue: str) -> str:
     """Return the name that metrics give to a broker queue."""
-    return "tasks" if queue.startswith(("dagway.tasks.", "dagway.worker.")) else queue.rpartition(".")[2]
+    return "tasks" if queue.startswith(("dagway.tasks.", "dagway.worker.")) else queue.split(".")[1]
