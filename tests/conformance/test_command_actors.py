@@ -177,8 +177,9 @@ def test_the_entry_of_a_gateway_is_recorded_once_whatever_it_says(stack: Stack) 
         stack.transport.send(Outgoing(AUDIT, body, message_id)).result(10)
 
     def recorded() -> AuditRow:
-        [found] = Reads(stack.engine).audit(AuditFilter(operation="login"), limit=9)
-        return found
+        found = Reads(stack.engine).audit(AuditFilter(operation="login"), limit=9)
+        assert len(found) == 1
+        return found[0]
 
     row = eventually(recorded)
     assert (row.id, row.occurrences, row.actor_name, len(row.target_name)) == (message_id, 7, "z\ufffd", 200)

@@ -149,6 +149,8 @@ def test_sub_runs_of_earlier_repetitions_are_listed_separately(live: Live) -> No
     assert [(each["dagRunId"], each["params"]) for each in listed] == [
         (each["dagRunId"], each["params"]) for each in wanted
     ]
+    # Only the details of a run count attempts.
+    assert [node.pop("attemptCount", 1) for node in found["nodes"]] == [4, 1]
     assert live.get("/dags/loops/dag-runs")["dagRuns"][0]["nodes"] == found["nodes"]
 
 

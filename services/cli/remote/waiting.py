@@ -55,7 +55,8 @@ def _run(gateway: Gateway, name: str, run_id: str) -> dict[str, Any]:
 
 def _waits_of(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
     about = {"name": run["name"], "dagRunId": run["dagRunId"]}
-    if run.get("waitingFor"):
+    # The reason of a running run repeats what its steps say.
+    if run.get("waitingFor") and not any(node.get("waitingFor") for node in run["nodes"]):
         yield {**about, "step": "", "statusLabel": run["statusLabel"], "waitingFor": run["waitingFor"]}
     for node in run["nodes"]:
         if node.get("waitingFor"):
