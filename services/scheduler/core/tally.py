@@ -1,8 +1,9 @@
 """The tally of a run: what decisions must know of all its nodes, kept up to date with every change of a node.
 
 With it a decision costs what it changes, however many steps the run has. A tally follows from the plan and the nodes
-alone, so it is never stored. It is mutable and belongs to the newest version of its run: a draft that changes a node
-takes it along. If an older version is advanced again, because a transaction failed, it gets a new tally.
+alone, so it is never stored. It is mutable and belongs to the newest version of its run, from which a draft takes it
+along. If an older version is advanced again, because a transaction failed, it gets a new tally. So does a draft that
+another thread makes of the same version at the same time.
 """
 
 from bisect import bisect_left, insort
@@ -10,16 +11,18 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from heapq import heappop, heappush
+from threading import Lock
 
 from services.scheduler.core.model import WAITS, Node, Run
 from services.scheduler.core.plan import SIDE_TASK, Plan
 from services.scheduler.core.step_rules import lets_dependents_run
 from shared.status import AttemptState, NodeStatus
 
-__all__ = ["Tally", "startable", "tally_of", "under_way"]
+__all__ = ["Tally", "startable", "take_tally", "tally_of", "under_way"]
 
 _STARTABLE = (NodeStatus.NOT_STARTED, NodeStatus.RUNNING)
 _NOWHERE, _FRESH, _BEGUN = range(3)
+_taking = Lock()
 
 
 def under_way(node: Node) -> bool:
@@ -40,10 +43,27 @@ def tally_of(run: Run) -> "Tally":
     return tally if isinstance(tally, Tally) and tally.of is run.nodes else Tally(run.plan, run.nodes)
 
 
+def take_tally(run: Run) -> "Tally":
+    """Return the tally of a run for the caller alone, who may change it and says whose it is afterwards (``of``).
+
+    Two threads may decide about one cached version of a run at the same time. One of them commits in the end, and
+    must not have seen what the other one changed.
+    """
+    tally = run.tally
+    if isinstance(tally, Tally):
+        with _taking:
+            if tally.of is run.nodes:
+                tally.of = None
+                return tally
+    made = Tally(run.plan, run.nodes)
+    made.of = None
+    return made
+
+
 class Tally:
     """Counts and sets over the nodes of a run.
 
-    ``of``: the nodes of the version of the run that it belongs to, or ``None`` while a draft changes them. ``nodes``:
+    ``of``: the nodes of the version of the run that it belongs to, or ``None`` while a draft has it. ``nodes``:
     the same nodes, in which the draft puts its changes. ``under_way``: how many nodes are under way, without the
     errand node. ``output_chars``: the length of all outputs. Of the steps only: ``statuses``, how many there are by
     status; ``unfinished``; ``steps_under_way``; ``open``, how many have an open attempt; ``ahead``, how many of them no
