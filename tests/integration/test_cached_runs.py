@@ -24,6 +24,7 @@ from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
 from shared.contracts.events import AttemptFinished, AttemptRequested, AttemptStarted, Doubt, Event
 from shared.contracts.tasks import Task
+from shared.errors import StoreUnavailable
 from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.writes.transaction import Store
@@ -159,6 +160,20 @@ def test_a_decision_on_an_old_copy_is_made_again(world: World) -> None:
     # An old report changes nothing, whoever gets it.
     world.one.report(finished(first))
     assert world.statuses() == ["succeeded", "not_started"]
+
+
+def test_a_scheduler_that_lost_the_database_reads_its_runs_anew(world: World) -> None:
+    def fails(_batch: Batch) -> None:
+        raise StoreUnavailable("the connection broke")
+
+    task = world.one.task()
+    with pytest.raises(StoreUnavailable):
+        world.one.transactor.decide(fails)
+
+    # Another database may have taken over, in which the run has the same version and another state.
+    with world.reads() as seen:
+        world.one.report(started(task))
+    assert any("nodes" in statement for statement in seen)
 
 
 def test_a_report_about_a_run_that_another_scheduler_deleted_stops_the_worker(world: World) -> None:
