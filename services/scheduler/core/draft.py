@@ -59,14 +59,14 @@ class Draft:
     def done(self) -> Advanced:
         """Return the decision: the new run, its transitions and effects."""
         nodes, tally = tuple(self.nodes) if self._before else self.run.nodes, self.tally
-        tally.of = nodes
+        tally.give_to(nodes)
         run = evolve(self.run, version=self._version, last_seq=self._last_seq, nodes=nodes, tally=tally)
         return Advanced(run, tuple(self._transitions), tuple(self.effects), frozenset(self._before))
 
     def leave(self) -> None:
         """Give the tally back to the run, if this decision changes no node."""
         if not self._before:
-            self._tally.of = self.run.nodes
+            self._tally.give_to(self.run.nodes)
 
     def set_run(self, **changes: Any) -> None:
         """Change fields of the run other than its status."""

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from heapq import heappop, heappush
-from threading import Lock
 
 from services.scheduler.core.model import WAITS, Node, Run
 from services.scheduler.core.plan import SIDE_TASK, Plan
@@ -22,7 +21,6 @@ __all__ = ["Tally", "startable", "take_tally", "tally_of", "under_way"]
 
 _STARTABLE = (NodeStatus.NOT_STARTED, NodeStatus.RUNNING)
 _NOWHERE, _FRESH, _BEGUN = range(3)
-_taking = Lock()
 
 
 def under_way(node: Node) -> bool:
@@ -40,40 +38,37 @@ def startable(node: Node) -> bool:
 def tally_of(run: Run) -> "Tally":
     """Return the tally of a run; it is counted anew if another version of the run has taken it along."""
     tally = run.tally
-    return tally if isinstance(tally, Tally) and tally.of is run.nodes else Tally(run.plan, run.nodes)
+    return tally if isinstance(tally, Tally) and tally.belongs_to(run.nodes) else Tally(run.plan, run.nodes)
 
 
 def take_tally(run: Run) -> "Tally":
-    """Return the tally of a run for the caller alone, who may change it and says whose it is afterwards (``of``).
+    """Return the tally of a run for the caller alone, who may change it and then gives it to a version of the run.
 
     Two threads may decide about one cached version of a run at the same time. One of them commits in the end, and
     must not have seen what the other one changed.
     """
     tally = run.tally
-    if isinstance(tally, Tally):
-        with _taking:
-            if tally.of is run.nodes:
-                tally.of = None
-                return tally
+    if isinstance(tally, Tally) and tally.take(run.nodes):
+        return tally
     made = Tally(run.plan, run.nodes)
-    made.of = None
+    made.take(run.nodes)
     return made
 
 
 class Tally:
     """Counts and sets over the nodes of a run.
 
-    ``of``: the nodes of the version of the run that it belongs to, or ``None`` while a draft has it. ``nodes``:
-    the same nodes, in which the draft puts its changes. ``under_way``: how many nodes are under way, without the
-    errand node. ``output_chars``: the length of all outputs. Of the steps only: ``statuses``, how many there are by
-    status; ``unfinished``; ``steps_under_way``; ``open``, how many have an open attempt; ``ahead``, how many of them no
-    worker has begun; ``with_outputs``, which of them have outputs.
+    ``nodes``: the nodes that it counts, in which the draft that has it puts its changes. ``under_way``: how many nodes
+    are under way, without the errand node. ``output_chars``: the length of all outputs. Of the steps only:
+    ``statuses``, how many there are by status; ``unfinished``; ``steps_under_way``; ``open``, how many have an open
+    attempt; ``ahead``, how many of them no worker has begun; ``with_outputs``, which of them have outputs.
     """
 
     def __init__(self, plan: Plan, nodes: Sequence[Node]) -> None:
         self._plan = plan
         self._count = len(plan.dag.steps)
-        self.of: Sequence[Node] | None = nodes
+        self._owner: list[Sequence[Node]] = [nodes]
+        """The nodes of the version of the run that it belongs to; empty while a draft has it."""
         self.nodes = list(nodes)
         self.statuses: Counter[NodeStatus] = Counter(node.status for node in nodes[: self._count])
         self.under_way = self.steps_under_way = self.open = self.ahead = self.output_chars = 0
@@ -96,6 +91,27 @@ class Tally:
                 if node.status.terminal and not lets[node.idx]:
                     self._unpropagated.update(plan.dependents[node.idx])
                 self._put(node)
+
+    def belongs_to(self, nodes: Sequence[Node]) -> bool:
+        """Whether it is the tally of the version of the run that has just these nodes."""
+        return any(owner is nodes for owner in self._owner)
+
+    def take(self, nodes: Sequence[Node]) -> bool:
+        """Take it from the version of the run with these nodes; return ``False`` if it is not that version's."""
+        if not self.belongs_to(nodes):
+            return False
+        try:
+            owner = self._owner.pop()  # atomic: one caller wins
+        except IndexError:
+            return False
+        if owner is nodes:
+            return True
+        self._owner.append(owner)  # another thread has taken it meanwhile, and given it to its new version
+        return False
+
+    def give_to(self, nodes: Sequence[Node]) -> None:
+        """Give it, after ``take``, to the version of the run with these nodes."""
+        self._owner.append(nodes)
 
     def due(self, now: datetime, most: int | None) -> list[Node]:
         """Return the steps that may be dispatched as far as dependencies and retry intervals are concerned.

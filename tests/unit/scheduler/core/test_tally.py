@@ -38,8 +38,8 @@ def test_two_decisions_at_the_same_time_do_not_see_each_other() -> None:
     for draft, name in ((one, "a"), (other, "b")):
         apply(draft, stage.ending(name))
 
-    expected = [advance(stage.run, stage.ending(name), stage.now, "salt") for name in "ab"]
-    assert [draft.done().run.nodes for draft in (one, other)] == [each.run.nodes for each in expected]
+    statuses = [[str(node.status) for node in draft.done().run.nodes] for draft in (one, other)]
+    assert statuses == [["succeeded", "running"], ["running", "succeeded"]]
 
 
 def test_a_refusal_leaves_the_run_its_tally() -> None:
