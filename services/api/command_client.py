@@ -7,12 +7,13 @@
 * The broker did not accept the command: raises ``BrokerUnavailable`` or ``Unroutable``.
 * No confirm came: raises ``PublishUnconfirmed``. Whether the command was accepted is unknown.
 
-A caller waits at most ``accept_timeout_s`` or ``reply_timeout_s``, whichever is longer.
+A caller waits at most ``accept_timeout_s`` or ``reply_timeout_s``, whichever is longer, also for many commands of which
+none is answered.
 """
 
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import datetime
@@ -133,6 +134,25 @@ class Commands:
     def wait(self, sent: SentCommand) -> Recorded | Accepted:
         """Wait for the outcome of ``sent``, within the timeouts of this client."""
         return sent.outcome(accept_timeout_s=self._accept_timeout_s, reply_timeout_s=self._reply_timeout_s)
+
+    def wait_for_all(self, sent: Iterable[SentCommand]) -> list[Recorded | Accepted | Problem]:
+        """Wait for the outcomes of several commands. A refusal is returned, other errors are raised.
+
+        After one that got no reply in time, only replies that have come already count: no scheduler answers, and the
+        timeouts of hundreds of commands would add up.
+        """
+        found: list[Recorded | Accepted | Problem] = []
+        patience_s = self._reply_timeout_s
+        for each in sent:
+            try:
+                outcome = each.outcome(accept_timeout_s=self._accept_timeout_s, reply_timeout_s=patience_s)
+            except Problem as problem:
+                found.append(problem)
+                continue
+            if isinstance(outcome, Accepted):
+                patience_s = 0
+            found.append(outcome)
+        return found
 
     def wait_for_confirm(self, sent: SentCommand) -> Accepted:
         """Wait until the broker has stored ``sent``, not for its outcome. Raises as ``wait`` does."""

@@ -189,12 +189,14 @@ class TaskIntake:
                 self._accept(delivery)
 
     def _consume_own_queue_only(self) -> None:
+        # A queue that is added to a closed consumer would deliver a task that nobody takes.
+        self._opener.shutdown()
         self._consumer.pause()
         self._hand_back_kept(everything=True)
-        # What was delivered and not taken returns to the broker, as well as tasks whose start is not confirmed yet:
-        # whoever gets one of those asks a scheduler before it begins.
-        self._consumer.close()
         with self._lock:
+            # What was delivered and not taken returns to the broker, as well as tasks whose start is not confirmed yet:
+            # whoever gets one of those asks a scheduler before it begins.
+            self._consumer.close()
             self._consumer = self._transport.consume([self._own_queue], prefetch=1)
             if self._free == 0 or self._full:
                 self._consumer.pause()

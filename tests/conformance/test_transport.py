@@ -382,3 +382,16 @@ def test_a_consumer_knows_for_how_long_it_has_been_hearing(transport: Transport)
     assert eventually(lambda: consumer.connected_for_s == 0)
     consumer.resume()
     assert eventually(lambda: consumer.connected_for_s > 0)
+
+
+def test_a_closed_consumer_may_still_be_paused_and_resumed(transport: Transport) -> None:
+    route = fresh()
+    consumer = transport.consume([route], prefetch=1)
+
+    # Another thread may not know yet that it is closed.
+    consumer.close()
+    consumer.resume()
+    consumer.pause()
+
+    put(transport, route, b"x")
+    assert take_one(transport.consume([route], prefetch=1)).body == b"x"

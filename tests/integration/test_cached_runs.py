@@ -24,6 +24,7 @@ from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
 from shared.contracts.events import AttemptFinished, AttemptRequested, AttemptStarted, Doubt, Event
 from shared.contracts.tasks import Task
+from shared.errors import StoreUnavailable
 from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.writes.transaction import Store
@@ -161,6 +162,20 @@ def test_a_decision_on_an_old_copy_is_made_again(world: World) -> None:
     assert world.statuses() == ["succeeded", "not_started"]
 
 
+def test_a_scheduler_that_lost_the_database_reads_its_runs_anew(world: World) -> None:
+    def fails(_batch: Batch) -> None:
+        raise StoreUnavailable("the connection broke")
+
+    task = world.one.task()
+    with pytest.raises(StoreUnavailable):
+        world.one.transactor.decide(fails)
+
+    # Another database may have taken over, in which the run has the same version and another state.
+    with world.reads() as seen:
+        world.one.report(started(task))
+    assert any("nodes" in statement for statement in seen)
+
+
 def test_a_report_about_a_run_that_another_scheduler_deleted_stops_the_worker(world: World) -> None:
     task = world.one.task()
     with world.engine.begin() as connection:
@@ -218,6 +233,24 @@ def test_a_start_that_is_not_committed_waits_on(world: World) -> None:
     assert [each.event.token for each in held.release(letter.arrived_s)] == [task.token]
 
 
+def test_starts_that_wait_are_all_given_back_if_one_of_them_cannot_be_recorded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.one.do(c.StartRun(by="ann", file_name="d", dag_run_id="r2"))
+    first = world.one.task()
+    world.one.do(c.StartRun(by="ann", file_name="d", dag_run_id="r3"))
+    second = world.one.task()
+    assert world.one.hold(started(first))
+    assert world.one.hold(started(second))
+    monkeypatch.setattr(Batch, "apply", lambda *_: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        world.one.transactor.decide(lambda batch: batch.runs.load([first.run_key, second.run_key]))
+
+    given_back = world.one.transactor.held.release(time.monotonic())
+    assert {each.event.token for each in given_back} == {first.token, second.token}
+
+
 def test_only_a_start_that_nothing_waits_for_is_held(world: World) -> None:
     task = world.one.task()
     assert world.one.hold(finished(task)) is None, "an end lets other steps start"
@@ -249,6 +282,37 @@ def test_a_start_without_company_is_recorded_soon(world: World) -> None:
         stop.set()
         thread.join(5)
         transport.close()
+
+
+class Idle:
+    """A consumer without messages. It notes how long it was to wait for one, and then says ``stop``."""
+
+    connected_for_s = 1.0
+
+    def __init__(self, stop: threading.Event) -> None:
+        self.stop = stop
+        self.timeouts: list[float] = []
+
+    def take(self, _limit: int, timeout_s: float) -> list[Any]:
+        self.timeouts.append(timeout_s)
+        self.stop.set()
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def test_while_another_transaction_records_a_start_the_intake_waits_for_messages(world: World) -> None:
+    task = world.one.task()
+    letter = world.one.hold(started(task))
+    assert letter is not None
+    letter.arrived_s -= 2 * HELD_S
+    assert world.one.transactor.held.take([task.run_key]), "a transaction that takes its time"
+    consumer = Idle(threading.Event())
+
+    events_intake(world.one.transactor, consumer, lambda batch: batch.now).run(consumer.stop)  # type: ignore[arg-type]
+
+    assert consumer.timeouts[0] > HELD_S, "else it asks without a pause until that transaction ends"
 
 
 def test_a_decision_on_a_cached_run_waits_for_the_run_before_it_locks_anything_else(

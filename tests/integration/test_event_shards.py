@@ -17,6 +17,9 @@ from tests.integration.scheduler_stack import Stack
 
 CHAIN = "steps: [" + ", ".join(f"{{name: s{n}, command: 'true'}}" for n in range(8)) + "]"
 
+LEASE_S = 60
+"""The scripted worker sends no heartbeats: after a lease it counts as lost, and so do the steps that it runs."""
+
 
 @pytest.fixture
 def stack(migrated_database_url: str, amqp_url: str) -> Iterator[Stack]:
@@ -38,8 +41,8 @@ def walk(stack: Stack, run_id: str, steps: int = 8) -> set[str]:
 
 
 def test_a_run_has_one_scheduler_at_a_time(stack: Stack) -> None:
-    stack.scheduler(event_shards=8)
-    stack.scheduler(event_shards=8)
+    stack.scheduler(event_shards=8, lease_s=LEASE_S)
+    stack.scheduler(event_shards=8, lease_s=LEASE_S)
     stack.dag("chain", CHAIN)
     number = iter(range(100))
     # Once both have seen each other in the database, they name a shard.
@@ -64,8 +67,8 @@ def test_a_run_has_one_scheduler_at_a_time(stack: Stack) -> None:
 
 
 def test_beside_a_scheduler_of_another_version_tasks_name_no_shard(stack: Stack) -> None:
-    stack.scheduler(event_shards=8)
-    stack.scheduler(version="older")
+    stack.scheduler(event_shards=8, lease_s=LEASE_S)
+    stack.scheduler(version="older", lease_s=LEASE_S)
     stack.dag("chain", CHAIN)
 
     assert walk(stack, "r1") == {""}

@@ -122,13 +122,10 @@ def _each(call: Call, body: BulkBody, make: Callable[[RunName], Command]) -> Api
 def _outcomes(call: Call, runs: Sequence[RunName], commands: Sequence[Command]) -> list[Problem | str]:
     """Send one command for each run and return its refusal, or ``done``, or ``accepted`` if its outcome is unknown."""
     sent = [call.send(command, key=_key(call.key, run)) for run, command in zip(runs, commands, strict=True)]
-    outcomes: list[Problem | str] = []
-    for each in sent:
-        try:
-            outcomes.append("accepted" if isinstance(call.deps.commands.wait(each), Accepted) else "done")
-        except Problem as problem:
-            outcomes.append(problem)
-    return outcomes
+    found = call.deps.commands.wait_for_all(sent)
+    return [
+        each if isinstance(each, Problem) else "accepted" if isinstance(each, Accepted) else "done" for each in found
+    ]
 
 
 def _key(key: str | None, run: RunName) -> str | None:

@@ -53,13 +53,11 @@ def stop_all(call: Call, file_name: str) -> ApiResponse:
         )
         for each in running
     ]
-    errors = []
-    for run_id, each in zip(running, sent, strict=True):
-        try:
-            call.deps.commands.wait(each)
-        except Problem as problem:
-            if problem.code not in {"not_running", "not_found"}:
-                errors.append(f"{run_id}: {problem.message}")
+    errors = [
+        f"{run_id}: {outcome.message}"
+        for run_id, outcome in zip(running, call.deps.commands.wait_for_all(sent), strict=True)
+        if isinstance(outcome, Problem) and outcome.code not in {"not_running", "not_found"}
+    ]
     return ok({"errors": errors})
 
 

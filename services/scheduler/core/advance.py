@@ -81,6 +81,7 @@ def advance(run: Run, message: Message, now: datetime, salt: str) -> Decision:
     draft = Draft(run, now, salt)
     answer = apply(draft, message)
     if answer is not None:
+        draft.leave()
         return answer
     proceed(draft)
     changes = draft.changes()

@@ -9,7 +9,7 @@ from typing import Any
 
 from services.scheduler.core.decision import Advanced, ClosedAttempt, Effect, Halt, Transition
 from services.scheduler.core.model import Node, OpenAttempt, Run, evolve
-from services.scheduler.core.tally import Tally, tally_of
+from services.scheduler.core.tally import Tally, take_tally
 from shared.errors import InvariantBroken
 from shared.status import AttemptState, Begun, NodeStatus, RunStatus
 from shared.status_changes import NODE_CHANGES, RUN_CHANGES
@@ -26,7 +26,7 @@ class Draft:
         self._salt = salt
         self._version = run.version + 1
         self._last_seq = run.last_seq
-        self._tally = tally_of(run)
+        self._tally = take_tally(run)
         self.nodes = self._tally.nodes
         self._before: dict[int, Node] = {}
         """The nodes that this decision changes, as they were before it."""
@@ -59,9 +59,14 @@ class Draft:
     def done(self) -> Advanced:
         """Return the decision: the new run, its transitions and effects."""
         nodes, tally = tuple(self.nodes) if self._before else self.run.nodes, self.tally
-        tally.of = nodes
+        tally.give_to(nodes)
         run = evolve(self.run, version=self._version, last_seq=self._last_seq, nodes=nodes, tally=tally)
         return Advanced(run, tuple(self._transitions), tuple(self.effects), frozenset(self._before))
+
+    def leave(self) -> None:
+        """Give the tally back to the run, if this decision changes no node."""
+        if not self._before:
+            self._tally.give_to(self.run.nodes)
 
     def set_run(self, **changes: Any) -> None:
         """Change fields of the run other than its status."""
@@ -166,8 +171,6 @@ class Draft:
         idx, old = node.idx, self.nodes[node.idx]
         self._before.setdefault(idx, old)
         self._uncounted.setdefault(idx, old)
-        # The run as it was before has no tally any more, also if this decision is dropped.
-        self._tally.of = None
         self.nodes[idx] = node
 
     def _note(self, idx: int | None, was: str, became: str, why: str, by: str) -> None:

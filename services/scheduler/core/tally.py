@@ -1,8 +1,9 @@
 """The tally of a run: what decisions must know of all its nodes, kept up to date with every change of a node.
 
 With it a decision costs what it changes, however many steps the run has. A tally follows from the plan and the nodes
-alone, so it is never stored. It is mutable and belongs to the newest version of its run: a draft that changes a node
-takes it along. If an older version is advanced again, because a transaction failed, it gets a new tally.
+alone, so it is never stored. It is mutable and belongs to the newest version of its run, from which a draft takes it
+along. If an older version is advanced again, because a transaction failed, it gets a new tally. So does a draft that
+another thread makes of the same version at the same time.
 """
 
 from bisect import bisect_left, insort
@@ -16,7 +17,7 @@ from services.scheduler.core.plan import SIDE_TASK, Plan
 from services.scheduler.core.step_rules import lets_dependents_run
 from shared.status import AttemptState, NodeStatus
 
-__all__ = ["Tally", "startable", "tally_of", "under_way"]
+__all__ = ["Tally", "startable", "take_tally", "tally_of", "under_way"]
 
 _STARTABLE = (NodeStatus.NOT_STARTED, NodeStatus.RUNNING)
 _NOWHERE, _FRESH, _BEGUN = range(3)
@@ -37,23 +38,37 @@ def startable(node: Node) -> bool:
 def tally_of(run: Run) -> "Tally":
     """Return the tally of a run; it is counted anew if another version of the run has taken it along."""
     tally = run.tally
-    return tally if isinstance(tally, Tally) and tally.of is run.nodes else Tally(run.plan, run.nodes)
+    return tally if isinstance(tally, Tally) and tally.belongs_to(run.nodes) else Tally(run.plan, run.nodes)
+
+
+def take_tally(run: Run) -> "Tally":
+    """Return the tally of a run for the caller alone, who may change it and then gives it to a version of the run.
+
+    Two threads may decide about one cached version of a run at the same time. One of them commits in the end, and
+    must not have seen what the other one changed.
+    """
+    tally = run.tally
+    if isinstance(tally, Tally) and tally.take(run.nodes):
+        return tally
+    made = Tally(run.plan, run.nodes)
+    made.take(run.nodes)
+    return made
 
 
 class Tally:
     """Counts and sets over the nodes of a run.
 
-    ``of``: the nodes of the version of the run that it belongs to, or ``None`` while a draft changes them. ``nodes``:
-    the same nodes, in which the draft puts its changes. ``under_way``: how many nodes are under way, without the
-    errand node. ``output_chars``: the length of all outputs. Of the steps only: ``statuses``, how many there are by
-    status; ``unfinished``; ``steps_under_way``; ``open``, how many have an open attempt; ``ahead``, how many of them no
-    worker has begun; ``with_outputs``, which of them have outputs.
+    ``nodes``: the nodes that it counts, in which the draft that has it puts its changes. ``under_way``: how many nodes
+    are under way, without the errand node. ``output_chars``: the length of all outputs. Of the steps only:
+    ``statuses``, how many there are by status; ``unfinished``; ``steps_under_way``; ``open``, how many have an open
+    attempt; ``ahead``, how many of them no worker has begun; ``with_outputs``, which of them have outputs.
     """
 
     def __init__(self, plan: Plan, nodes: Sequence[Node]) -> None:
         self._plan = plan
         self._count = len(plan.dag.steps)
-        self.of: Sequence[Node] | None = nodes
+        self._owner: list[Sequence[Node]] = [nodes]
+        """The nodes of the version of the run that it belongs to; empty while a draft has it."""
         self.nodes = list(nodes)
         self.statuses: Counter[NodeStatus] = Counter(node.status for node in nodes[: self._count])
         self.under_way = self.steps_under_way = self.open = self.ahead = self.output_chars = 0
@@ -76,6 +91,27 @@ class Tally:
                 if node.status.terminal and not lets[node.idx]:
                     self._unpropagated.update(plan.dependents[node.idx])
                 self._put(node)
+
+    def belongs_to(self, nodes: Sequence[Node]) -> bool:
+        """Whether it is the tally of the version of the run that has just these nodes."""
+        return any(owner is nodes for owner in self._owner)
+
+    def take(self, nodes: Sequence[Node]) -> bool:
+        """Take it from the version of the run with these nodes; return ``False`` if it is not that version's."""
+        if not self.belongs_to(nodes):
+            return False
+        try:
+            owner = self._owner.pop()  # atomic: one caller wins
+        except IndexError:
+            return False
+        if owner is nodes:
+            return True
+        self._owner.append(owner)  # another thread has taken it meanwhile, and given it to its new version
+        return False
+
+    def give_to(self, nodes: Sequence[Node]) -> None:
+        """Give it, after ``take``, to the version of the run with these nodes."""
+        self._owner.append(nodes)
 
     def due(self, now: datetime, most: int | None) -> list[Node]:
         """Return the steps that may be dispatched as far as dependencies and retry intervals are concerned.

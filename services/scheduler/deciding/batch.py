@@ -160,8 +160,10 @@ class Batch:
 
     def _record_held(self, keys: Sequence[str]) -> None:
         """Record the reports that waited for a decision about these runs."""
-        for report in () if self._held is None else self._held.take(keys):
-            self.held.append(report)
+        reports = [] if self._held is None else self._held.take(keys)
+        # All of them before the first is applied: if that fails, none may be left out of what is given back.
+        self.held += reports
+        for report in reports:
             if self.runs.get(report.event.run_key) is None:
                 self.halt(run_deleted(report.event))
             else:

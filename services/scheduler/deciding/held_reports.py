@@ -111,6 +111,12 @@ class HeldReports:
             return sorted((each for key in keys for each in self._waiting.pop(key)), key=lambda each: each.since_s)
 
     @property
+    def waiting_since_s(self) -> float:
+        """When the oldest report arrived that ``release`` could return, by the steady clock; infinity if none waits."""
+        with self._lock:
+            return min((held[0].since_s for held in self._waiting.values()), default=float("inf"))
+
+    @property
     def oldest_s(self) -> float:
         """When the oldest report arrived that is not recorded, by the steady clock; infinity if there is none."""
         with self._lock:

@@ -71,6 +71,12 @@ class RecentRuns:
                 _, oldest = self._runs.popitem(last=False)
                 self._nodes -= len(oldest.run.nodes)
 
+    def clear(self) -> None:
+        """Remove all runs: the database may have lost its last commits, and count the same versions again."""
+        with self._lock:
+            self._runs.clear()
+            self._nodes = 0
+
     def drop(self, run_keys: Iterable[str]) -> None:
         """Remove runs from the cache: the database has another version of them."""
         with self._lock:

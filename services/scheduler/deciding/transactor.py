@@ -110,6 +110,9 @@ class Transactor:
                 batch.runs.confirm()
                 batch.pending.flush(tx, batch.runs.entries(), unlocked=batch.runs.unlocked)
         except BaseException as error:
+            if isinstance(error, StoreUnavailable) and not isinstance(error, RowsLocked):
+                # After a failover another database may answer, without the last commits of this one.
+                self._recent.clear()
             if batch is not None:
                 self.held.give_back(batch.held)
                 self._recent.drop(batch.runs.unlocked)

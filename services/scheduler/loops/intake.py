@@ -115,7 +115,7 @@ class Intake(Generic[T]):
         timeout_s = _PARKED_S if self._parked or self._early else _TAKE_TIMEOUT_S
         if self._held is None:
             return timeout_s
-        return max(0.0, min(timeout_s, self._held.oldest_s + HELD_S - now_s))
+        return max(0.0, min(timeout_s, self._held.waiting_since_s + HELD_S - now_s))
 
     def _hold(self, pairs: Pairs) -> Pairs:
         """Let reports wait that may; return the other messages."""

@@ -73,10 +73,10 @@ class LinkServer:
             listener, *topics = parts
             self._transport.listen([topic.decode() for topic in topics], partial(self._heard, int(listener)))
             self._done(number, None)
-        elif kind is Kind.PAUSE:
-            self._consumers[number].pause()
-        elif kind is Kind.RESUME:
-            self._consumers[number].resume()
+        elif kind in (Kind.PAUSE, Kind.RESUME):
+            # One thread of the other process may close a consumer while another one pauses it.
+            if (consumer := self._consumers.get(number)) is not None:
+                consumer.pause() if kind is Kind.PAUSE else consumer.resume()
         elif kind is Kind.CLOSE:
             self._close(number)
 

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.api.command_client import Accepted, Recorded, SentCommand, command_key, run_id_for
+from services.api.command_client import Accepted, Commands, Recorded, SentCommand, command_key, run_id_for
 from services.api.problems import Problem
 from shared.contracts.codec import encode
 from shared.contracts.commands import CommandReply, RefusedError, StopRun
@@ -70,6 +70,34 @@ def test_no_confirm_in_time_is_an_unknown_outcome() -> None:
 
 def test_a_reply_before_the_confirm_counts() -> None:
     assert outcome(confirm="never", answer=reply()) == Recorded("c", {"x": 1})
+
+
+class Unanswered(PendingReply):
+    """A confirmed command without a reply. It notes how long its sender waits."""
+
+    def __init__(self, waits: list[float]) -> None:
+        super().__init__(lambda: None)
+        self.settle(None)
+        self.waits = waits
+
+    def reply(self, timeout_s: float) -> bytes:
+        self.waits.append(timeout_s)
+        raise TimeoutError
+
+
+def test_of_many_commands_without_a_scheduler_only_the_first_is_waited_for() -> None:
+    waits: list[float] = []
+    refused, answered = PendingReply(lambda: None), PendingReply(lambda: None)
+    refused.answer(reply("refused"))
+    answered.answer(reply())
+    pending = [refused, *(Unanswered(waits) for _ in range(3)), answered]
+    commands = Commands(None, lambda: AT, reply_timeout_s=5)  # type: ignore[arg-type]
+
+    found = commands.wait_for_all(SentCommand(STOP, "c", each) for each in pending)
+
+    assert isinstance(found[0], Problem)
+    assert found[1:] == [Accepted("c")] * 3 + [Recorded("c", {"x": 1})]
+    assert waits == [5, 0, 0]
 
 
 def test_a_run_id_follows_from_the_key_and_is_new_without_one() -> None:

@@ -22,7 +22,7 @@ class NaiveTally(Tally):
 
     def __init__(self, plan: Plan, nodes: Sequence[Node]) -> None:
         self.plan = plan
-        self.of = nodes
+        self._owner = [nodes]
         self.nodes = list(nodes)
         self._look()
 

@@ -3,8 +3,9 @@
 import pytest
 
 from services.scheduler.core import dispatching
-from services.scheduler.core.advance import advance
+from services.scheduler.core.advance import advance, apply
 from services.scheduler.core.decision import Advanced, Refused
+from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import Approve
 from services.scheduler.core.tally import tally_of
 from shared.language.model import RetryPolicy
@@ -25,6 +26,20 @@ def test_a_run_is_advanced_again_when_its_transaction_failed() -> None:
     assert tally_of(before).statuses == NaiveTally(before.plan, before.nodes).statuses
     after = tally_of(first.run)
     assert (after.open, after.output_chars, after.with_outputs) == (2, 1, {0})
+
+
+def test_two_decisions_at_the_same_time_do_not_see_each_other() -> None:
+    stage = Stage.begun(make_dag(step("a"), step("b"), placement="spread"))
+    stage.start("a")
+    stage.start("b")
+
+    # Two threads may have taken the same version of a run from the cache.
+    one, other = Draft(stage.run, stage.now, "one"), Draft(stage.run, stage.now, "two")
+    for draft, name in ((one, "a"), (other, "b")):
+        apply(draft, stage.ending(name))
+
+    statuses = [[str(node.status) for node in draft.done().run.nodes] for draft in (one, other)]
+    assert statuses == [["succeeded", "running"], ["running", "succeeded"]]
 
 
 def test_a_refusal_leaves_the_run_its_tally() -> None:
