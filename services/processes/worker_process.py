@@ -29,6 +29,7 @@ from services.processes.signing import message_signing
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.metrics import WorkerFacts
 from shared.config import Config
+from shared.errors import Unavailable
 from shared.transport.base import WorkerTransport
 
 __all__ = ["WorkerProcess", "start_worker_process"]
@@ -151,6 +152,9 @@ def _run(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
         code = _serve(config, version, guardian, lines, link)
+    except Unavailable as error:
+        # At the start already: the parent has ended, and has said why, or the broker is away.
+        _log.error("worker_process.not_started", extra={"error": str(error)})
     except BaseException:  # noqa: BLE001 - the process ends
         _log.exception("worker_process.crashed", extra={"next": "report this"})
     finally:

@@ -13,17 +13,17 @@ from tests.ui.conftest import Look
 def test_after_three_retries_all_four_logs_can_be_read(look: Look, system: Embedded, tmp_path: Path) -> None:
     tries = tmp_path / "tries"
     system.client.create(
-        "kept",
+        "tried",
         f"steps:\n  - name: flaky\n    command: echo x >> {tries}; echo try $(wc -l < {tries}); "
         f"test $(wc -l < {tries}) -ge 4\n",
     )
-    system.client.start("kept")
-    first = system.client.until("failed", "kept")
+    system.client.start("tried")
+    first = system.client.until("failed", "tried")
     for attempt in (2, 3, 4):
-        assert system.client.ask("POST", "/dag-runs/kept/r1/retry", {"dagRunId": "r1"}).status == 200
-        eventually(lambda n=attempt: system.client.run("kept")["nodes"][0].get("attemptCount") == n)  # type: ignore[misc]
-        system.client.until("succeeded" if attempt == 4 else "failed", "kept")
-    with look("#/runs/kept/r1?step=flaky") as page:
+        assert system.client.ask("POST", "/dag-runs/tried/r1/retry", {"dagRunId": "r1"}).status == 200
+        eventually(lambda n=attempt: system.client.run("tried")["nodes"][0].get("attemptCount") == n)  # type: ignore[misc]
+        system.client.until("succeeded" if attempt == 4 else "failed", "tried")
+    with look("#/runs/tried/r1?step=flaky") as page:
         facts = page.locator(".facts").first
         expect(facts.locator("div", has=page.get_by_text("Began", exact=True)).locator("time").first).to_have_attribute(
             "datetime", first["startedAt"]

@@ -73,15 +73,15 @@ def test_runs_are_found_and_acted_on_together(look: Look, system: Embedded) -> N
 
 
 def test_everything_on_a_queue_is_stopped_in_three_clicks(look: Look, system: Embedded) -> None:
-    line(system, "flood")
+    line(system, "burst")
     with look("#/home") as page:
-        expect(page.get_by_role("region", name="Queues")).to_contain_text("flood")
+        expect(page.get_by_role("region", name="Queues")).to_contain_text("burst")
         page.get_by_role("link", name="Queues", exact=True).click()
-        page.get_by_role("region", name="Queue flood").get_by_role("button", name="Stop all").click()
+        page.get_by_role("region", name="Queue burst").get_by_role("button", name="Stop all").click()
         expect(page.get_by_role("dialog")).to_contain_text(
             "1 run running: stopped. 2 runs queued: taken out of the queue."
         )
         confirm(page, "Stop 3 runs")
-        expect(page.get_by_role("region", name="Queue flood")).to_contain_text("0 of 1 running, 0 waiting")
-    system.client.until("aborted", "flood", "one")
-    assert [each["dagRunId"] for each in system.client.ask("GET", "/dag-runs/flood").json["dagRuns"]] == ["one"]
+        expect(page.get_by_role("region", name="Queue burst")).to_contain_text("0 of 1 running, 0 waiting")
+    system.client.until("aborted", "burst", "one")
+    assert [each["dagRunId"] for each in system.client.ask("GET", "/dag-runs/burst").json["dagRuns"]] == ["one"]
