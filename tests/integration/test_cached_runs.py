@@ -15,6 +15,7 @@ from services.scheduler.commands.carry_out import handle
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import record_events
 from services.scheduler.deciding.held_reports import HELD_S
+from services.scheduler.deciding.logs_stored import ahead_of_logs
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.transactor import Transactor
@@ -282,6 +283,12 @@ def test_a_start_without_company_is_recorded_soon(world: World) -> None:
         stop.set()
         thread.join(5)
         transport.close()
+
+
+def test_an_end_of_a_node_that_does_not_exist_waits_for_no_log(world: World) -> None:
+    end = finished(world.one.task()).model_copy(update={"node": 99, "log_bytes": {"stdout": 5}})
+
+    assert world.one.transactor.decide(lambda batch: ahead_of_logs(batch, [end])) == frozenset()
 
 
 class Idle:

@@ -36,5 +36,7 @@ def _sent_before(event: AttemptFinished) -> Counter[str]:
 
 def _is_open(batch: Batch, event: AttemptFinished) -> bool:
     run = batch.runs.get(event.run_key)
-    attempt = run.nodes[event.node].attempt if run is not None else None
+    if run is None or event.node >= len(run.nodes):
+        return False
+    attempt = run.nodes[event.node].attempt
     return attempt is not None and attempt.token == event.token
