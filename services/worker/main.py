@@ -60,7 +60,7 @@ class Worker:
     ``guardian`` is a guardian process that was started before. With ``step_user`` (first uid, first gid, number of
     users, home), steps have users of their own: the guardian must have the right to change users, and this process must
     be in the groups of these users. DAGs then cannot name files below ``private``. With ``seal_keys``, secrets in the
-    parameters of sub-runs are sealed.
+    parameters of sub-runs are sealed (ADR 36).
     """
 
     def __init__(

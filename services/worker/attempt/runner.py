@@ -90,16 +90,18 @@ class AttemptRunner:
         same values. Those that contain a secret of the calling run are sealed.
         """
         supervisor, outputs = self._supervisor(task, stop), dict[str, str]()
+        masker = Masker(passed.secrets)
         try:
             evaluated = evaluate_dag(task, supervisor, self._workspace)
-            outputs = values_of(evaluated, Seal(self._sealer, task, Masker(passed.secrets).text), whole=passed.whole)
+            outputs = values_of(evaluated, Seal(self._sealer, task, masker.text), whole=passed.whole)
             result, facts = check_preconditions(evaluated, supervisor, self._workspace, passed.secrets)
             return AttemptResult(result, outputs, facts)
         except Interrupted:
             return AttemptResult(supervisor.classify(None, name=task.step.name), outputs)
         except Exception as error:  # noqa: BLE001 - any error becomes the outcome
-            _log.warning("attempt.broken", extra={"token": task.token}, exc_info=True)
-            return AttemptResult(Result("broken", 1, str(error) or type(error).__name__), outputs)
+            # An error about a param can contain its value.
+            _log.warning("attempt.broken", extra={"token": task.token}, exc_info=not masker)
+            return AttemptResult(Result("broken", 1, masker.text(str(error) or type(error).__name__)), outputs)
 
     def execute(
         self,
