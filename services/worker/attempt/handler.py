@@ -19,7 +19,7 @@ from services.worker.attempt.registry import AttemptRegistry
 from services.worker.attempt.runner import AttemptResult, AttemptRunner
 from services.worker.attempt.spans import AttemptSpans
 from services.worker.inputs.environment import Inputs, prepare_inputs
-from services.worker.inputs.sealing import Passed, Sealer, open_task
+from services.worker.inputs.sealing import PassedSecrets, Sealer, open_task
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.annotations import Annotations
 from services.worker.output.files import LogPaths, OutputFiles, log_paths
@@ -73,7 +73,7 @@ class _AttemptContext:
     """The folder below which ``paths`` are; ``None`` if the attempt has no log files."""
     files: OutputFiles | None = None
     inputs: Inputs | None = None
-    passed: Passed = field(default_factory=Passed)
+    passed: PassedSecrets = field(default_factory=PassedSecrets)
     logs: AttemptLogs | None = None
     error: str = ""
     """Why the files or inputs could not be prepared; empty if they could."""
@@ -186,7 +186,7 @@ class TaskHandler:
                 self._workspace.make_log_folder(context.logs_folder, context.task)
                 context.files = OutputFiles(context.paths, context.task)
             context.task, context.passed = open_task(context.task, self._sealer)
-            task, passed = context.task, context.passed.secrets
+            task, passed = context.task, context.passed.texts
             if context.logs_folder is not None:
                 # Handlers and mails run without a missing secret: it may be what they report.
                 folder, complete = self._workspace.dag_folder(task), task.kind == "step"

@@ -21,7 +21,7 @@ from services.worker.executors.base import Executor, Job, StepIO
 from services.worker.executors.call_result import CallResultExecutor
 from services.worker.inputs.conditions import check_each
 from services.worker.inputs.environment import Environment, Inputs, build_environment
-from services.worker.inputs.sealing import Passed, Seal, Sealer
+from services.worker.inputs.sealing import PassedSecrets, Seal, Sealer
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.annotations import Annotations
 from services.worker.output.files import LogPaths, OutputFiles
@@ -83,18 +83,18 @@ class AttemptRunner:
         self._sealer = sealer
         self._numbers = itertools.count(1)
 
-    def prepare(self, task: Task, stop: StopRequest, passed: Passed) -> AttemptResult:
+    def prepare(self, task: Task, stop: StopRequest, passed: PassedSecrets) -> AttemptResult:
         """Run a prepare attempt: evaluate a run's env and params, and check its preconditions.
 
         Whatever the outcome, the report contains the evaluated values: every later attempt of the run must use the
         same values. Those that contain a secret of the calling run are sealed.
         """
         supervisor, outputs = self._supervisor(task, stop), dict[str, str]()
-        masker = Masker(passed.secrets)
+        masker = Masker(passed.texts)
         try:
             evaluated = evaluate_dag(task, supervisor, self._workspace)
             outputs = values_of(evaluated, Seal(self._sealer, task, masker.text), whole=passed.whole)
-            result, facts = check_preconditions(evaluated, supervisor, self._workspace, passed.secrets)
+            result, facts = check_preconditions(evaluated, supervisor, self._workspace, passed.texts)
             return AttemptResult(result, outputs, facts)
         except Interrupted:
             return AttemptResult(supervisor.classify(None, name=task.step.name), outputs)

@@ -20,7 +20,7 @@ from shared.language.expansion.secret_params import secrets_in
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-__all__ = ["CannotOpen", "Passed", "Seal", "Sealer", "open_task"]
+__all__ = ["CannotOpen", "PassedSecrets", "Seal", "Sealer", "open_task"]
 
 _SETTING = "DAGWAY_WORKER_SEAL_KEYS"
 _PURPOSE = b"dagway sealed value v1"
@@ -33,11 +33,11 @@ class CannotOpen(InvalidInput):
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
-    """What a run was passed sealed by its caller."""
+class PassedSecrets:
+    """The secrets that a run got sealed from its caller."""
 
-    secrets: tuple[str, ...] = ()
-    """The texts to mask."""
+    texts: tuple[str, ...] = ()
+    """What to mask."""
     whole: bool = False
     """Whether the text of the parameters was sealed as a whole: then any of them may be a part of a secret."""
 
@@ -128,8 +128,8 @@ class Seal:
         return self._sealer.seal(text, (*hidden, *long), self._task)
 
 
-def open_task(task: Task, sealer: Sealer) -> tuple[Task, Passed]:
-    """Return the task with its parameters opened, and what was sealed.
+def open_task(task: Task, sealer: Sealer) -> tuple[Task, PassedSecrets]:
+    """Return the task with its parameters opened, and the secrets in them.
 
     Raises ``CannotOpen``.
     """
@@ -149,7 +149,7 @@ def open_task(task: Task, sealer: Sealer) -> tuple[Task, Passed]:
     if prepare is not None and has_sealed(prepare["given"]):
         whole = is_sealed(prepare["given"])
         changed["options"] = {**task.options, "prepare": {**prepare, "given": opened(prepare["given"])}}
-    return (task.model_copy(update=changed) if changed else task), Passed(tuple(dict.fromkeys(masked)), whole)
+    return (task.model_copy(update=changed) if changed else task), PassedSecrets(tuple(dict.fromkeys(masked)), whole)
 
 
 @lru_cache(maxsize=32)

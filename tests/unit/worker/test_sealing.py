@@ -7,7 +7,7 @@ import pytest
 
 from services.worker.attempt.fan_out import fan_out
 from services.worker.attempt.sealed_calls import sealed_call
-from services.worker.inputs.sealing import CannotOpen, Passed, Seal, Sealer, open_task
+from services.worker.inputs.sealing import CannotOpen, PassedSecrets, Seal, Sealer, open_task
 from services.worker.output.masking import Masker
 from shared.contracts.events import ChildCall
 from shared.contracts.signing_keys import SharedKey
@@ -43,7 +43,7 @@ def _prepared(given: str, **fields: Any) -> Task:
 def _opened(call: ChildCall, sealer: Sealer = SEALER) -> tuple[str, tuple[str, ...]]:
     task, passed = open_task(_prepared(call.given), sealer)
     assert passed.whole == is_sealed(call.given)
-    return task.options["prepare"]["given"], passed.secrets
+    return task.options["prepare"]["given"], passed.texts
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -116,9 +116,9 @@ def test_a_task_is_opened() -> None:
 
     assert opened.params == (("A", f"x {CANARY}"), ("B", "plain"))
     assert opened.params_json == json.dumps({"A": CANARY})
-    assert passed == Passed((CANARY,))
+    assert passed == PassedSecrets((CANARY,))
     plain = _task(params=(("A", "dagway-sealed:v1:is not one"),))
-    assert open_task(plain, SEALER) == (plain, Passed())
+    assert open_task(plain, SEALER) == (plain, PassedSecrets())
 
 
 def test_json_stays_json_if_a_value_in_it_is_opened() -> None:
