@@ -23,6 +23,7 @@ from services.worker.attempt.handler import TaskHandler, WorkerIdentity
 from services.worker.attempt.registry import AttemptRegistry
 from services.worker.attempt.runner import AttemptRunner
 from services.worker.attempt.spans import AttemptSpans
+from services.worker.inputs.sealing import Sealer
 from services.worker.inputs.workspace import Workspace
 from services.worker.main import Worker
 from services.worker.output.log_shipper import LogShipper
@@ -106,6 +107,7 @@ def _handler(folder: Path, counters: WorkerCounters) -> Iterator[TaskHandler]:
     """Yield the task handler of a worker without its intake: the benchmark passes tasks to the handler directly."""
     workspace, transport = Workspace(folder), cast("Transport", _Accepting())
     guardian = GuardianClient("bench", lambda: None)
+    sealer = Sealer()
     shipper, attempts = LogShipper(transport), AttemptRegistry()
     reporter = Reporter(transport, folder / "spool", attempts.delivered)
     shipper.start()
@@ -113,7 +115,8 @@ def _handler(folder: Path, counters: WorkerCounters) -> Iterator[TaskHandler]:
     yield TaskHandler(
         WorkerIdentity("w1", "bench"),
         workspace,
-        runner=AttemptRunner(guardian, workspace),
+        runner=AttemptRunner(guardian, workspace, sealer),
+        sealer=sealer,
         shipper=shipper,
         reporter=reporter,
         attempts=attempts,

@@ -66,6 +66,7 @@ class Config:
     step_max_cpu_s: int = 0
     worker_labels: tuple[tuple[str, str], ...] = ()
     worker_pool: str = DEFAULT_WORKER_POOL
+    worker_seal_keys: tuple[SharedKey, ...] = ()
     message_signing: Literal["on", "off", "accept-unsigned"] = "on"
     command_keys: tuple[SharedKey, ...] = ()
     task_keys: tuple[PrivateKey, ...] = ()

@@ -1,5 +1,6 @@
 """The settings of a worker: its name, what it takes, how it stops, what it keeps."""
 
+from shared.contracts.signing_keys import shared_keys
 from shared.option import WORKER as _WORKER
 from shared.option import Option
 from shared.setting_readers import labels, whole_number, worker_id, worker_pool
@@ -52,5 +53,14 @@ WORKER_OPTIONS = (
         frozenset({"worker"}),
         "worker pool: workers that share a login at the broker; steps choose it by the label worker-pool (default)",
         flag_name="--pool",
+    ),
+    Option(
+        "worker_seal_keys",
+        "DAGWAY_WORKER_SEAL_KEYS",
+        shared_keys,
+        _WORKER,
+        "keys that seal secrets in parameters of sub-runs: ID=SECRET, the first seals, all open; the same for all "
+        "workers; set it by variable or file (up: one of its own)",
+        secret=True,
     ),
 )

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 
 from services.processes.admin import OptionalAdminServer
+from services.processes.sealing import seal_keys
 from services.processes.signing import message_signing
 from services.worker.main import Worker
 from services.worker.process.guardian_process import GuardianProcess
@@ -82,4 +83,5 @@ def make_worker(
         step_user=config.step_user,
         run_files_days=config.run_files_days,
         private=(config.data_dir, *config.secret_files),
+        seal_keys=seal_keys(config),
     )

@@ -20,6 +20,7 @@ from services.worker.attempt.runner import AttemptRunner
 from services.worker.attempt.spans import AttemptSpans
 from services.worker.control import ControlListener, topics
 from services.worker.executors.capabilities import available_types
+from services.worker.inputs.sealing import Sealer
 from services.worker.inputs.workspace import Workspace
 from services.worker.intake import KnownSelectors, TaskIntake
 from services.worker.output.log_shipper import LogShipper
@@ -33,6 +34,7 @@ from services.worker.reporting.reports import Reporter
 from services.worker.run_files import RunFiles
 from shared.clock import utc_now
 from shared.contracts.events import Heartbeat
+from shared.contracts.signing_keys import SharedKey
 from shared.disk import DiskCheck
 from shared.ids import new_token
 from shared.private_files import private_folder
@@ -57,7 +59,8 @@ class Worker:
 
     ``guardian`` is a guardian process that was started before. With ``step_user`` (first uid, first gid, number of
     users, home), steps have users of their own: the guardian must have the right to change users, and this process must
-    be in the groups of these users. DAGs then cannot name files below ``private``.
+    be in the groups of these users. DAGs then cannot name files below ``private``. With ``seal_keys``, secrets in the
+    parameters of sub-runs are sealed (ADR 36).
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Worker:
         step_user: tuple[int, int, int, str] | None = None,
         private: tuple[Path, ...] = (),
         run_files_days: int = 7,
+        seal_keys: tuple[SharedKey, ...] = (),
     ) -> None:
         self.counters = WorkerCounters()
         self.failed = threading.Event()
@@ -107,6 +111,7 @@ class Worker:
             None if step_user is None else self._step_users(data_dir, *step_user),
             private,
         )
+        sealer = Sealer(seal_keys)
         self._shipper = LogShipper(transport)
         self._spans = AttemptSpans(worker_id)
         self.run_files = RunFiles(data_dir, run_files_days)
@@ -117,7 +122,8 @@ class Worker:
         self._handler = TaskHandler(
             WorkerIdentity(worker_id, self.incarnation),
             workspace,
-            runner=AttemptRunner(self._guardian, workspace),
+            runner=AttemptRunner(self._guardian, workspace, sealer),
+            sealer=sealer,
             shipper=self._shipper,
             reporter=self._reporter,
             attempts=self.attempts,

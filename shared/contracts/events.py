@@ -79,6 +79,7 @@ class ChildCall(Part):
 
     - ``params``: the parameters as text, from which the id of the sub-run is derived.
     - ``given``: the parameters that the sub-run receives.
+    - In both, values that contain a secret are sealed, if the worker has a key.
     - ``shown``: ``params`` with secrets masked; empty if there are no secrets in it.
     - ``folder``: the directory of the calling step, on the worker that evaluated the call.
     """

@@ -14,6 +14,7 @@ from services.api.settings import Settings
 from services.scheduler.main import Scheduler
 from services.worker.main import Worker
 from shared.clock import utc_now
+from shared.contracts.signing_keys import SharedKey
 from shared.store.engine import open_engine
 from shared.store.reads.reader import Reads
 from shared.store.writes.transaction import Store
@@ -109,7 +110,8 @@ def open_live(footing: "Footing", settings: Settings | None = None, *, dags_dir:
         dags_dir=dags_dir,
         on_death=lambda: deaths.append("a thread died"),
     )
-    worker = Worker(transport, worker_id="w1", slots=20, data_dir=footing.folder / "worker")
+    keys = (SharedKey("k1", b"a key of the tests to seal secrets"),)
+    worker = Worker(transport, worker_id="w1", slots=20, data_dir=footing.folder / "worker", seal_keys=keys)
     scheduler.start()
     worker.start()
     reads = Reads(reader)

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from shared.store import tables as t
 from shared.store.engine import open_engine
@@ -116,6 +116,76 @@ def test_a_secret_that_was_handed_over_is_seen_nowhere(live: Live, tmp_path: Pat
     assert "s3cr3t" not in json.dumps(
         [run, child, first, live.get(f"{path}/log"), live.get("/dag-runs/keeper/root/log")]
     )
+
+
+HANDS_DOWN = """\
+secrets:
+  - {name: TOKEN, provider: file, key: FOLDER/token}
+  - {name: SPREAD, provider: file, key: FOLDER/spread}
+steps:
+  - name: each
+    call: child
+    parallel: {items: [a, b]}
+    params: {WHO: "${TOKEN} ${ITEM}", BESIDE: open}
+  - name: spread
+    call: spread
+    params: "${SPREAD}"
+---
+name: child
+params: [WHO=nobody, "LOUD=${WHO}!"]
+steps:
+  - name: deeper
+    call: grandchild
+    params: {IT: "${LOUD} ${BESIDE}"}
+---
+name: grandchild
+params: IT=nothing
+steps:
+  - name: last
+    command: echo "${IT}"; case "$IT" in "$(cat FOLDER/token) "?"! open") echo it is;; esac
+    output: SEEN
+---
+name: spread
+params: user=nobody
+steps:
+  - name: last
+    command: test "user=${user}" = "$(cat FOLDER/spread)"
+"""
+CANARIES = ("s3cr3t-canary", "c4n4ry-of-two")
+
+
+def test_a_secret_that_was_handed_over_is_stored_nowhere(live: Live, footing: Footing, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(CANARIES[0])
+    (tmp_path / "spread").write_text(f"user={CANARIES[1]}")
+    live.dag("hands-down", HANDS_DOWN.replace("FOLDER", str(tmp_path)))
+    live.start("hands-down", dagRunId="root")
+    live.until("hands-down", "root", 4)
+
+    root = "/dag-runs/hands-down/root"
+    children = subs(live, root)
+    grandchildren = [
+        each for one in children for each in subs(live, f"{root}", f"?parentSubDAGRunId={one['dagRunId']}")
+    ]
+    paths = [root, *(f"{root}/sub-dag-runs/{each['dagRunId']}" for each in (*children, *grandchildren))]
+    told = [live.get(f"{path}{more}") for path in paths for more in ("", "/log")]
+    assert len(grandchildren) == 2
+    assert [each["params"] for each in grandchildren] == [f'IT="******* {item}! open"' for item in "ab"]
+    for each, item in zip(grandchildren, "ab", strict=True):
+        log = live.get(f"{root}/sub-dag-runs/{each['dagRunId']}/steps/last/log")
+        assert log["content"] == f"******* {item}! open\nit is"
+        told.append(log)
+    engine = open_engine(footing.database_url, read_only=True)
+    with engine.connect() as connection:
+        stored = [str(connection.execute(select(table)).all()) for table in t.metadata.sorted_tables]
+    engine.dispose()
+    for canary in CANARIES:
+        assert canary not in str(told)
+        assert canary not in str(stored)
+        # On the embedded footing, the database with its deleted rows and the journal of messages are there too.
+        kept = (path for path in footing.folder.rglob("*") if path.is_file())
+        assert [path for path in kept if canary.encode() in path.read_bytes()] == []
+    assert any("dagway-sealed:v1:k1:" in rows for rows in stored)
+    assert "dagway-sealed" not in str(told)
 
 
 def test_the_logs_of_a_sub_run_are_read(live: Live) -> None:

@@ -83,6 +83,16 @@ def test_each_step_of_a_rotation_understands_the_one_before() -> None:
     assert all(lines == unchanged[0] for lines in unchanged)
 
 
+def test_keys_that_stored_runs_need_are_never_dropped() -> None:
+    old = "WORKER_SEAL_KEYS=a=x\n"
+    added = _made("add-keys", old)
+    used = _made("use-keys", added)
+
+    (new,) = added.strip().partition("a=x,")[2:]
+    assert used == f"WORKER_SEAL_KEYS={new},a=x\n"
+    assert _made("drop-keys", used) == used
+
+
 def test_every_pool_gets_a_new_key() -> None:
     old = "REPORT_KEYS=default/a=x,gpu/a=y\n"
 
@@ -110,13 +120,14 @@ def test_the_secrets_of_kubernetes_fit_together() -> None:
 def test_each_service_gets_only_its_own_keys(service: str) -> None:
     config = _of_compose(_made("compose"), service)
 
-    held = {name for name in ("command_keys", "task_keys", "task_public_keys", "report_keys") if getattr(config, name)}
+    names = ("command_keys", "task_keys", "task_public_keys", "report_keys", "worker_seal_keys")
+    held = {name for name in names if getattr(config, name)}
 
     assert (
         held
         == {
             "api": {"command_keys"},
             "scheduler": {"command_keys", "task_keys", "report_keys"},
-            "worker": {"task_public_keys", "report_keys"},
+            "worker": {"task_public_keys", "report_keys", "worker_seal_keys"},
         }[service]
     )

@@ -42,7 +42,7 @@ def test_state_is_private_with_an_open_umask_and_existing_state_is_narrowed(tmp_
             system.client.until("succeeded", "secretive", "r")
             assert open_to_others(system.data_dir) == {}
             names = {path.name for path in system.data_dir.rglob("*")}
-            assert {"dagway.db", "transport.sqlite3", "worker", "logs", "spool", "runs"} <= names
+            assert {"dagway.db", "transport.sqlite3", "worker", "worker-seal-keys", "logs", "spool", "runs"} <= names
             assert "data_dir.open_to_others" not in system.process.output()
 
             system.process.terminate()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from services.worker.inputs.sealing import Sealer
+from shared.contracts.signing_keys import SharedKey
 from shared.language import connections
 from shared.language.load import load
 from shared.language.model import Condition, LogOutput, Output, Secret
@@ -98,6 +100,21 @@ def test_a_secret_printed_in_pieces_is_masked_everywhere(
         assert rig.log(finished, "stderr") == b"*******"
         assert rig.work_dir().joinpath("err.txt").read_bytes() == b"*******"
     assert VALUE not in finished.model_dump_json()
+
+
+def test_a_parameter_sealed_with_an_unknown_key_fails_the_attempt_before_any_command(rig: Rig) -> None:
+    sealed = Sealer([SharedKey("k1", b"k" * 32)]).seal(VALUE, [VALUE], task(command("true")))
+    given = {"prepare": {"dag": {"name": "d"}, "given": sealed}}
+    made = (
+        task(command("touch ran"), params=(("A", sealed),), working_dir=str(rig.work_dir())),
+        task(command("touch ran"), kind="prepare", options=given),
+    )
+    for one in made:
+        finished = rig.run(one)
+
+        assert finished.outcome == "broken"
+        assert "'k1', which this worker does not have: add it to DAGWAY_WORKER_SEAL_KEYS" in finished.error
+    assert list(rig.work_dir().iterdir()) == []
 
 
 def test_text_that_only_began_like_a_secret_is_shipped_at_the_end(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import PREPARE, SIDE_TASK, STEP
 from shared.contracts.tasks import StepRef, Task
 from shared.language.expansion.resolve import params_from_outside
+from shared.language.expansion.sealed_text import is_sealed
 from shared.language.expansion.secret_params import hidden_params
 from shared.language.model import Step
 from shared.status import NodeStatus
@@ -48,7 +49,8 @@ def make_task(draft: Draft, idx: int, token: str, worker_id: str | None, run_sta
         params=run.params,
         params_json=run.params_json,
         params_given=bool(run.given.strip()),
-        params_outside=params_from_outside(dag, run.given),
+        # If the whole text is sealed, only the worker sees the names in it: then it trusts no param.
+        params_outside=None if is_sealed(run.given) else params_from_outside(dag, run.given),
         hidden_params=hidden_params(run.asked_as),
         outputs=_outputs(draft, node),
         refs=_refs(run, nodes),

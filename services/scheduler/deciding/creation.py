@@ -9,6 +9,7 @@ from services.scheduler.core.run_attempts import carry_over
 from shared.errors import InvalidInput
 from shared.ids import new_run_id
 from shared.language.expansion.resolve import needs_worker, resolve_env, resolve_params
+from shared.language.expansion.sealed_text import has_sealed
 from shared.language.model import Dag
 from shared.status import RunStatus
 
@@ -20,14 +21,15 @@ def new_run(
 ) -> Run:
     """Return a new run. If it is not ``queued``, the caller applies ``Begin`` to it.
 
-    If env or params need a shell or the host's variables, a prepare attempt evaluates them on a worker; until then
-    env and params are empty.
+    If env or params need a shell or the host's variables, or a parameter is sealed, a prepare attempt evaluates them
+    on a worker; until then env and params are empty.
 
     Raises:
         InvalidInput: the parameters cannot be parsed.
     """
     dag = plan.dag
-    prepare = _needs_prepare(dag, evaluated=False)
+    # Only a worker can open a sealed parameter, and other parameters may refer to it.
+    prepare = _needs_prepare(dag, evaluated=False) or has_sealed(given)
     try:
         env = () if prepare else resolve_env(dag.env)
         params, params_json = ((), None) if prepare else resolve_params(dag, given, env=env)

@@ -7,7 +7,7 @@ granted the attempt. An attempt whose start was reported or granted is followed 
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from services.worker.attempt.registry import AttemptRegistry
 from services.worker.attempt.runner import AttemptResult, AttemptRunner
 from services.worker.attempt.spans import AttemptSpans
 from services.worker.inputs.environment import Inputs, prepare_inputs
+from services.worker.inputs.sealing import PassedSecrets, Sealer, open_task
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.annotations import Annotations
 from services.worker.output.files import LogPaths, OutputFiles, log_paths
@@ -72,6 +73,7 @@ class _AttemptContext:
     """The folder below which ``paths`` are; ``None`` if the attempt has no log files."""
     files: OutputFiles | None = None
     inputs: Inputs | None = None
+    passed: PassedSecrets = field(default_factory=PassedSecrets)
     logs: AttemptLogs | None = None
     error: str = ""
     """Why the files or inputs could not be prepared; empty if they could."""
@@ -91,6 +93,7 @@ class TaskHandler:
         workspace: Workspace,
         *,
         runner: AttemptRunner,
+        sealer: Sealer,
         shipper: LogShipper,
         reporter: Reporter,
         attempts: AttemptRegistry,
@@ -102,6 +105,7 @@ class TaskHandler:
         self._identity = identity
         self._workspace = workspace
         self._runner = runner
+        self._sealer = sealer
         self._shipper = shipper
         self._reporter = reporter
         self._attempts = attempts
@@ -177,15 +181,19 @@ class TaskHandler:
         return True
 
     def _prepare(self, context: _AttemptContext) -> None:
-        task = context.task
         try:
             if context.logs_folder is not None:
-                self._workspace.make_log_folder(context.logs_folder, task)
-                context.files = OutputFiles(context.paths, task)
+                self._workspace.make_log_folder(context.logs_folder, context.task)
+                context.files = OutputFiles(context.paths, context.task)
+            context.task, context.passed = open_task(context.task, self._sealer)
+            task, passed = context.task, context.passed.texts
+            if context.logs_folder is not None:
                 # Handlers and mails run without a missing secret: it may be what they report.
                 folder, complete = self._workspace.dag_folder(task), task.kind == "step"
                 reach, home = self._workspace.reach(task), self._workspace.home(task)
-                context.inputs = prepare_inputs(task, folder, all_secrets=complete, reach=reach, home=home)
+                context.inputs = prepare_inputs(
+                    task, folder, passed=passed, all_secrets=complete, reach=reach, home=home
+                )
         except Exception as error:  # noqa: BLE001 - any error becomes the outcome
             context.error = str(error) or type(error).__name__
 
@@ -236,7 +244,7 @@ class TaskHandler:
             if context.error:
                 attempt = AttemptResult(Result("broken", 1, context.error))
             elif files is None or inputs is None:
-                attempt = self._runner.prepare(task, stop)
+                attempt = self._runner.prepare(task, stop, context.passed)
             else:
                 context.note(f"attempt {task.number} started")
                 attempt = self._runner.execute(task, stop, inputs, files, masker=masker, follow_logs=follow_logs)

@@ -10,6 +10,7 @@ import json
 from services.worker.inputs.conditions import check_each
 from services.worker.inputs.environment import build_environment, dag_directory, host_variables, prepare_inputs
 from services.worker.inputs.param_schema import apply_schema
+from services.worker.inputs.sealing import Seal
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.masking import Masker
 from services.worker.process.capture import exit_code_in, run_command_in
@@ -48,35 +49,47 @@ def evaluate_dag(task: Task, supervisor: Supervisor, workspace: Workspace) -> Ta
     return task.model_copy(update={"env": env, "params": params, "params_json": params_text})
 
 
-def values_of(task: Task) -> dict[str, str]:
+def values_of(task: Task, seal: Seal, *, whole: bool) -> dict[str, str]:
     """Return the values of an evaluated task, for the report.
 
-    ``env`` and ``params`` are JSON lists of (name, value) pairs; ``params_json`` is the JSON text of the params.
+    ``env`` and ``params`` are JSON lists of (name, value) pairs; ``params_json`` is the JSON text of the params. Params
+    that contain a secret are sealed. With ``whole``, all are, and so are the names that the DAG does not declare.
     """
-    outputs = {"env": json.dumps(task.env), "params": json.dumps(task.params)}
-    return outputs if task.params_json is None else {**outputs, "params_json": task.params_json}
+    if whole:
+        declared = {param.name for param in Dag.model_validate(task.options["prepare"]["dag"]).params}
+        params = tuple((name if name in declared else seal.all(name), seal.all(value)) for name, value in task.params)
+    else:
+        params = tuple((name, seal(value)) for name, value in task.params)
+    outputs = {"env": json.dumps(task.env), "params": json.dumps(params)}
+    if task.params_json is None:
+        return outputs
+    # Not only if the masker finds a secret: a value that is JSON itself is escaped twice here.
+    text = seal.all(task.params_json) if params != task.params else seal(task.params_json)
+    return {**outputs, "params_json": text}
 
 
 def check_preconditions(
-    task: Task, supervisor: Supervisor, workspace: Workspace
+    task: Task, supervisor: Supervisor, workspace: Workspace, passed: tuple[str, ...]
 ) -> tuple[Result, dict[str, tuple[str, ...]]]:
-    """Check that the secrets can be resolved and the preconditions are met.
+    """Check that the secrets can be resolved and the preconditions are met. ``passed`` is masked as well.
 
     Returns the result and further fields of ``AttemptFinished``.
     """
     dag = Dag.model_validate(task.options["prepare"]["dag"])
-    unmet, why = _check(task, dag, supervisor, workspace)
+    unmet, why = _check(task, dag, supervisor, workspace, passed)
     if not any(unmet):
         return Result("succeeded"), {}
     return Result("skipped", 0, why), {"unmet": tuple(unmet)}
 
 
-def _check(task: Task, dag: Dag, supervisor: Supervisor, workspace: Workspace) -> tuple[list[str], str]:
+def _check(
+    task: Task, dag: Dag, supervisor: Supervisor, workspace: Workspace, passed: tuple[str, ...]
+) -> tuple[list[str], str]:
     """Return one text for each condition (empty if it is met), and the reason to skip the run (empty if none)."""
     if not dag.preconditions and not dag.secrets:
         return [], ""
     folder, reach, home = workspace.dag_folder(task), workspace.reach(task), workspace.home(task)
-    inputs = prepare_inputs(task, folder, reach=reach, home=home)
+    inputs = prepare_inputs(task, folder, passed=passed, reach=reach, home=home)
     if not dag.preconditions:
         return [], ""
     environment = build_environment(task, inputs, {}, None)

@@ -15,11 +15,13 @@ from typing import Any
 from services.worker.attempt.fan_out import fan_out
 from services.worker.attempt.policies import evaluate_policies, retry_numbers
 from services.worker.attempt.prepare import check_preconditions, evaluate_dag, values_of
+from services.worker.attempt.sealed_calls import sealed_call
 from services.worker.executors import executor_for
 from services.worker.executors.base import Executor, Job, StepIO
 from services.worker.executors.call_result import CallResultExecutor
 from services.worker.inputs.conditions import check_each
 from services.worker.inputs.environment import Environment, Inputs, build_environment
+from services.worker.inputs.sealing import PassedSecrets, Seal, Sealer
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.annotations import Annotations
 from services.worker.output.files import LogPaths, OutputFiles
@@ -75,28 +77,31 @@ class _Execution:
 class AttemptRunner:
     """Runs attempts. Thread-safe."""
 
-    def __init__(self, guardian: GuardianClient, workspace: Workspace) -> None:
+    def __init__(self, guardian: GuardianClient, workspace: Workspace, sealer: Sealer) -> None:
         self._guardian = guardian
         self._workspace = workspace
+        self._sealer = sealer
         self._numbers = itertools.count(1)
 
-    def prepare(self, task: Task, stop: StopRequest) -> AttemptResult:
+    def prepare(self, task: Task, stop: StopRequest, passed: PassedSecrets) -> AttemptResult:
         """Run a prepare attempt: evaluate a run's env and params, and check its preconditions.
 
         Whatever the outcome, the report contains the evaluated values: every later attempt of the run must use the
-        same values.
+        same values. Those that contain a secret of the calling run are sealed.
         """
         supervisor, outputs = self._supervisor(task, stop), dict[str, str]()
+        masker = Masker(passed.texts)
         try:
             evaluated = evaluate_dag(task, supervisor, self._workspace)
-            outputs = values_of(evaluated)
-            result, facts = check_preconditions(evaluated, supervisor, self._workspace)
+            outputs = values_of(evaluated, Seal(self._sealer, task, masker.text), whole=passed.whole)
+            result, facts = check_preconditions(evaluated, supervisor, self._workspace, passed.texts)
             return AttemptResult(result, outputs, facts)
         except Interrupted:
             return AttemptResult(supervisor.classify(None, name=task.step.name), outputs)
         except Exception as error:  # noqa: BLE001 - any error becomes the outcome
-            _log.warning("attempt.broken", extra={"token": task.token}, exc_info=True)
-            return AttemptResult(Result("broken", 1, str(error) or type(error).__name__), outputs)
+            # An error about a param can contain its value.
+            _log.warning("attempt.broken", extra={"token": task.token}, exc_info=not masker)
+            return AttemptResult(Result("broken", 1, masker.text(str(error) or type(error).__name__)), outputs)
 
     def execute(
         self,
@@ -180,8 +185,11 @@ class AttemptRunner:
             self._workspace.make_folder(inputs.working_dir, task)
         cwd = self._directory(task, inputs)
         run_command = run_command_in(execution.supervisor, execution.environment.process, cwd)
-        calls = fan_out(task.step, execution.environment.full, run_command, execution.masker.text)
-        children = tuple(call.model_copy(update={"folder": cwd}) for call in calls)
+        mask = execution.masker.text
+        calls = fan_out(task.step, execution.environment.full, run_command, mask)
+        seal = Seal(self._sealer, task, mask)
+        sealed = (sealed_call(call, mask, seal) for call in calls)
+        children = tuple(call.model_copy(update={"folder": cwd}) for call in sealed)
         return AttemptResult(Result("succeeded"), facts={"children": children})
 
     def _directory(self, task: Task, inputs: Inputs) -> str:

@@ -107,10 +107,17 @@ def dag_directory(task: Task, folder: Path, scope: Scope) -> Path:
 
 
 def prepare_inputs(
-    task: Task, folder: Path, *, all_secrets: bool = True, reach: Reach = EVERYTHING, home: str = ""
+    task: Task,
+    folder: Path,
+    *,
+    passed: tuple[str, ...] = (),
+    all_secrets: bool = True,
+    reach: Reach = EVERYTHING,
+    home: str = "",
 ) -> Inputs:
     """Find the step's directory, dotenv variables and secrets. ``folder`` is the folder of the DAG's file.
 
+    ``passed`` are the secrets in the params, if these were sealed.
     ``reach`` limits which files the DAG may name. ``home`` is the step's home directory, if not the worker's.
 
     Raises:
@@ -130,7 +137,7 @@ def prepare_inputs(
         variables = {**host, **base}
         secrets = resolve_secrets(task.secrets, (dag_dir, folder), variables, all_of_them=all_secrets, reach=reach)
     working_dir = _inside(dag_dir, task.step.working_dir, Scope((dotenv, dag_env, host)))
-    return Inputs(working_dir, dag_dir, base, secrets, (*secrets.values(), *_secrets_in_params(task)))
+    return Inputs(working_dir, dag_dir, base, secrets, (*secrets.values(), *passed, *_secrets_in_params(task)))
 
 
 def _secrets_in_params(task: Task) -> Iterator[str]:

@@ -1,13 +1,14 @@
 """Find and mask the parameters of a sub-run that contain a secret of the calling run.
 
-The parameters are stored unmasked, because the sub-run needs them. The text with which the sub-run was started
-(``asked_as``) is stored too, with stars in place of each secret. From that text follows what the API shows, and which
-values workers must mask.
+They are stored sealed, or as they are if the calling worker had no key to seal them. The text with which the sub-run
+was started (``asked_as``) is stored too, with stars in place of each secret. From that text follows what the API shows,
+and which values workers must mask.
 """
 
 import re
 
 from shared.language.expansion.params_syntax import parse_params_text
+from shared.language.expansion.sealed_text import replace_sealed
 from shared.language.model import Pairs
 
 __all__ = ["STARS", "hidden_params", "secrets_in", "show_params"]
@@ -26,9 +27,13 @@ def hidden_params(asked_as: str) -> Pairs:
 
 
 def show_params(pairs: Pairs, asked_as: str) -> Pairs:
-    """Return the parameters ``pairs`` of a run, with stars in place of secrets."""
+    """Return the parameters ``pairs`` of a run, with stars in place of secrets and sealed values."""
     hidden = dict(hidden_params(asked_as))
-    return tuple((name, hidden.get(name, value)) for name, value in pairs) if hidden else pairs
+    return tuple((_starred(name), hidden.get(name) or _starred(value)) for name, value in pairs)
+
+
+def _starred(text: str) -> str:
+    return replace_sealed(text, lambda *_: STARS)
 
 
 def secrets_in(value: str, shown: str) -> tuple[str, ...]:

@@ -1,0 +1,51 @@
+"""The keys with which this process's worker seals secrets in the parameters of sub-runs (ADR 36)."""
+
+import logging
+import os
+import secrets
+from pathlib import Path
+
+from shared.config import Config
+from shared.contracts.signing_keys import SharedKey, shared_keys
+from shared.errors import ConfigInvalid
+from shared.transport.open import is_embedded
+
+__all__ = ["seal_keys"]
+
+_log = logging.getLogger(__name__)
+_FILE = "worker-seal-keys"
+"""In the data folder, in the form of the setting."""
+
+
+def seal_keys(config: Config) -> tuple[SharedKey, ...]:
+    """Return the keys of the setting. Without any, an embedded worker uses the key in its data folder.
+
+    If that file is missing, it is made. Raises ``ConfigInvalid`` if it cannot be read or made.
+    """
+    if config.worker_seal_keys:
+        return config.worker_seal_keys
+    if is_embedded(config.amqp_url):
+        return _own_keys(config.data_dir / _FILE)
+    about = "secrets in parameters of sub-runs are stored in clear: set DAGWAY_WORKER_SEAL_KEYS"
+    _log.warning("worker.no_seal_keys", extra={"next": about})
+    return ()
+
+
+def _own_keys(path: Path) -> tuple[SharedKey, ...]:
+    try:
+        if not path.exists():
+            _make(path)
+        return shared_keys(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigInvalid(f"{path}: the keys that seal secrets cannot be read: {error}") from error
+
+
+def _make(path: Path) -> None:
+    # Renamed when it is on the disk: half a key would make what it sealed unreadable.
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "w") as file:
+        file.write(f"own-{secrets.token_hex(3)}={secrets.token_hex(32)}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
