@@ -1,4 +1,4 @@
-"""The README and the tutorial work as printed: their commands, and the workflows that the tutorial shows."""
+"""The README, the tutorial and the recipes work as printed: their commands, and the workflows that they show."""
 
 import os
 import re
@@ -48,14 +48,16 @@ class Reader(NamedTuple):
         else:
             eventually(said)
 
-    def save(self, workflow: str) -> None:
-        """Save a workflow under the name in its first line, and wait until the server has loaded it."""
-        name = workflow.partition("\n")[0].removeprefix("# ")
-        assert name.endswith(".yaml")
-        (self.folder / "dags" / name).write_text(workflow)
+    def save(self, *workflows: str) -> None:
+        """Save workflows under the names in their first lines, and wait until the server has loaded them."""
         client = Client([self.port])
-        loaded = f"/dags/{name.removesuffix('.yaml')}/spec"
-        eventually(lambda: client.once("GET", loaded).json.get("spec") == workflow)
+        texts = {workflow.partition("\n")[0].removeprefix("# "): workflow for workflow in workflows}
+        for name, text in texts.items():
+            assert name.endswith(".yaml")
+            (self.folder / "dags" / name).write_text(text)
+        for name, text in texts.items():
+            path = f"/dags/{name.removesuffix('.yaml')}/spec"
+            eventually(lambda path=path, text=text: client.once("GET", path).json.get("spec") == text)  # type: ignore[misc]
         client.close()
 
 
@@ -100,3 +102,33 @@ def test_the_tutorial_works_block_by_block(reader: Reader) -> None:
                     reader.give(command, expected)
             case _:
                 assert (kind, text.strip()) == ("sh", SERVER)
+
+
+def test_the_recipes_that_need_only_this_machine_run(reader: Reader) -> None:
+    incoming = reader.folder / "incoming"
+    incoming.mkdir()
+    (incoming / "orders.csv").write_text("1\n2\n")
+    (reader.folder / "dags" / "token.txt").write_text("sesame-sesame\n")
+    runs = {
+        "backup": ("succeeded", f"SOURCE={incoming} TARGET={reader.folder}/backups"),
+        "fan-out-files": ("succeeded", f"FOLDER={incoming}"),
+        "poll": ("succeeded", f"URL=http://127.0.0.1:{reader.port}/api/v2/health"),
+        "deploy": ("waiting", ""),
+        "hourly": ("succeeded", ""),
+        "month-end": ("succeeded", ""),
+        "fetch-report": ("succeeded", f"URL={(incoming / 'orders.csv').as_uri()}"),
+    }
+    reader.save(*(workflow for _, workflow in blocks("docs/recipes.md")))
+    client = Client([reader.port])
+
+    for name, (_, params) in runs.items():
+        client.start(name, params=params)
+    for name, (status, _) in runs.items():
+        client.until(status, name)
+    client.ask("POST", "/dag-runs/deploy/r1/steps/sign-off/approve", {"inputs": {"TICKET": "OPS-7"}})
+    client.until("succeeded", "deploy")
+    assert client.text("deploy", "r1", "deploy") == "deployed 1.4.0 for OPS-7"
+    assert client.text("fan-out-files", "r1", "report") == "1 of 1 files counted"
+    assert client.text("month-end", "r1", "report") == "eu closed 2026-10, us closed 2026-10"
+    assert list((reader.folder / "backups").glob("20*.tar.gz"))
+    client.close()
