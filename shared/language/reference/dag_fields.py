@@ -160,14 +160,16 @@ DAG_ENTRIES: dict[str, dict[str, FieldEntry]] = {
             own=True,
         ),
         "container": _F(
-            "A container in which all steps run: the name of a running one, or a map.", "container: {image: alpine:3}"
+            "A container in which all steps run, in the forms of a step's `container`.", "container: {image: alpine:3}"
         ),
         "registryAuths": _F(
             "Logins for image registries: by host `username` and `password`, or the text of Docker's config.",
             "registryAuths: {ghcr.io: {username: bot, password: $TOKEN}}",
         ),
         "ssh": _F(
-            "The host on which `ssh` steps run.", "ssh: {host: db1, user: ops, key: ~/.ssh/id_ed25519}", kind="map"
+            "The host on which steps run over SSH, unless their `type` says otherwise.",
+            "ssh: {host: db1, user: ops, key: ~/.ssh/id_ed25519}",
+            kind="map",
         ),
         "ssh.host": _F("Name or address of the host.", "host: db1", kind="text"),
         "ssh.port": _F("Port of its SSH server.", "port: 2222", default="22", kind="number or text"),

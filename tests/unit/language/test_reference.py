@@ -9,11 +9,17 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from shared.language.connections import OTEL_KEYS, SMTP_KEYS, SSH_KEYS
 from shared.language.load import load
 from shared.language.reference.dag_fields import DAG_ENTRIES
 from shared.language.reference.field_entry import FieldEntry
 from shared.language.reference.step_fields import STEP_ENTRIES
+from shared.language.schedule import CATCHUP_KEYS
 from shared.language.schema import dag_schema
+from shared.language.steps.chat import LLM_KEYS
+from shared.language.steps.containers import CONTAINER_KEYS
+from shared.language.steps.parallel import PARALLEL_KEYS
+from shared.language.yaml.fields import Vocabulary
 from tests.acceptance.coverage import fields
 
 ROOT = Path(__file__).parents[3]
@@ -42,6 +48,25 @@ def test_every_field_of_the_schema_has_an_entry() -> None:
     documented = {*_documented(DAG), *(f"step.{path}" for path in _documented(STEP))}
 
     assert fields() - documented == set()
+
+
+@pytest.mark.parametrize(
+    ("entries", "parent", "keys"),
+    [
+        (DAG, "ssh", SSH_KEYS),
+        (DAG, "smtp", SMTP_KEYS),
+        (DAG, "otel", OTEL_KEYS),
+        (DAG, "llm", LLM_KEYS),
+        (DAG, "catchup", CATCHUP_KEYS),
+        (STEP, "container", CONTAINER_KEYS),
+        (STEP, "parallel", PARALLEL_KEYS),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_key_of_a_map_that_the_schema_leaves_open_has_an_entry(
+    entries: dict[str, FieldEntry], parent: str, keys: Vocabulary
+) -> None:
+    assert {path.partition(".")[2] for path in entries if path.startswith(f"{parent}.")} == keys.names
 
 
 def test_every_field_in_the_schema_has_its_meaning_as_description() -> None:
