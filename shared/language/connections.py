@@ -11,7 +11,10 @@ from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, plain, sc
 from shared.language.yaml.reader import YamlList, YamlMap
 
 __all__ = [
+    "OTEL_KEYS",
     "SECRET_PLUGINS",
+    "SMTP_KEYS",
+    "SSH_KEYS",
     "read_mail",
     "read_mail_on",
     "read_otel",
@@ -23,14 +26,14 @@ __all__ = [
 SECRET_PLUGINS = "dagway.secrets"
 """Entry point group of the secret providers that plugins bring. This module reads their names and imports nothing."""
 
-_SSH = Vocabulary("user", "host", "port", "key", "password", "strictHostKey", "knownHostFile", "shell")
-_SMTP = Vocabulary("host", "port", "username", "password", "tls", "caFile", "skipTLSVerify")
+SSH_KEYS = Vocabulary("user", "host", "port", "key", "password", "strictHostKey", "knownHostFile", "shell")
+SMTP_KEYS = Vocabulary("host", "port", "username", "password", "tls", "caFile", "skipTLSVerify")
 _MAIL_ON = Vocabulary("failure", "success", "wait")
 _MAIL = Vocabulary("from", "to", "prefix", "attachLogs")
 _OTEL_TYPES: dict[str, type[Any]] = {
     "enabled": bool, "endpoint": str, "headers": dict, "insecure": bool, "timeout": str, "resource": dict,
 }  # fmt: skip
-_OTEL = Vocabulary(*_OTEL_TYPES)
+OTEL_KEYS = Vocabulary(*_OTEL_TYPES)
 _KIND_NAMES: dict[type[Any], str] = {bool: "true or false", str: "a string", dict: "a map"}
 _SECRET = Vocabulary("name", "provider", "key", "options")
 _PROVIDERS = ("env", "file")
@@ -42,7 +45,7 @@ def read_ssh(fields: Fields) -> dict[str, Any] | None:
 
     Return ``None`` if the field is absent or is not a map.
     """
-    inner = fields.mapping("ssh", _SSH)
+    inner = fields.mapping("ssh", SSH_KEYS)
     if inner is None:
         return None
     found: dict[str, Any] = {
@@ -60,7 +63,7 @@ def read_ssh(fields: Fields) -> dict[str, Any] | None:
 
 def read_smtp(fields: Fields) -> dict[str, Any] | None:
     """Read ``smtp``: the mail server. Dagu has no ``tls``, ``caFile`` and ``skipTLSVerify``."""
-    inner = fields.mapping("smtp", _SMTP)
+    inner = fields.mapping("smtp", SMTP_KEYS)
     if inner is None:
         return None
     texts = ("host", "username", "password", "caFile")
@@ -105,7 +108,7 @@ def read_mail(fields: Fields, name: str) -> MailSettings | None:
 
 def read_otel(fields: Fields) -> dict[str, Any] | None:
     """Read ``otel``: the trace collector that receives the spans of the dag's runs."""
-    inner = fields.mapping("otel", _OTEL, error="otel must be a map", unknown="ignore")
+    inner = fields.mapping("otel", OTEL_KEYS, error="otel must be a map", unknown="ignore")
     if inner is None:
         return None
     found: dict[str, Any] = {}

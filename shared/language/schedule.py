@@ -16,13 +16,13 @@ from shared.language.model import Catchup, Schedule
 from shared.language.yaml.fields import Fields, Vocabulary, type_name
 from shared.language.yaml.reader import YamlMap
 
-__all__ = ["cron_error", "read_catchup", "read_schedule", "split_zone"]
+__all__ = ["CATCHUP_KEYS", "cron_error", "read_catchup", "read_schedule", "split_zone"]
 
 _MAX_LENGTH = 200
 _MAX_EXPRESSIONS = 100
 _KEYS = ("start", "stop", "restart")
 _ALIASES = frozenset({"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"})
-_CATCHUP = Vocabulary("policy", "limit", "windowSec")
+CATCHUP_KEYS = Vocabulary("policy", "limit", "windowSec")
 _POLICIES = ("none", "latest", "all")
 _MAX_CATCHUP = 1000
 _ZONE = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.*)\Z", re.DOTALL)
@@ -131,7 +131,7 @@ def read_catchup(fields: Fields) -> Catchup:
     """Read ``catchup``: ``none``, ``latest``, ``all``, or a map with ``policy``, ``limit`` and ``windowSec``."""
     if not isinstance(fields.get("catchup"), YamlMap):
         return Catchup(policy=fields.choice("catchup", _POLICIES) or "none")  # type: ignore[arg-type]
-    inner = fields.mapping("catchup", _CATCHUP)
+    inner = fields.mapping("catchup", CATCHUP_KEYS)
     assert inner is not None  # noqa: S101 - it is a map
     default = Catchup()
     limit = inner.integer("limit", default.limit, minimum=1)

@@ -5,6 +5,7 @@ expression is valid.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -20,6 +21,9 @@ from shared.language.model import (
     RunConfig,
     Step,
 )
+from shared.language.reference.dag_fields import DAG_ENTRIES
+from shared.language.reference.field_entry import FieldEntry
+from shared.language.reference.step_fields import STEP_ENTRIES
 from shared.language.steps.executor_types import known_types
 from shared.language.steps.step import STEP_KEYS
 from shared.language.yaml.fields import Vocabulary
@@ -135,22 +139,26 @@ def dag_schema() -> Schema:
 
     References point to ``definitions``, the key of older drafts, because Dagu's front end resolves only that.
     """
-    step = _object(Step, STEP_KEYS)
-    step["properties"]["type"] = {"type": "string", "examples": list(known_types())}
+    step = _object(Step, STEP_KEYS, STEP_ENTRIES)
+    step["properties"]["type"] |= {"type": "string", "examples": list(known_types())}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A Dagway workflow",
         "definitions": {"step": step},
-        **_object(Dag, DAG_KEYS),
+        **_object(Dag, DAG_KEYS, DAG_ENTRIES),
     }
 
 
-def _object(model: type[BaseModel], keys: Vocabulary) -> Schema:
+def _object(model: type[BaseModel], keys: Vocabulary, sections: Mapping[str, Mapping[str, FieldEntry]]) -> Schema:
     """Return the schema of a map with these keys. ``model`` gives the types that ``_FORMS`` and ``_PARTS`` do not."""
     fields = model.model_json_schema()["properties"]
+    means = {path: entry.means for entries in sections.values() for path, entry in entries.items()}
     return {
         "type": "object",
-        "properties": {key: _property(key, fields.get(_snake(key), {})) for key in keys.by_lower.values()},
+        "properties": {
+            key: {**_property(key, fields.get(_snake(key), {})), "description": means[key]}
+            for key in keys.by_lower.values()
+        },
         "additionalProperties": False,
     }
 

@@ -5,9 +5,9 @@ from typing import Any
 from shared.language.yaml.fields import Fields, Vocabulary, plain
 from shared.language.yaml.reader import YamlList, YamlMap
 
-__all__ = ["check_chat", "read_llm", "read_messages"]
+__all__ = ["LLM_KEYS", "check_chat", "read_llm", "read_messages"]
 
-_LLM = Vocabulary(
+LLM_KEYS = Vocabulary(
     "provider", "model", "system", "temperature", "maxTokens", "topP", "baseURL", "apiKeyName", "stream", "thinking"
 )
 _THINKING = Vocabulary("enabled", "effort", "budgetTokens", "includeInOutput")
@@ -19,7 +19,7 @@ _EFFORTS = ("low", "medium", "high", "xhigh")
 
 def read_llm(fields: Fields) -> dict[str, Any] | None:
     """Read ``llm``. Return the settings under the same keys as in the YAML, without defaults."""
-    inner = fields.mapping("llm", _LLM)
+    inner = fields.mapping("llm", LLM_KEYS)
     if inner is None:
         return None
     inner.choice("provider", _PROVIDERS)

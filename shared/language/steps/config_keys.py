@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["canonical_keys"]
+__all__ = ["CONFIG_KEYS", "canonical_keys"]
 
 _DOCKER = (
     "image containerName pull autoRemove platform workingDir volumes container host network exec env user ports name "
@@ -26,7 +26,9 @@ _NAMES = {
     "github_action": _GHA,
     "github-action": _GHA,
 }
-_SPELLED = {kind: {name.lower(): name for name in names.split()} for kind, names in _NAMES.items()}
+CONFIG_KEYS = {kind: tuple(names.split()) for kind, names in _NAMES.items()}
+"""The keys by executor type."""
+_SPELLED = {kind: {name.lower(): name for name in names} for kind, names in CONFIG_KEYS.items()}
 
 
 def canonical_keys(kind: str, config: dict[str, Any]) -> dict[str, Any]:

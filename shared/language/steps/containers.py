@@ -9,9 +9,9 @@ from shared.language.patterns import PatternError, compile_pattern
 from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, scalar_text
 from shared.language.yaml.reader import YamlMap
 
-__all__ = ["read_container", "read_registry_auths"]
+__all__ = ["CONTAINER_KEYS", "read_container", "read_registry_auths"]
 
-_KEYS = Vocabulary(
+CONTAINER_KEYS = Vocabulary(
     "exec", "name", "image", "pullPolicy", "env", "volumes", "user", "workingDir", "workDir", "platform", "ports",
     "network", "keepContainer", "startup", "command", "waitFor", "logPattern", "restartPolicy",
 )  # fmt: skip
@@ -37,7 +37,7 @@ def read_container(fields: Fields) -> dict[str, Any] | str | None:
             fields.error("container", "container name cannot be empty")
             return None
         return value.strip()
-    inner = fields.mapping("container", _KEYS, error="container must be a string or a map", unknown="ignore")
+    inner = fields.mapping("container", CONTAINER_KEYS, error="container must be a string or a map", unknown="ignore")
     if inner is None:
         return None
     _check_kind(fields, inner)
@@ -91,7 +91,7 @@ def _check_kind(fields: Fields, inner: Fields) -> None:
     if has_exec and has_image:
         fields.error("container", "'exec' and 'image' are mutually exclusive")
     elif has_exec:
-        wrong = sorted(key for key in inner.raw if key in _KEYS.names and key not in _WITH_EXEC)
+        wrong = sorted(key for key in inner.raw if key in CONTAINER_KEYS.names and key not in _WITH_EXEC)
         if wrong:
             fields.error("container", f"fields [{', '.join(wrong)}] cannot be used with 'exec'")
     elif not has_image:

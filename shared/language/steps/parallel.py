@@ -6,11 +6,11 @@ from typing import Any
 from shared.language.model import Parallel
 from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, scalar_text
 
-__all__ = ["MAX_PARALLEL_ITEMS", "read_parallel"]
+__all__ = ["MAX_PARALLEL_ITEMS", "PARALLEL_KEYS", "read_parallel"]
 
 MAX_PARALLEL_ITEMS = 1000
 
-_PARALLEL = Vocabulary("items", "maxConcurrent")
+PARALLEL_KEYS = Vocabulary("items", "maxConcurrent")
 _FORMS = "parallel must have either items array or variable reference"
 
 
@@ -21,7 +21,7 @@ def read_parallel(fields: Fields) -> Parallel | None:
         return None
     if not isinstance(value, dict):
         return _with_items(fields, "parallel", value, 10)
-    inner = fields.mapping("parallel", _PARALLEL, unknown="ignore")
+    inner = fields.mapping("parallel", PARALLEL_KEYS, unknown="ignore")
     if inner is None:
         return None
     max_concurrent = inner.integer("maxConcurrent", 10)
