@@ -6,6 +6,7 @@ tests that only connect to a server; tests that stop or kill a server always use
 """
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,6 +24,10 @@ from tests.harness.needs import NEEDED, need
 from tests.harness.servers import PostgresServer, RabbitServer
 
 _OURS = {name: value for name, value in os.environ.items() if name.startswith("DAGWAY_")}
+
+# A shell that starts the tests in the background ignores SIGINT, and so would every process that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Hypothesis measures wall time, which says nothing while other work shares the machine.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -84,9 +85,10 @@ def test_dagway_ends_if_the_process_of_its_worker_does(system: Embedded, tmp_pat
 
 
 def same_program(pid: int, other: int) -> bool:
-    """Return whether both processes were started with the same command line."""
-    lines = [Path(f"/proc/{each}/cmdline").read_bytes() for each in (pid, other)]
-    return lines[0] == lines[1]
+    """Return whether both processes were started with the same command line; a process that has ended was not."""
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes() == Path(f"/proc/{other}/cmdline").read_bytes()
+    return False
 
 
 def test_what_was_accepted_is_not_lost(system: Embedded) -> None:

@@ -11,8 +11,8 @@ from tests.harness.cluster import Cluster, running
 from tests.harness.queue_stress import stress
 from tests.harness.servers import PostgresServer, RabbitServer
 
-RUNS = 120
-A_WAVE = 30
+RUNS = 200
+A_WAVE = 50
 SCHEDULERS, WORKERS = 3, 3
 """Enough to race for every queue, and to fill it while some are down. The benchmark of queues has more of each."""
 SETTLED_S = 120
