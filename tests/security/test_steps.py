@@ -125,7 +125,7 @@ def _start(folder: Path, program: Path, interpreter: str, user: int | None, **en
     with Embedded(place, user=user, env=_settings() | env, program=program) as system:
         spool = system.data_dir / "worker" / "spool" / "waiting.bad"
         eventually(spool.parent.is_dir)  # the worker of `dagway up` starts beside the gateway
-    spool.write_text(_canary("spool"))
+        spool.write_text(_canary("spool"))
         if os.geteuid() == 0:
             os.chown(spool, WORKER_UID, WORKER_UID)
         spool.chmod(0o600)
