@@ -46,8 +46,9 @@ __all__ = ["Worker"]
 _log = logging.getLogger(__name__)
 _SHUTDOWN_S = 30.0
 """How long a stopping worker waits for the end reports of its stopped attempts."""
-_BETWEEN_STEPS_S = 3.0
-"""How long a stopping worker waits for the next step of a run. A scheduler usually sends it within milliseconds."""
+_BETWEEN_STEPS_S = 10.0
+"""How long a stopping worker waits for the next step of a run, which needs its files. A scheduler usually sends it
+within milliseconds, but all services may be restarting."""
 
 
 class Worker:
