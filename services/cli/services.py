@@ -57,7 +57,7 @@ start_all_command = click.Command(
     "start-all",
     params=up_command.params,
     callback=up_command.callback,
-    help="Run all services in one process, as dagway up does. Dagu's name for it.",
+    help="Run all services on this machine, as dagway up does. Dagu's name for it.",
     hidden=True,
 )
 
