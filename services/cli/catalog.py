@@ -63,7 +63,9 @@ COMMANDS = (
     CatalogEntry("doctor", "remote.doctor", "Check the connection to a server and the server's health", _ACCESS),
     CatalogEntry("completion", "completion", "Print or install shell completion", _ACCESS),
     CatalogEntry("up", "services", "Run all services on this machine, on SQLite by default", _SERVICES),
-    CatalogEntry("start-all", "services", "Run all services on this machine, as dagway up does", _SERVICES, hidden=True),
+    CatalogEntry(
+        "start-all", "services", "Run all services on this machine, as dagway up does", _SERVICES, hidden=True
+    ),
     CatalogEntry("api", "services", "Run an API gateway. It needs RabbitMQ and Postgres", _SERVICES),
     CatalogEntry("scheduler", "services", "Run a scheduler. It needs RabbitMQ and Postgres", _SERVICES),
     CatalogEntry("worker", "services", "Run a worker. It needs RabbitMQ only", _SERVICES),

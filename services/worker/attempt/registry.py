@@ -97,12 +97,15 @@ class AttemptRegistry:
             return self._changed.wait_for(lambda: not self._running, timeout_s)
 
     def wait_quiet(self, quiet_s: float, timeout_s: float) -> None:
-        """Wait until no attempt has run for ``quiet_s``, at most ``timeout_s``. Returns at once if none runs now."""
+        """Wait until no attempt has run for ``quiet_s`` from now on, at most ``timeout_s``."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
-            while self._running and (left := deadline - time.monotonic()) > 0:
-                if self._changed.wait_for(lambda: not self._running, left):
-                    self._changed.wait_for(lambda: self._running, min(quiet_s, deadline - time.monotonic()))
+            while (left := deadline - time.monotonic()) > 0:
+                if not self._changed.wait_for(lambda: not self._running, left):
+                    return
+                left = max(0.0, deadline - time.monotonic())
+                if not self._changed.wait_for(lambda: self._running, min(quiet_s, left)):
+                    return
 
     def tokens(self) -> tuple[str, ...]:
         """Return the tokens of all attempts that run or are not reported yet."""
