@@ -68,7 +68,7 @@ class Rig:
             self.second()
             if (proven := self.until()) >= at:
                 return proven
-        raise AssertionError(f"only {proven} is proven at {self.now}")
+        raise AssertionError(f"only {self.until()} is proven at {self.now}")
 
 
 @pytest.fixture
