@@ -103,7 +103,7 @@ def test_what_was_accepted_is_not_lost(system: Embedded) -> None:
     system.kill9()
     system.start()
 
-    eventually(lambda: at_rest(system.engine), timeout_s=RECOVERED_S + 10)
+    eventually(lambda: at_rest(system.engine), timeout_s=RECOVERED_S + 70)
     names = {row["dag_run_id"] for row in system.rows(t.dag_runs)}
     assert names == {f"q{number}" for number in range(5)} | {f"n{number}" for number in range(15)}
     assert violations(system.engine) == []
