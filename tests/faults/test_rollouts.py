@@ -1,4 +1,4 @@
-"""Rollouts: services are told to stop and started again, one after the other, while runs are in progress."""
+"""Rollouts: each service is stopped and started again while runs are in progress."""
 
 import os
 import signal

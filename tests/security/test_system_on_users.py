@@ -85,7 +85,7 @@ def test_a_pool_is_added_and_its_login_replaced_while_runs_go_on(
         _worker_of(system, broker, "team", 2, "worker-team-2")
         client.start("team", "during")
         os.kill(old.pid, signal.SIGTERM)
-        # At once: a worker that is told to end waits 25 s for its steps, and a busy machine may need those for a run.
+        # At once: a stopping worker waits only 25 s for its steps, and a run may take that long on a busy machine.
         (tmp_path / "go-held").touch()
         client.until("succeeded", "team-held", "over")
         client.until("succeeded", "team", "during")

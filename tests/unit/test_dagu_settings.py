@@ -59,7 +59,7 @@ def test_variables_win_over_the_file_and_ours_over_theirs(tmp_path: Path) -> Non
         "config.yaml: paths.logDir has no meaning here: logs of steps are in the database",
         "config.yaml: ui.maxDashboardPageLimit has no meaning here",
     }
-    assert not any("secret of thirty" in line for line in lines), "no value is told"
+    assert not any("secret of thirty" in line for line in lines), "the log names settings, never their values"
 
 
 def test_a_home_alone_gives_its_folders(tmp_path: Path) -> None:

@@ -22,5 +22,5 @@ export function reason(text, lead = "waiting: ") {
   return h("div", { class: "reason" }, lead, parts, /\bworker\b/.test(rest) ? h("a", { href: to(["system"]) }, rest) : rest);
 }
 
-/** The status that people are told: a run in which nothing runs waits, whatever its record says. */
+/** The status to show: a run in which no step runs is waiting, even if its record says running. */
 export const toldLabel = (item) => (item.statusLabel === "running" && item.waitingFor ? "waiting" : item.statusLabel);
