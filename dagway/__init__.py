@@ -1,7 +1,8 @@
 """Dagway, a workflow orchestrator.
 
-This package is the public Python API: ``dagway.executors`` is for plugins, and ``python -m dagway`` runs the command
-``dagway``. The packages ``services`` and ``shared`` are internal: any release may change them.
+This package is the public Python API: ``dagway.client`` uses a server, ``dagway.executors`` is for plugins, and
+``python -m dagway`` runs the command ``dagway``. The packages ``services`` and ``shared`` are internal: any release may
+change them.
 """
 
 __all__ = ["__version__"]

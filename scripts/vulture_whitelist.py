@@ -90,3 +90,6 @@ WSGIEnvironment
 _.format_commands
 _.format_epilog
 _.command_class
+
+# Programs call it.
+_.run_events

@@ -61,6 +61,7 @@ COMMANDS = (
     CatalogEntry("keys", "remote.api_keys", "List, create and delete API keys", _ACCESS),
     CatalogEntry("config", "profile_commands", "Show and change the profiles of servers", _ACCESS),
     CatalogEntry("doctor", "remote.doctor", "Check the connection to a server and the server's health", _ACCESS),
+    CatalogEntry("mcp", "mcp.serving", "Serve the API to an AI assistant, over the Model Context Protocol", _ACCESS),
     CatalogEntry("completion", "completion", "Print or install shell completion", _ACCESS),
     CatalogEntry("up", "services", "Run all services on this machine, on SQLite by default", _SERVICES),
     CatalogEntry(

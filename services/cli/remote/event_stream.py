@@ -1,25 +1,16 @@
 """Event streams: reads Server-Sent Events, and continues after the last event when the connection is lost."""
 
-import json
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from services.cli.exit_codes import GatewayUnreachable
+from shared.event_stream import StreamEvent, parse_events
 
-__all__ = ["EventSource", "StreamEvent", "follow", "parse_events"]
+__all__ = ["EventSource", "follow"]
 
 _PATIENCE_S = 600.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class StreamEvent:
-    """One event. ``data`` is ``None`` if it only tells the place in the stream."""
-
-    id: str
-    data: Any
 
 
 class EventSource(Protocol):
@@ -27,19 +18,6 @@ class EventSource(Protocol):
 
     def stream(self, path: str, last_id: str) -> Iterator[bytes] | None:
         """Yield the bytes of a stream after the event ``last_id``; return ``None`` if the stream has ended."""
-
-
-def parse_events(pieces: Iterable[bytes]) -> Iterator[StreamEvent]:
-    """Yield the events in pieces of a stream. A piece may end anywhere."""
-    rest = b""
-    for piece in pieces:
-        *blocks, rest = (rest + piece).split(b"\n\n")
-        for block in blocks:
-            lines = [line.partition(": ") for line in block.decode("utf-8", "replace").split("\n")]
-            event_id = next((value for name, _, value in lines if name == "id"), "")
-            data = "\n".join(value for name, _, value in lines if name == "data")
-            if event_id or data:
-                yield StreamEvent(event_id, json.loads(data) if data else None)
 
 
 def follow(

@@ -57,6 +57,10 @@ class Gateway:
             ca_certs=connection.ca_file or None,
         )
 
+    def send(self, method: str, path: str, query: Mapping[str, Any], body: Any) -> Any:
+        """Send any request and return the JSON of the answer. Parameters that are ``None`` or empty are left out."""
+        return self._send(method, _with_query(path, query), {} if body is None and method == "POST" else body)
+
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON of a resource. Parameters that are ``None`` or empty are left out."""
         return self._send("GET", _with_query(path, query))

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from services.cli.exit_codes import GatewayUnreachable
 from services.cli.log_tail import LogTail
-from services.cli.remote.event_stream import StreamEvent, follow, parse_events
+from services.cli.remote.event_stream import follow
 from services.cli.remote.logs import follow_logs
+from shared.event_stream import StreamEvent, parse_events
 
 
 def framed(number: int) -> bytes:

@@ -1,0 +1,187 @@
+"""The client for programs without ``asyncio``."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import httpx
+
+from dagway.client import calls
+from dagway.client.calls import Call
+from dagway.client.connection import API, PATIENCE_S, settings_of, stream_options
+from dagway.client.errors import ConnectionFailed, WaitTimeout
+from dagway.client.exchange import Answer, Send, checked, exchange, pauses
+from dagway.client.models import ENDED, Event, Run, RunDetails
+from shared.event_stream import EventParser
+
+__all__ = ["Client"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _method(build: Callable[P, Call[T]]) -> Callable[Concatenate["Client", P], T]:
+    def send(client: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return client.send(build(*args, **kwargs))
+
+    send.__name__, send.__doc__ = build.__name__, build.__doc__
+    return send
+
+
+class Client:
+    """Sends requests to one gateway; threads may share it. Close it, or use it in a ``with`` statement.
+
+    ``token`` is an API key or another bearer token, ``basic`` a user name and password. ``ca_file`` has the
+    certificates of the authorities to trust, instead of the system's.
+
+    Its methods raise ``ConnectionFailed`` or ``RequestRefused``.
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8080",
+        *,
+        token: str = "",
+        basic: tuple[str, str] | None = None,
+        ca_file: str = "",
+    ) -> None:
+        self._http = httpx.Client(**settings_of(url, token=token, basic=basic, ca_file=ca_file))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    dags = _method(calls.dags)
+    dag = _method(calls.dag)
+    create_dag = _method(calls.create_dag)
+    spec = _method(calls.spec)
+    update_spec = _method(calls.update_spec)
+    delete_dag = _method(calls.delete_dag)
+    validate = _method(calls.validate)
+    suspend = _method(calls.suspend)
+    resume = _method(calls.resume)
+    start = _method(calls.start)
+    enqueue = _method(calls.enqueue)
+    start_spec = _method(calls.start_spec)
+    runs = _method(calls.runs)
+    run = _method(calls.run)
+    attempts = _method(calls.attempts)
+    outputs = _method(calls.outputs)
+    step_log = _method(calls.step_log)
+    stop = _method(calls.stop)
+    retry = _method(calls.retry)
+    dequeue = _method(calls.dequeue)
+    approve = _method(calls.approve)
+    reject = _method(calls.reject)
+    queues = _method(calls.queues)
+
+    def send(self, call: Call[T]) -> T:
+        """Send a call, repeat it if necessary, and return its result."""
+        conversation = exchange(call)
+        answer: Answer | None = None
+        while True:
+            try:
+                asked = conversation.send(answer)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            if isinstance(asked, Send):
+                answer = self._once(asked)
+            else:
+                time.sleep(asked.seconds)
+
+    def all_runs(self, **filters: Any) -> Iterator[Run]:
+        """Yield the runs of all pages, the newest first. ``filters`` are those of ``runs``."""
+        cursor = None
+        while True:
+            page = self.runs(**filters, cursor=cursor)
+            yield from page.dagRuns
+            if not (cursor := page.nextCursor):
+                return
+
+    def events(self, *, last_id: str = "", patience_s: float = PATIENCE_S) -> Iterator[Event]:
+        """Yield each change of all runs as it happens, after the event ``last_id`` or from now on. It has no end.
+
+        A lost connection is opened again after the last event: none is missing, and none comes twice.
+
+        Raises:
+            ConnectionFailed: no connection was possible for ``patience_s`` seconds.
+        """
+        return (event for event in self._follow("/events", last_id=last_id, patience_s=patience_s) if event)
+
+    def run_events(
+        self, name: str, run_id: str, *, last_id: str = "", patience_s: float = PATIENCE_S
+    ) -> Iterator[Event]:
+        """Yield each change of a run and its steps, from its beginning or after ``last_id``, until the run has ended.
+
+        Raises:
+            ConnectionFailed: see ``events``.
+        """
+        path = calls.events_path(name, run_id)
+        return (event for event in self._follow(path, last_id=last_id, patience_s=patience_s) if event)
+
+    def wait(self, name: str, run_id: str, *, timeout_s: float | None = None) -> RunDetails:
+        """Wait until a run has ended, and return it. A run that waits for approval has not ended.
+
+        Raises:
+            WaitTimeout: it has not ended after ``timeout_s`` seconds.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        run = self.run(name, run_id)
+        while run.statusLabel not in ENDED:
+            for _ in self._follow(calls.events_path(name, run.dagRunId), deadline=deadline):
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise WaitTimeout(f"run {run_id!r} of {name!r} has not ended after {timeout_s:g} s")
+            run = self.run(name, run_id)
+        return run
+
+    def _once(self, asked: Send) -> Answer:
+        try:
+            answer = self._http.request(
+                asked.method, API + asked.path, params=asked.query, headers=asked.headers, content=asked.body
+            )
+        except httpx.TransportError as error:
+            return Answer(failure=error)
+        return Answer(answer.status_code, answer.content, answer.headers)
+
+    def _follow(
+        self, path: str, *, last_id: str = "", patience_s: float = PATIENCE_S, deadline: float | None = None
+    ) -> Iterator[Event | None]:
+        """Yield the events of a stream, and ``None`` for each piece of it, so that a caller can watch the time.
+
+        It yields ``None`` at ``deadline`` too, a time of ``time.monotonic()``.
+        """
+        lost_at = time.monotonic()
+        waits = pauses()
+        while True:
+            with (
+                suppress(httpx.TransportError),
+                self._http.stream("GET", API + path, **stream_options(last_id, deadline)) as answer,
+            ):
+                if answer.status_code == 204:
+                    return
+                if answer.status_code == 200:
+                    waits, parser = pauses(), EventParser()
+                    for piece in answer.iter_bytes():
+                        lost_at = time.monotonic()
+                        yield None
+                        for event in parser.feed(piece):
+                            last_id = event.id or last_id
+                            if event.data is not None:
+                                yield Event.of(event.id, event.data)
+                elif answer.status_code < 500:
+                    checked(Answer(answer.status_code, answer.read()))
+            yield None
+            if time.monotonic() - lost_at > patience_s:
+                raise ConnectionFailed(f"{path}: no connection for {patience_s:g} s")
+            time.sleep(next(waits))

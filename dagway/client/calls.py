@@ -1,0 +1,222 @@
+"""The requests that a client can send, as data. Nothing here sends one."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from pydantic import TypeAdapter
+
+from dagway.client.models import Attempt, DagDetails, DagPage, Log, Queue, RunDetails, RunPage, Validation
+
+__all__ = ["Call", "Params", "events_path"]
+
+T = TypeVar("T")
+
+Params = str | Sequence[Any] | Mapping[str, Any]
+"""Parameters of a run: by name, by position, or as text as on the command line (``NAME=Ada``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request to the API. ``read`` makes the result from the JSON of the answer."""
+
+    method: str
+    path: str
+    read: Callable[[Any], T]
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: Any = None
+
+
+def _path(*parts: str) -> str:
+    return "".join(f"/{quote(part, safe='')}" for part in parts)
+
+
+def _model(kind: type[T], *names: str) -> Callable[[Any], T]:
+    """Return a function that reads the model from the answer, or from the object at ``names`` in it."""
+    adapter = TypeAdapter(kind)
+
+    def read(answer: Any) -> T:
+        for name in names:
+            answer = answer[name]
+        return adapter.validate_python(answer)
+
+    return read
+
+
+def events_path(name: str, run_id: str) -> str:
+    """Return the path of the event stream of a run."""
+    return f"{_path('dag-runs', name, run_id)}/events"
+
+
+def _nothing(_answer: Any) -> None:
+    return None
+
+
+_RUN_PAGE = _model(RunPage)
+_RUN = _model(RunDetails, "dagRunDetails")
+_DAG_PAGE = _model(DagPage)
+_DAG = _model(DagDetails)
+_LOG = _model(Log)
+_ERRORS = _model(list[str], "errors")
+_RUN_ID = _model(str, "dagRunId")
+
+
+def _start_body(params: Params, run_id: str, **more: Any) -> dict[str, Any]:
+    text = params if isinstance(params, str) else json.dumps(params, ensure_ascii=False)
+    given = {"params": text if params else "", "dagRunId": run_id, **more}
+    return {name: value for name, value in given.items() if value not in ("", None, False)}
+
+
+def dags(*, name: str = "", tag: str = "", page: int = 1, per_page: int = 50) -> Call[DagPage]:
+    """Return one page of the DAGs. ``name`` is a part of their name."""
+    return Call("GET", "/dags", _DAG_PAGE, {"name": name, "tag": tag, "page": page, "perPage": per_page})
+
+
+def dag(file_name: str) -> Call[DagDetails]:
+    """Return a DAG with its steps and its latest run."""
+    return Call("GET", _path("dags", file_name), _DAG)
+
+
+def create_dag(file_name: str, spec: str = "") -> Call[None]:
+    """Store a new DAG. ``spec`` is its YAML; without it the DAG has one example step."""
+    return Call("POST", "/dags", _nothing, body={"name": file_name, "spec": spec} if spec else {"name": file_name})
+
+
+def spec(file_name: str) -> Call[str]:
+    """Return the YAML of a DAG."""
+    return Call("GET", f"{_path('dags', file_name)}/spec", _model(str, "spec"))
+
+
+def update_spec(file_name: str, spec: str) -> Call[list[str]]:
+    """Replace the YAML of a DAG. Returns its errors; a spec with errors is stored but cannot start."""
+    return Call("PUT", f"{_path('dags', file_name)}/spec", _ERRORS, body={"spec": spec})
+
+
+def delete_dag(file_name: str) -> Call[None]:
+    """Delete a DAG. Its runs are kept."""
+    return Call("DELETE", _path("dags", file_name), _nothing)
+
+
+def validate(spec: str, *, name: str = "") -> Call[Validation]:
+    """Check YAML without storing it."""
+    return Call("POST", "/dags/validate", _model(Validation), body={"spec": spec, "name": name})
+
+
+def suspend(file_name: str) -> Call[None]:
+    """Switch the schedule of a DAG off."""
+    return Call("POST", f"{_path('dags', file_name)}/suspend", _nothing, body={"suspend": True})
+
+
+def resume(file_name: str) -> Call[None]:
+    """Switch the schedule of a DAG on."""
+    return Call("POST", f"{_path('dags', file_name)}/suspend", _nothing, body={"suspend": False})
+
+
+def start(file_name: str, *, params: Params = "", run_id: str = "", singleton: bool = False) -> Call[str]:
+    """Start a run of a DAG at once, and return the run's id.
+
+    ``singleton``: refuse the start if a run of the DAG is active.
+    """
+    body = _start_body(params, run_id, singleton=singleton)
+    return Call("POST", f"{_path('dags', file_name)}/start", _RUN_ID, body=body)
+
+
+def enqueue(
+    file_name: str, *, params: Params = "", run_id: str = "", queue: str = "", priority: str = "low"
+) -> Call[str]:
+    """Queue a run of a DAG, and return the run's id. ``queue``: another queue than that of the DAG."""
+    body = _start_body(params, run_id, queue=queue, priority=priority)
+    return Call("POST", f"{_path('dags', file_name)}/enqueue", _RUN_ID, body=body)
+
+
+def start_spec(name: str, spec: str, *, params: Params = "", run_id: str = "") -> Call[str]:
+    """Start a run from YAML that the server does not keep as a DAG, and return the run's id."""
+    return Call("POST", "/dag-runs", _RUN_ID, body=_start_body(params, run_id, name=name, spec=spec))
+
+
+def runs(
+    *,
+    name: str = "",
+    search: str = "",
+    tag: str = "",
+    status: int | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    cursor: str | None = None,
+    limit: int | None = None,
+) -> Call[RunPage]:
+    """Return one page of the runs, the newest first.
+
+    The next page begins at ``cursor``, the ``nextCursor`` of this one. ``search`` is a part of a DAG's name or of a
+    run's id. ``since`` and ``until`` have a time zone.
+    """
+    query = {
+        "name": name,
+        "search": search,
+        "tag": tag,
+        "status": status,
+        "fromDate": int(since.timestamp()) if since else None,
+        "toDate": int(until.timestamp()) if until else None,
+        "cursor": cursor,
+        "limit": limit,
+    }
+    return Call("GET", "/dag-runs", _RUN_PAGE, query)
+
+
+def run(name: str, run_id: str = "latest") -> Call[RunDetails]:
+    """Return a run with its steps. ``name`` is the name of its DAG."""
+    return Call("GET", _path("dag-runs", name, run_id), _RUN)
+
+
+def attempts(name: str, run_id: str) -> Call[list[Attempt]]:
+    """Return all attempts of the steps of a run."""
+    return Call("GET", f"{_path('dag-runs', name, run_id)}/attempts", _model(list[Attempt], "attempts"))
+
+
+def outputs(name: str, run_id: str) -> Call[dict[str, str]]:
+    """Return the outputs of the steps of a run, by name. The output ``MY_NAME`` is called ``myName``, as in Dagu."""
+    return Call("GET", f"{_path('dag-runs', name, run_id)}/outputs", _model(dict[str, str], "outputs"))
+
+
+def step_log(
+    name: str, run_id: str, step: str, *, stream: str = "stdout", offset: int = 1, limit: int | None = None
+) -> Call[Log]:
+    """Return lines of what a step printed. ``offset`` is the first line, from 1; ``stream`` is stdout or stderr."""
+    query = {"stream": stream, "offset": offset, "limit": limit}
+    return Call("GET", f"{_path('dag-runs', name, run_id)}/steps{_path(step)}/log", _LOG, query)
+
+
+def stop(name: str, run_id: str) -> Call[None]:
+    """Stop a run: its steps get their stop signal."""
+    return Call("POST", f"{_path('dag-runs', name, run_id)}/stop", _nothing)
+
+
+def retry(name: str, run_id: str, *, step: str = "") -> Call[None]:
+    """Run the steps of an ended run again that did not succeed; or ``step`` and what depends on it."""
+    body = {"dagRunId": run_id, "stepName": step} if step else {"dagRunId": run_id}
+    return Call("POST", f"{_path('dag-runs', name, run_id)}/retry", _nothing, body=body)
+
+
+def dequeue(name: str, run_id: str) -> Call[None]:
+    """Remove a queued run from its queue."""
+    return Call("POST", f"{_path('dag-runs', name, run_id)}/dequeue", _nothing)
+
+
+def approve(name: str, run_id: str, step: str, *, inputs: Mapping[str, str] | None = None) -> Call[None]:
+    """Approve a step that waits for approval. ``inputs`` are the values that it asks for."""
+    body = {"inputs": dict(inputs)} if inputs else {}
+    return Call("POST", f"{_path('dag-runs', name, run_id)}/steps{_path(step)}/approve", _nothing, body=body)
+
+
+def reject(name: str, run_id: str, step: str, *, reason: str = "") -> Call[None]:
+    """Reject the step that waits for approval, and fail its run."""
+    body = {"reason": reason} if reason else {}
+    return Call("POST", f"{_path('dag-runs', name, run_id)}/steps{_path(step)}/reject", _nothing, body=body)
+
+
+def queues() -> Call[list[Queue]]:
+    """Return the queues with their runs."""
+    return Call("GET", "/queues", _model(list[Queue], "queues"))

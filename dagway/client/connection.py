@@ -1,0 +1,41 @@
+"""How both clients connect."""
+
+import time
+from typing import Any
+
+import httpx
+
+__all__ = ["API", "PATIENCE_S", "settings_of", "stream_options"]
+
+API = "/api/v2"
+PATIENCE_S = 600.0
+"""How long an event stream may be without a connection."""
+_READ_S, _SHORTEST_READ_S = 75.0, 0.05
+_TIMEOUT = httpx.Timeout(_READ_S, connect=10.0)
+"""The gateway may wait 60 s for an outcome, and sends a line on a silent event stream every 10 s."""
+
+
+def settings_of(url: str, *, token: str, basic: tuple[str, str] | None, ca_file: str) -> dict[str, Any]:
+    """Return the arguments of ``httpx.Client`` and ``httpx.AsyncClient``.
+
+    Redirects are not followed, because they would send the credentials to another server.
+    """
+    if token and basic:
+        raise ValueError("give a token or a user name with a password, not both")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return {
+        "base_url": url.rstrip("/"),
+        "headers": headers,
+        "auth": basic,
+        "timeout": _TIMEOUT,
+        **({"verify": httpx.create_ssl_context(verify=ca_file)} if ca_file else {}),
+    }
+
+
+def stream_options(last_id: str, deadline: float | None) -> dict[str, Any]:
+    """Return the options of a request for the events after ``last_id``. Reading times out at ``deadline``."""
+    headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last_id} if last_id else {})}
+    if deadline is None:
+        return {"headers": headers}
+    left_s = max(_SHORTEST_READ_S, deadline - time.monotonic())
+    return {"headers": headers, "timeout": httpx.Timeout(_READ_S, connect=10.0, read=min(left_s, _READ_S))}

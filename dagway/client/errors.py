@@ -1,0 +1,29 @@
+"""The errors of the client."""
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["ClientError", "ConnectionFailed", "RequestRefused", "WaitTimeout"]
+
+
+class ClientError(Exception):
+    """Base of the errors of the client."""
+
+
+class ConnectionFailed(ClientError):
+    """The gateway could not be reached, or was unavailable, in all tries. A write may have had its effect."""
+
+
+class RequestRefused(ClientError):
+    """The gateway refused the request, and it had no effect.
+
+    ``status`` is the HTTP status, ``code`` the code of the error in the contract, such as ``not_found``.
+    """
+
+    def __init__(self, status: int, code: str, message: str, details: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.details = status, code, message, details
+
+
+class WaitTimeout(ClientError):
+    """The run had not ended within the time limit. It goes on."""

@@ -1,0 +1,138 @@
+"""One request with its repetitions, without I/O: the generator ``exchange`` says what to send and how long to pause.
+
+``Client`` and ``AsyncClient`` do what it says, so both repeat requests by the same rules.
+"""
+
+import json
+import random
+import uuid
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from dagway.client.calls import Call
+from dagway.client.errors import ClientError, ConnectionFailed, RequestRefused
+
+__all__ = ["Answer", "Exchange", "Pause", "Send", "checked", "exchange", "pauses"]
+
+T = TypeVar("T")
+
+_TRIES = 5
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+_UNAVAILABLE = frozenset({502, 503, 504})
+_OUTCOME_TRIES = 60
+_random = random.Random()  # noqa: S311 - spreads repetitions
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this request. ``query`` has no absent values."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait this long."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a request. ``failure`` says why there is none."""
+
+    status: int = 0
+    content: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    failure: Exception | None = None
+
+
+Exchange = Generator[Send | Pause, Answer | None, T]
+"""Gets the answer to each ``Send``, and ``None`` after each ``Pause``."""
+
+
+def exchange(call: Call[T]) -> Exchange[T]:
+    """Send a call until it is answered, and return its result.
+
+    If the gateway has stored a command but no scheduler has carried it out yet (202), its outcome is asked for.
+
+    Raises:
+        ConnectionFailed: no try was answered.
+        RequestRefused: the gateway or the scheduler refused the request.
+    """
+    answer = yield from _tries(_request(call))
+    content = checked(answer)
+    if answer.status == 202:
+        content = {**content, **(yield from _outcome(str(content["commandId"])))}
+    return call.read(content)
+
+
+def pauses() -> Generator[float, None, None]:
+    """Yield the pauses between repetitions, in seconds: they grow, and two clients differ."""
+    seconds = _FIRST_PAUSE_S
+    while True:
+        yield seconds * _random.uniform(0.75, 1.25)
+        seconds = min(seconds * 2, _LONGEST_PAUSE_S)
+
+
+def checked(answer: Answer) -> Any:
+    """Return the JSON of an answer; raise ``RequestRefused`` if the status is not that of a success."""
+    try:
+        content = json.loads(answer.content) if answer.content else {}
+    except ValueError as error:
+        raise ClientError(f"the answer with status {answer.status} is not JSON: is this a Dagway gateway?") from error
+    if 200 <= answer.status < 300:
+        return content
+    about = content if isinstance(content, dict) else {}
+    message = str(about.get("message") or f"the gateway answered {answer.status}")
+    raise RequestRefused(answer.status, str(about.get("code", "")), message, about.get("details") or {})
+
+
+def _request(call: Call[Any]) -> Send:
+    query = {name: str(value) for name, value in call.query.items() if value not in ("", None)}
+    headers = {} if call.method == "GET" else {"Idempotency-Key": str(uuid.uuid4())}
+    if call.body is None:
+        return Send(call.method, call.path, query, headers)
+    return Send(
+        call.method, call.path, query, headers | {"Content-Type": "application/json"}, json.dumps(call.body).encode()
+    )
+
+
+def _tries(request: Send) -> Exchange[Answer]:
+    waits = pauses()
+    for _ in range(_TRIES - 1):
+        answer = (yield request) or Answer()
+        if answer.failure is None and answer.status not in _UNAVAILABLE:
+            return answer
+        yield Pause(max(next(waits), _retry_after(answer)))
+    answer = (yield request) or Answer()
+    if answer.failure is not None:
+        raise ConnectionFailed(f"{request.method} {request.path}: {answer.failure}") from answer.failure
+    if answer.status in _UNAVAILABLE:
+        raise ConnectionFailed(f"{request.method} {request.path}: the gateway answered {answer.status}")
+    return answer
+
+
+def _retry_after(answer: Answer) -> float:
+    given = answer.headers.get("retry-after", "")
+    return min(float(given), _LONGEST_PAUSE_S) if given.isdigit() else 0.0
+
+
+def _outcome(command_id: str) -> Exchange[dict[str, Any]]:
+    request = Send("GET", f"/commands/{command_id}", {}, {})
+    waits = pauses()
+    for _ in range(_OUTCOME_TRIES):
+        answer = yield from _tries(request)
+        if answer.status != 404:
+            found = checked(answer)
+            if found["outcome"] == "recorded":
+                return dict(found["result"])
+            error = found.get("error") or {}
+            raise RequestRefused(409, error.get("code", ""), error.get("message", "refused"), {})
+        yield Pause(next(waits))
+    raise ConnectionFailed(f"no scheduler has carried out the command {command_id} yet; it stays queued")

@@ -1,0 +1,167 @@
+"""The client for programs with ``asyncio``."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import httpx
+
+from dagway.client import calls
+from dagway.client.calls import Call
+from dagway.client.connection import API, PATIENCE_S, settings_of, stream_options
+from dagway.client.errors import ConnectionFailed, WaitTimeout
+from dagway.client.exchange import Answer, Send, checked, exchange, pauses
+from dagway.client.models import ENDED, Event, Run, RunDetails
+from shared.event_stream import EventParser
+
+__all__ = ["AsyncClient"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _method(build: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncClient", P], Awaitable[T]]:
+    async def send(client: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await client.send(build(*args, **kwargs))
+
+    send.__name__, send.__doc__ = build.__name__, build.__doc__
+    return send
+
+
+class AsyncClient:
+    """``Client`` for ``asyncio``: its methods are coroutines. Close it, or use it in an ``async with`` statement."""
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8080",
+        *,
+        token: str = "",
+        basic: tuple[str, str] | None = None,
+        ca_file: str = "",
+    ) -> None:
+        self._http = httpx.AsyncClient(**settings_of(url, token=token, basic=basic, ca_file=ca_file))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    dags = _method(calls.dags)
+    dag = _method(calls.dag)
+    create_dag = _method(calls.create_dag)
+    spec = _method(calls.spec)
+    update_spec = _method(calls.update_spec)
+    delete_dag = _method(calls.delete_dag)
+    validate = _method(calls.validate)
+    suspend = _method(calls.suspend)
+    resume = _method(calls.resume)
+    start = _method(calls.start)
+    enqueue = _method(calls.enqueue)
+    start_spec = _method(calls.start_spec)
+    runs = _method(calls.runs)
+    run = _method(calls.run)
+    attempts = _method(calls.attempts)
+    outputs = _method(calls.outputs)
+    step_log = _method(calls.step_log)
+    stop = _method(calls.stop)
+    retry = _method(calls.retry)
+    dequeue = _method(calls.dequeue)
+    approve = _method(calls.approve)
+    reject = _method(calls.reject)
+    queues = _method(calls.queues)
+
+    async def send(self, call: Call[T]) -> T:
+        """Send a call, repeat it if necessary, and return its result."""
+        conversation = exchange(call)
+        answer: Answer | None = None
+        while True:
+            try:
+                asked = conversation.send(answer)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            if isinstance(asked, Send):
+                answer = await self._once(asked)
+            else:
+                await asyncio.sleep(asked.seconds)
+
+    async def all_runs(self, **filters: Any) -> AsyncIterator[Run]:
+        """See ``Client.all_runs``."""
+        cursor = None
+        while True:
+            page = await self.runs(**filters, cursor=cursor)
+            for run in page.dagRuns:
+                yield run
+            if not (cursor := page.nextCursor):
+                return
+
+    async def events(self, *, last_id: str = "", patience_s: float = PATIENCE_S) -> AsyncIterator[Event]:
+        """See ``Client.events``."""
+        async for event in self._follow("/events", last_id=last_id, patience_s=patience_s):
+            if event:
+                yield event
+
+    async def run_events(
+        self, name: str, run_id: str, *, last_id: str = "", patience_s: float = PATIENCE_S
+    ) -> AsyncIterator[Event]:
+        """See ``Client.run_events``."""
+        async for event in self._follow(calls.events_path(name, run_id), last_id=last_id, patience_s=patience_s):
+            if event:
+                yield event
+
+    async def wait(self, name: str, run_id: str, *, timeout_s: float | None = None) -> RunDetails:
+        """See ``Client.wait``."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        run = await self.run(name, run_id)
+        while run.statusLabel not in ENDED:
+            async for _ in self._follow(calls.events_path(name, run.dagRunId), deadline=deadline):
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise WaitTimeout(f"run {run_id!r} of {name!r} has not ended after {timeout_s:g} s")
+            run = await self.run(name, run_id)
+        return run
+
+    async def _once(self, asked: Send) -> Answer:
+        try:
+            answer = await self._http.request(
+                asked.method, API + asked.path, params=asked.query, headers=asked.headers, content=asked.body
+            )
+        except httpx.TransportError as error:
+            return Answer(failure=error)
+        return Answer(answer.status_code, answer.content, answer.headers)
+
+    async def _follow(
+        self, path: str, *, last_id: str = "", patience_s: float = PATIENCE_S, deadline: float | None = None
+    ) -> AsyncIterator[Event | None]:
+        """See ``Client``."""
+        lost_at = time.monotonic()
+        waits = pauses()
+        while True:
+            with suppress(httpx.TransportError):
+                async with self._http.stream("GET", API + path, **stream_options(last_id, deadline)) as answer:
+                    if answer.status_code == 204:
+                        return
+                    if answer.status_code == 200:
+                        waits, parser = pauses(), EventParser()
+                        async for piece in answer.aiter_bytes():
+                            lost_at = time.monotonic()
+                            yield None
+                            for event in parser.feed(piece):
+                                last_id = event.id or last_id
+                                if event.data is not None:
+                                    yield Event.of(event.id, event.data)
+                    elif answer.status_code < 500:
+                        checked(Answer(answer.status_code, await answer.aread()))
+            yield None
+            if time.monotonic() - lost_at > patience_s:
+                raise ConnectionFailed(f"{path}: no connection for {patience_s:g} s")
+            await asyncio.sleep(next(waits))

@@ -1,0 +1,131 @@
+"""The Python client and ``dagway mcp`` against both footings."""
+
+import asyncio
+import contextlib
+import io
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp.client.session import ClientSession
+from mcp.client.stdio import StdioServerParameters, stdio_client
+
+from dagway import client as dagway_client
+from dagway.client import AsyncClient, RequestRefused, WaitTimeout
+from tests.harness.cluster import Footing
+
+ROOT = Path(__file__).parents[2]
+GREET = """
+params: "NAME=world"
+steps:
+  - name: greet
+    command: echo "Hello, ${NAME}!"
+    output: GREETING
+  - name: count
+    command: printf '%s' "${GREETING}" | wc -c
+"""
+
+
+def test_a_run_is_started_followed_and_read(footing: Footing, dag: Callable[[str], str]) -> None:
+    name = dag(GREET)
+    with dagway_client.Client(footing.client.base) as client:
+        run_id = client.start(name, params={"NAME": "Ada"})
+        run = client.wait(name, run_id, timeout_s=60)
+
+        assert run.statusLabel == "succeeded"
+        assert [node.step.name for node in run.nodes] == ["greet", "count"]
+        assert client.step_log(name, run_id, "greet").content.strip() == "Hello, Ada!"
+        assert client.outputs(name, run_id) == {"greeting": "Hello, Ada!"}
+        events = list(client.run_events(name, run_id))
+        assert [event.became for event in events if event.stepName == "count"][-1] == "succeeded"
+        # After the last event there is none, and the stream ends at once.
+        assert list(client.run_events(name, run_id, last_id=events[-1].id)) == []
+        assert [found.dagRunId for found in client.all_runs(name=name, limit=1)] == [run_id]
+
+
+def test_dags_are_created_changed_and_deleted(footing: Footing) -> None:
+    with dagway_client.Client(footing.client.base) as client:
+        client.create_dag("made-by-client", GREET)
+        assert "made-by-client" in [found.dag.name for found in client.dags(name="made-by").dags]
+        assert client.update_spec("made-by-client", "steps:\n  - echo changed\n") == []
+        assert "changed" in client.spec("made-by-client")
+        assert client.validate("steps: 1\n").valid is False
+        client.delete_dag("made-by-client")
+        with pytest.raises(RequestRefused) as caught:
+            client.dag("made-by-client")
+    assert caught.value.status == 404
+
+
+def test_waiting_ends_at_its_time_limit_and_a_stop_ends_the_run(footing: Footing, dag: Callable[[str], str]) -> None:
+    name = dag("steps:\n  - sleep 300\n")
+    with dagway_client.Client(footing.client.base) as client:
+        run_id = client.start(name)
+        with pytest.raises(WaitTimeout, match="has not ended"):
+            client.wait(name, run_id, timeout_s=0.5)
+        client.stop(name, run_id)
+        assert client.wait(name, run_id, timeout_s=60).statusLabel == "aborted"
+
+
+def test_the_asyncio_client_follows_many_runs_at_once(footing: Footing, dag: Callable[[str], str]) -> None:
+    name = dag(GREET)
+
+    async def follow_all() -> list[str]:
+        async with AsyncClient(footing.client.base) as client:
+            ids = await asyncio.gather(*[client.start(name, params={"NAME": str(n)}) for n in range(3)])
+            runs = await asyncio.gather(*[client.wait(name, run_id, timeout_s=60) for run_id in ids])
+            events = [event async for event in client.run_events(name, ids[0])]
+            assert events[-1].became == "succeeded"
+            assert {run.dagRunId async for run in client.all_runs(name=name)} == set(ids)
+            return [run.statusLabel for run in runs]
+
+    assert asyncio.run(follow_all()) == ["succeeded"] * 3
+
+
+def test_the_documented_programs_print_what_the_page_says(footing: Footing, dag: Callable[[str], str]) -> None:
+    page = (ROOT / "docs" / "python.md").read_text()
+    programs = re.findall(r"```python\n(.*?)```.*?```text\n(.*?)```", page, re.DOTALL)
+    name = dag((ROOT / "examples" / "hello.yaml").read_text())
+    assert len(programs) == 2
+    for program, expected in programs:
+        here = program.replace("http://127.0.0.1:8080", footing.client.base).replace('"hello"', repr(name))
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(here, "docs/python.md", "exec"), {"__name__": "__main__"})  # noqa: S102 - the page's own
+        assert printed.getvalue() == expected
+
+
+def test_an_assistant_starts_a_run_and_reads_its_log(footing: Footing, dag: Callable[[str], str]) -> None:
+    name = dag(GREET)
+
+    async def ask() -> None:
+        arguments = ["-m", "dagway", "mcp", "--url", footing.client.base, "--role", "operator"]
+        async with (
+            stdio_client(StdioServerParameters(command=sys.executable, args=arguments)) as (incoming, outgoing),
+            ClientSession(incoming, outgoing) as session,
+        ):
+            await session.initialize()
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            assert "deleteDAG" not in tools
+            assert tools["getDAGRunDetails"].annotations is not None
+            assert tools["getDAGRunDetails"].annotations.read_only_hint
+
+            started = await call(session, "executeDAG", fileName=name, body={"params": "NAME=Bob", "dagRunId": "r1"})
+            assert started == {"dagRunId": "r1"}
+            footing.client.until("succeeded", name, "r1")
+            log = await call(session, "getDAGRunStepLog", name=name, dagRunId="r1", stepName="greet")
+            assert log["content"].strip() == "Hello, Bob!"
+            refused = await session.call_tool("getDAGDetails", {"fileName": "no-such-dag"})
+            assert refused.is_error
+
+    asyncio.run(ask())
+
+
+async def call(session: ClientSession, tool: str, **arguments: Any) -> Any:
+    answer = await session.call_tool(tool, arguments)
+    assert not answer.is_error, answer.content
+    (content,) = answer.content
+    return json.loads(content.text)  # type: ignore[union-attr]

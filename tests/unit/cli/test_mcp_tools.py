@@ -1,0 +1,62 @@
+"""The tools of ``dagway mcp``: which there are for a role, and what a call sends."""
+
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from services.api.openapi import document
+from services.api.routes import OPERATIONS
+from services.cli.mcp.tools import ArgumentError, GatewayRequest, Tool, tools_of
+
+DOCUMENT: dict[str, Any] = document(OPERATIONS, version="1", base="/api/v2", builtin=True)
+
+
+def named(role: str) -> dict[str, Tool]:
+    return {tool.name: tool for tool in tools_of(DOCUMENT, role)}
+
+
+def test_a_viewer_has_reads_only() -> None:
+    tools = named("viewer")
+
+    assert {"listDAGs", "getDAGRunDetails", "getDAGRunStepLog", "validateDAGSpec", "listQueues"} <= set(tools)
+    # Validating changes nothing, although it is a POST; the GET of dequeue does.
+    assert {tool.name for tool in tools.values() if tool.method != "GET"} == {"validateDAGSpec"}
+    assert "dequeueDAGRun" not in tools
+    assert all(tool.reads for tool in tools.values())
+
+
+def test_each_role_has_what_its_operations_need() -> None:
+    assert {"executeDAG", "dequeueDAGRun"} <= set(named("operator")) - set(named("viewer"))
+    assert {"deleteDAG", "updateDAGSpec"} <= set(named("manager")) - set(named("operator"))
+    assert {"listAuditEntries", "createUser"} <= set(named("admin")) - set(named("manager"))
+    assert not named("operator")["dequeueDAGRun"].reads
+
+
+def test_streams_pages_and_logins_are_no_tools() -> None:
+    assert not {"streamEvents", "getMetrics", "getReference", "login", "triggerWebhook"} & set(named("admin"))
+
+
+def test_every_tool_has_a_valid_schema_that_needs_no_other_document() -> None:
+    for tool in named("admin").values():
+        Draft202012Validator.check_schema(tool.schema)
+        assert "#/components" not in str(tool.schema)
+        list(Draft202012Validator(tool.schema).iter_errors({}))
+
+
+def test_a_call_becomes_a_request() -> None:
+    tools = named("operator")
+
+    assert tools["executeDAG"].request({"fileName": "a/b", "body": {"params": "X=1"}}) == GatewayRequest(
+        "POST", "/dags/a%2Fb/start", {}, {"params": "X=1"}
+    )
+    assert tools["listDAGRuns"].request({"status": 2}) == GatewayRequest("GET", "/dag-runs", {"status": 2}, None)
+
+
+def test_wrong_arguments_are_named() -> None:
+    tool = named("viewer")["getDAGRunDetails"]
+
+    with pytest.raises(ArgumentError, match="needs the argument dagRunId"):
+        tool.request({"name": "a"})
+    with pytest.raises(ArgumentError, match="has no argument runId"):
+        tool.request({"name": "a", "runId": "r"})

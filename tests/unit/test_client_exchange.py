@@ -1,0 +1,104 @@
+"""What the Python client sends for one call, and when it repeats a request."""
+
+import json
+from typing import Any
+
+import pytest
+
+from dagway.client import calls
+from dagway.client.calls import Call
+from dagway.client.errors import ClientError, ConnectionFailed, RequestRefused
+from dagway.client.exchange import Answer, Pause, Send, exchange
+
+UNAVAILABLE = Answer(503, b'{"code":"unavailable","message":"the broker is unavailable"}', {"retry-after": "1"})
+LOST = Answer(failure=OSError("connection reset"))
+
+
+def ok(content: Any, status: int = 200) -> Answer:
+    return Answer(status, json.dumps(content).encode())
+
+
+def play(call: Call[Any], *answers: Answer) -> tuple[Any, list[Send], list[float]]:
+    """Carry out a call with these answers; return its result, the requests and the pauses."""
+    sent: list[Send] = []
+    paused: list[float] = []
+    given = iter(answers)
+    conversation = exchange(call)
+    answer: Answer | None = None
+    while True:
+        try:
+            asked = conversation.send(answer)
+        except StopIteration as done:
+            assert next(given, None) is None, "an answer was not asked for"
+            return done.value, sent, paused
+        if isinstance(asked, Pause):
+            paused.append(asked.seconds)
+            answer = None
+        else:
+            sent.append(asked)
+            answer = next(given)
+
+
+def test_a_write_is_repeated_with_the_same_key_until_it_is_answered() -> None:
+    result, sent, paused = play(calls.start("hello", params={"NAME": "Ada"}), LOST, UNAVAILABLE, ok({"dagRunId": "r1"}))
+
+    assert result == "r1"
+    assert len(sent) == 3
+    assert len({request.headers["Idempotency-Key"] for request in sent}) == 1
+    assert json.loads(sent[0].body or b"") == {"params": '{"NAME": "Ada"}'}
+    assert paused[1] >= 1, "the gateway said how long to wait"
+
+
+def test_two_writes_have_different_keys() -> None:
+    keys = {play(calls.start("a"), ok({"dagRunId": "r"}))[1][0].headers["Idempotency-Key"] for _ in range(2)}
+
+    assert len(keys) == 2
+
+
+def test_a_gateway_that_never_answers_is_an_error_after_some_tries() -> None:
+    with pytest.raises(ConnectionFailed, match="connection reset"):
+        play(calls.dag("a"), *[LOST] * 5)
+    with pytest.raises(ConnectionFailed, match="503"):
+        play(calls.dag("a"), *[UNAVAILABLE] * 5)
+
+
+def test_a_refusal_says_why_and_is_not_repeated() -> None:
+    refused = ok({"code": "not_found", "message": "There is no DAG 'a'", "details": {"x": 1}}, 404)
+
+    with pytest.raises(RequestRefused, match="There is no DAG 'a'") as caught:
+        play(calls.dag("a"), refused)
+
+    assert (caught.value.status, caught.value.code, caught.value.details) == (404, "not_found", {"x": 1})
+
+
+def test_an_answer_that_is_not_of_a_gateway_is_an_error() -> None:
+    with pytest.raises(ClientError, match="is this a Dagway gateway"):
+        play(calls.dags(), Answer(200, b"<html>"))
+
+
+def test_a_command_without_outcome_is_asked_for_until_it_has_one() -> None:
+    pending = ok({"commandId": "c1", "dagRunId": "r1"}, 202)
+    unknown = ok({"code": "not_found", "message": "no recorded outcome"}, 404)
+
+    result, sent, _ = play(
+        calls.start("hello"), pending, unknown, ok({"outcome": "recorded", "result": {"dagRunId": "r1"}})
+    )
+
+    assert result == "r1"
+    assert [request.path for request in sent] == ["/dags/hello/start", "/commands/c1", "/commands/c1"]
+
+
+def test_a_pending_command_that_a_scheduler_refuses_is_a_refusal() -> None:
+    pending = ok({"commandId": "c1"}, 202)
+    refused = ok({"outcome": "refused", "result": {}, "error": {"code": "already_exists", "message": "run r1 exists"}})
+
+    with pytest.raises(RequestRefused, match="run r1 exists"):
+        play(calls.enqueue("hello", run_id="r1"), pending, refused)
+
+
+def test_names_are_quoted_and_absent_parameters_left_out() -> None:
+    _, (request,), _ = play(calls.runs(name="a/b", limit=5), ok({"dagRuns": []}))
+    _, (stop,), _ = play(calls.stop("a/b ü", "r?1"), ok({}))
+
+    assert request.query == {"name": "a/b", "limit": "5"}
+    assert stop.path == "/dag-runs/a%2Fb%20%C3%BC/r%3F1/stop"
