@@ -15,20 +15,23 @@ FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 # Dependencies first: they change seldom, so a new version of Dagway reuses these layers.
-COPY requirements.lock build.lock ./
+COPY requirements.lock build.lock docs.lock ./
 RUN python3 -m venv --without-pip /opt/dagway \
     && python3 -m venv /opt/build \
     && python3 -m pip --python /opt/dagway/bin/python install --no-compile --require-hashes -r requirements.lock \
-    && /opt/build/bin/pip install --require-hashes -r build.lock
-COPY pyproject.toml README.md LICENSE NOTICE ./
+    && /opt/build/bin/pip install --require-hashes -r build.lock -r docs.lock
+COPY pyproject.toml README.md LICENSE NOTICE CONTRIBUTING.md SECURITY.md CHANGELOG.md mkdocs.yml ./
 COPY dagway dagway
 COPY examples examples
 COPY services services
 COPY shared shared
+COPY docs docs
+COPY scripts/docs_site.py scripts/
 # Fixed timestamps and hash-based byte code make the layer reproducible. Root owns all files: the service can read its own
 # code but not change it.
 ENV SOURCE_DATE_EPOCH=1767225600
-RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /wheels . \
+RUN NO_MKDOCS_2_WARNING=1 /opt/build/bin/mkdocs build --quiet --strict \
+    && /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /wheels . \
     && python3 -m pip --python /opt/dagway/bin/python install --no-compile --no-deps --no-index /wheels/*.whl \
     && find /opt/dagway -depth -type d \( -name tests -o -name testing \) -path '*/site-packages/*' -exec rm -r {} +
 COPY deploy/image/rootfs.py deploy/image/

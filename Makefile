@@ -21,7 +21,7 @@ export PIP_NO_INPUT := 1
 
 PIP := $(BIN)/python -m pip --quiet
 
-.PHONY: help setup run test unit check bench fmt sbom lock clean
+.PHONY: help setup run test unit check bench docs fmt sbom lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,12 +58,15 @@ unit: WORKERS = $(PROCESSORS)
 unit: setup ## run the tests that need no server
 	@$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/test_architecture.py $(ARGS)
 
-check: setup ## check lint, format, types, architecture, dead code, dependencies
+check: setup ## check lint, format, types, architecture, dead code, dependencies, documentation
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
 
 bench: setup ## measure latency and throughput, embedded and distributed
 	@scripts/ensure-servers
 	@$(BIN)/python -m bench $(ARGS)
+
+docs: setup ## build the documentation that gateways serve at /docs/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 fmt: setup ## format the code and apply ruff's fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .

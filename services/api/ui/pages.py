@@ -6,7 +6,6 @@ module makes an ``index.html`` with a global function ``getConfig()``, and serve
 Any other GET outside ``/api/`` returns the ``index.html``.
 """
 
-import base64
 import hashlib
 import html
 import json
@@ -19,6 +18,7 @@ from flask import Response
 from services.api.serving.route_table import RouteTable
 from services.api.settings import Settings
 from services.api.ui.assets import send_asset
+from services.api.ui.docs_site import docs_built, inline_script_digest, serve_docs
 
 if TYPE_CHECKING:
     from services.api.deps import Deps
@@ -103,20 +103,16 @@ def serve_own(routes: RouteTable, deps: "Deps") -> None:
         response.headers["Cache-Control"] = f"max-age={_OWN_AGE_S}, immutable" if given == tag else "no-store"
         return _guarded(response, "")
 
+    serve_docs(routes, deps.base_path)
     routes.add("GET", "/web/<given>/<path:name>", "ui file", file)
     routes.add("GET", "/<page:path>", "ui page", page)
     routes.add("GET", "/", "ui index", page)
 
 
 def _guarded(response: Response, script: str) -> Response:
-    response.headers["Content-Security-Policy"] = _POLICY.format(digest=_digest(script))
+    response.headers["Content-Security-Policy"] = _POLICY.format(digest=inline_script_digest(script))
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
-
-
-def _digest(script: str) -> str:
-    """Return the source of a Content-Security-Policy that allows this inline script."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 def _tag(folder: Path) -> str:
@@ -134,7 +130,10 @@ def _own_title(deps: "Deps") -> str:
 
 
 def _own_configuration(deps: "Deps") -> dict[str, Any]:
-    """Return the configuration of the contract and, in ``auth``, also the login methods that ``authMode`` lacks."""
+    """Return the configuration of the contract, and what this front end needs besides.
+
+    ``auth``: also the login methods that ``authMode`` lacks. ``docs``: whether the documentation is at ``/docs/``.
+    """
     settings = deps.settings
     if settings.auth_mode != "none":
         auth: str = settings.auth_mode
@@ -142,7 +141,7 @@ def _own_configuration(deps: "Deps") -> dict[str, Any]:
         auth = "basic"
     else:
         auth = "token" if settings.token else "none"
-    return _configuration(deps) | {"title": _own_title(deps), "auth": auth}
+    return _configuration(deps) | {"title": _own_title(deps), "auth": auth, "docs": docs_built()}
 
 
 def serve_bundle(routes: RouteTable, deps: "Deps", folder: Path) -> None:
@@ -164,7 +163,7 @@ def serve_bundle(routes: RouteTable, deps: "Deps", folder: Path) -> None:
             quiet=_QUIET,
         )
         response = Response(text, mimetype="text/html")
-        digests = f"'{_digest(script)}' '{_digest(_QUIET)}'"
+        digests = f"'{inline_script_digest(script)}' '{inline_script_digest(_QUIET)}'"
         response.headers["Content-Security-Policy"] = _BUNDLE_POLICY.format(digests=digests)
         response.headers["Referrer-Policy"] = "no-referrer"
         return response

@@ -39,6 +39,7 @@ export function draw() {
       "aria-label": "Node", value: remote.node,
       onchange: (event) => { remote.node = event.target.value; dispatchEvent(new Event("begin-anew")); },
     }, h("option", { value: "" }, "local"), settings.remoteNodes.split(",").map((name) => h("option", { value: name }, name))),
+    settings.docs && h("a", { class: "quiet", href: "docs/" }, "Docs"),
     h("a", { class: "quiet", href: "api/v2/docs" }, "API"),
     h("button", { type: "button", class: "plain", "aria-label": THEMES[theme()], title: THEMES[theme()], onclick: turn },
       { auto: "◐", light: "☀", dark: "☾" }[theme()]),
