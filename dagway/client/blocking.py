@@ -9,11 +9,11 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import httpx
 
 from dagway.client import calls
-from dagway.client.calls import Call
+from dagway.client.calls import ApiCall
 from dagway.client.connection import API, PATIENCE_S, settings_of, stream_options
 from dagway.client.errors import ConnectionFailed, WaitTimeout
-from dagway.client.exchange import Answer, Send, checked, exchange, pauses
-from dagway.client.models import ENDED, Event, Run, RunDetails
+from dagway.client.exchange import HttpAnswer, Send, checked, exchange, pauses
+from dagway.client.models import ENDED, Run, RunDetails, RunEvent
 from shared.event_stream import EventParser
 
 __all__ = ["Client"]
@@ -22,7 +22,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _method(build: Callable[P, Call[T]]) -> Callable[Concatenate["Client", P], T]:
+def _method(build: Callable[P, ApiCall[T]]) -> Callable[Concatenate["Client", P], T]:
     def send(client: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
         return client.send(build(*args, **kwargs))
 
@@ -85,10 +85,10 @@ class Client:
     reject = _method(calls.reject)
     queues = _method(calls.queues)
 
-    def send(self, call: Call[T]) -> T:
+    def send(self, call: ApiCall[T]) -> T:
         """Send a call, repeat it if necessary, and return its result."""
         conversation = exchange(call)
-        answer: Answer | None = None
+        answer: HttpAnswer | None = None
         while True:
             try:
                 asked = conversation.send(answer)
@@ -109,7 +109,7 @@ class Client:
             if not (cursor := page.nextCursor):
                 return
 
-    def events(self, *, last_id: str = "", patience_s: float = PATIENCE_S) -> Iterator[Event]:
+    def events(self, *, last_id: str = "", patience_s: float = PATIENCE_S) -> Iterator[RunEvent]:
         """Yield each change of all runs as it happens, after the event ``last_id`` or from now on. It has no end.
 
         A lost connection is opened again after the last event: none is missing, and none comes twice.
@@ -121,7 +121,7 @@ class Client:
 
     def run_events(
         self, name: str, run_id: str, *, last_id: str = "", patience_s: float = PATIENCE_S
-    ) -> Iterator[Event]:
+    ) -> Iterator[RunEvent]:
         """Yield each change of a run and its steps, from its beginning or after ``last_id``, until the run has ended.
 
         Raises:
@@ -145,18 +145,18 @@ class Client:
             run = self.run(name, run_id)
         return run
 
-    def _once(self, asked: Send) -> Answer:
+    def _once(self, asked: Send) -> HttpAnswer:
         try:
             answer = self._http.request(
                 asked.method, API + asked.path, params=asked.query, headers=asked.headers, content=asked.body
             )
         except httpx.TransportError as error:
-            return Answer(failure=error)
-        return Answer(answer.status_code, answer.content, answer.headers)
+            return HttpAnswer(failure=error)
+        return HttpAnswer(answer.status_code, answer.content, answer.headers)
 
     def _follow(
         self, path: str, *, last_id: str = "", patience_s: float = PATIENCE_S, deadline: float | None = None
-    ) -> Iterator[Event | None]:
+    ) -> Iterator[RunEvent | None]:
         """Yield the events of a stream, and ``None`` for each piece of it, so that a caller can watch the time.
 
         It yields ``None`` at ``deadline`` too, a time of ``time.monotonic()``.
@@ -178,9 +178,9 @@ class Client:
                         for event in parser.feed(piece):
                             last_id = event.id or last_id
                             if event.data is not None:
-                                yield Event.of(event.id, event.data)
+                                yield RunEvent.of(event.id, event.data)
                 elif answer.status_code < 500:
-                    checked(Answer(answer.status_code, answer.read()))
+                    checked(HttpAnswer(answer.status_code, answer.read()))
             yield None
             if time.monotonic() - lost_at > patience_s:
                 raise ConnectionFailed(f"{path}: no connection for {patience_s:g} s")

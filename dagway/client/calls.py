@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from dagway.client.models import Attempt, DagDetails, DagPage, Log, Queue, RunDetails, RunPage, Validation
 
-__all__ = ["Call", "Params", "events_path"]
+__all__ = ["ApiCall", "Params", "events_path"]
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ Params = str | Sequence[Any] | Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
+class ApiCall(Generic[T]):
     """One request to the API. ``read`` makes the result from the JSON of the answer."""
 
     method: str
@@ -70,71 +70,71 @@ def _start_body(params: Params, run_id: str, **more: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value not in ("", None, False)}
 
 
-def dags(*, name: str = "", tag: str = "", page: int = 1, per_page: int = 50) -> Call[DagPage]:
+def dags(*, name: str = "", tag: str = "", page: int = 1, per_page: int = 50) -> ApiCall[DagPage]:
     """Return one page of the DAGs. ``name`` is a part of their name."""
-    return Call("GET", "/dags", _DAG_PAGE, {"name": name, "tag": tag, "page": page, "perPage": per_page})
+    return ApiCall("GET", "/dags", _DAG_PAGE, {"name": name, "tag": tag, "page": page, "perPage": per_page})
 
 
-def dag(file_name: str) -> Call[DagDetails]:
+def dag(file_name: str) -> ApiCall[DagDetails]:
     """Return a DAG with its steps and its latest run."""
-    return Call("GET", _path("dags", file_name), _DAG)
+    return ApiCall("GET", _path("dags", file_name), _DAG)
 
 
-def create_dag(file_name: str, spec: str = "") -> Call[None]:
+def create_dag(file_name: str, spec: str = "") -> ApiCall[None]:
     """Store a new DAG. ``spec`` is its YAML; without it the DAG has one example step."""
-    return Call("POST", "/dags", _nothing, body={"name": file_name, "spec": spec} if spec else {"name": file_name})
+    return ApiCall("POST", "/dags", _nothing, body={"name": file_name, "spec": spec} if spec else {"name": file_name})
 
 
-def spec(file_name: str) -> Call[str]:
+def spec(file_name: str) -> ApiCall[str]:
     """Return the YAML of a DAG."""
-    return Call("GET", f"{_path('dags', file_name)}/spec", _model(str, "spec"))
+    return ApiCall("GET", f"{_path('dags', file_name)}/spec", _model(str, "spec"))
 
 
-def update_spec(file_name: str, spec: str) -> Call[list[str]]:
+def update_spec(file_name: str, spec: str) -> ApiCall[list[str]]:
     """Replace the YAML of a DAG. Returns its errors; a spec with errors is stored but cannot start."""
-    return Call("PUT", f"{_path('dags', file_name)}/spec", _ERRORS, body={"spec": spec})
+    return ApiCall("PUT", f"{_path('dags', file_name)}/spec", _ERRORS, body={"spec": spec})
 
 
-def delete_dag(file_name: str) -> Call[None]:
+def delete_dag(file_name: str) -> ApiCall[None]:
     """Delete a DAG. Its runs are kept."""
-    return Call("DELETE", _path("dags", file_name), _nothing)
+    return ApiCall("DELETE", _path("dags", file_name), _nothing)
 
 
-def validate(spec: str, *, name: str = "") -> Call[Validation]:
+def validate(spec: str, *, name: str = "") -> ApiCall[Validation]:
     """Check YAML without storing it."""
-    return Call("POST", "/dags/validate", _model(Validation), body={"spec": spec, "name": name})
+    return ApiCall("POST", "/dags/validate", _model(Validation), body={"spec": spec, "name": name})
 
 
-def suspend(file_name: str) -> Call[None]:
+def suspend(file_name: str) -> ApiCall[None]:
     """Switch the schedule of a DAG off."""
-    return Call("POST", f"{_path('dags', file_name)}/suspend", _nothing, body={"suspend": True})
+    return ApiCall("POST", f"{_path('dags', file_name)}/suspend", _nothing, body={"suspend": True})
 
 
-def resume(file_name: str) -> Call[None]:
+def resume(file_name: str) -> ApiCall[None]:
     """Switch the schedule of a DAG on."""
-    return Call("POST", f"{_path('dags', file_name)}/suspend", _nothing, body={"suspend": False})
+    return ApiCall("POST", f"{_path('dags', file_name)}/suspend", _nothing, body={"suspend": False})
 
 
-def start(file_name: str, *, params: Params = "", run_id: str = "", singleton: bool = False) -> Call[str]:
+def start(file_name: str, *, params: Params = "", run_id: str = "", singleton: bool = False) -> ApiCall[str]:
     """Start a run of a DAG at once, and return the run's id.
 
     ``singleton``: refuse the start if a run of the DAG is active.
     """
     body = _start_body(params, run_id, singleton=singleton)
-    return Call("POST", f"{_path('dags', file_name)}/start", _RUN_ID, body=body)
+    return ApiCall("POST", f"{_path('dags', file_name)}/start", _RUN_ID, body=body)
 
 
 def enqueue(
     file_name: str, *, params: Params = "", run_id: str = "", queue: str = "", priority: str = "low"
-) -> Call[str]:
+) -> ApiCall[str]:
     """Queue a run of a DAG, and return the run's id. ``queue``: another queue than that of the DAG."""
     body = _start_body(params, run_id, queue=queue, priority=priority)
-    return Call("POST", f"{_path('dags', file_name)}/enqueue", _RUN_ID, body=body)
+    return ApiCall("POST", f"{_path('dags', file_name)}/enqueue", _RUN_ID, body=body)
 
 
-def start_spec(name: str, spec: str, *, params: Params = "", run_id: str = "") -> Call[str]:
+def start_spec(name: str, spec: str, *, params: Params = "", run_id: str = "") -> ApiCall[str]:
     """Start a run from YAML that the server does not keep as a DAG, and return the run's id."""
-    return Call("POST", "/dag-runs", _RUN_ID, body=_start_body(params, run_id, name=name, spec=spec))
+    return ApiCall("POST", "/dag-runs", _RUN_ID, body=_start_body(params, run_id, name=name, spec=spec))
 
 
 def runs(
@@ -147,7 +147,7 @@ def runs(
     until: datetime | None = None,
     cursor: str | None = None,
     limit: int | None = None,
-) -> Call[RunPage]:
+) -> ApiCall[RunPage]:
     """Return one page of the runs, the newest first.
 
     The next page begins at ``cursor``, the ``nextCursor`` of this one. ``search`` is a part of a DAG's name or of a
@@ -163,60 +163,60 @@ def runs(
         "cursor": cursor,
         "limit": limit,
     }
-    return Call("GET", "/dag-runs", _RUN_PAGE, query)
+    return ApiCall("GET", "/dag-runs", _RUN_PAGE, query)
 
 
-def run(name: str, run_id: str = "latest") -> Call[RunDetails]:
+def run(name: str, run_id: str = "latest") -> ApiCall[RunDetails]:
     """Return a run with its steps. ``name`` is the name of its DAG."""
-    return Call("GET", _path("dag-runs", name, run_id), _RUN)
+    return ApiCall("GET", _path("dag-runs", name, run_id), _RUN)
 
 
-def attempts(name: str, run_id: str) -> Call[list[Attempt]]:
+def attempts(name: str, run_id: str) -> ApiCall[list[Attempt]]:
     """Return all attempts of the steps of a run."""
-    return Call("GET", f"{_path('dag-runs', name, run_id)}/attempts", _model(list[Attempt], "attempts"))
+    return ApiCall("GET", f"{_path('dag-runs', name, run_id)}/attempts", _model(list[Attempt], "attempts"))
 
 
-def outputs(name: str, run_id: str) -> Call[dict[str, str]]:
+def outputs(name: str, run_id: str) -> ApiCall[dict[str, str]]:
     """Return the outputs of the steps of a run, by name. The output ``MY_NAME`` is called ``myName``, as in Dagu."""
-    return Call("GET", f"{_path('dag-runs', name, run_id)}/outputs", _model(dict[str, str], "outputs"))
+    return ApiCall("GET", f"{_path('dag-runs', name, run_id)}/outputs", _model(dict[str, str], "outputs"))
 
 
 def step_log(
     name: str, run_id: str, step: str, *, stream: str = "stdout", offset: int = 1, limit: int | None = None
-) -> Call[Log]:
+) -> ApiCall[Log]:
     """Return lines of what a step printed. ``offset`` is the first line, from 1; ``stream`` is stdout or stderr."""
     query = {"stream": stream, "offset": offset, "limit": limit}
-    return Call("GET", f"{_path('dag-runs', name, run_id)}/steps{_path(step)}/log", _LOG, query)
+    return ApiCall("GET", f"{_path('dag-runs', name, run_id)}/steps{_path(step)}/log", _LOG, query)
 
 
-def stop(name: str, run_id: str) -> Call[None]:
+def stop(name: str, run_id: str) -> ApiCall[None]:
     """Stop a run: its steps get their stop signal."""
-    return Call("POST", f"{_path('dag-runs', name, run_id)}/stop", _nothing)
+    return ApiCall("POST", f"{_path('dag-runs', name, run_id)}/stop", _nothing)
 
 
-def retry(name: str, run_id: str, *, step: str = "") -> Call[None]:
+def retry(name: str, run_id: str, *, step: str = "") -> ApiCall[None]:
     """Run the steps of an ended run again that did not succeed; or ``step`` and what depends on it."""
     body = {"dagRunId": run_id, "stepName": step} if step else {"dagRunId": run_id}
-    return Call("POST", f"{_path('dag-runs', name, run_id)}/retry", _nothing, body=body)
+    return ApiCall("POST", f"{_path('dag-runs', name, run_id)}/retry", _nothing, body=body)
 
 
-def dequeue(name: str, run_id: str) -> Call[None]:
+def dequeue(name: str, run_id: str) -> ApiCall[None]:
     """Remove a queued run from its queue."""
-    return Call("POST", f"{_path('dag-runs', name, run_id)}/dequeue", _nothing)
+    return ApiCall("POST", f"{_path('dag-runs', name, run_id)}/dequeue", _nothing)
 
 
-def approve(name: str, run_id: str, step: str, *, inputs: Mapping[str, str] | None = None) -> Call[None]:
+def approve(name: str, run_id: str, step: str, *, inputs: Mapping[str, str] | None = None) -> ApiCall[None]:
     """Approve a step that waits for approval. ``inputs`` are the values that it asks for."""
     body = {"inputs": dict(inputs)} if inputs else {}
-    return Call("POST", f"{_path('dag-runs', name, run_id)}/steps{_path(step)}/approve", _nothing, body=body)
+    return ApiCall("POST", f"{_path('dag-runs', name, run_id)}/steps{_path(step)}/approve", _nothing, body=body)
 
 
-def reject(name: str, run_id: str, step: str, *, reason: str = "") -> Call[None]:
+def reject(name: str, run_id: str, step: str, *, reason: str = "") -> ApiCall[None]:
     """Reject the step that waits for approval, and fail its run."""
     body = {"reason": reason} if reason else {}
-    return Call("POST", f"{_path('dag-runs', name, run_id)}/steps{_path(step)}/reject", _nothing, body=body)
+    return ApiCall("POST", f"{_path('dag-runs', name, run_id)}/steps{_path(step)}/reject", _nothing, body=body)
 
 
-def queues() -> Call[list[Queue]]:
+def queues() -> ApiCall[list[Queue]]:
     """Return the queues with their runs."""
-    return Call("GET", "/queues", _model(list[Queue], "queues"))
+    return ApiCall("GET", "/queues", _model(list[Queue], "queues"))

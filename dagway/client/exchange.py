@@ -10,10 +10,10 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from dagway.client.calls import Call
+from dagway.client.calls import ApiCall
 from dagway.client.errors import ClientError, ConnectionFailed, RequestRefused
 
-__all__ = ["Answer", "Exchange", "Pause", "Send", "checked", "exchange", "pauses"]
+__all__ = ["Delay", "Exchange", "HttpAnswer", "Send", "checked", "exchange", "pauses"]
 
 T = TypeVar("T")
 
@@ -36,14 +36,14 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class Delay:
     """Wait this long."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """The answer to a request. ``failure`` says why there is none."""
 
     status: int = 0
@@ -52,11 +52,11 @@ class Answer:
     failure: Exception | None = None
 
 
-Exchange = Generator[Send | Pause, Answer | None, T]
-"""Gets the answer to each ``Send``, and ``None`` after each ``Pause``."""
+Exchange = Generator[Send | Delay, HttpAnswer | None, T]
+"""Gets the answer to each ``Send``, and ``None`` after each ``Delay``."""
 
 
-def exchange(call: Call[T]) -> Exchange[T]:
+def exchange(call: ApiCall[T]) -> Exchange[T]:
     """Send a call until it is answered, and return its result.
 
     If the gateway has stored a command but no scheduler has carried it out yet (202), its outcome is asked for.
@@ -80,7 +80,7 @@ def pauses() -> Generator[float, None, None]:
         seconds = min(seconds * 2, _LONGEST_PAUSE_S)
 
 
-def checked(answer: Answer) -> Any:
+def checked(answer: HttpAnswer) -> Any:
     """Return the JSON of an answer; raise ``RequestRefused`` if the status is not that of a success."""
     try:
         content = json.loads(answer.content) if answer.content else {}
@@ -93,7 +93,7 @@ def checked(answer: Answer) -> Any:
     raise RequestRefused(answer.status, str(about.get("code", "")), message, about.get("details") or {})
 
 
-def _request(call: Call[Any]) -> Send:
+def _request(call: ApiCall[Any]) -> Send:
     query = {name: str(value) for name, value in call.query.items() if value not in ("", None)}
     headers = {} if call.method == "GET" else {"Idempotency-Key": str(uuid.uuid4())}
     if call.body is None:
@@ -103,14 +103,14 @@ def _request(call: Call[Any]) -> Send:
     )
 
 
-def _tries(request: Send) -> Exchange[Answer]:
+def _tries(request: Send) -> Exchange[HttpAnswer]:
     waits = pauses()
     for _ in range(_TRIES - 1):
-        answer = (yield request) or Answer()
+        answer = (yield request) or HttpAnswer()
         if answer.failure is None and answer.status not in _UNAVAILABLE:
             return answer
-        yield Pause(max(next(waits), _retry_after(answer)))
-    answer = (yield request) or Answer()
+        yield Delay(max(next(waits), _retry_after(answer)))
+    answer = (yield request) or HttpAnswer()
     if answer.failure is not None:
         raise ConnectionFailed(f"{request.method} {request.path}: {answer.failure}") from answer.failure
     if answer.status in _UNAVAILABLE:
@@ -118,7 +118,7 @@ def _tries(request: Send) -> Exchange[Answer]:
     return answer
 
 
-def _retry_after(answer: Answer) -> float:
+def _retry_after(answer: HttpAnswer) -> float:
     given = answer.headers.get("retry-after", "")
     return min(float(given), _LONGEST_PAUSE_S) if given.isdigit() else 0.0
 
@@ -134,5 +134,5 @@ def _outcome(command_id: str) -> Exchange[dict[str, Any]]:
                 return dict(found["result"])
             error = found.get("error") or {}
             raise RequestRefused(409, error.get("code", ""), error.get("message", "refused"), {})
-        yield Pause(next(waits))
+        yield Delay(next(waits))
     raise ConnectionFailed(f"no scheduler has carried out the command {command_id} yet; it stays queued")

@@ -23,12 +23,12 @@ __all__ = [
     "Dag",
     "DagDetails",
     "DagPage",
-    "Event",
     "Log",
     "Node",
     "Queue",
     "Run",
     "RunDetails",
+    "RunEvent",
     "RunPage",
     "Validation",
 ]
@@ -37,7 +37,7 @@ ENDED = frozenset({"succeeded", "partially_succeeded", "failed", "aborted", "rej
 """The values of ``statusLabel`` after which a run does not change, unless it is retried."""
 
 
-class Event(BaseModel):
+class RunEvent(BaseModel):
     """A change of a run, or of one of its steps. ``id`` is its place in the stream.
 
     ``stepName`` is ``None`` for a change of the run itself. ``was`` and ``became`` are statuses.
@@ -59,6 +59,6 @@ class Event(BaseModel):
     by: str | None = None
 
     @classmethod
-    def of(cls, event_id: str, data: dict[str, Any]) -> "Event":
+    def of(cls, event_id: str, data: dict[str, Any]) -> "RunEvent":
         """Return the event of one message of a stream."""
         return cls.model_validate({"id": event_id, **data})

@@ -10,11 +10,11 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import httpx
 
 from dagway.client import calls
-from dagway.client.calls import Call
+from dagway.client.calls import ApiCall
 from dagway.client.connection import API, PATIENCE_S, settings_of, stream_options
 from dagway.client.errors import ConnectionFailed, WaitTimeout
-from dagway.client.exchange import Answer, Send, checked, exchange, pauses
-from dagway.client.models import ENDED, Event, Run, RunDetails
+from dagway.client.exchange import HttpAnswer, Send, checked, exchange, pauses
+from dagway.client.models import ENDED, Run, RunDetails, RunEvent
 from shared.event_stream import EventParser
 
 __all__ = ["AsyncClient"]
@@ -23,7 +23,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _method(build: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncClient", P], Awaitable[T]]:
+def _method(build: Callable[P, ApiCall[T]]) -> Callable[Concatenate["AsyncClient", P], Awaitable[T]]:
     async def send(client: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await client.send(build(*args, **kwargs))
 
@@ -80,10 +80,10 @@ class AsyncClient:
     reject = _method(calls.reject)
     queues = _method(calls.queues)
 
-    async def send(self, call: Call[T]) -> T:
+    async def send(self, call: ApiCall[T]) -> T:
         """Send a call, repeat it if necessary, and return its result."""
         conversation = exchange(call)
-        answer: Answer | None = None
+        answer: HttpAnswer | None = None
         while True:
             try:
                 asked = conversation.send(answer)
@@ -105,7 +105,7 @@ class AsyncClient:
             if not (cursor := page.nextCursor):
                 return
 
-    async def events(self, *, last_id: str = "", patience_s: float = PATIENCE_S) -> AsyncIterator[Event]:
+    async def events(self, *, last_id: str = "", patience_s: float = PATIENCE_S) -> AsyncIterator[RunEvent]:
         """See ``Client.events``."""
         async for event in self._follow("/events", last_id=last_id, patience_s=patience_s):
             if event:
@@ -113,7 +113,7 @@ class AsyncClient:
 
     async def run_events(
         self, name: str, run_id: str, *, last_id: str = "", patience_s: float = PATIENCE_S
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncIterator[RunEvent]:
         """See ``Client.run_events``."""
         async for event in self._follow(calls.events_path(name, run_id), last_id=last_id, patience_s=patience_s):
             if event:
@@ -130,18 +130,18 @@ class AsyncClient:
             run = await self.run(name, run_id)
         return run
 
-    async def _once(self, asked: Send) -> Answer:
+    async def _once(self, asked: Send) -> HttpAnswer:
         try:
             answer = await self._http.request(
                 asked.method, API + asked.path, params=asked.query, headers=asked.headers, content=asked.body
             )
         except httpx.TransportError as error:
-            return Answer(failure=error)
-        return Answer(answer.status_code, answer.content, answer.headers)
+            return HttpAnswer(failure=error)
+        return HttpAnswer(answer.status_code, answer.content, answer.headers)
 
     async def _follow(
         self, path: str, *, last_id: str = "", patience_s: float = PATIENCE_S, deadline: float | None = None
-    ) -> AsyncIterator[Event | None]:
+    ) -> AsyncIterator[RunEvent | None]:
         """See ``Client``."""
         lost_at = time.monotonic()
         waits = pauses()
@@ -158,9 +158,9 @@ class AsyncClient:
                             for event in parser.feed(piece):
                                 last_id = event.id or last_id
                                 if event.data is not None:
-                                    yield Event.of(event.id, event.data)
+                                    yield RunEvent.of(event.id, event.data)
                     elif answer.status_code < 500:
-                        checked(Answer(answer.status_code, await answer.aread()))
+                        checked(HttpAnswer(answer.status_code, await answer.aread()))
             yield None
             if time.monotonic() - lost_at > patience_s:
                 raise ConnectionFailed(f"{path}: no connection for {patience_s:g} s")

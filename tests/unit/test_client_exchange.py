@@ -6,32 +6,32 @@ from typing import Any
 import pytest
 
 from dagway.client import calls
-from dagway.client.calls import Call
+from dagway.client.calls import ApiCall
 from dagway.client.errors import ClientError, ConnectionFailed, RequestRefused
-from dagway.client.exchange import Answer, Pause, Send, exchange
+from dagway.client.exchange import Delay, HttpAnswer, Send, exchange
 
-UNAVAILABLE = Answer(503, b'{"code":"unavailable","message":"the broker is unavailable"}', {"retry-after": "1"})
-LOST = Answer(failure=OSError("connection reset"))
-
-
-def ok(content: Any, status: int = 200) -> Answer:
-    return Answer(status, json.dumps(content).encode())
+UNAVAILABLE = HttpAnswer(503, b'{"code":"unavailable","message":"the broker is unavailable"}', {"retry-after": "1"})
+LOST = HttpAnswer(failure=OSError("connection reset"))
 
 
-def play(call: Call[Any], *answers: Answer) -> tuple[Any, list[Send], list[float]]:
+def ok(content: Any, status: int = 200) -> HttpAnswer:
+    return HttpAnswer(status, json.dumps(content).encode())
+
+
+def play(call: ApiCall[Any], *answers: HttpAnswer) -> tuple[Any, list[Send], list[float]]:
     """Carry out a call with these answers; return its result, the requests and the pauses."""
     sent: list[Send] = []
     paused: list[float] = []
     given = iter(answers)
     conversation = exchange(call)
-    answer: Answer | None = None
+    answer: HttpAnswer | None = None
     while True:
         try:
             asked = conversation.send(answer)
         except StopIteration as done:
             assert next(given, None) is None, "an answer was not asked for"
             return done.value, sent, paused
-        if isinstance(asked, Pause):
+        if isinstance(asked, Delay):
             paused.append(asked.seconds)
             answer = None
         else:
@@ -73,7 +73,7 @@ def test_a_refusal_says_why_and_is_not_repeated() -> None:
 
 def test_an_answer_that_is_not_of_a_gateway_is_an_error() -> None:
     with pytest.raises(ClientError, match="is this a Dagway gateway"):
-        play(calls.dags(), Answer(200, b"<html>"))
+        play(calls.dags(), HttpAnswer(200, b"<html>"))
 
 
 def test_a_command_without_outcome_is_asked_for_until_it_has_one() -> None:
