@@ -76,12 +76,19 @@ class Side:
             return {"unfinished": str(error)}
 
     def _seen(self, run: str, details: dict[str, Any]) -> dict[str, Any]:
-        _, outputs = self.ask("GET", f"{run}/outputs")
+        wrote = any(node["step"].get("output") and node["statusLabel"] == "succeeded" for node in details["nodes"])
+
+        def outputs() -> dict[str, Any]:
+            # Dagu stores the outputs of a run after its last status.
+            _, answer = self.ask("GET", f"{run}/outputs")
+            assert (answer or {}).get("outputs") or not wrote, "no outputs"
+            return answer or {}
+
         return {
             "status": details["statusLabel"],
             "nodes": {node["step"]["name"]: node["statusLabel"] for node in _nodes(details)},
             "logs": {node["step"]["name"]: self._logs(run, node["step"]["name"]) for node in details["nodes"]},
-            "outputs": (outputs or {}).get("outputs") or {},
+            "outputs": eventually(outputs, timeout_s=_RUN_S).get("outputs") or {},
         }
 
     def _logs(self, run: str, step: str) -> list[str]:
