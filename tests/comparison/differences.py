@@ -122,6 +122,14 @@ DIFFERENCES: Sequence[Difference] = (
         "What is shown is what the sub-run gets.",
     ),
     Difference(
+        "running",
+        "With `logOutput: merged`, lines of stderr may come before earlier lines of stdout.",
+        "All lines are in the order in which they were written.",
+        "A merged log is read from top to bottom.",
+        "merged-order",
+        _LOGS,
+    ),
+    Difference(
         "loading",
         "A cycle of steps is found when a run starts, which answers 500.",
         "It is an error of the file.",

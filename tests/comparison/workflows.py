@@ -155,7 +155,7 @@ FAMILIES: Mapping[str, tuple[Callable[[random.Random], str], frozenset[str]]] = 
     "calls": (_calls, frozenset()),
     "fan-out": (_fan_out, frozenset({"parallel-order"})),
     "must-fail": (_must_fail, frozenset()),
-    "streams": (_streams, frozenset()),
+    "streams": (_streams, frozenset({"merged-order"})),
     "values-in-shells": (_values_in_shells, frozenset({"value-in-shell"})),
     "plain-scalars": (_plain_scalars, frozenset({"plain-scalars"})),
     "json": (_json, frozenset({"json-values"})),

@@ -30,7 +30,7 @@ def test_files_that_cannot_be_loaded_are_listed_until_they_can(footing: Footing,
     (tmp_path / ".#lock.yaml").symlink_to("somebody@somewhere.1")
     Path(os.fsdecode(os.fsencode(tmp_path / "odd") + b"\t\xff.yml")).write_text(STEPS)
     (tmp_path / "team").mkdir()
-    (tmp_path / "team/not to be called.yaml").write_text(STEPS)
+    (tmp_path / "team/not\tto be called.yaml").write_text(STEPS)
     (tmp_path / "team/kid.yaml").write_text(STEPS + "# " + 1024 * 1024 * "x")
     large = "cannot be read: larger than 1 MiB"
 
@@ -61,13 +61,17 @@ def test_a_file_may_have_any_name_if_the_name_in_it_is_valid(footing: Footing, t
         (tmp_path / f"{name}.yaml").write_text(f"name: inner{number}\n{STEPS}")
     for name in ("no name", LONG):
         (tmp_path / f"{name}.yaml").write_text(STEPS)
+    (tmp_path / "team").mkdir()
+    (tmp_path / "team/très court.yaml").write_text(f"name: inner4\n{STEPS}")
+    (tmp_path / "calls.yaml").write_text("steps:\n  - call: team/très court\n")
     with open_live(footing, dags_dir=tmp_path) as live:
-        eventually(lambda: len(files(live)) == 6, timeout_s=60)
+        eventually(lambda: len(files(live)) == 7, timeout_s=60)
         errors = {dag["fileName"]: dag["errors"] for dag in live.get("/dags")["dags"] if dag["errors"]}
         assert errors.keys() == {"no name.yaml", f"{LONG}.yaml"}, "Dagu lists them with an error too"
 
         live.until("inner1", live.start("日本語"), 4)
         live.until("inner3", live.start("50%25"), 4)
+        live.until("calls", live.start("calls"), 4)
         assert live.get("/dags/with space/spec")["spec"].startswith("name: inner0")
         assert live.refused("POST", "/dags/no name/start") == (400, "bad_request")
         assert live.refused("POST", "/dags", {"name": "with blank", "spec": STEPS}) == (400, "bad_request")

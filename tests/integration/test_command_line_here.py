@@ -259,6 +259,18 @@ def test_a_mistake_in_a_file_with_cases_is_said_with_its_place(tmp_path: Path, t
     assert problem in refused.stderr
 
 
+def test_validate_warns_of_what_this_machine_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fine.yaml").write_text("steps:\n  - type: gha\n    command: actions/checkout@v4\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    found = dagway("validate", str(tmp_path))
+
+    assert found.exit_code == 0
+    assert "fine.yaml: valid (1 dag, 1 steps)" in found.stdout
+    assert 'fine.yaml: warning: step "gha_1": type: no worker on this machine can run gha steps' in found.stderr
+    assert dagway("validate", "--elsewhere", str(tmp_path)).stderr == ""
+
+
 def test_validate_takes_files_folders_and_standard_input(folder: Path) -> None:
     (folder / "wrong.yml").write_text("steps:\n  - name: b\n    comand: x\n")
 

@@ -55,12 +55,12 @@ def test_a_file_that_is_no_text_is_a_faulty_dag(stack: Stack, tmp_path: Path) ->
     assert {row["path"] for row in stack.rows(t.callable_files)} == {"team/bytes", "team/nul", "team/text"}
 
 
-def test_links_hidden_folders_and_names_of_no_dag_are_passed_over(stack: Stack, tmp_path: Path) -> None:
+def test_links_hidden_folders_and_names_with_control_characters_are_passed_over(stack: Stack, tmp_path: Path) -> None:
     dags = tmp_path / "dags"
     for place in ("team", ".git", "team/odd\ttab", "elsewhere"):
         (dags / place).mkdir(parents=True)
         (dags / place / "kid.yaml").write_text(STEPS)
-    (dags / "team/not a name.yaml").write_text(STEPS)
+    (dags / "team/an ödd name.yaml").write_text(STEPS)
     (dags / "team/round").symlink_to(dags, target_is_directory=True)
     followed = stack.scheduler(dags_dir=dags).folder
     assert followed is not None
@@ -68,9 +68,10 @@ def test_links_hidden_folders_and_names_of_no_dag_are_passed_over(stack: Stack, 
     def paths() -> set[str]:
         return {row["path"] for row in stack.rows(t.callable_files)}
 
-    eventually(lambda: paths() == {"team/kid", "elsewhere/kid"})
+    eventually(lambda: paths() == {"team/kid", "elsewhere/kid", "team/an ödd name"})
     (dags / "elsewhere/kid.yaml").unlink()
     (dags / "team/kid.yaml").rename(dags / "team/other.yaml")
+    (dags / "team/an ödd name.yaml").unlink()
     eventually(lambda: paths() == {"team/other"})
     assert stack.rows(t.dags) == []
 

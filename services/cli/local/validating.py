@@ -64,21 +64,24 @@ def _validated(file: str, *, elsewhere: bool) -> ValidatedFile:
     loaded = load(text, file_name="stdin" if file == STDIN else Path(file).stem)
     here = [] if elsewhere else [Capabilities({}, available_types())]
     missing = unsatisfied(steps_with_requirements(loaded.documents), here, no_worker="no worker on this machine")
-    problems = (*map(str, loaded.issues), *map(str, missing))
+    warnings = [*map(str, loaded.warnings), *missing]
+    problems = (*map(str, loaded.errors), *(f"warning: {each}" for each in warnings))
     steps = sum(len(dag.steps) for dag in loaded.documents)
-    return ValidatedFile(file, loaded.ok and not missing, problems, len(loaded.documents), steps)
+    # A missing program is no mistake in the file: as in Dagu, such a file is valid, and its step fails where it is run.
+    return ValidatedFile(file, loaded.ok, problems, len(loaded.documents), steps)
 
 
 @click.command("validate", cls=PageCommand, examples=_EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR|-...")
-@click.option("--elsewhere", is_flag=True, help="do not check whether the steps can run on this machine")
+@click.option("--elsewhere", is_flag=True, help="do not warn of steps that cannot run on this machine")
 @QUIET
 @click.option("--json", "in_json", is_flag=True, help="print JSON")
 @dagu_flags
 def validate_command(*, paths: tuple[str, ...], elsewhere: bool, quiet: bool, in_json: bool) -> None:
     """Check workflow files and print all their errors.
 
-    Each with its line. Exits with 1 if a file is invalid, or if a folder has no workflow.
+    Each with its line, and a warning for each step that this machine lacks a program or package for. Exits with 1 if a
+    file is invalid, or if a folder has no workflow.
     """
     results = [_validated(file, elsewhere=elsewhere) for file in workflow_files(paths)]
     if in_json:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from services.scheduler.deciding.dag_files import MAX_BYTES
-from shared.ids import DAG_NAME_RULE, valid_dag_name
+from shared.ids import valid_dag_name
 
 __all__ = ["UNREAD", "Listing", "Seen", "list_files", "reason", "seen", "shown"]
 
@@ -22,7 +22,6 @@ UNREAD: Seen = (-1, -1, -1)
 """A file that exists but could not be read. It differs from every readable file, so the next pass tries it again."""
 
 _MAX_PATH = 200
-_NAMES_NO_DAG = f"not a valid DAG name: the name must be {DAG_NAME_RULE}"
 _NAMES_NO_FILE = "not a valid file name: it is too long, or has a backslash or characters that cannot be printed"
 
 
@@ -78,9 +77,9 @@ def reason(error: OSError) -> str:
 def shown(refused: Mapping[str, str]) -> dict[str, str]:
     """Return the problems to show in the API, by file name with non-printable characters escaped.
 
-    In sub-folders an invalid DAG name is not shown as a problem: not every file there is meant to be called.
+    In sub-folders an invalid file name is not shown as a problem: not every file there is meant to be called.
     """
-    return {_shown(name): why for name, why in refused.items() if why != _NAMES_NO_DAG}
+    return {_shown(name): why for name, why in refused.items() if not ("/" in name and why == _NAMES_NO_FILE)}
 
 
 def _shown(name: str) -> str:
@@ -103,7 +102,7 @@ def _list(folder: Path, prefix: str, listing: Listing) -> list[str]:
 def _add(entry: os.DirEntry[str], name: str, listing: Listing) -> None:
     plain = valid_dag_name(Path(name).stem)
     # As in Dagu, the name of a file may have blanks and letters of any script, if ``name`` in it is a valid DAG name.
-    named = (plain or ("/" not in name and "\\" not in name)) and len(name) <= _MAX_PATH and name.isprintable()
+    named = "\\" not in name and len(name) <= _MAX_PATH and name.isprintable()
     try:
         status = entry.stat()
     except OSError as error:
@@ -117,7 +116,7 @@ def _add(entry: os.DirEntry[str], name: str, listing: Listing) -> None:
     if not stat.S_ISREG(status.st_mode):
         return
     if not named:
-        listing.refused[name] = _NAMES_NO_DAG if "/" in name else _NAMES_NO_FILE
+        listing.refused[name] = _NAMES_NO_FILE
         return
     listing.files[name] = _seen(status)
     if status.st_size > MAX_BYTES:
