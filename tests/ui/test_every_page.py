@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.harness.browser import PHONE
 from tests.harness.cluster import Embedded
-from tests.ui.conftest import Look, origin
+from tests.ui.conftest import PLAIN_EDITOR, Look, origin
 
 LINKS = {
     "dags/": "dags",
@@ -128,7 +128,7 @@ def test_a_refresh_of_the_page_keeps_focus_and_input(look: Look, system: Embedde
 
 
 def test_an_address_of_dagus_pages_opens_ours(look: Look, shown: Embedded) -> None:
-    with look("dags/show.yaml/spec", expected=("404",)) as page:
+    with look("dags/show.yaml/spec", expected=("404",), stored=PLAIN_EDITOR) as page:
         expect(page.get_by_label("Spec of show")).to_have_value(SPEC)
         for theirs, ours in LINKS.items():
             page.goto(f"{origin(shown)}/{theirs}")

@@ -134,7 +134,10 @@ def _own_title(deps: "Deps") -> str:
 
 
 def _own_configuration(deps: "Deps") -> dict[str, Any]:
-    """Return the configuration of the contract and, in ``auth``, also the login methods that ``authMode`` lacks."""
+    """Return the configuration of the contract and what only our page reads.
+
+    ``auth`` also has the login methods that ``authMode`` lacks, ``codeEditor`` says whether the editor was built.
+    """
     settings = deps.settings
     if settings.auth_mode != "none":
         auth: str = settings.auth_mode
@@ -142,7 +145,11 @@ def _own_configuration(deps: "Deps") -> dict[str, Any]:
         auth = "basic"
     else:
         auth = "token" if settings.token else "none"
-    return _configuration(deps) | {"title": _own_title(deps), "auth": auth}
+    return _configuration(deps) | {
+        "title": _own_title(deps),
+        "auth": auth,
+        "codeEditor": (_WEB / "built" / "editor.js").is_file(),
+    }
 
 
 def serve_bundle(routes: RouteTable, deps: "Deps", folder: Path) -> None:
