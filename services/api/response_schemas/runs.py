@@ -119,6 +119,10 @@ class RescheduleResponseSchema(StartResponseSchema):
 class ListRunsResponseSchema(Schema):
     dagRuns: list[DAGRunSummarySchema]
     nextCursor: str | None = None
+    searchedBackTo: str | None = Field(
+        default=None,
+        description="set if the search paused: older runs than this time were not looked at yet, nextCursor goes on",
+    )
 
 
 class RunResponseSchema(Schema):
