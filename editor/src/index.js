@@ -46,7 +46,7 @@ export class CodeEditor {
             ...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...completionKeymap, indentWithTab,
           ]),
           EditorState.readOnly.of(readonly),
-          EditorView.contentAttributes.of({ "aria-label": label, ...(readonly ? { "aria-readonly": "true", tabindex: "0" } : {}) }),
+          EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0", ...(readonly ? { "aria-readonly": "true" } : {}) }),
           EditorView.editable.of(!readonly),
           EditorView.updateListener.of((update) => update.docChanged && !this.quiet && changed()),
         ],

@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.harness.accessibility import barriers
 from tests.harness.browser import PHONE
 from tests.harness.cluster import Embedded
 from tests.ui.conftest import PLAIN_EDITOR, Look, origin
@@ -67,6 +68,8 @@ def test_no_errors_and_no_sideways_scrolling(look: Look, shown: Embedded, dark: 
             width, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
             assert width <= room, (place, width)
             assert page.evaluate(NAMELESS) == [], place
+            expect(page.locator("main .loading")).to_have_count(0)
+            assert barriers(page) == [], place
 
 
 def test_data_never_becomes_code(look: Look, shown: Embedded) -> None:
