@@ -10,6 +10,13 @@
 # and holds only the files that it needs: it is small and offers little to an attacker. For a reproducible build, pin
 # the build image by digest: --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:...
 ARG PYTHON_IMAGE=python:3.13-slim
+# Bundles the editor of the web pages. Nothing of Node.js is in the final images.
+ARG NODE_IMAGE=node:22-slim
+
+FROM ${NODE_IMAGE} AS editor
+WORKDIR /src/editor
+COPY editor ./
+RUN npm ci && node build.mjs /built
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
@@ -20,13 +27,15 @@ RUN python3 -m venv --without-pip /opt/dagway \
     && python3 -m venv /opt/build \
     && python3 -m pip --python /opt/dagway/bin/python install --no-compile --require-hashes -r requirements.lock \
     && /opt/build/bin/pip install --require-hashes -r build.lock -r docs.lock
-COPY pyproject.toml README.md LICENSE NOTICE CONTRIBUTING.md SECURITY.md CHANGELOG.md mkdocs.yml ./
+COPY pyproject.toml hatch_build.py README.md LICENSE NOTICE CONTRIBUTING.md SECURITY.md CHANGELOG.md mkdocs.yml ./
+COPY scripts/build_editor.py scripts/
 COPY dagway dagway
 COPY examples examples
 COPY services services
 COPY shared shared
 COPY docs docs
 COPY scripts/docs_site.py scripts/
+COPY --from=editor /built services/api/web/built
 # Fixed timestamps and hash-based byte code make the layer reproducible. Root owns all files: the service can read its own
 # code but not change it.
 ENV SOURCE_DATE_EPOCH=1767225600

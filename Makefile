@@ -41,9 +41,14 @@ $(VENV)/.dev: dev.lock $(VENV)/.runtime
 	$(PIP) install --require-hashes -r dev.lock
 	@touch $@
 
-setup: $(VENV)/.dev ## create .venv with everything for development
+# The editor of the web pages, if npm is installed; the script rebuilds it after a change only.
+.PHONY: editor
+editor: | $(BIN)/python
+	@$(BIN)/python -m scripts.build_editor
 
-run: $(VENV)/.runtime ## run everything, with a copy of the examples (set DAGWAY_PORT=... and others)
+setup: $(VENV)/.dev editor ## create .venv with everything for development
+
+run: $(VENV)/.runtime editor ## run everything, with a copy of the examples (set DAGWAY_PORT=... and others)
 	@export DAGWAY_DATA_DIR="$${DAGWAY_DATA_DIR:-.dagway}"; \
 	export DAGWAY_DAGS_DIR="$${DAGWAY_DAGS_DIR:-$$DAGWAY_DATA_DIR/dags}"; \
 	if test ! -e "$$DAGWAY_DAGS_DIR"; then mkdir -p -m 700 "$$DAGWAY_DATA_DIR" && cp -R examples "$$DAGWAY_DAGS_DIR"; fi; \
@@ -51,6 +56,7 @@ run: $(VENV)/.runtime ## run everything, with a copy of the examples (set DAGWAY
 
 test: setup ## run all tests; installs missing RabbitMQ and Postgres if it has the rights (ARGS=... for pytest)
 	@scripts/ensure-servers
+	@$(BIN)/python -m scripts.build_editor  # npm may have been installed just now
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 # Unit tests wait for nothing, and each further process first reads all of them, which takes 8 s.

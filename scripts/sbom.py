@@ -1,9 +1,12 @@
 """Write the list of contents of a release (SBOM, CycloneDX 1.5) from the lock files: ``make sbom``.
 
+The packages of the web pages' editor are in it, since the wheel holds them as one bundle.
+
 The lock files pin each package that an installation may have, by version and by the hashes of its archives. So the list
 needs no installation and no network, and is the same on every machine.
 """
 
+import base64
 import json
 import re
 import sys
@@ -16,6 +19,7 @@ __all__ = ["bill_of_materials"]
 ROOT = Path(__file__).parents[1]
 LOCKS = {"requirements.lock": "required", "steps.lock": "optional"}
 """What is installed to run Dagway, and what only some types of step need."""
+EDITOR_LOCK = "editor/package-lock.json"
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)", re.MULTILINE)
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
@@ -27,6 +31,8 @@ def bill_of_materials(root: Path = ROOT) -> dict[str, Any]:
     for lock, scope in LOCKS.items():
         for component in _components((root / lock).read_text(), scope):
             components.setdefault(component["bom-ref"], component)
+    for component in _bundled(json.loads((root / EDITOR_LOCK).read_text())):
+        components[component["bom-ref"]] = component
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
@@ -60,6 +66,30 @@ def _components(lock: str, scope: str) -> list[dict[str, Any]]:
                 "name": name,
                 "version": pin["version"],
                 "scope": scope,
+                "hashes": hashes,
+                "purl": reference,
+            }
+        )
+    return found
+
+
+def _bundled(lock: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the npm packages in the editor's bundle: all of the lock file but those that only build it."""
+    found = []
+    for path, package in lock["packages"].items():
+        if not path or package.get("dev"):
+            continue
+        name = path.removeprefix("node_modules/")
+        reference = f"pkg:npm/{name.replace('@', '%40')}@{package['version']}"
+        algorithm, _, digest = package["integrity"].partition("-")
+        hashes = [{"alg": algorithm.upper().replace("SHA", "SHA-"), "content": base64.b64decode(digest).hex()}]
+        found.append(
+            {
+                "type": "library",
+                "bom-ref": reference,
+                "name": name,
+                "version": package["version"],
+                "scope": "required",
                 "hashes": hashes,
                 "purl": reference,
             }

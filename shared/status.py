@@ -1,12 +1,40 @@
 """The statuses of runs, nodes and attempts: one enum each, in the order in which they occur.
 
-The values are the status labels of the REST API (contract section 2). Only the gateway knows the API's numbers for
-them, in ``services/api/representations/json_values.py``.
+The values are the status labels of the REST API (contract section 2). ``RUN_LABELS`` and ``NODE_LABELS`` have them in
+the order of the API's numbers.
 """
 
 from enum import StrEnum
+from typing import Literal, get_args
 
-__all__ = ["AttemptState", "Begun", "NodeStatus", "RunStatus"]
+__all__ = ["NODE_LABELS", "RUN_LABELS", "AttemptState", "Begun", "NodeLabel", "NodeStatus", "RunLabel", "RunStatus"]
+
+RunLabel = Literal[
+    "not_started",
+    "running",
+    "failed",
+    "aborted",
+    "succeeded",
+    "queued",
+    "partially_succeeded",
+    "waiting",
+    "rejected",
+]
+NodeLabel = Literal[
+    "not_started",
+    "running",
+    "failed",
+    "aborted",
+    "succeeded",
+    "skipped",
+    "partially_succeeded",
+    "waiting",
+    "rejected",
+]
+RUN_LABELS: tuple[RunLabel, ...] = get_args(RunLabel)
+"""The place of a label is its number in the API. 5 is *queued* here, and *skipped* in ``NODE_LABELS``."""
+NODE_LABELS: tuple[NodeLabel, ...] = get_args(NodeLabel)
+"""The place of a label is its number in the API."""
 
 
 class RunStatus(StrEnum):

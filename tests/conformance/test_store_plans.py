@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, event, text
 
 from shared.status import RunStatus
-from shared.store.reads.reader import AuditFilter, AuditPlace, ListedRunRow, Reads
+from shared.store.reads.reader import AuditFilter, AuditPlace, ListedRunRow, Reads, RunName
 
 HISTORY = """
     INSERT INTO specs VALUES ('h', 'steps: []', now());
@@ -33,6 +33,7 @@ HISTORY = """
 """
 LONG = frozenset({"dag_runs", "nodes", "transitions", "audit", "audit_links"})
 NOW = datetime.now(UTC)
+LATE = NOW + timedelta(seconds=6000)
 COUNTS_ALL = "metrics: first answer"
 QUESTIONS: dict[str, Callable[[Reads], object]] = {
     COUNTS_ALL: lambda reads: reads.history([1], [1]),
@@ -45,6 +46,11 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "runs: of a dag": lambda reads: reads.runs(dag_name="dag-7"),
     "runs: of a dag, status": lambda reads: reads.runs(dag_name="dag-7", status=RunStatus.FAILED),
     "runs: of a queue": lambda reads: reads.runs_of_queue("q", queued=False),
+    "runs: of a queue, further": lambda reads: reads.runs_of_queue("q", queued=True, behind=RunName("d", "7"), limit=9),
+    "runs: where a search pauses": lambda reads: reads.search_end(most=100),
+    "runs: where a search pauses, of a status": lambda reads: reads.search_end(status=RunStatus.FAILED, most=100),
+    "runs: searched": lambda reads: reads.runs(search="none", down_to=ListedRunRow("", 0, LATE, "6000"), limit=100),
+    "runs: of a whole id": lambda reads: reads.runs(run_id="6000"),
     "runs: between": lambda reads: reads.runs(created_from=NOW, created_before=NOW),
     "runs: further": lambda reads: reads.runs(behind=ListedRunRow("", 0, NOW, "7"), limit=100),
     "runs: by key": lambda reads: reads.runs_by_key(["7", "8"]),

@@ -119,6 +119,10 @@ def test_sub_runs_are_found_under_their_root_with_both_names(engine: Engine, rea
         ({"behind": ListedRunRow("", 0, after(4), "a.4")}, ["b_4", "r-3", "R-2", "r-1"]),
         ({"behind": ListedRunRow("", 0, after(4), "a.9"), "limit": 1}, ["b_4"]),
         ({"behind": ListedRunRow("", 0, after(1), "r-1")}, []),
+        ({"down_to": ListedRunRow("", 0, after(4), "a.4")}, ["r-5", "a.4"]),
+        ({"down_to": ListedRunRow("", 0, after(4), "b_4"), "search": "R"}, ["r-5"]),
+        ({"run_id": "r-3"}, ["r-3"]),
+        ({"run_id": "r-6"}, []),
     ],
 )
 def test_runs_are_filtered_and_newest_first(
@@ -133,6 +137,22 @@ def test_runs_are_filtered_and_newest_first(
     add_run(engine, "sub", "r-6", created_at=after(6), root_key="etl/r-5", parent_key="etl/r-5")
 
     assert _ids(reads.runs(**filters)) == ids
+
+
+def test_a_search_pauses_at_a_run_and_goes_on_behind_it(engine: Engine, reads: Reads) -> None:
+    for number in range(5):
+        add_run(engine, "etl", f"r{number}", created_at=after(number // 2), status="failed" if number % 2 else "queued")
+    add_run(engine, "etl", "sub", created_at=after(9), root_key="etl/r0", parent_key="etl/r0")
+
+    end = reads.search_end(most=3)
+    assert end is not None
+    assert _ids([end]) == ["r3"]
+    assert _ids(reads.runs(down_to=end)) == ["r4", "r2", "r3"]
+    assert _ids(reads.runs(behind=end)) == ["r0", "r1"]
+    assert reads.search_end(behind=end, most=3) is None
+    failed = reads.search_end(status=RunStatus.FAILED, most=1)
+    assert failed is not None
+    assert _ids([failed]) == ["r3"]
 
 
 def test_recent_runs_bring_their_nodes_with_two_queries(engine: Engine, reader: Engine, reads: Reads) -> None:

@@ -22,6 +22,13 @@ def test_a_plain_build_makes_the_image_without_tools() -> None:
     assert "RUN" not in _stage("dagway")
 
 
+def test_the_editor_is_built_by_a_stage_of_which_only_its_files_are_taken() -> None:
+    assert "npm ci" in _stage("editor")
+    assert re.findall(r"^COPY --from=editor (.*)$", _DOCKERFILE, flags=re.MULTILINE) == [
+        "/built services/api/web/built"
+    ]
+
+
 def test_only_packages_with_a_known_hash_are_installed() -> None:
     installs = re.findall(r"pip(?: --python \S+)? install(?: [^&\n]*)", _DOCKERFILE)
 
@@ -32,7 +39,8 @@ def test_only_packages_with_a_known_hash_are_installed() -> None:
 
 def test_the_base_image_is_one_version_that_can_be_replaced() -> None:
     assert re.search(r"^ARG PYTHON_IMAGE=python:3\.\d+-slim$", _DOCKERFILE, flags=re.MULTILINE)
-    assert {stage.split()[0] for stage in _STAGES[1:]} == {"${PYTHON_IMAGE}", "build", "scratch"}
+    assert re.search(r"^ARG NODE_IMAGE=node:\d+-slim$", _DOCKERFILE, flags=re.MULTILINE)
+    assert {stage.split()[0] for stage in _STAGES[1:]} == {"${NODE_IMAGE}", "${PYTHON_IMAGE}", "build", "scratch"}
 
 
 def test_both_images_have_the_same_settings() -> None:

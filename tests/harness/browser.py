@@ -1,7 +1,8 @@
 """A real browser, headless, that may use loopback only and records everything that a page must not do."""
 
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -64,12 +65,14 @@ def watched(
     size: tuple[int, int] = (1280, 900),
     dark: bool = False,
     expected: tuple[str, ...] = (),
+    stored: Mapping[str, str] | None = None,
 ) -> Iterator[Page]:
     """Open a page in a new session, and fail at the end if the page had errors.
 
     Errors are: any text on the console, an uncaught exception, a request that leaves loopback, and a
     dialog, since only injected code would open one. Console texts that contain one of ``expected`` are
-    allowed: the browser prints them for refusals and outages that the test causes.
+    allowed: the browser prints them for refusals and outages that the test causes. ``stored`` is what the
+    page finds in its local storage.
     """
     context = started.new_context(
         viewport={"width": size[0], "height": size[1]},
@@ -78,6 +81,8 @@ def watched(
         accept_downloads=True,
     )
     context.set_default_timeout(_PATIENCE_MS)
+    for key, value in (stored or {}).items():
+        context.add_init_script(f"localStorage.setItem({json.dumps(key)}, {json.dumps(value)})")
     page = context.new_page()
     errors: list[str] = []
 

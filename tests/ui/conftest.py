@@ -13,6 +13,8 @@ from tests.harness.needs import need
 
 REBOUND = "rebind.evil.example"
 """An attacker's host name that the browser resolves to this machine, like a rebound DNS name."""
+PLAIN_EDITOR = {"dagway plain editor": "yes"}
+"""The local storage of a browser in which the plain editor was chosen: the only one of an installation without npm."""
 Look = Callable[..., AbstractContextManager[Page]]
 
 

@@ -6,7 +6,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.harness.browser import watched
 from tests.harness.cluster import Embedded
-from tests.ui.conftest import Look, origin
+from tests.ui.conftest import PLAIN_EDITOR, Look, origin
 
 
 def version(page: Page, number: int) -> Locator:
@@ -15,7 +15,7 @@ def version(page: Page, number: int) -> Locator:
 
 
 def test_a_dag_is_created_and_edited_and_mistakes_are_shown_at_their_lines(look: Look, system: Embedded) -> None:
-    with look("#/dags") as page:
+    with look("#/dags", stored=PLAIN_EDITOR) as page:
         page.get_by_role("button", name="New DAG", exact=True).click()
         page.get_by_label("Name").last.fill("made-here")
         page.get_by_role("button", name="Create", exact=True).click()
@@ -41,7 +41,7 @@ def test_a_dag_is_created_and_edited_and_mistakes_are_shown_at_their_lines(look:
 
 def test_two_editors_do_not_overwrite_each_other_unasked(look: Look, system: Embedded) -> None:
     system.client.create("shared", "steps: [echo first]\n")
-    with look("#/dags/shared?tab=spec", expected=("status of 412",)) as page:
+    with look("#/dags/shared?tab=spec", expected=("status of 412",), stored=PLAIN_EDITOR) as page:
         editor = page.get_by_label("Spec of shared")
         expect(editor).to_have_value("steps: [echo first]\n")
         assert system.client.ask("PUT", "/dags/shared/spec", {"spec": "steps: [echo theirs]\n"}).status == 200
@@ -120,7 +120,7 @@ def test_a_refusal_is_shown_in_the_apis_words(look: Look, system: Embedded) -> N
 
 def test_search_leads_to_the_line(look: Look, system: Embedded) -> None:
     system.client.create("haystack", "steps:\n  - echo one\n  - echo needle-42\n")
-    with look("#/search") as page:
+    with look("#/search", stored=PLAIN_EDITOR) as page:
         page.get_by_label("Word or regular expression").fill("NEEDLE-4.")
         page.keyboard.press("Enter")
         page.get_by_role("link", name="echo needle-42").click()
@@ -135,7 +135,7 @@ def test_an_unsaved_text_is_restored_when_the_user_returns(look: Look, system: E
     system.client.create("kept", "steps: [echo first]\n")
     asks = """() => { const leaving = new Event("beforeunload", { cancelable: true });
       dispatchEvent(leaving); return leaving.defaultPrevented; }"""
-    with look("#/dags/kept?tab=spec", expected=("status of 412",)) as page:
+    with look("#/dags/kept?tab=spec", expected=("status of 412",), stored=PLAIN_EDITOR) as page:
         editor = page.get_by_label("Spec of kept")
         expect(editor).to_have_value("steps: [echo first]\n")
         assert not page.evaluate(asks)

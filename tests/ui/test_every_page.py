@@ -5,9 +5,10 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.harness.accessibility import barriers
 from tests.harness.browser import PHONE
 from tests.harness.cluster import Embedded
-from tests.ui.conftest import Look, origin
+from tests.ui.conftest import PLAIN_EDITOR, Look, origin
 
 LINKS = {
     "dags/": "dags",
@@ -67,6 +68,8 @@ def test_no_errors_and_no_sideways_scrolling(look: Look, shown: Embedded, dark: 
             width, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
             assert width <= room, (place, width)
             assert page.evaluate(NAMELESS) == [], place
+            expect(page.locator("main .loading")).to_have_count(0)
+            assert barriers(page) == [], place
 
 
 def test_data_never_becomes_code(look: Look, shown: Embedded) -> None:
@@ -128,7 +131,7 @@ def test_a_refresh_of_the_page_keeps_focus_and_input(look: Look, system: Embedde
 
 
 def test_an_address_of_dagus_pages_opens_ours(look: Look, shown: Embedded) -> None:
-    with look("dags/show.yaml/spec", expected=("404",)) as page:
+    with look("dags/show.yaml/spec", expected=("404",), stored=PLAIN_EDITOR) as page:
         expect(page.get_by_label("Spec of show")).to_have_value(SPEC)
         for theirs, ours in LINKS.items():
             page.goto(f"{origin(shown)}/{theirs}")

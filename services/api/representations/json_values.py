@@ -1,6 +1,7 @@
 """Single values of the API: status numbers, times, names and paging.
 
-Only this file knows the API's status numbers (REST contract section 2). All other code uses status labels.
+Only this file uses the API's status numbers (REST contract section 2), which ``shared.status`` lists. All other code
+uses status labels.
 """
 
 import re
@@ -10,7 +11,7 @@ from typing import Any
 
 from services.api.problems import bad_request, not_found
 from shared.ids import DAG_NAME_RULE, RUN_ID_RULE, valid_dag_name, valid_run_id
-from shared.status import NodeStatus, RunStatus
+from shared.status import NODE_LABELS, RUN_LABELS, NodeStatus, RunStatus
 
 __all__ = [
     "LATEST",
@@ -42,28 +43,8 @@ LATEST = "latest"
 MAX_PER_PAGE = 200
 _ROLES = ("admin", "manager", "operator", "viewer")
 _QUARTER_S = 900
-_RUN: dict[str, int] = {
-    RunStatus.NOT_STARTED: 0,
-    RunStatus.RUNNING: 1,
-    RunStatus.FAILED: 2,
-    RunStatus.ABORTED: 3,
-    RunStatus.SUCCEEDED: 4,
-    RunStatus.QUEUED: 5,
-    RunStatus.PARTIALLY_SUCCEEDED: 6,
-    RunStatus.WAITING: 7,
-    RunStatus.REJECTED: 8,
-}
-_NODE: dict[str, int] = {
-    NodeStatus.NOT_STARTED: 0,
-    NodeStatus.RUNNING: 1,
-    NodeStatus.FAILED: 2,
-    NodeStatus.ABORTED: 3,
-    NodeStatus.SUCCEEDED: 4,
-    NodeStatus.SKIPPED: 5,
-    NodeStatus.PARTIALLY_SUCCEEDED: 6,
-    NodeStatus.WAITING: 7,
-    NodeStatus.REJECTED: 8,
-}
+_RUN: dict[str, int] = {label: number for number, label in enumerate(RUN_LABELS)}
+_NODE: dict[str, int] = {label: number for number, label in enumerate(NODE_LABELS)}
 _RUN_LABEL = {number: RunStatus(label) for label, number in _RUN.items()}
 _NODE_LABEL = {number: NodeStatus(label) for label, number in _NODE.items()}
 _EXTENSION = re.compile(r"\.ya?ml$")

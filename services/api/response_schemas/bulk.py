@@ -7,7 +7,7 @@ from pydantic import Field
 
 from services.api.response_schemas.base import Schema
 
-__all__ = ["BulkResponseSchema", "BulkResultSchema"]
+__all__ = ["BulkResponseSchema", "BulkResultSchema", "StopQueueResponseSchema"]
 
 
 class BulkResultSchema(Schema):
@@ -22,3 +22,8 @@ class BulkResultSchema(Schema):
 
 class BulkResponseSchema(Schema):
     results: list[BulkResultSchema]
+
+
+class StopQueueResponseSchema(Schema):
+    errors: list[str] = Field(description="why a run could not be stopped, a line for each")
+    nextCursor: str | None = Field(default=None, description="set if the queue has more runs than one request stops")

@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import Field
 
 from services.api.response_schemas.base import Schema
-from services.api.response_schemas.runs import DAGRunSummarySchema, RunLabel
+from services.api.response_schemas.runs import DAGRunSummarySchema
+from shared.status import RunLabel
 
 __all__ = [
     "ApprovalSchema",

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from services.api.response_schemas.base import ErrorBodySchema, Schema
 from services.api.response_schemas.steps import ConditionSchema, StepSchema
+from shared.status import NodeLabel, RunLabel
 
 __all__ = [
     "CommandSchema",
@@ -20,35 +21,11 @@ __all__ = [
     "ProgressSchema",
     "RemarkSchema",
     "RescheduleResponseSchema",
-    "RunLabel",
     "RunResponseSchema",
     "RunSpecResponseSchema",
     "StartResponseSchema",
     "SubDAGRunSchema",
     "SubRunDetailSchema",
-]
-
-RunLabel = Literal[
-    "not_started",
-    "running",
-    "failed",
-    "aborted",
-    "succeeded",
-    "queued",
-    "partially_succeeded",
-    "waiting",
-    "rejected",
-]
-NodeLabel = Literal[
-    "not_started",
-    "running",
-    "failed",
-    "aborted",
-    "succeeded",
-    "skipped",
-    "partially_succeeded",
-    "waiting",
-    "rejected",
 ]
 
 
@@ -142,6 +119,10 @@ class RescheduleResponseSchema(StartResponseSchema):
 class ListRunsResponseSchema(Schema):
     dagRuns: list[DAGRunSummarySchema]
     nextCursor: str | None = None
+    searchedBackTo: str | None = Field(
+        default=None,
+        description="set if the search paused: older runs than this time were not looked at yet, nextCursor goes on",
+    )
 
 
 class RunResponseSchema(Schema):

@@ -4,7 +4,7 @@
 from pydantic import Field
 
 from services.api.response_schemas.base import Schema
-from services.api.response_schemas.runs import RunLabel
+from shared.status import RunLabel
 
 __all__ = ["DurationsSchema", "EndedRunSchema", "FailureGroupSchema", "StatisticsSchema", "StepDurationsSchema"]
 

@@ -4,18 +4,21 @@ Each run gets a command of its own, so that each has its own check of role and s
 log, and an ``Idempotency-Key`` holds for each.
 """
 
+import base64
+import binascii
 import hashlib
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field
 
 from services.api.command_client import Accepted
-from services.api.operations import ApiResponse, Body, Call, Operations, ok
-from services.api.problems import Problem
+from services.api.operations import ApiResponse, Body, Call, Operations, Query, ok
+from services.api.problems import Problem, bad_request
 from services.api.representations import json_values
-from services.api.response_schemas.bulk import BulkResponseSchema
-from services.api.response_schemas.dags import ErrorsResponseSchema
+from services.api.response_schemas.bulk import BulkResponseSchema, StopQueueResponseSchema
 from shared.contracts.commands import Command, DequeueRun, RetryRun, StopRun
 from shared.store.reads.reader import RunName
 
@@ -36,6 +39,18 @@ class BulkBody(Body):
     """``runs``: root runs, each named once."""
 
     runs: list[NamedRun] = Field(min_length=1, max_length=_MOST)
+
+
+class StopQueueQuery(Query):
+    cursor: str = Field(default="", max_length=500, description="nextCursor of a response: go on after its runs")
+
+
+@dataclass(frozen=True)
+class _QueuePlace:
+    """Where stopping a queue goes on: among its queued or its running runs, after the run ``behind``."""
+
+    queued: bool
+    behind: RunName | None = None
 
 
 @BULK.post(
@@ -89,23 +104,60 @@ def dequeue(call: Call, body: BulkBody) -> ApiResponse:
     id="stopQueue",
     role="operator",
     permission="run_dags",
-    response=ErrorsResponseSchema,
+    query=StopQueueQuery,
+    response=StopQueueResponseSchema,
     pending=False,
 )
-def stop_queue(call: Call, name: str) -> ApiResponse:
-    """Dequeue all queued runs of a queue, then stop all its running runs. A run that ends meanwhile is not an error."""
+def stop_queue(call: Call, query: StopQueueQuery, name: str) -> ApiResponse:
+    """Dequeue the queued runs of a queue, then stop its running runs, up to 500 runs a request.
+
+    ``nextCursor`` is set if there are more: send the same request with it. A run that ends meanwhile is not an error.
+    """
     queue = json_values.queue_name(name, "name")
-    errors = []
     # Queued runs first: a run that is stopped makes room for the next one.
-    for queued, make in ((True, DequeueRun), (False, StopRun)):
-        runs = call.deps.reads.runs_of_queue(queue, queued=queued)
-        commands = [make(by=call.user, dag_name=run.dag_name, dag_run_id=run.dag_run_id) for run in runs]
-        errors += [
-            f"{run.dag_name}/{run.dag_run_id}: {outcome.message}"
-            for run, outcome in zip(runs, _outcomes(call, runs, commands), strict=True)
-            if isinstance(outcome, Problem) and outcome.code not in _GONE
-        ]
-    return ok({"errors": errors})
+    place = _read_cursor(query.cursor) if query.cursor else _QueuePlace(queued=True)
+    errors: list[str] = []
+    room = _MOST
+    while True:
+        found = call.deps.reads.runs_of_queue(queue, queued=place.queued, behind=place.behind, limit=room + 1)
+        runs = found[:room]
+        errors += _refusals(call, runs, DequeueRun if place.queued else StopRun)
+        room -= len(runs)
+        if len(found) > len(runs):
+            rest = _QueuePlace(queued=place.queued, behind=runs[-1] if runs else place.behind)
+            return ok({"errors": errors, "nextCursor": _cursor(rest)})
+        if not place.queued:
+            return ok({"errors": errors, "nextCursor": None})
+        place = _QueuePlace(queued=False)
+
+
+def _refusals(call: Call, runs: Sequence[RunName], make: type[DequeueRun | StopRun]) -> list[str]:
+    commands = [make(by=call.user, dag_name=run.dag_name, dag_run_id=run.dag_run_id) for run in runs]
+    return [
+        f"{run.dag_name}/{run.dag_run_id}: {outcome.message}"
+        for run, outcome in zip(runs, _outcomes(call, runs, commands), strict=True)
+        if isinstance(outcome, Problem) and outcome.code not in _GONE
+    ]
+
+
+def _cursor(place: _QueuePlace) -> str:
+    run = place.behind
+    text = json.dumps([place.queued, *((run.dag_name, run.dag_run_id) if run else ())])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read_cursor(text: str) -> _QueuePlace:
+    try:
+        values = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (ValueError, binascii.Error):
+        values = None
+    match values:
+        case [bool(queued)]:
+            return _QueuePlace(queued)
+        case [bool(queued), str(dag_name), str(run_id)] if "\0" not in dag_name + run_id:
+            return _QueuePlace(queued, RunName(dag_name, run_id))
+        case _:
+            raise bad_request("cursor: must be the nextCursor of a response", field="cursor")
 
 
 def _each(call: Call, body: BulkBody, make: Callable[[RunName], Command]) -> ApiResponse:

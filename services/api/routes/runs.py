@@ -30,13 +30,19 @@ _RUN = "/dag-runs/{name}/{dagRunId}"
 _MAX_UNIX = 253_402_300_799
 """The last second of the year 9999, the largest ``datetime``."""
 _PAGE, _MAX_PAGE = 100, 1000
+_WHOLE_ID = 16
+"""From how many characters on a text is so rarely part of anything else that it is taken for a run id, if it is one."""
 
 
 class RunsQuery(Query):
     name: str | None = None
     dag_run_id: str = Field(default="", alias="dagRunId")
     search: str = Field(
-        default="", max_length=200, description="part of the DAG's name or of the run id, in any case: an addition"
+        default="",
+        max_length=200,
+        description="part of the DAG's name or of the run id, in any case: an addition. A page that has searchedBackTo "
+        "looked at the runs since then: nextCursor goes on with older ones. A whole run id of 16 or more characters is "
+        "found at once",
     )
     tag: str = Field(default="", max_length=200, description="tag of the DAG: an addition")
     started_by: str = Field(
@@ -101,17 +107,39 @@ def _list(call: Call, query: RunsQuery, name: str | None) -> ApiResponse:
 
 
 def _newest(call: Call, query: RunsQuery, name: str | None, status: RunStatus | None) -> bytes:
-    listed = call.deps.reads.runs(
+    between = {"created_from": _moment(query.from_date), "created_before": _moment(query.to_date)}
+    end = call.deps.reads.search_end(dag_name=name, status=status, **between) if _searches(query) else None
+    listed = _by_whole_id(call, query, name, status) or call.deps.reads.runs(
         dag_name=name,
         id_part=query.dag_run_id,
         search=query.search,
         tag=query.tag,
         started_by=query.started_by,
         status=status,
+        down_to=end,
+        **between,
+    )
+    return b'{"dagRuns":[%s]}' % _summaries(call, listed)
+
+
+def _searches(query: RunsQuery) -> bool:
+    """Return whether a filter is set that no index serves."""
+    return bool(query.search or query.tag or query.started_by)
+
+
+def _by_whole_id(call: Call, query: RunsQuery, name: str | None, status: RunStatus | None) -> tuple[ListedRunRow, ...]:
+    """Return the runs of which the text searched for is the whole id, which an index finds in the whole history."""
+    if len(query.search) < _WHOLE_ID or query.dag_run_id:
+        return ()
+    return call.deps.reads.runs(
+        dag_name=name,
+        run_id=query.search,
+        tag=query.tag,
+        started_by=query.started_by,
+        status=status,
         created_from=_moment(query.from_date),
         created_before=_moment(query.to_date),
     )
-    return b'{"dagRuns":[%s]}' % _summaries(call, listed)
 
 
 def _summaries(call: Call, listed: Sequence[ListedRunRow]) -> bytes:
@@ -131,6 +159,9 @@ def _page(call: Call, query: RunsQuery, name: str | None, status: RunStatus | No
         raise bad_request("cursor: cannot be combined with dagRunId, fromDate or toDate", field="cursor")
     limit = _page_size(query.limit)
     behind = _read_cursor(query.cursor) if query.cursor else None
+    if behind is None and (whole := _by_whole_id(call, query, name, status)):
+        return ApiResponse(200, b'{"dagRuns":[%s],"nextCursor":null}' % _summaries(call, whole))
+    end = call.deps.reads.search_end(dag_name=name, status=status, behind=behind) if _searches(query) else None
     listed = call.deps.reads.runs(
         dag_name=name,
         search=query.search,
@@ -138,11 +169,18 @@ def _page(call: Call, query: RunsQuery, name: str | None, status: RunStatus | No
         started_by=query.started_by,
         status=status,
         behind=behind,
+        down_to=end,
         limit=limit + 1,
     )
     shown = listed[:limit]
-    cursor = json_bytes(_cursor(shown[-1]) if len(listed) > limit else None)
-    return ApiResponse(200, b'{"dagRuns":[%s],"nextCursor":%s}' % (_summaries(call, shown), cursor))
+    last = shown[-1] if len(listed) > limit else end
+    told = b"" if last is None or last is not end else b',"searchedBackTo":%s' % _time(call, last)
+    cursor = json_bytes(None if last is None else _cursor(last))
+    return ApiResponse(200, b'{"dagRuns":[%s],"nextCursor":%s%s}' % (_summaries(call, shown), cursor, told))
+
+
+def _time(call: Call, run: ListedRunRow) -> bytes:
+    return json_bytes(json_values.timestamp(run.created_at, call.deps.zone))
 
 
 def _page_size(text: str) -> int:

@@ -130,9 +130,10 @@ def _own_title(deps: "Deps") -> str:
 
 
 def _own_configuration(deps: "Deps") -> dict[str, Any]:
-    """Return the configuration of the contract, and what this front end needs besides.
+    """Return the configuration of the contract, and what only our page reads.
 
-    ``auth``: also the login methods that ``authMode`` lacks. ``docs``: whether the documentation is at ``/docs/``.
+    ``auth`` also has the login methods that ``authMode`` lacks, ``codeEditor`` says whether the editor was built, and
+    ``docs`` whether the documentation is at ``/docs/``.
     """
     settings = deps.settings
     if settings.auth_mode != "none":
@@ -141,7 +142,12 @@ def _own_configuration(deps: "Deps") -> dict[str, Any]:
         auth = "basic"
     else:
         auth = "token" if settings.token else "none"
-    return _configuration(deps) | {"title": _own_title(deps), "auth": auth, "docs": docs_built()}
+    return _configuration(deps) | {
+        "title": _own_title(deps),
+        "auth": auth,
+        "codeEditor": (_WEB / "built" / "editor.js").is_file(),
+        "docs": docs_built(),
+    }
 
 
 def serve_bundle(routes: RouteTable, deps: "Deps", folder: Path) -> None:

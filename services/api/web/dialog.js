@@ -5,9 +5,9 @@ import { h, patch } from "./dom.js";
 
 /**
  * Ask by a form. `fields` are elements; `act(FormData)` does what was asked for: while it fails, the
- * dialog stays open with the reason. Returns whether it was done.
+ * dialog stays open with the reason. `wide` makes room for a text. Returns whether it was done.
  */
-export function ask({ title, text, fields = [], confirm = "OK", danger = false, act }) {
+export function ask({ title, text, fields = [], confirm = "OK", danger = false, wide = false, act }) {
   return new Promise((resolve) => {
     let done = false;
     const error = h("p", { class: "error", role: "alert", hidden: true });
@@ -16,7 +16,7 @@ export function ask({ title, text, fields = [], confirm = "OK", danger = false, 
     const form = h("form", { method: "dialog" },
       h("h2", { id: "dialog-title" }, title), text && h("p", {}, text), fields, error,
       h("div", { class: "actions" }, cancel, button));
-    const box = h("dialog", { "aria-labelledby": "dialog-title" }, form);
+    const box = h("dialog", { "aria-labelledby": "dialog-title", class: wide ? "wide-dialog" : "" }, form);
     form.onsubmit = async (event) => {
       event.preventDefault();
       button.disabled = true;

@@ -1,25 +1,76 @@
-// A text with numbered lines and marks at those that are wrong.
+// The editor of workflow files: with colours and completion if this installation has it built, else a plain one.
 
 import { h } from "./dom.js";
+import { settings } from "./session.js";
+
+const PLAIN = "dagway plain editor";
+
+/** Whether there is a choice, and what this browser has chosen. */
+export const choice = {
+  get offered() {
+    return settings.codeEditor;
+  },
+  get plain() {
+    return !settings.codeEditor || localStorage.getItem(PLAIN) === "yes";
+  },
+  set plain(wanted) {
+    localStorage.setItem(PLAIN, wanted ? "yes" : "no");
+  },
+};
+
+const built = () => import("./built/editor.js");
+
+/** An element in which styles of its own may be adopted: the page's policy allows no style elements. */
+function frame(props) {
+  const host = h("div", props);
+  return { host, root: host.attachShadow({ mode: "open" }) };
+}
+
+/** Make an editor: `root` is its element, `text` its text. `changed()` follows each edit, `save()` follows Ctrl+S. */
+export async function openEditor(options) {
+  // During a rollout the file may be asked of a gateway that has not got it.
+  const { CodeEditor } = choice.plain ? {} : await built().catch(() => ({}));
+  if (!CodeEditor) return new PlainEditor(options);
+  const { host, root } = frame({ class: "code-editor" });
+  const editor = new CodeEditor({ ...options, root });
+  editor.root = host;
+  fetch(new URL("assets/dag.schema.json", document.baseURI)).then((answer) => answer.json()).then((schema) => editor.learn(schema))
+    // Without the schema it does not complete; everything else works.
+    .catch(() => {});
+  return editor;
+}
+
+/** An element that shows what differs between two texts. */
+export async function openChanges({ label, before, after }) {
+  const { showChanges } = await built();
+  const { host, root } = frame({ class: "code-editor changes" });
+  showChanges({ root, label, before, after });
+  return host;
+}
 
 const LINE = /^line (\d+)(?:, column (\d+))?: /;
 
 /** The lines that `errors` name, by number. */
 const marked = (errors) => new Set(errors.map((text) => Number(LINE.exec(text)?.[1])).filter(Boolean));
 
-export class Editor {
-  constructor({ label, text, readonly, changed }) {
+/** A text area with numbered lines, and marks at those that are wrong. */
+class PlainEditor {
+  constructor({ label, readonly, changed, save }) {
     this.area = h("textarea", { class: "mono", "aria-label": label, spellcheck: "false", autocapitalize: "off", wrap: "off",
       readonly, rows: 10 });
-    this.area.value = text;
     this.gutter = h("div", { class: "gutter mono", "aria-hidden": "true" });
     this.root = h("div", { class: "editor" }, this.gutter, this.area);
     this.errors = [];
     this.area.oninput = () => {
       this.number();
-      changed?.(this.area.value);
+      changed();
     };
-    this.area.onkeydown = (event) => this.indent(event);
+    this.area.onkeydown = (event) => {
+      if ((event.ctrlKey || event.metaKey) && event.key === "s") {
+        event.preventDefault();
+        save();
+      } else this.indent(event);
+    };
     this.number();
   }
 
@@ -70,4 +121,6 @@ export class Editor {
       this.area.oninput();
     }
   }
+
+  end() {}
 }

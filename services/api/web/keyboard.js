@@ -18,13 +18,15 @@ export function listen(known) {
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || !known()) return;
     if (document.querySelector("dialog[open]")) return;
-    if (event.key === "Escape") escape(event);
-    else if (!writes(event.target)) pressed(event);
+    // Inside of an element with a shadow root, as the editor is, the event's own target is only that element.
+    const [target] = event.composedPath();
+    if (event.key === "Escape") escape(target);
+    else if (!writes(target)) pressed(event);
   });
 }
 
-function escape(event) {
-  if (writes(event.target)) event.target.blur();
+function escape(target) {
+  if (writes(target)) target.blur();
   else if (here().query.step) stay({ step: "", attempt: "", line: "", stream: "" });
 }
 

@@ -14,21 +14,9 @@ from services.cli.remote.dagu_flags import QUIET, RUN_ID, dagu_flags
 from services.cli.remote.following import exit_code, last_lines, print_run
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import DAG_ARGUMENT, LATEST, RUN_ARGUMENT, name_on_server
+from shared.status import RUN_LABELS
 
-__all__ = ["STATUSES", "history_command", "status_command"]
-
-STATUSES = (
-    "not_started",
-    "running",
-    "failed",
-    "aborted",
-    "succeeded",
-    "queued",
-    "partially_succeeded",
-    "waiting",
-    "rejected",
-)
-"""The status labels of runs. The place of a label is its number in the API."""
+__all__ = ["history_command", "status_command"]
 
 
 @click.command("status", cls=PageCommand, examples="\ndagway status report\ndagway status --run-id=abc123 report\n")
@@ -61,7 +49,7 @@ def status_command(
 
 @click.command("history", cls=PageCommand, examples="\ndagway history report --status failed --limit 5\n")
 @click.argument("dag", default="")
-@click.option("--status", type=click.Choice(STATUSES), help="only runs with this status")
+@click.option("--status", type=click.Choice(RUN_LABELS), help="only runs with this status")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="how many runs")
 @JSON_OPTION
 @with_gateway
@@ -71,7 +59,7 @@ def history_command(gateway: Gateway, *, dag: str, status: str | None, limit: in
     Without DAG, the runs of all DAGs.
     """
     where = path("dag-runs", name_on_server(gateway, dag)) if dag else "/dag-runs"
-    number = None if status is None else STATUSES.index(status)
+    number = None if status is None else RUN_LABELS.index(status)
     # An empty cursor asks for the first page; without a cursor the API ignores the limit.
     answer = gateway.get(f"{where}?cursor=&limit={limit}" + ("" if number is None else f"&status={number}"))
     if in_json:

@@ -41,6 +41,9 @@ LATEST = "latest"
 _MAX_RUNS = 1000
 """The most runs in one list. Source: REST contract section 5.7."""
 
+_SEARCHED = 20_000
+"""How many runs one search reads at most. It has no index of what it looks for, and may find nothing."""
+
 _r = t.dag_runs.c
 _n = t.nodes.c
 
@@ -51,6 +54,29 @@ def _with_nodes(connection: Connection, runs: Sequence[RunRow]) -> tuple[RunRow,
         for run_key, *row in connection.execute(_NODES, {"run_keys": [run.run_key for run in runs]}):
             nodes[run_key].append(node_from_row(run_key, row))
     return tuple(replace(run, nodes=tuple(nodes[run.run_key])) for run in runs)
+
+
+def _ordered(
+    dag_name: str | None,
+    status: RunStatus | None,
+    created_from: datetime | None,
+    created_before: datetime | None,
+    behind: ListedRunRow | None,
+) -> list[ColumnElement[bool]]:
+    """Return the conditions on root runs that an index in the order of lists serves."""
+    where: list[ColumnElement[bool]] = [_r.root_key.is_(None)]
+    if dag_name is not None:
+        where.append(_r.dag_name == dag_name)
+    if status is not None:
+        where.append(_r.status == str(status))
+    if created_from is not None:
+        where.append(_r.created_at >= created_from)
+    if created_before is not None:
+        where.append(_r.created_at < created_before)
+    if behind is not None:
+        later_id = and_(_r.created_at == behind.created_at, bytewise(_r.dag_run_id) > behind.dag_run_id)
+        where += [_r.created_at <= behind.created_at, or_(_r.created_at < behind.created_at, later_id)]
+    return where
 
 
 def _latest_of_each() -> AnySelect:
@@ -106,6 +132,7 @@ class RunReads(Reader):
         *,
         dag_name: str | None = None,
         id_part: str = "",
+        run_id: str = "",
         search: str = "",
         tag: str = "",
         started_by: str = "",
@@ -113,19 +140,24 @@ class RunReads(Reader):
         created_from: datetime | None = None,
         created_before: datetime | None = None,
         behind: ListedRunRow | None = None,
+        down_to: ListedRunRow | None = None,
         limit: int = _MAX_RUNS,
     ) -> tuple[ListedRunRow, ...]:
         """Return the root runs that match all filters, newest first; runs created at the same time by id.
 
-        ``id_part``: a case-sensitive substring of the run id. ``search``: a substring, in any case, of the run id or of
-        the DAG's name. ``tag``: a tag that the present DAG of this name has. ``started_by``: who asked for the run.
+        ``run_id``: the whole run id; ``id_part``: a case-sensitive substring of it. ``search``: a substring, in any
+        case, of the run id or of the DAG's name. ``tag``: a tag that the present DAG of this name has. ``started_by``:
+        who asked for the run.
         ``created_from <= created_at < created_before``.
         ``behind``: the last run of the previous page; only runs later in the order are returned. That run may have
-        been deleted.
+        been deleted. ``down_to``: the last run in the order to look at (``search_end``).
         """
-        where: list[ColumnElement[bool]] = [_r.root_key.is_(None)]
-        if dag_name is not None:
-            where.append(_r.dag_name == dag_name)
+        where = _ordered(dag_name, status, created_from, created_before, behind)
+        if down_to is not None:
+            earlier_id = and_(_r.created_at == down_to.created_at, bytewise(_r.dag_run_id) <= down_to.dag_run_id)
+            where += [_r.created_at >= down_to.created_at, or_(_r.created_at > down_to.created_at, earlier_id)]
+        if run_id:
+            where.append(_r.dag_run_id == run_id)
         if id_part:
             where.append(contains(_r.dag_run_id, id_part))
         if search:
@@ -136,18 +168,31 @@ class RunReads(Reader):
             where.append(_r.dag_name.in_(tagged))
         if started_by:
             where.append(_r.started_by == started_by)
-        if status is not None:
-            where.append(_r.status == str(status))
-        if created_from is not None:
-            where.append(_r.created_at >= created_from)
-        if created_before is not None:
-            where.append(_r.created_at < created_before)
-        if behind is not None:
-            later_id = and_(_r.created_at == behind.created_at, bytewise(_r.dag_run_id) > behind.dag_run_id)
-            where += [_r.created_at <= behind.created_at, or_(_r.created_at < behind.created_at, later_id)]
         query = select(_r.run_key, _r.version, _r.created_at, _r.dag_run_id).where(*where)
         with self._statement() as connection:
             return tuple([ListedRunRow(*row) for row in connection.execute(query.order_by(*NEWEST_FIRST).limit(limit))])
+
+    def search_end(
+        self,
+        *,
+        dag_name: str | None = None,
+        status: RunStatus | None = None,
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
+        behind: ListedRunRow | None = None,
+        most: int = _SEARCHED,
+    ) -> ListedRunRow | None:
+        """Return the run at which a search among these runs pauses, after ``most`` of them; ``None`` if they are fewer.
+
+        ``runs`` with ``search``, ``tag`` or ``started_by`` reads the runs in their order, until it has found enough. So
+        that a search without a hit does not read the whole history, the caller gives this run as ``down_to``, and goes
+        on with it as ``behind``.
+        """
+        where = _ordered(dag_name, status, created_from, created_before, behind)
+        query = select(_r.created_at, _r.dag_run_id).where(*where).order_by(*NEWEST_FIRST).offset(most - 1).limit(1)
+        with self._statement() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else ListedRunRow("", 0, row.created_at, row.dag_run_id)
 
     def runs_by_key(self, run_keys: Iterable[str]) -> dict[str, RunRow]:
         """Return the root runs with these keys, by key, without nodes. Keys that do not exist are left out."""
@@ -195,12 +240,21 @@ class RunReads(Reader):
             )
             return tuple((node, run_id, params or "") for node, run_id, params in rows)
 
-    def runs_of_queue(self, queue: str, *, queued: bool) -> tuple[RunName, ...]:
-        """Return the root runs in a queue: those that are queued, or those that are running."""
+    def runs_of_queue(
+        self, queue: str, *, queued: bool, behind: RunName | None = None, limit: int | None = None
+    ) -> tuple[RunName, ...]:
+        """Return the root runs in a queue, by name and id: those that are queued, or those that are running.
+
+        ``behind``: only runs later in this order are returned.
+        """
         status = QUEUED if queued else RUNNING
+        name, run_id = bytewise(_r.dag_name), bytewise(_r.dag_run_id)
         query = select(_r.dag_name, _r.dag_run_id).where(_r.status == status, _r.queue == queue, IS_ROOT)
+        if behind is not None:
+            later_id = and_(name == behind.dag_name, run_id > behind.dag_run_id)
+            query = query.where(or_(name > behind.dag_name, later_id))
         with self._statement() as connection:
-            rows = connection.execute(query.order_by(_r.dag_name, _r.dag_run_id))
+            rows = connection.execute(query.order_by(name, run_id).limit(limit))
             return tuple(RunName(row.dag_name, row.dag_run_id) for row in rows)
 
     def running_run_ids(self, dag_name: str) -> tuple[str, ...]:

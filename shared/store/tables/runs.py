@@ -63,6 +63,7 @@ dag_runs = Table(
     Index("ix_dag_runs_dag_created", "dag_name", text("created_at DESC"), "dag_run_id"),
     Index("ix_dag_runs_queued", "queue", text("priority DESC"), "queued_at", "run_key", **where("status = 'queued'")),
     Index("ix_dag_runs_running", "queue", **where("status = 'running'")),
+    Index("ix_dag_runs_id", "dag_run_id", **where("root_key IS NULL")),
     # The id of a sub-run is unique only below its root: two root runs may call the same DAG with the same params.
     Index("ix_dag_runs_root", "root_key", "dag_run_id", unique=True, **where("root_key IS NOT NULL")),
     Index("uq_dag_runs_name", "dag_name", "dag_run_id", unique=True, **where("root_key IS NULL")),

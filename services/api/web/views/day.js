@@ -75,7 +75,7 @@ export class Day {
     const scale = (WIDTH - NAMES) / (this.hours * HOUR_MS);
     const x = (ms) => NAMES + (ms - from) * scale;
     const height = lines.length * LINE + FOOT;
-    return h("div", { class: "canvas day", key: "chart" }, s("svg", {
+    return h("div", { class: "canvas day", tabindex: "0", key: "chart" }, s("svg", {
       viewBox: `0 0 ${WIDTH} ${height}`, role: "group", "aria-label": "Runs by time", onpointerdown: (event) => this.drag(event),
     },
     this.ticks(from).map(({ at, text }) => s("g", { key: `tick ${at}`, class: "tick", "aria-hidden": "true" },

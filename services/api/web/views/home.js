@@ -46,7 +46,7 @@ export function home(page) {
       h("div", { class: "columns", key: "state" },
         section("Running", running.length ? list(running.map(entry), running.length, to(["runs"], { status: 1 })) : nothing("Nothing runs.")),
         section("Next fires", seen.nextFires.length
-          ? list(seen.nextFires.map((each) => h("li", { key: each.fileName }, h("a", { href: to(["dags", each.fileName]) }, each.fileName), " ", ago(each.at))), 0)
+          ? list(seen.nextFires.map((each) => h("li", { key: each.fileName }, h("a", { class: "name", href: to(["dags", each.fileName]) }, each.fileName), " ", ago(each.at))), 0)
           : nothing("No schedule is due.")),
         section("Workers", seen.workers.length ? list(seen.workers.map(worker), seen.workers.length, to(["system"])) : nothing("No worker is connected: runs wait until one is.")),
         section("Queues", seen.queues.length ? list(seen.queues.map(queue), seen.queues.length, to(["queues"])) : nothing("Nothing is queued."))));
@@ -89,9 +89,9 @@ const asked = (each) => h("li", { key: `${each.name} ${each.dagRunId} ${each.sub
   `${each.dagName} › ${each.stepName}`), " ", h("span", { class: "mono faint" }, each.dagRunId), h("span", { class: "faint" }, " ", ago(each.since)));
 
 const worker = (each) => h("li", { key: each.id }, badge(each.live ? "healthy" : "unhealthy", each.live ? "live" : "not live"), " ",
-  h("a", { href: to(["system"]) }, each.id), " ",
+  h("a", { class: "name", href: to(["system"]) }, each.id), " ",
   h("meter", { min: 0, max: each.slots, value: each.busy, "aria-label": `${each.busy} of ${each.slots} slots busy` }), ` ${each.busy}/${each.slots}`);
 
-const queue = (each) => h("li", { key: each.name }, h("a", { href: to(["queues"]) }, each.name),
+const queue = (each) => h("li", { key: each.name }, h("a", { class: "name", href: to(["queues"]) }, each.name),
   ` ${each.running}${each.maxConcurrency ? ` of ${each.maxConcurrency}` : ""} running, `,
   h("span", { class: each.queued ? "reason" : "faint" }, `${each.queued} queued`));

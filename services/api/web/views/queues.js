@@ -62,7 +62,13 @@ export function queues(page) {
       title: `Stop everything on queue ${name}?`, danger: true, confirm: `Stop ${runsOf(running + queued)}`,
       text: `${runsOf(running)} running: stopped. ${runsOf(queued)} queued: taken out of the queue.`,
       act: async () => {
-        const { errors } = await send("POST", path`queues/${name}/stop-all`, {}, repeatable);
+        const errors = [];
+        let cursor = "";
+        do {
+          const answer = await send("POST", `${path`queues/${name}/stop-all`}?${new URLSearchParams({ cursor })}`, {}, repeatable);
+          errors.push(...answer.errors);
+          cursor = answer.nextCursor;
+        } while (cursor);
         if (errors.length) toast(errors.join("; "), "error");
         await page.refresh();
       },

@@ -175,7 +175,7 @@ export function run(page) {
       : h("div", { class: "empty" }, h("p", {}, active(state.run.statusLabel) ? "No step has written output yet." : "No step wrote output."));
   }
 
-  const story = () => (sub ? h("pre", { class: "wrap story" }, state.log || "Nothing has happened yet.") : timeline(state.changes));
+  const story = () => (sub ? h("pre", { class: "wrap story", tabindex: "0" }, state.log || "Nothing has happened yet.") : timeline(state.changes));
 
-  const spec = () => h("pre", { class: "code" }, state.spec ?? "");
+  const spec = () => h("pre", { class: "code", tabindex: "0", role: "region", "aria-label": "Spec of this run" }, state.spec ?? "");
 }

@@ -30,7 +30,7 @@ export function runs(page) {
     const query = dated ? { ...filter, fromDate: unix(from), toDate: unix(until) } : { ...filter, limit: PER_PAGE };
     const where = dated ? "dag-runs" : `dag-runs?cursor=${encodeURIComponent(cursor)}`;
     const answer = await get(where, query, page.signal);
-    found = { cursor, next: answer.nextCursor, more: dated && answer.dagRuns.length > MOST_BY_DATE,
+    found = { cursor, next: answer.nextCursor, backTo: answer.searchedBackTo, more: dated && answer.dagRuns.length > MOST_BY_DATE,
       list: answer.dagRuns.slice(0, dated ? MOST_BY_DATE : PER_PAGE) };
     draw();
   });
@@ -39,8 +39,9 @@ export function runs(page) {
     if (!found) return;
     const { list } = found;
     page.show(h("div", { class: "heading" }, h("h1", {}, "Runs"), views()), filters(), bulkBar(page, list, selection),
-      list.length ? runTable(list, true, may("operator") ? selection : null) : h("div", { class: "empty" }, h("p", {}, "No run matches."),
+      list.length ? runTable(list, true, may("operator") ? selection : null) : h("div", { class: "empty" }, h("p", {}, found.backTo ? ["No run since ", clock(found.backTo), " matches. "] : "No run matches."),
         Object.keys(page.place.query).length > 0 && h("p", {}, h("a", { href: "#/runs" }, "Show all"))),
+      found.backTo && h("p", { class: "faint count" }, "Searched back to ", clock(found.backTo), "; “Older” goes on from there."),
       found.more && h("p", { class: "faint" }, `Only the newest ${MOST_BY_DATE} are shown: narrow the dates.`),
       cursorPager(found.cursor, found.next));
   }
@@ -99,8 +100,9 @@ export const runTable = (list, named = true, selection = null) => h("table", { c
   h("tbody", {}, list.map((run) => h("tr", { key: `${run.name} ${run.dagRunId}` },
     selection && h("td", { class: "pick" }, selection.box(run)),
     h("td", { class: "state" }, badge(toldLabel(run))),
-    h("td", { class: "main" }, named && h("a", { class: "name", href: runPlace(run) }, run.name),
-      h("a", { class: "id mono faint clip", href: runPlace(run), title: run.dagRunId }, run.dagRunId),
+    // One link for both: a second one to the same place would be one more stop for keyboards and screen readers.
+    h("td", { class: "main" }, h("a", { class: "both", href: runPlace(run) }, named && [h("span", { class: "name" }, run.name), " "],
+      h("span", { class: "id mono faint clip", title: run.dagRunId }, run.dagRunId)),
       reason(run.waitingFor)),
     h("td", { class: "when" }, run.startedAt ? [clock(run.firstStartedAt || run.startedAt), " ",
       h("span", { class: "faint wide" }, ago(run.firstStartedAt || run.startedAt))]

@@ -4,7 +4,7 @@ import { ApiError, get, request, send } from "../api.js";
 import { ask } from "../dialog.js";
 import { h, patch } from "../dom.js";
 import { draft, drop, keep } from "../drafts.js";
-import { Editor } from "../editor.js";
+import { choice, openChanges, openEditor } from "../editor.js";
 import { toast } from "../notice.js";
 import { may } from "../session.js";
 
@@ -13,22 +13,53 @@ const CHECK_MS = 400;
 export function spec(page, state) {
   return {
     load: async () => {},
-    draw: () => h("section", { key: "spec", mount: (root) => { new SpecView(root, page, state).begin(); } }),
+    draw: () => h("section", { key: "spec", mount: (root) => {
+      const view = new SpecView(root, page, state);
+      view.begin();
+      return () => view.end();
+    } }),
   };
 }
 
 class SpecView {
   constructor(root, page, state) {
-    Object.assign(this, { root, page, state, saved: "", tag: "" });
+    Object.assign(this, { root, page, state, saved: "", tag: "", errors: [] });
   }
 
   async begin() {
     this.problems = h("div", { "aria-live": "polite" });
     this.bar = h("div", { class: "actions sticky" });
-    this.editor = new Editor({ label: `Spec of ${this.state.file}`, text: "", readonly: !may("manager"), changed: () => this.changed() });
-    this.root.append(this.problems, this.bar, this.editor.root);
+    this.root.append(this.problems, this.bar);
+    await this.open("");
+    if (this.ended) return;
     await this.read();
     if (this.page.place.query.line) this.editor.showLine(Number(this.page.place.query.line));
+  }
+
+  /** Put an editor with this text in the place of the present one. */
+  async open(text) {
+    const readonly = !may("manager");
+    const editor = await openEditor({
+      label: `Spec of ${this.state.file}`, readonly, changed: () => this.changed(), save: () => readonly || this.save(),
+    });
+    if (this.ended) return editor.end();
+    this.end(false);
+    this.editor = editor;
+    editor.text = text;
+    editor.mark(this.errors);
+    this.root.append(editor.root);
+  }
+
+  end(ended = true) {
+    this.ended = ended;
+    this.editor?.end();
+    this.editor?.root.remove();
+  }
+
+  async turn() {
+    choice.plain = !choice.plain;
+    await this.open(this.editor.text);
+    this.draw();
   }
 
   get dirty() {
@@ -79,6 +110,7 @@ class SpecView {
   }
 
   judge(errors) {
+    this.errors = errors;
     this.editor.mark(errors);
     patch(this.problems, errors.length > 0 && h("ul", { class: "error call problems" }, errors.map((each) =>
       h("li", { key: each }, h("button", { type: "button", class: "plain mono", onclick: () => this.editor.show(each) }, each)))));
@@ -87,14 +119,27 @@ class SpecView {
 
   draw() {
     patch(this.bar,
-      may("manager") && h("button", { type: "button", class: "primary", disabled: !this.dirty, onclick: (event) => this.save(event) }, "Save"),
+      may("manager") && h("button", { type: "button", class: "primary", disabled: !this.dirty || this.saving, title: "Ctrl+S",
+        onclick: () => this.save() }, "Save"),
+      this.dirty && choice.offered && h("button", { type: "button", onclick: () => this.review() }, "Show changes"),
       this.dirty && h("button", { type: "button", onclick: () => this.undo() }, "Undo all"),
-      this.dirty && h("span", { class: "faint" }, "Not saved"));
+      this.dirty && h("span", { class: "faint" }, "Not saved"),
+      h("span", { class: "gap" }),
+      choice.offered && h("label", { class: "check" }, h("input", { type: "checkbox", checked: choice.plain, onchange: () => this.turn() }),
+        "Plain text field"));
   }
 
-  async save(event, tag = this.tag) {
+  /** Show what saving would change, and save it if that is wanted. */
+  async review() {
+    const changes = await openChanges({ label: "Changes", before: this.saved, after: this.editor.text });
+    await ask({ title: `Changes to ${this.state.file}`, fields: [changes], confirm: "Save", wide: true, act: () => this.save() });
+  }
+
+  async save(tag = this.tag) {
     const text = this.editor.text;
-    event.target.disabled = true;
+    if (!this.dirty || this.saving) return;
+    this.saving = true;
+    this.draw();
     try {
       const response = await request("PUT", `${this.state.where}/spec`, { body: { spec: text }, headers: tag ? { "If-Match": tag } : {} });
       const { errors = [] } = await response.json();
@@ -112,22 +157,22 @@ class SpecView {
       toast(response.status === 202 ? "Accepted, but not saved yet: a scheduler will save it as soon as one runs." : "Saved.");
       await this.page.refresh();
     } catch (error) {
-      if (error.status === 412) await this.collide(event);
+      if (error.status === 412) this.collide();
       else this.trouble(error);
     } finally {
-      event.target.disabled = false;
+      this.saving = false;
       this.draw();
     }
   }
 
-  collide(event) {
+  collide() {
     return ask({
       title: "This spec was changed by another user",
       text: "Saving replaces their spec with yours; theirs is kept among the versions. Cancel to continue editing.",
       confirm: "Replace theirs", danger: true,
       act: async () => {
         const response = await get(`${this.state.where}/versions`);
-        await this.save(event, `"${response.versions[0].hash}"`);
+        await this.save(`"${response.versions[0].hash}"`);
       },
     });
   }

@@ -40,7 +40,7 @@ export function versions(page, state) {
       diff && h("section", { class: "panel", key: "diff", "aria-label": "What changed" },
         h("div", { class: "heading" }, h("h2", {}, `Version ${diff.from} → ${diff.to}`), h("span", { class: "gap" }),
           h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: () => stay({ version: "" }) }, "×")),
-        h("pre", { class: "code diff" }, diff.diff
+        h("pre", { class: "code diff", tabindex: "0", role: "region", "aria-label": "Differences" }, diff.diff
           ? diff.diff.split("\n").map((line) => h("span", { class: kind(line) }, `${line}\n`)) : "The versions are identical."))),
   };
 }

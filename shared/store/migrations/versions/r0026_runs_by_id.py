@@ -1,0 +1,14 @@
+"""The whole id of a run finds it in the history of all DAGs, however old it is."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0026"
+down_revision = "0023"
+
+_ROOTS = sa.text("root_key IS NULL")
+
+
+def upgrade() -> None:
+    """Create the index."""
+    op.create_index("ix_dag_runs_id", "dag_runs", ["dag_run_id"], postgresql_where=_ROOTS, sqlite_where=_ROOTS)

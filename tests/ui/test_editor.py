@@ -1,0 +1,123 @@
+"""The editor of workflow files with colours, completion, explanations and mistakes at their lines."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from scripts.build_editor import BUNDLE
+from tests.harness.cluster import Embedded
+from tests.harness.eventually import eventually
+from tests.harness.needs import missing
+from tests.ui.conftest import Look
+
+pytestmark = pytest.mark.usefixtures("built")
+
+SPEC = """\
+steps:
+  - name: load
+    command: echo load
+"""
+
+
+@pytest.fixture(scope="module")
+def built() -> None:
+    if not BUNDLE.exists():
+        missing("the editor is not built: install npm and run python -m scripts.build_editor")
+
+
+def saved(system: Embedded, name: str) -> str:
+    text: str = system.client.ask("GET", f"/dags/{name}/spec").json["spec"]
+    return text
+
+
+def write(page: Page, text: str, *, after: str) -> None:
+    """Type at the end of the line that contains ``after``."""
+    page.locator(".cm-line", has_text=after).click()
+    page.keyboard.press("End")
+    page.keyboard.type(text)
+
+
+def test_what_is_typed_is_completed_checked_compared_and_saved(look: Look, system: Embedded) -> None:
+    system.client.create("typed", SPEC)
+    with look("#/dags/typed?tab=spec") as page:
+        editor = page.get_by_role("textbox", name="Spec of typed")
+        expect(editor).to_contain_text("echo load")
+
+        # Keys of a step are offered with their meaning; one that it has already is not.
+        write(page, "\nret", after="echo load")
+        proposals = page.locator(".cm-tooltip-autocomplete")
+        policy = proposals.get_by_role("option", name=re.compile("^retryPolicy"))
+        expect(page.locator(".cm-completionInfo")).to_contain_text("Tries a failed step again.")
+        policy.click()
+        page.keyboard.type("lim")
+        expect(proposals.get_by_role("option")).to_have_text([re.compile("^limit")])
+        proposals.get_by_role("option").click()
+        page.keyboard.type("many")
+
+        # A mistake is shown at its line while one types, in the words of the server.
+        mistakes = page.locator(".cm-lintRange-error")
+        expect(mistakes).not_to_have_count(0)
+        expect(page.locator(".problems")).to_contain_text("limit")
+        page.keyboard.press("Control+s")
+        expect(page.get_by_text("Not saved: the spec has errors.")).to_be_visible()
+        assert saved(system, "typed") == SPEC
+        for _ in "many":
+            page.keyboard.press("Backspace")
+        page.keyboard.type("3")
+        expect(mistakes).to_have_count(0)
+
+        page.get_by_role("button", name="Show changes").click()
+        dialog = page.get_by_role("dialog", name="Changes to typed")
+        expect(dialog.locator(".cm-changedLine, .cm-insertedLine")).to_have_count(2)
+        expect(dialog).to_contain_text("retryPolicy:")
+        dialog.get_by_role("button", name="Save", exact=True).click()
+        expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+        assert saved(system, "typed") == f"{SPEC[:-1]}\n    retryPolicy:\n      limit: 3\n"
+
+
+def test_values_and_steps_are_completed_and_keys_explained(look: Look, system: Embedded) -> None:
+    text = f"{SPEC}  - name: check\n    depends: \n    logOutput: \n    script: |\n      words\n"
+    system.client.create("explained", text)
+    with look("#/dags/explained?tab=spec") as page:
+        proposals = page.locator(".cm-tooltip-autocomplete")
+        write(page, "l", after="depends:")
+        proposals.get_by_role("option", name=re.compile("^load")).click()
+        write(page, "me", after="logOutput:")
+        expect(proposals.get_by_role("option")).to_have_text([re.compile("^merged")])
+        proposals.get_by_role("option").click()
+
+        # In a script every word is its own.
+        write(page, " dep", after="words")
+        page.keyboard.press("Control+Space")
+        expect(proposals).to_have_count(0)
+        expect(page.locator(".cm-content")).to_contain_text("depends: load")
+        expect(page.locator(".cm-content")).to_contain_text("logOutput: merged")
+
+        def explained() -> None:
+            page.mouse.move(0, 0)
+            page.get_by_text("logOutput", exact=True).hover()
+            expect(page.locator(".cm-tooltip-hover")).to_contain_text("Whether stdout and stderr have a log each")
+
+        eventually(explained, timeout_s=60)
+        # Letters typed here are no shortcuts of the page, and Escape and Tab lead out of the editor.
+        page.keyboard.type("/")
+        expect(page).to_have_url(re.compile(r"#/dags/explained\?tab=spec$"))
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("textbox", name="Spec of explained")).not_to_be_focused()
+
+
+def test_the_plain_editor_can_be_chosen_with_the_text_kept(look: Look, system: Embedded) -> None:
+    system.client.create("chosen", SPEC)
+    with look("#/dags/chosen?tab=spec") as page:
+        write(page, "ed", after="echo load")
+        page.get_by_label("Plain text field").check()
+        area = page.locator("textarea[aria-label='Spec of chosen']")
+        expect(area).to_have_value(SPEC.replace("echo load", "echo loaded"))
+        area.press("Control+s")
+        expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+        assert "loaded" in saved(system, "chosen")
+        page.reload()
+        expect(area).to_have_value(SPEC.replace("echo load", "echo loaded"))
+        page.get_by_label("Plain text field").uncheck()
+        expect(page.locator(".cm-content")).to_contain_text("echo loaded")
