@@ -77,9 +77,13 @@ def test_beside_a_scheduler_of_another_version_tasks_name_no_shard(stack: Stack)
     stack.dag("chain", CHAIN)
     stack.dag("one", "steps: ['true']")
 
-    # The first one may have begun before it could see the other.
+    # The first one may have begun before it could see the other; they take commands in turns.
     number = iter(range(10_000))
-    eventually(lambda: walk(stack, f"r{next(number)}", steps=1, dag="one") == {""}, timeout_s=60)
+
+    def none_named() -> bool:
+        return all(walk(stack, f"r{next(number)}", steps=1, dag="one") == {""} for _ in range(6))
+
+    eventually(none_named, timeout_s=60)
     assert walk(stack, "last") == {""}
 
 
