@@ -52,6 +52,7 @@ from shared.transport.base import Outgoing, task_queue, worker_queue
 __all__ = ["Batch"]
 
 _SALT_DIGITS = 12
+_NOT_BEGUN = frozenset({RunStatus.NOT_STARTED, RunStatus.QUEUED})
 _MOST_BY = 200
 """The width of the column ``started_by``."""
 """So many that a token fits into its column even if the run has a million versions."""
@@ -267,6 +268,8 @@ class Batch:
             self.after.waited.append(max(0.0, (self.now - before.queued_at).total_seconds()))
             self.after.traced.spans.append(waited_span(before, self.runs.asked_in(after.run_key), self.now))
         if became is RunStatus.RUNNING:
+            if was in _NOT_BEGUN and after.run_attempt == 1:
+                self.after.begun.append((self.now - after.created_at).total_seconds())
             self.after.started[after.dag_name] = after.plan.dag.hist_retention_days
         if became is not RunStatus.RUNNING:
             self.after.queues.add(after.queue)
