@@ -90,7 +90,14 @@ class _Core:
 
     def _new(self) -> Run:
         return new_run(
-            self._plan, dag_name="growth", dag_run_id="r1", given="", queue=None, queued=False, now=utc_now()
+            self._plan,
+            run_key=new_run_id(),
+            dag_name="growth",
+            dag_run_id="r1",
+            given="",
+            queue=None,
+            queued=False,
+            now=utc_now(),
         )
 
     def start(self) -> None:

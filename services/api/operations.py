@@ -19,9 +19,10 @@ from services.api.audit.trail import Trail, actor_of
 from services.api.auth.principals import NOBODY, Permission, Principal, Role
 from services.api.command_client import Accepted, SentCommand
 from services.api.deps import Deps
+from services.api.observability import request_metrics
 from services.api.problems import Problem, bad_request
 from services.api.response_schemas.base import Schema
-from shared.contracts.commands import Command
+from shared.contracts.commands import Command, StartInline, StartRun
 
 __all__ = [
     "ApiResponse",
@@ -121,7 +122,10 @@ class Call:
         """Send a command of this request's principal without waiting. ``key`` becomes the command's id."""
         self.trail.sent = True
         actor = actor_of(self.principal, address=self.address, request_id=self.request_id)
-        return self.deps.commands.send(command.model_copy(update={"actor": actor}), key=key)
+        sent = self.deps.commands.send(command.model_copy(update={"actor": actor}), key=key)
+        if isinstance(command, StartRun | StartInline):
+            request_metrics.hop("asked_accepted", self.deps.clock() - self.now)
+        return sent
 
     def made_by(self, principal: Principal) -> "Call":
         """Return this call with the principal that the operation itself has authenticated."""

@@ -91,7 +91,7 @@ class Scheduler:
         plans = Plans(base_config, version, dags_dir and dags_dir.absolute())
         parts = Assembly(store, transport, plans, clock, tz, audit_days=audit_days, files=dag_files)
         transactor = parts.transactor
-        transactor.reports_to = routes.reports_to
+        transactor.routes = routes
         with store.begin() as tx:
             started_at = clock()
             apply_configured_queues(tx, queues, started_at)

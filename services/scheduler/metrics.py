@@ -8,14 +8,14 @@ the database.
 import threading
 import time
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from prometheus_client import Counter, Gauge, Histogram, Summary
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from services.scheduler.deciding.post_commit import PostCommit
 from shared.errors import StoreUnavailable
-from shared.metrics import LATENCY_S, DagNames
+from shared.metrics import HOP_S, LATENCY_S, DagNames
 from shared.status import RunStatus
 from shared.store.reads.backlog import Backlog
 from shared.transport.base import AUDIT, COMMANDS, EVENT_SHARDS, EVENTS, HEARTBEATS, LOGS
@@ -68,6 +68,13 @@ DISPATCH = Histogram(
 )
 ATTEMPT = Histogram(
     "dagway_attempt_seconds", "Seconds from the start of an attempt to its recorded end", buckets=_LONG_S
+)
+HOP = Histogram(
+    "dagway_hop_seconds",
+    "Seconds of each hop of a run: from accepted (a gateway sends the command) to created, dispatched, started, ended "
+    "(on the worker) and decided (recorded). In a chain the next step is dispatched when the one before is decided",
+    ["hop"],
+    buckets=HOP_S,
 )
 REPORTS_WITHOUT_LOG = Counter(
     "dagway_reports_without_log",
@@ -134,6 +141,10 @@ VERIFIED_AT = Gauge(
     "dagway_verify_last_run_timestamp_seconds", "When this scheduler last checked the database; 0: it does not check"
 )
 
+_hops = {
+    name: HOP.labels(name)
+    for name in ("accepted_created", "created_dispatched", "dispatched_started", "started_ended", "ended_decided")
+}
 _STALE = frozenset({"stale token", "held by another"})
 _dags = DagNames(0)
 
@@ -166,8 +177,17 @@ def count(after: PostCommit) -> None:
     for closed in after.closed:
         ATTEMPTS_CLOSED.labels(str(closed.state), closed.outcome or "").inc()
         if closed.started_at is not None:
-            DISPATCH.observe(max(0.0, (closed.started_at - closed.dispatched_at).total_seconds()))
+            waited_s = max(0.0, (closed.started_at - closed.dispatched_at).total_seconds())
+            DISPATCH.observe(waited_s)
+            if closed.ended_at is not None:
+                _hops["dispatched_started"].observe(waited_s)
+                _observe("started_ended", closed.ended_at - closed.started_at)
+                _observe("ended_decided", after.at - closed.ended_at)
             ATTEMPT.observe(max(0.0, (after.at - closed.started_at).total_seconds()))
+    for seconds in after.accepted:
+        _hops["accepted_created"].observe(max(0.0, seconds))
+    for seconds in after.begun:
+        _hops["created_dispatched"].observe(max(0.0, seconds))
     if after.outgoing:
         TASKS_SENT.inc(len(after.outgoing))
     for why in after.ignored:
@@ -180,6 +200,11 @@ def count(after: PostCommit) -> None:
         BEGUN_BESIDE.inc(after.begun_beside)
     for outcome in after.fires:
         FIRES.labels(outcome).inc()
+
+
+def _observe(hop: str, lasted: timedelta) -> None:
+    # The clocks of worker and scheduler may differ, but a hop must not be negative.
+    _hops[hop].observe(max(0.0, lasted.total_seconds()))
 
 
 class BacklogCollector:

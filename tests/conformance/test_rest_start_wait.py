@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.api.follow import Follower
 from shared.store.reads.reader import RunRow
@@ -70,3 +71,45 @@ def test_the_end_of_a_run_is_pushed_and_nothing_is_read_before(live: Live, monke
 
     assert started["finished"] is True
     assert len(read) <= 3  # after the start, at the end, and one more if another run ended in between
+
+
+def test_the_hops_of_a_run_explain_its_time(live: Live) -> None:
+    live.dag("hops", "steps:\n" + "  - 'true'\n" * 3)
+    earlier = _hops()
+
+    live.post("/dags/hops/start?wait=60s", {"dagRunId": "r"})
+
+    def explained() -> dict[str, float]:
+        spent = {name: value - earlier.get(name, 0.0) for name, value in _hops().items()}
+        assert {name: spent[f"{name} count"] for name in EACH_HOP} == EACH_HOP
+        return spent
+
+    spent = eventually(explained, timeout_s=60)
+    run = live.reads.run("hops", "r")
+    assert run is not None
+    assert run.finished_at is not None
+    inside = ("created_dispatched", "dispatched_started", "started_ended", "ended_decided")
+    assert sum(spent[name] for name in inside) >= 0.95 * (run.finished_at - run.created_at).total_seconds()
+
+
+EACH_HOP = {
+    "asked_accepted": 1,
+    "accepted_created": 1,
+    "created_dispatched": 1,
+    "dispatched_started": 3,
+    "started_ended": 3,
+    "ended_decided": 3,
+    "decided_answered": 1,
+}
+"""How often a run of three steps in a chain, whose start waits for its end, makes each hop."""
+
+
+def _hops() -> dict[str, float]:
+    """Return the seconds of each hop so far, and under ``<hop> count`` how many there were."""
+    found = {}
+    for metric in REGISTRY.collect():
+        if metric.name in {"dagway_hop_seconds", "dagway_gateway_hop_seconds"}:
+            for sample in metric.samples:
+                if sample.name.endswith(("_sum", "_count")):
+                    found[sample.labels["hop"] + (" count" if sample.name.endswith("_count") else "")] = sample.value
+    return found

@@ -40,6 +40,7 @@ def test_no_label_could_grow_but_the_dags() -> None:
         "outcome",
         "reason",
         "route",
+        "hop",
         "queue",
         "why",
         "dag",

@@ -7,8 +7,9 @@ its own requests: sum over gateways.
 import logging
 import time
 from collections.abc import Iterable
+from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from flask import Request, Response
 from prometheus_client import Counter, Gauge, Histogram
@@ -16,12 +17,12 @@ from prometheus_client.core import Metric
 
 from services.api.observability.dagu_metrics import families
 from shared.errors import StoreUnavailable
-from shared.metrics import LATENCY_S
+from shared.metrics import HOP_S, LATENCY_S
 
 if TYPE_CHECKING:
     from services.api.deps import Deps
 
-__all__ = ["AUDIT_DROPPED", "PROBE_OPERATIONS", "DaguCollector", "begin", "end", "over"]
+__all__ = ["AUDIT_DROPPED", "PROBE_OPERATIONS", "DaguCollector", "begin", "end", "hop", "over"]
 
 _BEGAN = "dagway.began_s"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -45,6 +46,14 @@ AUDIT_DROPPED = Counter(
     "Requests that this gateway refused or logged in without an entry in the audit log: too many, or no broker",
 )
 
+HOP = Histogram(
+    "dagway_gateway_hop_seconds",
+    "Seconds of the first and last hop of a run: from asked (the request) to accepted (the command is sent), and, for "
+    "a start that waits, from decided (the run's end is recorded) to answered. Those between: dagway_hop_seconds",
+    ["hop"],
+    buckets=HOP_S,
+)
+_hops = {name: HOP.labels(name) for name in ("asked_accepted", "decided_answered")}
 _seconds = {kind: SECONDS.labels(kind) for kind in ("read", "write")}
 
 
@@ -71,6 +80,12 @@ def end(request: Request, response: Response) -> None:
     began_s = request.environ.get(_BEGAN)
     if began_s is not None:
         _seconds[kind].observe(time.monotonic() - began_s)
+
+
+def hop(name: Literal["asked_accepted", "decided_answered"], lasted: timedelta) -> None:
+    """Observe a hop of a run."""
+    # The clocks of gateway and scheduler may differ, but a hop must not be negative.
+    _hops[name].observe(max(0.0, lasted.total_seconds()))
 
 
 def over(request: Request) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from services.api.deps import Deps
 from services.api.follow import Watch
+from services.api.observability import request_metrics
 from services.api.problems import Problem
 from services.api.run_details.builder import run_details
 from shared.contracts.commands import StartRun
@@ -37,7 +38,10 @@ def finished_run(deps: Deps, command: StartRun, dag_run_id: str, wait_s: float) 
         deps.waits.release()
     if run is None:
         return {}
-    return {"finished": not run.status.active, "dagRunDetails": run_details(deps, run, deps.clock())}
+    answer = {"finished": not run.status.active, "dagRunDetails": run_details(deps, run, deps.clock())}
+    if run.finished_at is not None:
+        request_metrics.hop("decided_answered", deps.clock() - run.finished_at)
+    return answer
 
 
 def _dag_name(deps: Deps, command: StartRun) -> str:

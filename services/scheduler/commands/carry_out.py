@@ -141,6 +141,8 @@ def _carry_out_one(batch: Batch, envelope: Envelope, actors: Actors) -> c.Comman
     command: Any = envelope.body
     audited = None if type(command) in UNAUDITED else CommandEntry(batch, envelope)
     actor, reply = _decide(batch, envelope, actors)
+    if reply.outcome == "recorded" and isinstance(command, c.StartRun | c.StartInline):
+        batch.after.accepted.append((batch.now - envelope.at).total_seconds())
     if audited is not None:
         batch.add_audit([audited.entry(actor, reply)])
     return reply

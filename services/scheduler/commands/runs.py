@@ -53,6 +53,7 @@ def start_run(batch: Batch, command: c.StartRun) -> dict[str, Any]:
     check_run_config(plan.dag, command)
     run = new_run(
         plan,
+        run_key=batch.new_run_key(),
         dag_name=name,
         dag_run_id=command.dag_run_id,
         given=command.params,
@@ -87,6 +88,7 @@ def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
     plan: Plan = batch.plans.add_stored(text, "")
     run = new_run(
         plan,
+        run_key=batch.new_run_key(),
         dag_name=dag.name,
         dag_run_id=command.dag_run_id,
         given=command.params,
@@ -126,7 +128,7 @@ def _retry(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
     refused = refusal(source, step)
     if refused is not None:
         raise RefusedByCore(refused)
-    run = retry_as_new_run(source, target, batch.now, step)
+    run = retry_as_new_run(source, run_key=batch.new_run_key(), dag_run_id=target, now=batch.now, step=step)
     text_hash, file_name = batch.runs.origin(source.run_key)
     batch.add(run, spec_hash=text_hash, file_name=file_name, by=command.by)
     batch.apply(run.run_key, Begin(command.by))
@@ -142,6 +144,7 @@ def _reschedule(batch: Batch, command: c.RescheduleRun) -> dict[str, Any]:
     check_new_run_id(batch, name, command.new_run_id)
     run = rerun(
         source,
+        run_key=batch.new_run_key(),
         dag_name=name,
         dag_run_id=command.new_run_id,
         queue=source.queue if name == source.dag_name else None,

@@ -130,6 +130,8 @@ class ClosedAttempt:
     started_at: datetime | None
     begun: Begun
     log_bytes: Mapping[str, int] | None = None
+    ended_at: datetime | None = None
+    """When the worker reported the end; ``None`` if it did not."""
 
 
 @dataclass(frozen=True, slots=True)

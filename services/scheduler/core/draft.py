@@ -129,6 +129,7 @@ class Draft:
         started_at: datetime | None = None,
         begun: Begun = Begun.YES,
         log_bytes: Mapping[str, int] | None = None,
+        ended_at: datetime | None = None,
     ) -> None:
         """Close the node's open attempt, and add the effect that records how it ended."""
         node = self.nodes[idx]
@@ -151,6 +152,7 @@ class Draft:
                 started_at=started_at,
                 begun=begun,
                 log_bytes=log_bytes,
+                ended_at=ended_at,
             )
         )
         self._put(evolve(node, attempt=None))

@@ -39,6 +39,7 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
         error=event.error,
         started_at=event.started_at,
         log_bytes=event.log_bytes,
+        ended_at=event.at,
     )
     if event.shutdown and not draft.run.stop_reason and _runs_again_after_shutdown(draft, node):
         _leave(draft, event.worker_id)

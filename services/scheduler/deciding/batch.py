@@ -4,7 +4,7 @@ Several messages about one run need one load and one save. A ``PostCommit`` coll
 messages to send, workers to notify, loops to wake.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -38,6 +38,7 @@ from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.progress import recall
 from services.scheduler.deciding.recent import RecentRuns
+from services.scheduler.deciding.run_routes import RunRoutes
 from services.scheduler.deciding.traces import lost_span, run_span, waited_span
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
@@ -51,6 +52,7 @@ from shared.transport.base import Outgoing, task_queue, worker_queue
 __all__ = ["Batch"]
 
 _SALT_DIGITS = 12
+_NOT_BEGUN = frozenset({RunStatus.NOT_STARTED, RunStatus.QUEUED})
 _MOST_BY = 200
 """The width of the column ``started_by``."""
 """So many that a token fits into its column even if the run has a million versions."""
@@ -63,7 +65,7 @@ class Batch:
     write before the commit. ``after``: the actions after the commit. ``again``: an
     earlier try of the same batch failed, because a key existed or another transaction had changed a run. ``wait``:
     whether to wait for runs that another transaction has locked. ``files``: where DAGs are written to besides the
-    database; ``None``: nowhere. ``held``: reports to record with their runs. ``reports_to``: see ``Transactor``.
+    database; ``None``: nowhere. ``held``: reports to record with their runs. ``routes``: where reports come.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class Batch:
         wait: bool = True,
         files: DagFiles | None = None,
         held: HeldReports | None = None,
-        reports_to: Callable[[str], str] = lambda _run_key: "",
+        routes: RunRoutes | None = None,
     ) -> None:
         self.tx = tx
         self.files = files
@@ -87,11 +89,15 @@ class Batch:
         self.runs = LoadedRuns(tx, plans, recent, wait=wait, cached=not again, on_load=self._record_held)
         self.held: list[HeldReport] = []
         """The held reports that this batch records."""
-        self._held, self._reports_to = held, reports_to
+        self._held, self._routes = held, routes or RunRoutes()
         self.after = PostCommit(at=now)
         self.pending = PendingRows()
         self._for_children: list[tuple[str, StartChild | StopChild]] = []
         self._queued = 0
+
+    def new_run_key(self) -> str:
+        """Return the key of a run to ``add``."""
+        return self._routes.new_run_key()
 
     def add(
         self,
@@ -242,7 +248,7 @@ class Batch:
         message_id = new_run_id()
         trace = self.runs.asked_in(key).of_run(key, dispatch.task.run_attempt)
         task = dispatch.task
-        if queue := self._reports_to(key):
+        if queue := self._routes.reports_to(key):
             task = task.model_copy(update={"reports_to": queue})
         body = encode(task, id=message_id, at=self.now, trace=str(trace))
         self.pending.outbox.append(
@@ -262,6 +268,8 @@ class Batch:
             self.after.waited.append(max(0.0, (self.now - before.queued_at).total_seconds()))
             self.after.traced.spans.append(waited_span(before, self.runs.asked_in(after.run_key), self.now))
         if became is RunStatus.RUNNING:
+            if was in _NOT_BEGUN and after.run_attempt == 1:
+                self.after.begun.append((self.now - after.created_at).total_seconds())
             self.after.started[after.dag_name] = after.plan.dag.hist_retention_days
         if became is not RunStatus.RUNNING:
             self.after.queues.add(after.queue)

@@ -7,7 +7,6 @@ from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.plan import Plan
 from services.scheduler.core.run_attempts import carry_over
 from shared.errors import InvalidInput
-from shared.ids import new_run_id
 from shared.language.expansion.resolve import needs_worker, resolve_env, resolve_params
 from shared.language.expansion.sealed_text import has_sealed
 from shared.language.model import Dag
@@ -17,7 +16,15 @@ __all__ = ["new_run", "rerun", "retry_as_new_run"]
 
 
 def new_run(
-    plan: Plan, *, dag_name: str, dag_run_id: str, given: str, queue: str | None, queued: bool, now: datetime
+    plan: Plan,
+    *,
+    run_key: str,
+    dag_name: str,
+    dag_run_id: str,
+    given: str,
+    queue: str | None,
+    queued: bool,
+    now: datetime,
 ) -> Run:
     """Return a new run. If it is not ``queued``, the caller applies ``Begin`` to it.
 
@@ -36,7 +43,7 @@ def new_run(
     except ValueError as error:
         raise InvalidInput(f"params: {error}") from error
     return Run(
-        run_key=new_run_id(),
+        run_key=run_key,
         plan=plan,
         dag_name=dag_name,
         dag_run_id=dag_run_id,
@@ -54,7 +61,9 @@ def new_run(
     )
 
 
-def rerun(source: Run, *, dag_name: str, dag_run_id: str, queue: str | None, queued: bool, now: datetime) -> Run:
+def rerun(
+    source: Run, *, run_key: str, dag_name: str, dag_run_id: str, queue: str | None, queued: bool, now: datetime
+) -> Run:
     """Return a new run with the spec and parameters of ``source``, in which every step runs again.
 
     The new run takes over the evaluated env and params of ``source``, so commands in them do not run again.
@@ -62,7 +71,14 @@ def rerun(source: Run, *, dag_name: str, dag_run_id: str, queue: str | None, que
     """
     plan = source.plan
     run = new_run(
-        plan, dag_name=dag_name, dag_run_id=dag_run_id, given=source.given, queue=queue, queued=queued, now=now
+        plan,
+        run_key=run_key,
+        dag_name=dag_name,
+        dag_run_id=dag_run_id,
+        given=source.given,
+        queue=queue,
+        queued=queued,
+        now=now,
     )
     if not source.evaluated:
         return run
@@ -75,14 +91,14 @@ def rerun(source: Run, *, dag_name: str, dag_run_id: str, queue: str | None, que
     )
 
 
-def retry_as_new_run(source: Run, dag_run_id: str, now: datetime, step: str = "") -> Run:
+def retry_as_new_run(source: Run, *, run_key: str, dag_run_id: str, now: datetime, step: str = "") -> Run:
     """Return a new run with the spec of ``source`` that keeps the steps that succeeded (REST contract 5.8, retry).
 
     ``step``: if given, the only step to run.
     """
     fresh = evolve(
         source,
-        run_key=new_run_id(),
+        run_key=run_key,
         dag_run_id=dag_run_id,
         root_dag_run_id=dag_run_id,
         status=RunStatus.NOT_STARTED,

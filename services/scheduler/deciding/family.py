@@ -118,6 +118,7 @@ def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, 
         raise InvalidInput(f"DAG {name} is invalid: {'; '.join(plan.errors)}")
     run = new_run(
         plan,
+        run_key=batch.new_run_key(),
         dag_name=plan.dag.name,
         dag_run_id=effect.run_id,
         given=effect.given,

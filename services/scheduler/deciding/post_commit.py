@@ -58,6 +58,10 @@ class PostCommit:
     """The time of the decisions."""
     waited: list[float] = field(default_factory=list)
     """Seconds in the queue, for each run that left its queue and started."""
+    begun: list[float] = field(default_factory=list)
+    """Seconds from the creation of each run that began for the first time."""
+    accepted: list[float] = field(default_factory=list)
+    """Seconds from a gateway's send of each command that created a run, until this transaction."""
     lasted: list[tuple[str, float]] = field(default_factory=list)
     """(DAG name, seconds from start to end) of each run that ended."""
     fires: list[str] = field(default_factory=list)

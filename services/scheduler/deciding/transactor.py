@@ -18,6 +18,7 @@ from services.scheduler.deciding.held_reports import HeldReport, HeldReports, ma
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.recent import RecentRun, RecentRuns
+from services.scheduler.deciding.run_routes import RunRoutes
 from services.scheduler.deciding.traces import trace_reports
 from shared.contracts.codec import Envelope
 from shared.contracts.events import AttemptStarted
@@ -48,8 +49,7 @@ class Transactor:
         self.plans = plans
         self.clock = clock
         self.held = HeldReports()
-        self.reports_to: Callable[[str], str] = lambda _run_key: ""
-        """Returns the name of the broker queue for the reports about a run; empty for the common one."""
+        self.routes = RunRoutes()
         self._recent = RecentRuns()
         self._followers: list[Callable[[PostCommit], None]] = []
 
@@ -102,7 +102,7 @@ class Transactor:
                     wait=wait,
                     files=self.files,
                     held=self.held,
-                    reports_to=self.reports_to,
+                    routes=self.routes,
                 )
                 result = work(batch)
                 family.start_and_stop_children(batch)

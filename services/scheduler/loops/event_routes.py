@@ -3,7 +3,8 @@
 The run's key names one of the broker queues ``EVENT_SHARDS``, and each task names that queue to its worker. All
 schedulers consume all of them, with different priorities (rendezvous hashing): the broker delivers a message to the
 scheduler with the highest priority of those that are connected and keep up. So a scheduler that dies or falls behind
-is replaced at once, and nobody has to notice. It is an optimisation only: whoever gets a report records it correctly.
+is replaced at once, and nobody has to notice. The key of a new run is chosen so that its reports come to the scheduler
+that creates it (ADR 40). All this is an optimisation only: whoever gets a report records it correctly.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,11 +12,15 @@ from hashlib import blake2b
 from typing import Any
 from zlib import crc32
 
+from services.scheduler.deciding.run_routes import RunRoutes
+from shared.ids import new_run_id
 from shared.transport.base import EVENT_SHARDS, EVENTS, BrokerQueue
 
 __all__ = ["EventRoutes", "priority", "shard_of"]
 
 _PRIORITY_BYTES = 2
+_DRAWS = 50
+"""How many keys are drawn for a new run. With one shard of eight, one run in a thousand gets none that fits."""
 
 
 def priority(instance_id: str, queue: str) -> int:
@@ -29,7 +34,7 @@ def shard_of(run_key: str, shards: int) -> int:
     return crc32(run_key.encode()) % shards
 
 
-class EventRoutes:
+class EventRoutes(RunRoutes):
     """The broker queues for reports, as one scheduler uses them.
 
     ``shards``: over how many shards the runs are spread; 0 for the common queue of all schedulers. ``None``: this is
@@ -40,6 +45,8 @@ class EventRoutes:
         self._instance_id, self._version, self._shards = instance_id, version, shards
         self._all_know = False
         """Whether all schedulers consume the shards and wait for their markers: none has another version."""
+        self._own: frozenset[int] = frozenset()
+        """The shards in which no other scheduler has a higher priority."""
 
     @property
     def queues(self) -> tuple[BrokerQueue, ...]:
@@ -53,7 +60,24 @@ class EventRoutes:
 
     def note(self, schedulers: Iterable[Mapping[str, Any]]) -> None:
         """Note which schedulers there are: all rows of the table ``services``."""
-        self._all_know = all(row["version"] == self._version for row in schedulers)
+        rows = list(schedulers)
+        self._all_know = all(row["version"] == self._version for row in rows)
+        others = {row["instance_id"] for row in rows} - {self._instance_id}
+        self._own = frozenset(
+            number
+            for number, shard in enumerate(EVENT_SHARDS[: self._shards or 0])
+            if all(priority(self._instance_id, shard.name) > priority(other, shard.name) for other in others)
+        )
+
+    def new_run_key(self) -> str:
+        key = new_run_id()
+        if not self._shards or not self._all_know or not self._own:
+            return key
+        for _ in range(_DRAWS):
+            if shard_of(key, self._shards) in self._own:
+                break
+            key = new_run_id()
+        return key
 
     def reports_to(self, run_key: str) -> str:
         """Return the name of the queue for reports about a run; empty for the common one."""

@@ -143,6 +143,7 @@ class FiredRuns:
         try:
             run = new_run(
                 plan,
+                run_key=self._batch.new_run_key(),
                 dag_name=dag_name,
                 dag_run_id=run_id,
                 given="",
@@ -168,7 +169,15 @@ class FiredRuns:
         run_id = core.scheduled_run_id(file_name, fire.scheduled.kind, fire.scheduled.at)
         if self._batch.runs.key_of(stopped.dag_name, run_id) is not None:
             return "fired", "the run of this scheduled time already existed", run_id
-        run = rerun(stopped, dag_name=stopped.dag_name, dag_run_id=run_id, queue=None, queued=True, now=self._batch.now)
+        run = rerun(
+            stopped,
+            run_key=self._batch.new_run_key(),
+            dag_name=stopped.dag_name,
+            dag_run_id=run_id,
+            queue=None,
+            queued=True,
+            now=self._batch.now,
+        )
         text_hash, origin = self._batch.runs.origin(after)
         self._batch.add(run, spec_hash=text_hash, file_name=origin, by=_BY)
         wait_s = int(stopped.plan.dag.restart_wait_sec)

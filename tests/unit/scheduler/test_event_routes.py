@@ -31,6 +31,26 @@ def test_when_a_scheduler_leaves_only_its_shards_move(names: set[str], leaver: s
         assert before in (after, leaver)
 
 
+@given(st.sets(st.text(min_size=1), min_size=1, max_size=5))
+def test_the_reports_about_a_new_run_come_to_its_creator(names: set[str]) -> None:
+    for creator in names:
+        routes = EventRoutes(creator, "2", 8)
+        routes.note([row(name) for name in sorted(names)])
+        won = [
+            shard.name
+            for shard in EVENT_SHARDS
+            if all(priority(creator, shard.name) > priority(other, shard.name) for other in names - {creator})
+        ]
+        if len(won) > 1:  # with less, a few runs in a thousand get no key that fits
+            assert {routes.reports_to(routes.new_run_key()) for _ in range(20)} <= set(won)
+
+
+def test_without_shards_of_its_own_a_scheduler_creates_runs_all_the_same() -> None:
+    routes = EventRoutes("a", "2", 1)
+    routes.note([row("a"), *(row(f"other-{number}") for number in range(30))])
+    assert len({routes.new_run_key() for _ in range(20)}) == 20
+
+
 def test_tasks_name_a_shard_once_all_schedulers_know_shards() -> None:
     routes = EventRoutes("a", "2", 8)
     assert routes.reports_to("run-1") == "", "nobody knows yet who else there is"

@@ -16,14 +16,14 @@ DAG = make_dag(step("s"), params=(Param(name="A", value="none"), Param(name="B",
 
 @pytest.mark.parametrize("given", [SEALED, json.dumps({"A": SEALED}), json.dumps({"A": {"deep": SEALED}})])
 def test_a_worker_evaluates_sealed_params(given: str) -> None:
-    run = new_run(Plan(DAG), dag_name="d", dag_run_id="r", given=given, queue=None, queued=False, now=T0)
+    run = new_run(Plan(DAG), run_key="k", dag_name="d", dag_run_id="r", given=given, queue=None, queued=False, now=T0)
 
     assert [node.kind for node in run.nodes] == ["step", PREPARE]
     assert (run.params, run.params_json) == ((), None)
 
 
 def test_params_without_sealed_values_need_no_worker() -> None:
-    run = new_run(Plan(DAG), dag_name="d", dag_run_id="r", given="A=x", queue=None, queued=False, now=T0)
+    run = new_run(Plan(DAG), run_key="k", dag_name="d", dag_run_id="r", given="A=x", queue=None, queued=False, now=T0)
 
     assert [node.kind for node in run.nodes] == ["step"]
     assert run.params == (("A", "x"), ("B", "echo"))
