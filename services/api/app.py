@@ -20,6 +20,7 @@ from services.api.client_address import client_address
 from services.api.command_client import command_key
 from services.api.deps import Deps
 from services.api.foreign_pages import add_cors, refuse_foreign_name, refuse_foreign_page
+from services.api.key_scope import refuse_out_of_scope
 from services.api.observability import request_metrics, request_spans
 from services.api.operations import ApiResponse, Call, Operation, json_bytes, parse_body, parse_query
 from services.api.problems import Problem
@@ -107,6 +108,7 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
             raise operation.builtin()
         if prefix:
             refuse_foreign_page(deps.settings, request, principal, operation)
+        refuse_out_of_scope(deps, principal, operation, path, remote=remote)
         if node is not None and remote:
             return _response(_forward(deps, node, request, operation, address))
         arguments: dict[str, Any] = {names[name]: value for name, value in path.items()}

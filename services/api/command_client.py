@@ -11,7 +11,6 @@ A caller waits at most ``accept_timeout_s`` or ``reply_timeout_s``, whichever is
 none is answered.
 """
 
-import contextlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from services.api.problems import Problem, bad_request, from_refusal
 from services.api.representations import json_values
 from shared.contracts.codec import decode_as, encode
 from shared.contracts.commands import Command, CommandReply
-from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
+from shared.errors import BrokerUnavailable, PublishUnconfirmed, Unroutable
 from shared.ids import new_command_id, new_run_id
 from shared.log import current
 from shared.tracing import here
@@ -157,11 +156,6 @@ class Commands:
     def wait_for_confirm(self, sent: SentCommand) -> Accepted:
         """Wait until the broker has stored ``sent``, not for its outcome. Raises as ``wait`` does."""
         return sent.accepted(self._accept_timeout_s)
-
-    def wait_quietly(self, sent: SentCommand) -> None:
-        """Wait until the outcome of ``sent`` is known or the timeout ends. Ignore the outcome and all errors."""
-        with contextlib.suppress(DagwayError, Problem):
-            self.wait(sent)
 
     def ask(self, command: Command, *, key: str | None = None) -> Recorded | Accepted:
         """Publish a command and wait for its outcome."""

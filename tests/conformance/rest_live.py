@@ -1,7 +1,8 @@
 """Scheduler, worker and gateway in this process on a real database and broker, behind the gateway's test client."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,12 +38,12 @@ class Live:
         self.reads = reads
         self.client: FlaskClient = create_app(deps).test_client()
 
-    def app_with(self, settings: Settings) -> "Live":
+    def app_with(self, settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> "Live":
         deps = Deps(
             transport=self.deps.transport,
             commands=self.deps.commands,
             reads=self.reads,
-            clock=utc_now,
+            clock=clock,
             started_at=self.deps.started_at,
             version="test",
             settings=settings,

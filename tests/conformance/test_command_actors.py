@@ -126,6 +126,27 @@ def test_an_actor_who_was_deleted_meanwhile_is_refused(stack: Stack, actor: Acto
 
 
 @pytest.mark.usefixtures("rows")
+def test_an_api_key_that_expired_meanwhile_is_refused(stack: Stack) -> None:
+    change(stack, update(t.api_keys).where(t.api_keys.c.id == KEY.id).values(expires_at=NOW))
+
+    assert code(queue(stack, KEY)) == "unauthorized"
+
+
+@pytest.mark.usefixtures("rows")
+def test_an_api_key_that_was_limited_to_other_dags_meanwhile_is_refused(stack: Stack) -> None:
+    change(stack, update(t.api_keys).where(t.api_keys.c.id == KEY.id).values(dags="pay* etl", expires_at=None))
+    assert code(queue(stack, KEY)) == "recorded"
+    assert code(queue(stack, KEY, dag_name="other")) == "forbidden"
+    change(stack, update(t.api_keys).where(t.api_keys.c.id == KEY.id).values(dags="pay*"))
+
+    reply = queue(stack, KEY)
+
+    assert code(reply) == "forbidden"
+    assert reply.error is not None
+    assert "'etl' is none of them" in reply.error.message
+
+
+@pytest.mark.usefixtures("rows")
 def test_a_webhook_that_was_disabled_is_refused(stack: Stack) -> None:
     change(stack, update(t.webhooks).where(t.webhooks.c.id == HOOK.id).values(enabled=False))
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import jwt
 import pytest
 
 from services.api.settings import RemoteNode, Settings
+from shared.clock import utc_now
 from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import SECRET, Live, open_live
 from tests.harness.eventually import eventually
@@ -194,14 +196,18 @@ def test_api_keys_authenticate_until_they_are_deleted(live: Live, admin: str) ->
     assert (asks["id"], asks["username"]) == (f"apikey:{made['apiKey']['id']}", "apikey:ci")
     assert asks["createdAt"] == "0001-01-01T00:00:00Z"
     assert live.refused("POST", "/dags", {"name": "x"}, token=key) == (403, "forbidden")
-    first = live.get(path, token=admin)["apiKey"]["lastUsedAt"]
-    assert first is not None
 
-    def used_again() -> bool:
-        live.get("/dags", token=key)
-        return bool(live.get(path, token=admin)["apiKey"]["lastUsedAt"] > first)
+    def last_use() -> str:
+        found = live.get(path, token=admin)["apiKey"]["lastUsedAt"]
+        assert found is not None
+        return str(found)
 
-    eventually(used_again)
+    first = eventually(last_use, timeout_s=60)
+    # Another gateway records the use if it was a minute ago.
+    for minutes in (0.5, 2):
+        later = live.app_with(BUILTIN, clock=lambda ahead=minutes: utc_now() + timedelta(minutes=ahead))  # type: ignore[misc]
+        later.get("/dags", token=key)
+    eventually(lambda: last_use() > first, timeout_s=60)
     again = {"name": "ci", "role": "viewer"}
     assert live.refused("POST", "/api-keys", again, token=admin) == (409, "already_exists")
     assert live.refused("POST", "/api-keys", {"name": "", "role": "viewer"}, token=admin) == (400, "bad_request")
@@ -210,6 +216,48 @@ def test_api_keys_authenticate_until_they_are_deleted(live: Live, admin: str) ->
     assert live.ask("DELETE", path, token=admin).status_code == 204
     assert live.refused("GET", "/dags", token=key) == (401, "unauthorized")
     assert live.refused("GET", path, token=admin) == (404, "not_found")
+
+
+def test_api_keys_expire(live: Live, admin: str) -> None:
+    expires = (utc_now() + timedelta(hours=1)).isoformat()
+    made = live.post("/api-keys", {"name": "short", "role": "operator", "expiresAt": expires}, status=201, token=admin)
+    key, path = made["key"], f"/api-keys/{made['apiKey']['id']}"
+    assert datetime.fromisoformat(made["apiKey"]["expiresAt"]) == datetime.fromisoformat(expires)
+    assert live.ask("GET", "/dags", token=key).status_code == 200
+    later = live.app_with(BUILTIN, clock=lambda: utc_now() + timedelta(hours=2))
+
+    refused = later.ask("POST", "/dags/x/start", {}, token=key, headers={"X-Request-Id": "expired"})
+
+    assert (refused.status_code, refused.get_json()["code"]) == (401, "unauthorized")
+    assert "apikey:short has expired" in refused.get_json()["message"]
+
+    def audited() -> None:
+        entries = live.get("/audit?actor=apikey:short", token=admin)["entries"]
+        found = [(entry["operation"], entry["outcome"], entry["code"]) for entry in entries]
+        assert found == [("executeDAG", "refused", "unauthorized")]
+
+    eventually(audited, timeout_s=60)
+    changed = live.ask("PATCH", path, {"expiresAt": ""}, token=admin).get_json()["apiKey"]
+    assert changed["expiresAt"] is None
+    assert later.ask("GET", "/dags", token=key).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("expiresAt", "2020-01-01T00:00:00Z"),
+        ("expiresAt", "2099-01-01T00:00:00"),
+        ("expiresAt", "soon"),
+        ("expiresAt", "9999-12-31T23:59:59-14:00"),
+        ("dags", ["a/b"]),
+        ("dags", [""]),
+        ("dags", ["x"] * 51),
+    ],
+)
+def test_limits_of_api_keys_that_make_no_sense_are_refused(live: Live, admin: str, field: str, value: Any) -> None:
+    refused = live.ask("POST", "/api-keys", {"name": "odd", "role": "viewer", field: value}, token=admin)
+
+    assert (refused.status_code, refused.get_json()["details"]) == (400, {"field": field})
 
 
 def test_permissions_of_the_configuration_hold_for_all_roles(live: Live) -> None:

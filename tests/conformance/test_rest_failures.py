@@ -67,6 +67,8 @@ def build(live: Live, away_url: str) -> World:
         key = users.post("/api-keys", {"name": role, "role": role}, status=201, token=admin)
         made[f"${role}"] = key["key"]
         made["$key"] = key["apiKey"]["id"]
+    limited = {"name": "limited", "role": "admin", "dags": ["quick", "line*"]}
+    made["$limited"] = users.post("/api-keys", limited, status=201, token=admin)["key"]
     made["$admin"] = admin
     for name in ("hooked", "off"):
         made[f"${name}"] = users.post(f"/dags/{name}/webhook", status=201, token=admin)["token"]
@@ -148,6 +150,38 @@ def test_who_has_too_low_a_role_is_refused(world: World) -> None:
             found[each.id, role] = (response.status_code, response.get_json()["code"])
 
     assert set(found.values()) == {(403, "forbidden")}
+
+
+def test_a_key_that_is_limited_to_some_dags_reaches_nothing_else(world: World) -> None:
+    """As admin, so that no role is in its way."""
+    users, key = world.gateways["users"], world.made["$limited"]
+    allowed = {"getCurrentUser", "validateDAGSpec", "createNewDAG", "changePassword"}
+    found = {}
+    for each in OPERATIONS:
+        if each.role != "public" and each.id not in allowed:
+            response = users.ask(each.method, path_of(each, {"fileName": "slow", "name": "slow"}), token=key)
+            found[each.id] = (response.status_code, response.get_json()["code"])
+            assert "limited to the DAGs quick line*" in response.get_json()["message"]
+
+    assert set(found.values()) == {(403, "forbidden")}
+
+
+def test_a_key_that_is_limited_to_some_dags_can_use_them(world: World) -> None:
+    users, key = world.gateways["users"], world.made["$limited"]
+
+    assert users.get("/dags/quick", token=key)["dag"]["name"] == "quick"
+    assert users.get("/dag-runs/quick/done", token=key)["dagRunDetails"]["status"] == 4
+    assert users.post("/dags/quick/start", {"dagRunId": "by-key"}, token=key) == {"dagRunId": "by-key"}
+    # Names in the body, and names that a file or a run has besides, count too.
+    spec = "name: slow\nsteps:\n  - echo hi\n"
+    assert users.refused("POST", "/dags/quick/start", {"dagName": "slow"}, token=key) == (403, "forbidden")
+    assert users.refused("POST", "/dags/quick/rename", {"newFileName": "fast"}, token=key) == (403, "forbidden")
+    assert users.refused("POST", "/dags", {"name": "other", "spec": spec}, token=key) == (403, "forbidden")
+    users.post("/dags", {"name": "line-2", "spec": spec}, status=201, token=key)
+    assert users.refused("GET", "/dags/line-2/dag-runs", token=key) == (403, "forbidden")
+    assert users.refused("GET", "/dag-runs/line-2.yaml", token=key) == (403, "forbidden")
+    bulk = {"runs": [{"name": "slow", "dagRunId": "on"}]}
+    assert users.refused("POST", "/dag-runs/bulk/stop", bulk, token=key) == (403, "forbidden")
 
 
 def test_what_the_configuration_does_not_permit_is_refused_to_everybody(world: World) -> None:

@@ -50,6 +50,10 @@ def test_users_and_keys_from_creation_to_deletion(server: Embedded, tmp_path: Pa
     gone = runner.invoke(cli, ["users", "delete", "ann"])
     assert (gone.exit_code, gone.stderr) == (1, "dagway: there is no user 'ann'; dagway users list shows all\n")
 
+    limits = ("--expires", "1d", "--dag", "etl-*", "--dag", "load")
+    limited = said("keys", "create", "short", "--role", "operator", *limits).strip()
+    assert re.search(r"^short +operator .* \d\d:\d\d:\d\dZ +etl-\* load$", said("keys", "list"), re.MULTILINE)
+    assert runner.invoke(cli, ["ls", "--token", limited]).exit_code == 1
     key = said("keys", "create", "ci", "--role", "viewer").strip()
     assert re.search(rf"^ci +viewer +{re.escape(key[:4])}", said("keys", "list"), re.MULTILINE)
     assert said("config", "set", "ci", "--url", server.client.base, "--token-file", "-", stdin=key).endswith("token\n")

@@ -8,21 +8,22 @@ method is tried. Wrong Basic credentials are refused immediately, if Basic is en
 import base64
 import binascii
 import hmac
-import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from werkzeug.http import parse_cookie
 
 from services.api.auth.guesses import Guesses, by_address, by_login
+from services.api.auth.last_uses import LastUses
 from services.api.auth.login_tokens import LoginTokens
 from services.api.auth.principals import ANYBODY, NOBODY, Permission, Principal, Role
 from services.api.auth.tokens import HOOK_PREFIX, KEY_PREFIX, Passwords, secret_hash
 from services.api.problems import Problem
+from services.api.representations.json_values import precise
 from services.api.settings import Oidc, Settings
-from shared.contracts.actors import SYSTEM, outranks
-from shared.contracts.commands.accounts import TouchCredential
+from shared.contracts.actors import outranks
+from shared.contracts.dag_scope import DagScope
 from shared.store.reads.reader import Reads, UserRow
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from services.api.command_client import Commands
 
 __all__ = ["Auth", "forbidden", "principal_of", "unauthorized"]
-
-_TOUCH_EVERY = timedelta(seconds=1)
-"""Minimum time between two commands that record the use of the same API key or webhook."""
 
 
 def unauthorized(message: str, settings: Settings | None = None) -> Problem:
@@ -60,11 +58,9 @@ class Auth:
         )
         self.guesses = Guesses()
         self.oidc = _oidc_provider(settings.oidc) if settings.oidc else None
+        self.last_uses = LastUses(commands, clock)
         self._reads = reads
-        self._commands = commands
         self._clock = clock
-        self._touched: dict[str, datetime] = {}
-        self._lock = threading.Lock()
 
     # -- a request ----------------------------------------------------------------------------
 
@@ -93,6 +89,9 @@ class Auth:
         if not principal.known:
             principal = ANYBODY
         note(principal)
+        if principal.expires_at is not None and principal.expires_at <= self._clock():
+            expired = precise(principal.expires_at)
+            raise unauthorized(f"The API key {principal.username} has expired: {expired}", settings)
         if permission == "write_dags" and not settings.write_dags:
             raise forbidden("This server does not allow changes of DAGs (DAGWAY_PERMISSIONS_WRITE_DAGS)")
         if permission == "run_dags" and not settings.run_dags:
@@ -142,8 +141,12 @@ class Auth:
         key = self._reads.api_key_by_hash(secret_hash(value))
         if key is None:
             return None
-        self.touch("api_key", key.id, key.last_used_at)
-        return Principal("api_key", f"apikey:{key.id}", f"apikey:{key.name}", key.role)
+        if key.expires_at is None or key.expires_at > self._clock():
+            self.last_uses.note("api_key", key.id, key.last_used_at)
+        dags = DagScope.parse(key.dags)
+        return Principal(
+            "api_key", f"apikey:{key.id}", f"apikey:{key.name}", key.role, expires_at=key.expires_at, dags=dags
+        )
 
     def _by_basic(self, value: str, address: str) -> Principal:
         settings = self.settings
@@ -164,20 +167,6 @@ class Auth:
     def issue(self, user: UserRow) -> tuple[str, datetime]:
         """Return a login token for a user, and when the token expires."""
         return self.logins.issue(user, self._clock())
-
-    def touch(self, kind: Literal["api_key", "webhook"], row_id: str, last_used_at: datetime | None) -> None:
-        """Record the use of an API key or webhook, at most once a second. Waits for the outcome at the first use."""
-        now = self._clock()
-        with self._lock:
-            known = max(filter(None, (self._touched.get(row_id), last_used_at)), default=None)
-            if known is not None and now - known < _TOUCH_EVERY:
-                return
-            self._touched[row_id] = now
-            if len(self._touched) > 10_000:
-                self._touched.clear()
-        sent = self._commands.send(TouchCredential(by=SYSTEM.name, actor=SYSTEM, kind=kind, id=row_id))
-        if last_used_at is None:
-            self._commands.wait_quietly(sent)
 
 
 def principal_of(user: UserRow) -> Principal:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from shared.contracts.actors import STORED_KINDS
+from shared.contracts.dag_scope import ALL_DAGS, DagScope
 
 __all__ = ["ANYBODY", "NOBODY", "Permission", "Principal", "Role"]
 
@@ -23,6 +24,10 @@ class Principal:
     role: str
     created_at: datetime = _YEAR_ONE
     updated_at: datetime = _YEAR_ONE
+    expires_at: datetime | None = None
+    """When the API key expires. ``None``: never."""
+    dags: DagScope = ALL_DAGS
+    """The DAGs that the API key may use."""
 
     @property
     def known(self) -> bool:

@@ -39,6 +39,8 @@ def api_key(record: ApiKeyRow | Mapping[str, Any]) -> dict[str, Any]:
         "updatedAt": precise(row["updated_at"]),
         "createdBy": row["created_by"],
         "lastUsedAt": precise(row["last_used_at"]) if row["last_used_at"] else None,
+        "expiresAt": precise(row["expires_at"]) if row.get("expires_at") else None,
+        "dags": row.get("dags", "").split(),
     }
 
 

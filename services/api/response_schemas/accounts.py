@@ -60,6 +60,8 @@ class ApiKeySchema(Schema):
     updatedAt: str
     createdBy: str
     lastUsedAt: str | None
+    expiresAt: str | None = None
+    dags: tuple[str, ...] = ()
 
 
 class ApiKeyAnswerSchema(Schema):

@@ -1,5 +1,6 @@
 """API keys (REST contract section 5.16)."""
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from services.api.problems import bad_request, not_found
 from services.api.representations import accounts_json, json_values
 from services.api.response_schemas.accounts import ApiKeyAnswerSchema, ApiKeyMadeSchema, ApiKeysSchema
 from shared.contracts.commands.accounts import CreateApiKey, DeleteApiKey, UpdateApiKey
+from shared.contracts.dag_scope import MOST_PATTERNS, PATTERN_RULE, valid_pattern
 
 __all__ = ["KEYS"]
 
@@ -26,12 +28,16 @@ class CreateKeyBody(Body):
     name: str
     description: str = Field(default="", max_length=_MAX_DESCRIPTION)
     role: str
+    expires_at: str = Field(default="", alias="expiresAt", description="time (RFC 3339); empty: never")
+    dags: list[str] = Field(default_factory=list, description="patterns of DAG names; empty: all DAGs")
 
 
 class UpdateKeyBody(Body):
     name: str = ""
     description: str | None = Field(default=None, max_length=_MAX_DESCRIPTION)
     role: str | None = None
+    expires_at: str | None = Field(default=None, alias="expiresAt", description="time (RFC 3339); empty: never")
+    dags: list[str] | None = Field(default=None, description="patterns of DAG names; empty: all DAGs")
 
 
 @KEYS.get("/api-keys", id="listAPIKeys", role="admin", builtin=_NO_KEYS, response=ApiKeysSchema)
@@ -63,6 +69,8 @@ def create_key(call: Call, body: CreateKeyBody) -> ApiResponse:
         prefix=secret[:_SHOWN],
         secret_hash=secret_hash(secret),
         created_by=call.principal.id,
+        expires_at=_expiry(call, body.expires_at),
+        dags=_dags(body.dags),
     )
     return call.carry_out(command, then=_key, known={"key": secret})
 
@@ -78,13 +86,16 @@ def get_key(call: Call, key_id: str) -> ApiResponse:
 
 @KEYS.patch(_PATH, id="updateAPIKey", role="admin", builtin=_NO_KEYS, body=UpdateKeyBody, response=ApiKeyAnswerSchema)
 def update_key(call: Call, body: UpdateKeyBody, key_id: str) -> ApiResponse:
-    """Change the name, description or role of an API key."""
+    """Change an API key. An empty ``expiresAt`` removes its expiry, an empty ``dags`` its limit to some DAGs."""
     command = UpdateApiKey(
         by=call.user,
         key_id=_id(key_id),
         name=_name(body.name) if body.name.strip() else None,
         description=body.description,
         role=json_values.role(body.role) if body.role is not None else None,
+        expires_at=_expiry(call, body.expires_at or ""),
+        never_expires=body.expires_at == "",
+        dags=_dags(body.dags) if body.dags is not None else None,
     )
     return call.carry_out(command, then=_key)
 
@@ -104,6 +115,33 @@ def _name(text: str) -> str:
     if not name or len(name) > _MAX_NAME or not name.isprintable():
         raise bad_request(f"name: must be 1 to {_MAX_NAME} printable characters", field="name")
     return name
+
+
+def _expiry(call: Call, text: str) -> datetime | None:
+    if text == "":
+        return None
+    try:
+        expires_at = datetime.fromisoformat(text)
+        if expires_at.tzinfo is None:
+            raise ValueError("no offset from UTC")
+        expires_at = expires_at.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise bad_request(
+            f"expiresAt: must be a time with an offset from UTC, such as 2027-01-31T00:00:00Z, not {text[:40]!r}",
+            field="expiresAt",
+        ) from error
+    if expires_at <= call.now:
+        raise bad_request(f"expiresAt: {text[:40]} is not in the future", field="expiresAt")
+    return expires_at
+
+
+def _dags(patterns: list[str]) -> tuple[str, ...]:
+    if len(patterns) > MOST_PATTERNS:
+        raise bad_request(f"dags: at most {MOST_PATTERNS} patterns", field="dags")
+    for pattern in patterns:
+        if not valid_pattern(pattern):
+            raise bad_request(f"dags: {pattern[:60]!r} is not a pattern of DAG names ({PATTERN_RULE})", field="dags")
+    return tuple(patterns)
 
 
 def _id(key_id: str) -> str:

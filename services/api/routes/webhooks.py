@@ -140,7 +140,7 @@ def trigger(call: Call, body: TriggerBody, file_name: str, credential: WebhookRo
     deps, stem = call.deps, json_values.file_name(file_name)
     role = "operator" if credential.enabled else ""
     call = call.made_by(Principal("webhook", credential.id, f"webhook:{stem}", role))
-    deps.auth.touch("webhook", credential.id, credential.last_used_at)
+    deps.auth.last_uses.note("webhook", credential.id, credential.last_used_at)
     if not credential.enabled:
         raise forbidden("This webhook is disabled; an administrator can enable it")
     dag = deps.reads.dag(stem)

@@ -1,5 +1,8 @@
 """``dagway keys``: the API keys of a server in the auth mode ``builtin``."""
 
+import re
+from datetime import UTC, datetime, timedelta
+
 import click
 
 from services.cli.exit_codes import GatewayError
@@ -14,7 +17,7 @@ from services.cli.remote.gateway import Gateway, path
 __all__ = ["keys_command"]
 
 _EXAMPLES = """
-dagway keys create ci --role operator
+dagway keys create ci --role operator --dag 'etl-*' --expires 90d
 dagway keys list
 dagway keys delete ci
 """
@@ -44,26 +47,43 @@ def list_keys(gateway: Gateway, in_json: bool) -> None:
             f"{key['keyPrefix']}…",
             short_time(key["createdAt"]),
             short_time(key["lastUsedAt"] or ""),
+            short_time(key.get("expiresAt") or ""),
+            " ".join(key.get("dags") or ["all"]),
         )
         for key in answer["apiKeys"]
     ]
-    echo_table(("KEY", "ROLE", "BEGINS WITH", "CREATED", "LAST USED"), rows, empty="there is no API key")
+    echo_table(
+        ("KEY", "ROLE", "BEGINS WITH", "CREATED", "LAST USED", "EXPIRES", "DAGS"), rows, empty="there is no API key"
+    )
 
 
 @keys_command.command("create")
 @click.argument("name")
 @click.option("--role", type=ROLES, required=True)
 @click.option("--description", default="", help="what the key is for")
+@click.option(
+    "--expires", default="", help="number of days, such as 90d, or a time, such as 2027-01-31T00:00:00Z  [never]"
+)
+@click.option("--dag", "dags", multiple=True, help="pattern of the DAGs that it may use; can be repeated  [all DAGs]")
 @JSON_OPTION
 @with_gateway
-def create_key(gateway: Gateway, *, name: str, role: str, description: str, in_json: bool) -> None:
+def create_key(
+    gateway: Gateway, *, name: str, role: str, description: str, expires: str, dags: tuple[str, ...], in_json: bool
+) -> None:
     """Create an API key and print it: it is not shown again."""
-    answer = gateway.post("/api-keys", {"name": name, "role": role, "description": description})
+    limits = {"expiresAt": _expiry(expires), "dags": list(dags)}
+    answer = gateway.post("/api-keys", {"name": name, "role": role, "description": description, **limits})
     if in_json:
         echo_json(answer)
     else:
         click.echo(answer["key"])
         say("keep the key: it is not shown again")
+
+
+def _expiry(text: str) -> str:
+    """Return the time after a number of days; other texts are for the gateway to judge."""
+    days = re.fullmatch(r"(\d{1,5})d", text)
+    return text if days is None else (datetime.now(UTC) + timedelta(days=int(days[1]))).isoformat(timespec="seconds")
 
 
 @keys_command.command("delete")

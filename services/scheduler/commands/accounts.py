@@ -7,6 +7,7 @@ from typing import Any
 from services.scheduler.commands.handler import Handlers
 from services.scheduler.deciding.batch import Batch
 from shared.contracts import commands as c
+from shared.contracts.dag_scope import DagScope
 from shared.errors import AlreadyExists, NotFound
 from shared.store import tables as t
 from shared.store.writes.accounts import AccountWrites
@@ -93,6 +94,8 @@ def _create_key(batch: Batch, command: c.CreateApiKey) -> dict[str, Any]:
         "created_at": batch.now,
         "updated_at": batch.now,
         "last_used_at": None,
+        "expires_at": command.expires_at,
+        "dags": str(DagScope(command.dags)),
     }
     accounts.add(t.api_keys, row)
     return {"apiKey": without_hashes(row)}
@@ -109,6 +112,10 @@ def _update_key(batch: Batch, command: c.UpdateApiKey) -> dict[str, Any]:
         values["description"] = command.description
     if command.role is not None:
         values["role"] = command.role
+    if command.expires_at is not None or command.never_expires:
+        values["expires_at"] = command.expires_at
+    if command.dags is not None:
+        values["dags"] = str(DagScope(command.dags))
     accounts.change(t.api_keys, command.key_id, values)
     return {"apiKey": without_hashes(row | values)}
 

@@ -82,7 +82,7 @@ def facts(batch: Batch, command: c.Command) -> Facts:
         case c.CreateUser() | c.UpdateUser() | c.DeleteUser() | c.SetPassword():
             return _some(tx.accounts.lock(t.users, id=command.user_id), "username", "role")
         case c.CreateApiKey() | c.UpdateApiKey() | c.DeleteApiKey():
-            return _some(tx.accounts.lock(t.api_keys, id=command.key_id), "name", "role")
+            return _key_facts(tx.accounts.lock(t.api_keys, id=command.key_id))
         case c.WebhookCommand():
             return _some(tx.accounts.lock(t.webhooks, file_name=command.file_name), "id", "enabled")
         case c.DagChange():
@@ -102,6 +102,12 @@ def _paused(command: c.SetPause | c.EndPause, row: Mapping[str, Any]) -> bool:
 
 def _some(row: Mapping[str, Any] | None, *names: str) -> Facts:
     return {} if row is None else {name: row[name] for name in names}
+
+
+def _key_facts(row: Mapping[str, Any] | None) -> Facts:
+    expires_at = None if row is None else row["expires_at"]
+    expiry = {} if expires_at is None else {"expires_at": expires_at.isoformat()}
+    return _some(row, "name", "role", "dags") | expiry
 
 
 def _asked(command: c.Command) -> Facts:

@@ -62,7 +62,7 @@ def carry_out(batch: Batch, envelopes: Sequence[Envelope]) -> list[c.CommandRepl
     If the outcome of a command is recorded already, the recorded reply is returned. A refusal is recorded too.
     """
     recorded = _prefetch(batch, envelopes)
-    actors = Actors(batch.tx.accounts)
+    actors = Actors(batch.tx.accounts, batch.now)
     actors.read(sender(envelope.body) for envelope in envelopes if isinstance(envelope.body, c.Command))
     known = {key: (body_hash, c.CommandReply.model_validate(reply)) for key, (body_hash, reply) in recorded.items()}
     replies, new = [], []
@@ -154,6 +154,7 @@ def _decide(batch: Batch, envelope: Envelope, actors: Actors) -> tuple[Actor, c.
     try:
         actor = actors.present(actor)
         check_allowed(actor, command)
+        actors.check_scope(actor, command)
         with within(command_context(envelope)):
             result = handle(batch, sent_by(command, actor))
     except RefusedByCore as error:

@@ -84,6 +84,10 @@ class CreateApiKey(Command):
     prefix: str
     secret_hash: str = Field(repr=False)
     created_by: str
+    expires_at: datetime | None = None
+    """``None``: never."""
+    dags: tuple[str, ...] = ()
+    """Patterns of the names of the DAGs that the key may use (``dag_scope``); empty: all."""
 
 
 class UpdateApiKey(Command):
@@ -94,6 +98,10 @@ class UpdateApiKey(Command):
     name: str | None = None
     description: str | None = None
     role: Role | None = None
+    expires_at: datetime | None = None
+    never_expires: bool = False
+    """Whether to remove the expiry."""
+    dags: tuple[str, ...] | None = None
 
 
 class DeleteApiKey(Command):
@@ -104,7 +112,7 @@ class DeleteApiKey(Command):
 
 
 class TouchCredential(Command):
-    """Record that an API key or a webhook was used. A gateway sends at most one per second for each of them."""
+    """Record that an API key or a webhook was used. A gateway sends at most one per minute for each of them."""
 
     type = "credential.touch"
     kind: Literal["api_key", "webhook"]

@@ -30,7 +30,7 @@ class UserRow:
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyRow:
-    """An API key, with its own role."""
+    """An API key, with its own role and limits."""
 
     id: str
     name: str
@@ -41,6 +41,9 @@ class ApiKeyRow:
     created_at: datetime
     updated_at: datetime
     last_used_at: datetime | None
+    expires_at: datetime | None = None
+    dags: str = ""
+    """Patterns of the names of the DAGs that the key may use, separated by spaces; empty: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,8 @@ def _key(row: AnyRow) -> ApiKeyRow:
         row.created_at,
         row.updated_at,
         row.last_used_at,
+        row.expires_at,
+        row.dags,
     )
 
 

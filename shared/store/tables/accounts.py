@@ -42,6 +42,9 @@ api_keys = Table(
     col("created_at", UTCDateTime),
     col("updated_at", UTCDateTime),
     col("last_used_at", UTCDateTime, nullable=True),
+    col("expires_at", UTCDateTime, nullable=True),
+    # The patterns of a DagScope, separated by spaces; empty: all DAGs.
+    col("dags", Text, server_default=text("''")),
     UniqueConstraint("name"),
     UniqueConstraint("secret_hash"),
     comment="secret_hash: SHA-256 of the key, which has 32 random bytes: nothing to guess, so nothing slow",

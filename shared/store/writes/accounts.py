@@ -1,35 +1,60 @@
 """Reads and writes of users, API keys and webhooks in a transaction."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Table, case, delete, func, literal, select, union_all, update
+from sqlalchemy import Table, Text, case, cast, delete, func, literal, null, select, union_all, update
 
 from shared.contracts.actors import Actor
+from shared.contracts.dag_scope import DagScope
 from shared.store import tables as t
 from shared.store.engine import for_update, insert_ignore
+from shared.store.tables.base import UTCDateTime
 from shared.store.writes.base import FoundRow, NewRow, Writer
 
-__all__ = ["AccountWrites"]
+__all__ = ["AccountWrites", "StoredActor"]
 
 _ACTOR_TABLES = {"user": t.users, "api_key": t.api_keys, "webhook": t.webhooks}
 _w = t.webhooks.c
+_NEVER = cast(null(), UTCDateTime)
+_ALL_DAGS = cast(literal(""), Text)
 _ACTORS = {
-    "user": select(literal("user").label("kind"), t.users.c.id, t.users.c.username.label("name"), t.users.c.role),
+    "user": select(
+        literal("user").label("kind"),
+        t.users.c.id,
+        t.users.c.username.label("name"),
+        t.users.c.role,
+        _NEVER.label("expires_at"),
+        _ALL_DAGS.label("dags"),
+    ),
     "api_key": select(
         literal("api_key").label("kind"),
         t.api_keys.c.id,
         (literal("apikey:") + t.api_keys.c.name).label("name"),
         t.api_keys.c.role,
+        t.api_keys.c.expires_at,
+        t.api_keys.c.dags,
     ),
     "webhook": select(
         literal("webhook").label("kind"),
         _w.id,
         (literal("webhook:") + _w.file_name).label("name"),
         case((_w.enabled, "operator"), else_="").label("role"),
+        _NEVER.label("expires_at"),
+        _ALL_DAGS.label("dags"),
     ),
 }
 """The names are those that the gateway gives its principals."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredActor:
+    """An actor as its row says now. ``expires_at`` and ``dags`` are limits of API keys."""
+
+    actor: Actor
+    expires_at: datetime | None
+    dags: DagScope
 
 
 class AccountWrites(Writer):
@@ -46,7 +71,7 @@ class AccountWrites(Writer):
         query = select(table).where(*[table.c[name] == value for name, value in where.items()])
         return self._first(for_update(query))
 
-    def actors(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Actor]:
+    def actors(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], StoredActor]:
         """Return users, API keys and webhooks as actors, by ``(kind, id)``. A disabled webhook has no role.
 
         One statement; locks nothing.
@@ -54,7 +79,12 @@ class AccountWrites(Writer):
         ids = {kind: [row_id for each, row_id in keys if each == kind] for kind, _ in keys}
         parts = [_ACTORS[kind].where(_ACTOR_TABLES[kind].c.id.in_(wanted)) for kind, wanted in ids.items()]
         rows = self._connection.execute(union_all(*parts)) if parts else ()
-        return {(row.kind, row.id): Actor(kind=row.kind, id=row.id, name=row.name, role=row.role) for row in rows}
+        return {
+            (row.kind, row.id): StoredActor(
+                Actor(kind=row.kind, id=row.id, name=row.name, role=row.role), row.expires_at, DagScope.parse(row.dags)
+            )
+            for row in rows
+        }
 
     def add(self, table: Table, row: NewRow) -> None:
         """Insert a row. Raises ``AlreadyExists`` if a row with the same key exists."""
