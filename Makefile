@@ -21,7 +21,7 @@ export PIP_NO_INPUT := 1
 
 PIP := $(BIN)/python -m pip --quiet
 
-.PHONY: help setup run test unit check bench docs fmt sbom lock clean
+.PHONY: help setup run test unit check bench chaos docs fmt sbom lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,13 @@ check: setup ## check lint, format, types, architecture, dead code, dependencies
 bench: setup ## measure latency and throughput, embedded and distributed
 	@scripts/ensure-servers
 	@$(BIN)/python -m bench $(ARGS)
+
+# SEED gives the same plan of faults again; without it each call makes one of its own.
+SEED ?=
+MINUTES ?= 5
+chaos: setup ## random faults on running systems, both footings (SEED=n MINUTES=m, ARGS=... for more)
+	@scripts/ensure-servers
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) $(ARGS)
 
 docs: setup ## build the documentation that gateways serve at /docs/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict

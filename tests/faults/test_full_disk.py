@@ -1,7 +1,5 @@
 """A full disk below the data folder: it is reported, work waits, no data is lost. Needs the right to mount a disk."""
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -14,24 +12,11 @@ from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.client import ask_probe
 from tests.harness.cluster import Embedded
 from tests.harness.eventually import eventually, free_port
+from tests.harness.small_disk import SmallDisk
 from tests.harness.worker_rig import Rig, command, task
 
 _WHY = "the data folder cannot be written: No space left on device"
 _HELD = "touch {0}/{1}; while [ ! -e {0}/go-{1} ]; do sleep 0.02; done"
-
-
-class _Disk:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._filler = folder / "filler"
-
-    def fill(self) -> None:
-        with pytest.raises(OSError, match="No space left"), self._filler.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
-
-    def empty(self) -> None:
-        self._filler.unlink()
 
 
 class _Cut(EmbeddedTransport):
@@ -52,21 +37,16 @@ class _Cut(EmbeddedTransport):
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[_Disk]:
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    if (
-        shutil.which("mount") is None
-        or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=16m", "dagway-test", str(folder)], check=False, capture_output=True
-        ).returncode
-    ):
-        pytest.skip("a small disk cannot be mounted here (only root may)")
-    yield _Disk(folder)
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with SmallDisk(folder, 16) as small:
+        if not small.mount():
+            pytest.skip("a small disk cannot be mounted here (only root may)")
+        yield small
 
 
-def test_dagway_up_reports_a_full_disk_loses_nothing_and_recovers_by_itself(disk: _Disk, tmp_path: Path) -> None:
+def test_dagway_up_reports_a_full_disk_loses_nothing_and_recovers_by_itself(disk: SmallDisk, tmp_path: Path) -> None:
     door = free_port()
     env = {"DAGWAY_DATA_DIR": str(disk.folder), "DAGWAY_METRICS_PORT": str(door)}
     with Embedded(tmp_path / "up", lease_s=2, env=env) as system:
@@ -92,7 +72,7 @@ def test_dagway_up_reports_a_full_disk_loses_nothing_and_recovers_by_itself(disk
         client.until("succeeded", "other")
 
 
-def test_a_worker_takes_no_task_until_there_is_room(disk: _Disk, tmp_path: Path) -> None:
+def test_a_worker_takes_no_task_until_there_is_room(disk: SmallDisk, tmp_path: Path) -> None:
     with Rig(disk.folder) as rig:
         disk.fill()
         rig.give(task(command(f"touch {tmp_path}/ran"), token="t"))
@@ -108,7 +88,7 @@ def test_a_worker_takes_no_task_until_there_is_room(disk: _Disk, tmp_path: Path)
 
 
 def test_a_report_for_which_neither_broker_nor_disk_has_room_is_held(
-    disk: _Disk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    disk: SmallDisk, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     size = 300_000
     transport = _Cut(None)

@@ -1,7 +1,7 @@
-"""A faulty network: a TCP proxy on loopback whose connections can be cut, stalled and mended.
+"""A faulty network: a TCP proxy on loopback whose connections can be cut, slowed, stalled, half-opened and mended.
 
 ``cut`` resets open connections and refuses new ones. ``stall`` keeps connections open and accepts new
-ones, but transfers nothing.
+ones, but transfers nothing. ``half_open`` is a stall that the server notices and the clients do not.
 """
 
 import contextlib
@@ -28,6 +28,8 @@ class Proxy:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._links: set[socket.socket] = set()
+        self._to_server: set[socket.socket] = set()
+        self._delay_s = 0.0
         self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = None
         self.port = 0
@@ -35,6 +37,7 @@ class Proxy:
 
     def mend(self) -> None:
         """Transfer data (again). Connections that were cut stay cut; stalled ones deliver the bytes that they held."""
+        self._delay_s = 0.0
         self._flowing.set()
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port))
@@ -44,6 +47,18 @@ class Proxy:
     def stall(self) -> None:
         """Transfer nothing in either direction, without any sign of it to the peers."""
         self._flowing.clear()
+
+    def slow(self, delay_s: float) -> None:
+        """Hold every piece of data back for ``delay_s`` seconds."""
+        self._delay_s = delay_s
+
+    def half_open(self) -> None:
+        """Reset the server's end of all connections, and stall the clients' ends: ``mend`` closes those."""
+        self.stall()
+        with self._lock:
+            ends, self._to_server = self._to_server, set()
+        for end in ends:
+            _reset(end)
 
     def cut(self) -> None:
         """Reset all open connections and refuse new ones."""
@@ -55,6 +70,7 @@ class Proxy:
             listener.close()
         with self._lock:
             links, self._links = self._links, set()
+            self._to_server = set()
         for link in links:
             _reset(link)
 
@@ -86,6 +102,7 @@ class Proxy:
             far.settimeout(None)
             with self._lock:
                 self._links |= {near, far}
+                self._to_server.add(far)
             self._start(self._pump, near, far)
 
     def _pump(self, near: socket.socket, far: socket.socket) -> None:
@@ -95,10 +112,12 @@ class Proxy:
                 self._flowing.wait()
                 readable, _, _ = select.select([near, far], [], [], _TURN_S)
                 for link in readable:
+                    self._flowing.wait()
                     data = link.recv(_CHUNK)
                     self._flowing.wait()
                     if not data:
                         return self._drop(near, far)
+                    self._closed.wait(self._delay_s)
                     other[link].sendall(data)
         self._drop(near, far)
         return None
@@ -106,6 +125,7 @@ class Proxy:
     def _drop(self, *links: socket.socket) -> None:
         with self._lock:
             self._links -= set(links)
+            self._to_server -= set(links)
         for link in links:
             link.close()
 

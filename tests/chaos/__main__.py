@@ -1,0 +1,76 @@
+"""``python -m tests.chaos``: run a campaign of random faults, and print what was found.
+
+The seed decides all that is planned: the DAGs, the requests, the faults, and the times of both. The same seed gives the
+same plan; the processes still take their own time, so a second campaign may find what the first did not.
+"""
+
+# ruff: noqa: T201 - it prints
+
+import argparse
+import random
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.chaos.campaign import Outcome, distributed, embedded, run_campaign
+from tests.chaos.model import DISTRIBUTED, EMBEDDED, Plan
+from tests.chaos.plan import RUNS_A_MINUTE, make_plan
+from tests.chaos.report import report
+from tests.harness.servers import PostgresServer, RabbitServer
+
+_FOOTINGS = (DISTRIBUTED, EMBEDDED)
+
+
+def main() -> int:
+    """Run the campaigns; return 1 if there was a violation."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="default: random")
+    parser.add_argument("--minutes", type=float, default=5, help="how long each campaign lasts (default: 5)")
+    parser.add_argument("--footing", choices=[*_FOOTINGS, "both"], default="both")
+    parser.add_argument("--runs-a-minute", type=float, default=RUNS_A_MINUTE)
+    parser.add_argument("--keep", type=Path, help="an empty folder for logs and ledgers, which is kept")
+    parser.add_argument("--plan", action="store_true", help="print the plan and run nothing")
+    asked = parser.parse_args()
+    print(f"seed {asked.seed}", flush=True)
+    ok = True
+    for footing in _FOOTINGS if asked.footing == "both" else (asked.footing,):
+        with ExitStack() as stack:
+            home = asked.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-chaos-")))
+            folder = home / footing
+            ledger = folder / "ledger"
+            ledger.mkdir(parents=True)
+            home.chmod(0o755)
+            plan = make_plan(asked.seed, footing, asked.minutes * 60, ledger, runs_a_minute=asked.runs_a_minute)
+            if asked.plan:
+                _print_plan(plan)
+                continue
+            outcome = _run(plan, folder, ledger, stack)
+        print(report(outcome), flush=True)
+        ok = ok and not outcome.violations
+    return 0 if ok else 1
+
+
+def _run(plan: Plan, folder: Path, ledger: Path, stack: ExitStack) -> Outcome:
+    if plan.footing == DISTRIBUTED:
+        rabbit = stack.enter_context(RabbitServer())
+        postgres = stack.enter_context(PostgresServer())
+        target = stack.enter_context(distributed(folder, rabbit, postgres))
+    else:
+        target = stack.enter_context(embedded(folder))
+    return run_campaign(plan, target, ledger, folder / "faults.jsonl")
+
+
+def _print_plan(plan: Plan) -> None:
+    for fault in plan.faults:
+        print(f"{fault.at_s:8.2f} s  fault    {fault.kind}, target {fault.target}, for {fault.lasts_s} s")
+    for request in plan.requests:
+        print(f"{request.at_s:8.2f} s  request  {request.verb} {request.dag} {request.run_id} {request.queue}")
+    for dag in plan.dags:
+        print(f"--- {dag.name}\n{dag.spec}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""Run a campaign: users, faults, and at the end the judgement."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shared.errors import StoreUnavailable
+from shared.store import tables as t
+from tests.chaos.evidence import read_ledger, read_store
+from tests.chaos.judge import judge
+from tests.chaos.links import link_faults
+from tests.chaos.model import Fault, Plan, Strike
+from tests.chaos.nemesis import Nemesis
+from tests.chaos.plan import LEASE_S
+from tests.chaos.process_faults import Carry, ProcessFaults
+from tests.chaos.server_faults import ServerFaults
+from tests.chaos.systems import ProxiedCluster
+from tests.chaos.users import Users
+from tests.harness.cluster import Embedded, Footing
+from tests.harness.eventually import eventually
+from tests.harness.invariants import at_rest, census, violations, violations_now
+from tests.harness.servers import PostgresServer, RabbitServer
+from tests.harness.small_disk import SmallDisk
+
+__all__ = ["Outcome", "Target", "distributed", "embedded", "run_campaign"]
+
+_AT_REST_S = 240
+_LOOK_S = 5.0
+_DISK_MB = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A running system, and how to carry out the faults on it. ``over`` ends every fault early."""
+
+    system: Footing
+    processes: ProcessFaults
+    carries: dict[str, Carry]
+    over: threading.Event
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The result of a campaign. ``found`` are the violations by rule; a rule without any is in it too."""
+
+    plan: Plan
+    strikes: list[Strike]
+    found: dict[str, list[str]]
+    counts: dict[str, dict[str, int]]
+    executions: int
+    told: int
+    rest_s: float
+    looks: int = 0
+    replies: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def violations(self) -> list[str]:
+        """All violations, with their rules."""
+        return [f"{rule}: {text}" for rule, texts in self.found.items() for text in texts]
+
+
+@contextmanager
+def distributed(
+    folder: Path,
+    rabbit: RabbitServer,
+    postgres: PostgresServer,
+    *,
+    gateways: int = 2,
+    schedulers: int = 2,
+    workers: int = 3,
+    env: dict[str, str] | None = None,
+) -> Iterator[Target]:
+    """Run a distributed system, each of whose links can fail."""
+    over = threading.Event()
+    system = ProxiedCluster(
+        folder, rabbit, postgres, gateways=gateways, schedulers=schedulers, workers=workers, lease_s=LEASE_S, env=env
+    )
+    with system:
+        processes = ProcessFaults(system, system.names, folder, over)
+        carries = {**processes.all(), **link_faults(system, over), **ServerFaults(system, over).all()}
+        yield Target(system, processes, carries, over)
+
+
+@contextmanager
+def embedded(folder: Path) -> Iterator[Target]:
+    """Run ``dagway up``, on a small disk if this user may mount one."""
+    over = threading.Event()
+    disk_folder = folder / "disk"
+    disk_folder.mkdir(parents=True)
+    with SmallDisk(disk_folder, _DISK_MB) as disk:
+        can_fill = disk.mount()
+        env = {"DAGWAY_DATA_DIR": str(disk_folder)}
+        with Embedded(folder, lease_s=LEASE_S, env=env) as system:
+            system.data_dir = disk_folder
+            (worker,) = eventually(lambda: system.rows(t.workers) or _none())
+            processes = ProcessFaults(system, {system.process: worker["worker_id"]}, folder, over)
+
+            def fill(fault: Fault) -> tuple[str, tuple[str, ...]]:
+                if not can_fill:
+                    raise PermissionError("a small disk cannot be mounted here")
+                disk.fill()
+                over.wait(fault.lasts_s)
+                disk.empty()
+                return "disk", ()
+
+            yield Target(system, processes, {**processes.embedded(), "disk full": fill}, over)
+
+
+def _none() -> list[dict[str, str]]:
+    raise AssertionError("no worker is known yet")
+
+
+def run_campaign(plan: Plan, target: Target, ledger: Path, log: Path) -> Outcome:
+    """Carry out a plan on a running system, heal everything, wait until all runs have ended, and judge."""
+    system = target.system
+    users = Users(system, plan)
+    users.prepare()
+    nemesis = Nemesis(plan, target.carries, log, target.over)
+    live: list[str] = []
+    looks = [0]
+    watcher = threading.Thread(target=_watch, args=(system, target.over, live, looks), name="watcher")
+    nemesis.start()
+    watcher.start()
+    try:
+        users.work(plan.seconds)
+    finally:
+        nemesis.stop()
+        watcher.join()
+    healed = time.monotonic()
+    target.processes.revive()
+    for process in system.processes:
+        system.ready(process)
+    users.settle()
+    stuck = _rest(system, users)
+    rest_s = time.monotonic() - healed
+    evidence = read_store(system, plan, read_ledger(ledger), users.replies, nemesis.strikes)
+    keys = [request.key for request in plan.requests]
+    found = judge(evidence)
+    found["the live system verifies"] = live
+    found["the system at rest verifies"] = stuck + violations(system.engine, commands=keys)
+    found["no process ends by itself"] = nemesis.ended_by_themselves
+    return Outcome(
+        plan,
+        nemesis.strikes,
+        found,
+        census(system.engine),
+        executions=sum(
+            count for counts in evidence.ledger.values() for (what, _), count in counts.items() if what == "begin"
+        ),
+        told=len(evidence.told),
+        rest_s=rest_s,
+        looks=looks[0],
+        replies=Counter(reply.status for replies in users.replies.values() for reply in replies),
+    )
+
+
+def _rest(system: Footing, users: Users) -> list[str]:
+    def rests() -> None:
+        users.approve()
+        assert at_rest(system.engine), "runs go on, or messages wait to be sent"
+
+    try:
+        eventually(rests, timeout_s=_AT_REST_S, every_s=0.5, slowest_s=1)
+    except AssertionError as error:
+        return [str(error)]
+    return []
+
+
+def _watch(system: Footing, over: threading.Event, found: list[str], looks: list[int]) -> None:
+    """Verify the live system again and again, until ``over``."""
+    while not over.wait(_LOOK_S):
+        try:
+            found += violations_now(system.engine, LEASE_S)
+        except StoreUnavailable:
+            continue
+        looks[0] += 1

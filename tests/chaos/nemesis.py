@@ -1,0 +1,72 @@
+"""Carries out the faults of a plan, one thread for each lane, and records each with its time."""
+
+import json
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.chaos.model import Fault, Plan, Strike
+from tests.chaos.process_faults import Carry, EndedByItself
+
+__all__ = ["Nemesis"]
+
+
+class Nemesis:
+    """Carries out faults until they are done or ``stop`` is called. ``strikes`` is complete after ``stop``.
+
+    ``log`` is a file that gets one JSON object for each fault.
+    """
+
+    def __init__(self, plan: Plan, carries: dict[str, Carry], log: Path, over: threading.Event) -> None:
+        self._carries = carries
+        self._log = log
+        self._over = over
+        self._lock = threading.Lock()
+        self._began = 0.0
+        lanes = sorted({fault.lane for fault in plan.faults})
+        self._threads = [
+            threading.Thread(
+                target=self._run, args=([one for one in plan.faults if one.lane == lane],), name=f"lane {lane}"
+            )
+            for lane in lanes
+        ]
+        self.strikes: list[Strike] = []
+        self.ended_by_themselves: list[str] = []
+
+    def start(self) -> None:
+        """Begin with the faults."""
+        self._began = time.monotonic()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End the fault of each lane, and carry out no more."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, faults: Sequence[Fault]) -> None:
+        for fault in faults:
+            if self._over.wait(max(0.0, self._began + fault.at_s - time.monotonic())):
+                return
+            self._strike(fault)
+
+    def _strike(self, fault: Fault) -> None:
+        began = time.time()
+        victim, error = "", ""
+        touches: tuple[str, ...] = ()
+        try:
+            victim, touches = self._carries[fault.kind](fault)
+        except EndedByItself as ended:
+            error = str(ended)
+            with self._lock:
+                self.ended_by_themselves.append(error)
+        except Exception as failure:  # noqa: BLE001 - another fault may be in the way; the report says so
+            error = f"{type(failure).__name__}: {failure}"
+        strike = Strike(fault.kind, victim, began, time.time(), touches, error)
+        with self._lock:
+            self.strikes.append(strike)
+            with self._log.open("a") as log:
+                log.write(json.dumps(asdict(strike)) + "\n")

@@ -1,0 +1,73 @@
+"""Make the plan of a campaign from a seed: the same seed always gives the same plan."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.chaos.dags import QUEUES, SHAPES, make_dag
+from tests.chaos.kinds import LANES, Kind
+from tests.chaos.model import DagPlan, Fault, Plan, Request, Verb
+
+__all__ = ["LEASE_S", "make_plan"]
+
+LEASE_S = 5.0
+RUNS_A_MINUTE = 60
+_QUIET_S = 2.0
+"""Without faults: at the begin, so that the first runs are there."""
+_BUSY_SHARE = 0.9
+"""The part of the time in which runs are started."""
+
+
+def make_plan(seed: int, footing: str, seconds: float, ledger: Path, *, runs_a_minute: float = RUNS_A_MINUTE) -> Plan:
+    """Return the plan of a campaign of ``seconds``, whose steps write to the folder ``ledger``."""
+    dags = tuple(_dags(_dice(seed, "dags"), ledger))
+    count = round(seconds / 60 * runs_a_minute)
+    requests = sorted(_requests(_dice(seed, "requests"), dags, seconds, count), key=lambda one: (one.at_s, one.key))
+    faults = [
+        fault
+        for lane, kinds in LANES[footing].items()
+        for fault in _faults(_dice(seed, f"faults of {lane}"), lane, kinds, seconds)
+    ]
+    faults.sort(key=lambda one: (one.at_s, one.lane))
+    return Plan(seed, footing, seconds, QUEUES, dags, tuple(requests), tuple(faults))
+
+
+def _dice(seed: int, what: str) -> random.Random:
+    """Return a generator for one part of the plan, so that a change of one part leaves the others as they are."""
+    return random.Random(f"{seed}: {what}")
+
+
+def _dags(dice: random.Random, ledger: Path) -> Iterator[DagPlan]:
+    for shape in SHAPES:
+        for number in range(1 if shape == "cron" else 2):
+            yield make_dag(f"{shape}-{number + 1}", shape, dice, ledger)
+
+
+def _requests(dice: random.Random, dags: tuple[DagPlan, ...], seconds: float, count: int) -> Iterator[Request]:
+    started = [dag for dag in dags if not dag.cron]
+    for number in range(count):
+        dag = dice.choice(started)
+        at_s = round(dice.uniform(0, seconds * _BUSY_SHARE), 2)
+        named = dice.random() < 0.75
+        run_id = f"r{number:05}" if named else ""
+        queue = dice.choice([*QUEUES, ""])
+        verb = Verb.ENQUEUE if queue else Verb.START
+        repeats = 1 if dice.random() < 0.15 else 0
+        yield Request(at_s, verb, dag.name, run_id, f"run-{number}", repeats, queue)
+        later_s, what = round(at_s + dice.uniform(0.5, 4), 2), dice.random()
+        if named and what < 0.1:
+            yield Request(later_s, Verb.STOP, dag.name, run_id, f"stop-{number}", repeats)
+        elif named and dag.fails and what < 0.7:
+            yield Request(later_s + 4, Verb.RETRY, dag.name, run_id, f"retry-{number}", repeats)
+
+
+def _faults(dice: random.Random, lane: str, kinds: tuple[Kind, ...], seconds: float) -> Iterator[Fault]:
+    """Yield the faults of a lane, one after the other. All kinds have come once before one comes again."""
+    at_s = _QUIET_S + dice.uniform(0, 2)
+    deck: list[Kind] = []
+    while at_s < seconds:
+        deck = deck or dice.sample(kinds, len(kinds))
+        kind = deck.pop()
+        lasts_s = round(LEASE_S * dice.uniform(kind.shortest, kind.longest), 2)
+        yield Fault(round(at_s, 2), lane, kind.name, dice.randrange(1000), lasts_s)
+        at_s += lasts_s + dice.uniform(0.5, 4)
