@@ -47,7 +47,7 @@ def read_family(home: DaguHome, base: str, path: Path) -> Family:
     """Read a root run with its sub-runs. ``base``: the text of the base configuration.
 
     Raises:
-        NotReadable, NoSuchSteps: the root run cannot be imported. A sub-run that cannot is left out.
+        NotReadable, NoSuchSteps, InvalidInput: the root run cannot be imported. A sub-run that cannot is left out.
         OSError: a file cannot be read.
     """
     root = read_run(path)

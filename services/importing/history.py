@@ -15,6 +15,7 @@ from services.importing.past_runs import NoSuchSteps
 from services.importing.recorded import NotReadable, read_run, run_id_of
 from services.importing.report import Report
 from services.importing.target import Target
+from shared.errors import InvalidInput
 from shared.store import tables as t
 from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Transaction
@@ -57,7 +58,7 @@ class _History:
                 continue
             try:
                 families[name] = read_family(self.home, self.base, path)
-            except (NotReadable, NoSuchSteps, OSError) as error:
+            except (NotReadable, NoSuchSteps, InvalidInput, OSError) as error:
                 self.report.add(_KIND, name, "refused", str(error))
         with self.target.begin() as tx:
             _write(self.target, tx, [*families.values()])

@@ -16,7 +16,7 @@ from services.scheduler.core.advance import fresh_nodes
 from services.scheduler.core.decision import ClosedAttempt, Transition
 from services.scheduler.core.model import Approval, Child, Node, Run, evolve
 from services.scheduler.core.plan import HANDLER, PREPARE, STEP, Plan
-from services.scheduler.deciding.creation import needs_prepare
+from services.scheduler.deciding.creation import needs_prepare, new_run
 from shared.contracts.events import Outcome
 from shared.language.model import Dag
 from shared.status import AttemptState, Begun, NodeStatus, RunStatus
@@ -78,10 +78,13 @@ def past_run(
 
     Raises:
         NoSuchSteps: the run has other steps than ``dag``.
+        InvalidInput: the run is queued, and its parameters cannot be read.
     """
     plan = Plan(dag if dag is not None else Dag(name=file.name), file_name)
     files = {node.step.name: node for node in file.nodes}
     handlers = file.handlers
+    if file.status is RunStatus.QUEUED and dag is not None:
+        return PastRun(_queued(file, plan, run_key), (), (), {})
     cut_off = file.status in (RunStatus.RUNNING, RunStatus.NOT_STARTED)
     status = RunStatus.FAILED if cut_off else file.status
     created = datetime.fromtimestamp(file.created_at / 1000, UTC)
@@ -119,6 +122,16 @@ def past_run(
                 calls[node.idx] = evolve(node, call_token=attempts[-1].token)
     run = evolve(run, nodes=tuple(calls.get(node.idx, node) for node in run.nodes))
     return PastRun(run, transitions, tuple(attempts), MappingProxyType(logs))
+
+
+def _queued(file: AttemptFile, plan: Plan, run_key: str) -> Run:
+    """Return a run that has not begun: here it is evaluated as any new run."""
+    created = datetime.fromtimestamp(file.created_at / 1000, UTC)
+    run = new_run(
+        plan, dag_name=file.name, dag_run_id=file.dag_run_id, given=file.params, queue=None, queued=True,
+        now=file.queued_at or created,
+    )  # fmt: skip
+    return evolve(run, run_key=run_key, created_at=created)
 
 
 def _nodes_of(plan: Plan, files: Mapping[str, NodeFile]) -> tuple[Node, ...]:
