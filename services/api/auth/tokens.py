@@ -98,14 +98,15 @@ class ImportedSecrets:
         self._passwords = passwords
         self._fitting: dict[tuple[str, str], None] = {}
 
+    def known(self, stored: str, secret: str) -> bool:
+        """Return whether ``secret`` was found to have the bcrypt hash ``stored``. Takes no time."""
+        return (stored, secret_hash(secret)) in self._fitting
+
     def fits(self, stored: str, secret: str) -> bool:
-        """Return whether ``secret`` has the bcrypt hash ``stored``."""
-        key = stored, secret_hash(secret)
-        if key in self._fitting:
-            return True
+        """Return whether ``secret`` has the bcrypt hash ``stored``, and remember it if so."""
         if not self._passwords.fits(stored, secret):
             return False
         if len(self._fitting) >= _MOST_FITTING:
             self._fitting = {}
-        self._fitting[key] = None
+        self._fitting[stored, secret_hash(secret)] = None
         return True
