@@ -18,7 +18,7 @@ from services.api.auth.guesses import Guesses, by_address, by_login
 from services.api.auth.last_uses import LastUses
 from services.api.auth.login_tokens import LoginTokens
 from services.api.auth.principals import ANYBODY, NOBODY, Permission, Principal, Role
-from services.api.auth.tokens import HOOK_PREFIX, KEY_PREFIX, Passwords, secret_hash
+from services.api.auth.tokens import HOOK_PREFIX, KEY_PREFIX, ImportedSecrets, Passwords, secret_hash
 from services.api.problems import Problem
 from services.api.representations.json_values import precise
 from services.api.settings import Oidc, Settings
@@ -53,6 +53,7 @@ class Auth:
     def __init__(self, settings: Settings, reads: Reads, commands: "Commands", clock: Callable[[], datetime]) -> None:
         self.settings = settings
         self.passwords = Passwords()
+        self.imported = ImportedSecrets(self.passwords)
         self.logins = LoginTokens(
             (settings.token_secret, *settings.other_token_secrets), timedelta(seconds=settings.token_ttl_s)
         )
@@ -116,7 +117,7 @@ class Auth:
         settings = self.settings
         if settings.builtin:
             if value.startswith(KEY_PREFIX) and not value.startswith(HOOK_PREFIX):
-                found = self._by_key(value)
+                found = self._by_key(value, address)
             else:
                 found = self._by_login(value)
             if found is not None:
@@ -137,8 +138,11 @@ class Auth:
         user = self._reads.logged_in(token.user_id, token.version, token.id)
         return None if user is None else principal_of(user)
 
-    def _by_key(self, value: str) -> Principal | None:
+    def _by_key(self, value: str, address: str) -> Principal | None:
         key = self._reads.api_key_by_hash(secret_hash(value))
+        if key is None:
+            same_start = self._reads.imported_api_keys(value)
+            key = next((each for each in same_start if self.fits_imported(each.secret_hash, value, address)), None)
         if key is None:
             return None
         if key.expires_at is None or key.expires_at > self._clock():
@@ -161,6 +165,16 @@ class Auth:
             return Principal("basic", username, username, "admin")
         self.guesses.failed(*guessers)
         raise unauthorized("Wrong username or password", settings)
+
+    def fits_imported(self, stored: str, secret: str, address: str) -> bool:
+        """Return whether an imported API key or webhook token fits. Raises a 429 after too many wrong ones."""
+        if self.imported.known(stored, secret):
+            return True
+        self.guesses.check(by_address(address))
+        if self.imported.fits(stored, secret):
+            return True
+        self.guesses.failed(by_address(address))
+        return False
 
     # -- logins -------------------------------------------------------------------------------
 

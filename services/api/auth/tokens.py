@@ -1,8 +1,9 @@
 """Makes and hashes secrets. A gateway sends only hashes to the scheduler.
 
 Passwords are hashed slowly (argon2id). API keys and webhook tokens have 32 random bytes, so SHA-256 is enough, and the
-database can find them by their hash. If a request has an Idempotency-Key, all random values are derived from this key
-and the server's secret. So the same request sent again makes the same command.
+database can find them by their hash. Secrets imported from Dagu keep their bcrypt hashes until they are replaced. If a
+request has an Idempotency-Key, all random values are derived from this key and the server's secret. So the same request
+sent again makes the same command.
 """
 
 import hashlib
@@ -10,20 +11,24 @@ import hmac
 import secrets
 import threading
 
+import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
 
 from services.api.serving.greenlets import run_in_thread
 
-__all__ = ["HOOK_PREFIX", "KEY_PREFIX", "Passwords", "drawn", "new_secret", "secret_hash"]
+__all__ = ["BCRYPT", "HOOK_PREFIX", "KEY_PREFIX", "ImportedSecrets", "Passwords", "drawn", "new_secret", "secret_hash"]
 
 KEY_PREFIX = "dagu_"
 HOOK_PREFIX = "dagu_wh_"
+BCRYPT = "$2"
+"""How the hashes of secrets begin that were imported from Dagu."""
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _HASHES_AT_ONCE = 2
 """Computing a hash takes 64 MiB and one core for a sixth of a second."""
 _WAIT_S = 10.0
+_MOST_FITTING = 10_000
 
 
 def drawn(size: int, *, server_secret: str, purpose: str, key: str | None) -> bytes:
@@ -72,8 +77,36 @@ class Passwords:
                     self._nobody = run_in_thread(lambda: self._hasher.hash(secrets.token_hex(16)))
                 password_hash = self._nobody
                 password += "\0"
+            if password_hash.startswith(BCRYPT):
+                stored, given = password_hash.encode(), password.encode("utf-8", "surrogatepass")
+                return run_in_thread(lambda: bcrypt.checkpw(given, stored))
             return run_in_thread(lambda: self._hasher.verify(password_hash, password))
-        except (VerificationError, InvalidHashError):
+        except (VerificationError, InvalidHashError, ValueError):
+            # bcrypt raises ValueError for a password that is too long for it, and for a hash that is none.
             return False
         finally:
             self._slots.release()
+
+
+class ImportedSecrets:
+    """Verifies API keys and webhook tokens that were imported from Dagu. A bcrypt hash takes a quarter of a second.
+
+    A secret that fits is remembered by its SHA-256, so only its first use in each gateway is slow. Thread-safe.
+    """
+
+    def __init__(self, passwords: Passwords) -> None:
+        self._passwords = passwords
+        self._fitting: dict[tuple[str, str], None] = {}
+
+    def known(self, stored: str, secret: str) -> bool:
+        """Return whether ``secret`` was found to have the bcrypt hash ``stored``. Takes no time."""
+        return (stored, secret_hash(secret)) in self._fitting
+
+    def fits(self, stored: str, secret: str) -> bool:
+        """Return whether ``secret`` has the bcrypt hash ``stored``, and remember it if so."""
+        if not self._passwords.fits(stored, secret):
+            return False
+        if len(self._fitting) >= _MOST_FITTING:
+            self._fitting = {}
+        self._fitting[stored, secret_hash(secret)] = None
+        return True

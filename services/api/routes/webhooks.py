@@ -10,7 +10,7 @@ from pydantic import Field
 
 from services.api.auth.authentication import forbidden, unauthorized
 from services.api.auth.principals import Principal
-from services.api.auth.tokens import HOOK_PREFIX, drawn, new_secret, secret_hash
+from services.api.auth.tokens import BCRYPT, HOOK_PREFIX, drawn, new_secret, secret_hash
 from services.api.command_client import chosen_run_id
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import TOO_LARGE, Problem, not_found
@@ -119,7 +119,7 @@ def _check_token(call: Call, file_name: str) -> WebhookRow:
         raise unauthorized("The webhook's token is missing: send the header Authorization: Bearer TOKEN")
     hook = call.deps.reads.webhook(json_values.file_name(file_name))
     token = token.strip()
-    if hook is None or not token.startswith(HOOK_PREFIX) or not _fits(hook, token):
+    if hook is None or not token.startswith(HOOK_PREFIX) or not _fits(call, hook, token):
         # A DAG that does not exist gets the same response: without a token, a client cannot find out which DAGs exist.
         raise unauthorized("The webhook's token is not valid")
     return hook
@@ -168,5 +168,7 @@ def _token(call: Call) -> str:
     return new_secret(HOOK_PREFIX, drawn(32, server_secret=secret, purpose="webhook", key=call.key))
 
 
-def _fits(hook: WebhookRow, token: str) -> bool:
+def _fits(call: Call, hook: WebhookRow, token: str) -> bool:
+    if hook.secret_hash.startswith(BCRYPT):
+        return token.startswith(hook.prefix) and call.deps.auth.fits_imported(hook.secret_hash, token, call.address)
     return hmac.compare_digest(hook.secret_hash, secret_hash(token))

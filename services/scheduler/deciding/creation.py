@@ -12,7 +12,7 @@ from shared.language.expansion.sealed_text import has_sealed
 from shared.language.model import Dag
 from shared.status import RunStatus
 
-__all__ = ["new_run", "rerun", "retry_as_new_run"]
+__all__ = ["needs_prepare", "new_run", "rerun", "retry_as_new_run"]
 
 
 def new_run(
@@ -36,7 +36,7 @@ def new_run(
     """
     dag = plan.dag
     # Only a worker can open a sealed parameter, and other parameters may refer to it.
-    prepare = _needs_prepare(dag, evaluated=False) or has_sealed(given)
+    prepare = needs_prepare(dag, evaluated=False) or has_sealed(given)
     try:
         env = () if prepare else resolve_env(dag.env)
         params, params_json = ((), None) if prepare else resolve_params(dag, given, env=env)
@@ -84,7 +84,7 @@ def rerun(
         return run
     return evolve(
         run,
-        nodes=fresh_nodes(plan, prepare=_needs_prepare(plan.dag, evaluated=True)),
+        nodes=fresh_nodes(plan, prepare=needs_prepare(plan.dag, evaluated=True)),
         env=source.env,
         params=source.params,
         params_json=source.params_json,
@@ -103,7 +103,7 @@ def retry_as_new_run(source: Run, *, run_key: str, dag_run_id: str, now: datetim
         root_dag_run_id=dag_run_id,
         status=RunStatus.NOT_STARTED,
         created_at=now,
-        nodes=fresh_nodes(source.plan, prepare=_needs_prepare(source.plan.dag, evaluated=source.evaluated)),
+        nodes=fresh_nodes(source.plan, prepare=needs_prepare(source.plan.dag, evaluated=source.evaluated)),
         version=0,
         last_seq=0,
         run_attempt=1,
@@ -119,6 +119,7 @@ def retry_as_new_run(source: Run, *, run_key: str, dag_run_id: str, now: datetim
     return carry_over(fresh, source, step)
 
 
-def _needs_prepare(dag: Dag, *, evaluated: bool) -> bool:
+def needs_prepare(dag: Dag, *, evaluated: bool) -> bool:
+    """Return whether a worker must look at a new run before its first step. ``evaluated``: env and params are known."""
     # A secret that cannot be read must fail the run before its first step.
     return bool(dag.preconditions or dag.secrets) or (not evaluated and needs_worker(dag))

@@ -13,6 +13,9 @@ from shared.store.reads.base import AnyRow, Reader
 
 __all__ = ["AccountReads", "ApiKeyRow", "UserRow", "WebhookRow"]
 
+_DAGU_PREFIX = 8
+"""The characters of an API key that Dagu shows, which are all that is known of an imported one."""
+
 
 @dataclass(frozen=True, slots=True)
 class UserRow:
@@ -44,6 +47,7 @@ class ApiKeyRow:
     expires_at: datetime | None = None
     dags: str = ""
     """Patterns of the names of the DAGs that the key may use, separated by spaces; empty: all."""
+    secret_hash: str = field(repr=False, default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,12 @@ class AccountReads(Reader):
         """Return the API key whose secret has this hash."""
         return self._key(t.api_keys.c.secret_hash == secret_hash)
 
+    def imported_api_keys(self, secret: str) -> tuple[ApiKeyRow, ...]:
+        """Return the API keys imported from Dagu that begin as ``secret`` does: bcrypt hashes cannot be looked up."""
+        k = t.api_keys.c
+        rows = self._rows(t.api_keys, and_(k.prefix == secret[:_DAGU_PREFIX], k.secret_hash.startswith("$2")))
+        return tuple(_key(row) for row in rows)
+
     def webhooks(self) -> tuple[WebhookRow, ...]:
         """Return all webhooks, sorted by file name."""
         with self._statement() as connection:
@@ -141,8 +151,9 @@ def _key(row: AnyRow) -> ApiKeyRow:
         row.created_at,
         row.updated_at,
         row.last_used_at,
-        row.expires_at,
-        row.dags,
+        expires_at=row.expires_at,
+        dags=row.dags,
+        secret_hash=row.secret_hash,
     )
 
 

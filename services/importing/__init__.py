@@ -1,0 +1,1 @@
+"""Brings what other programs keep into Dagway: homes of Dagu, and crontabs."""

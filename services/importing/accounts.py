@@ -1,0 +1,128 @@
+"""Imports users, API keys and webhooks of Dagu.
+
+Their secrets are hashed by bcrypt. The hashes are kept, so passwords, keys and tokens stay valid.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from services.importing.dagu_files import ApiKeyFile, UserFile, WebhookFile
+from services.importing.dagu_home import DaguHome
+from services.importing.report import Report
+from services.importing.target import Target
+from shared.contracts.actors import RANK
+from shared.store import tables as t
+from shared.store.writes.transaction import Transaction
+
+__all__ = ["import_accounts", "why_unreadable"]
+
+F = TypeVar("F", bound=BaseModel)
+_BCRYPT = "$2"
+_MAX_NAME = 200
+_KINDS: Mapping[type[BaseModel], str] = {UserFile: "user", ApiKeyFile: "API key", WebhookFile: "webhook"}
+
+
+def import_accounts(target: Target, report: Report, home: DaguHome) -> None:
+    """Import all users, API keys and webhooks of a home. What is here already stays as it is."""
+    for path in home.accounts("users"):
+        _import(target, report, path, UserFile, _user)
+    for path in home.accounts("apikeys"):
+        _import(target, report, path, ApiKeyFile, _api_key)
+    for path in home.accounts("webhooks"):
+        _import(target, report, path, WebhookFile, _webhook)
+
+
+def why_unreadable(error: ValidationError) -> str:
+    """Return what is wrong with a file, by field. Values are left out, because they may be secrets."""
+    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'file'}: {each['msg']}" for each in error.errors()[:5])
+
+
+def _import(
+    target: Target, report: Report, path: Path, model: type[F], add: Callable[[Transaction, F], str | None]
+) -> None:
+    """``add`` returns why it did not add a row, ``""`` if the row is here already, and ``None`` if it added it."""
+    kind = _KINDS[model]
+    try:
+        file = model.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        report.add(kind, path.name, "refused", why_unreadable(error))
+        return
+    if why := _refusal(file):
+        report.add(kind, _name(file), "refused", why)
+        return
+    with target.begin() as tx:
+        found = add(tx, file)
+    report.add(kind, _name(file), "loaded" if found is None else "differs" if found else "unchanged", found or "")
+
+
+def _name(file: BaseModel) -> str:
+    return str(getattr(file, "username", None) or getattr(file, "name", None) or getattr(file, "dag_name", ""))
+
+
+def _refusal(file: BaseModel) -> str:
+    role = getattr(file, "role", None)
+    if role is not None and role not in RANK:
+        return f"there is no role {role!r} here"
+    secret = next(filter(None, (getattr(file, name, "") for name in ("password_hash", "key_hash", "token_hash"))), "")
+    if not secret.startswith(_BCRYPT):
+        return "its secret has no bcrypt hash"
+    if not 0 < len(_name(file)) <= _MAX_NAME:
+        return f"its name must have 1 to {_MAX_NAME} characters"
+    return ""
+
+
+def _user(tx: Transaction, file: UserFile) -> str | None:
+    row = tx.accounts.lock(t.users, username=file.username)
+    if row is not None:
+        return "" if row["id"] == file.id else "there is another user of this name, who keeps the password"
+    tx.accounts.add(
+        t.users,
+        {
+            "id": file.id,
+            "username": file.username,
+            "role": file.role,
+            "password_hash": file.password_hash,
+            "created_at": file.created_at,
+            "updated_at": file.updated_at,
+        },
+    )
+    return None
+
+
+def _api_key(tx: Transaction, file: ApiKeyFile) -> str | None:
+    row = tx.accounts.lock(t.api_keys, name=file.name)
+    if row is not None:
+        return "" if row["id"] == file.id else "there is another API key of this name"
+    prefix, secret_hash = file.key_prefix, file.key_hash
+    tx.accounts.add(
+        t.api_keys,
+        {"name": file.name, "description": file.description, "role": file.role}
+        | _secret_row(file, prefix, secret_hash),
+    )
+    return None
+
+
+def _webhook(tx: Transaction, file: WebhookFile) -> str | None:
+    row = tx.accounts.lock(t.webhooks, file_name=file.dag_name)
+    if row is not None:
+        return "" if row["id"] == file.id else "the workflow has another webhook"
+    prefix, secret_hash = file.token_prefix, file.token_hash
+    tx.accounts.add(
+        t.webhooks, {"file_name": file.dag_name, "enabled": file.enabled} | _secret_row(file, prefix, secret_hash)
+    )
+    return None
+
+
+def _secret_row(file: ApiKeyFile | WebhookFile, prefix: str, secret_hash: str) -> dict[str, Any]:
+    return {
+        "id": file.id,
+        "prefix": prefix,
+        "secret_hash": secret_hash,
+        "created_by": file.created_by,
+        "created_at": file.created_at,
+        "updated_at": file.updated_at,
+        "last_used_at": file.last_used_at,
+    }

@@ -1,0 +1,224 @@
+"""The JSON files in the data folder of Dagu 1.30, as models.
+
+The facts are from homes that Dagu 1.30.2 has written. Fields that Dagway has no use for are left out. Go writes empty
+lists and maps as ``null``, and a time that is not set as ``""`` or ``-``.
+"""
+
+import base64
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic.alias_generators import to_camel
+
+from shared.status import NodeStatus, RunStatus
+
+__all__ = ["ApiKeyFile", "AttemptFile", "DagFile", "NodeFile", "UserFile", "WebhookFile"]
+
+_RUN = dict(
+    enumerate(
+        (
+            RunStatus.NOT_STARTED,
+            RunStatus.RUNNING,
+            RunStatus.FAILED,
+            RunStatus.ABORTED,
+            RunStatus.SUCCEEDED,
+            RunStatus.QUEUED,
+            RunStatus.PARTIALLY_SUCCEEDED,
+            RunStatus.WAITING,
+            RunStatus.REJECTED,
+        )
+    )
+)
+_NODE = {number: NodeStatus(status.value) for number, status in _RUN.items() if status is not RunStatus.QUEUED}
+_NODE[5] = NodeStatus.SKIPPED
+
+Time = Annotated[datetime | None, BeforeValidator(lambda value: None if value in ("", "-") else value)]
+_Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+
+
+def _none_is_empty(value: Any) -> Any:
+    return () if value is None else value
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+
+class Condition(_File):
+    """A precondition. ``error``: why it was not met; empty if it was met."""
+
+    error: _Text = ""
+
+
+Conditions = Annotated[tuple[Condition, ...], BeforeValidator(_none_is_empty)]
+
+
+class ChildDag(_File):
+    """The workflow that a step calls."""
+
+    name: str = ""
+
+
+class StepFile(_File):
+    """A step of a run."""
+
+    name: str
+    child_dag: ChildDag | None = None
+    preconditions: Conditions = ()
+
+
+class ChildFile(_File):
+    """A sub-run of a step."""
+
+    dag_run_id: str
+    params: _Text = ""
+
+
+Children = Annotated[tuple[ChildFile, ...], BeforeValidator(_none_is_empty)]
+
+
+class NodeFile(_File):
+    """A step of a run, with what became of it. ``output_variables``: ``NAME=value`` by name."""
+
+    step: StepFile
+    stdout: _Text = ""
+    stderr: _Text = ""
+    started_at: Time = None
+    finished_at: Time = None
+    status: NodeStatus
+    retry_count: int = 0
+    done_count: int = 0
+    error: _Text = ""
+    output_variables: Annotated[Mapping[str, str], BeforeValidator(lambda value: value or {})] = Field(
+        default_factory=dict
+    )
+    children: Children = ()
+    children_repeated: Children = ()
+    approved_at: Time = None
+    approved_by: _Text = ""
+    approval_inputs: Annotated[Mapping[str, str], BeforeValidator(lambda value: value or {})] = Field(
+        default_factory=dict
+    )
+    rejected_at: Time = None
+    rejected_by: _Text = ""
+    rejection_reason: _Text = ""
+
+    @field_validator("status", mode="before")
+    @classmethod
+    def _labelled(cls, value: Any) -> Any:
+        return _NODE.get(value, value)
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The outputs by name, without what Dagu keeps there for itself."""
+        return {
+            name: pair.removeprefix(f"{name}=")
+            for name, pair in self.output_variables.items()
+            if not name.startswith("DAGU_CONTINUE_ON.")
+        }
+
+
+Nodes = Annotated[tuple[NodeFile, ...], BeforeValidator(_none_is_empty)]
+
+
+class RunName(_File):
+    """Names a run."""
+
+    name: str = ""
+    id: str = ""
+
+
+class AttemptFile(_File):
+    """The last line of ``status.jsonl``: one attempt of a run. ``created_at`` is in milliseconds since 1970."""
+
+    name: str
+    dag_run_id: str
+    parent: RunName | None = None
+    status: RunStatus
+    nodes: Nodes = ()
+    on_init: NodeFile | None = None
+    on_exit: NodeFile | None = None
+    on_success: NodeFile | None = None
+    on_failure: NodeFile | None = None
+    on_cancel: NodeFile | None = None
+    on_wait: NodeFile | None = None
+    created_at: int = 0
+    queued_at: Time = None
+    started_at: Time = None
+    finished_at: Time = None
+    error: _Text = ""
+    params: _Text = ""
+    params_list: Annotated[tuple[str, ...], BeforeValidator(_none_is_empty)] = ()
+    preconditions: Conditions = ()
+
+    @field_validator("status", mode="before")
+    @classmethod
+    def _labelled(cls, value: Any) -> Any:
+        return _RUN.get(value, value)
+
+    @property
+    def handlers(self) -> dict[str, NodeFile]:
+        """The handlers by the names that they have in a run."""
+        every = (self.on_init, self.on_exit, self.on_success, self.on_failure, self.on_cancel, self.on_wait)
+        return {each.step.name: each for each in every if each is not None}
+
+
+class DagFile(_File):
+    """``dag.json``: the workflow of a run, with its evaluated variables. ``yaml_data`` is its text in base64."""
+
+    name: str = ""
+    location: _Text = ""
+    env: Annotated[tuple[str, ...], BeforeValidator(_none_is_empty)] = ()
+    params_json: Annotated[str, BeforeValidator(lambda value: value or "")] = Field(default="", alias="paramsJSON")
+    yaml_data: _Text = ""
+
+    @property
+    def text(self) -> str:
+        """The text of the workflow. Raises ``ValueError`` if it is not base64."""
+        return base64.b64decode(self.yaml_data, validate=True).decode(errors="replace")
+
+
+class _SnakeFile(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class UserFile(_SnakeFile):
+    """A user. The hash is bcrypt's."""
+
+    id: str
+    username: str
+    role: str
+    password_hash: str = Field(repr=False)
+    created_at: datetime
+    updated_at: datetime
+
+
+class ApiKeyFile(_SnakeFile):
+    """An API key. The hash is bcrypt's."""
+
+    id: str
+    name: str
+    description: _Text = ""
+    role: str
+    key_hash: str = Field(repr=False)
+    key_prefix: str
+    created_at: datetime
+    updated_at: datetime
+    created_by: _Text = ""
+    last_used_at: Time = None
+
+
+class WebhookFile(_File):
+    """A webhook. The hash is bcrypt's; ``dag_name`` is the name of the workflow's file."""
+
+    id: str
+    dag_name: str
+    token_hash: str = Field(repr=False)
+    token_prefix: str
+    enabled: bool = True
+    created_at: datetime
+    updated_at: datetime
+    created_by: _Text = ""
+    last_used_at: Time = None

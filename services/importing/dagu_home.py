@@ -1,0 +1,130 @@
+"""Where a home of Dagu 1.30 keeps its files."""
+
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.dagu_settings import read_dagu_settings
+from shared.errors import ConfigInvalid
+from shared.language.issues import Issues
+from shared.language.yaml.reader import YamlMap, read_yaml
+
+__all__ = ["DaguHome", "attempts_of", "open_home", "read_optional", "sub_runs_of"]
+
+_ALIVE_S = 60.0
+"""A running run writes its heartbeat every few seconds."""
+_HEARTBEAT = struct.Struct(">q")
+
+
+@dataclass(frozen=True, slots=True)
+class DaguHome:
+    """The folders of a home. ``settings``: a line for each setting of its ``config.yaml``."""
+
+    root: Path
+    dags: Path
+    base: Path
+    suspend: Path
+    data: Path
+    logs: Path
+    settings: Mapping[str, str]
+
+    def workflows(self) -> Iterator[tuple[str, list[Path]]]:
+        """Yield each folder of a workflow by name, and the folders of its root runs, oldest first."""
+        for workflow in _folders(self.data / "dag-runs"):
+            days = sorted((workflow / "dag-runs").glob("[0-9]*/[0-9]*/[0-9]*"))
+            yield workflow.name, [run for day in days for run in _folders(day) if run.name.startswith("dag-run_")]
+
+    def accounts(self, kind: str) -> Iterator[Path]:
+        """Yield the files of all accounts of a kind: ``users``, ``apikeys`` or ``webhooks``."""
+        yield from sorted((self.data / kind).glob("*.json"))
+
+    def log(self, path: str) -> Path | None:
+        """Return the log file at ``path`` as a run has recorded it, also if the home was moved since."""
+        if not path:
+            return None
+        found = Path(path)
+        if found.is_file():
+            return found
+        parts = found.parts
+        # .../logs/WORKFLOW/dag-run_.../run_.../FILE
+        moved = self.logs.joinpath(*parts[-4:])
+        return moved if moved.is_file() else None
+
+    def alive(self, now_s: float) -> str:
+        """Return the name of a run that is running now; empty if there is none."""
+        for path in sorted((self.data / "proc").rglob("*.proc")):
+            data = path.read_bytes()
+            if len(data) >= _HEARTBEAT.size and now_s - _HEARTBEAT.unpack_from(data)[0] < _ALIVE_S:
+                return path.stem
+        return ""
+
+
+def open_home(root: Path) -> DaguHome:
+    """Return the folders of a home, as its ``config.yaml`` names them.
+
+    Raises:
+        ConfigInvalid: there is no such home, its configuration is not YAML, or Dagu is running a run in it.
+    """
+    if not (root / "dags").is_dir() and not (root / "data").is_dir() and not (root / "config.yaml").is_file():
+        raise ConfigInvalid(f"{root}: no home of Dagu: it has neither dags nor data nor config.yaml")
+    try:
+        found = read_dagu_settings({"DAGU_HOME": str(root)}, read_optional)
+    except ValueError as error:
+        raise ConfigInvalid(str(error)) from error
+    paths = _paths(root / "config.yaml")
+    lines = {source: f"read from here if DAGU_HOME={root} is set" for _, source in found.texts.values()}
+    ignored = {line.partition(" has no meaning")[0]: line.partition(" has ")[2] for line in found.ignored}
+    home = DaguHome(
+        root=root,
+        dags=Path(found.texts.get("dags_dir", (str(root / "dags"), ""))[0]),
+        base=Path(found.texts.get("base_config", (str(root / "base.yaml"), ""))[0]),
+        suspend=Path(found.texts.get("suspend_dir", (str(root / "suspend"), ""))[0]),
+        data=Path(paths.get("datadir", root / "data")),
+        logs=Path(paths.get("logdir", root / "logs")),
+        settings={
+            **{source: line for source, line in lines.items() if source.startswith("config.yaml")},
+            **{source: f"has {line}" for source, line in ignored.items()},
+        },
+    )
+    if alive := home.alive(time.time()):
+        raise ConfigInvalid(f"{root}: Dagu is running {alive}: stop Dagu first, so that nothing changes meanwhile")
+    return home
+
+
+def read_optional(path: Path) -> str | None:
+    """Return the text of a file, or ``None`` if there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+
+
+def attempts_of(run: Path) -> list[Path]:
+    """Return the folders of the attempts of a run, oldest first. Hidden ones were deleted."""
+    return [each for each in _folders(run) if each.name.startswith("attempt_")]
+
+
+def sub_runs_of(run: Path) -> list[Path]:
+    """Return the folders of all sub-runs of a root run."""
+    return [each for each in _folders(run / "children") if each.name.startswith("child_")]
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        return sorted(each for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
+    except FileNotFoundError:
+        return []
+
+
+def _paths(path: Path) -> dict[str, str]:
+    """Return the folders that the configuration names, by key in lower case."""
+    documents = list(read_yaml(read_optional(path) or "", Issues()))
+    value = documents[0].value if documents else None
+    if not isinstance(value, YamlMap):
+        return {}
+    inner = next((value[key] for key in value if key.lower() == "paths"), None)
+    if not isinstance(inner, YamlMap):
+        return {}
+    return {key.lower(): str(inner[key]) for key in inner if inner[key]}

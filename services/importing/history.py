@@ -1,0 +1,91 @@
+"""Imports the history of runs, with their sub-runs, logs and outputs.
+
+A root run and its sub-runs are stored in one transaction, so an import that was cut off goes on where it ended. The
+files of a run that is here already are not read again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.importing.dagu_home import DaguHome
+from services.importing.families import Family, read_family
+from services.importing.past_runs import NoSuchSteps
+from services.importing.recorded import NotReadable, read_run, run_id_of
+from services.importing.report import Report
+from services.importing.target import Target
+from shared.errors import InvalidInput
+from shared.store import tables as t
+from shared.store.writes.bulk import Rows
+from shared.store.writes.transaction import Transaction
+
+__all__ = ["import_history"]
+
+_KIND = "run"
+_AT_ONCE = 100
+"""Root runs in one transaction."""
+
+
+def import_history(target: Target, report: Report, home: DaguHome, base: str) -> None:
+    """Import all runs of a home that are not here yet. ``base``: the text of the base configuration."""
+    history = _History(target, report, home, base)
+    for _, runs in home.workflows():
+        dag_name = ""
+        for start in range(0, len(runs), _AT_ONCE):
+            paths = runs[start : start + _AT_ONCE]
+            dag_name = dag_name or next(filter(None, map(_dag_name, paths)), "")
+            history.add(dag_name, paths)
+
+
+@dataclass(frozen=True, slots=True)
+class _History:
+    target: Target
+    report: Report
+    home: DaguHome
+    base: str
+
+    def add(self, dag_name: str, paths: Sequence[Path]) -> None:
+        """Import some runs of one workflow."""
+        ids = [run_id_of(path) for path in paths]
+        with self.target.store.begin() as tx:
+            here = tx.runs.keys([(dag_name, run_id) for run_id in ids])
+        families: dict[str, Family] = {}
+        for path, run_id in zip(paths, ids, strict=True):
+            name = f"{dag_name or path.parts[-6]}/{run_id}"
+            if (dag_name, run_id) in here:
+                self.report.add(_KIND, name, "unchanged")
+                continue
+            try:
+                families[name] = read_family(self.home, self.base, path)
+            except (NotReadable, NoSuchSteps, InvalidInput, OSError) as error:
+                self.report.add(_KIND, name, "refused", str(error))
+        with self.target.begin() as tx:
+            _write(self.target, tx, [*families.values()])
+        for name, family in families.items():
+            why = "; ".join(family.remarks)
+            self.report.add(_KIND, name, "differs" if why else "loaded", why)
+
+
+def _write(target: Target, tx: Transaction, families: Sequence[Family]) -> None:
+    def every(rows: str) -> list[Mapping[str, Any]]:
+        return [row for family in families for row in getattr(family, rows)]
+
+    specs = {text_hash: text for family in families for text_hash, text in family.specs.items()}
+    queues = sorted({queue for family in families for queue in family.queues})
+    tx.dags.add_specs(specs, target.store.clock())
+    tx.write(
+        Rows(t.queues, [{"name": name, "kind": "dag-based", "max_concurrency": None} for name in queues], "leave"),
+        Rows(t.dag_runs, every("runs")),
+        Rows(t.nodes, every("nodes")),
+        tx.runs.numbered(every("transitions")),
+        Rows(t.attempts, every("attempts")),
+        Rows(t.log_chunks, every("chunks")),
+    )
+
+
+def _dag_name(run: Path) -> str:
+    try:
+        return read_run(run).file.name
+    except (NotReadable, OSError):
+        return ""
