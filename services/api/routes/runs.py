@@ -107,8 +107,10 @@ def _list(call: Call, query: RunsQuery, name: str | None) -> ApiResponse:
 
 
 def _newest(call: Call, query: RunsQuery, name: str | None, status: RunStatus | None) -> bytes:
-    between = {"created_from": _moment(query.from_date), "created_before": _moment(query.to_date)}
-    end = call.deps.reads.search_end(dag_name=name, status=status, **between) if _searches(query) else None
+    since, until = _moment(query.from_date), _moment(query.to_date)
+    end = None
+    if _searches(query):
+        end = call.deps.reads.search_end(dag_name=name, status=status, created_from=since, created_before=until)
     listed = _by_whole_id(call, query, name, status) or call.deps.reads.runs(
         dag_name=name,
         id_part=query.dag_run_id,
@@ -116,8 +118,9 @@ def _newest(call: Call, query: RunsQuery, name: str | None, status: RunStatus | 
         tag=query.tag,
         started_by=query.started_by,
         status=status,
+        created_from=since,
+        created_before=until,
         down_to=end,
-        **between,
     )
     return b'{"dagRuns":[%s]}' % _summaries(call, listed)
 
