@@ -41,8 +41,8 @@ class RunsQuery(Query):
         default="",
         max_length=200,
         description="part of the DAG's name or of the run id, in any case: an addition. A page that has searchedBackTo "
-        "looked at the runs since then: nextCursor goes on with older ones. A whole run id of 16 or more characters is "
-        "found at once",
+        "looked at the runs since then: nextCursor goes on with older ones; without cursor only the newest 20,000 runs "
+        "are looked at. A whole run id of 16 or more characters is found at once",
     )
     tag: str = Field(default="", max_length=200, description="tag of the DAG: an addition")
     started_by: str = Field(
