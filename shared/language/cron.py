@@ -10,7 +10,7 @@ Source: cron(8) of Debian, "daylight saving time and other time changes"; docs/s
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -19,7 +19,7 @@ from croniter import CroniterBadDateError, croniter
 
 from shared.language.schedule import cron_error, split_zone
 
-__all__ = ["fires_between", "next_fire"]
+__all__ = ["fires_between", "next_fire", "next_fires"]
 
 _ALIASES = {
     "@hourly": "0 * * * *",
@@ -52,6 +52,18 @@ def fires_between(expression: str, after: datetime, until: datetime, tz: tzinfo)
     while at is not None and at <= until:
         yield at
         at = next_fire(expression, at, tz)
+
+
+def next_fires(expressions: Sequence[str], after: datetime, tz: tzinfo, most: int = 5) -> list[datetime]:
+    """Return the first ``most`` times after ``after`` at which one of ``expressions`` is due, in order."""
+    found: list[datetime] = []
+    while len(found) < most:
+        due = [at for expression in expressions if (at := next_fire(expression, after, tz)) is not None]
+        if not due:
+            break
+        after = min(due)
+        found.append(after)
+    return found
 
 
 @lru_cache(maxsize=8192)

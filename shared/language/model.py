@@ -282,7 +282,7 @@ class Dag(ModelPart):
     dotenv: tuple[str, ...] = (".env",)
     params: tuple[Param, ...] = ()
     param_schema: str = ""
-    """File or URL of a JSON Schema for the parameters; empty if there is none."""
+    """File or URL of a JSON Schema for the parameters, or its JSON text (``parameters.inline_schema``); empty: none."""
     secrets: tuple[Secret, ...] = ()
     preconditions: tuple[Condition, ...] = ()
     steps: tuple[Step, ...] = ()

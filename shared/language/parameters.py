@@ -1,5 +1,6 @@
 """Read ``params``: in a dag the parameters with their defaults, in a step the parameters of its ``call``."""
 
+import json
 from typing import Any
 
 from shared.language.expansion.params_syntax import (
@@ -13,7 +14,7 @@ from shared.language.model import ModelPart, Param
 from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, scalar_text, type_name
 from shared.language.yaml.reader import YamlList, YamlMap
 
-__all__ = ["DeclaredParams", "read_call_params", "read_params"]
+__all__ = ["DeclaredParams", "inline_schema", "read_call_params", "read_params"]
 
 _SCHEMA = Vocabulary("schema", "values")
 
@@ -21,7 +22,8 @@ _SCHEMA = Vocabulary("schema", "values")
 class DeclaredParams(ModelPart):
     """The parameters of a dag with their defaults.
 
-    ``schema_ref`` is the file or URL of the JSON Schema that they must satisfy; empty if there is none.
+    ``schema_ref`` is the JSON Schema that they must satisfy: its file or URL, or its JSON text if the spec contains it;
+    empty if there is none.
     """
 
     params: tuple[Param, ...] = ()
@@ -45,11 +47,38 @@ def _read_schema_form(fields: Fields) -> DeclaredParams:
     inner = fields.mapping("params", _SCHEMA)
     if inner is None:
         return DeclaredParams()
-    schema = inner.text("schema")
+    schema = _read_schema(inner)
     values = inner.get("values")
     if isinstance(values, YamlMap):
         return DeclaredParams(params=tuple(_from_map(inner, "values", values)), schema_ref=schema)
     return DeclaredParams(params=tuple(_from_text_or_list(inner, "values")), schema_ref=schema)
+
+
+def _read_schema(inner: Fields) -> str:
+    """Return the file or URL of the schema, or its JSON text if the spec contains the schema itself."""
+    written = inner.get("schema")
+    if not isinstance(written, YamlMap):
+        return inner.text("schema")
+    # Imported here, because the import takes 0.1 s and few DAGs have a schema.
+    from jsonschema import SchemaError  # noqa: PLC0415
+    from jsonschema.validators import validator_for  # noqa: PLC0415
+
+    text = json.dumps(written, default=str)
+    schema = json.loads(text)
+    try:
+        validator_for(schema).check_schema(schema)
+    except SchemaError as error:
+        place = ".".join(map(str, error.absolute_path))
+        inner.error("schema", f"invalid JSON Schema: {f'{place}: ' if place else ''}{error.message}")
+    return text
+
+
+def inline_schema(schema_ref: str) -> dict[str, Any] | None:
+    """Return the schema that the spec itself contains; ``None`` if it is in a file, at a URL, or if there is none."""
+    if not schema_ref.startswith("{"):
+        return None
+    schema: dict[str, Any] = json.loads(schema_ref)
+    return schema
 
 
 def _from_text_or_list(fields: Fields, name: str) -> list[Param]:

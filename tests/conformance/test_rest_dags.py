@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from services.api.settings import Settings
 from shared.store.migrate import HEAD
 from tests.conformance.rest_stack import CHAIN, Stack, open_stack
 
@@ -212,6 +213,26 @@ def test_limits_that_a_text_does_not_give_are_shown_in_details_only(stack: Stack
             assert shown["steps"] == details["steps"]
 
 
+def test_forms_get_the_schema_of_the_parameters_from_the_spec_or_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "dags"
+    folder.mkdir()
+    (folder / "fits.json").write_text('{"properties": {"n": {"minimum": 1}}}')
+    (folder / "list.json").write_text("[1]")
+    (folder / "huge.json").write_text(json.dumps({"title": "x" * 70_000}))
+    (tmp_path / "outside.json").write_text("{}")
+    (folder / "link.json").symlink_to(tmp_path / "outside.json")
+    schemas = {
+        "{properties: {n: {maximum: 9}}}": {"properties": {"n": {"maximum": 9}}},
+        "fits.json": {"properties": {"n": {"minimum": 1}}},
+        **dict.fromkeys(("list.json", "huge.json", "link.json", "../outside.json", "/etc/hostname", "none.json"), None),
+        "http://127.0.0.1:9/s.json": None,
+    }
+    with open_stack(tmp_path, settings=Settings(dags_dir=folder)) as stack:
+        for number, (written, expected) in enumerate(schemas.items()):
+            stack.add_dag(f"d{number}", f"params: {{schema: {written}}}\nsteps: [echo hi]\n")
+            assert stack.get(f"/dags/d{number}")["dag"].get("paramSchema") == expected, written
+
+
 def test_a_command_without_arguments_has_none(stack: Stack) -> None:
     stack.add_dag("a", "steps:\n  - command: 'true'\n  - command: echo one two\n")
 
@@ -275,4 +296,6 @@ def test_validation_returns_all_problems_and_stores_nothing(stack: Stack) -> Non
     assert validate(spec=CHAIN)["dag"]["name"] == "validated-dag"  # type: ignore[index]
     assert validate(spec=CHAIN, name="mine")["dag"]["name"] == "mine"  # type: ignore[index]
     assert validate(spec=f"name: own\n{CHAIN}", name="mine")["dag"]["name"] == "own"  # type: ignore[index]
+    assert validate(spec=CHAIN)["nextFires"] == [f"2025-11-{day}T02:00:00Z" for day in range(25, 30)]
+    assert broken["nextFires"] == []
     assert stack.seen == []

@@ -25,7 +25,7 @@ def add(stack: Stack, table: object, **row: object) -> None:
 
 
 def test_slots_are_listed_newest_first_with_their_reason(stack: Stack) -> None:
-    stack.add_dag("a")
+    stack.add_dag("a", "schedule: '0 4 * * *'\nsteps: [echo hi]\n")
     facts = {"file_name": "a", "kind": "start", "expression": "0 * * * *", "dag_name": "a", "decided_at": NOW}
     add(stack, t.cron_slots, slot_at=NOW - timedelta(hours=2), outcome="missed", reason="no scheduler", **facts)
     add(stack, t.cron_slots, slot_at=NOW, outcome="fired", reason="", dag_run_id="r1", **facts)
@@ -43,6 +43,17 @@ def test_slots_are_listed_newest_first_with_their_reason(stack: Stack) -> None:
     assert len(stack.get("/dags/a/slots?limit=1&before=2025-11-24T11:00:00Z")["slots"]) == 1
     assert stack.api("GET", "/dags/none/slots").status_code == 404
     assert stack.api("GET", "/dags/a/slots?before=yesterday").status_code == 400
+
+    month = stack.get("/dags/a/calendar")
+    days = {int(day["date"][-2:]): day for day in month["days"]}
+    assert (month["month"], list(days)) == ("2025-11", list(range(1, 31)))
+    assert [days[24][kind] for kind in ("fired", "skipped", "missed", "planned")] == [1, 0, 1, 0]
+    assert [days[day]["planned"] for day in (23, 25, 30)] == [0, 1, 1]
+    assert sum(day["planned"] for day in stack.get("/dags/a/calendar?month=2026-02")["days"]) == 28
+    assert stack.api("GET", "/dags/none/calendar").status_code == 404
+    for bad in ("2025", "2025-13", "x", "9999-12", "0001-01", "25-1"):
+        refused = stack.api("GET", f"/dags/a/calendar?month={bad}")
+        assert (refused.status_code, refused.get_json()["details"]) == (400, {"field": "month"}), bad
 
 
 def test_the_list_of_dags_can_be_sorted_by_the_next_run(stack: Stack) -> None:

@@ -4,6 +4,7 @@ import re
 
 from playwright.sync_api import expect
 
+from tests.harness.accessibility import barriers
 from tests.harness.cluster import Embedded
 from tests.harness.eventually import eventually
 from tests.ui.conftest import Look
@@ -43,7 +44,16 @@ def test_a_picture_of_any_size_is_never_an_empty_box(look: Look, system: Embedde
             picture = page.get_by_role("img", name=f"Graph of {count} steps: {count} not started")
             expect(picture).to_have_attribute("data-painted", str(count))
             assert picture.evaluate(PIXELS) > 0.05, name
-            page.get_by_role("button", name="Zoom in").click()
+            # Where not all is in sight, a map in the corner shows the place, and a click on it leads to another.
+            expect(picture).to_have_attribute("data-map", "false")
+            for _ in range(6):
+                page.get_by_role("button", name="Zoom in").click()
+            expect(picture).to_have_attribute("data-map", "true")
+            shown = picture.evaluate("canvas => canvas.toDataURL()")
+            room = picture.bounding_box()
+            assert room is not None
+            picture.click(position={"x": room["width"] - 14, "y": room["height"] - 12})
+            page.wait_for_function("before => document.querySelector('.big-graph').toDataURL() !== before", arg=shown)
             page.get_by_role("button", name="Fit").click()
             expect(picture).to_be_visible()
             # A click on a step leads to it; this DAG never ran, so to its spec.
@@ -82,3 +92,30 @@ def test_the_gantt_chart_shows_every_attempt(look: Look, system: Embedded) -> No
         expect(chart.get_by_role("link", name=re.compile("^flaky: ")).locator(".is-failed")).to_have_count(3)
         chart.get_by_role("link", name=re.compile("^flaky: ")).click()
         expect(page.get_by_role("region", name="Step flaky")).to_contain_text("Attempts3")
+
+
+def test_what_a_step_called_is_opened_in_the_graph(look: Look, system: Embedded) -> None:
+    system.client.create(
+        "opens",
+        "steps:\n  - {name: one, call: opened}\n"
+        "  - {name: many, call: opened, parallel: [a, b, c]}\n  - {name: last, command: 'true'}\n"
+        "---\nname: opened\nsteps:\n  - {name: inner a, command: 'true'}\n  - {name: inner b, command: 'true'}\n",
+    )
+    system.client.start("opens")
+    system.client.until("succeeded", "opens")
+    with look("#/runs/opens/r1") as page:
+        graph = page.get_by_role("group", name="Steps and what they depend on")
+        expect(graph.locator(".node")).to_have_count(3)
+        graph.get_by_role("link", name="Open the runs of one").click()
+        expect(graph.locator(".node")).to_have_count(5)
+        graph.get_by_role("link", name="Open the runs of many").click()
+        expect(graph.locator(".node")).to_have_count(8)
+        assert barriers(page) == []
+        # The address has it, and the steps lead to their own run.
+        page.reload()
+        expect(graph.locator(".node")).to_have_count(8)
+        graph.get_by_role("link", name="Close the runs of many").click()
+        expect(graph.locator(".node")).to_have_count(5)
+        graph.get_by_role("link", name="one › inner a: succeeded").click()
+        expect(page.get_by_role("region", name="Step inner a")).to_be_visible()
+        expect(page).to_have_url(re.compile("#/runs/opens/r1/sub/"))

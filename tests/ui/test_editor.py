@@ -64,16 +64,16 @@ def test_what_is_typed_is_completed_checked_compared_and_saved(look: Look, syste
         assert saved(system, "typed") == SPEC
         for _ in "many":
             page.keyboard.press("Backspace")
-        page.keyboard.type("3")
+        page.keyboard.type("3\nintervalSec: 1")
         expect(mistakes).to_have_count(0)
 
         page.get_by_role("button", name="Show changes").click()
         dialog = page.get_by_role("dialog", name="Changes to typed")
-        expect(dialog.locator(".cm-changedLine, .cm-insertedLine")).to_have_count(2)
+        expect(dialog.locator(".cm-line.cm-changedLine")).to_have_count(3)
         expect(dialog).to_contain_text("retryPolicy:")
         dialog.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
-        assert saved(system, "typed") == f"{SPEC[:-1]}\n    retryPolicy:\n      limit: 3\n"
+        assert saved(system, "typed") == f"{SPEC[:-1]}\n    retryPolicy:\n      limit: 3\n      intervalSec: 1\n"
 
 
 def test_values_and_steps_are_completed_and_keys_explained(look: Look, system: Embedded) -> None:
@@ -100,11 +100,29 @@ def test_values_and_steps_are_completed_and_keys_explained(look: Look, system: E
             expect(page.locator(".cm-tooltip-hover")).to_contain_text("Whether stdout and stderr have a log each")
 
         eventually(explained, timeout_s=60)
-        # Letters typed here are no shortcuts of the page, and Escape and Tab lead out of the editor.
+        # Letters typed here are no shortcuts of the page, and Escape leads out of the editor.
         page.keyboard.type("/")
         expect(page).to_have_url(re.compile(r"#/dags/explained\?tab=spec$"))
+        page.keyboard.press("Escape")  # closes what the editor proposes
         page.keyboard.press("Escape")
         expect(page.get_by_role("textbox", name="Spec of explained")).not_to_be_focused()
+
+
+def test_a_preview_shows_the_steps_and_the_next_fires_of_the_text(look: Look, system: Embedded) -> None:
+    system.client.create("foreseen", SPEC)
+    with look("#/dags/foreseen?tab=spec") as page:
+        page.get_by_role("button", name="Preview").click()
+        preview = page.get_by_role("region", name="Preview")
+        expect(preview.get_by_role("link")).to_have_count(0)
+        expect(preview).to_contain_text("No schedule starts it.")
+        write(page, "", after="echo load")
+        page.keyboard.insert_text("\n  - name: check\n    command: echo check")
+        expect(preview.locator(".node")).to_have_count(2)
+        page.locator(".cm-line").first.click()
+        page.keyboard.press("Home")
+        page.keyboard.insert_text("schedule: '30 4 * * *'\n")
+        expect(preview).to_contain_text(re.compile(r"Next fires: .*04:30.*04:30.*04:30.*04:30.*04:30"))
+    assert saved(system, "foreseen") == SPEC
 
 
 def test_the_plain_editor_can_be_chosen_with_the_text_kept(look: Look, system: Embedded) -> None:

@@ -1,6 +1,8 @@
 # ruff: noqa: N815, D101, RUF012 - the fields are the JSON names, and say what they are
 """Schemas of DAGs, their specs, versions and search results."""
 
+from typing import Any
+
 from pydantic import Field
 
 from services.api.response_schemas.base import Schema
@@ -67,6 +69,10 @@ class DAGDetailsSchema(DAGSchema):
     maxActiveSteps: int = 0
     preconditions: list[ConditionSchema] = []
     steps: list[StepSchema] = []
+    paramSchema: dict[str, Any] | None = Field(
+        default=None,
+        description="JSON Schema of the parameters, if the spec or a file of the DAG folder contains it: an addition",
+    )
 
 
 class DAGFileSchema(Schema):
@@ -106,6 +112,9 @@ class ValidateResponseSchema(Schema):
     valid: bool
     errors: list[str]
     dag: DAGDetailsSchema | None = None
+    nextFires: list[str] = Field(
+        default=[], description="the next times at which the schedule of this spec would start a run: an addition"
+    )
 
 
 class CreateDAGResponseSchema(Schema):

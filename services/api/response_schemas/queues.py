@@ -3,10 +3,14 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from services.api.response_schemas.base import Schema
 from services.api.response_schemas.runs import DAGRunSummarySchema
 
 __all__ = [
+    "CalendarDaySchema",
+    "CalendarSchema",
     "PauseSchema",
     "PauseStateSchema",
     "PausesSchema",
@@ -41,6 +45,25 @@ class SlotSchema(Schema):
 class SlotsSchema(Schema):
     nextSlot: str
     slots: list[SlotSchema]
+
+
+class CalendarDaySchema(Schema):
+    """How many scheduled times of a day fired, were skipped or missed, and how many are to come."""
+
+    date: str = Field(description="YYYY-MM-DD, in the server's time zone")
+    end: str = Field(description="the first moment of the next day")
+    fired: int
+    skipped: int
+    missed: int
+    planned: int
+
+
+class CalendarSchema(Schema):
+    month: str
+    days: list[CalendarDaySchema]
+    plannedUntil: str = Field(
+        default="", description="set if more times are planned than are counted: the last one counted"
+    )
 
 
 class PauseSchema(Schema):

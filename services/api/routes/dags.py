@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from services.api.operations import ApiResponse, Body, Call, Operations, Query, Result, json_bytes, ok
+from services.api.param_schemas import param_schema
 from services.api.problems import Problem, bad_request, not_found
 from services.api.representations import dag_json, json_values, run_json
 from services.api.response_schemas.dags import (
@@ -23,9 +24,11 @@ from services.api.response_schemas.dags import (
 from services.api.run_details.builder import run_details, run_history
 from services.api.run_details.reasons import dag_reason
 from services.api.run_details.waiting import runs_wait_for
+from shared.clock import local_zone
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.contracts.commands.dags import ReplaceSpec
 from shared.ids import DAG_NAME_RULE, valid_dag_name
+from shared.language.cron import next_fires
 from shared.language.load import LoadResult
 from shared.language.model import Dag as Model
 from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied
@@ -149,7 +152,9 @@ def validate(call: Call, body: ValidateBody) -> ApiResponse:
     # Of a spec that cannot be read, only the name is returned: defaults could be mistaken for its own settings.
     unread = bool(errors) and not model.steps
     dag = {"name": model.name} if unread else dag_json.dag_written(model)
-    return ok({"valid": not errors, "errors": errors + beyond, "dag": dag})
+    zone = call.deps.zone or local_zone()
+    fires = [json_values.timestamp(at, zone) for at in next_fires(model.schedule.start, call.now, zone)]
+    return ok({"valid": not errors, "errors": errors + beyond, "dag": dag, "nextFires": fires})
 
 
 @DAGS.post(
@@ -185,7 +190,7 @@ def details(call: Call, file_name: str) -> ApiResponse:
     errors = [str(issue) for issue in loaded.errors]
     return ok(
         {
-            "dag": dag_json.dag_details(model),
+            "dag": dag_json.dag_details(model) | param_schema(model, call.deps.settings.dags_dir),
             "localDags": [
                 {"name": each.name, "dag": dag_json.dag_details(each), "errors": []}
                 for each in sorted(loaded.documents[1:], key=lambda document: document.name)

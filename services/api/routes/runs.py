@@ -41,8 +41,8 @@ class RunsQuery(Query):
         default="",
         max_length=200,
         description="part of the DAG's name or of the run id, in any case: an addition. A page that has searchedBackTo "
-        "looked at the runs since then: nextCursor goes on with older ones. A whole run id of 16 or more characters is "
-        "found at once",
+        "looked at the runs since then: nextCursor goes on with older ones; without cursor only the newest 20,000 runs "
+        "are looked at. A whole run id of 16 or more characters is found at once",
     )
     tag: str = Field(default="", max_length=200, description="tag of the DAG: an addition")
     started_by: str = Field(
@@ -107,8 +107,10 @@ def _list(call: Call, query: RunsQuery, name: str | None) -> ApiResponse:
 
 
 def _newest(call: Call, query: RunsQuery, name: str | None, status: RunStatus | None) -> bytes:
-    between = {"created_from": _moment(query.from_date), "created_before": _moment(query.to_date)}
-    end = call.deps.reads.search_end(dag_name=name, status=status, **between) if _searches(query) else None
+    since, until = _moment(query.from_date), _moment(query.to_date)
+    end = None
+    if _searches(query):
+        end = call.deps.reads.search_end(dag_name=name, status=status, created_from=since, created_before=until)
     listed = _by_whole_id(call, query, name, status) or call.deps.reads.runs(
         dag_name=name,
         id_part=query.dag_run_id,
@@ -116,8 +118,9 @@ def _newest(call: Call, query: RunsQuery, name: str | None, status: RunStatus | 
         tag=query.tag,
         started_by=query.started_by,
         status=status,
+        created_from=since,
+        created_before=until,
         down_to=end,
-        **between,
     )
     return b'{"dagRuns":[%s]}' % _summaries(call, listed)
 

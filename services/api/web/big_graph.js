@@ -2,6 +2,7 @@
 
 import { blockLayout, CELL } from "./block_layout.js";
 import { h } from "./dom.js";
+import { mapPoint, paintMap } from "./minimap.js";
 import { sign, words } from "./status.js";
 
 const MOST_EDGES = 20_000;
@@ -91,6 +92,7 @@ export class BigGraph {
   }
 
   drag(event) {
+    if (this.byMap(event)) return;
     const start = [event.clientX - this.left, event.clientY - this.top];
     let moved = false;
     const ending = new AbortController();
@@ -103,8 +105,25 @@ export class BigGraph {
     addEventListener("pointerup", () => {
       ending.abort();
       const step = !moved && this.at(event);
-      if (step) location.hash = step.href;
+      if (step?.href) location.hash = step.href;
     }, { signal: ending.signal });
+  }
+
+  /** Bring what was clicked on the map into the middle, and follow the pointer. Returns whether it was on the map. */
+  byMap(event) {
+    const middle = (now) => {
+      const box = this.canvas.getBoundingClientRect();
+      const point = mapPoint(this, [now.clientX - box.left, now.clientY - box.top]);
+      if (!point) return false;
+      [this.left, this.top] = this.size.map((length, axis) => length / 2 - point[axis] * this.scale);
+      this.later();
+      return true;
+    };
+    if (!middle(event)) return false;
+    const ending = new AbortController();
+    addEventListener("pointermove", middle, { signal: ending.signal });
+    addEventListener("pointerup", () => ending.abort(), { signal: ending.signal });
+    return true;
   }
 
   hover(event) {
@@ -142,6 +161,8 @@ export class BigGraph {
     pen.font = "12.5px system-ui, sans-serif";
     pen.textBaseline = "middle";
     for (const step of this.steps) this.box(pen, step, tones);
+    pen.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+    this.canvas.dataset.map = String(paintMap(pen, this, tones));
     tones.end();
     this.canvas.dataset.painted = String(this.steps.length);
   }

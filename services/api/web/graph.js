@@ -15,7 +15,8 @@ const SMALLEST = 0.72;
 let cache = { key: "", layout: null };
 
 /**
- * Draw `steps` of `{name, depends, label, href, note}`; `across`: from left to right. `zoom`: how large, or 0 for as large
+ * Draw `steps` of `{name, depends, label, href, note}`; `text` is shown instead of the name, `inner` steps are a sub-run's, and
+ * `toggle` (`{href, open}`) opens what a step called. `across`: from left to right. `zoom`: how large, or 0 for as large
  * as fits and can still be read.
  */
 export function graph(steps, { across, selected, zoom = 0 }) {
@@ -29,13 +30,22 @@ export function graph(steps, { across, selected, zoom = 0 }) {
   },
   s("g", { class: "edges", "aria-hidden": "true" }, edges.map(({ from, points }) =>
     s("path", { d: curve(points, across), class: ["succeeded", "partially_succeeded"].includes(byName.get(from).label) ? "done" : "" }))),
-  steps.map((step) => box(step, places.get(step.name), step.name === selected)));
+  steps.map((step) => [box(step, places.get(step.name), step.name === selected), step.toggle && toggle(step, places.get(step.name))]));
+}
+
+/** A sign at the corner of a step that called other runs, which shows or hides them in the picture. */
+function toggle({ name, toggle: { href, open } }, [x, y]) {
+  return s("a", { key: `${name} toggle`, href, class: "toggle", transform: `translate(${x + WIDTH / 2 - 28} ${y - 12})`,
+    "aria-label": `${open ? "Close" : "Open"} the runs of ${name}` },
+  s("rect", { width: 24, height: 24, rx: 5 }), s("text", { x: 12, y: 12, "text-anchor": "middle" }, open ? "−" : "+"));
 }
 
 function box(step, [x, y], chosen) {
-  const text = step.name.length > 21 ? `${step.name.slice(0, 20)}…` : step.name;
+  const name = step.text ?? step.name;
+  const most = step.toggle ? 18 : 21;
+  const text = name.length > most ? `${name.slice(0, most - 1)}…` : name;
   return s("a", {
-    key: step.name, href: step.href, class: `node is-${step.label}${chosen ? " chosen" : ""}`,
+    key: step.name, href: step.href, class: `node is-${step.label}${chosen ? " chosen" : ""}${step.inner ? " inner" : ""}`,
     transform: `translate(${x - WIDTH / 2} ${y - HEIGHT / 2})`, "aria-label": `${step.name}: ${words(step.label)}`,
   },
   s("title", {}, `${step.name}: ${words(step.label)}${step.note ? `, ${step.note}` : ""}`),

@@ -11,6 +11,7 @@ import { arrive, here } from "./router.js";
 import { asksWho, authorization } from "./session.js";
 import { draw, identify, main, open } from "./shell.js";
 import { audit } from "./views/audit.js";
+import { compare } from "./views/compare.js";
 import { dag } from "./views/dag.js";
 import { dags } from "./views/dags.js";
 import { home } from "./views/home.js";
@@ -22,7 +23,8 @@ import { search } from "./views/search.js";
 import { system } from "./views/system.js";
 import { unknown } from "./views/unknown.js";
 
-const VIEWS = { home: [home], dags: [dags, dag], runs: [runs, unknown, run, unknown, run], queues: [queues], system: [system], search: [search], audit: [audit] };
+const VIEWS = { home: [home], dags: [dags, dag], runs: [runs, unknown, run, unknown, run], queues: [queues], system: [system], search: [search], audit: [audit],
+  compare: [unknown, unknown, compare, unknown, compare] };
 let page;
 let known = false;
 

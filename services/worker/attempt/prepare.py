@@ -22,6 +22,7 @@ from shared.language.expansion.expand import Scope, expand
 from shared.language.expansion.params_syntax import params_json, parse_params_text
 from shared.language.expansion.resolve import resolve_env, resolve_params
 from shared.language.model import Dag
+from shared.language.parameters import inline_schema
 
 __all__ = ["check_preconditions", "evaluate_dag", "values_of"]
 
@@ -42,7 +43,9 @@ def evaluate_dag(task: Task, supervisor: Supervisor, workspace: Workspace) -> Ta
     if dag.param_schema:
         scope = Scope((dict(env), host))
         folders = (dag_directory(task, folder, scope), folder)
-        params = apply_schema(expand(dag.param_schema, scope), params, folders, workspace.reach(task))
+        # A schema in the spec has `$ref` and patterns with `$`, which are no variables.
+        schema = dag.param_schema if inline_schema(dag.param_schema) else expand(dag.param_schema, scope)
+        params = apply_schema(schema, params, folders, workspace.reach(task))
         found, was_json = parse_params_text(given["given"])
         if not (found and was_json):
             params_text = params_json(params)

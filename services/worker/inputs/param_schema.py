@@ -1,4 +1,4 @@
-"""Check a DAG's params against a JSON Schema from a file or a URL.
+"""Check a DAG's params against a JSON Schema from its spec, a file or a URL.
 
 Source: the workflow language reference, section 2.4.
 """
@@ -14,6 +14,7 @@ from services.worker.inputs.named_files import EVERYTHING, Reach
 from shared.errors import InvalidInput
 from shared.language.expansion.params_syntax import json_scalar_text
 from shared.language.model import Pairs
+from shared.language.parameters import inline_schema
 
 __all__ = ["apply_schema"]
 
@@ -24,14 +25,16 @@ _MAX_BYTES = 1_048_576
 def apply_schema(reference: str, params: Pairs, folders: Sequence[Path], reach: Reach = EVERYTHING) -> Pairs:
     """Return the params with the schema's defaults added: first the schema's properties in their order, then the rest.
 
-    ``reference`` is a URL or a path. A relative path means that file in the first of ``folders`` that has it. Raises
-    ``InvalidInput`` with Dagu's texts.
+    ``reference`` is a URL, a path, or the JSON text of a schema that the spec contains. A relative path means that file
+    in the first of ``folders`` that has it. Raises ``InvalidInput`` with Dagu's texts.
     """
     # Imported here, because the import takes 0.1 s and few DAGs have a schema.
     from jsonschema import SchemaError  # noqa: PLC0415
     from jsonschema.validators import validator_for  # noqa: PLC0415
 
-    schema = _read(reference, folders, reach)
+    schema = inline_schema(reference)
+    if schema is None:
+        schema = _read(reference, folders, reach)
     properties = schema.get("properties")
     properties = properties if isinstance(properties, dict) else {}
     given = {name: _typed(value) for name, value in params}

@@ -97,7 +97,7 @@ DAG_ENTRIES: dict[str, dict[str, FieldEntry]] = {
     "Values": {
         "params": _F(
             "Parameters with their defaults: a list or map of names, a text of positional values, or "
-            "`{schema: FILE, values: …}` to check them by a JSON Schema.",
+            "`{schema: …, values: …}` to check them by a JSON Schema: its file, its URL, or the schema itself.",
             "params: [{DAY: monday}]",
         ),
         "env": _F(

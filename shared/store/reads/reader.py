@@ -27,7 +27,7 @@ from shared.store.reads.rows import (
     WorkerRow,
 )
 from shared.store.reads.runs import LATEST, RunReads
-from shared.store.reads.schedules import PauseRow, ScheduleReads, WaitFacts
+from shared.store.reads.schedules import FireTime, PauseRow, ScheduleReads, WaitFacts
 from shared.store.reads.statistics import EndedRunRow, EndedStepRow, StatisticsReads
 from shared.store.reads.stream import ChangeRow, DagVersionRow, Place, StreamReads
 from shared.store.reads.totals import Histogram, History, StatusChange, TotalsReads
@@ -48,6 +48,7 @@ __all__ = [
     "DagVersionRow",
     "EndedRunRow",
     "EndedStepRow",
+    "FireTime",
     "Histogram",
     "History",
     "ListedRunRow",

@@ -14,7 +14,7 @@ from shared.store.queries.runs import RUNNING
 from shared.store.queries.workers import takes_work
 from shared.store.reads.base import Reader
 
-__all__ = ["FireRow", "HoldRow", "PauseRow", "QueueFacts", "ScheduleReads", "WaitFacts"]
+__all__ = ["FireRow", "FireTime", "HoldRow", "PauseRow", "QueueFacts", "ScheduleReads", "WaitFacts"]
 
 _NAMED = 5
 """How many running runs of a queue are named."""
@@ -36,6 +36,16 @@ class FireRow:
     dag_name: str
     dag_run_id: str | None
     decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FireTime:
+    """When a fire was due, and its outcome; ``until_at`` as in ``FireRow``."""
+
+    slot_at: datetime
+    until_at: datetime | None
+    expression: str
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,17 @@ class ScheduleReads(Reader):
         with self._statement() as connection:
             rows = connection.execute(query.order_by(c.slot_at.desc(), c.kind).limit(limit)).mappings()
             return tuple(FireRow(**{name: row[name] for name in FireRow.__slots__}) for row in rows)
+
+    def fire_times(
+        self, file_name: str, since: datetime, until: datetime, *, most: int = 50_000
+    ) -> tuple[FireTime, ...]:
+        """Return the fires of a DAG's start schedule with ``since <= slot_at < until``, in order, ``most`` at most."""
+        c = t.cron_slots.c
+        query = select(c.slot_at, c.until_at, c.expression, c.outcome).where(
+            c.file_name == file_name, c.kind == "start", c.slot_at >= since, c.slot_at < until
+        )
+        with self._statement() as connection:
+            return tuple(FireTime(*row) for row in connection.execute(query.order_by(c.slot_at).limit(most)))
 
     def next_fire_at(self, file_name: str) -> datetime | None:
         """Return the next scheduled time of a DAG, or ``None`` if there is none."""

@@ -6,7 +6,8 @@ import pytest
 
 from shared.language.load import LoadResult, load
 from shared.language.model import Dag, Handler
-from tests.unit.language.specs import dag_of
+from shared.language.parameters import inline_schema
+from tests.unit.language.specs import dag_of, errors_of
 
 
 def test_the_name_is_the_given_one_then_its_own_then_the_files() -> None:
@@ -102,6 +103,21 @@ def test_params_forms(text: str, expected: list[tuple[str, str]]) -> None:
 
 def test_a_schema_is_kept_beside_the_values() -> None:
     assert dag_of("params: {schema: s.json}").param_schema == "s.json"
+
+
+def test_a_schema_in_the_spec_is_kept_as_json() -> None:
+    dag = dag_of("params: {schema: {properties: {n: {type: integer, maximum: 9, pattern: 'a$'}}}, values: {n: 1}}")
+
+    assert inline_schema(dag.param_schema) == {"properties": {"n": {"type": "integer", "maximum": 9, "pattern": "a$"}}}
+    assert [(param.name, param.value) for param in dag.params] == [("n", "1")]
+    assert inline_schema("s.json") is None
+    assert inline_schema("") is None
+
+
+def test_a_schema_in_the_spec_that_is_none_is_an_error_at_its_line() -> None:
+    [error] = errors_of("steps: [echo x]\nparams:\n  schema: {properties: {n: {type: whole}}}\n")
+
+    assert error.startswith("line 3, column 3: params.schema: invalid JSON Schema: properties.n.type: 'whole'")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from shared.language.cron import fires_between, next_fire
+from shared.language.cron import fires_between, next_fire, next_fires
 from tests.unit.scheduler.oracle import Oracle
 
 NEW_YORK, BERLIN = ZoneInfo("America/New_York"), ZoneInfo("Europe/Berlin")
@@ -139,3 +139,13 @@ def test_a_step_after_a_single_number_goes_to_the_end(expression: str, minutes: 
     found = fires_between(expression, start, start + timedelta(minutes=59, seconds=59), ZoneInfo("UTC"))
 
     assert [f"{at:%M}" for at in found] == minutes.split()
+
+
+def test_the_next_fires_of_several_expressions_come_in_order_and_once_each() -> None:
+    noon = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+    assert next_fires(["0 */6 * * *", "0 18 * * *", "30 18 * * *"], noon, UTC, most=3) == [
+        noon.replace(hour=18), noon.replace(hour=18, minute=30), noon.replace(day=2, hour=0),
+    ]  # fmt: skip
+    assert next_fires([], noon, UTC) == []
+    assert next_fires(["0 0 30 2 *"], noon, UTC) == []

@@ -4,6 +4,7 @@ import { send } from "../api.js";
 import { ask } from "../dialog.js";
 import { h } from "../dom.js";
 import { toast } from "../notice.js";
+import { to } from "../router.js";
 import { may } from "../session.js";
 import { active } from "../status.js";
 
@@ -55,16 +56,20 @@ export class Selection {
 /** The bar with what can be done about those runs of `list` that are selected. */
 export function bulkBar(page, list, selection) {
   const chosen = list.filter((run) => selection.has(run));
-  if (!may("operator") || !chosen.length) return null;
+  if (!chosen.length) return null;
   return h("div", { class: "actions bulk", role: "group", "aria-label": "Selected runs", key: "bulk" },
     h("strong", {}, `${runsOf(chosen.length)} selected`),
     ACTIONS.map((action) => {
       const fitting = chosen.filter(action.fits);
-      return fitting.length > 0 && h("button", { type: "button", key: action.verb, class: action.danger ? "danger" : "",
+      return may("operator") && fitting.length > 0 && h("button", { type: "button", key: action.verb, class: action.danger ? "danger" : "",
         onclick: () => carryOut(page, action, fitting, selection) }, `${action.label} ${fitting.length}`);
     }),
+    chosen.length === 2 && h("a", { class: "button", href: comparison(...chosen) }, "Compare"),
     h("button", { type: "button", class: "plain", onclick: () => selection.set(list, false) }, "Clear"));
 }
+
+/** Lists have the newest run first; a comparison, the older one. */
+const comparison = (newer, older) => to(["compare", older.name, older.dagRunId, newer.name, newer.dagRunId]);
 
 function carryOut(page, { verb, label, text, danger }, runs, selection) {
   const repeatable = idempotencyKey();

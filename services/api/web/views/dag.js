@@ -58,7 +58,7 @@ export function dag(page) {
       state.pause && h("p", { class: "reason call" }, `Paused by ${state.pause.pausedBy || "somebody"} `, ago(state.pause.pausedAt),
         state.pause.reason && `: ${state.pause.reason}`, state.pause.inFlight > 0 && `. ${state.pause.inFlight} still under way`),
       errors.length > 0 && tab !== "spec" && h("div", { class: "error call", role: "alert" },
-        h("p", {}, "Its spec has errors, so it cannot run: ", h("a", { href: place("spec") }, "mend it")),
+        h("p", {}, "Its spec has errors, so it cannot run: ", h("a", { href: place("spec") }, "fix it")),
         h("ul", {}, errors.map((each) => h("li", { class: "mono" }, each)))),
       h("nav", { class: "tabs", "aria-label": "Parts of the DAG" }, Object.entries(TABS).map(([key, label]) =>
         h("a", { href: place(key), "aria-current": key === tab && "page" }, label,

@@ -3,6 +3,7 @@
 import { events, get, path } from "../api.js";
 import { h } from "../dom.js";
 import { GraphView } from "../graph_view.js";
+import { withOpened } from "../opened_runs.js";
 import { reason, toldLabel } from "../reason.js";
 import { stay, to } from "../router.js";
 import { active, badge, moves } from "../status.js";
@@ -26,7 +27,7 @@ export function run(page) {
   const [, name, id, , sub] = page.place.parts;
   const root = path`dag-runs/${name}/${id}`;
   const base = sub ? `${root}/sub-dag-runs/${encodeURIComponent(sub)}` : root;
-  const state = { name, id, sub, root, base, run: null, children: new Map(), questions: new Map(), changes: [], outputs: {}, spec: null, log: "", attempts: [], every: [],
+  const state = { name, id, sub, root, base, run: null, children: new Map(), questions: new Map(), changes: [], outputs: {}, spec: null, log: "", attempts: [], every: [], opened: new Map(), shown: undefined,
     find: { text: "", label: "", most: 200 } };
   const picture = new GraphView(() => draw());
   let live = false;
@@ -46,7 +47,7 @@ export function run(page) {
       const { subRuns } = await get(`${root}/sub-dag-runs`, query, page.signal);
       state.children = new Map(subRuns.map((each) => [each.dagRunId, each]));
     }
-    await Promise.all([tabContent(), stepAttempts(), readQuestions(page, state)]);
+    await Promise.all([tabContent(), stepAttempts(), openedRuns(), readQuestions(page, state)]);
     draw();
   });
   // Changes of a sub-run are not streamed; it is polled.
@@ -92,6 +93,17 @@ export function run(page) {
     if (tab === "events" && sub) state.log = (await get(`${base}/log`, { tail: 1000 }, page.signal)).content;
   }
 
+  /** Read the sub-runs that are opened in the graph. */
+  async function openedRuns() {
+    const wanted = sub ? [] : opened().map((name) => state.run.nodes.find((node) => node.step.name === name)).filter((node) => node?.subRuns.length);
+    state.opened = new Map(await Promise.all(wanted.map(async ({ step, subRuns }) => {
+      const runs = subRuns.map((each) => state.children.get(each.dagRunId) ?? { ...each, statusLabel: "not_started" });
+      if (runs.length > 1) return [step.name, { runs }];
+      const { dagRunDetails } = await get(`${root}/sub-dag-runs/${encodeURIComponent(runs[0].dagRunId)}`, {}, page.signal);
+      return [step.name, { id: runs[0].dagRunId, nodes: dagRunDetails.nodes }];
+    })));
+  }
+
   async function stepAttempts() {
     const { step, tab, view } = page.place.query;
     if (view === "gantt") state.every = (await get(`${base}/attempts`, {}, page.signal)).attempts;
@@ -114,8 +126,8 @@ export function run(page) {
         h("a", { href: place({ tab: key === "steps" ? "" : key }), "aria-current": key === tab && "page" }, label))),
       h("div", { key: tab, class: "tab" }, { steps, outputs, events: story, spec }[tab]?.() ?? steps()));
     const { step } = page.place.query;
-    if (step !== state.opened && STACKED.matches) page.root.querySelector(".panel")?.scrollIntoView();
-    state.opened = step;
+    if (step !== state.shown && STACKED.matches) page.root.querySelector(".panel")?.scrollIntoView();
+    state.shown = step;
   }
 
   const place = (changes) => to(page.place.parts, { ...page.place.query, ...changes });
@@ -143,6 +155,24 @@ export function run(page) {
 
   const fact = (label, ...value) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value));
 
+  /** The names of the steps whose runs are opened in the graph: a part of the address. */
+  function opened() {
+    try {
+      return [JSON.parse(page.place.query.open ?? "[]")].flat().map(String);
+    } catch {
+      return [];
+    }
+  }
+
+  const toggle = (step) => {
+    const names = opened();
+    const open = names.includes(step);
+    const rest = open ? names.filter((name) => name !== step) : [...names, step];
+    return { open, href: place({ open: rest.length ? JSON.stringify(rest) : "" }) };
+  };
+
+  const childPlace = (step, id, inner) => (id ? to(["runs", name, state.id, "sub", id], { step: inner }) : place({ ...NO_LOG, step }));
+
   const allNodes = () => [...state.run.nodes, ...handlers()];
 
   const handlers = () => HANDLERS.map((key) => state.run[key]).filter(Boolean);
@@ -154,14 +184,15 @@ export function run(page) {
     const aliases = new Map(nodes.flatMap(({ step }) => [[step.name, step.name], ...(step.id ? [[step.id, step.name]] : [])]));
     const drawn = nodes.map((each) => ({
       name: each.step.name, label: each.statusLabel, depends: (each.step.depends ?? []).map((other) => aliases.get(other) ?? other),
-      href: place({ ...NO_LOG, step: each.step.name }), note: note(each),
+      href: place({ ...NO_LOG, step: each.step.name }), note: note(each), toggle: !sub && each.subRuns.length > 0 && toggle(each.step.name),
     }));
+    const whole = withOpened(drawn, state.opened, childPlace);
     return [
       h("div", { class: "choice", role: "group", "aria-label": "Picture", key: "pictures" }, ["graph", "gantt"].map((kind) =>
         h("button", { type: "button", "aria-pressed": String(kind === shape), onclick: () => stay({ view: kind === "graph" ? "" : kind }) },
           { graph: "Graph", gantt: "Gantt" }[kind]))),
       shape === "gantt" ? gantt(state.every, state.run.runAttempt ?? 1, (changes) => place({ ...NO_LOG, ...changes }))
-        : nodes.length > 1 && picture.draw(drawn, { across: !NARROW.matches, selected: chosen }),
+        : whole.length > 1 && picture.draw(whole, { across: !NARROW.matches, selected: chosen }),
       h("div", { key: "steps", class: node ? "split" : "" },
         stepList(state, allNodes(), chosen, (changes) => place({ ...NO_LOG, ...changes }), () => draw()),
         node && stepPanel(page, state, node, (changes) => place({ ...NO_LOG, ...changes })))];

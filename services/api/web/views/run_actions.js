@@ -4,7 +4,7 @@ import { path, send } from "../api.js";
 import { ask } from "../dialog.js";
 import { h } from "../dom.js";
 import { attempt } from "../notice.js";
-import { go } from "../router.js";
+import { go, to } from "../router.js";
 import { may, settings } from "../session.js";
 import { moves } from "../status.js";
 import { copyDialog } from "./copy.js";
@@ -12,7 +12,9 @@ import { copyDialog } from "./copy.js";
 /** The buttons for `state.run`; a sub run is its root's to stop or retry. */
 export function runActions(page, state) {
   const { run, name, root, sub } = state;
-  if (sub || !may("operator")) return null;
+  if (sub) return null;
+  const compare = h("a", { class: "button", href: to(["compare", name, run.dagRunId]), title: "With the run before" }, "Compare");
+  if (!may("operator")) return h("div", { class: "actions" }, compare);
   const label = run.statusLabel;
 
   const stop = () => ask({
@@ -49,5 +51,6 @@ export function runActions(page, state) {
     label === "queued" && h("button", { type: "button", class: "danger", onclick: withdraw }, "Dequeue"),
     !moves(label) && label !== "waiting" && h("button", { type: "button", onclick: retry }, "Retry"),
     h("button", { type: "button", onclick: () => copyDialog({ ...run, name }, settings.auth !== "none") }, "Copy as…"),
+    compare,
     h("button", { type: "button", onclick: again, title: "A new run with the same parameters" }, "Run again"));
 }

@@ -7,7 +7,6 @@ import { cursorPager } from "../pager.js";
 import { reason, toldLabel } from "../reason.js";
 import { stay, to } from "../router.js";
 import { dropView, savedViews, saveView } from "../saved_views.js";
-import { may } from "../session.js";
 import { badge, RUN_STATUSES, words } from "../status.js";
 import { ago, clock, took } from "../time.js";
 import { bulkBar, Selection } from "./bulk.js";
@@ -39,7 +38,7 @@ export function runs(page) {
     if (!found) return;
     const { list } = found;
     page.show(h("div", { class: "heading" }, h("h1", {}, "Runs"), views()), filters(), bulkBar(page, list, selection),
-      list.length ? runTable(list, true, may("operator") ? selection : null) : h("div", { class: "empty" }, h("p", {}, found.backTo ? ["No run since ", clock(found.backTo), " matches. "] : "No run matches."),
+      list.length ? runTable(list, true, selection) : h("div", { class: "empty" }, h("p", {}, found.backTo ? ["No run since ", clock(found.backTo), " matches. "] : "No run matches."),
         Object.keys(page.place.query).length > 0 && h("p", {}, h("a", { href: "#/runs" }, "Show all"))),
       found.backTo && h("p", { class: "faint count" }, "Searched back to ", clock(found.backTo), "; “Older” goes on from there."),
       found.more && h("p", { class: "faint" }, `Only the newest ${MOST_BY_DATE} are shown: narrow the dates.`),

@@ -5,14 +5,25 @@ import { h } from "../dom.js";
 import { stay, to } from "../router.js";
 import { badge } from "../status.js";
 import { ago, clock } from "../time.js";
+import { calendar } from "./calendar.js";
 
 export function slots(page, state) {
   let found = { slots: [] };
+  let month;
   return {
     load: async () => {
-      found = await get(`${state.where}/slots`, { outcome: page.place.query.outcome, limit: 100 }, page.signal);
+      const { outcome, month: wanted, day } = page.place.query;
+      // During a rollout a gateway may not have it yet.
+      month = await get(`${state.where}/calendar`, { month: wanted }, page.signal).catch((error) => {
+        if (error.status !== 404) throw error;
+      });
+      // The list goes back from the end of the chosen day.
+      const before = month?.days.find(({ date }) => date === day)?.end;
+      found = await get(`${state.where}/slots`, { outcome, before, limit: 100 }, page.signal);
     },
     draw: () => h("div", {},
+      month && ((state.details?.dag.schedule ?? []).length > 0 || month.days.some((day) => day.fired || day.skipped || day.missed))
+        && calendar(month, page.place.query.day),
       h("div", { class: "filters" },
         h("span", {}, "Next: ", found.nextSlot ? [clock(found.nextSlot), " (", ago(found.nextSlot), ")"] : "none"),
         h("select", { "aria-label": "Outcome", value: page.place.query.outcome ?? "", onchange: (event) => stay({ outcome: event.target.value }) },

@@ -6,6 +6,7 @@ import { h, patch } from "../dom.js";
 import { draft, drop, keep } from "../drafts.js";
 import { choice, openChanges, openEditor } from "../editor.js";
 import { toast } from "../notice.js";
+import { Preview } from "../plan_preview.js";
 import { may } from "../session.js";
 
 const CHECK_MS = 400;
@@ -27,9 +28,10 @@ class SpecView {
   }
 
   async begin() {
+    this.preview = new Preview();
     this.problems = h("div", { "aria-live": "polite" });
     this.bar = h("div", { class: "actions sticky" });
-    this.root.append(this.problems, this.bar);
+    this.root.append(this.problems, this.bar, this.preview.root);
     await this.open("");
     if (this.ended) return;
     await this.read();
@@ -102,8 +104,10 @@ class SpecView {
   async check() {
     const text = this.editor.text;
     try {
-      const { errors } = await send("POST", "dags/validate", { spec: text, name: this.state.file });
-      if (text === this.editor.text) this.judge(errors);
+      const { errors, dag, nextFires } = await send("POST", "dags/validate", { spec: text, name: this.state.file });
+      if (text !== this.editor.text) return;
+      this.judge(errors);
+      this.preview.show(dag, nextFires ?? []);
     } catch (error) {
       this.trouble(error);
     }
@@ -125,8 +129,17 @@ class SpecView {
       this.dirty && h("button", { type: "button", onclick: () => this.undo() }, "Undo all"),
       this.dirty && h("span", { class: "faint" }, "Not saved"),
       h("span", { class: "gap" }),
+      h("button", { type: "button", "aria-pressed": String(this.preview.open), onclick: () => this.foresee() }, "Preview"),
       choice.offered && h("label", { class: "check" }, h("input", { type: "checkbox", checked: choice.plain, onchange: () => this.turn() }),
         "Plain text field"));
+  }
+
+  /** Show or hide the plan of the text as it stands. */
+  async foresee() {
+    this.preview.open = !this.preview.open;
+    if (this.preview.open) await this.check();
+    this.preview.draw();
+    this.draw();
   }
 
   /** Show what saving would change, and save it if that is wanted. */

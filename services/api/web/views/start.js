@@ -1,19 +1,18 @@
 // Starts a run: with parameters and id, now or in its queue.
 
-import { path, send } from "../api.js";
+import { ApiError, path, send } from "../api.js";
 import { ask, check, field } from "../dialog.js";
 import { toast } from "../notice.js";
+import { outside, parameterField, parameters } from "../param_form.js";
 import { go } from "../router.js";
 
 /** Ask how to start `dag` (of the file `fileName`), start it, and go to the run. */
 export function start(fileName, dag) {
   const config = dag.runConfig ?? {};
-  const params = (dag.params ?? []).map((text) => text.split(/=(.*)/s).slice(0, 2));
+  const params = parameters(dag);
   const fixed = Boolean(config.disableParamEdit);
-  const fields = params.map(([name, value], index) => field(/^\d+$/.test(name) ? `Parameter ${name}` : name, {
-    name: `param ${index}`, value, readonly: fixed, class: "mono",
-  }));
-  if (!fixed) {
+  const fields = params.map((each, index) => parameterField(each, { key: `param ${index}`, readonly: fixed }));
+  if (!fixed && dag.paramSchema?.additionalProperties !== false) {
     fields.push(field(params.length ? "Further parameters" : "Parameters", {
       name: "further", class: "mono", placeholder: "KEY=value OTHER=\"two words\"",
     }));
@@ -29,6 +28,8 @@ export function start(fileName, dag) {
     fields,
     confirm: "Start",
     act: async (form) => {
+      const wrong = outside(params, params.map((_, index) => form.get(`param ${index}`)));
+      if (wrong.length) throw new ApiError(400, "bad_request", `Out of its limits: ${wrong.join(", ")}`);
       const body = { params: given(params, form) };
       if (form.get("dagRunId")) body.dagRunId = form.get("dagRunId");
       const how = form.get("enqueue") ? "enqueue" : "start";
@@ -44,7 +45,7 @@ export function start(fileName, dag) {
  * and what comes over HTTP is never evaluated.
  */
 function given(params, form) {
-  const values = params.map(([name, value], index) => ({ name, value, now: form.get(`param ${index}`) ?? value }));
+  const values = params.map(({ name, value }, index) => ({ name, value, now: form.get(`param ${index}`) ?? value }));
   const positional = values.filter((each) => /^\d+$/.test(each.name));
   const parts = positional.some((each) => each.now !== each.value) ? positional.map((each) => each.now) : [];
   for (const each of values) {

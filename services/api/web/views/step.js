@@ -50,7 +50,7 @@ function facts(node) {
     node.workerId && fact("Worker", node.workerId),
     node.attemptCount > 1 && fact("Attempts", String(node.attemptCount)),
     node.doneCount > node.retryCount + 1 && fact("Times done", String(node.doneCount)),
-    step.output && fact("Puts out", h("span", { class: "mono" }, step.output)),
+    step.output && fact("Output", h("span", { class: "mono" }, step.output)),
     (step.depends ?? []).length > 0 && fact("Depends on", step.depends.join(", ")),
     (step.preconditions ?? []).length > 0 && fact("Only if", h("span", { class: "mono" }, step.preconditions.map((each) =>
       [each.negate && "not", each.condition, each.expected && `= ${each.expected}`].filter(Boolean).join(" ")).join("; "))),

@@ -1,0 +1,33 @@
+"""The JSON Schema of a DAG's parameters, for forms. The worker checks a run's parameters by it in any case."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from shared.language.model import Dag
+from shared.language.parameters import inline_schema
+
+__all__ = ["param_schema"]
+
+_MAX_BYTES = 65_536
+
+
+def param_schema(dag: Dag, folder: Path | None) -> dict[str, Any]:
+    """Return ``{"paramSchema": …}``, or nothing if the gateway cannot know the schema.
+
+    It knows a schema that the spec contains, and one in a file of the DAG folder, if this machine has that folder. It
+    reads no other files and no URLs: whoever may write a spec must not read the gateway's files by it.
+    """
+    schema = inline_schema(dag.param_schema) or (_from_file(dag.param_schema, folder) if folder else None)
+    return {"paramSchema": schema} if schema else {}
+
+
+def _from_file(reference: str, folder: Path) -> dict[str, Any] | None:
+    try:
+        path = (folder / reference).resolve()
+        if not reference or not path.is_relative_to(folder.resolve()) or path.stat().st_size > _MAX_BYTES:
+            return None
+        schema = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return schema if isinstance(schema, dict) else None

@@ -1,0 +1,29 @@
+"""The calendar of a schedule."""
+
+import re
+from calendar import monthrange
+from datetime import UTC, datetime
+
+from playwright.sync_api import expect
+
+from tests.harness.accessibility import barriers
+from tests.harness.cluster import Embedded
+from tests.ui.conftest import Look
+
+
+def test_days_show_what_fired_and_what_is_planned(look: Look, system: Embedded) -> None:
+    system.client.create("each-hour", "schedule: '0 * * * *'\nsteps: ['true']\n")
+    now = datetime.now(UTC)
+    coming = now.replace(year=now.year + now.month // 12, month=now.month % 12 + 1, day=1)
+    with look("#/dags/each-hour?tab=slots") as page:
+        calendar = page.get_by_role("region", name="Calendar")
+        expect(calendar.get_by_role("heading")).to_have_text(re.compile(r"^\w+ \d{4}$"))
+        calendar.get_by_role("button", name="Next month").click()
+        expect(calendar.get_by_role("heading")).to_have_text(f"{coming:%B %Y}")
+        expect(page).to_have_url(re.compile(f"month={coming:%Y-%m}"))
+        days = monthrange(coming.year, coming.month)[1]
+        expect(calendar.get_by_role("cell").filter(has_text="24 planned")).to_have_count(days)
+        assert barriers(page) == []
+        calendar.get_by_role("button", name="Previous month").click()
+        calendar.get_by_role("button", name="Previous month").click()
+        expect(calendar.get_by_text("planned")).to_have_count(0)

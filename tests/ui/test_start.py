@@ -1,0 +1,86 @@
+"""The dialog that starts a run: fields of the kind that the schema of the parameters says."""
+
+import json
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.harness.accessibility import barriers
+from tests.harness.cluster import Embedded
+from tests.ui.conftest import Look
+
+SPEC = """\
+params:
+  schema:
+    type: object
+    required: [region, batch, day]
+    additionalProperties: false
+    properties:
+      region: {enum: [eu, us], description: Where to load from}
+      batch: {type: integer, minimum: 1, maximum: 100}
+      ratio: {type: number, exclusiveMinimum: 0, exclusiveMaximum: 1, default: 0.5}
+      dry: {type: boolean, default: false}
+      day: {type: string, format: date, title: Day}
+      code: {type: string, pattern: '^[A-Z]{2}$'}
+      since: {type: string}
+  values: [{since: "`date +%F`"}]
+steps: [printenv DAGU_PARAMS_JSON]
+"""
+
+
+def dialog_of(page: Page) -> Locator:
+    page.get_by_role("button", name="Start", exact=True).click()
+    return page.get_by_role("dialog")
+
+
+def runs(system: Embedded, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = system.client.ask("GET", f"/dag-runs/{name}").json["dagRuns"]
+    return found
+
+
+def test_what_does_not_fit_the_schema_is_refused_before_a_run_exists(look: Look, system: Embedded) -> None:
+    system.client.create("typed-form", SPEC)
+    with look("#/dags/typed-form") as page:
+        dialog = dialog_of(page)
+        start = dialog.get_by_role("button", name="Start", exact=True)
+        batch, ratio, code = (dialog.get_by_label(name) for name in ("batch", "ratio", "code"))
+        assert barriers(page) == []
+        expect(dialog.get_by_label("since")).to_have_value("`date +%F`")
+        expect(dialog.get_by_label("Further parameters")).to_have_count(0)
+        wrong = dialog.locator("input:invalid, select:invalid")
+
+        expect(wrong).to_have_count(3)  # what is required and has no default
+        dialog.get_by_label("region").select_option("us")
+        dialog.get_by_label("Day (day)").fill("2026-02-28")
+        for field, bad, good in ((batch, "999", "100"), (batch, "1.5", "7"), (code, "eu", "EU")):
+            field.fill(bad)
+            start.click()
+            expect(wrong).to_have_count(1)
+            expect(field).to_be_focused()
+            field.fill(good)
+            expect(wrong).to_have_count(0)
+        ratio.fill("1")
+        start.click()
+        expect(dialog.get_by_role("alert")).to_have_text("Out of its limits: ratio")
+        assert runs(system, "typed-form") == []
+
+        ratio.fill("0.25")
+        dialog.get_by_label("dry").select_option("true")
+        start.click()
+        expect(page.locator("main h1")).to_contain_text("typed-form")
+        expect(page.get_by_text("succeeded").first).to_be_visible()
+    [run] = runs(system, "typed-form")
+    log = system.client.ask("GET", f"/dag-runs/typed-form/{run['dagRunId']}/steps/cmd_1/log").json["content"]
+    # Only what was changed was sent, so that the default of `since` was evaluated.
+    assert json.loads(log) == [
+        {"region": "us"}, {"batch": "7"}, {"ratio": "0.25"}, {"dry": "true"}, {"day": "2026-02-28"}, {"code": "EU"},
+    ]  # fmt: skip
+
+
+def test_without_a_schema_parameters_are_texts(look: Look, system: Embedded) -> None:
+    system.client.create("free-form", "params: [{NAME: world}]\nsteps: ['echo $NAME']\n")
+    with look("#/dags/free-form") as page:
+        dialog = dialog_of(page)
+        expect(dialog.get_by_label("NAME")).to_have_attribute("type", "text")
+        expect(dialog.get_by_label("NAME")).to_have_value("world")
+        expect(dialog.get_by_label("Further parameters")).to_be_visible()
