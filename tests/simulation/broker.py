@@ -23,7 +23,7 @@ _JITTER = 700.0
 _TRANSIENT_TTL_S = 10.0
 _DUPLICATED = ("dagway.commands", "dagway.events", "dagway.logs", "dagway.heartbeats", "dagway.audit")
 """What a client may send twice because a confirm was lost. A task is not among them: see the README."""
-_DUPLICATE = 0.01
+_DUPLICATE = 0.05
 _TASKS = ("dagway.tasks.", "dagway.worker.")
 
 
@@ -195,7 +195,11 @@ class Broker:
     # -- sending ------------------------------------------------------------------------------------
 
     def post(
-        self, session: Session, message: Outgoing, settle: Callable[[DagwayError | None], None], pending: PendingReply | None
+        self,
+        session: Session,
+        message: Outgoing,
+        settle: Callable[[DagwayError | None], None],
+        pending: PendingReply | None,
     ) -> None:
         """Take a message of a session, and confirm it."""
         if self.blocked:
@@ -212,7 +216,7 @@ class Broker:
         if queue is not None:
             self._enqueue(queue, message, self._reply_to(session, pending))
             if self.duplicates and name.startswith(_DUPLICATED) and self._rng.random() < _DUPLICATE:
-                self.kernel.after(self._rng.expovariate(0.5), lambda: self._enqueue(queue, message, None))
+                self.kernel.after(self._rng.expovariate(0.3), lambda: self._enqueue(queue, message, None))
         if name.startswith(_TASKS):
             task = decode(message.body).body
             self.tokens.add(task.token if isinstance(task, Task) else "")

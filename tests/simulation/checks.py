@@ -69,7 +69,11 @@ class Checks:
             c = t.transitions.c
             rows = connection.execute(select(c.run_key, c.seq, c.was, c.became, c.why)).all()
         now = {(row.run_key, row.seq): (row.was, row.became, row.why) for row in rows}
-        found = [f"transition {key} was {then} and is {now.get(key)}" for key, then in self._transitions.items() if now.get(key) != then]
+        found = [
+            f"transition {key} was {then} and is {now.get(key)}"
+            for key, then in self._transitions.items()
+            if now.get(key) != then
+        ]
         self._transitions = now
         return found
 
@@ -83,12 +87,16 @@ class Checks:
             open_tokens = connection.execute(select(n.token, n.run_key).where(n.token_state == "dispatched")).all()
         tasks = [decode(row.body).body for row in owed]
         known = {task.token for task in tasks if isinstance(task, Task)} | self._cluster.broker.tokens
-        return [f"the task of attempt {row.token} was lost: it is nowhere" for row in open_tokens if row.token not in known]
+        return [
+            f"the task of attempt {row.token} was lost: it is nowhere" for row in open_tokens if row.token not in known
+        ]
 
     def _rightly_lost(self) -> list[str]:
         """A worker counts as lost only if something happened to it, not to those who listen to it."""
         a = t.attempts.c
-        query = select(a.token, a.worker_id, a.error, a.finished_at).where(a.error.startswith("worker "), a.error.contains("was lost"))
+        query = select(a.token, a.worker_id, a.error, a.finished_at).where(
+            a.error.startswith("worker "), a.error.contains("was lost")
+        )
         found = []
         with transaction(self._engine) as connection:
             for row in connection.execute(query):

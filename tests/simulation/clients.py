@@ -51,6 +51,9 @@ class Clients:
         while kernel.now_s < self._until_s:
             self._insist(transport, self._invent())
             kernel.park(rng.expovariate(1 / _PAUSE_S))
+        if number == 0:
+            self._insist(transport, c.SuspendDag(file_name="_timed", suspend=True))
+        self._cluster.ledger.hurry = True
         self._busy -= 1
 
     def _invent(self) -> c.Command:

@@ -76,7 +76,7 @@ class Cluster:
 
     def __init__(self, kernel: Kernel, folder: Path, *, schedulers: int, workers: int) -> None:
         self.kernel, self.folder = kernel, folder
-        self.rng = random.Random(kernel.rng.random())  # noqa: S311 - a simulation must repeat
+        self.rng = random.Random(kernel.rng.random())
         self.broker = Broker(kernel, self.rng)
         self.database = Database(kernel, folder, self.rng)
         self.ledger = Ledger()
@@ -99,28 +99,31 @@ class Cluster:
         return next((member for member in self.members if member.host is host), None)
 
     def _scheduler(self, member: Member) -> None:
-        store = SimulatedStore(self.database, member.host)
-        while True:
-            try:
-                scheduler = Scheduler(
-                    store,
-                    member.transport,
-                    clock=store.clock,
-                    lease_s=LEASE_S,
-                    version="sim",
-                    dags_dir=None,
-                    tz=ZoneInfo("UTC"),
-                    queues={"narrow": 2},
-                    pools={"few": 2},
-                    event_shards=self._shards,
-                    on_death=lambda: self.problems.append(f"a loop of {member.name} died"),
-                )
-                break
-            except Unavailable:
-                self.kernel.park(_LATER_S)
+        while (scheduler := self._make_scheduler(member)) is None:
+            self.kernel.park(_LATER_S)
         scheduler.start()
         member.stop.wait()
         scheduler.stop()
+
+    def _make_scheduler(self, member: Member) -> Scheduler | None:
+        """Return a scheduler, or ``None`` while the broker or the database is away."""
+        store = SimulatedStore(self.database, member.host)
+        try:
+            return Scheduler(
+                store,
+                member.transport,
+                clock=store.clock,
+                lease_s=LEASE_S,
+                version="sim",
+                dags_dir=None,
+                tz=ZoneInfo("UTC"),
+                queues={"narrow": 2},
+                pools={"few": 2},
+                event_shards=self._shards,
+                on_death=lambda: self.problems.append(f"a loop of {member.name} died"),
+            )
+        except Unavailable:
+            return None
 
     def _worker(self, member: Member) -> None:
         worker = make_worker(

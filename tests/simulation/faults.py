@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tests.simulation.cluster import Cluster, Member
 from tests.simulation.kernel import Host
@@ -17,9 +17,9 @@ _HEARTBEAT_S = (10.0, 20.0)
 class Faults:
     """Strikes between ``from_s`` and ``until_s``; then all is well again. ``struck`` counts the faults by kind."""
 
-    def __init__(self, cluster: Cluster, *, from_s: float, until_s: float) -> None:
+    def __init__(self, cluster: Cluster, *, from_s: float, until_s: float, kinds: Sequence[str] = ()) -> None:
         self._cluster, self._until_s = cluster, until_s
-        self._rng = rng = random.Random(cluster.kernel.rng.random())  # noqa: S311 - a simulation must repeat
+        self._rng = rng = random.Random(cluster.kernel.rng.random())
         every: dict[str, Callable[[], None]] = {
             "scheduler killed": lambda: self._one(cluster.schedulers).kill(),
             "worker killed": lambda: self._one(cluster.workers).kill(),
@@ -39,7 +39,9 @@ class Faults:
         }
         # Few kinds at once find more than all kinds always ("swarm testing", Groce et al., 2012).
         share = rng.choice([0.25, 0.5, 1.0])
-        self._kinds = [(name, strike) for name, strike in every.items() if rng.random() < share]
+        self._kinds = [
+            (name, strike) for name, strike in every.items() if (name in kinds if kinds else rng.random() < share)
+        ]
         self.struck: Counter[str] = Counter()
         self._mean_s = _MEAN_S * rng.choice([0.5, 1.0, 3.0])
         self._at_points = self._at_commits = 0

@@ -93,8 +93,7 @@ def _point(name: str) -> None:
 
 def _modules() -> dict[str, ModuleType]:
     of_threads = {
-        name: getattr(threads, name)
-        for name in ("Condition", "Event", "Lock", "RLock", "Thread", "current_thread")
+        name: getattr(threads, name) for name in ("Condition", "Event", "Lock", "RLock", "Thread", "current_thread")
     }
     times = {"monotonic": _monotonic, "time": wall_s, "time_ns": lambda: int(wall_s() * 1e9), "sleep": _sleep}
     return {
@@ -140,4 +139,4 @@ def install() -> None:
                 return faults
         return real(name, globals, locals, fromlist or (), level)
 
-    builtins.__import__ = find  # type: ignore[assignment]
+    builtins.__import__ = find

@@ -11,7 +11,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from heapq import heappop, heappush
 
-from greenlet import getcurrent, greenlet
+from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
 __all__ = ["Host", "Kernel", "Killed", "Task", "running"]
 
@@ -64,8 +64,8 @@ class Kernel:
     active: "Kernel | None" = None
 
     def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)  # noqa: S311 - a simulation must repeat
-        self.ids = random.Random(f"ids {seed}")  # noqa: S311
+        self.rng = random.Random(seed)
+        self.ids = random.Random(f"ids {seed}")
         self.now_s = 0.0
         self.current: Task | None = None
         self.switches = 0

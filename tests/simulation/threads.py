@@ -85,9 +85,8 @@ class RLock(Lock):
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         kernel = running()
-        if kernel is None or self._holder is not kernel.current:
-            if not super().acquire(blocking, timeout):
-                return False
+        if (kernel is None or self._holder is not kernel.current) and not super().acquire(blocking, timeout):
+            return False
         self._depth += 1
         return True
 
@@ -229,7 +228,8 @@ class Thread:
 
     def start(self) -> None:
         kernel = running()
-        assert kernel is not None and kernel.current is not None, "a thread is started by another"
+        assert kernel is not None
+        assert kernel.current is not None, "a thread is started by another"
         self.ident = 1
         self._task = kernel.spawn(kernel.current.host, self.name, self.run)
 

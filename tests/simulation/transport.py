@@ -209,7 +209,9 @@ class SimulatedTransport:
 
 
 class _Tap:
-    def __init__(self, transport: SimulatedTransport, source: str, name: str, callback: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, transport: SimulatedTransport, source: str, name: str, callback: Callable[[bytes], None]
+    ) -> None:
         self._transport, self._source, self._name, self._callback = transport, source, name, callback
         self.session = 0
 

@@ -34,6 +34,7 @@ _SLOTS = 2
 _MEAN_S = 1.0
 _LONG_S = 25.0
 _LONG = 0.08
+_SHORT_S = 0.1
 _FAILS = 0.12
 
 
@@ -60,6 +61,8 @@ class Ledger:
     """All executions. It survives every fault, as it is no part of the system."""
 
     executions: list[Execution] = field(default_factory=list)
+    hurry: bool = False
+    """Whether all steps are short from now on, so that a backlog is soon worked off."""
 
 
 class _NoGuardian:
@@ -89,8 +92,8 @@ class _Runner:
         self._kernel, self._host, self._ledger, self._rng = kernel, host, ledger, rng
 
     def prepare(self, task: Task, stop: StopRequest, _passed: PassedSecrets) -> AttemptResult:
-        self._execute(task, stop, fails=0.0)
-        return AttemptResult(Result("succeeded"), {"env": "[]", "params": "[]"})
+        outcome = self._execute(task, stop, fails=0.0)
+        return AttemptResult(_result(outcome), {"env": "[]", "params": "[]"})
 
     def execute(
         self,
@@ -107,14 +110,14 @@ class _Runner:
         if "result" in task.options:
             called = CallResult.model_validate(task.options["result"])
             outcome = self._execute(task, stop, fails=float(called.failed))
-            return AttemptResult(Result(outcome, int(outcome != "succeeded"), called.error))
+            return AttemptResult(_result(outcome))
         if task.step.call:
-            self._execute(task, stop, fails=0.0)
-            calls = fan_out(task.step, Scope(({},)), str)
-            return AttemptResult(Result("succeeded"), facts={"children": calls})
+            outcome = self._execute(task, stop, fails=0.0)
+            calls = fan_out(task.step, Scope(({},)), str) if outcome == "succeeded" else ()
+            return AttemptResult(_result(outcome), facts={"children": calls})
         outcome = self._execute(task, stop, fails=_FAILS)
         os.write(files.stdout, f"ends {outcome}\n".encode())
-        return AttemptResult(Result(outcome, int(outcome != "succeeded")))
+        return AttemptResult(_result(outcome))
 
     def _execute(self, task: Task, stop: StopRequest, *, fails: float) -> Outcome:
         mine = Execution(
@@ -130,7 +133,7 @@ class _Runner:
         )
         self._ledger.executions.append(mine)
         self._kernel.note(f"{self._host.name} begins {task.token}")
-        lasts_s = self._rng.expovariate(1 / _MEAN_S) if self._rng.random() > _LONG else self._rng.uniform(5.0, _LONG_S)
+        lasts_s = self._lasts_s()
         ended = Event()
         stop.listen(ended.set)
         ended.wait(lasts_s)
@@ -141,6 +144,15 @@ class _Runner:
         mine.ended_s, mine.outcome = self._kernel.now_s, outcome
         self._kernel.note(f"{self._host.name} ends {task.token} {outcome}")
         return outcome
+
+    def _lasts_s(self) -> float:
+        if self._ledger.hurry:
+            return _SHORT_S
+        return self._rng.expovariate(1 / _MEAN_S) if self._rng.random() > _LONG else self._rng.uniform(5.0, _LONG_S)
+
+
+def _result(outcome: Outcome) -> Result:
+    return Result(outcome, int(outcome != "succeeded"))
 
 
 def _streams(task: Task, files: OutputFiles, masker: Masker) -> tuple[LogStream, ...]:
@@ -164,8 +176,12 @@ def make_worker(
 ) -> Worker:
     """Return a worker whose steps are simulated. ``folder`` is its data folder, which survives its death."""
     runner = _Runner(kernel, host, ledger, rng)
-    worker_main.GuardianClient = _NoGuardian  # type: ignore[assignment,misc]
-    worker_main.DiskCheck = _EnoughRoom  # type: ignore[assignment,misc]
-    worker_main.available_types = lambda: ("command",)
-    worker_main.AttemptRunner = lambda *_: runner  # type: ignore[assignment,misc]
+    instead = {
+        "GuardianClient": _NoGuardian,
+        "DiskCheck": _EnoughRoom,
+        "available_types": lambda: ("command",),
+        "AttemptRunner": lambda *_: runner,
+    }
+    for name, stand_in in instead.items():
+        setattr(worker_main, name, stand_in)
     return Worker(transport, worker_id=worker_id, slots=_SLOTS, data_dir=folder, lease_ttl_s=lease_s, version="sim")
