@@ -21,7 +21,7 @@ export PIP_NO_INPUT := 1
 
 PIP := $(BIN)/python -m pip --quiet
 
-.PHONY: help setup run test unit check bench chaos docs fmt sbom lock clean
+.PHONY: help setup run test unit simulate check bench chaos docs fmt sbom lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,11 @@ test: setup ## run all tests; installs missing RabbitMQ and Postgres if it has t
 unit: WORKERS = $(PROCESSORS)
 unit: setup ## run the tests that need no server
 	@$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/test_architecture.py $(ARGS)
+
+SEED ?= 1
+SEEDS ?= 100
+simulate: setup ## simulate clusters and their faults: SEEDS=100 of them, from SEED=1 on
+	@$(BIN)/python -m tests.simulation $(SEED) $(SEEDS)
 
 check: setup ## check lint, format, types, architecture, dead code, dependencies, documentation
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check

@@ -5,6 +5,7 @@ moment. The check must be exact. If waiting tasks were considered lost, they wou
 would be sent again and again.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -14,6 +15,11 @@ __all__ = ["LostTasks"]
 
 _TAKEN = timedelta(seconds=2)
 """Within this time after a broker queue is empty, the worker that took its last task has reported the start."""
+_APART = timedelta(seconds=1)
+_KEPT = 100
+"""How many observations of a broker queue are kept. In a calm system a scheduler judges several seconds behind the
+present, and the newest observation is never old enough; so the older ones are kept too.
+"""
 
 
 class LostTasks:
@@ -25,7 +31,7 @@ class LostTasks:
     def __init__(self, transport: Transport, overdue: timedelta) -> None:
         self._transport = transport
         self.overdue = overdue
-        self._seen_empty: dict[str, datetime] = {}
+        self._seen_empty: dict[str, deque[datetime]] = {}
 
     def sent_before(self, broker_queue: BrokerQueue, judged_at: datetime) -> datetime | None:
         """Return a time: tasks for this broker queue that were dispatched before it and have not started are lost.
@@ -33,14 +39,15 @@ class LostTasks:
         Returns ``None`` if tasks may still be on the broker queue. ``judged_at``: all reports sent before this time
         are recorded.
         """
-        seen_at = self._seen_empty.get(broker_queue.name)
-        return None if seen_at is None or judged_at < seen_at + _TAKEN else seen_at - self.overdue
+        seen = self._seen_empty.get(broker_queue.name, ())
+        proven = max((seen_at for seen_at in seen if seen_at + _TAKEN <= judged_at), default=None)
+        return None if proven is None else proven - self.overdue
 
     def observe(self, broker_queues: Iterable[BrokerQueue], now: datetime) -> None:
         """Note which of these broker queues are empty now; forget all others. Raises ``BrokerUnavailable``."""
-        seen, self._seen_empty = self._seen_empty, {}
+        known, self._seen_empty = self._seen_empty, {}
         for broker_queue in {broker_queue.name: broker_queue for broker_queue in broker_queues}.values():
             if not self._transport.waiting(broker_queue):
-                # Keep the first time for a while. If each pass replaced it, it would never be old enough to be used.
-                kept = broker_queue.name in seen and now < seen[broker_queue.name] + 2 * _TAKEN
-                self._seen_empty[broker_queue.name] = seen[broker_queue.name] if kept else now
+                seen = self._seen_empty[broker_queue.name] = known.get(broker_queue.name, deque(maxlen=_KEPT))
+                if not seen or now - seen[-1] >= _APART:
+                    seen.append(now)

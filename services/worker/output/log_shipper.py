@@ -294,7 +294,8 @@ class LogShipper:
         self._window = SendWindow()
         self._wake = threading.Event()
         self._lock = threading.Lock()
-        self._running: set[AttemptLogs] = set()
+        self._running: dict[AttemptLogs, None] = {}
+        """The logs to tail, in the order in which their attempts began."""
         self._asleep = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="log-shipper", daemon=True)
@@ -306,7 +307,7 @@ class LogShipper:
         """Tail these files until ``leave``. Calls ``report`` with new progress and remarks, at most every 2 s."""
         logs = AttemptLogs(streams, self._transport, self._window, self._wake, report)
         with self._lock:
-            self._running.add(logs)
+            self._running[logs] = None
             asleep, self._asleep = self._asleep, False
         if asleep:
             self._wake.set()
@@ -315,7 +316,7 @@ class LogShipper:
     def leave(self, logs: AttemptLogs) -> None:
         """Stop tailing these files."""
         with self._lock:
-            self._running.discard(logs)
+            self._running.pop(logs, None)
 
     def stop(self) -> None:
         """End the thread, which stops tailing all files."""

@@ -138,6 +138,8 @@ def _places(snapshot: StoreSnapshot) -> Iterator[Violation]:
         select(p.id, p.kind, p.name, p.run_key, p.node, p.entered_at, n.status)
         .join(t.nodes, (n.run_key == p.run_key) & (n.idx == p.node))
         .where(p.until_at.is_(None), n.token.is_(None), n.call_token == "", n.retry_at.is_(None))
+        # An admitted step keeps its place while its run waits for a worker to begin the first step.
+        .where(n.admission != "admitted")
     )
     for row in snapshot.rows(query):
         if snapshot.overdue(row["entered_at"]):

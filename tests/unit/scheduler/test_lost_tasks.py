@@ -64,6 +64,21 @@ def test_quick_passes_keep_the_first_observation_until_it_was_used(transport: Em
     assert lost_tasks.sent_before(ANY, at(6)) == at(4) - OVERDUE
 
 
+@pytest.mark.parametrize("behind_s", [0, 1, 3, 7, 30])
+def test_a_scheduler_that_judges_behind_the_present_finds_lost_tasks_all_the_same(
+    transport: EmbeddedTransport, behind_s: int
+) -> None:
+    """With several schedulers, the time up to which one judges is always some seconds old."""
+    lost_tasks = LostTasks(transport, OVERDUE)
+    found = []
+    for second in range(0, 60, 3):
+        found.append(lost_tasks.sent_before(ANY, at(second - behind_s)))
+        lost_tasks.observe([ANY], at(second))
+
+    assert found[-1] is not None
+    assert found[-1] >= at(57 - behind_s - 6) - OVERDUE
+
+
 def test_queues_that_are_not_asked_for_are_forgotten(transport: EmbeddedTransport) -> None:
     lost_tasks = LostTasks(transport, OVERDUE)
     lost_tasks.observe([ANY], at(0))

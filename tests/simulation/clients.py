@@ -1,0 +1,93 @@
+"""Stand-ins for gateways: they send commands, await replies, and repeat a command under the same id if none comes."""
+
+from collections import defaultdict
+from typing import Any
+
+from shared.clock import utc_now
+from shared.contracts import commands as c
+from shared.contracts.codec import decode_as, encode
+from shared.errors import Unavailable
+from shared.ids import new_command_id, random_hex
+from shared.transport.base import COMMANDS, Outgoing
+from tests.simulation.cluster import Cluster
+from tests.simulation.kernel import Host
+from tests.simulation.transport import SimulatedTransport
+from tests.simulation.workflows import WORKFLOWS
+
+__all__ = ["Clients"]
+
+_REPLY_S = 5.0
+_TRIES = 30
+_PAUSE_S = 1.5
+
+
+class Clients:
+    """Clients that act until ``until_s``. ``accepted``: the ids of commands that the broker took."""
+
+    def __init__(self, cluster: Cluster, *, count: int, until_s: float) -> None:
+        self._cluster, self._until_s = cluster, until_s
+        self.accepted: dict[str, c.Command] = {}
+        self.replies: dict[str, list[c.CommandReply]] = defaultdict(list)
+        self._started: list[tuple[str, str]] = []
+        self._ready = False
+        self._busy = count
+        for number in range(count):
+            host = Host(f"g{number + 1}")
+            cluster.kernel.spawn(host, "client", lambda host=host, number=number: self._run(host, number))  # type: ignore[misc]
+
+    @property
+    def done(self) -> bool:
+        return self._busy == 0
+
+    def _run(self, host: Host, number: int) -> None:
+        kernel, rng = self._cluster.kernel, self._cluster.rng
+        transport = SimulatedTransport(kernel, self._cluster.broker, host, rng)
+        if number == 0:
+            for name, spec in WORKFLOWS.items():
+                self._insist(transport, c.CreateDag(file_name=name, spec=spec))
+            self._ready = True
+        while not self._ready:
+            kernel.park(0.1)
+        while kernel.now_s < self._until_s:
+            self._insist(transport, self._invent())
+            kernel.park(rng.expovariate(1 / _PAUSE_S))
+        if number == 0:
+            self._insist(transport, c.SuspendDag(file_name="_timed", suspend=True))
+        self._cluster.ledger.hurry = True
+        self._busy -= 1
+
+    def _invent(self) -> c.Command:
+        rng = self._cluster.rng
+        name = rng.choice([name for name in WORKFLOWS if not name.startswith("_")])
+        draw = rng.random()
+        facts: dict[str, Any] = {"file_name": name, "dag_run_id": random_hex(12)}
+        if draw < 0.45 or not self._started:
+            self._started.append((name, facts["dag_run_id"]))
+            return c.StartRun(**facts)
+        if draw < 0.75:
+            self._started.append((name, facts["dag_run_id"]))
+            return c.EnqueueRun(**facts, queue=rng.choice([None, "narrow"]), priority=rng.choice(["low", "high"]))
+        dag_name, run_id = rng.choice(self._started[-6:])
+        if draw < 0.87:
+            return c.RetryRun(dag_name=dag_name, dag_run_id=run_id)
+        if draw < 0.95:
+            return c.StopRun(dag_name=dag_name, dag_run_id=run_id)
+        return c.DequeueRun(dag_name=dag_name, dag_run_id=run_id)
+
+    def _insist(self, transport: SimulatedTransport, command: c.Command) -> None:
+        """Send a command until its reply comes, as a client with an Idempotency-Key does."""
+        kernel, rng = self._cluster.kernel, self._cluster.rng
+        command_id = new_command_id()
+        for _ in range(_TRIES):
+            body = encode(command, id=command_id, at=utc_now())
+            try:
+                sent = transport.request(Outgoing(COMMANDS, body, command_id))
+                sent.accepted(_REPLY_S)
+                self.accepted[command_id] = command
+                self.replies[command_id].append(decode_as(sent.reply(_REPLY_S), c.CommandReply))
+            except (Unavailable, TimeoutError):
+                kernel.park(rng.uniform(0.1, 2.0))
+                continue
+            # Some clients repeat a request that was answered.
+            if rng.random() > 0.1:
+                return

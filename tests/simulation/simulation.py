@@ -1,0 +1,79 @@
+"""One simulation: a cluster, its clients and its faults, from one seed."""
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.simulation.checks import Checks
+from tests.simulation.clients import Clients
+from tests.simulation.cluster import Cluster
+from tests.simulation.faults import Faults
+from tests.simulation.kernel import Kernel
+
+__all__ = ["Outcome", "simulate"]
+
+_CALM_S = 3.0
+_SETTLE_S = 235.0
+"""How long a system may take to come to rest when the faults are over: a lease, a sweep, and the longest retries."""
+_OFTEN_S = 2.0
+_VERIFY_EVERY = 10
+_IN_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one simulation found. ``trace``: the hash of all that happened. ``simulated_s``: how long it took inside."""
+
+    seed: int
+    problems: list[str]
+    trace: str
+    simulated_s: float
+    processor_s: float
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+def simulate(seed: int, *, faults_s: float = 60.0, kinds: Sequence[str] = ()) -> Outcome:
+    """Run a simulation until something is wrong, or until the cluster is at rest after ``faults_s`` of faults.
+
+    ``kinds``: the kinds of fault that there are; without any, the seed decides.
+    """
+    logging.disable(logging.CRITICAL)
+    began_s = time.process_time()
+    with TemporaryDirectory(dir=_IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None) as folder:
+        kernel = Kernel(seed)
+        Kernel.active = kernel
+        schedulers, workers = kernel.rng.choice([1, 2, 2, 3]), kernel.rng.choice([1, 2, 3])
+        cluster = Cluster(kernel, Path(folder), schedulers=schedulers, workers=workers)
+        try:
+            return _run(seed, kernel, cluster, (faults_s, kinds), began_s)
+        finally:
+            cluster.close()
+
+
+def _run(seed: int, kernel: Kernel, cluster: Cluster, wanted: tuple[float, Sequence[str]], began_s: float) -> Outcome:
+    faults_s, kinds = wanted
+    clients = Clients(cluster, count=kernel.rng.choice([1, 2, 3]), until_s=faults_s)
+    faults = Faults(cluster, from_s=_CALM_S, until_s=faults_s, kinds=kinds)
+    checks = Checks(cluster, clients)
+    problems: list[str] = []
+    looks = 0
+    at_rest = False
+    while not problems and not at_rest and kernel.now_s < faults_s + _SETTLE_S:
+        kernel.run(kernel.now_s + _OFTEN_S)
+        looks += 1
+        problems = checks.now() if looks % _VERIFY_EVERY == 0 else checks.often()
+        # On the minute, a schedule is due that nobody can have decided yet.
+        at_rest = kernel.now_s > faults_s and kernel.now_s % 60.0 > _OFTEN_S and checks.at_rest()
+    if not problems:
+        problems = checks.at_end()
+    counts = {
+        "commands": len(clients.accepted),
+        "executions": len(cluster.ledger.executions),
+        "faults": sum(faults.struck.values()),
+        "switches": kernel.switches,
+    }
+    return Outcome(seed, problems, kernel.trace_hash, kernel.now_s, time.process_time() - began_s, counts)

@@ -1,0 +1,53 @@
+"""The simulation keeps its promises: it repeats, it finds nothing in the real code, and it finds each removed guard."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+GUARDS = {
+    "marker": (1, "broker blocks", "counts as lost, but nothing happened to it"),
+    "outbox": (1, "killed at a point", "it is nowhere"),
+}
+"""By guard: the first of up to ``_SEEDS`` seeds, the kinds of fault, and what is found without the guard."""
+_SEEDS = 8
+
+
+def simulations(first: int, count: int, *options: str) -> list[dict[str, Any]]:
+    """Run simulations in a process of their own, which alone has the simulated threads and time."""
+    command = [sys.executable, "-m", "tests.simulation", str(first), str(count), "--json", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode in {0, 1}, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_same_seed_is_the_same_simulation() -> None:
+    """In another process, and also as the second simulation of a process."""
+    first, second = simulations(14, 2, "--faults-s", "20")
+    (again,) = simulations(15, 1, "--faults-s", "20")
+
+    assert first["trace"] != second["trace"]
+    assert second["trace"] == again["trace"]
+    assert second["counts"] == again["counts"]
+
+
+def test_nothing_is_wrong_whatever_goes_wrong() -> None:
+    """Each seed has other faults. ``make simulate`` tries more of them."""
+    for outcome in simulations(10, 2):
+        assert outcome["problems"] == [], f"make simulate SEED={outcome['seed']} SEEDS=1"
+        assert outcome["counts"]["faults"]
+        assert outcome["counts"]["executions"]
+
+
+@pytest.mark.parametrize("guard", GUARDS)
+def test_a_removed_guard_is_found(guard: str) -> None:
+    first, kinds, expected = GUARDS[guard]
+    options = ["--without", guard, "--kinds", kinds, "--faults-s", "40", "--first-problem"]
+    found = [problem for outcome in simulations(first, _SEEDS, *options) for problem in outcome["problems"]]
+
+    assert any(expected in problem for problem in found), found
