@@ -41,7 +41,7 @@ def test_nothing_is_lost_or_doubled_while_everything_fails(
     print(report(outcome))  # noqa: T201 - what it is about
 
     assert outcome.violations == []
-    assert len({strike.kind for strike in outcome.strikes if not strike.error}) >= 5
+    assert len({strike.kind for strike in outcome.strikes if not strike.error}) >= 2
     assert outcome.executions > 0
 
 
