@@ -58,7 +58,6 @@ class ServerFaults:
 
     def _on(self, victim: str, act: Callable[[Fault], None]) -> Carry:
         def carry(fault: Fault) -> tuple[str, tuple[str, ...]]:
-            # RabbitMQ ends if its application is stopped before it has quite started.
             self.revive()
             act(fault)
             return victim, ()
@@ -134,7 +133,8 @@ class ServerFaults:
         self._rabbit.start()
 
     def _broker_stopped(self, fault: Fault) -> None:
-        self._rabbit.eval("rabbit:stop(), ok.")
+        # RabbitMQ ends if its application is stopped before it has quite started.
+        self._rabbit.eval("rabbit:await_startup(), rabbit:stop(), ok.")
         self._over.wait(fault.lasts_s)
         self._rabbit.eval("rabbit:start(), ok.")
         self._rabbit.wait_started()
