@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,12 +35,15 @@ _DISK_MB = 128
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A running system, and how to carry out the faults on it. ``over`` ends every fault early."""
+    """A running system, and how to carry out the faults on it.
+
+    ``over`` ends every fault early. ``heal`` starts again what a fault has ended.
+    """
 
     system: Footing
-    processes: ProcessFaults
     carries: dict[str, Carry]
     over: threading.Event
+    heal: Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -81,8 +84,13 @@ def distributed(
     )
     with system:
         processes = ProcessFaults(system, system.names, folder, over)
-        carries = {**processes.all(), **link_faults(system, over), **ServerFaults(system, over).all()}
-        yield Target(system, processes, carries, over)
+        servers = ServerFaults(system, over)
+
+        def heal() -> None:
+            servers.revive()
+            processes.revive()
+
+        yield Target(system, {**processes.all(), **link_faults(system, over), **servers.all()}, over, heal)
 
 
 @contextmanager
@@ -107,7 +115,7 @@ def embedded(folder: Path) -> Iterator[Target]:
                 disk.empty()
                 return "disk", ()
 
-            yield Target(system, processes, {**processes.embedded(), "disk full": fill}, over)
+            yield Target(system, {**processes.embedded(), "disk full": fill}, over, processes.revive)
 
 
 def _none() -> list[dict[str, str]]:
@@ -120,9 +128,8 @@ def run_campaign(plan: Plan, target: Target, ledger: Path, log: Path) -> Outcome
     users = Users(system, plan)
     users.prepare()
     nemesis = Nemesis(plan, target.carries, log, target.over)
-    live: list[str] = []
-    looks = [0]
-    watcher = threading.Thread(target=_watch, args=(system, target.over, live, looks), name="watcher")
+    watch = _Watch(system, target.over)
+    watcher = threading.Thread(target=watch.run, name="watcher")
     nemesis.start()
     watcher.start()
     try:
@@ -131,7 +138,7 @@ def run_campaign(plan: Plan, target: Target, ledger: Path, log: Path) -> Outcome
         nemesis.stop()
         watcher.join()
     healed = time.monotonic()
-    target.processes.revive()
+    target.heal()
     for process in system.processes:
         system.ready(process)
     users.settle()
@@ -140,7 +147,7 @@ def run_campaign(plan: Plan, target: Target, ledger: Path, log: Path) -> Outcome
     evidence = read_store(system, plan, read_ledger(ledger), users.replies, nemesis.strikes)
     keys = [request.key for request in plan.requests]
     found = judge(evidence)
-    found["the live system verifies"] = live
+    found["the live system verifies"] = list(watch.found)
     found["the system at rest verifies"] = stuck + violations(system.engine, commands=keys)
     found["no process ends by itself"] = nemesis.ended_by_themselves
     return Outcome(
@@ -153,7 +160,7 @@ def run_campaign(plan: Plan, target: Target, ledger: Path, log: Path) -> Outcome
         ),
         told=len(evidence.told),
         rest_s=rest_s,
-        looks=looks[0],
+        looks=watch.looks,
         replies=Counter(reply.status for replies in users.replies.values() for reply in replies),
     )
 
@@ -170,11 +177,19 @@ def _rest(system: Footing, users: Users) -> list[str]:
     return []
 
 
-def _watch(system: Footing, over: threading.Event, found: list[str], looks: list[int]) -> None:
-    """Verify the live system again and again, until ``over``."""
-    while not over.wait(_LOOK_S):
-        try:
-            found += violations_now(system.engine, LEASE_S)
-        except StoreUnavailable:
-            continue
-        looks[0] += 1
+class _Watch:
+    """Verifies the live system again and again, until ``over``. ``found`` has each violation once."""
+
+    def __init__(self, system: Footing, over: threading.Event) -> None:
+        self._system = system
+        self._over = over
+        self.found: dict[str, None] = {}
+        self.looks = 0
+
+    def run(self) -> None:
+        while not self._over.wait(_LOOK_S):
+            try:
+                self.found.update(dict.fromkeys(violations_now(self._system.engine, LEASE_S)))
+            except StoreUnavailable:
+                continue
+            self.looks += 1

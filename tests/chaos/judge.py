@@ -155,7 +155,8 @@ def _failures_have_a_cause(facts: Facts) -> Iterator[str]:
             continue
         run = facts.runs[node["run_key"]]
         step = facts.steps.get((run["dag_name"], node["name"]))
-        if step is not None and step.fails and not step.retried:
+        # A stopped run repeats no step.
+        if step is not None and step.fails and (not step.retried or run["stop_reason"]):
             continue
         last = max(facts.attempts[node["run_key"], node["idx"]], key=lambda one: one["finished_at"], default=None)
         given_up = last is not None and (last["state"] == AttemptState.LOST or last["outcome"] == "broken")

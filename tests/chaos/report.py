@@ -39,7 +39,7 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     yield f"  {'replies':14} {outcome.replies.total():6}   " + ", ".join(
         f"{count} times {status}" for status, count in sorted(outcome.replies.items())
     )
-    yield f"  {'executions':14} {outcome.executions:6}   by the ledger; {outcome.told} runs tell of one without the right to run"
+    yield f"  {'executions':14} {outcome.executions:6}   by the ledger; {outcome.told} runs say 'may have run twice'"
     yield f"  {'at rest':14} {outcome.rest_s:6.1f}   seconds after the last fault"
     yield ""
     yield f"  {'check':46} {'violations':>10}"

@@ -14,7 +14,7 @@ from shared.transport.base import Delivery, Outgoing, task_queue
 from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.chaos.model import Fault
 from tests.chaos.process_faults import Carry
-from tests.harness.cluster import Cluster, descendants
+from tests.harness.cluster import Cluster, descendants, running
 from tests.harness.eventually import eventually
 
 __all__ = ["ServerFaults"]
@@ -58,10 +58,15 @@ class ServerFaults:
 
     def _on(self, victim: str, act: Callable[[Fault], None]) -> Carry:
         def carry(fault: Fault) -> tuple[str, tuple[str, ...]]:
+            self.revive()
             act(fault)
             return victim, ()
 
         return carry
+
+    def revive(self) -> None:
+        """Start each server that does not run."""
+        running(self._rabbit, self._postgres)
 
     # -- Postgres -----------------------------------------------------------------------------
 
@@ -128,7 +133,8 @@ class ServerFaults:
         self._rabbit.start()
 
     def _broker_stopped(self, fault: Fault) -> None:
-        self._rabbit.eval("rabbit:stop(), ok.")
+        # RabbitMQ ends if its application is stopped before it has quite started.
+        self._rabbit.eval("rabbit:await_startup(), rabbit:stop(), ok.")
         self._over.wait(fault.lasts_s)
         self._rabbit.eval("rabbit:start(), ok.")
         self._rabbit.wait_started()
@@ -145,7 +151,7 @@ class ServerFaults:
         queue = task_queue({})
         transport = RabbitTransport(self._amqp_url, name="chaos")
         try:
-            eventually(lambda: transport.healthy)
+            eventually(lambda: transport.healthy, timeout_s=10)
             with_copies: list[Delivery] = []
             consumer = transport.consume([queue], prefetch=3)
             rounds = 5

@@ -35,13 +35,17 @@ TIMED = "schedule: '0 * * * *'\nsteps: [echo]\n"
 
 @dataclass(frozen=True)
 class Sound:
-    """A sound database. ``ended`` and ``running`` are the rows of two runs, ``token`` is an attempt of the first."""
+    """A sound database. ``ended`` and ``running`` are the rows of two runs.
+
+    Of the first run, ``token`` is an attempt, and ``given_up`` one that its worker has reported and then not begun.
+    """
 
     stack: Stack
     now: datetime
     ended: dict[str, Any]
     running: dict[str, Any]
     token: str
+    given_up: str
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,10 @@ def sound(footing: Footing) -> Iterator[Sound]:
     stack.dag("chain", CHAIN)
     stack.dag("timed", TIMED)
     stack.ask(StartRun(file_name="chain", dag_run_id="ended"), "start")
+    given_up = stack.worker.task()
+    # The broker's confirm of its start did not come in time, but the report did.
+    stack.worker.start(given_up)
+    stack.worker.give_up(given_up)
     first = stack.worker.task()
     stack.worker.run(first)
     stack.worker.run(stack.worker.task())
@@ -64,7 +72,7 @@ def sound(footing: Footing) -> Iterator[Sound]:
     stack.stop_schedulers()
     now = utc_now()
     _age(stack, now)
-    yield Sound(stack, now, stack.run("ended"), stack.run("running"), first.token)
+    yield Sound(stack, now, stack.run("ended"), stack.run("running"), first.token, given_up.token)
     stack.close()
 
 
@@ -130,6 +138,16 @@ def found(connection: Connection, now: datetime) -> dict[str, list[Violation]]:
 def test_a_sound_database_has_no_violation(sound: Sound) -> None:
     with transaction(sound.stack.engine) as connection:
         assert found(connection, sound.now) == {}
+
+
+def test_an_execution_of_an_attempt_that_was_never_sent_is_found(sound: Sound) -> None:
+    with sound.stack.engine.connect() as connection, connection.begin() as held:
+        Damage(connection, sound).change(t.attempts, {"begun": "never_sent"}, token=sound.given_up)
+
+        violations = found(connection, sound.now)
+
+        assert {one.ids["token"] for one in violations["execution-holder"]} == {sound.given_up}
+        held.rollback()
 
 
 class Damage:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -81,6 +82,49 @@ def test_a_cut_link_breaks_what_is_open_and_refuses_what_is_new(postgres_server:
 
         proxy.mend()
         psycopg2.connect(_through(proxy)).close()
+
+
+def test_of_a_half_open_link_only_the_server_notices_the_end(postgres_server: PostgresServer) -> None:
+    with (
+        Proxy(postgres_server.port) as proxy,
+        closing(psycopg2.connect(_through(proxy))) as connection,
+        closing(psycopg2.connect(postgres_server.url)) as direct,
+    ):
+        direct.autocommit = True
+        refused = threading.Event()
+
+        def ask() -> None:
+            with pytest.raises(psycopg2.OperationalError), connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            refused.set()
+
+        def session_ended() -> None:
+            with direct.cursor() as cursor:
+                cursor.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", (connection.info.backend_pid,))
+                assert cursor.rowcount == 0
+
+        proxy.half_open()
+        eventually(session_ended)
+        asker = threading.Thread(target=ask)
+        asker.start()
+        assert not refused.wait(0.3)
+
+        proxy.mend()
+        assert refused.wait(10)
+        asker.join()
+        psycopg2.connect(_through(proxy)).close()
+
+
+def test_a_slow_link_carries_everything_late(postgres_server: PostgresServer) -> None:
+    with Proxy(postgres_server.port) as proxy, closing(psycopg2.connect(_through(proxy))) as connection:
+        proxy.slow(0.2)
+        began = time.monotonic()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 42")
+            assert cursor.fetchone() == (42,)
+
+        # There and back again.
+        assert time.monotonic() - began >= 0.4
 
 
 def _through(proxy: Proxy) -> str:

@@ -148,10 +148,13 @@ def _one_holder(snapshot: StoreSnapshot) -> Iterator[Violation]:
             f"attempt {row['token']} is {row['state']}, but no execution of worker {row['worker_id']} was accepted",
             {"token": row["token"], "run_key": row["run_key"]},
         )
+    # Whoever held an attempt may say that it did not begin it: the confirm of its start, or the grant, came too late.
+    holder = e.worker_id.is_not_distinct_from(a.worker_id), e.incarnation.is_not_distinct_from(a.incarnation)
+    gave_up = and_(a.begun == str(Begun.NO), *holder)
     withdrawn = (
         select(e.token, e.run_key, e.worker_id, a.begun)
         .join(t.attempts, a.token == e.token)
-        .where(e.begun, e.accepted, a.state == str(AttemptState.WITHDRAWN), a.begun.in_(_NOT_BEGUN))
+        .where(e.begun, e.accepted, a.state == str(AttemptState.WITHDRAWN), a.begun.in_(_NOT_BEGUN), ~gave_up)
     )
     for row in snapshot.rows(withdrawn):
         yield Violation(

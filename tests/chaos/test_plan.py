@@ -1,0 +1,54 @@
+"""The plan of a campaign: the same for the same seed, valid, and with each kind of fault."""
+
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from shared.language.load import load
+from tests.chaos.kinds import LANES
+from tests.chaos.model import DISTRIBUTED, EMBEDDED, Fault, Verb
+from tests.chaos.plan import make_plan
+
+FOOTINGS = (DISTRIBUTED, EMBEDDED)
+LEDGER = Path("/ledger")
+
+
+@pytest.mark.parametrize("footing", FOOTINGS)
+def test_a_seed_always_gives_the_same_plan_and_another_seed_another(footing: str) -> None:
+    assert make_plan(7, footing, 60, LEDGER) == make_plan(7, footing, 60, LEDGER)
+    other = make_plan(8, footing, 60, LEDGER)
+    assert make_plan(7, footing, 60, LEDGER).faults != other.faults
+    assert make_plan(7, footing, 60, LEDGER).dags != other.dags
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_dag_is_valid(seed: int) -> None:
+    for dag in make_plan(seed, DISTRIBUTED, 60, LEDGER).dags:
+        loaded = load(dag.spec, file_name=dag.name)
+        assert loaded.ok, (dag.spec, loaded)
+
+
+@pytest.mark.parametrize("footing", FOOTINGS)
+def test_every_kind_of_fault_comes_and_those_of_a_lane_follow_each_other(footing: str) -> None:
+    faults = make_plan(3, footing, 600, LEDGER).faults
+    lanes: dict[str, list[Fault]] = defaultdict(list)
+    for fault in faults:
+        lanes[fault.lane].append(fault)
+
+    assert {lane: {one.kind for one in found} for lane, found in lanes.items()} == {
+        lane: {kind.name for kind in kinds} for lane, kinds in LANES[footing].items()
+    }
+    for found in lanes.values():
+        assert all(first.at_s + first.lasts_s <= second.at_s for first, second in pairwise(found))
+
+
+def test_a_plan_has_every_kind_of_request_and_of_step() -> None:
+    plan = make_plan(3, DISTRIBUTED, 600, LEDGER)
+
+    assert {request.verb for request in plan.requests} == set(Verb)
+    assert len({request.key for request in plan.requests}) == len(plan.requests)
+    assert {bool(request.repeats) for request in plan.requests} == {True, False}
+    steps = {(step.retried, step.fails) for dag in plan.dags for found in dag.steps.values() for step in found}
+    assert steps >= {(True, ""), (False, ""), (True, "once"), (False, "once"), (False, "always")}
