@@ -23,10 +23,11 @@ _INTERNAL = re.compile(r'\n *"DAGU_CONTINUE_ON[^\n]*')
 
 
 class Side:
-    """Runs workflows at ``url`` and returns what can be seen of them."""
+    """Runs workflows at ``url`` and returns what can be seen of them. ``pid``: the server's process, if it is ours."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, pid: int = 0) -> None:
+        self.url = self._url = url
+        self.pid = pid
         self._pool = urllib3.PoolManager(retries=False, timeout=60, maxsize=8)
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
@@ -115,7 +116,7 @@ def dagu(program: Path, folder: Path) -> Iterator[Side]:
             [str(program), "server"], env=env, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL
         )
         try:
-            side = Side(f"http://127.0.0.1:{port}")
+            side = Side(f"http://127.0.0.1:{port}", process.pid)
 
             def healthy() -> bool:
                 try:
