@@ -33,11 +33,11 @@ from psycopg2.extras import execute_values
 from bench.rig import running
 from services.api.serving.gunicorn_server import run_gunicorn
 
-__all__ = ["bare_hop"]
+__all__ = ["Requester", "bare_hop"]
 
 _QUEUE = "bare-hop"
 _BATCH = 64
-_REPLY_TIMEOUT_S = 10
+_REPLY_TIMEOUT_S = 60
 _CREATE = "CREATE TABLE bare_hops (id text PRIMARY KEY, body text NOT NULL, at timestamptz NOT NULL DEFAULT now())"
 _WRITE = "INSERT INTO bare_hops (id, body) VALUES %s ON CONFLICT DO NOTHING"  # a message may be delivered twice
 
@@ -49,10 +49,14 @@ def _connect(url: str, on_channel: Callable[[Any], None]) -> Any:
     )
 
 
-class _Requester:
-    """Sends requests from any thread. One thread owns the connection; many confirms are pending at the same time."""
+class Requester:
+    """Sends requests to a broker queue from any thread.
 
-    def __init__(self, url: str) -> None:
+    One thread owns the connection; many confirms are pending at the same time.
+    """
+
+    def __init__(self, url: str, queue: str) -> None:
+        self._queue = queue
         self._unconfirmed: dict[int, Future[bytes]] = {}
         self._asked: dict[str, Future[bytes]] = {}
         self._sent = 0
@@ -88,7 +92,7 @@ class _Requester:
         self._sent += 1
         self._unconfirmed[self._sent] = answered
         properties = pika.BasicProperties(delivery_mode=2, correlation_id=message_id, reply_to=self._reply_to)
-        self._channel.basic_publish("", _QUEUE, body, properties)
+        self._channel.basic_publish("", self._queue, body, properties)
 
     def _confirmed(self, frame: Any) -> None:
         tag = frame.method.delivery_tag
@@ -105,7 +109,7 @@ class _Requester:
 
 
 def _make(amqp_url: str) -> Flask:
-    app, asker = Flask("bare_hop"), _Requester(amqp_url)
+    app, asker = Flask("bare_hop"), Requester(amqp_url, _QUEUE)
 
     @app.post("/run/<name>")
     def run(name: str) -> Response:

@@ -4,8 +4,9 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,27 @@ from tests.harness.eventually import eventually, free_port
 from tests.harness.procs import DagwayProcess
 from tests.harness.servers import PostgresServer, RabbitServer
 
-__all__ = ["Rig", "distributed", "embedded", "running"]
+__all__ = ["Rig", "Servers", "distributed", "embedded", "running", "servers"]
 
 _DEADLINE_S = 120
 
 
 class Rig:
-    """A client of a running Dagway: of its API and its database."""
+    """A client of a running Dagway: of its API and its database.
 
-    def __init__(self, name: str, api: str, database_url: str) -> None:
-        self.name = name
+    ``pids``: its processes by service. ``metrics``: the URLs of their metrics.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        api: str,
+        database_url: str,
+        pids: Mapping[str, Sequence[int]] | None = None,
+        metrics: Sequence[str] = (),
+    ) -> None:
+        self.name, self.url = name, api
+        self.pids, self.metrics = pids or {}, metrics
         self._api = f"{api}/api/v2"
         self._http = urllib3.PoolManager(maxsize=32, retries=False, timeout=60)
         self.engine: Engine = open_engine(database_url, read_only=True)
@@ -75,41 +87,87 @@ def running(module: str, *args: str) -> Iterator[int]:
         process.wait(15)
 
 
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """A RabbitMQ and a Postgres with fsync, which several systems may use one after the other."""
+
+    rabbit: RabbitServer
+    postgres: PostgresServer
+
+    @property
+    def pids(self) -> dict[str, Sequence[int]]:
+        return {"RabbitMQ": [self.rabbit.pid], "Postgres": [self.postgres.pid]}
+
+
+@contextmanager
+def servers() -> Iterator[Servers]:
+    """Run the servers that a distributed system needs."""
+    with RabbitServer() as rabbit, PostgresServer(fsync=True) as postgres:
+        yield Servers(rabbit, postgres)
+
+
 @contextmanager
 def embedded() -> Iterator[Rig]:
     """Run ``dagway up`` on SQLite."""
     with tempfile.TemporaryDirectory(prefix="dagway-bench-") as folder:
         port = free_port()
         home = Path(folder)
-        env = {"DAGWAY_PORT": str(port), "DAGWAY_DATA_DIR": str(home / "data"), "DAGWAY_LOG_LEVEL": "warning"}
+        admin = free_port()
+        env = {
+            "DAGWAY_PORT": str(port),
+            "DAGWAY_METRICS_PORT": str(admin),
+            "DAGWAY_DATA_DIR": str(home / "data"),
+            "DAGWAY_LOG_LEVEL": "warning",
+        }
         with DagwayProcess("up", folder=home, env=env) as process:
             process.wait_ready(f"http://127.0.0.1:{port}/api/v2/health")
-            yield Rig("embedded", f"http://127.0.0.1:{port}", f"sqlite:///{home}/data/dagway.db")
+            yield Rig(
+                "embedded",
+                f"http://127.0.0.1:{port}",
+                f"sqlite:///{home}/data/dagway.db",
+                {"dagway up": [process.pid]},
+                [f"http://127.0.0.1:{admin}/metrics"],
+            )
 
 
 @contextmanager
-def distributed(gateways: int = 1, schedulers: int = 1, workers: int = 2) -> Iterator[Rig]:
-    """Run each service as a process, on RabbitMQ and Postgres with fsync."""
+def distributed(
+    gateways: int = 1, schedulers: int = 1, workers: int = 2, *, on: Servers | None = None, vhost: str = ""
+) -> Iterator[Rig]:
+    """Run each service as a process, on RabbitMQ and Postgres with fsync.
+
+    ``on``: running servers, instead of new ones; the system gets a database of its own there. ``vhost``: the URL of
+    the broker's vhost, if not the default one.
+    """
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-bench-")))
         home.chmod(0o755)  # Postgres runs as another user
-        rabbit = stack.enter_context(RabbitServer())
-        postgres = stack.enter_context(PostgresServer(fsync=True))
-        database_url = postgres.create_database()
+        used = stack.enter_context(servers() if on is None else nullcontext(on))
+        database_url = used.postgres.create_database()
         migrate(database_url)
-        common = {"DAGWAY_AMQP_URL": rabbit.url, "DAGWAY_LOG_LEVEL": "warning"}
+        common = {"DAGWAY_AMQP_URL": vhost or used.rabbit.url, "DAGWAY_LOG_LEVEL": "warning"}
+        pids: dict[str, list[int]] = {"workers": [], "schedulers": [], "gateways": []}
+        metrics: list[str] = []
+
+        def start(command: str, folder: str, env: dict[str, str]) -> DagwayProcess:
+            port = free_port()
+            metrics.append(f"http://127.0.0.1:{port}/metrics")
+            env = {**common, "DAGWAY_METRICS_PORT": str(port), **env}
+            process = stack.enter_context(DagwayProcess(command, folder=home / folder, env=env))
+            pids[{"api": "gateways"}.get(command, f"{command}s")].append(process.pid)
+            return process
+
         ports = [free_port() for _ in range(gateways)]
         for number in range(workers):
-            env = {**common, "DAGWAY_WORKER_ID": f"w{number}", "DAGWAY_DATA_DIR": str(home / f"w{number}")}
-            stack.enter_context(DagwayProcess("worker", folder=home / f"w{number}", env=env))
+            start(
+                "worker", f"w{number}", {"DAGWAY_WORKER_ID": f"w{number}", "DAGWAY_DATA_DIR": str(home / f"w{number}")}
+            )
         for number in range(schedulers):
-            env = {**common, "DAGWAY_DATABASE_URL": database_url}
-            stack.enter_context(DagwayProcess("scheduler", folder=home / f"s{number}", env=env))
+            start("scheduler", f"s{number}", {"DAGWAY_DATABASE_URL": database_url})
         for port in ports:
-            env = {**common, "DAGWAY_DATABASE_URL": database_url, "DAGWAY_PORT": str(port)}
-            gateway = stack.enter_context(DagwayProcess("api", folder=home / f"g{port}", env=env))
+            gateway = start("api", f"g{port}", {"DAGWAY_DATABASE_URL": database_url, "DAGWAY_PORT": str(port)})
             gateway.wait_ready(f"http://127.0.0.1:{port}/api/v2/health", timeout_s=30)
-        rig = Rig("distributed", f"http://127.0.0.1:{ports[0]}", database_url)
+        rig = Rig("distributed", f"http://127.0.0.1:{ports[0]}", database_url, pids, metrics)
         ready = "SELECT count(*) AS n FROM workers WHERE state = 'live'"
         eventually(lambda: rig.rows(ready)[0]["n"] == workers, timeout_s=30)
         yield rig

@@ -28,11 +28,14 @@ _INTERNAL = re.compile(r'\n *"DAGU_CONTINUE_ON[^\n]*')
 class Side:
     """Runs workflows at ``url`` and returns what can be seen of them.
 
-    ``patience_s``: how long to wait for the time at which a run finished. ``must_finish``: it must come.
+
+    ``pid``: the server's process, if it is ours. ``patience_s``: how long to wait for the time at which a run finished.
+    ``must_finish``: it must come.
     """
 
-    def __init__(self, url: str, *, must_finish: bool = True, patience_s: float = _RUN_S) -> None:
-        self._url = url
+    def __init__(self, url: str, pid: int = 0, *, must_finish: bool = True, patience_s: float = _RUN_S) -> None:
+        self.url = self._url = url
+        self.pid = pid
         self._must_finish, self._patience_s = must_finish, patience_s
         self._pool = urllib3.PoolManager(retries=False, timeout=60, maxsize=8)
 
@@ -136,7 +139,7 @@ def dagu(program: Path, folder: Path) -> Iterator[Side]:
             [str(program), "server"], env=env, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL
         )
         try:
-            side = Side(f"http://127.0.0.1:{port}", must_finish=False, patience_s=_FINISHED_S)
+            side = Side(f"http://127.0.0.1:{port}", process.pid, must_finish=False, patience_s=_FINISHED_S)
 
             def healthy() -> bool:
                 try:

@@ -1,0 +1,191 @@
+"""The workloads w1 to w4, as a client runs them against any server that has Dagu's API, or against the floor.
+
+w1  runs of one step, one after the other: from the request until a client sees the end, polling every 2 ms;
+    ``w1 wait`` is the same by one request, ``start?wait=``, where the server has it
+w2  runs of one step, started by 8 clients as fast as they are answered
+w3  one run of parallel steps
+w4  one run of steps in a chain
+
+Each step is ``true`` in a shell.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Protocol
+
+import urllib3
+
+from bench.floor import Floor
+from tests.harness.eventually import eventually
+
+__all__ = ["SIZES", "ApiClient", "Contender", "FloorClient", "Sizes", "measure"]
+
+_CLIENTS = 8
+_POLL_S = 0.002
+_POLL_LONG_S = 0.01
+_DEADLINE_S = 120
+_ACTIVE = frozenset({"not_started", "queued", "running"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much each workload runs."""
+
+    single: int = 60
+    many: int = 300
+    wide: int = 200
+    chain: int = 50
+
+
+SIZES = Sizes()
+
+
+class Contender(Protocol):
+    """What can run the workloads."""
+
+    def one(self) -> None:
+        """Run one step and return when a client sees its end."""
+
+    def one_by_waiting(self) -> bool:
+        """The same by one request; return ``False`` if there is no such request."""
+
+    def many(self, count: int) -> int:
+        """Run ``count`` runs of one step and return how many did not succeed."""
+
+    def large(self, steps: int, *, chain: bool) -> None:
+        """Run one run of many steps."""
+
+
+class ApiClient:
+    """A client of Dagu's API at ``url``. ``waits``: whether the server has ``start?wait=``."""
+
+    def __init__(self, url: str, *, waits: bool) -> None:
+        self._api, self._waits = f"{url}/api/v2", waits
+        self._http = urllib3.PoolManager(maxsize=32, retries=False, timeout=_DEADLINE_S)
+        self._known: set[str] = set()
+
+    def one(self) -> None:
+        self._ended("one", self._start("one", self._dag("one", 1)), _POLL_S)
+
+    def one_by_waiting(self) -> bool:
+        if not self._waits:
+            return False
+        answer = self._ask("POST", f"/dags/{self._dag('one', 1)}/start?wait=60s", {})[1]
+        assert answer["finished"], answer
+        return True
+
+    def many(self, count: int) -> int:
+        dag = self._dag("one", 1)
+        with ThreadPoolExecutor(_CLIENTS) as clients:
+            started = list(clients.map(lambda _: self._start("one", dag), range(count)))
+        return sum(self._ended("one", run, _POLL_LONG_S) != "succeeded" for run in started)
+
+    def large(self, steps: int, *, chain: bool) -> None:
+        name = f"{'chain' if chain else 'wide'}{steps}"
+        status = self._ended(name, self._start(name, self._dag(name, steps, chain=chain)), _POLL_LONG_S)
+        assert status == "succeeded", status
+
+    def _dag(self, name: str, steps: int, *, chain: bool = True) -> str:
+        """Create a DAG, once, and return its name when a run of it has succeeded."""
+        if name not in self._known:
+            lines = "".join(f"  - name: s{number}\n    command: 'true'\n" for number in range(steps))
+            # ``placement`` is Dagway's: a wide run may use all workers.
+            spread = "placement: spread\n" if self._waits and not chain else ""
+            spec = f"type: {'chain' if chain else 'graph'}\n{spread}steps:\n{lines}"
+            status, answer = self._ask("POST", "/dags", {"name": name, "spec": spec})
+            assert status == 201, answer
+            # Dagu's server knows a new file a moment later.
+            self._known.add(name)
+            self._ended(name, eventually(lambda: self._start(name, name), timeout_s=30), _POLL_LONG_S)
+        return name
+
+    def _start(self, name: str, dag: str) -> str:
+        status, answer = self._ask("POST", f"/dags/{dag}/start", {})
+        assert status == 200, (name, status, answer)
+        return str(answer["dagRunId"])
+
+    def _ended(self, name: str, run: str, poll_s: float) -> str:
+        """Return the status with which a run ended."""
+        until = time.monotonic() + _DEADLINE_S
+        while time.monotonic() < until:
+            # Dagu knows a run a moment after its start is answered: 404 before.
+            status, answer = self._ask("GET", f"/dag-runs/{name}/{run}")
+            if status == 200 and answer["dagRunDetails"]["statusLabel"] not in _ACTIVE:
+                return str(answer["dagRunDetails"]["statusLabel"])
+            time.sleep(poll_s)
+        return "unfinished"
+
+    def _ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        answer = (
+            self._http.request(method, self._api + path, json=body)
+            if body is not None
+            else self._http.request(method, self._api + path)
+        )
+        return answer.status, json.loads(answer.data) if answer.data else None
+
+
+class FloorClient:
+    """A client of the floor, which replies when a run has ended: nothing has to be polled."""
+
+    def __init__(self, floor: Floor) -> None:
+        self._floor = floor
+
+    def one(self) -> None:
+        self._floor.run(1, chain=True)
+
+    def one_by_waiting(self) -> bool:
+        self.one()
+        return True
+
+    def many(self, count: int) -> int:
+        with ThreadPoolExecutor(_CLIENTS) as clients:
+            list(clients.map(lambda _: self.one(), range(count)))
+        return 0
+
+    def large(self, steps: int, *, chain: bool) -> None:
+        self._floor.run(steps, chain=chain)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def measure(
+    contender: Contender, sizes: Sizes, between: Callable[[str], None] = lambda _done: None
+) -> dict[str, float]:
+    """Run the workloads and return the figures; ``between`` is called with the name of each before and after it.
+
+    ``w1`` and ``w1 wait`` are medians in milliseconds, with ``p99``; ``w2`` is in runs and ``w3`` in steps a second;
+    ``w4`` in milliseconds a step.
+    """
+    found: dict[str, float] = {}
+    for _ in range(3):
+        contender.one()
+        contender.one_by_waiting()
+    contender.large(sizes.wide, chain=False)
+    contender.large(sizes.chain, chain=True)
+    for name, work in (("w1", contender.one), ("w1 wait", contender.one_by_waiting)):
+        if name == "w1 wait" and not contender.one_by_waiting():
+            continue
+        between(name)
+        took = sorted(_seconds(work) * 1000 for _ in range(sizes.single))
+        between(name)
+        found[name], found[f"{name} p99"] = median(took), took[int(len(took) * 0.99)]
+    between("w2")
+    began = time.perf_counter()
+    found["w2 failed"] = contender.many(sizes.many)
+    found["w2"] = sizes.many / (time.perf_counter() - began)
+    between("w2")
+    between("w3")
+    found["w3"] = sizes.wide / _seconds(lambda: contender.large(sizes.wide, chain=False))
+    between("w3")
+    between("w4")
+    found["w4"] = _seconds(lambda: contender.large(sizes.chain, chain=True)) / sizes.chain * 1000
+    between("w4")
+    return found

@@ -1,0 +1,69 @@
+"""The tables in docs/performance.md come from the JSON of ``bench.compare``."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.report import BEGIN, END, replaced, table
+
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
+
+
+def measured(contender: str, w1: float, *, failed: int = 0, hops: dict[str, float] | None = None) -> dict[str, Any]:
+    return {
+        "contender": contender,
+        "round": 0,
+        "load": 0.1,
+        "figures": {"w1": w1, "w1 p99": w1, "w2 failed": failed, "w2": 100.0, "w3": 200.0, "w4": 8.0},
+        "core_ms": {"w2": {"workers": 3.0, "schedulers": 1.5}, "w4": {"workers": 4.0, "schedulers": 2.0}},
+        "hops_ms": hops or {},
+    }
+
+
+def results(*rounds: dict[str, Any]) -> dict[str, Any]:
+    conditions = {
+        "at": "2026-11-27T10:00:00+00:00",
+        "cores": 2,
+        "python": "3.11",
+        "rounds": 3,
+        "workers": 2,
+        "sizes": {"single": 60, "many": 300, "wide": 200, "chain": 50},
+    }
+    return {"conditions": conditions, "measured": list(rounds)}
+
+
+def test_a_row_has_the_median_the_spread_and_the_ratio_to_the_floor() -> None:
+    text = table(results(measured("D", 30), measured("floor", 5), measured("D", 10), measured("D", 12)))
+
+    [row] = [line for line in text.splitlines() if line.startswith("| D | 12")]
+    assert row.split("|")[2] == " 12.0 (10.0 to 30.0, 2.4 of floor) "
+    assert row.split("|")[3].strip() == "", "no `w1 wait` was measured"
+    assert "| D | 4.5 | workers 3.0, schedulers 1.5 | 6.0 | workers 4.0, schedulers 2.0 |" in text
+
+
+def test_runs_that_failed_are_named() -> None:
+    assert "| Dagu (3 runs of w2 failed) |" in table(
+        results(measured("Dagu", 9, failed=1), measured("Dagu", 9, failed=2))
+    )
+
+
+def test_hops_show_which_part_of_the_time_they_explain() -> None:
+    hops = {"accepted_created": 2.0, "ended_decided": 6.0, "client": 10.0}
+
+    text = table(results(measured("D", 10, hops=hops), measured("floor", 5)))
+
+    assert "| D | 2.0 | 6.0 | 80% |" in text
+
+
+def test_only_what_stands_between_the_marks_is_replaced() -> None:
+    page = PAGE.read_text()
+
+    written = replaced(page, "new tables")
+
+    assert f"{BEGIN}\nnew tables\n{END}" in written
+    before, _, after = page.partition(BEGIN)
+    assert written.startswith(before)
+    assert written.endswith(after.partition(END)[2])
+    with pytest.raises(ValueError, match="no lines"):
+        replaced("no marks", "new tables")
