@@ -22,6 +22,7 @@ from shared.contracts.worker_pools import DEFAULT_WORKER_POOL
 from shared.dagu_settings import read_dagu_settings
 from shared.errors import ConfigInvalid
 from shared.options import OPTIONS
+from shared.outbound import OutboundPolicy
 
 __all__ = ["OPTIONS", "Config", "environment", "load_config", "secret_variables"]
 
@@ -79,6 +80,7 @@ class Config:
     event_shards: int = 8
     audit_days: int = 400
     trusted_proxies: int = 0
+    outbound: OutboundPolicy = "any"
     verify_every_s: int = 0
     base_config: Path | None = None
     metrics_port: int = 0

@@ -153,6 +153,14 @@ OPTIONS = (
         "X-Forwarded-For header; 0: its connection's address (0)",
     ),
     Option(
+        "outbound",
+        "DAGWAY_OUTBOUND",
+        one_of("any", "no-metadata", "public"),
+        _GATEWAY | _WORKER,
+        "which addresses http and chat steps and remote nodes may connect to: any; no-metadata: none that is "
+        "link-local or a cloud's metadata service; public: only those of the internet (any)",
+    ),
+    Option(
         "verify_every_s",
         "DAGWAY_VERIFY_EVERY",
         duration_s,

@@ -160,6 +160,7 @@ def _forward(deps: Deps, node: RemoteNode, request: Request, operation: Operatio
         headers=headers,
         body=request.get_data(),
         follower=deps.follower,
+        policy=deps.settings.outbound,
     )
 
 

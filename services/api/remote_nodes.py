@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +14,8 @@ from services.api.operations import ApiResponse
 from services.api.problems import Problem, bad_request
 from services.api.representations import json_values
 from services.api.settings import RemoteNode, Settings
+from shared.outbound import OutboundPolicy
+from shared.outbound_http import OutboundDenied, outbound_pool
 
 __all__ = ["chosen_node", "forward"]
 
@@ -22,10 +25,11 @@ _STREAM = "text/event-stream"
 _AT_ONCE_BYTES = 64 * 1024
 _PASSED_ON = ("Accept", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID")
 _PASSED_BACK = ("ETag", "Retry-After")
-_pools = {
-    verify: urllib3.PoolManager(num_pools=10, maxsize=8, cert_reqs="CERT_REQUIRED" if verify else "CERT_NONE")
-    for verify in (True, False)
-}
+
+
+@cache
+def _pool(policy: OutboundPolicy, *, verify: bool) -> urllib3.PoolManager:
+    return outbound_pool(policy, num_pools=10, maxsize=8, cert_reqs="CERT_REQUIRED" if verify else "CERT_NONE")
 
 
 def chosen_node(settings: Settings, names: list[str]) -> RemoteNode | None:
@@ -49,10 +53,12 @@ def forward(
     headers: Mapping[str, str],
     body: bytes,
     follower: Follower,
+    policy: OutboundPolicy = "any",
 ) -> ApiResponse:
     """Send the request to the node, with the credentials configured for the node, and return the node's response.
 
-    An event stream is relayed as it arrives. It counts against this server's limit of event streams as well.
+    The address of the node must be one that ``policy`` allows. An event stream is relayed as it arrives. It counts
+    against this server's limit of event streams as well.
 
     Raises:
         Problem: the node's error, with the status that the node returned; 502 if the node cannot be reached.
@@ -65,7 +71,7 @@ def forward(
     rest = urlencode([(name, value) for name, value in query if name != "remoteNode"])
     url = f"{node.api_base_url.rstrip('/')}{path}{f'?{rest}' if rest else ''}"
     try:
-        answer = _pools[not node.skip_tls_verify].request(
+        answer = _pool(policy, verify=not node.skip_tls_verify).request(
             method,
             url,
             body=body or None,
@@ -79,6 +85,8 @@ def forward(
             return ApiResponse(200, _Relay(answer, follower), _STREAM, {"X-Accel-Buffering": "no"})
         data = answer.read(_MAX_ANSWER_BYTES, decode_content=True)
         answer.release_conn()
+    except OutboundDenied as error:
+        raise Problem(502, "bad_gateway", f"Node {node.name!r} cannot be reached: {error}") from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise Problem(502, "bad_gateway", f"Node {node.name!r} cannot be reached: {type(error).__name__}") from error
     if answer.status >= 400:

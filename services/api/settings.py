@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from services.api.browser_guard import BrowserRules, is_loopback
 from shared.clock import local_zone
 from shared.errors import ConfigInvalid
+from shared.outbound import OutboundPolicy
 
 if TYPE_CHECKING:
     from shared.config import Config
@@ -75,6 +76,7 @@ class Settings:
     oidc: Oidc | None = None
     trusted_proxies: int = 0
     """How many proxies in front of the gateway add to X-Forwarded-For."""
+    outbound: OutboundPolicy = "any"
     write_dags: bool = True
     run_dags: bool = True
     metrics_public: bool = False
@@ -144,6 +146,7 @@ def settings_from(config: "Config") -> Settings:
         admin_password=config.auth_admin_password,
         oidc=_oidc(config) if config.auth_mode == "oidc" else None,
         trusted_proxies=config.trusted_proxies,
+        outbound=config.outbound,
         write_dags=config.write_dags,
         run_dags=config.run_dags,
         metrics_public=config.metrics == "public",

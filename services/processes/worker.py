@@ -84,4 +84,5 @@ def make_worker(
         run_files_days=config.run_files_days,
         private=(config.data_dir, *config.secret_files),
         seal_keys=seal_keys(config),
+        outbound=config.outbound,
     )

@@ -37,6 +37,7 @@ from shared.contracts.events import Heartbeat
 from shared.contracts.signing_keys import SharedKey
 from shared.disk import DiskCheck
 from shared.ids import new_token
+from shared.outbound import OutboundPolicy
 from shared.private_files import private_folder
 from shared.service import Background
 from shared.transport.base import WorkerTransport
@@ -61,7 +62,7 @@ class Worker:
     ``guardian`` is a guardian process that was started before. With ``step_user`` (first uid, first gid, number of
     users, home), steps have users of their own: the guardian must have the right to change users, and this process must
     be in the groups of these users. DAGs then cannot name files below ``private``. With ``seal_keys``, secrets in the
-    parameters of sub-runs are sealed (ADR 36).
+    parameters of sub-runs are sealed (ADR 36). HTTP requests of steps obey ``outbound``.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Worker:
         private: tuple[Path, ...] = (),
         run_files_days: int = 7,
         seal_keys: tuple[SharedKey, ...] = (),
+        outbound: OutboundPolicy = "any",
     ) -> None:
         self.counters = WorkerCounters()
         self.failed = threading.Event()
@@ -123,7 +125,7 @@ class Worker:
         self._handler = TaskHandler(
             WorkerIdentity(worker_id, self.incarnation),
             workspace,
-            runner=AttemptRunner(self._guardian, workspace, sealer),
+            runner=AttemptRunner(self._guardian, workspace, sealer, outbound),
             sealer=sealer,
             shipper=self._shipper,
             reporter=self._reporter,

@@ -85,7 +85,7 @@ class SignedTransport:
     """Implements ``shared.transport.base.Transport``; ``close`` also closes ``inner``.
 
     With ``accept_unsigned``, messages without a signature are accepted and counted; a wrong signature is still refused.
-    A message for whose purpose the keyring cannot sign is sent as it is; without a signature its reader refuses it.
+    To send a message for whose purpose the keyring has no key raises ``InvariantBroken``: its reader would refuse it.
     """
 
     def __init__(
@@ -107,9 +107,11 @@ class SignedTransport:
     # -- signing --------------------------------------------------------------------------------
 
     def sign(self, scope: SignatureScope, body: bytes) -> bytes:
-        """Return ``body`` with a signature, if this process has a key for that."""
+        """Return ``body`` with a signature. Raises ``InvariantBroken`` if this process has no key for the purpose."""
         if not self._keyring.signs(scope.purpose):
-            return body
+            raise InvariantBroken(
+                f"this service has no key that signs a {scope.purpose}, and must not send it unsigned"
+            )
         at = self.heartbeats.next(self._clock()) if scope.purpose is Purpose.HEARTBEAT else self._clock()
         return self._keyring.sign(scope, body, at)
 

@@ -80,6 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _do_away(self, rest: str, _: dict[str, Any]) -> None:
         self._answer(302, b"", Location=f"http://localhost:{self.counterpart.port}/{rest}")
 
+    def _do_elsewhere(self, rest: str, _: dict[str, Any]) -> None:
+        self._answer(302, b"", Location=f"http://{rest}")
+
     def _do_flaky(self, rest: str, _: dict[str, Any]) -> None:
         """Answer with an error until the request has arrived ``rest`` times."""
         tries = sum(one["path"].startswith("/flaky") for one in self.counterpart.requests)

@@ -12,15 +12,19 @@ from shared.contracts.events import Heartbeat
 from shared.contracts.markers import Marker
 from shared.errors import InvariantBroken, Refusal, SignatureRefused
 from shared.transport.base import (
+    AUDIT,
     COMMANDS,
+    EVENT_SHARDS,
     EVENTS,
     HEARTBEATS,
+    LOGS,
     BrokerQueue,
     Delivery,
     Durability,
     Outgoing,
     Transport,
     task_queue,
+    worker_queue,
 )
 from shared.transport.open import open_transport
 from shared.transport.signed import check_reporter
@@ -90,22 +94,38 @@ def test_a_reply_is_accepted_from_a_scheduler_and_for_its_own_command_only(broke
     assert gateway.counts.snapshot()[0]["replies", "bad_signature"] == 1
 
 
-def test_a_worker_passes_a_task_on_as_it_came(broker: Transport) -> None:
+SENDERS = {
+    COMMANDS: "api",
+    AUDIT: "api",
+    EVENTS: "worker",
+    EVENT_SHARDS[0]: "worker",
+    LOGS: "worker",
+    HEARTBEATS: "worker",
+    task_queue({}): "scheduler",
+    worker_queue("w1"): "scheduler",
+}
+
+
+@pytest.mark.parametrize("service", ["api", "scheduler", "worker"])
+def test_no_service_sends_what_it_cannot_sign(broker: Transport, service: str) -> None:
+    sender = signed_as(service, broker)
+    broker.declare(list(SENDERS))
+    for queue, signer in SENDERS.items():
+        if signer == service:
+            sender.send(Outgoing(queue, BODY, "one")).result(5)
+            assert b'"sig":"' in arrived(broker, queue).body
+        else:
+            with pytest.raises(InvariantBroken, match="must not send it unsigned"):
+                sender.send(Outgoing(queue, BODY, "one"))
+            assert broker.waiting(queue) == 0
+
+
+def test_a_worker_sends_no_reply_that_it_cannot_sign(broker: Transport) -> None:
     scheduler, worker = signed_as("scheduler", broker), signed_as("worker", broker)
-    scheduler.send(Outgoing(task_queue({}), BODY, "one")).result(5)
+    scheduler.request(Outgoing(task_queue({}), BODY, "one"))
 
-    first = arrived(worker, task_queue({})).body
-    worker.send(Outgoing(task_queue({}), first, "one")).result(5)
-
-    assert arrived(worker, task_queue({})).body == first
-
-
-def test_a_worker_cannot_sign_a_task(broker: Transport) -> None:
-    worker = signed_as("worker", broker)
-
-    worker.send(Outgoing(task_queue({}), BODY, "one")).result(5)
-
-    assert why(worker, task_queue({})) is Refusal.UNSIGNED
+    with pytest.raises(InvariantBroken, match="must not send it unsigned"):
+        arrived(worker, task_queue({})).reply(BODY)
 
 
 def test_the_id_of_a_message_is_signed_too(broker: Transport) -> None:
@@ -189,14 +209,16 @@ def test_control_messages_are_heard_from_schedulers_only(broker: Transport) -> N
     gateway.listen([CHANGES], lambda topic, _body: heard.append(topic))
     changes = encode(RunsChanged(), id="c", at=utc_now())
 
-    for sender in (broker, worker, gateway):
-        sender.broadcast("workers", BODY)
-        sender.broadcast(CHANGES, changes)
+    for topic, body in (("workers", BODY), (CHANGES, changes)):
+        broker.broadcast(topic, body)
+        for sender in (worker, gateway):
+            with pytest.raises(InvariantBroken, match="must not send it unsigned"):
+                sender.broadcast(topic, body)
     scheduler.broadcast("workers", BODY)
     scheduler.broadcast(CHANGES, changes)
 
     eventually(lambda: sorted(heard) == [CHANGES, "workers"])
-    assert [each.counts.snapshot()[0]["control", "unsigned"] for each in (worker, gateway)] == [3, 3]
+    assert [each.counts.snapshot()[0]["control", "unsigned"] for each in (worker, gateway)] == [1, 1]
 
 
 def test_unsigned_messages_are_accepted_and_counted_if_so_set(broker: Transport) -> None:

@@ -37,6 +37,7 @@ from shared.contracts.events import ChatMessage
 from shared.contracts.tasks import CallResult, Task
 from shared.errors import InvalidInput
 from shared.language.expansion.expand import RunCommand, expand
+from shared.outbound import OutboundPolicy
 
 __all__ = ["AttemptResult", "AttemptRunner"]
 
@@ -77,7 +78,10 @@ class _Execution:
 class AttemptRunner:
     """Runs attempts. Thread-safe."""
 
-    def __init__(self, guardian: GuardianClient, workspace: Workspace, sealer: Sealer) -> None:
+    def __init__(
+        self, guardian: GuardianClient, workspace: Workspace, sealer: Sealer, outbound: OutboundPolicy = "any"
+    ) -> None:
+        self._outbound = outbound
         self._guardian = guardian
         self._workspace = workspace
         self._sealer = sealer
@@ -154,6 +158,7 @@ class AttemptRunner:
             execution.supervisor,
             task.options,
             self._workspace.reach(task),
+            self._outbound,
         )
         result = self._executor(task, masker).run(job, io)
         files.finish()

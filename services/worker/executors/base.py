@@ -10,6 +10,7 @@ from services.worker.inputs.named_files import EVERYTHING, Reach
 from services.worker.process.outcome import Result
 from services.worker.process.supervisor import Supervisor
 from shared.language.model import Step
+from shared.outbound import OutboundPolicy
 
 __all__ = ["Executor", "Job", "StepIO"]
 
@@ -43,6 +44,8 @@ class Job:
     """The DAG's settings for steps of this type, such as its ``smtp``, ``ssh`` and ``container``."""
     reach: Reach = EVERYTHING
     """Which files the step may name. An executor that opens such a file itself must open it by ``reach.open``."""
+    outbound: OutboundPolicy = "any"
+    """Which addresses the step may connect to, if the executor connects by itself."""
 
 
 class Executor(Protocol):

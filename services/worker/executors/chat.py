@@ -21,6 +21,7 @@ from services.worker.executors.http import open_pool
 from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
+from shared.outbound_http import OutboundDenied
 
 __all__ = ["ChatExecutor"]
 
@@ -54,10 +55,10 @@ class ChatExecutor:
         own = _own_messages(job)
         url, headers, body = _request(job, llm, own)
         cancel_scope = CancelScope()
-        exchange = _Exchange(cancel_scope, io, thinking=bool((llm.get("thinking") or {}).get("includeInOutput")))
+        exchange = _Exchange(job, cancel_scope, io, thinking=bool((llm.get("thinking") or {}).get("includeInOutput")))
         try:
             error = job.supervisor.call(lambda: exchange.make(url, headers, body), cancel_scope.cancel)
-        except (HTTPError, Cancelled, OSError, ValueError) as failure:
+        except (HTTPError, Cancelled, OSError, ValueError, OutboundDenied) as failure:
             error = f"chat request failed: {failure}"
         finally:
             cancel_scope.cancel()
@@ -126,8 +127,9 @@ def _thinking(provider: str, settings: dict[str, Any]) -> dict[str, Any]:
 class _Exchange:
     """A request with its retries. ``answer`` is the text of the answer without the reasoning."""
 
-    def __init__(self, cancel_scope: CancelScope, io: StepIO, *, thinking: bool) -> None:
+    def __init__(self, job: Job, cancel_scope: CancelScope, io: StepIO, *, thinking: bool) -> None:
         self.answer = ""
+        self._job = job
         self._scope = cancel_scope
         self._io = io
         self._thinking = thinking
@@ -135,7 +137,7 @@ class _Exchange:
     def make(self, url: str, headers: dict[str, str], body: dict[str, Any]) -> str:
         """Send the request, print the answer and return the error text, empty on success."""
         tls = ssl.create_default_context() if url.startswith("https:") else None
-        with open_pool(self._scope, tls) as pool:
+        with open_pool(self._job, self._scope, tls) as pool:
             waits = iter(_WAITS_S)
             while True:
                 response = pool.request(

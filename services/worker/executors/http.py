@@ -14,8 +14,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
@@ -25,6 +23,7 @@ from services.worker.executors.in_process import Cancelled, CancelScope, evaluat
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
 from shared.language.yaml.fields import scalar_text, type_name
+from shared.outbound_http import OutboundDenied, outbound_pool
 
 __all__ = ["HttpExecutor", "open_pool"]
 
@@ -55,8 +54,8 @@ class HttpExecutor:
             timer.daemon = True
             timer.start()
         try:
-            error = job.supervisor.call(lambda: _exchange(request, cancel_scope, io), cancel_scope.cancel)
-        except (HTTPError, Cancelled, OSError, ValueError) as failure:
+            error = job.supervisor.call(lambda: _exchange(job, request, cancel_scope, io), cancel_scope.cancel)
+        except (HTTPError, Cancelled, OSError, ValueError, OutboundDenied) as failure:
             error = f"http request failed: {failure}"
         finally:
             if timer is not None:
@@ -161,39 +160,14 @@ def _tls(config: dict[str, Any]) -> ssl.SSLContext:
     return context
 
 
-def open_pool(cancel_scope: CancelScope, tls: ssl.SSLContext | None = None) -> urllib3.PoolManager:
-    """Return an HTTP client whose connections ``cancel_scope`` shuts down. Ignores proxy settings and ``~/.netrc``."""
-
-    class Plain(HTTPConnection):
-        def _new_conn(self) -> Any:
-            sock = super()._new_conn()
-            cancel_scope.guard(sock)
-            return sock
-
-    class Secure(HTTPSConnection):
-        def _new_conn(self) -> Any:
-            sock = super()._new_conn()
-            cancel_scope.guard(sock)
-            return sock
-
-        def connect(self) -> None:
-            super().connect()
-            # Silences the library's warning: a connection is unverified only if the step says skipTLSVerify.
-            self.is_verified = True
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
-
+def open_pool(job: Job, cancel_scope: CancelScope, tls: ssl.SSLContext | None = None) -> urllib3.PoolManager:
+    """Return an HTTP client for a job, whose connections ``cancel_scope`` shuts down."""
     options: dict[str, Any] = {} if tls is None else {"ssl_context": tls}
-    pool = urllib3.PoolManager(1, timeout=urllib3.Timeout(connect=_CONNECT_S, read=None), **options)
-    pool.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
-    return pool
+    timeout = urllib3.Timeout(connect=_CONNECT_S, read=None)
+    return outbound_pool(job.outbound, connected=cancel_scope.guard, num_pools=1, timeout=timeout, **options)
 
 
-def _exchange(request: _Request, cancel_scope: CancelScope, io: StepIO) -> str:
+def _exchange(job: Job, request: _Request, cancel_scope: CancelScope, io: StepIO) -> str:
     """Make the request, print the response and return the error text, empty on success."""
     retry = Retry(
         total=request.retries + _MAX_REDIRECTS,
@@ -215,7 +189,7 @@ def _exchange(request: _Request, cancel_scope: CancelScope, io: StepIO) -> str:
         url = f"{head}{glue}{urlencode(request.query)}{hash_mark}{fragment}"
     if request.debug:
         _print_headers(cancel_scope, io, f"> {request.method} {url}", ">", request.headers.items())
-    with open_pool(cancel_scope, request.tls) as pool:
+    with open_pool(job, cancel_scope, request.tls) as pool:
         response = pool.request(
             request.method, url, body=request.body, headers=request.headers, retries=retry, preload_content=False
         )
