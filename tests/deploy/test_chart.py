@@ -179,6 +179,14 @@ def test_external_secrets_make_every_secret_that_the_pods_read() -> None:
     assert made == read
 
 
+def test_every_pod_has_the_authorities_that_the_urls_name() -> None:
+    for template in pod_templates(manifest_set(EVERYTHING)):
+        (volume,) = [each for each in template["spec"]["volumes"] if each["name"] == "ca"]
+        assert volume["secret"] == {"secretName": "servers-ca"}
+        for container in containers(template):
+            assert {"name": "ca", "mountPath": "/etc/dagway/ca", "readOnly": True} in container["volumeMounts"]
+
+
 def test_the_migration_needs_no_object_that_is_made_after_it() -> None:
     """Helm creates hooks before all other objects, and so does Argo CD, which runs them as PreSync."""
     objects = [*manifest_set(EVERYTHING), *custom_kinds(EVERYTHING)]
@@ -205,7 +213,8 @@ def test_prometheus_gets_the_rules_and_finds_every_pod() -> None:
     objects = manifest_set(EVERYTHING)
     (rule,) = of_kind(custom_kinds(EVERYTHING), "PrometheusRule")
     files = [ROOT / "deploy/prometheus" / f"{name}.rules.yml" for name in ("recording", "alerts")]
-    assert rule["spec"]["groups"] == [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
+    texts = [file.read_text().replace("docs/runbooks/", "https://wiki.example.com/dagway/") for file in files]
+    assert rule["spec"]["groups"] == [group for text in texts for group in yaml.safe_load(text)["groups"]]
 
     (monitor,) = of_kind(custom_kinds(EVERYTHING), "ServiceMonitor")
     wanted = monitor["spec"]["selector"]["matchLabels"].items()

@@ -177,3 +177,24 @@ spec:
 {{- end -}}
 {{- toJson $result -}}
 {{- end }}
+
+{{/* The volume with the authorities of the servers' certificates, and its mount; empty without any. */}}
+{{- define "dagway.authoritiesVolume" -}}
+{{- with .Values.certificateAuthorities }}
+{{- if .configMap }}
+- name: ca
+  configMap: {name: {{ .configMap }}}
+{{- else if .secret }}
+- name: ca
+  secret: {secretName: {{ .secret }}}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "dagway.authoritiesMount" -}}
+{{- with .Values.certificateAuthorities }}
+{{- if or .configMap .secret }}
+- {name: ca, mountPath: /etc/dagway/ca, readOnly: true}
+{{- end }}
+{{- end }}
+{{- end }}
