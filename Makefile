@@ -21,7 +21,7 @@ export PIP_NO_INPUT := 1
 
 PIP := $(BIN)/python -m pip --quiet
 
-.PHONY: help setup run test unit simulate check bench chaos docs fmt sbom lock clean
+.PHONY: help setup run test unit simulate check bench chaos docs fmt sbom release lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ fmt: setup ## format the code and apply ruff's fixes
 
 sbom: ## write sbom.json, the list of all packages of a release, from the lock files (CycloneDX)
 	@$(PYTHON) scripts/sbom.py > sbom.json && echo sbom.json
+
+release: setup ## build wheel, sdist, Helm chart, SBOM and checksums into dist, all of the version in pyproject.toml
+	@$(BIN)/python -m scripts.release
 
 lock: ## rewrite the lock files from pyproject.toml
 	@scripts/lock "$(PYTHON)"

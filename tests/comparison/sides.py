@@ -28,7 +28,6 @@ _INTERNAL = re.compile(r'\n *"DAGU_CONTINUE_ON[^\n]*')
 class Side:
     """Runs workflows at ``url`` and returns what can be seen of them.
 
-
     ``pid``: the server's process, if it is ours. ``patience_s``: how long to wait for the time at which a run finished.
     ``must_finish``: it must come.
     """

@@ -1,4 +1,4 @@
-"""Read the Kubernetes manifests from their sources and, where kubectl is installed, as kustomize renders them.
+"""Read the Kubernetes manifests from their sources, as Helm renders them and, with kubectl, as kustomize does.
 
 Reading the sources follows a kustomization's resources and ConfigMap generators and applies its images, but
 not its patches. So the sources are checked on every machine, and the patches of overlays where ``kubectl`` is
@@ -15,10 +15,14 @@ from typing import Any
 
 import yaml
 
+from tests.deploy.chart import VALUE_SETS, chart_set
+
 __all__ = [
     "ROOT",
+    "WORKLOADS",
     "Object",
     "containers",
+    "custom_kinds",
     "manifest_set",
     "name_of",
     "of_kind",
@@ -31,6 +35,7 @@ __all__ = [
 
 Object = dict[str, Any]
 ROOT = Path(__file__).parents[2]
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
 _K8S = ROOT / "deploy" / "k8s"
 _READ = ("base", "dev", "prod")
 
@@ -41,20 +46,39 @@ def set_names() -> list[str]:
     # Components can only be rendered, not read.
     overlays = sorted(folder.name for folder in (_K8S / "overlays").iterdir())
     rendered = [f"{name}-rendered" for name in ["base", *overlays]] if shutil.which("kubectl") else []
-    return sorted(read_ones + rendered)
+    return sorted(read_ones + rendered + [f"{name}-chart" for name in VALUE_SETS])
 
 
 @cache
 def manifest_set(name: str) -> list[Object]:
-    """Return the objects of a set, which the caller must not change. A set is read or rendered once per process."""
+    """Return the objects of a set, which the caller must not change. A set is read or rendered once per process.
+
+    Kinds that are no part of Kubernetes are left out; see ``custom_kinds``.
+    """
+    return [each for each in _all_objects(name) if not _is_custom(each)]
+
+
+def custom_kinds(name: str) -> list[Object]:
+    """Return the objects of a set whose kinds an operator brings: KEDA, Prometheus, Gateway API, External Secrets."""
+    return [each for each in _all_objects(name) if _is_custom(each)]
+
+
+def _is_custom(thing: Object) -> bool:
+    group = thing["apiVersion"].rpartition("/")[0]
+    return "." in group and (not group.endswith(".k8s.io") or group.startswith("gateway."))
+
+
+@cache
+def _all_objects(name: str) -> list[Object]:
     name, _, how = name.partition("-")
+    if how == "chart":
+        return chart_set(name)
     folder = _K8S / (name if name == "base" else f"overlays/{name}")
     if how == "sources":
         return read(folder)
     done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
-    # Kinds that are not part of Kubernetes (KEDA) have no schema here; test_monitoring.py checks them.
-    return [each for each in _documents(done.stdout) if not each["apiVersion"].startswith("keda.sh/")]
+    return _documents(done.stdout)
 
 
 def read(folder: Path) -> list[Object]:
@@ -93,7 +117,7 @@ def of_kind(objects: list[Object], *kinds: str) -> Iterator[Object]:
 
 def pod_templates(objects: list[Object]) -> Iterator[Object]:
     """Yield the pod template of every workload."""
-    for workload in of_kind(objects, "Deployment", "StatefulSet", "DaemonSet", "Job"):
+    for workload in of_kind(objects, *WORKLOADS):
         yield workload["spec"]["template"]
 
 

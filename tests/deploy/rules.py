@@ -12,7 +12,17 @@ from functools import cache
 
 import kubernetes_validate
 
-from tests.deploy.manifests import Object, containers, name_of, of_kind, ours, pod_templates, ports_out, selects
+from tests.deploy.manifests import (
+    WORKLOADS,
+    Object,
+    containers,
+    name_of,
+    of_kind,
+    ours,
+    pod_templates,
+    ports_out,
+    selects,
+)
 from tests.deploy.security_rules import accounts, locked_down, secrets, settings, signed_in
 
 __all__ = ["RULES", "complaints"]
@@ -180,15 +190,17 @@ def fenced(objects: list[Object]) -> Iterator[str]:
 def references(objects: list[Object]) -> Iterator[str]:
     """The config maps and volumes that pods use exist. A script with its own test creates the secrets."""
     maps = {each["metadata"]["name"] for each in of_kind(objects, "ConfigMap")}
-    for template in pod_templates(objects):
+    for workload in of_kind(objects, *WORKLOADS):
+        template = workload["spec"]["template"]
         volumes = {volume["name"]: volume for volume in template["spec"].get("volumes", [])}
+        claimed = {claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])}
         used = {volume["configMap"]["name"] for volume in volumes.values() if "configMap" in volume}
         for container in containers(template):
             used |= {
                 source["configMapRef"]["name"] for source in container.get("envFrom", []) if "configMapRef" in source
             }
             for mount in container.get("volumeMounts", []):
-                if mount["name"] not in volumes:
+                if mount["name"] not in volumes.keys() | claimed:
                     yield f"container {container['name']} mounts no volume {mount['name']}"
         yield from (f"no config map {name}" for name in used - maps)
 

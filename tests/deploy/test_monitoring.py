@@ -141,7 +141,7 @@ def test_what_leaves_the_installation_names_no_dag_no_worker_and_no_process() ->
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: str(rule["alert"]))
 def test_every_alert_says_how_bad_it_is_and_has_a_page(rule: dict[str, Any]) -> None:
-    page = ROOT / rule["annotations"]["runbook"]
+    page = ROOT / rule["annotations"]["runbook_url"]
 
     assert rule["labels"]["severity"] in {"warning", "critical"}
     assert page.name == f"{rule['alert']}.md"

@@ -1,0 +1,200 @@
+{{/* The prefix of all names: the release's name, with "dagway" if it does not contain that. */}}
+{{- define "dagway.fullname" -}}
+{{- $name := .Release.Name -}}
+{{- if not (contains "dagway" $name) }}{{ $name = printf "%s-dagway" $name }}{{ end -}}
+{{- trunc 40 $name | trimSuffix "-" -}}
+{{- end }}
+
+{{/* What selects the pods of a component. Call with a dict: root, component, pool (of a worker). */}}
+{{- define "dagway.selector" -}}
+app.kubernetes.io/name: dagway
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- with .pool }}
+dagway/pool: {{ .name }}
+{{- end }}
+{{- end }}
+
+{{- define "dagway.labels" -}}
+{{ include "dagway.selector" . }}
+app.kubernetes.io/part-of: dagway
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{/* The name of a component's objects. */}}
+{{- define "dagway.name" -}}
+{{- include "dagway.fullname" .root }}-{{ .component }}
+{{- if and .pool (ne .pool.name "default") }}-{{ .pool.name }}{{ end }}
+{{- end }}
+
+{{/* The name of a component's Secret. */}}
+{{- define "dagway.secret" -}}
+{{- if .pool }}{{ default (include "dagway.name" .) .pool.secret }}
+{{- else }}{{ default (include "dagway.name" .) (get .root.Values.secrets .component) }}
+{{- end }}
+{{- end }}
+
+{{/* A variable from the component's Secret. Call with a dict as above, and: variable, key. */}}
+{{- define "dagway.fromSecret" -}}
+- name: {{ .variable }}
+  valueFrom: {secretKeyRef: {name: {{ include "dagway.secret" . }}, key: {{ .key }}}}
+{{- end }}
+
+{{- define "dagway.image" -}}
+{{- $image := .root.Values.image -}}
+{{- $repository := ternary $image.workerRepository $image.repository (eq .component "worker") -}}
+{{- with $image.registry }}{{ . }}/{{ end }}{{ $repository }}:{{ default .root.Chart.AppVersion $image.tag -}}
+{{- end }}
+
+{{/* The settings of all services. */}}
+{{- define "dagway.settings" -}}
+{{- $fixed := dict "DAGWAY_HOST" "0.0.0.0" "DAGWAY_METRICS_PORT" "9000" -}}
+{{- range $name, $value := merge $fixed .Values.settings }}
+{{ $name }}: {{ $value | toString | quote }}
+{{- end }}
+{{- end }}
+
+{{/* Annotations and labels of a pod. */}}
+{{- define "dagway.podMetadata" -}}
+labels:
+  {{- include "dagway.labels" . | nindent 2 }}
+  {{- with .values.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+annotations:
+  # A changed setting restarts the pods.
+  dagway/settings: {{ include "dagway.settings" .root | sha256sum | trunc 16 }}
+  {{- with .values.podAnnotations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{/* What all pods have in common. Call with a dict: root, component, values, pool. */}}
+{{- define "dagway.pod" -}}
+serviceAccountName: {{ include "dagway.fullname" .root }}-{{ .component }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Prefers different nodes and zones for the replicas. */}}
+{{- define "dagway.spread" -}}
+topologySpreadConstraints:
+{{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+  - maxSkew: 1
+    topologyKey: {{ $key }}
+    whenUnsatisfiable: {{ $.root.Values.topologySpread.whenUnsatisfiable }}
+    labelSelector:
+      matchLabels: {{- include "dagway.selector" $ | nindent 8 }}
+    {{- if not (and $.pool $.pool.persistence.enabled) }}
+    matchLabelKeys: [pod-template-hash]
+    {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The pod security standard "restricted". */}}
+{{- define "dagway.podSecurity" -}}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "dagway.containerSecurity" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* Probes. The dict also has: port; startup, liveness and readiness, each [period, timeout, failures] in seconds. */}}
+{{- define "dagway.probes" -}}
+{{- range $kind := list "startup" "liveness" "readiness" }}
+{{ $kind }}Probe:
+  httpGet: {path: {{ ternary "/readyz" "/healthz" (eq $kind "readiness") }}, port: {{ $.port }}}
+  {{- $times := get $ $kind }}
+  periodSeconds: {{ index $times 0 }}
+  timeoutSeconds: {{ index $times 1 }}
+  failureThreshold: {{ index $times 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "dagway.disruptionBudget" -}}
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ include "dagway.name" . }}
+  labels: {{- include "dagway.labels" . | nindent 4 }}
+spec:
+  maxUnavailable: 1
+  # A pod that is not ready serves nobody: it does not keep its node from being drained.
+  unhealthyPodEvictionPolicy: AlwaysAllow
+  selector:
+    matchLabels: {{- include "dagway.selector" . | nindent 6 }}
+{{- end }}
+
+{{/* All worker pools, each with its defaults, as JSON. */}}
+{{- define "dagway.pools" -}}
+{{- $pools := list -}}
+{{- $names := list -}}
+{{- range .Values.workerPools -}}
+{{- if has .name $names }}{{ fail (printf "workerPools: two pools have the name %q" .name) }}{{ end -}}
+{{- $names = append $names .name -}}
+{{- $pools = append $pools (include "dagway.overridden" (dict "default" $.Values.workerDefaults "given" .) | fromJson) -}}
+{{- end -}}
+{{- dict "pools" $pools | toJson -}}
+{{- end }}
+
+{{/* A map over its default, as JSON. Unlike Sprig's merge it takes false, 0 and empty for given values. */}}
+{{- define "dagway.overridden" -}}
+{{- $result := deepCopy .default -}}
+{{- range $key, $value := .given -}}
+{{- if and (kindIs "map" $value) (kindIs "map" (get $result $key)) -}}
+{{- $value = include "dagway.overridden" (dict "default" (get $result $key) "given" $value) | fromJson -}}
+{{- end -}}
+{{- $_ := set $result $key $value -}}
+{{- end -}}
+{{- toJson $result -}}
+{{- end }}
+
+{{/* The volume with the authorities of the servers' certificates, and its mount; empty without any. */}}
+{{- define "dagway.authoritiesVolume" -}}
+{{- with .Values.certificateAuthorities }}
+{{- if .configMap }}
+- name: ca
+  configMap: {name: {{ .configMap }}}
+{{- else if .secret }}
+- name: ca
+  secret: {secretName: {{ .secret }}}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "dagway.authoritiesMount" -}}
+{{- with .Values.certificateAuthorities }}
+{{- if or .configMap .secret }}
+- {name: ca, mountPath: /etc/dagway/ca, readOnly: true}
+{{- end }}
+{{- end }}
+{{- end }}

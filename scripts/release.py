@@ -1,0 +1,88 @@
+"""Build what a release consists of into ``dist``: ``make release``.
+
+Wheel, sdist, Helm chart, SBOM and the checksums of all four. Everything has the version of ``pyproject.toml``; a file
+that names another one ends the build before it begins. Wheel and sdist carry the time of the commit: each build of a
+commit makes the same bytes.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import helm_python
+
+from scripts.sbom import bill_of_materials
+
+__all__ = ["ROOT", "build", "other_versions", "project_version"]
+
+ROOT = Path(__file__).parents[1]
+CHART = Path("deploy/helm/dagway")
+_NAMED = {
+    "deploy/helm/dagway/Chart.yaml": r"^(?:version|appVersion): (\S+)",
+    "docker-compose.yml": r"\$\{DAGWAY_VERSION:-([^}]+)\}",
+    "Dockerfile": r"--tag dagway(?:-worker)?:(\S+)",
+    "deploy/k8s/base/*.yaml": r"image: dagway(?:-worker)?:(\S+)",
+    "deploy/k8s/overlays/*/kustomization.yaml": r"\{name: dagway.*newTag: ([^}\s]+)\}",
+}
+"""Where else the version is written, and how."""
+
+
+def project_version(root: Path = ROOT) -> str:
+    """Return the version in ``pyproject.toml``."""
+    version: str = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
+    return version
+
+
+def other_versions(root: Path = ROOT) -> Iterator[str]:
+    """Yield each place that names another version than ``pyproject.toml``, as ``FILE: VERSION``."""
+    wanted = project_version(root)
+    for pattern, written in _NAMED.items():
+        for file in sorted(root.glob(pattern)):
+            for version in re.findall(written, file.read_text(), re.MULTILINE):
+                if version != wanted:
+                    yield f"{file.relative_to(root)}: {version}"
+
+
+def build(into: Path, root: Path = ROOT) -> list[Path]:
+    """Build all files of the release into an empty folder and return them; the checksums come last."""
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": _commit_time(root)}
+    hatch = [sys.executable, "-m", "hatchling", "build", "--directory", str(into)]
+    subprocess.run(hatch, cwd=root, env=environment, check=True, stdout=subprocess.DEVNULL)
+    version = project_version(root)
+    helm_python.package(root / CHART, destination=into, version=version, app_version=version)
+    (into / f"dagway-{version}.sbom.json").write_text(json.dumps(bill_of_materials(root), indent=1) + "\n")
+    built = sorted(into.iterdir())
+    lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in built]
+    checksums = into / "SHA256SUMS"
+    checksums.write_text("".join(lines))
+    return [*built, checksums]
+
+
+def _commit_time(root: Path) -> str:
+    """Return the time of the last commit, in seconds; that of the project file outside of a repository."""
+    asked = ["git", "log", "-1", "--format=%ct"]
+    done = subprocess.run(asked, cwd=root, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or str(int((root / "pyproject.toml").stat().st_mtime))
+
+
+def main() -> int:
+    """Build into ``dist``, or print the files whose version is another one and return 1."""
+    if wrong := list(other_versions()):
+        sys.stderr.writelines(f"{each}, but pyproject.toml says {project_version()}\n" for each in wrong)
+        return 1
+    into = ROOT / "dist"
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir()
+    sys.stdout.writelines(f"{file.relative_to(ROOT)}\n" for file in build(into))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,271 @@
+"""The Helm chart: the same system as the kustomize base, values with a schema, and objects that all parts accept.
+
+``test_manifests`` applies the rules for all manifests to the chart too.
+"""
+
+import copy
+import re
+import tomllib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts.sbom import ROOT
+from tests.deploy.chart import CHART, VALUE_SETS, Refused, lint, render
+from tests.deploy.kube_versions import custom_faults, faults
+from tests.deploy.likeness import differences
+from tests.deploy.manifests import Object, containers, custom_kinds, manifest_set, of_kind, pod_templates
+
+EVERYTHING = "everything-chart"
+
+
+def _named(objects: list[Object], kind: str, name: str) -> Any:
+    return next(each for each in of_kind(objects, kind) if each["metadata"]["name"] == name)
+
+
+def test_the_chart_and_the_kustomize_base_make_the_same_system() -> None:
+    assert differences(manifest_set("plain-chart"), manifest_set("base-sources")) == []
+
+
+_API = "dagway-api"
+DRIFTS: dict[str, tuple[str, Callable[[list[Object]], Any]]] = {
+    "image": ("image", lambda them: _first_container(them, _API).update(image="dagway:0.0.9")),
+    "port": ("ports", lambda them: _first_container(them, _API)["ports"].pop()),
+    "probe": ("livenessProbe", lambda them: _first_container(them, _API)["livenessProbe"].update(periodSeconds=1)),
+    "setting": ("settings", lambda them: _first_container(them, _API).update(envFrom=[])),
+    "secret": ("secrets", lambda them: _first_container(them, _API)["env"].pop()),
+    "rights": ("securityContext", lambda them: _first_container(them, _API)["securityContext"].pop("capabilities")),
+    "grace": (
+        "terminationGracePeriodSeconds",
+        lambda them: _named(them, "Deployment", _API)["spec"]["template"]["spec"].update(
+            terminationGracePeriodSeconds=5
+        ),
+    ),
+    "network": ("NetworkPolicy/dagway-api", lambda them: _named(them, "NetworkPolicy", _API)["spec"]["egress"].pop()),
+    "an object": ("ServiceAccount/dagway-api", lambda them: them.remove(_named(them, "ServiceAccount", _API))),
+}
+
+
+def _first_container(objects: list[Object], deployment: str) -> Any:
+    return _named(objects, "Deployment", deployment)["spec"]["template"]["spec"]["containers"][0]
+
+
+@pytest.mark.parametrize("drift", DRIFTS)
+def test_the_comparison_sees_a_drift(drift: str) -> None:
+    said, plant = DRIFTS[drift]
+    objects = copy.deepcopy(manifest_set("base-sources"))
+
+    plant(objects)
+
+    assert [each for each in differences(manifest_set("plain-chart"), objects) if said in each]
+
+
+@pytest.mark.parametrize("name", VALUE_SETS)
+def test_helm_and_the_schemas_accept_a_value_set(name: str) -> None:
+    assert lint(yaml.safe_load(VALUE_SETS[name].read_text())) == []
+    assert list(custom_faults(custom_kinds(f"{name}-chart"))) == []
+
+
+def test_a_fault_in_any_version_or_kind_is_found() -> None:
+    broken = copy.deepcopy(_named(manifest_set("plain-chart"), "Deployment", "dagway-scheduler"))
+    broken["spec"]["replica"] = 2
+    scaled = copy.deepcopy(next(of_kind(custom_kinds(EVERYTHING), "ScaledObject")))
+    scaled["spec"]["triggers"][0]["metadata"]["querry"] = "x"
+
+    assert len(list(faults([broken]))) == 9
+    assert len(list(custom_faults([scaled]))) == 1
+    assert list(custom_faults([{**scaled, "apiVersion": "keda.sh/v1"}])) == [
+        "ScaledObject/dagway-worker: no definition of keda.sh/v1/ScaledObject"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"workerPool": []}, "workerPool"),
+        ({"workerPools": [{"replicas": 2}]}, "name"),
+        ({"workerPools": [{"name": "Team A"}]}, "name"),
+        ({"workerPools": [{"name": "a"}, {"name": "a"}]}, "two pools have the name"),
+        ({"workerPools": [{"name": "a", "gpus": 1}]}, "gpus"),
+        ({"scheduler": {"replicas": "two"}}, "replicas"),
+        ({"image": {"tag": "latest"}}, "tag"),
+        ({"settings": {"DAGWAY_DATABASE_URL": "postgresql://user:password@host/dagway"}}, "DAGWAY_DATABASE_URL"),
+        ({"login": {"mode": "none"}}, "mode"),
+        ({"login": {"mode": "oidc"}}, "issuer"),
+        ({"externalSecrets": {"enabled": True}}, "name"),
+        ({"httpRoute": {"enabled": True}}, "parentRefs"),
+    ],
+)
+def test_helm_refuses_values_and_names_them(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        render(values)
+
+
+def test_every_value_is_in_the_schema_and_the_other_way_round() -> None:
+    schema = yaml.safe_load((CHART / "values.schema.json").read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+
+    def names(part: Any, given: Any, at: str) -> None:
+        allowed = part.get("properties")
+        if part.get("$ref"):
+            return names(schema["definitions"][part["$ref"].rpartition("/")[2]], given, at)
+        if allowed is not None:
+            assert set(given) == set(allowed) - {"global"}, at
+            assert part["additionalProperties"] is False, at
+            for name, value in given.items():
+                names(allowed[name], value, f"{at}.{name}")
+        return None
+
+    names(schema, values, "values")
+    pool = schema["properties"]["workerPools"]["items"]["properties"]
+    assert set(pool) - {"name"} == set(schema["properties"]["workerDefaults"]["properties"])
+
+
+def test_a_pool_has_the_workers_that_its_values_ask_for() -> None:
+    objects = manifest_set(EVERYTHING)
+
+    gpu = _named(objects, "Deployment", "dagway-worker-gpu")["spec"]["template"]["spec"]
+    container = gpu["containers"][0]
+    env = {each["name"]: each.get("value") for each in container["env"]}
+    assert (gpu["priorityClassName"], gpu["runtimeClassName"]) == ("batch", "nvidia")
+    assert (gpu["nodeSelector"], gpu["terminationGracePeriodSeconds"]) == ({"example.com/gpu": "a100"}, 3620)
+    assert env["DAGWAY_WORKER_POOL"] == "gpu"
+    assert env["DAGWAY_WORKER_LABELS"] == "gpu=true,region=eu"
+    assert env["DAGWAY_WORKER_SLOTS"] == "4"
+    # What the pool does not say is as in workerDefaults.
+    assert container["resources"] == {
+        "requests": {"cpu": "500m", "memory": "8Gi", "ephemeral-storage": "1Gi", "nvidia.com/gpu": 2},
+        "limits": {"cpu": "8", "memory": "16Gi", "ephemeral-storage": "12Gi", "nvidia.com/gpu": 2},
+    }
+
+    etl = _named(objects, "StatefulSet", "dagway-worker-etl")["spec"]
+    (claim,) = etl["volumeClaimTemplates"]
+    assert (claim["spec"]["storageClassName"], claim["spec"]["resources"]) == (
+        "fast",
+        {"requests": {"storage": "50Gi"}},
+    )
+    assert etl["serviceName"] in {each["metadata"]["name"] for each in of_kind(objects, "Service")}
+    scaler = _named(objects, "HorizontalPodAutoscaler", "dagway-worker-etl")["spec"]
+    assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "dagway-worker-etl"}
+    egress = _named(objects, "NetworkPolicy", "dagway-worker-etl")["spec"]["egress"]
+    assert {"to": [{"ipBlock": {"cidr": "10.30.0.0/24"}}], "ports": [{"protocol": "TCP", "port": 443}]} in egress
+    (scaled,) = of_kind(custom_kinds(EVERYTHING), "ScaledObject")
+    assert (scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]) == (4, 40)
+
+
+def test_pods_meet_the_restricted_standard_if_asked_to() -> None:
+    for template in pod_templates(manifest_set("restricted-chart")):
+        assert template["spec"]["securityContext"]["runAsNonRoot"] is True
+        for container in containers(template):
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_external_secrets_make_every_secret_that_the_pods_read() -> None:
+    made = {
+        (each["spec"]["target"]["name"], item["secretKey"])
+        for each in of_kind(custom_kinds(EVERYTHING), "ExternalSecret")
+        for item in each["spec"]["data"]
+    }
+    read = {
+        (variable["valueFrom"]["secretKeyRef"]["name"], variable["valueFrom"]["secretKeyRef"]["key"])
+        for template in pod_templates(manifest_set(EVERYTHING))
+        for container in containers(template)
+        for variable in container["env"]
+        if "valueFrom" in variable
+    }
+
+    assert made == read
+
+
+def test_every_pod_has_the_authorities_that_the_urls_name() -> None:
+    for template in pod_templates(manifest_set(EVERYTHING)):
+        (volume,) = [each for each in template["spec"]["volumes"] if each["name"] == "ca"]
+        assert volume["secret"] == {"secretName": "servers-ca"}
+        for container in containers(template):
+            assert {"name": "ca", "mountPath": "/etc/dagway/ca", "readOnly": True} in container["volumeMounts"]
+
+
+def test_the_migration_needs_no_object_that_is_made_after_it() -> None:
+    """Helm creates hooks before all other objects, and so does Argo CD, which runs them as PreSync."""
+    objects = [*manifest_set(EVERYTHING), *custom_kinds(EVERYTHING)]
+    hooks = [each for each in objects if "helm.sh/hook" in each["metadata"].get("annotations", {})]
+    job = _named(hooks, "Job", "dagway-migrate")
+    pod = job["spec"]["template"]["spec"]
+
+    assert {each["metadata"]["annotations"]["helm.sh/hook"] for each in hooks} == {"pre-install,pre-upgrade"}
+    assert {each["metadata"]["annotations"]["helm.sh/hook-delete-policy"] for each in hooks} == {"before-hook-creation"}
+    assert {(each["kind"], each["metadata"]["name"]) for each in hooks} == {
+        ("Job", "dagway-migrate"),
+        ("ServiceAccount", pod["serviceAccountName"]),
+        ("NetworkPolicy", "dagway-migrate"),
+        ("ExternalSecret", pod["containers"][0]["env"][-1]["valueFrom"]["secretKeyRef"]["name"]),
+    }
+    assert "envFrom" not in pod["containers"][0]
+    first = [int(each["metadata"]["annotations"]["helm.sh/hook-weight"]) for each in hooks if each["kind"] != "Job"]
+    assert max(first) < int(job["metadata"]["annotations"]["helm.sh/hook-weight"])
+    # Whatever disappears by itself is missing for Argo CD.
+    assert "ttlSecondsAfterFinished" not in job["spec"]
+
+
+def test_prometheus_gets_the_rules_and_finds_every_pod() -> None:
+    objects = manifest_set(EVERYTHING)
+    (rule,) = of_kind(custom_kinds(EVERYTHING), "PrometheusRule")
+    files = [ROOT / "deploy/prometheus" / f"{name}.rules.yml" for name in ("recording", "alerts")]
+    texts = [file.read_text().replace("docs/runbooks/", "https://wiki.example.com/dagway/") for file in files]
+    assert rule["spec"]["groups"] == [group for text in texts for group in yaml.safe_load(text)["groups"]]
+
+    (monitor,) = of_kind(custom_kinds(EVERYTHING), "ServiceMonitor")
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    scraped = [each for each in of_kind(objects, "Service") if wanted <= each["metadata"]["labels"].items()]
+    workloads = [each["metadata"]["name"] for each in of_kind(objects, "Deployment", "StatefulSet")]
+    assert sorted(each["metadata"]["name"] for each in scraped) == sorted(f"{name}-metrics" for name in workloads)
+    # Rules and dashboards tell services apart by this label.
+    assert {each["metadata"]["labels"]["app.kubernetes.io/component"] for each in scraped} == {
+        "api",
+        "scheduler",
+        "worker",
+    }
+
+
+def test_the_dashboards_ask_the_data_source_that_the_values_name() -> None:
+    maps = [each for each in of_kind(manifest_set(EVERYTHING), "ConfigMap") if "-dashboard" in each["metadata"]["name"]]
+
+    assert len(maps) == 4
+    for each in maps:
+        (text,) = each["data"].values()
+        assert '"uid": "prometheus"' in text
+        assert '"uid": "dagway"' not in text
+        assert each["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def test_two_releases_in_one_namespace_share_no_pod() -> None:
+    for each in of_kind(manifest_set("plain-chart"), "Service", "Deployment", "NetworkPolicy", "PodDisruptionBudget"):
+        selector = each["spec"].get("selector") or each["spec"]["podSelector"]
+        assert selector.get("matchLabels", selector)["app.kubernetes.io/instance"] == "dagway"
+
+
+def test_the_chart_has_the_version_of_the_project() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+
+    assert (chart["version"], chart["appVersion"]) == (version, version)
+
+
+def test_the_page_lists_every_secret_and_its_keys() -> None:
+    page = (ROOT / "docs/operations/helm.md").read_text()
+    listed = {
+        (secret, key)
+        for secret, keys in re.findall(r"^\| `(dagway-\w+)` \| (.*?) \|", page, re.MULTILINE)
+        for key in re.findall(r"`([\w-]+)`", keys)
+    }
+    read = {
+        (variable["valueFrom"]["secretKeyRef"]["name"], variable["valueFrom"]["secretKeyRef"]["key"])
+        for template in pod_templates(manifest_set("plain-chart"))
+        for container in containers(template)
+        for variable in container["env"]
+        if "valueFrom" in variable
+    }
+
+    assert listed == read
