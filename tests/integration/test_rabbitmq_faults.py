@@ -48,11 +48,11 @@ def _first(consumer: Consumer) -> Delivery:
 
 @contextmanager
 def broker_setting(server: RabbitServer, change: str, restore: str) -> Iterator[None]:
-    server.ctl("eval", change)
+    server.eval(change)
     try:
         yield
     finally:
-        server.ctl("eval", restore)
+        server.eval(restore)
 
 
 def test_sends_fail_at_once_while_the_broker_is_away_and_work_again_after(
@@ -179,7 +179,7 @@ def test_a_blocking_broker_makes_sends_fail_soon_and_heals(
 ) -> None:
     consumer = transport.consume([route], prefetch=10)
     send(transport, route, b"before").result(30)
-    rabbit_server.ctl("set_vm_memory_high_watermark", "absolute", "1")
+    rabbit_server.limit_memory("{absolute, 1}")
     try:
         failures = eventually(lambda: _failed(transport, route), timeout_s=60)
         assert isinstance(failures, BrokerUnavailable)
@@ -191,7 +191,7 @@ def test_a_blocking_broker_makes_sends_fail_soon_and_heals(
             transport.declare([route])
         take_one(consumer).ack()  # consuming goes on
     finally:
-        rabbit_server.ctl("set_vm_memory_high_watermark", "0.6")
+        rabbit_server.limit_memory("0.6")
     eventually(lambda: transport.healthy)
     send(transport, route, b"after").result(30)
 
@@ -207,7 +207,7 @@ def test_a_consumer_hears_again_after_the_broker_closed_its_channel(
 ) -> None:
     setting = (
         "[application:set_env(rabbit, Key, Value) || "
-        "{{Key, Value}} <- [{{channel_tick_interval, {}}}, {{consumer_timeout, {}}}]]."
+        "{{Key, Value}} <- [{{channel_tick_interval, {}}}, {{consumer_timeout, {}}}]], ok."
     )
     with broker_setting(rabbit_server, setting.format(300, 1_500), setting.format(60_000, 1_800_000)):
         consumer = transport.consume([route], prefetch=1)
@@ -228,7 +228,7 @@ def test_a_consumer_hears_again_after_its_queue_was_deleted(
 ) -> None:
     consumer = transport.consume([route], prefetch=1)
 
-    rabbit_server.ctl("delete_queue", "--vhost", amqp_url.rsplit("/", 1)[1], route.name)
+    rabbit_server.delete_queue(amqp_url, route.name)
 
     eventually(lambda: send(transport, route, b"x").exception(5) is None)
     assert take_one(consumer).body == b"x"
@@ -241,7 +241,7 @@ def test_a_paused_consumer_stays_paused_across_a_reconnect(
     consumer.pause()
     send(transport, route, b"x").result(30)
 
-    rabbit_server.ctl("close_all_connections", "--global", "test")
+    rabbit_server.close_connections()
     eventually(lambda: send(transport, route, b"y").exception(5) is None)
 
     assert consumer.take(1, 0.5) == []
@@ -257,7 +257,7 @@ def test_acks_that_waited_while_the_connection_was_lost_are_as_if_never_given(
     send(transport, route, b"1").result(30)
     take_one(consumer).ack()
 
-    rabbit_server.ctl("close_all_connections", "--global", "test")
+    rabbit_server.close_connections()
 
     again = take_one(consumer)
     assert (again.body, again.redelivered) == (b"1", True)
@@ -270,7 +270,7 @@ def test_a_question_whose_connection_is_lost_is_not_awaited_for_ever(
     asked = transport.request(Outgoing(route, b"question", "1"))
     asked.accepted(30)
 
-    rabbit_server.ctl("close_all_connections", "--global", "test")
+    rabbit_server.close_connections()
 
     with pytest.raises(BrokerUnavailable):
         asked.reply(30)
@@ -282,13 +282,13 @@ def test_a_dead_letter_waits_unsettled_until_its_copy_is_safe(
     consumer = transport.consume([route], prefetch=1)
     send(transport, route, b"bad").result(30)
     delivery = take_one(consumer)
-    rabbit_server.ctl("set_vm_memory_high_watermark", "absolute", "1")
+    rabbit_server.limit_memory("{absolute, 1}")
     try:
         eventually(lambda: _failed(transport, route), timeout_s=60)
 
         delivery.dead_letter("unreadable")
     finally:
-        rabbit_server.ctl("set_vm_memory_high_watermark", "0.6")
+        rabbit_server.limit_memory("0.6")
 
     letters = eventually(lambda: _letters(transport), timeout_s=60)
     assert letters == ["unreadable"]
@@ -337,8 +337,7 @@ def test_a_tap_whose_queue_was_deleted_begins_a_new_session(
     heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     tap = transport.tap(heartbeats, f"{route.name}.tap", heard.put)
     consumer = transport.consume([route], prefetch=10)
-    vhost = amqp_url.rpartition("/")[2]
-    rabbit_server.ctl("delete_queue", "--vhost", vhost, f"{route.name}.tap")
+    rabbit_server.delete_queue(amqp_url, f"{route.name}.tap")
 
     eventually(lambda: tap.session == 2, timeout_s=20)
     send(transport, heartbeats, b"beat").result(5)

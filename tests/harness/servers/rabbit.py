@@ -185,6 +185,22 @@ class RabbitServer(Server):
         if done.returncode or done.stdout.strip() != "{ok, ok}":
             raise RuntimeError(f"erl_call {erlang}: {done.stdout}{done.stderr}")
 
+    def close_connections(self) -> None:
+        """Close all connections of clients, as ``rabbitmqctl close_all_connections`` does."""
+        self.eval('rabbit_networking:close_all_connections("test"), ok.')
+
+    def delete_queue(self, vhost_url: str, queue: str) -> None:
+        """Delete a queue with its messages, as ``rabbitmqctl delete_queue`` does."""
+        vhost = vhost_url.rpartition("/")[2]
+        self.eval(
+            f'{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)),'
+            ' {ok, _} = rabbit_amqqueue:delete(Queue, false, false, <<"harness">>), ok.'
+        )
+
+    def limit_memory(self, limit: str) -> None:
+        """Set the memory above which the node blocks publishers: a share of all (``0.6``) or ``{absolute, BYTES}``."""
+        self.eval(f"ok = vm_memory_monitor:set_vm_memory_high_watermark({limit}), ok.")
+
     def create_vhost(self) -> str:
         """Return the URL of a new vhost. Vhosts are created in batches, so that most calls take no time.
 
