@@ -128,10 +128,16 @@ def _queued(file: AttemptFile, plan: Plan, run_key: str) -> Run:
     """Return a run that has not begun: here it is evaluated as any new run."""
     created = datetime.fromtimestamp(file.created_at / 1000, UTC)
     run = new_run(
-        plan, dag_name=file.name, dag_run_id=file.dag_run_id, given=file.params, queue=None, queued=True,
+        plan,
+        run_key=run_key,
+        dag_name=file.name,
+        dag_run_id=file.dag_run_id,
+        given=file.params,
+        queue=None,
+        queued=True,
         now=file.queued_at or created,
-    )  # fmt: skip
-    return evolve(run, run_key=run_key, created_at=created)
+    )
+    return evolve(run, created_at=created)
 
 
 def _nodes_of(plan: Plan, files: Mapping[str, NodeFile]) -> tuple[Node, ...]:
