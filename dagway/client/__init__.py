@@ -12,8 +12,6 @@
 Answers are pydantic models whose attributes have the names of the fields in the OpenAPI document. Requests are repeated
 when the gateway cannot be reached or is unavailable for a moment. Each write carries an ``Idempotency-Key``, so a
 repetition has no second effect.
-
-It needs the package httpx: ``pip install 'dagway[client]'``.
 """
 
 from dagway.client.blocking import Client

@@ -21,12 +21,14 @@ from packaging.utils import canonicalize_name
 from tests.deploy.manifests import ROOT
 from tests.harness.procs import clean_environment
 
-__all__ = ["NEEDS_DOCKER", "RUNTIME", "STEPS", "Installation", "build_wheel", "install", "locked_versions"]
+__all__ = ["IN_NO_LOCK", "NEEDS_DOCKER", "RUNTIME", "STEPS", "Installation", "build_wheel", "install", "locked_versions"]
 
 RUNTIME = "requirements.lock"
 STEPS = "steps.lock"
 NEEDS_DOCKER = {"services.worker.executors.container.docker", "services.worker.executors.container.engine"}
 """Modules that cannot be imported without steps.lock; importing them raises an error that names the missing package."""
+IN_NO_LOCK = {"mcp"}
+"""Packages that no installation of a server has: ``dagway mcp`` runs on the machine of its user."""
 _SWEEP = Path(__file__).with_name("sweep.py")
 _TIMEOUT_S = 100
 

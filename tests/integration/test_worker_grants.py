@@ -140,11 +140,10 @@ def test_tasks_of_two_broker_queues_that_arrive_for_one_slot_run_without_being_h
             for route in routes:
                 assert rig.finished(f"{number}{route.name}").outcome == "succeeded"
         assert "handed_back" not in rig.worker.counters.values
+        # The worker hands none back. The broker itself may deliver a task again that was on its way from a quorum queue
+        # while the consumer paused; the worker then asks for that reason instead.
         asked_for = {event.doubt for event in rig.seen if isinstance(event, AttemptRequested)}
         assert Doubt.KEPT in asked_for
-        # On a busy machine a grant may come too late: the worker then gives the task up, and it is delivered again.
-        given_up = [event for event in rig.seen if isinstance(event, AttemptGivenUp)]
-        assert given_up or Doubt.REDELIVERED not in asked_for
 
 
 def test_a_task_is_left_to_another_worker_while_no_slot_is_free(tmp_path: Path, amqp_url: str) -> None:
