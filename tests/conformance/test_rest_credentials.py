@@ -1,7 +1,10 @@
 """The black-box checks on API keys and webhooks. REST contract section 13, and additions to it."""
 
+import hmac
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -132,3 +135,54 @@ def test_webhooks_queue_runs_for_the_holder_of_their_token(live: Live, admin: st
     assert live.refused("POST", "/webhooks/hook", big, token=fresh) == (413, "bad_request")
     assert live.ask("DELETE", "/dags/hook/webhook", token=admin).status_code == 204
     assert live.refused("POST", "/webhooks/hook", {}, token=fresh) == (401, "unauthorized")
+
+
+def test_a_signed_request_to_a_webhook_is_accepted_once(live: Live, admin: str) -> None:
+    live.post("/dags", {"name": "signed", "spec": "steps:\n  - echo hi\n"}, status=201, token=admin)
+    made = live.post("/dags/signed/webhook", status=201, token=admin)
+    secret = b64decode(made["signingSecret"].removeprefix("whsec_"))
+    now = int(utc_now().timestamp())
+
+    def ask(delivery: str, *, at: int = now, sent: bytes = b'{"payload": {"a": 1}}', **sender: Any) -> Any:
+        body = b'{"payload": {"a": 1}}'
+        mac = hmac.digest(sender.get("secret", secret), f"{delivery}.{at}.".encode() + body, "sha256")
+        headers = {
+            "webhook-id": delivery,
+            "webhook-timestamp": str(at),
+            "webhook-signature": f"v1,{b64encode(mac).decode()}",
+            "Host": "hooks.example.org",
+        }
+        gateway = sender.get("gateway", live)
+        return gateway.ask("POST", "/webhooks/signed", data=sent, headers=headers, token=sender.get("token"))
+
+    first = ask("msg_1")
+    assert first.status_code == 200, first.get_data(as_text=True)
+    run_id = first.get_json()["dagRunId"]
+    live.until("signed", run_id, 4, token=admin)
+    # Sent again, also signed anew, it starts no second run.
+    for again in (ask("msg_1"), ask("msg_1", at=now + 1)):
+        assert (again.status_code, again.get_json()["code"]) == (409, "already_exists")
+    refusals = {
+        "stale": ask("msg_2", at=now - 600),
+        "future": ask("msg_3", at=now + 600),
+        "other body": ask("msg_4", sent=b'{"payload": {"a": 2}}'),
+        "other secret": ask("msg_5", secret=b"x" * 32),
+        # The right token does not help.
+        "token besides": ask("msg_6", secret=b"x" * 32, token=made["token"]),
+        "id with a dot": ask("msg.7"),
+    }
+    assert {name: refused.status_code for name, refused in refusals.items()} == dict.fromkeys(refusals, 401)
+    # The token goes on working, and so does the signature while the key of the server is replaced.
+    assert live.ask("POST", "/webhooks/signed", {}, token=made["token"]).status_code == 200
+    rotated = live.app_with(replace(BUILTIN, token_secret="n" * 40, other_token_secrets=(SECRET,)))
+    assert ask("msg_8", gateway=rotated).status_code == 200
+    live.post("/dags/signed/webhook/regenerate", token=admin)
+    assert ask("msg_9").status_code == 401
+
+    def audited() -> None:
+        entries = live.get("/audit?target=signed&operation=triggerWebhook", token=admin)["entries"]
+        assert sum(entry["count"] for entry in entries if entry["code"] == "unauthorized") == len(refusals) + 1
+        [replayed] = live.get(f"/audit?target={run_id}&outcome=already_exists&limit=1", token=admin)["entries"]
+        assert (replayed["operation"], replayed["actor"]["name"]) == ("run.enqueue", "webhook:signed")
+
+    eventually(audited, timeout_s=60)

@@ -14,6 +14,7 @@ from flask import Request, Response
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import Metric
 
+from services.api.auth.webhook_signatures import WebhookRefusal
 from services.api.observability.dagu_metrics import families
 from shared.errors import StoreUnavailable
 from shared.metrics import LATENCY_S
@@ -21,7 +22,7 @@ from shared.metrics import LATENCY_S
 if TYPE_CHECKING:
     from services.api.deps import Deps
 
-__all__ = ["AUDIT_DROPPED", "PROBE_OPERATIONS", "DaguCollector", "begin", "end", "over"]
+__all__ = ["AUDIT_DROPPED", "PROBE_OPERATIONS", "WEBHOOK_REFUSALS", "DaguCollector", "begin", "end", "over"]
 
 _BEGAN = "dagway.began_s"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -44,6 +45,15 @@ AUDIT_DROPPED = Counter(
     "dagway_gateway_audit_dropped",
     "Requests that this gateway refused or logged in without an entry in the audit log: too many, or no broker",
 )
+
+WEBHOOK_REFUSALS = Counter(
+    "dagway_gateway_webhook_refusals",
+    "Requests to webhooks without a valid token (token) or signature (signature), signed too long ago (stale), or "
+    "accepted before (replayed)",
+    ["reason"],
+)
+for _refusal in WebhookRefusal:
+    WEBHOOK_REFUSALS.labels(_refusal.value)
 
 _seconds = {kind: SECONDS.labels(kind) for kind in ("read", "write")}
 
