@@ -125,6 +125,7 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
             trail=trail,
             arguments=frozenset(request.args),
             success=operation.status,
+            raw_body=partial(_body, request),
         )
         if operation.own_token is not None:
             arguments["credential"] = operation.own_token(call, **{names[name]: value for name, value in path.items()})

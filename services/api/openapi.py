@@ -20,6 +20,9 @@ _HEADERS: Mapping[str, str] = {
     "If-Match": "replace the spec only if the ETag of the present spec is this one",
     "Prefer": "respond-async: answer 202 as soon as the command is stored durably, do not wait for its outcome",
     "Last-Event-ID": "id of the last event received: the stream continues after it",
+    "webhook-id": "id of a signed request (Standard Webhooks): letters, digits, dashes and underscores",
+    "webhook-timestamp": "when the request was signed, in seconds since 1970",
+    "webhook-signature": "v1, a comma, and the HMAC-SHA256 of ID.TIMESTAMP.BODY in base64",
 }
 _STREAM = "text/event-stream"
 _FAILURES: Mapping[int, str] = {

@@ -112,6 +112,8 @@ class Call:
     """The names of the query parameters in the request, including those with an empty value."""
     success: int = 200
     """The HTTP status of a successful response."""
+    raw_body: Callable[[], bytes] = bytes
+    """Returns the body as it was sent. Raises a 413 if it is too large."""
 
     @property
     def user(self) -> str:

@@ -1,9 +1,7 @@
 """The black-box checks on authentication and authorization. REST contract section 13."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pytest
 
 from services.api.settings import RemoteNode, Settings
 from shared.clock import utc_now
+from shared.login_failures import by_login
 from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import SECRET, Live, open_live
 from tests.harness.eventually import eventually
@@ -185,81 +184,6 @@ def test_forged_login_tokens_are_refused(live: Live, admin: str) -> None:
     assert found == dict.fromkeys(forged, 401)
 
 
-def test_api_keys_authenticate_until_they_are_deleted(live: Live, admin: str) -> None:
-    """Check 59 of REST contract section 13."""
-    made = live.post("/api-keys", {"name": "ci", "role": "operator"}, status=201, token=admin)
-    key, path = made["key"], f"/api-keys/{made['apiKey']['id']}"
-    assert made["apiKey"]["lastUsedAt"] is None
-    assert made["apiKey"]["keyPrefix"] == key[:8]
-    assert live.ask("GET", "/dags", token=key).status_code == 200
-    asks = live.get("/auth/me", token=key)["user"]
-    assert (asks["id"], asks["username"]) == (f"apikey:{made['apiKey']['id']}", "apikey:ci")
-    assert asks["createdAt"] == "0001-01-01T00:00:00Z"
-    assert live.refused("POST", "/dags", {"name": "x"}, token=key) == (403, "forbidden")
-
-    def last_use() -> str:
-        found = live.get(path, token=admin)["apiKey"]["lastUsedAt"]
-        assert found is not None
-        return str(found)
-
-    first = eventually(last_use, timeout_s=60)
-    # Another gateway records the use if it was a minute ago.
-    for minutes in (0.5, 2):
-        later = live.app_with(BUILTIN, clock=lambda ahead=minutes: utc_now() + timedelta(minutes=ahead))  # type: ignore[misc]
-        later.get("/dags", token=key)
-    eventually(lambda: last_use() > first, timeout_s=60)
-    again = {"name": "ci", "role": "viewer"}
-    assert live.refused("POST", "/api-keys", again, token=admin) == (409, "already_exists")
-    assert live.refused("POST", "/api-keys", {"name": "", "role": "viewer"}, token=admin) == (400, "bad_request")
-    assert live.refused("POST", "/api-keys", {"name": "n", "role": "king"}, token=admin) == (400, "bad_request")
-    assert live.ask("PATCH", path, {"role": "manager"}, token=admin).get_json()["apiKey"]["role"] == "manager"
-    assert live.ask("DELETE", path, token=admin).status_code == 204
-    assert live.refused("GET", "/dags", token=key) == (401, "unauthorized")
-    assert live.refused("GET", path, token=admin) == (404, "not_found")
-
-
-def test_api_keys_expire(live: Live, admin: str) -> None:
-    expires = (utc_now() + timedelta(hours=1)).isoformat()
-    made = live.post("/api-keys", {"name": "short", "role": "operator", "expiresAt": expires}, status=201, token=admin)
-    key, path = made["key"], f"/api-keys/{made['apiKey']['id']}"
-    assert datetime.fromisoformat(made["apiKey"]["expiresAt"]) == datetime.fromisoformat(expires)
-    assert live.ask("GET", "/dags", token=key).status_code == 200
-    later = live.app_with(BUILTIN, clock=lambda: utc_now() + timedelta(hours=2))
-
-    refused = later.ask("POST", "/dags/x/start", {}, token=key, headers={"X-Request-Id": "expired"})
-
-    assert (refused.status_code, refused.get_json()["code"]) == (401, "unauthorized")
-    assert "apikey:short has expired" in refused.get_json()["message"]
-
-    def audited() -> None:
-        entries = live.get("/audit?actor=apikey:short", token=admin)["entries"]
-        found = [(entry["operation"], entry["outcome"], entry["code"]) for entry in entries]
-        assert found == [("executeDAG", "refused", "unauthorized")]
-
-    eventually(audited, timeout_s=60)
-    changed = live.ask("PATCH", path, {"expiresAt": ""}, token=admin).get_json()["apiKey"]
-    assert changed["expiresAt"] is None
-    assert later.ask("GET", "/dags", token=key).status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("expiresAt", "2020-01-01T00:00:00Z"),
-        ("expiresAt", "2099-01-01T00:00:00"),
-        ("expiresAt", "soon"),
-        ("expiresAt", "9999-12-31T23:59:59-14:00"),
-        ("dags", ["a/b"]),
-        ("dags", [""]),
-        ("dags", ["x"] * 51),
-    ],
-)
-def test_limits_of_api_keys_that_make_no_sense_are_refused(live: Live, admin: str, field: str, value: Any) -> None:
-    refused = live.ask("POST", "/api-keys", {"name": "odd", "role": "viewer", field: value}, token=admin)
-
-    assert (refused.status_code, refused.get_json()["details"]) == (400, {"field": field})
-
-
 def test_permissions_of_the_configuration_hold_for_all_roles(live: Live) -> None:
     """Check 60 of REST contract section 13."""
     assert live.app_with(Settings(write_dags=False)).refused("POST", "/dags", {"name": "p"}) == (403, "forbidden")
@@ -291,38 +215,6 @@ def test_users_are_created_changed_and_deleted(live: Live, admin: str) -> None:
     assert live.ask("DELETE", path, token=admin).status_code == 204
     assert live.refused("GET", "/dags", token=old) == (401, "unauthorized")
     assert live.refused("GET", path, token=admin) == (404, "not_found")
-
-
-def test_webhooks_queue_runs_for_the_holder_of_their_token(live: Live, admin: str) -> None:
-    """Check 62 of REST contract section 13."""
-    spec = "steps:\n  - name: s\n    command: printenv WEBHOOK_PAYLOAD\n"
-    live.post("/dags", {"name": "hook", "spec": spec}, status=201, token=admin)
-    assert live.refused("GET", "/dags/hook/webhook", token=admin) == (404, "not_found")
-    made = live.post("/dags/hook.yaml/webhook", status=201, token=admin)
-    token = made["token"]
-    assert token.startswith("dagu_wh_")
-    assert made["webhook"]["tokenPrefix"] == token[:12]
-    assert live.refused("POST", "/dags/hook/webhook", token=admin) == (409, "already_exists")
-    assert live.refused("POST", "/dags/none/webhook", token=admin) == (404, "not_found")
-    body = {"dagRunId": "hook-1", "payload": {"a": [1, "x y"]}}
-    assert live.post("/webhooks/hook", body, token=token) == {"dagRunId": "hook-1", "dagName": "hook"}
-    eventually(lambda: live.get("/dag-runs/hook/hook-1", token=admin)["dagRunDetails"]["status"] == 4, timeout_s=60)
-    log = live.get("/dag-runs/hook/hook-1/steps/s/log", token=admin)["content"]
-    assert json.loads(log) == body["payload"]
-    assert live.refused("POST", "/webhooks/hook", body, token=token) == (409, "already_exists")
-    assert live.refused("POST", "/webhooks/hook", body, token=f"{token}x") == (401, "unauthorized")
-    assert live.refused("POST", "/webhooks/none", body, token=token) == (401, "unauthorized")
-    assert live.refused("GET", "/dags", token=token) == (401, "unauthorized")
-    live.post("/dags/hook/webhook/toggle", {"enabled": False}, token=admin)
-    assert live.refused("POST", "/webhooks/hook", {}, token=token) == (403, "forbidden")
-    live.post("/dags/hook/webhook/toggle", {"enabled": True}, token=admin)
-    fresh = live.post("/dags/hook/webhook/regenerate", token=admin)["token"]
-    assert live.refused("POST", "/webhooks/hook", {}, token=token) == (401, "unauthorized")
-    assert live.ask("POST", "/webhooks/hook", token=fresh).status_code == 200
-    big = {"payload": {"a": "x" * (1024 * 1024)}}
-    assert live.refused("POST", "/webhooks/hook", big, token=fresh) == (413, "bad_request")
-    assert live.ask("DELETE", "/dags/hook/webhook", token=admin).status_code == 204
-    assert live.refused("POST", "/webhooks/hook", {}, token=fresh) == (401, "unauthorized")
 
 
 def test_the_page_is_served_at_any_path(live: Live) -> None:
@@ -376,16 +268,48 @@ def test_wrong_logins_keep_nobody_out_at_another_address(live: Live) -> None:
     assert log_in(right, forwarded="192.0.2.2").status_code == 200
 
 
+def test_gateways_count_failed_logins_together_and_remember_them(live: Live) -> None:
+    """A gateway that has just started has an empty memory, like one that nobody has asked before."""
+    body, away = {"username": "admin", "password": "wrong-one"}, {"environ_base": {"REMOTE_ADDR": "192.0.2.50"}}
+    guesser = by_login("admin", "192.0.2.50")
+    for _ in range(2):
+        gateway = live.app_with(BUILTIN)
+        assert [gateway.ask("POST", "/auth/login", body, **away).status_code for _ in range(5)] == [401] * 5
+
+    def waits() -> bool:
+        until = live.reads.login_wait(guesser.digest)
+        return until is not None and until > utc_now()
+
+    eventually(waits, timeout_s=60)
+    right = {"username": "admin", "password": "adminadmin"}
+    refused = live.app_with(BUILTIN).ask("POST", "/auth/login", right, **away)
+    assert (refused.status_code, refused.get_json()["code"]) == (429, "too_many_requests")
+    assert 0 < int(refused.headers["Retry-After"]) <= 16
+
+
+def test_the_right_password_is_good_for_all_gateways(live: Live) -> None:
+    wrong, right = ({"username": "admin", "password": password} for password in ("wrong-one", "adminadmin"))
+    away, guesser = {"environ_base": {"REMOTE_ADDR": "192.0.2.51"}}, by_login("admin", "192.0.2.51")
+    assert live.app_with(BUILTIN).ask("POST", "/auth/login", wrong, **away).status_code == 401
+    eventually(lambda: live.reads.login_wait(guesser.digest) is not None, timeout_s=60)
+
+    assert live.app_with(BUILTIN).ask("POST", "/auth/login", right, **away).status_code == 200
+
+    eventually(lambda: live.reads.login_wait(guesser.digest) is None, timeout_s=60)
+
+
 def test_guesses_of_the_static_token_are_slowed_down(live: Live) -> None:
     gateway = live.app_with(replace(BUILTIN, token="the-token"))
     ended = login(gateway, "admin", "adminadmin")
     gateway.ask("POST", "/auth/logout", token=ended)
+    # An address of its own, because all gateways count its failures.
+    away = {"environ_base": {"REMOTE_ADDR": "192.0.2.40"}}
     for harmless in (ended, "null"):
-        assert {gateway.ask("GET", "/dags", token=harmless).status_code for _ in range(101)} == {401}
-    statuses = [gateway.ask("GET", "/dags", token=f"guess-{number}").status_code for number in range(120)]
+        assert {gateway.ask("GET", "/dags", token=harmless, **away).status_code for _ in range(101)} == {401}
+    statuses = [gateway.ask("GET", "/dags", token=f"guess-{number}", **away).status_code for number in range(120)]
     assert statuses[:100] == [401] * 100
     assert 429 in statuses[100:]
-    refused = gateway.ask("GET", "/dags", token="the-token")
+    refused = gateway.ask("GET", "/dags", token="the-token", **away)
     assert (refused.status_code, refused.get_json()["code"]) == (429, "too_many_requests")
     assert int(refused.headers["Retry-After"]) > 0
 

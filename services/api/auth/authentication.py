@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING
 
 from werkzeug.http import parse_cookie
 
-from services.api.auth.guesses import Guesses, by_address, by_login
+from services.api.auth.guesses import Guesses
 from services.api.auth.last_uses import LastUses
 from services.api.auth.login_tokens import LoginTokens
 from services.api.auth.principals import ANYBODY, NOBODY, Permission, Principal, Role
+from services.api.auth.shared_failures import SharedFailures
 from services.api.auth.tokens import HOOK_PREFIX, KEY_PREFIX, ImportedSecrets, Passwords, secret_hash
 from services.api.problems import Problem
 from services.api.representations.json_values import precise
 from services.api.settings import Oidc, Settings
 from shared.contracts.actors import outranks
 from shared.contracts.dag_scope import DagScope
+from shared.login_failures import by_address, by_login
 from shared.store.reads.reader import Reads, UserRow
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class Auth:
         self.logins = LoginTokens(
             (settings.token_secret, *settings.other_token_secrets), timedelta(seconds=settings.token_ttl_s)
         )
-        self.guesses = Guesses()
+        self.guesses = Guesses(SharedFailures(reads, commands, clock))
         self.oidc = _oidc_provider(settings.oidc) if settings.oidc else None
         self.last_uses = LastUses(commands, clock)
         self._reads = reads

@@ -15,6 +15,7 @@ from flask import Request, Response
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import Metric
 
+from services.api.auth.webhook_signatures import WebhookRefusal
 from services.api.observability.dagu_metrics import families
 from shared.errors import StoreUnavailable
 from shared.metrics import HOP_S, LATENCY_S
@@ -22,7 +23,7 @@ from shared.metrics import HOP_S, LATENCY_S
 if TYPE_CHECKING:
     from services.api.deps import Deps
 
-__all__ = ["AUDIT_DROPPED", "PROBE_OPERATIONS", "DaguCollector", "begin", "end", "hop", "over"]
+__all__ = ["AUDIT_DROPPED", "PROBE_OPERATIONS", "WEBHOOK_REFUSALS", "DaguCollector", "begin", "end", "hop", "over"]
 
 _BEGAN = "dagway.began_s"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -54,6 +55,15 @@ HOP = Histogram(
     buckets=HOP_S,
 )
 _hops = {name: HOP.labels(name) for name in ("asked_accepted", "decided_answered")}
+WEBHOOK_REFUSALS = Counter(
+    "dagway_gateway_webhook_refusals",
+    "Requests to webhooks without a valid token (token) or signature (signature), signed too long ago (stale), or "
+    "accepted before (replayed)",
+    ["reason"],
+)
+for _refusal in WebhookRefusal:
+    WEBHOOK_REFUSALS.labels(_refusal.value)
+
 _seconds = {kind: SECONDS.labels(kind) for kind in ("read", "write")}
 
 

@@ -90,6 +90,7 @@ class WebhookSchema(Schema):
 class WebhookMadeSchema(Schema):
     webhook: WebhookSchema
     token: str
+    signingSecret: str = ""
 
 
 class WebhooksSchema(Schema):

@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 from pydantic import Field, SecretStr
 
 from services.api.auth.authentication import forbidden, principal_of, unauthorized
-from services.api.auth.guesses import by_address, by_login
 from services.api.auth.password_rules import why_refused
 from services.api.auth.tokens import drawn
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
@@ -17,6 +16,7 @@ from services.api.representations import accounts_json, json_values
 from services.api.response_schemas.accounts import LoginSchema, MessageSchema, UserAnswerSchema, UsersSchema
 from shared.contracts.audit import AuditTarget
 from shared.contracts.commands.accounts import CreateUser, DeleteUser, EndLogin, SetPassword, UpdateUser
+from shared.login_failures import by_address, by_login
 from shared.store.reads.reader import UserRow
 
 __all__ = ["ACCOUNTS"]

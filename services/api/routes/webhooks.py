@@ -1,9 +1,13 @@
-"""Webhooks. Administrators manage them; a client with its token can trigger a webhook (REST contract section 5.12)."""
+"""Webhooks. Administrators manage them; a client can trigger one with its token (REST contract section 5.12).
+
+An addition to the contract: a request can be signed instead (``webhook_signatures``).
+"""
 
 import hmac
 import json
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from pydantic import Field
@@ -11,7 +15,16 @@ from pydantic import Field
 from services.api.auth.authentication import forbidden, unauthorized
 from services.api.auth.principals import Principal
 from services.api.auth.tokens import BCRYPT, HOOK_PREFIX, drawn, new_secret, secret_hash
+from services.api.auth.webhook_signatures import (
+    TOLERANCE,
+    SignedRequest,
+    WebhookRefusal,
+    shown_secret,
+    signing_secret,
+    why_refused,
+)
 from services.api.command_client import chosen_run_id
+from services.api.observability.request_metrics import WEBHOOK_REFUSALS
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import TOO_LARGE, Problem, not_found
 from services.api.representations import accounts_json, json_values
@@ -29,6 +42,7 @@ __all__ = ["WEBHOOKS"]
 
 WEBHOOKS = Operations()
 _HOOK = "/dags/{fileName}/webhook"
+_SIGNATURE = "webhook-signature"
 _SHOWN = 12
 _MAX_PAYLOAD_BYTES = 1024 * 1024
 _WHY = "Webhooks require the builtin authentication mode (DAGWAY_AUTH_MODE=builtin)"
@@ -62,7 +76,7 @@ def get_webhook(call: Call, file_name: str) -> ApiResponse:
 
 @WEBHOOKS.post(_HOOK, id="createDAGWebhook", role="admin", builtin=_NO_WEBHOOKS, response=WebhookMadeSchema, status=201)
 def create_webhook(call: Call, file_name: str) -> ApiResponse:
-    """Create the webhook of a DAG. Only this response contains the token."""
+    """Create the webhook of a DAG. Only this response contains the token and the secret for signatures."""
     token, stem = _token(call), json_values.file_name(file_name)
     random = drawn(16, server_secret=call.deps.settings.token_secret, purpose="webhook id", key=call.key)
     command = CreateWebhook(
@@ -73,7 +87,7 @@ def create_webhook(call: Call, file_name: str) -> ApiResponse:
         secret_hash=secret_hash(token),
         created_by=call.principal.id,
     )
-    return call.carry_out(command, then=_hook, known={"token": token})
+    return call.carry_out(command, then=_hook, known=_credentials(call, token))
 
 
 @WEBHOOKS.delete(_HOOK, id="deleteDAGWebhook", role="admin", builtin=_NO_WEBHOOKS, status=204)
@@ -90,12 +104,12 @@ def delete_webhook(call: Call, file_name: str) -> ApiResponse:
     response=WebhookMadeSchema,
 )
 def regenerate(call: Call, file_name: str) -> ApiResponse:
-    """Replace the token of a DAG's webhook. Only this response contains the new token."""
+    """Replace the token of a DAG's webhook and the secret for signatures. Only this response contains the new ones."""
     token = _token(call)
     command = RegenerateWebhook(
         by=call.user, file_name=json_values.file_name(file_name), prefix=token[:_SHOWN], secret_hash=secret_hash(token)
     )
-    return call.carry_out(command, then=_hook, known={"token": token})
+    return call.carry_out(command, then=_hook, known=_credentials(call, token))
 
 
 @WEBHOOKS.post(
@@ -112,17 +126,47 @@ def toggle(call: Call, body: ToggleBody, file_name: str) -> ApiResponse:
     return call.carry_out(command, then=lambda result: accounts_json.webhook(result["webhook"]))
 
 
-def _check_token(call: Call, file_name: str) -> WebhookRow:
-    """Return the webhook whose token the request has. Raises a 401 if it has none."""
-    scheme, _, token = call.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise unauthorized("The webhook's token is missing: send the header Authorization: Bearer TOKEN")
+@dataclass(frozen=True, slots=True)
+class _Credential:
+    """The webhook that a request may trigger. ``delivery``: the id of a signed request, else empty."""
+
+    hook: WebhookRow
+    delivery: str = ""
+
+
+def _check_credential(call: Call, file_name: str) -> _Credential:
+    """Return the webhook whose token or signature the request has. Raises a 401 if it has none."""
     hook = call.deps.reads.webhook(json_values.file_name(file_name))
+    if _SIGNATURE in call.headers:
+        return _check_signature(call, hook)
+    scheme, _, token = call.headers.get("Authorization", "").partition(" ")
     token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        _refuse(WebhookRefusal.TOKEN, "The webhook's token is missing: send the header Authorization: Bearer TOKEN")
     if hook is None or not token.startswith(HOOK_PREFIX) or not _fits(call, hook, token):
         # A DAG that does not exist gets the same response: without a token, a client cannot find out which DAGs exist.
-        raise unauthorized("The webhook's token is not valid")
-    return hook
+        _refuse(WebhookRefusal.TOKEN, "The webhook's token is not valid")
+    return _Credential(hook)
+
+
+def _check_signature(call: Call, hook: WebhookRow | None) -> _Credential:
+    headers, settings = call.headers, call.deps.settings
+    signed = SignedRequest(
+        headers.get("webhook-id", ""), headers.get("webhook-timestamp", ""), headers[_SIGNATURE], call.raw_body()
+    )
+    keys = (settings.token_secret, *settings.other_token_secrets)
+    token_hash = hook.secret_hash if hook is not None else ""
+    why = why_refused(signed, [signing_secret(key, token_hash) for key in keys if key], call.now)
+    if why is WebhookRefusal.STALE:
+        _refuse(why, f"webhook-timestamp: is more than {TOLERANCE.seconds // 60} minutes from now")
+    if hook is None or why is not None:
+        _refuse(WebhookRefusal.SIGNATURE, "The webhook's signature is not valid")
+    return _Credential(hook, signed.id)
+
+
+def _refuse(why: WebhookRefusal, message: str) -> NoReturn:
+    WEBHOOK_REFUSALS.labels(why.value).inc()
+    raise unauthorized(message)
 
 
 @WEBHOOKS.post(
@@ -130,18 +174,22 @@ def _check_token(call: Call, file_name: str) -> WebhookRow:
     id="triggerWebhook",
     role="public",
     builtin=_NO_TRIGGER,
-    own_token=_check_token,
+    own_token=_check_credential,
+    headers=("webhook-id", "webhook-timestamp", _SIGNATURE),
     body=TriggerBody,
     body_required=False,
     response=TriggeredSchema,
 )
-def trigger(call: Call, body: TriggerBody, file_name: str, credential: WebhookRow) -> ApiResponse:
-    """Trigger a webhook: queue a run of its DAG. The only credential is the webhook's token."""
-    deps, stem = call.deps, json_values.file_name(file_name)
-    role = "operator" if credential.enabled else ""
-    call = call.made_by(Principal("webhook", credential.id, f"webhook:{stem}", role))
-    deps.auth.last_uses.note("webhook", credential.id, credential.last_used_at)
-    if not credential.enabled:
+def trigger(call: Call, body: TriggerBody, file_name: str, credential: _Credential) -> ApiResponse:
+    """Trigger a webhook: queue a run of its DAG. The only credential is the webhook's token, or a signature.
+
+    A signed request is accepted once: its run has an id that follows from the request, so the run exists already when
+    the request comes again.
+    """
+    deps, stem, hook = call.deps, json_values.file_name(file_name), credential.hook
+    call = call.made_by(Principal("webhook", hook.id, f"webhook:{stem}", "operator" if hook.enabled else ""))
+    deps.auth.last_uses.note("webhook", hook.id, hook.last_used_at)
+    if not hook.enabled:
         raise forbidden("This webhook is disabled; an administrator can enable it")
     dag = deps.reads.dag(stem)
     if dag is None or dag.errors:
@@ -149,14 +197,20 @@ def trigger(call: Call, body: TriggerBody, file_name: str, credential: WebhookRo
     payload = json.dumps(body.payload, ensure_ascii=False, separators=(",", ":"))
     if len(payload.encode("utf-8", "replace")) > _MAX_PAYLOAD_BYTES:
         raise Problem(TOO_LARGE, "bad_request", "payload: must have at most 1 MiB")
-    run_id = chosen_run_id(body.dag_run_id, call.key)
+    delivery = f"{hook.id} {credential.delivery}" if credential.delivery else call.key
+    run_id = chosen_run_id(body.dag_run_id, delivery)
     command = EnqueueRun(
         by=call.user,
         file_name=stem,
         dag_run_id=run_id,
         params=json.dumps({"WEBHOOK_PAYLOAD": payload}, ensure_ascii=False),
     )
-    return call.carry_out(command, known={"dagRunId": run_id, "dagName": dag.dag_name})
+    try:
+        return call.carry_out(command, known={"dagRunId": run_id, "dagName": dag.dag_name})
+    except Problem as problem:
+        if credential.delivery and problem.code == "already_exists":
+            WEBHOOK_REFUSALS.labels(WebhookRefusal.REPLAYED.value).inc()
+        raise
 
 
 def _hook(result: Result) -> dict[str, Any]:
@@ -166,6 +220,11 @@ def _hook(result: Result) -> dict[str, Any]:
 def _token(call: Call) -> str:
     secret = call.deps.settings.token_secret
     return new_secret(HOOK_PREFIX, drawn(32, server_secret=secret, purpose="webhook", key=call.key))
+
+
+def _credentials(call: Call, token: str) -> dict[str, str]:
+    secret = signing_secret(call.deps.settings.token_secret, secret_hash(token))
+    return {"token": token, "signingSecret": shown_secret(secret)}
 
 
 def _fits(call: Call, hook: WebhookRow, token: str) -> bool:

@@ -1,7 +1,7 @@
 """Handlers of the commands about users and API keys."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from services.scheduler.commands.handler import Handlers
@@ -9,12 +9,15 @@ from services.scheduler.deciding.batch import Batch
 from shared.contracts import commands as c
 from shared.contracts.dag_scope import DagScope
 from shared.errors import AlreadyExists, NotFound
+from shared.login_failures import counted
 from shared.store import tables as t
 from shared.store.writes.accounts import AccountWrites
 
 __all__ = ["HANDLERS", "without_hashes"]
 
 _HASHES = frozenset({"password_hash", "secret_hash"})
+_FAILURES_KEPT = timedelta(days=1)
+"""Failed logins that are older, and were not followed by others, are forgotten."""
 
 
 def _ensure_admin(batch: Batch, command: c.EnsureAdmin) -> dict[str, Any]:
@@ -133,6 +136,16 @@ def _touch_credential(batch: Batch, command: c.TouchCredential) -> dict[str, Any
     return {}
 
 
+def _count_failures(batch: Batch, command: c.CountFailures) -> dict[str, Any]:
+    writes = batch.tx.login_failures
+    writes.forget(command.forgiven, before=batch.now - _FAILURES_KEPT)
+    known = writes.lock([each.guesser for each in command.failed], batch.now)
+    now = batch.now.timestamp()
+    after = {each.guesser: counted(each.kind, known[each.guesser], each.count, now) for each in command.failed}
+    writes.save(after)
+    return {}
+
+
 def without_hashes(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row as JSON for a reply: without hashes, with times in ISO 8601."""
     return {
@@ -177,4 +190,5 @@ HANDLERS: Handlers = {
     c.UpdateApiKey: _update_key,
     c.DeleteApiKey: _delete_key,
     c.TouchCredential: _touch_credential,
+    c.CountFailures: _count_failures,
 }

@@ -5,6 +5,7 @@ The id of a command is the id of its envelope: the ``Idempotency-Key`` of the HT
 """
 
 from shared.contracts.commands.accounts import (
+    CountFailures,
     CreateApiKey,
     CreateUser,
     DeleteApiKey,
@@ -54,6 +55,7 @@ __all__ = [
     "ApproveStep",
     "Command",
     "CommandReply",
+    "CountFailures",
     "CreateApiKey",
     "CreateDag",
     "CreateUser",

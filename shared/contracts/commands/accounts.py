@@ -9,15 +9,19 @@ from typing import Literal
 from pydantic import Field
 
 from shared.contracts.actors import Role
+from shared.contracts.base import Part
 from shared.contracts.commands.base import Command
+from shared.login_failures import GuesserKind
 
 __all__ = [
+    "CountFailures",
     "CreateApiKey",
     "CreateUser",
     "DeleteApiKey",
     "DeleteUser",
     "EndLogin",
     "EnsureAdmin",
+    "FailureCount",
     "SetPassword",
     "TouchCredential",
     "UpdateApiKey",
@@ -117,3 +121,19 @@ class TouchCredential(Command):
     type = "credential.touch"
     kind: Literal["api_key", "webhook"]
     id: str
+
+
+class FailureCount(Part):
+    """Failed logins of one guesser (``login_failures``), named by the digest of its key."""
+
+    guesser: str
+    kind: GuesserKind
+    count: int = Field(ge=1)
+
+
+class CountFailures(Command):
+    """Count failed logins for all gateways. The failures of those ``forgiven`` are forgotten before."""
+
+    type = "login.count_failures"
+    forgiven: tuple[str, ...] = ()
+    failed: tuple[FailureCount, ...] = ()

@@ -54,7 +54,7 @@ MINIMUM_ROLE: Mapping[type[Command], Role] = MappingProxyType(
 )
 """The lowest role whose holder may send a command of this type. Exceptions are in ``why_forbidden``."""
 
-SYSTEM_ONLY = frozenset({accounts.EnsureAdmin, accounts.TouchCredential})
+SYSTEM_ONLY = frozenset({accounts.CountFailures, accounts.EnsureAdmin, accounts.TouchCredential})
 """Commands that a gateway sends on its own behalf; no user may."""
 
 

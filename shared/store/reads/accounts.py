@@ -81,6 +81,12 @@ class AccountReads(Reader):
         ended = select(t.ended_logins.c.token_id).where(t.ended_logins.c.token_id == token_id).exists()
         return self._user(and_(t.users.c.id == user_id, t.users.c.token_version == token_version, ~ended))
 
+    def login_wait(self, guesser: str) -> datetime | None:
+        """Return when the wait of a guesser ends, which may be in the past; ``None`` if it has no failures."""
+        query = select(t.login_failures.c.wait_until).where(t.login_failures.c.guesser == guesser)
+        with self._statement() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
     def users(self) -> tuple[UserRow, ...]:
         """Return all users, oldest first."""
         query = select(t.users).order_by(t.users.c.created_at, bytewise(t.users.c.id))

@@ -6,7 +6,7 @@ Alembic's migrations create the tables; a test checks that both agree. Status co
 does not grow with history.
 """
 
-from shared.store.tables.accounts import api_keys, ended_logins, users, webhooks
+from shared.store.tables.accounts import api_keys, ended_logins, login_failures, users, webhooks
 from shared.store.tables.admission import pauses, pool_places, pool_waits, pools, queue_limits, queues, run_holds
 from shared.store.tables.audit import audit, audit_links, audit_start, audit_unlinked
 from shared.store.tables.base import UTCDateTime, metadata
@@ -44,6 +44,7 @@ __all__ = [
     "executions",
     "inbox",
     "log_chunks",
+    "login_failures",
     "metadata",
     "nodes",
     "outbox",

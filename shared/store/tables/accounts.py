@@ -1,10 +1,10 @@
-"""Tables of users, logins that have ended, API keys and webhooks."""
+"""Tables of users, logins that have ended or failed, API keys and webhooks."""
 
-from sqlalchemy import Boolean, Index, Integer, String, Table, Text, UniqueConstraint, text
+from sqlalchemy import Boolean, Float, Index, Integer, String, Table, Text, UniqueConstraint, text
 
 from shared.store.tables.base import UTCDateTime, col, metadata
 
-__all__ = ["api_keys", "ended_logins", "users", "webhooks"]
+__all__ = ["api_keys", "ended_logins", "login_failures", "users", "webhooks"]
 
 users = Table(
     "users",
@@ -27,6 +27,18 @@ ended_logins = Table(
     col("expires_at", UTCDateTime),
     Index("ix_ended_logins_expires_at", "expires_at"),
     comment="Login tokens that a logout has ended, until they expire by themselves",
+)
+
+login_failures = Table(
+    "login_failures",
+    metadata,
+    # SHA-256 of who failed: an address, or a username at an address.
+    col("guesser", String(64), primary_key=True),
+    col("level", Float),
+    col("at", UTCDateTime),
+    col("wait_until", UTCDateTime),
+    Index("ix_login_failures_at", "at"),
+    comment="Failed logins that are not forgiven yet, counted for all gateways",
 )
 
 api_keys = Table(

@@ -23,6 +23,7 @@ from shared.store.writes.dags import DagWrites
 from shared.store.writes.executions import ExecutionWrites
 from shared.store.writes.history import HistoryWrites
 from shared.store.writes.leases import LeaseWrites
+from shared.store.writes.login_failures import LoginFailureWrites
 from shared.store.writes.outbox import OutboxWrites
 from shared.store.writes.pauses import PauseWrites
 from shared.store.writes.pools import PoolWrites
@@ -119,6 +120,10 @@ class Transaction:
     @cached_property
     def progress(self) -> ProgressWrites:
         return ProgressWrites(self.connection)
+
+    @cached_property
+    def login_failures(self) -> LoginFailureWrites:
+        return LoginFailureWrites(self.connection)
 
     @cached_property
     def queues(self) -> QueueWrites:

@@ -1,7 +1,8 @@
 """Guesses of passwords and tokens cost a wait, and keep nobody else out."""
 
-from services.api.auth.guesses import Guesser, Guesses, by_address, by_login
+from services.api.auth.guesses import Guesses
 from services.api.problems import Problem
+from shared.login_failures import Guesser, by_address, by_login
 
 
 class Clock:
@@ -22,7 +23,7 @@ def wait_of(guesses: Guesses, *guessers: Guesser) -> int:
 
 def test_each_further_failure_doubles_the_wait() -> None:
     clock = Clock()
-    guesses, ann = Guesses(clock), by_login("ann", "192.0.2.1")
+    guesses, ann = Guesses(clock=clock), by_login("ann", "192.0.2.1")
     waits = []
     for _ in range(20):
         guesses.failed(ann)
@@ -35,7 +36,7 @@ def test_each_further_failure_doubles_the_wait() -> None:
 
 
 def test_a_guesser_keeps_out_nobody_at_another_address() -> None:
-    guesses = Guesses(Clock())
+    guesses = Guesses(clock=Clock())
     for _ in range(1000):
         guesses.failed(by_login("ann", "192.0.2.1"), by_address("192.0.2.1"))
 
@@ -47,7 +48,7 @@ def test_a_guesser_keeps_out_nobody_at_another_address() -> None:
 
 def test_failures_are_forgiven_with_time_and_by_the_right_password() -> None:
     clock = Clock()
-    guesses, ann, ben = Guesses(clock), by_login("ann", "192.0.2.1"), by_login("ben", "192.0.2.1")
+    guesses, ann, ben = Guesses(clock=clock), by_login("ann", "192.0.2.1"), by_login("ben", "192.0.2.1")
     for _ in range(9):
         guesses.failed(ann, ben)
     guesses.succeeded(ann)
@@ -60,7 +61,7 @@ def test_failures_are_forgiven_with_time_and_by_the_right_password() -> None:
 
 
 def test_memory_is_limited_and_the_oldest_go_first() -> None:
-    guesses = Guesses(Clock())
+    guesses = Guesses(clock=Clock())
     for number in range(10_001):
         for _ in range(10):
             guesses.failed(by_login(f"u{number}", "192.0.2.1"))
