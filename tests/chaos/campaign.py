@@ -111,8 +111,10 @@ def embedded(folder: Path) -> Iterator[Target]:
                 if not can_fill:
                     raise PermissionError("a small disk cannot be mounted here")
                 disk.fill()
-                over.wait(fault.lasts_s)
-                disk.empty()
+                try:
+                    over.wait(fault.lasts_s)
+                finally:
+                    disk.empty()
                 return "disk", ()
 
             yield Target(system, {**processes.embedded(), "disk full": fill}, over, processes.revive)
