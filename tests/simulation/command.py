@@ -1,9 +1,11 @@
 """The command line of the simulation."""
 
+import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 
 from tests.simulation.guards import GUARDS, without
 from tests.simulation.simulation import Outcome, simulate
@@ -31,10 +33,11 @@ def main(arguments: Sequence[str]) -> None:
         with without(options.without) if options.without else nullcontext():
             outcome = simulate(seed, faults_s=options.faults_s, kinds=kinds)
         outcomes.append(outcome)
+        print(json.dumps(asdict(outcome)) if options.json else _text(outcome), flush=True)
         if outcome.problems and options.first_problem:
             break
     if not options.json:
-        pass
+        print(_summary(outcomes))
     sys.exit(any(outcome.problems for outcome in outcomes))
 
 

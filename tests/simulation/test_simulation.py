@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARDS = {
+    "inbox": (1, "commits fail,scheduler killed", "was carried out"),
     "marker": (1, "broker blocks", "counts as lost, but nothing happened to it"),
     "outbox": (1, "killed at a point", "it is nowhere"),
 }
