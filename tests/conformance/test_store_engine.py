@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy import Engine, delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from services.scheduler.core.model import Node
@@ -211,6 +211,19 @@ def test_removed_deletes_the_rows_with_these_values_only(engine: Engine) -> None
         left = tx.timers.due_of(["etl/r1", "etl/r2", "etl/r3"], NOW)
 
     assert [(row["run_key"], row["node"]) for row in left] == [("etl/r2", 0), ("etl/r2", 1)]
+
+
+def test_a_single_read_is_no_transaction_on_postgres_and_leaves_none_behind(engine: Engine) -> None:
+    if not is_postgres(engine):
+        return
+    alone = text("SELECT now() = statement_timestamp()")
+    store = Store(engine)
+    with store.read() as tx:
+        tx.connection.execute(alone)
+        assert tx.connection.execute(alone).scalar() is True, "the second statement began a transaction of its own"
+    with store.begin() as tx:
+        tx.connection.execute(alone)
+        assert tx.connection.execute(alone).scalar() is False, "the connection is as it was"
 
 
 def test_a_taken_key_raises_already_exists(engine: Engine) -> None:
