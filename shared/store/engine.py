@@ -283,13 +283,28 @@ def _driver_begins(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def one_statement(engine: Engine) -> Iterator[Connection]:
-    """Run a block that sends a single statement. On a read-only Postgres engine that is one round trip.
+    """Run a block that sends a single statement. On Postgres that is one round trip.
 
     Raises:
         StoreUnavailable: see ``store_errors``.
     """
-    with store_errors(), engine.connect() as connection:
+    with store_errors(), engine.connect() as connection, _driver_commits(connection):
         yield connection
+
+
+@contextmanager
+def _driver_commits(connection: Connection) -> Iterator[None]:
+    """Switch psycopg2's autocommit on in the block, so that it sends no BEGIN."""
+    driver: Any = connection.connection.dbapi_connection
+    if not is_postgres(connection) or driver.autocommit:
+        yield
+        return
+    driver.autocommit = True
+    try:
+        yield
+    finally:
+        if not driver.closed:
+            driver.autocommit = False
 
 
 def for_update(select: S, *, skip_locked: bool = False, nowait: bool = False) -> S:

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy import Engine, delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from services.scheduler.core.model import Node
@@ -16,19 +16,12 @@ from services.scheduler.core.plan import STEP
 from services.scheduler.deciding.rows import FRESH_NODE, node_row
 from shared.errors import AlreadyExists, ConfigInvalid, InvariantBroken, RowsLocked, StoreUnavailable
 from shared.store import tables as t
-from shared.store.engine import (
-    for_update,
-    insert_ignore,
-    is_postgres,
-    open_engine,
-    transaction,
-    upsert,
-)
+from shared.store.engine import for_update, insert_ignore, is_postgres, open_engine, transaction, upsert
 from shared.store.functions import bytewise
 from shared.store.migrate import migrate
 from shared.store.queries.matching import contains, has_element
 from shared.store.time_limits import TimeLimits
-from shared.store.writes.bulk import Alike, Rows
+from shared.store.writes.bulk import Alike, Removed, Rows
 from shared.store.writes.transaction import Store
 from tests.conformance.store_rows import NOW, add, add_dag, add_run, after
 from tests.harness.eventually import free_port
@@ -202,6 +195,35 @@ def test_alike_rows_are_stored_as_rows_are(engine: Engine) -> None:
     assert [row | {"idx": 0} for row in stored[:3]] == [row | {"idx": 0} for row in stored[3:]]
     with pytest.raises(AlreadyExists), Store(engine).begin() as tx:
         tx.write(Alike(t.nodes, alike, FRESH_NODE))
+
+
+def test_removed_deletes_the_rows_with_these_values_only(engine: Engine) -> None:
+    for run in ("r1", "r2", "r3"):
+        add_run(engine, "etl", run)
+    due = [
+        {"run_key": f"etl/{run}", "node": node, "kind": "retry", "due_at": NOW}
+        for run in ("r1", "r2", "r3")
+        for node in (0, 1)
+    ]
+    with Store(engine).begin() as tx:
+        tx.timers.put(due)
+        assert tx.write(Removed(t.timers.c.run_key, ["etl/r1", "etl/r3", "etl/none"])) == 4
+        left = tx.timers.due_of(["etl/r1", "etl/r2", "etl/r3"], NOW)
+
+    assert [(row["run_key"], row["node"]) for row in left] == [("etl/r2", 0), ("etl/r2", 1)]
+
+
+def test_a_single_read_is_no_transaction_on_postgres_and_leaves_none_behind(engine: Engine) -> None:
+    if not is_postgres(engine):
+        return
+    alone = text("SELECT now() = statement_timestamp()")
+    store = Store(engine)
+    with store.read() as tx:
+        tx.connection.execute(alone)
+        assert tx.connection.execute(alone).scalar() is True, "the second statement began a transaction of its own"
+    with store.begin() as tx:
+        tx.connection.execute(alone)
+        assert tx.connection.execute(alone).scalar() is False, "the connection is as it was"
 
 
 def test_a_taken_key_raises_already_exists(engine: Engine) -> None:

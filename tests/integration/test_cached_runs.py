@@ -102,10 +102,18 @@ class World:
     @contextmanager
     def reads(self) -> Iterator[list[str]]:
         """Collect the SELECTs of the block."""
+        with self.statements() as all_of_them:
+            seen: list[str] = []
+            yield seen
+        seen += [statement for statement in all_of_them if statement.startswith("SELECT")]
+
+    @contextmanager
+    def statements(self) -> Iterator[list[str]]:
+        """Collect what the block sends to the database, but not the questions for its time."""
         seen: list[str] = []
 
         def note(_c: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-            if statement.startswith("SELECT"):
+            if "clock_timestamp" not in statement:
                 seen.append(statement)
 
         event.listen(self.engine, "before_cursor_execute", note)
@@ -141,6 +149,17 @@ def test_a_scheduler_that_decided_last_reads_nothing_of_the_run(world: World) ->
     assert seen == []
     assert world.statuses() == ["succeeded", "not_started"]
     assert world.one.task().step.name == "b"
+
+
+def test_the_report_that_ends_a_run_is_one_statement_text(migrated_database_url: str) -> None:
+    world = World(migrated_database_url)
+    world.one.report(started(world.one.task()), finished(world.one.task()))
+    with world.statements() as sent:
+        world.one.report(started(world.one.task()), finished(world.one.task()))
+    world.engine.dispose()
+
+    assert world.one.after[-1].over
+    assert len(sent) == 1, sent
 
 
 def test_a_decision_on_an_old_copy_is_made_again(world: World) -> None:

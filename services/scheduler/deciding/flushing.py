@@ -10,7 +10,7 @@ from services.scheduler.deciding.pool_changes import PoolChanges
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.writes.audit import audit_rows
-from shared.store.writes.bulk import Alike, Changes, Rows
+from shared.store.writes.bulk import Alike, Changes, Removed, Rows
 from shared.store.writes.transaction import Transaction
 
 __all__ = ["PendingRows"]
@@ -45,6 +45,7 @@ class PendingRows:
         new = [each for each in all_runs if each.stored is None and not each.deleted]
         changed = [each for each in all_runs if each.changed]
         deleted = {each.run.run_key for each in all_runs if each.deleted}
+        ended = {each.run.run_key for each in all_runs if each.stored is not None and not each.run.status.active}
         queues = sorted({each.run.queue for each in (*new, *changed) if each.run.status is RunStatus.QUEUED})
         tx.runs.save(
             [rows.run_row(each.run) for each in changed],
@@ -62,16 +63,11 @@ class PendingRows:
             Rows(t.run_holds, self.holds),
             Rows(t.outbox, self.outbox),
             Rows(t.inbox, self.inbox),
+            Removed(t.timers.c.run_key, sorted(ended & {each.run.run_key for each in changed} - deleted)),
             *audit_rows(self.audit),
             unlocked=unlocked,
         )
         self.pools.write(tx, deleted)
-        self._write_timers(tx, all_runs, deleted)
-        tx.runs.delete(sorted(deleted))
-
-    def _write_timers(self, tx: Transaction, runs: Iterable[LoadedRun], deleted: set[str]) -> None:
-        ended = {each.run.run_key: each for each in runs if each.stored is not None and not each.run.status.active}
-        tx.timers.delete_of(sorted(key for key, each in ended.items() if each.changed and key not in deleted))
         tx.timers.put(
             [
                 {"run_key": key, "node": node, "kind": kind, "due_at": due_at}
@@ -79,6 +75,7 @@ class PendingRows:
                 if key not in ended
             ]
         )
+        tx.runs.delete(sorted(deleted))
 
 
 def _new_nodes(new: Iterable[LoadedRun]) -> tuple[Alike, Rows]:

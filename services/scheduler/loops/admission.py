@@ -178,7 +178,7 @@ class Admission:
         if stop.is_set():
             return sorted(queues, reverse=True)
         try:
-            with self._transactor.store.begin() as tx:
+            with self._transactor.store.read() as tx:
                 # Most runs end while nothing is queued. A run that is queued later wakes its scheduler's admission.
                 return sorted(tx.queues.with_queued(queues) if queues else tx.queues.busy(), reverse=True)
         except StoreUnavailable:

@@ -1,4 +1,4 @@
-"""Bulk writes: rows of several tables in one statement text, which is one round trip to Postgres.
+"""Bulk writes: changes of several tables in one statement text, which is one round trip to Postgres.
 
 SQLAlchemy would send one statement per table and use four times the CPU for rows this wide. Names and types still come
 from SQLAlchemy: each value is bound with its column's type. SQLite has no round trips, so each table gets its own
@@ -11,11 +11,23 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Connection, Dialect, String, Table, and_, bindparam, insert, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Dialect,
+    String,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    update,
+)
 
 from shared.store.engine import insert_ignore, is_postgres, upsert
 
-__all__ = ["Alike", "Changes", "Locks", "Part", "Rows", "write"]
+__all__ = ["Alike", "Changes", "Locks", "Part", "Removed", "Rows", "write"]
 
 Row = Mapping[str, Any]
 
@@ -62,7 +74,15 @@ class Changes:
     where: Mapping[str, str]
 
 
-Part = Rows | Alike | Changes
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """Rows to delete: all whose ``column`` has one of these values."""
+
+    column: Column[Any]
+    rows: Sequence[str]
+
+
+Part = Rows | Alike | Changes | Removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +94,7 @@ class Locks:
 
 
 def write(connection: Connection, *parts: Part, locks: Locks | None = None) -> int:
-    """Write the parts in order; return the number of rows that the last part inserted or updated.
+    """Write the parts in order; return the number of rows that the last part changed.
 
     ``locks`` are taken before, in the same round trip.
     """
@@ -97,6 +117,8 @@ def _execute(connection: Connection, part: Part) -> int:
     if isinstance(part, Alike):
         values = tuple(_bound(connection.dialect, part))
         return connection.exec_driver_sql(_text(connection.dialect, part), values).rowcount
+    if isinstance(part, Removed):
+        return connection.execute(delete(part.column.table).where(part.column.in_(part.rows))).rowcount
     if isinstance(part, Rows):
         return connection.execute(_insert_statement(connection, part), list(part.rows)).rowcount
     statement = _update_statement(part.table, tuple(part.rows[0]), tuple(part.where.items()))
@@ -106,6 +128,8 @@ def _execute(connection: Connection, part: Part) -> int:
 def _text(dialect: Dialect, part: Part) -> str:
     if isinstance(part, Alike):
         return _alike_text(dialect, part.table, tuple(part.rows[0]), tuple(part.same))
+    if isinstance(part, Removed):
+        return f"DELETE {_found_by(dialect, part.column, len(part.rows))}"
     names, more = tuple(part.rows[0]), len(part.rows) - 1
     if isinstance(part, Changes):
         head, first, one, tail = _update_text(dialect, part.table, names, tuple(part.where.items()))
@@ -117,10 +141,14 @@ def _text(dialect: Dialect, part: Part) -> str:
 
 
 def _lock_text(dialect: Dialect, locks: Locks) -> str:
+    column = dialect.identifier_preparer.quote(locks.column.name)
+    return f"SELECT 1 {_found_by(dialect, locks.column, len(locks.keys))} ORDER BY {column} FOR UPDATE"
+
+
+def _found_by(dialect: Dialect, column: Column[Any], count: int) -> str:
     quote = dialect.identifier_preparer.quote
-    table, column = quote(locks.column.table.name), quote(locks.column.name)
-    places = ", ".join(["%s"] * len(locks.keys))
-    return f"SELECT 1 FROM {table} WHERE {column} IN ({places}) ORDER BY {column} FOR UPDATE"  # noqa: S608 - from the schema
+    places = ", ".join(["%s"] * count)
+    return f"FROM {quote(column.table.name)} WHERE {quote(column.name)} IN ({places})"
 
 
 def _insert_statement(connection: Connection, group: Rows) -> Any:
@@ -208,6 +236,8 @@ def _bound(dialect: Dialect, part: Part) -> list[Any]:
         binders = _binders(dialect, part.table, tuple(part.same), ())
         same = [part.same[name] if bind is None else bind(part.same[name]) for name, bind in binders]
         return [*same, json.dumps(part.rows)]
+    if isinstance(part, Removed):
+        return list(part.rows)
     where = tuple(part.where.items()) if isinstance(part, Changes) else ()
     binders = _binders(dialect, part.table, tuple(part.rows[0]), where)
     return [row[name] if bind is None else bind(row[name]) for row in part.rows for name, bind in binders]

@@ -10,8 +10,6 @@ from shared.store.writes.base import FoundRow, NewRow, Writer
 
 __all__ = ["TimerWrites"]
 
-_DELETE_OF_RUNS = delete(t.timers).where(t.timers.c.run_key.in_(bindparam("keys", expanding=True)))
-
 
 class TimerWrites(Writer):
     """Reads and writes of the timers of runs and nodes."""
@@ -45,8 +43,3 @@ class TimerWrites(Writer):
             )
             rows = [{"key": key, "position": node, "what": kind} for key, node, kind in timers]
             self._connection.execute(query, rows)
-
-    def delete_of(self, run_keys: Sequence[str]) -> None:
-        """Delete all timers of these runs."""
-        if run_keys:
-            self._connection.execute(_DELETE_OF_RUNS, {"keys": run_keys})

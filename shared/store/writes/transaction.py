@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from shared.clock import utc_now
 from shared.store.clock import StoreClock
-from shared.store.engine import one_writer, store_errors
+from shared.store.engine import one_statement, one_writer, store_errors
 from shared.store.writes.accounts import AccountWrites
 from shared.store.writes.audit import AuditWrites
 from shared.store.writes.bulk import Part, write
@@ -54,6 +54,16 @@ class Store:
         """
         with store_errors(), self._gate, self.engine.begin() as connection:
             self.clock.follow(connection)
+            yield Transaction(connection)
+
+    @contextmanager
+    def read(self) -> Iterator["Transaction"]:
+        """Run a block that sends a single SELECT: one round trip, where ``begin`` needs three.
+
+        Raises:
+            StoreUnavailable: see ``store_errors``.
+        """
+        with self._gate, one_statement(self.engine) as connection:
             yield Transaction(connection)
 
 
