@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 
 from services.importing import history
 from services.importing.dagu import import_dagu
-from services.importing.families import Family
+from services.importing.families import Family, read_family
 from services.importing.report import Report
 from services.verify import check_database
 from shared.clock import utc_now
@@ -142,7 +142,7 @@ def test_a_second_import_changes_nothing_and_one_that_was_cut_off_goes_on(
         home.run("w", f"r{number}", TWO, 4, [ONE, SECOND])
     monkeypatch.setattr(history, "_AT_ONCE", 2)
     with monkeypatch.context() as patch:
-        read = iter([history.read_family] * 3)
+        read = iter([read_family] * 3)
 
         def read_three(*given: Any) -> Family:
             return next(read)(*given)
