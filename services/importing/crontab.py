@@ -88,7 +88,7 @@ def workflow_of(line: CronLine) -> str:
     command, *given = _PERCENT.split(line.command)
     command = command.replace("\\%", "%").strip()
     text = [
-        f"# Line {line.number} of a crontab.",
+        "# From a crontab.",
         f"schedule: {json.dumps(f'CRON_TZ={zone} {line.schedule}' if zone else line.schedule)}",
     ]
     if shell:
@@ -98,7 +98,7 @@ def workflow_of(line: CronLine) -> str:
     text += ["steps:", "  - name: run"]
     if given:
         stdin = "\n".join(given).replace("\\%", "%")
-        script = f"{command} <<'{_STDIN_ENDS}'\n{stdin}\n{_STDIN_ENDS}\n"
+        script = f"{{ {command}\n}} <<'{_STDIN_ENDS}'\n{stdin}\n{_STDIN_ENDS}\n"
         text.append(f"    script: {json.dumps(script, ensure_ascii=False)}")
     else:
         text.append(f"    command: {json.dumps(command, ensure_ascii=False)}")
@@ -121,15 +121,12 @@ def import_crontab(config: Config, text: str, version: str, *, system: bool = Fa
             if problem:
                 report.add("line", str(line.number), "refused", problem)
                 continue
-            if config.dags_dir is not None and not write_copy(config.dags_dir / name, spec, dry_run=dry_run):
-                report.add(
-                    "line", str(line.number), "differs", f"{config.dags_dir / name} has another text, which stays"
-                )
+            folder = config.dags_dir
+            if folder is not None and not write_copy(folder / name, spec, dry_run=dry_run):
+                report.add("line", str(line.number), "differs", f"{folder / name} has another text, which stays")
                 continue
             remark = "; ".join(_remarks(line))
-            save_definition(
-                target, report, name, spec, version=version, follows=config.dags_dir is not None, remark=remark
-            )
+            save_definition(target, report, name, spec, version=version, follows=folder is not None, remark=remark)
     return report
 
 

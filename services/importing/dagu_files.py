@@ -46,13 +46,13 @@ class _File(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
 
 
-class Condition(_File):
+class ConditionFile(_File):
     """A precondition. ``error``: why it was not met; empty if it was met."""
 
     error: _Text = ""
 
 
-Conditions = Annotated[tuple[Condition, ...], BeforeValidator(_none_is_empty)]
+Conditions = Annotated[tuple[ConditionFile, ...], BeforeValidator(_none_is_empty)]
 
 
 class ChildDag(_File):
@@ -123,19 +123,11 @@ class NodeFile(_File):
 Nodes = Annotated[tuple[NodeFile, ...], BeforeValidator(_none_is_empty)]
 
 
-class RunName(_File):
-    """Names a run."""
-
-    name: str = ""
-    id: str = ""
-
-
 class AttemptFile(_File):
     """The last line of ``status.jsonl``: one attempt of a run. ``created_at`` is in milliseconds since 1970."""
 
     name: str
     dag_run_id: str
-    parent: RunName | None = None
     status: RunStatus
     nodes: Nodes = ()
     on_init: NodeFile | None = None

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from services.importing.dagu_files import NodeFile
 from services.importing.dagu_home import DaguHome, sub_runs_of
 from services.importing.past_runs import PastRun, children_of, past_run
-from services.importing.recorded import NotReadable, Recorded, read_run
+from services.importing.recorded import NotReadable, RecordedRun, read_run
 from services.scheduler.deciding import rows
 from services.scheduler.deciding.plans import spec_hash
 from shared.contracts.events import LogChunk
@@ -56,7 +56,7 @@ def read_family(home: DaguHome, base: str, path: Path) -> Family:
     if root.file.status is RunStatus.NOT_STARTED:
         raise NotReadable("it was never started")
     reading = _Reading(home, base, root)
-    subs: dict[str, Recorded] = {}
+    subs: dict[str, RecordedRun] = {}
     for folder in sub_runs_of(path):
         try:
             sub = _ended(read_run(folder))
@@ -68,24 +68,24 @@ def read_family(home: DaguHome, base: str, path: Path) -> Family:
     return reading.family
 
 
-def _ended(sub: Recorded) -> Recorded:
+def _ended(sub: RecordedRun) -> RecordedRun:
     """Return a sub-run that was never begun as one that was stopped: only root runs are queued."""
     if sub.file.status not in _NOT_BEGUN:
         return sub
-    return Recorded(sub.file.model_copy(update={"status": RunStatus.ABORTED}), sub.dag, sub.retried)
+    return RecordedRun(sub.file.model_copy(update={"status": RunStatus.ABORTED}), sub.dag, sub.retried)
 
 
 class _Reading:
     """Collects the rows of one family."""
 
-    def __init__(self, home: DaguHome, base: str, root: Recorded) -> None:
+    def __init__(self, home: DaguHome, base: str, root: RecordedRun) -> None:
         self.family = Family()
         self._home, self._base = home, base
         self._root_key = new_run_id()
         self._keys = {root.file.dag_run_id: self._root_key}
         self._states: dict[str, RunStatus] = {}
 
-    def add_all(self, root: Recorded, subs: Mapping[str, Recorded]) -> None:
+    def add_all(self, root: RecordedRun, subs: Mapping[str, RecordedRun]) -> None:
         """Add the root run, then each sub-run after the run that called it."""
         for run_id, sub in subs.items():
             running = sub.file.status is RunStatus.RUNNING
@@ -109,10 +109,10 @@ class _Reading:
                 self._add(sub, called, local=sub.dag.location == caller.dag.location)
                 todo.append(sub)
 
-    def _key(self, recorded: Recorded) -> str:
+    def _key(self, recorded: RecordedRun) -> str:
         return self._keys[recorded.file.dag_run_id]
 
-    def _add(self, recorded: Recorded, called: Row, *, local: bool = False) -> None:
+    def _add(self, recorded: RecordedRun, called: Row, *, local: bool = False) -> None:
         """Add the rows of a run. ``local``: its workflow is a later document of its caller's file."""
         file, key, family = recorded.file, self._key(recorded), self.family
         location = Path(recorded.dag.location)

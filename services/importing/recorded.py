@@ -10,7 +10,7 @@ from services.importing.dagu_files import AttemptFile, DagFile
 from services.importing.dagu_home import attempts_of
 from shared.status import RunStatus
 
-__all__ = ["NotReadable", "Recorded", "read_run", "run_id_of"]
+__all__ = ["NotReadable", "RecordedRun", "read_run", "run_id_of"]
 
 _NO_END = frozenset({RunStatus.NOT_STARTED, RunStatus.QUEUED, RunStatus.WAITING})
 _NO_STATUS = "no attempt has a status that can be read"
@@ -21,7 +21,7 @@ class NotReadable(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedRun:
     """What the files of a run say. ``retried``: how often it had ended before its last attempt."""
 
     file: AttemptFile
@@ -29,7 +29,7 @@ class Recorded:
     retried: int = 0
 
 
-def read_run(run: Path) -> Recorded:
+def read_run(run: Path) -> RecordedRun:
     """Read the last attempt with a status of the run in a folder.
 
     Raises:
@@ -49,7 +49,7 @@ def read_run(run: Path) -> Recorded:
         raise NotReadable("its dag.json is missing") from None
     except ValueError as error:
         raise NotReadable(f"dag.json: yamlData: {error}") from error
-    return Recorded(files[-1], dag, sum(file.status not in _NO_END for file in files[:-1]))
+    return RecordedRun(files[-1], dag, sum(file.status not in _NO_END for file in files[:-1]))
 
 
 def run_id_of(run: Path) -> str:

@@ -32,7 +32,9 @@ def test_each_line_has_its_schedule_its_command_and_the_variables_above_it() -> 
     assert first.env == {"MAILTO": "ops@example.org", "PATH": "/usr/bin:/bin"}
     assert (daily.schedule, daily.env["SHELL"]) == ("0 0 * * *", "/bin/bash")
     assert mail.name.startswith("mail-")
-    assert first.name == next(cron_lines(f"\n{TAB}")).name != daily.name
+    moved = next(cron_lines(f"\n{TAB}"))
+    assert (moved.name, workflow_of(moved)) == (first.name, workflow_of(first))
+    assert first.name != daily.name
 
 
 def test_the_workflow_does_what_the_line_does() -> None:
@@ -47,7 +49,7 @@ def test_the_workflow_does_what_the_line_does() -> None:
     assert [command.text for command in first.dag.steps[0].commands] == ["/opt/bin/backup.sh --all >> /tmp/log 2>&1"]
     assert [command.text for command in daily.dag.steps[0].commands] == ["date +%Y"]
     assert "CRON_TZ=Europe/Berlin 0 0 * * *" in workflow_of([*cron_lines(TAB)][1])
-    assert mail.dag.steps[0].script == "mail -s hi root <<'END_OF_STDIN'\nHello\n100% of you\nEND_OF_STDIN"
+    assert mail.dag.steps[0].script == "{ mail -s hi root\n} <<'END_OF_STDIN'\nHello\n100% of you\nEND_OF_STDIN"
 
 
 def test_in_a_system_crontab_a_user_precedes_the_command() -> None:
