@@ -11,7 +11,7 @@ DATABASE_OPTIONS = (
         "DAGWAY_DATABASE_URL",
         str,
         GATEWAY | SCHEDULER,
-        "database: postgresql://user:password@host/name or sqlite:///path",
+        "database: postgresql://user:password@host/name (behind PgBouncer with ?pooler=transaction) or sqlite:///path",
         secret=True,
     ),
     Option(

@@ -85,7 +85,8 @@ OPTIONS = (
         "DAGWAY_AMQP_URL",
         str,
         _ALL,
-        "RabbitMQ: amqp://user:password@host:5672/vhost, amqps:// for TLS, or host1,host2,host3 for a cluster",
+        "RabbitMQ: amqp://user:password@host:5672/vhost, amqps:// for TLS (with ?cacertfile=FILE for an authority of "
+        "your own), or host1,host2,host3 for a cluster",
         secret=True,
     ),
     *WORKER_OPTIONS,

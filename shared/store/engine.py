@@ -84,12 +84,15 @@ def open_engine(
     """Return an engine with at most ``pool_size`` connections. It connects at its first use.
 
     Driver settings in the URL's query (``connect_timeout``, ``sslmode``, ``timeout``) take precedence over ours.
+    ``pooler=transaction`` there means that PgBouncer lends a server's session for one transaction at a time: all
+    settings are then made in each transaction, which costs a round trip.
+
     A ``read_only`` engine refuses every write, even if its database role could write. A broken connection
     empties the pool: the call that used the connection raises, and the next call reconnects. ``limits`` apply on
     Postgres only. If one is reached, the call raises ``StoreUnavailable``, or ``RowsLocked`` if it waited for a lock.
 
     Raises:
-        ConfigInvalid: ``url`` names neither a Postgres nor a SQLite database.
+        ConfigInvalid: ``url`` names neither a Postgres nor a SQLite database, or an unknown kind of pooler.
     """
     parsed = _normalise(url)
     common: dict[str, Any] = {
@@ -142,19 +145,18 @@ _dump_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 def _open_postgres(
     url: URL, common: dict[str, Any], read_only: bool, application_name: str, limits: TimeLimits
 ) -> Engine:
+    pooled = _is_pooled(url)
     given = url.query.get("options", "")
-    settings = [
-        given if isinstance(given, str) else " ".join(given),
+    settings = [given if isinstance(given, str) else " ".join(given), "-c timezone=UTC"]
+    if not pooled:
         # All queries of a read-only transaction see one snapshot, as on SQLite. Such a transaction never fails to
         # serialize.
-        "-c default_transaction_isolation=" + (r"repeatable\ read" if read_only else r"read\ committed"),
-        "-c timezone=UTC",
-        *limits.options,
-    ]
-    if read_only:
-        settings.append("-c default_transaction_read_only=on")
-        # Most reads are one statement: BEGIN and COMMIT around it would be two more round trips.
-        common |= {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
+        isolation = r"repeatable\ read" if read_only else r"read\ committed"
+        settings += [f"-c default_transaction_isolation={isolation}", *limits.options]
+        if read_only:
+            settings.append("-c default_transaction_read_only=on")
+            # Most reads are one statement: BEGIN and COMMIT around it would be two more round trips.
+            common |= {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
     arguments: dict[str, Any] = {
         "connection_factory": limits.connection_class(),
         "connect_timeout": _CONNECT_TIMEOUT_S,
@@ -168,14 +170,40 @@ def _open_postgres(
     }
     wanted = {name: value for name, value in arguments.items() if name not in url.query}
     engine = create_engine(
-        url.difference_update_query(["options"]),
+        url.difference_update_query(["options", "pooler"]),
         connect_args=wanted | {"options": " ".join(settings).strip()},
         executemany_mode="values_plus_batch",
         **common,
     )
+    if pooled:
+        _set_in_transactions(engine, read_only, limits)
     if not read_only:
         event.listen(engine, "handle_error", _leave_standby)
     return engine
+
+
+def _is_pooled(url: URL) -> bool:
+    pooler = url.query.get("pooler")
+    if pooler not in (None, "transaction"):
+        raise ConfigInvalid(f"database URL: pooler={pooler} is not supported; expected pooler=transaction, or none")
+    return pooler is not None
+
+
+def _set_in_transactions(engine: Engine, read_only: bool, limits: TimeLimits) -> None:
+    """Make every transaction say for itself what other engines say once for their connection.
+
+    A pooler refuses most options of a connection, since the next transaction may have another server's session.
+    """
+
+    def on_connect(connection: Any, _record: object) -> None:
+        # psycopg2 puts both into its BEGIN, and sends nothing now.
+        connection.set_session("REPEATABLE READ" if read_only else "READ COMMITTED", readonly=read_only)
+
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(limits.of_a_transaction)
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", on_begin)
 
 
 def _leave_standby(context: ExceptionContext) -> None:

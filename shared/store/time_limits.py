@@ -26,12 +26,21 @@ class TimeLimits:
     @property
     def options(self) -> list[str]:
         """The options of a connection that set these limits."""
+        return [f"-c {name}={value}" for name, value in self._settings.items()]
+
+    @property
+    def of_a_transaction(self) -> str:
+        """The SQL that sets these limits for the transaction in which it is run."""
+        return "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in self._settings.items())
+
+    @property
+    def _settings(self) -> dict[str, str]:
         named = {
             "statement_timeout": self.statement_s,
             "lock_timeout": self.lock_s,
             "idle_in_transaction_session_timeout": self.idle_s,
         }
-        return [f"-c {name}={round(value * 1000)}ms" for name, value in named.items() if value is not None]
+        return {name: f"{round(value * 1000)}ms" for name, value in named.items() if value is not None}
 
     def connection_class(self) -> Any:
         """Return psycopg2's connection class with ``answer_s``: how long ``gevent_wait`` waits for an answer."""

@@ -17,6 +17,8 @@ from shared.transport.open import open_transport
 from tests.conformance.transport_moves import Open
 from tests.harness.databases import migrated_sqlite
 from tests.harness.linked_transport import EmbeddedOverLink
+from tests.harness.needs import need
+from tests.harness.servers import PgBouncer, PostgresServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,25 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(scope="session")
+def pooler(_postgres: PostgresServer) -> Iterator[PgBouncer]:
+    """A PgBouncer in transaction mode before the Postgres of this test process."""
+    need("pgbouncer")
+    with PgBouncer(_postgres) as started:
+        yield started
+
+
+@pytest.fixture(params=["sqlite", "postgres", "pgbouncer"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database with the current schema and no rows, on SQLite and on Postgres (parametrised)."""
+    """The URL of a database with the current schema and no rows.
+
+    On SQLite, on Postgres, and on Postgres behind PgBouncer (parametrised).
+    """
     if request.param == "sqlite":
         return migrated_sqlite(tmp_path / "store.db")
+    if request.param == "pgbouncer":
+        bouncer: PgBouncer = request.getfixturevalue("pooler")
+        return bouncer.url_of(bouncer.postgres.create_migrated_database())
     url: str = request.getfixturevalue("migrated_database_url")
     return url
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import Engine, delete, insert, select, text, update
+from sqlalchemy import Engine, delete, insert, make_url, select, text, update
 
 from services.audit import read_point, summary, verify_audit
 from services.cli import cli
@@ -250,7 +250,7 @@ def read_only_url(request: pytest.FixtureRequest) -> Callable[[str], str]:
         engine: Engine = request.getfixturevalue("engine")
         user = f"reader_{engine.url.database}"
         run(engine, text(f"CREATE ROLE {user} LOGIN PASSWORD 'pw' IN ROLE dagway_api"))
-        return engine.url.set(username=user, password="pw").render_as_string(hide_password=False)
+        return make_url(url).set(username=user, password="pw").render_as_string(hide_password=False)
 
     return make
 

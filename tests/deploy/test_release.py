@@ -52,8 +52,8 @@ def test_a_release_has_wheel_sdist_chart_sbom_and_their_checksums(tmp_path: Path
         f"dagway-{version}.sbom.json",
         "SHA256SUMS",
     }
-    lines = built["SHA256SUMS"].read_text().splitlines()
-    sums = {name: digest for digest, name in (line.split("  ") for line in lines)}
+    lines = [line.split("  ") for line in built["SHA256SUMS"].read_text().splitlines()]
+    sums = {name: digest for digest, name in lines}
     assert sums == {
         name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in built.items() if name != "SHA256SUMS"
     }

@@ -7,6 +7,7 @@ ones, but transfers nothing. ``half_open`` is a stall that the server notices an
 import contextlib
 import select
 import socket
+import ssl
 import struct
 import threading
 from types import TracebackType
@@ -19,10 +20,14 @@ _TURN_S = 0.05
 
 
 class Proxy:
-    """Forward connections made to ``port`` to the server at ``target_port``, both on loopback."""
+    """Forward connections made to ``port`` to the server at ``target_port``, both on loopback.
 
-    def __init__(self, target_port: int) -> None:
+    With ``tls`` clients must speak TLS to the proxy, which passes the plain bytes on.
+    """
+
+    def __init__(self, target_port: int, *, tls: ssl.SSLContext | None = None) -> None:
         self._target_port = target_port
+        self._tls = tls
         self._flowing = threading.Event()
         self._flowing.set()
         self._closed = threading.Event()
@@ -106,6 +111,14 @@ class Proxy:
             self._start(self._pump, near, far)
 
     def _pump(self, near: socket.socket, far: socket.socket) -> None:
+        if self._tls is not None:
+            plain = near
+            try:
+                near = self._tls.wrap_socket(plain, server_side=True)
+            except OSError:
+                return self._drop(plain, far)
+            with self._lock:
+                self._links = self._links - {plain} | {near}
         other = {near: far, far: near}
         with contextlib.suppress(OSError, ValueError):
             while not self._closed.is_set():
@@ -117,6 +130,9 @@ class Proxy:
                     self._flowing.wait()
                     if not data:
                         return self._drop(near, far)
+                    # What a TLS socket has decrypted already, ``select`` does not see.
+                    while isinstance(link, ssl.SSLSocket) and (waiting := link.pending()):
+                        data += link.recv(waiting)
                     self._closed.wait(self._delay_s)
                     other[link].sendall(data)
         self._drop(near, far)

@@ -1,7 +1,7 @@
-"""Deletes old data: command outcomes periodically, and the old runs of a DAG when one of its runs starts.
+"""Deletes old data: periodically command outcomes and workers that are gone, and old runs when their DAG starts again.
 
-The workflow language requires this (``histRetentionDays``): a DAG that is not used any more keeps its history. The
-start of a run does not wait for the deletion.
+The workflow language requires the latter (``histRetentionDays``): a DAG that is not used any more keeps its history.
+The start of a run does not wait for the deletion.
 """
 
 import logging
@@ -25,6 +25,8 @@ _REPLIES_KEPT = COMMAND_LIFETIME + CLOCK_MARGIN
 
 While a replayed command would still be accepted, its outcome is kept, so the replay is recognised.
 """
+_WORKERS_KEPT = timedelta(days=7)
+"""How long a worker that is gone is listed as lost. Each pod of a cluster is a worker with a name of its own."""
 _AT_ONCE = 100
 """How many runs one transaction deletes. Transactions are short, so that others can write."""
 _LOOK_AGAIN_S = 60
@@ -102,6 +104,11 @@ class Housekeeping:
         with self._store.begin() as tx:
             return tx.commands.forget_replies(self._clock() - _REPLIES_KEPT)
 
+    def forget_workers(self) -> int:
+        """Delete the workers that are gone for ``_WORKERS_KEPT``; return how many."""
+        with self._store.begin() as tx:
+            return tx.leases.forget_workers(self._clock() - _WORKERS_KEPT)
+
     def run(self, stop: threading.Event) -> None:
         """Run until ``stop``; the body of a background thread."""
         next_tidy = time.monotonic() + _EVERY_S
@@ -113,6 +120,7 @@ class Housekeeping:
                     self.prune()
                 if time.monotonic() >= next_tidy:
                     self.tidy()
+                    self.forget_workers()
                     next_tidy = time.monotonic() + _EVERY_S
             except StoreUnavailable as error:
                 _log.warning("housekeeping.waits", extra={"error": str(error)})

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, func, or_, select, tuple_, update
+from sqlalchemy import and_, delete, exists, func, or_, select, tuple_, update
 
 from shared.store import tables as t
 from shared.store.engine import for_update
@@ -30,6 +30,15 @@ class LeaseWrites(Writer):
     def put_workers(self, rows: Sequence[NewRow]) -> None:
         """Insert workers, or replace all columns of existing ones, unless a later heartbeat is recorded already."""
         write(self._connection, Rows(t.workers, rows, _WORKER_COLUMNS, newest_by="heartbeat_at"))
+
+    def forget_workers(self, before: datetime) -> int:
+        """Delete workers whose lease ended before ``before`` and that hold no open attempt; return how many.
+
+        A worker that comes back is inserted anew by its next heartbeat.
+        """
+        w, n = t.workers.c, t.nodes.c
+        holds = exists().where(n.token_worker == w.worker_id, n.token.is_not(None))
+        return self._connection.execute(delete(t.workers).where(w.lease_until < before, ~holds)).rowcount
 
     def lock_workers(self, ids: Sequence[str]) -> list[FoundRow]:
         """Return and lock these workers, ordered by id."""

@@ -18,11 +18,13 @@ Library, "Timeouts, retries and backoff with jitter".
 
 import logging
 import random
+import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pika
 
@@ -63,7 +65,8 @@ def _text_of(cause: object) -> str:
 def parameters(url: str, name: str) -> list[Any]:
     """Return pika's parameters for each host in ``url``, in the order of the URL.
 
-    The URL may have several hosts with commas between them, a vhost, and the options of ``pika.URLParameters``.
+    The URL may have several hosts with commas between them, a vhost, the options of ``pika.URLParameters``, and
+    ``cacertfile``: a file of the authorities that ``amqps`` trusts instead of the system's.
 
     Raises:
         ConfigInvalid: the URL cannot be parsed.
@@ -78,18 +81,43 @@ def _parameters(url: str, host: str, name: str) -> Any:
     try:
         if not host.strip():
             raise ValueError(host)
+        url, authorities = _without_cacertfile(url)
         params = pika.URLParameters(url)
+    except ConfigInvalid:
+        raise
     except Exception as error:  # noqa: BLE001 - pika raises whatever its parsing steps raise
         raise ConfigInvalid(
             f"DAGWAY_AMQP_URL cannot be parsed ({type(error).__name__}): expected amqp://user:password@host:5672/vhost "
             "or, with several hosts, host1:5672,host2:5672"
         ) from None
+    if authorities is not None:
+        params.ssl_options = pika.SSLOptions(_trusting(authorities), params.host)
     if "heartbeat=" not in url:
         params.heartbeat = HEARTBEAT_S
     params.socket_timeout = params.stack_timeout = _CONNECT_TIMEOUT_S
     params.connection_attempts = 1
     params.client_properties = {"connection_name": name}
     return params
+
+
+def _without_cacertfile(url: str) -> tuple[str, str | None]:
+    """Return the URL without the option ``cacertfile``, which pika does not know, and the option's value."""
+    parts = urlsplit(url)
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    files = [value for name, value in options if name == "cacertfile"]
+    if not files:
+        return url, None
+    if parts.scheme != "amqps":
+        raise ConfigInvalid("DAGWAY_AMQP_URL: cacertfile needs amqps://, because amqp:// checks no certificate")
+    rest = urlencode([each for each in options if each[0] != "cacertfile"])
+    return parts._replace(query=rest).geturl(), files[-1]
+
+
+def _trusting(authorities: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=authorities)
+    except OSError as error:
+        raise ConfigInvalid(f"DAGWAY_AMQP_URL: cacertfile {authorities} cannot be read: {error}") from error
 
 
 class Connection:

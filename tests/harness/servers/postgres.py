@@ -16,7 +16,7 @@ from tests.harness.eventually import eventually
 from tests.harness.reaper import forget, spawn
 from tests.harness.servers.base import START_TIMEOUT_S, Server
 
-__all__ = ["PostgresServer", "postgres_bin"]
+__all__ = ["PostgresServer", "postgres_bin", "unprivileged_user"]
 
 
 def postgres_bin() -> Path | None:
@@ -43,7 +43,7 @@ class PostgresServer(Server):
         super().__init__("postgres")
         self._bin = folder
         self._data = self.dir / "data"
-        self._user = _unprivileged_user()
+        self._user = unprivileged_user()
         self._fsync = "on" if fsync else "off"
         self._databases = itertools.count(1)
         self._migrated: str | None = None
@@ -142,7 +142,7 @@ class PostgresServer(Server):
         return self.create_database(template=self._migrated)
 
 
-def _unprivileged_user() -> str | None:
+def unprivileged_user() -> str | None:
     """Return the user to run Postgres as, since it refuses root; ``None`` for the current user."""
     if os.geteuid() != 0:
         return None

@@ -1,0 +1,39 @@
+"""What schedulers delete because it is old."""
+
+from datetime import timedelta
+
+from sqlalchemy import Engine, select
+
+from services.scheduler.loops.housekeeping import Housekeeping
+from shared.store import tables as t
+from shared.store.engine import transaction
+from shared.store.writes.transaction import Store
+from tests.conformance.store_rows import NOW, add, add_node, add_run
+
+_WEEK_AGO = NOW - timedelta(days=7)
+
+
+def test_workers_that_are_gone_for_a_week_are_forgotten_unless_an_attempt_waits_for_them(engine: Engine) -> None:
+    ends = {
+        "gone": _WEEK_AGO - timedelta(minutes=1),
+        "holding": _WEEK_AGO - timedelta(days=30),
+        "held": _WEEK_AGO - timedelta(days=30),
+        "lost": _WEEK_AGO + timedelta(minutes=1),
+        "live": NOW + timedelta(seconds=10),
+    }
+    about = {"incarnation": "i", "host": "h", "version": "1", "labels": {}, "slots": 1, "busy": 0, "state": "lost"}
+    times = {"started_at": NOW - timedelta(days=60)}
+    add(
+        engine,
+        t.workers,
+        *({"worker_id": name, "lease_until": end, "heartbeat_at": end, **about, **times} for name, end in ends.items()),
+    )
+    run = add_run(engine, "d", "r", status="running")
+    add_node(engine, run, 0, "open", token="t", token_state="running", token_worker="holding")
+    # Its attempt has ended: it keeps the name of the worker, and no token.
+    add_node(engine, run, 1, "ended", token=None, token_worker="held")
+
+    assert Housekeeping(Store(engine), lambda: NOW).forget_workers() == 2
+
+    with transaction(engine) as connection:
+        assert set(connection.execute(select(t.workers.c.worker_id)).scalars()) == {"holding", "lost", "live"}
