@@ -5,6 +5,7 @@ in other processes. ``DAGWAY_AMQP_URL`` and ``DAGWAY_DATABASE_URL`` in the envir
 tests that only connect to a server; tests that stop or kill a server always use their own.
 """
 
+import gc
 import os
 import signal
 import socket
@@ -40,6 +41,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for place, item in enumerate(items):
         first.setdefault(item.path.parent, place)
     items.sort(key=lambda item: first[item.path.parent])
+
+
+def pytest_collection_finish() -> None:
+    """Exclude the modules and the tests, which stay to the end, from garbage collection.
+
+    Otherwise each full collection visits all of them: together up to an eighth of the processor time of unit tests.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
