@@ -21,7 +21,16 @@ from packaging.utils import canonicalize_name
 from tests.deploy.manifests import ROOT
 from tests.harness.procs import clean_environment
 
-__all__ = ["IN_NO_LOCK", "NEEDS_DOCKER", "RUNTIME", "STEPS", "Installation", "build_wheel", "install", "locked_versions"]
+__all__ = [
+    "IN_NO_LOCK",
+    "NEEDS_DOCKER",
+    "RUNTIME",
+    "STEPS",
+    "Installation",
+    "build_wheel",
+    "install",
+    "locked_versions",
+]
 
 RUNTIME = "requirements.lock"
 STEPS = "steps.lock"
