@@ -93,3 +93,6 @@ _.command_class
 
 # Programs call it.
 _.run_events
+
+# pika reads it.
+_.ssl_options

@@ -178,10 +178,12 @@ def test_validation_checks_whether_this_machine_can_run_the_steps(
 ) -> None:
     file = str(ROOT / "examples" / "executors" / "gha.yaml")
 
-    refused = CliRunner().invoke(cli, ["validate", file])
+    warned = CliRunner().invoke(cli, ["validate", file])
     elsewhere = CliRunner().invoke(cli, ["validate", "--elsewhere", file])
     monkeypatch.setenv("PATH", fake_act(tmp_path, "true"))
     here = CliRunner().invoke(cli, ["validate", file])
 
-    assert (refused.exit_code, elsewhere.exit_code, here.exit_code) == (1, 0, 0)
-    assert 'step "greet": type: no worker on this machine can run gha steps' in refused.output
+    assert (warned.exit_code, elsewhere.exit_code, here.exit_code) == (0, 0, 0)
+    missing = 'step "greet": type: no worker on this machine can run gha steps'
+    assert missing in warned.output
+    assert missing not in elsewhere.output + here.output
