@@ -20,7 +20,7 @@ OUTSIDE = {
 }
 """Pages outside ``docs/``, and their names in the site."""
 FOLDERS = {"adr": "Decisions", "runbooks": "Runbooks"}
-_LINK = re.compile(r"(?<!!)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)")
+_LINK = re.compile(r"(?<!!)\[([^\[\]]+)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)")
 _HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
 
 
@@ -43,10 +43,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     here = Path(name).parent
 
     def replaced(found: re.Match[str]) -> str:
-        target = _in_site((source.parent / found[1]).resolve())
-        if target is None:
-            raise ValueError(f"{name}: no page of the site for the link {found[1]}")
-        return f"]({'../' * len(here.parts)}{target}{found[2] or ''})"
+        target = _in_site((source.parent / found[2]).resolve())
+        # Files that only the repository has keep their names.
+        return f"[{found[1]}]({'../' * len(here.parts)}{target}{found[3] or ''})" if target else found[1]
 
     return _LINK.sub(replaced, markdown)
 
