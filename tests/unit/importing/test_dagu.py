@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from services.importing import history
 from services.importing.dagu import import_dagu
@@ -181,6 +181,28 @@ def test_workflows_that_are_here_already_stay_as_they_are(config: Config, home: 
     with database(config) as connection:
         rows = {row.file_name: row for row in connection.execute(select(t.dags))}
     assert (rows["w"].suspended, rows["w"].version, rows["broken"].suspended) == (True, 1, False)
+
+
+def test_accounts_that_were_renamed_here_stay_as_they_are(config: Config, home: HomeOfDagu) -> None:
+    home.workflow("w", TWO)
+    home.user("u1", "ann", "a long password")
+    home.api_key("k1", "ci", "dagu_3sEabCAFmiaprqvDh72CC")
+    home.webhook("h1", "w", "dagu_wh_SPa2n2NwupXQ7LTynY5osD")
+    home.run("w", "r", TWO, 4, [ONE, SECOND])
+    brought(config, home, history=False)
+    engine = open_engine(f"sqlite:///{config.data_dir}/dagway.db")
+    with engine.begin() as connection:
+        connection.execute(update(t.users).values(username="anna"))
+        connection.execute(update(t.api_keys).values(name="builds"))
+        connection.execute(update(t.webhooks).values(file_name="other"))
+    engine.dispose()
+
+    report = brought(config, home)
+
+    assert results(report, "user") == {"ann": ("differs", "it was renamed here, and stays as anna")}
+    assert results(report, "API key") == {"ci": ("differs", "it was renamed here, and stays as builds")}
+    assert results(report, "webhook") == {"w": ("differs", "it was renamed here, and stays as other")}
+    assert results(report, "run") == {"w/r": ("loaded", "")}
 
 
 def test_files_are_copied_to_the_folder_that_is_followed(config: Config, home: HomeOfDagu, tmp_path: Path) -> None:
