@@ -164,6 +164,23 @@ def dump(config: Config) -> dict[str, list[tuple[Any, ...]]]:
         return {table.name: sorted(map(tuple, connection.execute(select(table))), key=str) for table in tables}
 
 
+def test_only_files_where_dagu_writes_logs_are_read_as_logs(config: Config, home: HomeOfDagu, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("private")
+    run = home.run("w", "r", TWO, 4, [ONE, SECOND | {"log": ""}])
+    first, second = (home.root / f"logs/w/dag-run_r/run_1/{name}.out" for name in ("one", "two"))
+    second.unlink()
+    second.symlink_to(secret)
+    path = next(run.glob("*/status.jsonl"))
+    path.write_text(path.read_text().replace(str(first), f"{first.parent}/../../../../../secret"))
+
+    brought(config, home)
+
+    assert statuses(config)["r"] == ("succeeded", ["succeeded", "succeeded"])
+    with database(config) as connection:
+        assert list(connection.execute(select(t.log_chunks.c.data)).scalars()) == []
+
+
 def test_workflows_that_are_here_already_stay_as_they_are(config: Config, home: HomeOfDagu) -> None:
     home.workflow("w", TWO, suspended=True)
     home.workflow("broken", "steps:\n  - comand: x\n")
