@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from services.importing.dagu_files import ApiKeyFile, UserFile, WebhookFile
+from services.importing.dagu_files import ApiKeyFile, UserFile, WebhookFile, read_file
 from services.importing.dagu_home import DaguHome
 from services.importing.report import Report
 from services.importing.target import Target
@@ -47,7 +47,7 @@ def _import(
     """``add`` returns why it did not add a row, ``""`` if the row is here already, and ``None`` if it added it."""
     kind = _KINDS[model]
     try:
-        file = model.model_validate_json(path.read_bytes())
+        file = read_file(model, path.read_bytes())
     except ValidationError as error:
         report.add(kind, path.name, "refused", why_unreadable(error))
         return

@@ -267,6 +267,8 @@ def test_what_cannot_be_imported_is_refused_with_the_reason(config: Config, home
     torn = home.run("w", "torn", TWO, 4, [ONE, SECOND])
     next(torn.glob("*/status.jsonl")).write_text('{"name": "w"')
     home.run("w", "odd", TWO, 4, [ONE | {"status": 77}, SECOND])
+    home.run("w", "no-zone", TWO, 4, [ONE, SECOND], startedAt="2026-03-01T10:00:00")
+    home.run("w", "too-late", TWO, 4, [ONE, SECOND], createdAt=10**18)
     home.user("u1", "ann", "a long password", role="developer")
     (home.root / "data/users/u2.json").write_text('{"username": "bob"}')
 
@@ -284,10 +286,26 @@ def test_what_cannot_be_imported_is_refused_with_the_reason(config: Config, home
     assert runs["w/other-steps"][1] == "its steps are not those of its workflow: two"
     assert runs["w/torn"][1] == "no attempt has a status that can be read"
     assert runs["w/odd"][1].startswith("nodes.0.status: Input should be")
+    assert runs["w/no-zone"][1] == "startedAt: Input should have timezone info"
+    assert runs["w/too-late"][1].startswith("createdAt: Input should be less than")
     assert results(report, "user")["ann"] == ("refused", "there is no role 'developer' here")
     assert results(report, "user")["u2.json"][1].startswith("id: Field required; role: Field required")
     assert json.loads(report.as_json())["counts"]["user"]["refused"] == 2
     check(config)
+
+
+def test_text_is_stored_without_nul_which_postgres_cannot_store(config: Config, home: HomeOfDagu) -> None:
+    spec = "steps:\n  - name: one\n    command: echo '\0'\n"
+    outputs = {"OUT": "OUT=a\0b\\u0000"}
+    home.run("w", "r", spec, 2, [ONE | {"status": 2, "error": "not\0 found", "outputVariables": outputs}])
+
+    brought(config, home)
+
+    with database(config) as connection:
+        node = connection.execute(select(t.nodes.c.error, t.nodes.c.outputs)).one()
+        specs = list(connection.execute(select(t.specs.c.yaml)).scalars())
+    assert (node.error, node.outputs) == ("not found", {"OUT": "ab\\u0000"})
+    assert not any("\0" in each for each in specs)
 
 
 def test_of_a_status_that_was_cut_off_the_line_before_counts(config: Config, home: HomeOfDagu) -> None:
