@@ -3,7 +3,7 @@
 import json
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +16,14 @@ from services.importing import history
 from services.importing.dagu import import_dagu
 from services.importing.families import Family, read_family
 from services.importing.report import Report
+from services.importing.target import Target
 from services.verify import check_database
 from shared.clock import utc_now
 from shared.config import Config, load_config
 from shared.errors import ConfigInvalid
 from shared.store import tables as t
 from shared.store.engine import open_engine
+from shared.store.writes.transaction import Transaction
 from tests.harness.dagu_home import HomeOfDagu
 
 TWO = "steps:\n  - name: one\n    command: echo 1\n  - name: two\n    command: echo 2\n"
@@ -156,6 +158,27 @@ def test_a_second_import_changes_nothing_and_one_that_was_cut_off_goes_on(
     before = dump(config)
     assert all(entry.result == "unchanged" for entry in brought(config, home).entries)
     assert dump(config) == before
+
+
+def test_large_logs_are_not_all_in_memory_at_once(
+    config: Config, home: HomeOfDagu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        home.run("w", f"r{number}", TWO, 4, [ONE | {"log": "x" * 600}, SECOND])
+    monkeypatch.setattr(history, "_LOG_BYTES", 1000)
+    stored: list[list[str]] = []
+    write = history._write
+
+    def noting(target: Target, tx: Transaction, families: Sequence[Family]) -> None:
+        stored.append([row["dag_run_id"] for family in families for row in family.runs])
+        write(target, tx, families)
+
+    monkeypatch.setattr(history, "_write", noting)
+
+    brought(config, home)
+
+    assert [each for each in stored if each] == [["r0", "r1"], ["r2", "r3"]]
+    assert statuses(config).keys() == {"r0", "r1", "r2", "r3"}
 
 
 def dump(config: Config) -> dict[str, list[tuple[Any, ...]]]:
