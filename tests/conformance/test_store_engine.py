@@ -198,13 +198,8 @@ def test_alike_rows_are_stored_as_rows_are(engine: Engine) -> None:
 
 
 def test_removed_deletes_the_rows_with_these_values_only(engine: Engine) -> None:
-    for run in ("r1", "r2", "r3"):
-        add_run(engine, "etl", run)
-    due = [
-        {"run_key": f"etl/{run}", "node": node, "kind": "retry", "due_at": NOW}
-        for run in ("r1", "r2", "r3")
-        for node in (0, 1)
-    ]
+    runs = [add_run(engine, "etl", run) for run in ("r1", "r2", "r3")]
+    due = [{"run_key": run, "node": node, "kind": "retry", "due_at": NOW} for run in runs for node in (0, 1)]
     with Store(engine).begin() as tx:
         tx.timers.put(due)
         assert tx.write(Removed(t.timers.c.run_key, ["etl/r1", "etl/r3", "etl/none"])) == 4
