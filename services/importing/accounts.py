@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from services.importing.dagu_files import ApiKeyFile, UserFile, WebhookFile
+from services.importing.dagu_files import ApiKeyFile, UserFile, WebhookFile, read_file
 from services.importing.dagu_home import DaguHome
 from services.importing.report import Report
 from services.importing.target import Target
@@ -22,6 +22,7 @@ __all__ = ["import_accounts", "why_unreadable"]
 F = TypeVar("F", bound=BaseModel)
 _BCRYPT = "$2"
 _MAX_NAME = 200
+_RENAMED = "it was renamed here, and stays as"
 _KINDS: Mapping[type[BaseModel], str] = {UserFile: "user", ApiKeyFile: "API key", WebhookFile: "webhook"}
 
 
@@ -46,7 +47,7 @@ def _import(
     """``add`` returns why it did not add a row, ``""`` if the row is here already, and ``None`` if it added it."""
     kind = _KINDS[model]
     try:
-        file = model.model_validate_json(path.read_bytes())
+        file = read_file(model, path.read_bytes())
     except ValidationError as error:
         report.add(kind, path.name, "refused", why_unreadable(error))
         return
@@ -78,6 +79,8 @@ def _user(tx: Transaction, file: UserFile) -> str | None:
     row = tx.accounts.lock(t.users, username=file.username)
     if row is not None:
         return "" if row["id"] == file.id else "there is another user of this name, who keeps the password"
+    if (renamed := tx.accounts.lock(t.users, id=file.id)) is not None:
+        return f"{_RENAMED} {renamed['username']}"
     tx.accounts.add(
         t.users,
         {
@@ -96,6 +99,8 @@ def _api_key(tx: Transaction, file: ApiKeyFile) -> str | None:
     row = tx.accounts.lock(t.api_keys, name=file.name)
     if row is not None:
         return "" if row["id"] == file.id else "there is another API key of this name"
+    if (renamed := tx.accounts.lock(t.api_keys, id=file.id)) is not None:
+        return f"{_RENAMED} {renamed['name']}"
     prefix, secret_hash = file.key_prefix, file.key_hash
     tx.accounts.add(
         t.api_keys,
@@ -109,6 +114,8 @@ def _webhook(tx: Transaction, file: WebhookFile) -> str | None:
     row = tx.accounts.lock(t.webhooks, file_name=file.dag_name)
     if row is not None:
         return "" if row["id"] == file.id else "the workflow has another webhook"
+    if (renamed := tx.accounts.lock(t.webhooks, id=file.id)) is not None:
+        return f"{_RENAMED} {renamed['file_name']}"
     prefix, secret_hash = file.token_prefix, file.token_hash
     tx.accounts.add(
         t.webhooks, {"file_name": file.dag_name, "enabled": file.enabled} | _secret_row(file, prefix, secret_hash)

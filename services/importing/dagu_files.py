@@ -5,16 +5,22 @@ lists and maps as ``null``, and a time that is not set as ``""`` or ``-``.
 """
 
 import base64
+import re
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
+from services.scheduler.deciding.dag_files import text_of
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["ApiKeyFile", "AttemptFile", "DagFile", "NodeFile", "UserFile", "WebhookFile"]
+__all__ = ["ApiKeyFile", "AttemptFile", "DagFile", "NodeFile", "UserFile", "WebhookFile", "read_file"]
+
+F = TypeVar("F", bound=BaseModel)
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+_LAST_MS = 253_402_300_799_999
+"""The end of the year 9999, the largest ``datetime``."""
 
 _RUN = dict(
     enumerate(
@@ -34,8 +40,13 @@ _RUN = dict(
 _NODE = {number: NodeStatus(status.value) for number, status in _RUN.items() if status is not RunStatus.QUEUED}
 _NODE[5] = NodeStatus.SKIPPED
 
-Time = Annotated[datetime | None, BeforeValidator(lambda value: None if value in ("", "-") else value)]
+Time = Annotated[AwareDatetime | None, BeforeValidator(lambda value: None if value in ("", "-") else value)]
 _Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+
+
+def read_file(model: type[F], data: bytes) -> F:
+    """Return a JSON file as a model, without NUL, which Postgres cannot store. Raises ``ValidationError``."""
+    return model.model_validate_json(_NUL.sub(rb"\1", data))
 
 
 def _none_is_empty(value: Any) -> Any:
@@ -136,7 +147,7 @@ class AttemptFile(_File):
     on_failure: NodeFile | None = None
     on_cancel: NodeFile | None = None
     on_wait: NodeFile | None = None
-    created_at: int = 0
+    created_at: int = Field(default=0, ge=0, le=_LAST_MS)
     queued_at: Time = None
     started_at: Time = None
     finished_at: Time = None
@@ -169,7 +180,7 @@ class DagFile(_File):
     @property
     def text(self) -> str:
         """The text of the workflow. Raises ``ValueError`` if it is not base64."""
-        return base64.b64decode(self.yaml_data, validate=True).decode(errors="replace")
+        return text_of(base64.b64decode(self.yaml_data, validate=True))
 
 
 class _SnakeFile(BaseModel):
@@ -183,8 +194,8 @@ class UserFile(_SnakeFile):
     username: str
     role: str
     password_hash: str = Field(repr=False)
-    created_at: datetime
-    updated_at: datetime
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
 
 
 class ApiKeyFile(_SnakeFile):
@@ -196,8 +207,8 @@ class ApiKeyFile(_SnakeFile):
     role: str
     key_hash: str = Field(repr=False)
     key_prefix: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
     created_by: _Text = ""
     last_used_at: Time = None
 
@@ -210,7 +221,7 @@ class WebhookFile(_File):
     token_hash: str = Field(repr=False)
     token_prefix: str
     enabled: bool = True
-    created_at: datetime
-    updated_at: datetime
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
     created_by: _Text = ""
     last_used_at: Time = None

@@ -1,5 +1,6 @@
 """Where a home of Dagu 1.30 keeps its files."""
 
+import re
 import struct
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ __all__ = ["DaguHome", "attempts_of", "open_home", "read_optional", "sub_runs_of
 _ALIVE_S = 60.0
 """A running run writes its heartbeat every few seconds."""
 _HEARTBEAT = struct.Struct(">q")
+_LOG_FOLDERS = re.compile(r"dag-run_[^/]+/run_[^/]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +43,18 @@ class DaguHome:
         yield from sorted((self.data / kind).glob("*.json"))
 
     def log(self, path: str) -> Path | None:
-        """Return the log file at ``path`` as a run has recorded it, also if the home was moved since."""
-        if not path:
-            return None
-        found = Path(path)
-        if found.is_file():
-            return found
-        parts = found.parts
-        # .../logs/WORKFLOW/dag-run_.../run_.../FILE
-        moved = self.logs.joinpath(*parts[-4:])
-        return moved if moved.is_file() else None
+        """Return the log file at ``path`` as a run has recorded it, also if the home was moved since.
+
+        ``None`` if there is none, or if it is not where Dagu writes logs. Whoever could write a step could write its
+        record and links too, but must not read the files of the administrator who imports it.
+        """
+        moved = self.logs.joinpath(*Path(path).parts[-4:])
+        for found in (Path(path).resolve(), moved.resolve()):
+            # .../logs/WORKFLOW/dag-run_.../run_.../FILE
+            in_place = _LOG_FOLDERS.fullmatch("/".join(found.parts[-3:-1]))
+            if in_place and found.is_file():
+                return found
+        return None
 
     def alive(self, now_s: float) -> str:
         """Return the name of a run that is running now; empty if there is none."""

@@ -42,6 +42,10 @@ class Family:
     queues: set[str] = field(default_factory=set)
     remarks: dict[str, None] = field(default_factory=dict)
 
+    @property
+    def log_bytes(self) -> int:
+        return sum(len(chunk["data"]) for chunk in self.chunks)
+
 
 def read_family(home: DaguHome, base: str, path: Path) -> Family:
     """Read a root run with its sub-runs. ``base``: the text of the base configuration.

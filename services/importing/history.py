@@ -24,7 +24,9 @@ __all__ = ["import_history"]
 
 _KIND = "run"
 _AT_ONCE = 100
-"""Root runs in one transaction."""
+"""Root runs in one transaction, at most."""
+_LOG_BYTES = 64 * 1024 * 1024
+"""The transaction ends earlier when it has logs of this size, since they are in memory."""
 
 
 def import_history(target: Target, report: Report, home: DaguHome, base: str) -> None:
@@ -51,6 +53,7 @@ class _History:
         with self.target.store.begin() as tx:
             here = tx.runs.keys([(dag_name, run_id) for run_id in ids])
         families: dict[str, Family] = {}
+        log_bytes = 0
         for path, run_id in zip(paths, ids, strict=True):
             name = f"{dag_name or path.parts[-6]}/{run_id}"
             if (dag_name, run_id) in here:
@@ -60,6 +63,15 @@ class _History:
                 families[name] = read_family(self.home, self.base, path)
             except (NotReadable, NoSuchSteps, InvalidInput, OSError) as error:
                 self.report.add(_KIND, name, "refused", str(error))
+                continue
+            log_bytes += families[name].log_bytes
+            if log_bytes >= _LOG_BYTES:
+                self._store(families)
+                families, log_bytes = {}, 0
+        self._store(families)
+
+    def _store(self, families: Mapping[str, Family]) -> None:
+        """Store runs in one transaction."""
         with self.target.begin() as tx:
             _write(self.target, tx, [*families.values()])
         for name, family in families.items():

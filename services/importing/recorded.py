@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from services.importing.accounts import why_unreadable
-from services.importing.dagu_files import AttemptFile, DagFile
+from services.importing.dagu_files import AttemptFile, DagFile, read_file
 from services.importing.dagu_home import attempts_of
 from shared.status import RunStatus
 
@@ -40,8 +40,8 @@ def read_run(run: Path) -> RecordedRun:
     if not attempts:
         raise NotReadable(_NO_STATUS)
     try:
-        files = [AttemptFile.model_validate_json(_last_line(each)) for each in attempts]
-        dag = DagFile.model_validate_json((attempts[-1] / "dag.json").read_bytes())
+        files = [read_file(AttemptFile, _last_line(each).encode()) for each in attempts]
+        dag = read_file(DagFile, (attempts[-1] / "dag.json").read_bytes())
         _ = dag.text
     except ValidationError as error:
         raise NotReadable(why_unreadable(error)) from error

@@ -57,12 +57,14 @@ def fires_between(expression: str, after: datetime, until: datetime, tz: tzinfo)
 def next_fires(expressions: Sequence[str], after: datetime, tz: tzinfo, most: int = 5) -> list[datetime]:
     """Return the first ``most`` times after ``after`` at which one of ``expressions`` is due, in order."""
     found: list[datetime] = []
+    # Finding a time is slow: each is found once, not again for every time of another expression.
+    due = {expression: next_fire(expression, after, tz) for expression in expressions}
     while len(found) < most:
-        due = [at for expression in expressions if (at := next_fire(expression, after, tz)) is not None]
-        if not due:
+        first = min((at for at in due.values() if at is not None), default=None)
+        if first is None:
             break
-        after = min(due)
-        found.append(after)
+        found.append(first)
+        due |= {expression: next_fire(expression, first, tz) for expression, at in due.items() if at == first}
     return found
 
 

@@ -70,6 +70,8 @@ _PASSING_POSTGRES = frozenset({"40001", "40P01", _LOCK_NOT_AVAILABLE})
 
 _READ_ONLY_TRANSACTION = "25006"
 _UNIQUE_VIOLATION = "23505"
+_POOLED = "dagway_pooled"
+"""The execution option of engines that reach Postgres through a pooler."""
 _SQLITE_UNIQUE = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})
 
 
@@ -176,6 +178,7 @@ def _open_postgres(
         **common,
     )
     if pooled:
+        engine.update_execution_options(**{_POOLED: True})
         _set_in_transactions(engine, read_only, limits)
     if not read_only:
         event.listen(engine, "handle_error", _leave_standby)
@@ -311,7 +314,7 @@ def _driver_begins(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def one_statement(engine: Engine) -> Iterator[Connection]:
-    """Run a block that sends a single statement. On Postgres that is one round trip.
+    """Run a block that sends a single statement. On Postgres that is one round trip, unless there is a pooler.
 
     Raises:
         StoreUnavailable: see ``store_errors``.
@@ -322,9 +325,12 @@ def one_statement(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def _driver_commits(connection: Connection) -> Iterator[None]:
-    """Switch psycopg2's autocommit on in the block, so that it sends no BEGIN."""
+    """Switch psycopg2's autocommit on in the block, so that it sends no BEGIN.
+
+    Behind a pooler only a transaction has isolation and time limits, so there the block stays in one.
+    """
     driver: Any = connection.connection.dbapi_connection
-    if not is_postgres(connection) or driver.autocommit:
+    if not is_postgres(connection) or driver.autocommit or connection.get_execution_options().get(_POOLED):
         yield
         return
     driver.autocommit = True

@@ -86,7 +86,7 @@ def test_stopping_a_queue_has_a_limit_and_goes_on_with_its_cursor(
     assert [answer["errors"] for answer in answers] == [["d/r1: no"], [], []]
 
 
-@pytest.mark.parametrize("cursor", ["x", "W10", "WzEsICJhIl0", "bnVsbA"])
+@pytest.mark.parametrize("cursor", ["x", "W10", "WzEsICJhIl0", "bnVsbA", "W3RydWUsIlx1ZDgwMCIsIngiXQ"])
 def test_a_cursor_that_no_response_had_is_refused(stack: Stack, cursor: str) -> None:
     response = stack.api("POST", f"/queues/q/stop-all?cursor={cursor}")
 

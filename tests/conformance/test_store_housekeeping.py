@@ -1,12 +1,13 @@
 """What schedulers delete because it is old."""
 
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, event, select
 
 from services.scheduler.loops.housekeeping import Housekeeping
 from shared.store import tables as t
-from shared.store.engine import transaction
+from shared.store.engine import open_engine, transaction
 from shared.store.writes.transaction import Store
 from tests.conformance.store_rows import NOW, add, add_node, add_run
 
@@ -37,3 +38,24 @@ def test_workers_that_are_gone_for_a_week_are_forgotten_unless_an_attempt_waits_
 
     with transaction(engine) as connection:
         assert set(connection.execute(select(t.workers.c.worker_id)).scalars()) == {"holding", "lost", "live"}
+
+
+def test_a_guesser_who_is_forgotten_meanwhile_counts_from_nothing(migrated_database_url: str) -> None:
+    engine, other = open_engine(migrated_database_url), open_engine(migrated_database_url)
+    add(engine, t.login_failures, {"guesser": "g", "level": 9.0, "at": NOW, "wait_until": NOW})
+    forgotten: list[str] = []
+
+    def forget(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.startswith("INSERT INTO login_failures") and not forgotten:
+            with Store(other).begin() as tx:
+                tx.login_failures.forget(["g"], before=_WEEK_AGO)
+            forgotten.append("g")
+
+    event.listen(engine, "after_cursor_execute", forget)
+    with Store(engine).begin() as tx:
+        found = tx.login_failures.lock(["g", "h"], NOW)
+
+    assert forgotten == ["g"]
+    assert {guesser: failures.level for guesser, failures in found.items()} == {"g": 0.0, "h": 0.0}
+    for each in (engine, other):
+        each.dispose()

@@ -149,6 +149,8 @@ def _cursor(place: _QueuePlace) -> str:
 def _read_cursor(text: str) -> _QueuePlace:
     try:
         values = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        # A lone surrogate, which no database takes, raises here.
+        json.dumps(values, ensure_ascii=False).encode()
     except (ValueError, binascii.Error):
         values = None
     match values:

@@ -15,6 +15,7 @@ _REF = "#/components/schemas/"
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _JSON = "application/json"
 _BODY = "body"
+_DOT_SEGMENTS = frozenset({".", ".."})
 _NOT_FOR_TOOLS = ("/auth/", "/webhooks/{fileName}", "/openapi.json")
 """Logging in, and what authenticates by its own token or describes the API."""
 
@@ -48,7 +49,7 @@ class Tool:
         """Return the request for a call.
 
         Raises:
-            ArgumentError: an argument is missing, or the tool does not have it.
+            ArgumentError: an argument is missing or cannot be in a path, or the tool does not have it.
         """
         known = self.schema["properties"]
         if unknown := sorted(set(arguments) - set(known)):
@@ -56,6 +57,9 @@ class Tool:
         if missing := [name for name in self.schema["required"] if arguments.get(name) in (None, "")]:
             raise ArgumentError(f"{self.name} needs the argument {', '.join(missing)}")
         in_path = set(_PARAMETER.findall(self.path))
+        # HTTP clients resolve such segments: the request would be for another operation, perhaps of a higher role.
+        if dotted := [name for name in in_path if str(arguments[name]) in _DOT_SEGMENTS]:
+            raise ArgumentError(f"{', '.join(sorted(dotted))}: must not be a dot or two")
         path = _PARAMETER.sub(lambda found: quote(str(arguments[found[1]]), safe=""), self.path)
         query = {name: value for name, value in arguments.items() if name not in in_path and name != _BODY}
         return GatewayRequest(self.method, path, query, arguments.get(_BODY))

@@ -22,13 +22,17 @@ class LoginFailureWrites(Writer):
 
     def lock(self, guessers: Iterable[str], now: datetime) -> dict[str, Failures]:
         """Return and lock the failures of these guessers; those without any get a row."""
-        rows = [{"guesser": each, "level": 0.0, "at": now, "wait_until": now} for each in sorted(guessers)]
-        if not rows:
-            return {}
-        self._connection.execute(insert_ignore(self._connection, t.login_failures), rows)
-        query = select(t.login_failures).where(_f.guesser.in_([row["guesser"] for row in rows])).order_by(_f.guesser)
-        found = self._connection.execute(for_update(query))
-        return {row.guesser: Failures(row.level, row.at.timestamp(), row.wait_until.timestamp()) for row in found}
+        known: dict[str, Failures] = {}
+        missing = sorted(guessers)
+        # Another transaction may forget a guesser after the insert, which locks no row that exists already.
+        while missing:
+            rows = [{"guesser": each, "level": 0.0, "at": now, "wait_until": now} for each in missing]
+            self._connection.execute(insert_ignore(self._connection, t.login_failures), rows)
+            query = select(t.login_failures).where(_f.guesser.in_(missing)).order_by(_f.guesser)
+            for row in self._connection.execute(for_update(query)):
+                known[row.guesser] = Failures(row.level, row.at.timestamp(), row.wait_until.timestamp())
+            missing = [each for each in missing if each not in known]
+        return known
 
     def save(self, failures: Mapping[str, Failures]) -> None:
         """Replace the failures of guessers that are locked."""

@@ -58,7 +58,7 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator["Transaction"]:
-        """Run a block that sends a single SELECT: one round trip, where ``begin`` needs three.
+        """Run a block that sends a single SELECT: one round trip, where ``begin`` needs three (``one_statement``).
 
         Raises:
             StoreUnavailable: see ``store_errors``.

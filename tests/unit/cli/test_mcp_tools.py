@@ -60,3 +60,6 @@ def test_wrong_arguments_are_named() -> None:
         tool.request({"name": "a"})
     with pytest.raises(ArgumentError, match="has no argument runId"):
         tool.request({"name": "a", "runId": "r"})
+    # A client would send this as /users, for which the tool is not offered.
+    with pytest.raises(ArgumentError, match="name: must not be a dot or two"):
+        tool.request({"name": "..", "dagRunId": "users"})

@@ -3,25 +3,27 @@
 import json
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from services.importing import history
 from services.importing.dagu import import_dagu
 from services.importing.families import Family, read_family
 from services.importing.report import Report
+from services.importing.target import Target
 from services.verify import check_database
 from shared.clock import utc_now
 from shared.config import Config, load_config
 from shared.errors import ConfigInvalid
 from shared.store import tables as t
 from shared.store.engine import open_engine
+from shared.store.writes.transaction import Transaction
 from tests.harness.dagu_home import HomeOfDagu
 
 TWO = "steps:\n  - name: one\n    command: echo 1\n  - name: two\n    command: echo 2\n"
@@ -158,10 +160,48 @@ def test_a_second_import_changes_nothing_and_one_that_was_cut_off_goes_on(
     assert dump(config) == before
 
 
+def test_large_logs_are_not_all_in_memory_at_once(
+    config: Config, home: HomeOfDagu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        home.run("w", f"r{number}", TWO, 4, [ONE | {"log": "x" * 600}, SECOND])
+    monkeypatch.setattr(history, "_LOG_BYTES", 1000)
+    stored: list[list[str]] = []
+    write = history._write
+
+    def noting(target: Target, tx: Transaction, families: Sequence[Family]) -> None:
+        stored.append([row["dag_run_id"] for family in families for row in family.runs])
+        write(target, tx, families)
+
+    monkeypatch.setattr(history, "_write", noting)
+
+    brought(config, home)
+
+    assert [each for each in stored if each] == [["r0", "r1"], ["r2", "r3"]]
+    assert statuses(config).keys() == {"r0", "r1", "r2", "r3"}
+
+
 def dump(config: Config) -> dict[str, list[tuple[Any, ...]]]:
     with database(config) as connection:
         tables = [t.dag_runs, t.nodes, t.transitions, t.attempts, t.log_chunks, t.dags, t.dag_versions, t.users]
         return {table.name: sorted(map(tuple, connection.execute(select(table))), key=str) for table in tables}
+
+
+def test_only_files_where_dagu_writes_logs_are_read_as_logs(config: Config, home: HomeOfDagu, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("private")
+    run = home.run("w", "r", TWO, 4, [ONE, SECOND | {"log": ""}])
+    first, second = (home.root / f"logs/w/dag-run_r/run_1/{name}.out" for name in ("one", "two"))
+    second.unlink()
+    second.symlink_to(secret)
+    path = next(run.glob("*/status.jsonl"))
+    path.write_text(path.read_text().replace(str(first), f"{first.parent}/../../../../../secret"))
+
+    brought(config, home)
+
+    assert statuses(config)["r"] == ("succeeded", ["succeeded", "succeeded"])
+    with database(config) as connection:
+        assert list(connection.execute(select(t.log_chunks.c.data)).scalars()) == []
 
 
 def test_workflows_that_are_here_already_stay_as_they_are(config: Config, home: HomeOfDagu) -> None:
@@ -181,6 +221,28 @@ def test_workflows_that_are_here_already_stay_as_they_are(config: Config, home: 
     with database(config) as connection:
         rows = {row.file_name: row for row in connection.execute(select(t.dags))}
     assert (rows["w"].suspended, rows["w"].version, rows["broken"].suspended) == (True, 1, False)
+
+
+def test_accounts_that_were_renamed_here_stay_as_they_are(config: Config, home: HomeOfDagu) -> None:
+    home.workflow("w", TWO)
+    home.user("u1", "ann", "a long password")
+    home.api_key("k1", "ci", "dagu_3sEabCAFmiaprqvDh72CC")
+    home.webhook("h1", "w", "dagu_wh_SPa2n2NwupXQ7LTynY5osD")
+    home.run("w", "r", TWO, 4, [ONE, SECOND])
+    brought(config, home, history=False)
+    engine = open_engine(f"sqlite:///{config.data_dir}/dagway.db")
+    with engine.begin() as connection:
+        connection.execute(update(t.users).values(username="anna"))
+        connection.execute(update(t.api_keys).values(name="builds"))
+        connection.execute(update(t.webhooks).values(file_name="other"))
+    engine.dispose()
+
+    report = brought(config, home)
+
+    assert results(report, "user") == {"ann": ("differs", "it was renamed here, and stays as anna")}
+    assert results(report, "API key") == {"ci": ("differs", "it was renamed here, and stays as builds")}
+    assert results(report, "webhook") == {"w": ("differs", "it was renamed here, and stays as other")}
+    assert results(report, "run") == {"w/r": ("loaded", "")}
 
 
 def test_files_are_copied_to_the_folder_that_is_followed(config: Config, home: HomeOfDagu, tmp_path: Path) -> None:
@@ -228,6 +290,8 @@ def test_what_cannot_be_imported_is_refused_with_the_reason(config: Config, home
     torn = home.run("w", "torn", TWO, 4, [ONE, SECOND])
     next(torn.glob("*/status.jsonl")).write_text('{"name": "w"')
     home.run("w", "odd", TWO, 4, [ONE | {"status": 77}, SECOND])
+    home.run("w", "no-zone", TWO, 4, [ONE, SECOND], startedAt="2026-03-01T10:00:00")
+    home.run("w", "too-late", TWO, 4, [ONE, SECOND], createdAt=10**18)
     home.user("u1", "ann", "a long password", role="developer")
     (home.root / "data/users/u2.json").write_text('{"username": "bob"}')
 
@@ -245,10 +309,26 @@ def test_what_cannot_be_imported_is_refused_with_the_reason(config: Config, home
     assert runs["w/other-steps"][1] == "its steps are not those of its workflow: two"
     assert runs["w/torn"][1] == "no attempt has a status that can be read"
     assert runs["w/odd"][1].startswith("nodes.0.status: Input should be")
+    assert runs["w/no-zone"][1] == "startedAt: Input should have timezone info"
+    assert runs["w/too-late"][1].startswith("createdAt: Input should be less than")
     assert results(report, "user")["ann"] == ("refused", "there is no role 'developer' here")
     assert results(report, "user")["u2.json"][1].startswith("id: Field required; role: Field required")
     assert json.loads(report.as_json())["counts"]["user"]["refused"] == 2
     check(config)
+
+
+def test_text_is_stored_without_nul_which_postgres_cannot_store(config: Config, home: HomeOfDagu) -> None:
+    spec = "steps:\n  - name: one\n    command: echo '\0'\n"
+    outputs = {"OUT": "OUT=a\0b\\u0000"}
+    home.run("w", "r", spec, 2, [ONE | {"status": 2, "error": "not\0 found", "outputVariables": outputs}])
+
+    brought(config, home)
+
+    with database(config) as connection:
+        node = connection.execute(select(t.nodes.c.error, t.nodes.c.outputs)).one()
+        specs = list(connection.execute(select(t.specs.c.yaml)).scalars())
+    assert (node.error, node.outputs) == ("not found", {"OUT": "ab\\u0000"})
+    assert not any("\0" in each for each in specs)
 
 
 def test_of_a_status_that_was_cut_off_the_line_before_counts(config: Config, home: HomeOfDagu) -> None:

@@ -1,13 +1,14 @@
 """Cron expressions, compared with a simple model that tests every minute."""
 
 import itertools
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
+from shared.language import cron
 from shared.language.cron import fires_between, next_fire, next_fires
 from tests.unit.scheduler.oracle import Oracle
 
@@ -149,3 +150,17 @@ def test_the_next_fires_of_several_expressions_come_in_order_and_once_each() -> 
     ]  # fmt: skip
     assert next_fires([], noon, UTC) == []
     assert next_fires(["0 0 30 2 *"], noon, UTC) == []
+
+
+def test_many_expressions_cost_one_search_for_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[str] = []
+
+    def counting(expression: str, after: datetime, tz: tzinfo) -> datetime | None:
+        searched.append(expression)
+        return next_fire(expression, after, tz)
+
+    monkeypatch.setattr(cron, "next_fire", counting)
+    hourly = [f"{minute} * * * *" for minute in range(50)]
+
+    assert len(next_fires(hourly, datetime(2026, 3, 1, tzinfo=UTC), UTC, most=100)) == 100
+    assert len(searched) == 50 + 100
