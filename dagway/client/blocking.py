@@ -101,13 +101,14 @@ class Client:
                 time.sleep(asked.seconds)
 
     def all_runs(self, **filters: Any) -> Iterator[Run]:
-        """Yield the runs of all pages, the newest first. ``filters`` are those of ``runs``."""
-        cursor = None
+        """Yield the runs of all pages, the newest first. ``filters`` are those of ``runs``, without its times."""
+        cursor = ""
         while True:
             page = self.runs(**filters, cursor=cursor)
             yield from page.dagRuns
-            if not (cursor := page.nextCursor):
+            if not page.nextCursor:
                 return
+            cursor = page.nextCursor
 
     def events(self, *, last_id: str = "", patience_s: float = PATIENCE_S) -> Iterator[RunEvent]:
         """Yield each change of all runs as it happens, after the event ``last_id`` or from now on. It has no end.

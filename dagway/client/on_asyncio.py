@@ -97,13 +97,14 @@ class AsyncClient:
 
     async def all_runs(self, **filters: Any) -> AsyncIterator[Run]:
         """See ``Client.all_runs``."""
-        cursor = None
+        cursor = ""
         while True:
             page = await self.runs(**filters, cursor=cursor)
             for run in page.dagRuns:
                 yield run
-            if not (cursor := page.nextCursor):
+            if not page.nextCursor:
                 return
+            cursor = page.nextCursor
 
     async def events(self, *, last_id: str = "", patience_s: float = PATIENCE_S) -> AsyncIterator[RunEvent]:
         """See ``Client.events``."""

@@ -1,6 +1,8 @@
 """What the Python client sends for one call, and when it repeats a request."""
 
 import json
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -96,9 +98,24 @@ def test_a_pending_command_that_a_scheduler_refuses_is_a_refusal() -> None:
         play(calls.enqueue("hello", run_id="r1"), pending, refused)
 
 
+def test_times_make_one_page_without_cursor_and_limit() -> None:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    _, (request,), _ = play(calls.runs(since=at), ok({"dagRuns": []}))
+
+    assert request.query == {"fromDate": "1772323200"}
+    with pytest.raises(ValueError, match="cannot be combined"):
+        calls.runs(until=at, limit=5)
+
+
+def test_parameters_by_name_and_by_position_are_json() -> None:
+    for params in (MappingProxyType({"NAME": "Ada"}), ["Ada", 1]):
+        _, (request,), _ = play(calls.start("hello", params=params), ok({"dagRunId": "r1"}))
+        assert json.loads(json.loads(request.body or b"")["params"]) == params
+
+
 def test_names_are_quoted_and_absent_parameters_left_out() -> None:
     _, (request,), _ = play(calls.runs(name="a/b", limit=5), ok({"dagRuns": []}))
     _, (stop,), _ = play(calls.stop("a/b ü", "r?1"), ok({}))
 
-    assert request.query == {"name": "a/b", "limit": "5"}
+    assert request.query == {"name": "a/b", "cursor": "", "limit": "5"}
     assert stop.path == "/dag-runs/a%2Fb%20%C3%BC/r%3F1/stop"
