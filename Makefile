@@ -64,10 +64,8 @@ unit: WORKERS = $(PROCESSORS)
 unit: setup ## run the tests that need no server
 	@$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/test_architecture.py $(ARGS)
 
-SEED ?= 1
-SEEDS ?= 100
-simulate: setup ## simulate clusters and their faults: SEEDS=100 of them, from SEED=1 on
-	@$(BIN)/python -m tests.simulation $(SEED) $(SEEDS)
+simulate: setup ## simulate clusters and their faults (SEED=n the first seed, SEEDS=m how many)
+	@$(BIN)/python -m tests.simulation $(or $(SEED),1) $(or $(SEEDS),100)
 
 check: setup ## check lint, format, types, architecture, dead code, dependencies, documentation
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
@@ -77,11 +75,9 @@ bench: setup ## measure latency and throughput, embedded and distributed
 	@$(BIN)/python -m bench $(ARGS)
 
 # SEED gives the same plan of faults again; without it each call makes one of its own.
-SEED ?=
-MINUTES ?= 5
 chaos: setup ## random faults on running systems, both footings (SEED=n MINUTES=m, ARGS=... for more)
 	@scripts/ensure-servers
-	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) $(ARGS)
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),5) $(ARGS)
 
 docs: setup ## build the documentation that gateways serve at /docs/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
