@@ -1,6 +1,7 @@
 """What the Python client sends for one call, and when it repeats a request."""
 
 import json
+import time
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from dagway.client import calls
 from dagway.client.calls import ApiCall
+from dagway.client.connection import pause_until, stream_options
 from dagway.client.errors import ClientError, ConnectionFailed, RequestRefused
 from dagway.client.exchange import Delay, HttpAnswer, Send, exchange
 
@@ -111,6 +113,16 @@ def test_parameters_by_name_and_by_position_are_json() -> None:
     for params in (MappingProxyType({"NAME": "Ada"}), ["Ada", 1]):
         _, (request,), _ = play(calls.start("hello", params=params), ok({"dagRunId": "r1"}))
         assert json.loads(json.loads(request.body or b"")["params"]) == params
+
+
+def test_neither_a_pause_nor_a_connection_goes_beyond_the_deadline() -> None:
+    limits = stream_options("", time.monotonic() + 2)["timeout"]
+
+    assert limits.connect <= 2
+    assert limits.read <= 2
+    assert pause_until(time.monotonic() + 2, 5.0) <= 2
+    assert pause_until(time.monotonic() - 1, 5.0) == 0
+    assert pause_until(None, 5.0) == 5.0
 
 
 def test_names_are_quoted_and_absent_parameters_left_out() -> None:
