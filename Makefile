@@ -46,17 +46,22 @@ $(VENV)/.dev: dev.lock $(VENV)/.runtime
 editor: | $(BIN)/python
 	@$(BIN)/python -m scripts.build_editor
 
+# The same for `make run`, which without npm says so once.
+$(VENV)/.editor: editor/package-lock.json editor/build.mjs $(wildcard editor/src/*.js) | $(BIN)/python
+	@$(BIN)/python -m scripts.build_editor
+	@touch $@
+
 setup: $(VENV)/.dev editor ## create .venv with everything for development
 
-run: $(VENV)/.runtime editor ## run everything, with a copy of the examples (set DAGWAY_PORT=... and others)
+run: $(VENV)/.runtime $(VENV)/.editor ## run everything, with a copy of the examples (set DAGWAY_PORT=... and others)
 	@export DAGWAY_DATA_DIR="$${DAGWAY_DATA_DIR:-.dagway}"; \
 	export DAGWAY_DAGS_DIR="$${DAGWAY_DAGS_DIR:-$$DAGWAY_DATA_DIR/dags}"; \
 	if test ! -e "$$DAGWAY_DAGS_DIR"; then mkdir -p -m 700 "$$DAGWAY_DATA_DIR" && cp -R examples "$$DAGWAY_DAGS_DIR"; fi; \
 	exec $(BIN)/dagway up
 
-test: setup ## run all tests; installs missing RabbitMQ and Postgres if it has the rights (ARGS=... for pytest)
+test: $(VENV)/.dev ## run all tests; installs missing RabbitMQ and Postgres if it has the rights (ARGS=... for pytest)
 	@scripts/ensure-servers
-	@$(BIN)/python -m scripts.build_editor  # npm may have been installed just now
+	@$(BIN)/python -m scripts.build_editor
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 # Unit tests wait for nothing, and each further process first reads all of them, which takes 8 s.
@@ -80,7 +85,8 @@ chaos: setup ## random faults on running systems, both footings (SEED=n MINUTES=
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),5) $(ARGS)
 
 docs: setup ## build the documentation that gateways serve at /docs/
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || date +%s) \
+		$(BIN)/python -m mkdocs build --quiet --strict
 
 fmt: setup ## format the code and apply ruff's fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
@@ -88,7 +94,7 @@ fmt: setup ## format the code and apply ruff's fixes
 sbom: ## write sbom.json, the list of all packages of a release, from the lock files (CycloneDX)
 	@$(PYTHON) scripts/sbom.py > sbom.json && echo sbom.json
 
-release: setup ## build wheel, sdist, Helm chart, SBOM and checksums into dist, all of the version in pyproject.toml
+release: setup docs ## build wheel, sdist, Helm chart, SBOM and checksums into dist, all of the version in pyproject.toml
 	@$(BIN)/python -m scripts.release
 
 lock: ## rewrite the lock files from pyproject.toml

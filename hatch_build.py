@@ -13,6 +13,8 @@ class EditorHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
         """Bundle the editor. A wheel that was built without npm has a plain one."""
+        if version == "editable":  # uses the folder itself, for which `make` bundles it
+            return
         sys.path.insert(0, self.root)
         try:
             from scripts.build_editor import build_editor  # noqa: PLC0415 - hatchling does not add the root to the path

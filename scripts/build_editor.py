@@ -17,6 +17,12 @@ ROOT = Path(__file__).parents[1]
 EDITOR = ROOT / "editor"
 BUNDLE = ROOT / "services" / "api" / "web" / "built" / "editor.js"
 _TIMEOUT_S = 300
+_LIMITS = {
+    "npm_config_fetch_retries": "1",
+    "npm_config_fetch_retry_mintimeout": "1000",
+    "npm_config_fetch_timeout": "10000",
+}
+"""Without a network npm alone would try for a minute, or for five behind a firewall that drops packets."""
 
 
 def build_editor() -> bool:
@@ -26,24 +32,32 @@ def build_editor() -> bool:
     sources = [EDITOR / "package-lock.json", EDITOR / "build.mjs", *(EDITOR / "src").glob("*.js")]
     if BUNDLE.exists() and BUNDLE.stat().st_mtime >= max(each.stat().st_mtime for each in sources):
         return True
+    environment = _LIMITS | os.environ
     npm = shutil.which("npm")
     if npm is None:
         return _without("npm is not installed")
     for argv in ([npm, "ci"], [npm, "run", "--silent", "build"]):
         try:
             done = subprocess.run(
-                argv, cwd=EDITOR, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False, env=dict(os.environ)
+                argv, cwd=EDITOR, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False, env=environment
             )
         except subprocess.TimeoutExpired:
             return _without(f"{' '.join(argv[1:])} took longer than {_TIMEOUT_S} s")
         if done.returncode:
-            return _without(f"npm {' '.join(argv[1:])} failed:\n{done.stderr[-1000:]}")
+            return _without(f"npm {' '.join(argv[1:])} failed: {_last_words(done.stderr)}")
     return True
 
 
 def _without(reason: str) -> bool:
-    sys.stderr.write(f"The web pages get a plain editor: {reason}\n")
+    sys.stderr.write(f"The web pages get a plain editor: {reason} (`make setup` tries again)\n")
     return BUNDLE.exists()
+
+
+def _last_words(text: str) -> str:
+    """Return the line that says what npm, or the build, failed at."""
+    lines = [line.removeprefix("npm error ").strip() for line in text.splitlines()]
+    said = [line for line in lines if "failed" in line or "rror:" in line or "timeout" in line]
+    return (said or [line for line in lines if line] or ["it says nothing"])[0]
 
 
 if __name__ == "__main__":

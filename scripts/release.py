@@ -1,8 +1,8 @@
 """Build what a release consists of into ``dist``: ``make release``.
 
 Wheel, sdist, Helm chart, SBOM and the checksums of all four. Everything has the version of ``pyproject.toml``; a file
-that names another one ends the build before it begins. Wheel and sdist carry the time of the commit: each build of a
-commit makes the same bytes.
+that names another one ends the build before it begins. The wheel must have the documentation and the editor. Wheel and
+sdist carry the time of the commit: each build of a commit makes the same bytes.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import helm_python
 
 from scripts.sbom import bill_of_materials
 
-__all__ = ["ROOT", "build", "other_versions", "project_version"]
+__all__ = ["ROOT", "absent_pages", "build", "other_versions", "project_version"]
 
 ROOT = Path(__file__).parents[1]
 CHART = Path("deploy/helm/dagway")
@@ -32,6 +33,11 @@ _NAMED = {
     "deploy/k8s/overlays/*/kustomization.yaml": r"\{name: dagway.*newTag: ([^}\s]+)\}",
 }
 """Where else the version is written, and how."""
+_PAGES = {
+    "services/api/docs_site/index.html": "the documentation (make docs)",
+    "services/api/web/built/editor.js": "the editor (needs npm and its registry)",
+}
+"""What is in a wheel only if it was made before."""
 
 
 def project_version(root: Path = ROOT) -> str:
@@ -65,6 +71,12 @@ def build(into: Path, root: Path = ROOT) -> list[Path]:
     return [*built, checksums]
 
 
+def absent_pages(wheel: Path) -> list[str]:
+    """Return what a wheel of a release lacks of the web pages."""
+    with zipfile.ZipFile(wheel) as files:
+        return [what for name, what in _PAGES.items() if name not in files.namelist()]
+
+
 def _commit_time(root: Path) -> str:
     """Return the time of the last commit, in seconds; that of the project file outside of a repository."""
     asked = ["git", "log", "-1", "--format=%ct"]
@@ -73,14 +85,20 @@ def _commit_time(root: Path) -> str:
 
 
 def main() -> int:
-    """Build into ``dist``, or print the files whose version is another one and return 1."""
+    """Build into ``dist``; or print which file has another version, or what the wheel lacks, and return 1."""
     if wrong := list(other_versions()):
         sys.stderr.writelines(f"{each}, but pyproject.toml says {project_version()}\n" for each in wrong)
         return 1
     into = ROOT / "dist"
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir()
-    sys.stdout.writelines(f"{file.relative_to(ROOT)}\n" for file in build(into))
+    built = build(into)
+    (wheel,) = into.glob("*.whl")
+    if absent := absent_pages(wheel):
+        shutil.rmtree(into)
+        sys.stderr.writelines(f"the wheel would lack {each}\n" for each in absent)
+        return 1
+    sys.stdout.writelines(f"{file.relative_to(ROOT)}\n" for file in built)
     return 0
 
 

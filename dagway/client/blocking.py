@@ -10,7 +10,7 @@ import httpx
 
 from dagway.client import calls
 from dagway.client.calls import ApiCall
-from dagway.client.connection import API, PATIENCE_S, settings_of, stream_options
+from dagway.client.connection import API, PATIENCE_S, pause_until, settings_of, stream_options
 from dagway.client.errors import ConnectionFailed, WaitTimeout
 from dagway.client.exchange import HttpAnswer, Send, checked, exchange, pauses
 from dagway.client.models import ENDED, Run, RunDetails, RunEvent
@@ -101,13 +101,14 @@ class Client:
                 time.sleep(asked.seconds)
 
     def all_runs(self, **filters: Any) -> Iterator[Run]:
-        """Yield the runs of all pages, the newest first. ``filters`` are those of ``runs``."""
-        cursor = None
+        """Yield the runs of all pages, the newest first. ``filters`` are those of ``runs``, without its times."""
+        cursor = ""
         while True:
             page = self.runs(**filters, cursor=cursor)
             yield from page.dagRuns
-            if not (cursor := page.nextCursor):
+            if not page.nextCursor:
                 return
+            cursor = page.nextCursor
 
     def events(self, *, last_id: str = "", patience_s: float = PATIENCE_S) -> Iterator[RunEvent]:
         """Yield each change of all runs as it happens, after the event ``last_id`` or from now on. It has no end.
@@ -184,4 +185,4 @@ class Client:
             yield None
             if time.monotonic() - lost_at > patience_s:
                 raise ConnectionFailed(f"{path}: no connection for {patience_s:g} s")
-            time.sleep(next(waits))
+            time.sleep(pause_until(deadline, next(waits)))

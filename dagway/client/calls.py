@@ -65,14 +65,16 @@ _RUN_ID = _model(str, "dagRunId")
 
 
 def _start_body(params: Params, run_id: str, **more: Any) -> dict[str, Any]:
-    text = params if isinstance(params, str) else json.dumps(params, ensure_ascii=False)
+    values = dict(params) if isinstance(params, Mapping) else params
+    text = values if isinstance(values, str) else json.dumps(values, ensure_ascii=False)
     given = {"params": text if params else "", "dagRunId": run_id, **more}
     return {name: value for name, value in given.items() if value not in ("", None, False)}
 
 
 def dags(*, name: str = "", tag: str = "", page: int = 1, per_page: int = 50) -> ApiCall[DagPage]:
     """Return one page of the DAGs. ``name`` is a part of their name."""
-    return ApiCall("GET", "/dags", _DAG_PAGE, {"name": name, "tag": tag, "page": page, "perPage": per_page})
+    query = {"name": name or None, "tag": tag or None, "page": page, "perPage": per_page}
+    return ApiCall("GET", "/dags", _DAG_PAGE, query)
 
 
 def dag(file_name: str) -> ApiCall[DagDetails]:
@@ -145,24 +147,26 @@ def runs(
     status: int | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
-    cursor: str | None = None,
+    cursor: str = "",
     limit: int | None = None,
 ) -> ApiCall[RunPage]:
     """Return one page of the runs, the newest first.
 
     The next page begins at ``cursor``, the ``nextCursor`` of this one. ``search`` is a part of a DAG's name or of a
-    run's id. ``since`` and ``until`` have a time zone.
+    run's id. ``since`` and ``until`` have a time zone; with them there is one page only, of at most 1000 runs.
+
+    Raises:
+        ValueError: a cursor or a limit with ``since`` or ``until``.
     """
-    query = {
-        "name": name,
-        "search": search,
-        "tag": tag,
-        "status": status,
-        "fromDate": int(since.timestamp()) if since else None,
-        "toDate": int(until.timestamp()) if until else None,
-        "cursor": cursor,
-        "limit": limit,
-    }
+    query = {"name": name or None, "search": search or None, "tag": tag or None, "status": status}
+    if since or until:
+        if cursor or limit is not None:
+            raise ValueError("cursor and limit cannot be combined with since and until")
+        times = {"fromDate": since, "toDate": until}
+        query |= {key: int(at.timestamp()) for key, at in times.items() if at}
+    else:
+        # The empty cursor asks for the first page. Without any, the gateway ignores the limit.
+        query |= {"cursor": cursor, "limit": limit}
     return ApiCall("GET", "/dag-runs", _RUN_PAGE, query)
 
 

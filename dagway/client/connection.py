@@ -5,13 +5,13 @@ from typing import Any
 
 import httpx
 
-__all__ = ["API", "PATIENCE_S", "settings_of", "stream_options"]
+__all__ = ["API", "PATIENCE_S", "pause_until", "settings_of", "stream_options"]
 
 API = "/api/v2"
 PATIENCE_S = 600.0
 """How long an event stream may be without a connection."""
-_READ_S, _SHORTEST_READ_S = 75.0, 0.05
-_TIMEOUT = httpx.Timeout(_READ_S, connect=10.0)
+_READ_S, _CONNECT_S, _SHORTEST_S = 75.0, 10.0, 0.05
+_TIMEOUT = httpx.Timeout(_READ_S, connect=_CONNECT_S)
 """The gateway may wait 60 s for an outcome, and sends a line on a silent event stream every 10 s."""
 
 
@@ -33,9 +33,15 @@ def settings_of(url: str, *, token: str, basic: tuple[str, str] | None, ca_file:
 
 
 def stream_options(last_id: str, deadline: float | None) -> dict[str, Any]:
-    """Return the options of a request for the events after ``last_id``. Reading times out at ``deadline``."""
+    """Return the options of a request for the events after ``last_id``. It times out at ``deadline``."""
     headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last_id} if last_id else {})}
     if deadline is None:
         return {"headers": headers}
-    left_s = max(_SHORTEST_READ_S, deadline - time.monotonic())
-    return {"headers": headers, "timeout": httpx.Timeout(_READ_S, connect=10.0, read=min(left_s, _READ_S))}
+    left_s = max(_SHORTEST_S, deadline - time.monotonic())
+    limits = httpx.Timeout(_READ_S, connect=min(left_s, _CONNECT_S), read=min(left_s, _READ_S))
+    return {"headers": headers, "timeout": limits}
+
+
+def pause_until(deadline: float | None, wanted_s: float) -> float:
+    """Return how long to pause before the next connection: not beyond ``deadline``."""
+    return wanted_s if deadline is None else max(0.0, min(wanted_s, deadline - time.monotonic()))

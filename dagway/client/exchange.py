@@ -94,7 +94,7 @@ def checked(answer: HttpAnswer) -> Any:
 
 
 def _request(call: ApiCall[Any]) -> Send:
-    query = {name: str(value) for name, value in call.query.items() if value not in ("", None)}
+    query = {name: str(value) for name, value in call.query.items() if value is not None}
     headers = {} if call.method == "GET" else {"Idempotency-Key": str(uuid.uuid4())}
     if call.body is None:
         return Send(call.method, call.path, query, headers)

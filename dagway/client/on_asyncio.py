@@ -11,7 +11,7 @@ import httpx
 
 from dagway.client import calls
 from dagway.client.calls import ApiCall
-from dagway.client.connection import API, PATIENCE_S, settings_of, stream_options
+from dagway.client.connection import API, PATIENCE_S, pause_until, settings_of, stream_options
 from dagway.client.errors import ConnectionFailed, WaitTimeout
 from dagway.client.exchange import HttpAnswer, Send, checked, exchange, pauses
 from dagway.client.models import ENDED, Run, RunDetails, RunEvent
@@ -97,13 +97,14 @@ class AsyncClient:
 
     async def all_runs(self, **filters: Any) -> AsyncIterator[Run]:
         """See ``Client.all_runs``."""
-        cursor = None
+        cursor = ""
         while True:
             page = await self.runs(**filters, cursor=cursor)
             for run in page.dagRuns:
                 yield run
-            if not (cursor := page.nextCursor):
+            if not page.nextCursor:
                 return
+            cursor = page.nextCursor
 
     async def events(self, *, last_id: str = "", patience_s: float = PATIENCE_S) -> AsyncIterator[RunEvent]:
         """See ``Client.events``."""
@@ -164,4 +165,4 @@ class AsyncClient:
             yield None
             if time.monotonic() - lost_at > patience_s:
                 raise ConnectionFailed(f"{path}: no connection for {patience_s:g} s")
-            await asyncio.sleep(next(waits))
+            await asyncio.sleep(pause_until(deadline, next(waits)))

@@ -215,5 +215,5 @@ def test_two_schedulers_make_one_unbroken_chain(stack: Stack) -> None:
         assert found.broken is None
         assert (found.waiting, found.links) == (0, len(stack.rows(t.audit)))
 
-    eventually(linked, timeout_s=20)
+    eventually(linked)
     assert code(queue(stack, None)) == "recorded"

@@ -110,7 +110,7 @@ def test_the_chain_over_all_of_it_is_unbroken(live: Live, expected: list[Expecte
         assert found.links == len(entries(live)) >= len(expected)
 
     # Entries of other tests may be on their way into the chain.
-    eventually(complete, timeout_s=20)
+    eventually(complete)
 
 
 def test_pages_follow_one_another(live: Live, expected: list[Expected]) -> None:
@@ -168,4 +168,4 @@ def test_equal_refusals_become_one_entry_with_a_count(live: Live) -> None:
         assert sum(each["count"] for each in found) == 25
         assert len(found) < 25
 
-    eventually(recorded, timeout_s=20)
+    eventually(recorded)

@@ -291,7 +291,7 @@ def test_idempotency_wait_if_match_and_versions(live: Live) -> None:
     assert live.refused("POST", "/dags/add/start", {"params": "A=2"}, headers=key) == (409, "already_exists")
     assert live.get("/commands/add-1")["outcome"] == "recorded"
     assert live.refused("GET", "/commands/nothing") == (404, "not_found")
-    done = live.post("/dags/add/start?wait=20s")
+    done = live.post("/dags/add/start?wait=60s")
     assert (done["finished"], done["dagRunDetails"]["status"]) == (True, 4)
     assert live.refused("POST", "/dags/add/start?wait=x") == (400, "bad_request")
 

@@ -65,7 +65,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     settings = Settings(auth_mode="builtin", token_secret=SECRET, token="t", admin_password="adminadmin")
     with open_live(footing, settings) as opened:
         opened.post("/dags", {"name": "a", "spec": CHAIN}, status=201, token="t")
-        opened.post("/dags/a/start?wait=20s", {"dagRunId": "r"}, token="t")
+        opened.post("/dags/a/start?wait=60s", {"dagRunId": "r"}, token="t")
         yield opened
 
 

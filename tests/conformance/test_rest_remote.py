@@ -93,7 +93,7 @@ def test_both_nodes_audit_a_write_that_was_forwarded(near: Near) -> None:
 def test_writes_happen_on_the_remote_node_only(near: Near) -> None:
     made = near.ask("POST", "/dags", {"name": "there", "spec": TWO_LINES})
     assert (made.status, made.json()) == (201, {"name": "there"})
-    done = near.ask("POST", "/dags/there/start?wait=20s", {"dagRunId": "r"}).json()
+    done = near.ask("POST", "/dags/there/start?wait=60s", {"dagRunId": "r"}).json()
     assert (done["dagRunId"], done["dagRunDetails"]["status"]) == ("r", 4)
 
     assert "there.yaml" in [each["fileName"] for each in near.get("/dags")["dags"]]

@@ -248,11 +248,8 @@ def test_an_absent_database_raises_store_unavailable(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "mysql://u:secret@h/d",
-        "postgresql+psycopg://u:secret@h/d",
+        *("mysql://u:secret@h/d", "postgresql+psycopg://u:secret@h/d", "sqlite://", "secret"),
         "postgresql://u:secret@h/d?pooler=session",
-        "sqlite://",
-        "secret",
     ],
 )
 def test_an_invalid_url_is_refused_without_showing_it(url: str) -> None:

@@ -155,6 +155,24 @@ def test_a_pool_has_the_workers_that_its_values_ask_for() -> None:
     assert (scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]) == (4, 40)
 
 
+def test_values_that_yaml_would_take_for_other_types_stay_texts() -> None:
+    settings = {"DAGWAY_MAX_RUNS": 1_000_000, "DAGWAY_SMALL": 7, "DAGWAY_ON": True}
+    values = {
+        "settings": settings,
+        "workerPools": [{"name": "default"}, {"name": "true"}],
+        "ingress": {"enabled": True, "host": "*.example.com"},
+    }
+    objects = render(values)
+
+    data = _named(objects, "ConfigMap", "dagway-config")["data"]
+    assert [data[name] for name in settings] == ["1000000", "7", "true"]
+    pod = _named(objects, "Deployment", "dagway-worker-true")["spec"]["template"]
+    assert pod["metadata"]["labels"]["dagway/pool"] == "true"
+    assert {"name": "DAGWAY_WORKER_POOL", "value": "true"} in pod["spec"]["containers"][0]["env"]
+    (ingress,) = of_kind(objects, "Ingress")
+    assert ingress["spec"]["rules"][0]["host"] == ingress["spec"]["tls"][0]["hosts"][0] == "*.example.com"
+
+
 def test_pods_meet_the_restricted_standard_if_asked_to() -> None:
     for template in pod_templates(manifest_set("restricted-chart")):
         assert template["spec"]["securityContext"]["runAsNonRoot"] is True

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts.release import ROOT, build, other_versions, project_version
+from scripts.release import ROOT, absent_pages, build, other_versions, project_version
 from tests.deploy.chart import render
 from tests.deploy.manifests import of_kind
 
@@ -38,6 +38,14 @@ def test_another_version_is_named_with_its_file(name: str, tmp_path: Path) -> No
     found = set(other_versions(tmp_path))
 
     assert found == {f"{name}: 9.9.9"}
+
+
+def test_a_wheel_without_documentation_or_editor_is_no_release(tmp_path: Path) -> None:
+    wheel = tmp_path / "dagway.whl"
+    for name, absent in (("docs_site/index.html", ["the editor"]), ("web/built/editor.js", ["the documentation"])):
+        with zipfile.ZipFile(wheel, "w") as files:
+            files.writestr(f"services/api/{name}", "")
+        assert [each.partition(" (")[0] for each in absent_pages(wheel)] == absent
 
 
 def test_a_release_has_wheel_sdist_chart_sbom_and_their_checksums(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from dagway import client as dagway_client
 from dagway.client import AsyncClient, RequestRefused, WaitTimeout
 from tests.harness.cluster import Footing
 
+BEGAN = datetime.now(UTC) - timedelta(minutes=1)
 ROOT = Path(__file__).parents[2]
 GREET = """
 params: "NAME=world"
@@ -44,7 +46,10 @@ def test_a_run_is_started_followed_and_read(footing: Footing, dag: Callable[[str
         assert [event.became for event in events if event.stepName == "count"][-1] == "succeeded"
         # After the last event there is none, and the stream ends at once.
         assert list(client.run_events(name, run_id, last_id=events[-1].id)) == []
-        assert [found.dagRunId for found in client.all_runs(name=name, limit=1)] == [run_id]
+        second = client.start(name)
+        assert [found.dagRunId for found in client.runs(name=name, limit=1).dagRuns] == [second]
+        assert [found.dagRunId for found in client.all_runs(name=name, limit=1)] == [second, run_id]
+        assert {found.dagRunId for found in client.runs(name=name, since=BEGAN).dagRuns} == {second, run_id}
 
 
 def test_dags_are_created_changed_and_deleted(footing: Footing) -> None:
@@ -118,6 +123,8 @@ def test_an_assistant_starts_a_run_and_reads_its_log(footing: Footing, dag: Call
             footing.client.until("succeeded", name, "r1")
             log = await call(session, "getDAGRunStepLog", name=name, dagRunId="r1", stepName="greet")
             assert log["content"].strip() == "Hello, Bob!"
+            page = await call(session, "listDAGRuns", cursor="", limit=1)
+            assert [len(page["dagRuns"]), "nextCursor" in page] == [1, True]
             refused = await session.call_tool("getDAGDetails", {"fileName": "no-such-dag"})
             assert refused.is_error
 

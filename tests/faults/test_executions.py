@@ -204,9 +204,9 @@ def test_a_task_whose_link_was_stalled_while_another_scheduler_sent_it_runs_once
             (run,) = cluster.rows(t.dag_runs, dag_name="stalled")
             proxy.stall()
             # The second step is due by the clock, and its task is sent into the stalled link.
-            eventually(lambda: bool(second(cluster, run["run_key"])["token"]), timeout_s=10)
+            eventually(lambda: bool(second(cluster, run["run_key"])["token"]))
             sent_at = second(cluster, run["run_key"])["dispatched_at"]
-            eventually(lambda: (utc_now() - sent_at).total_seconds() > SWEPT_S, timeout_s=10)
+            eventually(lambda: (utc_now() - sent_at).total_seconds() > SWEPT_S)
             cluster.start(cluster.schedulers[0])
             # The other scheduler has sent it again. Now the first copy arrives too, and the reports that were held.
             eventually(lambda: cluster.rows(t.outbox) == [], timeout_s=SETTLED_S)

@@ -128,7 +128,7 @@ def test_a_worker_that_dies_together_with_a_scheduler_is_noticed(cluster: Cluste
     cluster.schedulers[0].kill9()
     worker.kill9()
 
-    cluster.client.until("failed", "both", timeout_s=LEASE_S + 15)
+    cluster.client.until("failed", "both", timeout_s=HEALED_S)
     assert attempts(cluster, "both") == [("wait", 1, "lost", None)]
 
 
@@ -194,7 +194,7 @@ def test_locked_runs_hold_up_no_others(cluster: Cluster, tmp_path: Path) -> None
             cluster.client.create(f"free-{number}", "steps:\n  - name: one\n    command: echo 1\n")
             cluster.client.start(f"free-{number}")
         for number in range(3):
-            cluster.client.until("succeeded", f"free-{number}", timeout_s=20)
+            cluster.client.until("succeeded", f"free-{number}")
         assert all(cluster.client.run(dag)["statusLabel"] == "running" for dag in held)
         foreign.rollback()
     foreign.close()

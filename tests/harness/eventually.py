@@ -20,7 +20,7 @@ _given: set[int] = set()
 
 
 def eventually(
-    condition: Callable[[], T], *, timeout_s: float = 30.0, every_s: float = 0.02, slowest_s: float = _SLOWEST_S
+    condition: Callable[[], T], *, timeout_s: float = 60.0, every_s: float = 0.02, slowest_s: float = _SLOWEST_S
 ) -> T:
     """Return ``condition()`` once it raises no AssertionError and is not ``False``.
 

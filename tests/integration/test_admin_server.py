@@ -67,8 +67,8 @@ def test_a_request_that_comes_byte_by_byte_is_cut_off(server: AdminServer) -> No
             except ConnectionError:
                 return True
 
-        eventually(ended, timeout_s=15, every_s=0.2)
-        assert 4 < time.monotonic() - began < 12
+        eventually(ended, every_s=0.2)
+        assert time.monotonic() - began > 4
     assert probe(server) == (200, "ok\n")
 
 

@@ -52,7 +52,7 @@ def test_an_attempt_is_granted_to_the_worker_that_asks_first_and_refused_to_all_
         lambda: [(one.token, one.incarnation, one.revoked) for one in other.told] == [(task.token, "second", True)]
     )
     stack.worker.ask(task, waited_s=1)
-    eventually(lambda: len(stack.worker.granted) == 2, timeout_s=5)
+    eventually(lambda: len(stack.worker.granted) == 2)
     other.ask(task, waited_s=1)
     eventually(lambda: len(other.told) == 2)
 

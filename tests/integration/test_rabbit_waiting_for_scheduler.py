@@ -15,7 +15,7 @@ def test_a_worker_goes_on_when_a_scheduler_has_created_what_it_needs(amqp_url: s
         worker.send(Outgoing(EVENTS, b"report", "m1")).result(5)
 
     scheduler = open_transport(amqp_url, name="scheduler")
-    eventually(lambda: worker.healthy, timeout_s=20)
+    eventually(lambda: worker.healthy)
     own, tasks = worker_queue("w1"), task_queue({})
     consumer = worker.consume([own, tasks], prefetch=1)
     scheduler.send(Outgoing(own, b"own", "m2")).result(5)

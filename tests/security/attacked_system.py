@@ -90,7 +90,7 @@ class AttackedSystem:
         def counted() -> None:
             assert self.refusals() - before == expected
 
-        eventually(counted, timeout_s=20, every_s=0.1)
+        eventually(counted, every_s=0.1)
 
     def dead_letters(self) -> dict[str, str]:
         """Return the reason of each dead letter, by message id."""

@@ -97,7 +97,9 @@ def test_values_and_steps_are_completed_and_keys_explained(look: Look, system: E
         def explained() -> None:
             page.mouse.move(0, 0)
             page.get_by_text("logOutput", exact=True).hover()
-            expect(page.locator(".cm-tooltip-hover")).to_contain_text("Whether stdout and stderr have a log each")
+            expect(page.locator(".cm-tooltip-hover")).to_contain_text(
+                "Whether stdout and stderr have a log each", timeout=5_000
+            )
 
         eventually(explained, timeout_s=60)
         # Letters typed here are no shortcuts of the page, and Escape leads out of the editor.

@@ -1,12 +1,16 @@
 """What the Python client sends for one call, and when it repeats a request."""
 
 import json
+import time
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from dagway.client import calls
 from dagway.client.calls import ApiCall
+from dagway.client.connection import pause_until, stream_options
 from dagway.client.errors import ClientError, ConnectionFailed, RequestRefused
 from dagway.client.exchange import Delay, HttpAnswer, Send, exchange
 
@@ -96,9 +100,34 @@ def test_a_pending_command_that_a_scheduler_refuses_is_a_refusal() -> None:
         play(calls.enqueue("hello", run_id="r1"), pending, refused)
 
 
+def test_times_make_one_page_without_cursor_and_limit() -> None:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    _, (request,), _ = play(calls.runs(since=at), ok({"dagRuns": []}))
+
+    assert request.query == {"fromDate": "1772323200"}
+    with pytest.raises(ValueError, match="cannot be combined"):
+        calls.runs(until=at, limit=5)
+
+
+def test_parameters_by_name_and_by_position_are_json() -> None:
+    for params in (MappingProxyType({"NAME": "Ada"}), ["Ada", 1]):
+        _, (request,), _ = play(calls.start("hello", params=params), ok({"dagRunId": "r1"}))
+        assert json.loads(json.loads(request.body or b"")["params"]) == params
+
+
+def test_neither_a_pause_nor_a_connection_goes_beyond_the_deadline() -> None:
+    limits = stream_options("", time.monotonic() + 2)["timeout"]
+
+    assert limits.connect <= 2
+    assert limits.read <= 2
+    assert pause_until(time.monotonic() + 2, 5.0) <= 2
+    assert pause_until(time.monotonic() - 1, 5.0) == 0
+    assert pause_until(None, 5.0) == 5.0
+
+
 def test_names_are_quoted_and_absent_parameters_left_out() -> None:
     _, (request,), _ = play(calls.runs(name="a/b", limit=5), ok({"dagRuns": []}))
     _, (stop,), _ = play(calls.stop("a/b ü", "r?1"), ok({}))
 
-    assert request.query == {"name": "a/b", "limit": "5"}
+    assert request.query == {"name": "a/b", "cursor": "", "limit": "5"}
     assert stop.path == "/dag-runs/a%2Fb%20%C3%BC/r%3F1/stop"

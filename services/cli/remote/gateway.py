@@ -58,8 +58,11 @@ class Gateway:
         )
 
     def send(self, method: str, path: str, query: Mapping[str, Any], body: Any) -> Any:
-        """Send any request and return the JSON of the answer. Parameters that are ``None`` or empty are left out."""
-        return self._send(method, _with_query(path, query), {} if body is None and method == "POST" else body)
+        """Send any request and return the JSON of the answer. Only parameters that are ``None`` are left out."""
+        # An empty value may have a meaning: the cursor of the first page is one.
+        given = {name: json.dumps(value) if isinstance(value, bool) else value for name, value in query.items()}
+        text = urlencode({name: value for name, value in given.items() if value is not None})
+        return self._send(method, f"{path}?{text}" if text else path, {} if body is None and method == "POST" else body)
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON of a resource. Parameters that are ``None`` or empty are left out."""

@@ -8,10 +8,10 @@
 {{/* What selects the pods of a component. Call with a dict: root, component, pool (of a worker). */}}
 {{- define "dagway.selector" -}}
 app.kubernetes.io/name: dagway
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- with .pool }}
-dagway/pool: {{ .name }}
+dagway/pool: {{ .name | quote }}
 {{- end }}
 {{- end }}
 
@@ -52,7 +52,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- define "dagway.settings" -}}
 {{- $fixed := dict "DAGWAY_HOST" "0.0.0.0" "DAGWAY_METRICS_PORT" "9000" -}}
 {{- range $name, $value := merge $fixed .Values.settings }}
-{{ $name }}: {{ $value | toString | quote }}
+{{- /* Numbers of a values file are floats, which print as 1e+06. */}}
+{{ $name }}: {{ ternary (toJson $value) (toString $value) (kindIs "float64" $value) | quote }}
 {{- end }}
 {{- end }}
 
@@ -65,7 +66,7 @@ labels:
   {{- end }}
 annotations:
   # A changed setting restarts the pods.
-  dagway/settings: {{ include "dagway.settings" .root | sha256sum | trunc 16 }}
+  dagway/settings: {{ include "dagway.settings" .root | sha256sum | trunc 16 | quote }}
   {{- with .values.podAnnotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

@@ -1,0 +1,68 @@
+"""The editor of the web pages is bundled where npm can do it; where it cannot, the build goes on."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import scripts.build_editor
+from hatch_build import EditorHook
+from scripts.build_editor import build_editor
+
+NPM = """#!{python}
+import json, os, sys
+with open({log!r}, "a") as log:
+    log.write(json.dumps([sys.argv[1:], os.environ["npm_config_fetch_retries"]]) + "\\n")
+sys.stderr.write("npm error code EAI_AGAIN\\nnpm error request to https://npm.example/x failed, reason: EAI_AGAIN\\n")
+sys.exit(1)
+"""
+
+
+@pytest.fixture(autouse=True)
+def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "editor"
+    (folder / "src").mkdir(parents=True)
+    for name in ("package-lock.json", "build.mjs"):
+        (folder / name).touch()
+    monkeypatch.setattr(scripts.build_editor, "EDITOR", folder)
+    monkeypatch.setattr(scripts.build_editor, "BUNDLE", tmp_path / "editor.js")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return folder
+
+
+@pytest.fixture
+def tried(tmp_path: Path) -> Path:
+    """Install an npm that reaches no registry; return the file with its calls."""
+    log, npm = tmp_path / "calls", tmp_path / "npm"
+    npm.write_text(NPM.format(python=sys.executable, log=str(log)))
+    npm.chmod(0o755)
+    return log
+
+
+def test_without_npm_a_line_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert build_editor() is False
+
+    assert capsys.readouterr().err == (
+        "The web pages get a plain editor: npm is not installed (`make setup` tries again)\n"
+    )
+
+
+def test_without_a_registry_npm_gives_up_soon_and_one_line_says_why(
+    tried: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build_editor() is False
+
+    assert [json.loads(line) for line in tried.read_text().splitlines()] == [[["ci"], "1"]]
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "npm ci failed: request to https://npm.example/x failed, reason: EAI_AGAIN" in said
+
+
+def test_an_editable_installation_bundles_nothing(tried: Path, tmp_path: Path) -> None:
+    hook = EditorHook(str(Path(scripts.build_editor.__file__).parents[1]), {}, None, None, str(tmp_path), "wheel")  # type: ignore[arg-type]
+    hook.initialize("editable", {})
+    assert not tried.exists()
+
+    hook.initialize("standard", {})
+    assert tried.exists()
