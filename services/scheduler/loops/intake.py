@@ -144,7 +144,7 @@ class Intake(Generic[T]):
                     raise DecodeFailed(f"a message of type {envelope.type} must not be on {delivery.queue.name}")
             except DecodeFailed as error:
                 if not isinstance(error, SignatureRefused):  # that is counted and logged, at a bounded rate
-                    _log.error("delivery.unreadable", extra={"route": delivery.queue.name, "why": str(error)})
+                    _log.error("delivery.unreadable", extra={"route": delivery.queue.name, "error": str(error)})
                 DEAD_LETTERS.labels(delivery.queue.name).inc()
                 delivery.dead_letter(str(error))
             else:
