@@ -1,9 +1,9 @@
 """Takes commands, events and log chunks from the broker and records them, one transaction for each batch.
 
-Deliveries are acked only after the commit. While the database is away, the process keeps its deliveries instead of
-returning them, because each return counts against the broker's delivery limit. A message that cannot be decoded is
-dead-lettered immediately. A message that causes an unexpected error is returned alone, until the broker dead-letters
-it at the delivery limit.
+Deliveries are acked only after the commit. While the database is unavailable, the process keeps its deliveries
+instead of returning them, because each return counts against the broker's delivery limit. A message that cannot be
+decoded is dead-lettered immediately. A message that causes an unexpected error is returned alone, until the broker
+dead-letters it at the delivery limit.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """Hears the heartbeats of all workers, on a broker queue of this scheduler's own, and its own markers among them.
 
-Hearing never waits for the database: while it is away, the newest heartbeat of each worker is kept in memory.
+Hearing never waits for the database: while it is unavailable, the newest heartbeat of each worker is kept in memory.
 """
 
 import logging

@@ -44,7 +44,7 @@ class SpecRevalidation:
         """Validate some DAGs that another version validated last; return how many, 0 if none is left.
 
         Raises:
-            StoreUnavailable: the database is away; the next pass continues.
+            StoreUnavailable: the database is unavailable; the next pass continues.
         """
         judged = self._others()
         if judged:
