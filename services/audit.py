@@ -16,7 +16,7 @@ def verify_audit(config: Config, contains: Point | None) -> Verified:
 
     Raises:
         ConfigInvalid: no database is configured.
-        StoreUnavailable: the database is away.
+        StoreUnavailable: the database is unavailable.
     """
     url = config.database_url or f"sqlite:///{config.data_dir / 'dagway.db'}"
     engine = open_engine(url, pool_size=1, read_only=True, application_name="dagway-audit")

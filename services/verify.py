@@ -22,7 +22,7 @@ def check_database(
 
     Raises:
         ConfigInvalid: a check or the database does not exist, or the database has an earlier schema.
-        StoreUnavailable: the database is away.
+        StoreUnavailable: the database is unavailable.
     """
     if unknown := sorted(set(only) - {check.name for check in CHECKS}):
         raise ConfigInvalid(f"--check: unknown: {', '.join(unknown)}; known: {', '.join(c.name for c in CHECKS)}")

@@ -27,7 +27,7 @@ OIDC_OPTIONS = (
         "DAGWAY_AUTH_OIDC_CLIENT_SECRET",
         str,
         GATEWAY,
-        "secret that belongs to the client id; use the environment variable: all users of the host see options",
+        "secret that belongs to the client id; use the environment variable: other users of the host can see options",
         secret=True,
         has_alias=True,
     ),

@@ -40,7 +40,7 @@ class Option:
 
     @property
     def file_env(self) -> str:
-        """The variable with the path of a file that has the value; empty if the value is no secret."""
+        """The variable with the path of a file that has the value; empty if the value is not a secret."""
         return f"{self.env}_FILE" if self.secret else ""
 
 

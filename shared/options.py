@@ -52,7 +52,7 @@ OPTIONS = (
         "DAGWAY_DATA_DIR",
         folder,
         _ALL,
-        "folder for local state: database, journal, logs and work files (.dagway)",
+        "folder for local state: database, messages, logs and work files (.dagway)",
     ),
     Option(
         "dags_dir",
@@ -68,8 +68,8 @@ OPTIONS = (
         "DAGWAY_DAGS_WRITE",
         one_of("folder", "database"),
         _SCHEDULER,
-        "where changes of DAGs through the API go: folder (to the file in the DAG folder too) or database (folder in "
-        "dagway up with a DAG folder, else database)",
+        "where the API stores changes of DAGs: database, or folder for the database and the file in the DAG folder "
+        "(folder in dagway up with a DAG folder, else database)",
     ),
     Option(
         "suspend_dir",
@@ -85,8 +85,8 @@ OPTIONS = (
         "DAGWAY_AMQP_URL",
         str,
         _ALL,
-        "RabbitMQ: amqp://user:password@host:5672/vhost, amqps:// for TLS (with ?cacertfile=FILE for an authority of "
-        "your own), or host1,host2,host3 for a cluster",
+        "RabbitMQ: amqp://user:password@host:5672/vhost, amqps:// for TLS (with ?cacertfile=FILE for a private "
+        "certificate authority), or host1,host2,host3 for a cluster",
         secret=True,
     ),
     *WORKER_OPTIONS,
@@ -135,8 +135,8 @@ OPTIONS = (
         "DAGWAY_EVENT_SHARDS",
         whole_number(0, 8),
         _SCHEDULER,
-        "over how many broker queues the reports of runs are spread, so that each run has one scheduler at a time; "
-        "0: one queue for all schedulers, to be set before a return to a version without shards (8)",
+        "number of broker queues (shards) for the reports of runs; normally one scheduler reads each; 0: one queue "
+        "that all schedulers read; set 0 before a downgrade to a version without shards (8)",
     ),
     Option(
         "audit_days",
@@ -150,8 +150,8 @@ OPTIONS = (
         "DAGWAY_TRUSTED_PROXIES",
         whole_number(0, 10),
         _GATEWAY,
-        "how many proxies stand before the gateway: a client's address is this many places from the end of the "
-        "X-Forwarded-For header; 0: its connection's address (0)",
+        "number of proxies in front of the gateway: the client's address is this many places from the end of the "
+        "X-Forwarded-For header; 0: the address of the connection (0)",
     ),
     Option(
         "outbound",
@@ -249,7 +249,7 @@ OPTIONS = (
         "DAGWAY_AUTH_BASIC_PASSWORD",
         str,
         _GATEWAY,
-        "password for HTTP Basic authentication; use the environment variable: all users of the host see options",
+        "password for HTTP Basic authentication; use the environment variable: other users of the host can see options",
         secret=True,
         has_alias=True,
     ),

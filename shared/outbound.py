@@ -27,7 +27,7 @@ _NAT64 = ip_network("64:ff9b::/96")
 
 
 def why_denied(address: str, policy: OutboundPolicy) -> str:
-    """Return why ``policy`` denies an IP address; an empty text if it does not. A text that is no address is denied."""
+    """Return why ``policy`` denies an IP address; an empty text if it does not. Anything but an address is denied."""
     if policy == "any":
         return ""
     try:

@@ -11,7 +11,10 @@ _COMPANIONS = ("-wal", "-shm", "-journal")
 
 
 def private_folder(path: Path) -> None:
-    """Create the folder with its parents, for their owner only. If it exists, it is narrowed if this process may."""
+    """Create the folder and its missing parents with mode 0700.
+
+    If the folder exists, other users lose their rights to it; its mode stays if this process may not change it.
+    """
     if not path.parent.exists():  # mkdir would create parents with the mode that the umask allows
         private_folder(path.parent)
     path.mkdir(0o700, exist_ok=True)
@@ -19,9 +22,10 @@ def private_folder(path: Path) -> None:
 
 
 def private_file(path: Path) -> None:
-    """Create an empty file for its owner only, if it is missing. Existing files are narrowed if this process may.
+    """Create an empty file with mode 0600, before SQLite would create it with the mode that the umask allows.
 
-    SQLite gives a new database the mode that the umask allows, so the file must be there before.
+    If the file exists, other users lose their rights to it and to the files that SQLite keeps beside it. A mode that
+    this process may not change stays.
 
     Raises:
         OSError: the file cannot be created.

@@ -294,7 +294,7 @@ def _user(text: str) -> tuple[int, int, str]:
         home = ""
     gid = int(group) if group else gid
     if not uid or not gid:
-        raise ValueError(f"{text!r} is root, or root's group")
+        raise ValueError(f"{text!r} is root or in root's group: choose a user without its rights")
     return uid, gid, home
 
 

@@ -19,7 +19,8 @@ SIGNING_OPTIONS = (
         "DAGWAY_COMMAND_KEYS",
         shared_keys,
         GATEWAY | SCHEDULER,
-        "keys of gateways and schedulers: ID=SECRET, the first signs, all verify; set it by variable or file",
+        "keys of gateways and schedulers: ID=SECRET, the first signs, all verify; use the environment variable "
+        "or a file",
         secret=True,
     ),
     Option(
@@ -27,7 +28,8 @@ SIGNING_OPTIONS = (
         "DAGWAY_TASK_KEYS",
         private_keys,
         SCHEDULER,
-        "private Ed25519 keys with which schedulers sign tasks: ID=SEED, in hexadecimal; set it by variable or file",
+        "private Ed25519 keys with which schedulers sign tasks: ID=SEED, in hexadecimal; use the environment variable "
+        "or a file",
         secret=True,
     ),
     Option(
@@ -43,7 +45,8 @@ SIGNING_OPTIONS = (
         "DAGWAY_REPORT_KEYS",
         report_keys,
         SCHEDULER | WORKER,
-        "keys of worker pools: POOL/ID=SECRET; a worker has its own, a scheduler all; set it by variable or file",
+        "keys of worker pools: POOL/ID=SECRET; a worker has its own, a scheduler all; use the environment variable or "
+        "a file",
         secret=True,
     ),
 )

@@ -28,7 +28,7 @@ STEP_OPTIONS = (
         "DAGWAY_STEP_MAX_PROCESSES",
         whole_number(1, 1_000_000),
         _WORKER,
-        "how many processes and threads the user that steps run as may have, for all its steps together (unlimited)",
+        "how many processes and threads a step user may have, over all its steps (unlimited)",
     ),
     Option(
         "step_max_memory",

@@ -28,8 +28,8 @@ WORKER_OPTIONS = (
         "DAGWAY_RUN_FILES_DAYS",
         whole_number(0, 3650),
         _WORKER,
-        "days for which a worker keeps the files of a run after their last change; those of a run that succeeded go "
-        "after 5 minutes; 0: all are kept (7)",
+        "days for which a worker keeps the files of a run after their last change; it deletes the files of a succeeded "
+        "run after 5 minutes; 0: all files are kept (7)",
     ),
     Option(
         "worker_labels",
@@ -60,7 +60,7 @@ WORKER_OPTIONS = (
         shared_keys,
         _WORKER,
         "keys that seal secrets in parameters of sub-runs: ID=SECRET, the first seals, all open; the same for all "
-        "workers; set it by variable or file (up: one of its own)",
+        "workers; use the environment variable or a file (up: one of its own)",
         secret=True,
     ),
 )

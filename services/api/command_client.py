@@ -97,7 +97,10 @@ class SentCommand:
         return Recorded(self._id, reply.result)
 
     def accepted(self, timeout_s: float, *, waited_s: float = 0) -> Accepted:
-        """Wait for the broker's confirm only. ``waited_s``: how long the caller has waited already, for the error."""
+        """Wait until the broker confirms the command, but not for its outcome.
+
+        ``waited_s`` is how long the caller has waited already: the error names the whole time.
+        """
         try:
             self._pending.accepted(timeout_s)
         except TimeoutError as error:

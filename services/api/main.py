@@ -96,7 +96,7 @@ def run_api(
         try:
             on_open(deps)
         except ConfigInvalid as error:
-            _log.error("api.cannot_start", extra={"why": str(error)})
+            _log.error("api.cannot_start", extra={"error": str(error)})
             sys.exit(_GIVE_UP)
         atexit.register(deps.audit.close)
         _log.info("api.started", extra={"host": host, "port": port, "route": COMMANDS.name})

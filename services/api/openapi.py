@@ -17,7 +17,7 @@ _REF = "#/components/schemas/{model}"
 _TAGS = ("dags", "dag-runs", "users", "api-keys", "webhooks", "auth", "services")
 _HEADERS: Mapping[str, str] = {
     "Idempotency-Key": "a request that is sent again with the same key is carried out only once",
-    "If-Match": "replace the spec only if the ETag of the present spec is this one",
+    "If-Match": "replace the spec only if the ETag of the current spec is this one",
     "Prefer": "respond-async: answer 202 as soon as the command is stored durably, do not wait for its outcome",
     "Last-Event-ID": "id of the last event received: the stream continues after it",
     "webhook-id": "id of a signed request (Standard Webhooks): letters, digits, dashes and underscores",

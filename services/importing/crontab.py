@@ -110,7 +110,7 @@ def import_crontab(config: Config, text: str, version: str, *, system: bool = Fa
 
     Raises:
         ConfigInvalid: the database has an earlier schema.
-        StoreUnavailable: the database is away.
+        StoreUnavailable: the database is unavailable.
     """
     report = Report()
     with open_target(config, dry_run=dry_run) as target:

@@ -19,7 +19,7 @@ def import_dagu(config: Config, root: Path, version: str, *, dry_run: bool = Fal
 
     Raises:
         ConfigInvalid: there is no home, Dagu is running in it, or the database has an earlier schema.
-        StoreUnavailable: the database is away.
+        StoreUnavailable: the database is unavailable.
     """
     home = open_home(root.expanduser().resolve())
     report = Report()

@@ -31,7 +31,7 @@ class Report:
     entries: list[Entry] = field(default_factory=list)
 
     def add(self, kind: str, name: str, result: Result, why: str = "") -> None:
-        """Add an entry."""
+        """Add an entry for one imported thing. ``why`` is needed unless all of it was loaded."""
         self.entries.append(Entry(kind, name, result, why))
 
     @property

@@ -46,7 +46,7 @@ def open_target(config: Config, *, dry_run: bool) -> Iterator[Target]:
 
     Raises:
         ConfigInvalid: the database has an earlier schema.
-        StoreUnavailable: the database is away.
+        StoreUnavailable: the database is unavailable.
     """
     with ExitStack() as stack:
         url = config.database_url or f"sqlite:///{config.data_dir / 'dagway.db'}"

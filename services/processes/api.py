@@ -26,7 +26,7 @@ from shared.transport.open import open_transport
 __all__ = ["run_api_process"]
 
 _COMMAND_WAIT_S = 5
-"""Short, so that requests do not fill the gateway while all schedulers are away."""
+"""Short, so that requests do not fill the gateway while all schedulers are unavailable."""
 
 
 def run_api_process(config: Config, version: str) -> None:

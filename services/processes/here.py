@@ -45,7 +45,12 @@ class LocalEngine:
     transport: Transport
 
     def carry_out(self, command: Command) -> dict[str, Any]:
-        """Send a command and return its result. Raises ``CommandRefused``."""
+        """Send a command to the scheduler of this process, wait for its reply and return the result.
+
+        Raises:
+            CommandRefused: the scheduler refused the command.
+            TimeoutError: there was no reply within ``_REPLY_S``.
+        """
         command_id = new_command_id()
         body = encode(command, id=command_id, at=utc_now())
         reply = decode_as(self.transport.request(Outgoing(COMMANDS, body, command_id)).reply(_REPLY_S), CommandReply)
@@ -61,7 +66,7 @@ def engine_here(
     """Run an engine during the block. Steps that still run at its end are stopped.
 
     Of ``config`` only the settings of steps count: no broker, database server or port is used. Starts threads and
-    the guardian, so the process must have no threads yet. ``on_death`` is called if a part of the engine dies of a bug.
+    the guardian, so the process must have no threads yet. ``on_death`` is called if a bug ends a part of the engine.
     """
     with tempfile.TemporaryDirectory(prefix="dagway-", ignore_cleanup_errors=True) as name:
         folder = Path(name)

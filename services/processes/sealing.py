@@ -26,7 +26,7 @@ def seal_keys(config: Config) -> tuple[SharedKey, ...]:
         return config.worker_seal_keys
     if is_embedded(config.amqp_url):
         return _own_keys(config.data_dir / _FILE)
-    about = "secrets in parameters of sub-runs are stored in clear: set DAGWAY_WORKER_SEAL_KEYS"
+    about = "secrets in parameters of sub-runs are stored in plain text: set DAGWAY_WORKER_SEAL_KEYS"
     _log.warning("worker.no_seal_keys", extra={"next": about})
     return ()
 

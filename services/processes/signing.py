@@ -56,7 +56,7 @@ def _check_pool(config: Config, *, alone: bool) -> None:
     pool = config.worker_pool
     pools = {pool_of_key(key.id) for key in config.report_keys}
     if pool not in pools:
-        raise ConfigInvalid(f"DAGWAY_REPORT_KEYS: there is no key of the pool {pool!r} (DAGWAY_WORKER_POOL)")
+        raise ConfigInvalid(f"DAGWAY_REPORT_KEYS has no key of the worker pool {pool!r} (DAGWAY_WORKER_POOL)")
     if alone and (config.command_keys or config.task_keys):
         raise ConfigInvalid(
             "DAGWAY_COMMAND_KEYS or DAGWAY_TASK_KEYS is set: remove them from the worker's environment, because the "

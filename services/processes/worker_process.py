@@ -153,7 +153,7 @@ def _run(
             signal.signal(number, lambda *_: None)
         code = _serve(config, version, guardian, lines, link)
     except Unavailable as error:
-        # At the start already: the parent has ended, and has said why, or the broker is away.
+        # At the start already: the parent has ended, and has said why, or the broker is unavailable.
         _log.error("worker_process.not_started", extra={"error": str(error)})
     except BaseException:  # noqa: BLE001 - the process ends
         _log.exception("worker_process.crashed", extra={"next": "report this"})

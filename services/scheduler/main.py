@@ -181,7 +181,7 @@ class Scheduler:
         """Why this scheduler is not ready, or an empty string if it is. Does not check the disk: it uses none."""
         if not all(thread.alive for thread in [*self._intakes, *self._loops, self._relay]):
             return "a thread of the scheduler ended unexpectedly: see the log"
-        return "" if self._transport.healthy else "the message broker is away or blocks publishers"
+        return "" if self._transport.healthy else "the message broker is unavailable or blocks publishers"
 
     @property
     def judged_age_s(self) -> float:
@@ -201,13 +201,13 @@ class Scheduler:
             for thread in group:
                 thread.stop()
         if self._transport.healthy:
-            self._sign_off()
+            self._deregister()
         _log.info("scheduler.stopped", extra={"instance_id": self.instance_id})
 
-    def _sign_off(self) -> None:
-        """Delete the row: all reports went back to the broker, so the others need not wait for the session's end."""
+    def _deregister(self) -> None:
+        """Delete this scheduler's row. The broker has its reports again, so others need not wait for its session."""
         try:
             with self._store.begin() as tx:
                 tx.services.remove("scheduler", self.instance_id)
         except StoreUnavailable as error:
-            _log.info("scheduler.not_signed_off", extra={"error": str(error)})
+            _log.info("scheduler.not_deregistered", extra={"error": str(error)})

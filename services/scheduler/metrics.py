@@ -210,7 +210,7 @@ def _observe(hop: str, lasted: timedelta) -> None:
 class BacklogCollector:
     """Reports the backlog in the database. Every scheduler reports the same values: use their maximum, not the sum.
 
-    While the database is away, ``dagway_store_up`` is 0 and the other metrics are absent.
+    While the database is unavailable, ``dagway_store_up`` is 0 and the other metrics are absent.
     """
 
     def __init__(self, ask: Callable[[datetime], Backlog], clock: Callable[[], datetime]) -> None:

@@ -80,7 +80,7 @@ def _first(error: ValidationError) -> str:
 
 
 def type_of(data: bytes) -> str:
-    """Return the message type that an envelope names. Raises ``DecodeFailed`` if ``data`` is no envelope."""
+    """Return the message type that an envelope names. Raises ``DecodeFailed`` if ``data`` is not an envelope."""
     try:
         return _Peek.model_validate_json(data).type
     except ValidationError as error:

@@ -92,7 +92,7 @@ class ChildCall(Part):
 
 
 class Progress(Part):
-    """The progress that a step reports: ``current`` of ``total``, which is not 0."""
+    """The progress that a step reports: ``current`` of ``total``. ``total`` is above 0."""
 
     current: float
     total: float

@@ -91,7 +91,7 @@ class PrivateKey:
 
 @dataclass(frozen=True)
 class PublicKey:
-    """The verifying half of an Ed25519 key: 32 bytes, which are no secret."""
+    """The verifying half of an Ed25519 key: 32 bytes, which are not secret."""
 
     id: str
     point: bytes

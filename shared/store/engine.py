@@ -251,7 +251,8 @@ def store_errors() -> Iterator[None]:
 
     Raises:
         RowsLocked: another transaction held a lock for too long: a retry may succeed.
-        StoreUnavailable: the database is away, busy or deadlocked, or a time limit was reached: a retry may succeed.
+        StoreUnavailable: the database is unavailable, busy or deadlocked, or a time limit was reached: a retry
+            may succeed.
         AlreadyExists: a row with the same key exists.
         InvariantBroken: a row violates another constraint, for instance NOT NULL or a foreign key.
     """

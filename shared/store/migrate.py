@@ -43,7 +43,7 @@ def migrate(url: str, *, scripts: Path = SCRIPTS) -> str:
     Raises:
         ConfigInvalid: a newer Dagway migrated the database, or the database user lacks a privilege; the error
             text has the SQL that grants it.
-        StoreUnavailable: the database is away.
+        StoreUnavailable: the database is unavailable.
     """
     engine = open_engine(url, pool_size=1, application_name="dagway migrate")
     if not is_postgres(engine):
@@ -124,7 +124,7 @@ def current(url: str) -> str | None:
     """Return the schema revision of a database, or ``None`` if it is empty or the SQLite file does not exist.
 
     Raises:
-        StoreUnavailable: the database is away.
+        StoreUnavailable: the database is unavailable.
     """
     engine = open_engine(url, pool_size=1, read_only=True, application_name="dagway migrate")
     if not is_postgres(engine) and not Path(engine.url.database or "").exists():
@@ -144,7 +144,7 @@ def require_head(engine: Engine) -> None:
 
     Raises:
         ConfigInvalid: the database has an older schema or none; the error text says what to do.
-        StoreUnavailable: the database is away.
+        StoreUnavailable: the database is unavailable.
     """
     with store_errors(), engine.connect() as connection:
         found = revision(connection)

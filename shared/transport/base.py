@@ -66,7 +66,7 @@ class Durability(StrEnum):
     REPRODUCIBLE = "remakable"
     """Messages can be sent again from the database, so they may return any number of times (RabbitMQ: quorum queue).
 
-    Replicated all the same, because a classic queue cannot be used while its only node is away.
+    Replicated all the same, because a classic queue cannot be used while its only node is down.
     """
     TRANSIENT = "fleeting"
     """Messages may be lost, because the next follows soon (RabbitMQ: classic queue, transient messages, TTL).

@@ -22,7 +22,7 @@ class PendingReply:
 
     def __init__(self, forget: Callable[[], object]) -> None:
         self.verify: Callable[[bytes], object] | None = None
-        """Called with the reply, by the thread that waits. If it raises ``SignatureRefused``, that was no reply."""
+        """Called with the reply, by the thread that waits. If it raises ``SignatureRefused``, the reply is dropped."""
         self._forget = forget
         self._acceptances: SimpleQueue[DagwayError | None] = SimpleQueue()
         self._replies: SimpleQueue[bytes | DagwayError] = SimpleQueue()

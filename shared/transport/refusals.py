@@ -33,7 +33,7 @@ class SignatureCounts:
         with self._lock:
             self._refused[queue, why] += 1
         if self._may_log(queue, why):
-            _log.error("message.refused", extra={"queue": queue, "id": message_id[:100], "why": str(error)})
+            _log.error("message.refused", extra={"queue": queue, "id": message_id[:100], "error": str(error)})
 
     def unsigned(self, queue: str) -> None:
         """Count an accepted message without a signature."""

@@ -32,7 +32,7 @@ Without `DAGWAY_DATABASE_URL` it reads the database of `dagway up` in `DAGWAY_DA
 | --- | --- |
 | 0 | no violation |
 | 1 | at least one violation; each is printed with its ids and what to do |
-| 2 | the database could not be checked: it is away, empty or has an earlier schema, or a setting is invalid |
+| 2 | the database could not be checked: it is unavailable, empty or has an earlier schema, or a setting is invalid |
 
 `--json` prints one JSON object, `--check NAME` runs only that check, and `--limit` says how many violations of each
 check are printed.

@@ -57,7 +57,7 @@ def test_one_process_needs_no_keys_until_it_uses_a_broker() -> None:
         ({"DAGWAY_TASK_KEYS": f"1={'0' * 64}"}, "DAGWAY_TASK_KEYS is set: remove them"),
         ({"DAGWAY_COMMAND_KEYS": f"1={'0' * 64}"}, "DAGWAY_COMMAND_KEYS or"),
         ({"DAGWAY_REPORT_KEYS": ",".join(POOL_KEYS.values())}, "keys of other pools: gpu"),
-        ({"DAGWAY_WORKER_POOL": "gpu", "DAGWAY_WORKER_ID": "gpu-1"}, "there is no key of the pool 'gpu'"),
+        ({"DAGWAY_WORKER_POOL": "gpu", "DAGWAY_WORKER_ID": "gpu-1"}, "has no key of the worker pool 'gpu'"),
         ({"DAGWAY_WORKER_POOL": "gpu", "DAGWAY_REPORT_KEYS": POOL_KEYS["gpu"]}, "must begin with gpu-"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Audit entries of logins and logouts at an OpenID Connect provider, which are no operations of the API."""
+"""Audit entries of logins and logouts at an OpenID Connect provider, which are not operations of the API."""
 
 from flask import request
 

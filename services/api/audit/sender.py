@@ -1,7 +1,7 @@
 """Sends audit entries to the schedulers, in the background: a gateway cannot write to the database.
 
 A client never waits for it. Equal entries within ``WINDOW_S`` become one entry with a count, and memory is bounded:
-entries that find no place, for example while the broker is away, are dropped and counted by a metric.
+entries that find no place, for example while the broker is unavailable, are dropped and counted by a metric.
 """
 
 import logging

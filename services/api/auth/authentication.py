@@ -124,7 +124,7 @@ class Auth:
                 found = self._by_login(value)
             if found is not None:
                 return found
-        # A login that has ended is no guess, nor is what Dagu's front end sends without a login.
+        # A login that has ended is not a guess, nor is what Dagu's front end sends without a login.
         if settings.token and value != "null" and not (settings.builtin and self.logins.signed(value)):
             self.guesses.check(by_address(address))
             if _same(value, settings.token):

@@ -1,6 +1,6 @@
 """Records when API keys and webhooks were used: in the background, and at most once a minute for each.
 
-No request waits for it or fails because of it. A use is lost if the broker is away; the next one is recorded then.
+No request waits for it or fails because of it. A use is lost while the broker is unavailable; the next one is recorded.
 """
 
 import logging

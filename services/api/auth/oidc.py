@@ -3,8 +3,8 @@
 The authorization code is exchanged for an ID token. Its signature, issuer, audience, times and nonce are verified. The
 ID token is the session and is kept in a cookie. The gateway stores nothing, so every gateway accepts the session.
 
-With a whitelist, a second cookie proves that the callback admitted this ID token. The ID token alone is no proof: the
-provider also gives one to users who are not on the whitelist.
+With a whitelist, a second cookie proves that the callback admitted this ID token. The ID token alone proves nothing:
+the provider also gives one to users who are not on the whitelist.
 """
 
 import base64

@@ -1,8 +1,8 @@
 """Reports failed logins to the schedulers, which count them for all gateways, and reads how long a guesser has to wait.
 
 Reports are sent from a thread of their own, all that wait in one command and at most one command a second: no login
-waits for them, and a flood of guesses does not fill the schedulers' queue. While the broker or the database is away,
-only the gateway's own counts hold.
+waits for them, and a flood of guesses does not fill the schedulers' queue. While the broker or the database is
+unavailable, only the gateway's own counts hold.
 """
 
 import logging

@@ -72,7 +72,7 @@ def _runs(deps: "Deps") -> Iterable[Metric]:
 
     counter = CounterMetricFamily(
         "dagu_dag_runs",
-        "DAG-runs by status, over the whole history: ended runs by their final status, others by their present one. "
+        "DAG-runs by status, over the whole history: ended runs by their final status, others by their current one. "
         "The series success and error repeat succeeded and failed: a sum over all series counts these runs twice",
         labels=["status"],
     )

@@ -26,10 +26,10 @@ def month_bounds(month: date, zone: tzinfo) -> tuple[datetime, datetime]:
 def calendar_days(
     month: date, fires: Iterable[FireTime], expressions: Sequence[str], *, now: datetime, zone: tzinfo
 ) -> dict[str, Any]:
-    """Return the days of the month, each with its numbers of fired, skipped, missed and planned scheduled times.
+    """Return the days of the month, and how many scheduled times of each were fired, skipped, missed or are planned.
 
-    ``expressions`` are due from ``now`` on; give none for a schedule that is suspended. ``plannedUntil`` is the last
-    planned time that is counted, if there may be more.
+    ``fires`` are past times. Planned are the times of the cron ``expressions`` from ``now`` on; give no expressions for
+    a suspended schedule. Planned times are counted up to ``_MOST_PLANNED``; then ``plannedUntil`` is the last of them.
     """
     begin, end = month_bounds(month, zone)
     days = {day: dict.fromkeys(_COUNTED, 0) for day in _days_of(month)}

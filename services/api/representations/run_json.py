@@ -113,7 +113,7 @@ def _trace_id(traceparent: str) -> str:
 
 
 def _node(run: RunRow, row: NodeRow, step: Step | None, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]:
-    """Return the JSON of a node. Its log paths are no files: clients only test whether they are empty, i.e. no log."""
+    """Return the JSON of a node. Its log paths name no files: a client only tests whether they are empty (no log)."""
     none = "-" if run.status in _NOT_STARTED else ""
     started = row.started_at is not None
     stdout, stderr = _log_paths(run, row)

@@ -28,7 +28,7 @@ class OverviewCountsSchema(Schema):
 
     running: int
     queued: int
-    approvals: int = Field(description="steps that wait for a person")
+    approvals: int = Field(description="steps that wait for approval")
     failed: int
     succeeded: int
     aborted: int
@@ -36,7 +36,7 @@ class OverviewCountsSchema(Schema):
 
 
 class ApprovalSchema(Schema):
-    """A step that waits for a person. ``name`` and ``dagRunId`` are the root run's, ``dagName`` its own run's."""
+    """A step that waits for approval. ``name`` and ``dagRunId`` are the root run's, ``dagName`` its own run's."""
 
     name: str
     dagRunId: str

@@ -211,7 +211,7 @@ def delete(call: Call, file_name: str) -> ApiResponse:
 
 @DAGS.get(f"{_DAG}/spec", id="getDAGSpec", response=SpecResponseSchema)
 def get_spec(call: Call, file_name: str) -> ApiResponse:
-    """Return the present spec of a DAG, as it was written, and its errors and warnings.
+    """Return the current spec of a DAG, as it was written, and its errors and warnings.
 
     A stored spec can have errors if it came from the DAG folder or was stored by another version of Dagway.
     """
@@ -235,7 +235,7 @@ def get_spec(call: Call, file_name: str) -> ApiResponse:
 def put_spec(call: Call, body: SpecBody, file_name: str) -> ApiResponse:
     """Replace the spec of a DAG. An invalid spec is not stored: the response is 200 and lists its errors.
 
-    With ``If-Match``, the spec is replaced only if its present version has this ETag; otherwise the response is 412.
+    With ``If-Match``, the spec is replaced only if its current version has this ETag; otherwise the response is 412.
 
     Where ``DAGWAY_DAGS_WRITE`` is ``folder``: if the file was edited in the DAG folder and not loaded yet, the response
     is 409, or 412 with ``If-Match``; if the folder cannot be written, it is 403.

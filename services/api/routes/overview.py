@@ -59,7 +59,7 @@ def timeline(call: Call, query: TimelineQuery) -> ApiResponse:
 
 @OVERVIEW.get("/approvals", id="listApprovals", response=ApprovalsSchema)
 def approvals(call: Call) -> ApiResponse:
-    """List the steps that wait for a person, at most 200, also those of sub-runs."""
+    """List the steps that wait for approval, at most 200, including those of sub-runs."""
     return ok({"approvals": _approvals(call, call.deps.reads.waiting_steps(limit=_APPROVALS))})
 
 

@@ -23,8 +23,9 @@ def alive(_call: Call) -> ApiResponse:
 def ready(call: Call) -> ApiResponse:
     """Readiness probe: return 200 while the gateway can answer reads, otherwise 503.
 
-    After its start, a gateway becomes ready when it has reached the broker. It stays ready while the broker is away:
-    reads go on, and writes get 503 with Retry-After. `GET /health` says whether the broker accepts commands.
+    After its start, a gateway becomes ready when it has reached the broker. It stays ready while the broker is
+    unavailable: reads go on, and writes get 503 with Retry-After. `GET /health` says whether the broker accepts
+    commands.
     """
     why = unready(call.deps, schema_of(call.deps))
     return ApiResponse(UNAVAILABLE, {"status": "unready", "error": why}) if why else ok({"status": "ready"})

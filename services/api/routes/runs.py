@@ -40,9 +40,9 @@ class RunsQuery(Query):
     search: str = Field(
         default="",
         max_length=200,
-        description="part of the DAG's name or of the run id, in any case: an addition. A page that has searchedBackTo "
-        "looked at the runs since then: nextCursor goes on with older ones; without cursor only the newest 20,000 runs "
-        "are looked at. A whole run id of 16 or more characters is found at once",
+        description="part of the DAG's name or of the run id, in upper or lower case: an addition. If a page has "
+        "searchedBackTo, only the runs since that time were searched; request nextCursor to search older ones. Without "
+        "cursor only the newest 20,000 runs are searched. A whole run id of 16 or more characters is found at once",
     )
     tag: str = Field(default="", max_length=200, description="tag of the DAG: an addition")
     started_by: str = Field(
@@ -66,13 +66,13 @@ class RunsQuery(Query):
 
 @RUNS.get("/dag-runs", id="listDAGRuns", query=RunsQuery, response=ListRunsResponseSchema)
 def list_runs(call: Call, query: RunsQuery) -> ApiResponse:
-    """List the newest runs that match all filters, without sub-runs; at most 1000 without ``cursor``."""
+    """List the newest runs that match all filters, without sub-runs: at most 1000, or a page with ``cursor``."""
     return _list(call, query, query.name)
 
 
 @RUNS.get("/dag-runs/{name}", id="listDAGRunsByName", query=RunsQuery, response=ListRunsResponseSchema)
 def list_runs_of(call: Call, query: RunsQuery, name: str) -> ApiResponse:
-    """List the newest runs of a DAG that match all filters, without sub-runs; at most 1000 without ``cursor``."""
+    """List a DAG's newest runs that match all filters, without sub-runs: at most 1000, or a page with ``cursor``."""
     return _list(call, query, run_name(call.deps, name))
 
 

@@ -62,7 +62,7 @@ def _case_files(paths: tuple[str, ...]) -> Iterator[Path]:
     for path in map(Path, paths):
         if not path.is_dir():
             if not path.name.endswith(CASES_SUFFIXES):
-                raise click.BadParameter(f"{path} is no file with cases: it must end with {CASES_SUFFIXES[0]}")
+                raise click.BadParameter(f"{path} is not a test case file: its name must end with {CASES_SUFFIXES[0]}")
             yield path
         else:
             yield from sorted(found for suffix in CASES_SUFFIXES for found in path.rglob(f"*{suffix}"))

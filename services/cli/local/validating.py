@@ -67,7 +67,7 @@ def _validated(file: str, *, elsewhere: bool) -> ValidatedFile:
     warnings = [*map(str, loaded.warnings), *missing]
     problems = (*map(str, loaded.errors), *(f"warning: {each}" for each in warnings))
     steps = sum(len(dag.steps) for dag in loaded.documents)
-    # A missing program is no mistake in the file: as in Dagu, such a file is valid, and its step fails where it is run.
+    # A missing program is not a mistake in the file: as in Dagu, the file is valid, and its step fails where it runs.
     return ValidatedFile(file, loaded.ok, problems, len(loaded.documents), steps)
 
 

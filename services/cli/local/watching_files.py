@@ -60,7 +60,7 @@ def _files(file: Path) -> Iterable[Path]:
 
 
 def _times(files: Iterable[Path]) -> _Times:
-    """Return the time and size of each file; zeros for one that is away, as while an editor replaces it."""
+    """Return the time and size of each file; zeros for one that is missing, as while an editor replaces it."""
     found: _Times = {}
     for path in files:
         try:

@@ -24,7 +24,7 @@ dagway dequeue default --dag-run=report:abc123      remove this run
 
 
 def stop_run(gateway: Gateway, name: str, run_id: str, *, wait: bool = True) -> str:
-    """Stop a run; with ``wait``, return the status with which it has ended. One that has ended is no error."""
+    """Stop a run; with ``wait``, return the status with which it has ended. A run that has ended is not an error."""
     try:
         gateway.post(f"{path('dag-runs', name, run_id)}/stop")
     except GatewayError as error:

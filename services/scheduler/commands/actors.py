@@ -90,7 +90,7 @@ class Actors:
             self._found.update({key: found.get(key) for key in unknown})
 
     def present(self, sent: Actor) -> Actor:
-        """Return an actor with its present name and role. Raises ``ActorGone``."""
+        """Return an actor with its current name and role. Raises ``ActorGone``."""
         if sent.kind not in STORED_KINDS:
             return sent
         stored = self._row(sent)

@@ -184,7 +184,7 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
 
 
 def _runs_again_after_shutdown(draft: Draft, node: Node) -> bool:
-    """Return whether an attempt that ended because its worker shut down is replaced. That is no try of its own.
+    """Return whether an attempt that ended because its worker shut down is replaced, without counting as a retry.
 
     Evaluating env and params, and printing a prompt or the result of sub-runs, can be repeated without harm. The
     commands of a step or handler are repeated only if the DAG says so.

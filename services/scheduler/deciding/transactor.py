@@ -64,7 +64,8 @@ class Transactor:
         whether to wait for runs that another transaction has locked, until the time limit of the session.
 
         Raises:
-            StoreUnavailable: the database is away. Nothing was changed, unless the connection broke during the commit.
+            StoreUnavailable: the database is unavailable. Nothing was changed, unless the connection broke during
+                the commit.
             RowsLocked: another transaction has locked a row. Nothing was changed.
             StaleVersion, AlreadyExists: the last try failed too.
         """
@@ -123,7 +124,7 @@ class Transactor:
         return batch, result
 
     def decide_patiently(self, work: Callable[[Batch], T], stop: StopEvent, *, wait: bool = True) -> T | None:
-        """Like ``decide``, but retry while the database is away; return ``None`` if ``stop`` is set first.
+        """Like ``decide``, but retry while the database is unavailable; return ``None`` if ``stop`` is set first.
 
         Raises ``RowsLocked``: the database works, and the caller may have other work.
         """

@@ -194,7 +194,7 @@ class Firing:
             return summary_dag(dag["summary"]).schedule
         except ValidationError as error:
             # A summary stored by an earlier version may lack fields. Then the schedule is read from the spec.
-            _log.warning("firing.old_summary", extra={"dag": dag["file_name"], "why": str(error)})
+            _log.warning("firing.summary_unreadable", extra={"dag": dag["file_name"], "error": str(error)})
             return self._schedule_of(batch, dag["file_name"], dag["version"])
 
     def _schedule_of(self, batch: Batch, file_name: str, version: int) -> Schedule:

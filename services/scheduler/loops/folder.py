@@ -65,7 +65,7 @@ class Folder:
         """Load the files that changed since the last pass; return how many files were loaded or deleted.
 
         Raises:
-            StoreUnavailable: the database is away; the next pass tries again.
+            StoreUnavailable: the database is unavailable; the next pass tries again.
             OSError: the folder cannot be listed.
         """
         began = time.monotonic()

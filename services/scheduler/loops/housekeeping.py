@@ -71,7 +71,7 @@ class Housekeeping:
         """Delete the expired runs of the DAGs noted by ``started``; return how many.
 
         Raises:
-            StoreUnavailable: the database is away; the next call continues.
+            StoreUnavailable: the database is unavailable; the next call continues.
         """
         removed = 0
         while True:

@@ -1,9 +1,9 @@
 """Takes commands, events and log chunks from the broker and records them, one transaction for each batch.
 
-Deliveries are acked only after the commit. While the database is away, the process keeps its deliveries instead of
-returning them, because each return counts against the broker's delivery limit. A message that cannot be decoded is
-dead-lettered immediately. A message that causes an unexpected error is returned alone, until the broker dead-letters
-it at the delivery limit.
+Deliveries are acked only after the commit. While the database is unavailable, the process keeps its deliveries
+instead of returning them, because each return counts against the broker's delivery limit. A message that cannot be
+decoded is dead-lettered immediately. A message that causes an unexpected error is returned alone, until the broker
+dead-letters it at the delivery limit.
 """
 
 import logging
@@ -144,7 +144,7 @@ class Intake(Generic[T]):
                     raise DecodeFailed(f"a message of type {envelope.type} must not be on {delivery.queue.name}")
             except DecodeFailed as error:
                 if not isinstance(error, SignatureRefused):  # that is counted and logged, at a bounded rate
-                    _log.error("delivery.unreadable", extra={"route": delivery.queue.name, "why": str(error)})
+                    _log.error("delivery.unreadable", extra={"route": delivery.queue.name, "error": str(error)})
                 DEAD_LETTERS.labels(delivery.queue.name).inc()
                 delivery.dead_letter(str(error))
             else:

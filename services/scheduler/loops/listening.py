@@ -1,6 +1,6 @@
 """Hears the heartbeats of all workers, on a broker queue of this scheduler's own, and its own markers among them.
 
-Hearing never waits for the database: while it is away, the newest heartbeat of each worker is kept in memory.
+Hearing never waits for the database: while it is unavailable, the newest heartbeat of each worker is kept in memory.
 """
 
 import logging
@@ -64,7 +64,7 @@ class HeartbeatListener:
                     pass  # it was counted, or the tap has received it
                 except DecodeFailed as error:
                     # Counted here, because one scheduler of several takes each message of this queue.
-                    _log.error("heartbeat.unreadable", extra={"why": str(error)})
+                    _log.error("heartbeat.unreadable", extra={"error": str(error)})
                     HEARTBEATS_UNREADABLE.inc()
                 delivery.ack()
         self._shared.close()
@@ -89,5 +89,5 @@ class HeartbeatListener:
 def _read(body: bytes) -> Heartbeat | Marker:
     message = decode(body).body
     if not isinstance(message, Heartbeat | Marker):
-        raise DecodeFailed(f"a message of type {message.type} is no heartbeat")
+        raise DecodeFailed(f"a message of type {message.type} is not a heartbeat")
     return message

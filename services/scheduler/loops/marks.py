@@ -165,9 +165,10 @@ class Marks:
         return self.reports_until(rows, now)
 
     def doubtful(self, rows: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
-        """Return the schedulers that may have lost their session: they sent nothing lately, or write no mark.
+        """Return the other schedulers whose session may be over; ``ask`` finds out.
 
-        Schedulers of an earlier version (``session_since`` is ``None``) are left out: no queue shows their session.
+        They wrote no heartbeat for ``_SILENT_AFTER``, or their row has no mark. Schedulers of an earlier version
+        (``session_since`` is ``None``) are left out: they have no broker queue that would show their session.
         """
         return [
             row["instance_id"]

@@ -35,7 +35,7 @@ class ParentNotifier:
             self.notify(after.families)
 
     def notify(self, parent_keys: Iterable[str]) -> None:
-        """Update these parent runs. Those that are locked, or all if the database is away, wait for the next pass."""
+        """Update these parent runs. Locked runs, or all if the database is unavailable, wait for the next pass."""
         keys = set(parent_keys)
         try:
             self._transactor.decide(lambda batch: update_parents(batch, keys))

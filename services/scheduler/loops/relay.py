@@ -220,7 +220,7 @@ def _tokens(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         try:
             body = decode(row["body"]).body
         except DecodeFailed as error:
-            _log.error("outbox.unreadable", extra={"id": row["id"], "why": str(error), "next": "report this"})
+            _log.error("outbox.unreadable", extra={"id": row["id"], "error": str(error), "next": "report this"})
             continue
         if isinstance(body, Task):
             found[row["id"]] = body.token

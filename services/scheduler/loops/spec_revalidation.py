@@ -32,7 +32,10 @@ _ALIVE = timedelta(seconds=30)
 
 
 class SpecRevalidation:
-    """Runs in one thread of every scheduler. Its version is ``Plans.version``."""
+    """Validates the DAGs that another version validated last. ``Plans.version`` is the version of this scheduler.
+
+    Runs in one thread of every scheduler.
+    """
 
     def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
@@ -41,7 +44,7 @@ class SpecRevalidation:
         """Validate some DAGs that another version validated last; return how many, 0 if none is left.
 
         Raises:
-            StoreUnavailable: the database is away; the next pass continues.
+            StoreUnavailable: the database is unavailable; the next pass continues.
         """
         judged = self._others()
         if judged:
@@ -55,7 +58,7 @@ class SpecRevalidation:
                 if self.run_once():
                     continue
             except StoreUnavailable as error:
-                _log.warning("judging.waits", extra={"error": str(error)})
+                _log.warning("revalidation.waits", extra={"error": str(error)})
             stop.wait(_LOOK_EVERY_S)
 
     def _others(self) -> list[_Judged]:
@@ -77,7 +80,7 @@ def _save(batch: Batch, judged: Sequence[_Judged]) -> None:
     for version, text_hash in judged:
         if definitions.judge_again(version, text_hash):
             batch.after.schedules = True
-            _log.warning("judging.changed", extra={"dag": version.file_name, "errors": version.errors})
+            _log.warning("revalidation.changed", extra={"dag": version.file_name, "errors": version.errors})
 
 
 def _rank(version: str) -> tuple[list[int], str]:

@@ -46,7 +46,7 @@ class Verifying:
         """Check the database if it is this scheduler's turn; return whether it was.
 
         Raises:
-            StoreUnavailable: the database is away.
+            StoreUnavailable: the database is unavailable.
         """
         with self._store.begin() as tx:
             first = tx.services.first_scheduler(self._clock() - 2 * self._lease)

@@ -125,17 +125,17 @@ def retry_numbers(policy: RetryPolicy | None, scope: Scope, run_command: RunComm
             continue
         try:
             text = expand(value, scope, run_command)
-            found[name] = _whole(text) if name == "limit" else _seconds(text)
+            found[name] = _whole(text) if name == "limit" else _number(text)
         except (ValueError, OverflowError) as error:
             raise InvalidInput(f"retryPolicy.{name}: {error}") from error
     return {_REPORTED[name]: number for name, number in found.items()}
 
 
 def _whole(text: str) -> int:
-    return int(_seconds(text))
+    return int(_number(text))
 
 
-def _seconds(text: str) -> float:
+def _number(text: str) -> float:
     try:
         number = float(text)
     except ValueError:

@@ -28,7 +28,7 @@ __all__ = ["check_preconditions", "evaluate_dag", "values_of"]
 
 
 def evaluate_dag(task: Task, supervisor: Supervisor, workspace: Workspace) -> Task:
-    """Return the task with evaluated env and params. A task that already has values is returned unchanged."""
+    """Evaluate the DAG's env and params, and return the task with them. A task that has them is returned unchanged."""
     folder = workspace.dag_folder(task)
     workspace.make_folder(folder, task)
     if task.env or task.params:

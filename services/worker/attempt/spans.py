@@ -70,7 +70,7 @@ class AttemptSpans:
             try:
                 self._collector(task, otel, inputs).send(span)
             except Exception as failure:  # noqa: BLE001 - telemetry must not cost a run
-                _log.warning("spans.not_sent", extra={"why": str(failure), "next": "see the DAG's otel block"})
+                _log.warning("spans.not_sent", extra={"error": str(failure), "next": "see the DAG's otel block"})
 
     def run_over(self, message: RunTraced, trace: str | None) -> None:
         """Send the span of an ended run to its DAG's collector, if this worker ran attempts of it. Never blocks."""

@@ -62,7 +62,7 @@ class HeartbeatSender:
         try:
             last.result(_LAST_CONFIRM_S)
         except (Unavailable, TimeoutError) as error:
-            _log.warning("lease.last_word_lost", extra={"error": str(error)})
+            _log.warning("worker.stop_unconfirmed", extra={"error": str(error)})
 
     def _run(self) -> None:
         while True:

@@ -122,7 +122,7 @@ def _number(text: str) -> int:
     try:
         return _wrap(int(text[:_MAX_DIGITS], base))
     except ValueError:
-        raise ExpressionError(f"not a number: {text[:_MAX_DIGITS]!r}") from None
+        raise ExpressionError(f"{text[:_MAX_DIGITS]!r} in the arithmetic expression is not a number") from None
 
 
 def _wrap(value: int) -> int:

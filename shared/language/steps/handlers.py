@@ -27,7 +27,7 @@ _IGNORED_ON_HANDLERS = {
 
 
 def read_handlers(fields: Fields, defaults: DagDefaults) -> dict[Handler, Step]:
-    """Read ``handlerOn``: one step for each handler. The step is named as the handler."""
+    """Read ``handlerOn``: one step for each handler, named after it."""
     inner = fields.mapping("handlerOn", _HANDLERS)
     if inner is None:
         return {}

@@ -200,7 +200,7 @@ CHECKS = (
     Check(
         "history-state",
         "I4",
-        "The present status of each run and step is the last one in its history.",
+        "The current status of each run and step is the last one in its history.",
         "Somebody changed a status outside Dagway. Retry the run, or delete it.",
         _folds,
     ),

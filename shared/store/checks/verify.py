@@ -49,7 +49,7 @@ def verify(
 
     Raises:
         ConfigInvalid: the database is empty, or has an earlier schema.
-        StoreUnavailable: the database is away or was lost meanwhile.
+        StoreUnavailable: the database is unavailable or was lost meanwhile.
     """
     require_head(engine)
     with transaction(engine) as connection:

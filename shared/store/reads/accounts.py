@@ -125,7 +125,7 @@ class AccountReads(Reader):
             return tuple(_webhook(row) for row in connection.execute(query))
 
     def webhook(self, file_name: str) -> WebhookRow | None:
-        """Return the webhook of a DAG file."""
+        """Return the webhook of a DAG, or ``None`` if it has none."""
         rows = self._rows(t.webhooks, t.webhooks.c.file_name == file_name)
         return _webhook(rows[0]) if rows else None
 

@@ -32,7 +32,7 @@ class Reader:
     """Reads through one engine, which needs only the SELECT privilege.
 
     Each method is one statement or one transaction, so on a read-only engine its queries see one snapshot. Every
-    method raises ``StoreUnavailable`` while the database is away.
+    method raises ``StoreUnavailable`` while the database is unavailable.
     """
 
     def __init__(self, engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""Reads for the overview: runs of the last hours, steps that wait for a person, and counts by status."""
+"""Reads for the overview: runs of the last hours, steps that wait for approval, and counts by status."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ _r = t.dag_runs.c
 _n = t.nodes.c
 _WAITING: ColumnElement[str] = literal_column("'waiting'")
 _MOST_ROOTS = 2000
-"""Among how many active runs steps are sought that wait for a person."""
+"""Among how many active runs steps are sought that wait for approval."""
 _LONGEST = timedelta(days=1)
 """A run that ended in the asked time may have been created so long before it."""
 
@@ -35,7 +35,7 @@ class PastRunRow:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRow:
-    """A step that waits for a person. ``root`` and ``run`` differ if it is a step of a sub-run."""
+    """A step that waits for approval. ``root`` and ``run`` differ if it is a step of a sub-run."""
 
     root: RunName
     run: RunName
@@ -75,7 +75,7 @@ class OverviewReads(Reader):
         return {status: count for status, count in found.items() if not status.active}
 
     def waiting_steps(self, *, limit: int) -> tuple[ApprovalRow, ...]:
-        """Return the steps that wait for a person, those of the newest runs first."""
+        """Return the steps that wait for approval, those of the newest runs first."""
         roots = (
             select(_r.run_key, _r.dag_name, _r.dag_run_id)
             .where(_r.root_key.is_(None), _r.status.in_((_WAITING, RUNNING)))

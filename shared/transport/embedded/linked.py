@@ -29,9 +29,9 @@ _GONE = "the process of the scheduler has ended"
 
 
 class LinkedTransport:
-    """Implements ``shared.transport.base.WorkerTransport`` over a socket whose other end a ``LinkServer`` has.
+    """Implements ``shared.transport.base.WorkerTransport`` over a socket to a ``LinkServer``.
 
-    ``on_end`` is called if that end closes before this one.
+    ``on_end`` is called if the server's end closes first.
     """
 
     def __init__(self, sock: socket.socket, on_end: Callable[[], None] = lambda: None) -> None:

@@ -61,5 +61,5 @@ def parts_of(properties: Any, body: bytes) -> list[BatchItem]:
         try:
             return unpack(body)
         except ValueError as error:
-            _log.error("parcel.unreadable", extra={"message_id": properties.message_id, "why": str(error)})
+            _log.error("parcel.unreadable", extra={"message_id": properties.message_id, "error": str(error)})
     return [BatchItem(properties.message_id or "", properties.correlation_id or "", body)]

@@ -278,7 +278,7 @@ class Connection:
             self._loop.stop()
             return
         if self._failures == 0:
-            _log.warning("broker.lost", extra={"link": self._name, "why": str(self.reason)})
+            _log.warning("broker.lost", extra={"link": self._name, "error": str(self.reason)})
         self._host = (self._host + 1) % len(self._hosts)
         rounds = min(self._failures // len(self._hosts), _MAX_DOUBLINGS)
         ceiling = min(_MAX_RETRY_S, _FIRST_RETRY_S * 2**rounds)

@@ -155,7 +155,7 @@ class _Subscription:
             _log.info("consumer.waits", extra={"queue": self.queue.name, "why": "no scheduler has declared the queue"})
             delay_s = _MISSING_RETRY_S
         else:
-            _log.warning("consumer.interrupted", extra={"queue": self.queue.name, "why": str(reason)})
+            _log.warning("consumer.interrupted", extra={"queue": self.queue.name, "error": str(reason)})
             delay_s = _QUICK_RETRY_S if self.standing.is_set() else _RETRY_S
         self.connection.later(delay_s, self.open)
         self.standing.clear()

@@ -4,7 +4,7 @@ Schedulers create all of them, except that each worker declares its own queue. G
 configure anything else: a passive declaration only checks that a queue or an exchange exists. If it does not, the
 broker closes the channel with 404.
 
-A classic queue has one node. While that node is away, the broker answers a declaration only after 64 s, with 404
+A classic queue has one node. While that node is down, the broker answers a declaration only after 64 s, with 404
 (RabbitMQ 4.0). A TRANSIENT queue is deleted instead of waiting, and so is made anew on another node.
 """
 
@@ -28,7 +28,7 @@ __all__ = ["MISSING", "check_exchanges", "declare_exchanges", "declare_queue", "
 
 MISSING = 404
 _NODE_AWAY_S = 2.0
-"""After this time without an answer to a declaration, the node of the queue is taken to be away."""
+"""After this time without an answer to a declaration, the node of the queue is taken to be down."""
 
 
 _log = logging.getLogger(__name__)

@@ -99,7 +99,7 @@ class RabbitTap:
         self._channel = None
         if not self._waits:
             self._waits = True
-            _log.warning("tap.waits", extra={"queue": self._name, "why": str(reason)})
+            _log.warning("tap.waits", extra={"queue": self._name, "error": str(reason)})
         self._connection.later(_RETRY_S, self.open)
 
     def _received(self, _channel: Any, _method: Any, _properties: Any, body: bytes) -> None:

@@ -253,7 +253,7 @@ class _Listener:
         if channel is self._channel:
             self._channel = None
             if channel.connection.is_open:
-                _log.warning("listener.interrupted", extra={"why": str(reason)})
+                _log.warning("listener.interrupted", extra={"error": str(reason)})
                 self._connection.later(1.0, self.open)
 
     def _received(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
