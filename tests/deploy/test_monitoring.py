@@ -105,6 +105,15 @@ def test_alertmanager_accepts_its_configuration_and_every_alert_reaches_a_receiv
     assert (watchdog["expr"], receiver(watchdog["alert"], "none")) == ("vector(1)", "watchdog")
 
 
+def test_the_dead_mans_switch_is_called_every_minute() -> None:
+    (route,) = yaml.safe_load((ROOT / "deploy/alertmanager/alertmanager.yml").read_text())["route"]["routes"]
+
+    assert route["group_interval"] == "1m"
+    repeat = re.fullmatch(r"(\d+)s", route["repeat_interval"])
+    assert repeat, route["repeat_interval"]
+    assert int(repeat[1]) < 60, "Alertmanager looks once in each group_interval whether this time has passed"
+
+
 @pytest.mark.parametrize("name", ["leaf.yml", "global.yml"])
 def test_prometheus_sends_its_alerts_to_alertmanager(name: str) -> None:
     (found,) = yaml.safe_load((PROMETHEUS / name).read_text())["alerting"]["alertmanagers"]
