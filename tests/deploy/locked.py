@@ -102,7 +102,7 @@ def locked_versions(*locks: str) -> dict[str, str]:
 def build_wheel(folder: Path) -> Path:
     """Build Dagway's wheel from the source tree, with the build packages of the test's environment."""
     argv = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    _quietly(argv, ROOT)
+    _quietly(argv, ROOT, home=folder)  # where npm, which bundles the editor, keeps its cache
     (wheel,) = folder.glob("dagway-*.whl")
     return wheel
 
@@ -137,8 +137,14 @@ def _copy(name: str, version: str, site: Path) -> None:
             shutil.copy2(source, site / file)
 
 
-def _quietly(argv: Sequence[str], cwd: Path) -> None:
+def _quietly(argv: Sequence[str], cwd: Path, home: Path | None = None) -> None:
     done = subprocess.run(
-        argv, env=clean_environment(cwd), cwd=cwd, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        argv,
+        env=clean_environment(home or cwd),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_S,
+        check=False,
     )
     assert done.returncode == 0, f"{argv}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
