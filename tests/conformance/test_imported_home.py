@@ -15,6 +15,7 @@ from tests.harness.dagu_home import HomeOfDagu
 
 KEY, TOKEN, PASSWORD = "dagu_3sEabCAFmiaprqvDh72CC", "dagu_wh_SPa2n2NwupXQ7LTynY5osD", "correct horse battery"
 HELLO = """
+histRetentionDays: 36500
 params: NAME=world
 steps:
   - name: greet

@@ -6,10 +6,12 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from mcp.client.session import ClientSession
@@ -20,6 +22,7 @@ from dagway.client import AsyncClient, RequestRefused, WaitTimeout
 from tests.harness.cluster import Footing
 
 BEGAN = datetime.now(UTC) - timedelta(minutes=1)
+T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 GREET = """
 params: "NAME=world"
@@ -87,7 +90,7 @@ def test_the_asyncio_client_follows_many_runs_at_once(footing: Footing, dag: Cal
             assert {run.dagRunId async for run in client.all_runs(name=name)} == set(ids)
             return [run.statusLabel for run in runs]
 
-    assert asyncio.run(follow_all()) == ["succeeded"] * 3
+    assert run(follow_all()) == ["succeeded"] * 3
 
 
 def test_the_documented_programs_print_what_the_page_says(footing: Footing, dag: Callable[[str], str]) -> None:
@@ -99,7 +102,7 @@ def test_the_documented_programs_print_what_the_page_says(footing: Footing, dag:
         here = program.replace("http://127.0.0.1:8080", footing.client.base).replace('"hello"', repr(name))
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(here, "docs/python.md", "exec"), {"__name__": "__main__"})  # noqa: S102 - the page's own
+            in_thread(partial(exec, compile(here, "docs/python.md", "exec"), {"__name__": "__main__"}))
         assert printed.getvalue() == expected
 
 
@@ -128,7 +131,17 @@ def test_an_assistant_starts_a_run_and_reads_its_log(footing: Footing, dag: Call
             refused = await session.call_tool("getDAGDetails", {"fileName": "no-such-dag"})
             assert refused.is_error
 
-    asyncio.run(ask())
+    run(ask())
+
+
+def in_thread(function: Callable[[], T]) -> T:
+    """Call a function in a thread of its own: other tests leave an event loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    return in_thread(lambda: asyncio.run(coroutine))
 
 
 async def call(session: ClientSession, tool: str, **arguments: Any) -> Any:
