@@ -81,6 +81,17 @@ def commands(group: Any) -> Iterator[list[str]]:
             yield [name, *words]
 
 
+def without_help(cli: Any) -> list[str]:
+    """Return the commands, and groups of commands, whose ``--help`` does not say how they are used."""
+    runner = importlib.import_module("click.testing").CliRunner()
+    wrong = []
+    for words in commands(cli):
+        said = runner.invoke(cli, [*words, "--help"], prog_name="dagway")
+        if said.exit_code or not said.output.startswith(" ".join(["Usage: dagway", *words, "["])):
+            wrong.append(" ".join(words))
+    return wrong
+
+
 def foreign() -> list[str]:
     """Return the files of loaded modules that are neither in this environment nor in the standard library."""
     own = Path(sys.prefix)
@@ -108,11 +119,13 @@ def main() -> None:
     for module, name in sorted(asked):
         if module not in failed and (error := attempt(module, name)):
             failed[f"{module}:{name}" if name else module] = error
+    cli = importlib.import_module("services.cli").cli
     answer = {
         "modules": len(seen),
         "failed": failed,
         "executors": executors(),
-        "commands": list(commands(importlib.import_module("services.cli").cli)),
+        "commands": list(commands(cli)),
+        "without_help": without_help(cli),
         "foreign": foreign(),
     }
     sys.stdout.write(json.dumps(answer))

@@ -123,9 +123,9 @@ def test_every_module_is_imported_from_it(root: Path, runtime: Installation, tmp
     missing = {name for name in found["failed"] if _package(name) not in {"docker", "jq", *IN_NO_LOCK}}
     assert missing == NEEDS_DOCKER, found["failed"]
     assert found["foreign"] == []
-    for words in found["commands"]:
-        said = runtime.run(tmp_path, *_changed_root(root), str(runtime.dagway), *words, "--help")
-        assert said.startswith(" ".join(["Usage: dagway", *words, "["]))
+    assert found["without_help"] == []
+    said = runtime.run(tmp_path, *_changed_root(root), str(runtime.dagway), "--help")
+    assert said.startswith("Usage: dagway [")
 
 
 def test_every_module_is_imported_from_the_workers(with_steps: Installation, tmp_path: Path) -> None:

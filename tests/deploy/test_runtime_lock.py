@@ -78,9 +78,8 @@ def test_with_the_steps_lock_nothing_is_missing(with_steps: Installation, tmp_pa
 
 def test_every_command_says_how_it_is_used(runtime: Installation, swept: dict[str, Any], tmp_path: Path) -> None:
     assert ["api"] in swept["commands"]
-    for words in [[], *swept["commands"]]:
-        said = runtime.run(tmp_path, str(runtime.dagway), *words, "--help")
-        assert said.startswith(" ".join(["Usage: dagway", *words, "["]))
+    assert swept["without_help"] == []
+    assert runtime.run(tmp_path, str(runtime.dagway), "--help").startswith("Usage: dagway [")
     assert runtime.run(tmp_path, str(runtime.dagway), "version") == f"{runtime.versions()['dagway']}\n"
     assert "Usage: python -m dagway" in runtime.run(tmp_path, str(runtime.python), "-m", "dagway", "--help")
 
