@@ -28,22 +28,19 @@ def outbound_pool(
     ``options`` are those of ``urllib3.PoolManager``.
     """
 
-    class Plain(HTTPConnection):
+    class Checked:
         def _new_conn(self) -> Any:
-            _refuse_name(self.host, policy)
-            sock = super()._new_conn()
-            _refuse_peer(sock, self.host, policy)
+            host: str = self.host  # type: ignore[attr-defined]
+            _refuse_name(host, policy)
+            sock = super()._new_conn()  # type: ignore[misc]
+            _refuse_peer(sock, host, policy)
             connected(sock)
             return sock
 
-    class Secure(HTTPSConnection):
-        def _new_conn(self) -> Any:
-            _refuse_name(self.host, policy)
-            sock = super()._new_conn()
-            _refuse_peer(sock, self.host, policy)
-            connected(sock)
-            return sock
+    class Plain(Checked, HTTPConnection):
+        pass
 
+    class Secure(Checked, HTTPSConnection):
         def connect(self) -> None:
             super().connect()
             # Silences the library's warning: a connection is unverified only if the caller asks for that.
