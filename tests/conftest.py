@@ -35,12 +35,16 @@ settings.register_profile("shared machine", deadline=None, suppress_health_check
 settings.load_profile("shared machine")
 
 
+_LONG = frozenset({"chaos", "deploy", "faults", "security", "simulation"})
+"""Folders of tests that take long. They come first, so that no process has only them left at the end."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a folder together, wherever pytest-randomly has put them: they share running systems."""
     first: dict[Path, int] = {}
     for place, item in enumerate(items):
         first.setdefault(item.path.parent, place)
-    items.sort(key=lambda item: first[item.path.parent])
+    items.sort(key=lambda item: (item.path.parent.name not in _LONG, first[item.path.parent]))
 
 
 def pytest_collection_finish() -> None:

@@ -110,6 +110,9 @@ def embedded(folder: Path) -> Iterator[Target]:
             def fill(fault: Fault) -> tuple[str, tuple[str, ...]]:
                 if not can_fill:
                     raise PermissionError("a small disk cannot be mounted here")
+                # The fault before this one may just have started it: nothing starts on a full disk.
+                processes.revive()
+                system.ready(system.process)
                 disk.fill()
                 try:
                     over.wait(fault.lasts_s)

@@ -242,9 +242,13 @@ def test_history_watch_and_events_of_a_run(dagway: Dagway, client: Client) -> No
 
 
 def test_doctor_and_workers(dagway: Dagway, footing: Footing) -> None:
-    healthy = dagway("doctor")
-    assert healthy.exit_code == 0, healthy.output
-    assert {line.split()[0] for line in healthy.stdout.splitlines()} == {"ok"}
+    def healthy() -> Result:
+        said = dagway("doctor")
+        assert said.exit_code == 0, said.output
+        return said
+
+    # On a busy machine a worker's lease may end before its next heartbeat is heard.
+    assert {line.split()[0] for line in eventually(healthy, timeout_s=60).stdout.splitlines()} == {"ok"}
     worker = "local" if footing.name == "embedded" else "w1"
     assert re.search(rf"^{worker} +live +\d+/", dagway("workers").stdout, re.MULTILINE)
 
