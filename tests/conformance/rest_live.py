@@ -1,5 +1,6 @@
 """Scheduler, worker and gateway in this process on a real database and broker, behind the gateway's test client."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["SECRET", "Live", "open_live"]
 
 SECRET = "a secret of the tests, long enough for HS256"
+_ADDRESSES = (f"198.18.{number >> 8 & 255}.{number & 255}" for number in itertools.count(1))
+"""A client address for each gateway: failed logins count in the database, and so for all tests of one address."""
 
 
 class Live:
@@ -37,6 +40,7 @@ class Live:
         self.deps = deps
         self.reads = reads
         self.client: FlaskClient = create_app(deps).test_client()
+        self._address = next(_ADDRESSES)
 
     def app_with(self, settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> "Live":
         deps = Deps(
@@ -55,6 +59,7 @@ class Live:
         token = options.pop("token", None)
         if token:
             headers["Authorization"] = f"Bearer {token}"
+        options.setdefault("environ_base", {"REMOTE_ADDR": self._address})
         return self.client.open(f"/api/v2{path}", method=method, json=json, headers=headers, **options)
 
     def get(self, path: str, **options: Any) -> Any:

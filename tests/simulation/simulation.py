@@ -3,7 +3,8 @@
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,9 +42,8 @@ def simulate(seed: int, *, faults_s: float = 60.0, kinds: Sequence[str] = ()) ->
 
     ``kinds``: the kinds of fault that there are; without any, the seed decides.
     """
-    logging.disable(logging.CRITICAL)
     began_s = time.process_time()
-    with TemporaryDirectory(dir=_IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None) as folder:
+    with _no_log(), TemporaryDirectory(dir=_IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None) as folder:
         kernel = Kernel(seed)
         Kernel.active = kernel
         schedulers, workers = kernel.rng.choice([1, 2, 2, 3]), kernel.rng.choice([1, 2, 3])
@@ -52,6 +52,16 @@ def simulate(seed: int, *, faults_s: float = 60.0, kinds: Sequence[str] = ()) ->
             return _run(seed, kernel, cluster, (faults_s, kinds), began_s)
         finally:
             cluster.close()
+
+
+@contextmanager
+def _no_log() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _run(seed: int, kernel: Kernel, cluster: Cluster, wanted: tuple[float, Sequence[str]], began_s: float) -> Outcome:

@@ -49,6 +49,7 @@ def test_no_label_could_grow_but_the_dags() -> None:
         "kind",
         "le",
         "answer",
+        "check",
         "expected",
         "found",
     }
