@@ -10,6 +10,7 @@ import pytest
 from tests.harness.client import Client
 from tests.harness.cluster import Cluster, Embedded, Footing, running
 from tests.harness.needs import need
+from tests.harness.procs import OWN_PROGRAM
 from tests.harness.servers import PostgresServer, RabbitServer
 
 _count = itertools.count(1)
@@ -27,15 +28,16 @@ def servers(request: pytest.FixtureRequest) -> tuple[RabbitServer, PostgresServe
 def shared_cluster(
     servers: tuple[RabbitServer, PostgresServer], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
-    """Two gateways, one scheduler, one worker."""
+    """Two gateways, one scheduler, one worker. They are executed, so that tests see their own environment."""
     rabbit, postgres = running(*servers)
-    with Cluster(tmp_path_factory.mktemp("distributed"), rabbit, postgres, gateways=2) as system:
+    folder = tmp_path_factory.mktemp("distributed")
+    with Cluster(folder, rabbit, postgres, gateways=2, program=OWN_PROGRAM) as system:
         yield system
 
 
 @pytest.fixture(scope="package")
 def shared_embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    with Embedded(tmp_path_factory.mktemp("embedded")) as system:
+    with Embedded(tmp_path_factory.mktemp("embedded"), program=OWN_PROGRAM) as system:
         yield system
 
 

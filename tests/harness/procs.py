@@ -12,11 +12,12 @@ from types import TracebackType
 from typing import Self
 
 from tests.harness.eventually import eventually
-from tests.harness.reaper import forget, kill_group, spawn
+from tests.harness.reaper import Child, forget, fork, kill_group, spawn
 from tests.harness.signing import signing_settings
 
-__all__ = ["DagwayProcess", "clean_environment", "refused"]
+__all__ = ["OWN_PROGRAM", "DagwayProcess", "clean_environment", "refused"]
 
+OWN_PROGRAM = Path(sys.executable).with_name("dagway")
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 
@@ -34,7 +35,8 @@ class DagwayProcess:
         folder: its working directory, home and place of its log; created if missing.
         env: the ``DAGWAY_*`` settings, besides the keys for signing messages. Nothing is inherited from the test's own
             environment.
-        program: the ``dagway`` of another installation, instead of the one in the test's environment.
+        program: the ``dagway`` to execute. Without it, the fork server starts the one of the test's environment, which
+            is cheaper (see ``fork_server`` for the differences).
         user: the uid and gid to run as, if not the test's own (needs root).
     """
 
@@ -49,11 +51,13 @@ class DagwayProcess:
     ) -> None:
         self.args = args
         self.user = user
-        self.program = program or Path(sys.executable).with_name("dagway")
+        # A gateway is executed: gevent has to replace parts of the standard library before other modules import them.
+        self._forked = program is None and user is None and args[0] != "api"
+        self.program = program or OWN_PROGRAM
         self.folder = folder
         self.env = signing_settings(args[0]) | dict(env or {})
         self.log = folder / f"{name or args[0]}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
 
     def start(self) -> Self:
         """Start the process, also again after its end. Does not wait until it is ready (see ``wait_ready``)."""
@@ -63,7 +67,11 @@ class DagwayProcess:
         self.folder.mkdir(parents=True, exist_ok=True)
         argv = [str(self.program), *self.args]
         env = clean_environment(self.folder, **self.env)
-        self._process = spawn(argv, env=env, cwd=self.folder, log=self.log, user=self.user)
+        # Python reads its own variables before it can be forked.
+        if self._forked and "PYTHONPATH" not in self.env:
+            self._process = fork(argv, env=env, cwd=self.folder, log=self.log)
+        else:
+            self._process = spawn(argv, env=env, cwd=self.folder, log=self.log, user=self.user)
         return self
 
     @property
@@ -77,7 +85,7 @@ class DagwayProcess:
         return self._started.pid
 
     @property
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> Child:
         if self._process is None:
             msg = f"{self.args} was not started"
             raise RuntimeError(msg)

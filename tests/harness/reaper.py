@@ -13,7 +13,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["forget", "kill_group", "spawn"]
+from tests.harness import fork_server
+from tests.harness.fork_server import ForkedProcess
+
+__all__ = ["Child", "forget", "fork", "kill_group", "spawn"]
+
+Child = subprocess.Popen[bytes] | ForkedProcess
 
 _HELPER = """
 import os, signal, sys
@@ -73,6 +78,13 @@ def spawn(
     return process
 
 
+def fork(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path) -> ForkedProcess:
+    """Do what ``spawn`` does for a ``dagway`` of the test's own environment, by the fork server."""
+    process = fork_server.fork(argv, env=env, cwd=cwd, log=log)
+    _tell("+", process.pid)
+    return process
+
+
 def _group_of(user: str | int | None) -> int | None:
     if user is None or isinstance(user, int):
         return user
@@ -81,12 +93,12 @@ def _group_of(user: str | int | None) -> int | None:
     return pwd.getpwnam(user).pw_gid
 
 
-def forget(process: subprocess.Popen[bytes]) -> None:
+def forget(process: Child) -> None:
     """Unregister a process that has ended, before another process can get its id."""
     _tell("-", process.pid)
 
 
-def kill_group(process: subprocess.Popen[bytes]) -> None:
+def kill_group(process: Child) -> None:
     """Kill the process and its process group by SIGKILL; wait for its end."""
     if process.poll() is None:
         os.killpg(process.pid, 9)

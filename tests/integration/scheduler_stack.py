@@ -36,13 +36,13 @@ class Stack:
     def scheduler(
         self,
         *,
-        lease_s: float = 10,
+        lease_s: float = 60,
         dags_dir: Path | None = None,
         dag_files: DagFiles | None = None,
         event_shards: int | None = None,
         version: str = "test",
     ) -> Scheduler:
-        """Start another scheduler."""
+        """Start another scheduler. The scripted worker sends no heartbeats: when a lease ends, it is lost."""
         made = Scheduler(
             Store(self.engine),
             self.transport,
