@@ -115,7 +115,7 @@ def start_session(call: Call, body: SessionBody) -> ApiResponse:
     return ApiResponse(call.success, content, headers=call.session.set(token, now=call.now, ends=ends))
 
 
-@ACCOUNTS.post("/auth/logout", id="logout", role="public", ends_session=True, status=204)
+@ACCOUNTS.post("/auth/logout", id="logout", role="public", ends_session=True, status=204, failures=(401, 403, 429))
 def logout(call: Call) -> ApiResponse:
     """End the login of this request: its login token, or its session. Without a valid one, nothing changes.
 
