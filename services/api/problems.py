@@ -130,7 +130,7 @@ def from_error(error: DagwayError) -> Problem:
 def broken_body() -> Problem:
     """Return a 400 for a request body that ends early, or whose chunks have no valid length.
 
-    gunicorn raises an ``OSError`` for it when the body is read.
+    With gunicorn, reading it raises an ``OSError``.
     """
     return bad_request("The request body is incomplete, or a chunk of it has no valid length")
 

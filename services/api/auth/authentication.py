@@ -1,9 +1,8 @@
 """Authentication and authorisation of requests (REST contract section 7).
 
-Credentials are tried in this order: login token, API key, fixed token (DAGWAY_AUTH_TOKEN), Basic, the session cookie
-of the web page, the cookie of an OpenID Connect login; then anonymous, if no authentication is required.
-A wrong Bearer token is ignored and the next
-method is tried. Wrong Basic credentials are refused immediately, if Basic is enabled.
+Credentials are tried in this order: login token, API key, fixed token (DAGWAY_AUTH_TOKEN), Basic, the session cookie of
+the web page, the cookie of an OpenID Connect login; then anonymous, if no authentication is required. A wrong Bearer
+token is ignored and the next method is tried. Wrong Basic credentials are refused immediately, if Basic is enabled.
 """
 
 import base64
