@@ -71,12 +71,20 @@ class _Json(JsonFormatter):
 
 
 class _Text(logging.Formatter):
+    """One line for each record, and below it an indented one for each of its traceback: no value can forge a line."""
+
     def format(self, record: logging.LogRecord) -> str:
         facts = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in _STANDARD)
         line = (
             f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower():7} {record.getMessage()} {facts}".rstrip()
         )
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        trace = self.formatException(record.exc_info).splitlines() if record.exc_info else []
+        return "\n".join((_printable(line), *(f"  {_printable(each)}" for each in trace)))
+
+
+def _printable(text: str) -> str:
+    """Return the text with escapes for line breaks and for characters that a terminal acts on."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def set_up_logging(level: str, style: Literal["json", "text"], service: str) -> None:

@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 
 from services.api import problems
 from services.api.audit.trail import Trail, audited, current_trail
+from services.api.auth.session_cookie import SessionCookie
 from services.api.client_address import client_address
 from services.api.command_client import command_key
 from services.api.deps import Deps
@@ -45,7 +46,9 @@ API = "/api/v2"
 _log = logging.getLogger(__name__)
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_LOCAL = frozenset({"/auth/login", "/auth/logout", "/auth/me", "/openapi.json", "/docs", "/webhooks/{fileName}"})
+_LOCAL = frozenset(
+    {"/auth/login", "/auth/session", "/auth/logout", "/auth/me", "/openapi.json", "/docs", "/webhooks/{fileName}"}
+)
 """Paths that concern this server itself, its users and tokens: they are never forwarded to a remote node."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
@@ -99,7 +102,16 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
         headers = cast("Mapping[str, str]", request.headers)
         trail = current_trail() or Trail()
         address = trail.address or _address(deps, request)
-        principal = deps.auth.admit(role, operation.permission, headers, address, note=trail.note)
+        session = _session(deps, request)
+        principal = deps.auth.admit(
+            role,
+            operation.permission,
+            headers,
+            address,
+            session=session.token,
+            optional=operation.ends_session,
+            note=trail.note,
+        )
         node = chosen_node(deps.settings, request.args.getlist("remoteNode"))
         remote = node is not None and operation.path not in _LOCAL
         if node is not None and remote:
@@ -125,6 +137,7 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
             trail=trail,
             arguments=frozenset(request.args),
             success=operation.status,
+            session=session,
             raw_body=partial(_body, request),
         )
         if operation.own_token is not None:
@@ -145,13 +158,18 @@ def _address(deps: Deps, request: Request) -> str:
     return client_address(request.remote_addr or "", forwarded_for, deps.settings.trusted_proxies)
 
 
+def _session(deps: Deps, request: Request) -> SessionCookie:
+    secure = request.is_secure or request.environ.get("HTTP_X_FORWARDED_PROTO") == "https"
+    return SessionCookie(cast("Mapping[str, str]", request.headers), secure=secure, base_path=deps.base_path)
+
+
 def _forward(deps: Deps, node: RemoteNode, request: Request, operation: Operation, address: str) -> ApiResponse:
     headers = cast("Mapping[str, str]", request.headers)
     path = str(request.environ["PATH_INFO"]).encode("latin-1").decode("utf-8", "replace").removeprefix(API)
     sent = remote_path(path)
     for named in remote_operations(request.method, path, OPERATIONS):
         if named is not operation:
-            deps.auth.admit(named.role, named.permission, headers, address)
+            deps.auth.admit(named.role, named.permission, headers, address, session=_session(deps, request).token)
     query = [(name, value) for name, values in request.args.lists() for value in values]
     return forward(
         node,
@@ -159,7 +177,7 @@ def _forward(deps: Deps, node: RemoteNode, request: Request, operation: Operatio
         sent,
         query=query,
         headers=headers,
-        body=request.get_data(),
+        body=_body(request),
         follower=deps.follower,
         policy=deps.settings.outbound,
     )
@@ -171,9 +189,14 @@ def _request() -> Request:
 
 
 def _body(request: Request) -> bytes:
-    """Return the body of a request; empty if the headers announce no body."""
+    """Return the body of a request; empty if the headers announce no body. Raises a 400 for a broken one."""
     environ = request.environ
-    return request.get_data() if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ else b""
+    if "CONTENT_LENGTH" not in environ and "HTTP_TRANSFER_ENCODING" not in environ:
+        return b""
+    try:
+        return request.get_data()
+    except OSError as error:
+        raise problems.broken_body() from error
 
 
 def _response(answer: ApiResponse) -> Response:

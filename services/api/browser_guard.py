@@ -2,7 +2,8 @@
 
 A browser sends requests for any page, also into private networks, and adds its user's cookies and passwords. So a
 request with only these, or without credentials, must come from a page of this gateway or from a program that is no
-browser. A Bearer token or API key is proof enough: a page of another site does not know it.
+browser. A Bearer token or API key is proof enough: a page of another site does not know it. The session cookie is for
+browsers only: a change by it must say that a page of this gateway sent it.
 
 The functions are pure: they get the facts of a request and return why it is refused, or an empty text.
 """
@@ -68,10 +69,20 @@ def why_host_refused(facts: RequestFacts, rules: BrowserRules) -> str:
     )
 
 
-def why_origin_refused(facts: RequestFacts, rules: BrowserRules) -> str:
-    """Return why the page that sent the request is refused. Programs send neither header and are not refused."""
+def why_origin_refused(facts: RequestFacts, rules: BrowserRules, *, must_tell: bool = False) -> str:
+    """Return why the page that sent the request is refused. Programs send neither header and are not refused.
+
+    ``must_tell``: refuse a request with neither. Browsers send ``Origin`` with every method but GET and HEAD, and
+    ``Sec-Fetch-Site`` where they trust the connection (TLS or loopback). So without TLS an image of another port of
+    this host could send a GET that changes state, and the cookie with it.
+    """
     if facts.origin in rules.origins or facts.site == "same-origin":
         return ""
+    if must_tell and not facts.origin and not facts.site:
+        return (
+            "A change by the session cookie needs the header Origin or Sec-Fetch-Site, which browsers send; programs "
+            "use a Bearer token or API key"
+        )
     if facts.site in {"cross-site", "same-site"} or (facts.origin and not _same_server(facts)):
         return (
             f"Requests from pages of other origins ({(facts.origin or facts.site)[:100]}) need a Bearer token or API "

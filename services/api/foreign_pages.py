@@ -25,12 +25,18 @@ def refuse_foreign_page(settings: Settings, request: Request, principal: Princip
     """Raise a 403 or 415 if a page of another site may have made a browser send this request.
 
     A request with a valid token or key is admitted from anywhere. So is, on a server that demands a login, what is
-    public there: the credentials of a login are in its body. A login must still be JSON.
+    public there: the credentials of a login are in its body. A login must still be JSON, and one that sets the session
+    cookie comes from our own pages: no other site logs its visitors in here.
+
+    The name of the host does not matter for the session cookie: browsers send it to the name that has set it.
     """
-    if principal.kind in _BY_HEADER or operation.own_token is not None:
+    if (principal.kind in _BY_HEADER and not principal.by_session) or operation.own_token is not None:
         return
     facts = _facts(request)
-    if principal.known or not settings.auth_required:
+    if principal.by_session or operation.starts_session:
+        must_tell = principal.by_session and operation.write
+        _refuse(request, why_origin_refused(facts, settings.browser, must_tell=must_tell))
+    elif principal.known or not settings.auth_required:
         _refuse(request, why_host_refused(facts, settings.browser) or why_origin_refused(facts, settings.browser))
     if why := why_type_refused(facts):
         raise wrong_type(why)

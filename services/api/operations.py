@@ -17,6 +17,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from services.api.audit.trail import Trail, actor_of
 from services.api.auth.principals import NOBODY, Permission, Principal, Role
+from services.api.auth.session_cookie import SessionCookie
 from services.api.command_client import Accepted, SentCommand
 from services.api.deps import Deps
 from services.api.observability import request_metrics
@@ -112,6 +113,8 @@ class Call:
     """The names of the query parameters in the request, including those with an empty value."""
     success: int = 200
     """The HTTP status of a successful response."""
+    session: SessionCookie = field(default_factory=lambda: SessionCookie({}, secure=False, base_path=""))
+    """The session cookie of this request's web page."""
     raw_body: Callable[[], bytes] = bytes
     """Returns the body as it was sent. Raises a 413 if it is too large."""
 
@@ -200,6 +203,8 @@ class Options(TypedDict, total=False):
     failures: tuple[int, ...]
     headers: tuple[str, ...]
     own_token: Callable[..., Any]
+    starts_session: bool
+    ends_session: bool
     changes: bool
 
 
@@ -237,6 +242,10 @@ class Operation:
     the argument ``credential``.
     """
 
+    starts_session: bool = False
+    """Whether success sets the session cookie."""
+    ends_session: bool = False
+    """Whether a public operation ends the login of its request, and so has to know whose request it is."""
     changes: bool = True
     """False if an operation changes nothing although its method is not GET, as the validation of a spec."""
 

@@ -127,6 +127,14 @@ def from_error(error: DagwayError) -> Problem:
     return Problem(_STATUS.get(error.code, INTERNAL), error.code, str(error) or fallback)
 
 
+def broken_body() -> Problem:
+    """Return a 400 for a request body that ends early, or whose chunks have no valid length.
+
+    With gunicorn, reading it raises an ``OSError``.
+    """
+    return bad_request("The request body is incomplete, or a chunk of it has no valid length")
+
+
 def too_slow() -> Problem:
     """Return a 408 for a request body that did not arrive in time."""
     return Problem(408, "bad_request", "The request body did not arrive in time", headers={"Retry-After": "5"})

@@ -107,6 +107,11 @@ class Settings:
         return self.auth_mode != "none"
 
     @property
+    def has_sessions(self) -> bool:
+        """Whether the web page signs in here, and not at an OpenID Connect provider."""
+        return self.builtin or (self.auth_mode == "none" and self.auth_required)
+
+    @property
     def basic(self) -> bool:
         return bool(self.basic_username and self.basic_password)
 

@@ -117,6 +117,12 @@ def _accounts(walk: Walk) -> None:
         walk.tokens[name] = _log_in(walk, name, PASSWORD)
     wrong = {"username": "vi", "password": "wrong-one"}
     walk.send("login", "POST", "/auth/login", wrong, by="anonymous", target="vi", code="unauthorized", token="")
+    walk.send(
+        "startSession", "POST", "/auth/session", wrong, by="anonymous", target="vi", code="unauthorized", token=""
+    )
+    right = {"username": "vi", "password": PASSWORD}
+    walk.send("startSession", "POST", "/auth/session", right, by="vi", target="vi", token="")
+    walk.live.client.delete_cookie("dagway-session")
     body = {"username": "tmp", "password": PASSWORD, "role": "viewer"}
     taken = ("/users", body, "already_exists", "tmp")
     made = walk.case("createUser", "POST", "/users", body, low="ma", target="tmp", named=False, state=taken)

@@ -40,7 +40,8 @@ class Live:
         self.deps = deps
         self.reads = reads
         self.client: FlaskClient = create_app(deps).test_client()
-        self._address = next(_ADDRESSES)
+        self.address = next(_ADDRESSES)
+        """The client address of its requests."""
 
     def app_with(self, settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> "Live":
         deps = Deps(
@@ -59,7 +60,7 @@ class Live:
         token = options.pop("token", None)
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        options.setdefault("environ_base", {"REMOTE_ADDR": self._address})
+        options.setdefault("environ_base", {"REMOTE_ADDR": self.address})
         return self.client.open(f"/api/v2{path}", method=method, json=json, headers=headers, **options)
 
     def get(self, path: str, **options: Any) -> Any:

@@ -35,6 +35,12 @@ def login(live: Live, username: str, password: str) -> str:
     return str(live.post("/auth/login", {"username": username, "password": password})["token"])
 
 
+def carry(gateway: Live, set_cookie: str) -> None:
+    """Let requests to another gateway carry the cookie that one has set, as a browser does."""
+    name, _, value = set_cookie.partition(";")[0].partition("=")
+    gateway.client.set_cookie(name, value)
+
+
 def test_health_needs_no_credentials(live: Live) -> None:
     """Check 51 of REST contract section 13."""
     for settings in (BUILTIN, BASIC, TOKEN, Settings()):
@@ -137,6 +143,72 @@ def test_logout_ends_one_login_at_every_gateway(live: Live, admin: str) -> None:
         assert gateway.refused("GET", "/dags", token=rewritten) == (401, "unauthorized")
     assert live.ask("GET", "/dags", token=other).status_code == 200
     assert live.ask("POST", "/auth/logout", token="junk").status_code == 204
+
+
+def test_a_web_page_signs_in_by_a_cookie_until_it_logs_out(live: Live) -> None:
+    page, elsewhere, after = (live.app_with(BUILTIN) for _ in range(3))
+    entered = {"username": "admin", "password": "adminadmin"}
+    assert page.refused("POST", "/auth/session", {**entered, "password": "wrong"}) == (401, "unauthorized")
+
+    started = page.ask("POST", "/auth/session", entered)
+
+    cookie = started.headers["Set-Cookie"]
+    assert {"HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=86400"} <= set(cookie.split("; "))
+    assert started.get_json().keys() == {"expiresAt", "user"}
+    assert page.get("/auth/me")["user"]["username"] == "admin"
+    for gateway in (elsewhere, after):
+        carry(gateway, cookie)
+    ours, changed = {"Origin": "http://localhost"}, {"name": "by-session"}
+    for told in ({}, {"Origin": "http://localhost:3000"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "null"}):
+        assert page.refused("POST", "/dags", changed, headers=told) == (403, "forbidden"), told
+        assert page.refused("POST", "/auth/logout", headers=told) == (403, "forbidden"), told
+    assert page.refused("GET", "/dag-runs/none/none/dequeue") == (403, "forbidden")
+    page.post("/dags", changed, status=201, headers=ours)
+    assert elsewhere.ask("GET", "/dags").status_code == 200
+
+    left = page.ask("POST", "/auth/logout", headers=ours)
+
+    assert (left.status_code, "Max-Age=0" in left.headers["Set-Cookie"]) == (204, True)
+    for gateway in (page, elsewhere, after):
+        assert gateway.refused("GET", "/dags") == (401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    ("settings", "entered", "wrong", "changed"),
+    [
+        (TOKEN, {"token": "the-token"}, {"token": "other"}, Settings(token="another")),
+        (
+            BASIC,
+            {"username": "u", "password": "p"},
+            {"username": "u", "password": "x"},
+            Settings(basic_username="u", basic_password="p2"),
+        ),
+    ],
+    ids=["token", "basic"],
+)
+def test_a_web_page_signs_in_with_what_is_in_the_settings(
+    live: Live, settings: Settings, entered: dict[str, str], wrong: dict[str, str], changed: Settings
+) -> None:
+    page, elsewhere = live.app_with(settings), live.app_with(settings)
+    others = live.app_with(changed), live.app_with(BUILTIN)
+    refused = page.ask("POST", "/auth/session", wrong)
+    # At this header a browser would ask for a password itself.
+    assert (refused.status_code, "WWW-Authenticate" in refused.headers) == (401, False)
+    asked = page.ask("GET", "/dags", headers={"X-Requested-With": "XMLHttpRequest"})
+    assert (asked.status_code, "WWW-Authenticate" in asked.headers) == (401, False)
+
+    cookie = page.ask("POST", "/auth/session", entered).headers["Set-Cookie"]
+
+    for gateway in (elsewhere, *others):
+        carry(gateway, cookie)
+    assert page.get("/auth/me")["user"]["role"] == "admin"
+    assert elsewhere.ask("GET", "/dags").status_code == 200
+    for other in others:
+        assert other.refused("GET", "/dags") == (401, "unauthorized")
+    as_header = cookie.partition("=")[2].partition(";")[0]
+    assert live.app_with(settings).refused("GET", "/dags", token=as_header) == (401, "unauthorized")
+    assert page.ask("POST", "/auth/logout", headers={"Origin": "http://localhost"}).status_code == 204
+    assert elsewhere.refused("GET", "/dags") == (401, "unauthorized")
 
 
 def test_a_new_signing_key_ends_no_login(live: Live, admin: str) -> None:

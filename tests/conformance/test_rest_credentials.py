@@ -1,10 +1,11 @@
 """The black-box checks on API keys and webhooks. REST contract section 13, and additions to it."""
 
+import hashlib
 import hmac
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,6 +62,34 @@ def test_api_keys_authenticate_until_they_are_deleted(live: Live, admin: str) ->
     assert live.ask("DELETE", path, token=admin).status_code == 204
     assert live.refused("GET", "/dags", token=key) == (401, "unauthorized")
     assert live.refused("GET", path, token=admin) == (404, "not_found")
+
+
+def test_the_database_holds_only_hashes_of_secrets(live: Live, admin: str) -> None:
+    body = {"username": "kept", "password": "a long phrase", "role": "viewer"}
+    user = live.post("/users", body, status=201, token=admin)
+    made = live.post("/api-keys", {"name": "kept", "role": "viewer"}, status=201, token=admin)
+    live.post("/dags", {"name": "kept"}, status=201, token=admin)
+    hook = live.post("/dags/kept/webhook", status=201, token=admin)
+    row, key, webhook = (
+        live.reads.user(user["user"]["id"]),
+        live.reads.api_key(made["apiKey"]["id"]),
+        live.reads.webhook("kept"),
+    )
+    assert row is not None
+    assert key is not None
+    assert webhook is not None
+
+    assert row.password_hash.startswith("$argon2id$")
+    assert key.secret_hash == hashlib.sha256(made["key"].encode()).hexdigest()
+    assert webhook.secret_hash == hashlib.sha256(hook["token"].encode()).hexdigest()
+    stored = "\n".join(map(repr, (vars_of(row), vars_of(key), vars_of(webhook))))
+    for secret in ("a long phrase", made["key"], hook["token"], hook["signingSecret"]):
+        assert secret not in stored
+
+
+def vars_of(row: Any) -> dict[str, Any]:
+    """Return all columns, also those that a row does not show."""
+    return {column.name: getattr(row, column.name) for column in fields(row)}
 
 
 def test_api_keys_expire(live: Live, admin: str) -> None:

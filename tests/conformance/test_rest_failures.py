@@ -1,6 +1,7 @@
 """Each documented failure of each operation, on both footings, and the roles that operations require."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +28,8 @@ LINE = f"queue: full\n{QUICK}"
 ASKS = "steps:\n  - name: ok?\n    type: hitl\n    config: {prompt: go on, input: [WHY], required: [WHY]}\n"
 CALLS = "steps:\n  - name: s\n    call: child\n---\nname: child\nsteps:\n  - name: s\n    command: echo hi\n"
 ROLES = ("viewer", "operator", "manager", "admin")
+FOR_LIMITED = frozenset({"getCurrentUser", "validateDAGSpec", "createNewDAG", "changePassword"})
+"""What a key that is limited to some DAGs may ask without naming one: the scheduler checks the name of a new one."""
 BY_ID = {each.id: each for each in OPERATIONS}
 
 
@@ -121,14 +124,52 @@ GUESSER = "192.0.2.99"
 """An address that nothing else uses: its failures are in the database that all tests of this module share."""
 
 
-def test_operations_that_are_not_public_require_credentials(world: World) -> None:
-    users = world.gateways["users"]
+def admission(operation: Operation, who: str) -> tuple[int, str] | None:
+    """Return with which error somebody must be refused whatever the request says; ``None``: not refused."""
+    if operation.role == "public":
+        return None
+    if who == "nobody":
+        return (401, "unauthorized")
+    if who == "limited":
+        return None if operation.id in FOR_LIMITED else (403, "forbidden")
+    return None if ROLES.index(who) >= ROLES.index(operation.role) else (403, "forbidden")
 
-    found = {
-        each.id: users.ask(each.method, path_of(each, {})).status_code for each in OPERATIONS if each.role != "public"
-    }
 
-    assert {name: status for name, status in found.items() if status != 401} == {}
+@pytest.mark.parametrize("who", ["nobody", *ROLES, "limited"])
+def test_every_operation_admits_and_refuses_whom_it_must(world: World, who: str) -> None:
+    """Every operation is called with what an admitted request would fail at: broken JSON, or names of nothing."""
+    users, found = world.gateways["users"], Counter[str]()
+    for each in OPERATIONS:
+        expected = admission(each, who)
+        found["refused" if expected else "admitted"] += 1
+        if each.role == "public":
+            # Nobody is refused, and a logout would end the login that the rest is asked with.
+            continue
+        broken = {"data": b"{", "content_type": "application/json"} if each.body is not None else {}
+        response = users.ask(each.method, path_of(each, {}), token=world.made.get(f"${who}", ""), **broken)
+        if expected is not None:
+            assert (response.status_code, response.get_json()["code"]) == expected, each.id
+        else:
+            # Only users have a password to change: all but the administrator are API keys.
+            assert response.status_code < 500, each.id
+            assert response.status_code not in {401, 403} or each.id == "changePassword", each.id
+        response.close()
+
+    print(f"{who}: {found['admitted']} operations admitted, {found['refused']} refused")  # noqa: T201
+    assert found.total() == len(OPERATIONS)
+
+
+def test_every_write_by_the_session_cookie_must_come_from_our_page(world: World) -> None:
+    page = world.gateways["users"].app_with(BUILTIN)
+    page.post("/auth/session", {"username": "admin", "password": "adminadmin"})
+    listed = [each for each in OPERATIONS if each.role != "public"]
+
+    silent = {each.id: page.ask(each.method, path_of(each, {})).status_code for each in listed if each.write}
+    other = {"Origin": "http://localhost:3000", "Sec-Fetch-Site": "same-site"}
+    foreign = {each.id: page.ask(each.method, path_of(each, {}), headers=other).status_code for each in listed}
+
+    assert {name: status for name, status in silent.items() if status != 403} == {}
+    assert {name: status for name, status in foreign.items() if status != 403} == {}
 
 
 def test_who_guessed_too_often_waits_for_every_operation_that_is_not_public(world: World) -> None:
@@ -145,24 +186,12 @@ def test_who_guessed_too_often_waits_for_every_operation_that_is_not_public(worl
     assert set(found.values()) == {(429, "too_many_requests")}
 
 
-def test_who_has_too_low_a_role_is_refused(world: World) -> None:
-    users = world.gateways["users"]
-    found = {}
-    for each in OPERATIONS:
-        for role in ROLES[: ROLES.index(each.role)] if each.role != "public" else ():
-            response = users.ask(each.method, path_of(each, {}), token=world.made[f"${role}"])
-            found[each.id, role] = (response.status_code, response.get_json()["code"])
-
-    assert set(found.values()) == {(403, "forbidden")}
-
-
 def test_a_key_that_is_limited_to_some_dags_reaches_nothing_else(world: World) -> None:
     """As admin, so that no role is in its way."""
     users, key = world.gateways["users"], world.made["$limited"]
-    allowed = {"getCurrentUser", "validateDAGSpec", "createNewDAG", "changePassword"}
     found = {}
     for each in OPERATIONS:
-        if each.role != "public" and each.id not in allowed:
+        if each.role != "public" and each.id not in FOR_LIMITED:
             response = users.ask(each.method, path_of(each, {"fileName": "slow", "name": "slow"}), token=key)
             found[each.id] = (response.status_code, response.get_json()["code"])
             assert "limited to the DAGs quick line*" in response.get_json()["message"]

@@ -18,7 +18,7 @@ BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adm
 SPEC, OTHER_SPEC = "steps:\n  - echo one\n", "steps:\n  - echo two\n"
 FAILS = "steps:\n  - name: s\n    command: 'false'\n"
 SLOW = "maxActiveRuns: 1\nsteps:\n  - name: s\n    command: sleep 300\n"
-_NOT_STATE = {"login", "validateDAGSpec"}
+_NOT_STATE = {"login", "startSession", "validateDAGSpec"}
 """POST operations that change nothing."""
 
 

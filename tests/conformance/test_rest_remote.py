@@ -31,6 +31,10 @@ class Near:
         preload = not path.startswith("/events")
         return self._pool.request(method, url, body=data, headers=sent, preload_content=preload)
 
+    def page(self) -> str:
+        """Return the web page of the local system, with its settings."""
+        return str(self._pool.request("GET", self._door.removesuffix("/api/v2") + "/").data.decode())
+
     def get(self, path: str, **options: Any) -> Any:
         answer = self.ask("GET", path, **options)
         assert answer.status == 200, answer.data
@@ -161,3 +165,29 @@ def test_a_stream_is_forwarded_while_it_arrives(near: Near) -> None:
         eventually(lambda: has('"became": "aborted"'))
     finally:
         stream.close()
+
+
+def test_a_session_of_this_server_reaches_the_node_and_its_events(near: Near) -> None:
+    entered = {"username": "me", "password": "my own"}
+    started = near.ask("POST", "/auth/session", entered, Authorization="")
+    assert started.status == 200
+    session = {"Authorization": "", "Cookie": started.headers["Set-Cookie"].partition(";")[0]}
+
+    assert near.refused("GET", "/dags", Authorization="") == (401, "unauthorized")
+    assert near.get("/dags", **session).keys() >= {"dags"}
+    assert near.refused("POST", "/dags", {"name": "by-cookie"}, **session) == (403, "forbidden")
+    stream = near.ask("GET", "/events", **session)
+    assert (stream.status, stream.headers["Content-Type"]) == (200, "text/event-stream")
+    stream.close()
+
+
+def test_no_answer_has_the_credentials_of_a_node(near: Near) -> None:
+    requests = [("GET", path) for path in ("/dags", "/dags/none", "/users", "/auth/me", "/workers", "/openapi.json")]
+    for node in ("far", "stranger", "basic", "gone"):
+        for method, path in (*requests, ("POST", "/dags"), ("DELETE", "/pools/none")):
+            answer = near.ask(method, path, {} if method == "POST" else None, node=node)
+            text = f"{answer.data.decode()} {dict(answer.headers)}"
+            assert "far token" not in text, (node, path)
+    page = near.page()
+    assert "getConfig" in page
+    assert "far token" not in page

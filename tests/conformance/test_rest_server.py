@@ -16,6 +16,7 @@ import pytest
 
 from services.api.serving.server import EmbeddedServer
 from shared.errors import ConfigInvalid
+from tests.conformance.hostile_requests import HOSTILE_REQUESTS, INNOCENT
 from tests.conformance.rest_stack import Stack, open_stack
 from tests.harness.client import send_raw
 from tests.harness.eventually import eventually, free_port
@@ -119,6 +120,24 @@ def test_waitress_refuses_and_closes(server: EmbeddedServer, name: str) -> None:
     assert_refused(server.port, *WAITRESS_LIMITS[name])
 
 
+def assert_harmless(port: int) -> None:
+    """Send each hostile request: at most one response, no failure, no file, no header of the client."""
+    broken = {}
+    for name, request in HOSTILE_REQUESTS.items():
+        answer = send_raw(port, request)
+        status = answer.split(" ", 2)[1] if answer.startswith("HTTP/1.") else ""
+        # 501 and 505: what HTTP answers to methods, encodings and versions that a server does not have.
+        failed = not status or (status.startswith("5") and status not in {"501", "505"})
+        if failed or answer.count("HTTP/1.1 ") > 1 or "root:" in answer or "\nset-cookie: evil" in answer.lower():
+            broken[name] = answer[:300]
+    assert broken == {}
+    assert send_raw(port, INNOCENT).startswith("HTTP/1.1 200")
+
+
+def test_waitress_takes_no_harm(server: EmbeddedServer) -> None:
+    assert_harmless(server.port)
+
+
 GUNICORN = """
     import sys
     from pathlib import Path
@@ -159,6 +178,7 @@ def test_gunicorn_serves_the_same_and_stops_on_sigterm(stack: Stack, tmp_path: P
         assert (status, json.loads(body)["code"]) == (404, "not_found")
         for request, refusal in GUNICORN_LIMITS.values():
             assert_refused(port, request, refusal)
+        assert_harmless(port)
     finally:
         os.kill(process, signal.SIGTERM)
         _, code = os.waitpid(process, 0)

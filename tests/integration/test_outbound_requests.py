@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import pytest
 from services.api.problems import Problem
 from services.api.remote_nodes import forward
 from services.api.settings import RemoteNode
-from shared.language.model import Step, StepCommand
+from services.worker.inputs.param_schema import apply_schema
+from shared.errors import InvalidInput
+from shared.language.model import Dag, Step, StepCommand
 from shared.outbound import OutboundPolicy
 from shared.outbound_http import OutboundDenied, outbound_pool
+from tests.harness.authority import Authority
 from tests.harness.counterparts import HttpCounterpart
-from tests.harness.worker_rig import Rig, task
+from tests.harness.worker_rig import Rig, command, task
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +80,20 @@ def test_a_remote_node_at_an_address_that_is_denied_is_not_asked(server: HttpCou
     assert (refused.value.status, len(server.requests)) == (502, before)
 
 
+def test_a_remote_node_without_a_trusted_certificate_is_told_nothing(tmp_path: Path) -> None:
+    certificate, key = Authority("unknown", tmp_path).certify("127.0.0.1")
+    with HttpCounterpart(tls=(str(certificate), str(key))) as false:
+        node = RemoteNode(
+            name="far", api_base_url=f"https://127.0.0.1:{false.port}/text", is_auth_token=True, auth_token="t"
+        )
+        ask = partial(forward, method="GET", path="/dags", query=[], headers={}, body=b"", follower=None)  # type: ignore[arg-type]
+        with pytest.raises(Problem, match="SSLError") as refused:
+            ask(node)
+
+        assert (refused.value.status, false.requests) == (502, [])
+        assert ask(node.model_copy(update={"skip_tls_verify": True})).status == 200
+
+
 @pytest.mark.parametrize("kind", ["http", "chat"])
 def test_a_step_says_which_address_is_denied(server: HttpCounterpart, tmp_path: Path, kind: str) -> None:
     url, before = f"{server.url}/v1", len(server.requests)
@@ -90,4 +108,26 @@ def test_a_step_says_which_address_is_denied(server: HttpCounterpart, tmp_path: 
 
     assert finished.outcome == "failed"
     assert f"{kind} request failed: connecting to 127.0.0.1 is denied: it is not a public address" in finished.error
+    assert len(server.requests) == before
+
+
+def test_a_schema_of_parameters_comes_from_addresses_that_are_allowed_only(
+    server: HttpCounterpart, tmp_path: Path
+) -> None:
+    params = (("P", "1"),)
+    assert apply_schema(f"{server.url}/json", params, (tmp_path,), outbound="no-metadata") == params
+    for path, why in (
+        ("elsewhere/169.254.169.254/latest", r"connecting to 169\.254\.169\.254 is denied: it is a link-local address"),
+        ("status/404", "HTTP status 404"),
+    ):
+        with pytest.raises(InvalidInput, match=f"failed to get JSON schema: .*{why}"):
+            apply_schema(f"{server.url}/{path}", params, (tmp_path,), outbound="no-metadata")
+    before = len(server.requests)
+    dag = Dag(name="d", param_schema=f"{server.url}/json")
+    with Rig(tmp_path, outbound="public") as rig:
+        options = {"prepare": {"dag": dag.model_dump(mode="json"), "given": ""}}
+        finished = rig.run(task(command(), kind="prepare", options=options))
+
+    assert finished.outcome == "failed"
+    assert "connecting to 127.0.0.1 is denied: it is not a public address" in finished.error
     assert len(server.requests) == before

@@ -32,6 +32,34 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """A complete system with users, below the base path ``/flows``. Its administrator is ``admin``."""
+    env = {
+        "DAGWAY_AUTH_MODE": "builtin",
+        "DAGWAY_AUTH_TOKEN_SECRET": "a secret of more than thirty-two characters",
+        "DAGWAY_AUTH_ADMIN_PASSWORD": "correct horse",
+        "DAGWAY_BASE_PATH": "/flows",
+    }
+    with Embedded(tmp_path_factory.mktemp("guarded"), env=env) as running:
+        yield running
+
+
+def log_in(page: Page, username: str, password: str) -> None:
+    """Fill in the page's login form and send it."""
+    page.get_by_label("User name").fill(username)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+
+
+def send(page: Page, system: Embedded, where: str, body: Any, *, status: int = 201) -> Any:
+    """Send a change to ``guarded`` with the session of the page, as the page does."""
+    door = origin(system)
+    answer = page.request.post(f"{door}/flows/api/v2/{where}", headers={"Origin": door}, data=body)
+    assert answer.status == status, answer.text()
+    return answer.json()
+
+
 @pytest.fixture
 def look(chromium: Browser, system: Embedded) -> Look:
     """Return a function that opens a page of the system: ``look("#/dags")``. Errors of the page fail the test."""

@@ -1,6 +1,8 @@
 """Every page: no errors, no request to other hosts, no code from data, usable on a phone and with a screen reader."""
 
+import json
 import re
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import expect
@@ -20,6 +22,24 @@ LINKS = {
     "system-status": "system",
 }
 EVIL = "<img src=x onerror=alert(1)>"
+INJECTIONS = (
+    EVIL,
+    "<script>alert(1)</script>",
+    "<svg onload=alert(1)>",
+    """"'><iframe srcdoc='<script>alert(1)</script>'></iframe>""",
+    "<a href=javascript:alert(1)>x</a>",
+    "[x](javascript:alert(1))",
+    "</style><style>*{display:none}</style>",
+    "<base href=//evil.example/>",
+    "<meta http-equiv=refresh content=0;url=//evil.example>",
+    "<form action=//evil.example><button>x</button></form>",
+    "&lt;img src=x onerror=alert(1)&gt;",
+    "{{constructor.constructor('alert(1)')()}}",
+)
+"""Texts that would be markup, a link or code in a page that takes them for more than text."""
+FOREIGN = """() => [...document.querySelectorAll(
+    "main :is(script, img, iframe, style, base, meta, object, embed, form[action], [onerror], [onload]), "
+    + "main a[href^='javascript:' i]")].map((each) => each.outerHTML.slice(0, 120))"""
 PAGES = (
     "#/home", "#/dags", "#/dags/show",
     "#/dags/show?tab=runs", "#/dags/show?tab=spec", "#/dags/show?tab=versions&version=1",
@@ -85,6 +105,37 @@ def test_data_never_becomes_code(look: Look, shown: Embedded) -> None:
         page.get_by_role("link", name="Events", exact=True).click()
         expect(page.get_by_role("cell", name=EVIL, exact=True).first).to_be_visible()
         assert page.locator("main img").count() == 0
+
+
+def test_no_text_of_a_run_becomes_markup(look: Look, system: Embedded) -> None:
+    spec = {
+        "description": " ".join(INJECTIONS),
+        "params": [{f"P{number}": text} for number, text in enumerate(INJECTIONS)],
+        "steps": [
+            {"name": "say", "command": "env | grep ^P[0-9] | cut -d= -f2- | sort", "output": "SAID"},
+            *({"name": text[:40], "command": "echo x", "depends": "say"} for text in INJECTIONS[:4]),
+        ],
+    }
+    system.client.create("injected", json.dumps(spec))
+    system.client.start("injected")
+    system.client.until("succeeded", "injected")
+    expected = ("status of 404", "status of 400")
+    with look("#/dags/injected", expected=expected) as page:
+        for place, shown in (
+            ("#/dags/injected", "main .lead"),
+            ("#/runs/injected/r1?step=say", "[role=log]"),
+            ("#/runs/injected/r1?tab=outputs", "main table"),
+        ):
+            page.goto(f"{origin(system)}/{place}")
+            for text in INJECTIONS:
+                expect(page.locator(shown).first).to_contain_text(text)
+            assert page.evaluate(FOREIGN) == [], place
+        for text in INJECTIONS[:4]:
+            page.goto(f"{origin(system)}/#/dags/{quote(text, safe='')}?tab={quote(text, safe='')}")
+            expect(page.get_by_role("alert")).to_be_visible()
+            page.goto(f"{origin(system)}/#/search?q={quote(text, safe='')}")
+            expect(page.get_by_role("searchbox").first).to_have_value(text)
+            assert page.evaluate(FOREIGN) == [], text
 
 
 def test_the_policy_forbids_what_is_inline(look: Look, system: Embedded) -> None:

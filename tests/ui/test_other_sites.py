@@ -11,7 +11,7 @@ from playwright.sync_api import Browser
 
 from tests.harness.cluster import Embedded
 from tests.harness.eventually import eventually
-from tests.ui.conftest import REBOUND, origin
+from tests.ui.conftest import REBOUND, log_in, origin, send
 
 ATTACK = """async (api) => {
   const read = [];
@@ -120,6 +120,34 @@ def test_a_rebound_name_starts_and_reads_nothing(chromium: Browser, victim: Embe
     assert attack(chromium, f"{url}/", f"{url}/api/v2") == []
 
     assert runs_of(victim) == before
+
+
+def test_a_page_on_another_port_cannot_use_the_session_of_this_host(
+    chromium: Browser, evil: int, guarded: Embedded
+) -> None:
+    """Ports do not matter to cookies, so the browser sends ours with these requests, in spite of SameSite."""
+    api, context = f"{origin(guarded)}/flows/api/v2", chromium.new_context()
+    try:
+        page = context.new_page()
+        page.goto(f"{origin(guarded)}/flows/")
+        log_in(page, "admin", "correct horse")
+        page.get_by_role("heading", name="Home", exact=True).wait_for()
+        send(page, guarded, "dags", {"name": "target", "spec": "steps: [echo x]\n"})
+
+        def runs() -> list[str]:
+            found = page.request.get(f"{api}/dag-runs?name=target").json()["dagRuns"]
+            return [run["dagRunId"] for run in found]
+
+        other = context.new_page()
+        for host in ("127.0.0.1", "localhost"):
+            other.goto(f"http://{host}:{evil}/", wait_until="commit")
+            assert other.evaluate(ATTACK, api) == []
+        assert runs() == []
+        # The same script on our own page has the session.
+        assert {"/dags", "/dag-runs", "/dags/target/start"} <= set(page.evaluate(ATTACK, api))
+        eventually(lambda: "drive-by" in runs())
+    finally:
+        context.close()
 
 
 def test_our_own_page_is_served(chromium: Browser, victim: Embedded) -> None:

@@ -7,51 +7,54 @@ from playwright.sync_api import Browser, expect
 
 from tests.harness.browser import watched
 from tests.harness.cluster import Embedded
-from tests.ui.conftest import Look, origin
-
-SECRET = "a secret of more than thirty-two characters"
+from tests.ui.conftest import Look, log_in, origin, send
 
 
-def test_users_log_in_see_what_they_may_and_log_out(chromium: Browser, tmp_path: Path) -> None:
-    env = {
-        "DAGWAY_AUTH_MODE": "builtin",
-        "DAGWAY_AUTH_TOKEN_SECRET": SECRET,
-        "DAGWAY_AUTH_ADMIN_PASSWORD": "correct horse",
-        "DAGWAY_BASE_PATH": "/flows",
-    }
-    with (
-        Embedded(tmp_path, env=env) as system,
-        watched(chromium, f"{origin(system)}/flows/#/system", expected=("status of 401",)) as page,
-    ):
-        page.get_by_label("User name").fill("admin")
-        page.get_by_label("Password").fill("wrong battery")
-        page.get_by_role("button", name="Log in").click()
+def test_users_log_in_see_what_they_may_and_log_out(chromium: Browser, guarded: Embedded) -> None:
+    with watched(chromium, f"{origin(guarded)}/flows/#/system", expected=("status of 401",)) as page:
+        # Nobody has tried anything yet: the page shows no error.
+        expect(page.get_by_role("button", name="Log in")).to_be_visible()
+        expect(page.get_by_role("alert")).to_have_count(0)
+        log_in(page, "admin", "wrong battery")
         expect(page.get_by_role("alert")).to_have_text("Wrong username or password")
-        page.get_by_label("User name").fill("admin")
-        page.get_by_label("Password").fill("correct horse")
-        page.get_by_role("button", name="Log in").click()
+        log_in(page, "admin", "correct horse")
         expect(page.get_by_role("heading", name="Workers")).to_be_visible()
         page.reload()
         page.get_by_role("link", name="DAGs", exact=True).click()
         expect(page.get_by_role("button", name="New DAG", exact=True)).to_be_visible()
-        assert page.url == f"{origin(system)}/flows/#/dags"
+        assert page.url == f"{origin(guarded)}/flows/#/dags"
 
-        token = page.evaluate("Object.entries(localStorage).find(([key]) => key === 'dagway /flows/')[1]")
-        made = page.request.post(
-            f"{origin(system)}/flows/api/v2/users",
-            headers={"Authorization": token},
-            data={"username": "guest", "password": "just looking", "role": "viewer"},
-        )
-        assert made.status == 201
+        assert page.evaluate("document.cookie") == ""
+        assert "eyJ" not in page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
+        [session] = page.context.cookies()
+        assert (session["httpOnly"], session["sameSite"], session["path"]) == (True, "Strict", "/flows")
+        send(page, guarded, "users", {"username": "guest", "password": "just looking", "role": "viewer"})
         page.get_by_role("button", name="Log out").click()
-        page.get_by_label("User name").fill("guest")
-        page.get_by_label("Password").fill("just looking")
-        page.get_by_role("button", name="Log in").click()
+        log_in(page, "guest", "just looking")
         expect(page.get_by_text("guest")).to_be_visible()
         expect(page.get_by_role("heading", name="DAGs", exact=True)).to_be_visible()
         expect(page.get_by_role("button", name="New DAG", exact=True)).to_have_count(0)
-        # Only administrators see the audit log, also in the navigation.
+        # Only administrators see the audit log and who has access, also in the navigation.
         expect(page.get_by_role("link", name="Audit")).to_have_count(0)
+        expect(page.get_by_role("link", name="Access")).to_have_count(0)
+
+
+def test_a_run_is_followed_by_the_session(chromium: Browser, guarded: Embedded) -> None:
+    with watched(chromium, f"{origin(guarded)}/flows/", expected=("status of 401",)) as page:
+        log_in(page, "admin", "correct horse")
+        expect(page.get_by_role("heading", name="Home", exact=True)).to_be_visible()
+        send(
+            page,
+            guarded,
+            "dags",
+            {"name": "followed", "spec": "steps:\n  - {name: ask, type: hitl, config: {prompt: ok}}\n"},
+        )
+        send(page, guarded, "dags/followed/start", {"dagRunId": "f1"}, status=200)
+        with page.expect_response(lambda response: response.url.endswith("/events")) as told:
+            page.goto(f"{origin(guarded)}/flows/#/runs/followed/f1")
+        assert told.value.status == 200
+        page.get_by_role("button", name="Approve").first.click()
+        expect(page.locator("main .badge", has_text="succeeded").first).to_be_visible()
 
 
 @pytest.mark.parametrize(

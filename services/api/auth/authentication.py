@@ -1,16 +1,17 @@
 """Authentication and authorisation of requests (REST contract section 7).
 
-Credentials are tried in this order: login token, API key, fixed token (DAGWAY_AUTH_TOKEN), Basic, the cookie of an
-OpenID Connect login; then anonymous, if no authentication is required. A wrong Bearer token is ignored and the next
-method is tried. Wrong Basic credentials are refused immediately, if Basic is enabled.
+Credentials are tried in this order: login token, API key, fixed token (DAGWAY_AUTH_TOKEN), Basic, the session cookie of
+the web page, the cookie of an OpenID Connect login; then anonymous, if no authentication is required. A wrong Bearer
+token is ignored and the next method is tried. Wrong Basic credentials are refused immediately, if Basic is enabled.
 """
 
 import base64
 import binascii
 import hmac
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from werkzeug.http import parse_cookie
 
@@ -56,9 +57,7 @@ class Auth:
         self.settings = settings
         self.passwords = Passwords()
         self.imported = ImportedSecrets(self.passwords)
-        self.logins = LoginTokens(
-            (settings.token_secret, *settings.other_token_secrets), timedelta(seconds=settings.token_ttl_s)
-        )
+        self.logins = LoginTokens(_signing_keys(settings), timedelta(seconds=settings.token_ttl_s))
         self.guesses = Guesses(SharedFailures(reads, commands, clock))
         self.oidc = _oidc_provider(settings.oidc) if settings.oidc else None
         self.last_uses = LastUses(commands, clock)
@@ -74,21 +73,32 @@ class Auth:
         headers: Mapping[str, str],
         address: str,
         *,
+        session: str = "",
+        optional: bool = False,
         note: Callable[[Principal], None] = lambda _principal: None,
     ) -> Principal:
-        """Return the principal of a request from a client address.
+        """Return the principal of a request from a client address. ``session``: the token in its session cookie.
+
+        ``optional``: return the principal of a public operation too, or ``NOBODY`` if there is none.
 
         ``note`` is called with the principal, even if it is refused then. Raises a 401 or 403 if it lacks ``role`` or
         ``permission``, a 429 if the client has to wait after wrong ones.
         """
         settings = self.settings
-        if role == "public":
+        if role == "public" and not optional:
             return NOBODY
         principal = self.identify(headers.get("Authorization", ""), address)
+        if not principal.known:
+            principal = self._by_session(session)
+        if role == "public":
+            return principal
         if not principal.known and self.oidc is not None:
             principal = _by_cookie(self.oidc, headers)
         if not principal.known and settings.auth_required:
-            raise unauthorized("This request has no valid credentials: log in, or send a token or API key", settings)
+            message = "This request has no valid credentials: log in, or send a token or API key"
+            # The browser would ask for a password itself, although the page has a form for it.
+            by_page = headers.get("X-Requested-With") == "XMLHttpRequest"
+            raise unauthorized(message, None if by_page else settings)
         if not principal.known:
             principal = ANYBODY
         note(principal)
@@ -115,6 +125,23 @@ class Auth:
             return self._by_basic(value, address)
         return NOBODY
 
+    def _by_session(self, token: str) -> Principal:
+        """Return the principal of a session cookie; ``NOBODY`` if the session is none or has ended.
+
+        Without users in the database, a session belongs to who knew the password or static token of the settings. Its
+        key is derived from these, so it ends when they change.
+        """
+        if not token or not self.settings.has_sessions:
+            return NOBODY
+        if self.settings.builtin:
+            found = self._by_login(token)
+            return NOBODY if found is None else replace(found, by_session=True)
+        read = self.logins.read(token)
+        if read is None or self._reads.login_ended(read.id):
+            return NOBODY
+        kind: Literal["basic", "token"] = "basic" if read.user_id == "basic" else "token"
+        return Principal(kind, read.username, read.username, "admin", by_session=True)
+
     def _by_bearer(self, value: str, address: str) -> Principal | None:
         settings = self.settings
         if settings.builtin:
@@ -125,11 +152,17 @@ class Auth:
             if found is not None:
                 return found
         # A login that has ended is not a guess, nor is what Dagu's front end sends without a login.
-        if settings.token and value != "null" and not (settings.builtin and self.logins.signed(value)):
-            self.guesses.check(by_address(address))
-            if _same(value, settings.token):
-                return Principal("token", "api-token", "api-token", "admin")
-            self.guesses.failed(by_address(address))
+        if value == "null" or (settings.builtin and self.logins.signed(value)):
+            return None
+        return self._by_static_token(value, address)
+
+    def _by_static_token(self, value: str, address: str) -> Principal | None:
+        if not self.settings.token:
+            return None
+        self.guesses.check(by_address(address))
+        if _same(value, self.settings.token):
+            return Principal("token", "api-token", "api-token", "admin")
+        self.guesses.failed(by_address(address))
         return None
 
     def _by_login(self, value: str) -> Principal | None:
@@ -155,18 +188,33 @@ class Auth:
         )
 
     def _by_basic(self, value: str, address: str) -> Principal:
-        settings = self.settings
         try:
             username, _, password = base64.b64decode(value, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             username = password = ""
+        found = self._by_password(username, password, address)
+        if found is None:
+            raise unauthorized("Wrong username or password", self.settings)
+        return found
+
+    def _by_password(self, username: str, password: str, address: str) -> Principal | None:
+        settings = self.settings
         guessers = by_login(username, address), by_address(address)
         self.guesses.check(*guessers)
         if _same(username, settings.basic_username) & _same(password, settings.basic_password):
             self.guesses.succeeded(guessers[0])
             return Principal("basic", username, username, "admin")
         self.guesses.failed(*guessers)
-        raise unauthorized("Wrong username or password", settings)
+        return None
+
+    def of_settings(self, *, username: str, password: str, token: str, address: str) -> Principal:
+        """Return who knows the static token, or the Basic name and password, of the settings; else ``NOBODY``.
+
+        Raises a 429 after too many wrong ones.
+        """
+        if token:
+            return self._by_static_token(token, address) or NOBODY
+        return (self._by_password(username, password, address) if self.settings.basic else None) or NOBODY
 
     def fits_imported(self, stored: str, secret: str, address: str) -> bool:
         """Return whether an imported API key or webhook token fits. Raises a 429 after too many wrong ones."""
@@ -182,12 +230,28 @@ class Auth:
 
     def issue(self, user: UserRow) -> tuple[str, datetime]:
         """Return a login token for a user, and when the token expires."""
-        return self.logins.issue(user, self._clock())
+        return self.logins.issue(
+            self._clock(), user_id=user.id, username=user.username, role=user.role, version=user.token_version
+        )
+
+    def issue_for_settings(self, principal: Principal) -> tuple[str, datetime]:
+        """Return a login token for who knows the password or static token of the settings, and when it expires."""
+        return self.logins.issue(
+            self._clock(), user_id=principal.kind, username=principal.username, role=principal.role
+        )
 
 
 def principal_of(user: UserRow) -> Principal:
     """Return the principal of a stored user."""
     return Principal("user", user.id, user.username, user.role, user.created_at, user.updated_at)
+
+
+def _signing_keys(settings: Settings) -> tuple[str, ...]:
+    """Return the keys of login tokens. Without users they come from the password and static token of the settings."""
+    if settings.has_roles or not settings.auth_required:
+        return settings.token_secret, *settings.other_token_secrets
+    known = f"{settings.basic_username}\0{settings.basic_password}\0{settings.token}"
+    return (hmac.digest(known.encode("utf-8", "surrogatepass"), b"dagway sessions", "sha256").hex(),)
 
 
 def _oidc_provider(settings: Oidc) -> "OidcProvider":

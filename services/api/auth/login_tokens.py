@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.store.reads.reader import UserRow
-
 if TYPE_CHECKING:
     from jwt.types import Options
 
@@ -42,15 +40,15 @@ class LoginTokens:
         self._keys = {_key_id(key): key for key in keys if key}
         self._lives = lives
 
-    def issue(self, user: UserRow, now: datetime) -> tuple[str, datetime]:
+    def issue(self, now: datetime, *, user_id: str, username: str, role: str, version: int = 0) -> tuple[str, datetime]:
         """Return a new login token of a user, and when the token expires."""
         ends = now + self._lives
         claims = {
-            "sub": user.id,
-            "uid": user.id,
-            "username": user.username,
-            "role": user.role,
-            "ver": user.token_version,
+            "sub": user_id,
+            "uid": user_id,
+            "username": username,
+            "role": role,
+            "ver": version,
             # Two logins within one second are two tokens.
             "jti": secrets.token_hex(16),
             "iat": int(now.timestamp()),

@@ -28,6 +28,8 @@ class Principal:
     """When the API key expires. ``None``: never."""
     dags: DagScope = ALL_DAGS
     """The DAGs that the API key may use."""
+    by_session: bool = False
+    """Whether the credential is the session cookie, which browsers add by themselves."""
 
     @property
     def known(self) -> bool:

@@ -12,6 +12,7 @@ __all__ = [
     "ApiKeysSchema",
     "LoginSchema",
     "MessageSchema",
+    "SessionSchema",
     "TriggeredSchema",
     "UserAnswerSchema",
     "UserSchema",
@@ -42,6 +43,11 @@ class UsersSchema(Schema):
 
 class LoginSchema(Schema):
     token: str
+    expiresAt: str
+    user: UserSchema
+
+
+class SessionSchema(Schema):
     expiresAt: str
     user: UserSchema
 

@@ -1,6 +1,6 @@
 """Login and users (REST contract sections 5.14 and 5.15)."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,11 +9,18 @@ from pydantic import Field, SecretStr
 
 from services.api.auth.authentication import forbidden, principal_of, unauthorized
 from services.api.auth.password_rules import why_refused
+from services.api.auth.principals import Principal
 from services.api.auth.tokens import drawn
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
 from services.api.representations import accounts_json, json_values
-from services.api.response_schemas.accounts import LoginSchema, MessageSchema, UserAnswerSchema, UsersSchema
+from services.api.response_schemas.accounts import (
+    LoginSchema,
+    MessageSchema,
+    SessionSchema,
+    UserAnswerSchema,
+    UsersSchema,
+)
 from shared.contracts.audit import AuditTarget
 from shared.contracts.commands.accounts import CreateUser, DeleteUser, EndLogin, SetPassword, UpdateUser
 from shared.login_failures import by_address, by_login
@@ -25,12 +32,21 @@ ACCOUNTS = Operations()
 _MAX_PASSWORD, _MAX_NAME = 1024, 64
 _USER = "/users/{userId}"
 _NO_LOGIN = partial(unauthorized, "Login requires the builtin authentication mode (DAGWAY_AUTH_MODE=builtin)")
+_NO_SESSIONS = "Login requires the builtin authentication mode, a Basic password or a static token (DAGWAY_AUTH_MODE)"
 _NO_USERS = partial(unauthorized, "User accounts require the builtin authentication mode (DAGWAY_AUTH_MODE=builtin)")
 
 
 class LoginBody(Body):
     username: str = Field(max_length=1000)
     password: SecretStr = Field(max_length=_MAX_PASSWORD)
+
+
+class SessionBody(Body):
+    username: str = Field(default="", max_length=1000)
+    password: SecretStr = Field(default=SecretStr(""), max_length=_MAX_PASSWORD)
+    token: SecretStr = Field(
+        default=SecretStr(""), max_length=10_000, description="the static token, where the server has one and no users"
+    )
 
 
 class ChangePasswordBody(Body):
@@ -65,37 +81,91 @@ class UpdateUserBody(Body):
 )
 def login(call: Call, body: LoginBody) -> ApiResponse:
     """Log in with a username and password; return a login token."""
+    user = _checked(call, body.username, body.password)
+    token, ends = call.deps.auth.issue(user)
+    return ok({"token": token, "expiresAt": json_values.precise(ends), "user": accounts_json.user(user)})
+
+
+@ACCOUNTS.post(
+    "/auth/session",
+    id="startSession",
+    role="public",
+    starts_session=True,
+    body=SessionBody,
+    response=SessionSchema,
+    pending=False,
+    failures=(401, 403, 429),
+)
+def start_session(call: Call, body: SessionBody) -> ApiResponse:
+    """Log in a web page of this gateway. The login token is in a cookie that no script can read.
+
+    With the static token instead of a name and password, if the server has no users. Programs send credentials in the
+    header Authorization instead.
+    """
+    auth, settings = call.deps.auth, call.deps.settings
+    if not settings.has_sessions:
+        raise unauthorized(_NO_SESSIONS)
+    if settings.builtin:
+        user = _checked(call, body.username, body.password)
+        principal, (token, ends) = principal_of(user), auth.issue(user)
+    else:
+        principal = _known_to_settings(call, body)
+        token, ends = auth.issue_for_settings(principal)
+    content = {"expiresAt": json_values.precise(ends), "user": accounts_json.user(asdict(principal))}
+    return ApiResponse(call.success, content, headers=call.session.set(token, now=call.now, ends=ends))
+
+
+@ACCOUNTS.post("/auth/logout", id="logout", role="public", ends_session=True, status=204, failures=(401, 403, 429))
+def logout(call: Call) -> ApiResponse:
+    """End the login of this request: its login token, or its session. Without a valid one, nothing changes.
+
+    Public, so that a client that did not get the answer can ask again.
+    """
+    auth, principal = call.deps.auth, call.principal
+    if not call.deps.settings.has_sessions:
+        raise unauthorized(_NO_SESSIONS)
+    scheme, _, value = call.headers.get("Authorization", "").partition(" ")
+    given = call.session.token if principal.by_session else value.strip() if scheme.lower() == "bearer" else ""
+    token = auth.logins.read(given)
+    # Also a cookie whose session has ended: the page has nothing to remember then.
+    forget = call.session.remove() if call.session.token and (principal.by_session or not principal.known) else {}
+    if token is None or not (principal.by_session or principal.kind == "user"):
+        return ApiResponse(call.success, headers=forget)
+    call = call.made_by(principal)
+    response = call.carry_out(EndLogin(by=call.user, token_id=token.id, expires_at=token.expires_at))
+    return replace(response, headers={**response.headers, **forget})
+
+
+def _checked(call: Call, username: str, password: SecretStr) -> UserRow:
+    """Return the user with this name and password. Raises a 401, or a 429 after too many wrong ones."""
     deps = call.deps
-    call.trail.target = AuditTarget(kind="user", name=body.username)
-    guessers = by_login(body.username, call.address), by_address(call.address)
+    call.trail.target = AuditTarget(kind="user", name=username)
+    guessers = by_login(username, call.address), by_address(call.address)
     deps.auth.guesses.check(*guessers)
     deps.first_user.ensure()
-    user = deps.reads.user_named(body.username) if "\0" not in body.username else None
-    if not deps.auth.passwords.fits(user.password_hash if user else None, body.password.get_secret_value()):
+    user = deps.reads.user_named(username) if "\0" not in username else None
+    if not deps.auth.passwords.fits(user.password_hash if user else None, password.get_secret_value()):
         deps.auth.guesses.failed(*guessers)
         raise unauthorized("Wrong username or password")
     assert user is not None  # noqa: S101 - no password fits a user that does not exist
     call.trail.note(principal_of(user))
     call.trail.target = AuditTarget(kind="user", name=user.username, id=user.id)
     deps.auth.guesses.succeeded(guessers[0])
-    token, ends = deps.auth.issue(user)
-    return ok({"token": token, "expiresAt": json_values.precise(ends), "user": accounts_json.user(user)})
+    return user
 
 
-@ACCOUNTS.post("/auth/logout", id="logout", role="public", builtin=_NO_LOGIN, status=204)
-def logout(call: Call) -> ApiResponse:
-    """End the login token of this request. Without a valid login token, nothing changes.
-
-    Public, so that a client that did not get the answer can ask again.
-    """
-    scheme, _, value = call.headers.get("Authorization", "").partition(" ")
-    auth = call.deps.auth
-    token = auth.logins.read(value.strip()) if scheme.lower() == "bearer" else None
-    principal = auth.identify(call.headers.get("Authorization", ""), call.address)
-    if token is None or principal.kind != "user":
-        return ApiResponse(call.success)
-    call = call.made_by(principal)
-    return call.carry_out(EndLogin(by=call.user, token_id=token.id, expires_at=token.expires_at))
+def _known_to_settings(call: Call, body: SessionBody) -> Principal:
+    """Return who knows the static token or the Basic password of the settings. Raises a 401 or 429."""
+    token = body.token.get_secret_value().strip()
+    call.trail.target = AuditTarget(kind="user", name=body.username)
+    principal = call.deps.auth.of_settings(
+        username=body.username, password=body.password.get_secret_value(), token=token, address=call.address
+    )
+    if not principal.known:
+        raise unauthorized("Wrong token" if token else "Wrong username or password")
+    call.trail.note(principal)
+    call.trail.target = AuditTarget(kind="user", name=principal.username, id=principal.id)
+    return principal
 
 
 @ACCOUNTS.get("/auth/me", id="getCurrentUser", response=UserAnswerSchema)

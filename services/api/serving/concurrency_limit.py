@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gevent import Timeout
 from gevent.lock import BoundedSemaphore
 
-from services.api.problems import REFUSED, Problem, too_slow, unavailable
+from services.api.problems import REFUSED, Problem, broken_body, too_slow, unavailable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -27,7 +27,7 @@ class ConcurrencyLimit:
 
     It reads the body of a request before the request waits for a place, so slow clients do not delay others.
     ``/healthz`` needs no place. An event stream gives its place back when its response has begun. If a body is too
-    slow or there is no memory for it, the request is passed on with a ``Problem`` in ``environ[REFUSED]``.
+    slow or broken, or there is no memory for it, the request is passed on with a ``Problem`` in ``environ[REFUSED]``.
     """
 
     def __init__(self, app: "WSGIApplication", most: int, *, body_timeout_s: float = 60) -> None:
@@ -63,11 +63,17 @@ class ConcurrencyLimit:
             self._held_bytes -= len(body)
 
     def _read(self, stream: Any, size: int, body: bytearray) -> Problem | None:
-        """Read at most ``size`` bytes into ``body``. Return a 503 if all bodies together exceed the memory limit."""
+        """Read at most ``size`` bytes into ``body``.
+
+        Return a 503 if all bodies together exceed the memory limit, a 400 if the body is broken.
+        """
         while len(body) < size:
             if self._held_bytes > _HELD_BYTES:
                 return unavailable("The server receives too many request bodies; nothing was changed. Try again soon.")
-            piece = stream.read(min(_PIECE_BYTES, size - len(body)))
+            try:
+                piece = stream.read(min(_PIECE_BYTES, size - len(body)))
+            except OSError:
+                return broken_body()
             if not piece:
                 break
             body += piece

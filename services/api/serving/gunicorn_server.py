@@ -7,17 +7,18 @@ import ctypes
 import logging
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
+from gunicorn.http.errors import ParseException
 
 from services.api.serving.greenlets import is_green
 from shared.service import freeze_loaded
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = ["MOST_STREAMS", "run_gunicorn"]
 
@@ -51,10 +52,32 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         app = self._factory()
         freeze_loaded()
         if not is_green():
-            return app
+            return _with_readable_bodies(app)
         from services.api.serving.concurrency_limit import ConcurrencyLimit  # noqa: PLC0415 - needs gevent, which takes 50 ms to import
 
-        return ConcurrencyLimit(app, self._settings["threads"])
+        return _with_readable_bodies(ConcurrencyLimit(app, self._settings["threads"]))
+
+
+class _Body:
+    """The body of a request. A chunk without a valid length is an ``OSError``, as a body that ends early is."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def read(self, size: int | None = None) -> bytes:
+        try:
+            data: bytes = self._stream.read(size)
+        except ParseException as error:
+            raise OSError(str(error)) from error
+        return data
+
+
+def _with_readable_bodies(app: "WSGIApplication") -> "WSGIApplication":
+    def serve(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        environ["wsgi.input"] = _Body(environ["wsgi.input"])
+        return app(environ, start_response)
+
+    return serve
 
 
 class _Log(Logger):  # type: ignore[misc]

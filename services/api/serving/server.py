@@ -30,11 +30,15 @@ _SERVER_BODY_LIMIT_BYTES = 64 * 1024 * 1024
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
     def parse_header(self, header_plus: bytes) -> None:
-        """Refuse a request with two lengths, as gunicorn does.
+        """Refuse a request with two lengths, as gunicorn does, and one with a URL that is none.
 
         A proxy that believes the other length would take the rest of the body for a request of another client.
         """
-        super().parse_header(header_plus)
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:
+            # Waitress would log a traceback and close the connection without an answer.
+            raise ParsingError("The URL is not valid") from error
         # Of an HTTP/1.0 request, waitress leaves the header Transfer-Encoding in place and ignores it.
         if "CONTENT_LENGTH" in self.headers and (self.chunked or "TRANSFER_ENCODING" in self.headers):
             # Waitress answers 400 and closes the connection.

@@ -1,6 +1,6 @@
 // The client of the REST API.
 
-import { authorization, settings } from "./session.js";
+import { asksWho } from "./session.js";
 
 const PATIENCE_MS = 60_000;
 const ROOT = new URL("api/v2/", document.baseURI);
@@ -36,15 +36,15 @@ export async function request(method, where, { query, body, headers, signal, acc
   }
   if (remote.node) url.searchParams.set("remoteNode", remote.node);
   const given = { Accept: accept ?? "application/json", ...headers };
-  if (authorization()) given.Authorization = authorization();
+  // This page has a login form: the browser must not ask for a password itself.
+  if (asksWho) given["X-Requested-With"] = "XMLHttpRequest";
   if (body !== undefined) given["Content-Type"] = "application/json";
   let response;
   try {
     response = await fetch(url, {
       method, signal: within(signal, patience), headers: given, cache: "no-store",
       body: body === undefined ? undefined : JSON.stringify(body),
-      // If this page has a login form, the browser must not ask for a password itself.
-      credentials: settings.auth === "basic" ? "omit" : "same-origin",
+      credentials: "same-origin",
     });
   } catch (error) {
     if (signal?.aborted) throw error;

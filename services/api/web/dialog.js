@@ -53,6 +53,11 @@ export function field(label, { control = "input", hint, ...props }) {
     h(control, { autocomplete: "off", spellcheck: "false", ...props }), hint && h("small", {}, hint));
 }
 
+/** A labelled list to choose one text from. */
+export const choice = (label, { name, value }, options) => h("label", { class: "field", key: name },
+  h("span", { class: "label" }, label),
+  h("select", { name }, options.map((each) => h("option", { value: each, selected: each === value }, each))));
+
 /** A labelled checkbox. */
 export const check = (label, props) =>
   h("label", { class: "check", key: props.name }, h("input", { type: "checkbox", ...props }), label);

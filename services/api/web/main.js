@@ -8,8 +8,9 @@ import { listen } from "./keyboard.js";
 import { watch } from "./notice.js";
 import { Page } from "./page.js";
 import { arrive, here } from "./router.js";
-import { asksWho, authorization } from "./session.js";
+import { asksWho } from "./session.js";
 import { draw, identify, main, open } from "./shell.js";
+import { access } from "./views/access.js";
 import { audit } from "./views/audit.js";
 import { compare } from "./views/compare.js";
 import { dag } from "./views/dag.js";
@@ -24,6 +25,7 @@ import { system } from "./views/system.js";
 import { unknown } from "./views/unknown.js";
 
 const VIEWS = { home: [home], dags: [dags, dag], runs: [runs, unknown, run, unknown, run], queues: [queues], system: [system], search: [search], audit: [audit],
+  access: [access],
   compare: [unknown, unknown, compare, unknown, compare] };
 let page;
 let known = false;
@@ -56,12 +58,13 @@ function show(view, place) {
 
 async function begin() {
   known = false;
-  if (asksWho && !authorization()) return askWho();
   try {
     await identify();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    if (error.status === 401 || error.status === 403) return askWho(error);
+    // Nobody has tried to log in yet: there is nothing to say about it.
+    if (error.status === 401) return askWho();
+    if (error.status === 403) return askWho(error);
   }
   known = true;
   watchApprovals();

@@ -3,13 +3,15 @@
 import { get, listeners, remote, request, send } from "./api.js";
 import { attention } from "./attention.js";
 import { h, patch } from "./dom.js";
-import { banner, toasts } from "./notice.js";
+import { attempt, banner, toasts } from "./notice.js";
 import { here, to } from "./router.js";
-import { forget, may, session, settings } from "./session.js";
+import { asksWho, may, session, settings } from "./session.js";
+import { changePassword } from "./views/users.js";
 
 const PAGES = [
   ["home", "Home"], ["dags", "DAGs"], ["runs", "Runs"], ["queues", "Queues"], ["system", "System"], ["search", "Search"],
   ["audit", "Audit", "admin"],
+  ...(settings.auth === "builtin" ? [["access", "Access", "admin"]] : []),
 ];
 const THEMES = { auto: "Theme: system", light: "Theme: light", dark: "Theme: dark" };
 
@@ -43,7 +45,9 @@ export function draw() {
     h("a", { class: "quiet", href: "api/v2/docs" }, "API"),
     h("button", { type: "button", class: "plain", "aria-label": THEMES[theme()], title: THEMES[theme()], onclick: turn },
       { auto: "◐", light: "☀", dark: "☾" }[theme()]),
-    session.user && h("span", { class: "who", title: `role ${session.user.role}` }, session.user.username),
+    session.user && (settings.auth === "builtin"
+      ? h("button", { type: "button", class: "plain who", title: `role ${session.user.role}: change your password`, onclick: changePassword }, session.user.username)
+      : h("span", { class: "who", title: `role ${session.user.role}` }, session.user.username)),
     session.user && h("button", { type: "button", class: "plain", onclick: leave }, "Log out"));
 }
 
@@ -61,9 +65,12 @@ function turn() {
 }
 
 async function leave() {
-  // Also without an answer this page forgets the login; the token then lives until it expires.
-  if (settings.auth === "builtin") await send("POST", "auth/logout").catch(() => {});
-  forget();
+  if (settings.auth === "oidc") {
+    location.assign("oidc-logout");
+    return;
+  }
+  // Without an answer the login goes on, and this page must not look as if it had ended.
+  if (!await attempt(() => send("POST", "auth/logout"))) return;
   session.user = null;
   listeners.unauthorized();
 }
@@ -71,7 +78,7 @@ async function leave() {
 /** Find out who is logged in; raises ApiError if a login is required and there is none. */
 export async function identify() {
   session.user = null;
-  if (settings.auth === "builtin" || settings.auth === "oidc") session.user = (await get("auth/me")).user;
+  if (asksWho || settings.auth === "oidc") session.user = (await get("auth/me")).user;
   else await request("GET", "dags", { query: { perPage: 1 } });
   draw();
 }

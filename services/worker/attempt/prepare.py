@@ -23,12 +23,16 @@ from shared.language.expansion.params_syntax import params_json, parse_params_te
 from shared.language.expansion.resolve import resolve_env, resolve_params
 from shared.language.model import Dag
 from shared.language.parameters import inline_schema
+from shared.outbound import OutboundPolicy
 
 __all__ = ["check_preconditions", "evaluate_dag", "values_of"]
 
 
-def evaluate_dag(task: Task, supervisor: Supervisor, workspace: Workspace) -> Task:
-    """Evaluate the DAG's env and params, and return the task with them. A task that has them is returned unchanged."""
+def evaluate_dag(task: Task, supervisor: Supervisor, workspace: Workspace, outbound: OutboundPolicy) -> Task:
+    """Evaluate the DAG's env and params, and return the task with them. A task that has them is returned unchanged.
+
+    ``outbound`` says from where a schema of the params may be fetched.
+    """
     folder = workspace.dag_folder(task)
     workspace.make_folder(folder, task)
     if task.env or task.params:
@@ -45,7 +49,7 @@ def evaluate_dag(task: Task, supervisor: Supervisor, workspace: Workspace) -> Ta
         folders = (dag_directory(task, folder, scope), folder)
         # A schema in the spec has `$ref` and patterns with `$`, which are no variables.
         schema = dag.param_schema if inline_schema(dag.param_schema) else expand(dag.param_schema, scope)
-        params = apply_schema(schema, params, folders, workspace.reach(task))
+        params = apply_schema(schema, params, folders, workspace.reach(task), outbound)
         found, was_json = parse_params_text(given["given"])
         if not (found and was_json):
             params_text = params_json(params)

@@ -96,7 +96,7 @@ class AttemptRunner:
         supervisor, outputs = self._supervisor(task, stop), dict[str, str]()
         masker = Masker(passed.texts)
         try:
-            evaluated = evaluate_dag(task, supervisor, self._workspace)
+            evaluated = evaluate_dag(task, supervisor, self._workspace, self._outbound)
             outputs = values_of(evaluated, Seal(self._sealer, task, masker.text), whole=passed.whole)
             result, facts = check_preconditions(evaluated, supervisor, self._workspace, passed.texts)
             return AttemptResult(result, outputs, facts)

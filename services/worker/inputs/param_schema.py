@@ -4,29 +4,39 @@ Source: the workflow language reference, section 2.4.
 """
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import urllib3
 
 from services.worker.inputs.named_files import EVERYTHING, Reach
 from shared.errors import InvalidInput
 from shared.language.expansion.params_syntax import json_scalar_text
 from shared.language.model import Pairs
 from shared.language.parameters import inline_schema
+from shared.outbound import OutboundPolicy
+from shared.outbound_http import outbound_pool
 
 __all__ = ["apply_schema"]
 
 _TIMEOUT_S = 10
 _MAX_BYTES = 1_048_576
+_REDIRECTS = 5
 
 
-def apply_schema(reference: str, params: Pairs, folders: Sequence[Path], reach: Reach = EVERYTHING) -> Pairs:
+def apply_schema(
+    reference: str,
+    params: Pairs,
+    folders: Sequence[Path],
+    reach: Reach = EVERYTHING,
+    outbound: OutboundPolicy = "any",
+) -> Pairs:
     """Return the params with the schema's defaults added: first the schema's properties in their order, then the rest.
 
     ``reference`` is a URL, a path, or the JSON text of a schema that the spec contains. A relative path means that file
-    in the first of ``folders`` that has it. Raises ``InvalidInput`` with Dagu's texts.
+    in the first of ``folders`` that has it. A URL, and where it redirects to, must be at addresses that ``outbound``
+    allows. Raises ``InvalidInput`` with Dagu's texts.
     """
     # Imported here, because the import takes 0.1 s and few DAGs have a schema.
     from jsonschema import SchemaError  # noqa: PLC0415
@@ -34,7 +44,7 @@ def apply_schema(reference: str, params: Pairs, folders: Sequence[Path], reach: 
 
     schema = inline_schema(reference)
     if schema is None:
-        schema = _read(reference, folders, reach)
+        schema = _read(reference, folders, reach, outbound)
     properties = schema.get("properties")
     properties = properties if isinstance(properties, dict) else {}
     given = {name: _typed(value) for name, value in params}
@@ -57,22 +67,30 @@ def apply_schema(reference: str, params: Pairs, folders: Sequence[Path], reach: 
     return tuple((name, texts_given.get(name, json_scalar_text(given[name]))) for name in order)
 
 
-def _read(reference: str, folders: Sequence[Path], reach: Reach) -> dict[str, Any]:
+def _read(reference: str, folders: Sequence[Path], reach: Reach, outbound: OutboundPolicy) -> dict[str, Any]:
     try:
         if reference.startswith(("http://", "https://")):
-            with urllib.request.urlopen(reference, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - the author's own URL
-                data = answer.read(_MAX_BYTES)
+            data = _fetch(reference, outbound)
         else:
             candidates = [folder / Path(reference).expanduser() for folder in folders]
             path = next((one for one in candidates if one.exists()), candidates[0])
             with open(reach.open(path), "rb") as file:  # noqa: PTH123 - a descriptor, not a path
                 data = file.read(_MAX_BYTES)
         schema = json.loads(data)
-    except (OSError, ValueError, urllib.error.URLError) as error:
+    except (OSError, ValueError, urllib3.exceptions.HTTPError, InvalidInput) as error:
         raise InvalidInput(f"failed to get JSON schema: {reference}: {error}") from error
     if not isinstance(schema, dict):
         raise InvalidInput(f"failed to get JSON schema: {reference}: not an object")
     return schema
+
+
+def _fetch(url: str, outbound: OutboundPolicy) -> bytes:
+    retries = urllib3.Retry(_REDIRECTS, connect=0, read=0, status=0, other=0)
+    with outbound_pool(outbound, num_pools=1, timeout=_TIMEOUT_S) as pool:
+        answer = pool.request("GET", url, retries=retries, preload_content=False)
+        if answer.status != 200:
+            raise ValueError(f"HTTP status {answer.status}")
+        return answer.read(_MAX_BYTES, decode_content=True)
 
 
 def _typed(value: str) -> Any:

@@ -81,6 +81,12 @@ class AccountReads(Reader):
         ended = select(t.ended_logins.c.token_id).where(t.ended_logins.c.token_id == token_id).exists()
         return self._user(and_(t.users.c.id == user_id, t.users.c.token_version == token_version, ~ended))
 
+    def login_ended(self, token_id: str) -> bool:
+        """Return whether a logout has ended a login token."""
+        query = select(t.ended_logins.c.token_id).where(t.ended_logins.c.token_id == token_id)
+        with self._statement() as connection:
+            return connection.execute(query).first() is not None
+
     def login_wait(self, guesser: str) -> datetime | None:
         """Return when the wait of a guesser ends, which may be in the past; ``None`` if it has no failures."""
         query = select(t.login_failures.c.wait_until).where(t.login_failures.c.guesser == guesser)

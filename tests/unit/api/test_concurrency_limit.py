@@ -117,3 +117,19 @@ def test_bodies_that_are_too_much_together_are_refused_until_some_are_answered(m
     app.go.set()
     held.get(timeout=30)
     assert ask(layer, "/later", b"more").get(timeout=30) == [b"/later"]
+
+
+class Broken:
+    """A request body whose server finds an invalid chunk."""
+
+    def read(self, _size: int) -> bytes:
+        raise OSError("invalid chunk size")
+
+
+def test_a_broken_body_is_refused_before_it_waits_for_a_place() -> None:
+    app, told = App(), list[int]()
+
+    asked = ask(ConcurrencyLimit(app, 1), "/broken", Broken(), told, chunked=True)
+    asked.join()
+
+    assert (told, app.inside) == ([400], [])

@@ -27,14 +27,15 @@ export function copyDialog(run, secured) {
   const box = h("dialog", { class: "wide-dialog", "aria-labelledby": "dialog-title" },
     h("form", { method: "dialog" },
       h("h2", { id: "dialog-title" }, "Copy as a command"),
-      commands(run, secured).map(([title, ...texts]) => h("section", {}, h("h3", {}, title), texts.map(line))),
+      commands(run, secured).map(([title, ...texts]) => h("section", {}, h("h3", {}, title), texts.map((each) => line(each)))),
       h("div", { class: "actions" }, h("button", { type: "submit" }, "Close"))));
   box.onclose = () => box.remove();
   document.body.append(box);
   box.showModal();
 }
 
-function line(text) {
+/** A text with a button that copies it; `label` says what it is. */
+export function line(text, label = text.split(" ").slice(0, 3).join(" ")) {
   const code = h("code", { class: "mono command", tabindex: "0" }, text);
   const copy = async (event) => {
     // Browsers give the clipboard to pages on https and on this machine only; elsewhere the text is selected.
@@ -44,5 +45,5 @@ function line(text) {
     } else getSelection().selectAllChildren(code);
   };
   return h("div", { class: "copy" }, code,
-    h("button", { type: "button", "aria-label": `Copy: ${text.split(" ").slice(0, 3).join(" ")}`, onclick: copy }, "Copy"));
+    h("button", { type: "button", "aria-label": `Copy: ${label}`, onclick: copy }, "Copy"));
 }

@@ -3,13 +3,11 @@
 import { send } from "../api.js";
 import { field } from "../dialog.js";
 import { h } from "../dom.js";
-import { basic, forget, remember, settings } from "../session.js";
+import { settings } from "../session.js";
 
 export function login(page, { refused, begin }) {
   const byToken = settings.auth === "token";
-  // Without any credentials yet, do not show that they were wrong.
   let message = refused?.message ?? "";
-  forget();
 
   async function enter(event) {
     event.preventDefault();
@@ -17,8 +15,7 @@ export function login(page, { refused, begin }) {
     const button = event.target.querySelector("button");
     button.disabled = true;
     try {
-      if (settings.auth === "builtin") remember(`Bearer ${(await send("POST", "auth/login", given)).token}`);
-      else remember(byToken ? `Bearer ${given.token.trim()}` : basic(given.username, given.password));
+      await send("POST", "auth/session", given);
       await begin();
     } catch (error) {
       message = error.message;

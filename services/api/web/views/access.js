@@ -1,0 +1,28 @@
+// Who may use this server: users, API keys and webhooks. For administrators.
+
+import { get } from "../api.js";
+import { h } from "../dom.js";
+import { to } from "../router.js";
+import { keys } from "./keys.js";
+import { users } from "./users.js";
+import { webhooks } from "./webhooks.js";
+
+const TABS = { users: "Users", keys: "API keys", webhooks: "Webhooks" };
+const SOURCES = { users: "users", keys: "api-keys", webhooks: "webhooks" };
+const PARTS = { users, keys, webhooks };
+
+export function access(page) {
+  page.title("Access");
+
+  page.every(10_000, async () => {
+    const { tab: wanted } = page.place.query;
+    const tab = wanted in TABS ? wanted : "users";
+    const found = await get(SOURCES[tab], {}, page.signal);
+    const { create, table } = PARTS[tab](page, found);
+    page.show(
+      h("div", { class: "heading" }, h("h1", {}, "Access"), h("span", { class: "gap" }), create),
+      h("nav", { class: "tabs", "aria-label": "Parts of the page" }, Object.entries(TABS).map(([key, label]) =>
+        h("a", { href: to(["access"], { tab: key === "users" ? "" : key }), "aria-current": key === tab && "page" }, label))),
+      h("div", { key: tab, class: "tab" }, table));
+  });
+}

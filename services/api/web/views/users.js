@@ -1,0 +1,80 @@
+// Users: create, change the role, set a password, delete.
+
+import { path, send } from "../api.js";
+import { ask, choice, field } from "../dialog.js";
+import { h } from "../dom.js";
+import { ROLES, session } from "../session.js";
+import { ago } from "../time.js";
+
+export function users(page, { users: list }) {
+  const create = h("button", { type: "button", class: "primary", onclick: add }, "New user");
+  const table = h("table", { class: "rows" },
+    h("thead", {}, h("tr", {}, h("th", {}, "Name"), h("th", {}, "Role"), h("th", { class: "wide" }, "Changed"),
+      h("th", {}, h("span", { class: "unseen" }, "Actions")))),
+    h("tbody", {}, list.map((user) => h("tr", { key: user.id },
+      h("td", { class: "main" }, h("span", { class: "name" }, user.username)),
+      h("td", {}, user.role),
+      h("td", { class: "wide" }, ago(user.updatedAt)),
+      h("td", { class: "act" },
+        h("button", { type: "button", "aria-label": `Edit ${user.username}`, onclick: () => edit(user) }, "Edit"),
+        h("button", { type: "button", "aria-label": `New password of ${user.username}`, onclick: () => reset(user) }, "New password"),
+        user.id !== session.user?.id &&
+          h("button", { type: "button", class: "danger", "aria-label": `Delete ${user.username}`, onclick: () => remove(user) }, "Delete"))))));
+  return { create, table };
+
+  async function change(method, where, body) {
+    await send(method, where, body);
+    await page.refresh();
+  }
+
+  function add() {
+    return ask({
+      title: "New user", confirm: "Create",
+      fields: [
+        field("User name", { name: "username", required: true, maxlength: 64, autofocus: true }),
+        field("Password", { name: "password", type: "password", required: true, minlength: 8, autocomplete: "new-password" }),
+        choice("Role", { name: "role", value: "viewer" }, ROLES),
+      ],
+      act: (form) => change("POST", "users", Object.fromEntries(form)),
+    });
+  }
+
+  function edit({ id, username, role }) {
+    return ask({
+      title: `Edit ${username}`, text: "A new role ends the user's logins.", confirm: "Save",
+      fields: [
+        field("User name", { name: "username", required: true, maxlength: 64, value: username }),
+        choice("Role", { name: "role", value: role }, ROLES),
+      ],
+      act: (form) => change("PATCH", path`users/${id}`, Object.fromEntries(form)),
+    });
+  }
+
+  function reset({ id, username }) {
+    return ask({
+      title: `New password of ${username}`, text: "It ends all logins of the user.", confirm: "Set",
+      fields: [field("New password", { name: "newPassword", type: "password", required: true, minlength: 8, autocomplete: "new-password", autofocus: true })],
+      act: (form) => change("POST", path`users/${id}/reset-password`, Object.fromEntries(form)),
+    });
+  }
+
+  function remove({ id, username }) {
+    return ask({
+      title: `Delete ${username}?`, text: "All logins of the user end. What the user did stays in the audit log.", confirm: "Delete", danger: true,
+      act: () => change("DELETE", path`users/${id}`),
+    });
+  }
+}
+
+/** Let the people who are logged in change their own password; all their logins end, this one too. */
+export async function changePassword() {
+  const done = await ask({
+    title: "Change your password", text: "It ends all your logins, this one too.", confirm: "Change",
+    fields: [
+      field("Current password", { name: "currentPassword", type: "password", required: true, autocomplete: "current-password", autofocus: true }),
+      field("New password", { name: "newPassword", type: "password", required: true, minlength: 8, autocomplete: "new-password" }),
+    ],
+    act: (form) => send("POST", "auth/change-password", Object.fromEntries(form)),
+  });
+  if (done) dispatchEvent(new Event("begin-anew"));
+}

@@ -1,0 +1,72 @@
+// Webhooks: create for a DAG, switch off and on, replace the credentials, delete. Credentials are shown once.
+
+import { path, send } from "../api.js";
+import { ask, field } from "../dialog.js";
+import { h } from "../dom.js";
+import { attempt } from "../notice.js";
+import { to } from "../router.js";
+import { ago } from "../time.js";
+import { showSecrets } from "./secret.js";
+
+export function webhooks(page, { webhooks: list }) {
+  const create = h("button", { type: "button", class: "primary", onclick: add }, "New webhook");
+  const table = !list.length ? h("div", { class: "empty" }, h("p", {}, "No DAG has a webhook yet."))
+    : h("table", { class: "rows" },
+      h("thead", {}, h("tr", {}, h("th", {}, "DAG"), h("th", {}, "State"), h("th", { class: "wide" }, "Last used"),
+        h("th", {}, h("span", { class: "unseen" }, "Actions")))),
+      h("tbody", {}, list.map((hook) => h("tr", { key: hook.id },
+        h("td", { class: "main" }, h("a", { class: "name", href: to(["dags", hook.dagName]) }, hook.dagName),
+          h("div", { class: "mono faint" }, `${hook.tokenPrefix}…`)),
+        h("td", {}, hook.enabled ? "on" : h("span", { class: "reason" }, "off")),
+        h("td", { class: "wide" }, ago(hook.lastUsedAt)),
+        h("td", { class: "act" },
+          h("button", { type: "button", "aria-label": `${hook.enabled ? "Switch off" : "Switch on"} ${hook.dagName}`, onclick: (event) => toggle(event, hook) },
+            hook.enabled ? "Switch off" : "Switch on"),
+          h("button", { type: "button", "aria-label": `New token of ${hook.dagName}`, onclick: () => regenerate(hook) }, "New token"),
+          h("button", { type: "button", class: "danger", "aria-label": `Delete ${hook.dagName}`, onclick: () => remove(hook) }, "Delete"))))));
+  return { create, table };
+
+  async function add() {
+    let made;
+    const done = await ask({
+      title: "New webhook", confirm: "Create",
+      fields: [field("DAG", { name: "dag", required: true, autofocus: true, hint: "its file name, without .yaml" })],
+      act: async (form) => {
+        made = await send("POST", path`dags/${form.get("dag").trim()}/webhook`);
+        await page.refresh();
+      },
+    });
+    if (done) credentials(made);
+  }
+
+  async function regenerate({ dagName }) {
+    let made;
+    const done = await ask({
+      title: `New token for ${dagName}?`, text: "The present token and signing secret are refused from then on.", confirm: "Replace", danger: true,
+      act: async () => {
+        made = await send("POST", path`dags/${dagName}/webhook/regenerate`);
+        await page.refresh();
+      },
+    });
+    if (done) credentials(made);
+  }
+
+  async function toggle(event, { dagName, enabled }) {
+    await attempt(() => send("POST", path`dags/${dagName}/webhook/toggle`, { enabled: !enabled }), { button: event.target });
+    await page.refresh();
+  }
+
+  function remove({ dagName }) {
+    return ask({
+      title: `Delete the webhook of ${dagName}?`, text: "Requests with its token or signature are refused from then on.", confirm: "Delete", danger: true,
+      act: async () => {
+        await send("DELETE", path`dags/${dagName}/webhook`);
+        await page.refresh();
+      },
+    });
+  }
+}
+
+const credentials = ({ token, signingSecret }) => showSecrets("Credentials of the webhook",
+  [["Token", token], ["Signing secret", signingSecret]],
+  "Each of them is enough: send the token as Authorization: Bearer TOKEN, or sign requests as Standard Webhooks says.");

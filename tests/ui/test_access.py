@@ -1,0 +1,145 @@
+"""The page of users, API keys and webhooks: what an administrator does there, and what others are told."""
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests.harness.accessibility import barriers
+from tests.harness.browser import PHONE, watched
+from tests.harness.cluster import Embedded
+from tests.ui.conftest import log_in, origin, send
+
+
+def fits_and_is_accessible(page: Page) -> bool:
+    width, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert width <= room
+    assert barriers(page) == []
+    return True
+
+
+def shown_once(page: Page, *labels: str) -> list[str]:
+    """Return the secrets in the dialog, and close it: they are nowhere in the page then."""
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("it is not shown again")).to_be_visible()
+    found = [dialog.locator("section", has_text=label).locator("code").inner_text() for label in labels]
+    assert fits_and_is_accessible(page)
+    dialog.get_by_role("button", name="Done").click()
+    expect(dialog).to_have_count(0)
+    assert not any(each in page.content() for each in found)
+    return found
+
+
+def whose(page: Page, system: Embedded, key: str) -> tuple[int, str]:
+    answer = page.request.get(
+        f"{origin(system)}/flows/api/v2/auth/me", headers={"Authorization": f"Bearer {key}", "Cookie": ""}
+    )
+    return answer.status, answer.json().get("user", {}).get("username", "")
+
+
+def test_an_administrator_gives_and_takes_access(chromium: Browser, guarded: Embedded) -> None:
+    door = f"{origin(guarded)}/flows/#/access"
+    with watched(chromium, door, size=PHONE, expected=("status of 401", "status of 400", "status of 409")) as page:
+        log_in(page, "admin", "correct horse")
+        _users(page)
+        page.get_by_role("link", name="API keys").click()
+        _keys(page, guarded)
+        send(page, guarded, "dags", {"name": "hooked", "spec": "steps: [echo x]\n"})
+        page.get_by_role("link", name="Webhooks").click()
+        _webhooks(page)
+
+
+def _users(page: Page) -> None:
+    dialog = page.get_by_role("dialog")
+    page.get_by_role("button", name="New user").click()
+    dialog.get_by_label("User name").fill("ann")
+    dialog.get_by_label("Password").fill("password")
+    dialog.get_by_label("Role").select_option("operator")
+    dialog.get_by_role("button", name="Create").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("most common passwords")
+    assert fits_and_is_accessible(page)
+    dialog.get_by_label("Password").fill("long enough for ann")
+    # The keyboard is enough: Enter sends the form.
+    page.keyboard.press("Enter")
+    ann = page.get_by_role("row", name="ann")
+    expect(ann).to_contain_text("operator")
+    expect(page.get_by_role("button", name="Delete admin")).to_have_count(0)
+    assert fits_and_is_accessible(page)
+    page.get_by_role("button", name="Edit ann").click()
+    dialog.get_by_label("Role").select_option("manager")
+    dialog.get_by_role("button", name="Save").click()
+    expect(ann).to_contain_text("manager")
+    page.get_by_role("button", name="New password of ann").click()
+    dialog.get_by_label("New password").fill("another for ann")
+    dialog.get_by_role("button", name="Set").click()
+    expect(dialog).to_have_count(0)
+    page.get_by_role("button", name="Delete ann").click()
+    dialog.get_by_role("button", name="Delete").click()
+    expect(ann).to_have_count(0)
+
+
+def _keys(page: Page, system: Embedded) -> None:
+    dialog = page.get_by_role("dialog")
+    expect(page.get_by_text("There are no API keys yet.")).to_be_visible()
+    page.get_by_role("button", name="New API key").click()
+    dialog.get_by_label("Name", exact=True).fill("ci")
+    dialog.get_by_label("DAGs").fill("etl-* hooked")
+    dialog.get_by_label("Expires").fill("2099-01-31T12:30")
+    assert fits_and_is_accessible(page)
+    dialog.get_by_role("button", name="Create").click()
+    [key] = shown_once(page, "API key")
+    assert whose(page, system, key) == (200, "apikey:ci")
+    row = page.get_by_role("row", name="ci")
+    expect(row).to_contain_text("etl-* hooked")
+    assert fits_and_is_accessible(page)
+    page.get_by_role("button", name="Edit ci").click()
+    expect(dialog.get_by_label("Expires")).to_have_value("2099-01-31T12:30")
+    dialog.get_by_label("DAGs").fill("")
+    dialog.get_by_role("button", name="Save").click()
+    expect(row).to_contain_text("all DAGs")
+    page.get_by_role("button", name="Delete ci").click()
+    dialog.get_by_role("button", name="Delete").click()
+    expect(row).to_have_count(0)
+    assert whose(page, system, key)[0] == 401
+
+
+def _webhooks(page: Page) -> None:
+    dialog = page.get_by_role("dialog")
+    page.get_by_role("button", name="New webhook").click()
+    dialog.get_by_label("DAG").fill("hooked")
+    dialog.get_by_role("button", name="Create").click()
+    token, secret = shown_once(page, "Token", "Signing secret")
+    assert token.startswith("dagu_wh_")
+    assert secret.startswith("whsec_")
+    row = page.get_by_role("row", name="hooked")
+    page.get_by_role("button", name="Switch off hooked").click()
+    expect(row.get_by_text("off", exact=True)).to_be_visible()
+    assert fits_and_is_accessible(page)
+    page.get_by_role("button", name="New token of hooked").click()
+    dialog.get_by_role("button", name="Replace").click()
+    assert token not in shown_once(page, "Token", "Signing secret")
+    page.get_by_role("button", name="Delete hooked").click()
+    dialog.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("No DAG has a webhook yet.")).to_be_visible()
+
+
+def test_others_are_told_and_change_their_own_password(chromium: Browser, guarded: Embedded) -> None:
+    expected = ("status of 401", "status of 403")
+    elsewhere = "login?next=//evil.example&originalURL=https://evil.example#//evil.example"
+    with watched(chromium, f"{origin(guarded)}/flows/{elsewhere}", expected=expected) as page:
+        log_in(page, "admin", "correct horse")
+        expect(page.get_by_role("heading", name="Not found")).to_be_visible()
+        assert page.url.startswith(f"{origin(guarded)}/flows/"), "a login leads to no other site"
+        expect(page.get_by_role("link", name="Access")).to_be_visible()
+        send(page, guarded, "users", {"username": "bea", "password": "first for bea", "role": "viewer"})
+        page.get_by_role("button", name="Log out").click()
+        log_in(page, "bea", "first for bea")
+        expect(page.get_by_role("button", name="bea")).to_be_visible()
+        page.goto(f"{origin(guarded)}/flows/#/access?tab=keys")
+        expect(page.get_by_role("alert")).to_contain_text("requires the role admin; bea has viewer")
+        page.get_by_role("button", name="bea").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("Current password").fill("first for bea")
+        dialog.get_by_label("New password").fill("second for bea")
+        assert fits_and_is_accessible(page)
+        dialog.get_by_role("button", name="Change").click()
+        # All logins of the user have ended.
+        log_in(page, "bea", "second for bea")
+        expect(page.get_by_role("button", name="bea")).to_be_visible()

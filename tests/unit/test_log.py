@@ -1,0 +1,69 @@
+"""Values of clients in the log: whatever they are, a record is one line."""
+
+import json
+import logging
+import sys
+from typing import Literal
+
+import pytest
+
+from shared.log import set_up_logging
+
+FORGED = {
+    "a line": "x\n12:00:00 info    login.succeeded username=admin",
+    "a line of Windows": "x\r\n12:00:00 info    login.succeeded",
+    "over the line": "x\r12:00:00 info    login.succeeded",
+    "a Unicode line": "x\u2028y\u2029z\x85",
+    "JSON": 'x", "event": "login.succeeded", "y": "',
+    "a colour": "\x1b[31mred\x1b[0m",
+    "a link of terminals": "\x1b]8;;http://evil.example\x07click\x1b]8;;\x07",
+    "a title of terminals": "\x1b]0;owned\x07",
+    "erased": "x\x08\x08\x7f",
+    "right to left": "\u202egpj.exe",
+    "half a character": "\udcff",
+    "nul": "a\x00b",
+}
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize("name", FORGED)
+def test_no_value_forges_a_line_or_acts_on_a_terminal(
+    name: str, style: Literal["text", "json"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, written = logging.getLogger(), _Lines()
+    monkeypatch.setattr(sys, "stderr", written)
+    before, level = root.handlers[:], root.level
+    set_up_logging("info", style, "api")
+    [handler] = root.handlers
+    root.handlers[:] = before
+    root.setLevel(level)
+    try:
+        raise ValueError(FORGED[name])
+    except ValueError:
+        record = logging.getLogger("tests").makeRecord(
+            "tests", logging.INFO, __file__, 1, "request.refused", (), sys.exc_info(), extra={"username": FORGED[name]}
+        )
+
+    handler.handle(record)
+
+    if style == "json":
+        [line] = written.text.splitlines()
+        assert json.loads(line)["event"] == "request.refused"
+        assert json.loads(line)["username"] == FORGED[name]
+    else:
+        first, *rest = written.text.split("\n")
+        assert "request.refused username=" in first
+        assert rest.pop() == ""
+        assert all(each.startswith("  ") for each in rest)
+        assert all(each.isprintable() for each in (first, *rest))
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+    def flush(self) -> None:
+        """Keep it."""
