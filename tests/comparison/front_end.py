@@ -1,0 +1,105 @@
+"""Dagu's own front end on Dagway: its bundle, and a browser that uses it and records what fails."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import urllib3
+from playwright.sync_api import BrowserContext, Dialog, Locator, Page, Response, expect
+
+__all__ = ["FrontEnd", "copy_bundle", "opened"]
+
+_CHUNK = re.compile(r"\.e\((\d+)\)")
+_FILE = re.compile(r'"([\w.-]+\.(?:ttf|worker\.js))"')
+_OWN_MISTAKE = "/api/v2undefined"
+"""The search page asks for it before there is a text to search for. Dagu sends its HTML page, Dagway answers 404."""
+
+
+def copy_bundle(url: str, folder: Path) -> None:
+    """Copy the files of the front end of the Dagu at ``url`` to ``folder``, as for ``DAGWAY_UI_DIR``.
+
+    A file that this misses is one that a page asks for in vain, which fails the test of the page.
+    """
+    pool = urllib3.PoolManager(retries=False, timeout=60)
+    names, seen = ["bundle.js", "favicon.ico"], set[str]()
+    while names:
+        seen.add(name := names.pop())
+        answer = pool.request("GET", f"{url}/assets/{name}")
+        if answer.status != 200:
+            continue
+        (folder / name).write_bytes(answer.data)
+        text = answer.data.decode(errors="replace") if name.endswith(".js") else ""
+        linked = {f"{number}.bundle.js" for number in _CHUNK.findall(text)} | set(_FILE.findall(text))
+        names += linked - seen - set(names)
+    assert len(seen) > 20, "the bundle has another form"
+
+
+class FrontEnd:
+    """One page of the front end in a browser. ``said`` is what its alerts and questions said; each is accepted."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page, self._url = page, url
+        self.said: list[str] = []
+        self.failed: list[str] = []
+        page.on("pageerror", lambda error: self.failed.append(f"uncaught: {error}"))
+        page.on("response", self._judge)
+        page.on("dialog", self._accept)
+
+    def _accept(self, dialog: Dialog) -> None:
+        self.said.append(dialog.message)
+        dialog.accept()
+
+    def _judge(self, response: Response) -> None:
+        path = urlsplit(response.url).path
+        if response.status >= 400 and path != _OWN_MISTAKE:
+            self.failed.append(f"{response.status} {response.request.method} {path}")
+
+    def open(self, place: str) -> None:
+        self.page.goto(f"{self._url}/{place}")
+
+    def text(self, text: str, *, exact: bool = True) -> Locator:
+        """Return the first visible place of a text: the page has hidden copies for small screens."""
+        return self.page.get_by_text(text, exact=exact).filter(visible=True).first
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True).filter(visible=True).first
+
+    def titled(self, title: str) -> Locator:
+        return self.page.get_by_title(title).filter(visible=True).first
+
+    def choose(self, row: str, action: str) -> None:
+        """Choose an action from the menu at the end of a row of a table."""
+        self.page.get_by_role("row").filter(has_text=row).get_by_role("button").last.click()
+        self.page.get_by_role("menuitem", name=action, exact=True).click()
+
+    def write(self, text: str) -> None:
+        """Replace the text in the editor of specs."""
+        self.page.locator(".view-lines").filter(visible=True).first.click()
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.insert_text(text)
+
+    def sees(self, text: str, *, exact: bool = True) -> None:
+        """Wait until a text is shown."""
+        expect(self.text(text, exact=exact)).to_be_visible()
+
+    def lacks(self, text: str) -> None:
+        """Wait until a text is no longer shown."""
+        expect(self.page.get_by_text(text, exact=True).filter(visible=True)).to_have_count(0)
+
+    @property
+    def dialog(self) -> Locator:
+        return self.page.get_by_role("dialog").filter(visible=True)
+
+
+@contextmanager
+def opened(context: BrowserContext, url: str, *expected: str) -> Iterator[FrontEnd]:
+    """Open a page, and fail at the end if it had errors or refused requests other than ``expected``."""
+    page = context.new_page()
+    try:
+        front = FrontEnd(page, url)
+        yield front
+        assert set(front.failed) <= set(expected)
+    finally:
+        page.close()
