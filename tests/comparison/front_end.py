@@ -1,16 +1,37 @@
 """Dagu's own front end on Dagway: its bundle, and a browser that uses it and records what fails."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
 from playwright.sync_api import BrowserContext, Dialog, Locator, Page, Response, expect
 
-__all__ = ["FrontEnd", "copy_bundle", "opened"]
+from tests.comparison.sides import Side
+from tests.harness.eventually import eventually
 
+__all__ = ["ADMIN", "TOUR", "FrontEnd", "Site", "copy_bundle", "opened"]
+
+ADMIN = {"username": "admin", "password": "correct horse battery"}
+TOUR = """\
+description: Shows everything
+tags: [shown, etl]
+schedule: '0 5 1 1 *'
+params:
+  - NAME: world
+  - COUNT: 3
+steps:
+  - {name: a, command: 'echo "hello $NAME"; echo oops >&2', output: OUT}
+  - {name: b, command: 'seq 1 2500', depends: [a]}
+  - {name: c, command: 'exit 3', depends: [a], continueOn: {failure: true}}
+  - {name: d, command: echo done, depends: [b, c]}
+handlerOn:
+  exit: {command: echo bye}
+"""
+"""A DAG that uses much: it ends as partially succeeded."""
 _CHUNK = re.compile(r"\.e\((\d+)\)")
 _FILE = re.compile(r'"([\w.-]+\.(?:ttf|worker\.js))"')
 _OWN_MISTAKE = "/api/v2undefined"
@@ -34,6 +55,36 @@ def copy_bundle(url: str, folder: Path) -> None:
         linked = {f"{number}.bundle.js" for number in _CHUNK.findall(text)} | set(_FILE.findall(text))
         names += linked - seen - set(names)
     assert len(seen) > 20, "the bundle has another form"
+
+
+class Site(Side):
+    """A Dagway that shows the front end."""
+
+    def create(self, name: str, spec: str = TOUR) -> None:
+        assert self.ask("POST", "/dags", {"name": name, "spec": spec})[0] == 201
+
+    def start(self, name: str, run_id: str = "first", status: str = "") -> None:
+        """Start a run, and wait for its status if one is given."""
+        assert self.ask("POST", f"/dags/{name}/start", {"dagRunId": run_id})[0] == 200
+        if status:
+            self.until(name, run_id, lambda run: run["statusLabel"] == status)
+
+    def get(self, path: str) -> Any:
+        status, answer = self.ask("GET", path)
+        assert status == 200, (path, status, answer)
+        return answer
+
+    def until(self, name: str, run_id: str, check: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Wait until the details of a run are as they should be, and return them."""
+
+        def there() -> dict[str, Any]:
+            status, answer = self.ask("GET", f"/dag-runs/{name}/{run_id}")
+            assert status == 200, answer
+            details: dict[str, Any] = answer["dagRunDetails"]
+            assert check(details), details
+            return details
+
+        return eventually(there, timeout_s=60)
 
 
 class FrontEnd:
