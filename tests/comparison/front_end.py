@@ -63,9 +63,9 @@ class Site(Side):
     def create(self, name: str, spec: str = TOUR) -> None:
         assert self.ask("POST", "/dags", {"name": name, "spec": spec})[0] == 201
 
-    def start(self, name: str, run_id: str = "first", status: str = "") -> None:
+    def start(self, name: str, run_id: str = "first", status: str = "", **body: str) -> None:
         """Start a run, and wait for its status if one is given."""
-        assert self.ask("POST", f"/dags/{name}/start", {"dagRunId": run_id})[0] == 200
+        assert self.ask("POST", f"/dags/{name}/start", {"dagRunId": run_id, **body})[0] == 200
         if status:
             self.until(name, run_id, lambda run: run["statusLabel"] == status)
 
@@ -121,7 +121,8 @@ class FrontEnd:
         return self.page.get_by_title(title).filter(visible=True).first
 
     def choose(self, row: str, action: str) -> None:
-        """Choose an action from the menu at the end of a row of a table."""
+        """Choose an action from the menu at the end of a row of a table, when no dialog covers it any more."""
+        expect(self.dialog).to_have_count(0)
         self.page.get_by_role("row").filter(has_text=row).get_by_role("button").last.click()
         self.page.get_by_role("menuitem", name=action, exact=True).click()
 
