@@ -22,7 +22,7 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-_PATIENCE_MS = 20_000
+_PATIENCE_MS = 60_000
 _NOT_OURS = "ERR_NETWORK_CHANGED"
 """Chromium's error for pending requests when a network interface appears or disappears.
 

@@ -86,5 +86,5 @@ def session(site: Site, chromium: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def front_end(site: Site, session: BrowserContext) -> Open:
-    """Return a function that opens Dagu's front end; its arguments are the refused requests that are expected."""
+    """Return a function that opens Dagu's front end; its arguments are the refusals that may come."""
     return lambda *expected: opened(session, site.url, *expected)
