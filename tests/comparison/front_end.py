@@ -84,7 +84,7 @@ class Site(Side):
             assert check(details), details
             return details
 
-        return eventually(there, timeout_s=60)
+        return eventually(there)
 
 
 class FrontEnd:
@@ -139,6 +139,15 @@ class FrontEnd:
     def lacks(self, text: str) -> None:
         """Wait until a text is no longer shown."""
         expect(self.page.get_by_text(text, exact=True).filter(visible=True)).to_have_count(0)
+
+    def told(self, part: str) -> None:
+        """Wait until an alert or a question has said this."""
+
+        def there() -> None:
+            self.page.evaluate("0")  # The driver notices dialogs while it waits for an answer.
+            assert any(part in each for each in self.said), self.said
+
+        eventually(there)
 
     @property
     def dialog(self) -> Locator:

@@ -38,7 +38,7 @@ def test_login_password_and_logout(site: Site, chromium: Browser) -> None:
         def changed() -> bool:
             return site.ask("POST", "/auth/login", {"username": "changer", "password": "a newer password"})[0] == 200
 
-        eventually(changed, timeout_s=60)
+        eventually(changed)
     with opened(context, site.url, "401 GET /api/v2/auth/me") as front:
         front.open("")
         front.page.locator("#username").fill("changer")
@@ -62,14 +62,14 @@ def test_webhooks_are_made_used_switched_and_deleted(site: Site, front_end: Open
         front.button("Done").click()
         front.open("webhooks")
         front.page.get_by_role("row").filter(has_text="hooked").get_by_role("switch").click()
-        eventually(lambda: site.get("/dags/hooked/webhook")["enabled"] is False, timeout_s=60)
+        eventually(lambda: site.get("/dags/hooked/webhook")["enabled"] is False)
         front.choose("hooked", "Regenerate Token")
         front.page.get_by_role("dialog").get_by_role("button").filter(has_text="Regenerate").click()
         front.sees("dagu_wh_", exact=False)
         front.open("webhooks")
         front.choose("hooked", "Delete")
         front.page.get_by_role("dialog").get_by_role("button").filter(has_text="Delete").click()
-        eventually(lambda: site.ask("GET", "/dags/hooked/webhook")[0] == 404, timeout_s=60)
+        eventually(lambda: site.ask("GET", "/dags/hooked/webhook")[0] == 404)
 
 
 def test_users_are_made_edited_and_deleted(site: Site, front_end: Open) -> None:
@@ -82,24 +82,24 @@ def test_users_are_made_edited_and_deleted(site: Site, front_end: Open) -> None:
         front.dialog.locator("#username").fill("worker1")
         front.dialog.locator("#password").fill("a long password")
         front.dialog.get_by_role("button", name="Create").click()
-        eventually(lambda: roles().get("worker1") == "viewer", timeout_s=60)
+        eventually(lambda: roles().get("worker1") == "viewer")
         front.choose("worker1", "Edit")
         front.dialog.get_by_role("combobox").click()
         front.page.get_by_role("option").filter(has_text="Operator").click()
         front.dialog.get_by_role("button").filter(has_text="Update").or_(
             front.dialog.get_by_role("button").filter(has_text="Save")
         ).click()
-        eventually(lambda: roles()["worker1"] == "operator", timeout_s=60)
+        eventually(lambda: roles()["worker1"] == "operator")
         front.choose("worker1", "Reset Password")
         for field in front.dialog.locator("input[type=password]").all():
             field.fill("a reset password")
         front.dialog.get_by_role("button").filter(has_text="Reset").click()
         reset = {"username": "worker1", "password": "a reset password"}
-        eventually(lambda: site.ask("POST", "/auth/login", reset)[0] == 200, timeout_s=60)
+        eventually(lambda: site.ask("POST", "/auth/login", reset)[0] == 200)
         front.open("users")
         front.choose("worker1", "Delete")
         front.page.get_by_role("dialog").get_by_role("button").filter(has_text="Delete").click()
-        eventually(lambda: "worker1" not in roles(), timeout_s=60)
+        eventually(lambda: "worker1" not in roles())
 
 
 def test_keys_are_made_used_edited_and_deleted(site: Site, front_end: Open) -> None:
@@ -119,5 +119,5 @@ def test_keys_are_made_used_edited_and_deleted(site: Site, front_end: Open) -> N
         front.sees("machine")
         front.choose("machine", "Delete")
         front.page.get_by_role("dialog").get_by_role("button").filter(has_text="Delete").click()
-        eventually(lambda: site.get("/api-keys")["apiKeys"] == [], timeout_s=60)
+        eventually(lambda: site.get("/api-keys")["apiKeys"] == [])
         assert Side(site.url, token=key).ask("GET", "/dags")[0] == 401

@@ -112,7 +112,7 @@ def test_steps_are_retried_and_their_status_changed(site: Site, front_end: Open)
         front.dialog.get_by_role("button", name="Rerun").or_(
             front.dialog.get_by_role("button", name="Reschedule")
         ).last.click()
-        eventually(lambda: len(site.get("/dag-runs?name=again")["dagRuns"]) == 2, timeout_s=60)
+        eventually(lambda: len(site.get("/dag-runs?name=again")["dagRuns"]) == 2)
 
 
 def test_a_step_waits_for_an_answer_in_the_page(site: Site, front_end: Open) -> None:
@@ -160,11 +160,11 @@ def test_queued_runs_are_removed_and_running_ones_stopped(site: Site, front_end:
         front.button("Dequeue").click()
         front.dialog.get_by_role("button", name="Dequeue").click()
         # As in Dagu a run that has not begun is gone then.
-        eventually(lambda: site.ask("GET", "/dag-runs/lane/waits")[0] == 404, timeout_s=60)
+        eventually(lambda: site.ask("GET", "/dag-runs/lane/waits")[0] == 404)
         front.open("queues")
         front.button("Clear").click()
         front.page.get_by_role("dialog").get_by_role("button").filter(has_text="Clear").click()
-        eventually(lambda: site.ask("GET", "/dag-runs/lane/waits-too")[0] == 404, timeout_s=60)
+        eventually(lambda: site.ask("GET", "/dag-runs/lane/waits-too")[0] == 404)
         front.open("dag-runs/lane/holds")
         front.button("Stop").click()
         front.dialog.get_by_role("button", name="Stop").click()
