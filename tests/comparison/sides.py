@@ -29,19 +29,21 @@ class Side:
     """Runs workflows at ``url`` and returns what can be seen of them.
 
     ``pid``: the server's process, if it is ours. ``patience_s``: how long to wait for the time at which a run finished.
-    ``must_finish``: it must come.
+    ``must_finish``: it must come. ``token``: of a login, if the server asks for one.
     """
 
-    def __init__(self, url: str, pid: int = 0, *, must_finish: bool = True, patience_s: float = _RUN_S) -> None:
+    def __init__(
+        self, url: str, pid: int = 0, *, must_finish: bool = True, patience_s: float = _RUN_S, token: str = ""
+    ) -> None:
         self.url = self._url = url
-        self.pid = pid
+        self.pid, self.token = pid, token
         self._must_finish, self._patience_s = must_finish, patience_s
+        self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         self._pool = urllib3.PoolManager(retries=False, timeout=60, maxsize=8)
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        answer = self._pool.request(method, f"{self._url}/api/v2{path}", body=data, headers=headers)
+        answer = self._pool.request(method, f"{self._url}/api/v2{path}", body=data, headers=self._headers)
         try:
             return answer.status, json.loads(answer.data)
         except ValueError:

@@ -1,7 +1,7 @@
 """Random workflows give the same result in Dagway and in a real Dagu, but for the documented differences.
 
 ``COMPARE_DAGU`` names the program of Dagu; without it the comparison is skipped, and says so.
-``COMPARE_URL`` is the base URL of a running Dagway (default: a ``dagway up`` of the test's own),
+``COMPARE_URL`` is the base URL of a running Dagway (default: one of the test's own on each footing),
 ``COMPARE_COUNT`` the number of workflows, ``COMPARE_SEED`` the seed.
 """
 
@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pytest
 from tests.comparison.differences import DIFFERENCES, TARGET, document
 from tests.comparison.sides import Side, dagu
 from tests.comparison.workflows import FAMILIES, Workflow, workflows
-from tests.harness.cluster import Embedded
+from tests.harness.cluster import Cluster, Embedded, Footing
 from tests.harness.eventually import eventually
 
 SEED = int(os.environ.get("COMPARE_SEED", "20261127"))
@@ -39,27 +39,36 @@ def test_the_families_are_many_and_name_known_differences() -> None:
     assert [*workflows(1, 40)] == [*workflows(1, 40)] != [*workflows(2, 40)]
 
 
-@pytest.fixture
-def dagway(tmp_path: Path) -> Iterator[Side]:
-    if url := os.environ.get("COMPARE_URL"):
-        yield Side(url)
+@contextmanager
+def dagway(footing: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[Side]:
+    if footing == "given":
+        yield Side(os.environ["COMPARE_URL"])
         return
-    with Embedded(tmp_path / "dagway") as system:
+    if footing == "embedded":
+        system: Footing = Embedded(folder)
+    else:
+        rabbit, postgres = request.getfixturevalue("rabbit_server"), request.getfixturevalue("postgres_server")
+        system = Cluster(folder, rabbit, postgres)
+    with system:
         yield Side(system.client.base)
 
 
 @pytest.mark.timeout(120 + 30 * COUNT)
+@pytest.mark.parametrize("footing", ["given"] if os.environ.get("COMPARE_URL") else ["embedded", "distributed"])
 def test_random_workflows_give_the_same_result(
-    request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    footing: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program = os.environ.get("COMPARE_DAGU", "")
     if not program:
         pytest.skip("NOT COMPARED WITH DAGU: set COMPARE_DAGU to the path of a Dagu 1.30.2")
-    ours: Side = request.getfixturevalue("dagway")
     counts: Counter[tuple[str, str]] = Counter()
     unexplained = []
     (tmp_path / "theirs").mkdir()
-    with dagu(Path(program), tmp_path / "theirs") as theirs, ThreadPoolExecutor(_AT_ONCE) as pool:
+    with (
+        dagway(footing, tmp_path / "dagway", request) as ours,
+        dagu(Path(program), tmp_path / "theirs") as theirs,
+        ThreadPoolExecutor(_AT_ONCE) as pool,
+    ):
 
         def compared(numbered: tuple[int, Workflow]) -> tuple[Workflow, dict[str, Any], dict[str, Any]]:
             number, workflow = numbered
@@ -83,7 +92,9 @@ def test_random_workflows_give_the_same_result(
         kinds = Counter(dict.fromkeys(("equal", "documented", "different"), 0))
         for (_, kind), many in counts.items():
             kinds[kind] += many
-        sys.stdout.write(f"\ncompared {COUNT} workflows of {len(FAMILIES)} families, seed {SEED}: {dict(kinds)}\n")
+        sys.stdout.write(
+            f"\ncompared {COUNT} workflows of {len(FAMILIES)} families, {footing}, seed {SEED}: {dict(kinds)}\n"
+        )
     assert unexplained == [], "\n\n".join(unexplained)
 
 

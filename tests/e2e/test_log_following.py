@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import urllib3
 
@@ -16,6 +17,19 @@ steps:
   - name: end
     command: echo over
 """
+_MANY_LINES = 30_000  # more than travels with the report of the end
+_LONG = f"""
+steps:
+  - name: long
+    command: seq {_MANY_LINES}; seq {_MANY_LINES} >&2
+  - name: made
+    command: echo made
+    output: MADE
+handlerOn:
+  exit:
+    command: seq {_MANY_LINES}
+"""
+_AT_ONCE = 12
 
 
 def test_output_is_read_while_it_is_written_each_line_once(client: Client, dag: Callable[[str], str]) -> None:
@@ -61,3 +75,22 @@ def test_transitions_come_as_they_happen_from_a_gateway_that_was_not_asked_to_st
     assert (of_step[0], of_step[-1]) == ("running", "succeeded")
     assert events[-1]["became"] == "succeeded"
     assert events[-1]["stepName"] is None
+
+
+def test_whoever_sees_an_end_can_read_the_last_byte_while_many_runs_end(
+    client: Client, dag: Callable[[str], str]
+) -> None:
+    name = dag(_LONG)
+
+    def read_at_once(run_id: str) -> list[object]:
+        client.start(name, run_id)
+        client.until("succeeded", name, run_id, timeout_s=120)
+        # Nothing here waits or asks again: what is read is what is there when the end is seen.
+        logs = [("long", "stdout"), ("long", "stderr"), ("onExit", "stdout")]
+        read = [client.log(name, run_id, step, f"?stream={stream}&tail=1") for step, stream in logs]
+        return [*((log["content"].strip(), log["totalLines"]) for log in read), client.outputs(name, run_id)["made"]]
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        seen = list(pool.map(read_at_once, (f"r{number}" for number in range(_AT_ONCE))))
+
+    assert seen == [[(str(_MANY_LINES), _MANY_LINES)] * 3 + ["made"]] * _AT_ONCE

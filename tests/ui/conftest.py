@@ -1,12 +1,16 @@
 """Fixtures: a browser, and a whole system whose pages it opens, once per test process."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
+from tests.comparison.front_end import ADMIN, FrontEnd, Site, copy_bundle, opened
+from tests.comparison.sides import Side, dagu
 from tests.harness.browser import browser, watched
 from tests.harness.cluster import Embedded
 from tests.harness.needs import need
@@ -16,6 +20,7 @@ REBOUND = "rebind.evil.example"
 PLAIN_EDITOR = {"dagway plain editor": "yes"}
 """The local storage of a browser in which the plain editor was chosen: the only one of an installation without npm."""
 Look = Callable[..., AbstractContextManager[Page]]
+Open = Callable[..., AbstractContextManager[FrontEnd]]
 
 
 @pytest.fixture(scope="session")
@@ -73,3 +78,41 @@ def look(chromium: Browser, system: Embedded) -> Look:
 def origin(system: Embedded) -> str:
     """Return the URL of a system's gateway."""
     return f"http://127.0.0.1:{system.process.env['DAGWAY_PORT']}"
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Dagway with Dagu's front end, users, and a queue for one run."""
+    program = os.environ.get("COMPARE_DAGU", "")
+    if not program:
+        pytest.skip("DAGU'S FRONT END NOT TRIED: set COMPARE_DAGU to the path of a Dagu 1.30.2")
+    bundle, theirs = tmp_path_factory.mktemp("bundle"), tmp_path_factory.mktemp("dagu")
+    with dagu(Path(program), theirs) as real:
+        copy_bundle(real.url, bundle)
+    env = {
+        "DAGWAY_UI_DIR": str(bundle),
+        "DAGWAY_AUTH_MODE": "builtin",
+        "DAGWAY_AUTH_TOKEN_SECRET": "a secret of more than thirty-two characters",
+        "DAGWAY_AUTH_ADMIN_PASSWORD": ADMIN["password"],
+        "DAGWAY_QUEUES": "narrow=1",
+    }
+    with Embedded(tmp_path_factory.mktemp("site"), env=env) as running:
+        status, login = Side(running.client.base).ask("POST", "/auth/login", ADMIN)
+        assert status == 200
+        yield Site(running.client.base, token=login["token"])
+
+
+@pytest.fixture(scope="session")
+def session(site: Site, chromium: Browser) -> Iterator[BrowserContext]:
+    """A browser in which Dagu's front end is logged in as administrator; it keeps the bundle from test to test."""
+    context = chromium.new_context(viewport={"width": 1600, "height": 1000}, reduced_motion="reduce")
+    context.set_default_timeout(60_000)
+    context.add_init_script(f"localStorage.setItem('dagu_auth_token', '{site.token}')")
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def front_end(site: Site, session: BrowserContext) -> Open:
+    """Return a function that opens Dagu's front end; its arguments are the refusals that may come."""
+    return lambda *expected: opened(session, site.url, *expected)
