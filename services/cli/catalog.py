@@ -33,6 +33,7 @@ COMMANDS = (
     CatalogEntry("run", "local.running", "Run a workflow file here and now, without a server", _HERE),
     CatalogEntry("dry", "local.planning", "Show what a run of a workflow file would do", _HERE),
     CatalogEntry("validate", "local.validating", "Check workflow files and print all their errors", _HERE),
+    CatalogEntry("fmt", "local.formatting", "Format workflow files", _HERE),
     CatalogEntry("test", "local.testing", "Run the test cases of workflow files", _HERE),
     CatalogEntry("start", "remote.starting", "Start a run and wait until it ends", _RUN),
     CatalogEntry("enqueue", "remote.starting", "Queue a run", _RUN),
