@@ -72,6 +72,7 @@ COMMANDS = (
     CatalogEntry("scheduler", "services", "Run a scheduler. It needs RabbitMQ and Postgres", _SERVICES),
     CatalogEntry("worker", "services", "Run a worker. It needs RabbitMQ only", _SERVICES),
     CatalogEntry("migrate", "services", "Create or upgrade the database schema", _SERVICES),
+    CatalogEntry("shadow", "remote.shadowing", "Compare with a live Dagu, and cut over", _SERVICES),
     CatalogEntry("import", "importing", "Bring workflows and history of other programs here", _SERVICES),
     CatalogEntry("verify", "maintenance", "Check the database against the guarantees", _SERVICES),
     CatalogEntry("dead-letters", "maintenance", "List or return messages that could not be handled", _SERVICES),
