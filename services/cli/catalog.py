@@ -74,6 +74,7 @@ COMMANDS = (
     CatalogEntry("migrate", "services", "Create or upgrade the database schema", _SERVICES),
     CatalogEntry("shadow", "remote.shadowing", "Compare with a live Dagu, and cut over", _SERVICES),
     CatalogEntry("import", "importing", "Bring workflows and history of other programs here", _SERVICES),
+    CatalogEntry("move", "moving", "Move the data of dagway up to a system on RabbitMQ and Postgres", _SERVICES),
     CatalogEntry("verify", "maintenance", "Check the database against the guarantees", _SERVICES),
     CatalogEntry("dead-letters", "maintenance", "List or return messages that could not be handled", _SERVICES),
     CatalogEntry("audit", "maintenance", "Check the audit log", _SERVICES),
