@@ -20,7 +20,7 @@ OUTSIDE = {
 }
 """Pages outside ``docs/``, and their names in the site."""
 FOLDERS = {"adr": "Decisions", "runbooks": "Runbooks"}
-_LINK = re.compile(r"(?<!!)\[([^\[\]]+)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)")
+_LINK = re.compile(r"(!?)\[([^\[\]]+)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)")
 _HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
 
 
@@ -36,16 +36,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Turn the links of a page into links within the site."""
+    """Turn the links and pictures of a page into those within the site."""
     name = page.file.src_uri
     outside = {site: path for path, site in OUTSIDE.items()}
     source = ROOT / outside[name] if name in outside else ROOT / "docs" / name
     here = Path(name).parent
 
     def replaced(found: re.Match[str]) -> str:
-        target = _in_site((source.parent / found[2]).resolve())
+        image, text, path, anchor = found.groups(default="")
+        target = _in_site((source.parent / path).resolve())
         # Files that only the repository has keep their names.
-        return f"[{found[1]}]({'../' * len(here.parts)}{target}{found[3] or ''})" if target else found[1]
+        return f"{image}[{text}]({'../' * len(here.parts)}{target}{anchor})" if target else text
 
     return _LINK.sub(replaced, markdown)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from services.processes.database import time_limits
 from shared.config import Config
+from shared.moved_folder import require_open
 from shared.store.create_schema import create_schema
 from shared.store.engine import open_engine
 from shared.store.migrate import current, migrate, require_head
@@ -50,6 +51,8 @@ def open_target(config: Config, *, dry_run: bool) -> Iterator[Target]:
     """
     with ExitStack() as stack:
         url = config.database_url or f"sqlite:///{config.data_dir / 'dagway.db'}"
+        if not config.database_url:
+            require_open(config.data_dir)
         if not config.database_url and not dry_run:
             config.make_data_dir()
             migrate(url)

@@ -23,6 +23,7 @@ from shared.admin_server import AdminServer
 from shared.config import Config
 from shared.disk import DiskCheck
 from shared.metrics import ProcessCollector
+from shared.moved_folder import require_open
 from shared.private_files import others_can_enter
 from shared.service import freeze_loaded
 from shared.spans import start_sending, stop_sending
@@ -61,6 +62,7 @@ def run_up(
     signed = message_signing(config, "api", "scheduler", "worker")
     sys.setswitchinterval(_SWITCH_S)
     start_sending("dagway")
+    require_open(config.data_dir)
     config.make_data_dir()
     if others_can_enter(config.data_dir):
         # It may have files that others need, so its mode is left alone. What Dagway keeps in it is private anyway.

@@ -7,6 +7,8 @@ other file. The base configuration is merged into each document before the defau
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from shared.language.dagu2.document import translated
+from shared.language.dagu2.recognise import is_dagu2
 from shared.language.document import read_dag
 from shared.language.issues import Issue, Issues, TooManyIssues
 from shared.language.model import Dag
@@ -59,7 +61,9 @@ def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: s
     names: set[str] = set()
     try:
         base_map = read_base(frozen.base or base, issues) if frozen.base or base else None
-        for document in read_yaml(frozen.text, issues):
+        if base_map is not None and is_dagu2(base_map):
+            base_map = translated(issues, base_map, base=True)
+        for document in _documents(frozen.text, issues):
             if base_map is not None and isinstance(document.value, YamlMap):
                 merged = inherit(base_map, document.value, handlers=frozen.handlers and not dags)
                 document = Document(document.index, merged, document.at)  # noqa: PLW2901 - as it counts from here on
@@ -74,6 +78,17 @@ def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: s
         dags[0] = dags[0].model_copy(update={"worker_selector": dict(frozen.selector)})
     found = sorted(issues.found, key=lambda issue: (issue.source, issue.line or 1 << 30, issue.column))
     return LoadResult(documents=tuple(dags), issues=tuple(found))
+
+
+def _documents(text: str, issues: Issues) -> list[Document]:
+    """Return the documents of ``text``. If one of them is written for Dagu 2, all of them are."""
+    found = read_yaml(text, issues)
+    if not any(isinstance(each.value, YamlMap) and is_dagu2(each.value) for each in found):
+        return found
+    return [
+        Document(each.index, translated(issues, each.value), each.at) if isinstance(each.value, YamlMap) else each
+        for each in found
+    ]
 
 
 def _read_document(

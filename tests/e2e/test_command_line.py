@@ -70,6 +70,23 @@ def plain(text: str) -> str:
     return re.sub(r" {2,}", "  ", text)
 
 
+@EMBEDDED
+def test_shadow_compares_two_servers_and_moves_a_schedule(dagway: Dagway, client: Client) -> None:
+    """One server is both, so the workflow ends where it was: resumed."""
+    client.create("shadowed", "schedule: '0 0 1 1 *'\nsteps:\n  - name: a\n    command: echo\n  - echo b\n")
+
+    compared = dagway("shadow", "--dagu", client.base, "shadowed", "--json")
+    moved = dagway("shadow", "--dagu", client.base, "--cut-over", "shadowed")
+    unknown = dagway("shadow", "--dagu", client.base, "nobody")
+
+    assert compared.exit_code == 0, compared.output
+    (found,) = json.loads(compared.stdout)["dags"]
+    assert (found["name"], found["result"], found["differences"], found["suspended"]) == ("shadowed", "same", [], False)
+    assert (moved.exit_code, "shadowed: runs here now" in moved.output) == (0, True), moved.output
+    assert client.ask("GET", "/dags/shadowed").json["suspended"] is False
+    assert (unknown.exit_code, "has no DAG nobody" in unknown.output) == (2, True)
+
+
 def test_start_waits_for_the_end_and_prints_the_run(dagway: Dagway, client: Client) -> None:
     client.create("greet", GREET)
 

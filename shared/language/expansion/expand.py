@@ -15,8 +15,16 @@ from collections.abc import Callable, Mapping
 
 from shared.language.expansion.arithmetic import ExpressionError, evaluate
 from shared.language.expansion.globs import replace, trim_prefix, trim_suffix
-from shared.language.expansion.references import Arithmetic, Backtick, Piece, Reference, Substitution, parse
-from shared.language.expansion.scope import Scope, StepFacts, known_value, substring, value_of
+from shared.language.expansion.references import (
+    Arithmetic,
+    Backtick,
+    Piece,
+    Reference,
+    Substitution,
+    namespaced_name,
+    parse,
+)
+from shared.language.expansion.scope import Scope, StepFacts, in_namespace, known_value, substring, value_of
 from shared.language.expansion.shell_text import QUOTED_ESCAPES, shell_command
 
 __all__ = [
@@ -73,7 +81,8 @@ def unresolved(text: str, known: Mapping[str, object]) -> bool:
         if isinstance(piece, Reference):
             plain = _as_operator(piece) if "-" in piece.name else piece
             # A number is a positional parameter, never a variable of the host.
-            if not (plain.name in known or plain.name.isdigit()) or unresolved(plain.word, known):
+            known_name = plain.name in known or namespaced_name(plain) in known
+            if not (known_name or plain.name.isdigit()) or unresolved(plain.word, known):
                 return True
         elif isinstance(piece, Backtick) or (isinstance(piece, Arithmetic) and _arithmetic_unresolved(piece, known)):
             return True
@@ -152,6 +161,7 @@ def _full_reference(piece: Reference, scope: Scope, run_command: RunCommand | No
     if piece.operator:
         value = scope.lookup(piece.name)
         return _operate(piece, value, lambda: _word(piece.word, scope, run_command, depth + 1))
+    piece = in_namespace(piece, scope)
     value = value_of(piece, scope)
     if value is None and piece.bare:
         value = piece.path

@@ -16,6 +16,7 @@ __all__ = [
     "Reference",
     "Substitution",
     "names_in",
+    "namespaced_name",
     "parse",
     "path_steps",
 ]
@@ -40,6 +41,8 @@ _PATH_STEP = re.compile(
 _OPERATOR = re.compile(r":[-=+?]|##?|%%?|//?|\^\^?|,,?|[-=+?]|:")
 _BACKTICK = re.compile(r"`((?:[^`\\]|\\.)*)`", re.DOTALL)
 _WORD = re.compile(r"\w+")
+_NAMESPACES = frozenset({"params", "env"})
+_IN_NAMESPACE = re.compile(r"\.([A-Za-z_]\w*)\Z")
 _MAX_DEPTH = 20
 _MAX_CACHED = 2000
 
@@ -52,6 +55,7 @@ class Reference:
     - ``bare``: the reference is written without braces.
     - ``quoted``: the reference stands alone between double quotes. ``source`` then includes the quotes.
     - ``kept``: the reference is next to a single quote, so textual mode leaves it to the shell.
+    - ``namespaced``: it was written as ``${params.NAME}`` or ``${env.NAME}``, which only Dagway replaces.
     - ``operator``, ``word`` and ``length`` (``${#NAME}``): used in full mode only.
     """
 
@@ -65,6 +69,7 @@ class Reference:
     length: bool = False
     bare: bool = False
     kept: bool = False
+    namespaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +210,14 @@ def _closing(text: str, at: int, opening: str, closing: str) -> int:
     return -1
 
 
+def namespaced_name(piece: Reference) -> str:
+    """Return ``NAME`` of a reference ``${params.NAME}`` or ``${env.NAME}``; empty for any other reference."""
+    if piece.name not in _NAMESPACES or piece.bare or piece.slice:
+        return ""
+    match = _IN_NAMESPACE.match(piece.path)
+    return match[1] if match else ""
+
+
 def names_in(text: str) -> frozenset[str]:
     """Return every name that ``text`` may refer to, at any depth. It may return names that are not references."""
     found: set[str] = set()
@@ -213,6 +226,7 @@ def names_in(text: str) -> frozenset[str]:
             # $1a is the first parameter followed by an a. ${A-b} is the variable A-b, or A with the default b.
             found |= {piece.name, piece.name[:1], piece.name.partition("-")[0], f"{piece.name}-{piece.word}"}
             found |= names_in(piece.word)
+            found |= {namespaced_name(piece) or piece.name}
         elif isinstance(piece, Arithmetic):
             found |= {*_WORD.findall(piece.expression)}
         elif not isinstance(piece, str):

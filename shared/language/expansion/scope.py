@@ -1,13 +1,13 @@
 """The values that references refer to: variables in order of precedence, and facts about steps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.language.expansion.params_syntax import json_scalar_text, parse_json
-from shared.language.expansion.references import PathStep, Reference, path_steps
+from shared.language.expansion.references import PathStep, Reference, namespaced_name, path_steps
 
-__all__ = ["Scope", "StepFacts", "known_value", "substring", "value_of"]
+__all__ = ["Scope", "StepFacts", "in_namespace", "known_value", "substring", "value_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,21 @@ def known_value(piece: Reference, scope: Scope) -> tuple[Reference, str] | None:
         return Reference(piece.source, name, quoted=piece.quoted), value
     if piece.operator or piece.length or piece.kept:
         return None
+    piece = in_namespace(piece, scope)
     value = value_of(piece, scope)
     return None if value is None else (piece, value)
+
+
+def in_namespace(piece: Reference, scope: Scope) -> Reference:
+    """Return ``${params.NAME}`` and ``${env.NAME}``, as Dagu 2 writes them, as references to the variable ``NAME``.
+
+    A variable or step with the name ``params`` or ``env`` comes first.
+    """
+    name = namespaced_name(piece)
+    if not name or piece.name in scope.steps or scope.lookup(piece.name) is not None:
+        return piece
+    known = scope.lookup(name) is not None or _found(name, scope.paths_only) is not None
+    return replace(piece, name=name, path="", namespaced=True) if known else piece
 
 
 def value_of(piece: Reference, scope: Scope) -> str | None:
@@ -77,7 +90,7 @@ def value_of(piece: Reference, scope: Scope) -> str | None:
             return found  # type: ignore[no-any-return]
     value = scope.lookup(piece.name)
     if not piece.path:
-        return value
+        return _found(piece.name, scope.paths_only) if value is None and piece.namespaced else value
     if value is None:
         value = _found(piece.name, scope.paths_only)
         return None if value is None else _at_path(value, piece.path)

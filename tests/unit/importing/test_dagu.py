@@ -223,6 +223,22 @@ def test_workflows_that_are_here_already_stay_as_they_are(config: Config, home: 
     assert (rows["w"].suspended, rows["w"].version, rows["broken"].suspended) == (True, 1, False)
 
 
+def test_workflows_in_the_yaml_of_dagu_2_are_loaded_with_what_differs(config: Config, home: HomeOfDagu) -> None:
+    home.workflow("fits", "labels: [a]\nsteps: [{id: a, run: echo hi}]\n")
+    home.workflow("warns", "retry_policy: {limit: 1}\nsteps: [{id: a, run: echo hi}]\n")
+    home.workflow("lacks", "steps: [{id: a, action: router.route, with: {}}]\n")
+
+    found = results(brought(config, home), "workflow")
+
+    assert {name: result for name, (result, _) in found.items()} == {
+        "fits.yaml": "loaded",
+        "warns.yaml": "differs",
+        "lacks.yaml": "differs",
+    }
+    assert "line 1, column 1: retry_policy" in found["warns.yaml"][1]
+    assert "does not run: line 1, column 17: steps[0].action: action router.route" in found["lacks.yaml"][1]
+
+
 def test_accounts_that_were_renamed_here_stay_as_they_are(config: Config, home: HomeOfDagu) -> None:
     home.workflow("w", TWO)
     home.user("u1", "ann", "a long password")

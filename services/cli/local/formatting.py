@@ -1,0 +1,81 @@
+"""``dagway fmt``: format workflow files."""
+
+import difflib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from services.cli.exit_codes import FAILED
+from services.cli.help_pages import PageCommand
+from services.cli.local.validating import STDIN, workflow_files
+
+__all__ = ["fmt_command"]
+
+_EXAMPLES = """
+dagway fmt dags/                 format all .yaml and .yml files in a folder
+dagway fmt --check --diff dags/  change nothing; show what would change
+dagway fmt - < a.yaml > b.yaml
+"""
+
+
+@click.command("fmt", cls=PageCommand, examples=_EXAMPLES)
+@click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR|-...")
+@click.option("--check", is_flag=True, help="change nothing, and exit with 1 if a file is not formatted")
+@click.option("--diff", is_flag=True, help="change nothing, and print the differences")
+def fmt_command(*, paths: tuple[str, ...], check: bool, diff: bool) -> None:
+    """Format workflow files.
+
+    Each level gets two spaces, also lists in maps, and blank lines in a row become one. Comments, quotes, the order of
+    keys and the breaks of lines stay, and so does what the file means. With `-`, formats standard input to standard
+    output. Prints the names of the files that change. Exits with 1 if a file cannot be formatted.
+    """
+    failed = False
+    for file in workflow_files(paths):
+        try:
+            text, made = _formatted(file)
+        except (OSError, ValueError) as error:
+            reason = f"cannot read or write the file: {error.strerror}" if isinstance(error, OSError) else error
+            click.echo(f"{file}: {reason}", err=True)
+            failed = True
+            continue
+        if diff:
+            click.echo("".join(_difference(file, text, made)), nl=False)
+        if file == STDIN and not (check or diff):
+            click.echo(made, nl=False)
+        elif text != made:
+            failed = failed or check
+            if not check and not diff:
+                failed = not _write(file, made) or failed
+            if file != STDIN:
+                click.echo(f"{file}: {'is not formatted' if check or diff else 'formatted'}", err=True)
+    sys.exit(FAILED if failed else 0)
+
+
+def _formatted(file: str) -> tuple[str, str]:
+    """Return the text of a file before and after. Raises ``OSError`` or ``ValueError``."""
+    from shared.language.formatting import formatted  # noqa: PLC0415 - not for the help page
+
+    text = sys.stdin.read() if file == STDIN else Path(file).read_bytes().decode("utf-8").replace("\r\n", "\n")
+    return text, formatted(text)
+
+
+def _write(file: str, text: str) -> bool:
+    """Replace a file; it has its old or its new text at any moment. Return whether that worked."""
+    path = Path(file).resolve()
+    beside = path.with_name(f".{path.name}.fmt")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.chmod(path.stat().st_mode & 0o777)
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        click.echo(f"{file}: cannot read or write the file: {error.strerror}", err=True)
+        return False
+    return True
+
+
+def _difference(file: str, text: str, made: str) -> Iterator[str]:
+    for line in difflib.unified_diff(text.splitlines(keepends=True), made.splitlines(keepends=True), file, file):
+        yield line if line.endswith("\n") else f"{line}\n"

@@ -1,0 +1,91 @@
+"""Moves the schedule of a workflow from another server to this one, between two of its scheduled times."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from services.cli.exit_codes import GatewayError
+from services.cli.remote.gateway import Gateway, path
+from shared.language.cron import fires_between
+
+__all__ = ["CutOver", "Workflow", "cut_over"]
+
+_MARGIN = timedelta(seconds=15)
+"""No scheduled time may be nearer: clocks of two servers differ, and Dagu starts runs some seconds late."""
+_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CutOver:
+    """What became of it. ``in_doubt``: scheduled times that passed meanwhile, for which neither server may have run."""
+
+    name: str
+    done: bool
+    why: str = ""
+    in_doubt: tuple[str, ...] = ()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """A workflow on the other server. ``expressions``: its schedule; ``tz``: the zone of those that name none."""
+
+    name: str
+    text: str
+    expressions: Sequence[str]
+    tz: tzinfo
+    suspended: bool = False
+
+    def scheduled_times(self, after: datetime, until: datetime) -> list[datetime]:
+        """Return the scheduled times ``after < t <= until``, in order."""
+        return sorted({at for each in self.expressions for at in fires_between(each, after, until, self.tz)})
+
+
+def cut_over(
+    there: Gateway,
+    here: Gateway,
+    workflow: Workflow,
+    now: Callable[[], datetime] = _now,
+    pause: Callable[[float], None] = time.sleep,
+) -> CutOver:
+    """Suspend a workflow there, and store and resume it here. Repeated after an interruption, it goes on.
+
+    The workflow is stored here only after it was suspended there. If that fails, it is resumed there. A workflow that
+    was ``suspended`` there stays suspended here.
+    """
+    name, text, suspended = workflow.name, workflow.text, workflow.suspended
+    try:
+        known = str(here.get(path("dags", name, "spec"))["spec"])
+    except GatewayError as error:
+        if error.status != 404:
+            raise
+        known = ""
+    if known and known != text:
+        return CutOver(name, done=False, why="another text is here; delete or rename it first")
+    _wait_for_a_gap(workflow, now, pause)
+    began = now()
+    _suspend(there, name, suspend=True)
+    try:
+        if not known:
+            here.post("/dags", {"name": name, "spec": text})
+        _suspend(here, name, suspend=suspended)
+    except GatewayError as error:
+        if not suspended:
+            _suspend(there, name, suspend=False)
+        return CutOver(name, done=False, why=str(error))
+    passed = [] if suspended else workflow.scheduled_times(began, now())
+    return CutOver(name, done=True, in_doubt=tuple(slot.isoformat() for slot in passed))
+
+
+def _suspend(gateway: Gateway, name: str, *, suspend: bool) -> None:
+    gateway.post(f"{path('dags', name)}/suspend", {"suspend": suspend})
+
+
+def _wait_for_a_gap(workflow: Workflow, now: Callable[[], datetime], pause: Callable[[float], None]) -> None:
+    """Return when no scheduled time is near. Every schedule has such gaps, because it has whole minutes."""
+    while workflow.scheduled_times((at := now()) - _MARGIN, at + _MARGIN):
+        pause(_PAUSE_S)
