@@ -69,8 +69,8 @@ unit: WORKERS = $(PROCESSORS)
 unit: setup ## run the tests that need no server
 	@$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/test_architecture.py $(ARGS)
 
-simulate: setup ## simulate clusters and their faults (SEED=n the first seed, SEEDS=m how many)
-	@$(BIN)/python -m tests.simulation $(or $(SEED),1) $(or $(SEEDS),100)
+simulate: setup ## simulate clusters and their faults (SEED=n the first seed, SEEDS=m how many, ARGS=...)
+	@$(BIN)/python -m tests.simulation $(or $(SEED),1) $(or $(SEEDS),100) $(ARGS)
 
 check: setup ## check lint, format, types, architecture, dead code, dependencies, documentation
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
@@ -79,10 +79,12 @@ bench: setup ## measure latency and throughput, embedded and distributed
 	@scripts/ensure-servers
 	@$(BIN)/python -m bench $(ARGS)
 
-# SEED gives the same plan of faults again; without it each call makes one of its own.
-chaos: setup ## random faults on running systems, both footings (SEED=n MINUTES=m, ARGS=... for more)
+# SEED gives the same plan of faults again; without it each call makes one of its own. EARLIER is a commit whose code
+# replaces that of single processes for a while, as in a rolling upgrade that is rolled back.
+chaos: setup ## random faults on running systems, both footings (SEED=n MINUTES=m EARLIER=commit, ARGS=... for more)
 	@scripts/ensure-servers
-	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),5) $(ARGS)
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),5) \
+		$(if $(EARLIER),--earlier $(EARLIER)) $(ARGS)
 
 picture: setup ## take the README's picture anew
 	@$(BIN)/python -m tests.ui.picture

@@ -152,6 +152,11 @@ class TaskIntake:
             _log.info("route.learned", extra={"selector": selector})
             self._opener.submit(self._consumer.add_queue, task_queue(selector))
 
+    def kept_tokens(self) -> tuple[str, ...]:
+        """Return the tokens of the tasks that wait here for a slot."""
+        with self._lock:
+            return tuple(kept.task.token for kept in self._kept)
+
     def drain(self) -> None:
         """From now on, take only tasks that are addressed to this worker: those of runs whose steps share its files.
 

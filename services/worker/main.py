@@ -229,6 +229,8 @@ class Worker:
             slots=self._slots,
             labels=self._labels,
             executors=available_types(),
+            # First the kept tasks: one that begins meanwhile is then named twice, and not left out.
+            kept=self._intake.kept_tokens() if self._intake is not None else (),
             tokens=self.attempts.tokens(),
             draining=self._draining,
             stopped=stopped,

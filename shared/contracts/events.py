@@ -224,7 +224,9 @@ class Heartbeat(Message):
     executors: tuple[str, ...] = ()
     """The executor types that the worker can run: the packages and programs that they need are installed."""
     tokens: tuple[str, ...] = ()
-    """Tokens of the attempts that the worker runs, and of ended attempts whose report is not delivered yet."""
+    """Tokens of the attempts that the worker runs or asks for, and of ended ones whose report is not delivered yet."""
+    kept: tuple[str, ...] = ()
+    """Tokens of tasks that wait at the worker for a slot. They are no longer on a broker queue, and are not lost."""
     draining: bool = False
     stopped: bool = False
     """The last heartbeat: the worker holds no attempts and has stopped for good."""

@@ -8,6 +8,7 @@ same plan; the processes still take their own time, so a second campaign may fin
 
 import argparse
 import random
+import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -19,6 +20,7 @@ from tests.chaos.plan import RUNS_A_MINUTE, make_plan
 from tests.chaos.report import report
 from tests.harness.servers import PostgresServer, RabbitServer
 
+_ROOT = Path(__file__).resolve().parents[2]
 _FOOTINGS = (DISTRIBUTED, EMBEDDED)
 
 
@@ -31,6 +33,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5, help="how long each campaign lasts (default: 5)")
     parser.add_argument("--footing", choices=[*_FOOTINGS, "both"], default="both")
     parser.add_argument("--runs-a-minute", type=float, default=RUNS_A_MINUTE)
+    parser.add_argument(
+        "--earlier", metavar="COMMIT", help="also replace processes by those of this commit for a while (distributed)"
+    )
     parser.add_argument("--keep", type=Path, help="an empty folder for logs and ledgers, which is kept")
     parser.add_argument("--plan", action="store_true", help="print the plan and run nothing")
     asked = parser.parse_args()
@@ -43,21 +48,37 @@ def main() -> int:
             ledger = folder / "ledger"
             ledger.mkdir(parents=True)
             home.chmod(0o755)
-            plan = make_plan(asked.seed, footing, asked.minutes * 60, ledger, runs_a_minute=asked.runs_a_minute)
+            plan = make_plan(
+                asked.seed,
+                footing,
+                asked.minutes * 60,
+                ledger,
+                runs_a_minute=asked.runs_a_minute,
+                earlier=bool(asked.earlier),
+            )
             if asked.plan:
                 _print_plan(plan)
                 continue
-            outcome = _run(plan, folder, ledger, stack)
+            earlier = _code_of(asked.earlier, folder / "earlier") if asked.earlier else None
+            outcome = _run(plan, folder, ledger, stack, earlier)
         print(report(outcome), flush=True)
         ok = ok and not outcome.violations
     return 0 if ok else 1
 
 
-def _run(plan: Plan, folder: Path, ledger: Path, stack: ExitStack) -> Outcome:
+def _code_of(commit: str, folder: Path) -> Path:
+    """Write the code of a commit to a new folder. Its processes use the packages that are installed now."""
+    folder.mkdir()
+    archive = subprocess.run(["git", "archive", commit], cwd=_ROOT, capture_output=True, check=True)
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
+    return folder
+
+
+def _run(plan: Plan, folder: Path, ledger: Path, stack: ExitStack, earlier: Path | None) -> Outcome:
     if plan.footing == DISTRIBUTED:
         rabbit = stack.enter_context(RabbitServer())
         postgres = stack.enter_context(PostgresServer())
-        target = stack.enter_context(distributed(folder, rabbit, postgres))
+        target = stack.enter_context(distributed(folder, rabbit, postgres, earlier=earlier))
     else:
         target = stack.enter_context(embedded(folder))
     return run_campaign(plan, target, ledger, folder / "faults.jsonl")

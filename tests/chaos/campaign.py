@@ -76,14 +76,18 @@ def distributed(
     schedulers: int = 2,
     workers: int = 3,
     env: dict[str, str] | None = None,
+    earlier: Path | None = None,
 ) -> Iterator[Target]:
-    """Run a distributed system, each of whose links can fail."""
+    """Run a distributed system, each of whose links can fail.
+
+    ``earlier``: a folder with the code of an earlier version, for processes that are downgraded.
+    """
     over = threading.Event()
     system = ProxiedCluster(
         folder, rabbit, postgres, gateways=gateways, schedulers=schedulers, workers=workers, lease_s=LEASE_S, env=env
     )
     with system:
-        processes = ProcessFaults(system, system.names, folder, over)
+        processes = ProcessFaults(system, system.names, folder, over, earlier)
         servers = ServerFaults(system, over)
 
         def heal() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tests.chaos.model import DISTRIBUTED, EMBEDDED
 
-__all__ = ["LANES", "Kind"]
+__all__ = ["EARLIER", "LANES", "Kind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,10 @@ _PROCESSES = (
     Kind("scheduler killed before it tells a caller", 1, 2),
     Kind("all schedulers killed", 0, 1),
     Kind("all workers killed"),
-    Kind("scheduler with a wrong clock", 1, 2),
+    *(Kind(f"{service} with a wrong clock", 1, 2) for service in ("gateway", "scheduler", "worker")),
 )
+EARLIER = tuple(Kind(f"{service} of the earlier version", 1, 4) for service in ("gateway", "scheduler", "worker"))
+"""Further kinds of the lane ``processes``, if there is an earlier version to run."""
 _LINKS = (
     *(Kind(f"link to the {server} slow", 1, 2) for server in ("broker", "database")),
     *(Kind(f"link to the {server} stalled", 0.5, 2) for server in ("broker", "database")),

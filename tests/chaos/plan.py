@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.chaos.dags import QUEUES, SHAPES, make_dag
-from tests.chaos.kinds import LANES, Kind
-from tests.chaos.model import DagPlan, Fault, Plan, Request, Verb
+from tests.chaos.kinds import EARLIER, LANES, Kind
+from tests.chaos.model import DISTRIBUTED, DagPlan, Fault, Plan, Request, Verb
 
 __all__ = ["LEASE_S", "make_plan"]
 
@@ -18,14 +18,28 @@ _BUSY_SHARE = 0.9
 """The part of the time in which runs are started."""
 
 
-def make_plan(seed: int, footing: str, seconds: float, ledger: Path, *, runs_a_minute: float = RUNS_A_MINUTE) -> Plan:
-    """Return the plan of a campaign of ``seconds``, whose steps write to the folder ``ledger``."""
+def make_plan(
+    seed: int,
+    footing: str,
+    seconds: float,
+    ledger: Path,
+    *,
+    runs_a_minute: float = RUNS_A_MINUTE,
+    earlier: bool = False,
+) -> Plan:
+    """Return the plan of a campaign of ``seconds``, whose steps write to the folder ``ledger``.
+
+    ``earlier``: there are faults that replace a process by one of an earlier version for a while.
+    """
     dags = tuple(_dags(_dice(seed, "dags"), ledger))
     count = round(seconds / 60 * runs_a_minute)
     requests = sorted(_requests(_dice(seed, "requests"), dags, seconds, count), key=lambda one: (one.at_s, one.key))
+    lanes = dict(LANES[footing])
+    if earlier and footing == DISTRIBUTED:
+        lanes["processes"] += EARLIER
     faults = [
         fault
-        for lane, kinds in LANES[footing].items()
+        for lane, kinds in lanes.items()
         for fault in _faults(_dice(seed, f"faults of {lane}"), lane, kinds, seconds)
     ]
     faults.sort(key=lambda one: (one.at_s, one.lane))

@@ -31,14 +31,23 @@ class EndedByItself(RuntimeError):
 class ProcessFaults:
     """Carries out faults of processes. ``over`` ends every wait early.
 
-    ``names`` are those of the processes; of a worker, its id.
+    ``names`` are those of the processes; of a worker, its id. ``earlier`` is the folder with the code of an earlier
+    version, if there is one.
     """
 
-    def __init__(self, system: Footing, names: dict[DagwayProcess, str], folder: Path, over: threading.Event) -> None:
+    def __init__(
+        self,
+        system: Footing,
+        names: dict[DagwayProcess, str],
+        folder: Path,
+        over: threading.Event,
+        earlier: Path | None = None,
+    ) -> None:
         self._system = system
         self._names = names
         self._folder = folder
         self._over = over
+        self._earlier = earlier
 
     def all(self) -> dict[str, Carry]:
         """Return how to carry out each kind of fault of a distributed system."""
@@ -49,6 +58,9 @@ class ProcessFaults:
             found[f"{name} killed"] = self._on_one(of_kind, self._kill)
             found[f"{name} frozen"] = self._on_one(of_kind, self._freeze)
             found[f"{name} restarted"] = self._on_one(of_kind, self._restart)
+            found[f"{name} with a wrong clock"] = self._on_one(of_kind, self._wrong_clock)
+            if self._earlier is not None:
+                found[f"{name} of the earlier version"] = self._on_one(of_kind, self._downgrade)
         found["worker away, back with its queue filled"] = self._on_one(system.workers, self._kill)
         for text, point in (
             ("after a commit", "scheduler.committed"),
@@ -59,7 +71,6 @@ class ProcessFaults:
             found[f"scheduler killed {text}"] = self._on_one(system.schedulers, self._at_point(point))
         found["all schedulers killed"] = self._on_all(system.schedulers)
         found["all workers killed"] = self._on_all(system.workers)
-        found["scheduler with a wrong clock"] = self._on_one(system.schedulers, self._wrong_clock)
         return found
 
     def embedded(self) -> dict[str, Carry]:
@@ -149,6 +160,15 @@ class ProcessFaults:
             process.start()
         self._over.wait(fault.lasts_s)
         process.kill9()
+        process.start()
+
+    def _downgrade(self, process: DagwayProcess, fault: Fault) -> None:
+        """Run a process of the earlier version in place of this one, then this one again."""
+        process.terminate()
+        with _setting(process, "PYTHONPATH", str(self._earlier)):
+            process.start()
+        self._over.wait(fault.lasts_s)
+        process.terminate()
         process.start()
 
     def _kill_child(self, process: DagwayProcess, _: Fault) -> None:

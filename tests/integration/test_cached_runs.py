@@ -196,6 +196,16 @@ def test_a_scheduler_that_lost_the_database_reads_its_runs_anew(world: World) ->
     assert any("nodes" in statement for statement in seen)
 
 
+def test_a_scheduler_that_did_not_notice_a_failover_reads_its_runs_anew(world: World) -> None:
+    """Its connections were replaced while nothing used them, so no error told it."""
+    task = world.one.task()
+    world.engine.dispose()
+
+    with world.reads() as seen:
+        world.one.report(started(task))
+    assert any("nodes" in statement for statement in seen)
+
+
 def test_a_report_about_a_run_that_another_scheduler_deleted_stops_the_worker(world: World) -> None:
     task = world.one.task()
     with world.engine.begin() as connection:

@@ -14,7 +14,8 @@ from shared.contracts.control import StopAttempt
 from shared.contracts.events import AttemptGivenUp, AttemptRequested, AttemptStarted, Doubt
 from shared.contracts.tasks import FRESH_S, SKEW_S
 from shared.errors import BrokerUnavailable
-from shared.transport.base import HEARTBEATS, BrokerQueue, Delivery, Outgoing, task_queue, worker_queue
+from shared.transport.base import EVENTS, HEARTBEATS, BrokerQueue, Delivery, Outgoing, task_queue, worker_queue
+from shared.transport.embedded.consumer import EmbeddedDelivery as Delivered
 from shared.transport.embedded.transport import EmbeddedTransport
 from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.harness.eventually import eventually
@@ -118,6 +119,60 @@ def test_without_an_answer_a_task_is_given_up_returned_and_asked_for_by_the_next
         assert given_up.doubt == Doubt.OLD
         eventually(lambda: rig.worker.attempts.tokens() == ())
         assert rig.worker.counters.values["asked.none"] == 1
+        assert not rig.work_dir().joinpath("ran").exists()
+
+
+def test_a_task_that_was_delivered_before_is_not_given_up_while_no_scheduler_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scheduler could not replace it, and this worker would take the returned task for a copy: it would be lost."""
+    monkeypatch.setattr(grants, "_ASK_FOR_S", 0.3)
+    with Rig(tmp_path, grants=False) as rig:
+        doubtful(rig, redelivered=True)
+        eventually(lambda: len(asked(rig)) >= 2)
+        rig.grant(asked(rig)[0])
+
+        assert rig.finished("t").outcome == "succeeded"
+        assert not [event for event in rig.events("t") if isinstance(event, AttemptGivenUp)]
+
+
+def test_a_stop_ends_a_task_that_was_delivered_before_although_no_scheduler_answers(tmp_path: Path) -> None:
+    with Rig(tmp_path, grants=False) as rig:
+        doubtful(rig, redelivered=True)
+        eventually(lambda: bool(asked(rig)))
+        rig.broadcast("worker.w1", StopAttempt(token="t", revoked=False, reason="stop"))
+
+        assert rig.finished("t").outcome == "aborted"
+        eventually(lambda: rig.worker.attempts.tokens() == ())
+        assert not rig.work_dir().joinpath("ran").exists()
+
+
+class Muted(EmbeddedTransport):
+    """A broker that accepts no report of an attempt while ``muted``, and delivers its task again meanwhile."""
+
+    muted = True
+
+    def send(self, message: Outgoing) -> "Future[None]":
+        if not self.muted or message.queue != EVENTS:
+            return super().send(message)
+        refused: Future[None] = Future()
+        refused.set_exception(BrokerUnavailable("no room for reports"))
+        return refused
+
+
+def test_a_task_that_came_again_while_nothing_could_be_sent_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken for a copy, so returning the first delivery would return nothing."""
+    monkeypatch.setattr(grants, "_ASK_FOR_S", 1.0)
+    transport = Muted(None)
+    monkeypatch.setattr(Delivered, "held", property(lambda _: False))
+    with Rig(tmp_path, transport=transport, grants=False) as rig:
+        doubtful(rig, age_s=60)
+        eventually(lambda: rig.worker.facts().spooled == 1)
+        transport.muted = False
+
+        eventually(lambda: [type(event) for event in rig.events("t")] == [AttemptGivenUp])
         assert not rig.work_dir().joinpath("ran").exists()
 
 

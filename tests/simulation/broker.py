@@ -113,6 +113,8 @@ class Broker:
         self.tokens: set[str] = set()
         self.dead: list[DeadLetter] = []
         self.duplicates = True
+        self.duplicate = _DUPLICATE
+        """How often a message comes a second time, seconds later."""
         self._queues: dict[str, _Queue] = {}
         self._taps: dict[str, list[_TapPort]] = {}
         self._sessions: list[Session] = []
@@ -215,7 +217,7 @@ class Broker:
             return
         if queue is not None:
             self._enqueue(queue, message, self._reply_to(session, pending))
-            if self.duplicates and name.startswith(_DUPLICATED) and self._rng.random() < _DUPLICATE:
+            if self.duplicates and name.startswith(_DUPLICATED) and self._rng.random() < self.duplicate:
                 self.kernel.after(self._rng.expovariate(0.3), lambda: self._enqueue(queue, message, None))
         if name.startswith(_TASKS):
             task = decode(message.body).body

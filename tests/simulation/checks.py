@@ -1,5 +1,6 @@
 """What must hold in every simulation: the checks of ``dagway verify``, and what only the simulation can know."""
 
+import re
 from collections import Counter, defaultdict
 from datetime import datetime
 
@@ -18,6 +19,9 @@ from tests.simulation.imports import EPOCH
 __all__ = ["Checks"]
 
 _TWICE = "it may have run twice"
+_LOGS_OF_LOST_RUNS = re.compile("owner: .* rows of log_chunks")
+"""What is left of a run whose creation a failover lost while its step went on printing."""
+_LOST_TASK = "its task was lost on the way"
 _LOOK_BACK_S = 3 * LEASE_S + 10.0
 """A worker that was in trouble for this long before it counts as lost may rightly be lost."""
 
@@ -43,13 +47,25 @@ class Checks:
 
     def often(self) -> list[str]:
         """Check the live system, with what costs little."""
-        return [*self._cluster.problems, *self._history_kept(), *self._rightly_lost(), *self._tasks_exist()]
+        if self._cluster.database.failed_over:
+            return [*self._cluster.problems, *self._rightly_lost()]
+        return [
+            *self._cluster.problems,
+            *self._history_kept(),
+            *self._rightly_lost(),
+            *self._tasks_exist(),
+            *self._tasks_arrive(),
+        ]
 
     def at_rest(self) -> bool:
         return self._clients.done and at_rest(self._engine) and not self._cluster.broker.depths()
 
     def at_end(self) -> list[str]:
         """Check a system that is at rest."""
+        if self._cluster.database.failed_over:
+            # What lost commits promised is broken. What is left must agree with itself, and no token be used twice.
+            left = [one for one in violations(self._engine) if not _LOGS_OF_LOST_RUNS.match(one)]
+            return [*left, *self.often(), *self._outcomes_agree(), *self._tokens_differ()]
         return [
             *violations(self._engine, commands=self._clients.accepted),
             *self.often(),
@@ -107,6 +123,18 @@ class Checks:
                         found.append(f"worker {name} counts as lost, but nothing happened to it (attempt {row.token})")
         return found
 
+    def _tasks_arrive(self) -> list[str]:
+        """A task counts as lost on its way only if something happened to a worker: this broker loses none."""
+        c = t.transitions.c
+        query = select(c.run_key, c.seq, c.at).where(c.why.contains(_LOST_TASK))
+        with transaction(self._engine) as connection:
+            rows = connection.execute(query).all()
+        return [
+            f"a task of run {row.run_key} counts as lost on its way, but nothing happened to a worker"
+            for row in rows
+            if not any(self._troubled(member.name, row.at) for member in self._cluster.workers)
+        ]
+
     def _troubled(self, name: str, at: datetime) -> bool:
         at_s = at.timestamp() - EPOCH
         member = next(each for each in self._cluster.workers if each.name == name)
@@ -153,6 +181,13 @@ class Checks:
             for row in rows
             if (row.token, row.worker_id) in ran and ran[row.token, row.worker_id] != row.outcome
         ]
+
+    def _tokens_differ(self) -> list[str]:
+        """A token never names two attempts."""
+        named = defaultdict(set)
+        for each in self._cluster.ledger.executions:
+            named[each.token].add((each.run_key, each.node, each.run_attempt, each.number))
+        return [f"token {token} names {sorted(them)}" for token, them in named.items() if len(them) > 1]
 
     def _once_or_told(self) -> list[str]:
         """A step without a retry policy is executed at most once in a run attempt, or its run says otherwise."""

@@ -5,8 +5,9 @@ versions of runs that schedulers keep in memory, not in locks of rows.
 """
 
 import random
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,7 +36,8 @@ class Database:
 
     def __init__(self, kernel: Kernel, folder: Path, rng: random.Random) -> None:
         self.kernel, self._rng = kernel, rng
-        url = create_schema(folder / "dagway.db")
+        self._file = folder / "dagway.db"
+        url = create_schema(self._file)
         self.engine = open_engine(url, pool_size=4)
         self.reader = open_engine(url, pool_size=2, read_only=True)
         for engine in (self.engine, self.reader):
@@ -47,6 +49,8 @@ class Database:
         self.slow_s = 0.0
         self.fail_commits = 0.0
         """How often a commit fails; in half of these cases it has happened all the same."""
+        self.failed_over = False
+        """Whether commits were lost, which the replica that took over did not have."""
         self.on_commit: Callable[[Host], None] = lambda _host: None
         """Called right before and right after a commit."""
         self._turn = Lock()
@@ -91,6 +95,32 @@ class Database:
         self.on_commit(host)
         if self._rng.random() < self.fail_commits / 2:
             raise StoreUnavailable("the connection was lost during the commit")
+
+    def fail_over(self, lag_s: float, away_s: float) -> None:
+        """Lose the commits of the next ``lag_s``: a replica without them takes over, ``away_s`` after that.
+
+        Nobody's connection breaks in use: who needs the database again simply gets a new one.
+        """
+        replica = sqlite3.connect(":memory:")
+        with closing(sqlite3.connect(self._file)) as primary:
+            primary.backup(replica)
+
+        def end() -> None:
+            self.away = away_s > 0
+            self.kernel.after(away_s, take_over)
+
+        def take_over() -> None:
+            if self._turn.locked():
+                self.kernel.after(_TURN_S, take_over)
+                return
+            self.engine.dispose()
+            self.reader.dispose()
+            with closing(sqlite3.connect(self._file)) as primary, closing(replica):
+                replica.backup(primary)
+            self.kernel.note("failover")
+            self.failed_over, self.away = True, False
+
+        self.kernel.after(lag_s, end)
 
     def close(self) -> None:
         self.engine.dispose()

@@ -10,6 +10,8 @@ from tests.simulation.kernel import Host
 __all__ = ["Faults"]
 
 _MEAN_S = 5.0
+_ONLY_NAMED = frozenset({"database fails over", "messages come twice"})
+"""Kinds that strike only if they are asked for. A failover breaks promises to clients, so fewer checks remain."""
 _HEARTBEAT_S = (10.0, 20.0)
 """After this silence the broker ends a session."""
 
@@ -30,9 +32,11 @@ class Faults:
             "connection lost": lambda: self._cut(self._one(cluster.members)),
             "broker crashed": self._crash_broker,
             "broker blocks": self._block_broker,
+            "messages come twice": self._double_messages,
             "database away": self._database_away,
             "database slow": self._database_slow,
             "commits fail": self._commits_fail,
+            "database fails over": self._fail_over,
             "clock jumps": self._clock_jumps,
             "killed at a point": self._killed_at_a_point,
             "killed around a commit": self._killed_around_a_commit,
@@ -40,7 +44,9 @@ class Faults:
         # Few kinds at once find more than all kinds always ("swarm testing", Groce et al., 2012).
         share = rng.choice([0.25, 0.5, 1.0])
         self._kinds = [
-            (name, strike) for name, strike in every.items() if (name in kinds if kinds else rng.random() < share)
+            (name, strike)
+            for name, strike in every.items()
+            if (name in kinds if kinds else name not in _ONLY_NAMED and rng.random() < share)
         ]
         self.struck: Counter[str] = Counter()
         self._mean_s = _MEAN_S * rng.choice([0.5, 1.0, 3.0])
@@ -148,6 +154,10 @@ class Faults:
         broker.block()
         self._cluster.kernel.after(self._lasts_s(30.0), broker.unblock)
 
+    def _double_messages(self) -> None:
+        """Half of all messages come twice from now on."""
+        self._cluster.broker.duplicate = 0.5
+
     # -- the database ---------------------------------------------------------------------------------
 
     def _database_away(self) -> None:
@@ -167,6 +177,9 @@ class Faults:
             database.slow_s = 0.0
 
         self._cluster.kernel.after(self._lasts_s(10.0), back)
+
+    def _fail_over(self) -> None:
+        self._cluster.database.fail_over(self._rng.uniform(0.01, 2.0), self._rng.choice([0.0, 0.2, 5.0]))
 
     def _commits_fail(self) -> None:
         database = self._cluster.database

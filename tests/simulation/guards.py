@@ -2,16 +2,22 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from services.scheduler.core import advance, starts
+from services.scheduler.core.decision import Grant, Ignored
+from services.scheduler.core.draft import Draft
+from services.scheduler.core.messages import Requested
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.flushing import PendingRows
 from services.scheduler.deciding.loading import LoadedRuns
 from services.scheduler.loops.hearing import Hearing
 from services.scheduler.loops.marks import Marks
 from shared.clock import utc_now
+from shared.store.writes.runs import RunWrites
 from tests.simulation.imports import EPOCH
 from tests.simulation.kernel import Kernel
 
@@ -61,10 +67,56 @@ def _without_marker(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Marks, "reports_until", lambda _self, _rows, at: at)
 
 
+def _without_token(patch: pytest.MonkeyPatch) -> None:
+    """A report about an earlier attempt counts for the one that is open, as if its holder had sent it."""
+    report = advance._report
+
+    def credulous(draft: Draft, message: Any) -> Ignored | None:
+        attempt = draft.nodes[message.node].attempt if message.node < len(draft.nodes) else None
+        if attempt is not None and getattr(message, "token", attempt.token) != attempt.token:
+            copied = {"token": attempt.token}
+            if attempt.worker_id is not None and hasattr(message, "incarnation"):
+                copied |= {"worker_id": attempt.worker_id, "incarnation": attempt.incarnation or ""}
+            message = (
+                message.model_copy(update=copied) if hasattr(message, "model_copy") else replace(message, **copied)
+            )
+        return report(draft, message)
+
+    patch.setattr(advance, "_report", credulous)
+
+
+def _without_version(patch: pytest.MonkeyPatch) -> None:
+    """A scheduler decides on the run that it remembers, whatever another one has made of it since."""
+    save = RunWrites.save
+
+    def overwrite(self: RunWrites, rows: Any, loaded_versions: Any, *before: Any, **facts: Any) -> None:
+        save(self, rows, {**loaded_versions, **self.lock_versions([row["run_key"] for row in rows])}, *before, **facts)
+
+    patch.setattr(LoadedRuns, "lock_cached", lambda self: self._unlocked.clear())
+    patch.setattr(RunWrites, "save", overwrite)
+
+
+def _without_grant(patch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for an attempt may begin it, also beside another worker and after its end."""
+    requested = starts.requested
+
+    def generous(draft: Draft, message: Requested) -> Ignored | None:
+        answer = requested(draft, replace(message, all_heard=True))
+        if not isinstance(answer, Ignored):
+            return answer
+        event = message.event
+        return Ignored("granted to all", (Grant(event.worker_id, event.incarnation, event.token),))
+
+    patch.setattr(starts, "requested", generous)
+
+
 GUARDS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "outbox": _without_outbox,
     "inbox": _without_inbox,
     "marker": _without_marker,
+    "token": _without_token,
+    "version": _without_version,
+    "grant": _without_grant,
 }
 
 

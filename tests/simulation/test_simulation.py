@@ -10,9 +10,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARDS = {
+    "grant": (7, "worker frozen,connection lost", "are recorded"),
     "inbox": (1, "commits fail,scheduler killed", "was carried out"),
     "marker": (1, "broker blocks", "counts as lost, but nothing happened to it"),
     "outbox": (1, "killed at a point", "it is nowhere"),
+    "token": (3, "messages come twice", "is recorded as"),
+    "version": (3, "connection lost,scheduler frozen", "no execution of worker"),
 }
 """By guard: the first of up to ``_SEEDS`` seeds, the kinds of fault, and what is found without the guard."""
 _SEEDS = 8
@@ -43,6 +46,14 @@ def test_nothing_is_wrong_whatever_goes_wrong() -> None:
         assert outcome["problems"] == [], f"make simulate SEED={outcome['seed']} SEEDS=1"
         assert outcome["counts"]["faults"]
         assert outcome["counts"]["executions"]
+
+
+def test_a_failover_that_loses_commits_leaves_a_consistent_system() -> None:
+    (outcome,) = simulations(2, 1, "--kinds", "database fails over", "--faults-s", "40")
+
+    assert outcome["problems"] == []
+    assert outcome["counts"]["faults"]
+    assert outcome["counts"]["executions"]
 
 
 @pytest.mark.parametrize("guard", GUARDS)

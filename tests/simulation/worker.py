@@ -46,6 +46,7 @@ class Execution:
     run_key: str
     node: int
     run_attempt: int
+    number: int
     kind: str
     worker: str
     retries: bool
@@ -125,6 +126,7 @@ class _Runner:
             task.run_key,
             task.node,
             task.run_attempt,
+            task.number,
             task.kind,
             self._host.name,
             task.step.retry_policy is not None,

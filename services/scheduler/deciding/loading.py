@@ -64,6 +64,8 @@ class LoadedRuns:
         self._tx = tx
         self._plans = plans
         self._recent = recent
+        self.era = recent.era
+        """The era of the cache in which this transaction began."""
         self._runs: dict[str, LoadedRun] = {}
         self._unlocked: set[str] = set()
         """Keys of the runs that were taken from the cache and are not locked."""

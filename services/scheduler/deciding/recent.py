@@ -38,6 +38,8 @@ class RecentRuns:
         self._runs: OrderedDict[str, RecentRun] = OrderedDict()
         self._nodes = 0
         self._lock = Lock()
+        self.era = 0
+        """How often the cache was cleared. What was committed in an earlier era may be lost."""
 
     def get(self, run_key: str, version: int, plan: Plan) -> Run | None:
         """Return the cached run, or ``None`` if no run with this version and this plan is cached.
@@ -55,9 +57,15 @@ class RecentRuns:
         known = self._runs.get(run_key)
         return known if known is not None and known.run.status is RunStatus.RUNNING else None
 
-    def keep(self, runs: Iterable[RecentRun]) -> None:
-        """Cache runs as they were committed; remove runs that ended."""
+    def keep(self, runs: Iterable[RecentRun], era: int) -> None:
+        """Cache runs as they were committed; remove runs that ended.
+
+        ``era``: that in which their transaction began. Does nothing if it is over: the commit may be one of those that
+        a failover loses.
+        """
         with self._lock:
+            if era != self.era:
+                return
             for each in runs:
                 key = each.run.run_key
                 former = self._runs.pop(key, None)
@@ -76,6 +84,7 @@ class RecentRuns:
         with self._lock:
             self._runs.clear()
             self._nodes = 0
+            self.era += 1
 
     def drop(self, run_keys: Iterable[str]) -> None:
         """Remove runs from the cache: the database has another version of them."""

@@ -51,6 +51,8 @@ class Transactor:
         self.held = HeldReports()
         self.routes = RunRoutes()
         self._recent = RecentRuns()
+        # The new connection may be the first to another primary, after a failover that this process did not notice.
+        store.on_connect(self._recent.clear)
         self._followers: list[Callable[[PostCommit], None]] = []
 
     def after_commit(self, *followers: Callable[[PostCommit], None]) -> None:
@@ -76,7 +78,8 @@ class Transactor:
                 if attempt == _TRIES - 1:
                     raise
                 continue
-            self._recent.keep(RecentRun(each.run, each.fixed) for each in batch.runs.entries() if not each.deleted)
+            recent = (RecentRun(each.run, each.fixed) for each in batch.runs.entries() if not each.deleted)
+            self._recent.keep(recent, batch.runs.era)
             self.plans.keep_frozen(batch.after.frozen)
             if batch.after.changed:
                 point("scheduler.committed")

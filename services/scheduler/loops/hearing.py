@@ -113,6 +113,12 @@ class Hearing:
         """Return what this scheduler heard of a worker last."""
         return self._workers.get(worker_id)
 
+    def in_hand(self, lease_s: float) -> set[str]:
+        """Return the tokens of all attempts and tasks that workers said they hold, if they are not silent since."""
+        with self._lock:
+            beats = [heard.newest for one, heard in self._workers.items() if self._silence_s(one) < lease_s]
+        return {token for beat in beats for token in (*beat.tokens, *beat.kept)}
+
     def silent(self, worker_id: str, lease_s: float) -> bool:
         """Return whether a worker was silent for a whole lease of open time."""
         with self._lock:

@@ -93,7 +93,8 @@ class Leases:
         self.judged_at: datetime = service["started_at"]
         """The time up to which the last pass has judged."""
         # If the scheduler that wrote a task died, a sweep sends the task. Only after that time can it count as lost.
-        self._lost_tasks = LostTasks(transport, max(self._lease, timedelta(seconds=OVERDUE_S + _MARGIN_S)))
+        overdue = max(self._lease, timedelta(seconds=OVERDUE_S + _MARGIN_S))
+        self._lost_tasks = LostTasks(transport, overdue, self._lease)
 
     # -- heartbeats ---------------------------------------------------------------------------
 
@@ -227,10 +228,12 @@ class Leases:
             if self._is_lost(row, judged_at)
         ]
         waiting = self._waiting(batch, judged_at)
+        in_hand = self._hearing.in_hand(self._lease.total_seconds())
         for before, origins in self._lost(waiting, judged_at).items():
             notices += [
                 (row["run_key"], TaskUndelivered(row["idx"], row["token"], "its task was lost on the way to a worker"))
                 for row in tx.leases.overdue_attempts(origins, before)
+                if row["token"] not in in_hand
             ]
         return _Findings(judged_at, notices, [broker_queue for broker_queue, _ in waiting], doubtful)
 
@@ -278,7 +281,7 @@ class Leases:
     def _lost(self, waiting: Sequence[tuple[BrokerQueue, Row]], judged_at: datetime) -> dict[datetime, list[Row]]:
         """Return rows of ``overdue_origins`` with lost tasks, grouped by a time.
 
-        All overdue tasks of a row that were sent before that time are lost.
+        All overdue tasks of a row that were sent before that time are lost, except those that a worker has in hand.
         """
         lost: dict[datetime, list[Row]] = {}
         for broker_queue, origin in waiting:

@@ -23,6 +23,12 @@ _PAUSES_S = (1.0, 1.0, 2.0)
 _LATER_PAUSE_S = 4.0
 _ASK_FOR_S = 30.0
 """How long a worker asks: longer than a restart of the broker or of the schedulers takes."""
+_ASK_FOR_REDELIVERED_S = 600.0
+"""How long it asks about a task that was delivered before.
+
+A scheduler cannot replace such an attempt only because one worker gave it up: another may have begun it. So the worker
+that has the task holds on to it, whatever keeps the schedulers from answering.
+"""
 
 
 class Answer(Enum):
@@ -57,27 +63,37 @@ class Grants:
             waiting.woken.set()
 
     def ask(
-        self, token: str, stop: StopRequest, request: Callable[[float], AttemptRequested], to: BrokerQueue
+        self,
+        token: str,
+        stop: StopRequest,
+        request: Callable[[float], AttemptRequested],
+        to: BrokerQueue,
+        *,
+        redelivered: bool = False,
     ) -> Answer:
         """Ask until an answer comes, the attempt is stopped or the time is up.
 
         ``request`` makes the event from the seconds since the first request; it is sent to the queue ``to``.
+        ``redelivered``: the task was delivered before.
         """
         waiting = self._waiting[token] = _Waiting()
         stop.listen(waiting.woken.set)
         try:
-            return self._ask(waiting, stop, lambda waited_s: self._reporter.send(request(waited_s), to))
+            for_s = _ASK_FOR_REDELIVERED_S if redelivered else _ASK_FOR_S
+            return self._ask(waiting, stop, lambda waited_s: self._reporter.send(request(waited_s), to), for_s)
         finally:
             del self._waiting[token]
             stop.unlisten(waiting.woken.set)
 
-    def _ask(self, waiting: _Waiting, stop: StopRequest, send: Callable[[float], "Future[None]"]) -> Answer:
+    def _ask(
+        self, waiting: _Waiting, stop: StopRequest, send: Callable[[float], "Future[None]"], for_s: float
+    ) -> Answer:
         began = time.monotonic()
         sent: list[Future[None]] = []
-        while (waited_s := time.monotonic() - began) < _ASK_FOR_S:
+        while (waited_s := time.monotonic() - began) < for_s:
             sent.append(send(waited_s))
             pause_s = _PAUSES_S[len(sent) - 1] if len(sent) <= len(_PAUSES_S) else _LATER_PAUSE_S
-            waiting.woken.wait(min(pause_s, _ASK_FOR_S - waited_s))
+            waiting.woken.wait(min(pause_s, for_s - waited_s))
             if stop.kind is StopKind.REVOKED:
                 return Answer.REFUSED
             if waiting.granted and stop.kind is None:

@@ -163,9 +163,9 @@ class TaskHandler:
             _log.warning("attempt.start_unconfirmed", extra={"token": task.token, "error": str(error)})
             if isinstance(error, PublishUnconfirmed):
                 self._give_up(task)
+                delivery.retry()
             else:
-                self._attempts.drop(task.token)
-            delivery.retry()
+                self._return(task, delivery)
             return False
         # If the confirm took long, a scheduler may have sent the task again before it could hear of the start. If the
         # connection was lost, the broker may have delivered the task to another worker.
@@ -206,7 +206,10 @@ class TaskHandler:
             return self._event(AttemptRequested, task, utc_now(), doubt=str(doubt), waited_s=waited_s, **facts)
 
         _log.info("attempt.requested", extra={"token": task.token, "why": str(doubt)})
-        answer = self._grants.ask(task.token, context.stop, request, event_queue(task.reports_to))
+        redelivered = doubt is Doubt.REDELIVERED
+        answer = self._grants.ask(
+            task.token, context.stop, request, event_queue(task.reports_to), redelivered=redelivered
+        )
         self._counters.add(f"asked.{answer.value}")
         if answer is Answer.GRANTED:
             return True
@@ -214,13 +217,26 @@ class TaskHandler:
         if answer is Answer.REFUSED:
             self._attempts.end(task.token, reported=True)
             delivery.ack()
+        elif redelivered and context.stop.kind is StopKind.STOP:
+            # A scheduler ignores it if another worker runs the attempt.
+            reported = self._reporter.finish(self.refuse(task), event_queue(task.reports_to))
+            self._attempts.end(task.token, reported=reported)
+            delivery.ack()
         elif answer is Answer.NONE:
             self._give_up(task, doubt)
             delivery.retry()
         else:
-            self._attempts.drop(task.token)
-            delivery.retry()
+            self._return(task, delivery, doubt)
         return False
+
+    def _return(self, task: Task, delivery: Delivery, doubt: Doubt | None = None) -> None:
+        """Return a task of which no scheduler has heard from this worker."""
+        if delivery.held:
+            self._attempts.drop(task.token)
+        else:
+            # The broker has delivered the task again, perhaps to this worker, which took it for a copy.
+            self._give_up(task, doubt)
+        delivery.retry()
 
     def _give_up(self, task: Task, doubt: Doubt | None = None) -> None:
         """Report that the attempt does not run here. A scheduler may hold this worker to be running it."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
 
 from shared.clock import utc_now
 from shared.store.clock import StoreClock
@@ -44,6 +44,13 @@ class Store:
         self.engine = engine
         self.clock = StoreClock(own)
         self._gate = one_writer(engine)
+
+    def on_connect(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` whenever a new connection to the database was made, before its first use.
+
+        A primary that takes over after a failover is reached by new connections only, unless a pooler is between.
+        """
+        event.listen(self.engine, "connect", lambda *_: callback())
 
     @contextmanager
     def begin(self) -> Iterator["Transaction"]:

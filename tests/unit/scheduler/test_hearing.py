@@ -55,6 +55,21 @@ def test_a_new_process_of_a_worker_is_noticed() -> None:
     assert one.somebody_began(at(5))
 
 
+def test_tasks_are_in_hand_as_long_as_their_worker_is_heard() -> None:
+    one = hearing()
+    mark(one, 0)
+    one.hear(beat(0).model_copy(update={"tokens": ("runs",), "kept": ("waits",)}), at(0))
+    mark(one, 1)
+    assert one.in_hand(LEASE_S) == {"runs", "waits"}
+
+    one.hear(beat(1).model_copy(update={"tokens": ("waits",)}), at(1))
+    for second in range(2, 12):
+        mark(one, second)
+        assert one.in_hand(LEASE_S) == {"waits"}
+    mark(one, 13)
+    assert one.in_hand(LEASE_S) == set()
+
+
 def test_nothing_is_silent_while_no_marker_comes_back() -> None:
     one = hearing()
     for second in range(12):

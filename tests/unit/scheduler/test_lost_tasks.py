@@ -35,6 +35,14 @@ def test_a_task_sent_long_before_its_broker_queue_was_seen_empty_is_lost(transpo
     assert lost_tasks.sent_before(task_queue({"gpu": "1"}), at(2)) is None
 
 
+def test_with_long_leases_a_worker_has_longer_to_name_the_tasks_that_it_took(transport: EmbeddedTransport) -> None:
+    lost_tasks = LostTasks(transport, OVERDUE, timedelta(seconds=10))
+    lost_tasks.observe([ANY], at(0))
+
+    assert lost_tasks.sent_before(ANY, at(4.9)) is None
+    assert lost_tasks.sent_before(ANY, at(5)) == at(0) - OVERDUE
+
+
 def test_nothing_is_lost_while_messages_wait_on_the_route(transport: EmbeddedTransport) -> None:
     lost_tasks = LostTasks(transport, OVERDUE)
     lost_tasks.observe([ANY], at(0))

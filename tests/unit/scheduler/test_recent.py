@@ -11,7 +11,7 @@ RUN = fresh(make_dag(step("a")), status=RunStatus.RUNNING)
 
 def test_a_cached_run_is_returned_at_its_committed_version_only() -> None:
     recent = RecentRuns()
-    recent.keep([RecentRun(replace(RUN, version=3), {})])
+    recent.keep([RecentRun(replace(RUN, version=3), {})], recent.era)
 
     assert recent.get("run-1", 3, RUN.plan) == replace(RUN, version=3)
     assert recent.get("run-1", 4, RUN.plan) is None, "another scheduler decided about it since"
@@ -20,18 +20,18 @@ def test_a_cached_run_is_returned_at_its_committed_version_only() -> None:
 
 def test_when_two_threads_commit_a_run_the_later_version_is_cached() -> None:
     recent = RecentRuns()
-    recent.keep([RecentRun(replace(RUN, version=5), {})])
-    recent.keep([RecentRun(replace(RUN, version=4), {})])
+    recent.keep([RecentRun(replace(RUN, version=5), {})], recent.era)
+    recent.keep([RecentRun(replace(RUN, version=4), {})], recent.era)
 
     assert recent.get("run-1", 5, RUN.plan) is not None
 
 
 def test_ended_runs_and_runs_with_much_output_are_not_cached() -> None:
     recent = RecentRuns()
-    recent.keep([RecentRun(replace(RUN, version=1), {})])
-    recent.keep([RecentRun(replace(RUN, version=2, status=RunStatus.SUCCEEDED), {})])
+    recent.keep([RecentRun(replace(RUN, version=1), {})], recent.era)
+    recent.keep([RecentRun(replace(RUN, version=2, status=RunStatus.SUCCEEDED), {})], recent.era)
     loud = replace(RUN.nodes[0], outputs=MappingProxyType({"X": "x" * 100_000}))
-    recent.keep([RecentRun(replace(RUN, run_key="run-2", nodes=(loud,)), {})])
+    recent.keep([RecentRun(replace(RUN, run_key="run-2", nodes=(loud,)), {})], recent.era)
 
     assert recent.get("run-1", 2, RUN.plan) is None
     assert recent.get("run-2", 0, RUN.plan) is None
@@ -41,6 +41,18 @@ def test_the_cache_is_bounded() -> None:
     recent = RecentRuns()
     wide = tuple(replace(RUN.nodes[0], idx=idx) for idx in range(6_000))
     for number in range(4):
-        recent.keep([RecentRun(replace(RUN, run_key=f"run-{number}", nodes=wide), {})])
+        recent.keep([RecentRun(replace(RUN, run_key=f"run-{number}", nodes=wide), {})], recent.era)
 
     assert [recent.get(f"run-{number}", 0, RUN.plan) is not None for number in range(4)] == [False, True, True, True]
+
+
+def test_what_was_committed_before_the_cache_was_cleared_is_not_cached() -> None:
+    """After a failover the database may have lost it, and count the same versions again."""
+    recent = RecentRuns()
+    era = recent.era
+    recent.clear()
+    recent.keep([RecentRun(replace(RUN, version=3), {})], era)
+    assert recent.newest("run-1") is None
+
+    recent.keep([RecentRun(replace(RUN, version=3), {})], recent.era)
+    assert recent.newest("run-1") is not None
