@@ -36,7 +36,7 @@ _OTEL_TYPES: dict[str, type[Any]] = {
 OTEL_KEYS = Vocabulary(*_OTEL_TYPES)
 _KIND_NAMES: dict[type[Any], str] = {bool: "true or false", str: "a string", dict: "a map"}
 _SECRET = Vocabulary("name", "provider", "key", "options")
-_PROVIDERS = ("env", "file")
+_PROVIDERS = ("env", "file", "mounted", "vault")
 _GO_DURATION = re.compile(r"[-+]?(?:0|(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+\Z")
 
 

@@ -11,6 +11,7 @@ from services.worker.inputs.conditions import check_each
 from services.worker.inputs.environment import build_environment, dag_directory, host_variables, prepare_inputs
 from services.worker.inputs.param_schema import apply_schema
 from services.worker.inputs.sealing import Seal
+from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.masking import Masker
 from services.worker.process.capture import exit_code_in, run_command_in
@@ -72,27 +73,33 @@ def values_of(task: Task, seal: Seal, *, whole: bool) -> dict[str, str]:
 
 
 def check_preconditions(
-    task: Task, supervisor: Supervisor, workspace: Workspace, passed: tuple[str, ...]
+    task: Task, supervisor: Supervisor, workspace: Workspace, resolver: SecretResolver, passed: tuple[str, ...]
 ) -> tuple[Result, dict[str, tuple[str, ...]]]:
     """Check that the secrets can be resolved and the preconditions are met. ``passed`` is masked as well.
 
     Returns the result and further fields of ``AttemptFinished``.
     """
     dag = Dag.model_validate(task.options["prepare"]["dag"])
-    unmet, why = _check(task, dag, supervisor, workspace, passed)
+    unmet, why = _check(task, dag, supervisor, workspace, resolver=resolver, passed=passed)
     if not any(unmet):
         return Result("succeeded"), {}
     return Result("skipped", 0, why), {"unmet": tuple(unmet)}
 
 
 def _check(
-    task: Task, dag: Dag, supervisor: Supervisor, workspace: Workspace, passed: tuple[str, ...]
+    task: Task,
+    dag: Dag,
+    supervisor: Supervisor,
+    workspace: Workspace,
+    *,
+    resolver: SecretResolver,
+    passed: tuple[str, ...],
 ) -> tuple[list[str], str]:
     """Return one text for each condition (empty if it is met), and the reason to skip the run (empty if none)."""
     if not dag.preconditions and not dag.secrets:
         return [], ""
     folder, reach, home = workspace.dag_folder(task), workspace.reach(task), workspace.home(task)
-    inputs = prepare_inputs(task, folder, passed=passed, reach=reach, home=home)
+    inputs = prepare_inputs(task, folder, resolver=resolver, passed=passed, reach=reach, home=home)
     if not dag.preconditions:
         return [], ""
     environment = build_environment(task, inputs, {}, None)

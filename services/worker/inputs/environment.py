@@ -17,7 +17,7 @@ from pathlib import Path
 
 from services.worker.inputs.dotenv import read_dotenv
 from services.worker.inputs.named_files import EVERYTHING, Reach
-from services.worker.inputs.secret_values import resolve_secrets
+from services.worker.inputs.secret_values import SecretResolver
 from services.worker.process.capture import CommandFailed
 from shared.contracts.tasks import Task
 from shared.language.expansion.expand import ExpansionError, RunCommand, Scope, StepFacts, expand
@@ -29,6 +29,7 @@ __all__ = ["Environment", "Inputs", "build_environment", "host_variables", "prep
 
 _log = logging.getLogger(__name__)
 
+_BUILT_IN = SecretResolver()
 _PASSED = frozenset(
     {"PATH", "HOME", "USER", "SHELL", "TMPDIR", "TERM", "EDITOR", "VISUAL", "LANG", "LC_ALL", "LC_CTYPE", "TZ"}
     | {"LD_LIBRARY_PATH", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "DAGU_DEFAULT_SHELL"}
@@ -110,6 +111,7 @@ def prepare_inputs(
     task: Task,
     folder: Path,
     *,
+    resolver: SecretResolver = _BUILT_IN,
     passed: tuple[str, ...] = (),
     all_secrets: bool = True,
     reach: Reach = EVERYTHING,
@@ -135,7 +137,7 @@ def prepare_inputs(
     secrets = {}
     if task.secrets:
         variables = {**host, **base}
-        secrets = resolve_secrets(task.secrets, (dag_dir, folder), variables, all_of_them=all_secrets, reach=reach)
+        secrets = resolver.resolve(task.secrets, (dag_dir, folder), variables, all_of_them=all_secrets, reach=reach)
     working_dir = _inside(dag_dir, task.step.working_dir, Scope((dotenv, dag_env, host)))
     return Inputs(working_dir, dag_dir, base, secrets, (*secrets.values(), *passed, *_secrets_in_params(task)))
 
