@@ -1,6 +1,7 @@
 """Secrets from another package, and secrets that a step prints in pieces."""
 
 import base64
+import logging
 import re
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from services.worker.inputs.sealing import Sealer
 from shared.contracts.signing_keys import SharedKey
 from shared.language import connections
 from shared.language.load import load
-from shared.language.model import Condition, LogOutput, Output, Secret
+from shared.language.model import Condition, LogOutput, Output, RetryPolicy, Secret
 from tests.harness.worker_rig import Rig, command, task
 
 DOCS = Path(__file__).parents[2] / "docs" / "secrets.md"
@@ -182,3 +183,28 @@ def test_what_programs_make_of_a_secret_is_masked_wherever_it_goes(rig: Rig, mon
         assert VALUE.encode().hex() not in text
         assert base64.b64encode(VALUE.encode()[1:-1]).decode().strip("=")[:-1] not in text
         assert base64.b64encode(f"x:{VALUE}".encode()).decode() not in text
+
+
+def test_what_fails_on_the_worker_leaves_no_secret_in_reports_or_its_log(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("THE_SECRET", VALUE)
+    secrets = (Secret(name="T", provider="env", key="THE_SECRET"),)
+    tells = "`echo $T >&2; exit 3`"
+    dag = {"name": "d", "preconditions": [{"condition": tells, "expected": "x"}], "secrets": [secrets[0].model_dump()]}
+    made = (
+        task(command("true", env=(("E", tells),)), secrets=secrets),
+        task(command("true", retry_policy=RetryPolicy(limit=tells, interval_sec=1)), secrets=secrets),
+        task(command("true", stdout=tells), secrets=secrets),
+        task(command("true"), kind="prepare", secrets=secrets, options={"prepare": {"dag": dag, "given": ""}}),
+    )
+
+    with caplog.at_level(logging.INFO):
+        finished = [rig.run(each) for each in made]
+
+    assert VALUE not in str([each.model_dump_json() for each in finished])
+    assert "*******" in "".join(each.error for each in finished)
+    logged = [f"{record.__dict__} {record.exc_text or record.exc_info}" for record in caplog.records]
+    assert any("step_env.dropped" in each for each in logged)
+    assert any("attempt.broken" in each for each in logged)
+    assert VALUE not in str(logged)

@@ -258,8 +258,10 @@ class TaskHandler:
                 context.note(f"attempt {task.number} started")
                 attempt = self._runner.execute(task, stop, inputs, files, masker=masker, follow_logs=follow_logs)
         except Exception as error:  # noqa: BLE001 - any error becomes the outcome
-            _log.warning("attempt.broken", extra={"token": task.token}, exc_info=True)
-            attempt = AttemptResult(Result("broken", 1, masker.text(str(error) or type(error).__name__)))
+            # A traceback can contain the value of a secret.
+            why = masker.text(str(error) or type(error).__name__)
+            _log.warning("attempt.broken", extra={"token": task.token, "error": why}, exc_info=not masker)
+            attempt = AttemptResult(Result("broken", 1, why))
         logs = context.logs
         if logs is not None:
             self._shipper.leave(logs)

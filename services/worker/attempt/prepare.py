@@ -14,11 +14,12 @@ from services.worker.inputs.sealing import Seal
 from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.masking import Masker
-from services.worker.process.capture import exit_code_in, run_command_in
+from services.worker.process.capture import Interrupted, exit_code_in, run_command_in
 from services.worker.process.outcome import Result
 from services.worker.process.shells import condition_shell
 from services.worker.process.supervisor import Supervisor
 from shared.contracts.tasks import Task
+from shared.errors import InvalidInput
 from shared.language.expansion.expand import Scope, expand
 from shared.language.expansion.params_syntax import params_json, parse_params_text
 from shared.language.expansion.resolve import resolve_env, resolve_params
@@ -102,13 +103,21 @@ def _check(
     inputs = prepare_inputs(task, folder, resolver=resolver, passed=passed, reach=reach, home=home)
     if not dag.preconditions:
         return [], ""
-    environment = build_environment(task, inputs, {}, None)
-    cwd, shell = str(workspace.directory(task, inputs)), condition_shell(None, dag.shell, environment.full)
-    unmet, why = check_each(
-        dag.preconditions,
-        (environment.textual, environment.full),
-        run_command_in(supervisor, environment.process, cwd),
-        exit_code_in(supervisor, environment.process, cwd, shell),
-    )
     masker = Masker(inputs.hidden)
+    try:
+        environment = build_environment(task, inputs, {}, None)
+        cwd, shell = str(workspace.directory(task, inputs)), condition_shell(None, dag.shell, environment.full)
+        unmet, why = check_each(
+            dag.preconditions,
+            (environment.textual, environment.full),
+            run_command_in(supervisor, environment.process, cwd),
+            exit_code_in(supervisor, environment.process, cwd, shell),
+        )
+    except Interrupted:
+        raise
+    except Exception as error:
+        if not masker:
+            raise
+        # What failed can have printed a secret. The cause is left out: it would be logged.
+        raise InvalidInput(masker.text(str(error) or type(error).__name__)) from None
     return [masker.text(each) for each in unmet], masker.text(why)

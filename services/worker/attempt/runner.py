@@ -131,7 +131,9 @@ class AttemptRunner:
         process = {**inputs.base, **inputs.secrets, **dict(task.outputs), **dict(task.params), **reserved}
         policy = task.step.retry_policy if task.kind == "step" else None
         try:
-            environment = build_environment(task, inputs, reserved, run_command_in(supervisor, process, cwd))
+            environment = build_environment(
+                task, inputs, reserved, run_command_in(supervisor, process, cwd), mask=masker.text
+            )
             execution = _Execution(task, stop, inputs, files, masker, supervisor, environment, cwd)
             follow_logs(self._open_logs(execution))
             try:
