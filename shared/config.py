@@ -68,6 +68,7 @@ class Config:
     worker_labels: tuple[tuple[str, str], ...] = ()
     worker_pool: str = DEFAULT_WORKER_POOL
     worker_seal_keys: tuple[SharedKey, ...] = ()
+    secret_keys: tuple[SharedKey, ...] = ()
     secrets_dir: Path = Path("/run/secrets")
     vault_addr: str = ""
     vault_token: str = dataclass_field(default="", repr=False)

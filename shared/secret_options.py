@@ -1,12 +1,22 @@
-"""The settings of a worker that say where the secrets of steps are."""
+"""The settings that say where the secrets of steps are."""
 
+from shared.contracts.signing_keys import shared_keys
+from shared.option import GATEWAY, Option
 from shared.option import WORKER as _WORKER
-from shared.option import Option
 from shared.setting_readers import existing_file, folder, server_url
 
 __all__ = ["SECRET_OPTIONS"]
 
 SECRET_OPTIONS = (
+    Option(
+        "secret_keys",
+        "DAGWAY_SECRET_KEYS",
+        shared_keys,
+        GATEWAY | _WORKER,
+        "keys of stored secrets: ID=SECRET, the first seals, all open; the same for all gateways and workers; use the "
+        "environment variable or a file (up: one of its own)",
+        secret=True,
+    ),
     Option(
         "secrets_dir",
         "DAGWAY_SECRETS_DIR",

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import jwt
 import urllib3
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.harness.authority import Authority
 from tests.harness.eventually import eventually
@@ -24,7 +26,20 @@ from tests.harness.servers.base import Server
 
 __all__ = ["JWT", "ROLE", "JsonServer", "RealVault", "SmallVault"]
 
-JWT, ROLE = "jwt-of-the-service-account", "dagway-worker"
+ROLE = "dagway-worker"
+_CLAIM = "kubernetes.io/serviceaccount"
+JWT = jwt.encode(
+    {
+        "iss": "kubernetes/serviceaccount",
+        "sub": "system:serviceaccount:dagway:worker",
+        f"{_CLAIM}/namespace": "dagway",
+        f"{_CLAIM}/service-account.name": "worker",
+        f"{_CLAIM}/service-account.uid": "1",
+    },
+    ec.generate_private_key(ec.SECP256R1()),
+    "ES256",
+)
+"""The token of a service account, as Kubernetes makes it."""
 Answer = tuple[int, dict[str, Any]]
 
 

@@ -9,7 +9,7 @@ import { forget, may, session, settings } from "./session.js";
 
 const PAGES = [
   ["home", "Home"], ["dags", "DAGs"], ["runs", "Runs"], ["queues", "Queues"], ["system", "System"], ["search", "Search"],
-  ["audit", "Audit", "admin"],
+  ["secrets", "Secrets", "manager"], ["audit", "Audit", "admin"],
 ];
 const THEMES = { auto: "Theme: system", light: "Theme: light", dark: "Theme: dark" };
 

@@ -80,10 +80,11 @@ def _text(fd: int) -> str:
 
     Raises ``OSError`` or ``ValueError``; the text contains nothing of the content.
     """
+    # Asked first: a device may never end, and ``open`` of a folder fails without closing it.
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ValueError("not a regular file")
     with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            # A device may never end.
-            raise ValueError("not a regular file")
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise ValueError(f"larger than {_MOST_BYTES} bytes")

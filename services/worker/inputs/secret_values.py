@@ -3,24 +3,33 @@
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import MappingProxyType
 
 from services.worker.inputs.named_files import EVERYTHING, Reach
 from services.worker.inputs.secret_files import MountedSecrets, secret_file
 from services.worker.inputs.secret_provider import SecretMissing, SecretProvider
 from services.worker.inputs.vault import Vault
+from shared.language import model
 from shared.language.connections import SECRET_PLUGINS
 from shared.language.model import Secret
+from shared.secret_box import CannotOpenSecret, SecretBox
 
 __all__ = ["SecretResolver"]
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class SecretResolver:
     """Resolves secrets with the providers that are built in, and with those of installed packages. Thread-safe.
 
-    Without ``mounted`` or ``vault`` the provider of that name is not set up on this worker.
+    Without ``mounted`` or ``vault``, the provider of that name is not set up on this worker. ``box`` opens stored
+    secrets.
     """
 
-    def __init__(self, mounted: MountedSecrets | None = None, vault: Vault | None = None) -> None:
+    def __init__(
+        self, mounted: MountedSecrets | None = None, vault: Vault | None = None, box: SecretBox | None = None
+    ) -> None:
+        self._box = box or SecretBox()
         self._mounted = mounted
         self._vault = vault
 
@@ -30,12 +39,14 @@ class SecretResolver:
         folders: Sequence[Path],
         host: Mapping[str, str],
         *,
+        sealed: Mapping[str, str] = _NONE,
         all_of_them: bool = True,
         reach: Reach = EVERYTHING,
     ) -> dict[str, str]:
         """Return a map of each secret's name to its value. ``host`` holds the variables that ``env`` may read.
 
-        The relative path of a secret's file means that file in the first of ``folders`` that has it.
+        ``sealed`` are the sealed values of stored secrets. The relative path of a secret's file means that file in the
+        first of ``folders`` that has it.
 
         Raises:
             SecretMissing: a secret has no value, or cannot be read; the text contains its name. With
@@ -44,13 +55,21 @@ class SecretResolver:
         found: dict[str, str] = {}
         for secret in secrets:
             try:
-                found[secret.name] = self._value(secret, folders, host, reach)
+                found[secret.name] = self._value(secret, folders, host, sealed=sealed, reach=reach)
             except SecretMissing as error:
                 if all_of_them:
                     raise SecretMissing(f'failed to resolve secret "{secret.name}": {error}') from error
         return found
 
-    def _value(self, secret: Secret, folders: Sequence[Path], host: Mapping[str, str], reach: Reach) -> str:
+    def _value(
+        self,
+        secret: Secret,
+        folders: Sequence[Path],
+        host: Mapping[str, str],
+        *,
+        sealed: Mapping[str, str],
+        reach: Reach,
+    ) -> str:
         match secret.provider:
             case "env":
                 if secret.key not in host:
@@ -66,7 +85,17 @@ class SecretResolver:
                 if self._vault is None:
                     raise SecretMissing("this worker has no Vault: set DAGWAY_VAULT_ADDR")
                 return self._vault.read(secret.key, secret.options)
+            case model.STORED:
+                return self._opened(secret.key, sealed)
         return _from_plugin(secret)
+
+    def _opened(self, name: str, sealed: Mapping[str, str]) -> str:
+        if name not in sealed:
+            raise SecretMissing(f'there is no stored secret "{name}" that this DAG may use')
+        try:
+            return self._box.open(name, sealed[name])
+        except CannotOpenSecret as error:
+            raise SecretMissing(f'the stored secret "{name}" cannot be opened: {error}') from error
 
 
 def _from_plugin(secret: Secret) -> str:

@@ -60,8 +60,10 @@ class Vault:
         self._settings = settings
         self._lock = threading.Lock()
         self._login: _Login | None = None
-        ca = {} if settings.ca_file is None else {"ca_certs": str(settings.ca_file)}
-        self._pool = urllib3.PoolManager(timeout=_WAIT, retries=_RETRIES, maxsize=8, cert_reqs="CERT_REQUIRED", **ca)
+        ca = None if settings.ca_file is None else str(settings.ca_file)
+        self._pool = urllib3.PoolManager(
+            timeout=_WAIT, retries=_RETRIES, maxsize=8, cert_reqs="CERT_REQUIRED", ca_certs=ca
+        )
 
     def read(self, key: str, options: Mapping[str, str]) -> str:
         """Return one field of the secret at the path ``key``.

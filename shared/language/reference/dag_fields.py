@@ -114,7 +114,7 @@ DAG_ENTRIES: dict[str, dict[str, FieldEntry]] = {
         ),
         "secrets.name": _F("The variable that gets the value.", "{name: TOKEN, provider: env, key: CI_TOKEN}"),
         "secrets.provider": _F(
-            "Where the value is: `env`, `file`, `mounted`, `vault`, or that of an installed package.",
+            "Where the value is: `env`, `file`, `mounted`, `vault`, `stored`, or that of an installed package.",
             "{name: TOKEN, provider: file, key: token.txt}",
         ),
         "secrets.key": _F(

@@ -72,7 +72,7 @@ def test_a_replaced_secret_counts_at_the_next_read(mounted: MountedSecrets, fold
         ("kubernetes.io/serviceaccount/token", "only the worker itself may read"),
         ("account", "only the worker itself may read 'account'"),
         ("amqp-url", "only the worker itself may read 'amqp-url'"),
-        ("sales-db", "sales-db: "),
+        ("sales-db", "sales-db: not a regular file"),
         ("pipe", "pipe: not a regular file"),
         ("binary", "binary: not UTF-8 text"),
         ("large", "large: larger than 1048576 bytes"),
