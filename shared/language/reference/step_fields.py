@@ -152,8 +152,8 @@ STEP_ENTRIES: dict[str, dict[str, FieldEntry]] = {
     "Values and output": {
         "env": _F("Variables of the step, as those of a workflow.", "env: {REGION: eu}"),
         "secrets": _F(
-            "Which of the workflow's secrets the step gets; `[]`: none. Its logs show stars for these only.",
-            "secrets: [DB_PASSWORD]",
+            "Names of the workflow's secrets that the step gets, `[]` for none. Its logs show stars for these only.",
+            "secrets: []",
             default="all",
             own=True,
         ),
