@@ -15,6 +15,8 @@ _SHORTEST = 8
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _LINE_LENGTHS = (76, 64, 60)
 """After how many characters ``base64``, ``openssl`` and ``xxd`` begin a new line."""
+_NOT_PLAIN = re.compile(r"[^\w !#$%()*,./:;=?@\[\]^{|}~-]", re.ASCII)
+"""Characters that System.Text.Json may write in another way."""
 _JAVASCRIPT_SAFE = ("!'()*", "!'()*;,/?:@&=+$#")
 """Characters that ``encodeURIComponent`` and ``encodeURI`` leave unchanged, and Python does not by itself."""
 
@@ -91,7 +93,7 @@ def _in_json(text: str) -> Iterator[str]:
         as_go = form.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
         yield as_go
         yield as_go.replace("=", "\\u003d").replace("'", "\\u0027")
-    yield "".join(map(_as_dotnet, text))
+    yield _NOT_PLAIN.sub(lambda found: _as_dotnet(found[0]), text)
 
 
 def _as_dotnet(character: str) -> str:
