@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from services.api.command_client import Recorded
 from services.api.settings import Settings
+from shared.contracts.actors import Actor
+from shared.contracts.commands.secrets import ResealedSecret, ResealSecrets
 from shared.contracts.signing_keys import SharedKey
 from shared.secret_box import SecretBox
 from shared.store import tables as t
@@ -151,3 +154,19 @@ def test_a_gateway_without_a_key_says_which_setting_it_needs(live: Live) -> None
 
     assert (response.status_code, response.get_json()["code"]) == (409, "conflict")
     assert "DAGWAY_SECRET_KEYS" in response.get_json()["message"]
+
+
+def test_a_value_that_was_set_meanwhile_survives_the_rotation(live: Live) -> None:
+    _put(live, "meanwhile", "before")
+    (row,) = [each for each in live.reads.secrets() if each.name == "meanwhile"]
+    live.ask("DELETE", "/secrets/meanwhile")
+    assert _put(live, "meanwhile")["version"] == 1
+    # What a gateway sends that has read the row before.
+    late = ResealedSecret(name="meanwhile", replaces=row.sealed, sealed="s2:of the value before")
+    commands = live.deps.commands
+    actor = Actor(kind="anonymous", id="anonymous", name="anonymous", role="admin")
+    outcome = commands.wait(commands.send(ResealSecrets(by="t", actor=actor, secrets=(late,))))
+
+    assert isinstance(outcome, Recorded)
+    assert outcome.result["rotated"] == 0
+    assert _listed(live, "meanwhile")["keyId"] == "s1"

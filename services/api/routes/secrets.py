@@ -20,8 +20,8 @@ SECRETS = Operations()
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _MOST_BYTES = 64 * 1024
 """The largest value: each task that needs it carries it, and Linux takes 128 KiB of one environment variable."""
-_AT_ONCE = 20
-"""How many secrets one request seals anew: together at most 2 MiB, as one message."""
+_AT_ONCE = 10
+"""How many secrets one request seals anew: with the old and the new text together at most 2 MiB, as one message."""
 
 
 class SecretBody(Body):
@@ -62,7 +62,7 @@ def delete_secret(call: Call, name: str) -> ApiResponse:
 
 @SECRETS.post("/secrets/rotate", id="rotateSecrets", role="manager", permission="write_dags", response=RotatedSchema)
 def rotate(call: Call) -> ApiResponse:
-    """Seal values anew that are not sealed with the first key, 20 in a request. Repeat while ``remaining`` is not 0."""
+    """Seal values anew that are not sealed with the first key, 10 in a request. Repeat while ``remaining`` is not 0."""
     box = _box(call)
     # What a repeated request would seal is another set by now, or none: the first one's outcome counts.
     if call.key and (known := call.deps.reads.command(call.key)) is not None and known.type == ResealSecrets.type:
@@ -78,7 +78,7 @@ def _resealed(box: SecretBox, row: SecretRow, key: str | None) -> ResealedSecret
         value = box.open(row.name, row.sealed)
     except CannotOpenSecret as error:
         raise Problem(409, "conflict", f"The secret {row.name} cannot be opened: {error}") from error
-    return ResealedSecret(name=row.name, version=row.version, sealed=box.seal(row.name, value, request=key))
+    return ResealedSecret(name=row.name, replaces=row.sealed, sealed=box.seal(row.name, value, request=key))
 
 
 def _shown(row: SecretRow) -> dict[str, Any]:

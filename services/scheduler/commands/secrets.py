@@ -38,7 +38,7 @@ def _reseal(batch: Batch, command: c.ResealSecrets) -> dict[str, Any]:
     # In the order of their names, as every transaction locks them.
     for each in sorted(command.secrets, key=lambda one: one.name):
         known = secrets.lock(each.name)
-        if known is not None and known["version"] == each.version:
+        if known is not None and known["sealed"] == each.replaces:
             secrets.put({**known, "sealed": each.sealed})
             done += 1
     return {"rotated": done, "remaining": command.remaining}

@@ -29,8 +29,8 @@ class ResealedSecret(Part):
     """One secret, sealed with another key."""
 
     name: str
-    version: int
-    """The version whose value it is: if the secret has another one by now, it is left alone."""
+    replaces: str = Field(repr=False)
+    """The sealed text of the same value: if the secret has another one by now, it is left alone."""
     sealed: str = Field(repr=False)
 
 
