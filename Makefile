@@ -21,7 +21,7 @@ export PIP_NO_INPUT := 1
 
 PIP := $(BIN)/python -m pip --quiet
 
-.PHONY: help setup run test unit simulate check bench chaos picture docs fmt sbom release lock clean
+.PHONY: help setup run test unit simulate check bench chaos vault picture docs fmt sbom release lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ chaos: setup ## random faults on running systems, both footings (SEED=n MINUTES=
 
 picture: setup ## take the README's picture anew
 	@$(BIN)/python -m tests.ui.picture
+
+vault: setup ## test the provider vault on a real server too (BAO=the program of OpenBao or Vault)
+	@DAGWAY_TEST_VAULT=$(or $(BAO),$(error BAO=... names the program of OpenBao or Vault)) $(BIN)/python -m pytest tests/integration/test_vault.py
 
 docs: setup ## build the documentation that gateways serve at /docs/
 	@NO_MKDOCS_2_WARNING=1 SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || date +%s) \

@@ -24,6 +24,7 @@ from services.worker.attempt.registry import AttemptRegistry
 from services.worker.attempt.runner import AttemptRunner
 from services.worker.attempt.spans import AttemptSpans
 from services.worker.inputs.sealing import Sealer
+from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.main import Worker
 from services.worker.output.log_shipper import LogShipper
@@ -107,7 +108,7 @@ def _handler(folder: Path, counters: WorkerCounters) -> Iterator[TaskHandler]:
     """Yield the task handler of a worker without its intake: the benchmark passes tasks to the handler directly."""
     workspace, transport = Workspace(folder), cast("Transport", _Accepting())
     guardian = GuardianClient("bench", lambda: None)
-    sealer = Sealer()
+    sealer, resolver = Sealer(), SecretResolver()
     shipper, attempts = LogShipper(transport), AttemptRegistry()
     reporter = Reporter(transport, folder / "spool", attempts.delivered)
     shipper.start()
@@ -115,8 +116,9 @@ def _handler(folder: Path, counters: WorkerCounters) -> Iterator[TaskHandler]:
     yield TaskHandler(
         WorkerIdentity("w1", "bench"),
         workspace,
-        runner=AttemptRunner(guardian, workspace, sealer),
+        runner=AttemptRunner(guardian, workspace, sealer, resolver),
         sealer=sealer,
+        resolver=resolver,
         shipper=shipper,
         reporter=reporter,
         attempts=attempts,

@@ -68,6 +68,15 @@ class Config:
     worker_labels: tuple[tuple[str, str], ...] = ()
     worker_pool: str = DEFAULT_WORKER_POOL
     worker_seal_keys: tuple[SharedKey, ...] = ()
+    secret_keys: tuple[SharedKey, ...] = ()
+    secrets_dir: Path = Path("/run/secrets")
+    vault_addr: str = ""
+    vault_token: str = dataclass_field(default="", repr=False)
+    vault_role: str = ""
+    vault_auth_path: str = "kubernetes"
+    vault_jwt_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    vault_namespace: str = ""
+    vault_ca_file: Path | None = None
     message_signing: Literal["on", "off", "accept-unsigned"] = "on"
     command_keys: tuple[SharedKey, ...] = ()
     task_keys: tuple[PrivateKey, ...] = ()

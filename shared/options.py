@@ -11,6 +11,7 @@ from shared.option import GATEWAY as _GATEWAY
 from shared.option import SCHEDULER as _SCHEDULER
 from shared.option import WORKER as _WORKER
 from shared.option import Option
+from shared.secret_options import SECRET_OPTIONS
 from shared.setting_readers import (
     audit_days,
     base_path,
@@ -90,6 +91,7 @@ OPTIONS = (
         secret=True,
     ),
     *WORKER_OPTIONS,
+    *SECRET_OPTIONS,
     *SIGNING_OPTIONS,
     *STEP_OPTIONS,
     Option(

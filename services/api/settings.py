@@ -14,6 +14,7 @@ from services.api.browser_guard import BrowserRules, is_loopback
 from shared.clock import local_zone
 from shared.errors import ConfigInvalid
 from shared.outbound import OutboundPolicy
+from shared.secret_box import SecretBox
 
 if TYPE_CHECKING:
     from shared.config import Config
@@ -77,6 +78,8 @@ class Settings:
     trusted_proxies: int = 0
     """How many proxies in front of the gateway add to X-Forwarded-For."""
     outbound: OutboundPolicy = "any"
+    secret_box: SecretBox = field(default_factory=SecretBox)
+    """Seals the values of stored secrets, if it has a key."""
     write_dags: bool = True
     run_dags: bool = True
     metrics_public: bool = False

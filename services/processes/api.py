@@ -12,10 +12,12 @@ from services.api.readiness import schema_of, trouble
 from services.api.serving.gunicorn_server import MOST_STREAMS
 from services.api.settings import settings_from
 from services.processes.database import time_limits
+from services.processes.sealing import stored_secret_keys
 from services.processes.signing import message_signing
 from shared.admin_server import AdminServer
 from shared.config import Config
 from shared.metrics import ProcessCollector
+from shared.secret_box import SecretBox
 from shared.spans import start_sending, stop_sending
 from shared.store.engine import open_engine
 from shared.store.reads.reader import Reads
@@ -63,7 +65,9 @@ def run_api_process(config: Config, version: str) -> None:
         open_transport=open_broker,
         open_reads=open_reads,
         version=version,
-        settings=replace(settings_from(config), max_streams=MOST_STREAMS),
+        settings=replace(
+            settings_from(config), max_streams=MOST_STREAMS, secret_box=SecretBox(stored_secret_keys(config))
+        ),
         base_path=config.base_path,
         max_dag_series=config.metrics_dags,
         command_wait_s=config.command_wait_s or _COMMAND_WAIT_S,

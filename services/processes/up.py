@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from services.api.app import create_app
 from services.api.main import build_deps
@@ -15,6 +16,7 @@ from services.api.serving.server import EmbeddedServer
 from services.api.settings import settings_from, warn_if_open
 from services.processes.database import time_limits
 from services.processes.scheduler import make_scheduler, read_base_config, written_files
+from services.processes.sealing import stored_secret_keys
 from services.processes.signing import message_signing
 from services.processes.worker_process import WorkerProcess
 from services.scheduler.metrics import JUDGED_AGE, BacklogCollector, limit_dag_series
@@ -25,6 +27,7 @@ from shared.disk import DiskCheck
 from shared.metrics import ProcessCollector
 from shared.moved_folder import require_open
 from shared.private_files import others_can_enter
+from shared.secret_box import SecretBox
 from shared.service import freeze_loaded
 from shared.spans import start_sending, stop_sending
 from shared.store.engine import open_engine
@@ -64,6 +67,7 @@ def run_up(
     start_sending("dagway")
     require_open(config.data_dir)
     config.make_data_dir()
+    settings = replace(settings, secret_box=SecretBox(stored_secret_keys(config)))
     if others_can_enter(config.data_dir):
         # It may have files that others need, so its mode is left alone. What Dagway keeps in it is private anyway.
         _log.warning("data_dir.open_to_others", extra={"path": str(config.data_dir), "next": "chmod 700"})

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from services.processes.admin import OptionalAdminServer
 from services.processes.sealing import seal_keys
+from services.processes.secret_providers import secret_resolver
 from services.processes.signing import message_signing
 from services.worker.main import Worker
 from services.worker.process.guardian_process import GuardianProcess
@@ -82,7 +83,8 @@ def make_worker(
         guardian=guardian,
         step_user=config.step_user,
         run_files_days=config.run_files_days,
-        private=(config.data_dir, *config.secret_files),
+        private=(config.data_dir, *config.secret_files, config.vault_jwt_file),
         seal_keys=seal_keys(config),
+        resolver=secret_resolver(config),
         outbound=config.outbound,
     )

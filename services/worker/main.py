@@ -21,6 +21,7 @@ from services.worker.attempt.spans import AttemptSpans
 from services.worker.control import ControlListener, topics
 from services.worker.executors.capabilities import available_types
 from services.worker.inputs.sealing import Sealer
+from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.intake import KnownSelectors, TaskIntake
 from services.worker.output.log_shipper import LogShipper
@@ -62,7 +63,8 @@ class Worker:
     ``guardian`` is a guardian process that was started before. With ``step_user`` (first uid, first gid, number of
     users, home), steps have users of their own: the guardian must have the right to change users, and this process must
     be in the groups of these users. DAGs then cannot name files below ``private``. With ``seal_keys``, secrets in the
-    parameters of sub-runs are sealed (ADR 36). HTTP requests of steps obey ``outbound``.
+    parameters of sub-runs are sealed (ADR 36). ``resolver`` looks up the secrets of steps. HTTP requests of steps obey
+    ``outbound``.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Worker:
         private: tuple[Path, ...] = (),
         run_files_days: int = 7,
         seal_keys: tuple[SharedKey, ...] = (),
+        resolver: SecretResolver | None = None,
         outbound: OutboundPolicy = "any",
     ) -> None:
         self.counters = WorkerCounters()
@@ -114,7 +117,7 @@ class Worker:
             None if step_user is None else self._step_users(data_dir, *step_user),
             private,
         )
-        sealer = Sealer(seal_keys)
+        sealer, resolver = Sealer(seal_keys), resolver or SecretResolver()
         self._shipper = LogShipper(transport)
         self._spans = AttemptSpans(worker_id)
         self.run_files = RunFiles(data_dir, run_files_days)
@@ -125,8 +128,9 @@ class Worker:
         self._handler = TaskHandler(
             WorkerIdentity(worker_id, self.incarnation),
             workspace,
-            runner=AttemptRunner(self._guardian, workspace, sealer, outbound),
+            runner=AttemptRunner(self._guardian, workspace, sealer, resolver, outbound),
             sealer=sealer,
+            resolver=resolver,
             shipper=self._shipper,
             reporter=self._reporter,
             attempts=self.attempts,

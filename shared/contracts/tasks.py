@@ -1,4 +1,4 @@
-"""The task: everything that a worker needs to run one attempt of one step. A task contains no values of secrets."""
+"""The task: everything that a worker needs to run one attempt of one step. Values of secrets are in it only sealed."""
 
 from datetime import datetime
 from typing import Any
@@ -85,6 +85,8 @@ class Task(Message):
     """Reserved variables that the scheduler sets, such as ``DAG_RUN_STATUS`` for handlers."""
     dotenv: tuple[str, ...] = ()
     secrets: tuple[Secret, ...] = ()
+    sealed_secrets: tuple[tuple[str, str], ...] = ()
+    """Names and sealed values of the stored secrets that ``secrets`` names and the DAG may use."""
     file_name: str = ""
     """The DAG's file name without extension; empty for a run of an inline spec."""
     called_from: str = ""

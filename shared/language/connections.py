@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from shared.language.issues import did_you_mean
-from shared.language.model import MailOn, MailSettings, Secret
+from shared.language.model import STORED, MailOn, MailSettings, Secret
 from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
 from shared.language.yaml.reader import YamlList, YamlMap
 
@@ -36,7 +36,7 @@ _OTEL_TYPES: dict[str, type[Any]] = {
 OTEL_KEYS = Vocabulary(*_OTEL_TYPES)
 _KIND_NAMES: dict[type[Any], str] = {bool: "true or false", str: "a string", dict: "a map"}
 _SECRET = Vocabulary("name", "provider", "key", "options")
-_PROVIDERS = ("env", "file")
+_PROVIDERS = ("env", "file", "mounted", "vault", STORED)
 _GO_DURATION = re.compile(r"[-+]?(?:0|(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+\Z")
 
 

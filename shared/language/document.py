@@ -75,6 +75,7 @@ def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str = "", fallback_na
         ssh=values.get("ssh") is not None,
         llm=values.get("llm"),
         params=frozenset(param.name for param in values.get("params", ())),
+        secrets=tuple(secret.name for secret in values.get("secrets", ())),
     )
     if "handlerOn" in fields:
         values["handlers"] = read_handlers(fields, defaults)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "STORED",
     "Condition",
     "ContinueOn",
     "Dag",
@@ -188,6 +189,8 @@ class Step(ModelPart):
     timeout_sec: float = 0
     signal_on_stop: str = ""
     mail_on_error: bool = False
+    secrets: tuple[str, ...] | None = None
+    """The names of the DAG's secrets that the step gets; ``None``: all."""
     call: str = ""
     params: str = ""
     """The parameters of a ``call`` or the inputs of a ``gha`` step, as text."""
@@ -240,6 +243,10 @@ class Secret(ModelPart):
     provider: str
     key: str
     options: dict[str, str] = Field(default_factory=dict)
+
+
+STORED = "stored"
+"""The provider of the secrets that Dagway itself stores: a task brings their sealed values."""
 
 
 class RunConfig(ModelPart):

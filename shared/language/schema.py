@@ -140,6 +140,8 @@ def dag_schema() -> Schema:
     References point to ``definitions``, the key of older drafts, because Dagu's front end resolves only that.
     """
     step = _object(Step, STEP_KEYS, STEP_ENTRIES)
+    # A step names secrets that the workflow describes.
+    step["properties"]["secrets"] = {**_TEXTS, "description": step["properties"]["secrets"]["description"]}
     step["properties"]["type"] |= {"type": "string", "examples": list(known_types())}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

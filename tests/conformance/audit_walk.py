@@ -98,6 +98,7 @@ def walk_all(live: Live, admin: str) -> list[Expected]:
     _dags(walk)
     _runs(walk)
     _queues(walk)
+    _secrets(walk)
     _approvals(walk)
     _webhooks(walk)
     for run_id in ("e1", "q1", "w1"):
@@ -308,6 +309,16 @@ def _queues(walk: Walk) -> None:
         wrong = (path, {field: 0}, "bad_request", name)
         walk.case(set_id, "PUT", path, {field: 2}, low="op", target=name, state=wrong)
         walk.case(remove_id, "DELETE", path, low="op", target=name, state=(path, None, "not_found", name))
+
+
+def _secrets(walk: Walk) -> None:
+    path, value = "/secrets/au-secret", {"value": "of the audit walk"}
+    wrong = (path, {**value, "dags": ["a b"]}, "bad_request", "au-secret")
+    walk.case("setSecret", "PUT", path, value, low="op", target="au-secret", state=wrong)
+    walk.case("rotateSecrets", "POST", "/secrets/rotate", {}, low="op", target="")
+    walk.case(
+        "deleteSecret", "DELETE", path, low="op", target="au-secret", state=(path, None, "not_found", "au-secret")
+    )
 
 
 def _approvals(walk: Walk) -> None:

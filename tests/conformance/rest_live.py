@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,11 @@ from services.api.command_client import Commands
 from services.api.deps import Deps
 from services.api.settings import Settings
 from services.scheduler.main import Scheduler
+from services.worker.inputs.secret_values import SecretResolver
 from services.worker.main import Worker
 from shared.clock import utc_now
 from shared.contracts.signing_keys import SharedKey
+from shared.secret_box import SecretBox
 from shared.store.engine import open_engine
 from shared.store.reads.reader import Reads
 from shared.store.writes.transaction import Store
@@ -43,7 +46,11 @@ class Live:
         self.address = next(_ADDRESSES)
         """The client address of its requests."""
 
-    def app_with(self, settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> "Live":
+    def app_with(
+        self, settings: Settings, *, clock: Callable[[], datetime] = utc_now, box: SecretBox | None = None
+    ) -> "Live":
+        """``box`` seals stored secrets; by default it is this gateway's."""
+        box = self.deps.settings.secret_box if box is None else box
         deps = Deps(
             transport=self.deps.transport,
             commands=self.deps.commands,
@@ -51,7 +58,7 @@ class Live:
             clock=clock,
             started_at=self.deps.started_at,
             version="test",
-            settings=settings,
+            settings=replace(settings, secret_box=box),
         )
         return Live(deps, self.reads)
 
@@ -118,7 +125,15 @@ def open_live(footing: "Footing", settings: Settings | None = None, *, dags_dir:
         on_death=lambda: deaths.append("a thread died"),
     )
     keys = (SharedKey("k1", b"a key of the tests to seal secrets"),)
-    worker = Worker(transport, worker_id="w1", slots=20, data_dir=footing.folder / "worker", seal_keys=keys)
+    box = SecretBox([SharedKey("s1", b"a key of the tests for stored secrets")])
+    worker = Worker(
+        transport,
+        worker_id="w1",
+        slots=20,
+        data_dir=footing.folder / "worker",
+        seal_keys=keys,
+        resolver=SecretResolver(box=box),
+    )
     scheduler.start()
     worker.start()
     reads = Reads(reader)
@@ -129,7 +144,7 @@ def open_live(footing: "Footing", settings: Settings | None = None, *, dags_dir:
         clock=utc_now,
         started_at=utc_now(),
         version="test",
-        settings=settings or Settings(),
+        settings=replace(settings or Settings(), secret_box=box),
     )
     try:
         yield Live(deps, reads)

@@ -207,6 +207,9 @@ def _queues(again: Again) -> None:
     again("removeQueueLimit", "/queues/q", status=200)
     again("setPoolCapacity", "/pools/p", {"capacity": 2}, {"capacity": 3})
     again("removePool", "/pools/p")
+    again("setSecret", "/secrets/s", {"value": "one"}, {"value": "two"})
+    again("rotateSecrets", "/secrets/rotate")
+    again("deleteSecret", "/secrets/s", status=204)
     for operation, path in (("All", ""), ("Queue", "/queues/q"), ("DAG", "/dags/ok")):
         again(f"pause{operation}", f"{path}/pause", {"reason": "x"}, {"reason": "y"})
         bodies = [{"catchup": "none"}, {"catchup": "all"}] if operation != "Queue" else []

@@ -74,6 +74,7 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "overview: ended": lambda reads: reads.ended_counts(NOW + timedelta(hours=25, minutes=39)),
     "overview: for a person": lambda reads: reads.waiting_steps(limit=100),
     "pauses": lambda reads: reads.pauses(NOW),
+    "secrets": lambda reads: reads.secrets(),
     "audit": lambda reads: reads.audit(AuditFilter(), limit=100),
     "audit: further": lambda reads: reads.audit(AuditFilter(), before=AuditPlace(NOW, "7"), limit=100),
     "audit: of an actor": lambda reads: reads.audit(AuditFilter(actor="user-7"), limit=100),

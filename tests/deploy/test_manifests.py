@@ -287,7 +287,7 @@ def test_the_script_makes_every_secret_that_the_dev_overlay_refers_to() -> None:
     ]
     assert {(ref["name"], ref["key"]) for ref in refs} == there
     worker = next(each["stringData"] for each in made if each["metadata"]["name"] == "dagway-worker")
-    assert list(worker) == ["amqp-url", "task-public-keys", "report-keys", "worker-seal-keys"]
+    assert list(worker) == ["amqp-url", "task-public-keys", "report-keys", "worker-seal-keys", "secret-keys"]
 
 
 def test_passwords_differ_from_each_other_and_from_those_made_before() -> None:
@@ -297,7 +297,7 @@ def test_passwords_differ_from_each_other_and_from_those_made_before() -> None:
     values = [
         line.split("=", 1)[1] for text in texts for line in text.splitlines() if "=" in line and "LOGIN=" not in line
     ]
-    assert len(values) == len(set(values)) == 30
+    assert len(values) == len(set(values)) == 32
     passwords = [value for value in values if "=" not in value]
     assert len(passwords) == 20
     assert all(len(value) == 48 for value in passwords)

@@ -83,13 +83,14 @@ def test_each_step_of_a_rotation_understands_the_one_before() -> None:
     assert all(lines == unchanged[0] for lines in unchanged)
 
 
-def test_keys_that_stored_runs_need_are_never_dropped() -> None:
-    old = "WORKER_SEAL_KEYS=a=x\n"
+@pytest.mark.parametrize("variable", ["WORKER_SEAL_KEYS", "SECRET_KEYS"])
+def test_keys_that_sealed_values_need_are_never_dropped(variable: str) -> None:
+    old = f"{variable}=a=x\n"
     added = _made("add-keys", old)
     used = _made("use-keys", added)
 
     (new,) = added.strip().partition("a=x,")[2:]
-    assert used == f"WORKER_SEAL_KEYS={new},a=x\n"
+    assert used == f"{variable}={new},a=x\n"
     assert _made("drop-keys", used) == used
 
 
@@ -120,14 +121,14 @@ def test_the_secrets_of_kubernetes_fit_together() -> None:
 def test_each_service_gets_only_its_own_keys(service: str) -> None:
     config = _of_compose(_made("compose"), service)
 
-    names = ("command_keys", "task_keys", "task_public_keys", "report_keys", "worker_seal_keys")
+    names = ("command_keys", "task_keys", "task_public_keys", "report_keys", "worker_seal_keys", "secret_keys")
     held = {name for name in names if getattr(config, name)}
 
     assert (
         held
         == {
-            "api": {"command_keys"},
+            "api": {"command_keys", "secret_keys"},
             "scheduler": {"command_keys", "task_keys", "report_keys"},
-            "worker": {"task_public_keys", "report_keys", "worker_seal_keys"},
+            "worker": {"task_public_keys", "report_keys", "worker_seal_keys", "secret_keys"},
         }[service]
     )

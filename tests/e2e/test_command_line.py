@@ -50,6 +50,12 @@ steps:
     command: echo "size ${SIZE}"
 """
 
+SECRETIVE = """
+secrets: [{name: T, provider: stored, key: cli-token}]
+steps:
+  - command: echo "$T"; test "$T" = hunter2-and-more
+"""
+
 
 @pytest.fixture
 def dagway(client: Client, tmp_path: Path) -> Dagway:
@@ -239,6 +245,23 @@ def test_schedules_and_lists(dagway: Dagway, client: Client) -> None:
     assert dagway("ls", "no-such").stderr == "there is no such DAG\n"
     assert "slots" in json.loads(dagway("slots", "nightly", "--json").stdout)
     assert dagway("pools").stderr == "there is no pool\n"
+
+
+@EMBEDDED
+def test_stored_secrets(dagway: Dagway, client: Client) -> None:
+    done = dagway("secrets", "set", "cli-token", "--dag", "tells-*", stdin="hunter2-and-more\n")
+    assert done.stdout == "cli-token set (version 1)\n", done.output
+    client.create("tells-1", SECRETIVE)
+
+    assert dagway("start", "-q", "tells-1", "-r", "s1").exit_code == 0
+    assert dagway("logs", "tells-1").stdout == "cmd_1 | *******\n"
+    listed = dagway("secrets", "list").stdout
+    assert re.search(r"^cli-token +1 +own-\w+ .* tells-\*$", listed, re.MULTILINE), listed
+    assert "hunter2" not in dagway("secrets", "list", "--json").stdout
+    assert dagway("secrets", "rotate").stdout == "0 secrets sealed anew\n"
+    assert "the value is empty" in dagway("secrets", "set", "cli-token", stdin="\n").stderr
+    assert dagway("secrets", "delete", "cli-token").stdout == "cli-token deleted\n"
+    assert dagway("secrets", "list").stderr == "there is no stored secret\n"
 
 
 def test_history_watch_and_events_of_a_run(dagway: Dagway, client: Client) -> None:

@@ -1,7 +1,9 @@
 """Secrets from another package, and secrets that a step prints in pieces."""
 
 import base64
+import logging
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +13,21 @@ from services.worker.inputs.sealing import Sealer
 from shared.contracts.signing_keys import SharedKey
 from shared.language import connections
 from shared.language.load import load
-from shared.language.model import Condition, LogOutput, Output, Secret
+from shared.language.model import Condition, LogOutput, Output, RetryPolicy, Secret
 from tests.harness.worker_rig import Rig, command, task
 
-DOCS = Path(__file__).parents[2] / "docs" / "workflow-language.md"
-SPEC = "secrets: [{name: TOKEN, provider: keyring, key: token, options: {prefix: demo}}]\nsteps: [echo $TOKEN]\n"
+DOCS = Path(__file__).parents[2] / "docs" / "secrets.md"
+SPEC = "secrets: [{name: TOKEN, provider: aws, key: prod/token, options: {region: eu}}]\nsteps: [echo $TOKEN]\n"
+BOTO3 = """
+class NotFound(Exception): pass
+class client:
+    exceptions = type("Exceptions", (), {"ResourceNotFoundException": NotFound})
+    def __init__(self, name, region_name): self.name, self.region = name, region_name
+    def get_secret_value(self, SecretId, VersionStage):
+        if SecretId != "prod/token": raise NotFound
+        if self.region is None: raise ValueError("You must specify a region.")
+        return {"SecretString": f"{self.region}-{VersionStage}-token"}
+"""
 VALUE = "hunter2-and-more"
 
 
@@ -26,8 +38,12 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 @pytest.fixture
-def keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Install the provider of the documentation, with the files that an installer would write."""
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Install the provider of the documentation, with the files that an installer would write.
+
+    ``boto3`` is a stand-in with the calls that it makes.
+    """
+    (tmp_path / "boto3.py").write_text(BOTO3)
     text = DOCS.read_text()
     ((point, module, name),) = re.findall(r'^(\w+) = "(\w+):(\w+)"', text, re.MULTILINE)
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
@@ -36,20 +52,22 @@ def keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / f"{module}.py").write_text(code[1])
     info = tmp_path / f"{module}-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dagway-keyring\nVersion: 1.0\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dagway-aws\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[{connections.SECRET_PLUGINS}]\n{point} = {module}:{name}\n")
     monkeypatch.syspath_prepend(tmp_path)
     connections._installed_providers.cache_clear()
     yield
+    for name in (module, "boto3"):
+        sys.modules.pop(name, None)
     connections._installed_providers.cache_clear()
 
 
-def test_a_provider_from_another_package(rig: Rig, keyring: None) -> None:
+def test_a_provider_from_another_package(rig: Rig, aws: None) -> None:
     loaded = load(SPEC, file_name="x")
     assert loaded.issues == ()
     assert loaded.dag is not None
     step = loaded.dag.steps[0].model_copy(
-        update={"commands": command("echo $TOKEN; test $TOKEN = demo-token && echo it is").commands}
+        update={"commands": command("echo $TOKEN; test $TOKEN = eu-AWSCURRENT-token && echo it is").commands}
     )
     finished = rig.run(task(step, secrets=loaded.dag.secrets))
 
@@ -59,20 +77,22 @@ def test_a_provider_from_another_package(rig: Rig, keyring: None) -> None:
 def test_a_provider_whose_package_is_missing(rig: Rig) -> None:
     loaded = load(SPEC, file_name="x")
     (warning,) = loaded.issues
-    assert (warning.severity, warning.message) == ("warning", "unknown secret provider: keyring")
+    assert (warning.severity, warning.message) == ("warning", "unknown secret provider: aws")
     assert warning.hint == "not installed on this machine; install its package on the workers"
     assert loaded.dag is not None
     finished = rig.run(task(loaded.dag.steps[0], secrets=loaded.dag.secrets))
 
     assert finished.outcome == "broken"
-    assert 'failed to resolve secret "TOKEN": unknown secret provider: keyring' in finished.error
+    assert 'failed to resolve secret "TOKEN": unknown secret provider: aws' in finished.error
 
 
-def test_an_exception_of_a_provider_is_reported(rig: Rig, keyring: None) -> None:
-    finished = rig.run(task(command("true"), secrets=(Secret(name="T", provider="keyring", key="k"),)))
+def test_an_exception_of_a_provider_is_reported(rig: Rig, aws: None) -> None:
+    finished = rig.run(task(command("true"), secrets=(Secret(name="T", provider="aws", key="prod/token"),)))
 
     assert finished.outcome == "broken"
-    assert "failed to resolve secret \"T\": keyring: 'prefix'" in finished.error
+    assert finished.error == 'failed to resolve secret "T": aws: You must specify a region.'
+    missing = rig.run(task(command("true"), secrets=(Secret(name="T", provider="aws", key="k"),)))
+    assert missing.error == "failed to resolve secret \"T\": aws: there is no secret 'k'"
 
 
 # Each piece is a write of its own, and there is time for the worker to read in between.
@@ -163,3 +183,28 @@ def test_what_programs_make_of_a_secret_is_masked_wherever_it_goes(rig: Rig, mon
         assert VALUE.encode().hex() not in text
         assert base64.b64encode(VALUE.encode()[1:-1]).decode().strip("=")[:-1] not in text
         assert base64.b64encode(f"x:{VALUE}".encode()).decode() not in text
+
+
+def test_what_fails_on_the_worker_leaves_no_secret_in_reports_or_its_log(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("THE_SECRET", VALUE)
+    secrets = (Secret(name="T", provider="env", key="THE_SECRET"),)
+    tells = "`echo $T >&2; exit 3`"
+    dag = {"name": "d", "preconditions": [{"condition": tells, "expected": "x"}], "secrets": [secrets[0].model_dump()]}
+    made = (
+        task(command("true", env=(("E", tells),)), secrets=secrets),
+        task(command("true", retry_policy=RetryPolicy(limit=tells, interval_sec=1)), secrets=secrets),
+        task(command("true", stdout=tells), secrets=secrets),
+        task(command("true"), kind="prepare", secrets=secrets, options={"prepare": {"dag": dag, "given": ""}}),
+    )
+
+    with caplog.at_level(logging.INFO):
+        finished = [rig.run(each) for each in made]
+
+    assert VALUE not in str([each.model_dump_json() for each in finished])
+    assert "*******" in "".join(each.error for each in finished)
+    logged = [f"{record.__dict__} {record.exc_text or record.exc_info}" for record in caplog.records]
+    assert any("step_env.dropped" in each for each in logged)
+    assert any("attempt.broken" in each for each in logged)
+    assert VALUE not in str(logged)

@@ -47,7 +47,7 @@ PAGES = (
     "#/runs/show/s1?view=gantt", "#/runs?q=show",
     "#/runs/show/s1?tab=outputs", "#/runs/show/s1?tab=events", "#/runs/show/s1?tab=spec", "#/queues", "#/system",
     "#/compare/show/s1", "#/compare/show/s1/show/s1?all=1",
-    "#/search?q=echo", "#/audit", "#/audit?target=show&outcome=done",
+    "#/search?q=echo", "#/secrets", "#/audit", "#/audit?target=show&outcome=done",
 )  # fmt: skip
 SPEC = f"""\
 description: 'Shows "{EVIL}" & everything'

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import dagway
-from dagway import executors
+from dagway import executors, secrets
 
 ROOT = Path(__file__).parents[2]
 NAMES = {
@@ -50,6 +50,7 @@ MEMBERS = {
 
 def test_no_public_name_is_missing() -> None:
     assert set(executors.__all__) >= NAMES
+    assert set(secrets.__all__) >= {"SecretMissing", "SecretProvider"}
     assert {name for name in executors.__all__ if not hasattr(executors, name)} == set()
 
 
@@ -60,9 +61,10 @@ def test_no_public_member_is_missing() -> None:
 
 
 def test_every_public_name_is_documented() -> None:
-    described = set(re.findall(r"``(\w+)``", executors.__doc__ or ""))
+    for module in (executors, secrets):
+        described = set(re.findall(r"``(\w+)``", module.__doc__ or ""))
 
-    assert set(executors.__all__) - described == set()
+        assert set(module.__all__) - described == set()
 
 
 def test_the_documented_plugin_imports_nothing_else_of_dagway() -> None:

@@ -1,4 +1,4 @@
-"""Where a worker gets the keys that seal parameters."""
+"""Where services get the keys that seal parameters and stored secrets."""
 
 import logging
 import stat
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.processes.sealing import seal_keys
+from services.processes import sealing
+from services.processes.sealing import seal_keys, stored_secret_keys
 from shared.config import Config, load_config
 from shared.errors import ConfigInvalid
 
@@ -49,3 +50,26 @@ def test_a_worker_of_a_cluster_without_keys_warns(tmp_path: Path, caplog: pytest
     assert record.message == "worker.no_seal_keys"
     assert "DAGWAY_WORKER_SEAL_KEYS" in record.__dict__["next"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_embedded_system_has_a_key_of_its_own_for_stored_secrets(tmp_path: Path) -> None:
+    (made,) = stored_secret_keys(_config(tmp_path))
+
+    assert stored_secret_keys(_config(tmp_path)) == (made,)
+    assert seal_keys(_config(tmp_path)) != (made,)
+    assert stat.S_IMODE((tmp_path / "secret-keys").stat().st_mode) == 0o600
+    (set_by_hand,) = stored_secret_keys(_config(tmp_path, DAGWAY_SECRET_KEYS=f"mine={'m' * 32}"))
+    assert set_by_hand.id == "mine"
+    (tmp_path / "cluster").mkdir()
+    assert stored_secret_keys(_config(tmp_path / "cluster", DAGWAY_AMQP_URL="amqp://unused/")) == ()
+    assert list((tmp_path / "cluster").iterdir()) == []
+
+
+def test_of_two_processes_that_make_a_key_the_first_counts(tmp_path: Path) -> None:
+    path = tmp_path / "secret-keys"
+    sealing._make(path)
+    first = path.read_text()
+    sealing._make(path)  # by the other, which had also seen that there is no file
+
+    assert path.read_text() == first
+    assert list(tmp_path.iterdir()) == [path]

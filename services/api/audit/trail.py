@@ -32,6 +32,7 @@ _KINDS: Mapping[str, str] = {
     "webhooks": "webhook",
     "queues": "queue",
     "pools": "pool",
+    "secrets": "secret",
     "auth": "user",
 }
 """The kind of target by the first segment of the path."""

@@ -19,6 +19,7 @@ from services.api.routes.pools import POOLS
 from services.api.routes.queues import QUEUES
 from services.api.routes.runs import RUNS
 from services.api.routes.search import SEARCH
+from services.api.routes.secrets import SECRETS
 from services.api.routes.starts import STARTS
 from services.api.routes.statistics import STATISTICS
 from services.api.routes.sub_runs import SUB_RUNS
@@ -51,6 +52,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *ACCOUNTS.all,
     *KEYS.all,
     *WEBHOOKS.all,
+    *SECRETS.all,
     *AUDIT.all,
     *DOCS.all,
 )

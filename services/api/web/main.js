@@ -21,11 +21,12 @@ import { queues } from "./views/queues.js";
 import { run } from "./views/run.js";
 import { runs } from "./views/runs.js";
 import { search } from "./views/search.js";
+import { secrets } from "./views/secrets.js";
 import { system } from "./views/system.js";
 import { unknown } from "./views/unknown.js";
 
 const VIEWS = { home: [home], dags: [dags, dag], runs: [runs, unknown, run, unknown, run], queues: [queues], system: [system], search: [search], audit: [audit],
-  access: [access],
+  access: [access], secrets: [secrets],
   compare: [unknown, unknown, compare, unknown, compare] };
 let page;
 let known = false;

@@ -10,7 +10,7 @@ import { changePassword } from "./views/users.js";
 
 const PAGES = [
   ["home", "Home"], ["dags", "DAGs"], ["runs", "Runs"], ["queues", "Queues"], ["system", "System"], ["search", "Search"],
-  ["audit", "Audit", "admin"],
+  ["secrets", "Secrets", "manager"], ["audit", "Audit", "admin"],
   ...(settings.auth === "builtin" ? [["access", "Access", "admin"]] : []),
 ];
 const THEMES = { auto: "Theme: system", light: "Theme: light", dark: "Theme: dark" };

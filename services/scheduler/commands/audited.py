@@ -65,6 +65,10 @@ def subject(batch: Batch, command: c.Command) -> AuditTarget:
             return AuditTarget(kind="queue", name=command.name)
         case c.SetPool() | c.RemovePool():
             return AuditTarget(kind="pool", name=command.name)
+        case c.SetSecret() | c.DeleteSecret():
+            return AuditTarget(kind="secret", name=command.name)
+        case c.ResealSecrets():
+            return AuditTarget(kind="secret")
     raise TypeError(f"no target is known for commands of type {command.type}")
 
 
@@ -91,6 +95,8 @@ def facts(batch: Batch, command: c.Command) -> Facts:
             return _some(tx.queues.lock(command.name), "kind", "max_concurrency")
         case c.SetPool() | c.RemovePool():
             return _some(tx.pools.known().get(command.name), "capacity")
+        case c.SetSecret() | c.DeleteSecret():
+            return _some(tx.secrets.lock(command.name), "version", "dags")
         case c.SetPause() | c.EndPause():
             return {"paused": any(_paused(command, row) for row in tx.pauses.open())}
     return {}
@@ -125,6 +131,8 @@ def _asked(command: c.Command) -> Facts:
             return {"sub_run_id": command.sub_run_id, "step": command.step_name, "status": command.status}
         case c.PatchStep():
             return {"step": command.step_name, "status": command.status}
+        case c.ResealSecrets():
+            return {"secrets": len(command.secrets)}
         case c.ApprovalCommand():
             return {"sub_run_id": command.sub_run_id, "step": command.step_name}
     return {}

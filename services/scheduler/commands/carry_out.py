@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.scheduler.commands import accounts, approvals, dags, pauses, pools, queues, runs, webhooks
+from services.scheduler.commands import accounts, approvals, dags, pauses, pools, queues, runs, secrets, webhooks
 from services.scheduler.commands.actors import ActorForbidden, ActorGone, Actors, check_allowed, sender, sent_by
 from services.scheduler.commands.audited import UNAUDITED, CommandEntry, entry_of_reused_key
 from services.scheduler.commands.checks import RefusedByCore
@@ -29,6 +29,7 @@ HANDLERS: Handlers = {
     **pools.HANDLERS,
     **queues.HANDLERS,
     **runs.HANDLERS,
+    **secrets.HANDLERS,
     **webhooks.HANDLERS,
 }
 """The handler of each type of command."""

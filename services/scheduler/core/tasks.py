@@ -56,7 +56,7 @@ def make_task(draft: Draft, idx: int, token: str, worker_id: str | None, run_sta
         refs=_refs(run, nodes),
         engine_env=_engine_env(nodes, run_status),
         dotenv=dag.dotenv,
-        secrets=dag.secrets,
+        secrets=tuple(each for each in dag.secrets if step.secrets is None or each.name in step.secrets),
         file_name=plan.file_name,
         called_from=run.called_from,
         working_dir=dag.working_dir,

@@ -39,6 +39,7 @@ from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.progress import recall
 from services.scheduler.deciding.recent import RecentRuns
 from services.scheduler.deciding.run_routes import RunRoutes
+from services.scheduler.deciding.stored_secrets import with_stored_secrets
 from services.scheduler.deciding.traces import lost_span, run_span, waited_span
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
@@ -213,7 +214,8 @@ class Batch:
         for effect in effects:
             match effect:
                 case Dispatch():
-                    self._send(key, recall(self.tx, self.runs.entry(key).run, effect))
+                    dispatch = recall(self.tx, self.runs.entry(key).run, effect)
+                    self._send(key, with_stored_secrets(self.tx, dispatch))
                 case Halt():
                     self.after.halts.append(effect)
                 case Grant():

@@ -20,6 +20,7 @@ from services.worker.attempt.runner import AttemptResult, AttemptRunner
 from services.worker.attempt.spans import AttemptSpans
 from services.worker.inputs.environment import Inputs, prepare_inputs
 from services.worker.inputs.sealing import PassedSecrets, Sealer, open_task
+from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.annotations import Annotations
 from services.worker.output.files import LogPaths, OutputFiles, log_paths
@@ -94,6 +95,7 @@ class TaskHandler:
         *,
         runner: AttemptRunner,
         sealer: Sealer,
+        resolver: SecretResolver,
         shipper: LogShipper,
         reporter: Reporter,
         attempts: AttemptRegistry,
@@ -106,6 +108,7 @@ class TaskHandler:
         self._workspace = workspace
         self._runner = runner
         self._sealer = sealer
+        self._resolver = resolver
         self._shipper = shipper
         self._reporter = reporter
         self._attempts = attempts
@@ -192,7 +195,13 @@ class TaskHandler:
                 folder, complete = self._workspace.dag_folder(task), task.kind == "step"
                 reach, home = self._workspace.reach(task), self._workspace.home(task)
                 context.inputs = prepare_inputs(
-                    task, folder, passed=passed, all_secrets=complete, reach=reach, home=home
+                    task,
+                    folder,
+                    resolver=self._resolver,
+                    passed=passed,
+                    all_secrets=complete,
+                    reach=reach,
+                    home=home,
                 )
         except Exception as error:  # noqa: BLE001 - any error becomes the outcome
             context.error = str(error) or type(error).__name__
@@ -265,8 +274,10 @@ class TaskHandler:
                 context.note(f"attempt {task.number} started")
                 attempt = self._runner.execute(task, stop, inputs, files, masker=masker, follow_logs=follow_logs)
         except Exception as error:  # noqa: BLE001 - any error becomes the outcome
-            _log.warning("attempt.broken", extra={"token": task.token}, exc_info=True)
-            attempt = AttemptResult(Result("broken", 1, masker.text(str(error) or type(error).__name__)))
+            # A traceback can contain the value of a secret.
+            why = masker.text(str(error) or type(error).__name__)
+            _log.warning("attempt.broken", extra={"token": task.token, "error": why}, exc_info=not masker)
+            attempt = AttemptResult(Result("broken", 1, why))
         logs = context.logs
         if logs is not None:
             self._shipper.leave(logs)

@@ -11,13 +11,15 @@ from services.worker.inputs.conditions import check_each
 from services.worker.inputs.environment import build_environment, dag_directory, host_variables, prepare_inputs
 from services.worker.inputs.param_schema import apply_schema
 from services.worker.inputs.sealing import Seal
+from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.masking import Masker
-from services.worker.process.capture import exit_code_in, run_command_in
+from services.worker.process.capture import Interrupted, exit_code_in, run_command_in
 from services.worker.process.outcome import Result
 from services.worker.process.shells import condition_shell
 from services.worker.process.supervisor import Supervisor
 from shared.contracts.tasks import Task
+from shared.errors import InvalidInput
 from shared.language.expansion.expand import Scope, expand
 from shared.language.expansion.params_syntax import params_json, parse_params_text
 from shared.language.expansion.resolve import resolve_env, resolve_params
@@ -76,36 +78,50 @@ def values_of(task: Task, seal: Seal, *, whole: bool) -> dict[str, str]:
 
 
 def check_preconditions(
-    task: Task, supervisor: Supervisor, workspace: Workspace, passed: tuple[str, ...]
+    task: Task, supervisor: Supervisor, workspace: Workspace, resolver: SecretResolver, passed: tuple[str, ...]
 ) -> tuple[Result, dict[str, tuple[str, ...]]]:
     """Check that the secrets can be resolved and the preconditions are met. ``passed`` is masked as well.
 
     Returns the result and further fields of ``AttemptFinished``.
     """
     dag = Dag.model_validate(task.options["prepare"]["dag"])
-    unmet, why = _check(task, dag, supervisor, workspace, passed)
+    unmet, why = _check(task, dag, supervisor, workspace, resolver=resolver, passed=passed)
     if not any(unmet):
         return Result("succeeded"), {}
     return Result("skipped", 0, why), {"unmet": tuple(unmet)}
 
 
 def _check(
-    task: Task, dag: Dag, supervisor: Supervisor, workspace: Workspace, passed: tuple[str, ...]
+    task: Task,
+    dag: Dag,
+    supervisor: Supervisor,
+    workspace: Workspace,
+    *,
+    resolver: SecretResolver,
+    passed: tuple[str, ...],
 ) -> tuple[list[str], str]:
     """Return one text for each condition (empty if it is met), and the reason to skip the run (empty if none)."""
     if not dag.preconditions and not dag.secrets:
         return [], ""
     folder, reach, home = workspace.dag_folder(task), workspace.reach(task), workspace.home(task)
-    inputs = prepare_inputs(task, folder, passed=passed, reach=reach, home=home)
+    inputs = prepare_inputs(task, folder, resolver=resolver, passed=passed, reach=reach, home=home)
     if not dag.preconditions:
         return [], ""
-    environment = build_environment(task, inputs, {}, None)
-    cwd, shell = str(workspace.directory(task, inputs)), condition_shell(None, dag.shell, environment.full)
-    unmet, why = check_each(
-        dag.preconditions,
-        (environment.textual, environment.full),
-        run_command_in(supervisor, environment.process, cwd),
-        exit_code_in(supervisor, environment.process, cwd, shell),
-    )
     masker = Masker(inputs.hidden)
+    try:
+        environment = build_environment(task, inputs, {}, None)
+        cwd, shell = str(workspace.directory(task, inputs)), condition_shell(None, dag.shell, environment.full)
+        unmet, why = check_each(
+            dag.preconditions,
+            (environment.textual, environment.full),
+            run_command_in(supervisor, environment.process, cwd),
+            exit_code_in(supervisor, environment.process, cwd, shell),
+        )
+    except Interrupted:
+        raise
+    except Exception as error:
+        if not masker:
+            raise
+        # What failed can have printed a secret. The cause is left out: it would be logged.
+        raise InvalidInput(masker.text(str(error) or type(error).__name__)) from None
     return [masker.text(each) for each in unmet], masker.text(why)

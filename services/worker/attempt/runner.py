@@ -22,6 +22,7 @@ from services.worker.executors.call_result import CallResultExecutor
 from services.worker.inputs.conditions import check_each
 from services.worker.inputs.environment import Environment, Inputs, build_environment
 from services.worker.inputs.sealing import PassedSecrets, Seal, Sealer
+from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.annotations import Annotations
 from services.worker.output.files import LogPaths, OutputFiles
@@ -79,12 +80,18 @@ class AttemptRunner:
     """Runs attempts. Thread-safe."""
 
     def __init__(
-        self, guardian: GuardianClient, workspace: Workspace, sealer: Sealer, outbound: OutboundPolicy = "any"
+        self,
+        guardian: GuardianClient,
+        workspace: Workspace,
+        sealer: Sealer,
+        resolver: SecretResolver,
+        outbound: OutboundPolicy = "any",
     ) -> None:
         self._outbound = outbound
         self._guardian = guardian
         self._workspace = workspace
         self._sealer = sealer
+        self._resolver = resolver
         self._numbers = itertools.count(1)
 
     def prepare(self, task: Task, stop: StopRequest, passed: PassedSecrets) -> AttemptResult:
@@ -98,7 +105,7 @@ class AttemptRunner:
         try:
             evaluated = evaluate_dag(task, supervisor, self._workspace, self._outbound)
             outputs = values_of(evaluated, Seal(self._sealer, task, masker.text), whole=passed.whole)
-            result, facts = check_preconditions(evaluated, supervisor, self._workspace, passed.texts)
+            result, facts = check_preconditions(evaluated, supervisor, self._workspace, self._resolver, passed.texts)
             return AttemptResult(result, outputs, facts)
         except Interrupted:
             return AttemptResult(supervisor.classify(None, name=task.step.name), outputs)
@@ -124,7 +131,9 @@ class AttemptRunner:
         process = {**inputs.base, **inputs.secrets, **dict(task.outputs), **dict(task.params), **reserved}
         policy = task.step.retry_policy if task.kind == "step" else None
         try:
-            environment = build_environment(task, inputs, reserved, run_command_in(supervisor, process, cwd))
+            environment = build_environment(
+                task, inputs, reserved, run_command_in(supervisor, process, cwd), mask=masker.text
+            )
             execution = _Execution(task, stop, inputs, files, masker, supervisor, environment, cwd)
             follow_logs(self._open_logs(execution))
             try:

@@ -10,14 +10,14 @@ Source: the workflow language reference, sections on precedence and special vari
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.worker.inputs.dotenv import read_dotenv
 from services.worker.inputs.named_files import EVERYTHING, Reach
-from services.worker.inputs.secret_values import resolve_secrets
+from services.worker.inputs.secret_values import SecretResolver
 from services.worker.process.capture import CommandFailed
 from shared.contracts.tasks import Task
 from shared.language.expansion.expand import ExpansionError, RunCommand, Scope, StepFacts, expand
@@ -29,6 +29,7 @@ __all__ = ["Environment", "Inputs", "build_environment", "host_variables", "prep
 
 _log = logging.getLogger(__name__)
 
+_BUILT_IN = SecretResolver()
 _PASSED = frozenset(
     {"PATH", "HOME", "USER", "SHELL", "TMPDIR", "TERM", "EDITOR", "VISUAL", "LANG", "LC_ALL", "LC_CTYPE", "TZ"}
     | {"LD_LIBRARY_PATH", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "DAGU_DEFAULT_SHELL"}
@@ -110,6 +111,7 @@ def prepare_inputs(
     task: Task,
     folder: Path,
     *,
+    resolver: SecretResolver = _BUILT_IN,
     passed: tuple[str, ...] = (),
     all_secrets: bool = True,
     reach: Reach = EVERYTHING,
@@ -135,7 +137,14 @@ def prepare_inputs(
     secrets = {}
     if task.secrets:
         variables = {**host, **base}
-        secrets = resolve_secrets(task.secrets, (dag_dir, folder), variables, all_of_them=all_secrets, reach=reach)
+        secrets = resolver.resolve(
+            task.secrets,
+            (dag_dir, folder),
+            variables,
+            sealed=dict(task.sealed_secrets),
+            all_of_them=all_secrets,
+            reach=reach,
+        )
     working_dir = _inside(dag_dir, task.step.working_dir, Scope((dotenv, dag_env, host)))
     return Inputs(working_dir, dag_dir, base, secrets, (*secrets.values(), *passed, *_secrets_in_params(task)))
 
@@ -147,11 +156,17 @@ def _secrets_in_params(task: Task) -> Iterator[str]:
 
 
 def build_environment(
-    task: Task, inputs: Inputs, reserved: Mapping[str, str], run_command: RunCommand | None
+    task: Task,
+    inputs: Inputs,
+    reserved: Mapping[str, str],
+    run_command: RunCommand | None,
+    *,
+    mask: Callable[[str], str] = str,
 ) -> Environment:
     """Return the environment of a step. ``reserved`` holds variables that Dagway sets, such as the paths of logs.
 
-    A variable of the step's env that cannot be evaluated is logged and left out, as in Dagu.
+    A variable of the step's env that cannot be evaluated is logged and left out, as in Dagu. ``mask`` masks the secrets
+    in what is logged.
     """
     steps = {
         # If both streams share one log, ``stderr`` means the same file as ``stdout``.
@@ -166,7 +181,7 @@ def build_environment(
     everything |= {f"DAGU_{name[4:]}": value for name, value in everything.items() if name.startswith("DAG_")}
     below = (params, outputs, inputs.secrets, inputs.base, host_variables())
     trusted = _trusted_names(task, inputs, local, everything)
-    step_env = _step_env(task, Scope((everything, *below), steps, trusted=trusted), run_command)
+    step_env = _step_env(task, Scope((everything, *below), steps, trusted=trusted), run_command, mask)
     trusted = _with_step_env(
         task, trusted, ({*everything, *params, *outputs, *inputs.secrets} - trusted) | steps.keys()
     )
@@ -202,13 +217,13 @@ def _with_step_env(task: Task, trusted: frozenset[str], others: AbstractSet[str]
     return frozenset(found)
 
 
-def _step_env(task: Task, scope: Scope, run_command: RunCommand | None) -> dict[str, str]:
+def _step_env(task: Task, scope: Scope, run_command: RunCommand | None, mask: Callable[[str], str]) -> dict[str, str]:
     found = {}
     for name, text in task.step.env:
         try:
             found[name] = expand(text, scope, run_command)
         except (ExpansionError, CommandFailed) as error:
-            _log.warning("step_env.dropped", extra={"variable": name, "error": str(error)})
+            _log.warning("step_env.dropped", extra={"variable": name, "error": mask(str(error))})
     return found
 
 

@@ -3,84 +3,110 @@
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol
+from types import MappingProxyType
 
 from services.worker.inputs.named_files import EVERYTHING, Reach
-from shared.errors import InvalidInput
+from services.worker.inputs.secret_files import MountedSecrets, secret_file
+from services.worker.inputs.secret_provider import SecretMissing, SecretProvider
+from services.worker.inputs.vault import Vault
+from shared.language import model
 from shared.language.connections import SECRET_PLUGINS
 from shared.language.model import Secret
+from shared.secret_box import CannotOpenSecret, SecretBox
 
-__all__ = ["SecretMissing", "SecretProvider", "resolve_secrets"]
+__all__ = ["SecretResolver"]
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
-class SecretProvider(Protocol):
-    """A plugin function that returns the value of one secret.
+class SecretResolver:
+    """Resolves secrets with the providers that are built in, and with those of installed packages. Thread-safe.
 
-    A package registers it in the entry point group ``dagway.secrets``: ``vault = "my_package:resolve"`` serves secrets
-    with ``provider: vault``. If it raises, the run fails with the exception's text, which must not contain the value.
+    Without ``mounted`` or ``vault``, the provider of that name is not set up on this worker. ``box`` opens stored
+    secrets.
     """
 
-    def __call__(self, key: str, options: Mapping[str, str]) -> str:
-        """Return the value of the secret ``key``. ``options`` are the ``options`` of the secret in the DAG."""
+    def __init__(
+        self, mounted: MountedSecrets | None = None, vault: Vault | None = None, box: SecretBox | None = None
+    ) -> None:
+        self._box = box or SecretBox()
+        self._mounted = mounted
+        self._vault = vault
 
+    def resolve(
+        self,
+        secrets: Sequence[Secret],
+        folders: Sequence[Path],
+        host: Mapping[str, str],
+        *,
+        sealed: Mapping[str, str] = _NONE,
+        all_of_them: bool = True,
+        reach: Reach = EVERYTHING,
+    ) -> dict[str, str]:
+        """Return a map of each secret's name to its value. ``host`` holds the variables that ``env`` may read.
 
-class SecretMissing(InvalidInput):
-    """A secret cannot be resolved on this worker. The text contains the secret's name, never its value."""
+        ``sealed`` are the sealed values of stored secrets. The relative path of a secret's file means that file in the
+        first of ``folders`` that has it.
 
+        Raises:
+            SecretMissing: a secret has no value, or cannot be read; the text contains its name. With
+                ``all_of_them=False`` the secret is left out instead.
+        """
+        found: dict[str, str] = {}
+        for secret in secrets:
+            try:
+                found[secret.name] = self._value(secret, folders, host, sealed=sealed, reach=reach)
+            except SecretMissing as error:
+                if all_of_them:
+                    raise SecretMissing(f'failed to resolve secret "{secret.name}": {error}') from error
+        return found
 
-def resolve_secrets(
-    secrets: Sequence[Secret],
-    folders: Sequence[Path],
-    host: Mapping[str, str],
-    *,
-    all_of_them: bool = True,
-    reach: Reach = EVERYTHING,
-) -> dict[str, str]:
-    """Return a map of each secret's name to its value. ``host`` holds the variables that the provider ``env`` may read.
+    def _value(
+        self,
+        secret: Secret,
+        folders: Sequence[Path],
+        host: Mapping[str, str],
+        *,
+        sealed: Mapping[str, str],
+        reach: Reach,
+    ) -> str:
+        match secret.provider:
+            case "env":
+                if secret.key not in host:
+                    raise SecretMissing(f'environment variable "{secret.key}" is not set')
+                return host[secret.key]
+            case "file":
+                return secret_file(secret.key, folders, reach)
+            case "mounted":
+                if self._mounted is None:
+                    raise SecretMissing("this worker has no folder of mounted secrets: set DAGWAY_SECRETS_DIR")
+                return self._mounted.read(secret.key)
+            case "vault":
+                if self._vault is None:
+                    raise SecretMissing("this worker has no Vault: set DAGWAY_VAULT_ADDR")
+                return self._vault.read(secret.key, secret.options)
+            case model.STORED:
+                return self._opened(secret.key, sealed)
+        return _from_plugin(secret)
 
-    The relative path of a secret's file means that file in the first of ``folders`` that has it.
-
-    Raises:
-        SecretMissing: a variable is not set, a file cannot be read or a provider is unknown. With
-            ``all_of_them=False`` the secret is left out instead.
-    """
-    found: dict[str, str] = {}
-    for secret in secrets:
+    def _opened(self, name: str, sealed: Mapping[str, str]) -> str:
+        if name not in sealed:
+            raise SecretMissing(f'there is no stored secret "{name}" that this DAG may use')
         try:
-            found[secret.name] = _resolve(secret, folders, host, reach)
-        except SecretMissing:
-            if all_of_them:
-                raise
-    return found
+            return self._box.open(name, sealed[name])
+        except CannotOpenSecret as error:
+            raise SecretMissing(f'the stored secret "{name}" cannot be opened: {error}') from error
 
 
-def _resolve(secret: Secret, folders: Sequence[Path], host: Mapping[str, str], reach: Reach) -> str:
-    failed = f'failed to resolve secret "{secret.name}"'
-    if secret.provider == "env":
-        if secret.key not in host:
-            raise SecretMissing(f'{failed}: environment variable "{secret.key}" is not set')
-        return host[secret.key]
-    if secret.provider == "file":
-        candidates = [folder / Path(secret.key).expanduser() for folder in folders]
-        try:
-            path = next((one for one in candidates if one.exists()), candidates[0])
-            with open(reach.open(path), encoding="utf-8") as file:  # noqa: PTH123 - a descriptor, not a path
-                text = file.read()
-        except FileNotFoundError:
-            raise SecretMissing(f"{failed}: secret file not found: {secret.key}") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise SecretMissing(f"{failed}: {secret.key}: {error}") from error
-        # Editors end files with a newline, which is not part of the secret and would defeat masking.
-        return text.removesuffix("\n").removesuffix("\r")
+def _from_plugin(secret: Secret) -> str:
     for entry in entry_points(group=SECRET_PLUGINS, name=secret.provider):
-        provider: SecretProvider = entry.load()
-        return _call(provider, secret, failed)
+        try:
+            provider: SecretProvider = entry.load()
+            value = provider(secret.key, dict(secret.options))
+        except Exception as error:
+            raise SecretMissing(f"{secret.provider}: {error}") from error
+        if not isinstance(value, str):
+            raise SecretMissing(f"{secret.provider}: the value of {secret.key!r} is not text")
+        return value
     why = f"unknown secret provider: {secret.provider}"
-    raise SecretMissing(f"{failed}: {why} (no installed package on this worker provides it)")
-
-
-def _call(provider: SecretProvider, secret: Secret, failed: str) -> str:
-    try:
-        return provider(secret.key, dict(secret.options))
-    except Exception as error:
-        raise SecretMissing(f"{failed}: {secret.provider}: {error}") from error
+    raise SecretMissing(f"{why} (no installed package on this worker provides it)")

@@ -15,6 +15,8 @@ _SHORTEST = 8
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _LINE_LENGTHS = (76, 64, 60)
 """After how many characters ``base64``, ``openssl`` and ``xxd`` begin a new line."""
+_NOT_PLAIN = re.compile(r"[^\w !#$%()*,./:;=?@\[\]^{|}~-]", re.ASCII)
+"""Characters that System.Text.Json may write in another way."""
 _JAVASCRIPT_SAFE = ("!'()*", "!'()*;,/?:@&=+$#")
 """Characters that ``encodeURIComponent`` and ``encodeURI`` leave unchanged, and Python does not by itself."""
 
@@ -23,7 +25,8 @@ def forms_of(secret: str) -> frozenset[bytes]:
     """Return the texts to mask for ``secret``; empty for an empty one.
 
     They are its exact bytes, however short; and, of at least 8 characters each, its lines, its base64 (standard and
-    URL-safe, wherever it begins within the encoded text), its hex digits, and its forms in URLs, JSON, HTML and shells.
+    URL-safe) and base32, wherever it begins within the encoded text, its hex digits, also with separators, and its
+    forms in URLs and JSON (also quoted twice), HTML, shells and Python.
     """
     raw = _bytes(secret)
     if not raw:
@@ -43,6 +46,13 @@ def _bytes(text: str) -> bytes:
 
 def _encoded(raw: bytes) -> Iterator[bytes]:
     texts = [raw.hex().encode(), raw.hex().upper().encode()]
+    for separated in (raw.hex(" "), raw.hex(":"), raw.hex("-"), "".join(f"\\x{byte:02x}" for byte in raw)):
+        yield separated.encode()
+        # ``\\X70`` is no escape.
+        yield separated.upper().replace("X", "x").encode()
+    for before in range(5):
+        encoded = base64.b32encode(bytes(before) + raw).rstrip(b"=")
+        yield encoded[-(-before * 8 // 5) : (before + len(raw)) * 8 // 5]
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + raw).rstrip(b"=")
         # The first characters also depend on the bytes before the secret, and the last may on those after it.
@@ -60,7 +70,11 @@ def _encoded(raw: bytes) -> Iterator[bytes]:
 
 
 def _escaped(text: str) -> Iterator[bytes]:
-    for form in (*_in_url(_bytes(text)), *_in_json(text), *_in_html(text), *_in_shell(text)):
+    in_url, in_json = set(_in_url(_bytes(text))), set(_in_json(text))
+    # In a text that is quoted again: JSON in a field of JSON, an address in a parameter of another.
+    twice = {json.dumps(form, ensure_ascii=only_ascii)[1:-1] for form in in_json for only_ascii in (True, False)}
+    twice |= {quote(form, safe="") for form in in_url}
+    for form in (*in_url, *in_json, *twice, *_in_html(text), *_in_shell(text), repr(text)[1:-1], ascii(text)[1:-1]):
         yield _bytes(form)
 
 
@@ -75,8 +89,18 @@ def _in_json(text: str) -> Iterator[str]:
         form = json.dumps(text, ensure_ascii=only_ascii)[1:-1]
         yield form
         yield form.replace("/", "\\/")
-        # As Go writes it.
-        yield form.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+        # As Go writes it, and Gson for Java.
+        as_go = form.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+        yield as_go
+        yield as_go.replace("=", "\\u003d").replace("'", "\\u0027")
+    yield _NOT_PLAIN.sub(lambda found: _as_dotnet(found[0]), text)
+
+
+def _as_dotnet(character: str) -> str:
+    """Return a character as System.Text.Json writes it."""
+    if character in "\"'<>&+`":
+        return f"\\u{ord(character):04X}"
+    return re.sub(r"u[0-9a-f]{4}", lambda found: "u" + found[0][1:].upper(), json.dumps(character)[1:-1])
 
 
 def _in_html(text: str) -> Iterator[str]:

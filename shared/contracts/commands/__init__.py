@@ -42,6 +42,7 @@ from shared.contracts.commands.runs import (
     StartRun,
     StopRun,
 )
+from shared.contracts.commands.secrets import DeleteSecret, ResealedSecret, ResealSecrets, SetSecret
 from shared.contracts.commands.webhooks import (
     CreateWebhook,
     DeleteWebhook,
@@ -63,6 +64,7 @@ __all__ = [
     "DagChange",
     "DeleteApiKey",
     "DeleteDag",
+    "DeleteSecret",
     "DeleteUser",
     "DeleteWebhook",
     "DequeueRun",
@@ -81,6 +83,8 @@ __all__ = [
     "RenameDag",
     "ReplaceSpec",
     "RescheduleRun",
+    "ResealSecrets",
+    "ResealedSecret",
     "RestoreSpec",
     "RetryRun",
     "RunChange",
@@ -88,6 +92,7 @@ __all__ = [
     "SetPause",
     "SetPool",
     "SetQueue",
+    "SetSecret",
     "StartInline",
     "StartRun",
     "StopRun",

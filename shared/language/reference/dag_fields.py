@@ -114,14 +114,14 @@ DAG_ENTRIES: dict[str, dict[str, FieldEntry]] = {
         ),
         "secrets.name": _F("The variable that gets the value.", "{name: TOKEN, provider: env, key: CI_TOKEN}"),
         "secrets.provider": _F(
-            "Where the value is: `env`, `file`, or that of an installed package.",
+            "Where the value is: `env`, `file`, `mounted`, `vault`, `stored`, or that of an installed package.",
             "{name: TOKEN, provider: file, key: token.txt}",
         ),
         "secrets.key": _F(
-            "The variable of the worker, or the path of the file.", "{name: TOKEN, provider: env, key: CI_TOKEN}"
+            "What the provider finds it by: a variable, or a path.", "{name: TOKEN, provider: env, key: CI_TOKEN}"
         ),
         "secrets.options": _F(
-            "Further settings of the provider.", "{name: TOKEN, provider: env, key: CI_TOKEN, options: {vault: prod}}"
+            "Further settings of the provider.", "{name: TOKEN, provider: vault, key: ci, options: {field: token}}"
         ),
     },
     "Limits and times": {

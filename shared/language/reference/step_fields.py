@@ -151,6 +151,12 @@ STEP_ENTRIES: dict[str, dict[str, FieldEntry]] = {
     },
     "Values and output": {
         "env": _F("Variables of the step, as those of a workflow.", "env: {REGION: eu}"),
+        "secrets": _F(
+            "Names of the workflow's secrets that the step gets, `[]` for none. Its logs show stars for these only.",
+            "secrets: []",
+            default="all",
+            own=True,
+        ),
         "output": _F("Keeps what the step prints to stdout in a variable for later steps.", "output: TOTAL"),
         "output.name": _F("The variable.", "name: TOTAL"),
         "output.key": _F(

@@ -39,7 +39,7 @@ STEP_KEYS = Vocabulary(
     "name", "id", "description", "command", "script", "shell", "shellPackages", "workingDir", "dir", "env", "depends",
     "type", "config", "executor", "stdout", "stderr", "logOutput", "output", "continueOn", "retryPolicy",
     "repeatPolicy", "preconditions", "precondition", "timeoutSec", "signalOnStop", "mailOnError", "call", "run",
-    "params", "parallel", "workerSelector", "container", "llm", "messages", "pool", "lock", "rateLimit",
+    "params", "parallel", "workerSelector", "container", "llm", "messages", "pool", "lock", "rateLimit", "secrets",
 )  # fmt: skip
 _EXECUTOR = Vocabulary("type", "config")
 _OUTPUT = Vocabulary("name", "key", "omit")
@@ -54,13 +54,14 @@ class DagDefaults:
     """Settings of the dag that change how its steps are read.
 
     ``container`` and ``ssh``: whether the dag has the field of that name. ``llm``: the dag's ``llm``.
-    ``params``: the names of the dag's parameters.
+    ``params``, ``secrets``: the names of the dag's parameters and secrets.
     """
 
     container: bool = False
     ssh: bool = False
     llm: dict[str, Any] | None = None
     params: frozenset[str] = frozenset()
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -122,6 +123,10 @@ def check_step(partial: PartialStep, step: Step, defaults: DagDefaults) -> None:
     check_allowed_fields(fields, step)
     check_config(fields, step)
     _check_inner_code(fields, step, defaults.params)
+    for name in step.secrets or ():
+        if name not in defaults.secrets:
+            hint = did_you_mean(name, defaults.secrets) or "name it in the secrets of the workflow, with its provider"
+            fields.error("secrets", f"the workflow has no secret {name[:60]!r}", hint=hint)
     if step.type in COMMAND_TYPES:
         if has_nothing_to_run(partial, step):
             fields.issues.error("step command is required", fields.path, fields.at)
@@ -261,6 +266,8 @@ def _read_place(fields: Fields, values: dict[str, Any]) -> None:
         values["working_dir"] = fields.text("workingDir") or fields.text("dir")
     if "env" in fields:
         values["env"] = read_env(fields)
+    if "secrets" in fields:
+        values["secrets"] = tuple(name.strip() for name in fields.texts("secrets", split=","))
     if "logOutput" in fields:
         values["log_output"] = read_log_output(fields)
     if "output" in fields:

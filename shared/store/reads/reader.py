@@ -28,6 +28,7 @@ from shared.store.reads.rows import (
 )
 from shared.store.reads.runs import LATEST, RunReads
 from shared.store.reads.schedules import FireTime, PauseRow, ScheduleReads, WaitFacts
+from shared.store.reads.secrets import SecretReads, SecretRow
 from shared.store.reads.statistics import EndedRunRow, EndedStepRow, StatisticsReads
 from shared.store.reads.stream import ChangeRow, DagVersionRow, Place, StreamReads
 from shared.store.reads.totals import Histogram, History, StatusChange, TotalsReads
@@ -66,6 +67,7 @@ __all__ = [
     "RunName",
     "RunRow",
     "SchemaRevision",
+    "SecretRow",
     "ServiceRow",
     "StatusChange",
     "TaskRow",
@@ -94,5 +96,6 @@ class Reads(
     StatisticsReads,
     TotalsReads,
     AuditReads,
+    SecretReads,
 ):
     """All reads of the gateway, on a read-only engine. Safe to use from many threads."""

@@ -25,6 +25,7 @@ from shared.store.tables.runs import (
     transitions,
 )
 from shared.store.tables.scheduling import cron_slots, schedules
+from shared.store.tables.secrets import secrets
 
 __all__ = [
     "UTCDateTime",
@@ -58,6 +59,7 @@ __all__ = [
     "queues",
     "run_holds",
     "schedules",
+    "secrets",
     "services",
     "specs",
     "timers",

@@ -31,6 +31,7 @@ from shared.store.writes.progress import ProgressWrites
 from shared.store.writes.queues import QueueWrites
 from shared.store.writes.runs import RunWrites
 from shared.store.writes.schedules import ScheduleWrites
+from shared.store.writes.secrets import SecretWrites
 from shared.store.writes.services import ServiceWrites
 from shared.store.writes.timers import TimerWrites
 
@@ -153,6 +154,10 @@ class Transaction:
     @cached_property
     def schedules(self) -> ScheduleWrites:
         return ScheduleWrites(self.connection)
+
+    @cached_property
+    def secrets(self) -> SecretWrites:
+        return SecretWrites(self.connection)
 
     @cached_property
     def services(self) -> ServiceWrites:

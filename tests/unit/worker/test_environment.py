@@ -6,7 +6,7 @@ import pytest
 
 from services.worker.inputs.dotenv import parse_dotenv
 from services.worker.inputs.environment import MAX_EXPORT_BYTES, build_environment, prepare_inputs
-from services.worker.inputs.secret_values import SecretMissing
+from services.worker.inputs.secret_provider import SecretMissing
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.files import log_paths
 from services.worker.process.shells import shell_argv

@@ -47,6 +47,12 @@ def test_the_longest_value_wins_and_empty_ones_mask_nothing() -> None:
 
 TOKEN = "p@ss \"w&rd'$/+<é>?~1"
 KEY = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq/+hk\n\tiG9w0BAQEFAASC'\"&\nshort\n-----END KEY-----"
+DOTNET = {
+    TOKEN: r"p@ss \u0022w\u0026rd\u0027$/\u002B\u003C\u00E9\u003E?~1",
+    KEY: r"-----BEGIN KEY-----\nMIIEvQIBADANBgkq/\u002Bhk\n\tiG9w0BAQEFAASC\u0027\u0022\u0026"
+    r"\nshort\n-----END KEY-----",
+}
+"""What System.Text.Json makes of both."""
 FORMS: dict[str, Callable[[str], str]] = {
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
     "base64 after one byte": lambda text: base64.b64encode(b"x" + text.encode()).decode(),
@@ -64,6 +70,20 @@ FORMS: dict[str, Callable[[str], str]] = {
     "html": html.escape,
     "html text": lambda text: html.escape(text, quote=False),
     "shell quotes": lambda text: shlex.quote(text)[1:-1],
+    "hex with spaces": lambda text: text.encode().hex(" "),
+    "upper-case hex with colons": lambda text: text.encode().hex(":").upper(),
+    "hex escapes": lambda text: "".join(f"\\x{byte:02x}" for byte in text.encode()),
+    "base32": lambda text: base64.b32encode(text.encode()).decode(),
+    "base32 after three bytes": lambda text: base64.b32encode(b"xxx" + text.encode()).decode(),
+    "json in json": lambda text: json.dumps(json.dumps({"a": text}))[11:-4],
+    "json in json with all characters": lambda text: json.dumps(
+        json.dumps(text, ensure_ascii=False), ensure_ascii=False
+    )[3:-3],
+    "gson": lambda text: json.dumps(text)[1:-1].translate({ord(each): f"\\u{ord(each):04x}" for each in "<>&='"}),
+    "dotnet": lambda text: DOTNET[text],
+    "url twice": lambda text: quote(quote(text, safe=""), safe=""),
+    "python": lambda text: repr(text)[1:-1],
+    "python ascii": lambda text: ascii(text)[1:-1],
     "indented": lambda text: textwrap.indent(text, "    "),
     "crlf": lambda text: text.replace("\n", "\r\n"),
 }
@@ -77,9 +97,9 @@ def test_each_form_of_a_secret_is_masked_also_across_reads(secret: str, form: st
     shown = b"".join(masker.feed(bytes([byte])) for byte in b"<" + written + b">") + masker.close()
 
     assert b"*******" in shown
-    rest = shown.replace(b"*******", b"")
-    # Base64 mixes the bytes beside the secret into its characters, and an indented line may be too short to mask.
-    most = len("    ") * 5 + len("short") + 5 if form == "indented" else len("14eA==")
+    rest = shown.replace(b"*******", b"").replace(b"=", b"")
+    # Base64 and base32 mix the bytes beside the secret into their characters. An indented line may be too short.
+    most = len("    ") * 5 + len("short") + 5 if form == "indented" else len("PB4HQ2")
     assert len(rest) <= len("<>") + most, shown
 
 

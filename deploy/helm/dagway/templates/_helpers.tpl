@@ -39,7 +39,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{/* A variable from the component's Secret. Call with a dict as above, and: variable, key. */}}
 {{- define "dagway.fromSecret" -}}
 - name: {{ .variable }}
-  valueFrom: {secretKeyRef: {name: {{ include "dagway.secret" . }}, key: {{ .key }}}}
+  valueFrom: {secretKeyRef: {name: {{ include "dagway.secret" . }}, key: {{ .key }}{{ if .optional }}, optional: true{{ end }}}}
 {{- end }}
 
 {{- define "dagway.image" -}}

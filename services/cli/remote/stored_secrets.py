@@ -1,0 +1,103 @@
+"""``dagway secrets``: the secrets that a server stores."""
+
+import sys
+
+import click
+
+from services.cli.exit_codes import GatewayError
+from services.cli.help_pages import PageGroup
+from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
+from services.cli.output.times import short_time
+from services.cli.remote.connecting import with_gateway
+from services.cli.remote.gateway import Gateway, path
+
+__all__ = ["secrets_command"]
+
+_EXAMPLES = """
+dagway secrets set db-password < password.txt
+dagway secrets set deploy-token --dag 'deploy-*'
+dagway secrets list
+dagway secrets delete db-password
+"""
+
+
+@click.group("secrets", cls=PageGroup, examples=_EXAMPLES)
+def secrets_command() -> None:
+    """List, set, delete and rotate stored secrets.
+
+    Needs the role manager. Values can be set and not shown. A workflow uses one with provider: stored.
+    """
+
+
+@secrets_command.command("list")
+@JSON_OPTION
+@with_gateway
+def list_secrets(gateway: Gateway, in_json: bool) -> None:
+    """List stored secrets, without their values."""
+    answer = gateway.get("/secrets")
+    if in_json:
+        echo_json(answer)
+        return
+    rows = [
+        (
+            each["name"],
+            str(each["version"]),
+            each["keyId"],
+            short_time(each["updatedAt"]),
+            each["updatedBy"],
+            " ".join(each["dags"] or ["all"]),
+        )
+        for each in answer["secrets"]
+    ]
+    echo_table(("SECRET", "VERSION", "KEY", "CHANGED", "BY", "DAGS"), rows, empty="there is no stored secret")
+
+
+@secrets_command.command("set")
+@click.argument("name")
+@click.option("--dag", "dags", multiple=True, help="pattern of the DAG files that may use it; can be repeated  [all]")
+@JSON_OPTION
+@with_gateway
+def set_secret(gateway: Gateway, *, name: str, dags: tuple[str, ...], in_json: bool) -> None:
+    """Store a secret, or replace it. The value is read from standard input, or asked for.
+
+    Without its last newline. There is no option for it, because all users of this machine can see options.
+    """
+    text: str = click.prompt("Value", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
+    value = text.removesuffix("\n").removesuffix("\r")
+    if not value:
+        raise GatewayError("the value is empty")
+    answer = gateway.put(path("secrets", name), {"value": value, "dags": list(dags)})
+    if in_json:
+        echo_json(answer)
+    else:
+        click.echo(f"{name} set (version {answer['version']})")
+
+
+@secrets_command.command("delete")
+@click.argument("name")
+@JSON_OPTION
+@with_gateway
+def delete_secret(gateway: Gateway, name: str, in_json: bool) -> None:
+    """Delete a stored secret. Steps that need it fail from now on."""
+    answer = gateway.delete(path("secrets", name))
+    if in_json:
+        echo_json(answer)
+    else:
+        click.echo(f"{name} deleted")
+
+
+@secrets_command.command("rotate")
+@JSON_OPTION
+@with_gateway
+def rotate_secrets(gateway: Gateway, in_json: bool) -> None:
+    """Seal all values with the first key of the server, after a new key was put there."""
+    done = 0
+    while True:
+        answer = gateway.post("/secrets/rotate")
+        done += answer["rotated"]
+        if not answer["remaining"]:
+            break
+    if in_json:
+        echo_json({"rotated": done})
+    else:
+        click.echo(f"{done} secrets sealed anew")

@@ -1,0 +1,35 @@
+"""The secret providers of this process's worker, as its settings say."""
+
+from services.processes.sealing import stored_secret_keys
+from services.worker.inputs.secret_files import MountedSecrets
+from services.worker.inputs.secret_values import SecretResolver
+from services.worker.inputs.vault import Vault, VaultSettings
+from shared.config import Config
+from shared.errors import ConfigInvalid
+from shared.secret_box import SecretBox
+
+__all__ = ["secret_resolver"]
+
+
+def secret_resolver(config: Config) -> SecretResolver:
+    """Return what looks up the secrets of steps. Raises ``ConfigInvalid`` if Vault has no way to log in, or two."""
+    mounted = MountedSecrets(config.secrets_dir, (*config.secret_files, config.vault_jwt_file))
+    return SecretResolver(mounted, _vault(config), SecretBox(stored_secret_keys(config)))
+
+
+def _vault(config: Config) -> Vault | None:
+    if not config.vault_addr:
+        return None
+    if bool(config.vault_token) == bool(config.vault_role):
+        raise ConfigInvalid("DAGWAY_VAULT_ADDR needs either DAGWAY_VAULT_TOKEN or DAGWAY_VAULT_ROLE")
+    return Vault(
+        VaultSettings(
+            config.vault_addr,
+            config.vault_token,
+            config.vault_role,
+            config.vault_auth_path,
+            config.vault_jwt_file,
+            config.vault_namespace,
+            config.vault_ca_file,
+        )
+    )

@@ -1,0 +1,27 @@
+"""Adds the stored secrets that a task names to the task, as they are sealed: at each dispatch the present values."""
+
+from dataclasses import replace
+
+from services.scheduler.core.decision import Dispatch
+from shared.contracts.dag_scope import DagScope
+from shared.language.model import STORED
+from shared.store.writes.transaction import Transaction
+
+__all__ = ["with_stored_secrets"]
+
+
+def with_stored_secrets(tx: Transaction, dispatch: Dispatch) -> Dispatch:
+    """Return the dispatch with the sealed values of the secrets that its DAG may use; others are left out."""
+    task = dispatch.task
+    names = {secret.key for secret in task.secrets if secret.provider == STORED}
+    if not names:
+        return dispatch
+    found = tx.secrets.named(names)
+    sealed = tuple((row["name"], row["sealed"]) for row in found if _may_use(row["dags"], task.file_name))
+    return replace(dispatch, task=task.model_copy(update={"sealed_secrets": sealed}))
+
+
+def _may_use(patterns: str, file_name: str) -> bool:
+    """Return whether the DAG of this file may use a secret. The name of a DAG without a file is anybody's choice."""
+    scope = DagScope.parse(patterns)
+    return not scope.limited or bool(file_name and not scope.outside((file_name,)))

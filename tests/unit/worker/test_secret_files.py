@@ -1,0 +1,105 @@
+"""Secrets in files: what the worker reads, and what it refuses to read."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from services.worker.inputs.named_files import EVERYTHING
+from services.worker.inputs.secret_files import MountedSecrets, secret_file
+from services.worker.inputs.secret_provider import SecretMissing
+
+VALUE = "hunter2-and-more"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder as Kubernetes mounts it: keys are links to a folder that is replaced as a whole."""
+    folder = tmp_path / "run" / "secrets"
+    first = folder / "sales-db" / "..2026_11_27"
+    first.mkdir(parents=True)
+    (first / "password").write_text(f"{VALUE}\n")
+    (folder / "sales-db" / "..data").symlink_to(first.name)
+    (folder / "sales-db" / "password").symlink_to("..data/password")
+    (folder / "token").write_text(VALUE)
+    (folder / "amqp-url").write_text("amqp://of-the-worker")
+    (folder / "kubernetes.io" / "serviceaccount").mkdir(parents=True)
+    (folder / "kubernetes.io" / "serviceaccount" / "token").write_text("jwt")
+    (folder / "account").symlink_to("kubernetes.io/serviceaccount/token")
+    (tmp_path / "outside").write_text("elsewhere")
+    (folder / "away").symlink_to(tmp_path / "outside")
+    (folder / "up").symlink_to("..")
+    os.mkfifo(folder / "pipe")
+    (folder / "binary").write_bytes(b"\xff\xfe")
+    (folder / "large").write_bytes(b"x" * ((1 << 20) + 1))
+    return folder
+
+
+@pytest.fixture
+def mounted(folder: Path, tmp_path: Path) -> MountedSecrets:
+    # The folder itself may be behind a link, as /var/run is.
+    (tmp_path / "link").symlink_to(folder)
+    return MountedSecrets(tmp_path / "link", (folder / "amqp-url",))
+
+
+@pytest.mark.parametrize("key", ["token", "sales-db/password", "./token", "sales-db/..data/password"])
+def test_a_mounted_secret(mounted: MountedSecrets, key: str) -> None:
+    assert mounted.read(key) == VALUE
+
+
+def test_a_replaced_secret_counts_at_the_next_read(mounted: MountedSecrets, folder: Path) -> None:
+    second = folder / "sales-db" / "..2026_11_28"
+    second.mkdir()
+    (second / "password").write_text("new")
+    (folder / "sales-db" / "next").symlink_to(second.name)
+    (folder / "sales-db" / "next").rename(folder / "sales-db" / "..data")
+
+    assert mounted.read("sales-db/password") == "new"
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("none", "there is no file 'none' in the folder of mounted secrets"),
+        ("../outside", "'../outside' is not a path within the folder"),
+        ("sales-db/../../../outside", "is not a path within the folder"),
+        ("/etc/passwd", "'/etc/passwd' is not a path within the folder"),
+        ("", "'' is not a path within the folder"),
+        ("a\0b", "is not a path within the folder"),
+        ("away", "'away' leads out of the folder"),
+        ("up/../outside", "is not a path within the folder"),
+        ("up/secrets/away", "leads out of the folder"),
+        ("kubernetes.io/serviceaccount/token", "only the worker itself may read"),
+        ("account", "only the worker itself may read 'account'"),
+        ("amqp-url", "only the worker itself may read 'amqp-url'"),
+        ("sales-db", "sales-db: not a regular file"),
+        ("pipe", "pipe: not a regular file"),
+        ("binary", "binary: not UTF-8 text"),
+        ("large", "large: larger than 1048576 bytes"),
+    ],
+)
+def test_what_is_refused_is_named_without_its_content(mounted: MountedSecrets, key: str, said: str) -> None:
+    open_before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - counts descriptors
+    with pytest.raises(SecretMissing) as caught:
+        mounted.read(key)
+
+    assert said in str(caught.value)
+    assert not any(text in str(caught.value) for text in ("elsewhere", "jwt", "of-the-worker", "xff"))
+    assert len(os.listdir("/proc/self/fd")) == open_before  # noqa: PTH208
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("none", "secret file not found: none"),
+        ("pipe", "pipe: not a regular file"),
+        ("/dev/zero", "/dev/zero: not a regular file"),
+        ("large", "large: larger than 1048576 bytes"),
+        ("binary", "binary: not UTF-8 text"),
+    ],
+)
+def test_a_file_that_never_ends_or_is_no_text_is_refused(folder: Path, key: str, said: str) -> None:
+    with pytest.raises(SecretMissing) as caught:
+        secret_file(key, (folder,), EVERYTHING)
+
+    assert said in str(caught.value)
