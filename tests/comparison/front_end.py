@@ -123,8 +123,15 @@ class FrontEnd:
     def choose(self, row: str, action: str) -> None:
         """Choose an action from the menu at the end of a row of a table, when no dialog covers it any more."""
         expect(self.dialog).to_have_count(0)
-        self.page.get_by_role("row").filter(has_text=row).get_by_role("button").last.click()
-        self.page.get_by_role("menuitem", name=action, exact=True).click()
+        item = self.page.get_by_role("menuitem", name=action, exact=True)
+
+        def shown() -> None:
+            # A table that is loaded again closes the menu.
+            self.page.get_by_role("row").filter(has_text=row).get_by_role("button").last.click()
+            expect(item).to_be_visible(timeout=5_000)
+
+        eventually(shown)
+        item.click()
 
     def write(self, text: str) -> None:
         """Replace the text in the editor of specs."""

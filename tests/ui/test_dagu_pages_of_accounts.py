@@ -117,6 +117,7 @@ def test_keys_are_made_used_edited_and_deleted(site: Site, front_end: Open) -> N
             front.dialog.get_by_role("button").filter(has_text="Save")
         ).click()
         front.sees("machine")
+        front.open("api-keys")
         front.choose("machine", "Delete")
         front.page.get_by_role("dialog").get_by_role("button").filter(has_text="Delete").click()
         eventually(lambda: site.get("/api-keys")["apiKeys"] == [])
