@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from shared.language.dagu2.recognise import is_dagu2
 from shared.language.issues import Issues
 from shared.language.yaml.reader import YamlMap, read_yaml
 
@@ -76,6 +77,9 @@ def local_spec(text: str, name: str) -> str | None:
             # Only the first document may have no name, and a dag without a name cannot be called.
             others = [one for place, one in enumerate(filled) if place != position and _name_of(one)]
             found = "\n---\n".join([part, *others]) + "\n"
+            if "run:" in found and _is_dagu2(frozen.text) and not _is_dagu2(found):
+                # What told that the file is one of Dagu 2 is in a document that is left out.
+                found = "\n---\n".join([f"{part}\nlabels: []", *others]) + "\n"
             return make_snapshot(found, frozen.base, handlers=False) if frozen.base else found
     return None
 
@@ -89,6 +93,10 @@ def _name_of(part: str) -> str:
     if not isinstance(value, YamlMap):
         return ""
     return next((str(value[key]).strip() for key in value if key.lower() == "name" and value[key] is not None), "")
+
+
+def _is_dagu2(text: str) -> bool:
+    return any(isinstance(each.value, YamlMap) and is_dagu2(each.value) for each in read_yaml(text, Issues()))
 
 
 def _has_content(part: str) -> bool:

@@ -8,6 +8,7 @@ from shared.language.expansion.expand import Scope, expand, expand_text, unresol
 from shared.language.expansion.shell_text import expand_for_shell
 from shared.language.load import load
 from shared.language.model import Dag, DagType, Handler, Step
+from shared.language.snapshot import local_spec
 from tests.unit.language.specs import dag_of, errors_of
 
 RUN = "labels: [x]\nsteps:\n"
@@ -138,6 +139,18 @@ def test_one_document_of_the_second_generation_decides_for_the_whole_file() -> N
     ).documents
 
     assert (main.steps[0].call, sub.steps[0].commands[0].text) == ("sub", "make")
+
+
+def test_a_local_dag_stays_of_the_second_generation_without_the_document_that_told_so() -> None:
+    text = "steps: [{action: dag.run, with: {dag: sub}}]\n---\nname: sub\nsteps:\n  - run: make\n"
+
+    alone = local_spec(text, "sub")
+
+    assert alone is not None
+    assert dag_of(alone).steps[0].commands[0].text == "make"
+    assert local_spec("steps: [call: sub]\n---\nname: sub\nsteps: [run: child]\n", "sub") == (
+        "name: sub\nsteps: [run: child]\n"
+    )
 
 
 def test_the_base_configuration_may_be_of_either_generation() -> None:
