@@ -50,7 +50,10 @@ def idle_reasons(deps: Deps, runs: Sequence[RunRow], now: datetime) -> Mapping[s
 
 
 def _may_be_idle(run: RunRow, sent_before: datetime) -> bool:
-    """Whether a running run may be idle, as far as its nodes tell; without nodes, or with sub-runs, they do not."""
+    """Whether ``idle_runs`` may find a running run, as far as its nodes tell: they spare most runs the query.
+
+    Without nodes, or with sub-runs, they do not tell.
+    """
     if run.nodes is None:
         return True
     if any(node.token_state == "running" for node in run.nodes):
