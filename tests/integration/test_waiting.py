@@ -293,7 +293,7 @@ def test_the_details_of_a_run_whose_step_runs_are_one_query(rig: Asker) -> None:
     rig.dag("a", PLAIN, "{name: next, command: b, depends: work}")
     rig.start("r1")
     work = rig.nodes()["r1/work"]
-    facts = {"worker_id": "w", "incarnation": "i", "at": rig.now}
+    facts: dict[str, Any] = {"worker_id": "w", "incarnation": "i", "at": rig.now}
     rig.report(AttemptStarted(token=work["token"], run_key=work["run_key"], node=work["idx"], **facts))
     rig.get("/dag-runs/a/r1")  # parses the spec
     asked: list[str] = []
