@@ -79,6 +79,7 @@ class Config:
     lease_s: float = 10
     event_shards: int = 8
     audit_days: int = 400
+    history_days: int = 0
     trusted_proxies: int = 0
     outbound: OutboundPolicy = "any"
     verify_every_s: int = 0

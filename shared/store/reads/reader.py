@@ -30,7 +30,7 @@ from shared.store.reads.runs import LATEST, RunReads
 from shared.store.reads.schedules import FireTime, PauseRow, ScheduleReads, WaitFacts
 from shared.store.reads.statistics import EndedRunRow, EndedStepRow, StatisticsReads
 from shared.store.reads.stream import ChangeRow, DagVersionRow, Place, StreamReads
-from shared.store.reads.totals import Histogram, History, StatusChange, TotalsReads
+from shared.store.reads.totals import History, TotalsReads
 
 __all__ = [
     "LATEST",
@@ -49,7 +49,6 @@ __all__ = [
     "EndedRunRow",
     "EndedStepRow",
     "FireTime",
-    "Histogram",
     "History",
     "ListedRunRow",
     "LogWindow",
@@ -67,7 +66,6 @@ __all__ = [
     "RunRow",
     "SchemaRevision",
     "ServiceRow",
-    "StatusChange",
     "TaskRow",
     "TransitionRow",
     "UserRow",

@@ -21,6 +21,8 @@ from shared.store.tables.runs import (
     log_chunks,
     nodes,
     progress,
+    run_totals,
+    run_totals_mark,
     timers,
     transitions,
 )
@@ -57,6 +59,8 @@ __all__ = [
     "queue_limits",
     "queues",
     "run_holds",
+    "run_totals",
+    "run_totals_mark",
     "schedules",
     "services",
     "specs",
