@@ -3,6 +3,8 @@
 #   docker build --tag dagway:0.1.0 .
 #   docker build --target worker --tag dagway-worker:0.1.0 .     with common tools for steps
 #
+# deploy/image/bake.hcl builds both for amd64 and arm64.
+#
 # It runs as user 10001 (a worker may start as root instead, see docs/operations/isolation.md) on a read-only root file system and writes only to /data and /tmp. The process handles SIGTERM
 # itself, so it needs no init program.
 

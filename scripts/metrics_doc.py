@@ -37,9 +37,9 @@ Every service serves `/metrics` on its admin server (`DAGWAY_METRICS_PORT`). The
 
 - **Aggregation.** Each process counts its own `dagway_*_total` and histograms: take `rate`, then `sum` over instances.
   What a scheduler reads from the database, and all `dagu_*`, is the same on every replica: use `max`, never `sum`.
-- **Accuracy.** `dagu_dag_runs_total` is read from the database, so kills and restarts do not change it, with one
-  exception: the earlier end of a retried run counts until the gateway restarts. A killed process loses what it counted
-  since the last scrape.
+- **Accuracy.** `dagu_dag_runs_total` is read from the database, so kills and restarts do not change it, except
+  that it also counts runs that were removed, and the earlier ends of retried runs. A killed process loses what it
+  counted since the last scrape.
 - **Hops.** `sum by (hop) (rate(dagway_hop_seconds_sum[5m]))` shows where runs spend their time, and the gateway's
   `dagway_gateway_hop_seconds` the hops before and after. For a run whose start waits for its end, they explain all of
   its time but the transfer of request and response. A hop between two hosts is as exact as their clocks.

@@ -1,8 +1,8 @@
 """Build what a release consists of into ``dist``: ``make release``.
 
-Wheel, sdist, Helm chart, SBOM and the checksums of all four. Everything has the version of ``pyproject.toml``; a file
-that names another one ends the build before it begins. The wheel must have the documentation and the editor. Wheel and
-sdist carry the time of the commit: each build of a commit makes the same bytes.
+Wheel, sdist, Helm chart, SBOM, a statement of their provenance, and the checksums of all five. Everything has the
+version of ``pyproject.toml``; a file that names another one ends the build before it begins. The wheel must have the
+documentation and the editor. Wheel and sdist carry the time of the commit: each build of a commit makes the same bytes.
 """
 
 import hashlib
@@ -15,10 +15,12 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import helm_python
 
+from scripts.provenance import provenance
 from scripts.sbom import bill_of_materials
 
 __all__ = ["ROOT", "absent_pages", "build", "other_versions", "project_version"]
@@ -29,6 +31,7 @@ _NAMED = {
     "deploy/helm/dagway/Chart.yaml": r"^(?:version|appVersion): (\S+)",
     "docker-compose.yml": r"\$\{DAGWAY_VERSION:-([^}]+)\}",
     "Dockerfile": r"--tag dagway(?:-worker)?:(\S+)",
+    "deploy/image/bake.hcl": r'^variable "VERSION" \{\s+default = "([^"]+)"',
     "deploy/k8s/base/*.yaml": r"image: dagway(?:-worker)?:(\S+)",
     "deploy/k8s/overlays/*/kustomization.yaml": r"\{name: dagway.*newTag: ([^}\s]+)\}",
 }
@@ -58,12 +61,15 @@ def other_versions(root: Path = ROOT) -> Iterator[str]:
 
 def build(into: Path, root: Path = ROOT) -> list[Path]:
     """Build all files of the release into an empty folder and return them; the checksums come last."""
+    began = datetime.now(UTC)
     environment = {**os.environ, "SOURCE_DATE_EPOCH": _commit_time(root)}
     hatch = [sys.executable, "-m", "hatchling", "build", "--directory", str(into)]
     subprocess.run(hatch, cwd=root, env=environment, check=True, stdout=subprocess.DEVNULL)
     version = project_version(root)
     helm_python.package(root / CHART, destination=into, version=version, app_version=version)
     (into / f"dagway-{version}.sbom.json").write_text(json.dumps(bill_of_materials(root), indent=1) + "\n")
+    statement = provenance(root, list(into.iterdir()), began)
+    (into / f"dagway-{version}.provenance.json").write_text(json.dumps(statement, indent=1) + "\n")
     built = sorted(into.iterdir())
     lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in built]
     checksums = into / "SHA256SUMS"

@@ -56,6 +56,7 @@ class Config:
     drain_s: int | None = None
     """``None`` if not set: the default differs from command to command."""
     run_files_days: int = 7
+    run_files_mib: int = 0
     step_user: tuple[int, int, int, str] | None = None
     """The first uid, the first gid, the number of users and their home directory, see ``step_users``."""
     worker_user: tuple[int, int] | None = None
@@ -88,6 +89,7 @@ class Config:
     lease_s: float = 10
     event_shards: int = 8
     audit_days: int = 400
+    history_days: int = 0
     trusted_proxies: int = 0
     outbound: OutboundPolicy = "any"
     verify_every_s: int = 0

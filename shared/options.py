@@ -13,8 +13,8 @@ from shared.option import WORKER as _WORKER
 from shared.option import Option
 from shared.secret_options import SECRET_OPTIONS
 from shared.setting_readers import (
-    audit_days,
     base_path,
+    days_kept,
     duration_s,
     existing_file,
     existing_folder,
@@ -143,9 +143,17 @@ OPTIONS = (
     Option(
         "audit_days",
         "DAGWAY_AUDIT_DAYS",
-        audit_days,
+        days_kept(30),
         _SCHEDULER,
         "for how many days entries of the audit log are kept: at least 30; 0: for ever (400)",
+    ),
+    Option(
+        "history_days",
+        "DAGWAY_HISTORY_DAYS",
+        days_kept(10),
+        _SCHEDULER,
+        "for how many days ended runs are kept at most, whatever the histRetentionDays of their DAG is and whether it "
+        "starts again: at least 10; 0: no limit (0)",
     ),
     Option(
         "trusted_proxies",

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 __all__ = [
     "ROLES",
-    "audit_days",
     "base_path",
+    "days_kept",
     "duration_s",
     "existing_file",
     "existing_folder",
@@ -55,12 +55,16 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
-def audit_days(text: str) -> int:
-    """Return for how many days audit entries are kept: 0 (for ever), or 30 to 100000."""
-    days = int(text) if re.fullmatch(r"\d{1,6}", text.strip()) else -1
-    if days != 0 and not 30 <= days <= 100_000:
-        raise ValueError(f"{text!r} is not 0 or a whole number of days from 30 to 100000")
-    return days
+def days_kept(least: int) -> Callable[[str], int]:
+    """Return a reader of how many days something is kept: 0 (for ever), or ``least`` to 100000."""
+
+    def read(text: str) -> int:
+        days = int(text) if re.fullmatch(r"\d{1,6}", text.strip()) else -1
+        if days != 0 and not least <= days <= 100_000:
+            raise ValueError(f"{text!r} is not 0 or a whole number of days from {least} to 100000")
+        return days
+
+    return read
 
 
 def seconds(text: str) -> float:

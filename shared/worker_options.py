@@ -32,6 +32,14 @@ WORKER_OPTIONS = (
         "run after 5 minutes; 0: all files are kept (7)",
     ),
     Option(
+        "run_files_mib",
+        "DAGWAY_RUN_FILES_MIB",
+        whole_number(0, 100_000_000),
+        _WORKER,
+        "MiB that the files of runs may take on a worker: above it, those that changed longest ago are deleted, once "
+        "an hour; 0: no limit (0)",
+    ),
+    Option(
         "worker_labels",
         "DAGWAY_WORKER_LABELS",
         labels,

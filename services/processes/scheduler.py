@@ -122,6 +122,7 @@ def make_scheduler(
         queues=dict(config.queues),
         pools=dict(config.pools),
         audit_days=config.audit_days,
+        history_days=config.history_days,
         event_shards=config.event_shards if config.amqp_url else None,
         on_death=on_death,
         verify=lambda: check_database(config, store.clock(), limit=5),

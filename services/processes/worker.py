@@ -83,6 +83,7 @@ def make_worker(
         guardian=guardian,
         step_user=config.step_user,
         run_files_days=config.run_files_days,
+        run_files_mib=config.run_files_mib,
         private=(config.data_dir, *config.secret_files, config.vault_jwt_file),
         seal_keys=seal_keys(config),
         resolver=secret_resolver(config),

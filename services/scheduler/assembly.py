@@ -27,8 +27,8 @@ __all__ = ["Assembly"]
 class Assembly:
     """A transactor and its post-commit followers.
 
-    ``tz`` is the time zone of schedules that set none. ``audit_days``: see ``AuditChain``. ``files``: where DAGs are
-    written to besides the database.
+    ``tz`` is the time zone of schedules that set none. ``audit_days``: see ``AuditChain``. ``history_days``: see
+    ``Housekeeping``. ``files``: where DAGs are written to besides the database.
     """
 
     def __init__(
@@ -40,12 +40,13 @@ class Assembly:
         tz: ZoneInfo,
         *,
         audit_days: int = 0,
+        history_days: int = 0,
         files: DagFiles | None = None,
     ) -> None:
         self.transactor = Transactor(store, plans, clock, files)
         self.relay = Relay(store, transport, clock, self.transactor.notice)
         self.timers = Timers(self.transactor)
-        self.housekeeping = Housekeeping(store, clock)
+        self.housekeeping = Housekeeping(store, clock, history_days=history_days)
         self.audit_chain = AuditChain(store, keep_days=audit_days)
         self.firing = Firing(self.transactor, tz)
         self.admission = Admission(self.transactor)

@@ -20,6 +20,7 @@ from services.scheduler.loops.intake import audit_intake, commands_intake, event
 from services.scheduler.loops.leases import Leases
 from services.scheduler.loops.listening import HeartbeatListener
 from services.scheduler.loops.marks import Marks
+from services.scheduler.loops.run_totals import TotalsKeeper
 from services.scheduler.loops.spec_revalidation import SpecRevalidation
 from services.scheduler.loops.verifying import Verifying
 from shared.errors import StoreUnavailable
@@ -59,9 +60,9 @@ class Scheduler:
 
     ``dags_dir`` is the DAG folder; ``dag_files``, if set, writes DAGs that are changed by commands there.
     ``base_config`` is the YAML text that the spec of every new run inherits. ``audit_days``: for how many days audit
-    entries are kept; 0 keeps them for ever. ``verify`` checks the database; it is called every ``verify_every_s``
-    seconds, unless that is 0. ``on_death`` is called when one of the threads dies from a bug, so that the process can
-    exit. ``event_shards``: see ``EventRoutes``.
+    entries are kept; 0 keeps them for ever. ``history_days``: see ``Housekeeping``. ``verify`` checks the database; it
+    is called every ``verify_every_s`` seconds, unless that is 0. ``on_death`` is called when one of the threads dies
+    from a bug, so that the process can exit. ``event_shards``: see ``EventRoutes``.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Scheduler:
         queues: Mapping[str, int] = _NONE,
         pools: Mapping[str, int] = _NONE,
         audit_days: int = 0,
+        history_days: int = 0,
         verify: Callable[[], Sequence[CheckResult]] | None = None,
         verify_every_s: float = 0,
         event_shards: int | None = None,
@@ -89,7 +91,9 @@ class Scheduler:
         transport.declare([COMMANDS, *routes.queues, LOGS, AUDIT, HEARTBEATS, task_queue({})])
         self._store, self._transport = store, transport
         plans = Plans(base_config, version, dags_dir and dags_dir.absolute())
-        parts = Assembly(store, transport, plans, clock, tz, audit_days=audit_days, files=dag_files)
+        parts = Assembly(
+            store, transport, plans, clock, tz, audit_days=audit_days, history_days=history_days, files=dag_files
+        )
         transactor = parts.transactor
         transactor.routes = routes
         with store.begin() as tx:
@@ -162,6 +166,7 @@ class Scheduler:
             Background("scheduler-firing", parts.firing.run, on_death, parts.firing.wake),
             Background("scheduler-timers", parts.timers.run, on_death, parts.timers.wake),
             Background("scheduler-family", parts.parents.run, on_death),
+            Background("scheduler-totals", TotalsKeeper(store).run, on_death),
             Background("scheduler-judging", SpecRevalidation(transactor).run, on_death),
         ]
         if verify is not None and verify_every_s:

@@ -25,6 +25,7 @@ from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.intake import KnownSelectors, TaskIntake
 from services.worker.output.log_shipper import LogShipper
+from services.worker.process.folder_emptier import FolderEmptier
 from services.worker.process.guardian_client import GuardianClient
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.process.outcome import StopKind
@@ -83,6 +84,7 @@ class Worker:
         step_user: tuple[int, int, int, str] | None = None,
         private: tuple[Path, ...] = (),
         run_files_days: int = 7,
+        run_files_mib: int = 0,
         seal_keys: tuple[SharedKey, ...] = (),
         resolver: SecretResolver | None = None,
         outbound: OutboundPolicy = "any",
@@ -111,16 +113,13 @@ class Worker:
         self._room = DiskCheck(data_dir)
         # Before everything that starts steps: the guardian ends all steps when this process dies.
         self._guardian = GuardianClient(self.incarnation, self._guardian_lost, guardian)
-        workspace = Workspace(
-            data_dir,
-            None if dags_dir is None else dags_dir.resolve(),
-            None if step_user is None else self._step_users(data_dir, *step_user),
-            private,
-        )
+        users = None if step_user is None else self._step_users(data_dir, *step_user)
+        workspace = Workspace(data_dir, None if dags_dir is None else dags_dir.resolve(), users, private)
         sealer, resolver = Sealer(seal_keys), resolver or SecretResolver()
         self._shipper = LogShipper(transport)
         self._spans = AttemptSpans(worker_id)
-        self.run_files = RunFiles(data_dir, run_files_days)
+        emptier = None if users is None else FolderEmptier(self._guardian, users)
+        self.run_files = RunFiles(data_dir, run_files_days, emptier, most_bytes=run_files_mib << 20)
         self._removing = Background("run-files", self.run_files.run, on_failure)
         self._reporter = Reporter(transport, data_dir / "spool", self.attempts.delivered)
         self._grants = Grants(self._reporter)

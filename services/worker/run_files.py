@@ -2,15 +2,18 @@
 
 The logs are stored in the database; the files serve the later steps of a run. When a run has succeeded, a scheduler
 says so, and its files are removed soon after. A run that failed may be retried, and a run that waits goes on, so their
-files are kept for days. Files in the folder of the DAG files, or in a DAG's ``logDir``, are not touched.
+files are kept for days, unless they take too much room. Files in the folder of the DAG files, or in a DAG's
+``logDir``, are not touched.
 """
 
 import logging
+import os
 import shutil
+import stat
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,16 +31,29 @@ _SOON_S = 300.0
 _EVERY_S = 10.0
 _OLD_EVERY_S = 3_600.0
 _TRASH = ".removed"
+_BLOCK_BYTES = 512
+"""The unit of ``st_blocks``, whatever the file system's."""
 
 
 class RunFiles:
     """The folders of runs below ``<data_dir>/runs`` and ``<data_dir>/logs``. Thread-safe.
 
     Files are kept for ``keep_days`` after the last change of their folder; 0 keeps them for ever, also those of runs
-    that succeeded.
+    that succeeded. Above ``most_bytes`` in all, the files that changed longest ago go first; 0 sets no limit. Files in
+    use stay whatever they take. ``empty_as`` empties a folder as the user with this id, who is its owner; ``None`` if
+    all folders are the worker's own.
     """
 
-    def __init__(self, data_dir: Path, keep_days: float) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        keep_days: float,
+        empty_as: Callable[[int, Path], None] | None = None,
+        *,
+        most_bytes: int = 0,
+    ) -> None:
+        self._most_bytes = most_bytes
+        self._empty_as = empty_as
         self._bases = (data_dir / "runs", data_dir / "logs")
         self._trash = data_dir / _TRASH
         self._keep_s = keep_days * _DAY_S
@@ -77,9 +93,12 @@ class RunFiles:
         while not stop.wait(_EVERY_S):
             now = time.monotonic()
             self.remove_succeeded(now)
-            if self._keep_s and now >= old_at:
+            if now >= old_at:
                 old_at = now + _OLD_EVERY_S
-                self.remove_old(time.time() - self._keep_s)
+                if self._keep_s:
+                    self.remove_old(time.time() - self._keep_s)
+                if self._most_bytes:
+                    self.remove_most()
 
     def remove_succeeded(self, now: float) -> None:
         """Remove the files of the runs that succeeded ``_SOON_S`` before ``now`` (monotonic time) or earlier."""
@@ -93,6 +112,23 @@ class RunFiles:
     def remove_old(self, before: float) -> None:
         """Remove the folders that nothing was written to since ``before`` (seconds since the epoch)."""
         self._remove(folder for folder in self._folders() if _changed_at(folder) < before)
+
+    def remove_most(self) -> None:
+        """Remove the folders that changed longest ago, until all together take no more than ``most_bytes``."""
+        sizes = {folder: _size(folder) for folder in self._folders()}
+        too_much = sum(sizes.values()) - self._most_bytes
+        going: list[Path] = []
+        with self._lock:
+            in_use = set(self._in_use)
+        for folder in sorted(sizes, key=_changed_at):
+            if too_much <= 0:
+                break
+            if root_run_of(folder) not in in_use:
+                going.append(folder)
+                too_much -= sizes[folder]
+        if going:
+            _log.info("run_files.limit_reached", extra={"folders": len(going), "limit_bytes": self._most_bytes})
+            self._remove(going)
 
     def _folders(self) -> Iterator[Path]:
         for base in self._bases:
@@ -110,8 +146,34 @@ class RunFiles:
             with suppress(OSError):
                 folder.parent.rmdir()  # if this was the DAG's last run
         if self._trash.is_dir():
-            # A step may have made folders that only its own user can empty.
             shutil.rmtree(self._trash, ignore_errors=True)
+            self._empty_leftovers()
+
+    def _empty_leftovers(self) -> None:
+        """Remove what a step made in such a way that only its own user can empty it."""
+        if self._empty_as is None or not self._trash.is_dir():
+            return
+        # Its owner has to reach it. The names are random, and nobody can list them.
+        with suppress(OSError):
+            for place, inside, _ in os.walk(self._trash):
+                Path(place).chmod(0o711)
+                for name in list(inside):
+                    folder = Path(place, name)
+                    about = folder.lstat()
+                    if stat.S_ISDIR(about.st_mode) and about.st_uid != os.getuid():
+                        inside.remove(name)
+                        self._empty_as(about.st_uid, folder)
+        shutil.rmtree(self._trash, ignore_errors=True)
+
+
+def _size(folder: Path) -> int:
+    """Return the disk space that a folder takes, in bytes, as far as this process may look."""
+    used = 0
+    for place, _, files in os.walk(folder):
+        for path in (Path(place), *(Path(place, name) for name in files)):
+            with suppress(OSError):
+                used += path.lstat().st_blocks * _BLOCK_BYTES
+    return used
 
 
 def _changed_at(folder: Path) -> float:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from shared.private_files import private_file
 from shared.store.engine import open_engine
-from shared.store.tables import counters, metadata
+from shared.store.tables import counters, metadata, run_totals_mark
 
 __all__ = ["create_schema"]
 
@@ -21,6 +21,7 @@ def create_schema(path: Path) -> str:
         with engine.begin() as connection:
             metadata.create_all(connection)
             connection.execute(counters.insert().values(name="transaction", value=1))
+            connection.execute(run_totals_mark.insert().values(id=1, mark=""))
     finally:
         engine.dispose()
     return url

@@ -4,6 +4,7 @@ Several processes may call ``migrate`` at the same time: one migrates, the other
 revision that fails changes nothing. Only ``migrate`` imports Alembic, because the import takes a quarter of a second.
 """
 
+import time
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, event, exc, inspect, make_url, select
@@ -15,13 +16,16 @@ from shared.store.engine import is_postgres, open_engine, store_errors
 
 __all__ = ["HEAD", "SCRIPTS", "current", "migrate", "require_head", "revision"]
 
-HEAD = "0029"
+HEAD = "0030"
 """The revision this program needs: the last one in ``SCRIPTS``."""
 
 SCRIPTS = Path(__file__).with_name("migrations")
 
 _LOCK = 0x6461_6777_6179
 """The key of the advisory lock that only Dagway's migrations take: "dagway" in ASCII."""
+
+_LOOK_S = 0.2
+"""How often a migration looks whether another one has ended."""
 
 _PERMISSION_DENIED = "42501"
 
@@ -38,7 +42,7 @@ def migrate(url: str, *, scripts: Path = SCRIPTS) -> str:
     """Apply every revision in ``scripts`` that the database lacks, and return the name of the last revision.
 
     On SQLite: create the file and its folder, for their owner only, and apply all revisions in one transaction. On
-    Postgres each revision is one transaction.
+    Postgres each revision is one transaction, except for indexes of large tables (``create_index_online``).
 
     Raises:
         ConfigInvalid: a newer Dagway migrated the database, or the database user lacks a privilege; the error
@@ -74,10 +78,11 @@ def _let_tables_be_rebuilt(connection: DBAPIConnection, _record: object) -> None
 
 
 def _migrate_postgres(connection: Connection, scripts: Path) -> str:
-    # A session lock: it is held over all transactions, and is released when the session ends.
-    connection.exec_driver_sql("SET lock_timeout = 0")
-    connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")
-    connection.exec_driver_sql("RESET lock_timeout")
+    # A session lock: it is held over all transactions, and is released when the session ends. It is tried again and
+    # again: a statement that waited for it would be a transaction for whose end an online index waits.
+    while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_LOCK})").scalar_one():
+        connection.commit()
+        time.sleep(_LOOK_S)
     connection.commit()
     return _upgrade(connection, scripts)
 

@@ -3,13 +3,15 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine, event, select
 
+from services.scheduler.loops import housekeeping
 from services.scheduler.loops.housekeeping import Housekeeping
 from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from shared.store.writes.transaction import Store
-from tests.conformance.store_rows import NOW, add, add_node, add_run
+from tests.conformance.store_rows import NOW, add, add_chunk, add_node, add_run
 
 _WEEK_AGO = NOW - timedelta(days=7)
 
@@ -38,6 +40,33 @@ def test_workers_that_are_gone_for_a_week_are_forgotten_unless_an_attempt_waits_
 
     with transaction(engine) as connection:
         assert set(connection.execute(select(t.workers.c.worker_id)).scalars()) == {"holding", "lost", "live"}
+
+
+def test_old_runs_of_all_dags_end_though_none_starts_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "_AT_ONCE", 2)
+    old, young = NOW - timedelta(days=31), NOW - timedelta(days=29)
+    for number in range(3):
+        add_run(engine, "unused", str(number), created_at=old, finished_at=old)
+    add_run(engine, "unused", "young", created_at=old, finished_at=young)
+    add_run(engine, "unused", "running", status="running", created_at=old)
+    add_run(engine, "unused", "waiting", status="waiting", created_at=old, finished_at=old)
+    add_run(engine, "other", "old", created_at=old, finished_at=old)
+    add_run(engine, "sub", "of-old", created_at=old, finished_at=old, root_key="other/old", parent_key="other/old")
+    add_run(
+        engine, "sub", "of-young", created_at=old, finished_at=old, root_key="unused/young", parent_key="unused/young"
+    )
+    for key in ("other/old", "sub/of-old", "unused/young"):
+        add_chunk(engine, 0, b"x", run_key=key, token=key)
+
+    assert Housekeeping(Store(engine), lambda: NOW).prune_all() == 0, "there is no limit by default"
+    limited = Housekeeping(Store(engine), lambda: NOW, history_days=30)
+    assert (limited.prune_all(), limited.prune_all()) == (4, 0)
+
+    with transaction(engine) as connection:
+        kept = set(connection.execute(select(t.dag_runs.c.run_key)).scalars())
+        logs = set(connection.execute(select(t.log_chunks.c.run_key)).scalars())
+    assert kept == {"unused/young", "unused/running", "unused/waiting", "sub/of-young"}
+    assert logs == {"unused/young"}
 
 
 def test_a_guesser_who_is_forgotten_meanwhile_counts_from_nothing(migrated_database_url: str) -> None:

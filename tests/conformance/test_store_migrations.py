@@ -20,6 +20,7 @@ from shared.store.engine import open_engine, transaction
 from shared.store.migrate import HEAD, SCRIPTS, current, migrate, require_head
 from tests.conformance.store_rows import add_node, add_run
 from tests.harness.databases import migrated_sqlite
+from tests.harness.eventually import eventually
 
 _SHAPE_POSTGRES = """
     SELECT 'column', table_name, column_name, data_type, character_maximum_length::text, is_nullable, column_default
@@ -219,3 +220,43 @@ def test_a_schema_without_revisions_is_that_of_the_revisions(tmp_path: Path) -> 
             engine.dispose()
 
     assert described(create_schema(tmp_path / "new.db")) == described(migrated_sqlite(tmp_path / "migrated.db"))
+
+
+@pytest.mark.parametrize("empty_url", ["postgres"], indirect=True)
+def test_an_index_is_made_while_others_write_and_again_if_that_failed(empty_url: str) -> None:
+    """Not on SQLite, where a migration is one transaction, and nothing else is running."""
+    migrate(empty_url)
+    engine = open_engine(empty_url)
+    writer = engine.connect()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0024'")
+        connection.exec_driver_sql("DROP TABLE run_totals, run_totals_mark")
+        # What an attempt that was ended halfway leaves.
+        connection.exec_driver_sql(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_dag_runs_id'::regclass"
+        )
+    add_run(engine, "dag", "first")
+
+    def waits() -> bool:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%CONCURRENTLY%%' AND wait_event_type = 'Lock'"
+        with engine.connect() as connection:
+            return bool(connection.exec_driver_sql(f"{query} AND pid <> pg_backend_pid()").scalar_one())
+
+    with ThreadPoolExecutor(1) as pool, writer.begin():
+        writer.exec_driver_sql("UPDATE dag_runs SET status = 'failed'")
+        migrated = pool.submit(migrate, empty_url)
+        eventually(waits, timeout_s=60)
+        # The migration waits for the open transaction; no other writer waits for the migration.
+        with engine.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+            connection.exec_driver_sql("UPDATE queues SET kind = kind")
+            connection.exec_driver_sql("LOCK TABLE dag_runs IN ROW EXCLUSIVE MODE")
+        assert not migrated.done()
+        writer.commit()
+        assert migrated.result(timeout=60) == HEAD
+
+    with engine.connect() as connection:
+        valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_dag_runs_id'::regclass"
+        assert connection.exec_driver_sql(valid).scalar_one()
+    writer.close()
+    engine.dispose()

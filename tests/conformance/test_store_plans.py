@@ -8,6 +8,7 @@ from sqlalchemy import Engine, event, text
 
 from shared.status import RunStatus
 from shared.store.reads.reader import AuditFilter, AuditPlace, ListedRunRow, Reads, RunName
+from shared.store.writes.transaction import Store
 
 HISTORY = """
     INSERT INTO specs VALUES ('h', 'steps: []', now());
@@ -36,7 +37,7 @@ NOW = datetime.now(UTC)
 LATE = NOW + timedelta(seconds=6000)
 COUNTS_ALL = "metrics: first answer"
 QUESTIONS: dict[str, Callable[[Reads], object]] = {
-    COUNTS_ALL: lambda reads: reads.history([1], [1]),
+    COUNTS_ALL: lambda reads: reads.history(),
     "metrics: active": lambda reads: reads.active_counts(),
     "metrics: changes": lambda reads: reads.changes_since("6000:6000:"),
     "queues": lambda reads: reads.queues(),
@@ -108,5 +109,9 @@ def test_every_read_uses_an_index(engine: Engine, reader: Engine, reads: Reads) 
                 found += [line.strip() for line in plan for table in LONG if f"Seq Scan on {table} " in line]
         return found
 
-    # It is asked once in a gateway's life, and shows that the test would notice another.
+    # Before a scheduler has kept totals; it shows that the test would notice another.
     assert {name for name in QUESTIONS if walked(name)} == {COUNTS_ALL}
+
+    with Store(engine).begin() as tx:
+        tx.run_totals.keep()
+    assert walked(COUNTS_ALL) == []

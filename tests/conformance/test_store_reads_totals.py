@@ -5,8 +5,10 @@ from datetime import datetime
 import pytest
 from sqlalchemy import Engine
 
+from shared.run_totals import StatusChange
 from shared.status import RunStatus
-from shared.store.reads.reader import Reads, StatusChange
+from shared.store import tables as t
+from shared.store.reads.reader import Reads
 from shared.store.writes.bulk import write
 from shared.store.writes.transaction import Store, Transaction
 from tests.conformance.store_rows import NOW, add_run, after
@@ -31,23 +33,22 @@ def test_the_history_is_counted_by_dag_and_status_and_time(engine: Engine, reads
     add_run(engine, "ship", "5", status="waiting", started_at=NOW, finished_at=after(2))
     add_run(engine, "ship", "6", status="running", run_attempt=2, queued_at=NOW, started_at=after(3))
 
-    found = reads.history([1, 5, 60], [1, 10])
+    found = reads.history().by_dag
 
-    assert found.runs == {
-        ("etl", RunStatus.RUNNING): 1,
-        ("etl", RunStatus.QUEUED): 1,
-        ("etl", RunStatus.FAILED): 1,
-        ("inline", RunStatus.SUCCEEDED): 1,
-        ("ship", RunStatus.WAITING): 1,
-        ("ship", RunStatus.RUNNING): 1,
+    assert {name: totals.runs for name, totals in found.items()} == {
+        "etl": {RunStatus.FAILED: 1},
+        "inline": {RunStatus.SUCCEEDED: 1},
+        "ship": {RunStatus.WAITING: 1},
     }
+    # Bounds of 1, 5, 15 s and more.
+    assert found["etl"].durations.counts == [0, 0, *[1] * 9]
+    assert found["inline"].durations.counts == [1] * 11
+    assert found["ship"].durations.counts == [0] * 11
     # Within a millisecond: SQLite counts in days.
-    assert {name: counts for name, (counts, _) in found.durations.items()} == {
-        "etl": (0, 0, 1, 1),
-        "inline": (1, 1, 1, 1),
-    }
-    assert found.durations["etl"][1] == pytest.approx(7, abs=1e-3)
-    assert {name: counts for name, (counts, _) in found.waits.items()} == {"etl": (0, 1, 1)}
+    assert found["etl"].durations.total_s == pytest.approx(7, abs=1e-3)
+    assert found["etl"].waits.counts == [0, *[1] * 8]
+    assert found["etl"].waits.total_s == pytest.approx(3, abs=1e-3)
+    assert found["ship"].waits.counts == [0] * 9
 
 
 def test_each_change_of_a_root_run_is_returned_once(engine: Engine, reads: Reads) -> None:
@@ -56,7 +57,7 @@ def test_each_change_of_a_root_run_is_returned_once(engine: Engine, reads: Reads
     store = Store(engine)
     with store.begin() as tx:
         change(tx, root, "not_started", "running")
-    mark = reads.history([], []).mark
+    mark = reads.history().mark
     assert reads.changes_since(mark)[1] == ()
 
     with store.begin() as tx:
@@ -82,9 +83,74 @@ def test_a_transaction_open_at_a_mark_is_returned_after_it(engine: Engine, reads
         with store.begin() as other:
             change(other, quick, "running", "failed")
         # Committed, though its transaction's number is the higher one.
-        mark = reads.history([], []).mark
+        mark = reads.history().mark
         assert reads.changes_since(mark)[1] == ()
     later, found = reads.changes_since(mark)
 
     assert [each.dag_name for each in found] == ["slow"]
     assert reads.changes_since(later)[1] == ()
+
+
+def keep(store: Store) -> int | None:
+    with store.begin() as tx:
+        return tx.run_totals.keep()
+
+
+def test_kept_totals_are_those_of_the_whole_history_and_outlive_its_runs(engine: Engine, reads: Reads) -> None:
+    store = Store(engine)
+    add_run(engine, "etl", "1", status="failed", started_at=NOW, finished_at=after(7))
+    add_run(engine, "ship", "2", status="waiting", started_at=NOW, finished_at=after(2))
+    counted = reads.history().by_dag
+    assert keep(store) == 2
+    assert reads.history().by_dag == counted
+
+    third = add_run(engine, "etl", "3", queued_at=NOW, started_at=after(3), finished_at=after(4))
+    with store.begin() as tx:
+        change(tx, third, "queued", "running")
+    with store.begin() as tx:
+        change(tx, third, "running", "succeeded", seq=2)
+    with store.begin() as tx:
+        change(tx, "ship/2", "waiting", "queued")
+    # Kept by nobody yet: a reader finds them after the mark.
+    found = reads.history()
+    assert (found.by_dag, len(reads.changes_since(found.mark)[1])) == (counted, 3)
+    assert (keep(store), keep(store)) == (3, 0)
+    with store.begin() as tx:
+        tx.history.remove(["etl/1", third])
+
+    found = reads.history()
+    assert found.by_dag["etl"].runs == {RunStatus.FAILED: 1, RunStatus.SUCCEEDED: 1}
+    assert found.by_dag["etl"].durations.counts == [1, 1, *[2] * 9]
+    assert found.by_dag["etl"].waits.counts == [0, *[1] * 8]
+    assert found.by_dag["ship"].runs == {RunStatus.WAITING: 0}
+    assert reads.changes_since(found.mark)[1] == ()
+
+
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+def test_one_scheduler_at_a_time_keeps_totals(engine: Engine) -> None:
+    """Not on SQLite, which allows one writer at a time."""
+    store = Store(engine)
+    keep(store)
+    with store.begin() as tx:
+        assert tx.run_totals.keep() == 0
+        assert keep(store) is None
+
+
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+def test_totals_of_another_servers_transactions_are_counted_anew(engine: Engine, reads: Reads) -> None:
+    """As after a restore from a dump: the new server's transaction numbers are lower than those in the rows."""
+    store = Store(engine)
+    run = add_run(engine, "etl", "1", status="failed")
+    with store.begin() as tx:
+        change(tx, run, "running", "failed")
+    keep(store)
+    far = 1 << 40
+    with engine.begin() as connection:
+        connection.execute(t.run_totals_mark.update().values(mark=f"{far}:{far}:"))
+        connection.execute(t.run_totals.update().values(runs={"failed": 9}))
+        connection.execute(t.transitions.update().values(txid=far - 1))
+
+    for _ in range(2):
+        found = reads.history()
+        assert (found.by_dag["etl"].runs, reads.changes_since(found.mark)[1]) == ({RunStatus.FAILED: 1}, ())
+        keep(store)

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from shared.config import load_config
+from tests.deploy.chart import render
 from tests.deploy.manifests import ROOT, Object, containers, manifest_set, of_kind, pod_templates, set_names
 from tests.deploy.rules import complaints
 from tests.harness.needs import need
@@ -256,21 +257,46 @@ def test_each_run_has_a_user_of_its_own_and_the_worker_another(name: str) -> Non
     assert not first <= config.worker_user[0] < first + count
 
 
-def test_workers_can_do_without_root(tmp_path: Path) -> None:
+def _with_component(name: str, folder: Path) -> list[Object]:
+    """Return the base with one of our components, as kubectl renders it."""
     need("kubectl")
-    relative = os.path.relpath(ROOT / "deploy/k8s", tmp_path.resolve())
-    text = f"resources: [{relative}/base]\ncomponents: [{relative}/components/restricted-workers]\n"
-    (tmp_path / "kustomization.yaml").write_text(text)
-    argv = ["kubectl", "kustomize", str(tmp_path.resolve())]
+    relative = os.path.relpath(ROOT / "deploy/k8s", folder.resolve())
+    text = f"resources: [{relative}/base]\ncomponents: [{relative}/components/{name}]\n"
+    (folder / "kustomization.yaml").write_text(text)
+    argv = ["kubectl", "kustomize", str(folder.resolve())]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
-    objects = [each for each in yaml.safe_load_all(done.stdout) if each]
+    return [each for each in yaml.safe_load_all(done.stdout) if each]
+
+
+def test_workers_can_do_without_root(tmp_path: Path) -> None:
+    objects = _with_component("restricted-workers", tmp_path)
 
     assert complaints(objects) == []
     worker = _first(objects, "Deployment", "dagway-worker")["template"]["spec"]
     assert worker["securityContext"]["runAsNonRoot"] is True
     assert not worker["containers"][0]["securityContext"]["capabilities"].get("add")
     assert "DAGWAY_STEP_USER" not in {each["name"] for each in worker["containers"][0]["env"]}
+
+
+def test_every_pod_can_have_the_authority_of_the_servers_as_in_the_chart(tmp_path: Path) -> None:
+    objects = _with_component("certificate-authorities", tmp_path)
+    chart = render({"certificateAuthorities": {"secret": "dagway-ca"}})
+
+    def authorities(objects: list[Object]) -> list[tuple[object, object]]:
+        return [
+            (
+                [each for each in template["spec"]["volumes"] if each["name"] == "ca"],
+                [each for each in container["volumeMounts"] if each["name"] == "ca"],
+            )
+            for template in pod_templates(objects)
+            for container in containers(template)
+        ]
+
+    assert complaints(objects) == []
+    mount = {"name": "ca", "mountPath": "/etc/dagway/ca", "readOnly": True}
+    volume = {"name": "ca", "secret": {"secretName": "dagway-ca"}}
+    assert authorities(objects) == [([volume], [mount])] * 4 == authorities(chart)
 
 
 def test_the_script_makes_every_secret_that_the_dev_overlay_refers_to() -> None:

@@ -176,6 +176,14 @@ def test_the_commands_of_a_page_exist(page: Path) -> None:
         assert (page.parent / link).exists(), link
 
 
+@pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)
+def test_a_cure_for_compose_or_kubernetes_has_one_for_the_other(page: Path) -> None:
+    cure = page.read_text().partition("## Cure")[2]
+    commands = [line.split()[0] for line in "".join(re.findall(r"```sh\n(.*?)```", cure, re.DOTALL)).splitlines()]
+
+    assert ("docker" in commands) == ("kubectl" in commands or "Kubernetes" in cure), cure
+
+
 _COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 _OURS = {"dagway-api", "dagway-scheduler", "dagway-worker", "dagway-migrate"}
 _PATHS = [
@@ -230,6 +238,8 @@ def check_command(command: str) -> None:
             assert _KUBECTL & set(words), command
             for workload in re.findall(r"(?:deployment|job)/([\w-]+)", command):
                 assert workload in _OURS, command
+            for workload in re.findall(r"statefulset/([\w-]+)", command):
+                assert (ROOT / f"deploy/k8s/overlays/dev/{workload}.yaml").exists(), command
             for folder in re.findall(r"-[kf] (deploy\S+)", command):
                 assert (ROOT / folder).exists(), command
         case "curl":

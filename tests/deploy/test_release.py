@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scripts.provenance import provenance
 from scripts.release import ROOT, absent_pages, build, other_versions, project_version
+from shared.clock import utc_now
 from tests.deploy.chart import render
 from tests.deploy.manifests import of_kind
 
@@ -25,6 +28,7 @@ def test_every_file_names_the_same_version() -> None:
         "deploy/helm/dagway/Chart.yaml",
         "docker-compose.yml",
         "Dockerfile",
+        "deploy/image/bake.hcl",
         "deploy/k8s/base/api.yaml",
         "deploy/k8s/overlays/prod/kustomization.yaml",
     ],
@@ -48,6 +52,34 @@ def test_a_wheel_without_documentation_or_editor_is_no_release(tmp_path: Path) -
         assert [each.partition(" (")[0] for each in absent_pages(wheel)] == absent
 
 
+def test_a_statement_names_the_commit_and_what_is_not_committed(tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "requirements.lock", "steps.lock", "build.lock", "docs.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".gitignore").write_text("built\n")
+    built = tmp_path / "built"
+    built.write_bytes(b"abc")
+
+    def built_from() -> tuple[list[str], object]:
+        definition = provenance(tmp_path, [built], utc_now())["predicate"]["buildDefinition"]
+        commits = [
+            each["digest"]["gitCommit"] for each in definition["resolvedDependencies"] if each["name"] == "source"
+        ]
+        return commits, definition["internalParameters"]["uncommitted"]
+
+    def git(*asked: str) -> str:
+        names = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
+        done = subprocess.run(["git", *names, *asked], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    git("init", "--quiet")
+    assert built_from()[0] == []
+    git("add", ".")
+    git("commit", "--quiet", "--message", "all")
+    assert built_from() == ([git("rev-parse", "HEAD")], [])
+    (tmp_path / "build.lock").write_text("other")
+    assert built_from() == ([git("rev-parse", "HEAD")], ["build.lock"])
+
+
 def test_a_release_has_wheel_sdist_chart_sbom_and_their_checksums(tmp_path: Path) -> None:
     version = project_version()
 
@@ -58,6 +90,7 @@ def test_a_release_has_wheel_sdist_chart_sbom_and_their_checksums(tmp_path: Path
         f"dagway-{version}.tar.gz",
         f"dagway-{version}.tgz",
         f"dagway-{version}.sbom.json",
+        f"dagway-{version}.provenance.json",
         "SHA256SUMS",
     }
     lines = [line.split("  ") for line in built["SHA256SUMS"].read_text().splitlines()]
@@ -71,6 +104,15 @@ def test_a_release_has_wheel_sdist_chart_sbom_and_their_checksums(tmp_path: Path
         assert f"dagway-{version}/deploy/helm/dagway/values.yaml" in sdist.getnames()
     bill = json.loads(built[f"dagway-{version}.sbom.json"].read_text())
     assert bill["metadata"]["component"]["version"] == version
+
+    statement = json.loads(built[f"dagway-{version}.provenance.json"].read_text())
+    digests = {each["name"]: each["digest"]["sha256"] for each in statement["subject"]}
+    assert digests == {name: digest for name, digest in sums.items() if "provenance" not in name}
+    definition = statement["predicate"]["buildDefinition"]
+    sources = {each["name"]: each["digest"] for each in definition["resolvedDependencies"]}
+    lock = hashlib.sha256((ROOT / "build.lock").read_bytes()).hexdigest()
+    assert sources["build.lock"] == {"sha256": lock}
+    assert statement["predicate"]["runDetails"]["metadata"]["startedOn"] <= utc_now().strftime("%Y-%m-%dT%H:%M:%SZ")
 
     # The links of the chart's folder are files in the archive.
     values = {"prometheusRule": {"enabled": True}}

@@ -1,12 +1,16 @@
 """The previous version works on the schema of each revision: a revision only adds, and with defaults."""
 
 import ast
+from pathlib import Path
 
 import pytest
 
 from shared.store.migrate import SCRIPTS
 
 _REVISIONS = sorted((SCRIPTS / "versions").glob("r*.py"))
+_LARGE = {"dag_runs", "nodes", "attempts", "executions", "transitions", "log_chunks", "audit", "audit_links", "inbox"}
+_MADE_BEFORE_ANY_RELEASE = {"0004", "0009"}
+"""Revisions that made indexes while no database could be large yet."""
 _BREAKING = {"drop_table", "drop_column", "rename_table", "alter_column"}
 
 
@@ -33,3 +37,23 @@ def test_a_revision_that_an_older_program_could_not_bear_is_found() -> None:
 
     with pytest.raises(AssertionError):
         test_an_older_program_can_write_to_what_a_revision_made(bad)
+
+
+def _locking_indexes(text: str) -> list[str]:
+    """Return the calls that create an index of a large table that the same revision does not create."""
+    calls = _calls(text)
+    new = {ast.literal_eval(call.args[0]) for call in calls if _name(call) == "create_table"}
+    made = [call for call in calls if _name(call) == "create_index"]
+    return [ast.unparse(call) for call in made if ast.literal_eval(call.args[1]) in _LARGE - new]
+
+
+@pytest.mark.parametrize("path", _REVISIONS, ids=[path.stem for path in _REVISIONS])
+def test_no_writer_waits_while_a_large_table_gets_an_index(path: Path) -> None:
+    found = _locking_indexes(path.read_text())
+
+    assert bool(found) == (path.stem[1:5] in _MADE_BEFORE_ANY_RELEASE), "use create_index_online"
+
+
+def test_an_index_that_locks_a_large_table_is_found() -> None:
+    assert _locking_indexes('op.create_index("ix", "nodes", ["name"])')
+    assert not _locking_indexes('op.create_table("nodes")\nop.create_index("ix", "nodes", ["name"])')

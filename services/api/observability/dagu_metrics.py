@@ -1,7 +1,7 @@
 """The ``dagu_*`` metrics, read from the database at each scrape (REST contract section 6).
 
 Counts cover the whole history, not only today. Counts of ended runs only grow: removed runs and the earlier ends of
-retried runs stay counted until the gateway restarts. ``dagu_dag_runs_total`` has two alias series, ``success`` and
+retried runs stay counted (``shared.run_totals``). ``dagu_dag_runs_total`` has two alias series, ``success`` and
 ``error``, for queries that use these names: a sum over all series counts succeeded and failed runs twice.
 """
 
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from services.api.caches.run_totals import DURATION_BOUNDS_S, WAIT_BOUNDS_S
+from services.api.caches.run_totals import Histogram
 from shared.metrics import DagNames, fold
+from shared.run_totals import DURATION_BOUNDS_S, WAIT_BOUNDS_S
 from shared.status import RunStatus
-from shared.store.reads.reader import Histogram
 
 if TYPE_CHECKING:
     from services.api.deps import Deps

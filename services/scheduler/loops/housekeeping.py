@@ -1,7 +1,8 @@
-"""Deletes old data: periodically command outcomes and workers that are gone, and old runs when their DAG starts again.
+"""Deletes old data: periodically command outcomes, workers that are gone and old runs of all DAGs.
 
-The workflow language requires the latter (``histRetentionDays``): a DAG that is not used any more keeps its history.
-The start of a run does not wait for the deletion.
+The workflow language has a time for which each DAG keeps its runs (``histRetentionDays``). It ends when the DAG starts
+again, so a DAG that is not used any more keeps its history, unless there is a limit for all runs. The start of a run
+does not wait for the deletion.
 """
 
 import logging
@@ -34,11 +35,15 @@ _LOOK_AGAIN_S = 60
 
 
 class Housekeeping:
-    """Runs in one thread of every scheduler. It is harmless if several schedulers prune at the same time."""
+    """Runs in one thread of every scheduler. It is harmless if several schedulers prune at the same time.
 
-    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+    ``history_days``: for how many days ended runs of any DAG are kept at most; 0 sets no limit.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], datetime], *, history_days: int = 0) -> None:
         self._store = store
         self._clock = clock
+        self._history_days = history_days
         self._lock = threading.Lock()
         self._awake = threading.Event()
         self._started: dict[str, int] = {}
@@ -84,7 +89,13 @@ class Housekeeping:
                 self._started.pop(name, None)
                 self._looked[name] = time.monotonic()
 
-    def _prune(self, dag_name: str, before: datetime) -> int:
+    def prune_all(self) -> int:
+        """Delete the runs of all DAGs that are older than the limit; return how many. Raises ``StoreUnavailable``."""
+        if not self._history_days:
+            return 0
+        return self._prune(None, self._clock() - timedelta(days=self._history_days))
+
+    def _prune(self, dag_name: str | None, before: datetime) -> int:
         removed = 0
         while True:
             with self._store.begin() as tx:
@@ -96,7 +107,7 @@ class Housekeeping:
             if len(keys) < _AT_ONCE:
                 break
         if removed:
-            _log.info("history.pruned", extra={"dag": dag_name, "runs": removed})
+            _log.info("history.pruned", extra={"dag": dag_name or "*", "runs": removed})
         return removed
 
     def tidy(self) -> int:
@@ -121,6 +132,7 @@ class Housekeeping:
                 if time.monotonic() >= next_tidy:
                     self.tidy()
                     self.forget_workers()
+                    self.prune_all()
                     next_tidy = time.monotonic() + _EVERY_S
             except StoreUnavailable as error:
                 _log.warning("housekeeping.waits", extra={"error": str(error)})

@@ -96,6 +96,13 @@ class StepUsers:
             self._numbers.move_to_end(run)
         return self._user(number)
 
+    def with_uid(self, uid: int) -> StepUser | None:
+        """Return the user with this id, or ``None`` if it is none of ours."""
+        number = uid - self._first.uid
+        if not 0 <= number < self._count:
+            return None
+        return self._first if self._count == 1 else self._user(number)
+
     def _user(self, number: int) -> StepUser:
         return StepUser(self._first.uid + number, self._first.gid + number)
 

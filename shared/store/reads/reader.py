@@ -31,7 +31,7 @@ from shared.store.reads.schedules import FireTime, PauseRow, ScheduleReads, Wait
 from shared.store.reads.secrets import SecretReads, SecretRow
 from shared.store.reads.statistics import EndedRunRow, EndedStepRow, StatisticsReads
 from shared.store.reads.stream import ChangeRow, DagVersionRow, Place, StreamReads
-from shared.store.reads.totals import Histogram, History, StatusChange, TotalsReads
+from shared.store.reads.totals import History, TotalsReads
 
 __all__ = [
     "LATEST",
@@ -50,7 +50,6 @@ __all__ = [
     "EndedRunRow",
     "EndedStepRow",
     "FireTime",
-    "Histogram",
     "History",
     "ListedRunRow",
     "LogWindow",
@@ -69,7 +68,6 @@ __all__ = [
     "SchemaRevision",
     "SecretRow",
     "ServiceRow",
-    "StatusChange",
     "TaskRow",
     "TransitionRow",
     "UserRow",

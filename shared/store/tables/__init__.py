@@ -21,6 +21,8 @@ from shared.store.tables.runs import (
     log_chunks,
     nodes,
     progress,
+    run_totals,
+    run_totals_mark,
     timers,
     transitions,
 )
@@ -58,6 +60,8 @@ __all__ = [
     "queue_limits",
     "queues",
     "run_holds",
+    "run_totals",
+    "run_totals_mark",
     "schedules",
     "secrets",
     "services",

@@ -5,6 +5,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -17,7 +18,19 @@ from sqlalchemy import (
 
 from shared.store.tables.base import UTCDateTime, col, metadata, where
 
-__all__ = ["attempts", "counters", "dag_runs", "executions", "log_chunks", "nodes", "progress", "timers", "transitions"]
+__all__ = [
+    "attempts",
+    "counters",
+    "dag_runs",
+    "executions",
+    "log_chunks",
+    "nodes",
+    "progress",
+    "run_totals",
+    "run_totals_mark",
+    "timers",
+    "transitions",
+]
 
 dag_runs = Table(
     "dag_runs",
@@ -169,6 +182,27 @@ counters = Table(
     col("name", String(32), primary_key=True),
     col("value", BigInteger),
     comment="SQLite's stand-in for Postgres' transaction numbers",
+)
+
+run_totals = Table(
+    "run_totals",
+    metadata,
+    col("dag_name", String(200), primary_key=True),
+    col("runs", JSON),
+    col("durations", JSON),
+    col("duration_s", Float),
+    col("waits", JSON),
+    col("wait_s", Float),
+    comment="Counts of root runs by status, also of removed ones, and cumulative histograms of their times in seconds; "
+    "as of the mark in run_totals_mark",
+)
+
+run_totals_mark = Table(
+    "run_totals_mark",
+    metadata,
+    col("id", Integer, primary_key=True, autoincrement=False),
+    col("mark", Text),
+    comment="One row. mark: the transactions whose transitions run_totals contains; empty: none yet",
 )
 
 log_chunks = Table(

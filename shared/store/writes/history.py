@@ -21,19 +21,20 @@ class HistoryWrites(Writer):
 
     __slots__ = ()
 
-    def expired(self, dag_name: str, before: datetime, limit: int) -> list[str]:
+    def expired(self, dag_name: str | None, before: datetime, limit: int) -> list[str]:
         """Return and lock up to ``limit`` root runs of a DAG that ended before ``before``, oldest first.
 
-        Skips locked runs: another transaction is retrying or deleting them.
+        Without a ``dag_name``: of any DAG. Skips locked runs: another transaction is retrying or deleting them.
         """
         c = t.dag_runs.c
         query = (
             select(c.run_key)
-            .where(c.dag_name == dag_name, c.root_key.is_(None), c.created_at < before)
-            .where(c.finished_at < before, c.status.not_in(_ACTIVE))
+            .where(c.root_key.is_(None), c.created_at < before, c.finished_at < before, c.status.not_in(_ACTIVE))
             .order_by(c.created_at)
             .limit(limit)
         )
+        if dag_name is not None:
+            query = query.where(c.dag_name == dag_name)
         return list(self._connection.execute(for_update(query, skip_locked=True)).scalars())
 
     def remove(self, keys: Sequence[str]) -> None:

@@ -29,6 +29,7 @@ from shared.store.writes.pauses import PauseWrites
 from shared.store.writes.pools import PoolWrites
 from shared.store.writes.progress import ProgressWrites
 from shared.store.writes.queues import QueueWrites
+from shared.store.writes.run_totals import RunTotalsWrites
 from shared.store.writes.runs import RunWrites
 from shared.store.writes.schedules import ScheduleWrites
 from shared.store.writes.secrets import SecretWrites
@@ -146,6 +147,10 @@ class Transaction:
     @cached_property
     def queues(self) -> QueueWrites:
         return QueueWrites(self.connection)
+
+    @cached_property
+    def run_totals(self) -> RunTotalsWrites:
+        return RunTotalsWrites(self.connection)
 
     @cached_property
     def runs(self) -> RunWrites:

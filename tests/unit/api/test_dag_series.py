@@ -1,10 +1,9 @@
 """Which DAGs have metric series of their own, and how old their figures may be."""
 
-from collections.abc import Mapping
-
 from services.api.caches.run_totals import RunTotals
 from shared.metrics import DagNames, fold
-from shared.store.reads.reader import StatusChange
+from shared.run_totals import StatusChange
+from shared.store.reads.reader import History
 
 
 def labels(names: DagNames, *dags: str) -> list[str]:
@@ -40,13 +39,8 @@ class Reads:
     def __init__(self) -> None:
         self.asked = 0
 
-    def history(self, _durations: object, _waits: object) -> "Reads":
-        return self
-
-    mark = ""
-    runs: Mapping[object, int] = {}
-    durations: Mapping[str, object] = {}
-    waits: Mapping[str, object] = {}
+    def history(self) -> History:
+        return History("", {})
 
     def changes_since(self, mark: str) -> tuple[str, tuple[StatusChange, ...]]:
         self.asked += 1
@@ -64,5 +58,5 @@ def test_figures_are_at_most_a_second_old_and_the_folded_names_are_counted() -> 
         now[0] += step_s
         seen.append((len(totals.get(reads)[0]), totals.folded))  # type: ignore[arg-type]
 
-    assert seen == [(0, 0), (0, 0), (1, 0), (2, 0)]
+    assert seen == [(1, 0), (1, 0), (2, 0), (3, 1)]
     assert labels(totals.names, "d1", "d2", "d3") == ["", "d2", "other"]

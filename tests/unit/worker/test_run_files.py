@@ -75,3 +75,23 @@ def test_nothing_goes_if_files_are_kept_for_ever(tmp_path: Path) -> None:
     files.succeeded([("d", "r1")])
     files.remove_succeeded(time.monotonic() + SOON_S + 60)
     assert _left(tmp_path) == {"d/r1"}
+
+
+def test_the_oldest_files_go_when_all_take_too_much_room_but_none_in_use(tmp_path: Path) -> None:
+    _folders(tmp_path, "d/r1", "d/oldest", "d/older", "d/old", "d/new")
+    for age, name in enumerate(("new", "old", "older", "oldest", "r1")):
+        for base in ("runs", "logs"):
+            folder = tmp_path / base / "d" / name
+            (folder / "file").write_bytes(bytes(1 << 20))
+            at = time.time() - age * 60
+            for path in (folder / "file", folder):
+                os.utime(path, (at, at))
+    files = RunFiles(tmp_path, keep_days=7, most_bytes=7 << 20)
+
+    with files.using(task(command("true"))):
+        files.remove_most()
+        assert _left(tmp_path) == {"d/r1", "d/old", "d/new"}
+    files.remove_most()
+    assert _left(tmp_path) == {"d/r1", "d/old", "d/new"}, "they fit"
+    RunFiles(tmp_path, keep_days=7, most_bytes=5 << 20).remove_most()
+    assert _left(tmp_path) == {"d/old", "d/new"}

@@ -1,7 +1,8 @@
 """The whole id of a run finds it in the history of all DAGs, however old it is."""
 
 import sqlalchemy as sa
-from alembic import op
+
+from shared.store.migrations.online_index import create_index_online
 
 revision = "0026"
 down_revision = "0024"
@@ -11,4 +12,4 @@ _ROOTS = sa.text("root_key IS NULL")
 
 def upgrade() -> None:
     """Create the index."""
-    op.create_index("ix_dag_runs_id", "dag_runs", ["dag_run_id"], postgresql_where=_ROOTS, sqlite_where=_ROOTS)
+    create_index_online("ix_dag_runs_id", "dag_runs", ["dag_run_id"], postgresql_where=_ROOTS, sqlite_where=_ROOTS)
