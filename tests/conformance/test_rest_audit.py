@@ -61,7 +61,7 @@ def test_every_write_has_one_entry_that_is_found_by_actor_and_target(live: Live,
         [entry] = [one for one in by_actor[each.actor] if one.get("requestId") == each.request_id]
         assert entry in by_target[each.target], each
         assert (entry["outcome"], entry.get("code", "")) == ("refused" if each.code else "done", each.code), each
-        assert (entry["count"], entry["actor"]["address"]) == (1, "127.0.0.1"), each
+        assert (entry["count"], entry["actor"]["address"]) == (1, live._address), each
 
 
 def test_gateway_and_scheduler_require_the_same_role(live: Live, expected: list[Expected]) -> None:
