@@ -24,10 +24,7 @@ SECONDS_LIMIT = 10**9
 
 _OTHER_VERSIONS = {
     "functions": "make each function a workflow, and start it with call",
-    "labels": "write tags instead",
     "defaults": "use a base configuration or YAML anchors instead",
-    "action": "write type and config instead",
-    "with": "write type and config instead",
 }
 """Keys of other versions of Dagu's language, and what to write instead."""
 

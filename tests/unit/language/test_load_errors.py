@@ -237,9 +237,7 @@ def test_an_issue_without_a_place_is_still_one_line() -> None:
     ("text", "hint"),
     [
         ("functions: []", "make each function a workflow, and start it with call"),
-        ("labels: [a]", "write tags instead"),
-        ("max_active_runs: 2", 'did you mean "maxActiveRuns"?'),
-        ("steps: [{action: http.request, command: a}]", "write type and config instead"),
+        ("maxActiveRun: 2", 'did you mean "maxActiveRuns"?'),
         ("name: ' nightly  report '", 'for instance "nightly-report"'),
         ("schedule: '0 0 6 * * *'", "leave out the seconds: minute hour day month weekday"),
         ("steps: [{command: a, retryPolicy: {limit: 3}}]", "for instance intervalSec: 3"),
