@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
+from sqlalchemy import event
 from werkzeug.serving import make_server
 
 from services.api.app import create_app
@@ -286,3 +287,21 @@ def test_a_dag_says_when_its_schedule_starts_it_or_why_not(rig: Asker) -> None:
     assert rig.why_dag() == "paused by ann (holiday)"
     rig.must(c.SetPause(scope="global", by="bob"))
     assert rig.why_dag() == "paused by bob: everything"
+
+
+def test_the_details_of_a_run_whose_step_runs_are_one_query(rig: Asker) -> None:
+    rig.dag("a", PLAIN, "{name: next, command: b, depends: work}")
+    rig.start("r1")
+    work = rig.nodes()["r1/work"]
+    facts: dict[str, Any] = {"worker_id": "w", "incarnation": "i", "at": rig.now}
+    rig.report(AttemptStarted(token=work["token"], run_key=work["run_key"], node=work["idx"], **facts))
+    rig.get("/dag-runs/a/r1")  # parses the spec
+    asked: list[str] = []
+
+    def note(*sent: Any) -> None:
+        asked.append(sent[2])
+
+    event.listen(rig.stack.engine, "before_cursor_execute", note)
+    assert rig.why_step("r1") is None
+    event.remove(rig.stack.engine, "before_cursor_execute", note)
+    assert len([sql for sql in asked if sql.startswith("SELECT")]) == 1, asked

@@ -8,7 +8,7 @@ from services.api.run_details.node_reasons import node_reason
 from services.api.run_details.queued import queued_reasons
 from services.api.run_details.specs import dags_of_runs
 from shared.status import RunStatus
-from shared.store.reads.reader import RunRow
+from shared.store.reads.reader import NodeRow, RunRow
 
 __all__ = ["idle_reasons"]
 
@@ -18,8 +18,10 @@ _BEGINS_WITHIN = timedelta(seconds=2)
 
 def idle_reasons(deps: Deps, runs: Sequence[RunRow], now: datetime) -> Mapping[str, str]:
     """Return, by run key, what each running root run in ``runs`` waits for, if none of its steps runs."""
-    running = [run.run_key for run in runs if run.status is RunStatus.RUNNING and run.parent is None]
-    idle = deps.reads.idle_runs(running, now - _BEGINS_WITHIN) if running else {}
+    sent_before = now - _BEGINS_WITHIN
+    running = [run for run in runs if run.status is RunStatus.RUNNING and run.parent is None]
+    asked = [run.run_key for run in running if _may_be_idle(run, sent_before)]
+    idle = deps.reads.idle_runs(asked, sent_before) if asked else {}
     if not idle:
         return {}
     places = deps.reads.runs_at_any_depth(place.run_key for place in idle.values())
@@ -45,3 +47,21 @@ def idle_reasons(deps: Deps, runs: Sequence[RunRow], now: datetime) -> Mapping[s
             more = f", and {place.others} more" if place.others else ""
             found[root_key] = f"{where}: {reason}{more}"
     return found
+
+
+def _may_be_idle(run: RunRow, sent_before: datetime) -> bool:
+    """Whether ``idle_runs`` may find a running run, as far as its nodes tell: they spare most runs the query.
+
+    Without nodes, or with sub-runs, they do not tell.
+    """
+    if run.nodes is None:
+        return True
+    if any(node.token_state == "running" for node in run.nodes):
+        return False
+    return any(node.children or _waits(node, sent_before) for node in run.nodes)
+
+
+def _waits(node: NodeRow, sent_before: datetime) -> bool:
+    if node.token_state == "dispatched" and node.admission != "waits" and node.retry_at is None:
+        return node.dispatched_at is not None and node.dispatched_at < sent_before
+    return node.waits_for_something

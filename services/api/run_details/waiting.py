@@ -25,7 +25,7 @@ def nodes_wait_for(deps: Deps, run: RunRow, dag: Dag | None, now: datetime) -> d
     if run.status is not RunStatus.RUNNING:
         return {}
     found = _for_queued_sub_runs(deps, run, now)
-    states = deps.reads.node_states(run.run_key)
+    states = deps.reads.node_states(run)
     if not states:
         return found
     pools = deps.reads.pools(now, {wait.pool for state in states.values() for wait in state.waits})

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, and_, func, or_, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Table, and_, bindparam, func, or_, select, tuple_
 
 from shared.store import tables as t
 from shared.store.queries.workers import takes_work
-from shared.store.reads.base import Reader
+from shared.store.reads.base import AnyRow, AnySelect, Reader
+from shared.store.reads.rows import NodeRow, RunRow
 
 __all__ = ["NodeState", "NodeWait", "PoolReads", "PoolRow", "PoolUserRow"]
 
@@ -71,16 +72,54 @@ class NodeState:
     retry_at: datetime | None
 
 
+def _state(node: NodeRow | AnyRow, waits: Mapping[tuple[str, int], list[NodeWait]]) -> NodeState:
+    mine = tuple(waits.get((node.run_key, node.idx), ()))
+    return NodeState(node.name, mine, node.token_state == "dispatched", node.token_worker, node.retry_at)
+
+
+def _select_waits() -> AnySelect:
+    w, before = t.pool_waits.c, t.pool_waits.alias("before")
+    earlier = or_(
+        before.c.entry_order < w.entry_order,
+        and_(
+            before.c.entry_order == w.entry_order,
+            tuple_(before.c.run_key, before.c.node) < tuple_(w.run_key, w.node),
+        ),
+    )
+    ahead = (
+        select(func.count())
+        .select_from(before)
+        .where(before.c.kind == w.kind, before.c.name == w.name, earlier)
+        .scalar_subquery()
+    )
+    return (
+        select(w.run_key, w.node, w.kind, w.name, w.limit, w.interval_s, ahead.label("ahead"))
+        .where(w.run_key.in_(bindparam("run_keys", expanding=True)))
+        .order_by(w.kind, w.name)
+    )
+
+
+# Built once: building a statement takes longer than the database takes to answer it.
+_n = t.nodes.c
+_WAITS = _select_waits()
+_WAITING_NODES = select(_n.run_key, _n.idx, _n.name, _n.admission, _n.token_state, _n.token_worker, _n.retry_at).where(
+    _n.run_key.in_(bindparam("run_keys", expanding=True)),
+    or_(_n.admission == "waits", _n.token_state == "dispatched", _n.retry_at.is_not(None)),
+)
+
+
 class PoolReads(Reader):
     """Reads of pools and waiting nodes."""
 
     def pools(self, now: datetime, keys: Iterable[Key] | None = None) -> dict[Key, PoolRow]:
         """Return the pools with these keys, or all pools that are configured, in use or waited for."""
+        if keys is not None and not (keys := set(keys)):
+            return {}
         with self._snapshot() as connection:
             capacities = {
                 row.name: row.capacity for row in connection.execute(select(t.pools.c.name, t.pools.c.capacity))
             }
-            wanted = sorted(set(keys) if keys is not None else _known(connection, capacities))[:_MOST]
+            wanted = sorted(keys if keys is not None else _known(connection, capacities))[:_MOST]
             places, waits = t.pool_places, t.pool_waits
             here = or_(places.c.until_at.is_(None), places.c.until_at > now)
             used = _counted(connection, places, places.c.entered_at, here, wanted)
@@ -110,55 +149,35 @@ class PoolReads(Reader):
             found[key] = PoolRow(*key, capacity, interval_s, taken, count, users, waiting, free_at.get(key))
         return found
 
-    def node_states(self, run_key: str) -> dict[int, NodeState]:
-        """Return, by index, the nodes of a run that wait for a pool, for a worker, or for their next attempt."""
-        return self.node_states_of([run_key]).get(run_key, {})
+    def node_states(self, run: RunRow) -> dict[int, NodeState]:
+        """Return, by index, the nodes of a run that wait for a pool, for a worker, or for their next attempt.
+
+        ``run`` must have its nodes. The database is only asked for pools that they wait for.
+        """
+        nodes = [node for node in run.nodes or () if node.waits_for_something]
+        waits = self._waits([run.run_key]) if any(node.admission == "waits" for node in nodes) else {}
+        return {node.idx: _state(node, waits) for node in nodes}
 
     def node_states_of(self, run_keys: Iterable[str]) -> dict[str, dict[int, NodeState]]:
         """Return ``node_states`` of several runs, by run key."""
         keys = sorted(set(run_keys))
         if not keys:
             return {}
-        n, w = t.nodes.c, t.pool_waits.c
-        before = t.pool_waits.alias("before")
-        earlier = or_(
-            before.c.entry_order < w.entry_order,
-            and_(
-                before.c.entry_order == w.entry_order,
-                tuple_(before.c.run_key, before.c.node) < tuple_(w.run_key, w.node),
-            ),
-        )
-        ahead = (
-            select(func.count())
-            .select_from(before)
-            .where(before.c.kind == w.kind, before.c.name == w.name, earlier)
-            .scalar_subquery()
-        )
-        with self._snapshot() as connection:
-            nodes = connection.execute(
-                select(n.run_key, n.idx, n.name, n.token_state, n.token_worker, n.retry_at).where(
-                    n.run_key.in_(keys),
-                    or_(n.admission == "waits", n.token_state == "dispatched", n.retry_at.is_not(None)),
-                )
-            ).all()
-            waits = connection.execute(
-                select(w.run_key, w.node, w.kind, w.name, w.limit, w.interval_s, ahead.label("ahead"))
-                .where(w.run_key.in_(keys))
-                .order_by(w.kind, w.name)
-            ).all()
-        mine: dict[tuple[str, int], list[NodeWait]] = {}
-        for row in waits:
-            wait = NodeWait((row.kind, row.name), row.ahead, row.limit, row.interval_s)
-            mine.setdefault((row.run_key, row.node), []).append(wait)
+        with self._statement() as connection:
+            nodes = connection.execute(_WAITING_NODES, {"run_keys": keys}).all()
+        waits = self._waits(keys) if any(node.admission == "waits" for node in nodes) else {}
         found: dict[str, dict[int, NodeState]] = {}
         for node in nodes:
-            found.setdefault(node.run_key, {})[node.idx] = NodeState(
-                node.name,
-                tuple(mine.get((node.run_key, node.idx), ())),
-                node.token_state == "dispatched",
-                node.token_worker,
-                node.retry_at,
-            )
+            found.setdefault(node.run_key, {})[node.idx] = _state(node, waits)
+        return found
+
+    def _waits(self, run_keys: list[str]) -> dict[tuple[str, int], list[NodeWait]]:
+        """Return the waits of these runs for pools, by run key and node, in the order of the pools."""
+        found: dict[tuple[str, int], list[NodeWait]] = {}
+        with self._statement() as connection:
+            for row in connection.execute(_WAITS, {"run_keys": run_keys}):
+                wait = NodeWait((row.kind, row.name), row.ahead, row.limit, row.interval_s)
+                found.setdefault((row.run_key, row.node), []).append(wait)
         return found
 
     def live_workers(self, now: datetime) -> dict[str, Mapping[str, str]]:

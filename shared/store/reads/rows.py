@@ -88,8 +88,20 @@ class NodeRow:
     """For each precondition, why it was not met, or an empty string if it was. A prepare node has the DAG's."""
     approval: Mapping[str, Any] | None = None
     """The decision on an approval step: ``granted``, ``at`` (ISO 8601) and, if set, ``by``, ``inputs``, ``reason``."""
+    admission: str = ""
+    """``waits`` while the node waits for its pools."""
+    retry_at: datetime | None = None
+    token_state: str | None = None
+    """The state of its open attempt: ``dispatched`` or ``running``; ``None`` without one."""
+    token_worker: str | None = None
+    dispatched_at: datetime | None = None
     said: Mapping[str, Any] | None = None
     """``progress`` and ``remarks`` of its last attempt. Set only if a single run was read, not in lists."""
+
+    @property
+    def waits_for_something(self) -> bool:
+        """Whether it waits for a pool, for a worker to begin it, or for its next attempt."""
+        return self.admission == "waits" or self.token_state == "dispatched" or self.retry_at is not None
 
 
 @dataclass(frozen=True, slots=True)
