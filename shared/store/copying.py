@@ -14,8 +14,8 @@ from shared.store.functions import transaction_number
 __all__ = ["Copied", "copy_database", "running_runs"]
 
 _BATCH = 2000
-_STAYS = frozenset({"services", "counters"})
-"""Tables about the processes and the numbers of one database."""
+_STAYS = frozenset({"services", "counters", "run_totals", "run_totals_mark"})
+"""Tables about the processes and the transactions of one database. A scheduler counts the runs in the other one anew."""
 
 
 @dataclass(frozen=True, slots=True)
