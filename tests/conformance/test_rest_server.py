@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +21,9 @@ from tests.conformance.hostile_requests import HOSTILE_REQUESTS, INNOCENT
 from tests.conformance.rest_stack import Stack, open_stack
 from tests.harness.client import send_raw
 from tests.harness.eventually import eventually, free_port
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
 @pytest.fixture
@@ -70,6 +74,25 @@ def test_waitress_stops_at_once_with_open_connections(stack: Stack) -> None:
     assert not any(thread.name == "api-server" for thread in threading.enumerate())
     for connection in idle:
         connection.close()
+
+
+def test_waitress_tells_the_application_what_proxies_say() -> None:
+    seen: list[str] = []
+
+    def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
+        seen.extend(environ.get(f"HTTP_X_FORWARDED_{name}", "") for name in ("PROTO", "FOR"))
+        start_response("204 No Content", [])
+        return []
+
+    server = EmbeddedServer(application, "127.0.0.1", 0, threads=1)
+    server.start()
+    try:
+        head = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+        send_raw(server.port, head + b"X-Forwarded-Proto: https\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n")
+    finally:
+        server.stop()
+
+    assert seen == ["https", "203.0.113.9"]
 
 
 def test_slow_clients_do_not_block_others(server: EmbeddedServer) -> None:

@@ -82,6 +82,8 @@ class EmbeddedServer:
             max_request_header_size=_EMBEDDED_HEAD_BYTES,
             channel_timeout=_CHANNEL_TIMEOUT_S,
             connection_limit=_EMBEDDED_CONNECTIONS,
+            # The application itself knows how far to trust them.
+            clear_untrusted_proxy_headers=False,
             asyncore_use_poll=True,  # select() knows no file number above 1023
             ident="dagway",
         )
