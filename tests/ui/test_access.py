@@ -136,8 +136,11 @@ def test_others_are_told_and_change_their_own_password(chromium: Browser, guarde
         expect(page.get_by_role("alert")).to_contain_text("requires the role admin; bea has viewer")
         page.get_by_role("button", name="bea").click()
         dialog = page.get_by_role("dialog")
-        dialog.get_by_label("Current password").fill("first for bea")
+        dialog.get_by_label("Current password").fill("mistyped for bea")
         dialog.get_by_label("New password").fill("second for bea")
+        dialog.get_by_role("button", name="Change").click()
+        expect(dialog.get_by_role("alert")).to_have_text("The current password is wrong")
+        dialog.get_by_label("Current password").fill("first for bea")
         assert fits_and_is_accessible(page)
         dialog.get_by_role("button", name="Change").click()
         # All logins of the user have ended.

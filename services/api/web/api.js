@@ -3,6 +3,8 @@
 import { asksWho } from "./session.js";
 
 const PATIENCE_MS = 60_000;
+/** Where a 401 may be about the password in the body: the login goes on. */
+export const PASSWORD = "auth/change-password";
 const ROOT = new URL("api/v2/", document.baseURI);
 
 /** What the API refused, or that it could not be reached (status 0). `message` is the API's own. */
@@ -58,7 +60,7 @@ export async function request(method, where, { query, body, headers, signal, acc
   }
   const refused = await refusal(response);
   listeners.outcome(refused.passing ? refused : null);
-  if (response.status === 401) listeners.unauthorized(refused);
+  if (response.status === 401 && where !== PASSWORD) listeners.unauthorized(refused);
   throw refused;
 }
 

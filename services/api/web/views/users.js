@@ -1,6 +1,6 @@
 // Users: create, change the role, set a password, delete.
 
-import { path, send } from "../api.js";
+import { PASSWORD, path, send } from "../api.js";
 import { ask, choice, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { ROLES, session } from "../session.js";
@@ -74,7 +74,7 @@ export async function changePassword() {
       field("Current password", { name: "currentPassword", type: "password", required: true, autocomplete: "current-password", autofocus: true }),
       field("New password", { name: "newPassword", type: "password", required: true, minlength: 8, autocomplete: "new-password" }),
     ],
-    act: (form) => send("POST", "auth/change-password", Object.fromEntries(form)),
+    act: (form) => send("POST", PASSWORD, Object.fromEntries(form)),
   });
   if (done) dispatchEvent(new Event("begin-anew"));
 }
