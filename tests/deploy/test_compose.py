@@ -36,6 +36,21 @@ def env_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
+def test_what_compose_says_about_a_missing_variable_keeps_an_older_env_file(tmp_path: Path) -> None:
+    """The first ``.env`` is from before stored secrets. Its passwords are those of the database: it is not replaced."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    [says] = {match["text"] for match in _VARIABLE.finditer(text) if match["name"] == "SECRET_KEYS"}
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    env = tmp_path / ".env"
+    env.write_text("POSTGRES_PASSWORD=kept\n")
+
+    subprocess.run(["sh", "-c", says[says.index("deploy/") :]], cwd=tmp_path, check=True)
+
+    kept, added = env.read_text().splitlines()
+    assert kept == "POSTGRES_PASSWORD=kept"
+    assert added.startswith("SECRET_KEYS=")
+
+
 def test_the_compose_file_has_every_service() -> None:
     assert set(SERVICES) == {"postgres", "rabbitmq", "prometheus", "alertmanager", "grafana", *OURS}
     assert SERVICES["scheduler"]["deploy"]["replicas"] == 2
