@@ -15,7 +15,7 @@ __all__ = ["Copied", "copy_database", "running_runs"]
 
 _BATCH = 2000
 _STAYS = frozenset({"services", "counters", "run_totals", "run_totals_mark"})
-"""Tables about the processes and the transactions of one database. A scheduler counts the runs in the other one anew."""
+"""Tables about the processes and transactions of one database. A scheduler counts the runs in the other one anew."""
 
 
 @dataclass(frozen=True, slots=True)

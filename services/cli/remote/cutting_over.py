@@ -18,12 +18,16 @@ _PAUSE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class CutOver:
-    """What became of it. ``in_doubt``: scheduled times that passed meanwhile, for which neither server may have run."""
+    """What became of it. ``in_doubt``: scheduled times that passed meanwhile, for which neither server may have run.
+
+    ``suspended``: it is here and suspended, as it was there.
+    """
 
     name: str
     done: bool
     why: str = ""
     in_doubt: tuple[str, ...] = ()
+    suspended: bool = False
 
 
 def _now() -> datetime:
@@ -54,8 +58,8 @@ def cut_over(
 ) -> CutOver:
     """Suspend a workflow there, and store and resume it here. Repeated after an interruption, it goes on.
 
-    The workflow is stored here only after it was suspended there. If that fails, it is resumed there. A workflow that
-    was ``suspended`` there stays suspended here.
+    The workflow is stored here only after it was suspended there. If that fails, it is resumed there, unless it may be
+    scheduled here by then. A workflow that was ``suspended`` there stays suspended here.
     """
     name, text, suspended = workflow.name, workflow.text, workflow.suspended
     try:
@@ -69,16 +73,33 @@ def cut_over(
     _wait_for_a_gap(workflow, now, pause)
     began = now()
     _suspend(there, name, suspend=True)
+    stored = False
     try:
         if not known:
             here.post("/dags", {"name": name, "spec": text})
+            stored = True
         _suspend(here, name, suspend=suspended)
     except GatewayError as error:
+        # Without a refusal, the request may have been carried out.
+        stored = stored or not (known or 400 <= error.status < 500)
+        if stored and (doubt := _why_scheduled(here, name)):
+            why = f"{error}. It stays suspended there, because it may be scheduled here: {doubt}"
+            return CutOver(name, done=False, why=why)
         if not suspended:
             _suspend(there, name, suspend=False)
         return CutOver(name, done=False, why=str(error))
     passed = [] if suspended else workflow.scheduled_times(began, now())
-    return CutOver(name, done=True, in_doubt=tuple(slot.isoformat() for slot in passed))
+    return CutOver(name, done=True, in_doubt=tuple(slot.isoformat() for slot in passed), suspended=suspended)
+
+
+def _why_scheduled(gateway: Gateway, name: str) -> str:
+    """Suspend a workflow that may or may not have been stored. Return why it may go on; empty if it does not."""
+    try:
+        _suspend(gateway, name, suspend=True)
+    except GatewayError as error:
+        # Nothing of that name is there.
+        return "" if error.status == 404 else str(error)
+    return ""
 
 
 def _suspend(gateway: Gateway, name: str, *, suspend: bool) -> None:

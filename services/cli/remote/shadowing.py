@@ -140,6 +140,12 @@ def _report(comparisons: list[DagComparison], cuts: list[CutOver], *, in_json: b
         for line in (*each.errors, *each.differences, *(f"no run at {slot}" for slot in each.times.without_run)):
             say(f"{each.name}: {line}")
     for cut in cuts:
-        say(f"{cut.name}: {'runs here now' if cut.done else f'not cut over: {cut.why}'}")
+        say(f"{cut.name}: {_became(cut)}")
         for slot in cut.in_doubt:
             say(f"{cut.name}: {slot} passed meanwhile; see whether a run began, and start one if not")
+
+
+def _became(cut: CutOver) -> str:
+    if not cut.done:
+        return f"not cut over: {cut.why}"
+    return "is here now, suspended as it was there" if cut.suspended else "runs here now"

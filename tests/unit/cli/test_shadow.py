@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from services.cli.exit_codes import GatewayError
+from services.cli.exit_codes import GatewayError, GatewayUnreachable
 from services.cli.remote.cutting_over import CutOver, Workflow, cut_over
 from services.cli.remote.gateway import Gateway
 from services.cli.remote.shadow_report import DagComparison, compare_plans, compare_times
@@ -127,6 +127,37 @@ def test_it_is_resumed_there_if_it_cannot_be_stored_here(calls: list[str]) -> No
     assert calls[-1] == "there /dags/w/suspend False"
 
 
+@pytest.mark.parametrize("failure", [GatewayUnreachable("lost"), GatewayError("busy", status=503)])
+def test_it_is_not_resumed_there_while_it_may_be_scheduled_here(calls: list[str], failure: GatewayError) -> None:
+    there, here = Server("there", calls, {"w": TEXT}), Server("here", calls)
+    here.refuses["/dags/w/suspend"] = failure
+
+    cut, _ = taken_over(there, here, seconds(60, 60, 61))
+
+    assert not cut.done
+    assert cut.why == f"{failure}. It stays suspended there, because it may be scheduled here: {failure}"
+    assert calls == [
+        "there /dags/w/suspend True",
+        "here /dags",
+        "here /dags/w/suspend False",
+        "here /dags/w/suspend True",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("refused", "at_suspend"), [(403, 403), (503, 404)], ids=["refused", "no answer, and it is not there"]
+)
+def test_it_is_resumed_there_if_it_is_certainly_not_here(calls: list[str], refused: int, at_suspend: int) -> None:
+    there, here = Server("there", calls, {"w": TEXT}), Server("here", calls)
+    here.refuses["/dags"] = GatewayError("first", status=refused)
+    here.refuses["/dags/w/suspend"] = GatewayError("second", status=at_suspend)
+
+    cut, _ = taken_over(there, here, seconds(60, 60, 61))
+
+    assert cut == CutOver("w", done=False, why="first")
+    assert calls[-1] == "there /dags/w/suspend False"
+
+
 def test_another_text_here_stays_and_a_suspended_workflow_stays_suspended(calls: list[str]) -> None:
     there = Server("there", calls, {"w": TEXT})
 
@@ -134,4 +165,4 @@ def test_another_text_here_stays_and_a_suspended_workflow_stays_suspended(calls:
     assert (other.done, calls) == (False, [])
 
     cut, _ = taken_over(there, Server("here", calls), seconds(60, 60), suspended=True)
-    assert (cut.done, calls[-1]) == (True, "here /dags/w/suspend True")
+    assert (cut.done, cut.suspended, calls[-1]) == (True, True, "here /dags/w/suspend True")
