@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from services.api.command_client import Recorded
+from services.api.problems import Problem
 from services.api.settings import Settings
 from shared.contracts.actors import Actor
 from shared.contracts.commands.secrets import ResealedSecret, ResealSecrets
@@ -170,3 +171,14 @@ def test_a_value_that_was_set_meanwhile_survives_the_rotation(live: Live) -> Non
     assert isinstance(outcome, Recorded)
     assert outcome.result["rotated"] == 0
     assert _listed(live, "meanwhile")["keyId"] == "s1"
+
+
+def test_a_rotation_that_was_refused_is_not_said_to_be_done(live: Live) -> None:
+    commands = live.deps.commands
+    actor = Actor(kind="anonymous", id="anonymous", name="anonymous", role="viewer")
+    with pytest.raises(Problem, match="requires the role manager"):
+        commands.wait(commands.send(ResealSecrets(by="t", actor=actor, secrets=()), key="refused-rotation"))
+
+    response = live.ask("POST", "/secrets/rotate", headers={"Idempotency-Key": "refused-rotation"})
+
+    assert (response.status_code, response.get_json()["code"]) == (409, "already_exists")

@@ -65,8 +65,9 @@ def rotate(call: Call) -> ApiResponse:
     """Seal values anew that are not sealed with the first key, 10 in a request. Repeat while ``remaining`` is not 0."""
     box = _box(call)
     # What a repeated request would seal is another set by now, or none: the first one's outcome counts.
-    if call.key and (known := call.deps.reads.command(call.key)) is not None and known.type == ResealSecrets.type:
-        return ok((known.reply or {}).get("result") or {"rotated": 0, "remaining": 0})
+    known = call.deps.reads.command(call.key) if call.key else None
+    if known is not None and known.type == ResealSecrets.type and known.outcome == "recorded":
+        return ok(known.reply["result"])
     old = [row for row in call.deps.reads.secrets() if key_of(row.sealed) != box.key_id]
     some = tuple(_resealed(box, row, call.key) for row in old[:_AT_ONCE])
     command = ResealSecrets(by=call.user, secrets=some, remaining=len(old) - len(some))
