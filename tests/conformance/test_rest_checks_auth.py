@@ -1,5 +1,6 @@
 """The black-box checks on authentication and authorization. REST contract section 13."""
 
+import base64
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -202,6 +203,8 @@ def test_a_web_page_signs_in_with_what_is_in_the_settings(
     for gateway in (elsewhere, *others):
         carry(gateway, cookie)
     assert page.get("/auth/me")["user"]["role"] == "admin"
+    remembered = {"Authorization": f"Basic {base64.b64encode(b'u:old').decode()}", "X-Requested-With": "XMLHttpRequest"}
+    assert page.ask("GET", "/dags", headers=remembered).status_code == 200
     assert elsewhere.ask("GET", "/dags").status_code == 200
     for other in others:
         assert other.refused("GET", "/dags") == (401, "unauthorized")

@@ -3,6 +3,7 @@
 Credentials are tried in this order: login token, API key, fixed token (DAGWAY_AUTH_TOKEN), Basic, the session cookie of
 the web page, the cookie of an OpenID Connect login; then anonymous, if no authentication is required. A wrong Bearer
 token is ignored and the next method is tried. Wrong Basic credentials are refused immediately, if Basic is enabled.
+In a request by our web page the session cookie comes before Basic.
 """
 
 import base64
@@ -87,7 +88,14 @@ class Auth:
         settings = self.settings
         if role == "public" and not optional:
             return NOBODY
-        principal = self.identify(headers.get("Authorization", ""), address)
+        authorization = headers.get("Authorization", "")
+        by_page = headers.get("X-Requested-With") == "XMLHttpRequest"
+        principal = NOBODY
+        if by_page and authorization[:6].lower() == "basic ":
+            # The page sends none: the browser has added a password that it remembers, perhaps an old one.
+            principal = self._by_session(session)
+        if not principal.known:
+            principal = self.identify(authorization, address)
         if not principal.known:
             principal = self._by_session(session)
         if role == "public":
@@ -97,7 +105,6 @@ class Auth:
         if not principal.known and settings.auth_required:
             message = "This request has no valid credentials: log in, or send a token or API key"
             # The browser would ask for a password itself, although the page has a form for it.
-            by_page = headers.get("X-Requested-With") == "XMLHttpRequest"
             raise unauthorized(message, None if by_page else settings)
         if not principal.known:
             principal = ANYBODY
