@@ -205,8 +205,8 @@ def test_env_that_needs_a_parameter_becomes_env_of_every_step() -> None:
     )
 
     assert dag.env == (("A", "a"),)
-    assert dag.steps[0].env == (("B", "${params.P}"), ("C", "$B"), ("D", "d"), ("E", "e"))
-    assert (dag.steps[0].timeout_sec, dag.handlers[Handler.EXIT].env[0]) == (7, ("B", "${params.P}"))
+    assert dag.steps[0].env == (("B", "${dagu2.params.P}"), ("C", "$B"), ("D", "d"), ("E", "e"))
+    assert (dag.steps[0].timeout_sec, dag.handlers[Handler.EXIT].env[0]) == (7, ("B", "${dagu2.params.P}"))
 
 
 def test_references_are_rewritten_where_they_differ() -> None:
@@ -222,26 +222,43 @@ def test_references_are_rewritten_where_they_differ() -> None:
     assert dag.steps[1].output is not None
     assert dag.steps[1].output.name == "DAG_OUTPUT_F"
     assert dag.steps[2].commands[0].text == (
-        "12 ${env.OWN} ${HOME} ${DAG_RUN_ID} ${DAG_NAME} ${env.who} ${f.output.x.y.z} "
-        "${f.output} ${f.stdout} ${params.P}"
+        "12 ${dagu2.env.OWN} ${HOME} ${DAG_RUN_ID} ${DAG_NAME} ${dagu2.env.who} ${f.output.x.y.z} "
+        "${f.output} ${f.stdout} ${dagu2.params.P}"
     )
 
 
 def test_a_namespaced_reference_is_the_variable_wherever_it_stands() -> None:
+    text = "${params.P} '${env.P}' ${env.BASE} ${params.NONE}"
+    command = only(f'{{run: "{text}"}}', "params: [{P: 1}]\nenv: [{BASE: x}]\nlabels: [x]").commands[0].text
     scope = Scope(({"P": "a b;c"},), trusted=frozenset(), paths_only=({"BASE": "x"},))
 
-    assert expand_text("${params.P} '${env.P}' ${env.BASE} ${env.NONE}", scope) == "a b;c 'a b;c' x ${env.NONE}"
-    assert expand("${params.P}${env.NONE}", scope) == "a b;c"
-    text, variables = expand_for_shell("echo ${params.P} '${params.P}'", scope)
+    assert expand_text(command, scope) == "a b;c 'a b;c' x ${dagu2.params.NONE}"
+    assert expand("${dagu2.params.P}${dagu2.env.NONE}", scope) == "a b;c"
+    text, variables = expand_for_shell("echo ${dagu2.params.P} '${dagu2.params.P}'", scope)
     assert (text, variables) == ("echo ${DAG_VALUE_1} 'a b;c'", {"DAG_VALUE_1": "a b;c"})
-    assert not unresolved("${params.P}", {"P": None})
-    assert unresolved("${params.Q}", {"P": None})
+    assert not unresolved("${dagu2.params.P}", {"P": None})
+    assert unresolved("${dagu2.params.Q}", {"P": None})
 
 
-def test_a_variable_named_params_keeps_its_meaning() -> None:
-    scope = Scope(({"params": '{"P": 1}', "P": "2"},))
+@pytest.mark.parametrize("text", ["node -e '`${params.P} ${env.HOME}`'", 'print("${env.P} ${params.P}")', "${env.P}x"])
+def test_a_program_in_a_file_of_dagu_1_keeps_its_own_references(text: str) -> None:
+    scope = Scope(({"P": "1", "HOME": "/"},), paths_only=({"HOME": "/"},))
+    script = dag_of(f"params: [{{P: 1}}]\nsteps:\n  - shell: cat\n    script: |\n      {text}\n").steps[0].script
 
-    assert expand_text("${params.P}", scope) == "1"
+    assert script.strip() == text
+    assert expand_text(script, scope) == script
+    assert expand_for_shell(script, scope) == (script, {})
+
+
+@pytest.mark.parametrize("field", ["env", "params"])
+def test_a_variable_named_params_keeps_its_meaning(field: str) -> None:
+    above = f"{field}: [{{params: '{{}}'}}]\nlabels: [x]"
+
+    assert only('{run: "echo ${params.P}"}', above).commands[0].text == "echo ${params.P}"
+
+
+def test_an_empty_constant_is_an_empty_text() -> None:
+    assert only('{run: "echo [${consts.a}]"}', "consts: {a: ''}").commands[0].text == "echo []"
 
 
 @pytest.mark.parametrize(
