@@ -95,6 +95,24 @@ def test_a_step_is_the_same_in_both_generations(second: str, first: str) -> None
     assert only(second).model_dump() == only(first, above="tags: [x]").model_dump()
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["child", "a/b.yaml", "~/a.yaml", "$A-x", "${A}", "${A:-my child}_2", "${s.output.a}", "`pick a b`", "../${A}"],
+)
+def test_run_with_what_dagu_1_can_call_is_a_call(name: str) -> None:
+    assert dag_of(f"steps: [{{run: '{name}'}}]").steps[0].call == name
+
+
+@pytest.mark.parametrize("beside", ["params: A=1", "parallel: [a, b]"])
+def test_run_beside_fields_of_a_call_is_a_call(beside: str) -> None:
+    assert dag_of(f"steps: [{{run: my dags/child.yaml, {beside}}}]").steps[0].call == "my dags/child.yaml"
+
+
+@pytest.mark.parametrize("run", ["echo hi", "'${params.A}'", "$A b", "[make, make b]", "a; b", "echo `a`", "$(a)"])
+def test_run_with_what_nobody_can_call_is_a_command(run: str) -> None:
+    assert dag_of(f"params: [{{A: 1}}]\nsteps: [{{run: {run}}}]").steps[0].call == ""
+
+
 def test_the_fields_of_a_document_are_the_same_in_both_generations() -> None:
     second = dag_of(
         "labels: {team: data}\ntype: chain\nmax_active_runs: 2\nmax_active_steps: 3\ntimeout_sec: 4\n"
