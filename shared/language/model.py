@@ -38,9 +38,13 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class ModelPart(BaseModel):
-    """Base of all classes of the model."""
+    """Base of all classes of the model.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Tasks carry parts of the model. Readers ignore fields that they do not know, but those of earlier versions refuse
+    them. So a new field has an ``exclude_if`` that leaves it out where it says nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class DagType(StrEnum):
@@ -189,7 +193,7 @@ class Step(ModelPart):
     timeout_sec: float = 0
     signal_on_stop: str = ""
     mail_on_error: bool = False
-    secrets: tuple[str, ...] | None = None
+    secrets: tuple[str, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
     """The names of the DAG's secrets that the step gets; ``None``: all."""
     call: str = ""
     params: str = ""

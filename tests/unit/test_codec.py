@@ -12,7 +12,9 @@ from shared import contracts
 from shared.contracts.base import MESSAGE_TYPES, Message
 from shared.contracts.codec import VERSION, Envelope, decode, encode
 from shared.contracts.events import AttemptFinished, LogChunk
+from shared.contracts.tasks import Task
 from shared.errors import DecodeFailed
+from shared.language.model import Step
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=UTC)
 CHUNK = LogChunk(token="t", run_key="k", node=1, stream="stdout", seq=0, offset=0, data=b"\xff\0a", at=AT)
@@ -68,3 +70,19 @@ def test_every_message_is_read_in_an_envelope() -> None:
 def test_no_two_messages_have_the_same_type() -> None:
     with pytest.raises(TypeError, match=r"Copy: LogChunk has the message type 'attempt\.log' too"):
         type("Copy", (Message,), {"type": LogChunk.type, "__module__": __name__})
+
+
+def test_a_task_is_read_by_workers_of_the_version_before_and_of_the_next_one() -> None:
+    """The version before refuses fields of a step that it does not know."""
+    step = Step(name="s")
+    task = Task(
+        token="t", run_key="k", node=1, dag_name="d", dag_run_id="r", root_dag_name="d", root_dag_run_id="r", step=step
+    )
+
+    wire = encode(task, id="i", at=AT)
+    later = json.loads(wire)
+    later["body"]["step"]["unheard_of"] = 1
+
+    assert "secrets" not in json.loads(wire)["body"]["step"]
+    assert Step(name="s", secrets=()).model_dump(mode="json")["secrets"] == []
+    assert decode(json.dumps(later).encode()).body == task

@@ -58,7 +58,7 @@ def translated(issues: Issues, document: YamlMap, *, base: bool = False) -> Yaml
     if "params" in document:
         copy_of(document, "params", made)
         made["params"] = declared_params(document["params"])
-    moved = _late_env(made, param_names(document.get("params")))
+    moved = _late_env(made, references, param_names(document.get("params")))
     defaults = document.get("defaults")
     shared = defaults if isinstance(defaults, YamlMap) else YamlMap(document.at)
     for key in ("steps", "handler_on", "handlerOn"):
@@ -154,7 +154,7 @@ def _joined(first: Any, second: Any) -> YamlList:
     return list_at(places[0] if places else (0, 0), items, places)
 
 
-def _late_env(document: YamlMap, params: Iterable[str]) -> YamlList:
+def _late_env(document: YamlMap, references: References, params: Iterable[str]) -> YamlList:
     """Take out of ``env`` the variables that refer to parameters: they become variables of each step.
 
     In Dagu 2 parameters are known before ``env``; here ``env`` is evaluated first, and that of a step after both.
@@ -165,7 +165,8 @@ def _late_env(document: YamlMap, params: Iterable[str]) -> YamlList:
     for item in env if isinstance(env, YamlList) else [env]:
         for one in _single_variables(item):
             ((name, value),) = one.items()
-            if isinstance(value, str) and not names_in(value).isdisjoint(late):
+            text = references.rewrite(value, Issues(), "", one.at)
+            if isinstance(text, str) and not names_in(text).isdisjoint(late):
                 late.add(name)
                 pairs.append(one)
             else:

@@ -1,7 +1,4 @@
-"""Rewrites the references of Dagu 2 that this language spells otherwise.
-
-``${params.NAME}`` and ``${env.NAME}`` need no rewriting: see ``shared.language.expansion.scope``.
-"""
+"""Rewrites the references of Dagu 2 as this language spells them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -77,7 +74,7 @@ class References:
             new = self._spelled(found[1], found[2])
             if new is None:
                 missing.append(found[0])
-            return new or found[0]
+            return found[0] if new is None else new
 
         return replace
 
@@ -86,11 +83,14 @@ class References:
         written = f"${{{head}.{rest}}}"
         if head == "consts":
             return self.consts.get(rest)
-        if head == "env":
-            return written if rest in self.variables or not rest.isidentifier() else f"${{{rest}}}"
+        if head in ("params", "env") and head not in self.variables:
+            if not rest.isidentifier():
+                return written
+            # A value of the workflow is put in before the shell runs; the shell knows the others.
+            return f"${{dagu2.{head}.{rest}}}" if head == "params" or rest in self.variables else f"${{{rest}}}"
         if head == "steps":
             step, _, name = rest.partition(".outputs.")
-            return f"${{env.{name}}}" if step in self.tasks and name.isidentifier() else None
+            return f"${{dagu2.env.{name}}}" if step in self.tasks and name.isidentifier() else None
         if head == "foreach":
             return None
         step, dot, name = rest.partition(".")

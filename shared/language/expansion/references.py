@@ -41,8 +41,8 @@ _PATH_STEP = re.compile(
 _OPERATOR = re.compile(r":[-=+?]|##?|%%?|//?|\^\^?|,,?|[-=+?]|:")
 _BACKTICK = re.compile(r"`((?:[^`\\]|\\.)*)`", re.DOTALL)
 _WORD = re.compile(r"\w+")
-_NAMESPACES = frozenset({"params", "env"})
-_IN_NAMESPACE = re.compile(r"\.([A-Za-z_]\w*)\Z")
+_NAMESPACE = "dagu2"
+_IN_NAMESPACE = re.compile(r"\.(?:params|env)\.([A-Za-z_]\w*)\Z")
 _MAX_DEPTH = 20
 _MAX_CACHED = 2000
 
@@ -55,7 +55,7 @@ class Reference:
     - ``bare``: the reference is written without braces.
     - ``quoted``: the reference stands alone between double quotes. ``source`` then includes the quotes.
     - ``kept``: the reference is next to a single quote, so textual mode leaves it to the shell.
-    - ``namespaced``: it was written as ``${params.NAME}`` or ``${env.NAME}``, which only Dagway replaces.
+    - ``namespaced``: it was written as ``${dagu2.params.NAME}`` or ``${dagu2.env.NAME}``, which only Dagway replaces.
     - ``operator``, ``word`` and ``length`` (``${#NAME}``): used in full mode only.
     """
 
@@ -211,8 +211,12 @@ def _closing(text: str, at: int, opening: str, closing: str) -> int:
 
 
 def namespaced_name(piece: Reference) -> str:
-    """Return ``NAME`` of a reference ``${params.NAME}`` or ``${env.NAME}``; empty for any other reference."""
-    if piece.name not in _NAMESPACES or piece.bare or piece.slice:
+    """Return ``NAME`` of ``${dagu2.params.NAME}`` or ``${dagu2.env.NAME}``; empty for any other reference.
+
+    Dagu 2 writes ``${params.NAME}`` and ``${env.NAME}``. In a file of Dagu 1 these belong to the program that the step
+    runs, such as a template of JavaScript, so ``shared.language.dagu2`` gives those of Dagu 2 a name of their own.
+    """
+    if piece.name != _NAMESPACE or piece.bare or piece.slice:
         return ""
     match = _IN_NAMESPACE.match(piece.path)
     return match[1] if match else ""

@@ -70,12 +70,9 @@ def known_value(piece: Reference, scope: Scope) -> tuple[Reference, str] | None:
 
 
 def in_namespace(piece: Reference, scope: Scope) -> Reference:
-    """Return ``${params.NAME}`` and ``${env.NAME}``, as Dagu 2 writes them, as references to the variable ``NAME``.
-
-    A variable or step with the name ``params`` or ``env`` comes first.
-    """
+    """Return ``${dagu2.params.NAME}`` and ``${dagu2.env.NAME}`` as references to ``NAME``, if it is known."""
     name = namespaced_name(piece)
-    if not name or piece.name in scope.steps or scope.lookup(piece.name) is not None:
+    if not name:
         return piece
     known = scope.lookup(name) is not None or _found(name, scope.paths_only) is not None
     return replace(piece, name=name, path="", namespaced=True) if known else piece

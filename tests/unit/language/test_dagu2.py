@@ -95,6 +95,24 @@ def test_a_step_is_the_same_in_both_generations(second: str, first: str) -> None
     assert only(second).model_dump() == only(first, above="tags: [x]").model_dump()
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["child", "a/b.yaml", "~/a.yaml", "$A-x", "${A}", "${A:-my child}_2", "${s.output.a}", "`pick a b`", "../${A}"],
+)
+def test_run_with_what_dagu_1_can_call_is_a_call(name: str) -> None:
+    assert dag_of(f"steps: [{{run: '{name}'}}]").steps[0].call == name
+
+
+@pytest.mark.parametrize("beside", ["params: A=1", "parallel: [a, b]"])
+def test_run_beside_fields_of_a_call_is_a_call(beside: str) -> None:
+    assert dag_of(f"steps: [{{run: my dags/child.yaml, {beside}}}]").steps[0].call == "my dags/child.yaml"
+
+
+@pytest.mark.parametrize("run", ["echo hi", "'${params.A}'", "$A b", "[make, make b]", "a; b", "echo `a`", "$(a)"])
+def test_run_with_what_nobody_can_call_is_a_command(run: str) -> None:
+    assert dag_of(f"params: [{{A: 1}}]\nsteps: [{{run: {run}}}]").steps[0].call == ""
+
+
 def test_the_fields_of_a_document_are_the_same_in_both_generations() -> None:
     second = dag_of(
         "labels: {team: data}\ntype: chain\nmax_active_runs: 2\nmax_active_steps: 3\ntimeout_sec: 4\n"
@@ -205,8 +223,8 @@ def test_env_that_needs_a_parameter_becomes_env_of_every_step() -> None:
     )
 
     assert dag.env == (("A", "a"),)
-    assert dag.steps[0].env == (("B", "${params.P}"), ("C", "$B"), ("D", "d"), ("E", "e"))
-    assert (dag.steps[0].timeout_sec, dag.handlers[Handler.EXIT].env[0]) == (7, ("B", "${params.P}"))
+    assert dag.steps[0].env == (("B", "${dagu2.params.P}"), ("C", "$B"), ("D", "d"), ("E", "e"))
+    assert (dag.steps[0].timeout_sec, dag.handlers[Handler.EXIT].env[0]) == (7, ("B", "${dagu2.params.P}"))
 
 
 def test_references_are_rewritten_where_they_differ() -> None:
@@ -222,26 +240,43 @@ def test_references_are_rewritten_where_they_differ() -> None:
     assert dag.steps[1].output is not None
     assert dag.steps[1].output.name == "DAG_OUTPUT_F"
     assert dag.steps[2].commands[0].text == (
-        "12 ${env.OWN} ${HOME} ${DAG_RUN_ID} ${DAG_NAME} ${env.who} ${f.output.x.y.z} "
-        "${f.output} ${f.stdout} ${params.P}"
+        "12 ${dagu2.env.OWN} ${HOME} ${DAG_RUN_ID} ${DAG_NAME} ${dagu2.env.who} ${f.output.x.y.z} "
+        "${f.output} ${f.stdout} ${dagu2.params.P}"
     )
 
 
 def test_a_namespaced_reference_is_the_variable_wherever_it_stands() -> None:
+    text = "${params.P} '${env.P}' ${env.BASE} ${params.NONE}"
+    command = only(f'{{run: "{text}"}}', "params: [{P: 1}]\nenv: [{BASE: x}]\nlabels: [x]").commands[0].text
     scope = Scope(({"P": "a b;c"},), trusted=frozenset(), paths_only=({"BASE": "x"},))
 
-    assert expand_text("${params.P} '${env.P}' ${env.BASE} ${env.NONE}", scope) == "a b;c 'a b;c' x ${env.NONE}"
-    assert expand("${params.P}${env.NONE}", scope) == "a b;c"
-    text, variables = expand_for_shell("echo ${params.P} '${params.P}'", scope)
+    assert expand_text(command, scope) == "a b;c 'a b;c' x ${dagu2.params.NONE}"
+    assert expand("${dagu2.params.P}${dagu2.env.NONE}", scope) == "a b;c"
+    text, variables = expand_for_shell("echo ${dagu2.params.P} '${dagu2.params.P}'", scope)
     assert (text, variables) == ("echo ${DAG_VALUE_1} 'a b;c'", {"DAG_VALUE_1": "a b;c"})
-    assert not unresolved("${params.P}", {"P": None})
-    assert unresolved("${params.Q}", {"P": None})
+    assert not unresolved("${dagu2.params.P}", {"P": None})
+    assert unresolved("${dagu2.params.Q}", {"P": None})
 
 
-def test_a_variable_named_params_keeps_its_meaning() -> None:
-    scope = Scope(({"params": '{"P": 1}', "P": "2"},))
+@pytest.mark.parametrize("text", ["node -e '`${params.P} ${env.HOME}`'", 'print("${env.P} ${params.P}")', "${env.P}x"])
+def test_a_program_in_a_file_of_dagu_1_keeps_its_own_references(text: str) -> None:
+    scope = Scope(({"P": "1", "HOME": "/"},), paths_only=({"HOME": "/"},))
+    script = dag_of(f"params: [{{P: 1}}]\nsteps:\n  - shell: cat\n    script: |\n      {text}\n").steps[0].script
 
-    assert expand_text("${params.P}", scope) == "1"
+    assert script.strip() == text
+    assert expand_text(script, scope) == script
+    assert expand_for_shell(script, scope) == (script, {})
+
+
+@pytest.mark.parametrize("field", ["env", "params"])
+def test_a_variable_named_params_keeps_its_meaning(field: str) -> None:
+    above = f"{field}: [{{params: '{{}}'}}]\nlabels: [x]"
+
+    assert only('{run: "echo ${params.P}"}', above).commands[0].text == "echo ${params.P}"
+
+
+def test_an_empty_constant_is_an_empty_text() -> None:
+    assert only('{run: "echo [${consts.a}]"}', "consts: {a: ''}").commands[0].text == "echo []"
 
 
 @pytest.mark.parametrize(
