@@ -1,6 +1,7 @@
 """The simulation keeps its promises: it repeats, it finds nothing in the real code, and it finds each removed guard."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,13 @@ GUARDS = {
     "inbox": (1, "commits fail,scheduler killed", "was carried out"),
     "marker": (1, "broker blocks", "counts as lost, but nothing happened to it"),
     "outbox": (1, "killed at a point", "it is nowhere"),
-    "token": (3, "messages come twice", "is recorded as"),
-    "version": (3, "connection lost,scheduler frozen", "no execution of worker"),
+    "token": (4, "messages come twice", "is recorded as|log-bytes: "),
+    "version": (3, "connection lost,scheduler frozen", "no execution of worker|counts as lost on its way"),
 }
-"""By guard: the first of up to ``_SEEDS`` seeds, the kinds of fault, and what is found without the guard."""
+"""By guard: the first of up to ``_SEEDS`` seeds, the kinds of fault, and what is found without the guard.
+
+The code decides which seed finds it, and which of its consequences comes first.
+"""
 _SEEDS = 8
 
 
@@ -62,4 +66,4 @@ def test_a_removed_guard_is_found(guard: str) -> None:
     options = ["--without", guard, "--kinds", kinds, "--faults-s", "40", "--first-problem"]
     found = [problem for outcome in simulations(first, _SEEDS, *options) for problem in outcome["problems"]]
 
-    assert any(expected in problem for problem in found), found
+    assert any(re.search(expected, problem) for problem in found), found
