@@ -1,4 +1,4 @@
-"""Encrypt the values of stored secrets: the gateway seals, a worker opens, and nobody between them can read (ADR 50).
+"""Encrypt the values of stored secrets: the gateway seals, a worker opens, and nobody between them can read (ADR 48).
 
 AES-GCM with a key of 256 bits that HKDF derives from the setting. The name of the secret is associated data, so that a
 sealed value cannot be passed off as that of another secret. A sealed value is the text ``KEY:DATA``: the id of the key,

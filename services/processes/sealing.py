@@ -1,4 +1,4 @@
-"""The keys of this process that seal secrets: in the parameters of sub-runs (ADR 36), and stored ones (ADR 50)."""
+"""The keys of this process that seal secrets: in the parameters of sub-runs (ADR 36), and stored ones (ADR 48)."""
 
 import logging
 import os

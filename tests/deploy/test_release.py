@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -68,7 +69,11 @@ def test_a_statement_names_the_commit_and_what_is_not_committed(tmp_path: Path) 
 
     def git(*asked: str) -> str:
         names = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
-        done = subprocess.run(["git", *names, *asked], cwd=tmp_path, capture_output=True, text=True, check=True)
+        # Without the settings of the developer: they may ask for signatures and hooks.
+        env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+        done = subprocess.run(
+            ["git", *names, *asked], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+        )
         return done.stdout.strip()
 
     git("init", "--quiet")

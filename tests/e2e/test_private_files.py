@@ -8,6 +8,7 @@ from pathlib import Path
 
 from shared.private_files import private_file
 from tests.harness.cluster import Embedded
+from tests.harness.eventually import eventually
 
 _DEPTH = len(("worker", "logs", "the DAG", "the run"))
 
@@ -49,7 +50,12 @@ def test_state_is_private_with_an_open_umask_and_existing_state_is_narrowed(tmp_
             for path in (system.data_dir, system.data_dir / "dagway.db", system.data_dir / "worker/logs"):
                 path.chmod(0o777 if path.is_dir() else 0o666)
             system.start()
-            assert open_to_others(system.data_dir) == {".": "0o777"}
+
+            def narrowed() -> None:
+                """The worker narrows its folders when it starts, which may be after the gateway answers."""
+                assert open_to_others(system.data_dir) == {".": "0o777"}
+
+            eventually(narrowed)
             assert "data_dir.open_to_others" in system.process.output()
 
 

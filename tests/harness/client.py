@@ -168,7 +168,7 @@ def ask_probe(url: str) -> tuple[int, str]:
 
 def send_raw(port: int, request: bytes) -> str:
     """Send bytes and return what the server sends until it closes the connection."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(request)
         answer = b""
         # A server that closes the connection without reading all that was sent resets it.

@@ -4,12 +4,15 @@ A ``ForkedProcess`` has what tests use of ``subprocess.Popen``. What differs fro
 ``/proc/PID/environ`` and ``cmdline`` are those of the fork server. Tests that look at these give ``DagwayProcess`` a
 ``program``, which is executed.
 
-Run as a module, this is the server. It has one thread, and answers each request in order.
+Run as a module, this is the server. It has one thread, and answers each request in order: with the id of the process
+once this leads its own session, and with the exit code at its end.
 """
 
 import gc
+import itertools
 import json
 import os
+import re
 import selectors
 import signal
 import socket
@@ -18,10 +21,11 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-__all__ = ["ForkedProcess", "fork"]
+__all__ = ["ForkServer", "ForkedProcess", "fork"]
 
 _IMPORTED = (
     "services.cli.services",
@@ -30,33 +34,61 @@ _IMPORTED = (
     "services.processes.worker",
 )
 _LONGEST = 1 << 17
+_PATIENCE_S = 120.0
+"""A server imports the services before it answers, beside other tests."""
 _ROOT = Path(__file__).parents[2]
 
 
 class ForkedProcess:
-    """A process that the fork server has started, as ``subprocess.Popen`` would present it."""
+    """A process that the fork server has started, as ``subprocess.Popen`` would present it.
+
+    If the fork server ends, the process is killed, and ``poll`` and ``wait`` raise ``RuntimeError``: nobody knows its
+    exit code.
+    """
 
     def __init__(self, args: Sequence[str]) -> None:
         self.args = args
         self.pid = 0
         self.returncode: int | None = None
+        self._started = threading.Event()
         self._ended = threading.Event()
+        self._lost = False
 
     def poll(self) -> int | None:
         """Return the exit code, or the negative signal that ended the process; ``None`` while it runs."""
-        return self.returncode if self._ended.is_set() else None
+        return self._code() if self._ended.is_set() else None
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end. Raises ``subprocess.TimeoutExpired``."""
         if not self._ended.wait(timeout):
             raise subprocess.TimeoutExpired(list(self.args), timeout or 0)
-        assert self.returncode is not None
-        return self.returncode
+        return self._code()
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless the process has ended."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
+        if self.returncode is None:
+            # The server has seen its end before we are told of it.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def wait_started(self, timeout_s: float) -> None:
+        """Wait until the process has its id and its session."""
+        if not self._started.wait(timeout_s):
+            msg = f"the fork server has not answered for {timeout_s:g} s"
+            raise RuntimeError(msg)
+        if not self.pid:
+            self._code()
+
+    def started(self, pid: int) -> None:
+        """Note the id of the process."""
+        self.pid = pid
+        self._started.set()
+
+    def ended(self, code: int | None) -> None:
+        """Note the exit code; ``None``: the fork server has ended."""
+        self.returncode, self._lost = code, code is None
+        self._started.set()
+        self._ended.set()
 
     def terminate(self) -> None:
         """Send SIGTERM."""
@@ -66,19 +98,22 @@ class ForkedProcess:
         """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
-    def _end(self, code: int) -> None:
-        self.returncode = code
-        self._ended.set()
+    def _code(self) -> int:
+        if self._lost:
+            msg = f"the fork server has ended, which alone knows what became of {list(self.args)} (pid {self.pid})"
+            raise RuntimeError(msg)
+        assert self.returncode is not None
+        return self.returncode
 
 
-class _Client:
-    """The test process's side: one connection, and a thread that reads from it."""
+class ForkServer:
+    """The test process's side: the server, one connection to it, and a thread that reads from it. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._started: ForkedProcess | None = None
-        self._answered = threading.Event()
+        self._numbers = itertools.count(1)
         self._processes: dict[int, ForkedProcess] = {}
+        """By the number of the request: those that have not ended."""
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._server = subprocess.Popen(
@@ -94,40 +129,64 @@ class _Client:
     def alive(self) -> bool:
         return self._server.poll() is None
 
-    def fork(self, request: Mapping[str, Any]) -> ForkedProcess:
+    @property
+    def pid(self) -> int:
+        return self._server.pid
+
+    def fork(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path) -> ForkedProcess:
+        """Start a process. Raises ``RuntimeError`` if the server does not answer, ``OSError`` if it has ended."""
+        process, number = ForkedProcess(argv), next(self._numbers)
         with self._lock:
-            self._started = process = ForkedProcess(request["argv"])
-            self._answered.clear()
-            self._channel.send(json.dumps(request).encode())
-            if not self._answered.wait(60):
-                msg = "the fork server does not answer"
-                raise RuntimeError(msg)
-            return process
+            self._processes[number] = process
+        request = {"number": number, "argv": list(argv), "env": dict(env), "cwd": str(cwd), "log": str(log)}
+        self._channel.send(json.dumps({**request, "umask": _umask()}).encode())
+        process.wait_started(_PATIENCE_S)
+        return process
 
     def _read(self) -> None:
-        while packet := self._channel.recv(_LONGEST):
-            message = json.loads(packet)
-            if message["code"] is not None:
-                self._processes.pop(message["pid"])._end(message["code"])
-                continue
-            assert self._started is not None
-            self._started.pid = message["pid"]
-            self._processes[message["pid"]] = self._started
-            self._answered.set()
+        with suppress(ConnectionResetError):
+            while packet := self._channel.recv(_LONGEST):
+                message = json.loads(packet)
+                with self._lock:
+                    process = self._processes[message["number"]]
+                    if message["code"] is not None:
+                        del self._processes[message["number"]]
+                if message["code"] is None:
+                    process.started(message["pid"])
+                else:
+                    process.ended(message["code"])
+        self._channel.close()
+        with self._lock:
+            lost = list(self._processes.values())
+        for process in lost:
+            if process.pid:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            process.ended(None)
 
 
-_client: _Client | None = None
-_client_lock = threading.Lock()
+def _umask() -> int:
+    """Return the umask of this process. ``os.umask`` would change it for a moment, also for other threads."""
+    found = re.search(r"^Umask:\s*(\d+)", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1], 8)
+
+
+_server: ForkServer | None = None
+_server_lock = threading.Lock()
 
 
 def fork(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path) -> ForkedProcess:
-    """Start ``dagway`` with the arguments ``argv[1:]`` in a new session, with output appended to ``log``."""
-    global _client  # noqa: PLW0603 - one server per test process
-    with _client_lock:
-        if _client is None or not _client.alive:
-            _client = _Client()
-        client = _client
-    return client.fork({"argv": list(argv), "env": dict(env), "cwd": str(cwd), "log": str(log)})
+    """Start ``dagway`` with the arguments ``argv[1:]`` in a new session, with output appended to ``log``.
+
+    The umask is that of the caller.
+    """
+    global _server  # noqa: PLW0603 - one server per test process
+    with _server_lock:
+        if _server is None or not _server.alive:
+            _server = ForkServer()
+        server = _server
+    return server.fork(argv, env=env, cwd=cwd, log=log)
 
 
 def _serve(channel: socket.socket) -> Mapping[str, Any] | None:
@@ -136,33 +195,48 @@ def _serve(channel: socket.socket) -> Mapping[str, Any] | None:
     os.set_blocking(writing, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(writing)
+    numbers: dict[int, int] = {}
     with selectors.DefaultSelector() as selector:
         selector.register(channel, selectors.EVENT_READ)
         selector.register(reading, selectors.EVENT_READ)
-        packet = b""
+        request: dict[str, Any] = {}
         while True:
             ready = {key.fileobj for key, _ in selector.select()}
             if channel in ready:
                 packet = channel.recv(_LONGEST)
                 if not packet:
                     return None
-                pid = os.fork()
+                request = json.loads(packet)
+                pid = _fork()
                 if pid == 0:
                     break
-                channel.send(json.dumps({"pid": pid, "code": None}).encode())
+                numbers[pid] = request["number"]
+                _tell(channel, request["number"], pid)
             if reading in ready:
                 os.read(reading, 4096)
-                _report_ended(channel)
+                _report_ended(channel, numbers)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for file in (reading, writing):
         os.close(file)
     channel.close()
-    request: dict[str, Any] = json.loads(packet)
     return request
 
 
-def _report_ended(channel: socket.socket) -> None:
+def _fork() -> int:
+    """Fork a process that leads a new session. Returns when it does, so that its group can be killed at once."""
+    waits, held = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+    os.close(held)
+    if pid:
+        os.read(waits, 1)
+    os.close(waits)
+    return pid
+
+
+def _report_ended(channel: socket.socket, numbers: dict[int, int]) -> None:
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -170,12 +244,16 @@ def _report_ended(channel: socket.socket) -> None:
             return
         if pid == 0:
             return
-        channel.send(json.dumps({"pid": pid, "code": os.waitstatus_to_exitcode(status)}).encode())
+        _tell(channel, numbers.pop(pid), pid, os.waitstatus_to_exitcode(status))
+
+
+def _tell(channel: socket.socket, number: int, pid: int, code: int | None = None) -> None:
+    channel.send(json.dumps({"number": number, "pid": pid, "code": code}).encode())
 
 
 def _become(request: Mapping[str, Any]) -> None:
-    """Give a forked process the session, folder, output, environment and arguments that were asked for."""
-    os.setsid()
+    """Give a forked process the folder, output, environment and arguments that were asked for."""
+    os.umask(request["umask"])
     os.chdir(request["cwd"])
     log = os.open(request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     for output in (1, 2):

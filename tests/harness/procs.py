@@ -68,7 +68,7 @@ class DagwayProcess:
         argv = [str(self.program), *self.args]
         env = clean_environment(self.folder, **self.env)
         # Python reads its own variables before it can be forked.
-        if self._forked and "PYTHONPATH" not in self.env:
+        if self._forked and not any(name.startswith("PYTHON") for name in self.env):
             self._process = fork(argv, env=env, cwd=self.folder, log=self.log)
         else:
             self._process = spawn(argv, env=env, cwd=self.folder, log=self.log, user=self.user)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.harness import fork_server
@@ -101,6 +102,8 @@ def forget(process: Child) -> None:
 def kill_group(process: Child) -> None:
     """Kill the process and its process group by SIGKILL; wait for its end."""
     if process.poll() is None:
-        os.killpg(process.pid, 9)
+        # A forked process may have ended without us being told yet.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)
     process.wait()
     forget(process)

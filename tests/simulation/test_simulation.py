@@ -1,6 +1,7 @@
 """The simulation keeps its promises: it repeats, it finds nothing in the real code, and it finds each removed guard."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +15,16 @@ GUARDS = {
     "inbox": (1, "commits fail,scheduler killed", "was carried out"),
     "marker": (1, "broker blocks", "counts as lost, but nothing happened to it"),
     "outbox": (1, "killed at a point", "it is nowhere"),
-    "token": (3, "messages come twice", "is recorded as"),
-    "version": (3, "connection lost,scheduler frozen", "no execution of worker"),
+    "token": (4, "messages come twice", "is recorded as|log-bytes: "),
+    "version": (3, "connection lost,scheduler frozen", "no execution of worker|counts as lost on its way"),
 }
-"""By guard: the first of up to ``_SEEDS`` seeds, the kinds of fault, and what is found without the guard."""
+"""By guard: the first of up to ``_SEEDS`` seeds, the kinds of fault, and what is found without the guard.
+
+The code decides which seed finds it, and which of its consequences comes first.
+"""
 _SEEDS = 8
+_SHORTER_S = {"token": "20"}
+"""For how long there are faults, where half the time finds it too."""
 
 
 def simulations(first: int, count: int, *options: str) -> list[dict[str, Any]]:
@@ -49,7 +55,7 @@ def test_nothing_is_wrong_whatever_goes_wrong() -> None:
 
 
 def test_a_failover_that_loses_commits_leaves_a_consistent_system() -> None:
-    (outcome,) = simulations(2, 1, "--kinds", "database fails over", "--faults-s", "40")
+    (outcome,) = simulations(2, 1, "--kinds", "database fails over", "--faults-s", "20")
 
     assert outcome["problems"] == []
     assert outcome["counts"]["faults"]
@@ -59,7 +65,8 @@ def test_a_failover_that_loses_commits_leaves_a_consistent_system() -> None:
 @pytest.mark.parametrize("guard", GUARDS)
 def test_a_removed_guard_is_found(guard: str) -> None:
     first, kinds, expected = GUARDS[guard]
-    options = ["--without", guard, "--kinds", kinds, "--faults-s", "40", "--first-problem"]
+    faults_s = _SHORTER_S.get(guard, "40")
+    options = ["--without", guard, "--kinds", kinds, "--faults-s", faults_s, "--first-problem"]
     found = [problem for outcome in simulations(first, _SEEDS, *options) for problem in outcome["problems"]]
 
-    assert any(expected in problem for problem in found), found
+    assert any(re.search(expected, problem) for problem in found), found

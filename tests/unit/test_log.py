@@ -3,6 +3,8 @@
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import pytest
@@ -25,18 +27,31 @@ FORGED = {
 }
 
 
+@contextmanager
+def _logging_kept() -> Iterator[logging.Logger]:
+    """Give the root logger its handlers back, and it and all others their levels."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in ("alembic", "pika", "sqlalchemy", "waitress")}
+    try:
+        yield root
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        for name, before in levels.items():
+            logging.getLogger(name).setLevel(before)
+
+
 @pytest.mark.parametrize("style", ["text", "json"])
 @pytest.mark.parametrize("name", FORGED)
 def test_no_value_forges_a_line_or_acts_on_a_terminal(
     name: str, style: Literal["text", "json"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root, written = logging.getLogger(), _Lines()
+    written = _Lines()
     monkeypatch.setattr(sys, "stderr", written)
-    before, level = root.handlers[:], root.level
-    set_up_logging("info", style, "api")
-    [handler] = root.handlers
-    root.handlers[:] = before
-    root.setLevel(level)
+    with _logging_kept() as root:
+        set_up_logging("info", style, "api")
+        [handler] = root.handlers
     try:
         raise ValueError(FORGED[name])
     except ValueError:
