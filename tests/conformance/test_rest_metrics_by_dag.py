@@ -42,7 +42,7 @@ def folded(text: str) -> int:
 
 def test_dags_beyond_the_limit_share_a_label_until_a_deleted_dag_gives_its_place_back(live: Live) -> None:
     scrape = scrapes(live, limit=2)
-    scrape()
+    text = scrape()
     for name in ("a", "b", "c", "d"):
         live.dag(name)
         assert live.post(f"/dags/{name}/start?wait=60s")["finished"] is True
