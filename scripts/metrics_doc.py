@@ -43,8 +43,9 @@ Every service serves `/metrics` on its admin server (`DAGWAY_METRICS_PORT`). The
 - **Hops.** `sum by (hop) (rate(dagway_hop_seconds_sum[5m]))` shows where runs spend their time, and the gateway's
   `dagway_gateway_hop_seconds` the hops before and after. For a run whose start waits for its end, they explain all of
   its time but the transfer of request and response. A hop between two hosts is as exact as their clocks.
-- **Cardinality.** All label values come from fixed lists, except `dag`: the first `DAGWAY_METRICS_DAGS` DAGs (200) have
-  their own series, the others are summed under `dag="other"`; 0 turns DAG series off.
+- **Cardinality.** All label values come from fixed lists, except `dag`: the first `DAGWAY_METRICS_DAGS` DAGs (1000)
+  have their own series, the others are summed under `dag="other"`; 0 turns DAG series off. `dagway_dags_folded` counts
+  these others. A deleted DAG gives its place to a stored one.
 
 """
 

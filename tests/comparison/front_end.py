@@ -133,6 +133,19 @@ class FrontEnd:
         eventually(shown)
         item.click()
 
+    def pick(self, shown: str, option: str) -> None:
+        """Choose the first option with this text from the list that shows the text ``shown`` now."""
+        item = self.page.get_by_role("option", name=option).first
+
+        def there() -> None:
+            # A page that is loaded again closes the list.
+            if not item.is_visible():
+                self.page.get_by_role("combobox").filter(visible=True).filter(has_text=shown).click()
+            expect(item).to_be_visible(timeout=5_000)
+
+        eventually(there)
+        item.click()
+
     def write(self, text: str) -> None:
         """Replace the text in the editor of specs."""
         self.page.locator(".view-lines").filter(visible=True).first.click()
@@ -171,6 +184,7 @@ def opened(context: BrowserContext, url: str, *expected: str) -> Iterator[FrontE
     try:
         front = FrontEnd(page, url)
         yield front
-        assert [each for each in front.failed if not each.startswith(expected)] == []
+        unexpected = [each for each in front.failed if not each.startswith(expected)]
+        assert unexpected == [], unexpected
     finally:
         page.close()

@@ -1,11 +1,15 @@
 """``start?wait=`` returns the run's details exactly as GET does, when a scheduler says that the run has ended."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from prometheus_client import REGISTRY
 
 from services.api.follow import Follower
+from shared.contracts.codec import Envelope, decode
+from shared.contracts.events import LogChunk
 from shared.store.reads.reader import RunRow
 from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import Live, open_live
@@ -71,6 +75,33 @@ def test_the_end_of_a_run_is_pushed_and_nothing_is_read_before(live: Live, monke
 
     assert started["finished"] is True
     assert len(read) <= 3  # after the start, at the end, and one more if another run ended in between
+
+
+def test_a_finished_run_has_its_whole_logs_also_under_load(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logs do not fit into the reports of the ends, and the scheduler falls behind with them."""
+    busy = threading.Event()
+
+    def slowly(body: bytes) -> Envelope:
+        envelope = decode(body)
+        if isinstance(envelope.body, LogChunk):
+            busy.wait(0.03)
+        return envelope
+
+    monkeypatch.setattr("services.scheduler.loops.intake.decode", slowly)
+    monkeypatch.setattr("services.scheduler.loops.intake._LOGS_WAIT_S", 600.0)
+    exits = "handlerOn:\n  exit: {command: seq 1 20000}\n"
+    live.dag("long", "steps:\n  - name: s\n    command: seq 1 30000; seq 1 30000 >&2\n" + exits)
+
+    def lines(run_id: str) -> tuple[bool, list[int]]:
+        client = Live(live.deps, live.reads)
+        finished = client.post("/dags/long/start?wait=60s", {"dagRunId": run_id})["finished"]
+        logs = ("s/log?stream=stdout", "s/log?stream=stderr", "onExit/log?stream=stdout")
+        return finished, [client.get(f"/dag-runs/long/{run_id}/steps/{log}&tail=1")["totalLines"] for log in logs]
+
+    at_once = live.deps.settings.max_waits
+    with ThreadPoolExecutor(at_once) as clients:
+        found = list(clients.map(lines, map(str, range(at_once))))
+    assert found == [(True, [30_000, 30_000, 20_000])] * at_once
 
 
 def test_the_hops_of_a_run_explain_its_time(live: Live) -> None:

@@ -1,5 +1,6 @@
 """Fixtures: a browser, and a whole system whose pages it opens, once per test process."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -81,16 +82,18 @@ def origin(system: Embedded) -> str:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Dagway with Dagu's front end, users, and a queue for one run."""
+def site(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Site]:
+    """Dagway with Dagu's front end, users, a queue for one run, and ``system`` as its node ``far``."""
     program = os.environ.get("COMPARE_DAGU", "")
     if not program:
         pytest.skip("DAGU'S FRONT END NOT TRIED: set COMPARE_DAGU to the path of a Dagu 1.30.2")
     bundle, theirs = tmp_path_factory.mktemp("bundle"), tmp_path_factory.mktemp("dagu")
     with dagu(Path(program), theirs) as real:
         copy_bundle(real.url, bundle)
+    far = {"name": "far", "apiBaseURL": f"{origin(request.getfixturevalue('system'))}/api/v2"}
     env = {
         "DAGWAY_UI_DIR": str(bundle),
+        "DAGWAY_REMOTE_NODES": json.dumps([far]),
         "DAGWAY_AUTH_MODE": "builtin",
         "DAGWAY_AUTH_TOKEN_SECRET": "a secret of more than thirty-two characters",
         "DAGWAY_AUTH_ADMIN_PASSWORD": ADMIN["password"],
@@ -104,9 +107,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def session(site: Site, chromium: Browser) -> Iterator[BrowserContext]:
-    """A browser in which Dagu's front end is logged in as administrator; it keeps the bundle from test to test."""
+    """A browser in which Dagu's front end is logged in as administrator.
+
+    It keeps the bundle from test to test, but not what the front end stores: open tabs, the node, the layout.
+    """
     context = chromium.new_context(viewport={"width": 1600, "height": 1000}, reduced_motion="reduce")
     context.set_default_timeout(60_000)
+    context.add_init_script("if (!sessionStorage.begun) { localStorage.clear(); sessionStorage.begun = 'yes' }")
     context.add_init_script(f"localStorage.setItem('dagu_auth_token', '{site.token}')")
     yield context
     context.close()

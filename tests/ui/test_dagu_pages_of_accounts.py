@@ -112,11 +112,12 @@ def test_keys_are_made_used_edited_and_deleted(site: Site, front_end: Open) -> N
         assert Side(site.url, token=key).ask("GET", "/dags")[0] == 200
         front.open("api-keys")
         front.choose("robot", "Edit")
+        expect(front.dialog.locator("#name")).to_have_value("robot")
         front.dialog.locator("#name").fill("machine")
         front.dialog.get_by_role("button").filter(has_text="Update").or_(
             front.dialog.get_by_role("button").filter(has_text="Save")
         ).click()
-        front.sees("machine")
+        eventually(lambda: [key["name"] for key in site.get("/api-keys")["apiKeys"]] == ["machine"])
         front.open("api-keys")
         front.choose("machine", "Delete")
         front.page.get_by_role("dialog").get_by_role("button").filter(has_text="Delete").click()

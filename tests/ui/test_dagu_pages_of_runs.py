@@ -6,8 +6,9 @@
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
+from shared.clock import utc_now
 from tests.comparison.front_end import Site
 from tests.harness.eventually import eventually
 from tests.ui.conftest import Open
@@ -31,6 +32,12 @@ steps:
 ENDLESS = "steps: [{name: nap, command: 'echo begun; sleep 600'}]\n"
 
 
+def is_upright(graph: Locator) -> bool:
+    """Return whether the steps of a drawn graph are below each other, not beside each other."""
+    box = graph.bounding_box()
+    return box is not None and box["height"] > box["width"]
+
+
 def labels(run: dict[str, Any]) -> dict[str, str]:
     return {node["step"]["name"]: node["statusLabel"] for node in run["nodes"]}
 
@@ -44,12 +51,10 @@ def test_the_runs_are_filtered_grouped_and_shown_beside_the_list(site: Site, fro
         front.page.get_by_placeholder("Filter by DAG name...").fill("listed")
         front.button("Search").click()
         front.sees("good-one")
-        front.page.get_by_role("combobox").filter(visible=True).filter(has_text="All").click()
-        front.page.get_by_role("option", name="failed", exact=False).first.click()
+        front.pick("All", "failed")
         front.lacks("good-one")
         front.sees("bad-one")
-        front.page.get_by_role("combobox").filter(visible=True).filter(has_text="failed").click()
-        front.page.get_by_role("option", name="All", exact=True).click()
+        front.pick("failed", "All Statuses")
         front.page.get_by_placeholder("Filter by Run ID...").fill("good-one")
         front.button("Search").click()
         front.lacks("bad-one")
@@ -63,21 +68,89 @@ def test_the_runs_are_filtered_grouped_and_shown_beside_the_list(site: Site, fro
         front.page.get_by_title("Close (Esc)").filter(visible=True).wait_for(state="detached")
 
 
+def test_the_runs_are_filtered_by_date(site: Site, front_end: Open) -> None:
+    site.create("dated", "steps: [echo x]\n")
+    site.start("dated", "of-today", "succeeded")
+    with front_end() as front:
+        front.open("dag-runs?name=dated")
+        front.sees("of-today")
+        front.pick("Today", "Yesterday")
+        front.lacks("of-today")
+        front.pick("Yesterday", "Last 7 days")
+        front.sees("of-today")
+        front.button("Specific date/month/year").click()
+        front.page.locator("input[type=date]").fill("2001-02-03")
+        front.lacks("of-today")
+        front.pick("Date", "Month")
+        front.page.locator("input[type=month]").fill(f"{utc_now():%Y-%m}")
+        front.sees("of-today")
+        front.pick("Month", "Year")
+        front.page.locator("input[type=number]").fill("2001")
+        front.lacks("of-today")
+        front.button("Custom range").click()
+        front.page.locator("#fromDate").fill(f"{utc_now():%Y}-01-01 00:00:00")
+        front.page.locator("#toDate").fill(f"{utc_now():%Y}-12-31 23:59:59")
+        front.button("Search").click()
+        front.sees("of-today")
+        front.page.locator("#toDate").fill(f"{utc_now():%Y}-01-01 00:00:01")
+        front.page.locator("#toDate").press("Enter")
+        front.lacks("of-today")
+
+
+def test_arrow_keys_go_from_run_to_run_beside_the_list(site: Site, front_end: Open) -> None:
+    site.create("stepped", "params: '0'\nsteps: [exit $1]\n")
+    site.start("stepped", "lower", "failed", params="1")
+    site.start("stepped", "upper", "succeeded")
+    with front_end() as front:
+        front.open("dag-runs?name=stepped")
+        front.text("upper").click()
+        front.sees("1=0")
+        front.page.keyboard.press("ArrowDown")
+        front.sees("1=1")
+        front.lacks("1=0")
+        front.page.keyboard.press("ArrowUp")
+        front.sees("1=0")
+        front.lacks("1=1")
+
+
 def test_the_page_of_a_run_shows_graph_logs_outputs_and_spec(site: Site, front_end: Open) -> None:
     site.create("shown")
     site.start("shown", status="partially_succeeded")
     with front_end() as front:
         front.open("dag-runs/shown/first")
         expect(front.page.locator("svg g.node")).to_have_count(4)
+        graph = front.page.locator("svg").filter(has=front.page.locator("g.node"))
+        expect(graph).to_have_count(1)
+        assert is_upright(graph)
         front.button("Horizontal layout").click()
+        eventually(lambda: not is_upright(graph))
+        front.button("Vertical layout").click()
+        eventually(lambda: is_upright(graph))
         front.button("Expand graph").click()
+        expect(front.dialog).to_contain_text("Visual Graph")
+        expect(front.dialog.locator("svg g.node")).to_have_count(4)
+        front.dialog.get_by_role("button", name="Horizontal layout").click()
+        eventually(lambda: not is_upright(front.dialog.locator("svg").filter(has=front.page.locator("g.node"))))
         front.page.keyboard.press("Escape")
+        expect(front.dialog).to_have_count(0)
         front.page.locator("button, a").filter(has_text="stdout").filter(visible=True).nth(1).click()
         front.sees("Step Log (stdout): b")
         front.button("Show Beginning").click()
         front.sees("17")
         front.button("Show End").click()
         front.sees("2477")
+        line = front.page.locator("[data-line-number='1234']")
+        expect(line).to_have_count(0)
+        front.page.locator("input[type=number]").fill("1234")
+
+        def jumped() -> None:
+            # The page scrolls half a second later, whether it has the lines by then or not.
+            front.button("Go").click()
+            expect(line).to_be_in_viewport(timeout=5_000)
+
+        eventually(jumped)
+        expect(line).to_contain_text("1234")
+        front.sees("Page 2 of 3")
         front.page.keyboard.press("Escape")
         front.page.locator("button, a").filter(has_text="stderr").filter(visible=True).first.click()
         front.sees("oops")

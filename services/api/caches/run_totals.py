@@ -6,7 +6,7 @@ adds the transitions committed since.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from shared.metrics import DagNames
 from shared.run_totals import DagTotals, Distribution
@@ -41,26 +41,32 @@ class RunTotals:
         self.folded = 0
         """How many DAGs are summed in the series ``other``."""
 
-    def get(self, reads: Reads) -> tuple[Mapping[tuple[str, RunStatus], int], Histogram, Histogram]:
-        """Return counts of root runs that ended or wait for approval, and their durations and queue times by DAG."""
+    def get(
+        self, reads: Reads, active: Collection[str] = ()
+    ) -> tuple[Mapping[tuple[str, RunStatus], int], Histogram, Histogram]:
+        """Return counts of root runs that ended or wait for approval, and their durations and queue times by DAG.
+
+        ``active``: the DAGs with running or queued runs, which need series too.
+        """
         with self._lock:
             now = self._clock_s()
             if now - self._asked_at >= self._kept_s:
-                self._renew(reads, anew=now - self._asked_at > _SILENCE_S)
+                self._renew(reads, active, anew=now - self._asked_at > _SILENCE_S)
                 self._asked_at = now
             runs = {(name, status): many for name, each in self._by_dag.items() for status, many in each.runs.items()}
             durations = {name: each.durations for name, each in self._by_dag.items()}
             waits = {name: each.waits for name, each in self._by_dag.items()}
             return runs, _so_far(durations), _so_far(waits)
 
-    def _renew(self, reads: Reads, *, anew: bool) -> None:
+    def _renew(self, reads: Reads, active: Collection[str], *, anew: bool) -> None:
         if anew:
             found = reads.history()
             self._mark, self._by_dag = found.mark, dict(found.by_dag)
         self._mark, changes = reads.changes_since(self._mark)
         for change in changes:
             self._by_dag.setdefault(change.dag_name, DagTotals()).count(change)
-        sizes = {name: sum(totals.runs.values()) for name, totals in self._by_dag.items() if totals.runs}
+        ended = {name: sum(totals.runs.values()) for name, totals in self._by_dag.items() if totals.runs}
+        sizes = {**dict.fromkeys(active, 0), **ended}
         stored = reads.dag_names() if self.names.short(sizes) else None
         self.folded = self.names.admit(sizes, stored)
 

@@ -57,7 +57,7 @@ def families(deps: "Deps", now: datetime) -> list[Metric]:
 
 def _runs(deps: "Deps") -> Iterable[Metric]:
     active = deps.reads.active_counts()
-    ended, durations_by_dag, waits_by_dag = deps.totals.get(deps.reads)
+    ended, durations_by_dag, waits_by_dag = deps.totals.get(deps.reads, {*active.running, *active.queued})
     by_dag = {
         **ended,
         **{(name, RunStatus.RUNNING): runs for name, runs in active.running.items()},
