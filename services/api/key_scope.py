@@ -36,8 +36,8 @@ def _names(deps: Deps, operation: Operation, path: Mapping[str, str]) -> tuple[s
     """Return the names of the DAG in the path. A file can define a DAG with another name, whose runs it shows."""
     if operation.path.startswith("/dags/{fileName}"):
         file_name = json_values.file_name(path["fileName"])
-        dag = deps.reads.dag(file_name)
-        return (file_name,) if dag is None else (file_name, dag.dag_name)
+        dag_name = deps.reads.dag_name(file_name)
+        return (file_name,) if dag_name is None else (file_name, dag_name)
     if operation.path.startswith("/dag-runs/{name}"):
         return (run_name(deps, path["name"]),)
     return ()

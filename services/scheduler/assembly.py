@@ -15,6 +15,7 @@ from services.scheduler.loops.housekeeping import Housekeeping
 from services.scheduler.loops.parent_notifications import ParentNotifier
 from services.scheduler.loops.pool_admission import PoolAdmission
 from services.scheduler.loops.relay import Relay
+from services.scheduler.loops.run_notices import RunNotices
 from services.scheduler.loops.succeeded_runs import SucceededRuns
 from services.scheduler.loops.timers import Timers
 from services.scheduler.metrics import count
@@ -53,12 +54,14 @@ class Assembly:
         self.pools = PoolAdmission(self.transactor)
         self.parents = ParentNotifier(self.transactor)
         self.succeeded_runs = SucceededRuns(transport, clock)
+        self.notices = RunNotices(transport, clock)
         control_messages = ControlBroadcaster(transport, clock)
         # First the actions that workers and clients wait for. ``parents.follow`` runs another transaction, whose
         # commit calls all these followers again.
         self.transactor.after_commit(
             self.relay.follow,
             control_messages.follow,
+            self.notices.follow,
             self.timers.follow,
             self.housekeeping.follow,
             self.succeeded_runs.follow,

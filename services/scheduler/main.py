@@ -155,6 +155,7 @@ class Scheduler:
             ("heartbeats", listener.run),
         ]
         loops = [
+            Background("scheduler-notices", parts.notices.run, on_death, parts.notices.wake),
             Background("scheduler-news", leases.record_news, on_death),
             Background("scheduler-marks", marks.run, on_death),
             Background("scheduler-leases", leases.run, on_death),

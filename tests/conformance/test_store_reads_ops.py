@@ -32,6 +32,17 @@ def test_a_dag_comes_with_its_text(engine: Engine, reads: Reads) -> None:
     assert reads.dag("Etl") is None
 
 
+def test_the_name_of_a_dag_is_read_without_its_text(engine: Engine, reader: Engine, reads: Reads) -> None:
+    add_dag(engine, "etl", dag_name="Etl")
+    sent: list[str] = []
+    event.listen(reader, "before_cursor_execute", lambda *facts: sent.append(facts[2]))
+
+    assert reads.dag_name("etl") == "Etl"
+    assert reads.dag_name("Etl") is None
+    assert sent
+    assert not any("yaml" in statement for statement in sent)
+
+
 @pytest.mark.parametrize(
     ("asked", "names", "total"),
     [

@@ -35,5 +35,4 @@ def run_name(deps: Deps, name: str) -> str:
     stem = json_values.file_name(name, "name")
     if stem == name or deps.reads.run(name, json_values.LATEST):
         return name
-    dag = deps.reads.dag(stem)
-    return dag.dag_name if dag else stem
+    return deps.reads.dag_name(stem) or stem

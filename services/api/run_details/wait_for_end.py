@@ -47,8 +47,7 @@ def finished_run(deps: Deps, command: StartRun, dag_run_id: str, wait_s: float) 
 def _dag_name(deps: Deps, command: StartRun) -> str:
     if command.dag_name is not None:
         return command.dag_name
-    dag = deps.reads.dag(command.file_name)
-    return dag.dag_name if dag else command.file_name
+    return deps.reads.dag_name(command.file_name) or command.file_name
 
 
 def _wait(deps: Deps, watch: Watch, dag_name: str, dag_run_id: str, wait_s: float) -> RunRow | None:

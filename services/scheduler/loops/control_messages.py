@@ -1,4 +1,4 @@
-"""Broadcasts control messages: orders and grants to workers, changed runs to gateways.
+"""Broadcasts control messages to workers: orders and grants.
 
 They tell workers which attempts to begin or stop, and which broker queues to consume from. A control message may be
 lost. Then the next heartbeat, the next request or the next pass of a loop sends it again.
@@ -10,14 +10,11 @@ from datetime import datetime
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.traces import publish
 from shared.contracts.codec import encode
-from shared.contracts.control import CHANGES, AttemptGranted, RunsChanged, StopAttempt, TaskQueueOpened
+from shared.contracts.control import AttemptGranted, StopAttempt, TaskQueueOpened
 from shared.ids import new_run_id
 from shared.transport.base import Transport
 
 __all__ = ["ControlBroadcaster"]
-
-_MOST_NAMED = 100
-"""The most runs that one ``RunsChanged`` names. If more changed, it names none."""
 
 
 class ControlBroadcaster:
@@ -40,13 +37,10 @@ class ControlBroadcaster:
             )
         for selector in sorted(after.selectors):
             self._broadcast("workers", TaskQueueOpened(selector=dict(selector)))
-        if after.changed:
-            named = sorted(after.changed) if len(after.changed) <= _MOST_NAMED else []
-            self._broadcast(CHANGES, RunsChanged(run_keys=named, ended=[key for key in named if key in after.over]))
 
     def trace(self, after: PostCommit) -> None:
         """Send the spans of the transaction. Called last, because nothing waits for spans."""
         publish(after.traced, self._transport.broadcast, after.at)
 
-    def _broadcast(self, topic: str, message: StopAttempt | AttemptGranted | TaskQueueOpened | RunsChanged) -> None:
+    def _broadcast(self, topic: str, message: StopAttempt | AttemptGranted | TaskQueueOpened) -> None:
         self._transport.broadcast(topic, encode(message, id=new_run_id(), at=self._clock()))

@@ -19,7 +19,8 @@ __all__ = ["EmbeddedConsumer", "Keeper", "MemoryQueue", "QueuedMessage"]
 class QueuedMessage:
     """One message in a queue or with a consumer. It is dropped after ``dies_at``, a monotonic time.
 
-    ``returns``: how often the message came back. ``pending``: the reply that its sender awaits.
+    ``returns``: how often the message came back. ``delivered``: whether a consumer has had it. ``pending``: the reply
+    that its sender awaits.
     """
 
     seq: int
@@ -27,6 +28,7 @@ class QueuedMessage:
     body: bytes
     pending: PendingReply | None = None
     returns: int = 0
+    delivered: bool = False
     dies_at: float | None = None
 
 
@@ -210,6 +212,7 @@ class EmbeddedConsumer:
                 message = source.ready.popleft()
                 if message.dies_at is not None and message.dies_at < now:
                     continue
+                message.delivered = True
                 unsettled.add(message)
                 taken.append(EmbeddedDelivery(self, source, message, now))
         return taken

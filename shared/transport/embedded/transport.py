@@ -2,7 +2,8 @@
 
 ``take`` removes messages directly from the queues. So no message is in transit to a consumer, and a pause takes effect
 immediately. A message to a SAFE queue is on disk before its send is accepted, and is delivered again after a crash,
-with ``redelivered`` set. Messages of other queues are in memory only.
+with ``redelivered`` set. A consumer may have it while it is still being written (ADR 47). Messages of other queues are
+in memory only.
 """
 
 import logging
@@ -13,7 +14,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
 
-from shared.errors import BrokerUnavailable, ConfigInvalid, Unroutable
+from shared.errors import BrokerUnavailable, ConfigInvalid, PublishUnconfirmed, Unroutable
 from shared.transport.base import (
     DELIVERY_LIMIT,
     NO_PRIORITIES,
@@ -254,31 +255,33 @@ class EmbeddedTransport:
                 return accepted
             self._seq += 1
             copy = QueuedMessage(self._seq, message.message_id, message.body, pending, returns=int(message.again))
-            if target.queue.durability is not Durability.SAFE:
-                if target.queue.durability is Durability.TRANSIENT:
-                    copy.dies_at = time.monotonic() + TRANSIENT_TTL_S
-                target.ready.append(copy)
-                target.wake()
-            else:
+            safe = target.queue.durability is Durability.SAFE
+            if safe:
                 self._accepting.add(accepted)
-        if target.queue.durability is Durability.SAFE:
-            accepted.add_done_callback(self._accepting.discard)
-            kept = StoredMessage(copy.seq, queue.name, copy.message_id, copy.body, copy.returns)
-            self._journal.add(kept, lambda error: self._stored(target, copy, accepted, error))
-        else:
+                accepted.add_done_callback(self._accepting.discard)
+                kept = StoredMessage(copy.seq, queue.name, copy.message_id, copy.body, copy.returns)
+                # Before a consumer can have the message: the journal must not hear of its acknowledgement first.
+                self._journal.add(kept, lambda error: self._stored(target, copy, accepted, error))
+            elif target.queue.durability is Durability.TRANSIENT:
+                copy.dies_at = time.monotonic() + TRANSIENT_TTL_S
+            target.ready.append(copy)
+            target.wake()
+        if not safe:
             accepted.set_result(None)
         return accepted
 
     def _stored(
         self, target: MemoryQueue, message: QueuedMessage, accepted: "Future[None]", error: BaseException | None
     ) -> None:
-        if error is not None:
-            settle(accepted, BrokerUnavailable(f"the journal cannot be written: {error}"))
+        if error is None:
+            settle(accepted, None)
             return
         with self.lock:
-            target.ready.append(message)
-            target.wake()
-        settle(accepted, None)
+            unseen = message in target.ready and not message.delivered
+            if message in target.ready:
+                target.ready.remove(message)
+        why = f"the journal cannot be written: {error}"
+        settle(accepted, BrokerUnavailable(why) if unseen else PublishUnconfirmed(why))
 
     def _call_listeners(self) -> None:
         while (received := self._broadcasts.get()) is not None:

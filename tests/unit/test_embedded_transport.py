@@ -1,0 +1,91 @@
+"""The embedded transport delivers a message while the journal writes it, and accepts it when it is on disk."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from shared.errors import BrokerUnavailable, PublishUnconfirmed
+from shared.transport.base import COMMANDS, Outgoing
+from shared.transport.embedded import transport as module
+from shared.transport.embedded.journal import Journal, StoredMessage
+from shared.transport.embedded.transport import EmbeddedTransport
+
+WAIT_S = 60
+Ended = Callable[[BaseException | None], None]
+
+
+class HeldJournal(Journal):
+    """A journal that writes nothing until the test says how the write ended."""
+
+    ends: list[Ended]
+
+    def add(self, message: StoredMessage, then: Ended) -> None:  # noqa: ARG002
+        self.ends.append(then)
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> list[Ended]:
+    """What to call with the outcome of each write."""
+    HeldJournal.ends = []
+    monkeypatch.setattr(module, "Journal", HeldJournal)
+    return HeldJournal.ends
+
+
+def test_a_message_is_delivered_before_it_is_on_disk_and_accepted_after(
+    ends: list[Ended],
+) -> None:
+    transport = EmbeddedTransport(None)
+    transport.declare([COMMANDS])
+    consumer = transport.consume([COMMANDS], prefetch=1)
+    accepted = transport.send(Outgoing(COMMANDS, b"body", "m"))
+
+    [delivery] = consumer.take(1, WAIT_S)
+    assert delivery.body == b"body"
+    assert not accepted.done()
+    ends[0](None)
+    assert accepted.result(WAIT_S) is None
+    transport.close()
+
+
+@pytest.mark.parametrize("seen", ["no", "in hand", "given back"])
+def test_only_a_message_that_nobody_saw_is_certainly_not_accepted(ends: list[Ended], seen: str) -> None:
+    transport = EmbeddedTransport(None)
+    transport.declare([COMMANDS])
+    consumer = transport.consume([COMMANDS], prefetch=1)
+    accepted = transport.send(Outgoing(COMMANDS, b"body", "m"))
+    if seen != "no":
+        [delivery] = consumer.take(1, WAIT_S)
+        if seen == "given back":
+            delivery.retry()
+
+    ends[0](OSError("disk full"))
+
+    error = accepted.exception(WAIT_S)
+    assert isinstance(error, BrokerUnavailable)
+    assert isinstance(error, PublishUnconfirmed) == (seen != "no")
+    assert "disk full" in str(error)
+    assert transport.waiting(COMMANDS) == 0
+    transport.close()
+
+
+def test_a_message_acknowledged_before_it_is_on_disk_does_not_stay_there(tmp_path: Path) -> None:
+    transport = EmbeddedTransport(tmp_path / "journal")
+    transport.declare([COMMANDS])
+    consumer = transport.consume([COMMANDS], prefetch=10)
+    writing = threading.Event()
+    # The journal's thread calls it, and so writes nothing until the second message is acknowledged.
+    transport.send(Outgoing(COMMANDS, b"first", "1")).add_done_callback(lambda _: writing.wait(WAIT_S))
+    for delivery in consumer.take(1, WAIT_S):
+        delivery.ack()
+    accepted = transport.send(Outgoing(COMMANDS, b"second", "2"))
+    for delivery in consumer.take(1, WAIT_S):
+        delivery.ack()
+    writing.set()
+    accepted.result(WAIT_S)
+    transport.close()
+
+    again = EmbeddedTransport(tmp_path / "journal")
+    assert again.waiting(COMMANDS) == 0
+    again.close()
