@@ -19,7 +19,7 @@ def closed_for(folder: Path) -> str:
     """Return where the content of the folder is; empty if it was not moved."""
     try:
         return (folder / _MARK).read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
 
 

@@ -230,4 +230,5 @@ def test_what_the_configuration_does_not_permit_is_refused_to_everybody(world: W
     }
 
     assert set(found.values()) == {(403, "forbidden")}
-    assert {each.id for each in OPERATIONS if each.role in {"operator", "manager"}} - found.keys() == {"getCommand"}
+    reads = {"getCommand", "listSecrets"}
+    assert {each.id for each in OPERATIONS if each.role in {"operator", "manager"}} - found.keys() == reads

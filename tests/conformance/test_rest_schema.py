@@ -10,6 +10,8 @@ from services.api.settings import Settings
 from tests.conformance.rest_stack import open_stack
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").rglob("*.yaml"))
+OTHER_GENERATION = "dagu-2.yaml"
+"""The example in the YAML of Dagu 2. The schema describes the fields of Dagway's own language only."""
 
 
 @pytest.mark.parametrize("bundle", [False, True])
@@ -25,6 +27,8 @@ def test_the_schema_is_served_and_every_example_is_valid_by_it(tmp_path: Path, b
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
     for path in EXAMPLES:
+        if path.name == OTHER_GENERATION:
+            continue
         for document in yaml.safe_load_all(path.read_text()):
             assert [error.message for error in validator.iter_errors(document)] == [], path.name
     assert list(validator.iter_errors({"stepz": []}))

@@ -42,7 +42,7 @@ from shared.contracts.events import (
     LogChunk,
 )
 from shared.contracts.tasks import Task
-from shared.errors import PublishUnconfirmed, Unavailable
+from shared.errors import DagwayError, PublishUnconfirmed, Unavailable
 from shared.tracing import SpanContext
 from shared.transport.base import Delivery, event_queue
 
@@ -274,9 +274,10 @@ class TaskHandler:
                 context.note(f"attempt {task.number} started")
                 attempt = self._runner.execute(task, stop, inputs, files, masker=masker, follow_logs=follow_logs)
         except Exception as error:  # noqa: BLE001 - any error becomes the outcome
-            # A traceback can contain the value of a secret.
             why = masker.text(str(error) or type(error).__name__)
-            _log.warning("attempt.broken", extra={"token": task.token, "error": why}, exc_info=not masker)
+            # A mistake in the workflow needs no traceback, which can also contain the value of a secret.
+            unexpected = not (masker or isinstance(error, DagwayError))
+            _log.warning("attempt.broken", extra={"token": task.token, "error": why}, exc_info=unexpected)
             attempt = AttemptResult(Result("broken", 1, why))
         logs = context.logs
         if logs is not None:

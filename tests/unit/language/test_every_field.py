@@ -44,6 +44,7 @@ STEP_FIELDS: list[tuple[str, str, Any]] = [
     ("{command: a, dir: /x}", "working_dir", "/x"),
     ("{type: chat, llm: {provider: local, model: m}, messages: [{role: user, content: c}]}", "messages", None),
     ("{command: a, pool: gpu}", "pool", ("gpu",)),
+    ("{command: a, secrets: []}", "secrets", ()),
     ("{command: a, lock: [a, b]}", "lock", ("a", "b")),
     ("{command: a, rateLimit: {name: api, limit: 3, intervalSec: 0.5}}", "rate_limit", None),
     ("{command: a, container: {image: alpine}}", "container.image", "alpine"),
