@@ -61,12 +61,14 @@ class LocalRun:
 
     def output(self) -> Iterator[LogLine]:
         """Yield what the steps have written since the last call."""
+        # The rest of a step's output may arrive after its end.
+        complete = not self._engine.reads.missing_bytes(self.row.run_key)
         for node in self.row.nodes or ():
             if node.kind in _SHOWN_KINDS and node.status is not NodeStatus.NOT_STARTED:
                 for stream in ("stdout", "stderr") if node.stderr or not node.stdout else ("stdout",):
                     tail = self._tails.get((node.idx, stream)) or LogTail(self._page(node, stream), node.name, stream)
                     self._tails[node.idx, stream] = tail
-                    yield from tail.read(ended=node.status.terminal)
+                    yield from tail.read(ended=complete and node.status.terminal)
 
     def last_output(self) -> Iterator[LogLine]:
         """Yield the rest of the output of a run that has ended.
