@@ -123,11 +123,13 @@ class FrontEnd:
     def choose(self, row: str, action: str) -> None:
         """Choose an action from the menu at the end of a row of a table, when no dialog covers it any more."""
         expect(self.dialog).to_have_count(0)
-        item = self.page.get_by_role("menuitem", name=action, exact=True)
+        menu = self.page.get_by_role("menu")
+        item = menu.get_by_role("menuitem", name=action, exact=True)
 
         def shown() -> None:
-            # A table that is loaded again closes the menu.
-            self.page.get_by_role("row").filter(has_text=row).get_by_role("button").last.click()
+            # A table that is loaded again closes the menu. An open menu hides the table.
+            if menu.count() == 0:
+                self.page.get_by_role("row").filter(has_text=row).get_by_role("button").last.click()
             expect(item).to_be_visible(timeout=5_000)
 
         eventually(shown)
