@@ -119,7 +119,7 @@ def test_keys_are_made_used_edited_and_deleted(site: Site, front_end: Open) -> N
         ).click()
         eventually(lambda: [key["name"] for key in site.get("/api-keys")["apiKeys"]] == ["machine"])
         front.open("api-keys")
-        front.choose("machine", "Delete")
-        front.page.get_by_role("dialog").get_by_role("button").filter(has_text="Delete").click()
+        front.choose("machine", "Revoke")
+        front.page.get_by_role("dialog").get_by_role("button").filter(has_text="Revoke").click()
         eventually(lambda: site.get("/api-keys")["apiKeys"] == [])
         assert Side(site.url, token=key).ask("GET", "/dags")[0] == 401
