@@ -6,6 +6,7 @@ tests that only connect to a server; tests that stop or kill a server always use
 """
 
 import gc
+import logging
 import os
 import signal
 import socket
@@ -35,7 +36,7 @@ settings.register_profile("shared machine", deadline=None, suppress_health_check
 settings.load_profile("shared machine")
 
 
-_LONG = frozenset({"chaos", "deploy", "faults", "security", "simulation"})
+_LONG = frozenset({"chaos", "deploy", "faults", "security", "simulation", "ui"})
 """Folders of tests that take long. They come first, so that no process has only them left at the end."""
 
 
@@ -74,6 +75,14 @@ def _no_settings_of_the_developers() -> None:
         del os.environ[name]
     os.environ.pop("DAGU_DEFAULT_SHELL", None)
     os.environ["SHELL"] = "/bin/sh"  # fixed, since SHELL differs between CI systems
+
+
+@pytest.fixture(autouse=True)
+def _log_level_of_no_other_test() -> Iterator[None]:
+    """A command that a test runs in its own process sets the level of the log."""
+    level = logging.root.level
+    yield
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

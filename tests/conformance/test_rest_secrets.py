@@ -36,6 +36,12 @@ def live(footing: Footing) -> Iterator[Live]:
         yield opened
 
 
+@pytest.fixture(autouse=True)
+def _no_secret_of_another_test(live: Live) -> None:
+    for each in live.get("/secrets")["secrets"]:
+        assert live.ask("DELETE", f"/secrets/{each['name']}").status_code == 204
+
+
 def _put(live: Live, name: str, value: str = VALUE, **body: Any) -> Any:
     response = live.ask("PUT", f"/secrets/{name}", {"value": value, **body})
     assert response.status_code == 200, response.get_data(as_text=True)

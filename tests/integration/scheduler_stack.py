@@ -36,7 +36,7 @@ class Stack:
     def scheduler(
         self,
         *,
-        lease_s: float = 60,
+        lease_s: float = 10,
         dags_dir: Path | None = None,
         dag_files: DagFiles | None = None,
         event_shards: int | None = None,

@@ -344,8 +344,8 @@ def test_a_followed_folder_brings_changes_in_and_spares_edits_by_api(stack: Stac
 
 
 def test_two_schedulers_dispatch_every_run_once(stack: Stack) -> None:
-    stack.scheduler()
-    stack.scheduler()
+    stack.scheduler(lease_s=60)
+    stack.scheduler(lease_s=60)
     stack.dag("one", ONE)
     asked = []
     for number in range(60):
