@@ -1,4 +1,4 @@
-"""The page of users, API keys and webhooks: what an administrator does there, and what others are told."""
+"""The page for users, API keys and webhooks: what administrators can do there, and what others see."""
 
 from playwright.sync_api import Browser, Page, expect
 

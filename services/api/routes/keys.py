@@ -9,12 +9,12 @@ from pydantic import Field
 
 from services.api.auth.authentication import forbidden
 from services.api.auth.tokens import KEY_PREFIX, drawn, new_secret, secret_hash
+from services.api.dag_patterns import dag_patterns
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
 from services.api.representations import accounts_json, json_values
 from services.api.response_schemas.accounts import ApiKeyAnswerSchema, ApiKeyMadeSchema, ApiKeysSchema
 from shared.contracts.commands.accounts import CreateApiKey, DeleteApiKey, UpdateApiKey
-from shared.contracts.dag_scope import MOST_PATTERNS, PATTERN_RULE, valid_pattern
 
 __all__ = ["KEYS"]
 
@@ -70,7 +70,7 @@ def create_key(call: Call, body: CreateKeyBody) -> ApiResponse:
         secret_hash=secret_hash(secret),
         created_by=call.principal.id,
         expires_at=_expiry(call, body.expires_at),
-        dags=_dags(body.dags),
+        dags=dag_patterns(body.dags),
     )
     return call.carry_out(command, then=_key, known={"key": secret})
 
@@ -95,7 +95,7 @@ def update_key(call: Call, body: UpdateKeyBody, key_id: str) -> ApiResponse:
         role=json_values.role(body.role) if body.role is not None else None,
         expires_at=_expiry(call, body.expires_at or ""),
         never_expires=body.expires_at == "",
-        dags=_dags(body.dags) if body.dags is not None else None,
+        dags=dag_patterns(body.dags) if body.dags is not None else None,
     )
     return call.carry_out(command, then=_key)
 
@@ -133,15 +133,6 @@ def _expiry(call: Call, text: str) -> datetime | None:
     if expires_at <= call.now:
         raise bad_request(f"expiresAt: {text[:40]} is not in the future", field="expiresAt")
     return expires_at
-
-
-def _dags(patterns: list[str]) -> tuple[str, ...]:
-    if len(patterns) > MOST_PATTERNS:
-        raise bad_request(f"dags: at most {MOST_PATTERNS} patterns", field="dags")
-    for pattern in patterns:
-        if not valid_pattern(pattern):
-            raise bad_request(f"dags: {pattern[:60]!r} is not a pattern of DAG names ({PATTERN_RULE})", field="dags")
-    return tuple(patterns)
 
 
 def _id(key_id: str) -> str:

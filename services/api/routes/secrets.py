@@ -5,12 +5,12 @@ from typing import Any
 
 from pydantic import Field
 
+from services.api.dag_patterns import dag_patterns
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.problems import Problem, bad_request
 from services.api.representations.json_values import precise
 from services.api.response_schemas.secrets import RotatedSchema, SecretSetSchema, SecretsSchema
 from shared.contracts.commands.secrets import DeleteSecret, ResealedSecret, ResealSecrets, SetSecret
-from shared.contracts.dag_scope import MOST_PATTERNS, PATTERN_RULE, valid_pattern
 from shared.secret_box import CannotOpenSecret, SecretBox, key_of
 from shared.store.reads.reader import SecretRow
 
@@ -50,7 +50,7 @@ def set_secret(call: Call, body: SecretBody, name: str) -> ApiResponse:
     """Store a secret, or replace its value and its ``dags``. No operation returns the value."""
     known, box = _name(name), _box(call)
     sealed = box.seal(known, _value(body.value), request=call.key)
-    command = SetSecret(by=call.user, name=known, sealed=sealed, dags=_dags(body.dags))
+    command = SetSecret(by=call.user, name=known, sealed=sealed, dags=dag_patterns(body.dags))
     return call.carry_out(command, then=lambda result: {"name": known, "version": result["version"]})
 
 
@@ -115,12 +115,3 @@ def _value(text: str) -> str:
     if "\0" in text:
         raise bad_request("value: must not contain a NUL character: no environment variable can", field="value")
     return text
-
-
-def _dags(patterns: list[str]) -> tuple[str, ...]:
-    if len(patterns) > MOST_PATTERNS:
-        raise bad_request(f"dags: at most {MOST_PATTERNS} patterns", field="dags")
-    for pattern in patterns:
-        if not valid_pattern(pattern):
-            raise bad_request(f"dags: {pattern[:60]!r} is not a pattern of DAG names ({PATTERN_RULE})", field="dags")
-    return tuple(patterns)

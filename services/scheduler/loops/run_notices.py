@@ -1,8 +1,8 @@
 """Tells gateways which runs have changed, so that their followers query the database.
 
-The end of a run is told at once, because a request may wait for it. Other changes wait up to 100 ms for more: the steps
-of a chain then cost one message for several decisions, on the broker and in each gateway. A notice may be lost: the
-followers also poll.
+The end of a run is announced at once, because a request may wait for it. Other changes are collected for up to 100 ms,
+so that several steps of a chain cost the broker and each gateway one message. A notice may be lost: the followers also
+poll.
 """
 
 import threading
