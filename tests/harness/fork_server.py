@@ -67,7 +67,7 @@ class ForkedProcess:
     def send_signal(self, number: int) -> None:
         """Send a signal, unless the process has ended."""
         if self.returncode is None:
-            # The process has ended, and the message that says so is still on its way.
+            # The process may have ended, with the message that says so still on its way.
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
