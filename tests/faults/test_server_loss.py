@@ -47,8 +47,14 @@ def went_on(cluster: Cluster, dag: str) -> None:
     assert violations(cluster.engine) == []
 
 
-def spooled(cluster: Cluster) -> list[Path]:
-    return sorted(cluster.folder.glob("w*/worker/spool/*.json"))
+def spooled(cluster: Cluster) -> list[str]:
+    """Return the names of the reports that wait at the workers for the broker."""
+    return sorted(path.name for path in cluster.folder.glob("*/worker/spool/*"))
+
+
+def one_is_spooled(cluster: Cluster) -> None:
+    logs = [worker.output()[-2000:] for worker in cluster.workers]
+    assert len(spooled(cluster)) == 1, f"spooled: {spooled(cluster)}, workers: {logs}"
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
@@ -60,11 +66,11 @@ def test_a_step_outlasts_the_broker_and_its_report_is_delivered(cluster: Cluster
     assert not gone(pid)
     (tmp_path / "go").touch()
     eventually(lambda: gone(pid))
-    eventually(lambda: len(spooled(cluster)) == 1)
+    eventually(lambda: one_is_spooled(cluster))
     cluster.rabbit.start()
 
     went_on(cluster, dag)
-    assert spooled(cluster) == []
+    eventually(lambda: spooled(cluster) == [])
     assert [process.running for process in cluster.processes] == [True] * 5
 
 

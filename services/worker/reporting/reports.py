@@ -139,7 +139,8 @@ class Reporter:
             self._wake.wait()
             self._wake.clear()
             while not self._stopping.is_set() and (paths := sorted(self._dir.glob("*.json"))):
-                if all(self._resend(path) for path in paths):
+                delivered = [self._resend(path) for path in paths]
+                if all(delivered):
                     wait_s = _FIRST_WAIT_S
                     continue
                 self._stopping.wait(wait_s)

@@ -1,8 +1,10 @@
 """The spool of reports at the start of a worker."""
 
+import json
 from pathlib import Path
 
 from services.worker.reporting.reports import Reporter
+from shared.transport.base import EVENTS, LOGS, BrokerQueue
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import eventually
 
@@ -25,3 +27,22 @@ def test_the_attempt_of_an_unreadable_report_is_not_claimed_for_ever(tmp_path: P
     eventually(lambda: let_go == ["token"])
     reporter.stop()
     assert [path.name for path in tmp_path.iterdir()] == ["token.bad"]
+
+
+def test_a_report_that_the_broker_does_not_take_holds_up_no_other(tmp_path: Path) -> None:
+    def spool(token: str, queue: BrokerQueue) -> None:
+        (tmp_path / f"{token}.json").write_text(json.dumps({"route": queue.name, "id": token, "body": "{}"}) + "\n")
+
+    transport = EmbeddedTransport(None)
+    transport.declare([EVENTS])
+    spool("first", LOGS)
+    spool("second", EVENTS)
+    delivered: list[str] = []
+    reporter = Reporter(transport, tmp_path, delivered.append)
+    reporter.start()
+
+    eventually(lambda: delivered == ["second"])
+    transport.declare([LOGS])
+    eventually(lambda: delivered == ["second", "first"])
+    reporter.stop()
+    assert list(tmp_path.iterdir()) == []
