@@ -52,9 +52,13 @@ def spooled(cluster: Cluster) -> list[str]:
     return sorted(path.name for path in cluster.folder.glob("*/worker/spool/*"))
 
 
-def one_is_spooled(cluster: Cluster) -> None:
-    logs = [worker.output()[-2000:] for worker in cluster.workers]
-    assert len(spooled(cluster)) == 1, f"spooled: {spooled(cluster)}, workers: {logs}"
+def await_spooled(cluster: Cluster) -> None:
+    """Wait until one report is spooled; on failure tell what the workers do instead."""
+    try:
+        eventually(lambda: len(spooled(cluster)) == 1)
+    except AssertionError as failure:
+        doing = "\n".join(worker.abort() for worker in cluster.workers)
+        raise AssertionError(f"spooled: {spooled(cluster)}, workers:\n{doing}") from failure
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
@@ -66,7 +70,7 @@ def test_a_step_outlasts_the_broker_and_its_report_is_delivered(cluster: Cluster
     assert not gone(pid)
     (tmp_path / "go").touch()
     eventually(lambda: gone(pid))
-    eventually(lambda: one_is_spooled(cluster))
+    await_spooled(cluster)
     cluster.rabbit.start()
 
     went_on(cluster, dag)

@@ -125,6 +125,12 @@ class DagwayProcess:
         self._started.kill()
         self.wait_exit()
 
+    def abort(self) -> str:
+        """End the process by SIGABRT and return the end of its output: if it was forked, the stacks of its threads."""
+        self._started.send_signal(signal.SIGABRT)
+        self.wait_exit()
+        return self.output()[-6000:]
+
     def freeze(self) -> None:
         """Stop the process by SIGSTOP: it stays alive but does nothing."""
         self._started.send_signal(signal.SIGSTOP)
