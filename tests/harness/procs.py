@@ -127,8 +127,9 @@ class DagwayProcess:
 
     def abort(self) -> str:
         """End the process by SIGABRT and return the end of its output: if it was forked, the stacks of its threads."""
-        self._started.send_signal(signal.SIGABRT)
-        self.wait_exit()
+        if self.running:
+            self._started.send_signal(signal.SIGABRT)
+            self.wait_exit()
         return self.output()[-6000:]
 
     def freeze(self) -> None:
