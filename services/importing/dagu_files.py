@@ -1,7 +1,7 @@
-"""The JSON files in the data folder of Dagu 1.30, as models.
+"""The JSON files in the data folder of Dagu 1.30 and 2, as models.
 
-The facts are from homes that Dagu 1.30.2 has written. Fields that Dagway has no use for are left out. Go writes empty
-lists and maps as ``null``, and a time that is not set as ``""`` or ``-``.
+The facts are from homes that Dagu 1.30.2 has written; those about Dagu 2 are from its documentation. Fields that Dagway
+has no use for are left out. Go writes empty lists and maps as ``null``, and a time that is not set as ``""`` or ``-``.
 """
 
 import base64
@@ -9,7 +9,15 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    AliasChoices,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from services.scheduler.deciding.dag_files import text_of
@@ -187,13 +195,20 @@ class _SnakeFile(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+_WORKSPACES = Field(default=None, validation_alias=AliasChoices("workspace_access", "workspaceAccess"))
+"""To which workspaces of Dagu 2 an account is limited."""
+
+
 class UserFile(_SnakeFile):
-    """A user. The hash is bcrypt's."""
+    """A user. The hash is bcrypt's; users that Dagu 2 knows by OIDC or a proxy have none."""
 
     id: str
     username: str
     role: str
-    password_hash: str = Field(repr=False)
+    password_hash: _Text = Field(default="", repr=False)
+    auth_provider: _Text = ""
+    is_disabled: bool = Field(default=False, validation_alias=AliasChoices("is_disabled", "isDisabled"))
+    workspace_access: Any = _WORKSPACES
     created_at: AwareDatetime
     updated_at: AwareDatetime
 
@@ -207,6 +222,7 @@ class ApiKeyFile(_SnakeFile):
     role: str
     key_hash: str = Field(repr=False)
     key_prefix: str
+    workspace_access: Any = _WORKSPACES
     created_at: AwareDatetime
     updated_at: AwareDatetime
     created_by: _Text = ""
