@@ -195,8 +195,8 @@ class _SnakeFile(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-_WORKSPACES = Field(default=None, validation_alias=AliasChoices("workspace_access", "workspaceAccess"))
-"""To which workspaces of Dagu 2 an account is limited."""
+_Workspaces = Annotated[Any, Field(validation_alias=AliasChoices("workspace_access", "workspaceAccess"))]
+"""To which workspaces of Dagu 2 an account is limited; ``None`` in Dagu 1."""
 
 
 class UserFile(_SnakeFile):
@@ -208,7 +208,7 @@ class UserFile(_SnakeFile):
     password_hash: _Text = Field(default="", repr=False)
     auth_provider: _Text = ""
     is_disabled: bool = Field(default=False, validation_alias=AliasChoices("is_disabled", "isDisabled"))
-    workspace_access: Any = _WORKSPACES
+    workspace_access: _Workspaces = None
     created_at: AwareDatetime
     updated_at: AwareDatetime
 
@@ -222,7 +222,7 @@ class ApiKeyFile(_SnakeFile):
     role: str
     key_hash: str = Field(repr=False)
     key_prefix: str
-    workspace_access: Any = _WORKSPACES
+    workspace_access: _Workspaces = None
     created_at: AwareDatetime
     updated_at: AwareDatetime
     created_by: _Text = ""
