@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
-    AliasChoices,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     field_validator,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 
@@ -27,6 +27,7 @@ __all__ = ["ApiKeyFile", "AttemptFile", "DagFile", "NodeFile", "UserFile", "Webh
 
 F = TypeVar("F", bound=BaseModel)
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _LAST_MS = 253_402_300_799_999
 """The end of the year 9999, the largest ``datetime``."""
 
@@ -192,11 +193,14 @@ class DagFile(_File):
 
 
 class _SnakeFile(BaseModel):
+    """An account. Keys in camel case, as in the API of Dagu 2, are read too: a user who is disabled must stay so."""
+
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-
-_Workspaces = Annotated[Any, Field(validation_alias=AliasChoices("workspace_access", "workspaceAccess"))]
-"""To which workspaces of Dagu 2 an account is limited; ``None`` in Dagu 1."""
+    @model_validator(mode="before")
+    @classmethod
+    def _in_snake_case(cls, value: Any) -> Any:
+        return {_HUMP.sub("_", key).lower(): each for key, each in value.items()} if isinstance(value, dict) else value
 
 
 class UserFile(_SnakeFile):
@@ -207,8 +211,8 @@ class UserFile(_SnakeFile):
     role: str
     password_hash: _Text = Field(default="", repr=False)
     auth_provider: _Text = ""
-    is_disabled: bool = Field(default=False, validation_alias=AliasChoices("is_disabled", "isDisabled"))
-    workspace_access: _Workspaces = None
+    is_disabled: bool = False
+    workspace_access: Any = None
     created_at: AwareDatetime
     updated_at: AwareDatetime
 
@@ -222,7 +226,7 @@ class ApiKeyFile(_SnakeFile):
     role: str
     key_hash: str = Field(repr=False)
     key_prefix: str
-    workspace_access: _Workspaces = None
+    workspace_access: Any = None
     created_at: AwareDatetime
     updated_at: AwareDatetime
     created_by: _Text = ""

@@ -46,7 +46,7 @@ def home(tmp_path: Path) -> HomeOfDagu:
     home.workflow("broken", BROKEN)
     home.run("nightly", "r1", NIGHTLY, 2, NODES)
     home.user("u1", "ann", "correct horse battery", role="developer", is_disabled=False, workspace_access={"all": True})
-    home.user("u2", "bob", "correct horse battery", is_disabled=True)
+    home.user("u2", "bob", "correct horse battery", isDisabled=True)
     home.user("u3", "cat", "", password_hash="", auth_provider="oidc")
     home.user("u4", "dan", "correct horse battery", workspace_access={"all": False, "grants": []})
     dags, users, data = tmp_path / "flows", tmp_path / "people", home.root / "data"
