@@ -69,7 +69,8 @@ Differences:
 - Options that concern Dagu's own files (`--config`, `--dagu-home`, `--default-working-dir`, `--cpu-profile`) are
   accepted and have no effect.
 - `exec --base` reads its file here, and sends its fields with the command.
-- `start-all` has no coordinator, and so no options `--coordinator.…` and `--peer.…`; nor has it `--config`.
+- `start-all` has no coordinator, and so no options `--coordinator.…` and `--peer.…`. It reads Dagu's settings if the
+  variable `DAGU_HOME` is set, and has no `--dagu-home`, `--config` and `--cpu-profile`.
   `scheduler` and `worker` are services of a cluster, with [settings](configuration.md) of their own.
 - `cleanup` does not exist: a server deletes old runs by `histRetentionDays`. Nor do `server`, `coordinator` and
   `migrate history`: use `up`, or `api` and `scheduler`.

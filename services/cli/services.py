@@ -1,6 +1,5 @@
 """The commands that run services: ``dagway up``, ``api``, ``scheduler`` and ``worker``; and ``migrate``."""
 
-import os
 import sys
 from dataclasses import replace
 from importlib.metadata import version as installed_version
@@ -58,9 +57,7 @@ _SHORT = {"host": "-s", "port": "-p", "dags_dir": "-d"}
 """Dagu's short names of options."""
 
 
-def _start_all(*, dagu_home: str | None, quiet: bool, **given: Any) -> None:
-    if dagu_home:
-        os.environ["DAGU_HOME"] = dagu_home
+def _start_all(*, quiet: bool, **given: Any) -> None:
     if quiet and given.get("log_level") is None:
         given["log_level"] = "error"
     up_command.callback(**given)  # type: ignore[misc]
@@ -76,7 +73,6 @@ start_all_command = click.Command(
     "start-all",
     params=[
         *map(_with_short_name, up_command.params),
-        click.Option(["--dagu-home"], help="home of Dagu, from which settings are read  [DAGU_HOME]"),
         click.Option(["-q", "--quiet"], is_flag=True, help="log errors only"),
     ],
     callback=_start_all,

@@ -18,7 +18,7 @@ OTHER = {"scheduler", "worker", "migrate"}
 """Services of a cluster: the names are the same, the settings are not."""
 WITHOUT = {
     "start": {"--parent", "--root"},  # for Dagu's own use
-    "start-all": {"--config", "--cpu-profile"},
+    "start-all": {"--config", "--cpu-profile", "--dagu-home"},
 }
 _OPTION = re.compile(r"^\s+(?:(-\w), )?(--[\w.-]+)", re.MULTILINE)
 
