@@ -44,8 +44,9 @@ one JSON object per line. Colours appear on a terminal only, and not if the vari
 standard output, remarks and progress to standard error.
 
 A request is repeated for some seconds if the gateway does not answer. Writes have an idempotency key, so a
-repetition has no second effect. `logs -f`, `watch`, `events` and `start` continue after a lost connection, without a
-gap.
+repetition has no second effect. A write that the server has stored, but that no scheduler has carried out yet, is
+waited for. If that takes too long, the command exits with 1, and says that the write will still happen. `logs -f`,
+`watch`, `events` and `start` continue after a lost connection, without a gap.
 
 ## Exit codes
 
@@ -56,8 +57,9 @@ gap.
 _DAGU = """
 ## Coming from Dagu
 
-`start`, `enqueue`, `dequeue`, `exec`, `stop`, `retry`, `restart`, `status`, `validate`, `start-all` and `version` have
-the names and options of Dagu 1.30, so a script or a crontab needs only the program's name changed. Differences:
+`start`, `enqueue`, `dequeue`, `exec`, `dry`, `stop`, `retry`, `restart`, `status`, `validate`, `start-all` and
+`version` have the names and options of Dagu 1.30, so a script or a crontab needs only the program's name changed.
+Differences:
 
 - The commands use a server: start one with `dagway up --dags FOLDER`. The path of a file is sent to it as text.
 - As in Dagu, `start` and `retry` exit with 0 if the run was stopped, if its preconditions are not met, or if it
@@ -66,7 +68,12 @@ the names and options of Dagu 1.30, so a script or a crontab needs only the prog
   they have stopped the run.
 - Options that concern Dagu's own files (`--config`, `--dagu-home`, `--default-working-dir`, `--cpu-profile`) are
   accepted and have no effect.
-- `cleanup` does not exist: a server deletes old runs by `histRetentionDays`.
+- `exec --base` reads its file here, and sends its fields with the command.
+- `start-all` has no coordinator, and so no options `--coordinator.…` and `--peer.…`. It reads Dagu's settings if the
+  variable `DAGU_HOME` is set, and has no `--dagu-home`, `--config` and `--cpu-profile`.
+  `scheduler` and `worker` are services of a cluster, with [settings](configuration.md) of their own.
+- `cleanup` does not exist: a server deletes old runs by `histRetentionDays`. Nor do `server`, `coordinator` and
+  `migrate history`: use `up`, or `api` and `scheduler`.
 """
 
 

@@ -1,6 +1,7 @@
 """Reads the settings that a user of Dagu has already: environment variables and the ``config.yaml`` of ``DAGU_HOME``.
 
-Each becomes the text of a setting here, or is named with the reason why it has none. Dagu's file is read only if
+Each becomes the text of a setting here, or is named with the reason why it has none. Dagu 1 writes keys as ``dagsDir``,
+Dagu 2 as ``dags_dir``. Dagu's file is read only if
 ``DAGU_HOME`` is set: a Dagu that is installed on the same host must not change what Dagway does.
 """
 
@@ -14,7 +15,7 @@ from shared.language.issues import Issues
 from shared.language.yaml.reader import YamlList, YamlMap, read_yaml
 from shared.options import OPTIONS
 
-__all__ = ["DaguSettings", "read_dagu_settings"]
+__all__ = ["DaguSettings", "plain_key", "read_dagu_settings"]
 
 _BY_VARIABLE = {option.alias: option for option in OPTIONS if option.alias}
 
@@ -37,6 +38,8 @@ _FILE_KEYS: Mapping[str, str] = {
     "auth.token.value": "auth_token",
     "auth.builtin.admin.username": "auth_admin_username",
     "auth.builtin.admin.password": "auth_admin_password",
+    "auth.builtin.initialadmin.username": "auth_admin_username",
+    "auth.builtin.initialadmin.password": "auth_admin_password",
     "auth.builtin.token.secret": "auth_token_secret",
     "auth.builtin.token.ttl": "auth_token_ttl_s",
     "auth.oidc.issuer": "oidc_issuer",
@@ -48,7 +51,7 @@ _FILE_KEYS: Mapping[str, str] = {
     "queues.config": "queues",
     "remotenodes": "remote_nodes",
 }
-"""The settings here by the path of Dagu's key in lower case, since Dagu ignores the case of keys."""
+"""The settings here by the path of Dagu's key as ``plain_key`` returns it."""
 
 _WITHOUT: Mapping[str, str] = {
     "data_dir": "state is in DAGWAY_DATA_DIR, and its files are not Dagu's",
@@ -95,7 +98,7 @@ def read_dagu_settings(environ: Mapping[str, str], read: Callable[[Path], str | 
         if (text := read(path)) is not None:
             for key, value in _leaves(_parsed(text, path)):
                 source = f"{path.name}: {key}"
-                known = _FILE_KEYS.get(key.lower())
+                known = _FILE_KEYS.get(plain_key(key))
                 if known is None:
                     ignored.append(_nothing(source, _snake(key.rpartition(".")[2])))
                 elif value not in (None, "", []):
@@ -110,6 +113,11 @@ def read_dagu_settings(environ: Mapping[str, str], read: Callable[[Path], str | 
         else:
             texts[option.field] = environ[variable], variable
     return DaguSettings(texts, tuple(ignored))
+
+
+def plain_key(key: str) -> str:
+    """Return a key without case and underscores: Dagu ignores the case, and its second generation added underscores."""
+    return key.lower().replace("_", "")
 
 
 def _nothing(source: str, name: str) -> str:
@@ -150,7 +158,7 @@ def _text(name: str, value: Any) -> str:
         limits = ((_get(each, "name"), _get(each, "maxConcurrency", "maxActiveRuns")) for each in value)
         return ",".join(f"{queue}={limit}" for queue, limit in limits)
     if name == "remote_nodes":
-        return json.dumps([{_node_key(key): each[key] for key in each} for each in value])
+        return json.dumps([_remote_node(each) for each in value])
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, YamlList):
@@ -159,8 +167,8 @@ def _text(name: str, value: Any) -> str:
 
 
 def _get(mapping: Any, *names: str) -> Any:
-    wanted = {name.lower() for name in names}
-    return next((mapping[key] for key in mapping if key.lower() in wanted), None)
+    wanted = {plain_key(name) for name in names}
+    return next((mapping[key] for key in mapping if plain_key(key) in wanted), None)
 
 
 _NODE_KEYS = {
@@ -172,5 +180,11 @@ _NODE_KEYS = {
 }  # fmt: skip
 
 
-def _node_key(key: str) -> str:
-    return _NODE_KEYS.get(key.lower(), key)
+_AUTH_TYPES = {"basic": "isBasicAuth", "token": "isAuthToken"}
+"""Dagu 2 names the kind of login by ``auth_type``, Dagu 1 by a flag for each."""
+
+
+def _remote_node(each: Any) -> dict[str, Any]:
+    node = {_NODE_KEYS.get(plain_key(key), key): each[key] for key in each if plain_key(key) != "authtype"}
+    flag = _AUTH_TYPES.get(str(_get(each, "authType")))
+    return node | ({flag: True} if flag else {})

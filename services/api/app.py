@@ -19,6 +19,7 @@ from services.api.audit.trail import Trail, audited, current_trail
 from services.api.auth.session_cookie import SessionCookie
 from services.api.client_address import client_address
 from services.api.command_client import command_key
+from services.api.dagu2_api import name_labels
 from services.api.deps import Deps
 from services.api.foreign_pages import add_cors, refuse_foreign_name, refuse_foreign_page
 from services.api.key_scope import refuse_out_of_scope
@@ -295,6 +296,7 @@ def _finish(settings: Settings, response: Response) -> Response:
     headers.add("X-Content-Type-Options", "nosniff")
     headers.add("X-Request-Id", _request_id(request))
     add_cors(settings, request, response)
+    name_labels(request, response)
     compress(request, response)
     if response.status_code == 204:
         headers.pop("Content-Type", None)

@@ -53,10 +53,29 @@ def up_command(*, examples: bool, **given: Any) -> None:
     sys.exit(stop.exit_code)
 
 
+_SHORT = {"host": "-s", "port": "-p", "dags_dir": "-d"}
+"""Dagu's short names of options."""
+
+
+def _start_all(*, quiet: bool, **given: Any) -> None:
+    if quiet and given.get("log_level") is None:
+        given["log_level"] = "error"
+    up_command.callback(**given)  # type: ignore[misc]
+
+
+def _with_short_name(option: click.Parameter) -> click.Parameter:
+    if not isinstance(option, click.Option) or option.name not in _SHORT:
+        return option
+    return click.Option([_SHORT[option.name], *option.opts, option.name], default=None, help=option.help)
+
+
 start_all_command = click.Command(
     "start-all",
-    params=up_command.params,
-    callback=up_command.callback,
+    params=[
+        *map(_with_short_name, up_command.params),
+        click.Option(["-q", "--quiet"], is_flag=True, help="log errors only"),
+    ],
+    callback=_start_all,
     help="Run all services on this machine, as dagway up does. Dagu's name for it.",
     hidden=True,
 )

@@ -23,6 +23,8 @@ F = TypeVar("F", bound=BaseModel)
 _BCRYPT = "$2"
 _MAX_NAME = 200
 _RENAMED = "it was renamed here, and stays as"
+_ROLES = {"developer": "manager"}
+"""Roles that Dagu 2 added, and those here that may do the same: change and run workflows, not read the audit log."""
 _KINDS: Mapping[type[BaseModel], str] = {UserFile: "user", ApiKeyFile: "API key", WebhookFile: "webhook"}
 
 
@@ -56,7 +58,11 @@ def _import(
         return
     with target.begin() as tx:
         found = add(tx, file)
-    report.add(kind, _name(file), "loaded" if found is None else "differs" if found else "unchanged", found or "")
+    if found is None:
+        why = _remark(file)
+        report.add(kind, _name(file), "differs" if why else "loaded", why)
+    else:
+        report.add(kind, _name(file), "differs" if found else "unchanged", found)
 
 
 def _name(file: BaseModel) -> str:
@@ -65,14 +71,27 @@ def _name(file: BaseModel) -> str:
 
 def _refusal(file: BaseModel) -> str:
     role = getattr(file, "role", None)
-    if role is not None and role not in RANK:
+    if role is not None and _ROLES.get(role, role) not in RANK:
         return f"there is no role {role!r} here"
+    if getattr(file, "is_disabled", False):
+        return "it is disabled there, and could log in here"
+    access = getattr(file, "workspace_access", None)
+    if access is not None and not (isinstance(access, Mapping) and access.get("all") is True):
+        return "it is limited to workspaces there, and would see every workflow here"
+    provider = getattr(file, "auth_provider", "")
+    if provider not in ("", "builtin") and not getattr(file, "password_hash", ""):
+        return f"it has no password: it logs in by {provider}"
     secret = next(filter(None, (getattr(file, name, "") for name in ("password_hash", "key_hash", "token_hash"))), "")
     if not secret.startswith(_BCRYPT):
         return "its secret has no bcrypt hash"
     if not 0 < len(_name(file)) <= _MAX_NAME:
         return f"its name must have 1 to {_MAX_NAME} characters"
     return ""
+
+
+def _remark(file: BaseModel) -> str:
+    role = str(getattr(file, "role", ""))
+    return f"its role is {_ROLES[role]} here, as there is no {role}" if role in _ROLES else ""
 
 
 def _user(tx: Transaction, file: UserFile) -> str | None:
@@ -86,7 +105,7 @@ def _user(tx: Transaction, file: UserFile) -> str | None:
         {
             "id": file.id,
             "username": file.username,
-            "role": file.role,
+            "role": _ROLES.get(file.role, file.role),
             "password_hash": file.password_hash,
             "created_at": file.created_at,
             "updated_at": file.updated_at,
@@ -104,7 +123,7 @@ def _api_key(tx: Transaction, file: ApiKeyFile) -> str | None:
     prefix, secret_hash = file.key_prefix, file.key_hash
     tx.accounts.add(
         t.api_keys,
-        {"name": file.name, "description": file.description, "role": file.role}
+        {"name": file.name, "description": file.description, "role": _ROLES.get(file.role, file.role)}
         | _secret_row(file, prefix, secret_hash),
     )
     return None

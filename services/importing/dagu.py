@@ -33,6 +33,8 @@ def import_dagu(config: Config, root: Path, version: str, *, dry_run: bool = Fal
     with open_target(config, dry_run=dry_run) as target:
         import_definitions(target, report, home.dags, home.suspend, version=version, base=base, into=config.dags_dir)
         import_accounts(target, report, home)
+        for folder, why in home.left_behind():
+            report.add("folder", folder, "refused", why)
         if history:
             import_history(target, report, home, base)
     return report

@@ -1,7 +1,7 @@
-"""The JSON files in the data folder of Dagu 1.30, as models.
+"""The JSON files in the data folder of Dagu 1.30 and 2, as models.
 
-The facts are from homes that Dagu 1.30.2 has written. Fields that Dagway has no use for are left out. Go writes empty
-lists and maps as ``null``, and a time that is not set as ``""`` or ``-``.
+The facts are from homes that Dagu 1.30.2 has written; those about Dagu 2 are from its documentation. Fields that Dagway
+has no use for are left out. Go writes empty lists and maps as ``null``, and a time that is not set as ``""`` or ``-``.
 """
 
 import base64
@@ -9,7 +9,15 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from services.scheduler.deciding.dag_files import text_of
@@ -19,6 +27,7 @@ __all__ = ["ApiKeyFile", "AttemptFile", "DagFile", "NodeFile", "UserFile", "Webh
 
 F = TypeVar("F", bound=BaseModel)
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _LAST_MS = 253_402_300_799_999
 """The end of the year 9999, the largest ``datetime``."""
 
@@ -184,16 +193,26 @@ class DagFile(_File):
 
 
 class _SnakeFile(BaseModel):
+    """An account. Keys in camel case, as in the API of Dagu 2, are read too: a user who is disabled must stay so."""
+
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_snake_case(cls, value: Any) -> Any:
+        return {_HUMP.sub("_", key).lower(): each for key, each in value.items()} if isinstance(value, dict) else value
 
 
 class UserFile(_SnakeFile):
-    """A user. The hash is bcrypt's."""
+    """A user. The hash is bcrypt's; users that Dagu 2 knows by OIDC or a proxy have none."""
 
     id: str
     username: str
     role: str
-    password_hash: str = Field(repr=False)
+    password_hash: _Text = Field(default="", repr=False)
+    auth_provider: _Text = ""
+    is_disabled: bool = False
+    workspace_access: Any = None
     created_at: AwareDatetime
     updated_at: AwareDatetime
 
@@ -207,6 +226,7 @@ class ApiKeyFile(_SnakeFile):
     role: str
     key_hash: str = Field(repr=False)
     key_prefix: str
+    workspace_access: Any = None
     created_at: AwareDatetime
     updated_at: AwareDatetime
     created_by: _Text = ""

@@ -1,4 +1,4 @@
-"""Where a home of Dagu 1.30 keeps its files."""
+"""Where a home of Dagu 1.30 or 2 keeps its files."""
 
 import re
 import struct
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.dagu_settings import read_dagu_settings
+from shared.dagu_settings import plain_key, read_dagu_settings
 from shared.errors import ConfigInvalid
 from shared.language.issues import Issues
 from shared.language.yaml.reader import YamlMap, read_yaml
@@ -17,30 +17,50 @@ __all__ = ["DaguHome", "attempts_of", "open_home", "read_optional", "sub_runs_of
 _ALIVE_S = 60.0
 """A running run writes its heartbeat every few seconds."""
 _HEARTBEAT = struct.Struct(">q")
+_LEFT_BEHIND: Mapping[str, str] = {
+    "artifacts": "files that runs have kept are not imported",
+    "dag-state": "there is no state between runs here: actions state.* are errors",
+    "workspaces": "there are no workspaces here: all workflows are in one place",
+    "contexts": "make profiles of servers with dagway config",
+}
+"""Folders in ``data`` of Dagu 2, by its documentation, and what becomes of them."""
 _LOG_FOLDERS = re.compile(r"dag-run_[^/]+/run_[^/]+")
 
 
 @dataclass(frozen=True, slots=True)
 class DaguHome:
-    """The folders of a home. ``settings``: a line for each setting of its ``config.yaml``."""
+    """The folders of a home. ``settings``: a line for each setting of its ``config.yaml``.
+
+    ``suspend``: the folders of suspend flags. Dagu 2 moved them into ``data``, and may have left the old ones.
+    """
 
     root: Path
     dags: Path
     base: Path
-    suspend: Path
+    suspend: tuple[Path, ...]
     data: Path
+    runs: Path
+    users: Path
+    proc: Path
     logs: Path
     settings: Mapping[str, str]
 
     def workflows(self) -> Iterator[tuple[str, list[Path]]]:
         """Yield each folder of a workflow by name, and the folders of its root runs, oldest first."""
-        for workflow in _folders(self.data / "dag-runs"):
+        for workflow in _folders(self.runs):
             days = sorted((workflow / "dag-runs").glob("[0-9]*/[0-9]*/[0-9]*"))
             yield workflow.name, [run for day in days for run in _folders(day) if run.name.startswith("dag-run_")]
 
     def accounts(self, kind: str) -> Iterator[Path]:
         """Yield the files of all accounts of a kind: ``users``, ``apikeys`` or ``webhooks``."""
-        yield from sorted((self.data / kind).glob("*.json"))
+        folder = self.users if kind == "users" else self.data / kind
+        yield from sorted(folder.glob("*.json"))
+
+    def left_behind(self) -> Iterator[tuple[str, str]]:
+        """Yield the folders of Dagu 2 that have something which is not imported, and why."""
+        for name, why in _LEFT_BEHIND.items():
+            if _has_files(self.data / name):
+                yield name, why
 
     def log(self, path: str) -> Path | None:
         """Return the log file at ``path`` as a run has recorded it, also if the home was moved since.
@@ -58,7 +78,7 @@ class DaguHome:
 
     def alive(self, now_s: float) -> str:
         """Return the name of a run that is running now; empty if there is none."""
-        for path in sorted((self.data / "proc").rglob("*.proc")):
+        for path in sorted(self.proc.rglob("*.proc")):
             data = path.read_bytes()
             if len(data) >= _HEARTBEAT.size and now_s - _HEARTBEAT.unpack_from(data)[0] < _ALIVE_S:
                 return path.stem
@@ -80,13 +100,18 @@ def open_home(root: Path) -> DaguHome:
     paths = _paths(root / "config.yaml")
     lines = {source: f"read from here if DAGU_HOME={root} is set" for _, source in found.texts.values()}
     ignored = {line.partition(" has no meaning")[0]: line.partition(" has ")[2] for line in found.ignored}
+    data = paths.get("datadir", root / "data")
+    flags = paths.get("suspendflagsdir")
     home = DaguHome(
         root=root,
-        dags=Path(found.texts.get("dags_dir", (str(root / "dags"), ""))[0]),
-        base=Path(found.texts.get("base_config", (str(root / "base.yaml"), ""))[0]),
-        suspend=Path(found.texts.get("suspend_dir", (str(root / "suspend"), ""))[0]),
-        data=Path(paths.get("datadir", root / "data")),
-        logs=Path(paths.get("logdir", root / "logs")),
+        dags=paths.get("dagsdir", root / "dags"),
+        base=paths.get("baseconfig", root / "base.yaml"),
+        suspend=(flags,) if flags else (root / "suspend", data / "suspend"),
+        data=data,
+        runs=paths.get("dagrunsdir", data / "dag-runs"),
+        users=paths.get("usersdir", data / "users"),
+        proc=paths.get("procdir", data / "proc"),
+        logs=paths.get("logdir", root / "logs"),
         settings={
             **{source: line for source, line in lines.items() if source.startswith("config.yaml")},
             **{source: f"has {line}" for source, line in ignored.items()},
@@ -122,8 +147,12 @@ def _folders(path: Path) -> list[Path]:
         return []
 
 
-def _paths(path: Path) -> dict[str, str]:
-    """Return the folders that the configuration names, by key in lower case."""
+def _has_files(folder: Path) -> bool:
+    return any(each.is_file() for each in folder.rglob("*"))
+
+
+def _paths(path: Path) -> dict[str, Path]:
+    """Return the folders that the configuration names, by ``plain_key``."""
     documents = list(read_yaml(read_optional(path) or "", Issues()))
     value = documents[0].value if documents else None
     if not isinstance(value, YamlMap):
@@ -131,4 +160,4 @@ def _paths(path: Path) -> dict[str, str]:
     inner = next((value[key] for key in value if key.lower() == "paths"), None)
     if not isinstance(inner, YamlMap):
         return {}
-    return {key.lower(): str(inner[key]) for key in inner if inner[key]}
+    return {plain_key(key): Path(str(inner[key])).expanduser() for key in inner if inner[key]}

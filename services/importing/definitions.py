@@ -1,6 +1,6 @@
 """Imports workflow files, with their suspend flags, and files that steps may call."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -23,9 +23,11 @@ _OTHER = "another text is here, and stays"
 
 
 def import_definitions(
-    target: Target, report: Report, dags: Path, flags: Path | None, *, version: str, base: str, into: Path | None
+    target: Target, report: Report, dags: Path, flags: Sequence[Path], *, version: str, base: str, into: Path | None
 ) -> None:
-    """Import the files of the folder ``dags``. ``into``: the DAG folder of the configuration, which gets the files too.
+    """Import the files of the folder ``dags``, with the suspend flags in the folders ``flags``.
+
+    ``into``: the DAG folder of the configuration, which gets the files too.
 
     A workflow that is here already with another text stays as it is. ``version``: that of this program.
     """
@@ -35,7 +37,7 @@ def import_definitions(
     listing = list_files(dags)
     for name, why in sorted(listing.refused.items()):
         report.add(_KIND, name, "refused", why)
-    suspended = DagFiles(dags, flags)
+    suspended = [DagFiles(dags, folder) for folder in flags]
     texts: dict[str, str] = {}
     for name in sorted(listing.files.keys() - listing.refused.keys()):
         try:
@@ -51,7 +53,7 @@ def import_definitions(
             continue
         stem = str(PurePosixPath(name).with_suffix(""))
         if "/" not in name:
-            flag = bool(suspended.suspended(stem))
+            flag = any(each.suspended(stem) for each in suspended)
             save_definition(
                 target, report, name, text, version=version, base=base, suspend=flag, follows=into is not None
             )

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from shared.config import Config
 from shared.errors import ConfigInvalid
-from shared.moved_folder import close_folder, closed_for
-from shared.store.copying import Copied, copy_database, running_runs
+from shared.moved_folder import close_folder, mark_of
+from shared.store.copying import Begun, Copied, copy_database, running_runs
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate, require_head
 from shared.transport.base import COMMANDS, LOGS
@@ -28,7 +28,8 @@ _HOW = "start dagway up, pause everything (dagway pause --all), wait until no ru
 def move(config: Config, to: str, *, dry_run: bool = False) -> Copied:
     """Copy every row of the data folder's database to the database at the URL ``to``, and close the folder.
 
-    Repeated after it was interrupted, it starts again; repeated after it was done, it changes nothing.
+    Repeated after it was interrupted, it starts again, or finds that everything has arrived. Repeated after it was
+    done, it changes nothing.
 
     Raises:
         ConfigInvalid: there is no database in the folder, something in it is still under way, the target has data of
@@ -41,9 +42,11 @@ def move(config: Config, to: str, *, dry_run: bool = False) -> Copied:
         raise ConfigInvalid(f"there is no database of dagway up in {config.data_dir} (--data-dir)")
     target = open_engine(to, pool_size=1, application_name="dagway-move")
     shown = target.url.render_as_string(hide_password=True)
-    marked = closed_for(config.data_dir)
-    if marked not in ("", shown):
-        raise ConfigInvalid(f"{config.data_dir} was moved to {marked} already")
+    mark = mark_of(config.data_dir)
+    if mark is not None and mark.to != shown:
+        was = "is being moved" if mark.pending else "was moved"
+        raise ConfigInvalid(f"{config.data_dir} {was} to {mark.to} already")
+    begun: Begun = "" if mark is None else "pending" if mark.pending else "done"
     source = open_engine(f"sqlite:///{path}", pool_size=1, read_only=True)
     try:
         with _journal(config.data_dir / "transport.sqlite3") as waiting:
@@ -51,8 +54,11 @@ def move(config: Config, to: str, *, dry_run: bool = False) -> Copied:
             require_head(target)
             _require_rest(running_runs(source), waiting)
             # Closed before the commit: in doubt no scheduler may run on the folder.
-            close = None if dry_run else partial(close_folder, config.data_dir, shown)
-            return copy_database(source, target, close, again=marked == shown)
+            close = None if dry_run else partial(close_folder, config.data_dir, shown, pending=True)
+            copied = copy_database(source, target, close, begun=begun)
+            if not dry_run:
+                close_folder(config.data_dir, shown, pending=False)
+            return copied
     finally:
         source.dispose()
         target.dispose()

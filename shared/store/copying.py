@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlalchemy import Connection, Engine, Table, exists, func, select, update
 
@@ -11,9 +12,11 @@ from shared.store import tables as t
 from shared.store.engine import is_postgres, transaction
 from shared.store.functions import transaction_number
 
-__all__ = ["Copied", "copy_database", "running_runs"]
+__all__ = ["Begun", "Copied", "copy_database", "running_runs"]
 
 _BATCH = 2000
+Begun = Literal["", "pending", "done"]
+"""What is known of an earlier copy to the same target: none, one that may have been committed, or one that was."""
 _STAYS = frozenset({"services", "counters", "run_totals", "run_totals_mark"})
 """Tables about the processes and transactions of one database. A scheduler counts the runs in the other one anew."""
 
@@ -27,7 +30,7 @@ class Copied:
 
 
 class _Undone(Exception):
-    """Ends the transaction of a dry run."""
+    """Ends a transaction that changes nothing."""
 
 
 def running_runs(source: Engine) -> int:
@@ -38,11 +41,12 @@ def running_runs(source: Engine) -> int:
 
 
 def copy_database(
-    source: Engine, target: Engine, before_commit: Callable[[], None] | None, *, again: bool = False
+    source: Engine, target: Engine, before_commit: Callable[[], None] | None, *, begun: Begun = ""
 ) -> Copied:
     """Copy every row in one transaction: all of them arrive, or none. Without ``before_commit``, none.
 
-    ``again``: the same was begun before. If the target has rows then, it was done, and nothing is done now.
+    ``begun``: if an earlier copy was done and the target has rows, nothing is done now. If it is not known whether it
+    was, the target must have as many rows as the source, or none.
 
     Raises:
         ConfigInvalid: the target has rows that are not from here.
@@ -51,8 +55,8 @@ def copy_database(
     copied = Copied({})
     try:
         with transaction(source) as old, transaction(target) as new:
-            copied = _copy(old, new, target.url.render_as_string(hide_password=True), again=again)
-            if before_commit is None:
+            copied = _copy(old, new, target.url.render_as_string(hide_password=True), begun)
+            if before_commit is None or copied.before:
                 raise _Undone
             before_commit()
     except _Undone:
@@ -60,11 +64,13 @@ def copy_database(
     return copied
 
 
-def _copy(old: Connection, new: Connection, shown: str, *, again: bool) -> Copied:
+def _copy(old: Connection, new: Connection, shown: str, begun: Begun) -> Copied:
     tables = [table for table in t.metadata.sorted_tables if table.name not in _STAYS]
     filled = [table.name for table in tables if new.execute(select(exists().select_from(table))).scalar_one()]
-    if filled and again:
-        return Copied({table.name: _size(old, table) for table in tables}, before=True)
+    if filled and begun:
+        sizes = {table.name: _size(old, table) for table in tables}
+        if begun == "done" or sizes == {table.name: _size(new, table) for table in tables}:
+            return Copied(sizes, before=True)
     if filled:
         raise ConfigInvalid(
             f"the database {shown} has data of its own ({', '.join(filled[:5])}): move to a new one, and start its "

@@ -155,8 +155,8 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "API",
-        "`/api/v1` is served, without authentication.",
-        "There is only `/api/v2`.",
+        "`/api/v1` is an older API without authentication.",
+        "`/api/v1` is the API of Dagu 2, with the same logins as `/api/v2`.",
         "The older API has no logins; `/api/v2` has all that it does.",
     ),
     Difference(

@@ -75,9 +75,10 @@ class HomeOfDagu:
         }
         (attempt / "dag.json").write_text(json.dumps(dag))
 
-    def user(self, user_id: str, username: str, password: str, role: str = "operator") -> None:
-        """Write a user."""
-        self._account("users", user_id, {"username": username, "role": role, "password_hash": _hash(password)})
+    def user(self, user_id: str, username: str, password: str, role: str = "operator", **more: Any) -> None:
+        """Write a user. ``more``: fields of Dagu 2."""
+        facts = {"username": username, "role": role, "password_hash": _hash(password), **more}
+        self._account("users", user_id, facts)
 
     def api_key(self, key_id: str, name: str, key: str, role: str = "operator") -> None:
         """Write an API key."""

@@ -1,5 +1,6 @@
 """What a user of Dagu has set already is read, and named where it has no meaning."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,28 @@ def test_variables_win_over_the_file_and_ours_over_theirs(tmp_path: Path) -> Non
         "config.yaml: ui.maxDashboardPageLimit has no meaning here",
     }
     assert not any("secret of thirty" in line for line in lines), "the log names settings, never their values"
+
+
+def test_the_keys_of_dagu_2_are_read(tmp_path: Path) -> None:
+    text = """\
+log_format: json
+base_path: /flows
+paths: {suspend_flags_dir: /flags}
+ui: {navbar_title: Ours}
+permissions: {write_dags: false}
+auth: {builtin: {initial_admin: {username: root}}}
+queues: {config: [{name: heavy, max_concurrency: 2}]}
+remote_nodes: [{name: other, api_base_url: "http://other/api/v1", auth_type: token, auth_token: x}]
+"""
+
+    config = load_config({}, home(tmp_path, text))
+
+    assert (config.log_format, config.base_path, config.suspend_dir) == ("json", "/flows", Path("/flags"))
+    assert (config.navbar_title, config.write_dags, config.auth_admin_username) == ("Ours", False, "root")
+    assert config.queues == (("heavy", 2),)
+    assert json.loads(config.remote_nodes) == [
+        {"name": "other", "apiBaseURL": "http://other/api/v1", "isAuthToken": True, "authToken": "x"}
+    ]
 
 
 def test_a_home_alone_gives_its_folders(tmp_path: Path) -> None:

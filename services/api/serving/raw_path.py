@@ -13,6 +13,9 @@ from urllib.parse import unquote
 
 from werkzeug.routing import BaseConverter
 
+from services.api.dagu2_api import ASKED_HERE, read_request
+from services.api.problems import REFUSED, Problem
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -39,7 +42,10 @@ class SegmentConverter(BaseConverter):
 
 
 class RawPath:
-    """WSGI middleware that rewrites ``PATH_INFO`` as described above, and removes ``base_path`` from the path."""
+    """WSGI middleware that rewrites ``PATH_INFO`` as described above, and removes ``base_path`` from the path.
+
+    Requests to Dagu 2's API become those of ours (``dagu2_api``).
+    """
 
     def __init__(self, app: "WSGIApplication", base_path: str = "") -> None:
         self._app = app
@@ -50,11 +56,25 @@ class RawPath:
         if self._base_path and (path == self._base_path or path.startswith(self._base_path + "/")):
             environ["SCRIPT_NAME"] = self._base_path
             path = path[len(self._base_path) :] or "/"
+        path = _of_dagu2(path, environ)
         found = _STEP.fullmatch(path)
         if found:
             path = found["before"] + found["name"].replace("/", "%2F") + found["after"]
         environ["PATH_INFO"] = path.encode("utf-8", "surrogateescape").decode("latin-1")
         return self._app(environ, start_response)
+
+
+def _of_dagu2(path: str, environ: "WSGIEnvironment") -> str:
+    try:
+        found = read_request(path, environ.get("QUERY_STRING", ""))
+    except Problem as problem:
+        environ.setdefault(REFUSED, problem)
+        return path
+    if found is None:
+        return path
+    environ[ASKED_HERE] = True
+    environ["QUERY_STRING"] = found[1]
+    return found[0]
 
 
 def _segments(environ: "WSGIEnvironment") -> str:

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +28,23 @@ dagway exec --worker-label role=batch -- python remote_script.py
 def spec_of(
     command: tuple[str, ...],
     *,
+    base: Mapping[str, Any] | None = None,
     env: tuple[str, ...] = (),
     dotenv: tuple[str, ...] = (),
     shell: str = "",
     workdir: str = "",
     labels: tuple[str, ...] = (),
 ) -> str:
-    """Return the spec of a DAG with one step, ``main``. JSON is YAML too."""
+    """Return the spec of a DAG with one step, ``main``. JSON is YAML too.
+
+    ``base``: fields of the DAG for what is not given; its ``env`` comes before the other variables.
+    """
     step: dict[str, Any] = {"name": "main", "command": shlex.join(command)}
     if shell:
         step["shell"] = shell
-    spec: dict[str, Any] = {"steps": [step]}
+    spec: dict[str, Any] = {**(base or {}), "steps": [step]}
     if env:
-        spec["env"] = [dict([each.split("=", 1)]) for each in env]
+        spec["env"] = [*_as_list(spec.get("env")), *(dict([each.split("=", 1)]) for each in env)]
     if dotenv:
         spec["dotenv"] = list(dotenv)
     if workdir:
@@ -47,6 +52,32 @@ def spec_of(
     if labels:
         spec["workerSelector"] = dict(each.split("=", 1) for each in labels)
     return json.dumps(spec, ensure_ascii=False)
+
+
+def _as_list(env: Any) -> list[Any]:
+    """Return variables, which may be a map or a list, as a list."""
+    return [{name: value} for name, value in env.items()] if isinstance(env, dict) else list(env or ())
+
+
+def _base(_context: click.Context, _option: click.Parameter, value: str) -> dict[str, Any]:
+    if not value:
+        return {}
+    try:
+        text = Path(value).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{value}: {error}") from error
+    # Not for the help page: the reader of YAML takes a tenth of a second.
+    from shared.language.issues import Issues  # noqa: PLC0415
+    from shared.language.yaml.reader import read_yaml  # noqa: PLC0415
+
+    issues = Issues()
+    documents = list(read_yaml(text, issues))
+    if errors := [str(issue) for issue in issues.found if issue.severity == "error"]:
+        raise click.BadParameter(f"{value}: {'; '.join(errors)}")
+    found = documents[0].value if documents else {}
+    if not isinstance(found, dict):
+        raise click.BadParameter(f"{value}: must be a map of the fields of a workflow")
+    return found
 
 
 def _pairs(_context: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -60,6 +91,7 @@ def _pairs(_context: click.Context, _option: click.Parameter, value: tuple[str, 
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("-E", "--env", multiple=True, metavar="KEY=VALUE", callback=_pairs, help="variable; may be repeated")
 @click.option("--dotenv", multiple=True, help="dotenv file on the worker; may be repeated")
+@click.option("--base", metavar="FILE", default="", callback=_base, help="file here with fields for the DAG")
 @click.option("-N", "--name", default="", help="name of the DAG  [exec-COMMAND]")
 @RUN_ID
 @click.option("--shell", default="", help="shell that runs the command")
@@ -82,6 +114,7 @@ def exec_command(
     command: tuple[str, ...],
     env: tuple[str, ...],
     dotenv: tuple[str, ...],
+    base: dict[str, Any],
     name: str,
     run_id: str,
     shell: str,
@@ -95,7 +128,7 @@ def exec_command(
     The command runs on a worker of the server. Its output is kept as that of the step `main`.
     """
     name = name or f"exec-{Path(command[0]).name}"[:40]
-    spec = spec_of(command, env=env, dotenv=dotenv, shell=shell, workdir=workdir, labels=labels)
+    spec = spec_of(command, base=base, env=env, dotenv=dotenv, shell=shell, workdir=workdir, labels=labels)
     answer = gateway.post("/dag-runs", {"spec": spec, "name": name, "dagRunId": run_id})
     live = on_terminal() and not in_json
     run = wait_for_end(gateway, name, answer["dagRunId"], quiet=quiet or in_json, live=live)

@@ -17,6 +17,9 @@ __all__ = ["Gateway", "ServerConnection", "path"]
 _CONNECT_S, _READ_S = 10, 75
 """A start may wait 60 s for the end of its run; a silent event stream gets a line every 10 s."""
 _TRIES, _PAUSE_S = 4, 0.5
+_ACCEPTED = 202
+_OUTCOME_TRIES = 6
+"""How often the outcome of an accepted write is asked for. The gateway waits some seconds for it each time."""
 _PASSING = frozenset({502, 503, 504})
 """Statuses that mean: try again."""
 _NEXT = {
@@ -85,12 +88,32 @@ class Gateway:
         return self._send("DELETE", path)
 
     def _send(self, method: str, path: str, body: Any = None) -> Any:
+        """Send a request until it is answered, and return the JSON.
+
+        A write that the server has stored and not carried out yet (202) is sent again with its key: that has no
+        second effect, and is answered with the outcome.
+        """
         headers = self._headers()
         if method != "GET":
             headers["Idempotency-Key"] = str(uuid.uuid4())
         data = None
         if body is not None:
             data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
+        for _ in range(_OUTCOME_TRIES):
+            answer = self._answer(method, path, data, headers)
+            content = self._content(answer.status, answer.data)
+            if answer.status != _ACCEPTED:
+                return content
+            self._pause(_PAUSE_S)
+        raise GatewayError(
+            "the server has stored this request and will carry it out, but has not done so yet: do not repeat it, and "
+            "see `dagway doctor` for what is wrong",
+            status=_ACCEPTED,
+        )
+
+    def _answer(
+        self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse:
         for tries_left in reversed(range(_TRIES)):
             try:
                 answer = self._pool.request(method, self._url(path), body=data, headers=headers, redirect=False)
@@ -99,7 +122,7 @@ class Gateway:
                     self._unreachable(error)
             else:
                 if answer.status not in _PASSING or not tries_left:
-                    return self._content(answer.status, answer.data)
+                    return answer
             self._pause(_PAUSE_S * (_TRIES - tries_left))
         raise AssertionError("the last try returns or raises")
 

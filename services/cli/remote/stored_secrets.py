@@ -1,7 +1,6 @@
 """``dagway secrets``: the secrets that a server stores."""
 
 import sys
-from typing import Any
 
 import click
 
@@ -67,7 +66,7 @@ def set_secret(gateway: Gateway, *, name: str, dags: tuple[str, ...], in_json: b
     value = text.removesuffix("\n").removesuffix("\r")
     if not value:
         raise GatewayError("the value is empty")
-    answer = _done(gateway.put(path("secrets", name), {"value": value, "dags": list(dags)}))
+    answer = gateway.put(path("secrets", name), {"value": value, "dags": list(dags)})
     if in_json:
         echo_json(answer)
     else:
@@ -80,7 +79,7 @@ def set_secret(gateway: Gateway, *, name: str, dags: tuple[str, ...], in_json: b
 @with_gateway
 def delete_secret(gateway: Gateway, name: str, in_json: bool) -> None:
     """Delete a stored secret. Steps that need it fail from now on."""
-    answer = _done(gateway.delete(path("secrets", name)))
+    answer = gateway.delete(path("secrets", name))
     if in_json:
         echo_json(answer)
     else:
@@ -94,7 +93,7 @@ def rotate_secrets(gateway: Gateway, in_json: bool) -> None:
     """Seal all values with the first key of the server, after a new key was put there."""
     done = 0
     while True:
-        answer = _done(gateway.post("/secrets/rotate"))
+        answer = gateway.post("/secrets/rotate")
         done += answer["rotated"]
         if not answer["remaining"]:
             break
@@ -102,10 +101,3 @@ def rotate_secrets(gateway: Gateway, in_json: bool) -> None:
         echo_json({"rotated": done})
     else:
         click.echo(f"{done} secrets sealed anew")
-
-
-def _done(answer: Any) -> Any:
-    """Return the answer. Raises ``GatewayError`` if the server has accepted the change and not carried it out yet."""
-    if "commandId" in answer:
-        raise GatewayError("the server will do it, and has not done it yet: see dagway secrets list in a moment")
-    return answer

@@ -308,7 +308,7 @@ def test_what_cannot_be_imported_is_refused_with_the_reason(config: Config, home
     home.run("w", "odd", TWO, 4, [ONE | {"status": 77}, SECOND])
     home.run("w", "no-zone", TWO, 4, [ONE, SECOND], startedAt="2026-03-01T10:00:00")
     home.run("w", "too-late", TWO, 4, [ONE, SECOND], createdAt=10**18)
-    home.user("u1", "ann", "a long password", role="developer")
+    home.user("u1", "ann", "a long password", role="keeper")
     (home.root / "data/users/u2.json").write_text('{"username": "bob"}')
 
     report = brought(config, home)
@@ -327,7 +327,7 @@ def test_what_cannot_be_imported_is_refused_with_the_reason(config: Config, home
     assert runs["w/odd"][1].startswith("nodes.0.status: Input should be")
     assert runs["w/no-zone"][1] == "startedAt: Input should have timezone info"
     assert runs["w/too-late"][1].startswith("createdAt: Input should be less than")
-    assert results(report, "user")["ann"] == ("refused", "there is no role 'developer' here")
+    assert results(report, "user")["ann"] == ("refused", "there is no role 'keeper' here")
     assert results(report, "user")["u2.json"][1].startswith("id: Field required; role: Field required")
     assert json.loads(report.as_json())["counts"]["user"]["refused"] == 2
     check(config)

@@ -13,7 +13,7 @@ from services.importing.moving import move
 from shared.clock import utc_now
 from shared.config import Config, load_config
 from shared.errors import BrokerUnavailable, ConfigInvalid
-from shared.moved_folder import close_folder, require_open
+from shared.moved_folder import Mark, close_folder, mark_of, require_open
 from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from shared.transport.base import COMMANDS, EVENTS
@@ -72,10 +72,33 @@ def test_a_moved_folder_is_closed_and_a_second_move_changes_nothing(config: Conf
 
 
 def test_a_move_that_was_cut_off_before_its_commit_is_made_by_the_next(config: Config, target: str) -> None:
-    close_folder(config.data_dir, target)
+    close_folder(config.data_dir, target, pending=True)
+    with pytest.raises(ConfigInvalid, match=r"was interrupted: repeat it by dagway move --to"):
+        require_open(config.data_dir)
 
     assert not move(config, target).before
     assert runs(target) == 1
+    assert mark_of(config.data_dir) == Mark(target, pending=False)
+
+
+def test_a_move_that_was_cut_off_after_its_commit_is_known_to_be_done(config: Config, target: str) -> None:
+    move(config, target)
+    close_folder(config.data_dir, target, pending=True)
+
+    assert move(config, target).before
+    assert mark_of(config.data_dir) == Mark(target, pending=False)
+
+
+def test_data_of_somebody_else_is_not_taken_for_an_interrupted_move(config: Config, target: str) -> None:
+    close_folder(config.data_dir, target, pending=True)
+    engine = open_engine(target)
+    with transaction(engine) as connection:
+        connection.execute(insert(t.specs).values(hash="x", yaml="x", created_at=utc_now()))
+    engine.dispose()
+
+    with pytest.raises(ConfigInvalid, match=r"has data of its own \(specs\)"):
+        move(config, target)
+    assert runs(target) == 0
 
 
 def test_a_dry_run_counts_and_changes_nothing(config: Config, target: str) -> None:

@@ -1,0 +1,64 @@
+"""``dagway exec --base``: the fields of a file, and what is given on the command line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from services.cli import cli
+from services.cli.remote.gateway import Gateway
+
+BASE = """\
+description: of the base
+env: {REGION: eu, STAGE: test}
+workingDir: /base
+maxActiveRuns: 3
+steps: [echo never]
+"""
+
+
+@pytest.fixture
+def posted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What was sent. The gateway refuses it, so that the command ends there."""
+    found: list[dict[str, Any]] = []
+
+    def post(_: Gateway, __: str, body: dict[str, Any]) -> Any:
+        found.append(json.loads(body["spec"]))
+        raise SystemExit(0)
+
+    monkeypatch.setattr(Gateway, "post", post)
+    return found
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path, posted: list[dict[str, Any]]) -> None:
+    (tmp_path / "base.yaml").write_text(BASE)
+
+    options = ["--base", str(tmp_path / "base.yaml"), "--env", "STAGE=prod", "--workdir", "/here"]
+    CliRunner().invoke(cli, ["exec", *options, "--", "make", "all"])
+
+    assert posted == [
+        {
+            "description": "of the base",
+            "env": [{"REGION": "eu"}, {"STAGE": "test"}, {"STAGE": "prod"}],
+            "workingDir": "/here",
+            "maxActiveRuns": 3,
+            "steps": [{"name": "main", "command": "make all"}],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("- a\n", "must be a map of the fields"), ("env: [\n", "line 2"), (None, "No such file")]
+)
+def test_a_bad_file_is_named(tmp_path: Path, posted: list[dict[str, Any]], text: str | None, said: str) -> None:
+    path = tmp_path / "base.yaml"
+    if text is not None:
+        path.write_text(text)
+
+    result = CliRunner().invoke(cli, ["exec", "--base", str(path), "--", "true"])
+
+    assert (result.exit_code, posted) == (2, [])
+    assert said in result.stderr
+    assert "base.yaml" in result.stderr

@@ -1,0 +1,75 @@
+"""What commands say of a write that the server has stored and not carried out yet (202)."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import urllib3
+from click.testing import CliRunner
+
+from services.cli import cli
+from services.cli.remote import gateway as sending
+from services.cli.remote.gateway import Gateway, ServerConnection
+
+WRITES = [
+    ["start", "--detach", "w"],
+    ["enqueue", "w"],
+    ["exec", "--", "true"],
+    ["stop", "--run-id", "r", "--no-wait", "w"],
+    ["dequeue", "q", "--dag-run", "w:r"],
+    ["retry", "--run-id", "r", "--detach", "w"],
+    ["restart", "--run-id", "r", "--detach", "w"],
+    ["suspend", "w"],
+    ["resume", "w"],
+    ["pause", "--all"],
+    ["secrets", "set", "db"],
+    ["secrets", "set", "db", "--json"],
+    ["secrets", "delete", "db"],
+    ["secrets", "rotate"],
+    ["keys", "create", "ci", "--role", "viewer"],
+]
+PENDING = {"commandId": "c1"}
+RUN = {"dagRunId": "r", "name": "w", "status": 1, "statusLabel": "running"}
+FOUND = {"dagRuns": [RUN], "dag": {"name": "w"}, "dagRunDetails": RUN}
+"""What reads before a write are answered with."""
+
+Answer = Callable[[str], tuple[int, Any]]
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
+    monkeypatch.setattr(sending, "_PAUSE_S", 0)
+    yield []
+
+
+def answer_with(monkeypatch: pytest.MonkeyPatch, sent: list[dict[str, str]], answer: Answer) -> None:
+    def request(_: object, method: str, url: str, *, headers: dict[str, str], **__: Any) -> urllib3.HTTPResponse:
+        sent.append({"method": method, "path": url.partition("/api/v2")[2], **headers})
+        status, content = answer(method)
+        return urllib3.HTTPResponse(body=json.dumps(content).encode(), status=status)
+
+    monkeypatch.setattr(urllib3.PoolManager, "request", request)
+
+
+@pytest.mark.parametrize("argv", WRITES, ids=" ".join)
+def test_what_is_never_carried_out_is_an_error_and_no_traceback(
+    argv: list[str], sent: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_with(monkeypatch, sent, lambda method: (200, FOUND) if method == "GET" else (202, PENDING))
+
+    result = CliRunner().invoke(cli, argv, input="value")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "has stored this request and will carry it out" in result.stderr
+    assert len({each["Idempotency-Key"] for each in sent if each["method"] != "GET"}) == 1
+
+
+def test_a_write_that_is_carried_out_later_has_its_result(
+    sent: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([(202, PENDING), (503, {}), (202, PENDING), (200, {"dagRunId": "r1"})])
+    answer_with(monkeypatch, sent, lambda _: next(answers))
+
+    assert Gateway(ServerConnection("http://gateway")).post("/dags/w/start") == {"dagRunId": "r1"}
+    assert len({each["Idempotency-Key"] for each in sent}) == 1
