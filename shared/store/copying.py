@@ -14,7 +14,7 @@ from shared.store.functions import transaction_number
 __all__ = ["Copied", "copy_database", "running_runs"]
 
 _BATCH = 2000
-_STAYS = frozenset({"services", "counters", "run_totals", "run_totals_mark"})
+_STAYS = frozenset({"services", "counters", "removed_changes", "run_totals", "run_totals_mark"})
 """Tables about the processes and transactions of one database. A scheduler counts the runs in the other one anew."""
 
 
