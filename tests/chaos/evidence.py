@@ -21,7 +21,11 @@ _TOLD = ("it may have run twice", "it has run, at least in part")
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The facts after a campaign. ``told`` are the runs whose history says that a step may have run twice."""
+    """The facts after a campaign.
+
+    ``told`` are the runs whose history says that a step may have run twice. ``undone`` are those, as ``(DAG, run id)``,
+    of which a failover of the database has lost commits.
+    """
 
     plan: Plan
     runs: Sequence[Row]
@@ -34,6 +38,7 @@ class Evidence:
     ledger: LedgerCounts = field(default_factory=dict)
     replies: Mapping[str, Sequence[Reply]] = field(default_factory=dict)
     strikes: Sequence[Strike] = ()
+    undone: frozenset[tuple[str, str]] = frozenset()
 
 
 def read_ledger(folder: Path) -> LedgerCounts:

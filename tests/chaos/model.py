@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["DISTRIBUTED", "EMBEDDED", "DagPlan", "Fault", "Plan", "Request", "StepPlan", "Strike", "Verb"]
+__all__ = ["CLUSTERED", "DISTRIBUTED", "EMBEDDED", "DagPlan", "Fault", "Plan", "Request", "StepPlan", "Strike", "Verb"]
 
-DISTRIBUTED, EMBEDDED = "distributed", "embedded"
+DISTRIBUTED, CLUSTERED, EMBEDDED = "distributed", "clustered", "embedded"
+"""The footings. ``CLUSTERED`` is ``DISTRIBUTED`` on a broker of three nodes and a Postgres with a replica."""
 
 
 class Verb(StrEnum):

@@ -147,6 +147,34 @@ def test_every_rule_can_fail() -> None:
     assert {rule for rule, _ in DAMAGES.values()} == set(RULES)
 
 
+UNDONE_BY_FAILOVER = {
+    "an accepted run is gone": ("one", "x"),
+    "an execution that is not recorded": ("one", "x"),
+    "a second execution that is recorded and not told": ("one", "x"),
+    "a loss without a fault": ("one", "r1"),
+}
+
+
+@pytest.mark.parametrize("damage", UNDONE_BY_FAILOVER)
+def test_what_lost_commits_promised_is_excused_for_the_runs_that_lost_them_only(damage: str) -> None:
+    rule, damaged = DAMAGES[damage]
+
+    assert judge(replace(damaged(), undone=frozenset({UNDONE_BY_FAILOVER[damage]})))[rule] == []
+    assert judge(replace(damaged(), undone=frozenset({("one", "another")})))[rule] != []
+
+
+def test_two_runs_of_one_key_are_excused_if_a_failover_lost_the_first() -> None:
+    replies = {**GOOD.replies, "run-2": [Reply(200, "lost"), Reply(200, "x")]}
+
+    assert judge(replace(GOOD, replies=replies, undone=frozenset({("one", "lost")})))["accepted runs exist"] == []
+
+
+def test_a_success_that_did_not_run_is_never_excused() -> None:
+    rule, damaged = DAMAGES["a success that did not run"]
+
+    assert judge(replace(damaged(), undone=frozenset({("one", "x")})))[rule] != []
+
+
 def test_what_the_run_says_itself_is_no_violation() -> None:
     said = replace(GOOD, ledger=TWICE, executions=[*GOOD.executions, execution("k2")], told=frozenset({"k2"}))
 
