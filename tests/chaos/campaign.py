@@ -15,7 +15,7 @@ from tests.chaos.cluster_faults import ClusterFaults
 from tests.chaos.evidence import read_ledger, read_store
 from tests.chaos.judge import judge
 from tests.chaos.links import link_faults
-from tests.chaos.model import Fault, Plan, Strike
+from tests.chaos.model import Fault, Plan, Strike, Undone
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.plan import LEASE_S
 from tests.chaos.process_faults import Carry, ProcessFaults
@@ -49,7 +49,7 @@ class Target:
     carries: dict[str, Carry]
     over: threading.Event
     heal: Callable[[], None]
-    undone: Callable[[], frozenset[tuple[str, str]]] = frozenset
+    undone: Callable[[], Undone] = Undone
 
 
 @dataclass(slots=True)
@@ -132,7 +132,7 @@ def clustered(
             processes.revive()
 
         carries = {**processes.all(), **servers.all()}
-        yield Target(system, carries, over, heal, lambda: frozenset(servers.undone))
+        yield Target(system, carries, over, heal, lambda: servers.undone)
 
 
 @contextmanager
@@ -198,7 +198,7 @@ def run_campaign(plan: Plan, target: Target, ledger: Path, log: Path) -> Outcome
     found = judge(evidence)
     found["the live system verifies"] = _apart_from(undone, watch.found)
     # Outcomes of commands are among what a failover loses.
-    expected = [] if undone else keys
+    expected = [] if undone.runs else keys
     found["the system at rest verifies"] = stuck + _apart_from(undone, violations(system.engine, commands=expected))
     found["no process ends by itself"] = nemesis.ended_by_themselves
     return Outcome(
@@ -210,16 +210,16 @@ def run_campaign(plan: Plan, target: Target, ledger: Path, log: Path) -> Outcome
             count for counts in evidence.ledger.values() for (what, _), count in counts.items() if what == "begin"
         ),
         told=len(evidence.told),
-        undone=len(undone),
+        undone=len(undone.runs),
         rest_s=rest_s,
         looks=watch.looks,
         replies=Counter(reply.status for replies in users.replies.values() for reply in replies),
     )
 
 
-def _apart_from(undone: frozenset[tuple[str, str]], found: Iterable[str]) -> list[str]:
+def _apart_from(undone: Undone, found: Iterable[str]) -> list[str]:
     """Return ``found`` without the log chunks of runs whose creation was lost while their steps went on printing."""
-    return [one for one in found if not (undone and _LOGS_OF_LOST_RUNS.match(one))]
+    return [one for one in found if not (undone.created and _LOGS_OF_LOST_RUNS.match(one))]
 
 
 def _rest(system: Footing, users: Users) -> list[str]:

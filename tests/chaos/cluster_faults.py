@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
-from tests.chaos.model import Fault
+from tests.chaos.model import Fault, Undone
 from tests.chaos.process_faults import Carry
 from tests.harness.cluster import Cluster
 from tests.harness.servers import PostgresReplica, PostgresServer, RabbitCluster, RabbitServer
@@ -23,14 +23,14 @@ State = tuple[int, int, int]
 class ClusterFaults:
     """Carries out faults of servers that have others beside them. ``over`` ends every wait early.
 
-    ``undone`` are the runs, as ``(DAG, run id)``, of which a failover has lost commits.
+    ``undone``: of which runs the failovers so far have lost commits.
     """
 
     def __init__(self, system: Cluster, broker: RabbitCluster, over: threading.Event) -> None:
         self._broker, self._postgres = broker, system.postgres
         self._url = system.store_url
         self._over = over
-        self.undone: set[RunName] = set()
+        self.undone = Undone()
 
     def all(self) -> dict[str, Carry]:
         """Return how to carry out each kind of fault."""
@@ -78,9 +78,9 @@ class ClusterFaults:
             kept = self._states(replica)
             replica.trade_places()
             had = self._states(replica)
-        undone = {run for run, state in had.items() if kept.get(run) != state}
-        self.undone |= undone
-        return f"Postgres, {len(undone)} runs lost commits", ()
+        lost = {run for run, state in had.items() if kept.get(run) != state}
+        self.undone = Undone(self.undone.runs | lost, self.undone.created | lost - kept.keys())
+        return f"Postgres, {len(lost)} runs lost commits", ()
 
     def _states(self, server: PostgresServer) -> Mapping[RunName, State]:
         """Return the states of all runs in the system's database on this server, which nobody else uses."""

@@ -46,7 +46,7 @@ class Facts:
 
     def undone(self, run: Row) -> bool:
         """Whether a failover has lost commits of a run, and with them what they promised."""
-        return (run["dag_name"], run["dag_run_id"]) in self.evidence.undone
+        return (run["dag_name"], run["dag_run_id"]) in self.evidence.undone.runs
 
     def count(self, what: str, run: Row, step: StepPlan) -> int:
         """Return how often a step of a run has written ``begin`` or ``end``."""
@@ -73,7 +73,7 @@ def _accepted_runs_exist(facts: Facts) -> Iterator[str]:
             yield f"{request.key}: {request.verb} of {request.dag} was answered with {statuses}"
             continue
         ids = {reply.run_id for reply in replies if reply.run_id}
-        if any((request.dag, run_id) in evidence.undone for run_id in ids):
+        if any((request.dag, run_id) in evidence.undone.created for run_id in ids):
             excused |= {(request.dag, run_id) for run_id in ids}
             continue
         if len(ids) != 1:
