@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.harness.eventually import eventually
+from tests.harness.servers.base import START_TIMEOUT_S
 from tests.harness.servers.rabbit import RabbitServer
 
 __all__ = ["RabbitCluster"]
@@ -80,7 +82,17 @@ class RabbitCluster:
 
     def rejoin(self, node: RabbitServer) -> None:
         """End ``cut_off``, and wait until the node serves clients again."""
-        self._others(node, "erlang:set_cookie(N, erlang:get_cookie())")
+
+        def mended() -> bool:
+            try:
+                self._others(node, "erlang:set_cookie(N, erlang:get_cookie())")
+            except RuntimeError as error:
+                if not node.running:
+                    raise
+                raise AssertionError(str(error)) from error
+            return True
+
+        eventually(mended, timeout_s=START_TIMEOUT_S)
         node.wait_started()
 
     def _others(self, node: RabbitServer, erlang: str) -> None:
