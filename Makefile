@@ -81,7 +81,7 @@ bench: setup ## measure latency and throughput, embedded and distributed
 
 # SEED gives the same plan of faults again; without it each call makes one of its own. EARLIER is a commit whose code
 # replaces that of single processes for a while, as in a rolling upgrade that is rolled back.
-chaos: setup ## random faults on running systems, both footings (SEED=n MINUTES=m EARLIER=commit, ARGS=... for more)
+chaos: setup ## random faults on running systems, all footings (SEED=n MINUTES=m EARLIER=commit, ARGS=... for more)
 	@scripts/ensure-servers
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),5) \
 		$(if $(EARLIER),--earlier $(EARLIER)) $(ARGS)

@@ -2,8 +2,11 @@
 
 worker killed -> step decided            a step without ``retryPolicy`` fails as lost; includes the lease
 scheduler killed -> next transition      of each of eight runs, whichever scheduler had it; one other scheduler runs
-broker back -> first dispatch            from the moment at which the broker accepts connections, after 3 s away
+broker back -> first dispatch            until a worker begins a step; from the moment at which the broker accepts
+                                         connections, after 3 s away
 database back -> next transition         from the moment at which the database answers, after 3 s away
+cluster node lost -> next dispatch       until a worker begins a step; the broker node that leads the queue of tasks is
+                                         killed, one of three
 
 p50 and p99 of N times each, in seconds. With few values p99 is the greatest.
 """
@@ -23,9 +26,13 @@ from typing import Any
 
 from shared.clock import utc_now
 from shared.store import tables as t
+from shared.transport.base import task_queue
+from tests.harness.broker_users import PASSWORDS, write_definitions
 from tests.harness.cluster import Cluster
 from tests.harness.eventually import eventually
-from tests.harness.servers import PostgresServer, RabbitServer
+from tests.harness.servers import PostgresServer, RabbitCluster, RabbitServer
+
+Summaries = dict[str, dict[str, float]]
 
 _LEASE_S = 10.0
 _AWAY_S = 3.0
@@ -71,7 +78,16 @@ class _Bench:
         self._system.rabbit.kill()
         time.sleep(_AWAY_S)
         self._system.rabbit.start()
-        took = self._next(t.attempts, "dispatched_at", runs, utc_now())
+        took = self._next(t.attempts, "started_at", runs, utc_now())
+        self._stop(runs)
+        return took
+
+    def node_lost(self, broker: RabbitCluster) -> float:
+        runs = self._ticking(1)
+        lost = broker.home_of(task_queue({}).name)
+        lost.kill()
+        took = self._next(t.attempts, "started_at", runs, utc_now())
+        lost.start()
         self._stop(runs)
         return took
 
@@ -104,7 +120,8 @@ class _Bench:
         def found() -> float:
             firsts: list[datetime] = []
             for key in runs:
-                later = [row[column] for row in self._system.rows(table, run_key=key) if row[column] > since]
+                times = [row[column] for row in self._system.rows(table, run_key=key)]
+                later = [at for at in times if at is not None and at > since]
                 assert later, f"nothing after {since}"
                 firsts.append(min(later))
             return (max(firsts) - since).total_seconds()
@@ -128,20 +145,41 @@ def _summary(values: list[float]) -> dict[str, float]:
     return {"p50": round(statistics.median(ordered), 3), "p99": round(p99, 3), "times": len(ordered)}
 
 
-def measure(system: Cluster, times: int) -> dict[str, dict[str, float]]:
-    """Return p50 and p99, in seconds, of each time to recovery."""
+def measure(system: Cluster, times: int) -> Summaries:
+    """Return p50 and p99, in seconds, of each time to recovery of a system with one broker."""
     bench = _Bench(system)
-    measured: dict[str, Callable[[], float]] = {
-        "worker killed -> step decided": bench.worker_killed,
-        "scheduler killed -> next transition": bench.scheduler_killed,
-        "broker back -> first dispatch": bench.broker_back,
-        "database back -> next transition": bench.database_back,
-    }
+    return _measured(
+        times,
+        {
+            "worker killed -> step decided": bench.worker_killed,
+            "scheduler killed -> next transition": bench.scheduler_killed,
+            "broker back -> first dispatch": bench.broker_back,
+            "database back -> next transition": bench.database_back,
+        },
+    )
+
+
+def measure_clustered(system: Cluster, broker: RabbitCluster, times: int) -> Summaries:
+    """Return p50 and p99, in seconds, of the time to recovery from the loss of a node of the broker."""
+    bench = _Bench(system)
+    return _measured(times, {"cluster node lost -> next dispatch": lambda: bench.node_lost(broker)})
+
+
+def _measured(times: int, measured: dict[str, Callable[[], float]]) -> Summaries:
     found = {}
     for name, one in measured.items():
         found[name] = _summary([one() for _ in range(times)])
         print(name, found[name], file=sys.stderr, flush=True)
     return found
+
+
+def _clustered(folder: Path, broker: RabbitCluster, postgres: PostgresServer) -> Cluster:
+    urls = broker.urls(PASSWORDS, nodes=broker.nodes)
+    logins = {"api": urls["api"], "scheduler": urls["scheduler"], "worker": urls["worker-default"]}
+    system = Cluster(folder, broker.nodes[0], postgres, schedulers=2, workers=0, lease_s=_LEASE_S, amqp_urls=logins)
+    # The pool of the workers' login begins their ids.
+    system.workers.extend(system.worker(f"default-w{number}") for number in (1, 2))
+    return system
 
 
 def main() -> None:
@@ -156,8 +194,12 @@ def main() -> None:
         rabbit = stack.enter_context(RabbitServer())
         postgres = stack.enter_context(PostgresServer(fsync=True))
         load = os.getloadavg()[0]
-        system = stack.enter_context(Cluster(home, rabbit, postgres, schedulers=2, workers=2, lease_s=_LEASE_S))
-        seconds = measure(system, times)
+        with Cluster(home / "one", rabbit, postgres, schedulers=2, workers=2, lease_s=_LEASE_S) as system:
+            seconds = measure(system, times)
+        rabbit.stop()
+        broker = stack.enter_context(RabbitCluster(write_definitions(home / "users")))
+        with _clustered(home / "three", broker, postgres) as system:
+            seconds |= measure_clustered(system, broker, times)
     print(
         json.dumps({"lease_s": _LEASE_S, "cores": os.cpu_count(), "load": round(load, 1), "seconds": seconds}, indent=2)
     )

@@ -6,16 +6,29 @@ have not ended, and count only while they wait.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from shared.status import RunStatus
 
-__all__ = ["DURATION_BOUNDS_S", "UNCOUNTED", "WAIT_BOUNDS_S", "DagTotals", "Distribution", "StatusChange"]
+__all__ = [
+    "CHANGES_KEPT",
+    "DURATION_BOUNDS_S",
+    "UNCOUNTED",
+    "WAIT_BOUNDS_S",
+    "DagTotals",
+    "Distribution",
+    "StatusChange",
+]
 
 DURATION_BOUNDS_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 WAIT_BOUNDS_S = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Source: REST contract section 6. They cannot change without counting the history again: see ``run_totals``."""
+
+CHANGES_KEPT = timedelta(hours=1)
+"""For how long the changes of a removed run are kept. Schedulers count every minute, and a gateway that has not counted
+for half an hour begins anew with what schedulers have counted.
+"""
 
 UNCOUNTED = frozenset({RunStatus.NOT_STARTED, RunStatus.RUNNING, RunStatus.QUEUED})
 """Statuses that a run leaves soon. ``Reads.active_counts`` counts their runs instead."""

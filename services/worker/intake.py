@@ -24,6 +24,7 @@ from services.worker.process.supervisor import StopRequest
 from services.worker.reporting.metrics import WorkerCounters
 from services.worker.reporting.reports import Reporter
 from services.worker.run_files import RunFiles
+from services.worker.task_consumer import TaskConsumer
 from shared.admission.workers import WORKER_POOL, satisfies
 from shared.contracts.codec import decode
 from shared.contracts.tasks import Task
@@ -139,7 +140,7 @@ class TaskIntake:
         self._transport = transport
         self._own_queue = worker_queue(worker_id)
         consumed = [self._own_queue, *map(task_queue, selectors.all())]
-        self._consumer = transport.consume(consumed, prefetch=1)
+        self._consumer = TaskConsumer(transport, consumed)
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
 
     def start(self) -> None:
@@ -202,7 +203,7 @@ class TaskIntake:
             # What was delivered and not taken returns to the broker, as well as tasks whose start is not confirmed yet:
             # whoever gets one of those asks a scheduler before it begins.
             self._consumer.close()
-            self._consumer = self._transport.consume([self._own_queue], prefetch=1)
+            self._consumer = TaskConsumer(self._transport, [self._own_queue])
             if self._free == 0 or self._full:
                 self._consumer.pause()
 

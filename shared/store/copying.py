@@ -17,7 +17,7 @@ __all__ = ["Begun", "Copied", "copy_database", "running_runs"]
 _BATCH = 2000
 Begun = Literal["", "pending", "done"]
 """What is known of an earlier copy to the same target: none, one that may have been committed, or one that was."""
-_STAYS = frozenset({"services", "counters", "run_totals", "run_totals_mark"})
+_STAYS = frozenset({"services", "counters", "removed_changes", "run_totals", "run_totals_mark"})
 """Tables about the processes and transactions of one database. A scheduler counts the runs in the other one anew."""
 
 

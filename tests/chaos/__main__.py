@@ -14,14 +14,16 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.chaos.campaign import Outcome, distributed, embedded, run_campaign
-from tests.chaos.model import DISTRIBUTED, EMBEDDED, Plan
+from tests.chaos.campaign import Outcome, clustered, distributed, embedded, run_campaign
+from tests.chaos.kinds import LANES
+from tests.chaos.model import CLUSTERED, DISTRIBUTED, Plan
 from tests.chaos.plan import RUNS_A_MINUTE, make_plan
 from tests.chaos.report import report
-from tests.harness.servers import PostgresServer, RabbitServer
+from tests.harness.broker_users import write_definitions
+from tests.harness.servers import PostgresServer, RabbitCluster, RabbitServer
 
 _ROOT = Path(__file__).resolve().parents[2]
-_FOOTINGS = (DISTRIBUTED, EMBEDDED)
+_FOOTINGS = tuple(LANES)
 
 
 def main() -> int:
@@ -31,17 +33,20 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="default: random")
     parser.add_argument("--minutes", type=float, default=5, help="how long each campaign lasts (default: 5)")
-    parser.add_argument("--footing", choices=[*_FOOTINGS, "both"], default="both")
+    parser.add_argument("--footing", choices=[*_FOOTINGS, "all"], default="all")
     parser.add_argument("--runs-a-minute", type=float, default=RUNS_A_MINUTE)
     parser.add_argument(
-        "--earlier", metavar="COMMIT", help="also replace processes by those of this commit for a while (distributed)"
+        "--only", metavar="KIND", action="append", default=[], help="only faults of this kind (repeatable)"
+    )
+    parser.add_argument(
+        "--earlier", metavar="COMMIT", help="also replace processes by those of this commit for a while (not embedded)"
     )
     parser.add_argument("--keep", type=Path, help="an empty folder for logs and ledgers, which is kept")
     parser.add_argument("--plan", action="store_true", help="print the plan and run nothing")
     asked = parser.parse_args()
     print(f"seed {asked.seed}", flush=True)
     ok = True
-    for footing in _FOOTINGS if asked.footing == "both" else (asked.footing,):
+    for footing in _FOOTINGS if asked.footing == "all" else (asked.footing,):
         with ExitStack() as stack:
             home = asked.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-chaos-")))
             folder = home / footing
@@ -55,6 +60,7 @@ def main() -> int:
                 ledger,
                 runs_a_minute=asked.runs_a_minute,
                 earlier=bool(asked.earlier),
+                only=asked.only,
             )
             if asked.plan:
                 _print_plan(plan)
@@ -79,6 +85,10 @@ def _run(plan: Plan, folder: Path, ledger: Path, stack: ExitStack, earlier: Path
         rabbit = stack.enter_context(RabbitServer())
         postgres = stack.enter_context(PostgresServer())
         target = stack.enter_context(distributed(folder, rabbit, postgres, earlier=earlier))
+    elif plan.footing == CLUSTERED:
+        broker = stack.enter_context(RabbitCluster(write_definitions(folder / "users")))
+        postgres = stack.enter_context(PostgresServer())
+        target = stack.enter_context(clustered(folder, broker, postgres, earlier=earlier))
     else:
         target = stack.enter_context(embedded(folder))
     return run_campaign(plan, target, ledger, folder / "faults.jsonl")

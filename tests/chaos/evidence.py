@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.store import tables as t
-from tests.chaos.model import Plan, Strike
+from tests.chaos.model import Plan, Strike, Undone
 from tests.chaos.users import Reply
 from tests.harness.cluster import Footing
 
@@ -21,7 +21,10 @@ _TOLD = ("it may have run twice", "it has run, at least in part")
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The facts after a campaign. ``told`` are the runs whose history says that a step may have run twice."""
+    """The facts after a campaign.
+
+    ``told`` are the runs whose history says that a step may have run twice.
+    """
 
     plan: Plan
     runs: Sequence[Row]
@@ -34,6 +37,7 @@ class Evidence:
     ledger: LedgerCounts = field(default_factory=dict)
     replies: Mapping[str, Sequence[Reply]] = field(default_factory=dict)
     strikes: Sequence[Strike] = ()
+    undone: Undone = field(default_factory=Undone)
 
 
 def read_ledger(folder: Path) -> LedgerCounts:

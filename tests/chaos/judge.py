@@ -44,6 +44,10 @@ class Facts:
             if plan is not None:
                 yield run, node, plan, self.count("begin", run, plan)
 
+    def undone(self, run: Row) -> bool:
+        """Whether a failover has lost commits of a run, and with them what they promised."""
+        return (run["dag_name"], run["dag_run_id"]) in self.evidence.undone.runs
+
     def count(self, what: str, run: Row, step: StepPlan) -> int:
         """Return how often a step of a run has written ``begin`` or ``end``."""
         return self.evidence.ledger.get((run["dag_name"], run["dag_run_id"]), Counter())[what, step.name]
@@ -59,6 +63,7 @@ def _accepted_runs_exist(facts: Facts) -> Iterator[str]:
     """Each accepted start made one run, the same for each repetition; no other runs were made."""
     evidence = facts.evidence
     expected: Counter[tuple[str, str]] = Counter()
+    excused: set[tuple[str, str]] = set()
     for request in evidence.plan.requests:
         if request.verb not in (Verb.START, Verb.ENQUEUE):
             continue
@@ -68,6 +73,9 @@ def _accepted_runs_exist(facts: Facts) -> Iterator[str]:
             yield f"{request.key}: {request.verb} of {request.dag} was answered with {statuses}"
             continue
         ids = {reply.run_id for reply in replies if reply.run_id}
+        if any((request.dag, run_id) in evidence.undone.created for run_id in ids):
+            excused |= {(request.dag, run_id) for run_id in ids}
+            continue
         if len(ids) != 1:
             yield f"{request.key}: its replies name the runs {sorted(ids)}"
         expected.update((request.dag, run_id) for run_id in ids)
@@ -75,7 +83,7 @@ def _accepted_runs_exist(facts: Facts) -> Iterator[str]:
     made = Counter(
         (run["dag_name"], run["dag_run_id"])
         for run in evidence.runs
-        if not run["parent_key"] and run["dag_name"] not in cron
+        if not run["parent_key"] and run["dag_name"] not in cron and (run["dag_name"], run["dag_run_id"]) not in excused
     )
     yield from (f"{dag}/{run_id} was accepted and does not exist" for dag, run_id in expected - made)
     yield from (f"{dag}/{run_id} was made without a request" for dag, run_id in made - expected)
@@ -108,14 +116,14 @@ def _executions_are_recorded(facts: Facts) -> Iterator[str]:
     """No step ran more often than the table ``executions`` has begins of it."""
     for run, node, step, executions in facts.planned():
         recorded = facts.begun[run["run_key"], node["idx"]]
-        if executions > recorded:
+        if executions > recorded and not facts.undone(run):
             yield f"{_name(run)} {step.name} ran {executions} times, recorded are {recorded}"
 
 
 def _at_most_once(facts: Facts) -> Iterator[str]:
     """A step without a retry policy runs at most once in each run attempt, or its run says so."""
     for run, node, step, executions in facts.planned():
-        if step.retried or run["run_key"] in facts.evidence.told:
+        if step.retried or run["run_key"] in facts.evidence.told or facts.undone(run):
             continue
         held = {
             attempt["run_attempt"]
@@ -136,7 +144,7 @@ def _successes_ran(facts: Facts) -> Iterator[str]:
 def _losses_have_a_cause(facts: Facts) -> Iterator[str]:
     """An attempt is declared lost only if a fault hit its worker, or the worker's link, while it was open."""
     for attempt in facts.evidence.attempts:
-        if attempt["state"] != AttemptState.LOST:
+        if attempt["state"] != AttemptState.LOST or facts.undone(facts.runs[attempt["run_key"]]):
             continue
         opened, closed = _stamp(attempt["dispatched_at"]), _stamp(attempt["finished_at"])
         if not any(

@@ -6,18 +6,19 @@ away, but no two faults of the same server contradict each other.
 
 from dataclasses import dataclass
 
-from tests.chaos.model import DISTRIBUTED, EMBEDDED
+from tests.chaos.model import CLUSTERED, DISTRIBUTED, EMBEDDED
 
 __all__ = ["EARLIER", "LANES", "Kind"]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of fault: how long it lasts at least and at most, in leases."""
+    """A kind of fault: how long it lasts at least and at most, and for how long its lane rests after it, in leases."""
 
     name: str
     shortest: float = 0.0
     longest: float = 0.0
+    rest: float = 0.0
 
 
 _PROCESSES = (
@@ -55,6 +56,14 @@ _SERVERS = (
     Kind("task queues purged"),
     Kind("tasks delivered twice and late", 1, 1.5),
 )
+_BROKER_NODES = (
+    Kind("broker node killed", 1, 4),
+    Kind("broker node cut off", 1, 4),
+)
+_FAILOVERS = (
+    # As long as the replica lags behind. The runs of the rest lose nothing, so that there is something to judge.
+    Kind("database fails over", 0.1, 0.5, rest=2),
+)
 _EMBEDDED = (
     Kind("dagway up killed", 0, 1),
     Kind("dagway up killed after a commit", 1, 2),
@@ -66,5 +75,6 @@ _EMBEDDED = (
 )
 LANES: dict[str, dict[str, tuple[Kind, ...]]] = {
     DISTRIBUTED: {"processes": _PROCESSES, "links": _LINKS, "servers": _SERVERS},
+    CLUSTERED: {"processes": _PROCESSES, "broker nodes": _BROKER_NODES, "failovers": _FAILOVERS},
     EMBEDDED: {"machine": _EMBEDDED},
 }

@@ -3,9 +3,22 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["DISTRIBUTED", "EMBEDDED", "DagPlan", "Fault", "Plan", "Request", "StepPlan", "Strike", "Verb"]
+__all__ = [
+    "CLUSTERED",
+    "DISTRIBUTED",
+    "EMBEDDED",
+    "DagPlan",
+    "Fault",
+    "Plan",
+    "Request",
+    "StepPlan",
+    "Strike",
+    "Undone",
+    "Verb",
+]
 
-DISTRIBUTED, EMBEDDED = "distributed", "embedded"
+DISTRIBUTED, CLUSTERED, EMBEDDED = "distributed", "clustered", "embedded"
+"""The footings. ``CLUSTERED`` is ``DISTRIBUTED`` on a broker of three nodes and a Postgres with a replica."""
 
 
 class Verb(StrEnum):
@@ -84,6 +97,17 @@ class Plan:
     dags: tuple[DagPlan, ...]
     requests: tuple[Request, ...]
     faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """The runs, as ``(DAG, run id)``, of which failovers of the database lost commits.
+
+    ``runs`` lost any commit, ``created`` that of their creation.
+    """
+
+    runs: frozenset[tuple[str, str]] = frozenset()
+    created: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

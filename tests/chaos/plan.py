@@ -1,12 +1,12 @@
 """Make the plan of a campaign from a seed: the same seed always gives the same plan."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from tests.chaos.dags import QUEUES, SHAPES, make_dag
 from tests.chaos.kinds import EARLIER, LANES, Kind
-from tests.chaos.model import DISTRIBUTED, DagPlan, Fault, Plan, Request, Verb
+from tests.chaos.model import EMBEDDED, DagPlan, Fault, Plan, Request, Verb
 
 __all__ = ["LEASE_S", "make_plan"]
 
@@ -26,17 +26,22 @@ def make_plan(
     *,
     runs_a_minute: float = RUNS_A_MINUTE,
     earlier: bool = False,
+    only: Collection[str] = (),
 ) -> Plan:
     """Return the plan of a campaign of ``seconds``, whose steps write to the folder ``ledger``.
 
-    ``earlier``: there are faults that replace a process by one of an earlier version for a while.
+    ``earlier``: there are faults that replace a process by one of an earlier version for a while. ``only``: the kinds
+    of fault that there are; all if it is empty.
     """
     dags = tuple(_dags(_dice(seed, "dags"), ledger))
     count = round(seconds / 60 * runs_a_minute)
     requests = sorted(_requests(_dice(seed, "requests"), dags, seconds, count), key=lambda one: (one.at_s, one.key))
     lanes = dict(LANES[footing])
-    if earlier and footing == DISTRIBUTED:
+    if earlier and footing != EMBEDDED:
         lanes["processes"] += EARLIER
+    if only:
+        chosen = {lane: tuple(kind for kind in kinds if kind.name in only) for lane, kinds in lanes.items()}
+        lanes = {lane: kinds for lane, kinds in chosen.items() if kinds}
     faults = [
         fault
         for lane, kinds in lanes.items()
@@ -84,4 +89,4 @@ def _faults(dice: random.Random, lane: str, kinds: tuple[Kind, ...], seconds: fl
         kind = deck.pop()
         lasts_s = round(LEASE_S * dice.uniform(kind.shortest, kind.longest), 2)
         yield Fault(round(at_s, 2), lane, kind.name, dice.randrange(1000), lasts_s)
-        at_s += lasts_s + dice.uniform(0.5, 4)
+        at_s += lasts_s + LEASE_S * kind.rest + dice.uniform(0.5, 4)

@@ -40,6 +40,8 @@ def _lines(outcome: Outcome) -> Iterator[str]:
         f"{count} times {status}" for status, count in sorted(outcome.replies.items())
     )
     yield f"  {'executions':14} {outcome.executions:6}   by the ledger; {outcome.told} runs say 'may have run twice'"
+    if outcome.undone:
+        yield f"  {'failovers':14} {outcome.undone:6}   runs lost commits"
     yield f"  {'at rest':14} {outcome.rest_s:6.1f}   seconds after the last fault"
     yield ""
     yield f"  {'check':46} {'violations':>10}"

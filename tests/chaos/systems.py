@@ -20,7 +20,8 @@ BROKER, DATABASE = "broker", "database"
 class ProxiedCluster(Cluster):
     """A cluster with one proxy for each process and server. ``links`` has them by ``(process, server)``.
 
-    ``env`` are further settings of all processes.
+    ``env`` are further settings of all processes. ``amqp_urls``: a broker URL for each service, to use as it is; there
+    is then no proxy for the broker. ``pool``: the worker pool of the workers, if the broker's logins have one.
     """
 
     def __init__(
@@ -34,8 +35,13 @@ class ProxiedCluster(Cluster):
         workers: int,
         lease_s: float,
         env: Mapping[str, str] | None = None,
+        amqp_urls: Mapping[str, str] | None = None,
+        pool: str = "",
     ) -> None:
-        super().__init__(folder, rabbit, postgres, gateways=0, schedulers=0, workers=0, lease_s=lease_s)
+        super().__init__(
+            folder, rabbit, postgres, gateways=0, schedulers=0, workers=0, lease_s=lease_s, amqp_urls=amqp_urls
+        )
+        self._direct = amqp_urls is not None
         self.links: dict[tuple[str, str], Proxy] = {}
         self.names: dict[DagwayProcess, str] = {}
         self._proxies = ExitStack()
@@ -44,15 +50,17 @@ class ProxiedCluster(Cluster):
         for number, port in enumerate(self.ports):
             name = f"api-{number + 1}"
             self._add(
-                self.gateways, name, self.gateway(number, port, **self._amqp(name), **self._database(name, "api"))
+                self.gateways,
+                name,
+                self.gateway(number, port, **self._amqp(name, "api"), **self._database(name, "api")),
             )
         for number in range(schedulers):
             name = f"scheduler-{number + 1}"
-            settings = {**self._amqp(name), **self._database(name, "scheduler"), **extra}
+            settings = {**self._amqp(name, "scheduler"), **self._database(name, "scheduler"), **extra}
             self._add(self.schedulers, name, self.scheduler(name, **settings))
         for number in range(workers):
-            name = f"w{number + 1}"
-            settings = {**self._amqp(name), "DAGWAY_WORKER_SLOTS": "6", **extra}
+            name = f"{pool}-w{number + 1}" if pool else f"w{number + 1}"
+            settings = {**self._amqp(name, "worker"), "DAGWAY_WORKER_SLOTS": "6", **extra}
             self._add(self.workers, name, self.worker(name, **settings))
         self.client = Client(self.ports)
 
@@ -60,8 +68,9 @@ class ProxiedCluster(Cluster):
         kind.append(process)
         self.names[process] = name
 
-    def _amqp(self, name: str) -> dict[str, str]:
-        return {"DAGWAY_AMQP_URL": self._through(name, BROKER, self.amqp_url)}
+    def _amqp(self, name: str, service: str) -> dict[str, str]:
+        url = self.amqp_urls[service]
+        return {"DAGWAY_AMQP_URL": url if self._direct else self._through(name, BROKER, url)}
 
     def _database(self, name: str, user: str) -> dict[str, str]:
         return {"DAGWAY_DATABASE_URL": self._through(name, DATABASE, self.urls[user])}

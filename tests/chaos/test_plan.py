@@ -8,10 +8,10 @@ import pytest
 
 from shared.language.load import load
 from tests.chaos.kinds import LANES
-from tests.chaos.model import DISTRIBUTED, EMBEDDED, Fault, Verb
+from tests.chaos.model import DISTRIBUTED, Fault, Verb
 from tests.chaos.plan import make_plan
 
-FOOTINGS = (DISTRIBUTED, EMBEDDED)
+FOOTINGS = tuple(LANES)
 LEDGER = Path("/ledger")
 
 
@@ -42,6 +42,12 @@ def test_every_kind_of_fault_comes_and_those_of_a_lane_follow_each_other(footing
     }
     for found in lanes.values():
         assert all(first.at_s + first.lasts_s <= second.at_s for first, second in pairwise(found))
+
+
+def test_only_the_faults_that_are_asked_for_come() -> None:
+    kind = "worker killed"
+
+    assert {fault.kind for fault in make_plan(3, DISTRIBUTED, 60, LEDGER, only=[kind]).faults} == {kind}
 
 
 def test_a_plan_has_every_kind_of_request_and_of_step() -> None:

@@ -35,7 +35,6 @@ class Users:
         self._client = system.client
         self._plan = plan
         self._lock = threading.Lock()
-        self._approved: set[str] = set()
         self._asking = [dag.name for dag in plan.dags if dag.asks]
         self.replies: dict[str, list[Reply]] = defaultdict(list)
 
@@ -79,11 +78,9 @@ class Users:
         """Approve each run that waits."""
         for dag in self._asking:
             for run in self._system.rows(t.dag_runs, dag_name=dag, status="waiting"):
-                if run["run_key"] not in self._approved:
-                    path = f"/dag-runs/{dag}/{run['dag_run_id']}/steps/ok/approve"
-                    answer = self._client.insist("POST", path, {}, key=f"ok-{run['run_key']}", timeout_s=_ANSWERED_S)
-                    if answer.status != 202:
-                        self._approved.add(run["run_key"])
+                # The same key each time: a failover may have lost what was recorded.
+                path = f"/dag-runs/{dag}/{run['dag_run_id']}/steps/ok/approve"
+                self._client.insist("POST", path, {}, key=f"ok-{run['run_key']}", timeout_s=_ANSWERED_S)
 
     def _approve_until(self, over: threading.Event) -> None:
         while not over.wait(_LOOK_S):

@@ -19,7 +19,7 @@ from tests.harness.dagu_home import HomeOfDagu
 from tests.harness.databases import migrated_sqlite
 
 TWO = "schedule: '*/5 * * * *'\nsteps:\n  - name: one\n    command: echo 1\n  - name: two\n    command: echo 2\n"
-STAY = ("services", "counters", "run_totals", "run_totals_mark")
+STAY = ("services", "counters", "removed_changes", "run_totals", "run_totals_mark")
 RENUMBERED = {"txid", "pos"}
 
 

@@ -1,10 +1,12 @@
 """Totals of the history stay correct by counting later commits only, while other transactions are open."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
+from shared.clock import utc_now
 from shared.run_totals import StatusChange
 from shared.status import RunStatus
 from shared.store import tables as t
@@ -14,7 +16,7 @@ from shared.store.writes.transaction import Store, Transaction
 from tests.conformance.store_rows import NOW, add_run, after
 
 
-def change(tx: Transaction, run_key: str, was: str, became: str, **more: int) -> None:
+def change(tx: Transaction, run_key: str, was: str, became: str, **more: Any) -> None:
     row = {"run_key": run_key, "seq": 1, "at": NOW, "was": was, "became": became, "why": "", "by": ""} | more
     write(tx.connection, tx.runs.numbered([row]))
 
@@ -124,6 +126,49 @@ def test_kept_totals_are_those_of_the_whole_history_and_outlive_its_runs(engine:
     assert found.by_dag["etl"].waits.counts == [0, *[1] * 8]
     assert found.by_dag["ship"].runs == {RunStatus.WAITING: 0}
     assert reads.changes_since(found.mark)[1] == ()
+
+
+def test_a_run_that_is_removed_soon_after_its_end_is_counted_once(engine: Engine, reads: Reads) -> None:
+    store = Store(engine)
+    keep(store)
+    run = add_run(engine, "etl", "1", status="failed", started_at=NOW, finished_at=after(7))
+    sub_run = add_run(engine, "sub", "2", root_key=run, parent_key=run)
+    mark = reads.history().mark
+    with store.begin() as tx:
+        change(tx, run, "running", "failed", at=utc_now())
+        change(tx, sub_run, "running", "failed", at=utc_now())
+    with store.begin() as tx:
+        tx.history.remove([run])
+
+    # By a gateway that counts on, and by a scheduler.
+    assert moments(reads.changes_since(mark)[1]) == [("etl", "running", "failed", after(7))]
+    assert (keep(store), keep(store)) == (1, 0)
+    found = reads.history().by_dag
+    assert {name: totals.runs for name, totals in found.items()} == {"etl": {RunStatus.FAILED: 1}}
+    assert found["etl"].durations.counts == [0, 0, *[1] * 9]
+
+
+def test_the_changes_of_a_removed_run_are_forgotten_after_an_hour(engine: Engine) -> None:
+    store = Store(engine)
+    old, late = utc_now() - timedelta(minutes=61), utc_now() - timedelta(minutes=59)
+    for number, at in enumerate((old, late)):
+        run = add_run(engine, "etl", f"{number}")
+        with store.begin() as tx:
+            change(tx, run, "running", "succeeded", at=at)
+        with store.begin() as tx:
+            tx.history.remove([run])
+
+    def left() -> list[str]:
+        with engine.connect() as connection:
+            return list(connection.execute(select(t.removed_changes.c.run_key)).scalars())
+
+    assert left() == ["etl/1"]
+    keep(store)
+    assert left() == ["etl/1"]
+    with engine.begin() as connection:
+        connection.execute(t.removed_changes.update().values(at=old))
+    keep(store)
+    assert left() == []
 
 
 @pytest.mark.parametrize("store_url", ["postgres"], indirect=True)

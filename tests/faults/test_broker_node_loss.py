@@ -89,6 +89,30 @@ def test_a_queue_of_heartbeats_comes_to_another_node(broker: RabbitCluster) -> N
         assert broker.home_of(HEARTBEATS.name) is not lost
 
 
+def test_a_node_that_is_cut_off_serves_nobody_and_comes_back(broker: RabbitCluster) -> None:
+    scheduler = open_transport(broker.urls(PASSWORDS, nodes=broker.nodes)["scheduler"], name="test")
+    with closing(scheduler):
+        scheduler.declare([EVENTS])
+        consumer = scheduler.consume([EVENTS], prefetch=10)
+        parted = broker.home_of(EVENTS.name)
+
+        def is_heard(text: bytes) -> bool:
+            with suppress(DagwayError):
+                scheduler.send(Outgoing(EVENTS, text, text.decode())).result(10)
+            found = consumer.take(10, 0.5)
+            for delivery in found:
+                delivery.ack()
+            return text in [delivery.body for delivery in found]
+
+        eventually(lambda: is_heard(b"before"), timeout_s=60)
+        broker.cut_off(parted)
+        eventually(lambda: not parted.answers(), timeout_s=60)
+        eventually(lambda: is_heard(b"after"), timeout_s=60)
+        broker.rejoin(parted)
+        eventually(lambda: is_heard(b"with all nodes"), timeout_s=60)
+        assert len(broker.queues(parted)[EVENTS.name]["members"]) == 3
+
+
 @pytest.mark.timeout(600)
 def test_work_goes_on_without_the_node_of_the_tasks(
     broker: RabbitCluster, postgres_server: PostgresServer, tmp_path: Path

@@ -12,8 +12,9 @@ import psycopg2
 import pytest
 
 from tests.harness.eventually import eventually
+from tests.harness.needs import need
 from tests.harness.proxy import Proxy
-from tests.harness.servers import PostgresServer, RabbitServer
+from tests.harness.servers import PostgresReplica, PostgresServer, RabbitServer
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,6 +51,32 @@ def test_committed_rows_survive_the_death_of_postgres(postgres_server: PostgresS
     with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT answer FROM kept")
         assert cursor.fetchall() == [(42,)]
+
+
+def test_a_replica_takes_over_without_the_commits_that_it_did_not_get() -> None:
+    need("postgres")
+
+    def numbers(server: PostgresServer) -> list[int]:
+        with closing(psycopg2.connect(server.url)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT number FROM kept ORDER BY number")
+            return [number for (number,) in cursor.fetchall()]
+
+    with PostgresServer() as primary:
+        primary.execute("CREATE TABLE kept AS SELECT 1 AS number")
+        with PostgresReplica(primary) as replica:
+            primary.execute("INSERT INTO kept VALUES (2)")
+            eventually(lambda: numbers(replica) == [1, 2], timeout_s=60)
+            replica.cut_off()
+            primary.execute("INSERT INTO kept VALUES (3)")
+
+            primary.kill()
+            replica.promote()
+            assert numbers(replica) == [1, 2]
+            replica.trade_places()
+
+            primary.execute("INSERT INTO kept VALUES (4)")
+            assert numbers(primary) == [1, 2, 4]
+            assert numbers(replica) == [1, 2, 3]
 
 
 def test_a_stalled_link_carries_nothing_until_it_is_mended(postgres_server: PostgresServer) -> None:

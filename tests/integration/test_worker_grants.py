@@ -2,11 +2,13 @@
 
 from concurrent.futures import Future
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.worker import task_consumer
 from services.worker.attempt import grants
 from shared.clock import utc_now
 from shared.contracts.codec import encode
@@ -23,17 +25,23 @@ from tests.harness.worker_rig import Rig, command, task
 
 
 def doubtful(
-    rig: Rig, *, age_s: float = 0, redelivered: bool = False, incarnation: str = "", queue: BrokerQueue | None = None
+    rig: Rig,
+    *,
+    token: str = "t",
+    age_s: float = 0,
+    redelivered: bool = False,
+    incarnation: str = "",
+    queue: BrokerQueue | None = None,
 ) -> None:
-    """Give the worker the task ``t``, which adds a line to the file ``ran``."""
+    """Give the worker the task ``token``, which adds a line to the file ``ran``."""
     sent_at = utc_now() - timedelta(seconds=age_s)
-    one = task(command("echo ran >> ran"), token="t", dispatched_at=sent_at, incarnation=incarnation)
-    body = encode(one, id="t", at=sent_at)
-    rig.transport.send(Outgoing(queue or task_queue({}), body, "t", again=redelivered)).result()
+    one = task(command("echo ran >> ran"), token=token, dispatched_at=sent_at, incarnation=incarnation)
+    body = encode(one, id=token, at=sent_at)
+    rig.transport.send(Outgoing(queue or task_queue({}), body, token, again=redelivered)).result()
 
 
-def asked(rig: Rig) -> list[AttemptRequested]:
-    return [event for event in rig.events("t") if isinstance(event, AttemptRequested)]
+def asked(rig: Rig, token: str = "t") -> list[AttemptRequested]:
+    return [event for event in rig.events(token) if isinstance(event, AttemptRequested)]
 
 
 @pytest.mark.parametrize(
@@ -134,6 +142,24 @@ def test_a_task_that_was_delivered_before_is_not_given_up_while_no_scheduler_ans
 
         assert rig.finished("t").outcome == "succeeded"
         assert not [event for event in rig.events("t") if isinstance(event, AttemptGivenUp)]
+
+
+def test_a_task_that_nobody_answers_for_does_not_hold_up_the_tasks_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_consumer, "_HOLDS_UP_S", 0.2)
+    with Rig(tmp_path, grants=False, slots=3) as rig:
+        eventually(lambda: rig.worker._heartbeats.heard)
+        for token in ("t", "u"):
+            doubtful(rig, redelivered=True, token=token)
+            eventually(partial(asked, rig, token), timeout_s=60)
+
+        assert rig.run(task(command("true"))).outcome == "succeeded"
+        assert set(rig.worker.attempts.tokens()) == {"t", "u"}
+        for token in ("u", "t"):
+            rig.grant(asked(rig, token)[0])
+            assert rig.finished(token).outcome == "succeeded"
+        assert rig.run(task(command("true"))).outcome == "succeeded"
 
 
 def test_a_stop_ends_a_task_that_was_delivered_before_although_no_scheduler_answers(tmp_path: Path) -> None:

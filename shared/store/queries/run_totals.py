@@ -4,16 +4,34 @@ A mark says which transactions are committed: on Postgres a snapshot, on SQLite 
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Float, Text, and_, cast, extract, func, literal, select, text, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    Insert,
+    Table,
+    Text,
+    and_,
+    cast,
+    extract,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    true,
+    union_all,
+)
 
 from shared.run_totals import DURATION_BOUNDS_S, UNCOUNTED, WAIT_BOUNDS_S, DagTotals, Distribution, StatusChange
 from shared.status import RunStatus
 from shared.store import tables as t
 from shared.store.engine import is_postgres
 
-__all__ = ["changes_between", "count_history", "current_mark", "is_later"]
+__all__ = ["changes_between", "count_history", "current_mark", "is_later", "save_changes"]
 
 _r, _x = t.dag_runs.c, t.transitions.c
 _AT_ONCE = 1000
@@ -35,26 +53,51 @@ def is_later(connection: Connection, mark: str, than: str) -> bool:
 
 def changes_between(connection: Connection, since: str, until: str) -> Iterator[StatusChange]:
     """Yield the changes of root runs' statuses that are committed at ``until`` and were not at ``since``."""
-    query = (
+    kept = (
         select(_r.dag_name, _x.was, _x.became, _r.queued_at, _r.started_at, _r.finished_at, _r.run_attempt)
         .join_from(t.transitions, t.dag_runs, _r.run_key == _x.run_key)
-        .where(_x.node.is_(None), _r.root_key.is_(None))
+        .where(_x.node.is_(None), _r.root_key.is_(None), *_between(connection, t.transitions, since, until))
     )
-    if is_postgres(connection):
-        oldest_open, next_number = int(since.split(":", maxsplit=1)[0]), int(until.split(":")[1])
-        seen = "pg_visible_in_snapshot(transitions.txid::text::xid8, CAST(:{} AS pg_snapshot))"
-        query = query.where(
-            _x.txid >= oldest_open,
-            _x.txid < next_number,
-            text(f"NOT {seen.format('since')}").bindparams(since=since),
-            text(seen.format("until")).bindparams(until=until),
-        )
-    else:
-        # SQLite has one writer at a time.
-        query = query.where(_x.txid > int(since), _x.txid <= int(until))
+    # A run may be removed before its end was counted.
+    removed = select(*(t.removed_changes.c[name] for name in StatusChange._fields)).where(
+        *_between(connection, t.removed_changes, since, until)
+    )
     # After an import there may be millions of them.
-    for row in connection.execute(query, execution_options={"yield_per": _AT_ONCE}):
+    for row in connection.execute(union_all(kept, removed), execution_options={"yield_per": _AT_ONCE}):
         yield StatusChange(*row)
+
+
+def _between(connection: Connection, table: Table, since: str, until: str) -> list[Any]:
+    """Return the conditions for rows of a table whose transactions are committed at ``until`` and not at ``since``."""
+    number = table.c.txid
+    if not is_postgres(connection):
+        # SQLite has one writer at a time.
+        return [number > int(since), number <= int(until)]
+    oldest_open, next_number = int(since.split(":", maxsplit=1)[0]), int(until.split(":")[1])
+    seen = f"pg_visible_in_snapshot({number}::text::xid8, CAST(:{{}} AS pg_snapshot))"
+    return [
+        number >= oldest_open,
+        number < next_number,
+        text(f"NOT {seen.format('since')}").bindparams(since=since),
+        text(seen.format("until")).bindparams(until=until),
+    ]
+
+
+def save_changes(run_keys: Sequence[str], since: datetime) -> Insert:
+    """Return the statement that keeps the changes later than ``since`` of root runs that are about to be removed."""
+    columns = {
+        "run_key": _x.run_key,
+        "seq": _x.seq,
+        "txid": _x.txid,
+        "at": _x.at,
+        **{name: _r[name] if name in _r else _x[name] for name in StatusChange._fields},
+    }
+    return insert(t.removed_changes).from_select(
+        list(columns),
+        select(*columns.values())
+        .join_from(t.transitions, t.dag_runs, _r.run_key == _x.run_key)
+        .where(_x.run_key.in_(run_keys), _x.node.is_(None), _r.root_key.is_(None), _x.at > since),
+    )
 
 
 def count_history(connection: Connection) -> tuple[str, dict[str, DagTotals]]:

@@ -26,6 +26,7 @@ __all__ = [
     "log_chunks",
     "nodes",
     "progress",
+    "removed_changes",
     "run_totals",
     "run_totals_mark",
     "timers",
@@ -203,6 +204,23 @@ run_totals_mark = Table(
     col("id", Integer, primary_key=True, autoincrement=False),
     col("mark", Text),
     comment="One row. mark: the transactions whose transitions run_totals contains; empty: none yet",
+)
+
+removed_changes = Table(
+    "removed_changes",
+    metadata,
+    col("run_key", String(36), primary_key=True),
+    col("seq", Integer, primary_key=True),
+    col("txid", BigInteger),
+    col("at", UTCDateTime),
+    col("dag_name", String(200)),
+    col("was", String(24)),
+    col("became", String(24)),
+    col("queued_at", UTCDateTime, nullable=True),
+    col("started_at", UTCDateTime, nullable=True),
+    col("finished_at", UTCDateTime, nullable=True),
+    col("run_attempt", Integer),
+    comment="The transitions of the last hour of root runs that were removed, for those who have not counted them yet",
 )
 
 log_chunks = Table(

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import select, text, update
+from sqlalchemy import delete, select, text, update
 
-from shared.run_totals import DagTotals
+from shared.clock import utc_now
+from shared.run_totals import CHANGES_KEPT, DagTotals
 from shared.store import tables as t
 from shared.store.engine import for_update, is_postgres
 from shared.store.queries.run_totals import changes_between, count_history, current_mark, is_later
@@ -30,6 +31,8 @@ class RunTotalsWrites(Writer):
         mark = self._connection.execute(_LOCK).scalar()
         if mark is None:
             return None
+        removed = t.removed_changes
+        self._connection.execute(delete(removed).where(removed.c.at < utc_now() - CHANGES_KEPT))
         now = current_mark(self._connection)
         if mark and is_later(self._connection, now, mark):
             changes = self._add_changes(mark, now)

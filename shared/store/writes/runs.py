@@ -5,10 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import bindparam, delete, func, select, tuple_, update
 
+from shared.clock import utc_now
 from shared.errors import StaleVersion
+from shared.run_totals import CHANGES_KEPT
 from shared.store import tables as t
 from shared.store.engine import for_update, is_postgres
 from shared.store.functions import transaction_number
+from shared.store.queries.run_totals import save_changes
 from shared.store.queries.runs import BY_DAG, QUEUED, RUNNING, newest_key
 from shared.store.writes.base import FoundRow, NewRow, Writer
 from shared.store.writes.bulk import Changes, Locks, Part, Rows, write
@@ -163,8 +166,9 @@ class RunWrites(Writer):
         return stored
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Delete runs and all their rows in other tables."""
+        """Delete runs and all their rows in other tables. Their last changes stay for those who count them."""
         if keys:
+            self._connection.execute(save_changes(keys, utc_now() - CHANGES_KEPT))
             for table in _WITHOUT_CASCADE:
                 self._connection.execute(delete(table).where(table.c.run_key.in_(keys)))
             self._connection.execute(delete(t.dag_runs).where(t.dag_runs.c.run_key.in_(keys)))

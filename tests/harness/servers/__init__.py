@@ -8,7 +8,16 @@ both, ``start`` starts the server on the same port with the same data.
 
 from tests.harness.servers.pgbouncer import PgBouncer
 from tests.harness.servers.postgres import PostgresServer, postgres_bin
+from tests.harness.servers.postgres_replica import PostgresReplica
 from tests.harness.servers.rabbit import RabbitServer, rabbit_bin
 from tests.harness.servers.rabbit_cluster import RabbitCluster
 
-__all__ = ["PgBouncer", "PostgresServer", "RabbitCluster", "RabbitServer", "postgres_bin", "rabbit_bin"]
+__all__ = [
+    "PgBouncer",
+    "PostgresReplica",
+    "PostgresServer",
+    "RabbitCluster",
+    "RabbitServer",
+    "postgres_bin",
+    "rabbit_bin",
+]

@@ -59,6 +59,11 @@ class PostgresServer(Server):
         """Return the superuser's URL of a database."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
+    @property
+    def data_folder(self) -> Path:
+        """The folder of the server's data."""
+        return self._data
+
     def start(self) -> None:
         """Start the server and return when it answers queries (under 1 s; 2 s the first time)."""
         if not self._data.exists():

@@ -109,7 +109,7 @@ class RabbitServer(Server):
 
     def wait_started(self) -> None:
         """Wait until the node accepts AMQP connections."""
-        eventually(self._answers, timeout_s=START_TIMEOUT_S, every_s=0.05)
+        eventually(self.answers, timeout_s=START_TIMEOUT_S, every_s=0.05)
 
     def _start_epmd(self) -> None:
         if self._epmd is None or self._epmd.poll() is not None:
@@ -118,7 +118,8 @@ class RabbitServer(Server):
             self._epmd = spawn(argv, env=self._environment(), cwd=self.dir, log=self.log)
             eventually(lambda: _listens(self._epmd_port), timeout_s=START_TIMEOUT_S)
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether the node accepts AMQP connections. Raises ``RuntimeError`` if it has ended."""
         if not self.running:
             msg = f"RabbitMQ ended while starting:\n{self.log_tail()}"
             raise RuntimeError(msg)

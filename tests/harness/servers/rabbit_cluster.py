@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.harness.eventually import eventually
+from tests.harness.servers.base import START_TIMEOUT_S
 from tests.harness.servers.rabbit import RabbitServer
 
 __all__ = ["RabbitCluster"]
@@ -69,6 +71,33 @@ class RabbitCluster:
             f' ok = file:write_file("{path}", rabbit_json:encode(Rows)), ok.'
         )
         return {row["name"]: row for row in json.loads(path.read_text())}
+
+    def cut_off(self, node: RabbitServer) -> None:
+        """Part a node from the others: each side takes the other for dead, and clients reach both.
+
+        The shipped settings then stop the node's listeners, as it is in the minority.
+        """
+        # Without the same cookie two nodes do not connect, whichever of them tries.
+        self._others(node, "erlang:set_cookie(N, apart), erlang:disconnect_node(N)")
+
+    def rejoin(self, node: RabbitServer) -> None:
+        """End ``cut_off``, and wait until the node serves clients again."""
+
+        def mended() -> bool:
+            try:
+                self._others(node, "erlang:set_cookie(N, erlang:get_cookie())")
+            except RuntimeError as error:
+                if not node.running:
+                    raise
+                raise AssertionError(str(error)) from error
+            return True
+
+        eventually(mended, timeout_s=START_TIMEOUT_S)
+        node.wait_started()
+
+    def _others(self, node: RabbitServer, erlang: str) -> None:
+        names = ",".join(f"'{other.node}'" for other in self.nodes if other is not node)
+        node.eval(f"[begin {erlang} end || N <- [{names}]], ok.")
 
     def __enter__(self) -> Self:
         try:

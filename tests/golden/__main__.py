@@ -1,0 +1,7 @@
+"""``python -m tests.golden``: note the messages and tables of a release, when it is made."""
+
+from tests.golden.noted import MESSAGES, SCHEMA, current_messages, current_schema
+
+if __name__ == "__main__":
+    MESSAGES.write_text("\n".join(current_messages()) + "\n")
+    SCHEMA.write_text("\n".join(current_schema()) + "\n")

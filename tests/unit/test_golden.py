@@ -1,0 +1,70 @@
+"""Processes of the last release and of this version run side by side: their messages and their database fit.
+
+``tests/golden`` has the messages and tables of the last release; before the first one, those of an earlier day. Whoever
+makes a release notes them anew: ``python -m tests.golden``.
+"""
+
+import pytest
+
+from tests.golden.noted import MESSAGES, SCHEMA, current_messages, current_schema
+from tests.golden.shapes import message_problems, table_problems
+
+
+def test_messages_are_understood_by_the_last_release_and_those_of_it_by_this_version() -> None:
+    assert message_problems(MESSAGES.read_text().splitlines(), current_messages()) == []
+
+
+def test_the_last_release_works_on_the_schema_of_this_version() -> None:
+    assert table_problems(SCHEMA.read_text().splitlines(), current_schema()) == []
+
+
+MESSAGE = [
+    "m  required object",
+    "m a required string",
+    "m b optional integer",
+    "m p optional object",
+    "m p.q required string",
+]
+BAD_MESSAGES = {
+    "a message that is gone": [],
+    "a required field that is gone": [line for line in MESSAGE if " a " not in line],
+    "another type": [line.replace("integer", "string") for line in MESSAGE],
+    "a field that became required": [line.replace("b optional", "b required") for line in MESSAGE],
+    "a new field that is required": [*MESSAGE, "m c required string"],
+    "a new field of a part that is required": [*MESSAGE, "m p.r required string"],
+}
+GOOD_MESSAGES = {
+    "the same": MESSAGE,
+    "an optional field that is gone": [line for line in MESSAGE if " b " not in line],
+    "a new field with a default": [*MESSAGE, "m c optional string"],
+    "a new part, with fields that it needs": [*MESSAGE, "m n optional object", "m n.x required string"],
+    "a new message": [*MESSAGE, "n  required object", "n a required string"],
+}
+
+
+@pytest.mark.parametrize("now", BAD_MESSAGES.values(), ids=BAD_MESSAGES)
+def test_a_message_that_the_other_version_cannot_read_is_found(now: list[str]) -> None:
+    assert message_problems(MESSAGE, now) != []
+
+
+@pytest.mark.parametrize("now", GOOD_MESSAGES.values(), ids=GOOD_MESSAGES)
+def test_a_message_may_grow(now: list[str]) -> None:
+    assert message_problems(MESSAGE, now) == []
+
+
+TABLE = ["t.a must be given Text()", "t.b may be left out Integer()"]
+BAD_TABLES = {
+    "a column that is gone": TABLE[:1],
+    "another type": [TABLE[0], "t.b may be left out Text()"],
+    "a column without its default": [TABLE[0], "t.b must be given Integer()"],
+    "a new column without a default": [*TABLE, "t.c must be given Text()"],
+}
+
+
+@pytest.mark.parametrize("now", BAD_TABLES.values(), ids=BAD_TABLES)
+def test_a_schema_that_the_last_release_cannot_use_is_found(now: list[str]) -> None:
+    assert table_problems(TABLE, now) != []
+
+
+def test_a_schema_may_grow() -> None:
+    assert table_problems(TABLE, [*TABLE, "t.c may be left out Text()", "u.a must be given Text()"]) == []
