@@ -21,7 +21,7 @@ export PIP_NO_INPUT := 1
 
 PIP := $(BIN)/python -m pip --quiet
 
-.PHONY: help setup run test unit simulate check bench chaos vault picture docs fmt sbom release lock clean
+.PHONY: help setup run test unit simulate check bench chaos attack vault picture docs fmt sbom release lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,10 @@ chaos: setup ## random faults on running systems, all footings (SEED=n MINUTES=m
 
 picture: setup ## take the README's picture anew
 	@$(BIN)/python -m tests.ui.picture
+
+attack: setup ## hostile requests, YAML and archives to a running gateway (ROUNDS=n): its memory, and the latency of others
+	@scripts/ensure-servers
+	@DAGWAY_TEST_ROUNDS=$(or $(ROUNDS),100) $(BIN)/python -m pytest -q -n 0 -s tests/e2e/test_attacks.py
 
 vault: setup ## test the provider vault on a real server too (BAO=the program of OpenBao or Vault)
 	@DAGWAY_TEST_VAULT=$(or $(BAO),$(error BAO=... names the program of OpenBao or Vault)) $(BIN)/python -m pytest tests/integration/test_vault.py

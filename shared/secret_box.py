@@ -19,8 +19,12 @@ from shared.errors import InvalidInput
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["CannotOpenSecret", "SecretBox", "key_of"]
+__all__ = ["MOST_IN_A_TASK", "TOO_MUCH", "CannotOpenSecret", "SecretBox", "key_of"]
 
+MOST_IN_A_TASK = 1 << 20
+"""The most characters that the sealed values of one task have together, far below the largest message of a broker."""
+TOO_MUCH = ""
+"""Takes the place of each sealed value of a task that would have more."""
 _PURPOSE = b"dagway stored secret v1"
 _NONCE_BYTES = 12
 _SETTING = "DAGWAY_SECRET_KEYS"

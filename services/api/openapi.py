@@ -24,6 +24,7 @@ _HEADERS: Mapping[str, str] = {
     "webhook-timestamp": "when the request was signed, in seconds since 1970",
     "webhook-signature": "v1, a comma, and the HMAC-SHA256 of ID.TIMESTAMP.BODY in base64",
 }
+_CREDENTIALS: tuple[dict[str, list[str]], ...] = ({}, {"bearer": []}, {"basic": []})
 _STREAM = "text/event-stream"
 _FAILURES: Mapping[int, str] = {
     400: "the request is invalid, or the state does not allow it",
@@ -49,8 +50,13 @@ class _ComponentNames(GenerateJsonSchema):
         return super().normalize_name(name).removesuffix("Schema")
 
 
-def document(operations: Iterable[Operation], *, version: str, base: str, builtin: bool) -> dict[str, Any]:
-    """Return the OpenAPI document; ``base`` is the URL path before all paths, ``builtin`` the authentication mode."""
+def document(
+    operations: Iterable[Operation], *, version: str, base: str, builtin: bool, session_cookie: str = ""
+) -> dict[str, Any]:
+    """Return the OpenAPI document; ``base`` is the URL path before all paths, ``builtin`` the authentication mode.
+
+    ``session_cookie`` is the name of the web page's session cookie; empty if this server has none.
+    """
     listed = list(operations)
     bodies: list[type[BaseModel]] = [each.body for each in listed if each.body is not None]
     answers: list[type[BaseModel]] = [each.response for each in listed if each.response is not None]
@@ -67,7 +73,10 @@ def document(operations: Iterable[Operation], *, version: str, base: str, builti
     answer_refs = {model: ref for (model, _), ref in refs_out.items()}
     paths: dict[str, dict[str, Any]] = {}
     for each in listed:
-        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, body_refs, answer_refs, builtin=builtin)
+        described = _operation(each, body_refs, answer_refs, builtin=builtin)
+        if session_cookie and each.write:
+            described.setdefault("security", [*_CREDENTIALS, {"session": [], "ownPage": []}])
+        paths.setdefault(each.path, {})[each.method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {"title": "Dagway", "version": version, "description": "Dagu's REST API v2 with additions."},
@@ -82,9 +91,28 @@ def document(operations: Iterable[Operation], *, version: str, base: str, builti
                     "description": "a login token, an API key or the fixed token (DAGWAY_AUTH_TOKEN)",
                 },
                 "basic": {"type": "http", "scheme": "basic"},
+                **(_session_schemes(session_cookie) if session_cookie else {}),
             },
         },
-        "security": [{}, {"bearer": []}, {"basic": []}],
+        "security": [*_CREDENTIALS, *([{"session": []}] if session_cookie else [])],
+    }
+
+
+def _session_schemes(cookie: str) -> dict[str, Any]:
+    return {
+        "session": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": cookie,
+            "description": "the session of the web page, which logging in there sets; programs use a token or key",
+        },
+        "ownPage": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Sec-Fetch-Site",
+            "description": "same-origin, or an Origin header that names this server: changes by the session cookie "
+            "must come from a page of this server (protection from CSRF). Browsers send these headers by themselves",
+        },
     }
 
 

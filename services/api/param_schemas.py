@@ -1,6 +1,8 @@
 """The JSON Schema of a DAG's parameters, for forms. The worker checks a run's parameters by it in any case."""
 
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,19 @@ def param_schema(dag: Dag, folder: Path | None) -> dict[str, Any]:
 
 
 def _from_file(reference: str, folder: Path) -> dict[str, Any] | None:
+    """Steps may be able to write the folder. So a pipe or device, which may never end, is not read."""
     try:
         path = (folder / reference).resolve()
-        if not reference or not path.is_relative_to(folder.resolve()) or path.stat().st_size > _MAX_BYTES:
+        if not reference or not path.is_relative_to(folder.resolve()):
             return None
-        schema = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return None
+            data = os.read(fd, _MAX_BYTES + 1)
+        finally:
+            os.close(fd)
+        schema = json.loads(data) if len(data) <= _MAX_BYTES else None
+    except (OSError, ValueError, RecursionError):
         return None
     return schema if isinstance(schema, dict) else None

@@ -86,7 +86,10 @@ class Task(Message):
     dotenv: tuple[str, ...] = ()
     secrets: tuple[Secret, ...] = ()
     sealed_secrets: tuple[tuple[str, str], ...] = ()
-    """Names and sealed values of the stored secrets that ``secrets`` names and the DAG may use."""
+    """Names and sealed values of the stored secrets that ``secrets`` names and the DAG may use.
+
+    All values are empty if they are too large together.
+    """
     file_name: str = ""
     """The DAG's file name without extension; empty for a run of an inline spec."""
     called_from: str = ""

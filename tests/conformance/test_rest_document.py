@@ -99,6 +99,22 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
     assert "$defs" not in json.dumps(document)
 
 
+def test_the_session_cookie_is_a_security_scheme_where_there_are_sessions(live: Live, document: dict[str, Any]) -> None:
+    assert document["components"]["securitySchemes"].keys() == {"bearer", "basic"}
+
+    found = live.get("/openapi.json")
+
+    schemes = found["components"]["securitySchemes"]
+    assert (schemes["session"]["in"], schemes["session"]["name"]) == ("cookie", "dagway-session")
+    assert schemes["ownPage"]["name"] == "Sec-Fetch-Site"
+    assert {"session": []} in found["security"]
+    for operation in OPERATIONS:
+        if operation.write and operation.role != "public":
+            allowed = found["paths"][operation.path][operation.method.lower()]["security"]
+            assert {"session": [], "ownPage": []} in allowed
+            assert {"session": []} not in allowed
+
+
 def test_the_page_needs_nothing_from_elsewhere(stack: Stack) -> None:
     page = stack.api("GET", "/docs").get_data(as_text=True)
 

@@ -114,6 +114,21 @@ def test_only_the_named_dags_get_it(live: Live) -> None:
         assert 'there is no stored secret "mine" that this DAG may use' in told
 
 
+def test_a_task_carries_no_more_than_a_mebibyte_of_secrets(live: Live) -> None:
+    names = [f"large{number}" for number in range(13)]
+    for name in names:
+        _put(live, name, "x" * 65_536)
+    secrets = "".join(f"\n  - {{name: {name.upper()}, provider: stored, key: {name}}}" for name in names)
+    live.dag("too-large", f"secrets:{secrets}\nsteps:\n  - name: s\n    command: test ${{#LARGE1}} = 65536\n")
+    live.start("too-large", dagRunId="r1")
+
+    live.until("too-large", "r1", 2)
+
+    told = live.get("/dag-runs/too-large/r1/log")["content"]
+    assert "more than 1048576 characters together" in told
+    assert 'in the field "secrets" of the workflow' in told
+
+
 def test_a_deleted_secret_is_missing(live: Live) -> None:
     _put(live, "gone")
     assert live.ask("DELETE", "/secrets/gone").status_code == 204

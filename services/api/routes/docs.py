@@ -46,7 +46,14 @@ def _document(call: Call) -> dict[str, Any]:
     from services.api.routes import OPERATIONS  # noqa: PLC0415 - OPERATIONS includes the operations of this module
 
     base = f"{call.deps.base_path}/api/v2"
-    return document(OPERATIONS, version=call.deps.version, base=base, builtin=call.deps.settings.builtin)
+    settings = call.deps.settings
+    return document(
+        OPERATIONS,
+        version=call.deps.version,
+        base=base,
+        builtin=settings.builtin,
+        session_cookie=call.session.name if settings.has_sessions else "",
+    )
 
 
 def _page(content: dict[str, Any]) -> str:

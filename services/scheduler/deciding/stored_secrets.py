@@ -5,19 +5,25 @@ from dataclasses import replace
 from services.scheduler.core.decision import Dispatch
 from shared.contracts.dag_scope import DagScope
 from shared.language.model import STORED
+from shared.secret_box import MOST_IN_A_TASK, TOO_MUCH
 from shared.store.writes.transaction import Transaction
 
 __all__ = ["with_stored_secrets"]
 
 
 def with_stored_secrets(tx: Transaction, dispatch: Dispatch) -> Dispatch:
-    """Return the dispatch with the sealed values of the secrets that its DAG may use; others are left out."""
+    """Return the dispatch with the sealed values of the secrets that its DAG may use; others are left out.
+
+    If the values have too many characters together, ``TOO_MUCH`` takes their place.
+    """
     task = dispatch.task
     names = {secret.key for secret in task.secrets if secret.provider == STORED}
     if not names:
         return dispatch
     found = tx.secrets.named(names)
     sealed = tuple((row["name"], row["sealed"]) for row in found if _may_use(row["dags"], task.file_name))
+    if sum(len(text) for _, text in sealed) > MOST_IN_A_TASK:
+        sealed = tuple((name, TOO_MUCH) for name, _ in sealed)
     return replace(dispatch, task=task.model_copy(update={"sealed_secrets": sealed}))
 
 

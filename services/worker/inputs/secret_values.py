@@ -12,7 +12,7 @@ from services.worker.inputs.vault import Vault
 from shared.language import model
 from shared.language.connections import SECRET_PLUGINS
 from shared.language.model import Secret
-from shared.secret_box import CannotOpenSecret, SecretBox
+from shared.secret_box import MOST_IN_A_TASK, TOO_MUCH, CannotOpenSecret, SecretBox
 
 __all__ = ["SecretResolver"]
 
@@ -92,6 +92,11 @@ class SecretResolver:
     def _opened(self, name: str, sealed: Mapping[str, str]) -> str:
         if name not in sealed:
             raise SecretMissing(f'there is no stored secret "{name}" that this DAG may use')
+        if sealed[name] == TOO_MUCH:
+            raise SecretMissing(
+                'the stored secrets in the field "secrets" of the workflow have more than '
+                f"{MOST_IN_A_TASK} characters together when encrypted: use fewer or smaller ones"
+            )
         try:
             return self._box.open(name, sealed[name])
         except CannotOpenSecret as error:

@@ -1,9 +1,11 @@
 """Replace secret values in a stream of bytes, even if a value spans two reads.
 
-Each secret has dozens of forms (see ``secret_forms``), so RE2 looks for the first bytes of all forms at once, in time
-that does not depend on their number, and only where it finds some the forms themselves are compared.
+Each secret has dozens of forms (see ``secret_forms``), one of 512 KiB has 200,000. So the first bytes of all forms are
+looked for at once, and only where some are found the forms themselves are compared. The time grows with the length
+of the stream and with that of the secrets, not with their product.
 """
 
+import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -18,9 +20,14 @@ __all__ = ["STARS", "Masker"]
 STARS = secret_params.STARS.encode()
 _HEAD = 8
 """How many first bytes of a form are looked for: enough that few other texts begin so."""
-
+_FEW = 1000
+"""So many heads are looked for with RE2, in 10 ns per byte. With more, each byte of a text that RE2 has not seen before
+takes time for every head; looking each place up in a set takes 100 ns, with any number of heads."""
+_LONG = 4096
+"""Bytes that are compared at any place. More only where it is certain that this does not happen at many places."""
+_LONG_COMPARISONS = 64
 _MEMORY_BYTES = 256 << 20
-"""The most that RE2 may use, with very many forms. With its default of 8 MiB, 10,000 forms made it 100 times slower."""
+"""The most that RE2 may use."""
 
 
 class _Forms:
@@ -34,36 +41,57 @@ class _Forms:
         self._lengths = sorted({len(head) for head in by_head}, reverse=True)
         self._beginnings = frozenset(head[:length] for head in by_head for length in range(1, len(head)))
         self._longest = max(len(texts[0]) for texts in by_head.values())
-        options = re2.Options()
-        options.encoding = re2.Options.Encoding.LATIN1
-        options.never_capture = True
-        options.log_errors = False
-        options.max_mem = _MEMORY_BYTES
-        self._find: Any = re2.compile(b"|".join(map(_literal, self._by_head)), options)
+        few = len(by_head) <= _FEW
+        by_re2 = [head for head in by_head if few or len(head) < _HEAD]
+        self._find: Any = _pattern(by_re2) if by_re2 else None
+        self._looked_up = frozenset() if few else frozenset(head for head in by_head if len(head) == _HEAD)
 
-    def matches(self, data: bytes) -> Iterator[tuple[int, int]]:
-        """Yield the start and end of each text in ``data``, the longest where several begin."""
-        at = 0
-        while (start := self._next(data, at)) >= 0:
-            length = next((len(text) for text in self._candidates(data, start) if data.startswith(text, start)), 0)
+    def mask(self, data: bytes, *, final: bool) -> tuple[bytes, bytes]:
+        """Return ``data`` masked, and its end that more bytes could make a text; of ``final`` data there is none.
+
+        Where several texts begin, the longest is replaced.
+        """
+        parts: list[bytes] = []
+        search = _Search(data)
+        for start in self._starts(search):
+            if start < search.done:
+                continue
+            if not final and self._may_go_on(search, start):
+                parts.append(data[search.done : start])
+                return b"".join(parts), data[start:]
+            length = next((len(text) for text in self._candidates(data, start) if search.has(text, start)), 0)
             if length:
-                yield start, start + length
-            at = start + (length or 1)
+                parts += (data[search.done : start], STARS)
+                search.done = start + length
+        parts.append(data[search.done :])
+        return b"".join(parts), b""
 
-    def undecided(self, data: bytes) -> int:
-        """Return the first position from which more bytes could complete a text, else the length of ``data``."""
-        at = first = max(len(data) - self._longest + 1, 0)
-        while (start := self._next(data, at)) >= 0:
-            rest = data[start:]
-            if any(len(text) > len(rest) and text.startswith(rest) for text in self._candidates(data, start)):
-                return start
-            at = start + 1
-        tail = range(max(len(data) - _HEAD + 1, first), len(data))
-        return next((start for start in tail if data[start:] in self._beginnings), len(data))
+    def _starts(self, search: "_Search") -> Iterator[int]:
+        """Yield every position where a head begins, or where the data end within one; in order, some twice."""
+        data, found = search.data, list[Iterator[int]]()
+        if self._find is not None:
+            found.append(self._by_pattern(search))
+        if self._looked_up:
+            heads = self._looked_up
+            found.append(at for at in range(len(data) - _HEAD + 1) if data[at : at + _HEAD] in heads)
+        tail = range(max(len(data) - _HEAD + 1, 0), len(data))
+        found.append(at for at in tail if data[at:] in self._beginnings)
+        return heapq.merge(*found)
 
-    def _next(self, data: bytes, at: int) -> int:
-        found = self._find.search(data, at)
-        return found.start() if found else -1
+    def _by_pattern(self, search: "_Search") -> Iterator[int]:
+        at = 0
+        while found := self._find.search(search.data, at):
+            yield found.start()
+            at = max(found.start() + 1, search.done)
+
+    def _may_go_on(self, search: "_Search", start: int) -> bool:
+        """Whether more bytes could complete a text that begins at ``start``."""
+        data = search.data
+        if len(data) - start >= self._longest:
+            return False
+        if len(data) - start < _HEAD and data[start:] in self._beginnings:
+            return True
+        return any(search.ends_within(text, start) for text in self._by_head.get(data[start : start + _HEAD], ()))
 
     def _candidates(self, data: bytes, start: int) -> Iterator[bytes]:
         """Yield the texts whose first bytes are at ``start``, the longest first."""
@@ -71,8 +99,52 @@ class _Forms:
             yield from self._by_head.get(data[start : start + length], ())
 
 
-def _literal(text: bytes) -> bytes:
-    return b"".join(b"\\x%02x" % byte for byte in text)
+class _Search:
+    """Compares texts with data at many places, which must not take the length of a text at each of them.
+
+    In a secret such as ``aaaa...`` every place looks like the beginning.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.done = 0
+        """Where the data begin that are not masked yet."""
+        self._next: dict[bytes, int] = {}
+        self._long_comparisons = 0
+
+    def has(self, text: bytes, start: int) -> bool:
+        """Whether ``text`` is at ``start``. Each call is for a later place than the one before."""
+        if len(text) <= _LONG:
+            return self.data.startswith(text, start)
+        # `find` takes linear time for any text.
+        at = self._next.get(text, 0)
+        if 0 <= at < start or text not in self._next:
+            at = self._next[text] = self.data.find(text, start)
+        return at == start
+
+    def ends_within(self, text: bytes, start: int) -> bool:
+        """Whether the data from ``start`` on are the beginning of ``text`` and not all of it.
+
+        May be wrongly true, after many places where it nearly was: then output comes later than it could.
+        """
+        data, size = self.data, len(self.data) - start
+        if len(text) <= size or not text.startswith(data[start : start + _LONG]):
+            return False
+        if size <= _LONG:
+            return True
+        if not text.startswith(data[-_LONG:], size - _LONG):
+            return False
+        self._long_comparisons += 1
+        return self._long_comparisons > _LONG_COMPARISONS or text.startswith(data[start:])
+
+
+def _pattern(heads: Iterable[bytes]) -> Any:
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.never_capture = True
+    options.log_errors = False
+    options.max_mem = _MEMORY_BYTES
+    return re2.compile(b"|".join(b"".join(b"\\x%02x" % byte for byte in head) for head in heads), options)
 
 
 class Masker:
@@ -100,12 +172,15 @@ class Masker:
         """Add ``data`` and return the masked bytes that can be released."""
         if self._forms is None:
             return data
-        data = self._held + data
-        return self._release(self._forms, data, self._forms.undecided(data))
+        masked, self._held = self._forms.mask(self._held + data, final=False)
+        return masked
 
     def close(self) -> bytes:
         """End the stream and return the bytes held back."""
-        return self._release(self._forms, self._held, len(self._held)) if self._forms is not None else b""
+        if self._forms is None:
+            return b""
+        masked, self._held = self._forms.mask(self._held, final=True)
+        return masked
 
     def copy(self) -> "Masker":
         """Return a masker of the same secrets for another stream."""
@@ -119,17 +194,3 @@ class Masker:
             return text
         masker = self.copy()
         return (masker.feed(text.encode(errors="surrogateescape")) + masker.close()).decode(errors="replace")
-
-    def _release(self, forms: _Forms, data: bytes, hold: int) -> bytes:
-        """Return ``data`` masked, and hold back what begins at ``hold`` and is not part of a match before it."""
-        parts: list[bytes] = []
-        done = 0
-        for start, end in forms.matches(data):
-            if start >= hold:
-                break
-            parts += (data[done:start], STARS)
-            done = end
-        end = max(hold, done)
-        parts.append(data[done:end])
-        self._held = data[end:]
-        return b"".join(parts)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from shared.language.issues import Issues
 from shared.language.yaml.reader import Document, NumericText, YamlMap, read_yaml
+from tests.unit.language.hostile_yaml import ALIAS_BOMB, HOSTILE_YAML
 
 
 def read(text: str) -> tuple[list[Document], list[str]]:
@@ -75,36 +76,7 @@ def test_aliases_and_merge_keys_are_followed() -> None:
     assert found["many"] == {"x": 1, "y": 2, "z": 4}
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("a: 1\na: 2", 'line 2, column 1: duplicate key "a" (it is already set on line 1)'),
-        ("schedule: */5 * * * *", "line 1, column 11: invalid YAML: while scanning an alias"),
-        ("schedule: */5 * * * *", 'quote the cron expression: "*/5 * * * *"'),
-        ("schedule: * * * * *", "quote the cron expression"),
-        ("schedule: @daily", "quote the cron expression"),
-        ("a: `date`", "put the text in quotes"),
-        ("a:\n\tb: 1", "line 2, column 1: invalid YAML: "),
-        ("a:\n\tb: 1", "indent with spaces, not tabs"),
-        ("a: b: c", 'put text that contains ": " in quotes'),
-        ("a: [${X}, b]", "put text that contains braces or brackets in quotes"),
-        ("a: *nope", 'unknown alias "*nope"'),
-        ("a: &x [*x]", 'unknown alias "*x"'),
-        ("? [a]\n: 1", "a mapping key must be plain text"),
-        ("a: !thing x", 'unsupported YAML tag "!thing"'),
-        ("a: !!int x", 'unsupported YAML tag "!!int"'),
-        ("a: \x01", "control characters are not allowed"),
-        ('a: "\\0"', "text must not contain a NUL character"),
-        ("a: \ud800", "invalid YAML"),
-        ("<<: 5", "the value of << must be a map"),
-        ("x" * 1_048_577, "larger than 1048576 bytes"),
-        ("é" * 600_000, "larger than 1048576 bytes"),
-        ("---\na: 1\n" * 201, "line 401, column 1: a file may have at most 200 documents"),
-        ("---\n" * 300, "line 201, column 1: a file may have at most 200 documents"),
-        ("[" * 500, "nested deeper than 64 levels"),
-        ("- " * 500, "nested deeper than 64 levels"),
-    ],
-)
+@pytest.mark.parametrize(("text", "expected"), HOSTILE_YAML)
 def test_a_problem_is_reported_with_place_and_hint(text: str, expected: str) -> None:
     _, problems = read(text)
 
@@ -112,10 +84,7 @@ def test_a_problem_is_reported_with_place_and_hint(text: str, expected: str) -> 
 
 
 def test_an_alias_bomb_is_refused_at_once() -> None:
-    lines = ['a0: &a0 ["x", "x", "x", "x", "x", "x", "x", "x", "x", "x"]']
-    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
-
-    _, problems = read("\n".join(lines))
+    _, problems = read(ALIAS_BOMB)
 
     assert problems == ["line 5, column 10: YAML aliases expand to more than 20000 values"]
 

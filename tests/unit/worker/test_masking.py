@@ -1,6 +1,7 @@
 """Secret values are masked, however the stream is split."""
 
 import base64
+import hashlib
 import html
 import json
 import shlex
@@ -11,15 +12,52 @@ from itertools import pairwise
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.worker.output import masking
 from services.worker.output.masking import Masker
+from services.worker.output.secret_forms import forms_of
+from tests.harness.processor_time import within_processor_time
 
 _TEXT = st.text("ab\n", max_size=40)
 
 
-@given(st.lists(st.text("ab", max_size=5), max_size=4), _TEXT, st.lists(st.integers(0, 40), max_size=6))
+@pytest.fixture(params=["few short forms", "many long forms"])
+def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few short forms and many long ones, which are looked for in other ways (parametrised)."""
+    if request.param == "many long forms":
+        monkeypatch.setattr(masking, "_FEW", 1)
+        monkeypatch.setattr(masking, "_LONG", 3)
+        monkeypatch.setattr(masking, "_LONG_COMPARISONS", 2)
+
+
+_SAME_SIZE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+"""The fixture has the same effect on each example."""
+
+
+def longest_from_the_left(secrets: list[str], text: str) -> str:
+    """Mask in the plainest way."""
+    data, at = text.encode(), 0
+    forms = frozenset[bytes]().union(*map(forms_of, secrets))
+    shown = b""
+    while at < len(data):
+        found = max((len(form) for form in forms if data.startswith(form, at)), default=0)
+        shown += b"*******" if found else data[at : at + 1]
+        at += found or 1
+    return shown.decode()
+
+
+@pytest.mark.usefixtures("size")
+@_SAME_SIZE
+@given(st.lists(st.text("ab", max_size=14), max_size=4), st.text("ab", max_size=60))
+def test_what_is_masked_is_the_longest_form_at_each_place(secrets: list[str], text: str) -> None:
+    assert Masker(secrets).text(text) == longest_from_the_left(secrets, text)
+
+
+@pytest.mark.usefixtures("size")
+@_SAME_SIZE
+@given(st.lists(st.text("ab", max_size=14), max_size=4), _TEXT, st.lists(st.integers(0, 40), max_size=6))
 def test_masking_does_not_depend_on_how_the_stream_is_split(secrets: list[str], text: str, cuts: list[int]) -> None:
     data = text.encode()
     masker = Masker(secrets)
@@ -117,6 +155,21 @@ def test_many_secrets_do_not_slow_a_log_down() -> None:
         masker.feed(b"2026-11-27 04:11 GET /api/v2/dag-runs took 0.1 s aGVsbG8gd29ybGQ=\n" * 500)
 
     assert time.process_time() - began < 1, "at least 1 MB/s"
+
+
+@pytest.mark.parametrize("alike", [False, True], ids=["all lines different", "one character again and again"])
+def test_a_large_secret_takes_time_by_its_size_and_not_by_its_square(alike: bool) -> None:
+    digests = (hashlib.sha256(b"%d" % number).hexdigest() for number in range(2048))
+    secret = "a" * (160 << 10) if alike else "\n".join(digests)
+    log = f"<{secret}>{secret[:-1]}<{secret}>".encode()
+
+    with within_processor_time(12):
+        masker = Masker([secret])
+        shown = b"".join(masker.feed(log[at : at + 65_536]) for at in range(0, len(log), 65_536)) + masker.close()
+
+    assert shown.startswith(b"<*******>")
+    assert shown.endswith(b"<*******>")
+    assert len(shown) < len(log) / 2
 
 
 def test_only_the_exact_text_of_a_short_secret_is_masked() -> None:
