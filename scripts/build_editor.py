@@ -1,9 +1,8 @@
 """Bundle the web pages and their editor of workflow files, if npm is installed: ``python -m scripts.build_editor``.
 
-``editor/`` has the sources of the editor and the lock file of its packages, ``services/api/web/built/`` gets the bundles.
+``editor/`` has the sources of the editor and the lock file of its packages, ``web/built/`` gets the bundles.
 Without npm, or without a registry that has the packages, the pages use a plain text field and load their modules one by
-one. Only the standard library is used, since
-the build of a wheel runs this too.
+one. Only the standard library is used, since the build of a wheel runs this too.
 """
 
 import os
