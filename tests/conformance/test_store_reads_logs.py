@@ -71,8 +71,8 @@ def test_a_search_finds_the_lines_of_the_whole_text_in_bounded_steps(engine: Eng
     ):
         add_chunk(engine, seq, data, token=token, number=number)
 
-    def search(text: bytes, **how: int) -> LogHits:
-        return reads.log_search("r", 0, "stdout", text, **({"limit": 9, "most": 9} | how))
+    def search(text: bytes, *, offset: int = 0, limit: int = 9, most: int = 9) -> LogHits:
+        return reads.log_search("r", 0, "stdout", text, offset=offset, limit=limit, most=most)
 
     assert search(b"eRRor") == LogHits((0, 2, 4), 5, 5)
     assert search(b"error", limit=2) == LogHits((0, 2), 3, 5)

@@ -54,6 +54,7 @@ PAGES = (
     "#/dags/show?tab=slots", "#/runs", "#/runs?from=2020-01-01T00:00", "#/runs/show/s1", "#/runs/show/s1?step=b%20c",
     "#/runs/show/s1?view=gantt", "#/runs?q=show",
     "#/runs/show/s1?tab=outputs", "#/runs/show/s1?tab=events", "#/runs/show/s1?tab=spec", "#/queues", "#/system",
+    "#/calendar", "#/calendar?outcome=missed",
     "#/compare/show/s1", "#/compare/show/s1/show/s1?all=1",
     "#/search?q=echo", "#/secrets", "#/audit", "#/audit?target=show&outcome=done",
 )  # fmt: skip

@@ -9,7 +9,7 @@ import { asksWho, may, session, settings } from "./session.js";
 import { changePassword } from "./views/users.js";
 
 const PAGES = [
-  ["home", "Home"], ["dags", "DAGs"], ["runs", "Runs"], ["queues", "Queues"], ["system", "System"], ["search", "Search"],
+  ["home", "Home"], ["dags", "DAGs"], ["runs", "Runs"], ["queues", "Queues"], ["calendar", "Calendar"], ["system", "System"], ["search", "Search"],
   ["secrets", "Secrets", "manager"], ["audit", "Audit", "admin"],
   ...(settings.auth === "builtin" ? [["access", "Access", "admin"]] : []),
 ];
