@@ -94,7 +94,7 @@ def serve_own(routes: RouteTable, deps: "Deps") -> None:
             "title": html.escape(_own_title(deps)),
             "base": html.escape(f"{deps.base_path}/"),
             "web": html.escape(f"{deps.base_path}/web/{tag}"),
-            "module": module,
+            "module": module if (_WEB / module).is_file() else "main.js",  # it may have been built anew
             "icon": f"data:image/svg+xml;base64,{icon}",
             "script": script,
         }

@@ -17,7 +17,7 @@ from shared.store.reads.rows import LogHits, LogWindow
 __all__ = ["LogReads"]
 
 _c = t.log_chunks.c
-_SEARCHED_AT_ONCE = 2_000
+_SEARCHED_AT_ONCE = 10_000
 """How many lines a search holds in memory."""
 _MOST_SEARCHED_BYTES = 16_000_000
 
@@ -85,13 +85,15 @@ class LogReads(Reader):
             at, end, left = min(offset, total), min(offset + most, total), _MOST_SEARCHED_BYTES
             while at < end and left > 0:
                 lines = _window(connection, parts, stream, at, min(_SEARCHED_AT_ONCE, end - at)).lines
-                for line in lines:
-                    at += 1
-                    left -= len(line)
-                    if needle in line.lower():
-                        hits.append(at - 1)
-                        if len(hits) == limit:
-                            return LogHits(tuple(hits), at, total)
+                whole = b"\n".join(lines).lower()
+                left -= len(whole)
+                if needle in whole:  # rare, and much faster to know than which lines have it
+                    for number, line in enumerate(whole.split(b"\n"), at):
+                        if needle in line:
+                            hits.append(number)
+                            if len(hits) == limit:
+                                return LogHits(tuple(hits), number + 1, total)
+                at += len(lines)
             return LogHits(tuple(hits), at, total)
 
     def missing_bytes(self, run_key: str) -> int:
