@@ -26,7 +26,7 @@ export function calendar({ month, days, plannedUntil }, chosen) {
     h("table", { "aria-label": name },
       h("thead", {}, h("tr", {}, DAYS.map((day) => h("th", { scope: "col", key: day }, day)))),
       h("tbody", {}, weeks(days).map((week, index) => h("tr", { key: index }, week.map((day, at) => cell(day, at, chosen)))))),
-    h("p", { class: "faint", "aria-hidden": "true" }, COUNTS.map((kind) => h("span", { key: kind, class: `tally is-${kind}` }, `${mark(kind)} ${kind} `))),
+    h("p", { class: "faint", "aria-hidden": "true" }, COUNTS.filter((kind) => days.some((day) => day[kind])).map((kind) => h("span", { key: kind, class: `tally is-${kind}` }, `${mark(kind)} ${kind} `))),
     plannedUntil && h("p", { class: "faint" }, `Planned times are counted until ${plannedUntil.slice(0, 16).replace("T", " ")}.`));
 }
 
