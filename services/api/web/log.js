@@ -313,7 +313,7 @@ class LogView {
     this.line = 0;
     this.following = true;
     this.load();
-    this.search(this.find.text);
+    this.search(this.find.typed);
   }
 
   draw() {
@@ -331,7 +331,7 @@ class LogView {
         h("button", { type: "button", key: "end", onclick: () => this.follow(true) }, "To the end")],
       this.total > FIRST_LINES && h("input", { type: "number", class: "short", "aria-label": "Go to line", placeholder: "Line", min: 1, max: this.total, key: "line",
         onchange: ({ target }) => target.value && target.checkValidity() && this.goTo(Number(target.value)) }),
-      h("input", { type: "search", "aria-label": "Find in the log", placeholder: "Find", maxlength: 200, value: this.find.text, key: "find",
+      h("input", { type: "search", "aria-label": "Find in the log", placeholder: "Find", maxlength: 200, value: this.find.typed, key: "find",
         oninput: (event) => this.search(event.target.value.trim()),
         onkeydown: (event) => event.key === "Enter" && !this.find.searching && this.nextHit(event.shiftKey ? -1 : 1) }),
       this.find.text && h("span", { class: "faint", role: "status", key: "hits" }, this.find.said),

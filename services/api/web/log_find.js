@@ -7,8 +7,8 @@ const MOST_HITS = 10_000;
 const A_REQUEST = 1000;
 
 export class LogFind {
-  constructor(text = "") {
-    Object.assign(this, { text: text.toLowerCase(), hits: [], place: -1, searching: Boolean(text), more: false });
+  constructor(typed = "") {
+    Object.assign(this, { typed, text: typed.toLowerCase(), hits: [], place: -1, searching: Boolean(typed), more: false });
   }
 
   matches(line) {
