@@ -12,12 +12,13 @@
 # and holds only the files that it needs: it is small and offers little to an attacker. For a reproducible build, pin
 # the build image by digest: --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:...
 ARG PYTHON_IMAGE=python:3.13-slim
-# Bundles the editor of the web pages. Nothing of Node.js is in the final images.
+# Bundles the web pages and their editor. Nothing of Node.js is in the final images.
 ARG NODE_IMAGE=node:22-slim
 
 FROM ${NODE_IMAGE} AS editor
 WORKDIR /src/editor
 COPY editor ./
+COPY services/api/web /src/services/api/web
 RUN npm ci && node build.mjs /built
 
 FROM ${PYTHON_IMAGE} AS build

@@ -41,13 +41,13 @@ $(VENV)/.dev: dev.lock $(VENV)/.runtime
 	$(PIP) install --require-hashes -r dev.lock
 	@touch $@
 
-# The editor of the web pages, if npm is installed; the script rebuilds it after a change only.
+# The bundles of the web pages, if npm is installed; the script rebuilds them after a change only.
 .PHONY: editor
 editor: | $(BIN)/python
 	@$(BIN)/python -m scripts.build_editor
 
 # The same for `make run`, which without npm says so once.
-$(VENV)/.editor: editor/package-lock.json editor/build.mjs $(wildcard editor/src/*.js) | $(BIN)/python
+$(VENV)/.editor: editor/package-lock.json editor/build.mjs $(wildcard editor/src/*.js services/api/web/*.js services/api/web/views/*.js) | $(BIN)/python
 	@$(BIN)/python -m scripts.build_editor
 	@touch $@
 

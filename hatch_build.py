@@ -1,4 +1,4 @@
-"""The build of the wheel bundles the editor of the web pages first, where npm is installed (ADR 42)."""
+"""The build of the wheel bundles the web pages and their editor first, where npm is installed (ADR 42)."""
 
 import sys
 from typing import Any
@@ -12,7 +12,7 @@ class EditorHook(BuildHookInterface[Any]):
     """Called by hatchling before it gathers the files of a wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
-        """Bundle the editor. A wheel that was built without npm has a plain one."""
+        """Bundle both. A wheel that was built without npm has a plain editor, and pages of single modules."""
         if version == "editable":  # uses the folder itself, for which `make` bundles it
             return
         sys.path.insert(0, self.root)

@@ -1,8 +1,8 @@
-"""Bundle the editor of workflow files for the web pages, if npm is installed: ``python -m scripts.build_editor``.
+"""Bundle the web pages and their editor of workflow files, if npm is installed: ``python -m scripts.build_editor``.
 
-``editor/`` has its sources and the lock file of its packages, ``services/api/web/built/`` gets the bundle. Without npm,
-or without a registry that has the packages, the pages use a plain text field. Only the standard library is used, since
-the build of a wheel runs this too.
+``editor/`` has the sources of the editor and the lock file of its packages, ``web/built/`` gets the bundles.
+Without npm, or without a registry that has the packages, the pages use a plain text field and load their modules one by
+one. Only the standard library is used, since the build of a wheel runs this too.
 """
 
 import os
@@ -11,11 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from services.api.ui.page_script import bundle_name
+
 __all__ = ["BUNDLE", "build_editor"]
 
 ROOT = Path(__file__).parents[1]
 EDITOR = ROOT / "editor"
-BUNDLE = ROOT / "services" / "api" / "web" / "built" / "editor.js"
+WEB = ROOT / "services" / "api" / "web"
+BUNDLE = WEB / "built" / "editor.js"
 _TIMEOUT_S = 300
 _LIMITS = {
     "npm_config_fetch_retries": "1",
@@ -26,17 +29,19 @@ _LIMITS = {
 
 
 def build_editor() -> bool:
-    """Build the bundle if its sources are newer, and return whether there is one. Says why if there is none."""
+    """Build the bundles if their sources are newer, and return whether there is an editor. Says why if it cannot."""
     if not EDITOR.is_dir():  # in the image, where another stage builds it
         return BUNDLE.exists()
-    sources = [EDITOR / "package-lock.json", EDITOR / "build.mjs", *(EDITOR / "src").glob("*.js")]
-    if BUNDLE.exists() and BUNDLE.stat().st_mtime >= max(each.stat().st_mtime for each in sources):
+    lock = EDITOR / "package-lock.json"
+    sources = [lock, EDITOR / "build.mjs", *(EDITOR / "src").glob("*.js")]
+    if _is_newer(BUNDLE, sources) and (BUNDLE.parent / bundle_name(WEB)).exists():
         return True
     environment = _LIMITS | os.environ
     npm = shutil.which("npm")
     if npm is None:
         return _without("npm is not installed")
-    for argv in ([npm, "ci"], [npm, "run", "--silent", "build"]):
+    installed = _is_newer(EDITOR / "node_modules" / ".package-lock.json", [lock])
+    for argv in ([] if installed else [[npm, "ci"]]) + [[npm, "run", "--silent", "build"]]:
         try:
             done = subprocess.run(
                 argv, cwd=EDITOR, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False, env=environment
@@ -49,8 +54,13 @@ def build_editor() -> bool:
 
 
 def _without(reason: str) -> bool:
-    sys.stderr.write(f"The web pages get a plain editor: {reason} (`make setup` tries again)\n")
+    result = "load their modules one by one" if BUNDLE.exists() else "get a plain editor"
+    sys.stderr.write(f"The web pages {result}: {reason} (`make setup` tries again)\n")
     return BUNDLE.exists()
+
+
+def _is_newer(made: Path, sources: list[Path]) -> bool:
+    return made.exists() and made.stat().st_mtime >= max(each.stat().st_mtime for each in sources)
 
 
 def _last_words(text: str) -> str:

@@ -247,6 +247,10 @@ def test_logs_are_read_by_lines_and_outputs_by_name(live: Live) -> None:
     assert (tail["content"], tail["totalLines"], tail["hasMore"]) == ("three", 3, True)
     assert live.get(path)["content"] == "one\ntwo\nthree"
     assert live.get(f"{path}?offset=2&limit=1")["content"] == "two"
+    assert live.get(f"{path}/search?q=T") == {"lines": [2, 3], "nextLine": 0, "totalLines": 3}
+    assert live.get(f"{path}/search?q=t&limit=1") == {"lines": [2], "nextLine": 3, "totalLines": 3}
+    assert live.refused("GET", f"{path}/search?q=") == (400, "bad_request")
+    assert live.refused("GET", f"{path.replace('b/log', 'c/log')}/search?q=t") == (404, "not_found")
     assert live.get(f"/dag-runs/log/{run_id}/outputs")["outputs"]["theValue"].startswith("one")
     live.dag("mute")
     quiet = live.start("mute")

@@ -29,10 +29,13 @@ HISTORY = """
                        target_kind, target_name, target_id, outcome, code, occurrences, before, after)
         SELECT n, now() + n * interval '1 second', 'user', n % 1000, 'user-' || n % 1000, 'admin', '', '', '', 'start',
                'run', 'dag-' || n % 100, n, 'done', '', 1, '{}', '{}' FROM generate_series(1, 6020) n;
+    INSERT INTO cron_slots (file_name, kind, slot_at, expression, outcome, reason, dag_name, decided_at)
+        SELECT 'dag-' || n % 100, 'start', now() + n * interval '1 second', '* * * * *', 'fired', '', 'd', now()
+        FROM generate_series(1, 6020) n;
     INSERT INTO audit_links SELECT n, n, '', '' FROM generate_series(1, 6020) n;
     ANALYZE
 """
-LONG = frozenset({"dag_runs", "nodes", "transitions", "audit", "audit_links"})
+LONG = frozenset({"dag_runs", "nodes", "transitions", "audit", "audit_links", "cron_slots"})
 NOW = datetime.now(UTC)
 LATE = NOW + timedelta(seconds=6000)
 COUNTS_ALL = "metrics: first answer"
@@ -58,6 +61,10 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "run": lambda reads: reads.run("dag-7", "7"),
     "run: latest": lambda reads: reads.run("dag-7", "latest"),
     "attempts": lambda reads: reads.attempts("7"),
+    "fires: of a dag": lambda reads: reads.fires("dag-7"),
+    "fires: of all, newest": lambda reads: reads.fires(limit=100),
+    "fires: of all, of a day": lambda reads: reads.fires(since=LATE, before=LATE + timedelta(days=1)),
+    "fires: counted": lambda reads: reads.fire_counts(LATE, LATE + timedelta(days=1)),
     "attempts: of a step": lambda reads: reads.attempts("7", 0),
     "attempts: how many": lambda reads: reads.attempt_counts("7"),
     "history": lambda reads: reads.recent_runs("dag-7"),

@@ -5,7 +5,7 @@ import random
 import pytest
 from sqlalchemy import Engine
 
-from shared.store.reads.reader import LogWindow, Reads
+from shared.store.reads.reader import LogHits, LogWindow, Reads
 from tests.conformance.store_rows import add_chunk
 
 
@@ -63,6 +63,22 @@ def test_every_window_equals_that_part_of_the_whole_text(engine: Engine, reads: 
     for limit in (1, 5, total, total + 5):
         tail = reads.log_tail("r", 0, "stdout", limit=limit)
         assert tail == LogWindow(tuple(expected[-limit:]), max(total - limit, 0), total)
+
+
+def test_a_search_finds_the_lines_of_the_whole_text_in_bounded_steps(engine: Engine, reads: Reads) -> None:
+    for seq, (token, number, data) in enumerate(
+        [("b", 1, b"Error one\nfine\nan err"), ("b", 1, b"or over two chunks\n"), ("a", 2, b"fine\nERROR, unended")]
+    ):
+        add_chunk(engine, seq, data, token=token, number=number)
+
+    def search(text: bytes, *, offset: int = 0, limit: int = 9, most: int = 9) -> LogHits:
+        return reads.log_search("r", 0, "stdout", text, offset=offset, limit=limit, most=most)
+
+    assert search(b"eRRor") == LogHits((0, 2, 4), 5, 5)
+    assert search(b"error", limit=2) == LogHits((0, 2), 3, 5)
+    assert search(b"error", offset=3, most=1) == LogHits((), 4, 5)
+    assert search(b"error", offset=99) == LogHits((), 5, 5)
+    assert search(b"one\nfine") == LogHits((), 5, 5), "a text is searched in single lines"
 
 
 def test_retries_follow_each_other_and_each_begins_a_line(engine: Engine, reads: Reads) -> None:

@@ -66,19 +66,21 @@ def watched(
     dark: bool = False,
     expected: tuple[str, ...] = (),
     stored: Mapping[str, str] | None = None,
+    zone: str | None = None,
 ) -> Iterator[Page]:
     """Open a page in a new session, and fail at the end if the page had errors.
 
     Errors are: any text on the console, an uncaught exception, a request that leaves loopback, and a
     dialog, since only injected code would open one. Console texts that contain one of ``expected`` are
     allowed: the browser prints them for refusals and outages that the test causes. ``stored`` is what the
-    page finds in its local storage.
+    page finds in its local storage, ``zone`` the time zone of the browser, by default the machine's.
     """
     context = started.new_context(
         viewport={"width": size[0], "height": size[1]},
         color_scheme="dark" if dark else "light",
         reduced_motion="reduce",  # the mark of what is running would be drawn sixty times a second
         accept_downloads=True,
+        timezone_id=zone,
     )
     context.set_default_timeout(_PATIENCE_MS)
     for key, value in (stored or {}).items():

@@ -20,6 +20,8 @@ REBOUND = "rebind.evil.example"
 """An attacker's host name that the browser resolves to this machine, like a rebound DNS name."""
 PLAIN_EDITOR = {"dagway plain editor": "yes"}
 """The local storage of a browser in which the plain editor was chosen: the only one of an installation without npm."""
+MOST_REQUESTS = 8
+"""How many different requests a page may make until it shows all that it has, its document and script included."""
 Look = Callable[..., AbstractContextManager[Page]]
 Open = Callable[..., AbstractContextManager[FrontEnd]]
 

@@ -24,6 +24,16 @@ def test_days_show_what_fired_and_what_is_planned(look: Look, system: Embedded) 
         days = monthrange(coming.year, coming.month)[1]
         expect(calendar.get_by_role("cell").filter(has_text="24 planned")).to_have_count(days)
         assert barriers(page) == []
+
+        # The same month of all DAGs, of which there may be more.
+        page.get_by_role("link", name="Calendar", exact=True).click()
+        expect(page.get_by_role("heading", name="Calendar", exact=True)).to_be_visible()
+        calendar.get_by_role("button", name="Next month").click()
+        expect(calendar.get_by_role("heading")).to_have_text(f"{coming:%B %Y}")
+        expect(calendar.get_by_role("cell").filter(has_text=re.compile(r"\d+ planned")).first).to_be_visible()
+        page.go_back()
+        expect(page.get_by_role("heading", name="each-hour", exact=True)).to_be_visible()
+
         calendar.get_by_role("button", name="Previous month").click()
         calendar.get_by_role("button", name="Previous month").click()
         expect(calendar.get_by_text("planned")).to_have_count(0)

@@ -5,7 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from scripts.build_editor import BUNDLE
+from scripts.build_editor import BUNDLE, WEB
+from services.api.ui.page_script import page_script
 from tests.harness.cluster import Embedded
 from tests.harness.eventually import eventually
 from tests.harness.needs import missing
@@ -24,6 +25,7 @@ steps:
 def built() -> None:
     if not BUNDLE.exists():
         missing("the editor is not built: install npm and run python -m scripts.build_editor")
+    assert page_script(WEB) != "main.js", "the bundle of the pages is not of their present modules"
 
 
 def saved(system: Embedded, name: str) -> str:

@@ -2,16 +2,24 @@
 
 import json
 import re
+from datetime import datetime
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import expect
 
+from scripts.build_editor import WEB
+from services.api.ui.page_script import page_script
 from tests.harness.accessibility import barriers
 from tests.harness.browser import PHONE
 from tests.harness.cluster import Embedded
-from tests.ui.conftest import PLAIN_EDITOR, Look, origin
+from tests.ui.conftest import MOST_REQUESTS, PLAIN_EDITOR, Look, origin
 
+WATCHED = ("/health", "/approvals")
+"""What each page that is open asks for every ten seconds, the first time after it has shown its data."""
+BUNDLED = page_script(WEB) != "main.js"
+"""Without npm a page loads some sixty modules; ``test_editor.py`` tells where npm is missing."""
 LINKS = {
     "dags/": "dags",
     "dags/show/history?remoteNode=local": "dags/show?tab=runs",
@@ -46,6 +54,7 @@ PAGES = (
     "#/dags/show?tab=slots", "#/runs", "#/runs?from=2020-01-01T00:00", "#/runs/show/s1", "#/runs/show/s1?step=b%20c",
     "#/runs/show/s1?view=gantt", "#/runs?q=show",
     "#/runs/show/s1?tab=outputs", "#/runs/show/s1?tab=events", "#/runs/show/s1?tab=spec", "#/queues", "#/system",
+    "#/calendar", "#/calendar?outcome=missed",
     "#/compare/show/s1", "#/compare/show/s1/show/s1?all=1",
     "#/search?q=echo", "#/secrets", "#/audit", "#/audit?target=show&outcome=done",
 )  # fmt: skip
@@ -79,18 +88,32 @@ def shown(system: Embedded) -> Embedded:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_no_errors_and_no_sideways_scrolling(look: Look, shown: Embedded, dark: bool) -> None:
     size = PHONE if dark else (1280, 900)
+    asked: list[str] = []
     with look(size=size, dark=dark) as page:
+        page.on("request", lambda request: asked.append(request.url))
         for place in PAGES:
-            # By way of a page that is none: what is looked at is this place's own, not the last one's.
-            page.goto(f"{origin(shown)}/#/nowhere/at/all")
-            expect(page.locator("main h1")).to_have_text("Not found")
+            # Loaded anew: what is looked at, and counted, is this place's own.
+            page.goto("about:blank")
+            asked.clear()
             page.goto(f"{origin(shown)}/{place}")
             expect(page.locator("main h1")).not_to_have_text("Not found")
             width, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
             assert width <= room, (place, width)
             assert page.evaluate(NAMELESS) == [], place
             expect(page.locator("main .loading")).to_have_count(0)
+            counted = {url for url in asked if not url.endswith(WATCHED)}  # a page that stays open asks again
             assert barriers(page) == [], place
+            if BUNDLED:
+                assert len(counted) <= MOST_REQUESTS, (place, counted)
+
+
+def test_times_are_in_the_zone_of_the_browser(look: Look, shown: Embedded) -> None:
+    began = datetime.fromisoformat(shown.client.run("show", "s1")["startedAt"])
+    with look("#/runs/show/s1", zone="Pacific/Apia") as page:
+        time = page.locator(".facts div", has_text="Began").locator("time").first
+        there = began.astimezone(ZoneInfo("Pacific/Apia"))
+        expect(time).to_have_text(re.compile(rf"(\w+ {there.day} )?{there:%H:%M:%S}"))
+        expect(time).to_have_attribute("title", re.compile(r"^\d{4}-\d\d-\d\dT.+ \(server: .+\)$"))
 
 
 def test_data_never_becomes_code(look: Look, shown: Embedded) -> None:

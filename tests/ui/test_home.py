@@ -6,10 +6,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.harness.cluster import Embedded
-from tests.ui.conftest import Look
-
-MOST_REQUESTS = 8
-"""How many different requests of the API a page may make."""
+from tests.ui.conftest import MOST_REQUESTS, Look
 
 
 def test_home_answers_the_nights_questions_at_once(look: Look, system: Embedded, tmp_path: Path) -> None:

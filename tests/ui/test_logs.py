@@ -41,6 +41,23 @@ def test_a_long_log_is_shown_by_its_end_and_downloaded_whole(look: Look, system:
         assert text == "".join(f"line.{number:06d}.of-a-long-long-log-file\n" for number in range(1, LINES + 1))
         assert len(text) > 1_000_000
 
+        # The whole log is searched, and a line in the middle is one jump away. Around it one scrolls on.
+        page.get_by_label("Find in the log").fill("LINE.02000")
+        expect(page.get_by_text("1 of 10 lines")).to_be_visible()
+        expect(log.locator(".current")).to_have_text("line.020000.of-a-long-long-log-file")
+        page.get_by_label("Go to line").fill("12345")
+        page.keyboard.press("Enter")
+        expect(log.locator(".pointed")).to_have_text("line.012345.of-a-long-long-log-file")
+        assert edges(log) == (12_145, 13_144, 1000)
+        log.evaluate("each => { each.scrollTop = 0 }")
+        expect(log).to_contain_text("line.012144.")
+        assert edges(log) == (7145, 13_144, 6000)
+        log.evaluate("each => { each.scrollTop = each.scrollHeight }")
+        expect(log).to_contain_text("line.013145.")
+        page.get_by_role("button", name="To the end", exact=True).click()
+        expect(log).to_contain_text(f"line.{LINES:06d}")
+        assert edges(log) == (39_001, LINES, 1000)
+
 
 def test_a_page_holds_a_bounded_part_of_a_log_whichever_way_one_goes(
     look: Look, system: Embedded, tmp_path: Path
@@ -128,10 +145,10 @@ def test_a_log_has_colours_numbers_links_and_search(look: Look, system: Embedded
         log.locator('.line[data-n="7"]').click(position={"x": 5, "y": 5})
         expect(log.locator(".pointed")).to_have_text("number-4")
         expect(page).to_have_url(re.compile(r"line=7&stream=stdout$"))
-        page.get_by_label("Find in the lines shown").fill("NUMBER-99")
-        expect(page.get_by_text("1 of 9 lines")).to_be_visible()
+        page.get_by_label("Find in the log").fill("NUMBER-99")
+        expect(page.get_by_text("1 of 11 lines")).to_be_visible()
         page.keyboard.press("Enter")
-        expect(page.get_by_text("2 of 9 lines")).to_be_visible()
+        expect(page.get_by_text("2 of 11 lines")).to_be_visible()
         expect(log.locator(".current")).to_have_text("number-990")
         page.get_by_role("button", name="To the end").click()
         expect(log).to_contain_text("number-3000")

@@ -9,6 +9,7 @@ import pytest
 import scripts.build_editor
 from hatch_build import EditorHook
 from scripts.build_editor import build_editor
+from services.api.ui.page_script import bundle_name, page_script
 
 NPM = """#!{python}
 import json, os, sys
@@ -29,6 +30,21 @@ def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(scripts.build_editor, "BUNDLE", tmp_path / "editor.js")
     monkeypatch.setenv("PATH", str(tmp_path))
     return folder
+
+
+def test_a_bundle_of_the_pages_is_used_only_while_it_is_of_their_present_modules(tmp_path: Path) -> None:
+    web = tmp_path / "web"
+    (web / "views").mkdir(parents=True)
+    (web / "built").mkdir()
+    (web / "main.js").write_text("export const one = 1;")
+    (web / "views/home.js").write_text("export const two = 2;")
+    assert page_script(web) == "main.js"
+
+    (web / "built" / bundle_name(web)).touch()
+    assert page_script(web) == f"built/{bundle_name(web)}"
+
+    (web / "views/home.js").write_text("export const two = 3;")
+    assert page_script(web) == "main.js"
 
 
 @pytest.fixture

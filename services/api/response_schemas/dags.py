@@ -133,7 +133,9 @@ class DAGDetailsResponseSchema(Schema):
     latestDAGRun: DAGRunDetailsSchema
     suspended: bool
     errors: list[str]
+    paused: bool = Field(default=False, description="whether the DAG itself is paused, see listPauses: an addition")
     nextRun: str = ""
+    waitingFor: str = Field(default="", description="why the schedule starts no run at this moment: an addition")
 
 
 class SpecResponseSchema(Schema):

@@ -9,6 +9,7 @@ from services.api.response_schemas.base import Schema
 from services.api.response_schemas.runs import DAGRunSummarySchema
 
 __all__ = [
+    "AllSlotsSchema",
     "CalendarDaySchema",
     "CalendarSchema",
     "PauseSchema",
@@ -31,6 +32,7 @@ __all__ = [
 class SlotSchema(Schema):
     """The outcome of the scheduled time ``slot``. ``until``: the last one, if one entry covers several."""
 
+    fileName: str = ""
     kind: Literal["start", "stop", "restart"]
     slot: str
     until: str = ""
@@ -47,6 +49,10 @@ class SlotsSchema(Schema):
     slots: list[SlotSchema]
 
 
+class AllSlotsSchema(Schema):
+    slots: list[SlotSchema]
+
+
 class CalendarDaySchema(Schema):
     """How many scheduled times of a day fired, were skipped or missed, and how many are to come."""
 
@@ -60,6 +66,7 @@ class CalendarDaySchema(Schema):
 
 class CalendarSchema(Schema):
     month: str
+    begin: str = Field(default="", description="the first moment of the month")
     days: list[CalendarDaySchema]
     plannedUntil: str = Field(
         default="", description="set if more times are planned than are counted: the last one counted"

@@ -15,6 +15,7 @@ __all__ = [
     "DAGRunSummarySchema",
     "ListRunsResponseSchema",
     "ListSubRunsResponseSchema",
+    "LogHitsSchema",
     "LogSchema",
     "NodeSchema",
     "OutputsResponseSchema",
@@ -155,6 +156,14 @@ class LogSchema(Schema):
     totalLines: int
     hasMore: bool
     isEstimate: bool
+
+
+class LogHitsSchema(Schema):
+    """Numbers of lines, from 1, that contain a text: an addition to the contract."""
+
+    lines: list[int]
+    nextLine: int = Field(description="the line from which a further request goes on; 0: the whole log was searched")
+    totalLines: int
 
 
 class CommandSchema(Schema):

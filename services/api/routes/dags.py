@@ -188,6 +188,7 @@ def details(call: Call, file_name: str) -> ApiResponse:
     loaded = _load(call, [dag])[dag.file_name]
     model = _model(dag, loaded)
     errors = [str(issue) for issue in loaded.errors]
+    pauses = call.deps.reads.open_pauses()
     return ok(
         {
             "dag": dag_json.dag_details(model) | param_schema(model, call.deps.settings.dags_dir),
@@ -198,7 +199,8 @@ def details(call: Call, file_name: str) -> ApiResponse:
             "latestDAGRun": _latest_details(call, dag.dag_name, model),
             "suspended": dag.suspended,
             "errors": errors,
-            **_schedule(call, dag, call.deps.reads.open_pauses()),
+            "paused": any(each.scope == "dag" and each.name == dag.file_name for each in pauses),
+            **_schedule(call, dag, pauses),
         }
     )
 

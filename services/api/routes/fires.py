@@ -1,23 +1,27 @@
-"""The fires of a DAG's schedule, i.e. the outcomes of its scheduled times: an addition to the contract."""
+"""The fires of one DAG's schedule or of all, i.e. the outcomes of scheduled times: additions to the contract."""
 
 import re
-from datetime import date, datetime
-from typing import Literal
+from datetime import date, datetime, tzinfo
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
-from services.api.operations import ApiResponse, Call, Operations, Query, ok
+from services.api.operations import ApiResponse, Call, Operations, Query, json_bytes, ok
 from services.api.problems import bad_request, not_found
 from services.api.representations import json_values
-from services.api.representations.calendar_json import calendar_days, month_bounds
-from services.api.response_schemas.queues import CalendarSchema, SlotsSchema
+from services.api.representations.calendar_json import calendar_days, month_bounds, planned_times
+from services.api.response_schemas.queues import AllSlotsSchema, CalendarSchema, SlotsSchema
 from shared.clock import local_zone
-from shared.store.reads.reader import DagRow
+from shared.store.reads.reader import DagRow, FireRow
 
 __all__ = ["FIRES"]
 
 FIRES = Operations()
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
+_MOST_SCHEDULES = 500
+"""The planned times of how many DAGs are counted: of those that are due first."""
+_MOST_PLANNED = 5_000
+"""How many planned times of all DAGs are counted."""
 
 
 class FiresQuery(Query):
@@ -33,29 +37,37 @@ def fires(call: Call, query: FiresQuery, file_name: str) -> ApiResponse:
     found = call.deps.reads.fires(stem, before=query.before, outcome=query.outcome, limit=query.limit)
     if not found and call.deps.reads.dag(stem) is None:
         raise not_found(f"There is no DAG {stem!r}")
+    following = json_values.timestamp(call.deps.reads.next_fire_at(stem), call.deps.zone)
+    return ok({"nextSlot": following, "slots": [_fire(call, each) for each in found]})
 
-    def shown(at: datetime | None) -> str:
+
+class AllFiresQuery(FiresQuery):
+    since: AwareDatetime | None = Field(default=None, description="only fires at this time or later (RFC 3339)")
+
+
+@FIRES.get("/slots", id="listSlots", query=AllFiresQuery, response=AllSlotsSchema)
+def all_fires(call: Call, query: AllFiresQuery) -> ApiResponse:
+    """List the scheduled times of all DAGs and what happened at each, newest first."""
+    found = call.deps.reads.fires(since=query.since, before=query.before, outcome=query.outcome, limit=query.limit)
+    return ok({"slots": [_fire(call, each) for each in found]})
+
+
+def _fire(call: Call, fire: FireRow) -> dict[str, Any]:
+    def shown(at: datetime) -> str:
         return json_values.timestamp(at, call.deps.zone)
 
-    return ok(
-        {
-            "nextSlot": shown(call.deps.reads.next_fire_at(stem)),
-            "slots": [
-                {
-                    "kind": each.kind,
-                    "slot": shown(each.slot_at),
-                    **({"until": shown(each.until_at)} if each.until_at else {}),
-                    "expression": each.expression,
-                    "outcome": each.outcome,
-                    "reason": each.reason,
-                    "dagName": each.dag_name,
-                    **({"dagRunId": each.dag_run_id} if each.dag_run_id else {}),
-                    "decidedAt": shown(each.decided_at),
-                }
-                for each in found
-            ],
-        }
-    )
+    return {
+        "fileName": fire.file_name,
+        "kind": fire.kind,
+        "slot": shown(fire.slot_at),
+        **({"until": shown(fire.until_at)} if fire.until_at else {}),
+        "expression": fire.expression,
+        "outcome": fire.outcome,
+        "reason": fire.reason,
+        "dagName": fire.dag_name,
+        **({"dagRunId": fire.dag_run_id} if fire.dag_run_id else {}),
+        "decidedAt": shown(fire.decided_at),
+    }
 
 
 class CalendarQuery(Query):
@@ -71,13 +83,36 @@ def calendar(call: Call, query: CalendarQuery, file_name: str) -> ApiResponse:
     if dag is None:
         raise not_found(f"There is no DAG {json_values.file_name(file_name)!r}")
     zone = call.deps.zone or local_zone()
-    month = _month(query.month) if query.month else call.now.astimezone(zone).date().replace(day=1)
+    month = _month(call, query, zone)
     fires = call.deps.reads.fire_times(dag.file_name, *month_bounds(month, zone))
-    expressions = () if dag.suspended else _start_expressions(call, dag)
-    return ok(calendar_days(month, fires, expressions, now=call.now, zone=zone))
+    schedules = () if dag.suspended else (_start_expressions(call, dag),)
+    return ok(calendar_days(month, fires, planned_times(schedules, month, now=call.now, zone=zone), zone=zone))
 
 
-def _month(text: str) -> date:
+@FIRES.get("/calendar", id="getCalendar", query=CalendarQuery, response=CalendarSchema)
+def calendar_of_all(call: Call, query: CalendarQuery) -> ApiResponse:
+    """Return a month of all start schedules: each day with its fires by outcome, and the scheduled times to come."""
+    zone = call.deps.zone or local_zone()
+    month = _month(call, query, zone)
+    return ApiResponse(
+        200, call.deps.combined.get(f"calendar {month}", lambda: json_bytes(_calendar_of_all(call, month, zone)))
+    )
+
+
+def _calendar_of_all(call: Call, month: date, zone: tzinfo) -> dict[str, Any]:
+    page = call.deps.reads.dag_page(sort="next_start", per_page=_MOST_SCHEDULES + 1)
+    due = [dag for dag in page.dags if dag.next_start_at is not None]
+    known_until = due.pop().next_start_at if len(due) > _MOST_SCHEDULES else None
+    schedules = [_start_expressions(call, dag) for dag in due if not dag.suspended]
+    planned = planned_times(schedules, month, now=call.now, zone=zone, known_until=known_until, most=_MOST_PLANNED)
+    return calendar_days(month, call.deps.reads.fire_counts(*month_bounds(month, zone)), planned, zone=zone)
+
+
+def _month(call: Call, query: CalendarQuery, zone: tzinfo) -> date:
+    """Return the first day of the month that is asked for."""
+    if not query.month:
+        return call.now.astimezone(zone).date().replace(day=1)
+    text = query.month
     found = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", text, re.ASCII)
     if not found or not _FIRST_YEAR <= int(found[1]) <= _LAST_YEAR:
         raise bad_request("month: must be YYYY-MM", field="month")

@@ -9,7 +9,7 @@ from services.api.operations import ApiResponse, Call, Operations, Query, ok
 from services.api.problems import not_found
 from services.api.representations import json_values
 from services.api.representations.attempts_json import tries
-from services.api.response_schemas.runs import LogSchema
+from services.api.response_schemas.runs import LogHitsSchema, LogSchema
 from services.api.run_details.lookup import find_run, find_sub_run
 from shared.store.reads.reader import LogWindow, NodeRow, RunRow, TransitionRow
 
@@ -21,6 +21,8 @@ _SUB = f"{_RUN}/sub-dag-runs/{{subDAGRunId}}"
 _DEFAULT_LINES = 1000
 _MAX_LINES = 10_000
 _MAX_OFFSET = 2**53
+_MOST_SEARCHED = 100_000
+"""How many lines one request searches."""
 
 
 class LogQuery(Query):
@@ -58,6 +60,14 @@ class StepLogQuery(LogQuery):
     )
 
 
+class LogSearchQuery(Query):
+    q: str = Field(min_length=1, max_length=200, description="the text; the case of ASCII letters does not matter")
+    offset: int = Field(default=1, ge=1, le=_MAX_OFFSET, description="the first line to search, from 1")
+    limit: int = Field(default=1000, ge=1, le=_MAX_LINES, description="how many lines to return")
+    stream: Literal["stdout", "stderr"] = "stdout"
+    attempt: int = Field(default=0, ge=0, description="as in getDAGRunStepLog")
+
+
 @LOGS.get(f"{_RUN}/log", id="getDAGRunLog", query=LogQuery, response=LogSchema)
 def run_log(call: Call, query: LogQuery, name: str, dag_run_id: str) -> ApiResponse:
     """Return the log of a run: one line for each transition of the run and its nodes."""
@@ -85,6 +95,24 @@ def sub_run_step_log(
     return _log_of_step(call, query, run, step_name)
 
 
+@LOGS.get(f"{_RUN}/steps/{{stepName}}/log/search", id="searchStepLog", query=LogSearchQuery, response=LogHitsSchema)
+def search_step_log(call: Call, query: LogSearchQuery, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
+    """Return the numbers of the lines of a step's log that contain a text.
+
+    One request searches at most 100,000 lines, and says where the next one goes on.
+    """
+    return _search(call, query, find_run(call.deps, name, dag_run_id), step_name)
+
+
+@LOGS.get(f"{_SUB}/steps/{{stepName}}/log/search", id="searchSubStepLog", query=LogSearchQuery, response=LogHitsSchema)
+def search_sub_step_log(
+    call: Call, query: LogSearchQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
+) -> ApiResponse:
+    """Return the numbers of the lines of a log in a sub-run that contain a text, as ``searchStepLog``."""
+    run = find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id)
+    return _search(call, query, run, step_name)
+
+
 def _log_of_run(call: Call, query: LogQuery, run: RunRow) -> ApiResponse:
     every = [_line(call, change).encode() for change in call.deps.reads.transitions(run.run_key)]
     first = max(len(every) - query.lines, 0) if query.tail else query.first
@@ -92,18 +120,46 @@ def _log_of_run(call: Call, query: LogQuery, run: RunRow) -> ApiResponse:
 
 
 def _log_of_step(call: Call, query: StepLogQuery, run: RunRow, step_name: str) -> ApiResponse:
-    node = run.shown_node(step_name)
-    if node is None:
-        raise not_found(f"Run {run.dag_run_id!r} has no step {step_name!r}")
     reads = call.deps.reads
-    # If both streams are in one file (``logOutput: merged``), each returns the whole file.
-    stream = "stdout" if node.stdout and not node.stderr else query.stream
-    of = _attempt(call, run, node, query.attempt) if query.attempt else None
+    node, stream, of = _place(call, query, run, step_name)
     if query.tail:
         window = reads.log_tail(run.run_key, node.idx, stream, limit=query.lines, of=of)
     else:
         window = reads.log_lines(run.run_key, node.idx, stream, offset=query.first, limit=query.lines, of=of)
     return ok(_log(window, query))
+
+
+def _search(call: Call, query: LogSearchQuery, run: RunRow, step_name: str) -> ApiResponse:
+    node, stream, of = _place(call, query, run, step_name)
+    found = call.deps.reads.log_search(
+        run.run_key,
+        node.idx,
+        stream,
+        query.q.encode(),
+        offset=query.offset - 1,
+        limit=query.limit,
+        most=_MOST_SEARCHED,
+        of=of,
+    )
+    return ok(
+        {
+            "lines": [line + 1 for line in found.lines],
+            "nextLine": found.end + 1 if found.end < found.total else 0,
+            "totalLines": found.total,
+        }
+    )
+
+
+def _place(
+    call: Call, query: StepLogQuery | LogSearchQuery, run: RunRow, step_name: str
+) -> tuple[NodeRow, str, tuple[int, int] | None]:
+    """Return the node, the stream, and the attempt if only one is asked for."""
+    node = run.shown_node(step_name)
+    if node is None:
+        raise not_found(f"Run {run.dag_run_id!r} has no step {step_name!r}")
+    # If both streams are in one file (``logOutput: merged``), each returns the whole file.
+    stream = "stdout" if node.stdout and not node.stderr else query.stream
+    return node, stream, _attempt(call, run, node, query.attempt) if query.attempt else None
 
 
 def _attempt(call: Call, run: RunRow, node: NodeRow, number: int) -> tuple[int, int]:

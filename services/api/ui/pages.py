@@ -6,6 +6,7 @@ module makes an ``index.html`` with a global function ``getConfig()``, and serve
 Any other GET outside ``/api/`` returns the ``index.html``.
 """
 
+import base64
 import hashlib
 import html
 import json
@@ -19,6 +20,7 @@ from services.api.serving.route_table import RouteTable
 from services.api.settings import Settings
 from services.api.ui.assets import send_asset
 from services.api.ui.docs_site import docs_built, inline_script_digest, serve_docs
+from services.api.ui.page_script import page_script
 
 if TYPE_CHECKING:
     from services.api.deps import Deps
@@ -82,6 +84,8 @@ _QUIET = "window.alert = ((say) => (text) => { if (text) say(text); })(window.al
 def serve_own(routes: RouteTable, deps: "Deps") -> None:
     """Serve the built-in page, and its files below ``/web/<tag>/``. Browsers may cache the current tag only."""
     template = (_WEB / "index.html").read_text()
+    module = page_script(_WEB)
+    icon = base64.b64encode((_WEB / "icon.svg").read_bytes()).decode()
     tag = _tag(_WEB)
 
     def page(**_path: str) -> Response:
@@ -90,6 +94,8 @@ def serve_own(routes: RouteTable, deps: "Deps") -> None:
             "title": html.escape(_own_title(deps)),
             "base": html.escape(f"{deps.base_path}/"),
             "web": html.escape(f"{deps.base_path}/web/{tag}"),
+            "module": module if (_WEB / module).is_file() else "main.js",  # it may have been built anew
+            "icon": f"data:image/svg+xml;base64,{icon}",
             "script": script,
         }
         text = template

@@ -2,6 +2,8 @@
 
 import { ApiError, get } from "./api.js";
 
+/** The first time: what the page shows is asked for before. */
+const FIRST_MS = 1000;
 const EVERY_MS = 10_000;
 
 /** `count` is the newest known number; `changed` is called after each change. */
@@ -17,10 +19,14 @@ export const attention = {
 
 let timer;
 
-/** Ask now and from time to time, while somebody looks. */
-export async function watchApprovals() {
+/** Ask soon and from time to time, while somebody looks. */
+export function watchApprovals() {
   clearTimeout(timer);
-  timer = setTimeout(watchApprovals, EVERY_MS);
+  timer = setTimeout(look, FIRST_MS);
+}
+
+async function look() {
+  timer = setTimeout(look, EVERY_MS);
   if (document.hidden) return;
   try {
     attention.tell((await get("approvals")).approvals.length);

@@ -1,10 +1,11 @@
-// A log as it is written: its end first, what is added as it comes, earlier lines when asked for.
+// A log as it is written: its end first, what is added as it comes, other lines as one scrolls, jumps or searches.
 //
 // However much was written, the page holds a bounded part of it; the whole is for "Download".
 
 import { AnsiLines } from "./ansi.js";
 import { ApiError, get } from "./api.js";
 import { h, patch } from "./dom.js";
+import { LogFind } from "./log_find.js";
 import { attempt } from "./notice.js";
 import { here, stay } from "./router.js";
 
@@ -14,6 +15,9 @@ const KEPT_LINES = 20_000;
 const EVERY_MS = 1000;
 const DOWNLOAD_LINES = 10_000;
 const BEFORE_LINE = 200;
+const FIND_MS = 250;
+/** How near to an end of the shown lines more of them are asked for. */
+const NEAR_PX = 300;
 /** How wide the column of numbers is, with the padding before it. */
 const GUTTER_PX = 68;
 
@@ -27,7 +31,7 @@ const streamOf = (streams, name) => (streams ?? []).includes(name);
 
 class LogView {
   constructor(root, given) {
-    Object.assign(this, given, { root, stream: given.first ?? "", following: true, wrap: true, find: "", place: -1 });
+    Object.assign(this, given, { root, stream: given.first ?? "", following: true, wrap: true, find: new LogFind(), was: 0 });
     // The address may name a line, and the stream that it is in.
     const { line, stream } = here().query;
     if (streamOf(given.streams, stream)) this.stream = stream;
@@ -36,6 +40,7 @@ class LogView {
     this.top = h("div", { class: "log-bar" });
     this.note = h("p", { class: "faint", hidden: true });
     this.text.addEventListener("click", (event) => this.clicked(event));
+    this.text.addEventListener("scroll", () => this.scrolled());
     root.append(this.top, this.note, this.text);
   }
 
@@ -44,6 +49,7 @@ class LogView {
     return () => {
       this.ended = true;
       clearTimeout(this.timer);
+      clearTimeout(this.soon);
     };
   }
 
@@ -87,38 +93,87 @@ class LogView {
   point(line) {
     this.line = line;
     for (const each of this.text.querySelectorAll(".pointed")) each.classList.remove("pointed");
-    const found = this.text.querySelector(`.line[data-n="${line}"]`);
+    const found = this.lineOf(line);
     found?.classList.add("pointed");
     return found;
   }
 
   lines(content, count, first) {
     const node = chunk(content, count, first);
-    if (this.find) for (const line of node.childNodes) line.classList.toggle("hit", this.matches(line));
+    if (this.find.text) for (const line of node.childNodes) line.classList.toggle("hit", this.find.matches(line));
     return node;
   }
 
-  matches(line) {
-    return line.textContent.toLowerCase().includes(this.find);
-  }
-
-  /** Mark the shown lines that contain a text, and go to the first. */
+  /** Mark the shown lines that contain a text, look for it in the whole log, and go to the next line that has it. */
   search(text) {
-    Object.assign(this, { find: text.toLowerCase(), place: -1 });
-    for (const line of this.text.querySelectorAll(".line")) line.classList.toggle("hit", Boolean(this.find) && this.matches(line));
-    this.nextHit(1);
+    const find = new LogFind(text);
+    this.find = find;
+    for (const line of this.text.querySelectorAll(".line")) line.classList.toggle("hit", find.matches(line));
+    this.draw();
+    clearTimeout(this.soon);
+    if (text) this.soon = setTimeout(() => this.searchAll(find), FIND_MS);
   }
 
-  nextHit(way) {
-    const hits = [...this.text.querySelectorAll(".hit")];
-    if (hits.length) {
-      this.following = false;
-      this.place = (this.place + way + hits.length) % hits.length;
+  async searchAll(find) {
+    const from = this.first;
+    const { stream } = this;
+    try {
+      await find.search((query) => get(`${this.where}/search`, { ...query, stream, attempt: this.attempt }), () => {
+        if (this.ended || this.find !== find) return false;
+        this.draw();
+        return true;
+      });
+    } catch (error) {
+      find.refused(error);
+    }
+    if (!this.ended && this.find === find) await this.nextHit(1, from);
+  }
+
+  async nextHit(way, from = this.first) {
+    const line = this.find.step(way, from);
+    if (line) {
+      await this.goTo(line);
       for (const each of this.text.querySelectorAll(".current")) each.classList.remove("current");
-      hits[this.place].classList.add("current");
-      this.text.scrollTop = hits[this.place].offsetTop - this.text.offsetTop - this.text.clientHeight / 2;
+      this.lineOf(line)?.classList.add("current");
     }
     this.draw();
+  }
+
+  lineOf(line) {
+    return this.text.querySelector(`.line[data-n="${line}"]`);
+  }
+
+  /** Bring a line into sight, wherever in the log it is. */
+  async goTo(line) {
+    this.following = false;
+    const shown = this.lineOf(line);
+    if (shown) this.text.scrollTop = shown.offsetTop - this.text.offsetTop - this.text.clientHeight / 2;
+    else {
+      this.line = line;
+      await this.load();
+    }
+    this.point(line);
+    this.settle();
+  }
+
+  /** Where this has scrolled to by itself is no wish for more lines. */
+  settle() {
+    this.was = this.text.scrollTop;
+  }
+
+  /** Somebody scrolled: near an end of what is shown, show more of the log. */
+  scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.text;
+    const [up, down] = [scrollTop < this.was, scrollTop > this.was];
+    this.was = scrollTop;
+    if (this.busy) return;
+    if (up && scrollTop < NEAR_PX && this.first > 1) this.earlier();
+    else if (down && scrollHeight - scrollTop - clientHeight < NEAR_PX && this.behind > 0) this.later();
+  }
+
+  /** How many lines follow those that are shown and are not followed. */
+  get behind() {
+    return this.following ? 0 : this.total - this.next + 1;
   }
 
   /** Ask for lines, show them by `use`, and come again while more are to come. */
@@ -135,6 +190,7 @@ class LogView {
       }
       this.total = answer.totalLines;
       use(answer);
+      this.settle();
       this.say("");
       this.done = !wasLive && this.next > this.total;
       this.draw();
@@ -150,6 +206,7 @@ class LogView {
     if (this.ended) return;
     if (this.live()) this.done = false;
     if (this.done || document.hidden || !this.following) this.timer = setTimeout(() => this.tick(), EVERY_MS);
+    else if (this.total - this.next >= MORE_LINES) this.load(); // it is written faster than it could be shown
     else {
       const { next } = this;
       this.step({ offset: next, limit: MORE_LINES }, (answer) => {
@@ -212,10 +269,13 @@ class LogView {
 
   async more(event, query, use) {
     const { stream, turn } = this;
+    this.busy = true;
     await attempt(async () => {
       const answer = await get(this.where, { ...query, stream, attempt: this.attempt });
       if (turn === this.turn) use(answer);
-    }, { button: event.target });
+    }, { button: event?.target });
+    this.busy = false;
+    this.settle();
     this.draw();
   }
 
@@ -253,17 +313,13 @@ class LogView {
     this.line = 0;
     this.following = true;
     this.load();
-  }
-
-  hits() {
-    const count = this.text.querySelectorAll(".hit").length;
-    return count ? `${this.place + 1} of ${count} lines` : "not in the lines shown";
+    this.search(this.find.typed);
   }
 
   draw() {
     const count = (number) => number.toLocaleString("en");
     const before = this.first - 1;
-    const behind = this.following ? 0 : this.total - this.next + 1;
+    const { behind } = this;
     patch(this.top,
       this.streams && h("span", { class: "choice", role: "group", "aria-label": "Stream" }, this.streams.map((stream) =>
         h("button", { type: "button", "aria-pressed": String(stream === this.stream), onclick: () => this.choose(stream) }, stream))),
@@ -273,10 +329,12 @@ class LogView {
       behind > 0 && [
         h("button", { type: "button", key: "later", onclick: (event) => this.later(event) }, `Later (${count(behind)})`),
         h("button", { type: "button", key: "end", onclick: () => this.follow(true) }, "To the end")],
-      h("input", { type: "search", "aria-label": "Find in the lines shown", placeholder: "Find", value: this.find, key: "find",
+      this.total > FIRST_LINES && h("input", { type: "number", class: "short", "aria-label": "Go to line", placeholder: "Line", min: 1, max: this.total, key: "line",
+        onchange: ({ target }) => target.value && target.checkValidity() && this.goTo(Number(target.value)) }),
+      h("input", { type: "search", "aria-label": "Find in the log", placeholder: "Find", maxlength: 200, value: this.find.typed, key: "find",
         oninput: (event) => this.search(event.target.value.trim()),
-        onkeydown: (event) => event.key === "Enter" && this.nextHit(event.shiftKey ? -1 : 1) }),
-      this.find && h("span", { class: "faint", role: "status", key: "hits" }, this.hits()),
+        onkeydown: (event) => event.key === "Enter" && !this.find.searching && this.nextHit(event.shiftKey ? -1 : 1) }),
+      this.find.text && h("span", { class: "faint", role: "status", key: "hits" }, this.find.said),
       h("span", { class: "gap" }),
       this.live() && h("label", { class: "check" }, h("input", { type: "checkbox", checked: this.following,
         onchange: (event) => this.follow(event.target.checked) }), "Follow"),

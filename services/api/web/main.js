@@ -17,6 +17,7 @@ import { dag } from "./views/dag.js";
 import { dags } from "./views/dags.js";
 import { home } from "./views/home.js";
 import { login } from "./views/login.js";
+import { month } from "./views/month.js";
 import { queues } from "./views/queues.js";
 import { run } from "./views/run.js";
 import { runs } from "./views/runs.js";
@@ -25,7 +26,7 @@ import { secrets } from "./views/secrets.js";
 import { system } from "./views/system.js";
 import { unknown } from "./views/unknown.js";
 
-const VIEWS = { home: [home], dags: [dags, dag], runs: [runs, unknown, run, unknown, run], queues: [queues], system: [system], search: [search], audit: [audit],
+const VIEWS = { home: [home], dags: [dags, dag], runs: [runs, unknown, run, unknown, run], queues: [queues], calendar: [month], system: [system], search: [search], audit: [audit],
   access: [access], secrets: [secrets],
   compare: [unknown, unknown, compare, unknown, compare] };
 let page;

@@ -3,6 +3,8 @@
 import { ApiError, listeners, request } from "./api.js";
 import { h, patch } from "./dom.js";
 
+/** The first look: what the page shows is asked for before. */
+const FIRST_MS = 1500;
 const CALM_MS = 10_000;
 const ANXIOUS_MS = 2_000;
 const PATIENCE_MS = 4_000;
@@ -46,7 +48,7 @@ export function watch(recovered) {
     look().finally(() => { asking = false; });
   };
   document.addEventListener("visibilitychange", () => document.hidden || look());
-  look();
+  timer = setTimeout(look, FIRST_MS);
 }
 
 /** Show a message for a while; errors stay until they are closed. */

@@ -1,6 +1,6 @@
 // The frame around all pages: navigation, user and theme.
 
-import { get, listeners, remote, request, send } from "./api.js";
+import { get, listeners, remote, send } from "./api.js";
 import { attention } from "./attention.js";
 import { h, patch } from "./dom.js";
 import { attempt, banner, toasts } from "./notice.js";
@@ -9,7 +9,7 @@ import { asksWho, may, session, settings } from "./session.js";
 import { changePassword } from "./views/users.js";
 
 const PAGES = [
-  ["home", "Home"], ["dags", "DAGs"], ["runs", "Runs"], ["queues", "Queues"], ["system", "System"], ["search", "Search"],
+  ["home", "Home"], ["dags", "DAGs"], ["runs", "Runs"], ["queues", "Queues"], ["calendar", "Calendar"], ["system", "System"], ["search", "Search"],
   ["secrets", "Secrets", "manager"], ["audit", "Audit", "admin"],
   ...(settings.auth === "builtin" ? [["access", "Access", "admin"]] : []),
 ];
@@ -79,6 +79,5 @@ async function leave() {
 export async function identify() {
   session.user = null;
   if (asksWho || settings.auth === "oidc") session.user = (await get("auth/me")).user;
-  else await request("GET", "dags", { query: { perPage: 1 } });
   draw();
 }

@@ -1,27 +1,28 @@
-// Moments and spans as people read them. Times are shown as the server says them, in its own zone.
+// Moments and spans as people read them. Times are shown in the zone of the browser; the server's are in the title.
 
 import { h } from "./dom.js";
+import { settings } from "./session.js";
+
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
 const none = (text) => !text || text === "-" || text.startsWith("0001-");
 
 /** `19:05:07` today, `Nov 24 19:05:07` before; the whole of it is in the title. */
 export function clock(text) {
   if (none(text)) return h("span", { class: "faint" }, "–");
-  const [day, rest] = text.split("T");
-  const [, month, date] = day.split("-").map(Number);
-  const time = rest.slice(0, 8);
-  const now = new Date(Date.now() + offsetMs(text));
-  const today = now.toISOString().slice(0, 10) === day;
-  const names = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
-  const year = now.getUTCFullYear() === Number(day.slice(0, 4)) ? "" : `${day.slice(0, 4)} `;
-  return h("time", { datetime: text, title: text }, today ? time : `${year}${names[month - 1]} ${date} ${time}`);
+  const at = new Date(text);
+  const now = new Date();
+  const time = [at.getHours(), at.getMinutes(), at.getSeconds()].map((part) => String(part).padStart(2, "0")).join(":");
+  const year = now.getFullYear() === at.getFullYear() ? "" : `${at.getFullYear()} `;
+  const shown = now.toDateString() === at.toDateString() ? time : `${year}${MONTHS[at.getMonth()]} ${at.getDate()} ${time}`;
+  return h("time", { datetime: text, title: onServer(text) }, shown);
 }
 
-/** The UTC offset that a time of the server is written in. */
-export function offsetMs(text) {
-  const found = /([+-])(\d\d):(\d\d)$/.exec(text);
-  return found ? (found[1] === "-" ? -1 : 1) * (Number(found[2]) * 60 + Number(found[3])) * 60_000 : 0;
-}
+/** A time as the server says it, which may be in another zone than the browser. */
+const onServer = (text) => `${text} (server: ${settings.tz})`;
+
+/** The UTC offset of the browser's zone at this time. */
+export const offsetMs = (text) => -new Date(text).getTimezoneOffset() * 60_000;
 
 /** `3 min ago`, `in 2 h`. */
 export function relative(text) {
@@ -33,7 +34,7 @@ export function relative(text) {
 }
 
 export function ago(text) {
-  return none(text) ? h("span", { class: "faint" }, "–") : h("time", { datetime: text, title: text }, relative(text));
+  return none(text) ? h("span", { class: "faint" }, "–") : h("time", { datetime: text, title: onServer(text) }, relative(text));
 }
 
 /** How long something took, or has taken so far: by its times, or by `durationMs`, which is exact. */

@@ -12,11 +12,14 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from shared.store import tables as t
 from shared.store.reads.base import Reader
-from shared.store.reads.rows import LogWindow
+from shared.store.reads.rows import LogHits, LogWindow
 
 __all__ = ["LogReads"]
 
 _c = t.log_chunks.c
+_SEARCHED_AT_ONCE = 10_000
+"""How many lines a search holds in memory."""
+_MOST_SEARCHED_BYTES = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,41 @@ class LogReads(Reader):
         with self._snapshot() as connection:
             parts = _parts(connection, run_key, node, stream, of)
             return _window(connection, parts, stream, max(_total(parts) - limit, 0), limit)
+
+    def log_search(
+        self,
+        run_key: str,
+        node: int,
+        stream: str,
+        text: bytes,
+        *,
+        offset: int = 0,
+        limit: int,
+        most: int,
+        of: tuple[int, int] | None = None,
+    ) -> LogHits:
+        """Return up to ``limit`` lines from line ``offset`` on that contain the text in any case of ASCII letters.
+
+        One call searches at most ``most`` lines and about 16 MB.
+        """
+        needle = text.lower()
+        hits: list[int] = []
+        with self._snapshot() as connection:
+            parts = _parts(connection, run_key, node, stream, of)
+            total = _total(parts)
+            at, end, left = min(offset, total), min(offset + most, total), _MOST_SEARCHED_BYTES
+            while at < end and left > 0:
+                lines = _window(connection, parts, stream, at, min(_SEARCHED_AT_ONCE, end - at)).lines
+                whole = b"\n".join(lines).lower()
+                left -= len(whole)
+                if needle in whole:  # rare, and much faster to know than which lines have it
+                    for number, line in enumerate(whole.split(b"\n"), at):
+                        if needle in line:
+                            hits.append(number)
+                            if len(hits) == limit:
+                                return LogHits(tuple(hits), number + 1, total)
+                at += len(lines)
+            return LogHits(tuple(hits), at, total)
 
     def missing_bytes(self, run_key: str) -> int:
         """Return how many bytes of the output of a run's ended attempts have been reported and are not stored yet."""

@@ -16,6 +16,7 @@ from shared.store.reads.rows import (
     DagPage,
     DagRow,
     ListedRunRow,
+    LogHits,
     LogWindow,
     NodeRow,
     QueueRow,
@@ -27,7 +28,7 @@ from shared.store.reads.rows import (
     WorkerRow,
 )
 from shared.store.reads.runs import LATEST, RunReads
-from shared.store.reads.schedules import FireTime, PauseRow, ScheduleReads, WaitFacts
+from shared.store.reads.schedules import FireRow, FireTime, PauseRow, ScheduleReads, WaitFacts
 from shared.store.reads.secrets import SecretReads, SecretRow
 from shared.store.reads.statistics import EndedRunRow, EndedStepRow, StatisticsReads
 from shared.store.reads.stream import ChangeRow, DagVersionRow, Place, StreamReads
@@ -49,9 +50,11 @@ __all__ = [
     "DagVersionRow",
     "EndedRunRow",
     "EndedStepRow",
+    "FireRow",
     "FireTime",
     "History",
     "ListedRunRow",
+    "LogHits",
     "LogWindow",
     "NodeRow",
     "NodeState",

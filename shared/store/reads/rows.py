@@ -16,6 +16,7 @@ __all__ = [
     "DagPage",
     "DagRow",
     "ListedRunRow",
+    "LogHits",
     "LogWindow",
     "NodeRow",
     "QueueRow",
@@ -176,6 +177,18 @@ class TransitionRow:
     became: str
     why: str
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogHits:
+    """The numbers of lines (the first line is 0) that contain a text, in order.
+
+    ``end`` is the number of the first line that was not searched, ``total`` the number of lines of the whole log.
+    """
+
+    lines: tuple[int, ...]
+    end: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class FireRow:
     If ``until_at`` is set, the row stands for all scheduled times from ``slot_at`` to ``until_at``.
     """
 
+    file_name: str
     kind: str
     slot_at: datetime
     until_at: datetime | None
@@ -40,12 +41,13 @@ class FireRow:
 
 @dataclass(frozen=True, slots=True)
 class FireTime:
-    """When a fire was due, and its outcome; ``until_at`` as in ``FireRow``."""
+    """When a fire was due, and its outcome; ``until_at`` as in ``FireRow``. ``count`` DAGs had this one."""
 
     slot_at: datetime
     until_at: datetime | None
     expression: str
     outcome: str
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +117,27 @@ class ScheduleReads(Reader):
     """Reads of fires, pauses, and the reasons why runs wait."""
 
     def fires(
-        self, file_name: str, *, before: datetime | None = None, outcome: str = "", limit: int = 100
+        self,
+        file_name: str = "",
+        *,
+        since: datetime | None = None,
+        before: datetime | None = None,
+        outcome: str = "",
+        limit: int = 100,
     ) -> tuple[FireRow, ...]:
-        """Return a DAG's fires, newest first. ``before``: only fires of earlier scheduled times."""
+        """Return the fires of a DAG, or of all, newest first, with ``since <= slot_at < before``."""
         c = t.cron_slots.c
-        query = select(t.cron_slots).where(c.file_name == file_name)
+        query = select(t.cron_slots)
+        if file_name:
+            query = query.where(c.file_name == file_name)
+        if since is not None:
+            query = query.where(c.slot_at >= since)
         if before is not None:
             query = query.where(c.slot_at < before)
         if outcome:
             query = query.where(c.outcome == outcome)
         with self._statement() as connection:
-            rows = connection.execute(query.order_by(c.slot_at.desc(), c.kind).limit(limit)).mappings()
+            rows = connection.execute(query.order_by(c.slot_at.desc(), c.file_name, c.kind).limit(limit)).mappings()
             return tuple(FireRow(**{name: row[name] for name in FireRow.__slots__}) for row in rows)
 
     def fire_times(
@@ -138,6 +150,21 @@ class ScheduleReads(Reader):
         )
         with self._statement() as connection:
             return tuple(FireTime(*row) for row in connection.execute(query.order_by(c.slot_at).limit(most)))
+
+    def fire_counts(self, since: datetime, until: datetime, *, most: int = 150_000) -> tuple[FireTime, ...]:
+        """Return the fires of all start schedules with ``since <= slot_at < until``: one for each time and outcome."""
+        c = t.cron_slots.c
+        due = (c.kind == "start", c.slot_at >= since, c.slot_at < until)
+        single = (
+            select(c.slot_at, c.outcome, func.count())
+            .where(*due, c.until_at.is_(None))
+            .group_by(c.slot_at, c.outcome)
+            .limit(most)
+        )
+        spans = select(c.slot_at, c.until_at, c.expression, c.outcome).where(*due, c.until_at.is_not(None)).limit(most)
+        with self._snapshot() as connection:
+            found = [FireTime(at, None, "", outcome, count) for at, outcome, count in connection.execute(single)]
+            return tuple(found + [FireTime(*row) for row in connection.execute(spans)])
 
     def next_fire_at(self, file_name: str) -> datetime | None:
         """Return the next scheduled time of a DAG, or ``None`` if there is none."""

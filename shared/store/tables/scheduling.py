@@ -33,5 +33,6 @@ cron_slots = Table(
     col("dag_run_id", String(64), nullable=True),
     col("decided_at", UTCDateTime),
     Index("ix_cron_slots_decided_at", "decided_at"),
+    Index("ix_cron_slots_slot_at", "slot_at"),
     comment="The ledger: fired, skipped or missed. until_at: the row stands for all slots from slot_at to there",
 )

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from services.api.representations.calendar_json import calendar_days, month_bounds
+from services.api.representations.calendar_json import calendar_days, month_bounds, planned_times
 from shared.store.reads.reader import FireTime
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -22,6 +22,10 @@ def counted(found: dict[str, Any], kind: str) -> dict[str, int]:
     return {day["date"]: day[kind] for day in found["days"] if day[kind]}
 
 
+def month_of(month: date, expressions: list[str]) -> dict[str, Any]:
+    return calendar_days(month, [], planned_times([expressions], month, now=NOW, zone=UTC), zone=UTC)
+
+
 def test_fires_fall_on_days_of_the_servers_zone() -> None:
     fires = [
         fire("2026-03-01T22:30:00+00:00", "fired"),  # 23:30 in Berlin
@@ -30,7 +34,7 @@ def test_fires_fall_on_days_of_the_servers_zone() -> None:
         fire("2026-03-20T10:00:00+00:00", "missed", until="2026-03-21T10:00:00+00:00", expression="0 0 30 2 *"),
     ]
 
-    found = calendar_days(MARCH, fires, (), now=NOW, zone=BERLIN)
+    found = calendar_days(MARCH, fires, planned_times((), MARCH, now=NOW, zone=BERLIN), zone=BERLIN)
 
     assert found["month"] == "2026-03"
     assert len(found["days"]) == 31
@@ -44,14 +48,28 @@ def test_fires_fall_on_days_of_the_servers_zone() -> None:
 
 
 def test_what_is_planned_is_counted_from_now_on_to_a_limit() -> None:
-    daily = calendar_days(MARCH, [], ["0 4 * * *", "0 5 * * *"], now=NOW, zone=UTC)
+    daily = month_of(MARCH, ["0 4 * * *", "0 5 * * *"])
     assert counted(daily, "planned") == {"2026-03-29": 2, "2026-03-30": 2, "2026-03-31": 2}
     assert "plannedUntil" not in daily
 
-    busy = calendar_days(MARCH, [], ["* * * * *"], now=NOW, zone=UTC)
+    busy = month_of(MARCH, ["* * * * *"])
     assert sum(counted(busy, "planned").values()) == 2000
     assert busy["plannedUntil"] == "2026-03-29T21:20:00Z"
 
-    assert counted(calendar_days(date(2026, 2, 1), [], ["0 4 * * *"], now=NOW, zone=UTC), "planned") == {}
-    april = calendar_days(date(2026, 4, 1), [], ["0 4 * * *"], now=NOW, zone=UTC)
+    assert counted(month_of(date(2026, 2, 1), ["0 4 * * *"]), "planned") == {}
+    april = month_of(date(2026, 4, 1), ["0 4 * * *"])
     assert len(counted(april, "planned")) == 30
+
+
+def test_the_planned_times_of_several_dags_are_counted_in_order() -> None:
+    schedules = [["0 4 * * *", "0 4 29 * *"], ["0 5 * * *"], []]
+    at = [f"2026-03-{day}T0{hour}:00:00+00:00" for day in (29, 30, 31) for hour in (4, 5)]
+
+    whole = planned_times(schedules, MARCH, now=NOW, zone=UTC)
+    assert ([each.isoformat() for each in whole.times], whole.until) == (at, None)
+    few = planned_times(schedules, MARCH, now=NOW, zone=UTC, most=3)
+    assert ([each.isoformat() for each in few.times], few.until) == (at[:3], few.times[-1])
+    # Others are due from the 30th on, and are not given.
+    limit = datetime(2026, 3, 30, tzinfo=UTC)
+    partly = planned_times(schedules, MARCH, now=NOW, zone=UTC, known_until=limit)
+    assert ([each.isoformat() for each in partly.times], partly.until) == (at[:2], limit)

@@ -71,6 +71,9 @@ export function bulkBar(page, list, selection) {
 /** Lists have the newest run first; a comparison, the older one. */
 const comparison = (newer, older) => to(["compare", older.name, older.dagRunId, newer.name, newer.dagRunId]);
 
+/** Ask whether to retry these runs, and do it. */
+export const retryAll = (page, runs) => carryOut(page, ACTIONS.find(({ verb }) => verb === "retry"), runs);
+
 function carryOut(page, { verb, label, text, danger }, runs, selection) {
   const repeatable = idempotencyKey();
   return ask({
@@ -79,7 +82,7 @@ function carryOut(page, { verb, label, text, danger }, runs, selection) {
     act: async () => {
       const body = { runs: runs.map(({ name, dagRunId }) => ({ name, dagRunId })) };
       const { results } = await send("POST", `dag-runs/bulk/${verb}`, body, repeatable);
-      selection.set(runs, false);
+      selection?.set(runs, false);
       tell(results, label);
       await page.refresh();
     },

@@ -1,4 +1,4 @@
-// A month of a schedule: on each day what fired, was skipped or missed, and what is to come.
+// A month of one schedule or of all: on each day what fired, was skipped or missed, and what is to come.
 
 import { h } from "../dom.js";
 import { here, stay } from "../router.js";
@@ -7,6 +7,8 @@ import { sign } from "../status.js";
 const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const MONTHS = "January February March April May June July August September October November December".split(" ");
 const COUNTS = ["missed", "skipped", "fired", "planned"];
+
+const mark = (kind) => (kind === "planned" ? "○" : sign(kind));
 
 /** Draw `{ month, days }`; a click on a day lists its fires. */
 export function calendar({ month, days, plannedUntil }, chosen) {
@@ -24,6 +26,7 @@ export function calendar({ month, days, plannedUntil }, chosen) {
     h("table", { "aria-label": name },
       h("thead", {}, h("tr", {}, DAYS.map((day) => h("th", { scope: "col", key: day }, day)))),
       h("tbody", {}, weeks(days).map((week, index) => h("tr", { key: index }, week.map((day, at) => cell(day, at, chosen)))))),
+    h("p", { class: "faint", "aria-hidden": "true" }, COUNTS.filter((kind) => days.some((day) => day[kind])).map((kind) => h("span", { key: kind, class: `tally is-${kind}` }, `${mark(kind)} ${kind} `))),
     plannedUntil && h("p", { class: "faint" }, `Planned times are counted until ${plannedUntil.slice(0, 16).replace("T", " ")}.`));
 }
 
@@ -39,7 +42,7 @@ function cell(day, at, chosen) {
   if (!day) return h("td", { key: at });
   const counts = COUNTS.filter((kind) => day[kind] > 0);
   const inside = [h("span", { class: "date" }, String(Number(day.date.slice(8)))), counts.map((kind) =>
-    h("span", { key: kind, class: `tally is-${kind}` }, h("span", { "aria-hidden": "true" }, `${kind === "planned" ? "○" : sign(kind)} `),
+    h("span", { key: kind, class: `tally is-${kind}` }, h("span", { "aria-hidden": "true" }, `${mark(kind)} `),
       String(day[kind]), h("span", { class: "unseen" }, ` ${kind}`)))];
   const happened = counts.some((kind) => kind !== "planned");
   return h("td", { key: at, class: day.date === chosen ? "chosen" : "" }, happened

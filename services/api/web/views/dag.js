@@ -26,22 +26,17 @@ const TABS = { steps: "Steps", runs: "Runs", spec: "Spec", versions: "Versions",
 export function dag(page) {
   const [, file] = page.place.parts;
   const where = path`dags/${file}`;
-  const state = { file, where, details: null, pause: null, next: "", most: MOST_ROWS };
+  const state = { file, where, details: null, pause: null, most: MOST_ROWS };
   const parts = { runs: history(page, state), spec: spec(page, state), versions: versions(page, state), slots: slots(page, state) };
   const picture = new GraphView(() => draw());
   page.title(file);
 
   page.every(3000, async () => {
     const { tab } = page.place.query;
-    const [details, paused, plan] = await Promise.all([
-      get(where, {}, page.signal),
-      get("pauses", {}, page.signal),
-      get(`${where}/slots`, { limit: 1 }, page.signal),
-      parts[tab]?.load(),
-    ]);
+    const [details] = await Promise.all([get(where, {}, page.signal), parts[tab]?.load()]);
+    state.pause = details.paused
+      ? (await get("pauses", {}, page.signal)).pauses.find((each) => each.scope === "dag" && each.name === file) : null;
     state.details = details;
-    state.pause = paused.pauses.find((each) => each.scope === "dag" && each.name === file);
-    state.next = plan.nextSlot;
     draw();
   });
 
@@ -119,7 +114,7 @@ export function dag(page) {
       latest.dagRunId && fact("Last run", h("a", { class: "plain-link", href: runPlace(latest) }, badge(toldLabel(latest)), " ",
         h("span", { class: "faint" }, ago(latest.startedAt || latest.queuedAt), " ", took(latest)))),
       scheduled && fact("Schedule", h("span", { class: "mono" }, it.schedule.map((each) => each.expression).join(", "))),
-      scheduled && fact("Next run", suspended ? "suspended" : ago(state.next)),
+      scheduled && fact("Next run", suspended ? "suspended" : ago(state.details.nextRun)),
       it.queue && fact("Queue", h("a", { href: "#/queues" }, it.queue)),
       (it.tags ?? []).length > 0 && fact("Tags", it.tags.map((tag) => h("a", { class: "tag", key: tag, href: to(["dags"], { tag }) }, tag))),
       (it.params ?? []).length > 0 && fact("Parameters", h("span", { class: "mono" }, it.params.join(" "))));

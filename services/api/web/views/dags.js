@@ -87,7 +87,7 @@ export function dags(page) {
           h("input", { type: "checkbox", role: "switch", "aria-label": `Schedule of ${file}`, checked: !suspended,
             onchange: (event) => suspend(file, !event.target.checked, event.target) }), h("span", { class: "knob" })),
         may("operator") && h("button", { type: "button", "aria-label": `Start ${file}`, disabled: errors.length > 0,
-          onclick: () => start(file, dag) }, "Start")));
+          onclick: () => startTyped(page, file) }, "Start")));
   }
 
   async function suspend(file, off, box) {
@@ -107,4 +107,10 @@ export function dags(page) {
       go(["dags", answer.name ?? form.get("name")], { tab: "spec" });
     },
   });
+}
+
+/** Ask how to start a DAG. The list does not have the schema of its parameters. */
+async function startTyped(page, file) {
+  let details;
+  if (await attempt(async () => { details = await get(path`dags/${file}`); }) && !page.signal.aborted) start(file, details.dag);
 }

@@ -88,7 +88,7 @@ export class Day {
       s("rect", { x: x(run.begin), y: index * LINE + 4, width: Math.max(3, (run.end - run.begin) * scale), height: LINE - 8, rx: 2 })))))));
   }
 
-  /** Full hours, or parts of one, in the zone of the server. */
+  /** Full hours, or parts of one, in the zone of the browser. */
   ticks(from) {
     const step = STEPS_MS[this.hours];
     const offset = offsetMs(this.data.until);

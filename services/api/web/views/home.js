@@ -5,8 +5,10 @@ import { h } from "../dom.js";
 import { attention } from "../attention.js";
 import { reason, toldLabel } from "../reason.js";
 import { to } from "../router.js";
+import { may } from "../session.js";
 import { badge } from "../status.js";
 import { ago, took } from "../time.js";
+import { retryAll } from "./bulk.js";
 import { Day } from "./day.js";
 import { runPlace } from "./runs.js";
 
@@ -40,7 +42,8 @@ export function home(page) {
       seen.approvals.length > 0 && section("Waiting for approval", list(seen.approvals.map(asked), seen.approvals.length)),
       h("div", { class: "columns", key: "runs" },
         section("Waiting", waiting.length ? list(waiting.map(entry), waiting.length, to(["runs"], { status: 5 })) : nothing("Nothing waits.")),
-        section("Failed in the last 24 hours", seen.failed.length
+        actingSection("Failed in the last 24 hours", seen.failed.length > 0 && may("operator") && h("button", { type: "button",
+          onclick: () => retryAll(page, seen.failed) }, `Retry ${seen.failed.length}`), seen.failed.length
           ? list(seen.failed.map(entry), seen.counts.failed, to(["runs"], { status: 2 })) : nothing("Nothing has failed."))),
       section("The last 24 hours", day.draw()),
       h("div", { class: "columns", key: "state" },
@@ -70,6 +73,10 @@ function counters({ counts, running, workers }) {
 }
 
 const section = (title, ...content) => h("section", { class: "card", key: title, "aria-label": title }, h("h2", {}, title), content);
+
+/** A section with a button beside its title. */
+const actingSection = (title, action, ...content) => h("section", { class: "card", key: title, "aria-label": title },
+  h("div", { class: "heading" }, h("h2", {}, title), h("span", { class: "gap" }), action), content);
 
 const nothing = (text) => h("p", { class: "faint" }, text);
 

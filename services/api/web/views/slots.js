@@ -28,15 +28,17 @@ export function slots(page, state) {
         h("span", {}, "Next: ", found.nextSlot ? [clock(found.nextSlot), " (", ago(found.nextSlot), ")"] : "none"),
         h("select", { "aria-label": "Outcome", value: page.place.query.outcome ?? "", onchange: (event) => stay({ outcome: event.target.value }) },
           h("option", { value: "" }, "Any outcome"), ["fired", "skipped", "missed"].map((each) => h("option", { value: each }, each)))),
-      found.slots.length ? table(found.slots) : h("div", { class: "empty" },
+      found.slots.length ? firesTable(found.slots) : h("div", { class: "empty" },
         h("p", {}, (state.details?.dag.schedule ?? []).length ? "No scheduled time has come yet." : "This DAG has no schedule."))),
   };
 }
 
-const table = (list) => h("table", { class: "rows" },
-  h("thead", {}, h("tr", {}, h("th", {}, "Outcome"), h("th", {}, "Slot"), h("th", {}, "Why"), h("th", { class: "wide" }, "Expression"))),
-  h("tbody", {}, list.map((each) => h("tr", { key: `${each.kind} ${each.slot} ${each.expression}` },
+/** The fires as a table; `named`: with the DAG of each. */
+export const firesTable = (list, named = false) => h("table", { class: "rows" },
+  h("thead", {}, h("tr", {}, h("th", {}, "Outcome"), h("th", {}, "Scheduled time"), h("th", {}, named ? "DAG" : "Why"), h("th", { class: "wide" }, "Expression"))),
+  h("tbody", {}, list.map((each) => h("tr", { key: `${each.fileName} ${each.kind} ${each.slot} ${each.expression}` },
     h("td", { class: "state" }, badge(each.outcome)),
     h("td", { class: "when" }, clock(each.slot), each.until && [" – ", clock(each.until)], each.kind !== "start" && h("span", { class: "faint" }, ` ${each.kind}`)),
-    h("td", { class: "main" }, each.reason, each.dagRunId && h("a", { href: to(["runs", each.dagName, each.dagRunId]), class: "mono clip" }, each.dagRunId)),
+    h("td", { class: "main" }, named && h("a", { class: "name", href: to(["dags", each.fileName], { tab: "slots" }) }, each.fileName), " ",
+      each.reason, each.dagRunId && h("a", { href: to(["runs", each.dagName, each.dagRunId]), class: "mono clip" }, each.dagRunId)),
     h("td", { class: "wide mono faint" }, each.expression)))));

@@ -1,0 +1,38 @@
+"""What a page does while the gateway does not answer, or says that something behind it is away."""
+
+from playwright.sync_api import expect
+
+from tests.harness.cluster import Embedded
+from tests.ui.conftest import Look
+
+API = "**/api/v2/**"
+HEALTH = "**/api/v2/health"
+
+
+def test_an_outage_is_told_and_ends_without_a_reload(look: Look, system: Embedded) -> None:
+    system.client.create("lasting", "steps: [echo x]\n")
+    with look("#/dags?name=lasting", expected=("ERR_FAILED", "status of 503")) as page:
+        page.evaluate("window.loaded = 'once'")
+        link = page.get_by_role("link", name="lasting", exact=True)
+        expect(link).to_be_visible()
+        banner = page.locator(".banner")
+        expect(banner).to_be_hidden()
+
+        page.route(API, lambda route: route.abort())
+        expect(banner).to_have_text("The gateway does not answer. Trying again by itself.")
+        expect(link).to_be_visible()
+        page.get_by_role("button", name="Start lasting").click()
+        expect(page.locator(".toast.is-error")).to_contain_text("The gateway does not answer")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+
+        system.client.create("lasting-2", "steps: [echo x]\n")
+        page.unroute(API)
+        expect(banner).to_be_hidden()
+        expect(page.get_by_role("link", name="lasting-2", exact=True)).to_be_visible()
+
+        away = {"code": "unavailable", "message": "the broker is away"}
+        page.route(HEALTH, lambda route: route.fulfill(status=503, json=away))
+        expect(banner).to_have_text("Not everything works: the broker is away. Trying again by itself.")
+        page.unroute(HEALTH)
+        expect(banner).to_be_hidden()
+        assert page.evaluate("window.loaded") == "once"
