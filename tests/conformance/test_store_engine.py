@@ -6,9 +6,10 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, func, insert, select, text, update
+from sqlalchemy import Engine, delete, event, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from services.scheduler.core.model import Node
@@ -21,7 +22,7 @@ from shared.store.functions import bytewise
 from shared.store.migrate import migrate
 from shared.store.queries.matching import contains, has_element
 from shared.store.time_limits import TimeLimits
-from shared.store.writes.bulk import Alike, Removed, Rows
+from shared.store.writes.bulk import Alike, Changes, Removed, Rows
 from shared.store.writes.transaction import Store
 from tests.conformance.store_rows import NOW, add, add_dag, add_run, after
 from tests.harness.eventually import free_port
@@ -206,6 +207,28 @@ def test_removed_deletes_the_rows_with_these_values_only(engine: Engine) -> None
         left = tx.timers.due_of(["etl/r1", "etl/r2", "etl/r3"], NOW)
 
     assert [(row["run_key"], row["node"]) for row in left] == [("etl/r2", 0), ("etl/r2", 1)]
+
+
+def test_changes_are_counted_and_written_without_the_compiler(engine: Engine) -> None:
+    keys = [add_run(engine, "etl", run) for run in ("r1", "r2", "r3")]
+    compiled: list[str] = []
+
+    def note(_connection: object, _cursor: object, text: str, _values: object, context: Any, _many: bool) -> None:
+        compiled.extend([text] if context.compiled is not None else [])
+
+    # The columns that find a row may come first, and have other names than their columns.
+    rows = [{"key": key, "error": f"of {key}", "started_at": NOW} for key in (*keys[:2], "none")]
+    with Store(engine).begin() as tx:
+        event.listen(engine, "before_cursor_execute", note)
+        try:
+            found = tx.write(Changes(t.dag_runs, rows, {"key": "run_key"}))
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
+
+    assert (found, compiled) == (2, [])
+    with Store(engine).begin() as tx:
+        stored = [(row["run_key"], row["error"], row["started_at"]) for row in tx.runs.lock(keys)]
+    assert stored == [(keys[0], f"of {keys[0]}", NOW), (keys[1], f"of {keys[1]}", NOW), (keys[2], "", None)]
 
 
 def test_a_single_read_is_no_transaction_on_postgres_and_leaves_none_behind(engine: Engine, store_url: str) -> None:
