@@ -195,7 +195,7 @@ def _alike_text(dialect: Dialect, table: Table, names: tuple[str, ...], same: tu
     return f"INSERT INTO {quote(table.name)} ({columns}) SELECT {found} FROM {source}"  # noqa: S608 - names from the schema
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _update_text(
     dialect: Dialect, table: Table, names: tuple[str, ...], where: tuple[tuple[str, str], ...]
 ) -> tuple[str, str, str, str]:
