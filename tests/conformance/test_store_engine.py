@@ -11,9 +11,6 @@ import pytest
 from sqlalchemy import Engine, delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from services.scheduler.core.model import Node
-from services.scheduler.core.plan import STEP
-from services.scheduler.deciding.rows import FRESH_NODE, node_row
 from shared.errors import AlreadyExists, ConfigInvalid, InvariantBroken, RowsLocked, StoreUnavailable
 from shared.store import tables as t
 from shared.store.engine import for_update, insert_ignore, is_postgres, open_engine, transaction, upsert
@@ -21,9 +18,8 @@ from shared.store.functions import bytewise
 from shared.store.migrate import migrate
 from shared.store.queries.matching import contains, has_element
 from shared.store.time_limits import TimeLimits
-from shared.store.writes.bulk import Alike, Removed, Rows
 from shared.store.writes.transaction import Store
-from tests.conformance.store_rows import NOW, add, add_dag, add_run, after
+from tests.conformance.store_rows import NOW, add, add_dag, after
 from tests.harness.eventually import free_port
 from tests.harness.servers import PostgresServer
 
@@ -180,32 +176,6 @@ def test_bytewise_orders_by_code_point(engine: Engine) -> None:
         names = connection.execute(select(t.queues.c.name).order_by(bytewise(t.queues.c.name))).scalars().all()
 
     assert names == ["B", "a-b", "a_b", "ab", "b"]
-
-
-def test_alike_rows_are_stored_as_rows_are(engine: Engine) -> None:
-    add_run(engine, "etl", "r1")
-    names = ["plain", 'it\'s "quoted" 100% {:x} \\', "größe 漢字 🚀"]
-    with Store(engine).begin() as tx:
-        fresh = [node_row("etl/r1", Node(idx, STEP, name)) for idx, name in enumerate(names)]
-        alike = [{"run_key": "etl/r1", "idx": idx + 3, "kind": STEP, "name": name} for idx, name in enumerate(names)]
-        tx.write(Rows(t.nodes, fresh), Alike(t.nodes, alike, FRESH_NODE))
-        stored = tx.runs.nodes(["etl/r1"])
-
-    assert [row["name"] for row in stored] == names * 2
-    assert [row | {"idx": 0} for row in stored[:3]] == [row | {"idx": 0} for row in stored[3:]]
-    with pytest.raises(AlreadyExists), Store(engine).begin() as tx:
-        tx.write(Alike(t.nodes, alike, FRESH_NODE))
-
-
-def test_removed_deletes_the_rows_with_these_values_only(engine: Engine) -> None:
-    runs = [add_run(engine, "etl", run) for run in ("r1", "r2", "r3")]
-    due = [{"run_key": run, "node": node, "kind": "retry", "due_at": NOW} for run in runs for node in (0, 1)]
-    with Store(engine).begin() as tx:
-        tx.timers.put(due)
-        assert tx.write(Removed(t.timers.c.run_key, ["etl/r1", "etl/r3", "etl/none"])) == 4
-        left = tx.timers.due_of(["etl/r1", "etl/r2", "etl/r3"], NOW)
-
-    assert [(row["run_key"], row["node"]) for row in left] == [("etl/r2", 0), ("etl/r2", 1)]
 
 
 def test_a_single_read_is_no_transaction_on_postgres_and_leaves_none_behind(engine: Engine, store_url: str) -> None:

@@ -1,5 +1,6 @@
 """Decisions on cached runs, and reports that wait for the next decision about their run."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -160,6 +161,24 @@ def test_the_report_that_ends_a_run_is_one_statement_text(migrated_database_url:
 
     assert world.one.after[-1].over
     assert len(sent) == 1, sent
+
+
+def test_a_decision_writes_the_columns_that_it_changes(migrated_database_url: str) -> None:
+    world = World(migrated_database_url)
+    with world.statements() as sent:
+        world.one.report(started(world.one.task()), finished(world.one.task()))
+    with world.engine.begin() as connection:
+        stored = connection.execute(select(t.nodes).order_by(t.nodes.c.idx)).mappings().all()
+    world.engine.dispose()
+
+    updates = " ".join(part for text in sent for part in text.split("; ") if part.startswith("UPDATE"))
+    assert "token_state" in updates
+    assert "version" in updates
+    assert not re.findall(r"\b(params_json|env|outputs|approval|retry_at)\b", updates), updates
+    assert [(row["status"], row["exit_code"], row["token_state"]) for row in stored] == [
+        ("succeeded", 0, None),
+        ("not_started", None, "dispatched"),
+    ]
 
 
 def test_a_decision_on_an_old_copy_is_made_again(world: World) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
+from services.scheduler.core.model import Run
 from services.scheduler.deciding import rows
 from services.scheduler.deciding.loading import LoadedRun
 from services.scheduler.deciding.pool_changes import PoolChanges
@@ -16,6 +17,8 @@ from shared.store.writes.transaction import Transaction
 __all__ = ["PendingRows"]
 
 _NODE_KEY = {"run_key": "run_key", "idx": "idx"}
+_OF_RUN = ("run_key", "version")
+"""The columns of a run that each save has."""
 
 
 class PendingRows:
@@ -43,19 +46,18 @@ class PendingRows:
         """
         all_runs = list(runs)
         new = [each for each in all_runs if each.stored is None and not each.deleted]
-        changed = [each for each in all_runs if each.changed]
+        changed = [(each, each.stored) for each in all_runs if each.stored is not None and each.changed]
         deleted = {each.run.run_key for each in all_runs if each.deleted}
         ended = {each.run.run_key for each in all_runs if each.stored is not None and not each.run.status.active}
-        queues = sorted({each.run.queue for each in (*new, *changed) if each.run.status is RunStatus.QUEUED})
+        saved = [*new, *(each for each, _ in changed)]
+        queues = sorted({each.run.queue for each in saved if each.run.status is RunStatus.QUEUED})
         tx.runs.save(
-            [rows.run_row(each.run) for each in changed],
-            {each.run.run_key: each.stored.version for each in changed if each.stored is not None},
+            rows.changed_columns([(rows.run_row(old), rows.run_row(each.run)) for each, old in changed], _OF_RUN),
+            {old.run_key: old.version for _, old in changed},
             Rows(t.queues, [{"name": name, "kind": "dag-based", "max_concurrency": None} for name in queues], "leave"),
             Rows(t.dag_runs, [rows.new_run_row(each.run, each.fixed) for each in new]),
             *_new_nodes(new),
-            Changes(
-                t.nodes, [row for each in changed for row in rows.node_rows(each.run, each.changed_nodes)], _NODE_KEY
-            ),
+            Changes(t.nodes, _changed_nodes(changed), _NODE_KEY),
             tx.runs.numbered(self.transitions),
             Rows(t.attempts, self.attempts, "leave"),
             Rows(t.executions, self.executions, "leave"),
@@ -63,7 +65,7 @@ class PendingRows:
             Rows(t.run_holds, self.holds),
             Rows(t.outbox, self.outbox),
             Rows(t.inbox, self.inbox),
-            Removed(t.timers.c.run_key, sorted(ended & {each.run.run_key for each in changed} - deleted)),
+            Removed(t.timers.c.run_key, sorted(ended & {old.run_key for _, old in changed} - deleted)),
             *audit_rows(self.audit),
             unlocked=unlocked,
         )
@@ -76,6 +78,16 @@ class PendingRows:
             ]
         )
         tx.runs.delete(sorted(deleted))
+
+
+def _changed_nodes(changed: Iterable[tuple[LoadedRun, Run]]) -> list[dict[str, Any]]:
+    """Return the rows of the nodes that changed. With each run comes its state in the database."""
+    both = [
+        (rows.node_row(old.run_key, old.nodes[idx]), rows.node_row(old.run_key, each.run.nodes[idx]))
+        for each, old in changed
+        for idx in sorted(each.changed_nodes)
+    ]
+    return rows.changed_columns([(old, new) for old, new in both if old != new], _NODE_KEY)
 
 
 def _new_nodes(new: Iterable[LoadedRun]) -> tuple[Alike, Rows]:

@@ -1,6 +1,6 @@
 """Converts between database rows and the frozen state of the core. Makes no decisions."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -17,11 +17,11 @@ __all__ = [
     "added_log_row",
     "attempt_row",
     "broker_queue_row",
+    "changed_columns",
     "chunk_row",
     "execution_row",
     "new_run_row",
     "node_row",
-    "node_rows",
     "origin",
     "run_from_rows",
     "run_row",
@@ -218,9 +218,13 @@ FRESH_NODE: Row = {
 """The columns that all nodes have in common that have not begun."""
 
 
-def node_rows(run: Run, indices: Iterable[int]) -> list[dict[str, Any]]:
-    """Return the rows of these nodes of a run, by index."""
-    return [node_row(run.run_key, run.nodes[idx]) for idx in sorted(indices)]
+def changed_columns(changes: Sequence[tuple[Row, Row]], always: Collection[str]) -> list[dict[str, Any]]:
+    """Return the new row of each ``(old row, new row)``, with the columns that differ in any of them.
+
+    All have the same columns, so that one statement can write them. ``always``: names of columns to keep in any case.
+    """
+    names = {name for old, new in changes for name, value in new.items() if name in always or old[name] != value}
+    return [{name: value for name, value in new.items() if name in names} for _, new in changes]
 
 
 def origin(run_row: Row) -> tuple[str, str]:

@@ -2,30 +2,18 @@
 
 SQLAlchemy would send one statement per table and use four times the CPU for rows this wide. Names and types still come
 from SQLAlchemy: each value is bound with its column's type. SQLite has no round trips, so each table gets its own
-statement.
+statement, which it executes for each row.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Dialect,
-    String,
-    Table,
-    and_,
-    bindparam,
-    delete,
-    insert,
-    update,
-)
+from sqlalchemy import Column, ColumnElement, Connection, Dialect, String, Table
 
-from shared.store.engine import insert_ignore, is_postgres, upsert
+from shared.store.engine import is_postgres
 
 __all__ = ["Alike", "Changes", "Locks", "Part", "Removed", "Rows", "write"]
 
@@ -103,7 +91,7 @@ def write(connection: Connection, *parts: Part, locks: Locks | None = None) -> i
         return 0
     if is_postgres(connection):
         texts = [_text(connection.dialect, part) for part in filled]
-        values = [value for part in filled for value in _bound(connection.dialect, part)]
+        values = [value for part in filled for row in _bound(connection.dialect, part) for value in row]
         if locks is not None and locks.keys:
             texts.insert(0, _lock_text(connection.dialect, locks))
             values[:0] = locks.keys
@@ -114,15 +102,10 @@ def write(connection: Connection, *parts: Part, locks: Locks | None = None) -> i
 
 
 def _execute(connection: Connection, part: Part) -> int:
-    if isinstance(part, Alike):
-        values = tuple(_bound(connection.dialect, part))
-        return connection.exec_driver_sql(_text(connection.dialect, part), values).rowcount
-    if isinstance(part, Removed):
-        return connection.execute(delete(part.column.table).where(part.column.in_(part.rows))).rowcount
-    if isinstance(part, Rows):
-        return connection.execute(_insert_statement(connection, part), list(part.rows)).rowcount
-    statement = _update_statement(part.table, tuple(part.rows[0]), tuple(part.where.items()))
-    return connection.execute(statement, [{f"_{name}": row[name] for name in row} for row in part.rows]).rowcount
+    """Write one part to SQLite, and return the number of rows that it changed."""
+    values = _bound(connection.dialect, part)
+    text = _text_of_one(connection.dialect, part)
+    return connection.exec_driver_sql(text, values if len(values) > 1 else values[0]).rowcount
 
 
 def _text(dialect: Dialect, part: Part) -> str:
@@ -130,7 +113,7 @@ def _text(dialect: Dialect, part: Part) -> str:
         return _alike_text(dialect, part.table, tuple(part.rows[0]), tuple(part.same))
     if isinstance(part, Removed):
         return f"DELETE {_found_by(dialect, part.column, len(part.rows))}"
-    names, more = tuple(part.rows[0]), len(part.rows) - 1
+    names, more = _names(part), len(part.rows) - 1
     if isinstance(part, Changes):
         head, first, one, tail = _update_text(dialect, part.table, names, tuple(part.where.items()))
         return f"{head}{', '.join([first, *[one] * more])}{tail}"
@@ -140,6 +123,21 @@ def _text(dialect: Dialect, part: Part) -> str:
     return f"{head}{', '.join([one] * (more + 1))}{tail}"
 
 
+def _text_of_one(dialect: Dialect, part: Part) -> str:
+    """Return the text that SQLite executes once for each row of ``_bound``."""
+    if isinstance(part, Changes):
+        return _update_one_text(dialect, part.table, _names(part), tuple(part.where.items()))
+    return _text(dialect, replace(part, rows=part.rows[:1]) if isinstance(part, Rows) else part)
+
+
+def _names(part: Rows | Changes) -> tuple[str, ...]:
+    """Return the names of the values of a row in the order of the text; those that find the row come last."""
+    names = tuple(part.rows[0])
+    if isinstance(part, Rows):
+        return names
+    return (*(name for name in names if name not in part.where), *part.where)
+
+
 def _lock_text(dialect: Dialect, locks: Locks) -> str:
     column = dialect.identifier_preparer.quote(locks.column.name)
     return f"SELECT 1 {_found_by(dialect, locks.column, len(locks.keys))} ORDER BY {column} FOR UPDATE"
@@ -147,19 +145,13 @@ def _lock_text(dialect: Dialect, locks: Locks) -> str:
 
 def _found_by(dialect: Dialect, column: Column[Any], count: int) -> str:
     quote = dialect.identifier_preparer.quote
-    places = ", ".join(["%s"] * count)
+    places = ", ".join([_mark(dialect)] * count)
     return f"FROM {quote(column.table.name)} WHERE {quote(column.name)} IN ({places})"
 
 
-def _insert_statement(connection: Connection, group: Rows) -> Any:
-    match group.taken:
-        case "refuse":
-            statement = insert(group.table)
-        case "leave":
-            statement = insert_ignore(connection, group.table)
-        case columns:
-            statement = upsert(connection, group.table, columns, newest_by=group.newest_by)
-    return statement.values(**group.computed) if group.computed else statement
+def _mark(dialect: Dialect) -> str:
+    """Return the place of a value in a text for the database's driver."""
+    return "?" if dialect.paramstyle == "qmark" else "%s"
 
 
 @lru_cache(maxsize=256)
@@ -185,7 +177,7 @@ def _insert_text(
         if newest_by:
             tail += f" WHERE {quote(table.name)}.{quote(newest_by)} <= excluded.{quote(newest_by)}"
     found = [str(value.compile(dialect=dialect)) for _, value in computed]
-    return head, f"({', '.join([*['%s'] * len(names), *found])})", tail
+    return head, f"({', '.join([*[_mark(dialect)] * len(names), *found])})", tail
 
 
 @lru_cache(maxsize=64)
@@ -203,7 +195,7 @@ def _alike_text(dialect: Dialect, table: Table, names: tuple[str, ...], same: tu
     return f"INSERT INTO {quote(table.name)} ({columns}) SELECT {found} FROM {source}"  # noqa: S608 - names from the schema
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _update_text(
     dialect: Dialect, table: Table, names: tuple[str, ...], where: tuple[tuple[str, str], ...]
 ) -> tuple[str, str, str, str]:
@@ -218,29 +210,34 @@ def _update_text(
     return head, f"({', '.join(f'%s::{type_}' for type_ in types)})", f"({', '.join(['%s'] * len(names))})", tail
 
 
+@lru_cache(maxsize=256)
+def _update_one_text(dialect: Dialect, table: Table, names: tuple[str, ...], where: tuple[tuple[str, str], ...]) -> str:
+    """Return an UPDATE of one row."""
+    quote, columns = dialect.identifier_preparer.quote, dict(where)
+    sets = ", ".join(f"{quote(name)} = ?" for name in names if name not in columns)
+    found = " AND ".join(f"{quote(column)} = ?" for column in columns.values())
+    return f"UPDATE {quote(table.name)} SET {sets} WHERE {found}"  # noqa: S608 - names from the schema
+
+
 def _type(dialect: Dialect, type_: Any) -> str:
     # A cast to VARCHAR(n) would silently truncate a text that is too long; without the cast, the column refuses it.
     return "TEXT" if isinstance(type_, String) else str(type_.compile(dialect=dialect))
 
 
-@lru_cache(maxsize=64)
-def _update_statement(table: Table, names: tuple[str, ...], where: tuple[tuple[str, str], ...]) -> Any:
-    columns = dict(where)
-    found = and_(*(table.c[column] == bindparam(f"_{name}") for name, column in where))
-    return update(table).where(found).values({name: bindparam(f"_{name}") for name in names if name not in columns})
+def _bound(dialect: Dialect, part: Part) -> list[tuple[Any, ...]]:
+    """Return the values of each row in order, each converted by the bind processor of its column's type.
 
-
-def _bound(dialect: Dialect, part: Part) -> list[Any]:
-    """Return all values in order, each converted by the bind processor of its column's type."""
+    ``Alike`` and ``Removed`` count as one row.
+    """
     if isinstance(part, Alike):
         binders = _binders(dialect, part.table, tuple(part.same), ())
         same = [part.same[name] if bind is None else bind(part.same[name]) for name, bind in binders]
-        return [*same, json.dumps(part.rows)]
+        return [(*same, json.dumps(part.rows))]
     if isinstance(part, Removed):
-        return list(part.rows)
+        return [tuple(part.rows)]
     where = tuple(part.where.items()) if isinstance(part, Changes) else ()
-    binders = _binders(dialect, part.table, tuple(part.rows[0]), where)
-    return [row[name] if bind is None else bind(row[name]) for row in part.rows for name, bind in binders]
+    binders = _binders(dialect, part.table, _names(part), where)
+    return [tuple(row[name] if bind is None else bind(row[name]) for name, bind in binders) for row in part.rows]
 
 
 @lru_cache(maxsize=256)

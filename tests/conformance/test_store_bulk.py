@@ -1,0 +1,63 @@
+"""Bulk writes, on Postgres and SQLite."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from services.scheduler.core.model import Node
+from services.scheduler.core.plan import STEP
+from services.scheduler.deciding.rows import FRESH_NODE, node_row
+from shared.errors import AlreadyExists
+from shared.store import tables as t
+from shared.store.writes.bulk import Alike, Changes, Removed, Rows
+from shared.store.writes.transaction import Store
+from tests.conformance.store_rows import NOW, add_run
+
+
+def test_alike_rows_are_stored_as_rows_are(engine: Engine) -> None:
+    add_run(engine, "etl", "r1")
+    names = ["plain", 'it\'s "quoted" 100% {:x} \\', "größe 漢字 🚀"]
+    with Store(engine).begin() as tx:
+        fresh = [node_row("etl/r1", Node(idx, STEP, name)) for idx, name in enumerate(names)]
+        alike = [{"run_key": "etl/r1", "idx": idx + 3, "kind": STEP, "name": name} for idx, name in enumerate(names)]
+        tx.write(Rows(t.nodes, fresh), Alike(t.nodes, alike, FRESH_NODE))
+        stored = tx.runs.nodes(["etl/r1"])
+
+    assert [row["name"] for row in stored] == names * 2
+    assert [row | {"idx": 0} for row in stored[:3]] == [row | {"idx": 0} for row in stored[3:]]
+    with pytest.raises(AlreadyExists), Store(engine).begin() as tx:
+        tx.write(Alike(t.nodes, alike, FRESH_NODE))
+
+
+def test_removed_deletes_the_rows_with_these_values_only(engine: Engine) -> None:
+    runs = [add_run(engine, "etl", run) for run in ("r1", "r2", "r3")]
+    due = [{"run_key": run, "node": node, "kind": "retry", "due_at": NOW} for run in runs for node in (0, 1)]
+    with Store(engine).begin() as tx:
+        tx.timers.put(due)
+        assert tx.write(Removed(t.timers.c.run_key, ["etl/r1", "etl/r3", "etl/none"])) == 4
+        left = tx.timers.due_of(["etl/r1", "etl/r2", "etl/r3"], NOW)
+
+    assert [(row["run_key"], row["node"]) for row in left] == [("etl/r2", 0), ("etl/r2", 1)]
+
+
+def test_changes_are_counted_and_written_without_the_compiler(engine: Engine) -> None:
+    keys = [add_run(engine, "etl", run) for run in ("r1", "r2", "r3")]
+    compiled: list[str] = []
+
+    def note(_connection: object, _cursor: object, text: str, _values: object, context: Any, _many: bool) -> None:
+        compiled.extend([text] if context.compiled is not None else [])
+
+    # The columns that find a row may come first, and have other names than their columns.
+    rows = [{"key": key, "error": f"of {key}", "started_at": NOW} for key in (*keys[:2], "none")]
+    with Store(engine).begin() as tx:
+        event.listen(engine, "before_cursor_execute", note)
+        try:
+            found = tx.write(Changes(t.dag_runs, rows, {"key": "run_key"}))
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
+
+    assert (found, compiled) == (2, [])
+    with Store(engine).begin() as tx:
+        stored = [(row["run_key"], row["error"], row["started_at"]) for row in tx.runs.lock(keys)]
+    assert stored == [(keys[0], f"of {keys[0]}", NOW), (keys[1], f"of {keys[1]}", NOW), (keys[2], "", None)]
