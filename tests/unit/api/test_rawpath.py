@@ -37,10 +37,11 @@ def test_a_step_name_survives_the_way_whatever_it_holds(name: str) -> None:
     assert decoded(rest.removesuffix("/log")) == name
 
 
-def test_plain_slashes_are_recognised_before_a_fixed_word() -> None:
-    _, path = rewritten("/api/v2/dag-runs/d/r/steps/a/b/log")
+@pytest.mark.parametrize("after", ["log", "log/search", "status"])
+def test_plain_slashes_are_recognised_before_a_fixed_word(after: str) -> None:
+    _, path = rewritten(f"/api/v2/dag-runs/d/r/steps/a/b/{after}")
 
-    assert path == "/api/v2/dag-runs/d/r/steps/a%2Fb/log"
+    assert path == f"/api/v2/dag-runs/d/r/steps/a%2Fb/{after}"
 
 
 def test_without_the_raw_path_the_decoded_one_is_used() -> None:
