@@ -166,7 +166,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         schema = operation.query.model_json_schema(by_alias=True)
         for name, field in schema.get("properties", {}).items():
             described = {key: value for key, value in field.items() if key not in {"title", "description"}}
-            parameter = {"name": name, "in": "query", "required": False, "schema": described}
+            required = name in schema.get("required", ())
+            parameter = {"name": name, "in": "query", "required": required, "schema": described}
             if "description" in field:
                 parameter["description"] = field["description"]
             found.append(parameter)

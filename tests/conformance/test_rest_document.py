@@ -99,6 +99,18 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
     assert "$defs" not in json.dumps(document)
 
 
+def test_a_query_parameter_without_a_default_is_required(document: dict[str, Any]) -> None:
+    required = {
+        (operation["operationId"], each["name"])
+        for path in document["paths"].values()
+        for operation in path.values()
+        for each in operation["parameters"]
+        if each["in"] == "query" and each["required"]
+    }
+
+    assert required == {("searchStepLog", "q"), ("searchSubStepLog", "q")}
+
+
 def test_the_session_cookie_is_a_security_scheme_where_there_are_sessions(live: Live, document: dict[str, Any]) -> None:
     assert document["components"]["securitySchemes"].keys() == {"bearer", "basic"}
 
