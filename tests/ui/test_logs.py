@@ -127,9 +127,8 @@ def test_a_log_is_not_asked_for_once_its_page_is_left(look: Look, system: Embedd
 
 def test_a_log_has_colours_numbers_links_and_search(look: Look, system: Embedded) -> None:
     said = r"\033[31mred\033[0m, \033[1;44mbold on blue\nstill blue\033[0m and plain\nsee http://127.0.0.1:9/x?a=1.\n"
-    system.client.create(
-        "painted", f"steps:\n  - name: paint\n    script: |\n      printf '{said}'\n      seq -f number-%g 3000\n"
-    )
+    script = f"printf '{said}'; seq -f number-%g 3000; echo Ärger"
+    system.client.create("painted", f"steps:\n  - name: paint\n    script: |\n      {script}\n")
     system.client.start("painted")
     system.client.until("succeeded", "painted")
     with look("#/runs/painted/r1?step=paint&line=2") as page:
@@ -152,6 +151,8 @@ def test_a_log_has_colours_numbers_links_and_search(look: Look, system: Embedded
         expect(log.locator(".current")).to_have_text("number-990")
         page.get_by_role("button", name="To the end").click()
         expect(log).to_contain_text("number-3000")
+        page.get_by_label("Find in the log").fill("ÄRger")
+        expect(page.get_by_text("1 of 1 line", exact=True)).to_be_visible()
 
 
 def edges_of(log: Locator) -> tuple[int, int]:

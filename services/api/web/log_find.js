@@ -6,13 +6,16 @@ import { ApiError } from "./api.js";
 const MOST_HITS = 10_000;
 const A_REQUEST = 1000;
 
+/** As the gateway compares texts: only the case of ASCII letters does not matter. */
+const folded = (text) => text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+
 export class LogFind {
   constructor(typed = "") {
-    Object.assign(this, { typed, text: typed.toLowerCase(), hits: [], place: -1, searching: Boolean(typed), more: false });
+    Object.assign(this, { typed, text: folded(typed), hits: [], place: -1, searching: Boolean(typed), more: false });
   }
 
   matches(line) {
-    return Boolean(this.text) && line.textContent.toLowerCase().includes(this.text);
+    return Boolean(this.text) && folded(line.textContent).includes(this.text);
   }
 
   /** Search everything by `ask(query)`; `found()` follows each answer, and may return false to end the search. */
@@ -38,10 +41,10 @@ export class LogFind {
 
   /** What is known so far, in words. */
   get said() {
-    const count = `${this.hits.length.toLocaleString("en")}${this.more ? "+" : ""}`;
+    const count = `${this.hits.length.toLocaleString("en")}${this.more ? "+" : ""} line${this.hits.length === 1 ? "" : "s"}`;
     if (this.failed) return this.failed;
-    if (this.searching) return this.hits.length ? `${count} lines so far…` : "searching…";
-    return this.hits.length ? `${(this.place + 1).toLocaleString("en")} of ${count} lines` : "not in this log";
+    if (this.searching) return this.hits.length ? `${count} so far…` : "searching…";
+    return this.hits.length ? `${(this.place + 1).toLocaleString("en")} of ${count}` : "not in this log";
   }
 
   /** Say why it could not be searched. During a rollout a gateway may not know how to. */
