@@ -206,7 +206,7 @@ class LogView {
     if (this.ended) return;
     if (this.live()) this.done = false;
     if (this.done || document.hidden || !this.following) this.timer = setTimeout(() => this.tick(), EVERY_MS);
-    else if (this.total - this.next >= MORE_LINES) this.load(); // it is written faster than it could be shown
+    else if (this.total - this.next >= MORE_LINES) this.follow(true); // written faster than it can be shown: skip to the end
     else {
       const { next } = this;
       this.step({ offset: next, limit: MORE_LINES }, (answer) => {
