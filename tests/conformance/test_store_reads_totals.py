@@ -150,7 +150,7 @@ def test_a_run_that_is_removed_soon_after_its_end_is_counted_once(engine: Engine
 
 def test_the_changes_of_a_removed_run_are_forgotten_after_an_hour(engine: Engine) -> None:
     store = Store(engine)
-    old, late = utc_now() - timedelta(minutes=61), utc_now() - timedelta(minutes=59)
+    old, late = utc_now() - timedelta(minutes=61), utc_now() - timedelta(minutes=30)
     for number, at in enumerate((old, late)):
         run = add_run(engine, "etl", f"{number}")
         with store.begin() as tx:
