@@ -13,7 +13,7 @@ const web = join(here, "..", "services", "api", "web");
 const target = process.argv[2] ?? join(web, "built");
 const how = { bundle: true, format: "esm", minify: true, target: "es2022", metafile: true, legalComments: "none", logLevel: "warning" };
 
-/** The name of the bundle of the pages as they are now. `services/api/ui/page_script.py` must find the same. */
+/** The name of the bundle of the present modules. `services/api/ui/page_script.py` must compute the same. */
 function pageName() {
   const modules = ["", "views/"].flatMap((folder) => readdirSync(join(web, folder)).filter((name) => name.endsWith(".js")).map((name) => folder + name));
   const digest = createHash("sha256");
@@ -25,7 +25,7 @@ mkdirSync(target, { recursive: true });
 const page = pageName();
 for (const name of readdirSync(target)) if (/^page\..*\.js$/.test(name) && name !== page) rmSync(join(target, name));
 await build({ ...how, absWorkingDir: web, entryPoints: ["main.js"], outfile: join(target, page),
-  // The editor is loaded when it is needed, and stands beside the bundle.
+  // The editor is a file beside the bundle, loaded when it is needed.
   plugins: [{ name: "editor", setup: ({ onResolve }) => onResolve({ filter: /\/built\/editor\.js$/ }, () => ({ path: "./editor.js", external: true })) }] });
 
 const { metafile } = await build({ ...how, absWorkingDir: here, entryPoints: ["src/index.js"], outfile: join(target, "editor.js") });

@@ -25,7 +25,7 @@ def param_schema(dag: Dag, folder: Path | None) -> dict[str, Any]:
 
 
 def _from_file(reference: str, folder: Path) -> dict[str, Any] | None:
-    """Steps may be able to write the folder. So a pipe or device, which may never end, is not read."""
+    """Read a file in the folder, which steps may be able to write: no pipe or device, since reading it may not end."""
     try:
         path = (folder / reference).resolve()
         if not reference or not path.is_relative_to(folder.resolve()):

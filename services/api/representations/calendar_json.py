@@ -44,8 +44,8 @@ def planned_times(
 ) -> Planned:
     """Return the times in the month, from ``now`` on, at which schedules are due: the first ``most``.
 
-    Each schedule is the cron expressions of one DAG, for which a time counts once. ``known_until``: schedules that are
-    not given may be due from then on.
+    Each schedule has the cron expressions of one DAG. A time at which several of them are due counts once.
+    ``known_until``: from then on, schedules that are not given may be due too.
     """
     begin, end = month_bounds(month, zone)
     until = end if known_until is None else min(end, known_until)

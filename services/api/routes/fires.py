@@ -19,7 +19,7 @@ __all__ = ["FIRES"]
 FIRES = Operations()
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 _MOST_SCHEDULES = 500
-"""The planned times of how many DAGs are counted: of those that are due first."""
+"""How many DAGs have their planned times counted: those that are due first."""
 _MOST_PLANNED = 5_000
 """How many planned times of all DAGs are counted."""
 

@@ -2,7 +2,7 @@
 
 import { ApiError, get } from "./api.js";
 
-/** The first time: what the page shows is asked for before. */
+/** When to ask first: after the page has asked for what it shows. */
 const FIRST_MS = 1000;
 const EVERY_MS = 10_000;
 
@@ -19,7 +19,7 @@ export const attention = {
 
 let timer;
 
-/** Ask soon and from time to time, while somebody looks. */
+/** Ask soon, then every ten seconds while the page is visible. */
 export function watchApprovals() {
   clearTimeout(timer);
   timer = setTimeout(look, FIRST_MS);

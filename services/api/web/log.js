@@ -1,4 +1,4 @@
-// A log as it is written: its end first, what is added as it comes, other lines as one scrolls, jumps or searches.
+// A log while it is written: its end first, new lines as they come, other lines when somebody scrolls, jumps or searches.
 //
 // However much was written, the page holds a bounded part of it; the whole is for "Download".
 
@@ -156,7 +156,7 @@ class LogView {
     this.settle();
   }
 
-  /** Where this has scrolled to by itself is no wish for more lines. */
+  /** Scrolling by the program must not load more lines: take the present place as known. */
   settle() {
     this.was = this.text.scrollTop;
   }

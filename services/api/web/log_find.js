@@ -1,12 +1,12 @@
-// A text that is looked for in a whole log: the gateway searches it, in as many requests as it takes.
+// Searches a whole log for a text. The gateway does it, in as many requests as are needed.
 
 import { ApiError } from "./api.js";
 
-/** How many lines one may go through. */
+/** How many matching lines are kept. */
 const MOST_HITS = 10_000;
 const A_REQUEST = 1000;
 
-/** As the gateway compares texts: only the case of ASCII letters does not matter. */
+/** Compare as the gateway does, which ignores the case of ASCII letters only. */
 const folded = (text) => text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 
 export class LogFind {
@@ -47,7 +47,7 @@ export class LogFind {
     return this.hits.length ? `${(this.place + 1).toLocaleString("en")} of ${count}` : "not in this log";
   }
 
-  /** Say why it could not be searched. During a rollout a gateway may not know how to. */
+  /** Remember why the search failed. During a rollout a gateway may not have this operation yet. */
   refused(error) {
     if (!(error instanceof ApiError)) throw error;
     Object.assign(this, { searching: false, failed: error.status === 404 ? "cannot be searched now" : error.message });

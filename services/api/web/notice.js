@@ -3,7 +3,7 @@
 import { ApiError, listeners, request } from "./api.js";
 import { h, patch } from "./dom.js";
 
-/** The first look: what the page shows is asked for before. */
+/** When to look first: after the page has asked for what it shows. */
 const FIRST_MS = 1500;
 const CALM_MS = 10_000;
 const ANXIOUS_MS = 2_000;

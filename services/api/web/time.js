@@ -1,4 +1,4 @@
-// Moments and spans as people read them. Times are shown in the zone of the browser; the server's are in the title.
+// Times and durations for people. Times are in the zone of the browser; titles have them in the server's zone.
 
 import { h } from "./dom.js";
 import { settings } from "./session.js";
@@ -18,7 +18,7 @@ export function clock(text) {
   return h("time", { datetime: text, title: onServer(text) }, shown);
 }
 
-/** A time as the server says it, which may be in another zone than the browser. */
+/** A time in the zone of the server, with that zone. */
 const onServer = (text) => `${text} (server: ${settings.tz})`;
 
 /** The UTC offset of the browser's zone at this time. */

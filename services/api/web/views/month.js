@@ -23,7 +23,7 @@ export function month(page) {
   function draw(found, slots, day) {
     const { outcome = "" } = page.place.query;
     page.show(
-      h("div", { class: "heading" }, h("h1", {}, "Calendar"), h("span", { class: "faint" }, "Scheduled starts of all DAGs, by days of the server")),
+      h("div", { class: "heading" }, h("h1", {}, "Calendar"), h("span", { class: "faint" }, "Scheduled starts of all DAGs, by day in the server's time zone")),
       calendar(found, day),
       h("div", { class: "filters" },
         h("h2", {}, day ? `Fires on ${day}` : "The newest fires"),
