@@ -23,6 +23,7 @@ from services.api.response_schemas.dags import (
 )
 from services.api.run_details.builder import run_details, run_history
 from services.api.run_details.reasons import dag_reason
+from services.api.run_details.specs import load_dags
 from services.api.run_details.waiting import runs_wait_for
 from shared.clock import local_zone
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
@@ -99,7 +100,7 @@ def _page(call: Call, query: ListQuery) -> dict[str, Any]:
     reads = call.deps.reads
     sort: Literal["name", "next_start"] = "next_start" if query.sort == "nextRun" else "name"
     found = reads.dag_page(name=query.name, tag=query.tag, sort=sort, order=order, page=page, per_page=per_page)
-    loaded = _load(call, found.dags)
+    loaded = load_dags(call.deps, found.dags)
     latest = reads.latest_runs(dag.dag_name for dag in found.dags)
     pauses = reads.open_pauses()
     waits_for = runs_wait_for(call.deps, list(latest.values()), call.now)
@@ -185,7 +186,7 @@ def _refuse_faulty(call: Call, spec: str, name: str) -> None:
 def details(call: Call, file_name: str) -> ApiResponse:
     """Return a DAG with its latest run and the nodes of this run."""
     dag = _dag(call, file_name)
-    loaded = _load(call, [dag])[dag.file_name]
+    loaded = load_dags(call.deps, [dag])[dag.file_name]
     model = _model(dag, loaded)
     errors = [str(issue) for issue in loaded.errors]
     pauses = call.deps.reads.open_pauses()
@@ -218,7 +219,7 @@ def get_spec(call: Call, file_name: str) -> ApiResponse:
     A stored spec can have errors if it came from the DAG folder or was stored by another version of Dagway.
     """
     dag = _dag(call, file_name)
-    loaded = _load(call, [dag])[dag.file_name]
+    loaded = load_dags(call.deps, [dag])[dag.file_name]
     issues = [str(issue) for issue in (*loaded.errors, *loaded.warnings)]
     shown = {"dag": dag_json.dag_written(_model(dag, loaded)), "spec": dag.spec or "", "errors": issues}
     return ApiResponse(200, shown, headers={"ETag": f'"{dag.spec_hash}"'})
@@ -309,7 +310,8 @@ def run_of_dag(call: Call, file_name: str, dag_run_id: str) -> ApiResponse:
     """
     dag = _dag(call, file_name)
     if dag_run_id == json_values.LATEST:
-        return ok({"dagRun": _latest_details(call, dag.dag_name, _model(dag, _load(call, [dag])[dag.file_name]))})
+        model = _model(dag, load_dags(call.deps, [dag])[dag.file_name])
+        return ok({"dagRun": _latest_details(call, dag.dag_name, model)})
     run = call.deps.reads.run(dag.dag_name, dag_run_id)
     if run is None:
         raise not_found(f"DAG {dag.dag_name!r} has no run {dag_run_id!r}")
@@ -326,20 +328,6 @@ def _dag(call: Call, file_name: str) -> DagRow:
     if found is None:
         raise not_found(f"There is no DAG {stem!r}")
     return found
-
-
-def _load(call: Call, dags: Iterable[DagRow]) -> dict[str, LoadResult]:
-    """Return the parsed specs of DAGs by file name. Reads only the specs that are not cached from the store."""
-    listed = list(dags)
-    cache = call.deps.specs
-    found = {dag.file_name: cache.get(dag.spec_hash, file_name=dag.file_name) for dag in listed}
-    missing = [dag for dag in listed if found[dag.file_name] is None]
-    texts = {dag.spec_hash: dag.spec for dag in missing if dag.spec is not None}
-    wanted = {dag.spec_hash for dag in missing} - texts.keys()
-    texts |= call.deps.reads.specs(wanted) if wanted else {}
-    for dag in missing:
-        found[dag.file_name] = cache.parse(dag.spec_hash, texts.get(dag.spec_hash, ""), file_name=dag.file_name)
-    return {name: loaded for name, loaded in found.items() if loaded is not None}
 
 
 def _parse(call: Call, text: str, name: str) -> LoadResult:

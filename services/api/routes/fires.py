@@ -1,6 +1,7 @@
 """The fires of one DAG's schedule or of all, i.e. the outcomes of scheduled times: additions to the contract."""
 
 import re
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, tzinfo
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from services.api.problems import bad_request, not_found
 from services.api.representations import json_values
 from services.api.representations.calendar_json import calendar_days, month_bounds, planned_times
 from services.api.response_schemas.queues import AllSlotsSchema, CalendarSchema, SlotsSchema
+from services.api.run_details.specs import load_dags
 from shared.clock import local_zone
 from shared.store.reads.reader import DagRow, FireRow
 
@@ -85,8 +87,8 @@ def calendar(call: Call, query: CalendarQuery, file_name: str) -> ApiResponse:
     zone = call.deps.zone or local_zone()
     month = _month(call, query, zone)
     fires = call.deps.reads.fire_times(dag.file_name, *month_bounds(month, zone))
-    schedules = () if dag.suspended else (_start_expressions(call, dag),)
-    return ok(calendar_days(month, fires, planned_times(schedules, month, now=call.now, zone=zone), zone=zone))
+    planned = planned_times(_start_schedules(call, [dag]), month, now=call.now, zone=zone)
+    return ok(calendar_days(month, fires, planned, zone=zone))
 
 
 @FIRES.get("/calendar", id="getCalendar", query=CalendarQuery, response=CalendarSchema)
@@ -103,7 +105,7 @@ def _calendar_of_all(call: Call, month: date, zone: tzinfo) -> dict[str, Any]:
     page = call.deps.reads.dag_page(sort="next_start", per_page=_MOST_SCHEDULES + 1)
     due = [dag for dag in page.dags if dag.next_start_at is not None]
     known_until = due.pop().next_start_at if len(due) > _MOST_SCHEDULES else None
-    schedules = [_start_expressions(call, dag) for dag in due if not dag.suspended]
+    schedules = _start_schedules(call, due)
     planned = planned_times(schedules, month, now=call.now, zone=zone, known_until=known_until, most=_MOST_PLANNED)
     return calendar_days(month, call.deps.reads.fire_counts(*month_bounds(month, zone)), planned, zone=zone)
 
@@ -119,9 +121,7 @@ def _month(call: Call, query: CalendarQuery, zone: tzinfo) -> date:
     return date(int(found[1]), int(found[2]), 1)
 
 
-def _start_expressions(call: Call, dag: DagRow) -> tuple[str, ...]:
-    cached = call.deps.specs.get(dag.spec_hash, file_name=dag.file_name)
-    if cached is None:
-        spec = dag.spec if dag.spec is not None else call.deps.reads.specs([dag.spec_hash]).get(dag.spec_hash, "")
-        cached = call.deps.specs.parse(dag.spec_hash, spec, file_name=dag.file_name)
-    return cached.dag.schedule.start if cached.dag else ()
+def _start_schedules(call: Call, dags: Iterable[DagRow]) -> list[Sequence[str]]:
+    """Return the cron expressions that start each DAG. A suspended one has none."""
+    loaded = load_dags(call.deps, [dag for dag in dags if not dag.suspended]).values()
+    return [each.dag.schedule.start for each in loaded if each.dag]
