@@ -54,7 +54,12 @@ def build_editor() -> bool:
 
 
 def _without(reason: str) -> bool:
-    result = "load their modules one by one" if BUNDLE.exists() else "get a plain editor"
+    if not BUNDLE.exists():
+        result = "get a plain editor"
+    elif (BUNDLE.parent / bundle_name(WEB)).exists():
+        result = "keep an earlier editor"
+    else:
+        result = "load their modules one by one"
     sys.stderr.write(f"The web pages {result}: {reason} (`make setup` tries again)\n")
     return BUNDLE.exists()
 

@@ -1,6 +1,7 @@
 """The editor of the web pages is bundled where npm can do it; where it cannot, the build goes on."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -62,6 +63,17 @@ def test_without_npm_a_line_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == (
         "The web pages get a plain editor: npm is not installed (`make setup` tries again)\n"
     )
+
+
+def test_what_the_pages_do_with_older_bundles_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "editor.js").touch()
+    os.utime(tmp_path / "editor.js", (0, 0))
+    assert build_editor() is True
+    assert capsys.readouterr().err.startswith("The web pages load their modules one by one: ")
+
+    (tmp_path / bundle_name(scripts.build_editor.WEB)).touch()
+    assert build_editor() is True
+    assert capsys.readouterr().err.startswith("The web pages keep an earlier editor: ")
 
 
 def test_without_a_registry_npm_gives_up_soon_and_one_line_says_why(
