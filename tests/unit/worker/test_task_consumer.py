@@ -53,7 +53,7 @@ def test_no_more_tasks_are_taken_than_there_is_room_for(monkeypatch: pytest.Monk
         assert len(consumer.take(1, 0)) == 1
         consumer.take(1, 0)  # another consumer takes over
     assert len(broker.sources) == 3
-    late = [Task(), Task()]
+    late: list[Any] = [Task(), Task()]
     for source, task in zip(broker.sources, late, strict=False):
         source.sent.append(task)
 
