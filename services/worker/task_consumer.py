@@ -108,5 +108,5 @@ class TaskConsumer:
             new.add_queue(queue)
         self._aside.append(former)
         _log.info(
-            "intake.new_consumer", extra={"why": "a task waits for a scheduler's answer", "aside": len(self._aside)}
+            "intake.new_consumer", extra={"why": "a task has not been settled for long", "aside": len(self._aside)}
         )
