@@ -1,8 +1,8 @@
 """Reads the settings that a user of Dagu has already: environment variables and the ``config.yaml`` of ``DAGU_HOME``.
 
 Each becomes the text of a setting here, or is named with the reason why it has none. Dagu 1 writes keys as ``dagsDir``,
-Dagu 2 as ``dags_dir``. Dagu's file is read only if
-``DAGU_HOME`` is set: a Dagu that is installed on the same host must not change what Dagway does.
+Dagu 2 as ``dags_dir``. Dagu's file is read only if ``DAGU_HOME`` is set: a Dagu that is installed on the same host must
+not change what Dagway does.
 """
 
 import json
@@ -116,7 +116,7 @@ def read_dagu_settings(environ: Mapping[str, str], read: Callable[[Path], str | 
 
 
 def plain_key(key: str) -> str:
-    """Return a key without case and underscores: Dagu ignores the case, and its second generation added underscores."""
+    """Return a key without case and underscores: Dagu ignores the case, and Dagu 2 added underscores."""
     return key.lower().replace("_", "")
 
 
