@@ -48,7 +48,7 @@ class _Forms:
         self._looked_up = frozenset() if few else frozenset(head for head in by_head if len(head) == _HEAD)
 
     def mask(self, data: bytes, *, final: bool) -> tuple[bytes, bytes]:
-        """Return ``data`` masked, and the end of it that may begin a text. If ``final``, no more bytes come: all is masked.
+        """Return ``data`` masked, and the end of it that may begin a text; empty if ``final``: no more bytes come then.
 
         Where several texts begin, the longest is replaced.
         """
