@@ -51,8 +51,8 @@ class TaskConsumer:
         found: list[tuple[Delivery, Consumer]] = []
         for consumer in self._aside:
             found += [(one, consumer) for one in consumer.take(limit - len(found), 0)]
-        if not found:
-            found = [(one, self._current) for one in self._current.take(limit, timeout_s)]
+        wait_s = 0 if found else timeout_s
+        found += [(one, self._current) for one in self._current.take(limit - len(found), wait_s)]
         now = time.monotonic()
         self._held += [_Held(delivery, consumer, now) for delivery, consumer in found]
         return [delivery for delivery, _ in found]

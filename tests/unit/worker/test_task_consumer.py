@@ -60,6 +60,20 @@ def test_no_more_tasks_are_taken_than_there_is_room_for(monkeypatch: pytest.Monk
     assert [consumer.take(1, 0), consumer.take(1, 0)] == [[late[0]], [late[1]]]
 
 
+def test_what_was_delivered_to_all_consumers_is_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that stops takes once, to hand everything back."""
+    monkeypatch.setattr(task_consumer, "_HOLDS_UP_S", 0)
+    broker = Broker()
+    consumer = TaskConsumer(cast("WorkerTransport", broker), [task_queue({})])
+    broker.sources[0].sent.append(Task())
+    consumer.take(1, 0)
+    consumer.take(1, 0)  # another consumer takes over
+    for source in broker.sources:
+        source.sent.append(Task())
+
+    assert len(consumer.take(1_000, 0)) == 2
+
+
 def test_a_former_consumer_is_closed_when_its_tasks_are_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task_consumer, "_HOLDS_UP_S", 0)
     broker = Broker()
