@@ -1,8 +1,8 @@
 """Reads the settings that a user of Dagu has already: environment variables and the ``config.yaml`` of ``DAGU_HOME``.
 
 Each becomes the text of a setting here, or is named with the reason why it has none. Dagu 1 writes keys as ``dagsDir``,
-Dagu 2 as ``dags_dir``. Dagu's file is read only if
-``DAGU_HOME`` is set: a Dagu that is installed on the same host must not change what Dagway does.
+Dagu 2 as ``dags_dir``. Dagu's file is read only if ``DAGU_HOME`` is set: a Dagu that is installed on the same host must
+not change what Dagway does.
 """
 
 import json
@@ -53,6 +53,8 @@ _FILE_KEYS: Mapping[str, str] = {
 }
 """The settings here by the path of Dagu's key as ``plain_key`` returns it."""
 
+_LISTS_OF_MAPS = frozenset({"queues", "remote_nodes"})
+
 _WITHOUT: Mapping[str, str] = {
     "data_dir": "state is in DAGWAY_DATA_DIR, and its files are not Dagu's",
     "log_dir": "logs of steps are in the database",
@@ -84,7 +86,7 @@ def read_dagu_settings(environ: Mapping[str, str], read: Callable[[Path], str | 
     ``read`` returns the text of a file, or ``None`` if it does not exist.
 
     Raises:
-        ValueError: the file is not YAML with a map of settings.
+        ValueError: the file is not YAML with a map of settings, or a setting in it is not the list that it must be.
     """
     texts: dict[str, tuple[str, str]] = {}
     ignored: list[str] = []
@@ -102,6 +104,8 @@ def read_dagu_settings(environ: Mapping[str, str], read: Callable[[Path], str | 
                 if known is None:
                     ignored.append(_nothing(source, _snake(key.rpartition(".")[2])))
                 elif value not in (None, "", []):
+                    if known in _LISTS_OF_MAPS and not _is_list_of_maps(value):
+                        raise ValueError(f"{path}: {key}: must be a list of maps")
                     texts[known] = _text(known, value), source
     for variable in sorted(environ):
         if not variable.startswith("DAGU_") or variable == "DAGU_HOME" or not environ[variable]:
@@ -116,7 +120,7 @@ def read_dagu_settings(environ: Mapping[str, str], read: Callable[[Path], str | 
 
 
 def plain_key(key: str) -> str:
-    """Return a key without case and underscores: Dagu ignores the case, and its second generation added underscores."""
+    """Return a key without case and underscores: Dagu ignores the case, and Dagu 2 added underscores."""
     return key.lower().replace("_", "")
 
 
@@ -164,6 +168,10 @@ def _text(name: str, value: Any) -> str:
     if isinstance(value, YamlList):
         return ",".join(map(str, value))
     return str(value)
+
+
+def _is_list_of_maps(value: Any) -> bool:
+    return isinstance(value, YamlList) and all(isinstance(each, YamlMap) for each in value)
 
 
 def _get(mapping: Any, *names: str) -> Any:

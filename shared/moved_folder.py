@@ -14,7 +14,7 @@ _PENDING = "pending"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The URL of the database to which a folder was moved. ``pending``: nobody has written down that it arrived."""
+    """The URL of the database to which a folder was moved. ``pending``: it is not known whether it arrived."""
 
     to: str
     pending: bool
@@ -55,8 +55,8 @@ def require_open(folder: Path) -> None:
         return
     if mark.pending:
         raise ConfigInvalid(
-            f"a move of {folder} to {mark.to} was interrupted: repeat it by dagway move --to, which finds out how far "
-            "it came"
+            f"the move of {folder} to {mark.to} was interrupted: repeat dagway move --to with the same database. It "
+            "finds out how far the move came"
         )
     raise ConfigInvalid(
         f"{folder} was moved to {mark.to}: a second system on it would start every scheduled run twice. Delete "

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["MOST_IN_A_TASK", "TOO_MUCH", "CannotOpenSecret", "SecretBox", "key_of"]
 
 MOST_IN_A_TASK = 1 << 20
-"""The most characters that the sealed values of one task have together, far below the largest message of a broker."""
+"""How many characters the sealed values of one task may have together: far fewer than the broker's largest message."""
 TOO_MUCH = ""
-"""Takes the place of each sealed value of a task that would have more."""
+"""Stands in for each sealed value of a task whose values have more."""
 _PURPOSE = b"dagway stored secret v1"
 _NONCE_BYTES = 12
 _SETTING = "DAGWAY_SECRET_KEYS"

@@ -1,4 +1,4 @@
-"""Consume task queues, also one of whose tasks is not settled for long."""
+"""Consume task queues, even while a task of one of them stays unsettled for long."""
 
 import logging
 import threading
@@ -12,7 +12,7 @@ __all__ = ["TaskConsumer"]
 
 _log = logging.getLogger(__name__)
 _HOLDS_UP_S = 5.0
-"""How long a task may stay unsettled until another consumer takes over. A start is confirmed much sooner."""
+"""How long a task may stay unsettled before another consumer takes over. A start is confirmed much sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,11 @@ class TaskConsumer:
         """See ``Consumer.take``."""
         self._look_at_held()
         # The broker may have sent a task before the pause reached it.
-        found = [(one, consumer) for consumer in self._aside for one in consumer.take(limit, 0)]
-        if not found:
-            found = [(one, self._current) for one in self._current.take(limit, timeout_s)]
+        found: list[tuple[Delivery, Consumer]] = []
+        for consumer in self._aside:
+            found += [(one, consumer) for one in consumer.take(limit - len(found), 0)]
+        wait_s = 0 if found else timeout_s
+        found += [(one, self._current) for one in self._current.take(limit - len(found), wait_s)]
         now = time.monotonic()
         self._held += [_Held(delivery, consumer, now) for delivery, consumer in found]
         return [delivery for delivery, _ in found]
@@ -90,7 +92,7 @@ class TaskConsumer:
             self._take_over()
 
     def _take_over(self) -> None:
-        """Let a new consumer take over from the present one."""
+        """Let a new consumer take over from the current one."""
         with self._lock:
             former, queues = self._current, list(self._queues)
             former.pause()
@@ -106,5 +108,5 @@ class TaskConsumer:
             new.add_queue(queue)
         self._aside.append(former)
         _log.info(
-            "intake.new_consumer", extra={"why": "a task waits for a scheduler's answer", "aside": len(self._aside)}
+            "intake.new_consumer", extra={"why": "a task has not been settled for long", "aside": len(self._aside)}
         )

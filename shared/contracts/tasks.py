@@ -88,7 +88,7 @@ class Task(Message):
     sealed_secrets: tuple[tuple[str, str], ...] = ()
     """Names and sealed values of the stored secrets that ``secrets`` names and the DAG may use.
 
-    All values are empty if they are too large together.
+    Each value is empty if all of them together are too large: see ``shared.secret_box``.
     """
     file_name: str = ""
     """The DAG's file name without extension; empty for a run of an inline spec."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.chaos.campaign import Outcome, clustered, distributed, embedded, run_campaign
 from tests.chaos.kinds import LANES
 from tests.chaos.model import CLUSTERED, DISTRIBUTED, Plan
-from tests.chaos.plan import RUNS_A_MINUTE, make_plan
+from tests.chaos.plan import RUNS_A_MINUTE, footings_with, make_plan
 from tests.chaos.report import report
 from tests.harness.broker_users import write_definitions
 from tests.harness.servers import PostgresServer, RabbitCluster, RabbitServer
@@ -44,9 +44,14 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="an empty folder for logs and ledgers, which is kept")
     parser.add_argument("--plan", action="store_true", help="print the plan and run nothing")
     asked = parser.parse_args()
+    chosen = _FOOTINGS if asked.footing == "all" else (asked.footing,)
+    try:
+        footings = footings_with(asked.only, chosen, earlier=bool(asked.earlier))
+    except ValueError as error:
+        parser.error(f"argument --only: {error}")
     print(f"seed {asked.seed}", flush=True)
     ok = True
-    for footing in _FOOTINGS if asked.footing == "all" else (asked.footing,):
+    for footing in footings:
         with ExitStack() as stack:
             home = asked.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-chaos-")))
             folder = home / footing

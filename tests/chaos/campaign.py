@@ -41,8 +41,8 @@ _LOGS_OF_LOST_RUNS = re.compile("owner: .* rows of log_chunks")
 class Target:
     """A running system, and how to carry out the faults on it.
 
-    ``over`` ends every fault early. ``heal`` starts again what a fault has ended. ``undone``: the runs of which the
-    faults so far have lost commits.
+    ``over`` ends every fault early. ``heal`` starts again what a fault has ended. ``undone`` returns the
+    runs that have lost commits so far.
     """
 
     system: Footing

@@ -1,4 +1,4 @@
-"""Faults of a broker of three nodes, and of a Postgres with an asynchronous replica."""
+"""Faults of a broker with three nodes, and of a Postgres with an asynchronous replica."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -21,9 +21,9 @@ State = tuple[int, int, int]
 
 
 class ClusterFaults:
-    """Carries out faults of servers that have others beside them. ``over`` ends every wait early.
+    """Carries out faults of the servers of a cluster. ``over`` ends every wait early.
 
-    ``undone``: of which runs the failovers so far have lost commits.
+    ``undone``: the runs that have lost commits in a failover so far.
     """
 
     def __init__(self, system: Cluster, broker: RabbitCluster, over: threading.Event) -> None:

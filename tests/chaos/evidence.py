@@ -21,10 +21,7 @@ _TOLD = ("it may have run twice", "it has run, at least in part")
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The facts after a campaign.
-
-    ``told`` are the runs whose history says that a step may have run twice.
-    """
+    """The facts after a campaign. ``told`` are the runs whose history says that a step may have run twice."""
 
     plan: Plan
     runs: Sequence[Row]

@@ -101,9 +101,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """The runs, as ``(DAG, run id)``, of which failovers of the database lost commits.
+    """The runs, as ``(DAG, run id)``, that lost commits in failovers of the database.
 
-    ``runs`` lost any commit, ``created`` that of their creation.
+    ``runs`` lost any commit; ``created``, a part of them, lost the one that created them.
     """
 
     runs: frozenset[tuple[str, str]] = frozenset()

@@ -1,14 +1,14 @@
 """Make the plan of a campaign from a seed: the same seed always gives the same plan."""
 
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from tests.chaos.dags import QUEUES, SHAPES, make_dag
 from tests.chaos.kinds import EARLIER, LANES, Kind
 from tests.chaos.model import EMBEDDED, DagPlan, Fault, Plan, Request, Verb
 
-__all__ = ["LEASE_S", "make_plan"]
+__all__ = ["LEASE_S", "footings_with", "make_plan"]
 
 LEASE_S = 5.0
 RUNS_A_MINUTE = 60
@@ -16,6 +16,21 @@ _QUIET_S = 2.0
 """Without faults: at the begin, so that the first runs are there."""
 _BUSY_SHARE = 0.9
 """The part of the time in which runs are started."""
+
+
+def footings_with(only: Collection[str], footings: Iterable[str], *, earlier: bool = False) -> list[str]:
+    """Return those of the footings that have faults of the kinds ``only``; all of them if it is empty.
+
+    Raises ``ValueError`` if no footing has one of the kinds: a campaign without faults would find nothing.
+    """
+    names = {
+        footing: {kind.name for kinds in _lanes(footing, earlier=earlier).values() for kind in kinds}
+        for footing in footings
+    }
+    known = set[str]().union(*names.values())
+    if unknown := sorted(set(only) - known):
+        raise ValueError(f"no such fault here: {'; '.join(unknown)}. There are: {'; '.join(sorted(known))}")
+    return [footing for footing in names if not only or names[footing] & set(only)]
 
 
 def make_plan(
@@ -36,9 +51,7 @@ def make_plan(
     dags = tuple(_dags(_dice(seed, "dags"), ledger))
     count = round(seconds / 60 * runs_a_minute)
     requests = sorted(_requests(_dice(seed, "requests"), dags, seconds, count), key=lambda one: (one.at_s, one.key))
-    lanes = dict(LANES[footing])
-    if earlier and footing != EMBEDDED:
-        lanes["processes"] += EARLIER
+    lanes = _lanes(footing, earlier=earlier)
     if only:
         chosen = {lane: tuple(kind for kind in kinds if kind.name in only) for lane, kinds in lanes.items()}
         lanes = {lane: kinds for lane, kinds in chosen.items() if kinds}
@@ -54,6 +67,13 @@ def make_plan(
 def _dice(seed: int, what: str) -> random.Random:
     """Return a generator for one part of the plan, so that a change of one part leaves the others as they are."""
     return random.Random(f"{seed}: {what}")
+
+
+def _lanes(footing: str, *, earlier: bool) -> dict[str, tuple[Kind, ...]]:
+    lanes = dict(LANES[footing])
+    if earlier and footing != EMBEDDED:
+        lanes["processes"] += EARLIER
+    return lanes
 
 
 def _dags(dice: random.Random, ledger: Path) -> Iterator[DagPlan]:

@@ -20,8 +20,8 @@ BROKER, DATABASE = "broker", "database"
 class ProxiedCluster(Cluster):
     """A cluster with one proxy for each process and server. ``links`` has them by ``(process, server)``.
 
-    ``env`` are further settings of all processes. ``amqp_urls``: a broker URL for each service, to use as it is; there
-    is then no proxy for the broker. ``pool``: the worker pool of the workers, if the broker's logins have one.
+    ``env`` are further settings of schedulers and workers. ``amqp_urls``: a broker URL for each service, to use as it
+    is; there is then no proxy for the broker. ``pool``: the worker pool, if the broker's logins have one.
     """
 
     def __init__(

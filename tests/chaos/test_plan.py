@@ -8,8 +8,8 @@ import pytest
 
 from shared.language.load import load
 from tests.chaos.kinds import LANES
-from tests.chaos.model import DISTRIBUTED, Fault, Verb
-from tests.chaos.plan import make_plan
+from tests.chaos.model import CLUSTERED, DISTRIBUTED, Fault, Verb
+from tests.chaos.plan import footings_with, make_plan
 
 FOOTINGS = tuple(LANES)
 LEDGER = Path("/ledger")
@@ -48,6 +48,18 @@ def test_only_the_faults_that_are_asked_for_come() -> None:
     kind = "worker killed"
 
     assert {fault.kind for fault in make_plan(3, DISTRIBUTED, 60, LEDGER, only=[kind]).faults} == {kind}
+
+
+def test_a_footing_without_the_faults_that_are_asked_for_gets_no_campaign() -> None:
+    assert footings_with([], FOOTINGS) == list(FOOTINGS)
+    assert footings_with(["broker node killed"], FOOTINGS) == [CLUSTERED]
+    assert footings_with(["worker of the earlier version"], FOOTINGS, earlier=True) == [DISTRIBUTED, CLUSTERED]
+
+
+@pytest.mark.parametrize("kind", ["worker kiled", "worker of the earlier version"])
+def test_a_fault_that_no_footing_has_is_refused(kind: str) -> None:
+    with pytest.raises(ValueError, match=f"no such fault here: {kind}. There are: "):
+        footings_with([kind], FOOTINGS)
 
 
 def test_a_plan_has_every_kind_of_request_and_of_step() -> None:

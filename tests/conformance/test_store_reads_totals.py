@@ -171,6 +171,24 @@ def test_the_changes_of_a_removed_run_are_forgotten_after_an_hour(engine: Engine
     assert left() == []
 
 
+def test_the_changes_of_a_removed_run_are_counted_before_they_are_forgotten(engine: Engine, reads: Reads) -> None:
+    """As when no scheduler has counted for an hour."""
+    store = Store(engine)
+    keep(store)
+    run = add_run(engine, "etl", "1", status="failed")
+    with store.begin() as tx:
+        change(tx, run, "running", "failed", at=utc_now())
+    with store.begin() as tx:
+        tx.history.remove([run])
+    with engine.begin() as connection:
+        connection.execute(t.removed_changes.update().values(at=utc_now() - timedelta(minutes=61)))
+
+    assert (keep(store), keep(store)) == (1, 0)
+    assert reads.history().by_dag["etl"].runs == {RunStatus.FAILED: 1}
+    with engine.connect() as connection:
+        assert connection.execute(select(t.removed_changes)).all() == []
+
+
 @pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
 def test_one_scheduler_at_a_time_keeps_totals(engine: Engine) -> None:
     """Not on SQLite, which allows one writer at a time."""

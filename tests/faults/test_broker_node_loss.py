@@ -106,9 +106,11 @@ def test_a_node_that_is_cut_off_serves_nobody_and_comes_back(broker: RabbitClust
 
         eventually(lambda: is_heard(b"before"), timeout_s=60)
         broker.cut_off(parted)
-        eventually(lambda: not parted.answers(), timeout_s=60)
-        eventually(lambda: is_heard(b"after"), timeout_s=60)
-        broker.rejoin(parted)
+        try:
+            eventually(lambda: not parted.answers(), timeout_s=60)
+            eventually(lambda: is_heard(b"after"), timeout_s=60)
+        finally:
+            broker.rejoin(parted)
         eventually(lambda: is_heard(b"with all nodes"), timeout_s=60)
         assert len(broker.queues(parted)[EVENTS.name]["members"]) == 3
 

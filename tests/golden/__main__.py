@@ -1,4 +1,4 @@
-"""``python -m tests.golden``: note the messages and tables of a release, when it is made."""
+"""``python -m tests.golden``: record the messages and tables of this version; run it when you make a release."""
 
 from tests.golden.noted import MESSAGES, SCHEMA, current_messages, current_schema
 

@@ -1,8 +1,8 @@
-"""What was noted of the last release, and what this version has."""
+"""The messages and tables recorded at the last release, and those of this version."""
 
 from pathlib import Path
 
-import shared.contracts.codec  # noqa: F401 - it imports every module of messages
+import shared.contracts.codec  # noqa: F401 - it imports every module that defines messages
 from shared.contracts.base import MESSAGE_TYPES
 from shared.store import tables as t
 from tests.golden.shapes import message_lines, table_lines

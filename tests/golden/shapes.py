@@ -1,4 +1,4 @@
-"""The shapes of messages and tables as lines of text, and whether two versions of them work side by side; pure.
+"""The shapes of messages and tables as lines of text, and whether two versions of them work side by side.
 
 During an upgrade processes of both versions exchange messages and use the same database. So a message of either version
 must be readable by the other, and rows that the earlier version inserts must be accepted.
@@ -83,7 +83,7 @@ def _name(place: tuple[str, str]) -> str:
 
 
 def _parent_in(place: tuple[str, str], shape: Mapping[tuple[str, str], object]) -> bool:
-    """Whether the message, or the part of it that has the field, is in a shape."""
+    """Return whether a shape has the message, or the part of it that has the field."""
     name, path = place
     return not path or (name, path.rpartition(".")[0]) in shape
 

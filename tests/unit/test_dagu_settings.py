@@ -93,7 +93,14 @@ def test_a_home_alone_gives_its_folders(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("host: [", "invalid YAML"), ("- 1", "must be a map of settings"), ("port: many", "config.yaml: port: ")],
+    [
+        ("host: [", "invalid YAML"),
+        ("- 1", "must be a map of settings"),
+        ("port: many", "config.yaml: port: "),
+        ("remote_nodes: [staging]", "config.yaml: remote_nodes: must be a list of maps"),
+        ("remoteNodes: staging", "config.yaml: remoteNodes: must be a list of maps"),
+        ("queues: {config: [heavy]}", "config.yaml: queues.config: must be a list of maps"),
+    ],
 )
 def test_a_bad_file_is_named(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigInvalid, match=said):

@@ -1,6 +1,8 @@
 """The embedded transport delivers a message while the journal writes it, and accepts it when it is on disk."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from shared.transport.base import COMMANDS, Outgoing
 from shared.transport.embedded import transport as module
 from shared.transport.embedded.journal import Journal, StoredMessage
 from shared.transport.embedded.transport import EmbeddedTransport
+from tests.harness.linked_transport import EmbeddedOverLink
 
 WAIT_S = 60
 Ended = Callable[[BaseException | None], None]
@@ -89,3 +92,21 @@ def test_a_message_acknowledged_before_it_is_on_disk_does_not_stay_there(tmp_pat
     again = EmbeddedTransport(tmp_path / "journal")
     assert again.waiting(COMMANDS) == 0
     again.close()
+
+
+def test_a_closed_consumer_of_a_link_is_dropped_and_its_messages_come_to_the_next() -> None:
+    transport = EmbeddedOverLink(None)
+    transport.declare([COMMANDS])
+    first = transport.consume([COMMANDS], prefetch=1)
+    second = transport.consume([COMMANDS], prefetch=1)
+    first.close()
+    dropped = weakref.ref(first)
+    del first
+    gc.collect()
+    third = transport.consume([COMMANDS], prefetch=1)
+
+    assert dropped() is None
+    for name in ("1", "2"):
+        transport.send(Outgoing(COMMANDS, name.encode(), name)).result(WAIT_S)
+    assert {one.body for each in (second, third) for one in each.take(1, WAIT_S)} == {b"1", b"2"}
+    transport.close()

@@ -1,7 +1,7 @@
 """Replace secret values in a stream of bytes, even if a value spans two reads.
 
-Each secret has dozens of forms (see ``secret_forms``), one of 512 KiB has 200,000. So the first bytes of all forms are
-looked for at once, and only where some are found the forms themselves are compared. The time grows with the length
+A secret has dozens of forms (see ``secret_forms``), and one of 512 KiB has 200,000. So a search looks for the first
+bytes of all forms at once, and compares the forms themselves only where it finds some. The time grows with the length
 of the stream and with that of the secrets, not with their product.
 """
 
@@ -21,11 +21,12 @@ STARS = secret_params.STARS.encode()
 _HEAD = 8
 """How many first bytes of a form are looked for: enough that few other texts begin so."""
 _FEW = 1000
-"""So many heads are looked for with RE2, in 10 ns per byte. With more, each byte of a text that RE2 has not seen before
-takes time for every head; looking each place up in a set takes 100 ns, with any number of heads."""
+"""Up to this many heads are looked for with RE2, in 10 ns per byte. With more, each byte of a text that is new to RE2
+takes time for every head. Then each place is looked up in a set: 100 ns, with any number of heads."""
 _LONG = 4096
-"""Bytes that are compared at any place. More only where it is certain that this does not happen at many places."""
+"""How many bytes of a text may be compared at every place."""
 _LONG_COMPARISONS = 64
+"""At how many places of one search more bytes than that may be compared."""
 _MEMORY_BYTES = 256 << 20
 """The most that RE2 may use."""
 
@@ -47,7 +48,7 @@ class _Forms:
         self._looked_up = frozenset() if few else frozenset(head for head in by_head if len(head) == _HEAD)
 
     def mask(self, data: bytes, *, final: bool) -> tuple[bytes, bytes]:
-        """Return ``data`` masked, and its end that more bytes could make a text; of ``final`` data there is none.
+        """Return ``data`` masked, and the end of it that may begin a text; empty if ``final``: no more bytes come then.
 
         Where several texts begin, the longest is replaced.
         """

@@ -139,6 +139,7 @@ class Reporter:
             self._wake.wait()
             self._wake.clear()
             while not self._stopping.is_set() and (paths := sorted(self._dir.glob("*.json"))):
+                # All are tried: a report that the broker does not take must not hold up the others.
                 delivered = [self._resend(path) for path in paths]
                 if all(delivered):
                     wait_s = _FIRST_WAIT_S

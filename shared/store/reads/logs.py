@@ -75,7 +75,7 @@ class LogReads(Reader):
     ) -> LogHits:
         """Return up to ``limit`` lines from line ``offset`` on that contain the text in any case of ASCII letters.
 
-        One call searches at most ``most`` lines and about 16 MB.
+        One call searches at most ``most`` lines. It reads 10,000 at a time, and ends early when it has read 16 MB.
         """
         needle = text.lower()
         hits: list[int] = []

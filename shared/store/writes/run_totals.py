@@ -31,8 +31,6 @@ class RunTotalsWrites(Writer):
         mark = self._connection.execute(_LOCK).scalar()
         if mark is None:
             return None
-        removed = t.removed_changes
-        self._connection.execute(delete(removed).where(removed.c.at < utc_now() - CHANGES_KEPT))
         now = current_mark(self._connection)
         if mark and is_later(self._connection, now, mark):
             changes = self._add_changes(mark, now)
@@ -40,6 +38,9 @@ class RunTotalsWrites(Writer):
             now, changes = self._count()
         # A mark without new changes moves too: the older it is, the more the next reader has to pass over.
         self._connection.execute(update(t.run_totals_mark).values(mark=now))
+        # After the count, which may come late.
+        removed = t.removed_changes
+        self._connection.execute(delete(removed).where(removed.c.at < utc_now() - CHANGES_KEPT))
         return changes
 
     def _count(self) -> tuple[str, int]:

@@ -39,6 +39,7 @@ class LinkedTransport:
         self._lock = threading.Lock()
         self._calls = count(1)
         self._waiting: dict[int, Future[None]] = {}
+        self._consumer_numbers = count(1)
         self._consumers: dict[int, _LinkedConsumer] = {}
         self._listeners: list[Callable[[str, bytes], None]] = []
         self._ended = False
@@ -56,7 +57,7 @@ class LinkedTransport:
     def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:  # noqa: ARG002
         # ``acks_wait_s`` is not needed: the journal writes all acknowledgements that arrive during a commit together.
         with self._lock:
-            number = len(self._consumers) + 1
+            number = next(self._consumer_numbers)
             consumer = self._consumers[number] = _LinkedConsumer(self, number)
         self.call(Kind.CONSUME, b"%d" % number, b"%d" % prefetch, *map(pack_queue, queues)).result()
         return consumer
@@ -83,6 +84,11 @@ class LinkedTransport:
         self._frames.send(encode_frame(kind, number, *parts))
         return done
 
+    def forget(self, number: int) -> None:
+        """Drop a consumer that was closed."""
+        with self._lock:
+            self._consumers.pop(number, None)
+
     def tell(self, kind: Kind, number: int, *parts: bytes) -> None:
         """Send a frame that has no result."""
         self._frames.send(encode_frame(kind, number, *parts))
@@ -94,8 +100,9 @@ class LinkedTransport:
                 waiting = self._waiting.pop(frame.number)
             settle(waiting, _ERRORS[name.decode()](text.decode()) if name else None)
         elif frame.kind is Kind.DELIVERY:
-            consumer = self._consumers[int(frame.parts[0])]
-            consumer.arrived(_LinkedDelivery(consumer, frame))
+            # Frames that were under way when the consumer was closed may still arrive.
+            if (consumer := self._consumers.get(int(frame.parts[0]))) is not None:
+                consumer.arrived(_LinkedDelivery(consumer, frame))
         elif frame.kind is Kind.HEARD:
             topic = frame.parts[0].decode()
             try:
@@ -113,9 +120,10 @@ class LinkedTransport:
         with self._lock:
             self._ended = True
             waiting, self._waiting = self._waiting, {}
+            consumers = list(self._consumers.values())
         for each in waiting.values():
             settle(each, error)
-        for consumer in self._consumers.values():
+        for consumer in consumers:
             consumer.end()
 
 
@@ -181,6 +189,7 @@ class _LinkedConsumer:
 
     def close(self) -> None:
         self.end()
+        self._transport.forget(self._number)
         self._transport.tell(Kind.CLOSE, self._number)
 
     def arrived(self, delivery: _LinkedDelivery) -> None:

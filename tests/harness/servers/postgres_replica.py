@@ -38,7 +38,7 @@ class PostgresReplica(PostgresServer):
         self._link.stall()
 
     def promote(self) -> None:
-        """Become a primary, with what was received. The primary must be dead."""
+        """Become a primary, with what was received. The other primary must be dead."""
         self._link.cut()
         assert self._value(self, "SELECT pg_promote(true, 60)") is True, "the replica was not promoted"
 

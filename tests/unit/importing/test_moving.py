@@ -73,7 +73,7 @@ def test_a_moved_folder_is_closed_and_a_second_move_changes_nothing(config: Conf
 
 def test_a_move_that_was_cut_off_before_its_commit_is_made_by_the_next(config: Config, target: str) -> None:
     close_folder(config.data_dir, target, pending=True)
-    with pytest.raises(ConfigInvalid, match=r"was interrupted: repeat it by dagway move --to"):
+    with pytest.raises(ConfigInvalid, match=r"was interrupted: repeat dagway move --to with the same database"):
         require_open(config.data_dir)
 
     assert not move(config, target).before
