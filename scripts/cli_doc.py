@@ -44,9 +44,9 @@ one JSON object per line. Colours appear on a terminal only, and not if the vari
 standard output, remarks and progress to standard error.
 
 A request is repeated for some seconds if the gateway does not answer. Writes have an idempotency key, so a
-repetition has no second effect. If the server has stored a write and no scheduler has carried it out yet, the command
-waits. If that takes too long, or the gateway fails meanwhile, the command exits with 1 and says that the write will
-still happen. `logs -f`, `watch`, `events` and `start` continue after a lost connection, without a gap.
+repetition has no second effect. If the server has stored a write but no scheduler has carried it out yet, the
+command waits. If that takes too long, it exits with 1, and says that the write will still happen. `logs -f`,
+`watch`, `events` and `start` continue after a lost connection, without a gap.
 
 ## Exit codes
 
@@ -68,12 +68,12 @@ Differences:
   they have stopped the run.
 - Options that concern Dagu's own files (`--config`, `--dagu-home`, `--default-working-dir`, `--cpu-profile`) are
   accepted and have no effect.
-- `exec --base` reads the file on the machine of the command, and sends its fields to the server.
-- `start-all` starts no coordinator, so it has no options `--coordinator.…` and `--peer.…`. It reads Dagu's settings if
-  the variable `DAGU_HOME` is set, and has no options `--dagu-home`, `--config` and `--cpu-profile`.
-- `scheduler` and `worker` are services of a cluster, with [settings](configuration.md) of their own.
-- `cleanup` does not exist: a server deletes old runs by `histRetentionDays`. `server`, `coordinator` and
-  `migrate history` do not exist either: use `up`, or `api` and `scheduler`.
+- `exec --base` reads the file on your machine, and sends its fields with the command.
+- `start-all` has no coordinator, and so no options `--coordinator.…` and `--peer.…`. Instead of `--dagu-home` and
+  `--config` it reads Dagu's settings if the variable `DAGU_HOME` is set. It has no `--cpu-profile`.
+  `scheduler` and `worker` are services of a cluster, with [settings](configuration.md) of their own.
+- `cleanup` does not exist: a server deletes old runs by `histRetentionDays`. Nor do `server`, `coordinator` and
+  `migrate history`: use `up`, or `api` and `scheduler`.
 """
 
 
