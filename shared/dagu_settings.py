@@ -1,17 +1,18 @@
 """Reads the settings that a user of Dagu has already: environment variables and the ``config.yaml`` of ``DAGU_HOME``.
 
 Each becomes the text of a setting here, or is named with the reason why it has none. Dagu 1 writes keys as ``dagsDir``,
-Dagu 2 as ``dags_dir``. Dagu's file is read only if
-``DAGU_HOME`` is set: a Dagu that is installed on the same host must not change what Dagway does.
+Dagu 2 as ``dags_dir``. Dagu's file is read only if ``DAGU_HOME`` is set: a Dagu that is installed on the same host must
+not change what Dagway does.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shared.language.issues import Issues
+from shared.language.issues import Issues, TooManyIssues
 from shared.language.yaml.reader import YamlList, YamlMap, read_yaml
 from shared.options import OPTIONS
 
@@ -126,8 +127,9 @@ def _nothing(source: str, name: str) -> str:
 
 
 def _parsed(text: str, path: Path) -> YamlMap:
-    issues = Issues()
-    documents = list(read_yaml(text, issues))
+    issues, documents = Issues(), []
+    with suppress(TooManyIssues):
+        documents = read_yaml(text, issues)
     errors = [str(issue) for issue in issues.found if issue.severity == "error"]
     value = documents[0].value if documents else YamlMap((1, 1))
     if not errors and not isinstance(value, YamlMap):

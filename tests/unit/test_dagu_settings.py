@@ -93,7 +93,13 @@ def test_a_home_alone_gives_its_folders(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("host: [", "invalid YAML"), ("- 1", "must be a map of settings"), ("port: many", "config.yaml: port: ")],
+    [
+        ("host: [", "invalid YAML"),
+        ("- 1", "must be a map of settings"),
+        ("port: many", "config.yaml: port: "),
+        ("port: 1\n" * 300, 'duplicate key "port"'),
+    ],
+    ids=["no YAML", "list", "bad value", "too many mistakes"],
 )
 def test_a_bad_file_is_named(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigInvalid, match=said):
