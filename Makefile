@@ -86,7 +86,7 @@ chaos: setup ## random faults on running systems, all footings (SEED=n MINUTES=m
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),5) \
 		$(if $(EARLIER),--earlier $(EARLIER)) $(ARGS)
 
-picture: setup ## take the README's picture anew
+picture: setup ## take the README's picture again
 	@$(BIN)/python -m tests.ui.picture
 
 attack: setup ## hostile requests, YAML and archives to a running gateway (ROUNDS=n): its memory, and the latency of others

@@ -7,11 +7,12 @@ not change what Dagway does.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shared.language.issues import Issues
+from shared.language.issues import Issues, TooManyIssues
 from shared.language.yaml.reader import YamlList, YamlMap, read_yaml
 from shared.options import OPTIONS
 
@@ -130,8 +131,9 @@ def _nothing(source: str, name: str) -> str:
 
 
 def _parsed(text: str, path: Path) -> YamlMap:
-    issues = Issues()
-    documents = list(read_yaml(text, issues))
+    issues, documents = Issues(), []
+    with suppress(TooManyIssues):
+        documents = read_yaml(text, issues)
     errors = [str(issue) for issue in issues.found if issue.severity == "error"]
     value = documents[0].value if documents else YamlMap((1, 1))
     if not errors and not isinstance(value, YamlMap):

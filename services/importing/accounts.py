@@ -71,7 +71,7 @@ def _name(file: BaseModel) -> str:
 
 def _refusal(file: BaseModel) -> str:
     role = getattr(file, "role", None)
-    if role is not None and _ROLES.get(role, role) not in RANK:
+    if role is not None and _role(role) not in RANK:
         return f"there is no role {role!r} here"
     if getattr(file, "is_disabled", False):
         return "it is disabled there, and could log in here"
@@ -87,6 +87,11 @@ def _refusal(file: BaseModel) -> str:
     if not 0 < len(_name(file)) <= _MAX_NAME:
         return f"its name must have 1 to {_MAX_NAME} characters"
     return ""
+
+
+def _role(name: str) -> str:
+    """Return the role here for a role of Dagu."""
+    return _ROLES.get(name, name)
 
 
 def _remark(file: BaseModel) -> str:
@@ -105,7 +110,7 @@ def _user(tx: Transaction, file: UserFile) -> str | None:
         {
             "id": file.id,
             "username": file.username,
-            "role": _ROLES.get(file.role, file.role),
+            "role": _role(file.role),
             "password_hash": file.password_hash,
             "created_at": file.created_at,
             "updated_at": file.updated_at,
@@ -123,7 +128,7 @@ def _api_key(tx: Transaction, file: ApiKeyFile) -> str | None:
     prefix, secret_hash = file.key_prefix, file.key_hash
     tx.accounts.add(
         t.api_keys,
-        {"name": file.name, "description": file.description, "role": _ROLES.get(file.role, file.role)}
+        {"name": file.name, "description": file.description, "role": _role(file.role)}
         | _secret_row(file, prefix, secret_hash),
     )
     return None

@@ -75,9 +75,7 @@ def save_definition(
         row = tx.dags.lock(stem)
         if row is not None:
             same = row["spec_hash"] == text_hash
-            report.add(
-                _KIND, name, "unchanged" if same else "differs", "" if same else "another text is here, and stays"
-            )
+            report.add(_KIND, name, "unchanged" if same else "differs", "" if same else _OTHER)
             return
         now = target.store.clock()
         made = replace(Version.of(stem, text, loaded), folder_hash=text_hash if follows else None)

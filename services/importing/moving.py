@@ -44,8 +44,9 @@ def move(config: Config, to: str, *, dry_run: bool = False) -> Copied:
     shown = target.url.render_as_string(hide_password=True)
     mark = mark_of(config.data_dir)
     if mark is not None and mark.to != shown:
-        was = "is being moved" if mark.pending else "was moved"
-        raise ConfigInvalid(f"{config.data_dir} {was} to {mark.to} already")
+        if mark.pending:
+            raise ConfigInvalid(f"a move of {config.data_dir} to {mark.to} was interrupted: finish that one first")
+        raise ConfigInvalid(f"{config.data_dir} was moved to {mark.to} already")
     begun: Begun = "" if mark is None else "pending" if mark.pending else "done"
     source = open_engine(f"sqlite:///{path}", pool_size=1, read_only=True)
     try:

@@ -92,6 +92,13 @@ def test_every_command_prints_what_the_readme_says(reader: Reader) -> None:
         reader.give(command, expected)
 
 
+def test_the_readme_shows_the_example_that_it_names() -> None:
+    lines = (ROOT / "examples" / "hello.yaml").read_text().splitlines()
+    example = [line for line in lines if line and not line.lstrip().startswith("#")]
+
+    assert [text.splitlines() for kind, text in blocks("README.md") if kind == "yaml"] == [example]
+
+
 def test_the_tutorial_works_block_by_block(reader: Reader) -> None:
     for kind, text in blocks("docs/tutorial.md"):
         match kind:

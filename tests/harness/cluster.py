@@ -5,6 +5,7 @@ a real RabbitMQ and Postgres, each with the rights that it has in production: th
 the roles that the migration creates, and workers without a database URL.
 """
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -291,6 +292,9 @@ def pid_in(path: Path) -> int:
 def descendants(pid: int) -> Iterator[int]:
     """Yield the ids of all descendants of process ``pid``."""
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
+        children: list[str] = []
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended meanwhile
+            children = task.read_text().split()
+        for child in children:
             yield int(child)
             yield from descendants(int(child))

@@ -110,3 +110,8 @@ def test_a_bad_file_is_named(tmp_path: Path, text: str, said: str) -> None:
 def test_without_their_variables_nothing_is_read() -> None:
     assert load_config({}, {}).from_dagu == ()
     assert load_config({}, {"DAGU_PORT": "tcp://10.0.0.1:8080"}).port == 8080, "a Service of Kubernetes"
+
+
+def test_more_mistakes_than_are_reported_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match='duplicate key "port"'):
+        load_config({}, home(tmp_path, "port: 1\n" * 300))

@@ -1,7 +1,7 @@
 """Processes of the last release and of this version run side by side: their messages and their database fit.
 
-``tests/golden`` has the messages and tables of the last release; before the first one, those of an earlier day. Whoever
-makes a release notes them anew: ``python -m tests.golden``.
+``tests/golden`` has the messages and tables of the last release; before the first one, those of an earlier day. Each
+release records its own: ``python -m tests.golden``.
 """
 
 import pytest

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,16 +68,21 @@ def _base(_context: click.Context, _option: click.Parameter, value: str) -> dict
     except (OSError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"{value}: {error}") from error
     # Not for the help page: the reader of YAML takes a tenth of a second.
-    from shared.language.issues import Issues  # noqa: PLC0415
+    from shared.language.issues import Issues, TooManyIssues  # noqa: PLC0415
     from shared.language.yaml.reader import read_yaml  # noqa: PLC0415
 
-    issues = Issues()
-    documents = list(read_yaml(text, issues))
+    issues, documents = Issues(), []
+    with suppress(TooManyIssues):
+        documents = read_yaml(text, issues)
     if errors := [str(issue) for issue in issues.found if issue.severity == "error"]:
         raise click.BadParameter(f"{value}: {'; '.join(errors)}")
-    found = documents[0].value if documents else {}
-    if not isinstance(found, dict):
-        raise click.BadParameter(f"{value}: must be a map of the fields of a workflow")
+    if not documents:
+        return {}
+    found = documents[0].value
+    if len(documents) > 1 or not isinstance(found, dict):
+        raise click.BadParameter(f"{value}: must be one map of the fields of a workflow")
+    if not isinstance(found.get("env"), dict | list | None):
+        raise click.BadParameter(f"{value}: env: must be a map or a list")
     return found
 
 
@@ -91,7 +97,7 @@ def _pairs(_context: click.Context, _option: click.Parameter, value: tuple[str, 
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("-E", "--env", multiple=True, metavar="KEY=VALUE", callback=_pairs, help="variable; may be repeated")
 @click.option("--dotenv", multiple=True, help="dotenv file on the worker; may be repeated")
-@click.option("--base", metavar="FILE", default="", callback=_base, help="file here with fields for the DAG")
+@click.option("--base", metavar="FILE", default="", callback=_base, help="file on this machine with fields for the DAG")
 @click.option("-N", "--name", default="", help="name of the DAG  [exec-COMMAND]")
 @RUN_ID
 @click.option("--shell", default="", help="shell that runs the command")

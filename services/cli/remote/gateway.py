@@ -91,7 +91,7 @@ class Gateway:
         """Send a request until it is answered, and return the JSON.
 
         A write that the server has stored and not carried out yet (202) is sent again with its key: that has no
-        second effect, and is answered with the outcome.
+        second effect, and is answered with the outcome. It stays stored if the gateway fails meanwhile.
         """
         headers = self._headers()
         if method != "GET":
@@ -99,8 +99,15 @@ class Gateway:
         data = None
         if body is not None:
             data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
-        for _ in range(_OUTCOME_TRIES):
-            answer = self._answer(method, path, data, headers)
+        for stored in range(_OUTCOME_TRIES):
+            try:
+                answer = self._answer(method, path, data, headers)
+            except GatewayUnreachable:
+                if stored:
+                    break
+                raise
+            if stored and answer.status in _PASSING:
+                break
             content = self._content(answer.status, answer.data)
             if answer.status != _ACCEPTED:
                 return content

@@ -21,7 +21,7 @@ steps: [echo never]
 
 @pytest.fixture
 def posted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What was sent. The gateway refuses it, so that the command ends there."""
+    """The specs that were sent. The command ends there."""
     found: list[dict[str, Any]] = []
 
     def post(_: Gateway, __: str, body: dict[str, Any]) -> Any:
@@ -50,14 +50,23 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path, posted: list[dict[s
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("- a\n", "must be a map of the fields"), ("env: [\n", "line 2"), (None, "No such file")]
+    ("text", "said"),
+    [
+        ("- a\n", "must be one map of the fields"),
+        ("tags: a\n---\ntags: b\n", "must be one map of the fields"),
+        ("env: [\n", "line 2"),
+        ("env: A=1\n", "env: must be a map or a list"),
+        ("a: 1\n" * 300, 'duplicate key "a"'),
+        (None, "No such file"),
+    ],
+    ids=["list", "two documents", "no YAML", "env is a text", "too many mistakes", "no file"],
 )
 def test_a_bad_file_is_named(tmp_path: Path, posted: list[dict[str, Any]], text: str | None, said: str) -> None:
     path = tmp_path / "base.yaml"
     if text is not None:
         path.write_text(text)
 
-    result = CliRunner().invoke(cli, ["exec", "--base", str(path), "--", "true"])
+    result = CliRunner().invoke(cli, ["exec", "--base", str(path), "--env", "B=2", "--", "true"])
 
     assert (result.exit_code, posted) == (2, [])
     assert said in result.stderr

@@ -1,7 +1,7 @@
 """What commands say of a write that the server has stored and not carried out yet (202)."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ import urllib3
 from click.testing import CliRunner
 
 from services.cli import cli
+from services.cli.exit_codes import GatewayError
 from services.cli.remote import gateway as sending
 from services.cli.remote.gateway import Gateway, ServerConnection
 
@@ -38,9 +39,9 @@ Answer = Callable[[str], tuple[int, Any]]
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     monkeypatch.setattr(sending, "_PAUSE_S", 0)
-    yield []
+    return []
 
 
 def answer_with(monkeypatch: pytest.MonkeyPatch, sent: list[dict[str, str]], answer: Answer) -> None:
@@ -73,3 +74,20 @@ def test_a_write_that_is_carried_out_later_has_its_result(
 
     assert Gateway(ServerConnection("http://gateway")).post("/dags/w/start") == {"dagRunId": "r1"}
     assert len({each["Idempotency-Key"] for each in sent}) == 1
+
+
+@pytest.mark.parametrize("then", [503, None], ids=["answers 503", "is gone"])
+def test_a_gateway_that_fails_after_it_has_stored_a_write_does_not_hide_that(
+    then: int | None, sent: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(_: str) -> tuple[int, Any]:
+        if len(sent) == 1:
+            return 202, PENDING
+        if then is None:
+            raise urllib3.exceptions.ProtocolError("gone")
+        return then, {}
+
+    answer_with(monkeypatch, sent, answer)
+
+    with pytest.raises(GatewayError, match="has stored this request and will carry it out"):
+        Gateway(ServerConnection("http://gateway")).post("/dags/w/start")
