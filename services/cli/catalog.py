@@ -40,6 +40,7 @@ COMMANDS = (
     CatalogEntry("exec", "remote.executing", "Run one command as a DAG run", _RUN),
     CatalogEntry("stop", "remote.stopping", "Stop a running run", _RUN),
     CatalogEntry("dequeue", "remote.stopping", "Remove a run from its queue", _RUN),
+    CatalogEntry("cleanup", "remote.cleaning_up", "Delete old runs of a DAG, with their sub-runs and logs", _RUN),
     CatalogEntry("retry", "remote.repeating", "Retry the steps of a run that did not succeed", _RUN),
     CatalogEntry("restart", "remote.repeating", "Stop a running run and start it again", _RUN),
     CatalogEntry("approve", "remote.approving", "Approve a step that waits for approval", _RUN),

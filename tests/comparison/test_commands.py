@@ -13,7 +13,7 @@ import pytest
 
 from services.cli import cli
 
-MISSING = {"cleanup", "coordinator", "server", "help"}
+MISSING = {"coordinator", "server", "help"}
 OTHER = {"scheduler", "worker", "migrate"}
 """Services of a cluster: the names are the same, the settings are not."""
 WITHOUT = {

@@ -282,6 +282,8 @@ def _bulk(walk: Walk) -> None:
     walk.send("stopQueue", "POST", "/queues/long/stop-all", target="l3")
     walk.until("long", "l3", 3)
     walk.send("stopQueue", "POST", "/queues/long/stop-all", target="long")
+    path, none = "/dag-runs/bulk/remove", ("/dag-runs/bulk/remove", {"runs": []}, "bad_request", "")
+    walk.case("removeDAGRuns", "POST", path, named("l3"), low="op", target="l3", named=False, state=none)
 
 
 def _queues(walk: Walk) -> None:

@@ -153,6 +153,9 @@ def _bulk(again: Again) -> None:
     again.until("slow", "b1", 3)
     # The queued run went first, so that it did not start in the place of the other.
     assert live.ask("GET", "/dag-runs/slow/b4", token=again._token).status_code == 404
+    removed = again("removeDAGRuns", "/dag-runs/bulk/remove", {"runs": [first, none]})["results"]
+    assert removed == [{**first, "outcome": "done"}, *refused]
+    assert live.ask("GET", "/dag-runs/slow/b1", token=again._token).status_code == 404
 
 
 def _sub_runs(again: Again) -> None:

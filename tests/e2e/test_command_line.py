@@ -281,6 +281,23 @@ def test_history_watch_and_events_of_a_run(dagway: Dagway, client: Client) -> No
     assert plain(rest) == "TIME seen/h1 succeeded: all steps are done (by scheduler)\n"
 
 
+@EMBEDDED
+def test_cleanup_deletes_the_runs_that_have_ended(dagway: Dagway, client: Client) -> None:
+    client.create("cleaned", GREET)
+    for run_id in ("c1", "c2"):
+        client.start("cleaned", run_id)
+        client.until("succeeded", "cleaned", run_id)
+    dagway("pause", "cleaned")
+    dagway("enqueue", "--run-id=c3", "cleaned")
+
+    assert dagway("cleanup", "--retention-days=1", "-y", "cleaned").stdout == "0 runs of cleaned deleted\n"
+    dry = "cleaned/c2\ncleaned/c1\n2 runs of cleaned would be deleted\n"
+    assert dagway("cleanup", "--dry-run", "cleaned").stdout == dry
+    assert dagway("cleanup", "cleaned").exit_code == 1, "nobody confirmed"
+    assert dagway("cleanup", "-y", "cleaned").stdout == "2 runs of cleaned deleted\n"
+    assert [run["dagRunId"] for run in json.loads(dagway("history", "cleaned", "--json").stdout)["dagRuns"]] == ["c3"]
+
+
 def test_doctor_and_workers(dagway: Dagway, footing: Footing) -> None:
     def healthy() -> Result:
         said = dagway("doctor")

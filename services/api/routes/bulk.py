@@ -1,4 +1,4 @@
-"""One action on many runs: stop, retry, dequeue, and stopping all of a queue. Additions to the contract.
+"""One action on many runs: stop, retry, dequeue, remove, and stopping all of a queue. Additions to the contract.
 
 Each run gets a command of its own, so that each has its own check of role and state, outcome and entry in the audit
 log, and an ``Idempotency-Key`` holds for each.
@@ -19,7 +19,7 @@ from services.api.operations import ApiResponse, Body, Call, Operations, Query, 
 from services.api.problems import Problem, bad_request
 from services.api.representations import json_values
 from services.api.response_schemas.bulk import BulkResponseSchema, StopQueueResponseSchema
-from shared.contracts.commands import Command, DequeueRun, RetryRun, StopRun
+from shared.contracts.commands import Command, DequeueRun, RemoveRun, RetryRun, StopRun
 from shared.store.reads.reader import RunName
 
 __all__ = ["BULK"]
@@ -97,6 +97,20 @@ def retry(call: Call, body: BulkBody) -> ApiResponse:
 def dequeue(call: Call, body: BulkBody) -> ApiResponse:
     """Remove up to 500 queued runs from their queues. The response says of each whether it was removed, or why not."""
     return _each(call, body, lambda run: DequeueRun(by=call.user, dag_name=run.dag_name, dag_run_id=run.dag_run_id))
+
+
+@BULK.post(
+    "/dag-runs/bulk/remove",
+    id="removeDAGRuns",
+    role="manager",
+    permission="write_dags",
+    body=BulkBody,
+    response=BulkResponseSchema,
+    pending=False,
+)
+def remove(call: Call, body: BulkBody) -> ApiResponse:
+    """Delete up to 500 runs that have ended, with their logs. The response says of each whether it was, or why not."""
+    return _each(call, body, lambda run: RemoveRun(by=call.user, dag_name=run.dag_name, dag_run_id=run.dag_run_id))
 
 
 @BULK.post(

@@ -29,7 +29,7 @@ __all__ = [
 
 
 class AlreadyRunning(Conflict):
-    """The DAG has a running run."""
+    """The run has not ended, or the DAG has a running run."""
 
     code = "already_running"
 

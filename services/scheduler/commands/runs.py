@@ -1,8 +1,9 @@
-"""Handlers of the commands about runs: start, stop, dequeue, retry, reschedule, and setting a node's status."""
+"""Handlers of the commands about runs: start, stop, dequeue, remove, retry, reschedule, and setting a node's status."""
 
 from typing import Any
 
 from services.scheduler.commands.checks import (
+    AlreadyRunning,
     MaxRunReached,
     NotRunning,
     RefusedByCore,
@@ -118,6 +119,14 @@ def _dequeue(batch: Batch, command: c.DequeueRun) -> dict[str, Any]:
     return {}
 
 
+def _remove(batch: Batch, command: c.RemoveRun) -> dict[str, Any]:
+    run = find_run(batch, command.dag_name, command.dag_run_id)
+    if run.status.active:
+        raise AlreadyRunning(f"DAG-run {run.dag_run_id} of {run.dag_name} has not ended: stop or dequeue it first")
+    batch.runs.entry(run.run_key).deleted = True
+    return {}
+
+
 def _retry(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
     source = find_run(batch, command.dag_name, command.dag_run_id)
     target, step = command.new_run_id or source.dag_run_id, command.step_name or ""
@@ -183,6 +192,7 @@ HANDLERS: Handlers = {
     c.StartInline: _start_inline,
     c.StopRun: _stop,
     c.DequeueRun: _dequeue,
+    c.RemoveRun: _remove,
     c.RetryRun: _retry,
     c.RescheduleRun: _reschedule,
     c.PatchStep: _patch_step,

@@ -77,7 +77,7 @@ class PendingRows:
                 if key not in ended
             ]
         )
-        tx.runs.delete(sorted(deleted))
+        tx.history.remove(sorted(deleted))
 
 
 def _changed_nodes(changed: Iterable[tuple[LoadedRun, Run]]) -> list[dict[str, Any]]:

@@ -47,6 +47,7 @@ MINIMUM_ROLE: Mapping[type[Command], Role] = MappingProxyType(
         runs.StartInline: "operator",
         runs.StopRun: "operator",
         runs.DequeueRun: "operator",
+        runs.RemoveRun: "manager",
         runs.RetryRun: "operator",
         runs.RescheduleRun: "operator",
         runs.PatchStep: "operator",

@@ -9,6 +9,7 @@ __all__ = [
     "EnqueueRun",
     "PatchStep",
     "PatchSubStep",
+    "RemoveRun",
     "RescheduleRun",
     "RetryRun",
     "StartInline",
@@ -69,6 +70,12 @@ class DequeueRun(RunChange):
     """Remove a queued run from its queue before it starts."""
 
     type = "run.dequeue"
+
+
+class RemoveRun(RunChange):
+    """Delete a run that has ended, with its sub-runs and logs."""
+
+    type = "run.remove"
 
 
 class RetryRun(RunChange):

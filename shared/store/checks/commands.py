@@ -14,8 +14,8 @@ __all__ = ["CHECKS"]
 
 _OUTCOMES = ("recorded", "refused")
 _CREATING = ("run.start", "run.enqueue")
-_FORGETTING = "run.dequeue"
-"""The command that deletes a run that has not begun. Its reply does not name the run."""
+_FORGETTING = ("run.dequeue", "run.remove")
+"""The commands that delete a run. Their replies do not name it."""
 _RETENTION = re.compile(r"histRetentionDays\W*?(-?\d+)")
 _DEFAULT_DAYS = 30
 
@@ -35,7 +35,7 @@ def _one_outcome(snapshot: StoreSnapshot) -> Iterator[Violation]:
 def _run_of_command(snapshot: StoreSnapshot) -> Iterator[Violation]:
     c, r = t.inbox.c, t.dag_runs.c
     run_id = c.reply["result"]["dagRunId"].as_string()
-    last = next(snapshot.rows(select(func.max(c.at).label("at")).where(c.type == _FORGETTING)))["at"]
+    last = next(snapshot.rows(select(func.max(c.at).label("at")).where(c.type.in_(_FORGETTING))))["at"]
     query = (
         select(c.command_id, run_id.label("dag_run_id"))
         .select_from(t.inbox.outerjoin(t.dag_runs, (r.dag_run_id == run_id) & r.root_key.is_(None)))

@@ -39,6 +39,8 @@ class HistoryWrites(Writer):
 
     def remove(self, keys: Sequence[str]) -> None:
         """Delete these root runs with all their sub-runs, and all rows of these runs."""
+        if not keys:
+            return
         c = t.dag_runs.c
         runs = RunWrites(self._connection)
         below = list(self._connection.execute(select(c.run_key).where(c.root_key.in_(keys))).scalars())
