@@ -145,27 +145,6 @@ def test_a_dequeued_run_is_gone(stack: Stack) -> None:
     assert [row["dag_run_id"] for row in stack.rows(t.dag_runs)] == ["busy"]
 
 
-def test_a_run_that_has_ended_is_removed_with_its_sub_runs(stack: Stack) -> None:
-    stack.scheduler()
-    stack.dag("parent", "steps:\n  - call: child\n---\nname: child\nsteps:\n  - name: s\n    command: echo\n")
-    remove = c.RemoveRun(dag_name="parent", dag_run_id="r1")
-    stack.start("parent", "r1")
-    task = stack.worker.task()
-
-    refused = stack.ask(remove)
-    stack.worker.run(task)
-    stack.until("succeeded")
-    removed = stack.ask(remove)
-
-    assert refused.error is not None
-    assert refused.error.code == "already_running"
-    assert removed.outcome == "recorded"
-    assert [stack.rows(table) for table in (t.dag_runs, t.nodes, t.attempts, t.transitions)] == [[], [], [], []]
-    gone = stack.ask(remove).error
-    assert gone is not None
-    assert gone.code == "not_found"
-
-
 def test_a_failed_step_is_tried_again_after_its_interval(stack: Stack) -> None:
     stack.scheduler()
     stack.dag("again", "steps:\n  - command: x\n    retryPolicy: {limit: 1, intervalSec: 1}\n")
