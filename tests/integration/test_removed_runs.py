@@ -2,6 +2,8 @@
 
 from shared.contracts import commands as c
 from shared.store import tables as t
+from tests.harness.eventually import eventually
+from tests.harness.invariants import violations
 from tests.integration.scheduler_stack import Stack
 
 
@@ -21,6 +23,8 @@ def test_a_run_that_has_ended_is_removed_with_its_sub_runs(stack: Stack) -> None
     assert refused.error.code == "already_running"
     assert removed.outcome == "recorded"
     assert [stack.rows(table) for table in (t.dag_runs, t.nodes, t.attempts, t.transitions)] == [[], [], [], []]
+    # The rows of sent messages are deleted some time later.
+    eventually(lambda: violations(stack.engine) == [])
     gone = stack.ask(remove).error
     assert gone is not None
     assert gone.code == "not_found"

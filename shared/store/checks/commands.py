@@ -90,7 +90,7 @@ CHECKS = (
         "command-run",
         "I1",
         "The run that a command created exists. Not judged: commands older than the shortest `histRetentionDays`, and "
-        "commands before the last `run.dequeue`.",
+        "commands before the last `run.dequeue` or `run.remove`.",
         "If nobody deleted the run by hand, the database lost commits: see docs/operations/backup.md, and "
         "start the run again.",
         _run_of_command,
