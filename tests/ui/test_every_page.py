@@ -2,20 +2,24 @@
 
 import json
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import expect
+from sqlalchemy import insert
 
 from scripts.build_editor import WEB
 from services.api.ui.page_script import page_script
+from shared.store import tables as t
+from shared.store.engine import open_engine, transaction
 from tests.harness.accessibility import barriers
 from tests.harness.browser import PHONE
 from tests.harness.cluster import Embedded
 from tests.ui.conftest import MOST_REQUESTS, PLAIN_EDITOR, Look, origin
 
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 WATCHED = ("/health", "/approvals")
 """What each page that is open asks for every ten seconds, the first time after it has shown its data."""
 BUNDLED = page_script(WEB) != "main.js"
@@ -54,7 +58,7 @@ PAGES = (
     "#/dags/show?tab=slots", "#/runs", "#/runs?from=2020-01-01T00:00", "#/runs/show/s1", "#/runs/show/s1?step=b%20c",
     "#/runs/show/s1?view=gantt", "#/runs?q=show",
     "#/runs/show/s1?tab=outputs", "#/runs/show/s1?tab=events", "#/runs/show/s1?tab=spec", "#/queues", "#/system",
-    "#/calendar", "#/calendar?outcome=missed",
+    "#/calendar", "#/calendar?outcome=missed", "#/calendar?month=2026-07",
     "#/compare/show/s1", "#/compare/show/s1/show/s1?all=1",
     "#/search?q=echo", "#/secrets", "#/audit", "#/audit?target=show&outcome=done",
 )  # fmt: skip
@@ -82,6 +86,19 @@ def shown(system: Embedded) -> Embedded:
     assert system.client.ask("PUT", "/dags/show/spec", {"spec": SPEC}).json == {"errors": []}
     system.client.start("show", "s1")
     system.client.until("failed", "show", "s1")
+    # No test can wait for these: the widest rows that a table of scheduled times has.
+    facts = {"file_name": "show", "kind": "start", "expression": "0 5 * * *", "dag_name": "show", "decided_at": NOON}
+    fired = {"slot_at": NOON, "outcome": "fired", "reason": "", "dag_run_id": "sched-20260701T120000Z-387b24a1"}
+    missed = {
+        "slot_at": NOON - timedelta(days=1),
+        "outcome": "missed",
+        "reason": "no scheduler " * 9,
+        "dag_run_id": None,
+    }
+    engine = open_engine(system.store_url)
+    with transaction(engine) as connection:
+        connection.execute(insert(t.cron_slots), [{**facts, "until_at": None, **each} for each in (fired, missed)])
+    engine.dispose()
     return system
 
 

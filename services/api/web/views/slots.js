@@ -40,5 +40,5 @@ export const firesTable = (list, named = false) => h("table", { class: "rows" },
     h("td", { class: "state" }, badge(each.outcome)),
     h("td", { class: "when" }, clock(each.slot), each.until && [" – ", clock(each.until)], each.kind !== "start" && h("span", { class: "faint" }, ` ${each.kind}`)),
     h("td", { class: "main" }, named && h("a", { class: "name", href: to(["dags", each.fileName], { tab: "slots" }) }, each.fileName), " ",
-      each.reason, each.dagRunId && h("a", { href: to(["runs", each.dagName, each.dagRunId]), class: "mono clip" }, each.dagRunId)),
+      each.reason, each.dagRunId && h("a", { href: to(["runs", each.dagName, each.dagRunId]), class: "mono" }, each.dagRunId)),
     h("td", { class: "wide mono faint" }, each.expression)))));
