@@ -24,6 +24,7 @@ from shared import ids
 from shared.store.migrate import migrate
 from tests.harness.needs import NEEDED, need
 from tests.harness.servers import PostgresServer, RabbitServer
+from tests.harness.share_out import shared_out
 
 _OURS = {name: value for name, value in os.environ.items() if name.startswith("DAGWAY_")}
 
@@ -36,16 +37,10 @@ settings.register_profile("shared machine", deadline=None, suppress_health_check
 settings.load_profile("shared machine")
 
 
-_LONG = frozenset({"chaos", "deploy", "faults", "security", "simulation", "ui"})
-"""Folders of tests that take long. They come first, so that no process has only them left at the end."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a folder together, wherever pytest-randomly has put them: they share running systems."""
-    first: dict[Path, int] = {}
-    for place, item in enumerate(items):
-        first.setdefault(item.path.parent, place)
-    items.sort(key=lambda item: (item.path.parent.name not in _LONG, first[item.path.parent]))
+    """Order the tests, which pytest-randomly has shuffled, so that processes share the long ones."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    items[:] = [items[place] for place in shared_out([item.path for item in items], processes)]
 
 
 def pytest_collection_finish() -> None:
