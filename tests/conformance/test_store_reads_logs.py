@@ -65,6 +65,32 @@ def test_every_window_equals_that_part_of_the_whole_text(engine: Engine, reads: 
         assert tail == LogWindow(tuple(expected[-limit:]), max(total - limit, 0), total)
 
 
+@pytest.mark.parametrize("most", [1, 8, 30, 200])
+def test_a_window_of_long_lines_is_bounded_by_bytes(engine: Engine, reads: Reads, most: int) -> None:
+    dice = random.Random(9)
+    text = b"".join(b"x" * dice.choice([0, 1, 5, 60]) + b"\n" for _ in range(40))
+    for seq, begin in enumerate(range(0, len(text), 7)):
+        add_chunk(engine, seq, text[begin : begin + 7], offset=begin)
+    expected = text.removesuffix(b"\n").split(b"\n")
+
+    found: list[bytes] = []
+    while len(found) < len(expected):
+        window = reads.log_lines("r", 0, "stdout", offset=len(found), limit=1000, most_bytes=most).lines
+        assert len(window) > 0
+        assert len(window) == 1 or len(b"\n".join(window)) <= most + 7
+        found += window
+    tail = reads.log_tail("r", 0, "stdout", limit=1000, most_bytes=most)
+
+    for got, line in zip(found, expected, strict=True):
+        shown, cut, _ = got.partition(b" [the rest of this line")
+        assert line.startswith(shown) if cut else got == line
+    assert any(b"not shown" in got for got in found) == (most < 60)
+    assert tail.lines
+    assert tail.offset + len(tail.lines) == len(expected)
+    assert tail.lines == tuple(expected[tail.offset :]) or most < 60
+    assert len(b"\n".join(tail.lines).partition(b" [")[0]) <= max(most + 7, 60)
+
+
 def test_a_search_finds_the_lines_of_the_whole_text_in_bounded_steps(engine: Engine, reads: Reads) -> None:
     for seq, (token, number, data) in enumerate(
         [("b", 1, b"Error one\nfine\nan err"), ("b", 1, b"or over two chunks\n"), ("a", 2, b"fine\nERROR, unended")]

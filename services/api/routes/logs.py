@@ -76,7 +76,10 @@ def run_log(call: Call, query: LogQuery, name: str, dag_run_id: str) -> ApiRespo
 
 @LOGS.get(f"{_RUN}/steps/{{stepName}}/log", id="getDAGRunStepLog", query=StepLogQuery, response=LogSchema)
 def step_log(call: Call, query: StepLogQuery, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
-    """Return lines that a step or handler wrote to stdout or stderr; none if it never ran."""
+    """Return lines that a step or handler wrote to stdout or stderr; none if it never ran.
+
+    A response has about 16 MB at most: fewer lines than asked for, or the beginning of a single line.
+    """
     return _log_of_step(call, query, find_run(call.deps, name, dag_run_id), step_name)
 
 

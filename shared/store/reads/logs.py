@@ -19,13 +19,15 @@ __all__ = ["LogReads"]
 _c = t.log_chunks.c
 _SEARCHED_AT_ONCE = 10_000
 """How many lines a search holds in memory."""
-_MOST_SEARCHED_BYTES = 16_000_000
+_MOST_BYTES = 16_000_000
+_CUT = b" [the rest of this line is not shown: it is too long]"
 
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
     seq: int
     line_ends: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +44,41 @@ class LogReads(Reader):
     """Reads of logs. A log is the output of one node to one stream, in the node's latest run attempt with output.
 
     It has the output of all attempts of the node in that run attempt, in order. A last line without line end counts.
-    ``of``, a (run attempt, number), makes it the output of that one attempt.
+    ``of``, a (run attempt, number), makes it the output of that one attempt. A read returns fewer lines than asked for
+    when they have more than ``most_bytes``. Only a single line may be longer: its beginning is returned.
     """
 
     def log_lines(
-        self, run_key: str, node: int, stream: str, *, offset: int = 0, limit: int, of: tuple[int, int] | None = None
+        self,
+        run_key: str,
+        node: int,
+        stream: str,
+        *,
+        offset: int = 0,
+        limit: int,
+        of: tuple[int, int] | None = None,
+        most_bytes: int = _MOST_BYTES,
     ) -> LogWindow:
         """Return up to ``limit`` lines, beginning with line ``offset`` (the first line is 0)."""
         with self._snapshot() as connection:
             parts = _parts(connection, run_key, node, stream, of)
-            return _window(connection, parts, stream, offset, limit)
+            return _window(connection, parts, stream, offset, limit, most_bytes=most_bytes)
 
     def log_tail(
-        self, run_key: str, node: int, stream: str, *, limit: int, of: tuple[int, int] | None = None
+        self,
+        run_key: str,
+        node: int,
+        stream: str,
+        *,
+        limit: int,
+        of: tuple[int, int] | None = None,
+        most_bytes: int = _MOST_BYTES,
     ) -> LogWindow:
         """Return the last ``limit`` lines."""
         with self._snapshot() as connection:
             parts = _parts(connection, run_key, node, stream, of)
-            return _window(connection, parts, stream, max(_total(parts) - limit, 0), limit)
+            first = max(_total(parts) - limit, _first_within(parts, most_bytes))
+            return _window(connection, parts, stream, first, limit, most_bytes=most_bytes)
 
     def log_search(
         self,
@@ -75,16 +94,17 @@ class LogReads(Reader):
     ) -> LogHits:
         """Return up to ``limit`` lines from line ``offset`` on that contain the text in any case of ASCII letters.
 
-        One call searches at most ``most`` lines. It reads 10,000 at a time, and ends early when it has read 16 MB.
+        One call searches at most ``most`` lines. It ends early when it has read 16 MB, and searches
+        no more than these of a single line.
         """
         needle = text.lower()
         hits: list[int] = []
         with self._snapshot() as connection:
             parts = _parts(connection, run_key, node, stream, of)
             total = _total(parts)
-            at, end, left = min(offset, total), min(offset + most, total), _MOST_SEARCHED_BYTES
+            at, end, left = min(offset, total), min(offset + most, total), _MOST_BYTES
             while at < end and left > 0:
-                lines = _window(connection, parts, stream, at, min(_SEARCHED_AT_ONCE, end - at)).lines
+                lines = _window(connection, parts, stream, at, min(_SEARCHED_AT_ONCE, end - at), most_bytes=left).lines
                 whole = b"\n".join(lines).lower()
                 left -= len(whole)
                 if needle in whole:  # rare, and much faster to know than which lines have it
@@ -117,13 +137,13 @@ def _parts(connection: Connection, run_key: str, node: int, stream: str, of: tup
     else:
         chosen = and_(_c.run_attempt == of[0], _c.number == of[1])
     heads = connection.execute(
-        select(_c.token, _c.number, _c.seq, _c.lines)
+        select(_c.token, _c.number, _c.seq, _c.lines, func.length(_c.data).label("size"))
         .where(of_node, chosen, _c.stream == stream, func.length(_c.data) > 0)
         .order_by(_c.number, _c.seq)
     )
     chunks: dict[tuple[int, str], list[_Chunk]] = {}
     for row in heads:
-        chunks.setdefault((row.number, row.token), []).append(_Chunk(row.seq, row.lines))
+        chunks.setdefault((row.number, row.token), []).append(_Chunk(row.seq, row.lines, row.size))
     unended = _without_last_line_end(connection, stream, {token: found[-1].seq for (_, token), found in chunks.items()})
     parts: list[_Part] = []
     first = 0
@@ -144,30 +164,60 @@ def _without_last_line_end(connection: Connection, stream: str, last: dict[str, 
     return {row.token for row in connection.execute(query) if bytes(row.end) != b"\n"}
 
 
-def _window(connection: Connection, parts: Sequence[_Part], stream: str, offset: int, limit: int) -> LogWindow:
+def _first_within(parts: Sequence[_Part], most_bytes: int) -> int:
+    """Return the first line of the longest end of the log, in whole chunks, that has at most ``most_bytes``.
+
+    It is the last line if not even that fits.
+    """
+    total = _total(parts)
+    for part in reversed(parts):
+        line = part.first + sum(chunk.line_ends for chunk in part.chunks)
+        for chunk in reversed(part.chunks):
+            most_bytes -= chunk.size
+            if most_bytes < 0:
+                return min(line + 1, total - 1)
+            line -= chunk.line_ends
+    return 0
+
+
+def _window(
+    connection: Connection, parts: Sequence[_Part], stream: str, offset: int, limit: int, *, most_bytes: int
+) -> LogWindow:
     end = min(offset + limit, _total(parts))
     lines: list[bytes] = []
     for part in parts:
         begin_in, end_in = max(offset - part.first, 0), min(end - part.first, part.lines)
-        if begin_in < end_in:
-            lines += _lines_of(connection, part, stream, begin_in, end_in)
+        if begin_in < end_in and (most_bytes > 0 or not lines):
+            found = _lines_of(connection, part, stream, begin_in, end_in, most_bytes=most_bytes)
+            lines += found
+            most_bytes = most_bytes - sum(map(len, found)) if len(found) == end_in - begin_in else 0
     return LogWindow(tuple(lines), offset, _total(parts))
 
 
-def _lines_of(connection: Connection, part: _Part, stream: str, begin: int, end: int) -> list[bytes]:
-    """Return lines ``begin`` to ``end - 1`` of one attempt's output."""
+def _lines_of(
+    connection: Connection, part: _Part, stream: str, begin: int, end: int, *, most_bytes: int
+) -> list[bytes]:
+    """Return lines ``begin`` to ``end - 1`` of one attempt's output; fewer if these have more than ``most_bytes``.
+
+    The first of them is cut if it alone is longer.
+    """
     # Line n begins after the n-th line end: in the chunk with that line end, or in the next one.
-    seen = skipped = 0
+    seen = skipped = size = 0
     first_seq = last_seq = part.chunks[-1].seq
-    found = False
+    found = cut = False
     for chunk in part.chunks:
         before, seen = seen, seen + chunk.line_ends
         if not found and seen >= begin:
             found, first_seq, skipped = True, chunk.seq, begin - before
-        if seen >= end:
-            last_seq = chunk.seq
+        size += chunk.size if found else 0
+        if seen >= end or size > most_bytes:
+            last_seq, cut = chunk.seq, seen < end and chunk is not part.chunks[-1]
             break
     wanted: ColumnElement[bool] = and_(_c.token == part.token, _c.stream == stream)
     query = select(_c.data).where(wanted, _c.seq.between(first_seq, last_seq)).order_by(_c.seq)
     data = b"".join(bytes(piece) for piece in connection.execute(query).scalars())
-    return data.split(b"\n", skipped + end - begin)[skipped : skipped + end - begin]
+    lines = data.split(b"\n", skipped + end - begin)[skipped : skipped + end - begin]
+    if cut:
+        *lines, begun = lines
+        return lines or [begun + _CUT]
+    return lines
