@@ -84,6 +84,10 @@ def test_a_move_that_was_cut_off_before_its_commit_is_made_by_the_next(config: C
 def test_a_move_that_was_cut_off_after_its_commit_is_known_to_be_done(config: Config, target: str) -> None:
     move(config, target)
     close_folder(config.data_dir, target, pending=True)
+    engine = open_engine(target)
+    with transaction(engine) as connection:  # the new system has been started
+        connection.execute(insert(t.specs).values(hash="x", yaml="x", created_at=utc_now()))
+    engine.dispose()
 
     assert move(config, target).before
     assert mark_of(config.data_dir) == Mark(target, pending=False)
