@@ -7,7 +7,8 @@ from tests.chaos.campaign import Outcome
 
 __all__ = ["report"]
 
-_SHOWN = 20
+_SHOWN = 5
+"""How many violations of each rule are printed."""
 
 
 def report(outcome: Outcome) -> str:
@@ -48,7 +49,8 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     for rule, texts in outcome.found.items():
         yield f"  {rule:46} {len(texts):10}"
     yield f"  ({outcome.looks} looks at the live system)"
-    for text in outcome.violations[:_SHOWN]:
-        yield f"  VIOLATION {text}"
-    if len(outcome.violations) > _SHOWN:
-        yield f"  ... and {len(outcome.violations) - _SHOWN} more"
+    for rule, texts in outcome.found.items():
+        for text in texts[:_SHOWN]:
+            yield f"  VIOLATION {rule}: {text}"
+        if len(texts) > _SHOWN:
+            yield f"  ... and {len(texts) - _SHOWN} more of {rule}"
