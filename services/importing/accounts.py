@@ -23,7 +23,7 @@ F = TypeVar("F", bound=BaseModel)
 _BCRYPT = "$2"
 _MAX_NAME = 200
 _RENAMED = "it was renamed here, and stays as"
-_ROLES = {"developer": ("operator", "a manager may also change secrets, pools, queues and pauses")}
+_ROLES = {"developer": ("operator", "a manager may also change secrets, queues and pauses")}
 """Roles that Dagu 2 added, the nearest here that may do no more, and why not the next one.
 
 Dagu 2's developer creates, edits, deletes, runs and stops workflows (its ``internal/auth/role.go``).

@@ -70,8 +70,7 @@ def test_a_home_of_dagu_2_is_imported_with_a_line_for_each_thing(config: Config,
     assert "line 3" in found["workflow", "broken.yaml"][1]
     assert found["user", "ann"] == (
         "differs",
-        "its role is operator here: there is no developer, and a manager may also change secrets, pools, queues and "
-        "pauses",
+        "its role is operator here: there is no developer, and a manager may also change secrets, queues and pauses",
     )
     assert found["user", "bob"] == ("refused", "it is disabled there, and could log in here")
     assert found["user", "cat"] == ("refused", "it has no password: it logs in by oidc")
