@@ -77,7 +77,7 @@ def test_every_operation_has_a_method_that_reads_its_answer(footing: Footing, da
         assert client.pause_dag(name, reason="a test").paused
         assert not client.resume_dag(name, catchup="none").paused
         assert client.get_dag_details(name).dag is not None
-        assert [found.name for found in client.search_dags(q=name).results] == [name]
+        assert name in [found.name for found in client.search_dags(q="count").results]
         assert "dagu_" in client.get_metrics()
         assert client.get_open_api()["openapi"].startswith("3.")
     assert run(_workers(footing.client.base)) > 0

@@ -4,6 +4,7 @@ from dagway.client.api_call import ApiCall, model, no_content, path_of
 from services.api.response_schemas.dags import ErrorsResponseSchema
 
 __all__ = [
+    "delete_dag_run",
     "dequeue_dag_run",
     "dequeue_dag_run_by_post",
     "retry_dag_run",
@@ -27,6 +28,11 @@ def terminate_dag_run(name: str, dag_run_id: str) -> ApiCall[None]:
 def retry_dag_run(name: str, dag_run_id: str, *, step_name: str | None = None) -> ApiCall[None]:
     """Retry the steps of a run that did not succeed, in the same run or in a new run (REST contract section 5.8)."""
     return ApiCall("POST", path_of("dag-runs", name, dag_run_id, "retry"), no_content, body={"stepName": step_name})
+
+
+def delete_dag_run(name: str, dag_run_id: str) -> ApiCall[None]:
+    """Delete a run that has ended, with its sub-runs and logs."""
+    return ApiCall("DELETE", path_of("dag-runs", name, dag_run_id), no_content)
 
 
 def dequeue_dag_run_by_post(name: str, dag_run_id: str) -> ApiCall[None]:

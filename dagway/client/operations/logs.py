@@ -6,6 +6,10 @@ from dagway.client.api_call import ApiCall, model, path_of
 from services.api.response_schemas.runs import LogHitsSchema, LogSchema
 
 __all__ = [
+    "download_dag_run_log",
+    "download_dag_run_step_log",
+    "download_sub_dag_run_log",
+    "download_sub_dag_run_step_log",
     "get_dag_run_log",
     "get_dag_run_step_log",
     "get_sub_dag_run_log",
@@ -133,4 +137,56 @@ def search_sub_step_log(
         path_of("dag-runs", name, dag_run_id, "sub-dag-runs", sub_dag_run_id, "steps", step_name, "log", "search"),
         model(LogHitsSchema),
         query={"q": q, "offset": offset, "limit": limit, "stream": stream, "attempt": attempt},
+    )
+
+
+def download_dag_run_log(name: str, dag_run_id: str) -> ApiCall[str]:
+    """Return the whole log of a run as a file."""
+    return ApiCall("GET", path_of("dag-runs", name, dag_run_id, "log", "download"), model(str), is_text=True)
+
+
+def download_dag_run_step_log(
+    name: str,
+    dag_run_id: str,
+    step_name: str,
+    *,
+    stream: Literal["stdout", "stderr"] | None = None,
+    attempt: int | None = None,
+) -> ApiCall[str]:
+    """Return all that a step or handler wrote to stdout or stderr, as a file."""
+    return ApiCall(
+        "GET",
+        path_of("dag-runs", name, dag_run_id, "steps", step_name, "log", "download"),
+        model(str),
+        query={"stream": stream, "attempt": attempt},
+        is_text=True,
+    )
+
+
+def download_sub_dag_run_log(name: str, dag_run_id: str, sub_dag_run_id: str) -> ApiCall[str]:
+    """Return the whole log of a sub-run as a file."""
+    return ApiCall(
+        "GET",
+        path_of("dag-runs", name, dag_run_id, "sub-dag-runs", sub_dag_run_id, "log", "download"),
+        model(str),
+        is_text=True,
+    )
+
+
+def download_sub_dag_run_step_log(
+    name: str,
+    dag_run_id: str,
+    sub_dag_run_id: str,
+    step_name: str,
+    *,
+    stream: Literal["stdout", "stderr"] | None = None,
+    attempt: int | None = None,
+) -> ApiCall[str]:
+    """Return all that a step or handler of a sub-run wrote to stdout or stderr, as a file."""
+    return ApiCall(
+        "GET",
+        path_of("dag-runs", name, dag_run_id, "sub-dag-runs", sub_dag_run_id, "steps", step_name, "log", "download"),
+        model(str),
+        query={"stream": stream, "attempt": attempt},
+        is_text=True,
     )

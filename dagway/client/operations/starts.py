@@ -121,6 +121,7 @@ def reschedule_dag_run(
     dag_name: str | None = None,
     singleton: bool | None = None,
     definition_strategy: str | None = None,
+    use_current_dag_file: bool | None = None,
 ) -> ApiCall[RescheduleResponseSchema]:
     """Start a new run with the spec and parameters of an earlier run."""
     return ApiCall(
@@ -132,5 +133,6 @@ def reschedule_dag_run(
             "dagName": dag_name,
             "singleton": singleton,
             "definitionStrategy": definition_strategy,
+            "useCurrentDagFile": use_current_dag_file,
         },
     )
