@@ -37,6 +37,9 @@ def members(
     """
     known = {pid for pid, began in (before or {}).items() if pid in rows and _same(rows[pid].began, began)}
     known |= {pid for pid in marked if pid in rows}
+    if before is None and group in rows:
+        # A spawner that was just forked may not lead its group yet.
+        known.add(group)
     if before is None or any(rows[pid].group == group for pid in known):
         known |= {pid for pid, row in rows.items() if row.group == group}
     known |= descendants({pid: (row.parent, 0) for pid, row in rows.items()}, known)

@@ -22,6 +22,10 @@ def test_a_step_is_its_group_and_all_descendants() -> None:
     assert set(members(rows, None, 5)) == {5, 6, 7, 8, 10}
 
 
+def test_a_leader_that_has_not_made_its_group_yet_is_known() -> None:
+    assert set(members(_rows(p5=(1, 1), p6=(5, 1)), None, 5)) == {5, 6}
+
+
 def test_an_orphan_in_a_group_of_its_own_is_remembered_if_it_was_seen() -> None:
     seen = members(_rows(p5=(1, 5), p7=(5, 7)), None, 5)
 
