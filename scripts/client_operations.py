@@ -46,8 +46,8 @@ def files() -> Mapping[Path, str]:
             by_module.setdefault(operation.handler.__module__.rpartition(".")[2], []).append(operation)
     texts = {FOLDER / f"{module}.py": _module(module, listed) for module, listed in by_module.items()}
     texts[FOLDER / "__init__.py"] = f'"""The requests of all operations of the API, as data. {_HERE}"""\n'
-    texts[FOLDER / "blocking.py"] = _methods("Operations", "Sender", "method", by_module)
-    texts[FOLDER / "on_asyncio.py"] = _methods("AsyncOperations", "AsyncSender", "async_method", by_module)
+    texts[FOLDER / "blocking.py"] = _methods("OperationMethods", "Sender", "method", by_module)
+    texts[FOLDER / "on_asyncio.py"] = _methods("AsyncOperationMethods", "AsyncSender", "async_method", by_module)
     return _formatted(texts)
 
 

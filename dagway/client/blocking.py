@@ -15,7 +15,7 @@ from dagway.client.errors import ConnectionFailed, WaitTimeout
 from dagway.client.exchange import HttpAnswer, Send, checked, exchange, pauses
 from dagway.client.methods import method
 from dagway.client.models import ENDED, Run, RunDetails, RunEvent
-from dagway.client.operations.blocking import Operations
+from dagway.client.operations.blocking import OperationMethods
 from shared.event_stream import EventParser
 
 __all__ = ["Client"]
@@ -23,7 +23,7 @@ __all__ = ["Client"]
 T = TypeVar("T")
 
 
-class Client(Operations):
+class Client(OperationMethods):
     """Sends requests to one gateway; threads may share it. Close it, or use it in a ``with`` statement.
 
     ``token`` is an API key or another bearer token, ``basic`` a user name and password. ``ca_file`` has the

@@ -16,7 +16,7 @@ from dagway.client.errors import ConnectionFailed, WaitTimeout
 from dagway.client.exchange import HttpAnswer, Send, checked, exchange, pauses
 from dagway.client.methods import async_method
 from dagway.client.models import ENDED, Run, RunDetails, RunEvent
-from dagway.client.operations.on_asyncio import AsyncOperations
+from dagway.client.operations.on_asyncio import AsyncOperationMethods
 from shared.event_stream import EventParser
 
 __all__ = ["AsyncClient"]
@@ -24,7 +24,7 @@ __all__ = ["AsyncClient"]
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncOperations):
+class AsyncClient(AsyncOperationMethods):
     """``Client`` for ``asyncio``: its methods are coroutines. Close it, or use it in an ``async with`` statement."""
 
     def __init__(

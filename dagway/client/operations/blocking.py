@@ -28,10 +28,10 @@ from dagway.client.operations import (
     webhooks,
 )
 
-__all__ = ["Operations"]
+__all__ = ["OperationMethods"]
 
 
-class Operations(Sender):
+class OperationMethods(Sender):
     """The operations of the API under their names in the OpenAPI document, in snake case."""
 
     login = method(accounts.login)

@@ -28,10 +28,10 @@ from dagway.client.operations import (
     webhooks,
 )
 
-__all__ = ["AsyncOperations"]
+__all__ = ["AsyncOperationMethods"]
 
 
-class AsyncOperations(AsyncSender):
+class AsyncOperationMethods(AsyncSender):
     """The operations of the API under their names in the OpenAPI document, in snake case."""
 
     login = async_method(accounts.login)
