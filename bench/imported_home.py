@@ -1,11 +1,14 @@
 """Measure ``dagway import dagu``: ``python -m bench.imported_home 100000``, or a part with ``--homes 4 --only 2``.
 
 Writes homes of Dagu, whose runs have two steps with logs, and imports them into one SQLite database. Prints for each
-home the seconds and the processor seconds of its import, without those of writing it.
+home the seconds, the processor seconds and the peak memory of its import, without the seconds of writing it. With
+``--home`` the home is kept, and used again by the next call.
 """
 
 import argparse
+import resource
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -27,15 +30,20 @@ def main() -> None:
     parser.add_argument("runs", type=int, help="how many runs in all homes together")
     parser.add_argument("--homes", type=int, default=1, help="into how many homes to divide them")
     parser.add_argument("--only", type=int, help="which home to import, from 1; all without it")
+    parser.add_argument("--home", type=Path, help="write the only home to this folder, or use the one that is there")
+    parser.add_argument("--write-only", action="store_true", help="write the home and end")
     parser.add_argument("--data-dir", type=Path, help="where the database is; a folder that is deleted without it")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dagway-bench-") as folder:
         data_dir = given.data_dir or Path(folder) / "data"
         for number in [given.only] if given.only else range(1, given.homes + 1):
-            root = Path(folder) / "home"
-            _write(root, number, given.runs // given.homes)
-            _import(root, data_dir, number)
-            shutil.rmtree(root)
+            root = given.home or Path(folder) / "home"
+            if not root.exists():
+                _write(root, number, given.runs // given.homes)
+            if not given.write_only:
+                _import(root, data_dir, number)
+            if given.home is None:
+                shutil.rmtree(root)
 
 
 def _write(root: Path, number: int, runs: int) -> None:
@@ -53,7 +61,15 @@ def _import(root: Path, data_dir: Path, number: int) -> None:
     report = import_dagu(config, root, "bench")
     seconds, processor = time.monotonic() - began, time.process_time() - used
     loaded = report.counts()["run"]["loaded"]
-    print(f"home {number}: {loaded} runs in {seconds:.0f} s ({loaded / seconds:.0f}/s), processor {processor:.0f} s")
+    print(
+        f"home {number}: {loaded} runs in {seconds:.0f} s ({loaded / seconds:.0f}/s), processor {processor:.1f} s, "
+        f"peak memory {_peak_mib():.0f} MiB"
+    )
+
+
+def _peak_mib() -> float:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / (1 << 20)
 
 
 if __name__ == "__main__":

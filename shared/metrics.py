@@ -4,7 +4,6 @@ Collectors run at each scrape. They are registered with the admin server of thei
 library's global registry, because tests run many services in one process.
 """
 
-import os
 import platform
 import shutil
 import threading
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from shared.system.proc import open_files
 from shared.transport.base import Transport
 from shared.transport.signed import SignedTransport
 
@@ -127,7 +127,7 @@ class ProcessCollector:
         )
         yield free
         yield GaugeMetricFamily("dagway_threads", "Threads of this process", value=threading.active_count())
-        yield GaugeMetricFamily("dagway_open_files", "Open file descriptors", value=_open_files())
+        yield GaugeMetricFamily("dagway_open_files", "Open file descriptors", value=open_files())
 
 
 def _signatures(transport: SignedTransport) -> Iterable[Metric]:
@@ -148,10 +148,3 @@ def _signatures(transport: SignedTransport) -> Iterable[Metric]:
     for queue, count in unsigned.items():
         accepted.add_metric([queue], count)
     yield accepted
-
-
-def _open_files() -> int:
-    try:
-        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names only, no paths
-    except OSError:
-        return 0

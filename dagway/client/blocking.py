@@ -1,36 +1,29 @@
 """The client for programs without ``asyncio``."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
 from dagway.client import calls
-from dagway.client.calls import ApiCall
+from dagway.client.api_call import ApiCall
 from dagway.client.connection import API, PATIENCE_S, pause_until, settings_of, stream_options
 from dagway.client.errors import ConnectionFailed, WaitTimeout
 from dagway.client.exchange import HttpAnswer, Send, checked, exchange, pauses
+from dagway.client.methods import method
 from dagway.client.models import ENDED, Run, RunDetails, RunEvent
+from dagway.client.operations.blocking import OperationMethods
 from shared.event_stream import EventParser
 
 __all__ = ["Client"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _method(build: Callable[P, ApiCall[T]]) -> Callable[Concatenate["Client", P], T]:
-    def send(client: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return client.send(build(*args, **kwargs))
-
-    send.__name__, send.__doc__ = build.__name__, build.__doc__
-    return send
-
-
-class Client:
+class Client(OperationMethods):
     """Sends requests to one gateway; threads may share it. Close it, or use it in a ``with`` statement.
 
     ``token`` is an API key or another bearer token, ``basic`` a user name and password. ``ca_file`` has the
@@ -61,29 +54,29 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    dags = _method(calls.dags)
-    dag = _method(calls.dag)
-    create_dag = _method(calls.create_dag)
-    spec = _method(calls.spec)
-    update_spec = _method(calls.update_spec)
-    delete_dag = _method(calls.delete_dag)
-    validate = _method(calls.validate)
-    suspend = _method(calls.suspend)
-    resume = _method(calls.resume)
-    start = _method(calls.start)
-    enqueue = _method(calls.enqueue)
-    start_spec = _method(calls.start_spec)
-    runs = _method(calls.runs)
-    run = _method(calls.run)
-    attempts = _method(calls.attempts)
-    outputs = _method(calls.outputs)
-    step_log = _method(calls.step_log)
-    stop = _method(calls.stop)
-    retry = _method(calls.retry)
-    dequeue = _method(calls.dequeue)
-    approve = _method(calls.approve)
-    reject = _method(calls.reject)
-    queues = _method(calls.queues)
+    dags = method(calls.dags)
+    dag = method(calls.dag)
+    create_dag = method(calls.create_dag)
+    spec = method(calls.spec)
+    update_spec = method(calls.update_spec)
+    delete_dag = method(calls.delete_dag)
+    validate = method(calls.validate)
+    suspend = method(calls.suspend)
+    resume = method(calls.resume)
+    start = method(calls.start)
+    enqueue = method(calls.enqueue)
+    start_spec = method(calls.start_spec)
+    runs = method(calls.runs)
+    run = method(calls.run)
+    attempts = method(calls.attempts)
+    outputs = method(calls.outputs)
+    step_log = method(calls.step_log)
+    stop = method(calls.stop)
+    retry = method(calls.retry)
+    dequeue = method(calls.dequeue)
+    approve = method(calls.approve)
+    reject = method(calls.reject)
+    queues = method(calls.queues)
 
     def send(self, call: ApiCall[T]) -> T:
         """Send a call, repeat it if necessary, and return its result."""

@@ -1,67 +1,31 @@
 """The requests that a client can send, as data. Nothing here sends one."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Generic, TypeVar
-from urllib.parse import quote
+from typing import Any
 
-from pydantic import TypeAdapter
-
+from dagway.client.api_call import ApiCall, model, no_content, path_of
 from dagway.client.models import Attempt, DagDetails, DagPage, Log, Queue, RunDetails, RunPage, Validation
 
 __all__ = ["ApiCall", "Params", "events_path"]
-
-T = TypeVar("T")
 
 Params = str | Sequence[Any] | Mapping[str, Any]
 """Parameters of a run: by name, by position, or as text as on the command line (``NAME=Ada``)."""
 
 
-@dataclass(frozen=True, slots=True)
-class ApiCall(Generic[T]):
-    """One request to the API. ``read`` makes the result from the JSON of the answer."""
-
-    method: str
-    path: str
-    read: Callable[[Any], T]
-    query: Mapping[str, Any] = field(default_factory=dict)
-    body: Any = None
-
-
-def _path(*parts: str) -> str:
-    return "".join(f"/{quote(part, safe='')}" for part in parts)
-
-
-def _model(kind: type[T], *names: str) -> Callable[[Any], T]:
-    """Return a function that reads the model from the answer, or from the object at ``names`` in it."""
-    adapter = TypeAdapter(kind)
-
-    def read(answer: Any) -> T:
-        for name in names:
-            answer = answer[name]
-        return adapter.validate_python(answer)
-
-    return read
-
-
 def events_path(name: str, run_id: str) -> str:
     """Return the path of the event stream of a run."""
-    return f"{_path('dag-runs', name, run_id)}/events"
+    return f"{path_of('dag-runs', name, run_id)}/events"
 
 
-def _nothing(_answer: Any) -> None:
-    return None
-
-
-_RUN_PAGE = _model(RunPage)
-_RUN = _model(RunDetails, "dagRunDetails")
-_DAG_PAGE = _model(DagPage)
-_DAG = _model(DagDetails)
-_LOG = _model(Log)
-_ERRORS = _model(list[str], "errors")
-_RUN_ID = _model(str, "dagRunId")
+_RUN_PAGE = model(RunPage)
+_RUN = model(RunDetails, "dagRunDetails")
+_DAG_PAGE = model(DagPage)
+_DAG = model(DagDetails)
+_LOG = model(Log)
+_ERRORS = model(list[str], "errors")
+_RUN_ID = model(str, "dagRunId")
 
 
 def _start_body(params: Params, run_id: str, **more: Any) -> dict[str, Any]:
@@ -79,42 +43,42 @@ def dags(*, name: str = "", tag: str = "", page: int = 1, per_page: int = 50) ->
 
 def dag(file_name: str) -> ApiCall[DagDetails]:
     """Return a DAG with its steps and its latest run."""
-    return ApiCall("GET", _path("dags", file_name), _DAG)
+    return ApiCall("GET", path_of("dags", file_name), _DAG)
 
 
 def create_dag(file_name: str, spec: str = "") -> ApiCall[None]:
     """Store a new DAG. ``spec`` is its YAML; without it the DAG has one example step."""
-    return ApiCall("POST", "/dags", _nothing, body={"name": file_name, "spec": spec} if spec else {"name": file_name})
+    return ApiCall("POST", "/dags", no_content, body={"name": file_name, "spec": spec} if spec else {"name": file_name})
 
 
 def spec(file_name: str) -> ApiCall[str]:
     """Return the YAML of a DAG."""
-    return ApiCall("GET", f"{_path('dags', file_name)}/spec", _model(str, "spec"))
+    return ApiCall("GET", f"{path_of('dags', file_name)}/spec", model(str, "spec"))
 
 
 def update_spec(file_name: str, spec: str) -> ApiCall[list[str]]:
     """Replace the YAML of a DAG. Returns its errors; a spec with errors is stored but cannot start."""
-    return ApiCall("PUT", f"{_path('dags', file_name)}/spec", _ERRORS, body={"spec": spec})
+    return ApiCall("PUT", f"{path_of('dags', file_name)}/spec", _ERRORS, body={"spec": spec})
 
 
 def delete_dag(file_name: str) -> ApiCall[None]:
     """Delete a DAG. Its runs are kept."""
-    return ApiCall("DELETE", _path("dags", file_name), _nothing)
+    return ApiCall("DELETE", path_of("dags", file_name), no_content)
 
 
 def validate(spec: str, *, name: str = "") -> ApiCall[Validation]:
     """Check YAML without storing it."""
-    return ApiCall("POST", "/dags/validate", _model(Validation), body={"spec": spec, "name": name})
+    return ApiCall("POST", "/dags/validate", model(Validation), body={"spec": spec, "name": name})
 
 
 def suspend(file_name: str) -> ApiCall[None]:
     """Switch the schedule of a DAG off."""
-    return ApiCall("POST", f"{_path('dags', file_name)}/suspend", _nothing, body={"suspend": True})
+    return ApiCall("POST", f"{path_of('dags', file_name)}/suspend", no_content, body={"suspend": True})
 
 
 def resume(file_name: str) -> ApiCall[None]:
     """Switch the schedule of a DAG on."""
-    return ApiCall("POST", f"{_path('dags', file_name)}/suspend", _nothing, body={"suspend": False})
+    return ApiCall("POST", f"{path_of('dags', file_name)}/suspend", no_content, body={"suspend": False})
 
 
 def start(file_name: str, *, params: Params = "", run_id: str = "", singleton: bool = False) -> ApiCall[str]:
@@ -123,7 +87,7 @@ def start(file_name: str, *, params: Params = "", run_id: str = "", singleton: b
     ``singleton``: refuse the start if a run of the DAG is active.
     """
     body = _start_body(params, run_id, singleton=singleton)
-    return ApiCall("POST", f"{_path('dags', file_name)}/start", _RUN_ID, body=body)
+    return ApiCall("POST", f"{path_of('dags', file_name)}/start", _RUN_ID, body=body)
 
 
 def enqueue(
@@ -131,7 +95,7 @@ def enqueue(
 ) -> ApiCall[str]:
     """Queue a run of a DAG, and return the run's id. ``queue``: another queue than that of the DAG."""
     body = _start_body(params, run_id, queue=queue, priority=priority)
-    return ApiCall("POST", f"{_path('dags', file_name)}/enqueue", _RUN_ID, body=body)
+    return ApiCall("POST", f"{path_of('dags', file_name)}/enqueue", _RUN_ID, body=body)
 
 
 def start_spec(name: str, spec: str, *, params: Params = "", run_id: str = "") -> ApiCall[str]:
@@ -172,17 +136,17 @@ def runs(
 
 def run(name: str, run_id: str = "latest") -> ApiCall[RunDetails]:
     """Return a run with its steps. ``name`` is the name of its DAG."""
-    return ApiCall("GET", _path("dag-runs", name, run_id), _RUN)
+    return ApiCall("GET", path_of("dag-runs", name, run_id), _RUN)
 
 
 def attempts(name: str, run_id: str) -> ApiCall[list[Attempt]]:
     """Return all attempts of the steps of a run."""
-    return ApiCall("GET", f"{_path('dag-runs', name, run_id)}/attempts", _model(list[Attempt], "attempts"))
+    return ApiCall("GET", f"{path_of('dag-runs', name, run_id)}/attempts", model(list[Attempt], "attempts"))
 
 
 def outputs(name: str, run_id: str) -> ApiCall[dict[str, str]]:
     """Return the outputs of the steps of a run, by name. The output ``MY_NAME`` is called ``myName``, as in Dagu."""
-    return ApiCall("GET", f"{_path('dag-runs', name, run_id)}/outputs", _model(dict[str, str], "outputs"))
+    return ApiCall("GET", f"{path_of('dag-runs', name, run_id)}/outputs", model(dict[str, str], "outputs"))
 
 
 def step_log(
@@ -190,37 +154,37 @@ def step_log(
 ) -> ApiCall[Log]:
     """Return lines of what a step printed. ``offset`` is the first line, from 1; ``stream`` is stdout or stderr."""
     query = {"stream": stream, "offset": offset, "limit": limit}
-    return ApiCall("GET", f"{_path('dag-runs', name, run_id)}/steps{_path(step)}/log", _LOG, query)
+    return ApiCall("GET", f"{path_of('dag-runs', name, run_id)}/steps{path_of(step)}/log", _LOG, query)
 
 
 def stop(name: str, run_id: str) -> ApiCall[None]:
     """Stop a run: its steps get their stop signal."""
-    return ApiCall("POST", f"{_path('dag-runs', name, run_id)}/stop", _nothing)
+    return ApiCall("POST", f"{path_of('dag-runs', name, run_id)}/stop", no_content)
 
 
 def retry(name: str, run_id: str, *, step: str = "") -> ApiCall[None]:
     """Run the steps of an ended run again that did not succeed; or ``step`` and what depends on it."""
     body = {"dagRunId": run_id, "stepName": step} if step else {"dagRunId": run_id}
-    return ApiCall("POST", f"{_path('dag-runs', name, run_id)}/retry", _nothing, body=body)
+    return ApiCall("POST", f"{path_of('dag-runs', name, run_id)}/retry", no_content, body=body)
 
 
 def dequeue(name: str, run_id: str) -> ApiCall[None]:
     """Remove a queued run from its queue."""
-    return ApiCall("POST", f"{_path('dag-runs', name, run_id)}/dequeue", _nothing)
+    return ApiCall("POST", f"{path_of('dag-runs', name, run_id)}/dequeue", no_content)
 
 
 def approve(name: str, run_id: str, step: str, *, inputs: Mapping[str, str] | None = None) -> ApiCall[None]:
     """Approve a step that waits for approval. ``inputs`` are the values that it asks for."""
     body = {"inputs": dict(inputs)} if inputs else {}
-    return ApiCall("POST", f"{_path('dag-runs', name, run_id)}/steps{_path(step)}/approve", _nothing, body=body)
+    return ApiCall("POST", f"{path_of('dag-runs', name, run_id)}/steps{path_of(step)}/approve", no_content, body=body)
 
 
 def reject(name: str, run_id: str, step: str, *, reason: str = "") -> ApiCall[None]:
     """Reject the step that waits for approval, and fail its run."""
     body = {"reason": reason} if reason else {}
-    return ApiCall("POST", f"{_path('dag-runs', name, run_id)}/steps{_path(step)}/reject", _nothing, body=body)
+    return ApiCall("POST", f"{path_of('dag-runs', name, run_id)}/steps{path_of(step)}/reject", no_content, body=body)
 
 
 def queues() -> ApiCall[list[Queue]]:
     """Return the queues with their runs."""
-    return ApiCall("GET", "/queues", _model(list[Queue], "queues"))
+    return ApiCall("GET", "/queues", model(list[Queue], "queues"))

@@ -8,9 +8,10 @@ import random
 import uuid
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 
-from dagway.client.calls import ApiCall
+from dagway.client.api_call import ApiCall
 from dagway.client.errors import ClientError, ConnectionFailed, RequestRefused
 
 __all__ = ["Delay", "Exchange", "HttpAnswer", "Send", "checked", "exchange", "pauses"]
@@ -64,12 +65,21 @@ def exchange(call: ApiCall[T]) -> Exchange[T]:
     Raises:
         ConnectionFailed: no try was answered.
         RequestRefused: the gateway or the scheduler refused the request.
+        ClientError: the command was carried out, but its outcome does not have what the answer would have had.
     """
     answer = yield from _tries(_request(call))
+    if call.is_text and 200 <= answer.status < 300:
+        return call.read(answer.content.decode(errors="replace"))
     content = checked(answer)
-    if answer.status == 202:
-        content = {**content, **(yield from _outcome(str(content["commandId"])))}
-    return call.read(content)
+    if answer.status != 202:
+        return call.read(content)
+    content = {**content, **(yield from _outcome(str(content["commandId"])))}
+    try:
+        return call.read(content)
+    except (ValueError, KeyError) as error:
+        raise ClientError(
+            f"{call.method} {call.path}: carried out, but too late for its answer: read the result with another request"
+        ) from error
 
 
 def pauses() -> Generator[float, None, None]:
@@ -94,13 +104,20 @@ def checked(answer: HttpAnswer) -> Any:
 
 
 def _request(call: ApiCall[Any]) -> Send:
-    query = {name: str(value) for name, value in call.query.items() if value is not None}
+    query = {name: _text(value) for name, value in call.query.items() if value is not None}
     headers = {} if call.method == "GET" else {"Idempotency-Key": str(uuid.uuid4())}
+    headers |= {name: value for name, value in call.headers.items() if value is not None}
     if call.body is None:
         return Send(call.method, call.path, query, headers)
-    return Send(
-        call.method, call.path, query, headers | {"Content-Type": "application/json"}, json.dumps(call.body).encode()
-    )
+    body = call.body
+    if isinstance(body, Mapping):
+        body = {name: value for name, value in body.items() if value is not None}
+    headers["Content-Type"] = "application/json"
+    return Send(call.method, call.path, query, headers, json.dumps(body).encode())
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _tries(request: Send) -> Exchange[HttpAnswer]:

@@ -2,36 +2,29 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
 from dagway.client import calls
-from dagway.client.calls import ApiCall
+from dagway.client.api_call import ApiCall
 from dagway.client.connection import API, PATIENCE_S, pause_until, settings_of, stream_options
 from dagway.client.errors import ConnectionFailed, WaitTimeout
 from dagway.client.exchange import HttpAnswer, Send, checked, exchange, pauses
+from dagway.client.methods import async_method
 from dagway.client.models import ENDED, Run, RunDetails, RunEvent
+from dagway.client.operations.on_asyncio import AsyncOperationMethods
 from shared.event_stream import EventParser
 
 __all__ = ["AsyncClient"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _method(build: Callable[P, ApiCall[T]]) -> Callable[Concatenate["AsyncClient", P], Awaitable[T]]:
-    async def send(client: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await client.send(build(*args, **kwargs))
-
-    send.__name__, send.__doc__ = build.__name__, build.__doc__
-    return send
-
-
-class AsyncClient:
+class AsyncClient(AsyncOperationMethods):
     """``Client`` for ``asyncio``: its methods are coroutines. Close it, or use it in an ``async with`` statement."""
 
     def __init__(
@@ -56,29 +49,29 @@ class AsyncClient:
         """Close the connections."""
         await self._http.aclose()
 
-    dags = _method(calls.dags)
-    dag = _method(calls.dag)
-    create_dag = _method(calls.create_dag)
-    spec = _method(calls.spec)
-    update_spec = _method(calls.update_spec)
-    delete_dag = _method(calls.delete_dag)
-    validate = _method(calls.validate)
-    suspend = _method(calls.suspend)
-    resume = _method(calls.resume)
-    start = _method(calls.start)
-    enqueue = _method(calls.enqueue)
-    start_spec = _method(calls.start_spec)
-    runs = _method(calls.runs)
-    run = _method(calls.run)
-    attempts = _method(calls.attempts)
-    outputs = _method(calls.outputs)
-    step_log = _method(calls.step_log)
-    stop = _method(calls.stop)
-    retry = _method(calls.retry)
-    dequeue = _method(calls.dequeue)
-    approve = _method(calls.approve)
-    reject = _method(calls.reject)
-    queues = _method(calls.queues)
+    dags = async_method(calls.dags)
+    dag = async_method(calls.dag)
+    create_dag = async_method(calls.create_dag)
+    spec = async_method(calls.spec)
+    update_spec = async_method(calls.update_spec)
+    delete_dag = async_method(calls.delete_dag)
+    validate = async_method(calls.validate)
+    suspend = async_method(calls.suspend)
+    resume = async_method(calls.resume)
+    start = async_method(calls.start)
+    enqueue = async_method(calls.enqueue)
+    start_spec = async_method(calls.start_spec)
+    runs = async_method(calls.runs)
+    run = async_method(calls.run)
+    attempts = async_method(calls.attempts)
+    outputs = async_method(calls.outputs)
+    step_log = async_method(calls.step_log)
+    stop = async_method(calls.stop)
+    retry = async_method(calls.retry)
+    dequeue = async_method(calls.dequeue)
+    approve = async_method(calls.approve)
+    reject = async_method(calls.reject)
+    queues = async_method(calls.queues)
 
     async def send(self, call: ApiCall[T]) -> T:
         """Send a call, repeat it if necessary, and return its result."""

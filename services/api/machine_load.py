@@ -1,6 +1,6 @@
 """The load of this machine, sampled every few seconds and kept for a day (REST contract section 5.11).
 
-CPU, memory and disk are percentages. CPU and memory are read from ``/proc`` and missing on systems without it.
+CPU, memory and disk are percentages. CPU and memory are missing on systems that do not say them in ``/proc``.
 """
 
 import os
@@ -10,11 +10,12 @@ import time
 from collections import deque
 from pathlib import Path
 
+from shared.system.proc import cpu_times, memory_percent
+
 __all__ = ["Resources"]
 
 _EVERY_S = 5
 _KEPT_S = 24 * 3600
-_PROC = Path("/proc")
 
 Point = tuple[int, float]
 
@@ -45,7 +46,7 @@ class Resources:
     def sample(self) -> None:
         """Take one sample of each value that can be read."""
         at = int(time.time())
-        values = {"cpu": self._cpu(), "memory": _memory(), "disk": _disk(self._disk), "load": _load()}
+        values = {"cpu": self._cpu(), "memory": memory_percent(), "disk": _disk(self._disk), "load": _load()}
         with self._lock:
             for name, value in values.items():
                 if value is not None:
@@ -59,23 +60,13 @@ class Resources:
 
     def _cpu(self) -> float | None:
         """Return the share of busy time since the last sample; for the first sample, since the machine started."""
-        try:
-            fields = [float(field) for field in (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:9]]
-        except (OSError, ValueError):
+        times = cpu_times()
+        if times is None:
             return None
-        total, idle = sum(fields), fields[3] + fields[4]
-        before, self._busy = self._busy or (0.0, 0.0), (total, idle)
+        total, idle = times
+        before, self._busy = self._busy or (0.0, 0.0), times
         passed = total - before[0]
         return 100 * (1 - (idle - before[1]) / passed) if passed > 0 else 0.0
-
-
-def _memory() -> float | None:
-    try:
-        lines = (_PROC / "meminfo").read_text().splitlines()
-        sizes = {name: float(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
-        return 100 * (1 - sizes["MemAvailable"] / sizes["MemTotal"])
-    except (OSError, ValueError, KeyError, IndexError):
-        return None
 
 
 def _disk(path: Path) -> float | None:

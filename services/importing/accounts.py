@@ -23,8 +23,11 @@ F = TypeVar("F", bound=BaseModel)
 _BCRYPT = "$2"
 _MAX_NAME = 200
 _RENAMED = "it was renamed here, and stays as"
-_ROLES = {"developer": "manager"}
-"""Roles that Dagu 2 added, and those here that may do the same: change and run workflows, not read the audit log."""
+_ROLES = {"developer": ("operator", "a manager may also change secrets, queues and pauses")}
+"""Roles that Dagu 2 added, the nearest here that may do no more, and why not the next one.
+
+Dagu 2's developer creates, edits, deletes, runs and stops workflows (its ``internal/auth/role.go``).
+"""
 _KINDS: Mapping[type[BaseModel], str] = {UserFile: "user", ApiKeyFile: "API key", WebhookFile: "webhook"}
 
 
@@ -91,12 +94,15 @@ def _refusal(file: BaseModel) -> str:
 
 def _role(name: str) -> str:
     """Return the role here for a role of Dagu."""
-    return _ROLES.get(name, name)
+    return _ROLES[name][0] if name in _ROLES else name
 
 
 def _remark(file: BaseModel) -> str:
     role = str(getattr(file, "role", ""))
-    return f"its role is {_ROLES[role]} here, as there is no {role}" if role in _ROLES else ""
+    if role not in _ROLES:
+        return ""
+    here, why = _ROLES[role]
+    return f"its role is {here} here: there is no {role}, and {why}"
 
 
 def _user(tx: Transaction, file: UserFile) -> str | None:

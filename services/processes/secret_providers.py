@@ -1,12 +1,16 @@
 """The secret providers of this process's worker, as its settings say."""
 
+from typing import TYPE_CHECKING
+
 from services.processes.sealing import stored_secret_keys
 from services.worker.inputs.secret_files import MountedSecrets
 from services.worker.inputs.secret_values import SecretResolver
-from services.worker.inputs.vault import Vault, VaultSettings
 from shared.config import Config
 from shared.errors import ConfigInvalid
 from shared.secret_box import SecretBox
+
+if TYPE_CHECKING:
+    from services.worker.inputs.vault import Vault
 
 __all__ = ["secret_resolver"]
 
@@ -17,11 +21,14 @@ def secret_resolver(config: Config) -> SecretResolver:
     return SecretResolver(mounted, _vault(config), SecretBox(stored_secret_keys(config)))
 
 
-def _vault(config: Config) -> Vault | None:
+def _vault(config: Config) -> "Vault | None":
     if not config.vault_addr:
         return None
     if bool(config.vault_token) == bool(config.vault_role):
         raise ConfigInvalid("DAGWAY_VAULT_ADDR needs either DAGWAY_VAULT_TOKEN or DAGWAY_VAULT_ROLE")
+    # With its HTTP client, it takes longer to import than most workers need.
+    from services.worker.inputs.vault import Vault, VaultSettings  # noqa: PLC0415
+
     return Vault(
         VaultSettings(
             config.vault_addr,

@@ -284,6 +284,11 @@ def _bulk(walk: Walk) -> None:
     walk.send("stopQueue", "POST", "/queues/long/stop-all", target="long")
     path, none = "/dag-runs/bulk/remove", ("/dag-runs/bulk/remove", {"runs": []}, "bad_request", "")
     walk.case("removeDAGRuns", "POST", path, named("l3"), low="op", target="l3", named=False, state=none)
+    walk.live.post("/dags/long/start", {"dagRunId": "l5"}, token=admin)
+    walk.send("terminateDAGRun", "POST", "/dag-runs/long/l5/stop", target="l5")
+    walk.until("long", "l5", 3)
+    path = "/dag-runs/long/l5"
+    walk.case("deleteDAGRun", "DELETE", path, low="op", target="l5", state=(path, None, "not_found", "l5"))
 
 
 def _queues(walk: Walk) -> None:

@@ -74,6 +74,12 @@ def test_two_labels_are_refused(stack: Stack) -> None:
     assert (response.status_code, response.get_json()["code"]) == (400, "bad_request")
 
 
+def test_a_run_is_not_rescheduled_from_another_spec_than_its_own(stack: Stack) -> None:
+    response = stack.client.post("/api/v1/dag-runs/nightly/r1/reschedule", json={"useCurrentDagFile": True})
+
+    assert (response.status_code, response.get_json()["details"]) == (400, {"field": "useCurrentDagFile"})
+
+
 def test_the_documents_of_dagu_2_are_not_our_reference(stack: Stack) -> None:
     assert stack.client.get("/api/v1/docs").status_code == 404
     assert stack.client.get("/api/v2/docs").status_code == 200

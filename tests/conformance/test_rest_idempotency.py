@@ -156,6 +156,11 @@ def _bulk(again: Again) -> None:
     removed = again("removeDAGRuns", "/dag-runs/bulk/remove", {"runs": [first, none]})["results"]
     assert removed == [{**first, "outcome": "done"}, *refused]
     assert live.ask("GET", "/dag-runs/slow/b1", token=again._token).status_code == 404
+    live.post("/dags/slow/start", {"dagRunId": "b5"}, token=again._token)
+    live.post("/dag-runs/slow/b5/stop", token=again._token)
+    again.until("slow", "b5", 3)
+    again("deleteDAGRun", "/dag-runs/slow/b5", status=204)
+    assert live.ask("GET", "/dag-runs/slow/b5", token=again._token).status_code == 404
 
 
 def _sub_runs(again: Again) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from services.api.routes import logs
 from tests.conformance.rest_stack import CHAIN, NOW, Stack, open_stack
 
 
@@ -215,6 +216,32 @@ def test_the_log_of_a_step_with_any_name_is_read_by_lines(stack: Stack) -> None:
     assert log("", "onExit")["lineCount"] == 0
     assert stack.api("GET", "/dag-runs/nightly/r1/steps/none/log").status_code == 404
     assert stack.api("GET", "/dag-runs/nightly/r1/steps/pull/log?stream=x").status_code == 400
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_a_log_is_downloaded_as_a_whole(stack: Stack, monkeypatch: pytest.MonkeyPatch, api: str) -> None:
+    key = run_chain(stack)
+    stack.add_log(key, 1, "".join(f"line {number}\r\n" for number in range(1, 11)))
+    # The log is read in pieces of so many lines.
+    monkeypatch.setattr(logs, "_MAX_LINES", 3)
+    run = f"/api/{api}/dag-runs/nightly/r1"
+
+    step = stack.client.get(f"{run}/steps/a%2Fb%20c/log/download")
+
+    assert (step.status_code, step.mimetype) == (200, "text/plain")
+    assert step.headers["Content-Disposition"] == 'attachment; filename="r1.a_b_c.stdout.log"'
+    assert step.get_data(as_text=True) == "".join(f"line {number}\r\n" for number in range(1, 11))
+    assert stack.client.get(f"{run}/steps/a%2Fb%20c/log/download?stream=stderr").get_data() == b""
+    assert stack.client.get(f"{run}/steps/none/log/download").status_code == 404
+    whole = stack.client.get(f"{run}/log/download")
+    assert whole.headers["Content-Disposition"] == 'attachment; filename="nightly.r1.log"'
+    assert whole.get_data(as_text=True).strip() == str(stack.get("/dag-runs/nightly/r1/log")["content"]).strip()
+
+
+def test_the_latest_run_is_not_deleted_by_that_name(stack: Stack) -> None:
+    run_chain(stack)
+
+    assert stack.api("DELETE", "/dag-runs/nightly/latest").status_code == 400
 
 
 def test_the_run_log_tells_what_happened(stack: Stack) -> None:

@@ -68,6 +68,26 @@ def test_dags_are_created_changed_and_deleted(footing: Footing) -> None:
     assert caught.value.status == 404
 
 
+def test_every_operation_has_a_method_that_reads_its_answer(footing: Footing, dag: Callable[[str], str]) -> None:
+    name = dag(GREET)
+    with dagway_client.Client(footing.client.base) as client:
+        assert client.set_pool_capacity("client-db", capacity=5).capacity == 5
+        assert "client-db" in [pool.name for pool in client.list_pools().pools]
+        client.remove_pool("client-db")
+        assert client.pause_dag(name, reason="a test").paused
+        assert not client.resume_dag(name, catchup="none").paused
+        assert client.get_dag_details(name).dag is not None
+        assert name in [found.name for found in client.search_dags(q="count").results]
+        assert "dagu_" in client.get_metrics()
+        assert client.get_open_api()["openapi"].startswith("3.")
+    assert run(_workers(footing.client.base)) > 0
+
+
+async def _workers(url: str) -> int:
+    async with AsyncClient(url) as client:
+        return len((await client.get_workers()).workers)
+
+
 def test_waiting_ends_at_its_time_limit_and_a_stop_ends_the_run(footing: Footing, dag: Callable[[str], str]) -> None:
     name = dag("steps:\n  - sleep 300\n")
     with dagway_client.Client(footing.client.base) as client:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from services.worker.process.guardian_process import GuardianProcess
 from shared.contracts.control import StopAttempt
 from shared.contracts.events import AttemptFinished, AttemptRequested, AttemptStarted
 from shared.errors import BrokerUnavailable
@@ -33,6 +34,13 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         yield made
 
 
+@pytest.fixture(params=[False, True], ids=["kernel", "portable"])
+def either_rig(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """A rig whose guardian uses what only Linux has, and one whose guardian does as on macOS."""
+    with Rig(tmp_path, guardian=GuardianProcess(portable=request.param)) as made:
+        yield made
+
+
 def _marked(incarnation: str) -> list[int]:
     """Return the living processes that a worker started, including those in other sessions."""
     found = []
@@ -46,44 +54,44 @@ def _marked(incarnation: str) -> list[int]:
     return found
 
 
-def test_a_step_over_its_timeout_ends_with_124(rig: Rig) -> None:
-    finished = rig.run(task(command("sleep 1005"), timeout_s=0.2))
+def test_a_step_over_its_timeout_ends_with_124(either_rig: Rig) -> None:
+    finished = either_rig.run(task(command("sleep 1005"), timeout_s=0.2))
 
     assert (finished.outcome, finished.exit_code) == ("timed_out", 124)
     assert finished.error.startswith("step timed out after 0.2")
     assert "(timeout: 0.2s)" in finished.error
-    assert _marked(rig.worker.incarnation) == []
+    assert _marked(either_rig.worker.incarnation) == []
 
 
-def test_a_timeout_kills_a_step_that_ignores_the_signal_after_the_grace(rig: Rig) -> None:
-    finished = rig.run(task(command("trap '' TERM; sleep 1006; sleep 1006"), timeout_s=0.2, stop_grace_s=0.3))
+def test_a_timeout_kills_a_step_that_ignores_the_signal_after_the_grace(either_rig: Rig) -> None:
+    finished = either_rig.run(task(command("trap '' TERM; sleep 1006; sleep 1006"), timeout_s=0.2, stop_grace_s=0.3))
 
     assert (finished.outcome, finished.exit_code) == ("timed_out", 124)
-    assert _marked(rig.worker.incarnation) == []
+    assert _marked(either_rig.worker.incarnation) == []
 
 
-def test_a_stop_sends_the_signal_of_signal_on_stop(rig: Rig) -> None:
+def test_a_stop_sends_the_signal_of_signal_on_stop(either_rig: Rig) -> None:
     text = "trap 'echo cleaned; exit 0' INT; touch ready; while :; do sleep 0.02; done"
-    rig.give(task(command(text, signal_on_stop="SIGINT"), token="t"))
-    eventually(rig.work_dir().joinpath("ready").exists)
+    either_rig.give(task(command(text, signal_on_stop="SIGINT"), token="t"))
+    eventually(either_rig.work_dir().joinpath("ready").exists)
 
-    rig.broadcast("worker.w1", StopAttempt(token="t"))
-    finished = rig.finished("t")
+    either_rig.broadcast("worker.w1", StopAttempt(token="t"))
+    finished = either_rig.finished("t")
 
     assert (finished.outcome, finished.exit_code) == ("aborted", 0)
-    assert rig.log(finished, "stdout") == b"cleaned\n"
+    assert either_rig.log(finished, "stdout") == b"cleaned\n"
 
 
-def test_a_stop_ends_all_descendants_of_the_step(rig: Rig) -> None:
-    rig.give(task(command("trap '' TERM; " + _ESCAPING), token="t", stop_grace_s=0.3))
-    eventually(rig.work_dir().joinpath("ready").exists)
-    assert len(_marked(rig.worker.incarnation)) >= 4
+def test_a_stop_ends_all_descendants_of_the_step(either_rig: Rig) -> None:
+    either_rig.give(task(command("trap '' TERM; " + _ESCAPING), token="t", stop_grace_s=0.3))
+    eventually(either_rig.work_dir().joinpath("ready").exists)
+    assert len(_marked(either_rig.worker.incarnation)) >= 4
 
-    rig.broadcast("worker.w1", StopAttempt(token="t"))
-    finished = rig.finished("t")
+    either_rig.broadcast("worker.w1", StopAttempt(token="t"))
+    finished = either_rig.finished("t")
 
     assert (finished.outcome, finished.exit_code) == ("aborted", -1)
-    assert _marked(rig.worker.incarnation) == []
+    assert _marked(either_rig.worker.incarnation) == []
 
 
 def test_commands_after_the_stopped_one_do_not_start(rig: Rig) -> None:
@@ -107,15 +115,15 @@ def test_a_stop_while_the_env_of_a_step_is_evaluated_aborts_it(rig: Rig) -> None
     assert not rig.work_dir().joinpath("begun").exists()
 
 
-def test_a_revoked_attempt_is_killed_at_once_and_not_reported(rig: Rig) -> None:
-    rig.give(task(command("trap '' TERM; touch ready; sleep 1008; sleep 1008"), token="t", stop_grace_s=60))
-    eventually(rig.work_dir().joinpath("ready").exists)
+def test_a_revoked_attempt_is_killed_at_once_and_not_reported(either_rig: Rig) -> None:
+    either_rig.give(task(command("trap '' TERM; touch ready; sleep 1008; sleep 1008"), token="t", stop_grace_s=60))
+    eventually(either_rig.work_dir().joinpath("ready").exists)
 
-    rig.broadcast("worker.w1", StopAttempt(token="t", revoked=True))
-    eventually(lambda: rig.worker.attempts.tokens() == ())
+    either_rig.broadcast("worker.w1", StopAttempt(token="t", revoked=True))
+    eventually(lambda: either_rig.worker.attempts.tokens() == ())
 
-    assert _marked(rig.worker.incarnation) == []
-    assert [type(event) for event in rig.events("t")] == [AttemptStarted]
+    assert _marked(either_rig.worker.incarnation) == []
+    assert [type(event) for event in either_rig.events("t")] == [AttemptStarted]
 
 
 @pytest.mark.parametrize(("revoked", "reports"), [(True, []), (False, [AttemptFinished])])
@@ -141,19 +149,19 @@ def test_a_copy_of_a_task_is_not_run_again(rig: Rig) -> None:
     assert len(rig.events("twice")) == 2
 
 
-def test_a_draining_worker_waits_for_steps_and_reports_those_it_stopped(rig: Rig) -> None:
-    rig.give(task(command("sleep 0.3"), token="short"))
-    rig.give(task(command("sleep 1009"), token="long"))
-    rig.started("short")
-    rig.started("long")
+def test_a_draining_worker_waits_for_steps_and_reports_those_it_stopped(either_rig: Rig) -> None:
+    either_rig.give(task(command("sleep 0.3"), token="short"))
+    either_rig.give(task(command("sleep 1009"), token="long"))
+    either_rig.started("short")
+    either_rig.started("long")
 
-    rig.worker.stop(1.0)
+    either_rig.worker.stop(1.0)
 
-    assert rig.finished("short").outcome == "succeeded"
-    long = rig.finished("long")
+    assert either_rig.finished("short").outcome == "succeeded"
+    long = either_rig.finished("long")
     assert (long.outcome, long.error) == ("broken", "the worker shut down before the step ended")
-    assert (long.shutdown, rig.finished("short").shutdown) == (True, False)
-    assert _marked(rig.worker.incarnation) == []
+    assert (long.shutdown, either_rig.finished("short").shutdown) == (True, False)
+    assert _marked(either_rig.worker.incarnation) == []
 
 
 def test_a_draining_worker_takes_the_next_steps_of_its_runs_but_no_new_runs(rig: Rig) -> None:
@@ -180,16 +188,19 @@ def test_stopping_twice_or_before_the_start_is_harmless(tmp_path: Path) -> None:
     Rig(tmp_path / "other").worker.stop()
 
 
-def test_no_process_of_a_step_survives_the_death_of_its_worker(tmp_path: Path) -> None:
+@pytest.mark.parametrize("portable", [False, True])
+def test_no_process_of_a_step_survives_the_death_of_its_worker(tmp_path: Path, portable: bool) -> None:
     code = (
         "import sys, threading; from pathlib import Path\n"
+        "from services.worker.process.guardian_process import GuardianProcess\n"
         "from tests.harness.worker_rig import Rig, command, task\n"
-        "rig = Rig(Path(sys.argv[1])); rig.__enter__()\n"
+        "guardian = GuardianProcess(portable=sys.argv[3] == 'True')\n"
+        "rig = Rig(Path(sys.argv[1]), guardian=guardian); rig.__enter__()\n"
         "print(rig.worker.incarnation, flush=True)\n"
         "rig.give(task(command(sys.argv[2]), token='t')); threading.Event().wait()\n"
     )
     worker = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path), _ESCAPING],
+        [sys.executable, "-c", code, str(tmp_path), _ESCAPING, str(portable)],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -208,16 +219,20 @@ def test_no_process_of_a_step_survives_the_death_of_its_worker(tmp_path: Path) -
     eventually(lambda: _marked(incarnation) == [])
 
 
-def test_a_step_inherits_its_three_streams_and_nothing_else(rig: Rig) -> None:
-    finished = rig.run(task(command('python3 -c \'import os; print(sorted(os.listdir("/proc/self/fd")), end="")\'')))
+def test_a_step_inherits_its_three_streams_and_nothing_else(either_rig: Rig) -> None:
+    finished = either_rig.run(
+        task(command('python3 -c \'import os; print(sorted(os.listdir("/proc/self/fd")), end="")\''))
+    )
 
     # The fourth is the listing itself.
-    assert rig.log(finished, "stdout") == b"['0', '1', '2', '3']"
+    assert either_rig.log(finished, "stdout") == b"['0', '1', '2', '3']"
 
 
-def test_a_worker_that_loses_its_guardian_fails_and_leaves_no_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("portable", [False, True])
+def test_a_worker_that_loses_its_guardian_fails_and_leaves_no_process(tmp_path: Path, portable: bool) -> None:
     failed: list[bool] = []
-    with Rig(tmp_path, on_failure=lambda: failed.append(True)) as rig:
+    guardian = GuardianProcess(portable=portable)
+    with Rig(tmp_path, guardian=guardian, on_failure=lambda: failed.append(True)) as rig:
         rig.give(task(command("touch ready; sleep 1010 & sleep 1011"), token="t"))
         eventually(rig.work_dir().joinpath("ready").exists)
 

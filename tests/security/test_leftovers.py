@@ -1,16 +1,22 @@
-"""What a step leaves so that only its own user can remove it goes with the other files of its run."""
+"""What a step with a user of its own leaves: files that only this user can remove, and processes."""
 
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from services.worker.process.folder_emptier import FolderEmptier
-from services.worker.process.guardian_client import GuardianClient
+from services.worker.process.guardian_client import GuardianClient, Process
+from services.worker.process.guardian_process import GuardianProcess
 from services.worker.process.step_users import StepUser, StepUsers
+from shared.ids import new_token
+from tests.harness.cluster import gone
+from tests.harness.eventually import eventually
 from tests.security.conftest import WORKER_UID
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can have files of several users")
@@ -27,11 +33,23 @@ RunFiles(Path(sys.argv[1]), 7, lambda uid, folder: print(uid, folder.name)).remo
 
 
 @pytest.fixture
-def emptier(open_folder: Path) -> Iterator[FolderEmptier]:
-    guardian = GuardianClient("leftovers", lambda: None)
+def place(open_folder: Path) -> Path:
+    folder = Path(tempfile.mkdtemp(dir=open_folder))
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(params=[False, True], ids=["kernel", "portable"])
+def guardian(request: pytest.FixtureRequest) -> Iterator[GuardianClient]:
+    client = GuardianClient("leftovers", lambda: None, GuardianProcess(portable=request.param))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def emptier(open_folder: Path, guardian: GuardianClient) -> FolderEmptier:
     users = StepUsers(StepUser(_FIRST_UID, _FIRST_UID), 10, [open_folder], guardian.release)
-    yield FolderEmptier(guardian, users)
-    guardian.close()
+    return FolderEmptier(guardian, users)
 
 
 def _made_by(uid: int, folder: Path, mode: int) -> Path:
@@ -43,21 +61,19 @@ def _made_by(uid: int, folder: Path, mode: int) -> Path:
     return folder
 
 
-def test_a_folder_is_emptied_by_its_owner_and_by_nobody_with_more_rights(
-    emptier: FolderEmptier, open_folder: Path
-) -> None:
+def test_a_folder_is_emptied_by_its_owner_and_by_nobody_with_more_rights(emptier: FolderEmptier, place: Path) -> None:
     uid = _FIRST_UID + 3
-    outer = _made_by(uid, open_folder / "outer", 0o700)
+    outer = _made_by(uid, place / "outer", 0o700)
     _made_by(uid, outer / "closed", 0o000)
     theirs = _made_by(uid + 1, outer / "of-another", 0o700)
-    (outer / "link").symlink_to(_made_by(uid, open_folder / "elsewhere", 0o755))
+    (outer / "link").symlink_to(_made_by(uid, place / "elsewhere", 0o755))
 
     emptier(uid, outer)
-    emptier(0, open_folder / "elsewhere")
+    emptier(0, place / "elsewhere")
 
     assert [each.name for each in outer.iterdir()] == ["of-another"]
     assert (theirs / "file").exists()
-    assert (open_folder / "elsewhere/file").exists()
+    assert (place / "elsewhere/file").exists()
 
 
 def test_a_worker_has_emptied_what_it_cannot_remove(open_folder: Path, interpreter: str) -> None:
@@ -77,3 +93,39 @@ def test_a_worker_has_emptied_what_it_cannot_remove(open_folder: Path, interpret
     assert (sorted(done.stdout.splitlines()), done.stderr) == ([f"{_FIRST_UID} closed", f"{_FIRST_UID + 1} deep"], "")
     (left,) = (data / ".removed").iterdir()
     assert sorted(each.name for each in left.iterdir()) == ["closed", "own"]
+
+
+def _spawned(guardian: GuardianClient, text: str, user: StepUser | None) -> Process:
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        return guardian.spawn(
+            ["/bin/sh", "-c", text],
+            env={},
+            cwd="/",
+            stdout=nothing,
+            stderr=nothing,
+            attempt=new_token(),
+            on_end=lambda _: None,
+            user=user,
+        )
+    finally:
+        os.close(nothing)
+
+
+def test_what_a_killed_spawner_leaves_is_killed(guardian: GuardianClient, place: Path) -> None:
+    folder = _made_by(_FIRST_UID, place / "own", 0o755)
+    text = f"setsid sh -c 'echo $$ > {folder}/pid; exec sleep 1040' & sleep 1041"
+    _spawned(guardian, text, StepUser(_FIRST_UID, _FIRST_UID))
+    eventually(lambda: (folder / "pid").exists() and (folder / "pid").read_text().endswith("\n"))
+    left = int((folder / "pid").read_text())
+    # Makes the guardian look at all processes now.
+    _spawned(guardian, "true", None).kill_tree()
+    shell = _parent(left)
+
+    os.kill(_parent(shell), signal.SIGKILL)
+
+    eventually(lambda: gone(left) and gone(shell))
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])

@@ -7,6 +7,7 @@ import pytest
 
 _NOT_IN = {
     "services.cli": {"pydantic", "sqlalchemy", "services.api", "services.worker.main"},
+    "services.processes.here": {"urllib3", "services.worker.inputs.vault", "alembic", "gevent", "pika", "jwt"},
     "services.processes.up": {"alembic", "gevent", "gunicorn", "jwt", "pika", "services.worker.main"},
 }
 

@@ -1,4 +1,4 @@
-"""Change runs: stop, retry or dequeue a run, or set the status of a step.
+"""Change runs: stop, retry, dequeue or delete a run, or set the status of a step.
 
 The gateway checks the form of a request; the scheduler checks whether the run's state allows it.
 """
@@ -8,12 +8,12 @@ from typing import Any
 from pydantic import Field
 
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
-from services.api.problems import Problem, not_found
+from services.api.problems import Problem, bad_request, not_found
 from services.api.representations import json_values
 from services.api.response_schemas.dags import ErrorsResponseSchema
 from services.api.run_details.lookup import run_name
 from shared.contracts.commands import DequeueRun, PatchStep, RetryRun, StopRun
-from shared.contracts.commands.runs import PatchSubStep
+from shared.contracts.commands.runs import PatchSubStep, RemoveRun
 
 __all__ = ["CONTROL"]
 
@@ -83,6 +83,14 @@ def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> ApiRespons
         step_name=body.step_name or None,
     )
     return call.carry_out(command)
+
+
+@CONTROL.delete(_RUN, id="deleteDAGRun", role="manager", permission="write_dags", status=204)
+def remove(call: Call, name: str, dag_run_id: str) -> ApiResponse:
+    """Delete a run that has ended, with its sub-runs and logs."""
+    if dag_run_id == json_values.LATEST:
+        raise bad_request("dagRunId: must name one run; the latest may be another one by then", field="dagRunId")
+    return call.carry_out(RemoveRun(**_run(call, name, dag_run_id)))
 
 
 @CONTROL.get(f"{_RUN}/dequeue", id="dequeueDAGRun", role="operator", permission="run_dags")

@@ -1,6 +1,11 @@
-"""Logs by lines: stdout and stderr of a step, and the log of a run, which is made from its transitions."""
+"""Logs by lines: stdout and stderr of a step, and the log of a run, which is made from its transitions.
 
-from collections.abc import Sequence
+A log can also be downloaded as a whole, as Dagu 2 has it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -23,6 +28,8 @@ _MAX_LINES = 10_000
 _MAX_OFFSET = 2**53
 _MOST_SEARCHED = 100_000
 """How many lines one request searches."""
+_TEXT_FILE = "text/plain"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class LogQuery(Query):
@@ -58,6 +65,11 @@ class StepLogQuery(LogQuery):
         description="number of an attempt, see listDAGRunAttempts: only what it wrote; absent or 0: what all attempts "
         "wrote since the run was last started or retried",
     )
+
+
+class DownloadQuery(Query):
+    stream: Literal["stdout", "stderr"] = "stdout"
+    attempt: int = Field(default=0, ge=0, description="as in getDAGRunStepLog")
 
 
 class LogSearchQuery(Query):
@@ -116,6 +128,74 @@ def search_sub_step_log(
     return _search(call, query, run, step_name)
 
 
+@LOGS.get(f"{_RUN}/log/download", id="downloadDAGRunLog", media_type=_TEXT_FILE)
+def download_run_log(call: Call, name: str, dag_run_id: str) -> ApiResponse:
+    """Return the whole log of a run as a file."""
+    return _file_of_run(call, find_run(call.deps, name, dag_run_id))
+
+
+@LOGS.get(
+    f"{_RUN}/steps/{{stepName}}/log/download",
+    id="downloadDAGRunStepLog",
+    query=DownloadQuery,
+    media_type=_TEXT_FILE,
+)
+def download_step_log(call: Call, query: DownloadQuery, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
+    """Return all that a step or handler wrote to stdout or stderr, as a file."""
+    return _file_of_step(call, query, find_run(call.deps, name, dag_run_id), step_name)
+
+
+@LOGS.get(f"{_SUB}/log/download", id="downloadSubDAGRunLog", media_type=_TEXT_FILE)
+def download_sub_run_log(call: Call, name: str, dag_run_id: str, sub_dag_run_id: str) -> ApiResponse:
+    """Return the whole log of a sub-run as a file."""
+    return _file_of_run(call, find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id))
+
+
+@LOGS.get(
+    f"{_SUB}/steps/{{stepName}}/log/download",
+    id="downloadSubDAGRunStepLog",
+    query=DownloadQuery,
+    media_type=_TEXT_FILE,
+)
+def download_sub_run_step_log(
+    call: Call, query: DownloadQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
+) -> ApiResponse:
+    """Return all that a step or handler of a sub-run wrote to stdout or stderr, as a file."""
+    run = find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id)
+    return _file_of_step(call, query, run, step_name)
+
+
+def _file_of_run(call: Call, run: RunRow) -> ApiResponse:
+    lines = [_line(call, change).encode() for change in call.deps.reads.transitions(run.run_key)]
+    return _file(f"{run.dag_name}.{run.dag_run_id}", [_lines(lines)])
+
+
+def _file_of_step(call: Call, query: DownloadQuery, run: RunRow, step_name: str) -> ApiResponse:
+    node, stream, of = _place(call, query, run, step_name)
+
+    def pieces(offset: int) -> Iterator[bytes]:
+        while True:
+            window = call.deps.reads.log_lines(run.run_key, node.idx, stream, offset=offset, limit=_MAX_LINES, of=of)
+            yield _lines(window.lines)
+            offset += len(window.lines)
+            if offset >= window.total or not window.lines:
+                return
+
+    found = pieces(0)
+    # Read before the response begins, so that an unavailable database is a 503.
+    first = next(found)
+    return _file(f"{run.dag_run_id}.{node.name}.{stream}", chain([first], found))
+
+
+def _file(name: str, content: Iterable[bytes]) -> ApiResponse:
+    headers = {"Content-Disposition": f'attachment; filename="{_UNSAFE.sub("_", name)}.log"'}
+    return ApiResponse(200, content, f"{_TEXT_FILE}; charset=utf-8", headers)
+
+
+def _lines(lines: Sequence[bytes]) -> bytes:
+    return b"".join(line + b"\n" for line in lines)
+
+
 def _log_of_run(call: Call, query: LogQuery, run: RunRow) -> ApiResponse:
     every = [_line(call, change).encode() for change in call.deps.reads.transitions(run.run_key)]
     first = max(len(every) - query.lines, 0) if query.tail else query.first
@@ -154,7 +234,7 @@ def _search(call: Call, query: LogSearchQuery, run: RunRow, step_name: str) -> A
 
 
 def _place(
-    call: Call, query: StepLogQuery | LogSearchQuery, run: RunRow, step_name: str
+    call: Call, query: StepLogQuery | LogSearchQuery | DownloadQuery, run: RunRow, step_name: str
 ) -> tuple[NodeRow, str, tuple[int, int] | None]:
     """Return the node, the stream, and the attempt if only one is asked for."""
     node = run.shown_node(step_name)

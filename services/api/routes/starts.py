@@ -64,6 +64,7 @@ class RescheduleBody(Body):
     dag_name: str = Field(default="", alias="dagName")
     singleton: bool = False
     definition_strategy: str = Field(default="", alias="definitionStrategy")
+    use_current_dag_file: bool = Field(default=False, alias="useCurrentDagFile")
 
 
 class StartQuery(Query):
@@ -198,6 +199,12 @@ def reschedule(call: Call, body: RescheduleBody, name: str, dag_run_id: str) -> 
         raise bad_request(
             "definitionStrategy: not supported, omit it; a run is rescheduled from its own spec",
             field="definitionStrategy",
+        )
+    if body.use_current_dag_file:
+        raise bad_request(
+            "useCurrentDagFile: not supported, start the DAG with the run's parameters instead; a run is rescheduled "
+            "from its own spec",
+            field="useCurrentDagFile",
         )
     run_id = chosen_run_id(body.dag_run_id, call.key)
     command = RescheduleRun(

@@ -3,7 +3,6 @@
 Apart from ``server``, because ``dagway up`` needs no gunicorn: the import takes 2 % of its start.
 """
 
-import ctypes
 import logging
 import os
 import signal
@@ -16,13 +15,13 @@ from gunicorn.http.errors import ParseException
 
 from services.api.serving.greenlets import is_green
 from shared.service import freeze_loaded
+from shared.system.rights import stop_with_parent
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = ["MOST_STREAMS", "run_gunicorn"]
 
-_PR_SET_PDEATHSIG = 1
 _GRACE_S = 5
 _CONNECTIONS = 1000
 MOST_STREAMS = _CONNECTIONS // 2
@@ -31,11 +30,8 @@ MOST_STREAMS = _CONNECTIONS // 2
 
 def _die_with(arbiter: Any, _worker: object) -> None:
     """Make the kernel kill a worker process when its arbiter dies: an orphan would hold the port for seconds."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "prctl"):
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != arbiter.pid:
-            os.kill(os.getpid(), signal.SIGKILL)
+    if stop_with_parent(signal.SIGKILL) and os.getppid() != arbiter.pid:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]

@@ -4,22 +4,17 @@ Linux can exchange two files, and rename one without overwriting another. Where 
 portable way is used; the docstrings say what it guarantees less.
 """
 
-import ctypes
-import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 
 from shared.ids import new_token
+from shared.system.renaming import EXCHANGE, NO_REPLACE, renamed
 
 __all__ = ["create_file", "move_file", "remove_file", "replace_file"]
 
-_AT_FDCWD = -100
-_NOREPLACE, _EXCHANGE = 1, 2
 _NEW_FILE = 0o666
-_UNSUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP})
 
 Accept = Callable[[Path], bool]
 """Whether the file may be replaced or removed, judged by its content."""
@@ -48,13 +43,13 @@ def replace_file(path: Path, data: bytes, accept: Accept) -> bool:
         return False
     new = _written_beside(path, data, path.stat())
     try:
-        if not _renamed(new, path, _EXCHANGE):
+        if not renamed(new, path, EXCHANGE):
             new.replace(path)
         elif not accept(new):
-            _renamed(new, path, _EXCHANGE)
+            renamed(new, path, EXCHANGE)
             if new.read_bytes() != data:
                 # Somebody saved once more while our text was in place, so that text is the newest.
-                _renamed(new, path, _EXCHANGE)
+                renamed(new, path, EXCHANGE)
             return False
     finally:
         new.unlink(missing_ok=True)
@@ -114,30 +109,9 @@ def _written_beside(path: Path, data: bytes, like: os.stat_result | None) -> Pat
 
 def _rename_new(path: Path, target: Path) -> None:
     """Rename without overwriting. Where that is not one step, both names exist for a moment."""
-    if not _renamed(path, target, _NOREPLACE):
+    if not renamed(path, target, NO_REPLACE):
         os.link(path, target, follow_symlinks=False)
         path.unlink()
-
-
-def _renamed(path: Path, target: Path, flags: int) -> bool:
-    """Rename with flags; return ``False`` if this system cannot. Raises ``OSError``."""
-    rename = _renameat2()
-    if rename is None:
-        return False
-    if rename(_AT_FDCWD, os.fsencode(path), _AT_FDCWD, os.fsencode(target), flags) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in _UNSUPPORTED:
-        return False
-    raise OSError(code, os.strerror(code), str(target))
-
-
-@lru_cache
-def _renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if rename is not None:
-        rename.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
-    return rename
 
 
 def _sync_folder(path: Path) -> None:

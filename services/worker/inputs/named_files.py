@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.system.proc import path_of
+
 __all__ = ["EVERYTHING", "Reach"]
 
 
@@ -27,7 +29,7 @@ class Reach:
         fd = os.open(path, flags, mode)
         try:
             if self.private:
-                self._check(path, str(Path(f"/proc/self/fd/{fd}").readlink()))
+                self._check(path, path_of(fd))
         except OSError:
             os.close(fd)
             raise

@@ -8,15 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import urllib3
-
 from services.worker.inputs.named_files import EVERYTHING, Reach
 from shared.errors import InvalidInput
 from shared.language.expansion.params_syntax import json_scalar_text
 from shared.language.model import Pairs
 from shared.language.parameters import inline_schema
 from shared.outbound import OutboundPolicy
-from shared.outbound_http import outbound_pool
 
 __all__ = ["apply_schema"]
 
@@ -77,7 +74,7 @@ def _read(reference: str, folders: Sequence[Path], reach: Reach, outbound: Outbo
             with open(reach.open(path), "rb") as file:  # noqa: PTH123 - a descriptor, not a path
                 data = file.read(_MAX_BYTES)
         schema = json.loads(data)
-    except (OSError, ValueError, urllib3.exceptions.HTTPError, InvalidInput) as error:
+    except (OSError, ValueError, InvalidInput) as error:
         raise InvalidInput(f"failed to get JSON schema: {reference}: {error}") from error
     if not isinstance(schema, dict):
         raise InvalidInput(f"failed to get JSON schema: {reference}: not an object")
@@ -85,12 +82,21 @@ def _read(reference: str, folders: Sequence[Path], reach: Reach, outbound: Outbo
 
 
 def _fetch(url: str, outbound: OutboundPolicy) -> bytes:
+    """Return the body of an answer. Raises ``ValueError`` if there is none."""
+    # Most workers need no HTTP client for their steps, and it takes long to import.
+    import urllib3  # noqa: PLC0415
+
+    from shared.outbound_http import outbound_pool  # noqa: PLC0415
+
     retries = urllib3.Retry(_REDIRECTS, connect=0, read=0, status=0, other=0)
-    with outbound_pool(outbound, num_pools=1, timeout=_TIMEOUT_S) as pool:
-        answer = pool.request("GET", url, retries=retries, preload_content=False)
-        if answer.status != 200:
-            raise ValueError(f"HTTP status {answer.status}")
-        return answer.read(_MAX_BYTES, decode_content=True)
+    try:
+        with outbound_pool(outbound, num_pools=1, timeout=_TIMEOUT_S) as pool:
+            answer = pool.request("GET", url, retries=retries, preload_content=False)
+            if answer.status != 200:
+                raise ValueError(f"HTTP status {answer.status}")
+            return answer.read(_MAX_BYTES, decode_content=True)
+    except urllib3.exceptions.HTTPError as error:
+        raise ValueError(str(error)) from error
 
 
 def _typed(value: str) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from services.worker.inputs.named_files import Reach
 from services.worker.inputs.secret_provider import SecretMissing
+from shared.system.proc import path_of
 
 __all__ = ["MountedSecrets", "secret_file"]
 
@@ -56,7 +57,7 @@ class MountedSecrets:
             root = Path(os.path.realpath(self._folder))
             fd = os.open(root / path, os.O_RDONLY | os.O_NONBLOCK)
             try:
-                self._check(key, root, Path(f"/proc/self/fd/{fd}").readlink())
+                self._check(key, root, Path(path_of(fd)))
             except BaseException:
                 os.close(fd)
                 raise

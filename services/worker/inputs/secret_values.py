@@ -4,15 +4,19 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from services.worker.inputs.named_files import EVERYTHING, Reach
 from services.worker.inputs.secret_files import MountedSecrets, secret_file
 from services.worker.inputs.secret_provider import SecretMissing, SecretProvider
-from services.worker.inputs.vault import Vault
 from shared.language import model
 from shared.language.connections import SECRET_PLUGINS
 from shared.language.model import Secret
 from shared.secret_box import MOST_IN_A_TASK, TOO_MUCH, CannotOpenSecret, SecretBox
+
+if TYPE_CHECKING:
+    # Imported where it is set up: its HTTP client takes long to import.
+    from services.worker.inputs.vault import Vault
 
 __all__ = ["SecretResolver"]
 
@@ -27,7 +31,7 @@ class SecretResolver:
     """
 
     def __init__(
-        self, mounted: MountedSecrets | None = None, vault: Vault | None = None, box: SecretBox | None = None
+        self, mounted: MountedSecrets | None = None, vault: "Vault | None" = None, box: SecretBox | None = None
     ) -> None:
         self._box = box or SecretBox()
         self._mounted = mounted

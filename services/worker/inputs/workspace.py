@@ -17,12 +17,12 @@ from services.worker.inputs.named_files import EVERYTHING, Reach
 from services.worker.process.step_users import StepUser, StepUsers, make_folder
 from shared.contracts.tasks import Task
 from shared.language.expansion.expand import Scope, expand, needs_shell
+from shared.system.proc import PROC
 
 __all__ = ["Workspace", "folder_name", "run_folder"]
 
 _log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
-_PROC = Path("/proc")
 _DIR_MODE = 0o750
 _PRIVATE_MODE = 0o700
 _PASSAGE_MODE = 0o711
@@ -81,7 +81,7 @@ class Workspace:
         if self.users is None:
             return EVERYTHING
         own = (self.run_dir(task),) if self.dags_dir is None else (self.run_dir(task), self.dags_dir)
-        return Reach((*self.private, _PROC), own)
+        return Reach((*self.private, Path(PROC)), own)
 
     def home(self, task: Task) -> str:
         """Return the home directory of a run's steps; empty if it is the worker's own. Raises ``OSError``."""

@@ -1,13 +1,16 @@
 """The guardian: one small process for each worker. It starts the processes of steps and ends them if the worker dies.
 
 It runs with ``python -I -S`` and imports the standard library only. It is a child subreaper: every process that a step
-leaves behind, also by a double fork or in a new session, stays a descendant of the guardian. Requests arrive on the
-stream socket ``FD``, each as a 4-byte big-endian length and a marshalled dict (both ends are the same interpreter).
-A spawn request carries the descriptors for stdout and stderr, and optionally stdin, as ancillary data of the length.
-When the worker's end of the socket closes, for whatever reason, the guardian kills all descendants, runs the
-registered cleanups (*wills*) and exits.
+leaves behind, also by a double fork or in a new session, stays a descendant of the guardian. Where there are no
+subreapers it is *portable*: it remembers which processes it has seen below a step (``remembered_tree``).
 
-    spawn {id, argv, env, cwd}   start a process; one reply, when it has ended: {id, pid, code | signal | errno, what}
+Requests arrive on the stream socket ``FD``, each as a 4-byte big-endian length and a marshalled dict (both ends are the
+same interpreter). A spawn request carries the descriptors for stdout and stderr, and optionally stdin, as ancillary
+data of the length. When the worker's end of the socket closes, for whatever reason, the guardian kills all descendants,
+runs the registered cleanups (*wills*) and exits.
+
+    spawn {id, argv, env, cwd}   start a process; one reply, when it has ended: {id, pid, code | signal | errno, what};
+                                 if portable another one before: {id, started}, the pid
     signal {id, sig}             signal the process group; no reply
     kill {req, id, pid, mark}    kill session, descendants and marked processes; reply {req, left}
     count {req, id, pid, mark}   count the same processes, if alive; reply {req, left}
@@ -36,8 +39,9 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from services.worker.process.process_tree import KILL_TRIES_S, PAUSE_S, descendants, kill_each, running, step_tree
-from services.worker.process.rights import become, forbid_new_privileges, make_subreaper, make_unreadable
+from services.worker.process.process_tree import KILL_TRIES_S, MARK, PAUSE_S, KeptTree, ProcessTree, kill_each
+from services.worker.process.remembered_tree import RememberedTree, spawner_mark
+from shared.system.rights import become, forbid_new_privileges, limit_cpu, make_subreaper, make_unreadable
 
 __all__ = ["Guardian", "main"]
 
@@ -54,11 +58,13 @@ _CPU_GRACE_S = 5
 class Guardian:
     """The event loop. Single-threaded, so that it can change the working directory before a spawn."""
 
-    def __init__(self, sock: socket.socket, *, cpu_s: int = 0) -> None:
+    def __init__(self, sock: socket.socket, *, cpu_s: int = 0, portable: bool = False) -> None:
         self._sock = sock
         self._cpu_s = cpu_s
+        self._portable = portable
+        self._tree: ProcessTree = RememberedTree() if portable else KeptTree()
         self._spawners: set[int] = set()
-        self._may_have_orphans = False
+        self._killed_spawners: set[int] = set()
         self._pids: dict[int, int] = {}
         self._ids: dict[int, int] = {}
         self._wills: dict[int, dict[str, Any]] = {}
@@ -80,13 +86,15 @@ class Guardian:
         poll.register(self._wake_r, select.POLLIN)
         with contextlib.suppress(ConnectionError):
             while True:
-                for fd, _ in poll.poll():
+                wait_s = self._tree.wait_s
+                for fd, _ in poll.poll(None if wait_s is None else wait_s * 1000):
                     if fd == self._wake_r:
                         with contextlib.suppress(BlockingIOError):
                             os.read(self._wake_r, 4096)
                         self._reap()
                     elif not self._serve():
                         raise ConnectionResetError
+                self._tree.look()
         self._end_all()
 
     def run_wills(self) -> None:
@@ -117,16 +125,17 @@ class Guardian:
             self._start_spawner(request["uid"], request["gid"], fds)
         else:
             pid = self._pids.get(request["id"], request["pid"])
-            left = self._kill(pid, request["mark"]) if op == "kill" else len(step_tree(pid, request["mark"]))
+            left = self._kill(pid, request["mark"]) if op == "kill" else len(self._tree.of_step(pid, request["mark"]))
             self._send({"req": request["req"], "left": left})
         return True
 
     def _receive_head(self) -> tuple[bytes, list[int]]:
         fds = array.array("i")
+        close_on_exec = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
         head = b""
         while len(head) < _HEADER.size:
             part, ancillary, _, _ = self._sock.recvmsg(
-                _HEADER.size - len(head), socket.CMSG_SPACE(_FDS * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+                _HEADER.size - len(head), socket.CMSG_SPACE(_FDS * fds.itemsize), close_on_exec
             )
             for level, kind, data in ancillary:
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
@@ -134,6 +143,8 @@ class Guardian:
             if not part:
                 return b"", []
             head += part
+        for fd in fds:
+            os.set_inheritable(fd, False)
         return head, list(fds)
 
     def _receive(self, size: int) -> bytes | None:
@@ -174,10 +185,12 @@ class Guardian:
         else:
             self._pids[request["id"]] = pid
             self._ids[pid] = request["id"]
+            self._tree.begin(env[MARK], pid)
+            if self._portable:
+                self._send({"id": request["id"], "started": pid})
             if self._cpu_s:
                 # For a step that ignores SIGXCPU. Only from outside: a hard limit would end this process too.
-                with contextlib.suppress(OSError):
-                    resource.prlimit(pid, resource.RLIMIT_CPU, (self._cpu_s, self._cpu_s + _CPU_GRACE_S))
+                limit_cpu(pid, self._cpu_s, self._cpu_s + _CPU_GRACE_S)
         finally:
             for fd in fds:
                 os.close(fd)
@@ -191,6 +204,7 @@ class Guardian:
             if pid == 0:
                 self._become_spawner(uid, gid, fd)
             self._spawners.add(pid)
+            self._tree.begin(spawner_mark(pid), pid)
         os.close(fd)
 
     def _become_spawner(self, uid: int, gid: int, fd: int) -> None:
@@ -200,18 +214,24 @@ class Guardian:
             for mine in (self._sock.fileno(), self._wake_r, self._wake_w, self._null):
                 os.close(mine)
             os.umask(_UMASK)
+            os.setsid()
             become(uid, gid)
             forbid_new_privileges()
-            make_subreaper()
-            Guardian(socket.socket(fileno=fd), cpu_s=self._cpu_s).run()
+            if not self._portable:
+                make_subreaper()
+            Guardian(socket.socket(fileno=fd), cpu_s=self._cpu_s, portable=self._portable).run()
             code = 0
         finally:
             os._exit(code)
 
     def _kill_orphans(self) -> None:
-        """Kill what a spawner left: its descendants became children of this process when it was killed."""
-        processes = running()
-        kill_each(descendants(processes, {os.getpid()}) - descendants(processes, self._spawners) - self._spawners)
+        """Kill what killed spawners left. If portable, there is no second time: no orphan of them is reaped here."""
+        give_up = time.monotonic() + KILL_TRIES_S
+        while victims := self._tree.left_by(self._killed_spawners, self._spawners):
+            kill_each(victims)
+            if not self._portable or time.monotonic() > give_up:
+                return
+            time.sleep(PAUSE_S)
 
     def _reap(self) -> bool:
         """Reap ended children, including adopted ones; return whether any child is left."""
@@ -225,9 +245,10 @@ class Guardian:
             name = self._ids.pop(pid, None)
             if name is None:
                 # A spawner that ended by itself has left nothing.
-                self._may_have_orphans |= pid in self._spawners and status != 0
+                if pid in self._spawners and status != 0:
+                    self._killed_spawners.add(pid)
                 self._spawners.discard(pid)
-                if self._may_have_orphans:
+                if self._killed_spawners:
                     self._kill_orphans()
                 continue
             del self._pids[name]
@@ -240,7 +261,7 @@ class Guardian:
 
     def _kill(self, pid: int, mark: str) -> int:
         give_up = time.monotonic() + KILL_TRIES_S
-        while (victims := step_tree(pid, mark)) and time.monotonic() < give_up:
+        while (victims := self._tree.of_step(pid, mark)) and time.monotonic() < give_up:
             kill_each(victims)
             self._reap()
             time.sleep(PAUSE_S)
@@ -250,15 +271,20 @@ class Guardian:
     def _end_all(self) -> None:
         """Kill every descendant.
 
-        Orphaned descendants become children of the subreaper, so no descendant is left when no child is left.
+        Orphaned descendants become children of the subreaper, so no descendant is left when no child is left. If
+        portable, the orphans that are known are killed too.
         """
         self._sock.close()
         self._ids.clear()
         while self._reap():
-            kill_each(descendants(running(), {os.getpid()}))
+            kill_each(self._tree.all())
             select.select([self._wake_r], [], [], PAUSE_S)
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake_r, 4096)
+        give_up = time.monotonic() + KILL_TRIES_S
+        while self._portable and (victims := self._tree.all()) and time.monotonic() < give_up:
+            kill_each(victims)
+            time.sleep(PAUSE_S)
 
 
 def _execute(wills: Iterable[dict[str, Any]]) -> None:
@@ -299,24 +325,28 @@ def _limit(limits: Mapping[str, int]) -> None:
         number = getattr(resource, f"RLIMIT_{name.upper()}")
         _, hard = resource.getrlimit(number)
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(number, (allowed, allowed))
+        # macOS refuses a limit of the address space below what a process has mapped.
+        with contextlib.suppress(ValueError):
+            resource.setrlimit(number, (allowed, allowed))
 
 
 def main(fd: int, words: Iterable[str]) -> None:
-    """Serve ``fd``. ``words`` are ``name=number``: limits of steps, and the worker's ``uid`` and ``gid``.
+    """Serve ``fd``. ``words`` are ``name=number``: limits of steps, ``portable``, and the worker's ``uid`` and ``gid``.
 
     The cleanups run as the worker's user.
     """
     given = {name: int(number) for name, _, number in (word.partition("=") for word in words)}
     uid, gid, cpu_s = given.pop("uid", os.geteuid()), given.pop("gid", os.getegid()), given.pop("cpu", 0)
+    portable = bool(given.pop("portable", 0))
     make_unreadable()
-    make_subreaper()
+    if not portable:
+        make_subreaper()
     _limit(given)
     # Steps must not inherit this descriptor: they could send messages to the worker, and keep the socket open after
     # the guardian's death, so that the worker would not notice it.
     os.set_inheritable(fd, False)
     os.chdir("/")
-    guardian = Guardian(socket.socket(fileno=fd), cpu_s=cpu_s)
+    guardian = Guardian(socket.socket(fileno=fd), cpu_s=cpu_s, portable=portable)
     guardian.run()
     if (uid, gid) != (os.geteuid(), os.getegid()):
         become(uid, gid)

@@ -17,6 +17,7 @@ from typing import Any
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.process.outcome import ProcessExit
 from services.worker.process.process_tree import MARK, kill_marked
+from services.worker.process.remembered_tree import kill_remembered
 from services.worker.process.step_users import StepUser
 from shared.errors import DagwayError
 
@@ -44,6 +45,8 @@ class Process:
         self._mark = mark
         self._on_end = on_end
         self._exit: ProcessExit | GuardianLost | None = None
+        self.pid = 0
+        """Its pid, if the guardian is portable; 0 before it has started."""
 
     @property
     def ended(self) -> bool:
@@ -107,6 +110,10 @@ class _Link:
         with self._lock:
             self._count += 1
             return self._count
+
+    def pids(self) -> list[int]:
+        """Return the pids of the processes that are awaited, if the guardian is portable."""
+        return [pid for process in [*self._waiting.values()] if (pid := process.pid)]
 
     def spawn(
         self,
@@ -175,6 +182,9 @@ class _Link:
             reply = self._replies.pop(message["req"], None)
             if reply is not None:
                 reply.set_result(message["left"])
+            return
+        if "started" in message:
+            self._waiting[message["id"]].pid = message["started"]
             return
         process = self._waiting.pop(message["id"], None)
         if process is not None:
@@ -337,10 +347,13 @@ class GuardianClient:
         for link in links:
             link.shut()
 
-    def _guardian_ended(self, _link: _Link) -> None:
+    def _guardian_ended(self, link: _Link) -> None:
         if self._closed:
             return
         _log.error("guardian.lost", extra={"pid": self.pid, "next": "the worker ends; start it again"})
         self._shut_spawners()
-        kill_marked(self.mark + ".")
+        if self._process.portable:
+            kill_remembered(self.mark + ".", link.pids())
+        else:
+            kill_marked(self.mark + ".")
         self._on_lost()

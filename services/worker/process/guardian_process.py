@@ -1,5 +1,6 @@
 """Start the guardian process."""
 
+import logging
 import socket
 import subprocess
 import sys
@@ -7,8 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import services
+from shared.system.proc import keeps_orphans
 
 __all__ = ["GuardianProcess"]
+
+_log = logging.getLogger(__name__)
 
 _START = """
 import sys
@@ -22,11 +26,23 @@ class GuardianProcess:
     """The guardian, started with the rights that this process has now.
 
     ``limits`` are the limits of every process of a step, by the name that ``resource`` gives them; ``cpu`` is in
-    seconds. ``worker`` is the user and group that the worker becomes later, if it gives up rights.
+    seconds. ``worker`` is the user and group that the worker becomes later, if it gives up rights. ``portable`` is for
+    tests: it uses the ways of systems that keep no orphans, although this one does.
     """
 
-    def __init__(self, limits: Mapping[str, int] | None = None, worker: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        limits: Mapping[str, int] | None = None,
+        worker: tuple[int, int] | None = None,
+        *,
+        portable: bool = False,
+    ) -> None:
+        self.portable = portable or not keeps_orphans()
+        if self.portable and not portable:
+            _log.warning("worker.steps_followed_by_looks", extra={"next": "see docs/operations/macos.md"})
         words = [f"{name}={value}" for name, value in (limits or {}).items()]
+        if self.portable:
+            words.append("portable=1")
         if worker is not None:
             words += [f"uid={worker[0]}", f"gid={worker[1]}"]
         self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

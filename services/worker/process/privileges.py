@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 
 from services.worker.process.guardian_process import GuardianProcess
-from services.worker.process.rights import become, can_change_users
 from shared.config import Config
 from shared.errors import ConfigInvalid
+from shared.system.rights import become, can_change_users
 
 __all__ = ["start_guardian"]
 

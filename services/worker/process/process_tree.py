@@ -1,12 +1,19 @@
-"""Find and kill the processes of steps, by what ``/proc`` shows. Standard library only: the guardian uses it."""
+"""Find and kill the processes of steps, by what the kernel keeps and shows.
+
+Where the kernel does not, ``remembered_tree`` takes the place of ``KeptTree``. Standard library only: the guardian uses
+it.
+"""
 
 import contextlib
 import os
 import signal
 import time
 from collections.abc import Collection
+from typing import Protocol
 
-__all__ = ["KILL_TRIES_S", "MARK", "PAUSE_S", "descendants", "kill_each", "kill_marked", "running", "step_tree"]
+from shared.system.proc import environment_of, running
+
+__all__ = ["KILL_TRIES_S", "MARK", "PAUSE_S", "KeptTree", "ProcessTree", "descendants", "kill_each", "kill_marked"]
 
 MARK = "DAGWAY_ATTEMPT"
 """Environment variable that identifies the processes of an attempt, even after they got a new parent."""
@@ -15,18 +22,6 @@ PAUSE_S = 0.01
 """The pause between two checks whether killed processes have ended."""
 KILL_TRIES_S = 5.0
 """How long a kill is repeated. Processes can survive it if another user owns them or they are stuck in the kernel."""
-
-
-def running() -> dict[int, tuple[int, int]]:
-    """Return a map of pid to (parent pid, session id) of all processes that are not zombies."""
-    found: dict[int, tuple[int, int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-                if fields[0] not in (b"Z", b"X"):
-                    found[int(name)] = (int(fields[1]), int(fields[3]))
-    return found
 
 
 def descendants(processes: dict[int, tuple[int, int]], roots: set[int]) -> set[int]:
@@ -45,15 +40,14 @@ def descendants(processes: dict[int, tuple[int, int]], roots: set[int]) -> set[i
 
 
 def _mark_of(pid: int) -> str | None:
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
-        prefix = MARK.encode() + b"="
-        for entry in file.read().split(b"\0"):
-            if entry.startswith(prefix):
-                return entry[len(prefix) :].decode(errors="replace")
+    prefix = MARK.encode() + b"="
+    for entry in environment_of(pid):
+        if entry.startswith(prefix):
+            return entry[len(prefix) :].decode(errors="replace")
     return None
 
 
-def step_tree(pid: int, mark: str) -> set[int]:
+def _step_tree(pid: int, mark: str) -> set[int]:
     """Return the living processes of one step.
 
     A process belongs to the step if it has the step's mark, or is in the step's session without any mark, or descends
@@ -66,6 +60,55 @@ def step_tree(pid: int, mark: str) -> set[int]:
         if found == mark or (found is None and processes[candidate][1] == pid and pid > 0):
             mine.add(candidate)
     return mine | descendants(processes, mine)
+
+
+class ProcessTree(Protocol):
+    """The processes below this one. ``group``: the process group of a step, whose number is the pid of its leader."""
+
+    @property
+    def wait_s(self) -> float | None:
+        """How long to wait for the next ``look``; ``None`` if there is nothing to look at."""
+
+    def begin(self, mark: str, group: int) -> None:
+        """Hear of a process that was just started as the leader of a process group."""
+
+    def look(self) -> None:
+        """Find out what may not be found later."""
+
+    def of_step(self, group: int, mark: str) -> set[int]:
+        """Return the living processes of one step."""
+
+    def all(self) -> set[int]:
+        """Return all living processes that were started here or descend from them."""
+
+    def left_by(self, ended: Collection[int], living: Collection[int]) -> set[int]:
+        """Return what spawners with the pids ``ended`` left; ``living`` are the others."""
+
+
+class KeptTree:
+    """The processes below a subreaper: the kernel keeps orphans as its children, so there is nothing to remember."""
+
+    wait_s: float | None = None
+
+    def begin(self, mark: str, group: int) -> None:
+        """Do nothing."""
+
+    def look(self) -> None:
+        """Do nothing."""
+
+    def of_step(self, group: int, mark: str) -> set[int]:
+        """Return the living processes of one step; see ``_step_tree``."""
+        return _step_tree(group, mark)
+
+    def all(self) -> set[int]:
+        """Return the living descendants of this process."""
+        return descendants(running(), {os.getpid()})
+
+    def left_by(self, ended: Collection[int], living: Collection[int]) -> set[int]:  # noqa: ARG002 - the other tree needs it
+        """Return the descendants of this process that are not those of a living spawner."""
+        processes = running()
+        spawners = set(living)
+        return descendants(processes, {os.getpid()}) - descendants(processes, spawners) - spawners
 
 
 def kill_each(pids: Collection[int]) -> None:

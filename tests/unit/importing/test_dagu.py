@@ -2,6 +2,8 @@
 
 import json
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -158,6 +160,22 @@ def test_a_second_import_changes_nothing_and_one_that_was_cut_off_goes_on(
     before = dump(config)
     assert all(entry.result == "unchanged" for entry in brought(config, home).entries)
     assert dump(config) == before
+
+
+def test_an_import_that_was_killed_at_any_place_goes_on(home: HomeOfDagu, tmp_path: Path) -> None:
+    home.workflow("w", TWO)
+    home.user("u1", "ann", "a long password")
+    for number in range(5):
+        home.run("w", f"r{number}", TWO, 4, [ONE, SECOND])
+    words = [sys.executable, "-m", "tests.unit.importing.killed_imports", str(home.root), str(tmp_path)]
+
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3])
+
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) >= 8
+    assert [each["place"] for each in found if not each["same"]] == []
+    assert {each["runs"]["loaded"] + each["runs"]["unchanged"] for each in found} == {5}
+    assert {each["runs"]["unchanged"] for each in found} >= {0, 2, 4}
 
 
 def test_large_logs_are_not_all_in_memory_at_once(

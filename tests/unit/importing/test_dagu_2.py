@@ -68,7 +68,10 @@ def test_a_home_of_dagu_2_is_imported_with_a_line_for_each_thing(config: Config,
     assert found["workflow", "nightly.yaml"][0] in {"loaded", "differs"}
     assert found["workflow", "broken.yaml"][0] == "differs"
     assert "line 3" in found["workflow", "broken.yaml"][1]
-    assert found["user", "ann"] == ("differs", "its role is manager here, as there is no developer")
+    assert found["user", "ann"] == (
+        "differs",
+        "its role is operator here: there is no developer, and a manager may also change secrets, queues and pauses",
+    )
     assert found["user", "bob"] == ("refused", "it is disabled there, and could log in here")
     assert found["user", "cat"] == ("refused", "it has no password: it logs in by oidc")
     assert found["user", "dan"][0] == "refused"
@@ -87,7 +90,7 @@ def test_a_home_of_dagu_2_is_imported_with_a_line_for_each_thing(config: Config,
     engine.dispose()
     assert (dag.suspended, dag.tags, dag.errors) == (True, ["team=data"], [])
     assert set(nodes) == {("one", "succeeded"), ("two", "failed")}
-    assert users == [("ann", "manager")]
+    assert users == [("ann", "operator")]
     assert {each.check.name: each.shown for each in check_database(config, utc_now()) if each.count} == {}
     assert {each.result for each in import_dagu(config, home.root, "test").entries if each.kind == "run"} == {
         "unchanged"

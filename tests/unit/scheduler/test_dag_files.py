@@ -14,6 +14,7 @@ from services.scheduler.deciding.dag_files import ChangedInFolder, DagFiles, Fol
 from services.scheduler.deciding.plans import spec_hash
 from shared.config import load_config
 from shared.errors import AlreadyExists, ConfigInvalid, InvalidInput
+from shared.system import renaming
 
 OLD, NEW, EDITED = "steps:\n  - echo 1\n", "steps:\r\n  - echo ü", "steps:\n  - echo edited\n"
 
@@ -28,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture(params=["linux", "portable"])
 def files(folder: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> DagFiles:
     if request.param == "portable":
-        monkeypatch.setattr(atomic_files, "_renamed", lambda *_: False)
+        monkeypatch.setattr(atomic_files, "renamed", lambda *_: False)
     return DagFiles(folder, folder.parent / "suspend")
 
 
@@ -103,7 +104,7 @@ def test_a_text_that_is_saved_at_the_moment_of_the_change_is_kept(
 
     texts = [EDITED, "steps: [echo newest]\n"] if again else [EDITED]
     saved: list[str] = []
-    really_renamed, really_rename = atomic_files._renamed, Path.rename
+    really_renamed, really_rename = renaming.renamed, Path.rename
 
     def renamed(*args: Any) -> bool:
         if len(saved) < len(texts):
@@ -116,7 +117,7 @@ def test_a_text_that_is_saved_at_the_moment_of_the_change_is_kept(
         save(texts[-1])
         return really_rename(one, other)
 
-    monkeypatch.setattr(atomic_files, "_renamed", renamed)
+    monkeypatch.setattr(atomic_files, "renamed", renamed)
     monkeypatch.setattr(Path, "rename", rename)
     with pytest.raises(ChangedInFolder):
         if change == "put":

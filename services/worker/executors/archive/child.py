@@ -21,6 +21,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
@@ -207,7 +208,9 @@ def main() -> int:
         if order.operation != "create":
             _, most = resource.getrlimit(resource.RLIMIT_AS)
             limit = _MEMORY_BYTES if most == resource.RLIM_INFINITY else min(_MEMORY_BYTES, most)
-            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+            # macOS refuses a limit below the hundreds of GiB that a process has mapped there.
+            with suppress(ValueError):
+                resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         result = _do(order)
     except MemoryError:
         sys.stderr.write(f"refused: reading the archive needs more than {_MEMORY_BYTES >> 30} GiB of memory\n")

@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import sys
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -23,8 +24,10 @@ def main() -> int:
     """Read the order from standard input, apply the filter and return the exit code."""
     order = json.load(sys.stdin)
     os.environ.clear()
-    for what, limit in ((resource.RLIMIT_CPU, order["cpu_s"]), (resource.RLIMIT_AS, order["memory"])):
-        resource.setrlimit(what, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CPU, (order["cpu_s"], order["cpu_s"]))
+    # macOS refuses a limit below the hundreds of GiB that a process has mapped there.
+    with suppress(ValueError):
+        resource.setrlimit(resource.RLIMIT_AS, (order["memory"], order["memory"]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     import jq  # noqa: PLC0415 - only after the limits are set and the environment is empty
 

@@ -1,0 +1,49 @@
+"""One request to the API, as data."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from pydantic import TypeAdapter
+
+__all__ = ["ApiCall", "model", "no_content", "path_of"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiCall(Generic[T]):
+    """One request to the API. ``read`` makes the result from the JSON of the answer, or from its text if ``is_text``.
+
+    ``None`` in ``query``, ``headers`` and a ``body`` that is a map means that it is absent.
+    """
+
+    method: str
+    path: str
+    read: Callable[[Any], T]
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: Any = None
+    headers: Mapping[str, str | None] = field(default_factory=dict)
+    is_text: bool = False
+
+
+def path_of(*parts: str | int) -> str:
+    """Return the path of these parts, each after a slash."""
+    return "".join(f"/{quote(str(part), safe='')}" for part in parts)
+
+
+def model(kind: type[T], *names: str) -> Callable[[Any], T]:
+    """Return a function that reads the model from the answer, or from the object at ``names`` in it."""
+    adapter = TypeAdapter(kind)
+
+    def read(answer: Any) -> T:
+        for name in names:
+            answer = answer[name]
+        return adapter.validate_python(answer)
+
+    return read
+
+
+def no_content(_answer: Any) -> None:
+    """Read an answer that has no content."""

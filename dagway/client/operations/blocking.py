@@ -1,0 +1,153 @@
+"""A method for each operation of the API. Written by ``python -m scripts.client_operations``."""
+
+from dagway.client.methods import Sender, method
+from dagway.client.operations import (
+    accounts,
+    approvals,
+    attempts,
+    audit,
+    bulk,
+    commands,
+    control,
+    dags,
+    docs,
+    fires,
+    keys,
+    logs,
+    overview,
+    pools,
+    queues,
+    runs,
+    search,
+    secrets,
+    starts,
+    statistics,
+    sub_runs,
+    system,
+    versions,
+    webhooks,
+)
+
+__all__ = ["OperationMethods"]
+
+
+class OperationMethods(Sender):
+    """The operations of the API under their names in the OpenAPI document, in snake case."""
+
+    login = method(accounts.login)
+    start_session = method(accounts.start_session)
+    logout = method(accounts.logout)
+    get_current_user = method(accounts.get_current_user)
+    change_password = method(accounts.change_password)
+    list_users = method(accounts.list_users)
+    create_user = method(accounts.create_user)
+    get_user = method(accounts.get_user)
+    update_user_by_put = method(accounts.update_user_by_put)
+    update_user = method(accounts.update_user)
+    delete_user = method(accounts.delete_user)
+    reset_user_password = method(accounts.reset_user_password)
+    approve_dag_run_step = method(approvals.approve_dag_run_step)
+    reject_dag_run_step = method(approvals.reject_dag_run_step)
+    approve_sub_dag_run_step = method(approvals.approve_sub_dag_run_step)
+    reject_sub_dag_run_step = method(approvals.reject_sub_dag_run_step)
+    list_dag_run_attempts = method(attempts.list_dag_run_attempts)
+    list_sub_dag_run_attempts = method(attempts.list_sub_dag_run_attempts)
+    list_audit_entries = method(audit.list_audit_entries)
+    stop_dag_runs = method(bulk.stop_dag_runs)
+    retry_dag_runs = method(bulk.retry_dag_runs)
+    dequeue_dag_runs = method(bulk.dequeue_dag_runs)
+    remove_dag_runs = method(bulk.remove_dag_runs)
+    stop_queue = method(bulk.stop_queue)
+    get_command = method(commands.get_command)
+    stop_all_dag_runs = method(control.stop_all_dag_runs)
+    terminate_dag_run = method(control.terminate_dag_run)
+    retry_dag_run = method(control.retry_dag_run)
+    delete_dag_run = method(control.delete_dag_run)
+    dequeue_dag_run_by_post = method(control.dequeue_dag_run_by_post)
+    dequeue_dag_run = method(control.dequeue_dag_run)
+    update_dag_run_step_status = method(control.update_dag_run_step_status)
+    update_sub_dag_run_step_status = method(control.update_sub_dag_run_step_status)
+    list_dags = method(dags.list_dags)
+    get_all_dag_tags = method(dags.get_all_dag_tags)
+    validate_dag_spec = method(dags.validate_dag_spec)
+    create_new_dag = method(dags.create_new_dag)
+    get_dag_details = method(dags.get_dag_details)
+    delete_dag = method(dags.delete_dag)
+    get_dag_spec = method(dags.get_dag_spec)
+    update_dag_spec = method(dags.update_dag_spec)
+    rename_dag = method(dags.rename_dag)
+    update_dag_suspension_state = method(dags.update_dag_suspension_state)
+    get_dag_dag_run_history = method(dags.get_dag_dag_run_history)
+    get_dag_dag_run_details = method(dags.get_dag_dag_run_details)
+    get_open_api = method(docs.get_open_api)
+    get_reference = method(docs.get_reference)
+    list_dag_slots = method(fires.list_dag_slots)
+    list_slots = method(fires.list_slots)
+    get_dag_calendar = method(fires.get_dag_calendar)
+    get_calendar = method(fires.get_calendar)
+    list_api_keys = method(keys.list_api_keys)
+    create_api_key = method(keys.create_api_key)
+    get_api_key = method(keys.get_api_key)
+    update_api_key = method(keys.update_api_key)
+    delete_api_key = method(keys.delete_api_key)
+    get_dag_run_log = method(logs.get_dag_run_log)
+    get_dag_run_step_log = method(logs.get_dag_run_step_log)
+    get_sub_dag_run_log = method(logs.get_sub_dag_run_log)
+    get_sub_dag_run_step_log = method(logs.get_sub_dag_run_step_log)
+    search_step_log = method(logs.search_step_log)
+    search_sub_step_log = method(logs.search_sub_step_log)
+    download_dag_run_log = method(logs.download_dag_run_log)
+    download_dag_run_step_log = method(logs.download_dag_run_step_log)
+    download_sub_dag_run_log = method(logs.download_sub_dag_run_log)
+    download_sub_dag_run_step_log = method(logs.download_sub_dag_run_step_log)
+    get_overview = method(overview.get_overview)
+    get_timeline = method(overview.get_timeline)
+    list_approvals = method(overview.list_approvals)
+    list_pools = method(pools.list_pools)
+    set_pool_capacity = method(pools.set_pool_capacity)
+    remove_pool = method(pools.remove_pool)
+    set_queue_limit = method(queues.set_queue_limit)
+    remove_queue_limit = method(queues.remove_queue_limit)
+    list_pauses = method(queues.list_pauses)
+    pause_all = method(queues.pause_all)
+    resume_all = method(queues.resume_all)
+    pause_queue = method(queues.pause_queue)
+    resume_queue = method(queues.resume_queue)
+    pause_dag = method(queues.pause_dag)
+    resume_dag = method(queues.resume_dag)
+    list_dag_runs = method(runs.list_dag_runs)
+    list_dag_runs_by_name = method(runs.list_dag_runs_by_name)
+    get_dag_run_details = method(runs.get_dag_run_details)
+    get_dag_run_spec = method(runs.get_dag_run_spec)
+    get_dag_run_outputs = method(runs.get_dag_run_outputs)
+    search_dags = method(search.search_dags)
+    list_secrets = method(secrets.list_secrets)
+    set_secret = method(secrets.set_secret)
+    delete_secret = method(secrets.delete_secret)
+    rotate_secrets = method(secrets.rotate_secrets)
+    execute_dag = method(starts.execute_dag)
+    enqueue_dag_dag_run = method(starts.enqueue_dag_dag_run)
+    execute_dag_run_from_spec = method(starts.execute_dag_run_from_spec)
+    enqueue_dag_run_from_spec = method(starts.enqueue_dag_run_from_spec)
+    reschedule_dag_run = method(starts.reschedule_dag_run)
+    get_dag_statistics = method(statistics.get_dag_statistics)
+    get_sub_dag_runs = method(sub_runs.get_sub_dag_runs)
+    get_sub_dag_run_details = method(sub_runs.get_sub_dag_run_details)
+    get_health_status = method(system.get_health_status)
+    get_metrics = method(system.get_metrics)
+    get_workers = method(system.get_workers)
+    get_scheduler_status = method(system.get_scheduler_status)
+    get_coordinator_status = method(system.get_coordinator_status)
+    get_resource_history = method(system.get_resource_history)
+    list_queues = method(system.list_queues)
+    list_dag_versions = method(versions.list_dag_versions)
+    get_dag_version = method(versions.get_dag_version)
+    diff_dag_versions = method(versions.diff_dag_versions)
+    restore_dag_version = method(versions.restore_dag_version)
+    list_webhooks = method(webhooks.list_webhooks)
+    get_dag_webhook = method(webhooks.get_dag_webhook)
+    create_dag_webhook = method(webhooks.create_dag_webhook)
+    delete_dag_webhook = method(webhooks.delete_dag_webhook)
+    regenerate_dag_webhook_token = method(webhooks.regenerate_dag_webhook_token)
+    toggle_dag_webhook = method(webhooks.toggle_dag_webhook)
+    trigger_webhook = method(webhooks.trigger_webhook)

@@ -1,0 +1,63 @@
+"""The requests of operations: queues. Written by ``python -m scripts.client_operations``."""
+
+from typing import Literal
+
+from dagway.client.api_call import ApiCall, model, path_of
+from services.api.response_schemas.queues import PausesSchema, PauseStateSchema, QueueLimitSchema, RemovedSchema
+
+__all__ = [
+    "list_pauses",
+    "pause_all",
+    "pause_dag",
+    "pause_queue",
+    "remove_queue_limit",
+    "resume_all",
+    "resume_dag",
+    "resume_queue",
+    "set_queue_limit",
+]
+
+
+def set_queue_limit(name: str, *, max_concurrency: int) -> ApiCall[QueueLimitSchema]:
+    """Set how many runs of a queue are active at once, and make the queue global."""
+    return ApiCall("PUT", path_of("queues", name), model(QueueLimitSchema), body={"maxConcurrency": max_concurrency})
+
+
+def remove_queue_limit(name: str) -> ApiCall[RemovedSchema]:
+    """Remove the limit of a global queue, which is then no longer global: its DAGs' ``maxActiveRuns`` apply again."""
+    return ApiCall("DELETE", path_of("queues", name), model(RemovedSchema))
+
+
+def list_pauses() -> ApiCall[PausesSchema]:
+    """List the pauses."""
+    return ApiCall("GET", "/pauses", model(PausesSchema))
+
+
+def pause_all(*, reason: str | None = None) -> ApiCall[PauseStateSchema]:
+    """Pause everything: start no queued and no scheduled run."""
+    return ApiCall("POST", "/pause", model(PauseStateSchema), body={"reason": reason})
+
+
+def resume_all(*, catchup: Literal["none", "latest", "all"] | None = None) -> ApiCall[PauseStateSchema]:
+    """End the pause of everything."""
+    return ApiCall("POST", "/resume", model(PauseStateSchema), body={"catchup": catchup})
+
+
+def pause_queue(name: str, *, reason: str | None = None) -> ApiCall[PauseStateSchema]:
+    """Pause a queue: start none of its queued runs."""
+    return ApiCall("POST", path_of("queues", name, "pause"), model(PauseStateSchema), body={"reason": reason})
+
+
+def resume_queue(name: str, *, catchup: Literal["none", "latest", "all"] | None = None) -> ApiCall[PauseStateSchema]:
+    """End the pause of a queue: its queued runs start, those of schedules too."""
+    return ApiCall("POST", path_of("queues", name, "resume"), model(PauseStateSchema), body={"catchup": catchup})
+
+
+def pause_dag(file_name: str, *, reason: str | None = None) -> ApiCall[PauseStateSchema]:
+    """Pause a DAG: start none of its scheduled or queued runs."""
+    return ApiCall("POST", path_of("dags", file_name, "pause"), model(PauseStateSchema), body={"reason": reason})
+
+
+def resume_dag(file_name: str, *, catchup: Literal["none", "latest", "all"] | None = None) -> ApiCall[PauseStateSchema]:
+    """End the pause of a DAG."""
+    return ApiCall("POST", path_of("dags", file_name, "resume"), model(PauseStateSchema), body={"catchup": catchup})
