@@ -41,6 +41,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from services.worker.process.cgroups import AskedGroups, StepGroups, limit_reached
+from services.worker.process.cleanups import run_cleanups
 from services.worker.process.process_tree import KILL_TRIES_S, MARK, PAUSE_S, KeptTree, ProcessTree, kill_each
 from services.worker.process.remembered_tree import RememberedTree, spawner_mark
 from shared.system.rights import become, forbid_new_privileges, limit_cpu, make_subreaper, make_unreadable
@@ -49,8 +50,6 @@ __all__ = ["Guardian", "main"]
 
 _HEADER = struct.Struct(">I")
 _FDS = 3
-_WILLS_S = 20.0
-"""The time limit of all cleanup programs together."""
 _UMASK = 0o027
 """The umask of a step with a user of its own. The group has no member but the worker, which reads the step's files."""
 _CPU_GRACE_S = 5
@@ -114,7 +113,7 @@ class Guardian:
 
     def run_wills(self) -> None:
         """Run the cleanups that the worker registered and did not withdraw. Call it after ``run``."""
-        _execute(self._wills.values())
+        run_cleanups(self._wills.values())
 
     def _serve(self) -> bool:
         head, fds = self._receive_head()
@@ -343,25 +342,6 @@ class Guardian:
             time.sleep(PAUSE_S)
         if isinstance(self._groups, StepGroups):
             self._groups.end_all()
-
-
-def _execute(wills: Iterable[dict[str, Any]]) -> None:
-    """Run the cleanups. By now no process of a step is left that could write a file or start a process."""
-    running = []
-    for will in wills:
-        for path in will["files"]:
-            with contextlib.suppress(OSError):
-                os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
-        if will["argv"]:
-            with contextlib.suppress(OSError):
-                running.append(os.posix_spawn(will["argv"][0], will["argv"], {}, setsid=True))
-    give_up = time.monotonic() + _WILLS_S
-    for pid in running:
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(pid, os.WNOHANG) == (0, 0):
-                if time.monotonic() > give_up:
-                    os.kill(pid, signal.SIGKILL)
-                time.sleep(PAUSE_S)
 
 
 def _resolve(program: str, search: str) -> str:
