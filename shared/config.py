@@ -66,6 +66,10 @@ class Config:
     step_max_memory: int = 0
     step_max_open_files: int = 0
     step_max_cpu_s: int = 0
+    step_cgroup: str = ""
+    step_total_memory: int = 0
+    step_total_processes: int = 0
+    step_cpus: float = 0
     worker_labels: tuple[tuple[str, str], ...] = ()
     worker_pool: str = DEFAULT_WORKER_POOL
     worker_seal_keys: tuple[SharedKey, ...] = ()

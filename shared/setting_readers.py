@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 __all__ = [
     "ROLES",
     "base_path",
+    "control_group",
     "days_kept",
     "duration_s",
     "existing_file",
@@ -23,6 +24,7 @@ __all__ = [
     "limits",
     "one_of",
     "origins",
+    "processors",
     "seconds",
     "server_url",
     "size",
@@ -149,6 +151,24 @@ def worker_pool(text: str) -> str:
     if not _WORKER_POOL.fullmatch(text):
         raise ValueError(f"{text!r} is not the name of a worker pool: expected 1 to 40 of a-z 0-9 _")
     return text
+
+
+def control_group(text: str) -> str:
+    """Return the folder of a control group, or ``own``."""
+    if text != "own" and not (text.startswith("/") and Path(text, "cgroup.procs").exists()):
+        raise ValueError(f"{text!r} is neither own nor the folder of a control group of version 2")
+    return text.rstrip("/")
+
+
+def processors(text: str) -> float:
+    """Return a number of processors from 0.01 to 1024."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0.01 <= value <= 1024:
+        raise ValueError(f"{text!r} is not a number of processors from 0.01 to 1024")
+    return value
 
 
 def folder(text: str) -> Path:

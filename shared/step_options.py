@@ -1,7 +1,7 @@
 """The settings of a worker that say as which user its steps run, and what they may use."""
 
 from shared.option import Option
-from shared.setting_readers import size, step_users, user, whole_number
+from shared.setting_readers import control_group, processors, size, step_users, user, whole_number
 
 __all__ = ["STEP_OPTIONS"]
 
@@ -50,5 +50,34 @@ STEP_OPTIONS = (
         whole_number(1, 100_000_000),
         _WORKER,
         "seconds of processor time that each process of a step may use (unlimited)",
+    ),
+    Option(
+        "step_cgroup",
+        "DAGWAY_STEP_CGROUP",
+        control_group,
+        _WORKER,
+        "control group (cgroup v2) with a group for each command of a step: a folder that the worker may manage, or "
+        "own for the worker's own group (none)",
+    ),
+    Option(
+        "step_total_memory",
+        "DAGWAY_STEP_TOTAL_MEMORY",
+        size(4 << 20),
+        _WORKER,
+        "memory of all processes of a command together: bytes, or 512m or 4g; needs DAGWAY_STEP_CGROUP (unlimited)",
+    ),
+    Option(
+        "step_total_processes",
+        "DAGWAY_STEP_TOTAL_PROCESSES",
+        whole_number(1, 1_000_000),
+        _WORKER,
+        "how many processes and threads a command may have; needs DAGWAY_STEP_CGROUP (unlimited)",
+    ),
+    Option(
+        "step_cpus",
+        "DAGWAY_STEP_CPUS",
+        processors,
+        _WORKER,
+        "how many processors a command may use at once, such as 0.5; needs DAGWAY_STEP_CGROUP (unlimited)",
     ),
 )

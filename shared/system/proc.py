@@ -16,6 +16,7 @@ __all__ = [
     "keeps_orphans",
     "memory_percent",
     "open_files",
+    "own_control_group",
     "path_of",
     "running",
 ]
@@ -104,3 +105,15 @@ def memory_percent() -> float | None:
         return 100 * (1 - sizes["MemAvailable"] / sizes["MemTotal"])
     except (OSError, ValueError, KeyError, IndexError):
         return None
+
+
+def own_control_group() -> str:
+    """Return the folder of this process's control group of version 2; empty if the system has none."""
+    with contextlib.suppress(OSError):
+        with open(f"{PROC}/self/cgroup", encoding="ascii") as file:
+            own = next((line[3:].strip() for line in file if line.startswith("0::")), "")
+        with open(f"{PROC}/self/mounts", encoding="utf-8") as file:
+            mounted = next((line.split()[1] for line in file if line.split()[2] == "cgroup2"), "")
+        if own and mounted:
+            return f"{mounted}{own}".rstrip("/")
+    return ""

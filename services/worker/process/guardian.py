@@ -9,7 +9,8 @@ same interpreter). A spawn request carries the descriptors for stdout and stderr
 data of the length. When the worker's end of the socket closes, for whatever reason, the guardian kills all descendants,
 runs the registered cleanups (*wills*) and exits.
 
-    spawn {id, argv, env, cwd}   start a process; one reply, when it has ended: {id, pid, code | signal | errno, what};
+    spawn {id, argv, env, cwd}   start a process; one reply, when it has ended: {id, pid, code | signal | errno, what,
+                                 limit};
                                  if portable another one before: {id, started}, the pid
     signal {id, sig}             signal the process group; no reply
     kill {req, id, pid, mark}    kill session, descendants and marked processes; reply {req, left}
@@ -39,6 +40,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from services.worker.process.cgroups import AskedGroups, StepGroups, limit_reached
+from services.worker.process.cleanups import run_cleanups
 from services.worker.process.process_tree import KILL_TRIES_S, MARK, PAUSE_S, KeptTree, ProcessTree, kill_each
 from services.worker.process.remembered_tree import RememberedTree, spawner_mark
 from shared.system.rights import become, forbid_new_privileges, limit_cpu, make_subreaper, make_unreadable
@@ -47,8 +50,6 @@ __all__ = ["Guardian", "main"]
 
 _HEADER = struct.Struct(">I")
 _FDS = 3
-_WILLS_S = 20.0
-"""The time limit of all cleanup programs together."""
 _UMASK = 0o027
 """The umask of a step with a user of its own. The group has no member but the worker, which reads the step's files."""
 _CPU_GRACE_S = 5
@@ -58,8 +59,19 @@ _CPU_GRACE_S = 5
 class Guardian:
     """The event loop. Single-threaded, so that it can change the working directory before a spawn."""
 
-    def __init__(self, sock: socket.socket, *, cpu_s: int = 0, portable: bool = False) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        cpu_s: int = 0,
+        portable: bool = False,
+        groups: StepGroups | AskedGroups | None = None,
+    ) -> None:
         self._sock = sock
+        self._groups = groups
+        self._group_of: dict[int, str] = {}
+        self._asking: dict[int, tuple[socket.socket, int]] = {}
+        """By descriptor: the socket on which a spawner asks for control groups, and the spawner's pid."""
         self._cpu_s = cpu_s
         self._portable = portable
         self._tree: ProcessTree = RememberedTree() if portable else KeptTree()
@@ -68,6 +80,7 @@ class Guardian:
         self._pids: dict[int, int] = {}
         self._ids: dict[int, int] = {}
         self._wills: dict[int, dict[str, Any]] = {}
+        self._poll = select.poll()
         self._wake_r, self._wake_w = os.pipe()
         for fd in (self._wake_r, self._wake_w):
             os.set_blocking(fd, False)
@@ -81,17 +94,18 @@ class Guardian:
 
     def run(self) -> None:
         """Serve until the worker's end closes, then kill every descendant."""
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
-        poll.register(self._wake_r, select.POLLIN)
+        self._poll.register(self._sock, select.POLLIN)
+        self._poll.register(self._wake_r, select.POLLIN)
         with contextlib.suppress(ConnectionError):
             while True:
                 wait_s = self._tree.wait_s
-                for fd, _ in poll.poll(None if wait_s is None else wait_s * 1000):
+                for fd, _ in self._poll.poll(None if wait_s is None else wait_s * 1000):
                     if fd == self._wake_r:
                         with contextlib.suppress(BlockingIOError):
                             os.read(self._wake_r, 4096)
                         self._reap()
+                    elif fd in self._asking:
+                        self._serve_spawner(fd)
                     elif not self._serve():
                         raise ConnectionResetError
                 self._tree.look()
@@ -99,7 +113,7 @@ class Guardian:
 
     def run_wills(self) -> None:
         """Run the cleanups that the worker registered and did not withdraw. Call it after ``run``."""
-        _execute(self._wills.values())
+        run_cleanups(self._wills.values())
 
     def _serve(self) -> bool:
         head, fds = self._receive_head()
@@ -166,19 +180,7 @@ class Guardian:
                 resource.setrlimit(resource.RLIMIT_CPU, (self._cpu_s, hard))
             os.chdir(request["cwd"])
             path = _resolve(argv[0], env.get("PATH", os.defpath))
-            pid = os.posix_spawn(
-                path,
-                argv,
-                env,
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, fds[2] if len(fds) > 2 else self._null, 0),
-                    (os.POSIX_SPAWN_DUP2, fds[0], 1),
-                    (os.POSIX_SPAWN_DUP2, fds[1], 2),
-                ],
-                setsid=True,
-                setsigmask=[],
-                setsigdef=self._ignored,
-            )
+            pid = self._start(path, argv, env, fds)
         except (OSError, ValueError) as error:
             number, what = (error.errno, error.filename) if isinstance(error, OSError) else (errno.EINVAL, None)
             self._send({"id": request["id"], "pid": 0, "errno": number, "what": what})
@@ -196,22 +198,64 @@ class Guardian:
                 os.close(fd)
             os.chdir("/")
 
+    def _start(self, path: str, argv: list[str], env: dict[str, str], fds: list[int]) -> int:
+        """Start a process, in a control group of its own if there are groups: it inherits this process's."""
+        group = self._groups.enter() if self._groups is not None else ""
+        pid = 0
+        try:
+            pid = os.posix_spawn(
+                path,
+                argv,
+                env,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, fds[2] if len(fds) > 2 else self._null, 0),
+                    (os.POSIX_SPAWN_DUP2, fds[0], 1),
+                    (os.POSIX_SPAWN_DUP2, fds[1], 2),
+                ],
+                setsid=True,
+                setsigmask=[],
+                setsigdef=self._ignored,
+            )
+        finally:
+            if self._groups is not None:
+                with contextlib.suppress(OSError):
+                    self._groups.leave()
+                if pid:
+                    self._group_of[pid] = group
+                else:
+                    self._groups.end(group)
+        return pid
+
     def _start_spawner(self, uid: int, gid: int, fds: list[int]) -> None:
         (fd,) = fds
         # If the fork fails, the worker sees the end of the socket.
         with contextlib.suppress(OSError):
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) if self._groups else (None, None)
             pid = os.fork()
             if pid == 0:
-                self._become_spawner(uid, gid, fd)
+                if ours is not None:
+                    ours.close()
+                self._become_spawner(uid, gid, fd, theirs)
+            if ours is not None and theirs is not None:
+                theirs.close()
+                self._asking[ours.fileno()] = ours, pid
+                self._poll.register(ours, select.POLLIN)
             self._spawners.add(pid)
             self._tree.begin(spawner_mark(pid), pid)
         os.close(fd)
 
-    def _become_spawner(self, uid: int, gid: int, fd: int) -> None:
+    def _serve_spawner(self, fd: int) -> None:
+        asking, pid = self._asking[fd]
+        if not (isinstance(self._groups, StepGroups) and self._groups.serve(asking, pid)):
+            self._poll.unregister(fd)
+            del self._asking[fd]
+            asking.close()
+
+    def _become_spawner(self, uid: int, gid: int, fd: int, asked: socket.socket | None) -> None:
         code = 1
         try:
-            # The forked process must not hold the guardian's socket, nor write to its pipe.
-            for mine in (self._sock.fileno(), self._wake_r, self._wake_w, self._null):
+            # The forked process must not hold the guardian's sockets, nor write to its pipe.
+            for mine in (self._sock.fileno(), self._wake_r, self._wake_w, self._null, *self._asking):
                 os.close(mine)
             os.umask(_UMASK)
             os.setsid()
@@ -219,7 +263,8 @@ class Guardian:
             forbid_new_privileges()
             if not self._portable:
                 make_subreaper()
-            Guardian(socket.socket(fileno=fd), cpu_s=self._cpu_s, portable=self._portable).run()
+            groups = AskedGroups(asked) if asked is not None else None
+            Guardian(socket.socket(fileno=fd), cpu_s=self._cpu_s, portable=self._portable, groups=groups).run()
             code = 0
         finally:
             os._exit(code)
@@ -253,7 +298,17 @@ class Guardian:
                 continue
             del self._pids[name]
             code = os.waitstatus_to_exitcode(status)
-            self._send({"id": name, "pid": pid, **({"code": code} if code >= 0 else {"signal": -code})})
+            limit = self._end_group(pid)
+            self._send({"id": name, "pid": pid, **({"code": code} if code >= 0 else {"signal": -code}), "limit": limit})
+
+    def _end_group(self, pid: int) -> str:
+        """Remove the control group of a process that has ended; return the limit that it ran into."""
+        group = self._group_of.pop(pid, "")
+        if self._groups is None or not group:
+            return ""
+        limit = limit_reached(group)
+        self._groups.end(group)
+        return limit
 
     def _send(self, message: dict[str, Any]) -> None:
         body = marshal.dumps(message)
@@ -285,25 +340,8 @@ class Guardian:
         while self._portable and (victims := self._tree.all()) and time.monotonic() < give_up:
             kill_each(victims)
             time.sleep(PAUSE_S)
-
-
-def _execute(wills: Iterable[dict[str, Any]]) -> None:
-    """Run the cleanups. By now no process of a step is left that could write a file or start a process."""
-    running = []
-    for will in wills:
-        for path in will["files"]:
-            with contextlib.suppress(OSError):
-                os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
-        if will["argv"]:
-            with contextlib.suppress(OSError):
-                running.append(os.posix_spawn(will["argv"][0], will["argv"], {}, setsid=True))
-    give_up = time.monotonic() + _WILLS_S
-    for pid in running:
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(pid, os.WNOHANG) == (0, 0):
-                if time.monotonic() > give_up:
-                    os.kill(pid, signal.SIGKILL)
-                time.sleep(PAUSE_S)
+        if isinstance(self._groups, StepGroups):
+            self._groups.end_all()
 
 
 def _resolve(program: str, search: str) -> str:
@@ -333,9 +371,13 @@ def _limit(limits: Mapping[str, int]) -> None:
 def main(fd: int, words: Iterable[str]) -> None:
     """Serve ``fd``. ``words`` are ``name=number``: limits of steps, ``portable``, and the worker's ``uid`` and ``gid``.
 
-    The cleanups run as the worker's user.
+    ``group=PATH`` is the control group of the worker, and ``group.NAME=number`` a limit of the groups of steps. The
+    cleanups run as the worker's user.
     """
-    given = {name: int(number) for name, _, number in (word.partition("=") for word in words)}
+    texts = dict(word.split("=", 1) for word in words)
+    base = texts.pop("group", "")
+    given = {name: int(number) for name, number in texts.items()}
+    of_group = {name.removeprefix("group."): given.pop(name) for name in list(given) if name.startswith("group.")}
     uid, gid, cpu_s = given.pop("uid", os.geteuid()), given.pop("gid", os.getegid()), given.pop("cpu", 0)
     portable = bool(given.pop("portable", 0))
     make_unreadable()
@@ -346,7 +388,8 @@ def main(fd: int, words: Iterable[str]) -> None:
     # the guardian's death, so that the worker would not notice it.
     os.set_inheritable(fd, False)
     os.chdir("/")
-    guardian = Guardian(socket.socket(fileno=fd), cpu_s=cpu_s, portable=portable)
+    groups = StepGroups(base, of_group) if base else None
+    guardian = Guardian(socket.socket(fileno=fd), cpu_s=cpu_s, portable=portable, groups=groups)
     guardian.run()
     if (uid, gid) != (os.geteuid(), os.getegid()):
         become(uid, gid)

@@ -189,7 +189,11 @@ class _Link:
         process = self._waiting.pop(message["id"], None)
         if process is not None:
             facts = {fact: message.get(fact) for fact in ("code", "signal", "errno")}
-            process.end(ProcessExit(message["pid"], **facts, missing=message.get("what") or ""))
+            process.end(
+                ProcessExit(
+                    message["pid"], **facts, missing=message.get("what") or "", limit=message.get("limit") or ""
+                )
+            )
 
     def _end(self) -> None:
         self._on_end(self)

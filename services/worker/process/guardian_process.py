@@ -26,8 +26,9 @@ class GuardianProcess:
     """The guardian, started with the rights that this process has now.
 
     ``limits`` are the limits of every process of a step, by the name that ``resource`` gives them; ``cpu`` is in
-    seconds. ``worker`` is the user and group that the worker becomes later, if it gives up rights. ``portable`` is for
-    tests: it uses the ways of systems that keep no orphans, although this one does.
+    seconds. ``worker`` is the user and group that the worker becomes later, if it gives up rights. ``group`` is a
+    control group that ``cgroups.take_over`` has prepared, with ``group_limits`` for the processes of each command.
+    ``portable`` is for tests: it uses the ways of systems that keep no orphans, although this one does.
     """
 
     def __init__(
@@ -35,12 +36,16 @@ class GuardianProcess:
         limits: Mapping[str, int] | None = None,
         worker: tuple[int, int] | None = None,
         *,
+        group: str = "",
+        group_limits: Mapping[str, int] | None = None,
         portable: bool = False,
     ) -> None:
         self.portable = portable or not keeps_orphans()
         if self.portable and not portable:
             _log.warning("worker.steps_followed_by_looks", extra={"next": "see docs/operations/macos.md"})
         words = [f"{name}={value}" for name, value in (limits or {}).items()]
+        if group:
+            words += [f"group={group}", *(f"group.{name}={value}" for name, value in (group_limits or {}).items())]
         if self.portable:
             words.append("portable=1")
         if worker is not None:

@@ -18,6 +18,10 @@ NOT_STARTED_CODE = 1
 _SHELLS_XCPU = 128 + signal.SIGXCPU
 """The exit code of a shell whose last command was ended by SIGXCPU."""
 _TOO_LONG = " (a process used up its processor time, see DAGWAY_STEP_MAX_CPU_S)"
+_LIMITS = {
+    "memory": " (out of memory, see DAGWAY_STEP_TOTAL_MEMORY)",
+    "processes": " (too many processes, see DAGWAY_STEP_TOTAL_PROCESSES)",
+}
 _TOO_MANY = " (too many processes, see DAGWAY_STEP_MAX_PROCESSES)"
 
 
@@ -39,6 +43,8 @@ class ProcessExit:
     errno: int | None = None
     missing: str = ""
     """With ``errno``: the program or the directory that the error is about."""
+    limit: str = ""
+    """The limit of its control group that it, or a process that it started, ran into: ``memory`` or ``processes``."""
 
     @property
     def exit_code(self) -> int:
@@ -63,9 +69,10 @@ def ended_text(ended: ProcessExit) -> str:
         hint = _TOO_MANY if ended.errno == errno.EAGAIN else ""
         return f"cannot start: {about}{os.strerror(ended.errno)}{hint}"
     if ended.signal is not None:
-        hint = _TOO_LONG if ended.signal == signal.SIGXCPU else ""
+        hint = _LIMITS.get(ended.limit) or (_TOO_LONG if ended.signal == signal.SIGXCPU else "")
         return f"signal: {(signal.strsignal(ended.signal) or str(ended.signal)).lower()}{hint}"
-    return f"exit status {ended.code}{_TOO_LONG if ended.code == _SHELLS_XCPU else ''}"
+    hint = _LIMITS.get(ended.limit) or (_TOO_LONG if ended.code == _SHELLS_XCPU else "")
+    return f"exit status {ended.code}{hint}"
 
 
 def classify(

@@ -11,9 +11,11 @@ import stat
 import tempfile
 from pathlib import Path
 
+from services.worker.process.cgroups import GroupUnusable, take_over
 from services.worker.process.guardian_process import GuardianProcess
 from shared.config import Config
 from shared.errors import ConfigInvalid
+from shared.system.proc import own_control_group
 from shared.system.rights import become, can_change_users
 
 __all__ = ["start_guardian"]
@@ -33,10 +35,11 @@ def start_guardian(config: Config) -> GuardianProcess:
         "cpu": config.step_max_cpu_s,
     }
     limits = {name: value for name, value in limits.items() if value}
+    group, group_limits = _own_groups(config)
     if config.step_user is None:
         if config.worker_user is not None:
             raise ConfigInvalid("DAGWAY_WORKER_USER is set without DAGWAY_STEP_USER: steps would run as root")
-        return GuardianProcess(limits)
+        return GuardianProcess(limits, group=group, group_limits=group_limits)
     first_uid, first_gid, count, _ = config.step_user
     uid, gid = _own_user(config)
     if first_uid <= uid < first_uid + count or first_gid <= gid < first_gid + count:
@@ -46,7 +49,7 @@ def start_guardian(config: Config) -> GuardianProcess:
             "DAGWAY_STEP_USER: this process may not change users: start it as root, or with the capabilities SETUID, "
             "SETGID and KILL"
         )
-    process = GuardianProcess(limits, worker=(uid, gid))
+    process = GuardianProcess(limits, worker=(uid, gid), group=group, group_limits=group_limits)
     for folder in (config.data_dir, Path(tempfile.gettempdir())):
         _protect(folder)
     groups = {*_groups(uid, gid), *range(first_gid, first_gid + count)}
@@ -58,6 +61,31 @@ def start_guardian(config: Config) -> GuardianProcess:
     # The files of this process are for itself and, in folders that it shares, for the group of the step.
     os.umask(0o027)
     return process
+
+
+def _own_groups(config: Config) -> tuple[str, dict[str, int]]:
+    """Return the control group for groups of steps, ready to use, and their limits. Raises ``ConfigInvalid``."""
+    limits = {
+        "memory": config.step_total_memory,
+        "processes": config.step_total_processes,
+        "millicpus": round(config.step_cpus * 1000),
+    }
+    limits = {name: value for name, value in limits.items() if value}
+    if not config.step_cgroup:
+        if limits:
+            raise ConfigInvalid(
+                "DAGWAY_STEP_TOTAL_MEMORY, DAGWAY_STEP_TOTAL_PROCESSES and DAGWAY_STEP_CPUS need DAGWAY_STEP_CGROUP: "
+                "the control group that the worker may manage"
+            )
+        return "", limits
+    group = config.step_cgroup if config.step_cgroup != "own" else own_control_group()
+    if not group:
+        raise ConfigInvalid("DAGWAY_STEP_CGROUP: this machine has no control groups of version 2")
+    try:
+        take_over(group, limits)
+    except GroupUnusable as error:
+        raise ConfigInvalid(f"DAGWAY_STEP_CGROUP: {error}") from error
+    return group, limits
 
 
 def _protect(folder: Path) -> None:

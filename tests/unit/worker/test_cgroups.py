@@ -1,0 +1,70 @@
+"""Control groups of steps: what is written to the kernel's files and read. The real ones: tests/integration."""
+
+from pathlib import Path
+
+import pytest
+
+from services.worker.process.cgroups import GroupUnusable, files_of, limit_reached, take_over
+from services.worker.process.outcome import ProcessExit, ended_text
+from services.worker.process.privileges import start_guardian
+from shared.config import load_config
+from shared.errors import ConfigInvalid
+
+
+def test_limits_are_those_of_the_files_of_the_kernel() -> None:
+    assert files_of({}) == {}
+    assert files_of({"memory": 512 << 20, "processes": 100, "millicpus": 500}) == {
+        "memory.max": "536870912",
+        "memory.oom.group": "1",
+        "pids.max": "100",
+        "cpu.max": "50000 100000",
+    }
+
+
+@pytest.mark.parametrize(
+    ("events", "limit", "told"),
+    [
+        ({}, "", "signal: killed"),
+        ({"memory.events": "low 0\nmax 7\noom 0\noom_kill 0\n", "pids.events": "max 0\n"}, "", "signal: killed"),
+        (
+            {"memory.events": "low 0\nmax 7\noom 1\noom_kill 3\n", "pids.events": "max 0\n"},
+            "memory",
+            "signal: killed (out of memory, see DAGWAY_STEP_TOTAL_MEMORY)",
+        ),
+        (
+            {"memory.events": "oom_kill 0\n", "pids.events": "max 2\n"},
+            "processes",
+            "signal: killed (too many processes, see DAGWAY_STEP_TOTAL_PROCESSES)",
+        ),
+    ],
+)
+def test_a_step_says_which_limit_it_ran_into(tmp_path: Path, events: dict[str, str], limit: str, told: str) -> None:
+    for name, text in events.items():
+        (tmp_path / name).write_text(text)
+
+    assert limit_reached(str(tmp_path)) == limit
+    assert ended_text(ProcessExit(1, signal=9, limit=limit)) == told
+    assert ended_text(ProcessExit(1, code=2, limit=limit)) == told.replace("signal: killed", "exit status 2")
+
+
+def test_a_group_without_the_controllers_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("cpu io\n")
+
+    with pytest.raises(GroupUnusable, match="lacks the controllers memory, pids"):
+        take_over(str(tmp_path), {"memory": 1, "processes": 1, "millicpus": 1})
+    with pytest.raises(GroupUnusable, match="cannot be managed"):
+        take_over(str(tmp_path / "none"), {})
+
+
+def test_a_worker_does_not_start_with_limits_that_nothing_would_keep(tmp_path: Path) -> None:
+    limits = {"DAGWAY_STEP_TOTAL_MEMORY": "512m"}
+    with pytest.raises(ConfigInvalid, match="need DAGWAY_STEP_CGROUP"):
+        start_guardian(load_config({}, limits, terminal=False))
+    with pytest.raises(ConfigInvalid, match="DAGWAY_STEP_CGROUP"):
+        load_config({}, limits | {"DAGWAY_STEP_CGROUP": str(tmp_path)}, terminal=False)
+
+    for name in ("cgroup.controllers", "cgroup.procs"):
+        (tmp_path / name).write_text("")
+    config = load_config({}, limits | {"DAGWAY_STEP_CGROUP": str(tmp_path)}, terminal=False)
+    with pytest.raises(ConfigInvalid, match="lacks the controllers memory"):
+        start_guardian(config)
