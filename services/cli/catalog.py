@@ -58,7 +58,7 @@ COMMANDS = (
     CatalogEntry("slots", "remote.schedules", "Show when a DAG was due, and what came of it", _OPERATE),
     CatalogEntry("queues", "remote.capacity", "List queues and their runs", _OPERATE),
     CatalogEntry("pools", "remote.capacity", "List pools, locks and rate limits", _OPERATE),
-    CatalogEntry("workers", "remote.capacity", "List workers and what they run", _OPERATE),
+    CatalogEntry("workers", "remote.workers", "List workers and what they run", _OPERATE),
     CatalogEntry("users", "remote.accounts", "List and change users", _ACCESS),
     CatalogEntry("keys", "remote.api_keys", "List, create and delete API keys", _ACCESS),
     CatalogEntry("secrets", "remote.stored_secrets", "List, set, delete and rotate stored secrets", _ACCESS),

@@ -26,6 +26,7 @@ from services.api.routes.sub_runs import SUB_RUNS
 from services.api.routes.system import SYSTEM
 from services.api.routes.versions import VERSIONS
 from services.api.routes.webhooks import WEBHOOKS
+from services.api.routes.workers import WORKERS
 
 __all__ = ["OPERATIONS"]
 
@@ -46,6 +47,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *EVENTS.all,
     *OVERVIEW.all,
     *SYSTEM.all,
+    *WORKERS.all,
     *FIRES.all,
     *QUEUES.all,
     *POOLS.all,

@@ -125,6 +125,7 @@ def _workers(call: Call) -> list[dict[str, Any]]:
         {
             "id": each.worker_id,
             "live": each.takes_work(call.now),
+            "state": each.believed_state(call.now),
             "slots": each.slots,
             "busy": min(each.slots, max(each.busy, len(each.tasks))),
         }

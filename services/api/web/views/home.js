@@ -98,7 +98,7 @@ const asked = (each) => h("li", { key: `${each.name} ${each.dagRunId} ${each.sub
     href: to(["runs", each.name, each.dagRunId, ...(each.subDAGRunId ? ["sub", each.subDAGRunId] : [])], { step: each.stepName }) },
   `${each.dagName} › ${each.stepName}`), " ", h("span", { class: "mono faint" }, each.dagRunId), h("span", { class: "faint" }, " ", ago(each.since)));
 
-const worker = (each) => h("li", { key: each.id }, badge(each.live ? "healthy" : "unhealthy", each.live ? "live" : "not live"), " ",
+const worker = (each) => h("li", { key: each.id }, badge(each.live ? "healthy" : each.state === "draining" ? "waiting" : "unhealthy", each.state ?? (each.live ? "live" : "not live")), " ",
   h("a", { class: "name", href: to(["system"]) }, each.id), " ",
   h("meter", { min: 0, max: each.slots, value: each.busy, "aria-label": `${each.busy} of ${each.slots} slots busy` }), ` ${each.busy}/${each.slots}`);
 
