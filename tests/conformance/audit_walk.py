@@ -316,7 +316,8 @@ def _queues(walk: Walk) -> None:
 
 def _workers(walk: Walk) -> None:
     [worker] = walk.live.get("/workers", token=walk.tokens["admin"])["workers"]
-    path, nothing = f"/workers/{worker['id']}", ("/workers/nobody/drain", {}, "not_found", "nobody")
+    path, nobody = f"/workers/{worker['id']}", "nobody"
+    nothing: tuple[str, Any, str, str] = (f"/workers/{nobody}/drain", {}, "not_found", nobody)
     walk.case("drainWorker", "POST", f"{path}/drain", {}, low="op", target=worker["id"], state=nothing)
     again = (f"{path}/resume", None, "bad_request", worker["id"])
     walk.case("resumeWorker", "POST", f"{path}/resume", low="op", target=worker["id"], state=again)

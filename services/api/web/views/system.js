@@ -30,7 +30,7 @@ const fact = (label, ...value) => h("div", { key: label }, h("dt", {}, label), h
 
 const table = (page, workers) => h("table", { class: "rows" },
   h("thead", {}, h("tr", {}, h("th", {}, "Health"), h("th", {}, "Worker"), h("th", {}, "Slots"), h("th", { class: "wide" }, "Version"),
-    h("th", {}, "Heard"), h("th", { class: "wide" }, "Lease until"),
+    h("th", { class: "wide" }, "Heard"), h("th", { class: "wide" }, "Lease until"),
     may("manager") && h("th", {}, h("span", { class: "unseen" }, "Actions")))),
   h("tbody", {}, workers.map((worker) => h("tr", { key: worker.id },
     h("td", { class: "state" }, badge(worker.state === "draining" ? "waiting" : worker.healthStatus, worker.state && worker.state !== "live" ? worker.state : worker.healthStatus)),
@@ -44,7 +44,7 @@ const table = (page, workers) => h("table", { class: "rows" },
       h("meter", { min: 0, max: worker.totalPollers, value: worker.busyPollers, "aria-label": `${worker.busyPollers} of ${worker.totalPollers} slots busy` }),
       h("span", { class: "number" }, `${worker.busyPollers}/${worker.totalPollers}`))),
     h("td", { class: "wide faint" }, worker.version),
-    h("td", {}, ago(worker.lastHeartbeatAt)),
+    h("td", { class: "wide" }, ago(worker.lastHeartbeatAt)),
     h("td", { class: "wide faint" }, ago(worker.leaseUntil)),
     may("manager") && h("td", { class: "act" }, worker.drain
       ? h("button", { type: "button", "aria-label": `Resume ${worker.id}`, onclick: (event) => resume(page, worker, event.target) }, "Resume")
