@@ -59,6 +59,7 @@ COMMANDS = (
     CatalogEntry("queues", "remote.capacity", "List queues and their runs", _OPERATE),
     CatalogEntry("pools", "remote.capacity", "List pools, locks and rate limits", _OPERATE),
     CatalogEntry("workers", "remote.workers", "List workers and what they run", _OPERATE),
+    CatalogEntry("settings", "remote.server_settings", "Show the settings of a gateway", _ACCESS),
     CatalogEntry("users", "remote.accounts", "List and change users", _ACCESS),
     CatalogEntry("keys", "remote.api_keys", "List, create and delete API keys", _ACCESS),
     CatalogEntry("secrets", "remote.stored_secrets", "List, set, delete and rotate stored secrets", _ACCESS),

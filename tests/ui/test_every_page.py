@@ -57,6 +57,7 @@ PAGES = (
     "#/calendar", "#/calendar?outcome=missed",
     "#/compare/show/s1", "#/compare/show/s1/show/s1?all=1",
     "#/search?q=echo", "#/secrets", "#/audit", "#/audit?target=show&outcome=done",
+    "#/settings", "#/settings?all=no",
 )  # fmt: skip
 SPEC = f"""\
 description: 'Shows "{EVIL}" & everything'

@@ -1,10 +1,11 @@
-"""The page of the system: workers that are drained and resumed."""
+"""The pages of the system and of its settings."""
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
+from tests.harness.browser import watched
 from tests.harness.cluster import Embedded
 from tests.harness.eventually import eventually
-from tests.ui.conftest import Look
+from tests.ui.conftest import Look, log_in, origin, send
 
 
 def test_a_worker_is_drained_and_resumed(look: Look, system: Embedded) -> None:
@@ -30,3 +31,26 @@ def test_a_worker_is_drained_and_resumed(look: Look, system: Embedded) -> None:
         if "drain" in worker:
             system.client.ask("POST", "/workers/local/resume")
         eventually(lambda: system.client.ask("GET", "/workers").json["workers"][0]["state"] == "live", timeout_s=60)
+
+
+def test_settings_are_shown_with_their_source_and_secrets_are_not(chromium: Browser, guarded: Embedded) -> None:
+    port = guarded.process.env["DAGWAY_PORT"]
+    with watched(chromium, f"{origin(guarded)}/flows/#/settings", expected=("status of 401", "status of 403")) as page:
+        log_in(page, "admin", "correct horse")
+        row = page.get_by_role("row", name="DAGWAY_PORT")
+        expect(row).to_contain_text(port)
+        expect(row).to_contain_text("variable")
+        expect(page.get_by_role("row", name="DAGWAY_AUTH_ADMIN_PASSWORD")).to_contain_text("set, not shown")
+        expect(page.locator("main")).not_to_contain_text("correct horse")
+        expect(page.get_by_role("row", name="DAGWAY_METRICS_DAGS")).to_contain_text("default")
+        page.get_by_label("Only those that are set").check()
+        expect(page.get_by_role("row", name="DAGWAY_METRICS_DAGS")).to_have_count(0)
+        page.get_by_label("Part of a name or of the meaning").fill("base_path")
+        expect(page.get_by_role("row", name="DAGWAY_BASE_PATH")).to_contain_text("/flows")
+        expect(row).to_have_count(0)
+        send(page, guarded, "users", {"username": "boss", "password": "just managing", "role": "manager"})
+        page.get_by_role("button", name="Log out").click()
+        log_in(page, "boss", "just managing")
+        expect(page.get_by_role("link", name="Secrets")).to_be_visible()
+        expect(page.get_by_role("alert")).to_contain_text("requires the role admin")
+        expect(page.get_by_role("link", name="Settings")).to_have_count(0)

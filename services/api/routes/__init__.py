@@ -10,6 +10,7 @@ from services.api.routes.commands import COMMANDS
 from services.api.routes.control import CONTROL
 from services.api.routes.dags import DAGS
 from services.api.routes.docs import DOCS
+from services.api.routes.effective_settings import SETTINGS
 from services.api.routes.events import EVENTS
 from services.api.routes.fires import FIRES
 from services.api.routes.keys import KEYS
@@ -56,5 +57,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *WEBHOOKS.all,
     *SECRETS.all,
     *AUDIT.all,
+    *SETTINGS.all,
     *DOCS.all,
 )
