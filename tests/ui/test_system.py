@@ -3,16 +3,18 @@
 from playwright.sync_api import Browser, expect
 
 from tests.harness.browser import watched
-from tests.harness.cluster import Embedded
+from tests.harness.cluster import Footing
 from tests.harness.eventually import eventually
+from tests.harness.procs import DagwayProcess
 from tests.ui.conftest import Look, log_in, origin, send
 
 
-def test_a_worker_is_drained_and_resumed(look: Look, system: Embedded) -> None:
+def test_a_worker_is_drained_and_resumed(look: Look, system: Footing) -> None:
+    worker = "local"
     try:
         with look("#/system") as page:
-            row = page.get_by_role("row", name="local")
-            row.get_by_role("button", name="Drain local").click()
+            row = page.get_by_role("row", name=worker)
+            row.get_by_role("button", name=f"Drain {worker}").click()
             dialog = page.get_by_role("dialog")
             dialog.get_by_label("Reason").fill("new disk")
             dialog.get_by_role("button", name="Drain").click()
@@ -23,18 +25,18 @@ def test_a_worker_is_drained_and_resumed(look: Look, system: Embedded) -> None:
             page.get_by_role("link", name="Home").click()
             expect(page.get_by_role("region", name="Workers")).to_contain_text("draining")
             page.get_by_role("link", name="System", exact=True).click()
-            row.get_by_role("button", name="Resume local").click()
+            row.get_by_role("button", name=f"Resume {worker}").click()
             expect(row).not_to_contain_text("Drained by")
-            expect(row.get_by_role("button", name="Drain local")).to_be_visible()
+            expect(row.get_by_role("button", name=f"Drain {worker}")).to_be_visible()
     finally:
-        [worker] = system.client.ask("GET", "/workers").json["workers"]
-        if "drain" in worker:
-            system.client.ask("POST", "/workers/local/resume")
+        [found] = system.client.ask("GET", "/workers").json["workers"]
+        if "drain" in found:
+            system.client.ask("POST", f"/workers/{worker}/resume")
         eventually(lambda: system.client.ask("GET", "/workers").json["workers"][0]["state"] == "live", timeout_s=60)
 
 
-def test_settings_are_shown_with_their_source_and_secrets_are_not(chromium: Browser, guarded: Embedded) -> None:
-    port = guarded.process.env["DAGWAY_PORT"]
+def test_settings_are_shown_with_their_source_and_secrets_are_not(chromium: Browser, guarded: DagwayProcess) -> None:
+    port = guarded.env["DAGWAY_PORT"]
     with watched(chromium, f"{origin(guarded)}/flows/#/settings", expected=("status of 401", "status of 403")) as page:
         log_in(page, "admin", "correct horse")
         row = page.get_by_role("row", name="DAGWAY_PORT")
