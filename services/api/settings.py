@@ -98,10 +98,10 @@ class Settings:
     navbar_color: str = ""
     max_streams: int = 6
     """How many event streams may be open. Without greenlets, each occupies a thread: well below their number."""
-    effective: tuple[EffectiveSetting, ...] = ()
-    """The settings of this process, for administrators to read. It has no secrets."""
     max_waits: int = 6
     """How many requests may wait for the end of a run. Well below the concurrency limit, so others are answered."""
+    effective: tuple[EffectiveSetting, ...] = ()
+    """The settings of this process, for administrators to read. It has no secrets."""
 
     @property
     def builtin(self) -> bool:
