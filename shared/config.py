@@ -24,7 +24,7 @@ from shared.errors import ConfigInvalid
 from shared.options import OPTIONS
 from shared.outbound import OutboundPolicy
 
-__all__ = ["OPTIONS", "Config", "Origin", "environment", "load_config", "secret_variables"]
+__all__ = ["OPTIONS", "Config", "SettingOrigin", "environment", "load_config", "secret_variables"]
 
 LogFormat = Literal["json", "text"]
 
@@ -36,7 +36,7 @@ _HOSTS_VARIABLES = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class SettingOrigin:
     """Where a setting comes from: an option, a variable or a setting of Dagu's. ``text`` is as it was given.
 
     The text of a secret is never kept.
@@ -147,7 +147,7 @@ class Config:
     url: str = ""
     profile: str = ""
     faults: str = ""
-    origins: Mapping[str, "Origin"] = dataclass_field(default_factory=dict, repr=False, hash=False)
+    origins: Mapping[str, SettingOrigin] = dataclass_field(default_factory=dict, repr=False, hash=False)
     """Where each setting comes from that is set, by its field."""
 
     def need(self, field: str) -> str:
@@ -184,7 +184,7 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
     """
     problems = _unknown(environ)
     values: dict[str, Any] = {}
-    origins: dict[str, Origin] = {}
+    origins: dict[str, SettingOrigin] = {}
     files: list[Path] = []
     try:
         dagu = read_dagu_settings(environ, _text_of)
@@ -214,7 +214,7 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
             continue
         try:
             values[option.field] = option.read(str(value))
-            origins[option.field] = Origin(source, "" if option.secret else str(value))
+            origins[option.field] = SettingOrigin(source, "" if option.secret else str(value))
         except ValueError as error:
             problems.append(f"{source}: {error}")
     if problems:
