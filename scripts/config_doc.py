@@ -23,6 +23,9 @@ and its `base.yaml` are used. At the start the log says what each became; what h
 A secret (marked *) can also be in a file: set the variable with `_FILE` at its end, such as `DAGWAY_AMQP_URL_FILE`, to
 the file's path.
 
+`dagway settings` and the page *Settings* show an administrator what a gateway is set to, and where each value
+comes from.
+
 | variable | option | meaning |
 | --- | --- | --- |
 """

@@ -24,7 +24,7 @@ from shared.errors import ConfigInvalid
 from shared.options import OPTIONS
 from shared.outbound import OutboundPolicy
 
-__all__ = ["OPTIONS", "Config", "environment", "load_config", "secret_variables"]
+__all__ = ["OPTIONS", "Config", "SettingOrigin", "environment", "load_config", "secret_variables"]
 
 LogFormat = Literal["json", "text"]
 
@@ -33,6 +33,17 @@ _HOSTS_VARIABLES = re.compile(
     r"DAGWAY_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?|PORT)"
 )
 """Names of the variables that Kubernetes sets in every pod for a Service whose name begins with ``dagway``."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingOrigin:
+    """Where a setting comes from: an option, a variable or a setting of Dagu's. ``text`` is as it was given.
+
+    The text of a secret is never kept.
+    """
+
+    source: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +151,8 @@ class Config:
     url: str = ""
     profile: str = ""
     faults: str = ""
+    origins: Mapping[str, SettingOrigin] = dataclass_field(default_factory=dict, repr=False, hash=False)
+    """Where each setting comes from that is set, by its field."""
 
     def need(self, field: str) -> str:
         """Return the text setting ``field``. Raises ``ConfigInvalid`` if it is empty."""
@@ -175,6 +188,7 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
     """
     problems = _unknown(environ)
     values: dict[str, Any] = {}
+    origins: dict[str, SettingOrigin] = {}
     files: list[Path] = []
     try:
         dagu = read_dagu_settings(environ, _text_of)
@@ -204,6 +218,7 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
             continue
         try:
             values[option.field] = option.read(str(value))
+            origins[option.field] = SettingOrigin(source, "" if option.secret else str(value))
         except ValueError as error:
             problems.append(f"{source}: {error}")
     if problems:
@@ -215,7 +230,7 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
     values.setdefault("data_dir", Path(".dagway").absolute())
     values.update(_worker_settings(values))
     values.setdefault("log_format", "text" if terminal else "json")
-    return Config(**values, secret_files=tuple(files), from_dagu=tuple(became))
+    return Config(**values, secret_files=tuple(files), from_dagu=tuple(became), origins=origins)
 
 
 def _text_of(path: Path) -> str | None:

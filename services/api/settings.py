@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from services.api.browser_guard import BrowserRules, is_loopback
 from shared.clock import local_zone
+from shared.effective_settings import EffectiveSetting, effective_settings
 from shared.errors import ConfigInvalid
 from shared.outbound import OutboundPolicy
 from shared.secret_box import SecretBox
@@ -99,6 +100,8 @@ class Settings:
     """How many event streams may be open. Without greenlets, each occupies a thread: well below their number."""
     max_waits: int = 6
     """How many requests may wait for the end of a run. Well below the concurrency limit, so others are answered."""
+    effective: tuple[EffectiveSetting, ...] = ()
+    """The settings of this process, for administrators to read. It has no secrets."""
 
     @property
     def builtin(self) -> bool:
@@ -124,8 +127,8 @@ class Settings:
         return self.auth_mode != "none" or self.basic or bool(self.token)
 
 
-def settings_from(config: "Config") -> Settings:
-    """Return the settings of the gateway from the configuration.
+def settings_from(config: "Config", command: Literal["api", "up"] = "api") -> Settings:
+    """Return the settings of the gateway from the configuration. ``command``: the command that runs it.
 
     Raises:
         ConfigInvalid: DAGWAY_AUTH_TOKEN_SECRET is too short for mode builtin, one of the other secrets is too short,
@@ -168,6 +171,7 @@ def settings_from(config: "Config") -> Settings:
         zone=local_zone(config.tz),
         navbar_title=config.navbar_title,
         navbar_color=config.navbar_color,
+        effective=effective_settings(config, command),
         max_streams=max(1, config.api_threads // 2 - 1),
         max_waits=max(1, config.api_threads // 2 - 1),
     )

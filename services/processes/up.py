@@ -61,7 +61,7 @@ def run_up(
     """Run all services until ``stop`` is set. ``echo`` prints the address and commands to try."""
     base_config = read_base_config(config)
     dag_files = written_files(config, default="database" if config.dags_dir is None else "folder")
-    settings = settings_from(config)
+    settings = settings_from(config, "up")
     signed = message_signing(config, "api", "scheduler", "worker")
     sys.setswitchinterval(_SWITCH_S)
     start_sending("dagway")

@@ -1,7 +1,7 @@
 """Handle control messages from schedulers.
 
-They grant or stop an attempt, open a broker queue to consume, ask to send the span of an ended run, or name runs whose
-files are needed no longer.
+They grant or stop an attempt, open a broker queue to consume, ask to send the span of an ended run, name runs whose
+files are needed no longer, or drain the worker.
 """
 
 import logging
@@ -13,7 +13,7 @@ from services.worker.attempt.spans import AttemptSpans
 from services.worker.process.outcome import StopKind
 from services.worker.run_files import RunFiles
 from shared.contracts.codec import decode
-from shared.contracts.control import AttemptGranted, RunsSucceeded, RunTraced, StopAttempt, TaskQueueOpened
+from shared.contracts.control import AttemptGranted, DrainOrder, RunsSucceeded, RunTraced, StopAttempt, TaskQueueOpened
 from shared.errors import DecodeFailed
 
 __all__ = ["ControlListener", "topics"]
@@ -41,6 +41,7 @@ class ControlListener:
         spans: AttemptSpans,
         *,
         run_files: RunFiles,
+        drain: Callable[[bool], None],
     ) -> None:
         self._incarnation = incarnation
         self._attempts = attempts
@@ -48,6 +49,7 @@ class ControlListener:
         self._consume_selector = consume_selector
         self._spans = spans
         self._run_files = run_files
+        self._drain = drain
 
     def on_message(self, topic: str, body: bytes) -> None:
         """Handle one message. A message that cannot be decoded is logged and dropped."""
@@ -71,3 +73,5 @@ class ControlListener:
             self._spans.run_over(message, envelope.trace)
         elif isinstance(message, RunsSucceeded):
             self._run_files.succeeded(message.runs)
+        elif isinstance(message, DrainOrder):
+            self._drain(message.drained)

@@ -33,7 +33,7 @@ from shared.errors import DecodeFailed, SignatureRefused, Unavailable
 from shared.log import bound
 from shared.private_files import private_file
 from shared.tracing import SpanContext, within
-from shared.transport.base import Delivery, WorkerTransport, event_queue, task_queue, worker_queue
+from shared.transport.base import BrokerQueue, Delivery, WorkerTransport, event_queue, task_queue, worker_queue
 
 __all__ = ["KnownSelectors", "TaskIntake"]
 
@@ -117,6 +117,7 @@ class TaskIntake:
         counters: WorkerCounters,
         room: DiskCheck,
         run_files: RunFiles,
+        drained: bool = False,
     ) -> None:
         self._selectors = selectors
         self._handler = handler
@@ -130,6 +131,12 @@ class TaskIntake:
         self._free = slots
         self._kept: deque[_KeptTask] = deque()
         """Not empty only while no slot is free."""
+        self._drained = drained
+        """Whether an operator wants this worker to take no new runs."""
+        self.own_only = drained
+        """Whether only tasks that are addressed to this worker are consumed. The intake thread makes it so."""
+        self._consuming = threading.Lock()
+        """Guards ``own_only`` and the broker queues of ``_consumer``, which it follows from."""
         # Guards ``_free``, ``_kept`` and ``_full``, and the calls of pause and resume that follow from them.
         self._lock = threading.Lock()
         self._draining, self._drains = threading.Event(), threading.Event()
@@ -139,8 +146,7 @@ class TaskIntake:
         self._opener = ThreadPoolExecutor(1, thread_name_prefix="routes")
         self._transport = transport
         self._own_queue = worker_queue(worker_id)
-        consumed = [self._own_queue, *map(task_queue, selectors.all())]
-        self._consumer = TaskConsumer(transport, consumed)
+        self._consumer = TaskConsumer(transport, [self._own_queue, *([] if drained else self._shared_queues())])
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
 
     def start(self) -> None:
@@ -149,9 +155,13 @@ class TaskIntake:
 
     def consume_selector(self, selector: dict[str, str]) -> None:
         """Also consume the broker queue of ``selector``, if this worker's labels satisfy the selector. Never blocks."""
-        if self._selectors.learn(selector) and not self._draining.is_set() and not self._stopping:
+        if self._selectors.learn(selector) and not self._stopping:
             _log.info("route.learned", extra={"selector": selector})
-            self._opener.submit(self._consumer.add_queue, task_queue(selector))
+            self._opener.submit(self._open, task_queue(selector))
+
+    def set_drained(self, drained: bool) -> None:
+        """Take new runs no more, or again, as ``drain`` does. Soon after; never blocks."""
+        self._drained = drained
 
     def kept_tokens(self) -> tuple[str, ...]:
         """Return the tokens of the tasks that wait here for a slot."""
@@ -186,20 +196,38 @@ class TaskIntake:
 
     def _run(self) -> None:
         while not self._stopping:
-            if self._draining.is_set() and not self._drains.is_set():
-                self._consume_own_queue_only()
-                self._drains.set()
+            self._follow_drain()
             self._resume_if_room()
             self._hand_back_kept(everything=self._full)
             for delivery in self._consumer.take(self._free or 1, _TAKE_S):
                 self._accept(delivery)
 
+    def _shared_queues(self) -> list[BrokerQueue]:
+        return [task_queue(selector) for selector in self._selectors.all()]
+
+    def _open(self, queue: BrokerQueue) -> None:
+        with self._consuming:
+            if not self.own_only:
+                self._consumer.add_queue(queue)
+
+    def _follow_drain(self) -> None:
+        own_only = self._drained or self._draining.is_set()
+        if own_only and not self.own_only:
+            self._consume_own_queue_only()
+        elif self.own_only and not own_only:
+            with self._consuming:
+                self.own_only = False
+                for queue in self._shared_queues():
+                    self._consumer.add_queue(queue)
+        if self._draining.is_set():
+            self._drains.set()
+
     def _consume_own_queue_only(self) -> None:
-        # A queue that is added to a closed consumer would deliver a task that nobody takes.
-        self._opener.shutdown()
         self._consumer.pause()
         self._hand_back_kept(everything=True)
-        with self._lock:
+        # A queue that is added to a closed consumer would deliver a task that nobody takes.
+        with self._consuming, self._lock:
+            self.own_only = True
             # What was delivered and not taken returns to the broker, as well as tasks whose start is not confirmed yet:
             # whoever gets one of those asks a scheduler before it begins.
             self._consumer.close()

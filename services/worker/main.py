@@ -19,6 +19,7 @@ from services.worker.attempt.registry import AttemptRegistry
 from services.worker.attempt.runner import AttemptRunner
 from services.worker.attempt.spans import AttemptSpans
 from services.worker.control import ControlListener, topics
+from services.worker.drain_mark import DrainMark
 from services.worker.executors.capabilities import available_types
 from services.worker.inputs.sealing import Sealer
 from services.worker.inputs.secret_values import SecretResolver
@@ -139,6 +140,7 @@ class Worker:
             spans=self._spans,
         )
         self._selectors = KnownSelectors(data_dir / "routes.json", self._labels)
+        self._drain_mark = DrainMark(data_dir / "drained")
         self._intake: TaskIntake | None = None
 
     def facts(self) -> WorkerFacts:
@@ -148,7 +150,7 @@ class Worker:
             counts=self.counters.now(),
             slots=self._slots,
             busy=len(self.attempts.tokens()),
-            draining=self._draining,
+            draining=self._draining or self._is_drained,
             spooled=self._reporter.spooled,
             trouble=away or self._room.problem(),
         )
@@ -173,6 +175,7 @@ class Worker:
             counters=self.counters,
             room=self._room,
             run_files=self.run_files,
+            drained=self._drain_mark.drained,
         )
         self._transport.listen(
             topics(self._worker_id),
@@ -183,6 +186,7 @@ class Worker:
                 self._intake.consume_selector,
                 self._spans,
                 run_files=self.run_files,
+                drain=self._drain,
             ).on_message,
         )
         self._intake.start()
@@ -221,6 +225,19 @@ class Worker:
         self._guardian.close()
         _log.info("worker.stopped", extra={"worker_id": self._worker_id})
 
+    @property
+    def _is_drained(self) -> bool:
+        """Whether an order to drain holds, and no more new runs are taken."""
+        return self._drain_mark.drained and self._intake is not None and self._intake.own_only
+
+    def _drain(self, drained: bool) -> None:
+        """Follow the order of an operator to take no new runs, or to take some again."""
+        if self._intake is None or drained == self._drain_mark.drained:
+            return
+        self._drain_mark.set(drained)
+        self._intake.set_drained(drained)
+        _log.info("worker.drained" if drained else "worker.resumed", extra={"worker_id": self._worker_id})
+
     def _heartbeat(self, stopped: bool) -> Heartbeat:
         return Heartbeat(
             worker_id=self._worker_id,
@@ -235,7 +252,8 @@ class Worker:
             # First the kept tasks: one that begins meanwhile is then named twice, and not left out.
             kept=self._intake.kept_tokens() if self._intake is not None else (),
             tokens=self.attempts.tokens(),
-            draining=self._draining,
+            draining=self._draining or self._is_drained,
+            drained=self._is_drained,
             stopped=stopped,
         )
 

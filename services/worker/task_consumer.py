@@ -70,10 +70,11 @@ class TaskConsumer:
             self._current.resume()
 
     def add_queue(self, queue: BrokerQueue) -> None:
-        """See ``Consumer.add_queue``."""
+        """See ``Consumer.add_queue``. Does nothing if the queue is consumed already."""
         with self._lock:
-            if queue not in self._queues:
-                self._queues.append(queue)
+            if queue in self._queues:
+                return
+            self._queues.append(queue)
             current = self._current
         current.add_queue(queue)
 

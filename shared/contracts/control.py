@@ -10,7 +10,16 @@ from pydantic import Field
 
 from shared.contracts.base import Message
 
-__all__ = ["CHANGES", "AttemptGranted", "RunTraced", "RunsChanged", "RunsSucceeded", "StopAttempt", "TaskQueueOpened"]
+__all__ = [
+    "CHANGES",
+    "AttemptGranted",
+    "DrainOrder",
+    "RunTraced",
+    "RunsChanged",
+    "RunsSucceeded",
+    "StopAttempt",
+    "TaskQueueOpened",
+]
 
 CHANGES = "changes"
 """The topic of ``RunsChanged``."""
@@ -46,6 +55,13 @@ class TaskQueueOpened(Message):
 
     type = "control.route_opened"
     selector: dict[str, str]
+
+
+class DrainOrder(Message):
+    """Tells a worker whether it is drained. Sent again while its heartbeats say otherwise."""
+
+    type = "control.drain"
+    drained: bool
 
 
 class RunsChanged(Message):

@@ -228,5 +228,8 @@ class Heartbeat(Message):
     kept: tuple[str, ...] = ()
     """Tokens of tasks that wait at the worker for a slot. They are no longer on a broker queue, and are not lost."""
     draining: bool = False
+    """The worker takes no new runs: it is stopping or drained."""
+    drained: bool | None = None
+    """Whether the worker follows an order to drain. A worker of an earlier version knows no such order (``None``)."""
     stopped: bool = False
     """The last heartbeat: the worker holds no attempts and has stopped for good."""

@@ -98,6 +98,7 @@ def walk_all(live: Live, admin: str) -> list[Expected]:
     _dags(walk)
     _runs(walk)
     _queues(walk)
+    _workers(walk)
     _secrets(walk)
     _approvals(walk)
     _webhooks(walk)
@@ -316,6 +317,15 @@ def _queues(walk: Walk) -> None:
         wrong = (path, {field: 0}, "bad_request", name)
         walk.case(set_id, "PUT", path, {field: 2}, low="op", target=name, state=wrong)
         walk.case(remove_id, "DELETE", path, low="op", target=name, state=(path, None, "not_found", name))
+
+
+def _workers(walk: Walk) -> None:
+    [worker] = walk.live.get("/workers", token=walk.tokens["admin"])["workers"]
+    path, nobody = f"/workers/{worker['id']}", "nobody"
+    nothing: tuple[str, Any, str, str] = (f"/workers/{nobody}/drain", {}, "not_found", nobody)
+    walk.case("drainWorker", "POST", f"{path}/drain", {}, low="op", target=worker["id"], state=nothing)
+    again = (f"{path}/resume", None, "bad_request", worker["id"])
+    walk.case("resumeWorker", "POST", f"{path}/resume", low="op", target=worker["id"], state=again)
 
 
 def _secrets(walk: Walk) -> None:

@@ -222,6 +222,8 @@ def _queues(again: Again) -> None:
         again(f"pause{operation}", f"{path}/pause", {"reason": "x"}, {"reason": "y"})
         bodies = [{"catchup": "none"}, {"catchup": "all"}] if operation != "Queue" else []
         again(f"resume{operation}", f"{path}/resume", *bodies)
+    again("drainWorker", "/workers/w1/drain", {"reason": "x"}, {"reason": "y"})
+    again("resumeWorker", "/workers/w1/resume")
 
 
 @pytest.fixture(params=["embedded", "distributed"])

@@ -101,6 +101,19 @@ def test_the_list_of_dags_can_be_sorted_by_the_next_run(stack: Stack) -> None:
     assert [each["fileName"][0] for each in stack.get("/dags?sort=nextRun&order=desc")["dags"]] == ["a", "b", "c"]
     assert stack.get("/dags?sort=nonsense&order=nonsense")["dags"][0]["fileName"] == "a.yaml"
     assert stack.get("/dags/a")["nextRun"] == "2025-11-24T14:00:00Z"
+    assert [each["fileName"] for each in stack.get("/overview")["nextFires"]] == ["b", "a"]
+
+
+def test_while_everything_is_paused_nothing_has_a_next_run(stack: Stack) -> None:
+    stack.add_dag("a")
+    due = NOW + timedelta(hours=1)
+    row = {"dag_version": 1, "zone": "UTC", "decided_until": NOW, "next_fire_at": due, "next_start_at": due}
+    add(stack, t.schedules, file_name="a", **row)
+    add(stack, t.pauses, scope="global", name="", paused_at=NOW, paused_by="ann", reason="upgrade")
+
+    assert stack.get("/overview")["nextFires"] == []
+    for seen in (stack.get("/dags/a"), *stack.get("/dags")["dags"]):
+        assert ("nextRun" in seen, seen["waitingFor"]) == (False, "paused by ann: everything (upgrade)")
 
 
 def test_limits_and_pauses_become_commands(stack: Stack) -> None:

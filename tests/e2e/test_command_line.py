@@ -8,6 +8,7 @@ import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -308,6 +309,34 @@ def test_doctor_and_workers(dagway: Dagway, footing: Footing) -> None:
     assert {line.split()[0] for line in eventually(healthy, timeout_s=60).stdout.splitlines()} == {"ok"}
     worker = "local" if footing.name == "embedded" else "w1"
     assert re.search(rf"^{worker} +live +\d+/", dagway("workers").stdout, re.MULTILINE)
+
+
+def test_a_drained_worker_takes_no_new_runs_until_it_is_resumed(
+    dagway: Dagway, client: Client, footing: Footing
+) -> None:
+    worker = "local" if footing.name == "embedded" else "w1"
+    client.create("kept-back", "steps: [echo hi]\n")
+
+    def drain_of() -> dict[str, Any]:
+        [found] = [each for each in json.loads(dagway("workers", "--json").stdout)["workers"] if each["id"] == worker]
+        return dict(found.get("drain", {}))
+
+    said = dagway("workers", "drain", worker, "--reason", "new disk")
+    try:
+        assert (said.exit_code, said.stdout) == (0, f"worker {worker} takes no new runs\n"), said.output
+        eventually(lambda: drain_of().get("heard"), timeout_s=60)
+        assert re.search(rf"^{worker} +draining .* anonymous \S+.*: new disk$", dagway("workers").stdout, re.MULTILINE)
+        client.start("kept-back")
+        wanted = f"a worker that takes new runs: {worker} is draining"
+        eventually(lambda: wanted in dagway("why", "kept-back", "r1").stdout, timeout_s=60)
+    finally:
+        resumed = dagway("workers", "resume", worker)
+    assert (resumed.exit_code, resumed.stdout) == (0, f"worker {worker} takes new runs\n"), resumed.output
+    client.until("succeeded", "kept-back")
+    assert drain_of() == {}
+    assert dagway("workers", "resume", worker).exit_code == 1
+    assert dagway("workers", "drain", "nobody").exit_code == 1
+    assert dagway("workers", "--json", "drain", worker).exit_code == 2
 
 
 @EMBEDDED

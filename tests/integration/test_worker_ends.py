@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from services.worker.process.guardian_process import GuardianProcess
-from shared.contracts.control import StopAttempt
+from shared.contracts.control import DrainOrder, StopAttempt
 from shared.contracts.events import AttemptFinished, AttemptRequested, AttemptStarted
 from shared.errors import BrokerUnavailable
 from shared.language.model import LogOutput
@@ -179,6 +179,31 @@ def test_a_draining_worker_takes_the_next_steps_of_its_runs_but_no_new_runs(rig:
     assert (rig.finished("one").outcome, rig.finished("two").shutdown) == ("succeeded", False)
     assert rig.transport.waiting(task_queue({})) == 1
     assert rig.events("new") == []
+
+
+def test_a_drained_worker_takes_no_new_runs_until_it_is_resumed(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        rig.broadcast("worker.w1", DrainOrder(drained=True))
+        eventually(lambda: rig.worker.facts().draining)
+        rig.give(task(command("true"), token="new"))
+        rig.give(task(command("true"), token="next"), worker_queue("w1"))
+        assert rig.finished("next").outcome == "succeeded"
+        assert rig.transport.waiting(task_queue({})) == 1
+
+        rig.broadcast("worker.w1", DrainOrder(drained=False))
+        assert rig.finished("new").outcome == "succeeded"
+        eventually(lambda: not rig.worker.facts().draining)
+        rig.broadcast("worker.w1", DrainOrder(drained=True))
+        eventually(lambda: rig.worker.facts().draining)
+    with Rig(tmp_path) as rig:
+        # The order holds before anybody repeats it.
+        rig.transport.declare([task_queue({})])
+        rig.give(task(command("true"), token="late"))
+        rig.give(task(command("true"), token="own"), worker_queue("w1"))
+        assert rig.finished("own").outcome == "succeeded"
+        assert (rig.worker.facts().draining, rig.events("late")) == (True, [])
+        rig.broadcast("worker.w1", DrainOrder(drained=False))
+        assert rig.finished("late").outcome == "succeeded"
 
 
 def test_stopping_twice_or_before_the_start_is_harmless(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from tests.comparison.front_end import ADMIN, FrontEnd, Site, copy_bundle, opened
 from tests.comparison.sides import Side, dagu
 from tests.harness.browser import browser, watched
-from tests.harness.cluster import Embedded
+from tests.harness.cluster import Cluster, Embedded, Footing, running
+from tests.harness.eventually import free_port
 from tests.harness.needs import need
+from tests.harness.procs import DagwayProcess
 
 REBOUND = "rebind.evil.example"
 """An attacker's host name that the browser resolves to this machine, like a rebound DNS name."""
@@ -22,6 +24,17 @@ PLAIN_EDITOR = {"dagway plain editor": "yes"}
 """The local storage of a browser in which the plain editor was chosen: the only one of an installation without npm."""
 MOST_REQUESTS = 8
 """How many different requests a page may make until it shows all that it has, its document and script included."""
+_FOOTINGS = ["embedded", "distributed"]
+BOTH_FOOTINGS = pytest.mark.parametrize("system", _FOOTINGS, indirect=True)
+BOTH_GUARDED = pytest.mark.parametrize("guarded", _FOOTINGS, indirect=True)
+"""For tests in which it matters what is behind the gateway: the same on SQLite, and on RabbitMQ and Postgres."""
+USERS = {
+    "DAGWAY_AUTH_MODE": "builtin",
+    "DAGWAY_AUTH_TOKEN_SECRET": "a secret of more than thirty-two characters",
+    "DAGWAY_AUTH_ADMIN_PASSWORD": "correct horse",
+    "DAGWAY_BASE_PATH": "/flows",
+}
+"""The settings of a gateway with users."""
 Look = Callable[..., AbstractContextManager[Page]]
 Open = Callable[..., AbstractContextManager[FrontEnd]]
 
@@ -34,23 +47,58 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    """A complete system. Each test creates its own DAGs, under names that no other test uses."""
-    with Embedded(tmp_path_factory.mktemp("ui"), env={"DAGWAY_QUEUES": "narrow=1"}) as running:
-        yield running
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    with Embedded(tmp_path_factory.mktemp("ui"), env={"DAGWAY_QUEUES": "narrow=1"}) as system:
+        yield system
 
 
 @pytest.fixture(scope="session")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    """A complete system with users, below the base path ``/flows``. Its administrator is ``admin``."""
-    env = {
-        "DAGWAY_AUTH_MODE": "builtin",
-        "DAGWAY_AUTH_TOKEN_SECRET": "a secret of more than thirty-two characters",
-        "DAGWAY_AUTH_ADMIN_PASSWORD": "correct horse",
-        "DAGWAY_BASE_PATH": "/flows",
-    }
-    with Embedded(tmp_path_factory.mktemp("guarded"), env=env) as running:
-        yield running
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two gateways, the second as ``guarded``, a scheduler and a worker, on RabbitMQ and Postgres."""
+    need("rabbitmq")
+    need("postgres")
+    servers = running(request.getfixturevalue("_rabbit"), request.getfixturevalue("_postgres"))
+    made = Cluster(tmp_path_factory.mktemp("cluster"), *servers)
+    made.gateways.append(made.gateway(1, free_port(), **USERS))
+    with made as system:
+        yield system
+
+
+@pytest.fixture
+def system(request: pytest.FixtureRequest) -> Footing:
+    """A complete system. Each test creates its own DAGs, under names that no other test uses.
+
+    It is embedded, and with ``BOTH_FOOTINGS`` distributed too.
+    """
+    if getattr(request, "param", "") == "distributed":
+        return running_cluster(request)
+    found: Embedded = request.getfixturevalue("embedded")
+    return found
+
+
+def running_cluster(request: pytest.FixtureRequest) -> Cluster:
+    """Return the cluster with all its processes and servers: other tests of this process may have stopped some."""
+    running(request.getfixturevalue("_rabbit"), request.getfixturevalue("_postgres"))
+    cluster: Cluster = request.getfixturevalue("cluster")
+    return cluster.start()
+
+
+@pytest.fixture(scope="session")
+def embedded_with_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    with Embedded(tmp_path_factory.mktemp("guarded"), env=USERS) as system:
+        yield system
+
+
+@pytest.fixture
+def guarded(request: pytest.FixtureRequest) -> DagwayProcess:
+    """A gateway with users, below the base path ``/flows``. Its administrator is ``admin``.
+
+    Its system is embedded, and with ``BOTH_GUARDED`` distributed too.
+    """
+    if getattr(request, "param", "") == "distributed":
+        return running_cluster(request).gateways[1]
+    found: Embedded = request.getfixturevalue("embedded_with_users")
+    return found.process
 
 
 def log_in(page: Page, username: str, password: str) -> None:
@@ -60,16 +108,16 @@ def log_in(page: Page, username: str, password: str) -> None:
     page.get_by_role("button", name="Log in").click()
 
 
-def send(page: Page, system: Embedded, where: str, body: Any, *, status: int = 201) -> Any:
+def send(page: Page, gateway: DagwayProcess, where: str, body: Any, *, status: int = 201) -> Any:
     """Send a change to ``guarded`` with the session of the page, as the page does."""
-    door = origin(system)
+    door = origin(gateway)
     answer = page.request.post(f"{door}/flows/api/v2/{where}", headers={"Origin": door}, data=body)
     assert answer.status == status, answer.text()
     return answer.json()
 
 
 @pytest.fixture
-def look(chromium: Browser, system: Embedded) -> Look:
+def look(chromium: Browser, system: Footing) -> Look:
     """Return a function that opens a page of the system: ``look("#/dags")``. Errors of the page fail the test."""
 
     def at(place: str = "", **how: Any) -> AbstractContextManager[Page]:
@@ -78,21 +126,22 @@ def look(chromium: Browser, system: Embedded) -> Look:
     return at
 
 
-def origin(system: Embedded) -> str:
-    """Return the URL of a system's gateway."""
-    return f"http://127.0.0.1:{system.process.env['DAGWAY_PORT']}"
+def origin(system: Footing | DagwayProcess) -> str:
+    """Return the URL of a gateway, or of a system's first one."""
+    gateway = system.gateways[0] if isinstance(system, Footing) else system
+    return f"http://127.0.0.1:{gateway.env['DAGWAY_PORT']}"
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Site]:
-    """Dagway with Dagu's front end, users, a queue for one run, and ``system`` as its node ``far``."""
+    """Dagway with Dagu's front end, users, a queue for one run, and ``embedded`` as its node ``far``."""
     program = os.environ.get("COMPARE_DAGU", "")
     if not program:
         pytest.skip("DAGU'S FRONT END NOT TRIED: set COMPARE_DAGU to the path of a Dagu 1.30.2")
     bundle, theirs = tmp_path_factory.mktemp("bundle"), tmp_path_factory.mktemp("dagu")
     with dagu(Path(program), theirs) as real:
         copy_bundle(real.url, bundle)
-    far = {"name": "far", "apiBaseURL": f"{origin(request.getfixturevalue('system'))}/api/v2"}
+    far = {"name": "far", "apiBaseURL": f"{origin(request.getfixturevalue('embedded'))}/api/v2"}
     env = {
         "DAGWAY_UI_DIR": str(bundle),
         "DAGWAY_REMOTE_NODES": json.dumps([far]),

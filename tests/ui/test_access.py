@@ -4,7 +4,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.harness.accessibility import barriers
 from tests.harness.browser import PHONE, watched
-from tests.harness.cluster import Embedded
+from tests.harness.procs import DagwayProcess
 from tests.ui.conftest import log_in, origin, send
 
 
@@ -27,14 +27,14 @@ def shown_once(page: Page, *labels: str) -> list[str]:
     return found
 
 
-def whose(page: Page, system: Embedded, key: str) -> tuple[int, str]:
+def whose(page: Page, system: DagwayProcess, key: str) -> tuple[int, str]:
     answer = page.request.get(
         f"{origin(system)}/flows/api/v2/auth/me", headers={"Authorization": f"Bearer {key}", "Cookie": ""}
     )
     return answer.status, answer.json().get("user", {}).get("username", "")
 
 
-def test_an_administrator_gives_and_takes_access(chromium: Browser, guarded: Embedded) -> None:
+def test_an_administrator_gives_and_takes_access(chromium: Browser, guarded: DagwayProcess) -> None:
     door = f"{origin(guarded)}/flows/#/access"
     with watched(chromium, door, size=PHONE, expected=("status of 401", "status of 400", "status of 409")) as page:
         log_in(page, "admin", "correct horse")
@@ -75,7 +75,7 @@ def _users(page: Page) -> None:
     expect(ann).to_have_count(0)
 
 
-def _keys(page: Page, system: Embedded) -> None:
+def _keys(page: Page, system: DagwayProcess) -> None:
     dialog = page.get_by_role("dialog")
     expect(page.get_by_text("There are no API keys yet.")).to_be_visible()
     page.get_by_role("button", name="New API key").click()
@@ -120,7 +120,7 @@ def _webhooks(page: Page) -> None:
     expect(page.get_by_text("No DAG has a webhook yet.")).to_be_visible()
 
 
-def test_others_are_told_and_change_their_own_password(chromium: Browser, guarded: Embedded) -> None:
+def test_others_are_told_and_change_their_own_password(chromium: Browser, guarded: DagwayProcess) -> None:
     expected = ("status of 401", "status of 403")
     elsewhere = "login?next=//evil.example&originalURL=https://evil.example#//evil.example"
     with watched(chromium, f"{origin(guarded)}/flows/{elsewhere}", expected=expected) as page:

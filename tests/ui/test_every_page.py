@@ -16,7 +16,7 @@ from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from tests.harness.accessibility import barriers
 from tests.harness.browser import PHONE
-from tests.harness.cluster import Embedded
+from tests.harness.cluster import Footing
 from tests.ui.conftest import MOST_REQUESTS, PLAIN_EDITOR, Look, origin
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -61,6 +61,7 @@ PAGES = (
     "#/calendar", "#/calendar?outcome=missed", "#/calendar?month=2026-07",
     "#/compare/show/s1", "#/compare/show/s1/show/s1?all=1",
     "#/search?q=echo", "#/secrets", "#/audit", "#/audit?target=show&outcome=done",
+    "#/settings", "#/settings?all=no",
 )  # fmt: skip
 SPEC = f"""\
 description: 'Shows "{EVIL}" & everything'
@@ -79,9 +80,11 @@ NAMELESS = """() => [...document.querySelectorAll("a[href], button, input, selec
   || each.labels?.length || each.querySelector("[aria-label]"))).map((each) => each.outerHTML.slice(0, 120))"""
 
 
-@pytest.fixture(scope="session")
-def shown(system: Embedded) -> Embedded:
+@pytest.fixture
+def shown(system: Footing) -> Footing:
     """The system with one DAG that uses unusual values everywhere, was edited once and has one run."""
+    if system.client.ask("GET", "/dag-runs/show/s1").status == 200:
+        return system
     system.client.create("show", "steps: [echo before]\n")
     assert system.client.ask("PUT", "/dags/show/spec", {"spec": SPEC}).json == {"errors": []}
     system.client.start("show", "s1")
@@ -102,8 +105,13 @@ def shown(system: Embedded) -> Embedded:
     return system
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_no_errors_and_no_sideways_scrolling(look: Look, shown: Embedded, dark: bool) -> None:
+@pytest.mark.parametrize(
+    ("system", "dark"),
+    [("embedded", False), ("embedded", True), ("distributed", False)],
+    indirect=["system"],
+    ids=["light", "dark", "distributed"],
+)
+def test_no_errors_and_no_sideways_scrolling(look: Look, shown: Footing, dark: bool) -> None:
     size = PHONE if dark else (1280, 900)
     asked: list[str] = []
     with look(size=size, dark=dark) as page:
@@ -124,7 +132,7 @@ def test_no_errors_and_no_sideways_scrolling(look: Look, shown: Embedded, dark: 
                 assert len(counted) <= MOST_REQUESTS, (place, counted)
 
 
-def test_times_are_in_the_zone_of_the_browser(look: Look, shown: Embedded) -> None:
+def test_times_are_in_the_zone_of_the_browser(look: Look, shown: Footing) -> None:
     began = datetime.fromisoformat(shown.client.run("show", "s1")["startedAt"])
     with look("#/runs/show/s1", zone="Pacific/Apia") as page:
         time = page.locator(".facts div", has_text="Began").locator("time").first
@@ -133,7 +141,7 @@ def test_times_are_in_the_zone_of_the_browser(look: Look, shown: Embedded) -> No
         expect(time).to_have_attribute("title", re.compile(r"^\d{4}-\d\d-\d\dT.+ \(server: .+\)$"))
 
 
-def test_data_never_becomes_code(look: Look, shown: Embedded) -> None:
+def test_data_never_becomes_code(look: Look, shown: Footing) -> None:
     with look("#/dags?name=show") as page:
         expect(page.get_by_text(f'Shows "{EVIL}" & everything')).to_be_visible()
         page.goto(f"{origin(shown)}/#/runs/show/s1?step=a")
@@ -147,7 +155,7 @@ def test_data_never_becomes_code(look: Look, shown: Embedded) -> None:
         assert page.locator("main img").count() == 0
 
 
-def test_no_text_of_a_run_becomes_markup(look: Look, system: Embedded) -> None:
+def test_no_text_of_a_run_becomes_markup(look: Look, system: Footing) -> None:
     spec = {
         "description": " ".join(INJECTIONS),
         "params": [{f"P{number}": text} for number, text in enumerate(INJECTIONS)],
@@ -178,7 +186,7 @@ def test_no_text_of_a_run_becomes_markup(look: Look, system: Embedded) -> None:
             assert page.evaluate(FOREIGN) == [], text
 
 
-def test_the_policy_forbids_what_is_inline(look: Look, system: Embedded) -> None:
+def test_the_policy_forbids_what_is_inline(look: Look, system: Footing) -> None:
     with look() as page:
         expect(page.get_by_role("heading", name="Home", exact=True)).to_be_visible()
         answer = page.request.get(page.url.split("#")[0])
@@ -194,7 +202,7 @@ def test_the_policy_forbids_what_is_inline(look: Look, system: Embedded) -> None
         assert page.request.get(f"{origin(system)}/web/x/..%2f..%2fui.py").status == 404
 
 
-def test_a_keyboard_is_enough(look: Look, system: Embedded) -> None:
+def test_a_keyboard_is_enough(look: Look, system: Footing) -> None:
     system.client.create("by-keys", "steps: [echo x]\n")
     with look("#/dags?name=by-keys") as page:
         expect(page.get_by_role("link", name="by-keys")).to_be_visible()
@@ -210,7 +218,7 @@ def test_a_keyboard_is_enough(look: Look, system: Embedded) -> None:
         expect(page.get_by_role("button", name="Start by-keys")).to_be_focused()
 
 
-def test_a_refresh_of_the_page_keeps_focus_and_input(look: Look, system: Embedded) -> None:
+def test_a_refresh_of_the_page_keeps_focus_and_input(look: Look, system: Footing) -> None:
     system.client.create("steady", "steps:\n  - {name: ask, type: hitl, config: {input: [WORD]}}\n")
     system.client.start("steady")
     with look("#/runs/steady/r1") as page:
@@ -222,7 +230,7 @@ def test_a_refresh_of_the_page_keeps_focus_and_input(look: Look, system: Embedde
         expect(field).to_be_focused()
 
 
-def test_an_address_of_dagus_pages_opens_ours(look: Look, shown: Embedded) -> None:
+def test_an_address_of_dagus_pages_opens_ours(look: Look, shown: Footing) -> None:
     with look("dags/show.yaml/spec", expected=("404",), stored=PLAIN_EDITOR) as page:
         expect(page.get_by_label("Spec of show")).to_have_value(SPEC)
         for theirs, ours in LINKS.items():
@@ -231,7 +239,7 @@ def test_an_address_of_dagus_pages_opens_ours(look: Look, shown: Embedded) -> No
             expect(page.locator("main h1")).to_be_visible()
 
 
-def test_a_dialog_closes_when_its_page_is_left(look: Look, system: Embedded) -> None:
+def test_a_dialog_closes_when_its_page_is_left(look: Look, system: Footing) -> None:
     system.client.create("asked", "steps: [echo x]\n")
     with look("#/runs") as page:
         expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
@@ -247,7 +255,7 @@ def test_a_dialog_closes_when_its_page_is_left(look: Look, system: Embedded) -> 
     assert system.client.ask("GET", "/dag-runs?name=asked").json["dagRuns"] == []
 
 
-def test_keys_lead_everywhere(look: Look, shown: Embedded) -> None:
+def test_keys_lead_everywhere(look: Look, shown: Footing) -> None:
     with look("#/runs/show/s1?step=a") as page:
         expect(page.get_by_role("region", name="Step a")).to_be_visible()
         page.locator("main").focus()
@@ -267,7 +275,7 @@ def test_keys_lead_everywhere(look: Look, shown: Embedded) -> None:
         expect(page.get_by_label("Part of a name or run id")).to_have_value("g d?")
 
 
-def test_a_run_can_be_copied_as_commands(look: Look, shown: Embedded) -> None:
+def test_a_run_can_be_copied_as_commands(look: Look, shown: Footing) -> None:
     with look("#/runs/show/s1") as page:
         page.get_by_role("button", name="Copy as…").click()
         dialog = page.get_by_role("dialog")

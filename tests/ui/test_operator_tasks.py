@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.harness.cluster import Embedded
-from tests.ui.conftest import PLAIN_EDITOR, Look
+from tests.harness.cluster import Footing
+from tests.ui.conftest import BOTH_FOOTINGS, PLAIN_EDITOR, Look
 
 PAGE = Path(__file__).parents[2] / "docs/operator-tasks.md"
 FEW = 3
@@ -226,11 +226,11 @@ TASKS: dict[str, Callable[[Operator], None]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def night(system: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+@pytest.fixture
+def night(system: Footing, tmp_path: Path) -> Iterator[Footing]:
     """A system after an eventful night."""
     client = system.client
-    end = tmp_path_factory.mktemp("night") / "end"
+    end = tmp_path / "end"
     talk = f"for n in 1 2 3; do echo said $n; done; until test -e {end}; do sleep 0.1; done"
     client.create("ops-why", "steps: [{name: s, command: exit 3}]\n")
     client.create("ops-step", FLAKY)
@@ -260,7 +260,8 @@ def night(system: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     client.ask("POST", "/dag-runs/ops-gpu/r1/stop")
 
 
-def test_each_task_takes_the_clicks_that_the_page_says(look: Look, night: Embedded) -> None:
+@BOTH_FOOTINGS
+def test_each_task_takes_the_clicks_that_the_page_says(look: Look, night: Footing) -> None:
     rows = re.findall(r"^\| (.+?) \| (\d+) \| ", PAGE.read_text(), re.MULTILINE)
     promised = {task: int(clicks) for task, clicks in rows}
     assert promised.keys() == TASKS.keys()

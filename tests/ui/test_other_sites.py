@@ -11,6 +11,7 @@ from playwright.sync_api import Browser
 
 from tests.harness.cluster import Embedded
 from tests.harness.eventually import eventually
+from tests.harness.procs import DagwayProcess
 from tests.ui.conftest import REBOUND, log_in, origin, send
 
 ATTACK = """async (api) => {
@@ -123,7 +124,7 @@ def test_a_rebound_name_starts_and_reads_nothing(chromium: Browser, victim: Embe
 
 
 def test_a_page_on_another_port_cannot_use_the_session_of_this_host(
-    chromium: Browser, evil: int, guarded: Embedded
+    chromium: Browser, evil: int, guarded: DagwayProcess
 ) -> None:
     """Ports do not matter to cookies, so the browser sends ours with these requests, in spite of SameSite."""
     api, context = f"{origin(guarded)}/flows/api/v2", chromium.new_context()

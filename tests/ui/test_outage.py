@@ -1,15 +1,16 @@
 """What a page does while the gateway does not answer, or says that something behind it is away."""
 
+import pytest
 from playwright.sync_api import expect
 
-from tests.harness.cluster import Embedded
+from tests.harness.cluster import Cluster, Footing
 from tests.ui.conftest import Look
 
 API = "**/api/v2/**"
 HEALTH = "**/api/v2/health"
 
 
-def test_an_outage_is_told_and_ends_without_a_reload(look: Look, system: Embedded) -> None:
+def test_an_outage_is_told_and_ends_without_a_reload(look: Look, system: Footing) -> None:
     system.client.create("lasting", "steps: [echo x]\n")
     with look("#/dags?name=lasting", expected=("ERR_FAILED", "status of 503")) as page:
         page.evaluate("window.loaded = 'once'")
@@ -36,3 +37,21 @@ def test_an_outage_is_told_and_ends_without_a_reload(look: Look, system: Embedde
         page.unroute(HEALTH)
         expect(banner).to_be_hidden()
         assert page.evaluate("window.loaded") == "once"
+
+
+@pytest.mark.parametrize("system", ["distributed"], indirect=True)
+def test_a_gateway_that_is_killed_is_told_until_it_is_back(look: Look, system: Cluster) -> None:
+    gateway = system.gateways[0]
+    system.client.create("killed", "steps: [{name: ask, type: hitl}]\n")
+    system.client.start("killed")
+    system.client.until("waiting", "killed")
+    with look("#/runs/killed/r1", expected=("ERR_CONNECTION_REFUSED", "ERR_EMPTY", "ERR_INCOMPLETE")) as page:
+        approve = page.get_by_role("button", name="Approve")
+        expect(approve).to_be_visible()
+        gateway.kill9()
+        expect(page.locator(".banner")).to_have_text("The gateway does not answer. Trying again by itself.")
+        expect(approve).to_be_visible()
+        system.start(gateway)
+        expect(page.locator(".banner")).to_be_hidden()
+        approve.click()
+        expect(page.locator(".heading .badge").first).to_have_text("✓succeeded")

@@ -7,10 +7,12 @@ from playwright.sync_api import Browser, expect
 
 from tests.harness.browser import watched
 from tests.harness.cluster import Embedded
-from tests.ui.conftest import Look, log_in, origin, send
+from tests.harness.procs import DagwayProcess
+from tests.ui.conftest import BOTH_GUARDED, Look, log_in, origin, send
 
 
-def test_users_log_in_see_what_they_may_and_log_out(chromium: Browser, guarded: Embedded) -> None:
+@BOTH_GUARDED
+def test_users_log_in_see_what_they_may_and_log_out(chromium: Browser, guarded: DagwayProcess) -> None:
     with watched(chromium, f"{origin(guarded)}/flows/#/system", expected=("status of 401",)) as page:
         # Nobody has tried anything yet: the page shows no error.
         expect(page.get_by_role("button", name="Log in")).to_be_visible()
@@ -39,7 +41,7 @@ def test_users_log_in_see_what_they_may_and_log_out(chromium: Browser, guarded: 
         expect(page.get_by_role("link", name="Access")).to_have_count(0)
 
 
-def test_a_run_is_followed_by_the_session(chromium: Browser, guarded: Embedded) -> None:
+def test_a_run_is_followed_by_the_session(chromium: Browser, guarded: DagwayProcess) -> None:
     with watched(chromium, f"{origin(guarded)}/flows/", expected=("status of 401",)) as page:
         log_in(page, "admin", "correct horse")
         expect(page.get_by_role("heading", name="Home", exact=True)).to_be_visible()

@@ -186,6 +186,7 @@ def test_every_setting_has_a_reader_and_a_page() -> None:
     assert {option.field for option in OPTIONS} == {each.name for each in fields(Config)} - {
         "secret_files",
         "from_dagu",
+        "origins",
     }
 
 

@@ -22,7 +22,7 @@ __all__ = ["Trail", "actor_of", "audited", "current_trail"]
 
 _TRAIL = "dagway.trail"
 _MOST_CHARS = 200
-_PARAMETERS = {"fileName": "name", "name": "name", "dagRunId": "id", "userId": "id", "keyId": "id"}
+_PARAMETERS = {"fileName": "name", "name": "name", "dagRunId": "id", "userId": "id", "keyId": "id", "workerId": "name"}
 """The path parameters that name the target, and whether by name or by id."""
 _KINDS: Mapping[str, str] = {
     "dags": "dag",
@@ -33,6 +33,7 @@ _KINDS: Mapping[str, str] = {
     "queues": "queue",
     "pools": "pool",
     "secrets": "secret",
+    "workers": "worker",
     "auth": "user",
 }
 """The kind of target by the first segment of the path."""

@@ -58,6 +58,7 @@ class NextFireSchema(Schema):
 class OverviewWorkerSchema(Schema):
     id: str
     live: bool
+    state: Literal["live", "draining", "stopped", "lost"]
     slots: int
     busy: int
 

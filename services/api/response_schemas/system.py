@@ -3,10 +3,14 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from services.api.response_schemas.base import Schema
 
 __all__ = [
     "CoordinatorsSchema",
+    "DrainSchema",
+    "DrainedSchema",
     "HealthSchema",
     "InstanceSchema",
     "PointSchema",
@@ -43,6 +47,17 @@ class RunningTaskSchema(Schema):
     parentDagRunId: str
 
 
+class DrainSchema(Schema):
+    by: str
+    at: str
+    reason: str
+    heard: bool = Field(description="whether the worker has said that it takes no new runs")
+
+
+class DrainedSchema(Schema):
+    drained: bool
+
+
 class WorkerSchema(Schema):
     id: str
     labels: dict[str, str]
@@ -56,6 +71,9 @@ class WorkerSchema(Schema):
     state: Literal["live", "draining", "stopped", "lost"]
     leaseUntil: str
     executors: list[str]
+    drain: DrainSchema | None = Field(
+        default=None, description="set while the worker is drained: by whom, when and why"
+    )
 
 
 class WorkersSchema(Schema):

@@ -10,6 +10,7 @@ from services.api.routes.commands import COMMANDS
 from services.api.routes.control import CONTROL
 from services.api.routes.dags import DAGS
 from services.api.routes.docs import DOCS
+from services.api.routes.effective_settings import SETTINGS
 from services.api.routes.events import EVENTS
 from services.api.routes.fires import FIRES
 from services.api.routes.keys import KEYS
@@ -26,6 +27,7 @@ from services.api.routes.sub_runs import SUB_RUNS
 from services.api.routes.system import SYSTEM
 from services.api.routes.versions import VERSIONS
 from services.api.routes.webhooks import WEBHOOKS
+from services.api.routes.workers import WORKERS
 
 __all__ = ["OPERATIONS"]
 
@@ -46,6 +48,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *EVENTS.all,
     *OVERVIEW.all,
     *SYSTEM.all,
+    *WORKERS.all,
     *FIRES.all,
     *QUEUES.all,
     *POOLS.all,
@@ -54,5 +57,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *WEBHOOKS.all,
     *SECRETS.all,
     *AUDIT.all,
+    *SETTINGS.all,
     *DOCS.all,
 )

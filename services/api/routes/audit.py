@@ -29,7 +29,7 @@ class AuditQuery(Query):
         default=None,
         max_length=_MAX_CHARS,
         alias="targetKind",
-        description="run, dag, user, api_key, webhook, queue, pool, all or audit",
+        description="run, dag, user, api_key, webhook, queue, pool, secret, worker, all or audit",
     )
     operation: str | None = Field(
         default=None, max_length=_MAX_CHARS, description="type of a command, or operationId: run.start, login"

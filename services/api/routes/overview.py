@@ -77,6 +77,7 @@ def _overview(call: Call) -> dict[str, Any]:
     ended = reads.ended_counts(call.now - _DAY)
     active = reads.active_counts()
     waiting = reads.waiting_steps(limit=_APPROVALS)
+    pauses = reads.open_pauses()
     since = call.now - _DAY
     recent = [found[each.run_key] for each in failed if each.run_key in found]
 
@@ -103,10 +104,10 @@ def _overview(call: Call) -> dict[str, Any]:
             )[:_SHOWN]
         ),
         "approvals": _approvals(call, waiting),
-        "nextFires": _next_fires(call),
+        "nextFires": [] if any(each.scope == "global" for each in pauses) else _next_fires(call),
         "workers": _workers(call),
         "queues": _queues(call),
-        "pauses": [sparse(scope=each.scope, name=each.name, reason=each.reason) for each in reads.open_pauses()],
+        "pauses": [sparse(scope=each.scope, name=each.name, reason=each.reason) for each in pauses],
     }
 
 
@@ -124,6 +125,7 @@ def _workers(call: Call) -> list[dict[str, Any]]:
         {
             "id": each.worker_id,
             "live": each.takes_work(call.now),
+            "state": each.believed_state(call.now),
             "slots": each.slots,
             "busy": min(each.slots, max(each.busy, len(each.tasks))),
         }

@@ -28,6 +28,7 @@ _HEALTHY_S, _WARNING_S = 5, 15
 _FORGOTTEN = timedelta(hours=1)
 """How long a worker is shown after its last heartbeat."""
 _GLOBAL = "global"
+_LIVE = "live"
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
 
 
@@ -123,6 +124,12 @@ def _limits(call: Call, queues: list[QueueRow]) -> dict[str, int]:
 
 def _worker(call: Call, worker: WorkerRow) -> dict[str, Any]:
     tasks = [_task(call, task) for task in worker.tasks if task.state is AttemptState.RUNNING]
+    drain = {
+        "by": worker.drained_by,
+        "at": json_values.timestamp(worker.drained_at, call.deps.zone),
+        "reason": worker.drain_reason,
+        "heard": worker.state != _LIVE,
+    }
     return {
         "id": worker.worker_id,
         "labels": dict(worker.labels),
@@ -135,9 +142,10 @@ def _worker(call: Call, worker: WorkerRow) -> dict[str, Any]:
         # Additions to the contract from here on.
         "host": worker.host,
         "version": worker.version,
-        "state": worker.state,
+        "state": worker.believed_state(call.now),
         "leaseUntil": json_values.timestamp(worker.lease_until, call.deps.zone),
         "executors": list(worker.executors),
+        **({"drain": drain} if worker.drained_at else {}),
     }
 
 

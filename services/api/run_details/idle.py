@@ -29,7 +29,7 @@ def idle_reasons(deps: Deps, runs: Sequence[RunRow], now: datetime) -> Mapping[s
     states = deps.reads.node_states_of(place.run_key for place in idle.values() if place.node is not None)
     every = [state for nodes in states.values() for state in nodes.values()]
     pools = deps.reads.pools(now, {wait.pool for state in every for wait in state.waits})
-    workers = deps.reads.live_workers(now) if any(state.dispatched for state in every) else {}
+    workers = deps.reads.running_workers(now) if any(state.dispatched for state in every) else {}
     dags = dags_of_runs(deps, places.values())
     found = {}
     for root_key, place in idle.items():

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from services.api.run_details.reasons import no_worker
 from shared.admission.pools import Claim, PoolKey, PoolState, obstacle
+from shared.admission.runs import no_worker
+from shared.admission.workers import satisfies
 from shared.language.model import Dag
-from shared.store.reads.reader import NodeState, NodeWait, PoolRow, PoolUserRow
+from shared.store.reads.reader import NodeState, NodeWait, PoolRow, PoolUserRow, RunningWorker
 
 __all__ = ["node_reason", "pool_reason"]
 
@@ -15,10 +16,10 @@ def node_reason(
     dag: Dag | None,
     state: NodeState,
     pools: Mapping[tuple[str, str], PoolRow],
-    workers: Mapping[str, Mapping[str, str]],
+    workers: Mapping[str, RunningWorker],
     now: datetime,
 ) -> str:
-    """Return what a node waits for, or an empty text if nothing; ``workers`` has the labels of live workers by id."""
+    """Return what a node waits for, or an empty text if nothing; ``workers`` has those whose lease has not ended."""
     for wait in state.waits:
         if reason := pool_reason(wait, pools[wait.pool]):
             return reason
@@ -30,7 +31,18 @@ def node_reason(
         return ""
     if state.worker_id is not None:
         return f"worker {state.worker_id}" + ("" if state.worker_id in workers else ", which is not live")
-    return no_worker(dag, list(workers.values())) or "a worker with a free slot"
+    return _worker_reason(dag.worker_selector if dag else {}, workers)
+
+
+def _worker_reason(selector: Mapping[str, str], workers: Mapping[str, RunningWorker]) -> str:
+    """Return why no worker has taken a task for this selector. A worker that is draining is no capacity."""
+    fitting = {worker_id: each for worker_id, each in workers.items() if satisfies(each.labels, selector)}
+    if any(not each.draining for each in fitting.values()):
+        return "a worker with a free slot"
+    if fitting:
+        names = ", ".join(sorted(fitting))
+        return f"a worker that takes new runs: {names} {'is' if len(fitting) == 1 else 'are'} draining"
+    return str(no_worker(selector, ()) or "a worker with a free slot")
 
 
 def pool_reason(wait: NodeWait, pool: PoolRow) -> str:

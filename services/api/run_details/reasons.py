@@ -1,6 +1,6 @@
 """Computes why a queued run or a schedule waits, from the state at the time of the request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, tzinfo
 
 from services.api.representations import json_values
@@ -8,7 +8,7 @@ from shared.admission import runs as admission
 from shared.language.model import Dag
 from shared.store.reads.reader import DagRow, PauseRow, RunRow, WaitFacts
 
-__all__ = ["dag_reason", "no_worker", "waiting_for"]
+__all__ = ["dag_reason", "waiting_for"]
 
 
 def waiting_for(run: RunRow, dag: Dag | None, facts: WaitFacts, now: datetime) -> str:
@@ -34,12 +34,6 @@ def waiting_for(run: RunRow, dag: Dag | None, facts: WaitFacts, now: datetime) -
     # A run without an obstacle is still queued: the scheduler admits it at its next check.
     found = admission.explain(queued, moment, state, ahead=None, borrows=run.run_key in facts.borrowers)
     return str(found or admission.BehindRuns(run.queue))
-
-
-def no_worker(dag: Dag | None, labels: Sequence[Mapping[str, str]]) -> str:
-    """Return the reason if no live worker has the labels that a DAG requires, else an empty text."""
-    found = admission.no_worker(dag.worker_selector if dag else {}, labels)
-    return str(found) if found else ""
 
 
 def dag_reason(dag: DagRow, pauses: Sequence[PauseRow], zone: tzinfo | None) -> str:

@@ -29,7 +29,7 @@ def nodes_wait_for(deps: Deps, run: RunRow, dag: Dag | None, now: datetime) -> d
     if not states:
         return found
     pools = deps.reads.pools(now, {wait.pool for state in states.values() for wait in state.waits})
-    workers = deps.reads.live_workers(now) if any(state.dispatched for state in states.values()) else {}
+    workers = deps.reads.running_workers(now) if any(state.dispatched for state in states.values()) else {}
     reasons = {idx: node_reason(dag, state, pools, workers, now) for idx, state in states.items()}
     return found | {idx: reason for idx, reason in reasons.items() if reason}
 

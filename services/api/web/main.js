@@ -23,11 +23,12 @@ import { run } from "./views/run.js";
 import { runs } from "./views/runs.js";
 import { search } from "./views/search.js";
 import { secrets } from "./views/secrets.js";
+import { settings } from "./views/settings.js";
 import { system } from "./views/system.js";
 import { unknown } from "./views/unknown.js";
 
 const VIEWS = { home: [home], dags: [dags, dag], runs: [runs, unknown, run, unknown, run], queues: [queues], calendar: [month], system: [system], search: [search], audit: [audit],
-  access: [access], secrets: [secrets],
+  access: [access], secrets: [secrets], settings: [settings],
   compare: [unknown, unknown, compare, unknown, compare] };
 let page;
 let known = false;

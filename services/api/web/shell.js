@@ -10,7 +10,7 @@ import { changePassword } from "./views/users.js";
 
 const PAGES = [
   ["home", "Home"], ["dags", "DAGs"], ["runs", "Runs"], ["queues", "Queues"], ["calendar", "Calendar"], ["system", "System"], ["search", "Search"],
-  ["secrets", "Secrets", "manager"], ["audit", "Audit", "admin"],
+  ["secrets", "Secrets", "manager"], ["audit", "Audit", "admin"], ["settings", "Settings", "admin"],
   ...(settings.auth === "builtin" ? [["access", "Access", "admin"]] : []),
 ];
 const THEMES = { auto: "Theme: system", light: "Theme: light", dark: "Theme: dark" };

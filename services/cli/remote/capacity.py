@@ -1,15 +1,13 @@
-"""``dagway queues``, ``pools`` and ``workers``: how much may run at once, and what does."""
+"""``dagway queues`` and ``pools``: how much may run at once, and what does."""
 
 import click
 
 from services.cli.help_pages import PageCommand
 from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table, status_text
-from services.cli.output.times import short_time
 from services.cli.remote.connecting import with_gateway
-from services.cli.remote.following import say
 from services.cli.remote.gateway import Gateway
 
-__all__ = ["pools_command", "queues_command", "workers_command"]
+__all__ = ["pools_command", "queues_command"]
 
 
 @click.command("queues", cls=PageCommand, examples="\ndagway queues\ndagway queues --runs\n")
@@ -68,28 +66,3 @@ def pools_command(gateway: Gateway, *, in_json: bool) -> None:
         for pool in answer["pools"]
     ]
     echo_table(("POOL", "KIND", "CAPACITY", "TAKEN", "WAITING", "USERS"), rows, empty="there is no pool")
-
-
-@click.command("workers")
-@JSON_OPTION
-@with_gateway
-def workers_command(gateway: Gateway, *, in_json: bool) -> None:
-    """List workers and what they run."""
-    answer = gateway.get("/workers")
-    if in_json:
-        echo_json(answer)
-        return
-    rows = [
-        (
-            worker["id"],
-            status_text(worker["state"]),
-            f"{worker['busyPollers']}/{worker['totalPollers']}",
-            ",".join(f"{name}={value}" for name, value in sorted(worker["labels"].items())),
-            short_time(worker["lastHeartbeatAt"]),
-            ", ".join(sorted({task["dagName"] for task in worker["runningTasks"]})),
-        )
-        for worker in answer["workers"]
-    ]
-    echo_table(("WORKER", "STATE", "SLOTS", "LABELS", "HEARTBEAT", "RUNS"), rows, empty="there is no worker")
-    for error in answer["errors"]:
-        say(error)

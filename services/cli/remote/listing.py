@@ -52,6 +52,8 @@ def _row(dag: dict[str, Any]) -> tuple[str, ...]:
         schedule = f"invalid: {dag['errors'][0]}"
     elif dag["suspended"]:
         schedule = f"{schedule} (suspended)".strip()
+    elif dag.get("waitingFor") and "nextRun" not in dag:
+        schedule = f"{schedule} (paused)".strip()
     return (
         dag_name(dag["fileName"]),
         schedule,

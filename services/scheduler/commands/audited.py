@@ -69,6 +69,8 @@ def subject(batch: Batch, command: c.Command) -> AuditTarget:
             return AuditTarget(kind="secret", name=command.name)
         case c.ResealSecrets():
             return AuditTarget(kind="secret")
+        case c.DrainWorker() | c.ResumeWorker():
+            return AuditTarget(kind="worker", name=command.worker_id)
     raise TypeError(f"no target is known for commands of type {command.type}")
 
 
@@ -99,6 +101,8 @@ def facts(batch: Batch, command: c.Command) -> Facts:
             return _some(tx.secrets.lock(command.name), "version", "dags")
         case c.SetPause() | c.EndPause():
             return {"paused": any(_paused(command, row) for row in tx.pauses.open())}
+        case c.DrainWorker() | c.ResumeWorker():
+            return {"drained": bool(tx.leases.drained_workers([command.worker_id]))}
     return {}
 
 

@@ -4,7 +4,18 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.scheduler.commands import accounts, approvals, dags, pauses, pools, queues, runs, secrets, webhooks
+from services.scheduler.commands import (
+    accounts,
+    approvals,
+    dags,
+    pauses,
+    pools,
+    queues,
+    runs,
+    secrets,
+    webhooks,
+    workers,
+)
 from services.scheduler.commands.actors import ActorForbidden, ActorGone, Actors, check_allowed, sender, sent_by
 from services.scheduler.commands.audited import UNAUDITED, CommandEntry, entry_of_reused_key
 from services.scheduler.commands.checks import RefusedByCore
@@ -31,6 +42,7 @@ HANDLERS: Handlers = {
     **runs.HANDLERS,
     **secrets.HANDLERS,
     **webhooks.HANDLERS,
+    **workers.HANDLERS,
 }
 """The handler of each type of command."""
 

@@ -45,6 +45,8 @@ class PostCommit:
     """Keys of parent runs whose children's statuses may have changed."""
     selectors: set[tuple[tuple[str, str], ...]] = field(default_factory=set)
     """Worker selectors that tasks were sent to: matching workers must consume from their broker queues."""
+    drain_orders: dict[str, bool] = field(default_factory=dict)
+    """Workers that must be told whether they are drained."""
     changed: set[str] = field(default_factory=set)
     """Keys of runs that have new transitions."""
     ignored: list[str] = field(default_factory=list)

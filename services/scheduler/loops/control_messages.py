@@ -1,7 +1,7 @@
 """Broadcasts control messages to workers: orders and grants.
 
-They tell workers which attempts to begin or stop, and which broker queues to consume from. A control message may be
-lost. Then the next heartbeat, the next request or the next pass of a loop sends it again.
+They tell workers which attempts to begin or stop, which broker queues to consume from, and whether they are drained. A
+control message may be lost. Then the next heartbeat, the next request or the next pass of a loop sends it again.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from datetime import datetime
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.traces import publish
 from shared.contracts.codec import encode
-from shared.contracts.control import AttemptGranted, StopAttempt, TaskQueueOpened
+from shared.contracts.control import AttemptGranted, DrainOrder, StopAttempt, TaskQueueOpened
 from shared.ids import new_run_id
 from shared.transport.base import Transport
 
@@ -38,9 +38,12 @@ class ControlBroadcaster:
         for selector in sorted(after.selectors):
             self._broadcast("workers", TaskQueueOpened(selector=dict(selector)))
 
+        for worker_id, drained in sorted(after.drain_orders.items()):
+            self._broadcast(f"worker.{worker_id}", DrainOrder(drained=drained))
+
     def trace(self, after: PostCommit) -> None:
         """Send the spans of the transaction. Called last, because nothing waits for spans."""
         publish(after.traced, self._transport.broadcast, after.at)
 
-    def _broadcast(self, topic: str, message: StopAttempt | AttemptGranted | TaskQueueOpened) -> None:
+    def _broadcast(self, topic: str, message: StopAttempt | AttemptGranted | TaskQueueOpened | DrainOrder) -> None:
         self._transport.broadcast(topic, encode(message, id=new_run_id(), at=self._clock()))

@@ -135,6 +135,12 @@ class Leases:
         batch.tx.leases.put_workers([self._row(beat.heartbeat, beat.heard_at) for beat in beats])
         for halt in self._answers(batch, {beat.heartbeat.worker_id: beat.heartbeat for beat in beats}):
             batch.halt(halt)
+        drained = batch.tx.leases.drained_workers([beat.heartbeat.worker_id for beat in beats])
+        batch.after.drain_orders |= {
+            beat.worker_id: beat.worker_id in drained
+            for beat in (each.heartbeat for each in beats)
+            if beat.drained is not None and not beat.stopped and beat.drained != (beat.worker_id in drained)
+        }
 
     def _row(self, beat: Heartbeat, heard_at: datetime) -> dict[str, Any]:
         return {

@@ -90,7 +90,9 @@ class WorkerCollector:
             value=worker.busy,
         )
         yield GaugeMetricFamily(
-            "dagway_worker_draining", "1 while this worker is stopping, else 0", value=int(worker.draining)
+            "dagway_worker_draining",
+            "1 while this worker takes no new runs: it is stopping or drained, else 0",
+            value=int(worker.draining),
         )
         yield GaugeMetricFamily(
             "dagway_worker_reports_spooled",

@@ -51,6 +51,7 @@ from shared.contracts.commands.webhooks import (
     ToggleWebhook,
     WebhookCommand,
 )
+from shared.contracts.commands.workers import DrainWorker, ResumeWorker
 
 __all__ = [
     "ApprovalCommand",
@@ -69,6 +70,7 @@ __all__ = [
     "DeleteUser",
     "DeleteWebhook",
     "DequeueRun",
+    "DrainWorker",
     "EndLogin",
     "EndPause",
     "EnqueueRun",
@@ -88,6 +90,7 @@ __all__ = [
     "ResealSecrets",
     "ResealedSecret",
     "RestoreSpec",
+    "ResumeWorker",
     "RetryRun",
     "RunChange",
     "SetPassword",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from shared.contracts.actors import Actor, Role, outranks
-from shared.contracts.commands import accounts, approvals, dags, pauses, pools, queues, runs, secrets, webhooks
+from shared.contracts.commands import accounts, approvals, dags, pauses, pools, queues, runs, secrets, webhooks, workers
 from shared.contracts.commands.base import Command
 
 __all__ = ["MINIMUM_ROLE", "SYSTEM_ONLY", "why_forbidden"]
@@ -39,6 +39,8 @@ MINIMUM_ROLE: Mapping[type[Command], Role] = MappingProxyType(
         pools.RemovePool: "manager",
         pauses.SetPause: "manager",
         pauses.EndPause: "manager",
+        workers.DrainWorker: "manager",
+        workers.ResumeWorker: "manager",
         secrets.SetSecret: "manager",
         secrets.DeleteSecret: "manager",
         secrets.ResealSecrets: "manager",

@@ -53,8 +53,10 @@ class BacklogReads(Reader):
             open_attempts = {str(state): int(count) for state, count in connection.execute(states)}
             workers: dict[str, int] = {}
             slots = 0
-            for state, lease_until, offered in connection.execute(select(w.state, w.lease_until, w.slots)):
-                really = believed_state(state, lease_until, now)
+            for state, lease_until, drained_at, offered in connection.execute(
+                select(w.state, w.lease_until, w.drained_at, w.slots)
+            ):
+                really = believed_state(state, lease_until, drained_at, now)
                 workers[really] = workers.get(really, 0) + 1
                 slots += offered if really == LIVE else 0
             alive, _ = counted(s.heartbeat_at, s.kind == "scheduler", s.heartbeat_at >= now - _SERVICE_ALIVE)

@@ -47,6 +47,9 @@ class OpsReads(Reader):
                 heartbeat_at=row.heartbeat_at,
                 lease_until=row.lease_until,
                 tasks=tuple(task for task in tasks if task.worker_id == row.worker_id),
+                drained_at=row.drained_at,
+                drained_by=row.drained_by or "",
+                drain_reason=row.drain_reason or "",
             )
             for row in rows
         )

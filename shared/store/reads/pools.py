@@ -7,9 +7,9 @@ from datetime import datetime
 from sqlalchemy import Column, ColumnElement, Connection, Table, and_, bindparam, func, or_, select, tuple_
 
 from shared.store import tables as t
-from shared.store.queries.workers import takes_work
+from shared.store.queries.workers import DRAINING, LIVE, believed_state
 from shared.store.reads.base import AnyRow, AnySelect, Reader
-from shared.store.reads.rows import NodeRow, RunRow
+from shared.store.reads.rows import NodeRow, RunningWorker, RunRow
 
 __all__ = ["NodeState", "NodeWait", "PoolReads", "PoolRow", "PoolUserRow"]
 
@@ -180,12 +180,20 @@ class PoolReads(Reader):
                 found.setdefault((row.run_key, row.node), []).append(wait)
         return found
 
-    def live_workers(self, now: datetime) -> dict[str, Mapping[str, str]]:
-        """Return the labels of each worker that takes work, by its id."""
+    def running_workers(self, now: datetime) -> dict[str, RunningWorker]:
+        """Return the workers whose lease has not ended, by id."""
         w = t.workers.c
+        query = select(w.worker_id, w.labels, w.state, w.lease_until, w.drained_at)
         with self._statement() as connection:
-            rows = connection.execute(select(w.worker_id, w.labels).where(takes_work(now)))
-            return {row.worker_id: row.labels for row in rows}
+            found = {
+                row.worker_id: (row.labels, believed_state(row.state, row.lease_until, row.drained_at, now))
+                for row in connection.execute(query.where(w.lease_until > now))
+            }
+        return {
+            worker_id: RunningWorker(labels, state == DRAINING)
+            for worker_id, (labels, state) in found.items()
+            if state in {LIVE, DRAINING}
+        }
 
 
 def _known(connection: Connection, capacities: Iterable[str]) -> set[Key]:

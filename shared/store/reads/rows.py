@@ -219,7 +219,7 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker that has sent a heartbeat. ``state``: live, draining, stopped or lost."""
+    """A worker that has sent a heartbeat. ``state``: live, draining, stopped or lost, by its heartbeats."""
 
     worker_id: str
     incarnation: str
@@ -234,10 +234,25 @@ class WorkerRow:
     lease_until: datetime
     executors: tuple[str, ...] = ()
     tasks: tuple[TaskRow, ...] = ()
+    drained_at: datetime | None = None
+    drained_by: str = ""
+    drain_reason: str = ""
+
+    def believed_state(self, now: datetime) -> str:
+        """Return the state: ``lost`` after the end of the lease, ``draining`` while the worker is drained."""
+        return believed_state(self.state, self.lease_until, self.drained_at, now)
 
     def takes_work(self, now: datetime) -> bool:
-        """Return whether the worker is live and its lease has not ended."""
-        return believed_state(self.state, self.lease_until, now) == LIVE
+        """Return whether the worker takes new runs: it is live, not drained, and its lease has not ended."""
+        return self.believed_state(now) == LIVE
+
+
+@dataclass(frozen=True, slots=True)
+class RunningWorker:
+    """A worker whose lease has not ended. ``draining``: it takes no new runs."""
+
+    labels: Mapping[str, str]
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Tables of the processes that send heartbeats: workers and schedulers."""
 
-from sqlalchemy import JSON, Integer, String, Table
+from sqlalchemy import JSON, Integer, String, Table, Text
 
 from shared.store.tables.base import UTCDateTime, col, metadata
 
@@ -21,6 +21,9 @@ workers = Table(
     col("started_at", UTCDateTime),
     col("heartbeat_at", UTCDateTime),
     col("lease_until", UTCDateTime),
+    col("drained_at", UTCDateTime, nullable=True),
+    col("drained_by", String(200), nullable=True),
+    col("drain_reason", Text, nullable=True),
     comment="state: live, draining, stopped, lost",
 )
 

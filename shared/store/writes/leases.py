@@ -14,7 +14,8 @@ from shared.store.writes.bulk import Rows, write
 __all__ = ["LeaseWrites"]
 
 _RUNNING, _DISPATCHED = "running", "dispatched"
-_WORKER_COLUMNS = tuple(column.name for column in t.workers.c if column.name != "worker_id")
+_DRAIN_COLUMNS = ("drained_at", "drained_by", "drain_reason")
+_WORKER_COLUMNS = tuple(c.name for c in t.workers.c if c.name not in {"worker_id", *_DRAIN_COLUMNS})
 
 
 class LeaseWrites(Writer):
@@ -28,7 +29,10 @@ class LeaseWrites(Writer):
         return self._rows(query if ids is None else query.where(t.workers.c.worker_id.in_(ids)))
 
     def put_workers(self, rows: Sequence[NewRow]) -> None:
-        """Insert workers, or replace all columns of existing ones, unless a later heartbeat is recorded already."""
+        """Insert workers, or replace what heartbeats say of known ones, unless a later heartbeat is recorded already.
+
+        Whether a worker is drained stays as it is.
+        """
         write(self._connection, Rows(t.workers, rows, _WORKER_COLUMNS, newest_by="heartbeat_at"))
 
     def forget_workers(self, before: datetime) -> int:
@@ -43,8 +47,21 @@ class LeaseWrites(Writer):
     def lock_workers(self, ids: Sequence[str]) -> list[FoundRow]:
         """Return and lock these workers, ordered by id."""
         c = t.workers.c
-        query = select(c.worker_id, c.incarnation, c.state).where(c.worker_id.in_(ids)).order_by(c.worker_id)
+        query = (
+            select(c.worker_id, c.incarnation, c.state, c.drained_at).where(c.worker_id.in_(ids)).order_by(c.worker_id)
+        )
         return self._rows(for_update(query))
+
+    def drain_worker(self, worker_id: str, at: datetime | None, by: str | None, reason: str | None) -> None:
+        """Record that a worker is drained, or with ``None`` everywhere that it no longer is."""
+        values = dict(zip(_DRAIN_COLUMNS, (at, by, reason), strict=True))
+        self._connection.execute(update(t.workers).where(t.workers.c.worker_id == worker_id).values(values))
+
+    def drained_workers(self, ids: Sequence[str]) -> set[str]:
+        """Return those of these workers that are drained."""
+        c = t.workers.c
+        query = select(c.worker_id).where(c.worker_id.in_(ids), c.drained_at.is_not(None))
+        return set(self._connection.execute(query).scalars())
 
     def doubtful_attempts(self, now: datetime) -> list[FoundRow]:
         """Return open attempts whose worker may be lost, with the worker's ``incarnation`` and ``lease_until``.

@@ -13,7 +13,7 @@ import { badge } from "../status.js";
 import { ago, took } from "../time.js";
 import { history } from "./history.js";
 import { runPlace } from "./runs.js";
-import { slots } from "./slots.js";
+import { nextRun, slots } from "./slots.js";
 import { spec } from "./spec.js";
 import { start } from "./start.js";
 import { what } from "./steps.js";
@@ -49,7 +49,7 @@ export function dag(page) {
         suspended && h("span", { class: "badge" }, "suspended"), state.pause && h("span", { class: "badge is-waiting" }, "paused"),
         h("span", { class: "gap" }), actions(it, errors, suspended, scheduled)),
       it.description && h("p", { class: "lead" }, it.description),
-      facts(it, scheduled, suspended),
+      facts(it, scheduled),
       state.pause && h("p", { class: "reason call" }, `Paused by ${state.pause.pausedBy || "somebody"} `, ago(state.pause.pausedAt),
         state.pause.reason && `: ${state.pause.reason}`, state.pause.inFlight > 0 && `. ${state.pause.inFlight} still under way`),
       errors.length > 0 && tab !== "spec" && h("div", { class: "error call", role: "alert" },
@@ -107,14 +107,14 @@ export function dag(page) {
     },
   });
 
-  function facts(it, scheduled, suspended) {
+  function facts(it, scheduled) {
     const { latestDAGRun: latest } = state.details;
     const fact = (label, ...value) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value));
     return h("dl", { class: "facts" },
       latest.dagRunId && fact("Last run", h("a", { class: "plain-link", href: runPlace(latest) }, badge(toldLabel(latest)), " ",
         h("span", { class: "faint" }, ago(latest.startedAt || latest.queuedAt), " ", took(latest)))),
       scheduled && fact("Schedule", h("span", { class: "mono" }, it.schedule.map((each) => each.expression).join(", "))),
-      scheduled && fact("Next run", suspended ? "suspended" : ago(state.details.nextRun)),
+      scheduled && fact("Next run", nextRun(state.details)),
       it.queue && fact("Queue", h("a", { href: "#/queues" }, it.queue)),
       (it.tags ?? []).length > 0 && fact("Tags", it.tags.map((tag) => h("a", { class: "tag", key: tag, href: to(["dags"], { tag }) }, tag))),
       (it.params ?? []).length > 0 && fact("Parameters", h("span", { class: "mono" }, it.params.join(" "))));

@@ -11,6 +11,7 @@ import { go, here, stay, to } from "../router.js";
 import { may } from "../session.js";
 import { badge } from "../status.js";
 import { ago, took } from "../time.js";
+import { nextRun } from "./slots.js";
 import { start } from "./start.js";
 
 const PER_PAGE = 50;
@@ -63,7 +64,8 @@ export function dags(page) {
       h("th", {}, h("span", { class: "unseen" }, "Actions")))),
     h("tbody", {}, list.map(row)));
 
-  function row({ fileName, dag, latestDAGRun: latest, suspended, errors, nextRun, waitingFor }) {
+  function row(each) {
+    const { fileName, dag, latestDAGRun: latest, suspended, errors } = each;
     const file = fileName.replace(/\.ya?ml$/, "");
     const scheduled = (dag.schedule ?? []).length > 0;
     return h("tr", { key: fileName },
@@ -80,8 +82,7 @@ export function dags(page) {
         : h("span", { class: "faint" }, "never ran"), reason(latest.waitingFor)),
       h("td", { class: "wide faint number" }, took(latest)),
       h("td", { class: "wide mono faint" }, (dag.schedule ?? []).map((each) => h("div", {}, each.expression))),
-      h("td", { class: "next" }, scheduled && [
-        suspended ? h("span", { class: "faint" }, "suspended") : nextRun ? ago(nextRun) : h("span", { class: "reason" }, waitingFor)]),
+      h("td", { class: "next" }, scheduled && nextRun(each)),
       h("td", { class: "act" },
         scheduled && may("operator") && h("label", { class: "switch", title: suspended ? "Its schedule is off" : "Its schedule is on" },
           h("input", { type: "checkbox", role: "switch", "aria-label": `Schedule of ${file}`, checked: !suspended,

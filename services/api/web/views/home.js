@@ -33,6 +33,9 @@ export function home(page) {
     if (!seen) return;
     const waiting = [...seen.queued, ...seen.running.filter((run) => run.waitingFor)];
     const running = seen.running.filter((run) => !run.waitingFor);
+    // What a person rejected was a decision, not a mishap.
+    const retriable = seen.failed.filter((run) => run.statusLabel === "failed");
+    const halted = seen.pauses.some((each) => each.scope === "global");
     page.show(
       h("div", { class: "heading" }, h("h1", {}, "Home"), seen.pauses.map((each) => h("a", { class: "badge is-waiting", href: "#/queues",
         key: `${each.scope} ${each.name}`, title: each.reason }, `${each.scope === "global" ? "everything" : `${each.scope} ${each.name}`} is paused`))),
@@ -42,15 +45,15 @@ export function home(page) {
       seen.approvals.length > 0 && section("Waiting for approval", list(seen.approvals.map(asked), seen.approvals.length)),
       h("div", { class: "columns", key: "runs" },
         section("Waiting", waiting.length ? list(waiting.map(entry), waiting.length, to(["runs"], { status: 5 })) : nothing("Nothing waits.")),
-        actingSection("Failed in the last 24 hours", seen.failed.length > 0 && may("operator") && h("button", { type: "button",
-          onclick: () => retryAll(page, seen.failed) }, `Retry ${seen.failed.length}`), seen.failed.length
+        actingSection("Failed in the last 24 hours", retriable.length > 0 && may("operator") && h("button", { type: "button",
+          onclick: () => retryAll(page, retriable) }, `Retry ${retriable.length}`), seen.failed.length
           ? list(seen.failed.map(entry), seen.counts.failed, to(["runs"], { status: 2 })) : nothing("Nothing has failed."))),
       section("The last 24 hours", day.draw()),
       h("div", { class: "columns", key: "state" },
         section("Running", running.length ? list(running.map(entry), running.length, to(["runs"], { status: 1 })) : nothing("Nothing runs.")),
         section("Next fires", seen.nextFires.length
           ? list(seen.nextFires.map((each) => h("li", { key: each.fileName }, h("a", { class: "name", href: to(["dags", each.fileName]) }, each.fileName), " ", ago(each.at))), 0)
-          : nothing("No schedule is due.")),
+          : nothing(halted ? "Everything is paused: no schedule starts a run." : "No schedule is due.")),
         section("Workers", seen.workers.length ? list(seen.workers.map(worker), seen.workers.length, to(["system"])) : nothing("No worker is connected: runs wait until one is.")),
         section("Queues", seen.queues.length ? list(seen.queues.map(queue), seen.queues.length, to(["queues"])) : nothing("Nothing is queued."))));
   }
@@ -95,7 +98,7 @@ const asked = (each) => h("li", { key: `${each.name} ${each.dagRunId} ${each.sub
     href: to(["runs", each.name, each.dagRunId, ...(each.subDAGRunId ? ["sub", each.subDAGRunId] : [])], { step: each.stepName }) },
   `${each.dagName} › ${each.stepName}`), " ", h("span", { class: "mono faint" }, each.dagRunId), h("span", { class: "faint" }, " ", ago(each.since)));
 
-const worker = (each) => h("li", { key: each.id }, badge(each.live ? "healthy" : "unhealthy", each.live ? "live" : "not live"), " ",
+const worker = (each) => h("li", { key: each.id }, badge(each.live ? "healthy" : each.state === "draining" ? "waiting" : "unhealthy", each.state ?? (each.live ? "live" : "not live")), " ",
   h("a", { class: "name", href: to(["system"]) }, each.id), " ",
   h("meter", { min: 0, max: each.slots, value: each.busy, "aria-label": `${each.busy} of ${each.slots} slots busy` }), ` ${each.busy}/${each.slots}`);
 

@@ -7,9 +7,20 @@ import { badge } from "../status.js";
 import { ago, clock } from "../time.js";
 import { calendar } from "./calendar.js";
 
+/** When a schedule starts the next run, or why it starts none. */
+export const nextRun = ({ suspended, nextRun: at, waitingFor }) =>
+  (suspended ? h("span", { class: "faint" }, "suspended") : at || !waitingFor ? ago(at) : h("span", { class: "reason" }, waitingFor));
+
 export function slots(page, state) {
   let found = { slots: [] };
   let month;
+
+  function next() {
+    // A paused schedule starts nothing, whatever its next scheduled time.
+    if (state.details?.waitingFor && !state.details.nextRun) return nextRun(state.details);
+    return found.nextSlot ? [clock(found.nextSlot), " (", ago(found.nextSlot), ")"] : "none";
+  }
+
   return {
     load: async () => {
       const { outcome, month: wanted, day } = page.place.query;
@@ -25,7 +36,7 @@ export function slots(page, state) {
       month && ((state.details?.dag.schedule ?? []).length > 0 || month.days.some((day) => day.fired || day.skipped || day.missed))
         && calendar(month, page.place.query.day),
       h("div", { class: "filters" },
-        h("span", {}, "Next: ", found.nextSlot ? [clock(found.nextSlot), " (", ago(found.nextSlot), ")"] : "none"),
+        h("span", {}, "Next: ", next()),
         h("select", { "aria-label": "Outcome", value: page.place.query.outcome ?? "", onchange: (event) => stay({ outcome: event.target.value }) },
           h("option", { value: "" }, "Any outcome"), ["fired", "skipped", "missed"].map((each) => h("option", { value: each }, each)))),
       found.slots.length ? firesTable(found.slots) : h("div", { class: "empty" },
@@ -35,7 +46,7 @@ export function slots(page, state) {
 
 /** The fires as a table; `named`: with the DAG of each. */
 export const firesTable = (list, named = false) => h("table", { class: "rows" },
-  h("thead", {}, h("tr", {}, h("th", {}, "Outcome"), h("th", {}, "Scheduled time"), h("th", {}, named ? "DAG" : "Why"), h("th", { class: "wide" }, "Expression"))),
+  h("thead", {}, h("tr", {}, h("th", {}, "Outcome"), h("th", {}, "Scheduled time"), h("th", {}, named ? "DAG and reason" : "Why"), h("th", { class: "wide" }, "Expression"))),
   h("tbody", {}, list.map((each) => h("tr", { key: `${each.fileName} ${each.kind} ${each.slot} ${each.expression}` },
     h("td", { class: "state" }, badge(each.outcome)),
     h("td", { class: "when" }, clock(each.slot), each.until && [" – ", clock(each.until)], each.kind !== "start" && h("span", { class: "faint" }, ` ${each.kind}`)),

@@ -1,8 +1,11 @@
 // The system: workers and their slots, schedulers, the gateway and its servers.
 
-import { get } from "../api.js";
+import { get, path, send } from "../api.js";
+import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
+import { attempt } from "../notice.js";
 import { to } from "../router.js";
+import { may } from "../session.js";
 import { badge } from "../status.js";
 import { ago, span } from "../time.js";
 
@@ -17,7 +20,7 @@ export function system(page) {
         fact("Gateway", badge(health.status)), fact("Version", health.version), fact("Up for", span(health.uptime)),
         fact("Metrics", h("a", { href: "api/v2/metrics" }, "Prometheus")), fact("API", h("a", { href: "api/v2/docs" }, "reference"))),
       h("h2", {}, "Workers"),
-      workers.length ? table(workers) : h("div", { class: "empty" }, h("p", {}, "No worker is connected: runs wait until one is.")),
+      workers.length ? table(page, workers) : h("div", { class: "empty" }, h("p", {}, "No worker is connected: runs wait until one is.")),
       h("h2", {}, "Schedulers"),
       schedulers.length ? services(schedulers) : h("div", { class: "empty" }, h("p", {}, "No scheduler is running: commands are kept and carried out later.")));
   });
@@ -25,21 +28,41 @@ export function system(page) {
 
 const fact = (label, ...value) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value));
 
-const table = (workers) => h("table", { class: "rows" },
+const table = (page, workers) => h("table", { class: "rows" },
   h("thead", {}, h("tr", {}, h("th", {}, "Health"), h("th", {}, "Worker"), h("th", {}, "Slots"), h("th", { class: "wide" }, "Version"),
-    h("th", {}, "Heard"), h("th", { class: "wide" }, "Lease until"))),
+    h("th", { class: "wide" }, "Heard"), h("th", { class: "wide" }, "Lease until"),
+    may("manager") && h("th", {}, h("span", { class: "unseen" }, "Actions")))),
   h("tbody", {}, workers.map((worker) => h("tr", { key: worker.id },
-    h("td", { class: "state" }, badge(worker.healthStatus, worker.state && worker.state !== "live" ? worker.state : worker.healthStatus)),
+    h("td", { class: "state" }, badge(worker.state === "draining" ? "waiting" : worker.healthStatus, worker.state && worker.state !== "live" ? worker.state : worker.healthStatus)),
     h("td", { class: "main" }, h("span", { class: "name" }, worker.id), worker.host && worker.host !== worker.id && h("span", { class: "faint" }, ` on ${worker.host}`),
       Object.entries(worker.labels).map(([key, value]) => h("span", { class: "tag", key }, `${key}=${value}`)),
       worker.runningTasks.length > 0 && h("div", { class: "tasks" }, worker.runningTasks.map((task) =>
-        h("a", { key: `${task.dagRunId} ${task.startedAt}`, href: place(task) }, task.dagName, h("span", { class: "faint" }, " ", ago(task.startedAt)))))),
+        h("a", { key: `${task.dagRunId} ${task.startedAt}`, href: place(task) }, task.dagName, h("span", { class: "faint" }, " ", ago(task.startedAt))))),
+      worker.drain && h("div", { class: "reason" }, `Drained by ${worker.drain.by} `, ago(worker.drain.at), worker.drain.reason && `: ${worker.drain.reason}`,
+        worker.drain.heard ? worker.runningTasks.length > 0 && ". Its runs go on here." : ". The worker has not heard it yet.")),
     h("td", {}, h("div", { class: "load" },
       h("meter", { min: 0, max: worker.totalPollers, value: worker.busyPollers, "aria-label": `${worker.busyPollers} of ${worker.totalPollers} slots busy` }),
       h("span", { class: "number" }, `${worker.busyPollers}/${worker.totalPollers}`))),
     h("td", { class: "wide faint" }, worker.version),
-    h("td", {}, ago(worker.lastHeartbeatAt)),
-    h("td", { class: "wide faint" }, ago(worker.leaseUntil))))));
+    h("td", { class: "wide" }, ago(worker.lastHeartbeatAt)),
+    h("td", { class: "wide faint" }, ago(worker.leaseUntil)),
+    may("manager") && h("td", { class: "act" }, worker.drain
+      ? h("button", { type: "button", "aria-label": `Resume ${worker.id}`, onclick: (event) => resume(page, worker, event.target) }, "Resume")
+      : h("button", { type: "button", "aria-label": `Drain ${worker.id}`, onclick: () => drain(page, worker) }, "Drain"))))));
+
+const drain = (page, { id }) => ask({
+  title: `Drain worker ${id}?`, text: "It takes no new runs until it is resumed. The runs that it works on go on there, because their steps share its files.",
+  fields: [field("Reason", { name: "reason", maxlength: 500, autofocus: true })], confirm: "Drain",
+  act: async (form) => {
+    await send("POST", path`workers/${id}/drain`, { reason: form.get("reason") });
+    await page.refresh();
+  },
+});
+
+async function resume(page, { id }, button) {
+  await attempt(() => send("POST", path`workers/${id}/resume`), { button });
+  await page.refresh();
+}
 
 const place = (task) => (task.rootDagRunId === task.dagRunId
   ? to(["runs", task.dagName, task.dagRunId])

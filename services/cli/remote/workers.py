@@ -1,0 +1,97 @@
+"""``dagway workers``: what each worker runs, and which take new runs."""
+
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from services.cli.help_pages import PageGroup
+from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table, status_text
+from services.cli.output.times import short_time
+from services.cli.remote.connecting import with_gateway
+from services.cli.remote.following import say
+from services.cli.remote.gateway import Gateway, path
+
+__all__ = ["workers_command"]
+
+_EXAMPLES = """
+dagway workers
+dagway workers drain w1 --reason "new disk"     no new runs; those that it works on go on
+dagway workers resume w1
+"""
+_ID = click.argument("worker_id", metavar="ID")
+
+
+@click.group("workers", cls=PageGroup, examples=_EXAMPLES, invoke_without_command=True)
+@JSON_OPTION
+@with_gateway
+def workers_command(gateway: Gateway, *, in_json: bool) -> None:
+    """List workers and what they run."""
+    context = click.get_current_context()
+    if context.invoked_subcommand is None:
+        _list_workers(gateway, in_json=in_json)
+    elif any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in context.params):
+        raise click.UsageError(f"give options after the command: dagway workers {context.invoked_subcommand}")
+
+
+def _list_workers(gateway: Gateway, *, in_json: bool) -> None:
+    answer = gateway.get("/workers")
+    if in_json:
+        echo_json(answer)
+        return
+    rows = [
+        (
+            worker["id"],
+            status_text(worker["state"]),
+            f"{worker['busyPollers']}/{worker['totalPollers']}",
+            ",".join(f"{name}={value}" for name, value in sorted(worker["labels"].items())),
+            short_time(worker["lastHeartbeatAt"]),
+            ", ".join(sorted({task["dagName"] for task in worker["runningTasks"]})),
+            _drained(worker.get("drain")),
+        )
+        for worker in answer["workers"]
+    ]
+    heads = ("WORKER", "STATE", "SLOTS", "LABELS", "HEARTBEAT", "RUNS", "DRAINED BY")
+    echo_table(heads, rows, empty="there is no worker")
+    for error in answer["errors"]:
+        say(error)
+
+
+def _drained(drain: dict[str, str] | None) -> str:
+    if drain is None:
+        return ""
+    return f"{drain['by']} {short_time(drain['at'])}" + (f": {drain['reason']}" if drain["reason"] else "")
+
+
+@workers_command.command("drain")
+@_ID
+@click.option("--reason", default="", help="why: everyone who sees the worker sees it")
+@JSON_OPTION
+@with_gateway
+def drain_worker(gateway: Gateway, *, worker_id: str, reason: str, in_json: bool) -> None:
+    """Give a worker no new runs, until it is resumed.
+
+    It goes on with the runs that it works on, whose later steps need its files. Needs the role manager.
+    """
+    answer = gateway.post(f"{path('workers', worker_id)}/drain", {"reason": reason})
+    _done(answer, f"worker {worker_id} takes no new runs", in_json=in_json)
+
+
+@workers_command.command("resume")
+@_ID
+@JSON_OPTION
+@with_gateway
+def resume_worker(gateway: Gateway, *, worker_id: str, in_json: bool) -> None:
+    """Give a drained worker new runs again.
+
+    Needs the role manager.
+    """
+    answer = gateway.post(f"{path('workers', worker_id)}/resume")
+    _done(answer, f"worker {worker_id} takes new runs", in_json=in_json)
+
+
+def _done(answer: Any, text: str, *, in_json: bool) -> None:
+    if in_json:
+        echo_json(answer)
+    else:
+        click.echo(text)

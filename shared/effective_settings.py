@@ -1,0 +1,65 @@
+"""The settings of a running service as an administrator reads them: generated from the one table of settings."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.config import OPTIONS, Config
+from shared.option import Option
+
+__all__ = ["EffectiveSetting", "Source", "effective_settings"]
+
+Source = Literal["default", "option", "variable", "file", "dagu"]
+_DERIVED = frozenset({"auth_mode", "data_dir", "log_format", "tz", "worker_id"})
+"""Settings whose default depends on the machine or on other settings: shown as they are, and not as ``help`` says."""
+_HIDDEN = frozenset({"faults"})
+"""Only for tests."""
+_DEFAULT_IN_HELP = re.compile(r"\s*\(([^()]*)\)$")
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveSetting:
+    """One setting. ``value`` is empty for a secret, whether it is set or not.
+
+    ``set_by``: the option, variable or setting of Dagu's that it comes from; empty for a default.
+    """
+
+    variable: str
+    option: str
+    value: str
+    default: str
+    source: Source
+    set_by: str
+    secret: bool
+    description: str
+
+
+def effective_settings(config: Config, command: str) -> tuple[EffectiveSetting, ...]:
+    """Return the settings that ``dagway COMMAND`` takes, in the order of the table."""
+    return tuple(
+        _effective(option, config) for option in OPTIONS if command in option.services and option.field not in _HIDDEN
+    )
+
+
+def _effective(option: Option, config: Config) -> EffectiveSetting:
+    found = _DEFAULT_IN_HELP.search(option.help)
+    default = found[1] if found else ""
+    origin = config.origins.get(option.field)
+    derived = str(getattr(config, option.field)) if option.field in _DERIVED else ""
+    return EffectiveSetting(
+        variable=option.env,
+        option=option.flag,
+        value="" if option.secret else origin.text if origin else derived or default,
+        default=default,
+        source=_source(option, origin.source) if origin else "default",
+        set_by=origin.source if origin else "",
+        secret=option.secret,
+        description=_DEFAULT_IN_HELP.sub("", option.help),
+    )
+
+
+def _source(option: Option, name: str) -> Source:
+    named: dict[str, Source] = {option.flag: "option", option.env: "variable"}
+    if option.secret:
+        named[option.file_env] = "file"
+    return named.get(name, "dagu")

@@ -1,0 +1,58 @@
+"""The pages of the system and of its settings."""
+
+from playwright.sync_api import Browser, expect
+
+from tests.harness.browser import watched
+from tests.harness.cluster import Footing
+from tests.harness.eventually import eventually
+from tests.harness.procs import DagwayProcess
+from tests.ui.conftest import Look, log_in, origin, send
+
+
+def test_a_worker_is_drained_and_resumed(look: Look, system: Footing) -> None:
+    worker = "local"
+    try:
+        with look("#/system") as page:
+            row = page.get_by_role("row", name=worker)
+            row.get_by_role("button", name=f"Drain {worker}").click()
+            dialog = page.get_by_role("dialog")
+            dialog.get_by_label("Reason").fill("new disk")
+            dialog.get_by_role("button", name="Drain").click()
+            expect(row).to_contain_text("Drained by anonymous")
+            expect(row).to_contain_text(": new disk")
+            expect(row).not_to_contain_text("has not heard it yet")
+            expect(row.locator(".badge").first).to_have_text("‖draining")
+            page.get_by_role("link", name="Home").click()
+            expect(page.get_by_role("region", name="Workers")).to_contain_text("draining")
+            page.get_by_role("link", name="System", exact=True).click()
+            row.get_by_role("button", name=f"Resume {worker}").click()
+            expect(row).not_to_contain_text("Drained by")
+            expect(row.get_by_role("button", name=f"Drain {worker}")).to_be_visible()
+    finally:
+        [found] = system.client.ask("GET", "/workers").json["workers"]
+        if "drain" in found:
+            system.client.ask("POST", f"/workers/{worker}/resume")
+        eventually(lambda: system.client.ask("GET", "/workers").json["workers"][0]["state"] == "live", timeout_s=60)
+
+
+def test_settings_are_shown_with_their_source_and_secrets_are_not(chromium: Browser, guarded: DagwayProcess) -> None:
+    port = guarded.env["DAGWAY_PORT"]
+    with watched(chromium, f"{origin(guarded)}/flows/#/settings", expected=("status of 401", "status of 403")) as page:
+        log_in(page, "admin", "correct horse")
+        row = page.get_by_role("row", name="DAGWAY_PORT")
+        expect(row).to_contain_text(port)
+        expect(row).to_contain_text("variable")
+        expect(page.get_by_role("row", name="DAGWAY_AUTH_ADMIN_PASSWORD")).to_contain_text("set, not shown")
+        expect(page.locator("main")).not_to_contain_text("correct horse")
+        expect(page.get_by_role("row", name="DAGWAY_METRICS_DAGS")).to_contain_text("default")
+        page.get_by_label("Only those that are set").check()
+        expect(page.get_by_role("row", name="DAGWAY_METRICS_DAGS")).to_have_count(0)
+        page.get_by_label("Part of a name or of the meaning").fill("base_path")
+        expect(page.get_by_role("row", name="DAGWAY_BASE_PATH")).to_contain_text("/flows")
+        expect(row).to_have_count(0)
+        send(page, guarded, "users", {"username": "boss", "password": "just managing", "role": "manager"})
+        page.get_by_role("button", name="Log out").click()
+        log_in(page, "boss", "just managing")
+        expect(page.get_by_role("link", name="Secrets")).to_be_visible()
+        expect(page.get_by_role("alert")).to_contain_text("requires the role admin")
+        expect(page.get_by_role("link", name="Settings")).to_have_count(0)

@@ -1,0 +1,60 @@
+"""What an administrator reads about the settings of a gateway."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from services.api.settings import settings_from
+from shared.config import OPTIONS, Config, load_config
+from shared.effective_settings import EffectiveSetting, effective_settings
+
+SECRET = "a value that nobody may read"
+
+
+def of(config: Config, variable: str, command: str = "api") -> EffectiveSetting:
+    [found] = [each for each in effective_settings(config, command) if each.variable == variable]
+    return found
+
+
+def test_a_setting_says_its_value_its_default_and_what_set_it() -> None:
+    config = load_config({"port": 0}, {"DAGWAY_COMMAND_WAIT_S": "7", "DAGU_TZ": "Asia/Tokyo"})
+
+    port, wait, zone, threads = (
+        of(config, name) for name in ("DAGWAY_PORT", "DAGWAY_COMMAND_WAIT_S", "DAGWAY_TZ", "DAGWAY_API_THREADS")
+    )
+
+    assert (port.value, port.default, port.source, port.set_by) == ("0", "8080", "option", "--port")
+    assert (wait.value, wait.source, wait.set_by) == ("7", "variable", "DAGWAY_COMMAND_WAIT_S")
+    assert (zone.value, zone.source, zone.set_by) == ("Asia/Tokyo", "dagu", "DAGU_TZ")
+    assert (threads.value, threads.source, threads.set_by) == ("16", "default", "")
+    assert port.description == "port the gateway listens on; 0: any free port"
+
+
+def test_no_secret_is_in_what_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(SECRET)
+    environ = {"DAGWAY_AMQP_URL": f"amqp://u:{SECRET}@h", "DAGWAY_AUTH_TOKEN_FILE": str(tmp_path / "token")}
+    config = load_config({"auth_basic_password": SECRET, "auth_basic_username": "ann"}, environ)
+
+    shown = settings_from(config, "up").effective
+
+    assert SECRET not in repr((shown, config.origins))
+    assert [(each.variable, each.source) for each in shown if each.secret and each.source != "default"] == [
+        ("DAGWAY_AMQP_URL", "variable"),
+        ("DAGWAY_AUTH_BASIC_PASSWORD", "option"),
+        ("DAGWAY_AUTH_TOKEN", "file"),
+    ]
+
+
+def test_what_the_configuration_keeps_out_of_its_text_is_a_secret() -> None:
+    kept_out = {field.name for field in fields(Config) if not field.repr} - {"origins"}
+
+    assert kept_out <= {option.field for option in OPTIONS if option.secret}
+
+
+@pytest.mark.parametrize("command", ["api", "up"])
+def test_every_setting_of_the_command_is_listed_once(command: str) -> None:
+    shown = effective_settings(load_config({}, {}), command)
+
+    wanted = [option.env for option in OPTIONS if command in option.services and option.field != "faults"]
+    assert [each.variable for each in shown] == wanted
