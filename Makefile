@@ -79,8 +79,8 @@ bench: setup ## measure latency and throughput, embedded and distributed
 	@scripts/ensure-servers
 	@$(BIN)/python -m bench $(ARGS)
 
-# SEED gives the same plan of faults again; without it each call makes one of its own. EARLIER is a commit whose code
-# replaces that of single processes for a while, as in a rolling upgrade that is rolled back.
+# SEED gives the same plan of faults again; without it each call makes one of its own. EARLIER is a commit, or `release`
+# for the last one, whose code replaces that of single processes for a while, as in a rolling upgrade that is rolled back.
 chaos: setup ## random faults on running systems, all footings (SEED=n MINUTES=m EARLIER=commit, ARGS=... for more)
 	@scripts/ensure-servers
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),5) \
