@@ -21,7 +21,7 @@ export PIP_NO_INPUT := 1
 
 PIP := $(BIN)/python -m pip --quiet
 
-.PHONY: help setup run test unit simulate check bench chaos attack vault picture docs fmt sbom release lock clean
+.PHONY: help setup run test unit simulate check bench chaos attack alerts vault picture docs fmt sbom release lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,12 +79,16 @@ bench: setup ## measure latency and throughput, embedded and distributed
 	@scripts/ensure-servers
 	@$(BIN)/python -m bench $(ARGS)
 
-# SEED gives the same plan of faults again; without it each call makes one of its own. EARLIER is a commit whose code
-# replaces that of single processes for a while, as in a rolling upgrade that is rolled back.
+# SEED gives the same plan of faults again; without it each call makes one of its own. EARLIER is a commit, or `release`
+# for the last one, whose code replaces that of single processes for a while, as in a rolling upgrade that is rolled back.
 chaos: setup ## random faults on running systems, all footings (SEED=n MINUTES=m EARLIER=commit, ARGS=... for more)
 	@scripts/ensure-servers
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),5) \
 		$(if $(EARLIER),--earlier $(EARLIER)) $(ARGS)
+
+alerts: setup ## cause the alerts on running systems, follow their runbooks, and see them end
+	@scripts/ensure-servers
+	@DAGWAY_TEST_ALERTS=all $(BIN)/python -m pytest -n 0 tests/alerts $(ARGS)
 
 picture: setup ## take the README's picture again
 	@$(BIN)/python -m tests.ui.picture

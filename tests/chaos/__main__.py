@@ -19,11 +19,13 @@ from tests.chaos.kinds import LANES
 from tests.chaos.model import CLUSTERED, DISTRIBUTED, Plan
 from tests.chaos.plan import RUNS_A_MINUTE, footings_with, make_plan
 from tests.chaos.report import report
+from tests.golden.code import unpack_code
 from tests.harness.broker_users import write_definitions
 from tests.harness.servers import PostgresServer, RabbitCluster, RabbitServer
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FOOTINGS = tuple(LANES)
+_RELEASE = "release"
 
 
 def main() -> int:
@@ -39,7 +41,9 @@ def main() -> int:
         "--only", metavar="KIND", action="append", default=[], help="only faults of this kind (repeatable)"
     )
     parser.add_argument(
-        "--earlier", metavar="COMMIT", help="also replace processes by those of this commit for a while (not embedded)"
+        "--earlier",
+        metavar="COMMIT|release",
+        help="also replace processes by those of this commit, or of the last release, for a while (not embedded)",
     )
     parser.add_argument("--keep", type=Path, help="an empty folder for logs and ledgers, which is kept")
     parser.add_argument("--plan", action="store_true", help="print the plan and run nothing")
@@ -78,7 +82,12 @@ def main() -> int:
 
 
 def _code_of(commit: str, folder: Path) -> Path:
-    """Write the code of a commit to a new folder. Its processes use the packages that are installed now."""
+    """Write the code of a commit, or of the last release, to a new folder.
+
+    Its processes use the packages that are installed now.
+    """
+    if commit == _RELEASE:
+        return unpack_code(folder)
     folder.mkdir()
     archive = subprocess.run(["git", "archive", commit], cwd=_ROOT, capture_output=True, check=True)
     subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)

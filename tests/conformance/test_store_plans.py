@@ -1,14 +1,21 @@
 """No read of the gateway scans the whole history: Postgres's plan for each read, on a history that is large enough."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event, text
 
+from services.api.deps import Deps
+from services.api.main import build_deps
+from services.api.observability.dagu_metrics import render
+from services.api.settings import Settings
 from shared.status import RunStatus
 from shared.store.reads.reader import AuditFilter, AuditPlace, ListedRunRow, Reads, RunName
 from shared.store.writes.transaction import Store
+from shared.transport.open import open_transport
 
 HISTORY = """
     INSERT INTO specs VALUES ('h', 'steps: []', now());
@@ -122,3 +129,51 @@ def test_every_read_uses_an_index(engine: Engine, reader: Engine, reads: Reads) 
     with Store(engine).begin() as tx:
         tx.run_totals.keep()
     assert walked(COUNTS_ALL) == []
+
+
+def _rows_read(plan: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield each long table that a plan reads, with the number of rows or index entries that it looked at."""
+    if (table := plan.get("Relation Name", "")) in LONG:
+        looked_at = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
+        yield table, round(looked_at * plan["Actual Loops"])
+    for below in plan.get("Plans", ()):
+        yield from _rows_read(below)
+
+
+def test_no_statement_of_a_gateways_metrics_walks_over_the_runs(engine: Engine, reader: Engine, reads: Reads) -> None:
+    with engine.begin() as connection:
+        for statement in HISTORY.split(";"):
+            connection.execute(text(statement))
+    sent: list[tuple[str, object]] = []
+    transport = open_transport("embedded:", name="gateways")
+    gateways = [build_deps(transport=transport, reads=reads, version="0", settings=Settings()) for _ in range(2)]
+
+    def most_read(gateway: Deps) -> int:
+        """Return how many rows of one table a page of metrics reads at most."""
+        sent.clear()
+        (succeeded,) = re.findall(
+            rb'^dagu_dag_runs_total{status="succeeded"} (\S+)$', render(gateway, NOW), re.MULTILINE
+        )
+        assert float(succeeded) >= 5999
+        asked = [(sql, values) for sql, values in sent if sql.startswith(("SELECT", "WITH")) and "FROM" in sql]
+        with reader.connect() as connection:
+            plans = [
+                connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", values).scalar_one()  # type: ignore[arg-type]
+                for sql, values in asked
+            ]
+        read = [count for (plan,) in plans for _, count in _rows_read(plan["Plan"])]
+        assert read, "the active runs are counted"
+        return max(read)
+
+    event.listen(reader, "before_cursor_execute", lambda _c, _cursor, sql, values, *_: sent.append((sql, values)))
+    try:
+        assert most_read(gateways[0]) > 5000, "before a scheduler has kept totals the history is counted"
+        with Store(engine).begin() as tx:
+            tx.run_totals.keep()
+        first, next_one = most_read(gateways[1]), most_read(gateways[1])
+    finally:
+        for gateway in gateways:
+            gateway.closing.set()
+        transport.close()
+    # 20 of the 6,020 runs are active.
+    assert max(first, next_one) <= 20

@@ -1,15 +1,20 @@
 """The specs of runs under a base configuration are stored once. Only committed specs are remembered as stored."""
 
+from datetime import timedelta
+
 import pytest
+from sqlalchemy import delete
 
 from services.scheduler.commands.carry_out import handle
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.plans import Plans, spec_hash
 from services.scheduler.deciding.transactor import Transactor
+from services.scheduler.loops.housekeeping import Housekeeping
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.language.snapshot import make_snapshot
 from shared.store import tables as t
+from shared.store.engine import transaction
 from shared.store.writes.transaction import Store
 from tests.integration.scheduler_stack import Stack
 
@@ -43,3 +48,25 @@ def test_a_text_that_was_taken_back_is_stored_with_the_next_run(stack: Stack) ->
 
     assert [row["spec_hash"] for row in stack.rows(t.dag_runs)] == [frozen, frozen]
     assert len(stack.rows(t.specs, hash=frozen)) == 1
+
+
+def test_a_text_that_was_deleted_after_its_last_run_is_stored_with_the_next_run(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("d", SPEC)
+    stack.stop_schedulers()
+    began = now = utc_now()
+    store = Store(stack.engine)
+    transactor = Transactor(store, Plans(BASE), lambda: now)
+    frozen = spec_hash(make_snapshot(SPEC, BASE))
+    transactor.decide(lambda batch: start(batch, "r1"))
+    for table in (t.outbox, t.dag_runs):
+        with transaction(stack.engine) as connection:
+            connection.execute(delete(table))
+
+    for days in (1, 30):
+        Housekeeping(store, lambda days=days: began + timedelta(days=days)).forget_specs()  # type: ignore[misc]
+    assert stack.rows(t.specs, hash=frozen) == []
+    now = began + timedelta(days=30)
+    transactor.decide(lambda batch: start(batch, "r2"))
+
+    assert [row["spec_hash"] for row in stack.rows(t.dag_runs)] == [frozen]

@@ -4,8 +4,11 @@
 release records its own: ``python -m tests.golden``.
 """
 
+from pathlib import Path
+
 import pytest
 
+from tests.golden.code import record_code, unpack_code
 from tests.golden.noted import MESSAGES, SCHEMA, current_messages, current_schema
 from tests.golden.shapes import message_problems, table_problems
 
@@ -68,3 +71,23 @@ def test_a_schema_that_the_last_release_cannot_use_is_found(now: list[str]) -> N
 
 def test_a_schema_may_grow() -> None:
     assert table_problems(TABLE, [*TABLE, "t.c may be left out Text()", "u.a must be given Text()"]) == []
+
+
+def test_the_code_of_a_release_is_recorded_without_what_is_built(tmp_path: Path) -> None:
+    root, archive = tmp_path / "root", tmp_path / "code.tar.xz"
+    wanted = {"shared/a.py": "a", "services/api/web/page.js": "p"}
+    built = {"services/api/web/built/page.js": "b", "shared/__pycache__/a.pyc": "c", "tests/test_a.py": "t"}
+    for name, text in {**wanted, **built, "pyproject.toml": '[project]\nversion = "1.2.3"\n'}.items():
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    record_code(root, archive)
+    code = unpack_code(tmp_path / "code", archive)
+
+    found = {file.relative_to(code).as_posix(): file.read_text() for file in code.rglob("*") if file.is_file()}
+    assert "Version: 1.2.3\n" in found.pop("dagway-1.2.3.dist-info/METADATA")
+    assert found == wanted
+    before = archive.read_bytes()
+    record_code(root, archive)
+    assert archive.read_bytes() == before

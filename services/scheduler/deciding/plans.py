@@ -3,9 +3,10 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from services.scheduler.core.plan import Plan
 from shared.errors import InvariantBroken
@@ -14,11 +15,20 @@ from shared.language.model import Dag
 from shared.language.snapshot import make_snapshot
 from shared.store.writes.transaction import Transaction
 
-__all__ = ["Plans", "spec_hash"]
+__all__ = ["Frozen", "Plans", "spec_hash"]
 
 _KEPT = 2000
 _KEPT_LOADS = 64
 """More than the commands of one batch; few, because a parsed spec can be large."""
+_FROZEN_KEPT = timedelta(hours=1)
+"""How long a text counts as stored. A text without runs is deleted, but only after a time that is much longer."""
+
+
+class Frozen(NamedTuple):
+    """The hash of a stored spec, merged with the base configuration, and when it was stored."""
+
+    hash: str
+    at: datetime
 
 
 def spec_hash(text: str) -> str:
@@ -41,7 +51,7 @@ class Plans:
         """The DAG folder (``DAGWAY_DAGS_DIR``). Steps may call DAGs by the paths of files in the folder."""
         self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
         self._loads: OrderedDict[tuple[str, str, str], LoadResult] = OrderedDict()
-        self._frozen: dict[str, str] = {}
+        self._frozen: dict[str, Frozen] = {}
         self._lock = Lock()
 
     def load(self, text: str, *, file_name: str = "", dag_name: str | None = None) -> LoadResult:
@@ -79,21 +89,21 @@ class Plans:
                 found[text_hash, file_name] = self.add_stored(texts[text_hash], file_name)
         return found
 
-    def freeze(self, tx: Transaction, text_hash: str, now: datetime, made: dict[str, str]) -> str:
+    def freeze(self, tx: Transaction, text_hash: str, now: datetime, made: dict[str, Frozen]) -> str:
         """Store the spec of a new run, i.e. the DAG's text merged with the base configuration; return its hash.
 
         Adds the hashes of specs that this transaction stored to ``made``; pass it to ``keep_frozen`` after the commit.
         """
         if not self.base:
             return text_hash
-        known = self._frozen.get(text_hash) or made.get(text_hash)
-        if known is None:
+        known = made.get(text_hash) or self._frozen.get(text_hash)
+        if known is None or now - known.at > _FROZEN_KEPT:
             frozen = make_snapshot(tx.dags.spec_texts([text_hash])[text_hash], self.base)
-            known = made[text_hash] = spec_hash(frozen)
-            tx.dags.add_specs({known: frozen}, now)
-        return known
+            known = made[text_hash] = Frozen(spec_hash(frozen), now)
+            tx.dags.add_specs({known.hash: frozen}, now)
+        return known.hash
 
-    def keep_frozen(self, made: Mapping[str, str]) -> None:
+    def keep_frozen(self, made: Mapping[str, Frozen]) -> None:
         """Cache the hashes that ``freeze`` added to ``made``. Call it after the commit of the transaction."""
         if len(self._frozen) + len(made) > _KEPT:
             self._frozen = {}

@@ -1,4 +1,4 @@
-"""Deletes old data: periodically command outcomes, workers that are gone and old runs of all DAGs.
+"""Deletes old data: periodically command outcomes, workers that are gone, unused specs and old runs of all DAGs.
 
 The workflow language has a time for which each DAG keeps its runs (``histRetentionDays``). It ends when the DAG starts
 again, so a DAG that is not used any more keeps its history, unless there is a limit for all runs. The start of a run
@@ -28,6 +28,14 @@ While a replayed command would still be accepted, its outcome is kept, so the re
 """
 _WORKERS_KEPT = timedelta(days=7)
 """How long a worker that is gone is listed as lost. Each pod of a cluster is a worker with a name of its own."""
+_SPECS_EVERY_S = 3600
+_SPECS_KEPT = _REPLIES_KEPT + timedelta(days=1)
+"""How long the text of a spec is kept after the last DAG version and run with it.
+
+Longer than schedulers remember that a text is stored (``Plans``), and longer than the outcomes of commands: by the
+``histRetentionDays`` in stored texts ``dagway verify`` knows which runs may have been deleted since their command.
+"""
+_SPECS_AT_ONCE = 1000
 _AT_ONCE = 100
 """How many runs one transaction deletes. Transactions are short, so that others can write."""
 _LOOK_AGAIN_S = 60
@@ -120,9 +128,25 @@ class Housekeeping:
         with self._store.begin() as tx:
             return tx.leases.forget_workers(self._clock() - _WORKERS_KEPT)
 
+    def forget_specs(self) -> int:
+        """Mark the spec texts that nothing refers to, and delete those marked ``_SPECS_KEPT`` ago; return how many."""
+        now = self._clock()
+        behind: str | None = ""
+        while behind is not None:
+            with self._store.begin() as tx:
+                behind = tx.specs.mark_unused(behind, now, _SPECS_AT_ONCE)
+        removed, found = 0, _AT_ONCE
+        while found == _AT_ONCE:
+            with self._store.begin() as tx:
+                found = tx.specs.delete_unused(now - _SPECS_KEPT, _AT_ONCE)
+            removed += found
+        if removed:
+            _log.info("specs.pruned", extra={"specs": removed})
+        return removed
+
     def run(self, stop: threading.Event) -> None:
         """Run until ``stop``; the body of a background thread."""
-        next_tidy = time.monotonic() + _EVERY_S
+        next_tidy = next_specs = time.monotonic() + _EVERY_S
         while not stop.is_set():
             self._awake.wait(0.5)
             try:
@@ -134,6 +158,9 @@ class Housekeeping:
                     self.forget_workers()
                     self.prune_all()
                     next_tidy = time.monotonic() + _EVERY_S
+                if time.monotonic() >= next_specs:
+                    self.forget_specs()
+                    next_specs = time.monotonic() + _SPECS_EVERY_S
             except StoreUnavailable as error:
                 _log.warning("housekeeping.waits", extra={"error": str(error)})
                 self._awake.set()

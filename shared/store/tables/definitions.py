@@ -13,6 +13,7 @@ specs = Table(
     col("hash", String(64), primary_key=True),
     col("yaml", Text),
     col("created_at", UTCDateTime),
+    col("unused_since", UTCDateTime, nullable=True),
     comment="Spec texts by SHA-256: a run keeps the text it was created from, once however many runs",
 )
 
@@ -66,4 +67,5 @@ dag_versions = Table(
     col("spec_hash", String(64), ForeignKey("specs.hash")),
     col("at", UTCDateTime),
     col("by", String(200)),
+    Index("ix_dag_versions_spec", "spec_hash"),
 )

@@ -77,6 +77,8 @@ dag_runs = Table(
     Index("ix_dag_runs_dag_created", "dag_name", text("created_at DESC"), "dag_run_id"),
     Index("ix_dag_runs_queued", "queue", text("priority DESC"), "queued_at", "run_key", **where("status = 'queued'")),
     Index("ix_dag_runs_running", "queue", **where("status = 'running'")),
+    # Whether any run has a spec text.
+    Index("ix_dag_runs_spec", "spec_hash"),
     Index("ix_dag_runs_id", "dag_run_id", **where("root_key IS NULL")),
     # The id of a sub-run is unique only below its root: two root runs may call the same DAG with the same params.
     Index("ix_dag_runs_root", "root_key", "dag_run_id", unique=True, **where("root_key IS NOT NULL")),

@@ -123,7 +123,11 @@ class DagWrites(Writer):
         return dict(self._connection.execute(query).all())
 
     def add_specs(self, texts: Mapping[str, str], now: datetime) -> None:
-        """Store spec texts by hash; skips texts that are stored already."""
+        """Store spec texts by hash; skips texts that are stored already, which count as used from now on."""
+        # In this order: a text that is deleted meanwhile is inserted again, and one that is not can be deleted no more.
+        c = t.specs.c
+        marked = update(t.specs).where(c.hash.in_(sorted(texts)), c.unused_since.is_not(None))
+        self._connection.execute(marked.values(unused_since=None))
         rows = [{"hash": name, "yaml": text, "created_at": now} for name, text in sorted(texts.items())]
         self._insert_new(t.specs, rows)
 

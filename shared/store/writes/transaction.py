@@ -34,6 +34,7 @@ from shared.store.writes.runs import RunWrites
 from shared.store.writes.schedules import ScheduleWrites
 from shared.store.writes.secrets import SecretWrites
 from shared.store.writes.services import ServiceWrites
+from shared.store.writes.specs import SpecWrites
 from shared.store.writes.timers import TimerWrites
 
 __all__ = ["Store", "Transaction"]
@@ -167,6 +168,10 @@ class Transaction:
     @cached_property
     def services(self) -> ServiceWrites:
         return ServiceWrites(self.connection)
+
+    @cached_property
+    def specs(self) -> SpecWrites:
+        return SpecWrites(self.connection)
 
     @cached_property
     def timers(self) -> TimerWrites:
