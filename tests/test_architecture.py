@@ -169,7 +169,7 @@ def test_importing_a_module_does_nothing() -> None:
 def _third_parties() -> Iterator[str]:
     """Yield all third-party modules that our modules import."""
     for path in python_files("dagway", "services", "shared"):
-        for node in ast.walk(tree_of(path)):
+        for node in _statements(tree_of(path)):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             else:
@@ -177,6 +177,16 @@ def _third_parties() -> Iterator[str]:
             yield from (
                 name for name in names if name.split(".")[0] not in {"dagway", "services", "shared", "_typeshed"}
             )
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yield all statements, at any depth. ``ast.walk`` also visits the expressions, and takes three times as long."""
+    left: list[ast.AST] = [tree]
+    while left:
+        node = left.pop()
+        yield node
+        below = ast.iter_child_nodes(node)
+        left += [child for child in below if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case)]
 
 
 def test_only_the_configuration_reads_the_environment() -> None:

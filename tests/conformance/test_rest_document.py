@@ -22,8 +22,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from services.api import openapi
 from services.api.operations import Operation
-from services.api.routes import OPERATIONS
+from services.api.routes import OPERATIONS, docs
 from services.api.settings import Settings
 from shared.contracts.actors import outranks
 from tests.conformance.conftest import Footing
@@ -125,6 +126,24 @@ def test_the_session_cookie_is_a_security_scheme_where_there_are_sessions(live: 
             allowed = found["paths"][operation.path][operation.method.lower()]["security"]
             assert {"session": [], "ownPage": []} in allowed
             assert {"session": []} not in allowed
+
+
+def test_the_document_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def counted(*args: Any, **facts: Any) -> dict[str, Any]:
+        made.append(facts["base"])
+        return openapi.document(*args, **facts)
+
+    monkeypatch.setattr(docs, "document", counted)
+    base = f"/{tmp_path.name}"
+    with open_stack(tmp_path, base_path=base) as here, open_stack(tmp_path / "other", base_path=f"{base}/b") as there:
+        answers = [stack.client.get(f"{stack.deps.base_path}/api/v2/openapi.json") for stack in (here, there, here)]
+        assert here.client.get(f"{base}/api/v2/docs").status_code == 200
+
+    urls = [answer.get_json()["servers"][0]["url"] for answer in answers]
+    assert urls == [f"{base}/api/v2", f"{base}/b/api/v2", f"{base}/api/v2"]
+    assert made == urls[:2]
 
 
 def test_the_page_needs_nothing_from_elsewhere(stack: Stack) -> None:

@@ -11,15 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
-from mcp.client.session import ClientSession
-from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from dagway import client as dagway_client
 from dagway.client import AsyncClient, RequestRefused, WaitTimeout
 from tests.harness.cluster import Footing
+
+if TYPE_CHECKING:
+    from mcp.client.session import ClientSession
 
 BEGAN = datetime.now(UTC) - timedelta(minutes=1)
 T = TypeVar("T")
@@ -127,6 +128,10 @@ def test_the_documented_programs_print_what_the_page_says(footing: Footing, dag:
 
 
 def test_an_assistant_starts_a_run_and_reads_its_log(footing: Footing, dag: Callable[[str], str]) -> None:
+    # A second of processor time, which at the top every test process would spend that collects this module.
+    from mcp.client.session import ClientSession  # noqa: PLC0415
+    from mcp.client.stdio import StdioServerParameters, stdio_client  # noqa: PLC0415
+
     name = dag(GREET)
 
     async def ask() -> None:
@@ -164,7 +169,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     return in_thread(lambda: asyncio.run(coroutine))
 
 
-async def call(session: ClientSession, tool: str, **arguments: Any) -> Any:
+async def call(session: "ClientSession", tool: str, **arguments: Any) -> Any:
     answer = await session.call_tool(tool, arguments)
     assert not answer.is_error, answer.content
     (content,) = answer.content

@@ -4,10 +4,11 @@ import base64
 import hashlib
 import html
 import json
+from functools import lru_cache
 from typing import Any
 
 from services.api.openapi import document
-from services.api.operations import ApiResponse, Call, Operations
+from services.api.operations import ApiResponse, Call, Operations, json_bytes
 
 __all__ = ["DOCS"]
 
@@ -32,28 +33,32 @@ _POLICY = (
 @DOCS.get("/openapi.json", id="getOpenAPI", role="public", media_type="application/json")
 def openapi(call: Call) -> ApiResponse:
     """Return the OpenAPI 3.1 document of this API."""
-    return ApiResponse(200, _document(call))
+    return ApiResponse(200, _rendered(*_facts(call))[0])
 
 
 @DOCS.get("/docs", id="getReference", role="public", media_type="text/html")
 def reference(call: Call) -> ApiResponse:
     """Return the reference of this API as an HTML page, made from the OpenAPI document."""
-    page = _page(_document(call)).encode()
+    page = _rendered(*_facts(call))[1]
     return ApiResponse(200, page, "text/html; charset=utf-8", {"Content-Security-Policy": _POLICY})
 
 
-def _document(call: Call) -> dict[str, Any]:
+def _facts(call: Call) -> tuple[str, str, bool, str]:
+    """Return what the document depends on besides the code: version, base path, authentication mode, session cookie."""
+    settings = call.deps.settings
+    cookie = call.session.name if settings.has_sessions else ""
+    return call.deps.version, f"{call.deps.base_path}/api/v2", settings.builtin, cookie
+
+
+# Making the document takes a tenth of a second of processor time, and anybody may ask for it. The cache has a limit,
+# because the name of the session cookie contains the port of the request's Host header.
+@lru_cache(maxsize=8)
+def _rendered(version: str, base: str, builtin: bool, session_cookie: str) -> tuple[bytes, bytes]:
+    """Return the OpenAPI document as JSON, and the page."""
     from services.api.routes import OPERATIONS  # noqa: PLC0415 - OPERATIONS includes the operations of this module
 
-    base = f"{call.deps.base_path}/api/v2"
-    settings = call.deps.settings
-    return document(
-        OPERATIONS,
-        version=call.deps.version,
-        base=base,
-        builtin=settings.builtin,
-        session_cookie=call.session.name if settings.has_sessions else "",
-    )
+    made = document(OPERATIONS, version=version, base=base, builtin=builtin, session_cookie=session_cookie)
+    return json_bytes(made), _page(made).encode()
 
 
 def _page(content: dict[str, Any]) -> str:

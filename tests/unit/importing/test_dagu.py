@@ -27,6 +27,7 @@ from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.writes.transaction import Transaction
 from tests.harness.dagu_home import HomeOfDagu
+from tests.harness.databases import migrated_sqlite
 
 TWO = "steps:\n  - name: one\n    command: echo 1\n  - name: two\n    command: echo 2\n"
 CALLS = "steps:\n  - name: call\n    call: kid\n---\nname: kid\nsteps:\n  - name: inner\n    command: echo in\n"
@@ -49,6 +50,11 @@ def home(tmp_path: Path) -> HomeOfDagu:
 
 
 def brought(config: Config, home: HomeOfDagu, **options: Any) -> Report:
+    database = config.data_dir / "dagway.db"
+    if not options.get("dry_run") and not database.exists():
+        # An import migrates an empty database, which takes ten times as long as these imports. See test_command.py.
+        config.make_data_dir()
+        migrated_sqlite(database)
     return import_dagu(config, home.root, "test", **options)
 
 

@@ -28,6 +28,8 @@ ONE = "steps:\n  - name: one\n    command: echo 1\n"
 def config(tmp_path: Path) -> Config:
     """A data folder with one run."""
     found = load_config({"data_dir": str(tmp_path / "data")}, {}, terminal=False)
+    found.make_data_dir()
+    migrated_sqlite(found.data_dir / "dagway.db")
     home = HomeOfDagu(tmp_path / "home")
     home.workflow("w", ONE)
     home.run("w", "r1", ONE, 4, [{"name": "one", "status": 4, "log": "1\n"}])

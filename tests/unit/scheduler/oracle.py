@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 __all__ = ["Oracle"]
 
@@ -66,10 +67,10 @@ class Oracle:
 
     def between(self, after: datetime, until: datetime) -> Iterator[datetime]:
         """Yield the moments due in ``after < t <= until``; looks at every minute, and one day before."""
-        at = after.astimezone(UTC).replace(second=0, microsecond=0) - timedelta(days=2)
-        shown_until = at.astimezone(self._tz).replace(tzinfo=None, fold=0) - _MINUTE
-        while at <= until:
-            wall = at.astimezone(self._tz).replace(tzinfo=None, fold=0)
+        first = after.astimezone(UTC).replace(second=0, microsecond=0) - timedelta(days=2)
+        shown = _shown(first, until, self._tz)
+        shown_until = shown[0][1] - _MINUTE
+        for at, wall in shown:
             due = False
             if self._fixed:
                 # All wall times from the last one shown to this one: several where the clock jumped.
@@ -80,4 +81,14 @@ class Oracle:
                 due = self._matches(wall)
             if due and at > after:
                 yield at
-            at += _MINUTE
+
+
+@lru_cache(maxsize=16)
+def _shown(first: datetime, last: datetime, tz: tzinfo) -> tuple[tuple[datetime, datetime], ...]:
+    """Return each minute from ``first`` to ``last`` with the wall time that is shown then.
+
+    Cached, because many expressions are tried on the same days, and most of the walk is these conversions.
+    """
+    count = (last - first) // _MINUTE + 1
+    minutes = (first + number * _MINUTE for number in range(count))
+    return tuple((at, at.astimezone(tz).replace(tzinfo=None, fold=0)) for at in minutes)

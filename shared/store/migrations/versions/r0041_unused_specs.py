@@ -5,7 +5,7 @@ from alembic import op
 
 from shared.store.migrations.online_index import create_index_online
 
-revision = "0039"
+revision = "0041"
 down_revision = "0036"
 
 
