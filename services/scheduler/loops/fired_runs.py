@@ -12,6 +12,7 @@ from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import new_run, rerun
 from services.scheduler.deciding.plans import Plans
 from shared.errors import InvalidInput
+from shared.workspaces import name_prefix, workspace_of
 
 __all__ = ["FiredRuns"]
 
@@ -122,8 +123,8 @@ class FiredRuns:
         return core.LatestRun(row["dag_run_id"], row["status"], began_at)
 
     def _queue(self, file_name: str) -> str:
-        dag = self._plans[file_name].dag
-        return dag.queue or str(self._dags[file_name]["dag_name"])
+        dag, dag_name = self._plans[file_name].dag, str(self._dags[file_name]["dag_name"])
+        return f"{name_prefix(workspace_of(dag_name))}{dag.queue}" if dag.queue else dag_name
 
     def _start(self, file_name: str, fire: core.Fire) -> tuple[str, str, str | None]:
         """Start the run of a scheduled time, or queue it if its queue is global or the time is caught up."""

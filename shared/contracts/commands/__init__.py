@@ -51,6 +51,13 @@ from shared.contracts.commands.webhooks import (
     ToggleWebhook,
     WebhookCommand,
 )
+from shared.contracts.commands.workspaces import (
+    CreateWorkspace,
+    DeleteWorkspace,
+    RemoveMember,
+    SetMember,
+    UpdateWorkspace,
+)
 
 __all__ = [
     "ApprovalCommand",
@@ -62,12 +69,14 @@ __all__ = [
     "CreateDag",
     "CreateUser",
     "CreateWebhook",
+    "CreateWorkspace",
     "DagChange",
     "DeleteApiKey",
     "DeleteDag",
     "DeleteSecret",
     "DeleteUser",
     "DeleteWebhook",
+    "DeleteWorkspace",
     "DequeueRun",
     "EndLogin",
     "EndPause",
@@ -79,6 +88,7 @@ __all__ = [
     "RefusedError",
     "RegenerateWebhook",
     "RejectStep",
+    "RemoveMember",
     "RemovePool",
     "RemoveQueue",
     "RemoveRun",
@@ -90,6 +100,7 @@ __all__ = [
     "RestoreSpec",
     "RetryRun",
     "RunChange",
+    "SetMember",
     "SetPassword",
     "SetPause",
     "SetPool",
@@ -103,5 +114,6 @@ __all__ = [
     "TouchCredential",
     "UpdateApiKey",
     "UpdateUser",
+    "UpdateWorkspace",
     "WebhookCommand",
 ]

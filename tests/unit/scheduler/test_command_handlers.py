@@ -5,7 +5,18 @@ from typing import get_type_hints
 
 import pytest
 
-from services.scheduler.commands import accounts, approvals, dags, pauses, pools, queues, runs, secrets, webhooks
+from services.scheduler.commands import (
+    accounts,
+    approvals,
+    dags,
+    pauses,
+    pools,
+    queues,
+    runs,
+    secrets,
+    webhooks,
+    workspaces,
+)
 from services.scheduler.commands.carry_out import HANDLERS
 from shared.contracts import commands as c
 from shared.contracts.base import MESSAGE_TYPES
@@ -18,7 +29,18 @@ def test_every_command_has_a_handler_and_every_handler_a_command() -> None:
 
 
 def test_no_command_is_handled_in_two_modules() -> None:
-    modules: list[ModuleType] = [accounts, approvals, dags, pauses, pools, queues, runs, secrets, webhooks]
+    modules: list[ModuleType] = [
+        accounts,
+        approvals,
+        dags,
+        pauses,
+        pools,
+        queues,
+        runs,
+        secrets,
+        webhooks,
+        workspaces,
+    ]
 
     assert sum(len(module.HANDLERS) for module in modules) == len(HANDLERS)
 
