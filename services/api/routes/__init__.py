@@ -26,6 +26,7 @@ from services.api.routes.sub_runs import SUB_RUNS
 from services.api.routes.system import SYSTEM
 from services.api.routes.versions import VERSIONS
 from services.api.routes.webhooks import WEBHOOKS
+from services.api.routes.workspaces import WORKSPACES
 
 __all__ = ["OPERATIONS"]
 
@@ -55,4 +56,5 @@ OPERATIONS: tuple[Operation, ...] = (
     *SECRETS.all,
     *AUDIT.all,
     *DOCS.all,
+    *WORKSPACES.all,
 )
