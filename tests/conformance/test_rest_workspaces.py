@@ -257,6 +257,40 @@ steps:
     assert delta.ask("POST", "/dags/queues/start").status_code == 400
 
 
+def test_a_workspace_keeps_its_quotas(places: tuple[Place, Place], admin: Place) -> None:
+    assert places
+    eve = member(admin, "epsilon", "eve")
+    admin.done("PATCH", "/workspaces/epsilon", {"maxRunning": 1, "maxQueued": 1, "maxDags": 2})
+    headers = {"X-Dagway-Workspace": "epsilon"}
+    for name in ("first", "second"):
+        eve.done("POST", "/dags", {"name": name, "spec": "steps:\n  - sleep 600\n"})
+
+    def refused(path: str, body: dict[str, Any]) -> str:
+        answer = eve.ask("POST", path, body)
+        assert (answer.status_code, answer.get_json()["code"]) == (409, "quota_exceeded"), answer.get_data(as_text=True)
+        return str(answer.get_json()["message"])
+
+    assert refused("/dags", {"name": "third"}) == "The workspace epsilon may have at most 2 DAGs"
+    eve.done("POST", "/dags/first/start", {"dagRunId": "one"})
+    assert refused("/dags/second/start", {"dagRunId": "two"}).endswith("at most 1 running runs")
+    # The queue of this DAG is empty: only the quota holds its run back.
+    eve.done("POST", "/dags/second/enqueue", {"dagRunId": "three"})
+    assert refused("/dags/first/enqueue", {"dagRunId": "four"}).endswith("at most 1 queued runs")
+    waits = eve.done("GET", "/dag-runs/second/three")["dagRunDetails"]
+    assert (waits["statusLabel"], waits["waitingFor"]) == (
+        "queued",
+        "the workspace runs 1 of at most 1 runs at once",
+    )
+    # Another workspace is not held back.
+    admin.done("POST", "/dag-runs", {"name": "free", "spec": "steps:\n  - echo hi\n", "dagRunId": "free"})
+    eve.done("POST", "/dag-runs/first/one/stop")
+    eve.live.until("second", "three", 1, token=eve.token, headers=headers)
+    eve.done("POST", "/dag-runs/second/three/stop")
+    eve.live.until("second", "three", 3, token=eve.token, headers=headers)
+    shown = admin.done("PATCH", "/workspaces/epsilon", {"maxRunning": 0})["workspace"]
+    assert (shown.get("maxRunning"), shown["maxQueued"]) == (None, 1)
+
+
 def test_a_member_sees_its_workspaces_and_an_administrator_all(places: tuple[Place, Place], admin: Place) -> None:
     acme, _ = places
 

@@ -28,10 +28,15 @@ class WorkspacesSchema(Schema):
 
 
 class WorkspaceSchema(Schema):
+    """A quota without a limit is absent."""
+
     name: str
     description: str
     createdAt: str
     updatedAt: str
+    maxRunning: int = 0
+    maxQueued: int = 0
+    maxDags: int = 0
 
 
 class WorkspaceAnswerSchema(Schema):

@@ -9,6 +9,7 @@ from services.api.auth.principals import Principal
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
 from services.api.representations import json_values
+from services.api.representations.dag_json import sparse
 from services.api.response_schemas.workspaces import (
     MemberAnswerSchema,
     WorkspaceAnswerSchema,
@@ -32,15 +33,27 @@ WORKSPACES = Operations()
 _PATH = "/workspaces/{name}"
 _MEMBER = f"{_PATH}/members/{{userId}}"
 _MAX_DESCRIPTION = 500
+_MAX_QUOTA = 1_000_000
+_QUOTAS = ("max_running", "max_queued", "max_dags")
+
+
+def _quota(what: str, alias: str, default: Any) -> Any:
+    return Field(default=default, alias=alias, ge=0, le=_MAX_QUOTA, description=f"at most so many {what}; 0: no limit")
 
 
 class CreateWorkspaceBody(Body):
     name: str
     description: str = Field(default="", max_length=_MAX_DESCRIPTION)
+    max_running: int = _quota("runs that run at once, without sub-runs", "maxRunning", 0)
+    max_queued: int = _quota("queued runs, without sub-runs", "maxQueued", 0)
+    max_dags: int = _quota("DAGs", "maxDags", 0)
 
 
 class UpdateWorkspaceBody(Body):
     description: str | None = Field(default=None, max_length=_MAX_DESCRIPTION)
+    max_running: int | None = _quota("runs that run at once, without sub-runs", "maxRunning", None)
+    max_queued: int | None = _quota("queued runs, without sub-runs", "maxQueued", None)
+    max_dags: int | None = _quota("DAGs", "maxDags", None)
 
 
 class MemberBody(Body):
@@ -85,7 +98,7 @@ def create(call: Call, body: CreateWorkspaceBody) -> ApiResponse:
     """Create a workspace: its DAGs, runs, queues, pools, secrets, API keys and webhooks have names of their own."""
     if not valid_workspace(body.name):
         raise bad_request(f"name: {body.name[:40]!r} must be {WORKSPACE_RULE}", field="name")
-    command = CreateWorkspace(by=call.user, name=body.name, description=body.description)
+    command = CreateWorkspace(by=call.user, name=body.name, description=body.description, **_quotas(body))
     return call.carry_out(command, then=_workspace)
 
 
@@ -108,8 +121,8 @@ def details(call: Call, name: str) -> ApiResponse:
     response=WorkspaceAnswerSchema,
 )
 def update(call: Call, body: UpdateWorkspaceBody, name: str) -> ApiResponse:
-    """Change the description of a workspace."""
-    command = UpdateWorkspace(by=call.user, name=_known(name), description=body.description)
+    """Change the description or the quotas of a workspace. What is beyond a new quota stays."""
+    command = UpdateWorkspace(by=call.user, name=_known(name), description=body.description, **_quotas(body))
     return call.carry_out(command, then=_workspace)
 
 
@@ -139,6 +152,10 @@ def remove_member(call: Call, name: str, user_id: str) -> ApiResponse:
     return call.carry_out(RemoveMember(by=call.user, name=_known(name), user_id=_user(user_id)))
 
 
+def _quotas(body: CreateWorkspaceBody | UpdateWorkspaceBody) -> dict[str, Any]:
+    return {name: getattr(body, name) for name in _QUOTAS}
+
+
 def _workspace(result: Result) -> dict[str, Any]:
     return {"workspace": _shown(result["workspace"])}
 
@@ -149,6 +166,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         "description": row["description"],
         "createdAt": json_values.precise(row["created_at"]),
         "updatedAt": json_values.precise(row["updated_at"]),
+        **sparse(maxRunning=row.get("max_running"), maxQueued=row.get("max_queued"), maxDags=row.get("max_dags")),
     }
 
 

@@ -103,7 +103,7 @@ def facts(batch: Batch, command: c.Command) -> Facts:
             role = tx.workspaces.roles([command.user_id]).get((command.name, command.user_id))
             return {"user_id": command.user_id, "role": role}
         case c.CreateWorkspace() | c.UpdateWorkspace() | c.DeleteWorkspace():
-            return _some(tx.workspaces.lock(command.name), "description")
+            return _some(tx.workspaces.lock(command.name), "description", "max_running", "max_queued", "max_dags")
         case c.SetPause() | c.EndPause():
             return {"paused": any(_paused(command, row) for row in tx.pauses.open())}
     return {}

@@ -11,6 +11,7 @@ from services.scheduler.commands.webhooks import delete_webhook_of, move_webhook
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.dag_files import ChangedInFolder, DagFiles
 from services.scheduler.deciding.plans import spec_hash
+from services.scheduler.deciding.quotas import DAGS_QUOTA
 from shared.contracts import commands as c
 from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from shared.language.load import LoadResult
@@ -30,6 +31,7 @@ def _create_dag(batch: Batch, command: c.CreateDag) -> dict[str, Any]:
         if _files(batch, command) is not None and _came_from_own_file(batch, row, command.spec):
             return {"name": command.file_name}
         raise AlreadyExists(f"DAG {command.file_name} already exists")
+    batch.quotas.take(command.workspace, DAGS_QUOTA)
     with _written(batch, command, lambda files: files.create(command.file_name, command.spec)):
         _save(batch, command, command.file_name, command.spec, loaded)
     return {"name": command.file_name}

@@ -133,6 +133,7 @@ def _retry(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
     source = find_run(batch, command.dag_name, command.dag_run_id)
     target, step = command.new_run_id or source.dag_run_id, command.step_name or ""
     if batch.runs.key_of(command.dag_name, target) is not None:
+        batch.quotas.take_run(command.workspace, queued=False)
         apply_to_run(batch, find_run(batch, command.dag_name, target), Retry(command.by, step))
         return {"dagRunId": target}
     check_run_id(target)

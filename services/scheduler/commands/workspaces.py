@@ -12,13 +12,16 @@ from shared.workspaces import WORKSPACE_RULE, valid_workspace
 
 __all__ = ["HANDLERS"]
 
+_QUOTAS = ("max_running", "max_queued", "max_dags")
+
 
 def _create(batch: Batch, command: c.CreateWorkspace) -> dict[str, Any]:
     if not valid_workspace(command.name):
         raise InvalidInput(f"name: {command.name[:80]!r} must be {WORKSPACE_RULE}")
     if batch.tx.workspaces.lock(command.name) is not None:
         raise AlreadyExists(f"The workspace {command.name} already exists")
-    row = {"name": command.name, "description": command.description, "created_at": batch.now}
+    row: FoundRow = {"name": command.name, "description": command.description, "created_at": batch.now}
+    row |= {name: getattr(command, name) or None for name in _QUOTAS}
     return _saved(batch, command, row)
 
 
@@ -26,6 +29,7 @@ def _update(batch: Batch, command: c.UpdateWorkspace) -> dict[str, Any]:
     row = _lock(batch, command.name)
     if command.description is not None:
         row["description"] = command.description
+    row |= {name: value or None for name in _QUOTAS if (value := getattr(command, name)) is not None}
     return _saved(batch, command, row)
 
 
@@ -33,7 +37,8 @@ def _saved(batch: Batch, command: c.CreateWorkspace | c.UpdateWorkspace, row: Fo
     saved = {**row, "updated_at": batch.now, "by": command.by}
     batch.tx.workspaces.put(saved)
     times = {name: saved[name].isoformat() for name in ("created_at", "updated_at")}
-    return {"workspace": {"name": saved["name"], "description": saved["description"], **times}}
+    shown = {name: saved[name] for name in ("name", "description", *_QUOTAS)}
+    return {"workspace": {**shown, **times}}
 
 
 def _delete(batch: Batch, command: c.DeleteWorkspace) -> dict[str, Any]:

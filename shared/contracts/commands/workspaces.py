@@ -12,6 +12,10 @@ class CreateWorkspace(Command):
     type = "workspace.create"
     name: str
     description: str = ""
+    max_running: int = 0
+    max_queued: int = 0
+    max_dags: int = 0
+    """Quotas of running root runs, of queued root runs, and of DAGs; 0: no limit."""
 
 
 class UpdateWorkspace(Command):
@@ -20,6 +24,9 @@ class UpdateWorkspace(Command):
     type = "workspace.update"
     name: str
     description: str | None = None
+    max_running: int | None = None
+    max_queued: int | None = None
+    max_dags: int | None = None
 
 
 class DeleteWorkspace(Command):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from shared.store import tables as t
 from shared.store.functions import bytewise
@@ -106,6 +106,8 @@ class WaitFacts:
     """By the key of the queued run."""
     borrowers: frozenset[str]
     """The keys of queued runs that may take the place of a running run above them, in the same queue."""
+    quota: tuple[int, int] | None = None
+    """How many root runs of the reader's workspace are running, and how many may; ``None``: any number."""
 
 
 _p = t.pauses.c
@@ -247,6 +249,7 @@ class ScheduleReads(Reader):
                 .where(h.run_key.in_(keys))
             ).all()
             borrowing = connection.execute(borrowers(names)).all()
+            quota = self._quota(connection) if self._workspace else None
         facts = {}
         for name in names:
             mine = [row for row in running if row.queue == name]
@@ -267,4 +270,14 @@ class ScheduleReads(Reader):
                 for row in holds
             },
             frozenset(row.key for row in borrowing),
+            quota,
         )
+
+    def _quota(self, connection: Connection) -> tuple[int, int] | None:
+        w, r = t.workspaces.c, t.dag_runs.c
+        limit = connection.execute(select(w.max_running).where(w.name == self._workspace)).scalar_one_or_none()
+        if limit is None:
+            return None
+        mine = (r.status == RUNNING, r.root_key.is_(None), self._ours(r.queue))
+        count = select(func.count()).select_from(t.dag_runs).where(*mine)
+        return connection.execute(count).scalar_one(), limit

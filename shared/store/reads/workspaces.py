@@ -21,6 +21,9 @@ class WorkspaceRow:
     description: str
     created_at: datetime
     updated_at: datetime
+    max_running: int | None = None
+    max_queued: int | None = None
+    max_dags: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,8 @@ class WorkspaceReads(Reader):
 
     def _workspaces(self, where: ColumnElement[bool]) -> tuple[WorkspaceRow, ...]:
         w = t.workspaces.c
-        query = select(w.name, w.description, w.created_at, w.updated_at).where(where).order_by(bytewise(w.name))
+        columns = (w.name, w.description, w.created_at, w.updated_at, w.max_running, w.max_queued, w.max_dags)
+        query = select(*columns).where(where).order_by(bytewise(w.name))
         with self._statement() as connection:
             return tuple(WorkspaceRow(*row) for row in connection.execute(query))
 

@@ -1,6 +1,6 @@
 """Tables of workspaces and their members. What belongs to a workspace says so by its stored name."""
 
-from sqlalchemy import ForeignKey, Index, String, Table, Text
+from sqlalchemy import ForeignKey, Index, Integer, String, Table, Text
 
 from shared.store.tables.base import UTCDateTime, col, metadata
 
@@ -14,6 +14,10 @@ workspaces = Table(
     col("created_at", UTCDateTime),
     col("updated_at", UTCDateTime),
     col("by", String(200)),
+    # Quotas of root runs that run, root runs that are queued, and DAGs; NULL: no limit.
+    col("max_running", Integer, nullable=True),
+    col("max_queued", Integer, nullable=True),
+    col("max_dags", Integer, nullable=True),
     comment="Without a row for the default workspace, which always exists",
 )
 

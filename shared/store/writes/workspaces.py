@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Table, delete, select
+from sqlalchemy import ColumnElement, Table, delete, func, select
 
 from shared.store import tables as t
 from shared.store.engine import for_update
@@ -34,6 +34,29 @@ class WorkspaceWrites(Writer):
         """Return and lock a workspace, or return ``None`` if it does not exist."""
         return self._first(for_update(select(t.workspaces).where(t.workspaces.c.name == name)))
 
+    def quotas(self, name: str) -> FoundRow | None:
+        """Return the quotas of a workspace; ``None`` if it does not exist. Locks it if it has any.
+
+        So what is counted against a quota cannot grow meanwhile in another transaction.
+        """
+        w = t.workspaces.c
+        query = select(w.max_running, w.max_queued, w.max_dags).where(w.name == name)
+        found = self._first(query)
+        if found is None or all(value is None for value in found.values()):
+            return found
+        return self._first(for_update(query))
+
+    def count_runs(self, name: str, status: ColumnElement[str]) -> int:
+        """Count the root runs of a workspace with a status: a condition that a partial index serves."""
+        r = t.dag_runs.c
+        mine = (r.status == status, r.root_key.is_(None), workspace_prefix(r.queue) == name_prefix(name))
+        return int(self._connection.execute(select(func.count()).select_from(t.dag_runs).where(*mine)).scalar_one())
+
+    def count_dags(self, name: str) -> int:
+        """Count the DAGs of a workspace."""
+        mine = workspace_prefix(t.dags.c.file_name) == name_prefix(name)
+        return int(self._connection.execute(select(func.count()).select_from(t.dags).where(mine)).scalar_one())
+
     def existing(self, names: Collection[str]) -> set[str]:
         """Return those of these workspaces that exist."""
         query = select(t.workspaces.c.name).where(t.workspaces.c.name.in_(sorted(names)))
@@ -41,7 +64,7 @@ class WorkspaceWrites(Writer):
 
     def put(self, row: NewRow) -> None:
         """Insert a workspace, or change an existing one."""
-        self._put(t.workspaces, [row], ["description", "updated_at", "by"])
+        self._put(t.workspaces, [row], ["description", "max_running", "max_queued", "max_dags", "updated_at", "by"])
 
     def remove(self, name: str) -> None:
         """Delete a workspace and its memberships."""
