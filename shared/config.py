@@ -135,6 +135,7 @@ class Config:
     navbar_color: str = ""
     url: str = ""
     profile: str = ""
+    workspace: str = ""
     faults: str = ""
 
     def need(self, field: str) -> str:
