@@ -5,12 +5,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, true
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, literal_column, true
 
 from shared.store.engine import one_statement, transaction
 from shared.store.functions import workspace_prefix
 from shared.store.migrate import HEAD, revision
-from shared.workspaces import name_prefix
+from shared.workspaces import DEFAULT, MARK, name_prefix
 
 __all__ = ["AnyRow", "AnySelect", "Reader", "SchemaRevision"]
 
@@ -53,7 +53,14 @@ class Reader:
 
     def _ours(self, name: ColumnElement[Any]) -> ColumnElement[bool]:
         """Return the condition that a stored name belongs to the workspace of this reader."""
-        return true() if self._workspace is None else workspace_prefix(name) == name_prefix(self._workspace)
+        if self._workspace is None:
+            return true()
+        if self._workspace == DEFAULT:
+            # Postgres estimates this well, an expression not at all: it would read the whole history for a list.
+            return name.not_like(f"%{MARK}%")
+        found = workspace_prefix(name)
+        # The second condition is that of the index on runs of named workspaces.
+        return and_(found == name_prefix(self._workspace), found != literal_column("''"))
 
     def _plain(self, name: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return a stored name of the reader's workspace as its users know it, to search in it."""
