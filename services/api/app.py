@@ -41,7 +41,7 @@ from services.api.workspace_names import ARGUMENT, asked_workspace, shown_parts
 from shared.errors import DagwayError
 from shared.ids import random_hex
 from shared.log import bind_thread
-from shared.workspaces import DEFAULT
+from shared.workspaces import DEFAULT, valid_workspace
 
 __all__ = ["API", "create_app"]
 
@@ -109,7 +109,9 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
         address = trail.address or _address(deps, request)
         session = _session(deps, request)
         asked = asked_workspace(headers, request.args.getlist(ARGUMENT)) if prefix else DEFAULT
-        workspace = trail.workspace = asked if operation.reach == "workspace" else DEFAULT
+        # Who shows no credentials sees nothing of a workspace, except with the token of one of its webhooks.
+        about_one = operation.reach == "workspace" and (role != "public" or operation.own_token is not None)
+        workspace = trail.workspace = asked if about_one else DEFAULT
         workspace_names.begin(workspace)
         principal = deps.auth.admit(
             role,
@@ -133,6 +135,8 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
         if prefix:
             refuse_foreign_page(deps.settings, request, principal, operation)
         refuse_out_of_scope(deps, principal, operation, path, remote=remote)
+        if workspace and not valid_workspace(workspace):
+            raise problems.not_found(f"There is no workspace {workspace[:40]!r}")
         if asked and operation.reach == "server" and operation.write:
             raise problems.bad_request("workspace: this request changes the whole server; send it without a workspace")
         if node is not None and remote:

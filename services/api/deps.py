@@ -23,6 +23,8 @@ from shared.workspaces import DEFAULT
 
 __all__ = ["Deps"]
 
+_MOST_CACHES = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Deps:
@@ -67,11 +69,13 @@ class Deps:
     def within(self, workspace: str) -> "Deps":
         """Return these services for requests of one workspace, whose readers find nothing of another.
 
-        ``workspace`` must exist: its caches stay in memory.
+        The caches of a few workspaces are kept.
         """
         found = copy.copy(self)
         object.__setattr__(found, "reads", self.reads.within(workspace))
         if workspace != DEFAULT:
+            if len(self._of_workspaces) >= _MOST_CACHES:
+                self._of_workspaces.clear()
             totals, combined = self._of_workspaces.setdefault(workspace, (RunTotals(), SingleFlight()))
             object.__setattr__(found, "totals", totals)
             object.__setattr__(found, "combined", combined)

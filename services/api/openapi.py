@@ -181,7 +181,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
             "schema": {"type": "string", "default": "local"},
         }
     )
-    if operation.reach == "workspace":
+    if operation.reach == "workspace" and (operation.role != "public" or operation.own_token is not None):
         found.append(_WORKSPACE)
     return found
 

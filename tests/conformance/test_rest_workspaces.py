@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -255,6 +255,37 @@ steps:
         run(f"{calls}-secret", f"secrets:\n  - {{name: S, provider: stored, key: {key}}}\nsteps:\n  - echo $S\n", 2)
     delta.done("POST", "/dags", {"name": "queues", "spec": f"queue: beta␟{HIDDEN}-queue\nsteps:\n  - echo hi\n"})
     assert delta.ask("POST", "/dags/queues/start").status_code == 400
+
+
+def test_a_new_workspace_shows_nothing_of_a_former_one(places: tuple[Place, Place], admin: Place) -> None:
+    assert places
+    fay = member(admin, "zeta", "fay")
+    fay.done("POST", "/dags", {"name": "gone", "spec": "steps:\n  - echo hi\n"})
+    run_id = fay.done("POST", "/dags/gone/start?wait=60s")["dagRunId"]
+    fay.done("POST", "/dags/gone/pause", {})
+    fay.done("DELETE", "/dags/gone")
+    assert admin.ask("DELETE", "/workspaces/zeta").status_code == 409
+    fay.done("POST", "/dag-runs/bulk/remove", {"runs": [{"name": "gone", "dagRunId": run_id}]})
+    admin.done("DELETE", "/workspaces/zeta")
+
+    assert fay.ask("GET", "/dags").status_code == 403
+    admin.done("POST", "/workspaces", {"name": "zeta"})
+    again = Place(admin.live, "zeta", admin.token, admin.values)
+    for path in ("/dags", "/dag-runs", "/pauses", "/queues", "/slots", "/metrics"):
+        assert "gone" not in again.ask("GET", path).get_data(as_text=True), path
+
+
+def test_public_requests_show_nothing_of_a_workspace(places: tuple[Place, Place]) -> None:
+    assert places
+    gateway = places[0].live.app_with(replace(BUILTIN, metrics_public=True))
+
+    def scraped(query: str) -> set[str]:
+        text = gateway.ask("GET", f"/metrics{query}").get_data(as_text=True)
+        return {line for line in text.splitlines() if line.startswith("dagu_dags_total")}
+
+    assert scraped("?workspace=acme") == scraped("") == {"dagu_dags_total 1.0"}
+    assert gateway.ask("POST", f"/webhooks/{HIDDEN}?workspace=No", {}).status_code == 404
+    assert gateway.ask("POST", f"/webhooks/{HIDDEN}?workspace=acme", {}).status_code in {401, 404}
 
 
 def test_a_workspace_keeps_its_quotas(places: tuple[Place, Place], admin: Place) -> None:

@@ -15,6 +15,10 @@ __all__ = ["HANDLERS"]
 _QUOTAS = ("max_running", "max_queued", "max_dags")
 
 
+class _InUse(Conflict):
+    code = "conflict"
+
+
 def _create(batch: Batch, command: c.CreateWorkspace) -> dict[str, Any]:
     if not valid_workspace(command.name):
         raise InvalidInput(f"name: {command.name[:80]!r} must be {WORKSPACE_RULE}")
@@ -44,7 +48,7 @@ def _saved(batch: Batch, command: c.CreateWorkspace | c.UpdateWorkspace, row: Fo
 def _delete(batch: Batch, command: c.DeleteWorkspace) -> dict[str, Any]:
     _lock(batch, command.name)
     if remains := batch.tx.workspaces.remains(command.name):
-        raise Conflict(f"The workspace {command.name} still has {remains}: delete them first")
+        raise _InUse(f"The workspace {command.name} still has {remains}: delete them first")
     batch.tx.workspaces.remove(command.name)
     return {}
 

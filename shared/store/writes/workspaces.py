@@ -23,6 +23,14 @@ _NAMED = {
     "pools": t.pools.c.name,
 }
 """What may remain of a workspace, and the column with its stored name."""
+_TRACES = (
+    t.cron_slots.c.file_name,
+    t.pauses.c.name,
+    t.queues.c.name,
+    t.run_totals.c.dag_name,
+    t.removed_changes.c.dag_name,
+)
+"""Stored names in what is kept about DAGs and runs that are gone."""
 
 
 class WorkspaceWrites(Writer):
@@ -67,7 +75,13 @@ class WorkspaceWrites(Writer):
         self._put(t.workspaces, [row], ["description", "max_running", "max_queued", "max_dags", "updated_at", "by"])
 
     def remove(self, name: str) -> None:
-        """Delete a workspace and its memberships."""
+        """Delete a workspace, its memberships, and what is kept about its former DAGs and runs.
+
+        Else a later workspace of the same name would show that.
+        """
+        for column in _TRACES:
+            where = workspace_prefix(column) == name_prefix(name)
+            self._connection.execute(delete(column.table).where(where))
         self._connection.execute(delete(t.workspaces).where(t.workspaces.c.name == name))
 
     def remains(self, name: str) -> str:
