@@ -159,7 +159,7 @@ class Admission:
                 locked: list[str] = []
                 while queues:
                     try:
-                        if self.admit(queues[0]) == _AT_ONCE:
+                        if self.admit(queues[0]) >= _AT_ONCE:
                             queues.rotate(-1)
                         else:
                             queues.popleft()
