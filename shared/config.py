@@ -150,6 +150,7 @@ class Config:
     navbar_color: str = ""
     url: str = ""
     profile: str = ""
+    workspace: str = ""
     faults: str = ""
     origins: Mapping[str, SettingOrigin] = dataclass_field(default_factory=dict, repr=False, hash=False)
     """Where each setting comes from that is set, by its field."""

@@ -393,5 +393,6 @@ OPTIONS = (
         _CLIENT,
         "profile with the URL and credentials of a gateway, see dagway config (the profile in use)",
     ),
+    Option("workspace", "DAGWAY_WORKSPACE", str, _CLIENT, "workspace that commands use (the default workspace)"),
     Option("faults", "DAGWAY_FAULTS", str, _ALL, "for tests only: points at which the process kills itself (none)"),
 )

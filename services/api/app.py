@@ -14,7 +14,7 @@ from flask import Flask, Request, Response
 from flask import request as current_request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from services.api import problems
+from services.api import problems, workspace_names
 from services.api.audit.trail import Trail, audited, current_trail
 from services.api.auth.session_cookie import SessionCookie
 from services.api.client_address import client_address
@@ -23,7 +23,7 @@ from services.api.dagu2_api import name_labels
 from services.api.deps import Deps
 from services.api.foreign_pages import add_cors, refuse_foreign_name, refuse_foreign_page
 from services.api.key_scope import refuse_out_of_scope
-from services.api.observability import request_metrics, request_spans
+from services.api.observability import dagu_metrics, request_metrics, request_spans
 from services.api.operations import ApiResponse, Call, Operation, json_bytes, parse_body, parse_query
 from services.api.problems import Problem
 from services.api.readiness import schema_of, trouble
@@ -37,9 +37,11 @@ from services.api.serving.raw_path import RawPath
 from services.api.serving.route_table import RouteTable
 from services.api.settings import RemoteNode, Settings
 from services.api.ui.pages import serve_bundle, serve_own
+from services.api.workspace_names import ARGUMENT, asked_workspace, shown_parts
 from shared.errors import DagwayError
 from shared.ids import random_hex
 from shared.log import bind_thread
+from shared.workspaces import DEFAULT, valid_workspace
 
 __all__ = ["API", "create_app"]
 
@@ -51,6 +53,8 @@ _LOCAL = frozenset(
     {"/auth/login", "/auth/session", "/auth/logout", "/auth/me", "/openapi.json", "/docs", "/webhooks/{fileName}"}
 )
 """Paths that concern this server itself, its users and tokens: they are never forwarded to a remote node."""
+_NAMING = frozenset({"application/json", "text/event-stream", "application/x-ndjson", dagu_metrics.MEDIA_TYPE})
+"""Media types of bodies that Dagway writes. All others are logs, which are sent as the steps wrote them."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
@@ -104,17 +108,26 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
         trail = current_trail() or Trail()
         address = trail.address or _address(deps, request)
         session = _session(deps, request)
+        asked = asked_workspace(headers, request.args.getlist(ARGUMENT)) if prefix else DEFAULT
+        # Who shows no credentials sees nothing of a workspace, except with the token of one of its webhooks.
+        about_one = operation.reach == "workspace" and (role != "public" or operation.own_token is not None)
+        workspace = trail.workspace = asked if about_one else DEFAULT
+        workspace_names.begin(workspace)
         principal = deps.auth.admit(
             role,
             operation.permission,
             headers,
             address,
             session=session.token,
+            workspace=workspace,
+            any_role=operation.reach == "account",
             optional=operation.ends_session,
             note=trail.note,
         )
         node = chosen_node(deps.settings, request.args.getlist("remoteNode"))
         remote = node is not None and operation.path not in _LOCAL
+        if remote and asked:
+            raise problems.bad_request("remoteNode: cannot be combined with a workspace of this server")
         if node is not None and remote:
             trail.remote_node = node.name
         if operation.builtin is not None and not deps.settings.builtin and not remote:
@@ -122,15 +135,20 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
         if prefix:
             refuse_foreign_page(deps.settings, request, principal, operation)
         refuse_out_of_scope(deps, principal, operation, path, remote=remote)
+        if workspace and not valid_workspace(workspace):
+            raise problems.not_found(f"There is no workspace {workspace[:40]!r}")
+        if asked and operation.reach == "server" and operation.write:
+            raise problems.bad_request("workspace: this request changes the whole server; send it without a workspace")
         if node is not None and remote:
             return _response(_forward(deps, node, request, operation, address))
         arguments: dict[str, Any] = {names[name]: value for name, value in path.items()}
         if operation.query is not None:
             arguments["query"] = parse_query(operation.query, request.args.to_dict(flat=False))
+        key = command_key(headers.get("Idempotency-Key"))
         call = Call(
-            deps=deps,
+            deps=deps.within(workspace),
             now=deps.clock(),
-            key=command_key(headers.get("Idempotency-Key")),
+            key=None if key is None else workspace_names.stored_command_id(workspace, key),
             principal=principal,
             headers=headers,
             address=address,
@@ -140,6 +158,7 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
             success=operation.status,
             session=session,
             raw_body=partial(_body, request),
+            workspace=workspace,
         )
         if operation.own_token is not None:
             arguments["credential"] = operation.own_token(call, **{names[name]: value for name, value in path.items()})
@@ -204,10 +223,13 @@ def _response(answer: ApiResponse) -> Response:
     if answer.content is None:
         response = Response(b"", answer.status)
         del response.headers["Content-Type"]
-    elif answer.media_type == "application/json" and not isinstance(answer.content, bytes):
-        response = Response(json_bytes(answer.content), answer.status, content_type=answer.media_type)
     else:
-        response = Response(answer.content, answer.status, content_type=answer.media_type)
+        content = answer.content
+        if answer.media_type == "application/json" and not isinstance(content, bytes):
+            content = json_bytes(content)
+        if workspace_names.current() and answer.media_type in _NAMING:
+            content = workspace_names.shown(content) if isinstance(content, bytes) else shown_parts(content)
+        response = Response(content, answer.status, content_type=answer.media_type)
     if answer.headers:
         response.headers.extend(answer.headers)
     return response
@@ -278,6 +300,7 @@ def _begin(settings: Settings) -> Response | None:
     any write.
     """
     request = _request()
+    workspace_names.begin(DEFAULT)
     request_spans.begin(request)
     request_metrics.begin(request)
     bind_thread(request_id=_request_id(request))

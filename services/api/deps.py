@@ -1,5 +1,6 @@
 """The services that request handlers use. The composition root creates them once per process."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
@@ -18,8 +19,11 @@ from services.api.machine_load import Resources
 from services.api.settings import Settings
 from shared.store.reads.reader import Reads
 from shared.transport.base import Transport
+from shared.workspaces import DEFAULT
 
 __all__ = ["Deps"]
+
+_MOST_CACHES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,23 @@ class Deps:
     """Set by the first readiness probe that finds the broker."""
     closing: Event = field(default_factory=Event)
     """Set when the server stops, so that streams end."""
+
+    _of_workspaces: dict[str, tuple[RunTotals, SingleFlight]] = field(default_factory=dict)
+
+    def within(self, workspace: str) -> "Deps":
+        """Return these services for requests of one workspace, whose readers find nothing of another.
+
+        The caches of a few workspaces are kept.
+        """
+        found = copy.copy(self)
+        object.__setattr__(found, "reads", self.reads.within(workspace))
+        if workspace != DEFAULT:
+            if len(self._of_workspaces) >= _MOST_CACHES:
+                self._of_workspaces.clear()
+            totals, combined = self._of_workspaces.setdefault(workspace, (RunTotals(), SingleFlight()))
+            object.__setattr__(found, "totals", totals)
+            object.__setattr__(found, "combined", combined)
+        return found
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "audit", AuditSender(self.transport, self.clock))

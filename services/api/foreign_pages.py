@@ -13,7 +13,8 @@ __all__ = ["add_cors", "refuse_foreign_name", "refuse_foreign_page"]
 
 _METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 _REQUEST_HEADERS = (
-    "Content-Type, Authorization, Content-Encoding, Accept, Idempotency-Key, If-Match, Last-Event-ID, traceparent"
+    "Content-Type, Authorization, Content-Encoding, Accept, Idempotency-Key, If-Match, Last-Event-ID, traceparent, "
+    "X-Dagway-Workspace"
 )
 _BY_HEADER = frozenset({"user", "api_key", "token"})
 """Kinds of principals whose credentials a page must know: no browser adds them by itself."""

@@ -9,6 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from services.api.operations import Operation
 from services.api.response_schemas.base import ErrorBodySchema, PendingSchema
+from services.api.workspace_names import ARGUMENT, DEFAULT_LABEL, HEADER
 
 __all__ = ["document"]
 
@@ -180,7 +181,18 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
             "schema": {"type": "string", "default": "local"},
         }
     )
+    if operation.reach == "workspace" and (operation.role != "public" or operation.own_token is not None):
+        found.append(_WORKSPACE)
     return found
+
+
+_WORKSPACE = {
+    "name": ARGUMENT,
+    "in": "query",
+    "required": False,
+    "description": f"the workspace that the request is about, also as the header {HEADER}; default: the default one",
+    "schema": {"type": "string", "default": DEFAULT_LABEL},
+}
 
 
 def _headers(operation: Operation) -> list[dict[str, Any]]:
@@ -228,7 +240,7 @@ def _failures(operation: Operation) -> Iterable[int]:
         found |= {401, 403}
     if operation.role != "public":
         found.add(429)
-    if "{" in operation.path:
+    if "{" in operation.path or (operation.reach == "workspace" and operation.role != "public"):
         found.add(404)
     if operation.write:
         found.add(409)

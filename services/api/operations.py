@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypedDict, TypeVar, Unpack
-from urllib.parse import quote
+from typing import Any, Literal, TypedDict, TypeVar, Unpack
+from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -23,7 +23,10 @@ from services.api.deps import Deps
 from services.api.observability import request_metrics
 from services.api.problems import Problem, bad_request
 from services.api.response_schemas.base import Schema
+from services.api.workspace_names import ARGUMENT, stored_command_id
 from shared.contracts.commands import Command, StartInline, StartRun
+from shared.ids import new_command_id
+from shared.workspaces import DEFAULT, plain_name
 
 __all__ = [
     "ApiResponse",
@@ -117,6 +120,8 @@ class Call:
     """The session cookie of this request's web page."""
     raw_body: Callable[[], bytes] = bytes
     """Returns the body as it was sent. Raises a 413 if it is too large."""
+    workspace: str = DEFAULT
+    """The workspace that the request is about."""
 
     @property
     def user(self) -> str:
@@ -127,7 +132,10 @@ class Call:
         """Send a command of this request's principal without waiting. ``key`` becomes the command's id."""
         self.trail.sent = True
         actor = actor_of(self.principal, address=self.address, request_id=self.request_id)
-        sent = self.deps.commands.send(command.model_copy(update={"actor": actor}), key=key)
+        if key is None and self.workspace:
+            key = stored_command_id(self.workspace, new_command_id())
+        named = command.model_copy(update={"actor": actor, "workspace": self.workspace})
+        sent = self.deps.commands.send(named, key=key)
         if isinstance(command, StartRun | StartInline):
             request_metrics.hop("asked_accepted", self.deps.clock() - self.now)
         return sent
@@ -178,12 +186,15 @@ class Call:
 
     def _accepted(self, command_id: str, known: Mapping[str, Any]) -> ApiResponse:
         """Return 202: the command is stored durably but its outcome is not known yet."""
-        headers = {"Location": f"{self.deps.base_path}/api/v2/commands/{quote(command_id, safe='')}"}
+        asked = f"?{urlencode({ARGUMENT: self.workspace})}" if self.workspace else ""
+        path = f"/api/v2/commands/{quote(plain_name(command_id), safe='')}{asked}"
+        headers = {"Location": f"{self.deps.base_path}{path}"}
         if self._respond_async:
             headers["Preference-Applied"] = "respond-async"
         return ApiResponse(202, {"commandId": command_id, **known}, headers=headers)
 
 
+Reach = Literal["workspace", "server", "account"]
 Handler = TypeVar("Handler", bound=Callable[..., ApiResponse])
 
 
@@ -206,6 +217,7 @@ class Options(TypedDict, total=False):
     starts_session: bool
     ends_session: bool
     changes: bool
+    reach: Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +260,10 @@ class Operation:
     """Whether a public operation ends the login of its request, and so has to know whose request it is."""
     changes: bool = True
     """False if an operation changes nothing although its method is not GET, as the validation of a spec."""
+
+    reach: Reach = "workspace"
+    """What a request is about: one workspace, the whole server (with the role in the default workspace), or only the
+    account that makes it (which needs no role)."""
 
     @property
     def audited(self) -> bool:

@@ -44,6 +44,7 @@ _STATUS: dict[str, int] = {
     "conflict": 409,
     "already_running": 409,
     "max_run_reached": 409,
+    "quota_exceeded": 409,
     "not_running": BAD_REQUEST,
     "precondition_failed": 412,
     "internal_error": INTERNAL,

@@ -69,8 +69,16 @@ def show_connection(in_json: bool, **given: Any) -> None:
 @click.option("--username", help="user for HTTP Basic")
 @click.option("--password-file", type=click.File(), help="file with the password, - for standard input")
 @click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="certificates that sign the gateway's")
+@click.option("--workspace", help="workspace that commands with this profile use")
 def set_profile(
-    name: str, *, url: str | None, token_file: Any, username: str | None, password_file: Any, ca_file: str | None
+    name: str,
+    *,
+    url: str | None,
+    token_file: Any,
+    username: str | None,
+    password_file: Any,
+    ca_file: str | None,
+    workspace: str | None,
 ) -> None:
     """Create or change a profile. The first one is in use from then on.
 
@@ -87,6 +95,7 @@ def set_profile(
         "username": username,
         "password": _secret(password_file),
         "ca_file": str(Path(ca_file).resolve()) if ca_file else None,
+        "workspace": workspace,
     }
     changes = {field: value for field, value in given.items() if value is not None}
     if old is not None and changes.get("url", old.url) != old.url and "token" not in changes and _kind(old) != "none":

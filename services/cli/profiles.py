@@ -25,13 +25,17 @@ __all__ = ["Profile", "Profiles", "profiles_path", "read_profiles", "write_profi
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How to reach one gateway. ``ca_file``: certificates that sign the gateway's, if the system does not know them."""
+    """How to reach one gateway. ``ca_file``: certificates that sign the gateway's, if the system does not know them.
+
+    ``workspace``: the one that its requests name.
+    """
 
     url: str
     token: str = field(default="", repr=False)
     username: str = ""
     password: str = field(default="", repr=False)
     ca_file: str = ""
+    workspace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

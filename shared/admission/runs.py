@@ -60,6 +60,7 @@ class QueuedRun:
     selector: Mapping[str, str] = field(default_factory=dict)
     queue: str = ""
     file_name: str = ""
+    is_root: bool = True
     not_before: datetime | None = None
     after: str = ""
     after_status: str | None = None
@@ -166,6 +167,16 @@ class QueueFull:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkspaceFull:
+    """The obstacle that as many root runs of a workspace are running as its quota allows."""
+
+    limit: int
+
+    def __str__(self) -> str:
+        return f"the workspace runs {self.limit} of at most {self.limit} runs at once"
+
+
+@dataclass(frozen=True, slots=True)
 class BehindRuns:
     """The obstacle that the runs before this run are entitled to all free places of a queue."""
 
@@ -175,7 +186,7 @@ class BehindRuns:
         return f"its turn in queue {self.queue}"
 
 
-Obstacle = OpenPause | AfterRun | NotBefore | NoWorker | QueueFull | BehindRuns
+Obstacle = OpenPause | AfterRun | NotBefore | NoWorker | WorkspaceFull | QueueFull | BehindRuns
 
 
 def obstacle(run: QueuedRun, moment: Moment) -> Obstacle | None:
@@ -197,16 +208,25 @@ def no_worker(selector: Mapping[str, str], labels: Iterable[Mapping[str, str]]) 
 
 
 def explain(
-    run: QueuedRun, moment: Moment, queue: QueueState, *, ahead: int | None, borrows: bool = False
+    run: QueuedRun,
+    moment: Moment,
+    queue: QueueState,
+    *,
+    ahead: int | None,
+    borrows: bool = False,
+    quota: tuple[int, int] | None = None,
 ) -> Obstacle | None:
     """Return why a run waits, or ``None`` if ``admit`` or ``admit_borrowers`` would start it at this moment.
 
     ``ahead``: how many runs before it have no obstacle of their own, or ``None`` if that is unknown.
-    ``borrows``: whether a run that called this run, directly or not, lends its place.
+    ``borrows``: whether a run that called this run, directly or not, lends its place. ``quota``: how many root runs of
+    its workspace are running, and how many may.
     """
     found = obstacle(run, moment)
     if found is not None or borrows:
         return found
+    if quota is not None and run.is_root and quota[0] >= quota[1]:
+        return WorkspaceFull(quota[1])
     if not queue.free:
         return QueueFull(queue)
     return BehindRuns(queue.name) if ahead is None or ahead >= queue.free else None
@@ -234,8 +254,12 @@ def pauses_queue(pauses: Iterable[OpenPause], queue: str) -> bool:
     return any(pause.scope == "global" or (pause.scope == "queue" and pause.name == queue) for pause in pauses)
 
 
-def admit(runs: Iterable[QueuedRun], moment: Moment, *, free: int) -> Admitted:
-    """Choose at most ``free`` runs to start. ``runs`` is sorted by ``place``, and is read only as far as needed."""
+def admit(runs: Iterable[QueuedRun], moment: Moment, *, free: int, room: int | None = None) -> Admitted:
+    """Choose at most ``free`` runs to start. ``runs`` is sorted by ``place``, and is read only as far as needed.
+
+    ``room``: how many root runs the quota of the workspace allows; ``None``: any number. A sub-run does not count: its
+    root run waits for it.
+    """
     keys: list[str] = []
     wake_at: datetime | None = None
     if free <= 0:
@@ -244,9 +268,11 @@ def admit(runs: Iterable[QueuedRun], moment: Moment, *, free: int) -> Admitted:
         found = obstacle(run, moment)
         if isinstance(found, NotBefore):
             wake_at = found.at if wake_at is None else min(wake_at, found.at)
-        if found is not None:
+        if found is not None or (run.is_root and room is not None and room <= 0):
             continue
         keys.append(run.run_key)
+        if run.is_root and room is not None:
+            room -= 1
         if len(keys) == free:
             break
     return Admitted(tuple(keys), wake_at)

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from shared.contracts.commands import dags, pauses, runs, webhooks
 from shared.contracts.commands.base import Command, DagChange, RunChange
 from shared.ids import MAX_DAG_NAME
+from shared.workspaces import plain_name
 
 __all__ = ["ALL_DAGS", "MOST_PATTERNS", "PATTERN_RULE", "DagScope", "dag_names", "valid_pattern", "why_out_of_scope"]
 
@@ -28,7 +29,10 @@ def valid_pattern(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class DagScope:
-    """Patterns of the names of DAGs. Without patterns, all DAGs are in scope, and so is what is about no DAG."""
+    """Patterns of the names of DAGs. Without patterns, all DAGs are in scope, and so is what is about no DAG.
+
+    A key or a secret belongs to one workspace, so its patterns are of the plain names there.
+    """
 
     patterns: tuple[str, ...] = ()
 
@@ -48,7 +52,10 @@ class DagScope:
         """Return the first name that is not in scope; an empty text if all are."""
         if not self.limited:
             return ""
-        return next((name for name in names if not any(fnmatchcase(name, each) for each in self.patterns)), "")
+        return next((name for name in names if not self._matches(plain_name(name))), "")
+
+    def _matches(self, name: str) -> bool:
+        return any(fnmatchcase(name, each) for each in self.patterns)
 
 
 ALL_DAGS = DagScope()

@@ -8,7 +8,9 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-__all__ = ["bytewise", "database_time", "open_transactions_from", "transaction_number"]
+from shared.workspaces import MARK
+
+__all__ = ["bytewise", "database_time", "open_transactions_from", "transaction_number", "workspace_prefix"]
 
 
 class bytewise(FunctionElement[str]):  # noqa: N801 - used as an SQL function
@@ -82,3 +84,23 @@ def _open_transactions_from_postgres(element: open_transactions_from, compiler: 
 @compiles(open_transactions_from, "sqlite")
 def _open_transactions_from_sqlite(element: open_transactions_from, compiler: SQLCompiler, **kw: Any) -> str:
     return "9223372036854775807"
+
+
+class workspace_prefix(FunctionElement[str]):  # noqa: N801 - used as an SQL function
+    """``workspace_prefix(column)``: the workspace in a stored name with the mark; empty for the default workspace."""
+
+    type = String()
+    name = "workspace_prefix"
+    inherit_cache = True
+
+
+@compiles(workspace_prefix, "postgresql")
+def _workspace_prefix_postgres(element: workspace_prefix, compiler: SQLCompiler, **kw: Any) -> str:
+    name = compiler.process(element.clauses, **kw)
+    return f"left({name}, strpos({name}, '{MARK}'))"
+
+
+@compiles(workspace_prefix, "sqlite")
+def _workspace_prefix_sqlite(element: workspace_prefix, compiler: SQLCompiler, **kw: Any) -> str:
+    name = compiler.process(element.clauses, **kw)
+    return f"substr({name}, 1, instr({name}, '{MARK}'))"

@@ -144,9 +144,26 @@ def _accounts(walk: Walk) -> None:
         target=user_id,
         state=(f"{nobody}/reset-password", reset, "not_found", unknown),
     )
+    _workspaces(walk, user_id)
     walk.case("deleteUser", "DELETE", user, low="ma", target=user_id, state=(user, None, "not_found", user_id))
     _own_password(walk)
     _keys(walk)
+
+
+def _workspaces(walk: Walk, user_id: str) -> None:
+    path, body = "/workspaces", {"name": "space"}
+    taken = (path, body, "already_exists", "space")
+    walk.case("createWorkspace", "POST", path, body, low="ma", target="space", named=False, state=taken)
+    one, member, none = f"{path}/space", f"{path}/space/members/{user_id}", f"{path}/none-such"
+    text, role = {"description": "new"}, {"role": "viewer"}
+    state = (none, text, "not_found", "none-such")
+    walk.case("updateWorkspace", "PATCH", one, text, low="ma", target="space", state=state)
+    state = (f"{none}/members/{user_id}", role, "not_found", "none-such")
+    walk.case("setWorkspaceMember", "PUT", member, role, low="ma", target="space", state=state)
+    walk.case(
+        "removeWorkspaceMember", "DELETE", member, low="ma", target="space", state=(member, None, "not_found", "space")
+    )
+    walk.case("deleteWorkspace", "DELETE", one, low="ma", target="space", state=(one, None, "not_found", "space"))
 
 
 def _log_in(walk: Walk, name: str, password: str) -> str:

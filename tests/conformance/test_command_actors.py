@@ -217,3 +217,23 @@ def test_two_schedulers_make_one_unbroken_chain(stack: Stack) -> None:
 
     eventually(linked)
     assert code(queue(stack, None)) == "recorded"
+
+
+@pytest.mark.usefixtures("rows")
+def test_a_member_acts_in_its_workspace_only(stack: Stack) -> None:
+    for name in ("acme", "beta"):
+        stack.ask(c.CreateWorkspace(name=name))
+    stack.ask(c.SetMember(name="acme", user_id=ANN.id, role="manager"))
+    stack.ask(c.CreateDag(workspace="acme", file_name="acme␟etl", spec="steps:\n  - echo hi\n"))
+
+    assert code(queue(stack, ANN, workspace="acme", file_name="acme␟etl")) == "recorded"
+    # A name of another workspace than the command's, a workspace without a role, and one that does not exist.
+    assert code(queue(stack, ANN, workspace="acme", file_name="etl")) == "forbidden"
+    assert code(queue(stack, ANN, file_name="acme␟etl")) == "forbidden"
+    assert code(queue(stack, ANN, workspace="beta", file_name="beta␟etl")) == "forbidden"
+    assert code(queue(stack, None, workspace="gone", file_name="gone␟etl")) == "not_found"
+    # A key of the default workspace has no role in another one.
+    assert code(queue(stack, KEY, workspace="acme", file_name="acme␟etl")) == "forbidden"
+
+    stack.ask(c.RemoveMember(name="acme", user_id=ANN.id))
+    assert code(queue(stack, ANN, workspace="acme", file_name="acme␟etl")) == "forbidden"

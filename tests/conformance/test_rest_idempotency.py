@@ -193,12 +193,23 @@ def _accounts(again: Again) -> None:
     again("changePassword", "/auth/change-password", change, token=mine)
     ends = mine()
     again("logout", "/auth/logout", status=204, token=ends)
+    _workspaces(again, made["id"])
     again("deleteUser", path, status=204)
     key = {"name": "k", "role": "viewer"}
     made = again("createAPIKey", "/api-keys", key, {**key, "role": "admin"}, status=201)
     path = f"/api-keys/{made['apiKey']['id']}"
     again("updateAPIKey", path, {"role": "operator"}, {"role": "admin"})
     again("deleteAPIKey", path, status=204)
+
+
+def _workspaces(again: Again, user_id: str) -> None:
+    body = {"name": "space"}
+    again("createWorkspace", "/workspaces", body, {"name": "other"}, status=201)
+    again("updateWorkspace", "/workspaces/space", {"maxDags": 5}, {"maxDags": 6})
+    member = f"/workspaces/space/members/{user_id}"
+    again("setWorkspaceMember", member, {"role": "viewer"}, {"role": "admin"})
+    again("removeWorkspaceMember", member, status=204)
+    again("deleteWorkspace", "/workspaces/space", status=204)
 
 
 def _webhooks(again: Again) -> None:

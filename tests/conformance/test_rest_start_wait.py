@@ -1,5 +1,6 @@
 """``start?wait=`` returns the run's details exactly as GET does, when a scheduler says that the run has ended."""
 
+import copy
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -68,10 +69,11 @@ def test_the_end_of_a_run_is_pushed_and_nothing_is_read_before(live: Live, monke
         read.append(dag_run_id)
         return read_run(dag_name, dag_run_id)
 
-    monkeypatch.setattr(type(live.deps), "follower", never_polls)
+    deps = copy.copy(live.deps)
+    object.__setattr__(deps, "follower", never_polls)
     monkeypatch.setattr(live.reads, "run", counted)
 
-    started = live.post("/dags/chain/start?wait=60s", {"dagRunId": "r"})
+    started = Live(deps, live.reads).post("/dags/chain/start?wait=60s", {"dagRunId": "r"})
 
     assert started["finished"] is True
     assert len(read) <= 3  # after the start, at the end, and one more if another run ended in between

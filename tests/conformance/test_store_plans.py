@@ -53,6 +53,8 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "queues": lambda reads: reads.queues(),
     "workers": lambda reads: reads.workers(),
     "runs": lambda reads: reads.runs(),
+    "runs: of a workspace": lambda reads: reads.within("acme").runs(),
+    "runs: of the default workspace": lambda reads: reads.within("").runs(),
     "runs: rare status": lambda reads: reads.runs(status=RunStatus.ABORTED),
     "runs: of a dag": lambda reads: reads.runs(dag_name="dag-7"),
     "runs: of a dag, status": lambda reads: reads.runs(dag_name="dag-7", status=RunStatus.FAILED),
@@ -129,6 +131,13 @@ def test_every_read_uses_an_index(engine: Engine, reader: Engine, reads: Reads) 
     with Store(engine).begin() as tx:
         tx.run_totals.keep()
     assert walked(COUNTS_ALL) == []
+
+    sent.clear()
+    reads.within("acme").runs()
+    [(sql, values)] = [each for each in sent if "FROM" in each[0]]
+    with reader.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN {sql}", values).scalars()  # type: ignore[arg-type]
+        assert any("ix_dag_runs_workspace" in line for line in plan)
 
 
 def _rows_read(plan: dict[str, Any]) -> Iterator[tuple[str, int]]:

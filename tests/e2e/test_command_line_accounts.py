@@ -67,3 +67,19 @@ def test_users_and_keys_from_creation_to_deletion(server: Embedded, tmp_path: Pa
     assert away.stderr.endswith("give a token by --token or DAGWAY_AUTH_TOKEN, or a profile by dagway config set\n")
     doctor = runner.invoke(cli, ["doctor", "--token", "wrong"])
     assert (doctor.exit_code, "problem  access" in doctor.stdout) == (1, True)
+
+    at = ("--url", server.client.base)
+    assert said("workspaces", "create", "acme", "--max-dags", "1") == "acme created\n"
+    said("users", "create", "bob", "--role", "none", "--password-file", "-", stdin="a long password 3\n")
+    added = said("workspaces", "add-member", "acme", "bob", "--role", "manager")
+    assert added == "bob is a member of acme, role manager\n"
+    assert "maxDags: 1" in said("workspaces", "show", "acme")
+    assert re.search(r"^acme +admin", said("workspaces", "list"), re.MULTILINE)
+    own = said("keys", "create", "ci", "--role", "viewer", "--workspace", "acme").strip()
+    stored = said("config", "set", "acme", *at, "--workspace", "acme", "--token-file", "-", stdin=own)
+    assert stored.endswith("token\n")
+    assert json.loads(said("ls", "--profile", "acme", "--json"))["dags"] == []
+    foreign = runner.invoke(cli, ["ls", "--profile", "acme", "--workspace", "default"])
+    assert "may not use the workspace default" in foreign.stderr
+    said("keys", "delete", "ci", "--workspace", "acme")
+    assert said("workspaces", "delete", "acme") == "acme deleted\n"

@@ -11,6 +11,7 @@ from dagway.client.operations import (
     control,
     dags,
     docs,
+    effective_settings,
     fires,
     keys,
     logs,
@@ -26,6 +27,8 @@ from dagway.client.operations import (
     system,
     versions,
     webhooks,
+    workers,
+    workspaces,
 )
 
 __all__ = ["OperationMethods"]
@@ -81,6 +84,7 @@ class OperationMethods(Sender):
     get_dag_dag_run_details = method(dags.get_dag_dag_run_details)
     get_open_api = method(docs.get_open_api)
     get_reference = method(docs.get_reference)
+    list_settings = method(effective_settings.list_settings)
     list_dag_slots = method(fires.list_dag_slots)
     list_slots = method(fires.list_slots)
     get_dag_calendar = method(fires.get_dag_calendar)
@@ -151,3 +155,12 @@ class OperationMethods(Sender):
     regenerate_dag_webhook_token = method(webhooks.regenerate_dag_webhook_token)
     toggle_dag_webhook = method(webhooks.toggle_dag_webhook)
     trigger_webhook = method(webhooks.trigger_webhook)
+    drain_worker = method(workers.drain_worker)
+    resume_worker = method(workers.resume_worker)
+    list_workspaces = method(workspaces.list_workspaces)
+    create_workspace = method(workspaces.create_workspace)
+    get_workspace = method(workspaces.get_workspace)
+    update_workspace = method(workspaces.update_workspace)
+    delete_workspace = method(workspaces.delete_workspace)
+    set_workspace_member = method(workspaces.set_workspace_member)
+    remove_workspace_member = method(workspaces.remove_workspace_member)

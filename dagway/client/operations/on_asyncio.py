@@ -11,6 +11,7 @@ from dagway.client.operations import (
     control,
     dags,
     docs,
+    effective_settings,
     fires,
     keys,
     logs,
@@ -26,6 +27,8 @@ from dagway.client.operations import (
     system,
     versions,
     webhooks,
+    workers,
+    workspaces,
 )
 
 __all__ = ["AsyncOperationMethods"]
@@ -81,6 +84,7 @@ class AsyncOperationMethods(AsyncSender):
     get_dag_dag_run_details = async_method(dags.get_dag_dag_run_details)
     get_open_api = async_method(docs.get_open_api)
     get_reference = async_method(docs.get_reference)
+    list_settings = async_method(effective_settings.list_settings)
     list_dag_slots = async_method(fires.list_dag_slots)
     list_slots = async_method(fires.list_slots)
     get_dag_calendar = async_method(fires.get_dag_calendar)
@@ -151,3 +155,12 @@ class AsyncOperationMethods(AsyncSender):
     regenerate_dag_webhook_token = async_method(webhooks.regenerate_dag_webhook_token)
     toggle_dag_webhook = async_method(webhooks.toggle_dag_webhook)
     trigger_webhook = async_method(webhooks.trigger_webhook)
+    drain_worker = async_method(workers.drain_worker)
+    resume_worker = async_method(workers.resume_worker)
+    list_workspaces = async_method(workspaces.list_workspaces)
+    create_workspace = async_method(workspaces.create_workspace)
+    get_workspace = async_method(workspaces.get_workspace)
+    update_workspace = async_method(workspaces.update_workspace)
+    delete_workspace = async_method(workspaces.delete_workspace)
+    set_workspace_member = async_method(workspaces.set_workspace_member)
+    remove_workspace_member = async_method(workspaces.remove_workspace_member)

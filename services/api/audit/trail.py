@@ -17,6 +17,7 @@ from services.api.representations.json_values import file_stem
 from shared.contracts.actors import Actor
 from shared.contracts.audit import AuditEntry, AuditTarget
 from shared.errors import DagwayError
+from shared.workspaces import DEFAULT, MARK, stored_name
 
 __all__ = ["Trail", "actor_of", "audited", "current_trail"]
 
@@ -34,6 +35,7 @@ _KINDS: Mapping[str, str] = {
     "pools": "pool",
     "secrets": "secret",
     "workers": "worker",
+    "workspaces": "workspace",
     "auth": "user",
 }
 """The kind of target by the first segment of the path."""
@@ -49,6 +51,8 @@ class Trail:
     principal: Principal = NOBODY
     sent: bool = False
     """Whether a command was sent, which has an entry of its own."""
+    workspace: str = DEFAULT
+    """The workspace that the request is about."""
     remote_node: str = ""
     """The remote node that the request is sent to."""
 
@@ -115,11 +119,18 @@ def _entry(operation: str, trail: Trail, code: str) -> AuditEntry:
     return AuditEntry(
         actor=trail.actor,
         operation=operation,
-        target=trail.target,
+        target=_in_workspace(trail.target, trail.workspace),
         outcome="refused" if code else "done",
         code=code,
         facts={"remote_node": trail.remote_node} if trail.remote_node else {},
     )
+
+
+def _in_workspace(target: AuditTarget, workspace: str) -> AuditTarget:
+    """Return a target with its stored name, if it has one and it can be one."""
+    if not target.name or target.kind == "user" or MARK in target.name:
+        return target
+    return target.model_copy(update={"name": stored_name(workspace, target.name)})
 
 
 def _outcome(error: Problem | DagwayError | HTTPException) -> tuple[int, str]:

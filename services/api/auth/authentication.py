@@ -22,13 +22,15 @@ from services.api.auth.login_tokens import LoginTokens
 from services.api.auth.principals import ANYBODY, NOBODY, Permission, Principal, Role
 from services.api.auth.shared_failures import SharedFailures
 from services.api.auth.tokens import HOOK_PREFIX, KEY_PREFIX, ImportedSecrets, Passwords, secret_hash
-from services.api.problems import Problem
+from services.api.problems import Problem, not_found
 from services.api.representations.json_values import precise
 from services.api.settings import Oidc, Settings
+from services.api.workspace_names import no_access
 from shared.contracts.actors import outranks
 from shared.contracts.dag_scope import DagScope
 from shared.login_failures import by_address, by_login
 from shared.store.reads.reader import Reads, UserRow
+from shared.workspaces import DEFAULT, role_there, valid_workspace, workspace_of
 
 if TYPE_CHECKING:
     from services.api.auth.oidc import OidcProvider
@@ -75,10 +77,14 @@ class Auth:
         address: str,
         *,
         session: str = "",
+        workspace: str = DEFAULT,
+        any_role: bool = False,
         optional: bool = False,
         note: Callable[[Principal], None] = lambda _principal: None,
     ) -> Principal:
         """Return the principal of a request from a client address. ``session``: the token in its session cookie.
+
+        Its role is that in ``workspace``. ``any_role``: it needs none there, for what concerns only itself.
 
         ``optional``: return the principal of a public operation too, or ``NOBODY`` if there is none.
 
@@ -116,9 +122,26 @@ class Auth:
             raise forbidden("This server does not allow changes of DAGs (DAGWAY_PERMISSIONS_WRITE_DAGS)")
         if permission == "run_dags" and not settings.run_dags:
             raise forbidden("This server does not allow runs to be started or changed (DAGWAY_PERMISSIONS_RUN_DAGS)")
+        if any_role:
+            return principal
+        principal = self._there(principal, workspace)
         if settings.has_roles and not outranks(principal.role, role):
             raise forbidden(f"This request requires the role {role}; {principal.username} has {principal.role}")
         return principal
+
+    def _there(self, principal: Principal, workspace: str) -> Principal:
+        """Return a principal with its role in a workspace. Raises a 403 if it has none there."""
+        if workspace == principal.home:
+            return principal
+        member, can_exist = "", workspace == DEFAULT or valid_workspace(workspace)
+        if principal.kind == "user" and principal.role != "admin" and can_exist:
+            member = self._reads.member_role(workspace, principal.id)
+        role = role_there(workspace, principal.role, home=principal.home, member=member)
+        if not role:
+            raise no_access(principal.by, workspace)
+        if not member and (not can_exist or self._reads.workspace(workspace) is None):
+            raise not_found(f"There is no workspace {workspace[:40]!r}")
+        return replace(principal, role=role)
 
     def identify(self, header: str, address: str) -> Principal:
         """Return the principal of an Authorization header. Raises a 401 for wrong Basic credentials, or a 429."""
@@ -191,7 +214,13 @@ class Auth:
             self.last_uses.note("api_key", key.id, key.last_used_at)
         dags = DagScope.parse(key.dags)
         return Principal(
-            "api_key", f"apikey:{key.id}", f"apikey:{key.name}", key.role, expires_at=key.expires_at, dags=dags
+            "api_key",
+            f"apikey:{key.id}",
+            f"apikey:{key.name}",
+            key.role,
+            expires_at=key.expires_at,
+            dags=dags,
+            home=workspace_of(key.name),
         )
 
     def _by_basic(self, value: str, address: str) -> Principal:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from shared.contracts.actors import STORED_KINDS
 from shared.contracts.dag_scope import ALL_DAGS, DagScope
+from shared.workspaces import DEFAULT
 
 __all__ = ["ANYBODY", "NOBODY", "Permission", "Principal", "Role"]
 
@@ -28,6 +29,8 @@ class Principal:
     """When the API key expires. ``None``: never."""
     dags: DagScope = ALL_DAGS
     """The DAGs that the API key may use."""
+    home: str = DEFAULT
+    """The workspace that an API key belongs to; the default workspace for all others."""
     by_session: bool = False
     """Whether the credential is the session cookie, which browsers add by themselves."""
 

@@ -5,6 +5,7 @@ from collections import OrderedDict
 
 from services.api.serving.greenlets import run_in_thread
 from shared.language.load import LoadResult, load
+from shared.workspaces import plain_name
 
 __all__ = ["SpecCache"]
 
@@ -34,9 +35,8 @@ class SpecCache:
         if found is not None:
             return found
         # In a thread, because parsing takes half a second per megabyte.
-        loaded = run_in_thread(
-            lambda: load(text, file_name=f"{file_name}.yaml" if file_name else "", dag_name=dag_name)
-        )
+        plain, name = plain_name(file_name), plain_name(dag_name) if dag_name else None
+        loaded = run_in_thread(lambda: load(text, file_name=f"{plain}.yaml" if plain else "", dag_name=name))
         with self._lock:
             self._kept[spec_hash, file_name, dag_name] = loaded
             while len(self._kept) > self._size:

@@ -5,6 +5,7 @@ from typing import Any
 from services.api.representations.dag_json import sparse
 from services.api.representations.json_values import precise
 from shared.store.reads.reader import AuditRow
+from shared.workspaces import plain_name, workspace_of
 
 __all__ = ["audit_entry"]
 
@@ -20,7 +21,10 @@ def audit_entry(row: AuditRow) -> dict[str, Any]:
             **sparse(id=row.actor_id, role=row.actor_role, address=row.address),
         },
         "operation": row.operation,
-        "target": {"kind": row.target_kind, **sparse(name=row.target_name, id=row.target_id)},
+        "target": {
+            "kind": row.target_kind,
+            **sparse(name=plain_name(row.target_name), id=row.target_id, workspace=workspace_of(row.target_name)),
+        },
         "outcome": row.outcome,
         "count": row.occurrences,
         **sparse(

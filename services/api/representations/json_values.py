@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from services.api.problems import bad_request, not_found
+from services.api.workspace_names import stored
 from shared.ids import DAG_NAME_RULE, RUN_ID_RULE, valid_dag_name, valid_run_id
 from shared.status import NODE_LABELS, RUN_LABELS, NodeStatus, RunStatus
 
@@ -122,14 +123,14 @@ def file_stem(name: str) -> str:
 
 
 def plain_name(text: str, field: str) -> str:
-    """Return ``text`` if it can be a stored name. Raises a 400 for slashes, backslashes and control characters."""
+    """Return the stored name of ``text``. Raises a 400 for slashes, backslashes and control characters."""
     if not text or text in {".", ".."} or "/" in text or "\\" in text or _CONTROL.search(text):
         raise bad_request(
             f"{field}: {_shown(text)} is not a valid name: it must not be empty, must not be '.' or '..', and must not "
             "contain a slash, backslash or control character",
             field=field,
         )
-    return text
+    return stored(text, field)
 
 
 def file_name(text: str, field: str = "fileName") -> str:
@@ -138,10 +139,10 @@ def file_name(text: str, field: str = "fileName") -> str:
 
 
 def dag_name(text: str, field: str) -> str:
-    """Return ``text`` as the name of a new DAG or file. Raises a 400 if it is not a valid DAG name."""
+    """Return the stored name of a new DAG or file. Raises a 400 if ``text`` is not a valid DAG name."""
     if not valid_dag_name(text):
         raise bad_request(f"{field}: {_shown(text)} is not a valid DAG name ({DAG_NAME_RULE})", field=field)
-    return text
+    return stored(text, field)
 
 
 def chosen_dag_name(given: str, field: str = "dagName") -> str | None:
@@ -165,10 +166,10 @@ def known_run_id(text: str, field: str = "dagRunId") -> str:
 
 
 def queue_name(text: str, field: str = "queue") -> str:
-    """Return the name of a queue. Raises a 400 if it is empty or has control characters."""
+    """Return the stored name of a queue. Raises a 400 if it is empty or has control characters."""
     if not text or _CONTROL.search(text):
         raise bad_request(f"{field}: {_shown(text)} must not be empty or have control characters", field=field)
-    return text
+    return stored(text, field)
 
 
 def role(text: str) -> Any:

@@ -23,12 +23,13 @@ __all__ = [
 ]
 
 Role = Literal["admin", "manager", "operator", "viewer"]
+UserRole = Literal["admin", "manager", "operator", "viewer", "none"]
 
 
 class UserSchema(Schema):
     id: str
     username: str
-    role: Role
+    role: UserRole
     createdAt: str
     updatedAt: str
 

@@ -17,9 +17,12 @@ class AuditActorSchema(Schema):
 
 
 class AuditTargetSchema(Schema):
+    """``workspace``: the one that the target belongs to, if it is not the default workspace."""
+
     kind: str
     name: str = ""
     id: str = ""
+    workspace: str = ""
 
 
 class AuditEntrySchema(Schema):

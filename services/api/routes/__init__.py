@@ -28,6 +28,7 @@ from services.api.routes.system import SYSTEM
 from services.api.routes.versions import VERSIONS
 from services.api.routes.webhooks import WEBHOOKS
 from services.api.routes.workers import WORKERS
+from services.api.routes.workspaces import WORKSPACES
 
 __all__ = ["OPERATIONS"]
 
@@ -59,4 +60,5 @@ OPERATIONS: tuple[Operation, ...] = (
     *AUDIT.all,
     *SETTINGS.all,
     *DOCS.all,
+    *WORKSPACES.all,
 )

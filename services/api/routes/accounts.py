@@ -25,6 +25,7 @@ from shared.contracts.audit import AuditTarget
 from shared.contracts.commands.accounts import CreateUser, DeleteUser, EndLogin, SetPassword, UpdateUser
 from shared.login_failures import by_address, by_login
 from shared.store.reads.reader import UserRow
+from shared.workspaces import NO_ROLE
 
 __all__ = ["ACCOUNTS"]
 
@@ -168,7 +169,7 @@ def _known_to_settings(call: Call, body: SessionBody) -> Principal:
     return principal
 
 
-@ACCOUNTS.get("/auth/me", id="getCurrentUser", response=UserAnswerSchema)
+@ACCOUNTS.get("/auth/me", id="getCurrentUser", reach="account", response=UserAnswerSchema)
 def me(call: Call) -> ApiResponse:
     """Return the user or key that the credentials of this request belong to."""
     if not call.principal.known:
@@ -179,6 +180,7 @@ def me(call: Call) -> ApiResponse:
 @ACCOUNTS.post(
     "/auth/change-password",
     id="changePassword",
+    reach="account",
     builtin=_NO_USERS,
     body=ChangePasswordBody,
     response=MessageSchema,
@@ -200,7 +202,7 @@ def change_password(call: Call, body: ChangePasswordBody) -> ApiResponse:
     return _set_password(call, user, body.new_password, "Password changed")
 
 
-@ACCOUNTS.get("/users", id="listUsers", role="admin", builtin=_NO_USERS, response=UsersSchema)
+@ACCOUNTS.get("/users", id="listUsers", role="admin", reach="server", builtin=_NO_USERS, response=UsersSchema)
 def list_users(call: Call) -> ApiResponse:
     """List all users, oldest first."""
     return ok({"users": [accounts_json.user(each) for each in call.deps.reads.users()]})
@@ -210,6 +212,7 @@ def list_users(call: Call) -> ApiResponse:
     "/users",
     id="createUser",
     role="admin",
+    reach="server",
     builtin=_NO_USERS,
     body=CreateUserBody,
     response=UserAnswerSchema,
@@ -224,21 +227,35 @@ def create_user(call: Call, body: CreateUserBody) -> ApiResponse:
         by=call.user,
         user_id=str(UUID(bytes=random, version=4)) if call.key else str(uuid4()),
         username=username,
-        role=json_values.role(body.role),
+        **_role(body.role),
         password_hash=_hash(call, body.password, username),
     )
     return call.carry_out(command, then=_user)
 
 
-@ACCOUNTS.get(_USER, id="getUser", role="admin", builtin=_NO_USERS, response=UserAnswerSchema)
+@ACCOUNTS.get(_USER, id="getUser", role="admin", reach="server", builtin=_NO_USERS, response=UserAnswerSchema)
 def get_user(call: Call, user_id: str) -> ApiResponse:
     """Return one user."""
     return ok({"user": accounts_json.user(_find(call, user_id))})
 
 
-@ACCOUNTS.patch(_USER, id="updateUser", role="admin", builtin=_NO_USERS, body=UpdateUserBody, response=UserAnswerSchema)
+@ACCOUNTS.patch(
+    _USER,
+    id="updateUser",
+    role="admin",
+    reach="server",
+    builtin=_NO_USERS,
+    body=UpdateUserBody,
+    response=UserAnswerSchema,
+)
 @ACCOUNTS.put(
-    _USER, id="updateUserByPut", role="admin", builtin=_NO_USERS, body=UpdateUserBody, response=UserAnswerSchema
+    _USER,
+    id="updateUserByPut",
+    role="admin",
+    reach="server",
+    builtin=_NO_USERS,
+    body=UpdateUserBody,
+    response=UserAnswerSchema,
 )
 def update_user(call: Call, body: UpdateUserBody, user_id: str) -> ApiResponse:
     """Change the username or role of a user. A new role ends the user's logins.
@@ -249,12 +266,12 @@ def update_user(call: Call, body: UpdateUserBody, user_id: str) -> ApiResponse:
         by=call.user,
         user_id=_id(user_id),
         username=_username(body.username) if body.username else None,
-        role=json_values.role(body.role) if body.role is not None else None,
+        **(_role(body.role) if body.role is not None else {}),
     )
     return call.carry_out(command, then=_user)
 
 
-@ACCOUNTS.delete(_USER, id="deleteUser", role="admin", builtin=_NO_USERS, status=204)
+@ACCOUNTS.delete(_USER, id="deleteUser", role="admin", reach="server", builtin=_NO_USERS, status=204)
 def delete_user(call: Call, user_id: str) -> ApiResponse:
     """Delete a user. Users cannot delete themselves."""
     if call.principal.kind == "user" and call.principal.id == user_id:
@@ -266,6 +283,7 @@ def delete_user(call: Call, user_id: str) -> ApiResponse:
     f"{_USER}/reset-password",
     id="resetUserPassword",
     role="admin",
+    reach="server",
     builtin=_NO_USERS,
     body=ResetPasswordBody,
     response=MessageSchema,
@@ -278,6 +296,12 @@ def reset_password(call: Call, body: ResetPasswordBody, user_id: str) -> ApiResp
 def _set_password(call: Call, user: UserRow, password: SecretStr, message: str) -> ApiResponse:
     command = SetPassword(by=call.user, user_id=user.id, password_hash=_hash(call, password, user.username))
     return call.carry_out(command, then={"message": message})
+
+
+def _role(text: str) -> dict[str, Any]:
+    """Return the fields of a command for a role of the API, which has ``none`` for members of workspaces only."""
+    members_only = text == NO_ROLE
+    return {"role": "viewer" if members_only else json_values.role(text), "members_only": members_only}
 
 
 def _user(result: Result) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from services.api.operations import ApiResponse, Call, Operations, ok
 from services.api.problems import not_found
 from services.api.representations import json_values
 from services.api.response_schemas.runs import CommandSchema
+from services.api.workspace_names import stored_command_id
+from shared.workspaces import MARK
 
 __all__ = ["COMMANDS"]
 
@@ -17,7 +19,8 @@ def command_outcome(call: Call, command_id: str) -> ApiResponse:
 
     The command's id is the Idempotency-Key of the request that sent it, or the ``commandId`` of the 202 response.
     """
-    found = call.deps.reads.command(command_id) if len(command_id) <= _MAX_KEY_CHARS else None
+    known = len(command_id) <= _MAX_KEY_CHARS and MARK not in command_id
+    found = call.deps.reads.command(stored_command_id(call.workspace, command_id)) if known else None
     if found is None:
         raise not_found(f"Command {command_id[:200]!r} has no recorded outcome: it is pending, too old or unknown")
     error = (found.reply or {}).get("error") or {}

@@ -34,6 +34,7 @@ from shared.language.load import LoadResult
 from shared.language.model import Dag as Model
 from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied
 from shared.store.reads.reader import DagRow, PauseRow
+from shared.workspaces import DEFAULT, plain_name
 
 __all__ = ["DAGS"]
 
@@ -170,8 +171,8 @@ def validate(call: Call, body: ValidateBody) -> ApiResponse:
 def create(call: Call, body: CreateBody) -> ApiResponse:
     """Create a DAG. Without a spec, the DAG gets an example spec with one step."""
     name = json_values.dag_name(json_values.file_stem(body.name.strip()), "name")
-    if name in _RESERVED:
-        raise bad_request(f"name: {name!r} is reserved: the API uses it in its paths", field="name")
+    if plain_name(name) in _RESERVED:
+        raise bad_request(f"name: {plain_name(name)!r} is reserved: the API uses it in its paths", field="name")
     spec = body.spec if body.spec.strip() else _TEMPLATE
     command = CreateDag(by=call.user, file_name=name, spec=spec)
     return call.carry_out(command, known={"name": name}, certain=lambda: _refuse_faulty(call, spec, name))
@@ -190,9 +191,11 @@ def details(call: Call, file_name: str) -> ApiResponse:
     model = _model(dag, loaded)
     errors = [str(issue) for issue in loaded.errors]
     pauses = call.deps.reads.open_pauses()
+    # The DAG folder belongs to the default workspace.
+    folder = call.deps.settings.dags_dir if call.workspace == DEFAULT else None
     return ok(
         {
-            "dag": dag_json.dag_details(model) | param_schema(model, call.deps.settings.dags_dir),
+            "dag": dag_json.dag_details(model) | param_schema(model, folder),
             "localDags": [
                 {"name": each.name, "dag": dag_json.dag_details(each), "errors": []}
                 for each in sorted(loaded.documents[1:], key=lambda document: document.name)
@@ -267,8 +270,10 @@ def put_spec(call: Call, body: SpecBody, file_name: str) -> ApiResponse:
 def rename(call: Call, body: RenameBody, file_name: str) -> ApiResponse:
     """Change the file name of a DAG."""
     new_name = json_values.dag_name(json_values.file_stem(body.new_file_name.strip()), "newFileName")
-    if new_name in _RESERVED:
-        raise bad_request(f"newFileName: {new_name!r} is reserved: the API uses it in its paths", field="newFileName")
+    if plain_name(new_name) in _RESERVED:
+        raise bad_request(
+            f"newFileName: {plain_name(new_name)!r} is reserved: the API uses it in its paths", field="newFileName"
+        )
     return call.carry_out(RenameDag(by=call.user, file_name=json_values.file_name(file_name), new_file_name=new_name))
 
 

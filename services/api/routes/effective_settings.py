@@ -8,7 +8,7 @@ __all__ = ["SETTINGS"]
 SETTINGS = Operations()
 
 
-@SETTINGS.get("/settings", id="listSettings", role="admin", response=SettingsSchema)
+@SETTINGS.get("/settings", id="listSettings", role="admin", reach="server", response=SettingsSchema)
 def list_settings(call: Call) -> ApiResponse:
     """List the settings of this gateway, each with its value, default, source and meaning.
 

@@ -14,6 +14,7 @@ from services.api.operations import ApiResponse, Body, Call, Operations, Result,
 from services.api.problems import bad_request, not_found
 from services.api.representations import accounts_json, json_values
 from services.api.response_schemas.accounts import ApiKeyAnswerSchema, ApiKeyMadeSchema, ApiKeysSchema
+from services.api.workspace_names import stored
 from shared.contracts.commands.accounts import CreateApiKey, DeleteApiKey, UpdateApiKey
 
 __all__ = ["KEYS"]
@@ -114,7 +115,7 @@ def _name(text: str) -> str:
     name = text.strip()
     if not name or len(name) > _MAX_NAME or not name.isprintable():
         raise bad_request(f"name: must be 1 to {_MAX_NAME} printable characters", field="name")
-    return name
+    return stored(name, "name")
 
 
 def _expiry(call: Call, text: str) -> datetime | None:

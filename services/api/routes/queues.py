@@ -80,6 +80,7 @@ def pauses(call: Call) -> ApiResponse:
 @QUEUES.post(
     "/pause",
     id="pauseAll",
+    reach="server",
     role="manager",
     permission="run_dags",
     body=PauseBody,
@@ -97,6 +98,7 @@ def pause_all(call: Call, body: PauseBody) -> ApiResponse:
 @QUEUES.post(
     "/resume",
     id="resumeAll",
+    reach="server",
     role="manager",
     permission="run_dags",
     body=ResumeBody,

@@ -20,6 +20,7 @@ from services.api.run_details.builder import run_details
 from services.api.run_details.lookup import find_run, run_name
 from services.api.run_details.specs import dags_of_runs
 from services.api.run_details.waiting import runs_wait_for
+from services.api.workspace_names import stored
 from shared.status import RunStatus
 from shared.store.reads.reader import ListedRunRow, RunRow
 
@@ -67,7 +68,7 @@ class RunsQuery(Query):
 @RUNS.get("/dag-runs", id="listDAGRuns", query=RunsQuery, response=ListRunsResponseSchema)
 def list_runs(call: Call, query: RunsQuery) -> ApiResponse:
     """List the newest runs that match all filters, without sub-runs: at most 1000, or a page with ``cursor``."""
-    return _list(call, query, query.name)
+    return _list(call, query, stored(query.name, "name") if query.name else None)
 
 
 @RUNS.get("/dag-runs/{name}", id="listDAGRunsByName", query=RunsQuery, response=ListRunsResponseSchema)

@@ -10,6 +10,7 @@ from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.problems import Problem, bad_request
 from services.api.representations.json_values import precise
 from services.api.response_schemas.secrets import RotatedSchema, SecretSetSchema, SecretsSchema
+from services.api.workspace_names import stored
 from shared.contracts.commands.secrets import DeleteSecret, ResealedSecret, ResealSecrets, SetSecret
 from shared.secret_box import CannotOpenSecret, SecretBox, key_of
 from shared.store.reads.reader import SecretRow
@@ -105,7 +106,7 @@ def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
         rule = "1 to 100 letters, digits, dashes, dots or underscores, and not begin with a dash or dot"
         raise bad_request(f"name: {text[:40]!r} must be {rule}", field="name")
-    return text
+    return stored(text, "name")
 
 
 def _value(text: str) -> str:

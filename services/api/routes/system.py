@@ -64,20 +64,22 @@ def workers(call: Call) -> ApiResponse:
     return ok({"workers": [_worker(call, each) for each in seen], "errors": []})
 
 
-@SYSTEM.get("/services/scheduler", id="getSchedulerStatus", response=SchedulersSchema)
+@SYSTEM.get("/services/scheduler", id="getSchedulerStatus", reach="server", response=SchedulersSchema)
 def schedulers(call: Call) -> ApiResponse:
     """List the live schedulers. All of them are active: there is no leader."""
     found = call.deps.reads.services("scheduler", since=call.now - call.deps.service_alive)
     return ok({"schedulers": [_service(call, each) for each in found]})
 
 
-@SYSTEM.get("/services/coordinator", id="getCoordinatorStatus", response=CoordinatorsSchema)
+@SYSTEM.get("/services/coordinator", id="getCoordinatorStatus", reach="server", response=CoordinatorsSchema)
 def coordinators(_call: Call) -> ApiResponse:
     """Return an empty list of coordinators: Dagway has none, because the broker distributes the work."""
     return ok({"coordinators": []})
 
 
-@SYSTEM.get("/services/resources/history", id="getResourceHistory", query=HistoryQuery, response=ResourcesSchema)
+@SYSTEM.get(
+    "/services/resources/history", id="getResourceHistory", reach="server", query=HistoryQuery, response=ResourcesSchema
+)
 def resource_history(call: Call, query: HistoryQuery) -> ApiResponse:
     """Return samples of CPU, memory, disk and load of the gateway's machine over ``duration``.
 

@@ -22,6 +22,7 @@ class DrainBody(Body):
     "/workers/{workerId}/drain",
     id="drainWorker",
     role="manager",
+    reach="server",
     permission="run_dags",
     body=DrainBody,
     body_required=False,
@@ -37,7 +38,12 @@ def drain(call: Call, body: DrainBody, worker_id: str) -> ApiResponse:
 
 
 @WORKERS.post(
-    "/workers/{workerId}/resume", id="resumeWorker", role="manager", permission="run_dags", response=DrainedSchema
+    "/workers/{workerId}/resume",
+    id="resumeWorker",
+    role="manager",
+    reach="server",
+    permission="run_dags",
+    response=DrainedSchema,
 )
 def resume(call: Call, worker_id: str) -> ApiResponse:
     """Give a drained worker new runs again."""

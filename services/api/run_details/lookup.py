@@ -27,12 +27,12 @@ def find_sub_run(deps: Deps, root: RunRow, sub_run_id: str) -> RunRow:
 
 
 def run_name(deps: Deps, name: str) -> str:
-    """Return the DAG name for the name in a path. Raises a 400 if it cannot be a name.
+    """Return the stored DAG name for the name in a path. Raises a 400 if it cannot be a name.
 
     Some clients send the ``fileName`` from a list of DAGs instead of the DAG name. In Dagu this works for most DAGs:
     there ``fileName`` has no extension and equals the DAG name.
     """
-    stem = json_values.file_name(name, "name")
-    if stem == name or deps.reads.run(name, json_values.LATEST):
-        return name
+    stem, stored = json_values.file_name(name, "name"), json_values.plain_name(name, "name")
+    if stem == stored or deps.reads.run(stored, json_values.LATEST):
+        return stored
     return deps.reads.dag_name(stem) or stem

@@ -25,6 +25,7 @@ def waiting_for(run: RunRow, dag: Dag | None, facts: WaitFacts, now: datetime) -
         selector=dag.worker_selector if dag else {},
         queue=run.queue,
         file_name=run.file_name or "",
+        is_root=run.root_key in {"", None, run.run_key},
         not_before=hold.not_before if hold else None,
         after=(hold.after if hold else None) or "",
         after_status=hold.after_status if hold else None,
@@ -32,7 +33,8 @@ def waiting_for(run: RunRow, dag: Dag | None, facts: WaitFacts, now: datetime) -
         wait_s=hold.wait_s if hold else 0,
     )
     # A run without an obstacle is still queued: the scheduler admits it at its next check.
-    found = admission.explain(queued, moment, state, ahead=None, borrows=run.run_key in facts.borrowers)
+    borrows = run.run_key in facts.borrowers
+    found = admission.explain(queued, moment, state, ahead=None, borrows=borrows, quota=facts.quota)
     return str(found or admission.BehindRuns(run.queue))
 
 

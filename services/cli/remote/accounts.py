@@ -8,12 +8,14 @@ from services.cli.exit_codes import GatewayError
 from services.cli.help_pages import PageGroup
 from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
 from services.cli.output.times import short_time
-from services.cli.remote.connecting import with_gateway
+from services.cli.remote.connecting import with_server
 from services.cli.remote.gateway import Gateway, path
 
-__all__ = ["ROLES", "users_command"]
+__all__ = ["ROLES", "find_user", "users_command"]
 
 ROLES = click.Choice(["viewer", "operator", "manager", "admin"])
+_USER_ROLES = click.Choice([*ROLES.choices, "none"])
+"""``none``: only the roles that the user has as a member of workspaces."""
 _EXAMPLES = """
 dagway users list
 dagway users create ann --role operator     asks for the password
@@ -29,7 +31,8 @@ def users_command() -> None:
     """
 
 
-def _find(gateway: Gateway, username: str) -> dict[str, Any]:
+def find_user(gateway: Gateway, username: str) -> dict[str, Any]:
+    """Return a user by name. Raises ``GatewayError`` if there is none."""
     for user in gateway.get("/users")["users"]:
         if user["username"] == username:
             found: dict[str, Any] = user
@@ -39,7 +42,7 @@ def _find(gateway: Gateway, username: str) -> dict[str, Any]:
 
 @users_command.command("list")
 @JSON_OPTION
-@with_gateway
+@with_server
 def list_users(gateway: Gateway, in_json: bool) -> None:
     """List users."""
     answer = gateway.get("/users")
@@ -52,10 +55,10 @@ def list_users(gateway: Gateway, in_json: bool) -> None:
 
 @users_command.command("create")
 @click.argument("username")
-@click.option("--role", type=ROLES, required=True)
+@click.option("--role", type=_USER_ROLES, required=True)
 @click.option("--password-file", type=click.File(), help="file with the password, - for standard input")
 @JSON_OPTION
-@with_gateway
+@with_server
 def create_user(gateway: Gateway, *, username: str, role: str, password_file: Any, in_json: bool) -> None:
     """Create a user."""
     answer = gateway.post("/users", {"username": username, "role": role, "password": _password(password_file)})
@@ -64,12 +67,12 @@ def create_user(gateway: Gateway, *, username: str, role: str, password_file: An
 
 @users_command.command("set-role")
 @click.argument("username")
-@click.argument("role", type=ROLES)
+@click.argument("role", type=_USER_ROLES)
 @JSON_OPTION
-@with_gateway
+@with_server
 def set_role(gateway: Gateway, *, username: str, role: str, in_json: bool) -> None:
     """Give a user another role."""
-    answer = gateway.patch(path("users", _find(gateway, username)["id"]), {"role": role})
+    answer = gateway.patch(path("users", find_user(gateway, username)["id"]), {"role": role})
     _print_user(answer, "changed", in_json=in_json)
 
 
@@ -77,10 +80,10 @@ def set_role(gateway: Gateway, *, username: str, role: str, in_json: bool) -> No
 @click.argument("username")
 @click.option("--password-file", type=click.File(), help="file with the password, - for standard input")
 @JSON_OPTION
-@with_gateway
+@with_server
 def reset_password(gateway: Gateway, *, username: str, password_file: Any, in_json: bool) -> None:
     """Give a user another password."""
-    user = path("users", _find(gateway, username)["id"])
+    user = path("users", find_user(gateway, username)["id"])
     answer = gateway.post(f"{user}/reset-password", {"newPassword": _password(password_file)})
     _say_done(answer, f"{username} has a new password", in_json=in_json)
 
@@ -88,10 +91,10 @@ def reset_password(gateway: Gateway, *, username: str, password_file: Any, in_js
 @users_command.command("delete")
 @click.argument("username")
 @JSON_OPTION
-@with_gateway
+@with_server
 def delete_user(gateway: Gateway, username: str, in_json: bool) -> None:
     """Delete a user."""
-    answer = gateway.delete(path("users", _find(gateway, username)["id"]))
+    answer = gateway.delete(path("users", find_user(gateway, username)["id"]))
     _say_done(answer, f"{username} deleted", in_json=in_json)
 
 

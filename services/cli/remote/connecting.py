@@ -1,7 +1,8 @@
-"""The options by which a command finds its gateway: ``--url``, ``--profile``, ``--token`` and HTTP Basic."""
+"""The options by which a command finds its gateway and workspace, and authenticates itself."""
 
 import base64
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -13,10 +14,10 @@ from services.cli.settings import options_of
 from shared.config import Config, environment, load_config
 from shared.errors import ConfigInvalid
 
-__all__ = ["DEFAULT_URL", "authorization", "connection_of", "find_connection", "with_gateway"]
+__all__ = ["DEFAULT_URL", "authorization", "connection_of", "find_connection", "with_gateway", "with_server"]
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-_FIELDS = ("url", "profile", "auth_basic_username", "auth_basic_password")
+_FIELDS = ("url", "profile", "workspace", "auth_basic_username", "auth_basic_password")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -46,7 +47,8 @@ def connection_of(
     set_by_variables = authorization(config.auth_token, config.auth_basic_username, config.auth_basic_password)
     if not name:
         source = "--url" if given.get("url") else "DAGWAY_URL" if config.url else ""
-        return ServerConnection(config.url or DEFAULT_URL, asked or set_by_variables, source=source)
+        credentials = asked or set_by_variables
+        return ServerConnection(config.url or DEFAULT_URL, credentials, source=source, workspace=config.workspace)
     if name not in profiles:
         known = ", ".join(sorted(profiles)) or "none"
         raise ConfigInvalid(
@@ -54,7 +56,9 @@ def connection_of(
         )
     profile = profiles[name]
     own = authorization(profile.token, profile.username, profile.password)
-    return ServerConnection(profile.url, asked or own or set_by_variables, profile.ca_file, f"profile {name}")
+    workspace = given.get("workspace") or profile.workspace or config.workspace
+    credentials = asked or own or set_by_variables
+    return ServerConnection(profile.url, credentials, profile.ca_file, f"profile {name}", workspace)
 
 
 def find_connection(given: Mapping[str, Any]) -> ServerConnection:
@@ -67,11 +71,20 @@ def find_connection(given: Mapping[str, Any]) -> ServerConnection:
 
 def with_gateway(function: F) -> F:
     """Add the options by which a command finds its gateway, and call it with the ``Gateway`` as first argument."""
+    return _with_gateway(function, _FIELDS, lambda connection: connection)
 
+
+def with_server(function: F) -> F:
+    """Like ``with_gateway``, for commands about the whole server: their requests name no workspace."""
+    fields = tuple(name for name in _FIELDS if name != "workspace")
+    return _with_gateway(function, fields, lambda connection: replace(connection, workspace=""))
+
+
+def _with_gateway(function: F, fields: tuple[str, ...], adapt: Callable[[ServerConnection], ServerConnection]) -> F:
     @wraps(function)
     def call(token: str | None, **rest: Any) -> Any:
-        given = {"auth_token": token} | {name: rest.pop(name) for name in _FIELDS}
-        return function(Gateway(find_connection(given)), **rest)
+        given = {"auth_token": token} | {name: rest.pop(name) for name in fields}
+        return function(Gateway(adapt(find_connection(given))), **rest)
 
     token = click.option("--token", help="API key or token for the gateway  [DAGWAY_AUTH_TOKEN]")
-    return options_of(*_FIELDS)(token(call))  # type: ignore[return-value]
+    return options_of(*fields)(token(call))  # type: ignore[return-value]

@@ -37,6 +37,8 @@ class ServerConnection:
     authorization: str = field(default="", repr=False)
     ca_file: str = ""
     source: str = ""
+    workspace: str = ""
+    """The workspace that all requests name; empty: the default workspace."""
 
 
 def path(*parts: str) -> str:
@@ -164,7 +166,8 @@ class Gateway:
         return f"{self.connection.url}/api/v2{path}"
 
     def _headers(self) -> dict[str, str]:
-        return {"Authorization": self.connection.authorization} if self.connection.authorization else {}
+        named = {"Authorization": self.connection.authorization, "X-Dagway-Workspace": self.connection.workspace}
+        return {name: value for name, value in named.items() if value}
 
     def _unreachable(self, error: Exception) -> NoReturn:
         where = f" (from {self.connection.source})" if self.connection.source else ""

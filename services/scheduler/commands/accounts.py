@@ -12,6 +12,7 @@ from shared.errors import AlreadyExists, NotFound
 from shared.login_failures import counted
 from shared.store import tables as t
 from shared.store.writes.accounts import AccountWrites
+from shared.workspaces import NO_ROLE, workspace_of
 
 __all__ = ["HANDLERS", "without_hashes"]
 
@@ -32,7 +33,7 @@ def _create_user(batch: Batch, command: c.CreateUser) -> dict[str, Any]:
     row = {
         "id": command.user_id,
         "username": command.username,
-        "role": command.role,
+        "role": NO_ROLE if command.members_only else command.role,
         "password_hash": command.password_hash,
         "created_at": batch.now,
         "updated_at": batch.now,
@@ -49,8 +50,8 @@ def _update_user(batch: Batch, command: c.UpdateUser) -> dict[str, Any]:
         _check_username(accounts, command.username)
         values["username"] = command.username
     if command.role is not None:
-        values["role"] = command.role
-        if command.role != row["role"]:
+        values["role"] = NO_ROLE if command.members_only else command.role
+        if values["role"] != row["role"]:
             values["token_version"] = row["token_version"] + 1
     accounts.change(t.users, command.user_id, values)
     return {"user": without_hashes(row | values)}
@@ -106,7 +107,7 @@ def _create_key(batch: Batch, command: c.CreateApiKey) -> dict[str, Any]:
 
 def _update_key(batch: Batch, command: c.UpdateApiKey) -> dict[str, Any]:
     accounts = batch.tx.accounts
-    row = _key(accounts, command.key_id)
+    row = _key(accounts, command)
     values: dict[str, Any] = {"updated_at": batch.now}
     if command.name and command.name != row["name"]:
         _check_key_name(accounts, command.name)
@@ -125,7 +126,7 @@ def _update_key(batch: Batch, command: c.UpdateApiKey) -> dict[str, Any]:
 
 def _delete_key(batch: Batch, command: c.DeleteApiKey) -> dict[str, Any]:
     accounts = batch.tx.accounts
-    _key(accounts, command.key_id)
+    _key(accounts, command)
     accounts.remove(t.api_keys, command.key_id)
     return {}
 
@@ -172,10 +173,11 @@ def _user(accounts: AccountWrites, user_id: str) -> dict[str, Any]:
     return row
 
 
-def _key(accounts: AccountWrites, key_id: str) -> dict[str, Any]:
-    row = accounts.lock(t.api_keys, id=key_id)
-    if row is None:
-        raise NotFound(f"API key {key_id!r} not found")
+def _key(accounts: AccountWrites, command: c.UpdateApiKey | c.DeleteApiKey) -> dict[str, Any]:
+    """Return the API key of a command. Keys of other workspaces than the command's are not found."""
+    row = accounts.lock(t.api_keys, id=command.key_id)
+    if row is None or workspace_of(row["name"]) != command.workspace:
+        raise NotFound(f"API key {command.key_id!r} not found")
     return row
 
 

@@ -11,10 +11,13 @@ from datetime import datetime
 
 from shared.contracts import commands as c
 from shared.contracts.actors import STORED_KINDS, Actor
+from shared.contracts.command_names import why_foreign
 from shared.contracts.commands.permissions import why_forbidden
 from shared.contracts.dag_scope import dag_names, why_out_of_scope
-from shared.errors import DagwayError
+from shared.errors import DagwayError, NotFound
 from shared.store.writes.accounts import AccountWrites, StoredActor
+from shared.store.writes.workspaces import WorkspaceWrites
+from shared.workspaces import DEFAULT, role_there, workspace_of
 
 __all__ = ["ActorForbidden", "ActorGone", "Actors", "check_allowed", "sender", "sent_by"]
 
@@ -30,6 +33,10 @@ _CHANGE_ACTORS = (
     c.DeleteApiKey,
     c.WebhookCommand,
     c.DagChange,
+    c.CreateWorkspace,
+    c.DeleteWorkspace,
+    c.SetMember,
+    c.RemoveMember,
 )
 """Commands after which rows of actors may differ; a webhook follows its DAG."""
 
@@ -76,9 +83,12 @@ def sent_by(command: c.Command, actor: Actor) -> c.Command:
 class Actors:
     """The actors of one batch of commands, as their rows say now."""
 
-    def __init__(self, accounts: AccountWrites, now: datetime) -> None:
+    def __init__(self, accounts: AccountWrites, workspaces: WorkspaceWrites, now: datetime) -> None:
         self._accounts = accounts
+        self._workspaces = workspaces
         self._now = now
+        self._members: dict[str, dict[str, str]] = {}
+        self._existing: set[str] = {DEFAULT}
         self._found: dict[tuple[str, str], StoredActor | None] = {}
 
     def read(self, actors: Iterable[Actor]) -> None:
@@ -89,16 +99,31 @@ class Actors:
             found = self._accounts.actors(sorted(unknown))
             self._found.update({key: found.get(key) for key in unknown})
 
-    def present(self, sent: Actor) -> Actor:
-        """Return an actor with its current name and role. Raises ``ActorGone``."""
+    def present(self, sent: Actor, workspace: str = DEFAULT) -> Actor:
+        """Return an actor with its current name, and its current role in a workspace. Raises ``ActorGone``."""
         if sent.kind not in STORED_KINDS:
-            return sent
+            return sent.model_copy(update={"role": role_there(workspace, sent.role)}) if workspace else sent
         stored = self._row(sent)
         if stored is None:
             raise ActorGone(f"The {sent.kind.replace('_', ' ')} {sent.name} no longer exists")
         if stored.expires_at is not None and stored.expires_at <= self._now:
             raise ActorGone(f"The {sent.kind.replace('_', ' ')} {sent.name} has expired")
-        return sent.model_copy(update={"name": stored.actor.name, "role": stored.actor.role})
+        role = self._role(stored.actor, workspace)
+        return sent.model_copy(update={"name": stored.actor.name, "role": role})
+
+    def _role(self, actor: Actor, workspace: str) -> str:
+        if actor.kind != "user":
+            # Its name begins with the kind: apikey:acme␟ci.
+            home = workspace_of(actor.name.partition(":")[2])
+            return role_there(workspace, actor.role, home=home)
+        member = self._member_role(workspace, actor.id) if workspace else ""
+        return role_there(workspace, actor.role, member=member)
+
+    def _member_role(self, workspace: str, user_id: str) -> str:
+        if user_id not in self._members:
+            roles = self._workspaces.roles([user_id])
+            self._members[user_id] = {name: role for (name, _), role in roles.items()}
+        return self._members[user_id].get(workspace, "")
 
     def check_scope(self, actor: Actor, command: c.Command) -> None:
         """Raise ``ActorForbidden`` if ``actor`` is an API key that may not use the DAGs of ``command``."""
@@ -114,3 +139,14 @@ class Actors:
         """Forget the rows of actors if ``command``, which was carried out, may have changed them."""
         if isinstance(command, _CHANGE_ACTORS):
             self._found.clear()
+            self._members.clear()
+            self._existing = {DEFAULT}
+
+    def check_workspace(self, command: c.Command) -> None:
+        """Raise ``NotFound`` if the workspace of a command does not exist, ``ActorForbidden`` if it names others."""
+        if command.workspace not in self._existing:
+            self._existing |= self._workspaces.existing([command.workspace])
+        if command.workspace not in self._existing:
+            raise NotFound(f"There is no workspace {command.workspace[:40]!r}")
+        if why := why_foreign(command):
+            raise ActorForbidden(why)

@@ -71,6 +71,8 @@ def subject(batch: Batch, command: c.Command) -> AuditTarget:
             return AuditTarget(kind="secret")
         case c.DrainWorker() | c.ResumeWorker():
             return AuditTarget(kind="worker", name=command.worker_id)
+        case c.CreateWorkspace() | c.UpdateWorkspace() | c.DeleteWorkspace() | c.SetMember() | c.RemoveMember():
+            return AuditTarget(kind="workspace", name=command.name)
     raise TypeError(f"no target is known for commands of type {command.type}")
 
 
@@ -99,6 +101,11 @@ def facts(batch: Batch, command: c.Command) -> Facts:
             return _some(tx.pools.known().get(command.name), "capacity")
         case c.SetSecret() | c.DeleteSecret():
             return _some(tx.secrets.lock(command.name), "version", "dags")
+        case c.SetMember() | c.RemoveMember():
+            role = tx.workspaces.roles([command.user_id]).get((command.name, command.user_id))
+            return {"user_id": command.user_id, "role": role}
+        case c.CreateWorkspace() | c.UpdateWorkspace() | c.DeleteWorkspace():
+            return _some(tx.workspaces.lock(command.name), "description", "max_running", "max_queued", "max_dags")
         case c.SetPause() | c.EndPause():
             return {"paused": any(_paused(command, row) for row in tx.pauses.open())}
         case c.DrainWorker() | c.ResumeWorker():

@@ -15,6 +15,7 @@ from services.scheduler.commands import (
     secrets,
     webhooks,
     workers,
+    workspaces,
 )
 from services.scheduler.commands.actors import ActorForbidden, ActorGone, Actors, check_allowed, sender, sent_by
 from services.scheduler.commands.audited import UNAUDITED, CommandEntry, entry_of_reused_key
@@ -29,6 +30,7 @@ from shared.contracts.codec import Envelope
 from shared.errors import Conflict, InvalidInput, NotFound
 from shared.language.snapshot import make_snapshot
 from shared.tracing import within
+from shared.workspaces import plain_name
 
 __all__ = ["HANDLERS", "carry_out", "handle", "parse_specs"]
 
@@ -43,6 +45,7 @@ HANDLERS: Handlers = {
     **secrets.HANDLERS,
     **webhooks.HANDLERS,
     **workers.HANDLERS,
+    **workspaces.HANDLERS,
 }
 """The handler of each type of command."""
 
@@ -64,7 +67,7 @@ def parse_specs(plans: Plans, envelopes: Sequence[Envelope]) -> None:
                 plans.load(body.spec, file_name=body.file_name)
             case c.StartInline():
                 text = make_snapshot(body.spec, plans.base)
-                plans.load(text, dag_name=body.dag_name)
+                plans.load(text, dag_name=plain_name(body.dag_name) if body.dag_name else None)
                 # As later loads of the run ask for it.
                 plans.load(text)
 
@@ -75,7 +78,7 @@ def carry_out(batch: Batch, envelopes: Sequence[Envelope]) -> list[c.CommandRepl
     If the outcome of a command is recorded already, the recorded reply is returned. A refusal is recorded too.
     """
     recorded = _prefetch(batch, envelopes)
-    actors = Actors(batch.tx.accounts, batch.now)
+    actors = Actors(batch.tx.accounts, batch.tx.workspaces, batch.now)
     actors.read(sender(envelope.body) for envelope in envelopes if isinstance(envelope.body, c.Command))
     known = {key: (body_hash, c.CommandReply.model_validate(reply)) for key, (body_hash, reply) in recorded.items()}
     replies, new = [], []
@@ -132,7 +135,8 @@ def _prefetch(batch: Batch, envelopes: Sequence[Envelope]) -> Mapping[str, tuple
 
 def _hash(envelope: Envelope) -> str:
     # A repeated request has the same body, but another request id, and perhaps another address.
-    text = envelope.body.model_dump_json(exclude={"actor"})
+    # The id of a command in a workspace contains the workspace.
+    text = envelope.body.model_dump_json(exclude={"actor", "workspace"})
     return hashlib.sha256(f"{envelope.type} {text}".encode()).hexdigest()
 
 
@@ -165,8 +169,9 @@ def _decide(batch: Batch, envelope: Envelope, actors: Actors) -> tuple[Actor, c.
     command: Any = envelope.body
     actor = sender(command)
     try:
-        actor = actors.present(actor)
+        actor = actors.present(actor, command.workspace)
         check_allowed(actor, command)
+        actors.check_workspace(command)
         actors.check_scope(actor, command)
         with within(command_context(envelope)):
             result = handle(batch, sent_by(command, actor))

@@ -10,6 +10,7 @@ from shared.ids import DAG_NAME_RULE, RUN_ID_RULE, valid_dag_name, valid_run_id
 from shared.language.expansion.resolve import only_defaults
 from shared.language.model import Dag
 from shared.status import NodeStatus
+from shared.workspaces import plain_name
 
 __all__ = [
     "AlreadyRunning",
@@ -56,7 +57,7 @@ class RefusedByCore(DagwayError):
 
 def check_dag_name(name: str, field: str = "dagName") -> None:
     """Raise ``InvalidInput`` if ``name`` is not a valid DAG name. ``field`` is the request field in the error text."""
-    if not valid_dag_name(name):
+    if not valid_dag_name(plain_name(name)):
         raise InvalidInput(f"{field}: {name!r} must be {DAG_NAME_RULE}")
 
 

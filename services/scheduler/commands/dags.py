@@ -11,9 +11,11 @@ from services.scheduler.commands.webhooks import delete_webhook_of, move_webhook
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.dag_files import ChangedInFolder, DagFiles
 from services.scheduler.deciding.plans import spec_hash
+from services.scheduler.deciding.quotas import DAGS_QUOTA
 from shared.contracts import commands as c
 from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from shared.language.load import LoadResult
+from shared.workspaces import DEFAULT, plain_name
 
 __all__ = ["HANDLERS"]
 
@@ -26,10 +28,11 @@ def _create_dag(batch: Batch, command: c.CreateDag) -> dict[str, Any]:
     if loaded.errors:
         raise InvalidInput("; ".join(str(issue) for issue in loaded.errors))
     if (row := batch.tx.dags.lock(command.file_name)) is not None:
-        if batch.files is not None and _came_from_own_file(batch, row, command.spec):
+        if _files(batch, command) is not None and _came_from_own_file(batch, row, command.spec):
             return {"name": command.file_name}
         raise AlreadyExists(f"DAG {command.file_name} already exists")
-    with _written(batch, lambda files: files.create(command.file_name, command.spec)):
+    batch.quotas.take(command.workspace, DAGS_QUOTA)
+    with _written(batch, command, lambda files: files.create(command.file_name, command.spec)):
         _save(batch, command, command.file_name, command.spec, loaded)
     return {"name": command.file_name}
 
@@ -79,7 +82,7 @@ def _rename_dag(batch: Batch, command: c.RenameDag) -> dict[str, Any]:
     schedule = tx.schedules.lock(command.file_name)
     loaded = batch.plans.load(text, file_name=command.new_file_name)
     known = row["folder_hash"]
-    with _written(batch, lambda files: files.move(command.file_name, command.new_file_name, text, known)):
+    with _written(batch, command, lambda files: files.move(command.file_name, command.new_file_name, text, known)):
         _definitions(batch).remove(row, file_stays=batch.files is None)
         _save(batch, command, command.new_file_name, text, loaded)
         _rename_what_belongs_to(batch, command, row, schedule)
@@ -102,14 +105,14 @@ def _rename_what_belongs_to(
 
 def _suspend_dag(batch: Batch, command: c.SuspendDag) -> dict[str, Any]:
     _lock(batch, command.file_name)
-    with _written(batch, lambda files: files.suspend(command.file_name, command.suspend)):
+    with _written(batch, command, lambda files: files.suspend(command.file_name, command.suspend)):
         batch.tx.dags.save(command.file_name, {"suspended": command.suspend, "updated_at": batch.now})
     return {}
 
 
 def _delete_dag(batch: Batch, command: c.DeleteDag) -> dict[str, Any]:
     row = _lock(batch, command.file_name)
-    with _written(batch, lambda files: files.remove(command.file_name, row["folder_hash"])):
+    with _written(batch, command, lambda files: files.remove(command.file_name, row["folder_hash"])):
         delete_webhook_of(batch.tx, command.file_name)
         _definitions(batch).remove(row, file_stays=batch.files is None)
     return {}
@@ -128,8 +131,8 @@ def _lock(batch: Batch, file_name: str) -> Mapping[str, Any]:
 
 def _check_file_name(name: str) -> None:
     check_dag_name(name, "name")
-    if name in _RESERVED:
-        raise InvalidInput(f"name: {name!r} is reserved: the API uses it in its paths")
+    if plain_name(name) in _RESERVED:
+        raise InvalidInput(f"name: {plain_name(name)!r} is reserved: the API uses it in its paths")
 
 
 def _definitions(batch: Batch) -> Definitions:
@@ -140,7 +143,7 @@ def _store_version(batch: Batch, command: c.DagChange, row: Mapping[str, Any], t
     """Store ``text`` as the next version of a DAG, unless it has errors; return the errors."""
     loaded = batch.plans.load(text, file_name=command.file_name)
     if not loaded.errors:
-        with _written(batch, lambda files: files.put(command.file_name, text, row["folder_hash"])):
+        with _written(batch, command, lambda files: files.put(command.file_name, text, row["folder_hash"])):
             _save(batch, command, command.file_name, text, loaded, number=row["version"] + 1)
     return [str(issue) for issue in loaded.errors]
 
@@ -148,23 +151,29 @@ def _store_version(batch: Batch, command: c.DagChange, row: Mapping[str, Any], t
 def _save(
     batch: Batch, command: c.DagChange, file_name: str, text: str, loaded: LoadResult, *, number: int = 1
 ) -> None:
-    folder_hash = None if batch.files is None else spec_hash(text)
+    folder_hash = None if _files(batch, command) is None else spec_hash(text)
     _definitions(batch).save_one(file_name, text, loaded, by=command.by, number=number, folder_hash=folder_hash)
 
 
 @contextmanager
-def _written(batch: Batch, change: Callable[[DagFiles], None]) -> Iterator[None]:
+def _written(batch: Batch, command: c.DagChange, change: Callable[[DagFiles], None]) -> Iterator[None]:
     """Run the block, then make the same change to the DAG folder, if it is written. If that fails, undo the block.
 
     In this order: the rows are locked when the files change, so the folder's loop waits for the commit and then finds
     the files loaded already.
     """
-    if batch.files is None:
+    files = _files(batch, command)
+    if files is None:
         yield
         return
     with batch.tx.savepoint():
         yield
-        change(batch.files)
+        change(files)
+
+
+def _files(batch: Batch, command: c.DagChange) -> DagFiles | None:
+    """Return the DAG folder if it is written. It has the DAGs of the default workspace only."""
+    return batch.files if command.workspace == DEFAULT else None
 
 
 def _numbered(row: Mapping[str, Any], errors: list[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from services.scheduler.deciding.plans import Plans, spec_hash
 from shared.language.load import LoadResult
 from shared.language.summary import summarise
 from shared.store.writes.transaction import Transaction
+from shared.workspaces import ForeignName, plain_name, stored_name, workspace_of
 
 __all__ = ["BY_FOLDER", "Definitions", "Version"]
 
@@ -38,8 +39,12 @@ class Version:
         errors = [str(issue) for issue in loaded.errors]
         dag = loaded.dag
         if dag is None:
-            return cls(file_name, text, file_name, {"name": file_name}, [], errors, number)
-        return cls(file_name, text, dag.name, summarise(dag), list(dag.tags), errors, number)
+            return cls(file_name, text, file_name, {"name": plain_name(file_name)}, [], errors, number)
+        try:
+            dag_name = stored_name(workspace_of(file_name), dag.name)
+        except ForeignName as error:
+            return cls(file_name, text, file_name, summarise(dag), list(dag.tags), [*errors, f"name: {error}"], number)
+        return cls(file_name, text, dag_name, summarise(dag), list(dag.tags), errors, number)
 
 
 class Definitions:

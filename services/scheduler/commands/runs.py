@@ -29,6 +29,7 @@ from shared.contracts import commands as c
 from shared.errors import InvalidInput, NotFound
 from shared.language.snapshot import make_snapshot
 from shared.status import RunStatus
+from shared.workspaces import plain_name, stored_name
 
 __all__ = ["HANDLERS", "start_run"]
 
@@ -45,7 +46,7 @@ def start_run(batch: Batch, command: c.StartRun) -> dict[str, Any]:
     plan: Plan = plans.get_many(batch.tx, [(text_hash, command.file_name)])[text_hash, command.file_name]
     if plan.errors:
         raise InvalidInput("; ".join(plan.errors))
-    name = command.dag_name or plan.dag.name
+    name = command.dag_name or stored_name(command.workspace, plan.dag.name)
     check_dag_name(name)
     queued = isinstance(command, c.EnqueueRun)
     if command.singleton:
@@ -73,16 +74,17 @@ def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
     if not command.spec.strip():
         raise InvalidInput("spec: must not be empty")
     text = make_snapshot(command.spec, batch.plans.base)
-    loaded = batch.plans.load(text, dag_name=command.dag_name)
+    loaded = batch.plans.load(text, dag_name=plain_name(command.dag_name) if command.dag_name else None)
     dag = loaded.dag
     if loaded.errors or dag is None:
         raise InvalidInput("; ".join(str(issue) for issue in loaded.errors) or "spec: contains no DAG")
     if not dag.name:
         raise InvalidInput("name: neither the request nor the spec names the DAG")
-    check_dag_name(dag.name)
+    name = stored_name(command.workspace, dag.name)
+    check_dag_name(name)
     if command.singleton:
-        _check_none_active(batch, dag.name)
-    check_new_run_id(batch, dag.name, command.dag_run_id)
+        _check_none_active(batch, name)
+    check_new_run_id(batch, name, command.dag_run_id)
     text_hash = spec_hash(text)
     batch.tx.dags.add_specs({text_hash: text}, batch.now)
     # The plan is cached without a file name, as every later load of this run asks for it.
@@ -90,7 +92,7 @@ def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
     run = new_run(
         plan,
         run_key=batch.new_run_key(),
-        dag_name=dag.name,
+        dag_name=name,
         dag_run_id=command.dag_run_id,
         given=command.params,
         queue=command.queue,
@@ -101,7 +103,7 @@ def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
     batch.add(run, spec_hash=text_hash, file_name=None, priority=priority, by=command.by)
     if not command.queued:
         batch.apply(run.run_key, Begin(command.by))
-    return {"dagRunId": command.dag_run_id, "name": dag.name}
+    return {"dagRunId": command.dag_run_id, "name": name}
 
 
 def _stop(batch: Batch, command: c.StopRun) -> dict[str, Any]:
@@ -131,6 +133,7 @@ def _retry(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
     source = find_run(batch, command.dag_name, command.dag_run_id)
     target, step = command.new_run_id or source.dag_run_id, command.step_name or ""
     if batch.runs.key_of(command.dag_name, target) is not None:
+        batch.quotas.take_run(command.workspace, queued=False)
         apply_to_run(batch, find_run(batch, command.dag_name, target), Retry(command.by, step))
         return {"dagRunId": target}
     check_run_id(target)

@@ -4,20 +4,22 @@ A node holds its places from its admission until its attempt and its sub-runs ha
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from services.scheduler.core.decision import Acquire, Ignored, Release
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import Admit
-from services.scheduler.core.model import ADMITTED, WAITS, Node
-from services.scheduler.core.plan import STEP, Plan
-from shared.admission.pools import Claim
+from services.scheduler.core.model import ADMITTED, WAITS, Node, Run
+from services.scheduler.core.plan import STEP
+from shared.admission.pools import Claim, PoolKey
+from shared.workspaces import DEFAULT, stored_name, workspace_of
 
 __all__ = ["admitted", "asks_again", "follow", "must_ask"]
 
 
 def must_ask(draft: Draft, node: Node) -> bool:
     """Whether the node needs places before it starts and has none: then it waits for them, and ``follow`` asks."""
-    if node.admission or not _claims(draft.run.plan, node):
+    if node.admission or not _claims(draft.run, node):
         return False
     draft.set_node(node.idx, admission=WAITS)
     return True
@@ -37,13 +39,13 @@ def asks_again(draft: Draft, idx: int) -> Ignored:
     node = draft.nodes[idx]
     if node.admission != WAITS:
         return Ignored("it does not wait for places")
-    return Ignored("asks again", (Acquire(idx, _claims(draft.run.plan, node)),))
+    return Ignored("asks again", (Acquire(idx, _claims(draft.run, node)),))
 
 
 def follow(draft: Draft, changes: Iterable[tuple[Node, Node]]) -> None:
     """Add the effects that ask for places and free places. ``changes``: changed nodes before and after the decision."""
     for old, new in changes:
-        if not (claims := _claims(draft.run.plan, new)):
+        if not (claims := _claims(draft.run, new)):
             continue
         asked, asks = old.admission == WAITS, new.admission == WAITS
         if (asked or _holds(old)) and not (_holds(new) or (asked and asks)):
@@ -52,8 +54,13 @@ def follow(draft: Draft, changes: Iterable[tuple[Node, Node]]) -> None:
             draft.effects.append(Acquire(new.idx, claims))
 
 
-def _claims(plan: Plan, node: Node) -> tuple[Claim, ...]:
-    return plan.claims.get(node.idx, ()) if node.kind == STEP else ()
+def _claims(run: Run, node: Node) -> tuple[Claim, ...]:
+    """Return the places that a node needs, in pools of the workspace of its run."""
+    claims = run.plan.claims.get(node.idx, ()) if node.kind == STEP else ()
+    workspace = workspace_of(run.dag_name) if claims else DEFAULT
+    if workspace == DEFAULT:
+        return claims
+    return tuple(replace(each, key=PoolKey(each.key.kind, stored_name(workspace, each.key.name))) for each in claims)
 
 
 def _holds(node: Node) -> bool:

@@ -37,6 +37,7 @@ from services.scheduler.deciding.loading import LoadedRun, LoadedRuns
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.progress import recall
+from services.scheduler.deciding.quotas import Quotas
 from services.scheduler.deciding.recent import RecentRuns
 from services.scheduler.deciding.run_routes import RunRoutes
 from services.scheduler.deciding.stored_secrets import with_stored_secrets
@@ -49,6 +50,7 @@ from shared.status import AttemptState, RunStatus
 from shared.store.writes.transaction import Transaction
 from shared.tracing import SpanContext, begin, here
 from shared.transport.base import Outgoing, task_queue, worker_queue
+from shared.workspaces import workspace_of
 
 __all__ = ["Batch"]
 
@@ -83,6 +85,7 @@ class Batch:
         routes: RunRoutes | None = None,
     ) -> None:
         self.tx = tx
+        self.quotas = Quotas(tx)
         self.files = files
         self.now = now
         self.again = again
@@ -116,7 +119,11 @@ class Batch:
         ``parent_key``: the parent run of a sub-run; it must be in this batch. ``called_by``: the index of the
         parent's node, and the params with secrets masked. ``by``: who asked for the run. The run belongs to this
         thread's current trace; without one it begins a trace.
+
+        Raises ``QuotaExceeded`` for a root run beyond the quota of its workspace.
         """
+        if parent_key is None:
+            self.quotas.take_run(workspace_of(run.dag_name), queued=run.status is RunStatus.QUEUED)
         root_key = None if parent_key is None else self.runs.root_of(parent_key)
         fixed: dict[str, Any] = {
             "spec_hash": spec_hash,

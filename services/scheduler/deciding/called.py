@@ -8,18 +8,23 @@ import posixpath
 
 from services.scheduler.deciding.batch import Batch
 from shared.errors import InvalidInput, NotFound
+from shared.workspaces import stored_name
 
 __all__ = ["find_called"]
 
 
-def find_called(batch: Batch, name: str, caller: str) -> tuple[str, str]:
+def find_called(batch: Batch, name: str, caller: str, workspace: str) -> tuple[str, str]:
     """Return spec hash and file name of the called DAG. ``caller``: the file name of the calling run, or empty.
+
+    A DAG of a workspace calls DAGs of the same one. Files in folders belong to the default workspace.
 
     Raises:
         NotFound: there is no such DAG or file.
-        InvalidInput: the DAG has errors.
+        InvalidInput: the DAG has errors, or its name could be one of another workspace.
     """
-    path = name.removesuffix(".yaml").removesuffix(".yml")
+    if workspace:
+        return _of_row(batch, name, stored_name(workspace, _without_extension(name)))
+    path = stored_name(workspace, _without_extension(name))
     root = str(batch.plans.dags_dir or "")
     if root and path.startswith(f"{root}/"):
         path = path[len(root) + 1 :]
@@ -29,8 +34,26 @@ def find_called(batch: Batch, name: str, caller: str) -> tuple[str, str]:
             text_hash = batch.tx.dags.callable_files([place]).get(place)
             if text_hash is not None:
                 return text_hash, place
-        elif (row := batch.tx.dags.called(place)) is not None:
-            if row["errors"]:
-                raise InvalidInput(f"DAG {name} is invalid: {'; '.join(row['errors'])}")
-            return row["spec_hash"], row["file_name"]
+        elif (found := _called(batch, name, place)) is not None:
+            return found
     raise NotFound(f"DAG {name} is not found")
+
+
+def _without_extension(name: str) -> str:
+    return name.removesuffix(".yaml").removesuffix(".yml")
+
+
+def _of_row(batch: Batch, name: str, stored: str) -> tuple[str, str]:
+    found = _called(batch, name, stored)
+    if found is None:
+        raise NotFound(f"DAG {name} is not found")
+    return found
+
+
+def _called(batch: Batch, name: str, stored: str) -> tuple[str, str] | None:
+    row = batch.tx.dags.called(stored)
+    if row is None:
+        return None
+    if row["errors"]:
+        raise InvalidInput(f"DAG {name} is invalid: {'; '.join(row['errors'])}")
+    return row["spec_hash"], row["file_name"]

@@ -11,6 +11,7 @@ from shared.language.expansion.resolve import needs_worker, resolve_env, resolve
 from shared.language.expansion.sealed_text import has_sealed
 from shared.language.model import Dag
 from shared.status import RunStatus
+from shared.workspaces import stored_name, workspace_of
 
 __all__ = ["needs_prepare", "new_run", "rerun", "retry_as_new_run"]
 
@@ -52,7 +53,7 @@ def new_run(
         status=RunStatus.QUEUED if queued else RunStatus.NOT_STARTED,
         created_at=now,
         nodes=fresh_nodes(plan, prepare=prepare),
-        queue=queue or dag.queue or dag_name,
+        queue=queue or (stored_name(workspace_of(dag_name), dag.queue) if dag.queue else dag_name),
         given=given,
         params=params,
         params_json=params_json,

@@ -25,6 +25,7 @@ from shared.language.snapshot import local_spec, make_snapshot
 from shared.language.steps.approval import waits_for_approval
 from shared.status import RunStatus
 from shared.tracing import SpanContext, within
+from shared.workspaces import stored_name, workspace_of
 
 __all__ = ["MAX_DEPTH", "start_and_stop_children", "update_parents"]
 
@@ -101,11 +102,12 @@ def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, 
     if batch.tx.children.depth(parent_key) >= MAX_DEPTH:
         raise InvalidInput(f"sub DAGs are nested deeper than {MAX_DEPTH} levels")
     parent_hash, caller = batch.runs.origin(parent_key)
+    workspace = workspace_of(parent.dag_name)
     name = effect.dag
     text = local_spec(batch.tx.dags.spec_texts([parent_hash])[parent_hash], name)
     file_name = None
     if text is None:
-        called_hash, file_name = find_called(batch, name, caller or "")
+        called_hash, file_name = find_called(batch, name, caller or "", workspace)
         text = batch.tx.dags.spec_texts([called_hash])[called_hash]
     if effect.selector and (called := load(text).dag) is not None and waits_for_approval(called):
         raise InvalidInput(f"{name}: DAG with HITL steps cannot be dispatched to workers")
@@ -119,11 +121,11 @@ def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, 
     run = new_run(
         plan,
         run_key=batch.new_run_key(),
-        dag_name=plan.dag.name,
+        dag_name=stored_name(workspace, plan.dag.name),
         dag_run_id=effect.run_id,
         given=effect.given,
         queue=None,
-        queued=_is_limited(batch, plan.dag.queue or plan.dag.name),
+        queued=_is_limited(batch, stored_name(workspace, plan.dag.queue or plan.dag.name)),
         now=batch.now,
     )
     run = evolve(

@@ -14,6 +14,7 @@ from shared.language.load import LoadResult, load
 from shared.language.model import Dag
 from shared.language.snapshot import make_snapshot
 from shared.store.writes.transaction import Transaction
+from shared.workspaces import plain_name
 
 __all__ = ["Frozen", "Plans", "spec_hash"]
 
@@ -57,6 +58,8 @@ class Plans:
     def load(self, text: str, *, file_name: str = "", dag_name: str | None = None) -> LoadResult:
         """Parse a spec, or return the result of a recent call with the same arguments.
 
+        Names in the result are those that the spec has, without a workspace, also that of a DAG named by its file.
+
         Parsing takes time and needs no database. A caller that knows the text before its transaction begins calls this
         then, so that the call in the transaction finds the result.
         """
@@ -64,7 +67,7 @@ class Plans:
         with self._lock:
             known = self._loads.get(key)
         if known is None:
-            known = load(text, file_name=file_name, dag_name=dag_name)
+            known = load(text, file_name=plain_name(file_name), dag_name=dag_name)
             with self._lock:
                 self._loads[key] = known
                 while len(self._loads) > _KEPT_LOADS:

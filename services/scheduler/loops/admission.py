@@ -7,6 +7,7 @@ schedulers did not, for instance because they died.
 
 import heapq
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -30,7 +31,9 @@ from shared.admission.runs import (
     pauses_queue,
     place,
 )
+from shared.admission.turns import by_turns
 from shared.errors import RowsLocked, StoreUnavailable
+from shared.workspaces import workspace_of
 
 __all__ = ["Admission"]
 
@@ -73,6 +76,8 @@ class Admission:
         """
 
         def work(batch: Batch) -> tuple[int, datetime | None]:
+            # Before the queue, as everybody locks them.
+            room = batch.quotas.room(workspace_of(queue))
             row = batch.tx.queues.lock(queue)
             pauses = [OpenPause(one["scope"], one["name"]) for one in batch.tx.pauses.open()]
             if row is None or pauses_queue(pauses, queue):
@@ -85,7 +90,7 @@ class Admission:
             if (first := next(waiting, None)) is not None:
                 state = QueueState(queue, self._capacity(batch, row, first[1]), taken)
                 every = (run for run, _ in _first_and(first, waiting))
-                chosen = admit(every, _moment(batch, pauses), free=min(state.free, _AT_ONCE))
+                chosen = admit(every, _moment(batch, pauses), free=min(state.free, _AT_ONCE), room=room)
             keys = (*lent, *chosen.keys)
             batch.runs.load(keys)
             begun = [key for key in keys if batch.runs.get(key) is not None]
@@ -148,23 +153,25 @@ class Admission:
     def run(self, stop: threading.Event) -> None:
         """Admit until ``stop``; the body of a background thread."""
         while not stop.is_set():
-            queues: list[str] = []
+            queues: deque[str] = deque()
             try:
-                queues = self._next(stop)
+                queues = deque(by_turns(self._next(stop)))
                 locked: list[str] = []
                 while queues:
                     try:
-                        if self.admit(queues[-1]) < _AT_ONCE:
-                            queues.pop()
+                        if self.admit(queues[0]) >= _AT_ONCE:
+                            queues.rotate(-1)
+                        else:
+                            queues.popleft()
                     except RowsLocked:
                         # Another transaction has locked a run or the queue: first serve the other queues.
-                        locked.append(queues.pop())
+                        locked.append(queues.popleft())
                 self.notify(locked)
             except StoreUnavailable:
                 self.notify(queues)
                 stop.wait(1)
 
-    def _next(self, stop: threading.Event) -> list[str]:
+    def _next(self, stop: threading.Event) -> set[str]:
         with self._condition:
             waited = 0.0
             while not self._queues and not stop.is_set() and waited < _LOOK_EVERY_S:
@@ -176,11 +183,12 @@ class Admission:
                     self._queues.add(name)
             queues, self._queues = self._queues, set()
         if stop.is_set():
-            return sorted(queues, reverse=True)
+            return queues
         try:
             with self._transactor.store.read() as tx:
                 # Most runs end while nothing is queued. A run that is queued later wakes its scheduler's admission.
-                return sorted(tx.queues.with_queued(queues) if queues else tx.queues.busy(), reverse=True)
+                # A place of a workspace's quota that became free is one for all its queues.
+                return tx.queues.with_queued(queues) if queues else set(tx.queues.busy())
         except StoreUnavailable:
             self.notify(queues)
             raise
@@ -198,6 +206,7 @@ def _queued_run(queue: str, row: dict[str, Any], selector: dict[str, str]) -> Qu
         selector=selector,
         queue=queue,
         file_name=row["file_name"] or "",
+        is_root=row["root_key"] is None,
         not_before=row["not_before"],
         after_status=row["after_status"],
         after_finished_at=row["after_finished_at"],

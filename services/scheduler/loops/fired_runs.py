@@ -11,7 +11,9 @@ from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import new_run, rerun
 from services.scheduler.deciding.plans import Plans
+from services.scheduler.deciding.quotas import QuotaExceeded
 from shared.errors import InvalidInput
+from shared.workspaces import name_prefix, workspace_of
 
 __all__ = ["FiredRuns"]
 
@@ -122,8 +124,8 @@ class FiredRuns:
         return core.LatestRun(row["dag_run_id"], row["status"], began_at)
 
     def _queue(self, file_name: str) -> str:
-        dag = self._plans[file_name].dag
-        return dag.queue or str(self._dags[file_name]["dag_name"])
+        dag, dag_name = self._plans[file_name].dag, str(self._dags[file_name]["dag_name"])
+        return f"{name_prefix(workspace_of(dag_name))}{dag.queue}" if dag.queue else dag_name
 
     def _start(self, file_name: str, fire: core.Fire) -> tuple[str, str, str | None]:
         """Start the run of a scheduled time, or queue it if its queue is global or the time is caught up."""
@@ -140,6 +142,8 @@ class FiredRuns:
         if self._batch.runs.key_of(dag_name, run_id) is not None:
             return "fired", "the run of this scheduled time already existed", run_id
         queued = fire.outcome == "catchup" or self._queue(file_name) in self._global
+        # Beyond the quota of its workspace a run waits in its queue.
+        queued = queued or self._batch.quotas.room(workspace_of(dag_name)) == 0
         try:
             run = new_run(
                 plan,
@@ -153,7 +157,10 @@ class FiredRuns:
             )
         except InvalidInput as error:
             return "skipped", str(error), None
-        self._batch.add(run, spec_hash=text_hash, file_name=file_name, by=_BY)
+        try:
+            self._batch.add(run, spec_hash=text_hash, file_name=file_name, by=_BY)
+        except QuotaExceeded as error:
+            return "skipped", str(error), None
         if not queued:
             self._batch.apply(run.run_key, Begin(_BY))
             self._running.setdefault(dag_name, []).append(run.run_key)
@@ -179,7 +186,10 @@ class FiredRuns:
             now=self._batch.now,
         )
         text_hash, origin = self._batch.runs.origin(after)
-        self._batch.add(run, spec_hash=text_hash, file_name=origin, by=_BY)
+        try:
+            self._batch.add(run, spec_hash=text_hash, file_name=origin, by=_BY)
+        except QuotaExceeded as error:
+            return "skipped", str(error), None
         wait_s = int(stopped.plan.dag.restart_wait_sec)
         self._batch.hold(run.run_key, {"after_key": after, "wait_s": wait_s, "not_before": None})
         return "fired", fire.reason, run_id

@@ -39,6 +39,7 @@ from shared.contracts.tasks import CallResult, Task
 from shared.errors import InvalidInput
 from shared.language.expansion.expand import RunCommand, expand
 from shared.outbound import OutboundPolicy
+from shared.workspaces import plain_name
 
 __all__ = ["AttemptResult", "AttemptRunner"]
 
@@ -223,7 +224,7 @@ class AttemptRunner:
         from services.worker.executors.errand import ErrandExecutor  # noqa: PLC0415
 
         errand = SideTask.model_validate(task.options["errand"])
-        return ErrandExecutor(errand, task.dag_name, self._workspace.log_folder(task), masker)
+        return ErrandExecutor(errand, plain_name(task.dag_name), self._workspace.log_folder(task), masker)
 
     def _supervisor(self, task: Task, stop: StopRequest) -> Supervisor:
         return Supervisor(

@@ -24,6 +24,7 @@ from shared.language.expansion.expand import ExpansionError, RunCommand, Scope, 
 from shared.language.expansion.references import names_in
 from shared.language.expansion.secret_params import secrets_in
 from shared.tracing import here
+from shared.workspaces import plain_name
 
 __all__ = ["Environment", "Inputs", "build_environment", "host_variables", "prepare_inputs"]
 
@@ -175,7 +176,7 @@ def build_environment(
     }
     outputs, params = dict(task.outputs), dict(task.params)
     local = {"DAG_RUN_STEP_NAME": task.step.name, "PWD": str(inputs.working_dir), **dict(task.engine_env)}
-    everything = {"DAG_NAME": task.dag_name, "DAG_RUN_ID": task.dag_run_id, **reserved, **local}
+    everything = {"DAG_NAME": plain_name(task.dag_name), "DAG_RUN_ID": task.dag_run_id, **reserved, **local}
     if task.params_json is not None:
         everything["DAG_PARAMS_JSON"] = task.params_json
     everything |= {f"DAGU_{name[4:]}": value for name, value in everything.items() if name.startswith("DAG_")}

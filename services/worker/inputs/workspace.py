@@ -18,6 +18,7 @@ from services.worker.process.step_users import StepUser, StepUsers, make_folder
 from shared.contracts.tasks import Task
 from shared.language.expansion.expand import Scope, expand, needs_shell
 from shared.system.proc import PROC
+from shared.workspaces import DEFAULT, MARK, workspace_of
 
 __all__ = ["Workspace", "folder_name", "run_folder"]
 
@@ -116,7 +117,7 @@ class Workspace:
 
         Source: workflow language, section 2.2, ``workingDir``.
         """
-        if self.dags_dir is None or not task.file_name:
+        if self.dags_dir is None or not task.file_name or workspace_of(task.file_name) != DEFAULT:
             return self.run_dir(task)
         return (self.dags_dir / task.file_name).parent
 
@@ -158,5 +159,6 @@ def run_folder(task: Task) -> str:
 
 def folder_name(name: str) -> str:
     """Return a DAG's name or a run's id as the name of a folder."""
-    safe = _UNSAFE.sub("_", name)
+    # No other name of a folder contains a tilde twice, so runs of two workspaces never share a folder.
+    safe = "~~".join(_UNSAFE.sub("_", part) for part in name.split(MARK))
     return safe if safe.strip(".") else "_"

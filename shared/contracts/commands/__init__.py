@@ -52,6 +52,13 @@ from shared.contracts.commands.webhooks import (
     WebhookCommand,
 )
 from shared.contracts.commands.workers import DrainWorker, ResumeWorker
+from shared.contracts.commands.workspaces import (
+    CreateWorkspace,
+    DeleteWorkspace,
+    RemoveMember,
+    SetMember,
+    UpdateWorkspace,
+)
 
 __all__ = [
     "ApprovalCommand",
@@ -63,12 +70,14 @@ __all__ = [
     "CreateDag",
     "CreateUser",
     "CreateWebhook",
+    "CreateWorkspace",
     "DagChange",
     "DeleteApiKey",
     "DeleteDag",
     "DeleteSecret",
     "DeleteUser",
     "DeleteWebhook",
+    "DeleteWorkspace",
     "DequeueRun",
     "DrainWorker",
     "EndLogin",
@@ -81,6 +90,7 @@ __all__ = [
     "RefusedError",
     "RegenerateWebhook",
     "RejectStep",
+    "RemoveMember",
     "RemovePool",
     "RemoveQueue",
     "RemoveRun",
@@ -93,6 +103,7 @@ __all__ = [
     "ResumeWorker",
     "RetryRun",
     "RunChange",
+    "SetMember",
     "SetPassword",
     "SetPause",
     "SetPool",
@@ -106,5 +117,6 @@ __all__ = [
     "TouchCredential",
     "UpdateApiKey",
     "UpdateUser",
+    "UpdateWorkspace",
     "WebhookCommand",
 ]

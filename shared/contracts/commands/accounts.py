@@ -37,6 +37,8 @@ class CreateUser(Command):
     username: str
     role: Role
     password_hash: str = Field(repr=False)
+    members_only: bool = False
+    """Whether the user has a role only in the workspaces that it is a member of, and not ``role``."""
 
 
 class EnsureAdmin(CreateUser):
@@ -52,6 +54,8 @@ class UpdateUser(Command):
     user_id: str
     username: str | None = None
     role: Role | None = None
+    members_only: bool = False
+    """With ``role``: see ``CreateUser``."""
 
 
 class SetPassword(Command):

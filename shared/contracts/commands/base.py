@@ -17,6 +17,8 @@ class Command(Message):
     """The user or key that sent the command. It is recorded with every transition. With an ``actor``, its name."""
     actor: Actor | None = None
     """Who sent the command. Only gateways of the release before leave it out."""
+    workspace: str = ""
+    """The workspace that the command is sent in, and that all names in it belong to; empty: the default workspace."""
 
 
 class DagChange(Command):

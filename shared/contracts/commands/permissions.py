@@ -7,8 +7,21 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from shared.contracts.actors import Actor, Role, outranks
-from shared.contracts.commands import accounts, approvals, dags, pauses, pools, queues, runs, secrets, webhooks, workers
+from shared.contracts.commands import (
+    accounts,
+    approvals,
+    dags,
+    pauses,
+    pools,
+    queues,
+    runs,
+    secrets,
+    webhooks,
+    workers,
+    workspaces,
+)
 from shared.contracts.commands.base import Command
+from shared.workspaces import NO_ROLE
 
 __all__ = ["MINIMUM_ROLE", "SYSTEM_ONLY", "why_forbidden"]
 
@@ -19,6 +32,11 @@ MINIMUM_ROLE: Mapping[type[Command], Role] = MappingProxyType(
         accounts.SetPassword: "admin",
         accounts.DeleteUser: "admin",
         accounts.EndLogin: "viewer",
+        workspaces.CreateWorkspace: "admin",
+        workspaces.UpdateWorkspace: "admin",
+        workspaces.DeleteWorkspace: "admin",
+        workspaces.SetMember: "admin",
+        workspaces.RemoveMember: "admin",
         accounts.CreateApiKey: "admin",
         accounts.UpdateApiKey: "admin",
         accounts.DeleteApiKey: "admin",
@@ -67,8 +85,8 @@ SYSTEM_ONLY = frozenset({accounts.CountFailures, accounts.EnsureAdmin, accounts.
 def why_forbidden(actor: Actor, command: Command) -> str:
     """Return why ``actor``, with its present role, may not send ``command``; an empty text if it may.
 
-    Exceptions to ``MINIMUM_ROLE``: users may change their own passwords; a webhook may queue runs of its own DAG and do
-    nothing else.
+    Exceptions to ``MINIMUM_ROLE``: users may change their own passwords; users without a role in the default workspace
+    may log out; a webhook may queue runs of its own DAG and do nothing else.
     """
     kind = type(command)
     if (actor.kind == "system") != (kind in SYSTEM_ONLY):
@@ -81,6 +99,8 @@ def why_forbidden(actor: Actor, command: Command) -> str:
         own = kind is runs.EnqueueRun and actor.name == f"webhook:{getattr(command, 'file_name', '')}"
         return "" if own else "A webhook can only queue runs of its own DAG"
     if isinstance(command, accounts.SetPassword) and actor.kind == "user" and actor.id == command.user_id:
+        return ""
+    if isinstance(command, accounts.EndLogin) and actor.kind == "user" and actor.role == NO_ROLE:
         return ""
     minimum = MINIMUM_ROLE[kind]
     if outranks(actor.role, minimum):

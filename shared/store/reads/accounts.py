@@ -107,12 +107,16 @@ class AccountReads(Reader):
     def api_keys(self) -> tuple[ApiKeyRow, ...]:
         """Return all API keys, oldest first."""
         with self._statement() as connection:
-            query = select(t.api_keys).order_by(t.api_keys.c.created_at, bytewise(t.api_keys.c.id))
+            query = (
+                select(t.api_keys)
+                .where(self._ours(t.api_keys.c.name))
+                .order_by(t.api_keys.c.created_at, bytewise(t.api_keys.c.id))
+            )
             return tuple(_key(row) for row in connection.execute(query))
 
     def api_key(self, key_id: str) -> ApiKeyRow | None:
         """Return an API key by id."""
-        return self._key(t.api_keys.c.id == key_id)
+        return self._key(and_(t.api_keys.c.id == key_id, self._ours(t.api_keys.c.name)))
 
     def api_key_by_hash(self, secret_hash: str) -> ApiKeyRow | None:
         """Return the API key whose secret has this hash."""
@@ -127,7 +131,8 @@ class AccountReads(Reader):
     def webhooks(self) -> tuple[WebhookRow, ...]:
         """Return all webhooks, sorted by file name."""
         with self._statement() as connection:
-            query = select(t.webhooks).order_by(bytewise(t.webhooks.c.file_name))
+            query = select(t.webhooks).where(self._ours(t.webhooks.c.file_name))
+            query = query.order_by(bytewise(t.webhooks.c.file_name))
             return tuple(_webhook(row) for row in connection.execute(query))
 
     def webhook(self, file_name: str) -> WebhookRow | None:

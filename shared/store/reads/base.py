@@ -1,13 +1,16 @@
 """The base class of all readers."""
 
+import copy
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
-from sqlalchemy import Connection, Engine, Row, Select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, literal_column, true
 
 from shared.store.engine import one_statement, transaction
+from shared.store.functions import workspace_prefix
 from shared.store.migrate import HEAD, revision
+from shared.workspaces import DEFAULT, MARK, name_prefix
 
 __all__ = ["AnyRow", "AnySelect", "Reader", "SchemaRevision"]
 
@@ -33,10 +36,35 @@ class Reader:
 
     Each method is one statement or one transaction, so on a read-only engine its queries see one snapshot. Every
     method raises ``StoreUnavailable`` while the database is unavailable.
+
+    ``within`` limits a reader to a workspace: then no list and no count has what belongs to another one. Methods that
+    get a name get a stored name.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._workspace: str | None = None
+
+    def within(self, workspace: str) -> Self:
+        """Return a reader of this workspace, over the same engine."""
+        found = copy.copy(self)
+        found._workspace = workspace  # noqa: SLF001 - a copy of this object
+        return found
+
+    def _ours(self, name: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Return the condition that a stored name belongs to the workspace of this reader."""
+        if self._workspace is None:
+            return true()
+        if self._workspace == DEFAULT:
+            # Postgres estimates this well, an expression not at all: it would read the whole history for a list.
+            return name.not_like(f"%{MARK}%")
+        found = workspace_prefix(name)
+        # The second condition is that of the index on runs of named workspaces.
+        return and_(found == name_prefix(self._workspace), found != literal_column("''"))
+
+    def _plain(self, name: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return a stored name of the reader's workspace as its users know it, to search in it."""
+        return func.substr(name, len(name_prefix(self._workspace)) + 1) if self._workspace else name
 
     def _statement(self) -> AbstractContextManager[Connection]:
         """Return a context manager for a single statement."""

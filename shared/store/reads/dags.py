@@ -49,10 +49,10 @@ def _dag(row: AnyRow, spec: str | None = None) -> DagRow:
     )
 
 
-def _matching(name: str, tag: str) -> list[ColumnElement[bool]]:
+def _matching(name: str, tag: str, file_name: ColumnElement[Any]) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if name:
-        conditions.append(contains(func.lower(_d.file_name), name.lower()))
+        conditions.append(contains(func.lower(file_name), name.lower()))
     if tag:
         # Tags are stored in lower case. A quick search in the JSON text leaves few rows; only those are parsed.
         conditions += [contains(cast(_d.tags, Text), json.dumps(tag.lower(), ensure_ascii=False)[1:-1])]
@@ -96,7 +96,7 @@ class DagReads(Reader):
         filter matches every DAG. The first ``page`` is 1. Sorted by case-insensitive DAG name, or by the next start;
         DAGs without a next start come last in both orders.
         """
-        where = _matching(name, tag)
+        where = [self._ours(_d.file_name), *_matching(name, tag, self._plain(_d.file_name))]
         keys: list[ColumnElement[Any]] = _by_name(order)
         if sort == "next_start":
             keys = [_NEXT_START.is_(None), _NEXT_START.desc() if order == "desc" else _NEXT_START.asc(), *keys]
@@ -110,7 +110,7 @@ class DagReads(Reader):
 
     def dags_with_specs(self) -> tuple[DagRow, ...]:
         """Return every DAG with its spec's text, sorted by file name."""
-        query = _select(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _d.spec_hash)
+        query = _select(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _d.spec_hash).where(self._ours(_d.file_name))
         with self._statement() as connection:
             rows = connection.execute(query.order_by(bytewise(_d.file_name)))
             return tuple(_dag(row, row.yaml) for row in rows)
@@ -118,24 +118,25 @@ class DagReads(Reader):
     def dag_names(self) -> frozenset[str]:
         """Return the names of all DAGs, which runs have."""
         with self._statement() as connection:
-            return frozenset(connection.execute(select(_d.dag_name)).scalars())
+            return frozenset(connection.execute(select(_d.dag_name).where(self._ours(_d.dag_name))).scalars())
 
     def tags(self) -> tuple[str, ...]:
         """Return the distinct tags of all DAGs, sorted."""
         with self._statement() as connection:
-            lists = connection.execute(select(_d.tags)).scalars().all()
+            lists = connection.execute(select(_d.tags).where(self._ours(_d.file_name))).scalars().all()
         return tuple(sorted({tag for tags in lists for tag in tags}))
 
     def faulty_dags(self) -> dict[str, tuple[str, ...]]:
         """Return the errors of each stored DAG whose spec has errors, by file name, sorted."""
-        query = select(_d.file_name, _d.errors).where(cast(_d.errors, Text) != "[]").order_by(bytewise(_d.file_name))
+        query = select(_d.file_name, _d.errors).where(cast(_d.errors, Text) != "[]", self._ours(_d.file_name))
+        query = query.order_by(bytewise(_d.file_name))
         with self._statement() as connection:
             return {row.file_name: tuple(row.errors) for row in connection.execute(query)}
 
     def refused_files(self) -> dict[str, str]:
         """Return why files of the DAG folder cannot be loaded, by file name, sorted."""
         c = t.passed_over.c
-        query = select(c.name, c.problem).where(c.kind == "refused").order_by(bytewise(c.name))
+        query = select(c.name, c.problem).where(c.kind == "refused", self._ours(c.name)).order_by(bytewise(c.name))
         with self._statement() as connection:
             return {row.name: row.problem for row in connection.execute(query)}
 

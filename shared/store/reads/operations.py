@@ -30,7 +30,7 @@ class OpsReads(Reader):
         """Return every known worker with its open attempts, sorted by worker id."""
         w = t.workers.c
         with self._snapshot() as connection:
-            tasks = _tasks(connection)
+            tasks = _tasks(connection, self._ours(_r.dag_name))
             rows = connection.execute(select(t.workers).order_by(bytewise(w.worker_id))).all()
         return tuple(
             WorkerRow(
@@ -66,11 +66,13 @@ class OpsReads(Reader):
 
     def queues(self, *, limit: int = 1000) -> tuple[QueueRow, ...]:
         """Return every queue, sorted by name, each with up to ``limit`` running and ``limit`` queued root runs."""
+        queues, ours = select(t.queues).where(self._ours(t.queues.c.name)), self._ours(_r.queue)
         with self._snapshot() as connection:
-            kinds = {row.name: (row.kind, row.max_concurrency) for row in connection.execute(select(t.queues))}
-            counts = _queue_counts(connection)
-            running = _in_queues(connection, RUNNING, (_r.started_at, bytewise(_r.run_key)), limit)
-            queued = _in_queues(connection, QUEUED, (_r.priority.desc(), _r.queued_at, bytewise(_r.run_key)), limit)
+            kinds = {row.name: (row.kind, row.max_concurrency) for row in connection.execute(queues)}
+            counts = _queue_counts(connection, ours)
+            running = _in_queues(connection, RUNNING, (_r.started_at, bytewise(_r.run_key)), limit, ours)
+            order = (_r.priority.desc(), _r.queued_at, bytewise(_r.run_key))
+            queued = _in_queues(connection, QUEUED, order, limit, ours)
         names = sorted({*kinds, *(name for name, _ in counts)})
         return tuple(
             QueueRow(
@@ -87,8 +89,13 @@ class OpsReads(Reader):
     def active_counts(self) -> ActiveCounts:
         """Return how many root runs are running and queued, by DAG, and how many DAGs there are. Cheap."""
         with self._snapshot() as connection:
-            dags = connection.execute(select(func.count()).select_from(t.dags)).scalar_one()
-            return ActiveCounts(dags, _by_dag(connection, RUNNING), _by_dag(connection, QUEUED))
+            count = select(func.count()).select_from(t.dags).where(self._ours(t.dags.c.file_name))
+            ours = self._ours(_r.dag_name)
+            return ActiveCounts(
+                connection.execute(count).scalar_one(),
+                _by_dag(connection, RUNNING, ours),
+                _by_dag(connection, QUEUED, ours),
+            )
 
     def command(self, command_id: str) -> CommandRow | None:
         """Return the outcome of a command, or ``None`` if none is recorded (yet)."""
@@ -100,12 +107,12 @@ class OpsReads(Reader):
         return CommandRow(row.command_id, row.type, row.body_hash, row.outcome, row.reply, row.at)
 
 
-def _tasks(connection: Connection) -> tuple[TaskRow, ...]:
-    """Return the open attempts of all workers, ordered by dispatch time, oldest first."""
+def _tasks(connection: Connection, ours: ColumnElement[bool]) -> tuple[TaskRow, ...]:
+    """Return the open attempts of ``ours`` on all workers, ordered by dispatch time, oldest first."""
     attempt = (_n.name, _n.token_state, _n.token_worker, _n.dispatched_at, _n.started_at)
     query = select_runs(*(column.label(f"node_{column.name}") for column in attempt))
     query = query.join(t.nodes, and_(_n.run_key == _r.run_key, _n.token.is_not(None), _n.token_worker.is_not(None)))
-    rows = connection.execute(query.order_by(_n.dispatched_at, bytewise(_n.run_key), _n.idx))
+    rows = connection.execute(query.where(ours).order_by(_n.dispatched_at, bytewise(_n.run_key), _n.idx))
     return tuple(_task(row) for row in rows)
 
 
@@ -123,20 +130,24 @@ def _task(row: AnyRow) -> TaskRow:
     )
 
 
-def _queue_counts(connection: Connection) -> dict[tuple[str, RunStatus], int]:
+def _queue_counts(connection: Connection, ours: ColumnElement[bool]) -> dict[tuple[str, RunStatus], int]:
     found: dict[tuple[str, RunStatus], int] = {}
     for status in (RUNNING, QUEUED):
         query = select(_r.queue, _r.status, func.count().label("runs"))
-        query = query.where(_r.status == status, IS_ROOT).group_by(_r.queue, _r.status)
+        query = query.where(_r.status == status, IS_ROOT, ours).group_by(_r.queue, _r.status)
         found |= {(row.queue, RunStatus(row.status)): row.runs for row in connection.execute(query)}
     return found
 
 
 def _in_queues(
-    connection: Connection, status: ColumnElement[str], order: Sequence[ColumnElement[Any]], limit: int
+    connection: Connection,
+    status: ColumnElement[str],
+    order: Sequence[ColumnElement[Any]],
+    limit: int,
+    ours: ColumnElement[bool],
 ) -> dict[str, list[RunRow]]:
     place = func.row_number().over(partition_by=_r.queue, order_by=order).label("place")
-    ranked = select(_r.run_key, place).where(_r.status == status, IS_ROOT).subquery()
+    ranked = select(_r.run_key, place).where(_r.status == status, IS_ROOT, ours).subquery()
     query = select_runs().join(ranked, ranked.c.run_key == _r.run_key).where(ranked.c.place <= limit)
     found: dict[str, list[RunRow]] = {}
     for row in connection.execute(query.order_by(ranked.c.place)):
@@ -144,8 +155,10 @@ def _in_queues(
     return found
 
 
-def _by_dag(connection: Connection, status: ColumnElement[str]) -> MappingProxyType[str, int]:
+def _by_dag(
+    connection: Connection, status: ColumnElement[str], ours: ColumnElement[bool]
+) -> MappingProxyType[str, int]:
     name = BY_DAG.label("dag_name")
-    query = select(name, func.count().label("runs")).where(_r.status == status, IS_ROOT)
+    query = select(name, func.count().label("runs")).where(_r.status == status, IS_ROOT, ours)
     rows = connection.execute(query.group_by(name))
     return MappingProxyType({row.dag_name: row.runs for row in rows})

@@ -55,7 +55,7 @@ class OverviewReads(Reader):
             select(_r.dag_name, _r.dag_run_id, _r.status, func.coalesce(_r.first_started_at, _r.started_at))
             .add_columns(_r.finished_at)
             .where(_r.root_key.is_(None), _r.created_at >= since - _LONGEST, _r.started_at.is_not(None))
-            .where(or_(_r.finished_at.is_(None), _r.finished_at >= since))
+            .where(or_(_r.finished_at.is_(None), _r.finished_at >= since), self._ours(_r.dag_name))
             .order_by(*NEWEST_FIRST)
             .limit(limit)
         )
@@ -68,6 +68,7 @@ class OverviewReads(Reader):
         query = (
             select(_r.status, func.count().label("runs"))
             .where(_r.root_key.is_(None), _r.created_at >= since - _LONGEST, _r.finished_at >= since)
+            .where(self._ours(_r.dag_name))
             .group_by(_r.status)
         )
         with self._statement() as connection:
@@ -78,7 +79,7 @@ class OverviewReads(Reader):
         """Return the steps that wait for approval, those of the newest runs first."""
         roots = (
             select(_r.run_key, _r.dag_name, _r.dag_run_id)
-            .where(_r.root_key.is_(None), _r.status.in_((_WAITING, RUNNING)))
+            .where(_r.root_key.is_(None), _r.status.in_((_WAITING, RUNNING)), self._ours(_r.dag_name))
             .order_by(*NEWEST_FIRST)
             .limit(_MOST_ROOTS)
             .subquery()

@@ -117,9 +117,12 @@ class PoolReads(Reader):
             return {}
         with self._snapshot() as connection:
             capacities = {
-                row.name: row.capacity for row in connection.execute(select(t.pools.c.name, t.pools.c.capacity))
+                row.name: row.capacity
+                for row in connection.execute(
+                    select(t.pools.c.name, t.pools.c.capacity).where(self._ours(t.pools.c.name))
+                )
             }
-            wanted = sorted(keys if keys is not None else _known(connection, capacities))[:_MOST]
+            wanted = sorted(keys if keys is not None else self._known(connection, capacities))[:_MOST]
             places, waits = t.pool_places, t.pool_waits
             here = or_(places.c.until_at.is_(None), places.c.until_at > now)
             used = _counted(connection, places, places.c.entered_at, here, wanted)
@@ -147,6 +150,13 @@ class PoolReads(Reader):
             taken, users = used.get(key, (0, ()))
             count, waiting = line.get(key, (0, ()))
             found[key] = PoolRow(*key, capacity, interval_s, taken, count, users, waiting, free_at.get(key))
+        return found
+
+    def _known(self, connection: Connection, capacities: Iterable[str]) -> set[Key]:
+        found = {("pool", name) for name in capacities}
+        for table in (t.pool_places, t.pool_waits):
+            query = select(table.c.kind, table.c.name).where(self._ours(table.c.name)).distinct()
+            found.update((kind, name) for kind, name in connection.execute(query))
         return found
 
     def node_states(self, run: RunRow) -> dict[int, NodeState]:
@@ -194,13 +204,6 @@ class PoolReads(Reader):
             for worker_id, (labels, state) in found.items()
             if state in {LIVE, DRAINING}
         }
-
-
-def _known(connection: Connection, capacities: Iterable[str]) -> set[Key]:
-    found = {("pool", name) for name in capacities}
-    for table in (t.pool_places, t.pool_waits):
-        found.update((kind, name) for kind, name in connection.execute(select(table.c.kind, table.c.name).distinct()))
-    return found
 
 
 def _counted(

@@ -34,6 +34,7 @@ from shared.store.reads.secrets import SecretReads, SecretRow
 from shared.store.reads.statistics import EndedRunRow, EndedStepRow, StatisticsReads
 from shared.store.reads.stream import ChangeRow, DagVersionRow, Place, StreamReads
 from shared.store.reads.totals import History, TotalsReads
+from shared.store.reads.workspaces import MemberRow, WorkspaceReads, WorkspaceRow
 
 __all__ = [
     "LATEST",
@@ -57,6 +58,7 @@ __all__ = [
     "ListedRunRow",
     "LogHits",
     "LogWindow",
+    "MemberRow",
     "NodeRow",
     "NodeState",
     "NodeWait",
@@ -81,6 +83,7 @@ __all__ = [
     "WaitingPlace",
     "WebhookRow",
     "WorkerRow",
+    "WorkspaceRow",
 ]
 
 
@@ -100,5 +103,6 @@ class Reads(
     TotalsReads,
     AuditReads,
     SecretReads,
+    WorkspaceReads,
 ):
     """All reads of the gateway, on a read-only engine. Safe to use from many threads."""

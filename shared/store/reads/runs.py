@@ -152,7 +152,7 @@ class RunReads(Reader):
         ``behind``: the last run of the previous page; only runs later in the order are returned. That run may have
         been deleted. ``down_to``: the last run in the order to look at (``search_end``).
         """
-        where = _ordered(dag_name, status, created_from, created_before, behind)
+        where = [self._ours(_r.dag_name), *_ordered(dag_name, status, created_from, created_before, behind)]
         if down_to is not None:
             earlier_id = and_(_r.created_at == down_to.created_at, bytewise(_r.dag_run_id) <= down_to.dag_run_id)
             where += [_r.created_at >= down_to.created_at, or_(_r.created_at > down_to.created_at, earlier_id)]
@@ -162,7 +162,8 @@ class RunReads(Reader):
             where.append(contains(_r.dag_run_id, id_part))
         if search:
             part = search.lower()
-            where.append(or_(contains(func.lower(_r.dag_name), part), contains(func.lower(_r.dag_run_id), part)))
+            name = func.lower(self._plain(_r.dag_name))
+            where.append(or_(contains(name, part), contains(func.lower(_r.dag_run_id), part)))
         if tag:
             tagged = select(t.dags.c.dag_name).where(has_element(t.dags.c.tags, tag.lower()))
             where.append(_r.dag_name.in_(tagged))
@@ -188,7 +189,7 @@ class RunReads(Reader):
         that a search without a hit does not read the whole history, the caller gives this run as ``down_to``, and goes
         on with it as ``behind``.
         """
-        where = _ordered(dag_name, status, created_from, created_before, behind)
+        where = [self._ours(_r.dag_name), *_ordered(dag_name, status, created_from, created_before, behind)]
         query = select(_r.created_at, _r.dag_run_id).where(*where).order_by(*NEWEST_FIRST).offset(most - 1).limit(1)
         with self._statement() as connection:
             row = connection.execute(query).one_or_none()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from shared.store import tables as t
 from shared.store.functions import bytewise
@@ -106,6 +106,8 @@ class WaitFacts:
     """By the key of the queued run."""
     borrowers: frozenset[str]
     """The keys of queued runs that may take the place of a running run above them, in the same queue."""
+    quota: tuple[int, int] | None = None
+    """How many root runs of the reader's workspace are running, and how many may; ``None``: any number."""
 
 
 _p = t.pauses.c
@@ -127,9 +129,7 @@ class ScheduleReads(Reader):
     ) -> tuple[FireRow, ...]:
         """Return the fires of a DAG, or of all, newest first, with ``since <= slot_at < before``."""
         c = t.cron_slots.c
-        query = select(t.cron_slots)
-        if file_name:
-            query = query.where(c.file_name == file_name)
+        query = select(t.cron_slots).where(c.file_name == file_name if file_name else self._ours(c.file_name))
         if since is not None:
             query = query.where(c.slot_at >= since)
         if before is not None:
@@ -154,7 +154,7 @@ class ScheduleReads(Reader):
     def fire_counts(self, since: datetime, until: datetime, *, most: int = 150_000) -> tuple[FireTime, ...]:
         """Return the fires of all start schedules with ``since <= slot_at < until``: one for each time and outcome."""
         c = t.cron_slots.c
-        due = (c.kind == "start", c.slot_at >= since, c.slot_at < until)
+        due = (c.kind == "start", c.slot_at >= since, c.slot_at < until, self._ours(c.file_name))
         single = (
             select(c.slot_at, c.outcome, func.count())
             .where(*due, c.until_at.is_(None))
@@ -175,8 +175,12 @@ class ScheduleReads(Reader):
     def open_pauses(self) -> tuple[PauseRow, ...]:
         """Return the open pauses, without counts: pauses of queues, then the global pause, then pauses of DAGs."""
         with self._statement() as connection:
-            rows = connection.execute(_OPEN_PAUSES)
+            rows = connection.execute(_OPEN_PAUSES.where(self._covers_ours()))
             return tuple(PauseRow(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in rows)
+
+    def _covers_ours(self) -> ColumnElement[bool]:
+        """Return the condition that a pause covers runs of the reader's workspace."""
+        return or_(self._ours(_p.name), _p.scope == "global")
 
     def pauses(self, now: datetime) -> tuple[PauseRow, ...]:
         """Return the open pauses, with the number of running runs and an estimate of when they end.
@@ -185,9 +189,13 @@ class ScheduleReads(Reader):
         """
         p, r = t.pauses.c, t.dag_runs.c
         with self._snapshot() as connection:
-            rows = connection.execute(select(t.pauses).where(IS_OPEN).order_by(p.scope, p.name)).all()
+            rows = connection.execute(
+                select(t.pauses).where(IS_OPEN, self._covers_ours()).order_by(p.scope, p.name)
+            ).all()
             running = connection.execute(
-                select(r.queue, r.file_name, r.dag_name, r.started_at).where(r.status == RUNNING)
+                select(r.queue, r.file_name, r.dag_name, r.started_at).where(
+                    r.status == RUNNING, self._ours(r.dag_name)
+                )
             ).all()
             usual: dict[str, float | None] = {}
             for name in sorted({row.dag_name for row in running})[:50] if rows else []:
@@ -241,6 +249,7 @@ class ScheduleReads(Reader):
                 .where(h.run_key.in_(keys))
             ).all()
             borrowing = connection.execute(borrowers(names)).all()
+            quota = self._quota(connection) if self._workspace else None
         facts = {}
         for name in names:
             mine = [row for row in running if row.queue == name]
@@ -261,4 +270,14 @@ class ScheduleReads(Reader):
                 for row in holds
             },
             frozenset(row.key for row in borrowing),
+            quota,
         )
+
+    def _quota(self, connection: Connection) -> tuple[int, int] | None:
+        w, r = t.workspaces.c, t.dag_runs.c
+        limit = connection.execute(select(w.max_running).where(w.name == self._workspace)).scalar_one_or_none()
+        if limit is None:
+            return None
+        mine = (r.status == RUNNING, r.root_key.is_(None), self._ours(r.queue))
+        count = select(func.count()).select_from(t.dag_runs).where(*mine)
+        return connection.execute(count).scalar_one(), limit

@@ -32,5 +32,6 @@ class SecretReads(Reader):
         """Return all stored secrets, by name."""
         s = t.secrets.c
         query = select(s.name, s.version, s.sealed, s.dags, s.created_at, s.updated_at, s.by)
+        query = query.where(self._ours(s.name)).order_by(bytewise(s.name))
         with self._statement() as connection:
-            return tuple(SecretRow(*row) for row in connection.execute(query.order_by(bytewise(s.name))))
+            return tuple(SecretRow(*row) for row in connection.execute(query))

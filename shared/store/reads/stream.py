@@ -73,7 +73,8 @@ class StreamReads(Reader):
     def changes(self, after: Place, *, limit: int) -> tuple[ChangeRow, ...]:
         """Return the next transitions of all runs after that place."""
         later = tuple_(_x.txid, _x.pos) > tuple_(after.txid, after.pos)
-        return self._changes(_select_changes().where(later).order_by(_x.txid, _x.pos, _x.run_key, _x.seq).limit(limit))
+        query = _select_changes().where(later, self._ours(_r.dag_name))
+        return self._changes(query.order_by(_x.txid, _x.pos, _x.run_key, _x.seq).limit(limit))
 
     def changes_of(self, run_key: str, *, after_seq: int, limit: int) -> tuple[ChangeRow, ...]:
         """Return the next transitions of one run with ``seq`` above ``after_seq``."""

@@ -9,6 +9,7 @@ from shared.run_totals import DagTotals, StatusChange
 from shared.store import tables as t
 from shared.store.queries.run_totals import changes_between, count_history, current_mark, is_later
 from shared.store.reads.base import Reader
+from shared.workspaces import workspace_of
 
 __all__ = ["History", "TotalsReads"]
 
@@ -32,8 +33,10 @@ class TotalsReads(Reader):
         with self._snapshot() as connection:
             mark = connection.execute(select(t.run_totals_mark.c.mark)).scalar()
             if not mark or not is_later(connection, current_mark(connection), mark):
-                return History(*count_history(connection))
-            rows = [dict(row) for row in connection.execute(select(t.run_totals)).mappings()]
+                mark, counted = count_history(connection)
+                return History(mark, {name: each for name, each in counted.items() if self._is_ours(name)})
+            query = select(t.run_totals).where(self._ours(t.run_totals.c.dag_name))
+            rows = [dict(row) for row in connection.execute(query).mappings()]
             return History(mark, {row["dag_name"]: DagTotals.from_row(row) for row in rows})
 
     def changes_since(self, mark: str) -> tuple[str, tuple[StatusChange, ...]]:
@@ -43,4 +46,8 @@ class TotalsReads(Reader):
         """
         with self._snapshot() as connection:
             new = current_mark(connection)
-            return new, tuple(changes_between(connection, mark, new))
+            found = changes_between(connection, mark, new)
+            return new, tuple(change for change in found if self._is_ours(change.dag_name))
+
+    def _is_ours(self, dag_name: str) -> bool:
+        return self._workspace is None or workspace_of(dag_name) == self._workspace

@@ -29,6 +29,7 @@ from shared.store.tables.runs import (
 )
 from shared.store.tables.scheduling import cron_slots, schedules
 from shared.store.tables.secrets import secrets
+from shared.store.tables.workspaces import workspace_members, workspaces
 
 __all__ = [
     "UTCDateTime",
@@ -73,4 +74,6 @@ __all__ = [
     "users",
     "webhooks",
     "workers",
+    "workspace_members",
+    "workspaces",
 ]

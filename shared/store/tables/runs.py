@@ -16,6 +16,7 @@ from sqlalchemy import (
     text,
 )
 
+from shared.store.functions import workspace_prefix
 from shared.store.tables.base import UTCDateTime, col, metadata, where
 
 __all__ = [
@@ -85,6 +86,16 @@ dag_runs = Table(
     Index("uq_dag_runs_name", "dag_name", "dag_run_id", unique=True, **where("root_key IS NULL")),
     comment="given: the params text as asked for; params and env: [[name, value], ...] once evaluated",
 )
+
+# For the lists of a named workspace: without the runs of the default one, which need no entry. Not on SQLite, whose
+# tables are rebuilt without indexes of expressions.
+Index(
+    "ix_dag_runs_workspace",
+    workspace_prefix(dag_runs.c.dag_name),
+    text("created_at DESC"),
+    dag_runs.c.dag_run_id,
+    postgresql_where=text("root_key IS NULL AND left(dag_name, strpos(dag_name, '␟')) <> ''"),
+).ddl_if(dialect="postgresql")
 
 nodes = Table(
     "nodes",

@@ -7,16 +7,21 @@ from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select
 
 from shared.store import tables as t
 from shared.store.engine import for_update
+from shared.store.functions import workspace_prefix
 from shared.store.queries.queue_sharing import borrowers, lenders
 from shared.store.queries.runs import QUEUED, RUNNING
 from shared.store.queries.workers import takes_work
 from shared.store.writes.base import FoundRow, NewRow, Writer
+from shared.workspaces import name_prefix, workspace_of
 
 __all__ = ["QueueWrites"]
 
 # A queue with queued runs has a row: it is written together with the first of them.
 _WITH_QUEUED = select(t.queues.c.name).where(
-    t.queues.c.name.in_(bindparam("names", expanding=True)),
+    or_(
+        t.queues.c.name.in_(bindparam("names", expanding=True)),
+        workspace_prefix(t.queues.c.name).in_(bindparam("prefixes", expanding=True)),
+    ),
     exists().where(t.dag_runs.c.queue == t.queues.c.name, t.dag_runs.c.status == QUEUED),
 )
 
@@ -57,8 +62,14 @@ class QueueWrites(Writer):
         return {str(row.queue): int(row.waiting) for row in self._connection.execute(query)}
 
     def with_queued(self, names: Iterable[str]) -> set[str]:
-        """Return those of ``names`` that have queued runs."""
-        return set(self._connection.execute(_WITH_QUEUED, {"names": list(names)}).scalars())
+        """Return those of ``names``, and of the other queues of their workspaces, that have queued runs.
+
+        The queues of the default workspace, which has no quota, are independent of each other.
+        """
+        wanted = set(names)
+        prefixes = {name_prefix(workspace) for name in wanted if (workspace := workspace_of(name))}
+        values = {"names": sorted(wanted), "prefixes": sorted(prefixes)}
+        return set(self._connection.execute(_WITH_QUEUED, values).scalars())
 
     def places_taken(self, name: str) -> int:
         """Count the running runs of a queue, without runs that lend their place to a sub-run."""
@@ -106,6 +117,7 @@ class QueueWrites(Writer):
                 r.spec_hash,
                 r.queued_at,
                 r.priority,
+                r.root_key,
                 h.wait_s,
                 h.not_before,
                 after.c.run_key.label("after_key"),

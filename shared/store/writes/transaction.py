@@ -36,6 +36,7 @@ from shared.store.writes.secrets import SecretWrites
 from shared.store.writes.services import ServiceWrites
 from shared.store.writes.specs import SpecWrites
 from shared.store.writes.timers import TimerWrites
+from shared.store.writes.workspaces import WorkspaceWrites
 
 __all__ = ["Store", "Transaction"]
 
@@ -176,3 +177,7 @@ class Transaction:
     @cached_property
     def timers(self) -> TimerWrites:
         return TimerWrites(self.connection)
+
+    @cached_property
+    def workspaces(self) -> WorkspaceWrites:
+        return WorkspaceWrites(self.connection)

@@ -16,6 +16,7 @@ from services.scheduler.commands import (
     secrets,
     webhooks,
     workers,
+    workspaces,
 )
 from services.scheduler.commands.carry_out import HANDLERS
 from shared.contracts import commands as c
@@ -29,7 +30,19 @@ def test_every_command_has_a_handler_and_every_handler_a_command() -> None:
 
 
 def test_no_command_is_handled_in_two_modules() -> None:
-    modules: list[ModuleType] = [accounts, approvals, dags, pauses, pools, queues, runs, secrets, webhooks, workers]
+    modules: list[ModuleType] = [
+        accounts,
+        approvals,
+        dags,
+        pauses,
+        pools,
+        queues,
+        runs,
+        secrets,
+        webhooks,
+        workers,
+        workspaces,
+    ]
 
     assert sum(len(module.HANDLERS) for module in modules) == len(HANDLERS)
 

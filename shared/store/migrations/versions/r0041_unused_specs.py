@@ -6,7 +6,7 @@ from alembic import op
 from shared.store.migrations.online_index import create_index_online
 
 revision = "0041"
-down_revision = "0036"
+down_revision = "0040"
 
 
 def upgrade() -> None:

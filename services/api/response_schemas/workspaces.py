@@ -1,0 +1,58 @@
+# ruff: noqa: N815, D101 - the fields are the JSON names, and say what they are
+"""Schemas of workspaces: additions to the contract."""
+
+from services.api.response_schemas.accounts import Role, UserRole
+from services.api.response_schemas.base import Schema
+
+__all__ = [
+    "ListedWorkspaceSchema",
+    "MemberAnswerSchema",
+    "MemberSchema",
+    "WorkspaceAnswerSchema",
+    "WorkspaceDetailsSchema",
+    "WorkspaceSchema",
+    "WorkspacesSchema",
+]
+
+
+class ListedWorkspaceSchema(Schema):
+    """``role``: the role of who asks."""
+
+    name: str
+    description: str
+    role: UserRole
+
+
+class WorkspacesSchema(Schema):
+    workspaces: list[ListedWorkspaceSchema]
+
+
+class WorkspaceSchema(Schema):
+    """A quota without a limit is absent."""
+
+    name: str
+    description: str
+    createdAt: str
+    updatedAt: str
+    maxRunning: int = 0
+    maxQueued: int = 0
+    maxDags: int = 0
+
+
+class WorkspaceAnswerSchema(Schema):
+    workspace: WorkspaceSchema
+
+
+class MemberSchema(Schema):
+    userId: str
+    username: str
+    role: Role
+
+
+class MemberAnswerSchema(Schema):
+    member: MemberSchema
+
+
+class WorkspaceDetailsSchema(Schema):
+    workspace: WorkspaceSchema
+    members: list[MemberSchema]

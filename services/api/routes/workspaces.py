@@ -1,0 +1,187 @@
+"""Workspaces and their members: additions to the contract."""
+
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import Field
+
+from services.api.auth.principals import Principal
+from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
+from services.api.problems import bad_request, not_found
+from services.api.representations import json_values
+from services.api.representations.dag_json import sparse
+from services.api.response_schemas.workspaces import (
+    MemberAnswerSchema,
+    WorkspaceAnswerSchema,
+    WorkspaceDetailsSchema,
+    WorkspacesSchema,
+)
+from services.api.workspace_names import DEFAULT_LABEL
+from shared.contracts.commands.workspaces import (
+    CreateWorkspace,
+    DeleteWorkspace,
+    RemoveMember,
+    SetMember,
+    UpdateWorkspace,
+)
+from shared.store.reads.reader import WorkspaceRow
+from shared.workspaces import DEFAULT, NO_ROLE, WORKSPACE_RULE, role_there, valid_workspace
+
+__all__ = ["WORKSPACES"]
+
+WORKSPACES = Operations()
+_PATH = "/workspaces/{name}"
+_MEMBER = f"{_PATH}/members/{{userId}}"
+_MAX_DESCRIPTION = 500
+_MAX_QUOTA = 1_000_000
+_QUOTAS = ("max_running", "max_queued", "max_dags")
+
+
+def _quota(what: str, alias: str, default: Any) -> Any:
+    return Field(default=default, alias=alias, ge=0, le=_MAX_QUOTA, description=f"at most so many {what}; 0: no limit")
+
+
+class CreateWorkspaceBody(Body):
+    name: str
+    description: str = Field(default="", max_length=_MAX_DESCRIPTION)
+    max_running: int = _quota("runs that run at once, without sub-runs", "maxRunning", 0)
+    max_queued: int = _quota("queued runs, without sub-runs", "maxQueued", 0)
+    max_dags: int = _quota("DAGs", "maxDags", 0)
+
+
+class UpdateWorkspaceBody(Body):
+    description: str | None = Field(default=None, max_length=_MAX_DESCRIPTION)
+    max_running: int | None = _quota("runs that run at once, without sub-runs", "maxRunning", None)
+    max_queued: int | None = _quota("queued runs, without sub-runs", "maxQueued", None)
+    max_dags: int | None = _quota("DAGs", "maxDags", None)
+
+
+class MemberBody(Body):
+    role: str
+
+
+@WORKSPACES.get("/workspaces", id="listWorkspaces", reach="account", response=WorkspacesSchema)
+def list_workspaces(call: Call) -> ApiResponse:
+    """List the workspaces in which the principal of this request has a role, the default one first."""
+    default = WorkspaceRow(DEFAULT_LABEL, "", call.now, call.now)
+    every = [(DEFAULT, default), *((each.name, each) for each in call.deps.reads.workspaces())]
+    roles = _roles(call)
+    return ok(
+        {
+            "workspaces": [
+                {"name": each.name, "description": each.description, "role": role}
+                for name, each in every
+                if (role := _role(call.principal, name, roles)) not in {"", NO_ROLE}
+            ]
+        }
+    )
+
+
+def _roles(call: Call) -> dict[str, str]:
+    return call.deps.reads.memberships(call.principal.id) if call.principal.kind == "user" else {}
+
+
+def _role(principal: Principal, workspace: str, roles: dict[str, str]) -> str:
+    return role_there(workspace, principal.role, home=principal.home, member=roles.get(workspace, ""))
+
+
+@WORKSPACES.post(
+    "/workspaces",
+    id="createWorkspace",
+    role="admin",
+    reach="server",
+    body=CreateWorkspaceBody,
+    response=WorkspaceAnswerSchema,
+    status=201,
+)
+def create(call: Call, body: CreateWorkspaceBody) -> ApiResponse:
+    """Create a workspace: its DAGs, runs, queues, pools, secrets, API keys and webhooks have names of their own."""
+    if not valid_workspace(body.name):
+        raise bad_request(f"name: {body.name[:40]!r} must be {WORKSPACE_RULE}", field="name")
+    command = CreateWorkspace(by=call.user, name=body.name, description=body.description, **_quotas(body))
+    return call.carry_out(command, then=_workspace)
+
+
+@WORKSPACES.get(_PATH, id="getWorkspace", role="admin", reach="server", response=WorkspaceDetailsSchema)
+def details(call: Call, name: str) -> ApiResponse:
+    """Return a workspace and its members. Administrators have access to every workspace, and are not listed."""
+    found = call.deps.reads.workspace(_known(name))
+    if found is None:
+        raise not_found(f"There is no workspace {name!r}")
+    members = call.deps.reads.members(found.name)
+    return ok({"workspace": _shown(asdict(found)), "members": [_member(asdict(each)) for each in members]})
+
+
+@WORKSPACES.patch(
+    _PATH,
+    id="updateWorkspace",
+    role="admin",
+    reach="server",
+    body=UpdateWorkspaceBody,
+    response=WorkspaceAnswerSchema,
+)
+def update(call: Call, body: UpdateWorkspaceBody, name: str) -> ApiResponse:
+    """Change the description or the quotas of a workspace. What is beyond a new quota stays."""
+    command = UpdateWorkspace(by=call.user, name=_known(name), description=body.description, **_quotas(body))
+    return call.carry_out(command, then=_workspace)
+
+
+@WORKSPACES.delete(_PATH, id="deleteWorkspace", role="admin", reach="server", status=204)
+def delete(call: Call, name: str) -> ApiResponse:
+    """Delete a workspace to which nothing belongs any more."""
+    return call.carry_out(DeleteWorkspace(by=call.user, name=_known(name)))
+
+
+@WORKSPACES.put(
+    _MEMBER,
+    id="setWorkspaceMember",
+    role="admin",
+    reach="server",
+    body=MemberBody,
+    response=MemberAnswerSchema,
+)
+def set_member(call: Call, body: MemberBody, name: str, user_id: str) -> ApiResponse:
+    """Make a user a member of a workspace with a role, or change the role of a member."""
+    command = SetMember(by=call.user, name=_known(name), user_id=_user(user_id), role=json_values.role(body.role))
+    return call.carry_out(command, then=lambda result: {"member": _member(result["member"])})
+
+
+@WORKSPACES.delete(_MEMBER, id="removeWorkspaceMember", role="admin", reach="server", status=204)
+def remove_member(call: Call, name: str, user_id: str) -> ApiResponse:
+    """End the membership of a user."""
+    return call.carry_out(RemoveMember(by=call.user, name=_known(name), user_id=_user(user_id)))
+
+
+def _quotas(body: CreateWorkspaceBody | UpdateWorkspaceBody) -> dict[str, Any]:
+    return {name: getattr(body, name) for name in _QUOTAS}
+
+
+def _workspace(result: Result) -> dict[str, Any]:
+    return {"workspace": _shown(result["workspace"])}
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": row["name"],
+        "description": row["description"],
+        "createdAt": json_values.precise(row["created_at"]),
+        "updatedAt": json_values.precise(row["updated_at"]),
+        **sparse(maxRunning=row.get("max_running"), maxQueued=row.get("max_queued"), maxDags=row.get("max_dags")),
+    }
+
+
+def _member(row: dict[str, Any]) -> dict[str, Any]:
+    return {"userId": row["user_id"], "username": row["username"], "role": row["role"]}
+
+
+def _known(name: str) -> str:
+    """Return the name of a workspace in a path. Raises a 404 if no workspace can have it."""
+    if not valid_workspace(name):
+        raise not_found(f"There is no workspace {name[:40]!r}")
+    return name
+
+
+def _user(user_id: str) -> str:
+    if len(user_id) > 36 or "\0" in user_id:
+        raise not_found(f"There is no user {user_id[:40]!r}")
+    return user_id

@@ -1,0 +1,82 @@
+"""Reads of workspaces and their members."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, select, true
+
+from shared.store import tables as t
+from shared.store.functions import bytewise
+from shared.store.reads.base import Reader
+
+__all__ = ["MemberRow", "WorkspaceReads", "WorkspaceRow"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceRow:
+    """A workspace other than the default one."""
+
+    name: str
+    description: str
+    created_at: datetime
+    updated_at: datetime
+    max_running: int | None = None
+    max_queued: int | None = None
+    max_dags: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """A member of a workspace."""
+
+    workspace: str
+    user_id: str
+    username: str
+    role: str
+
+
+class WorkspaceReads(Reader):
+    """Reads of workspaces. They are the same for the readers of all workspaces."""
+
+    def workspaces(self) -> tuple[WorkspaceRow, ...]:
+        """Return all workspaces but the default one, by name."""
+        return self._workspaces(true())
+
+    def workspace(self, name: str) -> WorkspaceRow | None:
+        """Return the workspace with this name."""
+        found = self._workspaces(t.workspaces.c.name == name)
+        return found[0] if found else None
+
+    def members(self, workspace: str) -> Sequence[MemberRow]:
+        """Return the members of a workspace, by username."""
+        return self._members(t.workspace_members.c.workspace == workspace)
+
+    def memberships(self, user_id: str) -> dict[str, str]:
+        """Return the role of a user in each workspace that the user is a member of."""
+        return {each.workspace: each.role for each in self._members(t.workspace_members.c.user_id == user_id)}
+
+    def member_role(self, workspace: str, user_id: str) -> str:
+        """Return the role of a user in a workspace other than the default one; empty if it is no member."""
+        m = t.workspace_members.c
+        with self._statement() as connection:
+            query = select(m.role).where(m.workspace == workspace, m.user_id == user_id)
+            return connection.execute(query).scalar_one_or_none() or ""
+
+    def _workspaces(self, where: ColumnElement[bool]) -> tuple[WorkspaceRow, ...]:
+        w = t.workspaces.c
+        columns = (w.name, w.description, w.created_at, w.updated_at, w.max_running, w.max_queued, w.max_dags)
+        query = select(*columns).where(where).order_by(bytewise(w.name))
+        with self._statement() as connection:
+            return tuple(WorkspaceRow(*row) for row in connection.execute(query))
+
+    def _members(self, where: ColumnElement[bool]) -> Sequence[MemberRow]:
+        m, u = t.workspace_members.c, t.users.c
+        query = (
+            select(m.workspace, m.user_id, u.username, m.role)
+            .join_from(t.workspace_members, t.users, u.id == m.user_id)
+            .where(where)
+            .order_by(bytewise(u.username), bytewise(m.workspace))
+        )
+        with self._statement() as connection:
+            return tuple(MemberRow(*row) for row in connection.execute(query))

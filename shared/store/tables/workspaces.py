@@ -1,0 +1,34 @@
+"""Tables of workspaces and their members. What belongs to a workspace says so by its stored name."""
+
+from sqlalchemy import ForeignKey, Index, Integer, String, Table, Text
+
+from shared.store.tables.base import UTCDateTime, col, metadata
+
+__all__ = ["workspace_members", "workspaces"]
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    col("name", String(30), primary_key=True),
+    col("description", Text),
+    col("created_at", UTCDateTime),
+    col("updated_at", UTCDateTime),
+    col("by", String(200)),
+    # Quotas of root runs that run, root runs that are queued, and DAGs; NULL: no limit.
+    col("max_running", Integer, nullable=True),
+    col("max_queued", Integer, nullable=True),
+    col("max_dags", Integer, nullable=True),
+    comment="Without a row for the default workspace, which always exists",
+)
+
+workspace_members = Table(
+    "workspace_members",
+    metadata,
+    col("workspace", String(30), ForeignKey("workspaces.name", ondelete="CASCADE"), primary_key=True),
+    col("user_id", String(36), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    col("role", String(12)),
+    col("updated_at", UTCDateTime),
+    col("by", String(200)),
+    Index("ix_workspace_members_user_id", "user_id"),
+    comment="Roles of users in workspaces other than the default one, whose roles are in users",
+)

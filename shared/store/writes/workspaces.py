@@ -1,0 +1,110 @@
+"""Reads and writes of workspaces and their members in a transaction."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Table, delete, func, select
+
+from shared.store import tables as t
+from shared.store.engine import for_update
+from shared.store.functions import workspace_prefix
+from shared.store.writes.base import FoundRow, NewRow, Writer
+from shared.workspaces import name_prefix
+
+__all__ = ["WorkspaceWrites"]
+
+_NAMED = {
+    "DAGs": t.dags.c.file_name,
+    "runs": t.dag_runs.c.dag_name,
+    "API keys": t.api_keys.c.name,
+    "stored secrets": t.secrets.c.name,
+    "webhooks": t.webhooks.c.file_name,
+    "global queues": t.queue_limits.c.name,
+    "pools": t.pools.c.name,
+}
+"""What may remain of a workspace, and the column with its stored name."""
+_TRACES = (
+    t.cron_slots.c.file_name,
+    t.pauses.c.name,
+    t.queues.c.name,
+    t.run_totals.c.dag_name,
+    t.removed_changes.c.dag_name,
+)
+"""Stored names in what is kept about DAGs and runs that are gone."""
+
+
+class WorkspaceWrites(Writer):
+    """Reads and writes of workspaces and their members."""
+
+    __slots__ = ()
+
+    def lock(self, name: str) -> FoundRow | None:
+        """Return and lock a workspace, or return ``None`` if it does not exist."""
+        return self._first(for_update(select(t.workspaces).where(t.workspaces.c.name == name)))
+
+    def quotas(self, name: str) -> FoundRow | None:
+        """Return the quotas of a workspace; ``None`` if it does not exist. Locks it if it has any.
+
+        So what is counted against a quota cannot grow meanwhile in another transaction.
+        """
+        w = t.workspaces.c
+        query = select(w.max_running, w.max_queued, w.max_dags).where(w.name == name)
+        found = self._first(query)
+        if found is None or all(value is None for value in found.values()):
+            return found
+        return self._first(for_update(query))
+
+    def count_runs(self, name: str, status: ColumnElement[str]) -> int:
+        """Count the root runs of a workspace with a status: a condition that a partial index serves."""
+        r = t.dag_runs.c
+        mine = (r.status == status, r.root_key.is_(None), workspace_prefix(r.queue) == name_prefix(name))
+        return int(self._connection.execute(select(func.count()).select_from(t.dag_runs).where(*mine)).scalar_one())
+
+    def count_dags(self, name: str) -> int:
+        """Count the DAGs of a workspace."""
+        mine = workspace_prefix(t.dags.c.file_name) == name_prefix(name)
+        return int(self._connection.execute(select(func.count()).select_from(t.dags).where(mine)).scalar_one())
+
+    def existing(self, names: Collection[str]) -> set[str]:
+        """Return those of these workspaces that exist."""
+        query = select(t.workspaces.c.name).where(t.workspaces.c.name.in_(sorted(names)))
+        return set(self._connection.execute(query).scalars()) if names else set()
+
+    def put(self, row: NewRow) -> None:
+        """Insert a workspace, or change an existing one."""
+        self._put(t.workspaces, [row], ["description", "max_running", "max_queued", "max_dags", "updated_at", "by"])
+
+    def remove(self, name: str) -> None:
+        """Delete a workspace, its memberships, and what is kept about its former DAGs and runs.
+
+        Else a later workspace of the same name would show that.
+        """
+        for column in _TRACES:
+            where = workspace_prefix(column) == name_prefix(name)
+            self._connection.execute(delete(column.table).where(where))
+        self._connection.execute(delete(t.workspaces).where(t.workspaces.c.name == name))
+
+    def remains(self, name: str) -> str:
+        """Return what a workspace still has, such as ``DAGs``; empty if nothing."""
+        prefix = name_prefix(name)
+        for what, column in _NAMED.items():
+            if self._connection.execute(select(column).where(workspace_prefix(column) == prefix).limit(1)).first():
+                return what
+        return ""
+
+    def roles(self, user_ids: Collection[str]) -> dict[tuple[str, str], str]:
+        """Return the roles of users in workspaces, by workspace and user id."""
+        m = t.workspace_members.c
+        query = select(m.workspace, m.user_id, m.role).where(m.user_id.in_(sorted(user_ids)))
+        return {(row.workspace, row.user_id): row.role for row in self._connection.execute(query)} if user_ids else {}
+
+    def set_member(self, workspace: str, user_id: str, role: str, *, by: str, at: datetime) -> None:
+        """Make a user a member of a workspace, or change the role of a member."""
+        row = {"workspace": workspace, "user_id": user_id, "role": role, "by": by, "updated_at": at}
+        self._put(t.workspace_members, [row], ["role", "by", "updated_at"])
+
+    def remove_member(self, workspace: str, user_id: str) -> bool:
+        """End a membership; return whether there was one."""
+        members: Table = t.workspace_members
+        query = delete(members).where(members.c.workspace == workspace, members.c.user_id == user_id)
+        return self._connection.execute(query).rowcount > 0

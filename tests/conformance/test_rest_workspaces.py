@@ -1,0 +1,335 @@
+"""What belongs to a workspace is not seen, named or changed from another one: every operation, on both footings."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from services.api.operations import Operation
+from services.api.routes import OPERATIONS
+from services.api.settings import Settings
+from tests.conformance.conftest import Footing
+from tests.conformance.rest_live import SECRET, Live, open_live
+
+BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adminadmin")
+HIDDEN = "hidden"
+"""In every name and text of the workspace ``beta`` and of the default workspace, and in none of ``acme``."""
+SPEC = f"""\
+tags: [{HIDDEN}-tag]
+schedule: "0 2 * * *"
+queue: {HIDDEN}-queue
+steps:
+  - name: {HIDDEN}-step
+    command: echo {HIDDEN}-log
+    output: {HIDDEN.upper()}
+  - name: {HIDDEN}-gate
+    executor: hitl
+    depends: {HIDDEN}-step
+"""
+_PARAMETER = re.compile(r"\{(\w+)\}")
+OF_WORKSPACES = [each for each in OPERATIONS if each.reach == "workspace" and each.role != "public"]
+STREAMS = {"streamEvents", "streamDAGRunEvents"}
+BODIES: dict[str, Any] = {
+    "createNewDAG": {"name": f"{HIDDEN}-new"},
+    "updateDAGSpec": {"spec": "steps:\n  - echo changed\n"},
+    "renameDAG": {"newFileName": "renamed"},
+    "updateDAGSuspensionState": {"suspend": True},
+    "executeDAGRunFromSpec": {"spec": "steps:\n  - echo hi\n", "name": HIDDEN, "dagRunId": "other-run"},
+    "enqueueDAGRunFromSpec": {
+        "spec": "steps:\n  - echo hi\n",
+        "name": HIDDEN,
+        "dagRunId": "queued-run",
+        "queue": f"{HIDDEN}-queue",
+    },
+    "retryDAGRun": {"dagRunId": f"{HIDDEN}-run"},
+    "updateDAGRunStepStatus": {"status": 4},
+    "updateSubDAGRunStepStatus": {"status": 4},
+    "setQueueLimit": {"maxConcurrency": 1},
+    "setPoolCapacity": {"capacity": 1},
+    "setSecret": {"value": "of another"},
+    "createAPIKey": {"name": f"{HIDDEN}-key", "role": "viewer"},
+    "updateAPIKey": {"role": "viewer"},
+    "toggleWebhook": {"enabled": False},
+    "validateDAGSpec": {"spec": "steps:\n  - echo hi\n"},
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A workspace, and the token of a user who is its administrator and has no other role."""
+
+    live: Live
+    workspace: str
+    token: str
+    values: dict[str, str]
+    """The values of path parameters that name what belongs to ``beta``."""
+
+    def ask(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        headers = {"X-Dagway-Workspace": self.workspace} if self.workspace else {}
+        return self.live.ask(method, path, body, token=self.token, headers=headers, **options)
+
+    def done(self, method: str, path: str, body: Any = None) -> Any:
+        response = self.ask(method, path, body)
+        assert response.status_code < 300, response.get_data(as_text=True)
+        return response.get_json(silent=True)
+
+    def call(self, operation: Operation) -> Any:
+        """Send a request of an operation to what belongs to ``beta``, as far as its path has names."""
+        return self.ask(
+            operation.method, self.path(operation), BODIES.get(operation.id, {}) if operation.body else None
+        )
+
+    def path(self, operation: Operation) -> str:
+        return _PARAMETER.sub(lambda found: self.values[self._value_name(operation, found[1])], operation.path)
+
+    def _value_name(self, operation: Operation, parameter: str) -> str:
+        kind = operation.path.split("/")[1]
+        return f"{kind}.{parameter}" if f"{kind}.{parameter}" in self.values else parameter
+
+
+@pytest.fixture(scope="module")
+def live(footing: Footing) -> Iterator[Live]:
+    with open_live(footing, BUILTIN) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def admin(live: Live) -> Place:
+    token = live.post("/auth/login", {"username": "admin", "password": "adminadmin"})["token"]
+    values = {
+        "fileName": HIDDEN,
+        "name": HIDDEN,
+        "dagRunId": f"{HIDDEN}-run",
+        "subDAGRunId": f"{HIDDEN}-run",
+        "stepName": f"{HIDDEN}-step",
+        "version": "1",
+        "commandId": f"{HIDDEN}-command",
+        "queues.name": f"{HIDDEN}-queue",
+        "pools.name": f"{HIDDEN}-pool",
+        "secrets.name": f"{HIDDEN}_secret",
+    }
+    return Place(live, "", token, values)
+
+
+def member(admin: Place, workspace: str, name: str) -> Place:
+    """Create a workspace and a user that has a role in it only."""
+    admin.done("POST", "/workspaces", {"name": workspace})
+    body = {"username": name, "password": f"{name}-long-enough", "role": "none"}
+    user_id = admin.done("POST", "/users", body)["user"]["id"]
+    admin.done("PUT", f"/workspaces/{workspace}/members/{user_id}", {"role": "admin"})
+    token = admin.live.post("/auth/login", {"username": name, "password": f"{name}-long-enough"})["token"]
+    return Place(admin.live, workspace, token, admin.values)
+
+
+def fill(place: Place) -> str:
+    """Create one of each thing in a workspace; return the id of its API key."""
+    place.done("POST", "/dags", {"name": HIDDEN, "spec": SPEC})
+    place.done("PUT", f"/queues/{HIDDEN}-queue", {"maxConcurrency": 3})
+    place.done("PUT", f"/pools/{HIDDEN}-pool", {"capacity": 3})
+    place.done("PUT", f"/secrets/{HIDDEN}_secret", {"value": "x"})
+    place.done("POST", f"/dags/{HIDDEN}/webhook")
+    key = place.done("POST", "/api-keys", {"name": f"{HIDDEN}-key", "role": "operator"})["apiKey"]
+    # The same run id and the same Idempotency-Key in each workspace.
+    headers = {"X-Dagway-Workspace": place.workspace} if place.workspace else {}
+    started = place.live.ask(
+        "POST",
+        f"/dags/{HIDDEN}/start",
+        {"dagRunId": f"{HIDDEN}-run"},
+        token=place.token,
+        headers={**headers, "Idempotency-Key": f"{HIDDEN}-command"},
+    )
+    assert started.status_code == 200, started.get_data(as_text=True)
+    place.live.until(HIDDEN, f"{HIDDEN}-run", 7, token=place.token, headers=headers)
+    place.done("POST", f"/dags/{HIDDEN}/pause", {})
+    place.done("POST", f"/dags/{HIDDEN}/enqueue", {"dagRunId": f"{HIDDEN}-queued"})
+    return str(key["id"])
+
+
+@pytest.fixture(scope="module")
+def places(admin: Place) -> tuple[Place, Place]:
+    """The empty workspace ``acme``, and ``beta``; the default workspace has the same as ``beta``."""
+    fill(admin)
+    acme, beta = member(admin, "acme", "ann"), member(admin, "beta", "bob")
+    beta.values["keyId"] = fill(beta)
+    return acme, beta
+
+
+def state(beta: Place) -> dict[str, Any]:
+    """Return what the reads of a workspace say, except what follows from the time."""
+    reads = ["/dags", f"/dags/{HIDDEN}/spec", "/dag-runs", f"/dag-runs/{HIDDEN}/{HIDDEN}-run", "/queues", "/pools"]
+    reads += ["/secrets", "/api-keys", "/webhooks", "/pauses", "/approvals", f"/dags/{HIDDEN}/versions"]
+    return {path: beta.done("GET", path) for path in reads}
+
+
+def test_nothing_of_another_workspace_is_seen(places: tuple[Place, Place]) -> None:
+    acme, beta = places
+    seen = set()
+    for operation in OF_WORKSPACES:
+        if operation.method != "GET" or operation.write or operation.id in STREAMS:
+            continue
+        theirs, ours = beta.call(operation), acme.call(operation)
+        text = ours.get_data(as_text=True)
+        if theirs.status_code == 200 and HIDDEN in theirs.get_data(as_text=True):
+            seen.add(operation.id)
+        # An error may repeat the name that was asked for.
+        assert ours.status_code in {400, 404} or HIDDEN not in text, (operation.id, text)
+        assert "␟" not in text + theirs.get_data(as_text=True), operation.id
+        if ours.status_code == 200:
+            assert "beta" not in text, (operation.id, text)
+    assert len(seen) > 25, seen
+    assert {"listDAGs", "listDAGRuns", "listQueues", "listPools", "listSecrets", "listAPIKeys", "listWebhooks"} <= seen
+
+
+def test_another_workspace_cannot_be_named(places: tuple[Place, Place], admin: Place) -> None:
+    acme, _ = places
+    key = acme.done("POST", "/api-keys", {"name": "ci", "role": "admin"})["key"]
+    for operation in OF_WORKSPACES:
+        for token, workspace in (
+            (acme.token, "beta"),
+            (acme.token, ""),
+            (acme.token, "unknown"),
+            (key, "beta"),
+            (key, ""),
+        ):
+            foreign = Place(acme.live, workspace, token, acme.values)
+            answer = foreign.call(operation)
+            assert answer.status_code == 403, (operation.id, workspace, answer.get_data(as_text=True))
+            if workspace:
+                assert answer.get_json()["message"].endswith(f"may not use the workspace {workspace}"), operation.id
+    assert acme.ask("GET", "/users").status_code == 403
+    assert admin.ask("GET", "/dags?workspace=unknown").status_code == 404
+    assert admin.ask("GET", "/dags?workspace=acme&workspace=beta").status_code == 404
+    assert admin.ask("POST", "/pause?workspace=acme", {}).status_code == 400
+
+
+def test_nothing_of_another_workspace_is_changed(places: tuple[Place, Place], admin: Place) -> None:
+    _, beta = places
+    gamma = member(admin, "gamma", "cid")
+    before = state(beta), state(admin)
+    answers = {each.id: gamma.call(each) for each in OF_WORKSPACES if each.write}
+    codes = {name: answer.status_code for name, answer in answers.items()}
+    assert len(codes) > 40
+    assert (state(beta), state(admin)) == before
+    # What it created has the same names, in its own workspace.
+    created = {name for name, code in codes.items() if code < 300}
+    assert {"createNewDAG", "setQueueLimit", "setPoolCapacity", "setSecret", "executeDAGRunFromSpec"} <= created
+    for name in ("deleteDAG", "executeDAG", "terminateDAGRun", "deleteAPIKey"):
+        assert codes[name] == 404, (name, answers[name].get_data(as_text=True))
+    assert max(codes.values()) < 500, codes
+
+
+def test_a_run_uses_what_belongs_to_its_workspace(places: tuple[Place, Place], admin: Place) -> None:
+    assert places
+    delta = member(admin, "delta", "dan")
+
+    def run(name: str, spec: str, status: int) -> dict[str, Any]:
+        delta.done("POST", "/dags", {"name": name, "spec": spec})
+        run_id = delta.done("POST", f"/dags/{name}/start")["dagRunId"]
+        headers = {"X-Dagway-Workspace": "delta"}
+        return delta.live.until(name, run_id, status, token=delta.token, headers=headers)
+
+    delta.done("PUT", "/secrets/own", {"value": "the value"})
+    uses = """\
+secrets:
+  - {name: OWN, provider: stored, key: own}
+steps:
+  - name: s
+    command: test "$OWN" = 'the value' && echo "$DAG_NAME"
+    output: NAME
+    pool: p
+"""
+    used = run("uses", uses, 4)
+    path = f"/dag-runs/uses/{used['dagRunId']}"
+    assert delta.done("GET", f"{path}/outputs")["outputs"] == {"name": "uses"}
+    stream = delta.ask("GET", f"{path}/events").get_data(as_text=True)
+    assert '"uses"' in stream
+    assert "␟" not in stream
+    run("calls", "steps:\n  - name: c\n    run: uses\n", 4)
+    # What another workspace has is not there, under its plain name or its stored one.
+    for name in (HIDDEN, f"beta␟{HIDDEN}"):
+        key = f"{name}_secret"
+        calls = f"calls-{'␟' in name}"
+        assert "not" in str(run(calls, f"steps:\n  - name: c\n    run: {name}\n", 2)["nodes"])
+        run(f"{calls}-secret", f"secrets:\n  - {{name: S, provider: stored, key: {key}}}\nsteps:\n  - echo $S\n", 2)
+    delta.done("POST", "/dags", {"name": "queues", "spec": f"queue: beta␟{HIDDEN}-queue\nsteps:\n  - echo hi\n"})
+    assert delta.ask("POST", "/dags/queues/start").status_code == 400
+
+
+def test_a_new_workspace_shows_nothing_of_a_former_one(places: tuple[Place, Place], admin: Place) -> None:
+    assert places
+    fay = member(admin, "zeta", "fay")
+    fay.done("POST", "/dags", {"name": "gone", "spec": "steps:\n  - echo hi\n"})
+    run_id = fay.done("POST", "/dags/gone/start?wait=60s")["dagRunId"]
+    fay.done("POST", "/dags/gone/pause", {})
+    fay.done("DELETE", "/dags/gone")
+    assert admin.ask("DELETE", "/workspaces/zeta").status_code == 409
+    fay.done("POST", "/dag-runs/bulk/remove", {"runs": [{"name": "gone", "dagRunId": run_id}]})
+    admin.done("DELETE", "/workspaces/zeta")
+
+    assert fay.ask("GET", "/dags").status_code == 403
+    admin.done("POST", "/workspaces", {"name": "zeta"})
+    again = Place(admin.live, "zeta", admin.token, admin.values)
+    for path in ("/dags", "/dag-runs", "/pauses", "/queues", "/slots", "/metrics"):
+        assert "gone" not in again.ask("GET", path).get_data(as_text=True), path
+
+
+def test_public_requests_show_nothing_of_a_workspace(places: tuple[Place, Place]) -> None:
+    assert places
+    gateway = places[0].live.app_with(replace(BUILTIN, metrics_public=True))
+
+    def scraped(query: str) -> set[str]:
+        text = gateway.ask("GET", f"/metrics{query}").get_data(as_text=True)
+        return {line for line in text.splitlines() if line.startswith("dagu_dags_total")}
+
+    assert scraped("?workspace=acme") == scraped("") == {"dagu_dags_total 1.0"}
+    assert gateway.ask("POST", f"/webhooks/{HIDDEN}?workspace=No", {}).status_code == 404
+    assert gateway.ask("POST", f"/webhooks/{HIDDEN}?workspace=acme", {}).status_code in {401, 404}
+
+
+def test_a_workspace_keeps_its_quotas(places: tuple[Place, Place], admin: Place) -> None:
+    assert places
+    eve = member(admin, "epsilon", "eve")
+    admin.done("PATCH", "/workspaces/epsilon", {"maxRunning": 1, "maxQueued": 1, "maxDags": 2})
+    headers = {"X-Dagway-Workspace": "epsilon"}
+    for name in ("first", "second"):
+        eve.done("POST", "/dags", {"name": name, "spec": "steps:\n  - sleep 600\n"})
+
+    def refused(path: str, body: dict[str, Any]) -> str:
+        answer = eve.ask("POST", path, body)
+        assert (answer.status_code, answer.get_json()["code"]) == (409, "quota_exceeded"), answer.get_data(as_text=True)
+        return str(answer.get_json()["message"])
+
+    assert refused("/dags", {"name": "third"}) == "The workspace epsilon may have at most 2 DAGs"
+    eve.done("POST", "/dags/first/start", {"dagRunId": "one"})
+    assert refused("/dags/second/start", {"dagRunId": "two"}).endswith("at most 1 running runs")
+    # The queue of this DAG is empty: only the quota holds its run back.
+    eve.done("POST", "/dags/second/enqueue", {"dagRunId": "three"})
+    assert refused("/dags/first/enqueue", {"dagRunId": "four"}).endswith("at most 1 queued runs")
+    waits = eve.done("GET", "/dag-runs/second/three")["dagRunDetails"]
+    assert (waits["statusLabel"], waits["waitingFor"]) == (
+        "queued",
+        "the workspace runs 1 of at most 1 runs at once",
+    )
+    # Another workspace is not held back.
+    admin.done("POST", "/dag-runs", {"name": "free", "spec": "steps:\n  - echo hi\n", "dagRunId": "free"})
+    eve.done("POST", "/dag-runs/first/one/stop")
+    eve.live.until("second", "three", 1, token=eve.token, headers=headers)
+    eve.done("POST", "/dag-runs/second/three/stop")
+    eve.live.until("second", "three", 3, token=eve.token, headers=headers)
+    shown = admin.done("PATCH", "/workspaces/epsilon", {"maxRunning": 0})["workspace"]
+    assert (shown.get("maxRunning"), shown["maxQueued"]) == (None, 1)
+
+
+def test_a_member_sees_its_workspaces_and_an_administrator_all(places: tuple[Place, Place], admin: Place) -> None:
+    acme, _ = places
+
+    def listed(place: Place) -> list[tuple[str, str]]:
+        found = place.done("GET", "/workspaces")["workspaces"]
+        return [(each["name"], each["role"]) for each in found]
+
+    assert listed(acme) == [("acme", "admin")]
+    assert listed(admin)[:3] == [("default", "admin"), ("acme", "admin"), ("beta", "admin")]
+    assert [each["username"] for each in admin.done("GET", "/workspaces/beta")["members"]] == ["bob"]
+    assert admin.ask("DELETE", "/workspaces/beta").get_json()["message"].startswith("The workspace beta still has DAGs")
