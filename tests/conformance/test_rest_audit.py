@@ -10,7 +10,8 @@ import pytest
 from services.api.routes import OPERATIONS
 from services.api.settings import Settings
 from shared.contracts.commands.permissions import MINIMUM_ROLE
-from tests.conformance.audit_walk import Expected, walk_all
+from tests.conformance.audit_requests import Expected
+from tests.conformance.audit_walk import walk_all
 from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import SECRET, Live, open_live
 from tests.harness.eventually import eventually
