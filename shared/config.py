@@ -152,7 +152,7 @@ class Config:
     profile: str = ""
     workspace: str = ""
     faults: str = ""
-    origins: Mapping[str, SettingOrigin] = dataclass_field(default_factory=dict, repr=False, hash=False)
+    origins: Mapping[str, SettingOrigin] = dataclass_field(default_factory=dict, repr=False, compare=False)
     """Where each setting comes from that is set, by its field."""
 
     def need(self, field: str) -> str:
