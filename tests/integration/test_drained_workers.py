@@ -14,7 +14,7 @@ def test_a_drain_is_recorded_and_repeated_until_the_worker_says_so(stack: Stack)
     stack.transport.listen([f"worker.{worker_id}"], lambda _, body: heard.append(decode_as(body, DrainOrder).drained))
     stack.scheduler()
     stack.worker.beat(drained=False)
-    eventually(lambda: stack.rows(t.workers, worker_id=worker_id))
+    eventually(lambda: stack.rows(t.workers, worker_id=worker_id) != [])
 
     def told(wanted: bool) -> None:
         """The worker says otherwise, and is told."""
