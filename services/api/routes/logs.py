@@ -16,7 +16,9 @@ from services.api.representations import json_values
 from services.api.representations.attempts_json import tries
 from services.api.response_schemas.runs import LogHitsSchema, LogSchema
 from services.api.run_details.lookup import find_run, find_sub_run
+from services.api.workspace_names import shown
 from shared.store.reads.reader import LogWindow, NodeRow, RunRow, TransitionRow
+from shared.workspaces import plain_name
 
 __all__ = ["LOGS"]
 
@@ -167,7 +169,7 @@ def download_sub_run_step_log(
 
 def _file_of_run(call: Call, run: RunRow) -> ApiResponse:
     lines = [_line(call, change).encode() for change in call.deps.reads.transitions(run.run_key)]
-    return _file(f"{run.dag_name}.{run.dag_run_id}", [_lines(lines)])
+    return _file(f"{plain_name(run.dag_name)}.{run.dag_run_id}", [shown(_lines(lines))])
 
 
 def _file_of_step(call: Call, query: DownloadQuery, run: RunRow, step_name: str) -> ApiResponse:
