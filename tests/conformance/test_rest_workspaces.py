@@ -314,6 +314,9 @@ def test_a_workspace_keeps_its_quotas(places: tuple[Place, Place], admin: Place)
     assert refused("/dags", {"name": "third"}) == "The workspace epsilon may have at most 2 DAGs"
     eve.done("POST", "/dags/first/start", {"dagRunId": "one"})
     assert refused("/dags/second/start", {"dagRunId": "two"}).endswith("at most 1 running runs")
+    # The quota is not the reason why a running run cannot be retried.
+    again = eve.ask("POST", "/dag-runs/first/one/retry", {"dagRunId": "one"})
+    assert again.get_json()["code"] == "already_running"
     # The queue of this DAG is empty: only the quota holds its run back.
     eve.done("POST", "/dags/second/enqueue", {"dagRunId": "three"})
     assert refused("/dags/first/enqueue", {"dagRunId": "four"}).endswith("at most 1 queued runs")
