@@ -143,7 +143,7 @@ def download_run_log(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     media_type=_TEXT_FILE,
 )
 def download_step_log(call: Call, query: DownloadQuery, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
-    """Return all that a step or handler wrote to stdout or stderr, as a file."""
+    """Return all that a step or handler wrote to stdout or stderr, as a file. A line over 16 MB is cut."""
     return _file_of_step(call, query, find_run(call.deps, name, dag_run_id), step_name)
 
 
@@ -162,7 +162,7 @@ def download_sub_run_log(call: Call, name: str, dag_run_id: str, sub_dag_run_id:
 def download_sub_run_step_log(
     call: Call, query: DownloadQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
 ) -> ApiResponse:
-    """Return all that a step or handler of a sub-run wrote to stdout or stderr, as a file."""
+    """Return all that a step or handler of a sub-run wrote to stdout or stderr, as a file. A line over 16 MB is cut."""
     run = find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id)
     return _file_of_step(call, query, run, step_name)
 
