@@ -15,6 +15,7 @@ __all__ = [
     "NO_ROLE",
     "WORKSPACE_RULE",
     "ForeignName",
+    "check_length",
     "name_prefix",
     "plain_name",
     "role_there",
@@ -63,6 +64,18 @@ def stored_name(workspace: str, name: str) -> str:
     if MARK in plain:
         raise ForeignName(f"{plain[:80]!r} is not a valid name: it must not contain the character {MARK} (U+241F)")
     return prefix + plain
+
+
+def check_length(stored: str, most: int, field: str) -> None:
+    """Check that a stored name fits into a column of ``most`` characters. The name of its workspace counts.
+
+    Raises:
+        InvalidInput: it is longer; the message names ``field`` and how long the plain name may be.
+    """
+    if len(stored) > most:
+        prefix = stored.removesuffix(plain_name(stored))
+        where = f" in the workspace {workspace_of(stored)}" if prefix else ""
+        raise InvalidInput(f"{field}: a name{where} must have at most {most - len(prefix)} characters")
 
 
 def plain_name(stored: str) -> str:

@@ -27,7 +27,7 @@ from services.api.observability import dagu_metrics, request_metrics, request_sp
 from services.api.operations import ApiResponse, Call, Operation, json_bytes, parse_body, parse_query
 from services.api.problems import Problem
 from services.api.readiness import schema_of, trouble
-from services.api.remote_nodes import chosen_node, forward
+from services.api.remote_nodes import chosen_node, forward, names_node
 from services.api.remote_paths import remote_operations, remote_path
 from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
@@ -113,6 +113,9 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
         about_one = operation.reach == "workspace" and (role != "public" or operation.own_token is not None)
         workspace = trail.workspace = asked if about_one else DEFAULT
         workspace_names.begin(workspace)
+        nodes = request.args.getlist("remoteNode")
+        # A remote node knows only the account of this server, so what is sent there needs a role here.
+        may_leave = operation.path not in _LOCAL and names_node(nodes)
         principal = deps.auth.admit(
             role,
             operation.permission,
@@ -120,11 +123,11 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
             address,
             session=session.token,
             workspace=workspace,
-            any_role=operation.reach == "account",
+            any_role=operation.reach == "account" and not may_leave,
             optional=operation.ends_session,
             note=trail.note,
         )
-        node = chosen_node(deps.settings, request.args.getlist("remoteNode"))
+        node = chosen_node(deps.settings, nodes)
         remote = node is not None and operation.path not in _LOCAL
         if remote and asked:
             raise problems.bad_request("remoteNode: cannot be combined with a workspace of this server")

@@ -1,6 +1,6 @@
 """The load of this machine, sampled every few seconds and kept for a day (REST contract section 5.11).
 
-CPU, memory and disk are percentages. CPU and memory are missing on systems that do not say them in ``/proc``.
+CPU, memory and disk are percentages. CPU and memory are missing on systems that do not report them in ``/proc``.
 """
 
 import os

@@ -190,7 +190,7 @@ _WORKSPACE = {
     "name": ARGUMENT,
     "in": "query",
     "required": False,
-    "description": f"the workspace that the request is about, also as the header {HEADER}; default: the default one",
+    "description": f"the workspace that the request is about; the header {HEADER} may name it instead",
     "schema": {"type": "string", "default": DEFAULT_LABEL},
 }
 

@@ -17,11 +17,13 @@ from services.api.settings import RemoteNode, Settings
 from shared.outbound import OutboundPolicy
 from shared.outbound_http import OutboundDenied, outbound_pool
 
-__all__ = ["chosen_node", "forward"]
+__all__ = ["chosen_node", "forward", "names_node"]
 
 _TIMEOUT_S = 30
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _STREAM = "text/event-stream"
+_HERE = frozenset({"", "local"})
+"""Names of this server."""
 _AT_ONCE_BYTES = 64 * 1024
 _PASSED_ON = ("Accept", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID")
 _PASSED_BACK = ("ETag", "Retry-After")
@@ -32,10 +34,15 @@ def _pool(policy: OutboundPolicy, *, verify: bool) -> urllib3.PoolManager:
     return outbound_pool(policy, num_pools=10, maxsize=8, cert_reqs="CERT_REQUIRED" if verify else "CERT_NONE")
 
 
+def names_node(names: list[str]) -> bool:
+    """Return whether a request names a remote node, known or not."""
+    return not _HERE.issuperset(names)
+
+
 def chosen_node(settings: Settings, names: list[str]) -> RemoteNode | None:
     """Return the remote node that a request names, or ``None`` for this server. Raises a 400 for an unknown name."""
     for name in names:
-        if name in {"", "local"}:
+        if name in _HERE:
             continue
         for node in settings.remote_nodes:
             if node.name == name:

@@ -168,12 +168,13 @@ class QueueFull:
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceFull:
-    """The obstacle that as many root runs of a workspace are running as its quota allows."""
+    """The obstacle that a workspace runs at least as many root runs as its quota allows."""
 
+    running: int
     limit: int
 
     def __str__(self) -> str:
-        return f"the workspace runs {self.limit} of at most {self.limit} runs at once"
+        return f"the workspace runs {self.running} of at most {self.limit} runs at once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +227,7 @@ def explain(
     if found is not None or borrows:
         return found
     if quota is not None and run.is_root and quota[0] >= quota[1]:
-        return WorkspaceFull(quota[1])
+        return WorkspaceFull(*quota)
     if not queue.free:
         return QueueFull(queue)
     return BehindRuns(queue.name) if ahead is None or ahead >= queue.free else None

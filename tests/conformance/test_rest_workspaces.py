@@ -199,6 +199,8 @@ def test_another_workspace_cannot_be_named(places: tuple[Place, Place], admin: P
             if workspace:
                 assert answer.get_json()["message"].endswith(f"may not use the workspace {workspace}"), operation.id
     assert acme.ask("GET", "/users").status_code == 403
+    # A remote node sees only this server's account, so its workspaces need a role here.
+    assert Place(acme.live, "", acme.token, acme.values).ask("GET", "/workspaces?remoteNode=far").status_code == 403
     assert admin.ask("GET", "/dags?workspace=unknown").status_code == 404
     assert admin.ask("GET", "/dags?workspace=acme&workspace=beta").status_code == 404
     assert admin.ask("POST", "/pause?workspace=acme", {}).status_code == 400
@@ -255,6 +257,14 @@ steps:
         run(f"{calls}-secret", f"secrets:\n  - {{name: S, provider: stored, key: {key}}}\nsteps:\n  - echo $S\n", 2)
     delta.done("POST", "/dags", {"name": "queues", "spec": f"queue: beta␟{HIDDEN}-queue\nsteps:\n  - echo hi\n"})
     assert delta.ask("POST", "/dags/queues/start").status_code == 400
+    # The log of a run says who started it, also as a file.
+    key = delta.done("POST", "/api-keys", {"name": "ci", "role": "operator"})["key"]
+    by_key = replace(delta, token=key)
+    started = by_key.done("POST", "/dags/uses/start?wait=60s")["dagRunId"]
+    log = by_key.ask("GET", f"/dag-runs/uses/{started}/log/download")
+    assert "apikey:ci" in log.get_data(as_text=True)
+    assert "␟" not in log.get_data(as_text=True)
+    assert f'"uses.{started}.log"' in log.headers["Content-Disposition"]
 
 
 def test_a_new_workspace_shows_nothing_of_a_former_one(places: tuple[Place, Place], admin: Place) -> None:
@@ -304,6 +314,9 @@ def test_a_workspace_keeps_its_quotas(places: tuple[Place, Place], admin: Place)
     assert refused("/dags", {"name": "third"}) == "The workspace epsilon may have at most 2 DAGs"
     eve.done("POST", "/dags/first/start", {"dagRunId": "one"})
     assert refused("/dags/second/start", {"dagRunId": "two"}).endswith("at most 1 running runs")
+    # The quota is not the reason why a running run cannot be retried.
+    again = eve.ask("POST", "/dag-runs/first/one/retry", {"dagRunId": "one"})
+    assert again.get_json()["code"] == "already_running"
     # The queue of this DAG is empty: only the quota holds its run back.
     eve.done("POST", "/dags/second/enqueue", {"dagRunId": "three"})
     assert refused("/dags/first/enqueue", {"dagRunId": "four"}).endswith("at most 1 queued runs")

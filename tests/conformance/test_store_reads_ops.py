@@ -10,7 +10,7 @@ from sqlalchemy import Engine, event
 from shared.status import AttemptState
 from shared.store import tables as t
 from shared.store.engine import open_engine
-from shared.store.reads.reader import CommandRow, DagRow, Reads, RunName, ServiceRow
+from shared.store.reads.reader import CommandRow, DagRow, Place, Reads, RunName, ServiceRow
 from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
 from tests.harness.databases import migrated_sqlite
 
@@ -217,3 +217,15 @@ def test_what_is_running_or_queued_is_found_without_walking_the_history(tmp_path
         "SCAN dag_runs USING INDEX ix_dag_runs_queued",
     }
     engine.dispose()
+
+
+def test_a_reader_of_a_workspace_passes_the_transitions_of_others(engine: Engine, reads: Reads) -> None:
+    run_key = add_run(engine, "beta␟etl", "r")
+    row = {"run_key": run_key, "at": NOW, "node": None, "was": "queued", "became": "running", "why": "", "by": "x"}
+    add(engine, t.transitions, *({**row, "seq": seq, "txid": 3, "pos": seq} for seq in (1, 2)))
+
+    begin = Place(0, 0)
+    assert reads.within("acme").seen_to(begin) == Place(3, 2)
+    # What it has not read yet is not passed.
+    assert reads.within("beta").seen_to(begin) == begin
+    assert reads.within("beta").seen_to(Place(3, 2)) == Place(3, 2)

@@ -10,7 +10,17 @@ from shared.contracts import commands as c
 from shared.contracts.base import MESSAGE_TYPES
 from shared.contracts.command_names import stored_names, why_foreign
 from shared.contracts.dag_scope import DagScope
-from shared.workspaces import MARK, ForeignName, plain_name, role_there, stored_name, valid_workspace, workspace_of
+from shared.errors import InvalidInput
+from shared.workspaces import (
+    MARK,
+    ForeignName,
+    check_length,
+    plain_name,
+    role_there,
+    stored_name,
+    valid_workspace,
+    workspace_of,
+)
 
 WORKSPACES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?", fullmatch=True)
 NAMES = st.text(min_size=1).filter(lambda text: MARK not in text)
@@ -30,6 +40,15 @@ def test_names_of_two_workspaces_are_never_equal(first: str, name: str, second: 
 def test_no_name_reaches_into_another_workspace(workspace: str) -> None:
     with pytest.raises(ForeignName, match="must not contain"):
         stored_name(workspace, f"beta{MARK}etl")
+
+
+def test_a_name_that_is_too_long_with_its_workspace_is_refused() -> None:
+    check_length(stored_name("acme", "n" * 95), 100, "pool")
+    check_length("n" * 100, 100, "pool")
+    with pytest.raises(InvalidInput, match="^pool: a name in the workspace acme must have at most 95 characters"):
+        check_length(stored_name("acme", "n" * 96), 100, "pool")
+    with pytest.raises(InvalidInput, match="^queue: a name must have at most 200 characters"):
+        check_length("n" * 201, 200, "queue")
 
 
 def test_which_workspaces_there_can_be() -> None:

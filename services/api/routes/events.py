@@ -79,7 +79,11 @@ def all_events(call: Call, query: EventsQuery) -> ApiResponse:
         texts = [_event(call, f"{each.place.txid}-{each.place.pos}", each) for each in found]
         return texts, found[-1].place if found else after
 
-    return _response(_Stream(call, read, place, first_id=f"{place.txid}-{place.pos}"))
+    def idle(after: Place) -> tuple[str, Place]:
+        found = call.deps.reads.seen_to(after)
+        return "" if found == after else f"id: {found.txid}-{found.pos}\n", found
+
+    return _response(_Stream(call, read, place, first_id=f"{place.txid}-{place.pos}", idle=idle))
 
 
 class _Stream:
@@ -94,12 +98,14 @@ class _Stream:
         first_id: str = "",
         run_key: str | None = None,
         ended: Callable[[Any], bool] = lambda _after: False,
+        idle: Callable[[Any], tuple[str, Any]] = lambda after: ("", after),
     ) -> None:
         self._closing = call.deps.closing
         self._read = read
         self._after = after
         self._first_id = first_id
         self._ended = ended
+        self._idle = idle
         self._watch = call.deps.follower.watch(run_key)
         self._parts = self._produce()
 
@@ -127,12 +133,14 @@ class _Stream:
                     texts, self._after = self._read(self._after)
                 if self._ended(self._after):
                     return
+                if time.monotonic() - last_sent > _PING_S:
+                    last_sent = time.monotonic()
+                    # An id without data is no event; the client continues from it.
+                    moved, self._after = self._idle(self._after)
+                    yield f": ping\n{moved}\n".encode()
             except (StoreUnavailable, Problem):
                 # The client reconnects with the last id that it has seen.
                 return
-            if time.monotonic() - last_sent > _PING_S:
-                last_sent = time.monotonic()
-                yield b": ping\n\n"
             self._watch.wait(_PING_S)
 
 

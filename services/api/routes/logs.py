@@ -16,7 +16,9 @@ from services.api.representations import json_values
 from services.api.representations.attempts_json import tries
 from services.api.response_schemas.runs import LogHitsSchema, LogSchema
 from services.api.run_details.lookup import find_run, find_sub_run
+from services.api.workspace_names import shown
 from shared.store.reads.reader import LogWindow, NodeRow, RunRow, TransitionRow
+from shared.workspaces import plain_name
 
 __all__ = ["LOGS"]
 
@@ -141,7 +143,7 @@ def download_run_log(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     media_type=_TEXT_FILE,
 )
 def download_step_log(call: Call, query: DownloadQuery, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
-    """Return all that a step or handler wrote to stdout or stderr, as a file."""
+    """Return all that a step or handler wrote to stdout or stderr, as a file. A line over 16 MB is cut."""
     return _file_of_step(call, query, find_run(call.deps, name, dag_run_id), step_name)
 
 
@@ -160,14 +162,14 @@ def download_sub_run_log(call: Call, name: str, dag_run_id: str, sub_dag_run_id:
 def download_sub_run_step_log(
     call: Call, query: DownloadQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
 ) -> ApiResponse:
-    """Return all that a step or handler of a sub-run wrote to stdout or stderr, as a file."""
+    """Return all that a step or handler of a sub-run wrote to stdout or stderr, as a file. A line over 16 MB is cut."""
     run = find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id)
     return _file_of_step(call, query, run, step_name)
 
 
 def _file_of_run(call: Call, run: RunRow) -> ApiResponse:
     lines = [_line(call, change).encode() for change in call.deps.reads.transitions(run.run_key)]
-    return _file(f"{run.dag_name}.{run.dag_run_id}", [_lines(lines)])
+    return _file(f"{plain_name(run.dag_name)}.{run.dag_run_id}", [shown(_lines(lines))])
 
 
 def _file_of_step(call: Call, query: DownloadQuery, run: RunRow, step_name: str) -> ApiResponse:

@@ -9,9 +9,9 @@ from services.scheduler.deciding.batch import Batch
 from shared.admission.pools import POOL, PoolKey
 from shared.contracts import commands as c
 from shared.errors import InvalidInput, NotFound
-from shared.language.steps.pools import POOL_NAME_RULE, valid_pool_name
+from shared.language.steps.pools import MOST_POOL_CHARS, POOL_NAME_RULE, valid_pool_name
 from shared.store.writes.transaction import Transaction
-from shared.workspaces import plain_name
+from shared.workspaces import check_length, plain_name
 
 __all__ = ["HANDLERS", "apply_configured_pools"]
 
@@ -20,6 +20,7 @@ def _set_pool(batch: Batch, command: c.SetPool) -> dict[str, Any]:
     rows = batch.tx.pools
     if not valid_pool_name(plain_name(command.name)):
         raise InvalidInput(f"name: {command.name[:80]!r} must be {POOL_NAME_RULE}")
+    check_length(command.name, MOST_POOL_CHARS, "name")
     known = rows.known().get(command.name)
     rows.put(_row(command.name, command.capacity, known["configured"] if known else None, batch.now, command.by))
     batch.after.pools.add(PoolKey(POOL, command.name))

@@ -133,8 +133,12 @@ def _retry(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
     source = find_run(batch, command.dag_name, command.dag_run_id)
     target, step = command.new_run_id or source.dag_run_id, command.step_name or ""
     if batch.runs.key_of(command.dag_name, target) is not None:
+        run = find_run(batch, command.dag_name, target)
+        # First: a run that cannot be retried must not count.
+        if (refused := refusal(run, step)) is not None:
+            raise RefusedByCore(refused)
         batch.quotas.take_run(command.workspace, queued=False)
-        apply_to_run(batch, find_run(batch, command.dag_name, target), Retry(command.by, step))
+        apply_to_run(batch, run, Retry(command.by, step))
         return {"dagRunId": target}
     check_run_id(target)
     refused = refusal(source, step)

@@ -7,11 +7,15 @@ from services.scheduler.deciding.batch import Batch
 from shared.contracts import commands as c
 from shared.contracts.dag_scope import DagScope
 from shared.errors import NotFound
+from shared.workspaces import check_length
 
 __all__ = ["HANDLERS"]
 
+_MOST_CHARS = 100
+
 
 def _set(batch: Batch, command: c.SetSecret) -> dict[str, Any]:
+    check_length(command.name, _MOST_CHARS, "name")
     secrets = batch.tx.secrets
     known = secrets.lock(command.name)
     row = {

@@ -1,6 +1,7 @@
 """Creates runs: from a spec and parameters, or from another run."""
 
 from datetime import datetime
+from itertools import chain
 
 from services.scheduler.core.advance import fresh_nodes
 from services.scheduler.core.model import Run, evolve
@@ -10,10 +11,13 @@ from shared.errors import InvalidInput
 from shared.language.expansion.resolve import needs_worker, resolve_env, resolve_params
 from shared.language.expansion.sealed_text import has_sealed
 from shared.language.model import Dag
+from shared.language.steps.pools import MOST_POOL_CHARS
 from shared.status import RunStatus
-from shared.workspaces import stored_name, workspace_of
+from shared.workspaces import check_length, stored_name, workspace_of
 
 __all__ = ["needs_prepare", "new_run", "rerun", "retry_as_new_run"]
+
+_MOST_QUEUE_CHARS = 200
 
 
 def new_run(
@@ -33,9 +37,11 @@ def new_run(
     on a worker; until then env and params are empty.
 
     Raises:
-        InvalidInput: the parameters cannot be parsed.
+        InvalidInput: the parameters cannot be parsed, or a queue or pool has a name that is too long here.
     """
     dag = plan.dag
+    queue = queue or (stored_name(workspace_of(dag_name), dag.queue) if dag.queue else dag_name)
+    _check_lengths(plan, queue)
     # Only a worker can open a sealed parameter, and other parameters may refer to it.
     prepare = needs_prepare(dag, evaluated=False) or has_sealed(given)
     try:
@@ -53,13 +59,22 @@ def new_run(
         status=RunStatus.QUEUED if queued else RunStatus.NOT_STARTED,
         created_at=now,
         nodes=fresh_nodes(plan, prepare=prepare),
-        queue=queue or (stored_name(workspace_of(dag_name), dag.queue) if dag.queue else dag_name),
+        queue=queue,
         given=given,
         params=params,
         params_json=params_json,
         env=env,
         queued_at=now if queued else None,
     )
+
+
+def _check_lengths(plan: Plan, queue: str) -> None:
+    """Raise ``InvalidInput`` if the stored name of the queue or of a pool is longer than the database takes."""
+    check_length(queue, _MOST_QUEUE_CHARS, "queue")
+    workspace = workspace_of(queue)
+    if workspace:
+        for claim in chain.from_iterable(plan.claims.values()):
+            check_length(stored_name(workspace, claim.key.name), MOST_POOL_CHARS, claim.key.kind)
 
 
 def rerun(

@@ -29,6 +29,7 @@ class Quotas:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._limits: dict[str, dict[str, int | None]] = {}
+        self._counted: dict[tuple[str, str], int] = {}
         self._added: Counter[tuple[str, str]] = Counter()
 
     def room(self, workspace: str, quota: str = RUNNING_QUOTA) -> int | None:
@@ -61,4 +62,9 @@ class Quotas:
     def _count(self, workspace: str, quota: str) -> int:
         if quota == DAGS_QUOTA:
             return self._tx.workspaces.count_dags(workspace)
-        return self._tx.workspaces.count_runs(workspace, RUNNING if quota == RUNNING_QUOTA else QUEUED)
+        key = workspace, quota
+        if key not in self._counted:
+            # Once in a transaction: it goes over the running or queued runs of all workspaces.
+            status = RUNNING if quota == RUNNING_QUOTA else QUEUED
+            self._counted[key] = self._tx.workspaces.count_runs(workspace, status)
+        return self._counted[key]

@@ -7,7 +7,6 @@ schedulers did not, for instance because they died.
 
 import heapq
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -153,20 +152,19 @@ class Admission:
     def run(self, stop: threading.Event) -> None:
         """Admit until ``stop``; the body of a background thread."""
         while not stop.is_set():
-            queues: deque[str] = deque()
+            queues: list[str] = []
             try:
-                queues = deque(by_turns(self._next(stop)))
-                locked: list[str] = []
-                while queues:
+                queues = by_turns(self._next(stop))
+                again: list[str] = []
+                for queue in queues:
                     try:
-                        if self.admit(queues[0]) >= _AT_ONCE:
-                            queues.rotate(-1)
-                        else:
-                            queues.popleft()
+                        if self.admit(queue) >= _AT_ONCE:
+                            again.append(queue)
                     except RowsLocked:
                         # Another transaction has locked a run or the queue: first serve the other queues.
-                        locked.append(queues.popleft())
-                self.notify(locked)
+                        again.append(queue)
+                # Together with the queues that were noted meanwhile, so that none waits for all runs of another.
+                self.notify(again)
             except StoreUnavailable:
                 self.notify(queues)
                 stop.wait(1)

@@ -6,11 +6,12 @@ from shared.language.model import RateLimit
 from shared.language.yaml.fields import Fields, Vocabulary, type_name
 from shared.language.yaml.reader import YamlList, YamlMap
 
-__all__ = ["POOL_NAME_RULE", "read_pool_names", "read_rate_limits", "valid_pool_name"]
+__all__ = ["MOST_POOL_CHARS", "POOL_NAME_RULE", "read_pool_names", "read_rate_limits", "valid_pool_name"]
 
 _RATE_LIMIT = Vocabulary("name", "limit", "intervalSec")
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
-POOL_NAME_RULE = "1 to 100 letters, digits, dots, dashes or underscores"
+MOST_POOL_CHARS = 100
+_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{MOST_POOL_CHARS}}}\Z")
+POOL_NAME_RULE = f"1 to {MOST_POOL_CHARS} letters, digits, dots, dashes or underscores"
 _MAX_STARTS = 10_000
 """Largest ``limit`` of a rate limit: the database keeps each start until its interval is over."""
 

@@ -94,8 +94,8 @@ class LogReads(Reader):
     ) -> LogHits:
         """Return up to ``limit`` lines from line ``offset`` on that contain the text in any case of ASCII letters.
 
-        One call searches at most ``most`` lines. It ends early when it has read 16 MB, and searches
-        no more than these of a single line.
+        One call searches at most ``most`` lines. It ends early when it has read 16 MB, and does not search a longer
+        line to its end.
         """
         needle = text.lower()
         hits: list[int] = []

@@ -76,6 +76,15 @@ class StreamReads(Reader):
         query = _select_changes().where(later, self._ours(_r.dag_name))
         return self._changes(query.order_by(_x.txid, _x.pos, _x.run_key, _x.seq).limit(limit))
 
+    def seen_to(self, after: Place) -> Place:
+        """Return the newest place before which a reader that has read to ``after`` has nothing more to read.
+
+        Else each read for a quiet workspace would go over all later transitions of the others.
+        """
+        newest = self.newest_place()
+        # In this order: what is committed in between has a later place.
+        return newest if newest > after and not self.changes(after, limit=1) else after
+
     def changes_of(self, run_key: str, *, after_seq: int, limit: int) -> tuple[ChangeRow, ...]:
         """Return the next transitions of one run with ``seq`` above ``after_seq``."""
         query = _select_changes(settled=False).where(_x.run_key == run_key, _x.seq > after_seq)
