@@ -4,7 +4,7 @@ import click
 
 from services.cli.help_pages import PageCommand
 from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
-from services.cli.remote.connecting import with_gateway
+from services.cli.remote.connecting import with_server
 from services.cli.remote.gateway import Gateway
 
 __all__ = ["settings_command"]
@@ -13,7 +13,7 @@ __all__ = ["settings_command"]
 @click.command("settings", cls=PageCommand, examples="\ndagway settings\ndagway settings --set\n")
 @click.option("--set", "only_set", is_flag=True, help="only settings that do not have their default")
 @JSON_OPTION
-@with_gateway
+@with_server
 def settings_command(gateway: Gateway, *, only_set: bool, in_json: bool) -> None:
     """Show the settings of a gateway.
 

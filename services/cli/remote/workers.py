@@ -8,7 +8,7 @@ from click.core import ParameterSource
 from services.cli.help_pages import PageGroup
 from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table, status_text
 from services.cli.output.times import short_time
-from services.cli.remote.connecting import with_gateway
+from services.cli.remote.connecting import with_gateway, with_server
 from services.cli.remote.following import say
 from services.cli.remote.gateway import Gateway, path
 
@@ -67,7 +67,7 @@ def _drained(drain: dict[str, str] | None) -> str:
 @_ID
 @click.option("--reason", default="", help="why: everyone who sees the worker sees it")
 @JSON_OPTION
-@with_gateway
+@with_server
 def drain_worker(gateway: Gateway, *, worker_id: str, reason: str, in_json: bool) -> None:
     """Give a worker no new runs, until it is resumed.
 
@@ -80,7 +80,7 @@ def drain_worker(gateway: Gateway, *, worker_id: str, reason: str, in_json: bool
 @workers_command.command("resume")
 @_ID
 @JSON_OPTION
-@with_gateway
+@with_server
 def resume_worker(gateway: Gateway, *, worker_id: str, in_json: bool) -> None:
     """Give a drained worker new runs again.
 
