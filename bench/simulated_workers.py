@@ -26,7 +26,7 @@ _LOOK_S = 0.05
 
 
 class SimulatedWorkers:
-    """``count`` workers, spread over ``links``. ``heartbeats``, ``tasks`` and ``reports`` count what went so far."""
+    """``count`` workers, spread over ``links``. ``heartbeats``, ``tasks`` and ``reports`` count the messages so far."""
 
     def __init__(self, links: Sequence[Transport], count: int, lease_s: float) -> None:
         self._links = links

@@ -105,7 +105,8 @@ def checked(answer: HttpAnswer) -> Any:
 
 def _request(call: ApiCall[Any]) -> Send:
     query = {name: _text(value) for name, value in call.query.items() if value is not None}
-    headers = {} if call.method == "GET" else {"Idempotency-Key": str(uuid.uuid4())}
+    # For each GET too: Dagu's API has one that writes, to remove a run from its queue.
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
     headers |= {name: value for name, value in call.headers.items() if value is not None}
     if call.body is None:
         return Send(call.method, call.path, query, headers)

@@ -13,7 +13,8 @@ _log = logging.getLogger(__name__)
 class DrainMark:
     """An empty file that exists while the worker is drained, so that a restarted worker takes no run before it is told.
 
-    If the file cannot be written or removed, the order still holds until the process ends. Schedulers repeat it then.
+    If the file cannot be written or removed, the order still holds until the process ends. After a restart a
+    scheduler tells the worker again.
     """
 
     def __init__(self, path: Path) -> None:

@@ -160,7 +160,7 @@ class TaskIntake:
             self._opener.submit(self._open, task_queue(selector))
 
     def set_drained(self, drained: bool) -> None:
-        """Take new runs no more, or again, as ``drain`` does. Soon after; never blocks."""
+        """Stop taking new runs, as ``drain`` does, or take them again. Takes effect soon after; never blocks."""
         self._drained = drained
 
     def kept_tokens(self) -> tuple[str, ...]:

@@ -107,6 +107,33 @@ def test_a_search_finds_the_lines_of_the_whole_text_in_bounded_steps(engine: Eng
     assert search(b"one\nfine") == LogHits((), 5, 5), "a text is searched in single lines"
 
 
+@pytest.mark.parametrize("most_bytes", [9, 25])
+def test_a_search_that_ends_early_skips_no_part_of_a_line(engine: Engine, reads: Reads, most_bytes: int) -> None:
+    text = b"".join(b"%03d and\n" % number for number in range(40))
+    for seq, begin in enumerate(range(0, len(text), 7)):
+        add_chunk(engine, seq, text[begin : begin + 7], offset=begin)
+
+    hits: list[int] = []
+    at = 0
+    while at < 40:
+        found = reads.log_search("r", 0, "stdout", b"and", offset=at, limit=99, most=99, most_bytes=most_bytes)
+        hits += found.lines
+        at = found.end
+
+    assert hits == list(range(40))
+
+
+def test_a_line_is_cut_only_if_it_is_too_long_for_a_window_of_its_own(engine: Engine, reads: Reads) -> None:
+    add_chunk(engine, 0, b"first one\n", token="a", number=1)
+    for seq, data in enumerate([b"the sec", b"ond\n"]):
+        add_chunk(engine, seq, data, token="b", number=2)
+
+    def window(offset: int) -> tuple[bytes, ...]:
+        return reads.log_lines("r", 0, "stdout", offset=offset, limit=9, most_bytes=12).lines
+
+    assert (window(0), window(1)) == ((b"first one",), (b"the second",))
+
+
 def test_retries_follow_each_other_and_each_begins_a_line(engine: Engine, reads: Reads) -> None:
     add_chunk(engine, 0, b"second try\n", token="b", number=2)
     add_chunk(engine, 0, b"first try, cut off", token="z", number=1)

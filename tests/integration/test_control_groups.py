@@ -14,7 +14,7 @@ from shared.system.proc import own_control_group
 from tests.harness.eventually import eventually
 
 _SCENE = """
-import json, os, sys, threading
+import json, os, sys, threading, time
 from services.worker.process.cgroups import take_over
 from services.worker.process.guardian_client import GuardianClient
 from services.worker.process.guardian_process import GuardianProcess
@@ -25,20 +25,28 @@ take_over(base, {})
 client = GuardianClient("m", lambda: None, GuardianProcess(group=base))
 
 def run(name, user):
+    process, found = command(name, user, "grep ^0:: /proc/self/cgroup; (grep ^0:: /proc/self/cgroup); "
+                             "sleep 1000 >/dev/null 2>&1 & exit 3")
+    left = process.tree_size()
+    process.kill_tree()
+    return {"groups": found, "code": process.result().code, "left": left}
+
+def command(name, user, script):
     ended = threading.Event()
     mine, theirs = os.pipe()
-    script = "grep ^0:: /proc/self/cgroup; (grep ^0:: /proc/self/cgroup); sleep 1000 >/dev/null 2>&1 & exit 3"
     process = client.spawn(["/bin/sh", "-c", script], env={"PATH": os.environ["PATH"]}, cwd="/", stdout=theirs,
                            stderr=theirs, attempt=name, on_end=lambda _: ended.set(), user=user)
     os.close(theirs)
     assert ended.wait(60)
     with open(mine) as file:
-        found = file.read().split()
-    left = process.tree_size()
-    process.kill_tree()
-    return {"groups": found, "code": process.result().code, "left": left}
+        return process, file.read().split()
 
 print(json.dumps([run(str(number), user) for number, user in enumerate((None, StepUser(39999, 39999), None))]))
+command("killed", StepUser(39999, 39999), "kill -9 $PPID; sleep 1000")
+give_up = time.monotonic() + 60
+while time.monotonic() < give_up and any(name.startswith("step-") for name in os.listdir(base)):
+    command("next", None, "true")
+print(sum(name.startswith("step-") for name in os.listdir(base)))
 client.close()
 """
 
@@ -62,7 +70,9 @@ def test_every_process_of_a_command_is_in_its_group(base: Path) -> None:
     )
 
     assert ran.returncode == 0, ran.stderr
-    found = json.loads(ran.stdout)
+    told, left_by_a_killed_spawner = ran.stdout.splitlines()
+    assert left_by_a_killed_spawner == "0"
+    found = json.loads(told)
     for each in found:
         command, child = each["groups"]
         assert command == child

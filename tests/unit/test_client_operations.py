@@ -68,6 +68,7 @@ def test_a_request_is_one_that_its_operation_accepts(operation: Operation) -> No
     sent = _sent(_call(operation))
 
     assert sent.method == operation.method
+    assert "Idempotency-Key" in sent.headers or not operation.write
     assert re.fullmatch(re.sub(r"\{\w+\}", "one", operation.path), sent.path)
     if operation.body is not None and operation.body_required:
         operation.body.model_validate(json.loads(sent.body or b""), strict=False)

@@ -8,6 +8,7 @@ groups in it, and one for each command that runs.
 """
 
 import contextlib
+import errno
 import os
 import socket
 import time
@@ -17,6 +18,7 @@ __all__ = ["AskedGroups", "GroupUnusable", "StepGroups", "files_of", "limit_reac
 
 _SELF = "dagway"
 _STEP = "step-"
+_PROCESSES = "pids.max"
 _PERIOD_US = 100_000
 _CONTROLLER = {"memory": "memory", "processes": "pids", "millicpus": "cpu"}
 _LINE = 4096
@@ -44,9 +46,13 @@ def take_over(base: str, limits: Mapping[str, int]) -> None:
         own = f"{base}/{_SELF}"
         with contextlib.suppress(FileExistsError):
             os.mkdir(own)
-        for pid in {*_read(f"{base}/cgroup.procs").split(), str(os.getpid())}:
-            with contextlib.suppress(ProcessLookupError):
-                _write(f"{own}/cgroup.procs", pid)
+        _write(f"{own}/cgroup.procs", "0")
+        give_up = time.monotonic() + _EMPTY_S
+        # More than once: one that is not moved yet may start another.
+        while (pids := _read(f"{base}/cgroup.procs").split()) and time.monotonic() < give_up:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    _write(f"{own}/cgroup.procs", pid)
         for name in needed:
             _write(f"{base}/cgroup.subtree_control", f"+{name}")
         for name in os.listdir(base):
@@ -64,16 +70,19 @@ class StepGroups:
         self._base = base
         self._limits = limits
         self._count = 0
+        self._entered: dict[int, str] = {}
         self._ended: set[str] = set()
 
     def enter(self, pid: int = 0) -> str:
         """Make a group, move a process into it (0: this one) and return its path. Raises ``OSError``."""
         self._count += 1
-        group = f"{self._base}/{_STEP}{os.getpid()}-{self._count}"
+        group = f"{self._base}/{_STEP}{os.getpid()}-{pid}-{self._count}"
         os.mkdir(group)
         try:
             for file, value in files_of(self._limits).items():
                 _write(f"{group}/{file}", value)
+            if "processes" in self._limits:  # the process that enters counts too, until it leaves
+                _write(f"{group}/{_PROCESSES}", str(self._limits["processes"] + 1))
             with contextlib.suppress(FileNotFoundError):  # without swap there is no such file
                 if "memory" in self._limits:
                     _write(f"{group}/memory.swap.max", "0")
@@ -81,15 +90,34 @@ class StepGroups:
         except OSError:
             os.rmdir(group)
             raise
+        self._entered[pid] = group
         return group
 
     def leave(self, pid: int = 0) -> None:
-        """Move a process (0: this one) to the worker's own group."""
+        """Move a process (0: this one) from the group that it entered to the worker's own. Raises ``OSError``."""
         _write(f"{self._base}/{_SELF}/cgroup.procs", str(pid))
+        group = self._entered.pop(pid, "")
+        if group and "processes" in self._limits:
+            _write(f"{group}/{_PROCESSES}", str(self._limits["processes"]))
 
     def end(self, group: str) -> None:
-        """Remove a group, and all that have ended before, as soon as they have no processes."""
-        self._ended.add(group)
+        """Remove a group, now or at a later call if it still has processes."""
+        self._end({group})
+
+    def end_of(self, pid: int) -> None:
+        """Remove the groups that the spawner ``pid`` entered and did not end, as ``end`` does."""
+        self._entered.pop(pid, None)
+        self._end(self._made(f"{pid}-"))
+
+    def _made(self, by: str = "") -> set[str]:
+        """Return the groups that this process made, or those for the pid with which ``by`` begins."""
+        with contextlib.suppress(OSError):
+            prefix = f"{_STEP}{os.getpid()}-{by}"
+            return {f"{self._base}/{name}" for name in os.listdir(self._base) if name.startswith(prefix)}
+        return set()
+
+    def _end(self, groups: set[str]) -> None:
+        self._ended |= groups
         for each in list(self._ended):
             try:
                 os.rmdir(each)
@@ -101,32 +129,31 @@ class StepGroups:
 
     def end_all(self) -> None:
         """Remove the groups of this process. Call it when it has no descendants left; the last may still be ending."""
-        mine = f"{_STEP}{os.getpid()}-"
         give_up = time.monotonic() + _EMPTY_S
-        while groups := [name for name in os.listdir(self._base) if name.startswith(mine)]:
-            for name in groups:
-                with contextlib.suppress(OSError):
-                    os.rmdir(f"{self._base}/{name}")
-            if time.monotonic() > give_up:
-                return
+        while (groups := self._made()) and time.monotonic() < give_up:
+            self._end(groups)
             time.sleep(_PAUSE_S)
 
     def serve(self, asking: socket.socket, pid: int) -> bool:
         """Answer one request of the spawner ``pid``, see ``AskedGroups``. Return whether there may be more."""
-        word, _, group = asking.recv(_LINE).decode().partition(" ")
-        if word == "end":
-            self.end(group)
-        elif word:
-            answer = " "
-            try:
-                if word == "enter":
-                    answer = self.enter(pid)
-                else:
-                    self.leave(pid)
-            except OSError as error:
-                answer = f"{error.errno} {error.filename}"
-            asking.send(answer.encode())
+        try:
+            word, _, group = asking.recv(_LINE).decode().partition(" ")
+            if word == "end":
+                self.end(group)
+            elif word:
+                asking.send(self._answer(word, pid).encode())
+        except OSError:  # the spawner was killed while it asked
+            return False
         return bool(word)
+
+    def _answer(self, word: str, pid: int) -> str:
+        try:
+            if word == "enter":
+                return self.enter(pid)
+            self.leave(pid)
+        except OSError as error:
+            return f"{error.errno} {error.filename}"
+        return " "
 
 
 class AskedGroups:
@@ -144,7 +171,7 @@ class AskedGroups:
         self._ask("leave")
 
     def end(self, group: str) -> None:
-        """Remove a group as soon as it has no processes."""
+        """See ``StepGroups.end``."""
         with contextlib.suppress(OSError):
             self._asked.send(f"end {group}".encode())
 
@@ -152,7 +179,7 @@ class AskedGroups:
         self._asked.send(word.encode())
         answer = self._asked.recv(_LINE).decode()
         if not answer:
-            raise ConnectionResetError("the guardian has ended")
+            raise ConnectionResetError(errno.ECONNRESET, "the guardian has ended")
         if not answer.startswith(("/", " ")):
             number, _, path = answer.partition(" ")
             raise OSError(int(number), os.strerror(int(number)), path)
@@ -178,7 +205,7 @@ def files_of(limits: Mapping[str, int]) -> dict[str, str]:
     if "memory" in limits:
         found |= {"memory.max": str(limits["memory"]), "memory.oom.group": "1"}
     if "processes" in limits:
-        found["pids.max"] = str(limits["processes"])
+        found[_PROCESSES] = str(limits["processes"])
     if "millicpus" in limits:
         found["cpu.max"] = f"{limits['millicpus'] * _PERIOD_US // 1000} {_PERIOD_US}"
     return found

@@ -246,10 +246,14 @@ class Guardian:
 
     def _serve_spawner(self, fd: int) -> None:
         asking, pid = self._asking[fd]
-        if not (isinstance(self._groups, StepGroups) and self._groups.serve(asking, pid)):
-            self._poll.unregister(fd)
-            del self._asking[fd]
-            asking.close()
+        assert isinstance(self._groups, StepGroups)  # noqa: S101 - a spawner itself has no spawners
+        # The kernel may have given the pid of one that was reaped to another process.
+        if pid in self._spawners and self._groups.serve(asking, pid):
+            return
+        self._groups.end_of(pid)
+        self._poll.unregister(fd)
+        del self._asking[fd]
+        asking.close()
 
     def _become_spawner(self, uid: int, gid: int, fd: int, asked: socket.socket | None) -> None:
         code = 1

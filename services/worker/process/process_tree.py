@@ -70,10 +70,10 @@ class ProcessTree(Protocol):
         """How long to wait for the next ``look``; ``None`` if there is nothing to look at."""
 
     def begin(self, mark: str, group: int) -> None:
-        """Hear of a process that was just started as the leader of a process group."""
+        """Note a process that was just started as the leader of a process group."""
 
     def look(self) -> None:
-        """Find out what may not be found later."""
+        """Look at the processes, if it is time to, for what cannot be found later."""
 
     def of_step(self, group: int, mark: str) -> set[int]:
         """Return the living processes of one step."""

@@ -63,22 +63,22 @@ class RememberedTree:
     def __init__(self, listed: List = listed_by_ps, marks: Marks = marked_by_ps) -> None:
         self._listed = listed
         self._marks = marks
-        self._groups: dict[str, int] = {}
-        self._known: dict[str, dict[int, str] | None] = {}
+        self._known: dict[tuple[str, int], dict[int, str] | None] = {}
+        """By mark and process group: a step with several commands has a group for each."""
         self._next_s = 0.0
 
     @property
     def wait_s(self) -> float | None:
         """How long to wait for the next look; ``None`` if there is nothing to look at."""
-        return max(self._next_s - time.monotonic(), 0.0) if self._groups else None
+        return max(self._next_s - time.monotonic(), 0.0) if self._known else None
 
     def begin(self, mark: str, group: int) -> None:
         """Remember a process that was just started as the leader of a process group."""
-        self._groups[mark], self._known[mark] = group, None
+        self._known[mark, group] = None
 
     def look(self) -> None:
         """Look at all processes, if it is time to, and forget the steps of which none is left."""
-        if self._groups and self._next_s <= time.monotonic():
+        if self._known and self._next_s <= time.monotonic():
             self._next_s = time.monotonic() + _LOOK_S
             # If ps cannot run, what was known stays known.
             with contextlib.suppress(OSError):
@@ -88,7 +88,7 @@ class RememberedTree:
         """Return the living processes of one step."""
         with contextlib.suppress(OSError):
             self._look(marks=True)
-        return set(self._known.get(mark) or ())
+        return {pid for (of, _), known in self._known.items() if of == mark for pid in known or ()}
 
     def all(self) -> set[int]:
         """Return the living processes of all steps."""
@@ -103,16 +103,16 @@ class RememberedTree:
     def _look(self, *, marks: bool = False) -> None:
         """Look at all processes; at their environments, which takes longer, only if a step seems to have ended."""
         rows = self._listed()
-        self._known = {mark: members(rows, self._known[mark], group) for mark, group in self._groups.items()}
+        self._known = {key: members(rows, known, key[1]) for key, known in self._known.items()}
         if not marks and all(self._known.values()):
             return
         marked: dict[str, list[int]] = {}
         for pid, mark in self._marks(MARK, "").items():
             marked.setdefault(mark, []).append(pid)
-        for mark, group in [*self._groups.items()]:
-            known = self._known[mark] = members(rows, self._known[mark], group, marked.get(mark, ()))
+        for (mark, group), before in [*self._known.items()]:
+            known = self._known[mark, group] = members(rows, before, group, marked.get(mark, ()))
             if not known:
-                del self._groups[mark], self._known[mark]
+                del self._known[mark, group]
 
 
 def spawner_mark(pid: int) -> str:

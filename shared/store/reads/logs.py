@@ -91,20 +91,23 @@ class LogReads(Reader):
         limit: int,
         most: int,
         of: tuple[int, int] | None = None,
+        most_bytes: int = _MOST_BYTES,
     ) -> LogHits:
         """Return up to ``limit`` lines from line ``offset`` on that contain the text in any case of ASCII letters.
 
-        One call searches at most ``most`` lines. It ends early when it has read 16 MB, and does not search a longer
-        line to its end.
+        One call searches at most ``most`` lines. It ends early once it has read ``most_bytes``, and searches no more
+        than these of a single line.
         """
         needle = text.lower()
         hits: list[int] = []
         with self._snapshot() as connection:
             parts = _parts(connection, run_key, node, stream, of)
             total = _total(parts)
-            at, end, left = min(offset, total), min(offset + most, total), _MOST_BYTES
+            at, end, left = min(offset, total), min(offset + most, total), most_bytes
             while at < end and left > 0:
-                lines = _window(connection, parts, stream, at, min(_SEARCHED_AT_ONCE, end - at), most_bytes=left).lines
+                # Not only what is left: a line that is not too long would be cut, and its rest never searched.
+                count = min(_SEARCHED_AT_ONCE, end - at)
+                lines = _window(connection, parts, stream, at, count, most_bytes=most_bytes).lines
                 whole = b"\n".join(lines).lower()
                 left -= len(whole)
                 if needle in whole:  # rare, and much faster to know than which lines have it
@@ -188,18 +191,18 @@ def _window(
     for part in parts:
         begin_in, end_in = max(offset - part.first, 0), min(end - part.first, part.lines)
         if begin_in < end_in and (most_bytes > 0 or not lines):
-            found = _lines_of(connection, part, stream, begin_in, end_in, most_bytes=most_bytes)
+            found = _lines_of(connection, part, stream, begin_in, end_in, most_bytes=most_bytes, alone=not lines)
             lines += found
             most_bytes = most_bytes - sum(map(len, found)) if len(found) == end_in - begin_in else 0
     return LogWindow(tuple(lines), offset, _total(parts))
 
 
 def _lines_of(
-    connection: Connection, part: _Part, stream: str, begin: int, end: int, *, most_bytes: int
+    connection: Connection, part: _Part, stream: str, begin: int, end: int, *, most_bytes: int, alone: bool
 ) -> list[bytes]:
     """Return lines ``begin`` to ``end - 1`` of one attempt's output; fewer if these have more than ``most_bytes``.
 
-    The first of them is cut if it alone is longer.
+    If not even the first of them fits, it is cut, or left out unless the window has it ``alone``.
     """
     # Line n begins after the n-th line end: in the chunk with that line end, or in the next one.
     seen = skipped = size = 0
@@ -219,5 +222,5 @@ def _lines_of(
     lines = data.split(b"\n", skipped + end - begin)[skipped : skipped + end - begin]
     if cut:
         *lines, begun = lines
-        return lines or [begun + _CUT]
+        return [begun + _CUT] if alone and not lines else lines
     return lines

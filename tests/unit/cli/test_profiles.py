@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from services.cli import cli
 from services.cli.profiles import Profile, Profiles, read_profiles, write_profiles
 from services.cli.remote.connecting import connection_of
-from services.cli.remote.gateway import ServerConnection
+from services.cli.remote.gateway import Gateway, ServerConnection
 from shared.config import load_config
 from shared.errors import ConfigInvalid
 
@@ -130,3 +130,14 @@ def test_the_commands_for_profiles(tmp_path: Path) -> None:
     assert said("remove", "b") == "profile b removed\n"
     assert "there is no profile 'b'" in said("use", "b")
     assert "a new profile needs --url" in said("set", "c")
+
+
+@pytest.mark.parametrize("command", [["drain", "w1"], ["resume", "w1"]], ids=" ".join)
+def test_a_change_of_the_whole_server_names_no_workspace(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    """The gateway refuses it with one, and a profile or a variable may name one for all commands."""
+    named: list[str] = []
+    monkeypatch.setattr(Gateway, "post", lambda gateway, *_: named.append(gateway.connection.workspace))
+
+    ran = CliRunner().invoke(cli, ["workers", *command], env={"DAGWAY_WORKSPACE": "acme"})
+
+    assert (ran.exit_code, named) == (0, [""]), ran.output

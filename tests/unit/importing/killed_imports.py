@@ -78,6 +78,8 @@ def _killed(home: Path, folder: Path, place: int) -> bool:
         _imported(home, folder)
         os._exit(0)
     _, status = os.waitpid(pid, 0)
+    if os.WIFEXITED(status) and status != 0:
+        raise RuntimeError("the import failed before it was killed")
     return os.WIFSIGNALED(status)
 
 

@@ -1,10 +1,12 @@
 """Control groups of steps: what is written to the kernel's files and read. The real ones: tests/integration."""
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
 
-from services.worker.process.cgroups import GroupUnusable, files_of, limit_reached, take_over
+from services.worker.process.cgroups import GroupUnusable, StepGroups, files_of, limit_reached, take_over
 from services.worker.process.outcome import ProcessExit, ended_text
 from services.worker.process.privileges import start_guardian
 from shared.config import load_config
@@ -68,3 +70,37 @@ def test_a_worker_does_not_start_with_limits_that_nothing_would_keep(tmp_path: P
     config = load_config({}, limits | {"DAGWAY_STEP_CGROUP": str(tmp_path)}, terminal=False)
     with pytest.raises(ConfigInvalid, match="lacks the controllers memory"):
         start_guardian(config)
+
+
+def test_the_process_that_starts_a_command_does_not_use_up_its_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = os.mkdir
+
+    def made_by_the_kernel(path: str) -> None:
+        make(path)
+        for name in ("pids.max", "cgroup.procs"):
+            Path(path, name).touch()
+
+    (tmp_path / "dagway").mkdir()
+    (tmp_path / "dagway/cgroup.procs").touch()
+    monkeypatch.setattr("services.worker.process.cgroups.os.mkdir", made_by_the_kernel)
+    groups = StepGroups(str(tmp_path), {"processes": 1})
+
+    group = Path(groups.enter())
+    assert (group / "pids.max").read_text() == "2"
+    groups.leave()
+    assert (group / "pids.max").read_text() == "1"
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["before its answer", "before it reads its answer"])
+def test_a_spawner_that_is_killed_while_it_asks_for_a_group_ends_nothing_else(tmp_path: Path, answered: bool) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        if answered:
+            ours.send(b"answer")
+        else:
+            theirs.send(b"enter")
+        theirs.close()
+
+        assert not StepGroups(str(tmp_path), {}).serve(ours, os.getpid())

@@ -62,6 +62,18 @@ def test_a_step_whose_processes_have_ended_is_forgotten() -> None:
     assert tree.all() == set()
 
 
+def test_a_later_command_of_a_step_does_not_forget_what_an_earlier_one_left() -> None:
+    rows = _rows(p5=(1, 5), p6=(5, 5))
+    tree = RememberedTree(listed=lambda: rows, marks=lambda _name, _prefix: {})
+    tree.begin("mark", 5)
+    assert tree.of_step(5, "mark") == {5, 6}
+
+    rows = _rows(p6=(1, 5), p9=(1, 9))
+    tree.begin("mark", 9)
+
+    assert tree.of_step(9, "mark") == tree.all() == {6, 9}
+
+
 def test_what_is_known_stays_known_while_ps_cannot_run() -> None:
     fails = False
 
