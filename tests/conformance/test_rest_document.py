@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import schemathesis
@@ -144,6 +145,18 @@ def test_the_document_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     urls = [answer.get_json()["servers"][0]["url"] for answer in answers]
     assert urls == [f"{base}/api/v2", f"{base}/b/api/v2", f"{base}/api/v2"]
     assert made == urls[:2]
+
+
+def test_the_document_is_made_once_for_all_ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Mock(side_effect=openapi.document)
+    monkeypatch.setattr(docs, "document", made)
+    path = f"/{tmp_path.name}/api/v2/openapi.json"
+    with open_stack(tmp_path, base_path=f"/{tmp_path.name}", settings=Settings(token="t")) as stack:
+        answers = [stack.client.get(path, headers={"Host": f"localhost:{port}"}).get_json() for port in (81, 82)]
+
+    names = [answer["components"]["securitySchemes"]["session"]["name"] for answer in answers]
+    assert names == ["dagway-session-81", "dagway-session-82"]
+    assert made.call_count == 1
 
 
 def test_the_page_needs_nothing_from_elsewhere(stack: Stack) -> None:
