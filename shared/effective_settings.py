@@ -12,6 +12,8 @@ __all__ = ["EffectiveSetting", "Source", "effective_settings"]
 Source = Literal["default", "option", "variable", "file", "dagu"]
 _DERIVED = frozenset({"auth_mode", "data_dir", "log_format", "tz", "worker_id"})
 """Settings whose default depends on the machine or on other settings: shown as they are, and not as ``help`` says."""
+_EMPTY = {"auth_mode": "none"}
+"""What an empty derived value means."""
 _HIDDEN = frozenset({"faults"})
 """Only for tests."""
 _DEFAULT_IN_HELP = re.compile(r"\s*\(([^()]*)\)$")
@@ -45,7 +47,7 @@ def _effective(option: Option, config: Config) -> EffectiveSetting:
     found = _DEFAULT_IN_HELP.search(option.help)
     default = found[1] if found else ""
     origin = config.origins.get(option.field)
-    derived = str(getattr(config, option.field)) if option.field in _DERIVED else ""
+    derived = (str(getattr(config, option.field)) or _EMPTY.get(option.field, "")) if option.field in _DERIVED else ""
     return EffectiveSetting(
         variable=option.env,
         option=option.flag,

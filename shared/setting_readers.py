@@ -226,7 +226,9 @@ def base_path(text: str) -> str:
 
 
 def url(text: str) -> str:
-    """Return an HTTP or HTTPS URL."""
+    """Return an HTTP or HTTPS URL. It has no user or password: the settings page and logs show these URLs."""
+    if "@" in urlsplit(text).netloc:
+        raise ValueError("the URL must have no user or password")
     if not re.fullmatch(r"https?://[^\s/?#]+(?:/[^\s?#]*)?", text):
         raise ValueError(f"{text!r} is not a URL such as https://login.example.org")
     return text

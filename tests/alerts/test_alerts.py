@@ -1,4 +1,4 @@
-"""Each alert is caused on real processes; then its page is followed, and it ends.
+"""Each alert is caused on real processes; then its runbook is followed, and it ends.
 
 The shipped rules run in a real Prometheus, faster. Without containers the commands for Compose act on processes
 (``Compose``). ``DAGWAY_TEST_ALERTS=all`` plays all scenes (``make alerts``), otherwise only a few.
@@ -18,7 +18,7 @@ _PLAYED = SCENES if os.environ.get("DAGWAY_TEST_ALERTS") == "all" else SHORT
 _WAIT_S = 180
 
 
-@pytest.mark.timeout(700)
+@pytest.mark.timeout(900)  # longer than all waits of a scene together
 @pytest.mark.parametrize("alert", _PLAYED)
 def test_an_alert_fires_and_its_page_ends_it(watched: Watched, alert: str) -> None:
     scene = SCENES[alert]

@@ -128,14 +128,20 @@ def test_the_session_cookie_is_a_security_scheme_where_there_are_sessions(live: 
             assert {"session": []} not in allowed
 
 
-def test_the_document_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The URL path of each document that is made from now on."""
+    bases: list[str] = []
 
     def counted(*args: Any, **facts: Any) -> dict[str, Any]:
-        made.append(facts["base"])
+        bases.append(facts["base"])
         return openapi.document(*args, **facts)
 
     monkeypatch.setattr(docs, "document", counted)
+    return bases
+
+
+def test_the_document_is_made_once(tmp_path: Path, made: list[str]) -> None:
     base = f"/{tmp_path.name}"
     with open_stack(tmp_path, base_path=base) as here, open_stack(tmp_path / "other", base_path=f"{base}/b") as there:
         answers = [stack.client.get(f"{stack.deps.base_path}/api/v2/openapi.json") for stack in (here, there, here)]
@@ -144,6 +150,16 @@ def test_the_document_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     urls = [answer.get_json()["servers"][0]["url"] for answer in answers]
     assert urls == [f"{base}/api/v2", f"{base}/b/api/v2", f"{base}/api/v2"]
     assert made == urls[:2]
+
+
+def test_the_document_is_made_once_for_all_ports(tmp_path: Path, made: list[str]) -> None:
+    path = f"/{tmp_path.name}/api/v2/openapi.json"
+    with open_stack(tmp_path, base_path=f"/{tmp_path.name}", settings=Settings(token="t")) as stack:
+        answers = [stack.client.get(path, headers={"Host": f"localhost:{port}"}).get_json() for port in (81, 82)]
+
+    names = [answer["components"]["securitySchemes"]["session"]["name"] for answer in answers]
+    assert names == ["dagway-session-81", "dagway-session-82"]
+    assert made == [f"/{tmp_path.name}/api/v2"]
 
 
 def test_the_page_needs_nothing_from_elsewhere(stack: Stack) -> None:

@@ -115,7 +115,7 @@ class Prometheus:
 
     def _api(self, what: str, **arguments: str) -> list[Any]:
         url = f"http://127.0.0.1:{self.port}/api/v1/{what}?{urllib.parse.urlencode(arguments)}"
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             found: list[Any] = json.load(answer)["data"]["result"]
             return found
 

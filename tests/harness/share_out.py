@@ -6,6 +6,7 @@ from pathlib import Path
 
 _SECONDS = {
     "acceptance": 0.8,
+    "alerts": 20,
     "chaos": 3,
     "deploy": 0.7,
     "e2e": 2.2,

@@ -90,7 +90,7 @@ def shown(system: Footing) -> Footing:
     system.client.start("show", "s1")
     system.client.until("failed", "show", "s1")
     # No test can wait for these: the widest rows that a table of scheduled times has.
-    facts = {"file_name": "show", "kind": "start", "expression": "0 5 * * *", "dag_name": "show", "decided_at": NOON}
+    facts = {"file_name": "show", "kind": "start", "expression": "0 5 * * *", "dag_name": "show", "until_at": None}
     fired = {"slot_at": NOON, "outcome": "fired", "reason": "", "dag_run_id": "sched-20260701T120000Z-387b24a1"}
     missed = {
         "slot_at": NOON - timedelta(days=1),
@@ -100,7 +100,9 @@ def shown(system: Footing) -> Footing:
     }
     engine = open_engine(system.store_url)
     with transaction(engine) as connection:
-        connection.execute(insert(t.cron_slots), [{**facts, "until_at": None, **each} for each in (fired, missed)])
+        # Decided now, because schedulers delete what was decided long ago.
+        rows = [{**facts, "decided_at": datetime.now(UTC), **each} for each in (fired, missed)]
+        connection.execute(insert(t.cron_slots), rows)
     engine.dispose()
     return system
 

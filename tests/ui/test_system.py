@@ -20,7 +20,7 @@ def test_a_worker_is_drained_and_resumed(look: Look, system: Footing) -> None:
             dialog.get_by_role("button", name="Drain").click()
             expect(row).to_contain_text("Drained by anonymous")
             expect(row).to_contain_text(": new disk")
-            expect(row).not_to_contain_text("has not heard it yet")
+            expect(row).not_to_contain_text("has not heard of it yet")
             expect(row.locator(".badge").first).to_have_text("‖draining")
             page.get_by_role("link", name="Home").click()
             expect(page.get_by_role("region", name="Workers")).to_contain_text("draining")

@@ -8,6 +8,7 @@ import pytest
 from services.api.settings import settings_from
 from shared.config import OPTIONS, Config, load_config
 from shared.effective_settings import EffectiveSetting, effective_settings
+from shared.errors import ConfigInvalid
 
 SECRET = "a value that nobody may read"
 
@@ -28,6 +29,10 @@ def test_a_setting_says_its_value_its_default_and_what_set_it() -> None:
     assert (wait.value, wait.source, wait.set_by) == ("7", "variable", "DAGWAY_COMMAND_WAIT_S")
     assert (zone.value, zone.source, zone.set_by) == ("Asia/Tokyo", "dagu", "DAGU_TZ")
     assert (threads.value, threads.source, threads.set_by) == ("16", "default", "")
+    assert [of(load_config({"auth_mode": mode}, {}), "DAGWAY_AUTH_MODE").value for mode in (None, "builtin")] == [
+        "none",
+        "builtin",
+    ]
     assert port.description == "port the gateway listens on; 0: any free port"
 
 
@@ -44,6 +49,16 @@ def test_no_secret_is_in_what_can_be_read(tmp_path: Path) -> None:
         ("DAGWAY_AUTH_BASIC_PASSWORD", "option"),
         ("DAGWAY_AUTH_TOKEN", "file"),
     ]
+
+
+@pytest.mark.parametrize("variable", ["DAGWAY_VAULT_ADDR", "DAGWAY_AUTH_OIDC_ISSUER", "DAGWAY_AUTH_OIDC_CLIENT_URL"])
+@pytest.mark.parametrize("url", ["https://ann:hidden@x.example", "ftp://ann:hidden@x.example"])
+def test_a_url_that_is_shown_has_no_password(variable: str, url: str) -> None:
+    with pytest.raises(ConfigInvalid, match="must have no user or password") as refused:
+        load_config({}, {variable: url})
+
+    assert str(refused.value).startswith(variable)
+    assert "hidden" not in str(refused.value)
 
 
 def test_what_the_configuration_keeps_out_of_its_text_is_a_secret() -> None:

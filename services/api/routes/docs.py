@@ -28,12 +28,15 @@ _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode(
 _POLICY = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_COOKIE = "{session cookie}"
+"""Stands for the name of the session cookie, which contains the port of the request's Host header."""
 
 
 @DOCS.get("/openapi.json", id="getOpenAPI", role="public", media_type="application/json")
 def openapi(call: Call) -> ApiResponse:
     """Return the OpenAPI 3.1 document of this API."""
-    return ApiResponse(200, _rendered(*_facts(call))[0])
+    content = _rendered(*_facts(call))[0]
+    return ApiResponse(200, content.replace(_COOKIE.encode(), call.session.name.encode()))
 
 
 @DOCS.get("/docs", id="getReference", role="public", media_type="text/html")
@@ -43,21 +46,20 @@ def reference(call: Call) -> ApiResponse:
     return ApiResponse(200, page, "text/html; charset=utf-8", {"Content-Security-Policy": _POLICY})
 
 
-def _facts(call: Call) -> tuple[str, str, bool, str]:
-    """Return what the document depends on besides the code: version, base path, authentication mode, session cookie."""
+def _facts(call: Call) -> tuple[str, str, bool, bool]:
+    """Return what the document depends on besides the code and the request."""
     settings = call.deps.settings
-    cookie = call.session.name if settings.has_sessions else ""
-    return call.deps.version, f"{call.deps.base_path}/api/v2", settings.builtin, cookie
+    return call.deps.version, f"{call.deps.base_path}/api/v2", settings.builtin, settings.has_sessions
 
 
-# Making the document takes a tenth of a second of processor time, and anybody may ask for it. The cache has a limit,
-# because the name of the session cookie contains the port of the request's Host header.
+# Making the document takes a tenth of a second of processor time, and anybody may ask for it.
 @lru_cache(maxsize=8)
-def _rendered(version: str, base: str, builtin: bool, session_cookie: str) -> tuple[bytes, bytes]:
-    """Return the OpenAPI document as JSON, and the page."""
+def _rendered(version: str, base: str, builtin: bool, has_sessions: bool) -> tuple[bytes, bytes]:
+    """Return the OpenAPI document as JSON, with ``_COOKIE`` in it if there are sessions, and the page."""
     from services.api.routes import OPERATIONS  # noqa: PLC0415 - OPERATIONS includes the operations of this module
 
-    made = document(OPERATIONS, version=version, base=base, builtin=builtin, session_cookie=session_cookie)
+    cookie = _COOKIE if has_sessions else ""
+    made = document(OPERATIONS, version=version, base=base, builtin=builtin, session_cookie=cookie)
     return json_bytes(made), _page(made).encode()
 
 

@@ -30,14 +30,15 @@ _WORKERS_KEPT = timedelta(days=7)
 """How long a worker that is gone is listed as lost. Each pod of a cluster is a worker with a name of its own."""
 _SPECS_EVERY_S = 3600
 _SPECS_KEPT = _REPLIES_KEPT + timedelta(days=1)
-"""How long the text of a spec is kept after the last DAG version and run with it.
+"""How long the text of a spec is kept after the last run, DAG version and callable file with it.
 
 Longer than schedulers remember that a text is stored (``Plans``), and longer than the outcomes of commands: by the
 ``histRetentionDays`` in stored texts ``dagway verify`` knows which runs may have been deleted since their command.
 """
 _SPECS_AT_ONCE = 1000
+"""How many specs one transaction marks."""
 _AT_ONCE = 100
-"""How many runs one transaction deletes. Transactions are short, so that others can write."""
+"""How many runs or specs one transaction deletes. Transactions are short, so that others can write."""
 _LOOK_AGAIN_S = 60
 """The shortest time between two prunings of the same DAG's history."""
 
@@ -129,7 +130,7 @@ class Housekeeping:
             return tx.leases.forget_workers(self._clock() - _WORKERS_KEPT)
 
     def forget_specs(self) -> int:
-        """Mark the spec texts that nothing refers to, and delete those marked ``_SPECS_KEPT`` ago; return how many."""
+        """Mark the spec texts that nothing refers to; delete those marked ``_SPECS_KEPT`` ago, and return how many."""
         now = self._clock()
         behind: str | None = ""
         while behind is not None:

@@ -29,7 +29,7 @@ export function settings(page) {
         } }),
         h("label", { class: "check" }, h("input", { type: "checkbox", checked: all === "no",
           onchange: (event) => stay({ all: event.target.checked ? "no" : "" }) }), "Only those that are set")),
-      shown.length ? table(shown) : h("div", { class: "empty" }, h("p", {}, "No setting fits.")));
+      shown.length ? table(shown) : h("div", { class: "empty" }, h("p", {}, "No setting matches.")));
   });
 }
 

@@ -39,7 +39,7 @@ const table = (page, workers) => h("table", { class: "rows" },
       worker.runningTasks.length > 0 && h("div", { class: "tasks" }, worker.runningTasks.map((task) =>
         h("a", { key: `${task.dagRunId} ${task.startedAt}`, href: place(task) }, task.dagName, h("span", { class: "faint" }, " ", ago(task.startedAt))))),
       worker.drain && h("div", { class: "reason" }, `Drained by ${worker.drain.by} `, ago(worker.drain.at), worker.drain.reason && `: ${worker.drain.reason}`,
-        worker.drain.heard ? worker.runningTasks.length > 0 && ". Its runs go on here." : ". The worker has not heard it yet.")),
+        worker.drain.heard ? worker.runningTasks.length > 0 && ". Its runs go on here." : ". The worker has not heard of it yet.")),
     h("td", {}, h("div", { class: "load" },
       h("meter", { min: 0, max: worker.totalPollers, value: worker.busyPollers, "aria-label": `${worker.busyPollers} of ${worker.totalPollers} slots busy` }),
       h("span", { class: "number" }, `${worker.busyPollers}/${worker.totalPollers}`))),
