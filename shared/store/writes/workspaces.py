@@ -52,7 +52,8 @@ class WorkspaceWrites(Writer):
         found = self._first(query)
         if found is None or all(value is None for value in found.values()):
             return found
-        return self._first(for_update(query))
+        # Weaker than the lock of who deletes it: it lets ``existing`` pass.
+        return self._first(query.with_for_update(key_share=True))
 
     def count_runs(self, name: str, status: ColumnElement[str]) -> int:
         """Count the root runs of a workspace with a status: a condition that a partial index serves."""
@@ -66,8 +67,12 @@ class WorkspaceWrites(Writer):
         return int(self._connection.execute(select(func.count()).select_from(t.dags).where(mine)).scalar_one())
 
     def existing(self, names: Collection[str]) -> set[str]:
-        """Return those of these workspaces that exist."""
+        """Return those of these workspaces that exist, and keep them from being deleted until the transaction ends.
+
+        Transactions that do the same do not wait for each other.
+        """
         query = select(t.workspaces.c.name).where(t.workspaces.c.name.in_(sorted(names)))
+        query = query.order_by(t.workspaces.c.name).with_for_update(read=True, key_share=True)
         return set(self._connection.execute(query).scalars()) if names else set()
 
     def put(self, row: NewRow) -> None:
@@ -77,7 +82,7 @@ class WorkspaceWrites(Writer):
     def remove(self, name: str) -> None:
         """Delete a workspace, its memberships, and what is kept about its former DAGs and runs.
 
-        Else a later workspace of the same name would show that.
+        Otherwise a later workspace of the same name would show them.
         """
         for column in _TRACES:
             where = workspace_prefix(column) == name_prefix(name)

@@ -1,0 +1,26 @@
+"""Who deletes a workspace waits for the commands that use it."""
+
+import pytest
+
+from shared.errors import RowsLocked
+from shared.store.engine import open_engine, transaction
+from shared.store.time_limits import TimeLimits
+from shared.store.writes.workspaces import WorkspaceWrites
+from tests.conformance.store_rows import NOW
+
+
+def test_a_workspace_is_not_deleted_while_a_command_uses_it(migrated_database_url: str) -> None:
+    engine = open_engine(migrated_database_url, limits=TimeLimits(lock_s=0.1))
+    row = {"name": "acme", "description": "", "created_at": NOW, "updated_at": NOW, "by": "root", "max_running": 1}
+    with transaction(engine) as connection:
+        WorkspaceWrites(connection).put(row)
+
+    with transaction(engine) as using:
+        assert WorkspaceWrites(using).existing(["acme"]) == {"acme"}
+        with transaction(engine) as other:
+            quotas = WorkspaceWrites(other).quotas("acme")
+            assert quotas is not None
+            assert quotas["max_running"] == 1
+        with pytest.raises(RowsLocked), transaction(engine) as deleting:
+            WorkspaceWrites(deleting).lock("acme")
+    engine.dispose()
