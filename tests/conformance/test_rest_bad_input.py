@@ -66,7 +66,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         opened.add_dag("a")
         opened.add_run("a", "r", "succeeded")
         opened.answer = lambda command: recorded(
-            dagRunId="r", errors=[], version=1, created=True, user=_ROW, apiKey=_ROW, webhook=_ROW
+            dagRunId="r", errors=[], version=1, created=True, user=_ROW, apiKey=_ROW, webhook=_ROW, workspace=_ROW
         )
         yield opened
 
