@@ -11,10 +11,10 @@ _log = logging.getLogger(__name__)
 
 
 class DrainMark:
-    """An empty file that exists while the worker is drained, so that a restarted worker takes no run before it is told.
+    """An empty file that exists while the worker is drained, so that it takes no new runs after a restart either.
 
     If the file cannot be written or removed, the order still holds until the process ends. After a restart a
-    scheduler tells the worker again.
+    scheduler sends it again.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Draining a worker, at the scheduler: what is recorded, and that the worker is told until it has heard."""
+"""The scheduler's part in draining a worker: it records the order, and sends it until a heartbeat confirms it."""
 
 from shared.contracts import commands as c
 from shared.contracts.codec import decode_as
@@ -17,7 +17,7 @@ def test_a_drain_is_recorded_and_repeated_until_the_worker_says_so(stack: Stack)
     eventually(lambda: stack.rows(t.workers, worker_id=worker_id) != [])
 
     def told(wanted: bool) -> None:
-        """The worker says otherwise, and is told."""
+        """Send a heartbeat that contradicts the order, and wait until the order is sent again."""
         heard.clear()
         stack.worker.beat(drained=not wanted)
         eventually(lambda: wanted in heard)

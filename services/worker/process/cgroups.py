@@ -139,7 +139,9 @@ class StepGroups:
         try:
             word, _, group = asking.recv(_LINE).decode().partition(" ")
             if word == "end":
-                self.end(group)
+                # A spawner has fewer rights than this process, and could be told to name a folder of somebody else.
+                if group in self._made(f"{pid}-"):
+                    self.end(group)
             elif word:
                 asking.send(self._answer(word, pid).encode())
         except OSError:  # the spawner was killed while it asked

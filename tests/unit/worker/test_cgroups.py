@@ -104,3 +104,19 @@ def test_a_spawner_that_is_killed_while_it_asks_for_a_group_ends_nothing_else(tm
         theirs.close()
 
         assert not StepGroups(str(tmp_path), {}).serve(ours, os.getpid())
+
+
+def test_a_spawner_cannot_have_other_folders_removed(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    other, own = tmp_path / "other", base / f"step-{os.getpid()}-7-1"
+    for folder in (base, other, own):
+        folder.mkdir()
+    groups = StepGroups(str(base), {})
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        for named in (other, f"{base}/step-{os.getpid()}-7-1/../../other", own):
+            theirs.send(f"end {named}".encode())
+            assert groups.serve(ours, 7)
+
+    assert other.exists()
+    assert not own.exists()
