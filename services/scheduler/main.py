@@ -94,7 +94,7 @@ class Scheduler:
         parts = Assembly(
             store, transport, plans, clock, tz, audit_days=audit_days, history_days=history_days, files=dag_files
         )
-        transactor = parts.transactor
+        self._transactor = transactor = parts.transactor
         transactor.routes = routes
         with store.begin() as tx:
             started_at = clock()
@@ -106,11 +106,13 @@ class Scheduler:
                 "host": socket.gethostname(),
                 "version": version,
                 "started_at": started_at,
+                "follows_chains": True,
             }
             # Before this process can receive reports, the others must know of it; see ``report_marks``.
             tx.services.put(
                 {**self._service, "heartbeat_at": started_at, "reports_until": None, "session_since": started_at}
             )
+            transactor.note_schedulers(tx.services.schedulers())
         # After a new connection, workers may need longer than this process to connect again.
         hearing = Hearing(
             gap_s=min(lease_s * _GAP_OF_LEASE, _MOST_GAP_S), settle_s=max(0.0, lease_s / 4 + _RECONNECT_S - lease_s)
@@ -193,6 +195,11 @@ class Scheduler:
     def judged_age_s(self) -> float:
         """The age of the time up to which this scheduler has judged whether workers are lost."""
         return (self._clock() - self._leases.judged_at).total_seconds()
+
+    @property
+    def follows_chains(self) -> bool:
+        """Whether workers may get several steps of a chain at once: all schedulers have to know of it."""
+        return self._transactor.chains
 
     def start(self) -> None:
         for thread in [self._relay, *self._loops, *self._intakes]:

@@ -21,6 +21,7 @@ __all__ = [
     "Event",
     "Heartbeat",
     "LogChunk",
+    "NextStart",
     "Outcome",
     "Progress",
     "Remark",
@@ -122,6 +123,15 @@ class AttemptProgress(Event):
     remarks: tuple[Remark, ...] = ()
 
 
+class NextStart(Part):
+    """The start of the step that follows in a chain. The fields are those of ``AttemptStarted``."""
+
+    token: str
+    at: datetime
+    stdout: str = ""
+    stderr: str = ""
+
+
 class AttemptFinished(Event):
     """The outcome of an attempt, with its last log chunks, so that log and status appear together.
 
@@ -136,6 +146,8 @@ class AttemptFinished(Event):
     - ``retry_limit``, ``retry_interval_s``: the values of the retry policy, if the spec has variables in them.
 
     ``shutdown``: the worker ended the attempt because it was shutting down itself.
+
+    ``next_start``: the worker begins the next step of the chain itself, as soon as the broker has confirmed this event.
 
     ``log_bytes`` is the size of each stream's whole log, secrets masked. It is ``None`` if the attempt has no log, or
     from an older worker.
@@ -163,6 +175,7 @@ class AttemptFinished(Event):
     retry_interval_s: float | None = None
     log_bytes: dict[str, int] | None = None
     shutdown: bool = False
+    next_start: NextStart | None = None
 
 
 class AttemptGivenUp(Event):

@@ -8,7 +8,7 @@ from pydantic import Field
 from shared.contracts.base import Message, Part
 from shared.language.model import Secret, Step
 
-__all__ = ["FRESH_S", "SKEW_S", "CallResult", "StepRef", "Task"]
+__all__ = ["FRESH_S", "SKEW_S", "CallResult", "FollowingStep", "StepRef", "Task"]
 
 FRESH_S = 4.0
 """A worker begins a task without asking only if it was dispatched at most so long ago."""
@@ -35,6 +35,21 @@ class CallResult(Part):
     text: str
     failed: bool = False
     error: str = ""
+
+
+class FollowingStep(Part):
+    """A step that the worker may begin itself, as its only attempt, once the step before it has succeeded.
+
+    All that is not here is as in the task of the chain's first step. See ADR 63.
+    """
+
+    token: str
+    node: int
+    step: Step
+    secrets: tuple[Secret, ...] = ()
+    log_output: str = "separate"
+    timeout_s: float = 0
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class Task(Message):
@@ -106,3 +121,5 @@ class Task(Message):
     stop_grace_s: float = 5
     options: dict[str, Any] = Field(default_factory=dict)
     """The DAG's ``ssh``, ``container``, ``smtp`` and ``llm`` for executors, or a ``CallResult``, or a ``SideTask``."""
+    following: tuple[FollowingStep, ...] = ()
+    """The next steps of a chain, in order. An older worker runs only the step of the task itself."""

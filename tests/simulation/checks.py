@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
+from shared.contracts.attempt_tokens import chain_of
 from shared.contracts.codec import decode
 from shared.contracts.tasks import Task
 from shared.store import tables as t
@@ -96,15 +97,18 @@ class Checks:
     # -- tasks and workers ------------------------------------------------------------------------------
 
     def _tasks_exist(self) -> list[str]:
-        """An attempt that is dispatched has a task: in the outbox, or the broker took it."""
+        """An attempt that is dispatched has a task, or its chain has: in the outbox, or the broker took it."""
         n = t.nodes.c
         with transaction(self._engine) as connection:
             owed = connection.execute(select(t.outbox.c.id, t.outbox.c.body)).all()
             open_tokens = connection.execute(select(n.token, n.run_key).where(n.token_state == "dispatched")).all()
         tasks = [decode(row.body).body for row in owed]
-        known = {task.token for task in tasks if isinstance(task, Task)} | self._cluster.broker.tokens
+        sent = {task.token for task in tasks if isinstance(task, Task)} | self._cluster.broker.tokens
+        known = set(map(chain_of, sent))
         return [
-            f"the task of attempt {row.token} was lost: it is nowhere" for row in open_tokens if row.token not in known
+            f"the task of attempt {row.token} was lost: it is nowhere"
+            for row in open_tokens
+            if chain_of(row.token) not in known
         ]
 
     def _rightly_lost(self) -> list[str]:

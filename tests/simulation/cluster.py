@@ -41,6 +41,7 @@ class Member:
         """Start a new process."""
         kernel = self.cluster.kernel
         self.host = host = Host(self.name, self._skew_s)
+        self._ended = False
         self.stop = Event()
         kernel.spawn(host, "main", lambda: self._main(host))
 
@@ -49,6 +50,7 @@ class Member:
         self.transport = SimulatedTransport(cluster.kernel, cluster.broker, host, cluster.rng)
         self._start(self)
         # It has stopped in order.
+        self._ended = True
         self.transport.close()
         self.trouble(_START_AGAIN_S[1])
         self._begin_later(cluster.kernel)
@@ -58,7 +60,7 @@ class Member:
 
     def kill(self) -> None:
         """Kill the process, as SIGKILL does, and start another one some time later."""
-        if self.host.dead or not hasattr(self, "transport"):
+        if self.host.dead or self._ended or not hasattr(self, "transport"):
             return
         self.trouble(_START_AGAIN_S[1])
         self._begin_later(self.cluster.kernel)

@@ -1,6 +1,7 @@
 """Removes one guard of Dagway at a time, to show that the simulation finds what the guard prevents."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -16,8 +17,11 @@ from services.scheduler.deciding.flushing import PendingRows
 from services.scheduler.deciding.loading import LoadedRuns
 from services.scheduler.loops.hearing import Hearing
 from services.scheduler.loops.marks import Marks
+from services.worker.reporting.reports import Reporter
 from shared.clock import utc_now
+from shared.contracts.events import Event
 from shared.store.writes.runs import RunWrites
+from shared.transport.base import BrokerQueue
 from tests.simulation.imports import EPOCH
 from tests.simulation.kernel import Kernel
 
@@ -110,6 +114,21 @@ def _without_grant(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(starts, "requested", generous)
 
 
+def _without_confirm(patch: pytest.MonkeyPatch) -> None:
+    """A worker begins the next step of a chain before the broker has stored its report."""
+
+    def at_once(self: Reporter, event: Event, to: BrokerQueue) -> "Future[None]":
+        sent = send(self, event, to)
+        if getattr(event, "next_start", None) is None:
+            return sent
+        believed: Future[None] = Future()
+        believed.set_result(None)
+        return believed
+
+    send = Reporter.send
+    patch.setattr(Reporter, "send", at_once)
+
+
 GUARDS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "outbox": _without_outbox,
     "inbox": _without_inbox,
@@ -117,6 +136,7 @@ GUARDS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "token": _without_token,
     "version": _without_version,
     "grant": _without_grant,
+    "confirm": _without_confirm,
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARDS = {
+    "confirm": (13, "connection lost,worker killed"),
     "grant": (7, "worker frozen,connection lost"),
     "inbox": (1, "commits fail,scheduler killed"),
     "marker": (1, "broker blocks"),

@@ -10,6 +10,14 @@ steps:
   - {name: a, command: "true"}
   - {name: b, command: "true", depends: a}
 """
+_CHAIN = """
+steps:
+  - {name: a, command: "true"}
+  - {name: b, command: "true", depends: a}
+  - {name: c, command: "true", depends: b, retryPolicy: {limit: 3, intervalSec: 1}}
+  - {name: d, command: "true", depends: c}
+  - {name: e, command: "true", depends: d}
+"""
 _WIDE = """
 placement: spread
 steps:
@@ -59,6 +67,7 @@ handlerOn:
 
 WORKFLOWS = {
     "plain": _PLAIN,
+    "chain": _CHAIN,
     "wide": _WIDE,
     "patient": _PATIENT,
     "pooled": _POOLED,

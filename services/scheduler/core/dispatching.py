@@ -4,6 +4,7 @@ from datetime import timedelta
 from heapq import heappop, heappush
 
 from services.scheduler.core.approvals import abandon, resume_if_free
+from services.scheduler.core.chains import following
 from services.scheduler.core.decision import Dispatch, WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node
@@ -181,6 +182,8 @@ def dispatch(draft: Draft, idx: int, run_status: str = "") -> None:
     worker_id = draft.run.worker_id if dag.placement == "stick" else None
     token = draft.open_attempt(idx, worker_id, retry_at=None, admission="", call_token="")
     task = make_task(draft, idx, token, worker_id, run_status)
+    if rest := following(draft, idx, token):
+        task = task.model_copy(update={"following": rest})
     draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items()))))
 
 

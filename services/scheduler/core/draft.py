@@ -10,6 +10,7 @@ from typing import Any
 from services.scheduler.core.decision import Advanced, ClosedAttempt, Effect, Halt, Transition
 from services.scheduler.core.model import Node, OpenAttempt, Run, evolve
 from services.scheduler.core.tally import Tally, take_tally
+from shared.contracts.attempt_tokens import attempt_token
 from shared.errors import InvariantBroken
 from shared.status import AttemptState, Begun, NodeStatus, RunStatus
 from shared.status_changes import NODE_CHANGES, RUN_CHANGES
@@ -110,13 +111,22 @@ class Draft:
         The run's version makes the token unique. If the database loses its last commits, versions repeat; the salt
         does not.
         """
+        token = attempt_token(self.run.run_key, self._version, idx, self._salt)
+        self._open(idx, OpenAttempt(token, AttemptState.DISPATCHED, self.now, worker_id), changes)
+        return token
+
+    def open_next_in_chain(self, idx: int, token: str, worker_id: str, at: datetime) -> None:
+        """Open the attempt of a step that the worker begins itself after the step before it, which ended at ``at``.
+
+        ``token`` is the one that the worker has for the step; see ``chains``.
+        """
+        self._open(idx, OpenAttempt(token, AttemptState.DISPATCHED, min(at, self.now), worker_id), {})
+
+    def _open(self, idx: int, attempt: OpenAttempt, changes: Mapping[str, Any]) -> None:
         node = self.nodes[idx]
         if node.attempt is not None:
             raise InvariantBroken(f"run {self.run.run_key}, node {node.name}: a second open attempt")
-        token = f"{self.run.run_key}:{self._version}:{idx}:{self._salt}"
-        attempt = OpenAttempt(token, AttemptState.DISPATCHED, self.now, worker_id)
         self._put(evolve(node, attempt=attempt, number=node.number + 1, **changes))
-        return token
 
     def close_attempt(
         self,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from shared.admission.pools import LOCK, POOL, RATE, Claim, PoolKey
-from shared.language.model import Dag, Handler, Step
+from shared.language.model import STORED, Dag, Handler, Step
+from shared.language.steps.approval import APPROVAL
 
 __all__ = ["HANDLER", "PREPARE", "SIDE_TASK", "STEP", "Plan"]
 
@@ -65,6 +66,32 @@ class Plan:
         """The steps that have an ``id``."""
         return tuple((position, step) for position, step in enumerate(self.dag.steps) if step.id)
 
+    @cached_property
+    def next_in_chain(self) -> dict[int, int]:
+        """By step: the step that a worker may begin itself when the first has succeeded, if there is one.
+
+        Nothing but the success of the first may matter to the second: no other dependency, place in a pool, delay,
+        secret from the database, or reference to the first.
+        """
+        if self.dag.delay_sec or any(secret.provider == STORED for secret in self.dag.secrets):
+            return {}
+        if self.dag.max_active_steps and not self._linear:
+            # The steps that are ready take turns, in the order of the spec.
+            return {}
+        found = {}
+        for position, children in enumerate(self.dependents):
+            if len(children) != 1 or self.depends[children[0]] != (position,) or children[0] in self.claims:
+                continue
+            first, second = self.steps[position], self.steps[children[0]]
+            if _plain(first) and _plain(second) and not (first.id or first.output or first.repeat_policy):
+                found[position] = children[0]
+        return found
+
+    @property
+    def _linear(self) -> bool:
+        """Whether each step has to wait for the one before it."""
+        return all(parents == ((position - 1,) if position else ()) for position, parents in enumerate(self.depends))
+
     def ancestors(self, position: int) -> tuple[int, ...]:
         """Return all steps that step ``position`` depends on, directly or not, nearest first."""
         return self._closure(position, self.depends)
@@ -83,6 +110,11 @@ class Plan:
                 seen[current] = None
                 todo.extend(edges[current])
         return tuple(seen)
+
+
+def _plain(step: Step) -> bool:
+    """Whether a step neither calls sub-runs, nor waits for an approval, nor continues a chat."""
+    return not step.call and step.type not in {APPROVAL, "chat"}
 
 
 def _claims_of(step: Step) -> tuple[Claim, ...]:

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 from services.scheduler.core import approvals, children, side_tasks
+from services.scheduler.core.chains import go_on
 from services.scheduler.core.conclude import STATUS, End, conclude
 from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
@@ -91,6 +92,7 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
         unmet=event.unmet,
     )
     conclude(draft, draft.nodes[event.node], end, event.worker_id)
+    go_on(draft, event)
     return None
 
 

@@ -6,14 +6,14 @@ from typing import Any
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import PREPARE, SIDE_TASK, STEP
-from shared.contracts.tasks import StepRef, Task
+from shared.contracts.tasks import FollowingStep, StepRef, Task
 from shared.language.expansion.resolve import params_from_outside
 from shared.language.expansion.sealed_text import is_sealed
 from shared.language.expansion.secret_params import hidden_params
-from shared.language.model import Step
+from shared.language.model import Secret, Step
 from shared.status import NodeStatus
 
-__all__ = ["make_task"]
+__all__ = ["make_following", "make_task"]
 
 
 def make_task(draft: Draft, idx: int, token: str, worker_id: str | None, run_status: str = "") -> Task:
@@ -56,7 +56,7 @@ def make_task(draft: Draft, idx: int, token: str, worker_id: str | None, run_sta
         refs=_refs(run, nodes),
         engine_env=_engine_env(nodes, run_status),
         dotenv=dag.dotenv,
-        secrets=tuple(each for each in dag.secrets if step.secrets is None or each.name in step.secrets),
+        secrets=_secrets(run, step),
         file_name=plan.file_name,
         called_from=run.called_from,
         working_dir=dag.working_dir,
@@ -68,6 +68,24 @@ def make_task(draft: Draft, idx: int, token: str, worker_id: str | None, run_sta
         stop_grace_s=dag.max_clean_up_time_sec,
         options=_options(run, node, step),
     )
+
+
+def make_following(run: Run, node: Node, token: str) -> FollowingStep:
+    """Return what a worker needs to run a step after the one before it in a chain, besides that one's task."""
+    step = run.plan.steps[node.idx]
+    return FollowingStep(
+        token=token,
+        node=node.idx,
+        step=step,
+        secrets=_secrets(run, step),
+        log_output=step.log_output or run.plan.dag.log_output,
+        timeout_s=step.timeout_sec,
+        options=_options(run, node, step),
+    )
+
+
+def _secrets(run: Run, step: Step) -> tuple[Secret, ...]:
+    return tuple(each for each in run.plan.dag.secrets if step.secrets is None or each.name in step.secrets)
 
 
 def _outputs(draft: Draft, node: Node) -> tuple[tuple[str, str], ...]:

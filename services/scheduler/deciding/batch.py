@@ -69,6 +69,7 @@ class Batch:
     earlier try of the same batch failed, because a key existed or another transaction had changed a run. ``wait``:
     whether to wait for runs that another transaction has locked. ``files``: where DAGs are written to besides the
     database; ``None``: nowhere. ``held``: reports to record with their runs. ``routes``: where reports come.
+    ``chains``: whether a task may have the steps that follow in a chain.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Batch:
         files: DagFiles | None = None,
         held: HeldReports | None = None,
         routes: RunRoutes | None = None,
+        chains: bool = False,
     ) -> None:
         self.tx = tx
         self.quotas = Quotas(tx)
@@ -93,7 +95,7 @@ class Batch:
         self.runs = LoadedRuns(tx, plans, recent, wait=wait, cached=not again, on_load=self._record_held)
         self.held: list[HeldReport] = []
         """The held reports that this batch records."""
-        self._held, self._routes = held, routes or RunRoutes()
+        self._held, self._routes, self._chains = held, routes or RunRoutes(), chains
         self.after = PostCommit(at=now)
         self.pending = PendingRows()
         self._for_children: list[tuple[str, StartChild | StopChild]] = []
@@ -257,6 +259,8 @@ class Batch:
         message_id = new_run_id()
         trace = self.runs.asked_in(key).of_run(key, dispatch.task.run_attempt)
         task = dispatch.task
+        if task.following and not self._chains:
+            task = task.model_copy(update={"following": ()})
         if queue := self._routes.reports_to(key):
             task = task.model_copy(update={"reports_to": queue})
         body = encode(task, id=message_id, at=self.now, trace=str(trace))

@@ -5,10 +5,10 @@ crash at any point leaves either no change, or a committed row of the outbox tha
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from threading import Event as StopEvent
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from services.scheduler.deciding import family
 from services.scheduler.deciding.batch import Batch
@@ -50,6 +50,8 @@ class Transactor:
         self.clock = clock
         self.held = HeldReports()
         self.routes = RunRoutes()
+        self.chains = False
+        """Whether tasks may bring the steps that follow in a chain; see ``note_schedulers``."""
         self._recent = RecentRuns()
         # The new connection may be the first to another primary, after a failover that this process did not notice.
         store.on_connect(self._recent.clear)
@@ -58,6 +60,13 @@ class Transactor:
     def after_commit(self, *followers: Callable[[PostCommit], None]) -> None:
         """Register followers: functions to call after each commit, in this order, before ``decide`` returns."""
         self._followers.extend(followers)
+
+    def note_schedulers(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Note which schedulers there are: rows of the table ``services``, this process's own included.
+
+        A scheduler of an earlier version would send the next step of a chain to another worker as well.
+        """
+        self.chains = all(row["follows_chains"] for row in rows)
 
     def decide(self, work: Callable[[Batch], T], *, wait: bool = True) -> T:
         """Run ``work`` in one transaction, then call the followers.
@@ -107,6 +116,7 @@ class Transactor:
                     files=self.files,
                     held=self.held,
                     routes=self.routes,
+                    chains=self.chains,
                 )
                 result = work(batch)
                 family.start_and_stop_children(batch)

@@ -29,6 +29,7 @@ from services.scheduler.loops.marks import Marks
 from services.scheduler.loops.missing_attempts import MissingAttempts
 from services.scheduler.loops.relay import OVERDUE_S
 from services.scheduler.metrics import LEASES_LOST
+from shared.contracts.attempt_tokens import chain_of
 from shared.contracts.events import Heartbeat
 from shared.errors import BrokerUnavailable, StoreUnavailable
 from shared.service import backoff_s
@@ -175,13 +176,14 @@ class Leases:
             if not (row["stop_reason"] == "stop" and self._repeats(batch, row))
         ]
         for worker_id in holders:
-            # A token is stale if no open attempt has it. An attempt whose start is not recorded yet is open.
+            # A token is stale if no open attempt has it. An attempt whose start is not recorded yet is open. If one of
+            # its chain is open, the worker has gone on, and the report of that is not recorded yet.
             stale = [token for token in newest[worker_id].tokens if token not in known]
-            open_elsewhere = batch.tx.leases.open_tokens(stale) if stale else set()
+            open_elsewhere = batch.tx.leases.open_chains(stale) if stale else set()
             halts.extend(
                 Halt(worker_id, token, revoked=True, reason="stale token")
                 for token in stale
-                if token not in open_elsewhere
+                if chain_of(token) not in open_elsewhere
             )
         return halts
 
@@ -220,6 +222,7 @@ class Leases:
         tx.services.forget(now - timedelta(minutes=10))
         self._renew(batch, self._beats.quiet())
         peers = tx.services.schedulers()
+        self._transactor.note_schedulers(peers)
         doubtful = self._marks.doubtful(peers, now)
         judged_at = min(now, self._hearing.until, self._marks.reports_until(peers, now))
         self.judged_at = max(self.judged_at, judged_at)

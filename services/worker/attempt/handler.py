@@ -6,25 +6,26 @@ granted the attempt. An attempt whose start was reported or granted is followed 
 """
 
 import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
+from services.worker.attempt.chains import next_task
+from services.worker.attempt.context import AttemptContext, Preparation
 from services.worker.attempt.freshness import doubt_about
 from services.worker.attempt.grants import Answer, Grants
 from services.worker.attempt.registry import AttemptRegistry
 from services.worker.attempt.runner import AttemptResult, AttemptRunner
 from services.worker.attempt.spans import AttemptSpans
-from services.worker.inputs.environment import Inputs, prepare_inputs
-from services.worker.inputs.sealing import PassedSecrets, Sealer, open_task
+from services.worker.inputs.sealing import Sealer
 from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.annotations import Annotations
-from services.worker.output.files import LogPaths, OutputFiles, log_paths
-from services.worker.output.log_shipper import AttemptLogs, LogShipper, LogStream, log_message
+from services.worker.output.log_shipper import LogShipper, LogStream, log_message
 from services.worker.output.masking import Masker
 from services.worker.process.outcome import Result, StopKind
 from services.worker.process.supervisor import StopRequest
@@ -40,17 +41,18 @@ from shared.contracts.events import (
     Doubt,
     Event,
     LogChunk,
+    NextStart,
 )
 from shared.contracts.tasks import Task
 from shared.errors import DagwayError, PublishUnconfirmed, Unavailable
-from shared.tracing import SpanContext
-from shared.transport.base import Delivery, event_queue
+from shared.log import bound
+from shared.tracing import SpanContext, within
+from shared.transport.base import BrokerQueue, Delivery, event_queue
 
 __all__ = ["TaskHandler", "WorkerIdentity"]
 
 _log = logging.getLogger(__name__)
 E = TypeVar("E", bound=Event)
-_NO_LOGS = LogPaths("", "", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,30 +61,6 @@ class WorkerIdentity:
 
     worker_id: str
     incarnation: str
-
-
-@dataclass(slots=True)
-class _AttemptContext:
-    """One attempt and its resources; ``files``, ``inputs`` and ``logs`` are ``None`` until they are prepared."""
-
-    task: Task
-    stop: StopRequest
-    run_span: SpanContext
-    started_at: datetime
-    paths: LogPaths
-    logs_folder: Path | None
-    """The folder below which ``paths`` are; ``None`` if the attempt has no log files."""
-    files: OutputFiles | None = None
-    inputs: Inputs | None = None
-    passed: PassedSecrets = field(default_factory=PassedSecrets)
-    logs: AttemptLogs | None = None
-    error: str = ""
-    """Why the files or inputs could not be prepared; empty if they could."""
-
-    def note(self, text: str) -> None:
-        """Add a line to this worker's log of the run."""
-        if self.files is not None:
-            self.files.note(f"{utc_now().isoformat()[:19]}Z {self.task.step.name}: {text}")
 
 
 class TaskHandler:
@@ -105,10 +83,8 @@ class TaskHandler:
         spans: AttemptSpans,
     ) -> None:
         self._identity = identity
-        self._workspace = workspace
+        self._preparation = Preparation(workspace, sealer, resolver)
         self._runner = runner
-        self._sealer = sealer
-        self._resolver = resolver
         self._shipper = shipper
         self._reporter = reporter
         self._attempts = attempts
@@ -124,10 +100,7 @@ class TaskHandler:
 
         ``kept``: the task waited at this worker for a slot.
         """
-        started_at = utc_now()
-        logs = self._workspace.log_folder(task) if task.kind != "prepare" else None
-        paths = _NO_LOGS if logs is None else log_paths(logs, task)
-        context = _AttemptContext(task, stop, run_span, started_at, paths, logs)
+        context = self._preparation.context(task, stop, run_span)
         try:
             doubt = self._doubt(task, redelivered=delivery.redelivered, kept=kept)
             if doubt is None:
@@ -136,10 +109,9 @@ class TaskHandler:
                 may_run = self._begin_granted(context, doubt, delivery)
             if may_run:
                 delivery.ack()
-                self._run_attempt(context)
+                self._run_chain(context)
         finally:
-            if context.files is not None:
-                context.files.close()
+            context.close()
 
     def _doubt(self, task: Task, *, redelivered: bool, kept: bool = False) -> Doubt | None:
         return doubt_about(
@@ -151,7 +123,7 @@ class TaskHandler:
             now=utc_now(),
         )
 
-    def _begin_at_once(self, context: _AttemptContext, delivery: Delivery) -> bool:
+    def _begin_at_once(self, context: AttemptContext, delivery: Delivery) -> bool:
         """Report the start and prepare the attempt; return whether it may run. If not, the delivery is settled."""
         task, paths = context.task, context.paths
         started = self._event(
@@ -159,7 +131,7 @@ class TaskHandler:
         )
         confirm = self._reporter.send(started, event_queue(task.reports_to))
         # Prepared while the start report waits for its confirm; no command of the user runs before the confirm.
-        self._prepare(context)
+        self._preparation.prepare(context)
         try:
             confirm.result()
         except Unavailable as error:
@@ -175,38 +147,15 @@ class TaskHandler:
         doubt = self._doubt(task, redelivered=not delivery.held)
         return doubt is None or self._granted(context, doubt, delivery)
 
-    def _begin_granted(self, context: _AttemptContext, doubt: Doubt, delivery: Delivery) -> bool:
+    def _begin_granted(self, context: AttemptContext, doubt: Doubt, delivery: Delivery) -> bool:
         """Ask for the attempt, then prepare it; return whether it may run. If not, the delivery is settled."""
         if not self._granted(context, doubt, delivery):
             return False
         context.started_at = utc_now()
-        self._prepare(context)
+        self._preparation.prepare(context)
         return True
 
-    def _prepare(self, context: _AttemptContext) -> None:
-        try:
-            if context.logs_folder is not None:
-                self._workspace.make_log_folder(context.logs_folder, context.task)
-                context.files = OutputFiles(context.paths, context.task)
-            context.task, context.passed = open_task(context.task, self._sealer)
-            task, passed = context.task, context.passed.texts
-            if context.logs_folder is not None:
-                # Handlers and mails run without a missing secret: it may be what they report.
-                folder, complete = self._workspace.dag_folder(task), task.kind == "step"
-                reach, home = self._workspace.reach(task), self._workspace.home(task)
-                context.inputs = prepare_inputs(
-                    task,
-                    folder,
-                    resolver=self._resolver,
-                    passed=passed,
-                    all_secrets=complete,
-                    reach=reach,
-                    home=home,
-                )
-        except Exception as error:  # noqa: BLE001 - any error becomes the outcome
-            context.error = str(error) or type(error).__name__
-
-    def _granted(self, context: _AttemptContext, doubt: Doubt, delivery: Delivery) -> bool:
+    def _granted(self, context: AttemptContext, doubt: Doubt, delivery: Delivery) -> bool:
         """Ask a scheduler whether the attempt may run, and wait. If it may not, settle the delivery."""
         task, paths = context.task, context.paths
 
@@ -258,7 +207,23 @@ class TaskHandler:
         now = utc_now()
         return self._event(AttemptFinished, task, now, started_at=now, outcome="aborted", exit_code=-1)
 
-    def _run_attempt(self, context: _AttemptContext) -> None:
+    def _run_chain(self, context: AttemptContext) -> None:
+        """Run the attempt, then the next steps of its chain that begin at once."""
+        following = self._run_attempt(context)
+        while (current := following) is not None:
+            task = current.task
+            facts = {"step": task.step.name, "token": task.token}
+            with closing(current), bound(**facts), within(current.run_span.child(task.token)):
+                _log.info("attempt.goes_on")
+                try:
+                    following = self._run_attempt(current)
+                except BaseException:
+                    self._attempts.drop(task.token)
+                    raise
+                _log.info("attempt.over")
+
+    def _run_attempt(self, context: AttemptContext) -> AttemptContext | None:
+        """Run the attempt and report its end; return the next step of the chain if it begins at once."""
         task, stop, files, inputs = context.task, context.stop, context.files, context.inputs
         masker = Masker(inputs.hidden if inputs else ())
 
@@ -288,11 +253,12 @@ class TaskHandler:
             if logs is not None:
                 logs.abandon()
             self._attempts.end(task.token, reported=True)
-            return
-        self._report(context, attempt)
+            return None
+        following = self._report(context, attempt)
         context.note(attempt.result.outcome)
+        return following
 
-    def _report(self, context: _AttemptContext, attempt: AttemptResult) -> None:
+    def _report(self, context: AttemptContext, attempt: AttemptResult) -> AttemptContext | None:
         task, result, logs = context.task, attempt.result, context.logs
         shutdown = context.stop.kind is StopKind.SHUTDOWN and result.outcome == "broken"
         last_chunks: tuple[LogChunk, ...] = ()
@@ -328,14 +294,61 @@ class TaskHandler:
                 **facts,
             )
 
+        to = event_queue(task.reports_to)
+        following = None
         if why and logs is not None:
-            self._reporter.later(task.token, map(log_message, logs.rest()), finished, why, event_queue(task.reports_to))
-            reported = False
+            self._reporter.later(task.token, map(log_message, logs.rest()), finished, why, to)
+            self._attempts.end(task.token, reported=False)
         else:
-            reported = self._reporter.finish(finished(), event_queue(task.reports_to))
-        self._attempts.end(task.token, reported=reported)
+            event = finished()
+            following = self._next_in_chain(context, event)
+            if following is not None:
+                following = self._go_on(following, event, to)
+            else:
+                self._attempts.end(task.token, reported=self._reporter.finish(event, to))
         self._counters.add(f"finished.{result.outcome}")
         self._spans.attempt_over(task, context.run_span, context.started_at, result, context.inputs)
+        return following
+
+    def _next_in_chain(self, context: AttemptContext, ended: AttemptFinished) -> AttemptContext | None:
+        """Return the next step of the chain, registered to run here; ``None`` if a scheduler decides what follows."""
+        now = utc_now()
+        task = next_task(context.given, ended, held_s=time.monotonic() - context.chain_since_s, now=now)
+        if task is None or self._doubt(task, redelivered=False) is not None:
+            return None
+        stop = self._attempts.go_on(ended.token, task.token)
+        if stop is None:
+            return None
+        return self._preparation.context(task, stop, context.run_span, chain_since_s=context.chain_since_s)
+
+    def _go_on(self, following: AttemptContext, ended: AttemptFinished, to: BrokerQueue) -> AttemptContext | None:
+        """Report the end of a step together with the start of the next one; return the next one if it may run.
+
+        Guarantee: the next step begins only if the broker has confirmed the report. Otherwise it is given up.
+        """
+        task, paths = following.task, following.paths
+        start = NextStart(
+            token=task.token, at=following.started_at, stdout=paths.stdout_whole, stderr=paths.stderr_whole
+        )
+        confirm = self._reporter.send(ended.model_copy(update={"next_start": start}), to)
+        self._preparation.prepare(following)
+        try:
+            confirm.result()
+        except Unavailable as error:
+            # The report may have arrived all the same, with the start.
+            given_up = self._event(AttemptGivenUp, task, utc_now())
+            following.close()
+            self._attempts.drop(task.token)
+            self._reporter.spool_events(ended.token, (ended, given_up), str(error), to)
+            self._attempts.end(ended.token, reported=False)
+            return None
+        self._attempts.end(ended.token, reported=True)
+        # If the confirm took long, a scheduler may have sent another task for the step.
+        if self._doubt(task, redelivered=False) is None:
+            return following
+        following.close()
+        self._give_up(task)
+        return None
 
     def _report_progress(self, task: Task, annotations: Annotations) -> None:
         # Does not wait for the confirm: the end report contains progress and remarks too.

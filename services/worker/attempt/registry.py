@@ -22,6 +22,7 @@ class AttemptRegistry:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._running: dict[str, StopRequest] = {}
+        self._ending = False
         self._unreported: set[str] = set()
         self._stopped_early: OrderedDict[str, StopKind] = OrderedDict()
         self._done: OrderedDict[str, None] = OrderedDict()
@@ -39,6 +40,20 @@ class AttemptRegistry:
                 return kind
             stop = self._running[token] = StopRequest()
             self._changed.notify_all()
+            return stop
+
+    def go_on(self, token: str, following: str) -> StopRequest | None:
+        """Register the attempt ``following`` beside the running attempt ``token``, after which it is to run.
+
+        Returns ``None`` if either of them is to be stopped, or if ``following`` is known already.
+        """
+        with self._changed:
+            running = self._running.get(token)
+            if running is None or running.kind is not None or self._ending:
+                return None
+            if following in self._running or following in self._done or following in self._stopped_early:
+                return None
+            stop = self._running[following] = StopRequest()
             return stop
 
     def end(self, token: str, *, reported: bool) -> None:
@@ -85,8 +100,9 @@ class AttemptRegistry:
         return True
 
     def stop_all(self, kind: StopKind) -> None:
-        """Stop every attempt that runs."""
+        """Stop every attempt that runs, and let no chain go on."""
         with self._changed:
+            self._ending = True
             stops = list(self._running.values())
         for stop in stops:
             stop.request(kind)

@@ -95,6 +95,10 @@ class Reporter:
 
         self.spool(token, messages(), why)
 
+    def spool_events(self, token: str, events: Iterable[Event], why: str, to: BrokerQueue) -> None:
+        """Spool reports that belong together, in this order; see ``spool``."""
+        self.spool(token, [_outgoing(event, to) for event in events], why)
+
     def spool(self, token: str, messages: Iterable[Outgoing], why: str) -> None:
         """Store messages on disk until the broker accepts them. When this returns, they survive a crash.
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import and_, delete, exists, func, or_, select, tuple_, update
 
+from shared.contracts.attempt_tokens import chain_of, run_of
 from shared.store import tables as t
 from shared.store.engine import for_update
 from shared.store.queries.workers import LOST, lease_ended
@@ -140,9 +141,11 @@ class LeaseWrites(Writer):
         )
         return self._rows(query)
 
-    def open_tokens(self, tokens: Sequence[str]) -> set[str]:
-        """Return those of ``tokens`` whose attempts are open, on any worker."""
-        return set(self._connection.execute(select(t.nodes.c.token).where(t.nodes.c.token.in_(tokens))).scalars())
+    def open_chains(self, tokens: Sequence[str]) -> set[str]:
+        """Return the chains of all open attempts of the runs that ``tokens`` are about; see ``chain_of``."""
+        c = t.nodes.c
+        query = select(c.token).where(c.run_key.in_({run_of(token) for token in tokens}), c.token.is_not(None))
+        return {chain_of(token) for token in self._connection.execute(query).scalars()}
 
     def ended(self, now: datetime) -> list[str]:
         """Return the ids of the workers whose lease has ended and that are not marked as lost."""

@@ -1,0 +1,80 @@
+"""Chains: after a step that succeeded, its worker begins the next one itself and reports both at once (ADR 63).
+
+A decision then costs no round trip between two short steps. The worker begins the next step only after the broker has
+confirmed the report of the first one's end, so no more can be lost than without chains. The tokens of a chain follow
+from the first one's (see ``attempt_tokens``), so nothing is stored before the worker has gone on.
+"""
+
+from datetime import timedelta
+
+from services.scheduler.core.decision import Halt
+from services.scheduler.core.draft import Draft
+from services.scheduler.core.model import Node
+from services.scheduler.core.plan import STEP
+from services.scheduler.core.starts import begin
+from services.scheduler.core.tasks import make_following
+from shared.contracts.attempt_tokens import token_in_chain
+from shared.contracts.events import AttemptFinished, AttemptStarted
+from shared.contracts.tasks import FollowingStep
+from shared.status import NodeStatus
+
+__all__ = ["MOST_FOLLOWING", "following", "go_on"]
+
+MOST_FOLLOWING = 8
+"""How many steps a worker gets besides the one that it is to run. The next task has the next ones."""
+_SHORT = timedelta(seconds=1)
+"""If the step before took longer, the next ones probably do too, and no worker goes on after them."""
+
+
+def following(draft: Draft, idx: int, token: str) -> tuple[FollowingStep, ...]:
+    """Return the steps that the worker may run after step ``idx``, whose attempt has this token."""
+    run, nodes = draft.run, draft.nodes
+    if nodes[idx].kind != STEP or run.only_step or _took_long(draft, idx):
+        return ()
+    found: list[FollowingStep] = []
+    chain = run.plan.next_in_chain
+    while len(found) < MOST_FOLLOWING and (after := chain.get(idx)) is not None and _untouched(nodes[after]):
+        found.append(make_following(run, nodes[after], token_in_chain(token, after)))
+        idx = after
+    return tuple(found)
+
+
+def go_on(draft: Draft, event: AttemptFinished) -> None:
+    """If the worker has begun the next step of the chain itself, open that step's attempt and record its start.
+
+    If the run is being stopped, the worker is told to stop this attempt too.
+    """
+    start = event.next_start
+    if start is None or event.outcome != "succeeded":
+        return
+    idx = draft.run.plan.next_in_chain.get(event.node)
+    if idx is None or start.token != token_in_chain(event.token, idx) or not _untouched(draft.nodes[idx]):
+        # No honest worker reports this. What it begins has a token that nobody knows.
+        return
+    draft.open_next_in_chain(idx, start.token, event.worker_id, event.at)
+    started = AttemptStarted(
+        token=start.token,
+        run_key=event.run_key,
+        node=idx,
+        worker_id=event.worker_id,
+        incarnation=event.incarnation,
+        at=start.at,
+        stdout=start.stdout,
+        stderr=start.stderr,
+    )
+    begin(draft, started, start.at)
+    if draft.run.stop_reason:
+        draft.effects.append(Halt(event.worker_id, start.token, revoked=False, reason=draft.run.stop_reason))
+
+
+def _untouched(node: Node) -> bool:
+    return node.status is NodeStatus.NOT_STARTED and node.attempt is None and not node.number
+
+
+def _took_long(draft: Draft, idx: int) -> bool:
+    """Return whether the step before ``idx`` took long; if there are several, nobody can go on from one of them."""
+    for parent in draft.run.plan.depends[idx][:1]:
+        node = draft.nodes[parent]
+        if node.started_at is not None and node.finished_at is not None:
+            return node.finished_at - node.started_at > _SHORT
+    return False

@@ -1,0 +1,23 @@
+"""Which step a worker begins itself when a step of a chain has ended (ADR 63)."""
+
+from datetime import datetime
+
+from shared.contracts.events import AttemptFinished
+from shared.contracts.tasks import Task
+
+__all__ = ["GO_ON_S", "next_task"]
+
+GO_ON_S = 2.0
+"""How long a chain may hold its slot. Then other runs get their turn, and what a step costs besides hardly matters."""
+
+
+def next_task(task: Task, ended: AttemptFinished, *, held_s: float, now: datetime) -> Task | None:
+    """Return the task of the next step of the chain, or ``None`` if a scheduler has to decide what follows.
+
+    ``task`` has ended as ``ended`` says; ``held_s`` is for how long the chain has held its slot. A step that has
+    outputs may change the inputs of the next one.
+    """
+    if not task.following or ended.outcome != "succeeded" or ended.outputs or held_s > GO_ON_S:
+        return None
+    following, *rest = task.following
+    return task.model_copy(update={**dict(following), "number": 1, "dispatched_at": now, "following": tuple(rest)})

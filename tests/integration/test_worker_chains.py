@@ -1,0 +1,139 @@
+"""A worker goes on along a chain: it begins the next step itself, once the broker has confirmed its report."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.worker.attempt import chains
+from shared.clock import utc_now
+from shared.contracts.attempt_tokens import token_in_chain
+from shared.contracts.codec import decode
+from shared.contracts.control import StopAttempt
+from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted
+from shared.contracts.tasks import FollowingStep, Task
+from shared.errors import BrokerUnavailable
+from shared.transport.base import EVENTS, Outgoing
+from shared.transport.embedded.transport import EmbeddedTransport
+from tests.harness.eventually import eventually
+from tests.harness.worker_rig import Rig, command, task
+
+FIRST = "run:1:0:salt"
+
+
+def chain(*commands: str, **facts: Any) -> Task:
+    """Return the task of the first of these commands; the others follow it in a chain."""
+    first, *rest = (command(text).model_copy(update={"name": f"s{n}"}) for n, text in enumerate(commands))
+    following = tuple(
+        FollowingStep(token=token_in_chain(FIRST, n), node=n, step=step) for n, step in enumerate(rest, start=1)
+    )
+    return task(first, token=FIRST, number=1, dispatched_at=utc_now(), following=following, **facts)
+
+
+def token(number: int) -> str:
+    return token_in_chain(FIRST, number)
+
+
+def lines(rig: Rig) -> list[str]:
+    return rig.work_dir().joinpath("ran").read_text(encoding="utf-8").split()
+
+
+def test_the_steps_of_a_chain_run_one_after_the_other(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        rig.give(chain("echo 0 >> ran; echo zero", "echo 1 >> ran; echo one", "echo 2 >> ran; echo two"))
+        last = rig.finished(token(2))
+
+        assert lines(rig) == ["0", "1", "2"]
+        ends = [rig.finished(token(number)) for number in range(3)]
+        assert [end.outcome for end in ends] == ["succeeded"] * 3
+        assert [rig.log(end, "stdout") for end in ends] == [b"zero\n", b"one\n", b"two\n"]
+        assert [end.next_start and end.next_start.token for end in ends] == [token(1), token(2), None]
+        assert [event.token for event in rig.seen if isinstance(event, AttemptStarted)] == [FIRST]
+        assert last.started_at >= ends[1].at
+        assert (last.node, last.stdout) == (2, ends[1].next_start.stdout if ends[1].next_start else "")
+        eventually(lambda: rig.worker.attempts.tokens() == ())
+
+
+@pytest.mark.parametrize("text", ["false", "echo ::output A=1", "exit 3"])
+def test_a_chain_ends_with_a_step_that_fails_or_has_outputs(tmp_path: Path, text: str) -> None:
+    with Rig(tmp_path) as rig:
+        rig.give(chain(text, "echo 1 >> ran"))
+        end = rig.finished(FIRST)
+
+        assert end.next_start is None
+        eventually(lambda: rig.worker.attempts.tokens() == ())
+        assert not rig.work_dir().joinpath("ran").exists()
+
+
+def test_a_chain_does_not_keep_its_slot_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chains, "GO_ON_S", 0.0)
+    with Rig(tmp_path) as rig:
+        rig.give(chain("true", "echo 1 >> ran"))
+
+        assert rig.finished(FIRST).next_start is None
+
+
+def test_a_stop_ends_the_step_that_runs_and_its_chain(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        rig.give(chain("true", "touch here; sleep 60", "echo 2 >> ran"))
+        eventually(rig.work_dir().joinpath("here").exists)
+        rig.broadcast("worker.w1", StopAttempt(token=token(1)))
+        end = rig.finished(token(1))
+
+        assert (end.outcome, end.next_start) == ("aborted", None)
+        assert not rig.work_dir().joinpath("ran").exists()
+
+
+def test_the_end_of_the_worker_ends_a_chain(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        rig.give(chain("true", "touch here; sleep 60", "echo 2 >> ran"))
+        eventually(rig.work_dir().joinpath("here").exists)
+        rig.worker.stop()
+        end = rig.finished(token(1))
+
+        assert (end.outcome, end.shutdown, end.next_start) == ("broken", True, None)
+
+
+class Losing(EmbeddedTransport):
+    """Takes the report that ``lose`` picks, but confirms it late or never."""
+
+    def __init__(self, lose: Callable[[object], bool], *, arrives: bool) -> None:
+        super().__init__(None)
+        self._lose, self._arrives = lose, arrives
+
+    def send(self, message: Outgoing) -> "Future[None]":
+        if message.queue != EVENTS or not self._lose(decode(message.body).body):
+            return super().send(message)
+        self._lose = lambda _body: False
+        if self._arrives:
+            super().send(message).result()
+        refused: Future[None] = Future()
+        refused.set_exception(BrokerUnavailable("the connection broke"))
+        return refused
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_without_a_confirm_the_next_step_is_given_up(tmp_path: Path, arrives: bool) -> None:
+    """The report may have arrived. So a scheduler hears that the step that it may hold to be running is not."""
+    lose = Losing(lambda body: isinstance(body, AttemptFinished) and body.next_start is not None, arrives=arrives)
+    with Rig(tmp_path, transport=lose) as rig:
+        rig.give(chain("true", "echo 1 >> ran"))
+        eventually(lambda: [event for event in rig.events(token(1)) if isinstance(event, AttemptGivenUp)] or False)
+
+        ends = [event for event in rig.events(FIRST) if isinstance(event, AttemptFinished)]
+        assert [end.next_start is not None for end in ends] == ([True, False] if arrives else [False])
+        assert rig.seen.index(ends[-1]) < rig.seen.index(rig.events(token(1))[0])
+        eventually(lambda: rig.worker.attempts.tokens() == ())
+        assert not rig.work_dir().joinpath("ran").exists()
+
+
+def test_a_step_of_a_chain_has_its_own_timeout(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        one = chain("true", "sleep 60")
+        (following,) = one.following
+        slow = following.model_copy(update={"timeout_s": 0.2})
+        rig.give(one.model_copy(update={"following": (slow,)}))
+
+        assert rig.finished(token(1)).outcome == "timed_out"

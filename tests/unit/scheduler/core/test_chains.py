@@ -1,0 +1,187 @@
+"""Chains: a worker begins the next step itself, and tells so in its report of the end of the step before."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from services.scheduler.core.chains import MOST_FOLLOWING
+from services.scheduler.core.messages import Stop
+from shared.contracts.attempt_tokens import chain_of, token_in_chain
+from shared.contracts.events import NextStart
+from shared.language.model import Output, RepeatMode, RepeatPolicy, Secret
+from shared.status import AttemptState, NodeStatus, RunStatus
+from tests.unit.scheduler.core.stage import Stage, make_dag, step
+
+
+def in_line(count: int, **facts: Any) -> Any:
+    """Return steps ``s0``, ``s1`` and so on, each of which depends on the one before."""
+    return [step(f"s{number}", *([f"s{number - 1}"] if number else []), **facts) for number in range(count)]
+
+
+def begun(*steps: Any, **facts: Any) -> Stage:
+    return Stage.begun(make_dag(*steps, **facts))
+
+
+def followers(stage: Stage) -> list[str]:
+    """Return the names of the steps that the last task brings along."""
+    return [each.step.name for each in stage.sent[-1].task.following]
+
+
+def go_on(stage: Stage, name: str, next_name: str, **facts: Any) -> None:
+    """Let the worker report the end of a step, and that it begins the next one."""
+    start = NextStart(token=token_in_chain(stage.token(name), stage.node(next_name).idx), at=stage.now, stdout="/o")
+    stage.finish(name, next_start=start, **facts)
+
+
+def test_a_task_brings_the_next_steps_of_its_chain() -> None:
+    stage = begun(*in_line(3))
+
+    assert followers(stage) == ["s1", "s2"]
+    tokens = [stage.sent[-1].task.token, *(each.token for each in stage.sent[-1].task.following)]
+    assert len(set(tokens)) == 3
+    assert len({chain_of(token) for token in tokens}) == 1
+
+
+def test_a_task_brings_a_limited_number_of_steps() -> None:
+    assert len(followers(begun(*in_line(MOST_FOLLOWING + 5)))) == MOST_FOLLOWING
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [step("a"), step("b", "a", call="other")],
+        [step("a", call="other"), step("b", "a")],
+        [step("a", id="a1"), step("b", "a")],
+        [step("a", output=Output(name="OUT")), step("b", "a")],
+        [step("a", repeat_policy=RepeatPolicy(repeat=RepeatMode.WHILE)), step("b", "a")],
+        [step("a"), step("b", "a", type="chat")],
+        [step("a"), step("b", "a", lock=("only",))],
+        [step("a"), step("b", "a"), step("c", "a")],
+    ],
+)
+def test_where_more_than_success_matters_a_scheduler_decides(steps: list[Any]) -> None:
+    assert followers(begun(*steps)) == []
+
+
+@pytest.mark.parametrize(
+    "facts", [{"delay_sec": 1}, {"secrets": (Secret(name="S", provider="stored", key="s"),)}, {"max_active_steps": 1}]
+)
+def test_where_the_dag_has_a_say_a_scheduler_decides(facts: dict[str, Any]) -> None:
+    beside = [step("x"), *in_line(2)]
+
+    assert all(not sent.task.following for sent in begun(*beside, **facts).sent)
+
+
+def test_a_limit_on_active_steps_does_not_matter_if_all_steps_are_one_chain() -> None:
+    assert followers(begun(*in_line(3), max_active_steps=1)) == ["s1", "s2"]
+
+
+def test_after_a_step_that_took_long_no_steps_are_brought_along() -> None:
+    stage = begun(*in_line(3))
+    stage.start("s0")
+    stage.now += timedelta(seconds=5)
+    stage.finish("s0")
+
+    assert followers(stage) == []
+
+
+def test_a_worker_that_goes_on_gets_no_other_task() -> None:
+    stage = begun(*in_line(3))
+    stage.start("s0", worker="w7", incarnation="i7")
+    sent = len(stage.sent)
+    go_on(stage, "s0", "s1", worker_id="w7", incarnation="i7")
+
+    assert len(stage.sent) == sent
+    attempt = stage.node("s1").attempt
+    assert attempt is not None
+    assert (attempt.state, attempt.worker_id, attempt.incarnation) == (AttemptState.RUNNING, "w7", "i7")
+    assert stage.node("s1").status is NodeStatus.RUNNING
+    assert (stage.node("s1").stdout, stage.node("s1").number) == ("/o", 1)
+    assert [(one.token, one.accepted, one.begun) for one in stage.executions][-1] == (attempt.token, True, True)
+
+
+def test_a_chain_runs_to_the_end_of_its_run() -> None:
+    stage = begun(*in_line(3))
+    stage.start("s0")
+    go_on(stage, "s0", "s1")
+    go_on(stage, "s1", "s2")
+    stage.finish("s2")
+
+    assert stage.run.status is RunStatus.SUCCEEDED
+    assert len(stage.sent) == 1
+
+
+def test_a_worker_that_does_not_go_on_leaves_the_next_step_to_a_new_task() -> None:
+    stage = begun(*in_line(2))
+    promised = stage.sent[-1].task.following[0].token
+    stage.make("s0")
+
+    assert stage.token("s1") not in {promised, ""}
+    assert len(stage.sent) == 2
+
+
+def test_nobody_goes_on_after_a_failure() -> None:
+    stage = begun(*in_line(2))
+    stage.start("s0")
+    go_on(stage, "s0", "s1", outcome="failed")
+
+    assert stage.node("s1").status is NodeStatus.ABORTED
+    assert stage.node("s1").attempt is None
+
+
+@pytest.mark.parametrize("token", ["", "a:1:1:b", "x"])
+def test_a_token_of_another_chain_opens_nothing(token: str) -> None:
+    stage = begun(*in_line(2))
+    stage.start("s0")
+    stage.finish("s0", next_start=NextStart(token=token, at=stage.now))
+
+    assert stage.token("s1") != token
+    attempt = stage.node("s1").attempt
+    assert attempt is not None
+    assert attempt.state is AttemptState.DISPATCHED
+
+
+def test_a_next_step_that_began_before_the_stop_arrived_is_stopped() -> None:
+    stage = begun(*in_line(3))
+    stage.start("s0")
+    stage.tell(Stop("ann"))
+    go_on(stage, "s0", "s1")
+
+    token = stage.token("s1")
+    assert [(halt.worker_id, halt.revoked) for halt in stage.halts if halt.token == token] == [("w1", False)]
+    stage.finish("s1", "aborted")
+    assert stage.run.status is RunStatus.ABORTED
+    assert stage.node("s2").status is NodeStatus.NOT_STARTED
+
+
+def test_a_next_step_that_is_given_up_gets_a_new_task() -> None:
+    stage = begun(*in_line(2))
+    stage.start("s0")
+    go_on(stage, "s0", "s1")
+    first = stage.token("s1")
+    stage.give_up("s1")
+
+    assert stage.token("s1") != first
+    assert stage.sent[-1].task.step.name == "s1"
+    assert stage.node("s1").number == 1
+
+
+def test_a_report_that_comes_twice_opens_one_attempt() -> None:
+    stage = begun(*in_line(2))
+    stage.start("s0")
+    start = NextStart(token=token_in_chain(stage.token("s0"), 1), at=stage.now)
+    report = stage.ending("s0", next_start=start)
+    stage.tell(report)
+    before = stage.run
+    stage.tell(report)
+
+    assert stage.run.nodes == before.nodes
+
+
+def test_an_only_step_has_no_followers() -> None:
+    stage = begun(*in_line(2))
+    stage.make("s0", "failed")
+    stage.retry("s0")
+
+    assert followers(stage) == []
