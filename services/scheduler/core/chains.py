@@ -7,18 +7,18 @@ from the first one's (see ``attempt_tokens``), so nothing is stored before the w
 
 from datetime import timedelta
 
-from services.scheduler.core.decision import Halt
+from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node
 from services.scheduler.core.plan import STEP
-from services.scheduler.core.starts import begin
+from services.scheduler.core.starts import begin, turned_away
 from services.scheduler.core.tasks import make_following
 from shared.contracts.attempt_tokens import token_in_chain
-from shared.contracts.events import AttemptFinished, AttemptStarted
+from shared.contracts.events import AttemptFinished, AttemptStarted, NextStart
 from shared.contracts.tasks import FollowingStep
 from shared.status import NodeStatus
 
-__all__ = ["MOST_FOLLOWING", "following", "go_on"]
+__all__ = ["MOST_FOLLOWING", "following", "go_on", "turn_away"]
 
 MOST_FOLLOWING = 8
 """How many steps a worker gets besides the one that it is to run. The next task has the next ones."""
@@ -45,14 +45,38 @@ def go_on(draft: Draft, event: AttemptFinished) -> None:
     If the run is being stopped, the worker is told to stop this attempt too.
     """
     start = event.next_start
-    if start is None or event.outcome != "succeeded":
+    if start is None:
         return
     idx = draft.run.plan.next_in_chain.get(event.node)
-    if idx is None or start.token != token_in_chain(event.token, idx) or not _untouched(draft.nodes[idx]):
-        # No honest worker reports this. What it begins has a token that nobody knows.
+    if (
+        idx is None
+        or event.outcome != "succeeded"
+        or start.token != token_in_chain(event.token, idx)
+        or not _untouched(draft.nodes[idx])
+    ):
+        draft.effects.extend(turn_away(draft, event, "stale token").effects)
         return
     draft.open_next_in_chain(idx, start.token, event.worker_id, event.at)
-    started = AttemptStarted(
+    begin(draft, _started(event, start, idx), start.at)
+    if draft.run.stop_reason:
+        draft.effects.append(Halt(event.worker_id, start.token, revoked=False, reason=draft.run.stop_reason))
+
+
+def turn_away(draft: Draft, event: AttemptFinished, why: str) -> Ignored:
+    """Ignore the report of an attempt that is not open. If the worker has begun the next step, halt and record that."""
+    start = event.next_start
+    if start is None:
+        return Ignored(why)
+    idx = draft.run.plan.next_in_chain.get(event.node, event.node)
+    attempt = draft.nodes[idx].attempt
+    if attempt is not None and attempt.token == start.token:
+        return Ignored(why)  # the same report, a second time
+    return turned_away(_started(event, start, idx), why)
+
+
+def _started(event: AttemptFinished, start: NextStart, idx: int) -> AttemptStarted:
+    """Return the report of the next step's start."""
+    return AttemptStarted(
         token=start.token,
         run_key=event.run_key,
         node=idx,
@@ -62,9 +86,6 @@ def go_on(draft: Draft, event: AttemptFinished) -> None:
         stdout=start.stdout,
         stderr=start.stderr,
     )
-    begin(draft, started, start.at)
-    if draft.run.stop_reason:
-        draft.effects.append(Halt(event.worker_id, start.token, revoked=False, reason=draft.run.stop_reason))
 
 
 def _untouched(node: Node) -> bool:

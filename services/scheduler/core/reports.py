@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 from services.scheduler.core import approvals, children, side_tasks
-from services.scheduler.core.chains import go_on
+from services.scheduler.core.chains import go_on, turn_away
 from services.scheduler.core.conclude import STATUS, End, conclude
 from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
@@ -26,9 +26,9 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     """Close the attempt, then continue according to the node's kind and its retry and repeat policies."""
     node = draft.nodes[event.node]
     if node.attempt is None or node.attempt.token != event.token:
-        return Ignored("stale token")
+        return turn_away(draft, event, "stale token")
     if node.attempt.state is AttemptState.RUNNING and not held_by(node.attempt, event):
-        return Ignored("held by another")
+        return turn_away(draft, event, "held by another")
     if node.attempt.state is AttemptState.DISPATCHED:
         # This report overtook the report of the start. The run's history must be the same in both orders.
         begin(draft, event, event.started_at)

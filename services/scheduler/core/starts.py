@@ -20,9 +20,19 @@ from shared.contracts.events import (
     AttemptStarted,
     Doubt,
 )
-from shared.status import AttemptState, NodeStatus
+from shared.status import AttemptState, NodeStatus, RunStatus
 
-__all__ = ["begin", "begun_beside", "begun_otherwise", "held_by", "record", "requested", "run_deleted", "started"]
+__all__ = [
+    "begin",
+    "begun_beside",
+    "begun_otherwise",
+    "held_by",
+    "record",
+    "requested",
+    "run_deleted",
+    "started",
+    "turned_away",
+]
 
 Beginning = AttemptStarted | AttemptFinished | AttemptRequested
 _AT_ONCE = "at once"
@@ -36,9 +46,9 @@ def started(draft: Draft, event: AttemptStarted) -> Ignored | None:
     """
     attempt = draft.nodes[event.node].attempt
     if attempt is None or attempt.token != event.token:
-        return _turned_away(event, "stale token")
+        return turned_away(event, "stale token")
     if attempt.state is AttemptState.RUNNING:
-        return Ignored("already started") if held_by(attempt, event) else _turned_away(event, "held by another")
+        return Ignored("already started") if held_by(attempt, event) else turned_away(event, "held by another")
     begin(draft, event, event.at)
     return None
 
@@ -54,11 +64,11 @@ def requested(draft: Draft, message: Requested) -> Ignored | None:
     if not event.doubt:
         return _redelivered(draft, event)
     if attempt is None or attempt.token != event.token:
-        return _turned_away(event, "stale token")
+        return turned_away(event, "stale token")
     grant = Grant(event.worker_id, event.incarnation, event.token)
     if attempt.state is AttemptState.RUNNING:
         return (
-            Ignored("granted already", (grant,)) if held_by(attempt, event) else _turned_away(event, "held by another")
+            Ignored("granted already", (grant,)) if held_by(attempt, event) else turned_away(event, "held by another")
         )
     if event.doubt == Doubt.REDELIVERED and not message.all_heard:
         return Ignored("reports outstanding")
@@ -84,7 +94,9 @@ def _redelivered(draft: Draft, event: AttemptRequested) -> Ignored | None:
 
 def begun_beside(draft: Draft, message: BegunBeside) -> None:
     """Say in the run's history that a step has run although its attempts do not tell, perhaps for the second time."""
-    result = "it may have run twice" if begun_otherwise(draft.nodes[message.node]) else "it has run, at least in part"
+    node, run = draft.nodes[message.node], draft.run
+    runs_yet = node.status is NodeStatus.NOT_STARTED and run.status is RunStatus.RUNNING and not run.stop_reason
+    result = "it may have run twice" if runs_yet or begun_otherwise(node) else "it has run, at least in part"
     why = f"worker {message.worker_id} began this step without the right to ({message.why}): {result}"
     draft.note(message.node, why, message.worker_id)
 
@@ -122,12 +134,13 @@ def record(event: Beginning | AttemptGivenUp, at: datetime, *, accepted: bool, b
     return Execution(event.token, event.node, event.worker_id, event.incarnation, at, accepted, begun, why)
 
 
-def run_deleted(event: AttemptStarted | AttemptRequested) -> Halt:
-    """Return the halt of an attempt whose run was deleted."""
-    return Halt(event.worker_id, event.token, revoked=True, reason="its run was deleted", incarnation=event.incarnation)
+def run_deleted(event: Beginning, token: str) -> Halt:
+    """Return the halt of an attempt that a worker begins, or wants to, although its run was deleted."""
+    return Halt(event.worker_id, token, revoked=True, reason="its run was deleted", incarnation=event.incarnation)
 
 
-def _turned_away(event: AttemptStarted | AttemptRequested, why: str) -> Ignored:
+def turned_away(event: AttemptStarted | AttemptRequested, why: str) -> Ignored:
+    """Return the answer to a worker that may not have the attempt: it is halted, and what it did is recorded."""
     begun = isinstance(event, AttemptStarted)
     halt = Halt(event.worker_id, event.token, revoked=True, reason=why, incarnation=event.incarnation)
     execution = record(event, event.at, accepted=False, begun=begun, why=why)

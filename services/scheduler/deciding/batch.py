@@ -181,7 +181,7 @@ class Batch:
         self.held += reports
         for report in reports:
             if self.runs.get(report.event.run_key) is None:
-                self.halt(run_deleted(report.event))
+                self.halt(run_deleted(report.event, report.event.token))
             else:
                 self.apply(report.event.run_key, report.event)
 

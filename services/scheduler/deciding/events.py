@@ -38,7 +38,9 @@ def record_events(batch: Batch, events: Sequence[Event], recorded_until: Callabl
                 batch.add_log(chunk)
         if batch.runs.get(event.run_key) is None:
             if isinstance(event, AttemptStarted | AttemptRequested):
-                batch.halt(run_deleted(event))
+                batch.halt(run_deleted(event, event.token))
+            elif isinstance(event, AttemptFinished) and event.next_start is not None:
+                batch.halt(run_deleted(event, event.next_start.token))
         elif isinstance(event, AttemptRequested):
             batch.apply(event.run_key, Requested(event, _all_heard(batch, event, recorded_until)))
         else:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.scheduler.core.chains import MOST_FOLLOWING
-from services.scheduler.core.messages import Stop
+from services.scheduler.core.messages import BegunBeside, Stop
 from shared.contracts.attempt_tokens import chain_of, token_in_chain
 from shared.contracts.events import NextStart
 from shared.language.model import Output, RepeatMode, RepeatPolicy, Secret
@@ -185,3 +185,36 @@ def test_an_only_step_has_no_followers() -> None:
     stage.retry("s0")
 
     assert followers(stage) == []
+
+
+def test_what_was_begun_after_a_step_that_counts_as_lost_is_halted_and_recorded() -> None:
+    stage = begun(*in_line(2))
+    stage.start("s0")
+    start = NextStart(token=token_in_chain(stage.token("s0"), 1), at=stage.now)
+    late = stage.ending("s0", next_start=start)
+    stage.lose("s0")
+    stage.tell(late)
+
+    assert [(halt.token, halt.revoked) for halt in stage.halts][-1] == (start.token, True)
+    last = stage.executions[-1]
+    assert (last.token, last.node, last.accepted, last.begun) == (start.token, 1, False, True)
+
+
+def test_a_report_that_comes_again_halts_nothing() -> None:
+    stage = begun(*in_line(2))
+    stage.start("s0")
+    start = NextStart(token=token_in_chain(stage.token("s0"), 1), at=stage.now)
+    report = stage.ending("s0", next_start=start)
+    stage.tell(report)
+    halts = len(stage.halts)
+    stage.tell(report)
+
+    assert len(stage.halts) == halts
+
+
+def test_a_step_that_was_begun_without_the_right_to_and_will_run_may_have_run_twice() -> None:
+    stage = begun(*in_line(2))
+    stage.start("s0")
+    stage.tell(BegunBeside(1, "w1", "stale token"))
+
+    assert stage.transitions[-1].why.endswith("it may have run twice")
