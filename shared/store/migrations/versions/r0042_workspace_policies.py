@@ -51,8 +51,9 @@ def upgrade() -> None:
     limit_rows("pauses", f"scope = 'global' OR {by_name('name')}")
     for table in _OF_RUNS:
         limit_rows(table, by_run(table))
-    referring = ("dag_versions", "dag_runs", "dags", "callable_files")
-    limit_rows("specs", by_reference("specs", *referring, column="spec_hash", to="hash"))
+    # What a DAG has now is one of its versions. A run may have been started with a text of its own.
+    users = (f"SELECT true FROM {table} u WHERE u.spec_hash = specs.hash LIMIT 1" for table in ("dag_versions", "dag_runs"))
+    limit_rows("specs", by_reference(*users))
     limit_rows("workspaces", by_workspace("name"))
     limit_rows("workspace_members", by_workspace("workspace"))
     for table in ("audit", "outbox"):
