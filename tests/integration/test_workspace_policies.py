@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from sqlalchemy import JSON, Boolean, Column, Engine, LargeBinary, String, Table, insert, select, text
@@ -14,6 +13,7 @@ from shared.store.engine import one_statement, open_engine, transaction
 from shared.store.tables import UTCDateTime, metadata
 from shared.store.workspace_scope import of_every_workspace, of_workspace
 from shared.workspaces import DEFAULT, stored_name
+from tests.harness.databases import role_url
 from tests.harness.servers import PostgresServer
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
@@ -91,14 +91,7 @@ def rows(url: str) -> Rows:
 
 
 def _engine_of(url: str, *roles: str) -> Engine:
-    """Return a read-only engine of a new login user who is a member of ``roles``."""
-    parts = urlsplit(url)
-    user = f"u_{'_'.join(roles)}_{parts.path.strip('/')}"
-    owner = open_engine(url)
-    with transaction(owner) as connection:
-        connection.exec_driver_sql(f"CREATE ROLE {user} LOGIN IN ROLE {', '.join(roles)}")
-    owner.dispose()
-    return open_engine(urlunsplit(parts._replace(netloc=f"{user}@{parts.hostname}:{parts.port}")), read_only=True)
+    return open_engine(role_url(url, *roles), read_only=True)
 
 
 @pytest.fixture(scope="module")
