@@ -121,7 +121,9 @@ def test_every_read_uses_an_index(engine: Engine, reader: Engine, reads: Reads) 
         for statement in HISTORY.split(";"):
             connection.execute(text(statement))
     sent: list[tuple[Engine, str, object]] = []
-    event.listen(reader, "before_cursor_execute", lambda c, _cursor, sql, values, *_: sent.append((c.engine, sql, values)))
+    event.listen(
+        reader, "before_cursor_execute", lambda c, _cursor, sql, values, *_: sent.append((c.engine, sql, values))
+    )
 
     def walked(name: str, asking: Reads) -> list[str]:
         sent.clear()

@@ -27,7 +27,8 @@ BEGIN
     RETURN {schema}.dagway_workspace();
 END
 $$;
-CREATE OR REPLACE FUNCTION dagway_plan_is_for(workspace text) RETURNS boolean LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+CREATE OR REPLACE FUNCTION dagway_plan_is_for(workspace text) RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
 BEGIN
     RETURN nullif(workspace = {schema}.dagway_workspace(), false);
 END
@@ -47,7 +48,8 @@ def by_name(column: str) -> str:
     It is written as ``Reader`` writes it, so that the same indexes serve it and the same statistics estimate it.
     """
     return (
-        f"{GUARD} AND CASE dagway_planned_workspace() WHEN '*' THEN true WHEN 'default' THEN {column} NOT LIKE '%{_MARK}%' "
+        f"{GUARD} AND CASE dagway_planned_workspace() WHEN '*' THEN true "
+        f"WHEN 'default' THEN {column} NOT LIKE '%{_MARK}%' "
         f"ELSE left({column}, strpos({column}, '{_MARK}')) = dagway_planned_workspace() || '{_MARK}' END"
     )
 
@@ -57,16 +59,17 @@ def by_workspace(column: str) -> str:
     return f"{GUARD} AND dagway_planned_workspace() IN ('*', {column})"
 
 
-def by_reference(*found: str) -> str:
-    """Return the condition that one of these selections, of visible rows that refer to the row, finds some."""
+def by_reference(*referring: tuple[str, str]) -> str:
+    """Return the condition that a visible row refers to the row: for each table, the condition on its ``r``."""
     # Not EXISTS, for which Postgres makes a second plan, each time, that would read all of these rows.
-    any_found = " OR ".join(f"({each}) IS NOT NULL" for each in found)
-    return f"CASE dagway_planned_workspace() WHEN '*' THEN {GUARD} ELSE {any_found} END"
+    select = "(SELECT true FROM {} r WHERE {} LIMIT 1) IS NOT NULL"
+    found = (select.format(table, refers) for table, refers in referring)
+    return f"CASE dagway_planned_workspace() WHEN '*' THEN {GUARD} ELSE {' OR '.join(found)} END"
 
 
 def by_run(table: str) -> str:
     """Return the condition that the row's run is visible. The rows of a removed run are not."""
-    return by_reference(f"SELECT true FROM dag_runs r WHERE r.run_key = {table}.run_key")
+    return by_reference(("dag_runs", f"r.run_key = {table}.run_key"))
 
 
 def of_server() -> str:

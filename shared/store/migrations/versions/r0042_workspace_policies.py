@@ -52,8 +52,8 @@ def upgrade() -> None:
     for table in _OF_RUNS:
         limit_rows(table, by_run(table))
     # What a DAG has now is one of its versions. A run may have been started with a text of its own.
-    users = (f"SELECT true FROM {table} u WHERE u.spec_hash = specs.hash LIMIT 1" for table in ("dag_versions", "dag_runs"))
-    limit_rows("specs", by_reference(*users))
+    users = ("dag_versions", "dag_runs")
+    limit_rows("specs", by_reference(*((table, "r.spec_hash = specs.hash") for table in users)))
     limit_rows("workspaces", by_workspace("name"))
     limit_rows("workspace_members", by_workspace("workspace"))
     for table in ("audit", "outbox"):
