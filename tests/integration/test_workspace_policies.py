@@ -33,7 +33,7 @@ WITHOUT_POLICY = {
 OF_SERVER = {"audit", "outbox"}
 """Tables whose rows belong to the whole server: a transaction for a named workspace finds none."""
 NAMED = {"command_id", "dag_name", "file_name", "name", "path"}
-"""Columns that have stored names, where a table of ``WITHOUT_POLICY`` does not say otherwise."""
+"""Columns that have stored names, except in the tables of workspaces."""
 Rows = dict[str, dict[str, tuple[Any, ...]]]
 """The keys of the rows of each table, by workspace."""
 

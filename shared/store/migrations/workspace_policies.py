@@ -61,7 +61,8 @@ def by_workspace(column: str) -> str:
 
 def by_reference(*referring: tuple[str, str]) -> str:
     """Return the condition that a visible row refers to the row: for each table, the condition on its ``r``."""
-    # Not EXISTS, for which Postgres makes a second plan, each time, that would read all of these rows.
+    # Not EXISTS, for which Postgres makes a second plan, each time, that would read all of these rows. The policies of
+    # the tables that it reads contain the guard.
     select = "(SELECT true FROM {} r WHERE {} LIMIT 1) IS NOT NULL"
     found = (select.format(table, refers) for table, refers in referring)
     return f"CASE dagway_planned_workspace() WHEN '*' THEN {GUARD} ELSE {' OR '.join(found)} END"
