@@ -26,6 +26,8 @@ _FILL = [
        SELECT 'dag-' || n, 'dag-' || n, :hash, 1, json_build_object('name', 'dag-' || n),
          json_build_array('t' || n % 20), '[]', :version, now(), now()
        FROM generate_series(1, :dags) n""",
+    """INSERT INTO dag_versions (file_name, version, spec_hash, at, by)
+       SELECT 'dag-' || n, 1, :hash, now(), '' FROM generate_series(1, :dags) n""",
     """INSERT INTO dag_runs (run_key, dag_name, dag_run_id, file_name, spec_hash, status, version, last_seq,
          run_attempt, queue, given, params, env, created_at, started_at, finished_at)
        SELECT 'run-' || n, 'dag-' || 1 + n % :dags, 'id-' || n, 'dag-' || 1 + n % :dags, :hash,
@@ -36,6 +38,7 @@ _FILL = [
          outputs, started_at, finished_at)
        SELECT 'run-' || n, i, 'step', 's' || i, 'succeeded', 1, 0, 1, '', '', '', '{}', now(), now()
        FROM generate_series(1, :runs) n, generate_series(0, 1) i""",
+    "CREATE ROLE bench_api LOGIN IN ROLE dagway_api",
     "ANALYZE",
 ]
 
@@ -96,7 +99,9 @@ def aged() -> Iterator[Aged]:
             "DAGWAY_API_THREADS": str(THREADS),
         }
         scheduler = stack.enter_context(DagwayProcess("scheduler", folder=home / "s", env=env))
-        gateway = stack.enter_context(DagwayProcess("api", folder=home / "g", env=env | {"DAGWAY_PORT": str(port)}))
+        # Its own user, because policies limit neither a superuser nor the scheduler's.
+        of_gateway = {"DAGWAY_PORT": str(port), "DAGWAY_DATABASE_URL": url.replace("postgres@", "bench_api@")}
+        gateway = stack.enter_context(DagwayProcess("api", folder=home / "g", env=env | of_gateway))
         gateway.wait_ready(f"http://127.0.0.1:{port}/api/v2/health", timeout_s=60)
         http = urllib3.PoolManager(retries=False)
         schedulers = f"http://127.0.0.1:{port}/api/v2/services/scheduler"

@@ -83,7 +83,7 @@ class _Connection:
     def send(self, method: str, path: str, due: float) -> None:
         self.due, self._whole = due, -1
         self._parts.clear()
-        self.socket.sendall(f"{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Length: 0\r\n\r\n".encode())
+        self.socket.sendall(f"{method} {path} HTTP/1.1\r\nHost: {_HOST}\r\nContent-Length: 0\r\n\r\n".encode())
 
     def receive(self) -> bool:
         """Read the bytes that have arrived; return whether the answer is complete."""

@@ -33,6 +33,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 
 from shared.errors import AlreadyExists, ConfigInvalid, InvariantBroken, RowsLocked, StoreUnavailable
 from shared.store.time_limits import LOCK_TIMEOUT_S, NO_LIMITS, TimeLimits
+from shared.store.workspace_scope import name_workspaces
 
 __all__ = [
     "for_update",
@@ -180,6 +181,7 @@ def _open_postgres(
     if pooled:
         engine.update_execution_options(**{_POOLED: True})
         _set_in_transactions(engine, read_only, limits)
+    name_workspaces(engine)
     if not read_only:
         event.listen(engine, "handle_error", _leave_standby)
     return engine

@@ -24,6 +24,7 @@ from shared.store.engine import open_engine
 from shared.store.reads.reader import Reads
 from shared.store.writes.transaction import Store
 from shared.transport.open import open_transport
+from tests.harness.databases import gateways_url
 from tests.harness.eventually import eventually
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Live:
 def open_live(footing: "Footing", settings: Settings | None = None, *, dags_dir: Path | None = None) -> Iterator[Live]:
     """Open scheduler, worker and gateway."""
     engine = open_engine(footing.database_url, pool_size=12)
-    reader = open_engine(footing.database_url, read_only=True)
+    reader = open_engine(gateways_url(footing.database_url), read_only=True)
     transport = open_transport(footing.transport_url, name="test")
     eventually(lambda: transport.healthy, timeout_s=60)
     deaths: list[str] = []

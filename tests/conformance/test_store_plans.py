@@ -13,9 +13,11 @@ from services.api.main import build_deps
 from services.api.observability.dagu_metrics import render
 from services.api.settings import Settings
 from shared.status import RunStatus
+from shared.store.engine import open_engine
 from shared.store.reads.reader import AuditFilter, AuditPlace, ListedRunRow, Reads, RunName
 from shared.store.writes.transaction import Store
 from shared.transport.open import open_transport
+from tests.harness.databases import gateways_url
 
 HISTORY = """
     INSERT INTO specs VALUES ('h', 'steps: []', now());
@@ -106,36 +108,47 @@ def store_url(migrated_database_url: str) -> str:
     return migrated_database_url
 
 
+@pytest.fixture
+def reader(store_url: str) -> Iterator[Engine]:
+    """A read-only engine of the gateway's database user, whom policies limit."""
+    opened = open_engine(gateways_url(store_url), read_only=True)
+    yield opened
+    opened.dispose()
+
+
 def test_every_read_uses_an_index(engine: Engine, reader: Engine, reads: Reads) -> None:
     with engine.begin() as connection:
         for statement in HISTORY.split(";"):
             connection.execute(text(statement))
-    sent: list[tuple[str, object]] = []
-    event.listen(reader, "before_cursor_execute", lambda _c, _cursor, sql, values, *_: sent.append((sql, values)))
+    sent: list[tuple[Engine, str, object]] = []
+    event.listen(
+        reader, "before_cursor_execute", lambda c, _cursor, sql, values, *_: sent.append((c.engine, sql, values))
+    )
 
-    def walked(name: str) -> list[str]:
+    def walked(name: str, asking: Reads) -> list[str]:
         sent.clear()
-        QUESTIONS[name](reads)
-        asked = [(sql, values) for sql, values in sent if sql.startswith(("SELECT", "WITH")) and "FROM" in sql]
+        QUESTIONS[name](asking)
+        asked = [each for each in sent if each[1].startswith(("SELECT", "WITH")) and "FROM" in each[1]]
         assert asked, name
         found = []
-        for sql, values in asked:
-            with reader.connect() as connection:
+        for engine_of_workspace, sql, values in asked:
+            with engine_of_workspace.connect() as connection:
                 plan = connection.exec_driver_sql(f"EXPLAIN {sql}", values).scalars()  # type: ignore[arg-type]
                 found += [line.strip() for line in plan for table in LONG if f"Seq Scan on {table} " in line]
         return found
 
     # Before a scheduler has kept totals; it shows that the test would notice another.
-    assert {name for name in QUESTIONS if walked(name)} == {COUNTS_ALL}
+    assert {name for name in QUESTIONS if walked(name, reads)} == {COUNTS_ALL}
+    assert {name for name in QUESTIONS if walked(name, reads.within(""))} == {COUNTS_ALL}
 
     with Store(engine).begin() as tx:
         tx.run_totals.keep()
-    assert walked(COUNTS_ALL) == []
+    assert walked(COUNTS_ALL, reads) == []
 
     sent.clear()
     reads.within("acme").runs()
-    [(sql, values)] = [each for each in sent if "FROM" in each[0]]
-    with reader.connect() as connection:
+    [(of_acme, sql, values)] = [each for each in sent if "FROM" in each[1]]
+    with of_acme.connect() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN {sql}", values).scalars()  # type: ignore[arg-type]
         assert any("ix_dag_runs_workspace" in line for line in plan)
 

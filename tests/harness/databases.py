@@ -8,10 +8,13 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from psycopg2 import connect, sql
 
 from shared.store.migrate import migrate
 
-__all__ = ["migrated_sqlite"]
+__all__ = ["gateways_url", "migrated_sqlite", "role_url"]
 
 
 def migrated_sqlite(path: Path) -> str:
@@ -19,6 +22,25 @@ def migrated_sqlite(path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(_sqlite_image())
     return f"sqlite:///{path}"
+
+
+def gateways_url(url: str) -> str:
+    """Return the URL of the same database for a gateway: on Postgres of a user who has only a gateway's rights."""
+    return role_url(url, "dagway_api") if url.startswith("postgresql") else url
+
+
+def role_url(url: str, *roles: str) -> str:
+    """Return the URL of a Postgres database for a login user who is a member of ``roles``. ``url``: a superuser's."""
+    parts = urlsplit(url)
+    user = "_".join(("u", *roles, parts.path.strip("/")))
+    connection = connect(url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [user])
+        if cursor.fetchone() is None:
+            members = sql.SQL(", ").join(map(sql.Identifier, roles))
+            cursor.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE {}").format(sql.Identifier(user), members))
+    connection.close()
+    return urlunsplit(parts._replace(netloc=f"{user}@{parts.hostname}:{parts.port}"))
 
 
 @cache

@@ -10,6 +10,7 @@ from shared.store.checks import attempts, commands, history, limits, logs, progr
 from shared.store.checks.base import Check, StoreSnapshot, Violation
 from shared.store.engine import transaction
 from shared.store.migrate import require_head
+from shared.store.workspace_scope import of_every_workspace
 
 __all__ = ["CHECKS", "CheckResult", "verify"]
 
@@ -52,7 +53,7 @@ def verify(
         StoreUnavailable: the database is unavailable or was lost meanwhile.
     """
     require_head(engine)
-    with transaction(engine) as connection:
+    with transaction(of_every_workspace(engine)) as connection:
         snapshot = StoreSnapshot(connection, now, lease_s, settled=settled)
         return tuple(_run(check, snapshot, limit) for check in CHECKS if not only or check.name in only)
 

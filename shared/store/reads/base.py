@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, fun
 from shared.store.engine import one_statement, transaction
 from shared.store.functions import workspace_prefix
 from shared.store.migrate import HEAD, revision
+from shared.store.workspace_scope import of_every_workspace, of_workspace
 from shared.workspaces import DEFAULT, MARK, name_prefix
 
 __all__ = ["AnyRow", "AnySelect", "Reader", "SchemaRevision"]
@@ -37,18 +38,24 @@ class Reader:
     Each method is one statement or one transaction, so on a read-only engine its queries see one snapshot. Every
     method raises ``StoreUnavailable`` while the database is unavailable.
 
-    ``within`` limits a reader to a workspace: then no list and no count has what belongs to another one. Methods that
-    get a name get a stored name.
+    A new reader reads everything, for what is no request about one workspace: logins, metrics, readiness. ``within``
+    limits a reader to a workspace: then no list and no count has what belongs to another one, and Postgres hides it
+    from all its statements but those ``of_server``. Methods that get a name get a stored name.
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine = self._unlimited = of_every_workspace(engine)
         self._workspace: str | None = None
+        # One for each workspace in use: making one takes as long as a small query.
+        self._limited: dict[str, Engine] = {}
 
     def within(self, workspace: str) -> Self:
-        """Return a reader of this workspace, over the same engine."""
+        """Return a reader of this workspace, over the same engine. Raises ``ValueError`` if none can have this name."""
+        if workspace not in self._limited:
+            self._limited[workspace] = of_workspace(self._unlimited, workspace)
         found = copy.copy(self)
         found._workspace = workspace  # noqa: SLF001 - a copy of this object
+        found._engine = self._limited[workspace]  # noqa: SLF001
         return found
 
     def _ours(self, name: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -66,13 +73,13 @@ class Reader:
         """Return a stored name of the reader's workspace as its users know it, to search in it."""
         return func.substr(name, len(name_prefix(self._workspace)) + 1) if self._workspace else name
 
-    def _statement(self) -> AbstractContextManager[Connection]:
-        """Return a context manager for a single statement."""
-        return one_statement(self._engine)
+    def _statement(self, *, of_server: bool = False) -> AbstractContextManager[Connection]:
+        """Return a context manager for a single statement. ``of_server``: Postgres shows it every workspace."""
+        return one_statement(self._unlimited if of_server else self._engine)
 
-    def _snapshot(self) -> AbstractContextManager[Connection]:
-        """Return a context manager for several statements, which see one snapshot."""
-        return transaction(self._engine)
+    def _snapshot(self, *, of_server: bool = False) -> AbstractContextManager[Connection]:
+        """Return a context manager for several statements, which see one snapshot. ``of_server``: as above."""
+        return transaction(self._unlimited if of_server else self._engine)
 
     def schema(self) -> SchemaRevision:
         """Return the expected and the found schema revision."""

@@ -64,9 +64,9 @@ class StreamReads(Reader):
     """Reads of the stream of transitions, and of the versions of DAGs."""
 
     def newest_place(self) -> Place:
-        """Return the place of the newest transition in the stream, or place (0, 0) if there is none."""
+        """Return the place of the newest transition of any run in the stream, or place (0, 0) if there is none."""
         query = select(_x.txid, _x.pos).where(_x.txid < open_transactions_from())
-        with self._statement() as connection:
+        with self._statement(of_server=True) as connection:
             row = connection.execute(query.order_by(_x.txid.desc(), _x.pos.desc()).limit(1)).first()
         return Place(row.txid, row.pos) if row else Place(0, 0)
 

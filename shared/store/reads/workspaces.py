@@ -59,7 +59,7 @@ class WorkspaceReads(Reader):
     def member_role(self, workspace: str, user_id: str) -> str:
         """Return the role of a user in a workspace other than the default one; empty if it is no member."""
         m = t.workspace_members.c
-        with self._statement() as connection:
+        with self._statement(of_server=True) as connection:
             query = select(m.role).where(m.workspace == workspace, m.user_id == user_id)
             return connection.execute(query).scalar_one_or_none() or ""
 
@@ -67,7 +67,7 @@ class WorkspaceReads(Reader):
         w = t.workspaces.c
         columns = (w.name, w.description, w.created_at, w.updated_at, w.max_running, w.max_queued, w.max_dags)
         query = select(*columns).where(where).order_by(bytewise(w.name))
-        with self._statement() as connection:
+        with self._statement(of_server=True) as connection:
             return tuple(WorkspaceRow(*row) for row in connection.execute(query))
 
     def _members(self, where: ColumnElement[bool]) -> Sequence[MemberRow]:
@@ -78,5 +78,5 @@ class WorkspaceReads(Reader):
             .where(where)
             .order_by(bytewise(u.username), bytewise(m.workspace))
         )
-        with self._statement() as connection:
+        with self._statement(of_server=True) as connection:
             return tuple(MemberRow(*row) for row in connection.execute(query))
