@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 
 from services.api.operations import Operation
+from services.api.problems import Problem
 from services.api.routes import OPERATIONS
 from services.api.settings import Settings
+from shared.contracts.actors import Actor
+from shared.contracts.commands.accounts import CreateUser
+from shared.store.writes.workspaces import WorkspaceWrites
 from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import SECRET, Live, open_live
 
@@ -285,6 +289,39 @@ def test_a_new_workspace_shows_nothing_of_a_former_one(places: tuple[Place, Plac
         assert "gone" not in again.ask("GET", path).get_data(as_text=True), path
 
 
+def test_of_two_who_create_a_workspace_at_once_one_is_refused(admin: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = WorkspaceWrites.lock
+    transactions: list[WorkspaceWrites] = []
+
+    def before_the_other_commits(self: WorkspaceWrites, name: str) -> Any:
+        transactions.append(self)
+        return None if self is transactions[0] else look(self, name)
+
+    admin.done("POST", "/workspaces", {"name": "race", "description": "the first", "maxRunning": 3})
+    monkeypatch.setattr(WorkspaceWrites, "lock", before_the_other_commits)
+
+    second = admin.ask("POST", "/workspaces", {"name": "race", "description": "the second"})
+
+    assert (second.status_code, second.get_json()["code"]) == (409, "already_exists"), second.get_data(as_text=True)
+    assert transactions[-1] is not transactions[0]
+    kept = admin.done("GET", "/workspaces/race")["workspace"]
+    assert (kept["description"], kept["maxRunning"]) == ("the first", 3)
+
+
+def test_a_username_is_no_stored_name(live: Live, admin: Place) -> None:
+    user = admin.done("POST", "/users", {"username": "una", "password": "long-enough", "role": "viewer"})["user"]
+    body = {"username": "race␟una", "password": "long-enough", "role": "viewer"}
+    for method, path in (("POST", "/users"), ("PATCH", f"/users/{user['id']}")):
+        answer = admin.ask(method, path, body)
+        assert answer.status_code == 400, answer.get_data(as_text=True)
+        assert answer.get_json()["message"].startswith("username: 'race␟una' must not contain the character ␟")
+    # A gateway of an earlier version sends the name to the scheduler.
+    actor = Actor(kind="token", id="root", name="root", role="admin")
+    forged = CreateUser(by="root", actor=actor, user_id="u", username="race␟una", role="viewer", password_hash="h")
+    with pytest.raises(Problem, match="^400 bad_request: username: 'race␟una' must not contain the character ␟"):
+        live.deps.commands.ask(forged)
+
+
 def test_public_requests_show_nothing_of_a_workspace(places: tuple[Place, Place]) -> None:
     assert places
     gateway = places[0].live.app_with(replace(BUILTIN, metrics_public=True))
@@ -296,6 +333,21 @@ def test_public_requests_show_nothing_of_a_workspace(places: tuple[Place, Place]
     assert scraped("?workspace=acme") == scraped("") == {"dagu_dags_total 1.0"}
     assert gateway.ask("POST", f"/webhooks/{HIDDEN}?workspace=No", {}).status_code == 404
     assert gateway.ask("POST", f"/webhooks/{HIDDEN}?workspace=acme", {}).status_code in {401, 404}
+
+
+def test_made_up_workspaces_displace_no_caches(places: tuple[Place, Place], admin: Place) -> None:
+    acme, _ = places
+    caches = acme.live.deps.of_workspaces
+    acme.done("GET", "/dag-runs")
+    kept = caches.of("acme")
+    for number in range(200):
+        asked = f"workspace=made-up-{number}"
+        assert acme.live.ask("POST", f"/webhooks/x?{asked}", {}).status_code in {401, 404}
+    for number in range(3):
+        assert admin.ask("GET", f"/metrics?workspace=made-up-{number}").status_code == 404
+
+    assert caches.of("acme") is kept
+    assert len(caches) < 20
 
 
 def test_a_workspace_keeps_its_quotas(places: tuple[Place, Place], admin: Place) -> None:

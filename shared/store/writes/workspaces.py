@@ -75,8 +75,12 @@ class WorkspaceWrites(Writer):
         query = query.order_by(t.workspaces.c.name).with_for_update(read=True, key_share=True)
         return set(self._connection.execute(query).scalars()) if names else set()
 
+    def add(self, row: NewRow) -> None:
+        """Insert a workspace. Raises ``AlreadyExists`` if there is one of this name."""
+        self._insert(t.workspaces, [row])
+
     def put(self, row: NewRow) -> None:
-        """Insert a workspace, or change an existing one."""
+        """Change a workspace that the transaction has locked."""
         self._put(t.workspaces, [row], ["description", "max_running", "max_queued", "max_dags", "updated_at", "by"])
 
     def remove(self, name: str) -> None:
