@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from shared.contracts.commands.accounts import CreateUser
 from shared.store.writes.workspaces import WorkspaceWrites
 from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import SECRET, Live, open_live
+from tests.harness.eventually import eventually
 
 BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adminadmin")
 HIDDEN = "hidden"
@@ -385,6 +387,76 @@ def test_a_workspace_keeps_its_quotas(places: tuple[Place, Place], admin: Place)
     eve.live.until("second", "three", 3, token=eve.token, headers=headers)
     shown = admin.done("PATCH", "/workspaces/epsilon", {"maxRunning": 0})["workspace"]
     assert (shown.get("maxRunning"), shown["maxQueued"]) == (None, 1)
+
+
+def test_a_worker_pool_serves_only_the_workspaces_that_it_is_reserved_for(
+    places: tuple[Place, Place], admin: Place, tmp_path: Path
+) -> None:
+    assert places
+    iota, other = member(admin, "iota", "ida"), member(admin, "kappa", "kim")
+    headers = {"X-Dagway-Workspace": "kappa"}
+    why = "the worker pool default does not serve this workspace"
+    begun = f"steps:\n  - while [ ! -e {tmp_path}/go ]; do sleep 0.05; done\n  - touch {tmp_path}/never\n"
+    for place in (iota, other):
+        place.done("POST", "/dags", {"name": "short", "spec": "steps:\n  - echo hi\n"})
+        place.done("POST", "/dags", {"name": "begun", "spec": begun + "handlerOn: {exit: {command: echo end}}\n"})
+
+    def of_other(name: str, status: int) -> dict[str, Any]:
+        return other.live.until(name, "r", status, token=other.token, headers=headers)
+
+    def waits_for(name: str) -> str:
+        return str(other.done("GET", f"/dag-runs/{name}/r")["dagRunDetails"].get("waitingFor"))
+
+    other.done("POST", "/dags/begun/start", {"dagRunId": "r"})
+    eventually(lambda: equal(of_other("begun", 1)["nodes"][0]["statusLabel"], "running"))
+    assert admin.ask("PUT", "/worker-pools/default", {"workspaces": ["made-up"]}).status_code == 404
+    assert iota.ask("PUT", "/worker-pools/default", {"workspaces": ["iota"]}).status_code == 403
+    try:
+        admin.done("PUT", "/worker-pools/default", {"workspaces": ["iota"]})
+        shown = [{"name": "default", "workspaces": ["iota"]}]
+        assert admin.done("GET", "/worker-pools") == {"workerPools": shown}
+
+        refused = other.ask("POST", "/dags/short/start", {"dagRunId": "direct"})
+        assert (refused.status_code, refused.get_json()["message"]) == (409, why.capitalize())
+        other.done("POST", "/dags/short/enqueue", {"dagRunId": "r"})
+        eventually(lambda: equal(waits_for("short"), why))
+        # What is running in the pool sends no more tasks to it, not even that of a handler.
+        (tmp_path / "go").touch()
+        nodes = of_other("begun", 2)["nodes"]
+        assert [each["statusLabel"] for each in nodes] == ["succeeded", "failed"]
+        assert nodes[1]["error"] == why
+        assert not (tmp_path / "never").exists()
+        assert other.ask("POST", "/dag-runs/begun/r/retry", {"dagRunId": "r"}).status_code == 409
+        # The workspace that the pool is reserved for is served.
+        assert iota.done("POST", "/dags/short/start?wait=60s")["dagRunDetails"]["statusLabel"] == "succeeded"
+        assert admin.ask("DELETE", "/workspaces/iota").status_code == 409
+        assert waits_for("short") == why
+    finally:
+        admin.done("DELETE", "/worker-pools/default")
+    of_other("short", 4)
+
+
+def test_a_sub_run_waits_for_a_pool_that_serves_its_workspace(places: tuple[Place, Place], admin: Place) -> None:
+    acme, _ = places
+    headers = {"X-Dagway-Workspace": "acme"}
+    admin.done("PUT", "/worker-pools/gpu", {"workspaces": ["beta", "default"]})
+    acme.done("POST", "/dags", {"name": "on-gpu", "spec": "workerSelector: {worker-pool: gpu}\nsteps:\n  - echo hi\n"})
+    acme.done("POST", "/dags", {"name": "asks", "spec": "steps:\n  - name: c\n    run: on-gpu\n"})
+    acme.done("POST", "/dags/asks/start", {"dagRunId": "r"})
+
+    def waits() -> None:
+        node = acme.live.run("asks", "r", token=acme.token, headers=headers)["nodes"][0]
+        assert node.get("waitingFor", "").endswith("waits for: the worker pool gpu does not serve this workspace"), node
+
+    eventually(waits, timeout_s=60)
+    acme.done("POST", "/dag-runs/asks/r/stop")
+    acme.live.until("asks", "r", 3, token=acme.token, headers=headers)
+    admin.done("DELETE", "/worker-pools/gpu")
+    assert admin.ask("DELETE", "/worker-pools/gpu").status_code == 404
+
+
+def equal(found: object, expected: object) -> None:
+    assert found == expected
 
 
 def test_a_member_sees_its_workspaces_and_an_administrator_all(places: tuple[Place, Place], admin: Place) -> None:

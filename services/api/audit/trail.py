@@ -35,6 +35,7 @@ _KINDS: Mapping[str, str] = {
     "pools": "pool",
     "secrets": "secret",
     "workers": "worker",
+    "worker-pools": "worker_pool",
     "workspaces": "workspace",
     "auth": "user",
 }

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, select, true
 
 from shared.store import tables as t
 from shared.store.functions import bytewise
+from shared.store.queries.worker_pools import gathered
 from shared.store.reads.base import Reader
 
 __all__ = ["MemberRow", "WorkspaceReads", "WorkspaceRow"]
@@ -62,6 +63,12 @@ class WorkspaceReads(Reader):
         with self._statement() as connection:
             query = select(m.role).where(m.workspace == workspace, m.user_id == user_id)
             return connection.execute(query).scalar_one_or_none() or ""
+
+    def reserved_pools(self) -> dict[str, frozenset[str]]:
+        """Return the workspaces that each reserved worker pool serves. Pools that are not reserved serve all."""
+        r = t.reserved_worker_pools.c
+        with self._statement() as connection:
+            return gathered(connection.execute(select(r.pool, r.workspace)))
 
     def _workspaces(self, where: ColumnElement[bool]) -> tuple[WorkspaceRow, ...]:
         w = t.workspaces.c

@@ -4,7 +4,7 @@ from sqlalchemy import ForeignKey, Index, Integer, String, Table, Text
 
 from shared.store.tables.base import UTCDateTime, col, metadata
 
-__all__ = ["workspace_members", "workspaces"]
+__all__ = ["reserved_worker_pools", "workspace_members", "workspaces"]
 
 workspaces = Table(
     "workspaces",
@@ -31,4 +31,15 @@ workspace_members = Table(
     col("by", String(200)),
     Index("ix_workspace_members_user_id", "user_id"),
     comment="Roles of users in workspaces other than the default one, whose roles are in users",
+)
+
+reserved_worker_pools = Table(
+    "reserved_worker_pools",
+    metadata,
+    col("pool", String(40), primary_key=True),
+    # Empty: the default workspace.
+    col("workspace", String(30), primary_key=True),
+    col("updated_at", UTCDateTime),
+    col("by", String(200)),
+    comment="The workspaces that each reserved worker pool serves; pools without a row serve all",
 )

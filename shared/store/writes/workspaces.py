@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Table, delete, func, select
 from shared.store import tables as t
 from shared.store.engine import for_update
 from shared.store.functions import workspace_prefix
+from shared.store.queries.worker_pools import gathered
 from shared.store.writes.base import FoundRow, NewRow, Writer
 from shared.workspaces import name_prefix
 
@@ -99,7 +100,24 @@ class WorkspaceWrites(Writer):
         for what, column in _NAMED.items():
             if self._connection.execute(select(column).where(workspace_prefix(column) == prefix).limit(1)).first():
                 return what
-        return ""
+        r = t.reserved_worker_pools.c
+        return "worker pools" if self._first(select(r.pool).where(r.workspace == name).limit(1)) else ""
+
+    def reserved_pools(self) -> dict[str, frozenset[str]]:
+        """Return the workspaces that each reserved worker pool serves."""
+        r = t.reserved_worker_pools.c
+        return gathered(self._connection.execute(select(r.pool, r.workspace)))
+
+    def reserve_pool(self, pool: str, workspaces: Collection[str], *, by: str, at: datetime) -> None:
+        """Let a worker pool serve these workspaces only."""
+        self.release_pool(pool)
+        rows = [{"pool": pool, "workspace": each, "updated_at": at, "by": by} for each in workspaces]
+        self._insert(t.reserved_worker_pools, rows)
+
+    def release_pool(self, pool: str) -> bool:
+        """Let a worker pool serve all workspaces; return whether it was reserved."""
+        reserved: Table = t.reserved_worker_pools
+        return self._connection.execute(delete(reserved).where(reserved.c.pool == pool)).rowcount > 0
 
     def roles(self, user_ids: Collection[str]) -> dict[tuple[str, str], str]:
         """Return the roles of users in workspaces, by workspace and user id."""
