@@ -389,6 +389,40 @@ def test_a_workspace_keeps_its_quotas(places: tuple[Place, Place], admin: Place)
     assert (shown.get("maxRunning"), shown["maxQueued"]) == (None, 1)
 
 
+def test_a_log_is_cut_when_the_quota_of_the_day_is_used_up(places: tuple[Place, Place], admin: Place) -> None:
+    assert places
+    lou = member(admin, "lambda", "lou")
+    admin.done("PATCH", "/workspaces/lambda", {"maxLogBytesPerDay": 1000})
+    lou.done("POST", "/dags", {"name": "talks", "spec": "steps:\n  - name: s\n    command: seq 10000 19999\n"})
+
+    def lines() -> list[str]:
+        ended = lou.done("POST", "/dags/talks/start?wait=60s")
+        # Steps go on, and the end of a run does not wait for what was cut.
+        assert (ended["finished"], ended["dagRunDetails"]["statusLabel"]) == (True, "succeeded")
+        run = lou.live.reads.run("lambda␟talks", ended["dagRunId"])
+        assert run is not None
+        assert lou.live.reads.missing_bytes(run.run_key) == 0
+        log = lou.done("GET", f"/dag-runs/talks/{ended['dagRunId']}/steps/s/log?stream=stdout")["content"]
+        return str(log).splitlines()
+
+    first, second = lines(), lines()
+
+    # 6 bytes a line: no half line is stored.
+    assert first[:-1] == [str(number) for number in range(10_000, 10_166)]
+    assert second == first[-1:]
+    assert "the workspace lambda has used up its quota of 1000 bytes of logs for" in second[0]
+    shown = admin.done("GET", "/workspaces/lambda")["workspace"]
+    assert (shown["maxLogBytesPerDay"], shown["logBytesToday"]) == (1000, 1000)
+    # Another workspace is not cut.
+    started = admin.done("POST", "/dag-runs", {"name": "talks", "spec": "steps:\n  - name: s\n    command: echo all\n"})
+    admin.live.until("talks", started["dagRunId"], 4, token=admin.token)
+    path = f"/dag-runs/talks/{started['dagRunId']}/steps/s/log?stream=stdout"
+    assert admin.done("GET", path)["content"].splitlines() == ["all"]
+    # With a higher quota, output is stored again.
+    admin.done("PATCH", "/workspaces/lambda", {"maxLogBytesPerDay": 1_000_000})
+    assert len(lines()) > len(first)
+
+
 def test_a_worker_pool_serves_only_the_workspaces_that_it_is_reserved_for(
     places: tuple[Place, Place], admin: Place, tmp_path: Path
 ) -> None:

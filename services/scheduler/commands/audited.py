@@ -107,7 +107,8 @@ def facts(batch: Batch, command: c.Command) -> Facts:
             role = tx.workspaces.roles([command.user_id]).get((command.name, command.user_id))
             return {"user_id": command.user_id, "role": role}
         case c.CreateWorkspace() | c.UpdateWorkspace() | c.DeleteWorkspace():
-            return _some(tx.workspaces.lock(command.name), "description", "max_running", "max_queued", "max_dags")
+            quotas = ("max_running", "max_queued", "max_dags", "max_log_bytes")
+            return _some(tx.workspaces.lock(command.name), "description", *quotas)
         case c.SetPause() | c.EndPause():
             return {"paused": any(_paused(command, row) for row in tx.pauses.open())}
         case c.ReserveWorkerPool() | c.ReleaseWorkerPool():

@@ -12,7 +12,7 @@ from shared.workspaces import WORKSPACE_RULE, valid_workspace
 
 __all__ = ["HANDLERS"]
 
-_QUOTAS = ("max_running", "max_queued", "max_dags")
+_QUOTAS = ("max_running", "max_queued", "max_dags", "max_log_bytes")
 
 
 class _InUse(Conflict):

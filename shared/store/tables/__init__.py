@@ -29,7 +29,7 @@ from shared.store.tables.runs import (
 )
 from shared.store.tables.scheduling import cron_slots, schedules
 from shared.store.tables.secrets import secrets
-from shared.store.tables.workspaces import reserved_worker_pools, workspace_members, workspaces
+from shared.store.tables.workspaces import reserved_worker_pools, workspace_logs, workspace_members, workspaces
 
 __all__ = [
     "UTCDateTime",
@@ -75,6 +75,7 @@ __all__ = [
     "users",
     "webhooks",
     "workers",
+    "workspace_logs",
     "workspace_members",
     "workspaces",
 ]
