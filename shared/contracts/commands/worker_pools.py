@@ -1,7 +1,5 @@
 """Commands that reserve worker pools for workspaces. They are sent in the default workspace."""
 
-from pydantic import Field
-
 from shared.contracts.commands.base import Command
 
 __all__ = ["ReleaseWorkerPool", "ReserveWorkerPool"]
@@ -12,8 +10,8 @@ class ReserveWorkerPool(Command):
 
     type = "worker_pool.reserve"
     name: str
-    workspaces: tuple[str, ...] = Field(min_length=1)
-    """Names of workspaces; an empty name is the default workspace."""
+    workspaces: tuple[str, ...]
+    """Names of workspaces, at least one; an empty name is the default workspace."""
 
 
 class ReleaseWorkerPool(Command):
