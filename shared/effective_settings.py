@@ -1,9 +1,11 @@
 """The settings of a running service as an administrator reads them: generated from the one table of settings."""
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from shared.command_defaults import command_wait_s, dags_write, drain_s
 from shared.config import OPTIONS, Config
 from shared.option import Option
 
@@ -12,6 +14,12 @@ __all__ = ["EffectiveSetting", "Source", "effective_settings"]
 Source = Literal["default", "option", "variable", "file", "dagu"]
 _DERIVED = frozenset({"auth_mode", "data_dir", "log_format", "tz", "worker_id"})
 """Settings whose default depends on the machine or on other settings: shown as they are, and not as ``help`` says."""
+_BY_COMMAND: Mapping[str, Callable[[Config, str], object]] = {
+    "command_wait_s": command_wait_s,
+    "drain_s": drain_s,
+    "dags_write": dags_write,
+}
+"""Settings whose default depends on the command too. ``help`` has the rule."""
 _EMPTY = {"auth_mode": "none"}
 """What an empty derived value means."""
 _HIDDEN = frozenset({"faults"})
@@ -39,15 +47,21 @@ class EffectiveSetting:
 def effective_settings(config: Config, command: str) -> tuple[EffectiveSetting, ...]:
     """Return the settings that ``dagway COMMAND`` takes, in the order of the table."""
     return tuple(
-        _effective(option, config) for option in OPTIONS if command in option.services and option.field not in _HIDDEN
+        _effective(option, config, command)
+        for option in OPTIONS
+        if command in option.services and option.field not in _HIDDEN
     )
 
 
-def _effective(option: Option, config: Config) -> EffectiveSetting:
+def _effective(option: Option, config: Config, command: str) -> EffectiveSetting:
     found = _DEFAULT_IN_HELP.search(option.help)
     default = found[1] if found else ""
     origin = config.origins.get(option.field)
-    derived = (str(getattr(config, option.field)) or _EMPTY.get(option.field, "")) if option.field in _DERIVED else ""
+    derived = ""
+    if option.field in _DERIVED:
+        derived = str(getattr(config, option.field)) or _EMPTY.get(option.field, "")
+    elif option.field in _BY_COMMAND:
+        derived = str(_BY_COMMAND[option.field](config, command))
     return EffectiveSetting(
         variable=option.env,
         option=option.flag,

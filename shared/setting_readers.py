@@ -7,6 +7,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from shared.contracts.worker_pools import WORKER_POOL_RULE, valid_worker_pool
+
 __all__ = [
     "ROLES",
     "base_path",
@@ -43,7 +45,6 @@ ROLES = ("viewer", "operator", "manager", "admin")
 """The roles of users, lowest first."""
 _LABEL = re.compile(r"[A-Za-z0-9_./-]{1,63}")
 _WORKER_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
-_WORKER_POOL = re.compile(r"[a-z0-9_]{1,40}")
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -148,8 +149,8 @@ def worker_id(text: str) -> str:
 
 def worker_pool(text: str) -> str:
     """Return the name of a worker pool. It has no dash, so that no pool's name and dash begin another's."""
-    if not _WORKER_POOL.fullmatch(text):
-        raise ValueError(f"{text!r} is not the name of a worker pool: expected 1 to 40 of a-z 0-9 _")
+    if not valid_worker_pool(text):
+        raise ValueError(f"{text!r} is not the name of a worker pool: expected {WORKER_POOL_RULE}")
     return text
 
 

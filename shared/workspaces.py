@@ -16,6 +16,7 @@ __all__ = [
     "WORKSPACE_RULE",
     "ForeignName",
     "check_length",
+    "check_unmarked",
     "name_prefix",
     "plain_name",
     "role_there",
@@ -64,6 +65,16 @@ def stored_name(workspace: str, name: str) -> str:
     if MARK in plain:
         raise ForeignName(f"{plain[:80]!r} is not a valid name: it must not contain the character {MARK} (U+241F)")
     return prefix + plain
+
+
+def check_unmarked(name: str, field: str) -> None:
+    """Check a name that belongs to no workspace, such as a username: it must not look like a stored name of one.
+
+    Raises:
+        ForeignName: it contains the mark; the message names ``field``.
+    """
+    if MARK in name:
+        raise ForeignName(f"{field}: {name[:80]!r} must not contain the character {MARK} (U+241F)")
 
 
 def check_length(stored: str, most: int, field: str) -> None:

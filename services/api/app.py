@@ -149,7 +149,8 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
             arguments["query"] = parse_query(operation.query, request.args.to_dict(flat=False))
         key = command_key(headers.get("Idempotency-Key"))
         call = Call(
-            deps=deps.within(workspace),
+            # A webhook shows its token only below, so until then its workspace may be made up.
+            deps=deps.within(workspace, known=operation.own_token is None),
             now=deps.clock(),
             key=None if key is None else workspace_names.stored_command_id(workspace, key),
             principal=principal,

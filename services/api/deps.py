@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
-from threading import BoundedSemaphore, Event
+from threading import Event
 
 from services.api.audit.sender import AuditSender
 from services.api.auth.authentication import Auth
@@ -13,7 +13,9 @@ from services.api.caches.run_summaries import Summaries
 from services.api.caches.run_totals import RunTotals
 from services.api.caches.single_flight import SingleFlight
 from services.api.caches.specs import SpecCache
+from services.api.caches.workspaces import CachesOfWorkspaces, HasWorkspaces
 from services.api.command_client import Commands
+from services.api.fair_places import FairPlaces
 from services.api.follow import Follower
 from services.api.machine_load import Resources
 from services.api.settings import Settings
@@ -22,8 +24,6 @@ from shared.transport.base import Transport
 from shared.workspaces import DEFAULT
 
 __all__ = ["Deps"]
-
-_MOST_CACHES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Deps:
     summaries: Summaries = field(default_factory=Summaries)
     resources: Resources = field(default_factory=Resources)
     follower: Follower = field(init=False)
-    waits: BoundedSemaphore = field(init=False)
+    waits: FairPlaces = field(init=False)
     """Limits how many requests wait for the end of a run."""
     own_trouble: Callable[[], str] = lambda: ""
     """Returns why this process is not ready, or an empty text. Used by ``dagway up``, which stores data on its disk."""
@@ -63,27 +63,27 @@ class Deps:
     """Set by the first readiness probe that finds the broker."""
     closing: Event = field(default_factory=Event)
     """Set when the server stops, so that streams end."""
+    of_workspaces: CachesOfWorkspaces = field(default_factory=CachesOfWorkspaces)
+    """The caches of the other workspaces. ``totals`` and ``combined`` are those of the default one."""
 
-    _of_workspaces: dict[str, tuple[RunTotals, SingleFlight]] = field(default_factory=dict)
-
-    def within(self, workspace: str) -> "Deps":
+    def within(self, workspace: str, *, known: bool = True) -> "Deps":
         """Return these services for requests of one workspace, whose readers find nothing of another.
 
-        The caches of a few workspaces are kept.
+        ``known``: whether the workspace is known to exist. If not, the request gets caches that are not kept, so
+        names that somebody made up cannot fill the memory or displace the caches that are in use.
         """
         found = copy.copy(self)
         object.__setattr__(found, "reads", self.reads.within(workspace))
         if workspace != DEFAULT:
-            if len(self._of_workspaces) >= _MOST_CACHES:
-                self._of_workspaces.clear()
-            totals, combined = self._of_workspaces.setdefault(workspace, (RunTotals(), SingleFlight()))
-            object.__setattr__(found, "totals", totals)
-            object.__setattr__(found, "combined", combined)
+            caches = self.of_workspaces.of(workspace) if known else self.of_workspaces.unshared()
+            object.__setattr__(found, "totals", caches.totals)
+            object.__setattr__(found, "combined", caches.combined)
         return found
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "audit", AuditSender(self.transport, self.clock))
         object.__setattr__(self, "auth", Auth(self.settings, self.reads, self.commands, self.clock))
         object.__setattr__(self, "first_user", FirstUser(self.settings, self.reads, self.commands, self.auth.passwords))
-        object.__setattr__(self, "follower", Follower(self.transport, self.settings.max_streams))
-        object.__setattr__(self, "waits", BoundedSemaphore(self.settings.max_waits))
+        shared = HasWorkspaces(self.reads)
+        object.__setattr__(self, "follower", Follower(self.transport, self.settings.max_streams, shared=shared))
+        object.__setattr__(self, "waits", FairPlaces(self.settings.max_waits, shared))

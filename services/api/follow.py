@@ -7,12 +7,15 @@ also poll: a notification may be lost, or may arrive while an older open transac
 import logging
 import threading
 import time
+from collections.abc import Callable
 
+from services.api.fair_places import FairPlaces
 from services.api.problems import Problem
 from shared.contracts.codec import decode_as
 from shared.contracts.control import CHANGES, RunsChanged
 from shared.errors import DecodeFailed
 from shared.transport.base import Transport
+from shared.workspaces import DEFAULT
 
 __all__ = ["Follower", "Watch"]
 
@@ -29,8 +32,12 @@ _SETTLE_S = (0.05, 0.2, 0.75)
 class Watch:
     """One follower. Counts against the limit of followers until ``close``."""
 
-    def __init__(self, follower: "Follower", poll_s: float, run_key: str | None, *, only_end: bool) -> None:
+    def __init__(
+        self, follower: "Follower", poll_s: float, run_key: str | None, *, only_end: bool, workspace: str
+    ) -> None:
         self._follower = follower
+        self.workspace = workspace
+        """The workspace of the request that follows."""
         self._poll_s = poll_s
         self._woken = threading.Event()
         self._settle: list[float] = []
@@ -67,30 +74,40 @@ class Watch:
 
 
 class Follower:
-    """Wakes the followers when runs change. There are at most ``limit`` followers at a time."""
+    """Wakes the followers when runs change. There are at most ``limit`` at a time, shared as ``FairPlaces`` says.
 
-    def __init__(self, transport: Transport, limit: int, *, poll_s: float = _POLL_S) -> None:
+    ``shared`` returns whether there are other workspaces than the default one.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        limit: int,
+        *,
+        shared: Callable[[], bool] = lambda: False,
+        poll_s: float = _POLL_S,
+    ) -> None:
         self._transport = transport
-        self._limit = limit
+        self._places = FairPlaces(limit, shared)
         self._poll_s = poll_s
         self._lock = threading.Lock()
         self._watches: set[Watch] = set()
         self._listening = False
 
-    def watch(self, run_key: str | None = None, *, only_end: bool = False) -> Watch:
+    def watch(self, run_key: str | None = None, *, only_end: bool = False, workspace: str = DEFAULT) -> Watch:
         """Return a new follower of one run, or of all runs; with ``only_end``, of nothing but their end.
 
-        Raises a 503 if the limit is reached.
+        Raises a 503 if there is no place for it: the server or the workspace has reached its limit.
         """
-        watch = Watch(self, self._poll_s, run_key, only_end=only_end)
+        if not self._places.take(workspace):
+            raise Problem(
+                503,
+                "service_unavailable",
+                "Too many event streams are open on this server or in this workspace",
+                headers={"Retry-After": "5"},
+            )
+        watch = Watch(self, self._poll_s, run_key, only_end=only_end, workspace=workspace)
         with self._lock:
-            if len(self._watches) >= self._limit:
-                raise Problem(
-                    503,
-                    "service_unavailable",
-                    "Too many event streams are open on this server",
-                    headers={"Retry-After": "5"},
-                )
             self._watches.add(watch)
             begin, self._listening = not self._listening, True
         if begin:
@@ -98,9 +115,12 @@ class Follower:
         return watch
 
     def remove(self, watch: Watch) -> None:
-        """Remove a follower."""
+        """Remove a follower, if it was not removed before."""
         with self._lock:
+            known = watch in self._watches
             self._watches.discard(watch)
+        if known:
+            self._places.give_back(watch.workspace)
 
     def _on_change(self, _topic: str, body: bytes) -> None:
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from services.api.app import create_app
 from services.api.caches.run_totals import RunTotals
+from services.api.caches.workspaces import CachesOfWorkspaces
 from services.api.command_client import Commands
 from services.api.deps import Deps
 from services.api.machine_load import Resources
@@ -52,6 +53,7 @@ def build_deps(
         settings=settings,
         resources=Resources(settings.data_dir),
         totals=RunTotals(max_dags=max_dag_series),
+        of_workspaces=CachesOfWorkspaces(max_dags=max_dag_series),
         own_trouble=own_trouble,
     )
     deps.audit.on_drop = AUDIT_DROPPED.inc

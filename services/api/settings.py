@@ -14,8 +14,10 @@ from services.api.browser_guard import BrowserRules, is_loopback
 from shared.clock import local_zone
 from shared.effective_settings import EffectiveSetting, effective_settings
 from shared.errors import ConfigInvalid
+from shared.options import OPTIONS
 from shared.outbound import OutboundPolicy
 from shared.secret_box import SecretBox
+from shared.workspaces import ForeignName, check_unmarked
 
 if TYPE_CHECKING:
     from shared.config import Config
@@ -132,8 +134,8 @@ def settings_from(config: "Config", command: Literal["api", "up"] = "api") -> Se
 
     Raises:
         ConfigInvalid: DAGWAY_AUTH_TOKEN_SECRET is too short for mode builtin, one of the other secrets is too short,
-            a setting of mode oidc or of Basic authentication is missing, DAGWAY_REMOTE_NODES is invalid, or others can
-            reach the gateway and nothing says that it needs no login.
+            a setting of mode oidc or of Basic authentication is missing, a username has the mark of stored names,
+            DAGWAY_REMOTE_NODES is invalid, or others can reach the gateway and nothing says that it needs no login.
     """
     _refuse_halves(config)
     _refuse_open_door(config)
@@ -145,6 +147,8 @@ def settings_from(config: "Config", command: Literal["api", "up"] = "api") -> Se
         raise ConfigInvalid(
             f"DAGWAY_AUTH_TOKEN_OTHER_SECRETS: each secret must have at least {_MIN_SECRET_CHARS} characters"
         )
+    for username in ("auth_admin_username", "auth_basic_username"):
+        _refuse_mark(config, username)
     return Settings(
         auth_mode=config.auth_mode or "none",
         basic_username=config.auth_basic_username,
@@ -193,6 +197,14 @@ def _refuse_halves(config: "Config") -> None:
         if any(getattr(config, field) for field in group):
             for field in group:
                 config.need(field)
+
+
+def _refuse_mark(config: "Config", field: str) -> None:
+    option = next(option for option in OPTIONS if option.field == field)
+    try:
+        check_unmarked(getattr(config, field), option.env)
+    except ForeignName as error:
+        raise ConfigInvalid(str(error)) from error
 
 
 def _refuse_open_door(config: "Config") -> None:

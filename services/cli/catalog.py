@@ -63,6 +63,7 @@ COMMANDS = (
     CatalogEntry("users", "remote.accounts", "List and change users", _ACCESS),
     CatalogEntry("keys", "remote.api_keys", "List, create and delete API keys", _ACCESS),
     CatalogEntry("secrets", "remote.stored_secrets", "List, set, delete and rotate stored secrets", _ACCESS),
+    CatalogEntry("worker-pools", "remote.worker_pools", "Reserve worker pools for workspaces", _ACCESS),
     CatalogEntry("workspaces", "remote.workspaces", "List and change workspaces", _ACCESS),
     CatalogEntry("config", "profile_commands", "Show and change the profiles of servers", _ACCESS),
     CatalogEntry("doctor", "remote.doctor", "Check the connection to a server and the server's health", _ACCESS),

@@ -16,6 +16,7 @@ from services.importing.target import Target
 from shared.contracts.actors import RANK
 from shared.store import tables as t
 from shared.store.writes.transaction import Transaction
+from shared.workspaces import MARK
 
 __all__ = ["import_accounts", "why_unreadable"]
 
@@ -89,6 +90,8 @@ def _refusal(file: BaseModel) -> str:
         return "its secret has no bcrypt hash"
     if not 0 < len(_name(file)) <= _MAX_NAME:
         return f"its name must have 1 to {_MAX_NAME} characters"
+    if MARK in _name(file):
+        return f"its name must not contain the character {MARK} (U+241F)"
     return ""
 
 

@@ -15,6 +15,7 @@ from services.processes.database import time_limits
 from services.processes.sealing import stored_secret_keys
 from services.processes.signing import message_signing
 from shared.admin_server import AdminServer
+from shared.command_defaults import command_wait_s
 from shared.config import Config
 from shared.metrics import ProcessCollector
 from shared.secret_box import SecretBox
@@ -26,9 +27,6 @@ from shared.transport.base import Transport
 from shared.transport.open import open_transport
 
 __all__ = ["run_api_process"]
-
-_COMMAND_WAIT_S = 5
-"""Short, so that requests do not fill the gateway while all schedulers are unavailable."""
 
 
 def run_api_process(config: Config, version: str) -> None:
@@ -70,7 +68,7 @@ def run_api_process(config: Config, version: str) -> None:
         ),
         base_path=config.base_path,
         max_dag_series=config.metrics_dags,
-        command_wait_s=config.command_wait_s or _COMMAND_WAIT_S,
+        command_wait_s=command_wait_s(config, "api"),
         on_open=start_admin_server,
         threads=config.api_threads,
     )

@@ -13,6 +13,7 @@ from services.scheduler.main import Scheduler
 from services.scheduler.metrics import CLOCK_SKEW, JUDGED_AGE, BacklogCollector, limit_dag_series
 from services.verify import check_database
 from shared.clock import local_zone
+from shared.command_defaults import dags_write
 from shared.config import Config
 from shared.errors import ConfigInvalid, Unavailable
 from shared.language.load import load
@@ -38,7 +39,7 @@ _CONNECTIONS = 12
 def run_scheduler_process(config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]) -> None:
     """Run a scheduler until ``stop`` is set. First wait for the database, its schema and the broker."""
     base_config = read_base_config(config)
-    dag_files = written_files(config)
+    dag_files = written_files(config, "scheduler")
     engine = open_engine(
         config.need("database_url"),
         pool_size=_CONNECTIONS,
@@ -130,15 +131,15 @@ def make_scheduler(
     )
 
 
-def written_files(config: Config, default: Literal["folder", "database"] = "database") -> DagFiles | None:
+def written_files(config: Config, command: Literal["up", "scheduler"]) -> DagFiles | None:
     """Return what writes DAGs to the DAG folder, or ``None`` if they go to the database only.
 
-    ``default``: the value of ``DAGWAY_DAGS_WRITE`` if it is not set.
+    ``command``: the command that runs the scheduler.
 
     Raises:
         ConfigInvalid: DAGs are to be written to the DAG folder, and there is none.
     """
-    if (config.dags_write or default) == "database":
+    if dags_write(config, command) == "database":
         return None
     if config.dags_dir is None:
         raise ConfigInvalid("DAGWAY_DAGS_WRITE is folder: set DAGWAY_DAGS_DIR to the folder")

@@ -22,6 +22,7 @@ from services.processes.worker_process import WorkerProcess
 from services.scheduler.metrics import JUDGED_AGE, BacklogCollector, limit_dag_series
 from services.worker.reporting.metrics import WorkerCollector
 from shared.admin_server import AdminServer
+from shared.command_defaults import command_wait_s
 from shared.config import Config
 from shared.disk import DiskCheck
 from shared.metrics import ProcessCollector
@@ -43,8 +44,6 @@ from shared.transport.open import open_transport
 __all__ = ["run_up"]
 
 _log = logging.getLogger(__name__)
-_COMMAND_WAIT_S = 30
-"""A laptop may be busy with the steps themselves. The scheduler is never away: it is in this process."""
 _SWITCH_S = 0.0005
 """Python's thread switch interval. Waits for thread switches are most of this mode's latency; the default is 5 ms."""
 
@@ -60,7 +59,7 @@ def run_up(
 ) -> None:
     """Run all services until ``stop`` is set. ``echo`` prints the address and commands to try."""
     base_config = read_base_config(config)
-    dag_files = written_files(config, default="database" if config.dags_dir is None else "folder")
+    dag_files = written_files(config, "up")
     settings = settings_from(config, "up")
     signed = message_signing(config, "api", "scheduler", "worker")
     sys.setswitchinterval(_SWITCH_S)
@@ -95,7 +94,7 @@ def run_up(
         settings=settings,
         base_path=config.base_path,
         max_dag_series=config.metrics_dags,
-        command_wait_s=config.command_wait_s or _COMMAND_WAIT_S,
+        command_wait_s=command_wait_s(config, "up"),
         own_trouble=DiskCheck(config.data_dir).problem,
     )
     app = create_app(deps)

@@ -11,6 +11,7 @@ from services.processes.signing import message_signing
 from services.worker.main import Worker
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.metrics import WorkerCollector
+from shared.command_defaults import drain_s
 from shared.config import Config
 from shared.errors import ConfigInvalid
 from shared.metrics import ProcessCollector
@@ -22,9 +23,6 @@ from shared.transport.open import open_transport
 __all__ = ["check_worker", "make_worker", "run_worker_process"]
 
 _log = logging.getLogger(__name__)
-
-_DRAIN_S = 25
-"""The default of ``DAGWAY_DRAIN_S``. Unless told otherwise, Kubernetes kills a pod 30 s after it told it to stop."""
 
 
 def run_worker_process(
@@ -45,7 +43,7 @@ def run_worker_process(
         admin.add(WorkerCollector(worker.facts))
         while not stop.wait(0.5):
             pass
-    worker.stop(drain_s=_DRAIN_S if config.drain_s is None else config.drain_s)
+    worker.stop(drain_s=drain_s(config, "worker"))
     transport.close()
     stop_sending()
 

@@ -28,6 +28,7 @@ from typing import NoReturn
 from services.processes.signing import message_signing
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.metrics import WorkerFacts
+from shared.command_defaults import drain_s
 from shared.config import Config
 from shared.errors import Unavailable
 from shared.transport.base import WorkerTransport
@@ -37,8 +38,6 @@ __all__ = ["WorkerProcess", "start_worker_process"]
 _log = logging.getLogger(__name__)
 _WORKER = "local"
 """The id of the only worker. The API returns it as ``workerId``."""
-_DRAIN_S = 5
-"""The default of ``DAGWAY_DRAIN_S`` here."""
 _STOP_S = 40.0
 """How long a worker may take to stop after that time: it waits for the reports of the steps that it ended."""
 _ANSWER_S = 2.0
@@ -62,7 +61,7 @@ def start_worker_process(config: Config, version: str, guardian: GuardianProcess
     their_lines.close()
     their_link.close()
     guardian.sock.close()
-    return WorkerProcess(pid, guardian, lines, link, stop_s=_drain_s(config) + _STOP_S)
+    return WorkerProcess(pid, guardian, lines, link, stop_s=drain_s(config, "up") + _STOP_S)
 
 
 class WorkerProcess:
@@ -137,10 +136,6 @@ class WorkerProcess:
             self._on_death()
 
 
-def _drain_s(config: Config) -> float:
-    return _DRAIN_S if config.drain_s is None else config.drain_s
-
-
 def _run(
     config: Config, version: str, guardian: GuardianProcess, lines: socket.socket, link: socket.socket
 ) -> NoReturn:
@@ -192,7 +187,7 @@ def _serve(config: Config, version: str, guardian: GuardianProcess, lines: socke
         worker.start()
 
         def stop() -> None:
-            worker.stop(drain_s=_drain_s(config))
+            worker.stop(drain_s=drain_s(config, "up"))
             transport.close()
             stop_sending()
             lines.shutdown(socket.SHUT_RDWR)

@@ -3,7 +3,8 @@
 Order: first in, first out within a priority. A run with high priority overtakes runs with low priority, unless
 they were queued ``AGING`` or longer before it. So a stream of urgent runs cannot starve older ones. A run that
 continues after its approvals overtakes all others. If a run may not start yet (it is held, i.e. paused or rescheduled
-to a later time, or no live worker has its labels), the runs after it may start.
+to a later time, its worker pool does not serve its workspace, or no live worker has its labels), the runs after it may
+start.
 
 Queue sharing: a running run lends its place in a queue to one of its sub-runs in the same queue, at any depth. Without
 that, the calling run would wait for the sub-run forever, and the sub-run for a place. So a running run takes a place
@@ -15,7 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared.admission.workers import satisfies
+from shared.admission.workers import NotServed, not_served, satisfies
+from shared.workspaces import workspace_of
 
 __all__ = [
     "AGING",
@@ -85,11 +87,15 @@ class OpenPause:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The state at one moment that is the same for all queues. ``labels``: the labels of each live worker."""
+    """The state at one moment that is the same for all queues. ``labels``: the labels of each live worker.
+
+    ``reserved``: the workspaces that each reserved worker pool serves.
+    """
 
     now: datetime
     labels: Sequence[Mapping[str, str]] = ()
     pauses: Sequence[OpenPause] = ()
+    reserved: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +193,7 @@ class BehindRuns:
         return f"its turn in queue {self.queue}"
 
 
-Obstacle = OpenPause | AfterRun | NotBefore | NoWorker | WorkspaceFull | QueueFull | BehindRuns
+Obstacle = OpenPause | AfterRun | NotBefore | NotServed | NoWorker | WorkspaceFull | QueueFull | BehindRuns
 
 
 def obstacle(run: QueuedRun, moment: Moment) -> Obstacle | None:
@@ -200,7 +206,8 @@ def obstacle(run: QueuedRun, moment: Moment) -> Obstacle | None:
     due_at = _due_at(run)
     if due_at is not None and due_at > moment.now:
         return NotBefore(due_at)
-    return no_worker(run.selector, moment.labels)
+    barred = not_served(run.selector, workspace_of(run.queue), moment.reserved)
+    return barred or no_worker(run.selector, moment.labels)
 
 
 def no_worker(selector: Mapping[str, str], labels: Iterable[Mapping[str, str]]) -> NoWorker | None:

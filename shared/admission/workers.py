@@ -1,14 +1,18 @@
-"""Decides which workers satisfy a worker selector.
+"""Decides which workers satisfy a worker selector, and which workspaces a worker pool serves.
 
 Every worker is in one worker pool. The workers of a pool share a login at the broker, which lets them take the tasks of
 their pool and no others. A selector names a pool with the label ``worker-pool``; without it, it means the default pool.
+
+So every selector means exactly one pool, and the workers of other pools take none of its tasks, whatever their labels
+are. A pool can be reserved for some workspaces: then runs of others may not send tasks with a selector that means it.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from shared.contracts.worker_pools import DEFAULT_WORKER_POOL
 
-__all__ = ["WORKER_POOL", "satisfies", "worker_pool"]
+__all__ = ["WORKER_POOL", "NotServed", "not_served", "satisfies", "worker_pool"]
 
 WORKER_POOL = "worker-pool"
 """The label that names a worker pool, in selectors and in the labels of workers."""
@@ -24,3 +28,23 @@ def satisfies(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
     if worker_pool(labels) != worker_pool(selector):
         return False
     return all(labels.get(key) == value for key, value in selector.items() if key != WORKER_POOL)
+
+
+@dataclass(frozen=True, slots=True)
+class NotServed:
+    """The obstacle that the worker pool of a run serves only other workspaces."""
+
+    pool: str
+
+    def __str__(self) -> str:
+        return f"the worker pool {self.pool} does not serve this workspace"
+
+
+def not_served(selector: Mapping[str, str], workspace: str, reserved: Mapping[str, frozenset[str]]) -> NotServed | None:
+    """Return an obstacle if the worker pool that ``selector`` means does not serve ``workspace``, else ``None``.
+
+    ``reserved``: the workspaces that each reserved pool serves. A pool that is not reserved serves all.
+    """
+    pool = worker_pool(selector)
+    served = reserved.get(pool)
+    return NotServed(pool) if served is not None and workspace not in served else None

@@ -6,7 +6,7 @@ command cannot reach into another workspace than the one that its actor has a ro
 
 from shared.contracts.commands import accounts, approvals, dags, pauses, pools, queues, runs, secrets, webhooks
 from shared.contracts.commands.base import Command, DagChange, RunChange
-from shared.workspaces import workspace_of
+from shared.workspaces import MARK, name_prefix, workspace_of
 
 __all__ = ["stored_names", "why_foreign"]
 
@@ -70,7 +70,11 @@ def why_foreign(command: Command) -> str:
         return f"The command {command.type} concerns the whole server, not the workspace {workspace}"
     if workspace and isinstance(command, pauses.SetPause | pauses.EndPause) and command.scope == "global":
         return f"The pause of everything concerns the whole server, not the workspace {workspace}"
-    foreign = next((name for name in stored_names(command) if workspace_of(name) != workspace), None)
+    foreign = next((name for name in stored_names(command) if not _belongs(name, workspace)), None)
     if foreign is None:
         return ""
     return f"{foreign[:80]!r} is not a name in the {f'workspace {workspace}' if workspace else 'default workspace'}"
+
+
+def _belongs(name: str, workspace: str) -> bool:
+    return workspace_of(name) == workspace and MARK not in name.removeprefix(name_prefix(workspace))

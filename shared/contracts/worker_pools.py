@@ -3,11 +3,20 @@
 The ids of the workers of a pool begin with its name and a dash. All other workers are in the default pool.
 """
 
+import re
 from collections.abc import Collection
 
-__all__ = ["DEFAULT_WORKER_POOL", "pool_of_key", "pool_of_worker"]
+__all__ = ["DEFAULT_WORKER_POOL", "WORKER_POOL_RULE", "pool_of_key", "pool_of_worker", "valid_worker_pool"]
 
 DEFAULT_WORKER_POOL = "default"
+WORKER_POOL_RULE = "1 to 40 of a-z 0-9 _"
+"""The rule of ``valid_worker_pool`` in words, for error messages."""
+_NAME = re.compile(r"[a-z0-9_]{1,40}")
+
+
+def valid_worker_pool(name: str) -> bool:
+    """Return whether ``name`` may be the name of a worker pool."""
+    return bool(_NAME.fullmatch(name))
 
 
 def pool_of_key(key_id: str) -> str:

@@ -37,6 +37,7 @@ from shared.store.workspace_scope import name_workspaces
 
 __all__ = [
     "for_update",
+    "insert_for",
     "insert_ignore",
     "is_postgres",
     "one_statement",
@@ -353,13 +354,14 @@ def for_update(select: S, *, skip_locked: bool = False, nowait: bool = False) ->
     return select.with_for_update(skip_locked=skip_locked, nowait=nowait)
 
 
-def _dialect_insert(bind: Engine | Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+def insert_for(bind: Engine | Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Return an INSERT that can say what happens if a row with the same key exists."""
     return postgresql.insert(table) if is_postgres(bind) else sqlite.insert(table)
 
 
 def insert_ignore(bind: Engine | Connection, table: Table) -> Insert:
     """Return an INSERT that skips rows whose key exists. Add ``returning`` to get the inserted rows."""
-    return _dialect_insert(bind, table).on_conflict_do_nothing()
+    return insert_for(bind, table).on_conflict_do_nothing()
 
 
 def upsert(
@@ -369,7 +371,7 @@ def upsert(
 
     ``key`` defaults to the primary key. ``newest_by``: a row whose value in this column is higher stays as it is.
     """
-    insert = _dialect_insert(bind, table)
+    insert = insert_for(bind, table)
     return insert.on_conflict_do_update(
         index_elements=list(key) or list(table.primary_key.columns),
         set_={name: insert.excluded[name] for name in update},

@@ -88,6 +88,10 @@ def _workspaces(walk: Walk, user_id: str) -> None:
     walk.case(
         "removeWorkspaceMember", "DELETE", member, low="ma", target="space", state=(member, None, "not_found", "space")
     )
+    pool, only, unknown = "/worker-pools/gpu", {"workspaces": ["space"]}, {"workspaces": ["none-such"]}
+    missing = (pool, unknown, "not_found", "gpu")
+    walk.case("reserveWorkerPool", "PUT", pool, only, low="ma", target="gpu", state=missing)
+    walk.case("releaseWorkerPool", "DELETE", pool, low="ma", target="gpu", state=(pool, None, "not_found", "gpu"))
     walk.case("deleteWorkspace", "DELETE", one, low="ma", target="space", state=(one, None, "not_found", "space"))
 
 

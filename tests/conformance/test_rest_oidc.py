@@ -206,6 +206,7 @@ def test_a_refusal_by_the_provider_is_a_403(gateway: Opener) -> None:
         {"exp": None},
         {"iat": 4_000_000_000},
         {"sub": None},
+        {"preferred_username": "acme␟ann"},
     ],
     ids=str,
 )

@@ -1,92 +1,26 @@
 """What belongs to a workspace is not seen, named or changed from another one: every operation, on both footings."""
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from services.api.operations import Operation
+from services.api.problems import Problem
 from services.api.routes import OPERATIONS
 from services.api.settings import Settings
+from shared.contracts.actors import Actor
+from shared.contracts.commands.accounts import CreateUser
+from shared.store.writes.workspaces import WorkspaceWrites
 from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import SECRET, Live, open_live
+from tests.conformance.workspace_places import HIDDEN, Place, fill, member, state
+from tests.harness.eventually import eventually
 
 BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adminadmin")
-HIDDEN = "hidden"
-"""In every name and text of the workspace ``beta`` and of the default workspace, and in none of ``acme``."""
-SPEC = f"""\
-tags: [{HIDDEN}-tag]
-schedule: "0 2 * * *"
-queue: {HIDDEN}-queue
-steps:
-  - name: {HIDDEN}-step
-    command: echo {HIDDEN}-log
-    output: {HIDDEN.upper()}
-  - name: {HIDDEN}-gate
-    executor: hitl
-    depends: {HIDDEN}-step
-"""
-_PARAMETER = re.compile(r"\{(\w+)\}")
 OF_WORKSPACES = [each for each in OPERATIONS if each.reach == "workspace" and each.role != "public"]
 STREAMS = {"streamEvents", "streamDAGRunEvents"}
-BODIES: dict[str, Any] = {
-    "createNewDAG": {"name": f"{HIDDEN}-new"},
-    "updateDAGSpec": {"spec": "steps:\n  - echo changed\n"},
-    "renameDAG": {"newFileName": "renamed"},
-    "updateDAGSuspensionState": {"suspend": True},
-    "executeDAGRunFromSpec": {"spec": "steps:\n  - echo hi\n", "name": HIDDEN, "dagRunId": "other-run"},
-    "enqueueDAGRunFromSpec": {
-        "spec": "steps:\n  - echo hi\n",
-        "name": HIDDEN,
-        "dagRunId": "queued-run",
-        "queue": f"{HIDDEN}-queue",
-    },
-    "retryDAGRun": {"dagRunId": f"{HIDDEN}-run"},
-    "updateDAGRunStepStatus": {"status": 4},
-    "updateSubDAGRunStepStatus": {"status": 4},
-    "setQueueLimit": {"maxConcurrency": 1},
-    "setPoolCapacity": {"capacity": 1},
-    "setSecret": {"value": "of another"},
-    "createAPIKey": {"name": f"{HIDDEN}-key", "role": "viewer"},
-    "updateAPIKey": {"role": "viewer"},
-    "toggleWebhook": {"enabled": False},
-    "validateDAGSpec": {"spec": "steps:\n  - echo hi\n"},
-}
-
-
-@dataclass(frozen=True)
-class Place:
-    """A workspace, and the token of a user who is its administrator and has no other role."""
-
-    live: Live
-    workspace: str
-    token: str
-    values: dict[str, str]
-    """The values of path parameters that name what belongs to ``beta``."""
-
-    def ask(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
-        headers = {"X-Dagway-Workspace": self.workspace} if self.workspace else {}
-        return self.live.ask(method, path, body, token=self.token, headers=headers, **options)
-
-    def done(self, method: str, path: str, body: Any = None) -> Any:
-        response = self.ask(method, path, body)
-        assert response.status_code < 300, response.get_data(as_text=True)
-        return response.get_json(silent=True)
-
-    def call(self, operation: Operation) -> Any:
-        """Send a request of an operation to what belongs to ``beta``, as far as its path has names."""
-        return self.ask(
-            operation.method, self.path(operation), BODIES.get(operation.id, {}) if operation.body else None
-        )
-
-    def path(self, operation: Operation) -> str:
-        return _PARAMETER.sub(lambda found: self.values[self._value_name(operation, found[1])], operation.path)
-
-    def _value_name(self, operation: Operation, parameter: str) -> str:
-        kind = operation.path.split("/")[1]
-        return f"{kind}.{parameter}" if f"{kind}.{parameter}" in self.values else parameter
 
 
 @pytest.fixture(scope="module")
@@ -113,40 +47,6 @@ def admin(live: Live) -> Place:
     return Place(live, "", token, values)
 
 
-def member(admin: Place, workspace: str, name: str) -> Place:
-    """Create a workspace and a user that has a role in it only."""
-    admin.done("POST", "/workspaces", {"name": workspace})
-    body = {"username": name, "password": f"{name}-long-enough", "role": "none"}
-    user_id = admin.done("POST", "/users", body)["user"]["id"]
-    admin.done("PUT", f"/workspaces/{workspace}/members/{user_id}", {"role": "admin"})
-    token = admin.live.post("/auth/login", {"username": name, "password": f"{name}-long-enough"})["token"]
-    return Place(admin.live, workspace, token, admin.values)
-
-
-def fill(place: Place) -> str:
-    """Create one of each thing in a workspace; return the id of its API key."""
-    place.done("POST", "/dags", {"name": HIDDEN, "spec": SPEC})
-    place.done("PUT", f"/queues/{HIDDEN}-queue", {"maxConcurrency": 3})
-    place.done("PUT", f"/pools/{HIDDEN}-pool", {"capacity": 3})
-    place.done("PUT", f"/secrets/{HIDDEN}_secret", {"value": "x"})
-    place.done("POST", f"/dags/{HIDDEN}/webhook")
-    key = place.done("POST", "/api-keys", {"name": f"{HIDDEN}-key", "role": "operator"})["apiKey"]
-    # The same run id and the same Idempotency-Key in each workspace.
-    headers = {"X-Dagway-Workspace": place.workspace} if place.workspace else {}
-    started = place.live.ask(
-        "POST",
-        f"/dags/{HIDDEN}/start",
-        {"dagRunId": f"{HIDDEN}-run"},
-        token=place.token,
-        headers={**headers, "Idempotency-Key": f"{HIDDEN}-command"},
-    )
-    assert started.status_code == 200, started.get_data(as_text=True)
-    place.live.until(HIDDEN, f"{HIDDEN}-run", 7, token=place.token, headers=headers)
-    place.done("POST", f"/dags/{HIDDEN}/pause", {})
-    place.done("POST", f"/dags/{HIDDEN}/enqueue", {"dagRunId": f"{HIDDEN}-queued"})
-    return str(key["id"])
-
-
 @pytest.fixture(scope="module")
 def places(admin: Place) -> tuple[Place, Place]:
     """The empty workspace ``acme``, and ``beta``; the default workspace has the same as ``beta``."""
@@ -154,13 +54,6 @@ def places(admin: Place) -> tuple[Place, Place]:
     acme, beta = member(admin, "acme", "ann"), member(admin, "beta", "bob")
     beta.values["keyId"] = fill(beta)
     return acme, beta
-
-
-def state(beta: Place) -> dict[str, Any]:
-    """Return what the reads of a workspace say, except what follows from the time."""
-    reads = ["/dags", f"/dags/{HIDDEN}/spec", "/dag-runs", f"/dag-runs/{HIDDEN}/{HIDDEN}-run", "/queues", "/pools"]
-    reads += ["/secrets", "/api-keys", "/webhooks", "/pauses", "/approvals", f"/dags/{HIDDEN}/versions"]
-    return {path: beta.done("GET", path) for path in reads}
 
 
 def test_nothing_of_another_workspace_is_seen(places: tuple[Place, Place]) -> None:
@@ -285,6 +178,39 @@ def test_a_new_workspace_shows_nothing_of_a_former_one(places: tuple[Place, Plac
         assert "gone" not in again.ask("GET", path).get_data(as_text=True), path
 
 
+def test_of_two_who_create_a_workspace_at_once_one_is_refused(admin: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = WorkspaceWrites.lock
+    transactions: list[WorkspaceWrites] = []
+
+    def before_the_other_commits(self: WorkspaceWrites, name: str) -> Any:
+        transactions.append(self)
+        return None if self is transactions[0] else look(self, name)
+
+    admin.done("POST", "/workspaces", {"name": "race", "description": "the first", "maxRunning": 3})
+    monkeypatch.setattr(WorkspaceWrites, "lock", before_the_other_commits)
+
+    second = admin.ask("POST", "/workspaces", {"name": "race", "description": "the second"})
+
+    assert (second.status_code, second.get_json()["code"]) == (409, "already_exists"), second.get_data(as_text=True)
+    assert transactions[-1] is not transactions[0]
+    kept = admin.done("GET", "/workspaces/race")["workspace"]
+    assert (kept["description"], kept["maxRunning"]) == ("the first", 3)
+
+
+def test_a_username_is_no_stored_name(live: Live, admin: Place) -> None:
+    user = admin.done("POST", "/users", {"username": "una", "password": "long-enough", "role": "viewer"})["user"]
+    body = {"username": "race␟una", "password": "long-enough", "role": "viewer"}
+    for method, path in (("POST", "/users"), ("PATCH", f"/users/{user['id']}")):
+        answer = admin.ask(method, path, body)
+        assert answer.status_code == 400, answer.get_data(as_text=True)
+        assert answer.get_json()["message"].startswith("username: 'race␟una' must not contain the character ␟")
+    # A gateway of an earlier version sends the name to the scheduler.
+    actor = Actor(kind="token", id="root", name="root", role="admin")
+    forged = CreateUser(by="root", actor=actor, user_id="u", username="race␟una", role="viewer", password_hash="h")
+    with pytest.raises(Problem, match="^400 bad_request: username: 'race␟una' must not contain the character ␟"):
+        live.deps.commands.ask(forged)
+
+
 def test_public_requests_show_nothing_of_a_workspace(places: tuple[Place, Place]) -> None:
     assert places
     gateway = places[0].live.app_with(replace(BUILTIN, metrics_public=True))
@@ -296,6 +222,21 @@ def test_public_requests_show_nothing_of_a_workspace(places: tuple[Place, Place]
     assert scraped("?workspace=acme") == scraped("") == {"dagu_dags_total 1.0"}
     assert gateway.ask("POST", f"/webhooks/{HIDDEN}?workspace=No", {}).status_code == 404
     assert gateway.ask("POST", f"/webhooks/{HIDDEN}?workspace=acme", {}).status_code in {401, 404}
+
+
+def test_made_up_workspaces_displace_no_caches(places: tuple[Place, Place], admin: Place) -> None:
+    acme, _ = places
+    caches = acme.live.deps.of_workspaces
+    acme.done("GET", "/dag-runs")
+    kept = caches.of("acme")
+    for number in range(200):
+        asked = f"workspace=made-up-{number}"
+        assert acme.live.ask("POST", f"/webhooks/x?{asked}", {}).status_code in {401, 404}
+    for number in range(3):
+        assert admin.ask("GET", f"/metrics?workspace=made-up-{number}").status_code == 404
+
+    assert caches.of("acme") is kept
+    assert len(caches) < 20
 
 
 def test_a_workspace_keeps_its_quotas(places: tuple[Place, Place], admin: Place) -> None:
@@ -333,6 +274,110 @@ def test_a_workspace_keeps_its_quotas(places: tuple[Place, Place], admin: Place)
     eve.live.until("second", "three", 3, token=eve.token, headers=headers)
     shown = admin.done("PATCH", "/workspaces/epsilon", {"maxRunning": 0})["workspace"]
     assert (shown.get("maxRunning"), shown["maxQueued"]) == (None, 1)
+
+
+def test_a_log_is_cut_when_the_quota_of_the_day_is_used_up(places: tuple[Place, Place], admin: Place) -> None:
+    assert places
+    lou = member(admin, "lambda", "lou")
+    admin.done("PATCH", "/workspaces/lambda", {"maxLogBytesPerDay": 1000})
+    lou.done("POST", "/dags", {"name": "talks", "spec": "steps:\n  - name: s\n    command: seq 10000 19999\n"})
+
+    def lines() -> list[str]:
+        ended = lou.done("POST", "/dags/talks/start?wait=60s")
+        # Steps go on, and the end of a run does not wait for what was cut.
+        assert (ended["finished"], ended["dagRunDetails"]["statusLabel"]) == (True, "succeeded")
+        run = lou.live.reads.run("lambda␟talks", ended["dagRunId"])
+        assert run is not None
+        assert lou.live.reads.missing_bytes(run.run_key) == 0
+        log = lou.done("GET", f"/dag-runs/talks/{ended['dagRunId']}/steps/s/log?stream=stdout")["content"]
+        return str(log).splitlines()
+
+    first, second = lines(), lines()
+
+    # 6 bytes a line: no half line is stored.
+    assert first[:-1] == [str(number) for number in range(10_000, 10_166)]
+    assert second == first[-1:]
+    assert "the workspace lambda has used up its quota of 1000 bytes of logs for" in second[0]
+    shown = admin.done("GET", "/workspaces/lambda")["workspace"]
+    assert (shown["maxLogBytesPerDay"], shown["logBytesToday"]) == (1000, 1000)
+    # Another workspace is not cut.
+    started = admin.done("POST", "/dag-runs", {"name": "talks", "spec": "steps:\n  - name: s\n    command: echo all\n"})
+    admin.live.until("talks", started["dagRunId"], 4, token=admin.token)
+    path = f"/dag-runs/talks/{started['dagRunId']}/steps/s/log?stream=stdout"
+    assert admin.done("GET", path)["content"].splitlines() == ["all"]
+    # With a higher quota, output is stored again.
+    admin.done("PATCH", "/workspaces/lambda", {"maxLogBytesPerDay": 1_000_000})
+    assert len(lines()) > len(first)
+
+
+def test_a_worker_pool_serves_only_the_workspaces_that_it_is_reserved_for(
+    places: tuple[Place, Place], admin: Place, tmp_path: Path
+) -> None:
+    assert places
+    iota, other = member(admin, "iota", "ida"), member(admin, "kappa", "kim")
+    headers = {"X-Dagway-Workspace": "kappa"}
+    why = "the worker pool default does not serve this workspace"
+    begun = f"steps:\n  - while [ ! -e {tmp_path}/go ]; do sleep 0.05; done\n  - touch {tmp_path}/never\n"
+    for place in (iota, other):
+        place.done("POST", "/dags", {"name": "short", "spec": "steps:\n  - echo hi\n"})
+        place.done("POST", "/dags", {"name": "begun", "spec": begun + "handlerOn: {exit: {command: echo end}}\n"})
+
+    def of_other(name: str, status: int) -> dict[str, Any]:
+        return other.live.until(name, "r", status, token=other.token, headers=headers)
+
+    def waits_for(name: str) -> str:
+        return str(other.done("GET", f"/dag-runs/{name}/r")["dagRunDetails"].get("waitingFor"))
+
+    other.done("POST", "/dags/begun/start", {"dagRunId": "r"})
+    eventually(lambda: equal(of_other("begun", 1)["nodes"][0]["statusLabel"], "running"))
+    assert admin.ask("PUT", "/worker-pools/default", {"workspaces": ["made-up"]}).status_code == 404
+    assert iota.ask("PUT", "/worker-pools/default", {"workspaces": ["iota"]}).status_code == 403
+    try:
+        admin.done("PUT", "/worker-pools/default", {"workspaces": ["iota"]})
+        shown = [{"name": "default", "workspaces": ["iota"]}]
+        assert admin.done("GET", "/worker-pools") == {"workerPools": shown}
+
+        refused = other.ask("POST", "/dags/short/start", {"dagRunId": "direct"})
+        assert (refused.status_code, refused.get_json()["message"]) == (409, why.capitalize())
+        other.done("POST", "/dags/short/enqueue", {"dagRunId": "r"})
+        eventually(lambda: equal(waits_for("short"), why))
+        # What is running in the pool sends no more tasks to it, not even that of a handler.
+        (tmp_path / "go").touch()
+        nodes = of_other("begun", 2)["nodes"]
+        assert [each["statusLabel"] for each in nodes] == ["succeeded", "failed"]
+        assert nodes[1]["error"] == why
+        assert not (tmp_path / "never").exists()
+        assert other.ask("POST", "/dag-runs/begun/r/retry", {"dagRunId": "r"}).status_code == 409
+        # The workspace that the pool is reserved for is served.
+        assert iota.done("POST", "/dags/short/start?wait=60s")["dagRunDetails"]["statusLabel"] == "succeeded"
+        assert admin.ask("DELETE", "/workspaces/iota").status_code == 409
+        assert waits_for("short") == why
+    finally:
+        admin.done("DELETE", "/worker-pools/default")
+    of_other("short", 4)
+
+
+def test_a_sub_run_waits_for_a_pool_that_serves_its_workspace(places: tuple[Place, Place], admin: Place) -> None:
+    acme, _ = places
+    headers = {"X-Dagway-Workspace": "acme"}
+    admin.done("PUT", "/worker-pools/gpu", {"workspaces": ["beta", "default"]})
+    acme.done("POST", "/dags", {"name": "on-gpu", "spec": "workerSelector: {worker-pool: gpu}\nsteps:\n  - echo hi\n"})
+    acme.done("POST", "/dags", {"name": "asks", "spec": "steps:\n  - name: c\n    run: on-gpu\n"})
+    acme.done("POST", "/dags/asks/start", {"dagRunId": "r"})
+
+    def waits() -> None:
+        node = acme.live.run("asks", "r", token=acme.token, headers=headers)["nodes"][0]
+        assert node.get("waitingFor", "").endswith("waits for: the worker pool gpu does not serve this workspace"), node
+
+    eventually(waits, timeout_s=60)
+    acme.done("POST", "/dag-runs/asks/r/stop")
+    acme.live.until("asks", "r", 3, token=acme.token, headers=headers)
+    admin.done("DELETE", "/worker-pools/gpu")
+    assert admin.ask("DELETE", "/worker-pools/gpu").status_code == 404
+
+
+def equal(found: object, expected: object) -> None:
+    assert found == expected
 
 
 def test_a_member_sees_its_workspaces_and_an_administrator_all(places: tuple[Place, Place], admin: Place) -> None:

@@ -75,6 +75,12 @@ def test_users_and_keys_from_creation_to_deletion(server: Embedded, tmp_path: Pa
     assert added == "bob is a member of acme, role manager\n"
     assert "maxDags: 1" in said("workspaces", "show", "acme")
     assert re.search(r"^acme +admin", said("workspaces", "list"), re.MULTILINE)
+    said("workspaces", "set", "acme", "--max-log-bytes-per-day", "5000")
+    assert "maxLogBytesPerDay: 5000\nlogBytesToday: 0\n" in said("workspaces", "show", "acme")
+    reserved = said("worker-pools", "reserve", "gpu", "acme", "default")
+    assert reserved == "worker pool gpu serves default, acme only\n"
+    assert re.search(r"^gpu +default, acme$", said("worker-pools", "list"), re.MULTILINE)
+    assert said("worker-pools", "release", "gpu") == "worker pool gpu serves all workspaces\n"
     own = said("keys", "create", "ci", "--role", "viewer", "--workspace", "acme").strip()
     stored = said("config", "set", "acme", *at, "--workspace", "acme", "--token-file", "-", stdin=own)
     assert stored.endswith("token\n")

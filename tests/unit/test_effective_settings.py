@@ -36,6 +36,21 @@ def test_a_setting_says_its_value_its_default_and_what_set_it() -> None:
     assert port.description == "port the gateway listens on; 0: any free port"
 
 
+def test_a_default_that_depends_on_the_command_is_shown_as_the_value_that_applies(tmp_path: Path) -> None:
+    names = ("DAGWAY_COMMAND_WAIT_S", "DAGWAY_DRAIN_S", "DAGWAY_DAGS_WRITE")
+    unset, with_folder = load_config({}, {}), load_config({"dags_dir": str(tmp_path)}, {})
+
+    assert [of(with_folder, name, "up").value for name in names] == ["30", "5", "folder"]
+    assert of(unset, "DAGWAY_DAGS_WRITE", "up").value == "database"
+    assert of(unset, "DAGWAY_COMMAND_WAIT_S", "api").value == "5"
+    assert of(unset, "DAGWAY_DRAIN_S", "worker").value == "25"
+    assert of(with_folder, "DAGWAY_DAGS_WRITE", "scheduler").value == "database"
+    shown = of(unset, "DAGWAY_COMMAND_WAIT_S", "up")
+    assert (shown.default, shown.source) == ("30 in dagway up, else 5", "default")
+    given = load_config({"drain_s": 0, "dags_write": "database", "dags_dir": str(tmp_path)}, {})
+    assert [of(given, name, "up").value for name in names[1:]] == ["0", "database"]
+
+
 def test_no_secret_is_in_what_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(SECRET)
     environ = {"DAGWAY_AMQP_URL": f"amqp://u:{SECRET}@h", "DAGWAY_AUTH_TOKEN_FILE": str(tmp_path / "token")}

@@ -1,16 +1,22 @@
 """Stored names say to which workspace something belongs; roles in workspaces."""
 
+from dataclasses import fields, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.api.representations.audit_json import audit_entry
+from services.api.settings import settings_from
+from shared.config import load_config
 from shared.contracts import commands as c
 from shared.contracts.base import MESSAGE_TYPES
 from shared.contracts.command_names import stored_names, why_foreign
 from shared.contracts.dag_scope import DagScope
-from shared.errors import InvalidInput
+from shared.errors import ConfigInvalid, InvalidInput
+from shared.store.reads.reader import AuditRow
 from shared.workspaces import (
     MARK,
     ForeignName,
@@ -101,6 +107,28 @@ def test_a_command_of_the_default_workspace_names_no_other() -> None:
     assert why_foreign(c.DeleteDag(file_name="etl")) == ""
     assert "'acme␟etl' is not a name in the default workspace" in why_foreign(c.DeleteDag(file_name="acme␟etl"))
     assert why_foreign(c.DeleteDag(file_name="acme␟etl", workspace="acme")) == ""
+
+
+def test_a_name_with_a_second_mark_belongs_to_no_workspace() -> None:
+    """Its first part would say one workspace, its last part another name."""
+    command = c.DeleteDag(file_name="acme␟beta␟etl", workspace="acme")
+    assert "'acme␟beta␟etl' is not a name in the workspace acme" in why_foreign(command)
+
+
+@pytest.mark.parametrize("field", ["auth_admin_username", "auth_basic_username"])
+def test_a_username_in_the_settings_is_no_stored_name(field: str) -> None:
+    given = {field: "acme␟ann"} | ({"auth_basic_password": "p"} if field == "auth_basic_username" else {})
+    variable = f"DAGWAY_{field.upper()}"
+    with pytest.raises(ConfigInvalid, match=f"^{variable}: 'acme␟ann' must not contain the character ␟"):
+        settings_from(load_config(given, {}))
+
+
+def test_the_name_of_a_failed_login_is_shown_in_no_workspace() -> None:
+    facts: dict[str, Any] = {each.name: "" for each in fields(AuditRow)}
+    facts |= {"at": datetime.now(UTC), "target_kind": "user", "target_name": "acme␟ann"}
+    row = AuditRow(**facts)
+    assert audit_entry(row)["target"] == {"kind": "user", "name": "acme ann"}
+    assert audit_entry(replace(row, target_kind="dag"))["target"]["workspace"] == "acme"
 
 
 def test_every_name_in_a_command_is_checked() -> None:

@@ -27,6 +27,7 @@ from dagway.client.operations import (
     system,
     versions,
     webhooks,
+    worker_pools,
     workers,
     workspaces,
 )
@@ -155,6 +156,9 @@ class OperationMethods(Sender):
     regenerate_dag_webhook_token = method(webhooks.regenerate_dag_webhook_token)
     toggle_dag_webhook = method(webhooks.toggle_dag_webhook)
     trigger_webhook = method(webhooks.trigger_webhook)
+    list_worker_pools = method(worker_pools.list_worker_pools)
+    reserve_worker_pool = method(worker_pools.reserve_worker_pool)
+    release_worker_pool = method(worker_pools.release_worker_pool)
     drain_worker = method(workers.drain_worker)
     resume_worker = method(workers.resume_worker)
     list_workspaces = method(workspaces.list_workspaces)

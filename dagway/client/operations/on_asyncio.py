@@ -27,6 +27,7 @@ from dagway.client.operations import (
     system,
     versions,
     webhooks,
+    worker_pools,
     workers,
     workspaces,
 )
@@ -155,6 +156,9 @@ class AsyncOperationMethods(AsyncSender):
     regenerate_dag_webhook_token = async_method(webhooks.regenerate_dag_webhook_token)
     toggle_dag_webhook = async_method(webhooks.toggle_dag_webhook)
     trigger_webhook = async_method(webhooks.trigger_webhook)
+    list_worker_pools = async_method(worker_pools.list_worker_pools)
+    reserve_worker_pool = async_method(worker_pools.reserve_worker_pool)
+    release_worker_pool = async_method(worker_pools.release_worker_pool)
     drain_worker = async_method(workers.drain_worker)
     resume_worker = async_method(workers.resume_worker)
     list_workspaces = async_method(workspaces.list_workspaces)

@@ -31,6 +31,7 @@ def create_workspace(
     max_running: int | None = None,
     max_queued: int | None = None,
     max_dags: int | None = None,
+    max_log_bytes: int | None = None,
 ) -> ApiCall[WorkspaceAnswerSchema]:
     """Create a workspace: its DAGs, runs, queues, pools, secrets, API keys and webhooks have names of their own."""
     return ApiCall(
@@ -43,6 +44,7 @@ def create_workspace(
             "maxRunning": max_running,
             "maxQueued": max_queued,
             "maxDags": max_dags,
+            "maxLogBytesPerDay": max_log_bytes,
         },
     )
 
@@ -59,13 +61,20 @@ def update_workspace(
     max_running: int | None = None,
     max_queued: int | None = None,
     max_dags: int | None = None,
+    max_log_bytes: int | None = None,
 ) -> ApiCall[WorkspaceAnswerSchema]:
     """Change the description or the quotas of a workspace."""
     return ApiCall(
         "PATCH",
         path_of("workspaces", name),
         model(WorkspaceAnswerSchema),
-        body={"description": description, "maxRunning": max_running, "maxQueued": max_queued, "maxDags": max_dags},
+        body={
+            "description": description,
+            "maxRunning": max_running,
+            "maxQueued": max_queued,
+            "maxDags": max_dags,
+            "maxLogBytesPerDay": max_log_bytes,
+        },
     )
 
 

@@ -17,7 +17,7 @@ from services.api.representations.json_values import file_stem
 from shared.contracts.actors import Actor
 from shared.contracts.audit import AuditEntry, AuditTarget
 from shared.errors import DagwayError
-from shared.workspaces import DEFAULT, MARK, stored_name
+from shared.workspaces import DEFAULT, MARK, name_prefix
 
 __all__ = ["Trail", "actor_of", "audited", "current_trail"]
 
@@ -35,6 +35,7 @@ _KINDS: Mapping[str, str] = {
     "pools": "pool",
     "secrets": "secret",
     "workers": "worker",
+    "worker-pools": "worker_pool",
     "workspaces": "workspace",
     "auth": "user",
 }
@@ -127,10 +128,12 @@ def _entry(operation: str, trail: Trail, code: str) -> AuditEntry:
 
 
 def _in_workspace(target: AuditTarget, workspace: str) -> AuditTarget:
-    """Return a target with its stored name, if it has one and it can be one."""
-    if not target.name or target.kind == "user" or MARK in target.name:
+    """Return a target with its stored name, if it has one. A mark that a request has in a name becomes a space."""
+    if not target.name or target.kind == "user":
         return target
-    return target.model_copy(update={"name": stored_name(workspace, target.name)})
+    prefix = name_prefix(workspace)
+    plain = target.name.removeprefix(prefix).replace(MARK, " ")
+    return target.model_copy(update={"name": prefix + plain})
 
 
 def _outcome(error: Problem | DagwayError | HTTPException) -> tuple[int, str]:

@@ -26,6 +26,7 @@ import urllib3
 from services.api.problems import UNAVAILABLE, Problem
 from services.api.settings import Oidc
 from shared.contracts.actors import RANK
+from shared.workspaces import ForeignName, check_unmarked
 
 __all__ = ["PROOF_COOKIE", "TOKEN_COOKIE", "OidcIdentity", "OidcProvider", "challenge_of", "new_verifier", "role_of"]
 
@@ -126,7 +127,7 @@ class OidcProvider:
             return None
         try:
             return _identity(self._claims(token), self.settings)
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, Problem):
             return None
 
     def proof(self, token: str) -> str:
@@ -306,6 +307,10 @@ def _matching(keys: jwt.PyJWKSet, header: Mapping[str, Any]) -> jwt.PyJWK | None
 def _identity(claims: Mapping[str, Any], settings: Oidc) -> OidcIdentity:
     subject = str(claims["sub"])
     username = str(claims.get("preferred_username") or claims.get("email") or subject)
+    try:
+        check_unmarked(username, "the username at the OpenID Connect provider")
+    except ForeignName as error:
+        raise _refused(str(error)) from error
     return OidcIdentity(subject, username[:200], role_of(claims, settings), int(claims["exp"]))
 
 

@@ -5,13 +5,15 @@ from typing import Any
 from services.api.representations.dag_json import sparse
 from services.api.representations.json_values import precise
 from shared.store.reads.reader import AuditRow
-from shared.workspaces import plain_name, workspace_of
+from shared.workspaces import MARK, plain_name, workspace_of
 
 __all__ = ["audit_entry"]
 
 
 def audit_entry(row: AuditRow) -> dict[str, Any]:
     """Return the JSON of an entry, without empty fields."""
+    # A failed login may have any name. It belongs to no workspace.
+    name = row.target_name.replace(MARK, " ") if row.target_kind == "user" else row.target_name
     return {
         "id": row.id,
         "at": precise(row.at),
@@ -23,7 +25,7 @@ def audit_entry(row: AuditRow) -> dict[str, Any]:
         "operation": row.operation,
         "target": {
             "kind": row.target_kind,
-            **sparse(name=plain_name(row.target_name), id=row.target_id, workspace=workspace_of(row.target_name)),
+            **sparse(name=plain_name(name), id=row.target_id, workspace=workspace_of(name)),
         },
         "outcome": row.outcome,
         "count": row.occurrences,

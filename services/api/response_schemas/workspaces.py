@@ -1,6 +1,8 @@
 # ruff: noqa: N815, D101 - the fields are the JSON names, and say what they are
 """Schemas of workspaces: additions to the contract."""
 
+from pydantic import Field
+
 from services.api.response_schemas.accounts import Role, UserRole
 from services.api.response_schemas.base import Schema
 
@@ -37,6 +39,10 @@ class WorkspaceSchema(Schema):
     maxRunning: int = 0
     maxQueued: int = 0
     maxDags: int = 0
+    maxLogBytesPerDay: int = 0
+    logBytesToday: int = Field(
+        default=0, description="what is used of the quota; only with one, and where one workspace is asked for"
+    )
 
 
 class WorkspaceAnswerSchema(Schema):

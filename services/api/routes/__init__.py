@@ -27,6 +27,7 @@ from services.api.routes.sub_runs import SUB_RUNS
 from services.api.routes.system import SYSTEM
 from services.api.routes.versions import VERSIONS
 from services.api.routes.webhooks import WEBHOOKS
+from services.api.routes.worker_pools import WORKER_POOLS
 from services.api.routes.workers import WORKERS
 from services.api.routes.workspaces import WORKSPACES
 
@@ -50,6 +51,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *OVERVIEW.all,
     *SYSTEM.all,
     *WORKERS.all,
+    *WORKER_POOLS.all,
     *FIRES.all,
     *QUEUES.all,
     *POOLS.all,

@@ -25,7 +25,7 @@ from shared.contracts.audit import AuditTarget
 from shared.contracts.commands.accounts import CreateUser, DeleteUser, EndLogin, SetPassword, UpdateUser
 from shared.login_failures import by_address, by_login
 from shared.store.reads.reader import UserRow
-from shared.workspaces import NO_ROLE
+from shared.workspaces import NO_ROLE, ForeignName, check_unmarked
 
 __all__ = ["ACCOUNTS"]
 
@@ -320,6 +320,10 @@ def _username(text: str) -> str:
     name = text.strip()
     if not name or len(name) > _MAX_NAME or not name.isprintable():
         raise bad_request(f"username: must be 1 to {_MAX_NAME} printable characters", field="username")
+    try:
+        check_unmarked(name, "username")
+    except ForeignName as error:
+        raise bad_request(str(error), field="username") from error
     return name
 
 

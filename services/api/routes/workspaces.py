@@ -34,11 +34,16 @@ _PATH = "/workspaces/{name}"
 _MEMBER = f"{_PATH}/members/{{userId}}"
 _MAX_DESCRIPTION = 500
 _MAX_QUOTA = 1_000_000
-_QUOTAS = ("max_running", "max_queued", "max_dags")
+_MAX_LOG_BYTES = 10**15
+_QUOTAS = ("max_running", "max_queued", "max_dags", "max_log_bytes")
 
 
-def _quota(what: str, alias: str, default: Any) -> Any:
-    return Field(default=default, alias=alias, ge=0, le=_MAX_QUOTA, description=f"at most so many {what}; 0: no limit")
+def _quota(what: str, alias: str, default: Any, most: int = _MAX_QUOTA) -> Any:
+    return Field(default=default, alias=alias, ge=0, le=most, description=f"at most so many {what}; 0: no limit")
+
+
+def _log_quota(default: Any) -> Any:
+    return _quota("bytes of logs stored in a day (UTC)", "maxLogBytesPerDay", default, _MAX_LOG_BYTES)
 
 
 class CreateWorkspaceBody(Body):
@@ -47,6 +52,7 @@ class CreateWorkspaceBody(Body):
     max_running: int = _quota("runs that run at once, without sub-runs", "maxRunning", 0)
     max_queued: int = _quota("queued runs, without sub-runs", "maxQueued", 0)
     max_dags: int = _quota("DAGs", "maxDags", 0)
+    max_log_bytes: int = _log_quota(0)
 
 
 class UpdateWorkspaceBody(Body):
@@ -54,6 +60,7 @@ class UpdateWorkspaceBody(Body):
     max_running: int | None = _quota("runs that run at once, without sub-runs", "maxRunning", None)
     max_queued: int | None = _quota("queued runs, without sub-runs", "maxQueued", None)
     max_dags: int | None = _quota("DAGs", "maxDags", None)
+    max_log_bytes: int | None = _log_quota(None)
 
 
 class MemberBody(Body):
@@ -109,7 +116,10 @@ def details(call: Call, name: str) -> ApiResponse:
     if found is None:
         raise not_found(f"There is no workspace {name!r}")
     members = call.deps.reads.members(found.name)
-    return ok({"workspace": _shown(asdict(found)), "members": [_member(asdict(each)) for each in members]})
+    shown = _shown(asdict(found))
+    if found.max_log_bytes is not None:
+        shown["logBytesToday"] = call.deps.reads.log_bytes(found.name, call.now)
+    return ok({"workspace": shown, "members": [_member(asdict(each)) for each in members]})
 
 
 @WORKSPACES.patch(
@@ -166,7 +176,12 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         "description": row["description"],
         "createdAt": json_values.precise(row["created_at"]),
         "updatedAt": json_values.precise(row["updated_at"]),
-        **sparse(maxRunning=row.get("max_running"), maxQueued=row.get("max_queued"), maxDags=row.get("max_dags")),
+        **sparse(
+            maxRunning=row.get("max_running"),
+            maxQueued=row.get("max_queued"),
+            maxDags=row.get("max_dags"),
+            maxLogBytesPerDay=row.get("max_log_bytes"),
+        ),
     }
 
 

@@ -13,7 +13,7 @@ __all__ = ["dag_reason", "waiting_for"]
 
 def waiting_for(run: RunRow, dag: Dag | None, facts: WaitFacts, now: datetime) -> str:
     """Return the first obstacle to the admission of a queued run."""
-    moment = admission.Moment(now, facts.labels, [_open_pause(pause) for pause in facts.pauses])
+    moment = admission.Moment(now, facts.labels, [_open_pause(pause) for pause in facts.pauses], facts.reserved)
     queue = facts.queues[run.queue]
     capacity = admission.capacity_of(queue.limit, dag.max_active_runs if dag else 1)
     state = admission.QueueState(run.queue, capacity, queue.running_count, queue.running)

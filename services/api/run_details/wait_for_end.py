@@ -14,6 +14,7 @@ from services.api.problems import Problem
 from services.api.run_details.builder import run_details
 from shared.contracts.commands import StartRun
 from shared.store.reads.reader import RunRow
+from shared.workspaces import workspace_of
 
 __all__ = ["finished_run"]
 
@@ -21,21 +22,22 @@ __all__ = ["finished_run"]
 def finished_run(deps: Deps, command: StartRun, dag_run_id: str, wait_s: float) -> dict[str, Any]:
     """Wait until a run has ended or ``wait_s`` have passed; return ``finished`` and ``dagRunDetails``.
 
-    If too many requests wait already, returns immediately with ``finished`` false. If the run does not exist or was
-    removed, returns neither field.
+    If too many requests wait already, on the server or in the workspace, returns immediately with ``finished`` false.
+    If the run does not exist or was removed, returns neither field.
     """
-    if not deps.waits.acquire(blocking=False):
+    workspace = workspace_of(command.file_name)
+    if not deps.waits.take(workspace):
         return {"finished": False}
     try:
-        watch = deps.follower.watch(only_end=True)
+        watch = deps.follower.watch(only_end=True, workspace=workspace)
     except Problem:
-        deps.waits.release()
+        deps.waits.give_back(workspace)
         return {"finished": False}
     try:
         run = _wait(deps, watch, _dag_name(deps, command), dag_run_id, wait_s)
     finally:
         watch.close()
-        deps.waits.release()
+        deps.waits.give_back(workspace)
     if run is None:
         return {}
     answer = {"finished": not run.status.active, "dagRunDetails": run_details(deps, run, deps.clock())}

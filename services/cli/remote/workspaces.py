@@ -17,7 +17,12 @@ dagway workspaces create acme --max-running 20
 dagway workspaces add-member acme ann --role manager
 dagway ls --workspace acme
 """
-_QUOTAS = (("max_running", "maxRunning"), ("max_queued", "maxQueued"), ("max_dags", "maxDags"))
+_QUOTAS = (
+    ("max_running", "maxRunning"),
+    ("max_queued", "maxQueued"),
+    ("max_dags", "maxDags"),
+    ("max_log_bytes_per_day", "maxLogBytesPerDay"),
+)
 
 
 @click.group("workspaces", cls=PageGroup, examples=_EXAMPLES)
@@ -29,7 +34,12 @@ def workspaces_command() -> None:
 
 
 def _quotas(function: Any) -> Any:
-    what = {"max_running": "runs that run at once", "max_queued": "queued runs", "max_dags": "DAGs"}
+    what = {
+        "max_running": "runs that run at once",
+        "max_queued": "queued runs",
+        "max_dags": "DAGs",
+        "max_log_bytes_per_day": "bytes of logs stored in a day (UTC)",
+    }
     for name, text in reversed(what.items()):
         option = f"--{name.replace('_', '-')}"
         function = click.option(option, name, type=click.IntRange(min=0), help=f"at most so many {text}; 0: no limit")(
@@ -63,6 +73,8 @@ def show_workspace(gateway: Gateway, name: str, in_json: bool) -> None:
         return
     for _, field in _QUOTAS:
         click.echo(f"{field}: {answer['workspace'].get(field) or 'no limit'}")
+    if "logBytesToday" in answer["workspace"]:
+        click.echo(f"logBytesToday: {answer['workspace']['logBytesToday']}")
     rows = [(each["username"], each["role"]) for each in answer["members"]]
     echo_table(("MEMBER", "ROLE"), rows, empty="there is no member")
 

@@ -12,7 +12,7 @@ from shared.errors import AlreadyExists, NotFound
 from shared.login_failures import counted
 from shared.store import tables as t
 from shared.store.writes.accounts import AccountWrites
-from shared.workspaces import NO_ROLE, workspace_of
+from shared.workspaces import NO_ROLE, check_unmarked, workspace_of
 
 __all__ = ["HANDLERS", "without_hashes"]
 
@@ -157,6 +157,7 @@ def without_hashes(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_username(accounts: AccountWrites, username: str) -> None:
+    check_unmarked(username, "username")
     if accounts.lock(t.users, username=username) is not None:
         raise AlreadyExists(f"username: {username!r} is taken by another user")
 

@@ -69,6 +69,8 @@ def subject(batch: Batch, command: c.Command) -> AuditTarget:
             return AuditTarget(kind="secret", name=command.name)
         case c.ResealSecrets():
             return AuditTarget(kind="secret")
+        case c.ReserveWorkerPool() | c.ReleaseWorkerPool():
+            return AuditTarget(kind="worker_pool", name=command.name)
         case c.DrainWorker() | c.ResumeWorker():
             return AuditTarget(kind="worker", name=command.worker_id)
         case c.CreateWorkspace() | c.UpdateWorkspace() | c.DeleteWorkspace() | c.SetMember() | c.RemoveMember():
@@ -105,9 +107,12 @@ def facts(batch: Batch, command: c.Command) -> Facts:
             role = tx.workspaces.roles([command.user_id]).get((command.name, command.user_id))
             return {"user_id": command.user_id, "role": role}
         case c.CreateWorkspace() | c.UpdateWorkspace() | c.DeleteWorkspace():
-            return _some(tx.workspaces.lock(command.name), "description", "max_running", "max_queued", "max_dags")
+            quotas = ("max_running", "max_queued", "max_dags", "max_log_bytes")
+            return _some(tx.workspaces.lock(command.name), "description", *quotas)
         case c.SetPause() | c.EndPause():
             return {"paused": any(_paused(command, row) for row in tx.pauses.open())}
+        case c.ReserveWorkerPool() | c.ReleaseWorkerPool():
+            return {"workspaces": sorted(tx.workspaces.reserved_pools().get(command.name, ()))}
         case c.DrainWorker() | c.ResumeWorker():
             return {"drained": bool(tx.leases.drained_workers([command.worker_id]))}
     return {}

@@ -14,6 +14,7 @@ from services.scheduler.commands import (
     runs,
     secrets,
     webhooks,
+    worker_pools,
     workers,
     workspaces,
 )
@@ -44,6 +45,7 @@ HANDLERS: Handlers = {
     **runs.HANDLERS,
     **secrets.HANDLERS,
     **webhooks.HANDLERS,
+    **worker_pools.HANDLERS,
     **workers.HANDLERS,
     **workspaces.HANDLERS,
 }

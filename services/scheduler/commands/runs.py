@@ -137,6 +137,7 @@ def _retry(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
         # First: a run that cannot be retried must not count.
         if (refused := refusal(run, step)) is not None:
             raise RefusedByCore(refused)
+        batch.worker_pools.check(run.dag_name, run.plan.dag.worker_selector)
         batch.quotas.take_run(command.workspace, queued=False)
         apply_to_run(batch, run, Retry(command.by, step))
         return {"dagRunId": target}

@@ -12,7 +12,7 @@ from shared.workspaces import WORKSPACE_RULE, valid_workspace
 
 __all__ = ["HANDLERS"]
 
-_QUOTAS = ("max_running", "max_queued", "max_dags")
+_QUOTAS = ("max_running", "max_queued", "max_dags", "max_log_bytes")
 
 
 class _InUse(Conflict):
@@ -26,7 +26,10 @@ def _create(batch: Batch, command: c.CreateWorkspace) -> dict[str, Any]:
         raise AlreadyExists(f"The workspace {command.name} already exists")
     row: FoundRow = {"name": command.name, "description": command.description, "created_at": batch.now}
     row |= {name: getattr(command, name) or None for name in _QUOTAS}
-    return _saved(batch, command, row)
+    row |= {"updated_at": batch.now, "by": command.by}
+    # There was no row to lock. If another transaction has created it meanwhile, this one starts anew and finds it.
+    batch.tx.workspaces.add(row)
+    return _shown(row)
 
 
 def _update(batch: Batch, command: c.UpdateWorkspace) -> dict[str, Any]:
@@ -34,14 +37,14 @@ def _update(batch: Batch, command: c.UpdateWorkspace) -> dict[str, Any]:
     if command.description is not None:
         row["description"] = command.description
     row |= {name: value or None for name in _QUOTAS if (value := getattr(command, name)) is not None}
-    return _saved(batch, command, row)
+    row |= {"updated_at": batch.now, "by": command.by}
+    batch.tx.workspaces.put(row)
+    return _shown(row)
 
 
-def _saved(batch: Batch, command: c.CreateWorkspace | c.UpdateWorkspace, row: FoundRow) -> dict[str, Any]:
-    saved = {**row, "updated_at": batch.now, "by": command.by}
-    batch.tx.workspaces.put(saved)
-    times = {name: saved[name].isoformat() for name in ("created_at", "updated_at")}
-    shown = {name: saved[name] for name in ("name", "description", *_QUOTAS)}
+def _shown(row: FoundRow) -> dict[str, Any]:
+    times = {name: row[name].isoformat() for name in ("created_at", "updated_at")}
+    shown = {name: row[name] for name in ("name", "description", *_QUOTAS)}
     return {"workspace": {**shown, **times}}
 
 

@@ -26,6 +26,7 @@ from services.scheduler.core.messages import (
     Requested,
     Retry,
     Stop,
+    TaskBarred,
     TaskUndelivered,
     TimerFired,
 )
@@ -46,6 +47,7 @@ Message = (
     | Approve
     | Reject
     | AttemptLost
+    | TaskBarred
     | TaskUndelivered
     | TimerFired
     | ChildRefused
@@ -126,7 +128,14 @@ def apply(draft: Draft, message: Message) -> Decision | None:
 def _report(
     draft: Draft,
     message: (
-        AttemptStarted | AttemptFinished | AttemptGivenUp | Requested | BegunBeside | AttemptLost | TaskUndelivered
+        AttemptStarted
+        | AttemptFinished
+        | AttemptGivenUp
+        | Requested
+        | BegunBeside
+        | AttemptLost
+        | TaskBarred
+        | TaskUndelivered
     ),
 ) -> Ignored | None:
     if message.node >= len(draft.nodes):
@@ -145,6 +154,8 @@ def _report(
             return None
         case AttemptLost():
             return reports.lost(draft, message)
+        case TaskBarred():
+            return reports.barred(draft, message)
         case TaskUndelivered():
             return reports.undelivered(draft, message)
 

@@ -20,6 +20,7 @@ __all__ = [
     "Requested",
     "Retry",
     "Stop",
+    "TaskBarred",
     "TaskUndelivered",
     "TimerFired",
 ]
@@ -114,6 +115,15 @@ class TaskUndelivered:
     token: str
     why: str
     never_sent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskBarred:
+    """The task of attempt ``token`` was not sent: the worker pool that it needs is reserved for other workspaces."""
+
+    node: int
+    token: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from services.scheduler.core.chains import go_on, turn_away
 from services.scheduler.core.conclude import STATUS, End, conclude
 from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
-from services.scheduler.core.messages import AttemptLost, TaskUndelivered
+from services.scheduler.core.messages import AttemptLost, TaskBarred, TaskUndelivered
 from services.scheduler.core.model import Node
 from services.scheduler.core.plan import HANDLER, PREPARE, SIDE_TASK, STEP
 from services.scheduler.core.starts import begin, held_by, record
@@ -16,7 +16,7 @@ from shared.contracts.events import AttemptFinished, AttemptGivenUp, Doubt
 from shared.language.steps.approval import APPROVAL
 from shared.status import AttemptState, Begun, NodeStatus, RunStatus
 
-__all__ = ["finished", "given_up", "lost", "undelivered"]
+__all__ = ["barred", "finished", "given_up", "lost", "undelivered"]
 
 LOST_EXIT_CODE = -1
 _GIVEN_UP = "the worker gave it up"
@@ -134,6 +134,31 @@ def undelivered(draft: Draft, message: TaskUndelivered) -> Ignored | None:
     draft.note(message.node, f"a new task is sent: {message.why}")
     _leave(draft, attempt.worker_id)
     return None
+
+
+def barred(draft: Draft, message: TaskBarred) -> Ignored | None:
+    """The task was not sent, and no other worker may take it: the node fails without a retry."""
+    node = draft.nodes[message.node]
+    attempt = node.attempt
+    if attempt is None or attempt.token != message.token or attempt.state is not AttemptState.DISPATCHED:
+        return Ignored("stale token")
+    draft.close_attempt(message.node, AttemptState.WITHDRAWN, error=message.why, begun=Begun.NEVER_SENT)
+    draft.set_node(message.node, number=node.number - 1, call_token="")
+    node = draft.nodes[message.node]
+    if node.kind == SIDE_TASK:
+        side_tasks.give_up(draft, node, message.why)
+    elif node.kind == PREPARE:
+        _not_prepared(draft, message.node, message.why)
+    else:
+        outcome = "aborted" if draft.run.stop_reason and node.kind != HANDLER else "failed"
+        conclude(draft, node, End(outcome, LOST_EXIT_CODE, message.why, final=True), "scheduler")
+    return None
+
+
+def _not_prepared(draft: Draft, idx: int, why: str) -> None:
+    draft.move(idx, NodeStatus.FAILED, why, finished_at=draft.now, error=why)
+    if not draft.run.stop_reason:
+        draft.set_run(stop_reason="prepare", error=why)
 
 
 def lost(draft: Draft, message: AttemptLost) -> Ignored | None:

@@ -27,6 +27,7 @@ from services.scheduler.core.decision import (
     StopChild,
     WakeAt,
 )
+from services.scheduler.core.messages import TaskBarred
 from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.starts import run_deleted
 from services.scheduler.deciding import rows
@@ -40,6 +41,7 @@ from services.scheduler.deciding.progress import recall
 from services.scheduler.deciding.quotas import Quotas
 from services.scheduler.deciding.recent import RecentRuns
 from services.scheduler.deciding.run_routes import RunRoutes
+from services.scheduler.deciding.served_pools import ServedPools
 from services.scheduler.deciding.stored_secrets import with_stored_secrets
 from services.scheduler.deciding.traces import lost_span, run_span, waited_span
 from shared.contracts.codec import encode
@@ -88,6 +90,7 @@ class Batch:
     ) -> None:
         self.tx = tx
         self.quotas = Quotas(tx)
+        self.worker_pools = ServedPools(tx)
         self.files = files
         self.now = now
         self.again = again
@@ -99,6 +102,7 @@ class Batch:
         self.after = PostCommit(at=now)
         self.pending = PendingRows()
         self._for_children: list[tuple[str, StartChild | StopChild]] = []
+        self._barred: list[tuple[str, TaskBarred]] = []
         self._queued = 0
 
     def new_run_key(self) -> str:
@@ -122,8 +126,11 @@ class Batch:
         parent's node, and the params with secrets masked. ``by``: who asked for the run. The run belongs to this
         thread's current trace; without one it begins a trace.
 
-        Raises ``QuotaExceeded`` for a root run beyond the quota of its workspace.
+        Raises ``QuotaExceeded`` for a root run beyond the quota of its workspace, ``PoolReserved`` for a run that is to
+        begin at once in a worker pool that does not serve its workspace.
         """
+        if run.status is RunStatus.NOT_STARTED:
+            self.worker_pools.check(run.dag_name, run.plan.dag.worker_selector)
         if parent_key is None:
             self.quotas.take_run(workspace_of(run.dag_name), queued=run.status is RunStatus.QUEUED)
         root_key = None if parent_key is None else self.runs.root_of(parent_key)
@@ -155,6 +162,12 @@ class Batch:
 
     def apply(self, key: str, message: Message) -> Decision:
         """Advance a run of this batch by one message, and collect the effects; see ``core.advance``."""
+        decision = self._advance(key, message)
+        while self._barred:
+            self._advance(*self._barred.pop())
+        return decision
+
+    def _advance(self, key: str, message: Message) -> Decision:
         loaded = self.runs.entry(key)
         before = loaded.run
         decision = advance(before, message, self.now, random_hex(_SALT_DIGITS))
@@ -223,8 +236,7 @@ class Batch:
         for effect in effects:
             match effect:
                 case Dispatch():
-                    dispatch = recall(self.tx, self.runs.entry(key).run, effect)
-                    self._send(key, with_stored_secrets(self.tx, dispatch))
+                    self._dispatch(key, effect)
                 case Halt():
                     self.after.halts.append(effect)
                 case Grant():
@@ -250,6 +262,15 @@ class Batch:
                 case Acquire() | Release():
                     self.pending.pools.note(self.runs.entry(key).run, effect, self.now)
                     self.after.pools.update(claim.key for claim in effect.claims)
+
+    def _dispatch(self, key: str, effect: Dispatch) -> None:
+        run = self.runs.entry(key).run
+        # Runs begin only where they are served. But a pool may have been reserved since.
+        barred = self.worker_pools.bars(run.dag_name, dict(effect.selector))
+        if barred is None:
+            self._send(key, with_stored_secrets(self.tx, recall(self.tx, run, effect)))
+        else:
+            self._barred.append((key, TaskBarred(effect.task.node, effect.task.token, str(barred))))
 
     def _send(self, key: str, dispatch: Dispatch) -> None:
         worker_id = dispatch.worker_id

@@ -11,6 +11,7 @@ from services.scheduler.core.children import held_up
 from services.scheduler.core.decision import StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Dequeue, Retry, Stop
 from services.scheduler.core.model import ASKED, HELD, PENDING, Node, Run, evolve
+from services.scheduler.core.plan import Plan
 from services.scheduler.core.run_attempts import complete
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.called import find_called
@@ -88,6 +89,13 @@ def _is_limited(batch: Batch, queue: str) -> bool:
     return queue in batch.tx.queues.global_queues([queue])
 
 
+def _waits(batch: Batch, plan: Plan, workspace: str) -> bool:
+    """Return whether a sub-run waits in its queue: for a place, or for a worker pool that serves its workspace."""
+    name = stored_name(workspace, plan.dag.name)
+    barred = batch.worker_pools.bars(name, plan.dag.worker_selector)
+    return barred is not None or _is_limited(batch, stored_name(workspace, plan.dag.queue or plan.dag.name))
+
+
 def _calling_attempt(batch: Batch, parent_key: str, node: int) -> SpanContext:
     """Return the span context of the calling attempt, the parent of the child's spans."""
     parent = batch.runs.get(parent_key)
@@ -125,7 +133,7 @@ def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, 
         dag_run_id=effect.run_id,
         given=effect.given,
         queue=None,
-        queued=_is_limited(batch, stored_name(workspace, plan.dag.queue or plan.dag.name)),
+        queued=_waits(batch, plan, workspace),
         now=batch.now,
     )
     run = evolve(

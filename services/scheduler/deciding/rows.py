@@ -298,6 +298,7 @@ def chunk_row(chunk: LogChunk) -> dict[str, Any]:
         "lines": chunk.data.count(b"\n"),
         "data": chunk.data,
         "at": chunk.at,
+        "dropped": 0,
     }
 
 

@@ -15,6 +15,7 @@ from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.dag_files import DagFiles
 from services.scheduler.deciding.events import Notice, record_notices, tell_of_unrecorded
 from services.scheduler.deciding.held_reports import HeldReport, HeldReports, may_wait
+from services.scheduler.deciding.log_quotas import LogQuotas
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.recent import RecentRun, RecentRuns
@@ -122,7 +123,10 @@ class Transactor:
                 family.start_and_stop_children(batch)
                 tell_of_unrecorded(batch)
                 batch.runs.confirm()
+                logs = LogQuotas(tx, batch.now)
+                batch.pending.log_chunks = logs.cut(batch.pending.log_chunks)
                 batch.pending.flush(tx, batch.runs.entries(), unlocked=batch.runs.unlocked)
+                logs.count()
         except BaseException as error:
             if isinstance(error, StoreUnavailable) and not isinstance(error, RowsLocked):
                 # After a failover another database may answer, without the last commits of this one.

@@ -193,7 +193,7 @@ class Admission:
 
 
 def _moment(batch: Batch, pauses: list[OpenPause]) -> Moment:
-    return Moment(batch.now, batch.tx.queues.worker_labels(batch.now), pauses)
+    return Moment(batch.now, batch.tx.queues.worker_labels(batch.now), pauses, batch.worker_pools.reserved)
 
 
 def _queued_run(queue: str, row: dict[str, Any], selector: dict[str, str]) -> QueuedRun:

@@ -142,8 +142,9 @@ class FiredRuns:
         if self._batch.runs.key_of(dag_name, run_id) is not None:
             return "fired", "the run of this scheduled time already existed", run_id
         queued = fire.outcome == "catchup" or self._queue(file_name) in self._global
-        # Beyond the quota of its workspace a run waits in its queue.
+        # Beyond the quota of its workspace a run waits in its queue, and so it does for a pool that serves it.
         queued = queued or self._batch.quotas.room(workspace_of(dag_name)) == 0
+        queued = queued or self._batch.worker_pools.bars(dag_name, plan.dag.worker_selector) is not None
         try:
             run = new_run(
                 plan,

@@ -19,6 +19,7 @@ from services.scheduler.commands.carry_out import carry_out, parse_specs
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import record_events
 from services.scheduler.deciding.held_reports import HELD_S, HeldReports
+from services.scheduler.deciding.log_quotas import LogQuotas
 from services.scheduler.deciding.logs_stored import ahead_of_logs
 from services.scheduler.deciding.rows import chunk_row
 from services.scheduler.deciding.traces import trace_commands, trace_reports
@@ -320,7 +321,9 @@ def logs_intake(transactor: Transactor, consumer: Consumer) -> Intake[None]:
 
     def record(batch: Batch, envelopes: Sequence[Envelope]) -> None:
         chunks = [envelope.body for envelope in envelopes if isinstance(envelope.body, LogChunk)]
-        batch.tx.runs.add_log_chunks([chunk_row(chunk) for chunk in chunks])
+        quotas = LogQuotas(batch.tx, batch.now)
+        batch.tx.runs.add_log_chunks(quotas.cut([chunk_row(chunk) for chunk in chunks]))
+        quotas.count()
 
     return Intake(transactor, consumer, expects=LogChunk, record=record, at_once=64)
 

@@ -51,6 +51,7 @@ from shared.contracts.commands.webhooks import (
     ToggleWebhook,
     WebhookCommand,
 )
+from shared.contracts.commands.worker_pools import ReleaseWorkerPool, ReserveWorkerPool
 from shared.contracts.commands.workers import DrainWorker, ResumeWorker
 from shared.contracts.commands.workspaces import (
     CreateWorkspace,
@@ -90,6 +91,7 @@ __all__ = [
     "RefusedError",
     "RegenerateWebhook",
     "RejectStep",
+    "ReleaseWorkerPool",
     "RemoveMember",
     "RemovePool",
     "RemoveQueue",
@@ -99,6 +101,7 @@ __all__ = [
     "RescheduleRun",
     "ResealSecrets",
     "ResealedSecret",
+    "ReserveWorkerPool",
     "RestoreSpec",
     "ResumeWorker",
     "RetryRun",

@@ -17,6 +17,7 @@ from shared.contracts.commands import (
     runs,
     secrets,
     webhooks,
+    worker_pools,
     workers,
     workspaces,
 )
@@ -32,6 +33,8 @@ MINIMUM_ROLE: Mapping[type[Command], Role] = MappingProxyType(
         accounts.SetPassword: "admin",
         accounts.DeleteUser: "admin",
         accounts.EndLogin: "viewer",
+        worker_pools.ReserveWorkerPool: "admin",
+        worker_pools.ReleaseWorkerPool: "admin",
         workspaces.CreateWorkspace: "admin",
         workspaces.UpdateWorkspace: "admin",
         workspaces.DeleteWorkspace: "admin",

@@ -16,6 +16,8 @@ class CreateWorkspace(Command):
     max_queued: int = 0
     max_dags: int = 0
     """Quotas of running root runs, of queued root runs, and of DAGs; 0: no limit."""
+    max_log_bytes: int = 0
+    """Quota of the bytes of logs of one day (UTC); 0: no limit."""
 
 
 class UpdateWorkspace(Command):
@@ -27,6 +29,7 @@ class UpdateWorkspace(Command):
     max_running: int | None = None
     max_queued: int | None = None
     max_dags: int | None = None
+    max_log_bytes: int | None = None
 
 
 class DeleteWorkspace(Command):

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from itertools import groupby
+from typing import Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import Column, ColumnElement, and_, func, select
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from shared.status import AttemptState
 from shared.store import tables as t
@@ -12,10 +14,15 @@ from shared.store.checks.base import Check, StoreSnapshot, Violation
 __all__ = ["CHECKS"]
 
 
+def _sent(chunk: ReadOnlyColumnCollection[str, Column[Any]]) -> ColumnElement[int]:
+    """Return how many bytes of a chunk its worker sent. A used up quota has cut those that are not stored."""
+    return func.length(chunk.data) + chunk.dropped
+
+
 def _contiguous(snapshot: StoreSnapshot) -> Iterator[Violation]:
     c, a = t.log_chunks.c, t.attempts.c
     query = (
-        select(c.token, c.stream, c.seq, c.offset, c.run_key, func.length(c.data).label("size"), a.finished_at)
+        select(c.token, c.stream, c.seq, c.offset, c.run_key, _sent(c).label("size"), a.finished_at)
         .join(t.attempts, a.token == c.token)
         .where(a.state == str(AttemptState.FINISHED))
         .order_by(c.token, c.stream, c.seq)
@@ -39,10 +46,7 @@ def _whole(snapshot: StoreSnapshot) -> Iterator[Violation]:
     for stream in ("stdout", "stderr"):
         reported = a[f"{stream}_bytes"]
         stored = (
-            select(c.token, func.sum(func.length(c.data)).label("size"))
-            .where(c.stream == stream)
-            .group_by(c.token)
-            .subquery()
+            select(c.token, func.sum(_sent(c)).label("size")).where(c.stream == stream).group_by(c.token).subquery()
         )
         found = func.coalesce(stored.c.size, 0)
         query = (
@@ -74,7 +78,7 @@ CHECKS = (
     Check(
         "log-bytes",
         "I10",
-        "The stored log of a finished attempt has as many bytes as its worker reported.",
+        "The stored log of a finished attempt has as many bytes as its worker reported, except what a quota has cut.",
         _LOST,
         _whole,
     ),

@@ -123,7 +123,7 @@ class LogReads(Reader):
         """Return how many bytes of the output of a run's ended attempts have been reported and are not stored yet."""
         a = t.attempts.c
         reported = select(func.sum(func.coalesce(a.stdout_bytes, 0) + func.coalesce(a.stderr_bytes, 0)))
-        stored = select(func.sum(func.length(_c.data))).where(_c.run_key == run_key)
+        stored = select(func.sum(func.length(_c.data) + _c.dropped)).where(_c.run_key == run_key)
         with self._snapshot() as connection:
             expected = connection.execute(reported.where(a.run_key == run_key)).scalar() or 0
             return max(0, int(expected) - int(connection.execute(stored).scalar() or 0))

@@ -1,7 +1,7 @@
 """Reads of fires, pauses, and the reasons why queued runs wait."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
@@ -11,6 +11,7 @@ from shared.store.functions import bytewise
 from shared.store.queries.pauses import IS_OPEN
 from shared.store.queries.queue_sharing import borrowers, lenders
 from shared.store.queries.runs import RUNNING
+from shared.store.queries.worker_pools import gathered
 from shared.store.queries.workers import takes_work
 from shared.store.reads.base import Reader
 
@@ -108,10 +109,13 @@ class WaitFacts:
     """The keys of queued runs that may take the place of a running run above them, in the same queue."""
     quota: tuple[int, int] | None = None
     """How many root runs of the reader's workspace are running, and how many may; ``None``: any number."""
+    reserved: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The workspaces that each reserved worker pool serves."""
 
 
 _p = t.pauses.c
 # Built once: each page of DAGs reads the open pauses.
+_RESERVED = select(t.reserved_worker_pools.c.pool, t.reserved_worker_pools.c.workspace)
 _OPEN_PAUSES = select(t.pauses).where(IS_OPEN).order_by(_p.scope.desc(), _p.name)
 
 
@@ -250,6 +254,7 @@ class ScheduleReads(Reader):
             ).all()
             borrowing = connection.execute(borrowers(names)).all()
             quota = self._quota(connection) if self._workspace else None
+            reserved = gathered(connection.execute(_RESERVED))
         facts = {}
         for name in names:
             mine = [row for row in running if row.queue == name]
@@ -271,6 +276,7 @@ class ScheduleReads(Reader):
             },
             frozenset(row.key for row in borrowing),
             quota,
+            reserved,
         )
 
     def _quota(self, connection: Connection) -> tuple[int, int] | None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, select, true
 
 from shared.store import tables as t
 from shared.store.functions import bytewise
+from shared.store.queries.worker_pools import gathered
 from shared.store.reads.base import Reader
 
 __all__ = ["MemberRow", "WorkspaceReads", "WorkspaceRow"]
@@ -24,6 +25,8 @@ class WorkspaceRow:
     max_running: int | None = None
     max_queued: int | None = None
     max_dags: int | None = None
+    max_log_bytes: int | None = None
+    """The quota of the bytes of logs of one day (UTC)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,14 @@ class WorkspaceReads(Reader):
         found = self._workspaces(t.workspaces.c.name == name)
         return found[0] if found else None
 
+    def log_bytes(self, workspace: str, at: datetime) -> int:
+        """Return how many bytes of logs a workspace with a quota has stored on the day (UTC) of ``at``."""
+        c = t.workspace_logs.c
+        day = at.astimezone(UTC).date().isoformat()
+        with self._statement() as connection:
+            query = select(c.bytes).where(c.workspace == workspace, c.day == day)
+            return connection.execute(query).scalar_one_or_none() or 0
+
     def members(self, workspace: str) -> Sequence[MemberRow]:
         """Return the members of a workspace, by username."""
         return self._members(t.workspace_members.c.workspace == workspace)
@@ -63,10 +74,20 @@ class WorkspaceReads(Reader):
             query = select(m.role).where(m.workspace == workspace, m.user_id == user_id)
             return connection.execute(query).scalar_one_or_none() or ""
 
+    def reserved_pools(self) -> dict[str, frozenset[str]]:
+        """Return the workspaces that each reserved worker pool serves. Pools that are not reserved serve all."""
+        r = t.reserved_worker_pools.c
+        with self._statement() as connection:
+            return gathered(connection.execute(select(r.pool, r.workspace)))
+
     def _workspaces(self, where: ColumnElement[bool]) -> tuple[WorkspaceRow, ...]:
         w = t.workspaces.c
-        columns = (w.name, w.description, w.created_at, w.updated_at, w.max_running, w.max_queued, w.max_dags)
-        query = select(*columns).where(where).order_by(bytewise(w.name))
+        about = (w.name, w.description, w.created_at, w.updated_at)
+        query = (
+            select(*about, w.max_running, w.max_queued, w.max_dags, w.max_log_bytes)
+            .where(where)
+            .order_by(bytewise(w.name))
+        )
         with self._statement(of_server=True) as connection:
             return tuple(WorkspaceRow(*row) for row in connection.execute(query))
 

@@ -29,7 +29,7 @@ from shared.store.tables.runs import (
 )
 from shared.store.tables.scheduling import cron_slots, schedules
 from shared.store.tables.secrets import secrets
-from shared.store.tables.workspaces import workspace_members, workspaces
+from shared.store.tables.workspaces import reserved_worker_pools, workspace_logs, workspace_members, workspaces
 
 __all__ = [
     "UTCDateTime",
@@ -62,6 +62,7 @@ __all__ = [
     "queue_limits",
     "queues",
     "removed_changes",
+    "reserved_worker_pools",
     "run_holds",
     "run_totals",
     "run_totals_mark",
@@ -74,6 +75,7 @@ __all__ = [
     "users",
     "webhooks",
     "workers",
+    "workspace_logs",
     "workspace_members",
     "workspaces",
 ]

@@ -250,6 +250,9 @@ log_chunks = Table(
     col("lines", Integer),
     col("data", LargeBinary),
     col("at", UTCDateTime),
+    # How many bytes fewer than the worker sent are stored, because a quota was used up. Below 0 if the line that says
+    # so is longer than what it replaces.
+    col("dropped", Integer, server_default=text("0")),
     Index("ix_log_chunks_node", "run_key", "node", "run_attempt", "stream", "number", "seq"),
 )
 

@@ -152,11 +152,20 @@ class RunWrites(Writer):
         """Store log chunks; skips chunks that are stored already."""
         self._insert_new(t.log_chunks, chunks)
 
+    def chunks_cut(self, tokens: Collection[str], seqs: Collection[int]) -> dict[tuple[str, str, int], int]:
+        """Return how many bytes were dropped from each stored chunk of these attempts with one of these numbers.
+
+        By token, stream and number of the chunk.
+        """
+        c = t.log_chunks.c
+        query = select(c.token, c.stream, c.seq, c.dropped).where(c.token.in_(sorted(tokens)), c.seq.in_(sorted(seqs)))
+        return {(row.token, row.stream, row.seq): row.dropped for row in self._connection.execute(query)}
+
     def log_bytes(self, tokens: Sequence[str]) -> Mapping[str, Counter[str]]:
-        """Return how many bytes of each stream of these attempts' logs are stored."""
+        """Return how many bytes of each stream of these attempts' logs have arrived."""
         c = t.log_chunks.c
         query = (
-            select(c.token, c.stream, func.sum(func.length(c.data)).label("size"))
+            select(c.token, c.stream, func.sum(func.length(c.data) + c.dropped).label("size"))
             .where(c.token.in_(tokens))
             .group_by(c.token, c.stream)
         )

@@ -1,13 +1,14 @@
 """Reads and writes of workspaces and their members in a transaction."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Table, delete, func, select
+from sqlalchemy import ColumnElement, Table, case, delete, func, select
 
 from shared.store import tables as t
-from shared.store.engine import for_update
+from shared.store.engine import for_update, insert_for
 from shared.store.functions import workspace_prefix
+from shared.store.queries.worker_pools import gathered
 from shared.store.writes.base import FoundRow, NewRow, Writer
 from shared.workspaces import name_prefix
 
@@ -75,9 +76,14 @@ class WorkspaceWrites(Writer):
         query = query.order_by(t.workspaces.c.name).with_for_update(read=True, key_share=True)
         return set(self._connection.execute(query).scalars()) if names else set()
 
+    def add(self, row: NewRow) -> None:
+        """Insert a workspace. Raises ``AlreadyExists`` if there is one of this name."""
+        self._insert(t.workspaces, [row])
+
     def put(self, row: NewRow) -> None:
-        """Insert a workspace, or change an existing one."""
-        self._put(t.workspaces, [row], ["description", "max_running", "max_queued", "max_dags", "updated_at", "by"])
+        """Change a workspace that the transaction has locked."""
+        quotas = ("max_running", "max_queued", "max_dags", "max_log_bytes")
+        self._put(t.workspaces, [row], ["description", *quotas, "updated_at", "by"])
 
     def remove(self, name: str) -> None:
         """Delete a workspace, its memberships, and what is kept about its former DAGs and runs.
@@ -87,6 +93,7 @@ class WorkspaceWrites(Writer):
         for column in _TRACES:
             where = workspace_prefix(column) == name_prefix(name)
             self._connection.execute(delete(column.table).where(where))
+        self._connection.execute(delete(t.workspace_logs).where(t.workspace_logs.c.workspace == name))
         self._connection.execute(delete(t.workspaces).where(t.workspaces.c.name == name))
 
     def remains(self, name: str) -> str:
@@ -95,7 +102,51 @@ class WorkspaceWrites(Writer):
         for what, column in _NAMED.items():
             if self._connection.execute(select(column).where(workspace_prefix(column) == prefix).limit(1)).first():
                 return what
-        return ""
+        r = t.reserved_worker_pools.c
+        return "worker pools" if self._first(select(r.pool).where(r.workspace == name).limit(1)) else ""
+
+    def log_quotas(self) -> dict[str, int]:
+        """Return the quotas of the workspaces that have one of the bytes of logs of one day."""
+        w = t.workspaces.c
+        query = select(w.name, w.max_log_bytes).where(w.max_log_bytes.is_not(None))
+        return {row.name: row.max_log_bytes for row in self._connection.execute(query)}
+
+    def log_bytes(self, names: Collection[str], day: str) -> dict[str, int]:
+        """Return how many bytes of logs these workspaces have stored on a day, ``YYYY-MM-DD``."""
+        c = t.workspace_logs.c
+        query = select(c.workspace, c.bytes).where(c.workspace.in_(sorted(names)), c.day == day)
+        return dict.fromkeys(names, 0) | {row.workspace: row.bytes for row in self._connection.execute(query)}
+
+    def count_log_bytes(self, counted: Mapping[str, int], day: str) -> None:
+        """Add to the bytes of logs of workspaces on a day. What is known of an earlier day is forgotten."""
+        table = t.workspace_logs
+        for name in sorted(counted):
+            new = insert_for(self._connection, table).values(workspace=name, day=day, bytes=counted[name])
+            same_day = table.c.day == new.excluded.day
+            total = case((same_day, table.c.bytes + new.excluded.bytes), else_=new.excluded.bytes)
+            self._connection.execute(
+                new.on_conflict_do_update(
+                    index_elements=[table.c.workspace],
+                    set_={"bytes": total, "day": new.excluded.day},
+                    where=table.c.day <= new.excluded.day,
+                )
+            )
+
+    def reserved_pools(self) -> dict[str, frozenset[str]]:
+        """Return the workspaces that each reserved worker pool serves."""
+        r = t.reserved_worker_pools.c
+        return gathered(self._connection.execute(select(r.pool, r.workspace)))
+
+    def reserve_pool(self, pool: str, workspaces: Collection[str], *, by: str, at: datetime) -> None:
+        """Let a worker pool serve these workspaces only."""
+        self.release_pool(pool)
+        rows = [{"pool": pool, "workspace": each, "updated_at": at, "by": by} for each in workspaces]
+        self._insert(t.reserved_worker_pools, rows)
+
+    def release_pool(self, pool: str) -> bool:
+        """Let a worker pool serve all workspaces; return whether it was reserved."""
+        reserved: Table = t.reserved_worker_pools
+        return self._connection.execute(delete(reserved).where(reserved.c.pool == pool)).rowcount > 0
 
     def roles(self, user_ids: Collection[str]) -> dict[tuple[str, str], str]:
         """Return the roles of users in workspaces, by workspace and user id."""

@@ -106,6 +106,19 @@ def test_places_are_limited_and_given_back(transport: EmbeddedTransport) -> None
     follower.watch()
 
 
+def test_a_workspace_leaves_streams_for_the_others(transport: EmbeddedTransport) -> None:
+    follower = Follower(transport, limit=6, shared=lambda: True)
+    held = [follower.watch(workspace="acme") for _ in range(3)]
+    with pytest.raises(Problem, match="on this server or in this workspace"):
+        follower.watch(workspace="acme")
+
+    follower.watch()
+    held[0].close()
+    held[0].close()
+
+    follower.watch(workspace="acme")
+
+
 def test_who_waits_for_an_end_is_woken_by_nothing_else(transport: EmbeddedTransport, say: Say) -> None:
     follower = Follower(transport, limit=3, poll_s=NEVER_S)
     mine, unknown, every = follower.watch("a", only_end=True), follower.watch(only_end=True), follower.watch("z")

@@ -333,6 +333,7 @@ def test_what_cannot_be_imported_is_refused_with_the_reason(config: Config, home
     home.run("w", "no-zone", TWO, 4, [ONE, SECOND], startedAt="2026-03-01T10:00:00")
     home.run("w", "too-late", TWO, 4, [ONE, SECOND], createdAt=10**18)
     home.user("u1", "ann", "a long password", role="keeper")
+    home.user("u3", "acme␟eve", "a long password", role="viewer")
     (home.root / "data/users/u2.json").write_text('{"username": "bob"}')
 
     report = brought(config, home)
@@ -352,8 +353,10 @@ def test_what_cannot_be_imported_is_refused_with_the_reason(config: Config, home
     assert runs["w/no-zone"][1] == "startedAt: Input should have timezone info"
     assert runs["w/too-late"][1].startswith("createdAt: Input should be less than")
     assert results(report, "user")["ann"] == ("refused", "there is no role 'keeper' here")
+    why = "its name must not contain the character ␟ (U+241F)"
+    assert results(report, "user")["acme␟eve"] == ("refused", why)
     assert results(report, "user")["u2.json"][1].startswith("id: Field required; role: Field required")
-    assert json.loads(report.as_json())["counts"]["user"]["refused"] == 2
+    assert json.loads(report.as_json())["counts"]["user"]["refused"] == 3
     check(config)
 
 

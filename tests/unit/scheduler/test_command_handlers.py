@@ -15,6 +15,7 @@ from services.scheduler.commands import (
     runs,
     secrets,
     webhooks,
+    worker_pools,
     workers,
     workspaces,
 )
@@ -40,6 +41,7 @@ def test_no_command_is_handled_in_two_modules() -> None:
         runs,
         secrets,
         webhooks,
+        worker_pools,
         workers,
         workspaces,
     ]

@@ -172,12 +172,12 @@ def test_a_folder_that_cannot_be_written_says_so(
 
 
 def test_dags_are_written_to_the_folder_only_where_there_is_one(tmp_path: Path) -> None:
-    def written(*, default: Literal["folder", "database"], **environ: str) -> bool:
-        return written_files(load_config({}, environ), default) is not None
+    def written(command: Literal["up", "scheduler"], **environ: str) -> bool:
+        return written_files(load_config({}, environ), command) is not None
 
     folder = {"DAGWAY_DAGS_DIR": str(tmp_path)}
-    assert [written(default=default, **folder) for default in ("folder", "database")] == [True, False]
-    assert written(default="database", DAGWAY_DAGS_WRITE="folder", **folder)
-    assert not written(default="folder", DAGWAY_DAGS_WRITE="database", **folder)
+    assert (written("up", **folder), written("scheduler", **folder), written("up")) == (True, False, False)
+    assert written("scheduler", DAGWAY_DAGS_WRITE="folder", **folder)
+    assert not written("up", DAGWAY_DAGS_WRITE="database", **folder)
     with pytest.raises(ConfigInvalid, match="DAGWAY_DAGS_WRITE is folder: set DAGWAY_DAGS_DIR"):
-        written(default="database", DAGWAY_DAGS_WRITE="folder")
+        written("scheduler", DAGWAY_DAGS_WRITE="folder")

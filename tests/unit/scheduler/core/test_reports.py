@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from services.scheduler.core.decision import Decision, Ignored
-from services.scheduler.core.messages import AttemptLost, TaskUndelivered
-from shared.language.model import Handler
-from shared.status import AttemptState, NodeStatus, RunStatus
+from services.scheduler.core.messages import AttemptLost, TaskBarred, TaskUndelivered
+from shared.language.model import Handler, RetryPolicy
+from shared.status import AttemptState, Begun, NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
 
 A = make_dag(step("a"))
@@ -90,6 +90,34 @@ def test_a_holder_of_a_stale_token_is_halted() -> None:
     assert ignored(stage.redelivered("a", token=old)) == "stale token"
     assert ignored(stage.tell(AttemptLost(0, old, ""))) == "stale token"
     assert ignored(stage.tell(TaskUndelivered(0, old, ""))) == "stale token"
+
+
+def test_a_step_whose_task_may_not_be_sent_fails_and_is_not_tried_again() -> None:
+    steps = step("a", retry_policy=RetryPolicy(limit=3, interval_sec=1)), step("b", "a")
+    stage = Stage.begun(make_dag(*steps, handlers=[Handler.EXIT]))
+    barred = TaskBarred(0, stage.token("a"), "not served")
+
+    stage.tell(barred)
+
+    assert (stage.node("a").status, stage.node("a").error) == (NodeStatus.FAILED, "not served")
+    assert [(each.state, each.begun) for each in stage.closed] == [(AttemptState.WITHDRAWN, Begun.NEVER_SENT)]
+    # The exit handler is its next task. A barred one ends the run too.
+    assert stage.open() == ["onExit"]
+    assert ignored(stage.tell(barred)) == "stale token"
+    stage.tell(TaskBarred(2, stage.token("onExit"), "not served"))
+    assert stage.run.status is RunStatus.FAILED
+
+
+def test_a_run_that_cannot_be_prepared_where_it_may_not_run_fails() -> None:
+    stage = Stage.begun(A, prepare=True)
+    stage.tell(TaskBarred(stage.node("prepare").idx, stage.token("prepare"), "not served"))
+    assert (stage.run.status, stage.run.error) == (RunStatus.FAILED, "not served")
+
+
+def test_an_attempt_that_a_worker_has_begun_is_not_barred() -> None:
+    stage = Stage.begun(A)
+    stage.start("a")
+    assert ignored(stage.tell(TaskBarred(0, stage.token("a"), "not served"))) == "stale token"
 
 
 def test_a_report_on_a_node_that_does_not_exist_is_ignored() -> None:

@@ -1,0 +1,64 @@
+"""``dagway worker-pools``: worker pools that serve only some workspaces."""
+
+import click
+
+from services.cli.help_pages import PageGroup
+from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
+from services.cli.remote.connecting import with_server
+from services.cli.remote.gateway import Gateway, path
+
+__all__ = ["worker_pools_command"]
+
+_EXAMPLES = """
+dagway worker-pools reserve gpu acme beta
+dagway worker-pools reserve default default     the default pool serves the default workspace only
+dagway worker-pools release gpu
+"""
+
+
+@click.group("worker-pools", cls=PageGroup, examples=_EXAMPLES)
+def worker_pools_command() -> None:
+    """Reserve worker pools for workspaces.
+
+    Needs the role admin.
+    """
+
+
+@worker_pools_command.command("list")
+@JSON_OPTION
+@with_server
+def list_worker_pools(gateway: Gateway, in_json: bool) -> None:
+    """List the worker pools that are reserved for some workspaces."""
+    answer = gateway.get("/worker-pools")
+    if in_json:
+        echo_json(answer)
+        return
+    rows = [(each["name"], ", ".join(each["workspaces"])) for each in answer["workerPools"]]
+    echo_table(("WORKER POOL", "SERVES"), rows, empty="every worker pool serves all workspaces")
+
+
+@worker_pools_command.command("reserve")
+@click.argument("name")
+@click.argument("workspaces", nargs=-1, required=True)
+@JSON_OPTION
+@with_server
+def reserve_worker_pool(gateway: Gateway, *, name: str, workspaces: tuple[str, ...], in_json: bool) -> None:
+    """Let a worker pool serve these workspaces only."""
+    answer = gateway.put(path("worker-pools", name), {"workspaces": list(workspaces)})
+    if in_json:
+        echo_json(answer)
+    else:
+        click.echo(f"worker pool {name} serves {', '.join(answer['workspaces'])} only")
+
+
+@worker_pools_command.command("release")
+@click.argument("name")
+@JSON_OPTION
+@with_server
+def release_worker_pool(gateway: Gateway, name: str, in_json: bool) -> None:
+    """Let a worker pool serve all workspaces again."""
+    answer = gateway.delete(path("worker-pools", name))
+    if in_json:
+        echo_json(answer)
+    else:
+        click.echo(f"worker pool {name} serves all workspaces")

@@ -1,0 +1,112 @@
+"""The quotas of workspaces for the bytes of logs of one day (UTC).
+
+When a quota is used up, steps go on and their logs are still received. But of a chunk beyond the quota only the size
+is stored (``dropped``), and with the first one of a log a line that says why.
+
+What is used is a number in one row for each workspace with a quota. It is read before and increased at the end of the
+transaction, without a lock in between: together, schedulers may exceed a quota by what they store at the same moment.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.store.writes.transaction import Transaction
+from shared.workspaces import DEFAULT, workspace_of
+
+__all__ = ["LogQuotas", "cut_logs", "used_up_line"]
+
+Row = dict[str, Any]
+ChunkId = tuple[str, str, int]
+"""Token, stream and number of a chunk."""
+
+
+class LogQuotas:
+    """Cuts the log chunks of one transaction. ``count`` adds at its end what they use."""
+
+    def __init__(self, tx: Transaction, now: datetime) -> None:
+        self._tx = tx
+        self._now = now
+        self._used: Counter[str] = Counter()
+
+    def cut(self, rows: Sequence[Row]) -> list[Row]:
+        """Return the rows of chunks as they are to be stored."""
+        # Most servers have no such quota. They read one small table, and nothing about the runs.
+        limits = self._tx.workspaces.log_quotas() if rows else {}
+        if not limits:
+            return list(rows)
+        names = self._tx.runs.names(sorted({row["run_key"] for row in rows}))
+        of = {key: workspace_of(dag_name) for key, (dag_name, _) in names.items()}
+        limited: dict[str, list[Row]] = {}
+        stored: list[Row] = []
+        for row in rows:
+            workspace = of.get(row["run_key"], DEFAULT)
+            (limited.setdefault(workspace, []) if workspace in limits else stored).append(row)
+        used = self._tx.workspaces.log_bytes(sorted(limited), _day(self._now)) if limited else {}
+        for workspace, chunks in limited.items():
+            left = max(0, limits[workspace] - used[workspace])
+            line = used_up_line(workspace, limits[workspace], self._now)
+            kept, bytes_used = cut_logs(chunks, self._known(chunks), left, line)
+            stored += kept
+            self._used[workspace] += bytes_used
+        return stored
+
+    def count(self) -> None:
+        """Record what was used. Call it last in the transaction: others wait for these rows until its end."""
+        self._tx.workspaces.count_log_bytes(+self._used, _day(self._now))
+
+    def _known(self, chunks: Sequence[Row]) -> Mapping[ChunkId, int]:
+        seqs = {row["seq"] for row in chunks}
+        return self._tx.runs.chunks_cut({row["token"] for row in chunks}, seqs | {seq - 1 for seq in seqs})
+
+
+def used_up_line(workspace: str, limit: int, now: datetime) -> bytes:
+    """Return the line with which a log is cut."""
+    again = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (
+        f"[log cut: the workspace {workspace} has used up its quota of {limit} bytes of logs for {_day(now)} (UTC); "
+        f"output is stored again from {again.isoformat(timespec='seconds')} on]\n"
+    ).encode()
+
+
+def cut_logs(chunks: Sequence[Row], known: Mapping[ChunkId, int], left: int, line: bytes) -> tuple[list[Row], int]:
+    """Return the chunks of one workspace as they are to be stored, and how many bytes of the quota they use. Pure.
+
+    ``known``: what was dropped from the chunks that are stored already, and from those before the first of each log.
+    ``left``: how many bytes may still be stored. ``line`` ends a log once, where it is cut.
+    """
+    dropped = dict(known)
+    stored, used = [], 0
+    for row in sorted(chunks, key=lambda each: (each["token"], each["stream"], each["seq"])):
+        token, stream, seq = key = row["token"], row["stream"], row["seq"]
+        size = len(row["data"])
+        if key in dropped:
+            # It was delivered twice: it is stored, and counted.
+            stored.append(row)
+            continue
+        if size <= left:
+            dropped[key] = 0
+            stored.append(row)
+            used, left = used + size, left - size
+            continue
+        data = _whole_lines(row["data"][:left])
+        # Also what is left of a line is used: else shorter chunks after it would be stored, and the log have holes.
+        used, left = used + left, 0
+        if not dropped.get((token, stream, seq - 1)):
+            data += line
+        if len(data) == size:
+            data += b"\n"
+        dropped[key] = size - len(data)
+        stored.append({**row, "data": data, "lines": data.count(b"\n"), "dropped": dropped[key]})
+    return stored, used
+
+
+def _whole_lines(data: bytes) -> bytes:
+    """Return the data up to its last line end. If it has none, it becomes a line."""
+    end = data.rfind(b"\n") + 1
+    return data[:end] if end or not data else data + b"\n"
+
+
+def _day(now: datetime) -> str:
+    return now.date().isoformat()

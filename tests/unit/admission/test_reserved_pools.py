@@ -1,0 +1,47 @@
+"""Worker pools that serve only some workspaces."""
+
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.admission.runs import Moment, NoWorker, QueuedRun, QueueState, admit, explain
+from shared.admission.workers import NotServed, not_served, satisfies, worker_pool
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+GPU = {"worker-pool": "gpu", "disk": "big"}
+RESERVED = {"gpu": frozenset({"acme", "beta"}), "default": frozenset({""})}
+LABELS = st.dictionaries(st.sampled_from(["worker-pool", "disk"]), st.sampled_from(["gpu", "default", "big"]))
+
+
+def test_a_reserved_pool_serves_its_workspaces_only() -> None:
+    assert not_served(GPU, "acme", RESERVED) is None
+    assert not_served(GPU, "gamma", RESERVED) == NotServed("gpu")
+    assert not_served(GPU, "", RESERVED) == NotServed("gpu")
+    # A selector without a pool means the default pool.
+    assert not_served({"disk": "big"}, "acme", RESERVED) == NotServed("default")
+    assert not_served({}, "", RESERVED) is None
+    # A pool without a reservation serves all.
+    assert not_served({"worker-pool": "other"}, "gamma", RESERVED) is None
+
+
+@given(worker=LABELS, selector=LABELS, workspace=st.sampled_from(["", "acme", "gamma"]))
+def test_no_worker_of_a_reserved_pool_matches_what_another_workspace_may_send(
+    worker: dict[str, str], selector: dict[str, str], workspace: str
+) -> None:
+    if not_served(selector, workspace, RESERVED) is None and satisfies(worker, selector):
+        served = RESERVED.get(worker_pool(worker))
+        assert served is None or workspace in served
+
+
+def test_a_run_waits_for_a_pool_that_serves_its_workspace_and_lets_others_go_first() -> None:
+    moment = Moment(NOW, [GPU], reserved=RESERVED)
+    waits, goes = (QueuedRun(name, NOW, selector=GPU, queue=f"{name}␟q") for name in ("gamma", "acme"))
+
+    assert admit([waits, goes], moment, free=2).keys == ("acme",)
+    assert str(explain(waits, moment, QueueState("gamma␟q", 1, 0), ahead=0)) == (
+        "the worker pool gpu does not serve this workspace"
+    )
+    # Also if no worker is live: it would not help if one came.
+    assert explain(waits, Moment(NOW, reserved=RESERVED), QueueState("gamma␟q", 1, 0), ahead=0) == NotServed("gpu")
+    assert explain(goes, Moment(NOW, reserved=RESERVED), QueueState("acme␟q", 1, 0), ahead=0) == NoWorker(GPU)
