@@ -1,5 +1,6 @@
 """Workspaces and their members: additions to the contract."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -77,11 +78,12 @@ def list_workspaces(call: Call) -> ApiResponse:
     )
 
 
-def _roles(call: Call) -> dict[str, str]:
-    return call.deps.reads.memberships(call.principal.id) if call.principal.kind == "user" else {}
+def _roles(call: Call) -> Mapping[str, str]:
+    principal = call.principal
+    return call.deps.reads.memberships(principal.id) if principal.kind == "user" else principal.members
 
 
-def _role(principal: Principal, workspace: str, roles: dict[str, str]) -> str:
+def _role(principal: Principal, workspace: str, roles: Mapping[str, str]) -> str:
     return role_there(workspace, principal.role, home=principal.home, member=roles.get(workspace, ""))
 
 
