@@ -73,7 +73,7 @@ def test_users_and_keys_from_creation_to_deletion(server: Embedded, tmp_path: Pa
     said("users", "create", "bob", "--role", "none", "--password-file", "-", stdin="a long password 3\n")
     added = said("workspaces", "add-member", "acme", "bob", "--role", "manager")
     assert added == "bob is a member of acme, role manager\n"
-    assert "maxDags: 1" in said("workspaces", "show", "acme")
+    assert "maxDags: 1 (0 used)" in said("workspaces", "show", "acme")
     assert re.search(r"^acme +admin", said("workspaces", "list"), re.MULTILINE)
     own = said("keys", "create", "ci", "--role", "viewer", "--workspace", "acme").strip()
     stored = said("config", "set", "acme", *at, "--workspace", "acme", "--token-file", "-", stdin=own)

@@ -11,6 +11,7 @@ __all__ = [
     "WorkspaceAnswerSchema",
     "WorkspaceDetailsSchema",
     "WorkspaceSchema",
+    "WorkspaceUsageSchema",
     "WorkspacesSchema",
 ]
 
@@ -53,6 +54,15 @@ class MemberAnswerSchema(Schema):
     member: MemberSchema
 
 
+class WorkspaceUsageSchema(Schema):
+    """Root runs and DAGs."""
+
+    running: int
+    queued: int
+    dags: int
+
+
 class WorkspaceDetailsSchema(Schema):
     workspace: WorkspaceSchema
     members: list[MemberSchema]
+    used: WorkspaceUsageSchema

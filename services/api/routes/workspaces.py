@@ -106,12 +106,18 @@ def create(call: Call, body: CreateWorkspaceBody) -> ApiResponse:
 
 @WORKSPACES.get(_PATH, id="getWorkspace", role="admin", reach="server", response=WorkspaceDetailsSchema)
 def details(call: Call, name: str) -> ApiResponse:
-    """Return a workspace and its members. Administrators have access to every workspace, and are not listed."""
+    """Return a workspace, its members, and what counts towards its quotas. Administrators are not listed as members."""
     found = call.deps.reads.workspace(_known(name))
     if found is None:
         raise not_found(f"There is no workspace {name!r}")
     members = call.deps.reads.members(found.name)
-    return ok({"workspace": _shown(asdict(found)), "members": [_member(asdict(each)) for each in members]})
+    return ok(
+        {
+            "workspace": _shown(asdict(found)),
+            "members": [_member(asdict(each)) for each in members],
+            "used": asdict(call.deps.reads.usage(found.name)),
+        }
+    )
 
 
 @WORKSPACES.patch(

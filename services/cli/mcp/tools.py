@@ -94,9 +94,7 @@ def _answers_json(operation: Mapping[str, Any]) -> bool:
     )
 
 
-def _tool(
-    path: str, method: str, operation: Mapping[str, Any], schemas: Mapping[str, Any], workspace: str
-) -> Tool:
+def _tool(path: str, method: str, operation: Mapping[str, Any], schemas: Mapping[str, Any], workspace: str) -> Tool:
     properties: dict[str, Any] = {}
     required = []
     for parameter in operation["parameters"]:

@@ -56,13 +56,13 @@ def list_workspaces(gateway: Gateway, in_json: bool) -> None:
 @JSON_OPTION
 @with_server
 def show_workspace(gateway: Gateway, name: str, in_json: bool) -> None:
-    """Show the quotas and the members of a workspace."""
+    """Show the quotas of a workspace, how much of each is used, and its members."""
     answer = gateway.get(path("workspaces", name))
     if in_json:
         echo_json(answer)
         return
-    for _, field in _QUOTAS:
-        click.echo(f"{field}: {answer['workspace'].get(field) or 'no limit'}")
+    for (_, field), used in zip(_QUOTAS, ("running", "queued", "dags"), strict=True):
+        click.echo(f"{field}: {answer['workspace'].get(field) or 'no limit'} ({answer['used'][used]} used)")
     rows = [(each["username"], each["role"]) for each in answer["members"]]
     echo_table(("MEMBER", "ROLE"), rows, empty="there is no member")
 

@@ -8,9 +8,11 @@ from sqlalchemy import ColumnElement, select, true
 
 from shared.store import tables as t
 from shared.store.functions import bytewise
+from shared.store.queries.runs import QUEUED, RUNNING
+from shared.store.queries.workspaces import count_dags, count_runs
 from shared.store.reads.base import Reader
 
-__all__ = ["MemberRow", "WorkspaceReads", "WorkspaceRow"]
+__all__ = ["MemberRow", "WorkspaceReads", "WorkspaceRow", "WorkspaceUsage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,15 @@ class MemberRow:
     role: str
 
 
+@dataclass(frozen=True, slots=True)
+class WorkspaceUsage:
+    """What counts towards the quotas of a workspace: its root runs and its DAGs."""
+
+    running: int
+    queued: int
+    dags: int
+
+
 class WorkspaceReads(Reader):
     """Reads of workspaces. They are the same for the readers of all workspaces."""
 
@@ -47,6 +58,13 @@ class WorkspaceReads(Reader):
         """Return the workspace with this name."""
         found = self._workspaces(t.workspaces.c.name == name)
         return found[0] if found else None
+
+    def usage(self, name: str) -> WorkspaceUsage:
+        """Return what counts towards the quotas of a workspace."""
+        counts = (count_runs(name, RUNNING), count_runs(name, QUEUED), count_dags(name))
+        with self._statement() as connection:
+            query = select(*(each.scalar_subquery() for each in counts))
+            return WorkspaceUsage(*connection.execute(query).one())
 
     def members(self, workspace: str) -> Sequence[MemberRow]:
         """Return the members of a workspace, by username."""
