@@ -73,7 +73,6 @@ def _keep(page: Page, guarded: DagwayProcess) -> None:
 
 def _use(page: Page, door: str) -> None:
     """Go to the workspace by the chooser, and see that each request names it."""
-    page.reload()
     page.get_by_role("combobox", name="Workspace").select_option(NAME)
     page.wait_for_url(f"{door}?workspace={NAME}#/workspaces")
     fits_and_is_accessible(page)

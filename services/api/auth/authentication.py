@@ -141,9 +141,9 @@ class Auth:
         role = role_there(workspace, principal.role, home=principal.home, member=member)
         if not role:
             raise no_access(principal.by, workspace)
-        # Only a stored membership ends with its workspace.
-        known = member and principal.kind == "user"
-        if not known and (not can_exist or self._reads.workspace(workspace) is None):
+        # A stored membership ends with its workspace; groups of a provider may be given one that does not exist.
+        exists = bool(member) and principal.kind == "user"
+        if not exists and (not can_exist or self._reads.workspace(workspace) is None):
             raise not_found(f"There is no workspace {workspace[:40]!r}")
         return replace(principal, role=role)
 

@@ -6,21 +6,21 @@ from typing import Any
 
 from shared.effective_settings import KnownSetting, ReportedSettings
 
-__all__ = ["Report", "reported_json"]
+__all__ = ["SettingsReport", "reported_json"]
 
 _MOST_NAMED = 20
 """How many processes with the same value are named. All are counted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class SettingsReport:
     """What a process reports. ``settings`` is ``None`` if its version reports none."""
 
     process: str
     settings: ReportedSettings | None
 
 
-def reported_json(reports: Sequence[Report], known: Mapping[str, KnownSetting]) -> list[dict[str, Any]]:
+def reported_json(reports: Sequence[SettingsReport], known: Mapping[str, KnownSetting]) -> list[dict[str, Any]]:
     """Return each setting that a process has set, with its values and who has them; first those that differ.
 
     A process that has not set it has its default. Secrets are never equal or different: that they are set is all that

@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.api.operations import ApiResponse, Call, Operations, ok
-from services.api.representations.reported_settings_json import Report, reported_json
+from services.api.representations.reported_settings_json import SettingsReport, reported_json
 from services.api.response_schemas.settings import ReportedSettingsSchema, SettingsSchema
 from shared.effective_settings import known_settings
 from shared.store.queries.workers import DRAINING, LIVE
@@ -48,7 +48,7 @@ def list_scheduler_settings(call: Call) -> ApiResponse:
     Settings in which schedulers differ come first. The values of secrets are left out.
     """
     found = call.deps.reads.services("scheduler", since=call.now - call.deps.service_alive)
-    return ok(_reported([Report(each.instance_id, each.settings) for each in found]))
+    return ok(_reported([SettingsReport(each.instance_id, each.settings) for each in found]))
 
 
 @SETTINGS.get(
@@ -60,9 +60,9 @@ def list_worker_settings(call: Call) -> ApiResponse:
     Settings in which workers differ come first. The values of secrets are left out.
     """
     found = [each for each in call.deps.reads.workers() if each.believed_state(call.now) in {LIVE, DRAINING}]
-    return ok(_reported([Report(each.worker_id, each.settings) for each in found]))
+    return ok(_reported([SettingsReport(each.worker_id, each.settings) for each in found]))
 
 
-def _reported(reports: list[Report]) -> dict[str, Any]:
+def _reported(reports: list[SettingsReport]) -> dict[str, Any]:
     silent = sorted(each.process for each in reports if each.settings is None)
     return {"processes": len(reports), "silent": silent, "settings": reported_json(reports, known_settings())}

@@ -38,8 +38,7 @@ export async function request(method, where, { query, body, headers, signal, acc
     if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
   }
   if (remote.node) url.searchParams.set("remoteNode", remote.node);
-  // Workspaces are this server's own: a remote node is not asked for one.
-  const given = { Accept: accept ?? "application/json", ...(remote.node ? {} : header(where)), ...headers };
+  const given = { Accept: accept ?? "application/json", ...header(where), ...headers };
   // This page has a login form: the browser must not ask for a password itself.
   if (asksWho) given["X-Requested-With"] = "XMLHttpRequest";
   if (body !== undefined) given["Content-Type"] = "application/json";

@@ -27,5 +27,8 @@ export function may(role) {
   return !session.user || ROLES.indexOf(held) >= ROLES.indexOf(role);
 }
 
-/** Whether the person may change what concerns all workspaces. */
-export const mayChangeServer = (role) => !session.user || ROLES.indexOf(session.user.role) >= ROLES.indexOf(role);
+/** Whether the person may do what needs `role` on the whole server: managers stop and continue work, administrators the rest. */
+export function mayChangeServer(role) {
+  if (role === "manager" && !settings.permissions.runDags) return false;
+  return !session.user || ROLES.indexOf(session.user.role) >= ROLES.indexOf(role);
+}

@@ -47,6 +47,7 @@ export function draw() {
     session.workspaces.length > 1 && !remote.node && h("select", {
       "aria-label": "Workspace", value: workspace || "default", onchange: (event) => location.assign(addressIn(event.target.value, section)),
     }, choices().map((name) => h("option", { value: name }, name))),
+    // A remote node has workspaces of its own, which no request here can name.
     settings.remoteNodes && !workspace && h("select", {
       "aria-label": "Node", value: remote.node,
       onchange: (event) => { remote.node = event.target.value; dispatchEvent(new Event("begin-anew")); },

@@ -1,6 +1,6 @@
 """What an administrator reads about the settings of schedulers and workers."""
 
-from services.api.representations.reported_settings_json import Report, reported_json
+from services.api.representations.reported_settings_json import SettingsReport, reported_json
 from shared.config import load_config
 from shared.effective_settings import KnownSetting, known_settings, reported_settings
 
@@ -34,10 +34,10 @@ def test_every_reported_setting_is_known() -> None:
 
 def test_what_differs_comes_first_and_says_who_has_which_value() -> None:
     reports = [
-        Report("w1", {"DAGWAY_A": ("same", "--a"), "DAGWAY_SLOTS": ("2", "DAGWAY_SLOTS")}),
-        Report("w2", {"DAGWAY_A": ("same", "--a")}),
-        Report("old", None),
-        Report("w3", {"DAGWAY_A": ("same", "--a")}),
+        SettingsReport("w1", {"DAGWAY_A": ("same", "--a"), "DAGWAY_SLOTS": ("2", "DAGWAY_SLOTS")}),
+        SettingsReport("w2", {"DAGWAY_A": ("same", "--a")}),
+        SettingsReport("old", None),
+        SettingsReport("w3", {"DAGWAY_A": ("same", "--a")}),
     ]
 
     slots, same = reported_json(reports, KNOWN)
@@ -53,7 +53,7 @@ def test_what_differs_comes_first_and_says_who_has_which_value() -> None:
 
 
 def test_the_same_value_from_two_places_is_no_difference() -> None:
-    reports = [Report("w1", {"DAGWAY_SLOTS": ("8", "--slots")}), Report("w2", {})]
+    reports = [SettingsReport("w1", {"DAGWAY_SLOTS": ("8", "--slots")}), SettingsReport("w2", {})]
 
     [found] = reported_json(reports, KNOWN)
 
@@ -64,14 +64,14 @@ def test_the_same_value_from_two_places_is_no_difference() -> None:
 def test_of_secrets_only_whether_they_are_set_can_differ() -> None:
     by_file, by_variable = {"DAGWAY_TOKEN": ("", "DAGWAY_TOKEN_FILE")}, {"DAGWAY_TOKEN": ("", "DAGWAY_TOKEN")}
 
-    [set_by_two] = reported_json([Report("w1", by_file), Report("w2", by_variable)], KNOWN)
-    [set_by_one] = reported_json([Report("w1", by_file), Report("w2", {})], KNOWN)
+    [set_by_two] = reported_json([SettingsReport("w1", by_file), SettingsReport("w2", by_variable)], KNOWN)
+    [set_by_one] = reported_json([SettingsReport("w1", by_file), SettingsReport("w2", {})], KNOWN)
 
     assert (set_by_two["differs"], set_by_one["differs"]) == (False, True)
 
 
 def test_many_processes_are_counted_and_some_are_named() -> None:
-    reports = [Report(f"w{number}", {"DAGWAY_SLOTS": ("2", "x")}) for number in range(30)]
+    reports = [SettingsReport(f"w{number}", {"DAGWAY_SLOTS": ("2", "x")}) for number in range(30)]
 
     [found] = reported_json(reports, KNOWN)
 

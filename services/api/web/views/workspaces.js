@@ -46,6 +46,12 @@ function read(form) {
   return { description: form.get("description"), ...Object.fromEntries(quotas) };
 }
 
+/** Go to a page; the bar offers other workspaces now. */
+function leaveFor(parts) {
+  go(parts);
+  dispatchEvent(new Event("begin-anew"));
+}
+
 function create() {
   let name;
   return ask({
@@ -54,7 +60,7 @@ function create() {
       name = form.get("name").trim();
       await send("POST", "workspaces", { name, ...read(form) });
     },
-  }).then((done) => done && go(["workspaces", name]));
+  }).then((done) => done && leaveFor(["workspaces", name]));
 }
 
 export function workspacePage(page) {
@@ -102,7 +108,7 @@ export function workspacePage(page) {
       title: `Delete the workspace ${name}?`, text: "Nothing may belong to it any more, not even a run.", confirm: "Delete", danger: true,
       act: () => send("DELETE", where),
     });
-    if (done) go(["workspaces"]);
+    if (done) leaveFor(["workspaces"]);
   }
 
   async function add(members) {
