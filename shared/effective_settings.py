@@ -9,9 +9,21 @@ from shared.command_defaults import command_wait_s, dags_write, drain_s
 from shared.config import OPTIONS, Config
 from shared.option import Option
 
-__all__ = ["EffectiveSetting", "Source", "effective_settings"]
+__all__ = [
+    "EffectiveSetting",
+    "KnownSetting",
+    "ReportedSettings",
+    "Source",
+    "effective_settings",
+    "known_settings",
+    "reported_settings",
+]
 
 Source = Literal["default", "option", "variable", "file", "dagu"]
+ReportedSettings = Mapping[str, tuple[str, str]]
+"""The settings that are not left to their defaults: by variable the value, empty for a secret, and what set it."""
+_MOST_CHARACTERS = 500
+"""The most of a value that is reported: each heartbeat of a worker has all of them."""
 _DERIVED = frozenset({"auth_mode", "data_dir", "log_format", "tz", "worker_id"})
 """Settings whose default depends on the machine or on other settings: shown as they are, and not as ``help`` says."""
 _BY_COMMAND: Mapping[str, Callable[[Config, str], object]] = {
@@ -53,9 +65,39 @@ def effective_settings(config: Config, command: str) -> tuple[EffectiveSetting, 
     )
 
 
-def _effective(option: Option, config: Config, command: str) -> EffectiveSetting:
+@dataclass(frozen=True, slots=True)
+class KnownSetting:
+    """What this version knows about a setting of any service."""
+
+    default: str
+    secret: bool
+    description: str
+
+
+def reported_settings(config: Config, command: str) -> dict[str, tuple[str, str]]:
+    """Return what a process that ``dagway COMMAND`` started reports about its settings."""
+    return {
+        each.variable: (each.value[:_MOST_CHARACTERS], each.set_by)
+        for each in effective_settings(config, command)
+        if each.source != "default"
+    }
+
+
+def known_settings() -> dict[str, KnownSetting]:
+    """Return all settings by variable."""
+    return {
+        option.env: KnownSetting(_default(option), option.secret, _DEFAULT_IN_HELP.sub("", option.help))
+        for option in OPTIONS
+    }
+
+
+def _default(option: Option) -> str:
     found = _DEFAULT_IN_HELP.search(option.help)
-    default = found[1] if found else ""
+    return found[1] if found else ""
+
+
+def _effective(option: Option, config: Config, command: str) -> EffectiveSetting:
+    default = _default(option)
     origin = config.origins.get(option.field)
     derived = ""
     if option.field in _DERIVED:

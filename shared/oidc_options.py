@@ -2,6 +2,7 @@
 
 from shared.option import GATEWAY, Option
 from shared.setting_readers import ROLES, group_roles, one_of, server_url, url, words
+from shared.workspaces import NO_ROLE
 
 __all__ = ["OIDC_OPTIONS"]
 
@@ -67,13 +68,14 @@ OIDC_OPTIONS = (
         "DAGWAY_AUTH_OIDC_ROLES",
         group_roles,
         GATEWAY,
-        "roles of the provider's groups: dagway-admins=admin,developers=operator; the highest role counts (none)",
+        "roles of the provider's groups: dagway-admins=admin,developers=operator, or in a workspace "
+        "developers=acme:manager; the highest role counts (none)",
     ),
     Option(
         "oidc_default_role",
         "DAGWAY_AUTH_OIDC_DEFAULT_ROLE",
-        one_of(*ROLES),
+        one_of(*ROLES, NO_ROLE),
         GATEWAY,
-        "role of users without a group in DAGWAY_AUTH_OIDC_ROLES (viewer)",
+        "role of users whose groups have no role in the default workspace; none: no role there (viewer)",
     ),
 )

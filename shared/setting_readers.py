@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from shared.contracts.worker_pools import WORKER_POOL_RULE, valid_worker_pool
+from shared.workspaces import WORKSPACE_RULE, valid_workspace
 
 __all__ = [
     "ROLES",
@@ -95,16 +96,23 @@ def labels(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def group_roles(text: str) -> tuple[tuple[str, str], ...]:
-    """Return the pairs of ``group=role,group=role``. A group's name may have any character but a comma."""
-    roles: dict[str, str] = {}
+    """Return the pairs of ``group=role,group=workspace:role``. A group's name may have any character but a comma.
+
+    A group may have a role in the default workspace and one in each of several others.
+    """
+    roles: dict[tuple[str, str], str] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
-        group, _, role = item.rpartition("=")
-        if not group.strip() or role.strip().lower() not in ROLES:
+        group, _, given = item.rpartition("=")
+        workspace, colon, role = ("".join(part.split()) for part in given.lower().rpartition(":"))
+        if not group.strip() or role not in ROLES:
             raise ValueError(
-                f"{item!r} is not a group and its role: expected group=role, with one of {', '.join(ROLES)}"
+                f"{item!r} is not a group and its role: expected group=role or group=workspace:role, with one of "
+                f"{', '.join(ROLES)}"
             )
-        roles[group.strip()] = role.strip().lower()
-    return tuple(roles.items())
+        if colon and not valid_workspace(workspace):
+            raise ValueError(f"{item!r}: the workspace {workspace!r} must be {WORKSPACE_RULE}")
+        roles[group.strip(), workspace] = f"{workspace}{colon}{role}"
+    return tuple((group, role) for (group, _), role in roles.items())
 
 
 def limits(text: str) -> tuple[tuple[str, int], ...]:

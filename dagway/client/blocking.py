@@ -27,7 +27,8 @@ class Client(OperationMethods):
     """Sends requests to one gateway; threads may share it. Close it, or use it in a ``with`` statement.
 
     ``token`` is an API key or another bearer token, ``basic`` a user name and password. ``ca_file`` has the
-    certificates of the authorities to trust, instead of the system's.
+    certificates of the authorities to trust, instead of the system's. ``workspace`` is what all requests are about;
+    without it that is the default workspace.
 
     Its methods raise ``ConnectionFailed`` or ``RequestRefused``.
     """
@@ -39,8 +40,9 @@ class Client(OperationMethods):
         token: str = "",
         basic: tuple[str, str] | None = None,
         ca_file: str = "",
+        workspace: str = "",
     ) -> None:
-        self._http = httpx.Client(**settings_of(url, token=token, basic=basic, ca_file=ca_file))
+        self._http = httpx.Client(**settings_of(url, token=token, basic=basic, ca_file=ca_file, workspace=workspace))
 
     def __enter__(self) -> Self:
         return self

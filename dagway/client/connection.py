@@ -15,7 +15,7 @@ _TIMEOUT = httpx.Timeout(_READ_S, connect=_CONNECT_S)
 """The gateway may wait 60 s for an outcome, and sends a line on a silent event stream every 10 s."""
 
 
-def settings_of(url: str, *, token: str, basic: tuple[str, str] | None, ca_file: str) -> dict[str, Any]:
+def settings_of(url: str, *, token: str, basic: tuple[str, str] | None, ca_file: str, workspace: str) -> dict[str, Any]:
     """Return the arguments of ``httpx.Client`` and ``httpx.AsyncClient``.
 
     Redirects are not followed, because they would send the credentials to another server.
@@ -23,6 +23,8 @@ def settings_of(url: str, *, token: str, basic: tuple[str, str] | None, ca_file:
     if token and basic:
         raise ValueError("give a token or a user name with a password, not both")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
+    if workspace:
+        headers["X-Dagway-Workspace"] = workspace
     return {
         "base_url": url.rstrip("/"),
         "headers": headers,

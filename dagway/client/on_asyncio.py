@@ -34,8 +34,10 @@ class AsyncClient(AsyncOperationMethods):
         token: str = "",
         basic: tuple[str, str] | None = None,
         ca_file: str = "",
+        workspace: str = "",
     ) -> None:
-        self._http = httpx.AsyncClient(**settings_of(url, token=token, basic=basic, ca_file=ca_file))
+        settings = settings_of(url, token=token, basic=basic, ca_file=ca_file, workspace=workspace)
+        self._http = httpx.AsyncClient(**settings)
 
     async def __aenter__(self) -> Self:
         return self

@@ -58,9 +58,9 @@ class Oidc:
     whitelist: tuple[str, ...] = ()
     groups_claim: str = "groups"
     roles: tuple[tuple[str, str], ...] = ()
-    """Groups of the provider, each with its role here."""
+    """Groups of the provider, each with its role in the default workspace, or with ``workspace:role``."""
     default_role: str = "viewer"
-    """The role of users without any of these groups."""
+    """The role of users whose groups have none in the default workspace; ``none``: no role there."""
 
 
 @dataclass(frozen=True, slots=True)

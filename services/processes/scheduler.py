@@ -15,6 +15,7 @@ from services.verify import check_database
 from shared.clock import local_zone
 from shared.command_defaults import dags_write
 from shared.config import Config
+from shared.effective_settings import reported_settings
 from shared.errors import ConfigInvalid, Unavailable
 from shared.language.load import load
 from shared.metrics import ProcessCollector
@@ -128,6 +129,7 @@ def make_scheduler(
         on_death=on_death,
         verify=lambda: check_database(config, store.clock(), limit=5),
         verify_every_s=config.verify_every_s,
+        settings=reported_settings(config, "scheduler" if config.amqp_url else "up"),
     )
 
 

@@ -13,6 +13,7 @@ from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.metrics import WorkerCollector
 from shared.command_defaults import drain_s
 from shared.config import Config
+from shared.effective_settings import reported_settings
 from shared.errors import ConfigInvalid
 from shared.metrics import ProcessCollector
 from shared.service import freeze_loaded
@@ -86,4 +87,5 @@ def make_worker(
         seal_keys=seal_keys(config),
         resolver=secret_resolver(config),
         outbound=config.outbound,
+        settings=reported_settings(config, "worker" if config.amqp_url else "up"),
     )

@@ -23,6 +23,7 @@ from services.scheduler.loops.marks import Marks
 from services.scheduler.loops.run_totals import TotalsKeeper
 from services.scheduler.loops.spec_revalidation import SpecRevalidation
 from services.scheduler.loops.verifying import Verifying
+from shared.effective_settings import ReportedSettings
 from shared.errors import StoreUnavailable
 from shared.ids import new_token
 from shared.service import Background
@@ -62,7 +63,8 @@ class Scheduler:
     ``base_config`` is the YAML text that the spec of every new run inherits. ``audit_days``: for how many days audit
     entries are kept; 0 keeps them for ever. ``history_days``: see ``Housekeeping``. ``verify`` checks the database; it
     is called every ``verify_every_s`` seconds, unless that is 0. ``on_death`` is called when one of the threads dies
-    from a bug, so that the process can exit. ``event_shards``: see ``EventRoutes``.
+    from a bug, so that the process can exit. ``event_shards``: see ``EventRoutes``. ``settings``: what administrators
+    read about the settings of this process.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Scheduler:
         verify: Callable[[], Sequence[CheckResult]] | None = None,
         verify_every_s: float = 0,
         event_shards: int | None = None,
+        settings: ReportedSettings | None = None,
     ) -> None:
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
         routes = EventRoutes(self.instance_id, version, event_shards)
@@ -107,6 +110,7 @@ class Scheduler:
                 "version": version,
                 "started_at": started_at,
                 "follows_chains": True,
+                "settings": settings,
             }
             # Before this process can receive reports, the others must know of it; see ``report_marks``.
             tx.services.put(

@@ -66,7 +66,7 @@ class Worker:
     users, home), steps have users of their own: the guardian must have the right to change users, and this process must
     be in the groups of these users. DAGs then cannot name files below ``private``. With ``seal_keys``, secrets in the
     parameters of sub-runs are sealed (ADR 36). ``resolver`` looks up the secrets of steps. HTTP requests of steps obey
-    ``outbound``.
+    ``outbound``. ``settings``: what administrators read about the settings of this worker.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class Worker:
         seal_keys: tuple[SharedKey, ...] = (),
         resolver: SecretResolver | None = None,
         outbound: OutboundPolicy = "any",
+        settings: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         self.counters = WorkerCounters()
         self.failed = threading.Event()
@@ -99,6 +100,7 @@ class Worker:
         self._slots = slots
         self._labels = dict(labels or {})
         self._version = version
+        self._settings = None if settings is None else dict(settings)
         self._started_at: datetime = utc_now()
         self._draining = False
         self._stopped = False
@@ -254,6 +256,7 @@ class Worker:
             tokens=self.attempts.tokens(),
             draining=self._draining or self._is_drained,
             drained=self._is_drained,
+            settings=self._settings,
             stopped=stopped,
         )
 

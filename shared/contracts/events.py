@@ -244,5 +244,7 @@ class Heartbeat(Message):
     """The worker takes no new runs: it is stopping or drained."""
     drained: bool | None = None
     """Whether the worker follows an order to drain. A worker of an earlier version knows no such order (``None``)."""
+    settings: dict[str, tuple[str, str]] | None = None
+    """See ``ReportedSettings``; the same in all heartbeats of an incarnation. An earlier version reports none."""
     stopped: bool = False
     """The last heartbeat: the worker holds no attempts and has stopped for good."""

@@ -73,6 +73,22 @@ def change(stack: Stack, statement: Any) -> None:
         connection.execute(statement)
 
 
+def test_an_actor_of_a_provider_has_the_role_that_its_gateway_found_in_the_workspace(stack: Stack) -> None:
+    with stack.engine.begin() as connection:
+        row = {"name": "of-actors", "description": "", "by": "test", "created_at": NOW, "updated_at": NOW}
+        connection.execute(insert(t.workspaces).values(row))
+    member = Actor(kind="oidc", id="eve", name="eve", role="manager")
+
+    def secret(actor: Actor) -> str:
+        command = c.SetSecret(by="eve", name="of-actors␟s", sealed="x", actor=actor, workspace="of-actors")
+        return code(stack.ask(command))
+
+    assert secret(member) == "recorded"
+    assert secret(member.model_copy(update={"role": "operator"})) == "forbidden"
+    # Of the others without a row, only administrators have a role in other workspaces.
+    assert secret(member.model_copy(update={"kind": "basic"})) == "forbidden"
+
+
 @pytest.mark.usefixtures("rows")
 @pytest.mark.parametrize("actor", [ANN, KEY, HOOK], ids=lambda actor: actor.kind)
 def test_an_actor_who_is_there_is_obeyed_under_its_own_name(stack: Stack, actor: Actor) -> None:

@@ -17,7 +17,8 @@ from flask.testing import FlaskClient
 
 from services.api.auth.oidc import role_of
 from services.api.settings import Oidc, Settings
-from tests.conformance.rest_stack import Stack, open_stack
+from shared.store.tables import workspaces
+from tests.conformance.rest_stack import NOW, Stack, open_stack
 from tests.harness.cluster import Embedded
 from tests.harness.eventually import eventually
 from tests.harness.oidc_provider import CLIENT_ID, CLIENT_SECRET, OidcProvider
@@ -113,6 +114,30 @@ def test_groups_of_the_provider_give_roles(gateway: Opener, provider: OidcProvid
         "None": ("viewer", 403, 403),
         "{'dagway admins': 1}": ("viewer", 403, 403),
     }
+
+
+def test_groups_of_the_provider_are_members_of_workspaces(gateway: Opener, provider: OidcProvider) -> None:
+    roles = (("all", "acme:viewer"), ("dev", "acme:operator"), ("dev", "gone:admin"), ("ops", "operator"))
+    stack = gateway(roles=roles, default_role="none")
+    with stack.engine.begin() as connection:
+        row = {"description": "", "by": "test", "created_at": NOW, "updated_at": NOW}
+        connection.execute(workspaces.insert(), [{"name": name, **row} for name in ("acme", "beta")])
+
+    def seen(groups: list[str]) -> tuple[dict[str, str], list[int]]:
+        provider.claims["groups"] = groups
+        client = stack.app.test_client()
+        log_in(client)
+        listed = client.get("/api/v2/workspaces").get_json()["workspaces"]
+        codes = [client.get(f"/api/v2/dags?workspace={each}").status_code for each in ("", "acme", "beta", "gone")]
+        codes.append(client.get("/api/v2/dag-runs/a/r/dequeue?workspace=acme").status_code)
+        codes.append(client.post("/api/v2/dags?workspace=acme", json={"name": "a"}).status_code)
+        return {each["name"]: each["role"] for each in listed}, codes
+
+    assert seen(["dev", "all"]) == ({"acme": "operator"}, [403, 200, 403, 404, 200, 403])
+    assert stack.asked.workspace == "acme"
+    assert seen(["all"]) == ({"acme": "viewer"}, [403, 200, 403, 403, 403, 403])
+    assert seen(["ops"]) == ({"default": "operator"}, [200, 403, 403, 403, 403, 403])
+    assert seen([]) == ({}, [403, 403, 403, 403, 403, 403])
 
 
 def test_users_of_the_provider_are_viewers_unless_a_setting_says_otherwise() -> None:

@@ -123,6 +123,27 @@ def test_workers_and_schedulers_are_listed(stack: Stack) -> None:
     assert stack.get("/services/coordinator") == {"coordinators": []}
 
 
+def test_settings_of_schedulers_and_workers_say_where_they_differ(stack: Stack) -> None:
+    times = {"started_at": NOW, "heartbeat_at": NOW}
+    common = {"incarnation": "i", "host": "h", "version": "1", "labels": {}, "slots": 4, "busy": 0, **times}
+    for name, slots, lease_s in (("w1", "4", 9), ("w2", "8", 9), ("gone", "99", -9)):
+        settings = {"DAGWAY_WORKER_SLOTS": [slots, "DAGWAY_WORKER_SLOTS"]}
+        lease_until = NOW + timedelta(seconds=lease_s)
+        stack.add("workers", worker_id=name, state="live", lease_until=lease_until, settings=settings, **common)
+    stack.add("workers", worker_id="old", state="live", lease_until=NOW + timedelta(seconds=9), **common)
+    scheduler = {"kind": "scheduler", "instance_id": "s1", "host": "h", "version": "1", **times}
+    stack.add("services", settings={"DAGWAY_AMQP_URL": ["", "DAGWAY_AMQP_URL_FILE"]}, **scheduler)
+
+    workers, schedulers = stack.get("/settings/workers"), stack.get("/settings/schedulers")
+
+    assert (workers["processes"], workers["silent"]) == (3, ["old"])
+    [slots_of] = workers["settings"]
+    assert (slots_of["variable"], slots_of["differs"]) == ("DAGWAY_WORKER_SLOTS", True)
+    assert [(each["value"], each["processes"]) for each in slots_of["values"]] == [("4", ["w1"]), ("8", ["w2"])]
+    [broker] = schedulers["settings"]
+    assert (broker["secret"], broker["values"][0]["value"], broker["differs"]) == (True, "", False)
+
+
 def test_queues_show_who_runs_and_who_waits(stack: Stack) -> None:
     stack.add("queues", name="batch", kind="global", max_concurrency=2)
     stack.add("queues", name="idle", kind="dag-based", max_concurrency=1)

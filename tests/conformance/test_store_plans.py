@@ -55,6 +55,7 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "queues": lambda reads: reads.queues(),
     "workers": lambda reads: reads.workers(),
     "runs": lambda reads: reads.runs(),
+    "workspaces: usage": lambda reads: reads.usage("acme"),
     "runs: of a workspace": lambda reads: reads.within("acme").runs(),
     "runs: of the default workspace": lambda reads: reads.within("").runs(),
     "runs: rare status": lambda reads: reads.runs(status=RunStatus.ABORTED),

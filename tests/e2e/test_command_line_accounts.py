@@ -68,15 +68,16 @@ def test_users_and_keys_from_creation_to_deletion(server: Embedded, tmp_path: Pa
     doctor = runner.invoke(cli, ["doctor", "--token", "wrong"])
     assert (doctor.exit_code, "problem  access" in doctor.stdout) == (1, True)
 
+    assert re.search(r"^DAGWAY_PORT +\d+ +all$", said("settings", "--of", "workers"), re.MULTILINE)
     at = ("--url", server.client.base)
     assert said("workspaces", "create", "acme", "--max-dags", "1") == "acme created\n"
     said("users", "create", "bob", "--role", "none", "--password-file", "-", stdin="a long password 3\n")
     added = said("workspaces", "add-member", "acme", "bob", "--role", "manager")
     assert added == "bob is a member of acme, role manager\n"
-    assert "maxDags: 1" in said("workspaces", "show", "acme")
+    assert "maxDags: 1 (0 used)" in said("workspaces", "show", "acme")
     assert re.search(r"^acme +admin", said("workspaces", "list"), re.MULTILINE)
     said("workspaces", "set", "acme", "--max-log-bytes-per-day", "5000")
-    assert "maxLogBytesPerDay: 5000\nlogBytesToday: 0\n" in said("workspaces", "show", "acme")
+    assert "maxLogBytesPerDay: 5000 (0 used)\n" in said("workspaces", "show", "acme")
     reserved = said("worker-pools", "reserve", "gpu", "acme", "default")
     assert reserved == "worker pool gpu serves default, acme only\n"
     assert re.search(r"^gpu +default, acme$", said("worker-pools", "list"), re.MULTILINE)

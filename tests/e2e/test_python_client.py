@@ -69,6 +69,27 @@ def test_dags_are_created_changed_and_deleted(footing: Footing) -> None:
     assert caught.value.status == 404
 
 
+def test_a_client_of_a_workspace_sends_it_with_every_request(footing: Footing) -> None:
+    base = footing.client.base
+    with dagway_client.Client(base) as server, dagway_client.Client(base, workspace="of-client") as client:
+        server.create_workspace(name="of-client")
+        client.create_dag("apart", "steps:\n  - echo a\n")
+        run_id = client.start("apart")
+        assert client.wait("apart", run_id, timeout_s=60).statusLabel == "succeeded"
+        assert [event.dagRunId for event in client.run_events("apart", run_id)][-1] == run_id
+
+        async def names() -> list[str]:
+            async with AsyncClient(base, workspace="of-client") as same:
+                await same.delete_dag("apart")
+                return [found.dag.name for found in (await same.dags()).dags]
+
+        with pytest.raises(RequestRefused, match="apart"):
+            server.dag("apart")
+        with pytest.raises(RequestRefused, match="send it without a workspace"):
+            client.create_workspace(name="more")
+        assert run(names()) == []
+
+
 def test_every_operation_has_a_method_that_reads_its_answer(footing: Footing, dag: Callable[[str], str]) -> None:
     name = dag(GREET)
     with dagway_client.Client(footing.client.base) as client:

@@ -20,8 +20,8 @@ from tests.harness.cluster import Footing
 from tests.ui.conftest import MOST_REQUESTS, PLAIN_EDITOR, Look, origin
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
-WATCHED = ("/health", "/approvals")
-"""What each page that is open asks for every ten seconds, the first time after it has shown its data."""
+WATCHED = ("/health", "/approvals", "/workspaces")
+"""What each page that is open asks for after it has shown its data: the first two every ten seconds, the last once."""
 BUNDLED = page_script(WEB) != "main.js"
 """Without npm a page loads some sixty modules; ``test_editor.py`` tells where npm is missing."""
 LINKS = {
@@ -61,7 +61,7 @@ PAGES = (
     "#/calendar", "#/calendar?outcome=missed", "#/calendar?month=2026-07",
     "#/compare/show/s1", "#/compare/show/s1/show/s1?all=1",
     "#/search?q=echo", "#/secrets", "#/audit", "#/audit?target=show&outcome=done",
-    "#/settings", "#/settings?all=no",
+    "#/settings", "#/settings?all=no", "#/settings?of=workers", "#/workspaces",
 )  # fmt: skip
 SPEC = f"""\
 description: 'Shows "{EVIL}" & everything'

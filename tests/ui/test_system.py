@@ -2,6 +2,7 @@
 
 from playwright.sync_api import Browser, expect
 
+from tests.harness.accessibility import barriers
 from tests.harness.browser import watched
 from tests.harness.cluster import Footing
 from tests.harness.eventually import eventually
@@ -50,6 +51,15 @@ def test_settings_are_shown_with_their_source_and_secrets_are_not(chromium: Brow
         page.get_by_label("Part of a name or of the meaning").fill("base_path")
         expect(page.get_by_role("row", name="DAGWAY_BASE_PATH")).to_contain_text("/flows")
         expect(row).to_have_count(0)
+        page.get_by_role("link", name="Workers").click()
+        row = page.get_by_role("row", name="DAGWAY_PORT")
+        expect(row).to_contain_text(port)
+        expect(row.get_by_text("differs")).to_have_count(0)
+        expect(page.get_by_role("row", name="DAGWAY_AUTH_ADMIN_PASSWORD")).to_contain_text("set, not shown")
+        assert barriers(page) == []
+        page.get_by_role("link", name="Schedulers").click()
+        expect(row).to_contain_text(port)
+        expect(page.locator("main")).not_to_contain_text("correct horse")
         send(page, guarded, "users", {"username": "boss", "password": "just managing", "role": "manager"})
         page.get_by_role("button", name="Log out").click()
         log_in(page, "boss", "just managing")

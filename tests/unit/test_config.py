@@ -313,6 +313,20 @@ def test_a_provider_with_all_it_needs_turns_its_mode_on() -> None:
         settings_from(found)
 
 
+def test_groups_of_a_provider_have_roles_in_workspaces() -> None:
+    def read(text: str) -> tuple[tuple[str, str], ...]:
+        return load_config({}, {"DAGWAY_AUTH_OIDC_ROLES": text}).oidc_roles
+
+    assert read("a=b=admin, dev = Operator, dev=acme:manager, dev=acme:viewer") == (
+        ("a=b", "admin"),
+        ("dev", "operator"),
+        ("dev", "acme:viewer"),
+    )
+    for wrong in ("dev=acme:", "dev=acme:boss", "dev=default:viewer", "dev=:viewer", "dev=a:b:viewer", "=acme:viewer"):
+        with pytest.raises(ConfigInvalid, match="DAGWAY_AUTH_OIDC_ROLES"):
+            read(wrong)
+
+
 def test_a_workers_id_begins_with_its_pool() -> None:
     default = load_config({}, {})
     assert default.worker_id.startswith("default-")

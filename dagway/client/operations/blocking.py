@@ -86,6 +86,8 @@ class OperationMethods(Sender):
     get_open_api = method(docs.get_open_api)
     get_reference = method(docs.get_reference)
     list_settings = method(effective_settings.list_settings)
+    list_scheduler_settings = method(effective_settings.list_scheduler_settings)
+    list_worker_settings = method(effective_settings.list_worker_settings)
     list_dag_slots = method(fires.list_dag_slots)
     list_slots = method(fires.list_slots)
     get_dag_calendar = method(fires.get_dag_calendar)

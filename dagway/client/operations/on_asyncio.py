@@ -86,6 +86,8 @@ class AsyncOperationMethods(AsyncSender):
     get_open_api = async_method(docs.get_open_api)
     get_reference = async_method(docs.get_reference)
     list_settings = async_method(effective_settings.list_settings)
+    list_scheduler_settings = async_method(effective_settings.list_scheduler_settings)
+    list_worker_settings = async_method(effective_settings.list_worker_settings)
     list_dag_slots = async_method(fires.list_dag_slots)
     list_slots = async_method(fires.list_slots)
     get_dag_calendar = async_method(fires.get_dag_calendar)

@@ -50,7 +50,7 @@ def create_workspace(
 
 
 def get_workspace(name: str) -> ApiCall[WorkspaceDetailsSchema]:
-    """Return a workspace and its members."""
+    """Return a workspace, its members, and what counts towards its quotas."""
     return ApiCall("GET", path_of("workspaces", name), model(WorkspaceDetailsSchema))
 
 

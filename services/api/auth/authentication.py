@@ -134,12 +134,16 @@ class Auth:
         if workspace == principal.home:
             return principal
         member, can_exist = "", workspace == DEFAULT or valid_workspace(workspace)
-        if principal.kind == "user" and principal.role != "admin" and can_exist:
-            member = self._reads.member_role(workspace, principal.id)
+        if principal.role != "admin" and can_exist:
+            member = principal.members.get(workspace, "")
+            if principal.kind == "user":
+                member = self._reads.member_role(workspace, principal.id)
         role = role_there(workspace, principal.role, home=principal.home, member=member)
         if not role:
             raise no_access(principal.by, workspace)
-        if not member and (not can_exist or self._reads.workspace(workspace) is None):
+        # A stored membership ends with its workspace; groups of a provider may be given one that does not exist.
+        exists = bool(member) and principal.kind == "user"
+        if not exists and (not can_exist or self._reads.workspace(workspace) is None):
             raise not_found(f"There is no workspace {workspace[:40]!r}")
         return replace(principal, role=role)
 
@@ -306,7 +310,9 @@ def _by_cookie(provider: "OidcProvider", headers: Mapping[str, str]) -> Principa
     if headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         return NOBODY
     found = provider.identify(parse_cookie(headers.get("Cookie", "")))
-    return Principal("oidc", found.username, found.username, found.role) if found else NOBODY
+    if found is None:
+        return NOBODY
+    return Principal("oidc", found.username, found.username, found.role, members=found.members)
 
 
 def _same(given: str, expected: str) -> bool:

@@ -16,7 +16,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote_plus, urlencode
 
@@ -28,7 +28,16 @@ from services.api.settings import Oidc
 from shared.contracts.actors import RANK
 from shared.workspaces import ForeignName, check_unmarked
 
-__all__ = ["PROOF_COOKIE", "TOKEN_COOKIE", "OidcIdentity", "OidcProvider", "challenge_of", "new_verifier", "role_of"]
+__all__ = [
+    "PROOF_COOKIE",
+    "TOKEN_COOKIE",
+    "OidcIdentity",
+    "OidcProvider",
+    "challenge_of",
+    "members_of",
+    "new_verifier",
+    "role_of",
+]
 
 _log = logging.getLogger(__name__)
 TOKEN_COOKIE, PROOF_COOKIE = "oidcToken", "oidcAdmitted"
@@ -52,6 +61,8 @@ class OidcIdentity:
     username: str
     role: str
     expires_at: int
+    members: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The workspaces, other than the default one, in which a group of the user has a role, with the highest role."""
 
 
 class OidcProvider:
@@ -311,7 +322,8 @@ def _identity(claims: Mapping[str, Any], settings: Oidc) -> OidcIdentity:
         check_unmarked(username, "the username at the OpenID Connect provider")
     except ForeignName as error:
         raise _refused(str(error)) from error
-    return OidcIdentity(subject, username[:200], role_of(claims, settings), int(claims["exp"]))
+    role, members = role_of(claims, settings), members_of(claims, settings)
+    return OidcIdentity(subject, username[:200], role, int(claims["exp"]), members)
 
 
 def role_of(claims: Mapping[str, Any], settings: Oidc) -> str:
@@ -319,10 +331,25 @@ def role_of(claims: Mapping[str, Any], settings: Oidc) -> str:
 
     A claim with one group may be a text instead of a list. A claim of any other type has no groups.
     """
+    roles = [role for role in _given(claims, settings) if ":" not in role]
+    return max(roles, key=lambda role: RANK[role], default=settings.default_role)
+
+
+def members_of(claims: Mapping[str, Any], settings: Oidc) -> dict[str, str]:
+    """Return the highest role of the groups in these claims in each workspace other than the default one."""
+    found: dict[str, str] = {}
+    for given in _given(claims, settings):
+        workspace, colon, role = given.rpartition(":")
+        if colon:
+            found[workspace] = max(role, found.get(workspace, role), key=lambda each: RANK[each])
+    return found
+
+
+def _given(claims: Mapping[str, Any], settings: Oidc) -> list[str]:
+    """Return what the groups in these claims are given: ``role`` or ``workspace:role``."""
     given = claims.get(settings.groups_claim)
     groups = [given] if isinstance(given, str) else given if isinstance(given, list) else []
-    roles = [role for group, role in settings.roles if group in groups]
-    return max(roles, key=lambda role: RANK[role], default=settings.default_role)
+    return [role for group, role in settings.roles if group in groups]
 
 
 def _refused(message: str) -> Problem:

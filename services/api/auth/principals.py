@@ -1,6 +1,7 @@
 """The principal of a request: the user or key that makes it, with its role."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -31,6 +32,8 @@ class Principal:
     """The DAGs that the API key may use."""
     home: str = DEFAULT
     """The workspace that an API key belongs to; the default workspace for all others."""
+    members: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The roles in other workspaces that groups of the OpenID Connect provider give. Those of stored users are read."""
     by_session: bool = False
     """Whether the credential is the session cookie, which browsers add by themselves."""
 

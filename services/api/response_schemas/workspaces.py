@@ -13,6 +13,7 @@ __all__ = [
     "WorkspaceAnswerSchema",
     "WorkspaceDetailsSchema",
     "WorkspaceSchema",
+    "WorkspaceUsageSchema",
     "WorkspacesSchema",
 ]
 
@@ -59,6 +60,15 @@ class MemberAnswerSchema(Schema):
     member: MemberSchema
 
 
+class WorkspaceUsageSchema(Schema):
+    """Root runs and DAGs."""
+
+    running: int
+    queued: int
+    dags: int
+
+
 class WorkspaceDetailsSchema(Schema):
     workspace: WorkspaceSchema
     members: list[MemberSchema]
+    used: WorkspaceUsageSchema

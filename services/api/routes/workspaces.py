@@ -1,5 +1,6 @@
 """Workspaces and their members: additions to the contract."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -84,11 +85,12 @@ def list_workspaces(call: Call) -> ApiResponse:
     )
 
 
-def _roles(call: Call) -> dict[str, str]:
-    return call.deps.reads.memberships(call.principal.id) if call.principal.kind == "user" else {}
+def _roles(call: Call) -> Mapping[str, str]:
+    principal = call.principal
+    return call.deps.reads.memberships(principal.id) if principal.kind == "user" else principal.members
 
 
-def _role(principal: Principal, workspace: str, roles: dict[str, str]) -> str:
+def _role(principal: Principal, workspace: str, roles: Mapping[str, str]) -> str:
     return role_there(workspace, principal.role, home=principal.home, member=roles.get(workspace, ""))
 
 
@@ -111,7 +113,7 @@ def create(call: Call, body: CreateWorkspaceBody) -> ApiResponse:
 
 @WORKSPACES.get(_PATH, id="getWorkspace", role="admin", reach="server", response=WorkspaceDetailsSchema)
 def details(call: Call, name: str) -> ApiResponse:
-    """Return a workspace and its members. Administrators have access to every workspace, and are not listed."""
+    """Return a workspace, its members, and what counts towards its quotas. Administrators are not listed as members."""
     found = call.deps.reads.workspace(_known(name))
     if found is None:
         raise not_found(f"There is no workspace {name!r}")
@@ -119,7 +121,13 @@ def details(call: Call, name: str) -> ApiResponse:
     shown = _shown(asdict(found))
     if found.max_log_bytes is not None:
         shown["logBytesToday"] = call.deps.reads.log_bytes(found.name, call.now)
-    return ok({"workspace": shown, "members": [_member(asdict(each)) for each in members]})
+    return ok(
+        {
+            "workspace": shown,
+            "members": [_member(asdict(each)) for each in members],
+            "used": asdict(call.deps.reads.usage(found.name)),
+        }
+    )
 
 
 @WORKSPACES.patch(

@@ -1,6 +1,7 @@
 // The client of the REST API.
 
 import { asksWho } from "./session.js";
+import { header } from "./workspace.js";
 
 const PATIENCE_MS = 60_000;
 /** Where a 401 may be about the password in the body: the login goes on. */
@@ -37,7 +38,7 @@ export async function request(method, where, { query, body, headers, signal, acc
     if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
   }
   if (remote.node) url.searchParams.set("remoteNode", remote.node);
-  const given = { Accept: accept ?? "application/json", ...headers };
+  const given = { Accept: accept ?? "application/json", ...header(where), ...headers };
   // This page has a login form: the browser must not ask for a password itself.
   if (asksWho) given["X-Requested-With"] = "XMLHttpRequest";
   if (body !== undefined) given["Content-Type"] = "application/json";

@@ -3,10 +3,10 @@
 import { h } from "./dom.js";
 import { go, here, stay } from "./router.js";
 
-const PAGES = { h: "home", d: "dags", r: "runs", q: "queues", c: "calendar", s: "system", f: "search", a: "audit", u: "access", e: "settings" };
+const PAGES = { h: "home", d: "dags", r: "runs", q: "queues", c: "calendar", s: "system", f: "search", a: "audit", u: "access", e: "settings", w: "workspaces" };
 const HELP = [
   ["/", "go to the search field"], ["?", "show this help"], ["g h", "Home"], ["g d", "DAGs"], ["g r", "Runs"], ["g q", "Queues"], ["g c", "Calendar"],
-  ["g s", "System"], ["g f", "Search"], ["g a", "Audit"], ["g u", "Access"], ["g e", "Settings"], ["Esc", "close the step, or leave a field"],
+  ["g s", "System"], ["g f", "Search"], ["g a", "Audit"], ["g u", "Access"], ["g e", "Settings"], ["g w", "Workspaces"], ["Esc", "close the step, or leave a field"],
 ];
 const PAUSE_MS = 1500;
 let afterG = 0;

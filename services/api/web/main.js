@@ -26,9 +26,10 @@ import { secrets } from "./views/secrets.js";
 import { settings } from "./views/settings.js";
 import { system } from "./views/system.js";
 import { unknown } from "./views/unknown.js";
+import { workspacePage, workspaces } from "./views/workspaces.js";
 
 const VIEWS = { home: [home], dags: [dags, dag], runs: [runs, unknown, run, unknown, run], queues: [queues], calendar: [month], system: [system], search: [search], audit: [audit],
-  access: [access], secrets: [secrets], settings: [settings],
+  access: [access], secrets: [secrets], settings: [settings], workspaces: [workspaces, workspacePage],
   compare: [unknown, unknown, compare, unknown, compare] };
 let page;
 let known = false;

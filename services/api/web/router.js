@@ -1,5 +1,7 @@
 // Where somebody is: the part of the address after `#`, which no server and no proxy has to know.
 
+import { asQuery } from "./workspace.js";
+
 const SECTIONS = { "dag-runs": "runs", dashboard: "home", "system-status": "system" };
 const TABS = { spec: "spec", history: "runs" };
 
@@ -11,7 +13,7 @@ export function arrive() {
   const child = new URLSearchParams(location.search).get("subDAGRunId");
   const parts = [SECTIONS[section] ?? section, ...(section === "dags" ? names.slice(0, 1) : names), ...(child ? ["sub", child] : [])];
   const place = to(parts, { tab: section === "dags" ? TABS[names[1]] : "" });
-  history.replaceState(null, "", `${base}${location.hash || place}`);
+  history.replaceState(null, "", `${base}${asQuery}${location.hash || place}`);
 }
 
 /** Return the address of a page: to`runs/${name}/${id}` with `query` behind it; empty values are left out. */

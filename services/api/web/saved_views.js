@@ -1,6 +1,8 @@
 // Filters that a person keeps under a name, in this browser.
 
-const KEY = `dagway views ${new URL(document.baseURI).pathname}`;
+import { asQuery } from "./workspace.js";
+
+const KEY = `dagway views ${new URL(document.baseURI).pathname}${asQuery}`;
 
 /** Pairs of a view's name and its query, in the order in which they were saved. */
 export function savedViews() {

@@ -3,6 +3,8 @@
 // The credential is a cookie that no script can read, this one included. So no script that got into the page could
 // take it along.
 
+import { workspace } from "./workspace.js";
+
 export const settings = getConfig();
 
 /** Whether this page has a login form. */
@@ -11,15 +13,22 @@ export const asksWho = ["builtin", "basic", "token"].includes(settings.auth);
 // Earlier versions kept the credential here.
 for (const place of [localStorage, sessionStorage]) place.removeItem(`dagway ${new URL(document.baseURI).pathname}`);
 
-/** Who is logged in, where a login is required. */
-export const session = { user: null };
+/** Who is logged in, where a login is required; and the workspaces that they may use, each with their role there. */
+export const session = { user: null, workspaces: [] };
 
 /** The roles, each may do more than the one before. */
 export const ROLES = ["viewer", "operator", "manager", "admin"];
 
-/** Whether the person may do what needs `role`; the server decides, this only hides what would fail. */
+/** Whether the person may do what needs `role` here; the server decides, this only hides what would fail. */
 export function may(role) {
   if (role === "operator" && !settings.permissions.runDags) return false;
   if (role === "manager" && !settings.permissions.writeDags) return false;
+  const held = workspace ? session.workspaces.find(({ name }) => name === workspace)?.role : session.user?.role;
+  return !session.user || ROLES.indexOf(held) >= ROLES.indexOf(role);
+}
+
+/** Whether the person may do what needs `role` on the whole server: managers stop and continue work, administrators the rest. */
+export function mayChangeServer(role) {
+  if (role === "manager" && !settings.permissions.runDags) return false;
   return !session.user || ROLES.indexOf(session.user.role) >= ROLES.indexOf(role);
 }

@@ -1,19 +1,26 @@
 // The frame around all pages: navigation, user and theme.
 
-import { get, listeners, remote, send } from "./api.js";
+import { ApiError, get, listeners, remote, send } from "./api.js";
 import { attention } from "./attention.js";
 import { h, patch } from "./dom.js";
 import { attempt, banner, toasts } from "./notice.js";
 import { here, to } from "./router.js";
-import { asksWho, may, session, settings } from "./session.js";
+import { asksWho, may, mayChangeServer, session, settings } from "./session.js";
 import { changePassword } from "./views/users.js";
+import { addressIn, workspace } from "./workspace.js";
 
+/** Pages with the role that they need: here, or on the whole server. */
 const PAGES = [
   ["home", "Home"], ["dags", "DAGs"], ["runs", "Runs"], ["queues", "Queues"], ["calendar", "Calendar"], ["system", "System"], ["search", "Search"],
-  ["secrets", "Secrets", "manager"], ["audit", "Audit", "admin"], ["settings", "Settings", "admin"],
-  ...(settings.auth === "builtin" ? [["access", "Access", "admin"]] : []),
+  ["secrets", "Secrets", "manager"], ["audit", "Audit", "admin", mayChangeServer], ["settings", "Settings", "admin", mayChangeServer],
+  ["workspaces", "Workspaces", "admin", mayChangeServer], ...(settings.auth === "builtin" ? [["access", "Access", "admin"]] : []),
 ];
 const THEMES = { auto: "Theme: system", light: "Theme: light", dark: "Theme: dark" };
+
+/** When to ask for the workspaces first: after the page has asked for what it shows. */
+const FIRST_MS = 1000;
+const AGAIN_MS = 10_000;
+let later;
 
 const bar = h("header", { class: "bar" });
 export const main = h("main", { id: "main", tabindex: "-1" });
@@ -32,12 +39,16 @@ export function draw() {
   const [section = "home"] = here().parts;
   patch(bar,
     h("a", { class: "brand", href: "#/home" }, settings.title),
-    h("nav", { "aria-label": "Pages" }, PAGES.filter(([, , role]) => !role || may(role)).map(([name, label]) =>
+    h("nav", { "aria-label": "Pages" }, PAGES.filter(([, , role, allowed = may]) => !role || allowed(role)).map(([name, label]) =>
       h("a", { href: to([name]), "aria-current": section === name && "page" }, label, name === "home" && attention.count > 0
         && h("span", { class: "count-badge", title: `${attention.count} wait for approval` }, String(attention.count),
           h("span", { class: "unseen" }, " wait for approval"))))),
     h("span", { class: "gap" }),
-    settings.remoteNodes && h("select", {
+    session.workspaces.length > 1 && !remote.node && h("select", {
+      "aria-label": "Workspace", value: workspace || "default", onchange: (event) => location.assign(addressIn(event.target.value, section)),
+    }, choices().map((name) => h("option", { value: name }, name))),
+    // A remote node has workspaces of its own, which no request here can name.
+    settings.remoteNodes && !workspace && h("select", {
       "aria-label": "Node", value: remote.node,
       onchange: (event) => { remote.node = event.target.value; dispatchEvent(new Event("begin-anew")); },
     }, h("option", { value: "" }, "local"), settings.remoteNodes.split(",").map((name) => h("option", { value: name }, name))),
@@ -50,6 +61,9 @@ export function draw() {
       : h("span", { class: "who", title: `role ${session.user.role}` }, session.user.username)),
     session.user && h("button", { type: "button", class: "plain", onclick: leave }, "Log out"));
 }
+
+/** The workspaces to choose from; the present one, even if the person may not use it. */
+const choices = () => [...new Set([workspace || "default", ...session.workspaces.map(({ name }) => name)])];
 
 const theme = () => localStorage.getItem("dagway theme") ?? "auto";
 
@@ -71,13 +85,38 @@ async function leave() {
   }
   // Without an answer the login goes on, and this page must not look as if it had ended.
   if (!await attempt(() => send("POST", "auth/logout"))) return;
-  session.user = null;
+  Object.assign(session, { user: null, workspaces: [] });
   listeners.unauthorized();
 }
 
 /** Find out who is logged in; raises ApiError if a login is required and there is none. */
 export async function identify() {
-  session.user = null;
-  if (asksWho || settings.auth === "oidc") session.user = (await get("auth/me")).user;
+  Object.assign(session, { user: null, workspaces: [] });
+  clearTimeout(later);
+  if (asksWho || settings.auth === "oidc") {
+    const [{ user }] = await Promise.all([get("auth/me"), findWorkspaces()]);
+    session.user = user;
+    const [first] = session.workspaces;
+    // Who may only use other workspaces begins in one of them.
+    if (first && !workspace && first.name !== "default") location.replace(addressIn(first.name, here().parts[0] ?? "home"));
+  } else {
+    // Anybody may do everything, so the page need not wait for the names.
+    later = setTimeout(look, FIRST_MS);
+  }
   draw();
+}
+
+async function findWorkspaces() {
+  session.workspaces = (await get("workspaces")).workspaces;
+}
+
+/** Find the workspaces; while the server is away, try again. */
+async function look() {
+  try {
+    await findWorkspaces();
+    draw();
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    later = setTimeout(look, AGAIN_MS);
+  }
 }

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ _INSTRUCTIONS = (
 _EXAMPLES = """
 dagway mcp                                         read-only tools for the gateway on this machine
 dagway mcp --profile production --role operator    tools that also start, stop and retry runs
+dagway mcp --workspace acme                        tools for one workspace
 """
 
 
@@ -50,8 +52,12 @@ def mcp_command(gateway: Gateway, *, role: str) -> None:
         import mcp.server  # noqa: F401, PLC0415 - optional
     except ImportError as error:
         raise ConfigInvalid("dagway mcp needs the package mcp: pip install 'dagway[mcp]'") from error
-    tools = {tool.name: tool for tool in tools_of(gateway.get("/openapi.json"), role)}
-    asyncio.run(_serve(_server(gateway, tools)))
+    # Only requests about a workspace name it: those that change the whole server are refused with one.
+    server = Gateway(replace(gateway.connection, workspace=""))
+    tools = {
+        tool.name: tool for tool in tools_of(server.get("/openapi.json"), role, workspace=gateway.connection.workspace)
+    }
+    asyncio.run(_serve(_server(server, tools)))
 
 
 async def _serve(server: "Server[Any]") -> None:

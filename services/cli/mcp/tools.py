@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +15,7 @@ _REF = "#/components/schemas/"
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _JSON = "application/json"
 _BODY = "body"
+_WORKSPACE = "workspace"
 _DOT_SEGMENTS = frozenset({".", ".."})
 _NOT_FOR_TOOLS = ("/auth/", "/webhooks/{fileName}", "/openapi.json")
 """Logging in, and what authenticates by its own token or describes the API."""
@@ -44,6 +45,8 @@ class Tool:
     path: str
     schema: Mapping[str, Any]
     reads: bool
+    query: Mapping[str, str] = field(default_factory=dict)
+    """What is in the query of each call, and is no argument."""
 
     def request(self, arguments: Mapping[str, Any]) -> GatewayRequest:
         """Return the request for a call.
@@ -62,15 +65,18 @@ class Tool:
             raise ArgumentError(f"{', '.join(sorted(dotted))}: must not be a dot or two")
         path = _PARAMETER.sub(lambda found: quote(str(arguments[found[1]]), safe=""), self.path)
         query = {name: value for name, value in arguments.items() if name not in in_path and name != _BODY}
-        return GatewayRequest(self.method, path, query, arguments.get(_BODY))
+        return GatewayRequest(self.method, path, {**query, **self.query}, arguments.get(_BODY))
 
 
-def tools_of(document: Mapping[str, Any], role: str) -> list[Tool]:
-    """Return the operations that ``role`` may use, as tools. For ``viewer`` none of them changes anything."""
+def tools_of(document: Mapping[str, Any], role: str, *, workspace: str = "") -> list[Tool]:
+    """Return the operations that ``role`` may use, as tools. For ``viewer`` none of them changes anything.
+
+    With ``workspace``, the operations about a workspace are all about this one, and take no other as an argument.
+    """
     rank = ROLES.index(role)
     schemas = document["components"]["schemas"]
     return [
-        _tool(path, method, operation, schemas)
+        _tool(path, method, operation, schemas, workspace)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
         if operation["x-minimum-role"] in ROLES[: rank + 1]
@@ -88,7 +94,7 @@ def _answers_json(operation: Mapping[str, Any]) -> bool:
     )
 
 
-def _tool(path: str, method: str, operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> Tool:
+def _tool(path: str, method: str, operation: Mapping[str, Any], schemas: Mapping[str, Any], workspace: str) -> Tool:
     properties: dict[str, Any] = {}
     required = []
     for parameter in operation["parameters"]:
@@ -101,6 +107,7 @@ def _tool(path: str, method: str, operation: Mapping[str, Any], schemas: Mapping
         properties[_BODY] = operation["requestBody"]["content"][_JSON]["schema"]
         if operation["requestBody"]["required"]:
             required.append(_BODY)
+    fixed = {_WORKSPACE: workspace} if workspace and properties.pop(_WORKSPACE, None) else {}
     used = {name: schemas[name] for name in sorted(_all_used(properties, schemas))}
     schema: dict[str, Any] = {"type": "object", "properties": properties, "required": required}
     if used:
@@ -108,7 +115,7 @@ def _tool(path: str, method: str, operation: Mapping[str, Any], schemas: Mapping
     # A viewer's POST validates a spec, and an operator's GET removes a run from its queue.
     role = operation["x-minimum-role"]
     reads = role == "viewer" or (method == "get" and role != "operator")
-    return Tool(operation["operationId"], operation["description"], method.upper(), path, _local(schema), reads)
+    return Tool(operation["operationId"], operation["description"], method.upper(), path, _local(schema), reads, fixed)
 
 
 def _all_used(value: Any, schemas: Mapping[str, Any]) -> set[str]:

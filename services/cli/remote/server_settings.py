@@ -1,5 +1,8 @@
 """``dagway settings``: the settings of a gateway, and where each comes from."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from services.cli.help_pages import PageCommand
@@ -10,15 +13,28 @@ from services.cli.remote.gateway import Gateway
 __all__ = ["settings_command"]
 
 
-@click.command("settings", cls=PageCommand, examples="\ndagway settings\ndagway settings --set\n")
+@click.command(
+    "settings", cls=PageCommand, examples="\ndagway settings\ndagway settings --set\ndagway settings --of workers\n"
+)
+@click.option(
+    "--of",
+    "kind",
+    type=click.Choice(["gateway", "schedulers", "workers"]),
+    default="gateway",
+    show_default=True,
+    help="whose settings; of schedulers and workers those that are set, first those that differ",
+)
 @click.option("--set", "only_set", is_flag=True, help="only settings that do not have their default")
 @JSON_OPTION
 @with_server
-def settings_command(gateway: Gateway, *, only_set: bool, in_json: bool) -> None:
-    """Show the settings of a gateway.
+def settings_command(gateway: Gateway, *, kind: str, only_set: bool, in_json: bool) -> None:
+    """Show the settings of a gateway, or those of all schedulers or workers.
 
     The values of secrets are not shown. Needs the role admin.
     """
+    if kind != "gateway":
+        _show_reported(gateway.get(f"/settings/{kind}"), in_json=in_json)
+        return
     settings = [each for each in gateway.get("/settings")["settings"] if not only_set or each["source"] != "default"]
     if in_json:
         echo_json({"settings": settings})
@@ -28,6 +44,24 @@ def settings_command(gateway: Gateway, *, only_set: bool, in_json: bool) -> None
         for each in settings
     ]
     echo_table(("SETTING", "VALUE", "SET BY"), rows, empty="no setting is set")
+
+
+def _show_reported(answer: Mapping[str, Any], *, in_json: bool) -> None:
+    if in_json:
+        echo_json(answer)
+        return
+    rows = [
+        (
+            each["variable"],
+            _value(secret=each["secret"], value=one["value"], source=one["setBy"] or "default"),
+            "all" if len(each["values"]) == 1 else f"{one['count']}: {', '.join(one['processes'])}",
+        )
+        for each in answer["settings"]
+        for one in each["values"]
+    ]
+    echo_table(("SETTING", "VALUE", "OF"), rows, empty="no setting is set")
+    if answer["silent"]:
+        click.echo(f"of an earlier version, which does not report settings: {', '.join(answer['silent'])}")
 
 
 def _value(*, secret: bool, value: str, source: str) -> str:

@@ -66,15 +66,14 @@ def list_workspaces(gateway: Gateway, in_json: bool) -> None:
 @JSON_OPTION
 @with_server
 def show_workspace(gateway: Gateway, name: str, in_json: bool) -> None:
-    """Show the quotas and the members of a workspace."""
+    """Show the quotas of a workspace, how much of each is used, and its members."""
     answer = gateway.get(path("workspaces", name))
     if in_json:
         echo_json(answer)
         return
-    for _, field in _QUOTAS:
-        click.echo(f"{field}: {answer['workspace'].get(field) or 'no limit'}")
-    if "logBytesToday" in answer["workspace"]:
-        click.echo(f"logBytesToday: {answer['workspace']['logBytesToday']}")
+    used = {**answer["used"], "logBytesToday": answer["workspace"].get("logBytesToday", 0)}
+    for (_, field), counted in zip(_QUOTAS, ("running", "queued", "dags", "logBytesToday"), strict=True):
+        click.echo(f"{field}: {answer['workspace'].get(field) or 'no limit'} ({used[counted]} used)")
     rows = [(each["username"], each["role"]) for each in answer["members"]]
     echo_table(("MEMBER", "ROLE"), rows, empty="there is no member")
 

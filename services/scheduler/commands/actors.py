@@ -101,6 +101,9 @@ class Actors:
 
     def present(self, sent: Actor, workspace: str = DEFAULT) -> Actor:
         """Return an actor with its current name, and its current role in a workspace. Raises ``ActorGone``."""
+        if sent.kind == "oidc":
+            # Its gateway has found the role in this workspace, from groups that only the provider knows.
+            return sent
         if sent.kind not in STORED_KINDS:
             return sent.model_copy(update={"role": role_there(workspace, sent.role)}) if workspace else sent
         stored = self._row(sent)

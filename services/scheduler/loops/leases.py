@@ -157,6 +157,7 @@ class Leases:
             "started_at": beat.started_at,
             "heartbeat_at": heard_at,
             "lease_until": heard_at + self._lease,
+            "settings": beat.settings,
         }
 
     def _answers(self, batch: Batch, newest: Mapping[str, Heartbeat]) -> list[Halt]:

@@ -50,6 +50,7 @@ class OpsReads(Reader):
                 drained_at=row.drained_at,
                 drained_by=row.drained_by or "",
                 drain_reason=row.drain_reason or "",
+                settings=row.settings,
             )
             for row in rows
         )
@@ -60,7 +61,9 @@ class OpsReads(Reader):
         query = select(t.services).where(s.kind == kind, s.heartbeat_at >= since).order_by(bytewise(s.instance_id))
         with self._statement() as connection:
             return tuple(
-                ServiceRow(row.kind, row.instance_id, row.host, row.version, row.started_at, row.heartbeat_at)
+                ServiceRow(
+                    row.kind, row.instance_id, row.host, row.version, row.started_at, row.heartbeat_at, row.settings
+                )
                 for row in connection.execute(query)
             )
 

@@ -237,6 +237,8 @@ class WorkerRow:
     drained_at: datetime | None = None
     drained_by: str = ""
     drain_reason: str = ""
+    settings: Mapping[str, tuple[str, str]] | None = None
+    """The settings that the worker reports, see ``ReportedSettings``."""
 
     def believed_state(self, now: datetime) -> str:
         """Return the state: ``lost`` after the end of the lease, ``draining`` while the worker is drained."""
@@ -265,6 +267,8 @@ class ServiceRow:
     version: str
     started_at: datetime
     heartbeat_at: datetime
+    settings: Mapping[str, tuple[str, str]] | None = None
+    """The settings that the instance reports, see ``ReportedSettings``."""
 
 
 @dataclass(frozen=True, slots=True)

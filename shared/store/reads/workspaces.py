@@ -8,10 +8,12 @@ from sqlalchemy import ColumnElement, select, true
 
 from shared.store import tables as t
 from shared.store.functions import bytewise
+from shared.store.queries.runs import QUEUED, RUNNING
 from shared.store.queries.worker_pools import gathered
+from shared.store.queries.workspaces import count_dags, count_runs
 from shared.store.reads.base import Reader
 
-__all__ = ["MemberRow", "WorkspaceReads", "WorkspaceRow"]
+__all__ = ["MemberRow", "WorkspaceReads", "WorkspaceRow", "WorkspaceUsage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,15 @@ class MemberRow:
     role: str
 
 
+@dataclass(frozen=True, slots=True)
+class WorkspaceUsage:
+    """What counts towards the quotas of a workspace: its root runs and its DAGs."""
+
+    running: int
+    queued: int
+    dags: int
+
+
 class WorkspaceReads(Reader):
     """Reads of workspaces. They are the same for the readers of all workspaces."""
 
@@ -55,9 +66,16 @@ class WorkspaceReads(Reader):
         """Return how many bytes of logs a workspace with a quota has stored on the day (UTC) of ``at``."""
         c = t.workspace_logs.c
         day = at.astimezone(UTC).date().isoformat()
-        with self._statement() as connection:
+        with self._statement(of_server=True) as connection:
             query = select(c.bytes).where(c.workspace == workspace, c.day == day)
             return connection.execute(query).scalar_one_or_none() or 0
+
+    def usage(self, name: str) -> WorkspaceUsage:
+        """Return what counts towards the quotas of a workspace."""
+        counts = (count_runs(name, RUNNING), count_runs(name, QUEUED), count_dags(name))
+        with self._statement(of_server=True) as connection:
+            query = select(*(each.scalar_subquery() for each in counts))
+            return WorkspaceUsage(*connection.execute(query).one())
 
     def members(self, workspace: str) -> Sequence[MemberRow]:
         """Return the members of a workspace, by username."""
@@ -77,7 +95,7 @@ class WorkspaceReads(Reader):
     def reserved_pools(self) -> dict[str, frozenset[str]]:
         """Return the workspaces that each reserved worker pool serves. Pools that are not reserved serve all."""
         r = t.reserved_worker_pools.c
-        with self._statement() as connection:
+        with self._statement(of_server=True) as connection:
             return gathered(connection.execute(select(r.pool, r.workspace)))
 
     def _workspaces(self, where: ColumnElement[bool]) -> tuple[WorkspaceRow, ...]:

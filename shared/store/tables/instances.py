@@ -24,6 +24,7 @@ workers = Table(
     col("drained_at", UTCDateTime, nullable=True),
     col("drained_by", String(200), nullable=True),
     col("drain_reason", Text, nullable=True),
+    col("settings", JSON, nullable=True),
     comment="state: live, draining, stopped, lost",
 )
 
@@ -39,5 +40,6 @@ services = Table(
     col("reports_until", UTCDateTime, nullable=True),
     col("session_since", UTCDateTime, nullable=True),
     col("follows_chains", Boolean, nullable=True),
+    col("settings", JSON, nullable=True),
     comment="Scheduler replicas that were alive a moment ago",
 )

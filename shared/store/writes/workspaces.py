@@ -3,12 +3,13 @@
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Table, case, delete, func, select
+from sqlalchemy import ColumnElement, Table, case, delete, select
 
 from shared.store import tables as t
 from shared.store.engine import for_update, insert_for
 from shared.store.functions import workspace_prefix
 from shared.store.queries.worker_pools import gathered
+from shared.store.queries.workspaces import count_dags, count_runs
 from shared.store.writes.base import FoundRow, NewRow, Writer
 from shared.workspaces import name_prefix
 
@@ -58,14 +59,11 @@ class WorkspaceWrites(Writer):
 
     def count_runs(self, name: str, status: ColumnElement[str]) -> int:
         """Count the root runs of a workspace with a status: a condition that a partial index serves."""
-        r = t.dag_runs.c
-        mine = (r.status == status, r.root_key.is_(None), workspace_prefix(r.queue) == name_prefix(name))
-        return int(self._connection.execute(select(func.count()).select_from(t.dag_runs).where(*mine)).scalar_one())
+        return int(self._connection.execute(count_runs(name, status)).scalar_one())
 
     def count_dags(self, name: str) -> int:
         """Count the DAGs of a workspace."""
-        mine = workspace_prefix(t.dags.c.file_name) == name_prefix(name)
-        return int(self._connection.execute(select(func.count()).select_from(t.dags).where(mine)).scalar_one())
+        return int(self._connection.execute(count_dags(name)).scalar_one())
 
     def existing(self, names: Collection[str]) -> set[str]:
         """Return those of these workspaces that exist, and keep them from being deleted until the transaction ends.

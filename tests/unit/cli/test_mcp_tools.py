@@ -53,6 +53,17 @@ def test_a_call_becomes_a_request() -> None:
     assert tools["listDAGRuns"].request({"status": 2}) == GatewayRequest("GET", "/dag-runs", {"status": 2}, None)
 
 
+def test_the_tools_of_a_workspace_reach_no_other() -> None:
+    tools = {tool.name: tool for tool in tools_of(DOCUMENT, "admin", workspace="acme")}
+
+    assert tools["listDAGs"].request({"name": "a"}).query == {"name": "a", "workspace": "acme"}
+    with pytest.raises(ArgumentError, match="has no argument workspace"):
+        tools["listDAGs"].request({"workspace": "beta"})
+    # The gateway refuses a workspace with a change of the whole server.
+    assert tools["createUser"].request({"body": {"username": "ann"}}).query == {}
+    assert named("viewer")["listDAGs"].request({"workspace": "beta"}).query == {"workspace": "beta"}
+
+
 def test_wrong_arguments_are_named() -> None:
     tool = named("viewer")["getDAGRunDetails"]
 

@@ -3,6 +3,7 @@
 import { get } from "../api.js";
 import { h } from "../dom.js";
 import { to } from "../router.js";
+import { mayChangeServer } from "../session.js";
 import { keys } from "./keys.js";
 import { users } from "./users.js";
 import { webhooks } from "./webhooks.js";
@@ -16,13 +17,15 @@ export function access(page) {
 
   page.every(10_000, async () => {
     const { tab: wanted } = page.place.query;
-    const tab = wanted in TABS ? wanted : "users";
+    // Users belong to the server, keys and webhooks to a workspace.
+    const tabs = Object.keys(TABS).filter((each) => each !== "users" || mayChangeServer("admin"));
+    const tab = tabs.includes(wanted) ? wanted : tabs[0];
     const found = await get(SOURCES[tab], {}, page.signal);
     const { create, table } = PARTS[tab](page, found);
     page.show(
       h("div", { class: "heading" }, h("h1", {}, "Access"), h("span", { class: "gap" }), create),
-      h("nav", { class: "tabs", "aria-label": "Parts of the page" }, Object.entries(TABS).map(([key, label]) =>
-        h("a", { href: to(["access"], { tab: key === "users" ? "" : key }), "aria-current": key === tab && "page" }, label))),
+      h("nav", { class: "tabs", "aria-label": "Parts of the page" }, tabs.map((key) =>
+        h("a", { href: to(["access"], { tab: key === tabs[0] ? "" : key }), "aria-current": key === tab && "page" }, TABS[key]))),
       h("div", { key: tab, class: "tab" }, table));
   });
 }

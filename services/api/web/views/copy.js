@@ -3,6 +3,7 @@
 import { path } from "../api.js";
 import { h } from "../dom.js";
 import { moves } from "../status.js";
+import { header, workspace } from "../workspace.js";
 
 const TOKEN = '-H "Authorization: Bearer $DAGWAY_TOKEN"';
 const quoted = (text) => (/^[\w.\-/:=]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
@@ -11,9 +12,11 @@ const quoted = (text) => (/^[\w.\-/:=]+$/.test(text) ? text : `'${text.replaceAl
 function commands({ name, dagRunId, statusLabel }, secured) {
   const root = new URL("./", document.baseURI).href.replace(/\/$/, "");
   const place = `${root}/api/v2/${path`dag-runs/${name}/${dagRunId}`}`;
-  const curl = (method, verb, body) => ["curl", method !== "GET" && `-X ${method}`, secured && TOKEN,
+  const headers = Object.entries(header("dag-runs")).map(([name, value]) => `-H ${quoted(`${name}: ${value}`)}`);
+  const curl = (method, verb, body) => ["curl", method !== "GET" && `-X ${method}`, secured && TOKEN, ...headers,
     body && `-H 'Content-Type: application/json' -d ${quoted(JSON.stringify(body))}`, quoted(`${place}${verb}`)].filter(Boolean).join(" ");
-  const cli = (verb) => `DAGWAY_URL=${quoted(root)} dagway ${verb} --run-id=${quoted(dagRunId)} ${quoted(name)}`;
+  const inside = workspace ? ` --workspace=${quoted(workspace)}` : "";
+  const cli = (verb) => `DAGWAY_URL=${quoted(root)} dagway ${verb}${inside} --run-id=${quoted(dagRunId)} ${quoted(name)}`;
   return [
     ["Read", curl("GET", ""), cli("status")],
     statusLabel === "running" && ["Stop", curl("POST", "/stop"), cli("stop")],

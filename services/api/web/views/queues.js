@@ -4,7 +4,7 @@ import { get, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { attempt, toast } from "../notice.js";
-import { may } from "../session.js";
+import { may, mayChangeServer } from "../session.js";
 import { ago } from "../time.js";
 import { idempotencyKey, runsOf } from "./bulk.js";
 import { pools } from "./pools.js";
@@ -21,7 +21,7 @@ export function queues(page) {
       h("div", { class: "heading" }, h("h1", {}, "Queues"),
         h("span", { class: "faint" }, `${summary.totalRunning} running, ${summary.totalQueued} waiting`), h("span", { class: "gap" }),
         may("manager") && h("button", { type: "button", onclick: define }, "Set a limit"),
-        may("manager") && (world
+        mayChangeServer("manager") && (world
           ? h("button", { type: "button", class: "primary", onclick: () => resume("resume") }, "Resume everything")
           : h("button", { type: "button", class: "danger", onclick: () => pause("pause", "everything") }, "Pause everything"))),
       pauses.map(paused),

@@ -1,18 +1,24 @@
-// The settings of the gateway: what each is, and where it comes from.
+// The settings of the gateway: what each is, and where it comes from. And those of schedulers and workers: where they differ.
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
-import { stay } from "../router.js";
+import { stay, to } from "../router.js";
 import { settings as server } from "../session.js";
 
 const EVERY_MS = 30_000;
+const KINDS = { gateway: "This gateway", schedulers: "Schedulers", workers: "Workers" };
 
 export function settings(page) {
   page.title("Settings");
   let typing;
   let list;
 
+  const tabs = (kind) => h("nav", { class: "tabs", "aria-label": "Settings of" }, Object.entries(KINDS).map(([key, label]) =>
+    h("a", { href: to(["settings"], { of: key === "gateway" ? "" : key }), "aria-current": key === kind && "page" }, label)));
+
   page.every(EVERY_MS, async () => {
+    const { of: wanted } = page.place.query;
+    if (wanted in KINDS && wanted !== "gateway") return showReported(wanted, await get(`settings/${wanted}`, {}, page.signal));
     list ??= (await get("settings", {}, page.signal)).settings;
     const { q = "", all } = page.place.query;
     const words = q.toLowerCase();
@@ -20,7 +26,8 @@ export function settings(page) {
       && `${each.variable} ${each.description}`.toLowerCase().includes(words));
     page.show(
       h("div", { class: "heading" }, h("h1", {}, "Settings"), h("span", { class: "faint" }, "of this gateway, since it started"), h("span", { class: "gap" }),
-        server.docs && h("a", { href: "docs/configuration/" }, "What they mean")),
+        meaning()),
+      tabs("gateway"),
       h("div", { class: "filters", role: "search" },
         h("input", { type: "search", "aria-label": "Part of a name or of the meaning", placeholder: "Find a setting", value: q, oninput: (event) => {
           clearTimeout(typing);
@@ -31,6 +38,34 @@ export function settings(page) {
           onchange: (event) => stay({ all: event.target.checked ? "no" : "" }) }), "Only those that are set")),
       shown.length ? table(shown) : h("div", { class: "empty" }, h("p", {}, "No setting matches.")));
   });
+
+  function showReported(kind, { processes, silent, settings: found }) {
+    const count = found.filter((each) => each.differs).length;
+    const sum = count ? `${count} differ between ${processes} ${kind}` : `of ${processes} ${kind}`;
+    page.show(
+      h("div", { class: "heading" }, h("h1", {}, "Settings"), h("span", { class: "faint" }, sum), h("span", { class: "gap" }), meaning()),
+      tabs(kind),
+      silent.length > 0 && h("p", { class: "reason" }, `Of an earlier version, which does not report its settings: ${silent.join(", ")}`),
+      found.length ? reportedTable(found, processes) : h("div", { class: "empty" }, h("p", {}, "All settings have their defaults.")));
+  }
+}
+
+const meaning = () => server.docs && h("a", { href: "docs/configuration/" }, "What they mean");
+
+const reportedTable = (list, processes) => h("table", { class: "rows" },
+  h("thead", {}, h("tr", {}, h("th", {}, "Setting"), h("th", {}, "Value and who has it"), h("th", { class: "wide" }, "Default"))),
+  h("tbody", {}, list.map((each) => h("tr", { key: each.variable },
+    h("td", { class: "main" }, h("span", { class: "mono name" }, each.variable), each.differs && [" ", h("span", { class: "badge is-waiting" }, "differs")],
+      h("div", { class: "faint" }, each.description)),
+    h("td", { class: "setting" }, each.values.map((one) => h("div", { key: `${one.value} ${one.setBy}` },
+      h("span", { class: "mono" }, value({ ...each, source: one.setBy ? "variable" : "default", value: one.value })), " ", whose(one, processes),
+      h("div", { class: "mono faint" }, one.setBy || "default")))),
+    h("td", { class: "wide faint setting" }, each.default)))));
+
+/** Who has a value: by name if not all have it. */
+function whose({ count, processes: names }, processes) {
+  if (count === processes) return processes > 1 && h("span", { class: "faint" }, "all");
+  return h("span", { class: "faint" }, names.join(", "), count > names.length && ` and ${count - names.length} more`);
 }
 
 const table = (list) => h("table", { class: "rows" },

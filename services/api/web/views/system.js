@@ -5,9 +5,10 @@ import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { attempt } from "../notice.js";
 import { to } from "../router.js";
-import { may } from "../session.js";
+import { mayChangeServer } from "../session.js";
 import { badge } from "../status.js";
 import { ago, span } from "../time.js";
+import { asQuery } from "../workspace.js";
 
 export function system(page) {
   page.title("System");
@@ -18,7 +19,7 @@ export function system(page) {
       h("div", { class: "heading" }, h("h1", {}, "System")),
       h("dl", { class: "facts" },
         fact("Gateway", badge(health.status)), fact("Version", health.version), fact("Up for", span(health.uptime)),
-        fact("Metrics", h("a", { href: "api/v2/metrics" }, "Prometheus")), fact("API", h("a", { href: "api/v2/docs" }, "reference"))),
+        fact("Metrics", h("a", { href: `api/v2/metrics${asQuery}` }, "Prometheus")), fact("API", h("a", { href: "api/v2/docs" }, "reference"))),
       h("h2", {}, "Workers"),
       workers.length ? table(page, workers) : h("div", { class: "empty" }, h("p", {}, "No worker is connected: runs wait until one is.")),
       h("h2", {}, "Schedulers"),
@@ -31,7 +32,7 @@ const fact = (label, ...value) => h("div", { key: label }, h("dt", {}, label), h
 const table = (page, workers) => h("table", { class: "rows" },
   h("thead", {}, h("tr", {}, h("th", {}, "Health"), h("th", {}, "Worker"), h("th", {}, "Slots"), h("th", { class: "wide" }, "Version"),
     h("th", { class: "wide" }, "Heard"), h("th", { class: "wide" }, "Lease until"),
-    may("manager") && h("th", {}, h("span", { class: "unseen" }, "Actions")))),
+    mayChangeServer("manager") && h("th", {}, h("span", { class: "unseen" }, "Actions")))),
   h("tbody", {}, workers.map((worker) => h("tr", { key: worker.id },
     h("td", { class: "state" }, badge(worker.state === "draining" ? "waiting" : worker.healthStatus, worker.state && worker.state !== "live" ? worker.state : worker.healthStatus)),
     h("td", { class: "main" }, h("span", { class: "name" }, worker.id), worker.host && worker.host !== worker.id && h("span", { class: "faint" }, ` on ${worker.host}`),
@@ -46,7 +47,7 @@ const table = (page, workers) => h("table", { class: "rows" },
     h("td", { class: "wide faint" }, worker.version),
     h("td", { class: "wide" }, ago(worker.lastHeartbeatAt)),
     h("td", { class: "wide faint" }, ago(worker.leaseUntil)),
-    may("manager") && h("td", { class: "act" }, worker.drain
+    mayChangeServer("manager") && h("td", { class: "act" }, worker.drain
       ? h("button", { type: "button", "aria-label": `Resume ${worker.id}`, onclick: (event) => resume(page, worker, event.target) }, "Resume")
       : h("button", { type: "button", "aria-label": `Drain ${worker.id}`, onclick: () => drain(page, worker) }, "Drain"))))));
 

@@ -1,0 +1,145 @@
+// Workspaces: create, change, delete; their quotas and members. For administrators of the server.
+
+import { get, path, send } from "../api.js";
+import { ask, choice, field } from "../dialog.js";
+import { h } from "../dom.js";
+import { go, to } from "../router.js";
+import { ROLES, settings } from "../session.js";
+import { ago } from "../time.js";
+import { addressIn } from "../workspace.js";
+
+const EVERY_MS = 10_000;
+/** What has a quota: its field, its name, and what of `used` counts towards it. */
+const QUOTAS = [["maxRunning", "Running runs", "running"], ["maxQueued", "Queued runs", "queued"], ["maxDags", "DAGs", "dags"]];
+
+export function workspaces(page) {
+  page.title("Workspaces");
+  page.every(EVERY_MS, async () => {
+    const { workspaces: list } = await get("workspaces", {}, page.signal);
+    const others = list.filter(({ name }) => name !== "default");
+    page.show(
+      h("div", { class: "heading" }, h("h1", {}, "Workspaces"), h("span", { class: "gap" }),
+        h("button", { type: "button", class: "primary", onclick: create }, "New workspace")),
+      others.length ? table(others)
+        : h("div", { class: "empty" }, h("p", {}, "There is only the default workspace, to which everything belongs.")));
+  });
+}
+
+const table = (list) => h("table", { class: "rows" },
+  h("thead", {}, h("tr", {}, h("th", {}, "Name"), h("th", {}, "Description"), h("th", {}, h("span", { class: "unseen" }, "Actions")))),
+  h("tbody", {}, list.map(({ name, description }) => h("tr", { key: name },
+    h("td", { class: "main" }, h("a", { class: "name", href: to(["workspaces", name]) }, name)),
+    h("td", {}, description),
+    h("td", { class: "act" }, enter(name))))));
+
+const enter = (name) => h("a", { class: "button", href: addressIn(name, "home"), "aria-label": `Go to ${name}` }, "Go to");
+
+const fields = (known = {}) => [
+  !known.name && field("Name", { name: "name", required: true, maxlength: 30, autofocus: true, hint: "lower-case letters, digits and dashes" }),
+  field("Description", { name: "description", maxlength: 500, value: known.description }),
+  QUOTAS.map(([name, label]) => field(`At most: ${label}`, { name, type: "number", min: 0, max: 1_000_000, value: known[name] ?? "", hint: "empty: no limit" })),
+];
+
+/** The values of the form as the API reads them. */
+function read(form) {
+  const quotas = QUOTAS.map(([name]) => [name, Number(form.get(name))]);
+  return { description: form.get("description"), ...Object.fromEntries(quotas) };
+}
+
+/** Go to a page; the bar offers other workspaces now. */
+function leaveFor(parts) {
+  go(parts);
+  dispatchEvent(new Event("begin-anew"));
+}
+
+function create() {
+  let name;
+  return ask({
+    title: "New workspace", confirm: "Create", fields: fields(),
+    act: async (form) => {
+      name = form.get("name").trim();
+      await send("POST", "workspaces", { name, ...read(form) });
+    },
+  }).then((done) => done && leaveFor(["workspaces", name]));
+}
+
+export function workspacePage(page) {
+  const [, name] = page.place.parts;
+  const where = path`workspaces/${name}`;
+  const hasUsers = settings.auth === "builtin";
+  page.title(name);
+
+  page.every(EVERY_MS, async () => {
+    const { workspace, members, used } = await get(where, {}, page.signal);
+    page.show(
+      h("div", { class: "heading" }, h("h1", {}, name), h("span", { class: "gap" }), enter(name),
+        h("button", { type: "button", onclick: () => edit(workspace) }, "Edit"),
+        h("button", { type: "button", class: "danger", onclick: remove }, "Delete")),
+      workspace.description && h("p", { class: "lead" }, workspace.description),
+      h("dl", { class: "facts" }, QUOTAS.map((quota) => usage(workspace, used, quota)),
+        h("div", {}, h("dt", {}, "Changed"), h("dd", {}, ago(workspace.updatedAt)))),
+      h("div", { class: "heading" }, h("h2", {}, "Members"), h("span", { class: "gap" }),
+        hasUsers && h("button", { type: "button", onclick: () => add(members) }, "Add a member")),
+      members.length ? memberTable(members)
+        : h("div", { class: "empty" }, h("p", {}, "It has no members. Administrators of the server may use every workspace.")),
+      settings.auth === "oidc" && h("p", { class: "faint" }, "Groups of the OpenID Connect provider are members by DAGWAY_AUTH_OIDC_ROLES, and are not listed."));
+  });
+
+  const memberTable = (members) => h("table", { class: "rows" },
+    h("thead", {}, h("tr", {}, h("th", {}, "User"), h("th", {}, "Role"), h("th", {}, h("span", { class: "unseen" }, "Actions")))),
+    h("tbody", {}, members.map(({ userId, username, role }) => h("tr", { key: userId },
+      h("td", { class: "main" }, h("span", { class: "name" }, username)),
+      h("td", {}, role),
+      h("td", { class: "act" },
+        h("button", { type: "button", "aria-label": `Role of ${username}`, onclick: () => setRole(userId, username, role) }, "Role"),
+        h("button", { type: "button", class: "danger", "aria-label": `Remove ${username}`, onclick: () => expel(userId, username) }, "Remove"))))));
+
+  async function change(method, whom, body) {
+    await send(method, whom, body);
+    await page.refresh();
+  }
+
+  const edit = (known) => ask({
+    title: `Edit ${name}`, text: "What is beyond a new limit stays.", confirm: "Save", fields: fields(known), act: (form) => change("PATCH", where, read(form)),
+  });
+
+  async function remove() {
+    const done = await ask({
+      title: `Delete the workspace ${name}?`, text: "Nothing may belong to it any more, not even a run.", confirm: "Delete", danger: true,
+      act: () => send("DELETE", where),
+    });
+    if (done) leaveFor(["workspaces"]);
+  }
+
+  async function add(members) {
+    const taken = new Set(members.map(({ userId }) => userId));
+    const free = (await get("users")).users.filter(({ id }) => !taken.has(id));
+    return ask({
+      title: `Add a member to ${name}`, confirm: "Add",
+      text: free.length ? "" : "All users are members already.",
+      fields: free.length ? [choice("User", { name: "username" }, free.map(({ username }) => username)), choice("Role", { name: "role", value: "viewer" }, ROLES)] : [],
+      act: async (form) => {
+        const user = free.find(({ username }) => username === form.get("username"));
+        if (user) await change("PUT", `${where}/members/${encodeURIComponent(user.id)}`, { role: form.get("role") });
+      },
+    });
+  }
+
+  const setRole = (id, username, role) => ask({
+    title: `Role of ${username} in ${name}`, confirm: "Save", fields: [choice("Role", { name: "role", value: role }, ROLES)],
+    act: (form) => change("PUT", `${where}/members/${encodeURIComponent(id)}`, { role: form.get("role") }),
+  });
+
+  const expel = (id, username) => ask({
+    title: `Remove ${username} from ${name}?`, text: "The user may not use this workspace any more.", confirm: "Remove", danger: true,
+    act: () => change("DELETE", `${where}/members/${encodeURIComponent(id)}`),
+  });
+}
+
+/** How much of a quota is used. */
+function usage(workspace, used, [name, label, counted]) {
+  const limit = workspace[name];
+  return h("div", { key: name }, h("dt", {}, label), h("dd", {},
+    limit > 0 && h("meter", { min: 0, max: limit, value: Math.min(used[counted], limit), "aria-label": `${label}: ${used[counted]} of ${limit}` }),
+    ` ${used[counted]}`, limit > 0 ? ` of ${limit}` : h("span", { class: "faint" }, " without a limit")));
+}

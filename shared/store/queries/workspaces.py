@@ -1,0 +1,22 @@
+"""What counts towards the quotas of a workspace."""
+
+from sqlalchemy import ColumnElement, Select, func, select
+
+from shared.store import tables as t
+from shared.store.functions import workspace_prefix
+from shared.workspaces import name_prefix
+
+__all__ = ["count_dags", "count_runs"]
+
+
+def count_runs(workspace: str, status: ColumnElement[str]) -> Select[int]:
+    """Count the root runs of a workspace with a status: a condition that a partial index serves."""
+    r = t.dag_runs.c
+    mine = (r.status == status, r.root_key.is_(None), workspace_prefix(r.queue) == name_prefix(workspace))
+    return select(func.count()).select_from(t.dag_runs).where(*mine)
+
+
+def count_dags(workspace: str) -> Select[int]:
+    """Count the DAGs of a workspace."""
+    mine = workspace_prefix(t.dags.c.file_name) == name_prefix(workspace)
+    return select(func.count()).select_from(t.dags).where(mine)
