@@ -19,6 +19,7 @@ __all__ = [
     "LogHits",
     "LogWindow",
     "NodeRow",
+    "QueuePlace",
     "QueueRow",
     "RunName",
     "RunRow",
@@ -265,6 +266,15 @@ class ServiceRow:
     version: str
     started_at: datetime
     heartbeat_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePlace:
+    """The place of a queued run in its queue: runs start by priority, the highest first, then by time."""
+
+    priority: int
+    queued_at: datetime
+    run_key: str
 
 
 @dataclass(frozen=True, slots=True)
