@@ -52,6 +52,7 @@ COMMANDS = (
     CatalogEntry("events", "remote.watching", "Print each change of a run or a step as it happens", _FOLLOW),
     CatalogEntry("why", "remote.waiting", "Show what a run and its steps wait for", _FOLLOW),
     CatalogEntry("ls", "remote.listing", "List DAGs", _OPERATE),
+    CatalogEntry("plan", "remote.plans", "Show what a run would do, and how long that usually takes", _OPERATE),
     CatalogEntry("suspend", "remote.schedules", "Switch off the schedule of a DAG", _OPERATE),
     CatalogEntry("resume", "remote.schedules", "Switch the schedule of a DAG on again, or end a pause", _OPERATE),
     CatalogEntry("pause", "remote.schedules", "Admit no queued and no scheduled runs", _OPERATE),

@@ -211,6 +211,9 @@ def test_dry_shows_the_stages_and_runs_nothing(folder: Path) -> None:
     ]
     assert rows[0][4] == "up to 2 retries; output ROWS"
     assert plan.stdout == dagway("run", "--dry", str(folder / "etl.yaml"), "--", "DAY=sunday").stdout
+    in_json = json.loads(dagway("run", "--dry", "--json", str(folder / "etl.yaml"), "--", "DAY=sunday").stdout)
+    assert in_json["params"] == {"DAY": "sunday"}
+    assert [[step["stage"], step["name"]] for step in in_json["dags"][0]["steps"]] == [row[:2] for row in rows]
     assert not (folder / "touched").exists()
 
 

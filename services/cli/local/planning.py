@@ -1,18 +1,32 @@
 """``dagway run --dry`` and ``dagway dry``: what a run would do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from services.cli.help_pages import PageCommand
 from services.cli.output.tables import table
+from services.cli.output.terminal import echo_json
 from services.cli.remote.dagu_flags import PARAMS_ARGUMENT, PARAMS_OPTION, QUIET, dagu_flags, params_text
 from shared.language.expansion.params_syntax import params_text as shown_params
 from shared.language.expansion.resolve import resolve_params
 from shared.language.model import Dag, Step
 
-__all__ = ["dry_command", "plan_lines", "print_plan"]
+__all__ = ["PlannedStep", "dry_command", "plan_json", "plan_lines", "planned_steps", "print_plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """What a step would do. ``stage`` is its number, or ``end`` for a handler."""
+
+    stage: str
+    name: str
+    after: tuple[str, ...]
+    does: str
+    notes: str
 
 
 @click.command("dry", cls=PageCommand, examples="\ndagway dry hello.yaml -- NAME=Ada\n")
@@ -21,27 +35,45 @@ __all__ = ["dry_command", "plan_lines", "print_plan"]
 @PARAMS_OPTION
 @click.option("-N", "--name", default="", help="name of the DAG, instead of that of the file")
 @QUIET
+@click.option("--json", "in_json", is_flag=True, help="print JSON")
 @dagu_flags
-def dry_command(*, file: Path, params: tuple[str, ...], params_option: str, name: str, quiet: bool) -> None:
+def dry_command(
+    *, file: Path, params: tuple[str, ...], params_option: str, name: str, quiet: bool, in_json: bool
+) -> None:
     """Show what a run of a workflow file would do.
 
     Lists the steps by stages: steps of one stage may run at the same time. Runs nothing. Exits with 1 if the file has
     errors.
     """
-    print_plan(file, params_text(params, params_option), name=name, quiet=quiet)
+    print_plan(file, params_text(params, params_option), name=name, quiet=quiet, in_json=in_json)
 
 
-def print_plan(file: Path, params: str, *, name: str = "", quiet: bool = False) -> None:
+def print_plan(file: Path, params: str, *, name: str = "", quiet: bool = False, in_json: bool = False) -> None:
     """Print the plan of a workflow file. Raises ``WorkflowInvalid``."""
     from services.cli.local.bundle import read_bundle  # noqa: PLC0415 - not for the help page
 
     bundle = read_bundle(file, name=name)
+    if in_json:
+        echo_json(plan_json(bundle.dags, params))
+        return
     for line in () if quiet else plan_lines(bundle.dags, params):
         click.echo(line)
 
 
-def plan_lines(dags: tuple[Dag, ...], params: str) -> Iterator[str]:
-    """Yield the plan of the first DAG with these parameters, then of those that its steps call."""
+def plan_json(dags: tuple[Dag, ...], params: str) -> dict[str, Any]:
+    """Return the plan of the first DAG with these parameters, and of those that its steps call."""
+    planned = [{"name": dag.name, "steps": [asdict(step) for step in planned_steps(dag)]} for dag in dags]
+    return {"params": dict(resolve_params(dags[0], params)[0]), "dags": planned}
+
+
+def plan_lines(
+    dags: tuple[Dag, ...], params: str, times: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None
+) -> Iterator[str]:
+    """Yield the plan of the first DAG with these parameters, then of those that its steps call.
+
+    ``times``: how long the steps of each DAG usually take, and at most, by the names of DAG and step.
+    """
+    head = ("STAGE", "STEP", "AFTER", "DOES", "NOTES", *(() if times is None else ("MEDIAN", "P95")))
     for position, dag in enumerate(dags):
         yield f"{dag.name}{f': {dag.description}' if dag.description else ''}"
         given = params if position == 0 else ""
@@ -49,13 +81,22 @@ def plan_lines(dags: tuple[Dag, ...], params: str) -> Iterator[str]:
             yield f"  params: {shown_params(pairs)}"
         if conditions := ", ".join(each.condition for each in dag.preconditions):
             yield f"  only if: {conditions}"
-        stages = stages_of(dag)
+        took = None if times is None else times.get(dag.name, {})
         rows = [
-            (str(stages[step.name]), step.name, ", ".join(step.depends), _what(step), _how(step))
-            for step in sorted(dag.steps, key=lambda step: stages[step.name])
+            (step.stage, step.name, ", ".join(step.after), step.does, step.notes)
+            + (() if took is None else took.get(step.name, ("", "")))
+            for step in planned_steps(dag)
         ]
-        rows += [("end", str(handler), "", _what(step), _how(step)) for handler, step in dag.handlers.items()]
-        yield from (f"  {line}" for line in table(("STAGE", "STEP", "AFTER", "DOES", "NOTES"), rows))
+        yield from (f"  {line}" for line in table(head, rows))
+
+
+def planned_steps(dag: Dag) -> list[PlannedStep]:
+    """Return the steps of a checked DAG by stages, then its handlers."""
+    stages = stages_of(dag)
+    ordered = sorted(dag.steps, key=lambda step: stages[step.name])
+    steps = [(str(stages[step.name]), step.name, tuple(step.depends), step) for step in ordered]
+    handlers = [("end", str(handler), (), step) for handler, step in dag.handlers.items()]
+    return [PlannedStep(stage, name, after, _what(step), _how(step)) for stage, name, after, step in steps + handlers]
 
 
 def stages_of(dag: Dag) -> dict[str, int]:

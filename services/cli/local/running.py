@@ -71,7 +71,7 @@ def run_command(
     if dry:
         from services.cli.local.planning import print_plan  # noqa: PLC0415
 
-        print_plan(file, text, name=name)
+        print_plan(file, text, name=name, quiet=quiet, in_json=in_json)
         return
     _run(file, text, name=name, run_id=run_id, quiet=quiet, in_json=in_json, given=given)
 

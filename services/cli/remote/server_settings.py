@@ -11,7 +11,7 @@ __all__ = ["settings_command"]
 
 
 @click.command("settings", cls=PageCommand, examples="\ndagway settings\ndagway settings --set\n")
-@click.option("--set", "only_set", is_flag=True, help="only settings that do not have their default")
+@click.option("--set", "only_set", is_flag=True, help="only settings that differ from their default")
 @JSON_OPTION
 @with_server
 def settings_command(gateway: Gateway, *, only_set: bool, in_json: bool) -> None:
