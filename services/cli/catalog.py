@@ -55,7 +55,7 @@ COMMANDS = (
     CatalogEntry("plan", "remote.plans", "Show what a run would do, and how long that usually takes", _OPERATE),
     CatalogEntry("suspend", "remote.schedules", "Switch off the schedule of a DAG", _OPERATE),
     CatalogEntry("resume", "remote.schedules", "Switch the schedule of a DAG on again, or end a pause", _OPERATE),
-    CatalogEntry("pause", "remote.schedules", "Admit no queued and no scheduled runs", _OPERATE),
+    CatalogEntry("pause", "remote.schedules", "Pause a DAG, a queue, or everything", _OPERATE),
     CatalogEntry("slots", "remote.schedules", "Show when a DAG was due, and what came of it", _OPERATE),
     CatalogEntry("queues", "remote.capacity", "List queues and their runs", _OPERATE),
     CatalogEntry("pools", "remote.capacity", "List pools, locks and rate limits", _OPERATE),

@@ -104,7 +104,7 @@ def events_command(gateway: Gateway, *, dag: str, run: str, run_id: str, last_id
     """Print each change of a run or a step as it happens.
 
     With DAG, those of its newest run, or of RUN, from its beginning to its end. Without DAG, those of all runs from now
-    on, until Ctrl-C. A lost connection is opened again, without a gap; --after does the same for a new command.
+    on, until Ctrl-C. After a lost connection the command goes on without a gap; with --after, so does a new command.
     """
     where = "/events"
     if dag:
