@@ -6,7 +6,7 @@ import click
 
 from services.cli.exit_codes import GatewayError, WorkflowInvalid
 from services.cli.help_pages import PageCommand
-from services.cli.local.planning import plan_json, plan_lines
+from services.cli.output.plan_page import plan_json, plan_lines
 from services.cli.output.terminal import echo_json
 from services.cli.output.times import duration
 from services.cli.remote.connecting import with_gateway
