@@ -1,12 +1,14 @@
 """``dagway audit verify``: recomputes the hash chain of the audit log."""
 
+from typing import Any
+
 from shared.audit.chain import Point
 from shared.config import Config
 from shared.errors import InvalidInput
 from shared.store.engine import open_engine
 from shared.store.reads.audit import AuditReads, Verified
 
-__all__ = ["read_point", "summary", "verify_audit"]
+__all__ = ["as_json", "read_point", "summary", "verify_audit"]
 
 _HASH_CHARS = 64
 
@@ -40,3 +42,16 @@ def summary(found: Verified) -> str:
         return f"BROKEN at position {found.broken.position}: {found.broken.why}"
     kept = f", begins behind {found.start}" if found.start.position else ""
     return f"intact: {found.links} entries, {found.waiting} not linked yet{kept}, ends at {found.end}"
+
+
+def as_json(found: Verified) -> dict[str, Any]:
+    """Return what the verification found. ``end`` can be given as ``--contains`` of a later one."""
+    broken = found.broken and {"position": found.broken.position, "why": found.broken.why}
+    return {
+        "intact": found.broken is None,
+        "entries": found.links,
+        "notLinkedYet": found.waiting,
+        "begin": str(found.start),
+        "end": str(found.end),
+        "broken": broken,
+    }

@@ -1,27 +1,23 @@
 """``dagway dead-letters``: list the messages that could not be handled, or return them to their broker queues."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from shared.config import Config
-from shared.transport.base import AUDIT, COMMANDS, EVENT_SHARDS, EVENTS, LOGS, Transport
+from shared.transport.base import AUDIT, COMMANDS, EVENT_SHARDS, EVENTS, LOGS, DeadLetter, Transport
 from shared.transport.open import open_transport
 
-__all__ = ["describe_dead_letters", "redrive_dead_letters"]
+__all__ = ["read_dead_letters", "redrive_dead_letters"]
 
 
-def describe_dead_letters(config: Config, limit: int, *, bodies: bool) -> Iterator[str]:
-    """Yield a line for each dead letter: its id, its broker queue, the reason and, with ``bodies``, its body.
-
-    Does not remove the dead letters. Bodies may contain parameters of runs.
+def read_dead_letters(config: Config, limit: int) -> Sequence[DeadLetter]:
+    """Return at most ``limit`` dead letters, which stay. Their bodies may contain parameters of runs.
 
     Raises:
         BrokerUnavailable: the broker cannot be reached; or a running ``dagway up`` uses the journal in ``data_dir``.
     """
     with _transport(config) as transport:
-        for letter in transport.dead_letters(limit):
-            text = letter.body.decode(errors="replace") if bodies else ""
-            yield f"{letter.id} {letter.queue}: {letter.reason} {text}".rstrip()
+        return transport.dead_letters(limit)
 
 
 def redrive_dead_letters(config: Config, limit: int) -> int:

@@ -6,6 +6,7 @@ is listed in ``docs/dagu-2.md``.
 """
 
 import json
+import re
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -20,6 +21,10 @@ ASKED_HERE = "dagway.dagu2"
 """Key in the WSGI environment of a request to this API."""
 _NOT_THE_SAME = ("/docs",)
 """Paths of ``/api/v2`` that mean something else in Dagu 2, where ``/docs`` is a tree of documents."""
+_PAGED = re.compile(r"/dag-runs(?:/[^/]+)?")
+"""Lists of runs, which Dagu 2 always returns page by page; ``/api/v2`` has pages only with ``cursor``."""
+_WITHOUT_PAGES = frozenset({"cursor", "dagRunId", "fromDate", "toDate"})
+"""Parameters with which ``cursor`` is not added: it cannot be combined with these filters."""
 _LABELS = "labels"
 _TAG_NAMES = frozenset({"tag", "tags", _LABELS})
 
@@ -36,7 +41,10 @@ def read_request(path: str, query: str) -> tuple[str, str] | None:
         return None
     if rest == f"/dags/{_LABELS}":
         rest = "/dags/tags"
-    return _OURS + rest, _with_tag(query)
+    query = _with_tag(query)
+    if _PAGED.fullmatch(rest) and _WITHOUT_PAGES.isdisjoint(name for name, _ in parse_qsl(query)):
+        query = f"{query}&cursor=".lstrip("&")
+    return _OURS + rest, query
 
 
 def name_labels(request: Request, response: Response) -> None:

@@ -39,7 +39,11 @@ class GatewayError(DagwayError):
 
 
 class GatewayUnreachable(GatewayError):
-    """No gateway answers."""
+    """No gateway answers. ``what`` is the text without the advice, for a command that tries again."""
+
+    def __init__(self, what: str, *, advice: str = "") -> None:
+        super().__init__(f"{what}; {advice}" if advice else what)
+        self.what = what
 
 
 class WorkflowInvalid(DagwayError):

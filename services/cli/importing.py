@@ -26,9 +26,9 @@ _SETTINGS = options_of("data_dir", "database_url", "dags_dir", "log_level", "log
 def import_command() -> None:
     """Bring workflows and history of other programs here.
 
-    Writes to the database of a server or, without a database URL, to that of `dagway up` in the data directory. What
-    is here already stays as it is, so an import can be repeated, and goes on after it was interrupted. The report says
-    what was loaded, what differs and what was refused, each with the reason.
+    Writes to the database of a server or, without a database URL, to that of `dagway up` in the data directory. Nothing
+    that is there already is changed, so an import can be repeated, also after an interruption. The report says what was
+    loaded, what differs and what was refused, each with the reason.
     """
 
 

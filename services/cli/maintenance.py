@@ -5,10 +5,13 @@ from typing import Any
 
 import click
 
+from services.cli.output.terminal import echo_json
 from services.cli.settings import configure, options_of
 from shared.errors import DagwayError
 
 __all__ = ["audit_command", "dead_letters_command", "verify_command"]
+
+_JSON = click.option("--json", "in_json", is_flag=True, help="print JSON")
 
 
 @click.command("verify")
@@ -52,22 +55,39 @@ _LIMIT = click.option(
 @options_of("data_dir", "amqp_url", "log_level", "log_format")
 @_LIMIT
 @click.option("--bodies", is_flag=True, help="print the bodies too, which may contain parameters of runs")
-def list_dead_letters(limit: int, bodies: bool, **given: Any) -> None:
+@_JSON
+def list_dead_letters(*, limit: int, bodies: bool, in_json: bool, **given: Any) -> None:
     """List dead letters, each with its id, broker queue and reason."""
-    from services.dead_letters import describe_dead_letters  # noqa: PLC0415
+    from services.dead_letters import read_dead_letters  # noqa: PLC0415
 
-    for line in describe_dead_letters(configure("dead-letters", given), limit, bodies=bodies):
-        click.echo(line)
+    letters = read_dead_letters(configure("dead-letters", given), limit)
+    texts = [each.body.decode(errors="replace") if bodies else "" for each in letters]
+    if in_json:
+        shown = [
+            {"id": each.id, "queue": each.queue, "reason": each.reason, **({"body": text} if bodies else {})}
+            for each, text in zip(letters, texts, strict=True)
+        ]
+        echo_json({"deadLetters": shown})
+        return
+    for each, text in zip(letters, texts, strict=True):
+        click.echo(f"{each.id} {each.queue}: {each.reason} {text}".rstrip())
+    if not letters:
+        click.echo("there is no dead letter", err=True)
 
 
 @dead_letters_command.command("return")
 @options_of("data_dir", "amqp_url", "log_level", "log_format")
 @_LIMIT
-def return_dead_letters(limit: int, **given: Any) -> None:
+@_JSON
+def return_dead_letters(*, limit: int, in_json: bool, **given: Any) -> None:
     """Return dead letters to their broker queues, to be handled again."""
     from services.dead_letters import redrive_dead_letters  # noqa: PLC0415
 
-    click.echo(f"{redrive_dead_letters(configure('dead-letters', given), limit)} returned")
+    returned = redrive_dead_letters(configure("dead-letters", given), limit)
+    if in_json:
+        echo_json({"returned": returned})
+    else:
+        click.echo(f"{returned} returned")
 
 
 @click.group("audit")
@@ -78,14 +98,18 @@ def audit_command() -> None:
 @audit_command.command("verify")
 @options_of("data_dir", "database_url", "log_level", "log_format")
 @click.option("--contains", metavar="POSITION:HASH", help="end of an earlier verification, which must be in the chain")
-def verify_audit(contains: str | None, **given: Any) -> None:
+@_JSON
+def verify_audit(*, contains: str | None, in_json: bool, **given: Any) -> None:
     """Recompute the hash chain of the audit log, and print its end or the first entry at which it is broken.
 
     Exits with 1 if the chain is broken. Needs a database user who may read. Without a database URL, checks the SQLite
     file in the data directory.
     """
-    from services.audit import read_point, summary, verify_audit  # noqa: PLC0415
+    from services.audit import as_json, read_point, summary, verify_audit  # noqa: PLC0415
 
     found = verify_audit(configure("audit", given), read_point(contains) if contains else None)
-    click.echo(summary(found))
+    if in_json:
+        echo_json(as_json(found))
+    else:
+        click.echo(summary(found))
     sys.exit(0 if found.broken is None else 1)

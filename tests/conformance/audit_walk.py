@@ -168,6 +168,7 @@ def _dags(walk: Walk) -> None:
 def _runs(walk: Walk) -> None:
     for operation_id, path, body, named in (
         ("executeDAG", "/dags/au/start", {"dagRunId": "e1"}, True),
+        ("executeDAGSync", "/dags/au/start-sync", {"dagRunId": "e0", "timeout": 60}, True),
         ("enqueueDAGDAGRun", "/dags/au/enqueue", {"dagRunId": "q1"}, True),
         ("executeDAGRunFromSpec", "/dag-runs", {"spec": SPEC, "name": "inl", "dagRunId": "i1"}, False),
         ("enqueueDAGRunFromSpec", "/dag-runs/enqueue", {"spec": SPEC, "name": "inl", "dagRunId": "i2"}, False),

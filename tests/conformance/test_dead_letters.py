@@ -1,9 +1,11 @@
 """``dagway dead-letters`` on both transports."""
 
+import json
 from pathlib import Path
 
-from services.dead_letters import describe_dead_letters, redrive_dead_letters
-from shared.config import Config, load_config
+from click.testing import CliRunner, Result
+
+from services.cli import cli
 from shared.transport.base import COMMANDS, Outgoing
 from shared.transport.open import open_transport
 from tests.conformance.conftest import Footing
@@ -11,16 +13,14 @@ from tests.conformance.transport_moves import take_one
 from tests.harness.eventually import eventually
 
 
-def config_of(footing: Footing, folder: Path) -> Config:
-    given = {"data_dir": folder}
-    return load_config(
-        given if footing.transport_url.startswith("embedded") else {"amqp_url": footing.transport_url}, {}
-    )
+def dagway(footing: Footing, folder: Path, *words: str) -> Result:
+    embedded = footing.transport_url.startswith("embedded")
+    where = ("--data-dir", str(folder)) if embedded else ("--amqp-url", footing.transport_url)
+    return CliRunner().invoke(cli, [*words, *where])
 
 
 def test_dead_letters_are_listed_with_their_reason_and_returned(footing: Footing, tmp_path: Path) -> None:
-    config = config_of(footing, tmp_path)
-    url = config.amqp_url or "embedded:"
+    url = "embedded:" if footing.transport_url.startswith("embedded") else footing.transport_url
     one = open_transport(url, name="test", data_dir=tmp_path)
     one.declare([COMMANDS])
     one.send(Outgoing(COMMANDS, b"what is this", "m1")).result(10)
@@ -30,10 +30,19 @@ def test_dead_letters_are_listed_with_their_reason_and_returned(footing: Footing
     consumer.close()
     one.close()
 
-    assert list(describe_dead_letters(config, 10, bodies=False)) == [f"m1 {COMMANDS.name}: not to be read"]
-    assert list(describe_dead_letters(config, 10, bodies=True)) == [f"m1 {COMMANDS.name}: not to be read what is this"]
-    assert redrive_dead_letters(config, 10) == 1
-    assert list(describe_dead_letters(config, 10, bodies=True)) == []
+    listed = dagway(footing, tmp_path, "dead-letters", "list")
+    with_bodies = dagway(footing, tmp_path, "dead-letters", "list", "--bodies")
+    in_json = dagway(footing, tmp_path, "dead-letters", "list", "--bodies", "--json")
+    returned = dagway(footing, tmp_path, "dead-letters", "return")
+    none = dagway(footing, tmp_path, "dead-letters", "list")
+
+    assert (listed.exit_code, listed.stdout) == (0, f"m1 {COMMANDS.name}: not to be read\n"), listed.output
+    assert with_bodies.stdout == f"m1 {COMMANDS.name}: not to be read what is this\n"
+    letter = {"id": "m1", "queue": COMMANDS.name, "reason": "not to be read", "body": "what is this"}
+    assert json.loads(in_json.stdout) == {"deadLetters": [letter]}
+    assert (returned.exit_code, returned.stdout) == (0, "1 returned\n")
+    assert (none.exit_code, none.stdout) == (0, "")
+    assert none.stderr.endswith("there is no dead letter\n")
 
     two = open_transport(url, name="test", data_dir=tmp_path)
     back = take_one(two.consume([COMMANDS], prefetch=1))

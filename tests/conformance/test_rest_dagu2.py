@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from services.api.operations import Operation
 from services.api.routes import OPERATIONS
 from tests.conformance.rest_contract import NEEDS
-from tests.conformance.rest_stack import CHAIN, Stack, open_stack
+from tests.conformance.rest_stack import CHAIN, NOW, Stack, open_stack
 
 NAMES = {
     "fileName": "nightly",
@@ -55,7 +56,7 @@ def test_every_operation_of_the_contract_is_at_both_prefixes(stack: Stack, each:
 
     assert theirs[0] == ours[0]
     if each.method == "GET":
-        assert without(theirs[1], "labels") == without(ours[1], "labels")
+        assert without(theirs[1], "labels", "nextCursor") == without(ours[1], "labels")
 
 
 def test_dags_have_labels_and_are_filtered_by_them(stack: Stack) -> None:
@@ -72,6 +73,53 @@ def test_two_labels_are_refused(stack: Stack) -> None:
     response = stack.client.get("/api/v1/dags?labels=etl,prod")
 
     assert (response.status_code, response.get_json()["code"]) == (400, "bad_request")
+
+
+def test_a_queue_has_its_counts_and_its_queued_runs_page_by_page(stack: Stack) -> None:
+    def ask(path: str) -> Any:
+        return stack.client.get(f"/api/v1/queues/{path}").get_json()
+
+    for number in range(3):
+        at = NOW + timedelta(seconds=number)
+        stack.add_run("nightly", f"q{number}", "queued", CHAIN, queue="line", queued_at=at, created_at=at)
+    stack.add_run("nightly", "on", "running", CHAIN, queue="line")
+
+    assert {name: ask("line")[name] for name in ("name", "runningCount", "queuedCount")} == {
+        "name": "line",
+        "runningCount": 1,
+        "queuedCount": 3,
+    }
+    first = ask("line/items?limit=2")
+    assert [each["dagRunId"] for each in first["items"]] == ["q0", "q1"]
+    rest = ask(f"line/items?limit=2&cursor={first['nextCursor']}")
+    assert ([each["dagRunId"] for each in rest["items"]], rest["nextCursor"]) == (["q2"], None)
+    assert ask("none/items") == {"items": [], "nextCursor": None}
+    assert ask("none")["code"] == "not_found"
+    for query, field in (
+        ("page=2", "page"),
+        ("limit=501", "limit"),
+        ("cursor=W10%3D", "cursor"),
+        ("cursor=é", "cursor"),
+    ):
+        refused = ask(f"line/items?{query}")
+        assert (refused["code"], refused["message"].partition(":")[0]) == ("bad_request", field)
+
+
+@pytest.mark.parametrize("path", ["/dag-runs", "/dag-runs/paged"])
+def test_runs_are_listed_page_by_page(stack: Stack, path: str) -> None:
+    if not stack.get("/dag-runs/paged")["dagRuns"]:
+        for number in range(3):
+            stack.add_run("paged", f"p{number}", "succeeded", created_at=NOW + timedelta(days=1, seconds=number))
+
+    def ask(query: str) -> Any:
+        return stack.client.get(f"/api/v1{path}?{query}").get_json()
+
+    first = ask("limit=2")
+    assert [each["dagRunId"] for each in first["dagRuns"]] == ["p2", "p1"]
+    assert ask(f"limit=1&cursor={first['nextCursor']}")["dagRuns"][0]["dagRunId"] == "p0"
+    assert [each["dagRunId"] for each in ask("limit=1&dagRunId=p1")["dagRuns"]] == ["p1"]
+    assert "nextCursor" not in ask(f"fromDate={int(NOW.timestamp())}")
+    assert "nextCursor" not in stack.get(path)
 
 
 def test_a_run_is_not_rescheduled_from_another_spec_than_its_own(stack: Stack) -> None:

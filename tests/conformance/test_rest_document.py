@@ -55,6 +55,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             by="me",
         )
         opened.add_log(key, 0, "one\ntwo\n")
+        opened.add("queues", name="a", kind="global", max_concurrency=1)
         yield opened
 
 

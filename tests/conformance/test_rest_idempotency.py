@@ -112,6 +112,7 @@ def _runs(again: Again) -> None:
         live.post("/dags", {"name": name, "spec": spec}, status=201, token=again._token)
     started = again("executeDAG", "/dags/fails/start", {"params": "A=1"}, {"params": "A=2"})["dagRunId"]
     again.until("fails", started, 2)
+    again("executeDAGSync", "/dags/ok/start-sync", {"timeout": 60}, {"timeout": 60, "params": "A=2"})
     again("retryDAGRun", f"/dag-runs/fails/{started}/retry", {"dagRunId": "second"}, {"dagRunId": "third"})
     again.until("fails", "second", 2)
     path = "/dag-runs/fails/second"

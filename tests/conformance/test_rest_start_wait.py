@@ -59,6 +59,52 @@ def test_a_finished_run_names_the_sub_runs_of_earlier_repetitions(live: Live) ->
     assert started["dagRunDetails"] == live.run("loop", "r")
 
 
+ASKS = "steps:\n  - name: check\n    executor: {type: hitl, config: {prompt: 'Go on?'}}\n"
+
+
+def test_start_sync_returns_the_run_when_it_has_ended_or_waits_for_approval(live: Live) -> None:
+    live.dag("syncs", "steps:\n  - echo hi\n")
+    live.dag("asks", ASKS)
+
+    ended = live.post("/dags/syncs/start-sync", {"dagRunId": "r", "timeout": 86_400})
+    waits = live.post("/dags/asks/start-sync", {"timeout": 86_400})
+
+    assert ended == {"dagRun": live.run("syncs", "r")}
+    assert ended["dagRun"]["statusLabel"] == "succeeded"
+    assert waits["dagRun"]["statusLabel"] == "waiting"
+
+
+def test_start_sync_leaves_the_run_alone_after_the_timeout(live: Live) -> None:
+    live.dag("naps", "steps:\n  - name: nap\n    command: sleep 300\n")
+
+    late = live.post("/dags/naps/start-sync", {"dagRunId": "r", "timeout": 1}, status=408)
+
+    assert (late["code"], late["dagRunId"]) == ("timeout", "r")
+    assert live.run("naps", "r")["statusLabel"] == "running"
+    live.post("/dag-runs/naps/r/stop")
+
+
+@pytest.mark.parametrize("body", [{}, {"timeout": 0}, {"timeout": 86_401}, {"timeout": "60"}])
+def test_start_sync_needs_a_timeout_of_a_day_at_most(live: Live, body: dict[str, object]) -> None:
+    refused = live.post("/dags/syncs/start-sync", body, status=400)
+
+    assert refused["message"].startswith("timeout: ")
+
+
+def test_start_sync_starts_nothing_if_too_many_requests_wait(live: Live) -> None:
+    live.dag("crowded", "steps:\n  - echo hi\n")
+    places = live.deps.settings.max_waits
+    for _ in range(places):
+        assert live.deps.waits.acquire(timeout=60)
+    try:
+        refused = live.post("/dags/crowded/start-sync", {"timeout": 60}, status=503)
+    finally:
+        live.deps.waits.release(places)
+
+    assert "nothing was started" in refused["message"]
+    assert live.get("/dag-runs/crowded")["dagRuns"] == []
+
+
 def test_the_end_of_a_run_is_pushed_and_nothing_is_read_before(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     live.dag("chain", "steps:\n" + "  - 'true'\n" * 6)
     never_polls = Follower(live.deps.transport, limit=1, poll_s=3600)

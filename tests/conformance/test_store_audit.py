@@ -1,5 +1,6 @@
 """The audit log in the database: linking, verification and retention, on both databases."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -235,9 +236,12 @@ def test_the_exit_code_says_whether_the_chain_holds(filled: Engine, store_url: s
     intact = CliRunner().invoke(cli, command)
     run(filled, delete(t.audit).where(t.audit.c.id == at_position(2)))
     broken_now = CliRunner().invoke(cli, command)
+    in_json = CliRunner().invoke(cli, [*command, "--json"])
 
     assert (intact.exit_code, intact.output.startswith("intact: 6 entries")) == (0, True)
     assert (broken_now.exit_code, broken_now.output.startswith("BROKEN at position 2")) == (1, True)
+    found = json.loads(in_json.stdout)
+    assert (in_json.exit_code, found["intact"], found["broken"]["position"]) == (1, False, 2)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from services.api.observability.dagu_metrics import render
 from services.api.settings import Settings
 from shared.status import RunStatus
 from shared.store.engine import open_engine
-from shared.store.reads.reader import AuditFilter, AuditPlace, ListedRunRow, Reads, RunName
+from shared.store.reads.reader import AuditFilter, AuditPlace, ListedRunRow, QueuePlace, Reads, RunName
 from shared.store.writes.transaction import Store
 from shared.transport.open import open_transport
 from tests.harness.databases import gateways_url
@@ -53,6 +53,8 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "metrics: active": lambda reads: reads.active_counts(),
     "metrics: changes": lambda reads: reads.changes_since("6000:6000:"),
     "queues": lambda reads: reads.queues(),
+    "queue": lambda reads: reads.queued_runs("q", limit=9),
+    "queue: further": lambda reads: reads.queued_runs("q", after=QueuePlace(0, NOW, "7"), limit=9),
     "workers": lambda reads: reads.workers(),
     "runs": lambda reads: reads.runs(),
     "workspaces: usage": lambda reads: reads.usage("acme"),

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, event
 from shared.status import AttemptState
 from shared.store import tables as t
 from shared.store.engine import open_engine
-from shared.store.reads.reader import CommandRow, DagRow, Place, Reads, RunName, ServiceRow
+from shared.store.reads.reader import CommandRow, DagRow, Place, QueuePlace, Reads, RunName, ServiceRow
 from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
 from tests.harness.databases import migrated_sqlite
 
@@ -170,6 +170,25 @@ def test_queues_list_what_runs_and_what_waits_in_the_order_of_admission(engine: 
     assert (solo.name, solo.kind, solo.max_concurrency, solo.running_count) == ("solo", "dag-based", None, 1)
     cut = reads.queues(limit=1)[1]
     assert ([run.dag_run_id for run in cut.queued], cut.queued_count) == (["urgent"], 3)
+
+
+def test_a_queue_is_read_page_by_page_in_the_order_of_admission(engine: Engine, reads: Reads) -> None:
+    rows = (("c", 0, 2), ("a", 0, 1), ("b", 0, 1), ("urgent", 5, 9), ("urgent too", 5, 9), ("least", -1, 0))
+    for run_id, priority, second in rows:
+        add_run(engine, "etl", run_id, status="queued", queue="line", priority=priority, queued_at=after(second))
+    add_run(engine, "etl", "runs", status="running", queue="line", started_at=NOW)
+    add_run(engine, "etl", "elsewhere", status="queued", queue="other", queued_at=NOW)
+
+    found: list[str] = []
+    place = None
+    while page := reads.queued_runs("line", after=place, limit=1):
+        [run] = page
+        assert run.queued_at is not None
+        found.append(run.dag_run_id)
+        place = QueuePlace(run.priority, run.queued_at, run.run_key)
+
+    assert found == ["urgent", "urgent too", "a", "b", "c", "least"]
+    assert [run.dag_run_id for run in reads.queued_runs("line", limit=9)] == found
 
 
 def test_counts_for_metrics(engine: Engine, reads: Reads) -> None:

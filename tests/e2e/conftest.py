@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from services.cli import cli
+from tests.e2e.transcripts import Dagway
 from tests.harness.client import Client
 from tests.harness.cluster import Cluster, Embedded, Footing, running
 from tests.harness.needs import need
@@ -86,3 +89,14 @@ def go(client: Client, dag: Callable[[str], str], tmp_path: Path) -> Callable[..
         return name
 
     return create_and_start
+
+
+@pytest.fixture
+def dagway(client: Client, tmp_path: Path) -> Dagway:
+    """Return a function that runs a command with the URL of the footing, without any profile of the developer."""
+    env = {"DAGWAY_URL": client.base, "XDG_CONFIG_HOME": str(tmp_path / "config")}
+
+    def run(*args: str, stdin: str | None = None, **more: str) -> Result:
+        return CliRunner(env=env | more).invoke(cli, args, input=stdin)
+
+    return run

@@ -9,30 +9,34 @@ import pytest
 from click.testing import CliRunner
 
 from services.cli import cli
-from tests.harness.cluster import Embedded
+from tests.harness.cluster import Cluster, Embedded
+from tests.harness.eventually import free_port
 
-ADMIN = "first password of all"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Embedded]:
-    env = {
-        "DAGWAY_AUTH_MODE": "builtin",
-        "DAGWAY_AUTH_TOKEN": "the static token",
-        "DAGWAY_AUTH_TOKEN_SECRET": "s" * 40,
-        "DAGWAY_AUTH_ADMIN_PASSWORD": ADMIN,
-    }
-    with Embedded(tmp_path / "server", env=env) as started:
-        yield started
+ACCOUNTS = {
+    "DAGWAY_AUTH_MODE": "builtin",
+    "DAGWAY_AUTH_TOKEN": "the static token",
+    "DAGWAY_AUTH_TOKEN_SECRET": "s" * 40,
+    "DAGWAY_AUTH_ADMIN_PASSWORD": "first password of all",
+}
 
 
-def test_users_and_keys_from_creation_to_deletion(server: Embedded, tmp_path: Path) -> None:
+@pytest.fixture(params=["embedded", "distributed"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a gateway with accounts: a ``dagway up``, or a further gateway of the shared system."""
+    if request.param == "embedded":
+        with Embedded(tmp_path / "server", env=ACCOUNTS) as started:
+            yield started.client.base
+        return
+    cluster: Cluster = request.getfixturevalue("cluster")
+    port = free_port()
+    with cluster.gateway(8, port, **ACCOUNTS) as gateway:
+        cluster.ready(gateway)
+        yield f"http://127.0.0.1:{port}"
+
+
+def test_users_and_keys_from_creation_to_deletion(url: str, tmp_path: Path) -> None:
     runner = CliRunner(
-        env={
-            "XDG_CONFIG_HOME": str(tmp_path),
-            "DAGWAY_URL": server.client.base,
-            "DAGWAY_AUTH_TOKEN": "the static token",
-        }
+        env={"XDG_CONFIG_HOME": str(tmp_path), "DAGWAY_URL": url, "DAGWAY_AUTH_TOKEN": "the static token"}
     )
 
     def said(*args: str, stdin: str | None = None) -> str:
@@ -56,8 +60,8 @@ def test_users_and_keys_from_creation_to_deletion(server: Embedded, tmp_path: Pa
     assert runner.invoke(cli, ["ls", "--token", limited]).exit_code == 1
     key = said("keys", "create", "ci", "--role", "viewer").strip()
     assert re.search(rf"^ci +viewer +{re.escape(key[:4])}", said("keys", "list"), re.MULTILINE)
-    assert said("config", "set", "ci", "--url", server.client.base, "--token-file", "-", stdin=key).endswith("token\n")
-    assert json.loads(said("ls", "--profile", "ci", "--json"))["dags"] == []
+    assert said("config", "set", "ci", "--url", url, "--token-file", "-", stdin=key).endswith("token\n")
+    assert json.loads(said("ls", "no-such", "--profile", "ci", "--json"))["dags"] == []
     refused = runner.invoke(cli, ["pause", "--all", "--profile", "ci"])
     assert refused.exit_code == 1
     assert refused.stderr.endswith("the role of this user or key does not allow it\n")
@@ -69,12 +73,14 @@ def test_users_and_keys_from_creation_to_deletion(server: Embedded, tmp_path: Pa
     assert (doctor.exit_code, "problem  access" in doctor.stdout) == (1, True)
 
     assert re.search(r"^DAGWAY_PORT +\d+ +all$", said("settings", "--of", "workers"), re.MULTILINE)
-    at = ("--url", server.client.base)
+    at = ("--url", url)
     assert said("workspaces", "create", "acme", "--max-dags", "1") == "acme created\n"
     said("users", "create", "bob", "--role", "none", "--password-file", "-", stdin="a long password 3\n")
     added = said("workspaces", "add-member", "acme", "bob", "--role", "manager")
     assert added == "bob is a member of acme, role manager\n"
     assert "maxDags: 1 (0 used)" in said("workspaces", "show", "acme")
+    assert said("workspaces", "set", "acme", "--max-dags", "0") == "acme changed\n"
+    assert "maxDags: no limit" in said("workspaces", "show", "acme")
     assert re.search(r"^acme +admin", said("workspaces", "list"), re.MULTILINE)
     said("workspaces", "set", "acme", "--max-log-bytes-per-day", "5000")
     assert "maxLogBytesPerDay: 5000 (0 used)\n" in said("workspaces", "show", "acme")
@@ -89,4 +95,6 @@ def test_users_and_keys_from_creation_to_deletion(server: Embedded, tmp_path: Pa
     foreign = runner.invoke(cli, ["ls", "--profile", "acme", "--workspace", "default"])
     assert "may not use the workspace default" in foreign.stderr
     said("keys", "delete", "ci", "--workspace", "acme")
+    assert said("workspaces", "remove-member", "acme", "bob") == "bob is no longer a member of acme\n"
     assert said("workspaces", "delete", "acme") == "acme deleted\n"
+    assert said("users", "delete", "bob") == "bob deleted\n"

@@ -27,6 +27,8 @@ from tests.harness.servers import PostgresServer, RabbitServer
 __all__ = ["Cluster", "Embedded", "Footing", "descendants", "give_roles", "gone", "new_database", "pid_in", "running"]
 
 _READY_S = 90.0
+_SECRET_KEYS = {"DAGWAY_SECRET_KEYS": f"tests={'k' * 32}"}
+"""Seals stored secrets, in all gateways and workers."""
 _count = itertools.count(1)
 
 
@@ -209,6 +211,7 @@ class Cluster(Footing):
             "DAGWAY_DATABASE_URL": self.urls["api"],
             "DAGWAY_AMQP_URL": self.amqp_urls["api"],
             "DAGWAY_PORT": str(port),
+            **_SECRET_KEYS,
         }
         process = self._process("api", f"api-{number + 1}", settings | env)
         self._doors[process] = f"http://127.0.0.1:{port}/readyz"
@@ -225,6 +228,7 @@ class Cluster(Footing):
             "DAGWAY_AMQP_URL": self.amqp_urls["worker"],
             "DAGWAY_WORKER_ID": worker_id,
             "DAGWAY_WORKER_SLOTS": "20",
+            **_SECRET_KEYS,
         }
         return self._with_door(self._process("worker", worker_id, self.settings | settings | env))
 

@@ -211,6 +211,9 @@ def test_dry_shows_the_stages_and_runs_nothing(folder: Path) -> None:
     ]
     assert rows[0][4] == "up to 2 retries; output ROWS"
     assert plan.stdout == dagway("run", "--dry", str(folder / "etl.yaml"), "--", "DAY=sunday").stdout
+    in_json = json.loads(dagway("run", "--dry", "--json", str(folder / "etl.yaml"), "--", "DAY=sunday").stdout)
+    assert in_json["params"] == {"DAY": "sunday"}
+    assert [[step["stage"], step["name"]] for step in in_json["dags"][0]["steps"]] == [row[:2] for row in rows]
     assert not (folder / "touched").exists()
 
 
@@ -263,9 +266,18 @@ def test_a_mistake_in_a_file_with_cases_is_said_with_its_place(tmp_path: Path, t
     (tmp_path / "a.test.yaml").write_text(text)
 
     refused = dagway("test", str(tmp_path))
+    by_workflow = dagway("test", str(tmp_path / "a.yaml"))
 
     assert refused.exit_code == 1
     assert problem in refused.stderr
+    assert by_workflow.output == refused.output
+
+
+def test_a_workflow_without_cases_is_told_where_they_belong(tmp_path: Path) -> None:
+    refused = dagway("test", str(tmp_path / "b.yaml"))
+
+    assert refused.exit_code == 2
+    assert f"b.yaml has no test cases: write them in {tmp_path / 'b.test.yaml'}" in refused.stderr
 
 
 def test_validate_warns_of_what_this_machine_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

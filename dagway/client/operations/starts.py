@@ -3,13 +3,14 @@
 from typing import Literal
 
 from dagway.client.api_call import ApiCall, model, path_of
-from services.api.response_schemas.runs import RescheduleResponseSchema, StartResponseSchema
+from services.api.response_schemas.runs import RescheduleResponseSchema, StartResponseSchema, StartSyncResponseSchema
 
 __all__ = [
     "enqueue_dag_dag_run",
     "enqueue_dag_run_from_spec",
     "execute_dag",
     "execute_dag_run_from_spec",
+    "execute_dag_sync",
     "reschedule_dag_run",
 ]
 
@@ -30,6 +31,30 @@ def execute_dag(
         model(StartResponseSchema),
         query={"wait": wait},
         body={"params": params, "dagRunId": dag_run_id, "dagName": dag_name, "singleton": singleton},
+    )
+
+
+def execute_dag_sync(
+    file_name: str,
+    *,
+    timeout: int,
+    params: str | None = None,
+    dag_run_id: str | None = None,
+    dag_name: str | None = None,
+    singleton: bool | None = None,
+) -> ApiCall[StartSyncResponseSchema]:
+    """Start a run of a stored DAG immediately, and wait until it has ended or waits for approval."""
+    return ApiCall(
+        "POST",
+        path_of("dags", file_name, "start-sync"),
+        model(StartSyncResponseSchema),
+        body={
+            "params": params,
+            "dagRunId": dag_run_id,
+            "dagName": dag_name,
+            "singleton": singleton,
+            "timeout": timeout,
+        },
     )
 
 

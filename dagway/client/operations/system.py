@@ -1,7 +1,7 @@
 """The requests of operations: system. Written by ``python -m scripts.client_operations``."""
 
-from dagway.client.api_call import ApiCall, model
-from services.api.response_schemas.queues import QueuesSchema
+from dagway.client.api_call import ApiCall, model, path_of
+from services.api.response_schemas.queues import QueueItemsSchema, QueueSchema, QueuesSchema
 from services.api.response_schemas.system import (
     CoordinatorsSchema,
     HealthSchema,
@@ -14,9 +14,11 @@ __all__ = [
     "get_coordinator_status",
     "get_health_status",
     "get_metrics",
+    "get_queue",
     "get_resource_history",
     "get_scheduler_status",
     "get_workers",
+    "list_queue_items",
     "list_queues",
 ]
 
@@ -54,3 +56,15 @@ def get_resource_history(*, duration: str | None = None) -> ApiCall[ResourcesSch
 def list_queues() -> ApiCall[QueuesSchema]:
     """List the queues with their running and queued runs."""
     return ApiCall("GET", "/queues", model(QueuesSchema))
+
+
+def get_queue(name: str) -> ApiCall[QueueSchema]:
+    """Return one queue of the list of queues: an operation of Dagu 2."""
+    return ApiCall("GET", path_of("queues", name), model(QueueSchema))
+
+
+def list_queue_items(name: str, *, limit: int | None = None, cursor: str | None = None) -> ApiCall[QueueItemsSchema]:
+    """List the queued runs of a queue page by page, in the order in which they will start: an operation of Dagu 2."""
+    return ApiCall(
+        "GET", path_of("queues", name, "items"), model(QueueItemsSchema), query={"limit": limit, "cursor": cursor}
+    )

@@ -19,6 +19,7 @@ __all__ = [
     "PoolSchema",
     "PoolUserSchema",
     "PoolsSchema",
+    "QueueItemsSchema",
     "QueueLimitSchema",
     "QueueSchema",
     "QueuesSchema",
@@ -135,6 +136,13 @@ class QueueSchema(Schema):
     maxConcurrency: int = 1
     running: list[DAGRunSummarySchema]
     queued: list[DAGRunSummarySchema]
+    runningCount: int = 0
+    queuedCount: int = Field(default=0, description="of all queued runs; the list has 1000 at most")
+
+
+class QueueItemsSchema(Schema):
+    items: list[DAGRunSummarySchema]
+    nextCursor: str | None = Field(default=None, description="set if the queue has more queued runs")
 
 
 class QueuesSummarySchema(Schema):

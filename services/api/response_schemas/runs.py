@@ -25,6 +25,7 @@ __all__ = [
     "RunResponseSchema",
     "RunSpecResponseSchema",
     "StartResponseSchema",
+    "StartSyncResponseSchema",
     "SubDAGRunSchema",
     "SubRunDetailSchema",
 ]
@@ -111,6 +112,10 @@ class DAGRunDetailsSchema(DAGRunSummarySchema):
 
 class StartResponseSchema(Schema):
     dagRunId: str
+
+
+class StartSyncResponseSchema(Schema):
+    dagRun: DAGRunDetailsSchema
 
 
 class RescheduleResponseSchema(StartResponseSchema):

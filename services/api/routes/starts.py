@@ -8,12 +8,14 @@ from pydantic import Field, field_validator
 
 from services.api.command_client import chosen_run_id
 from services.api.operations import ApiResponse, Body, Call, Operations, Query, ok
-from services.api.problems import bad_request
+from services.api.problems import bad_request, not_found, unavailable
 from services.api.representations import json_values
-from services.api.response_schemas.runs import RescheduleResponseSchema, StartResponseSchema
-from services.api.run_details.wait_for_end import finished_run
+from services.api.response_schemas.runs import RescheduleResponseSchema, StartResponseSchema, StartSyncResponseSchema
+from services.api.run_details.builder import run_details
+from services.api.run_details.wait_for_end import finished_run, place_to_wait, settled_run
 from shared.contracts.commands import EnqueueRun, StartRun
 from shared.contracts.commands.runs import RescheduleRun, StartInline
+from shared.status import RunStatus
 
 __all__ = ["STARTS"]
 
@@ -21,6 +23,7 @@ STARTS = Operations()
 _MAX_PARAMS_CHARS = 262_144
 _MAX_QUEUE_CHARS = 200
 _MAX_WAIT_S = 60.0
+_MAX_SYNC_S = 86_400
 
 
 class StartBody(Body):
@@ -42,6 +45,10 @@ class StartBody(Body):
         if "\0" in value:
             raise ValueError("must not contain a NUL character")
         return value
+
+
+class StartSyncBody(StartBody):
+    timeout: int = Field(ge=1, le=_MAX_SYNC_S, description="how many seconds to wait for the end of the run")
 
 
 class EnqueueBody(StartBody):
@@ -89,22 +96,59 @@ def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> Api
     With ``wait``, the response comes when the run has ended, or after that time.
     """
     wait_s = json_values.seconds(query.wait, "wait", most=_MAX_WAIT_S) if query.wait else 0.0
-    run_id = chosen_run_id(body.dag_run_id, call.key)
-    command = StartRun(
+    command = _start_command(call, body, file_name)
+    started = call.carry_out(command, known={"dagRunId": command.dag_run_id})
+    if wait_s and started.status == 200:
+        found = finished_run(call.deps, command, started.content["dagRunId"], wait_s)
+        return ok({**started.content, **found})
+    return started
+
+
+@STARTS.post(
+    "/dags/{fileName}/start-sync",
+    id="executeDAGSync",
+    role="operator",
+    permission="run_dags",
+    body=StartSyncBody,
+    response=StartSyncResponseSchema,
+)
+def start_sync(call: Call, body: StartSyncBody, file_name: str) -> ApiResponse:
+    """Start a run of a stored DAG immediately, and wait until it has ended or waits for approval.
+
+    After ``timeout`` seconds, and when the gateway stops, the response is a 408 with the run's id; the run continues.
+    A 503 says that too many requests wait already, and that no run was started.
+    """
+    command = _start_command(call, body, file_name)
+    with place_to_wait(call.deps, command) as watch:
+        if watch is None:
+            raise unavailable(
+                "Too many requests wait for the end of a run at this gateway; nothing was started. Try again soon, or "
+                "use POST /dags/{fileName}/start."
+            )
+        started = call.carry_out(command, known={"dagRunId": command.dag_run_id})
+        if started.status != 200:
+            return started
+        run_id = started.content["dagRunId"]
+        run = settled_run(call.deps, watch, command, run_id, body.timeout)
+    if run is None:
+        raise not_found(f"The run {run_id} was removed")
+    if run.status.active and run.status is not RunStatus.WAITING:
+        message = f"The run {run_id} has not ended after {body.timeout} s; it continues"
+        return ApiResponse(408, {"code": "timeout", "message": message, "dagRunId": run_id})
+    return ok({"dagRun": run_details(call.deps, run, call.deps.clock())})
+
+
+def _start_command(call: Call, body: StartBody, file_name: str) -> StartRun:
+    return StartRun(
         by=call.user,
         file_name=json_values.file_name(file_name),
-        dag_run_id=run_id,
+        dag_run_id=chosen_run_id(body.dag_run_id, call.key),
         dag_name=json_values.chosen_dag_name(body.dag_name),
         params=body.params,
         own_params=bool(body.params.strip()),
         own_run_id=bool(body.dag_run_id),
         singleton=body.singleton,
     )
-    started = call.carry_out(command, known={"dagRunId": run_id})
-    if wait_s and started.status == 200:
-        found = finished_run(call.deps, command, started.content["dagRunId"], wait_s)
-        return ok({**started.content, **found})
-    return started
 
 
 @STARTS.post(

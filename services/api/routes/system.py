@@ -1,14 +1,20 @@
 """The state of the system: health, metrics, workers, services, queues."""
 
-from datetime import datetime, timedelta
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from pydantic import Field
 
 from services.api.observability import dagu_metrics
 from services.api.operations import ApiResponse, Call, Operations, Query, ok, text
-from services.api.problems import UNAVAILABLE
+from services.api.problems import UNAVAILABLE, bad_request, not_found
 from services.api.readiness import schema_of, trouble
 from services.api.representations import json_values, run_json
-from services.api.response_schemas.queues import QueuesSchema
+from services.api.response_schemas.queues import QueueItemsSchema, QueueSchema, QueuesSchema
 from services.api.response_schemas.system import (
     CoordinatorsSchema,
     HealthSchema,
@@ -19,7 +25,7 @@ from services.api.response_schemas.system import (
 from services.api.run_details.specs import dags_of_runs
 from services.api.run_details.waiting import runs_wait_for
 from shared.status import AttemptState
-from shared.store.reads.reader import QueueRow, ServiceRow, TaskRow, WorkerRow
+from shared.store.reads.reader import QueuePlace, QueueRow, RunRow, ServiceRow, TaskRow, WorkerRow
 
 __all__ = ["SYSTEM"]
 
@@ -30,10 +36,17 @@ _FORGOTTEN = timedelta(hours=1)
 _GLOBAL = "global"
 _LIVE = "live"
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
+_PAGE, _MAX_PAGE = 100, 500
+_OLD_PAGING = frozenset({"page", "perPage", "type"})
 
 
 class HistoryQuery(Query):
     duration: str = "1h"
+
+
+class QueueItemsQuery(Query):
+    limit: int = Field(default=_PAGE, ge=1, le=_MAX_PAGE)
+    cursor: str = Field(default="", max_length=1000, description="nextCursor of the previous page")
 
 
 @SYSTEM.get("/health", id="getHealthStatus", role="public", response=HealthSchema)
@@ -96,9 +109,7 @@ def queues(call: Call) -> ApiResponse:
 
     Global queues are always listed, the queue of a single DAG only while it has running or queued runs.
     """
-    shown = [
-        each for each in call.deps.reads.queues() if each.kind == _GLOBAL or each.running_count or each.queued_count
-    ]
+    shown = _shown_queues(call)
     limits = _limits(call, shown)
     running = sum(each.running_count for each in shown)
     capacity = sum(limits.values())
@@ -114,6 +125,54 @@ def queues(call: Call) -> ApiResponse:
             },
         }
     )
+
+
+@SYSTEM.get("/queues/{name}", id="getQueue", response=QueueSchema)
+def queue(call: Call, name: str) -> ApiResponse:
+    """Return one queue of the list of queues: an operation of Dagu 2."""
+    wanted = json_values.queue_name(name, "name")
+    for each in _shown_queues(call):
+        if each.name == wanted:
+            return ok(_queue(call, each, _limits(call, [each])[each.name]))
+    raise not_found(f"name: there is no queue {name!r}, or it has no runs")
+
+
+@SYSTEM.get("/queues/{name}/items", id="listQueueItems", query=QueueItemsQuery, response=QueueItemsSchema)
+def queue_items(call: Call, query: QueueItemsQuery, name: str) -> ApiResponse:
+    """List the queued runs of a queue page by page, in the order in which they will start: an operation of Dagu 2."""
+    if old := sorted(_OLD_PAGING & call.arguments):
+        raise bad_request(f"{old[0]}: not supported; use limit and cursor, which list the queued runs", field=old[0])
+    after = _read_cursor(query.cursor) if query.cursor else None
+    found = call.deps.reads.queued_runs(json_values.queue_name(name, "name"), after=after, limit=query.limit + 1)
+    shown = found[: query.limit]
+    cursor = _cursor(shown[-1]) if len(found) > len(shown) else None
+    return ok({"items": _summaries(call, shown), "nextCursor": cursor})
+
+
+def _cursor(run: RunRow) -> str:
+    at = run.queued_at or run.created_at
+    return base64.urlsafe_b64encode(json.dumps([run.priority, at.isoformat(), run.run_key]).encode()).decode()
+
+
+def _read_cursor(text: str) -> QueuePlace:
+    try:
+        match json.loads(base64.urlsafe_b64decode(text)):
+            case [int(priority), str(at), str(run_key)] if "\0" not in run_key and abs(priority) < 2**31:
+                run_key.encode()
+                return QueuePlace(priority, datetime.fromisoformat(at).astimezone(UTC), run_key)
+    except (ValueError, OverflowError, RecursionError, binascii.Error):
+        pass
+    raise bad_request("cursor: must be the nextCursor of a page", field="cursor")
+
+
+def _shown_queues(call: Call) -> list[QueueRow]:
+    every = call.deps.reads.queues()
+    return [each for each in every if each.kind == _GLOBAL or each.running_count or each.queued_count]
+
+
+def _summaries(call: Call, runs: Sequence[RunRow]) -> list[dict[str, Any]]:
+    waits_for = runs_wait_for(call.deps, runs, call.now)
+    return [run_json.summary(run, call.deps.zone, waits_for.get(run.run_key, "")) for run in runs]
 
 
 def _limits(call: Call, queues: list[QueueRow]) -> dict[str, int]:
@@ -181,16 +240,21 @@ def _service(call: Call, service: ServiceRow) -> dict[str, Any]:
 
 
 def _queue(call: Call, queue: QueueRow, limit: int) -> dict[str, Any]:
-    """Return a queue. ``runningDAGRuns`` and ``queuedDAGRuns`` are older names of ``running`` and ``queued``."""
-    waits_for = runs_wait_for(call.deps, (*queue.running, *queue.queued), call.now)
-    running = [run_json.summary(run, call.deps.zone, waits_for.get(run.run_key, "")) for run in queue.running]
-    queued = [run_json.summary(run, call.deps.zone, waits_for.get(run.run_key, "")) for run in queue.queued]
+    """Return a queue.
+
+    ``runningDAGRuns`` and ``queuedDAGRuns`` are older names of ``running`` and ``queued``; ``runningCount`` and
+    ``queuedCount`` are Dagu 2's names of the counts.
+    """
+    runs = _summaries(call, (*queue.running, *queue.queued))
+    running, queued = runs[: len(queue.running)], runs[len(queue.running) :]
     return {
         "name": queue.name,
         "type": queue.kind,
         **({"maxConcurrency": limit} if limit else {}),
         "running": running,
         "queued": queued,
+        "runningCount": queue.running_count,
+        "queuedCount": queue.queued_count,
         "summary": {
             "running": queue.running_count,
             "queued": queue.queued_count,

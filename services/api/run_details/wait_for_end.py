@@ -1,10 +1,12 @@
-"""Waits for the end of a run, for the query parameter ``wait`` of a start.
+"""Waits for the end of a run: for the query parameter ``wait`` of a start, and for Dagu 2's ``start-sync``.
 
 A scheduler's notification that the run has ended ends the wait; what the run does before costs the gateway nothing.
 Every 2 s the gateway also reads the run, because a notification may be lost.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from services.api.deps import Deps
@@ -13,10 +15,35 @@ from services.api.observability import request_metrics
 from services.api.problems import Problem
 from services.api.run_details.builder import run_details
 from shared.contracts.commands import StartRun
+from shared.status import RunStatus
 from shared.store.reads.reader import RunRow
 from shared.workspaces import workspace_of
 
-__all__ = ["finished_run"]
+__all__ = ["finished_run", "place_to_wait", "settled_run"]
+
+
+@contextmanager
+def place_to_wait(deps: Deps, command: StartRun) -> Iterator[Watch | None]:
+    """Take one of the gateway's places for requests that wait for a run.
+
+    Gives ``None`` if too many requests wait already, on the server or in the workspace.
+    """
+    workspace = workspace_of(command.file_name)
+    watch = _taken(deps, workspace)
+    try:
+        yield watch
+    finally:
+        if watch is not None:
+            watch.close()
+            deps.waits.give_back(workspace)
+
+
+def settled_run(deps: Deps, watch: Watch, command: StartRun, dag_run_id: str, wait_s: float) -> RunRow | None:
+    """Wait until a run has ended or waits for approval, or ``wait_s`` have passed.
+
+    Returns the run as it is then, or ``None`` if it does not exist or was removed.
+    """
+    return _wait(deps, watch, _dag_name(deps, command), dag_run_id, wait_s, approval_ends=True)
 
 
 def finished_run(deps: Deps, command: StartRun, dag_run_id: str, wait_s: float) -> dict[str, Any]:
@@ -25,19 +52,10 @@ def finished_run(deps: Deps, command: StartRun, dag_run_id: str, wait_s: float) 
     If too many requests wait already, on the server or in the workspace, returns immediately with ``finished`` false.
     If the run does not exist or was removed, returns neither field.
     """
-    workspace = workspace_of(command.file_name)
-    if not deps.waits.take(workspace):
-        return {"finished": False}
-    try:
-        watch = deps.follower.watch(only_end=True, workspace=workspace)
-    except Problem:
-        deps.waits.give_back(workspace)
-        return {"finished": False}
-    try:
+    with place_to_wait(deps, command) as watch:
+        if watch is None:
+            return {"finished": False}
         run = _wait(deps, watch, _dag_name(deps, command), dag_run_id, wait_s)
-    finally:
-        watch.close()
-        deps.waits.give_back(workspace)
     if run is None:
         return {}
     answer = {"finished": not run.status.active, "dagRunDetails": run_details(deps, run, deps.clock())}
@@ -46,18 +64,32 @@ def finished_run(deps: Deps, command: StartRun, dag_run_id: str, wait_s: float) 
     return answer
 
 
+def _taken(deps: Deps, workspace: str) -> Watch | None:
+    if not deps.waits.take(workspace):
+        return None
+    try:
+        return deps.follower.watch(only_end=True, workspace=workspace)
+    except Problem:
+        deps.waits.give_back(workspace)
+        return None
+
+
 def _dag_name(deps: Deps, command: StartRun) -> str:
     if command.dag_name is not None:
         return command.dag_name
     return deps.reads.dag_name(command.file_name) or command.file_name
 
 
-def _wait(deps: Deps, watch: Watch, dag_name: str, dag_run_id: str, wait_s: float) -> RunRow | None:
+def _wait(
+    deps: Deps, watch: Watch, dag_name: str, dag_run_id: str, wait_s: float, *, approval_ends: bool = False
+) -> RunRow | None:
     ends = time.monotonic() + wait_s
     while True:
         run = deps.reads.run(dag_name, dag_run_id)
         left_s = ends - time.monotonic()
         if run is None or not run.status.active or left_s <= 0 or deps.closing.is_set():
+            return run
+        if approval_ends and run.status is RunStatus.WAITING:
             return run
         watch.run_key = run.run_key
         watch.wait(left_s)

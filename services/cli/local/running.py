@@ -59,9 +59,9 @@ def run_command(
 ) -> None:
     """Run a workflow file here and now, without a server.
 
-    It is the same engine as a server's, in a temporary folder that is deleted afterwards. Steps run in the folder of
-    the file. Files of that folder that steps call run too. Schedules, queues and labels of workers do not matter. The
-    exit code is 0 only if the run succeeded. Ctrl-C stops the run.
+    Uses the engine of a server, with its data in a temporary folder that is deleted afterwards. Steps run in the folder
+    of the file, and may call other files of it. Schedules, queues and labels of workers are ignored. The exit code is 0
+    only if the run succeeded. Ctrl-C stops the run.
     """
     if watch:
         from services.cli.local.watching_files import run_on_change  # noqa: PLC0415
@@ -71,7 +71,7 @@ def run_command(
     if dry:
         from services.cli.local.planning import print_plan  # noqa: PLC0415
 
-        print_plan(file, text, name=name)
+        print_plan(file, text, name=name, quiet=quiet, in_json=in_json)
         return
     _run(file, text, name=name, run_id=run_id, quiet=quiet, in_json=in_json, given=given)
 

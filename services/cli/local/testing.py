@@ -42,8 +42,9 @@ def test_command(
 ) -> None:
     """Run the test cases of workflow files.
 
-    The cases of report.yaml are in report.test.yaml beside it. They run on the engine of `dagway run`, but steps do
-    what the case says instead of their commands. Exits with 1 if a case fails, or if there is none.
+    The cases of report.yaml are in report.test.yaml beside it; FILE may be either. They run on the engine of
+    `dagway run`, but steps do what the case says instead of their commands. Exits with 1 if a case fails, or if there
+    is none.
     """
     files = [read_cases(path) for path in _case_files(paths or (".",))]
     results = list(_results(files, frozenset(only), given, in_json=in_json))
@@ -54,18 +55,25 @@ def test_command(
         fields = ("file", "case", "seconds", "failures")
         echo_json({"results": [{name: getattr(each, name) for name in fields} for each in results]})
     else:
-        click.echo(f"{len(results)} cases, {failed} failed")
+        click.echo(f"{len(results)} {'case' if len(results) == 1 else 'cases'}, {failed} failed")
     sys.exit(FAILED if failed or not results else 0)
 
 
 def _case_files(paths: tuple[str, ...]) -> Iterator[Path]:
     for path in map(Path, paths):
         if not path.is_dir():
-            if not path.name.endswith(CASES_SUFFIXES):
-                raise click.BadParameter(f"{path} is not a test case file: its name must end with {CASES_SUFFIXES[0]}")
-            yield path
+            yield path if path.name.endswith(CASES_SUFFIXES) else _beside(path)
         else:
             yield from sorted(found for suffix in CASES_SUFFIXES for found in path.rglob(f"*{suffix}"))
+
+
+def _beside(workflow: Path) -> Path:
+    """Return the file with the cases of a workflow file."""
+    names = [f"{workflow.stem}{suffix}" for suffix in CASES_SUFFIXES]
+    for name in names:
+        if workflow.with_name(name).is_file():
+            return workflow.with_name(name)
+    raise click.BadParameter(f"{workflow} has no test cases: write them in {workflow.with_name(names[0])}")
 
 
 def _results(

@@ -34,8 +34,8 @@ def queues_command(gateway: Gateway, *, runs: bool, in_json: bool) -> None:
             queue["name"],
             queue["type"],
             str(queue.get("maxConcurrency", 1)),
-            str(len(queue["running"])),
-            str(len(queue["queued"])),
+            str(queue["summary"]["running"]),
+            str(queue["summary"]["queued"]),
         )
         for queue in queues
     ]

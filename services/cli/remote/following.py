@@ -24,6 +24,7 @@ __all__ = [
     "print_run",
     "say",
     "say_change",
+    "say_lost",
     "show_live",
     "wait_for_end",
 ]
@@ -52,8 +53,9 @@ def say(text: str) -> None:
     click.echo(f"dagway: {text}", err=True)
 
 
-def _lost(error: GatewayUnreachable) -> None:
-    say(f"connection lost, trying again: {error}")
+def say_lost(error: GatewayUnreachable) -> None:
+    """Say on stderr that the connection is lost, while the command tries again."""
+    say(f"connection lost, trying again: {error.what}")
 
 
 def details(gateway: Gateway, name: str, run_id: str) -> Run:
@@ -80,7 +82,7 @@ def follow_run(
     if on_change is None and run["statusLabel"] not in _GOES_ON:
         return
     events = f"{path('dag-runs', name, run['dagRunId'])}/events"
-    for event in follow(gateway, events, last_id=last_id, on_lost=_lost):
+    for event in follow(gateway, events, last_id=last_id, on_lost=say_lost):
         if on_change is not None:
             on_change(event.data)
             if event.data.get("stepName"):
@@ -95,7 +97,7 @@ def follow_run(
 def last_event(gateway: Gateway, name: str, run_id: str) -> str:
     """Return the id of the last event of a run that has ended."""
     last = ""
-    for event in follow(gateway, f"{path('dag-runs', name, run_id)}/events", on_lost=_lost):
+    for event in follow(gateway, f"{path('dag-runs', name, run_id)}/events", on_lost=say_lost):
         last = event.id
     return last
 

@@ -172,8 +172,8 @@ class Gateway:
     def _unreachable(self, error: Exception) -> NoReturn:
         where = f" (from {self.connection.source})" if self.connection.source else ""
         raise GatewayUnreachable(
-            f"the gateway at {self.connection.url}{where} cannot be reached: {_reason(error)}; start one with "
-            "`dagway up`, or give another by --url or DAGWAY_URL"
+            f"the gateway at {self.connection.url}{where} cannot be reached: {_reason(error)}",
+            advice="start one with `dagway up`, or give another by --url or DAGWAY_URL",
         ) from error
 
     def _content(self, status: int, data: bytes) -> Any:

@@ -13,7 +13,7 @@ from services.cli.output.run_page import nodes_of
 from services.cli.output.terminal import JSON_OPTION, echo_line_json
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import RUN_ID
-from services.cli.remote.following import say
+from services.cli.remote.following import say_lost
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import DAG_ARGUMENT, LATEST, name_on_server
 
@@ -46,7 +46,7 @@ def follow_logs(
     streams: tuple[str, ...] = ("stdout", "stderr"),
     from_line: int = 1,
     until_end: bool,
-    on_lost: Callable[[GatewayError], None] = lambda _error: None,
+    on_lost: Callable[[GatewayUnreachable], None] = lambda _error: None,
     pause: Callable[[float], None] = time.sleep,
 ) -> Iterator[LogLine]:
     """Yield the lines of a run's steps, or of one step; with ``until_end``, until the run has ended.
@@ -99,7 +99,7 @@ def _pages(gateway: JsonSource, url: str, stream: str) -> Callable[[int], Any]:
 @click.option("-f", "--follow", is_flag=True, help="go on until the run has ended, also after a lost connection")
 @click.option("--stderr", "only", flag_value="stderr", help="only standard error")
 @click.option("--stdout", "only", flag_value="stdout", help="only standard output")
-@click.option("--tail", type=click.IntRange(1, 10_000), help="only the last lines of each step and stream")
+@click.option("--tail", type=click.IntRange(1, 10_000), help="only so many lines from the end of each step and stream")
 @click.option("--from-line", type=click.IntRange(1), default=1, help="begin with this line of each step and stream")
 @JSON_OPTION
 @with_gateway
@@ -132,7 +132,7 @@ def logs_command(
         lines = _tails(gateway, url, [step] if step else names, streams, tail)
     else:
         lines = follow_logs(
-            gateway, url, step=step, streams=streams, from_line=from_line, until_end=follow, on_lost=_say_lost
+            gateway, url, step=step, streams=streams, from_line=from_line, until_end=follow, on_lost=say_lost
         )
     width = max(map(len, names), default=0)
     for line in lines:
@@ -149,7 +149,3 @@ def _tails(gateway: Gateway, url: str, steps: list[str], streams: tuple[str, ...
             first = page["totalLines"] - page["lineCount"] + 1
             for number, text in enumerate(page["content"].split("\n") if page["lineCount"] else (), start=first):
                 yield LogLine(step, stream, number, text)
-
-
-def _say_lost(error: GatewayError) -> None:
-    say(f"connection lost, trying again: {error}")

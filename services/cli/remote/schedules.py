@@ -56,9 +56,10 @@ def suspend_command(gateway: Gateway, *, dag: str, quiet: bool, in_json: bool) -
 def pause_command(
     gateway: Gateway, *, dag: str, queue: str, everything: bool, reason: str, quiet: bool, in_json: bool
 ) -> None:
-    """Admit no queued and no scheduled runs.
+    """Pause a DAG, a queue, or everything.
 
-    Of a DAG, of a queue, or of everything; without any of them, list the pauses. Running runs continue.
+    Until `dagway resume`, none of its queued and scheduled runs start; running runs continue. Without DAG and without
+    options, list the pauses.
     """
     if not (dag or queue or everything):
         _list_pauses(gateway, in_json=in_json)
@@ -85,7 +86,7 @@ def resume_command(
 ) -> None:
     """Switch the schedule of a DAG on again, or end a pause.
 
-    For a DAG both: that of `dagway suspend` and that of `dagway pause`.
+    For a DAG, undoes `dagway suspend` and `dagway pause`.
     """
     where, what = _scope(dag, queue, everything=everything)
     if dag:

@@ -24,7 +24,7 @@ __all__ = ["settings_command"]
     show_default=True,
     help="whose settings; of schedulers and workers those that are set, first those that differ",
 )
-@click.option("--set", "only_set", is_flag=True, help="only settings that do not have their default")
+@click.option("--set", "only_set", is_flag=True, help="only settings that differ from their default")
 @JSON_OPTION
 @with_server
 def settings_command(gateway: Gateway, *, kind: str, only_set: bool, in_json: bool) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from services.cli.exit_codes import GatewayUnreachable
 from services.cli.help_pages import PageCommand
 from services.cli.output.tables import table
 from services.cli.output.terminal import JSON_OPTION, echo_line_json, on_terminal, status_text
@@ -15,7 +14,7 @@ from services.cli.output.times import duration, seconds_between, short_time
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import RUN_ID
 from services.cli.remote.event_stream import follow
-from services.cli.remote.following import end_with_result, exit_code, follow_run, say, say_change, show_live
+from services.cli.remote.following import end_with_result, exit_code, follow_run, say_change, say_lost, show_live
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import LATEST, QUEUED, RUN_ARGUMENT, RUNNING, WAITING, name_on_server
 
@@ -83,13 +82,13 @@ def _watch_all(gateway: Gateway, *, in_json: bool) -> None:
         if not in_json:
             raise click.UsageError("without a terminal, give a DAG, or use dagway events")
         echo_line_json({"dagRuns": runs})
-        for _event in follow(gateway, "/events", on_lost=_say_lost):
+        for _event in follow(gateway, "/events", on_lost=say_lost):
             echo_line_json({"dagRuns": _active(gateway)})
         return
     from services.cli.output.live import LiveLines  # noqa: PLC0415 - rich takes 0.1 s to import
 
     with LiveLines(lambda: _lines(runs)):
-        for _event in follow(gateway, "/events", on_lost=_say_lost):
+        for _event in follow(gateway, "/events", on_lost=say_lost):
             runs[:] = _active(gateway)
 
 
@@ -104,12 +103,12 @@ def events_command(gateway: Gateway, *, dag: str, run: str, run_id: str, last_id
     """Print each change of a run or a step as it happens.
 
     With DAG, those of its newest run, or of RUN, from its beginning to its end. Without DAG, those of all runs from now
-    on, until Ctrl-C. A lost connection is opened again, without a gap; --after does the same for a new command.
+    on, until Ctrl-C. After a lost connection the command goes on without a gap; with --after, so does a new command.
     """
     where = "/events"
     if dag:
         where = f"{path('dag-runs', name_on_server(gateway, dag), run or run_id or LATEST)}/events"
-    for event in follow(gateway, where, last_id=last_id, on_lost=_say_lost):
+    for event in follow(gateway, where, last_id=last_id, on_lost=say_lost):
         if in_json:
             echo_line_json({"id": event.id, **event.data})
         else:
@@ -124,7 +123,3 @@ def _event_line(change: dict[str, Any]) -> str:
     return f"{short_time(change['at'])} {change['name']}/{change['dagRunId']}{step} {became}{why}{by}".replace(
         "\n", " "
     )
-
-
-def _say_lost(error: GatewayUnreachable) -> None:
-    say(f"connection lost, trying again: {error}")

@@ -35,14 +35,14 @@ def workspaces_command() -> None:
 
 def _quotas(function: Any) -> Any:
     what = {
-        "max_running": "runs that run at once",
+        "max_running": "running runs",
         "max_queued": "queued runs",
         "max_dags": "DAGs",
         "max_log_bytes_per_day": "bytes of logs stored in a day (UTC)",
     }
     for name, text in reversed(what.items()):
         option = f"--{name.replace('_', '-')}"
-        function = click.option(option, name, type=click.IntRange(min=0), help=f"at most so many {text}; 0: no limit")(
+        function = click.option(option, name, type=click.IntRange(min=0), help=f"limit of {text}; 0: no limit")(
             function
         )
     return click.option("--description", help="what the workspace is for")(function)
@@ -105,7 +105,7 @@ def change_workspace(gateway: Gateway, *, name: str, in_json: bool, **given: Any
 @JSON_OPTION
 @with_server
 def delete_workspace(gateway: Gateway, name: str, in_json: bool) -> None:
-    """Delete a workspace to which nothing belongs any more."""
+    """Delete an empty workspace."""
     _say(gateway.delete(path("workspaces", name)), f"{name} deleted", in_json=in_json)
 
 
@@ -129,7 +129,7 @@ def add_member(gateway: Gateway, *, name: str, username: str, role: str, in_json
 def remove_member(gateway: Gateway, *, name: str, username: str, in_json: bool) -> None:
     """End the membership of a user."""
     answer = gateway.delete(_member(gateway, name, username))
-    _say(answer, f"{username} is no member of {name} any more", in_json=in_json)
+    _say(answer, f"{username} is no longer a member of {name}", in_json=in_json)
 
 
 def _member(gateway: Gateway, name: str, username: str) -> str:

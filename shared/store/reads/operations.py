@@ -5,14 +5,24 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, tuple_
 
 from shared.status import AttemptState, RunStatus
 from shared.store import tables as t
 from shared.store.functions import bytewise
 from shared.store.queries.runs import BY_DAG, IS_ROOT, QUEUED, RUNNING
 from shared.store.reads.base import AnyRow, Reader
-from shared.store.reads.rows import ActiveCounts, CommandRow, QueueRow, RunName, RunRow, ServiceRow, TaskRow, WorkerRow
+from shared.store.reads.rows import (
+    ActiveCounts,
+    CommandRow,
+    QueuePlace,
+    QueueRow,
+    RunName,
+    RunRow,
+    ServiceRow,
+    TaskRow,
+    WorkerRow,
+)
 from shared.store.reads.run_rows import run_from_row, select_runs
 
 __all__ = ["OpsReads"]
@@ -21,6 +31,7 @@ _DAG_BASED = "dag-based"
 
 _r = t.dag_runs.c
 _n = t.nodes.c
+_ADMISSION_ORDER = (_r.priority.desc(), _r.queued_at, bytewise(_r.run_key))
 
 
 class OpsReads(Reader):
@@ -74,8 +85,7 @@ class OpsReads(Reader):
             kinds = {row.name: (row.kind, row.max_concurrency) for row in connection.execute(queues)}
             counts = _queue_counts(connection, ours)
             running = _in_queues(connection, RUNNING, (_r.started_at, bytewise(_r.run_key)), limit, ours)
-            order = (_r.priority.desc(), _r.queued_at, bytewise(_r.run_key))
-            queued = _in_queues(connection, QUEUED, order, limit, ours)
+            queued = _in_queues(connection, QUEUED, _ADMISSION_ORDER, limit, ours)
         names = sorted({*kinds, *(name for name, _ in counts)})
         return tuple(
             QueueRow(
@@ -88,6 +98,16 @@ class OpsReads(Reader):
             )
             for name in names
         )
+
+    def queued_runs(self, queue: str, *, after: QueuePlace | None = None, limit: int) -> tuple[RunRow, ...]:
+        """Return the first queued root runs of a queue in the order of admission; with ``after``, those behind it."""
+        query = select_runs().where(_r.status == QUEUED, _r.queue == queue, IS_ROOT)
+        if after is not None:
+            later = tuple_(_r.queued_at, bytewise(_r.run_key)) > tuple_(after.queued_at, after.run_key)
+            query = query.where(or_(_r.priority < after.priority, and_(_r.priority == after.priority, later)))
+        with self._statement() as connection:
+            rows = connection.execute(query.order_by(*_ADMISSION_ORDER).limit(limit))
+            return tuple(run_from_row(row) for row in rows)
 
     def active_counts(self) -> ActiveCounts:
         """Return how many root runs are running and queued, by DAG, and how many DAGs there are. Cheap."""

@@ -19,6 +19,7 @@ __all__ = [
     "LogHits",
     "LogWindow",
     "NodeRow",
+    "QueuePlace",
     "QueueRow",
     "RunName",
     "RunRow",
@@ -269,6 +270,15 @@ class ServiceRow:
     heartbeat_at: datetime
     settings: Mapping[str, tuple[str, str]] | None = None
     """The settings that the instance reports, see ``ReportedSettings``."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePlace:
+    """The place of a queued run in its queue: runs start by priority, the highest first, then by time."""
+
+    priority: int
+    queued_at: datetime
+    run_key: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from services.cli.exit_codes import GatewayUnreachable
 from services.cli.log_tail import LogTail
 from services.cli.remote.event_stream import follow
+from services.cli.remote.following import say_lost
 from services.cli.remote.logs import follow_logs
 from shared.event_stream import StreamEvent, parse_events
 
@@ -57,6 +58,15 @@ def test_a_stream_continues_after_the_last_event() -> None:
 
     assert [event.id for event in events] == [str(number) for number in range(1, 8)]
     assert lost == ["cut", "cut", "cut"], "once for each interruption"
+
+
+def test_a_lost_connection_is_told_without_the_advice_for_a_missing_gateway(capsys: pytest.CaptureFixture[str]) -> None:
+    lost = GatewayUnreachable("the gateway at X cannot be reached", advice="start one")
+
+    say_lost(lost)
+
+    assert capsys.readouterr().err == "dagway: connection lost, trying again: the gateway at X cannot be reached\n"
+    assert str(lost) == "the gateway at X cannot be reached; start one"
 
 
 def test_following_gives_up_after_a_while() -> None:

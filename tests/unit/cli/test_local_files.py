@@ -8,8 +8,8 @@ from services.cli.exit_codes import WorkflowInvalid
 from services.cli.local.bundle import read_bundle, with_working_dir
 from services.cli.local.cases import Case, Mock
 from services.cli.local.mocking import mocked_spec
-from services.cli.local.planning import stages_of
 from services.cli.output.junit import CaseResult, junit_xml
+from services.cli.output.plan_page import stages_of
 from shared.language.load import load
 
 

@@ -3,6 +3,7 @@
 import runpy
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -32,6 +33,10 @@ def test_a_misspelled_command_is_answered_with_the_nearest() -> None:
 
     assert result.exit_code == 2
     assert "there is no command 'strat' (did you mean \"start\"?)" in result.stderr
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert CliRunner().invoke(cli, ["version"]).stdout == f"{version('dagway')}\n"
 
 
 def test_the_help_page_imports_no_service_and_no_server() -> None:
