@@ -15,9 +15,10 @@ from services.verify import check_database
 from shared.clock import local_zone
 from shared.config import Config
 from shared.errors import ConfigInvalid, Unavailable
+from shared.garbage import freeze_loaded
 from shared.language.load import load
 from shared.metrics import ProcessCollector
-from shared.service import backoff_s, freeze_loaded
+from shared.service import backoff_s
 from shared.spans import start_sending, stop_sending
 from shared.store.engine import open_engine
 from shared.store.migrate import require_head

@@ -13,8 +13,8 @@ from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.metrics import WorkerCollector
 from shared.config import Config
 from shared.errors import ConfigInvalid
+from shared.garbage import freeze_loaded
 from shared.metrics import ProcessCollector
-from shared.service import freeze_loaded
 from shared.spans import start_sending, stop_sending
 from shared.transport.base import WorkerTransport
 from shared.transport.open import open_transport

@@ -18,3 +18,13 @@ def test_a_command_imports_nothing_that_it_may_not_need(module: str) -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
     assert _NOT_IN[module] & set(loaded) == set()
+
+
+def test_garbage_is_collected_rarely_until_all_is_loaded() -> None:
+    program = (
+        "import gc; from shared.garbage import collect_rarely, freeze_loaded; usual = gc.get_threshold();"
+        "collect_rarely(); assert gc.get_threshold()[0] > 10 * usual[0];"
+        "freeze_loaded(); assert (gc.get_threshold(), gc.get_freeze_count() > 1_000) == (usual, True)"
+    )
+
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,27 @@
+"""When Python collects garbage: rarely while modules are loaded, and not among what is loaded then."""
+
+import gc
+
+__all__ = ["collect_rarely", "freeze_loaded"]
+
+_USUAL = gc.get_threshold()
+_LOADING = 20_000
+"""After how many new objects a collection follows while modules are loaded; usually it is 700."""
+
+
+def collect_rarely() -> None:
+    """Collect garbage rarely from now on, until ``freeze_loaded``. Call it before modules are loaded.
+
+    Loading makes few objects to collect, but took a tenth of its processor time to search for them.
+    """
+    gc.set_threshold(_LOADING, *_USUAL[1:])
+
+
+def freeze_loaded() -> None:
+    """Exclude all present objects from garbage collection. Call it after start-up and before work begins.
+
+    A full collection visits all objects while every thread waits: 75 ms with a gateway's modules loaded.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_USUAL)
