@@ -2,8 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable
-from typing import Literal, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from services.processes.admin import OptionalAdminServer
 from services.processes.database import time_limits
@@ -11,7 +11,6 @@ from services.processes.signing import message_signing
 from services.scheduler.deciding.dag_files import DagFiles
 from services.scheduler.main import Scheduler
 from services.scheduler.metrics import CLOCK_SKEW, JUDGED_AGE, BacklogCollector, limit_dag_series
-from services.verify import check_database
 from shared.clock import local_zone
 from shared.config import Config
 from shared.errors import ConfigInvalid, Unavailable
@@ -27,6 +26,9 @@ from shared.store.reads.schema_metric import SchemaCollector
 from shared.store.writes.transaction import Store
 from shared.transport.base import Transport
 from shared.transport.open import open_transport
+
+if TYPE_CHECKING:
+    from shared.store.checks.verify import CheckResult
 
 __all__ = ["make_scheduler", "read_base_config", "run_scheduler_process", "written_files"]
 
@@ -110,6 +112,12 @@ def make_scheduler(
     dag_files: DagFiles | None,
 ) -> Scheduler:
     """Return a scheduler with the settings of ``config``."""
+
+    def verify() -> "Sequence[CheckResult]":
+        from services.verify import check_database  # noqa: PLC0415 - the first check comes long after the start
+
+        return check_database(config, store.clock(), limit=5)
+
     return Scheduler(
         store,
         transport,
@@ -126,7 +134,7 @@ def make_scheduler(
         history_days=config.history_days,
         event_shards=config.event_shards if config.amqp_url else None,
         on_death=on_death,
-        verify=lambda: check_database(config, store.clock(), limit=5),
+        verify=verify,
         verify_every_s=config.verify_every_s,
     )
 

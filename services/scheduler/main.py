@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from services.scheduler.assembly import Assembly
@@ -26,9 +27,11 @@ from services.scheduler.loops.verifying import Verifying
 from shared.errors import StoreUnavailable
 from shared.ids import new_token
 from shared.service import Background
-from shared.store.checks.verify import CheckResult
 from shared.store.writes.transaction import Store
 from shared.transport.base import AUDIT, COMMANDS, HEARTBEATS, LOGS, Transport, task_queue
+
+if TYPE_CHECKING:
+    from shared.store.checks.verify import CheckResult
 
 __all__ = ["Scheduler"]
 
@@ -82,7 +85,7 @@ class Scheduler:
         pools: Mapping[str, int] = _NONE,
         audit_days: int = 0,
         history_days: int = 0,
-        verify: Callable[[], Sequence[CheckResult]] | None = None,
+        verify: "Callable[[], Sequence[CheckResult]] | None" = None,
         verify_every_s: float = 0,
         event_shards: int | None = None,
     ) -> None:

@@ -7,8 +7,21 @@ import pytest
 
 _NOT_IN = {
     "services.cli": {"pydantic", "sqlalchemy", "services.api", "services.worker.main"},
-    "services.processes.here": {"urllib3", "services.worker.inputs.vault", "alembic", "gevent", "pika", "jwt"},
-    "services.processes.up": {"alembic", "gevent", "gunicorn", "jwt", "pika", "services.worker.main"},
+    "services.processes.here": {
+        "urllib3",
+        "services.worker.inputs.vault",
+        "alembic",
+        "croniter",
+        "gevent",
+        "jwt",
+        "pika",
+        "services.verify",
+        "shared.store.checks.verify",
+    },
+    "services.processes.up": {"alembic", "croniter", "gevent", "gunicorn", "jwt", "pika", "services.worker.main"},
+    "services.processes.worker": {"alembic", "croniter", "flask", "pika", "shared.store", "sqlalchemy"},
+    "services.processes.scheduler": {"alembic", "croniter", "flask", "pika", "services.api", "services.worker"},
+    "services.processes.api": {"alembic", "pika", "services.scheduler", "services.worker"},
 }
 
 
