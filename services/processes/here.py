@@ -73,7 +73,8 @@ def engine_here(
         config = replace(config, data_dir=folder, amqp_url="", database_url="", dags_dir=None, verify_every_s=0)
         guardian = start_guardian(config)
         url = create_schema(folder / "dagway.db")
-        engine, reading = open_engine(url, pool_size=6), open_engine(url, pool_size=2, read_only=True)
+        engine = open_engine(url, pool_size=6, synced=False)
+        reading = open_engine(url, pool_size=2, read_only=True)
         # Without a data folder, messages are in memory only: they end with the process, as the database does.
         transport = open_transport("embedded:", name="dagway")
         store = Store(engine)

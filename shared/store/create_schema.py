@@ -28,7 +28,7 @@ def create_schema(path: Path) -> str:
     """
     private_file(path)
     url = f"sqlite:///{path}"
-    engine = open_engine(url, pool_size=1)
+    engine = open_engine(url, pool_size=1, synced=False)
     try:
         with engine.begin() as connection:
             create_tables(connection)
