@@ -1,4 +1,4 @@
-"""Background threads that run until they are asked to stop, and helpers for long-running processes."""
+"""Background threads that run until they are asked to stop, and how long clients wait between tries."""
 
 import logging
 import random

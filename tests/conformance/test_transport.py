@@ -1,6 +1,6 @@
 """The guarantees of ``shared.transport.base`` for sending and consuming, tested on both transports."""
 
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 
 import pytest
 
@@ -8,9 +8,6 @@ from shared.errors import ConfigInvalid, Unroutable
 from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, Durability, Exchange, Outgoing, Transport
 from tests.conformance.transport_moves import SHORT_S, fresh, is_unroutable, only_letter, put, take_all, take_one
 from tests.harness.eventually import eventually
-
-FOREVER_S = 3_600.0
-"""Longer than a test may take."""
 
 
 @pytest.mark.parametrize("durability", list(Durability))
@@ -311,21 +308,6 @@ def test_take_returns_at_most_the_limit_and_nothing_at_the_timeout(transport: Tr
     while sum(sizes) < 7:
         sizes.append(len(consumer.take(5, 1)))
         assert 1 <= sizes[-1] <= 5
-
-
-def test_an_interrupt_ends_one_wait_whether_it_comes_before_or_during_it(transport: Transport) -> None:
-    route = fresh()
-    consumer = transport.consume([route], prefetch=100)
-
-    consumer.interrupt()
-    assert consumer.take(5, FOREVER_S) == []
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(consumer.take, 5, FOREVER_S)
-        assert not wait([waiting], SHORT_S).done, "the first interrupt has ended its wait"
-        consumer.interrupt()
-        assert waiting.result(60) == []
-    put(transport, route, b"1")
-    assert take_one(consumer).body == b"1"
 
 
 @pytest.mark.parametrize("durability", [Durability.SAFE, Durability.REPRODUCIBLE])
