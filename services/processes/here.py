@@ -18,6 +18,7 @@ from shared.config import Config
 from shared.contracts.codec import decode_as, encode
 from shared.contracts.commands import Command, CommandReply
 from shared.errors import DagwayError
+from shared.garbage import freeze_loaded
 from shared.ids import new_command_id
 from shared.store.create_schema import create_schema
 from shared.store.engine import open_engine
@@ -80,6 +81,7 @@ def engine_here(
         store = Store(engine)
         scheduler = make_scheduler(config, store, transport, version, on_death, base_config=base_config, dag_files=None)
         worker = make_worker(config, transport, version, on_death, worker_id=_WORKER, guardian=guardian)
+        freeze_loaded()
         scheduler.start()
         worker.start()
         try:
