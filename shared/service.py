@@ -1,12 +1,11 @@
-"""Background threads that run until they are asked to stop, and helpers for long-running processes."""
+"""Background threads that run until they are asked to stop, and how long clients wait between tries."""
 
-import gc
 import logging
 import random
 import threading
 from collections.abc import Callable
 
-__all__ = ["Background", "backoff_s", "freeze_loaded"]
+__all__ = ["Background", "backoff_s"]
 
 _log = logging.getLogger(__name__)
 
@@ -64,15 +63,6 @@ class Background:
         except Exception:  # noqa: BLE001 - whatever it was, the process must not look alive
             _log.exception("thread.died", extra={"loop": self._thread.name})
             self._on_death()
-
-
-def freeze_loaded() -> None:
-    """Exclude all present objects from garbage collection. Call it after start-up and before work begins.
-
-    A full collection visits all objects while every thread waits: 75 ms with a gateway's modules loaded.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def backoff_s(tries: int, *, first_s: float = 0.05, cap_s: float = 5.0) -> float:

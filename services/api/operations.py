@@ -49,13 +49,14 @@ __all__ = [
 class Body(BaseModel):
     """Base of request bodies. Types are strict, unknown fields are ignored, and ``null`` counts as absent."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", populate_by_name=True)
+    # ``defer_build``, here and below: the validator is built when the operation is first called.
+    model_config = ConfigDict(strict=True, extra="ignore", populate_by_name=True, defer_build=True)
 
 
 class Query(BaseModel):
     """Base of query parameters. Text is converted to the type of its field; unknown parameters are ignored."""
 
-    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(extra="ignore", populate_by_name=True, defer_build=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from services.cli.exit_codes import (
 )
 from services.cli.help_pages import PageGroup
 from shared.errors import ConfigInvalid, DagwayError
+from shared.garbage import collect_rarely
 
 __all__ = ["cli", "main"]
 
@@ -131,4 +132,5 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    collect_rarely()
     cli()

@@ -18,6 +18,7 @@ from shared.config import Config
 from shared.contracts.codec import decode_as, encode
 from shared.contracts.commands import Command, CommandReply
 from shared.errors import DagwayError
+from shared.garbage import freeze_loaded
 from shared.ids import new_command_id
 from shared.store.create_schema import create_schema
 from shared.store.engine import open_engine
@@ -73,12 +74,14 @@ def engine_here(
         config = replace(config, data_dir=folder, amqp_url="", database_url="", dags_dir=None, verify_every_s=0)
         guardian = start_guardian(config)
         url = create_schema(folder / "dagway.db")
-        engine, reading = open_engine(url, pool_size=6), open_engine(url, pool_size=2, read_only=True)
+        engine = open_engine(url, pool_size=6, synced=False)
+        reading = open_engine(url, pool_size=2, read_only=True)
         # Without a data folder, messages are in memory only: they end with the process, as the database does.
         transport = open_transport("embedded:", name="dagway")
         store = Store(engine)
         scheduler = make_scheduler(config, store, transport, version, on_death, base_config=base_config, dag_files=None)
         worker = make_worker(config, transport, version, on_death, worker_id=_WORKER, guardian=guardian)
+        freeze_loaded()
         scheduler.start()
         worker.start()
         try:

@@ -2,8 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable
-from typing import Literal, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from services.processes.admin import OptionalAdminServer
 from services.processes.database import time_limits
@@ -11,15 +11,15 @@ from services.processes.signing import message_signing
 from services.scheduler.deciding.dag_files import DagFiles
 from services.scheduler.main import Scheduler
 from services.scheduler.metrics import CLOCK_SKEW, JUDGED_AGE, BacklogCollector, limit_dag_series
-from services.verify import check_database
 from shared.clock import local_zone
 from shared.command_defaults import dags_write
 from shared.config import Config
 from shared.effective_settings import reported_settings
 from shared.errors import ConfigInvalid, Unavailable
+from shared.garbage import freeze_loaded
 from shared.language.load import load
 from shared.metrics import ProcessCollector
-from shared.service import backoff_s, freeze_loaded
+from shared.service import backoff_s
 from shared.spans import start_sending, stop_sending
 from shared.store.engine import open_engine
 from shared.store.migrate import require_head
@@ -28,6 +28,9 @@ from shared.store.reads.schema_metric import SchemaCollector
 from shared.store.writes.transaction import Store
 from shared.transport.base import Transport
 from shared.transport.open import open_transport
+
+if TYPE_CHECKING:
+    from shared.store.checks.verify import CheckResult
 
 __all__ = ["make_scheduler", "read_base_config", "run_scheduler_process", "written_files"]
 
@@ -111,6 +114,12 @@ def make_scheduler(
     dag_files: DagFiles | None,
 ) -> Scheduler:
     """Return a scheduler with the settings of ``config``."""
+
+    def verify() -> "Sequence[CheckResult]":
+        from services.verify import check_database  # noqa: PLC0415 - the first check comes long after the start
+
+        return check_database(config, store.clock(), limit=5)
+
     return Scheduler(
         store,
         transport,
@@ -127,7 +136,7 @@ def make_scheduler(
         history_days=config.history_days,
         event_shards=config.event_shards if config.amqp_url else None,
         on_death=on_death,
-        verify=lambda: check_database(config, store.clock(), limit=5),
+        verify=verify,
         verify_every_s=config.verify_every_s,
         settings=reported_settings(config, "scheduler" if config.amqp_url else "up"),
     )

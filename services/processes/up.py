@@ -25,11 +25,11 @@ from shared.admin_server import AdminServer
 from shared.command_defaults import command_wait_s
 from shared.config import Config
 from shared.disk import DiskCheck
+from shared.garbage import freeze_loaded
 from shared.metrics import ProcessCollector
 from shared.moved_folder import require_open
 from shared.private_files import others_can_enter
 from shared.secret_box import SecretBox
-from shared.service import freeze_loaded
 from shared.spans import start_sending, stop_sending
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate

@@ -15,8 +15,8 @@ from shared.command_defaults import drain_s
 from shared.config import Config
 from shared.effective_settings import reported_settings
 from shared.errors import ConfigInvalid
+from shared.garbage import freeze_loaded
 from shared.metrics import ProcessCollector
-from shared.service import freeze_loaded
 from shared.spans import start_sending, stop_sending
 from shared.transport.base import WorkerTransport
 from shared.transport.open import open_transport

@@ -163,7 +163,7 @@ def _serve(config: Config, version: str, guardian: GuardianProcess, lines: socke
     """Do what the parent says until it has said ``stop``, or has died; return the exit code."""
     # Imported after the fork: the parent does not need them, and imports its own modules at the same time.
     from services.processes.worker import make_worker  # noqa: PLC0415
-    from shared.service import freeze_loaded  # noqa: PLC0415
+    from shared.garbage import freeze_loaded  # noqa: PLC0415
     from shared.spans import start_sending, stop_sending  # noqa: PLC0415
     from shared.transport.embedded.linked import LinkedTransport  # noqa: PLC0415
     from shared.transport.open import is_embedded, open_transport  # noqa: PLC0415

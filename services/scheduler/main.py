@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from services.scheduler.assembly import Assembly
@@ -27,9 +28,11 @@ from shared.effective_settings import ReportedSettings
 from shared.errors import StoreUnavailable
 from shared.ids import new_token
 from shared.service import Background
-from shared.store.checks.verify import CheckResult
 from shared.store.writes.transaction import Store
 from shared.transport.base import AUDIT, COMMANDS, HEARTBEATS, LOGS, Transport, task_queue
+
+if TYPE_CHECKING:
+    from shared.store.checks.verify import CheckResult
 
 __all__ = ["Scheduler"]
 
@@ -84,7 +87,7 @@ class Scheduler:
         pools: Mapping[str, int] = _NONE,
         audit_days: int = 0,
         history_days: int = 0,
-        verify: Callable[[], Sequence[CheckResult]] | None = None,
+        verify: "Callable[[], Sequence[CheckResult]] | None" = None,
         verify_every_s: float = 0,
         event_shards: int | None = None,
         settings: ReportedSettings | None = None,
@@ -154,22 +157,22 @@ class Scheduler:
         )
         self.folder = Folder(transactor, dags_dir) if dags_dir is not None else None
         intakes = [
-            ("commands", commands.run),
-            ("events", events.run),
-            ("logs", logs.run),
-            ("audit", audit.run),
-            ("heartbeats", listener.run),
+            Background("scheduler-commands", commands.run, on_death, commands.wake),
+            Background("scheduler-events", events.run, on_death, events.wake),
+            Background("scheduler-logs", logs.run, on_death, logs.wake),
+            Background("scheduler-audit", audit.run, on_death, audit.wake),
+            Background("scheduler-heartbeats", listener.run, on_death, listener.wake),
         ]
         loops = [
             Background("scheduler-notices", parts.notices.run, on_death, parts.notices.wake),
-            Background("scheduler-news", leases.record_news, on_death),
+            Background("scheduler-news", leases.record_news, on_death, listener.news.set),
             Background("scheduler-marks", marks.run, on_death),
             Background("scheduler-leases", leases.run, on_death),
             Background("scheduler-admission", parts.admission.run, on_death, parts.admission.wake),
             Background("scheduler-pools", parts.pools.run, on_death, parts.pools.wake),
             Background("scheduler-housekeeping", parts.housekeeping.run, on_death, parts.housekeeping.wake),
             Background("scheduler-succeeded-runs", parts.succeeded_runs.run, on_death),
-            Background("scheduler-audit-chain", parts.audit_chain.run, on_death),
+            Background("scheduler-audit-chain", parts.audit_chain.run, on_death, parts.audit_chain.wake),
             Background("scheduler-firing", parts.firing.run, on_death, parts.firing.wake),
             Background("scheduler-timers", parts.timers.run, on_death, parts.timers.wake),
             Background("scheduler-family", parts.parents.run, on_death),
@@ -184,7 +187,7 @@ class Scheduler:
         if self.folder is not None:
             loops.append(Background("scheduler-folder", self.folder.run, on_death))
         # ``stop`` stops the intakes first, then the loops, and last the relay, which publishes their messages.
-        self._intakes = [Background(f"scheduler-{name}", body, on_death) for name, body in intakes]
+        self._intakes = intakes
         self._loops = loops
         self._relay = Background("scheduler-relay", parts.relay.run, on_death, parts.relay.wake)
 

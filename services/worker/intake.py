@@ -39,7 +39,7 @@ __all__ = ["KnownSelectors", "TaskIntake"]
 
 _log = logging.getLogger(__name__)
 _TAKE_S = 0.25
-"""The longest wait for a task, and so the longest that a stop waits for the intake thread. A task ends the wait."""
+"""The longest wait for a task. A task ends the wait, and so does a stop or an order to drain."""
 _GIVE_BACK_S = 0.2
 _KEEP_S = 1.0
 """How long a task without a slot is kept that another worker could take."""
@@ -174,6 +174,7 @@ class TaskIntake:
         Returns when no other task is taken any more.
         """
         self._draining.set()
+        self._consumer.interrupt()
         while self._thread.is_alive() and not self._drains.wait(_TAKE_S):
             pass
 
@@ -182,6 +183,7 @@ class TaskIntake:
         self._stopping = True
         self._stopped.set()
         self._consumer.pause()
+        self._consumer.interrupt()
         if self._thread.ident is not None:
             self._thread.join()
         self._opener.shutdown()

@@ -57,6 +57,11 @@ class TaskConsumer:
         self._held += [_Held(delivery, consumer, now) for delivery, consumer in found]
         return [delivery for delivery, _ in found]
 
+    def interrupt(self) -> None:
+        """See ``Consumer.interrupt``."""
+        with self._lock:
+            self._current.interrupt()
+
     def pause(self) -> None:
         """See ``Consumer.pause``."""
         with self._lock:

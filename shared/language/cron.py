@@ -13,11 +13,13 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from croniter import CroniterBadDateError, croniter
-
 from shared.language.schedule import cron_error, split_zone
+
+if TYPE_CHECKING:
+    from croniter import croniter
 
 __all__ = ["fires_between", "next_fire", "next_fires"]
 
@@ -92,6 +94,8 @@ def _plain(fields: str) -> str:
     """
     fields = _SINGLE.sub(r"\1", _ALIASES.get(fields.lower(), fields)).replace("?", "*")
     parts = ["*" if _is_star(field) else field for field in fields.split()]
+    from croniter import croniter  # noqa: PLC0415 - as in ``_walls``
+
     day, weekday = croniter.expand(fields)[0][2], croniter.expand(fields)[0][4]
     if "*" not in (parts[2], parts[4]) and ["*"] in (day, weekday):
         parts[2] = parts[4] = "*"
@@ -133,6 +137,8 @@ def _next_of_minutes(fields: str, after: datetime, tz: tzinfo) -> datetime | Non
 
 def _walls(fields: str, after: datetime) -> Iterator[datetime]:
     """Yield matching wall times after ``after`` (all naive), as if the clock never changed."""
+    from croniter import CroniterBadDateError  # noqa: PLC0415 - a server may have no schedule, and it starts a process
+
     # A copy, because matches are counted from a position that it holds.
     matches = copy.copy(_parsed(fields))
     matches.set_current(after.replace(tzinfo=UTC))
@@ -144,8 +150,10 @@ def _walls(fields: str, after: datetime) -> Iterator[datetime]:
 
 
 @lru_cache(maxsize=4096)
-def _parsed(fields: str) -> croniter:
+def _parsed(fields: str) -> "croniter":
     """Return the parsed fields. Parsing takes longer than finding a match."""
+    from croniter import croniter  # noqa: PLC0415 - as in ``_walls``
+
     return croniter(fields, datetime.min.replace(tzinfo=UTC), max_years_between_matches=_MAX_YEARS)
 
 

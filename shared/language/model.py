@@ -44,7 +44,8 @@ class ModelPart(BaseModel):
     them. So a new field has an ``exclude_if`` that leaves it out where it says nothing.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # ``defer_build``: most workflows use few parts of the language, so a validator is built at its first use.
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class DagType(StrEnum):

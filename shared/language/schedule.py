@@ -10,8 +10,6 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
-
 from shared.language.model import Catchup, Schedule
 from shared.language.yaml.fields import Fields, Vocabulary, type_name
 from shared.language.yaml.reader import YamlMap
@@ -66,6 +64,8 @@ def cron_error(expression: str) -> str:
             return f"syntax error in field {index + 1} ({_FIELD_NAMES[index]}): {part}"
         if backwards := next((found[0] for found in _RANGE.finditer(part) if _runs_backwards(found)), None):
             return f"the range {backwards} in field {index + 1} ({_FIELD_NAMES[index]}) ends before it begins"
+    from croniter import croniter  # noqa: PLC0415 - most workflows have no schedule, and it starts a process when imported
+
     try:
         # Croniter accepts a question mark only in the day of month and the day of week.
         valid = croniter.is_valid(cron.replace("?", "*"), strict=True)

@@ -82,6 +82,7 @@ def open_engine(
     *,
     pool_size: int = 5,
     read_only: bool = False,
+    synced: bool = True,
     application_name: str = "dagway",
     limits: TimeLimits = NO_LIMITS,
 ) -> Engine:
@@ -94,6 +95,8 @@ def open_engine(
     A ``read_only`` engine refuses every write, even if its database role could write. A broken connection
     empties the pool: the call that used the connection raises, and the next call reconnects. ``limits`` apply on
     Postgres only. If one is reached, the call raises ``StoreUnavailable``, or ``RowsLocked`` if it waited for a lock.
+
+    ``synced=False`` is for a SQLite database that ends with its process: a commit does not wait for the disk.
 
     Raises:
         ConfigInvalid: ``url`` names neither a Postgres nor a SQLite database, or an unknown kind of pooler.
@@ -109,7 +112,7 @@ def open_engine(
     }
     if parsed.get_backend_name() == "postgresql":
         return _open_postgres(parsed, common, read_only, application_name, limits)
-    return _open_sqlite(parsed, common, read_only)
+    return _open_sqlite(parsed, common, read_only, synced)
 
 
 def is_postgres(bind: Engine | Connection) -> bool:
@@ -218,7 +221,7 @@ def _leave_standby(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
-def _open_sqlite(url: URL, common: dict[str, Any], read_only: bool) -> Engine:
+def _open_sqlite(url: URL, common: dict[str, Any], read_only: bool, synced: bool) -> Engine:
     arguments: dict[str, Any] = {"check_same_thread": False}
     if "timeout" not in url.query:
         arguments["timeout"] = LOCK_TIMEOUT_S
@@ -230,7 +233,7 @@ def _open_sqlite(url: URL, common: dict[str, Any], read_only: bool) -> Engine:
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute(f"PRAGMA synchronous={'FULL' if synced else 'OFF'}")
         if read_only:
             cursor.execute("PRAGMA query_only=ON")
         else:

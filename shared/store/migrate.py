@@ -7,11 +7,25 @@ revision that fails changes nothing. Only ``migrate`` imports Alembic, because t
 import time
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, event, exc, inspect, make_url, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    event,
+    exc,
+    inspect,
+    make_url,
+    select,
+)
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from shared.errors import ConfigInvalid
 from shared.private_files import private_file
+from shared.store.create_schema import create_tables
 from shared.store.engine import is_postgres, open_engine, store_errors
 
 __all__ = ["HEAD", "SCRIPTS", "current", "migrate", "require_head", "revision"]
@@ -35,14 +49,21 @@ _HOW_TO = """the database user {user} lacks a privilege: {what}. Run this SQL as
   GRANT CREATE, USAGE ON SCHEMA public TO "{user}";
   GRANT USAGE ON SCHEMA public TO dagway_scheduler, dagway_api;"""
 
-_revision = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+_revision = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""Alembic's table, as Alembic makes it."""
 
 
 def migrate(url: str, *, scripts: Path = SCRIPTS) -> str:
     """Apply every revision in ``scripts`` that the database lacks, and return the name of the last revision.
 
-    On SQLite: create the file and its folder, for their owner only, and apply all revisions in one transaction. On
-    Postgres each revision is one transaction, except for indexes of large tables (``create_index_online``).
+    On SQLite: create the file and its folder, for their owner only, and apply all revisions in one transaction; an
+    empty database gets the schema of the last revision at once (ADR 61). On Postgres each revision is one transaction,
+    except for indexes of large tables (``create_index_online``).
 
     Raises:
         ConfigInvalid: a newer Dagway migrated the database, or the database user lacks a privilege; the error
@@ -89,6 +110,11 @@ def _migrate_postgres(connection: Connection, scripts: Path) -> str:
 
 def _migrate_sqlite(connection: Connection, scripts: Path) -> str:
     with connection.begin():
+        if scripts == SCRIPTS and not inspect(connection).get_table_names():
+            create_tables(connection)
+            _revision.create(connection)
+            connection.execute(_revision.insert().values(version_num=HEAD))
+            return HEAD
         # Every start of ``dagway up`` comes here, mostly to find nothing to do: then it need not import Alembic.
         done = scripts == SCRIPTS and revision(connection) == HEAD
         head = HEAD if done else _upgrade(connection, scripts)

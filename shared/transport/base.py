@@ -186,6 +186,9 @@ class Consumer(Protocol):
     def take(self, limit: int, timeout_s: float) -> list[Delivery]:
         """Return up to ``limit`` deliveries, waiting at most ``timeout_s`` for the first."""
 
+    def interrupt(self) -> None:
+        """End the wait of ``take``: the call that waits now, or else the next one, returns what has arrived."""
+
     def pause(self) -> None:
         """Stop deliveries. ``take`` still returns messages that the broker has sent already.
 

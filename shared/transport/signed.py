@@ -259,6 +259,9 @@ class _SignedConsumer:
     def take(self, limit: int, timeout_s: float) -> list[Delivery]:
         return [_SignedDelivery(self._transport, delivery) for delivery in self._inner.take(limit, timeout_s)]
 
+    def interrupt(self) -> None:
+        self._inner.interrupt()
+
     def pause(self) -> None:
         self._inner.pause()
 

@@ -208,6 +208,14 @@ def test_an_error_in_our_sql_does_not_count_as_unavailable(engine: Engine) -> No
         connection.exec_driver_sql("SELECT nothing FROM nowhere")
 
 
+@pytest.mark.parametrize("synced", [True, False])
+def test_a_commit_waits_for_the_disk_unless_the_database_ends_with_its_process(tmp_path: Path, synced: bool) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/store.db", synced=synced)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == (2 if synced else 0)
+    engine.dispose()
+
+
 def test_an_absent_database_raises_store_unavailable(tmp_path: Path) -> None:
     for url in (f"postgres://x:secret@127.0.0.1:{free_port()}/x", f"sqlite:///{tmp_path}/no/such/folder/x.db"):
         with pytest.raises(StoreUnavailable) as caught, transaction(open_engine(url)):

@@ -206,16 +206,29 @@ def test_a_migrated_file_is_recognised_without_alembic(tmp_path: Path, monkeypat
     assert migrate(url) == HEAD
 
 
+def test_an_empty_file_is_migrated_without_alembic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "alembic", None)  # an import of it fails
+        assert migrate(url) == HEAD
+
+    # A later version can upgrade it.
+    assert migrate(url, scripts=_scripts_with(tmp_path, _REBUILDS)) == "9999"
+
+
+def test_a_file_with_tables_and_without_a_revision_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    with pytest.raises(DBAPIError, match="already exists"):
+        migrate(create_schema(tmp_path / "store.db"))
+
+
 def test_a_schema_without_revisions_is_that_of_the_revisions(tmp_path: Path) -> None:
-    """``create_schema`` is for databases of one process; it must not fall behind ``migrate``."""
+    """``create_tables`` must not fall behind the revisions."""
 
     def described(url: str) -> tuple[dict[str, object], dict[str, object]]:
         engine = open_engine(url, read_only=True)
         try:
             with engine.connect() as connection:
-                found = connection.exec_driver_sql(
-                    "SELECT name, type FROM sqlite_master WHERE tbl_name != 'alembic_version'"
-                )
+                found = connection.exec_driver_sql("SELECT name, type FROM sqlite_master")
                 parts: dict[str, object] = {}
                 for name, kind in found.all():
                     info = connection.exec_driver_sql(f"PRAGMA {kind}_info({name})").all()
@@ -227,7 +240,9 @@ def test_a_schema_without_revisions_is_that_of_the_revisions(tmp_path: Path) -> 
         finally:
             engine.dispose()
 
-    assert described(create_schema(tmp_path / "new.db")) == described(migrated_sqlite(tmp_path / "migrated.db"))
+    new = f"sqlite:///{tmp_path}/new.db"
+    migrate(new)
+    assert described(new) == described(migrated_sqlite(tmp_path / "migrated.db"))
 
 
 @pytest.mark.parametrize("empty_url", ["postgres"], indirect=True)

@@ -2,6 +2,9 @@
 
 A migration takes 0.4 s on SQLite and up to 1 s on Postgres; a copy takes a few milliseconds on SQLite and
 70 ms on Postgres. Tests of the migrations themselves migrate empty databases.
+
+The SQLite databases here have gone through all revisions, as that of a server that was upgraded. Those of services
+that a test starts are new, and have the schema of ``create_tables``.
 """
 
 import shutil
@@ -12,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from psycopg2 import connect, sql
 
-from shared.store.migrate import migrate
+from shared.store.migrate import SCRIPTS, migrate
 
 __all__ = ["gateways_url", "migrated_sqlite", "role_url"]
 
@@ -47,9 +50,10 @@ def role_url(url: str, *roles: str) -> str:
 def _sqlite_image() -> bytes:
     folder = Path(tempfile.mkdtemp(prefix="dagway-schema-"))
     try:
-        migrate(f"sqlite:///{folder}/migrated.db")
+        # Other scripts than the program's own are always applied one by one.
+        migrate(f"sqlite:///{folder}/migrated.db", scripts=shutil.copytree(SCRIPTS, folder / "migrations"))
         # The last connection has closed, so nothing is left in the write-ahead log.
-        assert [path.name for path in folder.iterdir()] == ["migrated.db"]
+        assert {path.name for path in folder.iterdir()} == {"migrated.db", "migrations"}
         return (folder / "migrated.db").read_bytes()
     finally:
         shutil.rmtree(folder)

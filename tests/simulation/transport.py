@@ -275,7 +275,7 @@ class SimulatedConsumer:
         self._arrived: deque[_Delivery] = deque()
         self._arrival = Condition(Lock())
         self._ports: list[Port] = []
-        self._paused = self._closed = False
+        self._paused = self._interrupted = self._closed = False
         self._since_s: float | None = None
 
     def open(self, session: Session) -> None:
@@ -307,8 +307,13 @@ class SimulatedConsumer:
     def take(self, limit: int, timeout_s: float) -> list[Delivery]:
         if not self._arrived and timeout_s > 0 and not self._closed:
             with self._arrival:
-                self._arrival.wait_for(lambda: self._arrived or self._closed, timeout_s)
+                self._arrival.wait_for(lambda: self._arrived or self._interrupted or self._closed, timeout_s)
+        self._interrupted = False
         return [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+        self._arrival.notify_all()
 
     def holds(self, port: Port) -> bool:
         return port in self._ports

@@ -7,8 +7,21 @@ import pytest
 
 _NOT_IN = {
     "services.cli": {"pydantic", "sqlalchemy", "services.api", "services.worker.main"},
-    "services.processes.here": {"urllib3", "services.worker.inputs.vault", "alembic", "gevent", "pika", "jwt"},
-    "services.processes.up": {"alembic", "gevent", "gunicorn", "jwt", "pika", "services.worker.main"},
+    "services.processes.here": {
+        "urllib3",
+        "services.worker.inputs.vault",
+        "alembic",
+        "croniter",
+        "gevent",
+        "jwt",
+        "pika",
+        "services.verify",
+        "shared.store.checks.verify",
+    },
+    "services.processes.up": {"alembic", "croniter", "gevent", "gunicorn", "jwt", "pika", "services.worker.main"},
+    "services.processes.worker": {"alembic", "croniter", "flask", "pika", "shared.store", "sqlalchemy"},
+    "services.processes.scheduler": {"alembic", "croniter", "flask", "pika", "services.api", "services.worker"},
+    "services.processes.api": {"alembic", "pika", "services.scheduler", "services.worker"},
 }
 
 
@@ -18,3 +31,13 @@ def test_a_command_imports_nothing_that_it_may_not_need(module: str) -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
     assert _NOT_IN[module] & set(loaded) == set()
+
+
+def test_garbage_is_collected_rarely_until_all_is_loaded() -> None:
+    program = (
+        "import gc; from shared.garbage import collect_rarely, freeze_loaded; usual = gc.get_threshold();"
+        "collect_rarely(); assert gc.get_threshold()[0] > 10 * usual[0];"
+        "freeze_loaded(); assert (gc.get_threshold(), gc.get_freeze_count() > 1_000) == (usual, True)"
+    )
+
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -18,7 +18,12 @@ class Schema(BaseModel):
     In the OpenAPI document, a component has the name of its class without ``Schema``.
     """
 
-    model_config = ConfigDict(extra="allow", model_title_generator=lambda model: model.__name__.removesuffix("Schema"))
+    # ``defer_build``: only the OpenAPI document needs them, and nobody may ever ask for it.
+    model_config = ConfigDict(
+        extra="allow",
+        model_title_generator=lambda model: model.__name__.removesuffix("Schema"),
+        defer_build=True,
+    )
 
 
 class ErrorBodySchema(Schema):

@@ -14,7 +14,7 @@ from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
 
 from services.api.serving.greenlets import is_green
-from shared.service import freeze_loaded
+from shared.garbage import freeze_loaded
 from shared.system.rights import stop_with_parent
 
 if TYPE_CHECKING:

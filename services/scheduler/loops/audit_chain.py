@@ -72,6 +72,10 @@ class AuditChain:
             _log.info("audit.pruned", extra={"entries": removed})
         return removed
 
+    def wake(self) -> None:
+        """End a wait of ``run``, which then looks whether it shall stop."""
+        self._awake.set()
+
     def run(self, stop: threading.Event) -> None:
         """Run until ``stop``, then link a last time; the body of a background thread."""
         next_look = next_prune = time.monotonic()
@@ -80,6 +84,8 @@ class AuditChain:
                 stop.wait(_GATHER_S)
             elif time.monotonic() < next_look:
                 continue
+            if stop.is_set():
+                break
             self._awake.clear()
             try:
                 self.link()

@@ -94,6 +94,10 @@ class Intake(Generic[T]):
         self.recorded_through_s = float("-inf")
         """All messages that arrived before this time of the steady clock are recorded."""
 
+    def wake(self) -> None:
+        """End a wait of ``run``, which then looks whether it shall stop."""
+        self._consumer.interrupt()
+
     def run(self, stop: threading.Event) -> None:
         """Take and record deliveries until ``stop``. Runs in a background thread."""
         while not stop.is_set():

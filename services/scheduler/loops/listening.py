@@ -52,6 +52,10 @@ class HeartbeatListener:
         """The number of the present session at the broker; 0 while there is none."""
         return self._tap.session
 
+    def wake(self) -> None:
+        """End a wait of ``run``, which then looks whether it shall stop."""
+        self._shared.interrupt()
+
     def run(self, stop: threading.Event) -> None:
         """Hear workers of earlier versions until ``stop``; the body of a background thread."""
         while not stop.is_set():

@@ -8,11 +8,14 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from services.scheduler.metrics import VERIFIED_AT, VIOLATIONS
 from shared.errors import StoreUnavailable
-from shared.store.checks.verify import CheckResult
 from shared.store.writes.transaction import Store
+
+if TYPE_CHECKING:
+    from shared.store.checks.verify import CheckResult
 
 __all__ = ["Verifying"]
 
@@ -28,7 +31,7 @@ class Verifying:
     def __init__(
         self,
         store: Store,
-        verify: Callable[[], Sequence[CheckResult]],
+        verify: "Callable[[], Sequence[CheckResult]]",
         clock: Callable[[], datetime],
         *,
         instance_id: str,

@@ -119,20 +119,27 @@ class EmbeddedConsumer:
         self._unsettled: dict[MemoryQueue, set[QueuedMessage]] = {}
         self._waiting = 0
         self._paused = False
+        self._interrupted = False
         self._closed = False
         self._since: float | None = time.monotonic()
 
     def take(self, limit: int, timeout_s: float) -> list[Delivery]:
         deadline = time.monotonic() + timeout_s
         with self._arrival:
-            while not (taken := self._pull(limit)) and not self._closed:
+            while not (taken := self._pull(limit)) and not self._interrupted and not self._closed:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break
                 self._waiting += 1
                 self._arrival.wait(left)
                 self._waiting -= 1
+            self._interrupted = False
         return taken
+
+    def interrupt(self) -> None:
+        with self._arrival:
+            self._interrupted = True
+            self.wake()
 
     def pause(self) -> None:
         with self._arrival:

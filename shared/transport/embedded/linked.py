@@ -163,13 +163,20 @@ class _LinkedConsumer:
         self._arrival = threading.Condition()
         self._ready: deque[_LinkedDelivery] = deque()
         self._unsettled: set[int] = set()
+        self._interrupted = False
         self._ended = False
         self._since: float | None = time.monotonic()
 
     def take(self, limit: int, timeout_s: float) -> list[Delivery]:
         with self._arrival:
-            self._arrival.wait_for(lambda: self._ready or self._ended, timeout_s)
+            self._arrival.wait_for(lambda: self._ready or self._interrupted or self._ended, timeout_s)
+            self._interrupted = False
             return [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
+
+    def interrupt(self) -> None:
+        with self._arrival:
+            self._interrupted = True
+            self._arrival.notify_all()
 
     def pause(self) -> None:
         self._since = None

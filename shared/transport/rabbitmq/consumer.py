@@ -264,14 +264,21 @@ class RabbitConsumer:
         self._arrival = threading.Condition()
         self._changing = threading.Lock()
         self._running = True
+        self._interrupted = False
         self._closed = False
         self.subscriptions: list[_Subscription] = []
 
     def take(self, limit: int, timeout_s: float) -> list[Delivery]:
         with self._arrival:
             if not self._buffer and timeout_s > 0 and not self._closed:
-                self._arrival.wait_for(lambda: self._buffer or self._closed, timeout_s)
+                self._arrival.wait_for(lambda: self._buffer or self._interrupted or self._closed, timeout_s)
+            self._interrupted = False
             return [self._buffer.popleft() for _ in range(min(limit, len(self._buffer)))]
+
+    def interrupt(self) -> None:
+        with self._arrival:
+            self._interrupted = True
+            self._arrival.notify_all()
 
     def pause(self) -> None:
         self._order("pause", running=False)
