@@ -122,6 +122,7 @@ def _no_database(watched: Watched) -> None:
 
 def _ask_without_database(watched: Watched) -> None:
     _no_database(watched)
+    eventually(lambda: watched.firing("DagwayStoreAway"), timeout_s=180)
 
     def asked() -> bool:
         assert watched.cluster.client.ask("GET", "/dags").status == 503
