@@ -14,6 +14,7 @@ from tests.harness.alertmanager import Alertmanager
 from tests.harness.cluster import Cluster, running
 from tests.harness.eventually import eventually, free_port
 from tests.harness.needs import need
+from tests.harness.procs import OWN_PROGRAM
 from tests.harness.prometheus import Prometheus
 from tests.harness.servers import PostgresServer, RabbitServer
 from tests.harness.webhook_receiver import WebhookReceiver
@@ -45,7 +46,9 @@ def shared_watched(
         else:
             rabbit = request.getfixturevalue("_rabbit")
         rabbit, postgres = running(rabbit, request.getfixturevalue("_postgres"))
-        cluster = Cluster(folder / "system", rabbit, postgres, schedulers=2, lease_s=2)
+        # A forked worker has the metrics of all services, with the value 0: the least judged age would always be 0.
+        program = OWN_PROGRAM if ALL else None
+        cluster = Cluster(folder / "system", rabbit, postgres, schedulers=2, lease_s=2, program=program)
         for process in cluster.schedulers:
             process.env["DAGWAY_VERIFY_EVERY"] = "1m"
         for gateway in cluster.gateways:
