@@ -86,7 +86,7 @@ chaos: setup ## random faults on running systems, all footings (SEED=n MINUTES=m
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),5) \
 		$(if $(EARLIER),--earlier $(EARLIER)) $(ARGS)
 
-alerts: setup ## cause the alerts on running systems, follow their runbooks, and see them end
+alerts: setup ## cause every alert on running systems, receive it, follow its runbook, and see it end
 	@scripts/ensure-servers
 	@DAGWAY_TEST_ALERTS=all $(BIN)/python -m pytest -n 0 tests/alerts $(ARGS)
 

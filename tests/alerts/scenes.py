@@ -1,8 +1,6 @@
 """What causes each alert, and its cure: the commands of its page, or what the page says in words."""
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -15,13 +13,17 @@ from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from shared.transport.base import COMMANDS, Outgoing
 from shared.transport.open import open_transport
+from tests.alerts.attempt_scenes import ATTEMPTS
+from tests.alerts.room_scenes import ROOM
+from tests.alerts.scene import Scene
+from tests.alerts.stuck_scenes import STUCK
 from tests.alerts.watched import Watched
 from tests.golden.code import unpack_code
 from tests.harness.cluster import pid_in
 from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
 
-__all__ = ["SCENES", "SHORT", "Scene"]
+__all__ = ["SCENES", "SHORT"]
 
 _QUICK = "steps:\n  - name: one\n    command: 'true'\n"
 _BAD = "steps:\n  - name: one\n    command: exit 3\n"
@@ -32,18 +34,6 @@ right = shared.clock.utc_now
 shared.clock.utc_now = lambda: right() + datetime.timedelta(seconds=60)
 """
 _ALARM = "{resource_limit, memory, node()}"
-
-
-@dataclass(frozen=True)
-class Scene:
-    """``cause`` makes the alert fire.
-
-    The commands of the page's cure are carried out, or ``act`` does what the page ``says`` in words.
-    """
-
-    cause: Callable[[Watched], None]
-    act: Callable[[Watched], object] | None = None
-    says: str = ""
 
 
 def _kill(*processes: DagwayProcess) -> None:
@@ -132,6 +122,7 @@ def _no_database(watched: Watched) -> None:
 
 def _ask_without_database(watched: Watched) -> None:
     _no_database(watched)
+    eventually(lambda: watched.firing("DagwayStoreAway"), timeout_s=180)
 
     def asked() -> bool:
         assert watched.cluster.client.ask("GET", "/dags").status == 503
@@ -173,13 +164,9 @@ def _send_nonsense(watched: Watched) -> None:
     transport.close()
 
 
-def _list_dead_letters(watched: Watched) -> None:
+def _purge_dead_letters(watched: Watched) -> None:
     listed = watched.compose.carry_out("docker compose exec scheduler dagway dead-letters list --bodies")
     assert "nonsense" in listed
-
-
-def _purge_dead_letters(watched: Watched) -> None:
-    _list_dead_letters(watched)
     vhost = unquote(urlsplit(watched.cluster.amqp_urls["scheduler"]).path.removeprefix("/"))
     watched.cluster.rabbit.ctl("purge_queue", "--vhost", vhost, "dagway.dead")
 
@@ -199,6 +186,7 @@ SCENES: dict[str, Scene] = {
         _ask_without_database,
         lambda watched: watched.compose.carry_out("docker compose restart postgres"),
         "see [DagwayStoreAway](DagwayStoreAway.md)",
+        inhibited_by="DagwayStoreAway",
     ),
     "DagwayBrokerAway": Scene(lambda watched: watched.cluster.rabbit.kill()),
     "DagwayBrokerBlocked": Scene(
@@ -214,7 +202,7 @@ SCENES: dict[str, Scene] = {
     "DagwayQueueWaitLong": Scene(_queue_for_long, _raise_the_limit, "At its limit: raise the limit"),
     "DagwayRunsFailing": Scene(_fail_runs, _suspend, "One workflow: suspend it"),
     "DagwayViolations": Scene(_damage, _repair, "Do what the command prints below the violation"),
-    "DagwayMessagesRefused": Scene(_send_nonsense, _list_dead_letters, "keep the dead letters as evidence"),
+    "DagwayMessagesRefused": Scene(_send_nonsense, _purge_dead_letters, "keep the dead letters as evidence"),
     "DagwayDeadLetters": Scene(_send_nonsense, _purge_dead_letters, "save it to a file with `list --bodies`"),
     "DagwayVersionSkew": Scene(_older_worker, _finish_the_rollout, "Some processes are older: finish the rollout"),
     "DagwayClockSkew": Scene(
@@ -222,6 +210,9 @@ SCENES: dict[str, Scene] = {
         lambda watched: _afresh(watched, watched.cluster.schedulers[0]),
         "Synchronise the clock of the host",
     ),
+    **ATTEMPTS,
+    **ROOM,
+    **STUCK,
 }
 SHORT = ("DagwayNoScheduler", "DagwayNoWorkers", "DagwayServiceDown")
 """Scenes of the normal tests; ``make alerts`` plays all."""

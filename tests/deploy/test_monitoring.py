@@ -28,6 +28,7 @@ _BOUNDED = {"status", "state", "outcome", "code", "route", "queue", "why", "serv
 _FOREIGN = {
     "up",
     "ALERTS",
+    "process_start_time_seconds",
     "rabbitmq_detailed_queue_messages",
     "rabbitmq_disk_space_available_bytes",
     "rabbitmq_disk_space_available_limit_bytes",
@@ -57,7 +58,8 @@ def known_names() -> set[str]:
 
 def names_in(expression: str) -> set[str]:
     """Return the names of the metrics in a query, without labels in braces and grouping lists."""
-    bare = re.sub(r"\{[^}]*\}|\"[^\"]*\"|\b(by|without|on|ignoring)\s*\([^)]*\)|\[[^\]]*\]", " ", expression)
+    bare = re.sub(r"\boffset \w+", " ", expression)
+    bare = re.sub(r"\{[^}]*\}|\"[^\"]*\"|\b(by|without|on|ignoring)\s*\([^)]*\)|\[[^\]]*\]", " ", bare)
     words = re.findall(r"[A-Za-z_:][\w:]*(?!\s*\()(?![\w:])", bare)
     return {word for word in words if not re.fullmatch(r"and|or|unless|by|on|bool|vector|x", word)}
 

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import pytest
 
+from tests.harness.alertmanager import alertmanager_bin
 from tests.harness.browser import chromium_bin
 from tests.harness.counterparts import sshd_bin
 from tests.harness.engines import engine_bin
@@ -25,7 +26,7 @@ NEEDED: dict[str, Callable[[], object]] = {
     },
     "chromium": chromium_bin,
     **{program: partial(engine_bin, program) for program in ("dockerd", "podman")},
-    "alertmanager": partial(shutil.which, "amtool"),
+    "alertmanager": lambda: shutil.which("amtool") and alertmanager_bin(),
     "prometheus": lambda: shutil.which("prometheus") and shutil.which("promtool"),
 }
 

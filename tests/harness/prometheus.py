@@ -35,6 +35,7 @@ class Prometheus:
     ``name`` is the shipped configuration: ``leaf`` or ``global``. ``targets`` are the targets of each job, as
     ``(address, labels)``; they replace the job's discovery. Intervals are shorter; everything else is as shipped.
     ``faster`` divides the times in the rules: how long an alert has to last, and the windows of rates.
+    ``alertmanager`` is the address of the Alertmanager that gets the alerts.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Prometheus:
         site: str = "",
         every_s: int = 1,
         faster: int = 1,
+        alertmanager: str = "",
     ) -> None:
         self.folder, self.port, self.site = folder, free_port(), site
         folder.mkdir(parents=True)
@@ -59,6 +61,8 @@ class Prometheus:
                 {"targets": [address], "labels": dict(labels)} for address, labels in targets[job["job_name"]]
             ]
         config["scrape_configs"] = jobs
+        if alertmanager:
+            config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
         for file in config.get("rule_files", []):
             (folder / file).write_text(_sped_up((SHIPPED / file).read_text(), faster))
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
@@ -66,6 +70,11 @@ class Prometheus:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start the server and return when it answers. It keeps what it recorded before."""
         program = prometheus_bin()
         assert program is not None
         argv = [
@@ -78,15 +87,23 @@ class Prometheus:
         env = clean_environment(self.folder, DAGWAY_SITE=self.site)
         self._process = spawn(argv, env=env, cwd=self.folder, log=self.log)
         eventually(self._ready, timeout_s=60)
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    @property
+    def running(self) -> bool:
+        """Whether the server's process exists."""
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """Kill the server by SIGKILL."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(10)
             forget(self._process)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
 
     def _ready(self) -> bool:
         assert self._process is not None
@@ -126,4 +143,4 @@ def _sped_up(rules: str, faster: int) -> str:
     def shorter(found: re.Match[str]) -> str:
         return f"{found[1]}{int(found[2]) * seconds[found[3]] // faster}s{found[4]}"
 
-    return re.sub(r"(for: |\[)(\d+)([smh])(\]|$)", shorter, rules, flags=re.MULTILINE)
+    return re.sub(r"(for: |offset |\[)(\d+)([smh])(\]|\)|$)", shorter, rules, flags=re.MULTILINE)

@@ -24,24 +24,33 @@ auth_file = {users}
 # Users whom a test makes are looked up as this one.
 auth_user = postgres
 pool_mode = transaction
-# As few as the threads of one test need at once: the clients share them.
-default_pool_size = 10
+max_client_conn = {clients}
+default_pool_size = {pool}
 # Each test has a database of its own; its sessions do not stay.
 server_idle_timeout = 2
 """
 
 
 class PgBouncer(Server):
-    """A PgBouncer with the defaults of its release, but for what its use in tests demands."""
+    """A PgBouncer with the defaults of its release, but for what its use in tests demands.
 
-    def __init__(self, postgres: PostgresServer) -> None:
+    ``clients`` may connect to it. It has at most ``pool`` connections to a database: by default as few as the threads
+    of one test need at once.
+    """
+
+    def __init__(self, postgres: PostgresServer, *, clients: int = 100, pool: int = 10) -> None:
         super().__init__("pgbouncer")
         self.postgres = postgres
+        self._clients, self._pool = clients, pool
 
     def start(self) -> None:
         """Start PgBouncer and return when it answers queries."""
         config, users = self.dir / "pgbouncer.ini", self.dir / "users.txt"
-        config.write_text(_CONFIG.format(postgres=self.postgres.port, port=self.port, users=users))
+        config.write_text(
+            _CONFIG.format(
+                postgres=self.postgres.port, port=self.port, users=users, clients=self._clients, pool=self._pool
+            )
+        )
         users.write_text('"postgres" ""\n')
         user = unprivileged_user()
         if user is not None:

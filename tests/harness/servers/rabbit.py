@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.harness.eventually import eventually, free_port
@@ -25,13 +26,13 @@ def rabbit_bin() -> Path | None:
 
 
 class RabbitServer(Server):
-    """One RabbitMQ node without plugins on a free port, with the user and password guest.
+    """One RabbitMQ node on a free port, with the user and password guest.
 
-    ``conf`` adds lines to ``rabbitmq.conf``. ``beside``: another node, whose epmd and cookie this node shares, so that
-    both can form a cluster; see ``RabbitCluster``.
+    ``conf`` adds lines to ``rabbitmq.conf``, and ``plugins`` are enabled. ``beside``: another node, whose epmd and
+    cookie this node shares, so that both can form a cluster; see ``RabbitCluster``.
     """
 
-    def __init__(self, *, conf: str = "", beside: "RabbitServer | None" = None) -> None:
+    def __init__(self, *, conf: str = "", plugins: Sequence[str] = (), beside: "RabbitServer | None" = None) -> None:
         folder = rabbit_bin()
         if folder is None:
             msg = "RabbitMQ is not installed"
@@ -56,7 +57,7 @@ class RabbitServer(Server):
             "log.console.level = warning\n"
             f"{conf}\n"
         )
-        (self.dir / "enabled_plugins").write_text("[].\n")
+        (self.dir / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
         (self.dir / "env.conf").write_text("")
 
     def add_conf(self, lines: str) -> None:

@@ -1,0 +1,112 @@
+"""Scenes about attempts that were taken from their worker, or that began on two."""
+
+import os
+
+from shared.clock import utc_now
+from shared.contracts.codec import decode, encode
+from shared.contracts.tasks import Task
+from shared.transport.base import Delivery, Outgoing, task_queue, worker_queue
+from shared.transport.rabbitmq.transport import RabbitTransport
+from tests.alerts.scene import Scene
+from tests.alerts.watched import Watched, check_of
+from tests.harness.eventually import eventually
+from tests.harness.signing import signed_as
+
+__all__ = ["ATTEMPTS"]
+
+_STEPS = 40
+_WAITS = """
+  - name: step-{number}
+    command: |
+      touch {folder}/began-{number}
+      exec cat {folder}/gate
+"""
+"""Waits until the pipe ``gate`` is opened for writing."""
+_UNSERVED = {"nobody": "yes"}
+_COPIED = """
+workerSelector: {{nobody: "yes"}}
+steps:
+  - name: one
+    command: |
+      touch {folder}/copies
+      until test -e {folder}/enough; do sleep 0.1; done
+"""
+
+
+def _freeze_a_worker(watched: Watched) -> None:
+    """The only worker stands still for longer than its lease while it runs many steps; then it reports them all."""
+    cluster, folder = watched.cluster, watched.folder
+    (worker,) = cluster.workers
+    worker.terminate()
+    worker.env["DAGWAY_WORKER_SLOTS"] = str(_STEPS)
+    cluster.start(worker)
+    os.mkfifo(folder / "gate")
+    steps = "".join(_WAITS.format(number=number, folder=folder) for number in range(_STEPS))
+    cluster.client.create("frozen", f"type: graph\nsteps:{steps}")
+    cluster.client.start("frozen")
+    eventually(lambda: all((folder / f"began-{number}").exists() for number in range(_STEPS)), timeout_s=120)
+    worker.freeze()
+    cluster.client.until("failed", "frozen", timeout_s=180)
+    (folder / "gate").open("w").close()
+    worker.thaw()
+
+
+def _raise_the_lease(watched: Watched) -> None:
+    cluster = watched.cluster
+    for process in [*cluster.schedulers, *cluster.workers]:
+        process.terminate()
+        process.env["DAGWAY_LEASE_S"] = "10"
+    watched.compose.carry_out("docker compose up --detach --wait")
+
+
+def _copy_a_task(watched: Watched) -> None:
+    """Somebody who has the schedulers' key and may send to every broker queue sends a task to two workers."""
+    cluster, folder = watched.cluster, watched.folder
+    url = cluster.amqp_urls["scheduler"]
+    other = cluster.worker("w2")
+    cluster.workers.append(other)
+    cluster.start(other)
+    transport = RabbitTransport(url, name="thief")
+    eventually(lambda: transport.healthy)
+    queue = task_queue(_UNSERVED)
+    cluster.client.create("copied", _COPIED.format(folder=folder))
+    transport.declare([queue])
+    consumer = transport.consume([queue], prefetch=1)
+    cluster.client.start("copied")
+
+    def taken() -> Delivery:
+        deliveries = consumer.take(1, 1)
+        assert deliveries
+        return deliveries[0]
+
+    delivery = eventually(taken)
+    task = decode(delivery.body).body
+    assert isinstance(task, Task)
+    delivery.ack()
+    sender = signed_as("scheduler", transport)
+    for worker_id in ("w1", "w2"):
+        body = encode(task.model_copy(update={"dispatched_at": utc_now()}), id=task.token, at=utc_now())
+        sender.send(Outgoing(worker_queue(worker_id), body, task.token)).result(60)
+        # The second worker may be told to stop before its step has written anything.
+        eventually((folder / "copies").exists)
+    consumer.close()
+    transport.close()
+
+
+def _stop_the_copies(watched: Watched) -> None:
+    rows = watched.compose.carry_out(check_of("DagwayStepsBegunTwice", "executions"))
+    assert "|w2|" in rows, rows
+    (watched.folder / "enough").touch()
+    watched.cluster.client.until("succeeded", "copied")
+
+
+ATTEMPTS = {
+    "DagwayStaleWritesRefused": Scene(
+        _freeze_a_worker, _raise_the_lease, "raise `DAGWAY_LEASE_S` on schedulers and workers"
+    ),
+    "DagwayStepsBegunTwice": Scene(
+        _copy_a_task,
+        _stop_the_copies,
+        "Give only schedulers the right to send to `dagway.tasks.*`",
+    ),
+}

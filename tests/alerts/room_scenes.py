@@ -1,0 +1,99 @@
+"""Scenes in which something is full: a worker's disk, the broker's disk, a gateway's memory for audit entries.
+
+And the one about the Prometheus of an installation.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from shutil import disk_usage
+
+import urllib3
+
+from tests.alerts.scene import Scene, follow
+from tests.alerts.watched import Watched, check_of
+from tests.harness.eventually import eventually
+from tests.harness.needs import missing
+from tests.harness.small_disk import SmallDisk
+
+__all__ = ["ROOM"]
+
+_DISK_MB = 64
+_LARGE = "steps:\n  - name: one\n    command: head -c 60M /dev/zero > large; exit 3\n"
+_CLIENTS = 2_500
+"""A gateway keeps the entries of 2,000."""
+_USUAL_LIMIT = "50MB"
+
+
+def _fill_a_workers_disk(watched: Watched) -> None:
+    """The files of a failed run take most of the worker's disk."""
+    cluster = watched.cluster
+    folder = watched.folder / "disk"
+    folder.mkdir()
+    disk = watched.keep(SmallDisk(folder, _DISK_MB))
+    if not disk.mount():
+        missing("a small disk cannot be mounted here (only root may)")
+    (worker,) = cluster.workers
+    worker.terminate()
+    worker.env["DAGWAY_DATA_DIR"] = str(folder)
+    cluster.start(worker)
+    cluster.client.create("large", _LARGE)
+    cluster.client.start("large")
+    cluster.client.until("failed", "large")
+
+
+def _limit_the_files_of_runs(watched: Watched) -> None:
+    (worker,) = watched.cluster.workers
+    worker.terminate()
+    worker.env["DAGWAY_RUN_FILES_MIB"] = "1"
+    watched.compose.carry_out("docker compose up --detach --wait")
+    # The alert ends for a moment while the worker is not scraped.
+    eventually(lambda: disk_usage(watched.folder / "disk").free > _DISK_MB << 19, timeout_s=120)
+
+
+def _little_room_for_the_broker(watched: Watched) -> None:
+    """The limit comes near to the free space, instead of the free space to the limit."""
+    (free,) = watched.leaf.ask("rabbitmq_disk_space_available_bytes").values()
+    watched.cluster.rabbit.ctl("set_disk_free_limit", str(int(free * 2 / 3)))
+
+
+def _more_room_for_the_broker(watched: Watched) -> None:
+    listed = watched.compose.carry_out(check_of("DagwayBrokerDiskLow", "list_queues"))
+    assert "dagway.commands" in listed
+    watched.cluster.rabbit.ctl("set_disk_free_limit", _USUAL_LIMIT)
+
+
+def _refuse_many_clients(watched: Watched) -> None:
+    """Without the broker, requests of more clients are refused than a gateway has room for."""
+    watched.cluster.rabbit.kill()
+    eventually(lambda: watched.firing("DagwayBrokerAway"), timeout_s=180)
+    url = f"{watched.cluster.client.base}/api/v2/dags"
+    pool = urllib3.PoolManager(retries=False, timeout=60, maxsize=8)
+
+    def refused(number: int) -> None:
+        headers = {"Content-Type": "application/json", "X-Forwarded-For": f"10.0.{number // 250}.{number % 250}"}
+        assert pool.request("POST", url, body=b"{}", headers=headers).status == 400
+
+    with ThreadPoolExecutor(8) as clients:
+        for _ in clients.map(refused, range(_CLIENTS)):
+            pass
+    pool.clear()
+
+
+def _kill_the_leaf(watched: Watched) -> None:
+    watched.leaf.kill()
+
+
+ROOM = {
+    "DagwayDiskFull": Scene(
+        _fill_a_workers_disk, _limit_the_files_of_runs, "or set a limit with `DAGWAY_RUN_FILES_MIB`"
+    ),
+    "DagwayBrokerDiskLow": Scene(
+        _little_room_for_the_broker, _more_room_for_the_broker, "Otherwise give the node a larger disk"
+    ),
+    "DagwayAuditDropped": Scene(
+        _refuse_many_clients,
+        lambda watched: follow(watched, "DagwayBrokerAway"),
+        "Restore the broker: see [DagwayBrokerAway](DagwayBrokerAway.md)",
+        inhibited_by="DagwayBrokerAway",
+    ),
+    "DagwayLeafDown": Scene(_kill_the_leaf),
+}
