@@ -100,7 +100,7 @@ class Scheduler:
         parts = Assembly(
             store, transport, plans, clock, tz, audit_days=audit_days, history_days=history_days, files=dag_files
         )
-        self._transactor = transactor = parts.transactor
+        transactor = parts.transactor
         transactor.routes = routes
         with store.begin() as tx:
             started_at = clock()
@@ -202,11 +202,6 @@ class Scheduler:
     def judged_age_s(self) -> float:
         """The age of the time up to which this scheduler has judged whether workers are lost."""
         return (self._clock() - self._leases.judged_at).total_seconds()
-
-    @property
-    def follows_chains(self) -> bool:
-        """Whether workers may get several steps of a chain at once: all schedulers have to know of it."""
-        return self._transactor.chains
 
     def start(self) -> None:
         for thread in [self._relay, *self._loops, *self._intakes]:

@@ -12,21 +12,23 @@ from tests.integration.scheduler_stack import Stack
 SPEC = "steps:\n  - echo a\n  - echo b\n  - echo c\n"
 
 
+def until_tasks(stack: Stack, name: str, *, bring_others: bool) -> Task:
+    """Start runs until their first task brings the next steps along, or does not; return that task."""
+    found: list[Task] = []
+
+    def there() -> bool:
+        stack.start("three", f"{name}-{len(found)}")
+        found.append(stack.worker.task())
+        return bool(found[-1].following) is bring_others
+
+    eventually(there, timeout_s=60)
+    return found[-1]
+
+
 def first_task(stack: Stack) -> Task:
-    """Start runs until a scheduler knows that all schedulers follow chains; return the first task of the last one."""
+    """Return a task that brings the next steps along."""
     stack.dag("three", SPEC)
-    runs = 0
-
-    def brings_others() -> Task | bool:
-        nonlocal runs
-        runs += 1
-        stack.start("three", f"r{runs}")
-        task = stack.worker.task()
-        return task if task.following else False
-
-    found = eventually(brings_others, timeout_s=60)
-    assert isinstance(found, Task)
-    return found
+    return until_tasks(stack, "run", bring_others=True)
 
 
 def statuses(stack: Stack, run_key: str) -> list[str]:
@@ -69,15 +71,13 @@ def test_a_worker_that_has_gone_on_is_not_halted_before_its_report_is_recorded(s
 
 
 def test_while_an_older_scheduler_lives_tasks_bring_no_other_steps(stack: Stack) -> None:
-    scheduler = stack.scheduler(lease_s=1)
+    stack.scheduler(lease_s=1)
     first_task(stack)
     with stack.engine.begin() as connection:
         row = {"kind": "scheduler", "instance_id": "old", "host": "h", "version": "0", "started_at": utc_now()}
         connection.execute(t.services.insert().values(**row, heartbeat_at=utc_now(), follows_chains=None))
-    eventually(lambda: not scheduler.follows_chains)
-    stack.start("three", "later")
-    assert stack.worker.task().following == ()
+    until_tasks(stack, "mixed", bring_others=False)
 
     with stack.engine.begin() as connection:
         connection.execute(update(t.services).where(t.services.c.instance_id == "old").values(follows_chains=True))
-    eventually(lambda: scheduler.follows_chains)
+    until_tasks(stack, "new", bring_others=True)

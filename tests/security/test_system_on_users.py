@@ -10,7 +10,7 @@ import pika
 import pytest
 from pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 
-from services.dead_letters import describe_dead_letters, redrive_dead_letters
+from services.dead_letters import read_dead_letters, redrive_dead_letters
 from services.worker.main import Worker
 from shared.clock import utc_now
 from shared.config import load_config
@@ -111,10 +111,11 @@ def test_a_worker_rejects_what_it_cannot_read_and_a_scheduler_sends_it_again(
     (worker, *_) = system.workers
     scheduler.send(Outgoing(task_queue({}), b'{"what": "is this"}', "odd")).result(10)
 
-    def listed() -> list[str]:
-        return [line.partition(',"sig"')[0] for line in describe_dead_letters(config, 10, bodies=True)]
+    def listed() -> list[tuple[str, str, str, str]]:
+        letters = read_dead_letters(config, 10)
+        return [(one.id, one.queue, one.reason, one.body.decode().partition(',"sig"')[0]) for one in letters]
 
-    expected = ['odd dagway.tasks.default.any: rejected by a worker {"what": "is this"']
+    expected = [("odd", "dagway.tasks.default.any", "rejected by a worker", '{"what": "is this"')]
     eventually(lambda: listed() == expected)
     assert redrive_dead_letters(config, 10) == 1
     eventually(lambda: worker.output().count("task.unreadable") == 2)
