@@ -22,12 +22,13 @@ from shared.garbage import freeze_loaded
 from shared.ids import new_command_id
 from shared.store.create_schema import create_schema
 from shared.store.engine import open_engine
-from shared.store.reads.reader import Reads
+from shared.store.reads.logs import LogReads
+from shared.store.reads.runs import RunReads
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS, Outgoing, Transport
 from shared.transport.open import open_transport
 
-__all__ = ["CommandRefused", "LocalEngine", "engine_here"]
+__all__ = ["CommandRefused", "LocalEngine", "LocalReads", "engine_here"]
 
 _WORKER = "here"
 _REPLY_S = 30.0
@@ -38,11 +39,15 @@ class CommandRefused(DagwayError):
     """The scheduler refused a command."""
 
 
+class LocalReads(RunReads, LogReads):
+    """Reads of runs and their logs. Everything else that a gateway reads need not be imported for one run."""
+
+
 @dataclass(frozen=True, slots=True)
 class LocalEngine:
     """A running engine: carries out commands, and answers reads."""
 
-    reads: Reads
+    reads: LocalReads
     transport: Transport
 
     def carry_out(self, command: Command) -> dict[str, Any]:
@@ -85,7 +90,7 @@ def engine_here(
         scheduler.start()
         worker.start()
         try:
-            yield LocalEngine(Reads(reading), transport)
+            yield LocalEngine(LocalReads(reading), transport)
         finally:
             worker.stop(drain_s=_DRAIN_S)
             scheduler.stop()

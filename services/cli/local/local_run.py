@@ -12,7 +12,7 @@ from shared.contracts.commands.runs import StartInline
 from shared.contracts.control import CHANGES
 from shared.ids import new_run_id
 from shared.status import NodeStatus, RunStatus
-from shared.store.reads.reader import NodeRow, RunRow
+from shared.store.reads.rows import NodeRow, RunRow
 
 __all__ = ["LocalRun"]
 
