@@ -120,6 +120,7 @@ class Scheduler:
                 {**self._service, "heartbeat_at": started_at, "reports_until": None, "session_since": started_at}
             )
             transactor.note_schedulers(tx.services.schedulers())
+            transactor.rules.read(tx)
         # After a new connection, workers may need longer than this process to connect again.
         hearing = Hearing(
             gap_s=min(lease_s * _GAP_OF_LEASE, _MOST_GAP_S), settle_s=max(0.0, lease_s / 4 + _RECONNECT_S - lease_s)

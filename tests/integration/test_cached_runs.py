@@ -58,6 +58,8 @@ class Peer:
 
     def __init__(self, store: Store) -> None:
         self.transactor = Transactor(store, Plans(), utc_now)
+        with store.begin() as tx:
+            self.transactor.rules.read(tx)
         self.after: list[PostCommit] = []
         self.transactor.after_commit(self.after.append)
 

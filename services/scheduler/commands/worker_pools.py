@@ -23,19 +23,21 @@ def _reserve(batch: Batch, command: c.ReserveWorkerPool) -> dict[str, Any]:
         raise NotFound(f"workspaces: there is no workspace {unknown[0][:40]!r}")
     workspaces = sorted(set(command.workspaces))
     batch.tx.workspaces.reserve_pool(command.name, workspaces, by=command.by, at=batch.now)
-    _wake(batch)
+    _changed(batch)
     return {"name": command.name, "workspaces": workspaces}
 
 
 def _release(batch: Batch, command: c.ReleaseWorkerPool) -> dict[str, Any]:
     if not batch.tx.workspaces.release_pool(command.name):
         raise NotFound(f"the worker pool {command.name[:40]!r} is not reserved")
-    _wake(batch)
+    _changed(batch)
     return {}
 
 
-def _wake(batch: Batch) -> None:
-    """Let admission look again at all queues with queued runs, some of which may start now."""
+def _changed(batch: Batch) -> None:
+    """Let decisions know of the change, and admission look again at all queues: some runs may start now."""
+    batch.worker_pools.change()
+    batch.after.rules = True
     batch.after.queues.update(batch.tx.queues.busy())
 
 

@@ -29,6 +29,7 @@ def _create(batch: Batch, command: c.CreateWorkspace) -> dict[str, Any]:
     row |= {"updated_at": batch.now, "by": command.by}
     # There was no row to lock. If another transaction has created it meanwhile, this one starts anew and finds it.
     batch.tx.workspaces.add(row)
+    batch.after.rules = True
     return _shown(row)
 
 
@@ -39,6 +40,7 @@ def _update(batch: Batch, command: c.UpdateWorkspace) -> dict[str, Any]:
     row |= {name: value or None for name in _QUOTAS if (value := getattr(command, name)) is not None}
     row |= {"updated_at": batch.now, "by": command.by}
     batch.tx.workspaces.put(row)
+    batch.after.rules = True
     return _shown(row)
 
 
@@ -53,6 +55,7 @@ def _delete(batch: Batch, command: c.DeleteWorkspace) -> dict[str, Any]:
     if remains := batch.tx.workspaces.remains(command.name):
         raise _InUse(f"The workspace {command.name} still has {remains}: delete them first")
     batch.tx.workspaces.remove(command.name)
+    batch.after.rules = True
     return {}
 
 

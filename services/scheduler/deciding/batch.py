@@ -44,6 +44,7 @@ from services.scheduler.deciding.run_routes import RunRoutes
 from services.scheduler.deciding.served_pools import ServedPools
 from services.scheduler.deciding.stored_secrets import with_stored_secrets
 from services.scheduler.deciding.traces import lost_span, run_span, waited_span
+from services.scheduler.deciding.workspace_rules import WorkspaceRules
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
 from shared.ids import new_run_id, random_hex
@@ -71,7 +72,7 @@ class Batch:
     earlier try of the same batch failed, because a key existed or another transaction had changed a run. ``wait``:
     whether to wait for runs that another transaction has locked. ``files``: where DAGs are written to besides the
     database; ``None``: nowhere. ``held``: reports to record with their runs. ``routes``: where reports come.
-    ``chains``: whether a task may have the steps that follow in a chain.
+    ``rules``: about workspaces. ``chains``: whether a task may have the steps that follow in a chain.
     """
 
     def __init__(
@@ -86,11 +87,12 @@ class Batch:
         files: DagFiles | None = None,
         held: HeldReports | None = None,
         routes: RunRoutes | None = None,
+        rules: WorkspaceRules | None = None,
         chains: bool = False,
     ) -> None:
         self.tx = tx
         self.quotas = Quotas(tx)
-        self.worker_pools = ServedPools(tx)
+        self.worker_pools = ServedPools(tx, rules or WorkspaceRules())
         self.files = files
         self.now = now
         self.again = again

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from services.scheduler.deciding.workspace_rules import WorkspaceRules
 from shared.store.writes.transaction import Transaction
 from shared.workspaces import DEFAULT, workspace_of
 
@@ -25,15 +26,15 @@ ChunkId = tuple[str, str, int]
 class LogQuotas:
     """Cuts the log chunks of one transaction. ``count`` adds at its end what they use."""
 
-    def __init__(self, tx: Transaction, now: datetime) -> None:
+    def __init__(self, tx: Transaction, now: datetime, rules: WorkspaceRules) -> None:
         self._tx = tx
         self._now = now
+        self._rules = rules
         self._used: Counter[str] = Counter()
 
     def cut(self, rows: Sequence[Row]) -> list[Row]:
         """Return the rows of chunks as they are to be stored."""
-        # Most servers have no such quota. They read one small table, and nothing about the runs.
-        limits = self._tx.workspaces.log_quotas() if rows else {}
+        limits = self._rules.log_quotas(self._tx) if rows else {}
         if not limits:
             return list(rows)
         names = self._tx.runs.names(sorted({row["run_key"] for row in rows}))

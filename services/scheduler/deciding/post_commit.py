@@ -54,6 +54,8 @@ class PostCommit:
     """The reason for each ignored event."""
     schedules: bool = False
     """Whether DAGs or pauses changed, so that the next scheduled time may have changed."""
+    rules: bool = False
+    """Whether rules about workspaces changed, which this scheduler keeps in memory."""
     audited: bool = False
     """Whether the audit log has new entries, which must be linked."""
     closed: list[ClosedAttempt] = field(default_factory=list)

@@ -1,7 +1,8 @@
-"""Which worker pools are reserved for some workspaces, as the transaction finds it: read once, when it is needed."""
+"""Which worker pools are reserved for some workspaces."""
 
 from collections.abc import Mapping
 
+from services.scheduler.deciding.workspace_rules import WorkspaceRules
 from shared.admission.workers import NotServed, not_served
 from shared.errors import Conflict
 from shared.store.writes.transaction import Transaction
@@ -19,16 +20,19 @@ class PoolReserved(Conflict):
 class ServedPools:
     """The reservations of worker pools. The one place where the scheduler asks whether a run may use a pool."""
 
-    def __init__(self, tx: Transaction) -> None:
+    def __init__(self, tx: Transaction, rules: WorkspaceRules) -> None:
         self._tx = tx
-        self._reserved: Mapping[str, frozenset[str]] | None = None
+        self._rules = rules
+        self._changed = False
+
+    def change(self) -> None:
+        """Note that this transaction changes reservations, which count for the rest of it."""
+        self._changed = True
 
     @property
     def reserved(self) -> Mapping[str, frozenset[str]]:
         """The workspaces that each reserved pool serves."""
-        if self._reserved is None:
-            self._reserved = self._tx.workspaces.reserved_pools()
-        return self._reserved
+        return self._tx.workspaces.reserved_pools() if self._changed else self._rules.reserved(self._tx)
 
     def bars(self, dag_name: str, selector: Mapping[str, str]) -> NotServed | None:
         """Return why the workers of ``selector`` take no tasks of runs of this DAG; ``None`` if they do."""

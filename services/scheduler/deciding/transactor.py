@@ -21,6 +21,7 @@ from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.recent import RecentRun, RecentRuns
 from services.scheduler.deciding.run_routes import RunRoutes
 from services.scheduler.deciding.traces import trace_reports
+from services.scheduler.deciding.workspace_rules import WorkspaceRules
 from shared.contracts.codec import Envelope
 from shared.contracts.events import AttemptStarted
 from shared.errors import AlreadyExists, InvariantBroken, RowsLocked, StaleVersion, StoreUnavailable
@@ -51,6 +52,7 @@ class Transactor:
         self.clock = clock
         self.held = HeldReports()
         self.routes = RunRoutes()
+        self.rules = WorkspaceRules()
         self.chains = False
         """Whether tasks may bring the steps that follow in a chain; see ``note_schedulers``."""
         self._recent = RecentRuns()
@@ -91,6 +93,8 @@ class Transactor:
             recent = (RecentRun(each.run, each.fixed) for each in batch.runs.entries() if not each.deleted)
             self._recent.keep(recent, batch.runs.era)
             self.plans.keep_frozen(batch.after.frozen)
+            if batch.after.rules:
+                self._read_rules()
             if batch.after.changed:
                 point("scheduler.committed")
             try:
@@ -101,6 +105,13 @@ class Transactor:
                 self.held.recorded(batch.held)
             return result
         raise AssertionError("unreachable")
+
+    def _read_rules(self) -> None:
+        try:
+            with self.store.begin() as tx:
+                self.rules.read(tx)
+        except StoreUnavailable as error:
+            _log.info("rules.not_read", extra={"error": str(error), "next": "they are read with the next leases"})
 
     def _try(self, work: Callable[[Batch], T], *, again: bool, wait: bool) -> tuple[Batch, T]:
         """Run ``work`` in one transaction. The caller tries again, on locked rows, after ``StaleVersion``."""
@@ -117,13 +128,14 @@ class Transactor:
                     files=self.files,
                     held=self.held,
                     routes=self.routes,
+                    rules=self.rules,
                     chains=self.chains,
                 )
                 result = work(batch)
                 family.start_and_stop_children(batch)
                 tell_of_unrecorded(batch)
                 batch.runs.confirm()
-                logs = LogQuotas(tx, batch.now)
+                logs = LogQuotas(tx, batch.now, self.rules)
                 batch.pending.log_chunks = logs.cut(batch.pending.log_chunks)
                 batch.pending.flush(tx, batch.runs.entries(), unlocked=batch.runs.unlocked)
                 logs.count()

@@ -325,7 +325,7 @@ def logs_intake(transactor: Transactor, consumer: Consumer) -> Intake[None]:
 
     def record(batch: Batch, envelopes: Sequence[Envelope]) -> None:
         chunks = [envelope.body for envelope in envelopes if isinstance(envelope.body, LogChunk)]
-        quotas = LogQuotas(batch.tx, batch.now)
+        quotas = LogQuotas(batch.tx, batch.now, transactor.rules)
         batch.tx.runs.add_log_chunks(quotas.cut([chunk_row(chunk) for chunk in chunks]))
         quotas.count()
 

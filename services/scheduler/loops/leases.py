@@ -224,6 +224,7 @@ class Leases:
         self._renew(batch, self._beats.quiet())
         peers = tx.services.schedulers()
         self._transactor.note_schedulers(peers)
+        self._transactor.rules.read(tx)
         doubtful = self._marks.doubtful(peers, now)
         judged_at = min(now, self._hearing.until, self._marks.reports_until(peers, now))
         self.judged_at = max(self.judged_at, judged_at)

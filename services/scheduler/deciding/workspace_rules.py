@@ -1,0 +1,31 @@
+"""What administrators have decided about workspaces and decisions about runs need: kept in memory.
+
+A step must not cost two more statements for it. The rules are read with each pass over the leases, at most 3 s apart,
+and after a command of this scheduler that changes them. So other schedulers follow a change within 3 s.
+"""
+
+from collections.abc import Mapping
+
+from shared.store.writes.transaction import Transaction
+
+__all__ = ["WorkspaceRules"]
+
+
+class WorkspaceRules:
+    """The rules as this scheduler last read them. ``None``: not read yet; then transactions read them themselves."""
+
+    def __init__(self) -> None:
+        self._reserved: Mapping[str, frozenset[str]] | None = None
+        self._log_quotas: Mapping[str, int] | None = None
+
+    def read(self, tx: Transaction) -> None:
+        """Read the rules and keep them."""
+        self._reserved, self._log_quotas = tx.workspaces.reserved_pools(), tx.workspaces.log_quotas()
+
+    def reserved(self, tx: Transaction) -> Mapping[str, frozenset[str]]:
+        """Return the workspaces that each reserved worker pool serves."""
+        return tx.workspaces.reserved_pools() if self._reserved is None else self._reserved
+
+    def log_quotas(self, tx: Transaction) -> Mapping[str, int]:
+        """Return the quotas of the workspaces that have one of the bytes of logs of one day."""
+        return tx.workspaces.log_quotas() if self._log_quotas is None else self._log_quotas
