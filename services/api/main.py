@@ -84,6 +84,8 @@ def run_api(
     ``open_transport`` and ``open_reads`` must not fail if their server is down: a gateway starts without the broker
     or the database, and returns 503 until both are available.
     """
+    # It starts a process when it is imported. After the fork, no thread of a gevent worker could do that.
+    import croniter  # noqa: F401, PLC0415
 
     def make() -> "WSGIApplication":
         deps = build_deps(
