@@ -72,7 +72,7 @@ def test_users_and_keys_from_creation_to_deletion(url: str, tmp_path: Path) -> N
     doctor = runner.invoke(cli, ["doctor", "--token", "wrong"])
     assert (doctor.exit_code, "problem  access" in doctor.stdout) == (1, True)
 
-    assert re.search(r"^DAGWAY_PORT +\d+ +all$", said("settings", "--of", "workers"), re.MULTILINE)
+    assert re.search(r"^DAGWAY_LEASE_S +\d+ +all$", said("settings", "--of", "workers"), re.MULTILINE)
     at = ("--url", url)
     assert said("workspaces", "create", "acme", "--max-dags", "1") == "acme created\n"
     said("users", "create", "bob", "--role", "none", "--password-file", "-", stdin="a long password 3\n")
