@@ -338,9 +338,12 @@ class TaskHandler:
             # The report may have arrived all the same, with the start.
             given_up = self._event(AttemptGivenUp, task, utc_now())
             following.close()
-            self._attempts.drop(task.token)
-            self._reporter.spool_events(ended.token, (ended, given_up), str(error), to)
-            self._attempts.end(ended.token, reported=False)
+            try:
+                self._reporter.spool_events(ended.token, (ended, given_up), str(error), to)
+            except BaseException:
+                self._attempts.drop(task.token)
+                raise
+            self._attempts.end(ended.token, reported=False, given_up=task.token)
             return None
         self._attempts.end(ended.token, reported=True)
         # If the confirm took long, a scheduler may have sent another task for the step.
