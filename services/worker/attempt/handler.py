@@ -2,7 +2,8 @@
 
 Guarantees: no command of the user runs before the broker has confirmed the report of the start, or a scheduler has
 granted the attempt. An attempt whose start was reported or granted is followed by exactly one ``AttemptFinished`` or
-``AttemptGivenUp``, unless the attempt was revoked (a scheduler would ignore the report) or the worker dies.
+``AttemptGivenUp``, unless the attempt was revoked (a scheduler would ignore the report) or the worker dies. In a chain,
+the end report of one step is also the report of the start of the next.
 """
 
 import logging
