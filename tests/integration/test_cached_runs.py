@@ -23,9 +23,8 @@ from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.intake import events_intake
 from shared.clock import utc_now
 from shared.contracts import commands as c
-from shared.contracts.attempt_tokens import token_in_chain
 from shared.contracts.codec import decode, encode
-from shared.contracts.events import AttemptFinished, AttemptRequested, AttemptStarted, Doubt, Event, NextStart
+from shared.contracts.events import AttemptFinished, AttemptRequested, AttemptStarted, Doubt, Event
 from shared.contracts.tasks import Task
 from shared.errors import StoreUnavailable
 from shared.store import tables as t
@@ -332,28 +331,6 @@ def test_a_start_without_company_is_recorded_soon(world: World) -> None:
     finally:
         stop.set()
         thread.join(5)
-        transport.close()
-
-
-def test_the_end_of_a_step_waits_for_the_report_that_its_worker_went_on_to_it(world: World) -> None:
-    """Another scheduler may have that report, or it waits for its log. The end must not count as stale meanwhile."""
-    transport = EmbeddedTransport(None)
-    intake = events_intake(world.one.transactor, transport.consume([EVENTS], prefetch=10), lambda batch: batch.now)
-    stop = threading.Event()
-    thread = threading.Thread(target=intake.run, args=(stop,))
-    first = world.one.task()
-    second = first.model_copy(update={"token": token_in_chain(first.token, 1), "node": 1})
-    went_on = finished(first).model_copy(update={"next_start": NextStart(token=second.token, at=utc_now())})
-    thread.start()
-    try:
-        for number, report in enumerate([started(first), finished(second), went_on]):
-            body = encode(report, id=f"m{number}", at=report.at)
-            transport.send(Outgoing(EVENTS, body, f"m{number}")).result(5)
-        eventually(lambda: world.statuses() == ["succeeded", "succeeded"], timeout_s=60)
-    finally:
-        stop.set()
-        intake.wake()
-        thread.join(60)
         transport.close()
 
 
