@@ -6,14 +6,14 @@ __all__ = ["collect_rarely", "freeze_loaded"]
 
 _USUAL = gc.get_threshold()
 _LOADING = 300_000
-"""After how many new objects a collection follows while modules are loaded. `dagway up` loads 120,000."""
+"""After how many new objects a collection follows while modules are loaded. ``dagway up`` loads 120,000."""
 
 
 def collect_rarely() -> None:
     """Collect garbage rarely from now on, until ``freeze_loaded``. Call it before modules are loaded.
 
-    Loading leaves some hundred objects to collect, and took a tenth of its processor time to search for them. Larger
-    steps alone save little: each new object is visited at least once.
+    Loading leaves only some hundred objects to collect, and a tenth of its processor time went into the search for
+    them. A slightly higher threshold would save little: each new object would still be visited at least once.
     """
     gc.set_threshold(_LOADING, *_USUAL[1:])
 
@@ -21,8 +21,8 @@ def collect_rarely() -> None:
 def freeze_loaded() -> None:
     """Exclude all present objects from garbage collection. Call it after start-up and before work begins.
 
-    A full collection visits all objects while every thread waits: 75 ms with a gateway's modules loaded. For the same
-    reason there is none before: what it would free is less than a megabyte.
+    A full collection visits all objects while every thread waits: 75 ms with a gateway's modules loaded. There is none
+    before the freeze either, because it would free less than a megabyte.
     """
     gc.freeze()
     gc.set_threshold(*_USUAL)

@@ -103,7 +103,7 @@ def group_roles(text: str) -> tuple[tuple[str, str], ...]:
     roles: dict[tuple[str, str], str] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         group, _, given = item.rpartition("=")
-        workspace, colon, role = ("".join(part.split()) for part in given.lower().rpartition(":"))
+        workspace, colon, role = (part.strip() for part in given.lower().rpartition(":"))
         if not group.strip() or role not in ROLES:
             raise ValueError(
                 f"{item!r} is not a group and its role: expected group=role or group=workspace:role, with one of "

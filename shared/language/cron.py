@@ -137,7 +137,7 @@ def _next_of_minutes(fields: str, after: datetime, tz: tzinfo) -> datetime | Non
 
 def _walls(fields: str, after: datetime) -> Iterator[datetime]:
     """Yield matching wall times after ``after`` (all naive), as if the clock never changed."""
-    from croniter import CroniterBadDateError  # noqa: PLC0415 - a server may have no schedule, and it starts a process
+    from croniter import CroniterBadDateError  # noqa: PLC0415 - a server may have no schedule, and the import starts a process
 
     # A copy, because matches are counted from a position that it holds.
     matches = copy.copy(_parsed(fields))

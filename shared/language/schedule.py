@@ -64,7 +64,7 @@ def cron_error(expression: str) -> str:
             return f"syntax error in field {index + 1} ({_FIELD_NAMES[index]}): {part}"
         if backwards := next((found[0] for found in _RANGE.finditer(part) if _runs_backwards(found)), None):
             return f"the range {backwards} in field {index + 1} ({_FIELD_NAMES[index]}) ends before it begins"
-    from croniter import croniter  # noqa: PLC0415 - most workflows have no schedule, and it starts a process when imported
+    from croniter import croniter  # noqa: PLC0415 - most workflows have no schedule, and the import starts a process
 
     try:
         # Croniter accepts a question mark only in the day of month and the day of week.

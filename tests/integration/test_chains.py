@@ -56,6 +56,18 @@ def test_a_chain_is_reported_in_one_message_for_each_step(stack: Stack) -> None:
     assert stack.worker.has_none()
 
 
+def test_the_end_of_a_step_may_overtake_the_report_that_its_worker_went_on_to_it(stack: Stack) -> None:
+    """Another scheduler may have that report, or it waits for its log. The end must not count as stale meanwhile."""
+    stack.scheduler()
+    task = first_task(stack)
+    b, _ = task.following
+    stack.worker.start(task)
+    stack.worker.finish(task.model_copy(update={"token": b.token, "node": b.node}))
+    stack.worker.finish(task, next_start=NextStart(token=b.token, at=utc_now()))
+
+    eventually(lambda: statuses(stack, task.run_key)[:2] == ["succeeded", "succeeded"], timeout_s=60)
+
+
 def test_a_worker_that_has_gone_on_is_not_halted_before_its_report_is_recorded(stack: Stack) -> None:
     """A heartbeat overtakes the report: it names an attempt that no scheduler knows yet."""
     stack.scheduler()

@@ -25,6 +25,7 @@ WITHOUT_POLICY = {
     "counters": "one number for the whole server",
     "ended_logins": "ids of login tokens; users belong to the server",
     "login_failures": "hashes of addresses and usernames; users belong to the server",
+    "reserved_worker_pools": "a run must see that its worker pool serves other workspaces only",
     "run_totals_mark": "one mark for the whole server",
     "services": "schedulers serve every workspace",
     "users": "users belong to the server; a request is let in before its workspace is known",
@@ -40,7 +41,7 @@ Rows = dict[str, dict[str, tuple[Any, ...]]]
 
 def _value(table: Table, column: Column[Any], workspace: str, number: int) -> Any:
     label = workspace or "default"
-    if table in {t.workspaces, t.workspace_members} and column.name in {"name", "workspace"}:
+    if table in {t.workspaces, t.workspace_members, t.workspace_logs} and column.name in {"name", "workspace"}:
         return label
     if column.name in NAMED:
         return stored_name(workspace, "etl")

@@ -322,7 +322,15 @@ def test_groups_of_a_provider_have_roles_in_workspaces() -> None:
         ("dev", "operator"),
         ("dev", "acme:viewer"),
     )
-    for wrong in ("dev=acme:", "dev=acme:boss", "dev=default:viewer", "dev=:viewer", "dev=a:b:viewer", "=acme:viewer"):
+    for wrong in (
+        "dev=acme:",
+        "dev=acme:boss",
+        "dev=default:viewer",
+        "dev=:viewer",
+        "dev=a:b:viewer",
+        "=acme:viewer",
+        "dev=ad min",
+    ):
         with pytest.raises(ConfigInvalid, match="DAGWAY_AUTH_OIDC_ROLES"):
             read(wrong)
 

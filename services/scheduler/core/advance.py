@@ -78,7 +78,7 @@ def fresh_nodes(plan: Plan, *, prepare: bool) -> tuple[Node, ...]:
 def advance(run: Run, message: Message, now: datetime, salt: str) -> Decision:
     """Decide how ``message`` changes ``run`` at the time ``now`` (aware UTC).
 
-    ``salt`` is a random text that becomes part of every new attempt token.
+    ``salt`` is a random text from which the salts of all new attempt tokens are made.
     """
     draft = Draft(run, now, salt)
     answer = apply(draft, message)

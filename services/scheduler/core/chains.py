@@ -93,7 +93,7 @@ def _untouched(node: Node) -> bool:
 
 
 def _took_long(draft: Draft, idx: int) -> bool:
-    """Return whether the step before ``idx`` took long; if there are several, nobody can go on from one of them."""
+    """Return whether the step before ``idx`` took long. If there are several, the first one counts."""
     for parent in draft.run.plan.depends[idx][:1]:
         node = draft.nodes[parent]
         if node.started_at is not None and node.finished_at is not None:

@@ -61,7 +61,6 @@ _SALT_DIGITS = 12
 _NOT_BEGUN = frozenset({RunStatus.NOT_STARTED, RunStatus.QUEUED})
 _MOST_BY = 200
 """The width of the column ``started_by``."""
-"""So many that a token fits into its column even if the run has a million versions."""
 
 
 class Batch:

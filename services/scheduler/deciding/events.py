@@ -10,9 +10,16 @@ from services.scheduler.deciding.progress import progress_row, tells_progress
 from shared.contracts.events import AttemptFinished, AttemptProgress, AttemptRequested, AttemptStarted, Doubt, Event
 from shared.status import AttemptState, Begun
 
-__all__ = ["Notice", "record_events", "record_notices", "tell_of_unrecorded"]
+__all__ = ["Notice", "load_runs", "record_events", "record_notices", "tell_of_unrecorded"]
 
 Notice = AttemptLost | TaskUndelivered | TimerFired
+
+
+def load_runs(batch: Batch, events: Sequence[Event]) -> None:
+    """Load the runs that these reports are about."""
+    # Progress is written before the decisions, and a run is locked before anything of it is written.
+    load = batch.runs.load if any(map(tells_progress, events)) else batch.runs.load_recent
+    load(event.run_key for event in events)
 
 
 def record_events(batch: Batch, events: Sequence[Event], recorded_until: Callable[[Batch], datetime]) -> None:
@@ -20,9 +27,7 @@ def record_events(batch: Batch, events: Sequence[Event], recorded_until: Callabl
 
     ``recorded_until(batch)`` returns a time: all reports sent before it are recorded, or are earlier in this batch.
     """
-    # Progress is written before the decisions, and a run is locked before anything of it is written.
-    load = batch.runs.load if any(map(tells_progress, events)) else batch.runs.load_recent
-    load(event.run_key for event in events)
+    load_runs(batch, events)
     said = [
         progress_row(batch.runs.get(event.run_key), event, batch.now)
         for event in events

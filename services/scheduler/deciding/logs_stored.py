@@ -23,7 +23,9 @@ def ahead_of_logs(batch: Batch, events: Sequence[AttemptFinished]) -> frozenset[
     stored = batch.tx.runs.log_bytes(list(before))
     late = [event for event in events if event.token in before and before[event.token] - stored[event.token]]
     batch.runs.load(event.run_key for event in late)
-    return frozenset(event.token for event in late if _is_open(batch, event))
+    # The attempts that a worker went on to are not open before these reports are recorded.
+    begun = {event.next_start.token for event in events if event.next_start is not None}
+    return frozenset(event.token for event in late if event.token in begun or _is_open(batch, event))
 
 
 def _sent_before(event: AttemptFinished) -> Counter[str]:

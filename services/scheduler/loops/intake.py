@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 from services.scheduler.commands.audited import entry_of_gateway
 from services.scheduler.commands.carry_out import carry_out, parse_specs
 from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.chain_order import ahead_of_chain
 from services.scheduler.deciding.events import record_events
 from services.scheduler.deciding.held_reports import HELD_S, HeldReports
 from services.scheduler.deciding.log_quotas import LogQuotas
@@ -53,6 +54,8 @@ _PARKED_S = 0.05
 """How soon messages about locked runs are tried again."""
 _LOGS_WAIT_S = 30.0
 """How long the end of an attempt waits for log chunks that were sent before it and are not stored yet."""
+_CHAIN_WAIT_S = 60.0
+"""How long a report about a step of a chain waits for the one before it. That one may wait for its log itself."""
 _COMMANDS_AT_ONCE = 50
 
 
@@ -282,12 +285,25 @@ def events_intake(
         transactor,
         consumer,
         expects=Event,
-        not_yet=_ahead_of_logs,
+        not_yet=_ahead_of_others,
         record=record,
         after_commit=trace,
         held=transactor.held,
         at_once=100,
     )
+
+
+def _ahead_of_others(batch: Batch, pairs: Pairs) -> frozenset[str]:
+    """Return the ids of reports to try again soon, because something that was sent before them is not recorded yet."""
+    early = _ahead_of_logs(batch, pairs)
+    rest = [
+        (delivery, envelope.id, envelope.body)
+        for delivery, envelope in pairs
+        if envelope.id not in early and isinstance(envelope.body, Event)
+    ]
+    tokens = ahead_of_chain(batch, [event for _, _, event in rest])
+    oldest_s = time.monotonic() - _CHAIN_WAIT_S
+    return early | {name for delivery, name, event in rest if event.token in tokens and delivery.arrived_s > oldest_s}
 
 
 def _ahead_of_logs(batch: Batch, pairs: Pairs) -> frozenset[str]:

@@ -2,7 +2,8 @@
 
 Guarantees: no command of the user runs before the broker has confirmed the report of the start, or a scheduler has
 granted the attempt. An attempt whose start was reported or granted is followed by exactly one ``AttemptFinished`` or
-``AttemptGivenUp``, unless the attempt was revoked (a scheduler would ignore the report) or the worker dies.
+``AttemptGivenUp``, unless the attempt was revoked (a scheduler would ignore the report) or the worker dies. In a chain,
+the end report of one step is also the report of the start of the next.
 """
 
 import logging
@@ -338,9 +339,12 @@ class TaskHandler:
             # The report may have arrived all the same, with the start.
             given_up = self._event(AttemptGivenUp, task, utc_now())
             following.close()
-            self._attempts.drop(task.token)
-            self._reporter.spool_events(ended.token, (ended, given_up), str(error), to)
-            self._attempts.end(ended.token, reported=False)
+            try:
+                self._reporter.spool_events(ended.token, (ended, given_up), str(error), to)
+            except BaseException:
+                self._attempts.drop(task.token)
+                raise
+            self._attempts.end(ended.token, reported=False, given_up=task.token)
             return None
         self._attempts.end(ended.token, reported=True)
         # If the confirm took long, a scheduler may have sent another task for the step.

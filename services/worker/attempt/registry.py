@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import OrderedDict
+from itertools import chain
 
 from services.worker.process.outcome import StopKind
 from services.worker.process.supervisor import StopRequest
@@ -23,7 +24,8 @@ class AttemptRegistry:
         self._changed = threading.Condition()
         self._running: dict[str, StopRequest] = {}
         self._ending = False
-        self._unreported: set[str] = set()
+        self._unreported: dict[str, tuple[str, ...]] = {}
+        """By attempt with a report in the spool: all attempts that are reported there."""
         self._stopped_early: OrderedDict[str, StopKind] = OrderedDict()
         self._done: OrderedDict[str, None] = OrderedDict()
 
@@ -56,17 +58,19 @@ class AttemptRegistry:
             stop = self._running[following] = StopRequest()
             return stop
 
-    def end(self, token: str, *, reported: bool) -> None:
-        """Record the end of an attempt.
+    def end(self, token: str, *, reported: bool, given_up: str = "") -> None:
+        """Record the end of an attempt, and of the next one in its chain if that was ``given_up``.
 
-        If not ``reported``, its end report is still in the spool, so its lease is renewed until ``delivered``.
+        If not ``reported``, the end report is still in the spool, so the lease is renewed until ``delivered``.
         """
+        ended = (token, given_up) if given_up else (token,)
         with self._changed:
-            self._running.pop(token, None)
             if not reported:
-                self._unreported.add(token)
-            self._done[token] = None
-            if len(self._done) > _REMEMBERED:
+                self._unreported[token] = ended
+            for each in ended:
+                self._running.pop(each, None)
+                self._done[each] = None
+            while len(self._done) > _REMEMBERED:
                 self._done.popitem(last=False)
             self._changed.notify_all()
 
@@ -79,7 +83,7 @@ class AttemptRegistry:
     def delivered(self, token: str) -> None:
         """Stop renewing the lease of an attempt whose spooled report the broker has confirmed."""
         with self._changed:
-            self._unreported.discard(token)
+            self._unreported.pop(token, None)
 
     def stop(self, token: str, kind: StopKind) -> bool:
         """Stop an attempt and return whether it runs here.
@@ -126,4 +130,4 @@ class AttemptRegistry:
     def tokens(self) -> tuple[str, ...]:
         """Return the tokens of all attempts that run or are not reported yet."""
         with self._changed:
-            return (*self._running, *self._unreported)
+            return (*self._running, *chain.from_iterable(self._unreported.values()))

@@ -1,4 +1,4 @@
-"""Waiting for the attempts of a worker."""
+"""The attempts of a worker: waiting for them, and which of them its heartbeats list."""
 
 import time
 
@@ -21,3 +21,16 @@ def test_the_wait_for_quiet_has_an_end() -> None:
 
     assert time.monotonic() - began_s >= 0.1
     assert registry.tokens() == ("t",)
+
+
+def test_a_step_that_a_chain_gave_up_is_listed_until_that_is_reported() -> None:
+    """Else it would count as lost, and fail, while the report that it did not run waits in the spool."""
+    registry = AttemptRegistry()
+    registry.begin("a")
+    registry.go_on("a", "b")
+    registry.end("a", reported=False, given_up="b")
+    assert set(registry.tokens()) == {"a", "b"}
+
+    registry.delivered("a")
+    assert registry.tokens() == ()
+    assert registry.wait_idle(0)

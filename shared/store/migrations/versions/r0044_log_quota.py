@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from shared.store.migrations.workspace_policies import by_workspace, limit_new_table
+
 revision = "0044"
 down_revision = "0043"
 
@@ -19,3 +21,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", name=op.f("pk_workspace_logs")),
         comment="How many bytes of logs the workspaces with a quota have stored on their last day with logs (UTC)",
     )
+    if op.get_context().dialect.name == "postgresql":
+        limit_new_table("workspace_logs", by_workspace("workspace"))

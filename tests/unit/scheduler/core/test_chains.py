@@ -43,6 +43,13 @@ def test_a_task_brings_the_next_steps_of_its_chain() -> None:
     assert len({chain_of(token) for token in tokens}) == 1
 
 
+def test_steps_that_begin_together_are_not_one_chain() -> None:
+    """Else a worker could keep an attempt that was taken from it, for as long as one beside it is open."""
+    tokens = [sent.task.token for sent in begun(step("a"), step("b"), placement="spread").sent]
+
+    assert len({chain_of(token) for token in tokens}) == 2
+
+
 def test_a_task_brings_a_limited_number_of_steps() -> None:
     assert len(followers(begun(*in_line(MOST_FOLLOWING + 5)))) == MOST_FOLLOWING
 

@@ -166,4 +166,5 @@ def test_a_token_that_a_failover_repeats_has_other_random_digits() -> None:
         assert isinstance(decision, Advanced)
         tokens |= {effect.task.token for effect in decision.effects if isinstance(effect, Dispatch)}
 
-    assert tokens == {"run-1:1:0:aaaa", "run-1:1:0:bbbb"}
+    assert len(tokens) == 2
+    assert {token.rpartition(":")[0] for token in tokens} == {"run-1:1:0"}
