@@ -9,8 +9,11 @@ import { ago } from "../time.js";
 import { addressIn } from "../workspace.js";
 
 const EVERY_MS = 10_000;
-/** What has a quota: its field, its name, and what of `used` counts towards it. */
-const QUOTAS = [["maxRunning", "Running runs", "running"], ["maxQueued", "Queued runs", "queued"], ["maxDags", "DAGs", "dags"]];
+/** What has a quota: its field, its name, what of the usage counts towards it, and the highest limit. */
+const QUOTAS = [
+  ["maxRunning", "Running runs", "running", 1_000_000], ["maxQueued", "Queued runs", "queued", 1_000_000], ["maxDags", "DAGs", "dags", 1_000_000],
+  ["maxLogBytesPerDay", "Bytes of logs in a day", "logBytesToday", 1e15],
+];
 
 export function workspaces(page) {
   page.title("Workspaces");
@@ -37,7 +40,7 @@ const enter = (name) => h("a", { class: "button", href: addressIn(name, "home"),
 const fields = (known = {}) => [
   !known.name && field("Name", { name: "name", required: true, maxlength: 30, autofocus: true, hint: "lower-case letters, digits and dashes" }),
   field("Description", { name: "description", maxlength: 500, value: known.description }),
-  QUOTAS.map(([name, label]) => field(`At most: ${label}`, { name, type: "number", min: 0, max: 1_000_000, value: known[name] ?? "", hint: "empty: no limit" })),
+  QUOTAS.map(([name, label, , max]) => field(`At most: ${label}`, { name, type: "number", min: 0, max, value: known[name] ?? "", hint: "empty: no limit" })),
 ];
 
 /** The values of the form as the API reads them. */
@@ -136,10 +139,11 @@ export function workspacePage(page) {
   });
 }
 
-/** How much of a quota is used. */
+/** How much of a quota is used. Bytes of logs are counted only while they have a limit. */
 function usage(workspace, used, [name, label, counted]) {
   const limit = workspace[name];
+  const count = used[counted] ?? workspace[counted] ?? "";
   return h("div", { key: name }, h("dt", {}, label), h("dd", {},
-    limit > 0 && h("meter", { min: 0, max: limit, value: Math.min(used[counted], limit), "aria-label": `${label}: ${used[counted]} of ${limit}` }),
-    ` ${used[counted]}`, limit > 0 ? ` of ${limit}` : h("span", { class: "faint" }, " without a limit")));
+    limit > 0 && h("meter", { min: 0, max: limit, value: Math.min(count, limit), "aria-label": `${label}: ${count} of ${limit}` }),
+    ` ${count}`, limit > 0 ? ` of ${limit}` : h("span", { class: "faint" }, " without a limit")));
 }
