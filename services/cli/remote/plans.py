@@ -79,9 +79,9 @@ def _dags(gateway: Gateway, name: str) -> list[tuple[Dag, str]]:
         try:
             spec = gateway.get(path("dags", file_name, "spec"))["spec"]
         except GatewayError as error:
-            if error.status not in (400, 404) or not found:
+            if error.status not in (400, 403, 404) or not found:
                 raise
-            continue  # A called DAG that is not stored, or whose name is a variable.
+            continue  # A called DAG that is not stored or not shown to this key, or whose name is a variable.
         loaded = load(spec, file_name=file_name)
         if not loaded.ok:
             raise WorkflowInvalid("\n".join(f"{file_name}: {issue}" for issue in loaded.issues))
