@@ -106,8 +106,9 @@ export async function identify() {
   draw();
 }
 
+/** Ask for the workspaces of this server; a remote node would answer with its own, or, if it is a Dagu, with an error. */
 async function findWorkspaces() {
-  session.workspaces = (await get("workspaces")).workspaces;
+  if (!remote.node) session.workspaces = (await get("workspaces")).workspaces;
 }
 
 /** Find the workspaces; while the server is away, try again. */
