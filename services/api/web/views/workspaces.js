@@ -35,7 +35,7 @@ const table = (list) => h("table", { class: "rows" },
     h("td", {}, description),
     h("td", { class: "act" }, enter(name))))));
 
-const enter = (name) => h("a", { class: "button", href: addressIn(name, "home"), "aria-label": `Go to ${name}` }, "Go to");
+const enter = (name) => h("a", { class: "button", href: addressIn(name, "home"), "aria-label": `Open ${name}` }, "Open");
 
 const fields = (known = {}) => [
   !known.name && field("Name", { name: "name", required: true, maxlength: 30, autofocus: true, hint: "lower-case letters, digits and dashes" }),
@@ -85,7 +85,7 @@ export function workspacePage(page) {
         hasUsers && h("button", { type: "button", onclick: () => add(members) }, "Add a member")),
       members.length ? memberTable(members)
         : h("div", { class: "empty" }, h("p", {}, "It has no members. Administrators of the server may use every workspace.")),
-      settings.auth === "oidc" && h("p", { class: "faint" }, "Groups of the OpenID Connect provider are members by DAGWAY_AUTH_OIDC_ROLES, and are not listed."));
+      settings.auth === "oidc" && h("p", { class: "faint" }, "Members by their groups at the OpenID Connect provider (DAGWAY_AUTH_OIDC_ROLES) are not listed."));
   });
 
   const memberTable = (members) => h("table", { class: "rows" },
@@ -103,12 +103,12 @@ export function workspacePage(page) {
   }
 
   const edit = (known) => ask({
-    title: `Edit ${name}`, text: "What is beyond a new limit stays.", confirm: "Save", fields: fields(known), act: (form) => change("PATCH", where, read(form)),
+    title: `Edit ${name}`, text: "Nothing that exceeds a new limit is removed.", confirm: "Save", fields: fields(known), act: (form) => change("PATCH", where, read(form)),
   });
 
   async function remove() {
     const done = await ask({
-      title: `Delete the workspace ${name}?`, text: "Nothing may belong to it any more, not even a run.", confirm: "Delete", danger: true,
+      title: `Delete the workspace ${name}?`, text: "It must be empty: nothing may belong to it, not even a run.", confirm: "Delete", danger: true,
       act: () => send("DELETE", where),
     });
     if (done) leaveFor(["workspaces"]);
@@ -134,7 +134,7 @@ export function workspacePage(page) {
   });
 
   const expel = (id, username) => ask({
-    title: `Remove ${username} from ${name}?`, text: "The user may not use this workspace any more.", confirm: "Remove", danger: true,
+    title: `Remove ${username} from ${name}?`, text: "The user loses access to this workspace.", confirm: "Remove", danger: true,
     act: () => change("DELETE", `${where}/members/${encodeURIComponent(id)}`),
   });
 }
