@@ -28,6 +28,8 @@ _RENAMED = {("rescheduleDAGRun", "dag_run_id"): "new_dag_run_id"}
 """Fields of a body with the name of a parameter in the path."""
 _LEFT_OUT = {("retryDAGRun", "dag_run_id"), ("listDAGRunsByName", "name")}
 """Fields that say what the path says already."""
+_TAKES = {"executeDAGSync": "timeout"}
+"""Operations that the gateway answers later than others: up to so many seconds as this field of the body says."""
 _BY_THE_CLIENT = {"Last-Event-ID", "Idempotency-Key"}
 
 
@@ -111,6 +113,8 @@ def _function(operation: Operation) -> str:
         arguments.append(f"body={_map(body)}")
     if headers:
         arguments.append("headers={" + ", ".join(f'"{each}": {_header_name(each)}' for each in headers) + "}")
+    if takes := _TAKES.get(operation.id):
+        arguments.append(f"takes_s={takes}")
     if result == "str":
         arguments.append("is_text=True")
     return "\n".join(

@@ -16,7 +16,8 @@ T = TypeVar("T")
 class ApiCall(Generic[T]):
     """One request to the API. ``read`` makes the result from the JSON of the answer, or from its text if ``is_text``.
 
-    ``None`` in ``query``, ``headers`` and a ``body`` that is a map means that it is absent.
+    ``None`` in ``query``, ``headers`` and a ``body`` that is a map means that it is absent. The gateway may
+    take ``takes_s`` seconds longer to answer than for other calls.
     """
 
     method: str
@@ -26,6 +27,7 @@ class ApiCall(Generic[T]):
     body: Any = None
     headers: Mapping[str, str | None] = field(default_factory=dict)
     is_text: bool = False
+    takes_s: float = 0.0
 
 
 def path_of(*parts: str | int) -> str:

@@ -5,13 +5,12 @@ from typing import Any
 
 import httpx
 
-__all__ = ["API", "PATIENCE_S", "pause_until", "settings_of", "stream_options"]
+__all__ = ["API", "PATIENCE_S", "pause_until", "settings_of", "stream_options", "timeout_of"]
 
 API = "/api/v2"
 PATIENCE_S = 600.0
 """How long an event stream may be without a connection."""
 _READ_S, _CONNECT_S, _SHORTEST_S = 75.0, 10.0, 0.05
-_TIMEOUT = httpx.Timeout(_READ_S, connect=_CONNECT_S)
 """The gateway may wait 60 s for an outcome, and sends a line on a silent event stream every 10 s."""
 
 
@@ -29,9 +28,14 @@ def settings_of(url: str, *, token: str, basic: tuple[str, str] | None, ca_file:
         "base_url": url.rstrip("/"),
         "headers": headers,
         "auth": basic,
-        "timeout": _TIMEOUT,
+        "timeout": timeout_of(0.0),
         **({"verify": httpx.create_ssl_context(verify=ca_file)} if ca_file else {}),
     }
+
+
+def timeout_of(takes_s: float) -> httpx.Timeout:
+    """Return the timeout of a request that the gateway may take ``takes_s`` longer to answer than others."""
+    return httpx.Timeout(_READ_S + takes_s, connect=_CONNECT_S)
 
 
 def stream_options(last_id: str, deadline: float | None) -> dict[str, Any]:

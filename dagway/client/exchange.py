@@ -27,13 +27,14 @@ _random = random.Random()  # noqa: S311 - spreads repetitions
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this request. ``query`` has no absent values."""
+    """Send this request. ``query`` has no absent values; ``takes_s`` is that of the call."""
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes | None = None
+    takes_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +110,12 @@ def _request(call: ApiCall[Any]) -> Send:
     headers = {"Idempotency-Key": str(uuid.uuid4())}
     headers |= {name: value for name, value in call.headers.items() if value is not None}
     if call.body is None:
-        return Send(call.method, call.path, query, headers)
+        return Send(call.method, call.path, query, headers, takes_s=call.takes_s)
     body = call.body
     if isinstance(body, Mapping):
         body = {name: value for name, value in body.items() if value is not None}
     headers["Content-Type"] = "application/json"
-    return Send(call.method, call.path, query, headers, json.dumps(body).encode())
+    return Send(call.method, call.path, query, headers, json.dumps(body).encode(), call.takes_s)
 
 
 def _text(value: Any) -> str:

@@ -11,7 +11,7 @@ import httpx
 
 from dagway.client import calls
 from dagway.client.api_call import ApiCall
-from dagway.client.connection import API, PATIENCE_S, pause_until, settings_of, stream_options
+from dagway.client.connection import API, PATIENCE_S, pause_until, settings_of, stream_options, timeout_of
 from dagway.client.errors import ConnectionFailed, WaitTimeout
 from dagway.client.exchange import HttpAnswer, Send, checked, exchange, pauses
 from dagway.client.methods import async_method
@@ -129,7 +129,12 @@ class AsyncClient(AsyncOperationMethods):
     async def _once(self, asked: Send) -> HttpAnswer:
         try:
             answer = await self._http.request(
-                asked.method, API + asked.path, params=asked.query, headers=asked.headers, content=asked.body
+                asked.method,
+                API + asked.path,
+                params=asked.query,
+                headers=asked.headers,
+                content=asked.body,
+                timeout=timeout_of(asked.takes_s),
             )
         except httpx.TransportError as error:
             return HttpAnswer(failure=error)

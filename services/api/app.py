@@ -53,6 +53,8 @@ _LOCAL = frozenset(
     {"/auth/login", "/auth/session", "/auth/logout", "/auth/me", "/openapi.json", "/docs", "/webhooks/{fileName}"}
 )
 """Paths that concern this server itself, its users and tokens: they are never forwarded to a remote node."""
+_ONLY_LOCAL = frozenset({"/dags/{fileName}/start-sync"})
+"""Paths that are refused for a remote node: without a limit here they would hold threads for as long as runs take."""
 _NAMING = frozenset({"application/json", "text/event-stream", "application/x-ndjson", dagu_metrics.MEDIA_TYPE})
 """Media types of bodies that Dagway writes. All others are logs, which are sent as the steps wrote them."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -131,6 +133,8 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
         remote = node is not None and operation.path not in _LOCAL
         if remote and asked:
             raise problems.bad_request("remoteNode: cannot be combined with a workspace of this server")
+        if remote and operation.path in _ONLY_LOCAL:
+            raise problems.bad_request("remoteNode: start-sync is not forwarded; use start, and read the run later")
         if node is not None and remote:
             trail.remote_node = node.name
         if operation.builtin is not None and not deps.settings.builtin and not remote:

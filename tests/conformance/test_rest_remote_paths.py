@@ -114,3 +114,12 @@ def test_paths_of_usual_names_are_forwarded_unchanged(stack: Stack, port: int, n
     assert node.asked == [f"/api/v2{path}" for path in paths]
     assert [ask(stack, port, "viewer", path) for path in ("/users", "/webhooks")] == [403, 403]
     assert len(node.asked) == 3
+
+
+def test_no_thread_is_held_for_a_run_of_a_remote_node(stack: Stack, node: Node) -> None:
+    headers = {"Authorization": f"Bearer {token(stack, 'admin')}"}
+
+    refused = stack.client.post("/api/v2/dags/a/start-sync?remoteNode=far", json={"timeout": 60}, headers=headers)
+
+    assert (refused.status_code, refused.get_json()["message"].partition(":")[0]) == (400, "remoteNode")
+    assert node.asked == []

@@ -84,6 +84,18 @@ def test_start_sync_leaves_the_run_alone_after_the_timeout(live: Live) -> None:
     live.post("/dag-runs/naps/r/stop")
 
 
+def test_start_sync_ends_without_the_run_when_the_gateway_stops(live: Live) -> None:
+    live.dag("outlives", "steps:\n  - name: nap\n    command: sleep 300\n")
+    live.deps.closing.set()
+    try:
+        early = live.post("/dags/outlives/start-sync", {"dagRunId": "r", "timeout": 86_400}, status=408)
+    finally:
+        live.deps.closing.clear()
+
+    assert early["message"] == "The run r has not ended yet; it continues"
+    live.post("/dag-runs/outlives/r/stop")
+
+
 @pytest.mark.parametrize("body", [{}, {"timeout": 0}, {"timeout": 86_401}, {"timeout": "60"}])
 def test_start_sync_needs_a_timeout_of_a_day_at_most(live: Live, body: dict[str, object]) -> None:
     refused = live.post("/dags/syncs/start-sync", body, status=400)

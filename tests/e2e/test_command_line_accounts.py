@@ -82,6 +82,7 @@ def test_users_and_keys_from_creation_to_deletion(url: str, tmp_path: Path) -> N
     assert said("workspaces", "set", "acme", "--max-dags", "0") == "acme changed\n"
     assert "maxDags: no limit" in said("workspaces", "show", "acme")
     assert re.search(r"^acme +admin", said("workspaces", "list"), re.MULTILINE)
+    assert "maxLogBytesPerDay: no limit\n" in said("workspaces", "show", "acme"), "without a quota they are not counted"
     said("workspaces", "set", "acme", "--max-log-bytes-per-day", "5000")
     assert "maxLogBytesPerDay: 5000 (0 used)\n" in said("workspaces", "show", "acme")
     reserved = said("worker-pools", "reserve", "gpu", "acme", "default")

@@ -274,6 +274,8 @@ def test_a_mistake_in_a_file_with_cases_is_said_with_its_place(tmp_path: Path, t
 
 
 def test_a_workflow_without_cases_is_told_where_they_belong(tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").write_text("steps: [echo]\n")
+
     refused = dagway("test", str(tmp_path / "b.yaml"))
 
     assert refused.exit_code == 2

@@ -39,6 +39,7 @@ def test_a_workspace_is_kept_chosen_and_sent(chromium: Browser, guarded: DagwayP
         expect(page.get_by_role("link", name="Workspaces")).to_have_count(0)
         page.goto(f"{door}?workspace=unknown#/dags")
         expect(page.get_by_role("alert")).to_contain_text("may not use the workspace unknown")
+        expect(page.get_by_role("combobox", name="Workspace")).to_have_value("unknown")
 
 
 def _keep(page: Page, guarded: DagwayProcess) -> None:
@@ -59,8 +60,10 @@ def _keep(page: Page, guarded: DagwayProcess) -> None:
             expect(page.get_by_role("heading", name="Workspaces")).to_be_visible()
     page.get_by_role("button", name="Edit").click()
     dialog.get_by_label("At most: DAGs").fill("1")
+    dialog.get_by_label("At most: Bytes of logs in a day").fill("5000000")
     dialog.get_by_role("button", name="Save").click()
     expect(page.locator(".facts")).to_contain_text("DAGs 0 of 1")
+    expect(page.locator(".facts")).to_contain_text("Bytes of logs in a day 0 of 5000000")
     page.get_by_role("button", name="Add a member").click()
     dialog.get_by_label("User").select_option("of-team")
     dialog.get_by_role("button", name="Add").click()

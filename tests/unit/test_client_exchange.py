@@ -1,14 +1,16 @@
 """What the Python client sends for one call, and when it repeats a request."""
 
+import asyncio
 import json
 import time
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
+import httpx
 import pytest
 
-from dagway.client import calls
+from dagway.client import AsyncClient, Client, calls
 from dagway.client.calls import ApiCall
 from dagway.client.connection import pause_until, stream_options
 from dagway.client.errors import ClientError, ConnectionFailed, RequestRefused
@@ -123,6 +125,31 @@ def test_neither_a_pause_nor_a_connection_goes_beyond_the_deadline() -> None:
     assert pause_until(time.monotonic() + 2, 5.0) <= 2
     assert pause_until(time.monotonic() - 1, 5.0) == 0
     assert pause_until(None, 5.0) == 5.0
+
+
+def test_a_start_that_waits_is_not_given_up_before_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_s: list[float] = []
+
+    def late(_transport: object, request: httpx.Request) -> httpx.Response:
+        read_s.append(request.extensions["timeout"]["read"])
+        return httpx.Response(408, json={"code": "timeout", "message": "The run r has not ended yet; it continues"})
+
+    async def late_too(transport: object, request: httpx.Request) -> httpx.Response:
+        return late(transport, request)
+
+    async def on_asyncio() -> None:
+        async with AsyncClient() as client:
+            await client.execute_dag_sync("a", timeout=3600)
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", late)
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", late_too)
+    with Client() as client, pytest.raises(RequestRefused, match="has not ended yet"):
+        client.execute_dag_sync("a", timeout=3600)
+    with pytest.raises(RequestRefused, match="has not ended yet"):
+        asyncio.run(on_asyncio())
+
+    assert len(read_s) == 2
+    assert min(read_s) >= 3660
 
 
 def test_names_are_quoted_and_absent_parameters_left_out() -> None:

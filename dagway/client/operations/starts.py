@@ -55,6 +55,7 @@ def execute_dag_sync(
             "singleton": singleton,
             "timeout": timeout,
         },
+        takes_s=timeout,
     )
 
 

@@ -134,16 +134,15 @@ class Auth:
         if workspace == principal.home:
             return principal
         member, can_exist = "", workspace == DEFAULT or valid_workspace(workspace)
+        stored = principal.kind == "user"
         if principal.role != "admin" and can_exist:
-            member = principal.members.get(workspace, "")
-            if principal.kind == "user":
-                member = self._reads.member_role(workspace, principal.id)
+            given = principal.members.get(workspace, "")
+            member = self._reads.member_role(workspace, principal.id) if stored else given
         role = role_there(workspace, principal.role, home=principal.home, member=member)
         if not role:
             raise no_access(principal.by, workspace)
-        # A stored membership ends with its workspace; groups of a provider may be given one that does not exist.
-        exists = bool(member) and principal.kind == "user"
-        if not exists and (not can_exist or self._reads.workspace(workspace) is None):
+        # A stored membership ends with its workspace. Settings may give a group a role in one that does not exist.
+        if not (member and stored) and (not can_exist or self._reads.workspace(workspace) is None):
             raise not_found(f"There is no workspace {workspace[:40]!r}")
         return replace(principal, role=role)
 

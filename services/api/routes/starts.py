@@ -133,7 +133,7 @@ def start_sync(call: Call, body: StartSyncBody, file_name: str) -> ApiResponse:
     if run is None:
         raise not_found(f"The run {run_id} was removed")
     if run.status.active and run.status is not RunStatus.WAITING:
-        message = f"The run {run_id} has not ended after {body.timeout} s; it continues"
+        message = f"The run {run_id} has not ended yet; it continues"
         return ApiResponse(408, {"code": "timeout", "message": message, "dagRunId": run_id})
     return ok({"dagRun": run_details(call.deps, run, call.deps.clock())})
 

@@ -43,7 +43,7 @@ def list_reserved(call: Call) -> ApiResponse:
 def reserve(call: Call, body: ReservationBody, name: str) -> ApiResponse:
     """Let a worker pool serve these workspaces only.
 
-    Runs of other workspaces that need the pool do not start any more. Those that are running fail at their next step.
+    Runs of other workspaces that need the pool no longer start. Those that are running fail at their next step.
     """
     if not valid_worker_pool(name):
         raise bad_request(f"name: {name[:40]!r} must be {WORKER_POOL_RULE}", field="name")

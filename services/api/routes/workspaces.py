@@ -40,7 +40,7 @@ _QUOTAS = ("max_running", "max_queued", "max_dags", "max_log_bytes")
 
 
 def _quota(what: str, alias: str, default: Any, most: int = _MAX_QUOTA) -> Any:
-    return Field(default=default, alias=alias, ge=0, le=most, description=f"at most so many {what}; 0: no limit")
+    return Field(default=default, alias=alias, ge=0, le=most, description=f"limit of {what}; 0: no limit")
 
 
 def _log_quota(default: Any) -> Any:
@@ -50,7 +50,7 @@ def _log_quota(default: Any) -> Any:
 class CreateWorkspaceBody(Body):
     name: str
     description: str = Field(default="", max_length=_MAX_DESCRIPTION)
-    max_running: int = _quota("runs that run at once, without sub-runs", "maxRunning", 0)
+    max_running: int = _quota("running runs, without sub-runs", "maxRunning", 0)
     max_queued: int = _quota("queued runs, without sub-runs", "maxQueued", 0)
     max_dags: int = _quota("DAGs", "maxDags", 0)
     max_log_bytes: int = _log_quota(0)
@@ -58,7 +58,7 @@ class CreateWorkspaceBody(Body):
 
 class UpdateWorkspaceBody(Body):
     description: str | None = Field(default=None, max_length=_MAX_DESCRIPTION)
-    max_running: int | None = _quota("runs that run at once, without sub-runs", "maxRunning", None)
+    max_running: int | None = _quota("running runs, without sub-runs", "maxRunning", None)
     max_queued: int | None = _quota("queued runs, without sub-runs", "maxQueued", None)
     max_dags: int | None = _quota("DAGs", "maxDags", None)
     max_log_bytes: int | None = _log_quota(None)

@@ -44,7 +44,7 @@ export function draw() {
         && h("span", { class: "count-badge", title: `${attention.count} wait for approval` }, String(attention.count),
           h("span", { class: "unseen" }, " wait for approval"))))),
     h("span", { class: "gap" }),
-    session.workspaces.length > 1 && !remote.node && h("select", {
+    choices().length > 1 && !remote.node && h("select", {
       "aria-label": "Workspace", value: workspace || "default", onchange: (event) => location.assign(addressIn(event.target.value, section)),
     }, choices().map((name) => h("option", { value: name }, name))),
     // A remote node has workspaces of its own, which no request here can name.
@@ -62,7 +62,7 @@ export function draw() {
     session.user && h("button", { type: "button", class: "plain", onclick: leave }, "Log out"));
 }
 
-/** The workspaces to choose from; the present one, even if the person may not use it. */
+/** The workspaces to choose from; the present one too, even if the person may not use it: that is the way out of it. */
 const choices = () => [...new Set([workspace || "default", ...session.workspaces.map(({ name }) => name)])];
 
 const theme = () => localStorage.getItem("dagway theme") ?? "auto";
@@ -106,8 +106,9 @@ export async function identify() {
   draw();
 }
 
+/** Ask for the workspaces of this server; a remote node would answer with its own, or, if it is a Dagu, with an error. */
 async function findWorkspaces() {
-  session.workspaces = (await get("workspaces")).workspaces;
+  if (!remote.node) session.workspaces = (await get("workspaces")).workspaces;
 }
 
 /** Find the workspaces; while the server is away, try again. */

@@ -73,6 +73,8 @@ def _beside(workflow: Path) -> Path:
     for name in names:
         if workflow.with_name(name).is_file():
             return workflow.with_name(name)
+    if not workflow.exists():
+        raise click.BadParameter(f"there is no file {workflow}")
     raise click.BadParameter(f"{workflow} has no test cases: write them in {workflow.with_name(names[0])}")
 
 

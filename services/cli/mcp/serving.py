@@ -45,8 +45,8 @@ dagway mcp --workspace acme                        tools for one workspace
 def mcp_command(gateway: Gateway, *, role: str) -> None:
     """Serve the API to an AI assistant, over the Model Context Protocol.
 
-    The assistant starts this command and talks to it by standard input and output. Each operation of the API is a tool.
-    The gateway checks each call: a tool can do no more than the credentials allow.
+    The assistant starts this command and talks to it by standard input and output. The operations of the API are its
+    tools. The gateway checks each call: a tool can do no more than the credentials allow.
     """
     try:
         import mcp.server  # noqa: F401, PLC0415 - optional

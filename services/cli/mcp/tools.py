@@ -17,8 +17,8 @@ _JSON = "application/json"
 _BODY = "body"
 _WORKSPACE = "workspace"
 _DOT_SEGMENTS = frozenset({".", ".."})
-_NOT_FOR_TOOLS = ("/auth/", "/webhooks/{fileName}", "/openapi.json")
-"""Logging in, and what authenticates by its own token or describes the API."""
+_NOT_FOR_TOOLS = ("/auth/", "/webhooks/{fileName}", "/openapi.json", "/dags/{fileName}/start-sync")
+"""Logging in, what authenticates by its own token or describes the API, and a start that may take a day."""
 
 
 class ArgumentError(ValueError):

@@ -71,9 +71,11 @@ def show_workspace(gateway: Gateway, name: str, in_json: bool) -> None:
     if in_json:
         echo_json(answer)
         return
-    used = {**answer["used"], "logBytesToday": answer["workspace"].get("logBytesToday", 0)}
+    # ``logBytesToday`` is absent without a quota: bytes of logs are counted only with one.
+    used = {**answer["used"], "logBytesToday": answer["workspace"].get("logBytesToday")}
     for (_, field), counted in zip(_QUOTAS, ("running", "queued", "dags", "logBytesToday"), strict=True):
-        click.echo(f"{field}: {answer['workspace'].get(field) or 'no limit'} ({used[counted]} used)")
+        count = "" if used[counted] is None else f" ({used[counted]} used)"
+        click.echo(f"{field}: {answer['workspace'].get(field) or 'no limit'}{count}")
     rows = [(each["username"], each["role"]) for each in answer["members"]]
     echo_table(("MEMBER", "ROLE"), rows, empty="there is no member")
 

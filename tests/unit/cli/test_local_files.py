@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from services.cli import cli
 from services.cli.exit_codes import WorkflowInvalid
 from services.cli.local.bundle import read_bundle, with_working_dir
 from services.cli.local.cases import Case, Mock
@@ -108,3 +110,13 @@ def test_junit_escapes_what_xml_cannot_hold() -> None:
 
     assert 'name="x &quot;&lt;&amp;&gt;\N{REPLACEMENT CHARACTER}"' in text
     assert '<failure message="was &lt;b&gt;">' in text
+
+
+def test_what_is_not_there_is_not_said_to_lack_test_cases(tmp_path: Path) -> None:
+    (tmp_path / "there.yaml").write_text("steps: [echo]\n")
+
+    there, absent = (CliRunner().invoke(cli, ["test", str(tmp_path / name)]) for name in ("there.yaml", "absent.yaml"))
+
+    assert (there.exit_code, absent.exit_code) == (2, 2)
+    assert "write them in" in there.stderr
+    assert f"there is no file {tmp_path}/absent.yaml" in absent.stderr

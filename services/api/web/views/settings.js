@@ -41,12 +41,13 @@ export function settings(page) {
 
   function showReported(kind, { processes, silent, settings: found }) {
     const count = found.filter((each) => each.differs).length;
-    const sum = count ? `${count} differ between ${processes} ${kind}` : `of ${processes} ${kind}`;
+    const all = processes === 1 ? `1 ${kind.slice(0, -1)}` : `${processes} ${kind}`;
+    const sum = count ? `${count} differ between ${all}` : `of ${all}`;
     page.show(
       h("div", { class: "heading" }, h("h1", {}, "Settings"), h("span", { class: "faint" }, sum), h("span", { class: "gap" }), meaning()),
       tabs(kind),
       silent.length > 0 && h("p", { class: "reason" }, `Of an earlier version, which does not report its settings: ${silent.join(", ")}`),
-      found.length ? reportedTable(found, processes) : h("div", { class: "empty" }, h("p", {}, "All settings have their defaults.")));
+      found.length ? reportedTable(found, processes) : h("div", { class: "empty" }, h("p", {}, processes > silent.length ? "All settings have their defaults." : `No ${kind.slice(0, -1)} reports its settings.`)));
   }
 }
 

@@ -9,8 +9,11 @@ import { ago } from "../time.js";
 import { addressIn } from "../workspace.js";
 
 const EVERY_MS = 10_000;
-/** What has a quota: its field, its name, and what of `used` counts towards it. */
-const QUOTAS = [["maxRunning", "Running runs", "running"], ["maxQueued", "Queued runs", "queued"], ["maxDags", "DAGs", "dags"]];
+/** What has a quota: its field, its name, what of the usage counts towards it, and the highest limit. */
+const QUOTAS = [
+  ["maxRunning", "Running runs", "running", 1_000_000], ["maxQueued", "Queued runs", "queued", 1_000_000], ["maxDags", "DAGs", "dags", 1_000_000],
+  ["maxLogBytesPerDay", "Bytes of logs in a day", "logBytesToday", 1e15],
+];
 
 export function workspaces(page) {
   page.title("Workspaces");
@@ -32,12 +35,12 @@ const table = (list) => h("table", { class: "rows" },
     h("td", {}, description),
     h("td", { class: "act" }, enter(name))))));
 
-const enter = (name) => h("a", { class: "button", href: addressIn(name, "home"), "aria-label": `Go to ${name}` }, "Go to");
+const enter = (name) => h("a", { class: "button", href: addressIn(name, "home"), "aria-label": `Open ${name}` }, "Open");
 
 const fields = (known = {}) => [
   !known.name && field("Name", { name: "name", required: true, maxlength: 30, autofocus: true, hint: "lower-case letters, digits and dashes" }),
   field("Description", { name: "description", maxlength: 500, value: known.description }),
-  QUOTAS.map(([name, label]) => field(`At most: ${label}`, { name, type: "number", min: 0, max: 1_000_000, value: known[name] ?? "", hint: "empty: no limit" })),
+  QUOTAS.map(([name, label, , max]) => field(`At most: ${label}`, { name, type: "number", min: 0, max, value: known[name] ?? "", hint: "empty: no limit" })),
 ];
 
 /** The values of the form as the API reads them. */
@@ -82,7 +85,7 @@ export function workspacePage(page) {
         hasUsers && h("button", { type: "button", onclick: () => add(members) }, "Add a member")),
       members.length ? memberTable(members)
         : h("div", { class: "empty" }, h("p", {}, "It has no members. Administrators of the server may use every workspace.")),
-      settings.auth === "oidc" && h("p", { class: "faint" }, "Groups of the OpenID Connect provider are members by DAGWAY_AUTH_OIDC_ROLES, and are not listed."));
+      settings.auth === "oidc" && h("p", { class: "faint" }, "Members by their groups at the OpenID Connect provider (DAGWAY_AUTH_OIDC_ROLES) are not listed."));
   });
 
   const memberTable = (members) => h("table", { class: "rows" },
@@ -100,12 +103,12 @@ export function workspacePage(page) {
   }
 
   const edit = (known) => ask({
-    title: `Edit ${name}`, text: "What is beyond a new limit stays.", confirm: "Save", fields: fields(known), act: (form) => change("PATCH", where, read(form)),
+    title: `Edit ${name}`, text: "Nothing that exceeds a new limit is removed.", confirm: "Save", fields: fields(known), act: (form) => change("PATCH", where, read(form)),
   });
 
   async function remove() {
     const done = await ask({
-      title: `Delete the workspace ${name}?`, text: "Nothing may belong to it any more, not even a run.", confirm: "Delete", danger: true,
+      title: `Delete the workspace ${name}?`, text: "It must be empty: nothing may belong to it, not even a run.", confirm: "Delete", danger: true,
       act: () => send("DELETE", where),
     });
     if (done) leaveFor(["workspaces"]);
@@ -131,15 +134,16 @@ export function workspacePage(page) {
   });
 
   const expel = (id, username) => ask({
-    title: `Remove ${username} from ${name}?`, text: "The user may not use this workspace any more.", confirm: "Remove", danger: true,
+    title: `Remove ${username} from ${name}?`, text: "The user loses access to this workspace.", confirm: "Remove", danger: true,
     act: () => change("DELETE", `${where}/members/${encodeURIComponent(id)}`),
   });
 }
 
-/** How much of a quota is used. */
+/** How much of a quota is used. Bytes of logs are counted only while they have a limit. */
 function usage(workspace, used, [name, label, counted]) {
   const limit = workspace[name];
+  const count = used[counted] ?? workspace[counted] ?? "";
   return h("div", { key: name }, h("dt", {}, label), h("dd", {},
-    limit > 0 && h("meter", { min: 0, max: limit, value: Math.min(used[counted], limit), "aria-label": `${label}: ${used[counted]} of ${limit}` }),
-    ` ${used[counted]}`, limit > 0 ? ` of ${limit}` : h("span", { class: "faint" }, " without a limit")));
+    limit > 0 && h("meter", { min: 0, max: limit, value: Math.min(count, limit), "aria-label": `${label}: ${count} of ${limit}` }),
+    ` ${count}`, limit > 0 ? ` of ${limit}` : h("span", { class: "faint" }, " without a limit")));
 }
