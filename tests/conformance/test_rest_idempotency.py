@@ -210,6 +210,8 @@ def _workspaces(again: Again, user_id: str) -> None:
     member = f"/workspaces/space/members/{user_id}"
     again("setWorkspaceMember", member, {"role": "viewer"}, {"role": "admin"})
     again("removeWorkspaceMember", member, status=204)
+    again("reserveWorkerPool", "/worker-pools/spare", {"workspaces": ["default"]}, {"workspaces": ["space"]})
+    again("releaseWorkerPool", "/worker-pools/spare", status=204)
     again("deleteWorkspace", "/workspaces/space", status=204)
 
 

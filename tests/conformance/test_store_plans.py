@@ -26,7 +26,8 @@ HISTORY = """
     INSERT INTO dag_runs (run_key, dag_name, dag_run_id, spec_hash, status, version, last_seq, run_attempt, queue,
                           given, params, env, created_at, queued_at, started_at, finished_at)
         SELECT n, 'dag-' || n % 100, n, 'h', CASE WHEN n < 6000 THEN 'succeeded' WHEN n % 2 = 0 THEN 'running'
-               ELSE 'queued' END, 1, 2, 1, 'q', '', '[]', '[]', now() + n * interval '1 second', now(), now(), now()
+               ELSE 'queued' END, 1, 2, 1, 'q', '', '[]', '[]',
+               CAST(:now AS timestamptz) + n * interval '1 second', now(), now(), now()
         FROM generate_series(1, 6020) n;
     INSERT INTO nodes (run_key, idx, kind, name, status, number, retry_count, done_count, error, stdout, stderr,
                        outputs)
@@ -36,10 +37,12 @@ HISTORY = """
         FROM generate_series(1, 6020) n, generate_series(1, 2) seq;
     INSERT INTO audit (id, at, actor_kind, actor_id, actor_name, actor_role, address, request_id, command_id, operation,
                        target_kind, target_name, target_id, outcome, code, occurrences, before, after)
-        SELECT n, now() + n * interval '1 second', 'user', n % 1000, 'user-' || n % 1000, 'admin', '', '', '', 'start',
+        SELECT n,
+        CAST(:now AS timestamptz) + n * interval '1 second', 'user', n % 1000, 'user-' || n % 1000, 'admin', '', '', '', 'start',
                'run', 'dag-' || n % 100, n, 'done', '', 1, '{}', '{}' FROM generate_series(1, 6020) n;
     INSERT INTO cron_slots (file_name, kind, slot_at, expression, outcome, reason, dag_name, decided_at)
-        SELECT 'dag-' || n % 100, 'start', now() + n * interval '1 second', '* * * * *', 'fired', '', 'd', now()
+        SELECT 'dag-' || n % 100, 'start',
+        CAST(:now AS timestamptz) + n * interval '1 second', '* * * * *', 'fired', '', 'd', now()
         FROM generate_series(1, 6020) n;
     INSERT INTO audit_links SELECT n, n, '', '' FROM generate_series(1, 6020) n;
     ANALYZE
@@ -122,7 +125,7 @@ def reader(store_url: str) -> Iterator[Engine]:
 def test_every_read_uses_an_index(engine: Engine, reader: Engine, reads: Reads) -> None:
     with engine.begin() as connection:
         for statement in HISTORY.split(";"):
-            connection.execute(text(statement))
+            connection.execute(text(statement), {"now": NOW} if ":now" in statement else {})
     sent: list[tuple[Engine, str, object]] = []
     event.listen(
         reader, "before_cursor_execute", lambda c, _cursor, sql, values, *_: sent.append((c.engine, sql, values))
@@ -168,7 +171,7 @@ def _rows_read(plan: dict[str, Any]) -> Iterator[tuple[str, int]]:
 def test_no_statement_of_a_gateways_metrics_walks_over_the_runs(engine: Engine, reader: Engine, reads: Reads) -> None:
     with engine.begin() as connection:
         for statement in HISTORY.split(";"):
-            connection.execute(text(statement))
+            connection.execute(text(statement), {"now": NOW} if ":now" in statement else {})
     sent: list[tuple[str, object]] = []
     transport = open_transport("embedded:", name="gateways")
     gateways = [build_deps(transport=transport, reads=reads, version="0", settings=Settings()) for _ in range(2)]

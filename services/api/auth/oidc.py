@@ -116,7 +116,10 @@ class OidcProvider:
                     "forbidden",
                     "Your email address is not allowed to log in here; ask an administrator of this server",
                 )
-        return token, _identity(claims, self.settings)
+        try:
+            return token, _identity(claims, self.settings)
+        except ForeignName as error:
+            raise _refused(str(error)) from error
 
     def logout_url(self) -> str | None:
         """Return the provider's URL that ends the user's session there, or ``None`` if the provider has no such URL."""
@@ -138,7 +141,7 @@ class OidcProvider:
             return None
         try:
             return _identity(self._claims(token), self.settings)
-        except (jwt.PyJWTError, Problem):
+        except (jwt.PyJWTError, ForeignName):
             return None
 
     def proof(self, token: str) -> str:
@@ -316,12 +319,10 @@ def _matching(keys: jwt.PyJWKSet, header: Mapping[str, Any]) -> jwt.PyJWK | None
 
 
 def _identity(claims: Mapping[str, Any], settings: Oidc) -> OidcIdentity:
+    """Return the user of these claims. Raises ``ForeignName`` if the username has the mark of stored names."""
     subject = str(claims["sub"])
     username = str(claims.get("preferred_username") or claims.get("email") or subject)
-    try:
-        check_unmarked(username, "the username at the OpenID Connect provider")
-    except ForeignName as error:
-        raise _refused(str(error)) from error
+    check_unmarked(username, "the username at the OpenID Connect provider")
     role, members = role_of(claims, settings), members_of(claims, settings)
     return OidcIdentity(subject, username[:200], role, int(claims["exp"]), members)
 
