@@ -6,6 +6,8 @@ from queue import SimpleQueue
 
 __all__ = ["StopSignal"]
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
 
 class StopSignal:
     """Wraps an event that SIGINT, SIGTERM or the death of an essential thread sets."""
@@ -17,8 +19,15 @@ class StopSignal:
         # thread, or the handler of an earlier signal, holds the event's lock. A SimpleQueue takes no lock.
         self._signals: SimpleQueue[int] = SimpleQueue()
         threading.Thread(target=self._wait_for_signal, name="signals", daemon=True).start()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, _frame: self._signals.put(number))
+        for number in _ENDING:
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: object) -> None:
+        self._signals.put(number)
+        # Later ones change nothing. If they were not ignored, one that comes when the interpreter has taken its handlers
+        # down would kill the process, which has done its work.
+        for each in _ENDING:
+            signal.signal(each, signal.SIG_IGN)
 
     def _wait_for_signal(self) -> None:
         self._signals.get()

@@ -38,7 +38,8 @@ HISTORY = """
     INSERT INTO audit (id, at, actor_kind, actor_id, actor_name, actor_role, address, request_id, command_id, operation,
                        target_kind, target_name, target_id, outcome, code, occurrences, before, after)
         SELECT n,
-        CAST(:now AS timestamptz) + n * interval '1 second', 'user', n % 1000, 'user-' || n % 1000, 'admin', '', '', '', 'start',
+        CAST(:now AS timestamptz) + n * interval '1 second',
+               'user', n % 1000, 'user-' || n % 1000, 'admin', '', '', '', 'start',
                'run', 'dag-' || n % 100, n, 'done', '', 1, '{}', '{}' FROM generate_series(1, 6020) n;
     INSERT INTO cron_slots (file_name, kind, slot_at, expression, outcome, reason, dag_name, decided_at)
         SELECT 'dag-' || n % 100, 'start',
