@@ -24,8 +24,8 @@ class StopSignal:
 
     def _note(self, number: int, _frame: object) -> None:
         self._signals.put(number)
-        # Later ones change nothing. If they were not ignored, one that comes when the interpreter has taken its handlers
-        # down would kill the process, which has done its work.
+        # Later ones change nothing. If they were not ignored, one that comes when the interpreter has removed its
+        # handlers would kill the process, which has done its work.
         for each in _ENDING:
             signal.signal(each, signal.SIG_IGN)
 
