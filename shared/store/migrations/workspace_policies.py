@@ -8,7 +8,16 @@ for that workspace is left, which can use an index and is estimated well. Only t
 
 from alembic import op
 
-__all__ = ["by_name", "by_reference", "by_run", "by_workspace", "create_functions", "limit_rows", "of_server"]
+__all__ = [
+    "by_name",
+    "by_reference",
+    "by_run",
+    "by_workspace",
+    "create_functions",
+    "limit_new_table",
+    "limit_rows",
+    "of_server",
+]
 
 # Postgres expects that IS NOT NULL is true of nearly every row; of a comparison, that it is true of one row in 200.
 GUARD = "(SELECT dagway_plan_is_for(dagway_planned_workspace())) IS NOT NULL"
@@ -84,12 +93,17 @@ def limit_rows(table: str, condition: str) -> None:
     A transaction of its own, so that it waits for a lock while it holds no other. It can be repeated.
     """
     with op.get_context().autocommit_block():
-        op.execute(
-            f"DROP POLICY IF EXISTS everybody ON {table};"
-            f"DROP POLICY IF EXISTS workspace ON {table};"
-            # A role without a policy that permits would see nothing.
-            f"CREATE POLICY everybody ON {table} USING (true) WITH CHECK (true);"
-            f"CREATE POLICY workspace ON {table} AS RESTRICTIVE FOR SELECT TO dagway_api "
-            f"USING ({condition});"
-            f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"
-        )
+        limit_new_table(table, condition)
+
+
+def limit_new_table(table: str, condition: str) -> None:
+    """Do the same in the revision's own transaction, for a table that it has created: nobody else can have a lock."""
+    op.execute(
+        f"DROP POLICY IF EXISTS everybody ON {table};"
+        f"DROP POLICY IF EXISTS workspace ON {table};"
+        # A role without a policy that permits would see nothing.
+        f"CREATE POLICY everybody ON {table} USING (true) WITH CHECK (true);"
+        f"CREATE POLICY workspace ON {table} AS RESTRICTIVE FOR SELECT TO dagway_api "
+        f"USING ({condition});"
+        f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"
+    )
