@@ -14,6 +14,7 @@ from services.scheduler.commands.pools import apply_configured_pools
 from services.scheduler.commands.queues import apply_configured_queues
 from services.scheduler.deciding.dag_files import DagFiles
 from services.scheduler.deciding.plans import Plans
+from services.scheduler.loops.dead_letters import DeadLetterLoop
 from services.scheduler.loops.event_routes import EventRoutes
 from services.scheduler.loops.folder import Folder
 from services.scheduler.loops.hearing import Hearing
@@ -179,6 +180,11 @@ class Scheduler:
             Background("scheduler-family", parts.parents.run, on_death),
             Background("scheduler-totals", TotalsKeeper(store).run, on_death),
             Background("scheduler-judging", SpecRevalidation(transactor).run, on_death),
+            Background(
+                "scheduler-dead-letters",
+                DeadLetterLoop(store, transport, clock, instance_id=self.instance_id, lease_s=lease_s).run,
+                on_death,
+            ),
         ]
         if verify is not None and verify_every_s:
             verifying = Verifying(

@@ -19,6 +19,7 @@ All methods may be called from any thread. Callbacks on futures run on the trans
 and must not block.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from shared.transport.pending_reply import PendingReply
 __all__ = [
     "AUDIT",
     "COMMANDS",
+    "DEAD_LETTERS",
     "DELIVERY_LIMIT",
     "EVENTS",
     "EVENT_SHARDS",
@@ -41,6 +43,7 @@ __all__ = [
     "BrokerQueue",
     "Consumer",
     "DeadLetter",
+    "DeadLetterDecision",
     "Delivery",
     "Durability",
     "Exchange",
@@ -112,6 +115,8 @@ EVENT_SHARDS = tuple(
 LOGS = BrokerQueue("dagway.logs", Durability.SAFE, exchange=Exchange.REPORTS)
 AUDIT = BrokerQueue("dagway.audit", Durability.SAFE, batched=True, exchange=Exchange.REQUESTS)
 HEARTBEATS = BrokerQueue("dagway.heartbeats", Durability.TRANSIENT, exchange=Exchange.REPORTS)
+DEAD_LETTERS = BrokerQueue("dagway.dead", Durability.SAFE)
+"""Where dead letters are. It can be counted with ``Transport.waiting``; a batch that died counts as one."""
 
 
 def event_queue(name: str) -> BrokerQueue:
@@ -231,6 +236,25 @@ class DeadLetter:
     body: bytes
     reason: str
 
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the letter: 32 hexadecimal digits. Only copies of one message in one queue have the same.
+
+        The id does not: its sender chose it, and may have sent several messages with it.
+        """
+        head = f"{self.queue}\0{self.id}\0".encode("utf-8", "surrogatepass")
+        return hashlib.sha256(head + self.body).hexdigest()[:32]
+
+
+class DeadLetterDecision(StrEnum):
+    """What is to be done with a dead letter."""
+
+    KEEP = ""
+    RETURN = "return"
+    """Send it to the broker queue that it came from."""
+    DISCARD = "discard"
+    """Delete it."""
+
 
 class WorkerTransport(Protocol):
     """The part of a ``Transport`` that a worker uses."""
@@ -271,7 +295,7 @@ class Transport(WorkerTransport, Protocol):
     def waiting(self, queue: BrokerQueue) -> int:
         """Return how many messages of a broker queue no consumer has received; 0 if the queue does not exist.
 
-        Raises ``BrokerUnavailable``.
+        ``queue`` may be ``DEAD_LETTERS``. Raises ``BrokerUnavailable``.
         """
 
     def consume(
@@ -314,6 +338,20 @@ class Transport(WorkerTransport, Protocol):
 
     def redrive(self, limit: int) -> int:
         """Send at most ``limit`` dead letters to the broker queues they came from. Return how many were sent."""
+
+    def settle_dead_letters(self, decide: Callable[[DeadLetter], DeadLetterDecision], limit: int) -> frozenset[str]:
+        """Do with each of the first ``limit`` dead letters what ``decide`` says.
+
+        A letter is removed when the broker has accepted its copy, so a crash in between sends it twice. It may become
+        a dead letter again before the call ends, and ``decide`` may then be asked about it again. Only one body at a
+        time is in memory. ``decide`` may run on the transport's own thread, so it must be short and must not block.
+
+        Returns:
+            The fingerprints of the letters that could not be returned, because their broker queues do not exist.
+
+        Raises:
+            BrokerUnavailable, PublishUnconfirmed: some of the decisions may be carried out.
+        """
 
     @property
     def blocked(self) -> bool:

@@ -31,6 +31,7 @@ from shared.transport.base import (
     BrokerQueue,
     Consumer,
     DeadLetter,
+    DeadLetterDecision,
     Delivery,
     Outgoing,
     Tap,
@@ -238,6 +239,9 @@ class SignedTransport:
 
     def redrive(self, limit: int) -> int:
         return self._inner.redrive(limit)
+
+    def settle_dead_letters(self, decide: Callable[[DeadLetter], DeadLetterDecision], limit: int) -> frozenset[str]:
+        return self._inner.settle_dead_letters(decide, limit)
 
     @property
     def blocked(self) -> bool:

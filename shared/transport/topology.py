@@ -36,7 +36,7 @@ Argument = str | int
 CONTROL_EXCHANGE = "dagway.control"
 """Topic exchange for broadcasts. Each listener binds an exclusive queue to it."""
 DEAD_EXCHANGE = "dagway.dead"
-DEAD_QUEUE = "dagway.dead"
+DEAD_QUEUE = base.DEAD_LETTERS.name
 REJECTED_EXCHANGE = "dagway.rejected"
 """The dead-letter exchange of task queues. It leads to ``DEAD_QUEUE``.
 

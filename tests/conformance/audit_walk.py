@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from shared.transport.base import COMMANDS, Outgoing
 from tests.conformance.audit_requests import Expected, Walk
 from tests.conformance.rest_live import Live
 from tests.harness.eventually import eventually
@@ -27,6 +28,7 @@ def walk_all(live: Live, admin: str) -> list[Expected]:
     _secrets(walk)
     _approvals(walk)
     _webhooks(walk)
+    _dead_letters(walk)
     for run_id in ("e1", "q1", "w1"):
         walk.until("au", run_id, 4)
     # Last, everything that the entries are about is removed.
@@ -237,6 +239,23 @@ def _bulk(walk: Walk) -> None:
     walk.until("long", "l5", 3)
     path = "/dag-runs/long/l5"
     walk.case("deleteDAGRun", "DELETE", path, low="op", target="l5", state=(path, None, "not_found", "l5"))
+
+
+def _dead_letters(walk: Walk) -> None:
+    walk.live.deps.transport.send(Outgoing(COMMANDS, b"no envelope", "poison")).result(30)
+
+    def undecided() -> str:
+        found = walk.live.get("/dead-letters", token=walk.tokens["admin"])["deadLetters"]
+        ids = [each["id"] for each in found if each["messageId"] == "poison" and not each["decision"]]
+        assert len(ids) == 1, found
+        return str(ids[0])
+
+    for operation_id, action in (("returnDeadLetters", "return"), ("discardDeadLetters", "discard")):
+        # A message that was returned is a letter again.
+        letter = eventually(undecided, timeout_s=60)
+        path = f"/dead-letters/bulk/{action}"
+        none: tuple[str, Any, str, str] = (path, {"ids": []}, "bad_request", "")
+        walk.case(operation_id, "POST", path, {"ids": [letter]}, low="ma", target=letter, named=False, state=none)
 
 
 def _queues(walk: Walk) -> None:

@@ -101,6 +101,7 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "overview: for a person": lambda reads: reads.waiting_steps(limit=100),
     "pauses": lambda reads: reads.pauses(NOW),
     "secrets": lambda reads: reads.secrets(),
+    "dead letters": lambda reads: reads.dead_letters(501),
     "audit": lambda reads: reads.audit(AuditFilter(), limit=100),
     "audit: further": lambda reads: reads.audit(AuditFilter(), before=AuditPlace(NOW, "7"), limit=100),
     "audit: of an actor": lambda reads: reads.audit(AuditFilter(actor="user-7"), limit=100),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from shared.transport.base import NO_PRIORITIES, BrokerQueue, Consumer, DeadLetter, Outgoing, Tap
+from shared.transport.base import NO_PRIORITIES, BrokerQueue, Consumer, DeadLetter, DeadLetterDecision, Outgoing, Tap
 from shared.transport.embedded.link_server import LinkServer
 from shared.transport.embedded.linked import LinkedTransport
 from shared.transport.embedded.transport import EmbeddedTransport
@@ -75,6 +75,9 @@ class EmbeddedOverLink:
 
     def redrive(self, limit: int) -> int:
         return self.broker.redrive(limit)
+
+    def settle_dead_letters(self, decide: Callable[[DeadLetter], DeadLetterDecision], limit: int) -> frozenset[str]:
+        return self.broker.settle_dead_letters(decide, limit)
 
     @property
     def blocked(self) -> bool:

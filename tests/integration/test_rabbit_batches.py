@@ -10,8 +10,17 @@ import pytest
 
 from shared.errors import Unroutable
 from shared.ids import new_token
-from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, DeadLetter, Durability, Outgoing
-from shared.transport.rabbitmq.batches import BATCH
+from shared.transport.base import (
+    DEAD_LETTERS,
+    DELIVERY_LIMIT,
+    BrokerQueue,
+    DeadLetter,
+    DeadLetterDecision,
+    Durability,
+    Outgoing,
+)
+from shared.transport.rabbitmq.batches import BATCH, BatchItem, pack
+from shared.transport.rabbitmq.dead_letter_pass import dead_properties
 from shared.transport.rabbitmq.publisher import MAX_BATCH_BYTES
 from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.conformance.transport_moves import SHORT_S, take_all, take_one
@@ -196,6 +205,29 @@ def test_a_batch_that_killed_its_consumers_becomes_one_dead_letter_per_message(
     assert transport.redrive(10) == 3
     again = transport.consume([route], prefetch=1)
     assert [delivery.body for delivery in take_all(again, 3)] == [b"1", b"2", b"3"]
+
+
+def test_a_dead_batch_of_which_something_is_kept_is_taken_apart(transport: RabbitTransport, route: BrokerQueue) -> None:
+    transport.declare([route])
+    parts = [BatchItem(name, "", name.encode()) for name in ("back", "gone", "here")]
+    properties = dead_properties(route, "parcel", "why")
+    properties.content_type = BATCH
+    transport._publisher.send_raw(DEAD_LETTERS.name, pack(parts), properties).result(30)
+    wanted = {"back": DeadLetterDecision.RETURN, "gone": DeadLetterDecision.DISCARD}
+    asked: list[str] = []
+
+    def decide(letter: DeadLetter) -> DeadLetterDecision:
+        asked.append(letter.id)
+        return wanted.get(letter.id, DeadLetterDecision.KEEP)
+
+    assert transport.settle_dead_letters(lambda _letter: DeadLetterDecision.KEEP, 10) == frozenset()
+    eventually(lambda: transport.waiting(DEAD_LETTERS) == 1)
+    transport.settle_dead_letters(decide, 10)
+
+    assert asked == ["back", "gone", "here", "here"]
+    [back] = take_all(transport.consume([route], prefetch=10), 1)
+    assert (back.message_id, back.body) == ("back", b"back")
+    assert eventually(lambda: dead(transport, 1)) == [DeadLetter("here", route.name, b"here", "why")]
 
 
 def test_each_message_of_an_unroutable_batch_fails(transport: RabbitTransport, route: BrokerQueue) -> None:

@@ -31,7 +31,7 @@ WITHOUT_POLICY = {
     "users": "users belong to the server; a request is let in before its workspace is known",
     "workers": "workers serve every workspace",
 }
-OF_SERVER = {"audit", "outbox"}
+OF_SERVER = {"audit", "dead_letters", "outbox"}
 """Tables whose rows belong to the whole server: a transaction for a named workspace finds none."""
 NAMED = {"command_id", "dag_name", "file_name", "name", "path"}
 """Columns that have stored names, except in the tables of workspaces."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from shared.contracts.codec import decode
 from shared.contracts.tasks import Task
 from shared.errors import BrokerUnavailable, DagwayError, Unroutable
-from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, DeadLetter, Durability, Outgoing
+from shared.transport.base import DEAD_LETTERS, DELIVERY_LIMIT, BrokerQueue, DeadLetter, Durability, Outgoing
 from shared.transport.pending_reply import PendingReply
 from tests.simulation.kernel import Kernel
 
@@ -183,6 +183,8 @@ class Broker:
         return name in self._queues or any(tap.name == name for taps in self._taps.values() for tap in taps)
 
     def waiting(self, name: str) -> int:
+        if name == DEAD_LETTERS.name:
+            return len(self.dead)
         queue = self._queues.get(name)
         return len(queue.ready) if queue is not None else 0
 

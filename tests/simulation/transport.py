@@ -7,9 +7,18 @@ import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed
-from shared.transport.base import NO_PRIORITIES, BrokerQueue, DeadLetter, Delivery, Outgoing, Tap
+from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
+from shared.transport.base import (
+    NO_PRIORITIES,
+    BrokerQueue,
+    DeadLetter,
+    DeadLetterDecision,
+    Delivery,
+    Outgoing,
+    Tap,
+)
 from shared.transport.pending_reply import PendingReply
+from shared.transport.topology import known_queue
 from tests.simulation.broker import Broker, Message, Port, Session
 from tests.simulation.kernel import Host, Kernel
 from tests.simulation.threads import Condition, Event, Future, Lock, SimpleQueue
@@ -164,6 +173,21 @@ class SimulatedTransport:
 
     def redrive(self, limit: int) -> int:
         raise NotImplementedError("no simulated process sends dead letters again")
+
+    def settle_dead_letters(self, decide: Callable[[DeadLetter], DeadLetterDecision], limit: int) -> frozenset[str]:
+        self._round_trip()
+        stuck: set[str] = set()
+        for letter in self.broker.dead[:limit]:
+            decision = decide(letter)
+            if decision is DeadLetterDecision.RETURN:
+                try:
+                    self.send(Outgoing(known_queue(letter.queue), letter.body, letter.id)).result(30)
+                except Unroutable:
+                    stuck.add(letter.fingerprint)
+                    continue
+            if decision is not DeadLetterDecision.KEEP:
+                self.broker.dead.remove(letter)
+        return frozenset(stuck)
 
     # -- receiving ------------------------------------------------------------------------------------
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from shared.transport.base import COMMANDS, Outgoing
+from shared.transport.open import open_transport
 from tests.comparison.front_end import ADMIN, FrontEnd, Site, copy_bundle, opened
 from tests.comparison.sides import Side, dagu
 from tests.harness.browser import browser, watched
@@ -28,6 +30,8 @@ _FOOTINGS = ["embedded", "distributed"]
 BOTH_FOOTINGS = pytest.mark.parametrize("system", _FOOTINGS, indirect=True)
 BOTH_GUARDED = pytest.mark.parametrize("guarded", _FOOTINGS, indirect=True)
 """For tests in which it matters what is behind the gateway: the same on SQLite, and on RabbitMQ and Postgres."""
+DEAD_LETTERS = ("<img src=x onerror=alert(1)>", "poison")
+"""The ids of messages that nobody can read. They are dead letters of ``embedded``."""
 USERS = {
     "DAGWAY_AUTH_MODE": "builtin",
     "DAGWAY_AUTH_TOKEN_SECRET": "a secret of more than thirty-two characters",
@@ -48,7 +52,15 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    with Embedded(tmp_path_factory.mktemp("ui"), env={"DAGWAY_QUEUES": "narrow=1"}) as system:
+    made = Embedded(tmp_path_factory.mktemp("ui"), env={"DAGWAY_QUEUES": "narrow=1"})
+    # No client can send these: they are in the journal when the system starts.
+    made.data_dir.mkdir()
+    transport = open_transport("embedded:", name="stranger", data_dir=made.data_dir)
+    transport.declare([COMMANDS])
+    for message_id in DEAD_LETTERS:
+        transport.send(Outgoing(COMMANDS, b"no envelope", message_id)).result(60)
+    transport.close()
+    with made as system:
         yield system
 
 

@@ -61,7 +61,7 @@ PAGES = (
     "#/calendar", "#/calendar?outcome=missed", "#/calendar?month=2026-07",
     "#/compare/show/s1", "#/compare/show/s1/show/s1?all=1",
     "#/search?q=echo", "#/secrets", "#/audit", "#/audit?target=show&outcome=done",
-    "#/settings", "#/settings?all=no", "#/settings?of=workers", "#/workspaces",
+    "#/settings", "#/settings?all=no", "#/settings?of=workers", "#/workspaces", "#/dead-letters",
 )  # fmt: skip
 SPEC = f"""\
 description: 'Shows "{EVIL}" & everything'

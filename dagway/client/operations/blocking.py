@@ -10,6 +10,7 @@ from dagway.client.operations import (
     commands,
     control,
     dags,
+    dead_letters,
     docs,
     effective_settings,
     fires,
@@ -83,6 +84,9 @@ class OperationMethods(Sender):
     update_dag_suspension_state = method(dags.update_dag_suspension_state)
     get_dag_dag_run_history = method(dags.get_dag_dag_run_history)
     get_dag_dag_run_details = method(dags.get_dag_dag_run_details)
+    list_dead_letters = method(dead_letters.list_dead_letters)
+    return_dead_letters = method(dead_letters.return_dead_letters)
+    discard_dead_letters = method(dead_letters.discard_dead_letters)
     get_open_api = method(docs.get_open_api)
     get_reference = method(docs.get_reference)
     list_settings = method(effective_settings.list_settings)

@@ -10,6 +10,7 @@ from dagway.client.operations import (
     commands,
     control,
     dags,
+    dead_letters,
     docs,
     effective_settings,
     fires,
@@ -83,6 +84,9 @@ class AsyncOperationMethods(AsyncSender):
     update_dag_suspension_state = async_method(dags.update_dag_suspension_state)
     get_dag_dag_run_history = async_method(dags.get_dag_dag_run_history)
     get_dag_dag_run_details = async_method(dags.get_dag_dag_run_details)
+    list_dead_letters = async_method(dead_letters.list_dead_letters)
+    return_dead_letters = async_method(dead_letters.return_dead_letters)
+    discard_dead_letters = async_method(dead_letters.discard_dead_letters)
     get_open_api = async_method(docs.get_open_api)
     get_reference = async_method(docs.get_reference)
     list_settings = async_method(effective_settings.list_settings)

@@ -36,6 +36,7 @@ _KINDS: Mapping[str, str] = {
     "secrets": "secret",
     "workers": "worker",
     "worker-pools": "worker_pool",
+    "dead-letters": "dead_letter",
     "workspaces": "workspace",
     "auth": "user",
 }

@@ -9,6 +9,7 @@ from services.api.routes.bulk import BULK
 from services.api.routes.commands import COMMANDS
 from services.api.routes.control import CONTROL
 from services.api.routes.dags import DAGS
+from services.api.routes.dead_letters import DEAD_LETTERS
 from services.api.routes.docs import DOCS
 from services.api.routes.effective_settings import SETTINGS
 from services.api.routes.events import EVENTS
@@ -52,6 +53,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *SYSTEM.all,
     *WORKERS.all,
     *WORKER_POOLS.all,
+    *DEAD_LETTERS.all,
     *FIRES.all,
     *QUEUES.all,
     *POOLS.all,

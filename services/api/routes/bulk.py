@@ -6,7 +6,6 @@ log, and an ``Idempotency-Key`` holds for each.
 
 import base64
 import binascii
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api.command_client import Accepted
+from services.api.bulk_outcomes import BulkOutcome, bulk_outcomes, outcome_json
 from services.api.operations import ApiResponse, Body, Call, Operations, Query, ok
 from services.api.problems import Problem, bad_request
 from services.api.representations import json_values
@@ -187,24 +186,9 @@ def _each(call: Call, body: BulkBody, make: Callable[[RunName], Command]) -> Api
     return ok({"results": [_result(run, outcome) for run, outcome in zip(runs, outcomes, strict=True)]})
 
 
-def _outcomes(call: Call, runs: Sequence[RunName], commands: Sequence[Command]) -> list[Problem | str]:
-    """Send one command for each run and return its refusal, or ``done``, or ``accepted`` if its outcome is unknown."""
-    sent = [call.send(command, key=_key(call.key, run)) for run, command in zip(runs, commands, strict=True)]
-    found = call.deps.commands.wait_for_all(sent)
-    return [
-        each if isinstance(each, Problem) else "accepted" if isinstance(each, Accepted) else "done" for each in found
-    ]
+def _outcomes(call: Call, runs: Sequence[RunName], commands: Sequence[Command]) -> list[BulkOutcome]:
+    return bulk_outcomes(call, [f"{run.dag_name}/{run.dag_run_id}" for run in runs], commands)
 
 
-def _key(key: str | None, run: RunName) -> str | None:
-    """Return the Idempotency-Key of one run's command, made of the request's."""
-    if key is None:
-        return None
-    return f"{key[:130]}:{hashlib.sha256(f'{run.dag_name}/{run.dag_run_id}'.encode()).hexdigest()[:32]}"
-
-
-def _result(run: RunName, outcome: Problem | str) -> dict[str, Any]:
-    named = {"name": run.dag_name, "dagRunId": run.dag_run_id}
-    if isinstance(outcome, Problem):
-        return {**named, "outcome": "refused", "code": outcome.code, "message": outcome.message}
-    return {**named, "outcome": outcome}
+def _result(run: RunName, outcome: BulkOutcome) -> dict[str, Any]:
+    return {"name": run.dag_name, "dagRunId": run.dag_run_id, **outcome_json(outcome)}

@@ -15,6 +15,7 @@ import { audit } from "./views/audit.js";
 import { compare } from "./views/compare.js";
 import { dag } from "./views/dag.js";
 import { dags } from "./views/dags.js";
+import { deadLetters } from "./views/dead_letters.js";
 import { home } from "./views/home.js";
 import { login } from "./views/login.js";
 import { month } from "./views/month.js";
@@ -29,7 +30,7 @@ import { unknown } from "./views/unknown.js";
 import { workspacePage, workspaces } from "./views/workspaces.js";
 
 const VIEWS = { home: [home], dags: [dags, dag], runs: [runs, unknown, run, unknown, run], queues: [queues], calendar: [month], system: [system], search: [search], audit: [audit],
-  access: [access], secrets: [secrets], settings: [settings], workspaces: [workspaces, workspacePage],
+  access: [access], secrets: [secrets], settings: [settings], workspaces: [workspaces, workspacePage], "dead-letters": [deadLetters],
   compare: [unknown, unknown, compare, unknown, compare] };
 let page;
 let known = false;

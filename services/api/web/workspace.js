@@ -12,7 +12,7 @@ export const asQuery = workspace ? `?${new URLSearchParams({ workspace })}` : ""
 if (workspace) document.querySelector("base").href = new URL(asQuery, document.baseURI).href;
 
 /** What changes the whole server: the API refuses such a request if it names a workspace. */
-const SERVER_WIDE = /^(pause|resume|users(\/.*)?|workspaces(\/.*)?|worker-pools(\/.*)?|workers\/[^/]+\/(drain|resume))$/;
+const SERVER_WIDE = /^(pause|resume|users(\/.*)?|workspaces(\/.*)?|worker-pools(\/.*)?|dead-letters(\/.*)?|workers\/[^/]+\/(drain|resume))$/;
 
 /** The header that names the workspace in a request for `where`. */
 export const header = (where) => (workspace && !SERVER_WIDE.test(where) ? { "X-Dagway-Workspace": workspace } : {});

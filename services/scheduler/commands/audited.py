@@ -24,6 +24,7 @@ __all__ = [
     "entry_of_reused_key",
     "entry_of_system",
     "facts",
+    "fit_text",
     "subject",
 ]
 
@@ -71,6 +72,8 @@ def subject(batch: Batch, command: c.Command) -> AuditTarget:
             return AuditTarget(kind="secret")
         case c.ReserveWorkerPool() | c.ReleaseWorkerPool():
             return AuditTarget(kind="worker_pool", name=command.name)
+        case c.ReturnDeadLetter() | c.DiscardDeadLetter():
+            return AuditTarget(kind="dead_letter", id=command.letter_id)
         case c.DrainWorker() | c.ResumeWorker():
             return AuditTarget(kind="worker", name=command.worker_id)
         case c.CreateWorkspace() | c.UpdateWorkspace() | c.DeleteWorkspace() | c.SetMember() | c.RemoveMember():
@@ -113,6 +116,8 @@ def facts(batch: Batch, command: c.Command) -> Facts:
             return {"paused": any(_paused(command, row) for row in tx.pauses.open())}
         case c.ReserveWorkerPool() | c.ReleaseWorkerPool():
             return {"workspaces": sorted(tx.workspaces.reserved_pools().get(command.name, ()))}
+        case c.ReturnDeadLetter() | c.DiscardDeadLetter():
+            return _some(tx.dead_letters.lock(command.letter_id), "message_id", "message_type", "decision")
         case c.DrainWorker() | c.ResumeWorker():
             return {"drained": bool(tx.leases.drained_workers([command.worker_id]))}
     return {}
@@ -253,11 +258,11 @@ def _row(
         "outcome": outcome,
         "code": code,
     }
-    row: Facts = {name: _fit(text, _LENGTHS[name]) for name, text in texts.items()}
+    row: Facts = {name: fit_text(text, _LENGTHS[name]) for name, text in texts.items()}
     return row | {"occurrences": occurrences, "before": dict(before or {}), "after": dict(after or {})}
 
 
-def _fit(text: str, length: int | None) -> str:
-    """Return ``text`` so that its column takes it: some of it comes from requests that were refused."""
+def fit_text(text: str, length: int | None) -> str:
+    """Return ``text`` so that a column takes it: some of it comes from requests or messages that were refused."""
     clean = text[:length].replace("\0", "\ufffd")
     return clean if clean.isascii() else clean.encode("utf-8", "replace").decode()

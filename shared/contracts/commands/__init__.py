@@ -28,6 +28,7 @@ from shared.contracts.commands.dags import (
     RestoreSpec,
     SuspendDag,
 )
+from shared.contracts.commands.dead_letters import DiscardDeadLetter, ReturnDeadLetter
 from shared.contracts.commands.pauses import EndPause, SetPause
 from shared.contracts.commands.pools import RemovePool, SetPool
 from shared.contracts.commands.queues import RemoveQueue, SetQueue
@@ -80,6 +81,7 @@ __all__ = [
     "DeleteWebhook",
     "DeleteWorkspace",
     "DequeueRun",
+    "DiscardDeadLetter",
     "DrainWorker",
     "EndLogin",
     "EndPause",
@@ -105,6 +107,7 @@ __all__ = [
     "RestoreSpec",
     "ResumeWorker",
     "RetryRun",
+    "ReturnDeadLetter",
     "RunChange",
     "SetMember",
     "SetPassword",

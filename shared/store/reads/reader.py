@@ -5,6 +5,7 @@ from shared.store.reads.attempts import AttemptReads, AttemptRow
 from shared.store.reads.audit import AuditFilter, AuditPlace, AuditReads, AuditRow, Verified
 from shared.store.reads.base import SchemaRevision
 from shared.store.reads.dags import DagReads
+from shared.store.reads.dead_letters import DeadLetterReads, DeadLetterRow
 from shared.store.reads.idle import IdleReads, WaitingPlace
 from shared.store.reads.logs import LogReads
 from shared.store.reads.operations import OpsReads
@@ -51,6 +52,7 @@ __all__ = [
     "DagPage",
     "DagRow",
     "DagVersionRow",
+    "DeadLetterRow",
     "EndedRunRow",
     "EndedStepRow",
     "FireRow",
@@ -106,5 +108,6 @@ class Reads(
     AuditReads,
     SecretReads,
     WorkspaceReads,
+    DeadLetterReads,
 ):
     """All reads of the gateway, on a read-only engine. Safe to use from many threads."""

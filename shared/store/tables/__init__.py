@@ -10,6 +10,7 @@ from shared.store.tables.accounts import api_keys, ended_logins, login_failures,
 from shared.store.tables.admission import pauses, pool_places, pool_waits, pools, queue_limits, queues, run_holds
 from shared.store.tables.audit import audit, audit_links, audit_start, audit_unlinked
 from shared.store.tables.base import UTCDateTime, metadata
+from shared.store.tables.dead_letters import dead_letters
 from shared.store.tables.definitions import callable_files, dag_versions, dags, passed_over, specs
 from shared.store.tables.instances import services, workers
 from shared.store.tables.messages import inbox, outbox
@@ -45,6 +46,7 @@ __all__ = [
     "dag_runs",
     "dag_versions",
     "dags",
+    "dead_letters",
     "ended_logins",
     "executions",
     "inbox",

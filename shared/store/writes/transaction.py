@@ -20,6 +20,7 @@ from shared.store.writes.bulk import Part, write
 from shared.store.writes.children import ChildReads
 from shared.store.writes.commands import CommandWrites
 from shared.store.writes.dags import DagWrites
+from shared.store.writes.dead_letters import DeadLetterWrites
 from shared.store.writes.executions import ExecutionWrites
 from shared.store.writes.history import HistoryWrites
 from shared.store.writes.leases import LeaseWrites
@@ -113,6 +114,10 @@ class Transaction:
     @cached_property
     def dags(self) -> DagWrites:
         return DagWrites(self.connection)
+
+    @cached_property
+    def dead_letters(self) -> DeadLetterWrites:
+        return DeadLetterWrites(self.connection)
 
     @cached_property
     def executions(self) -> ExecutionWrites:

@@ -14,13 +14,15 @@ from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
 
-from shared.errors import BrokerUnavailable, ConfigInvalid, PublishUnconfirmed, Unroutable
+from shared.errors import BrokerUnavailable, ConfigInvalid, DagwayError, PublishUnconfirmed, Unroutable
 from shared.transport.base import (
+    DEAD_LETTERS,
     DELIVERY_LIMIT,
     NO_PRIORITIES,
     BrokerQueue,
     Consumer,
     DeadLetter,
+    DeadLetterDecision,
     Durability,
     Outgoing,
     Tap,
@@ -78,6 +80,8 @@ class EmbeddedTransport:
 
     def waiting(self, queue: BrokerQueue) -> int:
         with self.lock:
+            if queue.name == DEAD_LETTERS.name:
+                return len(self._dead)
             found = self.queues.get(queue.name)
             return 0 if found is None else len(found.ready)
 
@@ -157,6 +161,32 @@ class EmbeddedTransport:
             self._journal.remove_dead_letter(letter.seq)
             sent += 1
         return sent
+
+    def settle_dead_letters(self, decide: Callable[[DeadLetter], DeadLetterDecision], limit: int) -> frozenset[str]:
+        with self.lock:
+            found = list(self._dead.values())[: max(0, limit)]
+        stuck: set[str] = set()
+        for letter in found:
+            shown = DeadLetter(letter.message_id, letter.queue, letter.body, letter.reason)
+            decision = decide(shown)
+            if decision is DeadLetterDecision.KEEP:
+                continue
+            with self.lock:
+                if self._dead.pop(letter.seq, None) is None:
+                    continue
+            if decision is DeadLetterDecision.RETURN:
+                queue = BrokerQueue(letter.queue, Durability(letter.durability), letter.expires_s)
+                try:
+                    self.send(Outgoing(queue, letter.body, letter.message_id)).result()
+                except DagwayError as error:
+                    with self.lock:
+                        self._dead = dict(sorted({**self._dead, letter.seq: letter}.items()))
+                    if not isinstance(error, Unroutable):
+                        raise
+                    stuck.add(shown.fingerprint)
+                    continue
+            self._journal.remove_dead_letter(letter.seq)
+        return frozenset(stuck)
 
     @property
     def blocked(self) -> bool:

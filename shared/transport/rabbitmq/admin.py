@@ -1,4 +1,4 @@
-"""Rare, synchronous requests to the broker: declare queues, list dead letters, send dead letters again.
+"""Rare, synchronous requests to the broker: declare queues, list dead letters, send them again, settle them.
 
 Each call opens a channel on the publishing connection and waits until its work is done. So the connection's own thread
 must not call any of them.
@@ -12,38 +12,22 @@ from typing import Any, TypeVar
 import pika
 
 from shared.errors import BrokerUnavailable, ConfigInvalid, DagwayError
-from shared.transport.base import BrokerQueue, DeadLetter, Durability
+from shared.transport.base import BrokerQueue, DeadLetter, DeadLetterDecision, Durability
 from shared.transport.futures import complete, fail
 from shared.transport.rabbitmq.batches import parts_of
 from shared.transport.rabbitmq.connection import unavailable
+from shared.transport.rabbitmq.dead_letter_pass import DeadLetterPass
 from shared.transport.rabbitmq.declaring import declare_queue
 from shared.transport.rabbitmq.publisher import Publisher
-from shared.transport.topology import (
-    DEAD_QUEUE,
-    HEADER_DURABILITY,
-    HEADER_EXPIRES,
-    HEADER_QUEUE,
-    HEADER_REASON,
-    queue_from_headers,
-)
+from shared.transport.topology import DEAD_QUEUE, queue_from_headers
 
-__all__ = ["Admin", "dead_properties"]
+__all__ = ["Admin"]
 
 TIMEOUT_S = 10.0
+_SETTLE_TIMEOUT_S = 60.0
+"""Hundreds of letters may be sent one after the other."""
 _NOT_FOUND, _LOCKED = 404, 405
 T = TypeVar("T")
-
-
-def dead_properties(queue: BrokerQueue, message_id: str, why: str) -> Any:
-    """Return the AMQP properties of a dead letter, with its reason and the broker queue that it came from."""
-    headers: dict[str, str | int] = {
-        HEADER_REASON: why[:2000],
-        HEADER_QUEUE: queue.name,
-        HEADER_DURABILITY: queue.durability.value,
-    }
-    if queue.expires_s is not None:
-        headers[HEADER_EXPIRES] = queue.expires_s
-    return pika.BasicProperties(message_id=message_id, delivery_mode=2, headers=headers)
 
 
 class Admin:
@@ -199,7 +183,14 @@ class Admin:
 
         return self._on_a_channel(start)
 
-    def _on_a_channel(self, start: "Callable[[Any, Future[T]], None]") -> T:
+    def settle_dead_letters(self, decide: Callable[[DeadLetter], DeadLetterDecision], limit: int) -> frozenset[str]:
+        """Return, discard or keep dead letters; see ``Transport.settle_dead_letters``."""
+        return self._on_a_channel(
+            lambda channel, done: DeadLetterPass(self._publisher, channel, done, decide, limit).start(),
+            _SETTLE_TIMEOUT_S,
+        )
+
+    def _on_a_channel(self, start: "Callable[[Any, Future[T]], None]", timeout_s: float = TIMEOUT_S) -> T:
         """Run ``start`` with a new channel, wait until it settles its future, and return the result."""
         done: Future[T] = Future()
 
@@ -223,6 +214,6 @@ class Admin:
             raise error
         self._connection.call(open_channel)
         try:
-            return done.result(TIMEOUT_S)
+            return done.result(timeout_s)
         except FutureTimeout:
-            raise BrokerUnavailable(f"no answer from the broker within {TIMEOUT_S:.0f} s") from None
+            raise BrokerUnavailable(f"no answer from the broker within {timeout_s:.0f} s") from None

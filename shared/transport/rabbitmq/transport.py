@@ -14,11 +14,12 @@ from typing import Any
 
 import pika
 
-from shared.transport.base import NO_PRIORITIES, BrokerQueue, Consumer, DeadLetter, Outgoing, Tap
+from shared.transport.base import NO_PRIORITIES, BrokerQueue, Consumer, DeadLetter, DeadLetterDecision, Outgoing, Tap
 from shared.transport.pending_reply import PendingReply
-from shared.transport.rabbitmq.admin import Admin, dead_properties
+from shared.transport.rabbitmq.admin import Admin
 from shared.transport.rabbitmq.connection import Connection, parameters
 from shared.transport.rabbitmq.consumer import OPEN_TIMEOUT_S, RabbitConsumer
+from shared.transport.rabbitmq.dead_letter_pass import dead_properties
 from shared.transport.rabbitmq.delivery import RabbitDelivery, Settlement, Stored
 from shared.transport.rabbitmq.publisher import Publisher
 from shared.transport.rabbitmq.tap import RabbitTap
@@ -129,6 +130,9 @@ class RabbitTransport:
 
     def redrive(self, limit: int) -> int:
         return self._admin.redrive(limit) if limit > 0 else 0
+
+    def settle_dead_letters(self, decide: Callable[[DeadLetter], DeadLetterDecision], limit: int) -> frozenset[str]:
+        return self._admin.settle_dead_letters(decide, limit) if limit > 0 else frozenset()
 
     @property
     def blocked(self) -> bool:

@@ -16,7 +16,8 @@ export function system(page) {
     const [{ workers }, { schedulers }, health] = await Promise.all([
       get("workers", {}, page.signal), get("services/scheduler", {}, page.signal), get("health", {}, page.signal)]);
     page.show(
-      h("div", { class: "heading" }, h("h1", {}, "System")),
+      h("div", { class: "heading" }, h("h1", {}, "System"), h("span", { class: "gap" }),
+        mayChangeServer("admin") && h("a", { class: "button", href: to(["dead-letters"]) }, "Dead letters")),
       h("dl", { class: "facts" },
         fact("Gateway", badge(health.status)), fact("Version", health.version), fact("Up for", span(health.uptime)),
         fact("Metrics", h("a", { href: `api/v2/metrics${asQuery}` }, "Prometheus")), fact("API", h("a", { href: "api/v2/docs" }, "reference"))),

@@ -1,0 +1,152 @@
+"""Lists the broker's dead letters in the database, and carries out what administrators decided about them (ADR 64).
+
+Of several schedulers only one does it: the live one with the smallest id. Two at once do no harm: at worst a letter is
+returned twice, and whoever handles it recognises a message that it has recorded.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from services.scheduler.commands.audited import fit_text
+from shared.contracts.codec import decode, type_of
+from shared.errors import BrokerUnavailable, DecodeFailed, PublishUnconfirmed, StoreUnavailable
+from shared.store.writes.transaction import Store
+from shared.transport.base import DEAD_LETTERS, DeadLetter, DeadLetterDecision, Transport
+from shared.workspaces import plain_name
+
+__all__ = ["MOST_LISTED", "DeadLetterLoop"]
+
+_log = logging.getLogger(__name__)
+
+MOST_LISTED = 501
+"""How many letters are listed: one more than a page shows, so that it knows that there are more."""
+_EVERY_S = 3.0
+_LIST_AGAIN_S = 60.0
+"""When letters are listed again although their number is the same: one may have taken the place of another."""
+_TRIES = 5
+"""How often a letter is looked for about which something is decided: it may be in the hands of another reader."""
+_NO_QUEUE = "its broker queue does not exist any more"
+
+
+class DeadLetterLoop:
+    """Runs in one thread of every scheduler.
+
+    ``lease_s`` is the lease of the schedulers: one that has not been heard of for two leases does not count as live.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        transport: Transport,
+        clock: Callable[[], datetime],
+        *,
+        instance_id: str,
+        lease_s: float,
+    ) -> None:
+        self._store, self._transport, self._clock = store, transport, clock
+        self._instance_id = instance_id
+        self._lease = timedelta(seconds=lease_s)
+        self._listed: int | None = None
+        """How many letters there were before they were last listed; ``None``: list them again."""
+        self._listed_at_s = 0.0
+        self._missed: dict[str, int] = {}
+        """How often letters were not found about which something is decided."""
+
+    def run_once(self) -> bool:
+        """List the letters if it is this scheduler's turn, and they may have changed; return whether it did.
+
+        Raises:
+            StoreUnavailable, BrokerUnavailable, PublishUnconfirmed: decisions may be carried out, and the table not
+                be rewritten; the next call does both again.
+        """
+        with self._store.begin() as tx:
+            mine = tx.services.first_scheduler(self._clock() - 2 * self._lease) == self._instance_id
+            decisions = tx.dead_letters.decided() if mine else {}
+        if not mine:
+            self._listed = None
+            return False
+        waiting = self._transport.waiting(DEAD_LETTERS)
+        stale = waiting > 0 and time.monotonic() - self._listed_at_s >= _LIST_AGAIN_S
+        if waiting == self._listed and not stale and not decisions:
+            return False
+        self._listed = None
+        settled = self._list(decisions)
+        if not settled:
+            self._listed = waiting
+            self._listed_at_s = time.monotonic()
+        return True
+
+    def _list(self, decisions: dict[str, str]) -> set[str]:
+        """Carry out the decisions, rewrite the table, and return which decisions were carried out."""
+        now = self._clock()
+        rows: dict[str, dict[str, Any]] = {}
+        tried: dict[str, dict[str, Any]] = {}
+
+        def decide(letter: DeadLetter) -> DeadLetterDecision:
+            key = letter.fingerprint
+            row = _row(letter, now, len(rows) + len(tried))
+            # Taken out: a returned letter that comes back during the call is not returned a second time.
+            decision = DeadLetterDecision(decisions.pop(key, ""))
+            if decision is DeadLetterDecision.KEEP:
+                rows.setdefault(key, row)
+            else:
+                tried[key] = row
+            return decision
+
+        stuck = self._transport.settle_dead_letters(decide, MOST_LISTED)
+        for key in stuck:
+            rows.setdefault(key, tried[key])
+        settled = tried.keys() - stuck
+        missed = {key: self._missed.get(key, 0) + 1 for key in decisions}
+        self._missed = {key: times for key, times in missed.items() if times < _TRIES}
+        failures = dict.fromkeys(stuck, _NO_QUEUE)
+        with self._store.begin() as tx:
+            tx.dead_letters.replace(list(rows.values()), settled=settled, unseen=self._missed, failures=failures)
+        return settled
+
+    def run(self, stop: threading.Event) -> None:
+        """Run until ``stop``; the body of a background thread."""
+        while not stop.wait(_EVERY_S):
+            try:
+                self.run_once()
+            except (StoreUnavailable, BrokerUnavailable, PublishUnconfirmed) as error:
+                _log.warning("dead_letters.waits", extra={"error": str(error)})
+            except Exception:  # noqa: BLE001 - letters that cannot be listed must not end a scheduler that works
+                _log.exception("dead_letters.failed")
+
+
+def _row(letter: DeadLetter, now: datetime, place: int) -> dict[str, Any]:
+    try:
+        message_type = type_of(letter.body)
+    except DecodeFailed:
+        message_type = ""
+    return {
+        "id": letter.fingerprint,
+        "place": place,
+        "message_id": fit_text(letter.id, 255),
+        "queue": fit_text(letter.queue, 255),
+        "reason": fit_text(letter.reason, 2000),
+        "message_type": fit_text(message_type, 40),
+        "about": fit_text(_about(letter.body), 500),
+        "size": len(letter.body),
+        "first_seen_at": now,
+        "decision": DeadLetterDecision.KEEP.value,
+        "decided_by": "",
+        "failure": "",
+    }
+
+
+def _about(body: bytes) -> str:
+    """Return the run that a message is about: DAG and run id, or the run's key; empty if it names none."""
+    try:
+        message = decode(body).body
+    except DecodeFailed:
+        return ""
+    name, run_id = getattr(message, "dag_name", None), getattr(message, "dag_run_id", None)
+    if isinstance(name, str) and isinstance(run_id, str):
+        return f"{plain_name(name)}/{run_id}"
+    return str(getattr(message, "run_key", ""))

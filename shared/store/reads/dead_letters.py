@@ -1,0 +1,40 @@
+"""Reads of the mirrored dead letters."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from shared.store import tables as t
+from shared.store.reads.base import Reader
+
+__all__ = ["DeadLetterReads", "DeadLetterRow"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterRow:
+    """A dead letter as it was last listed. ``decision``: what is to be done with it, ``return`` or ``discard``."""
+
+    id: str
+    message_id: str
+    queue: str
+    reason: str
+    message_type: str
+    about: str
+    size: int
+    first_seen_at: datetime
+    decision: str
+    decided_by: str
+    failure: str
+
+
+class DeadLetterReads(Reader):
+    """Reads of dead letters, which belong to the whole server."""
+
+    def dead_letters(self, limit: int) -> tuple[DeadLetterRow, ...]:
+        """Return at most ``limit`` dead letters in the order of their queue."""
+        c = t.dead_letters.c
+        shown = (c.id, c.message_id, c.queue, c.reason, c.message_type, c.about, c.size, c.first_seen_at)
+        query = select(*shown, c.decision, c.decided_by, c.failure).order_by(c.place).limit(limit)
+        with self._statement(of_server=True) as connection:
+            return tuple(DeadLetterRow(*row) for row in connection.execute(query))
