@@ -52,7 +52,9 @@ class DeadLetterLoop:
         self._lease = timedelta(seconds=lease_s)
         self._listed: int | None = None
         """How many letters there were before they were last listed; ``None``: list them again."""
-        self._listed_at_s = 0.0
+        self._listed_at_s = float("-inf")
+        self._seen: int | None = None
+        """How many letters there were at the last look."""
         self._missed: dict[str, int] = {}
         """How often letters were not found about which something is decided."""
 
@@ -70,8 +72,10 @@ class DeadLetterLoop:
             self._listed = None
             return False
         waiting = self._transport.waiting(DEAD_LETTERS)
+        # Listing takes the letters into hand for a moment. While others work on them, they should find them all.
+        steady, self._seen = waiting == self._seen, waiting
         stale = waiting > 0 and time.monotonic() - self._listed_at_s >= _LIST_AGAIN_S
-        if waiting == self._listed and not stale and not decisions:
+        if not (decisions or stale or (steady and waiting != self._listed)):
             return False
         self._listed = None
         settled = self._list(decisions)
