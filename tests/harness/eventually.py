@@ -1,5 +1,6 @@
 """Waiting for a condition: the only place in the tests that sleeps."""
 
+import os
 import random
 import socket
 import time
@@ -51,11 +52,18 @@ def eventually(
 
 
 def free_port() -> int:
-    """Return a loopback TCP port on which no process listens. Never returns the same port twice."""
+    """Return a loopback TCP port on which no process listens. Never returns the same port twice.
+
+    Each test process has ports of its own: a server that a test has stopped finds its port free when it starts again.
+    """
     # Not the shared generator: pytest-randomly gives it the same seed in every xdist worker.
     dice = random.SystemRandom()
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    place = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
         port = dice.randint(*_BELOW_EPHEMERAL)
+        if port % processes != place:
+            continue
         if port in _given:
             continue
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
