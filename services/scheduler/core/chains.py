@@ -42,7 +42,7 @@ def following(draft: Draft, idx: int, token: str) -> tuple[FollowingStep, ...]:
 def go_on(draft: Draft, event: AttemptFinished) -> None:
     """If the worker has begun the next step of the chain itself, open that step's attempt and record its start.
 
-    If the run is being stopped, the worker is told to stop this attempt too.
+    If the run is being stopped, this attempt is stopped too.
     """
     start = event.next_start
     if start is None:
