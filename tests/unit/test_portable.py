@@ -83,7 +83,7 @@ def test_the_rule_finds_each_way_to_name_it(text: str) -> None:
 
 
 @pytest.fixture
-def without_linux(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def without_linux(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Take away what macOS lacks: prctl, capset, renameat2, ``/proc``, and functions of ``os`` and ``resource``."""
     monkeypatch.setattr(libc, "libc", object)
     monkeypatch.setattr(proc, "PROC", str(tmp_path / "no-proc"))
@@ -91,6 +91,8 @@ def without_linux(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delattr(os, "setresgid")
     monkeypatch.delattr(resource, "prlimit")
     renaming._ready.cache_clear()
+    yield
+    renaming._ready.cache_clear()  # or the tests that run after this one in the same process have no renameat2 either
 
 
 @pytest.mark.usefixtures("without_linux")
@@ -130,7 +132,6 @@ def test_a_system_without_proc_has_no_figures_but_counts_open_files(tmp_path: Pa
 
 
 def test_linux_has_all_of_it(tmp_path: Path) -> None:
-    renaming._ready.cache_clear()
     source, target = tmp_path / "source", tmp_path / "target"
     source.touch()
     with source.open() as file:
