@@ -22,10 +22,13 @@ _PAUSE_S = 1.5
 
 
 class Clients:
-    """Clients that act until ``until_s``. ``accepted``: the ids of commands that the broker took."""
+    """Clients that act until ``until_s``. ``accepted``: the ids of commands that the broker took.
 
-    def __init__(self, cluster: Cluster, *, count: int, until_s: float) -> None:
-        self._cluster, self._until_s = cluster, until_s
+    ``pace``: how many times as long they wait between commands.
+    """
+
+    def __init__(self, cluster: Cluster, *, count: int, until_s: float, pace: float = 1.0) -> None:
+        self._cluster, self._until_s, self._pause_s = cluster, until_s, _PAUSE_S * pace
         self.accepted: dict[str, c.Command] = {}
         self.replies: dict[str, list[c.CommandReply]] = defaultdict(list)
         self._started: list[tuple[str, str]] = []
@@ -50,7 +53,7 @@ class Clients:
             kernel.park(0.1)
         while kernel.now_s < self._until_s:
             self._insist(transport, self._invent())
-            kernel.park(rng.expovariate(1 / _PAUSE_S))
+            kernel.park(rng.expovariate(1 / self._pause_s))
         if number == 0:
             self._insist(transport, c.SuspendDag(file_name="_timed", suspend=True))
         self._cluster.ledger.hurry = True

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 
 from tests.simulation.guards import GUARDS, without
-from tests.simulation.simulation import Outcome, simulate
+from tests.simulation.simulation import Outcome, Wanted, simulate
 
 __all__ = ["main"]
 
@@ -24,14 +24,15 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--without", choices=sorted(GUARDS), help="remove a guard")
     parser.add_argument("--faults-s", type=float, default=60.0, help="for how many simulated seconds there are faults")
     parser.add_argument("--kinds", default="", help="only these kinds of fault, separated by commas")
+    parser.add_argument("--pace", type=float, default=1.0, help="how many times as long the pauses between events are")
     parser.add_argument("--first-problem", action="store_true", help="end after the first seed with a problem")
     parser.add_argument("--json", action="store_true", help="print one JSON object for each seed")
     options = parser.parse_args(arguments)
-    kinds = tuple(filter(None, options.kinds.split(",")))
+    wanted = Wanted(options.faults_s, tuple(filter(None, options.kinds.split(","))), options.pace)
     outcomes: list[Outcome] = []
     for seed in range(options.first, options.first + options.count):
         with without(options.without) if options.without else nullcontext():
-            outcome = simulate(seed, faults_s=options.faults_s, kinds=kinds)
+            outcome = simulate(seed, wanted)
         outcomes.append(outcome)
         print(json.dumps(asdict(outcome)) if options.json else _text(outcome), flush=True)
         if outcome.problems and options.first_problem:

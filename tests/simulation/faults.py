@@ -17,9 +17,14 @@ _HEARTBEAT_S = (10.0, 20.0)
 
 
 class Faults:
-    """Strikes between ``from_s`` and ``until_s``; then all is well again. ``struck`` counts the faults by kind."""
+    """Strikes between ``from_s`` and ``until_s``; then all is well again. ``struck`` counts the faults by kind.
 
-    def __init__(self, cluster: Cluster, *, from_s: float, until_s: float, kinds: Sequence[str] = ()) -> None:
+    ``pace``: how many times as long it waits between faults.
+    """
+
+    def __init__(
+        self, cluster: Cluster, *, from_s: float, until_s: float, kinds: Sequence[str] = (), pace: float = 1.0
+    ) -> None:
         self._cluster, self._until_s = cluster, until_s
         self._rng = rng = random.Random(cluster.kernel.rng.random())
         every: dict[str, Callable[[], None]] = {
@@ -49,7 +54,7 @@ class Faults:
             if (name in kinds if kinds else name not in _ONLY_NAMED and rng.random() < share)
         ]
         self.struck: Counter[str] = Counter()
-        self._mean_s = _MEAN_S * rng.choice([0.5, 1.0, 3.0])
+        self._mean_s = _MEAN_S * rng.choice([0.5, 1.0, 3.0]) * pace
         self._at_points = self._at_commits = 0
         cluster.kernel.on_point = self._reached
         cluster.database.on_commit = self._commits

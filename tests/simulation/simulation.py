@@ -15,12 +15,13 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Kernel
 
-__all__ = ["Outcome", "simulate"]
+__all__ = ["Outcome", "Wanted", "simulate"]
 
 _CALM_S = 3.0
 _SETTLE_S = 235.0
 """How long a system may take to come to rest when the faults are over: a lease, a sweep, and the longest retries."""
 _OFTEN_S = 2.0
+_RARELY_S = 20.0
 _VERIFY_EVERY = 10
 _IN_MEMORY = Path("/dev/shm")
 
@@ -37,11 +38,22 @@ class Outcome:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-def simulate(seed: int, *, faults_s: float = 60.0, kinds: Sequence[str] = ()) -> Outcome:
-    """Run a simulation until something is wrong, or until the cluster is at rest after ``faults_s`` of faults.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a simulation does besides what its seed decides.
 
-    ``kinds``: the kinds of fault that there are; without any, the seed decides.
+    ``faults_s``: for how long there are commands and faults. ``kinds``: the kinds of fault that there are; without any,
+    the seed decides. ``pace``: how many times as long the pauses between commands and between faults are. With 60, an
+    hour has the events of a minute, so that what takes minutes or hours happens too.
     """
+
+    faults_s: float = 60.0
+    kinds: Sequence[str] = ()
+    pace: float = 1.0
+
+
+def simulate(seed: int, wanted: Wanted = Wanted()) -> Outcome:
+    """Run a simulation until something is wrong, or until the cluster is at rest after the faults."""
     began_s = time.process_time()
     with _no_log(), TemporaryDirectory(dir=_IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None) as folder:
         kernel = Kernel(seed)
@@ -49,7 +61,7 @@ def simulate(seed: int, *, faults_s: float = 60.0, kinds: Sequence[str] = ()) ->
         schedulers, workers = kernel.rng.choice([1, 2, 2, 3]), kernel.rng.choice([1, 2, 3])
         cluster = Cluster(kernel, Path(folder), schedulers=schedulers, workers=workers)
         try:
-            return _run(seed, kernel, cluster, (faults_s, kinds), began_s)
+            return _run(seed, kernel, cluster, wanted, began_s)
         finally:
             cluster.close()
 
@@ -64,16 +76,17 @@ def _no_log() -> Iterator[None]:
         logging.disable(before)
 
 
-def _run(seed: int, kernel: Kernel, cluster: Cluster, wanted: tuple[float, Sequence[str]], began_s: float) -> Outcome:
-    faults_s, kinds = wanted
-    clients = Clients(cluster, count=kernel.rng.choice([1, 2, 3]), until_s=faults_s)
-    faults = Faults(cluster, from_s=_CALM_S, until_s=faults_s, kinds=kinds)
+def _run(seed: int, kernel: Kernel, cluster: Cluster, wanted: Wanted, began_s: float) -> Outcome:
+    faults_s, pace = wanted.faults_s, wanted.pace
+    clients = Clients(cluster, count=kernel.rng.choice([1, 2, 3]), until_s=faults_s, pace=pace)
+    faults = Faults(cluster, from_s=_CALM_S, until_s=faults_s, kinds=wanted.kinds, pace=pace)
     checks = Checks(cluster, clients)
     problems: list[str] = []
     looks = 0
+    look_s = min(_OFTEN_S * pace, _RARELY_S)
     at_rest = False
     while not problems and not at_rest and kernel.now_s < faults_s + _SETTLE_S:
-        kernel.run(kernel.now_s + _OFTEN_S)
+        kernel.run(kernel.now_s + look_s)
         looks += 1
         problems = checks.now() if looks % _VERIFY_EVERY == 0 else checks.often()
         # On the minute, a schedule is due that nobody can have decided yet.

@@ -52,6 +52,15 @@ def test_nothing_is_wrong_whatever_goes_wrong() -> None:
         assert outcome["counts"]["executions"]
 
 
+def test_nothing_is_wrong_when_events_are_rare() -> None:
+    """Leases, sweeps and timers then go by between two faults."""
+    (outcome,) = simulations(12, 1, "--pace", "10", "--faults-s", "120")
+
+    assert outcome["problems"] == []
+    assert outcome["counts"]["faults"]
+    assert outcome["counts"]["executions"]
+
+
 def test_a_failover_that_loses_commits_leaves_a_consistent_system() -> None:
     (outcome,) = simulations(2, 1, "--kinds", "database fails over", "--faults-s", "20")
 
