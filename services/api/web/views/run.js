@@ -18,6 +18,9 @@ import { timeline } from "./timeline.js";
 const NARROW = matchMedia("(max-width: 760px)");
 const STACKED = matchMedia("(max-width: 1000px)");
 const SOON_MS = 120;
+const ENDED_MS = 10_000;
+/** A run that has ended is read again in case somebody retries it. A large one takes a tenth of a second, so it is read less often. */
+const ENDED_MS_A_STEP = 6;
 const HANDLERS = ["onSuccess", "onFailure", "onCancel", "onExit"];
 /** Parts of the address that belong to one step's log. */
 const NO_LOG = { attempt: "", line: "", stream: "" };
@@ -36,7 +39,7 @@ export function run(page) {
 
   function pace() {
     if (!state.run || moves(state.run.statusLabel)) return live ? 3000 : 1000;
-    return lacksQuestions(state) ? 1000 : 10_000;
+    return lacksQuestions(state) ? 1000 : Math.max(ENDED_MS, ENDED_MS_A_STEP * state.run.nodes.length);
   }
 
   const loop = page.every(pace, async () => {
