@@ -38,6 +38,13 @@ def main() -> int:
     parser.add_argument("--footing", choices=[*_FOOTINGS, "all"], default="all")
     parser.add_argument("--runs-a-minute", type=float, default=RUNS_A_MINUTE)
     parser.add_argument(
+        "--pause",
+        type=float,
+        default=1.0,
+        metavar="TIMES",
+        help="how many times as long as usual there is no fault after one: more than 1 on a busy machine (default: 1)",
+    )
+    parser.add_argument(
         "--only", metavar="KIND", action="append", default=[], help="only faults of this kind (repeatable)"
     )
     parser.add_argument(
@@ -68,6 +75,7 @@ def main() -> int:
                 asked.minutes * 60,
                 ledger,
                 runs_a_minute=asked.runs_a_minute,
+                pause=asked.pause,
                 earlier=bool(asked.earlier),
                 only=asked.only,
             )

@@ -32,6 +32,7 @@ from tests.harness.small_disk import SmallDisk
 __all__ = ["Outcome", "Target", "clustered", "distributed", "embedded", "run_campaign"]
 
 _AT_REST_S = 240
+"""How long runs may wait for each other after the faults, at least. A longer campaign leaves more of them."""
 _LOOK_S = 5.0
 _DISK_MB = 128
 _LOGS_OF_LOST_RUNS = re.compile("owner: .* rows of log_chunks")
@@ -189,7 +190,7 @@ def run_campaign(plan: Plan, target: Target, ledger: Path, log: Path) -> Outcome
     for process in system.processes:
         system.ready(process)
     users.settle()
-    stuck = _rest(system, users)
+    stuck = _rest(system, users, max(_AT_REST_S, plan.seconds))
     rest_s = time.monotonic() - healed
     undone = target.undone()
     seen = read_store(system, plan, read_ledger(ledger), users.replies, nemesis.strikes)
@@ -222,13 +223,13 @@ def _apart_from(undone: Undone, found: Iterable[str]) -> list[str]:
     return [one for one in found if not (undone.created and _LOGS_OF_LOST_RUNS.match(one))]
 
 
-def _rest(system: Footing, users: Users) -> list[str]:
+def _rest(system: Footing, users: Users, limit_s: float) -> list[str]:
     def rests() -> None:
         users.approve()
         assert at_rest(system.engine), "runs go on, or messages wait to be sent"
 
     try:
-        eventually(rests, timeout_s=_AT_REST_S, every_s=0.5, slowest_s=1)
+        eventually(rests, timeout_s=limit_s, every_s=0.5, slowest_s=1)
     except AssertionError as error:
         return [str(error)]
     return []

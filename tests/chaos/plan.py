@@ -40,13 +40,14 @@ def make_plan(
     ledger: Path,
     *,
     runs_a_minute: float = RUNS_A_MINUTE,
+    pause: float = 1.0,
     earlier: bool = False,
     only: Collection[str] = (),
 ) -> Plan:
     """Return the plan of a campaign of ``seconds``, whose steps write to the folder ``ledger``.
 
-    ``earlier``: there are faults that replace a process by one of an earlier version for a while. ``only``: the kinds
-    of fault that there are; all if it is empty.
+    ``pause``: how many times as long as usual a lane waits after a fault. ``earlier``: there are faults that replace a
+    process by one of an earlier version for a while. ``only``: the kinds of fault that there are; all if it is empty.
     """
     dags = tuple(_dags(_dice(seed, "dags"), ledger))
     count = round(seconds / 60 * runs_a_minute)
@@ -58,7 +59,7 @@ def make_plan(
     faults = [
         fault
         for lane, kinds in lanes.items()
-        for fault in _faults(_dice(seed, f"faults of {lane}"), lane, kinds, seconds)
+        for fault in _faults(_dice(seed, f"faults of {lane}"), lane, kinds, seconds, pause)
     ]
     faults.sort(key=lambda one: (one.at_s, one.lane))
     return Plan(seed, footing, seconds, QUEUES, dags, tuple(requests), tuple(faults))
@@ -100,7 +101,7 @@ def _requests(dice: random.Random, dags: tuple[DagPlan, ...], seconds: float, co
             yield Request(later_s + 4, Verb.RETRY, dag.name, run_id, f"retry-{number}", repeats)
 
 
-def _faults(dice: random.Random, lane: str, kinds: tuple[Kind, ...], seconds: float) -> Iterator[Fault]:
+def _faults(dice: random.Random, lane: str, kinds: tuple[Kind, ...], seconds: float, pause: float) -> Iterator[Fault]:
     """Yield the faults of a lane, one after the other. All kinds have come once before one comes again."""
     at_s = _QUIET_S + dice.uniform(0, 2)
     deck: list[Kind] = []
@@ -109,4 +110,4 @@ def _faults(dice: random.Random, lane: str, kinds: tuple[Kind, ...], seconds: fl
         kind = deck.pop()
         lasts_s = round(LEASE_S * dice.uniform(kind.shortest, kind.longest), 2)
         yield Fault(round(at_s, 2), lane, kind.name, dice.randrange(1000), lasts_s)
-        at_s += lasts_s + LEASE_S * kind.rest + dice.uniform(0.5, 4)
+        at_s += lasts_s + LEASE_S * kind.rest + pause * dice.uniform(0.5, 4)

@@ -44,6 +44,17 @@ def test_every_kind_of_fault_comes_and_those_of_a_lane_follow_each_other(footing
         assert all(first.at_s + first.lasts_s <= second.at_s for first, second in pairwise(found))
 
 
+@pytest.mark.parametrize("footing", FOOTINGS)
+def test_longer_pauses_leave_fewer_of_the_same_faults(footing: str) -> None:
+    usual, fewer = (make_plan(3, footing, 600, LEDGER, pause=pause) for pause in (1.0, 4.0))
+
+    assert fewer.requests == usual.requests
+    for lane in LANES[footing]:
+        first, second = ([one.kind for one in plan.faults if one.lane == lane] for plan in (usual, fewer))
+        assert len(second) < len(first)
+        assert first[: len(second)] == second
+
+
 def test_only_the_faults_that_are_asked_for_come() -> None:
     kind = "worker killed"
 
