@@ -126,7 +126,9 @@ def _effective(option: Option, config: Config, command: str) -> EffectiveSetting
 
 
 def _source(option: Option, name: str) -> Source:
-    named: dict[str, Source] = {option.flag: "option", option.env: "variable"}
+    if name.startswith("--"):
+        return "option"
+    named: dict[str, Source] = {option.env: "variable"}
     if option.secret:
         named[option.file_env] = "file"
     return named.get(name, "dagu")
