@@ -1,5 +1,6 @@
 """The settings of a running service as an administrator reads them: generated from the one table of settings."""
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ Source = Literal["default", "option", "variable", "file", "dagu"]
 ReportedSettings = Mapping[str, tuple[str, str]]
 """The settings that are not left to their defaults: by variable the value, empty for a secret, and what set it."""
 _MOST_CHARACTERS = 500
-"""The most of a value that is reported: each heartbeat of a worker has all of them."""
+"""The most of a value that is reported as it is: each heartbeat of a worker has all of them."""
 _DERIVED = frozenset({"auth_mode", "data_dir", "log_format", "tz", "worker_id"})
 """Settings whose default depends on the machine or on other settings: shown as they are, and not as ``help`` says."""
 _BY_COMMAND: Mapping[str, Callable[[Config, str], object]] = {
@@ -77,10 +78,18 @@ class KnownSetting:
 def reported_settings(config: Config, command: str) -> dict[str, tuple[str, str]]:
     """Return what a process that ``dagway COMMAND`` started reports about its settings."""
     return {
-        each.variable: (each.value[:_MOST_CHARACTERS], each.set_by)
+        each.variable: (_cut(each.value), each.set_by)
         for each in effective_settings(config, command)
         if each.source != "default"
     }
+
+
+def _cut(value: str) -> str:
+    """Return a value as it is reported. A mark says that it was cut, and still tells different values apart."""
+    if len(value) <= _MOST_CHARACTERS:
+        return value
+    digest = hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return f"{value[:_MOST_CHARACTERS]}… [cut: {len(value)} characters, SHA-256 {digest}…]"
 
 
 def known_settings() -> dict[str, KnownSetting]:
@@ -117,7 +126,9 @@ def _effective(option: Option, config: Config, command: str) -> EffectiveSetting
 
 
 def _source(option: Option, name: str) -> Source:
-    named: dict[str, Source] = {option.flag: "option", option.env: "variable"}
+    if name.startswith("--"):
+        return "option"
+    named: dict[str, Source] = {option.env: "variable"}
     if option.secret:
         named[option.file_env] = "file"
     return named.get(name, "dagu")

@@ -61,7 +61,7 @@ def document(
     listed = list(operations)
     bodies: list[type[BaseModel]] = [each.body for each in listed if each.body is not None]
     answers: list[type[BaseModel]] = [each.response for each in listed if each.response is not None]
-    answers += [ErrorBodySchema, PendingSchema]
+    answers += [ErrorBodySchema, PendingSchema, *(model for each in listed for model in each.failure_schemas.values())]
     refs_in, defs_in = models_json_schema([(each, "validation") for each in dict.fromkeys(bodies)], ref_template=_REF)
     refs_out, defs_out = models_json_schema(
         [(each, "serialization") for each in dict.fromkeys(answers)],
@@ -218,9 +218,16 @@ def _responses(operation: Operation, answers: Mapping[Any, Any]) -> dict[str, An
             "headers": {"Location": location},
             "content": pending,
         }
-    error = {"application/json": {"schema": answers[ErrorBodySchema]}}
-    found |= {str(status): {"description": _FAILURES[status], "content": error} for status in _failures(operation)}
+    found |= {str(status): _failure(operation, status, answers) for status in _failures(operation)}
     return dict(sorted(found.items()))
+
+
+def _failure(operation: Operation, status: int, answers: Mapping[Any, Any]) -> dict[str, Any]:
+    schema = answers[operation.failure_schemas.get(status, ErrorBodySchema)]
+    return {
+        "description": operation.failure_texts.get(status, _FAILURES[status]),
+        "content": {"application/json": {"schema": schema}},
+    }
 
 
 def _success_body(operation: Operation, answers: Mapping[Any, Any]) -> dict[str, Any]:

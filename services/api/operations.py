@@ -213,6 +213,8 @@ class Options(TypedDict, total=False):
     media_type: str
     pending: bool
     failures: tuple[int, ...]
+    failure_texts: Mapping[int, str]
+    failure_schemas: Mapping[int, type[Schema]]
     headers: tuple[str, ...]
     own_token: Callable[..., Any]
     starts_session: bool
@@ -246,6 +248,10 @@ class Operation:
     """Whether a write can return 202. False for operations that send no command."""
     failures: tuple[int, ...] = ()
     """Error statuses besides those that follow from the method, the path, the role or the body."""
+    failure_texts: Mapping[int, str] = field(default_factory=dict)
+    """What an error status means here, if it is not only what it means everywhere."""
+    failure_schemas: Mapping[int, type[Schema]] = field(default_factory=dict)
+    """The schemas of the JSON bodies of errors that have more fields than others."""
     headers: tuple[str, ...] = ()
     """Request headers to document, besides those that follow from the method."""
     own_token: Callable[..., Any] | None = None

@@ -9,6 +9,7 @@ import click
 
 from services.cli.help_pages import PageCommand
 from services.cli.settings import configure, options_of, service_options
+from shared.config import SettingOrigin
 
 __all__ = [
     "api_command",
@@ -43,7 +44,9 @@ def up_command(*, examples: bool, **given: Any) -> None:
         if config.dags_dir is not None:
             raise click.UsageError("--examples and --dags (or DAGWAY_DAGS_DIR) cannot be combined")
         config.make_data_dir()
-        config = replace(config, dags_dir=copy_examples(config.data_dir / "examples"))
+        folder = copy_examples(config.data_dir / "examples")
+        origins = {**config.origins, "dags_dir": SettingOrigin("--examples", str(folder))}
+        config = replace(config, dags_dir=folder, origins=origins)
     worker = start_worker_process(config, version, start_guardian(config))
     stop = StopSignal()
     # After the fork of the worker's process, which does not need it.

@@ -8,13 +8,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.importing.definitions import save_definition, write_copy
 from services.importing.report import Report
 from services.importing.target import open_target
 from shared.config import Config
+from shared.language.issues import Issue
 from shared.language.load import load
 
 __all__ = ["CronLine", "cron_lines", "import_crontab", "workflow_of"]
@@ -117,7 +118,9 @@ def import_crontab(config: Config, text: str, version: str, *, system: bool = Fa
         for line in cron_lines(text, system=system):
             name = f"{line.name}.yaml"
             spec = workflow_of(line)
-            problem = line.problem or "; ".join(str(issue) for issue in load(spec, file_name=line.name).errors)
+            problem = line.problem or "; ".join(
+                _without_place(issue) for issue in load(spec, file_name=line.name).errors
+            )
             if problem:
                 report.add("line", str(line.number), "refused", problem)
                 continue
@@ -128,6 +131,11 @@ def import_crontab(config: Config, text: str, version: str, *, system: bool = Fa
             remark = "; ".join(_remarks(line))
             save_definition(target, report, name, spec, version=version, follows=folder is not None, remark=remark)
     return report
+
+
+def _without_place(issue: Issue) -> str:
+    """Return a problem without its line, which is one of the workflow that nobody sees."""
+    return str(replace(issue, line=0))
 
 
 def _remarks(line: CronLine) -> Iterator[str]:

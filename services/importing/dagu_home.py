@@ -20,7 +20,7 @@ _HEARTBEAT = struct.Struct(">q")
 _LEFT_BEHIND: Mapping[str, str] = {
     "artifacts": "files that runs have kept are not imported",
     "dag-state": "there is no state between runs here: actions state.* are errors",
-    "workspaces": "there are no workspaces here: all workflows are in one place",
+    "workspaces": "they are not imported: all workflows are in the default workspace here, see dagway workspaces",
     "contexts": "make profiles of servers with dagway config",
 }
 """Folders in ``data`` of Dagu 2, by its documentation, and what becomes of them."""

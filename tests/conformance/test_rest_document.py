@@ -113,6 +113,19 @@ def test_a_query_parameter_without_a_default_is_required(document: dict[str, Any
     assert required == {("searchStepLog", "q"), ("searchSubStepLog", "q")}
 
 
+def test_failures_that_mean_more_than_elsewhere_are_described(document: dict[str, Any]) -> None:
+    described = document["paths"]["/dags/{fileName}/start-sync"]["post"]["responses"]
+    elsewhere = document["paths"]["/dags/{fileName}/start"]["post"]["responses"]
+
+    assert "the run continues" in described["408"]["description"]
+    assert "too many requests wait" in described["503"]["description"]
+    assert "wait" not in elsewhere["503"]["description"]
+    schema = {**described["408"]["content"]["application/json"]["schema"], "components": document["components"]}
+    assert document["components"]["schemas"]["StartSyncTimeout"]["properties"]["dagRunId"]["type"] == "string"
+    for body in ({"code": "timeout", "message": "m", "dagRunId": "r"}, {"code": "bad_request", "message": "m"}):
+        Draft202012Validator(schema).validate(body)
+
+
 def test_the_session_cookie_is_a_security_scheme_where_there_are_sessions(live: Live, document: dict[str, Any]) -> None:
     assert document["components"]["securitySchemes"].keys() == {"bearer", "basic"}
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from services.api.routes import logs
 from tests.conformance.rest_stack import CHAIN, NOW, Stack, open_stack
 
 
@@ -219,11 +218,9 @@ def test_the_log_of_a_step_with_any_name_is_read_by_lines(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("api", ["v1", "v2"])
-def test_a_log_is_downloaded_as_a_whole(stack: Stack, monkeypatch: pytest.MonkeyPatch, api: str) -> None:
+def test_a_log_is_downloaded_as_a_whole(stack: Stack, api: str) -> None:
     key = run_chain(stack)
     stack.add_log(key, 1, "".join(f"line {number}\r\n" for number in range(1, 11)))
-    # The log is read in pieces of so many lines.
-    monkeypatch.setattr(logs, "_MAX_LINES", 3)
     run = f"/api/{api}/dag-runs/nightly/r1"
 
     step = stack.client.get(f"{run}/steps/a%2Fb%20c/log/download")

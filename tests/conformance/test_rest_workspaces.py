@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from services.api.problems import Problem
 from services.api.routes import OPERATIONS
 from services.api.settings import Settings
+from shared.clock import utc_now
 from shared.contracts.actors import Actor
 from shared.contracts.commands.accounts import CreateUser
 from shared.store.writes.workspaces import WorkspaceWrites
@@ -278,6 +280,8 @@ def test_a_workspace_keeps_its_quotas(places: tuple[Place, Place], admin: Place)
 
 def test_a_log_is_cut_when_the_quota_of_the_day_is_used_up(places: tuple[Place, Place], admin: Place) -> None:
     assert places
+    # At midnight the quota begins anew: the test does not begin shortly before.
+    eventually(lambda: utc_now().date() == (utc_now() + timedelta(minutes=2)).date(), timeout_s=130)
     lou = member(admin, "lambda", "lou")
     admin.done("PATCH", "/workspaces/lambda", {"maxLogBytesPerDay": 1000})
     lou.done("POST", "/dags", {"name": "talks", "spec": "steps:\n  - name: s\n    command: seq 10000 19999\n"})

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from shared.store.reads.reader import LogHits, LogWindow, Reads
 from tests.conformance.store_rows import add_chunk
@@ -16,6 +16,7 @@ def _read(reads: Reads, offset: int = 0, limit: int = 1000) -> tuple[bytes, ...]
 def test_an_empty_log_has_no_lines(reads: Reads) -> None:
     assert reads.log_lines("r", 0, "stdout", limit=10) == LogWindow((), 0, 0)
     assert reads.log_tail("r", 0, "stdout", limit=10) == LogWindow((), 0, 0)
+    assert list(reads.log_pieces("r", 0, "stdout")) == []
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,26 @@ def test_every_window_equals_that_part_of_the_whole_text(engine: Engine, reads: 
     for limit in (1, 5, total, total + 5):
         tail = reads.log_tail("r", 0, "stdout", limit=limit)
         assert tail == LogWindow(tuple(expected[-limit:]), max(total - limit, 0), total)
+    whole = b"".join(line + b"\n" for line in expected)
+    for most in (1, 9, 30, 10_000):
+        pieces = list(reads.log_pieces("r", 0, "stdout", most_bytes=most))
+        assert b"".join(pieces) == whole
+        assert max(map(len, pieces)) <= max(most, 9)
+
+
+def test_the_pieces_of_a_log_are_found_once_and_each_of_its_chunks_is_read_once(
+    engine: Engine, reader: Engine, reads: Reads
+) -> None:
+    text = b"".join(b"%04d\n" % number for number in range(400))
+    for seq, begin in enumerate(range(0, len(text), 10)):
+        add_chunk(engine, seq, text[begin : begin + 10], offset=begin)
+    asked: list[str] = []
+    event.listen(reader, "before_cursor_execute", lambda _1, _2, statement, *_: asked.append(statement))
+
+    assert b"".join(reads.log_pieces("r", 0, "stdout", most_bytes=20)) == text
+
+    # The list of chunks, the end of the last one, and 100 pieces.
+    assert len([each for each in asked if "log_chunks" in each]) == 102
 
 
 @pytest.mark.parametrize("most", [1, 8, 30, 200])

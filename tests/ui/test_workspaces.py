@@ -37,6 +37,11 @@ def test_a_workspace_is_kept_chosen_and_sent(chromium: Browser, guarded: DagwayP
         expect(page.get_by_role("combobox", name="Workspace")).to_have_count(0)
         expect(page.get_by_role("button", name="New DAG")).to_have_count(0)
         expect(page.get_by_role("link", name="Workspaces")).to_have_count(0)
+        # An address that names no workspace leads to the same page in hers.
+        page.goto("about:blank")
+        page.goto(f"{door}#/dags/inside?tab=spec")
+        page.wait_for_url(f"{door}?workspace={NAME}#/dags/inside?tab=spec")
+        expect(page.get_by_role("heading", name="inside")).to_be_visible()
         page.goto(f"{door}?workspace=unknown#/dags")
         expect(page.get_by_role("alert")).to_contain_text("may not use the workspace unknown")
         expect(page.get_by_role("combobox", name="Workspace")).to_have_value("unknown")

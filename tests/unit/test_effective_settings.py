@@ -1,12 +1,12 @@
 """What an administrator reads about the settings of a gateway."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from services.api.settings import settings_from
-from shared.config import OPTIONS, Config, load_config
+from shared.config import OPTIONS, Config, SettingOrigin, load_config
 from shared.effective_settings import EffectiveSetting, effective_settings
 from shared.errors import ConfigInvalid
 
@@ -34,6 +34,14 @@ def test_a_setting_says_its_value_its_default_and_what_set_it() -> None:
         "builtin",
     ]
     assert port.description == "port the gateway listens on; 0: any free port"
+
+
+def test_the_folder_of_examples_is_set_by_its_option() -> None:
+    origins = {"dags_dir": SettingOrigin("--examples", "/data/examples")}
+
+    found = of(replace(load_config({}, {}), origins=origins), "DAGWAY_DAGS_DIR", "up")
+
+    assert (found.value, found.source, found.set_by) == ("/data/examples", "option", "--examples")
 
 
 def test_a_default_that_depends_on_the_command_is_shown_as_the_value_that_applies(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "RunSpecResponseSchema",
     "StartResponseSchema",
     "StartSyncResponseSchema",
+    "StartSyncTimeoutSchema",
     "SubDAGRunSchema",
     "SubRunDetailSchema",
 ]
@@ -116,6 +117,10 @@ class StartResponseSchema(Schema):
 
 class StartSyncResponseSchema(Schema):
     dagRun: DAGRunDetailsSchema
+
+
+class StartSyncTimeoutSchema(ErrorBodySchema):
+    dagRunId: str = Field(default="", description="the run, which continues; absent if none was started")
 
 
 class RescheduleResponseSchema(StartResponseSchema):

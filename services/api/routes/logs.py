@@ -4,7 +4,7 @@ A log can also be downloaded as a whole, as Dagu 2 has it.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, Literal
 
@@ -143,7 +143,10 @@ def download_run_log(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     media_type=_TEXT_FILE,
 )
 def download_step_log(call: Call, query: DownloadQuery, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
-    """Return all that a step or handler wrote to stdout or stderr, as a file. A line over 16 MB is cut."""
+    """Return all that a step or handler wrote to stdout or stderr, as a file.
+
+    Of a step that runs it is what was written so far.
+    """
     return _file_of_step(call, query, find_run(call.deps, name, dag_run_id), step_name)
 
 
@@ -162,7 +165,10 @@ def download_sub_run_log(call: Call, name: str, dag_run_id: str, sub_dag_run_id:
 def download_sub_run_step_log(
     call: Call, query: DownloadQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
 ) -> ApiResponse:
-    """Return all that a step or handler of a sub-run wrote to stdout or stderr, as a file. A line over 16 MB is cut."""
+    """Return all that a step or handler of a sub-run wrote to stdout or stderr, as a file.
+
+    Of a step that runs it is what was written so far.
+    """
     run = find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id)
     return _file_of_step(call, query, run, step_name)
 
@@ -174,18 +180,9 @@ def _file_of_run(call: Call, run: RunRow) -> ApiResponse:
 
 def _file_of_step(call: Call, query: DownloadQuery, run: RunRow, step_name: str) -> ApiResponse:
     node, stream, of = _place(call, query, run, step_name)
-
-    def pieces(offset: int) -> Iterator[bytes]:
-        while True:
-            window = call.deps.reads.log_lines(run.run_key, node.idx, stream, offset=offset, limit=_MAX_LINES, of=of)
-            yield _lines(window.lines)
-            offset += len(window.lines)
-            if offset >= window.total or not window.lines:
-                return
-
-    found = pieces(0)
+    found = call.deps.reads.log_pieces(run.run_key, node.idx, stream, of=of)
     # Read before the response begins, so that an unavailable database is a 503.
-    first = next(found)
+    first = next(found, b"")
     return _file(f"{run.dag_run_id}.{node.name}.{stream}", chain([first], found))
 
 

@@ -10,7 +10,12 @@ from services.api.command_client import chosen_run_id
 from services.api.operations import ApiResponse, Body, Call, Operations, Query, ok
 from services.api.problems import bad_request, not_found, unavailable
 from services.api.representations import json_values
-from services.api.response_schemas.runs import RescheduleResponseSchema, StartResponseSchema, StartSyncResponseSchema
+from services.api.response_schemas.runs import (
+    RescheduleResponseSchema,
+    StartResponseSchema,
+    StartSyncResponseSchema,
+    StartSyncTimeoutSchema,
+)
 from services.api.run_details.builder import run_details
 from services.api.run_details.wait_for_end import finished_run, place_to_wait, settled_run
 from shared.contracts.commands import EnqueueRun, StartRun
@@ -111,6 +116,13 @@ def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> Api
     permission="run_dags",
     body=StartSyncBody,
     response=StartSyncResponseSchema,
+    failure_texts={
+        408: "the run has not ended after the timeout, or the gateway stops, and the run continues (code timeout); or "
+        "the request body did not arrive in time, and no run was started (code bad_request)",
+        503: "too many requests wait for the end of a run already, and no run was started; or the database or the "
+        "broker is unavailable, and then a run may have been started",
+    },
+    failure_schemas={408: StartSyncTimeoutSchema},
 )
 def start_sync(call: Call, body: StartSyncBody, file_name: str) -> ApiResponse:
     """Start a run of a stored DAG immediately, and wait until it has ended or waits for approval.

@@ -45,7 +45,7 @@ export function draw() {
           h("span", { class: "unseen" }, " wait for approval"))))),
     h("span", { class: "gap" }),
     choices().length > 1 && !remote.node && h("select", {
-      "aria-label": "Workspace", value: workspace || "default", onchange: (event) => location.assign(addressIn(event.target.value, section)),
+      "aria-label": "Workspace", value: workspace || "default", onchange: (event) => location.assign(addressIn(event.target.value, to([section]))),
     }, choices().map((name) => h("option", { value: name }, name))),
     // A remote node has workspaces of its own, which no request here can name.
     settings.remoteNodes && !workspace && h("select", {
@@ -97,8 +97,8 @@ export async function identify() {
     const [{ user }] = await Promise.all([get("auth/me"), findWorkspaces()]);
     session.user = user;
     const [first] = session.workspaces;
-    // Who may only use other workspaces begins in one of them.
-    if (first && !workspace && first.name !== "default") location.replace(addressIn(first.name, here().parts[0] ?? "home"));
+    // Who may only use other workspaces begins in one of them, at the page that the address names.
+    if (first && !workspace && first.name !== "default") location.replace(addressIn(first.name, location.hash || to(["home"])));
   } else {
     // Anybody may do everything, so the page need not wait for the names.
     later = setTimeout(look, FIRST_MS);

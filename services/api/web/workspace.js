@@ -17,10 +17,10 @@ const SERVER_WIDE = /^(pause|resume|users(\/.*)?|workspaces(\/.*)?|worker-pools(
 /** The header that names the workspace in a request for `where`. */
 export const header = (where) => (workspace && !SERVER_WIDE.test(where) ? { "X-Dagway-Workspace": workspace } : {});
 
-/** Return the address of a page in another workspace. */
-export function addressIn(name, section) {
+/** Return the address of a page in another workspace; `place` is what follows the `#`. */
+export function addressIn(name, place) {
   const address = new URL(location.href);
   address.search = name === "default" ? "" : new URLSearchParams({ workspace: name });
-  address.hash = `#/${section}`;
+  address.hash = place;
   return address.href;
 }

@@ -20,7 +20,7 @@ _PAUSE_S = 1.0
 class CutOver:
     """What became of it. ``in_doubt``: scheduled times that passed meanwhile, for which neither server may have run.
 
-    ``suspended``: it is here and suspended, as it was there.
+    ``suspended``: it is here and suspended, as it was there. ``already``: it was here before, and suspended there.
     """
 
     name: str
@@ -28,6 +28,7 @@ class CutOver:
     why: str = ""
     in_doubt: tuple[str, ...] = ()
     suspended: bool = False
+    already: bool = False
 
 
 def _now() -> datetime:
@@ -59,7 +60,8 @@ def cut_over(
     """Suspend a workflow there, and store and resume it here. Repeated after an interruption, it goes on.
 
     The workflow is stored here only after it was suspended there. If that fails, it is resumed there, unless it may be
-    scheduled here by then. A workflow that was ``suspended`` there stays suspended here.
+    scheduled here by then. A workflow that was ``suspended`` there is suspended here when it is stored; one that is
+    here already stays as it is.
     """
     name, text, suspended = workflow.name, workflow.text, workflow.suspended
     try:
@@ -70,6 +72,9 @@ def cut_over(
         known = ""
     if known and known != text:
         return CutOver(name, done=False, why="another text is here; delete or rename it first")
+    if known and suspended:
+        # Cut over before, or never scheduled there: that server has no say any more in whether it is suspended here.
+        return CutOver(name, done=True, already=True)
     _wait_for_a_gap(workflow, now, pause)
     began = now()
     _suspend(there, name, suspend=True)

@@ -22,11 +22,7 @@ _OUTCOME_TRIES = 6
 """How often the outcome of an accepted write is asked for. The gateway waits some seconds for it each time."""
 _PASSING = frozenset({502, 503, 504})
 """Statuses that mean: try again."""
-_NEXT = {
-    401: "give a token by --token or DAGWAY_AUTH_TOKEN, or a profile by dagway config set",
-    403: "the role of this user or key does not allow it",
-}
-"""What to do after a status."""
+_ROLE = "the role of this user or key does not allow it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +35,10 @@ class ServerConnection:
     source: str = ""
     workspace: str = ""
     """The workspace that all requests name; empty: the default workspace."""
+    name: str = "the gateway"
+    """What the server is called in messages. ``to_reach`` and ``to_log_in`` say what to do if that fails."""
+    to_reach: str = "start one with `dagway up`, or give another by --url or DAGWAY_URL"
+    to_log_in: str = "give a token by --token or DAGWAY_AUTH_TOKEN, or a profile by dagway config set"
 
 
 def path(*parts: str) -> str:
@@ -147,7 +147,7 @@ class Gateway:
                 return None
             if answer.status in _PASSING:
                 answer.close()
-                raise GatewayUnreachable(f"the gateway at {self.connection.url} answered {answer.status}")
+                raise GatewayUnreachable(f"{self.connection.name} at {self.connection.url} answered {answer.status}")
             if answer.status != 200:
                 self._content(answer.status, answer.data)
         except urllib3.exceptions.HTTPError as error:
@@ -172,8 +172,8 @@ class Gateway:
     def _unreachable(self, error: Exception) -> NoReturn:
         where = f" (from {self.connection.source})" if self.connection.source else ""
         raise GatewayUnreachable(
-            f"the gateway at {self.connection.url}{where} cannot be reached: {_reason(error)}",
-            advice="start one with `dagway up`, or give another by --url or DAGWAY_URL",
+            f"{self.connection.name} at {self.connection.url}{where} cannot be reached: {_reason(error)}",
+            advice=self.connection.to_reach,
         ) from error
 
     def _content(self, status: int, data: bytes) -> Any:
@@ -181,13 +181,14 @@ class Gateway:
             content = json.loads(data) if data else {}
         except ValueError as error:
             raise GatewayError(
-                f"{self.connection.url} answered {status} without JSON: is this a Dagway gateway (--url)?"
+                f"{self.connection.url} answered {status} without JSON: is this {self.connection.name}?"
             ) from error
         if 200 <= status < 300:
             return content
         about: Mapping[str, Any] = content if isinstance(content, dict) else {}
-        text = str(about.get("message") or f"the gateway answered {status}")
-        hint = f"; {_NEXT[status]}" if status in _NEXT else ""
+        text = str(about.get("message") or f"{self.connection.name} at {self.connection.url} answered {status}")
+        hints = {401: f"; {self.connection.to_log_in}", 403: f"; {_ROLE}"}
+        hint = hints.get(status, "")
         raise GatewayError(f"{text}{hint}", status=status, error_code=str(about.get("code", "")))
 
 

@@ -54,7 +54,7 @@ def shadow_command(
     if take_over and not dags:
         raise click.UsageError("--cut-over needs the names of the DAGs")
     credentials = authorization(dagu_token, dagu_username, dagu_password)
-    there = Gateway(ServerConnection(dagu.rstrip("/"), credentials, source="--dagu"))
+    there = Gateway(_dagu_at(dagu, credentials))
     wanted = {dag_name(each) for each in dags}
     found = [each for each in _dags_of(there) if not wanted or dag_name(each["fileName"]) in wanted]
     if missing := sorted(wanted - {dag_name(each["fileName"]) for each in found}):
@@ -69,6 +69,19 @@ def shadow_command(
     _report(comparisons, cuts, in_json=in_json, details=bool(wanted))
     refused = any(each.errors for each in comparisons) or not all(each.done for each in cuts)
     sys.exit(FAILED if refused else 0)
+
+
+def _dagu_at(url: str, credentials: str) -> ServerConnection:
+    if not url.startswith(("http://", "https://")):
+        raise click.UsageError(f"--dagu: {url!r} is not a URL that begins with http:// or https://")
+    return ServerConnection(
+        url.rstrip("/"),
+        credentials,
+        source="--dagu",
+        name="the Dagu",
+        to_reach="give the URL of a running Dagu by --dagu",
+        to_log_in="give a token by --dagu-token or DAGU_TOKEN, or a user by --dagu-username",
+    )
 
 
 def _dags_of(there: Gateway) -> Iterator[dict[str, Any]]:
@@ -148,4 +161,6 @@ def _report(comparisons: list[DagComparison], cuts: list[CutOver], *, in_json: b
 def _became(cut: CutOver) -> str:
     if not cut.done:
         return f"not cut over: {cut.why}"
+    if cut.already:
+        return "is here already and suspended there; nothing was changed"
     return "is here now, suspended as it was there" if cut.suspended else "runs here now"

@@ -21,6 +21,8 @@ __all__ = ["LogQuotas", "cut_logs", "used_up_line"]
 Row = dict[str, Any]
 ChunkId = tuple[str, str, int]
 """Token, stream and number of a chunk."""
+_NEAR = 64
+"""How far apart in a log the chunks are that schedulers have at the same moment: each has every other one, say."""
 
 
 class LogQuotas:
@@ -58,8 +60,10 @@ class LogQuotas:
         self._tx.workspaces.count_log_bytes(+self._used, _day(self._now))
 
     def _known(self, chunks: Sequence[Row]) -> Mapping[ChunkId, int]:
-        seqs = {row["seq"] for row in chunks}
-        return self._tx.runs.chunks_cut({row["token"] for row in chunks}, seqs | {seq - 1 for seq in seqs})
+        seqs: dict[tuple[str, str], list[int]] = {}
+        for row in chunks:
+            seqs.setdefault((row["token"], row["stream"]), []).append(row["seq"])
+        return self._tx.runs.chunks_cut({log: (min(own) - _NEAR, max(own) + _NEAR) for log, own in seqs.items()})
 
 
 def used_up_line(workspace: str, limit: int, now: datetime) -> bytes:
@@ -74,13 +78,14 @@ def used_up_line(workspace: str, limit: int, now: datetime) -> bytes:
 def cut_logs(chunks: Sequence[Row], known: Mapping[ChunkId, int], left: int, line: bytes) -> tuple[list[Row], int]:
     """Return the chunks of one workspace as they are to be stored, and how many bytes of the quota they use. Pure.
 
-    ``known``: what was dropped from the chunks that are stored already, and from those before the first of each log.
-    ``left``: how many bytes may still be stored. ``line`` ends a log once, where it is cut.
+    ``known``: what was dropped from the chunks that are stored already, and from those near them. ``left``: how many
+    bytes may still be stored. ``line`` says once where a log is cut, although several schedulers get its chunks, in
+    any order. Only those that cut it at the same moment add the line each.
     """
     dropped = dict(known)
     stored, used = [], 0
     for row in sorted(chunks, key=lambda each: (each["token"], each["stream"], each["seq"])):
-        token, stream, seq = key = row["token"], row["stream"], row["seq"]
+        key = row["token"], row["stream"], row["seq"]
         size = len(row["data"])
         if key in dropped:
             # It was delivered twice: it is stored, and counted.
@@ -94,13 +99,23 @@ def cut_logs(chunks: Sequence[Row], known: Mapping[ChunkId, int], left: int, lin
         data = _whole_lines(row["data"][:left])
         # Also what is left of a line is used: else shorter chunks after it would be stored, and the log have holes.
         used, left = used + left, 0
-        if not dropped.get((token, stream, seq - 1)):
+        if not _is_cut_beside(dropped, key):
             data += line
         if len(data) == size:
             data += b"\n"
         dropped[key] = size - len(data)
         stored.append({**row, "data": data, "lines": data.count(b"\n"), "dropped": dropped[key]})
     return stored, used
+
+
+def _is_cut_beside(dropped: Mapping[ChunkId, int], key: ChunkId) -> bool:
+    """Return whether the nearest known chunk before this one, or behind it, was cut: then its log has the line."""
+    token, stream, seq = key
+    for way in (-1, 1):
+        beside = ((token, stream, seq + way * steps) for steps in range(1, _NEAR + 1))
+        if dropped.get(next((each for each in beside if each in dropped), key)):
+            return True
+    return False
 
 
 def _whole_lines(data: bytes) -> bytes:

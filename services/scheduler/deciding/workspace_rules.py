@@ -5,6 +5,7 @@ and after a command of this scheduler that changes them. So other schedulers fol
 """
 
 from collections.abc import Mapping
+from threading import Lock
 
 from shared.store.writes.transaction import Transaction
 
@@ -17,10 +18,19 @@ class WorkspaceRules:
     def __init__(self) -> None:
         self._reserved: Mapping[str, frozenset[str]] | None = None
         self._log_quotas: Mapping[str, int] | None = None
+        self._lock = Lock()
+        self._begun = self._kept = 0
+        """How many reads have begun, and which of them found the rules that are kept."""
 
     def read(self, tx: Transaction) -> None:
-        """Read the rules and keep them."""
-        self._reserved, self._log_quotas = tx.workspaces.reserved_pools(), tx.workspaces.log_quotas()
+        """Read the rules and keep them, unless a read that began later, in another thread, has ended before."""
+        with self._lock:
+            self._begun += 1
+            mine = self._begun
+        reserved, log_quotas = tx.workspaces.reserved_pools(), tx.workspaces.log_quotas()
+        with self._lock:
+            if mine > self._kept:
+                self._kept, self._reserved, self._log_quotas = mine, reserved, log_quotas
 
     def reserved(self, tx: Transaction) -> Mapping[str, frozenset[str]]:
         """Return the workspaces that each reserved worker pool serves."""

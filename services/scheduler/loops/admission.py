@@ -1,13 +1,14 @@
 """Admission: starts queued runs when their queue has free places.
 
 It uses one transaction per queue, under the lock of the queue's row, so that no limit is exceeded even if several
-schedulers admit runs at the same time. Commits of this process wake it. A poll every 20 s admits the runs that other
-schedulers did not, for instance because they died.
+schedulers admit runs at the same time. Commits of this process wake it. A look at all queues at the start, and every
+20 s however busy it is, admits the runs that other schedulers did not, for instance because they died.
 """
 
 import heapq
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -44,10 +45,12 @@ _LOOK_AT = 5000
 
 
 class Admission:
-    """Admits runs of the queues that it is notified of."""
+    """Admits runs of the queues that it is notified of. ``steady`` is a clock in seconds."""
 
-    def __init__(self, transactor: Transactor) -> None:
+    def __init__(self, transactor: Transactor, steady: Callable[[], float] = time.monotonic) -> None:
         self._transactor = transactor
+        self._steady = steady
+        self._look_at_s = steady()
         self._condition = threading.Condition()
         self._queues: set[str] = set()
         self._wake_at: dict[str, datetime] = {}
@@ -171,10 +174,8 @@ class Admission:
 
     def _next(self, stop: threading.Event) -> set[str]:
         with self._condition:
-            waited = 0.0
-            while not self._queues and not stop.is_set() and waited < _LOOK_EVERY_S:
+            while not self._queues and not stop.is_set() and self._steady() < self._look_at_s:
                 self._condition.wait(0.5)
-                waited += 0.5
                 now = self._transactor.clock()
                 for name in [name for name, at in self._wake_at.items() if at <= now]:
                     del self._wake_at[name]
@@ -182,14 +183,18 @@ class Admission:
             queues, self._queues = self._queues, set()
         if stop.is_set():
             return queues
+        looks = self._steady() >= self._look_at_s
         try:
             with self._transactor.store.read() as tx:
                 # Most runs end while nothing is queued. A run that is queued later wakes its scheduler's admission.
                 # A place of a workspace's quota that became free is one for all its queues.
-                return tx.queues.with_queued(queues) if queues else set(tx.queues.busy())
+                found = set(tx.queues.busy()) if looks else tx.queues.with_queued(queues)
         except StoreUnavailable:
             self.notify(queues)
             raise
+        if looks:
+            self._look_at_s = self._steady() + _LOOK_EVERY_S
+        return found
 
 
 def _moment(batch: Batch, pauses: list[OpenPause]) -> Moment:

@@ -2,11 +2,13 @@
 
 It uses one transaction that holds one advisory lock in the database (the gate), so that no limit is exceeded even if
 several schedulers admit steps at the same time. Commits of this process wake it and, for rate limits, a timer of the
-first waiting step. A poll every 20 s admits the steps that other schedulers did not, for instance because they died.
+first waiting step. A look at all pools at the start, and every 20 s however busy it is, admits the steps that other
+schedulers did not, for instance because they died.
 """
 
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,10 +34,12 @@ Who = tuple[str, int]
 
 
 class PoolAdmission:
-    """Admits steps to the pools that it is notified of."""
+    """Admits steps to the pools that it is notified of. ``steady`` is a clock in seconds."""
 
-    def __init__(self, transactor: Transactor) -> None:
+    def __init__(self, transactor: Transactor, steady: Callable[[], float] = time.monotonic) -> None:
         self._transactor = transactor
+        self._steady = steady
+        self._look_at_s = steady()
         self._condition = threading.Condition()
         self._pools: set[PoolKey] = set()
 
@@ -73,15 +77,19 @@ class PoolAdmission:
 
     def _next(self, stop: threading.Event) -> set[PoolKey]:
         with self._condition:
-            waited = 0.0
-            while not self._pools and not stop.is_set() and waited < _LOOK_EVERY_S:
+            while not self._pools and not stop.is_set() and self._steady() < self._look_at_s:
                 self._condition.wait(0.5)
-                waited += 0.5
             pools, self._pools = self._pools, set()
-        if pools or stop.is_set():
+        if stop.is_set() or self._steady() < self._look_at_s:
             return pools
-        with self._transactor.store.begin() as tx:
-            return {PoolKey(*key) for key in tx.pools.awaited()}
+        try:
+            with self._transactor.store.begin() as tx:
+                pools |= {PoolKey(*key) for key in tx.pools.awaited()}
+        except StoreUnavailable:
+            self.notify(pools)
+            raise
+        self._look_at_s = self._steady() + _LOOK_EVERY_S
+        return pools
 
 
 class _Pass:

@@ -5,7 +5,7 @@ bytes, and only the bytes of those chunks are fetched. A line may span chunks, a
 attempt begins a new line, even if the previous attempt's last line has no line end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
@@ -20,6 +20,7 @@ _c = t.log_chunks.c
 _SEARCHED_AT_ONCE = 10_000
 """How many lines a search holds in memory."""
 _MOST_BYTES = 16_000_000
+_PIECE_BYTES = 1_000_000
 _CUT = b" [the rest of this line is not shown: it is too long]"
 
 
@@ -80,6 +81,24 @@ class LogReads(Reader):
             first = max(_total(parts) - limit, _first_within(parts, most_bytes))
             return _window(connection, parts, stream, first, limit, most_bytes=most_bytes)
 
+    def log_pieces(
+        self, run_key: str, node: int, stream: str, *, of: tuple[int, int] | None = None, most_bytes: int = _PIECE_BYTES
+    ) -> Iterator[bytes]:
+        """Yield the whole log as it is now, each line with its line end, in pieces.
+
+        A piece has at most ``most_bytes``, or is one chunk. No transaction is open between two of them: if its run is
+        deleted meanwhile, the log ends early.
+        """
+        with self._snapshot() as connection:
+            parts = _parts(connection, run_key, node, stream, of)
+        for part in parts:
+            for first, last in _ranges(part.chunks, most_bytes):
+                with self._snapshot() as connection:
+                    piece = _bytes(connection, part, stream, first, last)
+                yield piece
+            if part.lines > sum(chunk.line_ends for chunk in part.chunks):
+                yield b"\n"
+
     def log_search(
         self,
         run_key: str,
@@ -127,6 +146,23 @@ class LogReads(Reader):
         with self._snapshot() as connection:
             expected = connection.execute(reported.where(a.run_key == run_key)).scalar() or 0
             return max(0, int(expected) - int(connection.execute(stored).scalar() or 0))
+
+
+def _ranges(chunks: Sequence[_Chunk], most_bytes: int) -> Iterator[tuple[int, int]]:
+    """Yield the numbers of the first and last chunks of pieces that have at most ``most_bytes``, or one chunk."""
+    first, size = 0, 0
+    for at, chunk in enumerate(chunks):
+        if at > first and size + chunk.size > most_bytes:
+            yield chunks[first].seq, chunks[at - 1].seq
+            first, size = at, 0
+        size += chunk.size
+    yield chunks[first].seq, chunks[-1].seq
+
+
+def _bytes(connection: Connection, part: _Part, stream: str, first: int, last: int) -> bytes:
+    wanted: ColumnElement[bool] = and_(_c.token == part.token, _c.stream == stream)
+    query = select(_c.data).where(wanted, _c.seq.between(first, last)).order_by(_c.seq)
+    return b"".join(bytes(piece) for piece in connection.execute(query).scalars())
 
 
 def _total(parts: Sequence[_Part]) -> int:
@@ -216,9 +252,7 @@ def _lines_of(
         if seen >= end or size > most_bytes:
             last_seq, cut = chunk.seq, seen < end and chunk is not part.chunks[-1]
             break
-    wanted: ColumnElement[bool] = and_(_c.token == part.token, _c.stream == stream)
-    query = select(_c.data).where(wanted, _c.seq.between(first_seq, last_seq)).order_by(_c.seq)
-    data = b"".join(bytes(piece) for piece in connection.execute(query).scalars())
+    data = _bytes(connection, part, stream, first_seq, last_seq)
     lines = data.split(b"\n", skipped + end - begin)[skipped : skipped + end - begin]
     if cut:
         *lines, begun = lines

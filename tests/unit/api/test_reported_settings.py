@@ -20,8 +20,18 @@ def test_a_process_reports_what_is_set_and_no_secret() -> None:
     assert found["DAGWAY_WORKER_SLOTS"] == ("3", "DAGWAY_WORKER_SLOTS")
     assert "DAGWAY_LOG_LEVEL" not in found
     assert SECRET not in repr(found)
-    long = load_config({}, {"DAGWAY_WORKER_LABELS": ",".join(f"a{n}=b" for n in range(500))})
-    assert len(reported_settings(long, "worker")["DAGWAY_WORKER_LABELS"][0]) == 500
+
+
+def test_a_long_value_is_cut_with_a_mark_that_tells_different_ones_apart() -> None:
+    def reported(labels: str) -> str:
+        return reported_settings(load_config({}, {"DAGWAY_WORKER_LABELS": labels}), "worker")["DAGWAY_WORKER_LABELS"][0]
+
+    whole = ",".join(f"a{number:03}=b" for number in range(71))
+    longer = f"{whole},last=1"
+
+    assert reported(whole) == whole
+    assert reported(longer).startswith(f"{longer[:500]}… [cut: 503 characters, SHA-256 ")
+    assert reported(longer) == reported(longer) != reported(f"{whole},last=2")
 
 
 def test_every_reported_setting_is_known() -> None:

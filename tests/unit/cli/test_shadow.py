@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from click.testing import CliRunner
 
 from services.cli.exit_codes import GatewayError, GatewayUnreachable
 from services.cli.remote.cutting_over import CutOver, Workflow, cut_over
 from services.cli.remote.gateway import Gateway
 from services.cli.remote.shadow_report import DagComparison, compare_plans, compare_times
+from services.cli.remote.shadowing import shadow_command
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TEXT = "schedule: '0 * * * *'\nsteps: [echo]\n"
@@ -166,3 +169,25 @@ def test_another_text_here_stays_and_a_suspended_workflow_stays_suspended(calls:
 
     cut, _ = taken_over(there, Server("here", calls), seconds(60, 60), suspended=True)
     assert (cut.done, cut.suspended, calls[-1]) == (True, True, "here /dags/w/suspend True")
+
+
+def test_to_repeat_it_does_not_suspend_what_runs_here(calls: list[str]) -> None:
+    there, here = Server("there", calls, {"w": TEXT}), Server("here", calls)
+    taken_over(there, here, seconds(60, 60, 61))
+    calls.clear()
+
+    again, waited = taken_over(there, here, seconds(), suspended=True)
+
+    assert (again, waited, calls) == (CutOver("w", done=True, already=True), [], [])
+
+
+def test_errors_of_the_other_server_say_that_they_are_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Gateway, "_answer", lambda *_: SimpleNamespace(status=401, data=b"{}"))
+
+    refused, odd = (CliRunner().invoke(shadow_command, ["--dagu", url]) for url in ("http://old:8080", "old:8080"))
+
+    assert str(refused.exception) == (
+        "the Dagu at http://old:8080 answered 401; give a token by --dagu-token or DAGU_TOKEN, or a user by "
+        "--dagu-username"
+    )
+    assert "--dagu: 'old:8080' is not a URL that begins with http:// or https://" in odd.output

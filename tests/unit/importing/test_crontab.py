@@ -72,6 +72,7 @@ def test_lines_are_stored_once_and_refused_with_the_reason(tmp_path: Path) -> No
     assert report.entries[0].why == "output is not mailed to ops@example.org: see mailOn in the workflow reference"
     why = {entry.name: entry.why for entry in report.entries if entry.result == "refused"}
     assert (why["10"], why["11"]) == ("@reboot has no counterpart", "the line has no command")
+    assert why["12"].startswith("schedule: invalid schedule: ")
     assert "61" in why["12"]
     assert again.counts()["workflow"] == {"loaded": 0, "unchanged": 3, "differs": 0, "refused": 0}
     assert sorted(path.suffix for path in dags.iterdir()) == [".yaml"] * 3

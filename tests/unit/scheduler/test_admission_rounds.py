@@ -1,19 +1,23 @@
-"""A queue with many runs does not keep the queues waiting that are noted while it is served."""
+"""Neither a queue with many runs nor many notices keep the other queues and pools waiting."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain, repeat
 from types import SimpleNamespace
 from typing import Any
 
 from services.scheduler.loops.admission import Admission
+from services.scheduler.loops.pool_admission import PoolAdmission
+from shared.admission.pools import PoolKey
 
 
 class Recorded(Admission):
     """Starts 100 runs at a time of ``big``, 300 in all. Meanwhile a run of ``small`` is queued."""
 
     def __init__(self, transactor: Any, stop: threading.Event) -> None:
-        super().__init__(transactor)
+        # It is never time to look at all queues.
+        super().__init__(transactor, chain([0.0], repeat(-1.0)).__next__)
         self.served: list[str] = []
         self._stop = stop
 
@@ -28,7 +32,10 @@ class Recorded(Admission):
 
 @contextmanager
 def _all_have_queued_runs() -> Iterator[Any]:
-    yield SimpleNamespace(queues=SimpleNamespace(with_queued=set))
+    yield SimpleNamespace(
+        queues=SimpleNamespace(with_queued=set, busy=lambda: {"left": 1}),
+        pools=SimpleNamespace(awaited=lambda: [("pool", "left")]),
+    )
 
 
 def test_a_queue_that_is_noted_meanwhile_is_served_in_the_next_round() -> None:
@@ -40,3 +47,49 @@ def test_a_queue_that_is_noted_meanwhile_is_served_in_the_next_round() -> None:
     admission.run(stop)
 
     assert admission.served == ["big␟q", "big␟q", "small␟q", "big␟q", "big␟q"]
+
+
+class Busy(Admission):
+    """Serves one queue a second, and is noted a run of ``busy`` each time."""
+
+    def __init__(self, transactor: Any, stop: threading.Event) -> None:
+        self.served: list[str] = []
+        super().__init__(transactor, lambda: float(len(self.served)))
+        self._stop = stop
+
+    def admit(self, queue: str) -> int:
+        self.served.append(queue)
+        self.notify(["busy"])
+        if len(self.served) >= 50:
+            self._stop.set()
+        return 0
+
+
+class BusyPools(PoolAdmission):
+    """The same for pools."""
+
+    def __init__(self, transactor: Any, stop: threading.Event) -> None:
+        self.served: list[PoolKey] = []
+        super().__init__(transactor, lambda: float(len(self.served)))
+        self._stop = stop
+
+    def admit(self, pools: Iterable[PoolKey]) -> int:
+        self.served += pools
+        self.notify([PoolKey("pool", "busy")])
+        if len(self.served) >= 50:
+            self._stop.set()
+        return 0
+
+
+def test_what_nobody_notes_is_seen_at_the_start_and_every_20_s_also_by_a_busy_scheduler() -> None:
+    transactor = SimpleNamespace(store=SimpleNamespace(read=_all_have_queued_runs, begin=_all_have_queued_runs))
+    for kind in (Busy, BusyPools):
+        stop = threading.Event()
+        admission = kind(transactor, stop)
+
+        admission.run(stop)
+
+        left = [at for at, name in enumerate(admission.served) if name in ("left", PoolKey("pool", "left"))]
+        assert len(left) == 3
+        assert left[0] <= 1
+        assert left[1] - left[0] <= 22

@@ -1,6 +1,7 @@
 """What is stored of logs when a workspace has used up its quota of a day."""
 
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 from hypothesis import given
@@ -47,6 +48,23 @@ def test_a_log_that_was_cut_before_is_not_told_again_and_goes_on_when_there_is_r
     assert cut_logs(rest, cut_before, 100, LINE) == (rest, 14)
     # The chunk before was stored as it is, while another log used up the quota.
     assert data_of(cut_logs(rest, {("a", "stdout", 0): 0}, 0, LINE)[0]) == LINE
+
+
+@given(order=st.permutations(range(8)), sizes=st.lists(st.integers(1, 8), min_size=1, max_size=8))
+def test_chunks_in_any_order_have_the_line_once_where_some_are_missing(order: list[int], sizes: list[int]) -> None:
+    known: dict[tuple[str, str, int], int] = {}
+    stored = []
+    left, rest = 20, [chunk(b"line\n", seq) for seq in order]
+    for size in [*sizes, len(rest)]:
+        batch, rest = rest[:size], rest[size:]
+        rows, used = cut_logs(batch, known, left, LINE)
+        left -= used
+        known |= {(row["token"], row["stream"], row["seq"]): row["dropped"] for row in rows}
+        stored += rows
+
+    stored.sort(key=lambda row: row["seq"])
+    holes = [cut for cut, _ in groupby(stored, key=lambda row: row["dropped"] != 0) if cut]
+    assert data_of(stored).count(LINE) == len(holes) > 0
 
 
 def test_a_chunk_that_is_delivered_twice_is_counted_once() -> None:

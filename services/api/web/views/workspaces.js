@@ -35,7 +35,7 @@ const table = (list) => h("table", { class: "rows" },
     h("td", {}, description),
     h("td", { class: "act" }, enter(name))))));
 
-const enter = (name) => h("a", { class: "button", href: addressIn(name, "home"), "aria-label": `Open ${name}` }, "Open");
+const enter = (name) => h("a", { class: "button", href: addressIn(name, to(["home"])), "aria-label": `Open ${name}` }, "Open");
 
 const fields = (known = {}) => [
   !known.name && field("Name", { name: "name", required: true, maxlength: 30, autofocus: true, hint: "lower-case letters, digits and dashes" }),

@@ -1,0 +1,29 @@
+"""The rules of workspaces that a scheduler keeps in memory never become older ones."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from services.scheduler.deciding.workspace_rules import WorkspaceRules
+
+
+def finding(quota: int, meanwhile: Any = lambda: None) -> Any:
+    """A transaction that finds a quota; ``meanwhile`` happens before its reads end."""
+
+    def log_quotas() -> dict[str, int]:
+        meanwhile()
+        return {"acme": quota}
+
+    return SimpleNamespace(
+        workspaces=SimpleNamespace(reserved_pools=lambda: {f"pool-{quota}": frozenset({"acme"})}, log_quotas=log_quotas)
+    )
+
+
+def test_a_read_that_began_earlier_and_ends_later_does_not_replace_newer_rules() -> None:
+    rules = WorkspaceRules()
+
+    rules.read(finding(1, meanwhile=lambda: rules.read(finding(2))))
+
+    assert rules.log_quotas(finding(3)) == {"acme": 2}
+    assert set(rules.reserved(finding(3))) == {"pool-2"}
+    rules.read(finding(4))
+    assert rules.log_quotas(finding(5)) == {"acme": 4}
