@@ -5,6 +5,7 @@ from services.api.problems import not_found
 from services.api.representations import json_values
 from services.api.response_schemas.runs import CommandSchema
 from services.api.workspace_names import stored_command_id
+from shared.contracts.commands import BEGUN
 from shared.workspaces import MARK
 
 __all__ = ["COMMANDS"]
@@ -24,13 +25,14 @@ def command_outcome(call: Call, command_id: str) -> ApiResponse:
     if found is None:
         raise not_found(f"Command {command_id[:200]!r} has no recorded outcome: it is pending, too old or unknown")
     error = (found.reply or {}).get("error") or {}
+    result = (found.reply or {}).get("result") or {}
     return ok(
         {
             "commandId": found.command_id,
             "type": found.type,
             "outcome": found.outcome,
             "recordedAt": json_values.precise(found.at),
-            "result": (found.reply or {}).get("result") or {},
+            "result": {name: value for name, value in result.items() if name != BEGUN},
             **({"error": {"code": error.get("code", ""), "message": error.get("message", "")}} if error else {}),
         }
     )

@@ -18,7 +18,7 @@ from services.api.response_schemas.runs import (
 )
 from services.api.run_details.builder import run_details
 from services.api.run_details.wait_for_end import finished_run, place_to_wait, settled_run
-from shared.contracts.commands import EnqueueRun, StartRun
+from shared.contracts.commands import BEGUN, EnqueueRun, StartRun
 from shared.contracts.commands.runs import RescheduleRun, StartInline
 from shared.status import RunStatus
 
@@ -102,11 +102,21 @@ def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> Api
     """
     wait_s = json_values.seconds(query.wait, "wait", most=_MAX_WAIT_S) if query.wait else 0.0
     command = _start_command(call, body, file_name)
-    started = call.carry_out(command, known={"dagRunId": command.dag_run_id})
-    if wait_s and started.status == 200:
-        found = finished_run(call.deps, command, started.content["dagRunId"], wait_s)
+    known = {"dagRunId": command.dag_run_id}
+    if not wait_s:
+        return call.carry_out(command, known=known)
+    # Before the command is sent, so that no notification of the end is missed.
+    with place_to_wait(call.deps, command) as watch:
+        result: dict[str, Any] = {}
+        started = call.carry_out(command, then=result.update, known=known)
+        if started.status != 200:
+            return started
+        if watch is None:
+            return ok({**started.content, "finished": False})
+        # With a key, an earlier request may have started the run, which may have ended then.
+        begun = result.get(BEGUN) if call.key is None else None
+        found = finished_run(call.deps, watch, command, started.content["dagRunId"], wait_s, begun=begun)
         return ok({**started.content, **found})
-    return started
 
 
 @STARTS.post(

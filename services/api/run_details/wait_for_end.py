@@ -1,11 +1,12 @@
 """Waits for the end of a run: for the query parameter ``wait`` of a start, and for Dagu 2's ``start-sync``.
 
-A scheduler's notification that the run has ended ends the wait; what the run does before costs the gateway nothing.
-Every 2 s the gateway also reads the run, because a notification may be lost.
+A scheduler's notification that the run has ended ends the wait; what the run does before costs the gateway nothing. If
+the reply to the start tells its key, the run is not even read before. Every 2 s the gateway also reads the run,
+because a notification may be lost.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,16 +47,21 @@ def settled_run(deps: Deps, watch: Watch, command: StartRun, dag_run_id: str, wa
     return _wait(deps, watch, _dag_name(deps, command), dag_run_id, wait_s, approval_ends=True)
 
 
-def finished_run(deps: Deps, command: StartRun, dag_run_id: str, wait_s: float) -> dict[str, Any]:
+def finished_run(
+    deps: Deps, watch: Watch, command: StartRun, dag_run_id: str, wait_s: float, *, begun: Mapping[str, str] | None
+) -> dict[str, Any]:
     """Wait until a run has ended or ``wait_s`` have passed; return ``finished`` and ``dagRunDetails``.
 
-    If too many requests wait already, on the server or in the workspace, returns immediately with ``finished`` false.
-    If the run does not exist or was removed, returns neither field.
+    ``begun`` is what the scheduler said (``BEGUN``), if it did, and if ``watch`` is older than the start of the run:
+    then the run is not read before the first notification. If the run does not exist or was removed, returns neither
+    field.
     """
-    with place_to_wait(deps, command) as watch:
-        if watch is None:
-            return {"finished": False}
-        run = _wait(deps, watch, _dag_name(deps, command), dag_run_id, wait_s)
+    ends = time.monotonic() + wait_s
+    if begun is not None:
+        watch.run_key = begun["runKey"]
+        watch.wait(wait_s)
+    name = begun["dagName"] if begun is not None else _dag_name(deps, command)
+    run = _wait(deps, watch, name, dag_run_id, ends - time.monotonic())
     if run is None:
         return {}
     answer = {"finished": not run.status.active, "dagRunDetails": run_details(deps, run, deps.clock())}

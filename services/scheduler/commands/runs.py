@@ -26,6 +26,7 @@ from services.scheduler.deciding.creation import new_run, rerun, retry_as_new_ru
 from services.scheduler.deciding.plans import spec_hash
 from shared.admission.runs import HIGH, LOW
 from shared.contracts import commands as c
+from shared.contracts.commands import BEGUN
 from shared.errors import InvalidInput, NotFound
 from shared.language.snapshot import make_snapshot
 from shared.status import RunStatus
@@ -67,7 +68,7 @@ def start_run(batch: Batch, command: c.StartRun) -> dict[str, Any]:
     batch.add(run, spec_hash=text_hash, file_name=command.file_name, priority=HIGH if urgent else LOW, by=command.by)
     if not queued:
         batch.apply(run.run_key, Begin(command.by))
-    return {"dagRunId": command.dag_run_id}
+    return {"dagRunId": command.dag_run_id, BEGUN: {"runKey": run.run_key, "dagName": name}}
 
 
 def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from shared.contracts.commands.accounts import (
     UpdateUser,
 )
 from shared.contracts.commands.approvals import ApprovalCommand, ApproveStep, RejectStep
-from shared.contracts.commands.base import Command, CommandReply, DagChange, RefusedError, RunChange
+from shared.contracts.commands.base import BEGUN, Command, CommandReply, DagChange, RefusedError, RunChange
 from shared.contracts.commands.dags import (
     CreateDag,
     DeleteDag,
@@ -63,6 +63,7 @@ from shared.contracts.commands.workspaces import (
 )
 
 __all__ = [
+    "BEGUN",
     "ApprovalCommand",
     "ApproveStep",
     "Command",

@@ -42,6 +42,11 @@ class RefusedError(Part):
     details: dict[str, Any] = Field(default_factory=dict)
 
 
+BEGUN = "begun"
+"""The field of a start's ``result`` that only the gateway reads: ``runKey``, which notifications of the run's end name,
+and ``dagName``."""
+
+
 class CommandReply(Message):
     """The recorded outcome of one command. If a command is delivered several times, every reply is the same."""
 
