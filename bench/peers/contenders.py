@@ -38,7 +38,7 @@ PEERS: Mapping[str, Peer] = {
 """Their licences are BSD, MIT and MIT."""
 _SLOTS = "8"
 _ROOT = Path(__file__).parents[2]
-_PREPARE_S = 60
+_PREPARE_S = 300
 _STOP_S = 15
 
 
