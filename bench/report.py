@@ -18,15 +18,34 @@ _FIGURES = {
     "w3": "w3, steps/s",
     "w4": "w4, ms a step",
 }
+_LARGE = {
+    "w5": "w5, steps/s",
+    "w7": "w7, s until all run",
+    "w7 MB": "w7, MB for each",
+    "logs": "log, MB/s",
+}
+_MOMENTS = {"w5": ("before", "after"), "logs": ("before", "peak")}
 _FLOOR = "floor"
 
 
 def table(results: Mapping[str, Any]) -> str:
     """Return the results as Markdown: medians over the rounds with the smallest and largest value."""
+    small, large = _by_name(results, "w1"), _by_name(results, "w5")
+    lines = [_machine(results)]
+    if small:
+        lines += [*_small_work(results), "", *_times(small), "", *_processor(small), *_hops(small)]
+    if large:
+        lines += [""] * bool(small) + [*_large_work(results), "", *_large_times(large), "", *_memory(large)]
+    return "\n".join(lines)
+
+
+def _by_name(results: Mapping[str, Any], key: str) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the rounds of each contender that ran a workload."""
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for one in sorted(results["measured"], key=lambda one: one["contender"]):
-        by_name.setdefault(one["contender"], []).append(one)
-    return "\n".join([*_conditions(results), "", *_times(by_name), "", *_processor(by_name), *_hops(by_name)])
+        if key in one["figures"]:
+            by_name.setdefault(one["contender"], []).append(one)
+    return by_name
 
 
 def replaced(page: str, text: str) -> str:
@@ -38,17 +57,27 @@ def replaced(page: str, text: str) -> str:
     return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
-def _conditions(results: Mapping[str, Any]) -> list[str]:
-    facts, sizes = results["conditions"], results["conditions"]["sizes"]
+def _machine(results: Mapping[str, Any]) -> str:
+    facts = results["conditions"]
     loads = [one["load"] for one in results["measured"]]
     machine = f"Measured {facts['at'][:10]} on {facts['cores']} cores with Python {facts['python']}:"
+    return f"{machine} {facts['rounds']} rounds, load {min(loads)} to {max(loads)}, {facts['workers']} workers."
+
+
+def _small_work(results: Mapping[str, Any]) -> Iterable[str]:
+    sizes = results["conditions"]["sizes"]
     work = (
         f"w1: {sizes['single']} runs of one step, one by one. w2: {sizes['many']} of them by 8 clients. w3: one run of"
     )
-    return [
-        f"{machine} {facts['rounds']} rounds, load {min(loads)} to {max(loads)}, {facts['workers']} workers.",
-        f"{work} {sizes['wide']} parallel steps. w4: {sizes['chain']} steps in a chain.",
-    ]
+    yield f"{work} {sizes['wide']} parallel steps. w4: {sizes['chain']} steps in a chain."
+
+
+def _large_work(results: Mapping[str, Any]) -> Iterable[str]:
+    facts, sizes = results["conditions"], results["conditions"]["large_sizes"]
+    yield f"w5: {sizes['runs']} runs at once of {sizes['steps']} steps in a chain, {sizes['lines']} lines each."
+    on = f"on {facts['large_workers']} workers (embedded: one)"
+    yield f"w7: {sizes['sleeps']} steps `sleep 30` at once {on}, memory with their processes."
+    yield f"Log: one step that writes {sizes['log_mb']} MB, until its last line can be read."
 
 
 def _times(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
@@ -91,6 +120,41 @@ def _processor(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
             parts = {kind: median(one[kind] for one in spent) for kind in spent[0]}
             cells += [_short(sum(parts.values())), ", ".join(f"{kind} {value:.1f}" for kind, value in parts.items())]
         yield f"| {name} | " + " | ".join(cells) + " |"
+
+
+def _large_times(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
+    yield "| | " + " | ".join(_LARGE.values()) + " |"
+    yield "| --- |" + " --- |" * len(_LARGE)
+    for name, rounds in by_name.items():
+        failed = int(sum(one["figures"]["w5 failed"] for one in rounds))
+        # Not all steps of w7 ran at once: the first had ended before the last began.
+        fewer = min(one["figures"]["w7 running"] / one["figures"]["w7 asked"] for one in rounds)
+        remarks = [f"{failed} runs of w5 failed"] * bool(failed) + [f"at most {fewer:.0%} of w7 at once"] * (fewer < 1)
+        said = f" ({', '.join(remarks)})" if remarks else ""
+        cells = [_cell(rounds, key, None) for key in _LARGE]
+        yield f"| {name}{said} | " + " | ".join(cells) + " |"
+
+
+def _memory(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
+    yield "Memory in MB (shared pages count once), medians: before and after w5, before the log and at its most:"
+    yield ""
+    yield "| | w5 | of which | log | of which |"
+    yield "| --- | --- | --- | --- | --- |"
+    for name, rounds in by_name.items():
+        cells = []
+        for workload, moments in _MOMENTS.items():
+            spent = [one["memory_mb"][workload] for one in rounds]
+            parts = {
+                kind: [median(one[moment][kind] for one in spent) for moment in moments]
+                for kind in spent[0][moments[0]]
+            }
+            sums = [sum(of_kind) for of_kind in zip(*parts.values(), strict=True)]
+            cells += [_change(sums), ", ".join(f"{kind} {_change(values)}" for kind, values in parts.items())]
+        yield f"| {name} | " + " | ".join(cells) + " |"
+
+
+def _change(values: Iterable[float]) -> str:
+    return " → ".join(f"{value:.0f}" for value in values)
 
 
 def _hops(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
 from tests.harness.eventually import eventually, free_port
-from tests.harness.procs import DagwayProcess
+from tests.harness.procs import OWN_PROGRAM, DagwayProcess
 from tests.harness.servers import PostgresServer, RabbitServer
 
 __all__ = ["Rig", "Servers", "distributed", "embedded", "running", "servers"]
@@ -107,8 +107,8 @@ def servers() -> Iterator[Servers]:
 
 
 @contextmanager
-def embedded() -> Iterator[Rig]:
-    """Run ``dagway up`` on SQLite."""
+def embedded(*, slots: int = 100, executed: bool = False) -> Iterator[Rig]:
+    """Run ``dagway up`` on SQLite. ``slots``, ``executed``: as of ``distributed``."""
     with tempfile.TemporaryDirectory(prefix="dagway-bench-") as folder:
         port = free_port()
         home = Path(folder)
@@ -118,8 +118,9 @@ def embedded() -> Iterator[Rig]:
             "DAGWAY_METRICS_PORT": str(admin),
             "DAGWAY_DATA_DIR": str(home / "data"),
             "DAGWAY_LOG_LEVEL": "warning",
+            "DAGWAY_WORKER_SLOTS": str(slots),
         }
-        with DagwayProcess("up", folder=home, env=env) as process:
+        with DagwayProcess("up", folder=home, env=env, program=OWN_PROGRAM if executed else None) as process:
             process.wait_ready(f"http://127.0.0.1:{port}/api/v2/health")
             yield Rig(
                 "embedded",
@@ -132,12 +133,20 @@ def embedded() -> Iterator[Rig]:
 
 @contextmanager
 def distributed(
-    gateways: int = 1, schedulers: int = 1, workers: int = 2, *, on: Servers | None = None, vhost: str = ""
+    gateways: int = 1,
+    schedulers: int = 1,
+    workers: int = 2,
+    *,
+    on: Servers | None = None,
+    vhost: str = "",
+    slots: int = 100,
+    executed: bool = False,
 ) -> Iterator[Rig]:
     """Run each service as a process, on RabbitMQ and Postgres with fsync.
 
     ``on``: running servers, instead of new ones; the system gets a database of its own there. ``vhost``: the URL of
-    the broker's vhost, if not the default one.
+    the broker's vhost, if not the default one. ``slots``: of each worker. ``executed``: no process is forked from
+    one that has imported the services, so that none shares memory with it.
     """
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-bench-")))
@@ -153,22 +162,22 @@ def distributed(
             port = free_port()
             metrics.append(f"http://127.0.0.1:{port}/metrics")
             env = {**common, "DAGWAY_METRICS_PORT": str(port), **env}
-            process = stack.enter_context(DagwayProcess(command, folder=home / folder, env=env))
+            program = OWN_PROGRAM if executed else None
+            process = stack.enter_context(DagwayProcess(command, folder=home / folder, env=env, program=program))
             pids[{"api": "gateways"}.get(command, f"{command}s")].append(process.pid)
             return process
 
         ports = [free_port() for _ in range(gateways)]
         for number in range(workers):
-            start(
-                "worker", f"w{number}", {"DAGWAY_WORKER_ID": f"w{number}", "DAGWAY_DATA_DIR": str(home / f"w{number}")}
-            )
+            of_worker = {"DAGWAY_WORKER_ID": f"w{number}", "DAGWAY_DATA_DIR": str(home / f"w{number}")}
+            start("worker", f"w{number}", {**of_worker, "DAGWAY_WORKER_SLOTS": str(slots)})
         for number in range(schedulers):
             start("scheduler", f"s{number}", {"DAGWAY_DATABASE_URL": database_url})
         for port in ports:
             gateway = start("api", f"g{port}", {"DAGWAY_DATABASE_URL": database_url, "DAGWAY_PORT": str(port)})
-            gateway.wait_ready(f"http://127.0.0.1:{port}/api/v2/health", timeout_s=30)
+            gateway.wait_ready(f"http://127.0.0.1:{port}/api/v2/health", timeout_s=_DEADLINE_S)
         rig = Rig("distributed", f"http://127.0.0.1:{ports[0]}", database_url, pids, metrics)
         ready = "SELECT count(*) AS n FROM workers WHERE state = 'live'"
-        eventually(lambda: rig.rows(ready)[0]["n"] == workers, timeout_s=30)
+        eventually(lambda: rig.rows(ready)[0]["n"] == workers, timeout_s=_DEADLINE_S)
         yield rig
         rig.engine.dispose()

@@ -1,4 +1,4 @@
-"""The workloads w1 to w4, as a client runs them against any server that has Dagu's API, or against the floor.
+"""The workloads w1 to w4, as a client runs them against any server that has Dagu's API, the floor, or a peer.
 
 w1  runs of one step, one after the other: from the request until a client sees the end, polling every 2 ms;
     ``w1 wait`` is the same by one request, ``start?wait=``, where the server has it
@@ -22,7 +22,7 @@ import urllib3
 from bench.floor import Floor
 from tests.harness.eventually import eventually
 
-__all__ = ["SIZES", "ApiClient", "Contender", "FloorClient", "Sizes", "measure"]
+__all__ = ["SHORT_SIZES", "SIZES", "ApiClient", "Contender", "FloorClient", "Sizes", "measure"]
 
 _CLIENTS = 8
 _POLL_S = 0.002
@@ -41,7 +41,7 @@ class Sizes:
     chain: int = 50
 
 
-SIZES = Sizes()
+SIZES, SHORT_SIZES = Sizes(), Sizes(single=20, many=100, wide=60, chain=20)
 
 
 class Contender(Protocol):
@@ -69,57 +69,70 @@ class ApiClient:
         self._known: set[str] = set()
 
     def one(self) -> None:
-        self._ended("one", self._start("one", self._dag("one", 1)), _POLL_S)
+        self.ended("one", self.start("one", self._dag("one", 1)), _POLL_S)
 
     def one_by_waiting(self) -> bool:
         if not self._waits:
             return False
-        answer = self._ask("POST", f"/dags/{self._dag('one', 1)}/start?wait=60s", {})[1]
+        answer = self.ask("POST", f"/dags/{self._dag('one', 1)}/start?wait=60s", {})[1]
         assert answer["finished"], answer
         return True
 
     def many(self, count: int) -> int:
         dag = self._dag("one", 1)
         with ThreadPoolExecutor(_CLIENTS) as clients:
-            started = list(clients.map(lambda _: self._start("one", dag), range(count)))
-        return sum(self._ended("one", run, _POLL_LONG_S) != "succeeded" for run in started)
+            started = list(clients.map(lambda _: self.start("one", dag), range(count)))
+        return sum(self.ended("one", run, _POLL_LONG_S) != "succeeded" for run in started)
 
     def large(self, steps: int, *, chain: bool) -> None:
         name = f"{'chain' if chain else 'wide'}{steps}"
-        status = self._ended(name, self._start(name, self._dag(name, steps, chain=chain)), _POLL_LONG_S)
+        status = self.ended(name, self.start(name, self._dag(name, steps, chain=chain)), _POLL_LONG_S)
         assert status == "succeeded", status
 
     def _dag(self, name: str, steps: int, *, chain: bool = True) -> str:
         """Create a DAG, once, and return its name when a run of it has succeeded."""
         if name not in self._known:
             lines = "".join(f"  - name: s{number}\n    command: 'true'\n" for number in range(steps))
-            # ``placement`` is Dagway's: a wide run may use all workers.
-            spread = "placement: spread\n" if self._waits and not chain else ""
-            spec = f"type: {'chain' if chain else 'graph'}\n{spread}steps:\n{lines}"
-            status, answer = self._ask("POST", "/dags", {"name": name, "spec": spec})
-            assert status == 201, answer
-            # Dagu's server knows a new file a moment later.
+            self.create(
+                name, f"type: chain\nsteps:\n{lines}" if chain else f"type: graph\n{self.spread}steps:\n{lines}"
+            )
             self._known.add(name)
-            self._ended(name, eventually(lambda: self._start(name, name), timeout_s=30), _POLL_LONG_S)
+            self.ended(name, self.first_run(name), _POLL_LONG_S)
         return name
 
-    def _start(self, name: str, dag: str) -> str:
-        status, answer = self._ask("POST", f"/dags/{dag}/start", {})
+    @property
+    def spread(self) -> str:
+        """A line of a DAG: a wide run may use all workers. Dagu does not know it."""
+        return "placement: spread\n" if self._waits else ""
+
+    def create(self, name: str, spec: str) -> None:
+        """Create a DAG."""
+        status, answer = self.ask("POST", "/dags", {"name": name, "spec": spec})
+        assert status == 201, answer
+
+    def first_run(self, name: str) -> str:
+        """Start a run of a new DAG: Dagu's server knows its file a moment later."""
+        return eventually(lambda: self.start(name, name), timeout_s=30)
+
+    def start(self, name: str, dag: str) -> str:
+        """Start a run and return its id."""
+        status, answer = self.ask("POST", f"/dags/{dag}/start", {})
         assert status == 200, (name, status, answer)
         return str(answer["dagRunId"])
 
-    def _ended(self, name: str, run: str, poll_s: float) -> str:
+    def ended(self, name: str, run: str, poll_s: float, deadline_s: float = _DEADLINE_S) -> str:
         """Return the status with which a run ended."""
-        until = time.monotonic() + _DEADLINE_S
+        until = time.monotonic() + deadline_s
         while time.monotonic() < until:
             # Dagu knows a run a moment after its start is answered: 404 before.
-            status, answer = self._ask("GET", f"/dag-runs/{name}/{run}")
+            status, answer = self.ask("GET", f"/dag-runs/{name}/{run}")
             if status == 200 and answer["dagRunDetails"]["statusLabel"] not in _ACTIVE:
                 return str(answer["dagRunDetails"]["statusLabel"])
             time.sleep(poll_s)
         return "unfinished"
 
-    def _ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Send a request and return the status and the JSON of the response."""
         answer = (
             self._http.request(method, self._api + path, json=body)
             if body is not None

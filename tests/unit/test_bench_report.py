@@ -67,3 +67,46 @@ def test_only_what_stands_between_the_marks_is_replaced() -> None:
     assert written.endswith(after.partition(END)[2])
     with pytest.raises(ValueError, match="no lines"):
         replaced("no marks", "new tables")
+
+
+def measured_large(contender: str, *, failed: int = 0, running: int = 300) -> dict[str, Any]:
+    figures = {
+        "w5": 40.0,
+        "w5 failed": failed,
+        "w7": 8.0,
+        "w7 running": running,
+        "w7 asked": 300,
+        "w7 MB": 1.5,
+        "logs": 9,
+    }
+    w5 = {"before": {"workers": 80.0, "gateways": 70.0}, "after": {"workers": 90.0, "gateways": 75.0}}
+    logs = {"before": {"workers": 90.0, "gateways": 75.0}, "peak": {"workers": 99.0, "gateways": 81.0}}
+    return {"contender": contender, "round": 0, "load": 0.1, "figures": figures, "memory_mb": {"w5": w5, "logs": logs}}
+
+
+def large_results(*rounds: dict[str, Any]) -> dict[str, Any]:
+    found = results(*rounds)
+    found["conditions"] |= {
+        "large_workers": 4,
+        "large_sizes": {"runs": 10, "steps": 40, "lines": 100, "sleeps": 300, "log_mb": 50},
+    }
+    return found
+
+
+def test_large_workloads_have_tables_of_their_own() -> None:
+    text = table(large_results(measured("D", 10), measured_large("D")))
+
+    assert "| D | 10.0 (10.0 to 10.0) |" in text
+    assert "| D | 40.0 (40.0 to 40.0) | 8.0 (8.0 to 8.0) | 1.5 (1.5 to 1.5) | 9.0 (9.0 to 9.0) |" in text
+    memory = "150 → 165 | workers 80 → 90, gateways 70 → 75 | 165 → 180 | workers 90 → 99, gateways 75 → 81"
+    assert f"| D | {memory} |" in text
+
+
+def test_large_workloads_alone_are_a_report() -> None:
+    assert "w1" not in table(large_results(measured_large("D")))
+
+
+def test_what_a_system_could_not_do_is_said() -> None:
+    text = table(large_results(measured_large("Dagu", failed=2, running=150)))
+
+    assert "| Dagu (2 runs of w5 failed, at most 50% of w7 at once) |" in text

@@ -1,0 +1,132 @@
+"""Large workloads, by the API, for Dagway and Dagu.
+
+w5    many runs at once of many steps in a chain, each of which prints lines; memory before and after
+w7    a run of parallel ``sleep 30``: how long until all run, and memory for each (its processes included)
+logs  one step that writes much: how fast until its last line can be read, and the most memory meanwhile
+"""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from bench.processes import Peak, memory_mb, running_command
+from bench.workloads import ApiClient
+from tests.harness.eventually import eventually
+
+__all__ = ["FULL", "SHORT", "LargeSizes", "measure_large"]
+
+_CLIENTS = 8
+_POLL_S = 0.05
+_POLL_LOG_S = 0.2
+_POLL_SLEEPS_S = 0.5
+_DEADLINE_S = 600.0
+_SLEEP_S = 30
+_LINE = "0123456789 a line of a long log of a step, as long as lines of logs often are; it ends here"
+
+
+@dataclass(frozen=True, slots=True)
+class LargeSizes:
+    """How much each workload runs."""
+
+    runs: int
+    steps: int
+    lines: int
+    sleeps: int
+    log_mb: int
+
+
+FULL = LargeSizes(runs=50, steps=40, lines=100, sleeps=2000, log_mb=200)
+SHORT = LargeSizes(runs=10, steps=40, lines=100, sleeps=300, log_mb=50)
+
+Memory = dict[str, dict[str, float]]
+
+
+def measure_large(
+    api: ApiClient, pids: Mapping[str, Sequence[int]], sizes: LargeSizes
+) -> tuple[dict[str, float], dict[str, Memory]]:
+    """Run the workloads; return the figures, and MB by workload, moment and kind of process.
+
+    ``w5`` is in steps a second, ``w7`` in seconds until ``w7 running`` sleeps ran at once, ``w7 MB`` for each of them,
+    ``logs`` in MB a second.
+    """
+    figures: dict[str, float] = {}
+    memory: dict[str, Memory] = {}
+    _many_lines(api, pids, sizes, figures, memory)
+    _sleeps(api, pids, sizes, figures, memory)
+    # Last: what it leaves in memory would hide what sleeps need.
+    _one_log(api, pids, sizes, figures, memory)
+    return figures, memory
+
+
+def _many_lines(
+    api: ApiClient,
+    pids: Mapping[str, Sequence[int]],
+    sizes: LargeSizes,
+    figures: dict[str, float],
+    memory: dict[str, Memory],
+) -> None:
+    lines = "".join(f"  - name: s{number}\n    command: seq {sizes.lines}\n" for number in range(sizes.steps))
+    api.create("lines", f"type: chain\nsteps:\n{lines}")
+    api.ended("lines", api.first_run("lines"), _POLL_S, _DEADLINE_S)
+    before = memory_mb(pids)
+    began = time.perf_counter()
+    with ThreadPoolExecutor(_CLIENTS) as clients:
+        started = list(clients.map(lambda _: api.start("lines", "lines"), range(sizes.runs)))
+    ended = [api.ended("lines", run, _POLL_S, _DEADLINE_S) for run in started]
+    figures["w5"] = sizes.runs * sizes.steps / (time.perf_counter() - began)
+    figures["w5 failed"] = sum(status != "succeeded" for status in ended)
+    memory["w5"] = {"before": before, "after": memory_mb(pids)}
+
+
+def _one_log(
+    api: ApiClient,
+    pids: Mapping[str, Sequence[int]],
+    sizes: LargeSizes,
+    figures: dict[str, float],
+    memory: dict[str, Memory],
+) -> None:
+    count = sizes.log_mb * 1_000_000 // (len(_LINE) + 1)
+    api.create("pours", f"steps:\n  - name: pour\n    command: yes '{_LINE}' | head -n {count}\n")
+    before = memory_mb(pids)
+    began = time.perf_counter()
+    with Peak(pids) as peak:
+        run = api.first_run("pours")
+
+        def readable() -> bool:
+            status, answer = api.ask("GET", f"/dag-runs/pours/{run}/steps/pour/log?stream=stdout&tail=1")
+            return status == 200 and answer["totalLines"] >= count
+
+        eventually(readable, timeout_s=_DEADLINE_S, every_s=_POLL_LOG_S)
+        figures["logs"] = sizes.log_mb / (time.perf_counter() - began)
+    assert api.ended("pours", run, _POLL_S, _DEADLINE_S) == "succeeded"
+    memory["logs"] = {"before": before, "peak": peak.mb}
+
+
+def _sleeps(
+    api: ApiClient,
+    pids: Mapping[str, Sequence[int]],
+    sizes: LargeSizes,
+    figures: dict[str, float],
+    memory: dict[str, Memory],
+) -> None:
+    # No other process of the machine sleeps exactly so long.
+    command = ["sleep", f"{_SLEEP_S}.{os.getpid()}"]
+    steps = "".join(f"  - name: s{number}\n    command: {' '.join(command)}\n" for number in range(sizes.sleeps))
+    api.create("sleeps", f"type: graph\n{api.spread}steps:\n{steps}")
+    before, most, took_s = memory_mb(pids), 0, 0.0
+    began = time.perf_counter()
+    run = api.first_run("sleeps")
+    while True:
+        time.sleep(_POLL_SLEEPS_S)
+        now, passed_s = running_command(command), time.perf_counter() - began
+        if now > most:
+            most, took_s = now, passed_s
+        if most == sizes.sleeps or now < most or passed_s > _DEADLINE_S:
+            break
+    meanwhile = memory_mb(pids)
+    figures |= {"w7": took_s, "w7 running": most, "w7 asked": sizes.sleeps}
+    figures["w7 MB"] = (sum(meanwhile.values()) - sum(before.values())) / max(1, most)
+    memory["w7"] = {"before": before, "running": meanwhile}
+    assert api.ended("sleeps", run, _POLL_SLEEPS_S, _DEADLINE_S) == "succeeded"

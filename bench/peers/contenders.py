@@ -1,0 +1,129 @@
+"""Install the peers, and run one of them: two workers of eight slots, as the floor has, and a client."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from bench.rig import Servers
+
+__all__ = ["PEERS", "Peer", "PeerClient", "installed", "peer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """``title``: its name in tables. ``packages``: what pip installs. ``servers``: those that it uses."""
+
+    title: str
+    packages: Sequence[str]
+    servers: Sequence[str]
+
+
+PEERS: Mapping[str, Peer] = {
+    "celery": Peer(
+        "Celery",
+        ("celery==5.7.0", "kombu==5.7.0", "SQLAlchemy==2.1.9", "psycopg2-binary==2.9.13"),
+        ("RabbitMQ", "Postgres"),
+    ),
+    "dbos": Peer("DBOS", ("dbos==3.4.0", "SQLAlchemy==2.1.9", "psycopg[binary]==3.3.9"), ("Postgres",)),
+    "procrastinate": Peer("Procrastinate", ("procrastinate==3.10.0", "psycopg[binary,pool]==3.3.9"), ("Postgres",)),
+}
+"""Their licences are BSD, MIT and MIT."""
+_SLOTS = "8"
+_ROOT = Path(__file__).parents[2]
+_PREPARE_S = 300
+_STOP_S = 15
+
+
+class PeerClient:
+    """Has runs run by the client process of a peer."""
+
+    def __init__(self, asking: IO[str], answers: IO[str]) -> None:
+        self._asking, self._answers = asking, answers
+
+    def one(self) -> None:
+        self._run(1, 1, chain=True)
+
+    def one_by_waiting(self) -> bool:
+        return False
+
+    def many(self, count: int) -> int:
+        self._run(count, 1, chain=True)
+        return 0
+
+    def large(self, steps: int, *, chain: bool) -> None:
+        self._run(1, steps, chain=chain)
+
+    def _run(self, runs: int, steps: int, *, chain: bool) -> None:
+        self._asking.write(json.dumps({"runs": runs, "steps": steps, "chain": chain}) + "\n")
+        self._asking.flush()
+        if not self._answers.readline():
+            raise RuntimeError("the client of the peer has ended")
+
+
+@contextmanager
+def installed(names: Sequence[str]) -> Iterator[Path]:
+    """Install peers into a new environment and yield its Python. Exits with the reason if pip cannot."""
+    with tempfile.TemporaryDirectory(prefix="dagway-bench-peers-") as folder:
+        venv.create(folder, with_pip=True)
+        python = Path(folder) / "bin" / "python"
+        wanted = sorted({package for name in names for package in PEERS[name].packages})
+        pip = subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", *wanted], stderr=subprocess.PIPE, text=True, check=False
+        )
+        if pip.returncode:
+            sys.exit(f"pip could not install the peers ({', '.join(wanted)}):\n{pip.stderr[-2000:]}")
+        yield python
+
+
+@contextmanager
+def peer(
+    name: str, python: Path, used: Servers, vhost: str, workers: int
+) -> Iterator[tuple[PeerClient, dict[str, Sequence[int]]]]:
+    """Run a peer on these servers, in a vhost and a database of its own; yield its client and its processes by kind."""
+    database = used.postgres.create_database()
+    environment = {"PATH": f"{python.parent}:{os.environ['PATH']}", "PYTHONPATH": str(_ROOT), "LANG": "C.UTF-8"}
+    started: list[subprocess.Popen[str]] = []
+    with tempfile.TemporaryDirectory(prefix="dagway-bench-") as folder, (Path(folder) / "log").open("w+") as log:
+
+        def start(command: str, *more: str) -> subprocess.Popen[str]:
+            argv = [str(python), "-m", f"bench.peers.{name}_peer", command, vhost, database, *more]
+            answers = subprocess.PIPE if command == "client" else log
+            process = subprocess.Popen(
+                argv, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=answers, stderr=log, text=True
+            )
+            started.append(process)
+            return process
+
+        try:
+            if code := start("prepare").wait(_PREPARE_S):
+                raise RuntimeError(f"it ended with {code}")
+            hands = [start("worker", f"w{number}", _SLOTS) for number in range(workers)]
+            client = start("client")
+            assert client.stdin is not None
+            assert client.stdout is not None
+            servers = {kind: used.pids[kind] for kind in PEERS[name].servers}
+            yield PeerClient(client.stdin, client.stdout), {"workers": [each.pid for each in hands], **servers}
+        except RuntimeError as error:
+            log.seek(0)
+            raise RuntimeError(f"{name}: {error}\n{log.read()[-4000:]}") from error
+        finally:
+            _stop(started)
+
+
+def _stop(processes: Sequence[subprocess.Popen[str]]) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.communicate(timeout=_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
