@@ -38,6 +38,13 @@ def test_no_command_prompts_for_input() -> None:
             assert "\\password" not in command, command
 
 
+def test_no_page_runs_the_command_line_on_the_machine_itself() -> None:
+    """There it is not installed or logged in, and its examples have made-up names: their blocks are not ``sh``."""
+    for page in PAGES.glob("*.md"):
+        for command in _commands(page):
+            assert not command.startswith("dagway "), command
+
+
 def test_every_user_of_the_database_gets_its_new_password() -> None:
     made = subprocess.run([ROOT / "deploy/make-secrets", "compose"], capture_output=True, text=True, check=True).stdout
     sql = subprocess.run(
