@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,7 @@ PEERS: Mapping[str, Peer] = {
 _SLOTS = "8"
 _ROOT = Path(__file__).parents[2]
 _PREPARE_S = 300
+_RUN_S = 600
 _STOP_S = 15
 
 
@@ -64,6 +66,9 @@ class PeerClient:
     def _run(self, runs: int, steps: int, *, chain: bool) -> None:
         self._asking.write(json.dumps({"runs": runs, "steps": steps, "chain": chain}) + "\n")
         self._asking.flush()
+        ready, _, _ = select.select([self._answers], [], [], _RUN_S)
+        if not ready:
+            raise RuntimeError(f"the peer has not answered within {_RUN_S} s")
         if not self._answers.readline():
             raise RuntimeError("the client of the peer has ended")
 
@@ -111,7 +116,7 @@ def peer(
             assert client.stdout is not None
             servers = {kind: used.pids[kind] for kind in PEERS[name].servers}
             yield PeerClient(client.stdin, client.stdout), {"workers": [each.pid for each in hands], **servers}
-        except RuntimeError as error:
+        except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
             log.seek(0)
             raise RuntimeError(f"{name}: {error}\n{log.read()[-4000:]}") from error
         finally:

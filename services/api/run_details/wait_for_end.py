@@ -1,8 +1,8 @@
 """Waits for the end of a run: for the query parameter ``wait`` of a start, and for Dagu 2's ``start-sync``.
 
 A scheduler's notification that the run has ended ends the wait; what the run does before costs the gateway nothing. If
-the reply to the start tells its key, the run is not even read before. Every 2 s the gateway also reads the run,
-because a notification may be lost.
+the reply to the start tells its key, the run is not read before either, unless another run ends between command and
+reply. Every 2 s the gateway also reads the run, because a notification may be lost.
 """
 
 import time

@@ -91,7 +91,7 @@ class Loop {
       this.again = false;
       this.run();
     } else if (ms && !document.hidden && !this.page.signal.aborted) {
-      this.timer = setTimeout(() => this.run(), Math.min(SLOWEST_MS, ms * 2 ** this.failures));
+      this.timer = setTimeout(() => this.run(), Math.max(ms, Math.min(SLOWEST_MS, ms * 2 ** this.failures)));
     }
   }
 }

@@ -20,7 +20,7 @@ _PAUSE_S = 1.0
 class CutOver:
     """What became of it. ``in_doubt``: scheduled times that passed meanwhile, for which neither server may have run.
 
-    ``suspended``: it is here and suspended, as it was there. ``already``: it was here before, and suspended there.
+    ``suspended``: it is here and suspended. ``already``: it was here before, and suspended there: nothing was done.
     """
 
     name: str
@@ -74,7 +74,8 @@ def cut_over(
         return CutOver(name, done=False, why="another text is here; delete or rename it first")
     if known and suspended:
         # Cut over before, or never scheduled there: that server has no say any more in whether it is suspended here.
-        return CutOver(name, done=True, already=True)
+        here_too = bool(here.get(path("dags", name))["suspended"])
+        return CutOver(name, done=True, already=True, suspended=here_too)
     _wait_for_a_gap(workflow, now, pause)
     began = now()
     _suspend(there, name, suspend=True)

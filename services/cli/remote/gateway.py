@@ -180,9 +180,8 @@ class Gateway:
         try:
             content = json.loads(data) if data else {}
         except ValueError as error:
-            raise GatewayError(
-                f"{self.connection.url} answered {status} without JSON: is this {self.connection.name}?"
-            ) from error
+            doubt = f"check that this is the URL of {self.connection.name}"
+            raise GatewayError(f"{self.connection.url} answered {status} without JSON: {doubt}") from error
         if 200 <= status < 300:
             return content
         about: Mapping[str, Any] = content if isinstance(content, dict) else {}

@@ -132,7 +132,14 @@ def _report(comparisons: list[DagComparison], cuts: list[CutOver], *, in_json: b
             {
                 "dags": [each.as_json() for each in comparisons],
                 "cutOver": [
-                    {"name": each.name, "done": each.done, "why": each.why, "inDoubt": list(each.in_doubt)}
+                    {
+                        "name": each.name,
+                        "done": each.done,
+                        "why": each.why,
+                        "already": each.already,
+                        "suspended": each.suspended,
+                        "inDoubt": list(each.in_doubt),
+                    }
                     for each in cuts
                 ],
             }
@@ -162,5 +169,9 @@ def _became(cut: CutOver) -> str:
     if not cut.done:
         return f"not cut over: {cut.why}"
     if cut.already:
+        if cut.suspended:
+            return (
+                f"is here already, and suspended on both servers: dagway resume {cut.name} lets its schedule go on here"
+            )
         return "is here already and suspended there; nothing was changed"
     return "is here now, suspended as it was there" if cut.suspended else "runs here now"

@@ -42,7 +42,7 @@ def why_command(gateway: Gateway, *, dag: str, run: str, run_id: str, in_json: b
     if chosen and not waits:
         click.echo(f"{name}/{runs[0]['dagRunId']} is {runs[0]['statusLabel']} and waits for nothing")
     if not chosen:
-        nothing = "its schedule waits for nothing" if schedule["dag"].get("schedule") else "it has no schedule"
+        nothing = "its schedule waits for nothing" if schedule["dag"].get("schedule") else "no schedule starts it"
         click.echo(f"{dag_name(dag)}: {schedule.get('waitingFor') or nothing}")
     for each in waits:
         step = f", step {each['step']}" if each["step"] else f" is {each['statusLabel']}"

@@ -66,9 +66,11 @@ def start_run(batch: Batch, command: c.StartRun) -> dict[str, Any]:
     )
     urgent = isinstance(command, c.EnqueueRun) and command.priority == "high"
     batch.add(run, spec_hash=text_hash, file_name=command.file_name, priority=HIGH if urgent else LOW, by=command.by)
+    result: dict[str, Any] = {"dagRunId": command.dag_run_id}
     if not queued:
         batch.apply(run.run_key, Begin(command.by))
-    return {"dagRunId": command.dag_run_id, BEGUN: {"runKey": run.run_key, "dagName": name}}
+        result[BEGUN] = {"runKey": run.run_key, "dagName": name}
+    return result
 
 
 def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:

@@ -22,7 +22,10 @@ Row = dict[str, Any]
 ChunkId = tuple[str, str, int]
 """Token, stream and number of a chunk."""
 _NEAR = 64
-"""How far apart in a log the chunks are that schedulers have at the same moment: each has every other one, say."""
+"""How many numbers before and behind a chunk are looked at for a cut.
+
+Schedulers share the chunks of one log, so the next chunk that is stored may be some numbers away.
+"""
 
 
 class LogQuotas:
@@ -50,7 +53,7 @@ class LogQuotas:
         for workspace, chunks in limited.items():
             left = max(0, limits[workspace] - used[workspace])
             line = used_up_line(workspace, limits[workspace], self._now)
-            kept, bytes_used = cut_logs(chunks, self._known(chunks), left, line)
+            kept, bytes_used = cut_logs(chunks, self._known(chunks, left), left, line)
             stored += kept
             self._used[workspace] += bytes_used
         return stored
@@ -59,11 +62,11 @@ class LogQuotas:
         """Record what was used. Call it last in the transaction: others wait for these rows until its end."""
         self._tx.workspaces.count_log_bytes(+self._used, _day(self._now))
 
-    def _known(self, chunks: Sequence[Row]) -> Mapping[ChunkId, int]:
-        seqs: dict[tuple[str, str], list[int]] = {}
-        for row in chunks:
-            seqs.setdefault((row["token"], row["stream"]), []).append(row["seq"])
-        return self._tx.runs.chunks_cut({log: (min(own) - _NEAR, max(own) + _NEAR) for log, own in seqs.items()})
+    def _known(self, chunks: Sequence[Row], left: int) -> Mapping[ChunkId, int]:
+        # Most transactions cut nothing. Then it only matters which of their own chunks are stored already.
+        near = _NEAR if sum(len(row["data"]) for row in chunks) > left else 0
+        numbers = {row["seq"] + steps for row in chunks for steps in range(-near, near + 1)}
+        return self._tx.runs.chunks_cut({row["token"] for row in chunks}, numbers)
 
 
 def used_up_line(workspace: str, limit: int, now: datetime) -> bytes:
@@ -80,7 +83,7 @@ def cut_logs(chunks: Sequence[Row], known: Mapping[ChunkId, int], left: int, lin
 
     ``known``: what was dropped from the chunks that are stored already, and from those near them. ``left``: how many
     bytes may still be stored. ``line`` says once where a log is cut, although several schedulers get its chunks, in
-    any order. Only those that cut it at the same moment add the line each.
+    any order. Schedulers that cut it at the same moment each add the line.
     """
     dropped = dict(known)
     stored, used = [], 0

@@ -16,6 +16,7 @@ from services.scheduler.core.messages import Begin
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.transactor import Transactor
+from services.scheduler.loops.regular_look import RegularLook
 from shared.admission.runs import (
     HIGH,
     LOW,
@@ -37,7 +38,6 @@ from shared.workspaces import workspace_of
 
 __all__ = ["Admission"]
 
-_LOOK_EVERY_S = 20
 _AT_ONCE = 100
 _PAGE = 50
 _LOOK_AT = 5000
@@ -49,8 +49,7 @@ class Admission:
 
     def __init__(self, transactor: Transactor, steady: Callable[[], float] = time.monotonic) -> None:
         self._transactor = transactor
-        self._steady = steady
-        self._look_at_s = steady()
+        self._look = RegularLook[str](steady)
         self._condition = threading.Condition()
         self._queues: set[str] = set()
         self._wake_at: dict[str, datetime] = {}
@@ -174,7 +173,7 @@ class Admission:
 
     def _next(self, stop: threading.Event) -> set[str]:
         with self._condition:
-            while not self._queues and not stop.is_set() and self._steady() < self._look_at_s:
+            while not self._queues and not stop.is_set() and not self._look.due:
                 self._condition.wait(0.5)
                 now = self._transactor.clock()
                 for name in [name for name, at in self._wake_at.items() if at <= now]:
@@ -183,18 +182,15 @@ class Admission:
             queues, self._queues = self._queues, set()
         if stop.is_set():
             return queues
-        looks = self._steady() >= self._look_at_s
         try:
             with self._transactor.store.read() as tx:
                 # Most runs end while nothing is queued. A run that is queued later wakes its scheduler's admission.
                 # A place of a workspace's quota that became free is one for all its queues.
-                found = set(tx.queues.busy()) if looks else tx.queues.with_queued(queues)
+                noted = tx.queues.with_queued(queues) if queues else set()
+                return noted | set(self._look.next(tx.queues.busy))
         except StoreUnavailable:
             self.notify(queues)
             raise
-        if looks:
-            self._look_at_s = self._steady() + _LOOK_EVERY_S
-        return found
 
 
 def _moment(batch: Batch, pauses: list[OpenPause]) -> Moment:

@@ -18,13 +18,13 @@ from services.scheduler.core.model import WAITS
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.transactor import Transactor
+from services.scheduler.loops.regular_look import RegularLook
 from shared.admission.pools import POOL, RATE, Claim, PoolKey, PoolState, may_enter
 from shared.errors import StoreUnavailable
 from shared.ids import new_run_id
 
 __all__ = ["PoolAdmission"]
 
-_LOOK_EVERY_S = 20
 _AT_ONCE = 100
 """How many steps one transaction admits. If there are more, another transaction follows immediately."""
 _LOOK_AT = 1000
@@ -38,8 +38,7 @@ class PoolAdmission:
 
     def __init__(self, transactor: Transactor, steady: Callable[[], float] = time.monotonic) -> None:
         self._transactor = transactor
-        self._steady = steady
-        self._look_at_s = steady()
+        self._look = RegularLook[PoolKey](steady)
         self._condition = threading.Condition()
         self._pools: set[PoolKey] = set()
 
@@ -77,19 +76,17 @@ class PoolAdmission:
 
     def _next(self, stop: threading.Event) -> set[PoolKey]:
         with self._condition:
-            while not self._pools and not stop.is_set() and self._steady() < self._look_at_s:
+            while not self._pools and not stop.is_set() and not self._look.due:
                 self._condition.wait(0.5)
             pools, self._pools = self._pools, set()
-        if stop.is_set() or self._steady() < self._look_at_s:
+        if stop.is_set() or not self._look.due:
             return pools
         try:
             with self._transactor.store.begin() as tx:
-                pools |= {PoolKey(*key) for key in tx.pools.awaited()}
+                return pools.union(self._look.next(lambda: [PoolKey(*key) for key in tx.pools.awaited()]))
         except StoreUnavailable:
             self.notify(pools)
             raise
-        self._look_at_s = self._steady() + _LOOK_EVERY_S
-        return pools
 
 
 class _Pass:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import and_, bindparam, delete, func, or_, select, tuple_, update
+from sqlalchemy import bindparam, delete, func, select, tuple_, update
 
 from shared.clock import utc_now
 from shared.errors import StaleVersion
@@ -152,17 +152,13 @@ class RunWrites(Writer):
         """Store log chunks; skips chunks that are stored already."""
         self._insert_new(t.log_chunks, chunks)
 
-    def chunks_cut(self, of: Mapping[tuple[str, str], tuple[int, int]]) -> dict[tuple[str, str, int], int]:
-        """Return how many bytes were dropped from each stored chunk of these logs, by token, stream and number.
+    def chunks_cut(self, tokens: Collection[str], seqs: Collection[int]) -> dict[tuple[str, str, int], int]:
+        """Return how many bytes were dropped from each stored chunk of these attempts with one of these numbers.
 
-        ``of``: the first and the last number, by token and stream.
+        By token, stream and number of the chunk.
         """
         c = t.log_chunks.c
-        wanted = [
-            and_(c.token == token, c.stream == stream, c.seq.between(first, last))
-            for (token, stream), (first, last) in sorted(of.items())
-        ]
-        query = select(c.token, c.stream, c.seq, c.dropped).where(or_(*wanted))
+        query = select(c.token, c.stream, c.seq, c.dropped).where(c.token.in_(sorted(tokens)), c.seq.in_(sorted(seqs)))
         return {(row.token, row.stream, row.seq): row.dropped for row in self._connection.execute(query)}
 
     def log_bytes(self, tokens: Sequence[str]) -> Mapping[str, Counter[str]]:

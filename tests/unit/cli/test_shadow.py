@@ -59,12 +59,13 @@ class Server:
     def __init__(self, label: str, calls: list[str], dags: dict[str, str] | None = None) -> None:
         self.label, self.calls, self.dags = label, calls, dags or {}
         self.refuses: dict[str, GatewayError] = {}
+        self.suspended: dict[str, bool] = {}
 
     def get(self, path: str) -> Any:
         name = path.split("/")[2]
         if name not in self.dags:
             raise GatewayError("no such DAG", status=404)
-        return {"spec": self.dags[name]}
+        return {"spec": self.dags[name], "suspended": self.suspended.get(name, False)}
 
     def post(self, path: str, body: Any) -> Any:
         self.calls.append(f"{self.label} {path} {body.get('suspend', '')}".strip())
@@ -72,6 +73,8 @@ class Server:
             raise self.refuses[path]
         if path == "/dags":
             self.dags[body["name"]] = body["spec"]
+        else:
+            self.suspended[path.split("/")[2]] = body["suspend"]
         return {}
 
 
@@ -179,6 +182,16 @@ def test_to_repeat_it_does_not_suspend_what_runs_here(calls: list[str]) -> None:
     again, waited = taken_over(there, here, seconds(), suspended=True)
 
     assert (again, waited, calls) == (CutOver("w", done=True, already=True), [], [])
+
+
+def test_to_repeat_it_tells_of_a_workflow_that_is_suspended_on_both(calls: list[str]) -> None:
+    """As it is after an import, if the first time was interrupted between the two servers."""
+    there, here = Server("there", calls, {"w": TEXT}), Server("here", calls, {"w": TEXT})
+    here.suspended["w"] = True
+
+    again, _ = taken_over(there, here, seconds(), suspended=True)
+
+    assert (again, calls) == (CutOver("w", done=True, already=True, suspended=True), [])
 
 
 def test_errors_of_the_other_server_say_that_they_are_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,13 @@ from itertools import chain, repeat
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from services.scheduler.loops.admission import Admission
 from services.scheduler.loops.pool_admission import PoolAdmission
+from services.scheduler.loops.regular_look import RegularLook
 from shared.admission.pools import PoolKey
+from shared.errors import StoreUnavailable
 
 
 class Recorded(Admission):
@@ -93,3 +97,26 @@ def test_what_nobody_notes_is_seen_at_the_start_and_every_20_s_also_by_a_busy_sc
         assert len(left) == 3
         assert left[0] <= 1
         assert left[1] - left[0] <= 22
+
+
+def test_a_look_at_many_queues_leaves_room_for_those_that_are_noted() -> None:
+    looked: list[int] = []
+    look = RegularLook[int](lambda: 0.0)
+
+    while look.due:
+        looked.append(len(look.next(lambda: range(50))))
+
+    assert looked == [20, 20, 10]
+
+
+def test_a_look_that_fails_stays_due() -> None:
+    look = RegularLook[int](lambda: 0.0)
+    with pytest.raises(StoreUnavailable):
+        look.next(_away)
+
+    assert look.next(lambda: [1]) == [1]
+    assert look.next(_away) == []
+
+
+def _away() -> Iterator[int]:
+    raise StoreUnavailable("away")
