@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tests.chaos.model import CLUSTERED, DISTRIBUTED, EMBEDDED
 
-__all__ = ["EARLIER", "LANES", "Kind"]
+__all__ = ["EARLIER", "LANES", "SERVER_LANES", "Kind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +78,5 @@ LANES: dict[str, dict[str, tuple[Kind, ...]]] = {
     CLUSTERED: {"processes": _PROCESSES, "broker nodes": _BROKER_NODES, "failovers": _FAILOVERS},
     EMBEDDED: {"machine": _EMBEDDED},
 }
+SERVER_LANES = frozenset({"servers", "broker nodes", "failovers"})
+"""The lanes whose faults are of the broker or the database."""

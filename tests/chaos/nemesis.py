@@ -1,12 +1,14 @@
 """Carries out the faults of a plan, one thread for each lane, and records each with its time."""
 
 import json
+import math
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.chaos.kinds import SERVER_LANES
 from tests.chaos.model import Fault, Plan, Strike
 from tests.chaos.process_faults import Carry, EndedByItself
 
@@ -32,6 +34,7 @@ class Nemesis:
             )
             for lane in lanes
         ]
+        self._outages: list[tuple[float, float]] = []
         self.strikes: list[Strike] = []
         self.ended_by_themselves: list[str] = []
 
@@ -47,11 +50,27 @@ class Nemesis:
         for thread in self._threads:
             thread.join()
 
+    def outage_s(self, since: float) -> float:
+        """Return for how long there was a fault of the broker or the database since then, in seconds."""
+        now = time.time()
+        with self._lock:
+            outages = list(self._outages)
+        return sum(max(0.0, min(ended, now) - max(began, since)) for began, ended in outages)
+
     def _run(self, faults: Sequence[Fault]) -> None:
         for fault in faults:
             if self._over.wait(max(0.0, self._began + fault.at_s - time.monotonic())):
                 return
+            if fault.lane not in SERVER_LANES:
+                self._strike(fault)
+                continue
+            began = time.time()
+            with self._lock:
+                self._outages.append((began, math.inf))
             self._strike(fault)
+            with self._lock:
+                self._outages.remove((began, math.inf))
+                self._outages.append((began, time.time()))
 
     def _strike(self, fault: Fault) -> None:
         began = time.time()
