@@ -35,11 +35,12 @@ def test_a_started_run_is_recorded_and_dispatched_and_ends(stack: Stack) -> None
     stack.scheduler()
     stack.dag("one", ONE)
 
-    assert stack.start("one").result == {"dagRunId": "r1"}
+    begun = stack.start("one").result
     task = stack.worker.task()
     stack.worker.run(task)
 
     row = stack.until("succeeded")
+    assert begun == {"dagRunId": "r1", "begun": {"runKey": row["run_key"], "dagName": "one"}}
     assert stack.nodes() == {"cmd_1": "succeeded"}
     assert row["started_at"] <= row["finished_at"]
     assert [attempt["token"] for attempt in stack.rows(t.attempts)] == [task.token]

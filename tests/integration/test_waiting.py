@@ -241,7 +241,7 @@ def test_the_command_line_tells_the_same(rig: Asker) -> None:
     with rig.served() as url:
         told = [CliRunner().invoke(cli, ["why", "a", *run, "--url", url]) for run in ((), ("r2",), ("nobody",))]
     assert told[0].output.splitlines() == [
-        "a: it has no schedule",
+        "a: no schedule starts it",
         "a/r3 is queued, waits for: queue a is full (2/1): a/r1, a/r2",
         "a/r2, step work, waits for: lock table, held by a/r1 (work)",
         "a/r1, step work, waits for: a worker with a free slot",
