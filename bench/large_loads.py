@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from bench.processes import Peak, memory_mb, running_command
+from bench.processes import memory_mb, peak_memory_mb, running_command
 from bench.workloads import ApiClient
 from tests.harness.eventually import eventually
 
@@ -40,12 +40,13 @@ class LargeSizes:
 FULL = LargeSizes(runs=50, steps=40, lines=100, sleeps=2000, log_mb=200)
 SHORT = LargeSizes(runs=10, steps=40, lines=100, sleeps=300, log_mb=50)
 
+Pids = Mapping[str, Sequence[int]]
 Memory = dict[str, dict[str, float]]
+Measured = tuple[dict[str, float], Memory]
+"""Figures by name, and MB by moment and kind of process."""
 
 
-def measure_large(
-    api: ApiClient, pids: Mapping[str, Sequence[int]], sizes: LargeSizes
-) -> tuple[dict[str, float], dict[str, Memory]]:
+def measure_large(api: ApiClient, pids: Pids, sizes: LargeSizes) -> tuple[dict[str, float], dict[str, Memory]]:
     """Run the workloads; return the figures, and MB by workload, moment and kind of process.
 
     ``w5`` is in steps a second, ``w7`` in seconds until ``w7 running`` sleeps ran at once, ``w7 MB`` for each of them,
@@ -53,20 +54,14 @@ def measure_large(
     """
     figures: dict[str, float] = {}
     memory: dict[str, Memory] = {}
-    _many_lines(api, pids, sizes, figures, memory)
-    _sleeps(api, pids, sizes, figures, memory)
-    # Last: what it leaves in memory would hide what sleeps need.
-    _one_log(api, pids, sizes, figures, memory)
+    # The log comes last: what it leaves in memory would hide what sleeps need.
+    for name, workload in {"w5": _many_lines, "w7": _sleeps, "logs": _one_log}.items():
+        found, memory[name] = workload(api, pids, sizes)
+        figures |= found
     return figures, memory
 
 
-def _many_lines(
-    api: ApiClient,
-    pids: Mapping[str, Sequence[int]],
-    sizes: LargeSizes,
-    figures: dict[str, float],
-    memory: dict[str, Memory],
-) -> None:
+def _many_lines(api: ApiClient, pids: Pids, sizes: LargeSizes) -> Measured:
     lines = "".join(f"  - name: s{number}\n    command: seq {sizes.lines}\n" for number in range(sizes.steps))
     api.create("lines", f"type: chain\nsteps:\n{lines}")
     api.ended("lines", api.first_run("lines"), _POLL_S, _DEADLINE_S)
@@ -75,23 +70,17 @@ def _many_lines(
     with ThreadPoolExecutor(_CLIENTS) as clients:
         started = list(clients.map(lambda _: api.start("lines", "lines"), range(sizes.runs)))
     ended = [api.ended("lines", run, _POLL_S, _DEADLINE_S) for run in started]
-    figures["w5"] = sizes.runs * sizes.steps / (time.perf_counter() - began)
-    figures["w5 failed"] = sum(status != "succeeded" for status in ended)
-    memory["w5"] = {"before": before, "after": memory_mb(pids)}
+    speed = sizes.runs * sizes.steps / (time.perf_counter() - began)
+    failed = sum(status != "succeeded" for status in ended)
+    return {"w5": speed, "w5 failed": failed}, {"before": before, "after": memory_mb(pids)}
 
 
-def _one_log(
-    api: ApiClient,
-    pids: Mapping[str, Sequence[int]],
-    sizes: LargeSizes,
-    figures: dict[str, float],
-    memory: dict[str, Memory],
-) -> None:
+def _one_log(api: ApiClient, pids: Pids, sizes: LargeSizes) -> Measured:
     count = sizes.log_mb * 1_000_000 // (len(_LINE) + 1)
     api.create("pours", f"steps:\n  - name: pour\n    command: yes '{_LINE}' | head -n {count}\n")
     before = memory_mb(pids)
     began = time.perf_counter()
-    with Peak(pids) as peak:
+    with peak_memory_mb(pids) as peak:
         run = api.first_run("pours")
 
         def readable() -> bool:
@@ -99,18 +88,12 @@ def _one_log(
             return status == 200 and answer["totalLines"] >= count
 
         eventually(readable, timeout_s=_DEADLINE_S, every_s=_POLL_LOG_S)
-        figures["logs"] = sizes.log_mb / (time.perf_counter() - began)
+        speed = sizes.log_mb / (time.perf_counter() - began)
     assert api.ended("pours", run, _POLL_S, _DEADLINE_S) == "succeeded"
-    memory["logs"] = {"before": before, "peak": peak.mb}
+    return {"logs": speed}, {"before": before, "peak": peak}
 
 
-def _sleeps(
-    api: ApiClient,
-    pids: Mapping[str, Sequence[int]],
-    sizes: LargeSizes,
-    figures: dict[str, float],
-    memory: dict[str, Memory],
-) -> None:
+def _sleeps(api: ApiClient, pids: Pids, sizes: LargeSizes) -> Measured:
     # No other process of the machine sleeps exactly so long.
     command = ["sleep", f"{_SLEEP_S}.{os.getpid()}"]
     steps = "".join(f"  - name: s{number}\n    command: {' '.join(command)}\n" for number in range(sizes.sleeps))
@@ -126,7 +109,7 @@ def _sleeps(
         if most == sizes.sleeps or now < most or passed_s > _DEADLINE_S:
             break
     meanwhile = memory_mb(pids)
-    figures |= {"w7": took_s, "w7 running": most, "w7 asked": sizes.sleeps}
-    figures["w7 MB"] = (sum(meanwhile.values()) - sum(before.values())) / max(1, most)
-    memory["w7"] = {"before": before, "running": meanwhile}
     assert api.ended("sleeps", run, _POLL_SLEEPS_S, _DEADLINE_S) == "succeeded"
+    each_mb = (sum(meanwhile.values()) - sum(before.values())) / max(1, most)
+    figures = {"w7": took_s, "w7 running": most, "w7 asked": sizes.sleeps, "w7 MB": each_mb}
+    return figures, {"before": before, "running": meanwhile}

@@ -1,12 +1,11 @@
 """Memory of processes and how many run a command, from ``/proc``."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-__all__ = ["Peak", "memory_mb", "running_command"]
+__all__ = ["memory_mb", "peak_memory_mb", "running_command"]
 
 _EVERY_S = 0.1
 
@@ -39,26 +38,21 @@ def running_command(argv: Sequence[str]) -> int:
     return found
 
 
-class Peak:
-    """Measures the memory of processes again and again while it is entered. ``mb``: the largest, of each kind."""
+@contextmanager
+def peak_memory_mb(pids: Mapping[str, Sequence[int]]) -> Iterator[dict[str, float]]:
+    """Measure the memory of processes ten times a second; the yielded MB are the most of each kind so far."""
+    most = memory_mb(pids)
+    over = threading.Event()
 
-    def __init__(self, pids: Mapping[str, Sequence[int]]) -> None:
-        self._pids = pids
-        self.mb = memory_mb(pids)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+    def watch() -> None:
+        while not over.wait(_EVERY_S):
+            for kind, now in memory_mb(pids).items():
+                most[kind] = max(most[kind], now)
 
-    def _watch(self) -> None:
-        while not self._over.wait(_EVERY_S):
-            now = memory_mb(self._pids)
-            self.mb = {kind: max(value, now[kind]) for kind, value in self.mb.items()}
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield most
+    finally:
+        over.set()
+        thread.join()

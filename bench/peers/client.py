@@ -1,4 +1,4 @@
-"""What all peers share: the command that a step runs, and a client that is told by lines what to run."""
+"""Shared by all peers: the command of a step, and a client that reads from its input what to run."""
 
 import json
 import os

@@ -53,7 +53,7 @@ class Clients:
             kernel.park(0.1)
         while kernel.now_s < self._until_s:
             self._insist(transport, self._invent())
-            # Whatever the pace, the last pause does not take the time in which the cluster comes to rest.
+            # A long last pause must not use up the time that the cluster has to come to rest.
             left_s = max(self._until_s - kernel.now_s, 10 * _PAUSE_S)
             kernel.park(min(rng.expovariate(1 / self._pause_s), left_s))
         if number == 0:

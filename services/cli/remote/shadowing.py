@@ -78,7 +78,7 @@ def _dagu_at(url: str, credentials: str) -> ServerConnection:
         url.rstrip("/"),
         credentials,
         source="--dagu",
-        name="the Dagu",
+        name="the Dagu server",
         to_reach="give the URL of a running Dagu by --dagu",
         to_log_in="give a token by --dagu-token or DAGU_TOKEN, or a user by --dagu-username",
     )

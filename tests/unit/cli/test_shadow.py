@@ -200,7 +200,7 @@ def test_errors_of_the_other_server_say_that_they_are_its_own(monkeypatch: pytes
     refused, odd = (CliRunner().invoke(shadow_command, ["--dagu", url]) for url in ("http://old:8080", "old:8080"))
 
     assert str(refused.exception) == (
-        "the Dagu at http://old:8080 answered 401; give a token by --dagu-token or DAGU_TOKEN, or a user by "
+        "the Dagu server at http://old:8080 answered 401; give a token by --dagu-token or DAGU_TOKEN, or a user by "
         "--dagu-username"
     )
     assert "--dagu: 'old:8080' is not a URL that begins with http:// or https://" in odd.output
