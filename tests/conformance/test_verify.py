@@ -145,6 +145,19 @@ def test_an_execution_of_an_attempt_that_was_never_sent_is_found(sound: Sound) -
         held.rollback()
 
 
+def test_a_step_that_may_be_tried_again_may_wait_for_a_pool(sound: Sound) -> None:
+    with sound.stack.engine.connect() as connection, connection.begin() as held:
+        damage = Damage(connection, sound)
+        damage.change(t.nodes, {"token": None, "retry_at": sound.now - AGO}, run_key=damage.running, idx=1)
+        assert "has no timer" in found(connection, sound.now)["timer-age"][0].text
+
+        asked = {"entry_order": sound.now, "asked_at": sound.now, "limit": 0, "interval_s": 0}
+        damage.add(t.pool_waits, run_key=damage.running, node=1, kind="lock", name="l", **asked)
+
+        assert "timer-age" not in found(connection, sound.now)
+        held.rollback()
+
+
 class Damage:
     """What the tests below do to the database, in the test's transaction."""
 

@@ -54,12 +54,15 @@ def _timers(snapshot: StoreSnapshot) -> Iterator[Violation]:
                 f"{row['due_at']:%Y-%m-%d %H:%M:%S} UTC",
                 {"run_key": row["run_key"], "node": str(row["node"])},
             )
-    n, m = t.nodes.c, t.timers.c
+    n, m, w = t.nodes.c, t.timers.c, t.pool_waits.c
+    # Once the timer has fired, the next attempt may have to wait for a place in a pool.
+    waits = select(w.run_key).where(w.run_key == n.run_key, w.node == n.idx).exists()
     query = (
         select(n.run_key, n.idx, n.name, n.retry_at)
         .join(t.dag_runs, t.dag_runs.c.run_key == n.run_key)
         .outerjoin(t.timers, and_(m.run_key == n.run_key, m.node == n.idx, m.kind == "retry"))
         .where(t.dag_runs.c.status == _RUNNING, n.retry_at.is_not(None), n.token.is_(None), m.kind.is_(None))
+        .where(~waits)
     )
     for row in snapshot.rows(query):
         if snapshot.overdue(row["retry_at"]):
