@@ -25,6 +25,8 @@ _LOOK_S = 5.0
 """How often to look for entries that another scheduler committed and did not link, because it was killed."""
 _GATHER_S = 0.2
 """How long to wait after a commit, so that one pass links the entries of many commits."""
+_BETWEEN_S = 1.0
+"""The least time between two passes: a busy system has entries all the time."""
 _PRUNE_S = 600.0
 _WAIT_S = 0.5
 _AT_ONCE = 500
@@ -55,6 +57,8 @@ class AuditChain:
                 entries = tx.audit.take_unlinked(_AT_ONCE)
                 tx.audit.append(list(linked(tx.audit.end_of_chain(), entries)))
             count += len(entries)
+            if len(entries) < _AT_ONCE:
+                return count
 
     def prune(self) -> int:
         """Remove entries that are too old, and record that in the log; return how many. Raises ``StoreUnavailable``."""
@@ -78,10 +82,10 @@ class AuditChain:
 
     def run(self, stop: threading.Event) -> None:
         """Run until ``stop``, then link a last time; the body of a background thread."""
-        next_look = next_prune = time.monotonic()
+        next_look = next_prune = next_pass = time.monotonic()
         while not stop.is_set():
             if self._awake.wait(_WAIT_S):
-                stop.wait(_GATHER_S)
+                stop.wait(max(_GATHER_S, next_pass - time.monotonic()))
             elif time.monotonic() < next_look:
                 continue
             if stop.is_set():
@@ -96,6 +100,6 @@ class AuditChain:
                 _log.warning("audit.chain_waits", extra={"error": str(error)})
                 self._awake.set()
                 stop.wait(1)
-            next_look = time.monotonic() + _LOOK_S
+            next_pass, next_look = time.monotonic() + _BETWEEN_S, time.monotonic() + _LOOK_S
         with suppress(StoreUnavailable, AlreadyExists):
             self.link()

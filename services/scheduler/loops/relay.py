@@ -40,7 +40,7 @@ _SWEEP_AT_MOST = 500
 OVERDUE_S = _STALE_S + _SWEEP_EVERY_S
 """A sweep sends a message within this time after its commit, if the broker and at least one scheduler run."""
 _LAST_CONFIRMS_S = 1.0
-_GATHER_S = 0.1
+_GATHER_S = 0.5
 """How long confirmed rows are collected before they are deleted together; well below ``_STALE_S``."""
 
 Notices = Iterable[tuple[str, TaskUndelivered]]
@@ -130,7 +130,8 @@ class Relay:
         with contextlib.suppress(queue.Empty):
             ids.append(self._sent.get(timeout=timeout_s))
             # Waking for each row costs more than deleting it.
-            stop.wait(min(timeout_s, _GATHER_S))
+            if self._sent.qsize() < _DELETE_AT_MOST:
+                stop.wait(min(timeout_s, _GATHER_S))
             while len(ids) < _DELETE_AT_MOST:
                 ids.append(self._sent.get_nowait())
         self._finish([one for one in ids if one])
