@@ -201,7 +201,7 @@ def test_the_remote_command_does_not_outlive_its_step(rig: Rig, host: SshCounter
     step = ssh(host, ("x",), shell="sh").model_copy(
         update={"commands": (StepCommand(text=LONG.format(folder=tmp_path)),)}
     )
-    rig.give(task(step, token="t", timeout_s=2 if how == "timeout" else 0))
+    rig.give(task(step, token="t", timeout_s=6 if how == "timeout" else 0))
     pids = [pid_in(tmp_path / "pid"), pid_in(tmp_path / "child")]
 
     if how == "stop":

@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from services.scheduler.commands.pools import apply_configured_pools
 from services.scheduler.core.messages import AttemptLost
 from services.scheduler.deciding.events import record_notices
 from shared.contracts import commands as c
+from shared.errors import RowsLocked
 from shared.store import tables as t
 from shared.store.engine import is_postgres
 from shared.store.writes.transaction import Store
@@ -218,7 +220,8 @@ def test_four_schedulers_never_exceed_a_limit(rig: PoolRig) -> None:
     def admit_all() -> None:
         another = rig.another()
         while not done.is_set():
-            rig.admit(another)
+            with suppress(RowsLocked):  # as the loop does: on a busy machine the others may take long
+                rig.admit(another)
 
     def end_some() -> None:
         while not done.is_set():
@@ -226,7 +229,8 @@ def test_four_schedulers_never_exceed_a_limit(rig: PoolRig) -> None:
             counts = Counter(pool for name in names for pool in needs[name.split("/")[1]])
             over.extend((pool, count) for pool, count in counts.items() if count > capacities.get(pool, 1))
             for name in names:
-                rig.end(name)
+                with suppress(RowsLocked):
+                    rig.end(name)
             if {row["status"] for row in rig.stack.rows(t.dag_runs)} == {"succeeded"}:
                 done.set()
 

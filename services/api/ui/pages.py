@@ -11,6 +11,7 @@ import hashlib
 import html
 import json
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +122,7 @@ def _guarded(response: Response, script: str) -> Response:
     return response
 
 
+@cache
 def _tag(folder: Path) -> str:
     """Return a tag that changes whenever a file in the folder changes."""
     digest = hashlib.sha256()
