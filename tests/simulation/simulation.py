@@ -89,9 +89,10 @@ def _run(seed: int, kernel: Kernel, cluster: Cluster, wanted: Wanted, began_s: f
         kernel.run(kernel.now_s + look_s)
         looks += 1
         problems = checks.now() if looks % _VERIFY_EVERY == 0 else checks.often()
-        # On the minute, a schedule is due that nobody can have decided yet.
-        at_rest = kernel.now_s > faults_s and kernel.now_s % 60.0 > _OFTEN_S and checks.at_rest()
+        at_rest = kernel.now_s > faults_s and not _on_the_minute(kernel) and checks.at_rest()
     if not problems:
+        if _on_the_minute(kernel):
+            kernel.run(kernel.now_s + 2 * _OFTEN_S)
         problems = checks.at_end()
     counts = {
         "commands": len(clients.accepted),
@@ -100,3 +101,8 @@ def _run(seed: int, kernel: Kernel, cluster: Cluster, wanted: Wanted, began_s: f
         "switches": kernel.switches,
     }
     return Outcome(seed, problems, kernel.trace_hash, kernel.now_s, time.process_time() - began_s, counts)
+
+
+def _on_the_minute(kernel: Kernel) -> bool:
+    """Whether a schedule may be due that nobody can have decided yet."""
+    return kernel.now_s % 60.0 <= _OFTEN_S
