@@ -239,7 +239,8 @@ def _rest(system: Footing, users: Users, limit_s: float) -> list[str]:
 class _Watch:
     """Verifies the live system again and again, until ``over``. ``found`` has each violation once.
 
-    Nothing can go on without the broker or the database, so the time of their faults does not make anything overdue.
+    Nothing can go on without the broker or the database, and no worker is given up while a scheduler may hold reports
+    that it has not recorded. So the time of their faults, and of the schedulers', does not make anything overdue.
     """
 
     def __init__(self, system: Footing, nemesis: Nemesis, over: threading.Event) -> None:

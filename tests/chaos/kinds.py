@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tests.chaos.model import CLUSTERED, DISTRIBUTED, EMBEDDED
 
-__all__ = ["EARLIER", "LANES", "SERVER_LANES", "Kind"]
+__all__ = ["EARLIER", "LANES", "LINK_LANE", "SERVER_LANES", "Kind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,9 @@ _EMBEDDED = (
     Kind("worker process frozen", 0.5, 2),
     Kind("disk full", 0.5, 1),
 )
+LINK_LANE = "links"
 LANES: dict[str, dict[str, tuple[Kind, ...]]] = {
-    DISTRIBUTED: {"processes": _PROCESSES, "links": _LINKS, "servers": _SERVERS},
+    DISTRIBUTED: {"processes": _PROCESSES, LINK_LANE: _LINKS, "servers": _SERVERS},
     CLUSTERED: {"processes": _PROCESSES, "broker nodes": _BROKER_NODES, "failovers": _FAILOVERS},
     EMBEDDED: {"machine": _EMBEDDED},
 }

@@ -5,14 +5,17 @@ import math
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.chaos.kinds import SERVER_LANES
+from tests.chaos.kinds import LINK_LANE, SERVER_LANES
 from tests.chaos.model import Fault, Plan, Strike
 from tests.chaos.process_faults import Carry, EndedByItself
 
 __all__ = ["Nemesis"]
+
+_SCHEDULER = "scheduler"
 
 
 class Nemesis:
@@ -51,29 +54,35 @@ class Nemesis:
             thread.join()
 
     def outage_s(self, since: float) -> float:
-        """Return for how long there was a fault of the broker or the database since then, in seconds."""
+        """Return for how long there was a fault of the broker, the database or a scheduler since then, in seconds.
+
+        A fault of a link counts while it lasts, and afterwards if it was a scheduler's.
+        """
         now = time.time()
         with self._lock:
-            outages = list(self._outages)
-        return sum(max(0.0, min(ended, now) - max(began, since)) for began, ended in outages)
+            outages = sorted(self._outages)
+        total, until = 0.0, since
+        for began, ended in outages:
+            total += max(0.0, min(ended, now) - max(began, until))
+            until = max(until, min(ended, now))
+        return total
 
     def _run(self, faults: Sequence[Fault]) -> None:
         for fault in faults:
             if self._over.wait(max(0.0, self._began + fault.at_s - time.monotonic())):
                 return
-            if fault.lane not in SERVER_LANES:
-                self._strike(fault)
-                continue
+            stops = fault.lane in SERVER_LANES or _SCHEDULER in fault.kind
             began = time.time()
-            with self._lock:
-                self._outages.append((began, math.inf))
-            self._strike(fault)
-            with self._lock:
+            if stops or fault.lane == LINK_LANE:
+                with self._lock:
+                    self._outages.append((began, math.inf))
+            strike = self._strike(fault, began)
+            with self._lock, suppress(ValueError):
                 self._outages.remove((began, math.inf))
-                self._outages.append((began, time.time()))
+                if stops or strike.victim.startswith(_SCHEDULER):
+                    self._outages.append((began, strike.ended))
 
-    def _strike(self, fault: Fault) -> None:
-        began = time.time()
+    def _strike(self, fault: Fault, began: float) -> Strike:
         victim, error = "", ""
         touches: tuple[str, ...] = ()
         try:
@@ -89,3 +98,4 @@ class Nemesis:
             self.strikes.append(strike)
             with self._log.open("a") as log:
                 log.write(json.dumps(asdict(strike)) + "\n")
+        return strike
