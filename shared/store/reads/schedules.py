@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
 
 from shared.store import tables as t
 from shared.store.functions import bytewise
 from shared.store.queries.pauses import IS_OPEN
-from shared.store.queries.queue_sharing import borrowers, lenders
+from shared.store.queries.queue_sharing import BORROWERS, LENDERS
 from shared.store.queries.runs import RUNNING
 from shared.store.queries.worker_pools import gathered
 from shared.store.queries.workers import takes_work
@@ -117,6 +117,12 @@ _p = t.pauses.c
 # Built once: each page of DAGs reads the open pauses.
 _RESERVED = select(t.reserved_worker_pools.c.pool, t.reserved_worker_pools.c.workspace)
 _OPEN_PAUSES = select(t.pauses).where(IS_OPEN).order_by(_p.scope.desc(), _p.name)
+_after = t.dag_runs.alias("after")
+_HOLDS = (
+    select(t.run_holds, _after.c.dag_name, _after.c.dag_run_id, _after.c.status, _after.c.finished_at)
+    .select_from(t.run_holds.outerjoin(_after, _after.c.run_key == t.run_holds.c.after_key))
+    .where(t.run_holds.c.run_key.in_(bindparam("run_keys", expanding=True)))
+)
 
 
 class ScheduleReads(Reader):
@@ -230,8 +236,7 @@ class ScheduleReads(Reader):
     def wait_facts(self, run_keys: Iterable[str], queues: Iterable[str], now: datetime) -> WaitFacts:
         """Return the state that says why these runs wait. They are queued in ``queues``."""
         keys, names = sorted(set(run_keys)), sorted(set(queues))
-        q, r, h = t.queues.c, t.dag_runs.c, t.run_holds.c
-        after = t.dag_runs.alias("after")
+        q, r = t.queues.c, t.dag_runs.c
         with self._snapshot() as connection:
             pauses = connection.execute(_OPEN_PAUSES).all()
             limit_rows = connection.execute(select(q.name, q.max_concurrency).where(q.name.in_(names)))
@@ -241,18 +246,15 @@ class ScheduleReads(Reader):
             place = func.row_number().over(partition_by=r.queue, order_by=order).label("place")
             total = func.count().over(partition_by=r.queue).label("total")
             ranked = select(r.queue, r.dag_name, r.dag_run_id, place, total)
-            takes_place = r.run_key.not_in(lenders(names))
+            takes_place = r.run_key.not_in(LENDERS)
             ranked_rows = ranked.where(r.status == RUNNING, r.queue.in_(names), takes_place).subquery()
             running = connection.execute(
-                select(ranked_rows).where(ranked_rows.c.place <= _NAMED).order_by(ranked_rows.c.place)
+                select(ranked_rows).where(ranked_rows.c.place <= _NAMED).order_by(ranked_rows.c.place),
+                {"queues": names},
             ).all()
             labels = connection.execute(select(t.workers.c.labels).where(takes_work(now))).scalars().all()
-            holds = connection.execute(
-                select(t.run_holds, after.c.dag_name, after.c.dag_run_id, after.c.status, after.c.finished_at)
-                .select_from(t.run_holds.outerjoin(after, after.c.run_key == h.after_key))
-                .where(h.run_key.in_(keys))
-            ).all()
-            borrowing = connection.execute(borrowers(names)).all()
+            holds = connection.execute(_HOLDS, {"run_keys": keys}).all()
+            borrowing = connection.execute(BORROWERS, {"queues": names}).all()
             quota = self._quota(connection) if self._workspace else None
             reserved = gathered(connection.execute(_RESERVED))
         facts = {}

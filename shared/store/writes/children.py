@@ -1,8 +1,9 @@
 """Reads of sub-runs and their parents in a transaction."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal, literal_column, or_, select
 
 from shared.store import tables as t
 from shared.store.writes.base import FoundRow, Writer
@@ -11,6 +12,18 @@ __all__ = ["ChildReads"]
 
 _CALLS: ColumnElement[bool] = literal_column("call_token <> ''")
 """A literal, because SQLite does not use a partial index for a bound parameter."""
+
+
+def _select_depth() -> Select[Any]:
+    runs = t.dag_runs.c
+    chain = select(runs.parent_key.label("key"), literal(1).label("level")).where(runs.run_key == bindparam("run_key"))
+    above = chain.cte("chain", recursive=True)
+    step = select(runs.parent_key, above.c.level + 1).select_from(t.dag_runs.join(above, runs.run_key == above.c.key))
+    above = above.union_all(step)
+    return select(func.coalesce(func.max(above.c.level), 1))
+
+
+_DEPTH = _select_depth()
 
 
 class ChildReads(Writer):
@@ -46,14 +59,7 @@ class ChildReads(Writer):
 
     def depth(self, run_key: str) -> int:
         """Return the depth of a run: 1 for a root run, 2 for its sub-runs, and so on."""
-        runs = t.dag_runs.c
-        chain = select(runs.parent_key.label("key"), literal(1).label("level")).where(runs.run_key == run_key)
-        above = chain.cte("chain", recursive=True)
-        step = select(runs.parent_key, above.c.level + 1).select_from(
-            t.dag_runs.join(above, runs.run_key == above.c.key)
-        )
-        above = above.union_all(step)
-        return int(self._connection.execute(select(func.coalesce(func.max(above.c.level), 1))).scalar_one())
+        return int(self._connection.execute(_DEPTH, {"run_key": run_key}).scalar_one())
 
     def parents_waiting(self) -> list[str]:
         """Return the keys of runs that may have missed a change of their children's statuses.

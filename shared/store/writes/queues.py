@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import and_, bindparam, exists, func, or_, select, update
 
 from shared.store import tables as t
 from shared.store.engine import for_update
 from shared.store.functions import workspace_prefix
-from shared.store.queries.queue_sharing import borrowers, lenders
+from shared.store.queries.queue_sharing import BORROWERS, LENDERS
 from shared.store.queries.runs import QUEUED, RUNNING
 from shared.store.queries.workers import takes_work
 from shared.store.writes.base import FoundRow, NewRow, Writer
@@ -23,6 +23,33 @@ _WITH_QUEUED = select(t.queues.c.name).where(
         workspace_prefix(t.queues.c.name).in_(bindparam("prefixes", expanding=True)),
     ),
     exists().where(t.dag_runs.c.queue == t.queues.c.name, t.dag_runs.c.status == QUEUED),
+)
+_r, _h, _after = t.dag_runs.c, t.run_holds.c, t.dag_runs.alias("after")
+_PLACES_TAKEN = (
+    select(func.count())
+    .select_from(t.dag_runs)
+    .where(_r.queue.in_(bindparam("queues", expanding=True)), _r.status == RUNNING, _r.run_key.not_in(LENDERS))
+)
+_QUEUED = (
+    select(
+        _r.run_key,
+        _r.dag_name,
+        _r.file_name,
+        _r.spec_hash,
+        _r.queued_at,
+        _r.priority,
+        _r.root_key,
+        _h.wait_s,
+        _h.not_before,
+        _after.c.run_key.label("after_key"),
+        _after.c.status.label("after_status"),
+        _after.c.finished_at.label("after_finished_at"),
+    )
+    .select_from(
+        t.dag_runs.outerjoin(t.run_holds, _h.run_key == _r.run_key).outerjoin(_after, _after.c.run_key == _h.after_key)
+    )
+    .where(_r.queue == bindparam("queue"), _r.status == QUEUED, _r.priority == bindparam("its_priority"))
+    .order_by(_r.queued_at, _r.run_key)
 )
 
 
@@ -73,16 +100,14 @@ class QueueWrites(Writer):
 
     def places_taken(self, name: str) -> int:
         """Count the running runs of a queue, without runs that lend their place to a sub-run."""
-        runs = t.dag_runs.c
-        mine = (runs.queue == name, runs.status == RUNNING, runs.run_key.not_in(lenders([name])))
-        return int(self._connection.execute(select(func.count()).select_from(t.dag_runs).where(*mine)).scalar_one())
+        return int(self._connection.execute(_PLACES_TAKEN, {"queues": [name]}).scalar_one())
 
     def borrowers(self, name: str) -> dict[str, str]:
         """Return the queued runs of a queue that may borrow the place of a running run above them.
 
         The result is ``{key of the queued run: key of the run above it}``.
         """
-        return {row.key: row.above for row in self._connection.execute(borrowers([name]))}
+        return {row.key: row.above for row in self._connection.execute(BORROWERS, {"queues": [name]})}
 
     def candidates(
         self,
@@ -99,39 +124,15 @@ class QueueWrites(Writer):
         ``beyond``: ``(queued_at, run_key)`` of the last run already seen; only later runs are returned.
         ``without_dags``: file names of DAGs to leave out. ``only``: if not empty, only these run keys.
         """
-        r, h = t.dag_runs.c, t.run_holds.c
-        after = t.dag_runs.alias("after")
-        where: list[ColumnElement[bool]] = [r.queue == name, r.status == QUEUED, r.priority == priority]
+        query = _QUEUED.limit(limit)
         if beyond is not None:
             at, key = beyond
-            where.append(or_(r.queued_at > at, and_(r.queued_at == at, r.run_key > key)))
+            query = query.where(or_(_r.queued_at > at, and_(_r.queued_at == at, _r.run_key > key)))
         if only:
-            where.append(r.run_key.in_(only))
+            query = query.where(_r.run_key.in_(only))
         if without_dags:
-            where.append(func.coalesce(r.file_name, "").not_in(without_dags))
-        query = (
-            select(
-                r.run_key,
-                r.dag_name,
-                r.file_name,
-                r.spec_hash,
-                r.queued_at,
-                r.priority,
-                r.root_key,
-                h.wait_s,
-                h.not_before,
-                after.c.run_key.label("after_key"),
-                after.c.status.label("after_status"),
-                after.c.finished_at.label("after_finished_at"),
-            )
-            .select_from(
-                t.dag_runs.outerjoin(t.run_holds, h.run_key == r.run_key).outerjoin(
-                    after, after.c.run_key == h.after_key
-                )
-            )
-            .where(*where)
-        )
-        return self._rows(query.order_by(r.queued_at, r.run_key).limit(limit))
+            query = query.where(func.coalesce(_r.file_name, "").not_in(without_dags))
+        return self._rows(query, queue=name, its_priority=priority)
 
     def worker_labels(self, now: datetime) -> list[dict[str, str]]:
         """Return the labels of every worker that takes work."""
