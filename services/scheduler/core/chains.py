@@ -11,7 +11,7 @@ from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node
 from services.scheduler.core.plan import STEP
-from services.scheduler.core.starts import begin, turned_away
+from services.scheduler.core.starts import begin, held_by, turned_away
 from services.scheduler.core.tasks import make_following
 from shared.contracts.attempt_tokens import token_in_chain
 from shared.contracts.events import AttemptFinished, AttemptStarted, NextStart
@@ -69,8 +69,9 @@ def turn_away(draft: Draft, event: AttemptFinished, why: str) -> Ignored:
         return Ignored(why)
     idx = draft.run.plan.next_in_chain.get(event.node, event.node)
     attempt = draft.nodes[idx].attempt
-    if attempt is not None and attempt.token == start.token:
+    if attempt is not None and attempt.token == start.token and held_by(attempt, event):
         return Ignored(why)  # the same report, a second time
+    # Also if another worker runs it: in copies of one task the steps of a chain have the same tokens.
     return turned_away(_started(event, start, idx), why)
 
 

@@ -219,6 +219,22 @@ def test_a_report_that_comes_again_halts_nothing() -> None:
     assert len(stage.halts) == halts
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_worker_with_a_copy_of_the_task_is_halted_and_recorded_for_each_step(ended: bool) -> None:
+    stage = begun(*in_line(2))
+    stage.start("s0")
+    start = NextStart(token=token_in_chain(stage.token("s0"), 1), at=stage.now)
+    copy = stage.ending("s0", next_start=start, worker_id="w2", incarnation="i2")
+    stage.tell(stage.ending("s0", next_start=start))
+    if ended:
+        stage.finish("s1")
+    stage.tell(copy)
+
+    assert [(halt.worker_id, halt.token, halt.revoked) for halt in stage.halts][-1] == ("w2", start.token, True)
+    last = stage.executions[-1]
+    assert (last.token, last.worker_id, last.accepted, last.begun) == (start.token, "w2", False, True)
+
+
 def test_a_step_that_was_begun_without_the_right_to_and_will_run_may_have_run_twice() -> None:
     stage = begun(*in_line(2))
     stage.start("s0")
