@@ -30,7 +30,7 @@ _PLACES_TAKEN = (
     .select_from(t.dag_runs)
     .where(_r.queue.in_(bindparam("queues", expanding=True)), _r.status == RUNNING, _r.run_key.not_in(LENDERS))
 )
-_QUEUED = (
+_QUEUED_RUNS = (
     select(
         _r.run_key,
         _r.dag_name,
@@ -124,7 +124,7 @@ class QueueWrites(Writer):
         ``beyond``: ``(queued_at, run_key)`` of the last run already seen; only later runs are returned.
         ``without_dags``: file names of DAGs to leave out. ``only``: if not empty, only these run keys.
         """
-        query = _QUEUED.limit(limit)
+        query = _QUEUED_RUNS.limit(limit)
         if beyond is not None:
             at, key = beyond
             query = query.where(or_(_r.queued_at > at, and_(_r.queued_at == at, _r.run_key > key)))
