@@ -87,7 +87,7 @@ def _stop_child(world: World, case: Case) -> None:
         children = world.seen(case).children()
         assert [child for child in children for grand in child.children() if "ready" in grand.log("cmd_1")]
 
-    eventually(ready, timeout_s=30)
+    eventually(ready)
     world.stop(case)
 
 

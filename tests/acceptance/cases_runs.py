@@ -47,7 +47,7 @@ def _dag_times_out(seen: Seen) -> None:
 
 def _stop_when_running(world: World, case: Case) -> None:
     world.until_node(case, "cmd_1", "running")
-    eventually(lambda: "ready" in world.seen(case).log("cmd_1"), timeout_s=30)
+    eventually(lambda: "ready" in world.seen(case).log("cmd_1"))
     world.stop(case)
 
 

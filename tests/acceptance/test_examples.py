@@ -51,7 +51,7 @@ def test_examples_end_as_they_say(world: World, subtests: pytest.Subtests, tmp_p
         world.must(c.StartRun(file_name=path.stem, dag_run_id="shown", params=_params(path.stem, tmp_path)))
     for name, status in expected.items():
         with subtests.test(example=name):
-            eventually(lambda name=name: _over(world, name), timeout_s=40, every_s=0.05)  # type: ignore[misc]
+            eventually(lambda name=name: _over(world, name), every_s=0.05)  # type: ignore[misc]
             (run,) = world.rows(t.dag_runs, file_name=name, dag_run_id="shown")
             nodes = world.rows(t.nodes, run_key=run["run_key"])
             assert run["status"] == status, [(node["name"], node["status"], node["error"]) for node in nodes]

@@ -267,7 +267,7 @@ def _rested(world: World, case: Case) -> Seen:
         assert errand is None or (errand["token"], errand["outputs"]) == (None, {})
         return seen
 
-    return eventually(rested, timeout_s=40)
+    return eventually(rested)
 
 
 def _check_mails(places: Places, subjects: list[str]) -> None:

@@ -21,7 +21,7 @@ from shared.store.engine import open_engine
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS, Outgoing
 from shared.transport.open import open_transport
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 __all__ = ["Case", "Seen", "World", "equal", "mend_and_retry", "ran", "states"]
 
@@ -210,7 +210,7 @@ class World:
         (row,) = self.rows(t.dag_runs, dag_name=case.dag, dag_run_id=run_id or case.run_id)
         return Seen(self, row, self.dir(case))
 
-    def until(self, case: Case, *statuses: str, run_id: str = "", timeout_s: float = 90) -> Seen:
+    def until(self, case: Case, *statuses: str, run_id: str = "", timeout_s: float = PATIENCE_S) -> Seen:
         """Wait until a run has one of these statuses, or has ended."""
 
         def there() -> Seen:
@@ -226,7 +226,7 @@ class World:
             assert seen.nodes[step]["status"] == status, f"{case.row}: {step} is {seen.nodes[step]['status']}"
             return seen
 
-        return eventually(there, timeout_s=90, every_s=0.05)
+        return eventually(there, every_s=0.05)
 
     def stop(self, case: Case) -> None:
         self.must(c.StopRun(dag_name=case.dag, dag_run_id=case.run_id))

@@ -151,7 +151,7 @@ class ServerFaults:
         queue = task_queue({})
         transport = RabbitTransport(self._amqp_url, name="chaos")
         try:
-            eventually(lambda: transport.healthy, timeout_s=10)
+            eventually(lambda: transport.healthy)
             with_copies: list[Delivery] = []
             consumer = transport.consume([queue], prefetch=3)
             rounds = 5

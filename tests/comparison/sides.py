@@ -65,7 +65,7 @@ class Side:
             assert status == 200, (status, answer)
             return True
 
-        eventually(start, timeout_s=10)
+        eventually(start)
         run = f"/dag-runs/{name}/{_RUN_ID}"
 
         def ended() -> dict[str, Any]:
@@ -148,7 +148,7 @@ def dagu(program: Path, folder: Path) -> Iterator[Side]:
                 except urllib3.exceptions.HTTPError as error:
                     raise AssertionError(str(error)) from error
 
-            eventually(healthy, timeout_s=60)
+            eventually(healthy)
             yield side
         finally:
             process.terminate()

@@ -252,7 +252,7 @@ def _dead_letters(walk: Walk) -> None:
 
     for operation_id, action in (("returnDeadLetters", "return"), ("discardDeadLetters", "discard")):
         # A message that was returned is a letter again.
-        letter = eventually(undecided, timeout_s=60)
+        letter = eventually(undecided)
         path = f"/dead-letters/bulk/{action}"
         none: tuple[str, Any, str, str] = (path, {"ids": []}, "bad_request", "")
         walk.case(operation_id, "POST", path, {"ids": [letter]}, low="ma", target=letter, named=False, state=none)

@@ -105,7 +105,7 @@ class Live:
             assert found["status"] == status, found
             return found
 
-        return eventually(there, timeout_s=60)
+        return eventually(there)
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def open_live(footing: "Footing", settings: Settings | None = None, *, dags_dir:
     engine = open_engine(footing.database_url, pool_size=12)
     reader = open_engine(gateways_url(footing.database_url), read_only=True)
     transport = open_transport(footing.transport_url, name="test")
-    eventually(lambda: transport.healthy, timeout_s=60)
+    eventually(lambda: transport.healthy)
     deaths: list[str] = []
     scheduler = Scheduler(
         Store(engine),

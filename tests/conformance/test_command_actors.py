@@ -211,7 +211,7 @@ def test_the_entry_of_a_gateway_is_recorded_once_whatever_it_says(stack: Stack) 
     message_id = new_run_id()
     body = encode(entry, id=message_id, at=NOW)
     for _ in range(2):
-        stack.transport.send(Outgoing(AUDIT, body, message_id)).result(10)
+        stack.transport.send(Outgoing(AUDIT, body, message_id)).result(60)
 
     def recorded() -> AuditRow:
         found = Reads(stack.engine).audit(AuditFilter(operation="login"), limit=9)

@@ -23,7 +23,7 @@ def test_dead_letters_are_listed_with_their_reason_and_returned(footing: Footing
     url = "embedded:" if footing.transport_url.startswith("embedded") else footing.transport_url
     one = open_transport(url, name="test", data_dir=tmp_path)
     one.declare([COMMANDS])
-    one.send(Outgoing(COMMANDS, b"what is this", "m1")).result(10)
+    one.send(Outgoing(COMMANDS, b"what is this", "m1")).result(60)
     consumer = one.consume([COMMANDS], prefetch=1)
     take_one(consumer).dead_letter("not to be read")
     eventually(lambda: len(one.dead_letters(10)) == 1)

@@ -69,7 +69,7 @@ def test_the_use_of_a_key_is_recorded_by_the_system_and_the_key_is_the_actor(tmp
         assert stack.api("PUT", "/pools/p", json={"capacity": 2}, headers=headers).status_code == 200
 
         # The use of a key is recorded in the background.
-        eventually(lambda: len(stack.seen) == 2, timeout_s=60)
+        eventually(lambda: len(stack.seen) == 2)
         actors = [command.actor for _, command in stack.seen]
         assert SYSTEM in actors
         sent = next(actor for actor in actors if actor != SYSTEM)

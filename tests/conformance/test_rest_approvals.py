@@ -103,7 +103,7 @@ def sub_until(live: Live, run: str, sub_run: str, status: int, waiting: str = ""
         assert not waiting or step(found, waiting)["status"] == 7
         return found
 
-    return eventually(there, timeout_s=60)
+    return eventually(there)
 
 
 def test_an_approval_resumes_the_run(live: Live) -> None:

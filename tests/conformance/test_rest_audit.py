@@ -37,7 +37,7 @@ def expected(live: Live) -> list[Expected]:
         assert {each.request_id for each in asked} <= found
         assert live.reads.verify_audit().waiting == 0
 
-    eventually(complete, timeout_s=30)
+    eventually(complete)
     return asked
 
 

@@ -355,7 +355,7 @@ def test_gateways_count_failed_logins_together_and_remember_them(live: Live) -> 
         until = live.reads.login_wait(guesser.digest)
         return until is not None and until > utc_now()
 
-    eventually(waits, timeout_s=60)
+    eventually(waits)
     right = {"username": "admin", "password": "adminadmin"}
     refused = live.app_with(BUILTIN).ask("POST", "/auth/login", right, **away)
     assert (refused.status_code, refused.get_json()["code"]) == (429, "too_many_requests")
@@ -366,11 +366,11 @@ def test_the_right_password_is_good_for_all_gateways(live: Live) -> None:
     wrong, right = ({"username": "admin", "password": password} for password in ("wrong-one", "adminadmin"))
     away, guesser = {"environ_base": {"REMOTE_ADDR": "192.0.2.51"}}, by_login("admin", "192.0.2.51")
     assert live.app_with(BUILTIN).ask("POST", "/auth/login", wrong, **away).status_code == 401
-    eventually(lambda: live.reads.login_wait(guesser.digest) is not None, timeout_s=60)
+    eventually(lambda: live.reads.login_wait(guesser.digest) is not None)
 
     assert live.app_with(BUILTIN).ask("POST", "/auth/login", right, **away).status_code == 200
 
-    eventually(lambda: live.reads.login_wait(guesser.digest) is None, timeout_s=60)
+    eventually(lambda: live.reads.login_wait(guesser.digest) is None)
 
 
 def test_guesses_of_the_static_token_are_slowed_down(live: Live) -> None:

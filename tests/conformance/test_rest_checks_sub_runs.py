@@ -240,7 +240,7 @@ def test_steps_set_to_failed_by_hand_run_again_in_every_run_below(live: Live) ->
     def last_steps() -> list[int]:
         return [live.get(path)["dagRunDetails"]["nodes"][-1]["status"] for path in chain]
 
-    eventually(lambda: last_steps() == [4, 4, 4], timeout_s=60)
+    eventually(lambda: last_steps() == [4, 4, 4])
     live.until("again", "root", 4)
     assert live.get(f"{second}/log")["content"] == left_alone
 
@@ -249,7 +249,7 @@ def test_steps_of_a_running_sub_run_cannot_be_set(live: Live) -> None:
     """Checks 36 and 44 of REST contract section 13."""
     live.dag("busy", SLOW)
     live.start("busy", dagRunId="root")
-    eventually(lambda: [each["status"] for each in subs(live, "/dag-runs/busy/root")] == [1], timeout_s=60)
+    eventually(lambda: [each["status"] for each in subs(live, "/dag-runs/busy/root")] == [1])
     [child] = subs(live, "/dag-runs/busy/root")
     path = f"/dag-runs/busy/root/sub-dag-runs/{child['dagRunId']}"
 
@@ -288,7 +288,7 @@ def test_date_filters_are_half_open_on_the_creation_time(live: Live, footing: Fo
     # A retry renews the start, and not the creation.
     before = live.run("dated", "old")["startedAt"]
     live.post("/dag-runs/dated/old/retry", {"dagRunId": "old"})
-    eventually(lambda: live.run("dated", "old")["status"] == 4, timeout_s=60)
+    eventually(lambda: live.run("dated", "old")["status"] == 4)
     assert live.run("dated", "old")["startedAt"] >= before
     assert ids("") == ["new", "old"]
     assert ids("?status=4") == ["new", "old"]

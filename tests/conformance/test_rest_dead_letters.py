@@ -27,7 +27,7 @@ def listed(live: Live, *message_ids: str) -> list[dict[str, Any]]:
         assert found["more"] is False
         return list(found["deadLetters"])
 
-    return eventually(there, timeout_s=60)
+    return eventually(there)
 
 
 def test_a_poison_message_is_seen_returned_and_discarded(live: Live) -> None:

@@ -17,7 +17,7 @@ def files(live: Live) -> list[str]:
 
 
 def until_told(live: Live, *errors: str) -> None:
-    eventually(lambda: live.get("/dags")["errors"] == list(errors), timeout_s=60)
+    eventually(lambda: live.get("/dags")["errors"] == list(errors))
     assert live.get("/dags/tags")["errors"] == list(errors)
     assert live.get("/dags?name=fits-none&perPage=1")["errors"] == list(errors)
 
@@ -65,7 +65,7 @@ def test_a_file_may_have_any_name_if_the_name_in_it_is_valid(footing: Footing, t
     (tmp_path / "team/très court.yaml").write_text(f"name: inner4\n{STEPS}")
     (tmp_path / "calls.yaml").write_text("steps:\n  - call: team/très court\n")
     with open_live(footing, dags_dir=tmp_path) as live:
-        eventually(lambda: len(files(live)) == 7, timeout_s=60)
+        eventually(lambda: len(files(live)) == 7)
         errors = {dag["fileName"]: dag["errors"] for dag in live.get("/dags")["dags"] if dag["errors"]}
         assert errors.keys() == {"no name.yaml", f"{LONG}.yaml"}, "Dagu lists them with an error too"
 
@@ -80,7 +80,7 @@ def test_a_file_may_have_any_name_if_the_name_in_it_is_valid(footing: Footing, t
 def test_a_file_that_outgrows_the_limit_leaves_its_dag_as_it_was(footing: Footing, tmp_path: Path) -> None:
     (tmp_path / "grows.yaml").write_text(STEPS)
     with open_live(footing, dags_dir=tmp_path) as live:
-        eventually(lambda: files(live) == ["grows.yaml"], timeout_s=60)
+        eventually(lambda: files(live) == ["grows.yaml"])
         (tmp_path / "grows.yaml").write_text(STEPS + "# " + 1024 * 1024 * "x")
 
         until_told(live, "grows.yaml: cannot be read: larger than 1 MiB")
@@ -92,13 +92,13 @@ def test_what_was_deleted_or_renamed_stays_so_over_a_restart(footing: Footing, t
     for name in ("v1.2.yml", "twin2.yaml"):
         (tmp_path / name).write_text(STEPS)
     with open_live(footing, dags_dir=tmp_path) as live:
-        eventually(lambda: files(live) == ["twin2.yaml", "v1.2.yaml"], timeout_s=60)
+        eventually(lambda: files(live) == ["twin2.yaml", "v1.2.yaml"])
         assert live.ask("DELETE", "/dags/v1.2").status_code == 204
         live.post("/dags/twin2/rename", {"newFileName": "twin3"})
 
     (tmp_path / "last.yaml").write_text(STEPS)
     with open_live(footing, dags_dir=tmp_path) as live:
-        eventually(lambda: "last.yaml" in files(live), timeout_s=60)
+        eventually(lambda: "last.yaml" in files(live))
 
         assert files(live) == ["last.yaml", "twin3.yaml"]
         for name in ("v1.2", "twin2"):

@@ -195,7 +195,7 @@ def test_gunicorn_serves_the_same_and_stops_on_sigterm(stack: Stack, tmp_path: P
             except ConnectionError:
                 return False
 
-        eventually(healthy, timeout_s=60)
+        eventually(healthy)
         assert json.loads(ask(port, "GET", "/api/v2/dags/a.yaml")[2])["dag"]["name"] == "a"
         status, _, body = ask(port, "GET", "/api/v2/dag-runs/a/r/steps/x%2Fy/log")
         assert (status, json.loads(body)["code"]) == (404, "not_found")

@@ -197,7 +197,7 @@ def test_the_hops_of_a_run_explain_its_time(live: Live) -> None:
         assert all(spent[f"{name} count"] >= count for name, count in EACH_HOP.items()), spent
         return spent
 
-    spent = eventually(explained, timeout_s=60)
+    spent = eventually(explained)
     run = live.reads.run("hops", "r")
     assert run is not None
     assert run.finished_at is not None

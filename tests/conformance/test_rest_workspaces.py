@@ -375,7 +375,7 @@ def test_a_sub_run_waits_for_a_pool_that_serves_its_workspace(places: tuple[Plac
         node = acme.live.run("asks", "r", token=acme.token, headers=headers)["nodes"][0]
         assert node.get("waitingFor", "").endswith("waits for: the worker pool gpu does not serve this workspace"), node
 
-    eventually(waits, timeout_s=60)
+    eventually(waits)
     acme.done("POST", "/dag-runs/asks/r/stop")
     acme.live.until("asks", "r", 3, token=acme.token, headers=headers)
     admin.done("DELETE", "/worker-pools/gpu")

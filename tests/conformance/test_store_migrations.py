@@ -272,7 +272,7 @@ def test_an_index_is_made_while_others_write_and_again_if_that_failed(empty_url:
     with ThreadPoolExecutor(1) as pool, writer.begin():
         writer.exec_driver_sql("UPDATE dag_runs SET status = 'failed'")
         migrated = pool.submit(migrate, empty_url)
-        eventually(waits, timeout_s=60)
+        eventually(waits)
         # The migration waits for the open transaction; no other writer waits for the migration.
         with engine.begin() as connection:
             connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")

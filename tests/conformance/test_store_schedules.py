@@ -29,8 +29,8 @@ def test_a_dag_that_is_being_removed_is_not_given_a_schedule(migrated_database_u
     with ThreadPoolExecutor() as pool:
         with store.begin() as removing:
             removing.dags.delete(["goes"])
-            assert pool.submit(adopt).result(10) == ["stays"]
-        assert pool.submit(adopt).result(10) == []
+            assert pool.submit(adopt).result(60) == ["stays"]
+        assert pool.submit(adopt).result(60) == []
 
     with engine.connect() as connection:
         assert connection.execute(select(t.schedules.c.file_name)).scalars().all() == ["stays"]

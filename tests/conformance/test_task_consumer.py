@@ -16,7 +16,7 @@ def take(consumer: TaskConsumer) -> Delivery:
         taken.extend(consumer.take(1, 0.1))
         return bool(taken)
 
-    eventually(one, timeout_s=60)
+    eventually(one)
     return taken[0]
 
 

@@ -23,7 +23,7 @@ consumer = transport.consume([COMMANDS, EVENTS, HEARTBEATS], prefetch=1)
 for future in [transport.send(Outgoing(EVENTS, str(n).encode(), str(n))) for n in range(100)]:
     future.result()
 transport.send(Outgoing(HEARTBEATS, b"beat", "beat")).result()
-delivered = consumer.take(1, 5)[0]
+delivered = consumer.take(1, 60)[0]
 print("accepted", flush=True)
 sys.stdin.read()
 """
@@ -55,7 +55,7 @@ def test_an_orderly_end_marks_only_what_was_delivered(tmp_path: Path) -> None:
     consumer = first.consume([EVENTS], prefetch=1)
     for body in (b"1", b"2"):
         first.send(Outgoing(EVENTS, body, "id")).result(30)
-    consumer.take(1, 5)
+    consumer.take(1, 60)
     first.close()
 
     second = EmbeddedTransport(tmp_path / "journal")
@@ -70,8 +70,8 @@ def test_a_message_that_kills_each_time_it_is_delivered_ends_as_a_dead_letter(tm
     consumer = transport.consume([EVENTS], prefetch=1)
     transport.send(Outgoing(EVENTS, b"poison", "id")).result(30)
     for _ in range(DELIVERY_LIMIT):
-        consumer.take(1, 5)[0].retry()
-    assert len(consumer.take(1, 5)) == 1
+        consumer.take(1, 60)[0].retry()
+    assert len(consumer.take(1, 60)) == 1
     transport.close()
 
     again = EmbeddedTransport(tmp_path / "journal")

@@ -181,10 +181,10 @@ def test_the_whole_system_runs_on_a_root_that_cannot_be_written(engine: DockerEn
         assert code == 0, f"{said.decode()}\n{container.logs().decode()[-2000:]}"
         return json.loads(said) if said else None
 
-    eventually(lambda: ask("GET", "/api/v2/health"), timeout_s=60, every_s=0.2)
+    eventually(lambda: ask("GET", "/api/v2/health"), every_s=0.2)
     ask("POST", "/api/v2/dags", {"name": "inside", "spec": _SPEC})
     ask("POST", "/api/v2/dags/inside/start", {"dagRunId": "r1"})
-    run = eventually(lambda: _ended(ask("GET", "/api/v2/dag-runs/inside/r1")), timeout_s=60, every_s=0.2)
+    run = eventually(lambda: _ended(ask("GET", "/api/v2/dag-runs/inside/r1")), every_s=0.2)
 
     assert run["statusLabel"] == "succeeded", run
     assert ask("GET", "/api/v2/dag-runs/inside/r1/outputs")["outputs"] == {"who": "user 10001"}
@@ -226,10 +226,10 @@ def test_every_service_runs_in_a_container_of_its_own(
             raise AssertionError(f"{error}\n{logs}") from error
         assert (answer.status, answer.json["status"]) == (200, "healthy"), logs
 
-    eventually(healthy, timeout_s=60, every_s=0.2)
+    eventually(healthy, every_s=0.2)
     client.create("inside", _SPEC)
     client.start("inside")
-    client.until("succeeded", "inside", timeout_s=30)
+    client.until("succeeded", "inside")
     assert client.outputs("inside") == {"who": "user 10001"}
     client.close()
     _end(api, worker, scheduler)

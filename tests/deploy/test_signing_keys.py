@@ -58,8 +58,8 @@ def _understand(senders: dict[str, Config], receivers: dict[str, Config]) -> Non
             for configs, service in ((senders, sender), (receivers, receiver))
         )
         assert isinstance(sending, SignedTransport)
-        sending.send(Outgoing(queue, _BODY, "one")).result(5)
-        (delivery,) = receiving.consume([queue], prefetch=1).take(1, 5)
+        sending.send(Outgoing(queue, _BODY, "one")).result(60)
+        (delivery,) = receiving.consume([queue], prefetch=1).take(1, 60)
         assert delivery.body != _BODY
         delivery.ack()
     broker.close()

@@ -189,13 +189,13 @@ def test_logs_are_followed_over_an_interruption(client: Client, footing: Footing
         try:
             go.touch()
             if own_process:
-                eventually(done.exists, timeout_s=60)
+                eventually(done.exists)
         finally:
             if own_process:
                 footing.start(gateway)
             else:
                 gateway.thaw()
-        assert following.wait_exit(timeout_s=60) == 0
+        assert following.wait_exit() == 0
         lines = following.output().splitlines()
         assert [line for line in lines if not line.startswith("dagway: connection lost")] == [
             "talk | one",

@@ -128,7 +128,7 @@ def test_doctor_and_workers(dagway: Dagway, footing: Footing) -> None:
         return said
 
     # On a busy machine a worker's lease may end before its next heartbeat is heard.
-    assert {line.split()[0] for line in eventually(healthy, timeout_s=60).stdout.splitlines()} == {"ok"}
+    assert {line.split()[0] for line in eventually(healthy).stdout.splitlines()} == {"ok"}
     worker = "local" if footing.name == "embedded" else "w1"
     assert re.search(rf"^{worker} +live +\d+/", dagway("workers").stdout, re.MULTILINE)
 
@@ -143,15 +143,15 @@ def test_a_drained_worker_takes_no_new_runs_until_it_is_resumed(
         [found] = [each for each in json.loads(dagway("workers", "--json").stdout)["workers"] if each["id"] == worker]
         return dict(found.get("drain", {}))
 
-    eventually(lambda: worker in dagway("workers").stdout, timeout_s=60)
+    eventually(lambda: worker in dagway("workers").stdout)
     said = dagway("workers", "drain", worker, "--reason", "new disk")
     try:
         assert (said.exit_code, said.stdout) == (0, f"worker {worker} takes no new runs\n"), said.output
-        eventually(lambda: drain_of().get("heard"), timeout_s=60)
+        eventually(lambda: drain_of().get("heard"))
         assert re.search(rf"^{worker} +draining .* anonymous \S+.*: new disk$", dagway("workers").stdout, re.MULTILINE)
         client.start("kept-back")
         wanted = f"a worker that takes new runs: {worker} is draining"
-        eventually(lambda: wanted in dagway("why", "kept-back", "r1").stdout, timeout_s=60)
+        eventually(lambda: wanted in dagway("why", "kept-back", "r1").stdout)
     finally:
         resumed = dagway("workers", "resume", worker)
     assert (resumed.exit_code, resumed.stdout) == (0, f"worker {worker} takes new runs\n"), resumed.output

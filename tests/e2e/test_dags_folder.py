@@ -128,7 +128,7 @@ def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def outputs(client: Client, name: str) -> dict[str, str]:
-    eventually(lambda: client.ask("GET", f"/dags/{name}/spec").status == 200, timeout_s=60)
+    eventually(lambda: client.ask("GET", f"/dags/{name}/spec").status == 200)
     client.start(name)
     client.until("succeeded", name)
     return client.outputs(name)
@@ -189,7 +189,7 @@ def test_a_file_in_a_folder_below_can_be_called_and_is_nothing_else(system: Foot
 
 def test_a_file_that_is_not_there_fails_its_caller(system: Footing, folder: Path) -> None:
     client = system.client
-    eventually(lambda: client.ask("GET", "/dags/unknown/spec").status == 200, timeout_s=60)
+    eventually(lambda: client.ask("GET", "/dags/unknown/spec").status == 200)
 
     client.start("unknown")
     client.until("failed", "unknown")
@@ -204,7 +204,7 @@ def test_a_file_that_is_not_there_fails_its_caller(system: Footing, folder: Path
         [node] = client.run("unknown", run_id)["nodes"]
         assert "DAG team/nobody is invalid: line 1, column 1: has invalid keys: stepps" in node["error"]
 
-    eventually(found_faulty, timeout_s=60)
+    eventually(found_faulty)
     (folder / "team/nobody.yaml").unlink()
 
     def gone() -> None:
@@ -213,4 +213,4 @@ def test_a_file_that_is_not_there_fails_its_caller(system: Footing, folder: Path
         [node] = client.run("unknown", run_id)["nodes"]
         assert "is not found" in node["error"]
 
-    eventually(gone, timeout_s=60)
+    eventually(gone)

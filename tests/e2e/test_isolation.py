@@ -156,7 +156,7 @@ def test_up_ends_in_good_order(tmp_path: Path, number: signal.Signals) -> None:
         assert [pid for pid in family if not gone(pid)] == []
         assert "Traceback" not in system.process.output()
         system.start()
-        run = system.client.until("failed", "busy", timeout_s=60)
+        run = system.client.until("failed", "busy")
         assert [node["statusLabel"] for node in run["nodes"]] == ["failed"]
 
 
@@ -187,7 +187,7 @@ def test_a_worker_that_is_told_to_end_lets_its_step_end_first(cluster: Cluster, 
     assert client.steps("drained")["cmd_1"] == "succeeded"
     cluster.start()
 
-    client.until("succeeded", "drained", timeout_s=30)
+    client.until("succeeded", "drained")
     assert client.text("drained", "r1", "cmd_1") == "done"
 
 

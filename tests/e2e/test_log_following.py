@@ -50,7 +50,7 @@ def test_output_is_read_while_it_is_written_each_line_once(client: Client, dag: 
             before_the_end.append(len(seen["stdout"]))
         assert all(len(lines) == _LINES for lines in seen.values()), seen
 
-    eventually(followed, timeout_s=30, every_s=0.1)
+    eventually(followed, every_s=0.1)
     assert seen["stdout"] == [f"line {number}" for number in range(1, _LINES + 1)]
     assert seen["stderr"] == [f"oops {number}" for number in range(1, _LINES + 1)]
     # It came bit by bit, not at the end.

@@ -34,7 +34,7 @@ def finished(client: DaguHttpClient, dag: Dag) -> DagRunResult:
         assert result.finishedAt is not None, result
         return result
 
-    result = eventually(over, timeout_s=60)
+    result = eventually(over)
     assert client.get_dag_run_status("latest").dagRunId == result.dagRunId == started.dagRunId
     return result
 

@@ -51,7 +51,7 @@ def test_services_wait_for_the_migration_and_work_on_a_later_schema(
             assert ask_probe(_door(scheduler, "/readyz"))[0] == 503
             assert "run dagway migrate" in scheduler.output()
 
-        eventually(alive_and_waiting, timeout_s=40)
+        eventually(alive_and_waiting)
         env = {"DAGWAY_DATABASE_URL": system.urls["owner"]}
         with DagwayProcess("migrate", folder=tmp_path / "m", env=env) as migration:
             assert migration.wait_exit() == 0, migration.output()

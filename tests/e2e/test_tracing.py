@@ -235,7 +235,7 @@ def test_the_span_of_a_killed_workers_attempt_is_told_by_a_scheduler(
     client.start("lost", "r1")
     pid_in(mark)
     system.workers[0].kill9()
-    client.until("failed", "lost", "r1", timeout_s=30)
+    client.until("failed", "lost", "r1")
     system.start(system.workers[0])
 
     step = eventually(lambda: collector.one(name="Step: long"), timeout_s=_SEEN_S)

@@ -84,7 +84,7 @@ MEASURED = re.compile(r"(?<=timed out after )[\d.]+s")
 
 def result(client: Client, name: str, run_id: str, status: str) -> dict[str, Any]:
     """Wait for a run's end; return everything of it that must be the same on both footings."""
-    run = client.until(status, name, run_id, timeout_s=40)
+    run = client.until(status, name, run_id)
     found = statuses(run)
     logs = {
         (step, stream): client.text(name, run_id, step.replace(" ", "%20"), f"?stream={stream}")

@@ -23,7 +23,7 @@ from tests.harness.servers import PostgresServer, RabbitCluster
 
 RUNS, SLOTS = 120, 20
 """Runs under way when the node dies: the slots of both workers are taken, and the other tasks wait at the broker."""
-WITHIN_S = 20
+WITHIN_S = 60
 """From the death of a node to the end of a run started after it. An election takes about a second, so does a reconnect,
 and the loss of a queue of heartbeats is noticed after 2 s. The rest is for a busy machine.
 """
@@ -34,6 +34,9 @@ steps:
   - name: two
     command: echo two >> {folder}/$DAG_RUN_ID
 """
+
+# On a busy machine the cluster alone takes minutes to start.
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -104,18 +107,17 @@ def test_a_node_that_is_cut_off_serves_nobody_and_comes_back(broker: RabbitClust
                 delivery.ack()
             return text in [delivery.body for delivery in found]
 
-        eventually(lambda: is_heard(b"before"), timeout_s=60)
+        eventually(lambda: is_heard(b"before"))
         broker.cut_off(parted)
         try:
-            eventually(lambda: not parted.answers(), timeout_s=60)
-            eventually(lambda: is_heard(b"after"), timeout_s=60)
+            eventually(lambda: not parted.answers())
+            eventually(lambda: is_heard(b"after"))
         finally:
             broker.rejoin(parted)
-        eventually(lambda: is_heard(b"with all nodes"), timeout_s=60)
+        eventually(lambda: is_heard(b"with all nodes"))
         assert len(broker.queues(parted)[EVENTS.name]["members"]) == 3
 
 
-@pytest.mark.timeout(600)
 def test_work_goes_on_without_the_node_of_the_tasks(
     broker: RabbitCluster, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
@@ -127,14 +129,14 @@ def test_work_goes_on_without_the_node_of_the_tasks(
         lost = broker.home_of(task_queue({}).name)
         with ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda run: _begin(system, run), runs))
-        eventually(lambda: _slots_are_taken(system), timeout_s=30)
+        eventually(lambda: _slots_are_taken(system), timeout_s=120)
         lost.kill()
         began_s = time.monotonic()
         (work / "go").touch()
         answers.append(_begin(system, "after"))
         system.client.until("succeeded", "counted", "after", timeout_s=WITHIN_S)
         print(f"done {time.monotonic() - began_s:.1f} s after the death of the node")  # noqa: T201 - the measured result
-        eventually(lambda: at_rest(system.engine), timeout_s=60, every_s=0.5)
+        eventually(lambda: at_rest(system.engine), every_s=0.5)
         # A scheduler can also start without the node.
         system.schedulers[0].terminate(timeout_s=35)
         system.start(system.schedulers[0])
@@ -165,4 +167,4 @@ def _system(broker: RabbitCluster, postgres: PostgresServer, folder: Path) -> Cl
 
 def _begin(system: Cluster, run: str) -> int:
     """Start a run, repeating the request until it is accepted; return the status of the answer."""
-    return system.client.insist("POST", "/dags/counted/start", {"dagRunId": run}, key=run, timeout_s=60).status
+    return system.client.insist("POST", "/dags/counted/start", {"dagRunId": run}, key=run).status

@@ -25,10 +25,10 @@ def test_a_parallel_steps_runs_keep_to_a_limit_though_a_scheduler_dies(cluster: 
     for run_id in ("r1", "r2"):
         cluster.client.start("fans-out", run_id)
 
-    eventually(lambda: ended(cluster, "called") >= 3, timeout_s=30)
+    eventually(lambda: ended(cluster, "called") >= 3)
     cluster.schedulers[0].kill9()
     for run_id in ("r1", "r2"):
-        cluster.client.until("succeeded", "fans-out", run_id, timeout_s=60)
+        cluster.client.until("succeeded", "fans-out", run_id)
 
     found = [one for one in passages(cluster.engine) if one.queue == "narrow"]
     assert (len(found), most_at_once(found)) == (12, {"narrow": 2})
@@ -39,5 +39,5 @@ def test_a_parallel_steps_runs_keep_to_a_limit_though_a_scheduler_dies(cluster: 
         path, body = "/dags/fans-within/enqueue", {"dagRunId": run_id}
         assert cluster.client.insist("POST", path, body, key=run_id).status == 200
     for run_id in ("w1", "w2", "w3"):
-        cluster.client.until("succeeded", "fans-within", run_id, timeout_s=60)
+        cluster.client.until("succeeded", "fans-within", run_id)
     assert ended(cluster, "called") == 12 + 18

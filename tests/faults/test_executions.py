@@ -141,7 +141,7 @@ def test_a_task_that_was_sent_but_not_deleted_is_swept_and_runs_once(
 
 def republish(broker: RabbitTransport, task: Task, **facts: Any) -> None:
     body = encode(task.model_copy(update=facts), id=task.token, at=utc_now())
-    signed_as("scheduler", broker).send(Outgoing(task_queue({}), body, task.token)).result(10)
+    signed_as("scheduler", broker).send(Outgoing(task_queue({}), body, task.token)).result(60)
 
 
 def test_copies_of_a_task_do_not_run(cluster: Cluster, broker: RabbitTransport, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_step_that_is_ended_in_the_middle_leaves_nothing_behind(stage: Stage, 
             timeout_s = TIMEOUT_S if fault == "timeout" else 0
             worker.give(stage.task(name, scene.step, timeout_s=timeout_s, **scene.facts))
         for scene in scenes.values():
-            eventually(scene.middle, timeout_s=60)
+            eventually(scene.middle)
 
         if fault == "kill":
             worker.kill()
@@ -88,6 +88,6 @@ def test_a_step_that_is_ended_in_the_middle_leaves_nothing_behind(stage: Stage, 
             eventually(lambda: worker.sockets() <= sockets)
 
         for scene in scenes.values():
-            eventually(scene.clean, timeout_s=60)
+            eventually(scene.clean)
         eventually(lambda: worker.processes() == [])
         assert stage.files() == files

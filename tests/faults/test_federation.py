@@ -98,7 +98,7 @@ def test_sums_are_the_databases_though_a_worker_a_scheduler_and_a_gateway_were_k
     # Everything at rest and scraped: now a kill takes no count with it.
     start("good", "a", 8)
     start("bad", "a", 3)
-    eventually(lambda: all_over(11), timeout_s=30)
+    eventually(lambda: all_over(11))
     assert truth(cluster) == {"succeeded": 8, "failed": 3}
     for status, runs in truth(cluster).items():
         eventually(partial(is_counted, leaf, status, runs), timeout_s=_SEEN_S)
@@ -110,7 +110,7 @@ def test_sums_are_the_databases_though_a_worker_a_scheduler_and_a_gateway_were_k
     # Only a scrape in between tells a counter that began anew from one that went on.
     eventually(partial(begins_anew, leaf, cluster.schedulers[0]), timeout_s=_SEEN_S)
     start("good", "b", 8)
-    eventually(lambda: all_over(19), timeout_s=30)
+    eventually(lambda: all_over(19))
     eventually(partial(is_counted, leaf, "succeeded", 16), timeout_s=_SEEN_S)
 
     # In the middle of work: what was not scraped is lost to the counters, not to what is read from the database.
@@ -118,7 +118,7 @@ def test_sums_are_the_databases_though_a_worker_a_scheduler_and_a_gateway_were_k
     for process in victims:
         process.kill9()
     cluster.start(*victims)
-    eventually(lambda: all_over(31), timeout_s=60)
+    eventually(lambda: all_over(31))
     eventually(lambda: federated(whole) == dict(truth(cluster)), timeout_s=_SEEN_S)
     assert counted(leaf, "dagway_dag_runs_ended_total") <= 31
     assert leaf.ask("dagway:dag_runs:total") == {

@@ -54,13 +54,13 @@ def test_more_bodies_than_there_is_room_for_are_refused_in_the_form_of_all_answe
             assert answer.status == 503
             return answer
 
-        answer = eventually(refused, timeout_s=60)
+        answer = eventually(refused)
 
     def taken() -> None:
         status = pool.request("POST", url, body=b" " * 2_000_000, headers={"Origin": "http://elsewhere"}).status
         assert status != 503, "the gateway has not freed the bodies of the closed connections yet"
 
-    eventually(taken, timeout_s=60)
+    eventually(taken)
     told = {
         "code": "service_unavailable",
         "message": "The server receives too many request bodies; nothing was changed. Try again soon.",
@@ -122,7 +122,7 @@ def test_a_database_that_takes_connections_and_says_nothing_is_given_up(cluster:
                 status, text = ask_probe(f"http://127.0.0.1:{port}/readyz")
                 assert (status, json.loads(text)["error"]) == (503, "the database does not answer")
 
-            eventually(told, timeout_s=60)
+            eventually(told)
             assert ask_probe(f"http://127.0.0.1:{port}/healthz")[0] == 200
             os.kill(cluster.postgres.pid, signal.SIGCONT)
             cluster.ready(late)

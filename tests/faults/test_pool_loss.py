@@ -75,7 +75,7 @@ def test_a_silent_worker_that_is_heard_again_takes_no_lock_from_its_next_holder(
     finally:
         worker.thaw()
 
-    eventually(lambda: let_go(cluster, worker), timeout_s=60)
+    eventually(lambda: let_go(cluster, worker))
     assert entered(cluster, "silenced") == ["r2"]
     finish(cluster, "silenced", tmp_path)
     assert attempts(cluster, "silenced") == [("long", 1, "lost", None)]

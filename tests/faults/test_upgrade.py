@@ -136,7 +136,7 @@ def at_work(system: FromRelease, load: Load, schedulers: int, *workers: str) -> 
         assert all(tasks_sent(each) > was for each, was in zip(chosen, sent, strict=True))
         assert len(load.started) >= before + EACH
 
-    eventually(shared, timeout_s=90, every_s=0.2)
+    eventually(shared, every_s=0.2)
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_an_upgrade_from_the_last_release_fails_no_request_and_loses_or_doubles_
 
     assert load.failed == []
     assert load.reads > 2 * EACH
-    eventually(lambda: at_rest(system.engine), timeout_s=90)
+    eventually(lambda: at_rest(system.engine))
     ended = {row["dag_run_id"]: row["status"] for row in system.rows(t.dag_runs, dag_name="load")}
     assert ended == dict.fromkeys(load.started, "succeeded")
     written = {file.name: Counter(file.read_text().split()) for file in ledger.iterdir()}

@@ -123,7 +123,7 @@ def test_a_silent_workers_step_is_ended_when_it_is_heard_again(cluster: Cluster,
     finally:
         worker.thaw()
 
-    eventually(lambda: gone(pid), timeout_s=60)
+    eventually(lambda: gone(pid))
     assert attempts(cluster, "silent") == [("long", 1, "lost", None)]
 
 
@@ -155,7 +155,7 @@ def test_a_mail_is_sent_by_another_worker_when_the_first_is_killed(cluster: Clus
             (node,) = cluster.rows(t.nodes, name="errand", run_key=errand["run_key"])
             return (node["status"], node["token"], node["outputs"]) == ("succeeded", None, {})
 
-        eventually(done, timeout_s=60)
+        eventually(done)
         assert server.mails.empty()
     assert cluster.client.run("told") == ended, "the run stays as it ended"
     assert attempts(cluster, "told") == [
@@ -184,7 +184,7 @@ steps:
 def test_the_result_of_a_sub_run_is_printed_on_the_worker_that_took_over(cluster: Cluster, tmp_path: Path) -> None:
     cluster.client.create("calling", CALLING.format(folder=tmp_path))
     cluster.client.start("calling")
-    eventually((tmp_path / "begun").exists, timeout_s=60)
+    eventually((tmp_path / "begun").exists)
     lost = cluster.client.run("calling")["workerId"]
     next(worker for worker in cluster.workers if worker.env["DAGWAY_WORKER_ID"] == lost).kill9()
     (tmp_path / "go").touch()

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, expect, sync_playwright
 
+from tests.harness.eventually import PATIENCE_S
+
 __all__ = ["PHONE", "browser", "chromium_bin", "watched"]
 
 PHONE = (390, 800)
@@ -22,7 +24,6 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-_PATIENCE_MS = 60_000
 _NOT_OURS = "ERR_NETWORK_CHANGED"
 """Chromium's error for pending requests when a network interface appears or disappears.
 
@@ -38,7 +39,7 @@ def chromium_bin() -> str | None:
 @contextmanager
 def browser(*flags: str) -> Iterator[Browser]:
     """Start a browser with an empty profile and more ``flags`` of Chromium, and end it afterwards."""
-    expect.set_options(timeout=_PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_S * 1000)
     with sync_playwright() as driver:
         started = driver.chromium.launch(executable_path=chromium_bin(), headless=True, args=[*_FLAGS, *flags])
         try:
@@ -82,7 +83,7 @@ def watched(
         accept_downloads=True,
         timezone_id=zone,
     )
-    context.set_default_timeout(_PATIENCE_MS)
+    context.set_default_timeout(PATIENCE_S * 1000)
     for key, value in (stored or {}).items():
         context.add_init_script(f"localStorage.setItem({json.dumps(key)}, {json.dumps(value)})")
     page = context.new_page()

@@ -10,7 +10,7 @@ from typing import Any
 
 import urllib3
 
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 __all__ = ["Answer", "Client", "ask_probe", "send_raw", "statuses"]
 
@@ -70,7 +70,9 @@ class Client:
                 continue
         return self.once(method, path, body, key=key)
 
-    def insist(self, method: str, path: str, body: Any = None, *, key: str = "", timeout_s: float = 60) -> Answer:
+    def insist(
+        self, method: str, path: str, body: Any = None, *, key: str = "", timeout_s: float = PATIENCE_S
+    ) -> Answer:
         """Repeat the request until a gateway answers, and not with a status that means "try again later"."""
 
         def answered() -> Answer:
@@ -107,7 +109,7 @@ class Client:
         """Return the status of each step of a run, and of each of its handlers."""
         return statuses(self.run(dag, run_id))
 
-    def until(self, status: str, dag: str, run_id: str = "r1", *, timeout_s: float = 60) -> dict[str, Any]:
+    def until(self, status: str, dag: str, run_id: str = "r1", *, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         """Wait for a run's status and return its details; fails immediately if the run ends with another status."""
         seen: dict[str, Any] = {}
 
@@ -120,7 +122,7 @@ class Client:
         assert seen["statusLabel"] == status, (statuses(seen), [node.get("error") for node in seen["nodes"]])
         return seen
 
-    def until_step(self, status: str, dag: str, run_id: str, step: str, *, timeout_s: float = 60) -> None:
+    def until_step(self, status: str, dag: str, run_id: str, step: str, *, timeout_s: float = PATIENCE_S) -> None:
         """Wait until one step of a run has a status."""
 
         def there() -> None:

@@ -290,7 +290,7 @@ def pid_in(path: Path) -> int:
         assert text.endswith("\n"), f"{path} is empty"
         return int(text.split()[-1])
 
-    return eventually(written, timeout_s=60)
+    return eventually(written)
 
 
 def descendants(pid: int) -> Iterator[int]:

@@ -54,7 +54,7 @@ class DoomedWorker:
         """Kill the worker by SIGKILL; returns when its guardian has cleaned up and ended."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(10)
-        eventually(lambda: all(gone(pid) for pid in self._guardian), timeout_s=60)
+        eventually(lambda: all(gone(pid) for pid in self._guardian))
 
     def processes(self) -> list[str]:
         """Return the command lines of the processes that its steps have left running."""

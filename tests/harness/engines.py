@@ -73,7 +73,7 @@ class Engine(ABC):
             self._process = subprocess.Popen(
                 [self.program, *words], env={**os.environ, **env}, stdout=log, stderr=log, start_new_session=True
             )
-        self.client = eventually(self._connected, timeout_s=30, every_s=0.1)
+        self.client = eventually(self._connected, every_s=0.1)
         self.client.api.import_image_from_data(root_file_system(), repository="localhost/small", tag="1")
         return self
 

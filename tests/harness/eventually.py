@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["eventually", "free_port"]
+__all__ = ["PATIENCE_S", "eventually", "free_port"]
 
 T = TypeVar("T")
+
+PATIENCE_S = 120.0
+"""How long a test waits before it fails. It bounds a hang and measures no speed: busy machines are slow."""
 
 _BELOW_EPHEMERAL = (15_000, 32_000)
 """Ports that the kernel gives to no outgoing connection, so a restarted server finds its port still free."""
@@ -21,7 +24,7 @@ _given: set[int] = set()
 
 
 def eventually(
-    condition: Callable[[], T], *, timeout_s: float = 60.0, every_s: float = 0.02, slowest_s: float = _SLOWEST_S
+    condition: Callable[[], T], *, timeout_s: float = PATIENCE_S, every_s: float = 0.02, slowest_s: float = _SLOWEST_S
 ) -> T:
     """Return ``condition()`` once it raises no AssertionError and is not ``False``.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.reaper import Child, forget, fork, kill_group, spawn
 from tests.harness.signing import signing_settings
 
@@ -95,7 +95,7 @@ class DagwayProcess:
         """Return everything that the process has printed, over all its starts."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
-    def wait_ready(self, ready: str | Callable[[], object], *, timeout_s: float = 60.0) -> Self:
+    def wait_ready(self, ready: str | Callable[[], object], *, timeout_s: float = PATIENCE_S) -> Self:
         """Wait until a URL answers 200, or a condition holds. Fails immediately if the process ends."""
 
         def check() -> None:
@@ -110,11 +110,11 @@ class DagwayProcess:
         eventually(check, timeout_s=timeout_s, every_s=0.05)
         return self
 
-    def wait_output(self, text: str, *, timeout_s: float = 60.0) -> Self:
+    def wait_output(self, text: str, *, timeout_s: float = PATIENCE_S) -> Self:
         """Wait until the process has printed ``text``."""
         return self.wait_ready(lambda: text in self.output(), timeout_s=timeout_s)
 
-    def wait_exit(self, *, timeout_s: float = 60.0) -> int:
+    def wait_exit(self, *, timeout_s: float = PATIENCE_S) -> int:
         """Wait for the end and return the exit code; it is negative if a signal ended the process."""
         code = self._started.wait(timeout_s)
         forget(self._started)
@@ -140,7 +140,7 @@ class DagwayProcess:
         """Let a frozen process continue."""
         self._started.send_signal(signal.SIGCONT)
 
-    def terminate(self, *, timeout_s: float = 60.0) -> int:
+    def terminate(self, *, timeout_s: float = PATIENCE_S) -> int:
         """Send SIGTERM, wait for the end and return the exit code."""
         self._started.terminate()
         return self.wait_exit(timeout_s=timeout_s)

@@ -86,7 +86,7 @@ class Prometheus:
         ]
         env = clean_environment(self.folder, DAGWAY_SITE=self.site)
         self._process = spawn(argv, env=env, cwd=self.folder, log=self.log)
-        eventually(self._ready, timeout_s=60)
+        eventually(self._ready)
 
     @property
     def running(self) -> bool:

@@ -135,4 +135,4 @@ class ScriptedWorker:
         self._send(event_queue(task.reports_to), encode(event, id=new_run_id(), at=event.at))
 
     def _send(self, route: BrokerQueue, body: bytes) -> None:
-        self._transport.send(Outgoing(route, body, new_run_id())).result(10)
+        self._transport.send(Outgoing(route, body, new_run_id())).result(60)

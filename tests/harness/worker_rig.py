@@ -17,7 +17,7 @@ from shared.contracts.tasks import Task
 from shared.language.model import Step, StepCommand
 from shared.transport.base import EVENTS, HEARTBEATS, LOGS, BrokerQueue, Consumer, Outgoing, Transport, task_queue
 from shared.transport.embedded.transport import EmbeddedTransport
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 __all__ = ["Rig", "command", "script", "task"]
 
@@ -104,7 +104,7 @@ class Rig:
     def started(self, token: str) -> AttemptStarted:
         return self._awaited(token, AttemptStarted, 30)
 
-    def finished(self, token: str, *, timeout_s: float = 60) -> AttemptFinished:
+    def finished(self, token: str, *, timeout_s: float = PATIENCE_S) -> AttemptFinished:
         return self._awaited(token, AttemptFinished, timeout_s)
 
     def logs(self, token: str) -> list[LogChunk]:

@@ -16,7 +16,7 @@ from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS, Outgoing, Transport
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.scripted_worker import ScriptedWorker
 
 __all__ = ["Stack"]
@@ -94,7 +94,7 @@ class Stack:
         key = self.run(run_id)["run_key"]
         return {row["name"]: row["status"] for row in self.rows(t.nodes, run_key=key)}
 
-    def until(self, status: str, run_id: str = "r1", timeout_s: float = 60) -> dict[str, Any]:
+    def until(self, status: str, run_id: str = "r1", timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         """Wait for a run's status and return its row."""
 
         def there() -> dict[str, Any]:

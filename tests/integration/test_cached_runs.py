@@ -325,7 +325,7 @@ def test_a_start_without_company_is_recorded_soon(world: World) -> None:
     began_s = time.monotonic()
     thread.start()
     try:
-        transport.send(Outgoing(EVENTS, encode(report, id="m1", at=report.at), "m1")).result(5)
+        transport.send(Outgoing(EVENTS, encode(report, id="m1", at=report.at), "m1")).result(60)
         eventually(lambda: world.statuses() == ["running", "not_started"])
         assert time.monotonic() - began_s >= HELD_S, "it waited for company"
         eventually(lambda: intake.recorded_through_s > began_s + HELD_S)

@@ -21,7 +21,7 @@ def until_tasks(stack: Stack, name: str, *, bring_others: bool) -> Task:
         found.append(stack.worker.task())
         return bool(found[-1].following) is bring_others
 
-    eventually(there, timeout_s=60)
+    eventually(there)
     return found[-1]
 
 
@@ -65,7 +65,7 @@ def test_the_end_of_a_step_may_overtake_the_report_that_its_worker_went_on_to_it
     stack.worker.finish(task.model_copy(update={"token": b.token, "node": b.node}))
     stack.worker.finish(task, next_start=NextStart(token=b.token, at=utc_now()))
 
-    eventually(lambda: statuses(stack, task.run_key)[:2] == ["succeeded", "succeeded"], timeout_s=60)
+    eventually(lambda: statuses(stack, task.run_key)[:2] == ["succeeded", "succeeded"])
 
 
 def test_a_worker_that_has_gone_on_is_not_halted_before_its_report_is_recorded(stack: Stack) -> None:

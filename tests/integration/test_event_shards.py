@@ -62,7 +62,7 @@ def test_a_run_stays_with_the_scheduler_that_creates_it(stack: Stack) -> None:
         return not reads
 
     event.listen(stack.engine, "before_cursor_execute", note)
-    eventually(nobody_reads, timeout_s=60)
+    eventually(nobody_reads)
     event.remove(stack.engine, "before_cursor_execute", note)
     assert all(len(walk(stack, f"r{next(number)}")) == 1 for _ in range(3))
 
@@ -84,7 +84,7 @@ def test_beside_a_scheduler_of_another_version_tasks_name_no_shard(stack: Stack)
     def none_named() -> bool:
         return all(walk(stack, f"r{next(number)}", steps=1, dag="one") == {""} for _ in range(6))
 
-    eventually(none_named, timeout_s=60)
+    eventually(none_named)
     assert walk(stack, "last") == {""}
 
 

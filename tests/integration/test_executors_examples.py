@@ -89,7 +89,7 @@ def test_the_example_of_archive_steps(rig: Rig) -> None:
 def test_the_example_of_mail_steps(rig: Rig) -> None:
     with MailCounterpart(None) as server:
         printed(rig, "mail", SMTP_PORT=server.port)
-        recipients, message = server.mails.get(timeout=30)
+        recipients, message = server.mails.get(timeout=60)
     assert (recipients, message["Subject"]) == (["one@example.org", "two@example.org"], "Report of r1")
 
 

@@ -38,7 +38,7 @@ def test_a_mail_is_sent_over_tls_after_a_login_with_its_attachments(rig: Rig, tm
         finished = rig.run(task(step, params=(("P", "friday"), ("U", server.user)), options={"smtp": smtp}))
 
         assert finished.outcome == "succeeded", finished.error
-        recipients, message = server.mails.get(timeout=30)
+        recipients, message = server.mails.get(timeout=60)
     assert rig.log(finished, "stdout") == b"mail sent to b@example.org, c@example.org: on friday\n"
     assert recipients == ["b@example.org", "c@example.org"]
     assert (message["Subject"], message["To"]) == ("on friday", "b@example.org, c@example.org")
@@ -57,7 +57,7 @@ def test_a_wrong_password_a_strange_certificate_and_no_tls_are_failures(rig: Rig
         clear = rig.run(task(mail(), options={"smtp": {**smtp, "port": plain.port}}))
         sent = rig.run(task(mail(), options={"smtp": {"host": "localhost", "port": plain.port}}))
 
-        assert plain.mails.get(timeout=30)[0] == ["b@example.org"]
+        assert plain.mails.get(timeout=60)[0] == ["b@example.org"]
         assert server.mails.empty()
     assert (wrong.outcome, wrong.exit_code, sent.outcome) == ("failed", 1, "succeeded")
     assert "535" in wrong.error

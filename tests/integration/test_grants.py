@@ -146,7 +146,7 @@ def test_a_task_that_may_run_elsewhere_is_granted_when_all_schedulers_have_recor
         stack.worker.ask(task, Doubt.REDELIVERED, waited_s=time.monotonic() - asked_s)
         return bool(stack.worker.granted)
 
-    eventually(is_granted, every_s=0.2, timeout_s=60)
+    eventually(is_granted, every_s=0.2)
     stack.worker.finish(task)
     stack.until("succeeded")
     assert executions(stack) == [("w1", True, True, "redelivered")]

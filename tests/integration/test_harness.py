@@ -38,7 +38,7 @@ def test_a_confirmed_message_on_a_quorum_queue_survives_the_death_of_the_broker(
         except pika.exceptions.AMQPError as error:
             raise AssertionError(repr(error)) from error
 
-    assert eventually(body, timeout_s=30) == b"hello"
+    assert eventually(body) == b"hello"
 
 
 def test_committed_rows_survive_the_death_of_postgres(postgres_server: PostgresServer, database_url: str) -> None:
@@ -65,7 +65,7 @@ def test_a_replica_takes_over_without_the_commits_that_it_did_not_get() -> None:
         primary.execute("CREATE TABLE kept AS SELECT 1 AS number")
         with PostgresReplica(primary) as replica:
             primary.execute("INSERT INTO kept VALUES (2)")
-            eventually(lambda: numbers(replica) == [1, 2], timeout_s=60)
+            eventually(lambda: numbers(replica) == [1, 2])
             replica.cut_off()
             primary.execute("INSERT INTO kept VALUES (3)")
 

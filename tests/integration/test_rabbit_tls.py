@@ -36,7 +36,7 @@ def test_small_and_large_messages_and_replies_arrive_over_tls(tmp_path: Path, ro
     with RabbitServer(conf=conf):
         transport = RabbitTransport(f"amqps://guest:guest@localhost:{port}/%2F?ssl_options={options}", name="tls")
         try:
-            eventually(lambda: transport.healthy, timeout_s=60)
+            eventually(lambda: transport.healthy)
             consumer = transport.consume([route], prefetch=50)
             asked = [transport.request(Outgoing(route, body, str(n))) for n, body in enumerate(bodies)]
             taken = take_all(consumer, len(bodies))

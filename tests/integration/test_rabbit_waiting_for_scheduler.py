@@ -12,17 +12,17 @@ def test_a_worker_goes_on_when_a_scheduler_has_created_what_it_needs(amqp_url: s
     worker = open_transport(amqp_url, name="worker", creates=False)
     assert not worker.healthy
     with pytest.raises(BrokerUnavailable, match="a scheduler must create the exchanges first.*dagway"):
-        worker.send(Outgoing(EVENTS, b"report", "m1")).result(5)
+        worker.send(Outgoing(EVENTS, b"report", "m1")).result(60)
 
     scheduler = open_transport(amqp_url, name="scheduler")
     eventually(lambda: worker.healthy)
     own, tasks = worker_queue("w1"), task_queue({})
     consumer = worker.consume([own, tasks], prefetch=1)
-    scheduler.send(Outgoing(own, b"own", "m2")).result(5)
+    scheduler.send(Outgoing(own, b"own", "m2")).result(60)
     assert [delivery.body for delivery in consumer.take(1, 10)] == [b"own"]
 
     scheduler.declare([tasks])
-    scheduler.send(Outgoing(tasks, b"any", "m3")).result(5)
+    scheduler.send(Outgoing(tasks, b"any", "m3")).result(60)
     assert [delivery.body for delivery in consumer.take(1, 10)] == [b"any"]
     worker.close()
     scheduler.close()

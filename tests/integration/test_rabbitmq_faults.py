@@ -37,7 +37,7 @@ def send(transport: Transport, route: BrokerQueue, body: bytes) -> "Future[None]
 
 
 def take_one(consumer: Consumer) -> Delivery:
-    return eventually(lambda: _first(consumer), timeout_s=60)
+    return eventually(lambda: _first(consumer))
 
 
 def _first(consumer: Consumer) -> Delivery:
@@ -80,7 +80,7 @@ def test_sends_fail_at_once_while_the_broker_is_away_and_work_again_after(
         transport.dead_letters(1)
 
     rabbit_server.start()
-    eventually(lambda: transport.healthy, timeout_s=60)
+    eventually(lambda: transport.healthy)
     again = take_one(consumer)
     assert (again.body, again.redelivered) == (b"before", True)
     again.ack()
@@ -101,8 +101,8 @@ def test_a_transport_opened_without_a_broker_works_once_there_is_one(
         assert not transport.healthy
 
         rabbit_server.start()
-        eventually(lambda: consumer.connected_for_s > 0, timeout_s=60)
-        eventually(lambda: transport.healthy, timeout_s=60)
+        eventually(lambda: consumer.connected_for_s > 0)
+        eventually(lambda: transport.healthy)
 
         send(transport, route, b"x").result(30)
         assert take_one(consumer).body == b"x"
@@ -155,7 +155,7 @@ def test_nothing_accepted_is_lost_when_the_broker_is_killed_under_load(
         eventually(outage.is_set)
         before = len(accepted)
         rabbit_server.start()
-        eventually(lambda: len(accepted) > before + 300, timeout_s=30)
+        eventually(lambda: len(accepted) > before + 300)
     finally:
         stop.set()
         for thread in threads:
@@ -169,7 +169,7 @@ def test_nothing_accepted_is_lost_when_the_broker_is_killed_under_load(
             delivery.ack()
         return accepted <= received
 
-    eventually(drained, timeout_s=30)
+    eventually(drained)
     assert wrong == []
     assert slowest_s < 20  # a confirm is awaited for 10 s
 
@@ -181,7 +181,7 @@ def test_a_blocking_broker_makes_sends_fail_soon_and_heals(
     send(transport, route, b"before").result(30)
     rabbit_server.limit_memory("{absolute, 1}")
     try:
-        failures = eventually(lambda: _failed(transport, route), timeout_s=60)
+        failures = eventually(lambda: _failed(transport, route))
         assert isinstance(failures, BrokerUnavailable)
         assert not transport.healthy
         error = send(transport, route, b"refused").exception(QUICK_S)
@@ -284,13 +284,13 @@ def test_a_dead_letter_waits_unsettled_until_its_copy_is_safe(
     delivery = take_one(consumer)
     rabbit_server.limit_memory("{absolute, 1}")
     try:
-        eventually(lambda: _failed(transport, route), timeout_s=60)
+        eventually(lambda: _failed(transport, route))
 
         delivery.dead_letter("unreadable")
     finally:
         rabbit_server.limit_memory("0.6")
 
-    letters = eventually(lambda: _letters(transport), timeout_s=60)
+    letters = eventually(lambda: _letters(transport))
     assert letters == ["unreadable"]
 
 
@@ -311,20 +311,20 @@ def test_nothing_is_consumed_while_the_broker_keeps_an_older_session(amqp_url: s
     try:
         old.tap(heartbeats, f"{route.name}.tap", lambda _body: None)
         old_consumer = old.consume([route], prefetch=10)
-        send(old, route, b"held").result(5)
+        send(old, route, b"held").result(60)
         assert take_one(old_consumer).body == b"held"
 
         tap = new.tap(heartbeats, f"{route.name}.tap", heard.put)
         consumer = new.consume([route], prefetch=10)
-        send(new, route, b"waits").result(5)
+        send(new, route, b"waits").result(60)
 
         assert tap.session == 0
         assert consumer.take(1, 0) == []
         old.close()
         assert {take_one(consumer).body, take_one(consumer).body} == {b"held", b"waits"}
         assert tap.session == 1
-        send(new, heartbeats, b"beat").result(5)
-        assert heard.get(timeout=5) == b"beat"
+        send(new, heartbeats, b"beat").result(60)
+        assert heard.get(timeout=60) == b"beat"
     finally:
         old.close()
         new.close()
@@ -341,6 +341,6 @@ def test_a_tap_whose_queue_was_deleted_begins_a_new_session(
 
     eventually(lambda: tap.session == 2)
     send(transport, heartbeats, b"beat").result(60)
-    assert heard.get(timeout=5) == b"beat"
+    assert heard.get(timeout=60) == b"beat"
     eventually(lambda: send(transport, route, b"x").exception(5) is None)
     assert take_one(consumer).body == b"x"

@@ -203,7 +203,7 @@ def test_a_silent_workers_step_is_lost_and_its_late_report_refused(stack: Stack)
     stack.worker.beat(task.token)
     stack.worker.start(task)
 
-    stack.until("failed", timeout_s=60)
+    stack.until("failed")
     stack.worker.finish(task)
     stack.start("one", "r2")
     stack.worker.run(stack.worker.task())
@@ -230,14 +230,14 @@ def test_a_restarted_workers_former_steps_are_lost(stack: Stack) -> None:
         stack.worker.beat()
         return bool(stack.run()["status"] == "failed")
 
-    eventually(beat_until_failed, timeout_s=60, every_s=0.1)
+    eventually(beat_until_failed, every_s=0.1)
 
 
 def test_a_heartbeat_that_nobody_can_read_is_counted(stack: Stack) -> None:
     stack.scheduler()
     before = REGISTRY.get_sample_value("dagway_heartbeats_unreadable_total") or 0
 
-    stack.transport.send(Outgoing(HEARTBEATS, b"what is this", "m1")).result(10)
+    stack.transport.send(Outgoing(HEARTBEATS, b"what is this", "m1")).result(60)
 
     eventually(lambda: (REGISTRY.get_sample_value("dagway_heartbeats_unreadable_total") or 0) == before + 1)
 
@@ -269,7 +269,7 @@ def test_an_attempt_that_its_living_worker_does_not_name_is_lost(stack: Stack) -
         stack.worker.beat()
         return bool(stack.run()["status"] == "failed")
 
-    eventually(beat_without_it_until_failed, timeout_s=60, every_s=0.1)
+    eventually(beat_without_it_until_failed, every_s=0.1)
     (node,) = stack.rows(t.nodes)
     assert "does not hold this step any more" in node["error"]
 
@@ -308,13 +308,13 @@ def test_a_message_that_its_process_never_sent_is_swept_up(stack: Stack) -> None
     def arrived() -> bool:
         return [delivery.body for delivery in consumer.take(10, 0.1)] == [b"left behind"]
 
-    eventually(arrived, timeout_s=60)
+    eventually(arrived)
     eventually(lambda: stack.rows(t.outbox) == [])
 
 
 def test_a_message_nobody_can_read_is_put_aside_with_the_reason(stack: Stack) -> None:
     stack.scheduler()
-    stack.transport.send(Outgoing(COMMANDS, b"not json", new_run_id())).result(10)
+    stack.transport.send(Outgoing(COMMANDS, b"not json", new_run_id())).result(60)
 
     eventually(lambda: len(stack.transport.dead_letters(10)) == 1)
     (letter,) = stack.transport.dead_letters(10)
@@ -361,7 +361,7 @@ def test_two_schedulers_dispatch_every_run_once(stack: Stack) -> None:
         stack.worker.run(task)
 
     assert len({task.dag_run_id for task in tasks}) == 60
-    eventually(lambda: len(stack.rows(t.dag_runs, status="succeeded")) == 60, timeout_s=60)
+    eventually(lambda: len(stack.rows(t.dag_runs, status="succeeded")) == 60)
     assert stack.worker.has_none()
     assert len(stack.rows(t.attempts)) == 60
 
@@ -381,7 +381,7 @@ def test_workers_are_told_of_the_labels_that_tasks_ask_for(stack: Stack) -> None
 
     eventually(lambda: heard[:1] == [{"gpu": "true"}])
     # Whoever came later hears it again, for as long as the task waits.
-    eventually(lambda: len(heard) >= 2, timeout_s=30)
+    eventually(lambda: len(heard) >= 2)
     assert stack.nodes() == {"cmd_1": "not_started"}
 
 

@@ -76,7 +76,7 @@ def test_waiting_commands_share_one_transaction(stack: Stack) -> None:
     ids = [f"r{number}" for number in range(17)]
     for key in ids:
         start = encode(c.StartRun(file_name="one", dag_run_id=key), id=key, at=utc_now())
-        stack.transport.send(Outgoing(COMMANDS, start, key)).result(10)
+        stack.transport.send(Outgoing(COMMANDS, start, key)).result(60)
     stop = Event()
     consumer = AllAtOnce(stack.transport.consume([COMMANDS], prefetch=50), len(ids), stop)
 
@@ -100,7 +100,7 @@ def test_specs_are_parsed_before_the_transaction(stack: Stack, monkeypatch: pyte
         c.StartInline(dag_name="three", dag_run_id="r", spec=specs[3]),
     ]
     for number, command in enumerate(asked):
-        stack.transport.send(Outgoing(COMMANDS, encode(command, id=f"p{number}", at=utc_now()), "x")).result(10)
+        stack.transport.send(Outgoing(COMMANDS, encode(command, id=f"p{number}", at=utc_now()), "x")).result(60)
     open_now: list[Store] = []
     parsed: list[tuple[str, bool]] = []
     begin = Store.begin

@@ -286,9 +286,9 @@ def test_fifty_steps_run_at_once(rig: Rig, tmp_path: Path) -> None:
     wait = 'touch "at.$N"; : < "$GATE"'
     for token in tokens:
         rig.give(task(command(wait), token=token, params=(("N", token), ("GATE", str(gate)))))
-    eventually(lambda: len(list(rig.work_dir().glob("at.*"))) == len(tokens), timeout_s=40)
+    eventually(lambda: len(list(rig.work_dir().glob("at.*"))) == len(tokens))
     with gate.open("w"):
-        assert {rig.finished(token, timeout_s=40).outcome for token in tokens} == {"succeeded"}
+        assert {rig.finished(token).outcome for token in tokens} == {"succeeded"}
 
 
 def test_tasks_beyond_the_slots_wait_at_the_broker(tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_a_large_output_is_streamed_whole_and_memory_stays_flat(rig: Rig) -> Non
     watcher = threading.Thread(target=watch)
     watcher.start()
     rig.give(task(command(f"yes 0123456789abcde | head -c {size}"), token="big"))
-    finished = rig.finished("big", timeout_s=60)
+    finished = rig.finished("big")
     done.set()
     watcher.join()
 

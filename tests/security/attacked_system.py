@@ -98,7 +98,7 @@ class AttackedSystem:
 
     def send(self, queue: BrokerQueue, body: bytes, message_id: str) -> None:
         """Send these bytes as the intruder."""
-        self.intruder.send(Outgoing(queue, body, message_id)).result(10)
+        self.intruder.send(Outgoing(queue, body, message_id)).result(60)
 
 
 class Recorder:
@@ -112,12 +112,12 @@ class Recorder:
     def send(self, queue: BrokerQueue, message: Message, message_id: str) -> None:
         body = encode(message, id=message_id, at=utc_now())
         sent = Outgoing(queue, self._signed.sign(queue_scope(queue, message_id), body), message_id)
-        self._intruder.send(sent).result(10)
+        self._intruder.send(sent).result(60)
         self._sent.append(sent)
 
     def replay(self, *, times: int) -> None:
         for message in self._sent * times:
-            self._intruder.send(message).result(10)
+            self._intruder.send(message).result(60)
 
 
 def queues_of(message: type[Message]) -> list[BrokerQueue]:

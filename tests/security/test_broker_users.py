@@ -225,24 +225,24 @@ def test_each_service_can_do_its_work(broker: BrokerUsers, scheduler: Transport)
     try:
         intake = scheduler.consume([COMMANDS, EVENTS, EVENT_SHARDS[0], LOGS, HEARTBEATS], prefetch=10)
         asked = api.request(Outgoing(COMMANDS, b"start", "m1"))
-        asked.accepted(10)
-        (command,) = intake.take(1, 10)
+        asked.accepted(60)
+        (command,) = intake.take(1, 60)
         command.reply(b"recorded")
         command.ack()
-        assert asked.reply(10) == b"recorded"
+        assert asked.reply(60) == b"recorded"
         for pool, worker in workers.items():
             worker.listen([f"worker.{pool}-w1", "workers"], lambda *message: heard.append(message))
             tasks = worker.consume(_TASKS[pool], prefetch=10)
             for queue in _TASKS[pool]:
-                scheduler.send(Outgoing(queue, b"task", "m2")).result(10)
-                (task,) = tasks.take(1, 10)
+                scheduler.send(Outgoing(queue, b"task", "m2")).result(60)
+                (task,) = tasks.take(1, 60)
                 task.retry()
-                (task,) = tasks.take(1, 10)
+                (task,) = tasks.take(1, 60)
                 assert task.redelivered
                 task.ack()
             for queue in (EVENTS, EVENT_SHARDS[0], LOGS, HEARTBEATS):
-                worker.send(Outgoing(queue, b"report", "m3")).result(10)
-                (report,) = intake.take(1, 10)
+                worker.send(Outgoing(queue, b"report", "m3")).result(60)
+                (report,) = intake.take(1, 60)
                 report.ack()
             scheduler.broadcast(f"worker.{pool}-w1", b"stop")
             eventually(lambda pool=pool: (f"worker.{pool}-w1", b"stop") in heard)  # type: ignore[misc]

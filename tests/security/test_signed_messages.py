@@ -125,7 +125,7 @@ def test_a_key_of_one_pool_reports_for_its_own_workers_only(system: AttackedSyst
     for queue, report in addressed:
         message_id = new_token()
         body = encode(example_of(report, facts), id=message_id, at=utc_now())
-        gpu.send(Outgoing(queue, body, message_id)).result(10)
+        gpu.send(Outgoing(queue, body, message_id)).result(60)
         sent[kind_of(queue.name), "foreign_worker"] += 1
 
     system.until_refused(sent, before)

@@ -64,7 +64,7 @@ class _Load:
             body = {"dagRunId": f"r{number}"}
             answer = self._cluster.client.ask("POST", "/dags/small/start", body, key=f"start-{number}")
             self.statuses.append(answer.status)
-            self._cluster.client.until("succeeded", "small", f"r{number}", timeout_s=60)
+            self._cluster.client.until("succeeded", "small", f"r{number}")
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -93,7 +93,7 @@ class Scene:
         name = f"dag-{next(self.numbers)}"
         self.system.client.create(name, spec)
         self.system.client.start(name)
-        return name, self.system.client.until(status, name, timeout_s=60)
+        return name, self.system.client.until(status, name)
 
     @property
     def places(self) -> str:

@@ -109,7 +109,7 @@ def test_a_worker_rejects_what_it_cannot_read_and_a_scheduler_sends_it_again(
     config = load_config({"amqp_url": broker.url("scheduler")}, {})
     scheduler = signed_as("scheduler", open_transport(broker.url("scheduler"), name="scheduler"))
     (worker, *_) = system.workers
-    scheduler.send(Outgoing(task_queue({}), b'{"what": "is this"}', "odd")).result(10)
+    scheduler.send(Outgoing(task_queue({}), b'{"what": "is this"}', "odd")).result(60)
 
     def listed() -> list[tuple[str, str, str, str]]:
         letters = read_dead_letters(config, 10)
@@ -138,17 +138,17 @@ def test_a_full_worker_hands_a_task_back_for_another_worker(broker: BrokerUsers,
     for token, queue in zip(("t1", "t2"), queues, strict=True):
         held = task(command(_HELD.format(tmp_path, token)), token=token, dispatched_at=utc_now())
         body = encode(held, id=token, at=utc_now())
-        scheduler.send(Outgoing(queue, body, token)).result(10)
+        scheduler.send(Outgoing(queue, body, token)).result(60)
     worker = Worker(mine, worker_id="gpu-w1", slots=1, data_dir=tmp_path, labels=labels)
     worker.start()
     try:
         eventually(lambda: worker.counters.values.get("handed_back") == 1)
         (began,) = worker.attempts.tokens()
-        (returned,) = scheduler.consume(queues, prefetch=1).take(1, 10)
+        (returned,) = scheduler.consume(queues, prefetch=1).take(1, 60)
         assert (returned.message_id, returned.redelivered) == ({"t1": "t2", "t2": "t1"}[began], True)
         returned.ack()
         (tmp_path / f"go-{began}").touch()
-        eventually(lambda: worker.attempts.tokens() == (), timeout_s=90)
+        eventually(lambda: worker.attempts.tokens() == ())
         assert worker.counters.values["handed_back"] == 1
     finally:
         worker.stop()

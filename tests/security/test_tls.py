@@ -64,7 +64,7 @@ def test_postgres_must_have_a_certificate_of_the_authority(
             raise AssertionError(str(refused)) from refused
 
     # The server reads its settings anew a moment after it was told to.
-    eventually(is_encrypted, timeout_s=60)
+    eventually(is_encrypted)
     with pytest.raises(StoreUnavailable, match="certificate verify failed"):
         encrypted(other)
 

@@ -103,7 +103,7 @@ def test_values_and_steps_are_completed_and_keys_explained(look: Look, system: E
                 "Whether stdout and stderr have a log each", timeout=5_000
             )
 
-        eventually(explained, timeout_s=60)
+        eventually(explained)
         # Letters typed here are no shortcuts of the page, and Escape leads out of the editor.
         page.keyboard.type("/")
         expect(page).to_have_url(re.compile(r"#/dags/explained\?tab=spec$"))

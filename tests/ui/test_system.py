@@ -33,7 +33,7 @@ def test_a_worker_is_drained_and_resumed(look: Look, system: Footing) -> None:
         [found] = system.client.ask("GET", "/workers").json["workers"]
         if "drain" in found:
             system.client.ask("POST", f"/workers/{worker}/resume")
-        eventually(lambda: system.client.ask("GET", "/workers").json["workers"][0]["state"] == "live", timeout_s=60)
+        eventually(lambda: system.client.ask("GET", "/workers").json["workers"][0]["state"] == "live")
 
 
 def test_settings_are_shown_with_their_source_and_secrets_are_not(chromium: Browser, guarded: DagwayProcess) -> None:
