@@ -13,11 +13,13 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Protocol
 
 import urllib3
+from urllib3.exceptions import HTTPError
 
 from bench.floor import Floor
 from tests.harness.eventually import eventually
@@ -124,8 +126,11 @@ class ApiClient:
         """Return the status with which a run ended."""
         until = time.monotonic() + deadline_s
         while time.monotonic() < until:
-            # Dagu knows a run a moment after its start is answered: 404 before.
-            status, answer = self.ask("GET", f"/dag-runs/{name}/{run}")
+            # Dagu knows a run a moment after its start is answered: 404 before. It closes connections without an answer
+            # while many steps run.
+            status, answer = 0, None
+            with suppress(HTTPError):
+                status, answer = self.ask("GET", f"/dag-runs/{name}/{run}")
             if status == 200 and answer["dagRunDetails"]["statusLabel"] not in _ACTIVE:
                 return str(answer["dagRunDetails"]["statusLabel"])
             time.sleep(poll_s)
