@@ -7,6 +7,7 @@ attempt begins a new line, even if the previous attempt's last line has no line 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
@@ -24,8 +25,8 @@ _PIECE_BYTES = 1_000_000
 _CUT = b" [the rest of this line is not shown: it is too long]"
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
+class _Chunk(NamedTuple):
+    # Not a dataclass: a large log has thousands.
     seq: int
     line_ends: int
     size: int
@@ -181,8 +182,8 @@ def _parts(connection: Connection, run_key: str, node: int, stream: str, of: tup
         .order_by(_c.number, _c.seq)
     )
     chunks: dict[tuple[int, str], list[_Chunk]] = {}
-    for row in heads:
-        chunks.setdefault((row.number, row.token), []).append(_Chunk(row.seq, row.lines, row.size))
+    for token, number, seq, lines, size in heads:
+        chunks.setdefault((number, token), []).append(_Chunk(seq, lines, size))
     unended = _without_last_line_end(connection, stream, {token: found[-1].seq for (_, token), found in chunks.items()})
     parts: list[_Part] = []
     first = 0
