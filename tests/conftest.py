@@ -95,7 +95,7 @@ def _no_network_in_unit_tests(request: pytest.FixtureRequest, monkeypatch: pytes
 @pytest.fixture(scope="session")
 def _rabbit() -> Iterator[RabbitServer]:
     need("rabbitmq")
-    with RabbitServer() as server:
+    with RabbitServer(in_memory=True) as server:
         yield server
 
 
@@ -119,7 +119,7 @@ def amqp_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def _postgres() -> Iterator[PostgresServer]:
     need("postgres")
-    with PostgresServer() as server:
+    with PostgresServer(in_memory=True) as server:
         yield server
 
 
@@ -138,7 +138,9 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
         yield from _database_on(given)
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    yield server.create_database()
+    url = server.create_database()
+    yield url
+    server.drop_database(url)
 
 
 @pytest.fixture
@@ -150,7 +152,9 @@ def migrated_database_url(request: pytest.FixtureRequest) -> Iterator[str]:
             yield url
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    yield server.create_migrated_database()
+    url = server.create_migrated_database()
+    yield url
+    server.drop_database(url)
 
 
 def _database_on(url: str) -> Iterator[str]:

@@ -68,18 +68,20 @@ def pooler(_postgres: PostgresServer) -> Iterator[PgBouncer]:
 
 
 @pytest.fixture(params=["sqlite", "postgres", "pgbouncer"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database with the current schema and no rows.
 
     On SQLite, on Postgres, and on Postgres behind PgBouncer (parametrised).
     """
     if request.param == "sqlite":
-        return migrated_sqlite(tmp_path / "store.db")
-    if request.param == "pgbouncer":
+        yield migrated_sqlite(tmp_path / "store.db")
+    elif request.param == "pgbouncer":
         bouncer: PgBouncer = request.getfixturevalue("pooler")
-        return bouncer.url_of(bouncer.postgres.create_migrated_database())
-    url: str = request.getfixturevalue("migrated_database_url")
-    return url
+        url = bouncer.postgres.create_migrated_database()
+        yield bouncer.url_of(url)
+        bouncer.postgres.drop_database(url)
+    else:
+        yield request.getfixturevalue("migrated_database_url")
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ class BrokerUsers:
 
     def __init__(self, folder: Path) -> None:
         definitions = write_definitions(folder)
-        self.server = RabbitServer(conf=f"load_definitions = {definitions}")
+        self.server = RabbitServer(conf=f"load_definitions = {definitions}", in_memory=True)
         self._folder = folder
         self._passwords = dict(PASSWORDS)
         self._vhosts = itertools.count(1)

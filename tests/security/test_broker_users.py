@@ -12,6 +12,7 @@ import pytest
 
 import shared.contracts.codec  # noqa: F401 - it registers the message types
 from shared.contracts.base import MESSAGE_TYPES
+from shared.errors import BrokerUnavailable
 from shared.transport.base import (
     COMMANDS,
     EVENT_SHARDS,
@@ -62,11 +63,19 @@ _LOGINS = [
 stolen = pytest.mark.parametrize("login", _LOGINS, ids=lambda login: login.name)
 
 
+def _declared(transport: Transport) -> bool:
+    try:
+        transport.declare(_QUEUES)
+    except BrokerUnavailable as busy:
+        raise AssertionError(str(busy)) from busy
+    return True
+
+
 @pytest.fixture
 def scheduler(broker: BrokerUsers) -> Iterator[Transport]:
     """The transport of a scheduler. Every broker queue exists and holds one message."""
     opened = open_transport(broker.url("scheduler"), name="scheduler")
-    opened.declare(_QUEUES)
+    eventually(lambda: _declared(opened))
     with pika.BlockingConnection(pika.URLParameters(broker.url("scheduler"))) as connection:
         channel = connection.channel()
         channel.confirm_delivery()

@@ -7,6 +7,7 @@ import shutil
 import signal
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg2
 from psycopg2 import sql
@@ -35,12 +36,12 @@ class PostgresServer(Server):
     the server, since the kernel has them, but not a crash of the machine.
     """
 
-    def __init__(self, *, fsync: bool = False) -> None:
+    def __init__(self, *, fsync: bool = False, in_memory: bool = False) -> None:
         folder = postgres_bin()
         if folder is None:
             msg = "Postgres is not installed"
             raise RuntimeError(msg)
-        super().__init__("postgres")
+        super().__init__("postgres", in_memory=in_memory)
         self._bin = folder
         self._data = self.dir / "data"
         self._user = unprivileged_user()
@@ -137,6 +138,12 @@ class PostgresServer(Server):
         create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
         self.execute(create.format(sql.Identifier(name), source))
         return self.database_url(name)
+
+    def drop_database(self, url: str) -> None:
+        """Drop a database of which no test will hear again, unless the server is down: then it goes with the server."""
+        if self.running:
+            name = urlsplit(url).path.removeprefix("/")
+            self.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def create_migrated_database(self) -> str:
         """Create a database with the current schema and return its URL (70 ms; a second for the first one)."""

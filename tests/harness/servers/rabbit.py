@@ -32,12 +32,19 @@ class RabbitServer(Server):
     cookie this node shares, so that both can form a cluster; see ``RabbitCluster``.
     """
 
-    def __init__(self, *, conf: str = "", plugins: Sequence[str] = (), beside: "RabbitServer | None" = None) -> None:
+    def __init__(
+        self,
+        *,
+        conf: str = "",
+        plugins: Sequence[str] = (),
+        beside: "RabbitServer | None" = None,
+        in_memory: bool = False,
+    ) -> None:
         folder = rabbit_bin()
         if folder is None:
             msg = "RabbitMQ is not installed"
             raise RuntimeError(msg)
-        super().__init__("rabbit")
+        super().__init__("rabbit", in_memory=in_memory)
         self._bin = folder
         self.node = f"dagway-{os.getpid()}-{next(_count)}@localhost"
         self._home: RabbitServer = self if beside is None else beside._home
