@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from services.scheduler.loops.dead_letters import DeadLetterLoop
 from shared.clock import utc_now
@@ -88,6 +89,26 @@ def test_letters_are_listed_by_the_first_scheduler_when_their_number_changes(ben
     bench.transport.redrive(1)
     assert bench.look() is True
     assert bench.rows() == (unknown,)
+
+
+def test_without_letters_the_database_is_left_alone_until_there_is_one(bench: Bench) -> None:
+    statements: list[str] = []
+    event.listen(bench.engine, "before_cursor_execute", lambda *facts: statements.append(facts[2]))
+    for _ in range(3):
+        bench.loops["a"].run_once()
+    bench.loops["b"].run_once()
+    statements.clear()
+
+    for loop in bench.loops.values():
+        assert loop.run_once() is False
+    assert statements == []
+
+    bench.bury(b"x", "x")
+    assert bench.look() is True
+    assert len(bench.rows()) == 1
+    bench.transport.redrive(1)
+    assert bench.look() is True
+    assert bench.rows() == ()
 
 
 def test_decisions_are_carried_out_once_and_a_letter_that_comes_back_is_undecided(bench: Bench) -> None:

@@ -21,7 +21,7 @@ __all__ = ["AuditChain"]
 
 _log = logging.getLogger(__name__)
 
-_LOOK_S = 5.0
+_LOOK_S = 20.0
 """How often to look for entries that another scheduler committed and did not link, because it was killed."""
 _GATHER_S = 0.2
 """How long to wait after a commit, so that one pass links the entries of many commits."""
