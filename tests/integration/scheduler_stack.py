@@ -27,6 +27,8 @@ class Stack:
 
     def __init__(self, database_url: str, open_transport: Callable[[], Transport]) -> None:
         self.engine: Engine = open_engine(database_url, pool_size=30)
+        # On SQLite every transaction of the other engine waits for its turn to write.
+        self._reading: Engine = open_engine(database_url, read_only=True)
         self.transport = open_transport()
         self._schedulers: list[Scheduler] = []
         self.deaths: list[str] = []
@@ -65,6 +67,7 @@ class Stack:
     def close(self) -> None:
         self.stop_schedulers()
         self.transport.close()
+        self._reading.dispose()
         self.engine.dispose()
         assert self.deaths == []
 
@@ -84,7 +87,7 @@ class Stack:
 
     def rows(self, table: Any, **where: Any) -> list[dict[str, Any]]:
         query = select(table).where(*[table.c[name] == value for name, value in where.items()])
-        with self.engine.begin() as connection:
+        with self._reading.begin() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def run(self, run_id: str = "r1") -> dict[str, Any]:
