@@ -126,13 +126,12 @@ class ApiClient:
         """Return the status with which a run ended."""
         until = time.monotonic() + deadline_s
         while time.monotonic() < until:
-            # Dagu knows a run a moment after its start is answered: 404 before. It closes connections without an answer
-            # while many steps run.
-            status, answer = 0, None
+            # Dagu knows a run a moment after its start is answered: 404 before. While many steps run, it closes
+            # connections without an answer.
             with suppress(HTTPError):
                 status, answer = self.ask("GET", f"/dag-runs/{name}/{run}")
-            if status == 200 and answer["dagRunDetails"]["statusLabel"] not in _ACTIVE:
-                return str(answer["dagRunDetails"]["statusLabel"])
+                if status == 200 and answer["dagRunDetails"]["statusLabel"] not in _ACTIVE:
+                    return str(answer["dagRunDetails"]["statusLabel"])
             time.sleep(poll_s)
         return "unfinished"
 
