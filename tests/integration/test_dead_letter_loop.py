@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from services.scheduler.loops import dead_letters
 from services.scheduler.loops.dead_letters import DeadLetterLoop
 from shared.clock import utc_now
 from shared.contracts.codec import encode
@@ -91,7 +92,7 @@ def test_letters_are_listed_by_the_first_scheduler_when_their_number_changes(ben
     assert bench.rows() == (unknown,)
 
 
-def test_without_letters_the_database_is_left_alone_until_there_is_one(bench: Bench) -> None:
+def test_without_letters_the_database_is_left_alone_for_a_while(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     statements: list[str] = []
     event.listen(bench.engine, "before_cursor_execute", lambda *facts: statements.append(facts[2]))
     for _ in range(3):
@@ -102,6 +103,12 @@ def test_without_letters_the_database_is_left_alone_until_there_is_one(bench: Be
     for loop in bench.loops.values():
         assert loop.run_once() is False
     assert statements == []
+    for loop in bench.loops.values():
+        with monkeypatch.context() as later:
+            later.setattr(dead_letters, "_ASK_AGAIN_S", 0)
+            loop.run_once()
+        assert statements
+        statements.clear()
 
     bench.bury(b"x", "x")
     assert bench.look() is True

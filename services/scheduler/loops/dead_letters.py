@@ -28,7 +28,7 @@ _EVERY_S = 3.0
 _LIST_AGAIN_S = 60.0
 """When letters are listed again although their number is the same: one may have taken the place of another."""
 _ASK_AGAIN_S = 20.0
-"""How often a scheduler asks whether it is its turn, while it is another one's."""
+"""How often a scheduler asks the database whether it is its turn, while it is another one's or there are no letters."""
 _TRIES = 5
 """How often a letter is looked for about which something is decided: it may be in the hands of another reader."""
 _NO_QUEUE = "its broker queue does not exist any more"
@@ -55,8 +55,9 @@ class DeadLetterLoop:
         self._listed: int | None = None
         """How many letters there were before they were last listed; ``None``: list them again."""
         self._listed_at_s = float("-inf")
-        self._ask_at_s = float("-inf")
-        """When to ask again whether it is this scheduler's turn (monotonic time)."""
+        self._mine = False
+        """Whether it was this scheduler's turn when the database was last asked."""
+        self._asked_at_s = float("-inf")
         self._seen: int | None = None
         """How many letters there were at the last look."""
         self._missed: dict[str, int] = {}
@@ -69,17 +70,18 @@ class DeadLetterLoop:
             StoreUnavailable, BrokerUnavailable, PublishUnconfirmed: decisions may be carried out, and the table not
                 be rewritten; the next call does both again.
         """
-        if time.monotonic() < self._ask_at_s:
+        asked_lately = time.monotonic() < self._asked_at_s + _ASK_AGAIN_S
+        if asked_lately and not self._mine:
             return False
         waiting = self._transport.waiting(DEAD_LETTERS)
-        if waiting == self._listed == 0:
+        if asked_lately and waiting == self._listed == 0:
             return False
         with self._store.begin() as tx:
-            mine = tx.services.first_scheduler(self._clock() - 2 * self._lease) == self._instance_id
-            decisions = tx.dead_letters.decided() if mine else {}
-        if not mine:
+            self._mine = tx.services.first_scheduler(self._clock() - 2 * self._lease) == self._instance_id
+            decisions = tx.dead_letters.decided() if self._mine else {}
+        self._asked_at_s = time.monotonic()
+        if not self._mine:
             self._listed = None
-            self._ask_at_s = time.monotonic() + _ASK_AGAIN_S
             return False
         # Listing takes the letters into hand for a moment. While others work on them, they should find them all.
         steady, self._seen = waiting == self._seen, waiting
