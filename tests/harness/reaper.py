@@ -1,9 +1,11 @@
 """End every process that a test started at the end of the test run, even if pytest is killed by SIGKILL.
 
+The folders of servers are removed then too.
+
 One small helper process per test process reads from a pipe. ``spawn`` starts each process in its own
 session and registers it at the helper. When the pipe ends, because the test process has ended in any way,
-the helper kills all registered processes. (PR_SET_PDEATHSIG would fire too early: when the *thread* that
-started the child ends.)
+the helper kills all registered processes and removes all registered folders. (PR_SET_PDEATHSIG would fire
+too early: when the *thread* that started the child ends.)
 """
 
 import os
@@ -17,29 +19,38 @@ from pathlib import Path
 from tests.harness import fork_server
 from tests.harness.fork_server import ForkedProcess
 
-__all__ = ["Child", "forget", "fork", "kill_group", "spawn"]
+__all__ = ["Child", "forget", "fork", "kill_group", "remove_at_end", "spawn"]
 
 Child = subprocess.Popen[bytes] | ForkedProcess
 
 _HELPER = """
-import os, signal, sys
+import os, shutil, signal, sys, time
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-groups = set()
+groups, folders = set(), []
 for line in sys.stdin:
-    verb, group = line.split()
-    (groups.add if verb == "+" else groups.discard)(int(group))
+    verb, what = line.rstrip("\\n").split(" ", 1)
+    if verb == "folder":
+        folders.append(what)
+    else:
+        (groups.add if verb == "+" else groups.discard)(int(what))
 for group in groups:
     try:
         os.killpg(group, signal.SIGKILL)
     except OSError:
         continue
+for _ in range(50):  # a killed process may still write for a moment
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not any(map(os.path.exists, folders)):
+        break
+    time.sleep(0.1)
 """
 
 _lock = threading.Lock()
 _helper: subprocess.Popen[str] | None = None
 
 
-def _tell(verb: str, group: int) -> None:
+def _tell(verb: str, what: int | Path) -> None:
     global _helper  # noqa: PLW0603 - one helper per test process
     with _lock:
         if _helper is None or _helper.poll() is not None:
@@ -51,7 +62,7 @@ def _tell(verb: str, group: int) -> None:
             )
         stdin = _helper.stdin
         assert stdin is not None
-        stdin.write(f"{verb} {group}\n")
+        stdin.write(f"{verb} {what}\n")
         stdin.flush()
 
 
@@ -97,6 +108,11 @@ def _group_of(user: str | int | None) -> int | None:
 def forget(process: Child) -> None:
     """Unregister a process that has ended, before another process can get its id."""
     _tell("-", process.pid)
+
+
+def remove_at_end(folder: Path) -> None:
+    """Remove a folder at the end of the test run, if it is still there."""
+    _tell("folder", folder)
 
 
 def kill_group(process: Child) -> None:

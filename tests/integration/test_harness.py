@@ -158,13 +158,15 @@ def _through(proxy: Proxy) -> str:
     return f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres?connect_timeout=5"
 
 
-def test_servers_do_not_outlive_a_killed_test_process(tmp_path: Path) -> None:
+def test_servers_and_their_folders_do_not_outlive_a_killed_test_process(tmp_path: Path) -> None:
     script = (
         "import time\n"
-        "from tests.harness.reaper import spawn\n"
+        "from tests.harness.reaper import remove_at_end, spawn\n"
         "from pathlib import Path\n"
         f"folder = Path({str(tmp_path)!r})\n"
         "child = spawn(['sleep', '600'], env={'PATH': '/usr/bin:/bin'}, cwd=folder, log=folder / 'log')\n"
+        "(folder / 'data' / 'deep').mkdir(parents=True)\n"
+        "remove_at_end(folder / 'data')\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(600)\n"
     )
@@ -172,11 +174,13 @@ def test_servers_do_not_outlive_a_killed_test_process(tmp_path: Path) -> None:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         assert _alive(child)
+        assert (tmp_path / "data" / "deep").is_dir()
 
         parent.kill()
         parent.wait()
 
         eventually(lambda: not _alive(child))
+        eventually(lambda: not (tmp_path / "data").exists())
 
 
 def _alive(pid: int) -> bool:

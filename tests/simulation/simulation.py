@@ -1,7 +1,6 @@
 """One simulation: a cluster, its clients and its faults, from one seed."""
 
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.harness.memory_folder import memory_folder
 from tests.simulation.checks import Checks
 from tests.simulation.clients import Clients
 from tests.simulation.cluster import Cluster
@@ -23,7 +23,7 @@ _SETTLE_S = 235.0
 _OFTEN_S = 2.0
 _RARELY_S = 20.0
 _VERIFY_EVERY = 10
-_IN_MEMORY = Path("/dev/shm")
+_ROOM_BYTES = 500_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Wanted:
 def simulate(seed: int, wanted: Wanted = Wanted()) -> Outcome:
     """Run a simulation until something is wrong, or until the cluster is at rest after the faults."""
     began_s = time.process_time()
-    with _no_log(), TemporaryDirectory(dir=_IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None) as folder:
+    with _no_log(), TemporaryDirectory(dir=memory_folder(_ROOM_BYTES)) as folder:
         kernel = Kernel(seed)
         Kernel.active = kernel
         schedulers, workers = kernel.rng.choice([1, 2, 2, 3]), kernel.rng.choice([1, 2, 3])

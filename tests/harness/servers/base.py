@@ -9,33 +9,29 @@ from types import TracebackType
 from typing import Self
 
 from tests.harness.eventually import free_port
-from tests.harness.reaper import forget, kill_group
+from tests.harness.memory_folder import memory_folder
+from tests.harness.reaper import forget, kill_group, remove_at_end
 
 __all__ = ["START_TIMEOUT_S", "Server"]
 
 START_TIMEOUT_S = 240.0
 """On two processors with six busy loops beside, one RabbitMQ node starts in 17 s and a cluster of three in 150 s."""
 _STOP_TIMEOUT_S = 30.0
-_MEMORY = Path("/dev/shm")
-_LEAST_MEMORY_BYTES = 6_000_000_000
-
-
-def _memory() -> Path | None:
-    """Return a folder whose files are in memory, if there is enough: databases come and go there many times faster."""
-    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _LEAST_MEMORY_BYTES:
-        return _MEMORY
-    return None
+_ROOM_BYTES = 6_000_000_000
+"""What the servers of all test processes need together, by far."""
 
 
 class Server:
     """A server process with its directory and log.
 
-    ``in_memory``: its data may be in memory, and is where this machine allows it. Data survives the death of the server
-    there too.
+    ``in_memory`` keeps its files in memory if there is room: there a database is made and dropped several times faster.
+    They survive the death of the server there too.
     """
 
     def __init__(self, name: str, *, in_memory: bool = False) -> None:
-        self.dir = Path(tempfile.mkdtemp(prefix=f"dagway-{name}-", dir=_memory() if in_memory else None))
+        folder = memory_folder(_ROOM_BYTES) if in_memory else None
+        self.dir = Path(tempfile.mkdtemp(prefix=f"dagway-{name}-", dir=folder))
+        remove_at_end(self.dir)
         self.log = self.dir / "server.log"
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
