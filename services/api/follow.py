@@ -27,6 +27,8 @@ _GATHER_S = 0.02
 """How long a follower of all runs waits after a notification, so that one query covers several."""
 _SETTLE_S = (0.05, 0.2, 0.75)
 """Intervals of further queries after a notification to followers of all runs: older transactions may hide changes."""
+_LISTEN_S = 0.25
+"""How long the first follower waits for a slow broker to begin with notifications; until then, followers only poll."""
 
 
 class Watch:
@@ -111,8 +113,13 @@ class Follower:
             self._watches.add(watch)
             begin, self._listening = not self._listening, True
         if begin:
-            self._transport.listen([CHANGES], self._on_change)
+            listening = threading.Thread(target=self._listen, name="follower-listen", daemon=True)
+            listening.start()
+            listening.join(_LISTEN_S)
         return watch
+
+    def _listen(self) -> None:
+        self._transport.listen([CHANGES], self._on_change)
 
     def remove(self, watch: Watch) -> None:
         """Remove a follower, if it was not removed before."""

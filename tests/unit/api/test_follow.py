@@ -1,7 +1,8 @@
 """Notifications wake the right followers, and the number of followers is limited."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +12,7 @@ from services.api.problems import Problem
 from shared.contracts.codec import encode
 from shared.contracts.control import CHANGES, RunsChanged, TaskQueueOpened
 from shared.transport.embedded.transport import EmbeddedTransport
+from tests.harness.eventually import eventually
 
 NEVER_S = 3600.0
 """Longer than a test may take, so a follower that wakes earlier was woken by a notification."""
@@ -43,6 +45,27 @@ def woken(watch: Watch) -> threading.Event:
 
     threading.Thread(target=wait, daemon=True).start()
     return over
+
+
+class _SlowToListen(EmbeddedTransport):
+    """Its broker answers ``listen`` only when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.answers = threading.Event()
+
+    def listen(self, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
+        assert self.answers.wait(60)
+        super().listen(topics, callback)
+
+
+def test_a_slow_broker_does_not_hold_up_the_first_follower() -> None:
+    with closing(_SlowToListen()) as transport:
+        follower = Follower(transport, limit=2, poll_s=0.01)
+        first = follower.watch("a")
+        assert woken(first).wait(10)
+        transport.answers.set()
+        eventually(lambda: all(each.name != "follower-listen" for each in threading.enumerate()))
 
 
 def test_a_notification_wakes_the_followers_of_its_run_and_of_all_runs(transport: EmbeddedTransport, say: Say) -> None:
