@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from services.worker.inputs.environment import Inputs
 from services.worker.process.outcome import Result
@@ -26,6 +26,7 @@ from shared.tracing import SpanContext
 __all__ = ["AttemptSpans"]
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 _COLLECTORS = 8
 _RUNS = 1_000
 """How many runs are remembered; the span of a forgotten run is not sent to its DAG's collector."""
@@ -44,6 +45,8 @@ class AttemptSpans:
         self._exporters: OrderedDict[str, Exporter] = OrderedDict()
         self._runs: OrderedDict[str, str] = OrderedDict()
         """Run key -> key of the collector that its DAG names."""
+        self._ended: OrderedDict[str, tuple[RunTraced, SpanContext]] = OrderedDict()
+        """Run key -> the end of a run that was heard before its last attempt was over here."""
 
     def attempt_over(
         self, task: Task, run_span: SpanContext, started_at: datetime, result: Result, inputs: Inputs | None
@@ -68,29 +71,28 @@ class AttemptSpans:
         send(span)
         if inputs is not None and (otel := task.options.get("otel")):
             try:
-                self._collector(task, otel, inputs).send(span)
+                exporter = self._collector(task, otel, inputs)
+                exporter.send(span)
+                with self._lock:
+                    if (ended := self._ended.pop(task.run_key, None)) is not None:
+                        del self._runs[task.run_key]
+                if ended is not None:
+                    exporter.send(_run_span(*ended))
             except Exception as failure:  # noqa: BLE001 - telemetry must not cost a run
                 _log.warning("spans.not_sent", extra={"error": str(failure), "next": "see the DAG's otel block"})
 
     def run_over(self, message: RunTraced, trace: str | None) -> None:
         """Send the span of an ended run to its DAG's collector, if this worker ran attempts of it. Never blocks."""
         context = SpanContext.parse(trace)
+        if context is None:
+            return
         with self._lock:
             exporter = self._exporters.get(self._runs.pop(message.run_key, ""))
-        if exporter is not None and context is not None:
-            parent = SpanContext.parse(message.parent)
-            exporter.send(
-                Span(
-                    message.name,
-                    context,
-                    parent,
-                    message.start,
-                    message.end,
-                    "internal",
-                    message.attributes,
-                    message.error,
-                )
-            )
+            if exporter is None:
+                # The scheduler may be faster than this process, which has just sent the report of the last attempt.
+                _remember(self._ended, message.run_key, (message, context))
+        if exporter is not None:
+            exporter.send(_run_span(message, context))
 
     def stop(self) -> None:
         """Send all queued spans. Waits a few seconds at most."""
@@ -104,9 +106,7 @@ class AttemptSpans:
         settings = _resolved(otel, Scope((inputs.secrets, inputs.base)))
         key = json.dumps(settings, sort_keys=True)
         with self._lock:
-            self._runs[task.run_key] = key
-            if len(self._runs) > _RUNS:
-                self._runs.popitem(last=False)
+            _remember(self._runs, task.run_key, key)
             if key not in self._exporters:
                 self._exporters[key] = Exporter.to(**settings)
                 if len(self._exporters) > _COLLECTORS:
@@ -114,6 +114,18 @@ class AttemptSpans:
                     threading.Thread(target=oldest.stop, name="spans-retired", daemon=True).start()
             self._exporters.move_to_end(key)
             return self._exporters[key]
+
+
+def _remember(runs: "OrderedDict[str, T]", run_key: str, what: T) -> None:
+    runs[run_key] = what
+    if len(runs) > _RUNS:
+        runs.popitem(last=False)
+
+
+def _run_span(message: RunTraced, context: SpanContext) -> Span:
+    parent = SpanContext.parse(message.parent)
+    facts, error = message.attributes, message.error
+    return Span(message.name, context, parent, message.start, message.end, "internal", facts, error)
 
 
 def _resolved(otel: Mapping[str, Any], scope: Scope) -> dict[str, Any]:

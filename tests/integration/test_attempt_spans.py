@@ -1,0 +1,37 @@
+"""Which spans a worker sends to the collector that a DAG names."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from services.worker.attempt.spans import AttemptSpans
+from services.worker.inputs.environment import Inputs
+from services.worker.process.outcome import Result
+from shared.contracts.control import RunTraced
+from shared.tracing import SpanContext
+from tests.harness.collector import Collector
+from tests.harness.worker_rig import command, task
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+RUN = SpanContext.named("d/r1")
+
+
+@pytest.mark.parametrize("first", ["attempt", "run"])
+def test_the_span_of_a_run_is_sent_whichever_end_is_heard_first(tmp_path: Path, first: str) -> None:
+    """A scheduler records a report and tells of the run's end while the worker still waits for its confirm."""
+    spans = AttemptSpans("w1")
+    with Collector() as collector:
+        otel = {"enabled": True, "endpoint": f"{collector.endpoint}/v1/traces"}
+        attempt = task(command("true"), token="t1", options={"otel": otel})
+        ended = RunTraced(run_key=attempt.run_key, name="DAG: d", parent="", start=NOW, end=NOW)
+        inputs = Inputs(tmp_path, tmp_path, {}, {})
+        if first == "run":
+            spans.run_over(ended, str(RUN))
+        spans.attempt_over(attempt, RUN, NOW, Result("succeeded", 0), inputs)
+        if first == "attempt":
+            spans.run_over(ended, str(RUN))
+        spans.stop()
+
+        assert sorted(each.name for each in collector.spans()) == ["DAG: d", "Step: s"]
+        assert collector.one(name="Step: s").parent_id == collector.one(name="DAG: d").span_id
