@@ -15,6 +15,7 @@ __all__ = ["PHONE", "browser", "chromium_bin", "watched"]
 PHONE = (390, 800)
 """Width and height of a small screen, in CSS pixels."""
 
+_PROGRAMS = ("chromium-headless-shell", "chromium", "google-chrome")
 _FLAGS = (
     "--no-sandbox",  # Chromium refuses a sandbox for root
     "--disable-gpu",
@@ -32,8 +33,11 @@ Container engines that other tests start create and remove such interfaces.
 
 
 def chromium_bin() -> str | None:
-    """Return the path of the browser's program, or ``None`` if it is not installed."""
-    return shutil.which("chromium") or shutil.which("google-chrome")
+    """Return the path of the browser's program, or ``None`` if it is not installed.
+
+    The program without windows comes first: a headless Chromium draws its tabs and menus, which nobody sees.
+    """
+    return next(filter(None, map(shutil.which, _PROGRAMS)), None)
 
 
 @contextmanager

@@ -53,14 +53,17 @@ class Operator:
     def confirm(self, name: str) -> None:
         self.click(self.page.get_by_role("dialog").get_by_role("button", name=name, exact=True))
 
+    def to_page(self, name: str) -> None:
+        self.link(name)
+        expect(self.page.get_by_role("heading", level=1, name=name, exact=True)).to_be_visible()
+
     def look_for(self, text: str) -> None:
         """Go to the search field by its key and type."""
-        expect(self.page.locator("main input[type=search]").first).to_be_visible()
         self.page.keyboard.press("/")
         self.page.keyboard.type(text)
 
     def to_dag(self, name: str) -> None:
-        self.link("DAGs")
+        self.to_page("DAGs")
         self.look_for(name)
         self.link(name)
 
@@ -105,7 +108,7 @@ def what_waits(me: Operator) -> None:
 
 
 def stop_queue(me: Operator) -> None:
-    me.link("Queues")
+    me.to_page("Queues")
     queue = me.page.get_by_role("region", name="Queue ops-line")
     me.click(queue.get_by_role("button", name="Stop all"))
     me.confirm("Stop 2 runs")
@@ -113,7 +116,7 @@ def stop_queue(me: Operator) -> None:
 
 
 def start_typed(me: Operator) -> None:
-    me.link("DAGs")
+    me.to_page("DAGs")
     me.look_for("ops-typed")
     me.button("Start ops-typed")
     me.fill(me.page.get_by_role("dialog").get_by_label("COUNT"), "3")
@@ -174,13 +177,13 @@ def earlier_attempt(me: Operator) -> None:
 
 
 def find_run(me: Operator) -> None:
-    me.link("Runs")
+    me.to_page("Runs")
     me.look_for("ops-tal")
     expect(me.page.get_by_role("row", name=re.compile("ops-talks"))).to_be_visible()
 
 
 def worker(me: Operator) -> None:
-    me.link("System")
+    me.to_page("System")
     expect(me.page.locator(".tasks").get_by_text("ops-talks")).to_be_visible()
 
 
@@ -191,12 +194,12 @@ def who_changed(me: Operator) -> None:
 
 
 def who_started(me: Operator) -> None:
-    me.link("Runs")
+    me.to_page("Runs")
     expect(me.page.get_by_role("columnheader", name="Started by")).to_be_visible()
 
 
 def missed(me: Operator) -> None:
-    me.link("Calendar")
+    me.to_page("Calendar")
     me.choose(me.page.get_by_label("Outcome"), "missed")
     expect(me.page).to_have_url(re.compile("outcome=missed"))
     expect(me.page.locator("main table.rows .badge").filter(has_not_text="missed")).to_have_count(0)

@@ -46,7 +46,7 @@ def test_a_gateway_that_is_killed_is_told_until_it_is_back(look: Look, system: C
     system.client.start("killed")
     system.client.until("waiting", "killed")
     # What a request meets depends on the moment: before, while or after the process is killed, or before it is ready.
-    expected = ("ERR_CONNECTION_", "ERR_SOCKET_", "ERR_EMPTY", "ERR_INCOMPLETE", "status of 503")
+    expected = ("ERR_CONNECTION_", "ERR_SOCKET_", "ERR_EMPTY", "ERR_INCOMPLETE", "ERR_CONTENT_LENGTH", "status of 503")
     with look("#/runs/killed/r1", expected=expected) as page:
         approve = page.get_by_role("button", name="Approve")
         expect(approve).to_be_visible()

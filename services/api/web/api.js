@@ -72,9 +72,8 @@ function within(signal, patience) {
 }
 
 async function refusal(response) {
-  const text = await response.text();
   try {
-    const { code, message, error } = JSON.parse(text);
+    const { code, message, error } = JSON.parse(await response.text());
     return new ApiError(response.status, code ?? "", message ?? error ?? response.statusText);
   } catch {
     return new ApiError(response.status, "", `HTTP ${response.status} ${response.statusText}`);
