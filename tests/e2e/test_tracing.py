@@ -15,7 +15,6 @@ from tests.harness.eventually import eventually, free_port
 
 _GIVEN = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
 _SERVER, _CONSUMER = 2, 5
-_SEEN_S = 30.0
 
 _FLAKY = """
 steps:
@@ -94,7 +93,7 @@ def test_one_request_is_one_trace_through_all_services(system: Footing, collecto
         )
         assert (run.parent_id, run.service, run.error) == (command.span_id, service["scheduler"], "")
 
-    eventually(all_there, timeout_s=_SEEN_S)
+    eventually(all_there)
     run = of("DAG: traced")
     assert run.facts["dag.run_id"] == "r1"
     assert run.facts["dag.status"] == "succeeded"
@@ -125,7 +124,7 @@ def test_one_request_is_one_trace_through_all_services(system: Footing, collecto
         assert names - begun == {"record attempt.finished"}
         return found
 
-    assert {each.service for each in eventually(recorded, timeout_s=_SEEN_S)} == {service["scheduler"]}
+    assert {each.service for each in eventually(recorded)} == {service["scheduler"]}
 
 
 def _two(found: list[Seen]) -> list[Seen]:
@@ -155,7 +154,7 @@ def test_a_retry_by_hand_goes_on_in_the_runs_trace(system: Footing, collector: C
         # The command belongs to whoever asked.
         assert collector.one(trace_id=other, name="run.retry").facts["dag.run_id"] == "r1"
 
-    eventually(both, timeout_s=_SEEN_S)
+    eventually(both)
 
 
 def test_a_caller_who_keeps_no_spans_gets_none_and_its_steps_know(system: Footing, collector: Collector) -> None:
@@ -199,7 +198,7 @@ def test_one_id_finds_a_run_in_every_services_log(system: Footing) -> None:
         assert (found["attempt.taken"]["step"], found["run.ended"]["status"]) == ("only", "succeeded")
         assert found["attempt.taken"]["token"]
 
-    eventually(there, timeout_s=_SEEN_S)
+    eventually(there)
 
 
 def test_a_dags_own_collector_is_told_of_its_runs(system: Footing) -> None:
@@ -226,7 +225,7 @@ steps:
             return own.one(name="DAG: own"), own.one(name="Step: only")
 
         # Batches go every five seconds.
-        run, step = eventually(told, timeout_s=_SEEN_S)
+        run, step = eventually(told)
         assert step.parent_id == run.span_id
         assert run.facts["dag.status"] == "succeeded"
         assert (run.resource["deployment.environment"], run.service) == ("test", "dagway")
@@ -246,8 +245,8 @@ def test_the_span_of_a_killed_workers_attempt_is_told_by_a_scheduler(
     client.until("failed", "lost", "r1")
     system.start(system.workers[0])
 
-    step = eventually(lambda: collector.one(name="Step: long"), timeout_s=_SEEN_S)
-    run = eventually(lambda: collector.one(name="DAG: lost"), timeout_s=_SEEN_S)
+    step = eventually(lambda: collector.one(name="Step: long"))
+    run = eventually(lambda: collector.one(name="DAG: lost"))
     assert (step.parent_id, step.facts["step.status"], step.service) == (run.span_id, "lost", "dagway-scheduler")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from shared.store import tables as t
 from tests.faults.conftest import attempts
-from tests.faults.test_scheduler_loss import SWEPT_S, only
+from tests.faults.test_scheduler_loss import only
 from tests.harness.client import Answer
 from tests.harness.cluster import Cluster
 
@@ -33,8 +33,6 @@ steps:
 """
 CHILD_ASKS = CALLS + GATED.partition("steps:\n")[2]
 CHILD_WORKS = CALLS + "  - {name: one, command: echo Ann, output: SAID}\n"
-FOLLOWED_S = SWEPT_S + 10
-"""Includes the ten seconds between two checks of a calling run."""
 
 
 def approve(cluster: Cluster, path: str, key: str) -> Answer:
@@ -62,7 +60,7 @@ def test_an_approval_whose_scheduler_died_after_the_commit_resumes_the_run_once(
     cluster.start(*cluster.schedulers, *cluster.workers)
     again = approve(cluster, f"{dag}/r1", dag)
     assert (again.status, again.json) == (200, {"dagRunId": "r1", "stepName": "ok", "resumed": True})
-    cluster.client.until("succeeded", dag, timeout_s=FOLLOWED_S)
+    cluster.client.until("succeeded", dag)
     assert attempts(cluster, dag) == [("ok", 1, "finished", "succeeded"), ("after", 1, "finished", "succeeded")]
     assert [row["run_attempt"] for row in cluster.rows(t.dag_runs, dag_name=dag)] == [2]
     assert cluster.client.outputs(dag) == {"said": "Ann"}
@@ -80,7 +78,7 @@ def test_an_approval_below_whose_scheduler_died_before_it_told_the_caller(cluste
     assert doomed.wait_exit() == -9
     assert cluster.client.run("below")["statusLabel"] == "waiting"
     cluster.start(*cluster.schedulers, *cluster.workers)
-    cluster.client.until("succeeded", "below", timeout_s=FOLLOWED_S)
+    cluster.client.until("succeeded", "below")
     assert cluster.client.outputs("below")["said"] == "Ann"
     assert attempts(cluster, "below") == [("call", 1, "finished", "succeeded"), ("after", 1, "finished", "succeeded")]
 
@@ -95,6 +93,6 @@ def test_a_childs_end_whose_scheduler_died_before_it_told_the_caller(cluster: Cl
     assert [row["status"] for row in children(cluster, "tells")] == ["succeeded"]
     assert cluster.client.steps("tells") == {"call": "running", "after": "not_started"}
     cluster.start(*cluster.schedulers)
-    cluster.client.until("succeeded", "tells", timeout_s=FOLLOWED_S)
+    cluster.client.until("succeeded", "tells")
     assert cluster.client.outputs("tells")["said"] == "Ann"
     assert attempts(cluster, "tells") == [("call", 1, "finished", "succeeded"), ("after", 1, "finished", "succeeded")]

@@ -11,7 +11,6 @@ from tests.harness.event_stream import EventReader
 from tests.harness.eventually import eventually, free_port
 from tests.harness.procs import DagwayProcess
 
-HEALED_S = 40
 WAITS = """
 steps:
   - name: one
@@ -49,14 +48,14 @@ def test_streams_have_no_gap_over_a_broker_restart_and_a_gateways_death(
 
         cluster.rabbit.kill()
         cluster.rabbit.start()
-        client.insist("POST", "/dags/quick/start", {"dagRunId": "r2"}, key="r2", timeout_s=HEALED_S)
-        client.until("succeeded", "quick", "r2", timeout_s=HEALED_S)
+        client.insist("POST", "/dags/quick/start", {"dagRunId": "r2"}, key="r2")
+        client.until("succeeded", "quick", "r2")
         second.kill9()
         (tmp_path / "go").touch()
-        client.until("succeeded", "followed", timeout_s=HEALED_S)
-        eventually(lambda: one_run.over, timeout_s=HEALED_S)
+        client.until("succeeded", "followed")
+        eventually(lambda: one_run.over)
         places = [(row["txid"], row["pos"]) for row in cluster.rows(t.transitions)]
-        eventually(lambda: len(everything.ids) >= len(places), timeout_s=HEALED_S)
+        eventually(lambda: len(everything.ids) >= len(places))
 
     assert set(one_run.served_by) == {first_port, second_port}
     (run,) = cluster.rows(t.dag_runs, dag_name="followed")

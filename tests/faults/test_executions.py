@@ -28,7 +28,6 @@ from tests.harness.servers import PostgresServer, RabbitServer
 from tests.harness.signing import signed_as
 
 SWEPT_S = FRESH_S + SKEW_S
-SETTLED_S = 30
 HELD = "echo {name} >> {folder}/ledger; until test -e {folder}/go; do sleep 0.05; done"
 
 
@@ -68,7 +67,7 @@ def occupy(cluster: Cluster, folder: Path) -> None:
     for number in (1, 2):
         cluster.client.create(f"busy{number}-{folder.name}", hold(f"busy{number}", folder))
         cluster.client.start(f"busy{number}-{folder.name}")
-    eventually(lambda: len(ledger(folder)) == 2, timeout_s=SETTLED_S)
+    eventually(lambda: len(ledger(folder)) == 2)
 
 
 def executions(cluster: Cluster, dag: str) -> list[tuple[bool, bool]]:
@@ -80,8 +79,8 @@ def executions(cluster: Cluster, dag: str) -> list[tuple[bool, bool]]:
 def settled(cluster: Cluster, broker: RabbitTransport) -> None:
     """Wait until every run has ended and no task is left, and check the invariants."""
     queues: list[BrokerQueue] = [task_queue({}), worker_queue("w1"), worker_queue("w2")]
-    eventually(lambda: all(broker.waiting(queue) == 0 for queue in queues), timeout_s=SETTLED_S)
-    eventually(lambda: at_rest(cluster.engine), timeout_s=SETTLED_S)
+    eventually(lambda: all(broker.waiting(queue) == 0 for queue in queues))
+    eventually(lambda: at_rest(cluster.engine))
     assert violations(cluster.engine) == []
 
 
@@ -95,7 +94,7 @@ def test_a_returned_worker_does_not_run_the_tasks_that_were_taken_from_it(
     )
     cluster.client.create("returned", f"type: graph\nsteps:\n  - name: first\n    command: 'true'\n{steps}")
     cluster.client.start("returned")
-    eventually(lambda: ledger(tmp_path).total() == 1, timeout_s=SETTLED_S)
+    eventually(lambda: ledger(tmp_path).total() == 1)
     worker_id = cluster.client.run("returned")["workerId"]
     worker = next(one for one in cluster.workers if one.env["DAGWAY_WORKER_ID"] == worker_id)
 
@@ -106,7 +105,7 @@ def test_a_returned_worker_does_not_run_the_tasks_that_were_taken_from_it(
 
     worker.kill9()
     (tmp_path / "go").touch()
-    cluster.client.until("failed", "returned", timeout_s=SETTLED_S)
+    cluster.client.until("failed", "returned")
     cluster.start(worker)
     settled(cluster, broker)
 
@@ -128,9 +127,9 @@ def test_a_task_that_was_sent_but_not_deleted_is_swept_and_runs_once(
 
     cluster.client.start("swept")
     assert doomed.wait_exit() == -9
-    eventually(lambda: broker.waiting(task_queue({})) == 1, timeout_s=SETTLED_S)
+    eventually(lambda: broker.waiting(task_queue({})) == 1)
     cluster.start()
-    eventually(lambda: broker.waiting(task_queue({})) == 2, timeout_s=SWEPT_S + SETTLED_S)
+    eventually(lambda: broker.waiting(task_queue({})) == 2)
     (tmp_path / "go").touch()
     settled(cluster, broker)
 
@@ -160,13 +159,13 @@ def test_copies_of_a_task_do_not_run(cluster: Cluster, broker: RabbitTransport, 
     # The first copy is asked for, because it is old, and granted.
     for _ in range(5):
         republish(broker, task, dispatched_at=utc_now() - timedelta(minutes=1))
-    eventually(lambda: ledger(tmp_path).total() == 1, timeout_s=SETTLED_S)
-    eventually(lambda: broker.waiting(task_queue({})) == 0, timeout_s=SETTLED_S)
+    eventually(lambda: ledger(tmp_path).total() == 1)
+    eventually(lambda: broker.waiting(task_queue({})) == 0)
     assert executions(cluster, "copied") == [(False, False), (True, True)]
 
     # A worker remembers what it was refused: there, not even a fresh copy begins.
     republish(broker, task, dispatched_at=utc_now())
-    eventually(lambda: broker.waiting(task_queue({})) == 0, timeout_s=SETTLED_S)
+    eventually(lambda: broker.waiting(task_queue({})) == 0)
     (tmp_path / "go").touch()
     settled(cluster, broker)
     assert ledger(tmp_path).total() == 1
@@ -209,7 +208,7 @@ def test_a_task_whose_link_was_stalled_while_another_scheduler_sent_it_runs_once
             eventually(lambda: (utc_now() - sent_at).total_seconds() > SWEPT_S)
             cluster.start(cluster.schedulers[0])
             # The other scheduler has sent it again. Now the first copy arrives too, and the reports that were held.
-            eventually(lambda: cluster.rows(t.outbox) == [], timeout_s=SETTLED_S)
+            eventually(lambda: cluster.rows(t.outbox) == [])
             proxy.mend()
             settled(cluster, broker)
         finally:

@@ -17,7 +17,6 @@ from tests.harness.procs import DagwayProcess
 from tests.harness.prometheus import Prometheus
 from tests.harness.servers import PostgresServer, RabbitServer
 
-_SEEN_S = 30
 SPEC = {
     "good": "steps:\n  - name: one\n    command: echo 1\n",
     "bad": "steps:\n  - name: one\n    command: exit 3\n",
@@ -101,17 +100,17 @@ def test_sums_are_the_databases_though_a_worker_a_scheduler_and_a_gateway_were_k
     eventually(lambda: all_over(11))
     assert truth(cluster) == {"succeeded": 8, "failed": 3}
     for status, runs in truth(cluster).items():
-        eventually(partial(is_counted, leaf, status, runs), timeout_s=_SEEN_S)
+        eventually(partial(is_counted, leaf, status, runs))
     victims = (cluster.workers[0], cluster.schedulers[0], cluster.gateways[0])
     for process in victims:
         process.kill9()
-    eventually(lambda: workers_up(whole) == 1, timeout_s=_SEEN_S)
+    eventually(lambda: workers_up(whole) == 1)
     cluster.start(*victims)
     # Only a scrape in between tells a counter that began anew from one that went on.
-    eventually(partial(begins_anew, leaf, cluster.schedulers[0]), timeout_s=_SEEN_S)
+    eventually(partial(begins_anew, leaf, cluster.schedulers[0]))
     start("good", "b", 8)
     eventually(lambda: all_over(19))
-    eventually(partial(is_counted, leaf, "succeeded", 16), timeout_s=_SEEN_S)
+    eventually(partial(is_counted, leaf, "succeeded", 16))
 
     # In the middle of work: what was not scraped is lost to the counters, not to what is read from the database.
     start("slow", "c", 12)
@@ -119,7 +118,7 @@ def test_sums_are_the_databases_though_a_worker_a_scheduler_and_a_gateway_were_k
         process.kill9()
     cluster.start(*victims)
     eventually(lambda: all_over(31))
-    eventually(lambda: federated(whole) == dict(truth(cluster)), timeout_s=_SEEN_S)
+    eventually(lambda: federated(whole) == dict(truth(cluster)))
     assert counted(leaf, "dagway_dag_runs_ended_total") <= 31
     assert leaf.ask("dagway:dag_runs:total") == {
         (("status", dict(labels)["status"]),): value for labels, value in whole.ask("dagway:dag_runs:total").items()

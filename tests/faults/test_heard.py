@@ -16,7 +16,6 @@ from tests.harness.cluster import Cluster, pid_in
 from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
 
-HEALED_S = 60
 JUDGES_AFTER_S = 9
 """The time in which workers may reconnect, plus a lease, plus two passes."""
 HELD = """
@@ -50,7 +49,7 @@ def let_go(folder: Path, *dags: str) -> None:
 def went_on(cluster: Cluster, *dags: str) -> None:
     """Assert that each run succeeded, with one attempt per step."""
     for dag in dags:
-        cluster.client.until("succeeded", dag, timeout_s=HEALED_S)
+        cluster.client.until("succeeded", dag)
         assert attempts(cluster, dag) == ONCE_EACH
 
 
@@ -74,10 +73,10 @@ def test_a_memory_alarm_for_longer_than_a_lease_loses_no_worker(cluster: Cluster
     hold(cluster, tmp_path, "alarm-1", "alarm-2")
 
     with memory_alarm(cluster):
-        silent = eventually(lambda: silent_since(cluster, LEASE), timeout_s=HEALED_S)
+        silent = eventually(lambda: silent_since(cluster, LEASE))
         assert silent
     # Both schedulers hear again, and judge.
-    eventually(lambda: leases_are_renewed(cluster), timeout_s=HEALED_S)
+    eventually(lambda: leases_are_renewed(cluster))
     let_go(tmp_path, "alarm-1", "alarm-2")
 
     went_on(cluster, "alarm-1", "alarm-2")
@@ -128,7 +127,7 @@ def test_a_worker_that_dies_together_with_a_scheduler_is_noticed(cluster: Cluste
     cluster.schedulers[0].kill9()
     worker.kill9()
 
-    cluster.client.until("failed", "both", timeout_s=HEALED_S)
+    cluster.client.until("failed", "both")
     assert attempts(cluster, "both") == [("wait", 1, "lost", None)]
 
 

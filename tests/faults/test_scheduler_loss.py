@@ -8,8 +8,6 @@ from tests.harness.cluster import Cluster
 from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
 
-SWEPT_S = 20
-"""The age at which the sweep sends a message, the interval of the sweep, and the start of processes."""
 CHAIN = """
 steps:
   - name: first
@@ -46,10 +44,10 @@ def test_a_command_whose_scheduler_died_after_the_commit_is_carried_out_once(clu
     assert len([row for row in cluster.rows(t.outbox) if dag.encode() in row["body"]]) == 1
     cluster.start(*cluster.schedulers, *cluster.workers)
     assert cluster.client.ask("POST", f"/dags/{dag}/start", {"dagRunId": "r1"}, key=dag).status == 200
-    cluster.client.until("succeeded", dag, timeout_s=SWEPT_S)
+    cluster.client.until("succeeded", dag)
     assert attempts(cluster, dag) == ONCE_EACH
     assert cluster.client.outputs(dag) == {"a": "1", "b": "12"}
-    eventually(lambda: cluster.rows(t.outbox) == [], timeout_s=SWEPT_S)
+    eventually(lambda: cluster.rows(t.outbox) == [])
 
 
 def test_a_report_whose_scheduler_died_after_the_commit_starts_the_next_step_once(cluster: Cluster) -> None:
@@ -61,9 +59,9 @@ def test_a_report_whose_scheduler_died_after_the_commit_starts_the_next_step_onc
     assert doomed.wait_exit() == -9
     assert cluster.client.steps("second") == {"first": "succeeded", "second": "not_started"}
     cluster.start(*cluster.schedulers)
-    cluster.client.until("succeeded", "second", timeout_s=SWEPT_S)
+    cluster.client.until("succeeded", "second")
     assert attempts(cluster, "second") == ONCE_EACH
-    eventually(lambda: cluster.rows(t.outbox) == [], timeout_s=SWEPT_S)
+    eventually(lambda: cluster.rows(t.outbox) == [])
 
 
 def test_a_scheduler_killed_at_work_leaves_it_to_the_others(cluster: Cluster) -> None:
@@ -75,6 +73,6 @@ def test_a_scheduler_killed_at_work_leaves_it_to_the_others(cluster: Cluster) ->
             cluster.schedulers[0].kill9()
 
     for number in range(30):
-        client.until("succeeded", "many", f"n{number}", timeout_s=SWEPT_S)
+        client.until("succeeded", "many", f"n{number}")
         assert attempts(cluster, "many", f"n{number}") == ONCE_EACH
-    eventually(lambda: cluster.rows(t.outbox) == [], timeout_s=SWEPT_S)
+    eventually(lambda: cluster.rows(t.outbox) == [])

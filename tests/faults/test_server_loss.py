@@ -11,8 +11,6 @@ from tests.harness.cluster import Cluster, gone, pid_in
 from tests.harness.eventually import eventually
 from tests.harness.invariants import violations
 
-HEALED_S = 25
-"""Reconnects with their backoffs, a lease during which no worker is judged as lost, and one sweep."""
 WAITING = """
 steps:
   - name: wait
@@ -41,11 +39,11 @@ def begin(cluster: Cluster, dag: str, folder: Path) -> int:
 
 def went_on(cluster: Cluster, dag: str) -> None:
     """Assert that the run succeeded, with one attempt per step."""
-    cluster.client.until("succeeded", dag, timeout_s=HEALED_S)
+    cluster.client.until("succeeded", dag)
     assert attempts(cluster, dag) == ONCE_EACH
     assert cluster.client.outputs(dag) == {"waited": "waited", "said": "waited, then went on"}
     assert cluster.client.text(dag, "r1", "wait") == "waited"
-    eventually(lambda: cluster.rows(t.outbox) == [], timeout_s=HEALED_S)
+    eventually(lambda: cluster.rows(t.outbox) == [])
     assert violations(cluster.engine) == []
 
 
@@ -94,7 +92,7 @@ def test_a_step_that_is_still_running_when_the_broker_comes_back_is_not_lost(
     # Long enough for whoever judges without having heard to do so.
     cluster.client.create(f"{dag}-pause", "steps:\n  - sleep 4\n")
     cluster.client.start(f"{dag}-pause")
-    cluster.client.until("succeeded", f"{dag}-pause", timeout_s=HEALED_S)
+    cluster.client.until("succeeded", f"{dag}-pause")
     (tmp_path / "go").touch()
 
     went_on(cluster, dag)
@@ -129,14 +127,14 @@ def test_what_was_accepted_before_a_crash_of_a_server_is_carried_out_once(cluste
             crash()
             getattr(cluster, server).start()
         body = {"dagRunId": f"n{number}"}
-        answer = client.insist("POST", f"/dags/{dag}/start", body, key=f"{dag}-{number}", timeout_s=HEALED_S)
+        answer = client.insist("POST", f"/dags/{dag}/start", body, key=f"{dag}-{number}")
         assert answer.status in {200, 202}, answer
 
     def recorded() -> bool:
         return len(cluster.rows(t.dag_runs, dag_name=dag)) == 20
 
-    eventually(recorded, timeout_s=HEALED_S)
+    eventually(recorded)
     for number in range(20):
-        client.until("succeeded", dag, f"n{number}", timeout_s=HEALED_S)
-    eventually(lambda: cluster.rows(t.outbox) == [], timeout_s=HEALED_S)
+        client.until("succeeded", dag, f"n{number}")
+    eventually(lambda: cluster.rows(t.outbox) == [])
     assert violations(cluster.engine, commands=[f"{dag}-{number}" for number in range(20)]) == []
