@@ -2,6 +2,6 @@
 
 import sys
 
-# The programs in this package, as the fork server, run without pytest.
+# Programs in this package, such as the fork server, run without pytest.
 if pytest := sys.modules.get("pytest"):
     pytest.register_assert_rewrite("tests.harness")
