@@ -75,7 +75,7 @@ class AttemptSpans:
                 exporter.send(span)
                 with self._lock:
                     if (ended := self._ended.pop(task.run_key, None)) is not None:
-                        del self._runs[task.run_key]
+                        self._runs.pop(task.run_key, None)
                 if ended is not None:
                     exporter.send(_run_span(*ended))
             except Exception as failure:  # noqa: BLE001 - telemetry must not cost a run
