@@ -74,15 +74,14 @@ class AttemptSpans:
                 exporter = self._collector(task, otel, inputs)
                 exporter.send(span)
                 with self._lock:
-                    if (ended := self._ended.pop(task.run_key, None)) is not None:
-                        self._runs.pop(task.run_key, None)
+                    ended = self._ended.pop(task.run_key, None)
                 if ended is not None:
                     exporter.send(_run_span(*ended))
             except Exception as failure:  # noqa: BLE001 - telemetry must not cost a run
                 _log.warning("spans.not_sent", extra={"error": str(failure), "next": "see the DAG's otel block"})
 
     def run_over(self, message: RunTraced, trace: str | None) -> None:
-        """Send the span of an ended run to its DAG's collector, if this worker ran attempts of it. Never blocks."""
+        """Send the span of an ended run to its DAG's collector: now, or when its last attempt is over here."""
         context = SpanContext.parse(trace)
         if context is None:
             return

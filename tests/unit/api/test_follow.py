@@ -48,7 +48,7 @@ def woken(watch: Watch) -> threading.Event:
 
 
 class _SlowToListen(EmbeddedTransport):
-    """Its broker answers ``listen`` only when it is told to."""
+    """A transport to a slow broker: ``listen`` returns only after ``answers`` is set."""
 
     def __init__(self) -> None:
         super().__init__(None)
