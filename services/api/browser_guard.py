@@ -11,6 +11,7 @@ The functions are pure: they get the facts of a request and return why it is ref
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 __all__ = ["BrowserRules", "RequestFacts", "is_loopback", "why_host_refused", "why_origin_refused", "why_type_refused"]
@@ -61,7 +62,7 @@ def why_host_refused(facts: RequestFacts, rules: BrowserRules) -> str:
     found = _HOST.fullmatch(facts.host)
     if found is not None:
         name = found["name"].rstrip(".").lower()
-        if is_loopback(name) or _is_address(name) or name in rules.hosts:
+        if name in rules.hosts or _cannot_be_rebound(name):
             return ""
     return (
         f"This server is not known under the name {facts.host[:100]!r}: add it to DAGWAY_ALLOWED_HOSTS, or send a "
@@ -114,7 +115,11 @@ def _same_server(facts: RequestFacts) -> bool:
     return (own["name"].lower(), own["port"] or default) == (page["name"].lower(), page["port"] or default)
 
 
-def _is_address(name: str) -> bool:
+@lru_cache(maxsize=64)
+def _cannot_be_rebound(name: str) -> bool:
+    """Return whether a name means this machine, or is an address. Kept: clients use the same few names."""
+    if is_loopback(name):
+        return True
     try:
         ipaddress.ip_address(name.strip("[]"))
     except ValueError:

@@ -30,7 +30,8 @@ class SessionCookie:
     @property
     def token(self) -> str:
         """The login token in the request's cookie; empty if there is none."""
-        return parse_cookie(self._headers.get("Cookie", "")).get(self.name, "")
+        sent = self._headers.get("Cookie", "")
+        return parse_cookie(sent).get(self.name, "") if sent else ""
 
     def set(self, token: str, *, now: datetime, ends: datetime) -> dict[str, str]:
         """Return the header that makes the browser keep the token until it expires."""
