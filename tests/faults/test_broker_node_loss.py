@@ -43,7 +43,7 @@ pytestmark = pytest.mark.timeout(900)
 def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitCluster]:
     """A running broker cluster."""
     need("rabbitmq")
-    with RabbitCluster(write_definitions(tmp_path_factory.mktemp("users"))) as cluster:
+    with RabbitCluster(write_definitions(tmp_path_factory.mktemp("users")), hurried=True) as cluster:
         yield cluster
 
 

@@ -29,7 +29,8 @@ class RabbitServer(Server):
     """One RabbitMQ node on a free port, with the user and password guest.
 
     ``conf`` adds lines to ``rabbitmq.conf``, and ``plugins`` are enabled. ``beside``: another node, whose epmd and
-    cookie this node shares, so that both can form a cluster; see ``RabbitCluster``.
+    cookie this node shares, so that both can form a cluster; see ``RabbitCluster``. ``urgent``: the node runs before
+    other processes, if this user may ask for that.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class RabbitServer(Server):
         plugins: Sequence[str] = (),
         beside: "RabbitServer | None" = None,
         in_memory: bool = False,
+        urgent: bool = False,
     ) -> None:
         folder = rabbit_bin()
         if folder is None:
@@ -46,6 +48,7 @@ class RabbitServer(Server):
             raise RuntimeError(msg)
         super().__init__("rabbit", in_memory=in_memory)
         self._bin = folder
+        self._urgent = urgent
         self.node = f"dagway-{os.getpid()}-{next(_count)}@localhost"
         self._home: RabbitServer = self if beside is None else beside._home
         self._epmd: subprocess.Popen[bytes] | None = None
@@ -112,7 +115,8 @@ class RabbitServer(Server):
     def begin(self) -> None:
         """Start the node without waiting for it."""
         self._home._start_epmd()
-        argv = [str(self._bin / "rabbitmq-server")]
+        # Without the right to do so, ``nice`` says so and runs the program all the same.
+        argv = [*(["nice", "-n", "-10"] if self._urgent else []), str(self._bin / "rabbitmq-server")]
         self._process = spawn(argv, env=self._environment(), cwd=self.dir, log=self.log)
 
     def wait_started(self) -> None:
