@@ -3,14 +3,15 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, insert, select
 
 from services.scheduler.core.model import Node
 from services.scheduler.core.plan import STEP
 from services.scheduler.deciding.rows import FRESH_NODE, node_row
 from shared.errors import AlreadyExists
 from shared.store import tables as t
-from shared.store.writes.bulk import Alike, Changes, Removed, Rows
+from shared.store.engine import is_postgres
+from shared.store.writes.bulk import Alike, Changes, Removed, Rows, write
 from shared.store.writes.transaction import Store
 from tests.conformance.store_rows import NOW, add_run
 
@@ -28,6 +29,33 @@ def test_alike_rows_are_stored_as_rows_are(engine: Engine) -> None:
     assert [row | {"idx": 0} for row in stored[:3]] == [row | {"idx": 0} for row in stored[3:]]
     with pytest.raises(AlreadyExists), Store(engine).begin() as tx:
         tx.write(Alike(t.nodes, alike, FRESH_NODE))
+
+
+_TRICKY = [
+    b"",
+    b"it's 100% \\ \\\\ \\x41 \\101 %s %(body)s :body ?; --\r\n\t\x01\x7f",
+    b"\\",
+    b"'",
+    b"a\0b",
+    bytes(range(256)) * 3,
+    "größe 漢字 🚀".encode(),
+    b'{"a":"b\\n\\u0000"}' * 1000,
+]
+
+
+@pytest.mark.parametrize("scs", ["on", "off"])
+def test_bytes_come_back_as_they_were_stored(engine: Engine, scs: str) -> None:
+    rows = [{"id": str(idx), "route": "r", "body": body, "created_at": NOW} for idx, body in enumerate(_TRICKY)]
+    alone = [row | {"id": f"alone-{row['id']}"} for row in rows]
+    with engine.begin() as connection:
+        if is_postgres(engine):
+            connection.exec_driver_sql(f"SET LOCAL standard_conforming_strings = {scs}")
+        write(connection, Rows(t.outbox, rows))
+        for row in alone:
+            connection.execute(insert(t.outbox), row)
+        stored = {row.id: row.body for row in connection.execute(select(t.outbox.c.id, t.outbox.c.body))}
+
+    assert stored == {row["id"]: row["body"] for row in (*rows, *alone)}
 
 
 def test_removed_deletes_the_rows_with_these_values_only(engine: Engine) -> None:

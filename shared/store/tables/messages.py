@@ -1,8 +1,8 @@
 """Tables of messages: the outbox and the inbox."""
 
-from sqlalchemy import JSON, Index, LargeBinary, String, Table
+from sqlalchemy import JSON, Index, String, Table
 
-from shared.store.tables.base import UTCDateTime, col, metadata
+from shared.store.tables.base import Bytes, UTCDateTime, col, metadata
 
 __all__ = ["inbox", "outbox"]
 
@@ -11,7 +11,7 @@ outbox = Table(
     metadata,
     col("id", String(36), primary_key=True),
     col("route", JSON),
-    col("body", LargeBinary),
+    col("body", Bytes),
     col("created_at", UTCDateTime),
     comment="Messages a committed decision owes the broker; a row goes when the broker confirmed it",
 )

@@ -9,7 +9,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    LargeBinary,
     String,
     Table,
     Text,
@@ -17,7 +16,7 @@ from sqlalchemy import (
 )
 
 from shared.store.functions import workspace_prefix
-from shared.store.tables.base import UTCDateTime, col, metadata, where
+from shared.store.tables.base import Bytes, UTCDateTime, col, metadata, where
 
 __all__ = [
     "attempts",
@@ -248,7 +247,7 @@ log_chunks = Table(
     col("number", Integer),
     col("offset", BigInteger),
     col("lines", Integer),
-    col("data", LargeBinary),
+    col("data", Bytes),
     col("at", UTCDateTime),
     # How many bytes fewer than the worker sent are stored, because a quota was used up. Below 0 if the line that says
     # so is longer than what it replaces.
