@@ -246,6 +246,16 @@ def test_a_schema_without_revisions_is_that_of_the_revisions(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("empty_url", ["postgres"], indirect=True)
+def test_logs_and_messages_are_compressed_by_lz4(empty_url: str) -> None:
+    migrate(empty_url)
+    query = "SELECT attname FROM pg_attribute WHERE attcompression = 'l' ORDER BY attname"
+    with open_engine(empty_url).connect() as connection:
+        able = connection.exec_driver_sql("SELECT enumvals FROM pg_settings WHERE name = 'default_toast_compression'")
+        assert "lz4" in able.scalar_one()
+        assert connection.exec_driver_sql(query).scalars().all() == ["body", "data"]
+
+
+@pytest.mark.parametrize("empty_url", ["postgres"], indirect=True)
 def test_an_index_is_made_while_others_write_and_again_if_that_failed(empty_url: str, tmp_path: Path) -> None:
     """Not on SQLite, where a migration is one transaction, and nothing else is running."""
     until_index = shutil.copytree(SCRIPTS, tmp_path / "migrations")

@@ -51,6 +51,10 @@ class Bytes(LargeBinary):
 
         return bind
 
+    def __repr__(self) -> str:
+        # The type in the database, which is all that the schema is compared by.
+        return repr(LargeBinary())
+
 
 class _AsciiLiteral:
     """ASCII bytes that psycopg2 writes as a literal of the type bytea, in its escape format.
