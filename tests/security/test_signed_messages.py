@@ -98,8 +98,13 @@ def test_forged_messages_of_every_type_are_refused_and_counted(
     kept = _by_kind(expected) - Counter({"control": expected.total(), "heartbeats": expected.total()})
     eventually(lambda: _dead(system, ids) == kept)
     before, dead = system.refusals(), _dead(system)
-    system.intruder.redrive(dead.total())
-    eventually(lambda: _by_kind(system.refusals() - before) == dead)
+
+    def refused_again() -> None:
+        # While a scheduler reads the dead letters, these are not in the queue.
+        system.intruder.redrive(dead.total())
+        assert dead <= _by_kind(system.refusals() - before)
+
+    eventually(refused_again, every_s=0.5)
     _assert_no_trace(system)
     system.release("victim")
     said = "".join(process.output() for process in system.cluster.processes)
