@@ -12,6 +12,12 @@ _.url_map
 _.to_python
 _.to_url
 
+# Flask calls it with every view and hook.
+_.ensure_sync
+
+# psycopg2 calls it for a value's literal.
+_.getquoted
+
 # prometheus_client calls this method.
 _.collect
 
