@@ -61,7 +61,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 class _Application(Flask):
-    """Flask without its look at every function of every request whether it is asynchronous: none is."""
+    """Flask that does not check in each request whether its functions are asynchronous: none is."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
@@ -107,7 +107,7 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
     public = operation.id == "getMetrics" and deps.settings.metrics_public
     role = "public" if public else operation.role
     names = {name: _WORD.sub("_", name).lower() for name in _PARAMETER.findall(operation.path)}
-    # Most requests are about this workspace, and a copy takes as long as a part of a query.
+    # Made once, not for each request: most are about this workspace.
     in_default = deps.within(DEFAULT)
 
     def view(**path: str) -> Response:

@@ -34,7 +34,7 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 
 class Bytes(LargeBinary):
-    """A column of bytes. What is ASCII, as most logs and all messages are, goes to Postgres as the text that it is.
+    """A column of bytes. ASCII, as most logs and messages are, goes to Postgres as the text that it is.
 
     The usual literal has two hexadecimal digits for each byte: twice as much to send, and for Postgres to parse.
     """
@@ -69,7 +69,7 @@ class _AsciiLiteral:
         return self
 
     def getquoted(self) -> bytes:
-        # A backslash is escaped for the type, and each of these two for the literal. E'' is one on all servers.
+        # A backslash is escaped for the type, and each of these two for the literal. All servers read E'' the same way.
         escaped = self._data.replace(b"\\", b"\\" * 4).replace(b"'", b"''")
         return b"E'%s'::bytea" % escaped
 
