@@ -43,13 +43,13 @@ _TRICKY = [
 ]
 
 
-@pytest.mark.parametrize("scs", ["on", "off"])
-def test_bytes_come_back_as_they_were_stored(engine: Engine, scs: str) -> None:
+@pytest.mark.parametrize("conforming", ["on", "off"])
+def test_bytes_come_back_as_they_were_stored(engine: Engine, conforming: str) -> None:
     rows = [{"id": str(idx), "route": "r", "body": body, "created_at": NOW} for idx, body in enumerate(_TRICKY)]
     alone = [row | {"id": f"alone-{row['id']}"} for row in rows]
     with engine.begin() as connection:
         if is_postgres(engine):
-            connection.exec_driver_sql(f"SET LOCAL standard_conforming_strings = {scs}")
+            connection.exec_driver_sql(f"SET LOCAL standard_conforming_strings = {conforming}")
         write(connection, Rows(t.outbox, rows))
         for row in alone:
             connection.execute(insert(t.outbox), row)
