@@ -71,6 +71,7 @@ def test_a_silent_worker_that_is_heard_again_takes_no_lock_from_its_next_holder(
     try:
         cluster.client.until("failed", "silenced", timeout_s=NOTICED_S)
         (tmp_path / "go-r1").touch()
+        cluster.client.until_step("running", "silenced", "r2", "long")
         pid_in(tmp_path / "r2")
     finally:
         worker.thaw()
