@@ -20,13 +20,12 @@ steps:
 
 
 def begin(cluster: Cluster, name: str, folder: Path) -> DagwayProcess:
-    """Start ``r1``, which gets the lock, and two runs that wait for it; return the worker of ``r1``."""
+    """Start ``r1``, which gets the lock, and ``r2``, which waits for it; return the worker of ``r1``."""
     cluster.client.create(name, SPEC.format(name=name, folder=folder))
     cluster.client.start(name)
     pid_in(folder / "r1")
     worker = holder(cluster, name)
-    for run_id in ("r2", "r3"):
-        cluster.client.start(name, run_id)
+    cluster.client.start(name, "r2")
     assert entered(cluster, name) == ["r1"]
     return worker
 
@@ -44,7 +43,12 @@ def let_go(cluster: Cluster, worker: DagwayProcess) -> bool:
 
 
 def finish(cluster: Cluster, name: str, folder: Path) -> None:
-    """Let the two waiting runs end one after the other."""
+    """Let ``r3`` wait for the lock that ``r2`` holds, and both end one after the other.
+
+    Not before ``r2`` runs: if its task is lost with a worker, it asks for the lock again, behind those that wait.
+    """
+    cluster.client.start(name, "r3")
+    assert entered(cluster, name) == ["r2"]
     for run_id, after in (("r2", ["r3"]), ("r3", [])):
         (folder / f"go-{run_id}").touch()
         cluster.client.until("succeeded", name, run_id, timeout_s=NOTICED_S)
