@@ -102,7 +102,10 @@ class _KeptTask:
 
 
 class TaskIntake:
-    """Owns the slots, the consumer and the threads that attempts run on."""
+    """Owns the slots, the consumer and the threads that attempts run on.
+
+    ``on_failure`` is called if the thread that takes tasks dies: a worker that takes none must not look alive.
+    """
 
     def __init__(
         self,
@@ -117,8 +120,10 @@ class TaskIntake:
         counters: WorkerCounters,
         room: DiskCheck,
         run_files: RunFiles,
+        on_failure: Callable[[], None],
         drained: bool = False,
     ) -> None:
+        self._on_failure = on_failure
         self._selectors = selectors
         self._handler = handler
         self._attempts = attempts
@@ -197,12 +202,16 @@ class TaskIntake:
         self._pool.shutdown()
 
     def _run(self) -> None:
-        while not self._stopping:
-            self._follow_drain()
-            self._resume_if_room()
-            self._hand_back_kept(everything=self._full)
-            for delivery in self._consumer.take(self._free or 1, _TAKE_S):
-                self._accept(delivery)
+        try:
+            while not self._stopping:
+                self._follow_drain()
+                self._resume_if_room()
+                self._hand_back_kept(everything=self._full)
+                for delivery in self._consumer.take(self._free or 1, _TAKE_S):
+                    self._accept(delivery)
+        except Exception:  # noqa: BLE001 - a bug in Dagway, whatever it was
+            _log.exception("thread.died", extra={"loop": "intake"})
+            self._on_failure()
 
     def _shared_queues(self) -> list[BrokerQueue]:
         return [task_queue(selector) for selector in self._selectors.all()]

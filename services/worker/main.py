@@ -59,8 +59,8 @@ class Worker:
     """A worker inside this process. Installs no signal handlers, and does not close ``transport``.
 
     ``data_dir`` must not be shared with another worker. With ``dags_dir``, the folder of the DAG files, steps run in
-    the directory of their DAG's file by default. If the guardian dies, ``failed`` is set and ``on_failure`` is called:
-    the process must then end with an exit code other than 0, since it can neither start nor watch steps.
+    the directory of their DAG's file by default. If the guardian or the thread that takes tasks dies, ``failed`` is
+    set and ``on_failure`` is called: the process must then end with an exit code other than 0.
 
     ``guardian`` is a guardian process that was started before. With ``step_user`` (first uid, first gid, number of
     users, home), steps have users of their own: the guardian must have the right to change users, and this process must
@@ -115,7 +115,7 @@ class Worker:
             _let_pass([data_dir, *filter(Path.is_dir, private), runs, *runs.glob("*"), logs, *logs.glob("*")])
         self._room = DiskCheck(data_dir)
         # Before everything that starts steps: the guardian ends all steps when this process dies.
-        self._guardian = GuardianClient(self.incarnation, self._guardian_lost, guardian)
+        self._guardian = GuardianClient(self.incarnation, self._fail, guardian)
         users = None if step_user is None else self._step_users(data_dir, *step_user)
         workspace = Workspace(data_dir, None if dags_dir is None else dags_dir.resolve(), users, private)
         sealer, resolver = Sealer(seal_keys), resolver or SecretResolver()
@@ -123,7 +123,7 @@ class Worker:
         self._spans = AttemptSpans(worker_id)
         emptier = None if users is None else FolderEmptier(self._guardian, users)
         self.run_files = RunFiles(data_dir, run_files_days, emptier, most_bytes=run_files_mib << 20)
-        self._removing = Background("run-files", self.run_files.run, on_failure)
+        self._removing = Background("run-files", self.run_files.run, self._fail)
         self._reporter = Reporter(transport, data_dir / "spool", self.attempts.delivered)
         self._grants = Grants(self._reporter)
         self._heartbeats = HeartbeatSender(transport, lease_ttl_s, self._heartbeat)
@@ -177,6 +177,7 @@ class Worker:
             counters=self.counters,
             room=self._room,
             run_files=self.run_files,
+            on_failure=self._fail,
             drained=self._drain_mark.drained,
         )
         self._transport.listen(
@@ -264,7 +265,7 @@ class Worker:
         shared = [data_dir / "runs", data_dir / "logs"]
         return StepUsers(StepUser(uid, gid, home), count, shared, self._guardian.release)
 
-    def _guardian_lost(self) -> None:
+    def _fail(self) -> None:
         self.failed.set()
         self._on_failure()
 

@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from shared.contracts.control import DrainOrder, StopAttempt
 from shared.contracts.events import AttemptFinished, AttemptRequested, AttemptStarted
 from shared.errors import BrokerUnavailable
 from shared.language.model import LogOutput
-from shared.transport.base import EVENTS, LOGS, Outgoing, task_queue, worker_queue
+from shared.transport.base import EVENTS, LOGS, BrokerQueue, Consumer, Delivery, Outgoing, task_queue, worker_queue
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, task
@@ -267,6 +268,34 @@ def test_a_worker_that_loses_its_guardian_fails_and_leaves_no_process(tmp_path: 
         assert rig.finished("t").outcome == "broken"
         assert _marked(rig.worker.incarnation) == []
         assert rig.worker.failed.is_set()
+
+
+class _Broken(EmbeddedTransport):
+    """The embedded transport, with a consumer of tasks that raises what no consumer should."""
+
+    def consume(self, queues: Sequence[BrokerQueue], **options: Any) -> Consumer:
+        consumer = super().consume(queues, **options)
+        if task_queue({}) in queues:
+
+            def take(_limit: int, timeout_s: float) -> list[Delivery]:
+                if timeout_s:
+                    raise RuntimeError("a bug")
+                return []
+
+            consumer.take = take  # type: ignore[method-assign]
+        return consumer
+
+
+def test_a_worker_whose_intake_dies_fails_instead_of_looking_alive(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed: list[bool] = []
+    with Rig(tmp_path, transport=_Broken(None), on_failure=lambda: failed.append(True)) as rig:
+        eventually(lambda: failed == [True])
+        assert rig.worker.failed.is_set()
+
+    (died,) = [record for record in caplog.records if record.message == "thread.died"]
+    assert "a bug" in str(died.exc_info)
 
 
 class _Flaky(EmbeddedTransport):
