@@ -59,7 +59,7 @@ WORKER_OPTIONS = (
         "DAGWAY_WORKER_POOL",
         worker_pool,
         frozenset({"worker"}),
-        "worker pool: workers that share a login at the broker; steps choose it by the label worker-pool (default)",
+        "worker pool: workers that share a login at the broker; workflows choose it by the label worker-pool (default)",
         flag_name="--pool",
     ),
     Option(

@@ -51,7 +51,7 @@ def mcp_command(gateway: Gateway, *, role: str) -> None:
     try:
         import mcp.server  # noqa: F401, PLC0415 - optional
     except ImportError as error:
-        raise ConfigInvalid("dagway mcp needs the package mcp: pip install 'dagway[mcp]'") from error
+        raise ConfigInvalid("dagway mcp needs the package mcp: pip install '.[mcp]' in a clone of Dagway") from error
     # Only requests about a workspace name it: those that change the whole server are refused with one.
     server = Gateway(replace(gateway.connection, workspace=""))
     tools = {

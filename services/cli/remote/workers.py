@@ -16,8 +16,8 @@ __all__ = ["workers_command"]
 
 _EXAMPLES = """
 dagway workers
-dagway workers drain w1 --reason "new disk"     no new runs; those that it works on go on
-dagway workers resume w1
+dagway workers drain default-w1 --reason "new disk"     no new runs; those that it works on go on
+dagway workers resume default-w1
 """
 _ID = click.argument("worker_id", metavar="ID")
 

@@ -25,9 +25,9 @@ class Requirement(NamedTuple):
 
 
 _ACT = Requirement(program="act", get="https://github.com/nektos/act")
-_ENGINE = Requirement(package="docker", get="pip install 'dagway[docker]'")
+_ENGINE = Requirement(package="docker", get="pip install '.[docker]' in a clone of Dagway")
 REQUIREMENTS: Mapping[str, Requirement] = {
-    "jq": Requirement(package="jq", get="pip install 'dagway[jq]'"),
+    "jq": Requirement(package="jq", get="pip install '.[jq]' in a clone of Dagway"),
     "ssh": Requirement(program="ssh"),
     **dict.fromkeys(("docker", "container"), _ENGINE),
     **dict.fromkeys(("gha", "github_action", "github-action"), _ACT),
