@@ -32,7 +32,7 @@ _HEAD = """# Metrics
 
 <!-- Written by scripts/metrics_doc.py from the metrics themselves. -->
 
-With `DAGWAY_METRICS_PORT` (0, none, by default) a service serves `/metrics` on its admin server. The gateway also serves
+With `DAGWAY_METRICS_PORT` (0, none, by default) a service serves `/metrics` on its admin server. The gateway also has
 `/api/v2/metrics`: the `dagu_*` names of Dagu's API, read from the database.
 
 - **Aggregation.** Each process counts its own `dagway_*_total` and histograms: take `rate`, then `sum` over instances.

@@ -39,7 +39,7 @@ __all__ = ["OPTIONS"]
 
 
 OPTIONS = (
-    Option("host", "DAGWAY_HOST", str, _ALL, "address that the gateway and the admin server listen on (127.0.0.1)", has_alias=True),
+    Option("host", "DAGWAY_HOST", str, _ALL, "address of the gateway and the admin server (127.0.0.1)", has_alias=True),
     Option(
         "port",
         "DAGWAY_PORT",

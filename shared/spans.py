@@ -171,7 +171,10 @@ def start_sending(service: str) -> None:
     ):
         return
     if importlib.util.find_spec("opentelemetry.exporter") is None:
-        _log.warning("spans.not_sent", extra={"why": "OpenTelemetry is not installed", "next": "pip install '.[otel]' in a clone of Dagway"})
+        _log.warning(
+            "spans.not_sent",
+            extra={"why": "OpenTelemetry is not installed", "next": "pip install '.[otel]' in a clone of Dagway"},
+        )
         return
     _exporter = Exporter.of_environment(service)
     sample_with(_environments_sampler())

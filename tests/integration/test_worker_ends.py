@@ -277,7 +277,7 @@ class _Broken(EmbeddedTransport):
         consumer = super().consume(queues, **options)
         if task_queue({}) in queues:
 
-            def take(_limit: int, timeout_s: float) -> list[Delivery]:
+            def take(limit: int, timeout_s: float) -> list[Delivery]:
                 if timeout_s:
                     raise RuntimeError("a bug")
                 return []

@@ -136,7 +136,9 @@ def _library(what: str, needed: str, *names: str) -> Any:
             return importlib.import_module(name)
         except ImportError:
             continue
-    raise ArchiveError(Exit.FORMAT, f"{what} needs {needed} on the worker: pip install '.[archives]' in a clone of Dagway")
+    raise ArchiveError(
+        Exit.FORMAT, f"{what} needs {needed} on the worker: pip install '.[archives]' in a clone of Dagway"
+    )
 
 
 @contextmanager
