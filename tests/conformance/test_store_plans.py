@@ -15,10 +15,13 @@ from services.api.settings import Settings
 from shared.status import RunStatus
 from shared.store.engine import open_engine
 from shared.store.reads.reader import AuditFilter, AuditPlace, ListedRunRow, QueuePlace, Reads, RunName
+from shared.store.reads.stream import Place
 from shared.store.writes.transaction import Store
 from shared.transport.open import open_transport
 from tests.harness.databases import gateways_url
 
+# The transitions' transaction numbers are at most 0, so lower than those of any transaction of the server: the plans do
+# not depend on how many other tests it served before.
 HISTORY = """
     INSERT INTO specs VALUES ('h', 'steps: []', now());
     INSERT INTO dags (file_name, dag_name, spec_hash, version, summary, tags, errors, created_at, updated_at)
@@ -33,7 +36,7 @@ HISTORY = """
                        outputs)
         SELECT n, 0, 'step', 's', 'succeeded', 1, 0, 1, '', '', '', '{}' FROM generate_series(1, 6020) n;
     INSERT INTO transitions (run_key, seq, at, was, became, why, by, txid, pos)
-        SELECT n, seq, now(), 'running', 'succeeded', '', '', n, seq
+        SELECT n, seq, now(), 'running', 'succeeded', '', '', n - 6020, seq
         FROM generate_series(1, 6020) n, generate_series(1, 2) seq;
     INSERT INTO audit (id, at, actor_kind, actor_id, actor_name, actor_role, address, request_id, command_id, operation,
                        target_kind, target_name, target_id, outcome, code, occurrences, before, after)
@@ -90,6 +93,8 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "statistics: runs": lambda reads: reads.ended_runs("dag-7", limit=100),
     "statistics: steps": lambda reads: reads.ended_steps(["7", "107"], most=100),
     "stream": lambda reads: reads.changes(reads.newest_place(), limit=100),
+    "stream: from its start": lambda reads: reads.changes(Place(-6020, 0), limit=100),
+    "stream: seen to": lambda reads: reads.seen_to(Place(-1, 0)),
     "stream of a run": lambda reads: reads.changes_of("7", after_seq=0, limit=100),
     "log of a run": lambda reads: reads.transitions("7"),
     "waiting": lambda reads: reads.wait_facts(["7"], ["q"], NOW),
