@@ -1,9 +1,13 @@
-"""Read ``env`` and ``dotenv``. Every form of ``env`` becomes (name, value) pairs in document order, unexpanded."""
+"""Read ``env`` and ``dotenv``. Every form of ``env`` becomes (name, value) pairs in document order, unexpanded.
+
+The text of a list or a map is compact JSON, as that of every other value that is not a scalar.
+"""
 
 from typing import Any
 
+from shared.language.expansion.params_syntax import json_scalar_text
 from shared.language.model import Pairs
-from shared.language.yaml.fields import Fields, is_scalar, scalar_text, type_name
+from shared.language.yaml.fields import Fields, is_scalar, plain, scalar_text, type_name
 from shared.language.yaml.reader import YamlMap
 
 __all__ = ["DEFAULT_DOTENV", "read_dotenv", "read_env"]
@@ -44,10 +48,8 @@ def _add_map(fields: Fields, path: str, mapping: YamlMap, pairs: list[tuple[str,
     for key, value in mapping.items():
         if not key.strip():
             fields.issues.error("the name of the variable is empty", path, mapping.key_at[key])
-        elif is_scalar(value):
-            pairs.append((key.strip(), scalar_text(value)))
         else:
-            fields.issues.error(f"{_FORMS}: {_shown(value)}", f"{path}.{key}", mapping.key_at[key])
+            pairs.append((key.strip(), json_scalar_text(plain(value))))
 
 
 def _shown(value: Any) -> str:

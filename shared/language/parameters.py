@@ -5,13 +5,14 @@ from typing import Any
 
 from shared.language.expansion.params_syntax import (
     is_reference,
+    json_scalar_text,
     make_param,
     parse_json,
     parse_params_text,
     quote_pairs,
 )
 from shared.language.model import ModelPart, Param
-from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, scalar_text, type_name
+from shared.language.yaml.fields import Fields, Vocabulary, plain, scalar_text, type_name
 from shared.language.yaml.reader import YamlList, YamlMap
 
 __all__ = ["DeclaredParams", "inline_schema", "read_call_params", "read_params"]
@@ -39,7 +40,7 @@ def read_params(fields: Fields) -> DeclaredParams:
         return _read_schema_form(fields)
     if isinstance(value, YamlMap):
         # The language sorts the parameters of a map by name.
-        return DeclaredParams(params=tuple(_from_map(fields, "params", dict(sorted(value.items())))))
+        return DeclaredParams(params=tuple(_from_map(dict(sorted(value.items())))))
     return DeclaredParams(params=_checked_unique(fields, _from_text_or_list(fields, "params")))
 
 
@@ -50,7 +51,7 @@ def _read_schema_form(fields: Fields) -> DeclaredParams:
     schema = _read_schema(inner)
     values = inner.get("values")
     if isinstance(values, YamlMap):
-        return DeclaredParams(params=tuple(_from_map(inner, "values", values)), schema_ref=schema)
+        return DeclaredParams(params=tuple(_from_map(values)), schema_ref=schema)
     return DeclaredParams(params=tuple(_from_text_or_list(inner, "values")), schema_ref=schema)
 
 
@@ -98,7 +99,7 @@ def _from_text_or_list(fields: Fields, name: str) -> list[Param]:
             # parameter replaces the base's first.
             above = len(found)
         if isinstance(item, dict):
-            found.extend(_from_map(fields, f"{name}[{index}]", item))
+            found.extend(_from_map(item))
         elif isinstance(item, list):
             fields.error(name, "invalid parameter value: list")
         else:
@@ -107,14 +108,8 @@ def _from_text_or_list(fields: Fields, name: str) -> list[Param]:
     return found
 
 
-def _from_map(fields: Fields, name: str, mapping: dict[str, Any]) -> list[Param]:
-    found: list[Param] = []
-    for key, value in mapping.items():
-        if not is_scalar(value):
-            fields.error(name, f"invalid parameter value: {type_name(value)}", hint=f'parameter "{key}"')
-        else:
-            found.append(Param(name=key, value=scalar_text(value)))
-    return found
+def _from_map(mapping: dict[str, Any]) -> list[Param]:
+    return [Param(name=key, value=json_scalar_text(plain(value))) for key, value in mapping.items()]
 
 
 def _checked_unique(fields: Fields, params: list[Param]) -> tuple[Param, ...]:
@@ -143,7 +138,7 @@ def read_call_params(fields: Fields) -> tuple[str, tuple[tuple[str, str], ...] |
         params = parse_params_text(text)[0]
     elif isinstance(value, YamlMap):
         # The language sorts the parameters of a map by name.
-        params = _from_map(fields, "params", dict(sorted(value.items())))
+        params = _from_map(dict(sorted(value.items())))
     else:
         params = _from_text_or_list(fields, "params")
     pairs = tuple((param.name, param.value) for param in params)

@@ -83,6 +83,13 @@ def test_without_a_shell_nothing_is_interpreted(rig: Rig) -> None:
     assert rig.log(finished, "stdout") == b"a b|*|$(x)|"
 
 
+def test_without_a_shell_an_unset_variable_is_left_to_the_program(rig: Rig) -> None:
+    step = command("awk", shell=("direct",), argv=("awk", 'BEGIN { $0 = "a b"; print $2, $NF, "${NO:-d} ${NO.x} $P" }'))
+    finished = rig.run(task(step, params=(("P", "p"),)))
+
+    assert rig.log(finished, "stdout") == b"b b d ${NO.x} p\n"
+
+
 def test_a_program_that_does_not_exist_makes_the_attempt_broken(rig: Rig) -> None:
     finished = rig.run(task(command("no-such-program", shell=("direct",), argv=("no-such-program",))))
 

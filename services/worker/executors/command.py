@@ -22,7 +22,7 @@ from services.worker.process.shells import (
     shell_argv,
     suffix_of,
 )
-from shared.language.expansion.expand import expand, expand_text
+from shared.language.expansion.expand import expand_known, expand_text
 from shared.language.expansion.shell_text import expand_for_shell
 from shared.language.model import StepCommand
 
@@ -78,7 +78,7 @@ def _for_shell(job: Job, text: str, *, posix: bool) -> tuple[str, dict[str, str]
 def _tokens(job: Job, command: StepCommand) -> list[str]:
     """Expand the words of a program that runs without a shell."""
     run = run_command_in(job.supervisor, job.environment.process, str(job.working_dir))
-    return [expand(word, job.environment.full, run) for word in command.argv or (command.text,)]
+    return [expand_known(word, job.environment.full, run) for word in command.argv or (command.text,)]
 
 
 def _script_argv(job: Job, path: str) -> list[str]:

@@ -4,7 +4,7 @@ Two modes:
 
 - Textual (``expand_text``): replaces known references and leaves everything else to the shell that reads the text.
 - Full (``expand``): also evaluates operators (``${X:-d}``), arithmetic and back-quoted commands. An unknown variable
-  is empty.
+  is empty, or stays as written (``expand_known``).
 
 Guarantees: an inserted value is never expanded again. ``$(command)`` is never run. A back-quoted command runs only
 through the argument ``run_command``; without it, the command stays as written.
@@ -33,6 +33,7 @@ __all__ = [
     "Scope",
     "StepFacts",
     "expand",
+    "expand_known",
     "expand_text",
     "needs_shell",
     "unresolved",
@@ -63,6 +64,24 @@ def expand(text: str, scope: Scope, run_command: RunCommand | None = None) -> st
         ExpansionError: a variable that must be set (``${X:?}``) is not.
     """
     return _full(text, scope, run_command, 0)
+
+
+def expand_known(text: str, scope: Scope, run_command: RunCommand | None = None) -> str:
+    """Expand a word of a program that runs without a shell: as ``expand``, but ``$1`` of ``awk '{print $1}'`` stays.
+
+    A reference without an operator to a variable that is not set stays as written: nothing expands the word later, so
+    it was written for the program.
+
+    Raises:
+        ExpansionError: a variable that must be set (``${X:?}``) is not.
+    """
+    home, text = _home(text, scope)
+    return home + "".join(
+        piece.source
+        if isinstance(piece, Reference) and _unset(piece, scope)
+        else _full_piece(piece, scope, run_command, 0)
+        for piece in parse(text)
+    )
 
 
 def needs_shell(text: str) -> bool:
@@ -120,21 +139,24 @@ def _textual(piece: Piece, scope: Scope) -> str:
 def _full(text: str, scope: Scope, run_command: RunCommand | None, depth: int) -> str:
     if depth > _MAX_DEPTH:
         return text
-    parts: list[str] = []
-    if _HOME.match(text) and (home := scope.lookup("HOME")):
-        parts, text = [home], text[1:]
-    for piece in parse(text):
-        if isinstance(piece, str):
-            parts.append(piece)
-        elif isinstance(piece, Reference):
-            parts.append(_full_reference(piece, scope, run_command, depth))
-        elif isinstance(piece, Backtick):
-            parts.append(_run(piece, scope, run_command))
-        elif isinstance(piece, Arithmetic):
-            parts.append(_calculate(piece, scope))
-        else:
-            parts.append(_textual(piece, scope))
-    return "".join(parts)
+    home, text = _home(text, scope)
+    return home + "".join(_full_piece(piece, scope, run_command, depth) for piece in parse(text))
+
+
+def _home(text: str, scope: Scope) -> tuple[str, str]:
+    """Return the home directory that a leading ``~`` stands for, and the text after it."""
+    home = scope.lookup("HOME") if _HOME.match(text) else None
+    return (home, text[1:]) if home else ("", text)
+
+
+def _full_piece(piece: Piece, scope: Scope, run_command: RunCommand | None, depth: int) -> str:
+    if isinstance(piece, str):
+        return piece
+    if isinstance(piece, Reference):
+        return _full_reference(piece, scope, run_command, depth)
+    if isinstance(piece, Backtick):
+        return _run(piece, scope, run_command)
+    return _calculate(piece, scope) if isinstance(piece, Arithmetic) else _textual(piece, scope)
 
 
 def _run(piece: Backtick, scope: Scope, run_command: RunCommand | None) -> str:
@@ -169,6 +191,15 @@ def _full_reference(piece: Reference, scope: Scope, run_command: RunCommand | No
             # As in a shell, $1a is the first parameter followed by an a.
             value = (scope.lookup(piece.name[0]) or "") + piece.name[1:] + value
     return _placed(piece, value or "")
+
+
+def _unset(piece: Reference, scope: Scope) -> bool:
+    """Return whether nothing is known of the variable or step, and no operator says what stands in its place."""
+    if piece.operator or piece.length or "-" in piece.name:
+        return False
+    if piece.bare and piece.name[0].isdigit() and scope.lookup(piece.name[0]) is not None:
+        return False
+    return value_of(in_namespace(piece, scope), scope) is None
 
 
 def _word(text: str, scope: Scope, run_command: RunCommand | None, depth: int) -> str:

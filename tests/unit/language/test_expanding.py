@@ -13,6 +13,7 @@ from shared.language.expansion.expand import (
     Scope,
     StepFacts,
     expand,
+    expand_known,
     expand_text,
     needs_shell,
     unresolved,
@@ -112,6 +113,19 @@ SCOPE = Scope(
 def test_textual_and_full_mode(text: str, textual: str, full: str) -> None:
     assert expand_text(text, SCOPE) == textual
     assert expand(text, SCOPE) == full
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{print $2, $NF, $0}", "{print $2, $NF, $0}"),
+        ("${U}|${U.x}|$U.txt|${no.stdout}", "${U}|${U.x}|$U.txt|${no.stdout}"),
+        ("${X}|${U:-d}|${#U}|$1a|$((1 + 1))", "a b|d|0|onea|2"),
+        ("${my-other}|$BAD", "other|$(id) `id` ${X}"),
+    ],
+)
+def test_what_no_shell_will_read_keeps_references_to_what_is_not_set(text: str, expected: str) -> None:
+    assert expand_known(text, SCOPE) == expected
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_positional_parameters_count_within_their_own_document() -> None:
     [
         ("queue: q\ntimeoutSec: soon\n", "line 2, column 1: timeoutSec: expected a number"),
         ("env: 3\n", "line 1, column 6: env[0]: "),
-        ("env:\n  - A=1\n  - {B: [1]}\n", "line 3, column 6: env[1].B: "),
+        ("env:\n  - A=1\n  - {'': 1}\n", "line 3, column 6: env[1]: "),
         ("handlerOn:\n  exit:\n    comand: x\n", "line 3, column 5: handlerOn.exit: has invalid keys: comand"),
         ("smtp:\n  host: [a]\n", "line 2, column 3: smtp.host: "),
         ("queue: a: b\n", "line 1, column 9: invalid YAML: "),

@@ -55,6 +55,7 @@ def test_another_letter_case_is_accepted_with_a_warning() -> None:
         ("tags: ' A, b,,C '", "tags", ("a", "b", "c")),
         ("tags: [X, 'y,z']", "tags", ("x", "y", "z")),
         ("env: [{A: 1}, B=2]", "env", (("A", "1"), ("B", "2"))),
+        ("env: {A: [a, 2], B: {c: 1}}", "env", (("A", '["a",2]'), ("B", '{"c":1}'))),
         ("dotenv: []", "dotenv", ()),
         ("dotenv: a.env", "dotenv", (".env", "a.env")),
         ("dotenv: [.env, b.env]", "dotenv", (".env", "b.env")),
@@ -94,6 +95,7 @@ def test_dag_fields_are_read(text: str, field: str, expected: object) -> None:
         ("{B: 2, A: 1.0}", [("A", "1"), ("B", "2")]),
         ("'{\"n\": 1000000, \"o\": {\"k\": [1.50, null]}, \"z\": null}'",
          [("n", "1000000"), ("o", '{"k":[1.50,null]}'), ("z", "")]),
+        ("{L: [a, 1.0, 010, null], M: {k: [1], j: no}}", [("L", '["a",1.0,"010",null]'), ("M", '{"k":[1],"j":"no"}')]),
         ("{schema: s.json, values: {batch: 10}}", [("batch", "10")]),
     ],
 )  # fmt: skip
