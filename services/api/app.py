@@ -12,7 +12,9 @@ from typing import Any, cast
 
 from flask import Flask, Request, Response
 from flask import request as current_request
+from flask.sessions import NullSession, SessionInterface
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+from werkzeug.routing import MapAdapter
 
 from services.api import problems, workspace_names
 from services.api.audit.trail import Trail, audited, current_trail
@@ -60,11 +62,28 @@ _NAMING = frozenset({"application/json", "text/event-stream", "application/x-ndj
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
+class _NoSession(SessionInterface):
+    """No session of Flask's: logins have one of their own (``SessionCookie``)."""
+
+    _none = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002 - Flask's signature
+        return self._none
+
+
 class _Application(Flask):
-    """Flask that does not check in each request whether its functions are asynchronous: none is."""
+    """Flask without what no request here needs: its sessions, hosts in routes, asynchronous functions."""
+
+    session_interface = _NoSession()
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        if request is None:
+            return super().create_url_adapter(request)
+        # No route depends on the name of the host or redirects to one, so the name is not read here.
+        return self.url_map.bind("", request.root_path, path_info=request.path, default_method=request.method)
 
 
 def create_app(deps: Deps) -> Flask:
