@@ -48,7 +48,7 @@ class InvalidInput(DagwayError):
 
 
 class DecodeFailed(InvalidInput):
-    """A message cannot be decoded. The message becomes a dead letter with this text."""
+    """A message cannot be decoded. It becomes a dead letter, and the text of this error is the reason."""
 
 
 class Refusal(StrEnum):

@@ -63,7 +63,7 @@ def _uuid_text(bits: int, *, version: int) -> str:
 
 
 def new_token() -> str:
-    """Return a new attempt token. It cannot be guessed and is never used again."""
+    """Return a new token, by which a worker shows that an attempt is its own. Nobody can guess it."""
     return secrets.token_hex(16)
 
 

@@ -46,7 +46,7 @@ def move(config: Config, to: str, *, dry_run: bool = False) -> Copied:
     if mark is not None and mark.to != shown:
         if mark.pending:
             raise ConfigInvalid(f"a move of {config.data_dir} to {mark.to} was interrupted: finish that one first")
-        raise ConfigInvalid(f"{config.data_dir} was moved to {mark.to} already")
+        raise ConfigInvalid(f"{config.data_dir} was moved to {mark.to}, so it cannot be moved to another database")
     begun: Begun = "" if mark is None else "pending" if mark.pending else "done"
     source = open_engine(f"sqlite:///{path}", pool_size=1, read_only=True)
     try:

@@ -37,7 +37,10 @@ def of_every_workspace(engine: Engine) -> Engine:
 
 
 def name_workspaces(engine: Engine) -> None:
-    """Make transactions on this Postgres engine name their workspace. Other transactions name none."""
+    """Make this Postgres engine tell the policies which workspace each transaction is for.
+
+    Only transactions of the engines that ``of_workspace`` and ``of_every_workspace`` return say one.
+    """
     event.listen(engine, "do_execute", _execute)
 
 

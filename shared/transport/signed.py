@@ -216,7 +216,7 @@ class SignedTransport:
         if signer != pool:
             raise SignatureRefused(
                 Refusal.FOREIGN_WORKER,
-                f"pool {signer!r} signed a report of {message.worker_id!r}, which is in pool {pool!r}",
+                f"worker {message.worker_id!r} of pool {pool!r} must not sign with the key of pool {signer!r}",
             )
         if isinstance(message, Heartbeat):
             sender = (message.worker_id, message.incarnation)

@@ -131,7 +131,7 @@ def search_sub_step_log(
     stream: Literal["stdout", "stderr"] | None = None,
     attempt: int | None = None,
 ) -> ApiCall[LogHitsSchema]:
-    """Return the numbers of the lines of a log in a sub-run that contain a text, as ``searchStepLog``."""
+    """Search the log of a step in a sub-run; return the numbers of the lines that contain a text."""
     return ApiCall(
         "GET",
         path_of("dag-runs", name, dag_run_id, "sub-dag-runs", sub_dag_run_id, "steps", step_name, "log", "search"),
@@ -141,7 +141,7 @@ def search_sub_step_log(
 
 
 def download_dag_run_log(name: str, dag_run_id: str) -> ApiCall[str]:
-    """Return the whole log of a run as a file."""
+    """Return the whole log of a run as a file: one line for each transition of the run and its nodes."""
     return ApiCall("GET", path_of("dag-runs", name, dag_run_id, "log", "download"), model(str), is_text=True)
 
 
@@ -153,7 +153,7 @@ def download_dag_run_step_log(
     stream: Literal["stdout", "stderr"] | None = None,
     attempt: int | None = None,
 ) -> ApiCall[str]:
-    """Return all that a step or handler wrote to stdout or stderr, as a file."""
+    """Return all that a step or handler wrote to stdout, or all that it wrote to stderr, as a file."""
     return ApiCall(
         "GET",
         path_of("dag-runs", name, dag_run_id, "steps", step_name, "log", "download"),

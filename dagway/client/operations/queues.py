@@ -49,7 +49,7 @@ def pause_queue(name: str, *, reason: str | None = None) -> ApiCall[PauseStateSc
 
 
 def resume_queue(name: str, *, catchup: Literal["none", "latest", "all"] | None = None) -> ApiCall[PauseStateSchema]:
-    """End the pause of a queue: its queued runs start, those of schedules too."""
+    """End the pause of a queue: its queued runs start, also those that schedules queued meanwhile."""
     return ApiCall("POST", path_of("queues", name, "resume"), model(PauseStateSchema), body={"catchup": catchup})
 
 

@@ -24,7 +24,7 @@ def execute_dag(
     singleton: bool | None = None,
     wait: str | None = None,
 ) -> ApiCall[StartResponseSchema]:
-    """Start a run of a stored DAG immediately, without queueing; a pause does not prevent the start."""
+    """Start a run of a stored DAG immediately, without queueing, even if the DAG or its queue is paused."""
     return ApiCall(
         "POST",
         path_of("dags", file_name, "start"),

@@ -22,7 +22,7 @@ def get_dag_version(file_name: str, version: str) -> ApiCall[VersionTextSchema]:
 
 
 def diff_dag_versions(file_name: str, version: str, *, to: int | None = None) -> ApiCall[DiffResponseSchema]:
-    """Return the changes between two versions of a DAG's spec as a unified diff."""
+    """Return the changes from a version of a DAG's spec to another (``to``, else the newest) as a unified diff."""
     return ApiCall(
         "GET", path_of("dags", file_name, "versions", version, "diff"), model(DiffResponseSchema), query={"to": to}
     )

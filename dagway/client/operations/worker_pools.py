@@ -17,5 +17,5 @@ def reserve_worker_pool(name: str, *, workspaces: list[str]) -> ApiCall[Reserved
 
 
 def release_worker_pool(name: str) -> ApiCall[None]:
-    """Let a worker pool serve all workspaces again."""
+    """End the reservation of a worker pool: it serves all workspaces again."""
     return ApiCall("DELETE", path_of("worker-pools", name), no_content)

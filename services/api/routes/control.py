@@ -89,7 +89,9 @@ def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> ApiRespons
 def remove(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     """Delete a run that has ended, with its sub-runs and logs."""
     if dag_run_id == json_values.LATEST:
-        raise bad_request("dagRunId: must name one run; the latest may be another one by then", field="dagRunId")
+        raise bad_request(
+            "dagRunId: must be the id of a run; 'latest' may be another run by the time it is deleted", field="dagRunId"
+        )
     return call.carry_out(RemoveRun(**_run(call, name, dag_run_id)))
 
 

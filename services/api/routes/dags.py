@@ -239,7 +239,7 @@ def get_spec(call: Call, file_name: str) -> ApiResponse:
     failures=(412, 428),
 )
 def put_spec(call: Call, body: SpecBody, file_name: str) -> ApiResponse:
-    """Replace the spec of a DAG. An invalid spec is not stored: the response is 200 and lists its errors.
+    """Replace the spec of a DAG. A spec with errors is not stored: the response, also a 200, lists them.
 
     With ``If-Match``, the spec is replaced only if its current version has this ETag; otherwise the response is 412.
 

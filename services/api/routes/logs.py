@@ -125,14 +125,14 @@ def search_step_log(call: Call, query: LogSearchQuery, name: str, dag_run_id: st
 def search_sub_step_log(
     call: Call, query: LogSearchQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
 ) -> ApiResponse:
-    """Return the numbers of the lines of a log in a sub-run that contain a text, as ``searchStepLog``."""
+    """Search the log of a step in a sub-run; return the numbers of the lines that contain a text."""
     run = find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id)
     return _search(call, query, run, step_name)
 
 
 @LOGS.get(f"{_RUN}/log/download", id="downloadDAGRunLog", media_type=_TEXT_FILE)
 def download_run_log(call: Call, name: str, dag_run_id: str) -> ApiResponse:
-    """Return the whole log of a run as a file."""
+    """Return the whole log of a run as a file: one line for each transition of the run and its nodes."""
     return _file_of_run(call, find_run(call.deps, name, dag_run_id))
 
 
@@ -143,7 +143,7 @@ def download_run_log(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     media_type=_TEXT_FILE,
 )
 def download_step_log(call: Call, query: DownloadQuery, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
-    """Return all that a step or handler wrote to stdout or stderr, as a file.
+    """Return all that a step or handler wrote to stdout, or all that it wrote to stderr, as a file.
 
     Of a step that runs it is what was written so far.
     """

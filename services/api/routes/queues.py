@@ -138,11 +138,11 @@ def pause_queue(call: Call, body: PauseBody, name: str) -> ApiResponse:
     response=PauseStateSchema,
 )
 def resume_queue(call: Call, body: ResumeBody, name: str) -> ApiResponse:
-    """End the pause of a queue: its queued runs start, those of schedules too. So there is nothing to catch up."""
+    """End the pause of a queue: its queued runs start, also those that schedules queued meanwhile."""
     queue = json_values.queue_name(name, "name")
     if body.catchup is not None:
         raise bad_request(
-            "catchup: must be omitted: while a queue is paused no scheduled time is missed, its runs are queued",
+            "catchup: leave it out; a paused queue misses no scheduled time, because the runs are queued",
             field="catchup",
         )
     return call.carry_out(EndPause(by=call.user, scope="queue", name=queue), then={"paused": False})

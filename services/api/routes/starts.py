@@ -96,7 +96,7 @@ class StartQuery(Query):
     response=StartResponseSchema,
 )
 def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> ApiResponse:
-    """Start a run of a stored DAG immediately, without queueing; a pause does not prevent the start.
+    """Start a run of a stored DAG immediately, without queueing, even if the DAG or its queue is paused.
 
     With ``wait``, the response comes when the run has ended, or after that time.
     """

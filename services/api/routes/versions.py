@@ -45,7 +45,7 @@ def get_version(call: Call, file_name: str, version: str) -> ApiResponse:
 
 @VERSIONS.get(f"{_VERSIONS}/{{version}}/diff", id="diffDAGVersions", query=DiffQuery, response=DiffResponseSchema)
 def diff(call: Call, query: DiffQuery, file_name: str, version: str) -> ApiResponse:
-    """Return the changes between two versions of a DAG's spec as a unified diff."""
+    """Return the changes from a version of a DAG's spec to another (``to``, else the newest) as a unified diff."""
     stem = _known(call, file_name)
     old = _find(call, stem, _number(version))
     newest = call.deps.reads.dag_versions(stem)[0].version

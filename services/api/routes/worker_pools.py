@@ -54,7 +54,7 @@ def reserve(call: Call, body: ReservationBody, name: str) -> ApiResponse:
 
 @WORKER_POOLS.delete(_PATH, id="releaseWorkerPool", role="admin", reach="server", status=204)
 def release(call: Call, name: str) -> ApiResponse:
-    """Let a worker pool serve all workspaces again."""
+    """End the reservation of a worker pool: it serves all workspaces again."""
     if not valid_worker_pool(name):
         raise not_found(f"the worker pool {name[:40]!r} is not reserved")
     return call.carry_out(ReleaseWorkerPool(by=call.user, name=name))

@@ -60,7 +60,8 @@ def list_secrets(gateway: Gateway, in_json: bool) -> None:
 def set_secret(gateway: Gateway, *, name: str, dags: tuple[str, ...], in_json: bool) -> None:
     """Store a secret, or replace it. The value is read from standard input, or asked for.
 
-    Without its last newline. There is no option for it, because all users of this machine can see options.
+    A newline at its end is left out. No option takes the value, because every user of this machine can see the options
+    of a command.
     """
     text: str = click.prompt("Value", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
     value = text.removesuffix("\n").removesuffix("\r")

@@ -56,7 +56,7 @@ def reserve_worker_pool(gateway: Gateway, *, name: str, workspaces: tuple[str, .
 @JSON_OPTION
 @with_server
 def release_worker_pool(gateway: Gateway, name: str, in_json: bool) -> None:
-    """Let a worker pool serve all workspaces again."""
+    """End the reservation of a worker pool: it serves all workspaces again."""
     answer = gateway.delete(path("worker-pools", name))
     if in_json:
         echo_json(answer)

@@ -16,7 +16,9 @@ def _reserve(batch: Batch, command: c.ReserveWorkerPool) -> dict[str, Any]:
     if not valid_worker_pool(command.name):
         raise InvalidInput(f"name: {command.name[:80]!r} must be {WORKER_POOL_RULE}")
     if not command.workspaces:
-        raise InvalidInput("workspaces: name at least one, or release the worker pool")
+        raise InvalidInput(
+            "workspaces: name at least one; to let the worker pool serve all workspaces, delete the reservation"
+        )
     named = {each for each in command.workspaces if each != DEFAULT}
     # Locked, so that none of them is deleted meanwhile.
     if unknown := sorted(named - batch.tx.workspaces.existing(named)):

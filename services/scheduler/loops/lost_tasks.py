@@ -52,7 +52,10 @@ class LostTasks:
         return None if proven is None else proven - self.overdue
 
     def observe(self, broker_queues: Iterable[BrokerQueue], now: datetime) -> None:
-        """Note which of these broker queues are empty now; forget all others. Raises ``BrokerUnavailable``."""
+        """Note which of these broker queues are empty now. Forget what was noted of queues that are not among them.
+
+        Raises ``BrokerUnavailable``.
+        """
         known, self._seen_empty = self._seen_empty, {}
         for broker_queue in {broker_queue.name: broker_queue for broker_queue in broker_queues}.values():
             if not self._transport.waiting(broker_queue):

@@ -31,11 +31,14 @@ _HURRY_S = 10
 
 
 class Marks:
-    """The markers and the mark of one scheduler.
+    """Sends markers and writes the mark of one scheduler: until when it has recorded the reports of workers.
+
+    A marker is a message that a scheduler sends through the workers' queues. When it comes back, all that workers sent
+    before it has arrived. No worker is declared lost before every scheduler has recorded its reports (ADR 24).
 
     ``started_at``: when the process began. ``recorded_through_s()``: the time of the steady clock before which every
-    report that arrived is recorded. ``period_s``: the time between two markers. ``routes``: where reports come.
-    ``urgent()``: whether somebody may soon be judged; else markers are sent to the reports' queues more rarely.
+    report that arrived is recorded. ``period_s``: the time between two markers. ``routes``: the queues of the reports.
+    ``urgent()``: whether a worker may soon be declared lost. While it is false, fewer markers go to these queues.
     """
 
     def __init__(

@@ -65,7 +65,7 @@ class Preparation:
     def context(
         self, task: Task, stop: StopRequest, run_span: SpanContext, *, chain_since_s: float | None = None
     ) -> AttemptContext:
-        """Return the context of an attempt that begins now. Nothing is prepared yet."""
+        """Return the context of an attempt that begins now. Its variables, secrets and folder do not exist yet."""
         logs = self._workspace.log_folder(task) if task.kind != "prepare" else None
         paths = _NO_LOGS if logs is None else log_paths(logs, task)
         since_s = time.monotonic() if chain_since_s is None else chain_since_s

@@ -120,8 +120,8 @@ def _read(paths: Sequence[Path], reach: Reach) -> Iterator["Attachment"]:
                 left -= os.fstat(file.fileno()).st_size
                 if left < 0:
                     raise InvalidInput(
-                        f"attachments: all files together may have {_MAX_ATTACHED_BYTES} bytes; "
-                        f"{path.name} exceeds that"
+                        f"attachments: all files together may have at most {_MAX_ATTACHED_BYTES} bytes; "
+                        f"with {path.name} they have more"
                     )
                 data = file.read()
             yield Attachment(path.name, data)

@@ -169,7 +169,10 @@ class AttemptLogs:
 
     @property
     def annotations(self) -> Annotations | None:
-        """The annotations in the output that was read so far; ``None`` for an errand."""
+        """The annotations (lines such as ``::error::text``) in the output read so far.
+
+        ``None`` if this is an errand: work that the worker does for a run without a step.
+        """
         return next((stream.annotations for stream in self._streams if stream.annotations is not None), None)
 
     @property
@@ -222,9 +225,9 @@ class AttemptLogs:
     def finish(self) -> tuple[LogChunk, ...]:
         """Send the remaining output and wait for all confirms. Call it after the end of the step.
 
-        If at most ``RIDE_BYTES`` remain, they are returned as chunks for the end report instead; so is the whole log if
-        it is not larger. Raises ``Unavailable`` if the broker does not accept a chunk; ``rest`` then yields every chunk
-        without a confirm.
+        If at most ``RIDE_BYTES`` remain, they are returned instead, as chunks for the end report. If the whole log has
+        at most ``RIDE_BYTES``, all of it is returned, also what was sent before. Raises ``Unavailable`` if the broker
+        does not accept a chunk; ``rest`` then yields every chunk that it has not confirmed.
         """
         try:
             return self._finish()

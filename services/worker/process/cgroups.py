@@ -94,7 +94,7 @@ class StepGroups:
         return group
 
     def leave(self, pid: int = 0) -> None:
-        """Move a process (0: this one) from the group that it entered to the worker's own. Raises ``OSError``."""
+        """Move a process (0: this one) from the cgroup that it entered back to the worker's. Raises ``OSError``."""
         _write(f"{self._base}/{_SELF}/cgroup.procs", str(pid))
         group = self._entered.pop(pid, "")
         if group and "processes" in self._limits:

@@ -43,7 +43,7 @@ def start_guardian(config: Config) -> GuardianProcess:
     first_uid, first_gid, count, _ = config.step_user
     uid, gid = _own_user(config)
     if first_uid <= uid < first_uid + count or first_gid <= gid < first_gid + count:
-        raise ConfigInvalid("DAGWAY_STEP_USER: the worker's own user, or its group, is among the users of steps")
+        raise ConfigInvalid("DAGWAY_STEP_USER: the range must contain neither the worker's own user nor its group")
     if not can_change_users():
         raise ConfigInvalid(
             "DAGWAY_STEP_USER: this process may not change users: start it as root, or with the capabilities SETUID, "

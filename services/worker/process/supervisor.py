@@ -54,7 +54,7 @@ class StopRequest:
             listener()
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` at every further request; also now, if the end was already requested."""
+        """Call ``listener`` each time the end of the step is requested; now too, if that has happened before."""
         with self._lock:
             self._listeners.append(listener)
             requested = self._kind is not None

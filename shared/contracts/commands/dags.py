@@ -20,7 +20,10 @@ class PutSpec(DagChange):
 
 
 class ReplaceSpec(DagChange):
-    """Replace the spec of a DAG if its current spec is one of ``expected``; else refused: ``precondition_failed``."""
+    """Replace the spec of a DAG if the hash of its current spec is one of ``expected``.
+
+    Else the command is refused with ``precondition_failed``.
+    """
 
     type = "dag.replace_spec"
     spec: str

@@ -140,7 +140,7 @@ class LogReads(Reader):
             return LogHits(tuple(hits), at, total)
 
     def missing_bytes(self, run_key: str) -> int:
-        """Return how many bytes of the output of a run's ended attempts have been reported and are not stored yet."""
+        """Return how many bytes of output the ended attempts of a run have reported that are not stored yet."""
         a = t.attempts.c
         reported = select(func.sum(func.coalesce(a.stdout_bytes, 0) + func.coalesce(a.stderr_bytes, 0)))
         stored = select(func.sum(func.length(_c.data) + _c.dropped)).where(_c.run_key == run_key)

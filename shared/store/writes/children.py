@@ -62,10 +62,10 @@ class ChildReads(Writer):
         return int(self._connection.execute(_DEPTH, {"run_key": run_key}).scalar_one())
 
     def parents_waiting(self) -> list[str]:
-        """Return the keys of runs that may have missed a change of their children's statuses.
+        """Return the keys of runs that may not know yet that the status of a sub-run has changed.
 
-        These are the runs with a node that waits for children, except nodes whose own status is ``waiting`` while a
-        child has status ``waiting``.
+        These are the runs with a node that has unfinished sub-runs. Left out are nodes that show ``waiting`` (for an
+        approval) while one of their sub-runs does: they know.
         """
         n, parent, child = t.nodes.c, t.dag_runs.alias("parent"), t.dag_runs.alias("child")
         held = (

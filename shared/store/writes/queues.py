@@ -63,7 +63,10 @@ class QueueWrites(Writer):
         return self._first(for_update(select(t.queues).where(t.queues.c.name == name)))
 
     def put(self, name: str, max_concurrency: int | None) -> None:
-        """Make a queue global with this limit, or, if the limit is ``None``, make it dag-based (without limit)."""
+        """Set the limit of a queue, which makes it a global queue.
+
+        With ``None`` it has no limit of its own and is dag-based: the ``maxActiveRuns`` of each DAG limits its runs.
+        """
         kind = "dag-based" if max_concurrency is None else "global"
         row = {"name": name, "kind": kind, "max_concurrency": max_concurrency}
         self._put(t.queues, [row], ["kind", "max_concurrency"])

@@ -73,7 +73,7 @@ class LinkedTransport:
         self._frames.close()
 
     def call(self, kind: Kind, *parts: bytes) -> "Future[None]":
-        """Send a frame whose result comes back. The future fails with the error of the call."""
+        """Call a function of the transport in the other process; return a future of its result or error."""
         done: Future[None] = Future()
         with self._lock:
             if self._ended:

@@ -69,7 +69,7 @@ def test_a_moved_folder_is_closed_and_a_second_move_changes_nothing(config: Conf
     assert first.rows == second.rows
     with pytest.raises(ConfigInvalid, match="was moved to sqlite"):
         require_open(config.data_dir)
-    with pytest.raises(ConfigInvalid, match=r"target\.db already"):
+    with pytest.raises(ConfigInvalid, match=r"target\.db, so it cannot be moved to another"):
         move(config, target.replace("target.db", "other.db"))
 
 

@@ -119,7 +119,7 @@ def test_a_schema_in_the_spec_is_kept_as_json() -> None:
 def test_a_schema_in_the_spec_that_is_none_is_an_error_at_its_line() -> None:
     [error] = errors_of("steps: [echo x]\nparams:\n  schema: {properties: {n: {type: whole}}}\n")
 
-    assert error.startswith("line 3, column 3: params.schema: invalid JSON Schema: properties.n.type: 'whole'")
+    assert error.startswith("line 3, column 3: params.schema: not a valid JSON Schema: properties.n.type: 'whole'")
 
 
 @pytest.mark.parametrize(
