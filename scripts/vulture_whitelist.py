@@ -67,8 +67,12 @@ ConnectionCls
 _.pool_classes_by_scheme
 _._get_socket
 
-# gunicorn calls it.
+# gunicorn calls them.
 _.timeout_ctx
+_.server_class
+
+# gevent reads it.
+_.max_accept
 
 # waitress reads them.
 _.parser_class

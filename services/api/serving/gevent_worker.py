@@ -1,9 +1,11 @@
-"""A subclass of gunicorn's gevent worker that also closes idle connections."""
+"""A subclass of gunicorn's gevent worker that also closes idle connections, and ends without resetting new ones."""
 
 import time
+from functools import partial
 from typing import Any
 
 import gevent
+from gevent.server import StreamServer
 from gunicorn.workers.ggevent import GeventWorker
 
 __all__ = ["GreenWorker"]
@@ -28,6 +30,13 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
         gevent.spawn(self._close_idle)
         super().run()
 
+    def server_class(self, listener: Any, *, spawn: Any, **_: Any) -> "_Listening":
+        """Return the server of a listener, like the one that gunicorn makes without a ``server_class``."""
+        server = _Listening(listener, handle=partial(self.handle, _Named(listener.getsockname())), spawn=spawn)
+        if self.cfg.workers > 1:
+            server.max_accept = 1
+        return server
+
     def timeout_ctx(self) -> Any:
         """Return the context manager in which gunicorn waits for the next request of a connection."""
         return self._waiting
@@ -43,6 +52,31 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
             gevent.sleep(_CHECK_EVERY_S)
             allowed_s = self.cfg.keepalive if self.alive else _LINGER_S
             self._waiting.end_before(time.monotonic() - allowed_s, grace_since_s=self._ending_since_s)
+
+
+class _Named:
+    """Stands for a listener: gunicorn asks for its name when it has a connection, and it may be closed by then."""
+
+    def __init__(self, name: Any) -> None:
+        self._name = name
+
+    def getsockname(self) -> Any:
+        return self._name
+
+
+class _Listening(StreamServer):  # type: ignore[misc]
+    """Accepts the connections of one listener. ``close`` first accepts all that wait in the kernel's queue.
+
+    The kernel resets those that are left there, and their clients cannot know whether the request was carried out. On a
+    busy machine some wait there for a tenth of a second.
+    """
+
+    def close(self) -> None:
+        try:
+            while not self.closed and not self.full() and (waiting := self.do_read()) is not None:
+                self.do_handle(*waiting)
+        finally:
+            super().close()
 
 
 class _Idle(Exception):
