@@ -4,14 +4,18 @@ It needs a container engine that has the images in docker-compose.yml, or can pu
 minutes. So it is not part of ``make test``, which only checks that no page is missing in ``ORDER``
 (``test_operations.py``). It works in a copy of the project and removes everything that it has created.
 Commands for a Kubernetes cluster are not run, since no cluster is available.
+
+``live_faults`` is the second command of this kind: it causes faults.
 """
 
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,7 @@ import urllib3
 
 from tests.harness.eventually import eventually, free_port
 
-__all__ = ["ORDER", "PAGES", "ROOT", "blocks", "runnable"]
+__all__ = ["ORDER", "PAGES", "ROOT", "System", "blocks", "runnable"]
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "operations"
@@ -51,26 +55,32 @@ def runnable(block: str) -> str:
 
 
 class System:
-    """The compose system in a copy of the project, on a free port."""
+    """The compose system in a copy of the project, on a free port.
 
-    def __init__(self, folder: Path) -> None:
+    ``project`` is the name that Compose gives it. ``settings`` are variables for Compose, which win over ``.env``.
+    """
+
+    def __init__(
+        self, folder: Path, *, project: str = "dagway-live", settings: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self._env = {
             **os.environ,
             "GATEWAY_PORT": str(self.port),
             "GRAFANA_PORT": str(free_port()),
-            "COMPOSE_PROJECT_NAME": "dagway-live",
+            "COMPOSE_PROJECT_NAME": project,
+            **(settings or {}),
         }
         tracked = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
         subprocess.run(["tar", "x", "-C", str(folder)], input=tracked, check=True)
 
-    def sh(self, text: str) -> str:
+    def sh(self, text: str, *, timeout_s: float = _BLOCK_TIMEOUT_S) -> str:
         """Run shell commands and return their output. Exits if one of them fails."""
         text = text.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}")
         argv = ["bash", "-euo", "pipefail", "-c", text]
         done = subprocess.run(
-            argv, cwd=self.folder, env=self._env, capture_output=True, text=True, timeout=_BLOCK_TIMEOUT_S, check=False
+            argv, cwd=self.folder, env=self._env, capture_output=True, text=True, timeout=timeout_s, check=False
         )
         if done.returncode:
             raise SystemExit(f"failed ({done.returncode}):\n{text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
@@ -86,14 +96,30 @@ class System:
         assert answer.status == 200, (answer.status, answer.data)
         return f"Bearer {answer.json()['token']}"
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
+    def kill(self, service: str) -> int:
+        """End the main process of each container of a service by SIGKILL, and return how many there were.
+
+        Not by ``docker kill``: then the engine takes the container for stopped on purpose, and does not restart it.
+        """
+        pids = self.sh(f"docker inspect --format '{{{{.State.Pid}}}}' $(docker compose ps --quiet {service})").split()
+        for pid in pids:
+            os.kill(int(pid), signal.SIGKILL)
+        return len(pids)
+
+    def ask(self, method: str, path: str, body: Any = None, *, key: str = "") -> Any:
+        """Return the answer's body, or ``None`` for 404. ``key`` is the Idempotency-Key, for writes that are repeated.
+
+        Raises:
+            AssertionError: no answer, or another status than 200, 201 and 404.
+        """
         data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", "Authorization": self._header()}
         try:
             answer = urllib3.request(
                 method,
                 f"http://127.0.0.1:{self.port}/api/v2{path}",
                 body=data,
-                headers={"Content-Type": "application/json", "Authorization": self._header()},
+                headers=headers | ({"Idempotency-Key": key} if key else {}),
                 retries=False,
                 timeout=20,
             )
@@ -118,9 +144,7 @@ def kill_schedulers(system: System) -> None:
     spec = "steps:\n  - name: long\n    command: sleep 8\n  - name: after\n    command: 'true'\n"
     system.ask("POST", "/dags", {"name": "killed", "spec": spec})
     system.ask("POST", "/dags/killed/start", {"dagRunId": "k"})
-    pids = system.sh("docker inspect --format '{{.State.Pid}}' $(docker compose ps --quiet scheduler)").split()
-    assert len(pids) == 2
-    system.sh(f"kill -9 {' '.join(pids)}")
+    assert system.kill("scheduler") == 2
 
     def ended() -> None:
         found = system.ask("GET", "/dag-runs/killed/k")
