@@ -16,6 +16,7 @@ from services.api.observability.request_metrics import AUDIT_DROPPED
 from services.api.settings import Settings, warn_if_open
 from shared.clock import utc_now
 from shared.errors import ConfigInvalid
+from shared.language.model import build_validators
 from shared.store.reads.reader import Reads
 from shared.transport.base import COMMANDS, Transport
 
@@ -109,5 +110,7 @@ def run_api(
     # Imported here, because ``dagway up`` uses this module, but not gunicorn.
     from services.api.serving.gunicorn_server import run_gunicorn  # noqa: PLC0415
 
+    # Real threads parse specs here.
+    build_validators()
     warn_if_open(settings, host)
     run_gunicorn(make, host, port, workers=workers, threads=threads)

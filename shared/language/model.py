@@ -32,6 +32,7 @@ __all__ = [
     "Secret",
     "Step",
     "StepCommand",
+    "build_validators",
 ]
 
 Pairs = tuple[tuple[str, str], ...]
@@ -335,3 +336,13 @@ class Dag(ModelPart):
             if step.name == name:
                 return step
         raise KeyError(name)
+
+
+def build_validators() -> None:
+    """Build all validators that are else built at their first use, which takes some milliseconds.
+
+    A process that makes threads wait by greenlets calls this before it starts one: pydantic builds under a lock, and a
+    real thread that waits for a lock of gevent's may not notice that it is free, and then waits for ever.
+    """
+    for part in ModelPart.__subclasses__():
+        part.model_rebuild()
