@@ -12,8 +12,10 @@ _.url_map
 _.to_python
 _.to_url
 
-# Flask calls it with every view and hook.
+# Flask calls them, and reads the attribute.
 _.ensure_sync
+_.open_session
+_.session_interface
 
 # psycopg2 calls it for a value's literal.
 _.getquoted
