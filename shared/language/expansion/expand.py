@@ -67,10 +67,10 @@ def expand(text: str, scope: Scope, run_command: RunCommand | None = None) -> st
 
 
 def expand_known(text: str, scope: Scope, run_command: RunCommand | None = None) -> str:
-    """Expand a word of a program that runs without a shell: as ``expand``, but ``$1`` of ``awk '{print $1}'`` stays.
+    """Expand a word of a program that runs without a shell: as ``expand`` does, but what is not set stays as written.
 
-    A reference without an operator to a variable that is not set stays as written: nothing expands the word later, so
-    it was written for the program.
+    Such a reference is meant for the program, as ``$1`` in ``awk '{print $1}'``: no shell expands the word later. A
+    reference with an operator, such as ``${X:-d}``, is expanded all the same.
 
     Raises:
         ExpansionError: a variable that must be set (``${X:?}``) is not.
