@@ -110,7 +110,7 @@ def run_api(
     # Imported here, because ``dagway up`` uses this module, but not gunicorn.
     from services.api.serving.gunicorn_server import run_gunicorn  # noqa: PLC0415
 
-    # Real threads parse specs here.
+    # Requests on greenlets parse specs in real threads.
     build_validators()
     warn_if_open(settings, host)
     run_gunicorn(make, host, port, workers=workers, threads=threads)

@@ -1,6 +1,6 @@
 """Read ``env`` and ``dotenv``. Every form of ``env`` becomes (name, value) pairs in document order, unexpanded.
 
-The text of a list or a map is compact JSON, as that of every other value that is not a scalar.
+A value that is a list or a map becomes compact JSON.
 """
 
 from typing import Any

@@ -339,10 +339,10 @@ class Dag(ModelPart):
 
 
 def build_validators() -> None:
-    """Build all validators that are else built at their first use, which takes some milliseconds.
+    """Build the validators now, in some milliseconds; otherwise each is built when it is first used.
 
-    A process that makes threads wait by greenlets calls this before it starts one: pydantic builds under a lock, and a
-    real thread that waits for a lock of gevent's may not notice that it is free, and then waits for ever.
+    A process on gevent calls this before real threads parse specs. pydantic builds under a lock, which is gevent's
+    there, and a real thread that waits for such a lock may never be woken.
     """
     for part in ModelPart.__subclasses__():
         part.model_rebuild()

@@ -70,10 +70,7 @@ def _read_schema(inner: Fields) -> str:
         validator_for(schema).check_schema(schema)
     except SchemaError as error:
         place = ".".join(map(str, error.absolute_path))
-        inner.error(
-            "schema",
-            f"not a valid JSON Schema: {f'{place}: ' if place else ''}{error.message}",
-        )
+        inner.error("schema", f"not a valid JSON Schema: {f'{place}: ' if place else ''}{error.message}")
     return text
 
 

@@ -33,8 +33,9 @@ _HURRY_S = 10
 class Marks:
     """Sends markers and writes the mark of one scheduler: until when it has recorded the reports of workers.
 
-    A marker is a message that a scheduler sends through the workers' queues. When it comes back, all that workers sent
-    before it has arrived. No worker is declared lost before every scheduler has recorded its reports (ADR 24).
+    A marker is a message that a scheduler sends into the queues of heartbeats and of reports. Once it was delivered, so
+    was everything that workers had sent there before it. An attempt is declared lost only for a time up to which the
+    marks of all schedulers reach (ADR 24).
 
     ``started_at``: when the process began. ``recorded_through_s()``: the time of the steady clock before which every
     report that arrived is recorded. ``period_s``: the time between two markers. ``routes``: the queues of the reports.

@@ -44,7 +44,7 @@ class Reader:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._connections = engine
+        self._unscoped = engine
         self._engine = self._unlimited = of_every_workspace(engine)
         self._workspace: str | None = None
         # One for each workspace in use: making one takes as long as a small query.
@@ -53,7 +53,7 @@ class Reader:
     def within(self, workspace: str) -> Self:
         """Return a reader of this workspace, over the same engine. Raises ``ValueError`` if none can have this name."""
         if workspace not in self._limited:
-            self._limited[workspace] = of_workspace(self._connections, workspace)
+            self._limited[workspace] = of_workspace(self._unscoped, workspace)
         found = copy.copy(self)
         found._workspace = workspace  # noqa: SLF001 - a copy of this object
         found._engine = self._limited[workspace]  # noqa: SLF001

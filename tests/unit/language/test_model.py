@@ -3,8 +3,7 @@
 from shared.language.model import ModelPart, build_validators
 
 
-def test_a_gateway_builds_no_validator_in_a_thread() -> None:
-    """There pydantic's lock would be one of gevent's, for which a real thread may wait for ever."""
+def test_no_validator_is_left_to_be_built_at_its_first_use() -> None:
     build_validators()
 
     parts = ModelPart.__subclasses__()
