@@ -37,6 +37,7 @@ from shared.store.workspace_scope import name_workspaces
 
 __all__ = [
     "for_update",
+    "has_own_session",
     "insert_for",
     "insert_ignore",
     "is_postgres",
@@ -118,6 +119,11 @@ def open_engine(
 def is_postgres(bind: Engine | Connection) -> bool:
     """Return whether ``bind`` is on Postgres (else it is on SQLite). Use it only where their SQL differs."""
     return bind.dialect.name == "postgresql"
+
+
+def has_own_session(connection: Connection) -> bool:
+    """Return whether a connection keeps one session of Postgres, as no pooler lends it another one."""
+    return is_postgres(connection) and not connection.get_execution_options().get(_POOLED)
 
 
 def one_writer(engine: Engine) -> AbstractContextManager[object]:

@@ -4,14 +4,15 @@ They are the second lock, behind the conditions of the queries: a query that for
 another workspace. They bind the gateway's database role only. SQLite has no policies, so there this has no effect.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import ExecutionContext
 
 from shared.workspaces import DEFAULT, valid_workspace
 
-__all__ = ["name_workspaces", "of_every_workspace", "of_workspace"]
+__all__ = ["name_workspaces", "naming", "of_every_workspace", "of_workspace"]
 
 _SCOPE = "dagway_workspace"
 """The execution option of engines whose transactions name a workspace."""
@@ -44,17 +45,26 @@ def name_workspaces(engine: Engine) -> None:
     event.listen(engine, "do_execute", _execute)
 
 
+def naming(connection: Connection) -> str:
+    """Return the SQL that names a connection's workspace, to put before a statement, or nothing if it names none."""
+    return _naming(connection.get_execution_options())
+
+
+def _naming(options: Mapping[str, Any]) -> str:
+    scope = options.get(_SCOPE)
+    return "" if scope is None else f"SET LOCAL dagway.workspace = '{scope}'; "
+
+
 def _execute(cursor: Any, statement: str, parameters: Any, context: ExecutionContext) -> bool:
-    scope = context.execution_options.get(_SCOPE)
-    if scope is None:
+    named = _naming(context.execution_options)
+    if not named:
         return False
-    naming = f"SET LOCAL dagway.workspace = '{scope}'"
     if cursor.name is not None:
         # A cursor on the server puts DECLARE before its statement.
         with cursor.connection.cursor() as plain:
-            plain.execute(naming)
+            plain.execute(named)
         return False
     # In the message of the statement it costs no round trip. Both are one transaction, with and without a pooler, and
     # the setting ends with it.
-    cursor.execute(f"{naming}; {statement}", parameters)
+    cursor.execute(named + statement, parameters)
     return True

@@ -123,8 +123,11 @@ def store_url(migrated_database_url: str) -> str:
 
 @pytest.fixture
 def reader(store_url: str) -> Iterator[Engine]:
-    """A read-only engine of the gateway's database user, whom policies limit."""
-    opened = open_engine(gateways_url(store_url), read_only=True)
+    """A read-only engine of the gateway's database user, whom policies limit.
+
+    It prepares nothing, as if a pooler was between, so that SQLAlchemy shows every statement.
+    """
+    opened = open_engine(f"{gateways_url(store_url)}?pooler=transaction", read_only=True)
     yield opened
     opened.dispose()
 
@@ -164,6 +167,32 @@ def test_every_read_uses_an_index(engine: Engine, reader: Engine, reads: Reads) 
     with of_acme.connect() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN {sql}", values).scalars()  # type: ignore[arg-type]
         assert any("ix_dag_runs_workspace" in line for line in plan)
+
+
+def test_a_prepared_read_uses_an_index_with_one_plan_for_all_values(engine: Engine, store_url: str) -> None:
+    with engine.begin() as connection:
+        for statement in HISTORY.split(";"):
+            connection.execute(text(statement), {"now": NOW} if ":now" in statement else {})
+    options = "?options=-c%20plan_cache_mode%3Dforce_generic_plan"
+    generic = open_engine(f"{gateways_url(store_url)}{options}", read_only=True)
+    reads = Reads(generic).within("")
+    reads.run("dag-7", "7")
+    reads.run("dag-7", "latest")
+    reads.sub_run("7", "8")
+
+    with generic.connect() as connection:
+        known = connection.exec_driver_sql(
+            "SELECT name, cardinality(parameter_types) FROM pg_prepared_statements"
+        ).all()
+        plans = [
+            "\n".join(connection.exec_driver_sql(f"EXPLAIN EXECUTE {name}({', '.join(['NULL'] * count)})").scalars())
+            for name, count in known
+        ]
+    generic.dispose()
+
+    assert len(plans) == 3
+    assert all("$1" in plan for plan in plans)
+    assert [plan for plan in plans if any(f"Seq Scan on {table} " in plan for table in LONG)] == []
 
 
 def _rows_read(plan: dict[str, Any]) -> Iterator[tuple[str, int]]:

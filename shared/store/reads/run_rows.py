@@ -72,13 +72,13 @@ def root_from_row(row: AnyRow) -> RunRow:
     return _run(row, _NO_RELATED)
 
 
-def run_with_nodes(rows: Sequence[AnyRow]) -> RunRow:
+def run_with_nodes(rows: Sequence[Sequence[Any]]) -> RunRow:
     """Convert the rows of ``select_one_root`` or ``select_one_run`` to a run with nodes; needs at least one row."""
     nodes = [node_from_row(row[0], row[_OWN:_WITH_NODE]) for row in rows if row[_OWN] is not None]
     return _run(rows[0], rows[0][_WITH_NODE:] or _NO_RELATED, tuple(nodes))
 
 
-def _run(row: AnyRow, related: Sequence[Any], nodes: tuple[NodeRow, ...] | None = None) -> RunRow:
+def _run(row: Sequence[Any], related: Sequence[Any], nodes: tuple[NodeRow, ...] | None = None) -> RunRow:
     values: list[Any] = list(row[:_OWN])
     name = RunName(values[_DAG_NAME], values[_DAG_RUN_ID])
     values[_ROOT_KEY] = values[_ROOT_KEY] or values[_RUN_KEY]

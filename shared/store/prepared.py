@@ -1,0 +1,68 @@
+"""SELECTs that a connection to Postgres plans once, for the reads that the gateway answers most often.
+
+Postgres plans every other statement each time, which for a run with its nodes takes four times as long as the rest of
+the work. SQLAlchemy's part of such a read takes as long as psycopg2's, so these statements go to psycopg2 directly.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from functools import cached_property
+from itertools import count
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Dialect
+
+from shared.store.engine import has_own_session
+from shared.store.reads.base import AnySelect
+from shared.store.workspace_scope import naming
+
+__all__ = ["PreparedSelect"]
+
+_PREPARED = "dagway_prepared"
+"""Key in ``Connection.info``, which lives as long as the driver's connection: the names of what it has prepared."""
+_NUMBERS = count()
+
+
+class PreparedSelect:
+    """A SELECT that is executed outside transactions, with texts as its parameters.
+
+    Its columns must have types that psycopg2 converts without SQLAlchemy's help.
+    """
+
+    def __init__(self, select: AnySelect) -> None:
+        self._select = select
+
+    def rows(self, connection: Connection, **texts: str) -> Sequence[Sequence[Any]]:
+        """Return all rows, for values of all parameters. Raises what ``Connection.execute`` raises.
+
+        On SQLite and behind a pooler, which may lend another session to each transaction, nothing is prepared.
+        """
+        if not has_own_session(connection):
+            return connection.execute(self._select, texts).all()
+        prepared: dict[PreparedSelect, str] = connection.info.setdefault(_PREPARED, {})
+        text, parameters = self._numbered
+        try:
+            with closing(connection.connection.cursor()) as cursor:
+                name = prepared.get(self)
+                if name is None:
+                    name = f"dagway_{next(_NUMBERS)}"
+                    cursor.execute(f"PREPARE {name} AS {text}")
+                    prepared[self] = name
+                places = ", ".join(["%s"] * len(parameters))
+                values = [texts.get(parameter, fixed) for parameter, fixed in parameters]
+                cursor.execute(f"{naming(connection)}EXECUTE {name}({places})", values)
+                return cursor.fetchall()
+        except connection.dialect.loaded_dbapi.Error:
+            # SQLAlchemy meets the same error, raises it as its own and closes a lost connection. But Postgres also
+            # refuses a plan after a migration has changed the type of a column: then this succeeds.
+            prepared.pop(self, None)
+            return connection.execute(self._select, texts).all()
+
+    @cached_property
+    def _numbered(self) -> tuple[str, Sequence[tuple[str, Any]]]:
+        """The SQL with ``$1``, and in this order the names of the parameters with the values that are fixed."""
+        dialect: Dialect = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+        compiled = self._select.compile(dialect=dialect)
+        return str(compiled), [(name, compiled.params[name]) for name in compiled.positiontup or ()]

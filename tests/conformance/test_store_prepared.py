@@ -1,0 +1,75 @@
+"""SELECTs that a connection prepares once: the same rows and errors as from SQLAlchemy."""
+
+import pytest
+from sqlalchemy import Engine, bindparam, select, text
+
+from shared.errors import StoreUnavailable
+from shared.store import tables as t
+from shared.store.engine import has_own_session, one_statement
+from shared.store.prepared import PreparedSelect
+from shared.store.reads.reader import Reads
+from shared.store.reads.run_rows import select_one_run
+from tests.conformance.store_rows import add_node, add_run
+
+_AGAIN = 8
+"""Postgres plans a prepared statement for its values five times. Then it may take one plan for all values."""
+_SELECT = select_one_run().where(t.dag_runs.c.dag_name == bindparam("dag_name")).limit(3)
+
+
+def test_the_rows_are_those_of_sqlalchemy(engine: Engine, reader: Engine) -> None:
+    for dag_name in ("etl", "other"):
+        run_key = add_run(engine, dag_name, "r1", params=[["A", "é"]], error="e")
+        add_node(engine, run_key, 0, "first", outputs={"OUT": "x"})
+        add_node(engine, run_key, 1, "second")
+    prepared = PreparedSelect(_SELECT)
+
+    for _ in range(_AGAIN):
+        for dag_name, count in (("etl", 2), ("other", 2), ("none", 0), ("o'; SELECT 1 --", 0)):
+            with one_statement(reader) as connection:
+                expected = [tuple(row) for row in connection.execute(_SELECT, {"dag_name": dag_name})]
+                assert [tuple(row) for row in prepared.rows(connection, dag_name=dag_name)] == expected
+                assert len(expected) == count
+
+
+@pytest.mark.parametrize("store_url", ["postgres", "pgbouncer"], indirect=True)
+def test_a_connection_prepares_a_statement_once_and_none_behind_a_pooler(engine: Engine, reader: Engine) -> None:
+    add_run(engine, "etl", "r1")
+    reads = Reads(reader).within("")
+
+    for _ in range(_AGAIN):
+        assert reads.run("etl", "r1") is not None
+
+    with one_statement(reader) as connection:
+        count = connection.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one()
+        assert count == (1 if has_own_session(connection) else 0)
+
+
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+def test_a_plan_that_a_migration_has_made_invalid_is_made_anew(engine: Engine) -> None:
+    add_run(engine, "etl", "r1", started_by="ann")
+    prepared = PreparedSelect(select(t.dag_runs.c.priority).where(t.dag_runs.c.dag_name == bindparam("dag_name")))
+
+    def asked() -> list[tuple[object, ...]]:
+        with one_statement(engine) as connection:
+            return [tuple(row) for row in prepared.rows(connection, dag_name="etl")]
+
+    before = asked()
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE dag_runs ALTER COLUMN priority TYPE bigint"))
+
+    assert [asked() for _ in range(3)] == [before] * 3
+
+
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+def test_a_lost_connection_is_an_unavailable_store_once(engine: Engine, reader: Engine) -> None:
+    add_run(engine, "etl", "r1")
+    reads = Reads(reader)
+    assert reads.run("etl", "r1") is not None
+    with engine.connect() as connection:
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = "
+        connection.execute(text(f"{ended}current_database()"))
+
+    with pytest.raises(StoreUnavailable):
+        reads.run("etl", "r1")
+
+    assert reads.run("etl", "r1") is not None
