@@ -11,6 +11,7 @@ import services.api.observability.request_metrics  # noqa: F401 - declares its m
 from services.api.main import build_deps
 from services.api.observability.dagu_metrics import COUNTED_BY_DAG, families
 from services.api.settings import Settings
+from services.kubernetes.metrics import DeletionCostCollector, DeletionCostCounts
 from services.scheduler.metrics import BacklogCollector
 from services.worker.reporting.metrics import WorkerCollector, WorkerFacts
 from shared.clock import utc_now
@@ -64,6 +65,7 @@ def catalogue() -> Mapping[str, list[Metric]]:
                 *SchemaCollector(lambda: SchemaRevision("0001", "0001")).collect(),
             ],
             "worker": list(WorkerCollector(lambda: worker).collect()),
+            "deletion-costs": list(DeletionCostCollector(DeletionCostCounts()).collect()),
             "gateway": [metric for metric in ours if metric.name.startswith("dagway_gateway_")],
             "gateway, from the database": _dagu(),
         }

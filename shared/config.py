@@ -146,6 +146,9 @@ class Config:
     allowed_origins: tuple[str, ...] = ()
     from_dagu: tuple[str, ...] = ()
     """A line for each setting of Dagu's that was found: what it became, or that it has no meaning here."""
+    worker_pods: str = "app.kubernetes.io/name=dagway,app.kubernetes.io/component=worker"
+    deletion_costs_every_s: float = 15
+    service_account_dir: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
     navbar_title: str = "Dagu"
     navbar_color: str = ""
     url: str = ""

@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ALL", "CLIENT", "GATEWAY", "SCHEDULER", "WORKER", "Option"]
+__all__ = ["ALL", "CLIENT", "DELETION_COSTS", "EVERY", "GATEWAY", "SCHEDULER", "WORKER", "Option"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +48,8 @@ GATEWAY = frozenset({"up", "api"})
 SCHEDULER = frozenset({"up", "scheduler"})
 WORKER = frozenset({"up", "worker"})
 ALL = GATEWAY | SCHEDULER | WORKER
+DELETION_COSTS = frozenset({"deletion-costs"})
+"""The command that talks to a Kubernetes cluster only: it has no broker, no database and no data folder."""
+EVERY = ALL | DELETION_COSTS
 CLIENT = frozenset({"client"})
 """The commands that send requests to a gateway, such as ``dagway start``."""

@@ -4,13 +4,16 @@ The command line, the check for unknown variables and docs/configuration.md are 
 """
 
 from shared.database_options import DATABASE_OPTIONS
+from shared.deletion_cost_options import DELETION_COST_OPTIONS
 from shared.oidc_options import OIDC_OPTIONS
 from shared.option import ALL as _ALL
 from shared.option import CLIENT as _CLIENT
+from shared.option import EVERY as _EVERY
 from shared.option import GATEWAY as _GATEWAY
 from shared.option import SCHEDULER as _SCHEDULER
 from shared.option import WORKER as _WORKER
 from shared.option import Option
+from shared.process_options import PROCESS_OPTIONS
 from shared.secret_options import SECRET_OPTIONS
 from shared.setting_readers import (
     base_path,
@@ -39,7 +42,9 @@ __all__ = ["OPTIONS"]
 
 
 OPTIONS = (
-    Option("host", "DAGWAY_HOST", str, _ALL, "address of the gateway and the admin server (127.0.0.1)", has_alias=True),
+    Option(
+        "host", "DAGWAY_HOST", str, _EVERY, "address of the gateway and the admin server (127.0.0.1)", has_alias=True
+    ),
     Option(
         "port",
         "DAGWAY_PORT",
@@ -178,35 +183,7 @@ OPTIONS = (
         _SCHEDULER,
         "how often one scheduler checks the database as dagway verify does: 24h, 90m or 3600s (never)",
     ),
-    Option(
-        "metrics_port",
-        "DAGWAY_METRICS_PORT",
-        whole_number(0, 65535),
-        _ALL,
-        "port of the admin server: /metrics, /healthz and /readyz; 0: none (0)",
-    ),
-    Option(
-        "metrics_dags",
-        "DAGWAY_METRICS_DAGS",
-        whole_number(0, 100_000),
-        _ALL,
-        "how many DAGs get their own metric series; the others share the label other (1000)",
-    ),
-    Option(
-        "log_level",
-        "DAGWAY_LOG_LEVEL",
-        one_of("debug", "info", "warning", "error"),
-        _ALL,
-        "lowest level that is logged: debug, info, warning or error (info)",
-    ),
-    Option(
-        "log_format",
-        "DAGWAY_LOG_FORMAT",
-        one_of("json", "text"),
-        _ALL,
-        "format of log lines: json or text (text on a terminal, else json)",
-        has_alias=True,
-    ),
+    *PROCESS_OPTIONS,
     Option(
         "api_threads",
         "DAGWAY_API_THREADS",
@@ -385,6 +362,7 @@ OPTIONS = (
         "colour of the front end's navigation bar (none)",
         alias_name="DAGU_UI_NAVBAR_COLOR",
     ),
+    *DELETION_COST_OPTIONS,
     Option("url", "DAGWAY_URL", gateway_url, _CLIENT, "URL of the gateway that commands use (http://127.0.0.1:8080)"),
     Option(
         "profile",
@@ -394,5 +372,5 @@ OPTIONS = (
         "profile with the URL and credentials of a gateway, see dagway config (the profile in use)",
     ),
     Option("workspace", "DAGWAY_WORKSPACE", str, _CLIENT, "workspace that commands use (the default workspace)"),
-    Option("faults", "DAGWAY_FAULTS", str, _ALL, "for tests only: points at which the process kills itself (none)"),
+    Option("faults", "DAGWAY_FAULTS", str, _EVERY, "for tests only: points at which the process kills itself (none)"),
 )

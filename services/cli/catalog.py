@@ -77,6 +77,12 @@ COMMANDS = (
     CatalogEntry("api", "services", "Run an API gateway. It needs RabbitMQ and Postgres", _SERVICES),
     CatalogEntry("scheduler", "services", "Run a scheduler. It needs RabbitMQ and Postgres", _SERVICES),
     CatalogEntry("worker", "services", "Run a worker. It needs RabbitMQ only", _SERVICES),
+    CatalogEntry(
+        "deletion-costs",
+        "services",
+        "Tell Kubernetes which workers are idle, so that a scale-in ends those first",
+        _SERVICES,
+    ),
     CatalogEntry("migrate", "services", "Create or upgrade the database schema", _SERVICES),
     CatalogEntry("shadow", "remote.shadowing", "Compare with a live Dagu, and cut over", _SERVICES),
     CatalogEntry("import", "importing", "Bring workflows and history of other programs here", _SERVICES),

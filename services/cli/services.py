@@ -1,4 +1,4 @@
-"""The commands that run services: ``dagway up``, ``api``, ``scheduler`` and ``worker``; and ``migrate``."""
+"""The commands that run services: ``dagway up``, ``api``, ``scheduler``, ``worker`` and others; and ``migrate``."""
 
 import sys
 from dataclasses import replace
@@ -13,6 +13,7 @@ from shared.config import SettingOrigin
 
 __all__ = [
     "api_command",
+    "deletion_costs_command",
     "migrate_command",
     "scheduler_command",
     "start_all_command",
@@ -125,6 +126,23 @@ def worker_command(**given: Any) -> None:
     guardian = start_guardian(config)
     stop = StopSignal()
     run_worker_process(config, installed_version("dagway"), stop.event, stop.on_death, guardian)
+    sys.exit(stop.exit_code)
+
+
+@click.command("deletion-costs")
+@service_options("deletion-costs")
+def deletion_costs_command(**given: Any) -> None:
+    """Tell Kubernetes which workers are idle, so that a scale-in ends those first.
+
+    It runs in a pod, and annotates those of the workers with their deletion cost. It needs no broker and no database.
+    """
+    from services.cli.stop_signal import StopSignal  # noqa: PLC0415
+
+    config = configure("deletion-costs", given)
+    from services.processes.deletion_costs import run_deletion_costs_process  # noqa: PLC0415
+
+    stop = StopSignal()
+    run_deletion_costs_process(config, installed_version("dagway"), stop.event)
     sys.exit(stop.exit_code)
 
 

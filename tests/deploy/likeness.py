@@ -1,10 +1,11 @@
 """Compare two renderings of the system by what they mean, not by how they are written.
 
 Names and what runs must agree: images, ports, probes, settings, secrets, rights, volumes, limits, networks. Labels,
-selectors and hooks may differ, since each tool has its own.
+selectors and hooks may differ, since each tool has its own: Helm's have the name of the release.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from shared.config import load_config
@@ -39,6 +40,8 @@ _CONTAINER = (
 _WORKLOAD = ("replicas", "strategy", "backoffLimit", "activeDeadlineSeconds")
 _SPREAD = ("maxSkew", "topologyKey", "whenUnsatisfiable")
 _SELECTORS = ("selector", "podSelector")
+_RELEASE = "app.kubernetes.io/instance"
+_RIGHTS = ("rules", "roleRef")
 
 
 def differences(one: list[Object], other: list[Object]) -> list[str]:
@@ -69,14 +72,24 @@ def _workload(objects: list[Object], workload: Object) -> Iterator[tuple[str, An
     yield "spread", [[one[field] for field in _SPREAD] for one in pod.get("topologySpreadConstraints", [])]
     for container in containers(workload["spec"]["template"]):
         yield from ((f"{container['name']} {field}", container.get(field)) for field in _CONTAINER)
-        yield f"{container['name']} settings", load_config({}, environment(objects, container))
+        # The setting with a selector may differ as other selectors do.
+        config = replace(load_config({}, environment(objects, container)), worker_pods="")
+        yield f"{container['name']} settings", config
         references = {each["name"]: each["valueFrom"] for each in container["env"] if "valueFrom" in each}
         yield f"{container['name']} secrets", references
 
 
 def _other(thing: Object) -> Iterator[tuple[str, Any]]:
-    yield from ((field, value) for field, value in thing.get("spec", {}).items() if field not in _SELECTORS)
+    spec = {field: value for field, value in thing.get("spec", {}).items() if field not in _SELECTORS}
+    yield from ((field, _without_release(value)) for field, value in spec.items())
+    yield from ((field, thing.get(field)) for field in _RIGHTS)
     if thing["kind"] == "Ingress":
         yield "annotations", thing["metadata"].get("annotations")
     if thing["kind"] == "ServiceAccount":
         yield "token", thing.get("automountServiceAccountToken")
+
+
+def _without_release(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_release(each) for key, each in value.items() if key != _RELEASE}
+    return [_without_release(each) for each in value] if isinstance(value, list) else value

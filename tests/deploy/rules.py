@@ -23,12 +23,13 @@ from tests.deploy.manifests import (
     ports_out,
     selects,
 )
-from tests.deploy.security_rules import accounts, locked_down, secrets, settings, signed_in
+from tests.deploy.security_rules import CALLS_THE_CLUSTER, accounts, locked_down, secrets, settings, signed_in
 
 __all__ = ["RULES", "complaints"]
 
 KUBERNETES = "1.32"
 _BROKER_AND_NAMES = {53, 5671, 5672}
+_CLUSTER_WORKERS_AND_NAMES = {53, 443, 6443, 9000}
 _UNITS: dict[str, Decimal | int] = {
     "": 1,
     "m": Decimal("0.001"),
@@ -182,9 +183,11 @@ def fenced(objects: list[Object]) -> Iterator[str]:
         mine = [policy["spec"] for policy in policies if selects(policy["spec"]["podSelector"], labels)]
         if not any(set(policy["policyTypes"]) == {"Ingress", "Egress"} for policy in mine):
             yield f"no network policy for {labels}"
-        is_worker = labels.get("app.kubernetes.io/component") == "worker"
-        if is_worker and ports_out(objects, template) - _BROKER_AND_NAMES:
+        component = labels.get("app.kubernetes.io/component")
+        if component == "worker" and ports_out(objects, template) - _BROKER_AND_NAMES:
             yield "a worker reaches more than the broker and names"
+        if component == CALLS_THE_CLUSTER and ports_out(objects, template) - _CLUSTER_WORKERS_AND_NAMES:
+            yield "what calls the cluster's API reaches more than that, workers and names"
 
 
 def references(objects: list[Object]) -> Iterator[str]:

@@ -5,13 +5,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from services.api.settings import settings_from
+from services.kubernetes.cluster_api import SUBRESOURCE
 from shared.config import load_config
 from shared.errors import ConfigInvalid
 from tests.deploy.manifests import Object, containers, name_of, of_kind, ours, pod_templates, ports_out
 
-__all__ = ["accounts", "environment", "locked_down", "secrets", "settings", "signed_in"]
+__all__ = ["CALLS_THE_CLUSTER", "RIGHTS", "accounts", "environment", "locked_down", "secrets", "settings", "signed_in"]
 
 _LOGIN_SECRETS = {"builtin": {"TOKEN_SECRET", "ADMIN_PASSWORD"}, "oidc": {"OIDC_CLIENT_SECRET"}}
+CALLS_THE_CLUSTER = "deletion-costs"
+"""The component that calls the cluster's API."""
+RIGHTS = [
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+    {"apiGroups": [""], "resources": [f"pods/{SUBRESOURCE}"], "verbs": ["patch"]},
+]
+"""All rights that it has in the cluster."""
 _TO_CHANGE_USERS = ["SETUID", "SETGID", "KILL"]
 
 
@@ -23,8 +31,9 @@ def locked_down(objects: list[Object]) -> Iterator[str]:
     for template in pod_templates(objects):
         pod = template["spec"]
         wide = pod.get("securityContext", {})
-        if pod.get("automountServiceAccountToken") is not False:
-            yield "a pod has a token of the cluster"
+        calls = template["metadata"]["labels"].get("app.kubernetes.io/component") == CALLS_THE_CLUSTER
+        if pod.get("automountServiceAccountToken") is not calls:
+            yield "a pod calls the cluster's API without a token" if calls else "a pod has a token of the cluster"
         if pod.get("enableServiceLinks") is not False:
             yield "a pod has environment variables of every service"
         if any(pod.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")):
@@ -129,14 +138,26 @@ def secrets(objects: list[Object]) -> Iterator[str]:
         for each in container.get("env", []):
             if re.search(r"(DATABASE|AMQP)_URL|PASSWORD|TOKEN|SECRET|KEYS", each["name"]) and "value" in each:
                 yield f"{component}: {each['name']} is written down"
+        if component == CALLS_THE_CLUSTER and read:
+            yield f"{component} reads a secret"
         if component == "worker" and re.search("database|postgres", str(template), re.IGNORECASE):
             yield "a worker's manifest speaks of a database"
 
 
 def accounts(objects: list[Object]) -> Iterator[str]:
-    """Service accounts have no rights in the cluster, and pods get no tokens for them."""
+    """No account hands out a token by itself, and only one has rights in the cluster: in its namespace, and two."""
     for each in of_kind(objects, "ServiceAccount"):
         if each.get("automountServiceAccountToken") is not False:
             yield f"{name_of(each)} hands out a token of the cluster"
     for each in of_kind(objects, "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"):
-        yield f"{name_of(each)} gives rights in the cluster"
+        if not _is_granted(each):
+            yield f"{name_of(each)} gives rights in the cluster"
+
+
+def _is_granted(thing: Object) -> bool:
+    name = f"dagway-{CALLS_THE_CLUSTER}"
+    if thing["kind"] == "Role":
+        return bool(thing["metadata"]["name"] == name and thing["rules"] == RIGHTS)
+    subjects = [(each["kind"], each["name"]) for each in thing.get("subjects", [])]
+    role = (thing.get("roleRef", {}).get("kind"), thing.get("roleRef", {}).get("name"))
+    return thing["kind"] == "RoleBinding" and subjects == [("ServiceAccount", name)] and role == ("Role", name)

@@ -89,6 +89,7 @@ def test_a_fault_in_any_version_or_kind_is_found() -> None:
         ({"workerPools": [{"name": "Team A"}]}, "name"),
         ({"workerPools": [{"name": "a"}, {"name": "a"}]}, "two pools have the name"),
         ({"workerPools": [{"name": "a", "gpus": 1}]}, "gpus"),
+        ({"deletionCosts": {"replicas": 2}}, "replicas"),
         ({"scheduler": {"replicas": "two"}}, "replicas"),
         ({"image": {"tag": "latest"}}, "tag"),
         ({"settings": {"DAGWAY_DATABASE_URL": "postgresql://user:password@host/dagway"}}, "DAGWAY_DATABASE_URL"),
@@ -197,8 +198,10 @@ def test_external_secrets_make_every_secret_that_the_pods_read() -> None:
     assert made == read
 
 
-def test_every_pod_has_the_authorities_that_the_urls_name() -> None:
+def test_every_pod_has_the_authorities_that_its_urls_name() -> None:
     for template in pod_templates(manifest_set(EVERYTHING)):
+        if template["metadata"]["labels"]["app.kubernetes.io/component"] == "deletion-costs":
+            continue  # It has no URL of a server.
         (volume,) = [each for each in template["spec"]["volumes"] if each["name"] == "ca"]
         assert volume["secret"] == {"secretName": "servers-ca"}
         for container in containers(template):
@@ -244,6 +247,7 @@ def test_prometheus_gets_the_rules_and_finds_every_pod() -> None:
         "api",
         "scheduler",
         "worker",
+        "deletion-costs",
     }
 
 

@@ -204,7 +204,8 @@ def test_prometheus_asks_names_and_ports_that_exist() -> None:
     }
 
     assert aliases == {f"dagway-{name}-metrics": name for name in ("api", "scheduler", "worker")}
-    assert asked == {("rabbitmq", 15692), *((alias, 9000) for alias in aliases)}
+    only_in_kubernetes = "dagway-deletion-costs-metrics"
+    assert asked == {("rabbitmq", 15692), *((alias, 9000) for alias in (*aliases, only_in_kubernetes))}
     for name in ("api", "scheduler", "rabbitmq", "prometheus", "alertmanager", "grafana"):
         assert "metrics" in SERVICES[name]["networks"]
     assert "worker-metrics" in SERVICES["prometheus"]["networks"]

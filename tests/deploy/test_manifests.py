@@ -214,6 +214,12 @@ DEFECTS: dict[str, tuple[str, Callable[[list[Object]], None]]] = {
         "hands out a token",
         lambda them: next(of_kind(them, "ServiceAccount")).pop("automountServiceAccountToken"),
     ),
+    "a worker with a token": (
+        "a pod has a token of the cluster",
+        lambda them: _first(them, "Deployment", "dagway-worker")["template"]["spec"].update(
+            automountServiceAccountToken=True
+        ),
+    ),
     "no login": (
         "demands no login",
         lambda them: _set_env(_container(them, "dagway-api"), "DAGWAY_AUTH_MODE", {"value": "none"}),

@@ -188,7 +188,7 @@ def test_a_cure_for_compose_or_kubernetes_has_one_for_the_other(page: Path) -> N
 
 
 _COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-_OURS = {"dagway-api", "dagway-scheduler", "dagway-worker", "dagway-migrate"}
+_OURS = {"dagway-api", "dagway-scheduler", "dagway-worker", "dagway-migrate", "dagway-deletion-costs"}
 _PATHS = [
     re.compile(prefix + re.sub(r"\{\w+\}", "[^/]+", operation.path))
     for prefix, operations in (("/api/v2", OPERATIONS), ("", PROBES))

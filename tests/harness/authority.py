@@ -15,9 +15,13 @@ _VALID = dt.timedelta(days=1)
 
 
 class Authority:
-    """An authority of its own name and key. ``file`` is its certificate, which clients trust."""
+    """An authority of its own name and key. ``file`` is its certificate, which clients trust.
 
-    def __init__(self, name: str, folder: Path) -> None:
+    ``identified``: its certificates have key identifiers. Those of many Kubernetes clusters have none.
+    """
+
+    def __init__(self, name: str, folder: Path, *, identified: bool = True) -> None:
+        self._identified = identified
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._folder = folder
@@ -56,11 +60,11 @@ class Authority:
         now = dt.datetime.now(dt.UTC)
         identity = x509.SubjectKeyIdentifier.from_public_key(key)
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        return (
-            x509.CertificateBuilder(self._name, subject, key, x509.random_serial_number(), now - _VALID, now + _VALID)
-            .add_extension(identity, critical=False)
-            .add_extension(issuer, critical=False)
-        )
+        serial = x509.random_serial_number()
+        builder = x509.CertificateBuilder(self._name, subject, key, serial, now - _VALID, now + _VALID)
+        if not self._identified:
+            return builder
+        return builder.add_extension(identity, critical=False).add_extension(issuer, critical=False)
 
 
 _USAGES = (

@@ -26,6 +26,7 @@ ELSEWHERE = (
     "e2e/test_refusals.py",
     "harness/cluster.py",
     "integration/test_command_line_here.py",
+    "integration/test_deletion_costs.py",
     "unit/cli/test_formatting_files.py",
     "unit/cli/test_pages.py",
     "unit/cli/test_profiles.py",

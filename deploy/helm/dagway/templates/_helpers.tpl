@@ -75,7 +75,8 @@ annotations:
 {{/* What all pods have in common. Call with a dict: root, component, values, pool. */}}
 {{- define "dagway.pod" -}}
 serviceAccountName: {{ include "dagway.fullname" .root }}-{{ .component }}
-automountServiceAccountToken: false
+# The token of the cluster: for the one component that calls the cluster's API.
+automountServiceAccountToken: {{ eq .component "deletion-costs" }}
 enableServiceLinks: false
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
@@ -165,6 +166,16 @@ spec:
 {{- $pools = append $pools (include "dagway.overridden" (dict "default" $.Values.workerDefaults "given" .) | fromJson) -}}
 {{- end -}}
 {{- dict "pools" $pools | toJson -}}
+{{- end }}
+
+{{/* Not empty if there is a pool whose pods an autoscaler removes in the order of their deletion costs. */}}
+{{- define "dagway.deletionCosts" -}}
+{{- if .Values.deletionCosts.enabled -}}
+{{- range (include "dagway.pools" . | fromJson).pools -}}
+{{- /* A StatefulSet removes the pod with the highest number, whatever it costs. */ -}}
+{{- if and (ne .autoscaling.kind "none") (not .persistence.enabled) }}yes{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/* A map over its default, as JSON. Unlike Sprig's merge it takes false, 0 and empty for given values. */}}
