@@ -7,6 +7,7 @@ and https://kubernetes.io/docs/reference/using-api/api-concepts/ (pages of lists
 import json
 import ssl
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -27,11 +28,15 @@ _WAIT = urllib3.Timeout(connect=3, read=10)
 
 
 class ClusterUnavailable(Unavailable):
-    """The cluster's API cannot be asked, or does not do what it was asked. ``status`` is 0 without a response."""
+    """The cluster's API cannot be asked, or does not do what it was asked. ``status`` is 0 without a response.
 
-    def __init__(self, text: str, status: int = 0) -> None:
+    ``invalid`` has the fields that the API called invalid, such as ``metadata.uid``.
+    """
+
+    def __init__(self, text: str, status: int = 0, invalid: frozenset[str] = frozenset()) -> None:
         super().__init__(text)
         self.status = status
+        self.invalid = invalid
 
 
 def cluster_address(environ: Mapping[str, str]) -> str:
@@ -96,14 +101,14 @@ class ClusterApi:
             ClusterUnavailable: the API refused the request, or failed.
         """
         pod = change.pod
-        # The uid is a condition: with another one the API answers 409.
+        # The uid is a condition: the API answers 422, as no pod's uid can change, if another pod has the name now.
         body = {"metadata": {"uid": pod.uid, "annotations": {ANNOTATION: str(change.cost)}}}
         url = f"{self._pods}/{quote(pod.name, safe='')}/{SUBRESOURCE}"
         kind = {"Content-Type": "application/merge-patch+json"}
         try:
             self._ask("PATCH", url, body=json.dumps(body).encode(), headers=self._headers | kind)
         except ClusterUnavailable as error:
-            if error.status in (404, 409):
+            if error.status == HTTPStatus.NOT_FOUND or "metadata.uid" in error.invalid:
                 return "gone"
             raise
         return "written"
@@ -120,8 +125,15 @@ class ClusterApi:
         if response.status != 200 or not isinstance(answer, dict):
             said = answer.get("message") if isinstance(answer, dict) else None
             text = f"{method} of pods: the cluster's API answers {response.status}: {str(said)[:300]}"
-            raise ClusterUnavailable(text, response.status)
+            raise ClusterUnavailable(text, response.status, _invalid_fields(answer))
         return answer
+
+
+def _invalid_fields(answer: Any) -> frozenset[str]:
+    try:
+        return frozenset(cause["field"] for cause in answer["details"]["causes"])
+    except (KeyError, TypeError):
+        return frozenset()
 
 
 def _trust(authority: Path) -> ssl.SSLContext:

@@ -151,7 +151,8 @@ class SmallCluster:
         if set(body) != {"metadata"} or set(changed) != {"uid", "annotations"}:
             return self._refuse(422, f"changes more than annotations: {body}")
         if changed["uid"] != metadata["uid"]:
-            return 409, {"message": "Precondition failed: UID in precondition"}
+            cause = {"field": "metadata.uid", "reason": "FieldValueInvalid", "message": "field is immutable"}
+            return 422, {"message": f"Pod {name!r} is invalid", "reason": "Invalid", "details": {"causes": [cause]}}
         metadata.setdefault("annotations", {}).update(changed["annotations"])
         self.patches.append((name, changed["annotations"][_ANNOTATION]))
         return 200, {"metadata": metadata}
