@@ -6,7 +6,7 @@ from sqlalchemy import Engine, bindparam, select, text
 from shared.errors import StoreUnavailable
 from shared.store import tables as t
 from shared.store.engine import has_own_session, one_statement
-from shared.store.prepared import PreparedSelect
+from shared.store.reads.prepared import PreparedSelect
 from shared.store.reads.reader import Reads
 from shared.store.reads.run_rows import select_one_run
 from tests.conformance.store_rows import add_node, add_run

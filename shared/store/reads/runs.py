@@ -17,10 +17,10 @@ from sqlalchemy import (
 from shared.status import RunStatus
 from shared.store import tables as t
 from shared.store.functions import bytewise
-from shared.store.prepared import PreparedSelect
 from shared.store.queries.matching import among, contains, has_element
 from shared.store.queries.runs import BY_DAG, IS_ROOT, NEWEST_FIRST, QUEUED, RUNNING, newest_key
 from shared.store.reads.base import AnySelect, Reader
+from shared.store.reads.prepared import PreparedSelect
 from shared.store.reads.rows import ListedRunRow, NodeRow, RunName, RunRow, TransitionRow
 from shared.store.reads.run_rows import (
     NODE_COLUMNS,
