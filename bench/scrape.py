@@ -17,6 +17,7 @@ from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
 from services.worker.reporting.metrics import WorkerCollector, WorkerFacts
 from shared.admin_server import admin_registry
 from shared.clock import utc_now
+from shared.disk import Volume
 from shared.metrics import ProcessCollector
 from shared.status import RunStatus
 from shared.store import tables as t
@@ -67,7 +68,7 @@ def main(dags: int) -> None:
             ]
             connection.execute(t.dag_runs.insert(), rows)
         transport = open_transport("embedded:", name="bench")
-        process = ProcessCollector("bench", "0", transport, Path(folder))
+        process = ProcessCollector("bench", "0", transport, Volume(Path(folder)))
         _cost("worker", lambda: generate_latest(admin_registry([process, WorkerCollector(lambda: _IDLE)])))
         for limit in (200, dags):
             limit_dag_series(limit)

@@ -16,6 +16,7 @@ from services.scheduler.metrics import BacklogCollector
 from services.worker.reporting.metrics import WorkerCollector, WorkerFacts
 from shared.clock import utc_now
 from shared.contracts.signing import Keyring, Purpose
+from shared.disk import Volume
 from shared.metrics import ProcessCollector
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
@@ -58,7 +59,7 @@ def catalogue() -> Mapping[str, list[Metric]]:
     transport = SignedTransport(open_transport("embedded:", name="docs"), Keyring({}, {Purpose.COMMAND: {}}))
     try:
         return {
-            "every service": list(ProcessCollector("x", "0", transport, Path("/")).collect()),
+            "every service": list(ProcessCollector("x", "0", transport, Volume(Path("/"))).collect()),
             "scheduler": [
                 *(metric for metric in ours if not metric.name.startswith("dagway_gateway_")),
                 *BacklogCollector(lambda _now: Backlog(), utc_now).collect(),

@@ -3,10 +3,13 @@
 from typing import Literal
 
 from shared.config import Config
+from shared.disk import Volume
 
-__all__ = ["command_wait_s", "dags_write", "drain_s"]
+__all__ = ["command_wait_s", "dags_write", "drain_s", "run_files_mib"]
 
 _UP = "up"
+_FOR_RUN_FILES = 60
+"""In percent of the volume. The rest is for reports that wait for the broker, and for what running steps write."""
 
 
 def command_wait_s(config: Config, command: str) -> float:
@@ -24,6 +27,17 @@ def drain_s(config: Config, command: str) -> int:
     Unless told otherwise, Kubernetes kills a pod 30 s after it told it to stop.
     """
     return (5 if command == _UP else 25) if config.drain_s is None else config.drain_s
+
+
+def run_files_mib(config: Config, command: str) -> int:
+    """Return how many MiB the files of runs may take on a worker (``DAGWAY_RUN_FILES_MIB``); 0: no limit.
+
+    The volume of ``dagway up`` is usually somebody's own disk.
+    """
+    if config.run_files_mib is not None:
+        return config.run_files_mib
+    size, _ = Volume(config.data_dir, config.data_size).room()
+    return 0 if command == _UP else (size * _FOR_RUN_FILES // 100) >> 20
 
 
 def dags_write(config: Config, command: str) -> Literal["folder", "database"]:

@@ -67,7 +67,10 @@ class Config:
     drain_s: int | None = None
     """``None`` if not set: the default differs from command to command."""
     run_files_days: int = 7
-    run_files_mib: int = 0
+    run_files_mib: int | None = None
+    """``None`` if not set: the default depends on the volume."""
+    data_size: int = 0
+    """In bytes; 0 if the volume is as large as its file system."""
     step_user: tuple[int, int, int, str] | None = None
     """The first uid, the first gid, the number of users and their home directory, see ``step_users``."""
     worker_user: tuple[int, int] | None = None

@@ -1,10 +1,12 @@
-"""Checks whether a folder can be written to."""
+"""How much room a folder has, and whether it can be written to."""
 
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
 
-__all__ = ["DiskCheck"]
+__all__ = ["DiskCheck", "Volume"]
 
 _PROBE = bytes(1024 * 1024)
 """What must fit on the disk: as much as the reports and rows of a busy moment."""
@@ -35,3 +37,22 @@ class DiskCheck:
         except OSError as error:
             return f"the data folder cannot be written: {error.strerror or error}"
         return ""
+
+
+class Volume:
+    """The volume with a folder, which need not exist yet.
+
+    With ``limit`` bytes it may be smaller than its file system: Kubernetes evicts a pod whose emptyDir has outgrown its
+    ``sizeLimit``, though the node's disk has room. ``used`` then returns how many bytes are taken.
+    """
+
+    def __init__(self, folder: Path, limit: int = 0, used: Callable[[], int] = lambda: 0) -> None:
+        self._folder, self._limit, self._used = folder, limit, used
+
+    def room(self) -> tuple[int, int]:
+        """Return the size and what is free for this process, in bytes."""
+        folder = next(path for path in (self._folder, *self._folder.parents) if path.exists())
+        found = shutil.disk_usage(folder)
+        if not self._limit:
+            return found.total, found.free
+        return min(found.total, self._limit), min(found.free, max(self._limit - self._used(), 0))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from shared.command_defaults import command_wait_s, dags_write, drain_s
+from shared.command_defaults import command_wait_s, dags_write, drain_s, run_files_mib
 from shared.config import OPTIONS, Config
 from shared.option import Option
 
@@ -31,8 +31,9 @@ _BY_COMMAND: Mapping[str, Callable[[Config, str], object]] = {
     "command_wait_s": command_wait_s,
     "drain_s": drain_s,
     "dags_write": dags_write,
+    "run_files_mib": run_files_mib,
 }
-"""Settings whose default depends on the command too. ``help`` has the rule."""
+"""Settings whose default depends on the command or on the machine. ``help`` has the rule."""
 _EMPTY = {"auth_mode": "none"}
 """What an empty derived value means."""
 _HIDDEN = frozenset({"faults"})

@@ -5,13 +5,12 @@ library's global registry, because tests run many services in one process.
 """
 
 import platform
-import shutil
 import threading
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from shared.disk import Volume
 from shared.system.proc import open_files
 from shared.transport.base import Transport
 from shared.transport.signed import SignedTransport
@@ -92,8 +91,8 @@ def fold(names: DagNames, by_dag: Mapping[str, int]) -> dict[str, int]:
 class ProcessCollector:
     """Metrics of the process itself: version, broker connection, disk, threads, open files. Sends no requests."""
 
-    def __init__(self, service: str, version: str, transport: Transport | None, disk: Path) -> None:
-        self._service, self._version, self._transport, self._disk = service, version, transport, disk
+    def __init__(self, service: str, version: str, transport: Transport | None, volume: Volume) -> None:
+        self._service, self._version, self._transport, self._volume = service, version, transport, volume
 
     def collect(self) -> Iterable[Metric]:
         build = GaugeMetricFamily(
@@ -117,15 +116,16 @@ class ProcessCollector:
             )
         if isinstance(self._transport, SignedTransport):
             yield from _signatures(self._transport)
-        folder = next(path for path in (self._disk, *self._disk.parents) if path.exists())
-        usage = shutil.disk_usage(folder)
-        yield GaugeMetricFamily("dagway_disk_size_bytes", "Size of the file system with the data folder", usage.total)
-        free = GaugeMetricFamily(
-            "dagway_disk_free_bytes",
-            "Free bytes in the file system with the data folder, for the user of this process",
-            usage.free,
+        size, free = self._volume.room()
+        yield GaugeMetricFamily(
+            "dagway_disk_size_bytes", "Size of the file system with the data folder, at most DAGWAY_DATA_SIZE", size
         )
-        yield free
+        yield GaugeMetricFamily(
+            "dagway_disk_free_bytes",
+            "Free bytes in the file system with the data folder, for the user of this process, at most what is left of "
+            "DAGWAY_DATA_SIZE",
+            free,
+        )
         yield GaugeMetricFamily("dagway_threads", "Threads of this process", value=threading.active_count())
         yield GaugeMetricFamily("dagway_open_files", "Open file descriptors", value=open_files())
 

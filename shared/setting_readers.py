@@ -282,11 +282,11 @@ _MOST_USERS = 10_000
 
 
 def size(low: int) -> Callable[[str], int]:
-    """Return a reader of sizes from ``low`` bytes, such as ``1048576``, ``512m`` or ``4g``."""
+    """Return a reader of sizes from ``low`` bytes, such as ``1048576``, ``512m``, ``4g`` or, as Kubernetes, ``4Gi``."""
 
     def read(text: str) -> int:
-        found = re.fullmatch(r"(\d{1,15})([kmg]?)", text.strip().lower())
-        value = int(found[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[found[2]] if found else 0
+        found = re.fullmatch(r"(\d{1,15})(?:([kmgt])i?)?", text.strip().lower())
+        value = int(found[1]) << {None: 0, "k": 10, "m": 20, "g": 30, "t": 40}[found[2]] if found else 0
         if not low <= value < 1 << 60:
             raise ValueError(f"{text!r} is not a size from {low} bytes, such as 512m or 4g")
         return value

@@ -3,7 +3,7 @@
 from shared.contracts.signing_keys import shared_keys
 from shared.option import WORKER as _WORKER
 from shared.option import Option
-from shared.setting_readers import labels, whole_number, worker_id, worker_pool
+from shared.setting_readers import labels, size, whole_number, worker_id, worker_pool
 
 __all__ = ["WORKER_OPTIONS"]
 
@@ -36,8 +36,16 @@ WORKER_OPTIONS = (
         "DAGWAY_RUN_FILES_MIB",
         whole_number(0, 100_000_000),
         _WORKER,
-        "MiB that the files of runs may take on a worker: above it, those that changed longest ago are deleted, once "
-        "an hour; 0: no limit (0)",
+        "MiB that the files of runs may take on a worker: above it, those that changed longest ago are deleted, about "
+        "once a minute; 0: no limit (60 % of the volume; up: 0)",
+    ),
+    Option(
+        "data_size",
+        "DAGWAY_DATA_SIZE",
+        size(1 << 20),
+        frozenset({"worker"}),
+        "size of the volume with the data folder, if its file system is larger, as for an emptyDir with a sizeLimit: "
+        "bytes, or 512m or 10Gi (none)",
     ),
     Option(
         "worker_labels",

@@ -17,6 +17,7 @@ from services.processes.signing import message_signing
 from shared.admin_server import AdminServer
 from shared.command_defaults import command_wait_s
 from shared.config import Config
+from shared.disk import Volume
 from shared.metrics import ProcessCollector
 from shared.secret_box import SecretBox
 from shared.spans import start_sending, stop_sending
@@ -53,7 +54,7 @@ def run_api_process(config: Config, version: str) -> None:
         start_sending("dagway-api")
         atexit.register(stop_sending)
         if config.metrics_port:
-            about = ProcessCollector("api", version, deps.transport, config.data_dir)
+            about = ProcessCollector("api", version, deps.transport, Volume(config.data_dir))
             collectors: list[Collector] = [about, DaguCollector(deps), SchemaCollector(deps.reads.schema)]
             AdminServer(config.host, config.metrics_port, lambda: trouble(deps, schema_of(deps)), collectors).start()
 

@@ -14,6 +14,7 @@ from services.scheduler.metrics import CLOCK_SKEW, JUDGED_AGE, BacklogCollector,
 from shared.clock import local_zone
 from shared.command_defaults import dags_write
 from shared.config import Config
+from shared.disk import Volume
 from shared.effective_settings import reported_settings
 from shared.errors import ConfigInvalid, Unavailable
 from shared.garbage import freeze_loaded
@@ -61,7 +62,7 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
     ) as admin:
         _retry_until("schema", lambda: require_head(engine), stop)
         transport = signed(open_transport(amqp_url, name="dagway-scheduler"))
-        admin.add(ProcessCollector("scheduler", version, transport, config.data_dir))
+        admin.add(ProcessCollector("scheduler", version, transport, Volume(config.data_dir)))
         reads, store = BacklogReads(engine), Store(engine)
         CLOCK_SKEW.set_function(lambda: store.clock.skew_s)
         admin.add(BacklogCollector(reads.backlog, store.clock))

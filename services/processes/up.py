@@ -24,7 +24,7 @@ from services.worker.reporting.metrics import WorkerCollector
 from shared.admin_server import AdminServer
 from shared.command_defaults import command_wait_s
 from shared.config import Config
-from shared.disk import DiskCheck
+from shared.disk import DiskCheck, Volume
 from shared.garbage import freeze_loaded
 from shared.metrics import ProcessCollector
 from shared.moved_folder import require_open
@@ -114,7 +114,7 @@ def run_up(
         else None
     )
     if admin is not None:
-        admin.add(ProcessCollector("up", version, transport, config.data_dir))
+        admin.add(ProcessCollector("up", version, transport, Volume(config.data_dir)))
         admin.add(BacklogCollector(BacklogReads(engine).backlog, store.clock))
         admin.add(SchemaCollector(reads.schema))
         admin.add(WorkerCollector(worker.facts))

@@ -11,8 +11,9 @@ from services.processes.signing import message_signing
 from services.worker.main import Worker
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.metrics import WorkerCollector
-from shared.command_defaults import drain_s
+from shared.command_defaults import drain_s, run_files_mib
 from shared.config import Config
+from shared.disk import Volume
 from shared.effective_settings import reported_settings
 from shared.errors import ConfigInvalid
 from shared.garbage import freeze_loaded
@@ -40,7 +41,8 @@ def run_worker_process(
     freeze_loaded()
     worker.start()
     with OptionalAdminServer(config, lambda: worker.facts().trouble) as admin:
-        admin.add(ProcessCollector("worker", version, transport, config.data_dir))
+        volume = Volume(config.data_dir, config.data_size, lambda: worker.run_files.used_bytes)
+        admin.add(ProcessCollector("worker", version, transport, volume))
         admin.add(WorkerCollector(worker.facts))
         while not stop.wait(0.5):
             pass
@@ -69,6 +71,7 @@ def make_worker(
     guardian: GuardianProcess,
 ) -> Worker:
     """Return a worker with the settings of ``config``."""
+    command = "worker" if config.amqp_url else "up"
     return Worker(
         transport,
         worker_id=worker_id,
@@ -82,10 +85,10 @@ def make_worker(
         guardian=guardian,
         step_user=config.step_user,
         run_files_days=config.run_files_days,
-        run_files_mib=config.run_files_mib,
+        run_files_mib=run_files_mib(config, command),
         private=(config.data_dir, *config.secret_files, config.vault_jwt_file),
         seal_keys=seal_keys(config),
         resolver=secret_resolver(config),
         outbound=config.outbound,
-        settings=reported_settings(config, "worker" if config.amqp_url else "up"),
+        settings=reported_settings(config, command),
     )

@@ -30,6 +30,9 @@ _SOON_S = 300.0
 """How long the files of a run that succeeded are kept, for side tasks of the run."""
 _EVERY_S = 10.0
 _OLD_EVERY_S = 3_600.0
+_LOOK_EVERY_S = 60.0
+_LOOK_SHARE = 0.01
+"""The most of its time that a worker spends on looking at the sizes of its files."""
 _TRASH = ".removed"
 _BLOCK_BYTES = 512
 """The unit of ``st_blocks``, whatever the file system's."""
@@ -52,6 +55,9 @@ class RunFiles:
         *,
         most_bytes: int = 0,
     ) -> None:
+        self.used_bytes = 0
+        """The disk space that ``data_dir`` took at the last look."""
+        self._data_dir = data_dir
         self._most_bytes = most_bytes
         self._empty_as = empty_as
         self._bases = (data_dir / "runs", data_dir / "logs")
@@ -89,16 +95,18 @@ class RunFiles:
 
     def run(self, stop: threading.Event) -> None:
         """Remove what is due, until ``stop`` is set."""
-        old_at = 0.0
+        old_at = look_at = 0.0
         while not stop.wait(_EVERY_S):
             now = time.monotonic()
             self.remove_succeeded(now)
-            if now >= old_at:
+            if self._keep_s and now >= old_at:
                 old_at = now + _OLD_EVERY_S
-                if self._keep_s:
-                    self.remove_old(time.time() - self._keep_s)
-                if self._most_bytes:
-                    self.remove_most()
+                self.remove_old(time.time() - self._keep_s)
+            if now >= look_at:
+                began = time.monotonic()
+                self.remove_most()
+                ended = time.monotonic()
+                look_at = ended + max(_LOOK_EVERY_S, (ended - began) / _LOOK_SHARE)
 
     def remove_succeeded(self, now: float) -> None:
         """Remove the files of the runs that succeeded ``_SOON_S`` before ``now`` (monotonic time) or earlier."""
@@ -114,9 +122,12 @@ class RunFiles:
         self._remove(folder for folder in self._folders() if _changed_at(folder) < before)
 
     def remove_most(self) -> None:
-        """Remove the folders that changed longest ago, until all together take no more than ``most_bytes``."""
+        """Look at the sizes. Remove the folders that changed longest ago, until all take at most ``most_bytes``."""
         sizes = {folder: _size(folder) for folder in self._folders()}
-        too_much = sum(sizes.values()) - self._most_bytes
+        taken = sum(sizes.values())
+        other = sum(_size(path) for path in self._data_dir.iterdir() if path not in self._bases)
+        self.used_bytes = other + taken
+        too_much = taken - self._most_bytes if self._most_bytes else 0
         going: list[Path] = []
         with self._lock:
             in_use = set(self._in_use)
@@ -129,6 +140,7 @@ class RunFiles:
         if going:
             _log.info("run_files.limit_reached", extra={"folders": len(going), "limit_bytes": self._most_bytes})
             self._remove(going)
+            self.used_bytes -= sum(sizes[folder] for folder in going)
 
     def _folders(self) -> Iterator[Path]:
         for base in self._bases:
@@ -166,13 +178,15 @@ class RunFiles:
         shutil.rmtree(self._trash, ignore_errors=True)
 
 
-def _size(folder: Path) -> int:
-    """Return the disk space that a folder takes, in bytes, as far as this process may look."""
+def _size(path: Path) -> int:
+    """Return the bytes on disk of a file, or of a folder with all in it, as far as this process may look."""
     used = 0
-    for place, _, files in os.walk(folder):
-        for path in (Path(place), *(Path(place, name) for name in files)):
+    with suppress(OSError):
+        used += path.lstat().st_blocks * _BLOCK_BYTES
+    for place, folders, files in os.walk(path):
+        for name in (*folders, *files):
             with suppress(OSError):
-                used += path.lstat().st_blocks * _BLOCK_BYTES
+                used += Path(place, name).lstat().st_blocks * _BLOCK_BYTES
     return used
 
 

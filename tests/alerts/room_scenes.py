@@ -4,19 +4,16 @@ And the one about the Prometheus of an installation.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from shutil import disk_usage
 
 import urllib3
 
 from tests.alerts.scene import Scene, follow
 from tests.alerts.watched import Watched, check_of
 from tests.harness.eventually import eventually
-from tests.harness.needs import missing
-from tests.harness.small_disk import SmallDisk
 
 __all__ = ["ROOM"]
 
-_DISK_MB = 64
+_VOLUME_MIB = 64
 _LARGE = "steps:\n  - name: one\n    command: head -c 60M /dev/zero > large; exit 3\n"
 _CLIENTS = 2_500
 """A gateway keeps the entries of 2,000."""
@@ -24,16 +21,11 @@ _USUAL_LIMIT = "50MB"
 
 
 def _fill_a_workers_disk(watched: Watched) -> None:
-    """The files of a failed run take most of the worker's disk."""
+    """The files of a failed run take most of the worker's volume, as in a pod: the disk below it has room."""
     cluster = watched.cluster
-    folder = watched.folder / "disk"
-    folder.mkdir()
-    disk = watched.keep(SmallDisk(folder, _DISK_MB))
-    if not disk.mount():
-        missing("a small disk cannot be mounted here (only root may)")
     (worker,) = cluster.workers
     worker.terminate()
-    worker.env["DAGWAY_DATA_DIR"] = str(folder)
+    worker.env |= {"DAGWAY_DATA_SIZE": f"{_VOLUME_MIB}Mi", "DAGWAY_RUN_FILES_MIB": "0"}
     cluster.start(worker)
     cluster.client.create("large", _LARGE)
     cluster.client.start("large")
@@ -46,7 +38,9 @@ def _limit_the_files_of_runs(watched: Watched) -> None:
     worker.env["DAGWAY_RUN_FILES_MIB"] = "1"
     watched.compose.carry_out("docker compose up --detach --wait")
     # The alert ends for a moment while the worker is not scraped.
-    eventually(lambda: disk_usage(watched.folder / "disk").free > _DISK_MB << 19, timeout_s=120)
+    size = _VOLUME_MIB << 20
+    emptied = f"dagway_disk_size_bytes == {size} and dagway_disk_free_bytes > {size // 2}"
+    eventually(lambda: bool(watched.leaf.ask(emptied)), timeout_s=120)
 
 
 def _little_room_for_the_broker(watched: Watched) -> None:

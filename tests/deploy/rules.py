@@ -12,6 +12,8 @@ from functools import cache
 
 import kubernetes_validate
 
+from shared.command_defaults import run_files_mib
+from shared.config import load_config
 from tests.deploy.manifests import (
     WORKLOADS,
     Object,
@@ -23,19 +25,29 @@ from tests.deploy.manifests import (
     ports_out,
     selects,
 )
-from tests.deploy.security_rules import CALLS_THE_CLUSTER, accounts, locked_down, secrets, settings, signed_in
+from tests.deploy.security_rules import (
+    CALLS_THE_CLUSTER,
+    accounts,
+    environment,
+    locked_down,
+    secrets,
+    settings,
+    signed_in,
+)
 
 __all__ = ["RULES", "complaints"]
 
 KUBERNETES = "1.32"
 _BROKER_AND_NAMES = {53, 5671, 5672}
 _CLUSTER_WORKERS_AND_NAMES = {53, 443, 6443, 9000}
+_ABOUT_ROOM = {"DAGWAY_DATA_SIZE", "DAGWAY_RUN_FILES_MIB"}
 _UNITS: dict[str, Decimal | int] = {
     "": 1,
     "m": Decimal("0.001"),
     "Ki": 2**10,
     "Mi": 2**20,
     "Gi": 2**30,
+    "Ti": 2**40,
     "k": 10**3,
     "M": 10**6,
     "G": 10**9,
@@ -90,6 +102,21 @@ def bounded(objects: list[Object]) -> Iterator[str]:
         for volume in template["spec"].get("volumes", []):
             if "emptyDir" in volume and not (volume["emptyDir"] or {}).get("sizeLimit"):
                 yield f"volume {volume['name']} may grow until the node is full"
+
+
+def measured(objects: list[Object]) -> Iterator[str]:
+    """A worker knows the limit of its volume: its file system is the node's."""
+    for template, container in ours(objects):
+        for volume in template["spec"].get("volumes", []):
+            limit = volume.get("emptyDir", {}).get("sizeLimit")
+            if volume["name"] != "data" or limit is None:
+                continue
+            told = environment(objects, container)
+            config = load_config({}, {name: told[name] for name in _ABOUT_ROOM & told.keys()})
+            if config.data_size != _quantity(limit):
+                yield f"container {container['name']} takes its volume of {limit} for {config.data_size} bytes"
+            if not 0 < run_files_mib(config, "worker") << 20 <= config.data_size * 0.8:
+                yield f"container {container['name']}: files of runs may fill its volume"
 
 
 def _quantity(text: str) -> Decimal:
@@ -276,6 +303,7 @@ RULES: tuple[Callable[[list[Object]], Iterator[str]], ...] = (
     schema,
     locked_down,
     bounded,
+    measured,
     probed,
     images,
     selectors,

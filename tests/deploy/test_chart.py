@@ -91,6 +91,7 @@ def test_a_fault_in_any_version_or_kind_is_found() -> None:
         ({"workerPools": [{"name": "a", "gpus": 1}]}, "gpus"),
         ({"deletionCosts": {"replicas": 2}}, "replicas"),
         ({"scheduler": {"replicas": "two"}}, "replicas"),
+        ({"workerDefaults": {"dataSize": "10G"}}, "dataSize"),
         ({"image": {"tag": "latest"}}, "tag"),
         ({"settings": {"DAGWAY_DATABASE_URL": "postgresql://user:password@host/dagway"}}, "DAGWAY_DATABASE_URL"),
         ({"login": {"mode": "none"}}, "mode"),

@@ -195,6 +195,20 @@ DEFECTS: dict[str, tuple[str, Callable[[list[Object]], None]]] = {
             30,
         ),
     ),
+    "a volume of unknown size": (
+        "for 0 bytes",
+        lambda them: _remove_variable(_container(them, "dagway-worker"), "DAGWAY_DATA_SIZE"),
+    ),
+    "a volume thought larger": (
+        "for 21474836480 bytes",
+        lambda them: _set_env(_container(them, "dagway-worker"), "DAGWAY_DATA_SIZE", {"value": "20Gi"}),
+    ),
+    "a volume for files of runs only": (
+        "may fill its volume",
+        lambda them: _container(them, "dagway-worker")["env"].append(
+            {"name": "DAGWAY_RUN_FILES_MIB", "value": "10240"}
+        ),
+    ),
     "no TLS": ("without TLS", lambda them: next(of_kind(them, "Ingress"))["spec"].pop("tls")),
     "any size": (
         "a size or a time unbounded",

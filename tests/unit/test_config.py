@@ -133,6 +133,7 @@ def test_no_step_is_root_by_mistake(text: str) -> None:
 
 def test_sizes_have_units() -> None:
     assert load_config({}, {"DAGWAY_STEP_MAX_MEMORY": "512M"}).step_max_memory == 512 << 20
+    assert load_config({}, {"DAGWAY_DATA_SIZE": "10Gi"}).data_size == 10 << 30
     with pytest.raises(ConfigInvalid, match="512m or 4g"):
         load_config({}, {"DAGWAY_STEP_MAX_MEMORY": "1k"})
 

@@ -53,6 +53,8 @@ def test_a_default_that_depends_on_the_command_is_shown_as_the_value_that_applie
     assert of(unset, "DAGWAY_COMMAND_WAIT_S", "api").value == "5"
     assert of(unset, "DAGWAY_DRAIN_S", "worker").value == "25"
     assert of(with_folder, "DAGWAY_DAGS_WRITE", "scheduler").value == "database"
+    limited = load_config({"data_size": "10Gi"}, {})
+    assert [of(limited, "DAGWAY_RUN_FILES_MIB", command).value for command in ("worker", "up")] == ["6144", "0"]
     shown = of(unset, "DAGWAY_COMMAND_WAIT_S", "up")
     assert (shown.default, shown.source) == ("30 in dagway up, else 5", "default")
     given = load_config({"drain_s": 0, "dags_write": "database", "dags_dir": str(tmp_path)}, {})

@@ -1,5 +1,6 @@
 """Metrics have descriptions, bounded labels and documentation, and count each event once."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from services.scheduler.core.decision import ClosedAttempt
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
 from shared.admin_server import admin_registry
+from shared.disk import Volume
 from shared.errors import StoreUnavailable
-from shared.metrics import DagNames, fold
+from shared.metrics import DagNames, ProcessCollector, fold
 from shared.status import AttemptState, Begun, RunStatus
 from shared.store.reads.backlog import Backlog
 
@@ -31,6 +33,24 @@ def test_every_metric_says_what_it_means_in_a_unit() -> None:
             assert len(metric.documentation) > 10, metric.name
             if metric.type in {"histogram", "summary"}:
                 assert metric.name.endswith("_seconds"), metric.name
+
+
+def test_the_room_of_a_pod_is_what_its_volume_allows_and_the_disk_below_it_has(tmp_path: Path) -> None:
+    disk = shutil.disk_usage(tmp_path)
+
+    def room(limit: int, used: int) -> tuple[float | None, float | None]:
+        volume = Volume(tmp_path / "not made yet", limit, lambda: used)
+        read = admin_registry([ProcessCollector("worker", "0", None, volume)]).get_sample_value
+        return read("dagway_disk_size_bytes"), read("dagway_disk_free_bytes")
+
+    assert disk.free > 1 << 20
+    assert room(1 << 20, 1_000_000) == (1 << 20, (1 << 20) - 1_000_000)
+    assert room(1 << 20, 2 << 20) == (1 << 20, 0), "it has outgrown its limit"
+    assert room(disk.total * 2, 0)[0] == disk.total == room(0, 0)[0]
+    size, free = room(disk.total * 2, 0)
+    assert free is not None
+    assert size is not None
+    assert free < size, "the disk has other files too"
 
 
 def test_no_label_could_grow_but_the_dags() -> None:

@@ -95,3 +95,21 @@ def test_the_oldest_files_go_when_all_take_too_much_room_but_none_in_use(tmp_pat
     assert _left(tmp_path) == {"d/r1", "d/old", "d/new"}, "they fit"
     RunFiles(tmp_path, keep_days=7, most_bytes=5 << 20).remove_most()
     assert _left(tmp_path) == {"d/old", "d/new"}
+
+
+def test_a_worker_knows_what_all_its_files_take(tmp_path: Path) -> None:
+    _folders(tmp_path, "d/old", "d/new")
+    for path in ("runs/d/old/file", "runs/d/new/file", "spool/report.json"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(bytes(1 << 20))
+    for path in ("runs/d/old/file", "runs/d/old"):
+        os.utime(tmp_path / path, (0, 0))
+    files = RunFiles(tmp_path, keep_days=7)
+
+    files.remove_most()
+    assert 3 << 20 <= files.used_bytes < (3 << 20) + (1 << 18)
+    files = RunFiles(tmp_path, keep_days=7, most_bytes=3 << 19)
+    files.remove_most()
+    assert not (tmp_path / "runs/d/old").exists()
+    assert (tmp_path / "runs/d/new").exists()
+    assert 2 << 20 <= files.used_bytes < (2 << 20) + (1 << 18)
