@@ -67,6 +67,7 @@ class Config:
     drain_s: int | None = None
     """``None`` if not set: the default differs from command to command."""
     run_files_days: int = 7
+    run_files_failed: int = 1000
     run_files_mib: int | None = None
     """``None`` if not set: the default depends on the volume."""
     data_size: int = 0

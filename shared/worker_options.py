@@ -32,6 +32,14 @@ WORKER_OPTIONS = (
         "run after 5 minutes; 0: all files are kept (7)",
     ),
     Option(
+        "run_files_failed",
+        "DAGWAY_RUN_FILES_FAILED",
+        whole_number(0, 1_000_000),
+        _WORKER,
+        "of how many failed runs a worker keeps the files: above it, those of the runs that failed first are deleted; "
+        "0: no limit (1000)",
+    ),
+    Option(
         "run_files_mib",
         "DAGWAY_RUN_FILES_MIB",
         whole_number(0, 100_000_000),

@@ -85,6 +85,7 @@ def make_worker(
         guardian=guardian,
         step_user=config.step_user,
         run_files_days=config.run_files_days,
+        run_files_failed=config.run_files_failed,
         run_files_mib=run_files_mib(config, command),
         private=(config.data_dir, *config.secret_files, config.vault_jwt_file),
         seal_keys=seal_keys(config),

@@ -10,13 +10,13 @@ from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.admission import Admission
 from services.scheduler.loops.audit_chain import AuditChain
 from services.scheduler.loops.control_messages import ControlBroadcaster
+from services.scheduler.loops.ended_runs import EndedRuns
 from services.scheduler.loops.firing import Firing
 from services.scheduler.loops.housekeeping import Housekeeping
 from services.scheduler.loops.parent_notifications import ParentNotifier
 from services.scheduler.loops.pool_admission import PoolAdmission
 from services.scheduler.loops.relay import Relay
 from services.scheduler.loops.run_notices import RunNotices
-from services.scheduler.loops.succeeded_runs import SucceededRuns
 from services.scheduler.loops.timers import Timers
 from services.scheduler.metrics import count
 from shared.store.writes.transaction import Store
@@ -53,7 +53,7 @@ class Assembly:
         self.admission = Admission(self.transactor)
         self.pools = PoolAdmission(self.transactor)
         self.parents = ParentNotifier(self.transactor)
-        self.succeeded_runs = SucceededRuns(transport, clock)
+        self.ended_runs = EndedRuns(transport, clock)
         self.notices = RunNotices(transport, clock)
         control_messages = ControlBroadcaster(transport, clock)
         # First the actions that workers and clients wait for. ``parents.follow`` runs another transaction, whose
@@ -64,7 +64,7 @@ class Assembly:
             self.notices.follow,
             self.timers.follow,
             self.housekeeping.follow,
-            self.succeeded_runs.follow,
+            self.ended_runs.follow,
             self.audit_chain.follow,
             self.firing.follow,
             self.admission.follow,

@@ -173,7 +173,7 @@ class Scheduler:
             Background("scheduler-admission", parts.admission.run, on_death, parts.admission.wake),
             Background("scheduler-pools", parts.pools.run, on_death, parts.pools.wake),
             Background("scheduler-housekeeping", parts.housekeeping.run, on_death, parts.housekeeping.wake),
-            Background("scheduler-succeeded-runs", parts.succeeded_runs.run, on_death),
+            Background("scheduler-ended-runs", parts.ended_runs.run, on_death),
             Background("scheduler-audit-chain", parts.audit_chain.run, on_death, parts.audit_chain.wake),
             Background("scheduler-firing", parts.firing.run, on_death, parts.firing.wake),
             Background("scheduler-timers", parts.timers.run, on_death, parts.timers.wake),

@@ -13,7 +13,7 @@ from services.worker.attempt.spans import AttemptSpans
 from services.worker.process.outcome import StopKind
 from services.worker.run_files import RunFiles
 from shared.contracts.codec import decode
-from shared.contracts.control import AttemptGranted, DrainOrder, RunsSucceeded, RunTraced, StopAttempt, TaskQueueOpened
+from shared.contracts.control import AttemptGranted, DrainOrder, RootRunsEnded, RunTraced, StopAttempt, TaskQueueOpened
 from shared.errors import DecodeFailed
 
 __all__ = ["ControlListener", "topics"]
@@ -71,7 +71,7 @@ class ControlListener:
             self._consume_selector(message.selector)
         elif isinstance(message, RunTraced):
             self._spans.run_over(message, envelope.trace)
-        elif isinstance(message, RunsSucceeded):
-            self._run_files.succeeded(message.runs)
+        elif isinstance(message, RootRunsEnded):
+            self._run_files.ended(message.runs, message.failed)
         elif isinstance(message, DrainOrder):
             self._drain(message.drained)

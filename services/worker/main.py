@@ -85,6 +85,7 @@ class Worker:
         step_user: tuple[int, int, int, str] | None = None,
         private: tuple[Path, ...] = (),
         run_files_days: int = 7,
+        run_files_failed: int = 1000,
         run_files_mib: int = 0,
         seal_keys: tuple[SharedKey, ...] = (),
         resolver: SecretResolver | None = None,
@@ -122,7 +123,9 @@ class Worker:
         self._shipper = LogShipper(transport)
         self._spans = AttemptSpans(worker_id)
         emptier = None if users is None else FolderEmptier(self._guardian, users)
-        self.run_files = RunFiles(data_dir, run_files_days, emptier, most_bytes=run_files_mib << 20)
+        self.run_files = RunFiles(
+            data_dir, run_files_days, emptier, most_failed=run_files_failed, most_bytes=run_files_mib << 20
+        )
         self._removing = Background("run-files", self.run_files.run, self._fail)
         self._reporter = Reporter(transport, data_dir / "spool", self.attempts.delivered)
         self._grants = Grants(self._reporter)

@@ -2,8 +2,8 @@
 
 The logs are stored in the database; the files serve the later steps of a run. When a run has succeeded, a scheduler
 says so, and its files are removed soon after. A run that failed may be retried, and a run that waits goes on, so their
-files are kept for days, unless they take too much room. Files in the folder of the DAG files, or in a DAG's
-``logDir``, are not touched.
+files are kept for days, unless there are too many of failed runs, or all take too much room. Files in the folder of the
+DAG files, or in a DAG's ``logDir``, are not touched.
 """
 
 import logging
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from services.worker.ended_runs import EndedRuns
 from services.worker.inputs.workspace import folder_name
 from services.worker.process.step_users import root_run_of
 from shared.contracts.tasks import Task
@@ -42,9 +43,9 @@ class RunFiles:
     """The folders of runs below ``<data_dir>/runs`` and ``<data_dir>/logs``. Thread-safe.
 
     Files are kept for ``keep_days`` after the last change of their folder; 0 keeps them for ever, also those of runs
-    that succeeded. Above ``most_bytes`` in all, the files that changed longest ago go first; 0 sets no limit. Files in
-    use stay whatever they take. ``empty_as`` empties a folder as the user with this id, who is its owner; ``None`` if
-    all folders are the worker's own.
+    that ended. Only the ``most_failed`` runs that failed last keep their files. Above ``most_bytes`` in all, the files
+    that changed longest ago go first. For these two, 0 sets no limit. Files in use stay whatever they take.
+    ``empty_as`` empties a folder as the user with this id, who is its owner; ``None`` if all folders are the worker's.
     """
 
     def __init__(
@@ -53,11 +54,13 @@ class RunFiles:
         keep_days: float,
         empty_as: Callable[[int, Path], None] | None = None,
         *,
+        most_failed: int = 0,
         most_bytes: int = 0,
     ) -> None:
         self.used_bytes = 0
         """The disk space that ``data_dir`` took at the last look."""
         self._data_dir = data_dir
+        self._most_failed = most_failed
         self._most_bytes = most_bytes
         self._empty_as = empty_as
         self._bases = (data_dir / "runs", data_dir / "logs")
@@ -65,17 +68,15 @@ class RunFiles:
         self._keep_s = keep_days * _DAY_S
         self._lock = threading.Lock()
         self._in_use: Counter[str] = Counter()
-        self._succeeded: dict[str, float] = {}
-        """By root run, as ``root_run_of`` names it: when its files may go (monotonic time)."""
+        self._ended = EndedRuns(data_dir / "ended", _SOON_S)
 
     @contextmanager
     def using(self, task: Task) -> Iterator[None]:
         """Keep the files of the task's run while an attempt needs them."""
-        root = f"{folder_name(task.root_dag_name)}/{folder_name(task.root_dag_run_id)}"
+        root = _root((task.root_dag_name, task.root_dag_run_id))
         with self._lock:
             self._in_use[root] += 1
-            # A retry: whether the run succeeds again will be said again.
-            self._succeeded.pop(root, None)
+            self._ended.begun(root)
         try:
             yield
         finally:
@@ -84,14 +85,11 @@ class RunFiles:
                 if not self._in_use[root]:
                     del self._in_use[root]
 
-    def succeeded(self, runs: Iterable[tuple[str, str]]) -> None:
-        """Note that these root runs, as (DAG name, run id), succeeded. Never blocks for long."""
-        if not self._keep_s:
-            return
-        due = time.monotonic() + _SOON_S
-        with self._lock:
-            for dag_name, run_id in runs:
-                self._succeeded[f"{folder_name(dag_name)}/{folder_name(run_id)}"] = due
+    def ended(self, succeeded: Iterable[tuple[str, str]], failed: Iterable[tuple[str, str]] = ()) -> None:
+        """Note that these root runs, as (DAG name, run id), ended. Never blocks for long."""
+        if self._keep_s:
+            with self._lock:
+                self._ended.add(map(_root, succeeded), map(_root, failed))
 
     def run(self, stop: threading.Event) -> None:
         """Remove what is due, until ``stop`` is set."""
@@ -111,9 +109,8 @@ class RunFiles:
     def remove_succeeded(self, now: float) -> None:
         """Remove the files of the runs that succeeded ``_SOON_S`` before ``now`` (monotonic time) or earlier."""
         with self._lock:
-            due = {root for root, at in self._succeeded.items() if at <= now and root not in self._in_use}
-            for root in due:
-                del self._succeeded[root]
+            due = {root for root, at in self._ended.succeeded.items() if at <= now and root not in self._in_use}
+            self._ended.drop(due)
         if due:
             self._remove(folder for folder in self._folders() if root_run_of(folder) in due)
 
@@ -122,25 +119,32 @@ class RunFiles:
         self._remove(folder for folder in self._folders() if _changed_at(folder) < before)
 
     def remove_most(self) -> None:
-        """Look at the sizes. Remove the folders that changed longest ago, until all take at most ``most_bytes``."""
+        """Look at all folders. Remove those of too many failed runs, then others until they take ``most_bytes``."""
+        with self._lock:
+            failed = list(self._ended.failed)
         sizes = {folder: _size(folder) for folder in self._folders()}
         taken = sum(sizes.values())
         other = sum(_size(path) for path in self._data_dir.iterdir() if path not in self._bases)
         self.used_bytes = other + taken
-        too_much = taken - self._most_bytes if self._most_bytes else 0
-        going: list[Path] = []
+        here = {root_run_of(folder) for folder in sizes}
         with self._lock:
             in_use = set(self._in_use)
-        for folder in sorted(sizes, key=_changed_at):
-            if too_much <= 0:
+            failed = [root for root in failed if root in self._ended.failed]  # not retried meanwhile
+            with_files = [root for root in failed if root in here]
+            too_old = set(with_files[: -self._most_failed]) if self._most_failed else set()
+            self._ended.drop(too_old | (set(failed) - here))
+        going = [folder for folder in sizes if root_run_of(folder) in too_old]
+        taken -= sum(sizes[folder] for folder in going)
+        for folder in sorted(sizes.keys() - set(going), key=_changed_at):
+            if not self._most_bytes or taken <= self._most_bytes:
                 break
             if root_run_of(folder) not in in_use:
                 going.append(folder)
-                too_much -= sizes[folder]
+                taken -= sizes[folder]
         if going:
-            _log.info("run_files.limit_reached", extra={"folders": len(going), "limit_bytes": self._most_bytes})
+            _log.info("run_files.limit_reached", extra={"folders": len(going)})
             self._remove(going)
-            self.used_bytes -= sum(sizes[folder] for folder in going)
+            self.used_bytes = other + taken
 
     def _folders(self) -> Iterator[Path]:
         for base in self._bases:
@@ -176,6 +180,11 @@ class RunFiles:
                         inside.remove(name)
                         self._empty_as(about.st_uid, folder)
         shutil.rmtree(self._trash, ignore_errors=True)
+
+
+def _root(run: tuple[str, str]) -> str:
+    """Return the name of a root run, given as (DAG name, run id), in ``root_run_of``."""
+    return "/".join(map(folder_name, run))
 
 
 def _size(path: Path) -> int:

@@ -14,9 +14,9 @@ __all__ = [
     "CHANGES",
     "AttemptGranted",
     "DrainOrder",
+    "RootRunsEnded",
     "RunTraced",
     "RunsChanged",
-    "RunsSucceeded",
     "StopAttempt",
     "TaskQueueOpened",
 ]
@@ -76,14 +76,16 @@ class RunsChanged(Message):
     ended: list[str] | None = None
 
 
-class RunsSucceeded(Message):
-    """These root runs succeeded: no later step needs the files that workers keep of them.
+class RootRunsEnded(Message):
+    """These root runs ended, each given as (DAG name, run id). Workers that miss the message keep the files for days.
 
-    ``runs``: (DAG name, run id) of each. Workers that miss the message keep the files for days.
+    ``runs`` succeeded: no later step needs the files that workers keep of them. ``failed`` did not, and may be retried;
+    an earlier version of the scheduler does not name them.
     """
 
     type = "control.runs_succeeded"
     runs: list[tuple[str, str]] = Field(max_length=1_000)
+    failed: list[tuple[str, str]] = Field(default_factory=list, max_length=1_000)
 
 
 class RunTraced(Message):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.contracts.control import RunsSucceeded, TaskQueueOpened
+from shared.contracts.control import RootRunsEnded, TaskQueueOpened
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptRequested, AttemptStarted, Heartbeat
 from shared.contracts.tasks import StepRef
 from shared.errors import PublishUnconfirmed
@@ -330,7 +330,7 @@ def test_the_files_of_a_run_go_some_minutes_after_it_succeeded(rig: Rig) -> None
     folder = rig.work_dir()
     assert folder.joinpath("kept").exists()
 
-    rig.broadcast("workers", RunsSucceeded(runs=[("d", "r1")]))
+    rig.broadcast("workers", RootRunsEnded(runs=[("d", "r1")]))
 
     def removed() -> bool:
         rig.worker.run_files.remove_succeeded(time.monotonic() + 600)

@@ -321,7 +321,7 @@ class Batch:
         if was.active and not became.active and not loaded.deleted:
             self.after.ended.append((after.dag_name, became))
             self.after.over.add(after.run_key)
-            if became.successful and after.is_root:
-                self.after.succeeded.append((after.dag_name, after.dag_run_id))
+            if after.is_root:
+                self.after.ended_roots.append((after.dag_name, after.dag_run_id, became.successful))
             if ran and after.started_at is not None:
                 self.after.lasted.append((after.dag_name, (self.now - after.started_at).total_seconds()))

@@ -40,8 +40,8 @@ class PostCommit:
     """(DAG name, status) of each run that ended."""
     over: set[str] = field(default_factory=set)
     """Keys of the runs that ended."""
-    succeeded: list[tuple[str, str]] = field(default_factory=list)
-    """(DAG name, run id) of each root run that succeeded."""
+    ended_roots: list[tuple[str, str, bool]] = field(default_factory=list)
+    """(DAG name, run id, whether it succeeded) of each root run that ended."""
     families: set[str] = field(default_factory=set)
     """Keys of parent runs whose children's statuses may have changed."""
     selectors: set[tuple[tuple[str, str], ...]] = field(default_factory=set)

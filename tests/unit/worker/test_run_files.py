@@ -26,7 +26,7 @@ def test_the_files_of_a_run_that_succeeded_go_with_those_of_its_sub_runs(tmp_pat
     _folders(tmp_path, "d/r1", "sub/d~r1~s1", "d/r2", "sub/d~r2~s1", "e/r1")
     files = RunFiles(tmp_path, keep_days=7)
     now = time.monotonic()
-    files.succeeded([("d", "r1")])
+    files.ended([("d", "r1")])
 
     files.remove_succeeded(now)
     assert "d/r1" in _left(tmp_path)
@@ -40,16 +40,49 @@ def test_files_in_use_stay_and_a_retried_run_is_not_forgotten(tmp_path: Path) ->
     files = RunFiles(tmp_path, keep_days=7)
     late = time.monotonic() + SOON_S + 60
     with files.using(task(command("true"))):
-        files.succeeded([("d", "r1")])
+        files.ended([("d", "r1")])
         files.remove_succeeded(late)
         files.remove_old(time.time() + 60)
         assert _left(tmp_path) == {"d/r1"}
 
-    files.succeeded([("d", "r1")])
+    files.ended([("d", "r1")])
     with files.using(task(command("true"))):
         pass
     files.remove_succeeded(late)
     assert _left(tmp_path) == {"d/r1"}
+
+
+def test_a_restart_does_not_forget_which_runs_ended(tmp_path: Path) -> None:
+    _folders(tmp_path, "d/r1", "d/good", "d/bad", "d/worse", "d/waiting")
+    files = RunFiles(tmp_path, keep_days=7)
+    files.ended([("d", "good"), ("d", "r1")], [("d", "bad"), ("d", "worse")])
+    with files.using(task(command("true"))):
+        pass  # it is retried
+    with (tmp_path / "ended").open("a") as file:
+        file.write("+d/wai")  # a killed process was writing
+
+    files = RunFiles(tmp_path, keep_days=7, most_failed=1)
+    files.remove_succeeded(time.monotonic())
+    assert "d/good" in _left(tmp_path), "the time begins again"
+    files.remove_succeeded(time.monotonic() + SOON_S + 60)
+    files.remove_most()
+
+    assert _left(tmp_path) == {"d/r1", "d/worse", "d/waiting"}
+    assert (tmp_path / "ended").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_files_of_runs_that_failed_first_go_when_there_are_too_many(tmp_path: Path) -> None:
+    _folders(tmp_path, "d/r1", "d/first", "sub/d~first~s1", "d/second", "d/third", "d/waiting")
+    files = RunFiles(tmp_path, keep_days=7, most_failed=2)
+    elsewhere = [("d", f"elsewhere-{number}") for number in range(5)]
+    files.ended([], [("d", "r1"), ("d", "first"), ("d", "second"), ("d", "third"), *elsewhere])
+
+    with files.using(task(command("true"))):
+        files.remove_most()
+        assert _left(tmp_path) == {"d/r1", "d/second", "d/third", "d/waiting"}
+    files.ended([], [("d", "r1")])
+    files.remove_most()
+    assert _left(tmp_path) == {"d/r1", "d/third", "d/waiting"}
 
 
 def test_old_files_go_whatever_became_of_their_run(tmp_path: Path) -> None:
@@ -72,7 +105,7 @@ def test_old_files_go_whatever_became_of_their_run(tmp_path: Path) -> None:
 def test_nothing_goes_if_files_are_kept_for_ever(tmp_path: Path) -> None:
     _folders(tmp_path, "d/r1")
     files = RunFiles(tmp_path, keep_days=0)
-    files.succeeded([("d", "r1")])
+    files.ended([("d", "r1")])
     files.remove_succeeded(time.monotonic() + SOON_S + 60)
     assert _left(tmp_path) == {"d/r1"}
 

@@ -1,21 +1,23 @@
-"""Workers hear of runs that succeeded, to remove their files."""
+"""Workers hear how runs ended, to remove their files."""
 
 from shared.contracts.codec import decode
-from shared.contracts.control import RunsSucceeded
+from shared.contracts.control import RootRunsEnded
 from tests.harness.eventually import eventually
 from tests.integration.scheduler_stack import Stack
 
 ONE = "steps:\n  - echo hi\n"
 
 
-def test_workers_are_told_which_runs_succeeded(stack: Stack) -> None:
+def test_workers_are_told_which_runs_succeeded_and_which_failed(stack: Stack) -> None:
     stack.scheduler()
-    heard: list[tuple[str, str]] = []
+    succeeded: list[tuple[str, str]] = []
+    failed: list[tuple[str, str]] = []
 
     def hear(_topic: str, body: bytes) -> None:
         message = decode(body).body
-        if isinstance(message, RunsSucceeded):
-            heard.extend(message.runs)
+        if isinstance(message, RootRunsEnded):
+            succeeded.extend(message.runs)
+            failed.extend(message.failed)
 
     stack.transport.listen(["workers"], hear)
     stack.dag("one", ONE)
@@ -24,4 +26,4 @@ def test_workers_are_told_which_runs_succeeded(stack: Stack) -> None:
         (task,) = stack.worker.tasks(1)
         stack.worker.run(task, outcome)
 
-    eventually(lambda: heard == [("one", "good")])
+    eventually(lambda: (succeeded, failed) == ([("one", "good")], [("one", "bad")]))

@@ -1,4 +1,4 @@
-"""Tells workers which runs succeeded, so that they remove the files of these runs.
+"""Tells workers which runs ended, so that they remove the files of these runs.
 
 The runs of some seconds share a message, because nobody waits for it. If it is lost, a worker keeps the files until
 they are old.
@@ -11,26 +11,27 @@ from threading import Event as StopEvent
 
 from services.scheduler.deciding.post_commit import PostCommit
 from shared.contracts.codec import encode
-from shared.contracts.control import RunsSucceeded
+from shared.contracts.control import RootRunsEnded
 from shared.ids import new_run_id
 from shared.transport.base import Transport
 
-__all__ = ["SucceededRuns"]
+__all__ = ["EndedRuns"]
 
 _EVERY_S = 5.0
 _MOST_NAMED = 1_000
 
 
-class SucceededRuns:
+class EndedRuns:
     """Collects the runs of committed transactions and broadcasts their names."""
 
     def __init__(self, transport: Transport, clock: Callable[[], datetime]) -> None:
         self._transport = transport
         self._clock = clock
-        self._runs: deque[tuple[str, str]] = deque()
+        self._runs: deque[tuple[str, str, bool]] = deque()
+        """DAG name, run id and whether it succeeded, of each root run."""
 
     def follow(self, after: PostCommit) -> None:
-        self._runs.extend(after.succeeded)
+        self._runs.extend(after.ended_roots)
 
     def run(self, stop: StopEvent) -> None:
         """Send what was collected, every few seconds until ``stop`` is set, and then once more."""
@@ -41,5 +42,8 @@ class SucceededRuns:
     def _send(self) -> None:
         while self._runs:
             runs = [self._runs.popleft() for _ in range(min(len(self._runs), _MOST_NAMED))]
-            message = RunsSucceeded(runs=runs)
+            message = RootRunsEnded(
+                runs=[(dag_name, run_id) for dag_name, run_id, succeeded in runs if succeeded],
+                failed=[(dag_name, run_id) for dag_name, run_id, succeeded in runs if not succeeded],
+            )
             self._transport.broadcast("workers", encode(message, id=new_run_id(), at=self._clock()))

@@ -1,0 +1,93 @@
+"""Which runs have ended, as schedulers said: kept in a file, because nobody says it again after a restart."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from shared.private_files import private_file
+
+__all__ = ["EndedRuns"]
+
+_log = logging.getLogger(__name__)
+_SUCCEEDED, _FAILED, _BEGUN = "+", "-", "="
+_LONG = 10_000
+"""So many lines that say nothing any more are worth writing the file anew."""
+
+
+class EndedRuns:
+    """Root runs that succeeded or failed, by their names in ``root_run_of``.
+
+    ``after_s``: how long after a run succeeded its files may go. If the file cannot be written, what was heard is
+    forgotten with the process. Not thread-safe.
+    """
+
+    def __init__(self, path: Path, after_s: float) -> None:
+        self._path = path
+        self._after_s = after_s
+        self._lines = 0
+        self.succeeded: dict[str, float] = {}
+        """When the files of each may go (monotonic time). After a restart the time begins again."""
+        self.failed: dict[str, None] = {}
+        """In the order in which they failed."""
+        with suppress(FileNotFoundError):
+            # A process that was killed may have left half a line, which then names no run.
+            self._read(path.read_text(encoding="utf-8", errors="replace").splitlines())
+            self._rewrite()
+
+    def add(self, succeeded: Iterable[str], failed: Iterable[str]) -> None:
+        """Note that these runs ended."""
+        lines = [*(f"{_SUCCEEDED}{run}" for run in succeeded), *(f"{_FAILED}{run}" for run in failed)]
+        self._read(lines)
+        self._append(lines)
+
+    def begun(self, run: str) -> None:
+        """Note that a run goes on: if it has ended, it was retried, and its next end will be said."""
+        if run in self.succeeded or run in self.failed:
+            self._read([line := f"{_BEGUN}{run}"])
+            self._append([line])
+
+    def drop(self, runs: Iterable[str]) -> None:
+        """Forget runs without files. They may stay in the file for a while."""
+        for run in runs:
+            self.succeeded.pop(run, None)
+            self.failed.pop(run, None)
+        if self._lines - len(self.succeeded) - len(self.failed) > _LONG:
+            self._rewrite()
+
+    def _read(self, lines: Iterable[str]) -> None:
+        due = time.monotonic() + self._after_s
+        for line in lines:
+            run = line[1:]
+            self.succeeded.pop(run, None)
+            self.failed.pop(run, None)
+            if line.startswith(_SUCCEEDED):
+                self.succeeded[run] = due
+            elif line.startswith(_FAILED):
+                self.failed[run] = None
+
+    def _append(self, lines: list[str]) -> None:
+        self._lines += len(lines)
+        try:
+            private_file(self._path)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write("".join(f"{line}\n" for line in lines))
+        except OSError as error:
+            _log.warning("ended_runs.not_kept", extra={"path": str(self._path), "error": str(error)})
+
+    def _rewrite(self) -> None:
+        """Leave what still says something. If this fails, the file stays as it is."""
+        lines = list(self._said())
+        part = self._path.with_suffix(".part")
+        try:
+            private_file(part)
+            part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            part.rename(self._path)
+        except OSError as error:
+            _log.warning("ended_runs.not_kept", extra={"path": str(self._path), "error": str(error)})
+        self._lines = len(lines)
+
+    def _said(self) -> Iterator[str]:
+        yield from (f"{_SUCCEEDED}{run}" for run in self.succeeded)
+        yield from (f"{_FAILED}{run}" for run in self.failed)
