@@ -61,7 +61,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/ldconfig \
     && groupadd --gid 10001 dagway \
     && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin dagway \
-    && for id in $(seq 20000 20999); do \
+    && for id in $(seq 20000 29999); do \
          echo "step-$id:x:$id:$id::/tmp:/usr/sbin/nologin" >> /etc/passwd; echo "step-$id:x:$id:" >> /etc/group; done \
     && install --directory --owner=10001 --group=10001 --mode=0711 /data
 COPY --from=build-worker /rootfs-worker/opt/dagway /opt/dagway

@@ -70,6 +70,7 @@ class Config:
     run_files_failed: int = 1000
     run_files_mib: int | None = None
     """``None`` if not set: the default depends on the volume."""
+    data_workers: int = 1
     data_size: int = 0
     """In bytes; 0 if the volume is as large as its file system."""
     step_user: tuple[int, int, int, str] | None = None

@@ -48,6 +48,14 @@ WORKER_OPTIONS = (
         "once a minute; 0: no limit (60 % of the volume; up: 0)",
     ),
     Option(
+        "data_workers",
+        "DAGWAY_DATA_WORKERS",
+        whole_number(1, 100),
+        frozenset({"worker"}),
+        "how many workers may share the data folder: each takes a free folder in it, the id of the worker that had it "
+        "before, and its part of DAGWAY_STEP_USER (1)",
+    ),
+    Option(
         "data_size",
         "DAGWAY_DATA_SIZE",
         size(1 << 20),

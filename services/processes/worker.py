@@ -3,12 +3,14 @@
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from services.processes.admin import OptionalAdminServer
 from services.processes.sealing import seal_keys
 from services.processes.secret_providers import secret_resolver
 from services.processes.signing import message_signing
 from services.worker.main import Worker
+from services.worker.own_folder import own_folder
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.metrics import WorkerCollector
 from shared.command_defaults import drain_s, run_files_mib
@@ -35,20 +37,23 @@ def run_worker_process(
     config.make_data_dir()
     if config.step_user is None:
         _log.warning("worker.steps_share_its_user", extra={"next": "see docs/operations/isolation.md"})
-    transport = signed(open_transport(config.need("amqp_url"), name=f"dagway-worker-{config.worker_id}", creates=False))
-    start_sending("dagway-worker")
-    worker = make_worker(config, transport, version, on_death, worker_id=config.worker_id, guardian=guardian)
-    freeze_loaded()
-    worker.start()
-    with OptionalAdminServer(config, lambda: worker.facts().trouble) as admin:
-        volume = Volume(config.data_dir, config.data_size, lambda: worker.run_files.used_bytes)
-        admin.add(ProcessCollector("worker", version, transport, volume))
-        admin.add(WorkerCollector(worker.facts))
-        while not stop.wait(0.5):
-            pass
-    worker.stop(drain_s=drain_s(config, "worker"))
-    transport.close()
-    stop_sending()
+    with own_folder(config) as (folder, own):
+        transport = signed(open_transport(own.need("amqp_url"), name=f"dagway-worker-{own.worker_id}", creates=False))
+        start_sending("dagway-worker")
+        worker = make_worker(
+            own, transport, version, on_death, worker_id=own.worker_id, guardian=guardian, folder=folder
+        )
+        freeze_loaded()
+        worker.start()
+        with OptionalAdminServer(own, lambda: worker.facts().trouble) as admin:
+            volume = Volume(own.data_dir, own.data_size, lambda: worker.run_files.used_bytes)
+            admin.add(ProcessCollector("worker", version, transport, volume))
+            admin.add(WorkerCollector(worker.facts))
+            while not stop.wait(0.5):
+                pass
+        worker.stop(drain_s=drain_s(own, "worker"))
+        transport.close()
+        stop_sending()
 
 
 def check_worker(config: Config) -> None:
@@ -69,15 +74,15 @@ def make_worker(
     *,
     worker_id: str,
     guardian: GuardianProcess,
+    folder: Path | None = None,
 ) -> Worker:
-    """Return a worker with the settings of ``config``."""
-    command = "worker" if config.amqp_url else "up"
+    """Return a worker with the settings of ``config``. Without ``folder``, it is that of ``dagway up``."""
     return Worker(
         transport,
         worker_id=worker_id,
         slots=config.worker_slots,
         labels=dict(config.worker_labels),
-        data_dir=config.data_dir / "worker",
+        data_dir=folder or config.data_dir / "worker",
         dags_dir=config.dags_dir,
         lease_ttl_s=config.lease_s,
         version=version,
@@ -86,10 +91,10 @@ def make_worker(
         step_user=config.step_user,
         run_files_days=config.run_files_days,
         run_files_failed=config.run_files_failed,
-        run_files_mib=run_files_mib(config, command),
+        run_files_mib=run_files_mib(config, "worker" if folder else "up"),
         private=(config.data_dir, *config.secret_files, config.vault_jwt_file),
         seal_keys=seal_keys(config),
         resolver=secret_resolver(config),
         outbound=config.outbound,
-        settings=reported_settings(config, command),
+        settings=reported_settings(config, "worker" if config.amqp_url else "up"),
     )

@@ -10,7 +10,7 @@ from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.admission import Admission
 from services.scheduler.loops.audit_chain import AuditChain
 from services.scheduler.loops.control_messages import ControlBroadcaster
-from services.scheduler.loops.ended_runs import EndedRuns
+from services.scheduler.loops.ended_runs import EndBroadcaster
 from services.scheduler.loops.firing import Firing
 from services.scheduler.loops.housekeeping import Housekeeping
 from services.scheduler.loops.parent_notifications import ParentNotifier
@@ -53,7 +53,7 @@ class Assembly:
         self.admission = Admission(self.transactor)
         self.pools = PoolAdmission(self.transactor)
         self.parents = ParentNotifier(self.transactor)
-        self.ended_runs = EndedRuns(transport, clock)
+        self.ended_runs = EndBroadcaster(transport, clock)
         self.notices = RunNotices(transport, clock)
         control_messages = ControlBroadcaster(transport, clock)
         # First the actions that workers and clients wait for. ``parents.follow`` runs another transaction, whose

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from tests.deploy.live_alerts import raise_and_clear_an_alert
 from tests.deploy.live_load import restart_under_load
-from tests.deploy.live_system import DisturbedSystem, say
+from tests.deploy.live_system import LONG_S, DisturbedSystem, say
+from tests.harness.eventually import eventually
 
 _BUILD_S = 3600.0
 _KILLED = ("api", "scheduler", "rabbitmq", "postgres", "worker")
@@ -157,6 +158,25 @@ def stop_and_start(system: DisturbedSystem) -> None:
     say("down and up: the log of the first run is still there, and a new run succeeded")
 
 
+def keep_undelivered_reports(system: DisturbedSystem) -> None:
+    """Remove all containers while a report waits at a worker for the broker: a new worker delivers it."""
+    waiting = "docker compose exec -T --user 10001 worker sh -c 'ls /data/worker*/spool'"
+    [workers] = system.rows("SELECT count(*) FROM workers")
+    system.begin("slow", "undelivered")
+    system.wait_until_step_runs("slow", "undelivered")
+    system.sh("docker compose stop rabbitmq")
+    eventually(lambda: ".json" in system.sh(waiting), timeout_s=LONG_S, every_s=0.5)
+    system.sh("docker compose down")
+    system.sh("docker compose up --detach --wait --no-build")
+    details = system.wait_for_end("slow", "undelivered")
+    eventually(lambda: ".json" not in system.sh(waiting), timeout_s=LONG_S, every_s=0.5)
+    assert system.rows("SELECT count(*) FROM workers") == [workers], "new containers are the workers of before"
+    retries = details["nodes"][0]["retryCount"]
+    say(
+        f"down and up: a report that was not delivered before was delivered after; its step was retried {retries} times"
+    )
+
+
 def main() -> None:
     """Do all of this in order, on one system."""
     with tempfile.TemporaryDirectory(prefix="dagway-live-faults-") as folder:
@@ -172,6 +192,7 @@ def main() -> None:
                 verify,
                 raise_and_clear_an_alert,
                 stop_and_start,
+                keep_undelivered_reports,
                 verify,
             ):
                 part(system)

@@ -183,6 +183,26 @@ def test_our_processes_accept_their_environment(name: str) -> None:
     assert bool(config.database_url) == (name != "worker")
 
 
+def test_workers_share_a_volume_and_no_step_users() -> None:
+    config = load_config(
+        {}, {key: _interpolated(value, {}) for key, value in SERVICES["worker"]["environment"].items()}
+    )
+
+    assert config.data_workers >= SERVICES["worker"]["deploy"]["replicas"]
+    assert config.step_user is not None
+    assert config.step_user[2] // config.data_workers >= 1000
+    named = re.findall(r"\$\(seq (\d+) (\d+)\)", (ROOT / "Dockerfile").read_text())
+    assert named == [(str(config.step_user[0]), str(config.step_user[0] + config.step_user[2] - 1))]
+
+
+def test_no_volume_is_anonymous() -> None:
+    volumes = [_interpolated(each, {}) for service in SERVICES.values() for each in service.get("volumes", [])]
+    sources = {volume.partition(":")[0] for volume in volumes if ":" in volume}
+
+    assert [volume for volume in volumes if ":" not in volume] == []
+    assert {source for source in sources if not source.startswith((".", "/"))} == set(_COMPOSE["volumes"])
+
+
 def test_files_that_are_mounted_exist() -> None:
     paths = [
         _interpolated(volume, {}).split(":")[0]

@@ -15,13 +15,13 @@ from shared.contracts.control import RootRunsEnded
 from shared.ids import new_run_id
 from shared.transport.base import Transport
 
-__all__ = ["EndedRuns"]
+__all__ = ["EndBroadcaster"]
 
 _EVERY_S = 5.0
 _MOST_NAMED = 1_000
 
 
-class EndedRuns:
+class EndBroadcaster:
     """Collects the runs of committed transactions and broadcasts their names."""
 
     def __init__(self, transport: Transport, clock: Callable[[], datetime]) -> None:
