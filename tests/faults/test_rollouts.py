@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from shared.store import tables as t
-from tests.faults.conftest import attempts
-from tests.harness.cluster import Cluster, gone, pid_in
+from tests.faults.conftest import LEASE_S, attempts
+from tests.harness.cluster import Cluster, gone, pid_in, running
 from tests.harness.eventually import eventually
+from tests.harness.servers import PostgresServer, RabbitServer
 
 RUNS = 12
 CHAIN = """
@@ -21,9 +22,11 @@ steps:
   - name: second
     command: echo done
 """
-LONG = """
+POLICY = """
 onWorkerShutdown: {policy}
 workerSelector: {{{selector}}}
+"""
+OVER_DRAIN_TIME = """
 steps:
   - name: long
     command: |
@@ -70,7 +73,8 @@ def test_a_step_over_the_drain_time_says_why_it_ended_and_its_dag_decides_whethe
     selector = f"only={policy}"
     with cluster.worker(f"hasty-{policy}", DAGWAY_DRAIN_S="1", DAGWAY_WORKER_LABELS=selector) as worker:
         cluster.ready(worker)
-        cluster.client.create(policy, LONG.format(folder=tmp_path, policy=policy, selector=selector.replace("=", ": ")))
+        spec = POLICY.format(policy=policy, selector=selector.replace("=", ": "))
+        cluster.client.create(policy, spec + OVER_DRAIN_TIME.format(folder=tmp_path))
         cluster.client.start(policy)
         pid = pid_in(tmp_path / "tries")
         assert worker.terminate() == 0
@@ -84,3 +88,30 @@ def test_a_step_over_the_drain_time_says_why_it_ended_and_its_dag_decides_whethe
     errors = {row["error"] for row in cluster.rows(t.attempts, run_key=run["run_key"]) if row["error"]}
     assert errors == {"the worker shut down before the step ended"}
     assert len((tmp_path / "tries").read_text().split()) == tries
+
+
+def test_the_base_configuration_decides_for_all_dags_and_a_dag_for_itself(
+    servers: tuple[RabbitServer, PostgresServer], tmp_path: Path
+) -> None:
+    base = tmp_path / "base.yaml"
+    base.write_text("onWorkerShutdown: rerun\n")
+    policies = {"as-all": "", "by-itself": "onWorkerShutdown: fail\n"}
+    cluster = Cluster(tmp_path / "system", *running(*servers), lease_s=LEASE_S)
+    for process in cluster.schedulers:
+        process.env["DAGWAY_BASE_CONFIG"] = str(base)
+    (worker,) = cluster.workers
+    worker.env["DAGWAY_DRAIN_S"] = "1"
+    with cluster:
+        for name, policy in policies.items():
+            (tmp_path / name).mkdir()
+            cluster.client.create(name, policy + OVER_DRAIN_TIME.format(folder=tmp_path / name))
+            cluster.client.start(name)
+        for name in policies:
+            pid_in(tmp_path / name / "tries")
+
+        assert worker.terminate() == 0
+        cluster.start(worker)
+
+        cluster.client.until("succeeded", "as-all")
+        cluster.client.until("failed", "by-itself")
+        assert [len(attempts(cluster, name)) for name in policies] == [2, 1]

@@ -1,0 +1,26 @@
+"""Which schedulers the others still know."""
+
+from datetime import timedelta
+
+from shared.clock import utc_now
+from shared.store import tables as t
+from shared.store.engine import transaction
+from tests.harness.eventually import eventually
+from tests.integration.scheduler_stack import Stack
+
+
+def test_a_scheduler_that_is_gone_for_ten_minutes_is_forgotten_by_the_others(stack: Stack) -> None:
+    now = utc_now()
+    last_heard = {"gone": now - timedelta(minutes=11), "lost": now - timedelta(minutes=5)}
+    about = {"kind": "scheduler", "host": "h", "version": "1", "started_at": now - timedelta(days=1)}
+    with transaction(stack.engine) as connection:
+        rows = [{"instance_id": name, "heartbeat_at": at, **about} for name, at in last_heard.items()]
+        connection.execute(t.services.insert(), rows)
+
+    stack.scheduler(lease_s=1)
+
+    def known() -> set[str]:
+        return {row["instance_id"] for row in stack.rows(t.services)}
+
+    eventually(lambda: len(known()) == 2 and "gone" not in known())
+    assert "lost" in known()
