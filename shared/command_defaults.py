@@ -36,8 +36,10 @@ def run_files_mib(config: Config, command: str) -> int:
     """
     if config.run_files_mib is not None:
         return config.run_files_mib
+    if command == _UP or not config.run_files_days:
+        return 0
     size, _ = Volume(config.data_dir, config.data_size).room()
-    return 0 if command == _UP else (size * _FOR_RUN_FILES // 100) >> 20
+    return (size * _FOR_RUN_FILES // 100 // config.data_workers) >> 20
 
 
 def dags_write(config: Config, command: str) -> Literal["folder", "database"]:

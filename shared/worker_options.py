@@ -45,7 +45,7 @@ WORKER_OPTIONS = (
         whole_number(0, 100_000_000),
         _WORKER,
         "MiB that the files of runs may take on a worker: above it, those that changed longest ago are deleted, about "
-        "once a minute; 0: no limit (60 % of the volume; up: 0)",
+        "once a minute; 0: no limit (60 % of the volume, or of the worker's part of it; up: 0)",
     ),
     Option(
         "data_workers",
@@ -53,7 +53,7 @@ WORKER_OPTIONS = (
         whole_number(1, 100),
         frozenset({"worker"}),
         "how many workers may share the data folder: each takes a free folder in it, the id of the worker that had it "
-        "before, and its part of DAGWAY_STEP_USER (1)",
+        "before, and an equal part of DAGWAY_STEP_USER and of the volume (1)",
     ),
     Option(
         "data_size",

@@ -7,6 +7,7 @@ from services.kubernetes.deletion_costs import DeletionCosts
 from services.kubernetes.metrics import DeletionCostCollector
 from services.processes.admin import OptionalAdminServer
 from shared.config import Config, environment
+from shared.disk import Volume
 from shared.garbage import freeze_loaded
 from shared.metrics import ProcessCollector
 
@@ -23,6 +24,6 @@ def run_deletion_costs_process(config: Config, version: str, stop: threading.Eve
     )
     freeze_loaded()
     with OptionalAdminServer(config, lambda: costs.trouble) as admin:
-        admin.add(ProcessCollector("deletion-costs", version, None, config.data_dir))
+        admin.add(ProcessCollector("deletion-costs", version, None, Volume(config.data_dir)))
         admin.add(DeletionCostCollector(costs.counts))
         costs.run(stop)

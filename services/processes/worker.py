@@ -46,7 +46,8 @@ def run_worker_process(
         freeze_loaded()
         worker.start()
         with OptionalAdminServer(own, lambda: worker.facts().trouble) as admin:
-            volume = Volume(own.data_dir, own.data_size, lambda: worker.run_files.used_bytes)
+            part = own.data_size // own.data_workers
+            volume = Volume(own.data_dir, part, lambda: worker.run_files.used_bytes)
             admin.add(ProcessCollector("worker", version, transport, volume))
             admin.add(WorkerCollector(worker.facts))
             while not stop.wait(0.5):

@@ -32,8 +32,8 @@ class EndedRuns:
         self.failed: dict[str, None] = {}
         """In the order in which they failed."""
         with suppress(FileNotFoundError):
-            # A process that was killed may have left half a line, which then names no run.
-            self._read(path.read_text(encoding="utf-8", errors="replace").splitlines())
+            # A process that was killed may have left the beginning of a line, which may be the name of another run.
+            self._read(path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1])
             self._rewrite()
 
     def add(self, succeeded: Iterable[str], failed: Iterable[str]) -> None:

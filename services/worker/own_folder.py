@@ -14,9 +14,9 @@ from pathlib import Path
 
 from shared.config import Config
 from shared.errors import ConfigInvalid
-from shared.private_files import private_file, private_folder
+from shared.private_files import private_file
 
-__all__ = ["own_folder", "part_of_users"]
+__all__ = ["own_folder"]
 
 _log = logging.getLogger(__name__)
 
@@ -25,12 +25,13 @@ _log = logging.getLogger(__name__)
 def own_folder(config: Config) -> Iterator[tuple[Path, Config]]:
     """Take the first free folder; yield it and the settings of the worker that has it.
 
-    Of ``DAGWAY_DATA_WORKERS`` workers, each has an equal part of the step users and of the volume's size.
-    Raises ``ConfigInvalid`` if all folders are taken.
+    Of ``DAGWAY_DATA_WORKERS`` workers, each has an equal part of the step users. Raises ``ConfigInvalid`` if all
+    folders are taken.
     """
     for number in range(config.data_workers):
         folder = config.data_dir / ("worker" if not number else f"worker-{number + 1}")
-        private_folder(folder)
+        # Not ``private_folder``: steps of the worker that has the folder must still pass through it.
+        folder.mkdir(0o700, exist_ok=True)
         lock = folder / "lock"
         private_file(lock)
         with lock.open("rb+") as file:
@@ -47,7 +48,7 @@ def own_folder(config: Config) -> Iterator[tuple[Path, Config]]:
     raise ConfigInvalid(f"DAGWAY_DATA_WORKERS: {config.data_workers} other workers use {config.data_dir} already")
 
 
-def part_of_users(config: Config, number: int) -> tuple[int, int, int, str] | None:
+def _part_of_users(config: Config, number: int) -> tuple[int, int, int, str] | None:
     """Return the step users of a worker, with the form of ``Config.step_user``. Raises ``ConfigInvalid``.
 
     One user for all steps, which is no range, is that of all workers.
@@ -67,8 +68,7 @@ def _settings(config: Config, folder: Path, number: int) -> Config:
     return replace(
         config,
         worker_id=config.worker_id if "worker_id" in config.origins else _kept_id(folder / "worker-id", config),
-        step_user=part_of_users(config, number),
-        data_size=config.data_size // config.data_workers,
+        step_user=_part_of_users(config, number),
     )
 
 

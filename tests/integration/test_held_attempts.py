@@ -13,6 +13,7 @@ from services.kubernetes.costs import WorkerPod
 from services.kubernetes.held_attempts import held_attempts
 from services.worker.reporting.metrics import WorkerCollector, WorkerFacts
 from shared.admin_server import AdminServer
+from shared.disk import Volume
 from shared.metrics import ProcessCollector
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
@@ -27,7 +28,10 @@ def _at(port: int, address: str = "127.0.0.1") -> WorkerPod:
 @pytest.mark.parametrize("held", [0, 1, 100])
 def test_the_metrics_of_a_real_worker_say_it(held: int, tmp_path: Path) -> None:
     facts = WorkerFacts({}, slots=100, busy=held, draining=False, spooled=0, trouble="")
-    collectors: list[Collector] = [ProcessCollector("worker", "1", None, tmp_path), WorkerCollector(lambda: facts)]
+    collectors: list[Collector] = [
+        ProcessCollector("worker", "1", None, Volume(tmp_path)),
+        WorkerCollector(lambda: facts),
+    ]
     server = AdminServer("127.0.0.1", 0, lambda: "", collectors)
     server.start()
     try:

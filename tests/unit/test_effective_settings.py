@@ -55,6 +55,10 @@ def test_a_default_that_depends_on_the_command_is_shown_as_the_value_that_applie
     assert of(with_folder, "DAGWAY_DAGS_WRITE", "scheduler").value == "database"
     limited = load_config({"data_size": "10Gi"}, {})
     assert [of(limited, "DAGWAY_RUN_FILES_MIB", command).value for command in ("worker", "up")] == ["6144", "0"]
+    shared = load_config({"data_size": "10Gi", "data_workers": "2"}, {})
+    assert of(shared, "DAGWAY_RUN_FILES_MIB", "worker").value == "3072"
+    kept = load_config({"data_size": "10Gi", "run_files_days": "0"}, {})
+    assert of(kept, "DAGWAY_RUN_FILES_MIB", "worker").value == "0", "all files are kept"
     shown = of(unset, "DAGWAY_COMMAND_WAIT_S", "up")
     assert (shown.default, shown.source) == ("30 in dagway up, else 5", "default")
     given = load_config({"drain_s": 0, "dags_write": "database", "dags_dir": str(tmp_path)}, {})

@@ -59,7 +59,7 @@ def test_a_restart_does_not_forget_which_runs_ended(tmp_path: Path) -> None:
     with files.using(task(command("true"))):
         pass  # it is retried
     with (tmp_path / "ended").open("a") as file:
-        file.write("+d/wai")  # a killed process was writing
+        file.write("+d/waiting")  # a killed process was writing a longer name
 
     files = RunFiles(tmp_path, keep_days=7, most_failed=1)
     files.remove_succeeded(time.monotonic())
