@@ -33,6 +33,7 @@ _NAMED = {
     "Dockerfile": r"--tag dagway(?:-worker)?:(\S+)",
     "deploy/image/bake.hcl": r'^variable "VERSION" \{\s+default = "([^"]+)"',
     "deploy/k8s/base/*.yaml": r"image: dagway(?:-worker)?:(\S+)",
+    "deploy/k8s/components/git-sync/*.yaml": r"image: dagway:(\S+)",
     "deploy/k8s/overlays/*/kustomization.yaml": r"\{name: dagway.*newTag: ([^}\s]+)\}",
 }
 """Where else the version is written, and how."""

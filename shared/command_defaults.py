@@ -42,6 +42,6 @@ def run_files_mib(config: Config, command: str) -> int:
     return (size * _FOR_RUN_FILES // 100 // config.data_workers) >> 20
 
 
-def dags_write(config: Config, command: str) -> Literal["folder", "database"]:
+def dags_write(config: Config, command: str) -> Literal["folder", "database", "refuse"]:
     """Return where changes of DAGs are stored (``DAGWAY_DAGS_WRITE``): ``dagway up`` writes its DAG folder."""
     return config.dags_write or ("folder" if command == _UP and config.dags_dir is not None else "database")

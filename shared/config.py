@@ -55,7 +55,7 @@ class Config:
     host: str = "127.0.0.1"
     port: int = 8080
     dags_dir: Path | None = None
-    dags_write: Literal["", "folder", "database"] = ""
+    dags_write: Literal["", "folder", "database", "refuse"] = ""
     """Empty if not set: ``dagway up`` writes to the DAG folder, a scheduler does not."""
     suspend_dir: Path | None = None
     database_url: str = dataclass_field(default="", repr=False)

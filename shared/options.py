@@ -72,10 +72,10 @@ OPTIONS = (
     Option(
         "dags_write",
         "DAGWAY_DAGS_WRITE",
-        one_of("folder", "database"),
+        one_of("folder", "database", "refuse"),
         _SCHEDULER,
-        "where the API stores changes of DAGs: database, or folder for the database and the file in the DAG folder "
-        "(folder in dagway up with a DAG folder, else database)",
+        "where the API stores changes of DAGs: database; folder for the database and the file in the DAG folder; or "
+        "refuse, if DAGs come from Git (folder in dagway up with a DAG folder, else database)",
     ),
     Option(
         "suspend_dir",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from services.processes.admin import OptionalAdminServer
 from services.processes.database import time_limits
 from services.processes.signing import message_signing
-from services.scheduler.deciding.dag_files import DagFiles
+from services.scheduler.deciding.dag_files import DagFiles, RefusedChanges
 from services.scheduler.main import Scheduler
 from services.scheduler.metrics import CLOCK_SKEW, JUDGED_AGE, BacklogCollector, limit_dag_series
 from shared.clock import local_zone
@@ -144,15 +144,18 @@ def make_scheduler(
 
 
 def written_files(config: Config, command: Literal["up", "scheduler"]) -> DagFiles | None:
-    """Return what writes DAGs to the DAG folder, or ``None`` if they go to the database only.
+    """Return what writes DAGs to the DAG folder, or refuses to; ``None`` if they go to the database only.
 
     ``command``: the command that runs the scheduler.
 
     Raises:
         ConfigInvalid: DAGs are to be written to the DAG folder, and there is none.
     """
-    if dags_write(config, command) == "database":
+    where = dags_write(config, command)
+    if where == "database":
         return None
+    if where == "refuse":
+        return RefusedChanges()
     if config.dags_dir is None:
         raise ConfigInvalid("DAGWAY_DAGS_WRITE is folder: set DAGWAY_DAGS_DIR to the folder")
     return DagFiles(config.dags_dir, config.suspend_dir)

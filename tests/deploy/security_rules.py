@@ -8,7 +8,7 @@ from services.api.settings import settings_from
 from services.kubernetes.cluster_api import SUBRESOURCE
 from shared.config import load_config
 from shared.errors import ConfigInvalid
-from tests.deploy.manifests import Object, containers, name_of, of_kind, ours, pod_templates, ports_out
+from tests.deploy.manifests import ROOT, Object, containers, name_of, of_kind, ours, pod_templates, ports_out
 
 __all__ = ["CALLS_THE_CLUSTER", "RIGHTS", "accounts", "environment", "locked_down", "secrets", "settings", "signed_in"]
 
@@ -92,6 +92,8 @@ def environment(objects: list[Object], container: Object) -> dict[str, str]:
         source = variable.get("valueFrom", {})
         secret = source.get("secretKeyRef", {})
         found[variable["name"]] = variable.get("value") or _secret_value(secret) or "some-pod-0"
+    if "DAGWAY_DAGS_DIR" in found:
+        found["DAGWAY_DAGS_DIR"] = str(ROOT / "examples")  # it must exist, and only the pod has it
     return found
 
 

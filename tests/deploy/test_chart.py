@@ -16,7 +16,7 @@ from scripts.sbom import ROOT
 from tests.deploy.chart import CHART, VALUE_SETS, Refused, lint, render
 from tests.deploy.kube_versions import custom_faults, faults
 from tests.deploy.likeness import differences
-from tests.deploy.manifests import Object, containers, custom_kinds, manifest_set, of_kind, pod_templates
+from tests.deploy.manifests import Object, containers, custom_kinds, manifest_set, of_kind, pod_templates, ports_out
 
 EVERYTHING = "everything-chart"
 
@@ -98,6 +98,8 @@ def test_a_fault_in_any_version_or_kind_is_found() -> None:
         ({"login": {"mode": "oidc"}}, "issuer"),
         ({"externalSecrets": {"enabled": True}}, "name"),
         ({"httpRoute": {"enabled": True}}, "parentRefs"),
+        ({"dags": {"gitSync": {"enabled": True}}}, "repo"),
+        ({"dags": {"gitSync": {"repo": "https://token@git.example.com/flows.git"}}}, "repo"),
     ],
 )
 def test_helm_refuses_values_and_names_them(values: dict[str, Any], said: str) -> None:
@@ -155,6 +157,45 @@ def test_a_pool_has_the_workers_that_its_values_ask_for() -> None:
     assert {"to": [{"ipBlock": {"cidr": "10.30.0.0/24"}}], "ports": [{"protocol": "TCP", "port": 443}]} in egress
     (scaled,) = of_kind(custom_kinds(EVERYTHING), "ScaledObject")
     assert (scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]) == (4, 40)
+
+
+def test_one_scheduler_follows_the_repository_that_the_values_name() -> None:
+    objects = manifest_set(EVERYTHING)
+    pod = _named(objects, "StatefulSet", "dagway-scheduler-git")["spec"]["template"]
+    (git_sync,), (scheduler,) = pod["spec"]["initContainers"], pod["spec"]["containers"]
+
+    assert git_sync["image"] == "registry.example.com/mirror/git-sync:v4.5.0"
+    assert git_sync["args"] == [
+        "--repo=git@git.example.com:team/workflows.git",
+        "--ref=production",
+        "--root=/git",
+        "--link=current",
+        "--period=2m",
+        "--max-failures=10",
+        "--http-bind=:9001",
+        "--ssh-key-file=/etc/git-secret/ssh-privatekey",
+        "--ssh-known-hosts-file=/etc/git-secret/known_hosts",
+    ]
+    # The container beside it starts after the first checkout, and cannot change it.
+    assert git_sync["restartPolicy"] == "Always"
+    assert {"name": "DAGWAY_DAGS_DIR", "value": "/git/current/flows"} in scheduler["env"]
+    assert {"name": "git", "mountPath": "/git", "readOnly": True} in scheduler["volumeMounts"]
+    (service,) = [
+        each for each in of_kind(objects, "Service") if each["metadata"]["name"] == "dagway-scheduler-metrics"
+    ]
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    assert ports_out(objects, pod) == {53, 5671, 6432, 22}
+    ordinary = _named(objects, "Deployment", "dagway-scheduler")["spec"]["template"]
+    assert ports_out(objects, ordinary) == {53, 5671, 6432}
+    assert "DAGWAY_DAGS_DIR" not in {each["name"] for each in _first_container(objects, "dagway-scheduler")["env"]}
+
+
+def test_a_public_repository_needs_no_secret() -> None:
+    objects = render({"dags": {"gitSync": {"enabled": True, "repo": "https://git.example.com/flows", "ref": "v1"}}})
+    pod = _named(objects, "StatefulSet", "dagway-scheduler-git")["spec"]["template"]["spec"]
+
+    assert not [each for each in pod["initContainers"][0]["args"] if "secret" in each or "username" in each]
+    assert not [each for each in pod["volumes"] if "secret" in each]
 
 
 def test_values_that_yaml_would_take_for_other_types_stay_texts() -> None:
@@ -242,6 +283,8 @@ def test_prometheus_gets_the_rules_and_finds_every_pod() -> None:
     wanted = monitor["spec"]["selector"]["matchLabels"].items()
     scraped = [each for each in of_kind(objects, "Service") if wanted <= each["metadata"]["labels"].items()]
     workloads = [each["metadata"]["name"] for each in of_kind(objects, "Deployment", "StatefulSet")]
+    # The scheduler with the checkout is scraped with the others.
+    workloads.remove("dagway-scheduler-git")
     assert sorted(each["metadata"]["name"] for each in scraped) == sorted(f"{name}-metrics" for name in workloads)
     # Rules and dashboards tell services apart by this label.
     assert {each["metadata"]["labels"]["app.kubernetes.io/component"] for each in scraped} == {

@@ -13,6 +13,8 @@ import yaml
 
 from shared.config import load_config
 from tests.deploy.chart import render
+from tests.deploy.kube_versions import faults
+from tests.deploy.likeness import differences
 from tests.deploy.manifests import ROOT, Object, containers, manifest_set, of_kind, pod_templates, set_names
 from tests.deploy.rules import complaints
 from tests.harness.needs import need
@@ -317,6 +319,26 @@ def test_every_pod_can_have_the_authority_of_the_servers_as_in_the_chart(tmp_pat
     mount = {"name": "ca", "mountPath": "/etc/dagway/ca", "readOnly": True}
     volume = {"name": "ca", "secret": {"secretName": "dagway-ca"}}
     assert authorities(objects) == [([volume], [mount])] * 4 == authorities(chart)
+
+
+def test_dags_can_come_from_git_as_in_the_chart(tmp_path: Path) -> None:
+    objects = _with_component("git-sync", tmp_path)
+    repository = {"repo": "https://git.example.com/team/workflows.git", "secret": "dagway-git"}
+    chart = render({"dags": {"gitSync": {"enabled": True, **repository}}, "ingress": {"enabled": True}})
+
+    assert complaints(objects) == []
+    assert list(faults(objects)) == []
+    assert differences(chart, objects) == []
+    for made in (objects, chart):
+        env = {
+            each["metadata"]["name"]: {one["name"]: one.get("value") for one in container["env"]}
+            for each in of_kind(made, "Deployment", "StatefulSet")
+            for container in each["spec"]["template"]["spec"]["containers"]
+        }
+        following = {name: one["DAGWAY_DAGS_DIR"] for name, one in env.items() if "DAGWAY_DAGS_DIR" in one}
+        assert following == {"dagway-scheduler-git": "/git/current"}
+        refusing = {name: one["DAGWAY_DAGS_WRITE"] for name, one in env.items() if "DAGWAY_DAGS_WRITE" in one}
+        assert refusing == {"dagway-scheduler": "refuse", "dagway-scheduler-git": "refuse"}
 
 
 def test_the_script_makes_every_secret_that_the_dev_overlay_refers_to() -> None:

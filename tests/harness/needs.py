@@ -22,7 +22,7 @@ NEEDED: dict[str, Callable[[], object]] = {
     "sshd": sshd_bin,
     **{
         program: partial(shutil.which, program)
-        for program in ("bsdtar", "kubectl", "pgbouncer", "sh", "bash", "zsh", "fish", "python3")
+        for program in ("bsdtar", "git", "kubectl", "pgbouncer", "sh", "bash", "zsh", "fish", "python3")
     },
     "chromium": chromium_bin,
     **{program: partial(engine_bin, program) for program in ("dockerd", "podman")},

@@ -16,7 +16,7 @@ from services.scheduler.deciding.atomic_files import create_file, move_file, rem
 from services.scheduler.deciding.plans import spec_hash
 from shared.errors import AlreadyExists, Conflict, InvalidInput
 
-__all__ = ["MAX_BYTES", "ChangedInFolder", "DagFiles", "NotWritable", "read_data", "text_of"]
+__all__ = ["MAX_BYTES", "ChangedInFolder", "DagFiles", "NotWritable", "RefusedChanges", "read_data", "text_of"]
 
 MAX_BYTES = 1024 * 1024
 _EXTENSIONS = (".yaml", ".yml")
@@ -179,6 +179,45 @@ class DagFiles:
         if self._flags is None:
             raise ValueError("no flags are kept")
         return self._flags / f"{_NOT_IN_FLAGS.sub('-', file_name)}.suspend"
+
+
+class RefusedChanges(DagFiles):
+    """Refuses to change DAGs, because they come from elsewhere, such as Git (``DAGWAY_DAGS_WRITE=refuse``).
+
+    Only what no file can undo is allowed: to suspend DAGs, and to delete those that came from no file.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Path())
+
+    @property
+    def read_only(self) -> bool:
+        """False: that changes are refused is no problem to show."""
+        return False
+
+    def put(self, file_name: str, text: str, known: str | None) -> None:  # noqa: ARG002 - refused whatever they are
+        """Raise ``NotWritable``."""
+        raise _refused(file_name)
+
+    def create(self, file_name: str, text: str) -> None:  # noqa: ARG002 - as above
+        """Raise ``NotWritable``."""
+        raise _refused(file_name)
+
+    def move(self, file_name: str, new_name: str, text: str, known: str | None) -> None:  # noqa: ARG002 - as above
+        """Raise ``NotWritable``."""
+        raise _refused(file_name)
+
+    def remove(self, file_name: str, known: str | None) -> None:
+        """Raise ``NotWritable``, unless the DAG came from no file."""
+        if known is not None:
+            raise _refused(file_name)
+
+
+def _refused(file_name: str) -> NotWritable:
+    return NotWritable(
+        f"DAG {file_name} cannot be changed here: change its file where it comes from, for instance in Git "
+        "(DAGWAY_DAGS_WRITE=refuse)"
+    )
 
 
 def _has(hashes: set[str | None]) -> Callable[[Path], bool]:

@@ -6,11 +6,17 @@ only if it came from the folder. A pass costs a directory listing; the database 
 or deleted. Texts are parsed outside of transactions: ten thousand of them take long, and a transaction would block
 other writers. So each file is compared with the listing once more in the transaction: a command may have written it.
 
+The folder may be a link whose target changes, as git-sync changes it with each commit. A listing during such a change
+counts for nothing. A folder may also be about to disappear, file by file: git-sync removes a damaged checkout before it
+makes it again. So a file counts as deleted only when two passes in a row lack the same files, and a folder that does
+not exist deletes nothing.
+
 Files at the top level of the folder are DAGs. Files in sub-folders can only be called, by their paths: they are not
 listed and not scheduled, and are parsed when they are called.
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -55,6 +61,10 @@ class Folder:
         self._transactor = transactor
         self._path = path
         self._seen: dict[str, Seen] | None = None
+        self._listed: frozenset[str] | None = None
+        """The files that the last pass found; ``None`` before the first."""
+        self._swept = False
+        """Whether this process has deleted the DAGs whose files disappeared before it started."""
         self._refused: dict[str, str] = {}
         """Why files could not be loaded in the last pass."""
         self._listing_took_s = 0.0
@@ -69,8 +79,11 @@ class Folder:
             OSError: the folder cannot be listed.
         """
         began = time.monotonic()
-        now = list_files(self._path)
+        target = os.path.realpath(self._path, strict=True)
+        now = list_files(Path(target))
         self._listing_took_s = time.monotonic() - began
+        if os.path.realpath(self._path, strict=True) != target:
+            return 0
         before = self._seen if self._seen is not None else {}
         refused = dict(now.refused)
         files = self._transactor.files
@@ -85,13 +98,20 @@ class Folder:
             key=_below_first,
         )
         gone = before.keys() - there.keys()
+        # While files disappear, the folder itself may be about to.
+        settled = self._listed is not None and self._listed <= there.keys()
+        self._listed = frozenset(there)
+        if not settled:
+            there |= {name: before[name] for name in gone}
+            gone = set()
         newer: set[str] = set()
         for start in range(0, len(changed), _AT_ONCE):
             names = changed[start : start + _AT_ONCE]
             listed = {_stem(name): (name, now.files[name]) for name in names}
             newer |= self._take_over(self._read(names, refused), listed)
-        if gone or self._seen is None:
+        if gone or (settled and not self._swept):
             self._transactor.decide(lambda batch: _remove(batch, there, hidden, self._path))
+            self._swept = True
         if files is not None:
             try:
                 self._follow_flags(files, anew=bool(changed or gone))

@@ -10,7 +10,7 @@ import pytest
 
 from services.processes.scheduler import written_files
 from services.scheduler.deciding import atomic_files
-from services.scheduler.deciding.dag_files import ChangedInFolder, DagFiles, FolderFull, NotWritable
+from services.scheduler.deciding.dag_files import ChangedInFolder, DagFiles, FolderFull, NotWritable, RefusedChanges
 from services.scheduler.deciding.plans import spec_hash
 from shared.config import load_config
 from shared.errors import AlreadyExists, ConfigInvalid, InvalidInput
@@ -179,5 +179,8 @@ def test_dags_are_written_to_the_folder_only_where_there_is_one(tmp_path: Path) 
     assert (written("up", **folder), written("scheduler", **folder), written("up")) == (True, False, False)
     assert written("scheduler", DAGWAY_DAGS_WRITE="folder", **folder)
     assert not written("up", DAGWAY_DAGS_WRITE="database", **folder)
+    # The scheduler that refuses need not be the one that has the folder.
+    refusing = written_files(load_config({}, {"DAGWAY_DAGS_WRITE": "refuse"}), "scheduler")
+    assert isinstance(refusing, RefusedChanges)
     with pytest.raises(ConfigInvalid, match="DAGWAY_DAGS_WRITE is folder: set DAGWAY_DAGS_DIR"):
         written("scheduler", DAGWAY_DAGS_WRITE="folder")
