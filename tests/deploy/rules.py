@@ -119,6 +119,23 @@ def measured(objects: list[Object]) -> Iterator[str]:
                 yield f"container {container['name']}: files of runs may fill its volume"
 
 
+def rationed(objects: list[Object]) -> Iterator[str]:
+    """No process of a step may take all memory of its worker, since all steps would die of that.
+
+    Workers with devices have no such limit: CUDA reserves more address space than there is memory.
+    """
+    for template, container in ours(objects):
+        if template["metadata"]["labels"]["app.kubernetes.io/component"] != "worker":
+            continue
+        limits = container.get("resources", {}).get("limits", {})
+        if any("/" in name for name in limits):
+            continue
+        env = {one["name"]: one["value"] for one in container.get("env", []) if one["name"] == "DAGWAY_STEP_MAX_MEMORY"}
+        most = load_config({}, env).step_max_memory
+        if not most or most >= _quantity(limits.get("memory", "0")):
+            yield "a step may take all memory of its worker"
+
+
 def _quantity(text: str) -> Decimal:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", str(text))
     assert match, f"{text!r} is no quantity"
@@ -304,6 +321,7 @@ RULES: tuple[Callable[[list[Object]], Iterator[str]], ...] = (
     locked_down,
     bounded,
     measured,
+    rationed,
     probed,
     images,
     selectors,

@@ -98,6 +98,8 @@ def test_a_fault_in_any_version_or_kind_is_found() -> None:
         ({"login": {"mode": "oidc"}}, "issuer"),
         ({"externalSecrets": {"enabled": True}}, "name"),
         ({"httpRoute": {"enabled": True}}, "parentRefs"),
+        ({"workerDefaults": {"stepMaxMemory": "2Gi"}}, "stepMaxMemory of .* is not below its memory limit"),
+        ({"workerDefaults": {"stepMaxMemory": "512m"}}, "stepMaxMemory"),
         ({"dags": {"gitSync": {"enabled": True}}}, "repo"),
         ({"dags": {"gitSync": {"repo": "https://token@git.example.com/flows.git"}}}, "repo"),
     ],
@@ -196,6 +198,31 @@ def test_a_public_repository_needs_no_secret() -> None:
 
     assert not [each for each in pod["initContainers"][0]["args"] if "secret" in each or "username" in each]
     assert not [each for each in pod["volumes"] if "secret" in each]
+
+
+@pytest.mark.parametrize(
+    ("pool", "given"),
+    [
+        ({}, "1536Mi"),
+        ({"resources": {"limits": {"memory": "6Gi"}}}, "4608Mi"),
+        ({"resources": {"limits": {"memory": "500M"}}}, "357Mi"),
+        ({"resources": {"limits": {"memory": "1.5Gi"}}}, "1152Mi"),
+        ({"resources": {"limits": {"memory": 4_294_967_296}}}, "3072Mi"),
+        ({"stepMaxMemory": "1Gi"}, "1024Mi"),
+        ({"stepMaxMemory": "none"}, None),
+        ({"gpu": {"count": 1}}, None),
+        ({"gpu": {"count": 1}, "stepMaxMemory": "256Mi"}, "256Mi"),
+    ],
+)
+def test_a_step_gets_less_memory_than_its_pod(pool: dict[str, Any], given: str | None) -> None:
+    (worker,) = [
+        each
+        for each in of_kind(render({"workerPools": [{"name": "default", **pool}]}), "Deployment")
+        if each["metadata"]["name"] == "dagway-worker"
+    ]
+    env = {each["name"]: each.get("value") for each in worker["spec"]["template"]["spec"]["containers"][0]["env"]}
+
+    assert env.get("DAGWAY_STEP_MAX_MEMORY") == given
 
 
 def test_values_that_yaml_would_take_for_other_types_stay_texts() -> None:

@@ -96,6 +96,14 @@ DEFECTS: dict[str, tuple[str, Callable[[list[Object]], None]]] = {
         "asks for more memory",
         _put(lambda them: _container(them, "dagway-api")["resources"]["requests"], "memory", "2Gi"),
     ),
+    "greedy steps": (
+        "may take all memory",
+        lambda them: _remove_variable(_container(them, "dagway-worker"), "DAGWAY_STEP_MAX_MEMORY"),
+    ),
+    "greedier steps": (
+        "may take all memory",
+        lambda them: _set_env(_container(them, "dagway-worker"), "DAGWAY_STEP_MAX_MEMORY", {"value": "2g"}),
+    ),
     "no probe": ("no liveness probe", lambda them: _container(them, "dagway-scheduler").pop("livenessProbe")),
     "probe's port": (
         "asks a port",

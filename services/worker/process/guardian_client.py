@@ -233,6 +233,11 @@ class GuardianClient:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def memory_limit(self) -> int:
+        """How many bytes of memory each process of a step may have; 0: no limit."""
+        return self._process.memory_limit
+
     def spawn(
         self,
         argv: Sequence[str],

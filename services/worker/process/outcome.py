@@ -5,6 +5,7 @@ Source of the exit codes: the workflow language reference, sections on execution
 
 import errno
 import os
+import re
 import signal
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +23,12 @@ _LIMITS = {
     "memory": " (out of memory, see DAGWAY_STEP_TOTAL_MEMORY)",
     "processes": " (too many processes, see DAGWAY_STEP_TOTAL_PROCESSES)",
 }
+_NO_MEMORY = " (probably out of memory, see DAGWAY_STEP_MAX_MEMORY)"
+_SAYS_NO_MEMORY = re.compile(
+    r"MemoryError|(cannot|could not|unable to|failed to) (allocate|reserve)|out of memory|bad_alloc|memory exhausted",
+    re.IGNORECASE,
+)
+"""What Python, C++, Go, Node, Java and shells say if they get no memory."""
 _TOO_MANY = " (too many processes, see DAGWAY_STEP_MAX_PROCESSES)"
 
 
@@ -84,12 +91,13 @@ def classify(
     timed_out_after_s: float | None = None,
     timeout_s: float = 0,
     stderr_tail: str = "",
+    memory_limit: int = 0,
 ) -> Result:
     """Return the result of a step from the exit of its last process.
 
     ``ended`` is ``None`` if no process has started. ``command`` is the number, from 1, of the command that failed, or 0
     if the step has only one command. A stop (``interrupted``) wins over everything: a step whose process traps the
-    signal and exits 0 is still aborted.
+    signal and exits 0 is still aborted. ``memory_limit`` is that of each process in bytes; 0: none.
     """
     exit_code = ended.exit_code if ended is not None else SIGNAL_CODE
     if interrupted is StopKind.SHUTDOWN:
@@ -103,6 +111,8 @@ def classify(
     if ended is None or ended.code == 0:
         return Result("succeeded")
     error = f'failed to execute step "{name}": {which}{ended_text(ended)}'
+    if memory_limit and _SAYS_NO_MEMORY.search(stderr_tail):
+        error += _NO_MEMORY
     if stderr_tail:
         error += f"\nrecent stderr (tail):\n{stderr_tail}"
     return Result("broken" if ended.errno is not None else "failed", exit_code, error)

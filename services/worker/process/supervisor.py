@@ -147,6 +147,7 @@ class Supervisor:
             timed_out_after_s=self.timed_out_after_s,
             timeout_s=self.timeout_s,
             stderr_tail=stderr_tail,
+            memory_limit=self._guardian.memory_limit,
         )
 
     def call(self, work: Callable[[], T], cancel: Callable[[], None]) -> T | None:

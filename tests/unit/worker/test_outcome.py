@@ -39,3 +39,24 @@ def test_a_timeout_is_124_even_if_the_step_then_exits_0() -> None:
 
     assert (result.outcome, result.exit_code) == ("timed_out", 124)
     assert result.error == "step timed out after 2.04s (timeout: 2s): context deadline exceeded"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Traceback (most recent call last):\nMemoryError",
+        "terminate called after throwing an instance of 'std::bad_alloc'",
+        "fatal error: runtime: cannot allocate memory",
+        "FATAL ERROR: JavaScript heap out of memory",
+        "Could not reserve enough space for object heap",
+        "Could not allocate compressed class space: 1073741824 bytes",
+        "tail: memory exhausted",
+    ],
+)
+def test_a_process_that_got_no_memory_names_the_limit(said: str) -> None:
+    ended = ProcessExit(pid=1, code=1)
+    hint = "exit status 1 (probably out of memory, see DAGWAY_STEP_MAX_MEMORY)\n"
+
+    assert hint in classify(ended, name="s", stderr_tail=said, memory_limit=1 << 30).error
+    assert "DAGWAY_STEP" not in classify(ended, name="s", stderr_tail=said).error
+    assert "DAGWAY_STEP" not in classify(ended, name="s", stderr_tail="no such file", memory_limit=1 << 30).error

@@ -178,6 +178,29 @@ spec:
 {{- end -}}
 {{- end }}
 
+{{/* How much memory each process of a step may have, as DAGWAY_STEP_MAX_MEMORY; empty for no limit. Call with a pool. */}}
+{{- define "dagway.stepMaxMemory" -}}
+{{- if .resources.limits.memory -}}
+{{- $mebibytes := include "dagway.mebibytes" .resources.limits.memory | int64 -}}
+{{- $given := .stepMaxMemory -}}
+{{- if eq $given "auto" }}{{ $given = ternary "none" (printf "%dMi" (div (mul $mebibytes 3) 4)) (gt (int .gpu.count) 0) }}{{ end -}}
+{{- if ne $given "none" -}}
+{{- $most := include "dagway.mebibytes" $given | int64 -}}
+{{- if ge $most $mebibytes }}{{ fail (printf "workerPools: stepMaxMemory of %q is not below its memory limit" .name) }}{{ end -}}
+{{- printf "%dMi" $most -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* A quantity of memory in mebibytes, rounded down. */}}
+{{- define "dagway.mebibytes" -}}
+{{- $text := ternary . (int64 . | toString) (kindIs "string" .) -}}
+{{- $number := regexFind "^[0-9.]+" $text | float64 -}}
+{{- $unit := trimPrefix (regexFind "^[0-9.]+" $text) $text -}}
+{{- $bytes := get (dict "" 1.0 "m" 0.001 "k" 1e3 "Ki" 1024.0 "M" 1e6 "Mi" 1048576.0 "G" 1e9 "Gi" 1073741824.0 "T" 1e12 "Ti" 1099511627776.0) $unit -}}
+{{- divf (mulf $number $bytes) 1048576.0 | floor | int64 -}}
+{{- end }}
+
 {{/* A map over its default, as JSON. Unlike Sprig's merge it takes false, 0 and empty for given values. */}}
 {{- define "dagway.overridden" -}}
 {{- $result := deepCopy .default -}}
