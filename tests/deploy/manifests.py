@@ -6,8 +6,10 @@ installed.
 """
 
 import copy
+import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -44,14 +46,20 @@ def set_names() -> list[str]:
     """Return the names of all sets of manifests to check. Reads and renders nothing."""
     read_ones = [f"{name}-sources" for name in _READ]
     # Components can only be rendered, not read.
-    overlays = sorted(folder.name for folder in (_K8S / "overlays").iterdir())
-    rendered = [f"{name}-rendered" for name in ["base", *overlays]] if shutil.which("kubectl") else []
-    return sorted(read_ones + rendered + [f"{name}-chart" for name in VALUE_SETS])
+    rendered = [f"{name}-rendered" for name in ["base", *_names("overlays")]]
+    rendered += [f"{name}-component" for name in _names("components")]
+    return sorted(read_ones + (rendered if shutil.which("kubectl") else []) + [f"{name}-chart" for name in VALUE_SETS])
+
+
+def _names(kind: str) -> list[str]:
+    return sorted(folder.name for folder in (_K8S / kind).iterdir())
 
 
 @cache
 def manifest_set(name: str) -> list[Object]:
     """Return the objects of a set, which the caller must not change. A set is read or rendered once per process.
+
+    ``NAME-component`` is the base with one of our components; rendering needs ``kubectl``.
 
     Kinds that are no part of Kubernetes are left out; see ``custom_kinds``.
     """
@@ -70,12 +78,23 @@ def _is_custom(thing: Object) -> bool:
 
 @cache
 def _all_objects(name: str) -> list[Object]:
-    name, _, how = name.partition("-")
+    name, _, how = name.rpartition("-")
     if how == "chart":
         return chart_set(name)
     folder = _K8S / (name if name == "base" else f"overlays/{name}")
     if how == "sources":
         return read(folder)
+    if how == "rendered":
+        return _rendered(folder)
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made).resolve()
+        k8s = os.path.relpath(_K8S, folder)
+        text = f"resources: [{k8s}/base]\ncomponents: [{k8s}/components/{name}]\n"
+        (folder / "kustomization.yaml").write_text(text)
+        return _rendered(folder)
+
+
+def _rendered(folder: Path) -> list[Object]:
     done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
     return _documents(done.stdout)
