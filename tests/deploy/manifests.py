@@ -164,7 +164,10 @@ def selects(selector: Object, labels: Mapping[str, str]) -> bool:
     )
     if any(labels.get(key) != value for key, value in wanted.items()):
         return False
-    return all(labels.get(rule["key"]) in rule["values"] for rule in selector.get("matchExpressions", []))
+    return all(
+        rule["key"] not in labels if rule["operator"] == "DoesNotExist" else labels.get(rule["key"]) in rule["values"]
+        for rule in selector.get("matchExpressions", [])
+    )
 
 
 def ports_out(objects: list[Object], template: Object) -> set[int | str]:

@@ -12,7 +12,7 @@ import yaml
 from shared.config import load_config
 from tests.deploy.chart import render
 from tests.deploy.likeness import differences
-from tests.deploy.manifests import ROOT, Object, containers, manifest_set, of_kind, pod_templates, set_names
+from tests.deploy.manifests import ROOT, Object, containers, manifest_set, of_kind, pod_templates, selects, set_names
 from tests.deploy.rules import complaints
 from tests.harness.needs import need
 
@@ -333,6 +333,12 @@ def test_dags_can_come_from_git_as_in_the_chart() -> None:
         assert following == {"dagway-scheduler-git": "/git/current"}
         refusing = {name: one["DAGWAY_DAGS_WRITE"] for name, one in env.items() if "DAGWAY_DAGS_WRITE" in one}
         assert refusing == {"dagway-scheduler": "refuse", "dagway-scheduler-git": "refuse"}
+        # Its pod is not ready while the repository is away, and drains of the others go on.
+        budget = _first(made, "PodDisruptionBudget", "dagway-scheduler")["selector"]
+        assert not selects(
+            budget, _first(made, "StatefulSet", "dagway-scheduler-git")["template"]["metadata"]["labels"]
+        )
+        assert selects(budget, _first(made, "Deployment", "dagway-scheduler")["template"]["metadata"]["labels"])
 
 
 def test_the_script_makes_every_secret_that_the_dev_overlay_refers_to() -> None:
