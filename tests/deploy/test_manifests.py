@@ -10,11 +10,8 @@ import pytest
 import yaml
 
 from shared.config import load_config
-from tests.deploy.chart import render
-from tests.deploy.likeness import differences
-from tests.deploy.manifests import ROOT, Object, containers, manifest_set, of_kind, pod_templates, selects, set_names
+from tests.deploy.manifests import ROOT, Object, containers, manifest_set, of_kind, pod_templates, set_names
 from tests.deploy.rules import complaints
-from tests.harness.needs import need
 
 NAMES = set_names()
 
@@ -282,63 +279,6 @@ def test_each_run_has_a_user_of_its_own_and_the_worker_another(name: str) -> Non
     first, _, count, _ = config.step_user
     assert count >= 1000
     assert not first <= config.worker_user[0] < first + count
-
-
-def _with_component(name: str) -> list[Object]:
-    need("kubectl")
-    return manifest_set(f"{name}-component")
-
-
-def test_workers_can_do_without_root() -> None:
-    objects = _with_component("restricted-workers")
-
-    worker = _first(objects, "Deployment", "dagway-worker")["template"]["spec"]
-    assert worker["securityContext"]["runAsNonRoot"] is True
-    assert not worker["containers"][0]["securityContext"]["capabilities"].get("add")
-    assert "DAGWAY_STEP_USER" not in {each["name"] for each in worker["containers"][0]["env"]}
-
-
-def test_every_pod_can_have_the_authority_of_the_servers_as_in_the_chart() -> None:
-    objects = _with_component("certificate-authorities")
-    chart = render({"certificateAuthorities": {"secret": "dagway-ca"}})
-
-    def authorities(objects: list[Object]) -> list[tuple[object, object]]:
-        return [
-            (
-                [each for each in template["spec"]["volumes"] if each["name"] == "ca"],
-                [each for each in container["volumeMounts"] if each["name"] == "ca"],
-            )
-            for template in pod_templates(objects)
-            for container in containers(template)
-        ]
-
-    mount = {"name": "ca", "mountPath": "/etc/dagway/ca", "readOnly": True}
-    volume = {"name": "ca", "secret": {"secretName": "dagway-ca"}}
-    assert authorities(objects) == [([volume], [mount])] * 4 == authorities(chart)
-
-
-def test_dags_can_come_from_git_as_in_the_chart() -> None:
-    objects = _with_component("git-sync")
-    repository = {"repo": "https://git.example.com/team/workflows.git", "secret": "dagway-git"}
-    chart = render({"dags": {"gitSync": {"enabled": True, **repository}}, "ingress": {"enabled": True}})
-
-    assert differences(chart, objects) == []
-    for made in (objects, chart):
-        env = {
-            each["metadata"]["name"]: {one["name"]: one.get("value") for one in container["env"]}
-            for each in of_kind(made, "Deployment", "StatefulSet")
-            for container in each["spec"]["template"]["spec"]["containers"]
-        }
-        following = {name: one["DAGWAY_DAGS_DIR"] for name, one in env.items() if "DAGWAY_DAGS_DIR" in one}
-        assert following == {"dagway-scheduler-git": "/git/current"}
-        refusing = {name: one["DAGWAY_DAGS_WRITE"] for name, one in env.items() if "DAGWAY_DAGS_WRITE" in one}
-        assert refusing == {"dagway-scheduler": "refuse", "dagway-scheduler-git": "refuse"}
-        # Its pod is not ready while the repository is away, and drains of the others go on.
-        budget = _first(made, "PodDisruptionBudget", "dagway-scheduler")["selector"]
-        assert not selects(
-            budget, _first(made, "StatefulSet", "dagway-scheduler-git")["template"]["metadata"]["labels"]
-        )
-        assert selects(budget, _first(made, "Deployment", "dagway-scheduler")["template"]["metadata"]["labels"])
 
 
 def test_the_script_makes_every_secret_that_the_dev_overlay_refers_to() -> None:
