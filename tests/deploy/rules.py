@@ -122,7 +122,7 @@ def measured(objects: list[Object]) -> Iterator[str]:
 def rationed(objects: list[Object]) -> Iterator[str]:
     """No process of a step may take all memory of its worker, since all steps would die of that.
 
-    Workers with devices have no such limit: CUDA reserves more address space than there is memory.
+    Workers with devices have no such limit: what their drivers map may count as memory.
     """
     for template, container in ours(objects):
         if template["metadata"]["labels"]["app.kubernetes.io/component"] != "worker":

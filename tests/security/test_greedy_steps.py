@@ -10,6 +10,12 @@ steps:
   - name: wait
     script: until test -e {flag}; do sleep 0.05; done; echo lives
 """
+ROOMY = """\
+steps:
+  - name: reserve
+    command: {interpreter} -c "import mmap; mmap.mmap(-1, 8 << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=0)"
+"""
+"""Reserves 8 GiB and uses nothing of it, as Java and Chromium do."""
 GREEDY = """\
 steps:
   - name: take
@@ -30,6 +36,10 @@ def test_a_greedy_step_fails_alone_and_says_why(
         client.create("neighbour", NEIGHBOUR.format(flag=flag))
         client.start("neighbour")
         client.until("running", "neighbour")
+
+        client.create("roomy", ROOMY.format(interpreter=interpreter))
+        client.start("roomy")
+        client.until("succeeded", "roomy")
 
         client.create("greedy", GREEDY.format(interpreter=interpreter))
         client.start("greedy")

@@ -388,7 +388,7 @@ def test_limits_of_steps_hold_and_are_named(open_folder: Path, program: Path, un
             line[4:26].strip(): line[26:].split()[:2] for line in system.client.text(name, "r1", "show").splitlines()
         }
         assert soft_and_hard["open files"] == ["77", "77"]
-        assert soft_and_hard["address space"] == [str(300 << 20)] * 2
+        assert soft_and_hard["data size"] == [str(300 << 20)] * 2
         assert soft_and_hard["processes"] == ["900", "900"]
         # The hard limit is set after the start, so it may be too late for this short process.
         assert soft_and_hard["cpu time"][0] == "1"

@@ -367,7 +367,7 @@ def _limit(limits: Mapping[str, int]) -> None:
         number = getattr(resource, f"RLIMIT_{name.upper()}")
         _, hard = resource.getrlimit(number)
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        # macOS refuses a limit of the address space below what a process has mapped.
+        # macOS refuses a limit of memory below what a process has mapped.
         with contextlib.suppress(ValueError):
             resource.setrlimit(number, (allowed, allowed))
 

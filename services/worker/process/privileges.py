@@ -30,7 +30,8 @@ def start_guardian(config: Config) -> GuardianProcess:
     """
     limits = {
         "nproc": config.step_max_processes,
-        "as": config.step_max_memory,
+        # Not the address space: Java and Chromium reserve far more of it than they use.
+        "data": config.step_max_memory,
         "nofile": config.step_max_open_files,
         "cpu": config.step_max_cpu_s,
     }
