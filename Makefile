@@ -110,7 +110,7 @@ fmt: setup ## format the code and apply ruff's fixes
 sbom: ## write sbom.json, the list of all packages of a release, from the lock files (CycloneDX)
 	@$(PYTHON) scripts/sbom.py > sbom.json && echo sbom.json
 
-release: setup docs ## build wheel, sdist, Helm chart, SBOM, provenance and checksums into dist, all of the version in pyproject.toml
+release: setup docs ## build wheel, sdist, Helm chart, image definition, SBOM, provenance and checksums of this version into dist
 	@$(BIN)/python -m scripts.release
 
 lock: ## rewrite the lock files from pyproject.toml

@@ -1,8 +1,9 @@
 """Build what a release consists of into ``dist``: ``make release``.
 
-Wheel, sdist, Helm chart, SBOM, a statement of their provenance, and the checksums of all five. Everything has the
-version of ``pyproject.toml``; a file that names another one ends the build before it begins. The wheel must have the
-documentation and the editor. Wheel and sdist carry the time of the commit: each build of a commit makes the same bytes.
+Wheel, sdist, Helm chart, the definition of the images, SBOM, a statement of their provenance, and the checksums of all
+six. Everything has the version of ``pyproject.toml``; a file that names another one, or a changelog without a dated
+section for it, ends the build before it begins. The wheel must have the documentation and the editor. Wheel and sdist
+carry the time of the commit: each build of a commit makes the same bytes.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import helm_python
@@ -23,17 +24,19 @@ import helm_python
 from scripts.provenance import provenance
 from scripts.sbom import bill_of_materials
 
-__all__ = ["ROOT", "absent_pages", "build", "other_versions", "project_version"]
+__all__ = ["IMAGES", "ROOT", "absent_pages", "build", "main", "other_versions", "project_version", "released_on"]
 
 ROOT = Path(__file__).parents[1]
 CHART = Path("deploy/helm/dagway")
+IMAGES = ROOT / "deploy/image/bake.hcl"
 _NAMED = {
     "deploy/helm/dagway/Chart.yaml": r"^(?:version|appVersion): (\S+)",
+    "deploy/helm/dagway/ci/*-values.yaml": r"^image: \{.*\btag: ([^,}\s]+)",
     "docker-compose.yml": r"\$\{DAGWAY_VERSION:-([^}]+)\}",
     "Dockerfile": r"--tag dagway(?:-worker)?:(\S+)",
     "deploy/image/bake.hcl": r'^variable "VERSION" \{\s+default = "([^"]+)"',
     "deploy/k8s/base/*.yaml": r"image: dagway(?:-worker)?:(\S+)",
-    "deploy/k8s/components/git-sync/*.yaml": r"image: dagway:(\S+)",
+    "deploy/k8s/components/*/*.yaml": r"image: dagway(?:-worker)?:(\S+)",
     "deploy/k8s/overlays/*/kustomization.yaml": r"\{name: dagway.*newTag: ([^}\s]+)\}",
 }
 """Where else the version is written, and how."""
@@ -60,6 +63,16 @@ def other_versions(root: Path = ROOT) -> Iterator[str]:
                     yield f"{file.relative_to(root)}: {version}"
 
 
+def released_on(root: Path = ROOT) -> date | None:
+    """Return the date of the version's section in ``CHANGELOG.md``; None without a section that has a date."""
+    heading = rf"^## \[{re.escape(project_version(root))}\] - (\d{{4}}-\d\d-\d\d)$"
+    found = re.search(heading, (root / "CHANGELOG.md").read_text(), re.MULTILINE)
+    try:
+        return date.fromisoformat(found[1]) if found else None
+    except ValueError:
+        return None
+
+
 def build(into: Path, root: Path = ROOT) -> list[Path]:
     """Build all files of the release into an empty folder and return them; the checksums come last."""
     began = datetime.now(UTC)
@@ -68,6 +81,7 @@ def build(into: Path, root: Path = ROOT) -> list[Path]:
     subprocess.run(hatch, cwd=root, env=environment, check=True, stdout=subprocess.DEVNULL)
     version = project_version(root)
     helm_python.package(root / CHART, destination=into, version=version, app_version=version)
+    shutil.copyfile(IMAGES, into / f"dagway-{version}.bake.hcl")
     (into / f"dagway-{version}.sbom.json").write_text(json.dumps(bill_of_materials(root), indent=1) + "\n")
     statement = provenance(root, list(into.iterdir()), began)
     (into / f"dagway-{version}.provenance.json").write_text(json.dumps(statement, indent=1) + "\n")
@@ -91,21 +105,24 @@ def _commit_time(root: Path) -> str:
     return done.stdout.strip() or str(int((root / "pyproject.toml").stat().st_mtime))
 
 
-def main() -> int:
-    """Build into ``dist``; or print which file has another version, or what the wheel lacks, and return 1."""
-    if wrong := list(other_versions()):
-        sys.stderr.writelines(f"{each}, but pyproject.toml says {project_version()}\n" for each in wrong)
+def main(root: Path = ROOT) -> int:
+    """Build into ``dist``; or print what is wrong with the version, the changelog or the wheel, and return 1."""
+    if wrong := list(other_versions(root)):
+        sys.stderr.writelines(f"{each}, but pyproject.toml says {project_version(root)}\n" for each in wrong)
         return 1
-    into = ROOT / "dist"
+    if released_on(root) is None:
+        sys.stderr.write(f"CHANGELOG.md has no section `## [{project_version(root)}] - YYYY-MM-DD`\n")
+        return 1
+    into = root / "dist"
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir()
-    built = build(into)
+    built = build(into, root)
     (wheel,) = into.glob("*.whl")
     if absent := absent_pages(wheel):
         shutil.rmtree(into)
         sys.stderr.writelines(f"the wheel would lack {each}\n" for each in absent)
         return 1
-    sys.stdout.writelines(f"{file.relative_to(ROOT)}\n" for file in built)
+    sys.stdout.writelines(f"{file.relative_to(root)}\n" for file in built)
     return 0
 
 

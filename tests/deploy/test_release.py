@@ -3,20 +3,23 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tarfile
 import zipfile
+from datetime import date
 from pathlib import Path
 
 import pytest
 import yaml
 
 from scripts.provenance import provenance
-from scripts.release import ROOT, absent_pages, build, other_versions, project_version
+from scripts.release import IMAGES, ROOT, absent_pages, build, main, other_versions, project_version, released_on
 from shared.clock import utc_now
 from tests.deploy.chart import render
 from tests.deploy.manifests import of_kind
+from tests.harness.needs import need
 
 
 def test_every_file_names_the_same_version() -> None:
@@ -27,11 +30,14 @@ def test_every_file_names_the_same_version() -> None:
     "name",
     [
         "deploy/helm/dagway/Chart.yaml",
+        "deploy/helm/dagway/ci/everything-values.yaml",
         "docker-compose.yml",
         "Dockerfile",
         "deploy/image/bake.hcl",
         "deploy/k8s/base/api.yaml",
+        "deploy/k8s/components/keda/deletion-costs.yaml",
         "deploy/k8s/overlays/prod/kustomization.yaml",
+        "deploy/k8s/overlays/watched/kustomization.yaml",
     ],
 )
 def test_another_version_is_named_with_its_file(name: str, tmp_path: Path) -> None:
@@ -43,6 +49,40 @@ def test_another_version_is_named_with_its_file(name: str, tmp_path: Path) -> No
     found = set(other_versions(tmp_path))
 
     assert found == {f"{name}: 9.9.9"}
+
+
+@pytest.mark.parametrize(
+    ("heading", "found"),
+    [
+        ("## [1.2.3] - 2026-11-28", date(2026, 11, 28)),
+        ("## [1.2.3]", None),
+        ("## [1.2.3] - 2026-02-30", None),
+        ("## [1.2.30] - 2026-11-28", None),
+        ("## [1x2.3] - 2026-11-28", None),
+        ("## [Unreleased]", None),
+    ],
+)
+def test_a_version_is_a_release_once_the_changelog_dates_it(heading: str, found: date | None, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
+    (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n## [Unreleased]\n\n{heading}\n\n### Added\n")
+
+    assert released_on(tmp_path) == found
+
+
+def test_without_a_dated_section_nothing_is_built(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n")
+
+    assert main(tmp_path) == 1
+
+    assert capsys.readouterr().err == "CHANGELOG.md has no section `## [1.2.3] - YYYY-MM-DD`\n"
+    assert not (tmp_path / "dist").exists()
+
+
+def test_this_version_has_its_section() -> None:
+    assert released_on() is not None
 
 
 def test_a_wheel_without_documentation_or_editor_is_no_release(tmp_path: Path) -> None:
@@ -85,7 +125,7 @@ def test_a_statement_names_the_commit_and_what_is_not_committed(tmp_path: Path) 
     assert built_from() == ([git("rev-parse", "HEAD")], ["build.lock"])
 
 
-def test_a_release_has_wheel_sdist_chart_sbom_and_their_checksums(tmp_path: Path) -> None:
+def test_a_release_has_wheel_sdist_chart_images_sbom_and_their_checksums(tmp_path: Path) -> None:
     version = project_version()
 
     built = {file.name: file for file in build(tmp_path)}
@@ -94,6 +134,7 @@ def test_a_release_has_wheel_sdist_chart_sbom_and_their_checksums(tmp_path: Path
         f"dagway-{version}-py3-none-any.whl",
         f"dagway-{version}.tar.gz",
         f"dagway-{version}.tgz",
+        f"dagway-{version}.bake.hcl",
         f"dagway-{version}.sbom.json",
         f"dagway-{version}.provenance.json",
         "SHA256SUMS",
@@ -127,3 +168,29 @@ def test_a_release_has_wheel_sdist_chart_sbom_and_their_checksums(tmp_path: Path
     assert rule["spec"]["groups"][: len(recorded)] == recorded
     (job,) = of_kind(objects, "Job")
     assert job["spec"]["template"]["spec"]["containers"][0]["image"] == f"dagway:{version}"
+
+    assert built[f"dagway-{version}.bake.hcl"].read_bytes() == IMAGES.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("registry", "prefix"), [("", ""), ("registry.example.com/team", "registry.example.com/team/")]
+)
+def test_both_images_are_defined_for_two_processors(registry: str, prefix: str) -> None:
+    need("docker-buildx")
+    # No engine is needed to read the definition, so none is reachable.
+    env = {**os.environ, "REGISTRY": registry, "DOCKER_HOST": "unix:///nonexistent"}
+    printed = subprocess.run(
+        ["docker", "buildx", "bake", "--file", IMAGES, "--print"], cwd=ROOT, env=env, capture_output=True, check=True
+    )
+
+    defined = json.loads(printed.stdout)
+
+    assert defined["group"]["default"]["targets"] == sorted(defined["target"]) == ["dagway", "dagway-worker"]
+    for name, image in defined["target"].items():
+        assert image["tags"] == [f"{prefix}{name}:{project_version()}"]
+        assert image["platforms"] == ["linux/amd64", "linux/arm64"]
+        assert image["attest"] == ["type=sbom", "type=provenance,mode=max"]
+    # The last stage is the one that is built without a target.
+    stages = re.findall(r"^FROM .+ AS (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert "target" not in defined["target"]["dagway"]
+    assert defined["target"]["dagway-worker"]["target"] in stages[:-1]

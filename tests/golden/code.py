@@ -1,8 +1,8 @@
 """The code of the last release, which tests run beside this version.
 
 ``code.tar.xz`` has what the release's wheel has, without the pages' bundles, the documentation and the examples. Its
-processes use the packages that are installed now. No release exists yet: until there is one, the archive has the code
-of 27 November 2026, as version 0.1.0.dev0.
+processes use the packages that are installed now. 0.1.0 is the first release: before its code
+is recorded, the archive has that of 27 November 2026, as version 0.1.0.dev0.
 """
 
 import io

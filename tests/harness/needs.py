@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
@@ -16,6 +17,13 @@ from tests.harness.servers import postgres_bin, rabbit_bin
 
 __all__ = ["NEEDED", "missing", "need"]
 
+
+def _buildx() -> bool:
+    docker = shutil.which("docker")
+    asked = [docker or "", "buildx", "version"]
+    return docker is not None and subprocess.run(asked, capture_output=True, check=False).returncode == 0
+
+
 NEEDED: dict[str, Callable[[], object]] = {
     "rabbitmq": rabbit_bin,
     "postgres": postgres_bin,
@@ -26,6 +34,7 @@ NEEDED: dict[str, Callable[[], object]] = {
     },
     "chromium": chromium_bin,
     **{program: partial(engine_bin, program) for program in ("dockerd", "podman")},
+    "docker-buildx": _buildx,
     "alertmanager": lambda: shutil.which("amtool") and alertmanager_bin(),
     "prometheus": lambda: shutil.which("prometheus") and shutil.which("promtool"),
 }
