@@ -1,7 +1,7 @@
 """Cause faults on a real compose system and measure what follows: ``python -m tests.deploy.live_faults``.
 
 It needs what ``live`` needs. The engine must run on this machine, a Linux, and the user be root: it kills processes of
-containers, and connects to containers by their own addresses. It takes a quarter of an hour, most of it for alerts.
+containers, and connects to containers by their own addresses. It takes 15 to 20 minutes, most of it for alerts.
 
 In a copy of the project it builds the images and starts the system. It prints a line for each finding, and ends with an
 error at the first one that is not as it should be. In the end it removes all containers, networks and volumes that it

@@ -7,7 +7,8 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +22,7 @@ _RATE = 50
 _RUN_EVERY = 25
 _ROUNDS = 3
 """How often each replica is restarted. What one restart in ten does would often be missed with one."""
+_LONG_RUNS = 100
 _MOST = 20 * 60 * _RATE
 """The most requests of one load: an end, should a restart hang."""
 _CONNECT_S = 2.0
@@ -124,8 +126,38 @@ def _gateways(system: DisturbedSystem) -> list[str]:
     return [address for address in found if address]
 
 
-def _restart_each(system: DisturbedSystem, load: _Load) -> None:
-    for service in ("api", "scheduler", "worker") * _ROUNDS:
+def _begin_long_runs(system: DisturbedSystem) -> None:
+    """Start runs of two minutes, and return when the steps of all are running, on both workers."""
+    for number in range(_LONG_RUNS):
+        system.begin("two-minutes", f"long-{number}")
+
+    def run() -> None:
+        found = _long_steps(system)
+        assert found == (_LONG_RUNS, 2), found
+
+    eventually(run, timeout_s=LONG_S, every_s=0.5)
+
+
+def _long_steps(system: DisturbedSystem) -> tuple[int, int]:
+    """Return how many steps of two minutes are running, on how many workers."""
+    [found] = system.rows(
+        "SELECT count(*), count(DISTINCT token_worker) FROM nodes JOIN dag_runs USING (run_key) "
+        "WHERE dag_name = 'two-minutes' AND token_state = 'running'"
+    )
+    return int(found[0]), int(found[1])
+
+
+def _restart_each(system: DisturbedSystem, load: _Load, *, draining: "Sequence[Future[str]]") -> None:
+    """``draining``: first restarts of workers, which go on for as long as their steps of two minutes do."""
+    _restart_in_turn(system, load, ("api", "scheduler") * _ROUNDS)
+    for each in draining:
+        each.result()
+    system.wait_until_healthy()
+    _restart_in_turn(system, load, ("worker",) * (_ROUNDS - 1))
+
+
+def _restart_in_turn(system: DisturbedSystem, load: _Load, services: Sequence[str]) -> None:
+    for service in services:
         for container in system.containers(service):
             system.sh(f"docker restart {container}")
             load.addresses = _gateways(system)
@@ -143,18 +175,39 @@ def _restart_servers(system: DisturbedSystem, load: _Load) -> None:
 def restart_under_load(system: DisturbedSystem) -> None:
     """Restart every replica in turn, and then both servers, while a client sends requests to two gateways.
 
-    No request may fail, except by 503 with ``Retry-After``, and every run that was accepted must succeed.
+    No request may fail, except by 503 with ``Retry-After``, and every run that was accepted must succeed. Both workers
+    are first restarted while each runs many steps of two minutes, and another worker is there for new runs, as in a
+    rolling update on Kubernetes.
     """
     system.begin("quick", "before-the-load")
     system.wait_for_end("quick", "before-the-load")
-    system.scale_gateways(2)
-    _under_load(system, f"each replica restarted {_ROUNDS} times", _restart_each)
-    _under_load(system, "database and broker restarted", _restart_servers)
-    system.scale_gateways(1)
+    workers = system.containers("worker")
+    assert len(workers) == 2, workers
+    _begin_long_runs(system)
+    system.scale(gateways=2, workers=3)
+    running, on_workers = _long_steps(system)
+    assert on_workers == 2, (running, on_workers)
+    draining = [system.beside(f"docker restart {each}") for each in workers]
+    restart = partial(_restart_each, draining=draining)
+    _under_load(system, "replicas", f"each replica restarted {_ROUNDS} times", restart)
+    eventually(lambda: _all_ended_well(system), timeout_s=LONG_S, every_s=0.5)
+    say(f"load: {running} steps of 120 s were running when both workers were told to end; all {_LONG_RUNS} succeeded")
+    _under_load(system, "servers", "database and broker restarted", _restart_servers)
+    system.scale(gateways=1, workers=2)
 
 
-def _under_load(system: DisturbedSystem, what: str, restart: Callable[[DisturbedSystem, _Load], None]) -> None:
-    name = restart.__name__.strip("_").replace("_", "-")
+def _all_ended_well(system: DisturbedSystem) -> None:
+    """Every step of two minutes has succeeded at its only attempt."""
+    found = system.rows(
+        "SELECT r.status, a.outcome, a.number, count(*) FROM dag_runs r JOIN attempts a USING (run_key) "
+        "WHERE r.dag_name = 'two-minutes' GROUP BY 1, 2, 3"
+    )
+    assert found == [["succeeded", "succeeded", "1", str(_LONG_RUNS)]], found
+
+
+def _under_load(
+    system: DisturbedSystem, name: str, what: str, restart: Callable[[DisturbedSystem, _Load], None]
+) -> None:
     gateways = _gateways(system)
     assert len(gateways) == 2, gateways
     began_s = time.monotonic()

@@ -27,6 +27,7 @@ _SPECS = {
     "quick": "steps:\n  - name: one\n    command: echo done\n",
     "slow": f"steps:\n  - name: long\n    command: sleep 6{_RETRIED}\n",
     "slow-once": "steps:\n  - name: long\n    command: sleep 6\n",
+    "two-minutes": "steps:\n  - name: long\n    command: sleep 120\n",
 }
 _began_s = time.monotonic()
 
@@ -65,7 +66,7 @@ class DisturbedSystem(System):
         return self._header()
 
     def create_dags(self) -> None:
-        """Create the DAGs: ``quick``, and two with a step of 6 s, ``slow`` with a ``retryPolicy``."""
+        """Create the DAGs of this file. Of those with a long step only ``slow`` has a ``retryPolicy``."""
         for name, spec in _SPECS.items():
             self.ask("POST", "/dags", {"name": name, "spec": spec})
 
@@ -120,10 +121,10 @@ class DisturbedSystem(System):
         assert found is not None, run_id
         return found["dagRunDetails"]
 
-    def scale_gateways(self, count: int) -> None:
-        """Run this many gateways. Several cannot share a port of this machine: ``ask`` works with one only."""
-        self._env["GATEWAY_PORT"] = str(self.port) if count == 1 else "0"
-        self.sh(f"docker compose up --detach --wait --no-build --scale api={count}")
+    def scale(self, *, gateways: int, workers: int) -> None:
+        """Run this many of them. Several gateways cannot share a port of this machine: ``ask`` works with one only."""
+        self._env["GATEWAY_PORT"] = str(self.port) if gateways == 1 else "0"
+        self.sh(f"docker compose up --detach --wait --no-build --scale api={gateways} --scale worker={workers}")
 
     def containers(self, service: str) -> list[str]:
         """Return the ids of the containers of a service that run."""
