@@ -24,6 +24,7 @@ from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from shared.store.migrate import migrate
 from shared.store.reads.backlog import BacklogReads
+from shared.store.reads.dags import DagReads
 from shared.store.reads.reader import Reads
 from shared.transport.open import open_transport
 
@@ -73,7 +74,8 @@ def main(dags: int) -> None:
         for limit in (200, dags):
             limit_dag_series(limit)
             count(PostCommit(ended=[(f"dag-{number}", RunStatus.SUCCEEDED) for number in range(dags)]))
-            scheduler = admin_registry([process, BacklogCollector(BacklogReads(engine).backlog, utc_now)])
+            backlog = BacklogCollector(BacklogReads(engine).backlog, DagReads(engine).specs, utc_now)
+            scheduler = admin_registry([process, backlog])
             _cost(f"scheduler, {dags} dags, limit {limit}", lambda page=scheduler: generate_latest(page))  # type: ignore[misc]
             deps = build_deps(
                 transport=transport,

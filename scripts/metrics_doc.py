@@ -62,7 +62,7 @@ def catalogue() -> Mapping[str, list[Metric]]:
             "every service": list(ProcessCollector("x", "0", transport, Volume(Path("/"))).collect()),
             "scheduler": [
                 *(metric for metric in ours if not metric.name.startswith("dagway_gateway_")),
-                *BacklogCollector(lambda _now: Backlog(), utc_now).collect(),
+                *BacklogCollector(lambda _now: Backlog(), lambda _hashes: {}, utc_now).collect(),
                 *SchemaCollector(lambda: SchemaRevision("0001", "0001")).collect(),
             ],
             "worker": list(WorkerCollector(lambda: worker).collect()),

@@ -25,6 +25,7 @@ from shared.spans import start_sending, stop_sending
 from shared.store.engine import open_engine
 from shared.store.migrate import require_head
 from shared.store.reads.backlog import BacklogReads
+from shared.store.reads.dags import DagReads
 from shared.store.reads.schema_metric import SchemaCollector
 from shared.store.writes.transaction import Store
 from shared.transport.base import Transport
@@ -65,7 +66,7 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
         admin.add(ProcessCollector("scheduler", version, transport, Volume(config.data_dir)))
         reads, store = BacklogReads(engine), Store(engine)
         CLOCK_SKEW.set_function(lambda: store.clock.skew_s)
-        admin.add(BacklogCollector(reads.backlog, store.clock))
+        admin.add(BacklogCollector(reads.backlog, DagReads(engine).specs, store.clock))
         admin.add(SchemaCollector(reads.schema))
         scheduler = _retry_until(
             "broker",

@@ -115,7 +115,7 @@ def run_up(
     )
     if admin is not None:
         admin.add(ProcessCollector("up", version, transport, Volume(config.data_dir)))
-        admin.add(BacklogCollector(BacklogReads(engine).backlog, store.clock))
+        admin.add(BacklogCollector(BacklogReads(engine).backlog, reads.specs, store.clock))
         admin.add(SchemaCollector(reads.schema))
         admin.add(WorkerCollector(worker.facts))
         admin.add(DaguCollector(deps))

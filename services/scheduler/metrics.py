@@ -7,13 +7,14 @@ the database.
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from prometheus_client import Counter, Gauge, Histogram, Summary
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.pool_attempts import PoolAttempts
 from shared.errors import StoreUnavailable
 from shared.metrics import HOP_S, LATENCY_S, DagNames
 from shared.status import RunStatus
@@ -213,31 +214,40 @@ class BacklogCollector:
     While the database is unavailable, ``dagway_store_up`` is 0 and the other metrics are absent.
     """
 
-    def __init__(self, ask: Callable[[datetime], Backlog], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        ask: Callable[[datetime], Backlog],
+        texts: Callable[[Iterable[str]], Mapping[str, str]],
+        clock: Callable[[], datetime],
+    ) -> None:
         self._ask, self._clock = ask, clock
+        self._pools = PoolAttempts(texts)
         self._lock = threading.Lock()
-        self._kept: Backlog | None = None
+        self._kept: tuple[Backlog, dict[tuple[str, str], int]] | None = None
         self._until = 0.0
 
-    def _backlog(self) -> Backlog | None:
+    def _asked(self) -> tuple[Backlog, dict[tuple[str, str], int]] | None:
+        """Return the backlog and its open attempts by pool and state."""
         with self._lock:
             if time.monotonic() >= self._until:
                 try:
-                    self._kept = self._ask(self._clock())
+                    backlog = self._ask(self._clock())
+                    self._kept = backlog, self._pools.count(backlog)
                 except StoreUnavailable:
                     self._kept = None
                 self._until = time.monotonic() + _KEPT_S
             return self._kept
 
     def collect(self) -> Iterable[Metric]:
-        backlog = self._backlog()
+        asked = self._asked()
         yield GaugeMetricFamily(
             "dagway_store_up",
             "1 if this scheduler's last query of the backlog succeeded, else 0",
-            value=int(backlog is not None),
+            value=int(asked is not None),
         )
-        if backlog is None:
+        if asked is None:
             return
+        backlog, attempts_of = asked
         for name, help_text, value in (
             ("outbox_messages", "Messages in the outbox, not confirmed by the broker", backlog.outbox_rows),
             ("outbox_age_seconds", "Age of the oldest message in the outbox", backlog.outbox_age_s),
@@ -247,16 +257,20 @@ class BacklogCollector:
             (
                 "outstanding_work",
                 "Queued DAG-runs plus open attempts: the work that needs workers",
-                backlog.queued_runs + sum(backlog.open_attempts.values()),
+                backlog.queued_runs + sum(attempts_of.values()),
             ),
             ("worker_slots_live", "Slots of all workers that take work", backlog.slots),
             ("schedulers_alive", "Schedulers whose last heartbeat is at most 30 s old", backlog.schedulers),
             ("timers_overdue", "Timers more than 10 s late", backlog.timers_overdue),
         ):
             yield GaugeMetricFamily(f"dagway_{name}", help_text, value=value)
-        attempts = GaugeMetricFamily("dagway_open_attempts", "Attempts that have not ended, by state", labels=["state"])
-        for state in sorted({"dispatched", "running", *backlog.open_attempts}):
-            attempts.add_metric([state], backlog.open_attempts.get(state, 0))
+        attempts = GaugeMetricFamily(
+            "dagway_open_attempts",
+            "Attempts that have not ended, by state and worker pool. no-pool: no worker of the pool fits the selector",
+            labels=["state", "pool"],
+        )
+        for (pool, state), number in sorted(attempts_of.items()):
+            attempts.add_metric([state, pool], number)
         yield attempts
         workers = GaugeMetricFamily("dagway_workers", "Workers that have sent a heartbeat, by state", labels=["state"])
         for state in sorted({"live", "draining", "lost", "stopped", *backlog.workers}):

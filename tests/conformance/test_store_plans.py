@@ -14,6 +14,7 @@ from services.api.observability.dagu_metrics import render
 from services.api.settings import Settings
 from shared.status import RunStatus
 from shared.store.engine import open_engine
+from shared.store.reads.backlog import BacklogReads
 from shared.store.reads.reader import AuditFilter, AuditPlace, ListedRunRow, QueuePlace, Reads, RunName
 from shared.store.reads.stream import Place
 from shared.store.writes.transaction import Store
@@ -241,3 +242,32 @@ def test_no_statement_of_a_gateways_metrics_walks_over_the_runs(engine: Engine, 
         transport.close()
     # 20 of the 6,020 runs are active.
     assert max(first, next_one) <= 20
+
+
+def test_the_backlog_is_counted_without_the_history(engine: Engine) -> None:
+    with engine.begin() as connection:
+        for statement in HISTORY.split(";"):
+            connection.execute(text(statement), {"now": NOW} if ":now" in statement else {})
+        connection.execute(
+            text(
+                "UPDATE nodes SET token = run_key, token_state = 'dispatched',"
+                " token_worker = CASE WHEN run_key::int % 2 = 0 THEN 'w' END WHERE run_key::int >= 6000"
+            )
+        )
+        connection.execute(text("ANALYZE nodes"))
+    sent: list[tuple[str, object]] = []
+    event.listen(engine, "before_cursor_execute", lambda _c, _cursor, sql, values, *_: sent.append((sql, values)))
+
+    backlog = BacklogReads(engine).backlog(NOW)
+
+    assert sum(each.count for each in backlog.open_attempts) == 21
+    asked = [(sql, values) for sql, values in sent if sql.startswith("SELECT") and "FROM" in sql]
+    with engine.connect() as connection:
+        plans = [
+            connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", values).scalar_one()  # type: ignore[arg-type]
+            for sql, values in asked
+        ]
+    read = [(table, count) for (plan,) in plans for table, count in _rows_read(plan["Plan"])]
+    assert {table for table, _ in read} == {"dag_runs", "nodes"}
+    # 21 of 6,020 runs have an open attempt.
+    assert max(count for _, count in read) <= 21

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, event
 from shared.status import AttemptState
 from shared.store import tables as t
 from shared.store.engine import open_engine
+from shared.store.reads.backlog import BacklogReads, OpenAttempts
 from shared.store.reads.reader import CommandRow, DagRow, Place, QueuePlace, Reads, RunName, ServiceRow
 from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
 from tests.harness.databases import migrated_sqlite
@@ -106,6 +107,27 @@ def test_tags_and_texts_of_all_dags(engine: Engine, reads: Reads) -> None:
     assert [(dag.file_name, dag.spec) for dag in reads.dags_with_specs()] == [("a", "a: 1"), ("b", "b: 1")]
     assert reads.specs(["hash of a: 1", "none", "hash of a: 1"]) == {"hash of a: 1": "a: 1"}
     assert reads.specs([]) == {}
+
+
+def test_open_attempts_are_counted_by_worker_or_by_the_spec_whose_selector_they_wait_for(
+    engine: Engine, reader: Engine
+) -> None:
+    for number in range(3):
+        key = add_run(engine, "etl", f"r{number}", spec="steps: [a]", status="running")
+        add_node(engine, key, 0, "a", token=f"{key}/0", token_state="dispatched")
+        add_node(engine, key, 1, "b", token=f"{key}/1", token_state="running", token_worker=f"w{number % 2}")
+        add_node(engine, key, 2, "c")
+    add_node(engine, add_run(engine, "other", "r0", spec="steps: [b]"), 0, "b", token="x", token_state="dispatched")
+
+    found = BacklogReads(reader).backlog(NOW).open_attempts
+
+    assert set(found) == {
+        OpenAttempts("running", 2, "w0"),
+        OpenAttempts("running", 1, "w1"),
+        OpenAttempts("dispatched", 3, None, "hash of steps: [a]"),
+        OpenAttempts("dispatched", 1, None, "hash of steps: [b]"),
+    }
+    assert len(found) == 4
 
 
 def test_workers_come_with_their_open_attempts(engine: Engine, reads: Reads) -> None:

@@ -23,8 +23,10 @@ PROMETHEUS = ROOT / "deploy/prometheus"
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 RUNBOOKS = sorted((ROOT / "docs/runbooks").glob("*.md"))
 OPERATIONS_PAGES = sorted((ROOT / "docs/operations").glob("*.md"))
-_BOUNDED = {"status", "state", "outcome", "code", "route", "queue", "why", "service", "le", "kind", "version", "check"}
-"""Labels whose values come from fixed lists in the code."""
+_BOUNDED = {
+    "status", "state", "outcome", "code", "route", "queue", "why", "service", "le", "kind", "version", "check", "pool",
+}  # fmt: skip
+"""Labels whose values come from fixed lists in the code, and the worker pools, of which a bounded number is named."""
 _FOREIGN = {
     "up",
     "ALERTS",

@@ -17,7 +17,7 @@ from shared.disk import Volume
 from shared.errors import StoreUnavailable
 from shared.metrics import DagNames, ProcessCollector, fold
 from shared.status import AttemptState, Begun, RunStatus
-from shared.store.reads.backlog import Backlog
+from shared.store.reads.backlog import Backlog, OpenAttempts
 
 _NOW = datetime(2026, 3, 1, tzinfo=UTC)
 _ROOT = Path(__file__).parents[2]
@@ -63,6 +63,7 @@ def test_no_label_could_grow_but_the_dags() -> None:
         "hop",
         "queue",
         "why",
+        "pool",
         "dag",
         "operation",
         "code",
@@ -163,7 +164,7 @@ def test_an_unreachable_database_is_logged_once() -> None:
         raise StoreUnavailable("gone")
 
     registry = CollectorRegistry()
-    registry.register(BacklogCollector(away, lambda: _NOW))
+    registry.register(BacklogCollector(away, lambda _hashes: {}, lambda: _NOW))
 
     assert registry.get_sample_value("dagway_store_up") == 0
     assert registry.get_sample_value("dagway_outbox_messages") is None
@@ -174,10 +175,10 @@ def test_the_backlog_is_asked_once_for_many_scrapes() -> None:
 
     def ask(now: datetime) -> Backlog:
         asked.append(now)
-        return Backlog(queued_runs=2, open_attempts={"running": 3})
+        return Backlog(queued_runs=2, open_attempts=(OpenAttempts("running", 3, "w"),))
 
     registry = CollectorRegistry()
-    registry.register(BacklogCollector(ask, lambda: _NOW))
+    registry.register(BacklogCollector(ask, lambda _hashes: {}, lambda: _NOW))
     for _ in range(5):
         generate_latest(registry)
 

@@ -10,9 +10,34 @@ from shared.store import tables as t
 from shared.store.queries.workers import LIVE, believed_state
 from shared.store.reads.base import Reader
 
-__all__ = ["Backlog", "BacklogReads"]
+__all__ = ["Backlog", "BacklogReads", "OpenAttempts"]
 
 _SERVICE_ALIVE = timedelta(seconds=30)
+_n = t.nodes.c
+_HELD = (
+    select(_n.token_state, func.count(), _n.token_worker)
+    .where(_n.token.is_not(None), _n.token_worker.is_not(None))
+    .group_by(_n.token_state, _n.token_worker)
+)
+_WAITING = (
+    select(_n.token_state, func.count(), _n.token_worker, t.dag_runs.c.spec_hash)
+    .join(t.dag_runs, t.dag_runs.c.run_key == _n.run_key)
+    .where(_n.token.is_not(None), _n.token_worker.is_(None))
+    .group_by(_n.token_state, _n.token_worker, t.dag_runs.c.spec_hash)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempts:
+    """How many attempts are in the state ``dispatched`` (sent, not started) or ``running``.
+
+    A worker holds them, or they wait for any worker that satisfies the selector of a spec (``spec_hash``).
+    """
+
+    state: str
+    count: int
+    worker_id: str | None = None
+    spec_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +49,11 @@ class Backlog:
     queued_runs: int = 0
     oldest_queued_s: float = 0
     running_runs: int = 0
-    open_attempts: dict[str, int] = field(default_factory=dict)
-    """By state: ``dispatched`` (sent to a worker, not started) or ``running``."""
+    open_attempts: tuple[OpenAttempts, ...] = ()
     workers: dict[str, int] = field(default_factory=dict)
     """By state. A worker whose lease has ended counts as lost."""
+    worker_labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By worker id, also of workers that are gone."""
     slots: int = 0
     """The slots of all workers that take work."""
     schedulers: int = 0
@@ -39,7 +65,7 @@ class BacklogReads(Reader):
 
     def backlog(self, now: datetime) -> Backlog:
         """Return the counts at ``now``."""
-        o, r, n, w, s = t.outbox.c, t.dag_runs.c, t.nodes.c, t.workers.c, t.services.c
+        o, r, w, s = t.outbox.c, t.dag_runs.c, t.workers.c, t.services.c
         with self._snapshot() as connection:
 
             def counted(column: ColumnElement[Any], *where: ColumnElement[bool]) -> tuple[int, Any]:
@@ -49,13 +75,16 @@ class BacklogReads(Reader):
             outbox, oldest_owed = counted(o.created_at)
             queued, oldest_queued = counted(r.queued_at, r.status == "queued")
             running, _ = counted(r.run_key, r.status == "running")
-            states = select(n.token_state, func.count()).where(n.token.is_not(None)).group_by(n.token_state)
-            open_attempts = {str(state): int(count) for state, count in connection.execute(states)}
+            open_attempts = tuple(
+                OpenAttempts(*row) for query in (_HELD, _WAITING) for row in connection.execute(query)
+            )
             workers: dict[str, int] = {}
             slots = 0
-            for state, lease_until, drained_at, offered in connection.execute(
-                select(w.state, w.lease_until, w.drained_at, w.slots)
+            labels: dict[str, dict[str, str]] = {}
+            for state, lease_until, drained_at, offered, worker_id, labelled in connection.execute(
+                select(w.state, w.lease_until, w.drained_at, w.slots, w.worker_id, w.labels)
             ):
+                labels[worker_id] = labelled
                 really = believed_state(state, lease_until, drained_at, now)
                 workers[really] = workers.get(really, 0) + 1
                 slots += offered if really == LIVE else 0
@@ -69,6 +98,7 @@ class BacklogReads(Reader):
             running_runs=running,
             open_attempts=open_attempts,
             workers=workers,
+            worker_labels=labels,
             slots=slots,
             schedulers=alive,
             timers_overdue=overdue,

@@ -1,0 +1,75 @@
+"""KEDA's queries on a running system: each worker pool is scaled by what its own workers run or could run."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import yaml
+
+from tests.deploy.chart import render
+from tests.deploy.manifests import of_kind
+from tests.faults.conftest import LEASE_S
+from tests.harness.cluster import Cluster, running
+from tests.harness.eventually import eventually
+from tests.harness.needs import need
+from tests.harness.prometheus import Prometheus
+from tests.harness.servers import PostgresServer, RabbitServer
+
+KUSTOMIZE = Path(__file__).parents[2] / "deploy/k8s/components/keda/scaled-object.yaml"
+HELD = 2000
+STEP = "steps:\n  - name: waits\n    command: while [ ! -e {go} ]; do sleep 0.1; done\n"
+
+
+def queries() -> dict[str, str]:
+    """Return the query of each pool's ScaledObject, by its name."""
+    pools = [{"name": name, "autoscaling": {"kind": "keda"}} for name in ("default", "gpu")]
+    scaled = of_kind(render({"workerPools": pools}), "ScaledObject")
+    return {each["metadata"]["name"]: each["spec"]["triggers"][0]["metadata"]["query"] for each in scaled}
+
+
+def test_a_pool_is_scaled_by_its_own_attempts_and_not_by_runs_that_a_limit_holds(
+    servers: tuple[RabbitServer, PostgresServer], tmp_path: Path
+) -> None:
+    need("prometheus")
+    asked = queries()
+    default, gpu = asked["dagway-worker"], asked["dagway-worker-gpu"]
+    (trigger,) = yaml.safe_load(KUSTOMIZE.read_text())["spec"]["triggers"]
+    assert trigger["metadata"]["query"] == default
+    cluster = Cluster(tmp_path / "c", *running(*servers), schedulers=2, workers=1, lease_s=LEASE_S)
+    ports = [each.env["DAGWAY_METRICS_PORT"] for each in cluster.schedulers]
+    scraped = [(f"127.0.0.1:{port}", {"service": "scheduler"}) for port in ports]
+    with cluster, Prometheus(tmp_path / "leaf", "leaf", {"dagway": scraped}, site="here") as leaf:
+
+        def says(query: str, number: float) -> Callable[[], bool]:
+            return lambda: list(leaf.ask(query).values()) == [number]
+
+        step = STEP.format(go=tmp_path / "go")
+        for name, head in {
+            "held": "maxActiveRuns: 1\n",
+            "elsewhere": "workerSelector: {worker-pool: gpu}\n",
+            "nowhere": "workerSelector: {zone: mars}\n",
+            "own": "",
+        }.items():
+            cluster.client.create(name, head + step)
+        eventually(says(default, 0))
+
+        with ThreadPoolExecutor(8) as threads:
+            sent = threads.map(
+                lambda n: cluster.client.ask("POST", "/dags/held/enqueue", {"dagRunId": f"r{n}"}), range(HELD)
+            )
+            assert {answer.status for answer in sent} == {200}
+        eventually(says("max(dagway_queued_dag_runs)", HELD - 1))
+        eventually(says(default, 1))
+
+        for dag, count in {"elsewhere": 30, "nowhere": 5}.items():
+            for number in range(count):
+                cluster.client.start(dag, f"r{number}")
+        eventually(says(gpu, 30))
+        eventually(says('sum(max by (state) (dagway_open_attempts{pool="no-pool"}))', 5))
+        assert says(default, 1)()
+
+        for number in range(3):
+            cluster.client.start("own", f"r{number}")
+        eventually(says(default, 4))
+        assert says(gpu, 30)()
+        eventually(says("sum(dagway:open_attempts:max)", 39))
