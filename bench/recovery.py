@@ -1,18 +1,25 @@
-"""``python -m bench.recovery [--times N]``: how long a distributed system needs to go on after a fault, as JSON.
+"""``python -m bench.recovery [--times N] [--only TEXT]``: how long a distributed system needs to go on after a fault.
 
+gateway killed -> next start dispatched  one of two; until a worker begins the step of a run that was asked for after
+                                         the kill, by a client that tries the other gateway
 worker killed -> step decided            a step without ``retryPolicy`` fails as lost; includes the lease
+worker killed -> next start dispatched   one of two; the same, for a run that was asked for after the kill
 scheduler killed -> next transition      of each of eight runs, whichever scheduler had it; one other scheduler runs
 broker back -> first dispatch            until a worker begins a step; from the moment at which the broker accepts
                                          connections, after 3 s away
 database back -> next transition         from the moment at which the database answers, after 3 s away
+primary killed -> next start dispatched  a replica is promoted at once and takes over the address. The time until
+                                         somebody notices that the primary is dead is not included
 cluster node lost -> next dispatch       until a worker begins a step; the broker node that leads the queue of tasks is
                                          killed, one of three
 
-p50 and p99 of N times each, in seconds. With few values p99 is the greatest.
+Prints JSON: the median and the greatest of N times each, in seconds, and from 100 times on the 99th percentile.
+``--only``: the lines above whose name has this text.
 """
 
 import argparse
 import json
+import math
 import os
 import statistics
 import sys
@@ -30,7 +37,9 @@ from shared.transport.base import task_queue
 from tests.harness.broker_users import PASSWORDS, write_definitions
 from tests.harness.cluster import Cluster
 from tests.harness.eventually import eventually
+from tests.harness.procs import DagwayProcess
 from tests.harness.servers import PostgresServer, RabbitCluster, RabbitServer
+from tests.harness.servers.postgres_replica import PostgresReplica
 
 Summaries = dict[str, dict[str, float]]
 
@@ -38,7 +47,10 @@ _LEASE_S = 10.0
 _AWAY_S = 3.0
 _RUNS = 8
 _LIMIT_S = 120.0
+_PERCENTILES_FROM = 100
+"""With fewer values the 99th percentile would be the greatest."""
 _LONG = "steps:\n  - name: long\n    command: sleep 600\n"
+_QUICK = "steps:\n  - name: quick\n    command: 'true'\n"
 _TICKING = "steps:\n" + "".join(f"  - name: s{number}\n    command: sleep 0.2\n" for number in range(200))
 
 
@@ -49,13 +61,26 @@ class _Bench:
         self._system = system
         self._number = 0
         system.client.create("long", _LONG)
+        system.client.create("quick", _QUICK)
         system.client.create("ticking", _TICKING)
 
+    def gateway_killed(self) -> float:
+        victim = self._system.gateways[self._number % len(self._system.gateways)]
+        victim.kill9()
+        took = self._dispatched(utc_now())
+        self._system.start(victim)
+        return took
+
+    def other_work(self) -> float:
+        run_id, worker = self._busy()
+        worker.kill9()
+        took = self._dispatched(utc_now())
+        self._system.start(worker)
+        self._system.client.until("failed", "long", run_id, timeout_s=_LIMIT_S)
+        return took
+
     def worker_killed(self) -> float:
-        run_id = self._start("long")
-        self._system.client.until_step("running", "long", run_id, "long")
-        holder = self._system.client.run("long", run_id)["workerId"]
-        worker = next(one for one in self._system.workers if one.env["DAGWAY_WORKER_ID"] == holder)
+        run_id, worker = self._busy()
         worker.kill9()
         killed = utc_now()
         self._system.client.until("failed", "long", run_id, timeout_s=_LIMIT_S)
@@ -100,6 +125,31 @@ class _Bench:
         self._stop(runs)
         return took
 
+    def primary_killed(self) -> float:
+        with PostgresReplica(self._system.postgres) as replica:
+            self._system.postgres.kill()
+            killed = utc_now()
+            replica.promote()
+            replica.trade_places()
+            return self._dispatched(killed)
+
+    def _busy(self) -> tuple[str, DagwayProcess]:
+        """Return a run with a long step, and the worker that runs the step."""
+        run_id = self._start("long")
+        self._system.client.until_step("running", "long", run_id, "long")
+        holder = self._system.client.run("long", run_id)["workerId"]
+        return run_id, next(one for one in self._system.workers if one.env["DAGWAY_WORKER_ID"] == holder)
+
+    def _dispatched(self, since: datetime) -> float:
+        """Ask for a run until it is accepted; return how long after ``since`` a worker began its step."""
+        self._number += 1
+        run_id = f"r{self._number}"
+        body, key = {"dagRunId": run_id}, f"quick-{run_id}"
+        answer = self._system.client.insist("POST", "/dags/quick/start", body, key=key, timeout_s=_LIMIT_S)
+        assert answer.status == 200, answer
+        (run,) = self._system.rows(t.dag_runs, dag_name="quick", dag_run_id=run_id)
+        return self._next(t.attempts, "started_at", {run["run_key"]: run_id}, since)
+
     def _start(self, dag: str) -> str:
         self._number += 1
         run_id = f"r{self._number}"
@@ -140,34 +190,41 @@ class _Bench:
 
 
 def _summary(values: list[float]) -> dict[str, float]:
-    ordered = sorted(values)
-    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
-    return {"p50": round(statistics.median(ordered), 3), "p99": round(p99, 3), "times": len(ordered)}
+    found = {"p50": statistics.median(values), "max": max(values), "times": len(values)}
+    if len(values) >= _PERCENTILES_FROM:
+        found["p99"] = sorted(values)[math.ceil(len(values) * 0.99) - 1]
+    return {name: round(value, 3) for name, value in found.items()}
 
 
-def measure(system: Cluster, times: int) -> Summaries:
-    """Return p50 and p99, in seconds, of each time to recovery of a system with one broker."""
+def measure(system: Cluster, times: int, only: str) -> Summaries:
+    """Return the times to recovery of a system with one broker."""
     bench = _Bench(system)
     return _measured(
         times,
+        only,
         {
+            "gateway killed -> next start dispatched": bench.gateway_killed,
+            "worker killed -> next start dispatched": bench.other_work,
             "worker killed -> step decided": bench.worker_killed,
             "scheduler killed -> next transition": bench.scheduler_killed,
             "broker back -> first dispatch": bench.broker_back,
             "database back -> next transition": bench.database_back,
+            "primary killed -> next start dispatched": bench.primary_killed,
         },
     )
 
 
-def measure_clustered(system: Cluster, broker: RabbitCluster, times: int) -> Summaries:
-    """Return p50 and p99, in seconds, of the time to recovery from the loss of a node of the broker."""
+def measure_clustered(system: Cluster, broker: RabbitCluster, times: int, only: str) -> Summaries:
+    """Return the time to recovery from the loss of a node of the broker."""
     bench = _Bench(system)
-    return _measured(times, {"cluster node lost -> next dispatch": lambda: bench.node_lost(broker)})
+    return _measured(times, only, {"cluster node lost -> next dispatch": lambda: bench.node_lost(broker)})
 
 
-def _measured(times: int, measured: dict[str, Callable[[], float]]) -> Summaries:
+def _measured(times: int, only: str, measured: dict[str, Callable[[], float]]) -> Summaries:
     found = {}
     for name, one in measured.items():
+        if only not in name:
+            continue
         found[name] = _summary([one() for _ in range(times)])
         print(name, found[name], file=sys.stderr, flush=True)
     return found
@@ -188,18 +245,19 @@ def main() -> None:
         prog="python -m bench.recovery", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--times", type=int, default=20, help="how often each is measured (default: 20)")
-    times = parser.parse_args().times
+    parser.add_argument("--only", default="", metavar="TEXT", help="only what has this text in its name")
+    options = parser.parse_args()
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-recovery-")))
         rabbit = stack.enter_context(RabbitServer())
         postgres = stack.enter_context(PostgresServer(fsync=True))
         load = os.getloadavg()[0]
-        with Cluster(home / "one", rabbit, postgres, schedulers=2, workers=2, lease_s=_LEASE_S) as system:
-            seconds = measure(system, times)
+        with Cluster(home / "one", rabbit, postgres, gateways=2, schedulers=2, workers=2, lease_s=_LEASE_S) as system:
+            seconds = measure(system, options.times, options.only)
         rabbit.stop()
         broker = stack.enter_context(RabbitCluster(write_definitions(home / "users")))
         with _clustered(home / "three", broker, postgres) as system:
-            seconds |= measure_clustered(system, broker, times)
+            seconds |= measure_clustered(system, broker, options.times, options.only)
     print(
         json.dumps({"lease_s": _LEASE_S, "cores": os.cpu_count(), "load": round(load, 1), "seconds": seconds}, indent=2)
     )
