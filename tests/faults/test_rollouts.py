@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ from tests.harness.eventually import eventually
 from tests.harness.servers import PostgresServer, RabbitServer
 
 RUNS = 12
+OUTLASTING = """
+workerSelector: {{only: wide}}
+steps:
+  - name: long
+    command: while [ ! -e {over} ]; do sleep 1; done
+"""
 CHAIN = """
 steps:
   - name: first
@@ -64,6 +71,41 @@ def test_a_rolling_restart_of_every_service_fails_no_run_and_runs_no_step_twice(
         ]
     keys = [run["run_key"] for run in cluster.rows(t.dag_runs, dag_name="rolled")]
     assert {row["accepted"] for key in keys for row in cluster.rows(t.executions, run_key=key)} == {True}
+
+
+def test_a_hundred_long_steps_outlast_a_rollout_in_which_new_workers_come_first(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """As on Kubernetes: another worker is ready before those with the steps are told to end."""
+    ids = [f"r{number}" for number in range(100)]
+    cluster.client.create("outlasting", OUTLASTING.format(over=tmp_path / "over"))
+    settings = {"DAGWAY_WORKER_SLOTS": "60", "DAGWAY_WORKER_LABELS": "only=wide", "DAGWAY_DRAIN_S": "150"}
+    with ExitStack() as stack:
+        old = [stack.enter_context(cluster.worker(f"wide-{number}", **settings)) for number in (1, 2)]
+        for worker in old:
+            cluster.ready(worker)
+        for run_id in ids:
+            cluster.client.start("outlasting", run_id)
+        eventually(lambda: len(cluster.rows(t.nodes, name="long", token_state="running")) == len(ids))
+        new = cluster.ready(stack.enter_context(cluster.worker("wide-3", **settings)))
+
+        for worker in old:
+            os.kill(worker.pid, signal.SIGTERM)
+            worker.wait_output("worker.draining")
+        for process in (*cluster.schedulers, *cluster.gateways):
+            process.terminate()
+            cluster.start(process)
+        cluster.client.start("outlasting", "late")
+        cluster.client.until_step("running", "outlasting", "late", "long")
+        assert cluster.client.run("outlasting", "late")["workerId"] == "wide-3"
+        (tmp_path / "over").touch()
+        for worker in old:
+            assert worker.wait_exit() == 0
+
+        for run_id in (*ids, "late"):
+            cluster.client.until("succeeded", "outlasting", run_id)
+            assert attempts(cluster, "outlasting", run_id) == [("long", 1, "finished", "succeeded")]
+        assert new.terminate() == 0
 
 
 @pytest.mark.parametrize(("policy", "status", "tries"), [("fail", "failed", 1), ("rerun", "succeeded", 2)])
