@@ -1,8 +1,9 @@
 """``python -m bench.many_workers [WORKERS ...]``: what workers cost the broker, the schedulers and Postgres.
 
 WORKERS simulated workers (10, 100 and 1,000 by default) send heartbeats from one process over a real RabbitMQ to two
-schedulers on Postgres: first alone, then while runs of 5 steps are started. Prints messages a second, processor time of
-each service, the age of the oldest heartbeat that was recorded, and how many workers were taken for lost.
+schedulers on Postgres: first alone, then while runs of 5 steps are started. Prints messages a second, processor time
+and memory of each service, the age of the oldest heartbeat that was recorded, how many workers were taken for lost, and
+what a run takes of the database's disk.
 
 Not in it: the connections of real workers (two each) and what their steps need.
 """
@@ -13,8 +14,10 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
+from bench.processes import memory_mb
 from bench.processor import cpu_s
 from bench.rig import Rig, distributed, servers
 from bench.simulated_workers import SimulatedWorkers
@@ -25,6 +28,7 @@ from tests.harness.signing import signed_as
 
 _LEASE_S = 10.0
 _LINKS = 4
+_CLIENTS = 8
 _READY_S = 300.0
 _SPEC = "steps:\n" + "".join(f"  - name: s{number}\n    command: 'true'\n" for number in range(5))
 
@@ -33,26 +37,31 @@ def _live(rig: Rig) -> int:
     return int(rig.rows("SELECT count(*) AS n FROM workers WHERE state = 'live'")[0]["n"])
 
 
+def _stored_bytes(rig: Rig) -> int:
+    """Return the size of the database, with its indexes and the space that updates have left."""
+    return int(rig.rows("SELECT pg_database_size(current_database()) AS n")[0]["n"])
+
+
 @contextmanager
 def _runs(rig: Rig, a_second: float) -> Iterator[list[str]]:
     """Start runs at a constant rate, if the gateway keeps up; yields the ids of those that were started."""
-    over, started = threading.Event(), list[str]()
+    over, started, begin = threading.Event(), list[str](), time.monotonic()
 
-    def start() -> None:
-        begin = time.monotonic()
-        for number in itertools.count():
+    def start(first: int) -> None:
+        for number in itertools.count(first, _CLIENTS):
             if over.wait(max(0.0, begin + number / a_second - time.monotonic())):
                 return
             rig.post("/dags/load/start", {"dagRunId": f"r{number}"})
             started.append(f"r{number}")
 
-    thread = threading.Thread(target=start, name="starts")
-    thread.start()
-    try:
-        yield started
-    finally:
-        over.set()
-        thread.join()
+    with ThreadPoolExecutor(_CLIENTS) as clients:
+        sent = [clients.submit(start, number) for number in range(_CLIENTS)]
+        try:
+            yield started
+        finally:
+            over.set()
+    for each in sent:
+        each.result()
 
 
 def _measure(what: str, rig: Rig, workers: SimulatedWorkers, count: int, seconds: float) -> None:
@@ -70,12 +79,16 @@ def _measure(what: str, rig: Rig, workers: SimulatedWorkers, count: int, seconds
         oldest_s = max(oldest_s, (utc_now() - row["at"]).total_seconds())
         fewest = min(fewest, _live(rig))
     took = time.monotonic() - began
+    memory = memory_mb({service: pids for service, pids in rig.pids.items() if pids})
     rates = [(now - was) / took for now, was in zip(sent(), messages, strict=True)]
     print(f"{count} workers, {what}: {rates[0]:.0f} heartbeats, {rates[1]:.0f} tasks, {rates[2]:.0f} reports a second")
     for service, cpu in spent().items():
         share = (cpu - before[service]) / took
         of_each = share * 1e6 / count
-        print(f"    {service:18} {share * 100:6.1f} % of a processor, {of_each:8.0f} µs a second for each worker")
+        print(
+            f"    {service:18} {share * 100:6.1f} % of a processor, {of_each:8.0f} µs a second for each worker, "
+            f"{memory[service]:6.0f} MB"
+        )
     print(
         f"    oldest recorded heartbeat {oldest_s:.1f} s (lease {_LEASE_S:g} s), {count - fewest} workers lost, "
         f"heartbeats sent up to {workers.late_s:.1f} s late, load of the machine {os.getloadavg()[0]:.1f}",
@@ -87,7 +100,7 @@ def measure(count: int, seconds: float, runs_a_second: float) -> None:
     """Measure one number of workers on a system of its own."""
     with ExitStack() as stack:
         on = stack.enter_context(servers())
-        rig = stack.enter_context(distributed(schedulers=2, workers=0, on=on))
+        rig = stack.enter_context(distributed(schedulers=2, workers=0, on=on, executed=True))
         rig.pids = {**rig.pids, **on.pids, "workers": [], "simulated workers": [os.getpid()]}
         links = [
             signed_as("worker", open_transport(on.rabbit.url, name=f"sim-{n}", creates=False)) for n in range(_LINKS)
@@ -101,10 +114,12 @@ def measure(count: int, seconds: float, runs_a_second: float) -> None:
         print(f"{count} workers known after {time.monotonic() - began:.1f} s")
         _measure("idle", rig, workers, count, seconds)
         rig.post("/dags", {"name": "load", "spec": _SPEC})
+        before = _stored_bytes(rig)
         with _runs(rig, runs_a_second) as started:
             _measure(f"{runs_a_second:g} runs a second", rig, workers, count, seconds)
         rig.wait_ended("load", len(started))
-        print(f"    {len(started)} runs started, all ended successfully", flush=True)
+        of_each = (_stored_bytes(rig) - before) / len(started) / 1000
+        print(f"    {len(started)} runs started, all ended successfully; {of_each:.1f} kB of disk for each", flush=True)
 
 
 def main() -> None:
