@@ -18,6 +18,7 @@ from shared.clock import utc_now
 from shared.contracts.signing import Keyring, Purpose
 from shared.disk import Volume
 from shared.metrics import ProcessCollector
+from shared.status import RunStatus
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
 from shared.store.reads.backlog import Backlog
@@ -26,11 +27,17 @@ from shared.store.reads.schema_metric import SchemaCollector
 from shared.transport.open import open_transport
 from shared.transport.signed import SignedTransport
 
-__all__ = ["catalogue", "document", "series_names"]
+__all__ = ["SUCCESS_RATE", "USUAL_SUCCESS_RATE", "catalogue", "document", "series_names"]
 
 TARGET = Path(__file__).parents[1] / "docs" / "metrics.md"
 
-_HEAD = """# Metrics
+USUAL_SUCCESS_RATE = 'rate(dagu_dag_runs_total{status="success"}[1h]) / rate(dagu_dag_runs_total[1h])'
+"""The query of Dagu's dashboards."""
+_ENDED = "|".join(status for status in RunStatus if not status.active and status is not RunStatus.NOT_STARTED)
+SUCCESS_RATE = f"""sum(max by (status) (rate(dagu_dag_runs_total{{status="succeeded"}}[1h])))
+  / sum(max by (status) (rate(dagu_dag_runs_total{{status=~"{_ENDED}"}}[1h])))"""
+
+_HEAD = f"""# Metrics
 
 <!-- Written by scripts/metrics_doc.py from the metrics themselves. -->
 
@@ -48,6 +55,23 @@ With `DAGWAY_METRICS_PORT` (0, none, by default) a service serves `/metrics` on 
 - **Cardinality.** All label values come from fixed lists, except `dag`: the first `DAGWAY_METRICS_DAGS` DAGs (1000)
   have their own series, the others are summed under `dag="other"`; 0 turns DAG series off. `dagway_dags_folded` counts
   these others. A deleted DAG gives its place to a stored one.
+
+## Success rate
+
+The share of succeeded runs among those that ended within the last hour. If none ended, it is NaN.
+
+```
+{SUCCESS_RATE}
+```
+
+Do not use the query that dashboards for Dagu have:
+
+```
+{USUAL_SUCCESS_RATE}
+```
+
+Prometheus divides each series by the one that has the same labels, and both sides have the label `status`: the series
+`success` is divided by itself. The result is 1, or NaN while no run succeeds, even if all runs fail.
 
 """
 

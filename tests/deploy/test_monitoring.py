@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.metrics_doc import catalogue, series_names
+from scripts.metrics_doc import SUCCESS_RATE, USUAL_SUCCESS_RATE, catalogue, series_names
 from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
 from services.cli import cli
@@ -140,6 +140,33 @@ def test_rules_ask_for_metrics_that_exist() -> None:
     asked = {name for rule in [*rules("recording.rules.yml"), *ALERTS] for name in names_in(rule["expr"])}
 
     assert asked - known_names() == set()
+
+
+def test_the_success_rate_counts_failed_runs_and_the_usual_query_does_not(tmp_path: Path) -> None:
+    """Two gateways read the same counts: in the first hour of 8 runs 6 succeed, in the second all fail."""
+    counts = {"succeeded": "0+6x60 360x60", "success": "0+6x60 360x60", "failed": "0+2x60 120+4x60", "running": "5x120"}
+    counts["error"] = counts["failed"]
+    series = [
+        {"series": f'dagu_dag_runs_total{{instance="{gateway}",status="{status}"}}', "values": values}
+        for gateway in ("a", "b")
+        for status, values in counts.items()
+    ]
+    usual = [f'{{instance="{gateway}",status="success"}}' for gateway in ("a", "b")]
+    only_nan_differs_from_itself = f"count({USUAL_SUCCESS_RATE} != {USUAL_SUCCESS_RATE})"
+    expected = [
+        (SUCCESS_RATE, "1h", ["{}"], 0.75),
+        (SUCCESS_RATE, "2h", ["{}"], 0),
+        (USUAL_SUCCESS_RATE, "1h", usual, 1),
+        (only_nan_differs_from_itself, "2h", ["{}"], 2),
+    ]
+    checks = [
+        {"expr": query, "eval_time": at, "exp_samples": [{"labels": each, "value": value} for each in labels]}
+        for query, at, labels, value in expected
+    ]
+    file = tmp_path / "success_rate.yml"
+    file.write_text(yaml.safe_dump({"tests": [{"interval": "1m", "input_series": series, "promql_expr_test": checks}]}))
+
+    promtool("test", "rules", file)
 
 
 def test_what_leaves_the_installation_names_no_dag_no_worker_and_no_process() -> None:
