@@ -24,6 +24,7 @@ from shared.store.migrate import migrate
 from shared.store.reads.backlog import Backlog
 from shared.store.reads.reader import Reads, SchemaRevision
 from shared.store.reads.schema_metric import SchemaCollector
+from shared.store.room_metrics import DatabaseSizeCollector
 from shared.transport.open import open_transport
 from shared.transport.signed import SignedTransport
 
@@ -88,6 +89,7 @@ def catalogue() -> Mapping[str, list[Metric]]:
                 *(metric for metric in ours if not metric.name.startswith("dagway_gateway_")),
                 *BacklogCollector(lambda _now: Backlog(), lambda _hashes: {}, utc_now).collect(),
                 *SchemaCollector(lambda: SchemaRevision("0001", "0001")).collect(),
+                *DatabaseSizeCollector(lambda: 0, 1).collect(),
             ],
             "worker": list(WorkerCollector(lambda: worker).collect()),
             "deletion-costs": list(DeletionCostCollector(DeletionCostCounts()).collect()),

@@ -1,7 +1,7 @@
 """The settings for the database."""
 
 from shared.option import GATEWAY, SCHEDULER, Option
-from shared.setting_readers import seconds
+from shared.setting_readers import seconds, whole_number
 
 __all__ = ["DATABASE_OPTIONS"]
 
@@ -34,5 +34,13 @@ DATABASE_OPTIONS = (
         seconds,
         GATEWAY | SCHEDULER,
         "seconds after which Postgres ends an idle transaction, for example that of a frozen process (10)",
+    ),
+    Option(
+        "database_room_mib",
+        "DAGWAY_DATABASE_ROOM_MIB",
+        whole_number(0, 1_000_000_000),
+        SCHEDULER,
+        "MiB that the database may take on its server's disk, for the alert DagwayDatabaseDiskLow; 0: not known, no "
+        "alert (0)",
     ),
 )

@@ -27,6 +27,7 @@ from shared.store.migrate import require_head
 from shared.store.reads.backlog import BacklogReads
 from shared.store.reads.dags import DagReads
 from shared.store.reads.schema_metric import SchemaCollector
+from shared.store.room_metrics import DatabaseSizeCollector
 from shared.store.writes.transaction import Store
 from shared.transport.base import Transport
 from shared.transport.open import open_transport
@@ -68,6 +69,7 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
         CLOCK_SKEW.set_function(lambda: store.clock.skew_s)
         admin.add(BacklogCollector(reads.backlog, DagReads(engine).specs, store.clock))
         admin.add(SchemaCollector(reads.schema))
+        admin.add(DatabaseSizeCollector(reads.database_bytes, config.database_room_mib))
         scheduler = _retry_until(
             "broker",
             lambda: make_scheduler(

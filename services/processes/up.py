@@ -36,6 +36,7 @@ from shared.store.migrate import migrate
 from shared.store.reads.backlog import BacklogReads
 from shared.store.reads.reader import Reads
 from shared.store.reads.schema_metric import SchemaCollector
+from shared.store.room_metrics import DatabaseSizeCollector
 from shared.store.writes.transaction import Store
 from shared.transport.embedded.link_server import LinkServer
 from shared.transport.embedded.transport import EmbeddedTransport
@@ -115,7 +116,9 @@ def run_up(
     )
     if admin is not None:
         admin.add(ProcessCollector("up", version, transport, Volume(config.data_dir)))
-        admin.add(BacklogCollector(BacklogReads(engine).backlog, reads.specs, store.clock))
+        backlog = BacklogReads(engine)
+        admin.add(BacklogCollector(backlog.backlog, reads.specs, store.clock))
+        admin.add(DatabaseSizeCollector(backlog.database_bytes, config.database_room_mib))
         admin.add(SchemaCollector(reads.schema))
         admin.add(WorkerCollector(worker.facts))
         admin.add(DaguCollector(deps))

@@ -32,6 +32,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 
 from shared.errors import AlreadyExists, ConfigInvalid, InvariantBroken, RowsLocked, StoreUnavailable
+from shared.store.room_metrics import DISK_FULL
 from shared.store.time_limits import LOCK_TIMEOUT_S, NO_LIMITS, TimeLimits
 from shared.store.workspace_scope import name_workspaces
 
@@ -72,6 +73,7 @@ _PASSING_POSTGRES = frozenset({"40001", "40P01", _LOCK_NOT_AVAILABLE})
 """SQLSTATEs of temporary conditions: serialization failure, deadlock, lock not available."""
 
 _READ_ONLY_TRANSACTION = "25006"
+_DISK_FULL = "53100"
 _UNIQUE_VIOLATION = "23505"
 _POOLED = "dagway_pooled"
 """The execution option of engines that reach Postgres through a pooler."""
@@ -278,6 +280,8 @@ def store_errors() -> Iterator[None]:
     except exc.DBAPIError as error:
         if not _passes(error):
             raise
+        if _is_disk_full(error.orig):
+            DISK_FULL.inc()
         locked = getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE
         unavailable = RowsLocked if locked else StoreUnavailable
         raise unavailable(str(error.orig).strip() or type(error.orig).__name__) from error
@@ -287,6 +291,12 @@ def _is_duplicate(origin: BaseException | None) -> bool:
     if isinstance(origin, sqlite3.Error):
         return getattr(origin, "sqlite_errorcode", None) in _SQLITE_UNIQUE
     return getattr(origin, "pgcode", None) == _UNIQUE_VIOLATION
+
+
+def _is_disk_full(origin: BaseException | None) -> bool:
+    if isinstance(origin, sqlite3.Error):
+        return getattr(origin, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return getattr(origin, "pgcode", None) == _DISK_FULL
 
 
 def _passes(error: exc.DBAPIError) -> bool:

@@ -14,6 +14,7 @@ from shared.store.engine import open_engine, transaction
 from shared.transport.base import COMMANDS, Outgoing
 from shared.transport.open import open_transport
 from tests.alerts.attempt_scenes import ATTEMPTS
+from tests.alerts.database_scenes import DATABASE
 from tests.alerts.room_scenes import ROOM
 from tests.alerts.scene import Scene
 from tests.alerts.stuck_scenes import STUCK
@@ -211,6 +212,7 @@ SCENES: dict[str, Scene] = {
         "Synchronise the clock of the host",
     ),
     **ATTEMPTS,
+    **DATABASE,
     **ROOM,
     **STUCK,
 }

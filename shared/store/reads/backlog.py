@@ -1,12 +1,16 @@
-"""Counts of waiting work for metrics: queued runs, open attempts, outbox, overdue timers. Uses indexed queries."""
+"""Counts of waiting work for metrics: queued runs, open attempts, outbox, overdue timers. Uses indexed queries.
+
+Also the size of the database.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, literal_column, select
 
 from shared.store import tables as t
+from shared.store.engine import is_postgres
 from shared.store.queries.workers import LIVE, believed_state
 from shared.store.reads.base import Reader
 
@@ -61,7 +65,19 @@ class Backlog:
 
 
 class BacklogReads(Reader):
-    """Reads the backlog."""
+    """Reads the backlog and the size of the database."""
+
+    def database_bytes(self) -> int:
+        """Return the size of the database on disk, with the room in its files that is free for new rows."""
+        with self._statement(of_server=True) as connection:
+            size = (
+                select(func.pg_database_size(func.current_database()))
+                if is_postgres(connection)
+                else select(literal_column("page_count * page_size")).select_from(
+                    func.pragma_page_count(), func.pragma_page_size()
+                )
+            )
+            return int(connection.execute(size).scalar_one())
 
     def backlog(self, now: datetime) -> Backlog:
         """Return the counts at ``now``."""

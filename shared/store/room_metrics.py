@@ -1,0 +1,58 @@
+"""Metrics of the room that the database has: its size, and what failed because its disk was full."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from prometheus_client import Counter
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from shared.errors import StoreUnavailable
+
+__all__ = ["DISK_FULL", "DatabaseSizeCollector"]
+
+DISK_FULL = Counter(
+    "dagway_database_disk_full",
+    "Statements that the database refused because its disk is full",
+)
+_KEPT_S = 30.0
+"""The shortest time between two queries of the size: Postgres looks at every file of the database."""
+
+
+class DatabaseSizeCollector:
+    """Reports the size of the database, the same in every process, and the setting ``DAGWAY_DATABASE_ROOM_MIB``.
+
+    Has no samples while the database is unavailable (see ``dagway_store_up``).
+    """
+
+    def __init__(self, read_bytes: Callable[[], int], room_mib: int) -> None:
+        self._read_bytes, self._room_bytes = read_bytes, room_mib << 20
+        self._lock = threading.Lock()
+        self._kept: int | None = None
+        self._until = 0.0
+
+    def _size(self) -> int | None:
+        with self._lock:
+            if time.monotonic() >= self._until:
+                try:
+                    self._kept = self._read_bytes()
+                except StoreUnavailable:
+                    self._kept = None
+                self._until = time.monotonic() + _KEPT_S
+            return self._kept
+
+    def collect(self) -> Iterable[Metric]:
+        size = self._size()
+        if size is None:
+            return
+        yield GaugeMetricFamily(
+            "dagway_database_size_bytes",
+            "Size of the database on its server's disk, without the write-ahead log",
+            value=size,
+        )
+        if self._room_bytes:
+            yield GaugeMetricFamily(
+                "dagway_database_room_bytes",
+                "Bytes that the database may take: DAGWAY_DATABASE_ROOM_MIB, absent if that is 0",
+                value=self._room_bytes,
+            )
