@@ -15,7 +15,7 @@ from tests.alerts.conftest import ALL
 from tests.alerts.scenes import SCENES, SHORT
 from tests.alerts.watched import RUNBOOKS, Watched, cure_of
 from tests.harness.eventually import eventually
-from tests.harness.prometheus import SHIPPED
+from tests.harness.prometheus import DOCS_URL, SHIPPED
 
 _PLAYED = SCENES if ALL else SHORT
 _WAIT_S = 240
@@ -48,7 +48,8 @@ def test_an_alert_reaches_who_is_on_call_and_its_page_ends_it(
     else:
         sent_s = _wait(lambda: len(watched.notices(alert, "firing")) > fired, began_s)
         notice = watched.notices(alert, "firing")[-1]
-        assert notice["annotations"]["runbook_url"] == f"docs/runbooks/{alert}.md"
+        assert notice["annotations"]["runbook_url"] == f"{DOCS_URL}/runbooks/{alert}/"
+        assert "docs" not in notice["labels"]
         assert notice["annotations"]["summary"]
     began_s = time.monotonic()
     if scene.act is None:

@@ -303,7 +303,9 @@ def test_prometheus_gets_the_rules_and_finds_every_pod() -> None:
     objects = manifest_set(EVERYTHING)
     (rule,) = of_kind(custom_kinds(EVERYTHING), "PrometheusRule")
     files = [ROOT / "deploy/prometheus" / f"{name}.rules.yml" for name in ("recording", "alerts")]
-    texts = [file.read_text().replace("docs/runbooks/", "https://wiki.example.com/dagway/") for file in files]
+    texts = [
+        file.read_text().replace("{{ $externalLabels.docs }}", "https://docs.example.com/dagway") for file in files
+    ]
     assert rule["spec"]["groups"] == [group for text in texts for group in yaml.safe_load(text)["groups"]]
 
     (monitor,) = of_kind(custom_kinds(EVERYTHING), "ServiceMonitor")

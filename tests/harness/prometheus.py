@@ -20,6 +20,7 @@ from tests.harness.reaper import forget, spawn
 
 __all__ = ["Prometheus", "prometheus_bin"]
 
+DOCS_URL = "https://docs.example.com/dagway"
 SHIPPED = Path(__file__).parents[2] / "deploy/prometheus"
 
 
@@ -62,7 +63,7 @@ class Prometheus:
             ]
         config["scrape_configs"] = jobs
         if alertmanager:
-            config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
+            config["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [alertmanager]}]}]
         for file in config.get("rule_files", []):
             (folder / file).write_text(_sped_up((SHIPPED / file).read_text(), faster))
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
@@ -84,7 +85,7 @@ class Prometheus:
             f"--web.listen-address=127.0.0.1:{self.port}",
             "--enable-feature=expand-external-labels",
         ]
-        env = clean_environment(self.folder, DAGWAY_SITE=self.site)
+        env = clean_environment(self.folder, DAGWAY_SITE=self.site, DAGWAY_DOCS=DOCS_URL)
         self._process = spawn(argv, env=env, cwd=self.folder, log=self.log)
         eventually(self._ready)
 

@@ -1,6 +1,7 @@
 """The documentation at ``/docs/``: in a browser, without other hosts, under a strict policy."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -62,6 +63,18 @@ def test_a_page_without_its_slash_leads_to_it(built: Path, asked: str, leads_to:
     with client.get(leads_to) as answer:
         assert answer.status_code == 200
         assert "script-src 'self' 'sha256-" in answer.headers["Content-Security-Policy"]
+
+
+def test_every_alert_links_to_a_page_that_is_there(built: Path) -> None:
+    rules = "".join((ROOT / f"deploy/prometheus/{name}.rules.yml").read_text() for name in ("alerts", "global"))
+    alerts, links = re.findall(r"alert: (\w+)", rules), re.findall(r'runbook_url: "\{\{.*\}\}/(\S+)"', rules)
+    client = served(built).test_client()
+
+    assert links == [f"runbooks/{alert}/" for alert in alerts]
+    for alert, link in zip(alerts, links, strict=True):
+        answer = client.get(f"/docs/{link}", buffered=True)
+        assert answer.status_code == 200, link
+        assert f"<title>{alert} - Dagway</title>" in answer.text
 
 
 def test_nothing_outside_the_site_is_served(built: Path) -> None:

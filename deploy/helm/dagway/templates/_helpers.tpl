@@ -233,3 +233,16 @@ spec:
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* The URL of the documentation. */}}
+{{- define "dagway.docsUrl" -}}
+{{- $base := get .Values.settings "DAGWAY_BASE_PATH" | default "" }}
+{{- with .Values.prometheusRule.docsUrl }}{{ trimSuffix "/" . }}
+{{- else }}
+{{- if and (eq .Values.login.mode "oidc") .Values.login.oidc.clientUrl }}{{ trimSuffix "/" .Values.login.oidc.clientUrl }}/docs
+{{- else if .Values.ingress.enabled }}https://{{ .Values.ingress.host }}{{ $base }}/docs
+{{- else if .Values.httpRoute.enabled }}https://{{ first .Values.httpRoute.hostnames }}{{ $base }}/docs
+{{- else }}http://127.0.0.1:8080{{ $base }}/docs
+{{- end }}
+{{- end }}
+{{- end }}
