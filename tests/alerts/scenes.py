@@ -19,6 +19,7 @@ from tests.alerts.room_scenes import ROOM
 from tests.alerts.scene import Scene
 from tests.alerts.stuck_scenes import STUCK
 from tests.alerts.watched import Watched
+from tests.alerts.watching_scenes import WATCHING
 from tests.golden.code import unpack_code
 from tests.harness.cluster import pid_in
 from tests.harness.eventually import eventually
@@ -179,7 +180,6 @@ def _end_the_alarm(watched: Watched) -> None:
 SCENES: dict[str, Scene] = {
     "DagwayNoScheduler": Scene(lambda watched: _kill(*watched.cluster.schedulers)),
     "DagwayNoGateway": Scene(lambda watched: _kill(*watched.cluster.gateways)),
-    "DagwayReplicaMissing": Scene(lambda watched: _kill(watched.cluster.schedulers[0])),
     "DagwayServiceDown": Scene(lambda watched: _kill(watched.cluster.workers[0])),
     "DagwayNoWorkers": Scene(_no_worker),
     "DagwayStoreAway": Scene(_no_database),
@@ -215,6 +215,7 @@ SCENES: dict[str, Scene] = {
     **DATABASE,
     **ROOM,
     **STUCK,
+    **WATCHING,
 }
 SHORT = ("DagwayNoScheduler", "DagwayNoWorkers", "DagwayServiceDown")
 """Scenes of the normal tests; ``make alerts`` plays all."""

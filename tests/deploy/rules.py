@@ -185,7 +185,7 @@ def selectors(objects: list[Object]) -> Iterator[str]:
                 account = spec["template"]["spec"].get("serviceAccountName")
                 if account and f"ServiceAccount/{account}" not in names:
                     yield f"{name_of(each)}: no service account {account}"
-            case "Service":
+            case "Service" if spec.get("type") != "ExternalName":
                 for port in spec["ports"]:
                     if not any(port["targetPort"] in _port_names(pod) for pod in _selected(objects, spec["selector"])):
                         yield f"{name_of(each)} leads to no port {port['targetPort']}"
@@ -300,7 +300,7 @@ def graceful(objects: list[Object]) -> Iterator[str]:
 
 
 def _is_asked(service: Object) -> bool:
-    return any(port["targetPort"] == "http" for port in service["spec"]["ports"])
+    return any(port["targetPort"] == "http" for port in service["spec"].get("ports", []))
 
 
 def let_in(objects: list[Object]) -> Iterator[str]:
