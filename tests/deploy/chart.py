@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["CHART", "VALUE_SETS", "Refused", "chart_set", "lint", "render"]
+__all__ = ["CHART", "VALUE_SETS", "Refused", "chart_set", "lint", "notes", "render"]
 
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "dagway"
 VALUE_SETS = {file.name.removesuffix("-values.yaml"): file for file in sorted((CHART / "ci").glob("*-values.yaml"))}
@@ -43,9 +43,20 @@ def render(values: dict[str, Any], chart: Path = CHART) -> list[dict[str, Any]]:
     Raises:
         Refused: the values do not fit the schema, or a template fails.
     """
-    documents: dict[str, str] = json.loads(_helm(_RENDER, values, chart))
+    documents = _rendered(values, chart)
     texts = [documents[name] for name in sorted(documents) if not name.endswith(".txt")]
     return [each for text in texts for each in yaml.safe_load_all(text) if each]
+
+
+def notes(values: dict[str, Any]) -> str:
+    """Return what ``helm install`` prints at its end."""
+    (text,) = [text for name, text in _rendered(values, CHART).items() if name.endswith("NOTES.txt")]
+    return text
+
+
+def _rendered(values: dict[str, Any], chart: Path) -> dict[str, str]:
+    documents: dict[str, str] = json.loads(_helm(_RENDER, values, chart))
+    return documents
 
 
 def lint(values: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from scripts.sbom import ROOT
-from tests.deploy.chart import CHART, VALUE_SETS, Refused, lint, render
+from tests.deploy.chart import CHART, VALUE_SETS, Refused, lint, notes, render
 from tests.deploy.kube_versions import custom_faults, faults
 from tests.deploy.likeness import differences
 from tests.deploy.manifests import Object, containers, custom_kinds, manifest_set, of_kind, pod_templates, ports_out
@@ -322,6 +322,26 @@ def test_prometheus_gets_the_rules_and_finds_every_pod() -> None:
         "worker",
         "deletion-costs",
     }
+
+
+def test_an_alert_can_be_left_out_and_the_others_stay() -> None:
+    (rule,) = of_kind(
+        render({"prometheusRule": {"enabled": True, "without": ["DagwayBrokerUnwatched"]}}), "PrometheusRule"
+    )
+
+    shipped = re.findall(r"alert: (\w+)", (ROOT / "deploy/prometheus/alerts.rules.yml").read_text())
+    found = [each["alert"] for group in rule["spec"]["groups"] for each in group["rules"] if "alert" in each]
+    assert found == [alert for alert in shipped if alert != "DagwayBrokerUnwatched"]
+
+
+def test_the_notes_say_which_alerts_need_something() -> None:
+    room = "DagwayDatabaseDiskLow"
+    with_rules = {"prometheusRule": {"enabled": True}}
+
+    assert "DagwayBrokerUnwatched" in notes(with_rules)
+    assert room in notes(with_rules)
+    assert room not in notes({**with_rules, "settings": {"DAGWAY_DATABASE_ROOM_MIB": 200_000}})
+    assert room not in notes({})
 
 
 def test_the_dashboards_ask_the_data_source_that_the_values_name() -> None:

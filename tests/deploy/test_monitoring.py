@@ -16,6 +16,7 @@ from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
 from services.cli import cli
 from shared.transport.base import COMMANDS, EVENT_SHARDS, EVENTS, LOGS, Durability
+from tests.deploy.manifests import manifest_set, of_kind
 from tests.harness.needs import need
 
 ROOT = Path(__file__).parents[2]
@@ -356,3 +357,14 @@ def test_the_broker_cluster_loses_nothing_with_a_node() -> None:
         assert route.durability is Durability.SAFE
         assert re.fullmatch(policy["pattern"], route.name)
     assert policy["definition"] == {"target-group-size": 3}
+
+
+def test_prometheus_asks_every_installation_for_the_broker_under_a_name_that_is_there() -> None:
+    jobs = {job["job_name"]: job for job in yaml.safe_load((PROMETHEUS / "leaf.yml").read_text())["scrape_configs"]}
+    names = {name for job in ("rabbitmq", "rabbitmq-queues") for name in jobs[job]["dns_sd_configs"][0]["names"]}
+
+    assert names <= set(_COMPOSE)
+    need("kubectl")
+    for overlay in ("dev", "watched"):
+        services = of_kind(manifest_set(f"{overlay}-rendered"), "Service")
+        assert names <= {each["metadata"]["name"] for each in services}
