@@ -15,15 +15,19 @@ def _start_the_metrics_of_the_broker(watched: Watched) -> None:
     watched.cluster.rabbit.eval("ok = application:start(rabbitmq_prometheus), ok.")
 
 
-def _lose_a_scheduler(watched: Watched) -> None:
-    """One of two that have run for a while."""
-    eventually(lambda: bool(watched.leaf.ask('dagway:up:min15m{service="scheduler"} == 2')), timeout_s=120)
-    watched.cluster.schedulers[0].kill9()
+def _lose_replicas(watched: Watched) -> None:
+    """A scheduler of two and the only worker, after all have run for a while: each raises the alert."""
+    eventually(lambda: watched.leaf.ask("sum(dagway:up:min15m) == 4") != {}, timeout_s=120)
+    for process in (watched.cluster.schedulers[0], watched.cluster.workers[0]):
+        process.kill9()
+    alerts = 'count by (service) (ALERTS{alertname="DagwayReplicaMissing",alertstate="firing"})'
+    missing = {(("service", "scheduler"),), (("service", "worker"),)}
+    eventually(lambda: watched.leaf.ask(alerts).keys() == missing, timeout_s=120)
 
 
 WATCHING = {
     "DagwayBrokerUnwatched": Scene(
         _stop_the_metrics_of_the_broker, _start_the_metrics_of_the_broker, "enable the plugin `rabbitmq_prometheus`"
     ),
-    "DagwayReplicaMissing": Scene(_lose_a_scheduler),
+    "DagwayReplicaMissing": Scene(_lose_replicas),
 }

@@ -241,7 +241,7 @@ spec:
 {{- else }}
 {{- if and (eq .Values.login.mode "oidc") .Values.login.oidc.clientUrl }}{{ trimSuffix "/" .Values.login.oidc.clientUrl }}/docs
 {{- else if .Values.ingress.enabled }}https://{{ .Values.ingress.host }}{{ $base }}/docs
-{{- else if .Values.httpRoute.enabled }}https://{{ first .Values.httpRoute.hostnames }}{{ $base }}/docs
+{{- else if and .Values.httpRoute.enabled .Values.httpRoute.hostnames }}https://{{ first .Values.httpRoute.hostnames }}{{ $base }}/docs
 {{- else }}http://127.0.0.1:8080{{ $base }}/docs
 {{- end }}
 {{- end }}
