@@ -11,7 +11,9 @@ from shared.clock import utc_now
 from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from shared.store.migrate import migrate
+from tests.alerts.pages import cures_of
 from tests.deploy.live import ORDER, PAGES, ROOT, blocks, runnable
+from tests.deploy.live_alerts import STOPPED
 from tests.harness.needs import need
 from tests.harness.servers import postgres_bin
 
@@ -29,6 +31,12 @@ def test_every_page_with_commands_is_run_on_a_real_system() -> None:
 
     assert with_commands == set(ORDER)
     assert len(ORDER) == len(set(ORDER))
+
+
+def test_the_live_run_can_carry_out_what_the_runbooks_say() -> None:
+    for stopped in STOPPED:
+        for service, (alert, says) in stopped.items():
+            assert [cure.for_compose for cure in cures_of(alert, says)] == [(f"docker compose restart {service}",)]
 
 
 def test_no_command_prompts_for_input() -> None:
