@@ -1,14 +1,16 @@
 """Scenes about attempts that were taken from their worker, or that began on two."""
 
 import os
+from urllib.parse import urlsplit, urlunsplit
 
 from shared.clock import utc_now
 from shared.contracts.codec import decode, encode
 from shared.contracts.tasks import Task
 from shared.transport.base import Delivery, Outgoing, task_queue, worker_queue
 from shared.transport.rabbitmq.transport import RabbitTransport
+from tests.alerts.pages import check_of
 from tests.alerts.scene import Scene
-from tests.alerts.watched import Watched, check_of
+from tests.alerts.watched import Watched
 from tests.harness.eventually import eventually
 from tests.harness.signing import signed_as
 
@@ -22,6 +24,7 @@ _WAITS = """
       exec cat {folder}/gate
 """
 """Waits until the pipe ``gate`` is opened for writing."""
+_THIEF = "thief"
 _UNSERVED = {"nobody": "yes"}
 _COPIED = """
 workerSelector: {{nobody: "yes"}}
@@ -51,18 +54,14 @@ def _freeze_a_worker(watched: Watched) -> None:
     worker.thaw()
 
 
-def _raise_the_lease(watched: Watched) -> None:
-    cluster = watched.cluster
-    for process in [*cluster.schedulers, *cluster.workers]:
-        process.terminate()
-        process.env["DAGWAY_LEASE_S"] = "10"
-    watched.compose.carry_out("docker compose up --detach --wait")
-
-
 def _copy_a_task(watched: Watched) -> None:
-    """Somebody who has the schedulers' key and may send to every broker queue sends a task to two workers."""
+    """Somebody who has the schedulers' key and a login of the broker sends a task to two workers."""
     cluster, folder = watched.cluster, watched.folder
-    url = cluster.amqp_urls["scheduler"]
+    parts = urlsplit(cluster.amqp_urls["scheduler"])
+    vhost = parts.path.removeprefix("/")
+    cluster.rabbit.ctl("add_user", _THIEF, _THIEF)
+    cluster.rabbit.ctl("set_permissions", "--vhost", vhost, _THIEF, ".*", ".*", ".*")
+    url = urlunsplit(parts._replace(netloc=f"{_THIEF}:{_THIEF}@{parts.hostname}:{parts.port}"))
     other = cluster.worker("w2")
     cluster.workers.append(other)
     cluster.start(other)
@@ -93,20 +92,23 @@ def _copy_a_task(watched: Watched) -> None:
     transport.close()
 
 
-def _stop_the_copies(watched: Watched) -> None:
+def _who_may_send(watched: Watched) -> dict[str, str]:
     rows = watched.compose.carry_out(check_of("DagwayStepsBegunTwice", "executions"))
     assert "|w2|" in rows, rows
+    allowed = watched.compose.carry_out(check_of("DagwayStepsBegunTwice", "list_permissions"))
+    assert _THIEF in allowed, allowed
+    return {"LOGIN": _THIEF}
+
+
+def _end_the_copies(watched: Watched) -> None:
+    assert _THIEF not in watched.compose.carry_out(check_of("DagwayStepsBegunTwice", "list_permissions"))
     (watched.folder / "enough").touch()
     watched.cluster.client.until("succeeded", "copied")
 
 
 ATTEMPTS = {
-    "DagwayStaleWritesRefused": Scene(
-        _freeze_a_worker, _raise_the_lease, "raise `DAGWAY_LEASE_S` on schedulers and workers"
-    ),
+    "DagwayStaleWritesRefused": Scene(_freeze_a_worker),
     "DagwayStepsBegunTwice": Scene(
-        _copy_a_task,
-        _stop_the_copies,
-        "Give only schedulers the right to send to `dagway.tasks.*`",
+        _copy_a_task, says=("a login that is not Dagway's",), fill=_who_may_send, then=_end_the_copies
     ),
 }

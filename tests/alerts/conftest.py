@@ -96,6 +96,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     if not ALL or not rows:
         return
-    terminalreporter.write_sep("-", f"{len(rows)} alerts, in seconds; a minute of a rule takes one")
+    terminalreporter.write_sep("-", f"{len(rows)} times, in seconds; a minute of a rule takes one")
     for row in (("alert", "fired after", "sent after", "ended after its cure"), *sorted(rows)):
-        terminalreporter.write_line("{:<26} {:>12} {:>12} {:>21}".format(*row))
+        terminalreporter.write_line("{:<30} {:>12} {:>12} {:>21}".format(*row))

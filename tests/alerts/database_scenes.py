@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 import psycopg2
 from psycopg2 import sql
 
+from tests.alerts.pages import check_of
 from tests.alerts.scene import Scene
-from tests.alerts.watched import Watched, check_of
+from tests.alerts.watched import Watched
 from tests.harness.eventually import eventually
 from tests.harness.needs import missing
 from tests.harness.servers.postgres import PostgresServer, unprivileged_user
@@ -39,24 +40,19 @@ def _outgrow_the_room(watched: Watched) -> None:
     with closing(psycopg2.connect(watched.cluster.postgres.url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_database_size(%s)", [name])
         (size,) = cursor.fetchone() or (0,)
-    _set_room(watched, round(size / 0.7) >> 20)
+    for scheduler in watched.cluster.schedulers:
+        watched.compose.declare(scheduler, DAGWAY_DATABASE_ROOM_MIB=str(round(size / 0.7) >> 20))
+    watched.compose.carry_out("docker compose up --detach --wait scheduler")
     eventually(lambda: bool(watched.leaf.ask("dagway:database_used:max_ratio < 0.8")), timeout_s=120)
     watched.cluster.client.create("loud", _LOUD.format(size=size // 4))
     watched.cluster.client.start("loud")
     watched.cluster.client.until("succeeded", "loud")
 
 
-def _more_room(watched: Watched) -> None:
+def _more_room(watched: Watched) -> Mapping[str, str]:
     tables = watched.compose.carry_out(check_of("DagwayDatabaseDiskLow", "pg_total_relation_size"))
     assert tables.startswith("log_"), tables
-    _set_room(watched, 1024)
-
-
-def _set_room(watched: Watched, mib: int) -> None:
-    for scheduler in watched.cluster.schedulers:
-        scheduler.terminate()
-        scheduler.env["DAGWAY_DATABASE_ROOM_MIB"] = str(mib)
-    watched.compose.carry_out("docker compose up --detach --wait scheduler")
+    return {"MIB": "1024"}
 
 
 def _folder_of_disk(watched: Watched) -> Path:
@@ -106,12 +102,14 @@ def _fill_the_disk(watched: Watched) -> None:
 
 def _make_room(watched: Watched) -> None:
     SmallDisk(_folder_of_disk(watched), _DISK_MB).empty()
-    watched.cluster.client.until("succeeded", "full")
 
 
 DATABASE = {
-    "DagwayDatabaseDiskLow": Scene(
-        _outgrow_the_room, _more_room, "Give the disk more room, then raise `DAGWAY_DATABASE_ROOM_MIB`"
+    "DagwayDatabaseDiskLow": Scene(_outgrow_the_room, says=("Give the disk more room",), fill=_more_room),
+    "DagwayDatabaseDiskFull": Scene(
+        _fill_the_disk,
+        says=("Make room on the disk",),
+        machine={"sudo docker image prune --all --force": _make_room},
+        then=lambda watched: watched.cluster.client.until("succeeded", "full"),
     ),
-    "DagwayDatabaseDiskFull": Scene(_fill_the_disk, _make_room, "Make room on the disk"),
 }

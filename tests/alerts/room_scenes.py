@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import urllib3
 
-from tests.alerts.scene import Scene, follow
-from tests.alerts.watched import Watched, check_of
+from tests.alerts.pages import check_of
+from tests.alerts.scene import Scene
+from tests.alerts.watched import Watched
 from tests.harness.eventually import eventually
 
 __all__ = ["ROOM"]
@@ -17,26 +18,20 @@ _VOLUME_MIB = 64
 _LARGE = "steps:\n  - name: one\n    command: head -c 60M /dev/zero > large; exit 3\n"
 _CLIENTS = 2_500
 """A gateway keeps the entries of 2,000."""
-_USUAL_LIMIT = "50MB"
 
 
 def _fill_a_workers_disk(watched: Watched) -> None:
     """The files of a failed run take most of the worker's volume, as in a pod: the disk below it has room."""
     cluster = watched.cluster
     (worker,) = cluster.workers
-    worker.terminate()
-    worker.env |= {"DAGWAY_DATA_SIZE": f"{_VOLUME_MIB}Mi", "DAGWAY_RUN_FILES_MIB": "0"}
-    cluster.start(worker)
+    watched.compose.declare(worker, DAGWAY_DATA_SIZE=f"{_VOLUME_MIB}Mi", DAGWAY_RUN_FILES_MIB="0")
+    watched.compose.carry_out("docker compose up --detach --wait")
     cluster.client.create("large", _LARGE)
     cluster.client.start("large")
     cluster.client.until("failed", "large")
 
 
-def _limit_the_files_of_runs(watched: Watched) -> None:
-    (worker,) = watched.cluster.workers
-    worker.terminate()
-    worker.env["DAGWAY_RUN_FILES_MIB"] = "1"
-    watched.compose.carry_out("docker compose up --detach --wait")
+def _its_files_go(watched: Watched) -> None:
     # The alert ends for a moment while the worker is not scraped.
     size = _VOLUME_MIB << 20
     emptied = f"dagway_disk_size_bytes == {size} and dagway_disk_free_bytes > {size // 2}"
@@ -49,10 +44,9 @@ def _little_room_for_the_broker(watched: Watched) -> None:
     watched.cluster.rabbit.ctl("set_disk_free_limit", str(int(free * 2 / 3)))
 
 
-def _more_room_for_the_broker(watched: Watched) -> None:
-    listed = watched.compose.carry_out(check_of("DagwayBrokerDiskLow", "list_queues"))
-    assert "dagway.commands" in listed
-    watched.cluster.rabbit.ctl("set_disk_free_limit", _USUAL_LIMIT)
+def _nothing_piles_up(watched: Watched) -> dict[str, str]:
+    assert "dagway.commands" in watched.compose.carry_out(check_of("DagwayBrokerDiskLow", "list_queues"))
+    return {}
 
 
 def _refuse_many_clients(watched: Watched) -> None:
@@ -78,16 +72,9 @@ def _kill_the_leaf(watched: Watched) -> None:
 
 ROOM = {
     "DagwayDiskFull": Scene(
-        _fill_a_workers_disk, _limit_the_files_of_runs, "or set a limit with `DAGWAY_RUN_FILES_MIB`"
+        _fill_a_workers_disk, says=("Limit the files of runs",), fill=lambda _: {"MIB": "1"}, then=_its_files_go
     ),
-    "DagwayBrokerDiskLow": Scene(
-        _little_room_for_the_broker, _more_room_for_the_broker, "Otherwise give the node a larger disk"
-    ),
-    "DagwayAuditDropped": Scene(
-        _refuse_many_clients,
-        lambda watched: follow(watched, "DagwayBrokerAway"),
-        "Restore the broker: see [DagwayBrokerAway](DagwayBrokerAway.md)",
-        inhibited_by="DagwayBrokerAway",
-    ),
+    "DagwayBrokerDiskLow": Scene(_little_room_for_the_broker, says=("Lower the limit until",), fill=_nothing_piles_up),
+    "DagwayAuditDropped": Scene(_refuse_many_clients, says=("Restart the broker",), inhibited_by="DagwayBrokerAway"),
     "DagwayLeafDown": Scene(_kill_the_leaf),
 }

@@ -1,9 +1,7 @@
-"""What causes each alert, and its cure: the commands of its page, or what the page says in words."""
+"""What causes each alert, and which commands of its page are the cure."""
 
 import itertools
 from datetime import timedelta
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Update, update
 
@@ -15,6 +13,7 @@ from shared.transport.base import COMMANDS, Outgoing
 from shared.transport.open import open_transport
 from tests.alerts.attempt_scenes import ATTEMPTS
 from tests.alerts.database_scenes import DATABASE
+from tests.alerts.pages import check_of
 from tests.alerts.room_scenes import ROOM
 from tests.alerts.scene import Scene
 from tests.alerts.stuck_scenes import STUCK
@@ -33,9 +32,10 @@ _HELD = "steps:\n  - name: one\n    command: |\n      echo $$ > {file}\n      ex
 _WRONG_CLOCK = """
 import datetime, shared.clock
 right = shared.clock.utc_now
-shared.clock.utc_now = lambda: right() + datetime.timedelta(seconds=60)
+ahead = "{file}"
+shared.clock.utc_now = lambda: right() + datetime.timedelta(seconds=float(open(ahead).read()))
 """
-_ALARM = "{resource_limit, memory, node()}"
+_KEYS = {"DAGWAY_COMMAND_KEYS": f"other={'x' * 48}"}
 
 
 def _kill(*processes: DagwayProcess) -> None:
@@ -60,6 +60,13 @@ def _lose_an_attempt(watched: Watched) -> None:
     cluster.client.until("failed", "held")
 
 
+def _a_step_runs(watched: Watched) -> None:
+    """The alert would end by itself: what the cure has brought back is a worker."""
+    watched.cluster.client.create("after-the-loss", _QUICK)
+    watched.cluster.client.start("after-the-loss")
+    watched.cluster.client.until("succeeded", "after-the-loss")
+
+
 def _queue_for_long(watched: Watched) -> None:
     """A run of a full queue has waited for 20 minutes: the time passes in its row."""
     client = watched.cluster.client
@@ -69,13 +76,21 @@ def _queue_for_long(watched: Watched) -> None:
     pid_in(watched.folder / "first")
     answer = client.ask("POST", "/dags/queued/enqueue", {"dagRunId": "r2"}, key="queued-r2")
     assert answer.status == 200, answer
-    long_ago = utc_now() - timedelta(minutes=20)
-    _write(watched, update(t.dag_runs).where(t.dag_runs.c.dag_run_id == "r2").values(queued_at=long_ago))
+    _make_it_wait(watched, "queued", "r2")
 
 
-def _raise_the_limit(watched: Watched) -> None:
-    watched.cluster.client.insist("PUT", "/queues/full", {"maxConcurrency": 2}, key="roomy")
-    watched.cluster.client.until("running", "queued", "r2")
+def _need_a_label(watched: Watched) -> None:
+    """A run has waited for 20 minutes for a worker with a label that none has."""
+    client = watched.cluster.client
+    client.create("labelled", "workerSelector: {disk: fast}\n" + _QUICK)
+    answer = client.ask("POST", "/dags/labelled/enqueue", {"dagRunId": "r1"}, key="labelled")
+    assert answer.status == 200, answer
+    _make_it_wait(watched, "labelled", "r1")
+
+
+def _make_it_wait(watched: Watched, dag: str, run_id: str) -> None:
+    chosen = (t.dag_runs.c.dag_name == dag) & (t.dag_runs.c.dag_run_id == run_id)
+    _write(watched, update(t.dag_runs).where(chosen).values(queued_at=utc_now() - timedelta(minutes=20)))
 
 
 def _write(watched: Watched, statement: Update) -> None:
@@ -98,24 +113,15 @@ def _fail_runs(watched: Watched) -> None:
     eventually(failed, timeout_s=180)
 
 
-def _suspend(watched: Watched) -> None:
-    answer = watched.cluster.client.insist("POST", "/dags/bad/suspend", {"suspend": True}, key="suspended")
-    assert answer.status == 200, answer
-
-
-def _mark(watched: Watched, outcome: str) -> None:
-    _write(watched, update(t.inbox).where(t.inbox.c.command_id == "create-damaged").values(outcome=outcome))
-
-
 def _damage(watched: Watched) -> None:
     watched.cluster.client.create("damaged", _QUICK)
-    _mark(watched, "refused")
+    _write(watched, update(t.inbox).where(t.inbox.c.command_id == "create-damaged").values(outcome="refused"))
 
 
-def _repair(watched: Watched) -> None:
-    said = watched.compose.carry_out("docker compose exec api dagway verify", code=1)
+def _repair(watched: Watched) -> dict[str, str]:
+    said = watched.compose.carry_out(check_of("DagwayViolations", "verify"), code=1)
     assert "command-outcome" in said
-    _mark(watched, "recorded")
+    return {"STATEMENT": "UPDATE inbox SET outcome = 'recorded' WHERE command_id = 'create-damaged'"}
 
 
 def _no_database(watched: Watched) -> None:
@@ -140,20 +146,11 @@ def _older_worker(watched: Watched) -> None:
     watched.cluster.start(worker)
 
 
-def _finish_the_rollout(watched: Watched) -> None:
-    _afresh(watched, watched.cluster.workers[0])
-
-
-def _afresh(watched: Watched, process: DagwayProcess) -> None:
-    process.terminate()
-    del process.env["PYTHONPATH"]
-    watched.compose.carry_out("docker compose up --detach --wait")
-
-
 def _wrong_clock(watched: Watched) -> None:
-    folder: Path = watched.folder / "clock"
+    folder = watched.folder / "clock"
     folder.mkdir(exist_ok=True)
-    (folder / "sitecustomize.py").write_text(_WRONG_CLOCK)
+    (folder / "ahead").write_text("60")
+    (folder / "sitecustomize.py").write_text(_WRONG_CLOCK.format(file=folder / "ahead"))
     scheduler = watched.cluster.schedulers[0]
     scheduler.terminate()
     scheduler.env["PYTHONPATH"] = str(folder)
@@ -166,15 +163,25 @@ def _send_nonsense(watched: Watched) -> None:
     transport.close()
 
 
-def _purge_dead_letters(watched: Watched) -> None:
-    listed = watched.compose.carry_out("docker compose exec scheduler dagway dead-letters list --bodies")
-    assert "nonsense" in listed
-    vhost = unquote(urlsplit(watched.cluster.amqp_urls["scheduler"]).path.removeprefix("/"))
-    watched.cluster.rabbit.ctl("purge_queue", "--vhost", vhost, "dagway.dead")
+def _saved(watched: Watched) -> None:
+    assert "nonsense" in (watched.folder / "dead-letters.txt").read_text()
 
 
-def _end_the_alarm(watched: Watched) -> None:
-    watched.cluster.rabbit.eval(f"rabbit_alarm:clear_alarm({_ALARM}), ok.")
+def _wrong_keys(watched: Watched) -> None:
+    """Schedulers with other keys than the gateway refuse its command."""
+    cluster = watched.cluster
+    cluster.client.create("refused", _QUICK)
+    for scheduler in cluster.schedulers:
+        scheduler.terminate()
+        scheduler.env |= _KEYS
+    cluster.start(*cluster.schedulers)
+    (watched.folder / "refused").write_text(new_run_id())
+    answer = cluster.client.ask("POST", "/dags/refused/start", {"dagRunId": (watched.folder / "refused").read_text()})
+    assert answer.status == 202, answer
+
+
+def _it_is_carried_out(watched: Watched) -> None:
+    watched.cluster.client.until("succeeded", "refused", (watched.folder / "refused").read_text())
 
 
 SCENES: dict[str, Scene] = {
@@ -184,32 +191,29 @@ SCENES: dict[str, Scene] = {
     "DagwayNoWorkers": Scene(_no_worker),
     "DagwayStoreAway": Scene(_no_database),
     "DagwayErrorRate": Scene(
-        _ask_without_database,
-        lambda watched: watched.compose.carry_out("docker compose restart postgres"),
-        "see [DagwayStoreAway](DagwayStoreAway.md)",
-        inhibited_by="DagwayStoreAway",
+        _ask_without_database, says=("and the database does not answer",), inhibited_by="DagwayStoreAway"
     ),
     "DagwayBrokerAway": Scene(lambda watched: watched.cluster.rabbit.kill()),
     "DagwayBrokerBlocked": Scene(
-        lambda watched: watched.cluster.rabbit.eval(f"rabbit_alarm:set_alarm({{{_ALARM}, []}}), ok."),
-        _end_the_alarm,
-        "Give the broker more room",
+        lambda watched: watched.cluster.rabbit.ctl("set_vm_memory_high_watermark", "absolute", "10MB"),
+        says=("The memory is full",),
     ),
-    "DagwayLeasesLost": Scene(
-        _lose_an_attempt,
-        lambda watched: watched.cluster.start(),
-        "`OOMKilled`: raise the memory limit",
+    "DagwayLeasesLost": Scene(_lose_an_attempt, says=("The worker is gone",), then=_a_step_runs),
+    "DagwayQueueWaitLong": Scene(
+        _queue_for_long,
+        says=("The queue is at its limit",),
+        fill=lambda _: {"QUEUE": "full"},
+        then=lambda watched: watched.cluster.client.until("running", "queued", "r2"),
     ),
-    "DagwayQueueWaitLong": Scene(_queue_for_long, _raise_the_limit, "At its limit: raise the limit"),
-    "DagwayRunsFailing": Scene(_fail_runs, _suspend, "One workflow: suspend it"),
-    "DagwayViolations": Scene(_damage, _repair, "Do what the command prints below the violation"),
-    "DagwayMessagesRefused": Scene(_send_nonsense, _purge_dead_letters, "keep the dead letters as evidence"),
-    "DagwayDeadLetters": Scene(_send_nonsense, _purge_dead_letters, "save it to a file with `list --bodies`"),
-    "DagwayVersionSkew": Scene(_older_worker, _finish_the_rollout, "Some processes are older: finish the rollout"),
+    "DagwayRunsFailing": Scene(_fail_runs, says=("One workflow",), fill=lambda _: {"DAG": "bad"}),
+    "DagwayViolations": Scene(_damage, says=("A row was changed",), fill=_repair),
+    "DagwayMessagesRefused": Scene(_send_nonsense, says=("No service of yours",), then=_saved),
+    "DagwayDeadLetters": Scene(_send_nonsense, says=("fails again and again",), then=_saved),
+    "DagwayVersionSkew": Scene(_older_worker),
     "DagwayClockSkew": Scene(
         _wrong_clock,
-        lambda watched: _afresh(watched, watched.cluster.schedulers[0]),
-        "Synchronise the clock of the host",
+        says=("Set the clock",),
+        machine={"sudo chronyc -a makestep": lambda watched: (watched.folder / "clock/ahead").write_text("0")},
     ),
     **ATTEMPTS,
     **DATABASE,
@@ -217,5 +221,16 @@ SCENES: dict[str, Scene] = {
     **STUCK,
     **WATCHING,
 }
+AGAIN: dict[str, Scene] = {
+    "DagwayMessagesRefused": Scene(_wrong_keys, says=("has wrong keys",), then=_it_is_carried_out),
+    "DagwayDeadLetters": Scene(_wrong_keys, says=("`delivery.unreadable`",), then=_it_is_carried_out),
+    "DagwayQueueWaitLong": Scene(
+        _need_a_label,
+        says=("No worker has the labels",),
+        fill=lambda _: {"LABELS": "disk=fast"},
+        then=lambda watched: watched.cluster.client.until("succeeded", "labelled"),
+    ),
+}
+"""Scenes of other cures on the same pages."""
 SHORT = ("DagwayNoScheduler", "DagwayNoWorkers", "DagwayServiceDown")
 """Scenes of the normal tests; ``make alerts`` plays all."""

@@ -6,8 +6,9 @@ import psycopg2
 
 from shared.clock import utc_now
 from shared.store import tables as t
-from tests.alerts.scene import Scene, follow
-from tests.alerts.watched import Watched, check_of
+from tests.alerts.pages import check_of
+from tests.alerts.scene import Scene
+from tests.alerts.watched import Watched
 from tests.harness.cluster import pid_in
 from tests.harness.eventually import eventually
 
@@ -44,8 +45,7 @@ def _owe_a_message(watched: Watched) -> None:
     watched.cluster.rabbit.kill()
 
 
-def _restore_the_broker(watched: Watched) -> None:
-    follow(watched, "DagwayBrokerAway")
+def _its_run_ends(watched: Watched) -> None:
     watched.cluster.client.until("succeeded", "owed", timeout_s=180)
 
 
@@ -56,20 +56,15 @@ def _lock(watched: Watched, run_key: str) -> None:
         cursor.execute("SELECT 1 FROM dag_runs WHERE run_key = %s FOR UPDATE", (run_key,))
 
 
-def _end_the_lock(watched: Watched, page: str) -> None:
-    """Find the session by the query on the page, and end it."""
+def _locking_session(watched: Watched, page: str) -> dict[str, str]:
+    """Find the session by the query on the page."""
     rows = watched.compose.carry_out(check_of(page, "pg_stat_activity")).splitlines()
-    (pid,) = [int(row.split("|")[0]) for row in rows if "idle in transaction" in row and "FOR UPDATE" in row]
-    watched.cluster.postgres.execute(f"SELECT pg_terminate_backend({pid})")
+    (pid,) = [row.split("|")[0] for row in rows if "idle in transaction" in row and "FOR UPDATE" in row]
+    return {"PID": pid}
 
 
 def _hold_a_timer(watched: Watched) -> None:
     _lock(watched, _let_retry_wait(watched, "late", pause_s=5))
-
-
-def _release_the_timer(watched: Watched) -> None:
-    _end_the_lock(watched, "DagwayTimersOverdue")
-    watched.cluster.client.until("succeeded", "late")
 
 
 def _hold_a_report(watched: Watched) -> None:
@@ -81,11 +76,6 @@ def _hold_a_report(watched: Watched) -> None:
     (run,) = watched.cluster.rows(t.dag_runs, dag_name="parked")
     _lock(watched, run["run_key"])
     (watched.folder / "go").touch()
-
-
-def _release_the_report(watched: Watched) -> None:
-    _end_the_lock(watched, "DagwayLossesUnnoticed")
-    watched.cluster.client.until("succeeded", "parked")
 
 
 def _miss_a_fire(watched: Watched) -> None:
@@ -100,23 +90,30 @@ def _miss_a_fire(watched: Watched) -> None:
     cluster.start(*cluster.schedulers)
 
 
-def _start_by_hand(watched: Watched) -> None:
+def _missed(watched: Watched) -> dict[str, str]:
     missed = watched.compose.carry_out(check_of("DagwayFiresMissed", "cron_slots"))
     assert "no scheduler was running in time" in missed
-    client = watched.cluster.client
-    client.start("hello", "by-hand")
-    client.until("succeeded", "hello", "by-hand")
-    assert client.insist("DELETE", "/dags/hello", key="delete-hello").status in {200, 204}
+    return {"DAG": "hello"}
+
+
+def _delete_it(watched: Watched) -> None:
+    assert watched.cluster.client.insist("DELETE", "/dags/hello", key="delete-hello").status in {200, 204}
 
 
 STUCK = {
     "DagwayOutboxOld": Scene(
-        _owe_a_message,
-        _restore_the_broker,
-        "The broker is blocked or down: see",
-        inhibited_by="DagwayBrokerAway",
+        _owe_a_message, says=("The broker is down",), then=_its_run_ends, inhibited_by="DagwayBrokerAway"
     ),
-    "DagwayTimersOverdue": Scene(_hold_a_timer, _release_the_timer, "End the session that holds the others up"),
-    "DagwayLossesUnnoticed": Scene(_hold_a_report, _release_the_report, "with `pg_terminate_backend(pid)`"),
-    "DagwayFiresMissed": Scene(_miss_a_fire, _start_by_hand, "Start by hand the runs that still matter"),
+    "DagwayTimersOverdue": Scene(
+        _hold_a_timer,
+        fill=lambda watched: _locking_session(watched, "DagwayTimersOverdue"),
+        then=lambda watched: watched.cluster.client.until("succeeded", "late"),
+    ),
+    "DagwayLossesUnnoticed": Scene(
+        _hold_a_report,
+        says=("A foreign session holds the lock",),
+        fill=lambda watched: _locking_session(watched, "DagwayLossesUnnoticed"),
+        then=lambda watched: watched.cluster.client.until("succeeded", "parked"),
+    ),
+    "DagwayFiresMissed": Scene(_miss_a_fire, fill=_missed, then=_delete_it),
 }

@@ -11,10 +11,6 @@ def _stop_the_metrics_of_the_broker(watched: Watched) -> None:
     watched.cluster.rabbit.eval("ok = application:stop(rabbitmq_prometheus), ok.")
 
 
-def _start_the_metrics_of_the_broker(watched: Watched) -> None:
-    watched.cluster.rabbit.eval("ok = application:start(rabbitmq_prometheus), ok.")
-
-
 def _lose_replicas(watched: Watched) -> None:
     """A scheduler of two and the only worker, after all have run for a while: each raises the alert."""
     eventually(lambda: watched.leaf.ask("sum(dagway:up:min15m) == 4") != {}, timeout_s=120)
@@ -26,8 +22,6 @@ def _lose_replicas(watched: Watched) -> None:
 
 
 WATCHING = {
-    "DagwayBrokerUnwatched": Scene(
-        _stop_the_metrics_of_the_broker, _start_the_metrics_of_the_broker, "enable the plugin `rabbitmq_prometheus`"
-    ),
+    "DagwayBrokerUnwatched": Scene(_stop_the_metrics_of_the_broker, says=("Enable the plugin",)),
     "DagwayReplicaMissing": Scene(_lose_replicas),
 }

@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.deploy.live_alerts import raise_and_clear_an_alert
+from tests.deploy.live_alerts import raise_and_clear_alerts
 from tests.deploy.live_load import restart_under_load
 from tests.deploy.live_system import LONG_S, DisturbedSystem, say
 from tests.harness.eventually import eventually
@@ -190,7 +190,7 @@ def main() -> None:
                 restart_services,
                 restart_under_load,
                 verify,
-                raise_and_clear_an_alert,
+                raise_and_clear_alerts,
                 stop_and_start,
                 keep_undelivered_reports,
                 verify,

@@ -11,7 +11,9 @@ from shared.clock import utc_now
 from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from shared.store.migrate import migrate
+from tests.alerts.pages import cures_of
 from tests.deploy.live import ORDER, PAGES, ROOT, blocks, runnable
+from tests.deploy.live_alerts import STOPPED
 from tests.harness.needs import need
 from tests.harness.servers import postgres_bin
 
@@ -29,6 +31,12 @@ def test_every_page_with_commands_is_run_on_a_real_system() -> None:
 
     assert with_commands == set(ORDER)
     assert len(ORDER) == len(set(ORDER))
+
+
+def test_the_live_run_can_carry_out_what_the_runbooks_say() -> None:
+    for stopped in STOPPED:
+        for service, (alert, says) in stopped.items():
+            assert [cure.for_compose for cure in cures_of(alert, says)] == [(f"docker compose restart {service}",)]
 
 
 def test_no_command_prompts_for_input() -> None:
@@ -101,7 +109,8 @@ def test_kubectl_knows_the_commands_for_a_cluster(tmp_path: Path) -> None:
     lines = {line for page in pages for block in blocks(page) for line in block.splitlines() if "kubectl" in line}
     assert len(lines) > 10
     for line in lines:
-        command = line[line.index("kubectl") :].replace("NODE", "node-1")
+        # Without the file for the output: the commands run in the project's folder.
+        command = line[line.index("kubectl") :].replace("NODE", "node-1").partition(" > ")[0]
         done = subprocess.run(
             ["sh", "-c", command],
             cwd=ROOT,
