@@ -121,7 +121,7 @@ def logs(engine: Engine, rows: int) -> None:
         _execute(engine, "VACUUM log_chunks")
     _execute(
         engine,
-        "CREATE TABLE parted (LIKE log_chunks) PARTITION BY RANGE (at)",
+        "CREATE TABLE parted (LIKE log_chunks INCLUDING DEFAULTS) PARTITION BY RANGE (at)",
         "CREATE TABLE parted_old PARTITION OF parted FOR VALUES FROM ('2020-01-01') TO ('2099-01-01')",
         "CREATE UNIQUE INDEX ON parted (token, stream, seq, at)",
         "CREATE INDEX ON parted (run_key, node, run_attempt, stream, number, seq)",
