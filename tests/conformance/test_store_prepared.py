@@ -5,14 +5,18 @@ from sqlalchemy import Engine, bindparam, select, text
 
 from shared.errors import StoreUnavailable
 from shared.store import tables as t
-from shared.store.engine import has_own_session, one_statement
+from shared.store.engine import has_own_session, one_statement, open_engine
 from shared.store.reads.prepared import PreparedSelect
 from shared.store.reads.reader import Reads
 from shared.store.reads.run_rows import select_one_run
+from shared.workspaces import stored_name
 from tests.conformance.store_rows import add_node, add_run
+from tests.harness.databases import gateways_url
 
 _AGAIN = 8
 """Postgres plans a prepared statement for its values five times. Then it may take one plan for all values."""
+_MANY = 80
+"""More workspaces than one connection has statements prepared for."""
 _SELECT = select_one_run().where(t.dag_runs.c.dag_name == bindparam("dag_name")).limit(3)
 
 
@@ -42,6 +46,24 @@ def test_a_connection_prepares_a_statement_once_and_none_behind_a_pooler(engine:
     with one_statement(reader) as connection:
         count = connection.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one()
         assert count == (1 if has_own_session(connection) else 0)
+
+
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+def test_the_policies_of_each_workspace_hold_on_the_same_connection(engine: Engine, store_url: str) -> None:
+    workspaces = ["", *(f"team{number}" for number in range(_MANY))]
+    for each in workspaces:
+        add_run(engine, stored_name(each, "etl"), "r1")
+    gateway = open_engine(gateways_url(store_url), pool_size=1, read_only=True)
+    reads = Reads(gateway)
+
+    for _ in range(_AGAIN):
+        for one, other in zip(workspaces, reversed(workspaces), strict=True):
+            assert reads.within(one).run(stored_name(one, "etl"), "r1") is not None
+            assert one == other or reads.within(one).run(stored_name(other, "etl"), "r1") is None
+
+    with one_statement(gateway) as connection:
+        assert connection.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one() <= 60
+    gateway.dispose()
 
 
 @pytest.mark.parametrize("store_url", ["postgres"], indirect=True)

@@ -23,6 +23,8 @@ __all__ = ["PreparedSelect"]
 _PREPARED = "dagway_prepared"
 """Key in ``Connection.info``, which lives as long as the driver's connection: the names of what it has prepared."""
 _NUMBERS = count()
+_MOST = 60
+"""How many statements a connection has prepared at most: the reads of this program, for each of the last workspaces."""
 
 
 class PreparedSelect:
@@ -41,23 +43,29 @@ class PreparedSelect:
         """
         if not has_own_session(connection):
             return connection.execute(self._select, texts).all()
-        prepared: dict[PreparedSelect, str] = connection.info.setdefault(_PREPARED, {})
+        prepared: dict[tuple[PreparedSelect, str], str] = connection.info.setdefault(_PREPARED, {})
+        # A plan is for one workspace: it has only the branch of the policies for that one.
+        for_workspace = naming(connection)
+        key = (self, for_workspace)
         text, parameters = self._numbered
         try:
             with closing(connection.connection.cursor()) as cursor:
-                name = prepared.get(self)
+                name = prepared.get(key)
                 if name is None:
+                    if len(prepared) == _MOST:
+                        cursor.execute("DEALLOCATE ALL")
+                        prepared.clear()
                     name = f"dagway_{next(_NUMBERS)}"
                     cursor.execute(f"PREPARE {name} AS {text}")
-                    prepared[self] = name
+                    prepared[key] = name
                 places = ", ".join(["%s"] * len(parameters))
                 values = [texts.get(parameter, fixed) for parameter, fixed in parameters]
-                cursor.execute(f"{naming(connection)}EXECUTE {name}({places})", values)
+                cursor.execute(f"{for_workspace}EXECUTE {name}({places})", values)
                 return cursor.fetchall()
         except connection.dialect.loaded_dbapi.Error:
             # SQLAlchemy meets the same error, raises it as its own and closes a lost connection. But Postgres also
             # refuses a plan after a migration has changed the type of a column: then this succeeds.
-            prepared.pop(self, None)
+            prepared.pop(key, None)
             return connection.execute(self._select, texts).all()
 
     @cached_property
