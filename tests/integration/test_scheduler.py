@@ -247,16 +247,13 @@ def test_two_workers_under_one_id_are_told_of(stack: Stack, caplog: pytest.LogCa
     began = utc_now()
     other = ScriptedWorker(stack.transport, incarnation="second")
 
-    def recorded(incarnation: str) -> bool:
-        return [row["incarnation"] for row in stack.rows(t.workers)] == [incarnation]
-
     def told_of() -> bool:
         # More than once if need be: a scheduler that gets no processor takes the silent one for lost in between.
         stack.worker.beat(started_at=began)
-        eventually(lambda: recorded("first"))
+        eventually(lambda: [row["incarnation"] for row in stack.rows(t.workers)] == ["first"])
         other.beat()
-        eventually(lambda: recorded("second"))
-        return "worker.id_shared" in [record.message for record in caplog.records]
+        eventually(lambda: [row["incarnation"] for row in stack.rows(t.workers)] == ["second"])
+        return "worker.id_shared" in caplog.messages
 
     eventually(told_of)
 
