@@ -12,7 +12,7 @@ from shared.store.reads.backlog import Backlog
 __all__ = ["NO_POOL", "PoolAttempts"]
 
 NO_POOL = "no-pool"
-"""Counts attempts that no pool should be scaled for. No pool has this name, because it has a dash."""
+"""Counts attempts that no pool should be scaled for. A pool cannot have this name: it contains a dash."""
 _MOST_POOLS = 50
 """How many pools are named that have no workers: whoever may start a run can write any name into its selector."""
 _KEPT = 10_000

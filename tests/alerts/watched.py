@@ -1,4 +1,4 @@
-"""A system that Prometheus watches: which alerts fire, and what whoever is on call is told."""
+"""A system under Prometheus and Alertmanager: which alerts fire, and which notices the on-call receiver gets."""
 
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field

@@ -76,7 +76,7 @@ def test_a_rolling_restart_of_every_service_fails_no_run_and_runs_no_step_twice(
 def test_a_hundred_long_steps_outlast_a_rollout_in_which_new_workers_come_first(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    """As on Kubernetes: another worker is ready before those with the steps are told to end."""
+    """As in a rolling update on Kubernetes: a new worker is ready before the old ones, with their steps, are ended."""
     ids = [f"r{number}" for number in range(100)]
     cluster.client.create("outlasting", OUTLASTING.format(over=tmp_path / "over"))
     settings = {"DAGWAY_WORKER_SLOTS": "60", "DAGWAY_WORKER_LABELS": "only=wide", "DAGWAY_DRAIN_S": "150"}

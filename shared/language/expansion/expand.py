@@ -67,7 +67,7 @@ def expand(text: str, scope: Scope, run_command: RunCommand | None = None) -> st
 
 
 def expand_known(text: str, scope: Scope, run_command: RunCommand | None = None) -> str:
-    """Expand a word of a program that runs without a shell: as ``expand`` does, but what is not set stays as written.
+    """Expand an argument of a program that runs without a shell, like ``expand``, but keep references that are unset.
 
     Such a reference is meant for the program, as ``$1`` in ``awk '{print $1}'``: no shell expands the word later. A
     reference with an operator, such as ``${X:-d}``, is expanded all the same.

@@ -1,7 +1,7 @@
-"""SELECTs that a connection to Postgres plans once, for the reads that the gateway answers most often.
+"""SELECTs that Postgres plans once per connection: the reads of one run, which the gateway needs most often.
 
-Postgres plans every other statement each time, which for a run with its nodes takes four times as long as the rest of
-the work. SQLAlchemy's part of such a read takes as long as psycopg2's, so these statements go to psycopg2 directly.
+Postgres plans any other statement each time. For a run with its nodes, planning takes four times as long as execution.
+SQLAlchemy costs as much again as psycopg2, so these statements go to psycopg2 directly (ADR 66).
 """
 
 from collections.abc import Sequence
