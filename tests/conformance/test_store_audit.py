@@ -38,10 +38,12 @@ def add(engine: Engine, *names: str) -> None:
 
 @pytest.fixture
 def filled(engine: Engine) -> Engine:
-    """A log of six linked entries, ``a`` to ``f``."""
+    """A log of six entries, ``a`` to ``f``, linked in this order."""
+    chain = AuditChain(Store(engine))
     for name in "abcdef":
         add(engine, name)
-    assert AuditChain(Store(engine)).link() == 6
+        # One by one: entries of the same millisecond would be linked in the order of their random ids.
+        assert chain.link() == 1
     return engine
 
 

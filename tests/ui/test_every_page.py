@@ -12,6 +12,8 @@ from sqlalchemy import insert
 
 from scripts.build_editor import WEB
 from services.api.ui.page_script import page_script
+from shared.audit.chain import FIELDS
+from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from tests.harness.accessibility import barriers
@@ -100,8 +102,25 @@ def shown(system: Footing) -> Footing:
         "reason": "no scheduler " * 9,
         "dag_run_id": None,
     }
+    # The longest name that a user may have, at an address of IPv6.
+    audited = {field: "" for field in FIELDS if field != "at"} | {
+        "id": new_run_id(),
+        "at": datetime.now(UTC),
+        "occurrences": 1,
+        "before": {},
+        "after": {},
+        "outcome": "refused",
+        "actor_name": "w" * 64,
+        "actor_role": "developer",
+        "address": "2001:db8:1111:2222:3333:4444:5555:6666",
+        "operation": "dag_runs.start",
+        "target_kind": "dag_run",
+        "target_name": "x" * 40,
+        "code": "too_many_requests",
+    }
     engine = open_engine(system.store_url)
     with transaction(engine) as connection:
+        connection.execute(insert(t.audit), audited)
         # Decided now, because schedulers delete what was decided long ago.
         rows = [{**facts, "decided_at": datetime.now(UTC), **each} for each in (fired, missed)]
         connection.execute(insert(t.cron_slots), rows)
@@ -120,6 +139,9 @@ def test_no_errors_and_no_sideways_scrolling(look: Look, shown: Footing, dark: b
     asked: list[str] = []
     with look(size=size, dark=dark) as page:
         page.on("request", lambda request: asked.append(request.url))
+        if dark:
+            # A time of another year is the widest.
+            page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=366))
         for place in PAGES:
             # Loaded anew: what is looked at, and counted, is this place's own.
             page.goto("about:blank")

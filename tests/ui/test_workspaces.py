@@ -15,6 +15,7 @@ NAME = "team-ui"
 
 
 def fits_and_is_accessible(page: Page) -> None:
+    expect(page.locator("main h1")).to_be_visible()
     width, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert width <= room
     assert barriers(page) == []
