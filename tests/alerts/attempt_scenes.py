@@ -1,6 +1,7 @@
 """Scenes about attempts that were taken from their worker, or that began on two."""
 
 import os
+from collections.abc import Sequence
 from urllib.parse import urlsplit, urlunsplit
 
 from shared.clock import utc_now
@@ -11,12 +12,18 @@ from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.alerts.pages import check_of
 from tests.alerts.scene import Scene
 from tests.alerts.watched import Watched
+from tests.harness.client import ask_probe
 from tests.harness.eventually import eventually
+from tests.harness.procs import DagwayProcess
 from tests.harness.signing import signed_as
 
 __all__ = ["ATTEMPTS"]
 
 _STEPS = 40
+_MOST_RUNS = 10
+_REFUSED = "dagway_stale_writes_refused_total "
+_ENOUGH = 20
+"""More refused reports than the alert asks for."""
 _WAITS = """
   - name: step-{number}
     command: |
@@ -46,12 +53,25 @@ def _freeze_a_worker(watched: Watched) -> None:
     os.mkfifo(folder / "gate")
     steps = "".join(_WAITS.format(number=number, folder=folder) for number in range(_STEPS))
     cluster.client.create("frozen", f"type: graph\nsteps:{steps}")
-    cluster.client.start("frozen")
-    eventually(lambda: all((folder / f"began-{number}").exists() for number in range(_STEPS)), timeout_s=120)
-    worker.freeze()
-    cluster.client.until("failed", "frozen", timeout_s=180)
-    (folder / "gate").open("w").close()
-    worker.thaw()
+    # A worker that reads first that an attempt was revoked does not report it: then the next run must do.
+    for run_id in (f"r{number}" for number in range(_MOST_RUNS)):
+        cluster.client.start("frozen", run_id)
+        eventually(lambda: all((folder / f"began-{number}").exists() for number in range(_STEPS)), timeout_s=120)
+        worker.freeze()
+        cluster.client.until("failed", "frozen", run_id, timeout_s=180)
+        (folder / "gate").open("w").close()
+        worker.thaw()
+        eventually(lambda: cluster.client.ask("GET", "/workers").json["workers"][0]["busyPollers"] == 0, timeout_s=120)
+        for number in range(_STEPS):
+            (folder / f"began-{number}").unlink()
+        if _reports_refused(cluster.schedulers) > _ENOUGH:
+            return
+
+
+def _reports_refused(schedulers: Sequence[DagwayProcess]) -> float:
+    """Return how many reports of stale attempts these schedulers have refused."""
+    texts = [ask_probe(f"http://127.0.0.1:{each.env['DAGWAY_METRICS_PORT']}/metrics")[1] for each in schedulers]
+    return sum(float(line.split()[-1]) for text in texts for line in text.splitlines() if line.startswith(_REFUSED))
 
 
 def _copy_a_task(watched: Watched) -> None:
