@@ -55,7 +55,7 @@ class ScriptedWorker:
         elif isinstance(message, AttemptGranted):
             self.granted.append(message)
 
-    def task(self, timeout_s: float = 30) -> Task:
+    def task(self) -> Task:
         """Wait for the next task and return it."""
 
         def arrived() -> bool:
@@ -66,7 +66,7 @@ class ScriptedWorker:
                 delivery.ack()
             return bool(self._waiting)
 
-        eventually(arrived, timeout_s=timeout_s)
+        eventually(arrived)
         return self._waiting.popleft()
 
     def tasks(self, count: int) -> list[Task]:

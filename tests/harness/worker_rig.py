@@ -102,7 +102,7 @@ class Rig:
         return [event for event in self.seen if event.token == token]
 
     def started(self, token: str) -> AttemptStarted:
-        return self._awaited(token, AttemptStarted, 30)
+        return self._awaited(token, AttemptStarted, PATIENCE_S)
 
     def finished(self, token: str, *, timeout_s: float = PATIENCE_S) -> AttemptFinished:
         return self._awaited(token, AttemptFinished, timeout_s)

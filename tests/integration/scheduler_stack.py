@@ -38,13 +38,16 @@ class Stack:
     def scheduler(
         self,
         *,
-        lease_s: float = 10,
+        lease_s: float = PATIENCE_S,
         dags_dir: Path | None = None,
         dag_files: DagFiles | None = None,
         event_shards: int | None = None,
         version: str = "test",
     ) -> Scheduler:
-        """Start another scheduler. The scripted worker sends no heartbeats: when a lease ends, it is lost."""
+        """Start another scheduler.
+
+        The scripted worker sends no heartbeats, so it is lost after ``lease_s``: by default not while a test waits.
+        """
         made = Scheduler(
             Store(self.engine),
             self.transport,
