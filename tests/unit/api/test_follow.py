@@ -29,10 +29,17 @@ def transport() -> Iterator[EmbeddedTransport]:
 @pytest.fixture
 def say(transport: EmbeddedTransport) -> Say:
     def broadcast(*run_keys: str, ended: list[str] | None = None) -> None:
+        # The first follower waits only a quarter of a second for its thread to begin with notifications.
+        eventually(listens)
         body = encode(RunsChanged(run_keys=list(run_keys), ended=ended), id="1", at=datetime.now(UTC))
         transport.broadcast(CHANGES, body)
 
     return broadcast
+
+
+def listens() -> bool:
+    """Whether no follower is still about to listen to notifications."""
+    return all(each.name != "follower-listen" for each in threading.enumerate())
 
 
 def woken(watch: Watch) -> threading.Event:
@@ -65,7 +72,7 @@ def test_a_slow_broker_does_not_hold_up_the_first_follower() -> None:
         first = follower.watch("a")
         assert woken(first).wait(10)
         transport.answers.set()
-        eventually(lambda: all(each.name != "follower-listen" for each in threading.enumerate()))
+        eventually(listens)
 
 
 def test_a_notification_wakes_the_followers_of_its_run_and_of_all_runs(transport: EmbeddedTransport, say: Say) -> None:
