@@ -55,8 +55,8 @@ def test_a_request_that_arrives_as_its_wait_is_ended_is_answered() -> None:
 
 def test_connections_that_wait_less_or_have_grace_are_kept() -> None:
     waiting = _Waiting()
-    one = Waiter(waiting)
     now_s = time.monotonic()
+    one = Waiter(waiting)
 
     waiting.end_before(now_s - 1, grace_since_s=0)
     waiting.end_before(now_s + 1, grace_since_s=now_s + 2)
