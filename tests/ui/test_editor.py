@@ -34,7 +34,8 @@ def saved(system: Embedded, name: str) -> str:
 
 
 def write(page: Page, text: str, *, after: str) -> None:
-    """Type at the end of the line that contains ``after``."""
+    """Type at the end of the line that contains ``after``, once the editor has its schema: it is loaded on its own."""
+    expect(page.locator(".cm-content")).to_have_attribute("aria-autocomplete", "list")
     page.locator(".cm-line", has_text=after).click()
     page.keyboard.press("End")
     page.keyboard.type(text)
