@@ -52,7 +52,8 @@ export class BigGraph {
     const [width, height] = this.size;
     this.canvas.width = width * devicePixelRatio;
     this.canvas.height = height * devicePixelRatio;
-    this.later();
+    // Not in the next frame: with its size the canvas has lost its picture.
+    this.draw();
   }
 
   /** Show the whole. */
@@ -144,8 +145,12 @@ export class BigGraph {
   later() {
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
-      if (this.layout && this.canvas.clientWidth && this.canvas.isConnected) this.paint();
+      this.draw();
     });
+  }
+
+  draw() {
+    if (this.layout && this.canvas.clientWidth && this.canvas.isConnected) this.paint();
   }
 
   paint() {
