@@ -22,7 +22,7 @@ def test_progress_and_remarks_of_a_step(client: Client, dag: Callable[[str], str
         "  - {name: use, command: 'echo rows=${ROWS}'}\n"
     )
     client.start(name)
-    eventually(lambda: "progress" in node(client, name))
+    eventually(lambda: {"progress", "remarks"} <= node(client, name).keys())
 
     seen = node(client, name)
     assert seen["progress"] == {"current": 40.0, "total": 100.0, "percent": 40.0, "text": "loading"}
