@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.worker.attempt import chains
+from services.worker.attempt import chains, freshness
 from shared.clock import utc_now
 from shared.contracts.attempt_tokens import token_in_chain
 from shared.contracts.codec import decode
@@ -17,7 +17,7 @@ from shared.contracts.tasks import FollowingStep, Task
 from shared.errors import BrokerUnavailable
 from shared.transport.base import EVENTS, Outgoing
 from shared.transport.embedded.transport import EmbeddedTransport
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.worker_rig import Rig, command, task
 
 FIRST = "run:1:0:salt"
@@ -32,6 +32,13 @@ def chain(*commands: str, **facts: Any) -> Task:
     return task(first, token=FIRST, number=1, dispatched_at=utc_now(), following=following, **facts)
 
 
+@pytest.fixture(autouse=True)
+def _however_busy_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain ends after two seconds, and a task is in doubt four seconds after it was sent."""
+    monkeypatch.setattr(chains, "GO_ON_S", PATIENCE_S)
+    monkeypatch.setattr(freshness, "FRESH_S", PATIENCE_S)
+
+
 def token(number: int) -> str:
     return token_in_chain(FIRST, number)
 
@@ -42,6 +49,8 @@ def lines(rig: Rig) -> list[str]:
 
 def test_the_steps_of_a_chain_run_one_after_the_other(tmp_path: Path) -> None:
     with Rig(tmp_path) as rig:
+        # Else it asks before it begins, instead of reporting a start.
+        eventually(lambda: rig.worker._heartbeats.heard)
         rig.give(chain("echo 0 >> ran; echo zero", "echo 1 >> ran; echo one", "echo 2 >> ran; echo two"))
         last = rig.finished(token(2))
 

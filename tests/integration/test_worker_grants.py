@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.worker import task_consumer
-from services.worker.attempt import grants
+from services.worker.attempt import freshness, grants
 from shared.clock import utc_now
 from shared.contracts.codec import encode
 from shared.contracts.control import StopAttempt
@@ -19,7 +19,7 @@ from shared.transport.base import EVENTS, HEARTBEATS, BrokerQueue, Delivery, Out
 from shared.transport.embedded.consumer import EmbeddedDelivery as Delivered
 from shared.transport.embedded.transport import EmbeddedTransport
 from shared.transport.rabbitmq.transport import RabbitTransport
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.worker_rig import Rig, command, task
 
 
@@ -73,7 +73,8 @@ def test_a_doubtful_task_is_asked_for_and_runs_once_when_it_is_granted(
         assert not [event for event in rig.events("t") if isinstance(event, AttemptStarted)]
 
 
-def test_a_fresh_task_begins_at_once(tmp_path: Path) -> None:
+def test_a_fresh_task_begins_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(freshness, "FRESH_S", PATIENCE_S)  # however busy the machine is
     with Rig(tmp_path, grants=False) as rig:
         eventually(lambda: rig.worker._heartbeats.heard)
         doubtful(rig, incarnation=rig.worker.incarnation)
@@ -203,8 +204,9 @@ def test_a_task_that_came_again_while_nothing_could_be_sent_is_given_up(
 
 
 def test_tasks_of_two_broker_queues_that_arrive_for_one_slot_run_without_being_handed_back(
-    tmp_path: Path, amqp_url: str
+    tmp_path: Path, amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(freshness, "FRESH_S", PATIENCE_S)  # however busy the machine is
     transport = RabbitTransport(amqp_url, name="test")
     eventually(lambda: transport.healthy)
     routes = (worker_queue("w1"), task_queue({}))
