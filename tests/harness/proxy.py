@@ -13,6 +13,8 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from tests.harness.eventually import free_port
+
 __all__ = ["Proxy"]
 
 _CHUNK = 65_536
@@ -37,7 +39,8 @@ class Proxy:
         self._delay_s = 0.0
         self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = None
-        self.port = 0
+        # Not one of the kernel's choice: while the link is cut, an outgoing connection could take it.
+        self.port = free_port()
         self.mend()
 
     def mend(self) -> None:
@@ -46,7 +49,6 @@ class Proxy:
         self._flowing.set()
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port))
-            self.port = self._listener.getsockname()[1]
             self._start(self._accept, self._listener)
 
     def stall(self) -> None:
@@ -106,8 +108,15 @@ class Proxy:
                 continue
             far.settimeout(None)
             with self._lock:
-                self._links |= {near, far}
-                self._to_server.add(far)
+                open_still = self._listener is listener
+                if open_still:
+                    self._links |= {near, far}
+                    self._to_server.add(far)
+            if not open_still:
+                # Cut since it was accepted.
+                _reset(near)
+                _reset(far)
+                return
             self._start(self._pump, near, far)
 
     def _pump(self, near: socket.socket, far: socket.socket) -> None:
