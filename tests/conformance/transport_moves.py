@@ -47,4 +47,4 @@ def only_letter(transport: Transport) -> DeadLetter:
 
 
 def is_unroutable(transport: Transport, route: BrokerQueue) -> bool:
-    return isinstance(transport.send(Outgoing(route, b"y", "y")).exception(5), Unroutable)
+    return isinstance(transport.send(Outgoing(route, b"y", "y")).exception(30), Unroutable)

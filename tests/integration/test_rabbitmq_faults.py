@@ -230,7 +230,7 @@ def test_a_consumer_hears_again_after_its_queue_was_deleted(
 
     rabbit_server.delete_queue(amqp_url, route.name)
 
-    eventually(lambda: send(transport, route, b"x").exception(5) is None)
+    eventually(lambda: send(transport, route, b"x").exception(30) is None)
     assert take_one(consumer).body == b"x"
 
 
@@ -242,7 +242,7 @@ def test_a_paused_consumer_stays_paused_across_a_reconnect(
     send(transport, route, b"x").result(30)
 
     rabbit_server.close_connections()
-    eventually(lambda: send(transport, route, b"y").exception(5) is None)
+    eventually(lambda: send(transport, route, b"y").exception(30) is None)
 
     assert consumer.take(1, 0.5) == []
     consumer.resume()
@@ -342,5 +342,5 @@ def test_a_tap_whose_queue_was_deleted_begins_a_new_session(
     eventually(lambda: tap.session == 2)
     send(transport, heartbeats, b"beat").result(60)
     assert heard.get(timeout=60) == b"beat"
-    eventually(lambda: send(transport, route, b"x").exception(5) is None)
+    eventually(lambda: send(transport, route, b"x").exception(30) is None)
     assert take_one(consumer).body == b"x"
