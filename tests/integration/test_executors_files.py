@@ -91,11 +91,11 @@ def test_an_invalid_filter_or_input_is_exit_code_1(rig: Rig, text: str, given: s
 
 
 def test_an_endless_filter_is_ended_by_its_limit_a_timeout_and_a_stop(rig: Rig) -> None:
-    endless = jq("last(range(1e12))", "1", timeout=1)
-    rig.give(task(jq("last(range(1e12))", "1"), token="t"))
+    endless = jq("last(range(1e12))", "1")
+    rig.give(task(endless, token="t"))
     rig.started("t")
 
-    limited = rig.run(task(endless))
+    limited = rig.run(task(jq("last(range(1e12))", "1", timeout=1)))
     timed_out = rig.run(task(endless, timeout_s=0.4))
     rig.broadcast("worker.w1", StopAttempt(token="t"))
 
