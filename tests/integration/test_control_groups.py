@@ -6,6 +6,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,14 @@ def base() -> Iterator[Path]:
     group.mkdir()
     yield group
     for each in [*group.glob("*/"), group]:
-        eventually(each.rmdir)
+        eventually(partial(_removed, each))
+
+
+def _removed(group: Path) -> None:
+    try:
+        group.rmdir()
+    except OSError as error:  # a process in it has not ended yet
+        raise AssertionError(str(error)) from error
 
 
 def test_every_process_of_a_command_is_in_its_group(base: Path) -> None:

@@ -11,6 +11,7 @@ import pika
 import psycopg2
 import pytest
 
+from tests.harness.cluster import gone
 from tests.harness.eventually import eventually
 from tests.harness.needs import need
 from tests.harness.proxy import Proxy
@@ -173,19 +174,11 @@ def test_servers_and_their_folders_do_not_outlive_a_killed_test_process(tmp_path
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        assert _alive(child)
+        assert not gone(child)
         assert (tmp_path / "data" / "deep").is_dir()
 
         parent.kill()
         parent.wait()
 
-        eventually(lambda: not _alive(child))
+        eventually(lambda: gone(child))
         eventually(lambda: not (tmp_path / "data").exists())
-
-
-def _alive(pid: int) -> bool:
-    """Whether the process runs. A zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
