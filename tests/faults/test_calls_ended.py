@@ -17,7 +17,7 @@ maxCleanUpTimeSec: 1
 steps:
   - name: hold
     script: |
-      setsid sleep 60 & echo $! > {folder}/child-$1
+      setsid sleep 600 & echo $! > {folder}/child-$1
       echo $$ > {folder}/pid-$1
       wait
 """
@@ -26,6 +26,8 @@ CALLERS = {
     "parallel": "steps:\n  - {{call: held, parallel: [two, three]}}\n",
     "deep": "steps:\n  - call: between\n---\nname: between\nsteps:\n  - {{call: held, params: four}}\n",
 }
+ITEMS = {"call": ("one",), "parallel": ("two", "three"), "deep": ("four",)}
+"""What the steps below each caller are called in their files."""
 ENDS = {"stop": "aborted", "timeout": "failed", "kill": "failed"}
 
 
@@ -37,13 +39,15 @@ def left_files(cluster: Cluster) -> list[Path]:
 
 @pytest.mark.parametrize("fault", ENDS)
 def test_the_processes_of_called_runs_end_with_their_callers(cluster: Cluster, tmp_path: Path, fault: str) -> None:
-    dags = {f"{name}-{fault}": spec for name, spec in CALLERS.items()}
-    for dag, spec in dags.items():
+    dags = {f"{name}-{fault}": name for name in CALLERS}
+    for dag, name in dags.items():
         top = "timeoutSec: 6\n" if fault == "timeout" else ""
-        cluster.client.create(dag, top + (spec + HELD).format(folder=tmp_path))
+        cluster.client.create(dag, top + (CALLERS[name] + HELD).format(folder=tmp_path))
+    pids = []
+    for dag, name in dags.items():
         cluster.client.start(dag)
-    names = [f"{kind}-{item}" for kind in ("pid", "child") for item in ("one", "two", "three", "four")]
-    pids = [pid_in(tmp_path / name) for name in names]
+        # One after the other: its time limit is short, and all at once would be slower.
+        pids += [pid_in(tmp_path / f"{kind}-{item}") for item in ITEMS[name] for kind in ("pid", "child")]
     assert left_files(cluster) != []
 
     if fault == "stop":
