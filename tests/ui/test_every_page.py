@@ -148,10 +148,11 @@ def test_no_errors_and_no_sideways_scrolling(look: Look, shown: Footing, dark: b
             asked.clear()
             page.goto(f"{origin(shown)}/{place}")
             expect(page.locator("main h1")).not_to_have_text("Not found")
+            # What is still being loaded has no width and no names yet.
+            expect(page.locator("main .loading")).to_have_count(0)
             width, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
             assert width <= room, (place, width)
             assert page.evaluate(NAMELESS) == [], place
-            expect(page.locator("main .loading")).to_have_count(0)
             counted = {url for url in asked if not url.endswith(WATCHED)}  # a page that stays open asks again
             assert barriers(page) == [], place
             if BUNDLED:
