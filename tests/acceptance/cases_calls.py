@@ -267,7 +267,7 @@ steps: [call: low]
 ---
 name: low
 handlerOn: {exit: {command: echo bye}}
-steps: [echo ready; sleep 60]
+steps: [echo ready; sleep 600]
 """,
         _stopped,
         meanwhile=_stop_child,
@@ -332,7 +332,7 @@ steps: [exit 3]
     Case(
         "T timeout",
         "a time limit ends children too",
-        "timeoutSec: 2\nsteps: [call: sub]\n---\nname: sub\nsteps: [sleep 60]\n",
+        "timeoutSec: 2\nsteps: [call: sub]\n---\nname: sub\nsteps: [sleep 600]\n",
         _timed,
         status="failed",
     ),

@@ -212,7 +212,7 @@ steps:
   - {name: after, command: "true"}
 ---
 name: sleeper
-steps: [sleep 60]
+steps: [sleep 600]
 """,
         _limited,
         status="partially_succeeded",
@@ -225,7 +225,7 @@ steps: [sleep 60]
   - {name: after, command: "true"}
 ---
 name: sleeper
-steps: [sleep 60]
+steps: [sleep 600]
 """,
         _limited,
         status="partially_succeeded",

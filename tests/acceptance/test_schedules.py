@@ -14,7 +14,7 @@ from tests.harness.eventually import eventually
 
 BEFORE = datetime(2026, 11, 24, 23, 59, 58, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 11, 25, tzinfo=UTC)
-LONG = "steps: [{name: long, command: sleep 60}, {name: after, command: echo after}]"
+LONG = "steps: [{name: long, command: sleep 600}, {name: after, command: echo after}]"
 SPECS = {
     "A15": "schedule: {start: ['0 0 * * *', '0 1 * * *'], stop: '0 2 * * *'}\nsteps: [echo hi]",
     "A16": "schedule: 'CRON_TZ=Asia/Tokyo 0 9 * * *'\nsteps: [echo hi]",

@@ -10,7 +10,7 @@ from tests.harness.eventually import eventually
 __all__ = ["walk_all"]
 
 SPEC = "steps:\n  - name: s\n    command: echo one\n"
-LONG = "steps:\n  - name: s\n    command: sleep 60\n"
+LONG = "steps:\n  - name: s\n    command: sleep 600\n"
 GATED = "steps:\n  - name: ok\n    type: hitl\n  - name: also\n    type: hitl\n"
 CALLING = "steps:\n  - name: up\n    call: below\n---\nname: below\n" + GATED
 CALLED = "steps:\n  - name: up\n    call: below\n---\nname: below\n" + SPEC

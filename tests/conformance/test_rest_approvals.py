@@ -249,7 +249,7 @@ def test_one_rejection_among_parallel_runs_ends_the_wait_of_the_others(live: Liv
 
 def test_a_resumed_run_precedes_the_queued_runs(live: Live) -> None:
     live.dag("lane", "queue: lane\nmaxActiveRuns: 1\nsteps:\n  - {name: ok, type: hitl}\n")
-    live.dag("load", "queue: lane\nmaxActiveRuns: 1\nsteps:\n  - {name: s, command: sleep 60}\n")
+    live.dag("load", "queue: lane\nmaxActiveRuns: 1\nsteps:\n  - {name: s, command: sleep 600}\n")
     gate = live.start("lane")
     live.until("lane", gate, 7)
     busy = live.post("/dags/load/enqueue")["dagRunId"]

@@ -22,7 +22,7 @@ steps:
   - name: bad
     command: "false"
 """
-SLEEPS = "steps:\n  - name: s\n    command: sleep 30\n"
+SLEEPS = "steps:\n  - name: s\n    command: sleep 600\n"
 
 
 @pytest.fixture(scope="module")

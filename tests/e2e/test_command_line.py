@@ -23,7 +23,7 @@ steps:
   - name: report
     command: echo unreached
 """
-SLEEPS = "steps:\n  - name: nap\n    command: sleep 60\n"
+SLEEPS = "steps:\n  - name: nap\n    command: sleep 600\n"
 ASKS = """
 steps:
   - name: check

@@ -48,7 +48,7 @@ def environment_of(pid: int) -> dict[str, str]:
 
 def test_no_process_of_a_worker_holds_the_databases_url(cluster: Cluster, tmp_path: Path) -> None:
     client = cluster.client
-    client.create("spy", f"steps:\n  - name: spy\n    command: env; echo $$ > {tmp_path}/pid; exec sleep 60\n")
+    client.create("spy", f"steps:\n  - name: spy\n    command: env; echo $$ > {tmp_path}/pid; exec sleep 600\n")
     client.start("spy")
     step = pid_in(tmp_path / "pid")
     (worker,) = cluster.workers
@@ -145,7 +145,7 @@ def test_the_variables_of_kubernetes_break_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_up_ends_in_good_order(tmp_path: Path, number: signal.Signals) -> None:
     with Embedded(tmp_path / "up") as system:
-        system.client.create("busy", f"steps:\n  - command: echo $$ > {tmp_path}/pid; exec sleep 60\n")
+        system.client.create("busy", f"steps:\n  - command: echo $$ > {tmp_path}/pid; exec sleep 600\n")
         system.client.start("busy")
         pid_in(tmp_path / "pid")
         family = list(descendants(system.process.pid))

@@ -110,7 +110,7 @@ def test_logs_are_read_whole_and_in_windows(client: Client, go: Go) -> None:
 
 def test_a_stopped_run_leaves_no_process_behind(client: Client, dag: Dag, tmp_path: Path) -> None:
     name = dag(
-        f"steps:\n  - name: long\n    script: |\n      sleep 60 &\n      echo $! > {tmp_path}/child\n"
+        f"steps:\n  - name: long\n    script: |\n      sleep 600 &\n      echo $! > {tmp_path}/child\n"
         f"      echo $$ > {tmp_path}/pid\n      wait\n  - echo never\n"
     )
     client.start(name)

@@ -22,7 +22,7 @@ from tests.harness.worker_rig import script, task
 
 __all__ = ["IN_CONTAINERS", "SCENES", "Scene", "Stage", "package"]
 
-_HOLD = "sleep 60 & echo $! > {0}/child; setsid sleep 60 & echo $! > {0}/hidden; echo $$ > {0}/pid; wait"
+_HOLD = "sleep 600 & echo $! > {0}/child; setsid sleep 600 & echo $! > {0}/hidden; echo $$ > {0}/pid; wait"
 _SMTP = {"host": "127.0.0.1"}
 
 
@@ -190,7 +190,7 @@ def _waiting_for_mail() -> Iterator[MailCounterpart]:
 
 
 def _in_container(container: Any = None) -> Step:
-    words = ("sh", "-c", "sleep 60 & wait")
+    words = ("sh", "-c", "sleep 600 & wait")
     commands = (StepCommand(text=" ".join(words), argv=words),)
     return Step(name="s", type="docker", commands=commands, container=container)
 
@@ -209,12 +209,12 @@ def _docker_run(stage: Stage, name: str) -> Iterator[Scene]:
 @contextmanager
 def _docker_exec(stage: Stage, name: str) -> Iterator[Scene]:
     theirs = f"theirs-{name}"
-    stage.engine.client.containers.run(IMAGE, ["sleep", "99"], name=theirs, detach=True)
+    stage.engine.client.containers.run(IMAGE, ["sleep", "601"], name=theirs, detach=True)
 
     def running() -> list[str]:
         return stage.engine.running(theirs)
 
-    yield Scene(_in_container(theirs), lambda: len(running()) == 3, lambda: running() == ["sleep 99"])
+    yield Scene(_in_container(theirs), lambda: len(running()) == 3, lambda: running() == ["sleep 601"])
 
 
 @contextmanager
@@ -225,7 +225,7 @@ def _dags_container(stage: Stage, name: str) -> Iterator[Scene]:
     def commands() -> list[str]:
         if shared not in stage.engine.names():
             return []
-        return [command for command in stage.engine.running(shared) if "sleep 60" in command]
+        return [command for command in stage.engine.running(shared) if "sleep 600" in command]
 
     yield Scene(
         _in_container(),
@@ -254,7 +254,7 @@ def _gha(stage: Stage, name: str) -> Iterator[Scene]:
             return False
         if of_action() == []:
             container = f"act-{json.loads((folder / 'flow').read_text())['name']}-step-1"
-            stage.engine.client.containers.run(IMAGE, ["sleep", "99"], name=container, detach=True)
+            stage.engine.client.containers.run(IMAGE, ["sleep", "601"], name=container, detach=True)
         return True
 
     step = Step(name="s", type="gha", commands=(StepCommand(text="actions/checkout@v4"),))

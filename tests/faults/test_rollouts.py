@@ -38,7 +38,7 @@ steps:
   - name: long
     command: |
       echo $$ >> {folder}/tries
-      if [ $(wc -l < {folder}/tries) -lt 2 ]; then exec sleep 60; fi
+      if [ $(wc -l < {folder}/tries) -lt 2 ]; then exec sleep 600; fi
 """
 
 

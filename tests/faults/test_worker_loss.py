@@ -17,7 +17,7 @@ steps:
   - name: long
     script: |
       echo try >> {folder}/tries
-      setsid sleep 60 &
+      setsid sleep 600 &
       echo $! > {folder}/child
       echo $$ > {folder}/pid
       test "$(wc -l < {folder}/tries)" -ge 2 && exit 0
@@ -112,7 +112,7 @@ def test_a_late_report_is_refused(cluster: Cluster, tmp_path: Path) -> None:
 
 def test_a_silent_workers_step_is_ended_when_it_is_heard_again(cluster: Cluster, tmp_path: Path) -> None:
     client = cluster.client
-    client.create("silent", f"steps:\n  - name: long\n    command: echo $$ > {tmp_path}/pid; exec sleep 60\n")
+    client.create("silent", f"steps:\n  - name: long\n    command: echo $$ > {tmp_path}/pid; exec sleep 600\n")
     client.start("silent")
     pid = pid_in(tmp_path / "pid")
     worker = holder(cluster, "silent")

@@ -111,7 +111,7 @@ def test_a_background_child_with_the_output_open_does_not_keep_the_step_running(
 def test_a_stop_and_a_revocation_kill_children_in_other_sessions(
     rig: Rig, tmp_path: Path, hidden: str, revoked: bool
 ) -> None:
-    child = f"{hidden}sh -c 'trap \"\" TERM; echo $$ > {tmp_path}/child; sleep 60'"
+    child = f"{hidden}sh -c 'trap \"\" TERM; echo $$ > {tmp_path}/child; sleep 600'"
     text = f"trap '' TERM; {child} & echo $$ > {tmp_path}/pid; wait"
     rig.give(task(command(text), token="t", stop_grace_s=0.5))
     pids = [pid_in(tmp_path / "pid"), pid_in(tmp_path / "child")]

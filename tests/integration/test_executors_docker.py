@@ -107,7 +107,7 @@ def bridge(engine: Engine) -> Iterator[str]:
 
 
 def test_a_container_of_a_users_network_finds_others_there_by_name(rig: Rig, engine: Engine, bridge: str) -> None:
-    engine.client.containers.run(IMAGE, ["sleep", "100"], name="peer", network=bridge, detach=True)
+    engine.client.containers.run(IMAGE, ["sleep", "600"], name="peer", network=bridge, detach=True)
     box: dict[str, Any] = {"image": IMAGE, "network": bridge, "ports": ["127.0.0.1:8080:80"], "keepContainer": True}
     finished = rig.run(task(step(("getent", "hosts", "peer"), container={**box, "name": "mine"})))
 
@@ -127,13 +127,13 @@ def test_a_container_may_have_the_hosts_network(rig: Rig) -> None:
 
 
 def test_commands_in_a_running_container_leave_it_running(rig: Rig, engine: Engine) -> None:
-    engine.client.containers.run(IMAGE, ["sleep", "100"], name="theirs", detach=True)
+    engine.client.containers.run(IMAGE, ["sleep", "600"], name="theirs", detach=True)
     finished = rig.run(task(step(sh("env | grep ^A=; exit 5"), container={"exec": "theirs", "env": ["A=1"]})))
     by_name = rig.run(task(step(("id", "-u"), container="theirs")))
 
     assert (finished.exit_code, rig.log(finished, "stdout")) == (5, b"A=1\n")
     assert rig.log(by_name, "stdout") == b"0\n"
-    assert engine.running("theirs") == ["sleep 100"]
+    assert engine.running("theirs") == ["sleep 600"]
 
 
 def test_the_legacy_form_is_understood(rig: Rig, engine: Engine) -> None:
@@ -168,10 +168,10 @@ def test_a_named_container_of_an_image_is_created_unless_it_runs(rig: Rig, engin
     assert made.error == ""
     assert (rig.log(made, "stdout"), engine.names()) == (b"7\n/tmp\n1\n", [])
 
-    engine.client.containers.run(IMAGE, ["sleep", "100"], name="named", detach=True)
+    engine.client.containers.run(IMAGE, ["sleep", "600"], name="named", detach=True)
     inside = rig.run(task(one, token="t2"))
     assert rig.log(inside, "stdout") == b"7\n/tmp\n1\n"
-    assert engine.running("named") == ["sleep 100"]
+    assert engine.running("named") == ["sleep 600"]
 
 
 def test_the_steps_of_a_run_share_the_dags_container(rig: Rig, engine: Engine) -> None:
@@ -189,7 +189,7 @@ def test_the_steps_of_a_run_share_the_dags_container(rig: Rig, engine: Engine) -
 
 
 def test_a_taken_name_and_a_missing_image_are_failures(rig: Rig, engine: Engine) -> None:
-    engine.client.containers.run(IMAGE, ["sleep", "100"], name="taken", detach=True)
+    engine.client.containers.run(IMAGE, ["sleep", "600"], name="taken", detach=True)
 
     own = rig.run(task(step(("id",), container={"image": IMAGE, "name": "taken"})))
     shared = rig.run(task(step(("id",)), options={"container": {"image": IMAGE, "name": "taken"}}))
@@ -201,11 +201,11 @@ def test_a_taken_name_and_a_missing_image_are_failures(rig: Rig, engine: Engine)
     )
     assert (absent.outcome, absent.exit_code) == ("failed", 1)
     assert "no such image" in absent.error.lower()
-    assert engine.running("taken") == ["sleep 100"]
+    assert engine.running("taken") == ["sleep 600"]
 
 
 def test_a_background_container_must_become_ready(rig: Rig, engine: Engine) -> None:
-    box = {"image": IMAGE, "startup": "command", "command": ["sh", "-c", "echo up; sleep 100"], "logPattern": "^up"}
+    box = {"image": IMAGE, "startup": "command", "command": ["sh", "-c", "echo up; sleep 600"], "logPattern": "^up"}
     ready = rig.run(task(step(("id", "-u"), container=box)))
     dead = rig.run(task(step(("id",), container={**box, "command": ["sh", "-c", "exit 6"]})))
 
@@ -214,7 +214,7 @@ def test_a_background_container_must_become_ready(rig: Rig, engine: Engine) -> N
     assert engine.names() == []
 
 
-TRAP = "trap 'echo bye; exit 0' TERM; echo up; sleep 100 & wait"
+TRAP = "trap 'echo bye; exit 0' TERM; echo up; sleep 600 & wait"
 
 
 def timed_out(rig: Rig, one: Step) -> AttemptFinished:
@@ -229,7 +229,7 @@ def timed_out(rig: Rig, one: Step) -> AttemptFinished:
 @pytest.mark.parametrize("how", ["stop", "timeout"])
 @pytest.mark.parametrize("where", ["own", "several", "theirs"])
 def test_a_stop_sends_the_command_its_signal(rig: Rig, engine: Engine, how: str, where: str) -> None:
-    engine.client.containers.run(IMAGE, ["sleep", "99"], name="theirs", detach=True)
+    engine.client.containers.run(IMAGE, ["sleep", "601"], name="theirs", detach=True)
     argvs = [sh(TRAP), *([("id",)] if where == "several" else [])]
     one = step(*argvs, container="theirs" if where == "theirs" else {"image": IMAGE})
     if how == "stop":
@@ -243,7 +243,7 @@ def test_a_stop_sends_the_command_its_signal(rig: Rig, engine: Engine, how: str,
     assert finished.outcome == ("aborted" if how == "stop" else "timed_out")
     assert b"up\n" in rig.log(finished, "stdout")
     eventually(lambda: engine.names() == ["theirs"])
-    eventually(lambda: engine.running("theirs") == ["sleep 99"])
+    eventually(lambda: engine.running("theirs") == ["sleep 601"])
 
 
 def test_a_container_that_ignores_the_signal_is_killed_after_the_grace(rig: Rig, engine: Engine) -> None:

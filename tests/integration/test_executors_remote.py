@@ -192,7 +192,7 @@ def test_an_invalid_target_breaks_the_step(rig: Rig, host: SshCounterpart, targe
 
 
 LONG = (
-    "trap 'echo bye >> {folder}/said; exit 0' TERM; echo $$ > {folder}/pid; sleep 100 & echo $! > {folder}/child; wait"
+    "trap 'echo bye >> {folder}/said; exit 0' TERM; echo $$ > {folder}/pid; sleep 600 & echo $! > {folder}/child; wait"
 )
 
 

@@ -86,7 +86,7 @@ def test_a_chain_does_not_keep_its_slot_for_long(tmp_path: Path, monkeypatch: py
 
 def test_a_stop_ends_the_step_that_runs_and_its_chain(tmp_path: Path) -> None:
     with Rig(tmp_path) as rig:
-        rig.give(chain("true", "touch here; sleep 60", "echo 2 >> ran"))
+        rig.give(chain("true", "touch here; sleep 600", "echo 2 >> ran"))
         eventually(rig.work_dir().joinpath("here").exists)
         rig.broadcast("worker.w1", StopAttempt(token=token(1)))
         end = rig.finished(token(1))
@@ -97,7 +97,7 @@ def test_a_stop_ends_the_step_that_runs_and_its_chain(tmp_path: Path) -> None:
 
 def test_the_end_of_the_worker_ends_a_chain(tmp_path: Path) -> None:
     with Rig(tmp_path) as rig:
-        rig.give(chain("true", "touch here; sleep 60", "echo 2 >> ran"))
+        rig.give(chain("true", "touch here; sleep 600", "echo 2 >> ran"))
         eventually(rig.work_dir().joinpath("here").exists)
         rig.worker.stop()
         end = rig.finished(token(1))
@@ -140,7 +140,7 @@ def test_without_a_confirm_the_next_step_is_given_up(tmp_path: Path, arrives: bo
 
 def test_a_step_of_a_chain_has_its_own_timeout(tmp_path: Path) -> None:
     with Rig(tmp_path) as rig:
-        one = chain("true", "sleep 60")
+        one = chain("true", "sleep 600")
         (following,) = one.following
         slow = following.model_copy(update={"timeout_s": 0.2})
         rig.give(one.model_copy(update={"following": (slow,)}))

@@ -68,7 +68,7 @@ def test_a_prepare_whose_check_fails_reports_the_values_it_evaluated(rig: Rig) -
 
 def test_a_prepare_that_is_stopped_in_its_check_reports_the_values_it_evaluated(rig: Rig, tmp_path: Path) -> None:
     judging = tmp_path / "judging"
-    condition = Condition(condition=f"touch {judging}; sleep 60")
+    condition = Condition(condition=f"touch {judging}; sleep 600")
     dag = Dag(name="d", env=(("A", "`echo 1`"),), preconditions=(condition,))
     rig.give(
         task(

@@ -110,7 +110,7 @@ def test_a_line_is_shown_as_a_terminal_leaves_it(look: Look, system: Embedded) -
 
 
 def test_a_log_is_not_asked_for_once_its_page_is_left(look: Look, system: Embedded) -> None:
-    system.client.create("left", "steps: [{name: nap, command: 'echo zzz; sleep 100'}]\n")
+    system.client.create("left", "steps: [{name: nap, command: 'echo zzz; sleep 600'}]\n")
     system.client.start("left")
     with look("#/runs/left/r1?step=nap") as page:
         expect(page.get_by_role("log")).to_contain_text("zzz")

@@ -48,7 +48,7 @@ def test_start_with_parameters_watch_live_and_read_the_log(look: Look, system: E
 
 
 def test_stop_asks_first_and_stops(look: Look, system: Embedded) -> None:
-    system.client.create("endless", "steps: [sleep 100]\n")
+    system.client.create("endless", "steps: [sleep 600]\n")
     system.client.start("endless")
     with look("#/runs/endless/r1") as page:
         page.get_by_role("button", name="Stop", exact=True).click()
@@ -156,7 +156,7 @@ def test_children_of_a_parallel_step_are_linked(look: Look, system: Embedded) ->
 
 
 def test_why_a_run_waits_is_said_everywhere(look: Look, system: Embedded) -> None:
-    system.client.create("holder", "queue: narrow\nsteps: [sleep 100]\n")
+    system.client.create("holder", "queue: narrow\nsteps: [sleep 600]\n")
     for run_id in ("h1", "h2"):
         assert system.client.ask("POST", "/dags/holder/enqueue", {"dagRunId": run_id}).status == 200
     reason = "waiting: queue narrow is full (1/1): holder/h1"
