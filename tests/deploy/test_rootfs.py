@@ -222,9 +222,12 @@ def test_every_service_runs_in_a_container_of_its_own(
             raise RuntimeError(logs)
         try:
             answer = client.once("GET", "/health")
+            schedulers = client.once("GET", "/services/scheduler")
         except urllib3.exceptions.HTTPError as error:
             raise AssertionError(f"{error}\n{logs}") from error
         assert (answer.status, answer.json["status"]) == (200, "healthy"), logs
+        # Without one, a command is accepted and not carried out yet.
+        assert schedulers.json["schedulers"], scheduler.logs().decode()[-2000:]
 
     eventually(healthy, every_s=0.2)
     client.create("inside", _SPEC)

@@ -26,7 +26,10 @@ def open_to_others(folder: Path) -> dict[str, str]:
     """Return what others have a right to. The files of a run and its logs are in folders that nobody else can enter."""
     found = {}
     for path in (folder, *folder.rglob("*")):
-        mode = stat.S_IMODE(path.lstat().st_mode)
+        try:
+            mode = stat.S_IMODE(path.lstat().st_mode)
+        except FileNotFoundError:  # the system has removed it meanwhile
+            continue
         parts = path.relative_to(folder).parts
         of_a_run = parts[:1] == ("worker",) and parts[1:2] in {("runs",), ("logs",)} and len(parts) > _DEPTH
         if mode & 0o077 and not of_a_run:
