@@ -164,8 +164,9 @@ def test_a_draining_worker_reports_the_steps_that_it_stopped(either_rig: Rig) ->
 
 
 def test_a_draining_worker_waits_for_its_steps_and_takes_the_next_ones_of_their_runs_but_no_new_runs(rig: Rig) -> None:
-    rig.give(task(command("while [ ! -e go ]; do sleep 0.02; done"), token="one"))
-    rig.started("one")
+    rig.give(task(command("touch begun; while [ ! -e go ]; do sleep 0.02; done"), token="one"))
+    # Its start is reported before its task is settled, and a task that is not goes back to the broker.
+    eventually(rig.work_dir().joinpath("begun").exists)
     stop = threading.Thread(target=rig.worker.stop, args=(60.0,))
     stop.start()
     eventually(lambda: rig.worker.facts().draining)
