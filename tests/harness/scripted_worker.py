@@ -35,7 +35,11 @@ __all__ = ["ScriptedWorker"]
 
 
 class ScriptedWorker:
-    """Takes tasks from the shared broker queue and its own. Acks immediately; reports only when the test says so."""
+    """Takes tasks from the shared broker queue and its own. Acks immediately; reports only when the test says so.
+
+    It drops copies, as a worker does: a scheduler that gets no processor is taken for dead, and another sends its task
+    again.
+    """
 
     def __init__(self, transport: Transport, worker_id: str = "w1", incarnation: str = "first") -> None:
         self.worker_id = worker_id
@@ -44,6 +48,7 @@ class ScriptedWorker:
         self.granted: list[AttemptGranted] = []
         self._transport = transport
         self._waiting: deque[Task] = deque()
+        self._taken: set[str] = set()
         self._lock = threading.Lock()
         self._consumer = transport.consume([task_queue({}), worker_queue(worker_id)], prefetch=1000)
         transport.listen([f"worker.{worker_id}"], self._hear)
@@ -62,7 +67,9 @@ class ScriptedWorker:
             for delivery in self._consumer.take(100, 0.05):
                 message = decode(delivery.body).body
                 assert isinstance(message, Task)
-                self._waiting.append(message)
+                if message.token not in self._taken:
+                    self._taken.add(message.token)
+                    self._waiting.append(message)
                 delivery.ack()
             return bool(self._waiting)
 
