@@ -146,6 +146,7 @@ class Scheduler:
             listener=listener,
             hearing=hearing,
             recorded_through_s=lambda: events.recorded_through_s,
+            catch_up=events.wake,
             started_at=started_at,
             period_s=min(1.0, lease_s * _PERIOD_OF_LEASE),
             routes=routes,

@@ -28,7 +28,6 @@ _GATHER_S = 0.2
 _BETWEEN_S = 1.0
 """The least time between two passes: a busy system has entries all the time."""
 _PRUNE_S = 600.0
-_WAIT_S = 0.5
 _AT_ONCE = 500
 
 
@@ -84,10 +83,8 @@ class AuditChain:
         """Run until ``stop``, then link a last time; the body of a background thread."""
         next_look = next_prune = next_pass = time.monotonic()
         while not stop.is_set():
-            if self._awake.wait(_WAIT_S):
+            if self._awake.wait(max(0.0, next_look - time.monotonic())):
                 stop.wait(max(_GATHER_S, next_pass - time.monotonic()))
-            elif time.monotonic() < next_look:
-                continue
             if stop.is_set():
                 break
             self._awake.clear()

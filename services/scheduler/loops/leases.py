@@ -45,7 +45,6 @@ _log = logging.getLogger(__name__)
 _GATHER_S = 0.5
 """How long heartbeats are collected, so that those of several workers share one transaction."""
 _AT_ONCE = 500
-_LOOK_S = 0.5
 _LOOKS_PER_PASS = 3
 _STOPPED = frozenset({"step", "prepare"})
 """The kinds of node that the stop of a run ends. Handlers and side tasks run after the stop."""
@@ -103,8 +102,7 @@ class Leases:
         """Record heartbeats with news until ``stop``; the body of a background thread."""
         tries = 0
         while not stop.is_set():
-            if not self._listener.news.wait(_LOOK_S):
-                continue
+            self._listener.news.wait()
             self._listener.news.clear()
             news = self._beats.news()
             try:

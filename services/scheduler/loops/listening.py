@@ -24,7 +24,11 @@ __all__ = ["HeartbeatListener", "heartbeat_queue"]
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 500
-_TAKE_S = 0.5
+_TAKE_S = 30.0
+_GATHER_S = 1.0
+"""How long to wait between two looks at the common queue, so that its messages wake the process less often."""
+_FEW = 50
+"""After more messages at once the next ones are taken without a wait."""
 
 
 def heartbeat_queue(instance_id: str) -> str:
@@ -59,7 +63,8 @@ class HeartbeatListener:
     def run(self, stop: threading.Event) -> None:
         """Hear workers of earlier versions until ``stop``; the body of a background thread."""
         while not stop.is_set():
-            for delivery in self._shared.take(_AT_ONCE, _TAKE_S):
+            deliveries = self._shared.take(_AT_ONCE, _TAKE_S)
+            for delivery in deliveries:
                 try:
                     message = _read(delivery.body)
                     check_reporter(delivery, message)
@@ -71,6 +76,8 @@ class HeartbeatListener:
                     _log.error("heartbeat.unreadable", extra={"error": str(error)})
                     HEARTBEATS_UNREADABLE.inc()
                 delivery.ack()
+            if len(deliveries) < _FEW:
+                stop.wait(_GATHER_S)
         self._shared.close()
 
     def _receive(self, body: bytes) -> None:

@@ -38,8 +38,9 @@ class Marks:
     marks of all schedulers reach (ADR 24).
 
     ``started_at``: when the process began. ``recorded_through_s()``: the time of the steady clock before which every
-    report that arrived is recorded. ``period_s``: the time between two markers. ``routes``: the queues of the reports.
-    ``urgent()``: whether a worker may soon be declared lost. While it is false, fewer markers go to these queues.
+    report that arrived is recorded; ``catch_up()`` brings it up to now. ``period_s``: the time between two markers.
+    ``routes``: the queues of the reports. ``urgent()``: whether a worker may soon be declared lost. While it is false,
+    fewer markers go to these queues.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Marks:
         listener: HeartbeatListener,
         hearing: Hearing,
         recorded_through_s: Callable[[], float],
+        catch_up: Callable[[], None] = lambda: None,
         started_at: datetime,
         period_s: float,
         routes: EventRoutes,
@@ -58,6 +60,7 @@ class Marks:
     ) -> None:
         self._transport, self._clock, self._instance_id = transport, clock, instance_id
         self._listener, self._hearing, self._recorded_through_s = listener, hearing, recorded_through_s
+        self._catch_up = catch_up
         self._period_s, self._routes, self._urgent = period_s, routes, urgent
         self._hurried_until_s = float("-inf")
         self._lock = threading.Lock()
@@ -137,6 +140,7 @@ class Marks:
         with self._lock:
             if self._session_since <= sent_at:
                 self._returned.append((sent_at, now_s))
+        self._catch_up()
 
     # -- the table ``services`` ------------------------------------------------------------------
 

@@ -77,7 +77,7 @@ class PoolAdmission:
     def _next(self, stop: threading.Event) -> set[PoolKey]:
         with self._condition:
             while not self._pools and not stop.is_set() and not self._look.due:
-                self._condition.wait(0.5)
+                self._condition.wait(self._look.due_in_s)
             pools, self._pools = self._pools, set()
         if stop.is_set() or not self._look.due:
             return pools

@@ -27,7 +27,12 @@ class RegularLook(Generic[T]):
     @property
     def due(self) -> bool:
         """Whether ``next`` has something to look at."""
-        return bool(self._left) or self._steady() >= self._at_s
+        return self.due_in_s == 0
+
+    @property
+    def due_in_s(self) -> float:
+        """In how many seconds ``next`` has something to look at; 0 if it has."""
+        return 0.0 if self._left else max(0.0, self._at_s - self._steady())
 
     def next(self, everything: Callable[[], Iterable[T]]) -> list[T]:
         """Return what to look at now, if it is time. What ``everything`` raises is raised, and it stays due."""

@@ -108,7 +108,9 @@ class Relay:
         next_sweep = self._clock()
         while not stop.is_set():
             try:
-                self._clear(stop, timeout_s=1)
+                left_s = (next_sweep - self._clock()).total_seconds()
+                # The clock may have been set back.
+                self._clear(stop, timeout_s=min(max(left_s, 0.0), _SWEEP_EVERY_S))
                 if self._clock() >= next_sweep:
                     while self.sweep(self._clock()) == _SWEEP_AT_MOST and not stop.is_set():
                         self._clear(stop, timeout_s=0)

@@ -51,7 +51,7 @@ class Alarm:
                 left_s = (target - now).total_seconds() - (time.monotonic() - began)
                 if left_s <= 0:
                     break
-                self._condition.wait(min(left_s, 0.5))
+                self._condition.wait(left_s)
             self._next = None
 
 
