@@ -156,7 +156,7 @@ class Scheduler:
         )
         self._clock = clock
         self._leases = leases = Leases(
-            transactor, transport, listener, hearing, marks, lease_s=lease_s, service=self._service
+            transactor, transport, listener, hearing, marks, looks=parts.looks, lease_s=lease_s, service=self._service
         )
         self.folder = Folder(transactor, dags_dir) if dags_dir is not None else None
         intakes = [
@@ -178,7 +178,7 @@ class Scheduler:
             Background("scheduler-audit-chain", parts.audit_chain.run, on_death, parts.audit_chain.wake),
             Background("scheduler-firing", parts.firing.run, on_death, parts.firing.wake),
             Background("scheduler-timers", parts.timers.run, on_death, parts.timers.wake),
-            Background("scheduler-family", parts.parents.run, on_death),
+            Background("scheduler-family", parts.parents.run, on_death, parts.parents.wake),
             Background("scheduler-totals", TotalsKeeper(store).run, on_death),
             Background("scheduler-judging", SpecRevalidation(transactor).run, on_death),
             Background(

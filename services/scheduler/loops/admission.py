@@ -66,6 +66,12 @@ class Admission:
             self._queues.update(queues)
             self._condition.notify_all()
 
+    def want_look(self) -> None:
+        """Note that something waits somewhere: the next regular look finds it."""
+        with self._condition:
+            self._look.want()
+            self._condition.notify_all()
+
     def wake(self) -> None:
         """End a wait of ``run``, which then looks whether it shall stop."""
         with self._condition:
@@ -177,7 +183,7 @@ class Admission:
         with self._condition:
             while not self._queues and not stop.is_set() and not self._look.due:
                 # The clock may jump.
-                self._condition.wait(min(_CLOCK_S, self._look.due_in_s) if self._wake_at else self._look.due_in_s)
+                self._condition.wait(_CLOCK_S if self._wake_at else self._look.due_in_s)
                 now = self._transactor.clock()
                 for name in [name for name, at in self._wake_at.items() if at <= now]:
                     del self._wake_at[name]

@@ -24,6 +24,7 @@ from services.scheduler.loops.duplicate_worker_ids import DuplicateWorkerIds
 from services.scheduler.loops.hearing import Hearing
 from services.scheduler.loops.heartbeats import ReceivedHeartbeat, state_of
 from services.scheduler.loops.listening import HeartbeatListener
+from services.scheduler.loops.looks import Looks
 from services.scheduler.loops.lost_tasks import LostTasks
 from services.scheduler.loops.marks import Marks
 from services.scheduler.loops.missing_attempts import MissingAttempts
@@ -48,6 +49,7 @@ _AT_ONCE = 500
 _LOOKS_PER_PASS = 3
 _STOPPED = frozenset({"step", "prepare"})
 """The kinds of node that the stop of a run ends. Handlers and side tasks run after the stop."""
+_FORGOTTEN_AFTER = timedelta(minutes=10)
 _MARGIN_S = 2
 """How late a sweep may be."""
 
@@ -80,12 +82,13 @@ class Leases:
         hearing: Hearing,
         marks: Marks,
         *,
+        looks: Looks,
         lease_s: float,
         service: Mapping[str, Any],
     ) -> None:
         self._transactor = transactor
         self._listener, self._hearing, self._marks = listener, hearing, marks
-        self._beats = listener.buffer
+        self._beats, self._looks = listener.buffer, looks
         self._lease = timedelta(seconds=lease_s)
         self._service = service
         self._ids = DuplicateWorkerIds()
@@ -217,10 +220,12 @@ class Leases:
     def _find(self, batch: Batch) -> _Findings:
         """Record this scheduler's heartbeat, renew leases, and find lost attempts and tasks, without locking runs."""
         tx, now = batch.tx, batch.now
+        self._looks.look(tx, now)  # first, because it locks nothing
         self._put_mark(batch)
-        tx.services.forget(now - timedelta(minutes=10))
         self._renew(batch, self._beats.quiet())
         peers = tx.services.schedulers()
+        if any(row["heartbeat_at"] < now - _FORGOTTEN_AFTER for row in peers):
+            tx.services.forget(now - _FORGOTTEN_AFTER)
         self._transactor.note_schedulers(peers)
         self._transactor.rules.read(tx)
         doubtful = self._marks.doubtful(peers, now)

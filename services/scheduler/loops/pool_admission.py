@@ -52,6 +52,12 @@ class PoolAdmission:
             self._pools.update(pools)
             self._condition.notify_all()
 
+    def want_look(self) -> None:
+        """Note that something waits somewhere: the next regular look finds it."""
+        with self._condition:
+            self._look.want()
+            self._condition.notify_all()
+
     def wake(self) -> None:
         """End a wait of ``run``, which then looks whether it shall stop."""
         with self._condition:
