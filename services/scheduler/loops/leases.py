@@ -233,9 +233,13 @@ class Leases:
         self.judged_at = max(self.judged_at, judged_at)
         if judged_at == NEVER:
             return _Findings(judged_at, [], [], doubtful)
-        silent = [one for one in tx.leases.ended(judged_at) if self._is_silent(one)]
+        overview = tx.leases.overview(judged_at)
+        self._marks.idle = not overview.open
+        silent = [one for one in tx.leases.ended(judged_at) if self._is_silent(one)] if overview.ended else []
         for worker_id in tx.leases.expire_workers(silent, judged_at) if silent else ():
             _log.warning("worker.lost", extra={"worker_id": worker_id})
+        if not overview.open:
+            return _Findings(judged_at, [], [], doubtful)
         notices: list[tuple[str, Notice]] = [
             (row["run_key"], _gone(row))
             for row in tx.leases.doubtful_attempts(judged_at)

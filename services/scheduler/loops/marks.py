@@ -26,6 +26,8 @@ _SILENT_AFTER = timedelta(seconds=3)
 _KEPT = 200
 _CALM_PERIODS = 5
 """How many periods pass between two markers in the reports' queues while nobody waits for them."""
+_IDLE_PERIODS = 15
+"""The same while no attempt is open, so that nothing can be lost."""
 _HURRY_S = 10
 """How long markers come quickly after a decision had to wait for one."""
 
@@ -62,6 +64,8 @@ class Marks:
         self._listener, self._hearing, self._recorded_through_s = listener, hearing, recorded_through_s
         self._catch_up = catch_up
         self._period_s, self._routes, self._urgent = period_s, routes, urgent
+        self.idle = False
+        """Whether no attempt is open. While it is true, still fewer markers go to the queues of the reports."""
         self._hurried_until_s = float("-inf")
         self._lock = threading.Lock()
         self._session = 0
@@ -108,7 +112,8 @@ class Marks:
         calm = time.monotonic() >= self._hurried_until_s and not self._urgent()
         # With a long backlog, markers need long, and fewer suffice.
         oldest = (now - self._asked[0][0]).total_seconds() if self._asked else 0.0
-        pause_s = max(self._period_s * (_CALM_PERIODS if calm else 1), oldest / 4)
+        periods = 1 if not calm else _IDLE_PERIODS if self.idle else _CALM_PERIODS
+        pause_s = max(self._period_s * periods, oldest / 4)
         waited_s = (now - self._last_asked).total_seconds()
         # Two calls are a period apart, more or less. The clock may have been set back.
         return waited_s < 0 or waited_s >= pause_s - self._period_s / 2

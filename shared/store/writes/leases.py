@@ -1,6 +1,7 @@
 """Reads and writes of workers, their leases and their open attempts in a transaction."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import BindParameter, and_, bindparam, delete, exists, func, or_, select, tuple_, update
@@ -12,7 +13,7 @@ from shared.store.queries.workers import LOST, lease_ended
 from shared.store.writes.base import FoundRow, NewRow, Writer
 from shared.store.writes.bulk import Rows, write
 
-__all__ = ["LeaseWrites"]
+__all__ = ["LeaseWrites", "Overview"]
 
 _RUNNING, _DISPATCHED = "running", "dispatched"
 _DRAIN_COLUMNS = ("drained_at", "drained_by", "drain_reason")
@@ -26,6 +27,10 @@ _LOCK_WORKERS = for_update(
 )
 _DRAINED_WORKERS = select(_w.worker_id).where(_w.worker_id.in_(_IDS), _w.drained_at.is_not(None))
 _ENDED = select(_w.worker_id).where(lease_ended(bindparam("now")))
+_OVERVIEW = select(
+    exists(select(_n.run_key).where(_n.token.is_not(None))).label("open"),
+    exists(_ENDED).label("ended"),
+)
 _DOUBTFUL_ATTEMPTS = (
     select(
         _n.run_key,
@@ -70,6 +75,14 @@ _OPEN_ATTEMPTS = (
     .select_from(t.nodes.join(t.dag_runs, _n.run_key == _r.run_key))
     .where(_n.token.is_not(None), _n.token_worker.in_(_IDS))
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Whether any attempt is open, and whether any lease has ended of a worker that is not marked as lost."""
+
+    open: bool
+    ended: bool
 
 
 class LeaseWrites(Writer):
@@ -150,6 +163,10 @@ class LeaseWrites(Writer):
         c = t.nodes.c
         query = select(c.token).where(c.run_key.in_({run_of(token) for token in tokens}), c.token.is_not(None))
         return {chain_of(token) for token in self._connection.execute(query).scalars()}
+
+    def overview(self, now: datetime) -> Overview:
+        """Return whether there is anything that ``doubtful_attempts``, ``overdue_origins`` and ``ended`` may find."""
+        return Overview(*self._connection.execute(_OVERVIEW, {"now": now}).one())
 
     def ended(self, now: datetime) -> list[str]:
         """Return the ids of the workers whose lease has ended and that are not marked as lost."""
