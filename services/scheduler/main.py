@@ -154,6 +154,7 @@ class Scheduler:
                 hearing.somebody_overdue(lease_s) or hearing.somebody_began(clock() - timedelta(seconds=2 * lease_s))
             ),
         )
+        transactor.after_commit(marks.follow)
         self._clock = clock
         self._leases = leases = Leases(
             transactor, transport, listener, hearing, marks, looks=parts.looks, lease_s=lease_s, service=self._service
@@ -169,7 +170,7 @@ class Scheduler:
         loops = [
             Background("scheduler-notices", parts.notices.run, on_death, parts.notices.wake),
             Background("scheduler-news", leases.record_news, on_death, listener.news.set),
-            Background("scheduler-marks", marks.run, on_death),
+            Background("scheduler-marks", marks.run, on_death, marks.wake),
             Background("scheduler-leases", leases.run, on_death),
             Background("scheduler-admission", parts.admission.run, on_death, parts.admission.wake),
             Background("scheduler-pools", parts.pools.run, on_death, parts.pools.wake),

@@ -39,7 +39,8 @@ def heartbeat_queue(instance_id: str) -> str:
 class HeartbeatListener:
     """Passes heartbeats to ``hearing`` and ``buffer``. ``news`` is set when the buffer has a heartbeat with news.
 
-    ``on_marker(sent_at, now_s)`` is called for each of this scheduler's markers that came back in time.
+    ``on_marker(sent_at, now_s)`` is called for each of this scheduler's markers that came back in time, and
+    ``on_news()`` for each heartbeat with news.
     """
 
     def __init__(self, transport: Transport, clock: Callable[[], datetime], instance_id: str, hearing: Hearing) -> None:
@@ -47,6 +48,7 @@ class HeartbeatListener:
         self.buffer = HeartbeatBuffer()
         self.news = threading.Event()
         self.on_marker: Callable[[datetime, float], None] = lambda _sent_at, _now_s: None
+        self.on_news: Callable[[], None] = lambda: None
         self._tap = transport.tap(HEARTBEATS, heartbeat_queue(instance_id), self._receive)
         # Workers of earlier versions send to this queue only. One scheduler of several hears each of their heartbeats.
         self._shared = transport.consume([HEARTBEATS], prefetch=_AT_ONCE)
@@ -90,6 +92,7 @@ class HeartbeatListener:
             self._hearing.hear(message, now)
             if self.buffer.hear([message], now):
                 self.news.set()
+                self.on_news()
         elif message.scheduler == self._instance_id:
             now_s = time.monotonic()
             sent_at = self._hearing.returned(message.number, now_s)

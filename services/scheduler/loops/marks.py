@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.scheduler.deciding.post_commit import NEVER
+from services.scheduler.deciding.post_commit import NEVER, PostCommit
 from services.scheduler.loops.event_routes import EventRoutes
 from services.scheduler.loops.hearing import Hearing
 from services.scheduler.loops.listening import HeartbeatListener, heartbeat_queue
@@ -65,7 +65,8 @@ class Marks:
         self._catch_up = catch_up
         self._period_s, self._routes, self._urgent = period_s, routes, urgent
         self.idle = False
-        """Whether no attempt is open. While it is true, still fewer markers go to the queues of the reports."""
+        """Whether no attempt is open, as far as this scheduler knows. While it is true, fewer markers are sent."""
+        self._awake = threading.Event()
         self._hurried_until_s = float("-inf")
         self._lock = threading.Lock()
         self._session = 0
@@ -80,11 +81,29 @@ class Marks:
         self._all_answer = False
         """Whether all schedulers know markers. One of an earlier version would make a dead letter of each."""
         self._gone: dict[str, Gone] = {}
-        listener.on_marker = self._note
+        listener.on_marker, listener.on_news = self._note, self._be_busy
+
+    def follow(self, after: PostCommit) -> None:
+        """Send markers as often as ever once an attempt may be open."""
+        if after.outgoing:
+            self._be_busy()
+
+    def _be_busy(self) -> None:
+        self.idle = False
+        self._awake.set()
+
+    def wake(self) -> None:
+        """End a wait of ``run``, which then looks whether it shall stop."""
+        self._awake.set()
 
     def run(self, stop: threading.Event) -> None:
-        """Send markers until ``stop``; the body of a background thread."""
+        """Send markers until ``stop``, half as many while idle; the body of a background thread."""
         while not stop.wait(self._period_s):
+            self._awake.clear()
+            if self.idle and not self._urgent():
+                self._awake.wait(self._period_s)
+            if stop.is_set():
+                return
             self.send()
 
     def send(self) -> None:
