@@ -58,6 +58,8 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = _MOST_CONNECTIONS
+    timeout = 0
+    """``handle_request`` does not wait: a connection may be gone by then."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._open: dict[socket.socket, float] = {}
