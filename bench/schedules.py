@@ -1,13 +1,13 @@
 """``python -m bench.schedules [idle|due|year]``: two schedulers on real servers.
 
-idle  5,000 DAGs whose schedules are not due, two idle workers: database transactions and processor time per second
+idle  1,000 DAGs whose schedules are not due, four idle workers and a gateway: transactions and fsyncs per second,
+      processor time and memory
 due   10,000 DAGs due in the same minute: whether each fired exactly once, how late the fires were, processor time
 year  a simulated year of 500 schedules with kills, pauses and clock jumps, compared with the fires that an independent
       model predicts; takes ``--seed``
 """
 
 import argparse
-import hashlib
 import os
 import random
 import statistics
@@ -15,14 +15,12 @@ import tempfile
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 from pathlib import Path
 
-from sqlalchemy import Engine, func, insert, select, text
+from sqlalchemy import Engine, func, select
 
+from bench.idle import fill, measure_idle
 from bench.processor import cpu_s
-from shared.language.load import load
-from shared.language.summary import summarise
 from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
@@ -30,60 +28,10 @@ from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
 from tests.harness.servers import PostgresServer, RabbitServer
 
-_IDLE_S = 60
-_WORKERS = 2
-
-
-def _fill(engine: Engine, count: int, schedule: str) -> None:
-    now = datetime.now(UTC)
-    spec = f'schedule: "{schedule}"\nsteps:\n  - name: s\n    command: "true"\n'
-    digest = hashlib.sha256(spec.encode()).hexdigest()
-    dag = load(spec, file_name="dag").dag
-    assert dag is not None
-    rows = [
-        {
-            "file_name": f"dag{number:05}",
-            "dag_name": f"dag{number:05}",
-            "spec_hash": digest,
-            "version": 1,
-            "summary": summarise(dag) | {"name": f"dag{number:05}"},
-            "tags": [],
-            "errors": [],
-            # As if this program had stored them: otherwise the schedulers would check all of them in the time measured.
-            "judged_by": version("dagway"),
-            "suspended": False,
-            "created_at": now,
-            "updated_at": now,
-        }
-        for number in range(count)
-    ]
-    with engine.begin() as connection:
-        connection.execute(insert(t.specs), [{"hash": digest, "yaml": spec, "created_at": now}])
-        connection.execute(insert(t.dags), rows)
-
 
 def _count(engine: Engine, table: object) -> int:
     with engine.begin() as connection:
         return int(connection.execute(select(func.count()).select_from(table)).scalar_one())  # type: ignore[arg-type]
-
-
-def _transactions(engine: Engine) -> int:
-    with engine.begin() as connection:
-        query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
-        return int(connection.execute(text(query)).scalar_one())
-
-
-def _idle(engine: Engine, schedulers: list[DagwayProcess]) -> None:
-    eventually(lambda: _count(engine, t.schedules) == 5000, timeout_s=120, every_s=1)
-    eventually(lambda: _count(engine, t.workers) == _WORKERS, timeout_s=60, every_s=1)
-    time.sleep(15)  # Postgres updates the statistics late
-    transactions, cpu, began = _transactions(engine), sum(cpu_s(each.pid) for each in schedulers), time.monotonic()
-    time.sleep(_IDLE_S)
-    span_s = time.monotonic() - began
-    rate = (_transactions(engine) - transactions) / span_s
-    busy = (sum(cpu_s(each.pid) for each in schedulers) - cpu) / span_s
-    print(f"  idle, 5,000 scheduled dags, 2 schedulers, {_WORKERS} workers: {rate:.2f} tx/s,")
-    print(f"  {busy * 100:.1f} % of one processor by the schedulers")
 
 
 def _due(engine: Engine, schedulers: list[DagwayProcess], slot: datetime) -> None:
@@ -111,7 +59,7 @@ def _due(engine: Engine, schedulers: list[DagwayProcess], slot: datetime) -> Non
         raise SystemExit("not every scheduled time has exactly one run")
 
 
-def _on_servers(what: str) -> None:
+def _on_servers() -> None:
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-bench-")))
         home.chmod(0o755)  # Postgres runs as another user
@@ -121,11 +69,7 @@ def _on_servers(what: str) -> None:
         migrate(database_url)
         engine = open_engine(database_url)
         slot = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=2)
-        if what == "idle":
-            far = slot + timedelta(hours=12)
-            _fill(engine, 5000, f"{far.minute} {far.hour} * * *")
-        else:
-            _fill(engine, 10_000, f"{slot.minute} {slot.hour} * * *")
+        fill(engine, 10_000, f"{slot.minute} {slot.hour} * * *")
         env = {
             "DAGWAY_AMQP_URL": rabbit.url,
             "DAGWAY_DATABASE_URL": database_url,
@@ -135,14 +79,7 @@ def _on_servers(what: str) -> None:
         schedulers = [
             stack.enter_context(DagwayProcess("scheduler", folder=home / f"s{number}", env=env)) for number in range(2)
         ]
-        if what == "idle":
-            for number in range(_WORKERS):
-                folder = home / f"w{number}"
-                own = {"DAGWAY_AMQP_URL": rabbit.url, "DAGWAY_WORKER_ID": f"w{number}", "DAGWAY_DATA_DIR": str(folder)}
-                stack.enter_context(DagwayProcess("worker", folder=folder, env=own))
-            _idle(engine, schedulers)
-        else:
-            _due(engine, schedulers, slot)
+        _due(engine, schedulers, slot)
         engine.dispose()
 
 
@@ -165,9 +102,11 @@ def main() -> None:
         took_s = time.monotonic() - began
         print(f"  {slots.total()} fires, all as the oracle predicts, in {took_s:.1f} s")
         print(f"  {dict(slots)}", flush=True)
-    for one in ("idle", "due"):
-        if what in {None, one}:
-            _on_servers(one)
+    if what in {None, "idle"}:
+        far = datetime.now(UTC) + timedelta(hours=12)
+        measure_idle(f"{far.minute} {far.hour} * * *")
+    if what in {None, "due"}:
+        _on_servers()
 
 
 if __name__ == "__main__":

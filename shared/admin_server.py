@@ -10,6 +10,7 @@ has a thread and little time, and new connections displace old ones: a probe is 
 
 import contextlib
 import logging
+import selectors
 import socket
 import sys
 import time
@@ -33,6 +34,8 @@ _log = logging.getLogger(__name__)
 _TIMEOUT_S = 5.0
 """How long a request may take to arrive, and its response to be taken."""
 _MOST_CONNECTIONS = 32
+_LOOK_S = 0.5
+"""How often it is looked whether a request is overdue."""
 
 
 class _Handler(WSGIRequestHandler):
@@ -55,6 +58,8 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = _MOST_CONNECTIONS
+    timeout = 0
+    """``handle_request`` does not wait: a connection may be gone by then."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._open: dict[socket.socket, float] = {}
@@ -78,7 +83,7 @@ class _Server(ThreadingMixIn, WSGIServer):
                 self._open[request] = float("inf")
 
     def service_actions(self) -> None:
-        """End the connections whose requests are overdue; ``serve_forever`` calls this twice a second.
+        """End the connections whose requests are overdue. To be called twice a second while ``waits_for_requests``.
 
         The timeout of a socket counts from its last byte, so it does not end a client that sends one every second.
         """
@@ -86,6 +91,11 @@ class _Server(ThreadingMixIn, WSGIServer):
         with self._lock:
             for connection in [each for each, by in self._open.items() if by < now]:
                 self._end(connection)
+
+    @property
+    def waits_for_requests(self) -> bool:
+        """Whether there are connections whose requests may become overdue."""
+        return any(by < float("inf") for by in list(self._open.values()))
 
     def close_request(self, request: Any) -> None:
         """Close a connection."""
@@ -154,7 +164,8 @@ class AdminServer:
                 f"DAGWAY_HOST, DAGWAY_METRICS_PORT: cannot listen on {host}, port {port}: {error.strerror}"
             ) from error
         self.port = self._server.server_port
-        self._thread = Thread(target=self._server.serve_forever, name="admin-server", daemon=True)
+        self._woken, self._wake = socket.socketpair()
+        self._thread = Thread(target=self._serve, name="admin-server", daemon=True)
 
     def add(self, collector: Collector) -> None:
         """Add a collector after the server has been created."""
@@ -164,5 +175,20 @@ class AdminServer:
         self._thread.start()
 
     def stop(self) -> None:
-        self._server.shutdown()
+        self._wake.close()
+        self._thread.join()
+        self._woken.close()
         self._server.server_close()
+
+    def _serve(self) -> None:
+        # ``serve_forever`` would wake the process twice a second, whether there are connections or not.
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._woken, selectors.EVENT_READ)
+            selector.register(self._server, selectors.EVENT_READ)
+            while True:
+                ready = selector.select(_LOOK_S if self._server.waits_for_requests else None)
+                if any(key.fileobj is self._woken for key, _ in ready):
+                    return
+                if ready:
+                    self._server.handle_request()
+                self._server.service_actions()

@@ -2,10 +2,11 @@
 
 import logging
 import random
+import sys
 import threading
 from collections.abc import Callable
 
-__all__ = ["Background", "backoff_s"]
+__all__ = ["Background", "backoff_s", "wait_for_stop"]
 
 _log = logging.getLogger(__name__)
 
@@ -13,6 +14,10 @@ _JOIN_S = 10
 
 _random = random.SystemRandom()
 """Not the module's own generator, whose state belongs to whoever seeds it; forked processes differ as well."""
+
+
+_WAIT_S = 10.0 if sys.platform == "linux" else 0.5
+"""Elsewhere a signal does not end a wait for a lock."""
 
 
 class Background:
@@ -71,3 +76,9 @@ def backoff_s(tries: int, *, first_s: float = 0.05, cap_s: float = 5.0) -> float
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
     return _random.uniform(first_s, max(first_s, min(cap_s, first_s * 2 ** min(tries, 16))))
+
+
+def wait_for_stop(stop: threading.Event) -> None:
+    """Wait until ``stop`` is set. For the main thread, which has to run the handlers of signals meanwhile."""
+    while not stop.wait(_WAIT_S):
+        pass

@@ -20,7 +20,7 @@ from shared.errors import ConfigInvalid, Unavailable
 from shared.garbage import freeze_loaded
 from shared.language.load import load
 from shared.metrics import ProcessCollector
-from shared.service import backoff_s
+from shared.service import backoff_s, wait_for_stop
 from shared.spans import start_sending, stop_sending
 from shared.store.engine import open_engine
 from shared.store.migrate import require_head
@@ -82,8 +82,7 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
             JUDGED_AGE.set_function(lambda: scheduler.judged_age_s)
             scheduler.start()
             running.append(scheduler)
-            while not stop.wait(0.5):
-                pass
+            wait_for_stop(stop)
             scheduler.stop()
         transport.close()
     engine.dispose()

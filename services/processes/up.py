@@ -30,6 +30,7 @@ from shared.metrics import ProcessCollector
 from shared.moved_folder import require_open
 from shared.private_files import others_can_enter
 from shared.secret_box import SecretBox
+from shared.service import wait_for_stop
 from shared.spans import start_sending, stop_sending
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
@@ -124,8 +125,7 @@ def run_up(
         admin.add(DaguCollector(deps))
         admin.start()
     echo(_welcome(f"http://{config.host}:{server.port}", config))
-    while not stop.wait(0.5):
-        pass
+    wait_for_stop(stop)
     if admin is not None:
         admin.stop()
     deps.closing.set()

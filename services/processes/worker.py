@@ -20,6 +20,7 @@ from shared.effective_settings import reported_settings
 from shared.errors import ConfigInvalid
 from shared.garbage import freeze_loaded
 from shared.metrics import ProcessCollector
+from shared.service import wait_for_stop
 from shared.spans import start_sending, stop_sending
 from shared.transport.base import WorkerTransport
 from shared.transport.open import open_transport
@@ -50,8 +51,7 @@ def run_worker_process(
             volume = Volume(own.data_dir, part, lambda: worker.run_files.used_bytes)
             admin.add(ProcessCollector("worker", version, transport, volume))
             admin.add(WorkerCollector(worker.facts))
-            while not stop.wait(0.5):
-                pass
+            wait_for_stop(stop)
         worker.stop(drain_s=drain_s(own, "worker"))
         transport.close()
         stop_sending()

@@ -13,6 +13,7 @@ from services.scheduler.loops.control_messages import ControlBroadcaster
 from services.scheduler.loops.ended_runs import EndBroadcaster
 from services.scheduler.loops.firing import Firing
 from services.scheduler.loops.housekeeping import Housekeeping
+from services.scheduler.loops.looks import Looks
 from services.scheduler.loops.parent_notifications import ParentNotifier
 from services.scheduler.loops.pool_admission import PoolAdmission
 from services.scheduler.loops.relay import Relay
@@ -55,6 +56,14 @@ class Assembly:
         self.parents = ParentNotifier(self.transactor)
         self.ended_runs = EndBroadcaster(transport, clock)
         self.notices = RunNotices(transport, clock)
+        self.looks = Looks(
+            timers=self.timers,
+            relay=self.relay,
+            parents=self.parents,
+            audit_chain=self.audit_chain,
+            admission=self.admission,
+            pools=self.pools,
+        )
         control_messages = ControlBroadcaster(transport, clock)
         # First the actions that workers and clients wait for. ``parents.follow`` runs another transaction, whose
         # commit calls all these followers again.

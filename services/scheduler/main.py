@@ -146,6 +146,7 @@ class Scheduler:
             listener=listener,
             hearing=hearing,
             recorded_through_s=lambda: events.recorded_through_s,
+            catch_up=events.wake,
             started_at=started_at,
             period_s=min(1.0, lease_s * _PERIOD_OF_LEASE),
             routes=routes,
@@ -153,9 +154,10 @@ class Scheduler:
                 hearing.somebody_overdue(lease_s) or hearing.somebody_began(clock() - timedelta(seconds=2 * lease_s))
             ),
         )
+        transactor.after_commit(marks.follow)
         self._clock = clock
         self._leases = leases = Leases(
-            transactor, transport, listener, hearing, marks, lease_s=lease_s, service=self._service
+            transactor, transport, listener, hearing, marks, looks=parts.looks, lease_s=lease_s, service=self._service
         )
         self.folder = Folder(transactor, dags_dir) if dags_dir is not None else None
         intakes = [
@@ -168,7 +170,7 @@ class Scheduler:
         loops = [
             Background("scheduler-notices", parts.notices.run, on_death, parts.notices.wake),
             Background("scheduler-news", leases.record_news, on_death, listener.news.set),
-            Background("scheduler-marks", marks.run, on_death),
+            Background("scheduler-marks", marks.run, on_death, marks.wake),
             Background("scheduler-leases", leases.run, on_death),
             Background("scheduler-admission", parts.admission.run, on_death, parts.admission.wake),
             Background("scheduler-pools", parts.pools.run, on_death, parts.pools.wake),
@@ -177,7 +179,7 @@ class Scheduler:
             Background("scheduler-audit-chain", parts.audit_chain.run, on_death, parts.audit_chain.wake),
             Background("scheduler-firing", parts.firing.run, on_death, parts.firing.wake),
             Background("scheduler-timers", parts.timers.run, on_death, parts.timers.wake),
-            Background("scheduler-family", parts.parents.run, on_death),
+            Background("scheduler-family", parts.parents.run, on_death, parts.parents.wake),
             Background("scheduler-totals", TotalsKeeper(store).run, on_death),
             Background("scheduler-judging", SpecRevalidation(transactor).run, on_death),
             Background(

@@ -39,7 +39,9 @@ __all__ = ["KnownSelectors", "TaskIntake"]
 
 _log = logging.getLogger(__name__)
 _TAKE_S = 0.25
-"""The longest wait for a task. A task ends the wait, and so does a stop or an order to drain."""
+"""How often the worker looks whether it can hand back a task that it keeps, and whether the disk has room again."""
+_IDLE_S = 30.0
+"""The longest wait for a task otherwise. A task ends the wait, and so does a stop or an order to drain."""
 _GIVE_BACK_S = 0.2
 _KEEP_S = 1.0
 """How long a task without a slot is kept that another worker could take."""
@@ -167,6 +169,7 @@ class TaskIntake:
     def set_drained(self, drained: bool) -> None:
         """Stop taking new runs, as ``drain`` does, or take them again. Takes effect soon after; never blocks."""
         self._drained = drained
+        self._consumer.interrupt()
 
     def kept_tokens(self) -> tuple[str, ...]:
         """Return the tokens of the tasks that wait here for a slot."""
@@ -207,11 +210,16 @@ class TaskIntake:
                 self._follow_drain()
                 self._resume_if_room()
                 self._hand_back_kept(everything=self._full)
-                for delivery in self._consumer.take(self._free or 1, _TAKE_S):
+                for delivery in self._consumer.take(self._free or 1, self._wait_s()):
                     self._accept(delivery)
         except Exception:  # noqa: BLE001 - a bug in Dagway, whatever it was
             _log.exception("thread.died", extra={"loop": "intake"})
             self._on_failure()
+
+    def _wait_s(self) -> float:
+        if self.own_only != self._wants_own_only():
+            return 0  # the order may have interrupted a consumer that was just replaced
+        return _TAKE_S if self._full or self._kept else _IDLE_S
 
     def _shared_queues(self) -> list[BrokerQueue]:
         return [task_queue(selector) for selector in self._selectors.all()]
@@ -222,7 +230,7 @@ class TaskIntake:
                 self._consumer.add_queue(queue)
 
     def _follow_drain(self) -> None:
-        own_only = self._drained or self._draining.is_set()
+        own_only = self._wants_own_only()
         if own_only and not self.own_only:
             self._consume_own_queue_only()
         elif self.own_only and not own_only:
@@ -232,6 +240,9 @@ class TaskIntake:
                     self._consumer.add_queue(queue)
         if self._draining.is_set():
             self._drains.set()
+
+    def _wants_own_only(self) -> bool:
+        return self._drained or self._draining.is_set()
 
     def _consume_own_queue_only(self) -> None:
         self._consumer.pause()

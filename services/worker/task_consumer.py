@@ -11,6 +11,8 @@ from shared.transport.base import BrokerQueue, Consumer, Delivery, WorkerTranspo
 __all__ = ["TaskConsumer"]
 
 _log = logging.getLogger(__name__)
+_LOOK_S = 0.25
+"""How often it is looked whether a task that was taken is settled."""
 _HOLDS_UP_S = 5.0
 """How long a task may stay unsettled before another consumer takes over. A start is confirmed much sooner."""
 
@@ -51,7 +53,7 @@ class TaskConsumer:
         found: list[tuple[Delivery, Consumer]] = []
         for consumer in self._aside:
             found += [(one, consumer) for one in consumer.take(limit - len(found), 0)]
-        wait_s = 0 if found else timeout_s
+        wait_s = 0 if found else min(timeout_s, _LOOK_S) if self._held or self._aside else timeout_s
         found += [(one, self._current) for one in self._current.take(limit - len(found), wait_s)]
         now = time.monotonic()
         self._held += [_Held(delivery, consumer, now) for delivery, consumer in found]

@@ -12,7 +12,8 @@ __all__ = ["GreenWorker"]
 
 _LINGER_S = 1.0
 """How long an idle connection stays open after SIGTERM, for a request that may be on its way."""
-_CHECK_EVERY_S = 0.25
+_CHECK_EVERY_S = 1.0
+_CHECK_AT_END_S = 0.25
 
 
 class GreenWorker(GeventWorker):  # type: ignore[misc]
@@ -49,7 +50,7 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
     def _close_idle(self) -> None:
         # One loop checks all connections: cheaper than a timer that each request sets and cancels.
         while True:
-            gevent.sleep(_CHECK_EVERY_S)
+            gevent.sleep(_CHECK_EVERY_S if self.alive else _CHECK_AT_END_S)
             allowed_s = self.cfg.keepalive if self.alive else _LINGER_S
             self._waiting.end_before(time.monotonic() - allowed_s, grace_since_s=self._ending_since_s)
 

@@ -40,6 +40,8 @@ __all__ = ["Admission"]
 
 _AT_ONCE = 100
 _PAGE = 50
+_CLOCK_S = 0.5
+"""While runs wait for a time, how often it is compared with the clock."""
 _LOOK_AT = 5000
 """How many queued runs of one priority are looked at, if the first runs may not start yet."""
 
@@ -62,6 +64,12 @@ class Admission:
         """Note that a run was queued in these queues, or a place became free."""
         with self._condition:
             self._queues.update(queues)
+            self._condition.notify_all()
+
+    def want_look(self) -> None:
+        """Note that something waits somewhere: the next regular look finds it."""
+        with self._condition:
+            self._look.want()
             self._condition.notify_all()
 
     def wake(self) -> None:
@@ -174,7 +182,8 @@ class Admission:
     def _next(self, stop: threading.Event) -> set[str]:
         with self._condition:
             while not self._queues and not stop.is_set() and not self._look.due:
-                self._condition.wait(0.5)
+                # The clock may jump.
+                self._condition.wait(_CLOCK_S if self._wake_at else self._look.due_in_s)
                 now = self._transactor.clock()
                 for name in [name for name, at in self._wake_at.items() if at <= now]:
                     del self._wake_at[name]

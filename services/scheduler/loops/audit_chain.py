@@ -21,14 +21,11 @@ __all__ = ["AuditChain"]
 
 _log = logging.getLogger(__name__)
 
-_LOOK_S = 20.0
-"""How often to look for entries that another scheduler committed and did not link, because it was killed."""
 _GATHER_S = 0.2
 """How long to wait after a commit, so that one pass links the entries of many commits."""
 _BETWEEN_S = 1.0
 """The least time between two passes: a busy system has entries all the time."""
 _PRUNE_S = 600.0
-_WAIT_S = 0.5
 _AT_ONCE = 500
 
 
@@ -77,17 +74,15 @@ class AuditChain:
         return removed
 
     def wake(self) -> None:
-        """End a wait of ``run``, which then looks whether it shall stop."""
+        """Let ``run`` look for entries: also those that another scheduler did not link, because it was killed."""
         self._awake.set()
 
     def run(self, stop: threading.Event) -> None:
         """Run until ``stop``, then link a last time; the body of a background thread."""
-        next_look = next_prune = next_pass = time.monotonic()
+        next_prune = next_pass = time.monotonic()
         while not stop.is_set():
-            if self._awake.wait(_WAIT_S):
+            if self._awake.wait(max(0.0, next_prune - time.monotonic())):
                 stop.wait(max(_GATHER_S, next_pass - time.monotonic()))
-            elif time.monotonic() < next_look:
-                continue
             if stop.is_set():
                 break
             self._awake.clear()
@@ -100,6 +95,6 @@ class AuditChain:
                 _log.warning("audit.chain_waits", extra={"error": str(error)})
                 self._awake.set()
                 stop.wait(1)
-            next_pass, next_look = time.monotonic() + _BETWEEN_S, time.monotonic() + _LOOK_S
+            next_pass = time.monotonic() + _BETWEEN_S
         with suppress(StoreUnavailable, AlreadyExists):
             self.link()

@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 Row = Mapping[str, Any]
 
 _LOOK_EVERY_S = 30
+_CLOCK_S = 1.0
 _AT_ONCE = 100
 _ADOPT_AT_ONCE = 200
 _KEEP_LEDGER = timedelta(days=90)
@@ -108,11 +109,11 @@ class Firing:
             self._sleep(due, stop)
 
     def _sleep(self, due: datetime | None, stop: threading.Event) -> None:
-        # The system clock may jump, so it is read every half second.
+        # The clock may jump, so it is read every second.
         began = time.monotonic()
         while not stop.is_set() and time.monotonic() - began < _LOOK_EVERY_S:
-            left_s = 0.5 if due is None else (due - self._transactor.clock()).total_seconds()
-            if left_s <= 0 or self._awake.wait(min(left_s, 0.5)):
+            left_s = _CLOCK_S if due is None else (due - self._transactor.clock()).total_seconds()
+            if left_s <= 0 or self._awake.wait(min(left_s, _CLOCK_S)):
                 return
 
     def _next_due(self) -> datetime | None:

@@ -149,7 +149,7 @@ class Housekeeping:
         """Run until ``stop``; the body of a background thread."""
         next_tidy = next_specs = time.monotonic() + _EVERY_S
         while not stop.is_set():
-            self._awake.wait(0.5)
+            self._awake.wait(max(0.0, min(next_tidy, next_specs) - time.monotonic()))
             try:
                 if self._awake.is_set():
                     self._awake.clear()

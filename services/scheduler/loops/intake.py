@@ -49,7 +49,8 @@ _log = logging.getLogger(__name__)
 
 Pairs = Sequence[tuple[Delivery, Envelope]]
 T = TypeVar("T")
-_TAKE_TIMEOUT_S = 0.5
+_TAKE_TIMEOUT_S = 30.0
+"""Nothing depends on it: what an idle intake has to notice ends its wait."""
 _PARKED_S = 0.05
 """How soon messages about locked runs are tried again."""
 _LOGS_WAIT_S = 30.0
@@ -96,16 +97,20 @@ class Intake(Generic[T]):
         """Messages that ``not_yet`` named, oldest first. They stay unacknowledged."""
         self.recorded_through_s = float("-inf")
         """All messages that arrived before this time of the steady clock are recorded."""
+        self._woken = False
 
     def wake(self) -> None:
-        """End a wait of ``run``, which then looks whether it shall stop."""
+        """End a wait of ``run``, which then looks whether it shall stop. It brings ``recorded_through_s`` up to now."""
+        self._woken = True
         self._consumer.interrupt()
 
     def run(self, stop: threading.Event) -> None:
         """Take and record deliveries until ``stop``. Runs in a background thread."""
         while not stop.is_set():
+            # Cleared before the clock is read, so that ``recorded_through_s`` reaches the time of ``wake``.
+            woken, self._woken = self._woken, False
             before_s = time.monotonic()
-            deliveries = self._consumer.take(self._at_once, self._timeout_s(before_s))
+            deliveries = self._consumer.take(self._at_once, 0 if woken else self._timeout_s(before_s))
             parked, early, self._parked, self._early = self._parked, self._early, [], []
             unheld = self._hold(self._read(deliveries))
             pairs = [*parked, *early, *self._held_until(HELD_S), *unheld]

@@ -24,6 +24,7 @@ from services.scheduler.loops.duplicate_worker_ids import DuplicateWorkerIds
 from services.scheduler.loops.hearing import Hearing
 from services.scheduler.loops.heartbeats import ReceivedHeartbeat, state_of
 from services.scheduler.loops.listening import HeartbeatListener
+from services.scheduler.loops.looks import Looks
 from services.scheduler.loops.lost_tasks import LostTasks
 from services.scheduler.loops.marks import Marks
 from services.scheduler.loops.missing_attempts import MissingAttempts
@@ -45,10 +46,10 @@ _log = logging.getLogger(__name__)
 _GATHER_S = 0.5
 """How long heartbeats are collected, so that those of several workers share one transaction."""
 _AT_ONCE = 500
-_LOOK_S = 0.5
 _LOOKS_PER_PASS = 3
 _STOPPED = frozenset({"step", "prepare"})
 """The kinds of node that the stop of a run ends. Handlers and side tasks run after the stop."""
+_FORGOTTEN_AFTER = timedelta(minutes=10)
 _MARGIN_S = 2
 """How late a sweep may be."""
 
@@ -81,12 +82,13 @@ class Leases:
         hearing: Hearing,
         marks: Marks,
         *,
+        looks: Looks,
         lease_s: float,
         service: Mapping[str, Any],
     ) -> None:
         self._transactor = transactor
         self._listener, self._hearing, self._marks = listener, hearing, marks
-        self._beats = listener.buffer
+        self._beats, self._looks = listener.buffer, looks
         self._lease = timedelta(seconds=lease_s)
         self._service = service
         self._ids = DuplicateWorkerIds()
@@ -103,8 +105,7 @@ class Leases:
         """Record heartbeats with news until ``stop``; the body of a background thread."""
         tries = 0
         while not stop.is_set():
-            if not self._listener.news.wait(_LOOK_S):
-                continue
+            self._listener.news.wait()
             self._listener.news.clear()
             news = self._beats.news()
             try:
@@ -219,10 +220,12 @@ class Leases:
     def _find(self, batch: Batch) -> _Findings:
         """Record this scheduler's heartbeat, renew leases, and find lost attempts and tasks, without locking runs."""
         tx, now = batch.tx, batch.now
+        self._looks.look(tx, now)  # first, because it locks nothing
         self._put_mark(batch)
-        tx.services.forget(now - timedelta(minutes=10))
         self._renew(batch, self._beats.quiet())
         peers = tx.services.schedulers()
+        if any(row["heartbeat_at"] < now - _FORGOTTEN_AFTER for row in peers):
+            tx.services.forget(now - _FORGOTTEN_AFTER)
         self._transactor.note_schedulers(peers)
         self._transactor.rules.read(tx)
         doubtful = self._marks.doubtful(peers, now)
@@ -230,9 +233,13 @@ class Leases:
         self.judged_at = max(self.judged_at, judged_at)
         if judged_at == NEVER:
             return _Findings(judged_at, [], [], doubtful)
-        silent = [one for one in tx.leases.ended(judged_at) if self._is_silent(one)]
+        overview = tx.leases.overview(judged_at)
+        self._marks.idle = not overview.open
+        silent = [one for one in tx.leases.ended(judged_at) if self._is_silent(one)] if overview.ended else []
         for worker_id in tx.leases.expire_workers(silent, judged_at) if silent else ():
             _log.warning("worker.lost", extra={"worker_id": worker_id})
+        if not overview.open:
+            return _Findings(judged_at, [], [], doubtful)
         notices: list[tuple[str, Notice]] = [
             (row["run_key"], _gone(row))
             for row in tx.leases.doubtful_attempts(judged_at)

@@ -24,7 +24,11 @@ __all__ = ["HeartbeatListener", "heartbeat_queue"]
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 500
-_TAKE_S = 0.5
+_TAKE_S = 30.0
+_GATHER_S = 1.0
+"""How long to wait between two looks at the common queue, so that its messages wake the process less often."""
+_FEW = 50
+"""After more messages at once the next ones are taken without a wait."""
 
 
 def heartbeat_queue(instance_id: str) -> str:
@@ -35,7 +39,8 @@ def heartbeat_queue(instance_id: str) -> str:
 class HeartbeatListener:
     """Passes heartbeats to ``hearing`` and ``buffer``. ``news`` is set when the buffer has a heartbeat with news.
 
-    ``on_marker(sent_at, now_s)`` is called for each of this scheduler's markers that came back in time.
+    ``on_marker(sent_at, now_s)`` is called for each of this scheduler's markers that came back in time, and
+    ``on_news()`` for each heartbeat with news.
     """
 
     def __init__(self, transport: Transport, clock: Callable[[], datetime], instance_id: str, hearing: Hearing) -> None:
@@ -43,6 +48,7 @@ class HeartbeatListener:
         self.buffer = HeartbeatBuffer()
         self.news = threading.Event()
         self.on_marker: Callable[[datetime, float], None] = lambda _sent_at, _now_s: None
+        self.on_news: Callable[[], None] = lambda: None
         self._tap = transport.tap(HEARTBEATS, heartbeat_queue(instance_id), self._receive)
         # Workers of earlier versions send to this queue only. One scheduler of several hears each of their heartbeats.
         self._shared = transport.consume([HEARTBEATS], prefetch=_AT_ONCE)
@@ -59,7 +65,8 @@ class HeartbeatListener:
     def run(self, stop: threading.Event) -> None:
         """Hear workers of earlier versions until ``stop``; the body of a background thread."""
         while not stop.is_set():
-            for delivery in self._shared.take(_AT_ONCE, _TAKE_S):
+            deliveries = self._shared.take(_AT_ONCE, _TAKE_S)
+            for delivery in deliveries:
                 try:
                     message = _read(delivery.body)
                     check_reporter(delivery, message)
@@ -71,6 +78,8 @@ class HeartbeatListener:
                     _log.error("heartbeat.unreadable", extra={"error": str(error)})
                     HEARTBEATS_UNREADABLE.inc()
                 delivery.ack()
+            if len(deliveries) < _FEW:
+                stop.wait(_GATHER_S)
         self._shared.close()
 
     def _receive(self, body: bytes) -> None:
@@ -83,6 +92,7 @@ class HeartbeatListener:
             self._hearing.hear(message, now)
             if self.buffer.hear([message], now):
                 self.news.set()
+                self.on_news()
         elif message.scheduler == self._instance_id:
             now_s = time.monotonic()
             sent_at = self._hearing.returned(message.number, now_s)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.scheduler.deciding.post_commit import NEVER
+from services.scheduler.deciding.post_commit import NEVER, PostCommit
 from services.scheduler.loops.event_routes import EventRoutes
 from services.scheduler.loops.hearing import Hearing
 from services.scheduler.loops.listening import HeartbeatListener, heartbeat_queue
@@ -26,6 +26,8 @@ _SILENT_AFTER = timedelta(seconds=3)
 _KEPT = 200
 _CALM_PERIODS = 5
 """How many periods pass between two markers in the reports' queues while nobody waits for them."""
+_IDLE_PERIODS = 15
+"""The same while no attempt is open, so that nothing can be lost."""
 _HURRY_S = 10
 """How long markers come quickly after a decision had to wait for one."""
 
@@ -38,8 +40,9 @@ class Marks:
     marks of all schedulers reach (ADR 24).
 
     ``started_at``: when the process began. ``recorded_through_s()``: the time of the steady clock before which every
-    report that arrived is recorded. ``period_s``: the time between two markers. ``routes``: the queues of the reports.
-    ``urgent()``: whether a worker may soon be declared lost. While it is false, fewer markers go to these queues.
+    report that arrived is recorded; ``catch_up()`` brings it up to now. ``period_s``: the time between two markers.
+    ``routes``: the queues of the reports. ``urgent()``: whether a worker may soon be declared lost. While it is false,
+    fewer markers go to these queues.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Marks:
         listener: HeartbeatListener,
         hearing: Hearing,
         recorded_through_s: Callable[[], float],
+        catch_up: Callable[[], None] = lambda: None,
         started_at: datetime,
         period_s: float,
         routes: EventRoutes,
@@ -58,7 +62,11 @@ class Marks:
     ) -> None:
         self._transport, self._clock, self._instance_id = transport, clock, instance_id
         self._listener, self._hearing, self._recorded_through_s = listener, hearing, recorded_through_s
+        self._catch_up = catch_up
         self._period_s, self._routes, self._urgent = period_s, routes, urgent
+        self.idle = False
+        """Whether no attempt is open, as far as this scheduler knows. While it is true, fewer markers are sent."""
+        self._awake = threading.Event()
         self._hurried_until_s = float("-inf")
         self._lock = threading.Lock()
         self._session = 0
@@ -73,11 +81,29 @@ class Marks:
         self._all_answer = False
         """Whether all schedulers know markers. One of an earlier version would make a dead letter of each."""
         self._gone: dict[str, Gone] = {}
-        listener.on_marker = self._note
+        listener.on_marker, listener.on_news = self._note, self._be_busy
+
+    def follow(self, after: PostCommit) -> None:
+        """Send markers as often as ever once an attempt may be open."""
+        if after.outgoing:
+            self._be_busy()
+
+    def _be_busy(self) -> None:
+        self.idle = False
+        self._awake.set()
+
+    def wake(self) -> None:
+        """End a wait of ``run``, which then looks whether it shall stop."""
+        self._awake.set()
 
     def run(self, stop: threading.Event) -> None:
-        """Send markers until ``stop``; the body of a background thread."""
+        """Send markers until ``stop``, half as many while idle; the body of a background thread."""
         while not stop.wait(self._period_s):
+            self._awake.clear()
+            if self.idle and not self._urgent():
+                self._awake.wait(self._period_s)
+            if stop.is_set():
+                return
             self.send()
 
     def send(self) -> None:
@@ -105,7 +131,8 @@ class Marks:
         calm = time.monotonic() >= self._hurried_until_s and not self._urgent()
         # With a long backlog, markers need long, and fewer suffice.
         oldest = (now - self._asked[0][0]).total_seconds() if self._asked else 0.0
-        pause_s = max(self._period_s * (_CALM_PERIODS if calm else 1), oldest / 4)
+        periods = 1 if not calm else _IDLE_PERIODS if self.idle else _CALM_PERIODS
+        pause_s = max(self._period_s * periods, oldest / 4)
         waited_s = (now - self._last_asked).total_seconds()
         # Two calls are a period apart, more or less. The clock may have been set back.
         return waited_s < 0 or waited_s >= pause_s - self._period_s / 2
@@ -137,6 +164,7 @@ class Marks:
         with self._lock:
             if self._session_since <= sent_at:
                 self._returned.append((sent_at, now_s))
+        self._catch_up()
 
     # -- the table ``services`` ------------------------------------------------------------------
 

@@ -27,6 +27,11 @@ class ParentNotifier:
 
     def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
+        self._awake = threading.Event()
+
+    def wake(self) -> None:
+        """Let ``run`` look for parents to update, or see that it shall stop."""
+        self._awake.set()
 
     def follow(self, after: PostCommit) -> None:
         """Update the parents of sub-runs that a transaction changed."""
@@ -45,11 +50,15 @@ class ParentNotifier:
             _log.warning("family.waits", extra={"error": str(error)})
 
     def run(self, stop: threading.Event) -> None:
-        """Every 10 s, update the parents that may have missed a change of a sub-run. Runs in a background thread.
+        """Update the parents that may have missed a change of a sub-run: when woken, at most every 10 s.
 
-        Ends when ``stop`` is set.
+        The body of a background thread. Ends when ``stop`` is set.
         """
         while not stop.wait(_LOOK_EVERY_S):
+            self._awake.wait()
+            if stop.is_set():
+                return
+            self._awake.clear()
             try:
                 with self._transactor.store.begin() as tx:
                     keys = tx.children.parents_waiting()

@@ -52,6 +52,12 @@ class PoolAdmission:
             self._pools.update(pools)
             self._condition.notify_all()
 
+    def want_look(self) -> None:
+        """Note that something waits somewhere: the next regular look finds it."""
+        with self._condition:
+            self._look.want()
+            self._condition.notify_all()
+
     def wake(self) -> None:
         """End a wait of ``run``, which then looks whether it shall stop."""
         with self._condition:
@@ -77,7 +83,7 @@ class PoolAdmission:
     def _next(self, stop: threading.Event) -> set[PoolKey]:
         with self._condition:
             while not self._pools and not stop.is_set() and not self._look.due:
-                self._condition.wait(0.5)
+                self._condition.wait(self._look.due_in_s)
             pools, self._pools = self._pools, set()
         if stop.is_set() or not self._look.due:
             return pools

@@ -25,23 +25,27 @@ from shared.faults import point
 from shared.store.writes.transaction import Store
 from shared.transport.base import BrokerQueue, Durability, Outgoing, Transport
 
-__all__ = ["OVERDUE_S", "Relay"]
+__all__ = ["OVERDUE_S", "STALE_S", "Relay"]
 
 _log = logging.getLogger(__name__)
 
-_STALE_S = FRESH_S + SKEW_S
+STALE_S = FRESH_S + SKEW_S
 """If a row is this old, the process that wrote it probably did not send it: the row would be deleted by now.
 
 No worker begins the first copy without asking any more.
 """
 _SWEEP_EVERY_S = 8
+"""How often refused messages are tried again, and within which time ``Looks`` finds overdue rows of others."""
+_IDLE_S = 60.0
+_AGAIN_S = 1.0
+"""When runs that were locked are told again of tasks that were handed back."""
 _DELETE_AT_MOST = 500
 _SWEEP_AT_MOST = 500
-OVERDUE_S = _STALE_S + _SWEEP_EVERY_S
+OVERDUE_S = STALE_S + _SWEEP_EVERY_S
 """A sweep sends a message within this time after its commit, if the broker and at least one scheduler run."""
 _LAST_CONFIRMS_S = 1.0
 _GATHER_S = 0.5
-"""How long confirmed rows are collected before they are deleted together; well below ``_STALE_S``."""
+"""How long confirmed rows are collected before they are deleted together; well below ``STALE_S``."""
 
 Notices = Iterable[tuple[str, TaskUndelivered]]
 
@@ -66,6 +70,8 @@ class Relay:
         """Ids of messages that were sent and perhaps accepted, but are not deleted yet. Do not send them again."""
         self._refused: set[str] = set()
         """Ids of messages that the broker certainly did not accept."""
+        self._overdue = True
+        """Whether the outbox may have overdue rows."""
 
     def follow(self, after: PostCommit) -> None:
         self.publish(after.outgoing)
@@ -98,6 +104,12 @@ class Relay:
             self._under_way.discard(message.message_id)
             if isinstance(error, BrokerUnavailable) and not isinstance(error, PublishUnconfirmed):
                 self._refused.add(message.message_id)
+                self._sent.put("")
+
+    def note_overdue(self) -> None:
+        """Note that the outbox has overdue rows."""
+        self._overdue = True
+        self._sent.put("")
 
     def wake(self) -> None:
         """End a wait of ``run``, which then looks whether it shall stop."""
@@ -105,18 +117,27 @@ class Relay:
 
     def run(self, stop: StopEvent) -> None:
         """Delete confirmed rows and sweep overdue rows until ``stop``; the body of a background thread."""
-        next_sweep = self._clock()
+        next_sweep_s = time.monotonic()
         while not stop.is_set():
             try:
-                self._clear(stop, timeout_s=1)
-                if self._clock() >= next_sweep:
+                self._clear(stop, timeout_s=self._wait_s(next_sweep_s))
+                if self._overdue or (self._refused and time.monotonic() >= next_sweep_s):
+                    self._overdue = False
                     while self.sweep(self._clock()) == _SWEEP_AT_MOST and not stop.is_set():
                         self._clear(stop, timeout_s=0)
-                    next_sweep = self._clock() + timedelta(seconds=_SWEEP_EVERY_S)
+                    next_sweep_s = time.monotonic() + _SWEEP_EVERY_S
             except StoreUnavailable as error:
                 _log.warning("relay.waits", extra={"error": str(error)})
+                self._overdue = True
                 stop.wait(1)
         self._clear_the_last(stop)
+
+    def _wait_s(self, next_sweep_s: float) -> float:
+        if self._overdue:
+            return 0
+        if not self._handed_back.empty():
+            return _AGAIN_S
+        return max(0.0, next_sweep_s - time.monotonic()) if self._refused else _IDLE_S
 
     def _clear_the_last(self, stop: StopEvent) -> None:
         """Wait a second for the confirms of the last messages: a row that stays is sent again by another scheduler."""
@@ -190,7 +211,7 @@ class Relay:
             return 0
         refused = sorted(self._refused)[:_SWEEP_AT_MOST]
         with self._store.begin() as tx:
-            found = tx.outbox.overdue(now - timedelta(seconds=_STALE_S), refused, _SWEEP_AT_MOST)
+            found = tx.outbox.overdue(now - timedelta(seconds=STALE_S), refused, _SWEEP_AT_MOST)
             rows = [row for row in found if row["id"] not in self._under_way]
             tx.outbox.put_off(rows, now)
             # The dispatch time of a task is set to now, so that it does not count as lost too early. A task that has

@@ -1,12 +1,11 @@
 """Fires timers, i.e. rows with a due time. The first scheduler that finds a due timer fires it.
 
-The scheduler that set a timer sleeps until it is due. The others poll every 10 s, so a timer of a scheduler that died
-fires at most 10 s late.
+The scheduler that set a timer sleeps until it is due. The others hear of it from ``Looks``, so a timer of a scheduler
+that died fires at most 10 s late.
 """
 
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from services.scheduler.core.messages import TimerFired
@@ -18,8 +17,9 @@ from shared.errors import RowsLocked, StoreUnavailable
 
 __all__ = ["Alarm", "Timers"]
 
-_LOOK_EVERY_S = 10
 _AT_ONCE = 200
+_CLOCK_S = 10.0
+"""How often a timer that is set is compared with the clock, which may jump."""
 
 
 class Alarm:
@@ -40,18 +40,17 @@ class Alarm:
         with self._condition:
             self._condition.notify_all()
 
-    def wait(self, now: datetime, stop: threading.Event) -> None:
-        """Wait until the earliest time that was set, the next poll, or ``stop`` (noticed at ``wake``)."""
-        began = time.monotonic()
+    def wait(self, clock: Callable[[], datetime], stop: threading.Event) -> None:
+        """Wait until the earliest time that was set, or ``stop`` (noticed at ``wake``)."""
         with self._condition:
             while not stop.is_set():
-                target = now + timedelta(seconds=_LOOK_EVERY_S)
-                if self._next is not None:
-                    target = min(target, self._next)
-                left_s = (target - now).total_seconds() - (time.monotonic() - began)
+                if self._next is None:
+                    self._condition.wait()
+                    continue
+                left_s = (self._next - clock()).total_seconds()
                 if left_s <= 0:
                     break
-                self._condition.wait(min(left_s, 0.5))
+                self._condition.wait(min(left_s, _CLOCK_S))
             self._next = None
 
 
@@ -66,6 +65,10 @@ class Timers:
         """Wake the thread when the first timer that the transaction set is due."""
         if after.wake_at is not None:
             self._alarm.set(after.wake_at)
+
+    def note(self, due_at: datetime) -> None:
+        """Note when a timer is due, perhaps one that another scheduler set."""
+        self._alarm.set(due_at)
 
     def wake(self) -> None:
         """End a wait of ``run``, which then looks whether it shall stop."""
@@ -108,4 +111,4 @@ class Timers:
             except StoreUnavailable:
                 stop.wait(1)
                 continue
-            self._alarm.wait(self._transactor.clock(), stop)
+            self._alarm.wait(self._transactor.clock, stop)

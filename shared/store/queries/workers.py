@@ -1,8 +1,9 @@
 """Conditions of workers that take work and of workers that are lost."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import BindParameter, ColumnElement, and_
 
 from shared.store import tables as t
 
@@ -16,7 +17,7 @@ def takes_work(now: datetime) -> ColumnElement[bool]:
     return and_(t.workers.c.state == LIVE, t.workers.c.drained_at.is_(None), t.workers.c.lease_until > now)
 
 
-def lease_ended(now: datetime) -> ColumnElement[bool]:
+def lease_ended(now: "datetime | BindParameter[Any]") -> ColumnElement[bool]:
     """Return the condition of a worker whose lease ended but whose row does not say ``lost`` yet."""
     return and_(t.workers.c.state.in_([LIVE, DRAINING]), t.workers.c.lease_until < now)
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, func, literal, literal_
 from shared.store import tables as t
 from shared.store.writes.base import FoundRow, Writer
 
-__all__ = ["ChildReads"]
+__all__ = ["CALLERS_WAITING", "ChildReads"]
 
 _CALLS: ColumnElement[bool] = literal_column("call_token <> ''")
 """A literal, because SQLite does not use a partial index for a bound parameter."""
@@ -24,6 +24,25 @@ def _select_depth() -> Select[Any]:
 
 
 _DEPTH = _select_depth()
+
+
+def _select_callers_waiting() -> Select[Any]:
+    n, parent, child = t.nodes.c, t.dag_runs.alias("parent"), t.dag_runs.alias("child")
+    held = (
+        select(child.c.run_key)
+        .where(
+            child.c.root_key == func.coalesce(parent.c.root_key, parent.c.run_key),
+            child.c.parent_key == parent.c.run_key,
+            child.c.status == "waiting",
+        )
+        .exists()
+    )
+    callers = select(n.run_key).join_from(t.nodes, parent, parent.c.run_key == n.run_key)
+    return callers.where(_CALLS, or_(n.status != "waiting", ~held))
+
+
+CALLERS_WAITING = _select_callers_waiting()
+"""The runs of ``ChildReads.parents_waiting``, each as often as it has such nodes."""
 
 
 class ChildReads(Writer):
@@ -67,21 +86,4 @@ class ChildReads(Writer):
         These are the runs with a node that has unfinished sub-runs. Left out are nodes that show ``waiting`` (for an
         approval) while one of their sub-runs does: they know.
         """
-        n, parent, child = t.nodes.c, t.dag_runs.alias("parent"), t.dag_runs.alias("child")
-        held = (
-            select(child.c.run_key)
-            .where(
-                child.c.root_key == func.coalesce(parent.c.root_key, parent.c.run_key),
-                child.c.parent_key == parent.c.run_key,
-                child.c.status == "waiting",
-            )
-            .exists()
-        )
-        query = (
-            select(n.run_key)
-            .join_from(t.nodes, parent, parent.c.run_key == n.run_key)
-            .where(_CALLS, or_(n.status != "waiting", ~held))
-            .distinct()
-            .order_by(n.run_key)
-        )
-        return list(self._connection.execute(query).scalars())
+        return list(self._connection.execute(CALLERS_WAITING.distinct().order_by(t.nodes.c.run_key)).scalars())

@@ -1,9 +1,10 @@
 """Reads and writes of workers, their leases and their open attempts in a transaction."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy import BindParameter, and_, bindparam, delete, exists, func, or_, select, tuple_, update
 
 from shared.contracts.attempt_tokens import chain_of, run_of
 from shared.store import tables as t
@@ -12,11 +13,76 @@ from shared.store.queries.workers import LOST, lease_ended
 from shared.store.writes.base import FoundRow, NewRow, Writer
 from shared.store.writes.bulk import Rows, write
 
-__all__ = ["LeaseWrites"]
+__all__ = ["LeaseWrites", "Overview"]
 
 _RUNNING, _DISPATCHED = "running", "dispatched"
 _DRAIN_COLUMNS = ("drained_at", "drained_by", "drain_reason")
 _WORKER_COLUMNS = tuple(c.name for c in t.workers.c if c.name not in {"worker_id", *_DRAIN_COLUMNS})
+
+_n, _r, _w = t.nodes.c, t.dag_runs.c, t.workers.c
+_IDS: BindParameter[list[str]] = bindparam("ids", expanding=True)
+# Each pass over the leases executes these. To build such a statement takes longer than to execute it.
+_LOCK_WORKERS = for_update(
+    select(_w.worker_id, _w.incarnation, _w.state, _w.drained_at).where(_w.worker_id.in_(_IDS)).order_by(_w.worker_id)
+)
+_DRAINED_WORKERS = select(_w.worker_id).where(_w.worker_id.in_(_IDS), _w.drained_at.is_not(None))
+_ENDED = select(_w.worker_id).where(lease_ended(bindparam("now")))
+_OVERVIEW = select(
+    exists(select(_n.run_key).where(_n.token.is_not(None))).label("open"),
+    exists(_ENDED).label("ended"),
+)
+_DOUBTFUL_ATTEMPTS = (
+    select(
+        _n.run_key,
+        _n.idx,
+        _n.token,
+        _n.token_state,
+        _n.token_worker,
+        _n.token_incarnation,
+        _w.incarnation,
+        _w.lease_until,
+    )
+    .select_from(t.nodes.outerjoin(t.workers, _n.token_worker == _w.worker_id))
+    .where(
+        _n.token.is_not(None),
+        _n.token_worker.is_not(None),
+        or_(
+            _w.worker_id.is_(None),
+            _w.lease_until < bindparam("now"),
+            and_(_n.token_state == _RUNNING, _n.token_incarnation != _w.incarnation),
+        ),
+    )
+)
+_OVERDUE_ORIGINS = (
+    select(_n.token_worker, _r.spec_hash, _r.file_name)
+    .join(t.dag_runs, _n.run_key == _r.run_key)
+    .where(_n.token.is_not(None), _n.token_state == _DISPATCHED, _n.dispatched_at < bindparam("before"))
+    .distinct()
+)
+_OPEN_ATTEMPTS = (
+    select(
+        _n.run_key,
+        _n.token,
+        _n.token_worker,
+        _n.token_incarnation,
+        _n.token_state,
+        _n.kind,
+        _n.idx,
+        _r.stop_reason,
+        _r.spec_hash,
+        _r.file_name,
+    )
+    .select_from(t.nodes.join(t.dag_runs, _n.run_key == _r.run_key))
+    .where(_n.token.is_not(None), _n.token_worker.in_(_IDS))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Whether any attempt is open, and whether any lease has ended of a worker that is not marked as lost."""
+
+    open: bool
+    ended: bool
 
 
 class LeaseWrites(Writer):
@@ -47,11 +113,7 @@ class LeaseWrites(Writer):
 
     def lock_workers(self, ids: Sequence[str]) -> list[FoundRow]:
         """Return and lock these workers, ordered by id."""
-        c = t.workers.c
-        query = (
-            select(c.worker_id, c.incarnation, c.state, c.drained_at).where(c.worker_id.in_(ids)).order_by(c.worker_id)
-        )
-        return self._rows(for_update(query))
+        return self._rows(_LOCK_WORKERS, ids=list(ids))
 
     def drain_worker(self, worker_id: str, at: datetime | None, by: str | None, reason: str | None) -> None:
         """Record that a worker is drained, or with ``None`` everywhere that it no longer is."""
@@ -60,9 +122,7 @@ class LeaseWrites(Writer):
 
     def drained_workers(self, ids: Sequence[str]) -> set[str]:
         """Return those of these workers that are drained."""
-        c = t.workers.c
-        query = select(c.worker_id).where(c.worker_id.in_(ids), c.drained_at.is_not(None))
-        return set(self._connection.execute(query).scalars())
+        return set(self._connection.execute(_DRAINED_WORKERS, {"ids": list(ids)}).scalars())
 
     def doubtful_attempts(self, now: datetime) -> list[FoundRow]:
         """Return open attempts whose worker may be lost, with the worker's ``incarnation`` and ``lease_until``.
@@ -70,30 +130,7 @@ class LeaseWrites(Writer):
         A worker may be lost if its lease ended, if a newer incarnation of it has started since the attempt started,
         or if it is not in the table.
         """
-        c, w = t.nodes.c, t.workers.c
-        query = (
-            select(
-                c.run_key,
-                c.idx,
-                c.token,
-                c.token_state,
-                c.token_worker,
-                c.token_incarnation,
-                w.incarnation,
-                w.lease_until,
-            )
-            .select_from(t.nodes.outerjoin(t.workers, c.token_worker == w.worker_id))
-            .where(
-                c.token.is_not(None),
-                c.token_worker.is_not(None),
-                or_(
-                    w.worker_id.is_(None),
-                    w.lease_until < now,
-                    and_(c.token_state == _RUNNING, c.token_incarnation != w.incarnation),
-                ),
-            )
-        )
-        return self._rows(query)
+        return self._rows(_DOUBTFUL_ATTEMPTS, now=now)
 
     def overdue_origins(self, before: datetime) -> list[FoundRow]:
         """Return the distinct origins of overdue tasks, i.e. tasks sent before ``before`` that have not started.
@@ -101,10 +138,7 @@ class LeaseWrites(Writer):
         An origin tells on which broker queue a task may wait: on the queue of the worker ``token_worker`` or, if
         ``token_worker`` is ``None``, on the queue for the worker selector of the DAG (``spec_hash``, ``file_name``).
         """
-        c, r = t.nodes.c, t.dag_runs.c
-        overdue = c.token.is_not(None), c.token_state == _DISPATCHED, c.dispatched_at < before
-        query = select(c.token_worker, r.spec_hash, r.file_name).join(t.dag_runs, c.run_key == r.run_key)
-        return self._rows(query.where(*overdue).distinct())
+        return self._rows(_OVERDUE_ORIGINS, before=before)
 
     def overdue_attempts(self, origins: Sequence[NewRow], before: datetime) -> list[FoundRow]:
         """Return the attempts of overdue tasks with these origins (rows of ``overdue_origins``)."""
@@ -122,24 +156,7 @@ class LeaseWrites(Writer):
 
     def open_attempts(self, worker_ids: Sequence[str]) -> list[FoundRow]:
         """Return the open attempts of these workers, with the ``stop_reason`` of their runs."""
-        c, r = t.nodes.c, t.dag_runs.c
-        query = (
-            select(
-                c.run_key,
-                c.token,
-                c.token_worker,
-                c.token_incarnation,
-                c.token_state,
-                c.kind,
-                c.idx,
-                r.stop_reason,
-                r.spec_hash,
-                r.file_name,
-            )
-            .select_from(t.nodes.join(t.dag_runs, c.run_key == r.run_key))
-            .where(c.token.is_not(None), c.token_worker.in_(worker_ids))
-        )
-        return self._rows(query)
+        return self._rows(_OPEN_ATTEMPTS, ids=list(worker_ids))
 
     def open_chains(self, tokens: Sequence[str]) -> set[str]:
         """Return the chains of all open attempts of the runs that ``tokens`` are about; see ``chain_of``."""
@@ -147,9 +164,13 @@ class LeaseWrites(Writer):
         query = select(c.token).where(c.run_key.in_({run_of(token) for token in tokens}), c.token.is_not(None))
         return {chain_of(token) for token in self._connection.execute(query).scalars()}
 
+    def overview(self, now: datetime) -> Overview:
+        """Return whether there is anything that ``doubtful_attempts``, ``overdue_origins`` and ``ended`` may find."""
+        return Overview(*self._connection.execute(_OVERVIEW, {"now": now}).one())
+
     def ended(self, now: datetime) -> list[str]:
         """Return the ids of the workers whose lease has ended and that are not marked as lost."""
-        return list(self._connection.execute(select(t.workers.c.worker_id).where(lease_ended(now))).scalars())
+        return list(self._connection.execute(_ENDED, {"now": now}).scalars())
 
     def expire_workers(self, ids: Sequence[str], now: datetime) -> list[str]:
         """Mark those of these workers whose lease has ended as lost; return their ids."""

@@ -9,6 +9,8 @@ from shared.store.writes.base import FoundRow, NewRow, Writer
 
 __all__ = ["ServiceWrites"]
 
+_SCHEDULERS = select(t.services).where(t.services.c.kind == "scheduler")
+
 
 class ServiceWrites(Writer):
     """Reads and writes of the instances that send heartbeats."""
@@ -21,7 +23,7 @@ class ServiceWrites(Writer):
 
     def schedulers(self) -> list[FoundRow]:
         """Return all schedulers that are not forgotten."""
-        return self._rows(select(t.services).where(t.services.c.kind == "scheduler"))
+        return self._rows(_SCHEDULERS)
 
     def remove(self, kind: str, instance_id: str) -> None:
         """Delete an instance that stops."""

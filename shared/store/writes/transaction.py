@@ -25,6 +25,7 @@ from shared.store.writes.executions import ExecutionWrites
 from shared.store.writes.history import HistoryWrites
 from shared.store.writes.leases import LeaseWrites
 from shared.store.writes.login_failures import LoginFailureWrites
+from shared.store.writes.looks import LookReads
 from shared.store.writes.outbox import OutboxWrites
 from shared.store.writes.pauses import PauseWrites
 from shared.store.writes.pools import PoolWrites
@@ -130,6 +131,10 @@ class Transaction:
     @cached_property
     def leases(self) -> LeaseWrites:
         return LeaseWrites(self.connection)
+
+    @cached_property
+    def looks(self) -> LookReads:
+        return LookReads(self.connection)
 
     @cached_property
     def outbox(self) -> OutboxWrites:

@@ -34,6 +34,9 @@ _TRACES = (
 )
 """Stored names in what is kept about DAGs and runs that are gone."""
 
+_RESERVED = select(t.reserved_worker_pools.c.pool, t.reserved_worker_pools.c.workspace)
+_LOG_QUOTAS = select(t.workspaces.c.name, t.workspaces.c.max_log_bytes).where(t.workspaces.c.max_log_bytes.is_not(None))
+
 
 class WorkspaceWrites(Writer):
     """Reads and writes of workspaces and their members."""
@@ -105,9 +108,7 @@ class WorkspaceWrites(Writer):
 
     def log_quotas(self) -> dict[str, int]:
         """Return the quotas of the workspaces that have one of the bytes of logs of one day."""
-        w = t.workspaces.c
-        query = select(w.name, w.max_log_bytes).where(w.max_log_bytes.is_not(None))
-        return {row.name: row.max_log_bytes for row in self._connection.execute(query)}
+        return {row.name: row.max_log_bytes for row in self._connection.execute(_LOG_QUOTAS)}
 
     def log_bytes(self, names: Collection[str], day: str) -> dict[str, int]:
         """Return how many bytes of logs these workspaces have stored on a day, ``YYYY-MM-DD``."""
@@ -132,8 +133,7 @@ class WorkspaceWrites(Writer):
 
     def reserved_pools(self) -> dict[str, frozenset[str]]:
         """Return the workspaces that each reserved worker pool serves."""
-        r = t.reserved_worker_pools.c
-        return gathered(self._connection.execute(select(r.pool, r.workspace)))
+        return gathered(self._connection.execute(_RESERVED))
 
     def reserve_pool(self, pool: str, workspaces: Collection[str], *, by: str, at: datetime) -> None:
         """Let a worker pool serve these workspaces only."""

@@ -343,14 +343,19 @@ class Publisher:
         _log.warning("broker.blocked", extra={"link": "publish"})
         self._blocked_at = time.monotonic()
         self._fail_waiting(BrokerUnavailable(_BLOCKED))
+        self.connection.later(BLOCKED_GRACE_S, self._fail_if_blocked)
 
     def _unblocked(self, _connection: Any, _frame: Any) -> None:
         _log.info("broker.unblocked", extra={"link": "publish"})
         self._blocked_at = None
 
-    def _tick(self, now: float) -> None:
-        if self._blocked_at is not None and now - self._blocked_at > BLOCKED_GRACE_S:
+    def _fail_if_blocked(self) -> None:
+        if self._blocked_at is not None and time.monotonic() - self._blocked_at >= BLOCKED_GRACE_S:
             self._fail_in_flight(BrokerUnavailable(_BLOCKED))
+
+    def _tick(self, now: float) -> bool:
+        """Fail messages that are overdue; return whether some messages are not settled."""
+        self._fail_if_blocked()
         if not self._ready:
             self._fail_waiting(self.connection.reason)
         limit = now - CONFIRM_TIMEOUT_S
@@ -365,6 +370,7 @@ class Publisher:
             self._waiting.popleft().settle(
                 BrokerUnavailable(f"not sent within {CONFIRM_TIMEOUT_S:.0f} s: the broker confirms no earlier messages")
             )
+        return bool(self._in_flight or self._waiting)
 
 
 def _batch(together: list[_Pending]) -> tuple[bytes, Any]:

@@ -1,19 +1,20 @@
 """The markers that a scheduler sends, and what its row says."""
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.scheduler.deciding.post_commit import NEVER
+from services.scheduler.deciding.post_commit import NEVER, PostCommit
 from services.scheduler.loops.event_routes import EventRoutes
 from services.scheduler.loops.hearing import Hearing
 from services.scheduler.loops.listening import HeartbeatListener, heartbeat_queue
 from services.scheduler.loops.marks import Marks
 from shared.contracts.codec import decode
 from shared.contracts.markers import Marker
-from shared.transport.base import EVENT_SHARDS, EVENTS, HEARTBEATS
+from shared.transport.base import EVENT_SHARDS, EVENTS, HEARTBEATS, Outgoing
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import eventually
 
@@ -28,6 +29,7 @@ class Rig:
         self.urgent = True
         routes = EventRoutes("me", "test", shards)
         self.recorded_through_s = float("inf")
+        self.caught_up = threading.Event()
         self.transport = EmbeddedTransport(None)
         hearing = Hearing(gap_s=5, settle_s=0)
         self.listener = HeartbeatListener(self.transport, lambda: self.now, "me", hearing)
@@ -39,6 +41,7 @@ class Rig:
             listener=self.listener,
             hearing=hearing,
             recorded_through_s=lambda: self.recorded_through_s,
+            catch_up=self.caught_up.set,
             started_at=T0,
             period_s=1,
             routes=routes,
@@ -123,6 +126,24 @@ def test_while_nobody_can_be_lost_markers_are_rare(rig: Rig) -> None:
     for _ in range(5):
         rig.second(answer=False)
     assert rig.transport.waiting(EVENTS) >= 3, "a worker waits for an answer"
+
+
+def test_while_no_attempt_is_open_markers_are_rarer_until_one_may_be(rig: Rig) -> None:
+    rig.urgent, rig.marks.idle = False, True
+    for _ in range(12):
+        rig.second(answer=False)
+    assert rig.transport.waiting(EVENTS) == 1
+
+    task = Outgoing(EVENTS, b"", "m")
+    rig.marks.follow(PostCommit(outgoing=[task]))
+    rig.second(answer=False)
+    assert rig.transport.waiting(EVENTS) == 2
+
+
+def test_a_marker_that_comes_back_lets_the_intake_catch_up(rig: Rig) -> None:
+    rig.second(answer=False)
+
+    assert rig.caught_up.wait(30), "else the mark depends on how often the intake wakes by itself"
 
 
 def test_a_clock_that_was_set_back_holds_up_no_marker(rig: Rig) -> None:

@@ -1,0 +1,96 @@
+"""The statements that spare an idle scheduler many others: they must miss nothing that those would find."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+from sqlalchemy import Engine
+
+from shared.store import tables as t
+from shared.store.writes.leases import Overview
+from shared.store.writes.looks import Waiting
+from shared.store.writes.transaction import Store
+from tests.conformance.store_rows import NOW, add, add_node, add_run, after
+
+NOTHING = Waiting(None, outbox=False, parents=False, audit=False, pools=False, queues=False)
+
+
+def waiting(engine: Engine, *, before: datetime = NOW) -> Waiting:
+    with Store(engine).begin() as tx:
+        return tx.looks.waiting(before)
+
+
+def overview(engine: Engine) -> Overview:
+    with Store(engine).begin() as tx:
+        return tx.leases.overview(NOW)
+
+
+def a_timer(engine: Engine) -> None:
+    add(engine, t.timers, {"run_key": add_run(engine, "a", "r"), "node": -1, "kind": "retry", "due_at": after(5)})
+
+
+def a_sub_run(engine: Engine) -> None:
+    add_node(engine, add_run(engine, "a", "r", status="running"), 0, "s", status="running", call_token="c")
+
+
+def an_entry(engine: Engine) -> None:
+    with Store(engine).begin() as tx:
+        tx.connection.execute(t.audit_unlinked.insert().values(entry_id="e"))
+
+
+def a_step_that_waits_for_a_pool(engine: Engine) -> None:
+    key = add_run(engine, "a", "r", status="running")
+    add_node(engine, key, 0, "s")
+    row = {"kind": "pool", "name": "p", "run_key": key, "node": 0, "limit": 1, "interval_s": 0}
+    add(engine, t.pool_waits, row | {"entry_order": NOW, "asked_at": NOW})
+
+
+def a_message(engine: Engine) -> None:
+    add(engine, t.outbox, {"id": "m", "route": [], "body": b"", "created_at": after(-1)})
+
+
+def test_where_nothing_waits_nothing_is_found(engine: Engine) -> None:
+    add_node(engine, add_run(engine, "a", "r"), 0, "s")
+
+    assert waiting(engine) == NOTHING
+    assert overview(engine) == Overview(open=False, ended=False)
+
+
+@pytest.mark.parametrize(
+    ("make", "found"),
+    [
+        (a_timer, Waiting(after(5), outbox=False, parents=False, audit=False, pools=False, queues=False)),
+        (a_message, Waiting(None, outbox=True, parents=False, audit=False, pools=False, queues=False)),
+        (a_sub_run, Waiting(None, outbox=False, parents=True, audit=False, pools=False, queues=False)),
+        (an_entry, Waiting(None, outbox=False, parents=False, audit=True, pools=False, queues=False)),
+        (
+            a_step_that_waits_for_a_pool,
+            Waiting(None, outbox=False, parents=False, audit=False, pools=True, queues=False),
+        ),
+        (
+            lambda engine: add_run(engine, "a", "r", status="queued"),
+            Waiting(None, outbox=False, parents=False, audit=False, pools=False, queues=True),
+        ),
+    ],
+)
+def test_what_waits_is_found(engine: Engine, make: Callable[[Engine], object], found: Waiting) -> None:
+    make(engine)
+
+    assert waiting(engine) == found
+
+
+def test_a_young_message_is_not_overdue(engine: Engine) -> None:
+    a_message(engine)
+
+    assert waiting(engine, before=after(-2)) == NOTHING
+
+
+def test_an_open_attempt_and_an_ended_lease_are_seen(engine: Engine) -> None:
+    add_node(engine, add_run(engine, "a", "r", status="running"), 0, "s", token="t", token_state="dispatched")
+    row = {
+        "worker_id": "w", "incarnation": "i", "host": "h", "version": "0", "labels": {}, "executors": [], "slots": 1,
+        "busy": 0, "state": "live", "started_at": NOW, "heartbeat_at": NOW, "lease_until": after(-1),
+    }  # fmt: skip
+    add(engine, t.workers, row)
+
+    assert overview(engine) == Overview(open=True, ended=True)
