@@ -201,6 +201,10 @@ class EmbeddedTransport:
         return False
 
     @property
+    def one_program(self) -> bool:
+        return True
+
+    @property
     def healthy(self) -> bool:
         return not self._closed
 
