@@ -41,8 +41,8 @@ _log = logging.getLogger(__name__)
 _PATIENT = frozenset({LOGS.name})
 """The queues of whose messages the journal writes only those that nobody acknowledges soon.
 
-A scheduler acknowledges a log chunk when the database has it, so what a step writes need not go to the disk twice. Only
-the end of the step waits for the confirm, and its report would wait for the database anyway.
+A scheduler acknowledges a log chunk when the database has it, so what a step writes need not go to the journal too.
+Only the end of the step waits for the confirm, and its report would wait for the database anyway.
 """
 
 
