@@ -62,6 +62,7 @@ class _Accepting:
     """A transport that accepts every message and drops it."""
 
     healthy = True
+    one_program = True
 
     def __init__(self) -> None:
         self._accepted: Future[None] = Future()

@@ -85,7 +85,8 @@ def _one_log(api: ApiClient, pids: Pids, sizes: LargeSizes) -> Measured:
 
         def readable() -> bool:
             status, answer = api.ask("GET", f"/dag-runs/pours/{run}/steps/pour/log?stream=stdout&tail=1")
-            return status == 200 and answer["totalLines"] >= count
+            # Dagu answers without a number while there is no log yet.
+            return status == 200 and answer.get("totalLines", 0) >= count
 
         eventually(readable, timeout_s=_DEADLINE_S, every_s=_POLL_LOG_S)
         speed = sizes.log_mb / (time.perf_counter() - began)

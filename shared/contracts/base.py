@@ -26,6 +26,8 @@ class Message(Part):
     """
 
     type: ClassVar[str]
+    raw_field: ClassVar[str] = ""
+    """A field of bytes that can travel behind the JSON instead of in it; see ``codec.encode``."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

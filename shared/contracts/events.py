@@ -41,6 +41,7 @@ class LogChunk(Message):
     """
 
     type = "attempt.log"
+    raw_field = "data"
     token: str
     run_key: str
     node: int

@@ -274,6 +274,10 @@ class WorkerTransport(Protocol):
         """Call ``callback(topic, body)`` for each broadcast to one of ``topics``, on one thread, until ``close``."""
 
     @property
+    def one_program(self) -> bool:
+        """Whether all who read what is sent run this very program: no earlier version need understand it."""
+
+    @property
     def healthy(self) -> bool:
         """Whether the broker is connected and does not block publishers, so that a send would be tried."""
 

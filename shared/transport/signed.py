@@ -248,6 +248,10 @@ class SignedTransport:
         return self._inner.blocked
 
     @property
+    def one_program(self) -> bool:
+        return False  # a signature is a field of the JSON
+
+    @property
     def healthy(self) -> bool:
         return self._inner.healthy
 

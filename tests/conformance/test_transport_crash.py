@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from shared.errors import BrokerUnavailable, ConfigInvalid
-from shared.transport.base import COMMANDS, DELIVERY_LIMIT, EVENTS, HEARTBEATS, Outgoing
+from shared.transport.base import COMMANDS, DELIVERY_LIMIT, EVENTS, HEARTBEATS, LOGS, Outgoing
 from shared.transport.embedded.transport import EmbeddedTransport
 from shared.transport.open import open_transport
 
 _CHILD = """
 import sys
 from pathlib import Path
-from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, Outgoing
+from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS, Outgoing
 from shared.transport.embedded.transport import EmbeddedTransport
 
 transport = EmbeddedTransport(Path(sys.argv[1]))
-consumer = transport.consume([COMMANDS, EVENTS, HEARTBEATS], prefetch=1)
-for future in [transport.send(Outgoing(EVENTS, str(n).encode(), str(n))) for n in range(100)]:
+consumer = transport.consume([COMMANDS, EVENTS, HEARTBEATS, LOGS], prefetch=1)
+for future in [transport.send(Outgoing((EVENTS, LOGS)[n % 2], str(n).encode(), str(n))) for n in range(100)]:
     future.result()
 transport.send(Outgoing(HEARTBEATS, b"beat", "beat")).result()
 delivered = consumer.take(1, 60)[0]
@@ -42,7 +42,7 @@ def test_what_was_accepted_survives_a_kill_and_is_marked_redelivered(tmp_path: P
     killed_after_accepting(tmp_path / "journal")
 
     transport = EmbeddedTransport(tmp_path / "journal")
-    consumer = transport.consume([COMMANDS, EVENTS, HEARTBEATS], prefetch=1000)
+    consumer = transport.consume([COMMANDS, EVENTS, HEARTBEATS, LOGS], prefetch=1000)
     back = consumer.take(1000, 1)
 
     assert sorted(int(delivery.body) for delivery in back) == list(range(100))

@@ -42,6 +42,10 @@ class EmbeddedOverLink:
         self.link.listen(topics, callback)
 
     @property
+    def one_program(self) -> bool:
+        return self.link.one_program
+
+    @property
     def healthy(self) -> bool:
         return self.link.healthy
 

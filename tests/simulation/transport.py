@@ -96,6 +96,10 @@ class SimulatedTransport:
     # -- sending --------------------------------------------------------------------------------------
 
     @property
+    def one_program(self) -> bool:
+        return False
+
+    @property
     def healthy(self) -> bool:
         return self.session is not None and not self.broker.blocked
 

@@ -10,7 +10,7 @@ import pytest
 
 from shared import contracts
 from shared.contracts.base import MESSAGE_TYPES, Message
-from shared.contracts.codec import VERSION, Envelope, decode, encode
+from shared.contracts.codec import VERSION, Envelope, decode, encode, type_of
 from shared.contracts.events import AttemptFinished, LogChunk
 from shared.contracts.tasks import Task
 from shared.errors import DecodeFailed
@@ -39,6 +39,22 @@ def test_an_envelope_is_one_json_document_around_its_body(message: Message) -> N
 
     assert decode(wire).body == message
     assert wire.decode() == envelope.model_dump_json()
+
+
+def test_bytes_may_follow_the_json_of_an_envelope() -> None:
+    wire = encode(CHUNK, id="i", at=AT, raw=True)
+    head, _, tail = wire.partition(b"\0")
+
+    assert tail == CHUNK.data
+    assert json.loads(head)["body"]["data"] == ""
+    assert decode(wire).body == CHUNK
+    assert type_of(wire) == CHUNK.type
+    assert decode(encode(FINISHED, id="i", at=AT, raw=True)).body == FINISHED
+
+
+def test_bytes_after_a_message_that_has_no_field_for_them_are_refused() -> None:
+    with pytest.raises(DecodeFailed, match=r"attempt\.finished: bytes after the envelope"):
+        decode(encode(FINISHED, id="i", at=AT) + b"\0more")
 
 
 _LATE = """

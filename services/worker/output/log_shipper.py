@@ -42,10 +42,10 @@ _PROGRESS_EVERY_S = 2.0
 """The minimum time between two progress reports of an attempt, since each costs the scheduler a transaction."""
 
 
-def log_message(chunk: LogChunk) -> Outgoing:
-    """Return the message for a chunk. The same chunk always gets the same message id."""
+def log_message(chunk: LogChunk, *, raw: bool = False) -> Outgoing:
+    """Return the message for a chunk. The same chunk always gets the same message id. ``raw``: see ``codec.encode``."""
     name = f"{chunk.token}.{chunk.stream}.{chunk.seq}"
-    return Outgoing(LOGS, encode(chunk, id=name, at=chunk.at), name)
+    return Outgoing(LOGS, encode(chunk, id=name, at=chunk.at, raw=raw), name)
 
 
 class LogStream:
@@ -213,7 +213,7 @@ class AttemptLogs:
                 return
 
     def _send(self, chunk: LogChunk) -> "Future[None]":
-        return self._transport.send(log_message(chunk))
+        return self._transport.send(log_message(chunk, raw=self._transport.one_program))
 
     def _send_first(self, chunk: LogChunk) -> "Future[None]":
         if self._sent is not None:

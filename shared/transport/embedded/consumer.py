@@ -197,14 +197,15 @@ class EmbeddedConsumer:
             if unsettled is None or message not in unsettled:
                 return
             unsettled.discard(message)
-            if how == "ack":
-                self._transport.acked(source.queue, message)
-            elif how == "retry":
+            if how == "retry":
                 self._transport.give_back(source, message)
-            else:
+            elif how == "dead":
                 self._transport.add_dead_letter(source.queue, message, why)
             if source.ready:
                 self.wake()
+        if how == "ack":
+            # Without the lock: it may call back the sender, which is told only now that the message was accepted.
+            self._transport.acked(source.queue, message)
 
     def _pull(self, limit: int) -> list[Delivery]:
         taken: list[Delivery] = []

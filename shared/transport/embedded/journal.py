@@ -3,11 +3,15 @@
 One thread writes. All messages that arrive during a commit are written by the next commit, so many senders cost about
 as much as one. An acknowledgement is written with the next commit, at most 0.2 s later. So a message that was
 acknowledged just before a crash may be delivered again, as at-least-once delivery allows.
+
+A patient message is written only if nobody acknowledges it for a second: whoever acknowledges a message has stored what
+matters of it.
 """
 
 import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +22,7 @@ from shared.private_files import private_file
 __all__ = ["Journal", "StoredDeadLetter", "StoredMessage"]
 
 _LAZY_S = 0.2
+_PATIENT_S = 1.0
 _IN_USE, _CLOSED = 1, 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
@@ -53,6 +58,10 @@ class StoredDeadLetter(NamedTuple):
     reason: str
 
 
+Ended = Callable[[BaseException | None], None]
+"""Called by the journal when a message is safe: with ``None``, or with the error."""
+
+
 class Journal:
     """Stores messages and dead letters. Without ``path`` they are kept in memory and lost when the process ends.
 
@@ -82,7 +91,9 @@ class Journal:
         self.dead = [StoredDeadLetter(*row) for row in self._db.execute("SELECT * FROM dead ORDER BY seq")]
         self.last_seq = max([0, *(row.seq for row in self.found), *(row.seq for row in self.dead)])
         self._work = threading.Condition()
-        self._added: list[tuple[StoredMessage, Callable[[BaseException | None], None]]] = []
+        self._added: list[tuple[StoredMessage, Ended]] = []
+        self._patient: dict[int, tuple[StoredMessage, Ended, float]] = {}
+        """By number, oldest first: patient messages that are not written, each with the time of its addition."""
         self._returned: dict[int, int] = {}
         self._removed: list[int] = []
         self._dead_letters: list[StoredDeadLetter] = []
@@ -91,27 +102,39 @@ class Journal:
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    def add(self, message: StoredMessage, then: Callable[[BaseException | None], None]) -> None:
-        """Store a message. The journal's thread calls ``then``: with ``None`` when it is on disk, or with the error."""
+    def add(self, message: StoredMessage, then: Ended, *, patient: bool = False) -> None:
+        """Store a message, and then call ``then`` on the journal's thread.
+
+        A ``patient`` message is stored only if it is not removed soon; ``remove`` then calls ``then``.
+        """
         with self._work:
-            self._added.append((message, then))
+            if patient:
+                self._patient[message.seq] = message, then, time.monotonic()
+            else:
+                self._added.append((message, then))
             self._work.notify()
 
     def remove(self, seq: int) -> None:
         """Delete an acknowledged message."""
         with self._work:
-            self._removed.append(seq)
-            self._work.notify()
+            unwritten = self._patient.pop(seq, None)
+            if unwritten is None:
+                self._removed.append(seq)
+                self._work.notify()
+        if unwritten is not None:
+            unwritten[1](None)
 
     def returned(self, seq: int, returns: int) -> None:
         """Store that a message has come back ``returns`` times."""
         with self._work:
+            self._write_soon(seq)
             self._returned[seq] = returns
             self._work.notify()
 
     def add_dead_letter(self, letter: StoredDeadLetter) -> None:
         """Store a dead letter, and delete its message in the same commit."""
         with self._work:
+            self._write_soon(letter.seq)
             self._dead_letters.append(letter)
             self._work.notify()
 
@@ -128,6 +151,10 @@ class Journal:
             self._work.notify()
         self._thread.join()
 
+    def _write_soon(self, seq: int) -> None:
+        if (unwritten := self._patient.pop(seq, None)) is not None:
+            self._added.append(unwritten[:2])
+
     def _urgent(self) -> bool:
         return bool(self._added or self._dead_letters or self._resent or self._closing)
 
@@ -135,9 +162,12 @@ class Journal:
         closing = False
         while not closing:
             with self._work:
-                self._work.wait_for(lambda: self._urgent() or self._removed or self._returned)
+                self._work.wait_for(lambda: self._urgent() or self._removed or self._returned or self._patient)
                 self._work.wait_for(self._urgent, _LAZY_S)
                 closing = self._closing
+                due_s = float("inf") if closing else time.monotonic() - _PATIENT_S
+                for seq in [seq for seq, (*_, added_s) in self._patient.items() if added_s <= due_s]:
+                    self._write_soon(seq)
                 added, self._added = self._added, []
                 returned, self._returned = self._returned, {}
                 removed, self._removed = self._removed, []

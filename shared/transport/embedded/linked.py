@@ -47,6 +47,10 @@ class LinkedTransport:
         self._frames.start()
 
     @property
+    def one_program(self) -> bool:
+        return True
+
+    @property
     def healthy(self) -> bool:
         return not self._ended
 

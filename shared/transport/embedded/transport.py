@@ -2,8 +2,8 @@
 
 ``take`` removes messages directly from the queues. So no message is in transit to a consumer, and a pause takes effect
 immediately. A message to a SAFE queue is on disk before its send is accepted, and is delivered again after a crash,
-with ``redelivered`` set. A consumer may have it while it is still being written (ADR 47). Messages of other queues are
-in memory only.
+with ``redelivered`` set. A consumer may have it while it is still being written, and a log chunk that it acknowledges
+at once is never written (ADR 47). Messages of other queues are in memory only.
 """
 
 import logging
@@ -18,6 +18,7 @@ from shared.errors import BrokerUnavailable, ConfigInvalid, DagwayError, Publish
 from shared.transport.base import (
     DEAD_LETTERS,
     DELIVERY_LIMIT,
+    LOGS,
     NO_PRIORITIES,
     BrokerQueue,
     Consumer,
@@ -37,6 +38,12 @@ from shared.transport.topology import TRANSIENT_TTL_S, known_queue
 __all__ = ["EmbeddedTransport"]
 
 _log = logging.getLogger(__name__)
+_PATIENT = frozenset({LOGS.name})
+"""The queues of whose messages the journal writes only those that nobody acknowledges soon.
+
+A scheduler acknowledges a log chunk when the database has it, so what a step writes need not go to the journal too.
+Only the end of the step waits for the confirm, and its report would wait for the database anyway.
+"""
 
 
 class EmbeddedTransport:
@@ -194,6 +201,10 @@ class EmbeddedTransport:
         return False
 
     @property
+    def one_program(self) -> bool:
+        return True
+
+    @property
     def healthy(self) -> bool:
         return not self._closed
 
@@ -291,7 +302,8 @@ class EmbeddedTransport:
                 accepted.add_done_callback(self._accepting.discard)
                 kept = StoredMessage(copy.seq, queue.name, copy.message_id, copy.body, copy.returns)
                 # Before a consumer can have the message: the journal must not hear of its acknowledgement first.
-                self._journal.add(kept, lambda error: self._stored(target, copy, accepted, error))
+                patient = target.queue.name in _PATIENT
+                self._journal.add(kept, lambda error: self._stored(target, copy, accepted, error), patient=patient)
             elif target.queue.durability is Durability.TRANSIENT:
                 copy.dies_at = time.monotonic() + TRANSIENT_TTL_S
             target.ready.append(copy)

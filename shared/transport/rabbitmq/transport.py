@@ -139,6 +139,10 @@ class RabbitTransport:
         return self._publisher.blocked
 
     @property
+    def one_program(self) -> bool:
+        return False
+
+    @property
     def healthy(self) -> bool:
         return self._publisher.healthy
 
