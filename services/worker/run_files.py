@@ -135,12 +135,13 @@ class RunFiles:
             self._ended.drop(too_old | (set(failed) - here))
         going = [folder for folder in sizes if root_run_of(folder) in too_old]
         taken -= sum(sizes[folder] for folder in going)
-        for folder in sorted(sizes.keys() - set(going), key=_changed_at):
-            if not self._most_bytes or taken <= self._most_bytes:
-                break
-            if root_run_of(folder) not in in_use:
-                going.append(folder)
-                taken -= sizes[folder]
+        if self._most_bytes and taken > self._most_bytes:
+            for folder in sorted(sizes.keys() - set(going), key=_changed_at):
+                if taken <= self._most_bytes:
+                    break
+                if root_run_of(folder) not in in_use:
+                    going.append(folder)
+                    taken -= sizes[folder]
         if going:
             _log.info("run_files.limit_reached", extra={"folders": len(going)})
             self._remove(going)
@@ -189,14 +190,18 @@ def _root(run: tuple[str, str]) -> str:
 
 def _size(path: Path) -> int:
     """Return the bytes on disk of a file, or of a folder with all in it, as far as this process may look."""
-    used = 0
+    blocks = 0
     with suppress(OSError):
-        used += path.lstat().st_blocks * _BLOCK_BYTES
-    for place, folders, files in os.walk(path):
-        for name in (*folders, *files):
-            with suppress(OSError):
-                used += Path(place, name).lstat().st_blocks * _BLOCK_BYTES
-    return used
+        blocks += path.lstat().st_blocks
+    folders = [str(path)]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    blocks += entry.stat(follow_symlinks=False).st_blocks
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+    return blocks * _BLOCK_BYTES
 
 
 def _changed_at(folder: Path) -> float:
