@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -112,7 +113,7 @@ class RunFiles:
             due = {root for root, at in self._ended.succeeded.items() if at <= now and root not in self._in_use}
             self._ended.drop(due)
         if due:
-            self._remove(folder for folder in self._folders() if root_run_of(folder) in due)
+            self._remove(self._folders_of(due))
 
     def remove_old(self, before: float) -> None:
         """Remove the folders that nothing was written to since ``before`` (seconds since the epoch)."""
@@ -135,12 +136,13 @@ class RunFiles:
             self._ended.drop(too_old | (set(failed) - here))
         going = [folder for folder in sizes if root_run_of(folder) in too_old]
         taken -= sum(sizes[folder] for folder in going)
-        for folder in sorted(sizes.keys() - set(going), key=_changed_at):
-            if not self._most_bytes or taken <= self._most_bytes:
-                break
-            if root_run_of(folder) not in in_use:
-                going.append(folder)
-                taken -= sizes[folder]
+        if self._most_bytes and taken > self._most_bytes:
+            for folder in sorted(sizes.keys() - set(going), key=_changed_at):
+                if taken <= self._most_bytes:
+                    break
+                if root_run_of(folder) not in in_use:
+                    going.append(folder)
+                    taken -= sizes[folder]
         if going:
             _log.info("run_files.limit_reached", extra={"folders": len(going)})
             self._remove(going)
@@ -150,17 +152,24 @@ class RunFiles:
         for base in self._bases:
             yield from base.glob("*/*")
 
+    def _folders_of(self, roots: AbstractSet[str]) -> Iterator[Path]:
+        """Yield where the folders of these root runs are if they have any, and the folders of their sub-runs."""
+        for base in self._bases:
+            yield from (base / root for root in roots)
+            # Only a sub-run's folder has its root run in its name. Most folders are not looked at: there are many.
+            yield from (folder for folder in base.glob("*/*~*") if root_run_of(folder) in roots)
+
     def _remove(self, folders: Iterable[Path]) -> None:
+        of_dags: set[Path] = set()
         for folder in folders:
-            self._trash.mkdir(0o700, exist_ok=True)
             with self._lock:
                 if root_run_of(folder) in self._in_use:
                     continue
-                # Moving is quick, so that no attempt waits, and none finds half of its files.
-                with suppress(OSError):
-                    folder.rename(self._trash / new_token())
+                _take_away(folder, self._trash)
+            of_dags.add(folder.parent)
+        for of_dag in of_dags:
             with suppress(OSError):
-                folder.parent.rmdir()  # if this was the DAG's last run
+                of_dag.rmdir()  # if this was the DAG's last run
         if self._trash.is_dir():
             shutil.rmtree(self._trash, ignore_errors=True)
             self._empty_leftovers()
@@ -182,6 +191,21 @@ class RunFiles:
         shutil.rmtree(self._trash, ignore_errors=True)
 
 
+def _take_away(folder: Path, trash: Path) -> None:
+    """Remove a folder if it is empty, as the directories of most runs are. Else move it, if there is one.
+
+    Both are quick, so that no attempt waits, and none finds half of its files.
+    """
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return
+    except OSError:
+        with suppress(OSError):
+            trash.mkdir(0o700, exist_ok=True)
+            folder.rename(trash / new_token())
+
+
 def _root(run: tuple[str, str]) -> str:
     """Return the name of a root run, given as (DAG name, run id), in ``root_run_of``."""
     return "/".join(map(folder_name, run))
@@ -189,14 +213,18 @@ def _root(run: tuple[str, str]) -> str:
 
 def _size(path: Path) -> int:
     """Return the bytes on disk of a file, or of a folder with all in it, as far as this process may look."""
-    used = 0
+    blocks = 0
     with suppress(OSError):
-        used += path.lstat().st_blocks * _BLOCK_BYTES
-    for place, folders, files in os.walk(path):
-        for name in (*folders, *files):
-            with suppress(OSError):
-                used += Path(place, name).lstat().st_blocks * _BLOCK_BYTES
-    return used
+        blocks += path.lstat().st_blocks
+    folders = [str(path)]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    blocks += entry.stat(follow_symlinks=False).st_blocks
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+    return blocks * _BLOCK_BYTES
 
 
 def _changed_at(folder: Path) -> float:

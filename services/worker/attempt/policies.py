@@ -38,10 +38,10 @@ def evaluate_policies(
     environment: Environment,
     supervisor: Supervisor,
     *,
-    cwd: str,
+    cwd: Callable[[], str],
     paths: LogPaths,
 ) -> dict[str, Any]:
-    """Return the fields of ``AttemptFinished`` that the step's policies need.
+    """Return the fields of ``AttemptFinished`` that the step's policies need. ``cwd`` is called if a command may run.
 
     Call it after ``OutputFiles.keep``, which writes the files that the output patterns are searched in.
     """
@@ -51,7 +51,7 @@ def evaluate_policies(
         facts["continue_output_matched"] = _output_matches(step.continue_on.output, Path(paths.stdout_whole))
     if step.repeat_policy is not None and step.repeat_policy.condition is not None:
         facts["repeat_condition_met"] = _condition_met(
-            task, outputs, _with_own_facts(environment, step, result, outputs, paths), supervisor, cwd
+            task, outputs, _with_own_facts(environment, step, result, outputs, paths), supervisor, cwd()
         )
     return facts
 

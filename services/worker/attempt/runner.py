@@ -183,7 +183,7 @@ class AttemptRunner:
             # A supervisor of its own: the step's timeout is over, and a stop must end this too.
             self._supervisor(task, execution.stop),
             # Asked again: the step may have made its directory.
-            cwd=self._directory(task, execution.inputs),
+            cwd=lambda: self._directory(task, execution.inputs),
             paths=files.paths,
         )
         attempt.facts.update(facts, **retries)

@@ -35,7 +35,9 @@ def read_dotenv(
         # Texts, not paths, and each folder once: every step looks, and most DAGs have no such file.
         expanded = os.path.expanduser(path)  # noqa: PTH111
         candidates = [os.path.join(folder, expanded) for folder in dict.fromkeys(folders)]  # noqa: PTH118
-        file = next(filter(os.path.exists, candidates), candidates[0])
+        file = candidates[0]
+        if len(candidates) > 1:
+            file = next(filter(os.path.exists, candidates), file)
         try:
             with open(reach.open(file), encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor, not a path
                 text = stream.read(_MAX_BYTES)

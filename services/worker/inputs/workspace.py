@@ -56,16 +56,17 @@ class Workspace:
         """Create the directory that only this run uses. Raises ``OSError``."""
         folder = self.run_dir(task)
         if not folder.is_dir():
-            user = self.user(task)
             self._make_passage(folder.parent)
-            make_folder(folder, user, mode=_PRIVATE_MODE)
+            make_folder(folder, self.user(task), mode=_PRIVATE_MODE)
         return folder
 
     def make_folder(self, folder: Path, task: Task) -> None:
         """Create a directory for a run's steps, with its parents. Raises ``OSError``."""
-        if folder.is_relative_to(self.run_dir(task)):
+        own = self.run_dir(task)
+        if folder.is_relative_to(own):
             self.make_run_dir(task)
-        make_folder(folder, self.user(task))
+        if folder != own:
+            make_folder(folder, self.user(task))
 
     def directory(self, task: Task, inputs: Inputs) -> Path:
         """Return the directory in which conditions and back-quoted commands run.
@@ -100,6 +101,8 @@ class Workspace:
         if user is not None:
             os.chown(folder, -1, user.gid)
             folder.chmod(_LOG_FOLDER_MODE)
+        # Most runs have one attempt. ``OutputFiles`` makes this folder too, after it has failed to open a file there.
+        (folder / str(task.run_attempt)).mkdir(_DIR_MODE, exist_ok=True)
 
     def _make_passage(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -157,6 +160,7 @@ def run_folder(task: Task) -> str:
     return f"{folder_name(task.dag_name)}/{'~'.join(map(folder_name, names))}"
 
 
+@lru_cache(1_000)
 def folder_name(name: str) -> str:
     """Return a DAG's name or a run's id as the name of a folder."""
     # No other name of a folder contains a tilde twice, so runs of two workspaces never share a folder.

@@ -97,7 +97,7 @@ class LogStream:
         """
         while len(self._ready) < CHUNK_BYTES:
             data = os.pread(self._fd, CHUNK_BYTES, self._read_to)
-            if not data and os.fstat(self._fd).st_size < self._read_to:
+            if not data and self._read_to and os.fstat(self._fd).st_size < self._read_to:
                 # The step reopened its log, which truncated the file: new output begins at 0.
                 self._read_to = 0
                 continue

@@ -35,6 +35,16 @@ def test_the_files_of_a_run_that_succeeded_go_with_those_of_its_sub_runs(tmp_pat
     assert not list(tmp_path.glob(".removed/*"))
 
 
+def test_an_empty_directory_of_a_run_that_succeeded_goes_too(tmp_path: Path) -> None:
+    _folders(tmp_path, "d/r1")
+    (tmp_path / "runs/d/r1/file").unlink()
+    files = RunFiles(tmp_path, keep_days=7)
+    files.ended([("d", "r1"), ("d", "never-here")])
+
+    files.remove_succeeded(time.monotonic() + SOON_S + 60)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["ended", "logs", "runs"]
+
+
 def test_files_in_use_stay_and_a_retried_run_is_not_forgotten(tmp_path: Path) -> None:
     _folders(tmp_path, "d/r1")
     files = RunFiles(tmp_path, keep_days=7)
