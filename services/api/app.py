@@ -29,7 +29,7 @@ from services.api.observability import dagu_metrics, request_metrics, request_sp
 from services.api.operations import ApiResponse, Call, Operation, json_bytes, parse_body, parse_query
 from services.api.problems import Problem
 from services.api.readiness import schema_of, trouble
-from services.api.remote_nodes import chosen_node, forward, names_node
+from services.api.remote_nodes import chosen_node, names_node
 from services.api.remote_paths import remote_operations, remote_path
 from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
@@ -220,6 +220,8 @@ def _session(deps: Deps, request: Request) -> SessionCookie:
 
 
 def _forward(deps: Deps, node: RemoteNode, request: Request, operation: Operation, address: str) -> ApiResponse:
+    from services.api.forwarding import forward  # noqa: PLC0415 - see its docstring
+
     headers = cast("Mapping[str, str]", request.headers)
     path = str(request.environ["PATH_INFO"]).encode("latin-1").decode("utf-8", "replace").removeprefix(API)
     sent = remote_path(path)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from services.api.forwarding import forward
 from services.api.problems import Problem
-from services.api.remote_nodes import forward
 from services.api.settings import RemoteNode
 from services.worker.inputs.param_schema import apply_schema
 from shared.errors import InvalidInput

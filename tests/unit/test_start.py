@@ -18,10 +18,19 @@ _NOT_IN = {
         "services.verify",
         "shared.store.checks.verify",
     },
-    "services.processes.up": {"alembic", "croniter", "gevent", "gunicorn", "jwt", "pika", "services.worker.main"},
+    "services.processes.up": {
+        "alembic",
+        "croniter",
+        "gevent",
+        "gunicorn",
+        "jwt",
+        "pika",
+        "services.worker.main",
+        "urllib3",
+    },
     "services.processes.worker": {"alembic", "croniter", "flask", "pika", "shared.store", "sqlalchemy"},
     "services.processes.scheduler": {"alembic", "croniter", "flask", "pika", "services.api", "services.worker"},
-    "services.processes.api": {"alembic", "pika", "services.scheduler", "services.worker"},
+    "services.processes.api": {"alembic", "pika", "services.scheduler", "services.worker", "urllib3"},
 }
 
 
