@@ -7,6 +7,8 @@ import pytest
 
 _NOT_IN = {
     "services.cli": {"pydantic", "sqlalchemy", "services.api", "services.worker.main"},
+    # dagway status
+    "services.cli.remote.showing": {"flask", "httpx", "pika", "pydantic", "services.api", "sqlalchemy"},
     "services.processes.here": {
         "urllib3",
         "services.worker.inputs.vault",
