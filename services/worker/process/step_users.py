@@ -136,5 +136,6 @@ class StepUsers:
 
 def root_run_of(folder: Path) -> str:
     """Return ``<dag>/<run id>`` of the root run that the folder of a run or sub-run belongs to."""
-    dag, run, *_ = folder.name.split("~") if "~" in folder.name else (folder.parent.name, folder.name)
+    # From the right: the DAG's name contains a tilde twice if it belongs to a workspace.
+    dag, run, *_ = folder.name.rsplit("~", 2) if "~" in folder.name else (folder.parent.name, folder.name)
     return f"{dag}/{run}"

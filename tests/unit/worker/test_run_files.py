@@ -4,7 +4,9 @@ import os
 import time
 from pathlib import Path
 
+from services.worker.inputs.workspace import run_folder
 from services.worker.run_files import RunFiles
+from shared.workspaces import stored_name
 from tests.harness.worker_rig import command, task
 
 SOON_S = 300
@@ -33,6 +35,20 @@ def test_the_files_of_a_run_that_succeeded_go_with_those_of_its_sub_runs(tmp_pat
     files.remove_succeeded(now + SOON_S + 60)
     assert _left(tmp_path) == {"d/r2", "sub/d~r2~s1", "e/r1"}
     assert not list(tmp_path.glob(".removed/*"))
+
+
+def test_the_files_of_a_workspaces_sub_run_go_and_stay_with_those_of_its_run(tmp_path: Path) -> None:
+    root, child = stored_name("d", "acme"), stored_name("sub", "acme")
+    sub_run = task(command("true"), dag_name=child, dag_run_id="s1", root_dag_name=root, root_dag_run_id="r1")
+    _folders(tmp_path, run_folder(sub_run), "sub/d~r1~s1")
+    files = RunFiles(tmp_path, keep_days=7)
+    with files.using(sub_run):
+        files.remove_old(time.time() + 60)
+        assert _left(tmp_path) == {run_folder(sub_run)}
+
+    files.ended([(root, "r1")])
+    files.remove_succeeded(time.monotonic() + SOON_S + 60)
+    assert _left(tmp_path) == set()
 
 
 def test_an_empty_directory_of_a_run_that_succeeded_goes_too(tmp_path: Path) -> None:
