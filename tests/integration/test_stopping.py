@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.scheduler.loops import audit_chain, intake, leases, listening
+from services.scheduler.loops import firing, intake, listening, relay, timers
 from services.worker import intake as worker_intake
 from tests.harness.worker_rig import Rig
 from tests.integration.scheduler_stack import Stack
@@ -17,8 +17,9 @@ FOREVER_S = 3_600.0
 def test_a_scheduler_that_stops_waits_for_none_of_its_polls(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "_TAKE_TIMEOUT_S", FOREVER_S)
     monkeypatch.setattr(listening, "_TAKE_S", FOREVER_S)
-    monkeypatch.setattr(leases, "_LOOK_S", FOREVER_S)
-    monkeypatch.setattr(audit_chain, "_WAIT_S", FOREVER_S)
+    monkeypatch.setattr(relay, "_IDLE_S", FOREVER_S)
+    monkeypatch.setattr(timers, "_CLOCK_S", FOREVER_S)
+    monkeypatch.setattr(firing, "_CLOCK_S", FOREVER_S)
     before = set(threading.enumerate())
     stack.scheduler()
     started = [thread for thread in threading.enumerate() if thread not in before]
@@ -30,7 +31,7 @@ def test_a_scheduler_that_stops_waits_for_none_of_its_polls(stack: Stack, monkey
 
 
 def test_a_worker_that_stops_waits_for_no_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_intake, "_TAKE_S", FOREVER_S)
+    monkeypatch.setattr(worker_intake, "_IDLE_S", FOREVER_S)
     with Rig(tmp_path) as rig:
         stopping = threading.Thread(target=rig.worker.stop, daemon=True)
         stopping.start()
