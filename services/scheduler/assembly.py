@@ -13,8 +13,8 @@ from services.scheduler.loops.control_messages import ControlBroadcaster
 from services.scheduler.loops.ended_runs import EndBroadcaster
 from services.scheduler.loops.firing import Firing
 from services.scheduler.loops.housekeeping import Housekeeping
-from services.scheduler.loops.looks import Looks
 from services.scheduler.loops.parent_notifications import ParentNotifier
+from services.scheduler.loops.poll import Poll
 from services.scheduler.loops.pool_admission import PoolAdmission
 from services.scheduler.loops.relay import Relay
 from services.scheduler.loops.run_notices import RunNotices
@@ -56,7 +56,7 @@ class Assembly:
         self.parents = ParentNotifier(self.transactor)
         self.ended_runs = EndBroadcaster(transport, clock)
         self.notices = RunNotices(transport, clock)
-        self.looks = Looks(
+        self.poll = Poll(
             timers=self.timers,
             relay=self.relay,
             parents=self.parents,

@@ -157,7 +157,7 @@ class Scheduler:
         transactor.after_commit(marks.follow)
         self._clock = clock
         self._leases = leases = Leases(
-            transactor, transport, listener, hearing, marks, looks=parts.looks, lease_s=lease_s, service=self._service
+            transactor, transport, listener, hearing, marks, poll=parts.poll, lease_s=lease_s, service=self._service
         )
         self.folder = Folder(transactor, dags_dir) if dags_dir is not None else None
         intakes = [

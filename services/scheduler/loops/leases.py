@@ -24,10 +24,10 @@ from services.scheduler.loops.duplicate_worker_ids import DuplicateWorkerIds
 from services.scheduler.loops.hearing import Hearing
 from services.scheduler.loops.heartbeats import ReceivedHeartbeat, state_of
 from services.scheduler.loops.listening import HeartbeatListener
-from services.scheduler.loops.looks import Looks
 from services.scheduler.loops.lost_tasks import LostTasks
 from services.scheduler.loops.marks import Marks
 from services.scheduler.loops.missing_attempts import MissingAttempts
+from services.scheduler.loops.poll import Poll
 from services.scheduler.loops.relay import OVERDUE_S
 from services.scheduler.metrics import LEASES_LOST
 from shared.contracts.attempt_tokens import chain_of
@@ -82,13 +82,13 @@ class Leases:
         hearing: Hearing,
         marks: Marks,
         *,
-        looks: Looks,
+        poll: Poll,
         lease_s: float,
         service: Mapping[str, Any],
     ) -> None:
         self._transactor = transactor
         self._listener, self._hearing, self._marks = listener, hearing, marks
-        self._beats, self._looks = listener.buffer, looks
+        self._beats, self._poll = listener.buffer, poll
         self._lease = timedelta(seconds=lease_s)
         self._service = service
         self._ids = DuplicateWorkerIds()
@@ -220,7 +220,7 @@ class Leases:
     def _find(self, batch: Batch) -> _Findings:
         """Record this scheduler's heartbeat, renew leases, and find lost attempts and tasks, without locking runs."""
         tx, now = batch.tx, batch.now
-        self._looks.look(tx, now)  # first, because it locks nothing
+        self._poll.run(tx, now)  # first, because it locks nothing
         self._put_mark(batch)
         self._renew(batch, self._beats.quiet())
         peers = tx.services.schedulers()

@@ -35,7 +35,7 @@ STALE_S = FRESH_S + SKEW_S
 No worker begins the first copy without asking any more.
 """
 _SWEEP_EVERY_S = 8
-"""How often refused messages are tried again, and within which time ``Looks`` finds overdue rows of others."""
+"""How often refused messages are tried again, and within which time ``Poll`` finds overdue rows of others."""
 _IDLE_S = 60.0
 _AGAIN_S = 1.0
 """When runs that were locked are told again of tasks that were handed back."""

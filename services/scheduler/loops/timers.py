@@ -1,6 +1,6 @@
 """Fires timers, i.e. rows with a due time. The first scheduler that finds a due timer fires it.
 
-The scheduler that set a timer sleeps until it is due. The others hear of it from ``Looks``, so a timer of a scheduler
+The scheduler that set a timer sleeps until it is due. The others hear of it from ``Poll``, so a timer of a scheduler
 that died fires at most 10 s late.
 """
 

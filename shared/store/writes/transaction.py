@@ -25,9 +25,9 @@ from shared.store.writes.executions import ExecutionWrites
 from shared.store.writes.history import HistoryWrites
 from shared.store.writes.leases import LeaseWrites
 from shared.store.writes.login_failures import LoginFailureWrites
-from shared.store.writes.looks import LookReads
 from shared.store.writes.outbox import OutboxWrites
 from shared.store.writes.pauses import PauseWrites
+from shared.store.writes.pending_work import PendingWorkReads
 from shared.store.writes.pools import PoolWrites
 from shared.store.writes.progress import ProgressWrites
 from shared.store.writes.queues import QueueWrites
@@ -133,8 +133,8 @@ class Transaction:
         return LeaseWrites(self.connection)
 
     @cached_property
-    def looks(self) -> LookReads:
-        return LookReads(self.connection)
+    def pending_work(self) -> PendingWorkReads:
+        return PendingWorkReads(self.connection)
 
     @cached_property
     def outbox(self) -> OutboxWrites:

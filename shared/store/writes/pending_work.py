@@ -1,4 +1,4 @@
-"""One statement that tells whether there is something to do for the loops of a scheduler."""
+"""One statement that tells which loops of a scheduler have something to do."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,12 +10,12 @@ from shared.store.queries.runs import QUEUED
 from shared.store.writes.base import Writer
 from shared.store.writes.children import CALLERS_WAITING
 
-__all__ = ["LookReads", "Waiting"]
+__all__ = ["PendingWork", "PendingWorkReads"]
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """What waits, of everything in the database. ``timer_due_at``: when the next timer is due, if there is one."""
+class PendingWork:
+    """Which kinds of work wait in the database, whoever left them. ``timer_due_at``: of the next timer, if any."""
 
     timer_due_at: datetime | None
     outbox: bool
@@ -25,7 +25,7 @@ class Waiting:
     queues: bool
 
 
-_WAITING = select(
+_PENDING = select(
     select(func.min(t.timers.c.due_at)).scalar_subquery().label("timer_due_at"),
     exists(select(t.outbox.c.id).where(t.outbox.c.created_at < bindparam("before"))).label("outbox"),
     CALLERS_WAITING.exists().label("parents"),
@@ -35,11 +35,11 @@ _WAITING = select(
 )
 
 
-class LookReads(Writer):
-    """Reads for ``Looks`` of the scheduler."""
+class PendingWorkReads(Writer):
+    """The read of ``PendingWork``."""
 
     __slots__ = ()
 
-    def waiting(self, outbox_before: datetime) -> Waiting:
+    def find(self, outbox_before: datetime) -> PendingWork:
         """Return what waits. ``outbox_before``: older messages of the outbox are overdue."""
-        return Waiting(*self._connection.execute(_WAITING, {"before": outbox_before}).one())
+        return PendingWork(*self._connection.execute(_PENDING, {"before": outbox_before}).one())

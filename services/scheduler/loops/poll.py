@@ -1,6 +1,6 @@
-"""Looks for work that no commit of this scheduler told its loops of, for instance because another scheduler died.
+"""Polls for work that no commit of this scheduler told its loops of, for instance because another scheduler died.
 
-One statement looks for all loops, in the transaction of a pass over the leases. So an idle scheduler needs no other
+One statement polls for all loops, in the transaction of a pass over the leases. So an idle scheduler needs no other
 transactions for it.
 """
 
@@ -16,13 +16,13 @@ from services.scheduler.loops.relay import STALE_S, Relay
 from services.scheduler.loops.timers import Timers
 from shared.store.writes.transaction import Transaction
 
-__all__ = ["Looks"]
+__all__ = ["Poll"]
 
 _EVERY_S = 5.0
-"""With passes over the leases every 3 s, every second one looks: every 6 s."""
+"""With passes over the leases every 3 s, every second one polls: every 6 s."""
 
 
-class Looks:
+class Poll:
     """Wakes those loops for which something waits. ``steady`` is a clock in seconds."""
 
     def __init__(
@@ -41,11 +41,11 @@ class Looks:
         self._steady = steady
         self._next_s = float("-inf")
 
-    def look(self, tx: Transaction, now: datetime) -> None:
-        """Look, if the last look was 5 s ago."""
+    def run(self, tx: Transaction, now: datetime) -> None:
+        """Poll, if the last time was at least 5 s ago."""
         if self._steady() < self._next_s:
             return
-        found = tx.looks.waiting(now - timedelta(seconds=STALE_S))
+        found = tx.pending_work.find(now - timedelta(seconds=STALE_S))
         self._next_s = self._steady() + _EVERY_S
         if found.timer_due_at is not None:
             self._timers.note(found.timer_due_at)

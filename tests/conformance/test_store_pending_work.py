@@ -1,6 +1,7 @@
 """The statements that spare an idle scheduler many others: they must miss nothing that those would find."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -8,16 +9,16 @@ from sqlalchemy import Engine
 
 from shared.store import tables as t
 from shared.store.writes.leases import Overview
-from shared.store.writes.looks import Waiting
+from shared.store.writes.pending_work import PendingWork
 from shared.store.writes.transaction import Store
 from tests.conformance.store_rows import NOW, add, add_node, add_run, after
 
-NOTHING = Waiting(None, outbox=False, parents=False, audit=False, pools=False, queues=False)
+NOTHING = PendingWork(None, outbox=False, parents=False, audit=False, pools=False, queues=False)
 
 
-def waiting(engine: Engine, *, before: datetime = NOW) -> Waiting:
+def waiting(engine: Engine, *, before: datetime = NOW) -> PendingWork:
     with Store(engine).begin() as tx:
-        return tx.looks.waiting(before)
+        return tx.pending_work.find(before)
 
 
 def overview(engine: Engine) -> Overview:
@@ -59,21 +60,15 @@ def test_where_nothing_waits_nothing_is_found(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("make", "found"),
     [
-        (a_timer, Waiting(after(5), outbox=False, parents=False, audit=False, pools=False, queues=False)),
-        (a_message, Waiting(None, outbox=True, parents=False, audit=False, pools=False, queues=False)),
-        (a_sub_run, Waiting(None, outbox=False, parents=True, audit=False, pools=False, queues=False)),
-        (an_entry, Waiting(None, outbox=False, parents=False, audit=True, pools=False, queues=False)),
-        (
-            a_step_that_waits_for_a_pool,
-            Waiting(None, outbox=False, parents=False, audit=False, pools=True, queues=False),
-        ),
-        (
-            lambda engine: add_run(engine, "a", "r", status="queued"),
-            Waiting(None, outbox=False, parents=False, audit=False, pools=False, queues=True),
-        ),
+        (a_timer, replace(NOTHING, timer_due_at=after(5))),
+        (a_message, replace(NOTHING, outbox=True)),
+        (a_sub_run, replace(NOTHING, parents=True)),
+        (an_entry, replace(NOTHING, audit=True)),
+        (a_step_that_waits_for_a_pool, replace(NOTHING, pools=True)),
+        (lambda engine: add_run(engine, "a", "r", status="queued"), replace(NOTHING, queues=True)),
     ],
 )
-def test_what_waits_is_found(engine: Engine, make: Callable[[Engine], object], found: Waiting) -> None:
+def test_what_waits_is_found(engine: Engine, make: Callable[[Engine], object], found: PendingWork) -> None:
     make(engine)
 
     assert waiting(engine) == found
