@@ -50,6 +50,8 @@ class _Load:
         self.took_s: list[float] = []
         self.later = 0
         """How many answers were 503 with ``Retry-After``."""
+        self.pending = 0
+        """How many answers were 202: the start is stored by the broker, its outcome was not known in time."""
         self.accepted: list[str] = []
         self.failed: list[str] = []
 
@@ -83,10 +85,11 @@ class _Load:
             self.took_s.append(time.monotonic() - began_s)
             if status == 503 and retry_after:
                 self.later += 1
+            elif run_id and status in {200, 202}:
+                self.pending += status == 202
+                self.accepted.append(run_id)
             elif status != 200:
                 self.failed.append(f"{run_id or 'read'} at {began_at.isoformat()}: {status} {text[:200]}")
-            elif run_id:
-                self.accepted.append(run_id)
 
     def _exchange(self, number: int, run_id: str) -> tuple[int, str, str]:
         connection = self._connect(number)
@@ -175,9 +178,9 @@ def _restart_servers(system: DisturbedSystem, load: _Load) -> None:
 def restart_under_load(system: DisturbedSystem) -> None:
     """Restart every replica in turn, and then both servers, while a client sends requests to two gateways.
 
-    No request may fail, except by 503 with ``Retry-After``, and every run that was accepted must succeed. Both workers
-    are first restarted while each runs many steps of two minutes, and another worker is there for new runs, as in a
-    rolling update on Kubernetes.
+    No request may fail, except by 503 with ``Retry-After``, and every run that was accepted, by 200 or 202, must
+    succeed. Both workers are first restarted while each runs many steps of two minutes, and another worker is there for
+    new runs, as in a rolling update on Kubernetes.
     """
     system.begin("quick", "before-the-load")
     system.wait_for_end("quick", "before-the-load")
@@ -221,7 +224,8 @@ def _under_load(
     eventually(lambda: _all_succeeded(system, load, name), timeout_s=LONG_S, every_s=1)
     say(
         f"load: {what}, in {lasted_s:.0f} s: {load.sent} requests, {len(load.failed)} failed, "
-        f"{load.later} answered 503 with Retry-After, {len(load.accepted)} runs accepted, which all succeeded; "
+        f"{load.later} answered 503 with Retry-After, {len(load.accepted)} runs accepted "
+        f"({load.pending} by 202), which all succeeded; "
         f"median {statistics.median(load.took_s) * 1000:.0f} ms, longest {max(load.took_s):.1f} s "
         f"(load {os.getloadavg()[0]:.0f})"
     )
