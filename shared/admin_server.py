@@ -35,7 +35,7 @@ _TIMEOUT_S = 5.0
 """How long a request may take to arrive, and its response to be taken."""
 _MOST_CONNECTIONS = 32
 _LOOK_S = 0.5
-"""How often it is looked whether a request is overdue."""
+"""How often to check for overdue requests."""
 
 
 class _Handler(WSGIRequestHandler):

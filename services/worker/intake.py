@@ -39,7 +39,7 @@ __all__ = ["KnownSelectors", "TaskIntake"]
 
 _log = logging.getLogger(__name__)
 _TAKE_S = 0.25
-"""How often the worker looks whether it can hand back a task that it keeps, and whether the disk has room again."""
+"""How often to check whether a kept task has to go back, and whether the disk has room again."""
 _IDLE_S = 30.0
 """The longest wait for a task otherwise. A task ends the wait, and so does a stop or an order to drain."""
 _GIVE_BACK_S = 0.2

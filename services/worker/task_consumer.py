@@ -12,7 +12,7 @@ __all__ = ["TaskConsumer"]
 
 _log = logging.getLogger(__name__)
 _LOOK_S = 0.25
-"""How often it is looked whether a task that was taken is settled."""
+"""How often to check whether tasks that were taken are settled."""
 _HOLDS_UP_S = 5.0
 """How long a task may stay unsettled before another consumer takes over. A start is confirmed much sooner."""
 

@@ -67,7 +67,7 @@ class Admission:
             self._condition.notify_all()
 
     def want_look(self) -> None:
-        """Note that something waits somewhere: the next regular look finds it."""
+        """Let the next regular look find runs that wait in some queue."""
         with self._condition:
             self._look.want()
             self._condition.notify_all()

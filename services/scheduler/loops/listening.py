@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 _AT_ONCE = 500
 _TAKE_S = 30.0
 _GATHER_S = 1.0
-"""How long to wait between two looks at the common queue, so that its messages wake the process less often."""
+"""How long to gather messages of the common queue, so that they wake the process less often."""
 _FEW = 50
 """After more messages at once the next ones are taken without a wait."""
 

@@ -84,7 +84,7 @@ class Marks:
         listener.on_marker, listener.on_news = self._note, self._be_busy
 
     def follow(self, after: PostCommit) -> None:
-        """Send markers as often as ever once an attempt may be open."""
+        """Send markers at the normal rate again as soon as an attempt may be open."""
         if after.outgoing:
             self._be_busy()
 

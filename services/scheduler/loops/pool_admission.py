@@ -53,7 +53,7 @@ class PoolAdmission:
             self._condition.notify_all()
 
     def want_look(self) -> None:
-        """Note that something waits somewhere: the next regular look finds it."""
+        """Let the next regular look find steps that wait for some pool."""
         with self._condition:
             self._look.want()
             self._condition.notify_all()

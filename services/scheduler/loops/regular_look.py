@@ -26,7 +26,7 @@ class RegularLook(Generic[T]):
         self._wanted = True
 
     def want(self) -> None:
-        """Say that there is something to look at."""
+        """Make the next look due at its usual time, even if the last one found nothing."""
         self._wanted = True
 
     @property

@@ -35,10 +35,10 @@ STALE_S = FRESH_S + SKEW_S
 No worker begins the first copy without asking any more.
 """
 _SWEEP_EVERY_S = 8
-"""How often refused messages are tried again, and within which time ``Poll`` finds overdue rows of others."""
+"""How often refused messages are sent again. ``Poll`` finds overdue rows of other schedulers sooner."""
 _IDLE_S = 60.0
 _AGAIN_S = 1.0
-"""When runs that were locked are told again of tasks that were handed back."""
+"""How soon a run that was locked is told again that its task was handed back."""
 _DELETE_AT_MOST = 500
 _SWEEP_AT_MOST = 500
 OVERDUE_S = STALE_S + _SWEEP_EVERY_S

@@ -204,7 +204,7 @@ class EmbeddedConsumer:
             if source.ready:
                 self.wake()
         if how == "ack":
-            # Without the lock: it may call back the sender, which is told only now that the message was accepted.
+            # Outside the lock, because this may run the callbacks of the send, which is accepted only now.
             self._transport.acked(source.queue, message)
 
     def _pull(self, limit: int) -> list[Delivery]:
