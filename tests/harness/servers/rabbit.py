@@ -210,6 +210,17 @@ class RabbitServer(Server):
             ' {ok, _} = rabbit_amqqueue:delete(Queue, false, false, <<"harness">>), ok.'
         )
 
+    def held(self, vhost_url: str, queue: str) -> int:
+        """Return how many messages of a queue are not acknowledged, whether or not a consumer has received them."""
+        vhost = vhost_url.rpartition("/")[2]
+        path = self.dir / "held"
+        self.eval(
+            f'{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)),'
+            " [{messages, Count}] = rabbit_amqqueue:info(Queue, [messages]),"
+            f' ok = file:write_file("{path}", integer_to_binary(Count)), ok.'
+        )
+        return int(path.read_text())
+
     def limit_memory(self, limit: str) -> None:
         """Set the memory above which the node blocks publishers: a share of all (``0.6``) or ``{absolute, BYTES}``."""
         self.eval(f"ok = vm_memory_monitor:set_vm_memory_high_watermark({limit}), ok.")
