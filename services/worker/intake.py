@@ -153,7 +153,8 @@ class TaskIntake:
         self._opener = ThreadPoolExecutor(1, thread_name_prefix="routes")
         self._transport = transport
         self._own_queue = worker_queue(worker_id)
-        self._consumer = TaskConsumer(transport, [self._own_queue, *([] if drained else self._shared_queues())])
+        queues = [self._own_queue, *([] if drained else self._shared_queues())]
+        self._consumer = TaskConsumer(transport, queues, room=slots)
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
 
     def start(self) -> None:
@@ -253,7 +254,7 @@ class TaskIntake:
             # What was delivered and not taken returns to the broker, as well as tasks whose start is not confirmed yet:
             # whoever gets one of those asks a scheduler before it begins.
             self._consumer.close()
-            self._consumer = TaskConsumer(self._transport, [self._own_queue])
+            self._consumer = TaskConsumer(self._transport, [self._own_queue], room=self._free)
             if self._free == 0 or self._full:
                 self._consumer.pause()
 

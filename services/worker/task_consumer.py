@@ -15,6 +15,13 @@ _LOOK_S = 0.25
 """How often to check whether tasks that were taken are settled."""
 _HOLDS_UP_S = 5.0
 """How long a task may stay unsettled before another consumer takes over. A start is confirmed much sooner."""
+_AHEAD = 8
+"""How many unsettled tasks of each queue the broker sends while there is much room; otherwise it sends one."""
+_MUCH, _LITTLE = 3 * _AHEAD, 2 * _AHEAD
+"""Free slots for each queue at which there is much room, and below which there is not. What the broker has sent and the
+intake has not seen always finds a slot: at most ``_AHEAD`` tasks of each queue are taken before the next look."""
+_CLOSE_AFTER_S = 1.0
+"""How long a former consumer is kept at least. It winds down in this time; a close would return what comes meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,33 +33,49 @@ class _Held:
     since: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Former:
+    """A consumer that another one replaced. It keeps what it has until that is settled."""
+
+    consumer: Consumer
+    since: float
+
+
 class TaskConsumer:
-    """A ``Consumer`` with ``prefetch=1`` that no single task holds up.
+    """A ``Consumer`` that no single task holds up, and that takes no more tasks than there is room for.
 
-    The broker sends no further task of a queue before the last one is settled. A task about which the worker asks
-    schedulers can stay unsettled for minutes, and with it all tasks behind it would wait, whatever slots are free. So
-    after ``_HOLDS_UP_S`` a new consumer takes over, and the former one only keeps what it has until that is settled.
+    While few slots are free, the broker sends no further task of a queue before the last one is settled, so none has to
+    go back. While many are free, it sends ``_AHEAD`` at once, and their starts are reported and confirmed together. A
+    consumer keeps the number that it began with, so a new one takes over when that has to change.
 
-    One thread calls ``take``; the other methods may be called by any thread.
+    A task about which the worker asks schedulers can stay unsettled for minutes, and with it all tasks behind it would
+    wait, whatever slots are free. So after ``_HOLDS_UP_S`` a new consumer takes over too.
+
+    ``room``: how many tasks the worker can begin. One thread calls ``take``; the other methods may be called by any
+    thread.
     """
 
-    def __init__(self, transport: WorkerTransport, queues: Sequence[BrokerQueue]) -> None:
+    def __init__(self, transport: WorkerTransport, queues: Sequence[BrokerQueue], *, room: int) -> None:
         self._transport = transport
         self._queues = list(queues)
         self._running = True
         self._lock = threading.Lock()
         """Guards ``_queues``, ``_running`` and ``_current``, and the pauses that follow from them."""
-        self._current: Consumer = transport.consume(queues, prefetch=1)
-        self._aside: list[Consumer] = []
+        self._ahead = 1
+        self._ahead = self._wanted_ahead(room)
+        self._current: Consumer = transport.consume(queues, prefetch=self._ahead)
+        self._aside: list[_Former] = []
         self._held: list[_Held] = []
 
     def take(self, limit: int, timeout_s: float) -> list[Delivery]:
-        """See ``Consumer.take``."""
+        """See ``Consumer.take``. ``limit`` is also how many tasks the worker can begin now."""
         self._look_at_held()
+        if self._running and self._wanted_ahead(limit) != self._ahead:
+            self._take_over(self._wanted_ahead(limit), "room")
         # The broker may have sent a task before the pause reached it.
         found: list[tuple[Delivery, Consumer]] = []
-        for consumer in self._aside:
-            found += [(one, consumer) for one in consumer.take(limit - len(found), 0)]
+        for former in self._aside:
+            found += [(one, former.consumer) for one in former.consumer.take(limit - len(found), 0)]
         wait_s = 0 if found else min(timeout_s, _LOOK_S) if self._held or self._aside else timeout_s
         found += [(one, self._current) for one in self._current.take(limit - len(found), wait_s)]
         now = time.monotonic()
@@ -87,34 +110,43 @@ class TaskConsumer:
 
     def close(self) -> None:
         """See ``Consumer.close``."""
-        for consumer in (*self._aside, self._current):
-            consumer.close()
+        for former in self._aside:
+            former.consumer.close()
+        self._current.close()
+
+    def _wanted_ahead(self, room: int) -> int:
+        """Return how many tasks of each queue the broker should send at once."""
+        if room >= _MUCH * len(self._queues):
+            return _AHEAD
+        if room < _LITTLE * len(self._queues):
+            return 1
+        return self._ahead
 
     def _look_at_held(self) -> None:
+        now = time.monotonic()
         self._held = [held for held in self._held if held.delivery.held]
-        for consumer in [one for one in self._aside if not any(held.consumer is one for held in self._held)]:
-            self._aside.remove(consumer)
-            consumer.close()
-        late = time.monotonic() - _HOLDS_UP_S
+        for former in [one for one in self._aside if one.since <= now - _CLOSE_AFTER_S]:
+            if not any(held.consumer is former.consumer for held in self._held):
+                self._aside.remove(former)
+                former.consumer.close()
+        late = now - _HOLDS_UP_S
         if self._running and any(held.consumer is self._current and held.since <= late for held in self._held):
-            self._take_over()
+            self._take_over(self._ahead, "a task has not been settled for long")
 
-    def _take_over(self) -> None:
+    def _take_over(self, ahead: int, why: str) -> None:
         """Let a new consumer take over from the current one."""
         with self._lock:
             former, queues = self._current, list(self._queues)
-            former.pause()
+            former.wind_down()
         # May wait for the broker.
-        new = self._transport.consume(queues, prefetch=1)
+        new = self._transport.consume(queues, prefetch=ahead)
         with self._lock:
-            self._current = new
-            former.pause()
+            self._current, self._ahead = new, ahead
+            former.wind_down()  # again, in case it was resumed meanwhile
             if not self._running:
                 new.pause()
             missed = self._queues[len(queues) :]
         for queue in missed:
             new.add_queue(queue)
-        self._aside.append(former)
-        _log.info(
-            "intake.new_consumer", extra={"why": "a task has not been settled for long", "aside": len(self._aside)}
-        )
+        self._aside.append(_Former(former, time.monotonic()))
+        _log.info("intake.new_consumer", extra={"why": why, "at_once": ahead, "aside": len(self._aside)})

@@ -201,6 +201,12 @@ class Consumer(Protocol):
         is settled.
         """
 
+    def wind_down(self) -> None:
+        """Stop deliveries so that the broker returns none that was on its way, which would count as redelivered.
+
+        On each queue, settlements wait until ``prefetch`` deliveries are unsettled or none has come for half a second.
+        """
+
     def resume(self) -> None:
         """Start deliveries again. On a queue with unsettled deliveries, they start when all of those are settled."""
 

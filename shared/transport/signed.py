@@ -273,6 +273,9 @@ class _SignedConsumer:
     def pause(self) -> None:
         self._inner.pause()
 
+    def wind_down(self) -> None:
+        self._inner.wind_down()
+
     def resume(self) -> None:
         self._inner.resume()
 

@@ -1,5 +1,7 @@
 """A task that stays unsettled does not hold up its queue; on both transports."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from services.worker import task_consumer
@@ -22,7 +24,7 @@ def take(consumer: TaskConsumer) -> Delivery:
 
 def test_tasks_behind_one_that_stays_unsettled_arrive(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
     route, added = fresh(), fresh()
-    consumer = TaskConsumer(transport, [route])
+    consumer = TaskConsumer(transport, [route], room=1)
     consumer.add_queue(added)
     put(transport, route, b"1", b"2", b"3", b"4")
     first = take(consumer)
@@ -56,7 +58,7 @@ def test_tasks_behind_one_that_stays_unsettled_arrive(transport: Transport, monk
 def test_nothing_is_taken_while_it_is_paused(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task_consumer, "_HOLDS_UP_S", 0.0)
     route = fresh()
-    consumer = TaskConsumer(transport, [route])
+    consumer = TaskConsumer(transport, [route], room=1)
     put(transport, route, b"1", b"2")
     first = take(consumer)
 
@@ -66,4 +68,55 @@ def test_nothing_is_taken_while_it_is_paused(transport: Transport, monkeypatch: 
     take(consumer).ack()
 
     first.ack()
+    consumer.close()
+
+
+def test_several_tasks_arrive_at_once_only_while_there_is_much_room(transport: Transport) -> None:
+    route = fresh()
+    consumer = TaskConsumer(transport, [route], room=100)
+    put(transport, route, *(b"%d" % number for number in range(12)))
+    taken: list[Delivery] = []
+
+    def several() -> bool:
+        taken.extend(consumer.take(100, 0.1))
+        return len(taken) == 8
+
+    eventually(several)
+    assert consumer.take(100, SHORT_S) == []
+
+    taken.append(take(consumer))
+    assert consumer.take(1, SHORT_S) == []
+    for one in taken:
+        one.ack()
+    while len(taken) < 12:
+        taken.append(take(consumer))
+        taken[-1].ack()
+
+    assert sorted(int(one.body) for one in taken) == list(range(12))
+    assert not any(one.redelivered for one in taken)
+    consumer.close()
+    assert transport.waiting(route) == 0
+
+
+def test_no_task_is_returned_when_another_consumer_takes_over_in_the_middle_of_many(transport: Transport) -> None:
+    """A task that RabbitMQ returns to its queue counts as redelivered, and its worker has to ask a scheduler."""
+    route = fresh()
+    consumer = TaskConsumer(transport, [route], room=100)
+    bodies = [b"%d" % number for number in range(600)]
+    taken: list[Delivery] = []
+    with ThreadPoolExecutor(1) as publisher:
+        put_all = publisher.submit(put, transport, route, *bodies)
+
+        def all_taken() -> bool:
+            room = 100 if len(taken) // 20 % 2 else 10
+            for one in consumer.take(room, 0.1):
+                one.ack()
+                taken.append(one)
+            return len(taken) >= len(bodies)
+
+        eventually(all_taken, every_s=0, slowest_s=0)
+        put_all.result()
+
+    assert sorted(one.body for one in taken) == sorted(bodies)
+    assert [one.body for one in taken if one.redelivered] == []
     consumer.close()

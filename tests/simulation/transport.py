@@ -358,6 +358,9 @@ class SimulatedConsumer:
     def pause(self) -> None:
         self._pause(True)
 
+    def wind_down(self) -> None:
+        self._pause(True)
+
     def resume(self) -> None:
         self._pause(False)
 

@@ -145,6 +145,9 @@ class EmbeddedConsumer:
         with self._arrival:
             self._paused, self._since = True, None
 
+    def wind_down(self) -> None:
+        self.pause()  # nothing is ever on its way
+
     def resume(self) -> None:
         with self._arrival:
             self._since = self._since or time.monotonic()

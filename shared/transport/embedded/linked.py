@@ -186,6 +186,9 @@ class _LinkedConsumer:
         self._since = None
         self._transport.tell(Kind.PAUSE, self._number)
 
+    def wind_down(self) -> None:
+        self.pause()  # what is on its way arrives all the same
+
     def resume(self) -> None:
         self._since = self._since or time.monotonic()
         self._transport.tell(Kind.RESUME, self._number)

@@ -26,6 +26,7 @@ OPEN_TIMEOUT_S = 5.0
 _TAG = "c"
 _RETRY_S = 1.0
 _QUICK_RETRY_S = 0.05
+_QUIET_S = 0.5
 _MISSING_RETRY_S = 2.0
 """Each try to consume from a queue that does not exist costs a channel, and a line in the broker's log."""
 
@@ -55,6 +56,8 @@ class _Subscription:
         self._orders: deque[tuple[str, Any, int]] = deque()
         self._flushing = False
         self._acks_wait = False
+        self._quiet_at: float | None = None
+        """When nothing will have come for ``_QUIET_S``, while the subscription winds down (monotonic time)."""
         self._wanted = running
         self._channel: Any = None
         self._phase = "no channel"
@@ -80,7 +83,7 @@ class _Subscription:
         self.connection.call(self._flush)
 
     def order(self, what: str) -> None:
-        """Pause, resume or close the subscription: ``what`` is ``pause``, ``resume`` or ``close``."""
+        """Change the subscription: ``what`` is ``pause``, ``wind_down``, ``resume`` or ``close``."""
         self.settle(None, 0, what)
 
     def close(self) -> threading.Event:
@@ -107,6 +110,8 @@ class _Subscription:
         self._phase = "no channel"
         self._unsettled.clear()
         self.consuming_since = None
+        if self._quiet_at is not None:
+            self._quiet_at, self._wanted = None, False
         if self._closed is not None:
             self._closed.set()
 
@@ -165,6 +170,9 @@ class _Subscription:
         self._unsettled[method.delivery_tag] = len(parts)
         origin = Origin(self, channel, method.delivery_tag, len(parts) == 1, time.monotonic())
         self._consumer.arrived([RabbitDelivery(origin, method, properties, part) for part in parts])
+        if self._quiet_at is not None:
+            self._begin_to_wind_down()
+            self._flush()
 
     def _reconcile(self) -> None:
         """Start or stop consuming, as ``pause`` and ``resume`` ask.
@@ -192,10 +200,21 @@ class _Subscription:
 
     def _flush(self) -> None:
         self._flushing = self._acks_wait = False
+        if self._quiet_at is not None:
+            if self._something_may_come():
+                return
+            self._quiet_at, self._wanted = None, False
+            self._reconcile()
         acked: set[int] = set()
         while self._orders:
             what, channel, tag = self._orders.popleft()
-            if what in ("pause", "resume"):
+            if what == "wind_down":
+                if self._phase == "running":
+                    self._acknowledge(acked)
+                    self._begin_to_wind_down()
+                    return
+                self._wanted = False
+            elif what in ("pause", "resume"):
                 self._wanted = what == "resume"
                 self._reconcile()
             elif what == "close":
@@ -212,6 +231,15 @@ class _Subscription:
                     channel.basic_nack(tag, requeue=what == "retry")
         self._acknowledge(acked)
         self._reconcile()
+
+    def _begin_to_wind_down(self) -> None:
+        self._quiet_at = time.monotonic() + _QUIET_S
+        self.connection.later(_QUIET_S, self._flush)
+
+    def _something_may_come(self) -> bool:
+        """Return whether the broker may send a message while nothing is settled."""
+        quiet = self._quiet_at is None or time.monotonic() >= self._quiet_at
+        return not quiet and len(self._unsettled) < self._consumer.prefetch and self._closed is None
 
     def _acknowledge(self, acked: set[int]) -> None:
         """Acknowledge with few frames: one for all deliveries before the first unsettled one, one for each other."""
@@ -282,6 +310,9 @@ class RabbitConsumer:
 
     def pause(self) -> None:
         self._order("pause", running=False)
+
+    def wind_down(self) -> None:
+        self._order("wind_down", running=False)
 
     def resume(self) -> None:
         self._order("resume", running=True)

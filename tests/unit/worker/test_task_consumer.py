@@ -7,7 +7,7 @@ import pytest
 
 from services.worker import task_consumer
 from services.worker.task_consumer import TaskConsumer
-from shared.transport.base import WorkerTransport, task_queue
+from shared.transport.base import WorkerTransport, task_queue, worker_queue
 
 
 class Task:
@@ -19,7 +19,8 @@ class Task:
 class Source:
     """A consumer to which the test delivers. It delivers what was sent before a pause, as RabbitMQ does."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefetch: int) -> None:
+        self.prefetch = prefetch
         self.sent: list[Task] = []
         self.closed = False
 
@@ -28,6 +29,8 @@ class Source:
         return taken
 
     def pause(self) -> None: ...
+
+    def wind_down(self) -> None: ...
 
     def close(self) -> None:
         self.closed = True
@@ -40,14 +43,14 @@ class Broker:
         self.sources: list[Source] = []
 
     def consume(self, queues: Sequence[Any], *, prefetch: int) -> Source:  # noqa: ARG002
-        self.sources.append(Source())
+        self.sources.append(Source(prefetch))
         return self.sources[-1]
 
 
 def test_no_more_tasks_are_taken_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task_consumer, "_HOLDS_UP_S", 0)
     broker = Broker()
-    consumer = TaskConsumer(cast("WorkerTransport", broker), [task_queue({})])
+    consumer = TaskConsumer(cast("WorkerTransport", broker), [task_queue({})], room=1)
     for _ in range(2):
         broker.sources[-1].sent.append(Task())
         assert len(consumer.take(1, 0)) == 1
@@ -64,7 +67,7 @@ def test_what_was_delivered_to_all_consumers_is_taken_at_once(monkeypatch: pytes
     """A worker that stops takes once, to hand everything back."""
     monkeypatch.setattr(task_consumer, "_HOLDS_UP_S", 0)
     broker = Broker()
-    consumer = TaskConsumer(cast("WorkerTransport", broker), [task_queue({})])
+    consumer = TaskConsumer(cast("WorkerTransport", broker), [task_queue({})], room=1)
     broker.sources[0].sent.append(Task())
     consumer.take(1, 0)
     consumer.take(1, 0)  # another consumer takes over
@@ -76,8 +79,9 @@ def test_what_was_delivered_to_all_consumers_is_taken_at_once(monkeypatch: pytes
 
 def test_a_former_consumer_is_closed_when_its_tasks_are_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task_consumer, "_HOLDS_UP_S", 0)
+    monkeypatch.setattr(task_consumer, "_CLOSE_AFTER_S", 0)
     broker = Broker()
-    consumer = TaskConsumer(cast("WorkerTransport", broker), [task_queue({})])
+    consumer = TaskConsumer(cast("WorkerTransport", broker), [task_queue({})], room=1)
     task = Task()
     broker.sources[0].sent.append(task)
     consumer.take(1, 0)
@@ -88,3 +92,43 @@ def test_a_former_consumer_is_closed_when_its_tasks_are_settled(monkeypatch: pyt
     consumer.take(1, 0)
 
     assert [source.closed for source in broker.sources] == [True, False]
+
+
+def test_a_former_consumer_is_not_closed_while_tasks_may_be_on_their_way() -> None:
+    broker = Broker()
+    consumer = TaskConsumer(cast("WorkerTransport", broker), [task_queue({})], room=1000)
+    consumer.take(1, 0)  # another consumer takes over
+    broker.sources[0].sent.append(Task())
+
+    assert len(consumer.take(1, 0)) == 1
+    assert not broker.sources[0].closed
+
+
+@pytest.mark.parametrize(("room", "ahead"), [(1, 1), (47, 1), (48, 8), (1000, 8)])
+def test_a_worker_with_much_room_gets_several_tasks_at_once(room: int, ahead: int) -> None:
+    broker = Broker()
+
+    TaskConsumer(cast("WorkerTransport", broker), [task_queue({}), worker_queue("w1")], room=room)
+
+    assert [source.prefetch for source in broker.sources] == [ahead]
+
+
+def test_another_consumer_takes_over_when_the_room_changes_much() -> None:
+    broker = Broker()
+    consumer = TaskConsumer(cast("WorkerTransport", broker), [task_queue({})], room=100)
+
+    for room in (100, 24, 16, 15, 15, 23, 24, 16):
+        consumer.take(room, 0)
+
+    assert [source.prefetch for source in broker.sources] == [8, 1, 8]
+
+
+def test_a_paused_consumer_is_not_replaced() -> None:
+    """A worker that stops takes all that has arrived, however much that is."""
+    broker = Broker()
+    consumer = TaskConsumer(cast("WorkerTransport", broker), [task_queue({})], room=1)
+    consumer.pause()
+
+    consumer.take(1000, 0)
+
+    assert [source.prefetch for source in broker.sources] == [1]
