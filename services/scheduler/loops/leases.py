@@ -317,8 +317,9 @@ class Leases:
             try:
                 self.run_once()
                 for _ in range(_LOOKS_PER_PASS - 1):
-                    # The other schedulers need this one's mark before they can judge a worker.
-                    if not stop.wait(pause_s) and self._hearing.somebody_overdue(lease_s):
+                    # The other schedulers need this one's mark before they can judge a worker, and all of them before
+                    # they can answer a worker in doubt.
+                    if not stop.wait(pause_s) and (self._hearing.somebody_overdue(lease_s) or self._marks.hurried):
                         self._transactor.decide(self._put_mark)
             except StoreUnavailable as error:
                 _log.warning("leases.wait", extra={"error": str(error)})

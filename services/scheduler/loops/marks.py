@@ -92,6 +92,11 @@ class Marks:
         self.idle = False
         self._awake.set()
 
+    @property
+    def hurried(self) -> bool:
+        """Whether a decision had to wait for a marker, within the last seconds."""
+        return time.monotonic() < self._hurried_until_s
+
     def wake(self) -> None:
         """End a wait of ``run``, which then looks whether it shall stop."""
         self._awake.set()
@@ -128,7 +133,7 @@ class Marks:
         """Return whether the next markers are due in the reports' queues."""
         if self._last_asked is None:
             return True
-        calm = time.monotonic() >= self._hurried_until_s and not self._urgent()
+        calm = not self.hurried and not self._urgent()
         # With a long backlog, markers need long, and fewer suffice.
         oldest = (now - self._asked[0][0]).total_seconds() if self._asked else 0.0
         periods = 1 if not calm else _IDLE_PERIODS if self.idle else _CALM_PERIODS

@@ -18,8 +18,8 @@ from shared.transport.base import BrokerQueue
 __all__ = ["Answer", "Grants"]
 
 _log = logging.getLogger(__name__)
-_PAUSES_S = (1.0, 1.0, 2.0)
-"""The pauses between the first requests. A request or its answer is rarely lost."""
+_PAUSES_S = (1.0,) * 6
+"""The pauses between the first requests. About a task that was delivered before, schedulers know enough in 2 to 5 s."""
 _LATER_PAUSE_S = 4.0
 _ASK_FOR_S = 30.0
 """How long a worker asks: longer than a restart of the broker or of the schedulers takes."""
