@@ -209,7 +209,7 @@ class _Subscription:
         while self._orders:
             what, channel, tag = self._orders.popleft()
             if what == "wind_down":
-                if self._phase == "running":
+                if self._phase == "running" and self._closed is None:
                     self._acknowledge(acked)
                     self._begin_to_wind_down()
                     return
