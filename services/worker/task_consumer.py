@@ -71,7 +71,7 @@ class TaskConsumer:
         """See ``Consumer.take``. ``limit`` is also how many tasks the worker can begin now."""
         self._look_at_held()
         if self._running and self._wanted_ahead(limit) != self._ahead:
-            self._take_over(self._wanted_ahead(limit), "room")
+            self._take_over(self._wanted_ahead(limit))
         # The broker may have sent a task before the pause reached it.
         found: list[tuple[Delivery, Consumer]] = []
         for former in self._aside:
@@ -131,9 +131,14 @@ class TaskConsumer:
                 former.consumer.close()
         late = now - _HOLDS_UP_S
         if self._running and any(held.consumer is self._current and held.since <= late for held in self._held):
-            self._take_over(self._ahead, "a task has not been settled for long")
+            self._take_over(self._ahead)
+            # Not logged if it happens for want of room, which may be several times in a second.
+            _log.info(
+                "intake.new_consumer",
+                extra={"why": "a task has not been settled for long", "aside": len(self._aside)},
+            )
 
-    def _take_over(self, ahead: int, why: str) -> None:
+    def _take_over(self, ahead: int) -> None:
         """Let a new consumer take over from the current one."""
         with self._lock:
             former, queues = self._current, list(self._queues)
@@ -149,4 +154,3 @@ class TaskConsumer:
         for queue in missed:
             new.add_queue(queue)
         self._aside.append(_Former(former, time.monotonic()))
-        _log.info("intake.new_consumer", extra={"why": why, "at_once": ahead, "aside": len(self._aside)})
