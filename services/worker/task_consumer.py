@@ -21,7 +21,7 @@ _MUCH, _LITTLE = 3 * _AHEAD, 2 * _AHEAD
 """Free slots for each queue at which there is much room, and below which there is not. What the broker has sent and the
 intake has not seen always finds a slot: at most ``_AHEAD`` tasks of each queue are taken before the next look."""
 _CLOSE_AFTER_S = 1.0
-"""How long a former consumer is kept at least. It winds down in this time; a close would return what comes meanwhile."""
+"""How long a former consumer is kept at least, to wind down: a close would return the tasks that still arrive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class TaskConsumer:
         late = now - _HOLDS_UP_S
         if self._running and any(held.consumer is self._current and held.since <= late for held in self._held):
             self._take_over(self._ahead)
-            # Not logged if it happens for want of room, which may be several times in a second.
+            # Not logged when the room has changed, which may happen several times in a second.
             _log.info(
                 "intake.new_consumer",
                 extra={"why": "a task has not been settled for long", "aside": len(self._aside)},
