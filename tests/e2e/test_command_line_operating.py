@@ -149,6 +149,7 @@ def test_a_drained_worker_takes_no_new_runs_until_it_is_resumed(
         assert (said.exit_code, said.stdout) == (0, f"worker {worker} takes no new runs\n"), said.output
         eventually(lambda: drain_of().get("heard"))
         assert re.search(rf"^{worker} +draining .* anonymous \S+.*: new disk$", dagway("workers").stdout, re.MULTILINE)
+        eventually(lambda: "all are draining: no new run can start -> see dagway workers" in dagway("doctor").stdout)
         client.start("kept-back")
         wanted = f"a worker that takes new runs: {worker} is draining"
         eventually(lambda: wanted in dagway("why", "kept-back", "r1").stdout)

@@ -106,6 +106,8 @@ def about_services(workers: dict[str, Any], schedulers: dict[str, Any]) -> Itera
     if live:
         free = sum(each["totalPollers"] - each["busyPollers"] for each in live)
         yield Finding("workers", "ok", f"{len(live)} live, {free} free slots")
+    elif any(each["state"] == "draining" for each in workers["workers"]):
+        yield Finding("workers", "problem", "all are draining: no new run can start", "see dagway workers")
     else:
         yield Finding("workers", "problem", "none is live: no step can run", "start dagway worker")
     if lost:

@@ -37,9 +37,8 @@ def ls_command(gateway: Gateway, *, part: str, tag: str, in_json: bool) -> None:
     if in_json:
         echo_json({"dags": dags, "errors": errors})
         return
-    echo_table(
-        ("DAG", "SCHEDULE", "NEXT", "LAST", "BEGAN"), [_row(each) for each in dags], empty="there is no such DAG"
-    )
+    empty = "there is no such DAG" if part or tag else "there is no DAG"
+    echo_table(("DAG", "SCHEDULE", "NEXT", "LAST", "BEGAN"), [_row(each) for each in dags], empty=empty)
     for error in errors:
         say(error)
 
