@@ -20,8 +20,8 @@ DELETION_COST_OPTIONS = (
         "DAGWAY_DELETION_COSTS_EVERY_S",
         seconds,
         _DELETION_COSTS,
-        "seconds between two looks at all workers' pods; the cost of a pod that is busy already changes once in four "
-        "looks at most (15)",
+        "seconds between two checks of all workers' pods; the cost of a pod that is busy already changes at most once "
+        "in four checks (15)",
         flag_name="--every",
     ),
     Option(

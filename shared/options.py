@@ -43,7 +43,12 @@ __all__ = ["OPTIONS"]
 
 OPTIONS = (
     Option(
-        "host", "DAGWAY_HOST", str, _EVERY, "address of the gateway and the admin server (127.0.0.1)", has_alias=True
+        "host",
+        "DAGWAY_HOST",
+        str,
+        _EVERY,
+        "address that the gateway and the admin server listen on (127.0.0.1)",
+        has_alias=True,
     ),
     Option(
         "port",
@@ -74,7 +79,7 @@ OPTIONS = (
         "DAGWAY_DAGS_WRITE",
         one_of("folder", "database", "refuse"),
         _SCHEDULER,
-        "where the API stores changes of DAGs: database; folder for the database and the file in the DAG folder; or "
+        "where the API stores changes to DAGs: database; folder for the database and the file in the DAG folder; or "
         "refuse, if DAGs come from Git (folder in dagway up with a DAG folder, else database)",
     ),
     Option(

@@ -35,7 +35,7 @@ STEP_OPTIONS = (
         "DAGWAY_STEP_MAX_MEMORY",
         size(64 << 20),
         _WORKER,
-        "memory of its own that each process of a step may write to: bytes, or 512m or 4g; at least 64m (unlimited)",
+        "private writable memory (RLIMIT_DATA) of each process of a step: bytes, 512m or 4g; at least 64m (unlimited)",
     ),
     Option(
         "step_max_open_files",

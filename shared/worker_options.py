@@ -36,16 +36,16 @@ WORKER_OPTIONS = (
         "DAGWAY_RUN_FILES_FAILED",
         whole_number(0, 1_000_000),
         _WORKER,
-        "of how many failed runs a worker keeps the files: above it, those of the runs that failed first are deleted; "
-        "0: no limit (1000)",
+        "how many failed runs a worker keeps the files of: beyond that, it deletes those of the runs that failed "
+        "first; 0: no limit (1000)",
     ),
     Option(
         "run_files_mib",
         "DAGWAY_RUN_FILES_MIB",
         whole_number(0, 100_000_000),
         _WORKER,
-        "MiB that the files of runs may take on a worker: above it, those that changed longest ago are deleted, about "
-        "once a minute; 0: no limit (60 % of the volume, or of the worker's part of it; up: 0)",
+        "MiB that the files of runs may take on a worker: about once a minute it deletes what is beyond that, the "
+        "files that changed longest ago first; 0: no limit (60 % of the volume, or of the worker's part of it; up: 0)",
     ),
     Option(
         "data_workers",

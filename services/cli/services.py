@@ -134,7 +134,7 @@ def worker_command(**given: Any) -> None:
 def deletion_costs_command(**given: Any) -> None:
     """Tell Kubernetes which workers are idle, so that a scale-in ends those first.
 
-    It runs in a pod, and annotates those of the workers with their deletion cost. It needs no broker and no database.
+    It runs in a pod and annotates each worker's pod with its deletion cost. It needs no broker and no database.
     """
     from services.cli.stop_signal import StopSignal  # noqa: PLC0415
 

@@ -31,7 +31,7 @@ class DeletionCosts:
 
     def __init__(self, connect: Callable[[], ClusterApi], selector: str, *, every_s: float) -> None:
         self.counts = DeletionCostCounts()
-        self.trouble = "no look at the workers' pods has ended yet"
+        self.trouble = "the workers' pods have not been checked yet"
         """Why the last look failed; empty if it did not."""
         self._connect = connect
         self._selector = selector
@@ -88,7 +88,7 @@ class DeletionCosts:
         return held
 
     def _write(self, cluster: ClusterApi, change: CostChange) -> None:
-        """Write one change. The first one that the API refuses or fails to write ends the look: it needs a rest."""
+        """Write one change. The first one that fails ends this look, so that an overloaded API gets a pause."""
         pod = change.pod
         try:
             outcome = cluster.write(change)

@@ -19,7 +19,7 @@ class DeadLetterSchema(Schema):
     about: str = Field(description="DAG and run id, or the key of the run, if the body names one")
     size: int = Field(description="bytes of the body")
     firstSeenAt: str
-    decision: Literal["", "return", "discard"] = Field(description="what is to be done with it and is not done yet")
+    decision: Literal["", "return", "discard"] = Field(description="what is decided and not carried out yet")
     decidedBy: str
     failure: str = Field(description="why it could not be returned")
 

@@ -137,7 +137,7 @@ class QueueSchema(Schema):
     running: list[DAGRunSummarySchema]
     queued: list[DAGRunSummarySchema]
     runningCount: int = 0
-    queuedCount: int = Field(default=0, description="of all queued runs; the list has 1000 at most")
+    queuedCount: int = Field(default=0, description="how many runs are queued; the list has at most 1000 of them")
 
 
 class QueueItemsSchema(Schema):

@@ -34,7 +34,7 @@ class SettingsSchema(Schema):
 class ReportedValueSchema(Schema):
     value: str = Field(description="empty for a secret, whether it is set or not")
     setBy: str = Field(description="the option, variable or setting of Dagu's that it comes from; empty for a default")
-    count: int = Field(description="how many processes have it")
+    count: int = Field(description="how many processes have this value")
     processes: list[str] = Field(description="the first 20 of them")
 
 

@@ -42,7 +42,7 @@ class WorkspaceSchema(Schema):
     maxDags: int = 0
     maxLogBytesPerDay: int = 0
     logBytesToday: int = Field(
-        default=0, description="what is used of the quota; only with one, and where one workspace is asked for"
+        default=0, description="bytes stored today (UTC); only if there is this quota, and not in lists"
     )
 
 

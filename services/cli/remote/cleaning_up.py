@@ -45,7 +45,7 @@ def cleanup_command(
 ) -> None:
     """Delete old runs of a DAG, with their sub-runs and logs.
 
-    Runs that have not ended are kept. A server deletes old runs by itself too, by `histRetentionDays` of the DAG.
+    Runs that have not ended are kept. The server also deletes old runs by itself, after the DAG's `histRetentionDays`.
     """
     name = name_on_server(gateway, dag)
     runs = _ended_before(gateway, name, datetime.now(UTC) - timedelta(days=retention_days))

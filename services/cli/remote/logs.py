@@ -99,7 +99,7 @@ def _pages(gateway: JsonSource, url: str, stream: str) -> Callable[[int], Any]:
 @click.option("-f", "--follow", is_flag=True, help="go on until the run has ended, also after a lost connection")
 @click.option("--stderr", "only", flag_value="stderr", help="only standard error")
 @click.option("--stdout", "only", flag_value="stdout", help="only standard output")
-@click.option("--tail", type=click.IntRange(1, 10_000), help="only this many last lines of each step and stream")
+@click.option("--tail", type=click.IntRange(1, 10_000), help="how many lines of each step and stream, from its end")
 @click.option("--from-line", type=click.IntRange(1), default=1, help="begin with this line of each step and stream")
 @JSON_OPTION
 @with_gateway

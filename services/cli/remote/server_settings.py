@@ -22,7 +22,7 @@ __all__ = ["settings_command"]
     type=click.Choice(["gateway", "schedulers", "workers"]),
     default="gateway",
     show_default=True,
-    help="whose settings; of schedulers and workers those that are set, first those that differ",
+    help="whose settings; for schedulers and workers only those that are set, the ones that differ first",
 )
 @click.option("--set", "only_set", is_flag=True, help="only settings that differ from their default")
 @JSON_OPTION

@@ -29,7 +29,7 @@ _QUOTAS = (
 def workspaces_command() -> None:
     """List and change workspaces.
 
-    All but list need the role admin. Other commands use a workspace by --workspace.
+    All but list need the role admin. For other commands, --workspace chooses the workspace.
     """
 
 

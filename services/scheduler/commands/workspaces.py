@@ -70,7 +70,7 @@ def _set_member(batch: Batch, command: c.SetMember) -> dict[str, Any]:
 
 def _remove_member(batch: Batch, command: c.RemoveMember) -> dict[str, Any]:
     if not batch.tx.workspaces.remove_member(command.name, command.user_id):
-        raise NotFound(f"user {command.user_id[:40]!r} is no member of the workspace {command.name[:40]!r}")
+        raise NotFound(f"user {command.user_id[:40]!r} is not a member of the workspace {command.name[:40]!r}")
     return {}
 
 
