@@ -16,10 +16,10 @@ _LOOK_S = 0.25
 _HOLDS_UP_S = 5.0
 """How long a task may stay unsettled before another consumer takes over. A start is confirmed much sooner."""
 _AHEAD = 8
-"""How many unsettled tasks of each queue the broker sends while there is much room; otherwise it sends one."""
+"""The prefetch count of each queue while many slots are free; otherwise it is 1."""
 _MUCH, _LITTLE = 3 * _AHEAD, 2 * _AHEAD
-"""Free slots for each queue at which there is much room, and below which there is not. What the broker has sent and the
-intake has not seen always finds a slot: at most ``_AHEAD`` tasks of each queue are taken before the next look."""
+"""Free slots for each queue: many are free from the first number on, few below the second. What the broker has sent and
+the intake has not seen always finds a slot, as at most ``_AHEAD`` tasks of each queue are taken between two counts."""
 _CLOSE_AFTER_S = 1.0
 """How long a former consumer is kept at least, to wind down: a close would return the tasks that still arrive."""
 
@@ -44,12 +44,12 @@ class _Former:
 class TaskConsumer:
     """A ``Consumer`` that no single task holds up, and that takes no more tasks than there is room for.
 
-    While few slots are free, the broker sends no further task of a queue before the last one is settled, so none has to
-    go back. While many are free, it sends ``_AHEAD`` at once, and their starts are reported and confirmed together. A
-    consumer keeps the number that it began with, so a new one takes over when that has to change.
+    While few slots are free, the prefetch count is 1: the broker sends no further task of a queue before the last one
+    is settled, so no task has to be requeued. While many are free, it is ``_AHEAD``, and the starts of these tasks are
+    reported and confirmed together. The prefetch count of a consumer is fixed when it begins, so a new one takes over.
 
-    A task about which the worker asks schedulers can stay unsettled for minutes, and with it all tasks behind it would
-    wait, whatever slots are free. So after ``_HOLDS_UP_S`` a new consumer takes over too.
+    A task about which the worker asks schedulers can stay unsettled for minutes, and the tasks behind it would wait
+    although slots are free. So a new consumer also takes over after ``_HOLDS_UP_S``.
 
     ``room``: how many tasks the worker can begin. One thread calls ``take``; the other methods may be called by any
     thread.
@@ -115,7 +115,7 @@ class TaskConsumer:
         self._current.close()
 
     def _wanted_ahead(self, room: int) -> int:
-        """Return how many tasks of each queue the broker should send at once."""
+        """Return the prefetch count for this many free slots; between the two limits it stays as it is."""
         if room >= _MUCH * len(self._queues):
             return _AHEAD
         if room < _LITTLE * len(self._queues):
