@@ -1,7 +1,7 @@
 """The database's time, which all schedulers share: a host whose clock is wrong neither fires early nor judges wrongly.
 
 The time is measured at most once a second, in a transaction that is open anyway. Between two measurements this
-process's steady clock continues it. The answer of the database took some time, so a measurement gives a range. The
+process's monotonic clock continues it. The answer of the database took some time, so a measurement gives a range. The
 clock moves only as far as the range demands: a slow answer says little and changes little (after Marzullo's algorithm,
 RFC 5905, appendix A.5.5.1).
 """
@@ -36,7 +36,7 @@ class StoreClock:
         self._own, self._steady = own, steady
         self._lock = threading.Lock()
         self._ahead_s: float | None = None
-        """The database's time (seconds since 1970) minus the steady clock."""
+        """The database's time (seconds since 1970) minus the monotonic clock."""
         self._measured_at = float("-inf")
         self.skew_s = 0.0
         """How far the host's clock was ahead of the database's at the last measurement."""

@@ -162,7 +162,7 @@ class Delivery(Protocol):
     def queue(self) -> BrokerQueue: ...
     @property
     def arrived_s(self) -> float:
-        """When this process received the message, by its steady clock. ``take`` returns messages in this order."""
+        """When this process received the message, by its monotonic clock. ``take`` returns messages in this order."""
 
     @property
     def held(self) -> bool:

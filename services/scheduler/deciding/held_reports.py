@@ -47,7 +47,7 @@ def may_wait(run: Run, event: AttemptStarted) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldReport:
-    """A delivered report that is not recorded yet. ``since_s``: when it arrived, by the steady clock."""
+    """A delivered report that is not recorded yet. ``since_s``: when it arrived, by the monotonic clock."""
 
     delivery: Delivery
     envelope: Envelope
@@ -98,7 +98,7 @@ class HeldReports:
                 self._waiting.setdefault(each.event.run_key, []).insert(0, each)
 
     def release(self, before_s: float) -> list[HeldReport]:
-        """Return the reports that arrived before this time of the steady clock, oldest first, and forget them.
+        """Return the reports that arrived before this time of the monotonic clock, oldest first, and forget them.
 
         If there is one, those that arrived shortly after it are returned too: they share its transaction.
         """
@@ -112,13 +112,13 @@ class HeldReports:
 
     @property
     def waiting_since_s(self) -> float:
-        """When the oldest report arrived that ``release`` could return, by the steady clock; infinity if none waits."""
+        """When the oldest report arrived that ``release`` could return (monotonic clock); infinity if none waits."""
         with self._lock:
             return min((held[0].since_s for held in self._waiting.values()), default=float("inf"))
 
     @property
     def oldest_s(self) -> float:
-        """When the oldest report arrived that is not recorded, by the steady clock; infinity if there is none."""
+        """When the oldest report arrived that is not recorded, by the monotonic clock; infinity if there is none."""
         with self._lock:
             waiting = (held[0].since_s for held in self._waiting.values())
             return min([*waiting, *(each.since_s for each in self._taken)], default=float("inf"))

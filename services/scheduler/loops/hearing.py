@@ -36,8 +36,8 @@ class _Marker:
 class Hearing:
     """Measures the silence of workers in open time. Thread-safe.
 
-    Times that end in ``_s`` are seconds of a steady clock. ``gap_s``: if two markers in a row were sent further apart,
-    or one needs longer to come back, the time between them is not open. It must be well below a lease, so that a
+    Times that end in ``_s`` are seconds of a monotonic clock. ``gap_s``: if two markers in a row were sent further
+    apart, or one needs longer to come back, the time between them is not open. It must be well below a lease, so that a
     worker cannot be cut off unnoticed for long. ``settle_s``: open time after a new session of the broker, in which
     workers reconnect and nobody is silent.
     """

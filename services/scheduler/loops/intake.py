@@ -96,7 +96,7 @@ class Intake(Generic[T]):
         self._early: list[tuple[Delivery, Envelope]] = []
         """Messages that ``not_yet`` named, oldest first. They stay unacknowledged."""
         self.recorded_through_s = float("-inf")
-        """All messages that arrived before this time of the steady clock are recorded."""
+        """All messages that arrived before this time of the monotonic clock are recorded."""
         self._woken = False
 
     def wake(self) -> None:

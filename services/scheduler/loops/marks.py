@@ -39,7 +39,7 @@ class Marks:
     was everything that workers had sent there before it. An attempt is declared lost only for a time up to which the
     marks of all schedulers reach (ADR 24).
 
-    ``started_at``: when the process began. ``recorded_through_s()``: the time of the steady clock before which every
+    ``started_at``: when the process began. ``recorded_through_s()``: the time of the monotonic clock before which every
     report that arrived is recorded; ``catch_up()`` brings it up to now. ``period_s``: the time between two markers.
     ``routes``: the queues of the reports. ``urgent()``: whether a worker may soon be declared lost. While it is false,
     fewer markers go to these queues.

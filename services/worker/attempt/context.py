@@ -35,7 +35,7 @@ class AttemptContext:
     logs_folder: Path | None
     """The folder below which ``paths`` are; ``None`` if the attempt has no log files."""
     chain_since_s: float
-    """When this attempt, or the first one of its chain on this worker, was taken, by the steady clock."""
+    """When this attempt, or the first one of its chain on this worker, was taken, by the monotonic clock."""
     files: OutputFiles | None = None
     inputs: Inputs | None = None
     passed: PassedSecrets = field(default_factory=PassedSecrets)
