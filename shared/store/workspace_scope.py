@@ -1,6 +1,6 @@
 """Tells Postgres which workspace each transaction is for, so that its policies hide the rows of all others (ADR 58).
 
-They are the second lock, behind the conditions of the queries: a query that forgets its condition finds nothing of
+They are a second safeguard beside the conditions of the queries: a query that lacks its condition finds nothing of
 another workspace. They bind the gateway's database role only. SQLite has no policies, so there this has no effect.
 """
 

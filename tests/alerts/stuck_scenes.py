@@ -111,7 +111,7 @@ STUCK = {
     ),
     "DagwayLossesUnnoticed": Scene(
         _hold_a_report,
-        says=("A foreign session holds the lock",),
+        says=("A session that is not Dagway's holds the lock",),
         fill=lambda watched: _locking_session(watched, "DagwayLossesUnnoticed"),
         then=lambda watched: watched.cluster.client.until("succeeded", "parked"),
     ),
