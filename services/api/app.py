@@ -139,7 +139,7 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
         address = trail.address or _address(deps, request)
         session = _session(deps, request)
         asked = asked_workspace(headers, request.args.getlist(ARGUMENT)) if prefix else DEFAULT
-        # Who shows no credentials sees nothing of a workspace, except with the token of one of its webhooks.
+        # A request without credentials sees nothing of a workspace, except with the token of one of its webhooks.
         about_one = operation.reach == "workspace" and (role != "public" or operation.own_token is not None)
         workspace = trail.workspace = asked if about_one else DEFAULT
         workspace_names.begin(workspace)

@@ -1,4 +1,4 @@
-"""Reads a growing log: each line once, also if reading fails in between."""
+"""Reads a growing log: each line once, even if reading fails in between."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -63,7 +63,7 @@ class DaguHome:
                 yield name, why
 
     def log(self, path: str) -> Path | None:
-        """Return the log file at ``path`` as a run has recorded it, also if the home was moved since.
+        """Return the log file at ``path`` as a run has recorded it, even if the home was moved since.
 
         ``None`` if there is none, or if it is not where Dagu writes logs. Whoever could write a step could write its
         record and links too, but must not read the files of the administrator who imports it.

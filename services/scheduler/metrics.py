@@ -100,7 +100,7 @@ COMMANDS_RECORDED = Counter(
 )
 COMMANDS_WITHOUT_ACTOR = Counter(
     "dagway_commands_without_actor",
-    "Commands that name no actor, so their role was not checked: sent by a gateway of the release before",
+    "Commands that name no actor, so their role was not checked: sent by a gateway of the previous release",
 )
 COMMAND_WAIT = Histogram(
     "dagway_command_wait_seconds",

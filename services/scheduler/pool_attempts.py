@@ -29,7 +29,7 @@ class PoolAttempts:
         self._selectors: dict[str, Mapping[str, str]] = {}
 
     def count(self, backlog: Backlog) -> dict[tuple[str, str], int]:
-        """Return the number of open attempts by pool and state, also if it is 0, for every pool that has workers.
+        """Return the number of open attempts by pool and state, even if it is 0, for every pool that has workers.
 
         An attempt that a worker holds counts for the worker's pool. One that any worker may take counts for the pool
         that its selector means. If that pool has workers and none satisfies the selector, more of them would not help:

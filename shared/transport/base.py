@@ -338,7 +338,7 @@ class Transport(WorkerTransport, Protocol):
         """
 
     def exists(self, name: str) -> bool:
-        """Return whether a broker queue of this name exists, also if only another process may use it.
+        """Return whether a broker queue of this name exists, even if only another process may use it.
 
         Raises ``BrokerUnavailable``.
         """

@@ -122,7 +122,7 @@ def test_a_text_from_which_a_run_is_being_made_is_not_deleted(pair: tuple[Engine
     add_text(writer, "old", unused_since=NOW)
     add_run(writer, "d", "r", spec="other")
     with transaction(writer) as connection:
-        # As a scheduler of the release before does it, which leaves the mark.
+        # As a scheduler of the previous release does it, which leaves the mark.
         connection.execute(update(t.dag_runs).values(spec_hash=hash_of("old")))
         assert prune(deleter, LATER) == 0
 

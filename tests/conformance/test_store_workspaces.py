@@ -1,4 +1,4 @@
-"""Who deletes a workspace waits for the commands that use it."""
+"""A transaction that deletes a workspace waits for the commands that use it."""
 
 import pytest
 

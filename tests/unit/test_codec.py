@@ -89,7 +89,7 @@ def test_no_two_messages_have_the_same_type() -> None:
 
 
 def test_a_task_is_read_by_workers_of_the_version_before_and_of_the_next_one() -> None:
-    """The version before refuses fields of a step that it does not know."""
+    """The previous version refuses fields of a step that it does not know."""
     step = Step(name="s")
     task = Task(
         token="t", run_key="k", node=1, dag_name="d", dag_run_id="r", root_dag_name="d", root_dag_run_id="r", step=step

@@ -65,7 +65,7 @@ class LoginTokens:
         return None if claims is None else _token(text, claims)
 
     def signed(self, text: str) -> bool:
-        """Return whether the text is a login token with a valid signature, also if the token has expired."""
+        """Return whether the text is a login token with a valid signature, even if the token has expired."""
         return self._claims(text, also_expired=True) is not None
 
     def _claims(self, text: str, *, also_expired: bool = False) -> dict[str, Any] | None:

@@ -51,7 +51,7 @@ def stop_command(
     """Stop a running run.
 
     Without RUN, stop all running runs of the DAG. Waits until they have ended: steps may have handlers that clean up.
-    Exits with 0 also if nothing runs.
+    Exits with 0 even if nothing runs.
     """
     name = name_on_server(gateway, dag)
     one = run or run_id

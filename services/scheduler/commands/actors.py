@@ -56,7 +56,7 @@ class ActorForbidden(DagwayError):
 def sender(command: c.Command) -> Actor:
     """Return the actor of a command, as its gateway named it.
 
-    A command without an actor comes from a gateway of the release before, which names it in ``by``.
+    A command without an actor comes from a gateway of the previous release, which names it in ``by``.
     """
     return command.actor or Actor(kind=UNSTATED, id=command.by, name=command.by)
 
@@ -64,7 +64,7 @@ def sender(command: c.Command) -> Actor:
 def check_allowed(actor: Actor, command: c.Command) -> None:
     """Raise ``ActorForbidden`` if ``actor``, as it is now, may not send ``command``.
 
-    A command without an actor is allowed in this release, so that gateways of the release before can still send
+    A command without an actor is allowed in this release, so that gateways of the previous release can still send
     commands while they are replaced.
     """
     if command.actor is not None and (why := why_forbidden(actor, command)):

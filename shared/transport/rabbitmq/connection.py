@@ -125,7 +125,7 @@ def _trusting(authorities: str) -> ssl.SSLContext:
 class Connection:
     """A connection to RabbitMQ that reconnects by itself, to any of the hosts of which ``params`` are the parameters.
 
-    ``on_tick(now)`` runs on the connection's thread, also while there is no connection: every 2 s, or four times a
+    ``on_tick(now)`` runs on the connection's thread, even while there is no connection: every 2 s, or four times a
     second as long as it returns true.
     """
 

@@ -122,7 +122,7 @@ def test_a_task_is_opened() -> None:
 
 
 def test_json_stays_json_if_a_value_in_it_is_opened() -> None:
-    """A scheduler of the version before passes the values of the call on within its own JSON."""
+    """A scheduler of the previous version passes the values of the call on within its own JSON."""
     sealed = SEALER.seal(CANARY, [CANARY], _task())
 
     opened, _ = open_task(_task(params_json=json.dumps({"A": f"x-{sealed}-y"})), SEALER)
