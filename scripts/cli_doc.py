@@ -72,7 +72,7 @@ Differences:
 - `start-all` has no coordinator, and so no options `--coordinator.…` and `--peer.…`. Instead of `--dagu-home` and
   `--config` it reads Dagu's settings if the variable `DAGU_HOME` is set. It has no `--cpu-profile`.
   `scheduler` and `worker` are services of a cluster, with [settings](configuration.md) of their own.
-- A server also deletes old runs by itself, by `histRetentionDays`; `cleanup` is for what is left.
+- A server also deletes old runs by itself (`histRetentionDays`); `cleanup` deletes what is left.
 - There is no `server`, `coordinator` and `migrate history`: use `up`, or `api` and `scheduler`.
 """
 

@@ -72,7 +72,7 @@ Do not use the query that dashboards for Dagu have:
 ```
 
 Prometheus divides each series by the one that has the same labels, and both sides have the label `status`: the series
-`success` is divided by itself. The result is 1, or NaN while no run succeeds, even if all runs fail.
+`success` is divided by itself. The result is 1 whenever any run succeeds, and NaN if none does, however many fail.
 
 """
 

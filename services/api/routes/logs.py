@@ -145,7 +145,7 @@ def download_run_log(call: Call, name: str, dag_run_id: str) -> ApiResponse:
 def download_step_log(call: Call, query: DownloadQuery, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
     """Return all that a step or handler wrote to stdout, or all that it wrote to stderr, as a file.
 
-    Of a step that runs it is what was written so far.
+    For a running step, this is what it has written so far.
     """
     return _file_of_step(call, query, find_run(call.deps, name, dag_run_id), step_name)
 
@@ -167,7 +167,7 @@ def download_sub_run_step_log(
 ) -> ApiResponse:
     """Return all that a step or handler of a sub-run wrote to stdout or stderr, as a file.
 
-    Of a step that runs it is what was written so far.
+    For a running step, this is what it has written so far.
     """
     run = find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id)
     return _file_of_step(call, query, run, step_name)
