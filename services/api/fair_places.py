@@ -1,7 +1,7 @@
 """Shares the places of a limit between workspaces, for event streams and for requests that wait for a run.
 
-A workspace gets another place while it holds fewer than are free. So one workspace gets half of the places, two get a
-third each, and so on: some are always left for the next. Source of the rule: Choudhury and Hahne, "Dynamic queue
+A workspace gets one more place only while it holds fewer than are free. So one workspace gets half of the places, two
+get a third each, and so on: some are always left for another. Source of the rule: Choudhury and Hahne, "Dynamic queue
 length thresholds for shared-memory packet switches", 1998. A server without workspaces gives all its places away.
 """
 

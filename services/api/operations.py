@@ -249,7 +249,7 @@ class Operation:
     failures: tuple[int, ...] = ()
     """Error statuses besides those that follow from the method, the path, the role or the body."""
     failure_texts: Mapping[int, str] = field(default_factory=dict)
-    """What an error status means here, if it is not only what it means everywhere."""
+    """What an error status means for this operation, if that is more than it means for all."""
     failure_schemas: Mapping[int, type[Schema]] = field(default_factory=dict)
     """The schemas of the JSON bodies of errors that have more fields than others."""
     headers: tuple[str, ...] = ()

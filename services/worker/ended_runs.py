@@ -1,4 +1,4 @@
-"""Which runs have ended, as schedulers said: kept in a file, because nobody says it again after a restart."""
+"""Which runs have ended: kept in a file, because schedulers tell it only once, and not again after a restart."""
 
 import logging
 import time
@@ -13,7 +13,7 @@ __all__ = ["EndedRuns"]
 _log = logging.getLogger(__name__)
 _SUCCEEDED, _FAILED, _BEGUN = "+", "-", "="
 _LONG = 10_000
-"""So many lines that say nothing any more are worth writing the file anew."""
+"""From this many outdated lines on, the file is rewritten."""
 
 
 class EndedRuns:
@@ -43,7 +43,7 @@ class EndedRuns:
         self._append(lines)
 
     def begun(self, run: str) -> None:
-        """Note that a run goes on: if it has ended, it was retried, and its next end will be said."""
+        """Note that a run goes on: if it had ended, it was retried, and schedulers will tell of its next end."""
         if run in self.succeeded or run in self.failed:
             self._read([line := f"{_BEGUN}{run}"])
             self._append([line])
@@ -77,7 +77,7 @@ class EndedRuns:
             _log.warning("ended_runs.not_kept", extra={"path": str(self._path), "error": str(error)})
 
     def _rewrite(self) -> None:
-        """Leave what still says something. If this fails, the file stays as it is."""
+        """Rewrite the file without outdated lines. If this fails, it stays as it is."""
         lines = list(self._said())
         part = self._path.with_suffix(".part")
         try:

@@ -34,7 +34,7 @@ _EVERY_S = 10.0
 _OLD_EVERY_S = 3_600.0
 _LOOK_EVERY_S = 60.0
 _LOOK_SHARE = 0.01
-"""The most of its time that a worker spends on looking at the sizes of its files."""
+"""The largest share of its time that a worker spends on measuring its files."""
 _TRASH = ".removed"
 _BLOCK_BYTES = 512
 """The unit of ``st_blocks``, whatever the file system's."""

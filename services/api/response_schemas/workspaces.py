@@ -19,7 +19,7 @@ __all__ = [
 
 
 class ListedWorkspaceSchema(Schema):
-    """``role``: the role of who asks."""
+    """``role``: the role that the caller has there."""
 
     name: str
     description: str

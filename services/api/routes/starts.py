@@ -138,7 +138,7 @@ def start_sync(call: Call, body: StartSyncBody, file_name: str) -> ApiResponse:
     """Start a run of a stored DAG immediately, and wait until it has ended or waits for approval.
 
     After ``timeout`` seconds, and when the gateway stops, the response is a 408 with the run's id; the run continues.
-    A 503 says that too many requests wait already, and that no run was started.
+    If too many requests wait already, the response is a 503, and no run was started.
     """
     command = _start_command(call, body, file_name)
     with place_to_wait(call.deps, command) as watch:

@@ -139,7 +139,7 @@ def details(call: Call, name: str) -> ApiResponse:
     response=WorkspaceAnswerSchema,
 )
 def update(call: Call, body: UpdateWorkspaceBody, name: str) -> ApiResponse:
-    """Change the description or the quotas of a workspace. What is beyond a new quota stays."""
+    """Change the description or the quotas of a workspace. Runs and DAGs beyond a new quota stay."""
     command = UpdateWorkspace(by=call.user, name=_known(name), description=body.description, **_quotas(body))
     return call.carry_out(command, then=_workspace)
 

@@ -71,7 +71,7 @@ def turn_away(draft: Draft, event: AttemptFinished, why: str) -> Ignored:
     attempt = draft.nodes[idx].attempt
     if attempt is not None and attempt.token == start.token and held_by(attempt, event):
         return Ignored(why)  # the same report, a second time
-    # Also if another worker runs it: in copies of one task the steps of a chain have the same tokens.
+    # Even if another worker runs it: in copies of one task the steps of a chain have the same tokens.
     return turned_away(_started(event, start, idx), why)
 
 

@@ -28,9 +28,9 @@ _EVERY_S = 3.0
 _LIST_AGAIN_S = 60.0
 """When letters are listed again although their number is the same: one may have taken the place of another."""
 _ASK_AGAIN_S = 20.0
-"""How often a scheduler asks the database whether it is its turn, while it is another one's or there are no letters."""
+"""How often a scheduler asks the database whether it is its turn, while another one has it or there are no letters."""
 _TRIES = 5
-"""How often a letter is looked for about which something is decided: it may be in the hands of another reader."""
+"""In how many passes a letter with a decision may be missing before it counts as gone: another reader may hold it."""
 _NO_QUEUE = "its broker queue does not exist any more"
 
 
@@ -61,14 +61,14 @@ class DeadLetterLoop:
         self._seen: int | None = None
         """How many letters there were at the last look."""
         self._missed: dict[str, int] = {}
-        """How often letters were not found about which something is decided."""
+        """In how many passes in a row each letter with a decision was missing."""
 
     def run_once(self) -> bool:
         """List the letters if it is this scheduler's turn, and they may have changed; return whether it did.
 
         Raises:
-            StoreUnavailable, BrokerUnavailable, PublishUnconfirmed: decisions may be carried out, and the table not
-                be rewritten; the next call does both again.
+            StoreUnavailable, BrokerUnavailable, PublishUnconfirmed: decisions may have been carried out, but the
+                table not rewritten; the next call does both again.
         """
         asked_lately = time.monotonic() < self._asked_at_s + _ASK_AGAIN_S
         if asked_lately and not self._mine:
@@ -83,7 +83,7 @@ class DeadLetterLoop:
         if not self._mine:
             self._listed = None
             return False
-        # Listing takes the letters into hand for a moment. While others work on them, they should find them all.
+        # Listing holds the letters unacknowledged for a moment. Others who work on them should find them all.
         steady, self._seen = waiting == self._seen, waiting
         stale = waiting > 0 and time.monotonic() - self._listed_at_s >= _LIST_AGAIN_S
         if not (decisions or stale or (steady and waiting != self._listed)):

@@ -1,4 +1,4 @@
-"""A look at everything, however busy a loop is: what no notice tells of, for instance because a scheduler died."""
+"""A regular look at everything, however busy a loop is: it finds what no notice told of, as when a scheduler died."""
 
 import time
 from collections.abc import Callable, Iterable

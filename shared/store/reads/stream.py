@@ -79,7 +79,7 @@ class StreamReads(Reader):
     def seen_to(self, after: Place) -> Place:
         """Return the newest place before which a reader that has read to ``after`` has nothing more to read.
 
-        Else each read for a quiet workspace would go over all later transitions of the others.
+        Otherwise each read for a quiet workspace would go over all later transitions of the others.
         """
         newest = self.newest_place()
         # In this order: what is committed in between has a later place.
