@@ -43,7 +43,7 @@ class Parts(Protocol):
 
 
 def asked_workspace(headers: Mapping[str, str], arguments: list[str]) -> str:
-    """Return the workspace that a request names, which may not exist. Several names are one that cannot exist."""
+    """Return the workspace that a request names, which may not exist. For several names it is one that cannot exist."""
     name = ", ".join(sorted({each for each in (*arguments, headers.get(HEADER, "")) if each}))
     return DEFAULT if name == DEFAULT_LABEL else name
 

@@ -13,7 +13,7 @@ ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 _METRICS = "metrics"
 """The name of the port in the manifests."""
 _MOST_COST = 31
-"""What no worker reaches: it has 10,000 slots at most. A number from outside must not make an annotation invalid."""
+"""More than any worker reports, which has 10,000 slots at most. A wrong report must not make the annotation invalid."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class DeletionCosts:
 
     ``connect`` returns a connection to the cluster's API, a new one for each look at the pods.
 
-    A failed look changes nothing: the next one begins anew, from what the annotations say.
+    A failed look needs no repair: the next one begins anew, from what the annotations say.
     """
 
     def __init__(self, connect: Callable[[], ClusterApi], selector: str, *, every_s: float) -> None:

@@ -2,7 +2,7 @@
 
 A worker keeps its folder as long as its process lives. The next one that takes the folder goes on with what is in it:
 reports that are not delivered yet, files of runs that go on, an order to drain. So it also takes over the id of the
-worker before it, whatever the host is called now: to the schedulers it is the same worker after a restart.
+worker that had the folder, whatever the host is called now: to the schedulers it is that worker after a restart.
 """
 
 import fcntl

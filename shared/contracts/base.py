@@ -10,7 +10,7 @@ __all__ = ["MESSAGE_TYPES", "Message", "Part"]
 class Part(BaseModel):
     """A frozen record inside a message."""
 
-    # ``defer_build``: a process uses some of all messages, so the validator of each is built at its first use.
+    # ``defer_build``: a process uses only some of the messages, so the validator of each is built at its first use.
     model_config = ConfigDict(
         frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64", defer_build=True
     )

@@ -347,7 +347,7 @@ def members_of(claims: Mapping[str, Any], settings: Oidc) -> dict[str, str]:
 
 
 def _given(claims: Mapping[str, Any], settings: Oidc) -> list[str]:
-    """Return what the groups in these claims are given: ``role`` or ``workspace:role``."""
+    """Return the grants of the groups in these claims, each ``role`` or ``workspace:role``."""
     given = claims.get(settings.groups_claim)
     groups = [given] if isinstance(given, str) else given if isinstance(given, list) else []
     return [role for group, role in settings.roles if group in groups]

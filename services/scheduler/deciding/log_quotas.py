@@ -1,7 +1,7 @@
 """The quotas of workspaces for the bytes of logs of one day (UTC).
 
-When a quota is used up, steps go on and their logs are still received. But of a chunk beyond the quota only the size
-is stored (``dropped``), and with the first one of a log a line that says why.
+When a quota is used up, steps go on and their logs are still received. But only the size of a chunk beyond the quota
+is stored (``dropped``), and, where a log is first cut, a line that says why.
 
 What is used is a number in one row for each workspace with a quota. It is read before and increased at the end of the
 transaction, without a lock in between: together, schedulers may exceed a quota by what they store at the same moment.

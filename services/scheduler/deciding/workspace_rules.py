@@ -1,7 +1,7 @@
-"""What administrators have decided about workspaces and decisions about runs need: kept in memory.
+"""Rules of administrators about workspaces, which decisions about runs need: kept in memory.
 
-A step must not cost two more statements for it. The rules are read with each pass over the leases, at most 3 s apart,
-and after a command of this scheduler that changes them. So other schedulers follow a change within 3 s.
+Reading them for each decision would cost two more statements a step. They are read with each pass over the leases, at
+most 3 s apart, and after a command of this scheduler that changes them. So other schedulers follow a change within 3 s.
 """
 
 from collections.abc import Mapping
