@@ -64,7 +64,8 @@ def _whole(snapshot: StoreSnapshot) -> Iterator[Violation]:
 
 
 _LOST = (
-    "Look for dead letters of the queue for logs (`dagway dead-letters list`), and return them. Else the rest is lost."
+    "Look for dead letters of the queue for logs (`dagway dead-letters list`), and return them. If there are none, the "
+    "rest is lost."
 )
 
 CHECKS = (
