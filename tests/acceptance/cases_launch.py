@@ -173,6 +173,18 @@ steps:
         status="succeeded",
     ),
     Case(
+        "A47 not run",
+        "a step that has not run has exit code 0, and a step may refer to itself",
+        """steps:
+  - id: first
+    command: 'echo ${first.exit_code} ${last.exit_code} ${last.exitCode}; test -f ${first.stdout}'
+  - {id: last, script: 'echo ${last.exit_code}; test -f ${last.stderr}; exit 3', continueOn: failed}
+  - 'echo ${last.exit_code}'
+""",
+        outs(cmd_1="0 0 0", script_2="0", cmd_3="3"),
+        status="partially_succeeded",
+    ),
+    Case(
         "A57 itself",
         "the condition of a repetition sees what the step itself has just come to",
         """workingDir: "{dir}"

@@ -162,6 +162,20 @@ def test_references_to_other_steps_are_replaced(rig: Rig) -> None:
     assert rig.log(finished, "stdout") == b"/tmp/a.out 4 42\n"
 
 
+def test_a_step_that_has_not_run_has_exit_code_0_and_a_step_knows_its_own_log_files(rig: Rig) -> None:
+    texts = "echo ${later.exit_code} ${me.exit_code} '${later.stdout}'", "head -n 1 ${me.stdout}; echo ${me.stderr}"
+    finished = rig.run(task(command(*texts, id="me"), refs={"me": StepRef(), "later": StepRef()}))
+    first, again, err = rig.log(finished, "stdout").decode().splitlines()
+
+    assert first == again == "0 0 ${later.stdout}"
+    assert Path(err).is_absolute()
+    assert err.endswith(".err")
+    merged = rig.run(task(command("echo ${me.stdout} ${me.stderr}", id="me"), log_output="merged"))
+    out, err = rig.log(merged, "stdout").decode().split()
+    assert out == err
+    assert out.endswith(".log")
+
+
 def test_output_is_captured_trimmed_and_from_stdout_alone(rig: Rig) -> None:
     step = command("printf '  a\\nb \\n'; echo noise >&2", output=Output(name="O"))
 

@@ -130,10 +130,13 @@ def _engine_env(nodes: list[Node], run_status: str) -> tuple[tuple[str, str], ..
 
 
 def _refs(run: Run, nodes: list[Node]) -> dict[str, StepRef]:
+    """Return what references can read of every step with an ``id``; before it runs, its exit code is 0, as in Dagu."""
     refs = {}
     for position, step in run.plan.with_id:
         node = nodes[position]
-        if node.status is not NodeStatus.NOT_STARTED:
+        if node.status is NodeStatus.NOT_STARTED:
+            refs[step.id] = StepRef()
+        else:
             refs[step.id] = StepRef(
                 exit_code=node.exit_code,
                 stdout=node.stdout,

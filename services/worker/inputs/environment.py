@@ -19,7 +19,7 @@ from services.worker.inputs.dotenv import read_dotenv
 from services.worker.inputs.named_files import EVERYTHING, Reach
 from services.worker.inputs.secret_values import SecretResolver
 from services.worker.process.capture import CommandFailed
-from shared.contracts.tasks import Task
+from shared.contracts.tasks import StepRef, Task
 from shared.language.expansion.expand import ExpansionError, RunCommand, Scope, StepFacts, expand
 from shared.language.expansion.references import names_in
 from shared.language.expansion.secret_params import secrets_in
@@ -169,10 +169,15 @@ def build_environment(
     A variable of the step's env that cannot be evaluated is logged and left out, as in Dagu. ``mask`` masks the secrets
     in what is logged.
     """
+    refs = dict(task.refs)
+    if task.kind == "step" and task.step.id and not (ref := refs.get(task.step.id, StepRef())).stdout:
+        # Until its first attempt is reported, only the worker knows the step's own log files.
+        logs = {name: reserved.get(f"DAG_RUN_STEP_{name.upper()}_FILE", "") for name in ("stdout", "stderr")}
+        refs[task.step.id] = ref.model_copy(update=logs)
     steps = {
         # If both streams share one log, ``stderr`` means the same file as ``stdout``.
         name: StepFacts(ref.stdout, ref.stderr or ref.stdout, ref.exit_code or 0, ref.output)
-        for name, ref in task.refs.items()
+        for name, ref in refs.items()
     }
     outputs, params = dict(task.outputs), dict(task.params)
     local = {"DAG_RUN_STEP_NAME": task.step.name, "PWD": str(inputs.working_dir), **dict(task.engine_env)}

@@ -3,6 +3,7 @@
 import pytest
 
 from services.scheduler.core.messages import Begin, PatchNode
+from shared.contracts.tasks import StepRef
 from shared.language.load import load
 from shared.language.model import ContinueOn, Handler, Output, Step
 from shared.status import NodeStatus, RunStatus
@@ -267,14 +268,14 @@ def test_handlers_see_all_outputs_and_how_the_run_stands() -> None:
     assert stage.task("onExit").kind == "handler"
 
 
-def test_references_name_what_is_known_of_earlier_steps() -> None:
+def test_references_name_what_is_known_of_steps_with_an_id() -> None:
     stage = Stage.begun(make_dag(out("a", *()), step("b", "a"), out("c", "b")))
     stage.start("a")
     stage.finish("a", outputs={"X": "7"})
 
     refs = stage.task("b").refs
-    assert set(refs) == {"a"}
     assert (refs["a"].exit_code, refs["a"].stdout, refs["a"].output) == (0, "/logs/a.out", "7")
+    assert refs == {"a": refs["a"], "c": StepRef()}
 
 
 def test_the_prepare_node_goes_first_and_its_values_reach_every_task() -> None:
