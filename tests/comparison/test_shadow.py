@@ -15,7 +15,7 @@ from services.cli import cli
 from tests.comparison.sides import Side, dagu
 from tests.harness.cluster import Embedded
 
-SAME = "schedule: '0 3 * * *'\nsteps:\n  - {name: a, command: echo a}\n  - {name: b, command: echo b, depends: [a]}\n"
+SAME = "schedule: '0 3 * * *'\nsteps:\n  - {name: a, command: echo a}\n  - {name: b, command: pwd, depends: [a]}\n"
 SUSPENDED = "schedule: '0 4 * * *'\nsteps:\n  - name: a\n    command: echo a\n"
 CYCLE = "type: graph\nsteps:\n  - {name: a, command: x, depends: [b]}\n  - {name: b, command: x, depends: [a]}\n"
 """An error here, and in Dagu when it runs: see differences.py."""
