@@ -66,6 +66,12 @@ DIFFERENCES: Sequence[Difference] = (
         "A request must not read the server's environment.",
     ),
     Difference(
+        "values",
+        "A captured output that contains a secret carries it to the next step.",
+        "It carries stars; declare the secret in the next step too.",
+        "Outputs are stored and shown, so a secret in one would be too.",
+    ),
+    Difference(
         "conditions",
         "The command of a precondition sees neither outputs of earlier steps nor the workflow's `env`.",
         "It sees both.",
@@ -146,6 +152,30 @@ DIFFERENCES: Sequence[Difference] = (
         "Empty lists are `null` in some responses.",
         "They are `[]`.",
         "Clients need not check for both.",
+    ),
+    Difference(
+        "API",
+        "`fileName` in lists has no ending (`nightly`).",
+        "It has one (`nightly.yaml`). Every path takes both forms.",
+        "Dagu's description of its API shows it so.",
+    ),
+    Difference(
+        "API",
+        "An approval may give values for inputs that the step does not ask for.",
+        "It is refused with 400.",
+        "The values become variables of the steps that follow.",
+    ),
+    Difference(
+        "API",
+        "A start with `singleton` while a run is active is refused with the code `already_exists`.",
+        "The code is `already_running`; the status is 409 in both.",
+        "`already_exists` means that a name or an id is taken.",
+    ),
+    Difference(
+        "API",
+        "A retry of a running run answers 200 and does nothing; that of a queued run starts it at once.",
+        "Both are refused with 400 and the code `already_running`.",
+        "The caller learns that nothing was retried, and no run passes its queue.",
     ),
     Difference(
         "API",
