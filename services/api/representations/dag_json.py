@@ -66,10 +66,11 @@ def dag_details(model: Dag) -> dict[str, Any]:
 
 
 def dag_written(model: Dag) -> dict[str, Any]:
-    """Return the detailed JSON of a DAG; as in Dagu, ``histRetentionDays`` only if its spec sets it."""
+    """Return the detailed JSON of a DAG; ``histRetentionDays`` and ``maxActiveRuns`` only if its spec sets them."""
     found = dag_details(model)
-    if "hist_retention_days" not in model.model_fields_set:
-        found.pop("histRetentionDays", None)
+    for name, field in (("histRetentionDays", "hist_retention_days"), ("maxActiveRuns", "max_active_runs")):
+        if field not in model.model_fields_set:
+            found.pop(name, None)
     return found
 
 
@@ -133,7 +134,7 @@ def _schedule(model: Dag) -> list[dict[str, Any]]:
 
 def _command(text: str) -> dict[str, Any]:
     first, *rest = words_as_written(text) or (text,)
-    return {"command": first, "args": rest}
+    return {"command": first, **sparse(args=rest)}
 
 
 def _parallel(model: Step) -> dict[str, Any]:

@@ -21,13 +21,14 @@ def expand_commands(step: dict[str, Any], run: RunRow, node: NodeRow) -> None:
     scope = Scope((dict(run.shown_params), _outputs_before(run, node)))
     for command in commands:
         command["command"] = expand_text(command["command"], scope)
-        command["args"] = [expand_text(word, scope) for word in command["args"]]
+        if "args" in command:
+            command["args"] = [expand_text(word, scope) for word in command["args"]]
     if script:
         step["script"] = expand_text(script, scope)
 
 
 def _words(command: Mapping[str, Any]) -> tuple[str, ...]:
-    return (command["command"], *command["args"])
+    return (command["command"], *command.get("args", ()))
 
 
 def _outputs_before(run: RunRow, node: NodeRow) -> dict[str, str]:

@@ -85,11 +85,19 @@ def _steps(dag: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def _step_differences(name: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterable[str]:
     for key in _STEP_FIELDS:
-        one, other = (
-            sorted(step.get(key) or ()) if key == "depends" else step.get(key) or "" for step in (there, here)
-        )
+        one, other = _comparable(key, there), _comparable(key, here)
         if one != other:
             yield f"step {name}: {key}: {_shown(one)} there, {_shown(other)} here"
+
+
+def _comparable(key: str, step: Mapping[str, Any]) -> Any:
+    value = step.get(key)
+    if key == "depends":
+        return sorted(value or ())
+    if key == "commands":
+        # Dagu shows an empty list of arguments, Dagway none.
+        return [{name: part for name, part in command.items() if part} for command in value or ()]
+    return value or ""
 
 
 def _shown(value: Any) -> str:
