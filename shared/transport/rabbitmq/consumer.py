@@ -49,7 +49,8 @@ class _Subscription:
     ) -> None:
         self.queue, self.connection, self.settlement = queue, connection, settlement
         self.standing = threading.Event()
-        """Set when the queue is declared and the consumer has started. It stays set after a lost connection."""
+        """Set when the consumer has started, or the broker has answered that the queue does not exist: then there is
+        nothing to wait for. It stays set after a lost connection."""
         self.consuming_since: float | None = None
         self._consumer = consumer
         self._arguments = {"x-priority": priority} if (priority := consumer.priorities.get(queue.name)) else {}
@@ -159,11 +160,12 @@ class _Subscription:
         if getattr(reason, "reply_code", None) == MISSING:
             _log.info("consumer.waits", extra={"queue": self.queue.name, "why": "no scheduler has declared the queue"})
             delay_s = _MISSING_RETRY_S
+            self.standing.set()
         else:
             _log.warning("consumer.interrupted", extra={"queue": self.queue.name, "error": str(reason)})
             delay_s = _QUICK_RETRY_S if self.standing.is_set() else _RETRY_S
+            self.standing.clear()
         self.connection.later(delay_s, self.open)
-        self.standing.clear()
 
     def _arrived(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         parts = parts_of(properties, body)
@@ -373,7 +375,10 @@ class RabbitConsumer:
                 subscription.order(what)
 
     def subscribe(self, queues: Sequence[BrokerQueue]) -> None:
-        """Consume from ``queues`` too. If the broker is connected, wait until it has started, for at most 5 s."""
+        """Consume from ``queues`` too. If the broker is connected, wait until it has started, for at most 5 s.
+
+        Does not wait for a queue that does not exist, such as that of a worker pool that has had no task yet.
+        """
         with self._changing:
             known = {subscription.queue for subscription in self.subscriptions}
             new = [
