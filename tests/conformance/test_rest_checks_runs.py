@@ -1,7 +1,9 @@
 """The black-box checks on DAGs and runs. REST contract section 13."""
 
+import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -256,6 +258,31 @@ def test_logs_are_read_by_lines_and_outputs_by_name(live: Live) -> None:
     quiet = live.start("mute")
     live.until("mute", quiet, 4)
     assert live.get(f"/dag-runs/mute/{quiet}/outputs")["outputs"] == {}
+
+
+def test_values_that_multiply_each_other_are_refused(live: Live) -> None:
+    """A few lines would make gigabytes, in the scheduler, a worker or the gateway."""
+    bomb = [("A0", "x" * 60), *((f"A{n}", f"${{A{n - 1}}}" * 10) for n in range(1, 9))]
+    lines = "".join(f"  - {name}: {value}\n" for name, value in bomb)
+    live.dag("bomb", f"env:\n{lines}steps:\n  - echo hi\n")
+    assert live.refused("POST", "/dags/bomb/start", {}) == (400, "bad_request")
+    live.dag("target")
+    params = " ".join(f"{name}={value}" for name, value in bomb)
+    assert live.refused("POST", "/dags/target/start", {"params": params}) == (400, "bad_request")
+
+    live.dag("prepared", f"env:\n  - H: ${{HOME}}\n{lines}steps:\n  - echo hi\n")
+    failed = live.until("prepared", live.start("prepared"), 2)
+    assert "the expanded text is longer than 2097152 characters" in str(failed)
+
+    live.dag("shown", "params:\n  - X: ''\nsteps:\n  - command: ': $X$X$X$X'\n")
+    run_id = live.start("shown", params=json.dumps({"X": "x" * 100_000}))
+    ended = eventually(lambda: _ended(live.run("shown", run_id)))
+    assert ended["nodes"][0]["step"]["commands"][0]["args"] == ["$X$X$X$X"]
+
+
+def _ended(run: dict[str, Any]) -> dict[str, Any]:
+    assert run["status"] not in (0, 1, 5), run["statusLabel"]
+    return run
 
 
 def test_metrics_remote_nodes_and_errors_follow_the_contract(live: Live, footing: Footing) -> None:

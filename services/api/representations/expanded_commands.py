@@ -1,16 +1,19 @@
 """Expands the commands of a step that has started, with the run's parameters and the outputs of earlier steps.
 
-Variables of ``env``, secrets and commands in backquotes stay as written: only the worker knows their values.
+Variables of ``env``, secrets and commands in backquotes stay as written: only the worker knows their values. So does a
+text that would be very long.
 """
 
 from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any
 
-from shared.language.expansion.expand import Scope, expand_text
+from shared.language.expansion.expand import ExpansionError, Scope, expand_text
 from shared.store.reads.reader import NodeRow, RunRow
 
 __all__ = ["expand_commands"]
+
+_MOST_SHOWN_CHARS = 256 * 1024
 
 
 def expand_commands(step: dict[str, Any], run: RunRow, node: NodeRow) -> None:
@@ -20,11 +23,18 @@ def expand_commands(step: dict[str, Any], run: RunRow, node: NodeRow) -> None:
         return
     scope = Scope((dict(run.shown_params), _outputs_before(run, node)))
     for command in commands:
-        command["command"] = expand_text(command["command"], scope)
+        command["command"] = _shown(command["command"], scope)
         if "args" in command:
-            command["args"] = [expand_text(word, scope) for word in command["args"]]
+            command["args"] = [_shown(word, scope) for word in command["args"]]
     if script:
-        step["script"] = expand_text(script, scope)
+        step["script"] = _shown(script, scope)
+
+
+def _shown(text: str, scope: Scope) -> str:
+    try:
+        return expand_text(text, scope, _MOST_SHOWN_CHARS)
+    except ExpansionError:
+        return text
 
 
 def _words(command: Mapping[str, Any]) -> tuple[str, ...]:

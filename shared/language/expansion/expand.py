@@ -26,6 +26,7 @@ from shared.language.expansion.references import (
 )
 from shared.language.expansion.scope import Scope, StepFacts, in_namespace, known_value, substring, value_of
 from shared.language.expansion.shell_text import QUOTED_ESCAPES, shell_command
+from shared.language.expansion.size import MOST_CHARS, ExpansionError, joined
 
 __all__ = [
     "ExpansionError",
@@ -48,20 +49,20 @@ _UNESCAPED_SLASH = re.compile(r"(?<!\\)/")
 _MAX_DEPTH = 20
 
 
-class ExpansionError(ValueError):
-    """The variable of a reference ``${X:?message}`` is not set."""
+def expand_text(text: str, scope: Scope, most: int = MOST_CHARS) -> str:
+    """Expand ``text`` in textual mode: replace known references and leave everything else as written.
 
-
-def expand_text(text: str, scope: Scope) -> str:
-    """Expand ``text`` in textual mode: replace known references and leave everything else as written."""
-    return "".join(_textual(piece, scope) for piece in parse(text))
+    Raises:
+        ExpansionError: the expanded text is longer than ``most`` characters.
+    """
+    return joined((_textual(piece, scope) for piece in parse(text)), most)
 
 
 def expand(text: str, scope: Scope, run_command: RunCommand | None = None) -> str:
     """Expand ``text`` in full mode. Without ``run_command``, back-quoted commands stay as written.
 
     Raises:
-        ExpansionError: a variable that must be set (``${X:?}``) is not.
+        ExpansionError: a variable that must be set (``${X:?}``) is not, or the expanded text is too long.
     """
     return _full(text, scope, run_command, 0)
 
@@ -73,10 +74,10 @@ def expand_known(text: str, scope: Scope, run_command: RunCommand | None = None)
     reference with an operator, such as ``${X:-d}``, is expanded all the same.
 
     Raises:
-        ExpansionError: a variable that must be set (``${X:?}``) is not.
+        ExpansionError: a variable that must be set (``${X:?}``) is not, or the expanded text is too long.
     """
     home, text = _home(text, scope)
-    return home + "".join(
+    return home + joined(
         piece.source
         if isinstance(piece, Reference) and _unset(piece, scope)
         else _full_piece(piece, scope, run_command, 0)
@@ -140,7 +141,7 @@ def _full(text: str, scope: Scope, run_command: RunCommand | None, depth: int) -
     if depth > _MAX_DEPTH:
         return text
     home, text = _home(text, scope)
-    return home + "".join(_full_piece(piece, scope, run_command, depth) for piece in parse(text))
+    return home + joined(_full_piece(piece, scope, run_command, depth) for piece in parse(text))
 
 
 def _home(text: str, scope: Scope) -> tuple[str, str]:

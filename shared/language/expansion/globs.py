@@ -2,6 +2,8 @@
 
 import re
 
+from shared.language.expansion.size import check_size
+
 __all__ = ["replace", "trim_prefix", "trim_suffix"]
 
 _CLASS = re.compile(r"\[[!^]?\]?[^\]]*\]")
@@ -64,8 +66,20 @@ def trim_suffix(value: str, pattern: str, *, longest: bool) -> str:
 
 
 def replace(value: str, pattern: str, by: str, *, every: bool) -> str:
-    """Return ``value`` with the longest match of the glob ``pattern`` replaced: the first match, or every match."""
+    """Return ``value`` with the longest match of the glob ``pattern`` replaced: the first match, or every match.
+
+    Raises:
+        ExpansionError: the result would be too long.
+    """
     regex = _compile(_pieces(pattern), longest=True)
     if regex is None or not pattern:
         return value
-    return regex.sub(lambda _: by, value, count=0 if every else 1)
+    placed = 0
+
+    def place(_match: re.Match[str]) -> str:
+        nonlocal placed
+        placed += len(by)
+        check_size(placed)
+        return by
+
+    return regex.sub(place, value, count=0 if every else 1)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from shared.language.expansion.expand import RunCommand, Scope, expand, expand_text, needs_shell, unresolved
 from shared.language.expansion.params_syntax import go_quote, params_json, parse_params_text
 from shared.language.expansion.references import names_in
+from shared.language.expansion.size import MOST_VALUES_CHARS, check_size
 from shared.language.model import Dag, Pairs
 
 __all__ = [
@@ -28,11 +29,17 @@ def resolve_env(env: Pairs, lookup: Mapping[str, str] = _NO_VALUES, run_command:
 
     A value can refer to the entries before it, then to the variables in ``lookup``. A variable that is not set is
     empty. Exceptions of ``run_command`` are not caught.
+
+    Raises:
+        ExpansionError: a variable that must be set (``${X:?}``) is not, or the values are too long.
     """
     seen: dict[str, str] = {}
     found: list[tuple[str, str]] = []
+    chars = 0
     for name, text in env:
         value = expand(text, Scope((seen, lookup), trusted=frozenset(seen)), run_command)
+        chars += len(name) + len(value)
+        check_size(chars, MOST_VALUES_CHARS)
         seen[name] = value
         found.append((name, value))
     return tuple(found)
@@ -53,7 +60,7 @@ def resolve_params(
     default is appended. A positional override replaces the positional default at the same position.
 
     Raises:
-        ExpansionError: a variable that must be set (``${X:?}``) is not.
+        ExpansionError: a variable that must be set (``${X:?}``) is not, or the values are too long.
     """
     defaults = {param.name: param.value for param in dag.params}
     given, was_json = _given(defaults, overrides_text)
@@ -61,12 +68,15 @@ def resolve_params(
     own = frozenset((*defaults, *(name for name, _ in env))) - {*_from_outside(defaults, given)}
     trusted = Scope((seen, dict(env), lookup), trusted=own)
     outside = Scope((seen,))
+    chars = 0
     for name in defaults | given:
         # A default that is overridden is not evaluated: its command must not run.
         if name not in given:
             seen[name] = expand(defaults[name], trusted, run_command)
         else:
             seen[name] = given[name] if was_json else expand_text(given[name], outside)
+        chars += len(name) + len(seen[name])
+        check_size(chars, MOST_VALUES_CHARS)
     if not seen:
         return (), None
     if was_json and given:

@@ -34,6 +34,7 @@ from shared.language.expansion.shell_state import (
     HereDocument,
     ShellScanner,
 )
+from shared.language.expansion.size import check_size
 
 __all__ = ["QUOTED_ESCAPES", "expand_for_shell", "shell_command"]
 
@@ -125,6 +126,7 @@ class _Writer:
 
     def write(self) -> tuple[str, dict[str, str]]:
         parts: list[_Fragment] = []
+        chars = 0
         at = 0
         for piece in _flat(self._text):
             source = piece if isinstance(piece, str) else piece.source
@@ -136,6 +138,8 @@ class _Writer:
                 parts.append(self._part(at, *known, UNKNOWN if self._text[at - 1 : at] == "$" else context))
                 self._scanner.skip(at + len(source))
             at += len(source)
+            chars += len(parts[-1].text)
+            check_size(chars)
         for document in self._scanner.documents:
             self._protect_delimiter(document, parts)
         return "".join(part.text for part in parts), {name: value for value, name in self._names.items()}

@@ -303,6 +303,20 @@ def test_globs_do_not_explode() -> None:
     assert replace("abc", "b*", "X", every=True) == "aX"
 
 
+@pytest.mark.parametrize("text", ["$X" * 2_000, "${NONE:-" + "$X" * 2_000 + "}", "${X//x/$X}"])
+def test_a_text_that_would_fill_the_memory_is_refused(text: str) -> None:
+    scope = Scope(({"X": "x" * 1_000_000},))
+
+    with pytest.raises(ExpansionError, match="longer than 16777216 characters"):
+        expand(text, scope)
+
+
+def test_a_shell_text_that_would_fill_the_memory_is_refused() -> None:
+    for expanded in (expand_text, expand_for_shell, expand_known):
+        with pytest.raises(ExpansionError, match="longer than 16777216 characters"):
+            expanded("$X" * 2_000, Scope(({"X": "x" * 1_000_000},), trusted=frozenset("X")))
+
+
 def test_hostile_text_is_cut_in_linear_time() -> None:
     # Linear time is 0.1 s. A step for each pair of characters would take minutes.
     for text in (

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.language.expansion.expand import ExpansionError
 from shared.language.expansion.params_syntax import (
     default_params_text,
     go_quote,
@@ -135,6 +136,28 @@ def test_quoted_pairs_are_read_back(pairs: list[tuple[str, str]]) -> None:
 def test_long_hostile_overrides_are_read_at_once() -> None:
     for text in ('"' * 200_001, "`" * 200_001, "a" * 500_000, '\\"' * 100_000, "=" * 100_000, "[" * 100_000):
         parse_params_text(text)
+
+
+BOMB = [("A0", "x" * 60), *((f"A{n}", f"${{A{n - 1}}}" * 10) for n in range(1, 9))]
+"""A few lines that would make 6 GB."""
+
+
+def test_values_that_multiply_each_other_are_refused() -> None:
+    refused = pytest.raises(ExpansionError, match="longer than 2097152 characters")
+    with refused:
+        resolve_env(tuple(BOMB))
+    with refused:
+        resolve_params(dag_of(json.dumps({"params": [{name: text} for name, text in BOMB]})))
+    with refused:
+        resolve_params(dag_of("{}"), " ".join(f"{name}={text}" for name, text in BOMB))
+
+
+def test_many_values_within_the_limit_of_each_are_refused_together() -> None:
+    largest = [("A", "x" * 1_000_000), ("B", "$A")]
+
+    assert len(resolve_env(tuple(largest))) == 2
+    with pytest.raises(ExpansionError, match="longer than 2097152 characters"):
+        resolve_env((*largest, ("C", "$A")))
 
 
 def test_env_sees_what_comes_before_and_the_host() -> None:
