@@ -16,6 +16,7 @@ from services.cli.local.cases import CASES_SUFFIXES, Case, CaseFile, read_cases
 from services.cli.output.junit import CaseResult, junit_xml
 from services.cli.output.terminal import echo_json, paint
 from services.cli.output.times import duration
+from services.cli.paths import is_file, is_folder
 from services.cli.remote.dagu_flags import params_text
 from services.cli.settings import configure, options_of
 
@@ -61,7 +62,7 @@ def test_command(
 
 def _case_files(paths: tuple[str, ...]) -> Iterator[Path]:
     for path in map(Path, paths):
-        if not path.is_dir():
+        if not is_folder(path):
             yield path if path.name.endswith(CASES_SUFFIXES) else _beside(path)
         else:
             yield from sorted(found for suffix in CASES_SUFFIXES for found in path.rglob(f"*{suffix}"))
@@ -71,9 +72,9 @@ def _beside(workflow: Path) -> Path:
     """Return the file with the cases of a workflow file."""
     names = [f"{workflow.stem}{suffix}" for suffix in CASES_SUFFIXES]
     for name in names:
-        if workflow.with_name(name).is_file():
+        if is_file(workflow.with_name(name)):
             return workflow.with_name(name)
-    if not workflow.exists():
+    if not is_file(workflow):
         raise click.BadParameter(f"there is no file {workflow}")
     raise click.BadParameter(f"{workflow} has no test cases: write them in {workflow.with_name(names[0])}")
 

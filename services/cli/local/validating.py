@@ -11,6 +11,7 @@ from services.cli.exit_codes import FAILED
 from services.cli.help_pages import PageCommand
 from services.cli.local.cases import CASES_SUFFIXES
 from services.cli.output.terminal import echo_json
+from services.cli.paths import is_folder
 from services.cli.remote.dagu_flags import QUIET, dagu_flags
 
 __all__ = ["STDIN", "ValidatedFile", "validate_command", "workflow_files"]
@@ -39,7 +40,7 @@ def workflow_files(paths: Sequence[str]) -> Iterator[str]:
     """Yield the workflow files that the paths mean: files, ``-`` for standard input, or all in a folder, sorted."""
     for given in paths:
         path = Path(given)
-        if given == STDIN or not path.is_dir():
+        if given == STDIN or not is_folder(path):
             yield given
             continue
         for found in sorted(path.rglob("*")):

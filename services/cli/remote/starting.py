@@ -7,6 +7,7 @@ import click
 
 from services.cli.help_pages import PageCommand
 from services.cli.output.terminal import JSON_OPTION, echo_json, on_terminal
+from services.cli.paths import is_file
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import (
     PARAMS_ARGUMENT,
@@ -45,7 +46,7 @@ def request_of(dag: str, name: str, run_id: str, params: str) -> tuple[str, dict
         ConfigInvalid: the file cannot be read.
     """
     file = Path(dag)
-    if not file.is_file():
+    if not is_file(file):
         return path("dags", dag_name(dag)), {"params": params, "dagRunId": run_id, "dagName": name}
     try:
         spec = file.read_text(encoding="utf-8")
