@@ -38,7 +38,7 @@ _SWEEP_EVERY_S = 8
 """How often refused messages are sent again. ``Poll`` finds overdue rows of other schedulers sooner."""
 _IDLE_S = 60.0
 _AGAIN_S = 1.0
-"""How soon a run that was locked is told again that its task was handed back."""
+"""The pause before the next try to tell a run, which was locked, that its task was handed back."""
 _DELETE_AT_MOST = 500
 _SWEEP_AT_MOST = 500
 OVERDUE_S = STALE_S + _SWEEP_EVERY_S

@@ -203,7 +203,7 @@ class _Subscription:
     def _flush(self) -> None:
         self._flushing = self._acks_wait = False
         if self._quiet_at is not None:
-            if self._something_may_come():
+            if self._more_may_come(self._quiet_at):
                 return
             self._quiet_at, self._wanted = None, False
             self._reconcile()
@@ -238,10 +238,10 @@ class _Subscription:
         self._quiet_at = time.monotonic() + _QUIET_S
         self.connection.later(_QUIET_S, self._flush)
 
-    def _something_may_come(self) -> bool:
-        """Return whether the broker may send a message while nothing is settled."""
-        quiet = self._quiet_at is None or time.monotonic() >= self._quiet_at
-        return not quiet and len(self._unsettled) < self._consumer.prefetch and self._closed is None
+    def _more_may_come(self, quiet_at: float) -> bool:
+        """Return whether the broker may still send a message although nothing is settled."""
+        room = len(self._unsettled) < self._consumer.prefetch
+        return room and time.monotonic() < quiet_at and self._closed is None
 
     def _acknowledge(self, acked: set[int]) -> None:
         """Acknowledge with few frames: one for all deliveries before the first unsettled one, one for each other."""

@@ -1,0 +1,78 @@
+"""The poll for work that other schedulers left: which loop it wakes, and how often it asks the database."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from services.scheduler.loops.poll import Poll
+from services.scheduler.loops.relay import STALE_S
+from shared.store.writes.pending_work import PendingWork
+from shared.store.writes.transaction import Transaction
+
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
+NOTHING = PendingWork(timer_due_at=None, outbox=False, parents=False, audit=False, pools=False, queues=False)
+LOOPS = {
+    "timer_due_at": "timers",
+    "outbox": "relay",
+    "parents": "parents",
+    "audit": "audit_chain",
+    "pools": "pools",
+    "queues": "admission",
+}
+
+
+class Loop:
+    """A loop that notes that it was woken, by whichever of its methods."""
+
+    def __init__(self, name: str, woken: list[str]) -> None:
+        self._name, self._woken = name, woken
+
+    def wake(self, *_: Any) -> None:
+        self._woken.append(self._name)
+
+    note = note_overdue = want_look = wake
+
+
+class Database:
+    """A transaction that finds what the test says, and notes from when on messages were overdue."""
+
+    def __init__(self, found: PendingWork) -> None:
+        self.found = found
+        self.asked: list[datetime] = []
+
+    @property
+    def pending_work(self) -> "Database":
+        return self
+
+    def find(self, outbox_before: datetime) -> PendingWork:
+        self.asked.append(outbox_before)
+        return self.found
+
+
+def poll(woken: list[str], clock: list[float]) -> Poll:
+    loops: dict[str, Any] = {name: Loop(name, woken) for name in LOOPS.values()}
+    return Poll(**loops, steady=lambda: clock[0])
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_work_of_a_kind_wakes_the_loop_for_it_and_no_other(kind: str) -> None:
+    woken: list[str] = []
+    waits: dict[str, Any] = {kind: NOW if kind == "timer_due_at" else True}
+
+    poll(woken, [0.0]).run(cast("Transaction", Database(replace(NOTHING, **waits))), NOW)
+
+    assert woken == [LOOPS[kind]]
+
+
+def test_the_database_is_asked_every_second_pass_over_the_leases() -> None:
+    woken: list[str] = []
+    clock = [0.0]
+    one, database = poll(woken, clock), Database(NOTHING)
+
+    for clock[0] in (0.0, 3.0, 6.0, 9.0, 12.0):
+        one.run(cast("Transaction", database), NOW)
+
+    assert database.asked == [NOW - timedelta(seconds=STALE_S)] * 3
+    assert woken == []
