@@ -99,7 +99,7 @@ class Scene:
     def places(self) -> str:
         """The data folder, and the folders in it that a step may not be able to list but can guess."""
         data = self.system.data_dir
-        guessed = ("worker/spool", "worker/runs/victim/r1", "worker/logs/victim/r1", "worker/logs/victim/r1/1")
+        guessed = ("worker/spool", "worker/runs/victim/r1", "worker/logs/victim/r1")
         return ":".join(map(str, [data, *(data / name for name in guessed)]))
 
     def spy(self) -> tuple[set[str], set[int]]:

@@ -1,8 +1,8 @@
 """The directories of a run on this worker.
 
 By default, steps run in the folder of their DAG's file, as in Dagu. If this worker does not have the DAG files, they
-run in ``<data>/runs/<dag>/<run id>``, which only this run uses. Logs are in ``<logs>/<dag>/<run id>/<run attempt>/``.
-For a sub-run, ``<run id>`` is ``<root dag>~<root run id>~<run id>``.
+run in ``<data>/runs/<dag>/<run id>``, which only this run uses. Logs are in ``<logs>/<dag>/<run id>``, those of the
+run's second attempt in the folder ``2`` there. For a sub-run, ``<run id>`` is ``<root dag>~<root run id>~<run id>``.
 """
 
 import logging
@@ -101,8 +101,6 @@ class Workspace:
         if user is not None:
             os.chown(folder, -1, user.gid)
             folder.chmod(_LOG_FOLDER_MODE)
-        # Most runs have one attempt. ``OutputFiles`` makes this folder too, after it has failed to open a file there.
-        (folder / str(task.run_attempt)).mkdir(_DIR_MODE, exist_ok=True)
 
     def _make_passage(self, folder: Path) -> None:
         if not folder.is_dir():

@@ -55,7 +55,9 @@ def log_paths(logs: Path, task: Task) -> LogPaths:
     Characters of a step's name that are unsafe in a file name become ``_``. Steps whose names then are equal still get
     different files.
     """
-    folder = f"{logs}/{run_folder(task)}/{task.run_attempt}"
+    folder = f"{logs}/{run_folder(task)}"
+    if task.run_attempt > 1:  # most runs have one: a folder costs a millisecond if many files were just deleted
+        folder += f"/{task.run_attempt}"
     safe = _UNSAFE.sub("_", task.step.name)
     if safe != task.step.name:
         safe = f"{safe}-{task.node}"

@@ -104,7 +104,7 @@ def test_no_name_leads_out_of_the_data_directory_or_onto_another_steps_log(tmp_p
     evil = Workspace(tmp_path).run_dir(_task(**names, **{f"root_{name}": value for name, value in names.items()}))
 
     assert len(paths) == 3
-    assert all(Path(path).parent == tmp_path / "d/r/1" for path in paths)
+    assert all(Path(path).parent == tmp_path / "d/r" for path in paths)
     assert evil == tmp_path / "runs/_/.._.._etc"
 
 
