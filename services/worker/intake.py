@@ -141,9 +141,11 @@ class TaskIntake:
         self._drained = drained
         """Whether an operator wants this worker to take no new runs."""
         self.own_only = drained
-        """Whether only tasks that are addressed to this worker are consumed. The intake thread makes it so."""
+        """Whether only tasks that are addressed to this worker still arrive. The intake thread makes it so."""
+        self._narrowed = drained
+        """Whether only the queue of this worker is consumed."""
         self._consuming = threading.Lock()
-        """Guards ``own_only`` and the broker queues of ``_consumer``, which it follows from."""
+        """Guards ``_narrowed`` and the broker queues of ``_consumer``, which follow from it."""
         # Guards ``_free``, ``_kept`` and ``_full``, and the calls of pause and resume that follow from them.
         self._lock = threading.Lock()
         self._draining, self._drains = threading.Event(), threading.Event()
@@ -218,45 +220,36 @@ class TaskIntake:
             self._on_failure()
 
     def _wait_s(self) -> float:
-        if self.own_only != self._wants_own_only():
+        if self._narrowed != self._wants_own_only():
             return 0  # the order may have interrupted a consumer that was just replaced
-        return _TAKE_S if self._full or self._kept else _IDLE_S
+        return _TAKE_S if self._full or self._kept or self.own_only != self._narrowed else _IDLE_S
 
     def _shared_queues(self) -> list[BrokerQueue]:
         return [task_queue(selector) for selector in self._selectors.all()]
 
     def _open(self, queue: BrokerQueue) -> None:
         with self._consuming:
-            if not self.own_only:
+            if not self._narrowed:
                 self._consumer.add_queue(queue)
 
     def _follow_drain(self) -> None:
         own_only = self._wants_own_only()
-        if own_only and not self.own_only:
-            self._consume_own_queue_only()
-        elif self.own_only and not own_only:
+        if own_only and not self._narrowed:
             with self._consuming:
-                self.own_only = False
+                self._narrowed = True
+                self._consumer.narrow([self._own_queue])
+        elif self._narrowed and not own_only:
+            with self._consuming:
+                self._narrowed = self.own_only = False
                 for queue in self._shared_queues():
                     self._consumer.add_queue(queue)
-        if self._draining.is_set():
+        # What the broker has sent already is taken: a task that returns to the broker waits for a scheduler's word.
+        self.own_only = self._narrowed and not self._consumer.winding_down
+        if self.own_only and self._draining.is_set():
             self._drains.set()
 
     def _wants_own_only(self) -> bool:
         return self._drained or self._draining.is_set()
-
-    def _consume_own_queue_only(self) -> None:
-        self._consumer.pause()
-        self._hand_back_kept(everything=True)
-        # A queue that is added to a closed consumer would deliver a task that nobody takes.
-        with self._consuming, self._lock:
-            self.own_only = True
-            # What was delivered and not taken returns to the broker, as well as tasks whose start is not confirmed yet:
-            # whoever gets one of those asks a scheduler before it begins.
-            self._consumer.close()
-            self._consumer = TaskConsumer(self._transport, [self._own_queue], room=self._free)
-            if self._free == 0 or self._full:
-                self._consumer.pause()
 
     def _accept(self, delivery: Delivery) -> None:
         try:

@@ -51,8 +51,8 @@ class TaskConsumer:
     A task about which the worker asks schedulers can stay unsettled for minutes, and the tasks behind it would wait
     although slots are free. So a new consumer also takes over after ``_HOLDS_UP_S``.
 
-    ``room``: how many tasks the worker can begin. One thread calls ``take``; the other methods may be called by any
-    thread.
+    ``room``: how many tasks the worker can begin. One thread calls ``take`` and ``narrow``; the other methods may be
+    called by any thread.
     """
 
     def __init__(self, transport: WorkerTransport, queues: Sequence[BrokerQueue], *, room: int) -> None:
@@ -107,6 +107,17 @@ class TaskConsumer:
             self._queues.append(queue)
             current = self._current
         current.add_queue(queue)
+
+    def narrow(self, queues: Sequence[BrokerQueue]) -> None:
+        """Consume only ``queues`` from now on. While ``winding_down``, ``take`` still returns tasks of the others."""
+        with self._lock:
+            self._queues = list(queues)
+        self._take_over(self._ahead)
+
+    @property
+    def winding_down(self) -> bool:
+        """Whether the broker may still send tasks to a consumer that another one replaced."""
+        return any(former.since > time.monotonic() - _CLOSE_AFTER_S for former in self._aside)
 
     def close(self) -> None:
         """See ``Consumer.close``."""

@@ -120,3 +120,34 @@ def test_no_task_is_returned_when_another_consumer_takes_over_in_the_middle_of_m
     assert sorted(one.body for one in taken) == sorted(bodies)
     assert [one.body for one in taken if one.redelivered] == []
     consumer.close()
+
+
+def test_no_task_is_returned_when_a_worker_is_drained_in_the_middle_of_many(transport: Transport) -> None:
+    own, shared = fresh(), fresh()
+    consumer = TaskConsumer(transport, [own, shared], room=100)
+    put(transport, shared, *(b"%d" % number for number in range(300)))
+    taken: list[Delivery] = []
+
+    def take_all_now() -> None:
+        for one in consumer.take(100, 0.1):
+            one.ack()
+            taken.append(one)
+
+    while not taken:
+        take_all_now()
+    consumer.narrow([own])
+    while consumer.winding_down:
+        take_all_now()
+    put(transport, own, b"own")
+    while taken[-1].queue != own:
+        take_all_now()
+    assert consumer.take(100, SHORT_S) == []
+    consumer.close()
+
+    other = TaskConsumer(transport, [shared], room=100)
+    while len(taken) < 301:
+        taken.append(take(other))
+        taken[-1].ack()
+    other.close()
+    assert sorted(one.body for one in taken) == sorted([b"own", *(b"%d" % number for number in range(300))])
+    assert [one.body for one in taken if one.redelivered] == []
