@@ -1,7 +1,7 @@
 """Large workloads, by the API, for Dagway and Dagu.
 
 w5    many runs at once of many steps in a chain, each of which prints lines; memory before and after
-w7    a run of parallel ``sleep 30``: how long until all run, and memory for each (its processes included)
+w7    a run of parallel ``sleep 30``: how long until all run, and memory for each, with and without its processes
 logs  one step that writes much: how fast until its last line can be read, and the most memory meanwhile
 """
 
@@ -50,7 +50,7 @@ def measure_large(api: ApiClient, pids: Pids, sizes: LargeSizes) -> tuple[dict[s
     """Run the workloads; return the figures, and MB by workload, moment and kind of process.
 
     ``w5`` is in steps a second, ``w7`` in seconds until ``w7 running`` sleeps ran at once, ``w7 MB`` for each of them,
-    ``logs`` in MB a second.
+    ``w7 own MB`` the same without the processes of the steps, ``logs`` in MB a second.
     """
     figures: dict[str, float] = {}
     memory: dict[str, Memory] = {}
@@ -109,8 +109,8 @@ def _sleeps(api: ApiClient, pids: Pids, sizes: LargeSizes) -> Measured:
             most, took_s = now, passed_s
         if most == sizes.sleeps or now < most or passed_s > _DEADLINE_S:
             break
-    meanwhile = memory_mb(pids)
+    meanwhile, own = memory_mb(pids), memory_mb(pids, without=" ".join(command))
     assert api.ended("sleeps", run, _POLL_SLEEPS_S, _DEADLINE_S) == "succeeded"
-    each_mb = (sum(meanwhile.values()) - sum(before.values())) / max(1, most)
-    figures = {"w7": took_s, "w7 running": most, "w7 asked": sizes.sleeps, "w7 MB": each_mb}
+    all_mb, own_mb = ((sum(now.values()) - sum(before.values())) / max(1, most) for now in (meanwhile, own))
+    figures = {"w7": took_s, "w7 running": most, "w7 asked": sizes.sleeps, "w7 MB": all_mb, "w7 own MB": own_mb}
     return figures, {"before": before, "running": meanwhile}

@@ -10,20 +10,25 @@ __all__ = ["memory_mb", "peak_memory_mb", "running_command"]
 _EVERY_S = 0.1
 
 
-def memory_mb(pids: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """Return the memory (PSS, so shared pages count once) of processes with all their children, by kind."""
-    return {kind: sum(map(_kb, each)) / 1000 for kind, each in pids.items()}
+def memory_mb(pids: Mapping[str, Sequence[int]], without: str | None = None) -> dict[str, float]:
+    """Return the memory (PSS, so shared pages count once) of processes with all their children, by kind.
+
+    ``without``: leave out the processes whose command line contains this text, and their children.
+    """
+    return {kind: sum(_kb(pid, without) for pid in each) / 1000 for kind, each in pids.items()}
 
 
-def _kb(pid: int) -> float:
+def _kb(pid: int, without: str | None) -> float:
     process = Path(f"/proc/{pid}")
     try:
+        if without is not None and without in (process / "cmdline").read_bytes().replace(b"\0", b" ").decode():
+            return 0.0
         lines = (process / "smaps_rollup").read_text(encoding="ascii").splitlines()
         children = " ".join(each.read_text(encoding="ascii") for each in process.glob("task/*/children")).split()
     except (FileNotFoundError, ProcessLookupError):
         return 0.0  # The process has just ended.
     own = next((float(line.split()[1]) * 1.024 for line in lines if line.startswith("Pss:")), 0.0)
-    return own + sum(_kb(int(child)) for child in children)
+    return own + sum(_kb(int(child), without) for child in children)
 
 
 def running_command(argv: Sequence[str]) -> int:

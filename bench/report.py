@@ -22,6 +22,7 @@ _LARGE = {
     "w5": "w5, steps/s",
     "w7": "w7, s until all run",
     "w7 MB": "w7, MB for each",
+    "w7 own MB": "w7, MB without the steps' processes",
     "logs": "log, MB/s",
 }
 _MOMENTS = {"w5": ("before", "after"), "logs": ("before", "peak")}
@@ -76,7 +77,7 @@ def _large_work(results: Mapping[str, Any]) -> Iterable[str]:
     facts, sizes = results["conditions"], results["conditions"]["large_sizes"]
     yield f"w5: {sizes['runs']} runs at once of {sizes['steps']} steps in a chain, {sizes['lines']} lines each."
     on = f"on {facts['large_workers']} workers (embedded: one)"
-    yield f"w7: {sizes['sleeps']} steps `sleep 30` at once {on}, memory with their processes."
+    yield f"w7: {sizes['sleeps']} steps `sleep 30` at once {on}, memory for each."
     yield f"Log: one step that writes {sizes['log_mb']} MB, until its last line can be read."
 
 
@@ -105,7 +106,7 @@ def _cell(rounds: Iterable[Mapping[str, Any]], key: str, floor: float | None) ->
 
 
 def _short(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
 def _processor(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
