@@ -104,6 +104,59 @@ def test_slow_clients_do_not_block_others(server: EmbeddedServer) -> None:
         assert ask(server.port, "GET", "/healthz")[0] == 200
 
 
+class LongAnswers:
+    """An application whose answer at ``/long`` has more than any buffer, and is short at any other path."""
+
+    def __init__(self) -> None:
+        self.given_up = threading.Semaphore(0)
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        if environ["PATH_INFO"] != "/long":
+            yield b"short"
+            return
+        try:
+            while True:
+                yield bytes(1024 * 1024)
+        finally:
+            self.given_up.release()
+
+
+def ask_and_read_nothing(stack: ExitStack, port: int) -> None:
+    link = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+    link.sendall(b"GET /long HTTP/1.1\r\nHost: here\r\n\r\n")
+
+
+def test_clients_that_take_no_answer_leave_threads_for_others() -> None:
+    app, threads, clients = LongAnswers(), 4, 10
+    server = EmbeddedServer(app, "127.0.0.1", 0, threads=threads)
+    server.start()
+    try:
+        with ExitStack() as links:
+            for _ in range(clients):
+                ask_and_read_nothing(links, server.port)
+
+            assert ask(server.port, "GET", "/short")[2] == b"short"
+            for _ in range(clients - threads // 2):
+                assert app.given_up.acquire(timeout=20)
+            assert not app.given_up.acquire(blocking=False), "half of the threads may wait for slow clients"
+    finally:
+        server.stop()
+
+
+def test_a_client_that_takes_no_answer_is_given_up_after_a_while() -> None:
+    app = LongAnswers()
+    server = EmbeddedServer(app, "127.0.0.1", 0, stall_s=0.5)
+    server.start()
+    try:
+        with ExitStack() as links:
+            ask_and_read_nothing(links, server.port)
+
+            assert app.given_up.acquire(timeout=20)
+    finally:
+        server.stop()
+
+
 def test_a_taken_port_is_an_error_at_once(stack: Stack, server: EmbeddedServer) -> None:
     with pytest.raises(ConfigInvalid, match="[Aa]ddress already in use"):
         EmbeddedServer(stack.app, "127.0.0.1", server.port)

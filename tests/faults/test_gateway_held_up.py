@@ -161,3 +161,18 @@ def test_a_body_without_content_length_that_is_too_large_is_a_413(cluster: Clust
 
     assert (refused.status, refused.json()["message"]) == (413, "The request body is too large")
     assert (taken.status, taken.json()) == (201, {"name": "chunked"})
+
+
+def test_downloads_that_stall_keep_nobody_waiting(cluster: Cluster) -> None:
+    # More than the kernel takes for a client that reads nothing.
+    cluster.client.create("long-log", "steps:\n  - name: one\n    command: head -c 24000000 /dev/zero | tr '\\0' x\n")
+    cluster.client.start("long-log")
+    cluster.client.until("succeeded", "long-log")
+    with ExitStack() as stack:
+        download = "GET /api/v2/dag-runs/long-log/r1/steps/one/log/download HTTP/1.1\nHost: localhost\n\n"
+        links = [connect(stack, cluster.ports[0], download) for _ in range(200)]
+        assert {link.recv(15) for link in links} == {b"HTTP/1.1 200 OK"}
+
+        cluster.client.create("beside-stalled", ONE)
+        cluster.client.start("beside-stalled")
+        cluster.client.until("succeeded", "beside-stalled")

@@ -3,6 +3,10 @@
 import logging
 import socket
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from waitress import wasyncore
@@ -19,6 +23,8 @@ __all__ = ["EmbeddedServer"]
 
 _log = logging.getLogger(__name__)
 _CHANNEL_TIMEOUT_S = 60
+_STALL_S = 60.0
+"""How long a client may take no byte of an answer that waits for it. Waitress itself would wait for ever."""
 _GRACE_S = 5
 _EMBEDDED_CONNECTIONS = 500
 """Open connections, including idle ones. The default of waitress, 100, is too low for several browsers and scripts."""
@@ -45,8 +51,59 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
             raise ParsingError("Content-Length and Transfer-Encoding must not be used together")
 
 
+class _SlowReaders:
+    """The connections whose requests wait until their client has taken more of the answer. Each one holds a thread.
+
+    Only ``most`` may wait at once: one more ends the connection that has waited longest, so that threads are left for
+    other requests.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._waiting: dict[_Channel, None] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def waits(self, channel: "_Channel") -> Iterator[None]:
+        """Count a connection as one that waits."""
+        with self._lock:
+            if len(self._waiting) >= self._most:
+                longest = next(iter(self._waiting))
+                del self._waiting[longest]
+                longest.end()
+            self._waiting[channel] = None
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting.pop(channel, None)
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]
+    """One connection. It ends if its client takes no byte of an answer for ``stall_s``, or see ``_SlowReaders``."""
+
     parser_class = _Parser
+
+    def __init__(self, *args: Any, slow: _SlowReaders, stall_s: float, **options: Any) -> None:
+        self._slow = slow
+        self._stall_s = stall_s
+        super().__init__(*args, **options)
+
+    def readable(self) -> bool:
+        # The server's loop asks this of each connection, at least once a second.
+        if self.total_outbufs_len and time.time() - self.last_activity > self._stall_s:
+            self.end()
+        return bool(super().readable())
+
+    def end(self) -> None:
+        """Make the server's loop close the connection: a socket that was shut down is reported as hung up."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+
+    def _flush_outbufs_below_high_watermark(self) -> None:
+        if self.total_outbufs_len > self.adj.outbuf_high_watermark:
+            with self._slow.waits(self):
+                super()._flush_outbufs_below_high_watermark()
 
 
 class EmbeddedServer:
@@ -63,6 +120,7 @@ class EmbeddedServer:
         port: int,
         *,
         threads: int = 8,
+        stall_s: float = _STALL_S,
     ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -87,7 +145,7 @@ class EmbeddedServer:
             asyncore_use_poll=True,  # select() knows no file number above 1023
             ident="dagway",
         )
-        self._server.channel_class = _Channel
+        self._server.channel_class = partial(_Channel, slow=_SlowReaders(max(1, threads // 2)), stall_s=stall_s)
         self._thread = threading.Thread(target=self._serve, name="api-server", daemon=True)
         self._stopping = threading.Event()
 
