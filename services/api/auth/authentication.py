@@ -28,7 +28,7 @@ from services.api.settings import Oidc, Settings
 from services.api.workspace_names import no_access
 from shared.contracts.actors import outranks
 from shared.contracts.dag_scope import DagScope
-from shared.login_failures import by_address, by_login
+from shared.login_failures import Guesser, by_address, by_login
 from shared.store.reads.reader import Reads, UserRow
 from shared.workspaces import DEFAULT, role_there, valid_workspace, workspace_of
 
@@ -256,14 +256,27 @@ class Auth:
         return (self._by_password(username, password, address) if self.settings.basic else None) or NOBODY
 
     def fits_imported(self, stored: str, secret: str, address: str) -> bool:
-        """Return whether an imported API key or webhook token fits. Raises a 429 after too many wrong ones."""
+        """Return whether an imported API key or webhook token fits. Raises as ``password_fits`` does."""
         if self.imported.known(stored, secret):
             return True
         self.guesses.check(by_address(address))
-        if self.imported.fits(stored, secret):
-            return True
-        self.guesses.failed(by_address(address))
-        return False
+        return self._verified(lambda: self.imported.fits(stored, secret), by_address(address))
+
+    def password_fits(self, stored: str | None, password: str, *guessers: Guesser) -> bool:
+        """Return whether a password has this hash; if not, count a failure of its guessers.
+
+        Raises a 429 after too many failures, and a 503 if too many passwords wait to be verified.
+        """
+        return self._verified(lambda: self.passwords.fits(stored, password), *guessers)
+
+    def _verified(self, fits: Callable[[], bool], *guessers: Guesser) -> bool:
+        with self.passwords.turn():
+            # Of guesses that were sent together, those that failed count before the next one is verified.
+            self.guesses.check(*guessers)
+            if fits():
+                return True
+            self.guesses.failed(*guessers)
+            return False
 
     # -- logins -------------------------------------------------------------------------------
 

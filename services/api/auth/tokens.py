@@ -10,12 +10,15 @@ import hashlib
 import hmac
 import secrets
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
 
+from services.api.problems import unavailable
 from services.api.serving.greenlets import run_in_thread
 
 __all__ = ["BCRYPT", "HOOK_PREFIX", "KEY_PREFIX", "ImportedSecrets", "Passwords", "drawn", "new_secret", "secret_hash"]
@@ -57,7 +60,8 @@ def secret_hash(secret: str) -> str:
 class Passwords:
     """Hashes and verifies passwords, at most two at a time, so that logins cannot exhaust memory and CPU."""
 
-    def __init__(self) -> None:
+    def __init__(self, wait_s: float = _WAIT_S) -> None:
+        self._wait_s = wait_s
         self._hasher = PasswordHasher(type=Type.ID)
         self._slots = threading.BoundedSemaphore(_HASHES_AT_ONCE)
         self._nobody: str | None = None
@@ -67,10 +71,23 @@ class Passwords:
         with self._slots:
             return run_in_thread(lambda: self._hasher.hash(password, salt=salt))
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for a turn to verify a password. Raises a 503 if that takes too long: a right password is not wrong."""
+        if not self._slots.acquire(timeout=self._wait_s):
+            raise unavailable(
+                "The server verifies too many passwords at the moment; nothing was changed. Try again soon."
+            )
+        try:
+            yield
+        finally:
+            self._slots.release()
+
     def fits(self, password_hash: str | None, password: str) -> bool:
-        """Return whether the password is right. Takes the same time without a hash (``None``: no such user)."""
-        if not self._slots.acquire(timeout=_WAIT_S):
-            return False
+        """Return whether the password is right. Takes the same time without a hash (``None``: no such user).
+
+        Call it in a ``turn``.
+        """
         try:
             if password_hash is None:
                 if self._nobody is None:
@@ -84,8 +101,6 @@ class Passwords:
         except (VerificationError, InvalidHashError, ValueError):
             # bcrypt raises ValueError for a password that is too long for it, and for a hash that is none.
             return False
-        finally:
-            self._slots.release()
 
 
 class ImportedSecrets:
@@ -103,7 +118,7 @@ class ImportedSecrets:
         return (stored, secret_hash(secret)) in self._fitting
 
     def fits(self, stored: str, secret: str) -> bool:
-        """Return whether ``secret`` has the bcrypt hash ``stored``, and remember it if so."""
+        """Return whether ``secret`` has the bcrypt hash ``stored``, and remember it if so. Call it in a ``turn``."""
         if not self._passwords.fits(stored, secret):
             return False
         if len(self._fitting) >= _MOST_FITTING:

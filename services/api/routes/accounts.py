@@ -145,8 +145,8 @@ def _checked(call: Call, username: str, password: SecretStr) -> UserRow:
     deps.auth.guesses.check(*guessers)
     deps.first_user.ensure()
     user = deps.reads.user_named(username) if "\0" not in username else None
-    if not deps.auth.passwords.fits(user.password_hash if user else None, password.get_secret_value()):
-        deps.auth.guesses.failed(*guessers)
+    stored = user.password_hash if user else None
+    if not deps.auth.password_fits(stored, password.get_secret_value(), *guessers):
         raise unauthorized("Wrong username or password")
     assert user is not None  # noqa: S101 - no password fits a user that does not exist
     call.trail.note(principal_of(user))
@@ -193,11 +193,10 @@ def change_password(call: Call, body: ChangePasswordBody) -> ApiResponse:
     user = _find(call, call.principal.id)
     guesser = by_login(user.username, call.address)
     call.deps.auth.guesses.check(guesser)
-    fits = call.deps.auth.passwords.fits
+    fits = partial(call.deps.auth.password_fits, user.password_hash)
     # If a request with an Idempotency-Key is repeated, the current password is the new one already.
-    repeated = call.key is not None and fits(user.password_hash, body.new_password.get_secret_value())
-    if not repeated and not fits(user.password_hash, body.current_password.get_secret_value()):
-        call.deps.auth.guesses.failed(guesser)
+    repeated = call.key is not None and fits(body.new_password.get_secret_value())
+    if not repeated and not fits(body.current_password.get_secret_value(), guesser):
         raise unauthorized("The current password is wrong")
     return _set_password(call, user, body.new_password, "Password changed")
 

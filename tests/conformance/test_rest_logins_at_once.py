@@ -1,0 +1,55 @@
+"""Passwords that are sent at the same time: guesses count before the next one is verified, and nobody is told wrong."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from services.api.auth.tokens import Passwords
+from services.api.settings import Settings
+from tests.conformance.conftest import Footing
+from tests.conformance.rest_live import SECRET, Live, open_live
+
+BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adminadmin")
+
+
+@pytest.fixture(scope="module")
+def live(footing: Footing) -> Iterator[Live]:
+    with open_live(footing, BUILTIN) as opened:
+        yield opened
+
+
+def test_guesses_that_are_sent_together_are_as_few_as_those_that_are_not(live: Live) -> None:
+    gateway, together = live.app_with(BUILTIN), 30
+    passwords, sent = gateway.deps.auth.passwords, threading.Barrier(together + 1)
+    app = gateway.client.application
+
+    def guess(number: int) -> int:
+        body = {"username": "admin", "password": f"guess-{number}"}
+        sent.wait()
+        return (
+            app.test_client()
+            .post("/api/v2/auth/login", json=body, environ_base={"REMOTE_ADDR": gateway.address})
+            .status_code
+        )
+
+    with ThreadPoolExecutor(together) as pool:
+        with passwords.turn(), passwords.turn():
+            statuses = [pool.submit(guess, number) for number in range(together)]
+            sent.wait()
+        verified = [each.result() for each in statuses].count(401)
+
+    # The tenth failure begins the wait. Two passwords are verified at a time, so another one may be under way then.
+    assert verified in {10, 11}
+
+
+def test_a_right_password_is_not_called_wrong_while_too_many_are_verified(live: Live) -> None:
+    gateway = live.app_with(BUILTIN)
+    auth, right = gateway.deps.auth, {"username": "admin", "password": "adminadmin"}
+    auth.passwords = Passwords(wait_s=0.001)
+    with auth.passwords.turn(), auth.passwords.turn():
+        for _ in range(11):
+            assert gateway.refused("POST", "/auth/login", right) == (503, "service_unavailable")
+
+    assert gateway.post("/auth/login", right)["token"]
