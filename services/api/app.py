@@ -166,7 +166,9 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
         if node is not None and remote:
             trail.remote_node = node.name
         if operation.builtin is not None and not deps.settings.builtin and not remote:
-            raise operation.builtin()
+            problem = operation.builtin()
+            problem.details[problems.SETTING] = "DAGWAY_AUTH_MODE"
+            raise problem
         if prefix:
             refuse_foreign_page(deps.settings, request, principal, operation)
         refuse_out_of_scope(deps, principal, operation, path, remote=remote)

@@ -15,6 +15,7 @@ __all__ = [
     "INTERNAL",
     "NOT_FOUND",
     "REFUSED",
+    "SETTING",
     "TOO_LARGE",
     "UNAVAILABLE",
     "WRONG_METHOD",
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 BAD_REQUEST, NOT_FOUND, WRONG_METHOD, TOO_LARGE, INTERNAL, UNAVAILABLE = 400, 404, 405, 413, 500, 503
+SETTING = "setting"
+"""Key in the details of a refusal that a setting of the server causes, whoever asks. Its value names the setting."""
 REFUSED = "dagway.refused"
 """Key in the WSGI environment. Its value is the ``Problem`` of a request that the server refused before Flask ran."""
 RETRY_AFTER_S = 2

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from services.api.routes import OPERATIONS
+from services.api.settings import Settings
 from tests.conformance.rest_stack import Stack, open_stack, recorded
 
 
@@ -145,9 +146,25 @@ def test_an_impossible_run_id_is_a_404(stack: Stack, method: str, path: str, bod
 def test_operations_on_accounts_are_refused_without_builtin_authentication(
     stack: Stack, method: str, path: str, failure: tuple[int, str], data: str
 ) -> None:
-    message = assert_envelope(stack.api(method, path, data=data), *failure)
+    response = stack.api(method, path, data=data)
 
-    assert "builtin authentication mode" in message
+    assert "builtin authentication mode" in assert_envelope(response, *failure)
+    assert response.get_json()["details"] == {"setting": "DAGWAY_AUTH_MODE"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "path", "name"),
+    [
+        (Settings(write_dags=False), "/dags", "DAGWAY_PERMISSIONS_WRITE_DAGS"),
+        (Settings(run_dags=False), "/dags/a/start", "DAGWAY_PERMISSIONS_RUN_DAGS"),
+    ],
+)
+def test_a_refusal_by_a_setting_names_it(tmp_path: Path, settings: Settings, path: str, name: str) -> None:
+    with open_stack(tmp_path, settings=settings) as stack:
+        response = stack.api("POST", path, json={"name": "a"})
+
+        assert_envelope(response, 403, "forbidden")
+        assert response.get_json()["details"] == {"setting": name}
 
 
 @pytest.mark.parametrize("node", ["", "local"])

@@ -187,3 +187,11 @@ def test_a_gateway_that_is_away_is_said_with_what_to_do(dagway: Dagway) -> None:
         "dagway: the gateway at http://127.0.0.1:1 (from --url) cannot be reached: Connection refused; "
         "start one with `dagway up`, or give another by --url or DAGWAY_URL\n"
     )
+
+
+def test_a_server_without_accounts_asks_for_no_token_or_role(dagway: Dagway) -> None:
+    users, keys = dagway("users", "list"), dagway("keys", "list")
+
+    why = "the builtin authentication mode (DAGWAY_AUTH_MODE=builtin)\n"
+    assert (users.exit_code, users.stderr) == (1, f"dagway: User accounts require {why}")
+    assert (keys.exit_code, keys.stderr) == (1, f"dagway: API keys require {why}")

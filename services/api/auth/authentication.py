@@ -22,7 +22,7 @@ from services.api.auth.login_tokens import LoginTokens
 from services.api.auth.principals import ANYBODY, NOBODY, Permission, Principal, Role
 from services.api.auth.shared_failures import SharedFailures
 from services.api.auth.tokens import HOOK_PREFIX, KEY_PREFIX, ImportedSecrets, Passwords, secret_hash
-from services.api.problems import Problem, not_found
+from services.api.problems import SETTING, Problem, not_found
 from services.api.representations.json_values import precise
 from services.api.settings import Oidc, Settings
 from services.api.workspace_names import no_access
@@ -48,9 +48,9 @@ def unauthorized(message: str, settings: Settings | None = None) -> Problem:
     return Problem(401, "unauthorized", message, headers=headers)
 
 
-def forbidden(message: str) -> Problem:
-    """Return a 403."""
-    return Problem(403, "forbidden", message)
+def forbidden(message: str, *, setting: str = "") -> Problem:
+    """Return a 403. ``setting``: the setting of this server that causes it, whoever asks."""
+    return Problem(403, "forbidden", message, details={SETTING: setting} if setting else None)
 
 
 class Auth:
@@ -119,9 +119,11 @@ class Auth:
             expired = precise(principal.expires_at)
             raise unauthorized(f"The API key {principal.username} has expired: {expired}", settings)
         if permission == "write_dags" and not settings.write_dags:
-            raise forbidden("This server does not allow changes of DAGs (DAGWAY_PERMISSIONS_WRITE_DAGS)")
+            name = "DAGWAY_PERMISSIONS_WRITE_DAGS"
+            raise forbidden(f"This server does not allow changes of DAGs ({name})", setting=name)
         if permission == "run_dags" and not settings.run_dags:
-            raise forbidden("This server does not allow runs to be started or changed (DAGWAY_PERMISSIONS_RUN_DAGS)")
+            name = "DAGWAY_PERMISSIONS_RUN_DAGS"
+            raise forbidden(f"This server does not allow runs to be started or changed ({name})", setting=name)
         if any_role:
             return principal
         principal = self._there(principal, workspace)

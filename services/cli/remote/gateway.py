@@ -187,7 +187,10 @@ class Gateway:
         about: Mapping[str, Any] = content if isinstance(content, dict) else {}
         text = str(about.get("message") or f"{self.connection.name} at {self.connection.url} answered {status}")
         hints = {401: f"; {self.connection.to_log_in}", 403: f"; {_ROLE}"}
-        hint = hints.get(status, "")
+        # Neither a token nor a role helps against what a setting of the server forbids to all.
+        details = about.get("details")
+        by_setting = isinstance(details, dict) and "setting" in details
+        hint = "" if by_setting else hints.get(status, "")
         raise GatewayError(f"{text}{hint}", status=status, error_code=str(about.get("code", "")))
 
 
