@@ -127,10 +127,10 @@ class _Stream:
         while time.monotonic() < ends and not self._closing.is_set():
             try:
                 texts, self._after = self._read(self._after)
-                while texts:
+                if texts:
                     last_sent = time.monotonic()
                     yield "".join(texts).encode("utf-8", "replace")
-                    texts, self._after = self._read(self._after)
+                    continue
                 if self._ended(self._after):
                     return
                 if time.monotonic() - last_sent > _PING_S:

@@ -1,0 +1,27 @@
+"""An event stream ends when it must, also while there is always a further event."""
+
+from pathlib import Path
+
+from tests.conformance.rest_stack import NOW, open_stack
+
+
+def test_a_stream_that_always_has_more_to_say_ends_with_the_gateway(tmp_path: Path) -> None:
+    with open_stack(tmp_path) as stack:
+        stack.add_dag("busy")
+        key = stack.add_run("busy", "r1", "running")
+
+        def happens(seq: int) -> None:
+            stack.add("transitions", run_key=key, seq=seq, at=NOW, node=0, was="", became="running", why="", by="")
+
+        happens(1)
+        events = stack.api("GET", "/dag-runs/busy/r1/events", buffered=False).iter_encoded()
+        assert b"retry:" in next(events)
+        assert b"id: 1\n" in next(events)
+        happens(2)
+        assert b"id: 2\n" in next(events)
+
+        happens(3)
+        stack.deps.closing.set()
+
+        # It is read from its last id at another gateway.
+        assert next(events, None) is None
