@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import textwrap
 import threading
@@ -259,3 +260,48 @@ def test_gunicorn_serves_the_same_and_stops_on_sigterm(stack: Stack, tmp_path: P
         os.kill(process, signal.SIGTERM)
         _, code = os.waitpid(process, 0)
     assert code == 0
+
+
+LONG_ANSWERS = """
+    import sys
+    from pathlib import Path
+    from services.api.serving.greenlets import become_green
+
+    become_green()
+    from services.api.serving.gunicorn_server import run_gunicorn
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return long() if environ["PATH_INFO"] == "/long" else [b"short"]
+
+    def long():
+        try:
+            while True:
+                yield bytes(1024 * 1024)
+        finally:
+            Path(sys.argv[2]).touch()
+
+    run_gunicorn(lambda: app, "127.0.0.1", int(sys.argv[1]), stall_s=0.5)
+"""
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system ends no connection that stalls")
+def test_gunicorn_gives_up_a_client_that_takes_no_answer(tmp_path: Path) -> None:
+    port, given_up, log = free_port(), tmp_path / "given-up", tmp_path / "log"
+    argv = [sys.executable, "-c", textwrap.dedent(LONG_ANSWERS), str(port), str(given_up)]
+    with log.open("wb") as file, subprocess.Popen(argv, stdout=file, stderr=file) as process, ExitStack() as links:
+        try:
+
+            def answered() -> bool:
+                try:
+                    return ask(port, "GET", "/short")[2] == b"short"
+                except ConnectionError:
+                    return False
+
+            eventually(answered)
+            ask_and_read_nothing(links, port)
+            eventually(given_up.exists)
+            assert answered()
+        finally:
+            process.terminate()
+    assert "Traceback" not in log.read_text()

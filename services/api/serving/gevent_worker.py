@@ -1,5 +1,7 @@
 """A subclass of gunicorn's gevent worker that also closes idle connections, and ends without resetting new ones."""
 
+import errno
+import os
 import time
 from functools import partial
 from typing import Any
@@ -41,6 +43,13 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
     def timeout_ctx(self) -> Any:
         """Return the context manager in which gunicorn waits for the next request of a connection."""
         return self._waiting
+
+    def handle_request(self, *args: Any) -> Any:
+        """Answer a request. A client that took no byte for too long counts as gone, which gunicorn does not log."""
+        try:
+            return super().handle_request(*args)
+        except TimeoutError as error:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Record when the shutdown began (SIGTERM)."""

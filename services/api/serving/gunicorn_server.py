@@ -6,6 +6,7 @@ Apart from ``server``, because ``dagway up`` needs no gunicorn: the import takes
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["MOST_STREAMS", "run_gunicorn"]
 
 _GRACE_S = 5
+_STALL_S = 60
+"""How long a client may take no byte of an answer that waits for it."""
 _CONNECTIONS = 1000
 MOST_STREAMS = _CONNECTIONS // 2
 """How many event streams may be open with greenlets. Each takes a connection, but no place in the concurrency limit."""
@@ -32,6 +35,19 @@ def _die_with(arbiter: Any, _worker: object) -> None:
     """Make the kernel kill a worker process when its arbiter dies: an orphan would hold the port for seconds."""
     if stop_with_parent(signal.SIGKILL) and os.getppid() != arbiter.pid:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _limit_stalls(stall_s: float) -> Callable[[Any], None]:
+    """Return the hook that makes the kernel end connections whose client takes nothing for ``stall_s``.
+
+    Connections inherit the option from the socket that listens. macOS has none like it.
+    """
+
+    def when_ready(arbiter: Any) -> None:
+        for listener in arbiter.LISTENERS if hasattr(socket, "TCP_USER_TIMEOUT") else ():
+            listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(stall_s * 1000))
+
+    return when_ready
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
@@ -94,6 +110,7 @@ def run_gunicorn(
     workers: int = 1,
     threads: int = 40,
     graceful_timeout_s: int = _GRACE_S,
+    stall_s: float = _STALL_S,
 ) -> None:
     """Serve until a signal ends the process. Must be called in the main thread. Uses greenlets if the process does.
 
@@ -113,6 +130,7 @@ def run_gunicorn(
         "secure_scheme_headers": {},
         "forwarder_headers": "",
         "post_fork": _die_with,
+        "when_ready": _limit_stalls(stall_s),
         "control_socket_disable": True,
         "graceful_timeout": graceful_timeout_s,
         "timeout": 60,
