@@ -100,10 +100,14 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
-    def _flush_outbufs_below_high_watermark(self) -> None:
-        if self.total_outbufs_len > self.adj.outbuf_high_watermark:
-            with self._slow.waits(self):
-                super()._flush_outbufs_below_high_watermark()
+    def write_soon(self, data: Any) -> Any:
+        """Add to the answer. Waits while the client is far behind. Raises ``ClientDisconnected``."""
+        if not self.total_outbufs_len:
+            self.last_activity = time.time()  # until now the client had nothing to take
+        if self.total_outbufs_len <= self.adj.outbuf_high_watermark:
+            return super().write_soon(data)
+        with self._slow.waits(self):
+            return super().write_soon(data)
 
 
 class EmbeddedServer:
