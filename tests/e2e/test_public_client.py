@@ -5,17 +5,21 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from pydagu.builder import DagBuilder, StepBuilder
 from pydagu.http import DaguHttpClient
 from pydagu.models import Dag, DagResponseMessage, DagRunId, DagRunResult, StartDagRun, Step
 
 from tests.harness.cluster import Footing
 from tests.harness.counterparts import HttpCounterpart
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 
 @pytest.fixture
-def theirs(footing: Footing) -> DaguHttpClient:
+def theirs(footing: Footing, monkeypatch: pytest.MonkeyPatch) -> DaguHttpClient:
+    """Their client. It keeps to the default time limits of ``httpx``, of 5 s, which a busy machine may exceed."""
+    for limit in ("connect", "read", "write", "pool"):
+        monkeypatch.setattr(DEFAULT_TIMEOUT_CONFIG, limit, PATIENCE_S)
     return DaguHttpClient(uuid.uuid4().hex[:20], f"{footing.client.base}/api/v2/")
 
 
