@@ -49,7 +49,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 def test_dagway_up_reports_a_full_disk_loses_nothing_and_recovers_by_itself(disk: SmallDisk, tmp_path: Path) -> None:
     door = free_port()
     env = {"DAGWAY_DATA_DIR": str(disk.folder), "DAGWAY_METRICS_PORT": str(door)}
-    with Embedded(tmp_path / "up", lease_s=2, env=env) as system:
+    with Embedded(tmp_path / "up", lease_s=5, env=env) as system:
         client = system.client
         client.create("held", f"steps:\n  - command: {_HELD.format(tmp_path, 'held')}\n  - command: 'true'\n")
         client.create("other", "steps:\n  - command: 'true'\n")
