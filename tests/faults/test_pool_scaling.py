@@ -57,7 +57,7 @@ def test_a_pool_is_scaled_by_its_own_attempts_and_not_by_runs_that_a_limit_holds
             sent = threads.map(
                 lambda n: cluster.client.ask("POST", "/dags/held/enqueue", {"dagRunId": f"r{n}"}), range(HELD)
             )
-            assert {answer.status for answer in sent} == {200}
+            assert {answer.status for answer in sent} <= {200, 202}
         eventually(says("max(dagway_queued_dag_runs)", HELD - 1))
         eventually(says(default, 1))
 

@@ -46,7 +46,7 @@ def test_a_command_whose_scheduler_died_after_the_commit_is_carried_out_once(clu
     # Rows of earlier runs, whose tasks were sent, may not be deleted yet.
     assert len([row for row in cluster.rows(t.outbox) if dag.encode() in row["body"]]) == 1
     cluster.start(*cluster.schedulers, *cluster.workers)
-    assert cluster.client.ask("POST", f"/dags/{dag}/start", {"dagRunId": "r1"}, key=dag).status == 200
+    assert cluster.client.settle("POST", f"/dags/{dag}/start", {"dagRunId": "r1"}, key=dag).status == 200
     cluster.client.until("succeeded", dag)
     assert attempts(cluster, dag) == ONCE_EACH
     assert cluster.client.outputs(dag) == {"a": "1", "b": "12"}

@@ -84,7 +84,7 @@ class Engine(ABC):
         with socket.socket(socket.AF_UNIX) as probe:
             assert probe.connect_ex(self.url.removeprefix("unix://")) == 0, f"{self.program} does not listen yet"
         try:
-            return docker.DockerClient(self.url, timeout=PATIENCE_S)
+            return docker.DockerClient(self.url, timeout=int(PATIENCE_S))
         except docker.errors.DockerException as error:
             raise AssertionError(str(error)) from error
 
