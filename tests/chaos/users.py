@@ -41,7 +41,7 @@ class Users:
     def prepare(self) -> None:
         """Create queues and DAGs."""
         for name, limit in self._plan.queues.items():
-            answer = self._client.insist("PUT", f"/queues/{name}", {"maxConcurrency": limit}, key=name)
+            answer = self._client.settle("PUT", f"/queues/{name}", {"maxConcurrency": limit}, key=name)
             assert answer.status == 200, answer
         for dag in self._plan.dags:
             self._client.create(dag.name, dag.spec)
@@ -71,7 +71,8 @@ class Users:
                 self._ask(request)
         for dag in self._plan.dags:
             if dag.cron:
-                answer = self._client.insist("POST", f"/dags/{dag.name}/suspend", {"suspend": True})
+                path, key = f"/dags/{dag.name}/suspend", f"suspend-{dag.name}"
+                answer = self._client.settle("POST", path, {"suspend": True}, key=key)
                 assert answer.status == 200, answer
 
     def approve(self) -> None:

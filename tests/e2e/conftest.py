@@ -34,7 +34,11 @@ def shared_cluster(
     """Two gateways, one scheduler, one worker. They are executed, so that tests see their own environment."""
     rabbit, postgres = running(*servers)
     folder = tmp_path_factory.mktemp("distributed")
-    with Cluster(folder, rabbit, postgres, gateways=2, program=OWN_PROGRAM) as system:
+    system = Cluster(folder, rabbit, postgres, gateways=2, program=OWN_PROGRAM)
+    for gateway in system.gateways:
+        # Many tests compare the answer to a write. On a busy machine a scheduler needs longer than the default of 5 s.
+        gateway.env["DAGWAY_COMMAND_WAIT_S"] = "15"
+    with system:
         yield system
 
 

@@ -14,7 +14,7 @@ def test_without_a_broker_a_command_is_refused_and_reads_go_on(cluster: Cluster)
     proxy = Proxy(cluster.rabbit.port)
     port, late = free_port(), free_port()
     behind = cluster.amqp_url.replace(f":{cluster.rabbit.port}/", f":{proxy.port}/")
-    gateway = cluster.gateway(9, port, DAGWAY_AMQP_URL=behind)
+    gateway = cluster.gateway(9, port, DAGWAY_AMQP_URL=behind, DAGWAY_COMMAND_WAIT_S="15")
     client = Client([port])
     try:
         cluster.start(gateway)
@@ -74,7 +74,7 @@ def test_without_a_scheduler_a_command_is_accepted_and_carried_out_later(cluster
 def test_a_run_waits_for_a_worker_to_come(cluster: Cluster) -> None:
     client = cluster.client
     (worker,) = cluster.workers
-    assert worker.terminate(timeout_s=35) == 0
+    assert worker.terminate() == 0
     client.create("alone", ONE)
     client.start("alone")
     assert client.steps("alone") == {"cmd_1": "not_started"}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.private_files import private_file
-from tests.harness.cluster import Embedded
+from tests.harness.cluster import Embedded, everything_below
 from tests.harness.eventually import eventually
 
 _DEPTH = len(("worker", "logs", "the DAG", "the run"))
@@ -25,7 +25,7 @@ def open_umask() -> Iterator[None]:
 def open_to_others(folder: Path) -> dict[str, str]:
     """Return what others have a right to. The files of a run and its logs are in folders that nobody else can enter."""
     found = {}
-    for path in (folder, *folder.rglob("*")):
+    for path in (folder, *everything_below(folder)):
         try:
             mode = stat.S_IMODE(path.lstat().st_mode)
         except FileNotFoundError:  # the system has removed it meanwhile
@@ -45,7 +45,7 @@ def test_state_is_private_with_an_open_umask_and_existing_state_is_narrowed(tmp_
             system.client.start("secretive", "r")
             system.client.until("succeeded", "secretive", "r")
             assert open_to_others(system.data_dir) == {}
-            names = {path.name for path in system.data_dir.rglob("*")}
+            names = {path.name for path in everything_below(system.data_dir)}
             assert {"dagway.db", "transport.sqlite3", "worker", "worker-seal-keys", "logs", "spool", "runs"} <= names
             assert "data_dir.open_to_others" not in system.process.output()
 

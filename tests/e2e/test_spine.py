@@ -333,6 +333,7 @@ def test_a_restart_of_everything_keeps_everything(footing: Footing, client: Clie
 def test_nothing_is_left_over_when_all_runs_have_ended(footing: Footing, go: Go) -> None:
     go(GRAPH)
 
+    # Runs that other tests have left on this system may still be ending.
     eventually(lambda: footing.rows(t.outbox) == [])
-    assert footing.rows(t.timers) == []
-    assert [row for row in footing.rows(t.nodes) if row["token"] is not None] == []
+    eventually(lambda: footing.rows(t.timers) == [])
+    eventually(lambda: [row for row in footing.rows(t.nodes) if row["token"] is not None] == [])

@@ -50,7 +50,7 @@ def system(
         made = Embedded(folder)
     else:
         servers = running(*request.getfixturevalue("servers"))
-        made = Cluster(folder, *servers, schedulers=2, lease_s=2)
+        made = Cluster(folder, *servers, schedulers=2, lease_s=5)
     for process in made.processes:
         process.env |= collector.env | {"DAGWAY_LOG_FORMAT": "json"}
     with made:
@@ -257,4 +257,4 @@ def test_a_collector_that_is_away_costs_neither_runs_nor_time(tmp_path: Path) ->
         system.client.create("one", "steps:\n  - command: 'true'\n")
         system.client.start("one", "r1")
         system.client.until("succeeded", "one", "r1")
-        assert system.process.terminate(timeout_s=12) == 0
+        assert system.process.terminate(timeout_s=40) == 0

@@ -10,7 +10,8 @@ from tests.harness.cluster import Cluster, Footing, running
 from tests.harness.needs import need
 from tests.harness.servers import PostgresServer, RabbitServer
 
-LEASE_S = 2.0
+LEASE_S = 5.0
+"""A worker that gets no processor for so long counts as lost, so a busy machine sets the least value."""
 
 
 @pytest.fixture(scope="session")

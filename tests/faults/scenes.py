@@ -15,7 +15,7 @@ from typing import Any
 from shared.contracts.errands import Mail, SideTask
 from shared.contracts.tasks import Task
 from shared.language.model import MailSettings, Step, StepCommand
-from tests.harness.cluster import gone
+from tests.harness.cluster import everything_below, gone
 from tests.harness.counterparts import HttpCounterpart, MailCounterpart, SshCounterpart, fake_act
 from tests.harness.engines import IMAGE, Engine
 from tests.harness.worker_rig import script, task
@@ -47,7 +47,8 @@ class Stage:
 
     def files(self) -> set[Path]:
         """Return all files in the directories of runs and in the folder for temporary files."""
-        return {path for place in (self.folder / "worker" / "runs", self.folder / "tmp") for path in place.rglob("*")}
+        places = (self.folder / "worker" / "runs", self.folder / "tmp")
+        return {path for place in places for path in everything_below(place)}
 
     def task(self, name: str, step: Step, **facts: Any) -> Task:
         run = {"run_key": f"d/{name}", "dag_run_id": name, "root_dag_run_id": name}

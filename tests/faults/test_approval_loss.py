@@ -31,12 +31,13 @@ steps:
 name: child
 steps:
 """
+APPROVAL = {"inputs": {"WHO": "Ann"}}
 CHILD_ASKS = CALLS + GATED.partition("steps:\n")[2]
 CHILD_WORKS = CALLS + "  - {name: one, command: echo Ann, output: SAID}\n"
 
 
 def approve(cluster: Cluster, path: str, key: str) -> Answer:
-    return cluster.client.ask("POST", f"/dag-runs/{path}/steps/ok/approve", {"inputs": {"WHO": "Ann"}}, key=key)
+    return cluster.client.ask("POST", f"/dag-runs/{path}/steps/ok/approve", APPROVAL, key=key)
 
 
 def children(cluster: Cluster, dag: str) -> list[dict[str, Any]]:
@@ -58,7 +59,7 @@ def test_an_approval_whose_scheduler_died_after_the_commit_resumes_the_run_once(
     assert answer.status in {200, 202}
     assert cluster.client.run(dag)["statusLabel"] in {"queued", "running"}
     cluster.start(*cluster.schedulers, *cluster.workers)
-    again = approve(cluster, f"{dag}/r1", dag)
+    again = cluster.client.settle("POST", f"/dag-runs/{dag}/r1/steps/ok/approve", APPROVAL, key=dag)
     assert (again.status, again.json) == (200, {"dagRunId": "r1", "stepName": "ok", "resumed": True})
     cluster.client.until("succeeded", dag)
     assert attempts(cluster, dag) == [("ok", 1, "finished", "succeeded"), ("after", 1, "finished", "succeeded")]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from services.scheduler.loops.relay import OVERDUE_S
 from shared.store import tables as t
+from tests.faults.conftest import LEASE_S
 from tests.harness.cluster import Cluster, running
 from tests.harness.eventually import eventually
 from tests.harness.invariants import violations
@@ -20,7 +21,7 @@ def test_tasks_that_wait_for_long_are_not_taken_for_lost(
     servers: tuple[RabbitServer, PostgresServer], tmp_path: Path
 ) -> None:
     ran = tmp_path / "ran"
-    with Cluster(tmp_path / "cluster", *running(*servers), schedulers=2, workers=0, lease_s=1) as system:
+    with Cluster(tmp_path / "cluster", *running(*servers), schedulers=2, workers=0, lease_s=LEASE_S) as system:
         system.client.create("short", f"steps:\n  - echo $DAG_RUN_ID >> {ran}; sleep 0.1\n")
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda number: system.client.start("short", f"r{number}"), range(RUNS)))

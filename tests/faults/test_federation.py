@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tests.harness.procs import DagwayProcess
 from tests.harness.prometheus import Prometheus
 from tests.harness.servers import PostgresServer, RabbitServer
 
+Labels = tuple[tuple[str, str], ...]
 SPEC = {
     "good": "steps:\n  - name: one\n    command: echo 1\n",
     "bad": "steps:\n  - name: one\n    command: exit 3\n",
@@ -76,6 +77,14 @@ def federated(whole: Prometheus) -> dict[str, float]:
     return {dict(labels)["status"]: value for labels, value in found.items() if value}
 
 
+def without_site(found: Mapping[Labels, float]) -> dict[Labels, float]:
+    return {(("status", dict(labels)["status"]),): value for labels, value in found.items()}
+
+
+def _nothing() -> dict[Labels, float]:
+    raise AssertionError("nothing was scraped")
+
+
 @pytest.mark.timeout(600)
 def test_sums_are_the_databases_though_a_worker_a_scheduler_and_a_gateway_were_killed(
     watched: tuple[Cluster, Prometheus, Prometheus],
@@ -120,11 +129,11 @@ def test_sums_are_the_databases_though_a_worker_a_scheduler_and_a_gateway_were_k
     eventually(lambda: all_over(31))
     eventually(lambda: federated(whole) == dict(truth(cluster)))
     assert counted(leaf, "dagway_dag_runs_ended_total") <= 31
-    assert leaf.ask("dagway:dag_runs:total") == {
-        (("status", dict(labels)["status"]),): value for labels, value in whole.ask("dagway:dag_runs:total").items()
-    }
+    # A scrape that a busy machine answers too late is missing for a moment.
+    eventually(lambda: leaf.ask("dagway:dag_runs:total") == without_site(whole.ask("dagway:dag_runs:total")))
 
     # Only aggregates came over.
-    names = {dict(labels).get("instance") for labels in whole.ask('{__name__=~"dagway.+"}')}
-    assert names == {None}
-    assert whole.ask('up{job="federate"}') == {(("instance", f"127.0.0.1:{leaf.port}"), ("job", "federate")): 1}
+    found = eventually(lambda: whole.ask('{__name__=~"dagway.+"}') or _nothing())
+    assert {dict(labels).get("instance") for labels in found} == {None}
+    up = {(("instance", f"127.0.0.1:{leaf.port}"), ("job", "federate")): 1}
+    eventually(lambda: whole.ask('up{job="federate"}') == up)

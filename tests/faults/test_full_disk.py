@@ -9,6 +9,7 @@ import pytest
 from shared.errors import BrokerUnavailable
 from shared.transport.base import EVENTS, LOGS, Outgoing
 from shared.transport.embedded.transport import EmbeddedTransport
+from tests.faults.conftest import LEASE_S
 from tests.harness.client import ask_probe
 from tests.harness.cluster import Embedded
 from tests.harness.eventually import eventually, free_port
@@ -49,7 +50,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 def test_dagway_up_reports_a_full_disk_loses_nothing_and_recovers_by_itself(disk: SmallDisk, tmp_path: Path) -> None:
     door = free_port()
     env = {"DAGWAY_DATA_DIR": str(disk.folder), "DAGWAY_METRICS_PORT": str(door)}
-    with Embedded(tmp_path / "up", lease_s=2, env=env) as system:
+    with Embedded(tmp_path / "up", lease_s=LEASE_S, env=env) as system:
         client = system.client
         client.create("held", f"steps:\n  - command: {_HELD.format(tmp_path, 'held')}\n  - command: 'true'\n")
         client.create("other", "steps:\n  - command: 'true'\n")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from shared.store import tables as t
 from tests.faults.conftest import attempts
-from tests.faults.test_worker_loss import NOTICED_S, holder
+from tests.faults.test_worker_loss import holder
 from tests.harness.cluster import Cluster, pid_in
 from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
@@ -51,7 +51,7 @@ def finish(cluster: Cluster, name: str, folder: Path) -> None:
     assert entered(cluster, name) == ["r2"]
     for run_id, after in (("r2", ["r3"]), ("r3", [])):
         (folder / f"go-{run_id}").touch()
-        cluster.client.until("succeeded", name, run_id, timeout_s=NOTICED_S)
+        cluster.client.until("succeeded", name, run_id)
         eventually(lambda after=after: entered(cluster, name) == after)  # type: ignore[misc]
     assert cluster.rows(t.pool_waits, kind="lock", name=name) == []
 
@@ -61,7 +61,7 @@ def test_a_killed_workers_lock_goes_to_who_waits(cluster: Cluster, tmp_path: Pat
 
     worker.kill9()
 
-    cluster.client.until("failed", "locked", timeout_s=NOTICED_S)
+    cluster.client.until("failed", "locked")
     pid_in(tmp_path / "r2")
     assert entered(cluster, "locked") == ["r2"]
     finish(cluster, "locked", tmp_path)
@@ -73,7 +73,7 @@ def test_a_silent_worker_that_is_heard_again_takes_no_lock_from_its_next_holder(
     worker = begin(cluster, "silenced", tmp_path)
     worker.freeze()
     try:
-        cluster.client.until("failed", "silenced", timeout_s=NOTICED_S)
+        cluster.client.until("failed", "silenced")
         (tmp_path / "go-r1").touch()
         cluster.client.until_step("running", "silenced", "r2", "long")
         pid_in(tmp_path / "r2")

@@ -57,7 +57,7 @@ def test_a_pool_is_scaled_by_its_own_attempts_and_not_by_runs_that_a_limit_holds
             sent = threads.map(
                 lambda n: cluster.client.ask("POST", "/dags/held/enqueue", {"dagRunId": f"r{n}"}), range(HELD)
             )
-            assert {answer.status for answer in sent} == {200}
+            assert {answer.status for answer in sent} <= {200, 202}
         eventually(says("max(dagway_queued_dag_runs)", HELD - 1))
         eventually(says(default, 1))
 
@@ -66,10 +66,10 @@ def test_a_pool_is_scaled_by_its_own_attempts_and_not_by_runs_that_a_limit_holds
                 cluster.client.start(dag, f"r{number}")
         eventually(says(gpu, 30))
         eventually(says('sum(max by (state) (dagway_open_attempts{pool="no-pool"}))', 5))
-        assert says(default, 1)()
+        eventually(says(default, 1))
 
         for number in range(3):
             cluster.client.start("own", f"r{number}")
         eventually(says(default, 4))
-        assert says(gpu, 30)()
+        eventually(says(gpu, 30))
         eventually(says("sum(dagway:open_attempts:max)", 39))

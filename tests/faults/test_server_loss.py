@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.store import tables as t
-from tests.faults.conftest import attempts
+from tests.faults.conftest import LEASE_S, attempts
 from tests.harness.cluster import Cluster, gone, pid_in
 from tests.harness.eventually import eventually
 from tests.harness.invariants import violations
@@ -90,7 +90,7 @@ def test_a_step_that_is_still_running_when_the_broker_comes_back_is_not_lost(
     for process in cluster.processes:
         cluster.ready(process)
     # Long enough for whoever judges without having heard to do so.
-    cluster.client.create(f"{dag}-pause", "steps:\n  - sleep 4\n")
+    cluster.client.create(f"{dag}-pause", f"steps:\n  - sleep {2 * LEASE_S:g}\n")
     cluster.client.start(f"{dag}-pause")
     cluster.client.until("succeeded", f"{dag}-pause")
     (tmp_path / "go").touch()

@@ -132,7 +132,8 @@ def at_work(system: FromRelease, load: Load, schedulers: int, *workers: str) -> 
     def shared() -> None:
         assert not load.failed
         begun = {row["worker_id"] for row in system.rows(t.executions) if row["token"] not in known}
-        assert begun == set(workers)
+        # The last reports of a worker that has just ended may be recorded now.
+        assert begun >= set(workers)
         assert all(tasks_sent(each) > was for each, was in zip(chosen, sent, strict=True))
         assert len(load.started) >= before + EACH
 

@@ -64,7 +64,7 @@ class Alertmanager(Server):
         try:
             with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=5) as answer:
                 return bool(answer.status == 200)
-        except urllib.error.URLError:
+        except OSError:
             return False
 
     def post(self, *alerts: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ the roles that the migration creates, and workers without a database URL.
 
 import contextlib
 import itertools
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +25,18 @@ from tests.harness.eventually import eventually, free_port
 from tests.harness.procs import DagwayProcess
 from tests.harness.servers import PostgresServer, RabbitServer
 
-__all__ = ["Cluster", "Embedded", "Footing", "descendants", "give_roles", "gone", "new_database", "pid_in", "running"]
+__all__ = [
+    "Cluster",
+    "Embedded",
+    "Footing",
+    "descendants",
+    "everything_below",
+    "give_roles",
+    "gone",
+    "new_database",
+    "pid_in",
+    "running",
+]
 
 _READY_S = 90.0
 _SECRET_KEYS = {"DAGWAY_SECRET_KEYS": f"tests={'k' * 32}"}
@@ -279,6 +291,12 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def everything_below(folder: Path) -> Iterator[Path]:
+    """Yield all files and folders below a folder. ``rglob`` fails if one of the folders is removed meanwhile."""
+    for place, folders, files in os.walk(folder):
+        yield from (Path(place, name) for name in (*folders, *files))
 
 
 def pid_in(path: Path) -> int:

@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
-from tests.harness.eventually import eventually, free_port
+from tests.harness.eventually import PATIENCE_S, eventually, free_port
 
 __all__ = ["HttpCounterpart", "MailCounterpart", "SshCounterpart", "certificate", "fake_act", "silent_port", "sshd_bin"]
 
@@ -302,7 +302,7 @@ class SshCounterpart:
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(PATIENCE_S)
 
 
 @contextmanager

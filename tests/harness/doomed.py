@@ -16,7 +16,7 @@ from services.worker.process.process_tree import MARK
 from shared.contracts.control import StopAttempt
 from shared.contracts.tasks import Task
 from tests.harness.cluster import descendants, gone
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.worker_rig import Rig
 
 __all__ = ["DoomedWorker"]
@@ -53,7 +53,7 @@ class DoomedWorker:
     def kill(self) -> None:
         """Kill the worker by SIGKILL; returns when its guardian has cleaned up and ended."""
         self._process.send_signal(signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(PATIENCE_S)
         eventually(lambda: all(gone(pid) for pid in self._guardian))
 
     def processes(self) -> list[str]:

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import docker
 
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 __all__ = ["ENGINES", "IMAGE", "DockerEngine", "Engine", "PodmanEngine", "engine_bin", "root_file_system"]
 
@@ -84,7 +84,7 @@ class Engine(ABC):
         with socket.socket(socket.AF_UNIX) as probe:
             assert probe.connect_ex(self.url.removeprefix("unix://")) == 0, f"{self.program} does not listen yet"
         try:
-            return docker.DockerClient(self.url, timeout=30)
+            return docker.DockerClient(self.url, timeout=int(PATIENCE_S))
         except docker.errors.DockerException as error:
             raise AssertionError(str(error)) from error
 
@@ -116,7 +116,7 @@ class Engine(ABC):
         self.client.close()
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(30)
+            self._process.wait(PATIENCE_S)
         self._end_monitors()
         mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         left = [place for place in mounted if place.startswith(f"{self._folder}/")]

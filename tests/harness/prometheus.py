@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any, Self
 
 import yaml
 
-from tests.harness.eventually import eventually, free_port
+from tests.harness.eventually import PATIENCE_S, eventually, free_port
 from tests.harness.procs import clean_environment
 from tests.harness.reaper import forget, spawn
 
@@ -98,7 +97,7 @@ class Prometheus:
         """Kill the server by SIGKILL."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(PATIENCE_S)
             forget(self._process)
 
     def __exit__(
@@ -114,7 +113,7 @@ class Prometheus:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=2) as answer:
                 return bool(answer.status == 200)
-        except urllib.error.URLError:
+        except OSError:
             return False
 
     def ask(self, query: str) -> dict[tuple[tuple[str, str], ...], float]:

@@ -54,7 +54,7 @@ def stress(system: Cluster, *, runs: int, a_wave: int, seed: int, within_s: floa
     """
     dice = random.Random(seed)
     for name, limit in LIMITS.items():
-        assert system.client.insist("PUT", f"/queues/{name}", {"maxConcurrency": limit}, key=name).status == 200
+        assert system.client.settle("PUT", f"/queues/{name}", {"maxConcurrency": limit}, key=name).status == 200
     system.client.create("steady", _SPEC)
     asked = [(f"r{number:05}", dice.choice(list(LIMITS)), dice.random() < _HIGH_SHARE) for number in range(runs)]
     killer = Killer(system, dice, ["schedulers", "workers"])

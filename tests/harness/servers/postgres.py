@@ -125,7 +125,7 @@ class PostgresServer(Server):
 
     def execute(self, statement: str | sql.Composable, *, database: str = "postgres") -> None:
         """Run one statement as the superuser, outside of any transaction."""
-        with closing(psycopg2.connect(self.database_url(database), connect_timeout=5)) as connection:
+        with closing(psycopg2.connect(self.database_url(database), connect_timeout=60)) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(statement)
