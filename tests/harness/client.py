@@ -16,6 +16,8 @@ __all__ = ["Answer", "Client", "ask_probe", "send_raw", "statuses"]
 
 _TIMEOUT = urllib3.Timeout(connect=2, read=20)
 _PASSING = frozenset({502, 503, 504})
+_ACCEPTED = 202
+"""The answer to a write that a scheduler has not decided as soon as its gateway gives up waiting, after 5 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +91,30 @@ class Client:
 
     def create(self, name: str, spec: str) -> None:
         """Create a DAG; fails the test if it is refused."""
-        answer = self.insist("POST", "/dags", {"name": name, "spec": spec}, key=f"create-{name}")
+
+        def created() -> Answer:
+            answer = self.insist("POST", "/dags", {"name": name, "spec": spec}, key=f"create-{name}")
+            assert answer.status != _ACCEPTED, answer
+            return answer
+
+        answer = eventually(created)
         assert answer.status == 201, answer
 
     def start(self, dag: str, run_id: str = "r1", *, key: str = "", **body: Any) -> str:
         """Start a run and return its id; fails the test if the start is not recorded."""
         answer = self.ask("POST", f"/dags/{dag}/start", {"dagRunId": run_id, **body}, key=key)
-        assert answer.status == 200, answer
+        if answer.status == _ACCEPTED:
+            place = f"/commands/{answer.json['commandId']}"
+
+            def decided() -> Answer:
+                outcome = self.insist("GET", place)
+                assert outcome.status == 200, outcome
+                return outcome
+
+            outcome = eventually(decided)
+            assert outcome.json["outcome"] == "recorded", outcome
+        else:
+            assert answer.status == 200, answer
         return str(answer.json["dagRunId"])
 
     def run(self, dag: str, run_id: str = "r1") -> dict[str, Any]:
