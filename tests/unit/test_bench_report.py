@@ -98,7 +98,10 @@ def test_large_workloads_have_tables_of_their_own() -> None:
     text = table(large_results(measured("D", 10), measured_large("D")))
 
     assert "| D | 10.0 (10.0 to 10.0) |" in text
-    assert "| D | 40.0 (40.0 to 40.0) | 8.0 (8.0 to 8.0) | 1.5 (1.5 to 1.5) | 0.25 (0.25 to 0.25) | 9.0 (9.0 to 9.0) |" in text
+    assert (
+        "| D | 40.0 (40.0 to 40.0) | 8.0 (8.0 to 8.0) | 1.5 (1.5 to 1.5) | 0.25 (0.25 to 0.25) | 9.0 (9.0 to 9.0) |"
+        in text
+    )
     memory = "150 → 165 | workers 80 → 90, gateways 70 → 75 | 165 → 180 | workers 90 → 99, gateways 75 → 81"
     assert f"| D | {memory} |" in text
 
