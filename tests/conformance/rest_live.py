@@ -25,7 +25,7 @@ from shared.store.reads.reader import Reads
 from shared.store.writes.transaction import Store
 from shared.transport.open import open_transport
 from tests.harness.databases import gateways_url
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 if TYPE_CHECKING:
     from tests.conformance.conftest import Footing
@@ -140,7 +140,7 @@ def open_live(footing: "Footing", settings: Settings | None = None, *, dags_dir:
     reads = Reads(reader)
     deps = Deps(
         transport=transport,
-        commands=Commands(transport, utc_now, reply_timeout_s=20),
+        commands=Commands(transport, utc_now, reply_timeout_s=PATIENCE_S),
         reads=reads,
         clock=utc_now,
         started_at=utc_now(),

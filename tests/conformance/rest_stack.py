@@ -27,6 +27,7 @@ from shared.store.reads.reader import Reads
 from shared.transport.base import AUDIT, COMMANDS
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.databases import migrated_sqlite
+from tests.harness.eventually import PATIENCE_S
 
 __all__ = ["CHAIN", "NOW", "Stack", "open_stack", "recorded", "refused"]
 
@@ -67,7 +68,7 @@ class Stack:
         self.transport.declare([COMMANDS])
         self.seen: list[tuple[str, Command]] = []
         self.answer: Callable[[Command], Reply | None] = lambda _: recorded()
-        timeouts = {"reply_timeout_s": deps.pop("reply_timeout_s", 5.0)}
+        timeouts = {"reply_timeout_s": deps.pop("reply_timeout_s", PATIENCE_S)}
         self.deps = Deps(
             transport=self.transport,
             commands=Commands(self.transport, lambda: NOW, **timeouts),

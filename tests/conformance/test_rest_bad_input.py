@@ -14,6 +14,7 @@ from services.api.serving.server import EmbeddedServer
 from services.api.settings import Settings
 from tests.conformance.rest_live import SECRET
 from tests.conformance.rest_stack import Stack, open_stack, recorded
+from tests.harness.eventually import PATIENCE_S
 
 TEXTS = {
     "long": "x" * 5000,
@@ -132,7 +133,7 @@ def test_slow_huge_and_broken_clients_leave_the_server_healthy(stack: Stack) -> 
         huge = socket.create_connection(("127.0.0.1", server.port))
         huge.sendall(b"POST /api/v2/dags HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
         assert b" 413 " in huge.recv(4096).split(b"\r\n", 1)[0] + b" "
-        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as client:
             client.sendall(b"GET /api/v2/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert b" 200 " in client.recv(4096)
         for each in (*idle, huge):

@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from shared.store import tables as t
 from shared.store.engine import open_engine
 from tests.conformance.conftest import Footing
+from tests.conformance.kept_files import files_with
 from tests.conformance.rest_live import Live, open_live
 from tests.harness.eventually import eventually
 
@@ -182,8 +183,7 @@ def test_a_secret_that_was_handed_over_is_stored_nowhere(live: Live, footing: Fo
         assert canary not in str(told)
         assert canary not in str(stored)
         # On the embedded footing, the database with its deleted rows and the journal of messages are there too.
-        kept = (path for path in footing.folder.rglob("*") if path.is_file())
-        assert [path for path in kept if canary.encode() in path.read_bytes()] == []
+        assert files_with(canary.encode(), footing.folder) == []
     assert any("dagway-sealed:v1:k1:" in rows for rows in stored)
     assert "dagway-sealed" not in str(told)
 

@@ -80,7 +80,9 @@ def test_a_file_that_outgrows_the_limit_leaves_its_dag_as_it_was(footing: Footin
     (tmp_path / "grows.yaml").write_text(STEPS)
     with open_live(footing, dags_dir=tmp_path) as live:
         eventually(lambda: files(live) == ["grows.yaml"])
-        (tmp_path / "grows.yaml").write_text(STEPS + "# " + 1024 * 1024 * "x")
+        # At once: a file that is still being written is shorter, and valid.
+        (tmp_path / "grows.part").write_text(STEPS + "# " + 1024 * 1024 * "x")
+        (tmp_path / "grows.part").replace(tmp_path / "grows.yaml")
 
         until_told(live, "grows.yaml: cannot be read: larger than 1 MiB")
 

@@ -15,6 +15,7 @@ import urllib3
 from cryptography.hazmat.primitives.asymmetric import rsa
 from flask.testing import FlaskClient
 
+from services.api.auth import oidc
 from services.api.auth.oidc import role_of
 from services.api.settings import Oidc, Settings
 from shared.store.tables import workspaces
@@ -293,10 +294,11 @@ def test_a_new_key_of_the_provider_is_found_and_the_old_one_forgotten(gateway: O
     eventually(lambda: client.get("/api/v2/dags").status_code == 200)
     client.set_cookie("oidcToken", old)
     assert client.get("/api/v2/dags").status_code == 401
-    before = len(provider.fetches)
+    before, began_s = len(provider.fetches), time.monotonic()
     for _ in range(20):
         client.get("/api/v2/dags")
-    assert len(provider.fetches) - before <= 1
+    pauses = (time.monotonic() - began_s) // oidc._PAUSE_S
+    assert len(provider.fetches) - before <= 1 + pauses
 
 
 def test_only_addresses_on_the_whitelist_can_log_in(gateway: Opener, provider: OidcProvider) -> None:

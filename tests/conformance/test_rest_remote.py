@@ -10,7 +10,7 @@ import pytest
 import urllib3
 
 from tests.harness.cluster import Embedded
-from tests.harness.eventually import eventually, free_port
+from tests.harness.eventually import PATIENCE_S, eventually, free_port
 
 TWO_LINES = "steps:\n  - name: a/b c\n    command: printf 'one\\ntwo\\n'\n    output: OUT\n"
 SLOW = "steps:\n  - name: s\n    command: sleep 300\n"
@@ -22,7 +22,7 @@ class Near:
 
     def __init__(self, system: Embedded) -> None:
         self._door = f"http://127.0.0.1:{system.process.env['DAGWAY_PORT']}/api/v2"
-        self._pool = urllib3.PoolManager(retries=False, timeout=20)
+        self._pool = urllib3.PoolManager(retries=False, timeout=PATIENCE_S)
 
     def ask(self, method: str, path: str, body: Any = None, *, node: str = "far", **headers: str) -> Any:
         sent = {"Authorization": ME, **({} if body is None else {"Content-Type": "application/json"}), **headers}

@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +17,7 @@ from shared.secret_box import SecretBox
 from shared.store import tables as t
 from shared.store.engine import open_engine
 from tests.conformance.conftest import Footing
+from tests.conformance.kept_files import files_with
 from tests.conformance.rest_live import Live, open_live
 
 VALUE = "s3cr3t-c4n4ry of its own"
@@ -53,16 +52,6 @@ def _listed(live: Live, name: str) -> dict[str, Any]:
     return dict(found)
 
 
-def _files_with(text: bytes, folder: Path) -> list[Path]:
-    found = []
-    for path in folder.rglob("*"):
-        # Files of ended runs go meanwhile.
-        with suppress(FileNotFoundError):
-            if path.is_file() and text in path.read_bytes():
-                found.append(path)
-    return found
-
-
 def _spec(key: str) -> str:
     # Reversed, so that a stored spec does not have the value.
     return SPEC.replace("KEY", key).replace("VALUE", VALUE[::-1])
@@ -84,7 +73,7 @@ def test_a_step_gets_a_stored_secret_and_nothing_else_has_it(live: Live, footing
     engine.dispose()
     assert VALUE not in str(rows)
     assert VALUE not in json.dumps([listed, run, log, live.get("/dag-runs/stored/r1/log")])
-    assert _files_with(VALUE.encode(), footing.folder) == []
+    assert files_with(VALUE.encode(), footing.folder) == []
 
 
 def test_a_new_value_counts_for_a_retry(live: Live) -> None:

@@ -21,7 +21,7 @@ from shared.errors import ConfigInvalid
 from tests.conformance.hostile_requests import HOSTILE_REQUESTS, INNOCENT
 from tests.conformance.rest_stack import Stack, open_stack
 from tests.harness.client import send_raw
-from tests.harness.eventually import eventually, free_port
+from tests.harness.eventually import PATIENCE_S, eventually, free_port
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -42,7 +42,7 @@ def server(stack: Stack) -> Iterator[EmbeddedServer]:
 
 
 def ask(port: int, method: str, path: str, body: str | None = None) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
         connection.request(method, path, body, {} if body is None else {"Content-Type": "application/json"})
         response = connection.getresponse()
@@ -246,7 +246,7 @@ def test_gunicorn_serves_the_same_and_stops_on_sigterm(stack: Stack, tmp_path: P
         def healthy() -> bool:
             try:
                 return ask(port, "GET", "/api/v2/health")[0] == 200
-            except ConnectionError:
+            except OSError:
                 return False
 
         eventually(healthy)

@@ -108,12 +108,19 @@ class Client:
     def start(self, dag: str, run_id: str = "r1", *, key: str = "", **body: Any) -> str:
         """Start a run and return its id when the start is recorded; fails the test if it is refused."""
         answer = self.ask("POST", f"/dags/{dag}/start", {"dagRunId": run_id, **body}, key=key)
-        # 202: as in ``settle``. Without a key, the run itself shows that it is recorded.
-        assert answer.status in {200, 202}, answer
-        started = str(answer.json["dagRunId"])
         if answer.status == 202:
-            eventually(lambda: self.run(dag, started))
-        return started
+            place = f"/commands/{answer.json['commandId']}"
+
+            def decided() -> Answer:
+                outcome = self.insist("GET", place)
+                assert outcome.status == 200, outcome
+                return outcome
+
+            outcome = eventually(decided)
+            assert outcome.json["outcome"] == "recorded", outcome
+        else:
+            assert answer.status == 200, answer
+        return str(answer.json["dagRunId"])
 
     def run(self, dag: str, run_id: str = "r1") -> dict[str, Any]:
         """Return a run's details."""

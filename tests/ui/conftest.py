@@ -72,6 +72,9 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     servers = running(request.getfixturevalue("_rabbit"), request.getfixturevalue("_postgres"))
     made = Cluster(tmp_path_factory.mktemp("cluster"), *servers)
     made.gateways.append(made.gateway(1, free_port(), **USERS))
+    for gateway in made.gateways:
+        # As long as ``dagway up`` waits and longer: on a busy machine a scheduler may take more than the usual 5 s.
+        gateway.env["DAGWAY_COMMAND_WAIT_S"] = "60"
     with made as system:
         yield system
 

@@ -25,13 +25,10 @@ def row(page: Page, table: str, name: str) -> Locator:
 def test_two_runs_are_compared_step_by_step(look: Look, system: Embedded) -> None:
     system.client.create("pair", SPEC)
     system.client.start("pair", "first")
-    system.client.until("succeeded", "pair", "first")
-    assert (
-        system.client.ask(
-            "POST", "/dags/pair/start", {"dagRunId": "second", "params": 'WORD="two" PAUSE=2 CODE=3'}
-        ).status
-        == 200
-    )
+    first = system.client.until("succeeded", "pair", "first")
+    # Its second step takes longer than the whole first run, however long that was.
+    params = f'WORD="two" PAUSE={first["durationMs"] // 1000 + 2} CODE=3'
+    assert system.client.ask("POST", "/dags/pair/start", {"dagRunId": "second", "params": params}).status == 200
     system.client.until("failed", "pair", "second")
     with look("#/runs?name=pair") as page:
         for run_id in ("first", "second"):

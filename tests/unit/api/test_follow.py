@@ -16,6 +16,7 @@ from tests.harness.eventually import eventually
 
 NEVER_S = 3600.0
 """Longer than a test may take, so a follower that wakes earlier was woken by a notification."""
+WAIT_S = 60
 Say = Callable[..., None]
 
 
@@ -70,7 +71,7 @@ def test_a_slow_broker_does_not_hold_up_the_first_follower() -> None:
     with closing(_SlowToListen()) as transport:
         follower = Follower(transport, limit=2, poll_s=0.01)
         first = follower.watch("a")
-        assert woken(first).wait(10)
+        assert woken(first).wait(WAIT_S)
         transport.answers.set()
         eventually(listens)
 
@@ -82,45 +83,45 @@ def test_a_notification_wakes_the_followers_of_its_run_and_of_all_runs(transport
 
     say("a", "c")
 
-    assert ends[0].wait(10)
-    assert ends[2].wait(10)
+    assert ends[0].wait(WAIT_S)
+    assert ends[2].wait(WAIT_S)
     assert not ends[1].is_set()
     say("b")
-    assert ends[1].wait(10)
+    assert ends[1].wait(WAIT_S)
 
 
 def test_a_notification_without_runs_or_unreadable_wakes_all_followers(transport: EmbeddedTransport, say: Say) -> None:
     watch = Follower(transport, limit=1, poll_s=NEVER_S).watch("a")
     first = woken(watch)
     say()
-    assert first.wait(10)
+    assert first.wait(WAIT_S)
     for body in (b"?", encode(TaskQueueOpened(selector={}), id="1", at=datetime.now(UTC))):
         again = woken(watch)
         transport.broadcast(CHANGES, body)
-        assert again.wait(10)
+        assert again.wait(WAIT_S)
 
 
 def test_a_notification_before_the_wait_is_not_missed(transport: EmbeddedTransport, say: Say) -> None:
     follower = Follower(transport, limit=2, poll_s=NEVER_S)
     early, witness = follower.watch("a"), follower.watch("a")
     say("a")
-    assert woken(witness).wait(10)
+    assert woken(witness).wait(WAIT_S)
 
-    assert woken(early).wait(10)
+    assert woken(early).wait(WAIT_S)
 
 
 def test_followers_poll_without_notifications(transport: EmbeddedTransport) -> None:
-    assert woken(Follower(transport, limit=1, poll_s=0.01).watch("a")).wait(10)
+    assert woken(Follower(transport, limit=1, poll_s=0.01).watch("a")).wait(WAIT_S)
 
 
 def test_followers_of_all_runs_query_again_soon_after_a_notification(transport: EmbeddedTransport, say: Say) -> None:
     watch = Follower(transport, limit=1, poll_s=NEVER_S).watch()
     first = woken(watch)
     say("a")
-    assert first.wait(10)
+    assert first.wait(WAIT_S)
 
     for _ in range(3):
-        assert woken(watch).wait(10)
+        assert woken(watch).wait(WAIT_S)
     assert not woken(watch).wait(0)
 
 
@@ -156,14 +157,14 @@ def test_who_waits_for_an_end_is_woken_by_nothing_else(transport: EmbeddedTransp
 
     say("a", "z", ended=[])
 
-    assert ends[2].wait(10)  # the notification has been handled
+    assert ends[2].wait(WAIT_S)  # the notification has been handled
     assert not ends[0].is_set()
     assert not ends[1].is_set()
     say("b", "c", ended=["b"])
-    assert ends[1].wait(10)
+    assert ends[1].wait(WAIT_S)
     assert not ends[0].is_set()
     say("a", ended=["a"])
-    assert ends[0].wait(10)
+    assert ends[0].wait(WAIT_S)
 
 
 @pytest.mark.parametrize(("keys", "ended"), [(("a",), None), ((), []), ((), None)])
@@ -175,4 +176,4 @@ def test_who_waits_for_an_end_looks_if_it_may_have_missed_it(
 
     say(*keys, ended=ended)
 
-    assert over.wait(10)
+    assert over.wait(WAIT_S)

@@ -13,12 +13,12 @@ def test_callers_that_arrive_during_a_query_share_the_next_one() -> None:
     def make() -> bytes:
         made.append(len(made))
         begun.set()
-        assert go.wait(5)
+        assert go.wait(30)
         return str(made[-1]).encode()
 
     with ThreadPoolExecutor(6) as threads:
         first = threads.submit(combined.get, "k", make)
-        assert begun.wait(5)
+        assert begun.wait(30)
         others = [threads.submit(combined.get, "k", make) for _ in range(5)]
         go.set()
 
