@@ -72,8 +72,8 @@ FLOW = [
         "parallel group",
         """
 steps:
-  - - {name: one, command: sleep 1.5}
-    - {name: two, command: sleep 1.5}
+  - - {name: one, command: 'touch {dir}/one; until test -e {dir}/two; do sleep 0.05; done'}
+    - {name: two, command: 'touch {dir}/two; until test -e {dir}/one; do sleep 0.05; done'}
   - {name: after, command: echo x}
 """,
         _group_members_overlap,
@@ -85,9 +85,9 @@ steps:
         """
 placement: spread
 steps:
-  - {name: first, command: sleep 2}
+  - {name: first, command: 'until test -e {dir}/free; do sleep 0.05; done'}
   - {name: second, command: "true"}
-  - {name: free, command: echo free, depends: []}
+  - {name: free, command: 'touch {dir}/free', depends: []}
 """,
         _starts_without_waiting,
         status="succeeded",

@@ -51,6 +51,11 @@ def _stop_when_running(world: World, case: Case) -> None:
     world.stop(case)
 
 
+def _stop_and_let_end(world: World, case: Case) -> None:
+    _stop_when_running(world, case)
+    (world.dir(case) / "go").touch()
+
+
 def _stop_runs_abort_handlers(seen: Seen) -> None:
     assert seen.states() == {"cmd_1": "aborted", "cmd_2": "not_started"}
     assert ran(seen) == ["onCancel", "onExit"]
@@ -223,9 +228,10 @@ steps:
     Case(
         "A61 repeat",
         "a stopped repetition ends its execution",
-        'steps: [{command: "echo ready; sleep 2", repeatPolicy: {repeat: true, intervalSec: 30}}]',
+        'steps: [{command: "echo ready; until test -e {dir}/go; do sleep 0.1; done", '
+        "repeatPolicy: {repeat: true, intervalSec: 30}}]",
         _stop_repeat,
-        meanwhile=_stop_when_running,
+        meanwhile=_stop_and_let_end,
         status="succeeded",
     ),
     Case(

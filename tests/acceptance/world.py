@@ -155,6 +155,10 @@ class World:
         self.engine.dispose()
         assert self.deaths == []
 
+    def stop_scheduler(self) -> None:
+        """Stop the scheduler for good: nothing changes the database any more."""
+        self._scheduler.stop()
+
     # -- acting -------------------------------------------------------------------------------
 
     def ask(self, command: c.Command) -> c.CommandReply:

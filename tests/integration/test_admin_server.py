@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from shared.admin_server import AdminServer
 from tests.harness.client import ask_probe
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 
 class Stuck(Collector):
@@ -26,7 +26,7 @@ class Stuck(Collector):
 
     def collect(self) -> Iterator[Metric]:
         self.asked.set()
-        self.answers.wait(30)
+        self.answers.wait(PATIENCE_S)
         return iter(())
 
 
@@ -82,7 +82,7 @@ def test_a_scrape_that_hangs_delays_no_probe(server: AdminServer) -> None:
     scrape = Thread(target=ask_probe, args=(f"http://127.0.0.1:{server.port}/metrics",))
     scrape.start()
     try:
-        assert stuck.asked.wait(10)
+        assert stuck.asked.wait(PATIENCE_S)
         assert probe(server) == (200, "ok\n")
     finally:
         stuck.answers.set()

@@ -277,7 +277,7 @@ def test_a_file_that_changes_while_its_dag_is_being_removed_is_a_new_dag(on_post
             handle(Batch(removing, Plans(), RecentRuns(), utc_now()), c.DeleteDag(file_name="a"))
             look = pool.submit(folder.run_once)
             eventually(waits)
-        look.result(10)
+        look.result(120)
 
     assert [(row["version"], row["folder_hash"]) for row in on_postgres.rows(t.dags)] == [(1, spec_hash(OTHER))]
     assert [row["version"] for row in on_postgres.rows(t.dag_versions)] == [1]

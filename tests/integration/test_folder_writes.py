@@ -72,7 +72,14 @@ def test_changes_by_api_are_in_the_folder_and_edits_of_the_folder_come_back(
     assert [row["version"] for row in stack.rows(t.dag_versions, file_name="b")] == [1]
 
     # From here on nobody follows the folder, so that the edits are not loaded before the commands come.
-    monkeypatch.setattr("services.scheduler.loops.folder.Folder.run_once", lambda _self: 0)
+    idle: set[Folder] = set()
+
+    def idles(follower: Folder) -> int:
+        idle.add(follower)
+        return 0
+
+    monkeypatch.setattr(Folder, "run_once", idles)
+    eventually(lambda: len(idle) == 2)  # the pass that was under way has ended
     (folder / "b.yaml").write_text(spec("not loaded yet"))
     (folder / "d.yaml").write_text(spec("not loaded yet"))
     expected = (spec_hash(spec("again")),)
@@ -132,7 +139,7 @@ def test_two_writers_and_an_editor_lose_no_newer_text(stack: Stack, folder: Path
         for writing in [pool.submit(write, name) for name in "xy"]:
             writing.result(120)
         over.set()
-        editing.result(10)
+        editing.result(120)
 
     final = path.read_text()
     eventually(lambda: stored(stack) == {"a": final})

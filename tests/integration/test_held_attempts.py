@@ -15,6 +15,7 @@ from services.worker.reporting.metrics import WorkerCollector, WorkerFacts
 from shared.admin_server import AdminServer
 from shared.disk import Volume
 from shared.metrics import ProcessCollector
+from tests.harness.eventually import PATIENCE_S
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 CHUNKS = b"5\r\ndagwa\r\n18\r\ny_worker_attempts_held 7\r\n0\r\n\r\n"
@@ -35,7 +36,7 @@ def test_the_metrics_of_a_real_worker_say_it(held: int, tmp_path: Path) -> None:
     server = AdminServer("127.0.0.1", 0, lambda: "", collectors)
     server.start()
     try:
-        assert held_attempts(_at(server.port)) == held
+        assert held_attempts(_at(server.port), deadline_s=PATIENCE_S) == held
     finally:
         server.stop()
 
@@ -83,7 +84,7 @@ def _serving(talk: Callable[[socket.socket, threading.Event], None]) -> Iterator
 )  # fmt: skip
 def test_a_number_is_taken_from_an_answer_or_none(answer: bytes, held: int | None) -> None:
     with _serving(lambda connection, _over: connection.sendall(answer)) as pod:
-        assert held_attempts(pod) == held
+        assert held_attempts(pod, deadline_s=PATIENCE_S) == held
 
 
 def _byte_by_byte(connection: socket.socket, over: threading.Event) -> None:

@@ -4,6 +4,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from shared.store import tables as t
+from tests.harness.eventually import PATIENCE_S
 from tests.integration.scheduler_stack import Stack
 
 ONE = "steps:\n  - echo hi\n"
@@ -12,6 +13,7 @@ ONE = "steps:\n  - echo hi\n"
 def test_an_end_is_not_recorded_before_the_log_that_was_sent_before_it(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("services.scheduler.loops.intake._LOGS_WAIT_S", 2 * PATIENCE_S)  # however busy the machine is
     stack.scheduler()
     stack.dag("one", ONE)
     stack.start("one", "slow-log")

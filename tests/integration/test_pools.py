@@ -15,6 +15,7 @@ from shared.errors import RowsLocked
 from shared.store import tables as t
 from shared.store.engine import is_postgres
 from shared.store.writes.transaction import Store
+from tests.harness.eventually import PATIENCE_S
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
 
@@ -238,7 +239,7 @@ def test_four_schedulers_never_exceed_a_limit(rig: PoolRig) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_S)
 
     assert done.is_set()
     assert over == []

@@ -21,6 +21,7 @@ from shared.store.reads.reader import Reads
 from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS
+from tests.harness.eventually import PATIENCE_S
 from tests.integration.scheduler_stack import Stack
 
 T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -225,7 +226,7 @@ def test_four_schedulers_never_exceed_a_limit_and_lose_nothing(rig: Rig) -> None
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_S)
 
     assert done.is_set()
     assert over == []

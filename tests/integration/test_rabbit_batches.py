@@ -24,7 +24,7 @@ from shared.transport.rabbitmq.dead_letter_pass import dead_properties
 from shared.transport.rabbitmq.publisher import MAX_BATCH_BYTES
 from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.conformance.transport_moves import SHORT_S, take_all, take_one
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ def together(transport: RabbitTransport, work: Callable[[], T]) -> T:
         over.set()
 
     transport._publisher.connection.call(run)
-    assert over.wait(30)
+    assert over.wait(PATIENCE_S)
     return found[0]
 
 
@@ -182,6 +182,7 @@ def test_one_message_of_a_batch_is_dead_lettered_alone(
     letters = eventually(lambda: dead(transport, 1))
     assert [(letter.id, letter.body, letter.reason) for letter in letters] == [("broken", b"broken", "cannot be read")]
     eventually(lambda: _is(waiting_at_broker(amqp_url, route), 0))
+    eventually(lambda: _is(transport.waiting(DEAD_LETTERS), 1))
     assert transport.redrive(10) == 1
     assert take_one(consumer).body == b"broken"
 
@@ -201,7 +202,9 @@ def test_a_batch_that_killed_its_consumers_becomes_one_dead_letter_per_message(
     assert [(letter.id, letter.body, letter.queue) for letter in letters] == [
         (body, body.encode(), route.name) for body in ("1", "2", "3")
     ]
-    assert len(transport.dead_letters(2)) == 2
+    # The broker puts back what was only looked at, which takes a moment.
+    eventually(lambda: _is(len(transport.dead_letters(2)), 2))
+    eventually(lambda: _is(transport.waiting(DEAD_LETTERS), 1))
     assert transport.redrive(10) == 3
     again = transport.consume([route], prefetch=1)
     assert [delivery.body for delivery in take_all(again, 3)] == [b"1", b"2", b"3"]
@@ -233,7 +236,7 @@ def test_a_dead_batch_of_which_something_is_kept_is_taken_apart(transport: Rabbi
 def test_each_message_of_an_unroutable_batch_fails(transport: RabbitTransport, route: BrokerQueue) -> None:
     sent = send(transport, route, b"1", b"2")
 
-    assert [type(future.exception(5)) for future in sent] == [Unroutable, Unroutable]
+    assert [type(future.exception(PATIENCE_S)) for future in sent] == [Unroutable, Unroutable]
 
 
 @pytest.mark.parametrize("body", [b"", b"\x00", b"\xff" * 40, b"\x00\x01\x00\x00\x00\x00\x00\x00\xff"])

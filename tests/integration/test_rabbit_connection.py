@@ -11,7 +11,7 @@ import pytest
 
 from shared.errors import ConfigInvalid
 from shared.transport.rabbitmq.connection import Connection, parameters
-from tests.harness.eventually import eventually, free_port
+from tests.harness.eventually import PATIENCE_S, eventually, free_port
 from tests.harness.proxy import Proxy
 from tests.harness.servers import RabbitServer
 
@@ -32,7 +32,7 @@ def test_a_broker_that_cannot_be_reached_is_named_with_the_cause(scheme: str) ->
     connection = Connection(params, "test", on_up=lambda _connection: None, on_down=lambda _error: None)
     connection.start()
     try:
-        assert connection.tried.wait(10)
+        assert connection.tried.wait(PATIENCE_S)
         reason = str(connection.reason)
     finally:
         connection.close()
@@ -80,7 +80,7 @@ def test_a_connection_goes_to_another_host_while_one_is_away(rabbit_server: Rabb
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(10)
+        listener.settimeout(PATIENCE_S)
         yield listener
 
 
@@ -105,7 +105,7 @@ def test_a_connection_closed_while_the_broker_is_silent_leaves_no_socket(listene
         def greeted() -> None:
             silent, _ = listener.accept()
             stack.enter_context(silent)
-            silent.settimeout(10)
+            silent.settimeout(PATIENCE_S)
             assert silent.recv(1)
 
         assert unclosed_after(lambda: connection_to(listener.getsockname()[1], scheme), greeted) == []
@@ -127,7 +127,7 @@ def test_a_connection_whose_broker_does_not_read_the_goodbye_leaves_no_socket(ra
     with Proxy(rabbit_server.port) as proxy:
 
         def stalled() -> None:
-            assert up.wait(10)
+            assert up.wait(PATIENCE_S)
             proxy.stall()
 
         assert unclosed_after(lambda: connection_to(proxy.port, on_up=lambda _connection: up.set()), stalled) == []

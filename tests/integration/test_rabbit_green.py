@@ -10,6 +10,7 @@ from shared.transport.base import BrokerQueue, Durability
 from shared.transport.rabbitmq.publisher import FLUSH_FROM
 from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.conformance.transport_moves import take_all
+from tests.harness.eventually import PATIENCE_S
 from tests.harness.reaper import kill_group, spawn
 
 SENDER = """
@@ -28,7 +29,7 @@ SENDER = """
     transport.declare([route])
     sent = [transport.send(Outgoing(route, str(n).encode(), str(n))) for n in range(int(count))]
     # Nobody else has a turn on this thread, as while many requests are read one after the other.
-    for _ in range(1000):
+    for _ in range(6000):
         if os.path.exists(seen):
             break
         get_original("time", "sleep")(0.02)
@@ -50,7 +51,7 @@ def test_eight_messages_leave_though_their_sender_goes_on(amqp_url: str, tmp_pat
         consumer = transport.consume([route], prefetch=1)
         taken = take_all(consumer, FLUSH_FROM)
         seen.touch()
-        sender.wait(30)
+        sender.wait(PATIENCE_S)
     finally:
         kill_group(sender)
         transport.close()

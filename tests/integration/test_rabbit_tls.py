@@ -10,7 +10,7 @@ from shared.transport.base import BrokerQueue, Durability, Outgoing
 from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.conformance.transport_moves import take_all
 from tests.harness.counterparts import certificate
-from tests.harness.eventually import eventually, free_port
+from tests.harness.eventually import PATIENCE_S, eventually, free_port
 from tests.harness.needs import need
 from tests.harness.servers import RabbitServer
 
@@ -43,7 +43,7 @@ def test_small_and_large_messages_and_replies_arrive_over_tls(tmp_path: Path, ro
             for delivery in taken:
                 delivery.reply(delivery.body[::-1])
                 delivery.ack()
-            answers = [each.reply(20) for each in asked]
+            answers = [each.reply(PATIENCE_S) for each in asked]
         finally:
             transport.close()
 

@@ -24,11 +24,11 @@ def test_a_worker_goes_on_when_a_scheduler_has_created_what_it_needs(amqp_url: s
     own, tasks = worker_queue("w1"), task_queue({})
     consumer = worker.consume([own, tasks], prefetch=1)
     scheduler.send(Outgoing(own, b"own", "m2")).result(60)
-    assert [delivery.body for delivery in consumer.take(1, 10)] == [b"own"]
+    assert [delivery.body for delivery in consumer.take(1, PATIENCE_S)] == [b"own"]
 
     scheduler.declare([tasks])
     scheduler.send(Outgoing(tasks, b"any", "m3")).result(60)
-    assert [delivery.body for delivery in consumer.take(1, 10)] == [b"any"]
+    assert [delivery.body for delivery in consumer.take(1, PATIENCE_S)] == [b"any"]
     worker.close()
     scheduler.close()
 

@@ -8,12 +8,13 @@ import pytest
 
 from services.scheduler.assembly import Assembly
 from services.scheduler.deciding.plans import Plans
+from services.scheduler.loops import relay
 from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
 from shared.transport.base import BrokerQueue, Consumer, Delivery, Durability, Outgoing
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 from tests.integration.scheduler_stack import Stack
 
 T0 = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -77,7 +78,10 @@ def test_of_two_schedulers_that_find_an_orphaned_message_one_sends_it(rig: Rig) 
     assert rig.arrived() == 1
 
 
-def test_a_relay_that_stops_waits_for_the_confirms_of_its_last_messages(rig: Rig, stack: Stack) -> None:
+def test_a_relay_that_stops_waits_for_the_confirms_of_its_last_messages(
+    rig: Rig, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "_LAST_CONFIRMS_S", PATIENCE_S)  # however busy the machine is
     stop = threading.Event()
     stop.set()
     rig.one.publish([rig.owed])

@@ -16,7 +16,7 @@ from shared.store import tables as t
 from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS, HEARTBEATS, BrokerQueue, Durability, Outgoing
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.scripted_worker import ScriptedWorker
 from tests.integration.scheduler_stack import Stack
 
@@ -217,7 +217,7 @@ def test_a_silent_workers_step_is_lost_and_its_late_report_refused(stack: Stack)
 
 
 def test_a_restarted_workers_former_steps_are_lost(stack: Stack) -> None:
-    stack.scheduler(lease_s=1)
+    stack.scheduler()
     stack.dag("one", ONE)
     stack.start("one")
     task = stack.worker.task()
@@ -355,7 +355,7 @@ def test_two_schedulers_dispatch_every_run_once(stack: Stack) -> None:
         body = encode(c.StartRun(file_name="one", dag_run_id=f"n{number}"), id=command_id, at=utc_now())
         asked.append(stack.transport.request(Outgoing(COMMANDS, body, command_id)))
     for each in asked:
-        each.reply(20)
+        each.reply(PATIENCE_S)
 
     tasks = stack.worker.tasks(60)
     for task in tasks:

@@ -9,7 +9,7 @@ from tests.integration.scheduler_stack import Stack
 
 
 def test_a_report_in_the_spool_of_a_restarted_worker_still_counts(stack: Stack) -> None:
-    stack.scheduler(lease_s=1)
+    stack.scheduler()
     stack.dag("one", "steps:\n  - echo hi\n")
     stack.start("one")
     task = stack.worker.task()

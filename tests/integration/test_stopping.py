@@ -7,6 +7,7 @@ import pytest
 
 from services.scheduler.loops import firing, intake, listening, relay, timers
 from services.worker import intake as worker_intake
+from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig
 from tests.integration.scheduler_stack import Stack
 
@@ -27,7 +28,10 @@ def test_a_scheduler_that_stops_waits_for_none_of_its_polls(stack: Stack, monkey
 
     stack.stop_schedulers()
 
-    assert [thread.name for thread in started if thread.is_alive() and thread.name.startswith("scheduler-")] == []
+    def alive() -> list[str]:
+        return [thread.name for thread in started if thread.is_alive() and thread.name.startswith("scheduler-")]
+
+    eventually(lambda: alive() == [])  # the stop itself waits for a thread for 10 s at most
 
 
 def test_a_worker_that_stops_waits_for_no_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The end of attempts: timeouts, stops, shutdowns, killed workers, an unreachable broker."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,8 +60,9 @@ def test_a_step_over_its_timeout_ends_with_124(either_rig: Rig) -> None:
     finished = either_rig.run(task(command("sleep 1005"), timeout_s=0.2))
 
     assert (finished.outcome, finished.exit_code) == ("timed_out", 124)
-    assert finished.error.startswith("step timed out after 0.2")
-    assert "(timeout: 0.2s)" in finished.error
+    told = re.match(r"step timed out after ([\d.]+)s \(timeout: 0\.2s\)", finished.error)
+    assert told, finished.error
+    assert float(told[1]) >= 0.2, "a busy machine may take longer"
     assert _marked(either_rig.worker.incarnation) == []
 
 
@@ -136,7 +138,8 @@ def test_a_task_whose_stop_came_first_is_not_started(rig: Rig, revoked: bool, re
     rig.give(task(command("touch ran"), token="late"))
     rig.run(task(command("true")))
 
-    assert [type(event) for event in rig.events("late")] == reports
+    # The other attempt may be reported first.
+    eventually(lambda: [type(event) for event in rig.events("late")] == reports)
     assert not rig.work_dir().joinpath("ran").exists()
 
 
@@ -361,7 +364,9 @@ def test_a_step_whose_start_cannot_be_reported_does_not_run_before_it_is_granted
         transport.cut = False
 
         assert rig.finished("t").outcome == "succeeded"
-        assert [type(event) for event in rig.events("t")] == [AttemptRequested, AttemptFinished]
+        # It asks again while the answer is on its way.
+        *asked, end = [type(event) for event in rig.events("t")]
+        assert (set(asked), end) == ({AttemptRequested}, AttemptFinished)
 
 
 def test_a_copy_that_cannot_be_written_fails_the_step_but_does_not_block_it(rig: Rig) -> None:
