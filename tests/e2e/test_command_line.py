@@ -33,6 +33,16 @@ steps:
   - name: use
     command: echo "size ${SIZE}"
 """
+ASKS_BELOW = """
+steps:
+  - name: calls
+    call: below
+---
+name: below
+steps:
+  - name: look
+    type: hitl
+"""
 
 
 def test_start_waits_for_the_end_and_prints_the_run(dagway: Dagway, client: Client) -> None:
@@ -150,6 +160,26 @@ def test_a_step_is_approved_with_its_inputs_or_rejected(dagway: Dagway, client: 
     assert dagway("reject", "asks", "check", "--reason", "too large").stdout == "rejected\n"
     client.until("rejected", "asks", "a2")
     assert dagway("approve", "asks").stderr == "dagway: no run of asks waits for approval\n"
+
+
+def test_a_step_of_a_sub_run_is_approved_by_the_root_run(dagway: Dagway, client: Client) -> None:
+    client.create("asks-below", ASKS_BELOW)
+
+    waits = dagway("start", "asks-below", "-r", "b1")
+    row = re.search(r"^asks-below +b1 +look +\S+ \S+ +(\S+) of below$", dagway("approve").stdout, re.MULTILINE)
+    assert row, dagway("approve").stdout
+    assert waits.stderr.endswith(f"dagway: to go on: dagway approve asks-below look --sub-run-id {row[1]} --run-id b1\n")
+    assert "approve or reject their steps instead" in dagway("approve", "asks-below", "calls").stderr
+    assert dagway("approve", "asks-below").stdout == "approved\n"
+    client.until("succeeded", "asks-below", "b1")
+
+    dagway("start", "asks-below", "-r", "b2", "-q")
+    assert dagway("reject", "asks-below", "look").stdout == "rejected\n"
+    client.until("failed", "asks-below", "b2")
+
+    shown = dagway("start", "asks-below", "-r", "b3").stderr.splitlines()[-1].partition("to go on: dagway ")[2]
+    assert dagway(*shown.split()).stdout == "approved\n", shown
+    client.until("succeeded", "asks-below", "b3")
 
 
 def test_history_watch_and_events_of_a_run(dagway: Dagway, client: Client) -> None:

@@ -13,6 +13,7 @@ from services.cli.output.run_page import failed_steps, run_lines
 from services.cli.output.terminal import echo_json, paint
 from services.cli.remote.event_stream import follow
 from services.cli.remote.gateway import Gateway, path
+from services.cli.remote.waiting_steps import waiting_steps
 
 __all__ = [
     "ACTIVE",
@@ -181,7 +182,8 @@ def end_with_result(
             print_run(run)
         for line in last_lines(gateway, run):
             click.echo(line)
-        for node in run["nodes"]:
-            if node["statusLabel"] == "waiting":
-                say(f"to go on: dagway approve {run['name']} {node['step']['name']} --run-id {run['dagRunId']}")
+        if any(node["statusLabel"] == "waiting" for node in run["nodes"]):
+            steps = waiting_steps(gateway, run["name"])
+            for each in (step for step in steps if step.run_id == run["dagRunId"]):
+                say(f"to go on: dagway approve {run['name']} {each} --run-id {run['dagRunId']}")
     sys.exit(exit_code(run, strict=strict))

@@ -15,8 +15,11 @@ __all__ = ["HANDLERS"]
 
 def _approve(batch: Batch, command: c.ApproveStep) -> dict[str, Any]:
     approve = Approve(command.step_name, command.inputs, command.by, command.user)
-    run = apply_to_run(batch, _find(batch, command), approve)
-    resumed = run.status.active and not any(waits(node) for node in run.steps)
+    asking = _find(batch, command)
+    run = apply_to_run(batch, asking, approve)
+    # A sub-run goes on at once, and has ended already if this was its last step.
+    goes_on = asking.status.active or run.status.active
+    resumed = goes_on and not any(waits(node) for node in run.steps)
     return {"dagRunId": run.dag_run_id, "stepName": command.step_name, "resumed": resumed}
 
 
