@@ -51,6 +51,9 @@ def run_lines(run: Mapping[str, Any], now: datetime, paint: Paint = lambda text,
     if run.get("waitingFor"):
         yield f"  waits for: {run['waitingFor']}"
     nodes = list(nodes_of(run))
+    if run.get("error") and all(node.get("error") != run["error"] for node in nodes):
+        # No step shows it, for instance a secret that was missing before the first step.
+        yield f"  error: {str(run['error']).strip()}"
     names = max((width(node["step"]["name"]) for node in nodes), default=0)
     for node in nodes:
         yield f"  {step_line(node, now, names, paint)}"

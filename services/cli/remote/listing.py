@@ -56,7 +56,7 @@ def _row(dag: dict[str, Any]) -> tuple[str, ...]:
     return (
         dag_name(dag["fileName"]),
         schedule,
-        short_time(dag.get("nextRun", "")),
+        "" if dag["suspended"] else short_time(dag.get("nextRun", "")),
         status_text(status) if status else "",
         short_time(latest["startedAt"]),
     )

@@ -47,6 +47,15 @@ def test_a_run_is_a_line_for_each_step() -> None:
     ]
 
 
+def test_a_run_that_failed_before_its_first_step_says_why() -> None:
+    why = 'failed to resolve secret "TOKEN": environment variable "TOKEN" is not set'
+    run = {"name": "etl", "dagRunId": "r1", "statusLabel": "failed", "error": why, "startedAt": "", "finishedAt": ""}
+    waiting = node("load", "not_started", startedAt="", finishedAt="")
+
+    assert f"  error: {why}" in list(run_lines({**run, "nodes": [waiting]}, NOW))
+    assert len(list(run_lines({**run, "nodes": [node("load", "failed", error=why)]}, NOW))) == 2, "the step says it"
+
+
 def test_a_table_pads_wide_characters_and_colours_and_fills_empty_cells() -> None:
     red = "\x1b[31mfailed\x1b[0m"
 
