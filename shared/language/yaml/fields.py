@@ -218,7 +218,10 @@ class Fields:
 
     def choice(self, name: str, choices: tuple[str, ...], default: str = "") -> str:
         """Read a text that must be one of ``choices``."""
-        value = self.text(name, default)
+        given = self.get(name)
+        # The hint of another type, to quote the value, would lead to the next error.
+        value = scalar_text(given) if given is not None and is_scalar(given) else self.text(name, default)
+        value = value.strip()
         if value == default or value in choices:
             return value
         self.error(name, f"invalid {name}: {value} (must be one of: {', '.join(choices)})")

@@ -72,6 +72,7 @@ _DAG_ERRORS = [
     ("container: {image: a}\nsteps: ['a\n\n b']", 'executor type "container" does not support script field'),
     ("ssh: {host: a}\nsteps: [{script: a}]", 'executor type "ssh" does not support script field'),
     ("onWorkerShutdown: again", "invalid onWorkerShutdown: again (must be one of: fail, rerun)"),
+    ("catchup: true", "invalid catchup: true (must be one of: none, latest, all)"),
     ("placement: near", "invalid placement: near (must be one of: stick, spread)"),
 ]
 
