@@ -148,6 +148,12 @@ DIFFERENCES: Sequence[Difference] = (
         "The mistake is found when it is made.",
     ),
     Difference(
+        "loading",
+        "`type`, `shell`, `workingDir` and `maxActiveRuns` in `base.yaml` have no effect.",
+        "They are defaults of every workflow, like the other fields there.",
+        "Who writes a default wants it to count.",
+    ),
+    Difference(
         "API",
         "Empty lists are `null` in some responses.",
         "They are `[]`.",
