@@ -16,7 +16,7 @@ from shared.language.issues import Issues, TooManyIssues
 from shared.language.yaml.reader import YamlList, YamlMap, read_yaml
 from shared.options import OPTIONS
 
-__all__ = ["DaguSettings", "plain_key", "read_dagu_settings"]
+__all__ = ["DaguSettings", "plain_key", "read_dagu_settings", "state_folder"]
 
 _BY_VARIABLE = {option.alias: option for option in OPTIONS if option.alias}
 
@@ -96,7 +96,7 @@ def read_dagu_settings(environ: Mapping[str, str], read: Callable[[Path], str | 
         for name, place in (("dags_dir", home / "dags"), ("base_config", home / "base.yaml")):
             if place.exists():
                 texts[name] = str(place), "DAGU_HOME"
-        texts["suspend_dir"] = str(home / "suspend"), "DAGU_HOME"
+        texts["suspend_dir"] = str(state_folder(home) / "suspend"), "DAGU_HOME"
         path = home / "config.yaml"
         if (text := read(path)) is not None:
             for key, value in _leaves(_parsed(text, path)):
@@ -118,6 +118,17 @@ def read_dagu_settings(environ: Mapping[str, str], read: Callable[[Path], str | 
         else:
             texts[option.field] = environ[variable], variable
     return DaguSettings(texts, tuple(ignored))
+
+
+def state_folder(home: Path) -> Path:
+    """Return the folder with the data, logs and suspend flags of a Dagu whose configuration is in ``home``.
+
+    That is ``home``, unless Dagu ran without ``DAGU_HOME``. Then it keeps its files as the XDG Base Directory
+    Specification says: the configuration in ``~/.config/dagu``, and what it writes in ``~/.local/share/dagu``.
+    """
+    beside = home.parent.parent / ".local" / "share" / home.name
+    is_xdg = home.parent.name == ".config" and not (home / "data").exists() and beside.is_dir()
+    return beside if is_xdg else home
 
 
 def plain_key(key: str) -> str:

@@ -13,6 +13,8 @@ from shared.language.load import load
 
 __all__ = ["import_dagu"]
 
+_NO_DATA = "there is no such folder, so no runs, users, keys and webhooks: name it as paths.dataDir in config.yaml"
+
 
 def import_dagu(config: Config, root: Path, version: str, *, dry_run: bool = False, history: bool = True) -> Report:
     """Import a home. What is here already stays as it is, so it can be repeated, and goes on after it was cut off.
@@ -35,6 +37,8 @@ def import_dagu(config: Config, root: Path, version: str, *, dry_run: bool = Fal
         import_accounts(target, report, home)
         for folder, why in home.left_behind():
             report.add("folder", folder, "refused", why)
+        if not home.data.is_dir():
+            report.add("data", str(home.data), "refused", _NO_DATA)
         if history:
             import_history(target, report, home, base)
     return report

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.dagu_settings import plain_key, read_dagu_settings
+from shared.dagu_settings import plain_key, read_dagu_settings, state_folder
 from shared.errors import ConfigInvalid
 from shared.language.issues import Issues
 from shared.language.yaml.reader import YamlMap, read_yaml
@@ -100,18 +100,19 @@ def open_home(root: Path) -> DaguHome:
     paths = _paths(root / "config.yaml")
     lines = {source: f"read from here if DAGU_HOME={root} is set" for _, source in found.texts.values()}
     ignored = {line.partition(" has no meaning")[0]: line.partition(" has ")[2] for line in found.ignored}
-    data = paths.get("datadir", root / "data")
+    state = state_folder(root)
+    data = paths.get("datadir", state / "data")
     flags = paths.get("suspendflagsdir")
     home = DaguHome(
         root=root,
         dags=paths.get("dagsdir", root / "dags"),
         base=paths.get("baseconfig", root / "base.yaml"),
-        suspend=(flags,) if flags else (root / "suspend", data / "suspend"),
+        suspend=(flags,) if flags else (state / "suspend", data / "suspend"),
         data=data,
         runs=paths.get("dagrunsdir", data / "dag-runs"),
         users=paths.get("usersdir", data / "users"),
         proc=paths.get("procdir", data / "proc"),
-        logs=paths.get("logdir", root / "logs"),
+        logs=paths.get("logdir", state / "logs"),
         settings={
             **{source: line for source, line in lines.items() if source.startswith("config.yaml")},
             **{source: f"has {line}" for source, line in ignored.items()},

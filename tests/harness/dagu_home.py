@@ -17,10 +17,11 @@ Node = dict[str, Any]
 
 
 class HomeOfDagu:
-    """A home in the folder ``root``."""
+    """A home in the folder ``root``. ``state``: the folder of what Dagu writes, if it is another one."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, state: Path | None = None) -> None:
         self.root = root
+        self.state = state or root
         self._runs = 0
         (root / "dags").mkdir(parents=True)
 
@@ -30,14 +31,14 @@ class HomeOfDagu:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         if suspended:
-            (self.root / "suspend").mkdir(exist_ok=True)
-            (self.root / "suspend" / f"{name}.suspend").touch()
+            (self.state / "suspend").mkdir(parents=True, exist_ok=True)
+            (self.state / "suspend" / f"{name}.suspend").touch()
 
     def run(self, name: str, run_id: str, text: str, status: int, nodes: list[Node], **more: Any) -> Path:
         """Write a root run and return its folder. ``more``: fields of its status."""
         at = BEGAN + timedelta(minutes=self._runs)
         self._runs += 1
-        folder = self.root / f"data/dag-runs/{name}/dag-runs/{at:%Y/%m/%d}/dag-run_{at:%Y%m%d_%H%M%SZ}_{run_id}"
+        folder = self.state / f"data/dag-runs/{name}/dag-runs/{at:%Y/%m/%d}/dag-run_{at:%Y%m%d_%H%M%SZ}_{run_id}"
         self.attempt(folder, name, run_id, text, status, nodes=nodes, at=at, more=more)
         return folder
 
@@ -87,7 +88,7 @@ class HomeOfDagu:
 
     def webhook(self, hook_id: str, workflow: str, token: str) -> None:
         """Write the webhook of a workflow."""
-        path = self.root / "data/webhooks" / f"{hook_id}.json"
+        path = self.state / "data/webhooks" / f"{hook_id}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         facts = {
             "id": hook_id,
@@ -102,7 +103,7 @@ class HomeOfDagu:
         path.write_text(json.dumps(facts))
 
     def _account(self, kind: str, account_id: str, facts: dict[str, Any]) -> None:
-        path = self.root / "data" / kind / f"{account_id}.json"
+        path = self.state / "data" / kind / f"{account_id}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         times = dict.fromkeys(("created_at", "updated_at"), "2026-03-01T10:00:00.123456789Z")
         path.write_text(json.dumps({"id": account_id, **facts, **times}))
@@ -116,7 +117,7 @@ class HomeOfDagu:
             return {"step": {"name": step}, "stdout": "", "stderr": "", "startedAt": "", "finishedAt": "", **node}
         paths = {}
         for stream, printed in (("stdout", text), ("stderr", "")):
-            path = self.root / f"logs/w/dag-run_{run_id}/run_1/{step.replace(' ', '_')}.{stream[3:]}"
+            path = self.state / f"logs/w/dag-run_{run_id}/run_1/{step.replace(' ', '_')}.{stream[3:]}"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(printed)
             paths[stream] = str(path)

@@ -89,6 +89,19 @@ def test_a_home_alone_gives_its_folders(tmp_path: Path) -> None:
     config = load_config({}, home(tmp_path))
 
     assert (config.dags_dir, config.port) == (tmp_path / "dags", 8080)
+    assert config.suspend_dir == tmp_path / "suspend"
+
+
+def test_a_home_in_two_folders_has_its_flags_in_the_second(tmp_path: Path) -> None:
+    first, second = tmp_path / ".config/dagu", tmp_path / ".local/share/dagu"
+    first.mkdir(parents=True)
+    second.mkdir(parents=True)
+
+    environ = home(first)
+
+    assert load_config({}, environ).suspend_dir == second / "suspend"
+    (first / "data").mkdir()
+    assert load_config({}, environ).suspend_dir == first / "suspend", "Dagu ran with this DAGU_HOME"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,37 @@
+"""Where an import finds what Dagu wrote: a home may be in two folders, and a home without data is no success."""
+
+from pathlib import Path
+
+from sqlalchemy import select
+
+from shared.config import Config
+from shared.store import tables as t
+from tests.harness.dagu_home import HomeOfDagu
+from tests.unit.importing.test_dagu import ONE, SECOND, TWO, brought, config, database, home, results
+
+__all__ = ["config", "home"]
+
+
+def test_a_home_without_dagu_home_is_in_two_folders(config: Config, tmp_path: Path) -> None:
+    home = HomeOfDagu(tmp_path / ".config/dagu", tmp_path / ".local/share/dagu")
+    home.workflow("w", TWO, suspended=True)
+    home.run("w", "ended", TWO, 4, [ONE, SECOND])
+
+    report = brought(config, home)
+
+    assert report.refused == 0, list(report.as_text())
+    assert results(report, "run") == {"w/ended": ("loaded", "")}
+    with database(config) as connection:
+        assert list(connection.execute(select(t.dags.c.suspended)).scalars()) == [True]
+        assert len(list(connection.execute(select(t.log_chunks)))) == 2
+
+
+def test_a_home_without_its_data_is_no_success(config: Config, home: HomeOfDagu) -> None:
+    home.workflow("w", TWO)
+
+    report = brought(config, home)
+
+    (said,) = results(report, "data").values()
+    assert said[0] == "refused"
+    assert "paths.dataDir" in said[1]
+    assert results(report, "workflow") == {"w.yaml": ("loaded", "")}
