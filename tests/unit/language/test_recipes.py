@@ -1,10 +1,14 @@
 """Every recipe is a complete workflow that loads without a warning."""
 
 import re
+import subprocess
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from services.scheduler.core.fires import scheduled_run_id
 from shared.language.load import load
 
 PAGE = (Path(__file__).parents[3] / "docs" / "recipes.md").read_text()
@@ -23,3 +27,18 @@ def test_a_recipe_loads(name: str, text: str) -> None:
 
     assert [str(issue) for issue in loaded.issues] == []
     assert all(dag.steps for dag in loaded.documents)
+
+
+def test_a_run_that_is_caught_up_works_on_its_own_hour() -> None:
+    (step,) = load(dict(RECIPES)["hourly.yaml"]).documents[0].steps
+    run_id = scheduled_run_id("hourly", "start", datetime(2026, 10, 4, 10, 5, tzinfo=ZoneInfo("Europe/Paris")))
+
+    said = subprocess.run(
+        ["sh", "-e", "-c", step.script],
+        env={"DAG_RUN_ID": run_id, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert said.stdout == "importing the hour before 20261004T08\n"
