@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from services.scheduler.core import approvals, children, pools, reports, run_attempts, side_tasks, starts
 from services.scheduler.core.decision import Decision, Forget, Halt, Ignored, Refused, StopChild, WakeAt
-from services.scheduler.core.dispatching import proceed
+from services.scheduler.core.dispatching import OUT_OF_TIME, proceed
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import (
     Admit,
@@ -285,6 +285,8 @@ def _timer(draft: Draft, message: TimerFired) -> Ignored | None:
         if draft.now < started_at + limit:
             return Ignored("not due", (WakeAt(-1, "timeout", started_at + limit),))
         _bring_to_a_stop(draft, "timeout", "scheduler")
+        # The errors of its steps only say that they were ended.
+        draft.set_run(error=OUT_OF_TIME)
         return None
     if message.kind == "delay":
         return None

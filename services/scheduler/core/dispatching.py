@@ -17,11 +17,12 @@ from services.scheduler.core.tasks import make_task
 from shared.language.model import Handler
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["MOST_AHEAD", "proceed"]
+__all__ = ["MOST_AHEAD", "OUT_OF_TIME", "proceed"]
 
 MOST_AHEAD = 200
 """How many tasks of a run may be on their way to workers. Others are sent as workers begin these, so that a wide run
 starts at once, whatever its width, and the tasks of other runs are not queued behind all of its tasks."""
+OUT_OF_TIME = "the run's time limit passed"
 
 
 def proceed(draft: Draft) -> None:
@@ -225,7 +226,7 @@ def _why(draft: Draft, status: RunStatus) -> str:
     if draft.run.stop_reason:
         return {
             "stop": "stopped on request",
-            "timeout": "the run's time limit passed",
+            "timeout": OUT_OF_TIME,
             "precondition": "the DAG's preconditions were not met",
             "init": "the init handler failed",
             "prepare": draft.run.error or "the run could not be prepared",

@@ -119,6 +119,7 @@ def test_a_run_past_its_time_limit_failed_and_what_had_not_begun_is_aborted() ->
     stage.play()
 
     assert (stage.states(), str(stage.run.status)) == ("aborted aborted", "failed")
+    assert stage.run.error == "the run's time limit passed"
     assert stage.order() == ["a", "onFailure", "onExit"]
 
 
