@@ -12,7 +12,7 @@ from tests.harness.eventually import PATIENCE_S
 
 __all__ = ["PHONE", "browser", "chromium_bin", "watched"]
 
-PHONE = (390, 800)
+PHONE = (375, 800)
 """Width and height of a small screen, in CSS pixels."""
 
 _PROGRAMS = ("chromium-headless-shell", "chromium", "google-chrome")

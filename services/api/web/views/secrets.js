@@ -23,7 +23,7 @@ export function secrets(page) {
       h("td", { class: "main" }, h("span", { class: "name" }, each.name)),
       h("td", {}, each.dags.join(" ") || h("span", { class: "faint" }, "all")),
       h("td", {}, each.version),
-      h("td", {}, ago(each.updatedAt), h("div", { class: "faint" }, each.updatedBy)),
+      h("td", {}, ago(each.updatedAt), h("div", { class: "faint actor" }, each.updatedBy)),
       h("td", { class: "wide mono faint" }, each.keyId),
       h("td", { class: "act" },
         writable && h("button", { type: "button", "aria-label": `Replace ${each.name}`, onclick: () => store(each) }, "Replace"),

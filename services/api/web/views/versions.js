@@ -34,7 +34,7 @@ export function versions(page, state) {
         h("tbody", {}, list.map((each, index) => h("tr", { key: each.version, class: diff?.from === each.version ? "chosen" : "" },
           h("td", { class: "number left" }, String(each.version), index === 0 && h("span", { class: "faint" }, " present")),
           h("td", {}, clock(each.createdAt)),
-          h("td", {}, each.createdBy),
+          h("td", { class: "actor" }, each.createdBy),
           h("td", { class: "act" }, index > 0 && h("button", { type: "button", onclick: () => stay({ version: each.version }) }, "Compare"),
             index > 0 && may("manager") && h("button", { type: "button", onclick: () => restore(each.version) }, "Restore")))))),
       diff && h("section", { class: "panel", key: "diff", "aria-label": "What changed" },
