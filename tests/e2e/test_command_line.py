@@ -168,7 +168,9 @@ def test_a_step_of_a_sub_run_is_approved_by_the_root_run(dagway: Dagway, client:
     waits = dagway("start", "asks-below", "-r", "b1")
     row = re.search(r"^asks-below +b1 +look +\S+ \S+ +(\S+) of below$", dagway("approve").stdout, re.MULTILINE)
     assert row, dagway("approve").stdout
-    assert waits.stderr.endswith(f"dagway: to go on: dagway approve asks-below look --sub-run-id {row[1]} --run-id b1\n")
+    assert waits.stderr.endswith(
+        f"dagway: to go on: dagway approve asks-below look --sub-run-id {row[1]} --run-id b1\n"
+    )
     assert "approve or reject their steps instead" in dagway("approve", "asks-below", "calls").stderr
     assert dagway("approve", "asks-below").stdout == "approved\n"
     client.until("succeeded", "asks-below", "b1")

@@ -1,11 +1,14 @@
 """DAGs in a folder, whose steps use other files of the folder."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from services.cli import cli
 from shared.ids import new_run_id
 from tests.harness.client import Client
 from tests.harness.cluster import Cluster, Embedded, Footing, running
@@ -214,3 +217,26 @@ def test_a_file_that_is_not_there_fails_its_caller(system: Footing, folder: Path
         assert "is not found" in node["error"]
 
     eventually(gone)
+
+
+def test_doctor_names_the_files_with_errors(system: Footing, folder: Path, tmp_path: Path) -> None:
+    runner = CliRunner(env={"DAGWAY_URL": system.client.base, "XDG_CONFIG_HOME": str(tmp_path)})
+    faulty, twin = folder / "mistaken.yaml", folder / "beside.yml"
+    faulty.write_text("steps:\n  - comand: echo hi\n")
+    twin.write_text(BESIDE)
+
+    def said() -> list[str]:
+        lines = runner.invoke(cli, ["doctor"]).stdout.splitlines()
+        assert "beside.yml" in lines[-1], lines
+        assert "mistaken" in lines[-2], lines
+        return lines
+
+    try:
+        dags, files = eventually(said)[-2:]
+        assert re.fullmatch(
+            r"warning  DAGs +\d+ of \d+ have errors and do not run: .* -> dagway ls shows the errors", dags
+        )
+        assert re.fullmatch(r"warning  DAG folder +beside\.yml: not loaded, because beside\.yaml exists.*", files)
+    finally:
+        faulty.unlink()
+        twin.unlink()

@@ -112,7 +112,9 @@ def _list_waiting(gateway: Gateway, *, in_json: bool) -> None:
         echo_json(found)
         return
     head = ["DAG", "RUN", "STEP", "SINCE"]
-    rows = [[each["name"], each["dagRunId"], each["stepName"], short_time(each["since"])] for each in found["approvals"]]
+    rows = [
+        [each["name"], each["dagRunId"], each["stepName"], short_time(each["since"])] for each in found["approvals"]
+    ]
     if any("subDAGRunId" in each for each in found["approvals"]):
         head.append("SUB-RUN")
         for row, each in zip(rows, found["approvals"], strict=True):

@@ -13,7 +13,9 @@ from services.cli.exit_codes import FAILED, GatewayError, GatewayUnreachable
 from services.cli.output.terminal import JSON_OPTION, echo_json, paint
 from services.cli.profiles import profiles_path
 from services.cli.remote.connecting import with_gateway
+from services.cli.remote.dagu_flags import dag_name
 from services.cli.remote.gateway import Gateway
+from services.cli.remote.listing import all_dags
 from shared.config import environment
 
 __all__ = ["Finding", "doctor_command"]
@@ -21,6 +23,7 @@ __all__ = ["Finding", "doctor_command"]
 Level = Literal["ok", "warning", "problem"]
 _COLOURS = {"ok": "succeeded", "warning": "aborted", "problem": "failed"}
 _MAX_SKEW_S = 5
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,8 @@ class Finding:
 def doctor_command(gateway: Gateway, *, in_json: bool) -> None:
     """Check the connection to a server and the server's health.
 
-    Says where the URL was taken from, and for each problem what to do. Exits with 1 if there is a problem.
+    Says where the URL was taken from, and for each problem what to do. DAGs with errors and files that cannot be loaded
+    are warnings. Exits with 1 if there is a problem.
     """
     findings = list(_findings(gateway))
     if in_json:
@@ -67,11 +71,13 @@ def _findings(gateway: Gateway) -> Iterator[Finding]:
     try:
         workers, schedulers = gateway.get("/workers"), gateway.get("/services/scheduler")
         pauses = gateway.get("/pauses")["pauses"]
+        dags, unread = all_dags(gateway)
     except GatewayError as error:
         yield Finding("access", "problem", str(error).partition(";")[0], str(error).partition("; ")[2])
         return
     yield Finding("access", "ok", "requests are allowed")
     yield from about_services(workers, schedulers)
+    yield from about_dags(dags, unread)
     for pause in pauses:
         if pause["scope"] == "global":
             yield Finding("pause", "warning", f"everything is paused by {pause['pausedBy']}", "dagway resume --all")
@@ -112,3 +118,16 @@ def about_services(workers: dict[str, Any], schedulers: dict[str, Any]) -> Itera
         yield Finding("workers", "problem", "none is live: no step can run", "start dagway worker")
     if lost:
         yield Finding("workers", "warning", f"lost: {', '.join(lost)}", "see their hosts")
+
+
+def about_dags(dags: list[dict[str, Any]], unread: list[str]) -> Iterator[Finding]:
+    """Yield what the list of DAGs says. ``unread``: a line for each file that cannot be loaded."""
+    faulty = [dag_name(each["fileName"]) for each in dags if each["errors"]]
+    if faulty:
+        more = f" and {len(faulty) - _NAMED} more" if len(faulty) > _NAMED else ""
+        text = f"{len(faulty)} of {len(dags)} have errors and do not run: {', '.join(faulty[:_NAMED])}{more}"
+        yield Finding("DAGs", "warning", text, "dagway ls shows the errors")
+    else:
+        yield Finding("DAGs", "ok", f"{len(dags)} without errors")
+    for line in unread:
+        yield Finding("DAG folder", "warning", line)

@@ -12,9 +12,21 @@ from services.cli.remote.dagu_flags import dag_name
 from services.cli.remote.following import say
 from services.cli.remote.gateway import Gateway
 
-__all__ = ["ls_command"]
+__all__ = ["all_dags", "ls_command"]
 
 _PAGE = 200
+
+
+def all_dags(gateway: Gateway, part: str = "", tag: str = "") -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the DAGs that match, and a line for each file of the DAG folder that cannot be loaded."""
+    dags: list[dict[str, Any]] = []
+    page: int | None = 1
+    errors: list[str] = []
+    while page:
+        answer = gateway.get("/dags", page=page, perPage=_PAGE, name=part, tag=tag)
+        dags += answer["dags"]
+        errors, page = answer["errors"], answer["pagination"]["nextPage"]
+    return dags, errors
 
 
 @click.command("ls", cls=PageCommand, examples="\ndagway ls\ndagway ls report\ndagway ls --tag nightly\n")
@@ -27,13 +39,7 @@ def ls_command(gateway: Gateway, *, part: str, tag: str, in_json: bool) -> None:
 
     With PART, those whose name contains it. Files that cannot be loaded are named on stderr, with the reason.
     """
-    dags: list[dict[str, Any]] = []
-    page: int | None = 1
-    errors: list[str] = []
-    while page:
-        answer = gateway.get("/dags", page=page, perPage=_PAGE, name=part, tag=tag)
-        dags += answer["dags"]
-        errors, page = answer["errors"], answer["pagination"]["nextPage"]
+    dags, errors = all_dags(gateway, part, tag)
     if in_json:
         echo_json({"dags": dags, "errors": errors})
         return
