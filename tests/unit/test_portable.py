@@ -5,12 +5,13 @@ import ctypes
 import os
 import re
 import resource
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from shared.system import libc, proc, renaming, rights
+from shared.system import libc, proc, renaming, rights, sockets
 
 ROOT = Path(__file__).parents[2]
 ONE_PLACE = ROOT / "shared/system"
@@ -89,12 +90,13 @@ def test_the_rule_finds_each_way_to_name_it(text: str) -> None:
 
 @pytest.fixture
 def without_linux(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Take away what macOS lacks: prctl, capset, renameat2, ``/proc``, and functions of ``os`` and ``resource``."""
+    """Take away what macOS lacks: prctl, capset, renameat2, ``/proc``, and names of three modules."""
     monkeypatch.setattr(libc, "libc", object)
     monkeypatch.setattr(proc, "PROC", str(tmp_path / "no-proc"))
     monkeypatch.delattr(os, "setresuid")
     monkeypatch.delattr(os, "setresgid")
     monkeypatch.delattr(resource, "prlimit")
+    monkeypatch.delattr(socket, "TCP_USER_TIMEOUT")
     renaming._ready.cache_clear()
     yield
     renaming._ready.cache_clear()  # or the tests that run after this one in the same process have no renameat2 either
@@ -132,6 +134,8 @@ def test_a_system_without_proc_has_no_figures_but_counts_open_files(tmp_path: Pa
     assert (proc.cpu_times(), proc.memory_percent(), proc.environment_of(os.getpid())) == (None, None, [])
     assert proc.open_files() > 0
     assert not rights.stop_with_parent(9)
+    with socket.socket() as sock:
+        assert not sockets.give_up_stalled(sock, 1)
     assert not renaming.renamed(source, tmp_path / "target", renaming.NO_REPLACE)
     assert source.exists()
 

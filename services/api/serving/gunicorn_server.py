@@ -6,7 +6,6 @@ Apart from ``server``, because ``dagway up`` needs no gunicorn: the import takes
 import logging
 import os
 import signal
-import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from gunicorn.http.errors import ParseException
 from services.api.serving.greenlets import is_green
 from shared.garbage import freeze_loaded
 from shared.system.rights import stop_with_parent
+from shared.system.sockets import give_up_stalled
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -38,14 +38,11 @@ def _die_with(arbiter: Any, _worker: object) -> None:
 
 
 def _limit_stalls(stall_s: float) -> Callable[[Any], None]:
-    """Return the hook that makes the kernel end connections whose client takes nothing for ``stall_s``.
-
-    Connections inherit the option from the socket that listens. macOS has none like it.
-    """
+    """Return the hook that ends connections whose client takes nothing for ``stall_s``, where the system can do so."""
 
     def when_ready(arbiter: Any) -> None:
-        for listener in arbiter.LISTENERS if hasattr(socket, "TCP_USER_TIMEOUT") else ():
-            listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(stall_s * 1000))
+        for listener in arbiter.LISTENERS:
+            give_up_stalled(listener.sock, stall_s)
 
     return when_ready
 
