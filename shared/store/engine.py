@@ -29,10 +29,11 @@ from sqlalchemy import (
     make_url,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy.engine.interfaces import ExceptionContext
 
 from shared.errors import AlreadyExists, ConfigInvalid, InvariantBroken, RowsLocked, StoreUnavailable
 from shared.store.room_metrics import DISK_FULL
+from shared.store.sqlite_log import use_write_ahead_log
 from shared.store.time_limits import LOCK_TIMEOUT_S, NO_LIMITS, TimeLimits
 from shared.store.workspace_scope import name_workspaces
 
@@ -235,7 +236,7 @@ def _open_sqlite(url: URL, common: dict[str, Any], read_only: bool, synced: bool
         arguments["timeout"] = LOCK_TIMEOUT_S
     engine = create_engine(url, connect_args=arguments, **common)
 
-    def on_connect(connection: DBAPIConnection, _record: object) -> None:
+    def on_connect(connection: sqlite3.Connection, _record: object) -> None:
         # The driver begins its transactions late and commits them before DDL. Updates were lost, and a failed
         # migration left tables behind. So we send BEGIN ourselves.
         connection.isolation_level = None
@@ -245,7 +246,7 @@ def _open_sqlite(url: URL, common: dict[str, Any], read_only: bool, synced: bool
         if read_only:
             cursor.execute("PRAGMA query_only=ON")
         else:
-            cursor.execute("PRAGMA journal_mode=WAL")
+            use_write_ahead_log(connection)
         cursor.close()
 
     def on_begin(connection: Connection) -> None:
