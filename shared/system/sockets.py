@@ -6,7 +6,7 @@ __all__ = ["give_up_stalled"]
 
 
 def give_up_stalled(sock: socket.socket, after_s: float) -> bool:
-    """Let the kernel end a connection whose other side takes nothing that waits for it, for ``after_s``.
+    """Let the kernel close a connection if data that waits for the other side is not received for ``after_s``.
 
     Connections inherit this from a socket that listens. Returns ``False`` if this system has no such option (tcp(7)).
     """

@@ -130,7 +130,7 @@ def ask_and_read_nothing(stack: ExitStack, port: int) -> None:
 
 def test_clients_that_take_no_answer_leave_threads_for_others() -> None:
     app, threads, clients = LongAnswers(), 4, 10
-    server = EmbeddedServer(app, "127.0.0.1", 0, threads=threads)
+    server = EmbeddedServer(app, "127.0.0.1", 0, threads=threads, stall_s=3600)  # only their number ends them
     server.start()
     try:
         with ExitStack() as links:
@@ -139,7 +139,7 @@ def test_clients_that_take_no_answer_leave_threads_for_others() -> None:
 
             assert ask(server.port, "GET", "/short")[2] == b"short"
             for _ in range(clients - threads // 2):
-                assert app.given_up.acquire(timeout=20)
+                assert app.given_up.acquire(timeout=PATIENCE_S)
             assert not app.given_up.acquire(blocking=False), "half of the threads may wait for slow clients"
     finally:
         server.stop()
@@ -153,7 +153,7 @@ def test_a_client_that_takes_no_answer_is_given_up_after_a_while() -> None:
         with ExitStack() as links:
             ask_and_read_nothing(links, server.port)
 
-            assert app.given_up.acquire(timeout=20)
+            assert app.given_up.acquire(timeout=PATIENCE_S)
     finally:
         server.stop()
 

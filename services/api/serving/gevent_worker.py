@@ -45,7 +45,7 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
         return self._waiting
 
     def handle_request(self, *args: Any) -> Any:
-        """Answer a request. A client that took no byte for too long counts as gone, which gunicorn does not log."""
+        """Answer a request. A client that stalled for too long counts as gone, which gunicorn does not log."""
         try:
             return super().handle_request(*args)
         except TimeoutError as error:

@@ -25,7 +25,7 @@ __all__ = ["MOST_STREAMS", "run_gunicorn"]
 
 _GRACE_S = 5
 _STALL_S = 60
-"""How long a client may take no byte of an answer that waits for it."""
+"""How long a client may read nothing while an answer waits for it."""
 _CONNECTIONS = 1000
 MOST_STREAMS = _CONNECTIONS // 2
 """How many event streams may be open with greenlets. Each takes a connection, but no place in the concurrency limit."""
@@ -38,7 +38,7 @@ def _die_with(arbiter: Any, _worker: object) -> None:
 
 
 def _limit_stalls(stall_s: float) -> Callable[[Any], None]:
-    """Return the hook that ends connections whose client takes nothing for ``stall_s``, where the system can do so."""
+    """Return the hook that ends connections whose client reads nothing for ``stall_s``, where the system can do so."""
 
     def when_ready(arbiter: Any) -> None:
         for listener in arbiter.LISTENERS:

@@ -24,7 +24,7 @@ __all__ = ["EmbeddedServer"]
 _log = logging.getLogger(__name__)
 _CHANNEL_TIMEOUT_S = 60
 _STALL_S = 60.0
-"""How long a client may take no byte of an answer that waits for it. Waitress itself would wait for ever."""
+"""How long a client may read nothing while an answer waits for it. Waitress itself would wait for ever."""
 _GRACE_S = 5
 _EMBEDDED_CONNECTIONS = 500
 """Open connections, including idle ones. The default of waitress, 100, is too low for several browsers and scripts."""
@@ -80,7 +80,7 @@ class _SlowReaders:
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]
-    """One connection. It ends if its client takes no byte of an answer for ``stall_s``, or see ``_SlowReaders``."""
+    """One connection. It ends if its client reads nothing of an answer for ``stall_s``; see also ``_SlowReaders``."""
 
     parser_class = _Parser
 
