@@ -9,6 +9,9 @@ process is measured, which depends less on other work on the machine.
 In each round Dagway and Dagu then run the large workloads of ``bench.large_loads``, in turns too: Dagway with one
 scheduler and four workers. ``--sizes short`` makes all workloads small, ``--loads`` chooses which group is run.
 
+All files, those of the servers included, are in the folder for temporary files: ``TMPDIR`` names one on a file system
+such as users have.
+
 The figures are written as JSON to ``bench/results``, after each contender. ``python -m bench.report FILE`` prints them
 as a table; with ``--write`` it puts the table into ``docs/performance.md``.
 
@@ -34,6 +37,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from bench.disk import file_system
 from bench.floor import floor
 from bench.large_loads import FULL, SHORT, LargeSizes, measure_large
 from bench.peers.contenders import PEERS, installed, peer
@@ -196,6 +200,7 @@ def _conditions(rounds: int, small: Sizes, large: LargeSizes) -> dict[str, objec
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
+        "file_system": file_system(Path(tempfile.gettempdir())),
         "load": round(os.getloadavg()[0], 1),
         "machine": platform.machine(),
         "python": platform.python_version(),

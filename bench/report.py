@@ -61,7 +61,8 @@ def replaced(page: str, text: str) -> str:
 def _machine(results: Mapping[str, Any]) -> str:
     facts = results["conditions"]
     loads = [one["load"] for one in results["measured"]]
-    machine = f"Measured {facts['at'][:10]} on {facts['cores']} cores with Python {facts['python']}:"
+    files = f", files on {facts['file_system']}" if "file_system" in facts else ""
+    machine = f"Measured {facts['at'][:10]} on {facts['cores']} cores with Python {facts['python']}{files}:"
     return f"{machine} {facts['rounds']} rounds, load {min(loads)} to {max(loads)}, {facts['workers']} workers."
 
 
