@@ -75,7 +75,7 @@ simulate: setup ## simulate clusters and their faults (SEED=n the first seed, SE
 check: setup ## check lint, format, types, architecture, dead code, dependencies, documentation
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
 
-bench: setup ## measure latency and throughput, embedded and distributed
+bench: setup ## measure Dagway on both footings, or at a URL (ARGS="--url URL --loads small"); about 15 minutes
 	@scripts/ensure-servers
 	@$(BIN)/python -m bench $(ARGS)
 

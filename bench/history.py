@@ -1,4 +1,4 @@
-"""A Dagway with a long history: 200,000 runs of 5,000 DAGs in Postgres, with a gateway and a scheduler."""
+"""A Dagway with a long history: runs of 5,000 DAGs in Postgres, with a gateway and a scheduler."""
 
 import tempfile
 from collections.abc import Iterator
@@ -43,11 +43,11 @@ _FILL = [
 ]
 
 
-def _fill(url: str) -> None:
+def _fill(url: str, runs: int) -> None:
     spec = "steps:\n  - name: s0\n    command: echo hi\n  - name: s1\n    command: echo hi\n"
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg2://"))
     for statement in _FILL:
-        values = {"hash": "0" * 64, "yaml": spec, "version": version("dagway"), "dags": DAGS, "runs": RUNS}
+        values = {"hash": "0" * 64, "yaml": spec, "version": version("dagway"), "dags": DAGS, "runs": runs}
         with engine.begin() as connection:
             connection.execute(
                 text(statement), {name: value for name, value in values.items() if f":{name}" in statement}
@@ -81,8 +81,8 @@ def answers(http: urllib3.PoolManager, method: str, url: str) -> bool:
 
 
 @contextmanager
-def aged() -> Iterator[Aged]:
-    """Start a Dagway with a long history, and yield it before it has served any request."""
+def aged(runs: int = RUNS) -> Iterator[Aged]:
+    """Start a Dagway with a history of ``runs`` runs, and yield it before it has served any request."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-bench-")))
         home.chmod(0o755)
@@ -90,7 +90,7 @@ def aged() -> Iterator[Aged]:
         postgres = stack.enter_context(PostgresServer(fsync=True))
         url = postgres.create_database()
         migrate(url)
-        _fill(url)
+        _fill(url, runs)
         port = free_port()
         env = {
             "DAGWAY_AMQP_URL": rabbit.url,

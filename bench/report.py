@@ -1,15 +1,14 @@
-"""``python -m bench.report FILE [--write]``: the results of ``bench.compare`` as tables, printed or in the docs."""
+"""``python -m bench.report FILE [--write]``: results of ``bench`` or ``bench.compare`` as tables, also in the docs."""
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-__all__ = ["BEGIN", "END", "replaced", "table"]
+__all__ = ["marks", "replaced", "table"]
 
-BEGIN, END = "<!-- written by python -m bench.report: begin -->", "<!-- written by python -m bench.report: end -->"
 _PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 _FIGURES = {
     "w1": "w1, ms",
@@ -17,6 +16,7 @@ _FIGURES = {
     "w2": "w2, runs/s",
     "w3": "w3, steps/s",
     "w4": "w4, ms a step",
+    "details": "details of w4, ms",
 }
 _LARGE = {
     "w5": "w5, steps/s",
@@ -37,6 +37,9 @@ def table(results: Mapping[str, Any]) -> str:
         lines += [*_small_work(results), "", *_times(small), "", *_processor(small), *_hops(small)]
     if large:
         lines += [""] * bool(small) + [*_large_work(results), "", *_large_times(large), "", *_memory(large)]
+    for part, rows in {"scale": _scale, "reads": _reads, "idle": _idle}.items():
+        if part in results:
+            lines += ["", *rows(results[part])]
     return "\n".join(lines)
 
 
@@ -49,18 +52,24 @@ def _by_name(results: Mapping[str, Any], key: str) -> dict[str, list[Mapping[str
     return by_name
 
 
-def replaced(page: str, text: str) -> str:
-    """Return the page with ``text`` between the marks. Raises ``ValueError`` if it has no marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no lines {BEGIN!r} and {END!r}")
-    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+def marks(kind: str) -> tuple[str, str]:
+    """Return the lines between which the page has the results of ``bench.compare`` or ``bench`` (``kind``)."""
+    return f"<!-- written by {kind}: begin -->", f"<!-- written by {kind}: end -->"
+
+
+def replaced(page: str, kind: str, text: str) -> str:
+    """Return the page with ``text`` between the marks of ``kind``. Raises ``ValueError`` if it has none."""
+    begin, end = marks(kind)
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"the page has no lines {begin!r} and {end!r}")
+    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 def _machine(results: Mapping[str, Any]) -> str:
     facts = results["conditions"]
-    loads = [one["load"] for one in results["measured"]]
+    loads = [one["load"] for one in results["measured"]] or [facts["load"]]
     files = f", files on {facts['file_system']}" if "file_system" in facts else ""
     machine = f"Measured {facts['at'][:10]} on {facts['cores']} cores with Python {facts['python']}{files}:"
     return f"{machine} {facts['rounds']} rounds, load {min(loads)} to {max(loads)}, {facts['workers']} workers."
@@ -116,7 +125,9 @@ def _processor(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
     yield "| | w2 | of which | w4 | of which |"
     yield "| --- | --- | --- | --- | --- |"
     for name, rounds in by_name.items():
-        cells = []
+        if not rounds[0]["core_ms"]["w2"]:
+            continue  # Its processes are not known: it was measured at a URL.
+        cells: list[str] = []
         for workload in ("w2", "w4"):
             spent = [one["core_ms"][workload] for one in rounds]
             parts = {kind: median(one[kind] for one in spent) for kind in spent[0]}
@@ -130,7 +141,7 @@ def _large_times(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str
     for name, rounds in by_name.items():
         failed = int(sum(one["figures"]["w5 failed"] for one in rounds))
         # Not all steps of w7 ran at once: the first had ended before the last began.
-        fewer = min(one["figures"]["w7 running"] / one["figures"]["w7 asked"] for one in rounds)
+        fewer = min(one["figures"].get("w7 running", 1) / one["figures"].get("w7 asked", 1) for one in rounds)
         remarks = [f"{failed} runs of w5 failed"] * bool(failed) + [f"at most {fewer:.0%} of w7 at once"] * (fewer < 1)
         said = f" ({', '.join(remarks)})" if remarks else ""
         cells = [_cell(rounds, key, None) for key in _LARGE]
@@ -143,6 +154,8 @@ def _memory(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
     yield "| | w5 | of which | log | of which |"
     yield "| --- | --- | --- | --- | --- |"
     for name, rounds in by_name.items():
+        if not rounds[0]["memory_mb"]["w5"]["before"]:
+            continue  # measured at a URL
         cells = []
         for workload, moments in _MOMENTS.items():
             spent = [one["memory_mb"][workload] for one in rounds]
@@ -176,15 +189,52 @@ def _hops(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
             yield f"| {name} | " + " | ".join(f"{value:.1f}" for value in means) + f" | {share:.0%} |"
 
 
+def _scale(points: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    """Yield a table with a row for each number of schedulers and a column for each number of workers."""
+    rows: dict[int, list[Mapping[str, Any]]] = {}
+    for point in points:
+        rows.setdefault(point["schedulers"], []).append(point)
+    workers = [point["workers"] for point in next(iter(rows.values()))]
+    yield "Steps `sleep 1` a second, and the share of what the slots allow:"
+    yield ""
+    yield "| schedulers | " + " | ".join(f"{count} worker{'s' * (count > 1)}" for count in workers) + " |"
+    yield "| --- |" + " --- |" * len(workers)
+    for schedulers, measured in rows.items():
+        cells = [f"{_short(one['steps_a_second'])} ({one['of_slots']:.0%})" for one in measured]
+        yield f"| {schedulers} | " + " | ".join(cells) + " |"
+
+
+def _reads(reads: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    yield f"w6: reads with {reads[0]['runs']:,} runs at {reads[0]['rate']} requests/s, in ms:"
+    yield ""
+    yield "| read | p50 | p99 | processor time of the gateway |"
+    yield "| --- | --- | --- | --- |"
+    for one in reads:
+        yield f"| {one['read']} | " + " | ".join(_short(one[key]) for key in ("p50", "p99", "core_ms")) + " |"
+
+
+def _idle(found: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    [idle] = found
+    total, parts = sum(idle["core"].values()), idle["core"].items()
+    yield "w8: two schedulers, four workers and a gateway with 1,000 scheduled DAGs, none of them due:"
+    yield ""
+    yield "| | |"
+    yield "| --- | --- |"
+    yield f"| processor time | {total:.2%} of a core: {', '.join(f'{kind} {share:.2%}' for kind, share in parts)} |"
+    yield f"| Postgres | {idle['transactions']:.2f} transactions/s, {idle['fsyncs']:.2f} syncs/s |"
+    yield f"| memory of each | {', '.join(f'{kind} {mb:.0f} MB' for kind, mb in idle['mb'].items())} |"
+
+
 def main() -> None:
     """Print the tables, or write them into the page."""
     parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--write", action="store_true", help="put them into docs/performance.md")
     asked = parser.parse_args()
-    text = table(json.loads(asked.file.read_text()))
+    results = json.loads(asked.file.read_text())
+    text = table(results)
     if asked.write:
-        _PAGE.write_text(replaced(_PAGE.read_text(), text))
+        _PAGE.write_text(replaced(_PAGE.read_text(), results["conditions"]["by"], text))
     else:
         print(text)
 

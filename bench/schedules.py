@@ -103,8 +103,7 @@ def main() -> None:
         print(f"  {slots.total()} fires, all as the oracle predicts, in {took_s:.1f} s")
         print(f"  {dict(slots)}", flush=True)
     if what in {None, "idle"}:
-        far = datetime.now(UTC) + timedelta(hours=12)
-        measure_idle(f"{far.minute} {far.hour} * * *")
+        measure_idle()
     if what in {None, "due"}:
         _on_servers()
 

@@ -6,7 +6,7 @@ w2  runs of one step, started by 8 clients as fast as they are answered
 w3  one run of parallel steps
 w4  one run of steps in a chain
 
-Each step is ``true`` in a shell.
+Each step is ``true`` in a shell. ``details`` reads the details of a run of w4 that has ended, one after the other.
 """
 
 import json
@@ -30,6 +30,7 @@ _CLIENTS = 8
 _POLL_S = 0.002
 _POLL_LONG_S = 0.01
 _DEADLINE_S = 120
+_READS = 200
 _ACTIVE = frozenset({"not_started", "queued", "running"})
 
 
@@ -63,12 +64,14 @@ class Contender(Protocol):
 
 
 class ApiClient:
-    """A client of Dagu's API at ``url``. ``waits``: whether the server has ``start?wait=``."""
+    """A client of Dagu's API at ``url``. ``waits``: whether the server has ``start?wait=``; ``token``: of the API."""
 
-    def __init__(self, url: str, *, waits: bool) -> None:
+    def __init__(self, url: str, *, waits: bool, token: str = "") -> None:
         self._api, self._waits = f"{url}/api/v2", waits
-        self._http = urllib3.PoolManager(maxsize=32, retries=False, timeout=_DEADLINE_S)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = urllib3.PoolManager(maxsize=32, retries=False, timeout=_DEADLINE_S, headers=headers)
         self._known: set[str] = set()
+        self._created: list[str] = []
 
     def one(self) -> None:
         self.ended("one", self.start("one", self._dag("one", 1)), _POLL_S)
@@ -107,10 +110,22 @@ class ApiClient:
         """A line of a DAG: a wide run may use all workers. Dagu does not know it."""
         return "placement: spread\n" if self._waits else ""
 
+    def details(self, steps: int) -> None:
+        """Read the details of the latest run of a chain."""
+        status, answer = self.ask("GET", f"/dag-runs/chain{steps}/latest")
+        assert status == 200, answer
+
     def create(self, name: str, spec: str) -> None:
-        """Create a DAG."""
+        """Create a DAG. Fails if the server has one of that name."""
         status, answer = self.ask("POST", "/dags", {"name": name, "spec": spec})
         assert status == 201, answer
+        self._created.append(name)
+
+    def delete_dags(self) -> None:
+        """Delete the DAGs that this client has created."""
+        for name in self._created:
+            status, answer = self.ask("DELETE", f"/dags/{name}")
+            assert status == 204, answer
 
     def first_run(self, name: str) -> str:
         """Start a run of a new DAG: Dagu's server knows its file a moment later."""
@@ -178,8 +193,8 @@ def measure(
 ) -> dict[str, float]:
     """Run the workloads and return the figures; ``between`` is called with the name of each before and after it.
 
-    ``w1`` and ``w1 wait`` are medians in milliseconds, with ``p99``; ``w2`` is in runs and ``w3`` in steps a second;
-    ``w4`` in milliseconds a step.
+    ``w1``, ``w1 wait`` and ``details`` are medians in milliseconds, with ``p99``; ``w2`` is in runs and ``w3`` in steps
+    a second; ``w4`` in milliseconds a step.
     """
     found: dict[str, float] = {}
     for _ in range(3):
@@ -205,4 +220,7 @@ def measure(
     between("w4")
     found["w4"] = _seconds(lambda: contender.large(sizes.chain, chain=True)) / sizes.chain * 1000
     between("w4")
+    if isinstance(contender, ApiClient):
+        took = sorted(_seconds(lambda: contender.details(sizes.chain)) * 1000 for _ in range(_READS))
+        found["details"], found["details p99"] = median(took), took[int(len(took) * 0.99)]
     return found

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bench.report import BEGIN, END, replaced, table
+from bench.report import marks, replaced, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 
@@ -56,17 +56,20 @@ def test_hops_show_which_part_of_the_time_they_explain() -> None:
     assert "| D | 2.0 | 6.0 | 80% |" in text
 
 
-def test_only_what_stands_between_the_marks_is_replaced() -> None:
+@pytest.mark.parametrize("kind", ["bench", "bench.compare"])
+def test_only_what_stands_between_the_marks_is_replaced(kind: str) -> None:
     page = PAGE.read_text()
 
-    written = replaced(page, "new tables")
+    begin, end = marks(kind)
 
-    assert f"{BEGIN}\nnew tables\n{END}" in written
-    before, _, after = page.partition(BEGIN)
+    written = replaced(page, kind, "new tables")
+
+    assert f"{begin}\nnew tables\n{end}" in written
+    before, _, after = page.partition(begin)
     assert written.startswith(before)
-    assert written.endswith(after.partition(END)[2])
+    assert written.endswith(after.partition(end)[2])
     with pytest.raises(ValueError, match="no lines"):
-        replaced("no marks", "new tables")
+        replaced("no marks", kind, "new tables")
 
 
 def measured_large(contender: str, *, failed: int = 0, running: int = 300) -> dict[str, Any]:
@@ -114,3 +117,46 @@ def test_what_a_system_could_not_do_is_said() -> None:
     text = table(large_results(measured_large("Dagu", failed=2, running=150)))
 
     assert "| Dagu (2 runs of w5 failed, at most 50% of w7 at once) |" in text
+
+
+def test_a_server_at_a_url_has_no_processes() -> None:
+    small = measured("http://server", 10) | {"core_ms": {"w2": {}, "w4": {}}}
+    large = measured_large("http://server") | {"memory_mb": {name: {"before": {}} for name in ("w5", "logs")}}
+    large["figures"] = {"w5": 40.0, "w5 failed": 0, "logs": 9.0}
+
+    text = table(large_results(small, large))
+
+    assert [line for line in text.splitlines() if line.startswith("| http://server |")] == [
+        "| http://server | 10.0 (10.0 to 10.0) |  | 100 (100 to 100) | 200 (200 to 200) | 8.0 (8.0 to 8.0) |  |",
+        "| http://server | 40.0 (40.0 to 40.0) |  |  |  | 9.0 (9.0 to 9.0) |",
+    ]
+
+
+def test_scale_has_a_row_for_each_number_of_schedulers() -> None:
+    points = [
+        {"schedulers": schedulers, "workers": workers, "steps_a_second": 20.0 * workers, "of_slots": 0.8}
+        for schedulers in (1, 2)
+        for workers in (1, 4)
+    ]
+
+    text = table(results() | {"conditions": results()["conditions"] | {"load": 0.3}, "scale": points})
+
+    assert "| schedulers | 1 worker | 4 workers |\n| --- | --- | --- |" in text
+    assert "| 2 | 20.0 (80%) | 80.0 (80%) |" in text
+
+
+def test_reads_and_an_idle_system_have_tables() -> None:
+    read = {"runs": 1_000_000, "rate": 100, "read": "queues", "p50": 3.0, "p99": 6.5, "worst": 9.0, "core_ms": 0.5}
+    idle = {
+        "transactions": 0.9,
+        "fsyncs": 0.8,
+        "core": {"schedulers": 0.006, "workers": 0.002},
+        "mb": {"schedulers": 65.0, "workers": 41.0},
+    }
+
+    text = table(results(measured("D", 10)) | {"reads": [read], "idle": [idle]})
+
+    assert "w6: reads with 1,000,000 runs at 100 requests/s, in ms:" in text
+    assert "| queues | 3.0 | 6.5 | 0.50 |" in text
+    assert "| processor time | 0.80% of a core: schedulers 0.60%, workers 0.20% |" in text
+    assert "| memory of each | schedulers 65 MB, workers 41 MB |" in text

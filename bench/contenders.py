@@ -1,0 +1,115 @@
+"""What is measured: Dagway on both footings or at a URL, the floor, Dagu and peers, each started afresh."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bench.floor import floor
+from bench.large_loads import LargeSizes
+from bench.peers.contenders import PEERS, peer
+from bench.rig import Rig, Servers, distributed, embedded
+from bench.workloads import ApiClient, Contender, FloorClient
+from tests.comparison.sides import dagu
+
+__all__ = ["LARGE_WORKERS", "WORKERS", "Running", "Start", "at_url", "large", "others", "own", "separate"]
+
+WORKERS, LARGE_WORKERS = 2, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A contender with its processes by kind, and the URLs of its metrics, if it has hops.
+
+    ``pids`` is empty if the processes are not known, as on another machine.
+    """
+
+    contender: Contender
+    pids: Mapping[str, Sequence[int]]
+    metrics: Sequence[str] = ()
+
+
+Start = Callable[[], AbstractContextManager[Running]]
+
+
+def own(used: Servers, *, same_vhost: bool = False) -> dict[str, Start]:
+    """Return Dagway embedded, and with one, two and three schedulers.
+
+    ``same_vhost``: they follow each other in one vhost of the broker, to see what earlier ones leave behind.
+    """
+
+    def start(schedulers: int) -> AbstractContextManager[Running]:
+        vhost = used.rabbit.url if same_vhost else used.rabbit.create_vhost()
+        return _dagway(distributed(1, schedulers, WORKERS, on=used, vhost=vhost), used)
+
+    found: dict[str, Start] = {"Dagway, embedded": lambda: _dagway(embedded())}
+    return found | {f"Dagway, {n} scheduler{'s' * (n > 1)}": partial(start, n) for n in (1, 2, 3)}
+
+
+def others(used: Servers, program: Path | None, python: Path | None, peers: Sequence[str]) -> dict[str, Start]:
+    """Return the floor, Dagu if its ``program`` is named, and ``peers``, which ``python`` has installed."""
+    found: dict[str, Start] = {"floor": lambda: _floor(used, used.rabbit.create_vhost())}
+    if program is not None:
+        found["Dagu"] = partial(_dagu, program)
+    if python is not None:
+        found |= {PEERS[name].title: partial(_peer, name, python, used) for name in peers}
+    return found
+
+
+def large(used: Servers, program: Path | None, sizes: LargeSizes) -> dict[str, Start]:
+    """Return those that run the large workloads, with a slot for each sleep of w7."""
+    found: dict[str, Start] = {
+        "Dagway, embedded": lambda: _dagway(embedded(slots=sizes.sleeps, executed=True)),
+        "Dagway, 1 scheduler": lambda: separate(
+            used, schedulers=1, workers=LARGE_WORKERS, slots=-(-sizes.sleeps // LARGE_WORKERS), executed=True
+        ),
+    }
+    if program is not None:
+        found["Dagu"] = partial(_dagu, program)
+    return found
+
+
+def separate(
+    used: Servers, *, schedulers: int, workers: int, slots: int, executed: bool = False
+) -> AbstractContextManager[Running]:
+    """Run Dagway as separate services, with a vhost and a database of its own. ``executed``: as of ``distributed``."""
+    vhost = used.rabbit.create_vhost()
+    return _dagway(distributed(1, schedulers, workers, on=used, vhost=vhost, slots=slots, executed=executed), used)
+
+
+@contextmanager
+def at_url(url: str, token: str) -> Iterator[Running]:
+    """Measure a server that runs already, and delete the DAGs that were created there."""
+    client = ApiClient(url.rstrip("/"), waits=True, token=token)
+    try:
+        yield Running(client, {})
+    finally:
+        client.delete_dags()
+
+
+@contextmanager
+def _dagway(system: AbstractContextManager[Rig], used: Servers | None = None) -> Iterator[Running]:
+    with system as rig:
+        pids = {**rig.pids, **(used.pids if used else {})}
+        yield Running(ApiClient(rig.url, waits=True), pids, rig.metrics)
+
+
+@contextmanager
+def _floor(used: Servers, vhost: str) -> Iterator[Running]:
+    with floor(used, vhost, WORKERS) as started:
+        yield Running(FloorClient(started), {**started.pids, **used.pids})
+
+
+@contextmanager
+def _dagu(program: Path) -> Iterator[Running]:
+    with tempfile.TemporaryDirectory(prefix="dagway-bench-") as folder, dagu(program, Path(folder)) as side:
+        # Every run is a process, and a child of the server: its time counts as the server's.
+        yield Running(ApiClient(side.url, waits=False), {"Dagu": [side.pid]})
+
+
+@contextmanager
+def _peer(name: str, python: Path, used: Servers) -> Iterator[Running]:
+    with peer(name, python, used, used.rabbit.create_vhost(), WORKERS) as (client, pids):
+        yield Running(client, pids)

@@ -1,0 +1,67 @@
+"""Processor time and hops of a contender during each workload."""
+
+import time
+import urllib.request
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from bench.contenders import Running
+from bench.processor import cpu_s
+from bench.workloads import Sizes
+
+__all__ = ["Meter"]
+
+_HOPS = frozenset({"dagway_hop_seconds_sum", "dagway_gateway_hop_seconds_sum"})
+
+
+class Meter:
+    """Measures the processor time of a contender's processes, and its hops, during a workload."""
+
+    def __init__(self, running: Running, sizes: Sizes) -> None:
+        self._running = running
+        self._units = {
+            "w1": sizes.single,
+            "w1 wait": sizes.single,
+            "w2": sizes.many,
+            "w3": sizes.wide,
+            "w4": sizes.chain,
+        }
+        self._before: dict[str, float] = {}
+        self._hops: dict[str, float] = {}
+        self._began: float | None = None
+        self.core_ms: dict[str, dict[str, float]] = {}
+        """Core-milliseconds for each run or step, by workload and kind of process."""
+        self.hops_ms: dict[str, float] = {}
+        """Milliseconds of each hop of a run of ``w1 wait``, and under ``client`` what the client measured."""
+
+    def __call__(self, workload: str) -> None:
+        """Begin or end a workload."""
+        if self._began is None:
+            self._hops = self._read_hops() if workload == "w1 wait" else {}
+            self._before, self._began = self._spent(), time.perf_counter()
+            return
+        units, before, lasted_s = self._units[workload], self._before, time.perf_counter() - self._began
+        now = self._spent()
+        self.core_ms[workload] = {kind: (now[kind] - before[kind]) / units * 1000 for kind in before}
+        self._began = None
+        if workload == "w1 wait" and self._running.metrics:
+            # Counted after the answer: let the last counts come.
+            time.sleep(0.5)
+            hops = self._read_hops()
+            self.hops_ms = {hop: (hops[hop] - self._hops.get(hop, 0)) / units * 1000 for hop in hops}
+            self.hops_ms["client"] = lasted_s / units * 1000
+
+    def _spent(self) -> dict[str, float]:
+        return {kind: sum(map(cpu_s, pids)) for kind, pids in self._running.pids.items()}
+
+    def _read_hops(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for url in self._running.metrics:
+            with urllib.request.urlopen(url, timeout=30) as answer:
+                text = answer.read().decode()
+            for family in text_string_to_metric_families(text):
+                for sample in family.samples:
+                    if sample.name in _HOPS:
+                        hop = sample.labels["hop"]
+                        found[hop] = found.get(hop, 0.0) + sample.value
+        return found

@@ -1,0 +1,51 @@
+"""Rounds in which contenders take turns, each started afresh."""
+
+import itertools
+import os
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.contenders import Running, Start
+from bench.large_loads import LargeSizes, measure_large
+from bench.meter import Meter
+from bench.result_file import ResultFile
+from bench.workloads import ApiClient, Sizes, measure
+
+__all__ = ["Group", "run_large", "run_rounds", "run_small"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Contenders that run the same workloads; ``work`` runs them and returns what was measured."""
+
+    contenders: Mapping[str, Start]
+    work: Callable[[Running], dict[str, Any]]
+
+
+def run_small(sizes: Sizes, running: Running) -> dict[str, Any]:
+    """Run w1 to w4."""
+    meter = Meter(running, sizes)
+    figures = measure(running.contender, sizes, meter)
+    return {"figures": figures, "core_ms": meter.core_ms, "hops_ms": meter.hops_ms}
+
+
+def run_large(sizes: LargeSizes, running: Running) -> dict[str, Any]:
+    """Run w5, w7 and the large log."""
+    assert isinstance(running.contender, ApiClient)
+    figures, memory = measure_large(running.contender, running.pids, sizes)
+    return {"figures": figures, "memory_mb": memory}
+
+
+def run_rounds(groups: Sequence[Group], rounds: int, only: Sequence[str] | None, results: ResultFile) -> None:
+    """Let the contenders of each group take turns. The order changes from round to round. ``only``: their names."""
+    for number, group in itertools.product(range(rounds), groups):
+        order = [name for name in group.contenders if not only or name in only]
+        random.Random(number).shuffle(order)
+        for name in order:
+            load = os.getloadavg()[0]
+            with group.contenders[name]() as running:
+                found = group.work(running)
+            results.add("measured", {"contender": name, "round": number, "load": round(load, 1), **found})
+            print(name, {key: round(value, 1) for key, value in found["figures"].items()}, flush=True)
