@@ -2,7 +2,6 @@
 
 import atexit
 import logging
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ from services.api.machine_load import Resources
 from services.api.observability.request_metrics import AUDIT_DROPPED
 from services.api.settings import Settings, warn_if_open
 from shared.clock import utc_now
-from shared.errors import ConfigInvalid
 from shared.language.model import build_validators
 from shared.store.reads.reader import Reads
 from shared.transport.base import COMMANDS, Transport
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["build_deps", "run_api"]
 
 _log = logging.getLogger(__name__)
-_GIVE_UP = 3
-"""If a worker process ends with this exit code, gunicorn stops instead of starting another."""
 
 
 def build_deps(
@@ -76,16 +72,15 @@ def run_api(
     max_dag_series: int = 1000,
     command_wait_s: float = 5,
     on_open: Callable[[Deps], None] = lambda _deps: None,
-    workers: int = 1,
     threads: int = 40,
 ) -> None:
     """Serve the API until the process gets a signal to end.
 
-    ``open_transport``, ``open_reads`` and then ``on_open`` are called in the worker process, after the fork.
+    ``open_transport``, ``open_reads`` and then ``on_open`` are called when the port is bound.
     ``open_transport`` and ``open_reads`` must not fail if their server is down: a gateway starts without the broker
     or the database, and returns 503 until both are available.
     """
-    # It starts a process when it is imported. After the fork, no thread of a gevent worker could do that.
+    # It starts a process when it is imported. Later, a real thread beside the greenlets could not do that.
     import croniter  # noqa: F401, PLC0415
 
     def make() -> "WSGIApplication":
@@ -98,11 +93,7 @@ def run_api(
             max_dag_series=max_dag_series,
             command_wait_s=command_wait_s,
         )
-        try:
-            on_open(deps)
-        except ConfigInvalid as error:
-            _log.error("api.cannot_start", extra={"error": str(error)})
-            sys.exit(_GIVE_UP)
+        on_open(deps)
         atexit.register(deps.audit.close)
         _log.info("api.started", extra={"host": host, "port": port, "route": COMMANDS.name})
         return create_app(deps)
@@ -113,4 +104,4 @@ def run_api(
     # Requests on greenlets parse specs in real threads.
     build_validators()
     warn_if_open(settings, host)
-    run_gunicorn(make, host, port, workers=workers, threads=threads)
+    run_gunicorn(make, host, port, threads=threads)

@@ -50,7 +50,6 @@ def run_api_process(config: Config, version: str) -> None:
         )
 
     def start_admin_server(deps: Deps) -> None:
-        # Called in gunicorn's worker process, because threads do not survive a fork.
         start_sending("dagway-api")
         atexit.register(stop_sending)
         if config.metrics_port:

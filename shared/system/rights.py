@@ -18,10 +18,8 @@ __all__ = [
     "limit_cpu",
     "make_subreaper",
     "make_unreadable",
-    "stop_with_parent",
 ]
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
@@ -52,11 +50,6 @@ def forbid_new_privileges() -> None:
     Does nothing without prctl.
     """
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
-
-
-def stop_with_parent(number: int) -> bool:
-    """Let the kernel send this process the signal ``number`` when its parent dies; return whether it will."""
-    return prctl(_PR_SET_PDEATHSIG, number)
 
 
 def can_change_users() -> bool:

@@ -1,4 +1,4 @@
-"""How a gateway's process stops to listen: with gunicorn, as in ``dagway api``."""
+"""How a gateway's process begins and stops to listen: with gunicorn, as in ``dagway api``."""
 
 import os
 import signal
@@ -29,6 +29,15 @@ run_gunicorn(lambda: app, "127.0.0.1", int(sys.argv[1]))
 """
 
 
+def pid_at(port: int, log: Path) -> int:
+    """Return the id of the process that answers at a port."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
+            return int(answer.read())
+    except urllib.error.URLError as error:
+        raise AssertionError(log.read_text()) from error
+
+
 def test_requests_that_wait_to_be_accepted_are_answered_after_the_end_of_listening(tmp_path: Path) -> None:
     port = free_port()
     root = Path(__file__).parents[2]
@@ -36,16 +45,9 @@ def test_requests_that_wait_to_be_accepted_are_answered_after_the_end_of_listeni
     log = tmp_path / "log"
     process = spawn(argv, env=clean_environment(tmp_path), cwd=root, log=log)
 
-    def worker_pid() -> int:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
-                return int(answer.read())
-        except urllib.error.URLError as error:
-            raise AssertionError(log.read_text()) from error
-
-    worker = eventually(worker_pid)
-    # As on a busy machine, the worker gets no processor time while connections come in. The kernel completes them.
-    os.kill(worker, signal.SIGSTOP)
+    assert eventually(lambda: pid_at(port, log)) == process.pid, "there is no process besides the one that answers"
+    # As on a busy machine, it gets no processor time while connections come in. The kernel completes them.
+    os.kill(process.pid, signal.SIGSTOP)
     stopped_s = time.monotonic()
     clients = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(5)]
     for client in clients:
@@ -53,7 +55,7 @@ def test_requests_that_wait_to_be_accepted_are_answered_after_the_end_of_listeni
     process.terminate()
     # By then it looks whether it has to end, which it does every second, before it accepts.
     eventually(lambda: time.monotonic() > stopped_s + 1.5)
-    os.kill(worker, signal.SIGCONT)
+    os.kill(process.pid, signal.SIGCONT)
 
     heads = [client.recv(9999).split(b"\r\n")[0] for client in clients]
     for client in clients:
@@ -61,3 +63,22 @@ def test_requests_that_wait_to_be_accepted_are_answered_after_the_end_of_listeni
     assert process.wait(60) == 0
     forget(process)
     assert heads == [b"HTTP/1.1 200 OK"] * 5, log.read_text()
+
+
+def test_a_gateway_outlives_the_process_that_started_it(tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "log"
+    starter = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', *sys.argv[1:]])"
+    root = Path(__file__).parents[2]
+    argv = [sys.executable, "-c", starter, _SERVER, str(port)]
+    process = spawn(argv, env=clean_environment(tmp_path), cwd=root, log=log)
+    assert process.wait(60) == 0
+    gateway = eventually(lambda: pid_at(port, log))
+    try:
+        # gunicorn's own worker looks every second whether its parent is still the same, and ends if it is not.
+        asked_s = time.monotonic()
+        eventually(lambda: time.monotonic() > asked_s + 2.5)
+
+        assert pid_at(port, log) == gateway
+    finally:
+        os.kill(gateway, signal.SIGTERM)
+        forget(process)

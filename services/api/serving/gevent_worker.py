@@ -33,12 +33,12 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
         gevent.spawn(self._close_idle)
         super().run()
 
+    def notify(self) -> None:
+        """Do nothing: no master wants a sign of life. gunicorn's own would end the process when its parent ends."""
+
     def server_class(self, listener: Any, *, spawn: Any, **_: Any) -> "_Listening":
         """Return the server of a listener, like the one that gunicorn makes without a ``server_class``."""
-        server = _Listening(listener, handle=partial(self.handle, _Named(listener.getsockname())), spawn=spawn)
-        if self.cfg.workers > 1:
-            server.max_accept = 1
-        return server
+        return _Listening(listener, handle=partial(self.handle, _Named(listener.getsockname())), spawn=spawn)
 
     def timeout_ctx(self) -> Any:
         """Return the context manager in which gunicorn waits for the next request of a connection."""

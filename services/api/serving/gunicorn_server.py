@@ -1,21 +1,23 @@
-"""The server of the application in ``dagway api``: gunicorn.
+"""The server of the application in ``dagway api``: a worker of gunicorn, without gunicorn's master process.
+
+The master would restart a worker that died, which is what the supervisor of the container or service does anyway, and
+it held 18 MB of memory of its own: a page is copied as soon as either process changes one reference count in it.
 
 Apart from ``server``, because ``dagway up`` needs no gunicorn: the import takes 2 % of its start.
 """
 
 import logging
 import os
-import signal
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
+from gunicorn.sock import create_sockets
 
 from services.api.serving.greenlets import is_green
 from shared.garbage import freeze_loaded
-from shared.system.rights import stop_with_parent
 from shared.system.sockets import give_up_stalled
 
 if TYPE_CHECKING:
@@ -31,31 +33,28 @@ MOST_STREAMS = _CONNECTIONS // 2
 """How many event streams may be open with greenlets. Each takes a connection, but no place in the concurrency limit."""
 
 
-def _die_with(arbiter: Any, _worker: object) -> None:
-    """Make the kernel kill a worker process when its arbiter dies: an orphan would hold the port for seconds."""
-    if stop_with_parent(signal.SIGKILL) and os.getppid() != arbiter.pid:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _limit_stalls(stall_s: float) -> Callable[[Any], None]:
-    """Return the hook that ends connections whose client reads nothing for ``stall_s``, where the system can do so."""
-
-    def when_ready(arbiter: Any) -> None:
-        for listener in arbiter.LISTENERS:
-            give_up_stalled(listener.sock, stall_s)
-
-    return when_ready
-
-
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
-    def __init__(self, app_factory: "Callable[[], WSGIApplication]", settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, app_factory: "Callable[[], WSGIApplication]", settings: Mapping[str, Any], stall_s: float
+    ) -> None:
         self._factory = app_factory
         self._settings = settings
+        self._stall_s = stall_s
         super().__init__()
 
     def load_config(self) -> None:
         for name, value in self._settings.items():
             self.cfg.set(name, value)
+
+    def run(self) -> None:
+        """Do in this process what gunicorn's master does in a worker process that it has forked."""
+        log = self.cfg.logger_class(self.cfg)
+        listeners = create_sockets(self.cfg, log)
+        for listener in listeners:
+            give_up_stalled(listener.sock, self._stall_s)
+        worker = self.cfg.worker_class(1, os.getppid(), listeners, self, self.cfg.timeout, self.cfg, log)
+        worker.pid = os.getpid()
+        worker.init_process()
 
     def load(self) -> "WSGIApplication":
         app = self._factory()
@@ -104,20 +103,18 @@ def run_gunicorn(
     host: str,
     port: int,
     *,
-    workers: int = 1,
     threads: int = 40,
     graceful_timeout_s: int = _GRACE_S,
     stall_s: float = _STALL_S,
 ) -> None:
     """Serve until a signal ends the process. Must be called in the main thread. Uses greenlets if the process does.
 
-    ``app_factory`` is called in each worker process after the fork, so its sockets, threads and pools belong to the
-    worker process. With several worker processes, ``/metrics`` shows the process metrics of only one of them; the
-    ``dagu_*`` series come from the database and stay correct.
+    ``app_factory`` is called when the port is bound. ``stall_s``: how long a client may read nothing while an answer
+    waits for it, where the system can end such connections.
     """
     settings = {
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-        "workers": workers,
+        "workers": 1,
         "threads": threads,
         "worker_connections": _CONNECTIONS,
         "worker_class": "services.api.serving.gevent_worker.GreenWorker" if is_green() else "gthread",
@@ -126,15 +123,10 @@ def run_gunicorn(
         "forwarded_allow_ips": "*",
         "secure_scheme_headers": {},
         "forwarder_headers": "",
-        "post_fork": _die_with,
-        "when_ready": _limit_stalls(stall_s),
-        "control_socket_disable": True,
         "graceful_timeout": graceful_timeout_s,
-        "timeout": 60,
         "keepalive": 15,
         "accesslog": None,
         "errorlog": "-",
         "logger_class": _Log,
-        "proc_name": "dagway-api",
     }
-    _Gunicorn(app_factory, settings).run()
+    _Gunicorn(app_factory, settings, stall_s).run()
