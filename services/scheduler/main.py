@@ -50,7 +50,7 @@ _PERIOD_OF_LEASE = 0.1
 _GAP_OF_LEASE = 0.4
 """The longest gap between markers in which no time is lost, in leases.
 
-A worker sends five heartbeats in a lease: after an unnoticed gap it is heard before the lease has ended.
+Such a gap hides two heartbeats of a worker, or one of an idle worker: it is heard again before the lease has ended.
 """
 _MOST_GAP_S = 5.0
 """Half the time after which the broker may drop heartbeats that nobody has received."""

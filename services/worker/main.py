@@ -95,7 +95,8 @@ class Worker:
         self.counters = WorkerCounters()
         self.failed = threading.Event()
         self.incarnation = new_token()
-        self.attempts = AttemptRegistry()
+        self._heartbeats = HeartbeatSender(transport, lease_ttl_s, self._heartbeat)
+        self.attempts = AttemptRegistry(self._heartbeats.note_news)
         self._on_failure = on_failure
         self._worker_id = worker_id
         self._slots = slots
@@ -129,7 +130,6 @@ class Worker:
         self._removing = Background("run-files", self.run_files.run, self._fail)
         self._reporter = Reporter(transport, data_dir / "spool", self.attempts.delivered)
         self._grants = Grants(self._reporter)
-        self._heartbeats = HeartbeatSender(transport, lease_ttl_s, self._heartbeat)
         self._handler = TaskHandler(
             WorkerIdentity(worker_id, self.incarnation),
             workspace,
@@ -242,6 +242,7 @@ class Worker:
             return
         self._drain_mark.set(drained)
         self._intake.set_drained(drained)
+        self._heartbeats.note_news()
         _log.info("worker.drained" if drained else "worker.resumed", extra={"worker_id": self._worker_id})
 
     def _heartbeat(self, stopped: bool) -> Heartbeat:

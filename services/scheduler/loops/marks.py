@@ -28,6 +28,9 @@ _CALM_PERIODS = 5
 """How many periods pass between two markers in the reports' queues while nobody waits for them."""
 _IDLE_PERIODS = 15
 """The same while no attempt is open, so that nothing can be lost."""
+_IDLE_PERIODS_HEARD = 3
+"""How many periods pass between two markers among the heartbeats meanwhile. Less than the gap in which no time is lost,
+which is four: so the time is open, and a worker that dies with the next task is noticed as soon as ever."""
 _HURRY_S = 10
 """How long markers come quickly after a decision had to wait for one."""
 
@@ -102,11 +105,11 @@ class Marks:
         self._awake.set()
 
     def run(self, stop: threading.Event) -> None:
-        """Send markers until ``stop``, half as many while idle; the body of a background thread."""
+        """Send markers until ``stop``, a third as many while idle; the body of a background thread."""
         while not stop.wait(self._period_s):
             self._awake.clear()
             if self.idle and not self._urgent():
-                self._awake.wait(self._period_s)
+                self._awake.wait(self._period_s * (_IDLE_PERIODS_HEARD - 1))
             if stop.is_set():
                 return
             self.send()

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import chain
 
 from services.worker.process.outcome import StopKind
@@ -18,9 +19,13 @@ Also how many tokens of stops are remembered that arrived before their task.
 
 
 class AttemptRegistry:
-    """Attempts by token; each heartbeat renews the leases of ``tokens()``. Thread-safe."""
+    """Attempts by token; each heartbeat renews the leases of ``tokens()``. Thread-safe.
 
-    def __init__(self) -> None:
+    ``on_begin()`` is called for each attempt that begins after another task or none.
+    """
+
+    def __init__(self, on_begin: Callable[[], None] = lambda: None) -> None:
+        self._on_begin = on_begin
         self._changed = threading.Condition()
         self._running: dict[str, StopRequest] = {}
         self._ending = False
@@ -42,7 +47,8 @@ class AttemptRegistry:
                 return kind
             stop = self._running[token] = StopRequest()
             self._changed.notify_all()
-            return stop
+        self._on_begin()
+        return stop
 
     def go_on(self, token: str, following: str) -> StopRequest | None:
         """Register the attempt ``following`` beside the running attempt ``token``, after which it is to run.

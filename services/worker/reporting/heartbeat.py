@@ -12,16 +12,28 @@ from shared.errors import Unavailable
 from shared.ids import new_token
 from shared.transport.base import HEARTBEATS, Outgoing, WorkerTransport
 
-__all__ = ["HEARTBEATS_PER_LEASE", "HeartbeatSender"]
+__all__ = ["HEARTBEATS_PER_LEASE", "HeartbeatSender", "pause_s"]
 
 _log = logging.getLogger(__name__)
 HEARTBEATS_PER_LEASE = 5
 """A lease expires when this many heartbeats in a row are lost."""
+_IDLE_PAUSE_OF_LEASE = 0.4
+"""In leases. Below the half of a lease after which a worker that was not heard asks before it begins a task, and at
+least the longest gap in which schedulers may hear nothing without noticing: such a gap hides one heartbeat, not two."""
 _LAST_CONFIRM_S = 2.0
 
 
+def pause_s(lease_s: float, quiet_s: float) -> float:
+    """Return how many seconds pass between two heartbeats of a worker that has had nothing to report for ``quiet_s``.
+
+    After a whole lease of quiet they are half as many. Then the schedulers know that the worker holds no attempt, so
+    nothing is lost if it dies.
+    """
+    return lease_s * _IDLE_PAUSE_OF_LEASE if quiet_s >= lease_s else lease_s / HEARTBEATS_PER_LEASE
+
+
 class HeartbeatSender:
-    """Sends heartbeats, ``HEARTBEATS_PER_LEASE`` in the time of one lease.
+    """Sends heartbeats, ``HEARTBEATS_PER_LEASE`` in the time of one lease, and fewer while all is quiet (``pause_s``).
 
     ``make_heartbeat(stopped)`` returns the heartbeat to send; ``stopped`` is true for the last one.
     """
@@ -30,9 +42,12 @@ class HeartbeatSender:
         self, transport: WorkerTransport, lease_ttl_s: float, make_heartbeat: Callable[[bool], Heartbeat]
     ) -> None:
         self._transport = transport
-        self._interval_s = lease_ttl_s / HEARTBEATS_PER_LEASE
+        self._lease_s = lease_ttl_s
         self._make_heartbeat = make_heartbeat
-        self._stopping = threading.Event()
+        self._stopping = False
+        self._awake = threading.Event()
+        self._quiet_since = time.monotonic()
+        """When there was last something to report, or a heartbeat that the broker did not accept."""
         self._healthy = True
         self._heard_at = -float("inf")
         """When the last heartbeat that the broker confirmed was sent (monotonic time)."""
@@ -52,9 +67,16 @@ class HeartbeatSender:
         """
         return time.monotonic() - self._heard_at < self._heard_for_s
 
+    def note_news(self) -> None:
+        """Send heartbeats at the normal rate for a lease: there is something to report, such as an attempt."""
+        before, self._quiet_since = self._quiet_since, time.monotonic()
+        if self._quiet_since - before >= self._lease_s:
+            self._awake.set()
+
     def stop(self) -> None:
         """Send the last heartbeat, which says that the worker has stopped."""
-        self._stopping.set()
+        self._stopping = True
+        self._awake.set()
         if self._thread.ident is None:
             return
         self._thread.join()
@@ -65,13 +87,21 @@ class HeartbeatSender:
             _log.warning("worker.stop_unconfirmed", extra={"error": str(error)})
 
     def _run(self) -> None:
-        while True:
+        while not self._stopping:
             self._send(stopped=False).add_done_callback(self._log_change)
-            if self._stopping.wait(self._interval_s):
-                return
+            due_s = time.monotonic() + self._pause_s()
+            while (left_s := due_s - time.monotonic()) > 0 and not self._stopping:
+                if self._awake.wait(left_s):
+                    self._awake.clear()
+                    due_s = min(due_s, time.monotonic() + self._pause_s())
+
+    def _pause_s(self) -> float:
+        return pause_s(self._lease_s, time.monotonic() - self._quiet_since)
 
     def _send(self, *, stopped: bool) -> "Future[None]":
         heartbeat = self._make_heartbeat(stopped)
+        if heartbeat.tokens or heartbeat.kept:
+            self._quiet_since = time.monotonic()
         name = new_token()
         sent_at = time.monotonic()
         sent = self._transport.send(Outgoing(HEARTBEATS, encode(heartbeat, id=name, at=heartbeat.at), name))
@@ -84,6 +114,9 @@ class HeartbeatSender:
 
     def _log_change(self, sent: "Future[None]") -> None:
         healthy = not sent.cancelled() and sent.exception() is None
+        if not healthy:
+            # The next one must come soon after the worker is connected again.
+            self.note_news()
         if healthy != self._healthy:
             self._healthy = healthy
             _log.log(logging.INFO if healthy else logging.WARNING, "lease.renewed" if healthy else "lease.not_renewed")
