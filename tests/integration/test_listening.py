@@ -21,11 +21,19 @@ from services.api.serving.greenlets import become_green
 become_green()
 from services.api.serving.gunicorn_server import run_gunicorn
 
+def run_for_ever():
+    while True:
+        pass
+
 def app(environ, start_response):
+    if environ["PATH_INFO"] == "/hang":
+        run_for_ever()
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [str(os.getpid()).encode()]
 
-run_gunicorn(lambda: app, "127.0.0.1", int(sys.argv[1]))
+run_gunicorn(lambda: app, "127.0.0.1", int(sys.argv[1]), **{name: int(value) for name, value in [
+    option.split("=") for option in sys.argv[2:]
+]})
 """
 
 
@@ -82,3 +90,17 @@ def test_a_gateway_outlives_the_process_that_started_it(tmp_path: Path) -> None:
     finally:
         os.kill(gateway, signal.SIGTERM)
         forget(process)
+
+
+def test_a_gateway_that_hangs_ends_and_says_where(tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "log"
+    argv = [sys.executable, "-c", _SERVER, str(port), "hang_s=8"]
+    process = spawn(argv, env=clean_environment(tmp_path), cwd=Path(__file__).parents[2], log=log)
+    assert eventually(lambda: pid_at(port, log)) == process.pid
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET /hang HTTP/1.1\r\nHost: gateway\r\n\r\n")
+
+        assert process.wait(60) == 1
+        assert client.recv(1) == b"", "nothing was answered"
+    forget(process)
+    assert "in run_for_ever" in log.read_text()

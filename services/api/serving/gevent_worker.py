@@ -1,6 +1,7 @@
 """A subclass of gunicorn's gevent worker that also closes idle connections, and ends without resetting new ones."""
 
 import errno
+import faulthandler
 import os
 import time
 from functools import partial
@@ -34,7 +35,11 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
         super().run()
 
     def notify(self) -> None:
-        """Do nothing: no master wants a sign of life. gunicorn's own would end the process when its parent ends."""
+        """End the process, with the stacks of its threads in the log, if it does not come here again in time.
+
+        gunicorn calls this every second. Its own would tell the master, and end the process when its parent ends.
+        """
+        faulthandler.dump_traceback_later(self.timeout, exit=True)
 
     def server_class(self, listener: Any, *, spawn: Any, **_: Any) -> "_Listening":
         """Return the server of a listener, like the one that gunicorn makes without a ``server_class``."""

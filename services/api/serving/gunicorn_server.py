@@ -28,6 +28,7 @@ __all__ = ["MOST_STREAMS", "run_gunicorn"]
 _GRACE_S = 5
 _STALL_S = 60
 """How long a client may read nothing while an answer waits for it."""
+_HANG_S = 60
 _CONNECTIONS = 1000
 MOST_STREAMS = _CONNECTIONS // 2
 """How many event streams may be open with greenlets. Each takes a connection, but no place in the concurrency limit."""
@@ -106,11 +107,13 @@ def run_gunicorn(
     threads: int = 40,
     graceful_timeout_s: int = _GRACE_S,
     stall_s: float = _STALL_S,
+    hang_s: int = _HANG_S,
 ) -> None:
     """Serve until a signal ends the process. Must be called in the main thread. Uses greenlets if the process does.
 
     ``app_factory`` is called when the port is bound. ``stall_s``: how long a client may read nothing while an answer
-    waits for it, where the system can end such connections.
+    waits for it, where the system can end such connections. ``hang_s``: after how long a process that runs no other
+    greenlet ends, with an exit code of 1.
     """
     settings = {
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
@@ -124,6 +127,7 @@ def run_gunicorn(
         "secure_scheme_headers": {},
         "forwarder_headers": "",
         "graceful_timeout": graceful_timeout_s,
+        "timeout": hang_s,
         "keepalive": 15,
         "accesslog": None,
         "errorlog": "-",
