@@ -138,6 +138,8 @@ class RunRow:
     """The start of the first attempt of the run, or ``None`` if it had only one; ``started_at`` is the last one's."""
     started_by: str
     """Who asked for the run; empty for runs older than this column."""
+    scheduled_at: datetime | None
+    """The scheduled time that the run is for; ``None`` if no schedule started it, or it is older than this column."""
     trace: str
     """The traceparent of the request that started the run; empty for runs older than this column."""
     asked_as: str
