@@ -63,6 +63,7 @@ def test_schedules_and_lists(dagway: Dagway, client: Client) -> None:
     assert [each["fileName"] for each in json.loads(dagway("ls", "night", "--json").stdout)["dags"]] == ["nightly.yaml"]
     assert dagway("ls", "no-such").stderr == "there is no such DAG\n"
     assert "slots" in json.loads(dagway("slots", "nightly", "--json").stdout)
+    assert "slots" in json.loads(dagway("slots", "--json").stdout)
     assert dagway("pools").stderr == "there is no pool\n"
 
 
