@@ -301,9 +301,10 @@ class QueueRow:
 
 @dataclass(frozen=True, slots=True)
 class ActiveCounts:
-    """How many DAGs there are, and how many root runs are running and queued."""
+    """How many DAGs there are, how many of their specs have errors, and how many root runs are running and queued."""
 
     dags: int
+    faulty_dags: int = 0
     running: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """The number of running runs by DAG name; DAGs without running runs are left out."""
     queued: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
