@@ -200,5 +200,8 @@ def test_a_queued_run_says_what_it_waits_for(stack: Stack) -> None:
     add(stack, t.pauses, scope="queue", name="q", paused_at=NOW, paused_by="ann", reason="upgrade")
     assert reason("full") == "paused by ann: queue q (upgrade)"
 
-    [pause] = stack.get("/pauses")["pauses"]
-    assert (pause["state"], pause["inFlight"], pause["name"]) == ("pausing", 1, "q")
+    add(stack, t.pauses, scope="queue", name="empty", paused_at=NOW, paused_by="ann", reason="")
+    assert {each["name"]: (each["state"], each["inFlight"]) for each in stack.get("/pauses")["pauses"]} == {
+        "q": ("pausing", 1),
+        "empty": ("paused", 0),
+    }

@@ -40,7 +40,7 @@ def test_queues_pauses_and_why(dagway: Dagway, client: Client) -> None:
     assert dagway("pause", "queued", "--reason", "we move").stdout == "queued is paused\n"
     assert dagway("enqueue", "--run-id=q1", "queued").stdout == "q1\n"
     assert dagway("enqueue", "--run-id", "q2", "-q", "queued").output == ""
-    assert re.search(r"dag queued +drained +0 .* we move", dagway("pause").stdout)
+    assert re.search(r"dag queued +paused +0 .* we move", dagway("pause").stdout)
     assert "we move" in dagway("why", "queued", "q1").stdout
     assert json.loads(dagway("why", "queued", "q1", "--json").stdout)["waits"][0]["dagRunId"] == "q1"
     assert re.search(r"^queued +dag-based +1 +0 +2$", dagway("queues").stdout, re.MULTILINE)
