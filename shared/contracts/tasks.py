@@ -97,7 +97,7 @@ class Task(Message):
     refs: dict[str, StepRef] = Field(default_factory=dict)
     """For each step id, the values that references to the step read."""
     engine_env: tuple[tuple[str, str], ...] = ()
-    """Reserved variables that the scheduler sets, such as ``DAG_RUN_STATUS`` for handlers."""
+    """Reserved variables that the scheduler sets: ``DAG_RUN_SCHEDULE_TIME``, and ``DAG_RUN_STATUS`` for handlers."""
     dotenv: tuple[str, ...] = ()
     secrets: tuple[Secret, ...] = ()
     sealed_secrets: tuple[tuple[str, str], ...] = ()

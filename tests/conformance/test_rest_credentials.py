@@ -191,6 +191,12 @@ def test_a_signed_request_to_a_webhook_is_accepted_once(live: Live, admin: str) 
     # Sent again, also signed anew, it starts no second run.
     for again in (ask("msg_1"), ask("msg_1", at=now + 1)):
         assert (again.status_code, again.get_json()["code"]) == (409, "already_exists")
+    # Not even after its run was deleted. Only the sender can sign it anew.
+    assert live.ask("DELETE", f"/dag-runs/signed/{run_id}", token=admin).status_code == 204
+    deleted = ask("msg_1")
+    assert (deleted.status_code, deleted.get_json()["code"]) == (409, "already_exists")
+    assert live.ask("GET", f"/dag-runs/signed/{run_id}", token=admin).status_code == 404
+    assert ask("msg_1", at=now + 2).get_json()["dagRunId"] == run_id
     refusals = {
         "stale": ask("msg_2", at=now - 600),
         "future": ask("msg_3", at=now + 600),

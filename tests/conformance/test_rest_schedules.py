@@ -5,7 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from services.api.serving.server import EmbeddedServer
+from services.cli import cli
 from shared.contracts import commands as c
 from shared.store import tables as t
 from shared.store.writes.bulk import Rows
@@ -54,6 +57,39 @@ def test_slots_are_listed_newest_first_with_their_reason(stack: Stack) -> None:
     for bad in ("2025", "2025-13", "x", "9999-12", "0001-01", "25-1"):
         refused = stack.api("GET", f"/dags/a/calendar?month={bad}")
         assert (refused.status_code, refused.get_json()["details"]) == (400, {"field": "month"}), bad
+
+
+def test_the_command_without_a_dag_lists_the_slots_of_all(stack: Stack, tmp_path: Path) -> None:
+    facts = {"kind": "start", "expression": "0 * * * *", "outcome": "missed", "reason": "late", "decided_at": NOW}
+    for hours, name in enumerate(("a", "b")):
+        stack.add_dag(name)
+        add(stack, t.cron_slots, file_name=name, dag_name=name, slot_at=NOW - timedelta(hours=hours), **facts)
+    server = EmbeddedServer(stack.app, "127.0.0.1", 0)
+    server.start()
+    env = {"DAGWAY_URL": f"http://127.0.0.1:{server.port}", "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    try:
+        of_all, of_one = (CliRunner(env=env).invoke(cli, ["slots", *dag]).stdout for dag in ((), ("b",)))
+    finally:
+        server.stop()
+
+    assert [line.split() for line in of_all.splitlines()] == [
+        ["DAG", "TIME", "KIND", "OUTCOME", "RUN", "REASON"],
+        ["a", "2025-11-24", "12:00:00Z", "start", "missed", "-", "late"],
+        ["b", "2025-11-24", "11:00:00Z", "start", "missed", "-", "late"],
+    ]
+    assert [line.split()[0] for line in of_one.splitlines()] == ["TIME", "2025-11-24"]
+
+
+def test_a_run_has_the_scheduled_time_that_it_is_for(stack: Stack) -> None:
+    stack.add_dag("a")
+    stack.add_run("a", "late", "succeeded", scheduled_at=NOW - timedelta(hours=2))
+    stack.add_run("a", "by-hand", "succeeded")
+
+    assert {run["dagRunId"]: run.get("scheduleTime") for run in stack.get("/dag-runs/a")["dagRuns"]} == {
+        "late": "2025-11-24T10:00:00Z",
+        "by-hand": None,
+    }
+    assert stack.get("/dag-runs/a/late")["dagRunDetails"]["scheduleTime"] == "2025-11-24T10:00:00Z"
 
 
 def test_a_calendar_has_the_fires_of_all_dags(stack: Stack) -> None:
@@ -164,5 +200,8 @@ def test_a_queued_run_says_what_it_waits_for(stack: Stack) -> None:
     add(stack, t.pauses, scope="queue", name="q", paused_at=NOW, paused_by="ann", reason="upgrade")
     assert reason("full") == "paused by ann: queue q (upgrade)"
 
-    [pause] = stack.get("/pauses")["pauses"]
-    assert (pause["state"], pause["inFlight"], pause["name"]) == ("pausing", 1, "q")
+    add(stack, t.pauses, scope="queue", name="empty", paused_at=NOW, paused_by="ann", reason="")
+    assert {each["name"]: (each["state"], each["inFlight"]) for each in stack.get("/pauses")["pauses"]} == {
+        "q": ("pausing", 1),
+        "empty": ("paused", 0),
+    }

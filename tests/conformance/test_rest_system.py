@@ -30,6 +30,7 @@ def test_health_has_its_shape(stack: Stack) -> None:
 
 def test_metrics_have_the_names_and_the_aliases(stack: Stack) -> None:
     stack.add_dag("a")
+    stack.add_dag("faulty", "steps: [{command: 3")
     stack.add_run("a", "1", "failed")
     stack.add_run("a", "2", "succeeded")
     stack.add_run("a", "3", "running")
@@ -47,7 +48,8 @@ def test_metrics_have_the_names_and_the_aliases(stack: Stack) -> None:
         'dagu_dag_runs_total{status="aborted"} 0.0',
         "dagu_dag_runs_currently_running 1.0",
         "dagu_dag_runs_queued_total 1.0",
-        "dagu_dags_total 1.0",
+        "dagu_dags_total 2.0",
+        "dagway_faulty_dags 1.0",
         "dagu_scheduler_running 0.0",
         "dagu_uptime_seconds 90.0",
         'dagu_dag_runs_currently_running_by_dag{dag="a"} 1.0',

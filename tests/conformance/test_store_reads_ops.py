@@ -57,11 +57,13 @@ def test_the_name_of_a_dag_is_read_without_its_text(engine: Engine, reader: Engi
         ({"tag": "NIGHTLY"}, ["B-second", "d-fourth"], 2),
         ({"tag": "night"}, [], 0),
         ({"tag": "nightly", "name": "fourth"}, ["d-fourth"], 1),
+        ({"faulty": True}, ["a-first", "d-fourth"], 2),
+        ({"faulty": True, "tag": "x"}, ["d-fourth"], 1),
     ],
 )
 def test_a_page_of_dags(engine: Engine, reads: Reads, asked: dict[str, Any], names: list[str], total: int) -> None:
-    add_dag(engine, "d-fourth", tags=["nightly", "x"])
-    add_dag(engine, "a-first")
+    add_dag(engine, "d-fourth", tags=["nightly", "x"], errors=["line 1: no"])
+    add_dag(engine, "a-first", errors=["line 1: no", "line 2: no"])
     add_dag(engine, "c_third", tags=["x"])
     add_dag(engine, "B-second", tags=["nightly"])
 
@@ -214,7 +216,7 @@ def test_a_queue_is_read_page_by_page_in_the_order_of_admission(engine: Engine, 
 
 
 def test_counts_for_metrics(engine: Engine, reads: Reads) -> None:
-    add_dag(engine, "etl")
+    add_dag(engine, "etl", errors=["line 1: no"])
     add_run(engine, "etl", "1", status="running")
     add_run(engine, "etl", "2", status="queued")
     add_run(engine, "etl", "3", status="queued")
@@ -224,7 +226,7 @@ def test_counts_for_metrics(engine: Engine, reads: Reads) -> None:
 
     active = reads.active_counts()
 
-    assert (active.dags, active.running, active.queued) == (1, {"etl": 1}, {"etl": 2})
+    assert (active.dags, active.faulty_dags, active.running, active.queued) == (1, 1, {"etl": 1}, {"etl": 2})
 
 
 def test_the_outcome_of_a_command(engine: Engine, reads: Reads) -> None:

@@ -40,7 +40,7 @@ def test_queues_pauses_and_why(dagway: Dagway, client: Client) -> None:
     assert dagway("pause", "queued", "--reason", "we move").stdout == "queued is paused\n"
     assert dagway("enqueue", "--run-id=q1", "queued").stdout == "q1\n"
     assert dagway("enqueue", "--run-id", "q2", "-q", "queued").output == ""
-    assert re.search(r"dag queued +drained +0 .* we move", dagway("pause").stdout)
+    assert re.search(r"dag queued +paused +0 .* we move", dagway("pause").stdout)
     assert "we move" in dagway("why", "queued", "q1").stdout
     assert json.loads(dagway("why", "queued", "q1", "--json").stdout)["waits"][0]["dagRunId"] == "q1"
     assert re.search(r"^queued +dag-based +1 +0 +2$", dagway("queues").stdout, re.MULTILINE)
@@ -63,6 +63,7 @@ def test_schedules_and_lists(dagway: Dagway, client: Client) -> None:
     assert [each["fileName"] for each in json.loads(dagway("ls", "night", "--json").stdout)["dags"]] == ["nightly.yaml"]
     assert dagway("ls", "no-such").stderr == "there is no such DAG\n"
     assert "slots" in json.loads(dagway("slots", "nightly", "--json").stdout)
+    assert "slots" in json.loads(dagway("slots", "--json").stdout)
     assert dagway("pools").stderr == "there is no pool\n"
 
 

@@ -3,10 +3,11 @@
 import re
 from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
+from tests.harness.browser import watched
 from tests.harness.cluster import Embedded
-from tests.ui.conftest import MOST_REQUESTS, Look
+from tests.ui.conftest import MOST_REQUESTS, Look, origin
 
 
 def test_home_answers_the_nights_questions_at_once(look: Look, system: Embedded, tmp_path: Path) -> None:
@@ -106,3 +107,21 @@ def test_the_history_shows_durations_and_failures_by_message(look: Look, system:
         expect(page.get_by_role("row", name=re.compile(r"^nap 4 [\d.]+ m?s"))).to_be_visible()
         row.get_by_role("link").click()
         expect(page.get_by_role("region", name="Step check")).to_be_visible()
+
+
+def test_home_counts_the_dags_with_errors_and_leads_to_them(tmp_path: Path, chromium: Browser) -> None:
+    folder = tmp_path / "dags"
+    folder.mkdir()
+    (folder / "fine.yaml").write_text("steps: [echo hi]\n")
+    # The API stores no spec with errors; a file of the DAG folder may have some.
+    (folder / "faulty.yaml").write_text("steps: [{name: s, comand: echo hi}]\n")
+    with (
+        Embedded(tmp_path / "system", env={"DAGWAY_DAGS_DIR": str(folder)}) as system,
+        watched(chromium, origin(system)) as page,
+    ):
+        page.get_by_role("link", name="1 DAG with errors").click()
+        expect(page.get_by_role("row", name="faulty")).to_contain_text("mistakes")
+        expect(page.get_by_role("row", name="fine")).to_have_count(0)
+        expect(page.get_by_label("Errors")).to_have_value("true")
+        page.get_by_label("Errors").select_option("")
+        expect(page.get_by_role("row", name="fine")).to_be_visible()

@@ -35,6 +35,7 @@ def list_dags(
     per_page: int | None = None,
     name: str | None = None,
     tag: str | None = None,
+    faulty: bool | None = None,
     sort: str | None = None,
     order: str | None = None,
 ) -> ApiCall[ListDAGsResponseSchema]:
@@ -43,7 +44,15 @@ def list_dags(
         "GET",
         "/dags",
         model(ListDAGsResponseSchema),
-        query={"page": page, "perPage": per_page, "name": name, "tag": tag, "sort": sort, "order": order},
+        query={
+            "page": page,
+            "perPage": per_page,
+            "name": name,
+            "tag": tag,
+            "faulty": faulty,
+            "sort": sort,
+            "order": order,
+        },
     )
 
 

@@ -69,6 +69,7 @@ def _runs(deps: "Deps") -> Iterable[Metric]:
     yield _gauge("dagu_dag_runs_currently_running", "DAG-runs that are running", sum(active.running.values()))
     yield _gauge("dagu_dag_runs_queued_total", "DAG-runs waiting in all queues", sum(active.queued.values()))
     yield _gauge("dagu_dags_total", "DAG definitions", active.dags)
+    yield _gauge("dagway_faulty_dags", "DAG definitions whose spec has errors: they start no run", active.faulty_dags)
 
     counter = CounterMetricFamily(
         "dagu_dag_runs",

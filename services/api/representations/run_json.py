@@ -71,6 +71,7 @@ def summary(run: RunRow, zone: tzinfo | None, waits_for: str = "") -> dict[str, 
             firstStartedAt=json_values.timestamp(run.first_started_at, zone),
             runAttempt=run.run_attempt if run.run_attempt > 1 else None,
             startedBy=run.started_by,
+            scheduleTime=json_values.timestamp(run.scheduled_at, zone),
             durationMs=_duration_ms(run.started_at, run.finished_at),
         ),
     }

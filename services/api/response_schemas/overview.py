@@ -33,6 +33,7 @@ class OverviewCountsSchema(Schema):
     succeeded: int
     aborted: int
     dags: int
+    faultyDags: int = Field(description="DAGs whose spec has errors, so that they start no run")
 
 
 class ApprovalSchema(Schema):

@@ -77,7 +77,7 @@ class CalendarSchema(Schema):
 class PauseSchema(Schema):
     scope: Literal["global", "queue", "dag"]
     name: str
-    state: Literal["pausing", "drained"]
+    state: Literal["pausing", "paused"]
     inFlight: int
     estimateSec: int = 0
     pausedAt: str

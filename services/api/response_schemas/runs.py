@@ -53,6 +53,7 @@ class DAGRunSummarySchema(Schema):
     )
     firstStartedAt: str = Field(default="", description="start of the run's first attempt, once there are more")
     startedBy: str = Field(default="", description="a user, key or webhook, schedule, or the run that called it")
+    scheduleTime: str = Field(default="", description="the scheduled time that the run is for, if there is one")
     runAttempt: int = Field(default=1, ge=1, description="the attempt of the run that startedAt and finishedAt are of")
     durationMs: int = Field(default=0, ge=0, description="milliseconds from startedAt to finishedAt, at least 1")
 

@@ -55,6 +55,7 @@ class ListQuery(Query):
     per_page: int = Field(default=50, alias="perPage")
     name: str = ""
     tag: str = ""
+    faulty: bool = Field(default=False, description="only DAGs whose spec has errors: an addition to the contract")
     sort: str = "name"
     order: str = "asc"
 
@@ -100,7 +101,9 @@ def _page(call: Call, query: ListQuery) -> dict[str, Any]:
     order: Literal["asc", "desc"] = "desc" if query.order == "desc" else "asc"
     reads = call.deps.reads
     sort: Literal["name", "next_start"] = "next_start" if query.sort == "nextRun" else "name"
-    found = reads.dag_page(name=query.name, tag=query.tag, sort=sort, order=order, page=page, per_page=per_page)
+    found = reads.dag_page(
+        name=query.name, tag=query.tag, faulty=query.faulty, sort=sort, order=order, page=page, per_page=per_page
+    )
     loaded = load_dags(call.deps, found.dags)
     latest = reads.latest_runs(dag.dag_name for dag in found.dags)
     pauses = reads.open_pauses()

@@ -93,6 +93,7 @@ def _overview(call: Call) -> dict[str, Any]:
             "succeeded": ended.get(RunStatus.SUCCEEDED, 0) + ended.get(RunStatus.PARTIALLY_SUCCEEDED, 0),
             "aborted": ended.get(RunStatus.ABORTED, 0),
             "dags": active.dags,
+            "faultyDags": active.faulty_dags,
         },
         "running": shown(runs[RunStatus.RUNNING]),
         "queued": shown(runs[RunStatus.QUEUED]),

@@ -56,6 +56,8 @@ def remove_limit(call: Call, name: str) -> ApiResponse:
 def pauses(call: Call) -> ApiResponse:
     """List the pauses. ``inFlight`` is the number of runs that a pause covers and that are still running.
 
+    ``state`` is ``pausing`` as long as there are any, then ``paused``.
+
     ``estimateSec`` estimates in how many seconds all these runs will have ended. It is missing if that is unknown.
     """
     return ok(
@@ -64,7 +66,7 @@ def pauses(call: Call) -> ApiResponse:
                 {
                     "scope": each.scope,
                     "name": each.name,
-                    "state": "pausing" if each.in_flight else "drained",
+                    "state": "pausing" if each.in_flight else "paused",
                     "inFlight": each.in_flight,
                     **({} if each.estimate_s is None else {"estimateSec": round(each.estimate_s)}),
                     "pausedAt": json_values.timestamp(each.paused_at, call.deps.zone),

@@ -5,7 +5,7 @@ An addition to the contract: a request can be signed instead (``webhook_signatur
 
 import hmac
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn
 from uuid import UUID
@@ -23,12 +23,13 @@ from services.api.auth.webhook_signatures import (
     signing_secret,
     why_refused,
 )
-from services.api.command_client import chosen_run_id
+from services.api.command_client import chosen_run_id, run_id_for
 from services.api.observability.request_metrics import WEBHOOK_REFUSALS
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import TOO_LARGE, Problem, not_found
 from services.api.representations import accounts_json, json_values
 from services.api.response_schemas.accounts import TriggeredSchema, WebhookMadeSchema, WebhookSchema, WebhooksSchema
+from services.api.workspace_names import stored_command_id
 from shared.contracts.commands import EnqueueRun
 from shared.contracts.commands.webhooks import (
     CreateWebhook,
@@ -128,10 +129,14 @@ def toggle(call: Call, body: ToggleBody, file_name: str) -> ApiResponse:
 
 @dataclass(frozen=True, slots=True)
 class _Credential:
-    """The webhook that a request may trigger. ``delivery``: the id of a signed request, else empty."""
+    """The webhook that a request may trigger. ``delivery``: the id of a signed request, else empty.
+
+    ``signed_at``: the timestamp of a signed request, as it was sent.
+    """
 
     hook: WebhookRow
     delivery: str = ""
+    signed_at: str = ""
 
 
 def _check_credential(call: Call, file_name: str) -> _Credential:
@@ -161,7 +166,7 @@ def _check_signature(call: Call, hook: WebhookRow | None) -> _Credential:
         _refuse(why, f"webhook-timestamp: is more than {TOLERANCE.seconds // 60} minutes from now")
     if hook is None or why is not None:
         _refuse(WebhookRefusal.SIGNATURE, "The webhook's signature is not valid")
-    return _Credential(hook, signed.id)
+    return _Credential(hook, signed.id, signed.timestamp)
 
 
 def _refuse(why: WebhookRefusal, message: str) -> NoReturn:
@@ -184,7 +189,7 @@ def trigger(call: Call, body: TriggerBody, file_name: str, credential: _Credenti
     """Trigger a webhook: queue a run of its DAG. The only credential is the webhook's token, or a signature.
 
     A signed request is accepted once: its run has an id that follows from the request, so the run exists already when
-    the request comes again.
+    the request comes again. If the run was removed, the recorded outcome of its command says that it was there.
     """
     deps, stem, hook = call.deps, json_values.file_name(file_name), credential.hook
     call = call.made_by(Principal("webhook", hook.id, f"webhook:{stem}", "operator" if hook.enabled else ""))
@@ -205,6 +210,14 @@ def trigger(call: Call, body: TriggerBody, file_name: str, credential: _Credenti
         dag_run_id=run_id,
         params=json.dumps({"WEBHOOK_PAYLOAD": payload}, ensure_ascii=False),
     )
+    if credential.delivery:
+        # A request that was signed anew is another command. So a sender may repeat a delivery that was refused.
+        signed = f"webhook {delivery} {credential.signed_at}"
+        call = replace(call, key=stored_command_id(call.workspace, run_id_for(signed)))
+        outcome = deps.reads.command(call.key or "")
+        if outcome is not None and outcome.outcome == "recorded":
+            WEBHOOK_REFUSALS.labels(WebhookRefusal.REPLAYED.value).inc()
+            raise Problem(409, "already_exists", f"This request was accepted before: it started the run {run_id}")
     try:
         return call.carry_out(command, known={"dagRunId": run_id, "dagName": dag.dag_name})
     except Problem as problem:

@@ -14,6 +14,7 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
 
+from services.api.serving.held_threads import most_slow_readers
 from shared.errors import ConfigInvalid
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class _SlowReaders:
     """The connections whose requests wait until their client has taken more of the answer. Each one holds a thread.
 
     Only ``most`` may wait at once: one more ends the connection that has waited longest, so that threads are left for
-    other requests.
+    other requests (``held_threads``).
     """
 
     def __init__(self, most: int) -> None:
@@ -149,7 +150,7 @@ class EmbeddedServer:
             asyncore_use_poll=True,  # select() knows no file number above 1023
             ident="dagway",
         )
-        self._server.channel_class = partial(_Channel, slow=_SlowReaders(max(1, threads // 2)), stall_s=stall_s)
+        self._server.channel_class = partial(_Channel, slow=_SlowReaders(most_slow_readers(threads)), stall_s=stall_s)
         self._thread = threading.Thread(target=self._serve, name="api-server", daemon=True)
         self._stopping = threading.Event()
 

@@ -46,6 +46,8 @@ def run_lines(run: Mapping[str, Any], now: datetime, paint: Paint = lambda text,
     if took:
         facts.append(f"{'took' if run['finishedAt'] else 'so far'} {took}")
     yield f"{run['name']}  run {run['dagRunId']}  {'  '.join(facts)}"
+    if run.get("scheduleTime"):
+        yield f"  scheduled for: {short_time(run['scheduleTime'])}"
     if run.get("params"):
         yield f"  params: {run['params']}"
     if run.get("waitingFor"):

@@ -133,8 +133,8 @@ def _list_pauses(gateway: Gateway, *, in_json: bool) -> None:
     echo_table(("PAUSED", "STATE", "RUNNING", "SINCE", "BY", "REASON"), rows, empty="nothing is paused")
 
 
-@click.command("slots", cls=PageCommand, examples="\ndagway slots report --outcome missed\n")
-@DAG_ARGUMENT
+@click.command("slots", cls=PageCommand, examples="\ndagway slots report\ndagway slots --outcome missed\n")
+@click.argument("dag", default="")
 @click.option("--outcome", type=click.Choice(["fired", "skipped", "missed"]), help="only times with this outcome")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="how many times")
 @JSON_OPTION
@@ -142,14 +142,17 @@ def _list_pauses(gateway: Gateway, *, in_json: bool) -> None:
 def slots_command(gateway: Gateway, *, dag: str, outcome: str | None, limit: int, in_json: bool) -> None:
     """Show when a DAG was due, and what came of it.
 
-    The newest scheduled time first, each with the run that it started or the reason why it started none.
+    Without DAG, of all DAGs. The newest scheduled time first, each with the run that it started or the reason why it
+    started none.
     """
-    answer = gateway.get(f"{path('dags', dag_name(dag))}/slots", outcome=outcome, limit=limit)
+    where = f"{path('dags', dag_name(dag))}/slots" if dag else "/slots"
+    answer = gateway.get(where, outcome=outcome, limit=limit)
     if in_json:
         echo_json(answer)
         return
     rows = [
         (
+            *(() if dag else (each["fileName"],)),
             short_time(each["slot"]) + (f" to {short_time(each['until'])}" if each.get("until") else ""),
             each["kind"],
             status_text(each["outcome"]),
@@ -158,6 +161,7 @@ def slots_command(gateway: Gateway, *, dag: str, outcome: str | None, limit: int
         )
         for each in answer["slots"]
     ]
-    echo_table(("TIME", "KIND", "OUTCOME", "RUN", "REASON"), rows, empty="no scheduled time has passed yet")
-    if answer["nextSlot"]:
+    heads = ("TIME", "KIND", "OUTCOME", "RUN", "REASON")
+    echo_table(heads if dag else ("DAG", *heads), rows, empty="no scheduled time has passed yet")
+    if dag and answer["nextSlot"]:
         say(f"next: {short_time(answer['nextSlot'])}")

@@ -119,7 +119,8 @@ class Run:
     ``worker_id`` is the worker that all steps of the run must run on. ``called_from`` is the working directory of the
     calling step, ``asked_as`` the params of the call with secrets masked. ``stop_reason`` is empty, or why no more
     steps may start: ``stop``, ``timeout``, ``precondition``, ``init`` or ``prepare``. ``started_at`` is the start of
-    the present attempt, ``first_started_at`` that of the first one, once there are more.
+    the present attempt, ``first_started_at`` that of the first one, once there are more. ``scheduled_at``: the
+    scheduled time that the run is for, or ``None`` if neither it nor the run that it repeats was started by a schedule.
     """
 
     run_key: str
@@ -151,6 +152,7 @@ class Run:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     first_started_at: datetime | None = None
+    scheduled_at: datetime | None = None
     tally: object = field(default=None, compare=False, repr=False)
     """Not a part of the run's state; read it with ``tally_of`` only."""
 

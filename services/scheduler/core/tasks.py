@@ -1,6 +1,7 @@
 """Makes the task of a node's next attempt."""
 
 from collections.abc import Iterable
+from datetime import UTC
 from typing import Any
 
 from services.scheduler.core.draft import Draft
@@ -54,7 +55,7 @@ def make_task(draft: Draft, idx: int, token: str, worker_id: str | None, run_sta
         hidden_params=hidden_params(run.asked_as),
         outputs=_outputs(draft, node),
         refs=_refs(run, nodes),
-        engine_env=_engine_env(nodes, run_status),
+        engine_env=_engine_env(run, nodes, run_status),
         dotenv=dag.dotenv,
         secrets=_secrets(run, step),
         file_name=plan.file_name,
@@ -121,12 +122,17 @@ def _options(run: Run, node: Node, step: Step) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(dag, name)) is not None}
 
 
-def _engine_env(nodes: list[Node], run_status: str) -> tuple[tuple[str, str], ...]:
-    """Return the variables that only handlers get: the run's status and, if any, the steps that wait for approval."""
-    if not run_status:
-        return ()
-    waiting = ",".join(node.name for node in nodes if node.status is NodeStatus.WAITING)
-    return (("DAG_RUN_STATUS", run_status), *([("DAG_WAITING_STEPS", waiting)] if waiting else []))
+def _engine_env(run: Run, nodes: list[Node], run_status: str) -> tuple[tuple[str, str], ...]:
+    """Return the run's scheduled time, if it has one, and what only handlers get: its status and steps that wait."""
+    found: list[tuple[str, str]] = []
+    if run.scheduled_at is not None:
+        # The name that Dagu intends for it.
+        found.append(("DAG_RUN_SCHEDULE_TIME", f"{run.scheduled_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"))
+    if run_status:
+        found.append(("DAG_RUN_STATUS", run_status))
+        if waiting := ",".join(node.name for node in nodes if node.status is NodeStatus.WAITING):
+            found.append(("DAG_WAITING_STEPS", waiting))
+    return tuple(found)
 
 
 def _refs(run: Run, nodes: list[Node]) -> dict[str, StepRef]:

@@ -30,6 +30,7 @@ def new_run(
     queue: str | None,
     queued: bool,
     now: datetime,
+    scheduled_at: datetime | None = None,
 ) -> Run:
     """Return a new run. If it is not ``queued``, the caller applies ``Begin`` to it.
 
@@ -65,6 +66,7 @@ def new_run(
         params_json=params_json,
         env=env,
         queued_at=now if queued else None,
+        scheduled_at=scheduled_at,
     )
 
 
@@ -78,11 +80,20 @@ def _check_lengths(plan: Plan, queue: str) -> None:
 
 
 def rerun(
-    source: Run, *, run_key: str, dag_name: str, dag_run_id: str, queue: str | None, queued: bool, now: datetime
+    source: Run,
+    *,
+    run_key: str,
+    dag_name: str,
+    dag_run_id: str,
+    queue: str | None,
+    queued: bool,
+    now: datetime,
+    scheduled_at: datetime | None = None,
 ) -> Run:
     """Return a new run with the spec and parameters of ``source``, in which every step runs again.
 
-    The new run takes over the evaluated env and params of ``source``, so commands in them do not run again.
+    The new run takes over the evaluated env and params of ``source``, so commands in them do not run again. Unless it
+    has a scheduled time of its own, it is for that of ``source``.
     Source: workflow language, 1.2 and 5.10.
     """
     plan = source.plan
@@ -95,6 +106,7 @@ def rerun(
         queue=queue,
         queued=queued,
         now=now,
+        scheduled_at=scheduled_at or source.scheduled_at,
     )
     if not source.evaluated:
         return run

@@ -64,6 +64,7 @@ def run_from_rows(row: Row, node_rows: Iterable[Row], plan: Plan, root: tuple[st
         started_at=row["started_at"],
         finished_at=row["finished_at"],
         first_started_at=row["first_started_at"],
+        scheduled_at=row["scheduled_at"],
     )
 
 
@@ -172,6 +173,7 @@ def new_run_row(run: Run, fixed: Row) -> dict[str, Any]:
         "dag_run_id": run.dag_run_id,
         "created_at": run.created_at,
         "called_from": run.called_from,
+        "scheduled_at": run.scheduled_at,
         **fixed,
     }
 

@@ -155,6 +155,7 @@ class FiredRuns:
                 queue=None,
                 queued=queued,
                 now=self._batch.now,
+                scheduled_at=scheduled.at,
             )
         except InvalidInput as error:
             return "skipped", str(error), None
@@ -185,6 +186,7 @@ class FiredRuns:
             queue=None,
             queued=True,
             now=self._batch.now,
+            scheduled_at=fire.scheduled.at,
         )
         text_hash, origin = self._batch.runs.origin(after)
         try:

@@ -17,6 +17,7 @@ _CONTEXT = {
     "dag.name": "DAG_NAME",
     "run.id": "DAG_RUN_ID",
     "run.status": "DAG_RUN_STATUS",
+    "run.scheduled_at": "DAG_RUN_SCHEDULE_TIME",
     "step.name": "DAG_RUN_STEP_NAME",
     "paths.log_file": "DAG_RUN_LOG_FILE",
     "paths.step_stdout_file": "DAG_RUN_STEP_STDOUT_FILE",

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Text, cast, func, select
 
 from shared.store import tables as t
 from shared.store.functions import bytewise
+from shared.store.queries.dags import FAULTY
 from shared.store.queries.matching import contains, has_element
 from shared.store.reads.base import AnyRow, AnySelect, Reader
 from shared.store.reads.rows import DagPage, DagRow
@@ -49,7 +50,7 @@ def _dag(row: AnyRow, spec: str | None = None) -> DagRow:
     )
 
 
-def _matching(name: str, tag: str, file_name: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+def _matching(name: str, tag: str, faulty: bool, file_name: ColumnElement[Any]) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if name:
         conditions.append(contains(func.lower(file_name), name.lower()))
@@ -57,6 +58,8 @@ def _matching(name: str, tag: str, file_name: ColumnElement[Any]) -> list[Column
         # Tags are stored in lower case. A quick search in the JSON text leaves few rows; only those are parsed.
         conditions += [contains(cast(_d.tags, Text), json.dumps(tag.lower(), ensure_ascii=False)[1:-1])]
         conditions.append(has_element(_d.tags, tag.lower()))
+    if faulty:
+        conditions.append(FAULTY)
     return conditions
 
 
@@ -85,6 +88,7 @@ class DagReads(Reader):
         *,
         name: str = "",
         tag: str = "",
+        faulty: bool = False,
         sort: Literal["name", "next_start"] = "name",
         order: Literal["asc", "desc"] = "asc",
         page: int = 1,
@@ -92,11 +96,11 @@ class DagReads(Reader):
     ) -> DagPage:
         """Return one page of the matching DAGs, and the number of matching DAGs.
 
-        ``name``: a case-insensitive substring of the file name. ``tag``: a tag that the DAG must have. An empty
-        filter matches every DAG. The first ``page`` is 1. Sorted by case-insensitive DAG name, or by the next start;
-        DAGs without a next start come last in both orders.
+        ``name``: a case-insensitive substring of the file name. ``tag``: a tag that the DAG must have. ``faulty``: only
+        DAGs whose spec has errors. An empty filter matches every DAG. The first ``page`` is 1. Sorted by
+        case-insensitive DAG name, or by the next start; DAGs without a next start come last in both orders.
         """
-        where = [self._ours(_d.file_name), *_matching(name, tag, self._plain(_d.file_name))]
+        where = [self._ours(_d.file_name), *_matching(name, tag, faulty, self._plain(_d.file_name))]
         keys: list[ColumnElement[Any]] = _by_name(order)
         if sort == "next_start":
             keys = [_NEXT_START.is_(None), _NEXT_START.desc() if order == "desc" else _NEXT_START.asc(), *keys]
@@ -128,7 +132,7 @@ class DagReads(Reader):
 
     def faulty_dags(self) -> dict[str, tuple[str, ...]]:
         """Return the errors of each stored DAG whose spec has errors, by file name, sorted."""
-        query = select(_d.file_name, _d.errors).where(cast(_d.errors, Text) != "[]", self._ours(_d.file_name))
+        query = select(_d.file_name, _d.errors).where(FAULTY, self._ours(_d.file_name))
         query = query.order_by(bytewise(_d.file_name))
         with self._statement() as connection:
             return {row.file_name: tuple(row.errors) for row in connection.execute(query)}

@@ -5,11 +5,12 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, tuple_
 
 from shared.status import AttemptState, RunStatus
 from shared.store import tables as t
 from shared.store.functions import bytewise
+from shared.store.queries.dags import FAULTY
 from shared.store.queries.runs import BY_DAG, IS_ROOT, QUEUED, RUNNING
 from shared.store.reads.base import AnyRow, Reader
 from shared.store.reads.rows import (
@@ -110,12 +111,13 @@ class OpsReads(Reader):
             return tuple(run_from_row(row) for row in rows)
 
     def active_counts(self) -> ActiveCounts:
-        """Return how many root runs are running and queued, by DAG, and how many DAGs there are. Cheap."""
+        """Return how many root runs are running and queued, by DAG, and how many DAGs there are in all. Cheap."""
         with self._snapshot() as connection:
-            count = select(func.count()).select_from(t.dags).where(self._ours(t.dags.c.file_name))
+            faulty = func.count(case((FAULTY, 1)))
+            count = select(func.count(), faulty).select_from(t.dags).where(self._ours(t.dags.c.file_name))
             ours = self._ours(_r.dag_name)
             return ActiveCounts(
-                connection.execute(count).scalar_one(),
+                *connection.execute(count).one(),
                 _by_dag(connection, RUNNING, ours),
                 _by_dag(connection, QUEUED, ours),
             )

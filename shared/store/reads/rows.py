@@ -138,6 +138,8 @@ class RunRow:
     """The start of the first attempt of the run, or ``None`` if it had only one; ``started_at`` is the last one's."""
     started_by: str
     """Who asked for the run; empty for runs older than this column."""
+    scheduled_at: datetime | None
+    """The scheduled time that the run is for; ``None`` if no schedule started it, or it is older than this column."""
     trace: str
     """The traceparent of the request that started the run; empty for runs older than this column."""
     asked_as: str
@@ -299,9 +301,10 @@ class QueueRow:
 
 @dataclass(frozen=True, slots=True)
 class ActiveCounts:
-    """How many DAGs there are, and how many root runs are running and queued."""
+    """How many DAGs there are, how many of their specs have errors, and how many root runs are running and queued."""
 
     dags: int
+    faulty_dags: int = 0
     running: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """The number of running runs by DAG name; DAGs without running runs are left out."""
     queued: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))

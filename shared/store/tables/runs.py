@@ -71,6 +71,8 @@ dag_runs = Table(
     col("first_started_at", UTCDateTime, nullable=True),
     # Who asked for the run, as in transitions: a user, key or webhook, "schedule", or the run that called it.
     col("started_by", String(200), server_default=text("''")),
+    # The scheduled time that the run is for. It never changes.
+    col("scheduled_at", UTCDateTime, nullable=True),
     CheckConstraint("run_attempt >= 1", name="run_attempt"),
     Index("ix_dag_runs_created", text("created_at DESC"), "dag_run_id", **where("root_key IS NULL")),
     Index("ix_dag_runs_status_created", "status", text("created_at DESC"), "dag_run_id", **where("root_key IS NULL")),

@@ -29,6 +29,7 @@ def test_a_run_is_a_line_for_each_step() -> None:
         "startedAt": "2026-01-02T03:03:00Z",
         "finishedAt": "",
         "params": "DAY=1",
+        "scheduleTime": "2026-01-01T00:00:00Z",
         "nodes": [
             node("load", "succeeded", retryCount=2),
             node("変換", "running", finishedAt="", progress={"percent": 50, "text": "half"}),
@@ -39,6 +40,7 @@ def test_a_run_is_a_line_for_each_step() -> None:
 
     assert list(run_lines(run, NOW)) == [
         "etl  run r1  running  began 2026-01-02 03:03:00Z  so far 1m05s",
+        "  scheduled for: 2026-01-01 00:00:00Z",
         "  params: DAY=1",
         "  ✓ load       succeeded               1s  after 2 retries",
         "  ▶ 変換       running                 2s  [████████░░░░░░░░] 50% half",

@@ -233,15 +233,15 @@ def test_references_are_rewritten_where_they_differ() -> None:
         "steps:\n  - {id: t, action: human.task, with: {prompt: p, form: {properties: {who: {}}}}}\n"
         "  - id: f\n    run: make it\n    output: {v: {from: stdout, decode: json, select: .x.y}, w: {from: stdout}}\n"
         "  - id: g\n    depends: [t, f]\n    run: >-\n"
-        "      ${consts.b} ${env.OWN} ${env.HOME} ${context.run.id} ${dag.name}\n"
+        "      ${consts.b} ${env.OWN} ${env.HOME} ${context.run.id} ${dag.name} ${run.scheduled_at}\n"
         "      ${steps.t.outputs.who} ${f.output.v.z} ${f.output.w} ${f.stdout} ${params.P}\n"
     )
 
     assert dag.steps[1].output is not None
     assert dag.steps[1].output.name == "DAG_OUTPUT_F"
     assert dag.steps[2].commands[0].text == (
-        "12 ${dagu2.env.OWN} ${HOME} ${DAG_RUN_ID} ${DAG_NAME} ${dagu2.env.who} ${f.output.x.y.z} "
-        "${f.output} ${f.stdout} ${dagu2.params.P}"
+        "12 ${dagu2.env.OWN} ${HOME} ${DAG_RUN_ID} ${DAG_NAME} ${DAG_RUN_SCHEDULE_TIME} ${dagu2.env.who} "
+        "${f.output.x.y.z} ${f.output} ${f.stdout} ${dagu2.params.P}"
     )
 
 

@@ -23,8 +23,8 @@ export function dags(page) {
   get("dags/tags", {}, page.signal).then((answer) => { tags = answer.tags; page.refresh(); }, () => {});
 
   page.every(3000, async () => {
-    const { name, tag, sort = "name", page: number = 1 } = page.place.query;
-    const answer = await get("dags", { name, tag, sort, page: number, perPage: PER_PAGE }, page.signal);
+    const { name, tag, faulty, sort = "name", page: number = 1 } = page.place.query;
+    const answer = await get("dags", { name, tag, faulty, sort, page: number, perPage: PER_PAGE }, page.signal);
     page.show(heading(), filters(), answer.errors.map((each) => h("p", { class: "error", key: each }, each)),
       answer.dags.length ? table(answer.dags) : nothing(), pager(answer.pagination));
   });
@@ -33,7 +33,7 @@ export function dags(page) {
     may("manager") && h("button", { type: "button", class: "primary", onclick: create }, "New DAG"));
 
   function filters() {
-    const { name = "", tag = "", sort = "name" } = page.place.query;
+    const { name = "", tag = "", faulty = "", sort = "name" } = page.place.query;
     const later = (event) => {
       clearTimeout(typing);
       const text = event.target.value;
@@ -44,13 +44,15 @@ export function dags(page) {
       h("select", { "aria-label": "Tag", value: tag, onchange: (event) => stay({ tag: event.target.value, page: "" }) },
         h("option", { value: "" }, "Any tag"),
         [...new Set([...tags, tag])].filter(Boolean).map((each) => h("option", { value: each, key: each }, each))),
+      h("select", { "aria-label": "Errors", value: faulty, onchange: (event) => stay({ faulty: event.target.value, page: "" }) },
+        h("option", { value: "" }, "With or without errors"), h("option", { value: "true" }, "With errors")),
       h("select", { "aria-label": "Order", value: sort, onchange: (event) => stay({ sort: event.target.value, page: "" }) },
         h("option", { value: "name" }, "By name"), h("option", { value: "nextRun" }, "By next run")));
   }
 
   function nothing() {
-    const { name, tag } = here().query;
-    const filtered = name || tag;
+    const { name, tag, faulty } = here().query;
+    const filtered = name || tag || faulty;
     return h("div", { class: "empty" },
       h("p", {}, filtered ? "No DAG fits." : "There are no DAGs yet."),
       filtered

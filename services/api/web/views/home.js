@@ -71,6 +71,7 @@ function counters({ counts, running, workers }) {
     counter("for approval", counts.approvals, to(["runs"], { status: 7 }), "is-waiting"),
     counter("failed", counts.failed, to(["runs"], { status: 2 }), "is-failed"),
     counter("succeeded", counts.succeeded, to(["runs"], { status: 4 }), "is-succeeded"),
+    counts.faultyDags > 0 && counter(counts.faultyDags === 1 ? "DAG with errors" : "DAGs with errors", counts.faultyDags, to(["dags"], { faulty: true }), "is-failed"),
     counter(live.length === 1 ? "worker" : "workers", live.length, to(["system"]), live.length ? "" : "is-failed"),
     h("a", { class: "counter", href: to(["system"]), key: "slots" }, h("strong", {}, `${sum("busy")}/${sum("slots")}`), " slots busy"));
 }

@@ -146,6 +146,7 @@ export function run(page) {
     return h("dl", { class: "facts" },
       fact("Run", h("span", { class: "mono" }, it.dagRunId)),
       sub ? fact("Part of", h("a", { href: to(["runs", name, id]) }, `${name} ${id}`)) : fact("DAG", h("a", { href: to(["dags", file]) }, file)),
+      it.scheduleTime && fact("Scheduled for", clock(it.scheduleTime)),
       it.queuedAt && fact("Queued", clock(it.queuedAt)),
       it.startedAt && fact("Began", clock(it.firstStartedAt || it.startedAt), " ",
         h("span", { class: "faint" }, ago(it.firstStartedAt || it.startedAt))),

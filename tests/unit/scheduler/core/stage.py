@@ -374,7 +374,7 @@ _JSON_COLUMNS = ("params", "env", "outputs", "children", "approval")
 
 def _stored_and_read(run: Run) -> Run:
     """Return what becomes of a run on its way through the database: a JSON column knows no tuples."""
-    names = ("dag_name", "dag_run_id", "created_at", "called_from")
+    names = ("dag_name", "dag_run_id", "created_at", "called_from", "scheduled_at")
     row = run_row(run) | {"parent_params": run.asked_as} | {name: getattr(run, name) for name in names}
     rows = [row, *(node_row(run.run_key, node) for node in run.nodes)]
     # In one piece, because each call costs more than the few values in it.
