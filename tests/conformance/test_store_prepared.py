@@ -1,7 +1,8 @@
 """SELECTs that a connection prepares once: the same rows and errors as from SQLAlchemy."""
 
 import pytest
-from sqlalchemy import Engine, bindparam, select, text
+from sqlalchemy import Engine, bindparam, event, select, text
+from sqlalchemy.exc import DBAPIError
 
 from shared.errors import StoreUnavailable
 from shared.store import tables as t
@@ -33,6 +34,25 @@ def test_the_rows_are_those_of_sqlalchemy(engine: Engine, reader: Engine) -> Non
                 expected = [tuple(row) for row in connection.execute(_SELECT, {"dag_name": dag_name})]
                 assert [tuple(row) for row in prepared.rows(connection, dag_name=dag_name)] == expected
                 assert len(expected) == count
+
+
+def test_an_error_is_that_of_sqlalchemy(engine: Engine, reader: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE progress"))
+
+    with one_statement(reader) as connection, pytest.raises(DBAPIError, match="progress"):
+        PreparedSelect(_SELECT).rows(connection, dag_name="etl")
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_sqlite_reads_a_run_without_a_transaction(engine: Engine, reader: Engine) -> None:
+    add_run(engine, "etl", "r1")
+    begun: list[object] = []
+    event.listen(reader, "begin", begun.append)
+
+    assert Reads(reader).run("etl", "r1") is not None
+
+    assert not begun
 
 
 @pytest.mark.parametrize("store_url", ["postgres", "pgbouncer"], indirect=True)

@@ -1,20 +1,20 @@
-"""SELECTs that Postgres plans once per connection: the reads of one run, which the gateway needs most often.
+"""SELECTs that go to the driver directly: the reads of one run, which the gateway needs most often (ADR 66).
 
-Postgres plans any other statement each time. For a run with its nodes, planning takes four times as long as execution.
-SQLAlchemy costs as much again as psycopg2, so these statements go to psycopg2 directly (ADR 66).
+Postgres plans them once per connection, and any other statement each time: for a run with its nodes, planning takes
+four times as long as execution. SQLAlchemy costs as much again as psycopg2, and on SQLite more than the statement.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from itertools import count
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
-from shared.store.engine import has_own_session
+from shared.store.engine import has_own_session, is_postgres
 from shared.store.reads.base import AnySelect
 from shared.store.workspace_scope import naming
 
@@ -22,6 +22,8 @@ __all__ = ["PreparedSelect"]
 
 _PREPARED = "dagway_prepared"
 """Key in ``Connection.info``, which lives as long as the driver's connection: the names of what it has prepared."""
+_Parameters = Sequence[tuple[str, Any]]
+"""The names of parameters in the order of the SQL, with the values that are fixed."""
 _NUMBERS = count()
 _MOST = 60
 """How many statements a connection has prepared at most: the reads of this program, for each of the last workspaces."""
@@ -30,7 +32,8 @@ _MOST = 60
 class PreparedSelect:
     """A SELECT that is executed outside transactions, with texts as its parameters.
 
-    Its columns must have types that psycopg2 converts without SQLAlchemy's help.
+    Its columns must have types that psycopg2 converts without SQLAlchemy's help. On SQLite, SQLAlchemy's functions
+    convert their values.
     """
 
     def __init__(self, select: AnySelect) -> None:
@@ -39,8 +42,11 @@ class PreparedSelect:
     def rows(self, connection: Connection, **texts: str) -> Sequence[Sequence[Any]]:
         """Return all rows, for values of all parameters. Raises what ``Connection.execute`` raises.
 
-        On SQLite and behind a pooler, which may lend another session to each transaction, nothing is prepared.
+        Behind a pooler, which may lend another session to each transaction, nothing is prepared. SQLite's driver
+        keeps prepared statements itself.
         """
+        if not is_postgres(connection):
+            return self._of_sqlite(connection, texts)
         if not has_own_session(connection):
             return connection.execute(self._select, texts).all()
         prepared: dict[tuple[PreparedSelect, str], str] = connection.info.setdefault(_PREPARED, {})
@@ -68,9 +74,36 @@ class PreparedSelect:
             prepared.pop(key, None)
             return connection.execute(self._select, texts).all()
 
+    def _of_sqlite(self, connection: Connection, texts: Mapping[str, str]) -> Sequence[Sequence[Any]]:
+        text, parameters, converted = self._for_sqlite
+        values = [texts.get(parameter, fixed) for parameter, fixed in parameters]
+        try:
+            with closing(connection.connection.cursor()) as cursor:
+                # Without BEGIN: one statement sees one snapshot, and the engine's connections begin nothing themselves.
+                found = [list(row) for row in cursor.execute(text, values)]
+        except connection.dialect.loaded_dbapi.Error:
+            # SQLAlchemy meets the same error and raises it as its own.
+            return connection.execute(self._select, texts).all()
+        for row in found:
+            for place, convert in converted:
+                row[place] = convert(row[place])
+        return found
+
     @cached_property
-    def _numbered(self) -> tuple[str, Sequence[tuple[str, Any]]]:
-        """The SQL with ``$1``, and in this order the names of the parameters with the values that are fixed."""
-        dialect: Dialect = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
-        compiled = self._select.compile(dialect=dialect)
-        return str(compiled), [(name, compiled.params[name]) for name in compiled.positiontup or ()]
+    def _for_sqlite(self) -> tuple[str, _Parameters, Sequence[tuple[int, Callable[[Any], Any]]]]:
+        """The SQL with ``?``, its parameters, and the columns whose values are converted, each with its function."""
+        dialect: Dialect = sqlite.dialect()
+        types = [column.type.dialect_impl(dialect) for column in self._select.selected_columns]
+        converters = [each.result_processor(dialect, None) for each in types]
+        converted = [(place, convert) for place, convert in enumerate(converters) if convert is not None]
+        return *_compiled(self._select, dialect), converted
+
+    @cached_property
+    def _numbered(self) -> tuple[str, _Parameters]:
+        """The SQL with ``$1``, and its parameters in this order."""
+        return _compiled(self._select, postgresql.dialect(paramstyle="numeric_dollar"))  # type: ignore[no-untyped-call]
+
+
+def _compiled(select: AnySelect, dialect: Dialect) -> tuple[str, _Parameters]:
+    compiled = select.compile(dialect=dialect)
+    return str(compiled), [(name, compiled.params[name]) for name in compiled.positiontup or ()]
