@@ -39,7 +39,8 @@ __all__ = ["Scheduler"]
 
 _log = logging.getLogger(__name__)
 
-_COMMANDS_AHEAD = 100
+_COMMANDS_AHEAD = 32
+"""With so many AMQP messages of commands in hand, a scheduler does not keep up: others get what comes next."""
 _EVENTS_AHEAD = 200
 _LOGS_AHEAD = 64
 _AUDIT_AHEAD = 200
@@ -128,7 +129,10 @@ class Scheduler:
         )
         listener = HeartbeatListener(transport, clock, self.instance_id, hearing)
         commands = commands_intake(
-            transactor, transport.consume([COMMANDS], prefetch=_COMMANDS_AHEAD, acks_wait_s=_ACKS_WAIT_S)
+            transactor,
+            transport.consume(
+                [COMMANDS], prefetch=_COMMANDS_AHEAD, acks_wait_s=_ACKS_WAIT_S, priorities=routes.priorities
+            ),
         )
         events = events_intake(
             transactor,

@@ -4,7 +4,8 @@ The run's key names one of the broker queues ``EVENT_SHARDS``, and each task nam
 schedulers consume all of them, with different priorities (rendezvous hashing): the broker delivers a message to the
 scheduler with the highest priority of those that are connected and keep up. So a scheduler that dies or falls behind
 is replaced at once, and nobody has to notice. The key of a new run is chosen so that its reports come to the scheduler
-that creates it (ADR 40). All this is an optimisation only: whoever gets a report records it correctly.
+that creates it (ADR 40). Commands have priorities too, so one scheduler creates all runs as long as it keeps up (ADR
+70). All this is an optimisation only: whoever gets a message handles it correctly.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,13 +15,13 @@ from zlib import crc32
 
 from services.scheduler.deciding.run_routes import RunRoutes
 from shared.ids import new_run_id
-from shared.transport.base import EVENT_SHARDS, EVENTS, BrokerQueue
+from shared.transport.base import COMMANDS, EVENT_SHARDS, EVENTS, BrokerQueue
 
 __all__ = ["EventRoutes", "priority", "shard_of"]
 
 _PRIORITY_BYTES = 2
 _DRAWS = 50
-"""How many keys are drawn for a new run. With one shard of eight, one run in a thousand gets none that fits."""
+"""How many keys are drawn for a new run. With eight shards, one run in a thousand gets none that fits."""
 
 
 def priority(instance_id: str, queue: str) -> int:
@@ -45,8 +46,9 @@ class EventRoutes(RunRoutes):
         self._instance_id, self._version, self._shards = instance_id, version, shards
         self._all_know = False
         """Whether all schedulers consume the shards and wait for their markers: none has another version."""
-        self._own: frozenset[int] = frozenset()
-        """The shards in which no other scheduler has a higher priority."""
+        self._own: int | None = None
+        """The shard for the reports about new runs: the one of the highest priority, of those where no other scheduler
+        has a higher one. Only one, because what comes by the same queue shares messages and acknowledgements."""
 
     @property
     def queues(self) -> tuple[BrokerQueue, ...]:
@@ -55,26 +57,32 @@ class EventRoutes(RunRoutes):
 
     @property
     def priorities(self) -> Mapping[str, int]:
-        """This scheduler's priority in each shard."""
-        return {queue.name: priority(self._instance_id, queue.name) for queue in self.queues if queue != EVENTS}
+        """This scheduler's priority in each shard, and for commands the highest of these.
+
+        So the scheduler that comes first for commands also comes first in a shard, for the reports about its runs.
+        """
+        shards = {queue.name: priority(self._instance_id, queue.name) for queue in self.queues if queue != EVENTS}
+        used = (shards[shard.name] for shard in EVENT_SHARDS[: self._shards or 0])
+        return {**shards, COMMANDS.name: max(used, default=priority(self._instance_id, COMMANDS.name))}
 
     def note(self, schedulers: Iterable[Mapping[str, Any]]) -> None:
         """Note which schedulers there are: all rows of the table ``services``."""
         rows = list(schedulers)
         self._all_know = all(row["version"] == self._version for row in rows)
         others = {row["instance_id"] for row in rows} - {self._instance_id}
-        self._own = frozenset(
-            number
+        won = (
+            (priority(self._instance_id, shard.name), number)
             for number, shard in enumerate(EVENT_SHARDS[: self._shards or 0])
             if all(priority(self._instance_id, shard.name) > priority(other, shard.name) for other in others)
         )
+        _, self._own = max(won, default=(0, None))
 
     def new_run_key(self) -> str:
         key = new_run_id()
-        if not self._shards or not self._all_know or not self._own:
+        if not self._shards or not self._all_know or self._own is None:
             return key
         for _ in range(_DRAWS):
-            if shard_of(key, self._shards) in self._own:
+            if shard_of(key, self._shards) == self._own:
                 break
             key = new_run_id()
         return key
