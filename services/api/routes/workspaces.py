@@ -1,7 +1,6 @@
 """Workspaces and their members: additions to the contract."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from pydantic import Field
@@ -118,14 +117,14 @@ def details(call: Call, name: str) -> ApiResponse:
     if found is None:
         raise not_found(f"There is no workspace {name!r}")
     members = call.deps.reads.members(found.name)
-    shown = _shown(asdict(found))
+    shown = _shown(found._asdict())
     if found.max_log_bytes is not None:
         shown["logBytesToday"] = call.deps.reads.log_bytes(found.name, call.now)
     return ok(
         {
             "workspace": shown,
-            "members": [_member(asdict(each)) for each in members],
-            "used": asdict(call.deps.reads.usage(found.name)),
+            "members": [_member(each._asdict()) for each in members],
+            "used": call.deps.reads.usage(found.name)._asdict(),
         }
     )
 

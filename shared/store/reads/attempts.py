@@ -1,8 +1,8 @@
 """Reads of attempts: all that a run's steps and handlers had, closed and open, of every attempt of the run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, select, union_all
 
@@ -19,8 +19,7 @@ _e = t.executions.c
 _SHOWN = _n.kind.in_(("step", "handler"))
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptRow:
+class AttemptRow(NamedTuple):
     """One attempt of a step or handler.
 
     ``run_attempt`` and ``number`` name it within its node: every attempt of the run counts ``number`` from 1. A

@@ -1,9 +1,8 @@
 """Reads of the audit log, for the API and for its verification."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, func, or_, select, tuple_
 
@@ -18,16 +17,14 @@ _ENTRY = [_a[name] for name in FIELDS]
 _AT_ONCE = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class AuditPlace:
+class AuditPlace(NamedTuple):
     """The place of an entry in the list of all entries, which is sorted by time and id."""
 
     at: datetime
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class AuditFilter:
+class AuditFilter(NamedTuple):
     """Which entries to return; ``None`` does not filter. ``actor`` and ``target`` are names or ids.
 
     ``outcome`` is ``done``, ``refused`` or the error code of a refusal. Entries are from ``since`` on and before
@@ -59,8 +56,7 @@ class AuditFilter:
             yield _a.at < self.until
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRow:
+class AuditRow(NamedTuple):
     """One entry. ``position`` and ``hash`` are ``None`` while it is not in the chain yet."""
 
     id: str
@@ -89,8 +85,7 @@ class AuditRow:
         return AuditPlace(self.at, self.id)
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(NamedTuple):
     """What a verification found. ``broken`` is ``None`` if the chain holds from ``start`` to ``end``."""
 
     start: Point

@@ -2,8 +2,7 @@
 
 import copy
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, literal_column, true
 
@@ -19,8 +18,7 @@ AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 AnySelect: TypeAlias = Select[*tuple[Any, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaRevision:
+class SchemaRevision(NamedTuple):
     """The schema revision that this program needs, and the revision of the database (``None``: it is empty)."""
 
     expected: str

@@ -1,7 +1,7 @@
 """Reads of the mirrored dead letters."""
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import select
 
@@ -11,8 +11,7 @@ from shared.store.reads.base import Reader
 __all__ = ["DeadLetterReads", "DeadLetterRow"]
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetterRow:
+class DeadLetterRow(NamedTuple):
     """A dead letter as it was last listed. ``decision``: what is to be done with it, ``return`` or ``discard``."""
 
     id: str

@@ -1,8 +1,8 @@
 """Reads which running runs do nothing at present, because all that could go on in them waits."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import BindParameter, and_, bindparam, case, func, or_, select
 
@@ -18,8 +18,7 @@ _MOST = 5000
 """How many waiting nodes and queued sub-runs one query returns: a run beyond them is not said to wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingPlace:
+class WaitingPlace(NamedTuple):
     """What an idle run waits at first: a node of it or of a sub-run, or, without ``node``, a queued sub-run.
 
     ``others`` counts the further nodes and queued sub-runs of its family that wait.

@@ -1,7 +1,7 @@
 """Reads for the overview: runs of the last hours, steps that wait for approval, and counts by status."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select
 
@@ -22,8 +22,7 @@ _LONGEST = timedelta(days=1)
 """A run that ended in the asked time may have been created so long before it."""
 
 
-@dataclass(frozen=True, slots=True)
-class PastRunRow:
+class PastRunRow(NamedTuple):
     """A root run as a bar of a timeline."""
 
     dag_name: str
@@ -33,8 +32,7 @@ class PastRunRow:
     finished_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalRow:
+class ApprovalRow(NamedTuple):
     """A step that waits for approval. ``root`` and ``run`` differ if it is a step of a sub-run."""
 
     root: RunName

@@ -1,8 +1,8 @@
 """Reads of pools: which steps have a place, which wait for a place, and why the nodes of a run have not started."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, and_, bindparam, func, or_, select, tuple_
 
@@ -18,8 +18,7 @@ _MOST = 500
 Key = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class PoolUserRow:
+class PoolUserRow(NamedTuple):
     """A step that has a place in a pool, or waits for one. ``until``: when its place in a rate limit becomes free."""
 
     dag_name: str
@@ -29,8 +28,7 @@ class PoolUserRow:
     until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PoolRow:
+class PoolRow(NamedTuple):
     """A pool, lock or rate limit (``kind``: pool, lock, rate). ``interval_s`` is 0 except for rate limits.
 
     The ``capacity`` of a rate limit is the limit of the first waiting step, or 0 if no step waits. ``users`` and
@@ -48,8 +46,7 @@ class PoolRow:
     free_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NodeWait:
+class NodeWait(NamedTuple):
     """A node's wait for a pool. ``ahead``: how many nodes are before it.
 
     ``limit`` and ``interval_s`` are the node's own if the pool is a rate limit, else 0.
@@ -61,8 +58,7 @@ class NodeWait:
     interval_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class NodeState:
+class NodeState(NamedTuple):
     """Why a node has not started yet, or why its next attempt has not. ``name``: its step's."""
 
     name: str

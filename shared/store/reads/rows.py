@@ -30,8 +30,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class DagRow:
+class DagRow(NamedTuple):
     """A stored DAG. ``spec`` is its text, or ``None`` in lists.
 
     ``next_start_at`` is when its schedule starts it next, or ``None`` if it has no start schedule or is paused.
@@ -49,24 +48,21 @@ class DagRow:
     spec: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DagPage:
+class DagPage(NamedTuple):
     """One page of DAGs. ``total`` is the number of matching DAGs on all pages."""
 
     dags: tuple[DagRow, ...]
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunName:
+class RunName(NamedTuple):
     """The name of a run: the DAG's name and the run's id."""
 
     dag_name: str
     dag_run_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRow:
+class NodeRow(NamedTuple):
     """A step or handler of a run."""
 
     run_key: str
@@ -106,8 +102,7 @@ class NodeRow:
         return self.admission == "waits" or self.token_state == "dispatched" or self.retry_at is not None
 
 
-@dataclass(frozen=True, slots=True)
-class RunRow:
+class RunRow(NamedTuple):
     """A DAG run. ``nodes`` is ``None`` if the query did not read nodes.
 
     In a root run, ``root`` is the run's own name and ``parent`` is ``None``.
@@ -168,8 +163,7 @@ class ListedRunRow(NamedTuple):
     dag_run_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class TransitionRow:
+class TransitionRow(NamedTuple):
     """One change of status: of the node with index ``node``, or of the run itself if ``node`` is ``None``."""
 
     seq: int
@@ -182,8 +176,7 @@ class TransitionRow:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class LogHits:
+class LogHits(NamedTuple):
     """The numbers of lines (the first line is 0) that contain a text, in order.
 
     ``end`` is the number of the first line that was not searched, ``total`` the number of lines of the whole log.
@@ -194,8 +187,7 @@ class LogHits:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogWindow:
+class LogWindow(NamedTuple):
     """Lines of a log from line ``offset`` on (the first line is 0): bytes without line ends.
 
     ``total`` is the number of lines of the whole log.
@@ -206,8 +198,7 @@ class LogWindow:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRow:
+class TaskRow(NamedTuple):
     """An open attempt of a worker."""
 
     run: RunName
@@ -220,8 +211,7 @@ class TaskRow:
     started_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerRow:
+class WorkerRow(NamedTuple):
     """A worker that has sent a heartbeat. ``state``: live, draining, stopped or lost, by its heartbeats."""
 
     worker_id: str
@@ -252,16 +242,14 @@ class WorkerRow:
         return self.believed_state(now) == LIVE
 
 
-@dataclass(frozen=True, slots=True)
-class RunningWorker:
+class RunningWorker(NamedTuple):
     """A worker whose lease has not ended. ``draining``: it takes no new runs."""
 
     labels: Mapping[str, str]
     draining: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceRow:
+class ServiceRow(NamedTuple):
     """A scheduler instance that has sent a heartbeat."""
 
     kind: str
@@ -274,8 +262,7 @@ class ServiceRow:
     """The settings that the instance reports, see ``ReportedSettings``."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueuePlace:
+class QueuePlace(NamedTuple):
     """The place of a queued run in its queue: runs start by priority, the highest first, then by time."""
 
     priority: int
@@ -283,8 +270,7 @@ class QueuePlace:
     run_key: str
 
 
-@dataclass(frozen=True, slots=True)
-class QueueRow:
+class QueueRow(NamedTuple):
     """A queue. ``queued`` is in order of admission.
 
     ``running`` and ``queued`` may be cut off at a limit; the two counts are of all runs.
@@ -311,8 +297,7 @@ class ActiveCounts:
     """The number of queued runs by DAG name; DAGs without queued runs are left out."""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandRow:
+class CommandRow(NamedTuple):
     """The outcome of a command."""
 
     command_id: str

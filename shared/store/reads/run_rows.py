@@ -5,7 +5,6 @@ thousand rows, and access by name takes three times as long.
 """
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, and_, select
@@ -35,8 +34,8 @@ _COLUMN_OF = {"asked_as": "parent_params"}
 """Fields whose column has another name."""
 _NOT_OF_RUNS = frozenset({"root", "parent", "nodes"})
 _NOT_OF_NODES = frozenset({"run_key", "said"})
-_RUN_FIELDS = [each.name for each in fields(RunRow) if each.name not in _NOT_OF_RUNS]
-_NODE_FIELDS = [each.name for each in fields(NodeRow) if each.name not in _NOT_OF_NODES]
+_RUN_FIELDS = [name for name in RunRow._fields if name not in _NOT_OF_RUNS]
+_NODE_FIELDS = [name for name in NodeRow._fields if name not in _NOT_OF_NODES]
 ROOT_COLUMNS = tuple(_r[_COLUMN_OF.get(name, name)] for name in _RUN_FIELDS)
 """The columns of a root run, in the order of ``RunRow``. For the root and parent of a sub-run, see ``_RELATED``."""
 NODE_COLUMNS = tuple(_n[name] for name in _NODE_FIELDS)

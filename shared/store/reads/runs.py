@@ -1,7 +1,6 @@
 """Reads of DAG runs, their nodes and their transitions."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import (
@@ -54,7 +53,7 @@ def _with_nodes(connection: Connection, runs: Sequence[RunRow]) -> tuple[RunRow,
     if runs:
         for run_key, *row in connection.execute(_NODES, {"run_keys": [run.run_key for run in runs]}):
             nodes[run_key].append(node_from_row(run_key, row))
-    return tuple(replace(run, nodes=tuple(nodes[run.run_key])) for run in runs)
+    return tuple(run._replace(nodes=tuple(nodes[run.run_key])) for run in runs)
 
 
 def _ordered(

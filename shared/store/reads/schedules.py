@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
 
@@ -21,8 +22,7 @@ _NAMED = 5
 """How many running runs of a queue are named."""
 
 
-@dataclass(frozen=True, slots=True)
-class FireRow:
+class FireRow(NamedTuple):
     """A fire: the outcome of the scheduled time ``slot_at``: fired, skipped or missed.
 
     If ``until_at`` is set, the row stands for all scheduled times from ``slot_at`` to ``until_at``.
@@ -51,8 +51,7 @@ class FireTime:
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class PauseRow:
+class PauseRow(NamedTuple):
     """An open pause.
 
     ``in_flight``: how many runs in its scope are running. ``estimate_s``: estimated seconds until all of these end,
@@ -68,8 +67,7 @@ class PauseRow:
     estimate_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class QueueFacts:
+class QueueFacts(NamedTuple):
     """The limit of a queue (``None`` for a DAG's own queue), and its running runs.
 
     ``running`` has the first few as ``name/id``; ``running_count`` counts all. A run that lends its place to a
@@ -81,8 +79,7 @@ class QueueFacts:
     running: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HoldRow:
+class HoldRow(NamedTuple):
     """Why a queued run may not be admitted yet: it waits for a time or for another run.
 
     It waits until ``not_before``, or until ``wait_s`` seconds after the run ``after`` (``name/id``) has ended.
@@ -148,7 +145,7 @@ class ScheduleReads(Reader):
             query = query.where(c.outcome == outcome)
         with self._statement() as connection:
             rows = connection.execute(query.order_by(c.slot_at.desc(), c.file_name, c.kind).limit(limit)).mappings()
-            return tuple(FireRow(**{name: row[name] for name in FireRow.__slots__}) for row in rows)
+            return tuple(FireRow(**{name: row[name] for name in FireRow._fields}) for row in rows)
 
     def fire_times(
         self, file_name: str, since: datetime, until: datetime, *, most: int = 50_000

@@ -1,8 +1,8 @@
 """Reads of how long the runs of a DAG and their steps took, and why they failed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import func, select
 
@@ -17,8 +17,7 @@ _r = t.dag_runs.c
 _n = t.nodes.c
 
 
-@dataclass(frozen=True, slots=True)
-class EndedRunRow:
+class EndedRunRow(NamedTuple):
     """A root run that has ended. ``started_at`` is the start of its last attempt."""
 
     run_key: str
@@ -29,8 +28,7 @@ class EndedRunRow:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class EndedStepRow:
+class EndedStepRow(NamedTuple):
     """A step of a run that has started and ended."""
 
     run_key: str

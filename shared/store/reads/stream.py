@@ -7,6 +7,7 @@ appears later at a place before one that was read already.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import and_, select, tuple_
 
@@ -29,8 +30,7 @@ class Place:
     pos: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeRow:
+class ChangeRow(NamedTuple):
     """A transition with the names of its run and of its root run, which are the same for a root run."""
 
     place: Place
@@ -49,8 +49,7 @@ class ChangeRow:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class DagVersionRow:
+class DagVersionRow(NamedTuple):
     """One version of a DAG's text. ``spec`` is ``None`` in lists."""
 
     version: int

@@ -1,7 +1,7 @@
 """Counts of root runs by status: reads the kept totals once, then only the changes committed since."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import select
 
@@ -14,8 +14,7 @@ from shared.workspaces import workspace_of
 __all__ = ["History", "TotalsReads"]
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(NamedTuple):
     """Totals of all root runs, by DAG name. Pass ``mark`` to the next call of ``changes_since``."""
 
     mark: str

@@ -1,8 +1,8 @@
 """Reads of workspaces and their members."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, select, true
 
@@ -16,8 +16,7 @@ from shared.store.reads.base import Reader
 __all__ = ["MemberRow", "WorkspaceReads", "WorkspaceRow", "WorkspaceUsage"]
 
 
-@dataclass(frozen=True, slots=True)
-class WorkspaceRow:
+class WorkspaceRow(NamedTuple):
     """A workspace other than the default one."""
 
     name: str
@@ -31,8 +30,7 @@ class WorkspaceRow:
     """The quota of the bytes of logs of one day (UTC)."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemberRow:
+class MemberRow(NamedTuple):
     """A member of a workspace."""
 
     workspace: str
@@ -41,8 +39,7 @@ class MemberRow:
     role: str
 
 
-@dataclass(frozen=True, slots=True)
-class WorkspaceUsage:
+class WorkspaceUsage(NamedTuple):
     """What counts towards the quotas of a workspace: its root runs and its DAGs."""
 
     running: int
