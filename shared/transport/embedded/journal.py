@@ -24,16 +24,20 @@ __all__ = ["Journal", "StoredDeadLetter", "StoredMessage"]
 _LAZY_S = 0.2
 _PATIENT_S = 1.0
 _IN_USE, _CLOSED = 1, 2
-_SCHEMA = """
+_TABLES = (
+    """
 CREATE TABLE IF NOT EXISTS messages (
     seq INTEGER PRIMARY KEY, route TEXT NOT NULL, message_id TEXT NOT NULL, body BLOB NOT NULL,
     returns INTEGER NOT NULL DEFAULT 0
-);
+)
+""",
+    """
 CREATE TABLE IF NOT EXISTS dead (
     seq INTEGER PRIMARY KEY, route TEXT NOT NULL, durability TEXT NOT NULL, expires_s INTEGER,
     message_id TEXT NOT NULL, body BLOB NOT NULL, reason TEXT NOT NULL
-);
-"""
+)
+""",
+)
 
 
 class StoredMessage(NamedTuple):
@@ -77,12 +81,16 @@ class Journal:
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
-            if self._db.execute("PRAGMA user_version").fetchone() == (_IN_USE,):
-                # The last process did not close the journal. It may have delivered any of the messages, and any of
-                # them may have caused the crash.
-                self._db.execute("UPDATE messages SET returns = returns + 1")
-            self._db.execute(f"PRAGMA user_version = {_IN_USE}")
+            with self._db:
+                # One transaction, as each waits for the disk.
+                self._db.execute("BEGIN IMMEDIATE")
+                for table in _TABLES:
+                    self._db.execute(table)
+                if self._db.execute("PRAGMA user_version").fetchone() == (_IN_USE,):
+                    # The last process did not close the journal. It may have delivered any of the messages, and any of
+                    # them may have caused the crash.
+                    self._db.execute("UPDATE messages SET returns = returns + 1")
+                self._db.execute(f"PRAGMA user_version = {_IN_USE}")
         except (sqlite3.Error, OSError) as error:
             busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
             why = "another dagway uses this folder" if busy else error
