@@ -1,26 +1,25 @@
-"""The flow that Prefect's workers run, and the client that deploys and starts it. ``prefect_peer`` starts both."""
+"""The flow that Prefect runs, what serves it, and the client that starts it. ``prefect_peer`` starts both."""
 
 # mypy: disable-error-code="import-not-found,untyped-decorator,misc"
 
+import asyncio
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.runner import Runner
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from bench.peers.client import SLOW_POLL_S, Wait, serve, spawn
 from bench.peers.prefect_peer import NAME
 
-_ROOT = Path(__file__).parents[2]
 _THREADS = 8
+_QUERY_S = 0.25
 
 
 @task(cache_policy=NO_CACHE)
@@ -40,10 +39,11 @@ def run(steps: int, chained: bool) -> None:
         future.result()
 
 
-def _deploy(client: Any) -> Any:
-    client.create_work_pool(WorkPoolCreate(name=NAME, type="process"))
-    source = run.from_source(source=str(_ROOT), entrypoint=f"{Path(__file__).relative_to(_ROOT)}:run")
-    return source.deploy(name=NAME, work_pool_name=NAME, print_next_steps=False)
+async def _serve(name: str, slots: int) -> None:
+    # ``run.serve`` does this too, but cannot ask the server more than once a second.
+    runner = Runner(name=name, limit=slots, query_seconds=_QUERY_S, pause_on_shutdown=False)
+    await runner.add_flow(run, name=NAME)
+    await runner.start()
 
 
 def _wait(client: Any, flow_run: UUID) -> None:
@@ -53,11 +53,9 @@ def _wait(client: Any, flow_run: UUID) -> None:
         raise RuntimeError(f"a run ended as {state}")
 
 
-def main() -> None:
-    """Be the client."""
+def _client() -> None:
     with get_client(sync_client=True) as client:
-        with redirect_stdout(sys.stderr):  # What it prints must not look like an answer.
-            deployment = _deploy(client)
+        deployment = client.read_deployment_by_name(f"{NAME}/{NAME}").id
 
         def submit(steps: int, chained: bool) -> Sequence[Wait]:
             asked = {"steps": steps, "chained": chained}
@@ -67,5 +65,13 @@ def main() -> None:
         serve(submit)
 
 
+def main(command: str, name: str, slots: str) -> None:
+    """Be a worker or the client."""
+    if command == "worker":
+        asyncio.run(_serve(name, int(slots)))
+    else:
+        _client()
+
+
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
