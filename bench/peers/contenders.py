@@ -20,7 +20,7 @@ from bench.rig import Servers
 from bench.workloads import Sizes
 from tests.harness.eventually import free_port
 
-__all__ = ["PEERS", "Peer", "PeerClient", "installed", "peer"]
+__all__ = ["PEERS", "Peer", "PeerClient", "installed", "peer", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Peer:
     """``title``: its name in tables. ``packages``: what pip installs. ``servers``: those that it uses.
 
     ``services``: its own processes beside the workers. ``sizes``: of its workloads, if the usual ones take it too long.
+    ``workers``: whether its workers are processes that the bench starts.
     """
 
     title: str
@@ -35,12 +36,21 @@ class Peer:
     servers: Sequence[str]
     services: Sequence[str] = ()
     sizes: Sizes | None = None
+    workers: bool = True
 
 
 _SMALL = Sizes(single=5, many=20, wide=50, chain=10)
 
 
 PEERS: Mapping[str, Peer] = {
+    "airflow": Peer(
+        "Airflow",
+        ("apache-airflow==3.3.2", "SQLAlchemy==2.1.9", "asyncpg==0.32.0", "psycopg2-binary==2.9.13"),
+        ("Postgres",),
+        ("api-server", "scheduler", "dag-processor"),
+        _SMALL,
+        workers=False,
+    ),
     "celery": Peer(
         "Celery",
         ("celery==5.7.0", "kombu==5.7.0", "SQLAlchemy==2.1.9", "psycopg2-binary==2.9.13"),
@@ -50,7 +60,7 @@ PEERS: Mapping[str, Peer] = {
     "prefect": Peer("Prefect", ("prefect==3.9.1", "SQLAlchemy==2.1.9"), ("Postgres",), ("server",), _SMALL),
     "procrastinate": Peer("Procrastinate", ("procrastinate==3.10.0", "psycopg[binary,pool]==3.3.9"), ("Postgres",)),
 }
-"""Their licences are BSD, MIT, Apache 2.0 and MIT."""
+"""Their licences are Apache 2.0, BSD, MIT, Apache 2.0 and MIT."""
 _SLOTS = "8"
 _ROOT = Path(__file__).parents[2]
 _PREPARE_S = 300
@@ -131,21 +141,21 @@ def peer(
             if code := start("prepare").wait(_PREPARE_S):
                 raise RuntimeError(f"it ended with {code}")
             services = {service: [start(service).pid] for service in PEERS[name].services}
-            hands = [start("worker", f"w{number}", _SLOTS) for number in range(workers)]
+            hands = [start("worker", f"w{number}", _SLOTS) for number in range(workers * PEERS[name].workers)]
             client = start("client")
             assert client.stdin is not None
             assert client.stdout is not None
             servers = {kind: used.pids[kind] for kind in PEERS[name].servers}
             pids = {"workers": [each.pid for each in hands], **services, **servers}
-            yield PeerClient(client.stdin, client.stdout), pids
+            yield PeerClient(client.stdin, client.stdout), {kind: each for kind, each in pids.items() if each}
         except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
             log.seek(0)
             raise RuntimeError(f"{name}: {error}\n{log.read()[-4000:]}") from error
         finally:
-            _stop(started)
+            stop(started)
 
 
-def _stop(processes: Sequence[subprocess.Popen[str]]) -> None:
+def stop(processes: Sequence[subprocess.Popen[str]]) -> None:
     """End processes, and what is left of their children after that."""
     children = [pid for process in processes for pid in descendants(process.pid)]
     # Unlike a process id, this never comes to mean another process.
