@@ -2,7 +2,7 @@
 
 Each round starts every contender afresh: Dagway on both footings, with one, two and three schedulers; the floor on the
 same RabbitMQ and Postgres; if its program is named, Dagu; and peers that keep durable state (``bench.peers``), which
-pip installs into an environment of their own. The order changes from round to round, so a drift of the machine's speed
+pip installs into environments of their own. The order changes from round to round, so a drift of the machine's speed
 affects all alike. The workloads are those of ``bench.workloads``. Beside the times, the processor time of each kind of
 process is measured, which depends less on other work on the machine.
 
@@ -48,12 +48,11 @@ def main() -> None:
     small, large = (SHORT_SIZES, SHORT) if asked.sizes == "short" else (SIZES, FULL)
     results = ResultFile("bench.compare", asked.rounds, small, large)
     with ExitStack() as stack:
-        python = stack.enter_context(installed(asked.peers)) if asked.peers else None
+        peers = stack.enter_context(installed(asked.peers))
         used = stack.enter_context(servers())
         groups = {
             "small": Group(
-                contenders.own(used, same_vhost=asked.same_vhost)
-                | contenders.others(used, asked.dagu, python, asked.peers),
+                contenders.own(used, same_vhost=asked.same_vhost) | contenders.others(used, asked.dagu, peers),
                 partial(run_small, small),
             ),
             "large": Group(contenders.large(used, asked.dagu, large), partial(run_large, large)),

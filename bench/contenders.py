@@ -11,7 +11,7 @@ from bench.floor import floor
 from bench.large_loads import LargeSizes
 from bench.peers.contenders import PEERS, peer
 from bench.rig import Rig, Servers, distributed, embedded
-from bench.workloads import ApiClient, Contender, FloorClient
+from bench.workloads import ApiClient, Contender, FloorClient, Sizes
 from tests.comparison.sides import dagu
 
 __all__ = ["LARGE_WORKERS", "WORKERS", "Running", "Start", "at_url", "large", "others", "own", "separate"]
@@ -23,12 +23,14 @@ WORKERS, LARGE_WORKERS = 2, 4
 class Running:
     """A contender with its processes by kind, and the URLs of its metrics, if it has hops.
 
-    ``pids`` is empty if the processes are not known, as on another machine.
+    ``pids`` is empty if the processes are not known, as on another machine. ``sizes``: its own ones of the small
+    workloads.
     """
 
     contender: Contender
     pids: Mapping[str, Sequence[int]]
     metrics: Sequence[str] = ()
+    sizes: Sizes | None = None
 
 
 Start = Callable[[], AbstractContextManager[Running]]
@@ -48,14 +50,12 @@ def own(used: Servers, *, same_vhost: bool = False) -> dict[str, Start]:
     return found | {f"Dagway, {n} scheduler{'s' * (n > 1)}": partial(start, n) for n in (1, 2, 3)}
 
 
-def others(used: Servers, program: Path | None, python: Path | None, peers: Sequence[str]) -> dict[str, Start]:
-    """Return the floor, Dagu if its ``program`` is named, and ``peers``, which ``python`` has installed."""
+def others(used: Servers, program: Path | None, peers: Mapping[str, Path]) -> dict[str, Start]:
+    """Return the floor, Dagu if its ``program`` is named, and ``peers``, each with its Python."""
     found: dict[str, Start] = {"floor": lambda: _floor(used, used.rabbit.create_vhost())}
     if program is not None:
         found["Dagu"] = partial(_dagu, program)
-    if python is not None:
-        found |= {PEERS[name].title: partial(_peer, name, python, used) for name in peers}
-    return found
+    return found | {PEERS[name].title: partial(_peer, name, python, used) for name, python in peers.items()}
 
 
 def large(used: Servers, program: Path | None, sizes: LargeSizes) -> dict[str, Start]:
@@ -112,4 +112,4 @@ def _dagu(program: Path) -> Iterator[Running]:
 @contextmanager
 def _peer(name: str, python: Path, used: Servers) -> Iterator[Running]:
     with peer(name, python, used, used.rabbit.create_vhost(), WORKERS) as (client, pids):
-        yield Running(client, pids)
+        yield Running(client, pids, sizes=PEERS[name].sizes)

@@ -1,9 +1,12 @@
-"""Processor time of processes, from ``/proc``. Unlike wall time, it depends little on other work on the machine."""
+"""Processor time of processes, and their children, from ``/proc``.
+
+Unlike wall time, processor time depends little on other work on the machine.
+"""
 
 import os
 from pathlib import Path
 
-__all__ = ["cpu_s"]
+__all__ = ["cpu_s", "descendants"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -13,7 +16,19 @@ def cpu_s(pid: int) -> float:
     process = Path(f"/proc/{pid}")
     try:
         times = (process / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:15]
-        children = " ".join(each.read_text(encoding="ascii") for each in process.glob("task/*/children")).split()
     except FileNotFoundError:
         return 0.0  # The process has just ended: its time now counts as its parent's.
-    return sum(map(int, times)) / _TICKS + sum(cpu_s(int(child)) for child in children)
+    return sum(map(int, times)) / _TICKS + sum(map(cpu_s, _children(pid)))
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the children of a process, and theirs."""
+    return [each for child in _children(pid) for each in (child, *descendants(child))]
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        found = [each.read_text(encoding="ascii") for each in Path(f"/proc/{pid}").glob("task/*/children")]
+    except FileNotFoundError:
+        return []
+    return [int(child) for child in " ".join(found).split()]

@@ -18,6 +18,7 @@ _FIGURES = {
     "w4": "w4, ms a step",
     "details": "details of w4, ms",
 }
+_SIZES = {"w1": "single", "w2": "many", "w3": "wide", "w4": "chain"}
 _LARGE = {
     "w5": "w5, steps/s",
     "w7": "w7, s until all run",
@@ -34,7 +35,8 @@ def table(results: Mapping[str, Any]) -> str:
     small, large = _by_name(results, "w1"), _by_name(results, "w5")
     lines = [_machine(results)]
     if small:
-        lines += [*_small_work(results), "", *_times(small), "", *_processor(small), *_hops(small)]
+        times = _times(small, results["conditions"]["sizes"])
+        lines += [*_small_work(results), "", *times, "", *_processor(small), *_hops(small)]
     if large:
         lines += [""] * bool(small) + [*_large_work(results), "", *_large_times(large), "", *_memory(large)]
     for part, rows in {"scale": _scale, "reads": _reads, "idle": _idle}.items():
@@ -91,14 +93,22 @@ def _large_work(results: Mapping[str, Any]) -> Iterable[str]:
     yield f"Log: one step that writes {sizes['log_mb']} MB, until its last line can be read."
 
 
-def _times(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
+def _times(by_name: Mapping[str, list[Mapping[str, Any]]], usual: Mapping[str, int]) -> Iterable[str]:
     floor = {key: _median(by_name.get(_FLOOR, []), key) for key in _FIGURES}
     yield "| | " + " | ".join(_FIGURES.values()) + " |"
     yield "| --- |" + " --- |" * len(_FIGURES)
     for name, rounds in by_name.items():
         cells = [_cell(rounds, key, None if name == _FLOOR else floor[key]) for key in _FIGURES]
         failed = int(sum(one["figures"]["w2 failed"] for one in rounds))
-        yield f"| {name}{f' ({failed} runs of w2 failed)' if failed else ''} | " + " | ".join(cells) + " |"
+        sizes = rounds[0].get("sizes", usual)
+        own = ", ".join(f"{key} {sizes[size]}" for key, size in _SIZES.items())
+        remarks = [own] * (sizes != usual) + [f"{failed} runs of w2 failed"] * bool(failed)
+        yield f"| {_remarked(name, remarks)} | " + " | ".join(cells) + " |"
+
+
+def _remarked(name: str, remarks: Iterable[str]) -> str:
+    said = ", ".join(remarks)
+    return f"{name} ({said})" if said else name
 
 
 def _median(rounds: Iterable[Mapping[str, Any]], key: str) -> float | None:
@@ -143,9 +153,8 @@ def _large_times(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str
         # Not all steps of w7 ran at once: the first had ended before the last began.
         fewer = min(one["figures"].get("w7 running", 1) / one["figures"].get("w7 asked", 1) for one in rounds)
         remarks = [f"{failed} runs of w5 failed"] * bool(failed) + [f"at most {fewer:.0%} of w7 at once"] * (fewer < 1)
-        said = f" ({', '.join(remarks)})" if remarks else ""
         cells = [_cell(rounds, key, None) for key in _LARGE]
-        yield f"| {name}{said} | " + " | ".join(cells) + " |"
+        yield f"| {_remarked(name, remarks)} | " + " | ".join(cells) + " |"
 
 
 def _memory(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:

@@ -4,7 +4,7 @@ import itertools
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.contenders import Running, Start
@@ -25,10 +25,11 @@ class Group:
 
 
 def run_small(sizes: Sizes, running: Running) -> dict[str, Any]:
-    """Run w1 to w4."""
+    """Run w1 to w4, in the contender's own sizes if it has some."""
+    sizes = running.sizes or sizes
     meter = Meter(running, sizes)
     figures = measure(running.contender, sizes, meter)
-    return {"figures": figures, "core_ms": meter.core_ms, "hops_ms": meter.hops_ms}
+    return {"figures": figures, "core_ms": meter.core_ms, "hops_ms": meter.hops_ms, "sizes": asdict(sizes)}
 
 
 def run_large(sizes: LargeSizes, running: Running) -> dict[str, Any]:

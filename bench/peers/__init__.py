@@ -1,5 +1,6 @@
-"""Systems that keep durable state, to compare Dagway with. They run in a Python environment of their own.
+"""Systems that keep durable state, to compare Dagway with.
 
-``contenders`` makes the environment and starts the processes. The other modules run inside it: each has the commands
-``prepare``, ``worker`` and ``client``, and none of them imports what is installed for Dagway.
+Each has a Python environment of its own, which ``contenders`` makes, and in which it starts the processes. A module
+``*_peer`` has the commands ``prepare``, ``worker``, ``client`` and the services of its peer. Nothing that runs there
+imports what is installed for Dagway.
 """

@@ -1,42 +1,66 @@
-"""Install the peers, and run one of them: two workers of eight slots, as the floor has, and a client."""
+"""Install the peers, and run one of them: its services, two workers of eight slots, as the floor has, and a client."""
 
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
 import venv
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from bench.peers.client import PORT
+from bench.processor import descendants
 from bench.rig import Servers
+from bench.workloads import Sizes
+from tests.harness.eventually import free_port
 
-__all__ = ["PEERS", "Peer", "PeerClient", "installed", "peer"]
+__all__ = ["PEERS", "Peer", "PeerClient", "installed", "peer", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """``title``: its name in tables. ``packages``: what pip installs. ``servers``: those that it uses."""
+    """``title``: its name in tables. ``packages``: what pip installs. ``servers``: those that it uses.
+
+    ``services``: its own processes beside the workers. ``sizes``: of its workloads, if the usual ones take it too long.
+    ``workers``: whether its workers are processes that the bench starts.
+    """
 
     title: str
     packages: Sequence[str]
     servers: Sequence[str]
+    services: Sequence[str] = ()
+    sizes: Sizes | None = None
+    workers: bool = True
+
+
+_SMALL = Sizes(single=5, many=20, wide=50, chain=10)
 
 
 PEERS: Mapping[str, Peer] = {
+    "airflow": Peer(
+        "Airflow",
+        ("apache-airflow==3.3.2", "SQLAlchemy==2.1.9", "asyncpg==0.32.0", "psycopg2-binary==2.9.13"),
+        ("Postgres",),
+        ("api-server", "scheduler", "dag-processor"),
+        _SMALL,
+        workers=False,
+    ),
     "celery": Peer(
         "Celery",
         ("celery==5.7.0", "kombu==5.7.0", "SQLAlchemy==2.1.9", "psycopg2-binary==2.9.13"),
         ("RabbitMQ", "Postgres"),
     ),
     "dbos": Peer("DBOS", ("dbos==3.4.0", "SQLAlchemy==2.1.9", "psycopg[binary]==3.3.9"), ("Postgres",)),
+    "prefect": Peer("Prefect", ("prefect==3.9.1", "SQLAlchemy==2.1.9"), ("Postgres",), ("server",), _SMALL),
     "procrastinate": Peer("Procrastinate", ("procrastinate==3.10.0", "psycopg[binary,pool]==3.3.9"), ("Postgres",)),
 }
-"""Their licences are BSD, MIT and MIT."""
+"""Their licences are Apache 2.0, BSD, MIT, Apache 2.0 and MIT."""
 _SLOTS = "8"
 _ROOT = Path(__file__).parents[2]
 _PREPARE_S = 300
@@ -74,18 +98,19 @@ class PeerClient:
 
 
 @contextmanager
-def installed(names: Sequence[str]) -> Iterator[Path]:
-    """Install peers into a new environment and yield its Python. Exits with the reason if pip cannot."""
+def installed(names: Sequence[str]) -> Iterator[Mapping[str, Path]]:
+    """Install peers into new environments, and yield the Python of each. Exits with the reason if pip cannot."""
     with tempfile.TemporaryDirectory(prefix="dagway-bench-peers-") as folder:
-        venv.create(folder, with_pip=True)
-        python = Path(folder) / "bin" / "python"
-        wanted = sorted({package for name in names for package in PEERS[name].packages})
-        pip = subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", *wanted], stderr=subprocess.PIPE, text=True, check=False
-        )
-        if pip.returncode:
-            sys.exit(f"pip could not install the peers ({', '.join(wanted)}):\n{pip.stderr[-2000:]}")
-        yield python
+        pythons = {name: Path(folder) / name / "bin" / "python" for name in names}
+        for name, python in pythons.items():
+            venv.create(Path(folder) / name, with_pip=True)
+            packages = PEERS[name].packages
+            pip = subprocess.run(
+                [python, "-m", "pip", "install", "--quiet", *packages], stderr=subprocess.PIPE, text=True, check=False
+            )
+            if pip.returncode:
+                sys.exit(f"pip could not install {name} ({', '.join(packages)}):\n{pip.stderr[-2000:]}")
+        yield pythons
 
 
 @contextmanager
@@ -94,7 +119,12 @@ def peer(
 ) -> Iterator[tuple[PeerClient, dict[str, Sequence[int]]]]:
     """Run a peer on these servers, in a vhost and a database of its own; yield its client and its processes by kind."""
     database = used.postgres.create_database()
-    environment = {"PATH": f"{python.parent}:{os.environ['PATH']}", "PYTHONPATH": str(_ROOT), "LANG": "C.UTF-8"}
+    environment = {
+        "PATH": f"{python.parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(_ROOT),
+        "LANG": "C.UTF-8",
+        PORT: str(free_port()),
+    }
     started: list[subprocess.Popen[str]] = []
     with tempfile.TemporaryDirectory(prefix="dagway-bench-") as folder, (Path(folder) / "log").open("w+") as log:
 
@@ -110,20 +140,26 @@ def peer(
         try:
             if code := start("prepare").wait(_PREPARE_S):
                 raise RuntimeError(f"it ended with {code}")
-            hands = [start("worker", f"w{number}", _SLOTS) for number in range(workers)]
+            services = {service: [start(service).pid] for service in PEERS[name].services}
+            hands = [start("worker", f"w{number}", _SLOTS) for number in range(workers * PEERS[name].workers)]
             client = start("client")
             assert client.stdin is not None
             assert client.stdout is not None
             servers = {kind: used.pids[kind] for kind in PEERS[name].servers}
-            yield PeerClient(client.stdin, client.stdout), {"workers": [each.pid for each in hands], **servers}
+            pids = {"workers": [each.pid for each in hands], **services, **servers}
+            yield PeerClient(client.stdin, client.stdout), {kind: each for kind, each in pids.items() if each}
         except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
             log.seek(0)
             raise RuntimeError(f"{name}: {error}\n{log.read()[-4000:]}") from error
         finally:
-            _stop(started)
+            stop(started)
 
 
-def _stop(processes: Sequence[subprocess.Popen[str]]) -> None:
+def stop(processes: Sequence[subprocess.Popen[str]]) -> None:
+    """End processes, and what is left of their children after that."""
+    children = [pid for process in processes for pid in descendants(process.pid)]
+    # Unlike a process id, this never comes to mean another process.
+    handles = [handle for handle in map(_handle, children) if handle is not None]
     for process in processes:
         process.terminate()
     for process in processes:
@@ -132,3 +168,14 @@ def _stop(processes: Sequence[subprocess.Popen[str]]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
+    for handle in handles:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        os.close(handle)
+
+
+def _handle(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None

@@ -48,6 +48,16 @@ def test_runs_that_failed_are_named() -> None:
     )
 
 
+def test_sizes_of_its_own_are_named() -> None:
+    usual = {"single": 60, "many": 300, "wide": 200, "chain": 50}
+    small = {"single": 5, "many": 20, "wide": 50, "chain": 10}
+
+    text = table(results({**measured("P", 900), "sizes": small}, {**measured("D", 10), "sizes": usual}))
+
+    assert "| P (w1 5, w2 20, w3 50, w4 10) | 900 " in text
+    assert "| D | 10.0 " in text
+
+
 def test_hops_show_which_part_of_the_time_they_explain() -> None:
     hops = {"accepted_created": 2.0, "ended_decided": 6.0, "client": 10.0}
 
