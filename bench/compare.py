@@ -54,6 +54,7 @@ def main() -> None:
             "small": Group(
                 contenders.own(used, same_vhost=asked.same_vhost) | contenders.others(used, asked.dagu, peers),
                 partial(run_small, small),
+                once={PEERS[name].title for name in asked.peers if PEERS[name].sizes},
             ),
             "large": Group(contenders.large(used, asked.dagu, large), partial(run_large, large)),
         }

@@ -3,7 +3,7 @@
 import itertools
 import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,10 +18,14 @@ __all__ = ["Group", "run_large", "run_rounds", "run_small"]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Contenders that run the same workloads; ``work`` runs them and returns what was measured."""
+    """Contenders that run the same workloads; ``work`` runs them and returns what was measured.
+
+    ``once``: the names of those that need minutes, and take part in the first round only.
+    """
 
     contenders: Mapping[str, Start]
     work: Callable[[Running], dict[str, Any]]
+    once: Collection[str] = ()
 
 
 def run_small(sizes: Sizes, running: Running) -> dict[str, Any]:
@@ -42,7 +46,8 @@ def run_large(sizes: LargeSizes, running: Running) -> dict[str, Any]:
 def run_rounds(groups: Sequence[Group], rounds: int, only: Sequence[str] | None, results: ResultFile) -> None:
     """Let the contenders of each group take turns. The order changes from round to round. ``only``: their names."""
     for number, group in itertools.product(range(rounds), groups):
-        order = [name for name in group.contenders if not only or name in only]
+        late = group.once if number else ()
+        order = [name for name in group.contenders if (not only or name in only) and name not in late]
         random.Random(number).shuffle(order)
         for name in order:
             load = os.getloadavg()[0]

@@ -5,15 +5,14 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import tempfile
-import venv
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from bench.environment import environment
 from bench.peers.client import PORT
 from bench.processor import descendants
 from bench.rig import Servers
@@ -100,17 +99,8 @@ class PeerClient:
 @contextmanager
 def installed(names: Sequence[str]) -> Iterator[Mapping[str, Path]]:
     """Install peers into new environments, and yield the Python of each. Exits with the reason if pip cannot."""
-    with tempfile.TemporaryDirectory(prefix="dagway-bench-peers-") as folder:
-        pythons = {name: Path(folder) / name / "bin" / "python" for name in names}
-        for name, python in pythons.items():
-            venv.create(Path(folder) / name, with_pip=True)
-            packages = PEERS[name].packages
-            pip = subprocess.run(
-                [python, "-m", "pip", "install", "--quiet", *packages], stderr=subprocess.PIPE, text=True, check=False
-            )
-            if pip.returncode:
-                sys.exit(f"pip could not install {name} ({', '.join(packages)}):\n{pip.stderr[-2000:]}")
-        yield pythons
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(environment(PEERS[name].packages)) for name in names}
 
 
 @contextmanager
