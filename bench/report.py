@@ -121,7 +121,8 @@ def _cell(rounds: Iterable[Mapping[str, Any]], key: str, floor: float | None) ->
     if not values:
         return ""
     middle = median(values)
-    ratio = f", {middle / floor:.2g} of floor" if floor else ""
+    share = middle / floor if floor else 0.0
+    ratio = f", {share:.0f} of floor" if share >= 10 else f", {share:.2g} of floor" if share else ""
     return f"{_short(middle)} ({_short(values[0])} to {_short(values[-1])}{ratio})"
 
 
