@@ -74,7 +74,8 @@ def _machine(results: Mapping[str, Any]) -> str:
     loads = [one["load"] for one in results["measured"]] or [facts["load"]]
     files = f", files on {facts['file_system']}" if "file_system" in facts else ""
     machine = f"Measured {facts['at'][:10]} on {facts['cores']} cores with Python {facts['python']}{files}:"
-    return f"{machine} {facts['rounds']} rounds, load {min(loads)} to {max(loads)}, {facts['workers']} workers."
+    rounds = f"{facts['rounds']} round{'s' * (facts['rounds'] > 1)}"
+    return f"{machine} {rounds}, load {min(loads)} to {max(loads)}, {facts['workers']} workers."
 
 
 def _small_work(results: Mapping[str, Any]) -> Iterable[str]:

@@ -109,7 +109,7 @@ def peer(
 ) -> Iterator[tuple[PeerClient, dict[str, Sequence[int]]]]:
     """Run a peer on these servers, in a vhost and a database of its own; yield its client and its processes by kind."""
     database = used.postgres.create_database()
-    environment = {
+    variables = {
         "PATH": f"{python.parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(_ROOT),
         "LANG": "C.UTF-8",
@@ -122,7 +122,7 @@ def peer(
             argv = [str(python), "-m", f"bench.peers.{name}_peer", command, vhost, database, *more]
             answers = subprocess.PIPE if command == "client" else log
             process = subprocess.Popen(
-                argv, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=answers, stderr=log, text=True
+                argv, cwd=folder, env=variables, stdin=subprocess.PIPE, stdout=answers, stderr=log, text=True
             )
             started.append(process)
             return process
@@ -148,7 +148,7 @@ def peer(
 def stop(processes: Sequence[subprocess.Popen[str]]) -> None:
     """End processes, and what is left of their children after that."""
     children = [pid for process in processes for pid in descendants(process.pid)]
-    # Unlike a process id, this never comes to mean another process.
+    # The kernel may give the id of an ended process to another one, but a handle stays with its process.
     handles = [handle for handle in map(_handle, children) if handle is not None]
     for process in processes:
         process.terminate()

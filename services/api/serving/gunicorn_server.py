@@ -29,6 +29,7 @@ _GRACE_S = 5
 _STALL_S = 60
 """How long a client may read nothing while an answer waits for it."""
 _HANG_S = 60
+"""How long the process may serve nothing before it ends, as gunicorn's master would end it."""
 _CONNECTIONS = 1000
 MOST_STREAMS = _CONNECTIONS // 2
 """How many event streams may be open with greenlets. Each takes a connection, but no place in the concurrency limit."""
@@ -112,8 +113,8 @@ def run_gunicorn(
     """Serve until a signal ends the process. Must be called in the main thread. Uses greenlets if the process does.
 
     ``app_factory`` is called when the port is bound. ``stall_s``: how long a client may read nothing while an answer
-    waits for it, where the system can end such connections. ``hang_s``: after how long a process that runs no other
-    greenlet ends, with an exit code of 1.
+    waits for it, where the system can end such connections. ``hang_s``: after how long a process that hangs, so that
+    no greenlet runs but one, ends with exit code 1.
     """
     settings = {
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",

@@ -68,7 +68,7 @@ class HeartbeatListener:
             deliveries = self._shared.take(_AT_ONCE, _TAKE_S)
             for delivery in deliveries:
                 try:
-                    # Nobody is heard here: the tap has told already, and these messages are seconds old.
+                    # Only checked: the tap has heard these workers already, and the messages are seconds old.
                     check_reporter(delivery, _read(delivery.body))
                 except SignatureRefused:
                     pass  # it was counted, or the tap has received it

@@ -29,8 +29,8 @@ _CALM_PERIODS = 5
 _IDLE_PERIODS = 15
 """The same while no attempt is open, so that nothing can be lost."""
 _IDLE_PERIODS_HEARD = 3
-"""How many periods pass between two markers among the heartbeats meanwhile. Less than the gap in which no time is lost,
-which is four: so the time is open, and a worker that dies with the next task is noticed as soon as ever."""
+"""The same among the heartbeats. It must be less than the longest gap in which no time is lost, which is four periods:
+then a worker that dies with the next task is noticed as soon as at any other time."""
 _HURRY_S = 10
 """How long markers come quickly after a decision had to wait for one."""
 
