@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from bench.floor import floor
+from bench.floor_api import floor_api
 from bench.large_loads import LargeSizes
 from bench.peers.contenders import PEERS, peer
 from bench.rig import Rig, Servers, distributed, embedded
-from bench.workloads import ApiClient, Contender, FloorClient, Sizes
+from bench.workloads import ApiClient, Contender, FloorClient, Sizes, WaitingClient
 from tests.comparison.sides import dagu
 
 __all__ = ["LARGE_WORKERS", "WORKERS", "Running", "Start", "at_url", "large", "others", "own", "separate"]
@@ -23,13 +24,14 @@ WORKERS, LARGE_WORKERS = 2, 4
 class Running:
     """A contender with its processes by kind, and the URLs of its metrics, if it has hops.
 
-    ``pids`` is empty if the processes are not known, as on another machine. ``sizes``: its own ones of the small
-    workloads.
+    ``pids`` is empty if the processes are not known, as on another machine. ``waiting``: the same contender by a client
+    that waits for runs, if it has such a request. ``sizes``: its own ones of the small workloads.
     """
 
     contender: Contender
     pids: Mapping[str, Sequence[int]]
     metrics: Sequence[str] = ()
+    waiting: Contender | None = None
     sizes: Sizes | None = None
 
 
@@ -51,8 +53,11 @@ def own(used: Servers, *, same_vhost: bool = False) -> dict[str, Start]:
 
 
 def others(used: Servers, program: Path | None, peers: Mapping[str, Path]) -> dict[str, Start]:
-    """Return the floor, Dagu if its ``program`` is named, and ``peers``, each with its Python."""
-    found: dict[str, Start] = {"floor": lambda: _floor(used, used.rabbit.create_vhost())}
+    """Return the floor, also behind an API, Dagu if its ``program`` is named, and ``peers``, each with its Python."""
+    found: dict[str, Start] = {
+        "floor": lambda: _floor(used, used.rabbit.create_vhost()),
+        "floor behind an API": lambda: _floor_api(used, used.rabbit.create_vhost()),
+    }
     if program is not None:
         found["Dagu"] = partial(_dagu, program)
     return found | {PEERS[name].title: partial(_peer, name, python, used) for name, python in peers.items()}
@@ -82,9 +87,9 @@ def separate(
 @contextmanager
 def at_url(url: str, token: str) -> Iterator[Running]:
     """Measure a server that runs already, and delete the DAGs that were created there."""
-    client = ApiClient(url.rstrip("/"), waits=True, token=token)
+    client = ApiClient(url.rstrip("/"), own=True, token=token)
     try:
-        yield Running(client, {})
+        yield Running(client, {}, waiting=WaitingClient(client))
     finally:
         client.delete_dags()
 
@@ -93,7 +98,8 @@ def at_url(url: str, token: str) -> Iterator[Running]:
 def _dagway(system: AbstractContextManager[Rig], used: Servers | None = None) -> Iterator[Running]:
     with system as rig:
         pids = {**rig.pids, **(used.pids if used else {})}
-        yield Running(ApiClient(rig.url, waits=True), pids, rig.metrics)
+        client = ApiClient(rig.url, own=True)
+        yield Running(client, pids, rig.metrics, WaitingClient(client))
 
 
 @contextmanager
@@ -103,10 +109,16 @@ def _floor(used: Servers, vhost: str) -> Iterator[Running]:
 
 
 @contextmanager
+def _floor_api(used: Servers, vhost: str) -> Iterator[Running]:
+    with floor_api(used, vhost, WORKERS) as (client, pids):
+        yield Running(client, {**pids, **used.pids})
+
+
+@contextmanager
 def _dagu(program: Path) -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="dagway-bench-") as folder, dagu(program, Path(folder)) as side:
         # Every run is a process, and a child of the server: its time counts as the server's.
-        yield Running(ApiClient(side.url, waits=False), {"Dagu": [side.pid]})
+        yield Running(ApiClient(side.url, own=False), {"Dagu": [side.pid]})
 
 
 @contextmanager

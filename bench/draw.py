@@ -24,7 +24,7 @@ _OWN, _FLOOR, _OTHER = "#2563eb", "#9ca3af", "#f59e0b"
 
 
 def _colour(contender: str) -> str:
-    return _OWN if contender.startswith("Dagway") else _FLOOR if contender == "floor" else _OTHER
+    return _OWN if contender.startswith("Dagway") else _FLOOR if contender.startswith("floor") else _OTHER
 
 
 def _workloads(measured: Sequence[Mapping[str, Any]], target: Path) -> None:

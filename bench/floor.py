@@ -27,9 +27,10 @@ from psycopg2.extras import execute_values
 from bench.bare_hop import Requester
 from bench.rig import Servers, running
 
-__all__ = ["Floor", "floor"]
+__all__ = ["STARTS", "Floor", "floor"]
 
-_STARTS, _TASKS, _REPORTS = "floor-starts", "floor-tasks", "floor-reports"
+STARTS, _TASKS, _REPORTS = "floor-starts", "floor-tasks", "floor-reports"
+"""Queues. A start has the keys ``steps`` and ``chain``; its reply comes when the run has ended."""
 _BATCH = 64
 _SLOTS = 8
 _CREATE = """
@@ -102,7 +103,7 @@ def _control(amqp_url: str, database_url: str) -> None:
         runs, steps, ended, tasks = [], [], [], []
         for method, properties, body in batch:
             message = json.loads(body)
-            if method.routing_key == _STARTS:
+            if method.routing_key == STARTS:
                 run = properties.correlation_id
                 asked[run], left[run] = (message, properties), message["steps"]
                 runs.append((run, body.decode()))
@@ -146,7 +147,7 @@ def _control(amqp_url: str, database_url: str) -> None:
 
         return take
 
-    _serve(amqp_url, [_STARTS, _REPORTS], 200, handler)
+    _serve(amqp_url, [STARTS, _REPORTS], 200, handler)
 
 
 def _worker(amqp_url: str) -> None:
@@ -173,7 +174,7 @@ class Floor:
 
     def __init__(self, amqp_url: str, pids: dict[str, list[int]]) -> None:
         self.pids = pids
-        self._requester = Requester(amqp_url, _STARTS)
+        self._requester = Requester(amqp_url, STARTS)
 
     def run(self, steps: int, *, chain: bool) -> None:
         """Run steps, one after the other or all at once, and return when they have ended."""
@@ -187,7 +188,7 @@ def floor(servers: Servers, amqp_url: str, workers: int) -> Iterator[Floor]:
     with ExitStack() as stack:
         with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
             channel = connection.channel()
-            for queue in (_STARTS, _TASKS, _REPORTS):
+            for queue in (STARTS, _TASKS, _REPORTS):
                 channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "quorum"})
         with closing(psycopg2.connect(database_url)) as database, database, database.cursor() as cursor:
             cursor.execute(_CREATE)

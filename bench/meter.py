@@ -15,36 +15,31 @@ _HOPS = frozenset({"dagway_hop_seconds_sum", "dagway_gateway_hop_seconds_sum"})
 
 
 class Meter:
-    """Measures the processor time of a contender's processes, and its hops, during a workload."""
+    """Measures the processor time of a contender's processes during a workload, and with ``hops`` those of w1."""
 
-    def __init__(self, running: Running, sizes: Sizes) -> None:
+    def __init__(self, running: Running, sizes: Sizes, *, hops: bool) -> None:
         self._running = running
-        self._units = {
-            "w1": sizes.single,
-            "w1 wait": sizes.single,
-            "w2": sizes.many,
-            "w3": sizes.wide,
-            "w4": sizes.chain,
-        }
+        self._units = {"w1": sizes.single, "w2": sizes.many, "w3": sizes.wide, "w4": sizes.chain}
+        self._of_hops = "w1" if hops and running.metrics else None
         self._before: dict[str, float] = {}
         self._hops: dict[str, float] = {}
         self._began: float | None = None
         self.core_ms: dict[str, dict[str, float]] = {}
         """Core-milliseconds for each run or step, by workload and kind of process."""
         self.hops_ms: dict[str, float] = {}
-        """Milliseconds of each hop of a run of ``w1 wait``, and under ``client`` what the client measured."""
+        """Milliseconds of each hop of a run of w1, and under ``client`` what the client measured."""
 
     def __call__(self, workload: str) -> None:
         """Begin or end a workload."""
         if self._began is None:
-            self._hops = self._read_hops() if workload == "w1 wait" else {}
+            self._hops = self._read_hops() if workload == self._of_hops else {}
             self._before, self._began = self._spent(), time.perf_counter()
             return
         units, before, lasted_s = self._units[workload], self._before, time.perf_counter() - self._began
         now = self._spent()
         self.core_ms[workload] = {kind: (now[kind] - before[kind]) / units * 1000 for kind in before}
         self._began = None
-        if workload == "w1 wait" and self._running.metrics:
+        if workload == self._of_hops:
             # Counted after the answer: let the last counts come.
             time.sleep(0.5)
             hops = self._read_hops()

@@ -12,7 +12,6 @@ __all__ = ["marks", "replaced", "table"]
 _PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 _FIGURES = {
     "w1": "w1, ms",
-    "w1 wait": "w1 `wait=`, ms",
     "w2": "w2, runs/s",
     "w3": "w3, steps/s",
     "w4": "w4, ms a step",

@@ -11,36 +11,49 @@ from bench.contenders import Running, Start
 from bench.large_loads import LargeSizes, measure_large
 from bench.meter import Meter
 from bench.result_file import ResultFile
-from bench.workloads import ApiClient, Sizes, measure
+from bench.workloads import ApiClient, Contender, Sizes, measure
 
 __all__ = ["Group", "run_large", "run_rounds", "run_small"]
 
 
+Found = dict[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Contenders that run the same workloads; ``work`` runs them and returns what was measured.
+    """Contenders that run the same workloads.
 
+    ``work`` runs them and returns what was measured, by what follows the contender's name in the tables.
     ``once``: the names of those that need minutes, and take part in the first round only.
     """
 
     contenders: Mapping[str, Start]
-    work: Callable[[Running], dict[str, Any]]
+    work: Callable[[Running], dict[str, Found]]
     once: Collection[str] = ()
 
 
-def run_small(sizes: Sizes, running: Running) -> dict[str, Any]:
-    """Run w1 to w4, in the contender's own sizes if it has some."""
+def run_small(sizes: Sizes, running: Running) -> dict[str, Found]:
+    """Run w1 to w4, in the contender's own sizes if it has some, and again by a client that waits if it has one."""
     sizes = running.sizes or sizes
-    meter = Meter(running, sizes)
-    figures = measure(running.contender, sizes, meter)
+    clients = {"": running.contender, ", waiting": running.waiting}
+    return {
+        suffix: _run_small(sizes, running, client, hops=bool(suffix))
+        for suffix, client in clients.items()
+        if client is not None
+    }
+
+
+def _run_small(sizes: Sizes, running: Running, client: Contender, *, hops: bool) -> Found:
+    meter = Meter(running, sizes, hops=hops)
+    figures = measure(client, sizes, meter)
     return {"figures": figures, "core_ms": meter.core_ms, "hops_ms": meter.hops_ms, "sizes": asdict(sizes)}
 
 
-def run_large(sizes: LargeSizes, running: Running) -> dict[str, Any]:
+def run_large(sizes: LargeSizes, running: Running) -> dict[str, Found]:
     """Run w5, w7 and the large log."""
     assert isinstance(running.contender, ApiClient)
     figures, memory = measure_large(running.contender, running.pids, sizes)
-    return {"figures": figures, "memory_mb": memory}
+    return {"": {"figures": figures, "memory_mb": memory}}
 
 
 def run_rounds(groups: Sequence[Group], rounds: int, only: Sequence[str] | None, results: ResultFile) -> None:
@@ -52,6 +65,7 @@ def run_rounds(groups: Sequence[Group], rounds: int, only: Sequence[str] | None,
         for name in order:
             load = os.getloadavg()[0]
             with group.contenders[name]() as running:
-                found = group.work(running)
-            results.add("measured", {"contender": name, "round": number, "load": round(load, 1), **found})
-            print(name, {key: round(value, 1) for key, value in found["figures"].items()}, flush=True)
+                measured = group.work(running)
+            for suffix, found in measured.items():
+                results.add("measured", {"contender": name + suffix, "round": number, "load": round(load, 1), **found})
+                print(name + suffix, {key: round(value, 1) for key, value in found["figures"].items()}, flush=True)

@@ -1,12 +1,13 @@
 """The workloads w1 to w4, as a client runs them against any server that has Dagu's API, the floor, or a peer.
 
-w1  runs of one step, one after the other: from the request until a client sees the end, polling every 2 ms;
-    ``w1 wait`` is the same by one request, ``start?wait=``, where the server has it
+w1  runs of one step, one after the other: from the request until a client sees the end
 w2  runs of one step, started by 8 clients as fast as they are answered
 w3  one run of parallel steps
 w4  one run of steps in a chain
 
-Each step is ``true`` in a shell. ``details`` reads the details of a run of w4 that has ended, one after the other.
+Each step is ``true`` in a shell. A client of the API polls the details of a run until it has ended: every 2 ms in w1,
+every 10 ms in the others. A client that waits asks ``start?wait=`` instead, one request for each run, where the server
+has it. ``details`` reads the details of a run of w4 that has ended, one after the other.
 """
 
 import json
@@ -24,7 +25,7 @@ from urllib3.exceptions import HTTPError
 from bench.floor import Floor
 from tests.harness.eventually import eventually
 
-__all__ = ["SHORT_SIZES", "SIZES", "ApiClient", "Contender", "FloorClient", "Sizes", "measure"]
+__all__ = ["SHORT_SIZES", "SIZES", "ApiClient", "Contender", "FloorClient", "Sizes", "WaitingClient", "measure"]
 
 _CLIENTS = 8
 _POLL_S = 0.002
@@ -53,9 +54,6 @@ class Contender(Protocol):
     def one(self) -> None:
         """Run one step and return when a client sees its end."""
 
-    def one_by_waiting(self) -> bool:
-        """The same by one request; return ``False`` if there is no such request."""
-
     def many(self, count: int) -> int:
         """Run ``count`` runs of one step and return how many did not succeed."""
 
@@ -64,37 +62,34 @@ class Contender(Protocol):
 
 
 class ApiClient:
-    """A client of Dagu's API at ``url``. ``waits``: whether the server has ``start?wait=``; ``token``: of the API."""
+    """A client of Dagu's API at ``url``, which polls. ``own``: the server is Dagway; ``token``: of the API."""
 
-    def __init__(self, url: str, *, waits: bool, token: str = "") -> None:
-        self._api, self._waits = f"{url}/api/v2", waits
+    def __init__(self, url: str, *, own: bool, token: str = "") -> None:
+        self._api, self._own = f"{url}/api/v2", own
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = urllib3.PoolManager(maxsize=32, retries=False, timeout=_DEADLINE_S, headers=headers)
         self._known: set[str] = set()
         self._created: list[str] = []
 
     def one(self) -> None:
-        self.ended("one", self.start("one", self._dag("one", 1)), _POLL_S)
-
-    def one_by_waiting(self) -> bool:
-        if not self._waits:
-            return False
-        answer = self.ask("POST", f"/dags/{self._dag('one', 1)}/start?wait=60s", {})[1]
-        assert answer["finished"], answer
-        return True
+        self.ended("one", self.start("one", self.dag("one", 1)), _POLL_S)
 
     def many(self, count: int) -> int:
-        dag = self._dag("one", 1)
+        dag = self.dag("one", 1)
         with ThreadPoolExecutor(_CLIENTS) as clients:
             started = list(clients.map(lambda _: self.start("one", dag), range(count)))
         return sum(self.ended("one", run, _POLL_LONG_S) != "succeeded" for run in started)
 
     def large(self, steps: int, *, chain: bool) -> None:
-        name = f"{'chain' if chain else 'wide'}{steps}"
-        status = self.ended(name, self.start(name, self._dag(name, steps, chain=chain)), _POLL_LONG_S)
+        name = self.large_dag(steps, chain=chain)
+        status = self.ended(name, self.start(name, name), _POLL_LONG_S)
         assert status == "succeeded", status
 
-    def _dag(self, name: str, steps: int, *, chain: bool = True) -> str:
+    def large_dag(self, steps: int, *, chain: bool) -> str:
+        """Create the DAG of w3 or w4, once, and return its name."""
+        return self.dag(f"{'chain' if chain else 'wide'}{steps}", steps, chain=chain)
+
+    def dag(self, name: str, steps: int, *, chain: bool = True) -> str:
         """Create a DAG, once, and return its name when a run of it has succeeded."""
         if name not in self._known:
             lines = "".join(f"  - name: s{number}\n    command: 'true'\n" for number in range(steps))
@@ -108,7 +103,7 @@ class ApiClient:
     @property
     def spread(self) -> str:
         """A line of a DAG: a wide run may use all workers. Dagu does not know it."""
-        return "placement: spread\n" if self._waits else ""
+        return "placement: spread\n" if self._own else ""
 
     def details(self, steps: int) -> None:
         """Read the details of the latest run of a chain."""
@@ -160,6 +155,34 @@ class ApiClient:
         return answer.status, json.loads(answer.data) if answer.data else None
 
 
+class WaitingClient:
+    """A client of Dagway's API that waits for its runs instead of polling them."""
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+
+    def one(self) -> None:
+        self._succeed(self._api.dag("one", 1))
+
+    def many(self, count: int) -> int:
+        dag = self._api.dag("one", 1)
+        with ThreadPoolExecutor(_CLIENTS) as clients:
+            return sum(status != "succeeded" for status in clients.map(lambda _: self._status(dag), range(count)))
+
+    def large(self, steps: int, *, chain: bool) -> None:
+        self._succeed(self._api.large_dag(steps, chain=chain))
+
+    def _succeed(self, dag: str) -> None:
+        assert (status := self._status(dag)) == "succeeded", status
+
+    def _status(self, dag: str) -> str:
+        """Run a DAG and return the status with which the run ended."""
+        status, answer = self._api.ask("POST", f"/dags/{dag}/start?wait={_DEADLINE_S}s", {})
+        assert status == 200, (status, answer)
+        assert answer["finished"], answer
+        return str(answer["dagRunDetails"]["statusLabel"])
+
+
 class FloorClient:
     """A client of the floor, which replies when a run has ended: nothing has to be polled."""
 
@@ -168,10 +191,6 @@ class FloorClient:
 
     def one(self) -> None:
         self._floor.run(1, chain=True)
-
-    def one_by_waiting(self) -> bool:
-        self.one()
-        return True
 
     def many(self, count: int) -> int:
         with ThreadPoolExecutor(_CLIENTS) as clients:
@@ -193,22 +212,18 @@ def measure(
 ) -> dict[str, float]:
     """Run the workloads and return the figures; ``between`` is called with the name of each before and after it.
 
-    ``w1``, ``w1 wait`` and ``details`` are medians in milliseconds, with ``p99``; ``w2`` is in runs and ``w3`` in steps
-    a second; ``w4`` in milliseconds a step.
+    ``w1`` and ``details`` are medians in milliseconds, with ``p99``; ``w2`` is in runs and ``w3`` in steps a second;
+    ``w4`` in milliseconds a step.
     """
     found: dict[str, float] = {}
     for _ in range(3):
         contender.one()
-        contender.one_by_waiting()
     contender.large(sizes.wide, chain=False)
     contender.large(sizes.chain, chain=True)
-    for name, work in (("w1", contender.one), ("w1 wait", contender.one_by_waiting)):
-        if name == "w1 wait" and not contender.one_by_waiting():
-            continue
-        between(name)
-        took = sorted(_seconds(work) * 1000 for _ in range(sizes.single))
-        between(name)
-        found[name], found[f"{name} p99"] = median(took), took[int(len(took) * 0.99)]
+    between("w1")
+    took = sorted(_seconds(contender.one) * 1000 for _ in range(sizes.single))
+    between("w1")
+    found["w1"], found["w1 p99"] = median(took), took[int(len(took) * 0.99)]
     between("w2")
     began = time.perf_counter()
     found["w2 failed"] = contender.many(sizes.many)

@@ -76,9 +76,6 @@ class PeerClient:
     def one(self) -> None:
         self._run(1, 1, chain=True)
 
-    def one_by_waiting(self) -> bool:
-        return False
-
     def many(self, count: int) -> int:
         self._run(count, 1, chain=True)
         return 0
