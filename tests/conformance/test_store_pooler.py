@@ -11,7 +11,7 @@ from tests.harness.servers import PgBouncer
 
 def test_behind_a_pooler_each_transaction_has_its_settings_and_leaves_none(pooler: PgBouncer) -> None:
     url = pooler.url_of(pooler.postgres.create_database())
-    writer = open_engine(url, limits=TimeLimits(statement_s=1, lock_s=2))
+    writer = open_engine(url, limits=TimeLimits(statement_s=4, lock_s=2))
     reader = open_engine(url, limits=TimeLimits(statement_s=60), read_only=True)
 
     def shown(connection: Connection, *names: str) -> list[str]:

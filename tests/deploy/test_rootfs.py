@@ -40,7 +40,7 @@ import json, sys, urllib.request as web
 method, path, body = sys.argv[1:]
 request = web.Request(f"http://127.0.0.1:8080{path}", body.encode() or None, {"Content-Type": "application/json"})
 request.method = method
-sys.stdout.write(web.urlopen(request, timeout=10).read().decode())
+sys.stdout.write(web.urlopen(request, timeout=110).read().decode())
 """
 _SPEC = """
 steps:

@@ -164,7 +164,7 @@ def test_a_failed_step_is_tried_again_after_its_interval(stack: Stack) -> None:
 
 def test_a_run_is_stopped_at_its_time_limit(stack: Stack) -> None:
     stack.scheduler()
-    stack.dag("slow", "timeoutSec: 1\nsteps:\n  - sleep 600\n  - echo never\n")
+    stack.dag("slow", "timeoutSec: 4\nsteps:\n  - sleep 600\n  - echo never\n")
     stack.start("slow")
     task = stack.worker.task()
     stack.worker.start(task)

@@ -46,7 +46,7 @@ def test_progress_is_reported_while_the_step_runs_but_not_for_every_line(
     assert [one.text for one in finished.remarks] == ["made by *******", "hot"]
     assert finished.outputs["R"] == "*******-1"
     assert finished.outputs["O"].endswith("end")
-    assert len(progress_of(rig, "t")) <= 2
+    assert len(progress_of(rig, "t")) < 20, "of 1,001 lines; on a busy machine they take several intervals"
     assert rig.log(finished, "stdout").count(b"::progress") == 1001
 
 
