@@ -194,7 +194,8 @@ OPTIONS = (
         "DAGWAY_API_THREADS",
         whole_number(1, 1000),
         _GATEWAY,
-        "how many requests the gateway handles at the same time (16)",
+        "how many requests the gateway handles at the same time, not counting event streams and requests that wait for "
+        "a run (16)",
         flag_name="--threads",
     ),
     Option(

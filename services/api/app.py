@@ -7,6 +7,7 @@ of a client may cause a 500.
 import logging
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, cast
 
@@ -35,6 +36,7 @@ from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
 from services.api.routes.schema import SCHEMA
 from services.api.serving.compression import compress
+from services.api.serving.places import WITHOUT_PLACE
 from services.api.serving.raw_path import RawPath
 from services.api.serving.route_table import RouteTable
 from services.api.settings import RemoteNode, Settings
@@ -197,6 +199,7 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
             session=session,
             raw_body=partial(_body, request),
             workspace=workspace,
+            aside=_aside(request),
         )
         if operation.own_token is not None:
             arguments["credential"] = operation.own_token(call, **{names[name]: value for name, value in path.items()})
@@ -239,8 +242,13 @@ def _forward(deps: Deps, node: RemoteNode, request: Request, operation: Operatio
         headers=headers,
         body=_body(request),
         follower=deps.follower,
+        aside=_aside(request),
         policy=deps.settings.outbound,
     )
+
+
+def _aside(request: Request) -> Callable[[], AbstractContextManager[None]]:
+    return cast("Callable[[], AbstractContextManager[None]]", request.environ.get(WITHOUT_PLACE, nullcontext))
 
 
 def _request() -> Request:

@@ -15,7 +15,6 @@ from services.api.caches.single_flight import SingleFlight
 from services.api.caches.specs import SpecCache
 from services.api.caches.workspaces import CachesOfWorkspaces, HasWorkspaces
 from services.api.command_client import Commands
-from services.api.fair_places import FairPlaces
 from services.api.follow import Follower
 from services.api.machine_load import Resources
 from services.api.settings import Settings
@@ -55,8 +54,6 @@ class Deps:
     summaries: Summaries = field(default_factory=Summaries)
     resources: Resources = field(default_factory=Resources)
     follower: Follower = field(init=False)
-    waits: FairPlaces = field(init=False)
-    """Limits how many requests wait for the end of a run."""
     own_trouble: Callable[[], str] = lambda: ""
     """Returns why this process is not ready, or an empty text. Used by ``dagway up``, which stores data on its disk."""
     reached_broker: Event = field(default_factory=Event)
@@ -85,5 +82,4 @@ class Deps:
         object.__setattr__(self, "auth", Auth(self.settings, self.reads, self.commands, self.clock))
         object.__setattr__(self, "first_user", FirstUser(self.settings, self.reads, self.commands, self.auth.passwords))
         shared = HasWorkspaces(self.reads)
-        object.__setattr__(self, "follower", Follower(self.transport, self.settings.max_streams, shared=shared))
-        object.__setattr__(self, "waits", FairPlaces(self.settings.max_waits, shared))
+        object.__setattr__(self, "follower", Follower(self.transport, self.settings.max_followers, shared=shared))

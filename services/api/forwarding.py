@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 from urllib.parse import urlencode
@@ -41,12 +41,15 @@ def forward(
     headers: Mapping[str, str],
     body: bytes,
     follower: Follower,
+    aside: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     policy: OutboundPolicy = "any",
 ) -> ApiResponse:
     """Send the request to the node, with the credentials configured for the node, and return the node's response.
 
     The address of the node must be one that ``policy`` allows. An event stream is relayed as it arrives. It counts
-    against this server's limit of event streams as well.
+    against this server's limit of event streams as well. So does a request with ``wait``, while the node does not
+    answer; meanwhile it is in the context ``aside``, as those that wait here (``Follower.watch``). Over the limit it is
+    sent all the same, and counts as a request that is being answered.
 
     Raises:
         Problem: the node's error, with the status that the node returned; 502 if the node cannot be reached.
@@ -58,19 +61,21 @@ def forward(
         sent["Authorization"] = f"Bearer {node.auth_token}"
     rest = urlencode([(name, value) for name, value in query if name != "remoteNode"])
     url = f"{node.api_base_url.rstrip('/')}{path}{f'?{rest}' if rest else ''}"
+    wait_s = _wait_s(query)
     try:
-        answer = _pool(policy, verify=not node.skip_tls_verify).request(
-            method,
-            url,
-            body=body or None,
-            headers=sent,
-            timeout=urllib3.Timeout(connect=_TIMEOUT_S, read=_TIMEOUT_S + _wait_s(query)),
-            retries=False,
-            redirect=False,
-            preload_content=False,
-        )
+        with _waiting(follower, aside) if wait_s else contextlib.nullcontext():
+            answer = _pool(policy, verify=not node.skip_tls_verify).request(
+                method,
+                url,
+                body=body or None,
+                headers=sent,
+                timeout=urllib3.Timeout(connect=_TIMEOUT_S, read=_TIMEOUT_S + wait_s),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
         if answer.status == 200 and answer.headers.get("Content-Type", "").startswith(_STREAM):
-            return ApiResponse(200, _Relay(answer, follower), _STREAM, {"X-Accel-Buffering": "no"})
+            return ApiResponse(200, _Relay(answer, follower, aside), _STREAM, {"X-Accel-Buffering": "no"})
         data = answer.read(_MAX_ANSWER_BYTES, decode_content=True)
         answer.release_conn()
     except OutboundDenied as error:
@@ -91,8 +96,14 @@ def forward(
 class _Relay:
     """Relays the event stream of a remote node. Ends when the node's stream ends or breaks; clients then reconnect."""
 
-    def __init__(self, answer: urllib3.BaseHTTPResponse, follower: Follower) -> None:
+    def __init__(
+        self,
+        answer: urllib3.BaseHTTPResponse,
+        follower: Follower,
+        aside: Callable[[], contextlib.AbstractContextManager[None]],
+    ) -> None:
         self._answer = answer
+        self._aside = aside
         self._place: Watch | None = None
         try:
             self._place = follower.watch("")
@@ -105,7 +116,8 @@ class _Relay:
 
     def __next__(self) -> bytes:
         with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
-            data = self._answer.read1(_AT_ONCE_BYTES)
+            with self._aside():
+                data = self._answer.read1(_AT_ONCE_BYTES)
             if data:
                 return data
         raise StopIteration
@@ -115,6 +127,17 @@ class _Relay:
         self._answer.close()
         if self._place is not None:
             self._place.close()
+
+
+@contextlib.contextmanager
+def _waiting(follower: Follower, aside: Callable[[], contextlib.AbstractContextManager[None]]) -> Iterator[None]:
+    try:
+        place = follower.watch("")
+    except Problem:
+        yield
+        return
+    with contextlib.closing(place), aside():
+        yield
 
 
 def _wait_s(query: list[tuple[str, str]]) -> float:

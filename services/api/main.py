@@ -3,6 +3,7 @@
 import atexit
 import logging
 from collections.abc import Callable
+from threading import Event
 from typing import TYPE_CHECKING
 
 from services.api.app import create_app
@@ -36,8 +37,12 @@ def build_deps(
     max_dag_series: int = 1000,
     command_wait_s: float = 5,
     own_trouble: Callable[[], str] = lambda: "",
+    closing: Event | None = None,
 ) -> Deps:
-    """Return the application's services, which use the open connections, and start their background threads."""
+    """Return the application's services, which use the open connections, and start their background threads.
+
+    ``closing``: see ``Deps``.
+    """
     deps = Deps(
         transport=transport,
         commands=Commands(transport, utc_now, reply_timeout_s=command_wait_s),
@@ -52,6 +57,7 @@ def build_deps(
         totals=RunTotals(max_dags=max_dag_series),
         of_workspaces=CachesOfWorkspaces(max_dags=max_dag_series),
         own_trouble=own_trouble,
+        closing=closing or Event(),
     )
     deps.audit.on_drop = AUDIT_DROPPED.inc
     deps.resources.begin(deps.closing)
@@ -83,6 +89,8 @@ def run_api(
     # It starts a process when it is imported. Later, a real thread beside the greenlets could not do that.
     import croniter  # noqa: F401, PLC0415
 
+    closing = Event()
+
     def make() -> "WSGIApplication":
         deps = build_deps(
             transport=open_transport(),
@@ -92,6 +100,7 @@ def run_api(
             base_path=base_path,
             max_dag_series=max_dag_series,
             command_wait_s=command_wait_s,
+            closing=closing,
         )
         on_open(deps)
         atexit.register(deps.audit.close)
@@ -104,4 +113,4 @@ def run_api(
     # Requests on greenlets parse specs in real threads.
     build_validators()
     warn_if_open(settings, host)
-    run_gunicorn(make, host, port, threads=threads)
+    run_gunicorn(make, host, port, threads=threads, on_stop=closing.set)

@@ -6,6 +6,7 @@ parameters, the validated body and the validated query, and returns an ``ApiResp
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -123,6 +124,8 @@ class Call:
     """Returns the body as it was sent. Raises a 413 if it is too large."""
     workspace: str = DEFAULT
     """The workspace that the request is about."""
+    aside: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Returns a context in which the request does not count as one that is being answered, because it waits."""
 
     @property
     def user(self) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from services.api.browser_guard import BrowserRules, is_loopback
-from services.api.serving.held_threads import most_followers
+from services.api.serving.held_threads import MOST_FOLLOWERS
 from shared.clock import local_zone
 from shared.effective_settings import EffectiveSetting, effective_settings
 from shared.errors import ConfigInvalid
@@ -99,13 +99,11 @@ class Settings:
     """The time zone of times in responses and pages. ``None``: the local time zone of the process."""
     navbar_title: str = "Dagu"
     navbar_color: str = ""
-    max_streams: int = 6
-    """How many event streams may be open, together with requests that wait for the end of a run.
+    max_followers: int = MOST_FOLLOWERS
+    """How many event streams may be open and how many requests may wait for the end of a run, together.
 
     Without greenlets, each occupies a thread: see ``held_threads``.
     """
-    max_waits: int = 6
-    """How many requests may wait for the end of a run. Well below the concurrency limit, so others are answered."""
     effective: tuple[EffectiveSetting, ...] = ()
     """The settings of this process, for administrators to read. It has no secrets."""
 
@@ -180,8 +178,6 @@ def settings_from(config: "Config", command: Literal["api", "up"] = "api") -> Se
         navbar_title=config.navbar_title,
         navbar_color=config.navbar_color,
         effective=effective_settings(config, command),
-        max_streams=most_followers(config.api_threads),
-        max_waits=most_followers(config.api_threads),
     )
 
 

@@ -9,7 +9,7 @@ from services.api.deps import Deps
 from services.api.main import run_api
 from services.api.observability.request_metrics import DaguCollector
 from services.api.readiness import schema_of, trouble
-from services.api.serving.gunicorn_server import MOST_STREAMS
+from services.api.serving.gunicorn_server import MOST_FOLLOWERS
 from services.api.settings import settings_from
 from services.processes.database import time_limits
 from services.processes.sealing import stored_secret_keys
@@ -64,7 +64,7 @@ def run_api_process(config: Config, version: str) -> None:
         open_reads=open_reads,
         version=version,
         settings=replace(
-            settings_from(config), max_streams=MOST_STREAMS, secret_box=SecretBox(stored_secret_keys(config))
+            settings_from(config), max_followers=MOST_FOLLOWERS, secret_box=SecretBox(stored_secret_keys(config))
         ),
         base_path=config.base_path,
         max_dag_series=config.metrics_dags,

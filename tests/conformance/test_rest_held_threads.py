@@ -4,29 +4,23 @@ import http.client
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import urllib3
 
+from services.api.operations import Call
 from services.api.run_details.wait_for_end import place_to_wait
-from services.api.serving.held_threads import most_followers, most_slow_readers
+from services.api.serving.held_threads import MOST_FOLLOWERS, MOST_SLOW_READERS
 from services.api.serving.server import EmbeddedServer
-from services.api.settings import Settings
 from shared.contracts.commands import StartRun
-from tests.conformance.rest_stack import open_stack
+from tests.conformance.rest_stack import NOW, open_stack
 from tests.harness.eventually import PATIENCE_S
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-
-@pytest.mark.parametrize("threads", range(3, 65))
-def test_a_quarter_of_the_threads_is_left(threads: int) -> None:
-    left = threads - most_followers(threads) - most_slow_readers(threads)
-
-    assert left >= (threads / 4 if threads > 3 else 1)
 
 
 class Application:
@@ -56,15 +50,12 @@ class Application:
             self.given_up.release()
 
 
-def test_streams_waits_and_slow_readers_together_leave_threads_for_short_requests(tmp_path: Path) -> None:
-    threads = 8
-    followers, slow = most_followers(threads), most_slow_readers(threads)
-    left = threads - followers - slow
-    with (
-        open_stack(tmp_path, settings=Settings(max_streams=followers, max_waits=followers)) as stack,
-        ExitStack() as links,
-    ):
-        app = Application(stack.app, left)
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_streams_waits_and_slow_readers_together_leave_all_threads_for_short_requests(
+    tmp_path: Path, threads: int
+) -> None:
+    with open_stack(tmp_path) as stack, ExitStack() as links:
+        app = Application(stack.app, threads)
         server = EmbeddedServer(app, "127.0.0.1", 0, threads=threads, stall_s=3600)
         server.start()
         links.callback(server.stop)
@@ -75,20 +66,63 @@ def test_streams_waits_and_slow_readers_together_leave_threads_for_short_request
             link.request("GET", path)
             return link.getresponse()
 
+        def place() -> AbstractContextManager[object]:
+            return place_to_wait(Call(stack.deps, NOW, None), StartRun(file_name="a", dag_run_id="r"))
+
         # A request that waits for a run takes the place of a stream.
-        with place_to_wait(stack.deps, StartRun(file_name="a", dag_run_id="r")) as waits:
+        with place() as waits:
             assert waits is not None
-            streams = [ask("/api/v2/events") for _ in range(followers - 1)]
+            streams = [ask("/api/v2/events") for _ in range(MOST_FOLLOWERS - 1)]
             assert ask("/api/v2/events").status == 503
         streams.append(ask("/api/v2/events"))
-        assert [stream.status for stream in streams] == [200] * followers
-        with place_to_wait(stack.deps, StartRun(file_name="a", dag_run_id="r")) as waits:
+        assert [stream.status for stream in streams] == [200] * MOST_FOLLOWERS
+        with place() as waits:
             assert waits is None
-        for _ in range(2 * threads):
+        slow = MOST_SLOW_READERS + 6
+        for _ in range(slow):
             ask("/long")  # nobody reads the body
-        for _ in range(2 * threads - slow):
+        for _ in range(slow - MOST_SLOW_READERS):
             assert app.given_up.acquire(timeout=PATIENCE_S)
 
-        with ThreadPoolExecutor(left) as clients:
-            answers = list(clients.map(ask, ["/short"] * left))
-        assert [answer.read() for answer in answers] == [b"short"] * left
+        with ThreadPoolExecutor(threads) as clients:
+            answers = list(clients.map(ask, ["/short"] * threads))
+        assert [answer.read() for answer in answers] == [b"short"] * threads
+
+
+class Counts:
+    """Answers requests once ``go`` is set. ``most`` is how many were inside together."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self.most = 0
+        self.begun = threading.Semaphore(0)
+        self.go = threading.Event()
+
+    def __call__(self, _environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        with self._lock:
+            self._inside += 1
+            self.most = max(self.most, self._inside)
+        self.begun.release()
+        self.go.wait(PATIENCE_S)
+        with self._lock:
+            self._inside -= 1
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"short"]
+
+
+def test_the_threads_for_those_who_wait_compute_no_more_requests_at_once() -> None:
+    app, threads, clients = Counts(), 2, 12
+    server = EmbeddedServer(app, "127.0.0.1", 0, threads=threads)
+    server.start()
+    try:
+        url = f"http://127.0.0.1:{server.port}/short"
+        with ThreadPoolExecutor(clients) as pool:
+            answers = [pool.submit(urllib3.request, "GET", url, timeout=PATIENCE_S) for _ in range(clients)]
+            for _ in range(threads):
+                assert app.begun.acquire(timeout=PATIENCE_S)
+            app.go.set()
+            assert [answer.result().data for answer in answers] == [b"short"] * clients
+    finally:
+        server.stop()
+    assert app.most == threads

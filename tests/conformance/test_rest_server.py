@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.api.serving.held_threads import most_slow_readers
+from services.api.serving.held_threads import MOST_SLOW_READERS
 from services.api.serving.server import EmbeddedServer
 from shared.errors import ConfigInvalid
 from tests.conformance.hostile_requests import HOSTILE_REQUESTS, INNOCENT
@@ -130,7 +130,7 @@ def ask_and_read_nothing(stack: ExitStack, port: int) -> None:
 
 
 def test_clients_that_take_no_answer_leave_threads_for_others() -> None:
-    app, threads, clients = LongAnswers(), 4, 10
+    app, threads, clients = LongAnswers(), 1, MOST_SLOW_READERS + 6
     server = EmbeddedServer(app, "127.0.0.1", 0, threads=threads, stall_s=3600)  # only their number ends them
     server.start()
     try:
@@ -139,7 +139,7 @@ def test_clients_that_take_no_answer_leave_threads_for_others() -> None:
                 ask_and_read_nothing(links, server.port)
 
             assert ask(server.port, "GET", "/short")[2] == b"short"
-            for _ in range(clients - most_slow_readers(threads)):
+            for _ in range(clients - MOST_SLOW_READERS):
                 assert app.given_up.acquire(timeout=PATIENCE_S)
             assert not app.given_up.acquire(blocking=False), "these may wait for slow clients"
     finally:

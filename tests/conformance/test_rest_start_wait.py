@@ -4,6 +4,7 @@ import copy
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 
 import pytest
 from prometheus_client import REGISTRY
@@ -106,17 +107,29 @@ def test_start_sync_needs_a_timeout_of_a_day_at_most(live: Live, body: dict[str,
 
 def test_start_sync_starts_nothing_if_too_many_requests_wait(live: Live) -> None:
     live.dag("crowded", "steps:\n  - echo hi\n")
-    taken = 0
-    while live.deps.waits.take():
-        taken += 1
-    try:
-        refused = live.post("/dags/crowded/start-sync", {"timeout": 60}, status=503)
-    finally:
-        for _ in range(taken):
-            live.deps.waits.give_back()
+    with _no_place(live) as crowded:
+        refused = crowded.post("/dags/crowded/start-sync", {"timeout": 60}, status=503)
 
     assert "nothing was started" in refused["message"]
     assert live.get("/dag-runs/crowded")["dagRuns"] == []
+
+
+def test_a_start_does_not_wait_if_too_many_requests_wait(live: Live) -> None:
+    live.dag("unwatched", "steps:\n  - echo hi\n")
+    with _no_place(live) as crowded:
+        started = crowded.post("/dags/unwatched/start?wait=60s", {"dagRunId": "r"})
+
+    assert started == {"dagRunId": "r", "finished": False}
+    eventually(lambda: live.run("unwatched", "r")["statusLabel"] == "succeeded")
+
+
+@contextmanager
+def _no_place(live: Live) -> Iterator[Live]:
+    """A gateway whose only place for requests that wait is taken."""
+    deps = copy.copy(live.deps)
+    object.__setattr__(deps, "follower", Follower(live.deps.transport, limit=1))
+    with closing(deps.follower.watch()):
+        yield Live(deps, live.reads)
 
 
 def _follower(live: Live) -> Follower:
@@ -186,7 +199,7 @@ def test_a_finished_run_has_its_whole_logs_also_under_load(live: Live, monkeypat
         logs = ("s/log?stream=stdout", "s/log?stream=stderr", "onExit/log?stream=stdout")
         return finished, [client.get(f"/dag-runs/long/{run_id}/steps/{log}&tail=1")["totalLines"] for log in logs]
 
-    at_once = live.deps.settings.max_waits
+    at_once = 6
     with ThreadPoolExecutor(at_once) as clients:
         found = list(clients.map(lines, map(str, range(at_once))))
     assert found == [(True, [30_000, 30_000, 20_000])] * at_once

@@ -3,7 +3,12 @@
 from typing import Literal
 
 from dagway.client.api_call import ApiCall, model, path_of
-from services.api.response_schemas.runs import RescheduleResponseSchema, StartResponseSchema, StartSyncResponseSchema
+from services.api.response_schemas.runs import (
+    RescheduleResponseSchema,
+    StartedResponseSchema,
+    StartResponseSchema,
+    StartSyncResponseSchema,
+)
 
 __all__ = [
     "enqueue_dag_dag_run",
@@ -23,12 +28,12 @@ def execute_dag(
     dag_name: str | None = None,
     singleton: bool | None = None,
     wait: str | None = None,
-) -> ApiCall[StartResponseSchema]:
+) -> ApiCall[StartedResponseSchema]:
     """Start a run of a stored DAG immediately, without queueing, even if the DAG or its queue is paused."""
     return ApiCall(
         "POST",
         path_of("dags", file_name, "start"),
-        model(StartResponseSchema),
+        model(StartedResponseSchema),
         query={"wait": wait},
         body={"params": params, "dagRunId": dag_run_id, "dagName": dag_name, "singleton": singleton},
     )

@@ -27,6 +27,7 @@ __all__ = [
     "StartResponseSchema",
     "StartSyncResponseSchema",
     "StartSyncTimeoutSchema",
+    "StartedResponseSchema",
     "SubDAGRunSchema",
     "SubRunDetailSchema",
 ]
@@ -114,6 +115,15 @@ class DAGRunDetailsSchema(DAGRunSummarySchema):
 
 class StartResponseSchema(Schema):
     dagRunId: str
+
+
+class StartedResponseSchema(StartResponseSchema):
+    finished: bool | None = Field(
+        default=None,
+        description="only with wait: whether the run has ended; false at once, and without dagRunDetails, if too many "
+        "requests wait already",
+    )
+    dagRunDetails: DAGRunDetailsSchema | None = Field(default=None, description="only with wait: the run as it is now")
 
 
 class StartSyncResponseSchema(Schema):

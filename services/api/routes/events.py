@@ -106,7 +106,7 @@ class _Stream:
         self._first_id = first_id
         self._ended = ended
         self._idle = idle
-        self._watch = call.deps.follower.watch(run_key, workspace=call.workspace)
+        self._watch = call.deps.follower.watch(run_key, workspace=call.workspace, aside=call.aside)
         self._parts = self._produce()
 
     def __iter__(self) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from services.api.problems import bad_request, not_found, unavailable
 from services.api.representations import json_values
 from services.api.response_schemas.runs import (
     RescheduleResponseSchema,
+    StartedResponseSchema,
     StartResponseSchema,
     StartSyncResponseSchema,
     StartSyncTimeoutSchema,
@@ -93,12 +94,14 @@ class StartQuery(Query):
     query=StartQuery,
     body=StartBody,
     body_required=False,
-    response=StartResponseSchema,
+    response=StartedResponseSchema,
 )
 def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> ApiResponse:
     """Start a run of a stored DAG immediately, without queueing, even if the DAG or its queue is paused.
 
-    With ``wait``, the response comes when the run has ended, or after that time.
+    With ``wait``, the response comes when the run has ended, after that time, or when the gateway stops: ``finished``
+    says which. If too many requests wait already, the run is started all the same, and the response comes at once, with
+    ``finished`` false and without ``dagRunDetails``: read the run later.
     """
     wait_s = json_values.seconds(query.wait, "wait", most=_MAX_WAIT_S) if query.wait else 0.0
     command = _start_command(call, body, file_name)
@@ -106,7 +109,7 @@ def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> Api
     if not wait_s:
         return call.carry_out(command, known=known)
     # Before the command is sent, so that no notification of the end is missed.
-    with place_to_wait(call.deps, command) as watch:
+    with place_to_wait(call, command) as watch:
         result: dict[str, Any] = {}
         started = call.carry_out(command, then=result.update, known=known)
         if started.status != 200:
@@ -141,7 +144,7 @@ def start_sync(call: Call, body: StartSyncBody, file_name: str) -> ApiResponse:
     If too many requests wait already, the response is a 503, and no run was started.
     """
     command = _start_command(call, body, file_name)
-    with place_to_wait(call.deps, command) as watch:
+    with place_to_wait(call, command) as watch:
         if watch is None:
             raise unavailable(
                 "Too many requests wait for the end of a run at this gateway; nothing was started. Try again soon, or "

@@ -2,17 +2,19 @@
 
 A scheduler's notification that the run has ended ends the wait; what the run does before costs the gateway nothing. If
 the reply to the start tells its key, the run is not read before either, unless another run ends between command and
-reply. Every 2 s the gateway also reads the run, because a notification may be lost.
+reply. The gateway also reads the run from time to time, because a notification may be lost: every 2 s, or less often if
+many requests wait (``Follower.look_again_s``).
 """
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from services.api.deps import Deps
 from services.api.follow import Watch
 from services.api.observability import request_metrics
+from services.api.operations import Call
 from services.api.problems import Problem
 from services.api.run_details.builder import run_details
 from shared.contracts.commands import StartRun
@@ -24,19 +26,18 @@ __all__ = ["finished_run", "place_to_wait", "settled_run"]
 
 
 @contextmanager
-def place_to_wait(deps: Deps, command: StartRun) -> Iterator[Watch | None]:
-    """Take one of the gateway's places for requests that wait for a run.
+def place_to_wait(call: Call, command: StartRun) -> Iterator[Watch | None]:
+    """Take one of the gateway's places for event streams and for requests that wait for a run.
 
-    Gives ``None`` if too many requests wait already, on the server or in the workspace.
+    Gives ``None`` if there are too many already, on the server or in the workspace.
     """
-    workspace = workspace_of(command.file_name)
-    watch = _taken(deps, workspace)
     try:
+        watch = call.deps.follower.watch(only_end=True, workspace=workspace_of(command.file_name), aside=call.aside)
+    except Problem:
+        yield None
+        return
+    with closing(watch):
         yield watch
-    finally:
-        if watch is not None:
-            watch.close()
-            deps.waits.give_back(workspace)
 
 
 def settled_run(deps: Deps, watch: Watch, command: StartRun, dag_run_id: str, wait_s: float) -> RunRow | None:
@@ -59,7 +60,7 @@ def finished_run(
     ends = time.monotonic() + wait_s
     if begun is not None:
         watch.run_key = begun["runKey"]
-        watch.wait(wait_s)
+        _notified(deps, watch, wait_s)
     name = begun["dagName"] if begun is not None else _dag_name(deps, command)
     run = _wait(deps, watch, name, dag_run_id, ends - time.monotonic())
     if run is None:
@@ -68,16 +69,6 @@ def finished_run(
     if run.finished_at is not None:
         request_metrics.hop("decided_answered", deps.clock() - run.finished_at)
     return answer
-
-
-def _taken(deps: Deps, workspace: str) -> Watch | None:
-    if not deps.waits.take(workspace):
-        return None
-    try:
-        return deps.follower.watch(only_end=True, workspace=workspace)
-    except Problem:
-        deps.waits.give_back(workspace)
-        return None
 
 
 def _dag_name(deps: Deps, command: StartRun) -> str:
@@ -98,4 +89,12 @@ def _wait(
         if approval_ends and run.status is RunStatus.WAITING:
             return run
         watch.run_key = run.run_key
-        watch.wait(left_s)
+        _notified(deps, watch, left_s)
+
+
+def _notified(deps: Deps, watch: Watch, wait_s: float) -> None:
+    """Wait until the run may have ended, it is time to look, or the gateway stops."""
+    looks = time.monotonic() + min(wait_s, deps.follower.look_again_s())
+    while not watch.wait(looks - time.monotonic()):
+        if time.monotonic() >= looks or deps.closing.is_set():
+            return

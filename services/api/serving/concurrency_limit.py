@@ -1,4 +1,4 @@
-"""Limits how many requests a gateway with greenlets answers at once. With threads, their number is the limit."""
+"""Limits how many requests a gateway with greenlets answers at once, and reads their bodies before."""
 
 from collections.abc import Iterable
 from io import BytesIO
@@ -8,13 +8,13 @@ from gevent import Timeout
 from gevent.lock import BoundedSemaphore
 
 from services.api.problems import REFUSED, Problem, broken_body, too_slow, unavailable
+from services.api.serving.places import Places
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = ["ConcurrencyLimit"]
 
-_ALIVE = "/healthz"
 _LONGEST_BYTES = 4 * 1024 * 1024
 """Longer bodies are not read here: the application accepts less and returns 413 without reading them."""
 _PIECE_BYTES = 64 * 1024
@@ -23,28 +23,25 @@ _HELD_BYTES = 64 * 1024 * 1024
 
 
 class ConcurrencyLimit:
-    """WSGI middleware that passes on at most ``most`` requests at once.
+    """WSGI middleware that passes on at most ``most`` requests at once, as ``Places`` does.
 
-    It reads the body of a request before the request waits for a place, so slow clients do not delay others.
-    ``/healthz`` needs no place. An event stream gives its place back when its response has begun. If a body is too
-    slow or broken, or there is no memory for it, the request is passed on with a ``Problem`` in ``environ[REFUSED]``.
+    It reads the body of a request before the request waits for a place, so slow clients do not delay others. If a body
+    is too slow or broken, or there is no memory for it, the request is passed on with a ``Problem`` in
+    ``environ[REFUSED]``.
     """
 
     def __init__(self, app: "WSGIApplication", most: int, *, body_timeout_s: float = 60) -> None:
         self._app = app
-        self._places = BoundedSemaphore(most)
+        self._with_place = Places(app, BoundedSemaphore(most))
         self._body_timeout_s = body_timeout_s
         self._held_bytes = 0
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        if environ["PATH_INFO"] == _ALIVE:
-            return self._app(environ, start_response)
         size = int(environ.get("CONTENT_LENGTH") or 0)
         if "HTTP_TRANSFER_ENCODING" in environ:
             size = _LONGEST_BYTES
         if size == 0 or size > _LONGEST_BYTES:
-            with self._places:
-                return self._app(environ, start_response)
+            return self._with_place(environ, start_response)
         body = bytearray()
         try:
             refused: Problem | None = too_slow()
@@ -57,8 +54,7 @@ class ConcurrencyLimit:
             if environ.pop("HTTP_TRANSFER_ENCODING", None) is not None:
                 # The length of the body is known now, so the application can check it and return 413.
                 environ["CONTENT_LENGTH"] = str(len(body))
-            with self._places:
-                return self._app(environ, start_response)
+            return self._with_place(environ, start_response)
         finally:
             self._held_bytes -= len(body)
 

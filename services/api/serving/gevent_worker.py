@@ -63,8 +63,12 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
 
     def _close_idle(self) -> None:
         # One loop checks all connections: cheaper than a timer that each request sets and cancels.
+        stopping = False
         while True:
             gevent.sleep(_CHECK_EVERY_S if self.alive else _CHECK_AT_END_S)
+            if not self.alive and not stopping:
+                stopping = True
+                self.app.on_stop()
             allowed_s = self.cfg.keepalive if self.alive else _LINGER_S
             self._waiting.end_before(time.monotonic() - allowed_s, grace_since_s=self._ending_since_s)
 

@@ -23,7 +23,7 @@ from shared.system.sockets import give_up_stalled
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["MOST_STREAMS", "run_gunicorn"]
+__all__ = ["MOST_FOLLOWERS", "run_gunicorn"]
 
 _GRACE_S = 5
 _STALL_S = 60
@@ -31,15 +31,23 @@ _STALL_S = 60
 _HANG_S = 60
 """How long the process may serve nothing before it ends, as gunicorn's master would end it."""
 _CONNECTIONS = 1000
-MOST_STREAMS = _CONNECTIONS // 2
-"""How many event streams may be open with greenlets. Each takes a connection, but no place in the concurrency limit."""
+MOST_FOLLOWERS = _CONNECTIONS // 2
+"""How many event streams may be open, and requests may wait for a run, with greenlets.
+
+Each takes a connection, but no place in the concurrency limit.
+"""
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
     def __init__(
-        self, app_factory: "Callable[[], WSGIApplication]", settings: Mapping[str, Any], stall_s: float
+        self,
+        app_factory: "Callable[[], WSGIApplication]",
+        settings: Mapping[str, Any],
+        stall_s: float,
+        on_stop: Callable[[], None],
     ) -> None:
         self._factory = app_factory
+        self.on_stop = on_stop
         self._settings = settings
         self._stall_s = stall_s
         super().__init__()
@@ -109,12 +117,14 @@ def run_gunicorn(
     graceful_timeout_s: int = _GRACE_S,
     stall_s: float = _STALL_S,
     hang_s: int = _HANG_S,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until a signal ends the process. Must be called in the main thread. Uses greenlets if the process does.
 
     ``app_factory`` is called when the port is bound. ``stall_s``: how long a client may read nothing while an answer
     waits for it, where the system can end such connections. ``hang_s``: after how long a process that hangs, so that
-    no greenlet runs but one, ends with exit code 1.
+    no greenlet runs but one, ends with exit code 1. ``on_stop`` is called when a process on greenlets begins to end:
+    requests that wait must end within ``graceful_timeout_s``.
     """
     settings = {
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
@@ -134,4 +144,4 @@ def run_gunicorn(
         "errorlog": "-",
         "logger_class": _Log,
     }
-    _Gunicorn(app_factory, settings, stall_s).run()
+    _Gunicorn(app_factory, settings, stall_s, on_stop).run()

@@ -4,7 +4,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,12 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
 
-from services.api.serving.held_threads import most_slow_readers
+from services.api.serving.held_threads import MOST_SLOW_READERS, most_threads
+from services.api.serving.places import Places
 from shared.errors import ConfigInvalid
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = ["EmbeddedServer"]
 
@@ -55,12 +56,11 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
 class _SlowReaders:
     """The connections whose requests wait until their client has taken more of the answer. Each one holds a thread.
 
-    Only ``most`` may wait at once: one more ends the connection that has waited longest, so that threads are left for
-    other requests (``held_threads``).
+    Only ``MOST_SLOW_READERS`` may wait at once: one more ends the connection that has waited longest, so that threads
+    are left for other requests.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self._waiting: dict[_Channel, None] = {}
         self._lock = threading.Lock()
 
@@ -68,7 +68,7 @@ class _SlowReaders:
     def waits(self, channel: "_Channel") -> Iterator[None]:
         """Count a connection as one that waits."""
         with self._lock:
-            if len(self._waiting) >= self._most:
+            if len(self._waiting) >= MOST_SLOW_READERS:
                 longest = next(iter(self._waiting))
                 del self._waiting[longest]
                 longest.end()
@@ -80,12 +80,48 @@ class _SlowReaders:
                 self._waiting.pop(channel, None)
 
 
+class _Threads:
+    """Starts a thread for each request that holds one for long, up to ``most_threads``, so that ``at_once`` are left.
+
+    None ends before the server: a thread that was used takes 45 kB of memory.
+    """
+
+    def __init__(self, dispatcher: Any, at_once: int) -> None:
+        self._dispatcher = dispatcher
+        self._at_once = at_once
+        self._lock = threading.Lock()
+        self._count = at_once
+        self._most = most_threads(at_once)
+        self._held = 0
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Count the calling thread as one that is held for long."""
+        with self._lock:
+            self._held += 1
+            if self._count < min(self._at_once + self._held, self._most):
+                self._count += 1
+                self._dispatcher.set_thread_count(self._count)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held -= 1
+
+    def end(self, timeout_s: float) -> None:
+        """Wait up to ``timeout_s`` until the threads have ended. Starts no more."""
+        with self._lock:
+            self._most = 0
+        self._dispatcher.shutdown(timeout=timeout_s)
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]
     """One connection. It ends if its client reads nothing of an answer for ``stall_s``; see also ``_SlowReaders``."""
 
     parser_class = _Parser
 
-    def __init__(self, *args: Any, slow: _SlowReaders, stall_s: float, **options: Any) -> None:
+    def __init__(self, *args: Any, threads: _Threads, slow: _SlowReaders, stall_s: float, **options: Any) -> None:
+        self._threads = threads
         self._slow = slow
         self._stall_s = stall_s
         super().__init__(*args, **options)
@@ -107,7 +143,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             self.last_activity = time.time()  # until now the client had nothing to take
         if self.total_outbufs_len <= self.adj.outbuf_high_watermark:
             return super().write_soon(data)
-        with self._slow.waits(self):
+        with self._threads.hold(), self._slow.waits(self):
             return super().write_soon(data)
 
 
@@ -115,7 +151,8 @@ class EmbeddedServer:
     """Waitress in a thread of this process.
 
     The constructor binds the port and sets ``port``; it raises ``ConfigInvalid`` if it cannot listen on the address.
-    Requests are answered between ``start`` and ``stop``.
+    Requests are answered between ``start`` and ``stop``, ``threads`` of them at once. Those that hold a thread for
+    long come on top (``held_threads``).
     """
 
     def __init__(
@@ -137,7 +174,7 @@ class EmbeddedServer:
         self.port: int = listening.getsockname()[1]
         self._sockets: dict[int, Any] = {}
         self._server = create_server(
-            app,
+            self._serve_request,
             map=self._sockets,
             sockets=[listening],
             threads=threads,
@@ -150,7 +187,10 @@ class EmbeddedServer:
             asyncore_use_poll=True,  # select() knows no file number above 1023
             ident="dagway",
         )
-        self._server.channel_class = partial(_Channel, slow=_SlowReaders(most_slow_readers(threads)), stall_s=stall_s)
+        self._threads = _Threads(self._server.task_dispatcher, threads)
+        # Each request that computes needs a connection to the database, and there are few more than ``threads``.
+        self._with_place = Places(app, threading.BoundedSemaphore(threads), self._threads.hold)
+        self._server.channel_class = partial(_Channel, threads=self._threads, slow=_SlowReaders(), stall_s=stall_s)
         self._thread = threading.Thread(target=self._serve, name="api-server", daemon=True)
         self._stopping = threading.Event()
 
@@ -164,11 +204,14 @@ class EmbeddedServer:
             return
         self._stopping.set()
         # The close() of waitress waits until all connections end. Shutting down its tasks and sockets does not wait.
-        self._server.task_dispatcher.shutdown(timeout=timeout_s)
+        self._threads.end(timeout_s)
         self._server.close()
         wasyncore.close_all(self._sockets)
         if self._thread.is_alive():
             self._thread.join(timeout_s)
+
+    def _serve_request(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        return self._with_place(environ, start_response)
 
     def _serve(self) -> None:
         try:

@@ -10,6 +10,7 @@ from gevent.event import Event
 
 from services.api.problems import REFUSED
 from services.api.serving.concurrency_limit import ConcurrencyLimit
+from services.api.serving.places import WITHOUT_PLACE
 
 
 class App:
@@ -67,6 +68,66 @@ def test_requests_beyond_the_limit_wait_until_others_are_answered() -> None:
 
     app.go.set()
     assert [each.get(timeout=30) for each in asked] == [[b"/1"], [b"/2"], [b"/3"]]
+
+
+class Waits:
+    """A WSGI application whose requests wait without their place. Records which are inside and which waited."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.ended = {path: Event() for path in ("/1", "/2", "/3", "/4")}
+        self.go = Event()
+
+    def __call__(self, environ: dict[str, Any], _start: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        self.seen.append(path)
+        with environ[WITHOUT_PLACE]():
+            self.ended[path].wait()
+        self.seen.append(f"{path} has waited")
+        self.go.wait()
+        return [path.encode()]
+
+
+def test_a_request_that_waits_has_no_place_and_takes_one_again_afterwards() -> None:
+    app = Waits()
+    layer = ConcurrencyLimit(app, 1)
+    asked = [ask(layer, path) for path in ("/1", "/2")]
+    settle()
+    assert app.seen == ["/1", "/2"]
+
+    for ended in app.ended.values():
+        ended.set()
+    settle()
+    assert app.seen == ["/1", "/2", "/1 has waited"]
+    app.go.set()
+    assert [each.get(timeout=30) for each in asked] == [[b"/1"], [b"/2"]]
+
+
+@pytest.mark.parametrize("moment", ["waiting", "waiting for a place"])
+def test_a_request_that_is_ended_while_it_has_no_place_gives_none_back(moment: str) -> None:
+    app = Waits()
+    layer = ConcurrencyLimit(app, 1)
+    first, second = (ask(layer, path) for path in ("/1", "/2"))
+    settle()
+    app.ended["/1"].set()
+    settle()
+    if moment == "waiting for a place":
+        app.ended["/2"].set()
+        settle()
+
+    second.kill(block=False)
+    settle()
+    app.go.set()
+
+    assert first.get(timeout=30) == [b"/1"]
+    second.join(timeout=30)
+    assert second.successful()  # it was ended, and nothing else went wrong
+    app.go.clear()
+    for path in ("/3", "/4"):
+        app.ended[path].set()
+        ask(layer, path)
+    settle()
+    assert app.seen[2:] == ["/1 has waited", "/3", "/3 has waited"], "there is still one place"
 
 
 def test_the_liveness_probe_is_answered_although_the_limit_is_reached() -> None:

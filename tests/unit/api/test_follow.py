@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -123,6 +123,36 @@ def test_followers_of_all_runs_query_again_soon_after_a_notification(transport: 
     for _ in range(3):
         assert woken(watch).wait(WAIT_S)
     assert not woken(watch).wait(0)
+
+
+def test_a_follower_is_aside_only_while_it_waits(transport: EmbeddedTransport) -> None:
+    seen: list[str] = []
+
+    @contextmanager
+    def aside() -> Iterator[None]:
+        seen.append("leaves")
+        yield
+        seen.append("is back")
+
+    watch = Follower(transport, limit=1, poll_s=0).watch(aside=aside)
+    assert seen == []
+
+    watch.wait(0)
+
+    assert seen == ["leaves", "is back"]
+
+
+def test_many_followers_look_less_often_so_that_they_delay_nobody(transport: EmbeddedTransport) -> None:
+    follower = Follower(transport, limit=160, poll_s=2)
+    follower.watch()
+    assert follower.look_again_s() == 2
+
+    for _ in range(159):
+        follower.watch()
+
+    drawn = [follower.look_again_s() for _ in range(20)]
+    assert all(5 <= each <= 15 for each in drawn)
+    assert len(set(drawn)) > 1
 
 
 def test_places_are_limited_and_given_back(transport: EmbeddedTransport) -> None:

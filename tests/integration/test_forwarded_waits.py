@@ -1,0 +1,69 @@
+"""A request that waits for a run of a remote node takes the place of one that waits here, and no other, meanwhile."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+
+from services.api.follow import Follower
+from services.api.forwarding import forward
+from services.api.problems import Problem
+from services.api.settings import RemoteNode
+from shared.transport.embedded.transport import EmbeddedTransport
+from tests.harness.counterparts import HttpCounterpart
+
+
+class Gateway:
+    """Forwards requests to a node, with one place for those that wait. ``asked``: requests at the node, when aside."""
+
+    def __init__(self, node: HttpCounterpart, transport: EmbeddedTransport) -> None:
+        self._node = node
+        self.follower = Follower(transport, limit=1)
+        self.asked: list[int] = []
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        with pytest.raises(Problem):
+            self.follower.watch()
+        before = len(self._node.requests)
+        yield
+        self.asked.append(len(self._node.requests) - before)
+
+    def forward(self, **query: str) -> int:
+        node = RemoteNode(name="far", api_base_url=f"http://127.0.0.1:{self._node.port}/text")
+        return forward(
+            node,
+            "GET",
+            "/a",
+            query=list(query.items()),
+            headers={},
+            body=b"",
+            follower=self.follower,
+            aside=self._aside,
+        ).status
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    with HttpCounterpart() as node, closing(EmbeddedTransport(None)) as transport:
+        yield Gateway(node, transport)
+
+
+def test_a_forwarded_request_that_waits_is_aside_while_the_node_is_asked(gateway: Gateway) -> None:
+    assert gateway.forward(wait="60s") == 200
+
+    assert gateway.asked == [1]
+    gateway.follower.watch().close()  # the place is free again
+
+
+def test_a_forwarded_request_that_does_not_wait_is_not_aside(gateway: Gateway) -> None:
+    assert gateway.forward() == 200
+
+    assert gateway.asked == []
+
+
+def test_a_forwarded_request_is_sent_although_too_many_wait(gateway: Gateway) -> None:
+    with closing(gateway.follower.watch()):
+        assert gateway.forward(wait="60s") == 200
+
+    assert gateway.asked == []
