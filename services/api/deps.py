@@ -9,6 +9,7 @@ from threading import Event
 from services.api.audit.sender import AuditSender
 from services.api.auth.authentication import Auth
 from services.api.auth.first_user import FirstUser
+from services.api.caches.ended_details import EndedDetails
 from services.api.caches.run_summaries import Summaries
 from services.api.caches.run_totals import RunTotals
 from services.api.caches.single_flight import SingleFlight
@@ -52,6 +53,7 @@ class Deps:
     first_user: FirstUser = field(init=False)
     combined: SingleFlight = field(default_factory=SingleFlight)
     summaries: Summaries = field(default_factory=Summaries)
+    ended_details: EndedDetails = field(default_factory=EndedDetails)
     resources: Resources = field(default_factory=Resources)
     follower: Follower = field(init=False)
     own_trouble: Callable[[], str] = lambda: ""

@@ -5,7 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Executable, delete, update
 
+from shared.store import tables as t
+from shared.workspaces import stored_name
 from tests.conformance.rest_stack import CHAIN, NOW, Stack, open_stack
 
 
@@ -252,3 +255,59 @@ def test_the_run_log_tells_what_happened(stack: Stack) -> None:
     assert found["content"] == "2025-11-24T12:00:00Z step pull running -> succeeded"
     assert (found["lineCount"], found["totalLines"], found["hasMore"]) == (1, 3, True)
     assert stack.get("/dag-runs/nightly/r1/log?stream=stdout")["totalLines"] == 3
+
+
+def test_the_details_of_an_ended_run_are_made_once_for_each_of_its_versions(stack: Stack) -> None:
+    key, run = run_chain(stack), t.dag_runs.c.run_key
+    for path in ("/dag-runs/nightly/r1", "/dag-runs/nightly/latest"):
+        first = stack.get(path)
+        # No scheduler would change a node like this, without a new version: so the answer shows who made it.
+        change(stack, update(t.nodes).where(t.nodes.c.run_key == key, t.nodes.c.idx == 1).values(retry_count=9))
+        assert stack.get(path) == first
+
+        change(stack, update(t.dag_runs).where(run == key).values(version=t.dag_runs.c.version + 1))
+        assert stack.get(path)["dagRunDetails"]["nodes"][1]["retryCount"] == 9
+        change(stack, update(t.nodes).where(t.nodes.c.run_key == key, t.nodes.c.idx == 1).values(retry_count=2))
+        change(stack, update(t.dag_runs).where(run == key).values(version=t.dag_runs.c.version + 1))
+
+    stack.add_run("nightly", "r2", "succeeded", CHAIN, created_at=NOW + timedelta(seconds=1))
+    assert stack.get("/dag-runs/nightly/latest")["dagRunDetails"]["dagRunId"] == "r2"
+    change(stack, delete(t.dag_runs).where(run == key))
+    assert stack.api("GET", "/dag-runs/nightly/r1").status_code == 404
+
+
+def test_a_run_that_another_workspace_has_read_is_not_found(stack: Stack) -> None:
+    stack.add("workspaces", name="acme", description="", created_at=NOW, updated_at=NOW, by="admin")
+    stack.add_run(stored_name("acme", "nightly"), "r1", "failed", CHAIN)
+    of_acme = {"X-Dagway-Workspace": "acme"}
+
+    assert stack.get("/dag-runs/nightly/r1", headers=of_acme)["dagRunDetails"]["name"] == "nightly"
+    assert stack.api("GET", "/dag-runs/nightly/r1").status_code == 404
+    run_chain(stack)
+    assert stack.get("/dag-runs/nightly/r1")["dagRunDetails"]["nodes"][1]["retryCount"] == 2
+    assert stack.get("/dag-runs/nightly/r1", headers=of_acme)["dagRunDetails"]["nodes"][1]["retryCount"] == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "step"),
+    [
+        ("running", {}),
+        ("waiting", {}),
+        ("failed", {"token_state": "running"}),
+        ("failed", {"children": [{"dagRunId": "c2", "params": ""}], "done_count": 2}),
+    ],
+)
+def test_details_that_change_without_a_new_version_are_made_for_each_request(
+    stack: Stack, status: str, step: dict[str, object]
+) -> None:
+    key = stack.add_run("nightly", "r1", status, CHAIN, nodes={"pull": {"started_at": NOW, **step}})
+    stack.get("/dag-runs/nightly/r1")
+
+    change(stack, update(t.nodes).where(t.nodes.c.run_key == key, t.nodes.c.idx == 0).values(retry_count=9))
+
+    assert stack.get("/dag-runs/nightly/r1")["dagRunDetails"]["nodes"][0]["retryCount"] == 9
+
+
+def change(stack: Stack, statement: Executable) -> None:
+    with stack.engine.begin() as connection:
+        connection.execute(statement)

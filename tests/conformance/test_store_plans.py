@@ -82,6 +82,8 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "runs: by key": lambda reads: reads.runs_by_key(["7", "8"]),
     "run": lambda reads: reads.run("dag-7", "7"),
     "run: latest": lambda reads: reads.run("dag-7", "latest"),
+    "run: version": lambda reads: reads.run_version("dag-7", "7"),
+    "run: version of the latest": lambda reads: reads.run_version("dag-7", "latest"),
     "attempts": lambda reads: reads.attempts("7"),
     "fires: of a dag": lambda reads: reads.fires("dag-7"),
     "fires: of all, newest": lambda reads: reads.fires(limit=100),

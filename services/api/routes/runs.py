@@ -16,7 +16,7 @@ from services.api.response_schemas.runs import (
     RunResponseSchema,
     RunSpecResponseSchema,
 )
-from services.api.run_details.builder import run_details
+from services.api.run_details.encoded import encoded_details
 from services.api.run_details.lookup import find_run, run_name
 from services.api.run_details.specs import dags_of_runs
 from services.api.run_details.waiting import runs_wait_for
@@ -80,7 +80,7 @@ def list_runs_of(call: Call, query: RunsQuery, name: str) -> ApiResponse:
 @RUNS.get(_RUN, id="getDAGRunDetails", response=RunResponseSchema)
 def details(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     """Return one run with its nodes."""
-    return ok({"dagRunDetails": run_details(call.deps, find_run(call.deps, name, dag_run_id), call.now)})
+    return ApiResponse(200, b'{"dagRunDetails":%s}' % encoded_details(call.deps, name, dag_run_id, call.now))
 
 
 @RUNS.get(f"{_RUN}/spec", id="getDAGRunSpec", response=RunSpecResponseSchema)

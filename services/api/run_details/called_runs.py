@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from shared.store.reads.reader import NodeRow, Reads, RunRow
 
-__all__ = ["called_earlier", "called_runs"]
+__all__ = ["called_earlier", "called_runs", "has_called_earlier"]
 
 Called = tuple[str, str]
 """Id and parameters of a sub-run."""
@@ -12,11 +12,16 @@ Called = tuple[str, str]
 
 def called_earlier(reads: Reads, run: RunRow) -> Mapping[int, Sequence[Called]]:
     """Return, by node index, the sub-runs that earlier repetitions of each repeated step called."""
-    repeated = [node for node in run.nodes or () if node.kind == "step" and _repeated(node)]
+    repeated = [node for node in run.nodes or () if _repeated(node)]
     if not repeated:
         return {}
     earlier = _earlier(reads, run)
     return {node.idx: earlier.get(node.idx, ()) for node in repeated}
+
+
+def has_called_earlier(run: RunRow) -> bool:
+    """Return whether ``called_earlier`` has to read sub-runs."""
+    return any(map(_repeated, run.nodes or ()))
 
 
 def called_runs(reads: Reads, run: RunRow) -> Iterator[Called]:
@@ -28,6 +33,8 @@ def called_runs(reads: Reads, run: RunRow) -> Iterator[Called]:
 
 
 def _repeated(node: NodeRow) -> bool:
+    if node.kind != "step":
+        return False
     return bool(node.children) and (node.done_count > 1 or (node.done_count == 1 and node.finished_at is None))
 
 

@@ -5,16 +5,21 @@ from services.api.problems import not_found
 from services.api.representations import json_values
 from shared.store.reads.reader import RunRow
 
-__all__ = ["find_run", "find_sub_run", "run_name"]
+__all__ = ["find_run", "find_sub_run", "run_name", "stored_run_name"]
 
 
 def find_run(deps: Deps, name: str, dag_run_id: str) -> RunRow:
     """Return a root run by DAG name and run id, or ``latest``. Raises a 404 if there is none."""
-    json_values.plain_name(dag_run_id, "dagRunId")
-    run = deps.reads.run(run_name(deps, name), dag_run_id)
+    run = deps.reads.run(*stored_run_name(deps, name, dag_run_id))
     if run is None:
         raise not_found(f"DAG {name!r} has no run {dag_run_id!r}")
     return run
+
+
+def stored_run_name(deps: Deps, name: str, dag_run_id: str) -> tuple[str, str]:
+    """Return the stored DAG name and the run id for those in a path. Raises a 400 if one of them cannot be a name."""
+    json_values.plain_name(dag_run_id, "dagRunId")
+    return run_name(deps, name), dag_run_id
 
 
 def find_sub_run(deps: Deps, root: RunRow, sub_run_id: str) -> RunRow:

@@ -98,6 +98,11 @@ _BY_NAME = PreparedSelect(
     _ONE_ROOT.where(_r.dag_name == bindparam("dag_name"), _r.dag_run_id == bindparam("dag_run_id"))
 )
 _LATEST = PreparedSelect(_ONE_ROOT.where(_r.run_key == newest_key(bindparam("dag_name"))))
+_ONE_VERSION = select(_r.run_key, _r.version).where(_r.root_key.is_(None))
+_VERSION_BY_NAME = PreparedSelect(
+    _ONE_VERSION.where(_r.dag_name == bindparam("dag_name"), _r.dag_run_id == bindparam("dag_run_id"))
+)
+_VERSION_OF_LATEST = PreparedSelect(_ONE_VERSION.where(_r.run_key == newest_key(bindparam("dag_name"))))
 _BY_KEYS = select(*ROOT_COLUMNS).where(_r.run_key.in_(bindparam("run_keys", expanding=True)), _r.root_key.is_(None))
 _LATEST_OF_EACH = _latest_of_each()
 _BELOW_ROOT = PreparedSelect(
@@ -121,6 +126,15 @@ class RunReads(Reader):
         if dag_run_id == LATEST:
             return self._one(_LATEST, dag_name=dag_name)
         return self._one(_BY_NAME, dag_name=dag_name, dag_run_id=dag_run_id)
+
+    def run_version(self, dag_name: str, dag_run_id: str) -> tuple[str, int] | None:
+        """Return the key and the version of the run that ``run`` returns. Cheaper than ``run``."""
+        with self._statement() as connection:
+            if dag_run_id == LATEST:
+                rows = _VERSION_OF_LATEST.rows(connection, dag_name=dag_name)
+            else:
+                rows = _VERSION_BY_NAME.rows(connection, dag_name=dag_name, dag_run_id=dag_run_id)
+        return (rows[0][0], rows[0][1]) if rows else None
 
     def sub_run(self, root_key: str, dag_run_id: str) -> RunRow | None:
         """Return a sub-run, at any depth below the root run, with its nodes."""
