@@ -181,7 +181,10 @@ def test_a_prepared_read_uses_an_index_with_one_plan_for_all_values(engine: Engi
     reads = Reads(generic).within("")
     reads.run("dag-7", "7")
     reads.run("dag-7", "latest")
+    reads.run_version("dag-7", "7")
+    reads.run_version("dag-7", "latest")
     reads.sub_run("7", "8")
+    reads.latest_runs(["dag-7", "dag-8"])
 
     with generic.connect() as connection:
         known = connection.exec_driver_sql(
@@ -193,7 +196,7 @@ def test_a_prepared_read_uses_an_index_with_one_plan_for_all_values(engine: Engi
         ]
     generic.dispose()
 
-    assert len(plans) == 3
+    assert len(plans) == 6
     assert all("$1" in plan for plan in plans)
     assert [plan for plan in plans if any(f"Seq Scan on {table} " in plan for table in LONG)] == []
 

@@ -1,8 +1,7 @@
 """The gateway's reads of DAGs, workers, queues and totals."""
 
-import sqlite3
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event
@@ -241,19 +240,19 @@ def test_what_is_running_or_queued_is_found_without_walking_the_history(tmp_path
     url = migrated_sqlite(tmp_path / "store.db")
     engine = open_engine(url, read_only=True)
     reads = Reads(engine)
-    plans: list[str] = []
-
-    def explain(_connection: object, cursor: sqlite3.Cursor, statement: str, values: object, *_: object) -> None:
-        if "dag_runs" in statement:
-            plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", cast("tuple[str, ...]", values))
-            plans.extend(row[3] for row in plan)
-
-    event.listen(engine, "before_cursor_execute", explain)
+    sent: list[str] = []
+    # The driver's own trace, because a prepared read goes around SQLAlchemy's events.
+    event.listen(engine, "connect", lambda connection, _record: connection.set_trace_callback(sent.append))
     reads.active_counts()
     reads.queues()
     reads.latest_runs(["etl"])
     reads.workers()
 
+    asked = [statement for statement in sent if "dag_runs" in statement]
+    assert any("json_each" in statement for statement in asked)
+    with engine.connect() as connection:
+        explained = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}").all() for statement in asked]
+    plans = [row[3] for plan in explained for row in plan]
     walked = {plan for plan in plans if plan.startswith("SCAN dag_runs")}
     assert walked == {
         "SCAN dag_runs USING INDEX ix_dag_runs_running",

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import Boolean
+from sqlalchemy import Boolean, ColumnElement, String, TableValuedAlias, column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
 
-__all__ = ["among", "contains", "has_element"]
+__all__ = ["among", "contains", "elements", "has_element"]
 
 
 class contains(FunctionElement[bool]):  # noqa: N801 - used as an SQL function
@@ -75,3 +75,27 @@ def _among_postgres(element: among, compiler: SQLCompiler, **kw: Any) -> str:
 def _among_sqlite(element: among, compiler: SQLCompiler, **kw: Any) -> str:
     column, found = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"({column} IN {found})"
+
+
+class _elements(FunctionElement[Any]):  # noqa: N801 - as above
+    type = NullType()
+    name = "elements"
+    inherit_cache = True
+
+
+@compiles(_elements, "postgresql")
+def _elements_postgres(element: _elements, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"json_array_elements_text(CAST({compiler.process(element.clauses, **kw)} AS JSON))"
+
+
+@compiles(_elements, "sqlite")
+def _elements_sqlite(element: _elements, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **kw)})"
+
+
+def elements(array: ColumnElement[str]) -> TableValuedAlias:
+    """Return the table of the elements of a JSON array of strings; its column is ``value``.
+
+    So a statement gets any number of texts as one parameter, and its text stays the same.
+    """
+    return _elements(array).table_valued(column("value", String))

@@ -1,21 +1,22 @@
 """The base class of all readers."""
 
 import copy
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Self, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, literal_column, true
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, literal_column, true
 
 from shared.store.engine import one_statement, transaction
 from shared.store.functions import workspace_prefix
 from shared.store.migrate import HEAD, revision
+from shared.store.reads.prepared import AnySelect, PreparedSelect
 from shared.store.workspace_scope import of_every_workspace, of_workspace
 from shared.workspaces import DEFAULT, MARK, name_prefix
 
 __all__ = ["AnyRow", "AnySelect", "Reader", "SchemaRevision"]
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
-AnySelect: TypeAlias = Select[*tuple[Any, ...]]
 
 
 class SchemaRevision(NamedTuple):
@@ -47,6 +48,7 @@ class Reader:
         self._workspace: str | None = None
         # One for each workspace in use: making one takes as long as a small query.
         self._limited: dict[str, Engine] = {}
+        self._prepared_selects: dict[tuple[Hashable, str | None], PreparedSelect] = {}
 
     def within(self, workspace: str) -> Self:
         """Return a reader of this workspace, over the same engine. Raises ``ValueError`` if none can have this name."""
@@ -71,6 +73,17 @@ class Reader:
     def _plain(self, name: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return a stored name of the reader's workspace as its users know it, to search in it."""
         return func.substr(name, len(name_prefix(self._workspace)) + 1) if self._workspace else name
+
+    def _prepared(self, kind: Hashable, make: Callable[[], AnySelect]) -> PreparedSelect:
+        """Return the statement that ``make`` builds, which is built once for each ``kind`` and workspace.
+
+        Its text must not depend on values: those are parameters.
+        """
+        key = (kind, self._workspace)
+        found = self._prepared_selects.get(key)
+        if found is None:
+            found = self._prepared_selects[key] = PreparedSelect(make())
+        return found
 
     def _statement(self, *, of_server: bool = False) -> AbstractContextManager[Connection]:
         """Return a context manager for a single statement. ``of_server``: Postgres shows it every workspace."""

@@ -4,13 +4,13 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Text, cast, func, select
+from sqlalchemy import ColumnElement, Integer, String, Text, bindparam, cast, func, select
 
 from shared.store import tables as t
 from shared.store.functions import bytewise
 from shared.store.queries.dags import FAULTY
 from shared.store.queries.matching import contains, has_element
-from shared.store.reads.base import AnyRow, AnySelect, Reader
+from shared.store.reads.base import AnySelect, Reader
 from shared.store.reads.rows import DagPage, DagRow
 
 __all__ = ["DagReads"]
@@ -29,35 +29,29 @@ _COLUMNS = (
     _d.updated_at,
     _NEXT_START,
 )
+_ERRORS = _COLUMNS.index(_d.errors)
 
 
 def _select(*more: ColumnElement[Any]) -> AnySelect:
     return select(*_COLUMNS, *more).select_from(_DAGS)
 
 
-def _dag(row: AnyRow, spec: str | None = None) -> DagRow:
-    return DagRow(
-        file_name=row.file_name,
-        dag_name=row.dag_name,
-        version=row.version,
-        errors=tuple(row.errors),
-        suspended=row.suspended,
-        spec_hash=row.spec_hash,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        next_start_at=row.next_start_at,
-        spec=spec,
-    )
+def _dag(row: Sequence[Any], spec: str | None = None) -> DagRow:
+    """Convert a row of ``_COLUMNS``, which are in the order of ``DagRow``."""
+    values = [*row[: len(_COLUMNS)], spec]
+    values[_ERRORS] = tuple(values[_ERRORS])
+    return DagRow(*values)
 
 
-def _matching(name: str, tag: str, faulty: bool, file_name: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+def _matching(name: bool, tag: bool, faulty: bool, file_name: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+    """Return the conditions of these filters, with the parameters ``name``, ``tag`` and ``tag_text``."""
     conditions: list[ColumnElement[bool]] = []
     if name:
-        conditions.append(contains(func.lower(file_name), name.lower()))
+        conditions.append(contains(func.lower(file_name), bindparam("name", type_=String)))
     if tag:
         # Tags are stored in lower case. A quick search in the JSON text leaves few rows; only those are parsed.
-        conditions += [contains(cast(_d.tags, Text), json.dumps(tag.lower(), ensure_ascii=False)[1:-1])]
-        conditions.append(has_element(_d.tags, tag.lower()))
+        conditions.append(contains(cast(_d.tags, Text), bindparam("tag_text", type_=String)))
+        conditions.append(has_element(_d.tags, bindparam("tag", type_=String)))
     if faulty:
         conditions.append(FAULTY)
     return conditions
@@ -100,17 +94,31 @@ class DagReads(Reader):
         DAGs whose spec has errors. An empty filter matches every DAG. The first ``page`` is 1. Sorted by
         case-insensitive DAG name, or by the next start; DAGs without a next start come last in both orders.
         """
-        where = [self._ours(_d.file_name), *_matching(name, tag, faulty, self._plain(_d.file_name))]
-        keys: list[ColumnElement[Any]] = _by_name(order)
-        if sort == "next_start":
-            keys = [_NEXT_START.is_(None), _NEXT_START.desc() if order == "desc" else _NEXT_START.asc(), *keys]
-        total = select(func.count()).select_from(t.dags).where(*where)
-        # The same statement counts the matches, unless the page is empty.
-        query = _select(total.scalar_subquery().label("total")).where(*where).order_by(*keys)
+        filters = (bool(name), bool(tag), faulty)
+
+        def where() -> list[ColumnElement[bool]]:
+            return [self._ours(_d.file_name), *_matching(*filters, self._plain(_d.file_name))]
+
+        def matches() -> AnySelect:
+            return select(func.count()).select_from(t.dags).where(*where())
+
+        def one_page() -> AnySelect:
+            keys: list[ColumnElement[Any]] = _by_name(order)
+            if sort == "next_start":
+                keys = [_NEXT_START.is_(None), _NEXT_START.desc() if order == "desc" else _NEXT_START.asc(), *keys]
+            # The same statement counts the matches, unless the page is empty.
+            query = _select(matches().scalar_subquery().label("total")).where(*where()).order_by(*keys)
+            return query.limit(bindparam("per_page", type_=Integer)).offset(bindparam("behind", type_=Integer))
+
+        listed = self._prepared(("dag page", filters, sort, order), one_page)
+        tag_text = json.dumps(tag.lower(), ensure_ascii=False)[1:-1]
+        given = {"name": name.lower(), "tag": tag.lower(), "tag_text": tag_text}
         with self._statement() as connection:
-            rows = connection.execute(query.limit(per_page).offset((page - 1) * per_page)).all()
-            count = rows[0].total if rows else connection.execute(total).scalar_one()
-        return DagPage(tuple([_dag(row) for row in rows]), count)
+            rows = listed.rows(connection, **given, per_page=per_page, behind=(page - 1) * per_page)
+            if rows:
+                return DagPage(tuple([_dag(row) for row in rows]), rows[0][-1])
+            [[count]] = self._prepared(("dags", filters), matches).rows(connection, **given)
+        return DagPage((), count)
 
     def dags_with_specs(self) -> tuple[DagRow, ...]:
         """Return every DAG with its spec's text, sorted by file name."""
@@ -140,9 +148,14 @@ class DagReads(Reader):
     def refused_files(self) -> dict[str, str]:
         """Return why files of the DAG folder cannot be loaded, by file name, sorted."""
         c = t.passed_over.c
-        query = select(c.name, c.problem).where(c.kind == "refused", self._ours(c.name)).order_by(bytewise(c.name))
+
+        def refused() -> AnySelect:
+            found = select(c.name, c.problem).where(c.kind == "refused", self._ours(c.name))
+            return found.order_by(bytewise(c.name))
+
         with self._statement() as connection:
-            return {row.name: row.problem for row in connection.execute(query)}
+            rows = self._prepared("refused files", refused).rows(connection)
+        return {row[0]: row[1] for row in rows}
 
     def specs(self, hashes: Iterable[str]) -> dict[str, str]:
         """Return spec texts by hash. Hashes that are not stored are left out."""

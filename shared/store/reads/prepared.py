@@ -1,4 +1,4 @@
-"""SELECTs that go to the driver directly: the reads of one run, which the gateway needs most often (ADR 66).
+"""SELECTs that go to the driver directly: those of a run and of a page of DAGs, which clients ask for most (ADR 66).
 
 Postgres plans them once per connection, and any other statement each time: for a run with its nodes, planning takes
 four times as long as execution. SQLAlchemy costs as much again as psycopg2, and on SQLite more than the statement.
@@ -8,18 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
 from shared.store.engine import has_own_session, is_postgres
-from shared.store.reads.base import AnySelect
 from shared.store.workspace_scope import naming
 
-__all__ = ["PreparedSelect"]
+__all__ = ["AnySelect", "PreparedSelect"]
 
+AnySelect: TypeAlias = Select[*tuple[Any, ...]]
 _PREPARED = "dagway_prepared"
 """Key in ``Connection.info``, which lives as long as the driver's connection: the names of what it has prepared."""
 _Parameters = Sequence[tuple[str, Any]]
@@ -30,7 +30,7 @@ _MOST = 60
 
 
 class PreparedSelect:
-    """A SELECT that is executed outside transactions, with texts as its parameters.
+    """A SELECT that is executed outside transactions, with texts and whole numbers as its parameters.
 
     Its columns must have types that psycopg2 converts without SQLAlchemy's help. On SQLite, SQLAlchemy's functions
     convert their values.
@@ -39,16 +39,16 @@ class PreparedSelect:
     def __init__(self, select: AnySelect) -> None:
         self._select = select
 
-    def rows(self, connection: Connection, **texts: str) -> Sequence[Sequence[Any]]:
+    def rows(self, connection: Connection, **given: str | int) -> Sequence[Sequence[Any]]:
         """Return all rows, for values of all parameters. Raises what ``Connection.execute`` raises.
 
         Behind a pooler, which may lend another session to each transaction, nothing is prepared. SQLite's driver
         keeps prepared statements itself.
         """
         if not is_postgres(connection):
-            return self._of_sqlite(connection, texts)
+            return self._of_sqlite(connection, given)
         if not has_own_session(connection):
-            return connection.execute(self._select, texts).all()
+            return connection.execute(self._select, given).all()
         prepared: dict[tuple[PreparedSelect, str], str] = connection.info.setdefault(_PREPARED, {})
         # A plan is for one workspace: it has only the branch of the policies for that one.
         for_workspace = naming(connection)
@@ -65,25 +65,25 @@ class PreparedSelect:
                     cursor.execute(f"PREPARE {name} AS {text}")
                     prepared[key] = name
                 places = ", ".join(["%s"] * len(parameters))
-                values = [texts.get(parameter, fixed) for parameter, fixed in parameters]
+                values = [given.get(parameter, fixed) for parameter, fixed in parameters]
                 cursor.execute(f"{for_workspace}EXECUTE {name}({places})", values)
                 return cursor.fetchall()
         except connection.dialect.loaded_dbapi.Error:
             # SQLAlchemy meets the same error, raises it as its own and closes a lost connection. But Postgres also
             # refuses a plan after a migration has changed the type of a column: then this succeeds.
             prepared.pop(key, None)
-            return connection.execute(self._select, texts).all()
+            return connection.execute(self._select, given).all()
 
-    def _of_sqlite(self, connection: Connection, texts: Mapping[str, str]) -> Sequence[Sequence[Any]]:
+    def _of_sqlite(self, connection: Connection, given: Mapping[str, str | int]) -> Sequence[Sequence[Any]]:
         text, parameters, converted = self._for_sqlite
-        values = [texts.get(parameter, fixed) for parameter, fixed in parameters]
+        values = [given.get(parameter, fixed) for parameter, fixed in parameters]
         try:
             with closing(connection.connection.cursor()) as cursor:
                 # Without BEGIN: one statement sees one snapshot, and the engine's connections begin nothing themselves.
                 found = [list(row) for row in cursor.execute(text, values)]
         except connection.dialect.loaded_dbapi.Error:
             # SQLAlchemy meets the same error and raises it as its own.
-            return connection.execute(self._select, texts).all()
+            return connection.execute(self._select, given).all()
         for row in found:
             for place, convert in converted:
                 row[place] = convert(row[place])

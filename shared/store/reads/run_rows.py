@@ -66,7 +66,7 @@ def run_from_row(row: AnyRow) -> RunRow:
     return _run(row, row[_OWN:_ALL])
 
 
-def root_from_row(row: AnyRow) -> RunRow:
+def root_from_row(row: Sequence[Any]) -> RunRow:
     """Convert a row of ``ROOT_COLUMNS`` to a root run without nodes."""
     return _run(row, _NO_RELATED)
 

@@ -1,11 +1,13 @@
 """Reads of DAG runs, their nodes and their transitions."""
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    String,
     and_,
     bindparam,
     func,
@@ -16,7 +18,7 @@ from sqlalchemy import (
 from shared.status import RunStatus
 from shared.store import tables as t
 from shared.store.functions import bytewise
-from shared.store.queries.matching import among, contains, has_element
+from shared.store.queries.matching import among, contains, elements, has_element
 from shared.store.queries.runs import BY_DAG, IS_ROOT, NEWEST_FIRST, QUEUED, RUNNING, newest_key
 from shared.store.reads.base import AnySelect, Reader
 from shared.store.reads.prepared import PreparedSelect
@@ -80,14 +82,13 @@ def _ordered(
 
 
 def _latest_of_each() -> AnySelect:
-    wanted = select(t.dags.c.dag_name).where(t.dags.c.dag_name.in_(bindparam("dag_names", expanding=True)))
-    names = wanted.distinct().subquery()
+    names = elements(bindparam("dag_names", type_=String)).alias("wanted")
     # Few runs are running and a partial index has only those, so one query ranks them all. The newest run of a DAG
     # is one index entry, even if the DAG has many runs.
     place = func.row_number().over(partition_by=BY_DAG, order_by=NEWEST_FIRST).label("place")
     ranked = select(_r.dag_name, _r.run_key, place).where(_r.status == RUNNING, IS_ROOT).subquery()
-    running = and_(ranked.c.dag_name == names.c.dag_name, ranked.c.place == 1)
-    keys = select(func.coalesce(ranked.c.run_key, newest_key(names.c.dag_name)))
+    running = and_(ranked.c.dag_name == names.c.value, ranked.c.place == 1)
+    keys = select(func.coalesce(ranked.c.run_key, newest_key(names.c.value)))
     chosen = keys.select_from(names.outerjoin(ranked, running)).scalar_subquery()
     return select(*ROOT_COLUMNS).where(among(_r.run_key, chosen))
 
@@ -104,7 +105,7 @@ _VERSION_BY_NAME = PreparedSelect(
 )
 _VERSION_OF_LATEST = PreparedSelect(_ONE_VERSION.where(_r.run_key == newest_key(bindparam("dag_name"))))
 _BY_KEYS = select(*ROOT_COLUMNS).where(_r.run_key.in_(bindparam("run_keys", expanding=True)), _r.root_key.is_(None))
-_LATEST_OF_EACH = _latest_of_each()
+_LATEST_OF_EACH = PreparedSelect(_latest_of_each())
 _BELOW_ROOT = PreparedSelect(
     select_one_run().where(_r.root_key == bindparam("root_key"), _r.dag_run_id == bindparam("dag_run_id"))
 )
@@ -239,14 +240,13 @@ class RunReads(Reader):
         return self._many(query.order_by(_r.created_at, bytewise(_r.dag_run_id)))
 
     def latest_runs(self, dag_names: Iterable[str]) -> dict[str, RunRow]:
-        """Return, by DAG name, the newest running root run, or the newest root run if none is running.
-
-        DAG names without a stored definition are left out.
-        """
+        """Return, by DAG name, the newest running root run, or the newest root run if none is running."""
         names = sorted(set(dag_names))
+        if not names:
+            return {}
         with self._statement() as connection:
-            rows = connection.execute(_LATEST_OF_EACH, {"dag_names": names}) if names else ()
-            return {run.dag_name: run for run in map(root_from_row, rows)}
+            rows = _LATEST_OF_EACH.rows(connection, dag_names=json.dumps(names, ensure_ascii=False))
+        return {run.dag_name: run for run in map(root_from_row, rows)}
 
     def called_runs(self, root_key: str, parent_key: str) -> tuple[tuple[int | None, str, str], ...]:
         """Return (calling node, run id, params) of each run that this run called, oldest first."""

@@ -14,7 +14,7 @@ from shared.store.queries.queue_sharing import BORROWERS, LENDERS
 from shared.store.queries.runs import RUNNING
 from shared.store.queries.worker_pools import gathered
 from shared.store.queries.workers import takes_work
-from shared.store.reads.base import Reader
+from shared.store.reads.base import AnySelect, Reader
 
 __all__ = ["FireRow", "FireTime", "HoldRow", "PauseRow", "QueueFacts", "ScheduleReads", "WaitFacts"]
 
@@ -181,9 +181,14 @@ class ScheduleReads(Reader):
 
     def open_pauses(self) -> tuple[PauseRow, ...]:
         """Return the open pauses, without counts: pauses of queues, then the global pause, then pauses of DAGs."""
+
+        def covering() -> AnySelect:
+            shown = select(_p.scope, _p.name, _p.paused_at, _p.paused_by, _p.reason)
+            return shown.where(IS_OPEN, self._covers_ours()).order_by(_p.scope.desc(), _p.name)
+
         with self._statement() as connection:
-            rows = connection.execute(_OPEN_PAUSES.where(self._covers_ours()))
-            return tuple(PauseRow(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in rows)
+            rows = self._prepared("open pauses", covering).rows(connection)
+        return tuple([PauseRow(*row) for row in rows])
 
     def _covers_ours(self) -> ColumnElement[bool]:
         """Return the condition that a pause covers runs of the reader's workspace."""
