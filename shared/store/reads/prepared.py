@@ -86,7 +86,8 @@ class PreparedSelect:
             return connection.execute(self._select, given).all()
         for row in found:
             for place, convert in converted:
-                row[place] = convert(row[place])
+                if row[place] is not None:
+                    row[place] = convert(row[place])
         return found
 
     @cached_property

@@ -7,7 +7,7 @@ thousand rows, and access by name takes three times as long.
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, and_, select
+from sqlalchemy import ColumnElement, FromClause, and_, case, func, literal_column, select
 
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
@@ -73,7 +73,8 @@ def root_from_row(row: Sequence[Any]) -> RunRow:
 
 def run_with_nodes(rows: Sequence[Sequence[Any]]) -> RunRow:
     """Convert the rows of ``select_one_root`` or ``select_one_run`` to a run with nodes; needs at least one row."""
-    nodes = [node_from_row(row[0], row[_OWN:_WITH_NODE]) for row in rows if row[_OWN] is not None]
+    run_key = rows[0][_RUN_KEY]
+    nodes = [node_from_row(run_key, row[_OWN:_WITH_NODE]) for row in rows if row[_OWN] is not None]
     return _run(rows[0], rows[0][_WITH_NODE:] or _NO_RELATED, tuple(nodes))
 
 
@@ -113,7 +114,10 @@ def select_one_run() -> AnySelect:
 
 
 def _one(of: FromClause, *related: ColumnElement[str]) -> AnySelect:
-    """Return a SELECT with one row for each node, so that one statement reads a run and its nodes."""
+    """Return a SELECT with one row for each node, so that one statement reads a run and its nodes.
+
+    Only the first row has the columns of the run: to send and convert them for each node takes longer than its own.
+    """
     said = and_(
         t.progress.c.run_key == _n.run_key,
         t.progress.c.node == _n.idx,
@@ -121,5 +125,7 @@ def _one(of: FromClause, *related: ColumnElement[str]) -> AnySelect:
         t.progress.c.run_attempt == _r.run_attempt,
     )
     with_nodes = of.outerjoin(t.nodes, _n.run_key == _r.run_key).outerjoin(t.progress, said)
-    columns = (*ROOT_COLUMNS, *NODE_COLUMNS, t.progress.c.said, *related)
-    return select(*columns).select_from(with_nodes).order_by(_n.idx)
+    # Nodes are numbered from 0. A run without nodes is one row, without a number.
+    is_first = func.coalesce(_n.idx, literal_column("0")) == literal_column("0")
+    own, others = ([case((is_first, column)) for column in each] for each in (ROOT_COLUMNS, related))
+    return select(*own, *NODE_COLUMNS, t.progress.c.said, *others).select_from(with_nodes).order_by(_n.idx)
