@@ -34,4 +34,5 @@ _other = t.dag_runs.alias("other")
 def newest_key(dag_name: ColumnElement[str]) -> ScalarSelect[str]:
     """Select the key of a DAG's newest root run. Reads one index entry, even if the DAG has many runs."""
     newest = select(_other.c.run_key).where(_other.c.dag_name == dag_name, _other.c.root_key.is_(None))
-    return newest.order_by(*_newest_first(_other)).limit(1).scalar_subquery()
+    # A literal: for a parameter, Postgres assumes that many rows are wanted, and plans a prepared statement each time.
+    return newest.order_by(*_newest_first(_other)).limit(literal_column("1")).scalar_subquery()

@@ -11,6 +11,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
+    literal_column,
     or_,
     select,
 )
@@ -87,7 +88,7 @@ def _latest_of_each() -> AnySelect:
     # is one index entry, even if the DAG has many runs.
     place = func.row_number().over(partition_by=BY_DAG, order_by=NEWEST_FIRST).label("place")
     ranked = select(_r.dag_name, _r.run_key, place).where(_r.status == RUNNING, IS_ROOT).subquery()
-    running = and_(ranked.c.dag_name == names.c.value, ranked.c.place == 1)
+    running = and_(ranked.c.dag_name == names.c.value, ranked.c.place == literal_column("1"))
     keys = select(func.coalesce(ranked.c.run_key, newest_key(names.c.value)))
     chosen = keys.select_from(names.outerjoin(ranked, running)).scalar_subquery()
     return select(*ROOT_COLUMNS).where(among(_r.run_key, chosen))
