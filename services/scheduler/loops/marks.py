@@ -23,6 +23,8 @@ __all__ = ["Marks"]
 
 _SILENT_AFTER = timedelta(seconds=3)
 """If a scheduler has written no heartbeat for this time, the others ask the broker for its session."""
+_SILENT_AFTER_IDLE = timedelta(seconds=5)
+"""The same while no attempt is open: passes over the leases are then rarer, and nothing can be lost."""
 _KEPT = 200
 _CALM_PERIODS = 5
 """How many periods pass between two markers in the reports' queues while nobody waits for them."""
@@ -207,15 +209,16 @@ class Marks:
     def doubtful(self, rows: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
         """Return the other schedulers whose session may be over; ``ask`` finds out.
 
-        They wrote no heartbeat for ``_SILENT_AFTER``, or their row has no mark. Schedulers of an earlier version
+        They wrote no heartbeat for some seconds, or their row has no mark. Schedulers of an earlier version
         (``session_since`` is ``None``) are left out: they have no broker queue that would show their session.
         """
+        silent_after = _SILENT_AFTER_IDLE if self.idle else _SILENT_AFTER
         return [
             row["instance_id"]
             for row in rows
             if row["instance_id"] != self._instance_id
             and row["session_since"] is not None
-            and (row["reports_until"] is None or now - row["heartbeat_at"] > _SILENT_AFTER)
+            and (row["reports_until"] is None or now - row["heartbeat_at"] > silent_after)
         ]
 
     def ask(self, instances: Iterable[str]) -> None:
