@@ -20,7 +20,7 @@ from services.worker.attempt.runner import AttemptRunner
 from services.worker.attempt.spans import AttemptSpans
 from services.worker.control import ControlListener, topics
 from services.worker.drain_mark import DrainMark
-from services.worker.executors.capabilities import available_types
+from services.worker.executors.capabilities import InstalledTypes, available_types
 from services.worker.inputs.sealing import Sealer
 from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
@@ -107,6 +107,7 @@ class Worker:
         self._draining = False
         self._stopped = False
         self._running = False
+        self._types = InstalledTypes(available_types)
         self._transport = transport
         data_dir = data_dir.resolve()
         runs, logs = data_dir / "runs", data_dir / "logs"
@@ -255,7 +256,7 @@ class Worker:
             at=utc_now(),
             slots=self._slots,
             labels=self._labels,
-            executors=available_types(),
+            executors=self._types(),
             # First the kept tasks: one that begins meanwhile is then named twice, and not left out.
             kept=self._intake.kept_tokens() if self._intake is not None else (),
             tokens=self.attempts.tokens(),

@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 SKEW_ALLOWED_S = 2.0
 """A larger difference between the host's clock and the database's is logged; an alert has the same limit."""
 _MEASURE_EVERY_S = 1.0
+_JUMP_S = 0.1
 _NOW = text("SELECT clock_timestamp()")
 
 
@@ -38,12 +39,22 @@ class StoreClock:
         self._ahead_s: float | None = None
         """The database's time (seconds since 1970) minus the monotonic clock."""
         self._measured_at = float("-inf")
+        self._on_jump: list[Callable[[], None]] = []
         self.skew_s = 0.0
         """How far the host's clock was ahead of the database's at the last measurement."""
 
     def __call__(self) -> datetime:
         ahead_s = self._ahead_s
         return self._own() if ahead_s is None else datetime.fromtimestamp(self._steady() + ahead_s, UTC)
+
+    @property
+    def measured(self) -> bool:
+        """Whether this is the database's time, which jumps only when it is measured. The host's can at any time."""
+        return self._ahead_s is not None
+
+    def on_jump(self, callback: Callable[[], None]) -> None:
+        """Call ``callback``, which must return at once, after a measurement that moved this clock by 0.1 s or more."""
+        self._on_jump.append(callback)
 
     def follow(self, connection: Connection) -> None:
         """Measure the time of the connection's database, unless that was done less than a second ago."""
@@ -60,8 +71,12 @@ class StoreClock:
         with self._lock:
             known = self._ahead_s
             self._ahead_s = (least + most) / 2 if known is None else min(max(known, least), most)
+            jumped = known is None or abs(self._ahead_s - known) >= _JUMP_S
             differed = abs(self.skew_s) > SKEW_ALLOWED_S
             self.skew_s = own.timestamp() - (after_s + self._ahead_s)
+        if jumped:
+            for callback in self._on_jump:
+                callback()
         if not differed and abs(self.skew_s) > SKEW_ALLOWED_S:
             facts = {
                 "ahead_s": round(self.skew_s, 1),

@@ -37,6 +37,7 @@ __all__ = [
     "DELIVERY_LIMIT",
     "EVENTS",
     "EVENT_SHARDS",
+    "HEARD",
     "HEARTBEATS",
     "LOGS",
     "NO_PRIORITIES",
@@ -52,6 +53,7 @@ __all__ = [
     "Transport",
     "WorkerTransport",
     "event_queue",
+    "tap_address",
     "task_queue",
     "worker_queue",
 ]
@@ -115,6 +117,8 @@ EVENT_SHARDS = tuple(
 LOGS = BrokerQueue("dagway.logs", Durability.SAFE, exchange=Exchange.REPORTS)
 AUDIT = BrokerQueue("dagway.audit", Durability.SAFE, batched=True, exchange=Exchange.REQUESTS)
 HEARTBEATS = BrokerQueue("dagway.heartbeats", Durability.TRANSIENT, exchange=Exchange.REPORTS)
+HEARD = "dagway.heard."
+"""How the names of the taps of ``HEARTBEATS`` begin."""
 DEAD_LETTERS = BrokerQueue("dagway.dead", Durability.SAFE)
 """Where dead letters are. It can be counted with ``Transport.waiting``; a batch that died counts as one."""
 
@@ -132,6 +136,11 @@ def task_queue(selector: Mapping[str, str]) -> BrokerQueue:
     labels = [f"{key}={value}" for key, value in sorted(selector.items()) if key != WORKER_POOL]
     name = f"dagway.tasks.{worker_pool(selector)}.{','.join(labels) or 'any'}"
     return BrokerQueue(name, Durability.REPRODUCIBLE)
+
+
+def tap_address(queue: BrokerQueue, name: str) -> BrokerQueue:
+    """Return where to send what only the tap ``name`` of ``queue`` shall receive. It is no queue to declare."""
+    return BrokerQueue(name, Durability.TRANSIENT, exchange=queue.exchange)
 
 
 def worker_queue(worker_id: str) -> BrokerQueue:
@@ -333,7 +342,8 @@ class Transport(WorkerTransport, Protocol):
         """Call ``callback(body)`` for a copy of each message sent to ``queue`` from now on, until ``close``.
 
         All calls come from one thread, in the order in which the broker received the messages. ``name`` is the name
-        of the tap's broker queue; only this process may use it. Consumers receive nothing until the tap does, so open
+        of the tap's broker queue; only this process may use it, and what is sent to ``tap_address(queue, name)`` comes
+        to this tap alone, in order with the copies. Consumers receive nothing until the tap does, so open
         it before them. Copies that wait longer than 10 s may be dropped.
         """
 

@@ -25,6 +25,7 @@ from shared.transport.base import (
     COMMANDS,
     EVENT_SHARDS,
     EVENTS,
+    HEARD,
     HEARTBEATS,
     LOGS,
     NO_PRIORITIES,
@@ -53,6 +54,7 @@ _PURPOSES = {
 """Who signs the messages in each broker queue. A queue that is missing here cannot be used."""
 _PREFIXES = (
     (HEARTBEATS.name, Purpose.HEARTBEAT),
+    (HEARD, Purpose.HEARTBEAT),
     ("dagway.tasks.", Purpose.TASK),
     ("dagway.worker.", Purpose.TASK),
 )

@@ -24,3 +24,19 @@ def test_a_workspace_is_not_deleted_while_a_command_uses_it(migrated_database_ur
         with pytest.raises(RowsLocked), transaction(engine) as deleting:
             WorkspaceWrites(deleting).lock("acme")
     engine.dispose()
+
+
+def test_the_rules_are_what_the_two_separate_reads_find(migrated_database_url: str) -> None:
+    engine = open_engine(migrated_database_url)
+    row = {"description": "", "created_at": NOW, "updated_at": NOW, "by": "root", "max_running": None}
+    with transaction(engine) as connection:
+        writes = WorkspaceWrites(connection)
+        assert writes.rules() == ({}, {})
+        writes.put({**row, "name": "acme", "max_log_bytes": 0})
+        writes.put({**row, "name": "beta", "max_log_bytes": 7 << 40})
+        writes.put({**row, "name": "free", "max_log_bytes": None})
+        writes.reserve_pool("gpu", ["acme", "free"], by="root", at=NOW)
+
+        assert writes.rules() == (writes.reserved_pools(), writes.log_quotas())
+        assert writes.rules() == ({"gpu": frozenset({"acme", "free"})}, {"acme": 0, "beta": 7 << 40})
+    engine.dispose()

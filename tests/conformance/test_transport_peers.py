@@ -11,7 +11,7 @@ import pytest
 
 from shared.errors import BrokerUnavailable, PublishUnconfirmed, Unroutable
 from shared.ids import new_token
-from shared.transport.base import Durability, Exchange, Outgoing, Transport
+from shared.transport.base import HEARD, Durability, Exchange, Outgoing, Transport, tap_address
 from tests.conformance.transport_moves import SHORT_S, Open, fresh, is_unroutable, only_letter, put, take_all, take_one
 from tests.harness.eventually import eventually
 
@@ -242,6 +242,24 @@ def test_each_tap_hears_every_message_in_order_beside_the_consumers(transport: T
     assert [delivery.body for delivery in take_all(consumer, 3)] == [b"1", b"2", b"3"]
     for each in heard:
         assert [each.get(timeout=60) for _ in range(4)] == [b"nobody consumes", b"1", b"2", b"3"]
+
+
+def test_a_tap_alone_receives_what_is_sent_to_its_own_address_in_order_with_the_copies(transport: Transport) -> None:
+    route = fresh(Durability.TRANSIENT, exchange=Exchange.REPORTS)
+    names = [f"{HEARD}{new_token()[:8]}" for _ in range(2)]
+    heard: tuple[queue.SimpleQueue[bytes], queue.SimpleQueue[bytes]] = (queue.SimpleQueue(), queue.SimpleQueue())
+    for name, each in zip(names, heard, strict=True):
+        transport.tap(route, name, each.put)
+    consumer = transport.consume([route], prefetch=10)
+
+    put(transport, route, b"1")
+    put(transport, tap_address(route, names[0]), b"only for the first")
+    put(transport, route, b"2")
+
+    assert [delivery.body for delivery in take_all(consumer, 2)] == [b"1", b"2"]
+    assert [heard[0].get(timeout=60) for _ in range(3)] == [b"1", b"only for the first", b"2"]
+    assert [heard[1].get(timeout=60) for _ in range(2)] == [b"1", b"2"]
+    assert (consumer.take(1, 0), heard[1].empty()) == ([], True)
 
 
 def test_a_tap_whose_callback_raises_goes_on(transport: Transport) -> None:

@@ -255,7 +255,8 @@ class Broker:
         self._pump(queue)
 
     def tap(self, session: Session, source: str, name: str, receive: Callable[[bytes], None]) -> None:
-        self._taps.setdefault(source, []).append(_TapPort(session, name, receive))
+        for address in (source, name):
+            self._taps.setdefault(address, []).append(_TapPort(session, name, receive))
 
     def pause(self, port: Port, paused: bool) -> None:
         port.paused = paused

@@ -45,6 +45,7 @@ def test_before_the_first_measurement_it_is_the_hosts_own_time() -> None:
     host = Host(wrong_s=-15)
 
     assert host.clock() == host.own()
+    assert not host.clock.measured
 
 
 @pytest.mark.parametrize("wrong_s", [-15, 3600])
@@ -82,3 +83,20 @@ def test_it_follows_a_database_whose_time_was_set() -> None:
     host.clock.measure(lambda: host.true() + timedelta(hours=1))
 
     assert host.error_s == pytest.approx(3600, abs=0.05)
+
+
+def test_only_a_measurement_that_moves_the_clock_is_told_as_a_jump() -> None:
+    host = Host(wrong_s=5)
+    jumps: list[datetime] = []
+    host.clock.on_jump(lambda: jumps.append(host.clock()))
+
+    host.ask(0, 0)
+    assert host.clock.measured
+    assert jumps == [host.true()], "the database's time took the place of the host's"
+
+    host.steady_s += 3
+    host.ask(0.2, 0.2)
+    assert len(jumps) == 1, "a slow answer moves nothing"
+
+    host.clock.measure(lambda: host.true() + timedelta(seconds=60))
+    assert jumps[1:] == [host.true() + timedelta(seconds=60)]

@@ -1,7 +1,7 @@
 """Rules of administrators about workspaces, which decisions about runs need: kept in memory.
 
 Reading them for each decision would cost two more statements a step. They are read with each pass over the leases, at
-most 3 s apart, and after a command of this scheduler that changes them. So other schedulers follow a change within 3 s.
+most 4 s apart, and after a command of this scheduler that changes them. So other schedulers follow a change within 4 s.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class WorkspaceRules:
         with self._lock:
             self._begun += 1
             mine = self._begun
-        reserved, log_quotas = tx.workspaces.reserved_pools(), tx.workspaces.log_quotas()
+        reserved, log_quotas = tx.workspaces.rules()
         with self._lock:
             if mine > self._kept:
                 self._kept, self._reserved, self._log_quotas = mine, reserved, log_quotas

@@ -27,7 +27,7 @@ MOST_LISTED = 501
 _EVERY_S = 3.0
 _LIST_AGAIN_S = 60.0
 """When letters are listed again although their number is the same: one may have taken the place of another."""
-_ASK_AGAIN_S = 20.0
+_ASK_AGAIN_S = 60.0
 """How often a scheduler asks the database whether it is its turn, while another one has it or there are no letters."""
 _TRIES = 5
 """In how many passes a letter with a decision may be missing before it counts as gone: another reader may hold it."""

@@ -9,7 +9,7 @@ all others in the next pass.
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,7 +37,7 @@ from shared.service import backoff_s
 from shared.status import AttemptState
 from shared.transport.base import BrokerQueue, Transport, task_queue, worker_queue
 
-__all__ = ["Leases"]
+__all__ = ["Leases", "look_s", "looks_per_pass"]
 
 Row = Mapping[str, Any]
 
@@ -47,6 +47,7 @@ _GATHER_S = 0.5
 """How long heartbeats are collected, so that those of several workers share one transaction."""
 _AT_ONCE = 500
 _LOOKS_PER_PASS = 3
+_LOOKS_PER_PASS_IDLE = 4
 _STOPPED = frozenset({"step", "prepare"})
 """The kinds of node that the stop of a run ends. Handlers and side tasks run after the stop."""
 _FORGOTTEN_AFTER = timedelta(minutes=10)
@@ -123,21 +124,33 @@ class Leases:
                 self._beats.recorded(news)
                 stop.wait(_GATHER_S)
 
-    def _renew(self, batch: Batch, beats: Sequence[ReceivedHeartbeat]) -> None:
-        if beats:
-            self._record(
-                batch,
-                self._beats.still_true(beats, batch.tx.leases.lock_workers([b.heartbeat.worker_id for b in beats])),
-            )
+    def _renew(self, batch: Batch, beats: Sequence[ReceivedHeartbeat], *, idle: bool) -> None:
+        """Record heartbeats without news. ``idle``: no attempt was open after they were heard."""
+        if not beats:
+            return
+        rows = batch.tx.leases.lock_workers([beat.heartbeat.worker_id for beat in beats])
+        drained = {row["worker_id"] for row in rows if row["drained_at"] is not None}
+        self._record(batch, self._beats.still_true(beats, rows), drained=drained, idle=idle)
 
-    def _record(self, batch: Batch, beats: Sequence[ReceivedHeartbeat]) -> None:
+    def _record(
+        self,
+        batch: Batch,
+        beats: Sequence[ReceivedHeartbeat],
+        *,
+        drained: Collection[str] | None = None,
+        idle: bool = False,
+    ) -> None:
+        """Record heartbeats. ``drained``: those of the workers that are drained, if the caller knows."""
         if unsure := self._beats.not_recorded(beats):
             rows = batch.tx.leases.workers([beat.worker_id for beat in unsure])
             self._ids.check(unsure, rows, batch.now)
         batch.tx.leases.put_workers([self._row(beat.heartbeat, beat.heard_at) for beat in beats])
-        for halt in self._answers(batch, {beat.heartbeat.worker_id: beat.heartbeat for beat in beats}):
+        newest = {beat.heartbeat.worker_id: beat.heartbeat for beat in beats}
+        held = [] if idle else batch.tx.leases.open_attempts(sorted(newest))
+        for halt in self._answers(batch, newest, held):
             batch.halt(halt)
-        drained = batch.tx.leases.drained_workers([beat.heartbeat.worker_id for beat in beats])
+        if drained is None:
+            drained = batch.tx.leases.drained_workers(sorted(newest))
         batch.after.drain_orders |= {
             beat.worker_id: beat.worker_id in drained
             for beat in (each.heartbeat for each in beats)
@@ -161,12 +174,11 @@ class Leases:
             "settings": beat.settings,
         }
 
-    def _answers(self, batch: Batch, newest: Mapping[str, Heartbeat]) -> list[Halt]:
-        """Return halts that workers may have missed, to send them again.
+    def _answers(self, batch: Batch, newest: Mapping[str, Heartbeat], rows: Sequence[Row]) -> list[Halt]:
+        """Return halts that workers may have missed, to send them again. ``rows``: the open attempts of these workers.
 
         They are for attempts that a worker runs although they are closed, and for attempts of runs that are stopping.
         """
-        rows = batch.tx.leases.open_attempts(sorted(newest))
         self._missing.hear(rows, newest, batch.now)
         holders = [worker_id for worker_id, beat in newest.items() if beat.tokens]
         known = {row["token"] for row in rows}
@@ -222,7 +234,10 @@ class Leases:
         tx, now = batch.tx, batch.now
         self._poll.run(tx, now)  # first, because it locks nothing
         self._put_mark(batch)
-        self._renew(batch, self._beats.quiet())
+        beats = self._beats.quiet()
+        # Read after the heartbeats were heard: the attempts that they name were open before.
+        overview = tx.leases.overview(now)
+        self._renew(batch, beats, idle=not overview.open)
         peers = tx.services.schedulers()
         if any(row["heartbeat_at"] < now - _FORGOTTEN_AFTER for row in peers):
             tx.services.forget(now - _FORGOTTEN_AFTER)
@@ -233,7 +248,6 @@ class Leases:
         self.judged_at = max(self.judged_at, judged_at)
         if judged_at == NEVER:
             return _Findings(judged_at, [], [], doubtful)
-        overview = tx.leases.overview(judged_at)
         self._marks.idle = not overview.open
         silent = [one for one in tx.leases.ended(judged_at) if self._is_silent(one)] if overview.ended else []
         for worker_id in tx.leases.expire_workers(silent, judged_at) if silent else ():
@@ -310,20 +324,33 @@ class Leases:
 
     def run(self, stop: threading.Event) -> None:
         """Run until ``stop``; the body of a background thread."""
-        # Heartbeats without news are recorded in the next pass, so several passes must fit into a lease.
         lease_s = self._lease.total_seconds()
-        pause_s = min(3.0, lease_s * 0.3) / _LOOKS_PER_PASS
         while not stop.is_set():
+            looks = 1
             try:
                 self.run_once()
-                for _ in range(_LOOKS_PER_PASS - 1):
+                while not stop.wait(look_s(lease_s)) and looks < looks_per_pass(idle=self._marks.idle):
+                    looks += 1
                     # The other schedulers need this one's mark before they can judge a worker, and all of them before
                     # they can answer a worker in doubt.
-                    if not stop.wait(pause_s) and (self._hearing.somebody_overdue(lease_s) or self._marks.hurried):
+                    if self._hearing.somebody_overdue(lease_s) or self._marks.hurried:
                         self._transactor.decide(self._put_mark)
             except StoreUnavailable as error:
                 _log.warning("leases.wait", extra={"error": str(error)})
-            stop.wait(pause_s)
+                stop.wait(look_s(lease_s))
+
+
+def look_s(lease_s: float) -> float:
+    """Return how many seconds after a pass, or after a look, the loop looks whether others need this one's mark."""
+    return min(1.0, lease_s * 0.1)
+
+
+def looks_per_pass(*, idle: bool) -> int:
+    """Return after how many looks the next pass comes. ``idle``: no attempt is open.
+
+    Heartbeats without news are recorded in the next pass, so it must come well before the lease ends.
+    """
+    return _LOOKS_PER_PASS_IDLE if idle else _LOOKS_PER_PASS
 
 
 def _gone(row: Row) -> AttemptLost:

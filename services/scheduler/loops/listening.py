@@ -17,7 +17,7 @@ from shared.contracts.codec import decode
 from shared.contracts.events import Heartbeat
 from shared.contracts.markers import Marker
 from shared.errors import DecodeFailed, SignatureRefused
-from shared.transport.base import HEARTBEATS, Transport
+from shared.transport.base import HEARD, HEARTBEATS, Transport
 from shared.transport.signed import check_reporter
 
 __all__ = ["HeartbeatListener", "heartbeat_queue"]
@@ -33,7 +33,7 @@ _FEW = 50
 
 def heartbeat_queue(instance_id: str) -> str:
     """Return the name of the broker queue on which a scheduler hears heartbeats. It exists as long as its session."""
-    return f"dagway.heard.{instance_id}"
+    return f"{HEARD}{instance_id}"
 
 
 class HeartbeatListener:

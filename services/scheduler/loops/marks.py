@@ -16,13 +16,15 @@ from shared.contracts.codec import encode
 from shared.contracts.markers import Marker
 from shared.errors import Unavailable
 from shared.ids import new_run_id
-from shared.transport.base import HEARTBEATS, BrokerQueue, Outgoing, Transport
+from shared.transport.base import HEARTBEATS, BrokerQueue, Outgoing, Transport, tap_address
 from shared.transport.pending_reply import PendingReply
 
 __all__ = ["Marks"]
 
 _SILENT_AFTER = timedelta(seconds=3)
 """If a scheduler has written no heartbeat for this time, the others ask the broker for its session."""
+_SILENT_AFTER_IDLE = timedelta(seconds=5)
+"""The same while no attempt is open: passes over the leases are then rarer, and nothing can be lost."""
 _KEPT = 200
 _CALM_PERIODS = 5
 """How many periods pass between two markers in the reports' queues while nobody waits for them."""
@@ -38,9 +40,9 @@ _HURRY_S = 10
 class Marks:
     """Sends markers and writes the mark of one scheduler: until when it has recorded the reports of workers.
 
-    A marker is a message that a scheduler sends into the queues of heartbeats and of reports. Once it was delivered, so
-    was everything that workers had sent there before it. An attempt is declared lost only for a time up to which the
-    marks of all schedulers reach (ADR 24).
+    A marker is a message that a scheduler sends into its own queue of heartbeats and into those of reports. Once it was
+    delivered, so was everything that workers had sent there before it. An attempt is declared lost only for a time up
+    to which the marks of all schedulers reach (ADR 24).
 
     ``started_at``: when the process began. ``recorded_through_s()``: the time of the monotonic clock before which every
     report that arrived is recorded; ``catch_up()`` brings it up to now. ``period_s``: the time between two markers.
@@ -67,6 +69,7 @@ class Marks:
         self._listener, self._hearing, self._recorded_through_s = listener, hearing, recorded_through_s
         self._catch_up = catch_up
         self._period_s, self._routes, self._urgent = period_s, routes, urgent
+        self._own_ear = tap_address(HEARTBEATS, heartbeat_queue(instance_id))
         self.idle = False
         """Whether no attempt is open, as far as this scheduler knows. While it is true, fewer markers are sent."""
         self._awake = threading.Event()
@@ -115,7 +118,7 @@ class Marks:
             self.send()
 
     def send(self) -> None:
-        """Send a marker among the heartbeats and one among the reports, and collect answers."""
+        """Send a marker among the heartbeats that this scheduler hears, and some among the reports; collect answers."""
         session, now = self._listener.session, self._clock()
         with self._lock:
             if session != self._session:
@@ -125,7 +128,7 @@ class Marks:
         if not session:
             return
         number = self._hearing.send(session, now, time.monotonic())
-        self._transport.send(self._marker(HEARTBEATS, number))
+        self._transport.send(self._marker(self._own_ear, number))
         self._collect()
         if self._all_answer and self._is_time(now):
             asked = [self._transport.request(self._marker(queue, number)) for queue in self._routes.queues]
@@ -207,15 +210,16 @@ class Marks:
     def doubtful(self, rows: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
         """Return the other schedulers whose session may be over; ``ask`` finds out.
 
-        They wrote no heartbeat for ``_SILENT_AFTER``, or their row has no mark. Schedulers of an earlier version
+        They wrote no heartbeat for some seconds, or their row has no mark. Schedulers of an earlier version
         (``session_since`` is ``None``) are left out: they have no broker queue that would show their session.
         """
+        silent_after = _SILENT_AFTER_IDLE if self.idle else _SILENT_AFTER
         return [
             row["instance_id"]
             for row in rows
             if row["instance_id"] != self._instance_id
             and row["session_since"] is not None
-            and (row["reports_until"] is None or now - row["heartbeat_at"] > _SILENT_AFTER)
+            and (row["reports_until"] is None or now - row["heartbeat_at"] > silent_after)
         ]
 
     def ask(self, instances: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Table, case, delete, select
+from sqlalchemy import ColumnElement, Table, case, delete, null, select, union_all
 
 from shared.store import tables as t
 from shared.store.engine import for_update, insert_for
@@ -36,6 +36,10 @@ _TRACES = (
 
 _RESERVED = select(t.reserved_worker_pools.c.pool, t.reserved_worker_pools.c.workspace)
 _LOG_QUOTAS = select(t.workspaces.c.name, t.workspaces.c.max_log_bytes).where(t.workspaces.c.max_log_bytes.is_not(None))
+_RULES = union_all(
+    select(t.reserved_worker_pools.c.pool.label("name"), t.reserved_worker_pools.c.workspace, null().label("quota")),
+    select(t.workspaces.c.name, null(), t.workspaces.c.max_log_bytes).where(t.workspaces.c.max_log_bytes.is_not(None)),
+)
 
 
 class WorkspaceWrites(Writer):
@@ -109,6 +113,12 @@ class WorkspaceWrites(Writer):
     def log_quotas(self) -> dict[str, int]:
         """Return the quotas of the workspaces that have one of the bytes of logs of one day."""
         return {row.name: row.max_log_bytes for row in self._connection.execute(_LOG_QUOTAS)}
+
+    def rules(self) -> tuple[dict[str, frozenset[str]], dict[str, int]]:
+        """Return what ``reserved_pools`` and ``log_quotas`` return, in one round trip."""
+        rows = self._connection.execute(_RULES).all()
+        reserved = gathered((row.name, row.workspace) for row in rows if row.workspace is not None)
+        return reserved, {row.name: row.quota for row in rows if row.quota is not None}
 
     def log_bytes(self, names: Collection[str], day: str) -> dict[str, int]:
         """Return how many bytes of logs these workspaces have stored on a day, ``YYYY-MM-DD``."""

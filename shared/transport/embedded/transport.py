@@ -132,7 +132,8 @@ class EmbeddedTransport:
     def tap(self, queue: BrokerQueue, name: str, callback: Callable[[bytes], None]) -> Tap:
         tap = EmbeddedTap(name, callback)
         with self.lock:
-            self._taps.setdefault(queue.name, []).append(tap)
+            for address in (queue.name, name):
+                self._taps.setdefault(address, []).append(tap)
         return tap
 
     def exists(self, name: str) -> bool:
@@ -215,7 +216,7 @@ class EmbeddedTransport:
             self._closed = True
             consumers = {consumer for each in self.queues.values() for consumer in each.consumers}
             broadcaster = self._broadcaster
-            taps = [tap for each in self._taps.values() for tap in each]
+            taps = {tap for each in self._taps.values() for tap in each}
         for consumer in consumers:
             consumer.close()
         for tap in taps:

@@ -39,9 +39,6 @@ _FIRST_RETRY_S = 0.05
 _MAX_RETRY_S = 5.0
 _MAX_DOUBLINGS = 10
 _CONNECT_TIMEOUT_S = 5.0
-_TICK_S = 0.25
-_IDLE_TICK_S = 2.0
-"""Between two ticks of an idle connection. Well below ``HEARTBEAT_S``, since ticks notice what the broker sends."""
 _CLOSE_TIMEOUT_S = 2.0
 _ABANDON_TIMEOUT_S = 0.5
 
@@ -125,8 +122,7 @@ def _trusting(authorities: str) -> ssl.SSLContext:
 class Connection:
     """A connection to RabbitMQ that reconnects by itself, to any of the hosts of which ``params`` are the parameters.
 
-    ``on_tick(now)`` runs on the connection's thread, even while there is no connection: every 2 s, or four times a
-    second as long as it returns true.
+    It wakes its thread only for what is sent or received, and for timers: an idle process should cost nothing.
     """
 
     def __init__(
@@ -136,12 +132,11 @@ class Connection:
         *,
         on_up: Callable[[Any], None],
         on_down: Callable[[BrokerUnavailable], None],
-        on_tick: Callable[[float], bool] = lambda _now: False,
     ) -> None:
         self._hosts, self._name = params, name
         self._host = _random.randrange(len(params))
-        self._on_up, self._on_down, self._on_tick = on_up, on_down, on_tick
-        self._loop = PacketLoop()
+        self._on_up, self._on_down = on_up, on_down
+        self._loop = PacketLoop(self._note_heard)
         self._work: deque[Callable[[], None]] = deque()
         self._woken = False
         self._connection: Any = None
@@ -208,7 +203,6 @@ class Connection:
 
     def _run(self) -> None:
         self._connect()
-        self._tick()
         while True:
             try:
                 self._loop.start()
@@ -233,16 +227,15 @@ class Connection:
                     self.drop(f"job failed: {error}")
         self._loop.send_now()
 
-    def _tick(self) -> None:
+    def _note_heard(self) -> None:
+        """Note that the broker has sent something, if that is why the socket was readable."""
+        if not self._open or self._connection.bytes_received == self._bytes:
+            return
         now = time.monotonic()
-        if self._open and self._connection.bytes_received != self._bytes:
-            self._bytes = self._connection.bytes_received
-            if now - self.heard_at > HEARTBEAT_S:
-                self.mended_at = now
-            self.heard_at = now
-        busy = self._on_tick(now)
-        if not self._closing:
-            self._loop.call_later(_TICK_S if busy else _IDLE_TICK_S, self._tick)
+        self._bytes = self._connection.bytes_received
+        if now - self.heard_at > HEARTBEAT_S:
+            self.mended_at = now
+        self.heard_at = now
 
     def _connect(self) -> None:
         if self._closing:

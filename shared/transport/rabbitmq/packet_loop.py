@@ -2,6 +2,7 @@
 
 pika writes a message as three frames, with one system call for each, and only when its loop finds the socket writable.
 ``send_now`` calls pika's write handlers without waiting for the loop, and the kernel joins the frames into one packet.
+The loop also tells its owner when a socket was readable, so nobody has to look every few seconds.
 Only public methods of ``IOLoop`` are used. A handler may be called at any time, because pika's sockets never block.
 """
 
@@ -20,15 +21,24 @@ _CORK = getattr(socket, "TCP_CORK", None)
 
 
 class PacketLoop(IOLoop):  # type: ignore[misc]
-    """The event loop that the module describes. Other threads may call ``add_callback_threadsafe`` only."""
+    """The event loop that the module describes. Other threads may call ``add_callback_threadsafe`` only.
 
-    def __init__(self) -> None:
+    ``on_read()`` is called after pika has read from a socket.
+    """
+
+    def __init__(self, on_read: Callable[[], None] = lambda: None) -> None:
         super().__init__()
+        self._on_read = on_read
         self._watched: dict[int, _Watched] = {}
 
     def add_handler(self, fd: int, handler: "Handler", events: int) -> None:
+        def handle(ready_fd: int, ready: int) -> None:
+            handler(ready_fd, ready)
+            if ready & self.READ:
+                self._on_read()
+
         self._watched[fd] = _Watched(fd, handler, events)
-        super().add_handler(fd, handler, events)
+        super().add_handler(fd, handle, events)
 
     def update_handler(self, fd: int, events: int) -> None:
         self._watched[fd].events = events

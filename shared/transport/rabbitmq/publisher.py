@@ -36,6 +36,8 @@ MAX_WAITING = 50_000
 """Most waiting messages. Beyond this number a send fails immediately, so that memory does not fill up."""
 CONFIRM_TIMEOUT_S = 10.0
 """How long a send waits for its confirm before it fails. A quorum queue without a majority never confirms."""
+_WATCH_S = 0.25
+"""The shortest time until a look for overdue messages."""
 BLOCKED_GRACE_S = 0.5
 """How long messages in flight wait for confirms after the broker blocks: it may have read them before."""
 FLUSH_FROM = 8
@@ -91,13 +93,14 @@ class Publisher:
         self._pending_replies: dict[str, PendingReply] = {}
         self._request_numbers = itertools.count(1)
         self._flushing = False
+        self._watching = False
         self._tag = 0
         self._channel: Any = None
         self._loose: Any = None
         self._ready = False
         self._blocked_at: float | None = None
         self._closed = False
-        self.connection = Connection(params, f"{name}-publish", on_up=self._up, on_down=self._down, on_tick=self._tick)
+        self.connection = Connection(params, f"{name}-publish", on_up=self._up, on_down=self._down)
 
     @property
     def ready(self) -> bool:
@@ -269,6 +272,7 @@ class Publisher:
             first = together[0]
             body, properties = (first.body, first.properties) if len(together) == 1 else _batch(together)
             self._channel.basic_publish(first.exchange, first.queue, body, properties, mandatory=True)
+        self._watch()
 
     def _take_together(self) -> list[_Pending]:
         waiting = self._waiting
@@ -353,12 +357,17 @@ class Publisher:
         if self._blocked_at is not None and time.monotonic() - self._blocked_at >= BLOCKED_GRACE_S:
             self._fail_in_flight(BrokerUnavailable(_BLOCKED))
 
-    def _tick(self, now: float) -> bool:
-        """Fail messages that are overdue; return whether some messages are not settled."""
-        self._fail_if_blocked()
-        if not self._ready:
-            self._fail_waiting(self.connection.reason)
-        limit = now - CONFIRM_TIMEOUT_S
+    def _watch(self) -> None:
+        """Look when the oldest message in flight is overdue, unless a look is due earlier."""
+        if self._watching or not self._in_flight:
+            return
+        self._watching = True
+        oldest = next(iter(self._in_flight.values()))[0]
+        self.connection.later(max(_WATCH_S, oldest.at + CONFIRM_TIMEOUT_S - time.monotonic()), self._fail_overdue)
+
+    def _fail_overdue(self) -> None:
+        self._watching = False
+        limit = time.monotonic() - CONFIRM_TIMEOUT_S
         while self._in_flight:
             tag, oldest = next(iter(self._in_flight.items()))
             if oldest[0].at > limit:
@@ -370,7 +379,7 @@ class Publisher:
             self._waiting.popleft().settle(
                 BrokerUnavailable(f"not sent within {CONFIRM_TIMEOUT_S:.0f} s: the broker confirms no earlier messages")
             )
-        return bool(self._in_flight or self._waiting)
+        self._watch()
 
 
 def _batch(together: list[_Pending]) -> tuple[bytes, Any]:

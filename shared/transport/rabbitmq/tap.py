@@ -79,7 +79,8 @@ class RabbitTap:
     def _opened(self, channel: Any) -> None:
         channel.add_on_cancel_callback(lambda _frame: channel.close())
         channel.queue_declare(self._name, exclusive=True, arguments=TAP_ARGUMENTS, callback=lambda _frame: None)
-        channel.queue_bind(self._name, self._queue.exchange, routing_key=self._queue.name, callback=lambda _frame: None)
+        for key in (self._queue.name, self._name):
+            channel.queue_bind(self._name, self._queue.exchange, routing_key=key, callback=lambda _frame: None)
         channel.basic_consume(self._name, self._received, auto_ack=True, callback=self._consuming)
 
     def _consuming(self, _frame: Any) -> None:

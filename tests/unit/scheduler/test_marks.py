@@ -196,6 +196,10 @@ def test_the_broker_is_asked_for_schedulers_that_are_silent_or_have_no_session(r
 
     rows = [row("live", 1), row("silent", 4), row("cut off", 1, mark=False), row("old", 100, session=False), rig.row()]
     assert rig.marks.doubtful(rows, rig.now) == ["silent", "cut off"]
+    rig.marks.idle = True
+    assert rig.marks.doubtful(rows, rig.now) == ["cut off"], "passes are rarer while no attempt is open"
+    assert rig.marks.doubtful([row("silent", 6)], rig.now) == ["silent"]
+    rig.marks.idle = False
 
     rig.transport.tap(HEARTBEATS, heartbeat_queue("silent"), lambda _body: None)
     for _ in range(10):

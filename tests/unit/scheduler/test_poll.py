@@ -66,13 +66,21 @@ def test_work_of_a_kind_wakes_the_loop_for_it_and_no_other(kind: str) -> None:
     assert woken == [LOOPS[kind]]
 
 
-def test_the_database_is_asked_every_second_pass_over_the_leases() -> None:
+@pytest.mark.parametrize(("pass_every_s", "asked_at"), [(3.0, [0.0, 6.0, 12.0]), (4.0, [0.0, 4.0, 8.0, 12.0])])
+def test_the_database_is_asked_every_second_pass_over_the_leases_and_every_one_while_they_are_rare(
+    pass_every_s: float, asked_at: list[float]
+) -> None:
     woken: list[str] = []
     clock = [0.0]
     one, database = poll(woken, clock), Database(NOTHING)
+    found: list[float] = []
 
-    for clock[0] in (0.0, 3.0, 6.0, 9.0, 12.0):
+    while clock[0] <= 12:
+        before = len(database.asked)
         one.run(cast("Transaction", database), NOW)
+        found += [clock[0]] * (len(database.asked) - before)
+        clock[0] += pass_every_s
 
-    assert database.asked == [NOW - timedelta(seconds=STALE_S)] * 3
+    assert found == asked_at
+    assert set(database.asked) == {NOW - timedelta(seconds=STALE_S)}
     assert woken == []

@@ -7,15 +7,13 @@ from services.scheduler.deciding.workspace_rules import WorkspaceRules
 
 
 def finding(quota: int, meanwhile: Any = lambda: None) -> Any:
-    """A transaction that finds a quota; ``meanwhile`` happens before its reads end."""
+    """A transaction that finds a quota; ``meanwhile`` happens before its read ends."""
 
-    def log_quotas() -> dict[str, int]:
+    def rules() -> tuple[dict[str, frozenset[str]], dict[str, int]]:
         meanwhile()
-        return {"acme": quota}
+        return {f"pool-{quota}": frozenset({"acme"})}, {"acme": quota}
 
-    return SimpleNamespace(
-        workspaces=SimpleNamespace(reserved_pools=lambda: {f"pool-{quota}": frozenset({"acme"})}, log_quotas=log_quotas)
-    )
+    return SimpleNamespace(workspaces=SimpleNamespace(rules=rules))
 
 
 def test_a_read_that_began_earlier_and_ends_later_does_not_replace_newer_rules() -> None:

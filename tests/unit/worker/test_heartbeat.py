@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.scheduler.loops.leases import look_s, looks_per_pass
 from services.scheduler.main import _GAP_OF_LEASE
 from services.worker.reporting.heartbeat import HEARTBEATS_PER_LEASE, HeartbeatSender, pause_s
 from shared.contracts.events import Heartbeat
@@ -116,3 +117,10 @@ def test_a_gap_that_schedulers_do_not_notice_hides_one_heartbeat_of_an_idle_work
     assert _GAP_OF_LEASE * lease_s <= pause
     assert 2 * pause < lease_s
     assert pause < lease_s / 2, "else a worker would ask before it begins its first task"
+
+
+@pytest.mark.parametrize("lease_s", [1, 3, 10, 60])
+def test_the_lease_of_an_idle_worker_is_renewed_when_a_fifth_of_it_is_left(lease_s: float) -> None:
+    recorded_after_s = looks_per_pass(idle=True) * look_s(lease_s)
+
+    assert pause_s(lease_s, lease_s) + recorded_after_s <= 0.8 * lease_s
