@@ -7,7 +7,7 @@ from sqlalchemy import Engine, event, insert, select
 
 from services.scheduler.core.model import Node
 from services.scheduler.core.plan import STEP
-from services.scheduler.deciding.rows import FRESH_NODE, node_row
+from services.scheduler.deciding.rows import FRESH_STEP, node_row
 from shared.errors import AlreadyExists
 from shared.store import tables as t
 from shared.store.engine import is_postgres
@@ -21,14 +21,26 @@ def test_alike_rows_are_stored_as_rows_are(engine: Engine) -> None:
     names = ["plain", 'it\'s "quoted" 100% {:x} \\', "größe 漢字 🚀"]
     with Store(engine).begin() as tx:
         fresh = [node_row("etl/r1", Node(idx, STEP, name)) for idx, name in enumerate(names)]
-        alike = [{"run_key": "etl/r1", "idx": idx + 3, "kind": STEP, "name": name} for idx, name in enumerate(names)]
-        tx.write(Rows(t.nodes, fresh), Alike(t.nodes, alike, FRESH_NODE))
+        alike = Alike(t.nodes, ("run_key", "idx", "name"), {"etl/r1": [None, None, None, *names]}, FRESH_STEP)
+        tx.write(Rows(t.nodes, fresh), alike)
         stored = tx.runs.nodes(["etl/r1"])
 
-    assert [row["name"] for row in stored] == names * 2
+    assert [(row["idx"], row["name"]) for row in stored] == list(enumerate(names * 2))
     assert [row | {"idx": 0} for row in stored[:3]] == [row | {"idx": 0} for row in stored[3:]]
     with pytest.raises(AlreadyExists), Store(engine).begin() as tx:
-        tx.write(Alike(t.nodes, alike, FRESH_NODE))
+        tx.write(alike)
+
+
+def test_alike_rows_of_several_runs_keep_their_places(engine: Engine) -> None:
+    for run_id in ("r1", "r2"):
+        add_run(engine, "etl", run_id)
+    names = {"etl/r1": ["a", None, "c"], "etl/r2": [None, "b", None]}
+    with Store(engine).begin() as tx:
+        tx.write(Alike(t.nodes, ("run_key", "idx", "name"), names, FRESH_STEP))
+        stored = tx.runs.nodes(list(names))
+
+    found = [(row["run_key"], row["idx"], row["kind"], row["name"]) for row in stored]
+    assert found == [("etl/r1", 0, STEP, "a"), ("etl/r1", 2, STEP, "c"), ("etl/r2", 1, STEP, "b")]
 
 
 _TRICKY = [
