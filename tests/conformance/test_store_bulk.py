@@ -43,6 +43,38 @@ def test_alike_rows_of_several_runs_keep_their_places(engine: Engine) -> None:
     assert found == [("etl/r1", 0, STEP, "a"), ("etl/r1", 2, STEP, "c"), ("etl/r2", 1, STEP, "b")]
 
 
+def test_many_rows_are_stored_as_one_by_one(engine: Engine) -> None:
+    """Postgres gets the columns once in which all rows are equal; values that only Python calls equal stay apart."""
+    for run_id in ("r1", "r2"):
+        add_run(engine, "etl", run_id)
+    nodes = [
+        node_row("", Node(idx, STEP, "it's 100% \\", error="ö", exit_code=idx % 2 or None, started_at=NOW))
+        | {"approval": {"granted": True, "at": [1, True][idx % 2]}}
+        for idx in range(20)
+    ]
+    with Store(engine).begin() as tx:
+        tx.write(Rows(t.nodes, [row | {"run_key": "etl/r1"} for row in nodes]))
+        tx.write(*(Rows(t.nodes, [row | {"run_key": "etl/r2"}]) for row in nodes))
+        stored = [dict(row) for row in tx.runs.nodes(["etl/r1", "etl/r2"])]
+
+    together, alone = stored[:20], stored[20:]
+    assert [repr(row | {"run_key": ""}) for row in together] == [repr(row | {"run_key": ""}) for row in alone]
+    with pytest.raises(AlreadyExists), Store(engine).begin() as tx:
+        tx.write(Rows(t.nodes, [row | {"run_key": "etl/r1"} for row in nodes]))
+
+
+def test_of_many_rows_those_that_exist_are_left_or_changed(engine: Engine) -> None:
+    rows = [{"id": str(idx), "route": "r", "body": b"old", "created_at": NOW} for idx in range(20)]
+    with engine.begin() as connection:
+        write(connection, Rows(t.outbox, rows[:5]))
+        new = [row | {"body": b"new"} for row in rows]
+        assert write(connection, Rows(t.outbox, new[:10], "leave")) == 5
+        assert write(connection, Rows(t.outbox, new[2:], ("body",))) == 18
+        stored = {row.id: row.body for row in connection.execute(select(t.outbox.c.id, t.outbox.c.body))}
+
+    assert stored == {str(idx): b"old" if idx < 2 else b"new" for idx in range(20)}
+
+
 _TRICKY = [
     b"",
     b"it's 100% \\ \\\\ \\x41 \\101 %s %(body)s :body ?; --\r\n\t\x01\x7f",
