@@ -1,24 +1,26 @@
 """``python -m bench.growth [steps ...] [--shape wide|chain] [--store none|sqlite|postgres]``: cost by size of runs.
 
 Plays runs of one wide layer or one chain of steps against a scheduler's transactions, without broker and workers: each
-task is answered by the report of its start and, in the next batch, by that of its end. Prints milliseconds of this
-process' processor time: to load the file, to carry out the start (what POST waits for, with its wall time), and for
-each step, the start included. ``none`` runs the core alone. Wall time includes the database's
-work; processor time does not.
+task is answered by the report of its start and, in the next batch, by that of its end. The sizes take turns: in each
+round, small runs have 1,000 steps together, and a larger one is played once. Prints the medians of the rounds, in
+milliseconds: of this process' processor time to load the file and to carry out the start (what POST waits for, with
+its wall time); for each step, the start included, of this process' processor time, of the Postgres server's, and of
+wall time. ``none`` runs the core alone.
 """
 
 import argparse
-import gc
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from bench.processor import cpu_s
 from services.scheduler.commands.carry_out import carry_out, parse_specs
 from services.scheduler.core.advance import advance
 from services.scheduler.core.decision import Advanced, Dispatch
@@ -35,6 +37,7 @@ from shared.contracts.actors import Actor
 from shared.contracts.codec import Envelope, decode
 from shared.contracts.events import AttemptFinished, AttemptStarted
 from shared.contracts.tasks import Task
+from shared.garbage import freeze_loaded
 from shared.ids import new_run_id
 from shared.language.load import load
 from shared.status import RunStatus
@@ -46,8 +49,8 @@ from tests.harness.servers import PostgresServer
 _AT_ONCE = 20
 """Reports in one batch; a chain has only one at a time."""
 _ACTOR = Actor(kind="token", name="bench", role="admin")
-_LIFE_S = 2
-"""How long small runs are repeated, so that their figures are not noise."""
+_STEPS_A_ROUND = 1_000
+"""How many steps the runs of one size have together in a round. It is short, as the machine's speed drifts."""
 
 
 def spec(shape: str, steps: int) -> str:
@@ -58,12 +61,13 @@ def spec(shape: str, steps: int) -> str:
 
 @dataclass
 class Cost:
-    """Processor and wall seconds of the parts of one run."""
+    """Processor and wall seconds of the parts of a run. ``database_s``: the processor time of the database server."""
 
     start_s: float = 0
     start_wall_s: float = 0
     steps_s: float = 0
     steps_wall_s: float = 0
+    database_s: float = 0
 
 
 def _reports(task: Task, at: datetime) -> tuple[AttemptStarted, AttemptFinished]:
@@ -129,6 +133,9 @@ class _Stored:
         self._engine = open_engine(url)
         plans = Plans()
         self._transactor = Transactor(Store(self._engine), plans, utc_now)
+        with self._transactor.store.begin() as tx:
+            # A scheduler does so when it starts. Without them, each task would cost one more statement.
+            self._transactor.rules.read(tx)
         self._transactor.after_commit(self._see)
         self._sent: list[bytes] = []
         self._ended = 0
@@ -187,17 +194,18 @@ def play(runs: _Core | _Stored) -> Cost:
 
 
 @contextmanager
-def _database(kind: str) -> Iterator[str]:
+def _database(kind: str) -> Iterator[tuple[str, int | None]]:
+    """Yield the URL of a new database and the process id of its server; for SQLite without, for ``none`` neither."""
     with tempfile.TemporaryDirectory(prefix="dagway-bench-") as folder:
         if kind == "sqlite":
             migrate(url := f"sqlite:///{Path(folder)}/dagway.db")
-            yield url
+            yield url, None
         elif kind == "postgres":
             with PostgresServer(fsync=True) as server:
                 migrate(url := server.create_database())
-                yield url
+                yield url, server.pid
         else:
-            yield ""
+            yield "", None
 
 
 def main() -> None:
@@ -208,31 +216,48 @@ def main() -> None:
     parser.add_argument("steps", type=int, nargs="*", default=[100, 1_000, 3_000, 10_000])
     parser.add_argument("--shape", choices=["wide", "chain", "both"], default="both")
     parser.add_argument("--store", choices=["none", "sqlite", "postgres"], default="none")
+    parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
-    print("shape  steps  load ms/step  start ms  start wall ms  ms/step  wall ms/step", flush=True)
-    with _database(asked.store) as url:
+    with _database(asked.store) as (url, server):
         for shape in ("wide", "chain") if asked.shape == "both" else (asked.shape,):
-            for steps in asked.steps:
-                _measure(url, shape, steps)
+            _compare(url, server, shape, asked.steps, asked.rounds)
 
 
-def _measure(url: str, shape: str, steps: int) -> None:
+def _compare(url: str, server: int | None, shape: str, sizes: Sequence[int], rounds: int) -> None:
+    load_s = {steps: _load_s(shape, steps) for steps in sizes}
+    runs = {steps: _Stored(url, shape, steps) if url else _Core(shape, steps) for steps in sizes}
+    for steps in sizes:
+        play(runs[steps])  # the first run of a DAG prepares its plan
+    freeze_loaded()  # as a scheduler does
+    costs: dict[int, list[Cost]] = {steps: [] for steps in sizes}
+    for _ in range(rounds):
+        for steps in sizes:
+            costs[steps].append(_mean(runs[steps], max(1, _STEPS_A_ROUND // steps), server))
+    print("shape  steps  load ms/step  start ms  start wall ms  ms/step  database ms/step  wall ms/step", flush=True)
+    for steps, found in costs.items():
+        medians = [median(each) * 1000 for each in zip(*map(astuple, found), strict=True)]
+        start, start_wall, mine, wall, database = medians
+        print(
+            f"{shape:5} {steps:6}  {load_s[steps] / steps * 1000:12.3f}  {start:8.1f}  {start_wall:13.1f}  "
+            f"{(start + mine) / steps:7.3f}  {database / steps:16.3f}  {(start_wall + wall) / steps:12.3f}",
+            flush=True,
+        )
+
+
+def _load_s(shape: str, steps: int) -> float:
     began_s = time.process_time()
     load(spec(shape, steps), file_name="growth")
-    load_s = time.process_time() - began_s
-    runs = _Stored(url, shape, steps) if url else _Core(shape, steps)
-    began_s = time.process_time()
-    costs: list[Cost] = []
-    while not costs or time.process_time() - began_s < _LIFE_S:
-        gc.collect()
-        costs.append(play(runs))
-    best = min(costs, key=lambda cost: cost.steps_s)
-    print(
-        f"{shape:5} {steps:6}  {load_s / steps * 1000:12.3f}  {best.start_s * 1000:8.1f}  "
-        f"{best.start_wall_s * 1000:13.1f}  {(best.start_s + best.steps_s) / steps * 1000:7.3f}  "
-        f"{(best.start_wall_s + best.steps_wall_s) / steps * 1000:12.3f}",
-        flush=True,
-    )
+    return time.process_time() - began_s
+
+
+def _mean(runs: _Core | _Stored, count: int, server: int | None) -> Cost:
+    """Play ``count`` runs and return the cost of one."""
+    began_s = cpu_s(server) if server else 0.0
+    costs = [play(runs) for _ in range(count)]
+    database_s = cpu_s(server) - began_s if server else 0.0
+    mean = Cost(*(sum(each) / count for each in zip(*map(astuple, costs), strict=True)))
+    mean.database_s = database_s / count
+    return mean
 
 
 if __name__ == "__main__":

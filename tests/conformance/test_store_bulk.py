@@ -7,7 +7,7 @@ from sqlalchemy import Engine, event, insert, select
 
 from services.scheduler.core.model import Node
 from services.scheduler.core.plan import STEP
-from services.scheduler.deciding.rows import FRESH_NODE, node_row
+from services.scheduler.deciding.rows import FRESH_STEP, node_row
 from shared.errors import AlreadyExists
 from shared.store import tables as t
 from shared.store.engine import is_postgres
@@ -21,14 +21,58 @@ def test_alike_rows_are_stored_as_rows_are(engine: Engine) -> None:
     names = ["plain", 'it\'s "quoted" 100% {:x} \\', "größe 漢字 🚀"]
     with Store(engine).begin() as tx:
         fresh = [node_row("etl/r1", Node(idx, STEP, name)) for idx, name in enumerate(names)]
-        alike = [{"run_key": "etl/r1", "idx": idx + 3, "kind": STEP, "name": name} for idx, name in enumerate(names)]
-        tx.write(Rows(t.nodes, fresh), Alike(t.nodes, alike, FRESH_NODE))
+        alike = Alike(t.nodes, ("run_key", "idx", "name"), {"etl/r1": [None, None, None, *names]}, FRESH_STEP)
+        tx.write(Rows(t.nodes, fresh), alike)
         stored = tx.runs.nodes(["etl/r1"])
 
-    assert [row["name"] for row in stored] == names * 2
+    assert [(row["idx"], row["name"]) for row in stored] == list(enumerate(names * 2))
     assert [row | {"idx": 0} for row in stored[:3]] == [row | {"idx": 0} for row in stored[3:]]
     with pytest.raises(AlreadyExists), Store(engine).begin() as tx:
-        tx.write(Alike(t.nodes, alike, FRESH_NODE))
+        tx.write(alike)
+
+
+def test_alike_rows_of_several_runs_keep_their_places(engine: Engine) -> None:
+    for run_id in ("r1", "r2"):
+        add_run(engine, "etl", run_id)
+    names = {"etl/r1": ["a", None, "c"], "etl/r2": [None, "b", None]}
+    with Store(engine).begin() as tx:
+        tx.write(Alike(t.nodes, ("run_key", "idx", "name"), names, FRESH_STEP))
+        stored = tx.runs.nodes(list(names))
+
+    found = [(row["run_key"], row["idx"], row["kind"], row["name"]) for row in stored]
+    assert found == [("etl/r1", 0, STEP, "a"), ("etl/r1", 2, STEP, "c"), ("etl/r2", 1, STEP, "b")]
+
+
+def test_many_rows_are_stored_as_one_by_one(engine: Engine) -> None:
+    """Postgres gets the columns once in which all rows are equal; values that only Python calls equal stay apart."""
+    for run_id in ("r1", "r2"):
+        add_run(engine, "etl", run_id)
+    nodes = [
+        node_row("", Node(idx, STEP, "it's 100% \\", error="ö", exit_code=idx % 2 or None, started_at=NOW))
+        | {"approval": {"granted": True, "at": [1, True][idx % 2]}}
+        for idx in range(20)
+    ]
+    with Store(engine).begin() as tx:
+        tx.write(Rows(t.nodes, [row | {"run_key": "etl/r1"} for row in nodes]))
+        tx.write(*(Rows(t.nodes, [row | {"run_key": "etl/r2"}]) for row in nodes))
+        stored = [dict(row) for row in tx.runs.nodes(["etl/r1", "etl/r2"])]
+
+    together, alone = stored[:20], stored[20:]
+    assert [repr(row | {"run_key": ""}) for row in together] == [repr(row | {"run_key": ""}) for row in alone]
+    with pytest.raises(AlreadyExists), Store(engine).begin() as tx:
+        tx.write(Rows(t.nodes, [row | {"run_key": "etl/r1"} for row in nodes]))
+
+
+def test_of_many_rows_those_that_exist_are_left_or_changed(engine: Engine) -> None:
+    rows = [{"id": str(idx), "route": "r", "body": b"old", "created_at": NOW} for idx in range(20)]
+    with engine.begin() as connection:
+        write(connection, Rows(t.outbox, rows[:5]))
+        new = [row | {"body": b"new"} for row in rows]
+        assert write(connection, Rows(t.outbox, new[:10], "leave")) == 5
+        assert write(connection, Rows(t.outbox, new[2:], ("body",))) == 18
+        stored = {row.id: row.body for row in connection.execute(select(t.outbox.c.id, t.outbox.c.body))}
+
+    assert stored == {str(idx): b"old" if idx < 2 else b"new" for idx in range(20)}
 
 
 _TRICKY = [

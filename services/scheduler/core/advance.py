@@ -32,10 +32,11 @@ from services.scheduler.core.messages import (
 )
 from services.scheduler.core.model import ASKED, HELD, Node, Run
 from services.scheduler.core.plan import HANDLER, PREPARE, SIDE_TASK, STEP, Plan
+from services.scheduler.core.tally import Tally
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted
 from shared.status import AttemptState, NodeStatus, RunStatus
 
-__all__ = ["Message", "advance", "apply", "fresh_nodes"]
+__all__ = ["Message", "advance", "apply", "fresh_nodes", "fresh_tally"]
 
 Message = (
     Admit
@@ -73,6 +74,16 @@ def fresh_nodes(plan: Plan, *, prepare: bool) -> tuple[Node, ...]:
     if prepare:
         nodes.append(Node(len(nodes), PREPARE, "prepare"))
     return tuple(nodes)
+
+
+def fresh_tally(plan: Plan, *, prepare: bool) -> Tally:
+    """Return the tally of a new run with ``fresh_nodes``. It is counted once for each plan, and then copied."""
+    return _counted(plan, prepare=prepare).copy()
+
+
+@lru_cache(maxsize=128)
+def _counted(plan: Plan, *, prepare: bool) -> Tally:
+    return Tally(plan, fresh_nodes(plan, prepare=prepare))
 
 
 def advance(run: Run, message: Message, now: datetime, salt: str) -> Decision:

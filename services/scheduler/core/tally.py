@@ -9,6 +9,7 @@ another thread makes of the same version at the same time.
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from datetime import datetime
 from heapq import heappop, heappush
 
@@ -91,6 +92,14 @@ class Tally:
                 if node.status.terminal and not lets[node.idx]:
                     self._unpropagated.update(plan.dependents[node.idx])
                 self._put(node)
+
+    def copy(self) -> "Tally":
+        """Return an independent tally of the same nodes, which belongs to the same version of a run."""
+        other = copy(self)
+        vars(other).update(
+            {name: copy(value) for name, value in vars(self).items() if isinstance(value, list | set | dict)}
+        )
+        return other
 
     def belongs_to(self, nodes: Sequence[Node]) -> bool:
         """Whether it is the tally of the version of the run that has just these nodes."""

@@ -3,7 +3,7 @@
 from datetime import datetime
 from itertools import chain
 
-from services.scheduler.core.advance import fresh_nodes
+from services.scheduler.core.advance import fresh_nodes, fresh_tally
 from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.plan import Plan
 from services.scheduler.core.run_attempts import carry_over
@@ -60,6 +60,7 @@ def new_run(
         status=RunStatus.QUEUED if queued else RunStatus.NOT_STARTED,
         created_at=now,
         nodes=fresh_nodes(plan, prepare=prepare),
+        tally=fresh_tally(plan, prepare=prepare),
         queue=queue,
         given=given,
         params=params,

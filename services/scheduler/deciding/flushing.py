@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 from services.scheduler.core.model import Run
@@ -91,13 +92,16 @@ def _changed_nodes(changed: Iterable[tuple[LoadedRun, Run]]) -> list[dict[str, A
 
 
 def _new_nodes(new: Iterable[LoadedRun]) -> tuple[Alike, Rows]:
-    """Return the nodes of new runs to insert: those that have not begun differ only in their names."""
-    fresh, begun = [], []
+    """Return the nodes of new runs to insert: steps that have not begun differ only in their names."""
+    fresh: dict[str, list[str | None]] = {}
+    others = []
     for each in new:
-        key = each.run.run_key
-        for node in each.run.nodes:
-            if node.idx not in each.changed_nodes and node.status is NodeStatus.NOT_STARTED:
-                fresh.append({"run_key": key, "idx": node.idx, "kind": node.kind, "name": node.name})
-            else:
-                begun.append(rows.node_row(key, node))
-    return Alike(t.nodes, fresh, rows.FRESH_NODE), Rows(t.nodes, begun)
+        key, changed, nodes = each.run.run_key, each.changed_nodes, each.run.nodes
+        names = [
+            node.name if node.idx not in changed and node.status is NodeStatus.NOT_STARTED else None
+            for node in each.run.steps
+        ]
+        if any(name is not None for name in names):
+            fresh[key] = names
+        others += [rows.node_row(key, node) for node, name in zip_longest(nodes, names) if name is None]
+    return Alike(t.nodes, ("run_key", "idx", "name"), fresh, rows.FRESH_STEP), Rows(t.nodes, others)

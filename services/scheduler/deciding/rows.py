@@ -7,13 +7,13 @@ from typing import Any
 
 from services.scheduler.core.decision import AddLog, ClosedAttempt, Execution, Transition
 from services.scheduler.core.model import Approval, Child, Node, OpenAttempt, Run
-from services.scheduler.core.plan import Plan
+from services.scheduler.core.plan import STEP, Plan
 from shared.contracts.events import LogChunk
 from shared.status import AttemptState, NodeStatus, RunStatus
 from shared.transport.base import BrokerQueue
 
 __all__ = [
-    "FRESH_NODE",
+    "FRESH_STEP",
     "added_log_row",
     "attempt_row",
     "broker_queue_row",
@@ -212,12 +212,10 @@ def node_row(run_key: str, node: Node) -> dict[str, Any]:
     }
 
 
-FRESH_NODE: Row = {
-    name: value
-    for name, value in node_row("", Node(0, "", "")).items()
-    if name not in {"run_key", "idx", "kind", "name"}
+FRESH_STEP: Row = {
+    name: value for name, value in node_row("", Node(0, STEP, "")).items() if name not in {"run_key", "idx", "name"}
 }
-"""The columns that all nodes have in common that have not begun."""
+"""The columns that all steps have in common that have not begun."""
 
 
 def changed_columns(changes: Sequence[tuple[Row, Row]], always: Collection[str]) -> list[dict[str, Any]]:

@@ -19,6 +19,9 @@ __all__ = ["Alike", "Changes", "Locks", "Part", "Removed", "Rows", "write"]
 
 Row = Mapping[str, Any]
 
+_FACTORED_FROM = 8
+"""From how many rows on Postgres gets the columns once in which all rows to insert are equal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -39,14 +42,16 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """Rows to insert that differ in a few columns: ``rows`` have these, ``same`` has the values of the others.
+    """Rows to insert that differ in three columns only: a text, a place, and another text.
 
-    The differing values must be texts and whole numbers. They travel as one JSON text, and the database makes the rows
-    of it: for wide rows this costs a tenth of ``Rows``.
+    ``columns``: their names. ``rows``: by the first text, the other texts in the order of their places, which count
+    from 0; ``None`` leaves a place out. ``same``: the values of the other columns. All rows travel as one JSON text,
+    and the database makes the rows of it: for wide rows this costs a tenth of ``Rows``.
     """
 
     table: Table
-    rows: Sequence[Row]
+    columns: tuple[str, str, str]
+    rows: Mapping[str, Sequence[str | None]]
     same: Row
 
 
@@ -74,6 +79,15 @@ Part = Rows | Alike | Changes | Removed
 
 
 @dataclass(frozen=True, slots=True)
+class _Factored:
+    """Rows to insert of which only the columns ``names`` differ; ``same`` has the values of the others."""
+
+    of: Rows
+    names: tuple[str, ...]
+    same: Row
+
+
+@dataclass(frozen=True, slots=True)
 class Locks:
     """Rows to lock until the transaction ends, in the order of ``keys``. SQLite has one writer and needs no locks."""
 
@@ -90,8 +104,9 @@ def write(connection: Connection, *parts: Part, locks: Locks | None = None) -> i
     if not filled:
         return 0
     if is_postgres(connection):
-        texts = [_text(connection.dialect, part) for part in filled]
-        values = [value for part in filled for row in _bound(connection.dialect, part) for value in row]
+        factored = [_factored(part) for part in filled]
+        texts = [_text(connection.dialect, part) for part in factored]
+        values = [value for part in factored for row in _bound(connection.dialect, part) for value in row]
         if locks is not None and locks.keys:
             texts.insert(0, _lock_text(connection.dialect, locks))
             values[:0] = locks.keys
@@ -108,19 +123,38 @@ def _execute(connection: Connection, part: Part) -> int:
     return connection.exec_driver_sql(text, values if len(values) > 1 else values[0]).rowcount
 
 
-def _text(dialect: Dialect, part: Part) -> str:
+def _factored(part: Part) -> Part | _Factored:
+    """Take out the columns in which all of many rows are equal: Postgres then parses their values once."""
+    if not isinstance(part, Rows) or len(part.rows) < _FACTORED_FROM:
+        return part
+    first, others = part.rows[0], part.rows[1:]
+    same = {name: value for name, value in first.items() if all(_equal(value, other[name]) for other in others)}
+    names = tuple(name for name in first if name not in same)
+    return _Factored(part, names, same) if same and names else part
+
+
+def _equal(one: object, other: object) -> bool:
+    """Whether two values of a column are certainly stored alike. Python's equality is wider: ``1 == True``."""
+    if one is other:
+        return True
+    return type(one) is type(other) and one == other and not (one and isinstance(one, dict | list | tuple))
+
+
+def _text(dialect: Dialect, part: Part | _Factored) -> str:
     if isinstance(part, Alike):
-        return _alike_text(dialect, part.table, tuple(part.rows[0]), tuple(part.same))
+        return _alike_text(dialect, part.table, part.columns, tuple(part.same))
     if isinstance(part, Removed):
         return f"DELETE {_found_by(dialect, part.column, len(part.rows))}"
-    names, more = _names(part), len(part.rows) - 1
     if isinstance(part, Changes):
-        head, first, one, tail = _update_text(dialect, part.table, names, tuple(part.where.items()))
-        return f"{head}{', '.join([first, *[one] * more])}{tail}"
-    head, one, tail = _insert_text(
-        dialect, part.table, names, part.taken, tuple(part.computed.items()), newest_by=part.newest_by
+        head, first, one, tail = _update_text(dialect, part.table, _names(part), tuple(part.where.items()))
+        return f"{head}{', '.join([first, *[one] * (len(part.rows) - 1)])}{tail}"
+    rows = part.of if isinstance(part, _Factored) else part
+    names, same = (part.names, tuple(part.same)) if isinstance(part, _Factored) else (_names(part), ())
+    computed = tuple(rows.computed.items())
+    head, first, one, tail = _insert_text(
+        dialect, rows.table, names, same, taken=rows.taken, computed=computed, newest_by=rows.newest_by
     )
-    return f"{head}{', '.join([one] * (more + 1))}{tail}"
+    return f"{head}{', '.join([first, *[one] * (len(rows.rows) - 1)])}{tail}"
 
 
 def _text_of_one(dialect: Dialect, part: Part) -> str:
@@ -154,20 +188,24 @@ def _mark(dialect: Dialect) -> str:
     return "?" if dialect.paramstyle == "qmark" else "%s"
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _insert_text(
     dialect: Dialect,
     table: Table,
     names: tuple[str, ...],
+    same: tuple[str, ...],
+    *,
     taken: Literal["refuse", "leave"] | tuple[str, ...],
     computed: tuple[tuple[str, ColumnElement[Any]], ...],
-    *,
     newest_by: str,
-) -> tuple[str, str, str]:
-    """Return three pieces of SQL: the text before the rows, the text of one row, the text after the rows."""
-    quote = dialect.identifier_preparer.quote
-    columns = ", ".join(quote(name) for name in (*names, *dict(computed)))
-    head = f"INSERT INTO {quote(table.name)} ({columns}) VALUES "  # noqa: S608 - names from the schema
+) -> tuple[str, str, str, str]:
+    """Return four pieces of SQL: before the rows, the first row (with types, if any are ``same``), each other, after.
+
+    The values of the columns ``same`` come before those of the rows.
+    """
+    quote, mark = dialect.identifier_preparer.quote, _mark(dialect)
+    columns = ", ".join(quote(name) for name in (*names, *same, *dict(computed)))
+    head = f"INSERT INTO {quote(table.name)} ({columns})"
     tail = ""
     if taken == "leave":
         tail = " ON CONFLICT DO NOTHING"
@@ -177,22 +215,32 @@ def _insert_text(
         if newest_by:
             tail += f" WHERE {quote(table.name)}.{quote(newest_by)} <= excluded.{quote(newest_by)}"
     found = [str(value.compile(dialect=dialect)) for _, value in computed]
-    return head, f"({', '.join([*[_mark(dialect)] * len(names), *found])})", tail
+    if not same:
+        one = f"({', '.join([*[mark] * len(names), *found])})"
+        return f"{head} VALUES ", one, one, tail
+    values = ", ".join([*(f"new.{quote(name)}" for name in names), *[mark] * len(same), *found])
+    typed = ", ".join(f"{mark}::{_type(dialect, table.c[name].type)}" for name in names)
+    named = ", ".join(quote(name) for name in names)
+    head = f"{head} SELECT {values} FROM (VALUES "  # noqa: S608 - names from the schema
+    return head, f"({typed})", f"({', '.join([mark] * len(names))})", f") AS new ({named}){tail}"
 
 
 @lru_cache(maxsize=64)
-def _alike_text(dialect: Dialect, table: Table, names: tuple[str, ...], same: tuple[str, ...]) -> str:
+def _alike_text(dialect: Dialect, table: Table, names: tuple[str, str, str], same: tuple[str, ...]) -> str:
     quote = dialect.identifier_preparer.quote
     columns = ", ".join(quote(name) for name in (*names, *same))
     if dialect.name == "postgresql":
-        marks = ", ".join(["%s"] * len(same))
-        types = ", ".join(f"{quote(name)} {_type(dialect, table.c[name].type)}" for name in names)
-        found = f"{', '.join(f'new.{quote(name)}' for name in names)}, {marks}"
-        source = f"json_to_recordset(%s::json) AS new ({types})"
+        place = "listed.place - 1"
+        source = (
+            "json_each(%s::json) AS found, "
+            "json_array_elements_text(found.value) WITH ORDINALITY AS listed (value, place)"
+        )
     else:
-        found = ", ".join([*[f"json_extract(value, '$.{name}')" for name in names], *["?"] * len(same)])
-        source = "json_each(?)"
-    return f"INSERT INTO {quote(table.name)} ({columns}) SELECT {found} FROM {source}"  # noqa: S608 - names from the schema
+        place = "listed.key"
+        source = "json_each(?) AS found, json_each(found.value) AS listed"
+    values = ", ".join(["found.key", place, "listed.value", *[_mark(dialect)] * len(same)])
+    head = f"INSERT INTO {quote(table.name)} ({columns})"
+    return f"{head} SELECT {values} FROM {source} WHERE listed.value IS NOT NULL"  # noqa: S608 - names from the schema
 
 
 @lru_cache(maxsize=256)
@@ -224,23 +272,32 @@ def _type(dialect: Dialect, type_: Any) -> str:
     return "TEXT" if isinstance(type_, String) else str(type_.compile(dialect=dialect))
 
 
-def _bound(dialect: Dialect, part: Part) -> list[tuple[Any, ...]]:
+def _bound(dialect: Dialect, part: Part | _Factored) -> list[tuple[Any, ...]]:
     """Return the values of each row in order, each converted by the bind processor of its column's type.
 
-    ``Alike`` and ``Removed`` count as one row.
+    ``Alike`` and ``Removed`` count as one row; the first row of ``_Factored`` has the values that all have in common.
     """
     if isinstance(part, Alike):
-        binders = _binders(dialect, part.table, tuple(part.same), ())
-        same = [part.same[name] if bind is None else bind(part.same[name]) for name, bind in binders]
-        return [(*same, json.dumps(part.rows))]
+        (same,) = _bound_rows(dialect, part.table, tuple(part.same), [part.same])
+        return [(*same, json.dumps(part.rows, separators=(",", ":")))]
     if isinstance(part, Removed):
         return [tuple(part.rows)]
+    if isinstance(part, _Factored):
+        table = part.of.table
+        common = _bound_rows(dialect, table, tuple(part.same), [part.same])
+        return common + _bound_rows(dialect, table, part.names, part.of.rows)
     where = tuple(part.where.items()) if isinstance(part, Changes) else ()
-    binders = _binders(dialect, part.table, _names(part), where)
-    return [tuple(row[name] if bind is None else bind(row[name]) for name, bind in binders) for row in part.rows]
+    return _bound_rows(dialect, part.table, _names(part), part.rows, where)
 
 
-@lru_cache(maxsize=256)
+def _bound_rows(
+    dialect: Dialect, table: Table, names: tuple[str, ...], rows: Sequence[Row], where: tuple[tuple[str, str], ...] = ()
+) -> list[tuple[Any, ...]]:
+    binders = _binders(dialect, table, names, where)
+    return [tuple(row[name] if bind is None else bind(row[name]) for name, bind in binders) for row in rows]
+
+
+@lru_cache(maxsize=1024)
 def _binders(
     dialect: Dialect, table: Table, names: tuple[str, ...], where: tuple[tuple[str, str], ...]
 ) -> list[tuple[str, Callable[[Any], Any] | None]]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.scheduler.core import dispatching
-from services.scheduler.core.advance import Message, advance, fresh_nodes
+from services.scheduler.core.advance import Message, advance, fresh_nodes, fresh_tally
 from services.scheduler.core.decision import (
     Advanced,
     ClosedAttempt,
@@ -79,6 +79,7 @@ def fresh(dag: Dag, *, prepare: bool = False, status: RunStatus = RunStatus.NOT_
         status=status,
         created_at=T0,
         nodes=fresh_nodes(plan, prepare=prepare),
+        tally=fresh_tally(plan, prepare=prepare),
         **facts,
     )
 

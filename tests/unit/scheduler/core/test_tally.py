@@ -3,14 +3,15 @@
 import pytest
 
 from services.scheduler.core import dispatching
-from services.scheduler.core.advance import advance, apply
+from services.scheduler.core.advance import advance, apply, fresh_tally
 from services.scheduler.core.decision import Advanced, Refused
 from services.scheduler.core.draft import Draft
-from services.scheduler.core.messages import Approve
+from services.scheduler.core.messages import Approve, Begin
+from services.scheduler.core.model import evolve
 from services.scheduler.core.tally import tally_of
 from shared.language.model import RetryPolicy
 from tests.unit.scheduler.core.naive import NaiveTally
-from tests.unit.scheduler.core.stage import Stage, make_dag, step
+from tests.unit.scheduler.core.stage import Stage, fresh, make_dag, step
 
 
 def test_a_run_is_advanced_again_when_its_transaction_failed() -> None:
@@ -40,6 +41,20 @@ def test_two_decisions_at_the_same_time_do_not_see_each_other() -> None:
 
     statuses = [[str(node.status) for node in draft.done().run.nodes] for draft in (one, other)]
     assert statuses == [["succeeded", "running"], ["running", "succeeded"]]
+
+
+def test_runs_of_one_plan_do_not_share_what_is_counted() -> None:
+    one = fresh(make_dag(step("a"), step("b"), step("c", "a"), placement="spread"))
+    other = evolve(one, run_key="run-2", tally=fresh_tally(one.plan, prepare=False))
+
+    first, second = Stage(one), Stage(other)
+    first.tell(Begin("ann"))
+    first.start("a")
+    first.finish("a")
+    second.tell(Begin("ann"))
+
+    assert first.order() == ["a", "b", "c"]
+    assert second.order() == ["a", "b"]
 
 
 def test_a_refusal_leaves_the_run_its_tally() -> None:
