@@ -31,6 +31,8 @@ _CLIENTS = 8
 _POLL_S = 0.002
 _POLL_LONG_S = 0.01
 _DEADLINE_S = 120
+_WAIT_S = 60
+"""The longest that a request may wait."""
 _READS = 200
 _ACTIVE = frozenset({"not_started", "queued", "running"})
 
@@ -177,7 +179,7 @@ class WaitingClient:
 
     def _status(self, dag: str) -> str:
         """Run a DAG and return the status with which the run ended."""
-        status, answer = self._api.ask("POST", f"/dags/{dag}/start?wait={_DEADLINE_S}s", {})
+        status, answer = self._api.ask("POST", f"/dags/{dag}/start?wait={_WAIT_S}s", {})
         assert status == 200, (status, answer)
         assert answer["finished"], answer
         return str(answer["dagRunDetails"]["statusLabel"])
