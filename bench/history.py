@@ -15,7 +15,7 @@ from tests.harness.eventually import eventually, free_port
 from tests.harness.procs import DagwayProcess
 from tests.harness.servers import PostgresServer, RabbitServer
 
-__all__ = ["DAGS", "RUNS", "THREADS", "Aged", "aged", "answers"]
+__all__ = ["DAGS", "RUNS", "THREADS", "Aged", "aged", "answers", "fill"]
 
 RUNS, DAGS, THREADS = 200_000, 5_000, 40
 
@@ -43,7 +43,8 @@ _FILL = [
 ]
 
 
-def _fill(url: str, runs: int) -> None:
+def fill(url: str, runs: int) -> None:
+    """Write a history of so many runs into a new database."""
     spec = "steps:\n  - name: s0\n    command: echo hi\n  - name: s1\n    command: echo hi\n"
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg2://"))
     for statement in _FILL:
@@ -90,7 +91,7 @@ def aged(runs: int = RUNS) -> Iterator[Aged]:
         postgres = stack.enter_context(PostgresServer(fsync=True))
         url = postgres.create_database()
         migrate(url)
-        _fill(url, runs)
+        fill(url, runs)
         port = free_port()
         env = {
             "DAGWAY_AMQP_URL": rabbit.url,

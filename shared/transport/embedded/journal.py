@@ -66,6 +66,29 @@ Ended = Callable[[BaseException | None], None]
 """Called by the journal when a message is safe: with ``None``, or with the error."""
 
 
+def _opened(path: Path | None) -> sqlite3.Connection:
+    """Open the database for this process alone, and note that it is in use."""
+    db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
+    try:
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        with db:
+            # One transaction, as each waits for the disk.
+            db.execute("BEGIN IMMEDIATE")
+            for table in _TABLES:
+                db.execute(table)
+            if db.execute("PRAGMA user_version").fetchone() == (_IN_USE,):
+                # The last process did not close the journal. It may have delivered any of the messages, and any of
+                # them may have caused the crash.
+                db.execute("UPDATE messages SET returns = returns + 1")
+            db.execute(f"PRAGMA user_version = {_IN_USE}")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
 class Journal:
     """Stores messages and dead letters. Without ``path`` they are kept in memory and lost when the process ends.
 
@@ -77,20 +100,7 @@ class Journal:
         try:
             if path is not None:
                 private_file(path)
-            self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            with self._db:
-                # One transaction, as each waits for the disk.
-                self._db.execute("BEGIN IMMEDIATE")
-                for table in _TABLES:
-                    self._db.execute(table)
-                if self._db.execute("PRAGMA user_version").fetchone() == (_IN_USE,):
-                    # The last process did not close the journal. It may have delivered any of the messages, and any of
-                    # them may have caused the crash.
-                    self._db.execute("UPDATE messages SET returns = returns + 1")
-                self._db.execute(f"PRAGMA user_version = {_IN_USE}")
+            self._db = _opened(path)
         except (sqlite3.Error, OSError) as error:
             busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
             why = "another dagway uses this folder" if busy else error
