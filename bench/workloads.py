@@ -42,9 +42,9 @@ class Sizes:
     """How much each workload runs."""
 
     single: int = 60
-    many: int = 300
-    wide: int = 200
-    chain: int = 50
+    many: int = 2000
+    wide: int = 500
+    chain: int = 200
 
 
 SIZES, SHORT_SIZES = Sizes(), Sizes(single=20, many=100, wide=60, chain=20)
@@ -80,7 +80,8 @@ class ApiClient:
         dag = self.dag("one", 1)
         with ThreadPoolExecutor(_CLIENTS) as clients:
             started = list(clients.map(lambda _: self.start("one", dag), range(count)))
-        return sum(self.ended("one", run, _POLL_LONG_S) != "succeeded" for run in started)
+            statuses = clients.map(lambda run: self.ended("one", run, _POLL_LONG_S), started)
+            return sum(status != "succeeded" for status in statuses)
 
     def large(self, steps: int, *, chain: bool) -> None:
         name = self.large_dag(steps, chain=chain)
