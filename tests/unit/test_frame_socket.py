@@ -42,3 +42,29 @@ def test_a_send_to_an_end_that_has_closed_is_lost_and_does_not_block() -> None:
         sender.send(encode_frame(Kind.SEND, 1, BIG))
 
     sender.close()
+
+
+def test_what_threads_send_at_once_beyond_the_room_of_the_socket_all_arrives_each_in_its_order() -> None:
+    here, there = socket.socketpair()
+    arrived: queue.SimpleQueue[Frame] = queue.SimpleQueue()
+    sender = FrameSocket(here, "sender", lambda _: None, lambda: None)
+    receiver = FrameSocket(there, "receiver", arrived.put, lambda: None)
+    part = b"x" * 20_000
+
+    def send(thread: int) -> None:
+        for number in range(100):
+            sender.send(encode_frame(Kind.SEND, number, b"%d" % thread, part))
+
+    threads = [threading.Thread(target=send, args=(thread,)) for thread in range(8)]
+    for each in threads:
+        each.start()
+    receiver.start()
+    frames = [arrived.get(timeout=WAIT_S) for _ in range(800)]
+
+    for thread in range(8):
+        assert [frame.number for frame in frames if frame.parts[0] == b"%d" % thread] == list(range(100))
+    assert {frame.parts[1] for frame in frames} == {part}
+    for each in threads:
+        each.join()
+    sender.close()
+    receiver.close()

@@ -32,8 +32,8 @@ class FrameSocket:
         self._on_frame = on_frame
         self._on_end = on_end
         self._lock = threading.Lock()
-        self._unsent: deque[memoryview] = deque()
-        """What the socket had no room for. While it is not empty, the writer thread runs."""
+        """Who has it sends, also what other threads add meanwhile: no thread waits for the system call of another."""
+        self._unsent: deque[bytes | memoryview] = deque()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
         self._reader = threading.Thread(target=self._read, name=name, daemon=True)
 
@@ -43,14 +43,8 @@ class FrameSocket:
 
     def send(self, frame: bytes) -> None:
         """Send a frame after those of earlier calls, or keep it until the socket has room. Lost after the end."""
-        with self._lock:
-            if self._unsent:
-                self._unsent.append(memoryview(frame))
-                return
-            sent = self._send_some(frame)
-            if sent < len(frame):
-                self._unsent.append(memoryview(frame)[sent:])
-                threading.Thread(target=self._write, name=f"{self._name}-writer", daemon=True).start()
+        self._unsent.append(frame)
+        self._send_unsent()
 
     def close(self) -> None:
         """Close this end. The other end, and this one's reader, then see the end of the stream."""
@@ -70,22 +64,37 @@ class FrameSocket:
         except OSError:
             return len(data)
 
+    def _send_unsent(self) -> None:
+        # Looks again after the release: another thread may have added a frame just before it, and left it to this one.
+        while self._unsent and self._lock.acquire(blocking=False):
+            if not self._send_to_end():
+                # The writer thread has the lock now.
+                threading.Thread(target=self._write, name=f"{self._name}-writer", daemon=True).start()
+                return
+            self._lock.release()
+
+    def _send_to_end(self) -> bool:
+        """Send all that is unsent; return ``False`` if the socket has no room for the rest."""
+        while self._unsent:
+            frame = self._unsent[0]
+            sent = self._send_some(frame)
+            if sent < len(frame):
+                self._unsent[0] = memoryview(frame)[sent:]
+                return False
+            self._unsent.popleft()
+        return True
+
     def _write(self) -> None:
-        while True:
+        done = False
+        while not done:
             # The socket may be closed by now: then it takes everything.
             with contextlib.suppress(OSError, ValueError):
                 room = select.poll()
                 room.register(self._sock, select.POLLOUT)
                 room.poll()
-            with self._lock:
-                while self._unsent:
-                    sent = self._send_some(self._unsent[0])
-                    if sent < len(self._unsent[0]):
-                        self._unsent[0] = self._unsent[0][sent:]
-                        break
-                    self._unsent.popleft()
-                if not self._unsent:
-                    return
+            done = self._send_to_end()
+        self._lock.release()
+        self._send_unsent()
 
     def _read(self) -> None:
         frames = FrameReader()
