@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -272,26 +272,33 @@ class TaskIntake:
             self._begin(task, delivery, envelope.trace)
 
     def _begin(self, task: Task, delivery: Delivery, trace: str | None, *, kept: bool = False) -> None:
-        """Begin an attempt that has a slot, or settle its task and free the slot if it must not begin."""
+        """Begin an attempt that has a slot, or settle its task and free the slot if it must not begin. Never blocks."""
         stop = self._attempts.begin(task.token)
         if isinstance(stop, StopRequest):
             self._pool.submit(self._attempt, task, stop, delivery, trace, kept)
-            return
-        self._free_slot()
-        if stop is StopKind.STOP:
-            finished = self._handler.refuse(task)
-            self._settle(delivery, lambda: self._reporter.send(finished, event_queue(task.reports_to)).result())
+        elif stop is StopKind.STOP:
+            self._pool.submit(self._refuse, task, delivery)
         else:
+            self._free_slot()
             _log.info("task.dropped", extra={"token": task.token, "why": str(stop or "a copy")})
             delivery.ack()
 
+    def _refuse(self, task: Task, delivery: Delivery) -> None:
+        """Report the end of an attempt that was stopped before its task arrived, then settle the task."""
+        try:
+            finished = self._handler.refuse(task)
+            self._settle(delivery, lambda: self._reporter.send(finished, event_queue(task.reports_to)).result())
+        finally:
+            self._free_slot()
+
     def _attempt(self, task: Task, stop: StopRequest, delivery: Delivery, trace: str | None, kept: bool) -> None:
+        over: Future[bool] | None = None
         try:
             facts = {"dag": task.dag_name, "run_id": task.dag_run_id, "step": task.step.name, "token": task.token}
             run_span = SpanContext.parse(trace) or SpanContext.named(task.run_key)
             with bound(**facts), within(run_span.child(task.token)), self._run_files.using(task):
                 _log.info("attempt.taken")
-                self._handler.run(task, stop, delivery, run_span, kept=kept)
+                over = self._handler.run(task, stop, delivery, run_span, kept=kept)
                 _log.info("attempt.over")
         except BaseException:
             # A bug in Dagway. The lease of the attempt expires, so its run does not hang.
@@ -300,7 +307,10 @@ class TaskIntake:
             delivery.retry()
             raise
         finally:
-            self._free_slot()
+            if over is None:
+                self._free_slot()
+            else:
+                over.add_done_callback(lambda _: self._free_slot())
 
     def _hand_back(self, delivery: Delivery) -> None:
         # The consumer is paused, so the broker does not deliver the task here again before it resumes.
@@ -362,6 +372,7 @@ class TaskIntake:
             return True
 
     def _free_slot(self) -> None:
+        """Free a slot, or give it to a kept task. Never blocks: the thread may be the connection's."""
         with self._lock:
             kept = self._kept.popleft() if self._kept and not self._full and not self._stopping else None
             if kept is None:

@@ -9,6 +9,7 @@ the end report of one step is also the report of the start of the next.
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -96,10 +97,11 @@ class TaskHandler:
 
     def run(
         self, task: Task, stop: StopRequest, delivery: Delivery, run_span: SpanContext, *, kept: bool = False
-    ) -> None:
+    ) -> "Future[bool] | None":
         """Handle a task from its delivery to its end report; ``run_span`` is the parent of the attempt's span.
 
-        ``kept``: the task waited at this worker for a slot.
+        ``kept``: the task waited at this worker for a slot. Does not wait for the confirm of the end report: returns
+        the future with whose end the attempt is over (see ``Reporter.finish``), or ``None`` if it is over already.
         """
         context = self._preparation.context(task, stop, run_span)
         try:
@@ -110,7 +112,8 @@ class TaskHandler:
                 may_run = self._begin_granted(context, doubt, delivery)
             if may_run:
                 delivery.ack()
-                self._run_chain(context)
+                return self._run_chain(context)
+            return None
         finally:
             context.close()
 
@@ -178,7 +181,7 @@ class TaskHandler:
             delivery.ack()
         elif redelivered and context.stop.kind is StopKind.STOP:
             # A scheduler ignores it if another worker runs the attempt.
-            reported = self._reporter.finish(self.refuse(task), event_queue(task.reports_to))
+            reported = self._reporter.finish(self.refuse(task), event_queue(task.reports_to)).result()
             self._attempts.end(task.token, reported=reported)
             delivery.ack()
         elif answer is Answer.NONE:
@@ -200,7 +203,7 @@ class TaskHandler:
     def _give_up(self, task: Task, doubt: Doubt | None = None) -> None:
         """Report that the attempt does not run here. A scheduler may hold this worker to be running it."""
         event = self._event(AttemptGivenUp, task, utc_now(), doubt=str(doubt or ""))
-        reported = self._reporter.finish(event, event_queue(task.reports_to))
+        reported = self._reporter.finish(event, event_queue(task.reports_to)).result()
         self._attempts.end(task.token, reported=reported)
 
     def refuse(self, task: Task) -> AttemptFinished:
@@ -208,10 +211,11 @@ class TaskHandler:
         now = utc_now()
         return self._event(AttemptFinished, task, now, started_at=now, outcome="aborted", exit_code=-1)
 
-    def _run_chain(self, context: AttemptContext) -> None:
-        """Run the attempt, then the next steps of its chain that begin at once."""
+    def _run_chain(self, context: AttemptContext) -> "Future[bool] | None":
+        """Run the attempt, then the next steps of its chain that begin at once; return what ``run`` returns."""
         following = self._run_attempt(context)
-        while (current := following) is not None:
+        while isinstance(following, AttemptContext):
+            current = following
             task = current.task
             facts = {"step": task.step.name, "token": task.token}
             with closing(current), bound(**facts), within(current.run_span.child(task.token)):
@@ -222,9 +226,22 @@ class TaskHandler:
                     self._attempts.drop(task.token)
                     raise
                 _log.info("attempt.over")
+        return following
 
-    def _run_attempt(self, context: AttemptContext) -> AttemptContext | None:
-        """Run the attempt and report its end; return the next step of the chain if it begins at once."""
+    def _ended(self, token: str, reported: "Future[bool]") -> None:
+        """Record that an attempt is over: its end report is confirmed or spooled. Never blocks."""
+        if (error := reported.exception()) is None:
+            self._attempts.end(token, reported=reported.result())
+        else:
+            # The lease of the attempt expires, so its run does not hang.
+            _log.error("attempt.not_reported", extra={"token": token, "error": str(error)}, exc_info=error)
+            self._attempts.drop(token)
+
+    def _run_attempt(self, context: AttemptContext) -> "AttemptContext | Future[bool] | None":
+        """Run the attempt and report its end; return the next step of the chain if it begins at once.
+
+        Otherwise, return what ``run`` returns.
+        """
         task, stop, files, inputs = context.task, context.stop, context.files, context.inputs
         masker = Masker(inputs.hidden if inputs else ())
 
@@ -259,7 +276,7 @@ class TaskHandler:
         context.note(attempt.result.outcome)
         return following
 
-    def _report(self, context: AttemptContext, attempt: AttemptResult) -> AttemptContext | None:
+    def _report(self, context: AttemptContext, attempt: AttemptResult) -> "AttemptContext | Future[bool] | None":
         task, result, logs = context.task, attempt.result, context.logs
         shutdown = context.stop.kind is StopKind.SHUTDOWN and result.outcome == "broken"
         last_chunks: tuple[LogChunk, ...] = ()
@@ -296,17 +313,18 @@ class TaskHandler:
             )
 
         to = event_queue(task.reports_to)
-        following = None
+        following: AttemptContext | Future[bool] | None = None
         if why and logs is not None:
             self._reporter.later(task.token, map(log_message, logs.rest()), finished, why, to)
             self._attempts.end(task.token, reported=False)
         else:
             event = finished()
-            following = self._next_in_chain(context, event)
-            if following is not None:
-                following = self._go_on(following, event, to)
+            next_step = self._next_in_chain(context, event)
+            if next_step is not None:
+                following = self._go_on(next_step, event, to)
             else:
-                self._attempts.end(task.token, reported=self._reporter.finish(event, to))
+                following = self._reporter.finish(event, to)
+                following.add_done_callback(partial(self._ended, task.token))
         self._counters.add(f"finished.{result.outcome}")
         self._spans.attempt_over(task, context.run_span, context.started_at, result, context.inputs)
         return following

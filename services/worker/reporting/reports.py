@@ -2,9 +2,9 @@
 
 A report that the broker does not accept is written to ``<data>/spool/<token>.json`` and synced to disk. It is sent
 again when the broker is reachable, by this process or by the next worker process with the same data directory.
-Guarantee: after ``finish`` returns, the report is confirmed or on disk. While the disk is full, ``finish`` waits and
-the attempt keeps its lease. Each line of a spool file is one message; log chunks come before the report of their
-attempt.
+Guarantee: when the future of ``finish`` is done, the report is confirmed or on disk. While the disk is full, it is not
+done and the attempt keeps its lease. Each line of a spool file is one message; log chunks come before the report of
+their attempt.
 """
 
 import errno
@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextvars import copy_context
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -72,14 +73,35 @@ class Reporter:
         """Publish one event; the future completes with the confirm. The same event always gets the same message id."""
         return self._transport.send(_outgoing(event, to))
 
-    def finish(self, event: AttemptFinished | AttemptGivenUp, to: BrokerQueue) -> bool:
-        """Deliver the last report of an attempt. Return ``True`` if it was confirmed, ``False`` if it was spooled."""
-        try:
-            self.send(event, to).result()
-        except Unavailable as error:
-            self.spool(event.token, (_outgoing(event, to),), str(error))
-            return False
-        return True
+    def finish(self, event: AttemptFinished | AttemptGivenUp, to: BrokerQueue) -> "Future[bool]":
+        """Deliver the last report of an attempt. The future is ``True`` if it was confirmed, ``False`` if spooled.
+
+        Its callbacks run on the transport's thread, so they must not block. It fails if the report was not spooled
+        either, see ``spool``.
+        """
+        done: Future[bool] = Future()
+        facts = copy_context()  # the trace, for a report that is spooled, and what log lines about it name
+
+        def spool(error: Unavailable) -> None:
+            try:
+                self.spool(event.token, (_outgoing(event, to),), str(error))
+            except BaseException as failure:  # noqa: BLE001 - raised again in whoever asks for the result
+                done.set_exception(failure)
+            else:
+                done.set_result(False)
+
+        def sent(confirm: "Future[None]") -> None:
+            error = confirm.exception()
+            if isinstance(error, Unavailable):
+                # Not on this thread, which may be the transport's: a full disk makes it wait.
+                threading.Thread(target=facts.run, args=(spool, error), name="spool-one", daemon=True).start()
+            elif error is not None:
+                done.set_exception(error)
+            else:
+                done.set_result(True)
+
+        self.send(event, to).add_done_callback(sent)
+        return done
 
     def later(
         self, token: str, logs: Iterable[Outgoing], event: Callable[[], AttemptFinished], why: str, to: BrokerQueue

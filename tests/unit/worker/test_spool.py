@@ -1,12 +1,17 @@
-"""The spool of reports at the start of a worker."""
+"""The spool of reports: at the start of a worker, and for a report that the broker does not take."""
 
 import json
 from pathlib import Path
 
+import pytest
+
 from services.worker.reporting.reports import Reporter
+from shared.clock import utc_now
+from shared.contracts.events import AttemptGivenUp
+from shared.tracing import SpanContext, within
 from shared.transport.base import EVENTS, LOGS, BrokerQueue
 from shared.transport.embedded.transport import EmbeddedTransport
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 
 def test_the_attempts_in_the_spool_are_known_before_it_is_sent(tmp_path: Path) -> None:
@@ -46,3 +51,34 @@ def test_a_report_that_the_broker_does_not_take_holds_up_no_other(tmp_path: Path
     eventually(lambda: delivered == ["second", "first"])
     reporter.stop()
     assert list(tmp_path.iterdir()) == []
+
+
+def _last_report() -> AttemptGivenUp:
+    return AttemptGivenUp(token="run:1:0", run_key="run", node=0, worker_id="w", incarnation="1", at=utc_now())
+
+
+def test_the_last_report_is_confirmed_or_else_spooled_with_its_trace(tmp_path: Path) -> None:
+    transport = EmbeddedTransport(None)
+    delivered: list[str] = []
+    reporter = Reporter(transport, tmp_path, delivered.append)
+    span = SpanContext.named("run")
+
+    with within(span):
+        spooled = reporter.finish(_last_report(), EVENTS)
+    assert spooled.result(PATIENCE_S) is False
+    line = json.loads((tmp_path / "run:1:0.json").read_text())
+    assert json.loads(line["body"])["trace"] == str(span)
+
+    transport.declare([EVENTS])
+    assert reporter.finish(_last_report(), EVENTS).result(PATIENCE_S) is True
+    reporter.start()
+    eventually(lambda: delivered == ["run:1:0"])
+    reporter.stop()
+
+
+def test_a_last_report_that_neither_the_broker_nor_the_disk_takes_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("not a folder")
+    reporter = Reporter(EmbeddedTransport(None), tmp_path / "spool", lambda _token: None)
+
+    with pytest.raises(NotADirectoryError):
+        reporter.finish(_last_report(), EVENTS).result(PATIENCE_S)
