@@ -240,7 +240,7 @@ class AttemptLogs:
             if self._sent is not None:
                 unsent = sum(stream.unsent_bytes() for stream in self._streams)
                 if unsent + sum(len(chunk.data) for chunk in self._sent) <= RIDE_BYTES:
-                    return (*self._sent, *self._drain())
+                    return (*self._sent, *(self._drain() if unsent else ()))
             for stream in self._streams:
                 while stream.window:
                     self._confirm(stream)
