@@ -33,6 +33,7 @@ from sqlalchemy.engine.interfaces import ExceptionContext
 
 from shared.errors import AlreadyExists, ConfigInvalid, InvariantBroken, RowsLocked, StoreUnavailable
 from shared.store.room_metrics import DISK_FULL
+from shared.store.sqlite_driver import execute_on_sqlite
 from shared.store.sqlite_log import use_write_ahead_log
 from shared.store.time_limits import LOCK_TIMEOUT_S, NO_LIMITS, TimeLimits
 from shared.store.workspace_scope import name_workspaces
@@ -250,7 +251,7 @@ def _open_sqlite(url: URL, common: dict[str, Any], read_only: bool, synced: bool
         cursor.close()
 
     def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        execute_on_sqlite(connection, "BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)

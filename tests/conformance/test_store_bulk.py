@@ -8,7 +8,7 @@ from sqlalchemy import Engine, event, insert, select
 from services.scheduler.core.model import Node
 from services.scheduler.core.plan import STEP
 from services.scheduler.deciding.rows import FRESH_STEP, node_row
-from shared.errors import AlreadyExists
+from shared.errors import AlreadyExists, InvariantBroken
 from shared.store import tables as t
 from shared.store.engine import is_postgres
 from shared.store.writes.bulk import Alike, Changes, Removed, Rows, write
@@ -133,3 +133,18 @@ def test_changes_are_counted_and_written_without_the_compiler(engine: Engine) ->
     with Store(engine).begin() as tx:
         stored = [(row["run_key"], row["error"], row["started_at"]) for row in tx.runs.lock(keys)]
     assert stored == [(keys[0], f"of {keys[0]}", NOW), (keys[1], f"of {keys[1]}", NOW), (keys[2], "", None)]
+
+
+def test_a_row_that_exists_is_told_from_one_that_breaks_another_rule(engine: Engine) -> None:
+    queue = {"name": "nightly", "kind": "dag-based", "max_concurrency": None}
+    store = Store(engine)
+    with store.begin() as tx:
+        tx.write(Rows(t.queues, [queue]))
+
+    with pytest.raises(AlreadyExists), store.begin() as tx:
+        tx.write(Rows(t.queues, [queue]))
+    # The first of two rows must not stay if the second is refused.
+    with pytest.raises(InvariantBroken), store.begin() as tx:
+        tx.write(Rows(t.queues, [{**queue, "name": "hourly"}, {**queue, "name": "weekly", "kind": None}]))
+    with engine.connect() as connection:
+        assert connection.execute(select(t.queues.c.name)).scalars().all() == ["nightly"]

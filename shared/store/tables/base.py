@@ -9,6 +9,9 @@ from sqlalchemy import Column, DateTime, Dialect, LargeBinary, MetaData, TypeDec
 __all__ = ["Bytes", "UTCDateTime", "col", "metadata", "where"]
 
 
+_UNTIL_ZONE = len("2026-01-31 23:59:59.000000")
+
+
 class UTCDateTime(TypeDecorator[datetime]):
     """A column of aware UTC datetimes on both databases. SQLite alone would lose the time zone."""
 
@@ -21,6 +24,17 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value.tzinfo is None:
             raise ValueError(f"naive datetime {value}: a time needs a time zone")
         return value.astimezone(UTC)
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        if dialect.name != "sqlite":
+            return super().bind_processor(dialect)
+
+        def bind(value: datetime | None) -> str | None:
+            utc = self.process_bind_param(value, dialect)
+            # The text that SQLAlchemy stores, in a quarter of its time.
+            return None if utc is None else utc.isoformat(" ", "microseconds")[:_UNTIL_ZONE]
+
+        return bind
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
         # psycopg2 returns aware UTC datetimes already, because all our sessions are in UTC. A list has thousands of

@@ -6,14 +6,16 @@ statement, which it executes for each row.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Literal
 
 from sqlalchemy import Column, ColumnElement, Connection, Dialect, String, Table
 
 from shared.store.engine import is_postgres
+from shared.store.sqlite_driver import execute_on_sqlite
 
 __all__ = ["Alike", "Changes", "Locks", "Part", "Removed", "Rows", "write"]
 
@@ -118,9 +120,8 @@ def write(connection: Connection, *parts: Part, locks: Locks | None = None) -> i
 
 def _execute(connection: Connection, part: Part) -> int:
     """Write one part to SQLite, and return the number of rows that it changed."""
-    values = _bound(connection.dialect, part)
     text = _text_of_one(connection.dialect, part)
-    return connection.exec_driver_sql(text, values if len(values) > 1 else values[0]).rowcount
+    return execute_on_sqlite(connection, text, _bound(connection.dialect, part))
 
 
 def _factored(part: Part) -> Part | _Factored:
@@ -149,19 +150,24 @@ def _text(dialect: Dialect, part: Part | _Factored) -> str:
         head, first, one, tail = _update_text(dialect, part.table, _names(part), tuple(part.where.items()))
         return f"{head}{', '.join([first, *[one] * (len(part.rows) - 1)])}{tail}"
     rows = part.of if isinstance(part, _Factored) else part
-    names, same = (part.names, tuple(part.same)) if isinstance(part, _Factored) else (_names(part), ())
-    computed = tuple(rows.computed.items())
-    head, first, one, tail = _insert_text(
-        dialect, rows.table, names, same, taken=rows.taken, computed=computed, newest_by=rows.newest_by
-    )
+    head, first, one, tail = _pieces(dialect, rows, part if isinstance(part, _Factored) else None)
     return f"{head}{', '.join([first, *[one] * (len(rows.rows) - 1)])}{tail}"
+
+
+def _pieces(dialect: Dialect, rows: Rows, factored: _Factored | None = None) -> tuple[str, str, str, str]:
+    names, same = (_names(rows), ()) if factored is None else (factored.names, tuple(factored.same))
+    computed = tuple(rows.computed.items())
+    return _insert_text(dialect, rows.table, names, same, taken=rows.taken, computed=computed, newest_by=rows.newest_by)
 
 
 def _text_of_one(dialect: Dialect, part: Part) -> str:
     """Return the text that SQLite executes once for each row of ``_bound``."""
     if isinstance(part, Changes):
         return _update_one_text(dialect, part.table, _names(part), tuple(part.where.items()))
-    return _text(dialect, replace(part, rows=part.rows[:1]) if isinstance(part, Rows) else part)
+    if isinstance(part, Rows):
+        head, first, _, tail = _pieces(dialect, part)
+        return f"{head}{first}{tail}"
+    return _text(dialect, part)
 
 
 def _names(part: Rows | Changes) -> tuple[str, ...]:
@@ -293,14 +299,24 @@ def _bound(dialect: Dialect, part: Part | _Factored) -> list[tuple[Any, ...]]:
 def _bound_rows(
     dialect: Dialect, table: Table, names: tuple[str, ...], rows: Sequence[Row], where: tuple[tuple[str, str], ...] = ()
 ) -> list[tuple[Any, ...]]:
-    binders = _binders(dialect, table, names, where)
-    return [tuple(row[name] if bind is None else bind(row[name]) for name, bind in binders) for row in rows]
+    values_of, bound = _binders(dialect, table, names, where)
+    found = []
+    for row in rows:
+        values = list(values_of(row))
+        for place, bind in bound:
+            values[place] = bind(values[place])
+        found.append(tuple(values))
+    return found
 
 
 @lru_cache(maxsize=1024)
 def _binders(
     dialect: Dialect, table: Table, names: tuple[str, ...], where: tuple[tuple[str, str], ...]
-) -> list[tuple[str, Callable[[Any], Any] | None]]:
+) -> tuple[Callable[[Row], Iterable[Any]], Sequence[tuple[int, Callable[[Any], Any]]]]:
+    """Return a function that takes the values from a row, and the places of those to convert, each with how."""
     columns = dict(where)
-    types = [table.c[columns.get(name, name)].type.dialect_impl(dialect) for name in names]
-    return [(name, type_.bind_processor(dialect)) for name, type_ in zip(names, types, strict=True)]
+    types = [table.c[columns.get(name, name)].type for name in names]
+    found = [(place, type_.dialect_impl(dialect).bind_processor(dialect)) for place, type_ in enumerate(types)]
+    # With a single name, ``itemgetter`` would return the value itself.
+    values_of = itemgetter(*names) if len(names) > 1 else lambda row: [row[name] for name in names]
+    return values_of, [(place, bind) for place, bind in found if bind is not None]

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import bindparam, delete, func, select, tuple_, update
+from sqlalchemy import bindparam, delete, func, select, tuple_
 
 from shared.clock import utc_now
 from shared.errors import StaleVersion
@@ -13,6 +13,7 @@ from shared.store.engine import for_update, is_postgres
 from shared.store.functions import transaction_number
 from shared.store.queries.run_totals import save_changes
 from shared.store.queries.runs import BY_DAG, QUEUED, RUNNING, newest_key
+from shared.store.sqlite_driver import execute_on_sqlite
 from shared.store.writes.base import FoundRow, NewRow, Writer
 from shared.store.writes.bulk import Changes, Locks, Part, Rows, write
 
@@ -38,7 +39,7 @@ _NEWEST_KEY = select(newest_key(bindparam("dag_name")))
 _NUMBER = transaction_number()
 _WITHOUT_CASCADE = (t.attempts, t.executions, t.log_chunks)
 """Tables whose rows the database does not delete together with their run."""
-_COUNT_UP = update(t.counters).values(value=t.counters.c.value + 1)
+_COUNT_UP = "UPDATE counters SET value = value + 1"
 
 
 class RunWrites(Writer):
@@ -144,7 +145,7 @@ class RunWrites(Writer):
         """
         if transitions and not is_postgres(self._connection):
             # SQLite has one writer at a time, so a counter is as good as Postgres' transaction number.
-            self._connection.execute(_COUNT_UP)
+            execute_on_sqlite(self._connection, _COUNT_UP)
         placed = [{**row, "pos": pos} for pos, row in enumerate(transitions)]
         return Rows(t.transitions, placed, computed={"txid": _NUMBER})
 
