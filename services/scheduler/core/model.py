@@ -188,8 +188,11 @@ def evolve(old: Evolving, **changes: Any) -> Evolving:
     with it, ``advance`` takes 1.34 to 1.46 times as long in a chain of 200 steps, 1.25 times with 10 steps and 1.10 to
     1.16 times with one step.
     """
-    if unknown := changes.keys() - old.__dict__.keys():
-        raise TypeError(f"{type(old).__name__} has no field {', '.join(sorted(unknown))}")
     new = object.__new__(type(old))
-    new.__dict__.update(old.__dict__, **changes)
+    fields = new.__dict__
+    # Two updates take half the time of one with keyword arguments.
+    fields.update(old.__dict__)
+    fields.update(changes)
+    if len(fields) != len(old.__dict__):
+        raise TypeError(f"{type(old).__name__} has no field {', '.join(sorted(fields.keys() - old.__dict__.keys()))}")
     return new

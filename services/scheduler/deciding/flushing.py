@@ -18,8 +18,6 @@ from shared.store.writes.transaction import Transaction
 __all__ = ["PendingRows"]
 
 _NODE_KEY = {"run_key": "run_key", "idx": "idx"}
-_OF_RUN = ("run_key", "version")
-"""The columns of a run that each save has."""
 
 
 class PendingRows:
@@ -53,7 +51,7 @@ class PendingRows:
         saved = [*new, *(each for each, _ in changed)]
         queues = sorted({each.run.queue for each in saved if each.run.status is RunStatus.QUEUED})
         tx.runs.save(
-            rows.changed_columns([(rows.run_row(old), rows.run_row(each.run)) for each, old in changed], _OF_RUN),
+            rows.run_changes([(old, each.run) for each, old in changed]),
             {old.run_key: old.version for _, old in changed},
             Rows(t.queues, [{"name": name, "kind": "dag-based", "max_concurrency": None} for name in queues], "leave"),
             Rows(t.dag_runs, [rows.new_run_row(each.run, each.fixed) for each in new]),
@@ -83,12 +81,11 @@ class PendingRows:
 
 def _changed_nodes(changed: Iterable[tuple[LoadedRun, Run]]) -> list[dict[str, Any]]:
     """Return the rows of the nodes that changed. With each run comes its state in the database."""
-    both = [
-        (rows.node_row(old.run_key, old.nodes[idx]), rows.node_row(old.run_key, each.run.nodes[idx]))
+    return rows.node_changes(
+        (old.run_key, old.nodes[idx], each.run.nodes[idx])
         for each, old in changed
         for idx in sorted(each.changed_nodes)
-    ]
-    return rows.changed_columns([(old, new) for old, new in both if old != new], _NODE_KEY)
+    )
 
 
 def _new_nodes(new: Iterable[LoadedRun]) -> tuple[Alike, Rows]:

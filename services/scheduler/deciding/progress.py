@@ -22,6 +22,9 @@ def tells_progress(event: Event) -> bool:
 
 
 def _words(event: Event) -> set[str]:
+    # Most reports have no such field, which is slow to find out from a model of pydantic.
+    if not isinstance(event, AttemptProgress | AttemptFinished):
+        return set()
     return {name for name in ("progress", "remarks", "messages") if getattr(event, name, None)}
 
 

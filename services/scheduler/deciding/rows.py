@@ -1,7 +1,8 @@
 """Converts between database rows and the frozen state of the core. Makes no decisions."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -17,12 +18,13 @@ __all__ = [
     "added_log_row",
     "attempt_row",
     "broker_queue_row",
-    "changed_columns",
     "chunk_row",
     "execution_row",
     "new_run_row",
+    "node_changes",
     "node_row",
     "origin",
+    "run_changes",
     "run_from_rows",
     "run_row",
     "transition_row",
@@ -140,30 +142,39 @@ def _child_json(child: Child) -> dict[str, str]:
     return facts | {name: value for name, value in optional.items() if value}
 
 
+def _same_named(*names: str) -> dict[str, Callable[[Any], Any]]:
+    return {name: attrgetter(name) for name in names}
+
+
+_RUN_COLUMNS: Mapping[str, Callable[[Run], Any]] = _same_named(
+    "run_key",
+    "version",
+    "last_seq",
+    "run_attempt",
+    "queue",
+    "priority",
+    "given",
+    "params",
+    "params_json",
+    "env",
+    "worker_id",
+    "incarnation",
+    "error",
+    "queued_at",
+    "started_at",
+    "finished_at",
+    "first_started_at",
+) | {
+    "status": lambda run: str(run.status),
+    "stop_reason": lambda run: run.stop_reason or None,
+    "only_step": lambda run: run.only_step or None,
+}
+"""The columns of a run that decisions may change, each with its value. It follows from the field of the same name."""
+
+
 def run_row(run: Run) -> dict[str, Any]:
     """Return the columns of a run that decisions may change."""
-    return {
-        "run_key": run.run_key,
-        "status": str(run.status),
-        "version": run.version,
-        "last_seq": run.last_seq,
-        "run_attempt": run.run_attempt,
-        "queue": run.queue,
-        "priority": run.priority,
-        "given": run.given,
-        "params": run.params,
-        "params_json": run.params_json,
-        "env": run.env,
-        "worker_id": run.worker_id,
-        "incarnation": run.incarnation,
-        "stop_reason": run.stop_reason or None,
-        "only_step": run.only_step or None,
-        "error": run.error,
-        "queued_at": run.queued_at,
-        "started_at": run.started_at,
-        "finished_at": run.finished_at,
-        "first_started_at": run.first_started_at,
-    }
+    return {name: value_of(run) for name, value_of in _RUN_COLUMNS.items()}
 
 
 def new_run_row(run: Run, fixed: Row) -> dict[str, Any]:
@@ -178,38 +189,35 @@ def new_run_row(run: Run, fixed: Row) -> dict[str, Any]:
     }
 
 
+def _of_attempt(name: str) -> Callable[[Node], Any]:
+    value_of = attrgetter(name)
+    return lambda node: None if node.attempt is None else value_of(node.attempt)
+
+
+_ATTEMPT_COLUMNS: Mapping[str, Callable[[Node], Any]] = {
+    "token": _of_attempt("token"),
+    "token_state": lambda node: str(node.attempt.state) if node.attempt else None,
+    "token_worker": _of_attempt("worker_id"),
+    "token_incarnation": _of_attempt("incarnation"),
+    "dispatched_at": _of_attempt("dispatched_at"),
+}
+_NODE_COLUMNS: Mapping[str, Callable[[Node], Any]] = {
+    **_same_named("idx", "kind", "name", "number", "retry_count", "done_count", "exit_code", "error", "stdout"),
+    **_same_named("stderr", "output_matched", "call_token", "admission", "started_at", "finished_at", "retry_at"),
+    "status": lambda node: str(node.status),
+    "outputs": lambda node: dict(node.outputs),
+    "unmet": lambda node: list(node.unmet) or None,
+    "children": lambda node: [_child_json(child) for child in node.children],
+    "approval": lambda node: _approval_json(node.approval) if node.approval else None,
+    **_ATTEMPT_COLUMNS,
+}
+"""The columns of a node, each with its value. Those of its attempt follow from that, others from their field."""
+_NODE_FIELDS = (*(name for name in _NODE_COLUMNS if name not in _ATTEMPT_COLUMNS), "attempt")
+
+
 def node_row(run_key: str, node: Node) -> dict[str, Any]:
     """Return a node's row."""
-    attempt = node.attempt
-    return {
-        "run_key": run_key,
-        "idx": node.idx,
-        "kind": node.kind,
-        "name": node.name,
-        "status": str(node.status),
-        "number": node.number,
-        "retry_count": node.retry_count,
-        "done_count": node.done_count,
-        "exit_code": node.exit_code,
-        "error": node.error,
-        "stdout": node.stdout,
-        "stderr": node.stderr,
-        "outputs": dict(node.outputs),
-        "output_matched": node.output_matched,
-        "unmet": list(node.unmet) or None,
-        "children": [_child_json(child) for child in node.children],
-        "call_token": node.call_token,
-        "approval": _approval_json(node.approval) if node.approval else None,
-        "admission": node.admission,
-        "started_at": node.started_at,
-        "finished_at": node.finished_at,
-        "retry_at": node.retry_at,
-        "token": attempt.token if attempt else None,
-        "token_state": str(attempt.state) if attempt else None,
-        "token_worker": attempt.worker_id if attempt else None,
-        "token_incarnation": attempt.incarnation if attempt else None,
-        "dispatched_at": attempt.dispatched_at if attempt else None,
-    }
+    return {"run_key": run_key, **{name: value_of(node) for name, value_of in _NODE_COLUMNS.items()}}
 
 
 FRESH_STEP: Row = {
@@ -218,13 +226,30 @@ FRESH_STEP: Row = {
 """The columns that all steps have in common that have not begun."""
 
 
-def changed_columns(changes: Sequence[tuple[Row, Row]], always: Collection[str]) -> list[dict[str, Any]]:
-    """Return the new row of each ``(old row, new row)``, with the columns that differ in any of them.
+def run_changes(changes: Sequence[tuple[Run, Run]]) -> list[dict[str, Any]]:
+    """Return the row of each ``(old run, new run)``: its key, its version, and the columns that differ in any of them.
 
-    All have the same columns, so that one statement can write them. ``always``: names of columns to keep in any case.
+    All have the same columns, so that one statement can write them.
     """
-    names = {name for old, new in changes for name, value in new.items() if name in always or old[name] != value}
-    return [{name: value for name, value in new.items() if name in names} for _, new in changes]
+    names = {"run_key", "version"}.union(*(_changed_fields(old, new, _RUN_COLUMNS) for old, new in changes))
+    columns = [(name, value_of) for name, value_of in _RUN_COLUMNS.items() if name in names]
+    return [{name: value_of(new) for name, value_of in columns} for _, new in changes]
+
+
+def node_changes(changes: Iterable[tuple[str, Node, Node]]) -> list[dict[str, Any]]:
+    """Return the rows of the nodes that differ, of ``(run key, old node, new node)``; see ``run_changes``."""
+    found = [(key, new, fields) for key, old, new in changes if (fields := _changed_fields(old, new, _NODE_FIELDS))]
+    names = {"idx"}.union(*(fields for _, _, fields in found))
+    if "attempt" in names:
+        names |= _ATTEMPT_COLUMNS.keys()
+    columns = [(name, value_of) for name, value_of in _NODE_COLUMNS.items() if name in names]
+    return [{"run_key": key, **{name: value_of(new) for name, value_of in columns}} for key, new, _ in found]
+
+
+def _changed_fields(old: Run | Node, new: Run | Node, names: Iterable[str]) -> list[str]:
+    # Most fields are the very same object, which is cheaper to see than that two are equal.
+    was, now = vars(old), vars(new)
+    return [name for name in names if now[name] is not was[name] and now[name] != was[name]]
 
 
 def origin(run_row: Row) -> tuple[str, str]:
