@@ -17,7 +17,7 @@ __all__ = ["execute_on_sqlite"]
 def execute_on_sqlite(connection: Connection, text: str, rows: Sequence[Sequence[Any]] = ((),)) -> int:
     """Execute a statement that returns no rows, once for each of ``rows``; return how many rows it changed.
 
-    Raises what ``Connection.execute`` raises.
+    Unlike ``Connection.execute``, it begins no transaction. Raises what ``Connection.execute`` raises.
     """
     driver: Any = connection.connection.dbapi_connection
     try:

@@ -11,7 +11,7 @@ from tests.harness.worker_rig import Rig, command, task
 
 
 class _Unhurried(EmbeddedTransport):
-    """The embedded transport, which stores the end report of ``first``, but confirms it only when it is told to."""
+    """Stores the end report of ``first``, but withholds its confirm until the test gives it."""
 
     def __init__(self) -> None:
         super().__init__(None)

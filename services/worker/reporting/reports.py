@@ -94,7 +94,11 @@ class Reporter:
             error = confirm.exception()
             if isinstance(error, Unavailable):
                 # Not on this thread, which may be the transport's: a full disk makes it wait.
-                threading.Thread(target=facts.run, args=(spool, error), name="spool-one", daemon=True).start()
+                spooling = threading.Thread(target=facts.run, args=(spool, error), name="spool-one", daemon=True)
+                try:
+                    spooling.start()
+                except RuntimeError as failure:  # the system has no thread left
+                    done.set_exception(failure)
             elif error is not None:
                 done.set_exception(error)
             else:

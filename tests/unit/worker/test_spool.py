@@ -1,6 +1,7 @@
 """The spool of reports: at the start of a worker, and for a report that the broker does not take."""
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,17 @@ def test_the_last_report_is_confirmed_or_else_spooled_with_its_trace(tmp_path: P
     reporter.start()
     eventually(lambda: delivered == ["run:1:0"])
     reporter.stop()
+
+
+def test_a_last_report_that_no_thread_can_spool_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    reporter = Reporter(EmbeddedTransport(None), tmp_path, lambda _token: None)
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+
+    with pytest.raises(RuntimeError, match="new thread"):
+        reporter.finish(_last_report(), EVENTS).result(PATIENCE_S)
 
 
 def test_a_last_report_that_neither_the_broker_nor_the_disk_takes_is_an_error(tmp_path: Path) -> None:
