@@ -100,7 +100,13 @@ def run_up(
         own_trouble=DiskCheck(config.data_dir).problem,
     )
     app = create_app(deps)
+    # Both servers bind here, before the scheduler's threads start: if a port is taken, there is nothing to stop.
     server = EmbeddedServer(app, config.host, config.port, threads=config.api_threads)
+    admin = (
+        AdminServer(config.host, config.metrics_port, lambda: scheduler.trouble or worker.facts().trouble)
+        if config.metrics_port
+        else None
+    )
     if scheduler.folder is not None:
         scheduler.folder.try_to_look()
     warn_if_open(settings, config.host)
@@ -110,11 +116,6 @@ def run_up(
     link = LinkServer(transport, worker.link) if isinstance(transport, EmbeddedTransport) else None
     worker.begin(on_death)
     server.start()
-    admin = (
-        AdminServer(config.host, config.metrics_port, lambda: scheduler.trouble or worker.facts().trouble)
-        if config.metrics_port
-        else None
-    )
     if admin is not None:
         admin.add(ProcessCollector("up", version, transport, Volume(config.data_dir)))
         backlog = BacklogReads(engine)
