@@ -45,12 +45,13 @@ def run_worker_process(
             own, transport, version, on_death, worker_id=own.worker_id, guardian=guardian, folder=folder
         )
         freeze_loaded()
-        worker.start()
+        # The admin server binds first: if its port is taken, the worker has not taken any task yet.
         with OptionalAdminServer(own, lambda: worker.facts().trouble) as admin:
             part = own.data_size // own.data_workers
             volume = Volume(own.data_dir, part, lambda: worker.run_files.used_bytes)
             admin.add(ProcessCollector("worker", version, transport, volume))
             admin.add(WorkerCollector(worker.facts))
+            worker.start()
             wait_for_stop(stop)
         worker.stop(drain_s=drain_s(own, "worker"))
         transport.close()
