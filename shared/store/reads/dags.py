@@ -113,11 +113,10 @@ class DagReads(Reader):
         listed = self._prepared(("dag page", filters, sort, order), one_page)
         tag_text = json.dumps(tag.lower(), ensure_ascii=False)[1:-1]
         given = {"name": name.lower(), "tag": tag.lower(), "tag_text": tag_text}
-        with self._statement() as connection:
-            rows = listed.rows(connection, **given, per_page=per_page, behind=(page - 1) * per_page)
-            if rows:
-                return DagPage(tuple([_dag(row) for row in rows]), rows[0][-1])
-            [[count]] = self._prepared(("dags", filters), matches).rows(connection, **given)
+        rows = listed.rows(self._engine, **given, per_page=per_page, behind=(page - 1) * per_page)
+        if rows:
+            return DagPage(tuple([_dag(row) for row in rows]), rows[0][-1])
+        [[count]] = self._prepared(("dags", filters), matches).rows(self._engine, **given)
         return DagPage((), count)
 
     def dags_with_specs(self) -> tuple[DagRow, ...]:
@@ -153,8 +152,7 @@ class DagReads(Reader):
             found = select(c.name, c.problem).where(c.kind == "refused", self._ours(c.name))
             return found.order_by(bytewise(c.name))
 
-        with self._statement() as connection:
-            rows = self._prepared("refused files", refused).rows(connection)
+        rows = self._prepared("refused files", refused).rows(self._engine)
         return {row[0]: row[1] for row in rows}
 
     def specs(self, hashes: Iterable[str]) -> dict[str, str]:

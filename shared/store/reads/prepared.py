@@ -10,11 +10,11 @@ from functools import cached_property
 from itertools import count
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection, Engine, Select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
-from shared.store.engine import has_own_session, is_postgres
+from shared.store.engine import has_own_session, is_postgres, one_statement, store_errors
 from shared.store.workspace_scope import naming
 
 __all__ = ["AnySelect", "PreparedSelect"]
@@ -39,14 +39,18 @@ class PreparedSelect:
     def __init__(self, select: AnySelect) -> None:
         self._select = select
 
-    def rows(self, connection: Connection, **given: str | int) -> Sequence[Sequence[Any]]:
-        """Return all rows, for values of all parameters. Raises what ``Connection.execute`` raises.
+    def rows(self, engine: Engine, **given: str | int) -> Sequence[Sequence[Any]]:
+        """Return all rows, for values of all parameters. Raises what ``one_statement`` raises.
 
         Behind a pooler, which may lend another session to each transaction, nothing is prepared. SQLite's driver
         keeps prepared statements itself.
         """
-        if not is_postgres(connection):
-            return self._of_sqlite(connection, given)
+        if not is_postgres(engine):
+            return self._of_sqlite(engine, given)
+        with one_statement(engine) as connection:
+            return self._of_postgres(connection, given)
+
+    def _of_postgres(self, connection: Connection, given: Mapping[str, str | int]) -> Sequence[Sequence[Any]]:
         if not has_own_session(connection):
             return connection.execute(self._select, given).all()
         prepared: dict[tuple[PreparedSelect, str], str] = connection.info.setdefault(_PREPARED, {})
@@ -74,16 +78,19 @@ class PreparedSelect:
             prepared.pop(key, None)
             return connection.execute(self._select, given).all()
 
-    def _of_sqlite(self, connection: Connection, given: Mapping[str, str | int]) -> Sequence[Sequence[Any]]:
+    def _of_sqlite(self, engine: Engine, given: Mapping[str, str | int]) -> Sequence[Sequence[Any]]:
         text, parameters, converted = self._for_sqlite
         values = [given.get(parameter, fixed) for parameter, fixed in parameters]
         try:
-            with closing(connection.connection.cursor()) as cursor:
-                # Without BEGIN: one statement sees one snapshot, and the engine's connections begin nothing themselves.
-                found = [list(row) for row in cursor.execute(text, values)]
-        except connection.dialect.loaded_dbapi.Error:
+            # Without SQLAlchemy's ``Connection``, which takes as long as the pool. And without BEGIN: one statement
+            # sees one snapshot, and the engine's connections begin nothing themselves.
+            with store_errors(), closing(engine.raw_connection()) as lent, closing(lent.cursor()) as cursor:
+                cursor.execute(text, values)
+                found = [list(row) for row in cursor.fetchall()]
+        except engine.dialect.loaded_dbapi.Error:
             # SQLAlchemy meets the same error and raises it as its own.
-            return connection.execute(self._select, given).all()
+            with one_statement(engine) as connection:
+                return connection.execute(self._select, given).all()
         for row in found:
             for place, convert in converted:
                 if row[place] is not None:

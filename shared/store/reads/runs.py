@@ -131,11 +131,10 @@ class RunReads(Reader):
 
     def run_version(self, dag_name: str, dag_run_id: str) -> tuple[str, int] | None:
         """Return the key and the version of the run that ``run`` returns. Cheaper than ``run``."""
-        with self._statement() as connection:
-            if dag_run_id == LATEST:
-                rows = _VERSION_OF_LATEST.rows(connection, dag_name=dag_name)
-            else:
-                rows = _VERSION_BY_NAME.rows(connection, dag_name=dag_name, dag_run_id=dag_run_id)
+        if dag_run_id == LATEST:
+            rows = _VERSION_OF_LATEST.rows(self._engine, dag_name=dag_name)
+        else:
+            rows = _VERSION_BY_NAME.rows(self._engine, dag_name=dag_name, dag_run_id=dag_run_id)
         return (rows[0][0], rows[0][1]) if rows else None
 
     def sub_run(self, root_key: str, dag_run_id: str) -> RunRow | None:
@@ -143,8 +142,7 @@ class RunReads(Reader):
         return self._one(_BELOW_ROOT, root_key=root_key, dag_run_id=dag_run_id)
 
     def _one(self, query: PreparedSelect, **names: str) -> RunRow | None:
-        with self._statement() as connection:
-            rows = query.rows(connection, **names)
+        rows = query.rows(self._engine, **names)
         return run_with_nodes(rows) if rows else None
 
     def runs(
@@ -245,8 +243,7 @@ class RunReads(Reader):
         names = sorted(set(dag_names))
         if not names:
             return {}
-        with self._statement() as connection:
-            rows = _LATEST_OF_EACH.rows(connection, dag_names=json.dumps(names, ensure_ascii=False))
+        rows = _LATEST_OF_EACH.rows(self._engine, dag_names=json.dumps(names, ensure_ascii=False))
         return {run.dag_name: run for run in map(root_from_row, rows)}
 
     def called_runs(self, root_key: str, parent_key: str) -> tuple[tuple[int | None, str, str], ...]:

@@ -186,8 +186,7 @@ class ScheduleReads(Reader):
             shown = select(_p.scope, _p.name, _p.paused_at, _p.paused_by, _p.reason)
             return shown.where(IS_OPEN, self._covers_ours()).order_by(_p.scope.desc(), _p.name)
 
-        with self._statement() as connection:
-            rows = self._prepared("open pauses", covering).rows(connection)
+        rows = self._prepared("open pauses", covering).rows(self._engine)
         return tuple([PauseRow(*row) for row in rows])
 
     def _covers_ours(self) -> ColumnElement[bool]:
