@@ -78,6 +78,8 @@ _.max_accept
 
 # waitress reads them.
 _.parser_class
+_.task_class
+_.content_bytes_written
 _.channel_class
 
 # socketserver reads or calls them.

@@ -59,6 +59,16 @@ def test_waitress_serves_names_with_slashes_and_empty_bodies(stack: Stack, serve
     assert stack.command.step_name == "x/y"
 
 
+def test_waitress_sends_the_head_and_the_body_of_an_answer_together(server: EmbeddedServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as client:
+        for _ in range(50):
+            client.sendall(get(b"/api/v2/dag-runs"))
+            head, _, body = client.recv(65536).partition(b"\r\n\r\n")
+
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert json.loads(body)["dagRuns"] == []
+
+
 def test_waitress_lets_the_application_refuse_a_large_body(server: EmbeddedServer) -> None:
     status, _, body = ask(server.port, "POST", "/api/v2/dags", json.dumps({"name": "a", "spec": "x" * 2_110_000}))
 
