@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -46,6 +47,10 @@ Only the end of the step waits for the confirm, and its report would wait for th
 """
 
 
+_Settle = Callable[[DagwayError | None], object]
+"""Called when a message is accepted: with ``None``, or with the error. Only the first call has an effect."""
+
+
 class EmbeddedTransport:
     """Implements ``shared.transport.base.Transport``. Without ``journal_path``, all messages are lost at exit.
 
@@ -60,7 +65,7 @@ class EmbeddedTransport:
         self._seq = self._journal.last_seq
         self._dead = {letter.seq: letter for letter in self._journal.dead}
         self._pending_replies: set[PendingReply] = set()
-        self._accepting: set[Future[None]] = set()
+        self._accepting: set[_Settle] = set()
         self._listeners: list[tuple[frozenset[str], Callable[[str, bytes], None]]] = []
         self._taps: dict[str, list[EmbeddedTap]] = {}
         self._broadcasts: SimpleQueue[tuple[str, bytes] | None] = SimpleQueue()
@@ -93,13 +98,14 @@ class EmbeddedTransport:
             return 0 if found is None else len(found.ready)
 
     def send(self, message: Outgoing) -> "Future[None]":
-        return self._send(message, None)
+        accepted: Future[None] = Future()
+        self._send(message, partial(settle, accepted), None)
+        return accepted
 
     def request(self, message: Outgoing) -> PendingReply:
         pending = PendingReply(lambda: self._pending_replies.discard(pending))
         self._pending_replies.add(pending)
-        accepted = self._send(message, pending)
-        accepted.add_done_callback(lambda done: pending.settle(done.exception()))  # type: ignore[arg-type]
+        self._send(message, pending.settle, pending)
         return pending
 
     def consume(
@@ -227,7 +233,7 @@ class EmbeddedTransport:
         self._journal.close()
         error = BrokerUnavailable("the transport was closed")
         for accepted in list(self._accepting):
-            settle(accepted, error)
+            accepted(error)
         for pending in list(self._pending_replies):
             pending.fail(error)
 
@@ -277,30 +283,25 @@ class EmbeddedTransport:
             known.queue, known.assumed = queue, False
         return known
 
-    def _send(self, message: Outgoing, pending: PendingReply | None) -> "Future[None]":
-        accepted: Future[None] = Future()
+    def _send(self, message: Outgoing, accepted: _Settle, pending: PendingReply | None) -> None:
         queue = message.queue
         with self.lock:
             if self._closed:
-                accepted.set_exception(BrokerUnavailable("the transport was closed"))
-                return accepted
+                accepted(BrokerUnavailable("the transport was closed"))
+                return
             target = self.queues.get(queue.name)
             taps = self._taps.get(queue.name, ())
             for tap in taps:
                 tap.put(message.body)
             if target is None or target.expired(time.monotonic()):
                 self.queues.pop(queue.name, None)
-                if taps:
-                    accepted.set_result(None)
-                    return accepted
-                accepted.set_exception(Unroutable(f"there is no broker queue {queue.name}"))
-                return accepted
+                accepted(None if taps else Unroutable(f"there is no broker queue {queue.name}"))
+                return
             self._seq += 1
             copy = QueuedMessage(self._seq, message.message_id, message.body, pending, returns=int(message.again))
             safe = target.queue.durability is Durability.SAFE
             if safe:
                 self._accepting.add(accepted)
-                accepted.add_done_callback(self._accepting.discard)
                 kept = StoredMessage(copy.seq, queue.name, copy.message_id, copy.body, copy.returns)
                 # Before a consumer can have the message: the journal must not hear of its acknowledgement first.
                 patient = target.queue.name in _PATIENT
@@ -310,21 +311,21 @@ class EmbeddedTransport:
             target.ready.append(copy)
             target.wake()
         if not safe:
-            accepted.set_result(None)
-        return accepted
+            accepted(None)
 
     def _stored(
-        self, target: MemoryQueue, message: QueuedMessage, accepted: "Future[None]", error: BaseException | None
+        self, target: MemoryQueue, message: QueuedMessage, accepted: _Settle, error: BaseException | None
     ) -> None:
+        self._accepting.discard(accepted)
         if error is None:
-            settle(accepted, None)
+            accepted(None)
             return
         with self.lock:
             unseen = message in target.ready and not message.delivered
             if message in target.ready:
                 target.ready.remove(message)
         why = f"the journal cannot be written: {error}"
-        settle(accepted, BrokerUnavailable(why) if unseen else PublishUnconfirmed(why))
+        accepted(BrokerUnavailable(why) if unseen else PublishUnconfirmed(why))
 
     def _call_listeners(self) -> None:
         while (received := self._broadcasts.get()) is not None:
