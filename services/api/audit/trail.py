@@ -4,7 +4,7 @@ A command gets its entry from the scheduler, in the transaction that carries it 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from flask import Response, request
 from werkzeug.exceptions import HTTPException
@@ -47,7 +47,8 @@ _KINDS: Mapping[str, str] = {
 class Trail:
     """What is known about a write while it is answered."""
 
-    target: AuditTarget = field(default_factory=lambda: AuditTarget(kind="all"))
+    target: AuditTarget | None = None
+    """What the request is about, if it is not what the path names."""
     address: str = ""
     request_id: str = ""
     principal: Principal = NOBODY
@@ -101,27 +102,31 @@ def audited(
 
     def watched(**path: str) -> Response:
         address, request_id = begin()
-        trail = Trail(_target(api_path, path), address, request_id)
+        trail = Trail(address=address, request_id=request_id)
+
+        def entry(code: str) -> AuditEntry:
+            return _entry(operation, trail, trail.target or _target(api_path, path), code)
+
         request.environ[_TRAIL] = trail
         try:
             response = view(**path)
         except (Problem, DagwayError, HTTPException) as error:
             status, code = _outcome(error)
             if not trail.sent and (status < problems.INTERNAL or trail.remote_node):
-                sender.add(_entry(operation, trail, code))
+                sender.add(entry(code))
             raise
         if not trail.sent:
-            sender.add(_entry(operation, trail, ""))
+            sender.add(entry(""))
         return response
 
     return watched
 
 
-def _entry(operation: str, trail: Trail, code: str) -> AuditEntry:
+def _entry(operation: str, trail: Trail, target: AuditTarget, code: str) -> AuditEntry:
     return AuditEntry(
         actor=trail.actor,
         operation=operation,
-        target=_in_workspace(trail.target, trail.workspace),
+        target=_in_workspace(target, trail.workspace),
         outcome="refused" if code else "done",
         code=code,
         facts={"remote_node": trail.remote_node} if trail.remote_node else {},

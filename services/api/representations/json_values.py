@@ -135,7 +135,9 @@ def plain_name(text: str, field: str) -> str:
 
 def file_name(text: str, field: str = "fileName") -> str:
     """Return the file name of a stored DAG, without its extension. Raises a 400 if ``text`` cannot be a file name."""
-    return plain_name(file_stem(plain_name(text, field)), field)
+    stored_as = plain_name(text, field)
+    stem = file_stem(stored_as)
+    return stored_as if stem == stored_as else plain_name(stem, field)
 
 
 def dag_name(text: str, field: str) -> str:

@@ -5,12 +5,17 @@ from services.api.problems import not_found
 from services.api.representations import json_values
 from shared.store.reads.reader import RunRow
 
-__all__ = ["find_run", "find_sub_run", "run_name", "stored_run_name"]
+__all__ = ["find_run", "find_sub_run", "run_name", "run_of", "stored_run_name"]
 
 
 def find_run(deps: Deps, name: str, dag_run_id: str) -> RunRow:
     """Return a root run by DAG name and run id, or ``latest``. Raises a 404 if there is none."""
-    run = deps.reads.run(*stored_run_name(deps, name, dag_run_id))
+    return run_of(deps, stored_run_name(deps, name, dag_run_id), name, dag_run_id)
+
+
+def run_of(deps: Deps, stored: tuple[str, str], name: str, dag_run_id: str) -> RunRow:
+    """Return the root run with the names of ``stored_run_name``. Raises a 404 with those in the path."""
+    run = deps.reads.run(*stored)
     if run is None:
         raise not_found(f"DAG {name!r} has no run {dag_run_id!r}")
     return run
