@@ -105,5 +105,7 @@ def set_up_logging(level: str, style: Literal["json", "text"], service: str) -> 
     # At level info these libraries log every statement and every reconnect.
     for chatty in ("sqlalchemy", "waitress", "alembic"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    # While more requests come than there are threads, waitress warns at each one. Metrics show how long requests take.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     # pika logs seven errors for each refused connection. ``shared.transport`` logs one warning instead.
     logging.getLogger("pika").setLevel(logging.CRITICAL)

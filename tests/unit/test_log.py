@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 import pytest
+from waitress.task import ThreadedTaskDispatcher
 
 from shared.log import set_up_logging
 
@@ -32,7 +33,9 @@ def _logging_kept() -> Iterator[logging.Logger]:
     """Give the root logger its handlers back, and it and all others their levels."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in ("alembic", "pika", "sqlalchemy", "waitress")}
+    levels = {
+        name: logging.getLogger(name).level for name in ("alembic", "pika", "sqlalchemy", "waitress", "waitress.queue")
+    }
     try:
         yield root
     finally:
@@ -71,6 +74,19 @@ def test_no_value_forges_a_line_or_acts_on_a_terminal(
         assert rest.pop() == ""
         assert all(each.startswith("  ") for each in rest)
         assert all(each.isprintable() for each in (first, *rest))
+
+
+def test_requests_that_wait_for_a_thread_log_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = _Lines()
+    monkeypatch.setattr(sys, "stderr", written)
+    with _logging_kept():
+        set_up_logging("debug", "text", "up")
+
+        ThreadedTaskDispatcher().add_task("a request")  # there is no thread yet
+
+        assert written.text == ""
+        logging.getLogger("waitress").warning("another warning")
+        assert "another warning" in written.text
 
 
 class _Lines:
