@@ -12,7 +12,9 @@ Guarantees (``tests/conformance/test_transport.py`` tests each implementation fo
   it may return any number of times. Messages may travel in a batch (``BrokerQueue.batched``). If their consumer dies,
   all messages of the batch are delivered again, even acknowledged ones. A batch counts as one message of a prefetch.
 * **Dead letters** keep the message and the reason, and can be listed and sent again.
-* After a redelivery the order of messages is not defined. There are no delays and no priorities: the store has them.
+* After a redelivery the order of messages is not defined. There are no delays: the store has them.
+* **Urgent messages overtake** the others that wait in a broker queue, but do not starve them: while both wait, two
+  urgent ones are delivered, then one other. RabbitMQ before 4.0 delivers all in their order.
 * Consumers reconnect by themselves. To settle a delivery of an earlier connection does nothing.
 
 All methods may be called from any thread. Callbacks on futures run on the transport's own thread, so they must be short
@@ -150,12 +152,17 @@ def worker_queue(worker_id: str) -> BrokerQueue:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message to send. ``again``: it may have been sent before, so it is delivered with ``redelivered`` set."""
+    """One message to send.
+
+    ``again``: it may have been sent before, so it is delivered with ``redelivered`` set. ``urgent``: it overtakes those
+    that are not; only for queues that are not ``batched``.
+    """
 
     queue: BrokerQueue
     body: bytes
     message_id: str
     again: bool = False
+    urgent: bool = False
 
 
 class Delivery(Protocol):

@@ -14,13 +14,16 @@ from shared.transport.pending_reply import PendingReply
 
 __all__ = ["EmbeddedConsumer", "Keeper", "MemoryQueue", "QueuedMessage"]
 
+_URGENT_IN_A_ROW = 2
+"""After so many urgent messages comes one that is not, as with RabbitMQ."""
+
 
 @dataclass(slots=True, eq=False)
 class QueuedMessage:
     """One message in a queue or with a consumer. It is dropped after ``dies_at``, a monotonic time.
 
     ``returns``: how often the message came back. ``delivered``: whether a consumer has had it. ``pending``: the reply
-    that its sender awaits.
+    that its sender awaits. ``urgent``: see ``Outgoing``.
     """
 
     seq: int
@@ -30,17 +33,59 @@ class QueuedMessage:
     returns: int = 0
     delivered: bool = False
     dies_at: float | None = None
+    urgent: bool = False
+
+
+class ReadyMessages:
+    """The messages that wait in a queue: the urgent ones and the others, each oldest first."""
+
+    __slots__ = ("_in_a_row", "_others", "_urgent")
+
+    def __init__(self) -> None:
+        self._urgent: deque[QueuedMessage] = deque()
+        self._others: deque[QueuedMessage] = deque()
+        self._in_a_row = 0
+        """How many urgent messages were taken since the last other one."""
+
+    def __len__(self) -> int:
+        return len(self._urgent) + len(self._others)
+
+    def add(self, message: QueuedMessage) -> None:
+        self._line(message).append(message)
+
+    def put_back(self, message: QueuedMessage) -> None:
+        """Put a message in front of those of its kind."""
+        self._line(message).appendleft(message)
+
+    def take(self) -> QueuedMessage:
+        """Remove and return the next message. Raises ``IndexError`` if there is none."""
+        if self._urgent and (self._in_a_row < _URGENT_IN_A_ROW or not self._others):
+            self._in_a_row += 1
+            return self._urgent.popleft()
+        self._in_a_row = 0
+        return self._others.popleft()
+
+    def remove(self, message: QueuedMessage) -> bool:
+        """Remove a message; return whether it was there."""
+        line = self._line(message)
+        if message not in line:
+            return False
+        line.remove(message)
+        return True
+
+    def _line(self, message: QueuedMessage) -> deque[QueuedMessage]:
+        return self._urgent if message.urgent else self._others
 
 
 @dataclass(slots=True, eq=False)
 class MemoryQueue:
-    """The messages of a queue, oldest first, and the consumers to wake for them."""
+    """The messages of a queue, and the consumers to wake for them."""
 
     queue: BrokerQueue
     used_at: float
     assumed: bool = False
     """The queue was found in the journal, with assumed arguments. The next declaration sets the real ones."""
-    ready: deque[QueuedMessage] = field(default_factory=deque)
+    ready: ReadyMessages = field(default_factory=ReadyMessages)
     consumers: "list[EmbeddedConsumer]" = field(default_factory=list)
 
     def expired(self, now: float) -> bool:
@@ -220,7 +265,7 @@ class EmbeddedConsumer:
             self._sources.rotate(-1)  # so that no queue starves another
             unsettled = self._unsettled[source]
             while source.ready and len(taken) < limit and len(unsettled) < self._prefetch:
-                message = source.ready.popleft()
+                message = source.ready.take()
                 if message.dies_at is not None and message.dies_at < now:
                     continue
                 message.delivered = True

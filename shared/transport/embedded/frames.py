@@ -14,17 +14,19 @@ from typing import NamedTuple
 
 from shared.transport.base import BrokerQueue, Durability, Exchange
 
-__all__ = ["Frame", "FrameReader", "Kind", "encode_frame", "pack_queue", "unpack_queue"]
+__all__ = ["AGAIN", "URGENT", "Frame", "FrameReader", "Kind", "encode_frame", "pack_queue", "unpack_queue"]
 
 _HEAD = struct.Struct(">IBQ")
 _LENGTH = struct.Struct(">I")
+AGAIN, URGENT = b"a", b"u"
+"""The flags of a message that is sent; see ``Outgoing``."""
 
 
 class Kind(IntEnum):
     """The kinds of frames, each with its number and its parts."""
 
     SEND = 1
-    """Call; broker queue, message id, ``1`` if it may have been sent before, body. Send a message."""
+    """Call; broker queue, message id, flags (``AGAIN``, ``URGENT``), body. Send a message."""
     CONSUME = 2
     """Call; consumer, prefetch, broker queues. Open a consumer."""
     ADD_QUEUE = 3

@@ -11,7 +11,7 @@ from shared.errors import DagwayError
 from shared.transport.base import Delivery, Outgoing
 from shared.transport.embedded.consumer import EmbeddedConsumer
 from shared.transport.embedded.frame_socket import FrameSocket
-from shared.transport.embedded.frames import Frame, Kind, encode_frame, pack_queue, unpack_queue
+from shared.transport.embedded.frames import AGAIN, URGENT, Frame, Kind, encode_frame, pack_queue, unpack_queue
 from shared.transport.embedded.transport import EmbeddedTransport
 
 __all__ = ["LinkServer"]
@@ -55,8 +55,9 @@ class LinkServer:
     def _on_frame(self, frame: Frame) -> None:
         kind, number, parts = frame
         if kind is Kind.SEND:
-            queue, message_id, again, body = parts
-            message = Outgoing(unpack_queue(queue), body, message_id.decode(), again=again == b"1")
+            queue, message_id, flags, body = parts
+            how = {"again": AGAIN in flags, "urgent": URGENT in flags}
+            message = Outgoing(unpack_queue(queue), body, message_id.decode(), **how)
             self._transport.send(message).add_done_callback(partial(self._sent, number))
         elif kind is Kind.SETTLE:
             self._settle(number, parts[0].decode(), parts[1].decode())

@@ -16,7 +16,7 @@ from itertools import count
 from shared.errors import BrokerUnavailable, ConfigInvalid, DagwayError, PublishUnconfirmed, Unroutable
 from shared.transport.base import BrokerQueue, Consumer, Delivery, Outgoing
 from shared.transport.embedded.frame_socket import FrameSocket
-from shared.transport.embedded.frames import Frame, Kind, encode_frame, pack_queue, unpack_queue
+from shared.transport.embedded.frames import AGAIN, URGENT, Frame, Kind, encode_frame, pack_queue, unpack_queue
 from shared.transport.futures import settle
 
 __all__ = ["LinkedTransport"]
@@ -55,8 +55,8 @@ class LinkedTransport:
         return not self._ended
 
     def send(self, message: Outgoing) -> "Future[None]":
-        again = b"1" if message.again else b""
-        return self.call(Kind.SEND, pack_queue(message.queue), message.message_id.encode(), again, message.body)
+        flags = AGAIN * message.again + URGENT * message.urgent
+        return self.call(Kind.SEND, pack_queue(message.queue), message.message_id.encode(), flags, message.body)
 
     def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:  # noqa: ARG002
         # ``acks_wait_s`` is not needed: the journal writes all acknowledgements that arrive during a commit together.

@@ -79,7 +79,7 @@ class EmbeddedTransport:
             if kept.returns > DELIVERY_LIMIT:
                 self.add_dead_letter(found.queue, message, "by the broker: delivery limit")
             else:
-                found.ready.append(message)
+                found.ready.add(message)
 
     def declare(self, queues: Sequence[BrokerQueue]) -> None:
         with self.lock:
@@ -253,7 +253,7 @@ class EmbeddedTransport:
             return
         if source.queue.durability is Durability.SAFE:
             self._journal.returned(message.seq, message.returns)
-        source.ready.appendleft(message)
+        source.ready.put_back(message)
         source.wake()
 
     def add_dead_letter(self, queue: BrokerQueue, message: QueuedMessage, why: str) -> None:
@@ -298,7 +298,8 @@ class EmbeddedTransport:
                 accepted(None if taps else Unroutable(f"there is no broker queue {queue.name}"))
                 return
             self._seq += 1
-            copy = QueuedMessage(self._seq, message.message_id, message.body, pending, returns=int(message.again))
+            returns, urgent = int(message.again), message.urgent
+            copy = QueuedMessage(self._seq, message.message_id, message.body, pending, returns, urgent=urgent)
             safe = target.queue.durability is Durability.SAFE
             if safe:
                 self._accepting.add(accepted)
@@ -308,7 +309,7 @@ class EmbeddedTransport:
                 self._journal.add(kept, lambda error: self._stored(target, copy, accepted, error), patient=patient)
             elif target.queue.durability is Durability.TRANSIENT:
                 copy.dies_at = time.monotonic() + TRANSIENT_TTL_S
-            target.ready.append(copy)
+            target.ready.add(copy)
             target.wake()
         if not safe:
             accepted(None)
@@ -321,9 +322,7 @@ class EmbeddedTransport:
             accepted(None)
             return
         with self.lock:
-            unseen = message in target.ready and not message.delivered
-            if message in target.ready:
-                target.ready.remove(message)
+            unseen = target.ready.remove(message) and not message.delivered
         why = f"the journal cannot be written: {error}"
         accepted(BrokerUnavailable(why) if unseen else PublishUnconfirmed(why))
 

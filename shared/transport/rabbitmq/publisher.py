@@ -47,6 +47,8 @@ MAX_BATCH = 32
 MAX_BATCH_BYTES = 64 * 1024
 _BLOCKED = "the broker blocks publishers: it is low on memory or disk space (resource alarm)"
 _REPLY_TO = "amq.rabbitmq.reply-to"
+_URGENT = 5
+"""The lowest AMQP priority that is high for a quorum queue (RabbitMQ 4.0, "Quorum Queues", Priorities)."""
 
 _log = logging.getLogger(__name__)
 
@@ -181,7 +183,10 @@ class Publisher:
     def _properties(self, message: Outgoing, **more: str) -> Any:
         mode = 1 if message.queue.durability is Durability.TRANSIENT else 2
         headers = {HEADER_AGAIN: True} if message.again else None
-        return pika.BasicProperties(message_id=message.message_id, delivery_mode=mode, headers=headers, **more)
+        priority = _URGENT if message.urgent else None
+        return pika.BasicProperties(
+            message_id=message.message_id, delivery_mode=mode, headers=headers, priority=priority, **more
+        )
 
     def why_not(self) -> BrokerUnavailable | None:
         """Return why a send would fail immediately, or ``None`` if it would be tried."""
