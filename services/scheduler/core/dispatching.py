@@ -17,11 +17,13 @@ from services.scheduler.core.tasks import make_task
 from shared.language.model import Handler
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["MOST_AHEAD", "OUT_OF_TIME", "proceed"]
+__all__ = ["MOST_AHEAD", "MOST_URGENT", "OUT_OF_TIME", "proceed"]
 
 MOST_AHEAD = 200
 """How many tasks of a run may be on their way to workers. Others are sent as workers begin these, so that a wide run
 starts at once, whatever its width, and the tasks of other runs are not queued behind all of its tasks."""
+MOST_URGENT = 8
+"""How many of these tasks may be urgent. The others let the tasks of runs pass that have fewer on their way."""
 OUT_OF_TIME = "the run's time limit passed"
 
 
@@ -185,7 +187,8 @@ def dispatch(draft: Draft, idx: int, run_status: str = "") -> None:
     task = make_task(draft, idx, token, worker_id, run_status)
     if rest := following(draft, idx, token):
         task = task.model_copy(update={"following": rest})
-    draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items()))))
+    urgent = draft.tally.ahead <= MOST_URGENT
+    draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items())), urgent))
 
 
 def _end(draft: Draft) -> None:

@@ -289,7 +289,7 @@ class Batch:
         self.pending.outbox.append(
             {"id": message_id, "route": rows.broker_queue_row(broker_queue), "body": body, "created_at": self.now}
         )
-        self.after.outgoing.append(Outgoing(broker_queue, body, message_id))
+        self.after.outgoing.append(Outgoing(broker_queue, body, message_id, urgent=dispatch.urgent))
 
     def _follow(self, loaded: LoadedRun, before: Run) -> None:
         """Collect the consequences of a change of the run's status: for queues, families, counters and traces."""

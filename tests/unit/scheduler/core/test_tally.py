@@ -92,3 +92,27 @@ def test_a_step_that_is_under_way_goes_before_steps_that_are_not(monkeypatch: py
 
     stage.start("c")
     assert stage.order() == ["a", "b", "c", "b"]
+
+
+def test_only_the_first_tasks_that_a_run_has_on_their_way_are_urgent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatching, "MOST_URGENT", 2)
+    monkeypatch.setattr(dispatching, "MOST_AHEAD", 4)
+    stage = Stage.begun(make_dag(*map(step, "abcdefg"), placement="spread"))
+    assert [each.urgent for each in stage.sent] == [True, True, False, False]
+
+    stage.start("a")
+    assert stage.order()[4:] == ["e"]
+    assert not stage.sent[-1].urgent, "four are on their way"
+    for name in "bcdef":
+        stage.start(name)
+    assert stage.order()[5:] == ["f", "g"]
+    for name in "abcdef":
+        stage.finish(name)
+    stage.undelivered("g")
+    assert stage.order()[7:] == ["g"]
+    assert stage.sent[-1].urgent, "none else is on its way"
+
+
+def test_each_task_of_a_chain_is_urgent() -> None:
+    stage = Stage.begun(make_dag(step("a"), step("b", "a"), step("c", "b"))).play()
+    assert all(each.urgent for each in stage.sent)
