@@ -10,9 +10,8 @@ Nothing here retries: the caller that gets ``StoreUnavailable`` decides whether 
 
 import json
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -45,7 +44,6 @@ __all__ = [
     "insert_ignore",
     "is_postgres",
     "one_statement",
-    "one_writer",
     "open_engine",
     "store_errors",
     "transaction",
@@ -128,15 +126,6 @@ def is_postgres(bind: Engine | Connection) -> bool:
 def has_own_session(connection: Connection) -> bool:
     """Return whether a connection keeps one session of Postgres, as no pooler lends it another one."""
     return is_postgres(connection) and not connection.get_execution_options().get(_POOLED)
-
-
-def one_writer(engine: Engine) -> AbstractContextManager[object]:
-    """Return a lock for the write transactions of one process.
-
-    SQLite allows one writer at a time, and waiting writers poll with sleeps of up to a tenth of a second. This lock
-    wakes the next writer without that delay. On Postgres the lock does nothing.
-    """
-    return nullcontext() if is_postgres(engine) else threading.Lock()
 
 
 def _normalise(url: str) -> URL:

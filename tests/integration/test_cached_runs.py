@@ -91,6 +91,8 @@ class World:
     def __init__(self, url: str) -> None:
         self.engine = open_engine(url)
         self.one, self.two = (Peer(Store(self.engine)) for _ in range(2))
+        # Opens the connection of this test's reads: after a new connection, schedulers do not trust what they cached.
+        assert self.statuses() == []
         self.one.do(c.CreateDag(file_name="d", spec=CHAIN))
         self.one.do(c.StartRun(by="ann", file_name="d", dag_run_id="r1"))
 

@@ -7,13 +7,14 @@ runs wait for each other instead of deadlocking. A commit makes all writes visib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 
 from sqlalchemy import Connection, Engine, event
 
 from shared.clock import utc_now
 from shared.store.clock import StoreClock
-from shared.store.engine import one_statement, one_writer, store_errors
+from shared.store.engine import is_postgres, one_statement, store_errors
+from shared.store.sqlite_writer import SqliteWriter
 from shared.store.writes.accounts import AccountWrites
 from shared.store.writes.audit import AuditWrites
 from shared.store.writes.bulk import Part, write
@@ -49,7 +50,8 @@ class Store:
     def __init__(self, engine: Engine, own: Callable[[], datetime] = utc_now) -> None:
         self.engine = engine
         self.clock = StoreClock(own)
-        self._gate = one_writer(engine)
+        self._begin = engine.begin if is_postgres(engine) else SqliteWriter.of(engine).begin
+        self._read = partial(one_statement, engine) if is_postgres(engine) else self._begin
 
     def on_connect(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` whenever a new connection to the database was made, before its first use.
@@ -65,18 +67,18 @@ class Store:
         Raises:
             StoreUnavailable, AlreadyExists, InvariantBroken: see ``store_errors``.
         """
-        with store_errors(), self._gate, self.engine.begin() as connection:
+        with store_errors(), self._begin() as connection:
             self.clock.follow(connection)
             yield Transaction(connection)
 
     @contextmanager
     def read(self) -> Iterator["Transaction"]:
-        """Run a block that sends a single SELECT: one round trip, where ``begin`` needs three (``one_statement``).
+        """Run a block that sends a single SELECT: on Postgres one round trip, where ``begin`` needs three.
 
         Raises:
             StoreUnavailable: see ``store_errors``.
         """
-        with self._gate, one_statement(self.engine) as connection:
+        with store_errors(), self._read() as connection:
             yield Transaction(connection)
 
 
