@@ -1,6 +1,7 @@
 """Times in the statements that SQLite gets. That they come back as they were is shown in ``test_store_bulk``."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import DateTime, create_engine
@@ -27,6 +28,16 @@ def test_a_time_is_stored_as_sqlalchemy_stores_it_in_utc(time: datetime) -> None
 
     assert bind(time) == usual(time.astimezone(UTC))
     assert bind(None) is None
+
+
+def test_the_two_hours_that_a_clock_shows_twice_are_stored_as_two() -> None:
+    bind = UTCDateTime().dialect_impl(DIALECT).bind_processor(DIALECT)
+    first = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    second = first.replace(fold=1)
+    assert bind is not None
+    assert first == second, "Python compares what the clock shows, so a cache of texts must not have these as keys"
+
+    assert [bind(first), bind(second)] == ["2026-10-25 00:30:00.000000", "2026-10-25 01:30:00.000000"]
 
 
 def test_a_time_without_a_zone_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Column, DateTime, Dialect, LargeBinary, MetaData, TypeDecorator, text
@@ -10,6 +11,12 @@ __all__ = ["Bytes", "UTCDateTime", "col", "metadata", "where"]
 
 
 _UNTIL_ZONE = len("2026-01-31 23:59:59.000000")
+
+
+@lru_cache(maxsize=256)
+def _text_on_sqlite(utc: datetime) -> str:
+    """Return the text that SQLAlchemy stores for a UTC time. A transaction writes the same few times many times."""
+    return utc.isoformat(" ", "microseconds")[:_UNTIL_ZONE]
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -31,8 +38,7 @@ class UTCDateTime(TypeDecorator[datetime]):
 
         def bind(value: datetime | None) -> str | None:
             utc = self.process_bind_param(value, dialect)
-            # The text that SQLAlchemy stores, in a quarter of its time.
-            return None if utc is None else utc.isoformat(" ", "microseconds")[:_UNTIL_ZONE]
+            return None if utc is None else _text_on_sqlite(utc)
 
         return bind
 
