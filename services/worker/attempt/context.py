@@ -3,9 +3,10 @@
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
-from services.worker.inputs.environment import Inputs, prepare_inputs
+from services.worker.inputs.environment import Inputs, inherited, prepare_inputs
 from services.worker.inputs.sealing import PassedSecrets, Sealer, open_task
 from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
@@ -61,6 +62,7 @@ class Preparation:
         self._workspace = workspace
         self._sealer = sealer
         self._resolver = resolver
+        self._inherited = inherited()
 
     def context(
         self, task: Task, stop: StopRequest, run_span: SpanContext, *, chain_since_s: float | None = None
@@ -75,8 +77,8 @@ class Preparation:
         """Prepare files and inputs. Whatever fails becomes ``context.error``."""
         try:
             if context.logs_folder is not None:
-                self._workspace.make_log_folder(context.logs_folder, context.task)
-                context.files = OutputFiles(context.paths, context.task)
+                make_folder = partial(self._workspace.make_log_folder, context.logs_folder, context.task)
+                context.files = OutputFiles(context.paths, context.task, make_folder)
             context.task, context.passed = open_task(context.task, self._sealer)
             task, passed = context.task, context.passed.texts
             if context.logs_folder is not None:
@@ -88,6 +90,7 @@ class Preparation:
                     folder,
                     resolver=self._resolver,
                     passed=passed,
+                    inherits=self._inherited,
                     all_secrets=complete,
                     reach=reach,
                     home=home,

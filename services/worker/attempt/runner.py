@@ -190,6 +190,8 @@ class AttemptRunner:
         if io.messages:
             messages = tuple(ChatMessage(role=role, content=masker.text(text)) for role, text in io.messages)
             attempt.facts["messages"] = messages
+        if not masker:
+            return attempt
         masked = {name: masker.text(value) for name, value in attempt.outputs.items()}
         return replace(attempt, result=replace(attempt.result, error=masker.text(attempt.result.error)), outputs=masked)
 

@@ -120,7 +120,7 @@ class Workspace:
         """
         if self.dags_dir is None or not task.file_name or workspace_of(task.file_name) != DEFAULT:
             return self.run_dir(task)
-        return (self.dags_dir / task.file_name).parent
+        return _dag_folder(self.dags_dir, task.file_name)
 
     def log_folder(self, task: Task) -> Path:
         """Return the directory below which the run's logs are: the DAG's ``logDir``, else ``<data>/logs``.
@@ -138,13 +138,25 @@ class Workspace:
             else:
                 if text and os.access(folder, os.W_OK | os.X_OK):
                     return folder
-        return self.data_dir / "logs"
+        return _logs_dir(self.data_dir)
+
+
+# Cached, since all steps of a run need these paths, and making a path is slow.
 
 
 @lru_cache(1_000)
 def _run_dir(data_dir: Path, name: str) -> Path:
-    # Cached, since all steps of a run need it and making a path is slow.
     return data_dir / "runs" / name
+
+
+@lru_cache(1_000)
+def _dag_folder(dags_dir: Path, file_name: str) -> Path:
+    return (dags_dir / file_name).parent
+
+
+@lru_cache(1_000)
+def _logs_dir(data_dir: Path) -> Path:
+    return data_dir / "logs"
 
 
 def run_folder(task: Task) -> str:

@@ -7,7 +7,7 @@ stdout and stderr. The module ``inputs.workspace`` describes their folder.
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,13 +88,14 @@ class OutputFiles:
     appending.
     """
 
-    def __init__(self, paths: LogPaths, task: Task) -> None:
+    def __init__(self, paths: LogPaths, task: Task, make_folder: Callable[[], None] = lambda: None) -> None:
+        """Open the files. ``make_folder`` is called if the run's folder does not exist. Raises ``OSError``."""
         self.paths = paths
         self._kept = False
         self._fds: list[int] = []
         self._copiers: list[PipeCopier] = []
         try:
-            self.run_log = self._open(paths.run_log)
+            self.run_log = self._open(paths.run_log, make_folder=make_folder)
             self.stdout_log = self._open(paths.stdout)
             self.stderr_log = self._open(paths.stderr) if not paths.merged else None
             self.stdout = self.captured = self.stdout_log
@@ -178,11 +179,12 @@ class OutputFiles:
         """Open the file that a step names in ``stdout:`` or ``stderr:``. ``close`` closes it. Raises ``OSError``."""
         return self._open(str(path), reach)
 
-    def _open(self, path: str, reach: Reach = EVERYTHING) -> int:
+    def _open(self, path: str, reach: Reach = EVERYTHING, *, make_folder: Callable[[], None] = lambda: None) -> int:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
         try:
             fd = reach.open(path, flags, _FILE_MODE)
         except FileNotFoundError:
+            make_folder()
             Path(path).parent.mkdir(_DIR_MODE, parents=True, exist_ok=True)
             fd = reach.open(path, flags, _FILE_MODE)
         self._fds.append(fd)

@@ -185,6 +185,8 @@ class Masker:
 
     def copy(self) -> "Masker":
         """Return a masker of the same secrets for another stream."""
+        if self._forms is None:
+            return self  # it holds nothing back
         masker = Masker(())
         masker._forms = self._forms
         return masker
