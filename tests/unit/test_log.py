@@ -76,6 +76,29 @@ def test_no_value_forges_a_line_or_acts_on_a_terminal(
         assert all(each.isprintable() for each in (first, *rest))
 
 
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_passwords_in_urls_are_masked_wherever_they_are_in_a_line(
+    style: Literal["text", "json"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = _Lines()
+    monkeypatch.setattr(sys, "stderr", written)
+    urls = (
+        "amqp://ann:hid:d/en@broker:5672/v",
+        "postgresql+psycopg2://bob:hidden@h,i/db",
+        "http://api:8080/v2 of ann@h",
+    )
+    with _logging_kept():
+        set_up_logging("info", style, "api")
+        try:
+            raise ValueError(urls[0])
+        except ValueError:
+            logging.getLogger("a.library").warning("no answer from %s", urls[1], exc_info=True, extra={"next": urls[2]})
+
+    assert "hid" not in written.text
+    for shown in ("amqp://ann:***@broker:5672/v", "postgresql+psycopg2://bob:***@h,i/db", urls[2]):
+        assert shown in written.text
+
+
 def test_requests_that_wait_for_a_thread_log_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     written = _Lines()
     monkeypatch.setattr(sys, "stderr", written)
