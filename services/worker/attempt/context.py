@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from services.worker.inputs.environment import Inputs, inherited, prepare_inputs
+from services.worker.inputs.environment import Inputs, prepare_inputs
 from services.worker.inputs.sealing import PassedSecrets, Sealer, open_task
 from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
@@ -62,7 +62,6 @@ class Preparation:
         self._workspace = workspace
         self._sealer = sealer
         self._resolver = resolver
-        self._inherited = inherited()
 
     def context(
         self, task: Task, stop: StopRequest, run_span: SpanContext, *, chain_since_s: float | None = None
@@ -90,7 +89,6 @@ class Preparation:
                     folder,
                     resolver=self._resolver,
                     passed=passed,
-                    inherits=self._inherited,
                     all_secrets=complete,
                     reach=reach,
                     home=home,
