@@ -9,6 +9,8 @@ from pathlib import Path
 __all__ = ["cpu_s", "descendants"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_GONE = (FileNotFoundError, ProcessLookupError)
+"""What ``/proc`` raises for a process that has ended: before its file is opened, and while it is read."""
 
 
 def cpu_s(pid: int) -> float:
@@ -16,7 +18,7 @@ def cpu_s(pid: int) -> float:
     process = Path(f"/proc/{pid}")
     try:
         times = (process / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:15]
-    except FileNotFoundError:
+    except _GONE:
         return 0.0  # The process has just ended: its time now counts as its parent's.
     return sum(map(int, times)) / _TICKS + sum(map(cpu_s, _children(pid)))
 
@@ -29,6 +31,6 @@ def descendants(pid: int) -> list[int]:
 def _children(pid: int) -> list[int]:
     try:
         found = [each.read_text(encoding="ascii") for each in Path(f"/proc/{pid}").glob("task/*/children")]
-    except FileNotFoundError:
+    except _GONE:
         return []
     return [int(child) for child in " ".join(found).split()]
