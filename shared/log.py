@@ -22,8 +22,12 @@ __all__ = ["bind_thread", "bound", "current", "set_up_logging"]
 
 _facts: ContextVar[Mapping[str, str]] = ContextVar("facts", default=MappingProxyType({}))
 
-_PASSWORD = re.compile(r"(://[^:/@\s]+):[^@\s]+@")
-"""Begins with plain text, which is fast to find: a scheme before it would be tried at each letter of a line."""
+_PASSWORD = re.compile(r"(://[^:/@\s]+:)[^@\s]+(@?)")
+"""The start of a URL with a password, or with a port: then no ``@`` follows.
+
+Its time is linear in the length of a line, whatever is in it. It begins with plain text, because a pattern for the
+scheme would be tried at each letter. And it matches without ``@`` too, so that it need not begin again in a word.
+"""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -62,7 +66,11 @@ class _Masked(logging.Formatter):
         self._inner = inner
 
     def format(self, record: logging.LogRecord) -> str:
-        return _PASSWORD.sub(r"\1:***@", self._inner.format(record))
+        return _PASSWORD.sub(_without_password, self._inner.format(record))
+
+
+def _without_password(start: re.Match[str]) -> str:
+    return f"{start[1]}***@" if start[2] else start[0]
 
 
 class _Json(JsonFormatter):

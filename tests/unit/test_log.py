@@ -99,6 +99,21 @@ def test_passwords_in_urls_are_masked_wherever_they_are_in_a_line(
         assert shown in written.text
 
 
+@pytest.mark.parametrize("repeated", ["w", "://a:", "http://a:", "http://a/"])
+def test_a_long_line_takes_no_longer_for_each_letter_than_a_short_one(
+    repeated: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A pattern that begins again at each of these would take minutes to hours.
+    written = _Lines()
+    monkeypatch.setattr(sys, "stderr", written)
+    text = repeated * 1_000_000
+    with _logging_kept():
+        set_up_logging("info", "text", "api")
+        logging.getLogger("tests").warning(text)
+
+    assert text in written.text
+
+
 def test_requests_that_wait_for_a_thread_log_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     written = _Lines()
     monkeypatch.setattr(sys, "stderr", written)
