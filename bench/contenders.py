@@ -18,6 +18,8 @@ from tests.comparison.sides import dagu
 __all__ = ["LARGE_WORKERS", "WORKERS", "Running", "Start", "at_url", "large", "others", "own", "separate"]
 
 WORKERS, LARGE_WORKERS = 2, 4
+_FLOOR_SLOTS = 25
+"""Of each of the floor's two workers in w5, where it is fastest: one, two and four workers with 8 and 25 were tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def large(used: Servers, program: Path | None, sizes: LargeSizes) -> dict[str, S
         "Dagway, 1 scheduler": lambda: separate(
             used, schedulers=1, workers=LARGE_WORKERS, slots=-(-sizes.sleeps // LARGE_WORKERS), executed=True
         ),
+        "floor": lambda: _floor(used, used.rabbit.create_vhost(), slots=_FLOOR_SLOTS),
     }
     if program is not None:
         found["Dagu"] = partial(_dagu, program)
@@ -103,8 +106,8 @@ def _dagway(system: AbstractContextManager[Rig], used: Servers | None = None) ->
 
 
 @contextmanager
-def _floor(used: Servers, vhost: str) -> Iterator[Running]:
-    with floor(used, vhost, WORKERS) as started:
+def _floor(used: Servers, vhost: str, slots: int = 8) -> Iterator[Running]:
+    with floor(used, vhost, WORKERS, slots=slots) as started:
         yield Running(FloorClient(started), {**started.pids, **used.pids})
 
 

@@ -3,14 +3,17 @@
 The control process takes all starts and reports that have arrived, records them in one transaction, publishes the tasks
 that follow with confirms, and acks what it took when the broker has confirmed. A worker takes a task, spawns the
 command, waits for it, publishes the report with a confirm, and then acks the task. It has no names, no retries, no
-logs, no leases, no API: the client publishes the start and gets the reply when the run has ended.
+leases, no API: the client publishes the start and gets the reply when the run has ended. Its only log is a file for
+each step that prints lines (w5), which nobody can read while it grows.
 
-``python -m bench.floor control|worker AMQP_URL [DATABASE_URL]`` runs one process; the function ``floor`` runs all.
+``python -m bench.floor control AMQP_URL DATABASE_URL`` and ``worker AMQP_URL SLOTS FOLDER_FOR_LOGS`` run one process;
+the function ``floor`` runs all.
 """
 
 import json
 import os
 import sys
+import tempfile
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import pika
@@ -30,9 +34,8 @@ from bench.rig import Servers, running
 __all__ = ["STARTS", "Floor", "floor"]
 
 STARTS, _TASKS, _REPORTS = "floor-starts", "floor-tasks", "floor-reports"
-"""Queues. A start has the keys ``steps`` and ``chain``; its reply comes when the run has ended."""
+"""Queues. A start has the keys ``steps``, ``chain`` and perhaps ``lines``; its reply comes when the run has ended."""
 _BATCH = 64
-_SLOTS = 8
 _CREATE = """
 CREATE TABLE floor_runs (id text PRIMARY KEY, body text NOT NULL, ended_at timestamptz);
 CREATE TABLE floor_steps (run text, idx int, code int NOT NULL, at timestamptz DEFAULT now(), PRIMARY KEY (run, idx))
@@ -40,7 +43,7 @@ CREATE TABLE floor_steps (run text, idx int, code int NOT NULL, at timestamptz D
 _RUNS = "INSERT INTO floor_runs (id, body) VALUES %s ON CONFLICT DO NOTHING"
 _STEPS = "INSERT INTO floor_steps (run, idx, code) VALUES %s ON CONFLICT DO NOTHING"
 _ENDED = "UPDATE floor_runs SET ended_at = now() WHERE id = ANY(%s)"
-_COMMAND = ("sh", "-e", "-c", "true")
+_SHELL = ("sh", "-e", "-c")
 
 
 class _Publisher:
@@ -131,7 +134,8 @@ def _control(amqp_url: str, database_url: str) -> None:
             ack(channel)
 
         for run, idx in tasks:
-            publisher.send(_TASKS, json.dumps({"run": run, "idx": idx}).encode(), confirmed)
+            task = {"run": run, "idx": idx, "lines": asked[run][0].get("lines", 0)}
+            publisher.send(_TASKS, json.dumps(task).encode(), confirmed)
         for run in ended:
             properties = asked.pop(run)[1]
             channel.basic_publish(
@@ -150,13 +154,20 @@ def _control(amqp_url: str, database_url: str) -> None:
     _serve(amqp_url, [STARTS, _REPORTS], 200, handler)
 
 
-def _worker(amqp_url: str) -> None:
-    threads = ThreadPoolExecutor(_SLOTS)
+def _spawn(task: dict[str, Any], logs: Path) -> int:
+    """Start the command of a task and return its process id. Lines go to a file of the step."""
+    if not task["lines"]:
+        return os.posix_spawnp(_SHELL[0], (*_SHELL, "true"), os.environ)
+    log = (os.POSIX_SPAWN_OPEN, 1, str(logs / f"{task['run']}-{task['idx']}"), os.O_WRONLY | os.O_CREAT, 0o600)
+    return os.posix_spawnp(_SHELL[0], (*_SHELL, f"seq {task['lines']}"), os.environ, file_actions=[log])
+
+
+def _worker(amqp_url: str, slots: int, logs: Path) -> None:
+    threads = ThreadPoolExecutor(slots)
 
     def handler(connection: Any, channel: Any, publisher: _Publisher) -> Callable[..., None]:
         def run(tag: int, task: dict[str, Any]) -> None:
-            pid = os.posix_spawnp(_COMMAND[0], _COMMAND, os.environ)
-            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            code = os.waitstatus_to_exitcode(os.waitpid(_spawn(task, logs), 0)[1])
             body = json.dumps({**task, "code": code}).encode()
             ack = partial(channel.basic_ack, tag)
             connection.ioloop.add_callback_threadsafe(lambda: publisher.send(_REPORTS, body, ack))
@@ -166,7 +177,7 @@ def _worker(amqp_url: str) -> None:
 
         return take
 
-    _serve(amqp_url, [_TASKS], _SLOTS, handler)
+    _serve(amqp_url, [_TASKS], slots, handler)
 
 
 class Floor:
@@ -176,14 +187,15 @@ class Floor:
         self.pids = pids
         self._requester = Requester(amqp_url, STARTS)
 
-    def run(self, steps: int, *, chain: bool) -> None:
-        """Run steps, one after the other or all at once, and return when they have ended."""
-        self._requester.ask(str(uuid.uuid4()), json.dumps({"steps": steps, "chain": chain}).encode())
+    def run(self, steps: int, *, chain: bool, lines: int = 0) -> None:
+        """Run steps, one after the other or all at once, and return when they have ended. Each may print lines."""
+        start = {"steps": steps, "chain": chain, "lines": lines}
+        self._requester.ask(str(uuid.uuid4()), json.dumps(start).encode())
 
 
 @contextmanager
-def floor(servers: Servers, amqp_url: str, workers: int) -> Iterator[Floor]:
-    """Run the processes on these servers, in a vhost and a database of their own."""
+def floor(servers: Servers, amqp_url: str, workers: int, *, slots: int = 8) -> Iterator[Floor]:
+    """Run the processes on these servers, in a vhost and a database of their own. ``slots``: of each worker."""
     database_url = servers.postgres.create_database()
     with ExitStack() as stack:
         with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
@@ -193,7 +205,8 @@ def floor(servers: Servers, amqp_url: str, workers: int) -> Iterator[Floor]:
         with closing(psycopg2.connect(database_url)) as database, database, database.cursor() as cursor:
             cursor.execute(_CREATE)
         control = stack.enter_context(running(__name__, "control", amqp_url, database_url))
-        hands = [stack.enter_context(running(__name__, "worker", amqp_url)) for _ in range(workers)]
+        logs = stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-bench-"))
+        hands = [stack.enter_context(running(__name__, "worker", amqp_url, str(slots), logs)) for _ in range(workers)]
         yield Floor(amqp_url, {"control": [control], "workers": hands})
 
 
@@ -201,4 +214,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "control":
         _control(*sys.argv[2:])
     else:
-        _worker(sys.argv[2])
+        _worker(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))

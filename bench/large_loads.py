@@ -1,4 +1,4 @@
-"""Large workloads, by the API, for Dagway and Dagu.
+"""Large workloads, by the API, for Dagway and Dagu; the floor runs the first of them.
 
 w5    many runs at once of many steps in a chain, each of which prints lines; memory before and after
 w7    a run of parallel ``sleep 30``: how long until all run, and memory for each, with and without its processes
@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from bench.floor import Floor
 from bench.processes import memory_mb, peak_memory_mb, running_command
 from bench.workloads import ApiClient
 from tests.harness.eventually import eventually
 
-__all__ = ["FULL", "SHORT", "LargeSizes", "measure_large"]
+__all__ = ["FULL", "SHORT", "LargeSizes", "measure_floor", "measure_large"]
 
 _CLIENTS = 8
 _POLL_S = 0.05
@@ -61,6 +62,17 @@ def measure_large(api: ApiClient, pids: Pids, sizes: LargeSizes) -> tuple[dict[s
             found, memory[name] = workload(api, pids, sizes)
             figures |= found
     return figures, memory
+
+
+def measure_floor(floor: Floor, pids: Pids, sizes: LargeSizes) -> tuple[dict[str, float], dict[str, Memory]]:
+    """Run w5 on the floor: as many chains at once, each step with a log in a file, which no API shows."""
+    floor.run(sizes.steps, chain=True, lines=sizes.lines)
+    before = memory_mb(pids)
+    began = time.perf_counter()
+    with ThreadPoolExecutor(sizes.runs) as clients:
+        list(clients.map(lambda _: floor.run(sizes.steps, chain=True, lines=sizes.lines), range(sizes.runs)))
+    speed = sizes.runs * sizes.steps / (time.perf_counter() - began)
+    return {"w5": speed, "w5 failed": 0}, {"w5": {"before": before, "after": memory_mb(pids)}}
 
 
 def _many_lines(api: ApiClient, pids: Pids, sizes: LargeSizes) -> Measured:

@@ -147,6 +147,7 @@ def _processor(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
 
 
 def _large_times(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
+    floor = {key: _median(by_name.get(_FLOOR, []), key) for key in _LARGE}
     yield "| | " + " | ".join(_LARGE.values()) + " |"
     yield "| --- |" + " --- |" * len(_LARGE)
     for name, rounds in by_name.items():
@@ -154,7 +155,7 @@ def _large_times(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str
         # Not all steps of w7 ran at once: the first had ended before the last began.
         fewer = min(one["figures"].get("w7 running", 1) / one["figures"].get("w7 asked", 1) for one in rounds)
         remarks = [f"{failed} runs of w5 failed"] * bool(failed) + [f"at most {fewer:.0%} of w7 at once"] * (fewer < 1)
-        cells = [_cell(rounds, key, None) for key in _LARGE]
+        cells = [_cell(rounds, key, None if name == _FLOOR else floor[key]) for key in _LARGE]
         yield f"| {_remarked(name, remarks)} | " + " | ".join(cells) + " |"
 
 
@@ -168,7 +169,10 @@ def _memory(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
             continue  # measured at a URL
         cells = []
         for workload, moments in _MOMENTS.items():
-            spent = [one["memory_mb"][workload] for one in rounds]
+            spent = [one["memory_mb"][workload] for one in rounds if workload in one["memory_mb"]]
+            if not spent:
+                cells += ["", ""]  # The floor runs w5 alone.
+                continue
             parts = {
                 kind: [median(one[moment][kind] for one in spent) for moment in moments]
                 for kind in spent[0][moments[0]]

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.contenders import Running, Start
-from bench.large_loads import LargeSizes, measure_large
+from bench.large_loads import LargeSizes, measure_floor, measure_large
 from bench.meter import Meter
 from bench.result_file import ResultFile
-from bench.workloads import ApiClient, Contender, Sizes, measure
+from bench.workloads import ApiClient, Contender, FloorClient, Sizes, measure
 
 __all__ = ["Group", "run_large", "run_rounds", "run_small"]
 
@@ -50,9 +50,12 @@ def _run_small(sizes: Sizes, running: Running, client: Contender, *, hops: bool)
 
 
 def run_large(sizes: LargeSizes, running: Running) -> dict[str, Found]:
-    """Run w5, w7 and the large log."""
-    assert isinstance(running.contender, ApiClient)
-    figures, memory = measure_large(running.contender, running.pids, sizes)
+    """Run w5, w7 and the large log; the floor runs w5 alone."""
+    if isinstance(running.contender, FloorClient):
+        figures, memory = measure_floor(running.contender.floor, running.pids, sizes)
+    else:
+        assert isinstance(running.contender, ApiClient)
+        figures, memory = measure_large(running.contender, running.pids, sizes)
     return {"": {"figures": figures, "memory_mb": memory}}
 
 
