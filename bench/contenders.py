@@ -58,7 +58,8 @@ def others(used: Servers, program: Path | None, peers: Mapping[str, Path]) -> di
     """Return the floor, also behind an API, Dagu if its ``program`` is named, and ``peers``, each with its Python."""
     found: dict[str, Start] = {
         "floor": lambda: _floor(used, used.rabbit.create_vhost()),
-        "floor behind an API": lambda: _floor_api(used, used.rabbit.create_vhost()),
+        "floor behind an API": lambda: _floor_api(used, used.rabbit.create_vhost(), thorough=False),
+        "floor behind an API, thorough": lambda: _floor_api(used, used.rabbit.create_vhost(), thorough=True),
     }
     if program is not None:
         found["Dagu"] = partial(_dagu, program)
@@ -112,8 +113,8 @@ def _floor(used: Servers, vhost: str, slots: int = 8) -> Iterator[Running]:
 
 
 @contextmanager
-def _floor_api(used: Servers, vhost: str) -> Iterator[Running]:
-    with floor_api(used, vhost, WORKERS) as (client, pids):
+def _floor_api(used: Servers, vhost: str, *, thorough: bool) -> Iterator[Running]:
+    with floor_api(used, vhost, WORKERS, thorough=thorough) as (client, pids):
         yield Running(client, {**pids, **used.pids})
 
 

@@ -6,19 +6,25 @@ command, waits for it, publishes the report with a confirm, and then acks the ta
 leases, no API: the client publishes the start and gets the reply when the run has ended. Its only log is a file for
 each step that prints lines (w5), which nobody can read while it grows.
 
-``python -m bench.floor control AMQP_URL DATABASE_URL`` and ``worker AMQP_URL SLOTS FOLDER_FOR_LOGS`` run one process;
-the function ``floor`` runs all.
+A *thorough* floor also does what lets a user see what runs, and what keeps a step from running twice: a worker reports
+that it begins, and spawns the command when the broker has confirmed that; and each step has a file for its output and
+one for its errors.
+
+``python -m bench.floor control AMQP_URL DATABASE_URL`` and ``worker AMQP_URL SLOTS FOLDER_FOR_LOGS [thorough]`` run one
+process; the function ``floor`` runs all.
 """
 
 import json
 import os
 import sys
 import tempfile
+import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -38,10 +44,16 @@ STARTS, _TASKS, _REPORTS = "floor-starts", "floor-tasks", "floor-reports"
 _BATCH = 64
 _CREATE = """
 CREATE TABLE floor_runs (id text PRIMARY KEY, body text NOT NULL, ended_at timestamptz);
-CREATE TABLE floor_steps (run text, idx int, code int NOT NULL, at timestamptz DEFAULT now(), PRIMARY KEY (run, idx))
+CREATE TABLE floor_steps (
+    run text, idx int, code int, began_at timestamptz, ended_at timestamptz, PRIMARY KEY (run, idx)
+)
 """
 _RUNS = "INSERT INTO floor_runs (id, body) VALUES %s ON CONFLICT DO NOTHING"
-_STEPS = "INSERT INTO floor_steps (run, idx, code) VALUES %s ON CONFLICT DO NOTHING"
+_BEGUN = "INSERT INTO floor_steps (run, idx, began_at) VALUES %s ON CONFLICT DO NOTHING"
+_STEPS = """
+INSERT INTO floor_steps (run, idx, code, ended_at) VALUES %s
+ON CONFLICT (run, idx) DO UPDATE SET code = excluded.code, ended_at = excluded.ended_at
+"""
 _ENDED = "UPDATE floor_runs SET ended_at = now() WHERE id = ANY(%s)"
 _SHELL = ("sh", "-e", "-c")
 
@@ -103,7 +115,8 @@ def _control(amqp_url: str, database_url: str) -> None:
             channel.basic_ack(upto, multiple=True)
 
     def decide(channel: Any, publisher: _Publisher) -> None:
-        runs, steps, ended, tasks = [], [], [], []
+        runs, begun, steps, ended, tasks = [], [], [], [], []
+        now = datetime.now(UTC)
         for method, properties, body in batch:
             message = json.loads(body)
             if method.routing_key == STARTS:
@@ -113,14 +126,17 @@ def _control(amqp_url: str, database_url: str) -> None:
                 tasks += [(run, idx) for idx in range(1 if message["chain"] else message["steps"])]
                 continue
             run, idx = message["run"], message["idx"]
-            steps.append((run, idx, message["code"]))
+            if "code" not in message:
+                begun.append((run, idx, now))
+                continue
+            steps.append((run, idx, message["code"], now))
             left[run] -= 1
             if not left[run]:
                 ended.append(run)
             elif asked[run][0]["chain"]:
                 tasks.append((run, idx + 1))
         with database, database.cursor() as cursor:  # one transaction
-            for statement, rows in ((_RUNS, runs), (_STEPS, steps)):
+            for statement, rows in ((_RUNS, runs), (_BEGUN, begun), (_STEPS, steps)):
                 if rows:
                     execute_values(cursor, statement, rows, page_size=_BATCH)
             if ended:
@@ -154,23 +170,29 @@ def _control(amqp_url: str, database_url: str) -> None:
     _serve(amqp_url, [STARTS, _REPORTS], 200, handler)
 
 
-def _spawn(task: dict[str, Any], logs: Path) -> int:
-    """Start the command of a task and return its process id. Lines go to a file of the step."""
-    if not task["lines"]:
-        return os.posix_spawnp(_SHELL[0], (*_SHELL, "true"), os.environ)
-    log = (os.POSIX_SPAWN_OPEN, 1, str(logs / f"{task['run']}-{task['idx']}"), os.O_WRONLY | os.O_CREAT, 0o600)
-    return os.posix_spawnp(_SHELL[0], (*_SHELL, f"seq {task['lines']}"), os.environ, file_actions=[log])
+def _spawn(task: dict[str, Any], logs: Path, streams: tuple[int, ...]) -> int:
+    """Start the command of a task and return its process id. Each of these streams goes to a file of the step."""
+    script, file = f"seq {task['lines']}" if task["lines"] else "true", logs / f"{task['run']}-{task['idx']}"
+    opened = [(os.POSIX_SPAWN_OPEN, one, f"{file}.{one}", os.O_WRONLY | os.O_CREAT, 0o600) for one in streams]
+    return os.posix_spawnp(_SHELL[0], (*_SHELL, script), os.environ, file_actions=opened)
 
 
-def _worker(amqp_url: str, slots: int, logs: Path) -> None:
+def _worker(amqp_url: str, slots: int, logs: Path, *, thorough: bool) -> None:
     threads = ThreadPoolExecutor(slots)
 
     def handler(connection: Any, channel: Any, publisher: _Publisher) -> Callable[..., None]:
+        def report(message: dict[str, Any], done: Callable[[], None]) -> None:
+            body = json.dumps(message).encode()
+            connection.ioloop.add_callback_threadsafe(lambda: publisher.send(_REPORTS, body, done))
+
         def run(tag: int, task: dict[str, Any]) -> None:
-            code = os.waitstatus_to_exitcode(os.waitpid(_spawn(task, logs), 0)[1])
-            body = json.dumps({**task, "code": code}).encode()
-            ack = partial(channel.basic_ack, tag)
-            connection.ioloop.add_callback_threadsafe(lambda: publisher.send(_REPORTS, body, ack))
+            if thorough:
+                confirmed = threading.Event()
+                report(task, confirmed.set)
+                confirmed.wait()
+            streams = (1, 2) if thorough else (1,) if task["lines"] else ()
+            code = os.waitstatus_to_exitcode(os.waitpid(_spawn(task, logs, streams), 0)[1])
+            report({**task, "code": code}, partial(channel.basic_ack, tag))
 
         def take(_channel: Any, method: Any, _properties: Any, body: bytes) -> None:
             threads.submit(run, method.delivery_tag, json.loads(body))
@@ -194,7 +216,7 @@ class Floor:
 
 
 @contextmanager
-def floor(servers: Servers, amqp_url: str, workers: int, *, slots: int = 8) -> Iterator[Floor]:
+def floor(servers: Servers, amqp_url: str, workers: int, *, slots: int = 8, thorough: bool = False) -> Iterator[Floor]:
     """Run the processes on these servers, in a vhost and a database of their own. ``slots``: of each worker."""
     database_url = servers.postgres.create_database()
     with ExitStack() as stack:
@@ -206,7 +228,8 @@ def floor(servers: Servers, amqp_url: str, workers: int, *, slots: int = 8) -> I
             cursor.execute(_CREATE)
         control = stack.enter_context(running(__name__, "control", amqp_url, database_url))
         logs = stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-bench-"))
-        hands = [stack.enter_context(running(__name__, "worker", amqp_url, str(slots), logs)) for _ in range(workers)]
+        worker = ("worker", amqp_url, str(slots), logs, *["thorough"] * thorough)
+        hands = [stack.enter_context(running(__name__, *worker)) for _ in range(workers)]
         yield Floor(amqp_url, {"control": [control], "workers": hands})
 
 
@@ -214,4 +237,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "control":
         _control(*sys.argv[2:])
     else:
-        _worker(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
+        _worker(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]), thorough=len(sys.argv) > 5)

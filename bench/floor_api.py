@@ -61,11 +61,16 @@ class FloorApiClient:
 
 
 @contextmanager
-def floor_api(servers: Servers, amqp_url: str, workers: int) -> Iterator[tuple[FloorApiClient, dict[str, list[int]]]]:
-    """Run the floor with the route before it; yield a client, and the process ids by kind."""
+def floor_api(
+    servers: Servers, amqp_url: str, workers: int, *, thorough: bool = False
+) -> Iterator[tuple[FloorApiClient, dict[str, list[int]]]]:
+    """Run the floor, or the thorough one, with the route before it; yield a client, and the process ids by kind."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with floor(servers, amqp_url, workers) as started, running(__name__, amqp_url, str(port), _THREADS) as route:
+    with (
+        floor(servers, amqp_url, workers, thorough=thorough) as started,
+        running(__name__, amqp_url, str(port), _THREADS) as route,
+    ):
         wait_ready(f"{url}/ready")
         yield FloorApiClient(f"{url}/runs"), {**started.pids, "route": [route]}
 
