@@ -306,8 +306,10 @@ class Batch:
             if was in _NOT_BEGUN and after.run_attempt == 1:
                 self.after.begun.append((self.now - after.created_at).total_seconds())
             self.after.started[after.dag_name] = after.plan.dag.hist_retention_days
-        if became is not RunStatus.RUNNING:
+        if became is RunStatus.QUEUED:
             self.after.queues.add(after.queue)
+        elif became is not RunStatus.RUNNING:
+            self.after.freed.add(after.queue)
         if parent_key is not None and (was is RunStatus.WAITING or became is not RunStatus.RUNNING):
             self.after.families.add(parent_key)
         # The token first: few nodes have one, and the property costs several times as much to read.

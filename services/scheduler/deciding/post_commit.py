@@ -31,7 +31,9 @@ class PostCommit:
     wake_at: datetime | None = None
     """The earliest time of a new timer."""
     queues: set[str] = field(default_factory=set)
-    """Queues in which a run was queued or a place may have become free."""
+    """Queues in which a run was queued, or whose limit changed."""
+    freed: set[str] = field(default_factory=set)
+    """Queues in which a place may have become free."""
     pools: set[PoolKey] = field(default_factory=set)
     """Pools in which a step asked for a place, or a place became free."""
     started: dict[str, int] = field(default_factory=dict)

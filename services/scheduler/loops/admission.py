@@ -42,6 +42,8 @@ _AT_ONCE = 100
 _PAGE = 50
 _CLOCK_S = 0.5
 """While runs wait for a time, how often it is compared with the clock."""
+_FREED_S = 0.05
+"""How long a free place waits for the look that finds no run for it, if no queue is known to have queued runs."""
 _LOOK_AT = 5000
 """How many queued runs of one priority are looked at, if the first runs may not start yet."""
 
@@ -53,18 +55,38 @@ class Admission:
         self._transactor = transactor
         self._look = RegularLook[str](steady)
         self._condition = threading.Condition()
+        self._steady = steady
         self._queues: set[str] = set()
+        self._freed: set[str] = set()
+        self._freed_due_s = 0.0
+        self._busy: set[str] = set()
+        """Queues that had queued runs when they were last looked at."""
         self._wake_at: dict[str, datetime] = {}
 
     def follow(self, after: PostCommit) -> None:
         if after.queues:
             self.notify(after.queues)
+        if after.freed:
+            self.note_freed(after.freed)
 
     def notify(self, queues: Iterable[str]) -> None:
-        """Note that a run was queued in these queues, or a place became free."""
+        """Note that a run was queued in these queues, or that a run may start there for another reason."""
         with self._condition:
             self._queues.update(queues)
             self._condition.notify_all()
+
+    def note_freed(self, queues: Iterable[str]) -> None:
+        """Note that a place became free in these queues.
+
+        Most runs end while nothing is queued anywhere: then the look waits a moment, and serves all runs that end
+        meanwhile.
+        """
+        with self._condition:
+            first = not self._freed
+            self._freed.update(queues)
+            if first:
+                self._freed_due_s = self._steady() + _FREED_S * (not self._busy)
+                self._condition.notify_all()
 
     def want_look(self) -> None:
         """Let the next regular look find runs that wait in some queue."""
@@ -181,25 +203,32 @@ class Admission:
 
     def _next(self, stop: threading.Event) -> set[str]:
         with self._condition:
-            while not self._queues and not stop.is_set() and not self._look.due:
+            while not self._queues and not stop.is_set() and not self._look.due and self._freed_in_s != 0:
                 # The clock may jump.
-                self._condition.wait(_CLOCK_S if self._wake_at else self._look.due_in_s)
+                waits_s = (_CLOCK_S if self._wake_at else None, self._look.due_in_s, self._freed_in_s)
+                self._condition.wait(min((each for each in waits_s if each is not None), default=None))
                 now = self._transactor.clock()
                 for name in [name for name, at in self._wake_at.items() if at <= now]:
                     del self._wake_at[name]
                     self._queues.add(name)
-            queues, self._queues = self._queues, set()
+            queues, self._queues, self._freed = self._queues | self._freed, set(), set()
         if stop.is_set():
             return queues
         try:
             with self._transactor.store.read() as tx:
-                # Most runs end while nothing is queued. A run that is queued later wakes its scheduler's admission.
+                # A run that is queued later wakes its scheduler's admission.
                 # A place of a workspace's quota that became free is one for all its queues.
                 noted = tx.queues.with_queued(queues) if queues else set()
-                return noted | set(self._look.next(tx.queues.busy))
+                found = noted | set(self._look.next(tx.queues.busy))
         except StoreUnavailable:
             self.notify(queues)
             raise
+        self._busy = (self._busy - queues) | found
+        return found
+
+    @property
+    def _freed_in_s(self) -> float | None:
+        return max(0.0, self._freed_due_s - self._steady()) if self._freed else None
 
 
 def _moment(batch: Batch, pauses: list[OpenPause]) -> Moment:

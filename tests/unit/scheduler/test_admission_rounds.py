@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, repeat
 from types import SimpleNamespace
@@ -9,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.loops.admission import Admission
 from services.scheduler.loops.pool_admission import PoolAdmission
 from services.scheduler.loops.regular_look import RegularLook
 from shared.admission.pools import PoolKey
+from shared.clock import utc_now
 from shared.errors import StoreUnavailable
+from tests.harness.eventually import eventually
 
 
 class Recorded(Admission):
@@ -120,3 +124,54 @@ def test_a_look_that_fails_stays_due() -> None:
 
 def _away() -> Iterator[int]:
     raise StoreUnavailable("away")
+
+
+class Looked(Admission):
+    """``looks`` has the queues of each look; ``waiting`` are those that have queued runs."""
+
+    def __init__(self) -> None:
+        self.looks: list[set[str]] = []
+        self.waiting: set[str] = set()
+        self.served: list[str] = []
+        transactor: Any = SimpleNamespace(store=SimpleNamespace(read=self._read), clock=utc_now)
+        self.now_s = 1.0
+        super().__init__(transactor, lambda: self.now_s)
+        self.now_s = 0.0  # before the first regular look at all queues
+
+    def admit(self, queue: str) -> int:
+        self.served.append(queue)
+        return 0
+
+    @contextmanager
+    def _read(self) -> Iterator[Any]:
+        yield SimpleNamespace(queues=SimpleNamespace(with_queued=self._with_queued, busy=list))
+
+    def _with_queued(self, queues: set[str]) -> set[str]:
+        self.looks.append(queues)
+        return queues & self.waiting
+
+
+def test_while_nothing_is_queued_one_look_serves_all_places_that_become_free_within_a_moment() -> None:
+    stop, admission = threading.Event(), Looked()
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(admission.run, stop)
+        try:
+            admission.follow(PostCommit(freed={"a"}))
+            admission.follow(PostCommit(freed={"b"}))
+            admission.now_s += 0.5
+            eventually(lambda: admission.looks == [{"a", "b"}])
+
+            # The clock stands still from here on. A run that was queued does not wait for it, nor a place beside one.
+            admission.waiting = {"a"}
+            admission.follow(PostCommit(queues={"a"}))
+            eventually(lambda: admission.served == ["a"])
+            admission.waiting = set()
+            admission.follow(PostCommit(freed={"a"}))
+            eventually(lambda: admission.looks[2:] == [{"a"}])
+            admission.follow(PostCommit(freed={"a"}))
+            admission.follow(PostCommit(queues={"c"}))
+            eventually(lambda: admission.looks[3:] == [{"a", "c"}])
+        finally:
+            stop.set()
+            admission.wake()
+            running.result()
