@@ -15,11 +15,14 @@ _LOOK_S = 0.25
 """How often to check whether tasks that were taken are settled."""
 _HOLDS_UP_S = 5.0
 """How long a task may stay unsettled before another consumer takes over. A start is confirmed much sooner."""
-_AHEAD = 8
-"""The prefetch count of each queue while many slots are free; otherwise it is 1."""
-_MUCH, _LITTLE = 3 * _AHEAD, 2 * _AHEAD
-"""Free slots for each queue: many are free from the first number on, few below the second. What the broker has sent and
-the intake has not seen always finds a slot, as at most ``_AHEAD`` tasks of each queue are taken between two counts."""
+_AHEAD = (8, 4, 2)
+"""The prefetch count of each queue while many slots are free: the first one of which the worker has ``_SLOTS`` times as
+many slots for each queue. Otherwise it is 1."""
+_SLOTS = 4
+_MUCH, _LITTLE = 3, 2
+"""Free slots for each queue and task ahead: many are free from the first number on, few below the second. What the
+broker has sent and the intake has not seen always finds a slot, as at most so many tasks of each queue are taken
+between two counts."""
 _CLOSE_AFTER_S = 1.0
 """How long a former consumer is kept at least, to wind down: a close would return the tasks that still arrive."""
 
@@ -45,14 +48,15 @@ class TaskConsumer:
     """A ``Consumer`` that no single task holds up, and that takes no more tasks than there is room for.
 
     While few slots are free, the prefetch count is 1: the broker sends no further task of a queue before the last one
-    is settled, so no task has to be requeued. While many are free, it is ``_AHEAD``, and the starts of these tasks are
-    reported and confirmed together. The prefetch count of a consumer is fixed when it begins, so a new one takes over.
+    is settled, so no task has to be requeued. While many are free, it is one of ``_AHEAD``, and the starts of these
+    tasks are reported and confirmed together. The prefetch count of a consumer is fixed when it begins, so a new one
+    takes over.
 
     A task about which the worker asks schedulers can stay unsettled for minutes, and the tasks behind it would wait
     although slots are free. So a new consumer also takes over after ``_HOLDS_UP_S``.
 
-    ``room``: how many tasks the worker can begin. One thread calls ``take`` and ``narrow``; the other methods may be
-    called by any thread.
+    ``room``: how many tasks the worker can begin while it has none. One thread calls ``take`` and ``narrow``; the other
+    methods may be called by any thread.
     """
 
     def __init__(self, transport: WorkerTransport, queues: Sequence[BrokerQueue], *, room: int) -> None:
@@ -61,6 +65,7 @@ class TaskConsumer:
         self._running = True
         self._lock = threading.Lock()
         """Guards ``_queues``, ``_running`` and ``_current``, and the pauses that follow from them."""
+        self._most = next((each for each in _AHEAD if room >= _SLOTS * each * len(queues)), 1)
         self._ahead = 1
         self._ahead = self._wanted_ahead(room)
         self._current: Consumer = transport.consume(queues, prefetch=self._ahead)
@@ -127,9 +132,9 @@ class TaskConsumer:
 
     def _wanted_ahead(self, room: int) -> int:
         """Return the prefetch count for this many free slots; between the two limits it stays as it is."""
-        if room >= _MUCH * len(self._queues):
-            return _AHEAD
-        if room < _LITTLE * len(self._queues):
+        if room >= _MUCH * self._most * len(self._queues):
+            return self._most
+        if room < _LITTLE * self._most * len(self._queues):
             return 1
         return self._ahead
 

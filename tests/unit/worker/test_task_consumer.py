@@ -104,7 +104,7 @@ def test_a_former_consumer_is_not_closed_while_tasks_may_be_on_their_way() -> No
     assert not broker.sources[0].closed
 
 
-@pytest.mark.parametrize(("room", "ahead"), [(1, 1), (47, 1), (48, 8), (1000, 8)])
+@pytest.mark.parametrize(("room", "ahead"), [(1, 1), (15, 1), (16, 2), (31, 2), (32, 4), (63, 4), (64, 8), (1000, 8)])
 def test_a_worker_with_much_room_gets_several_tasks_at_once(room: int, ahead: int) -> None:
     broker = Broker()
 
@@ -113,14 +113,16 @@ def test_a_worker_with_much_room_gets_several_tasks_at_once(room: int, ahead: in
     assert [source.prefetch for source in broker.sources] == [ahead]
 
 
-def test_another_consumer_takes_over_when_the_room_changes_much() -> None:
+@pytest.mark.parametrize(("slots", "ahead"), [(100, 8), (16, 4), (8, 2)])
+def test_another_consumer_takes_over_when_the_room_changes_much(slots: int, ahead: int) -> None:
     broker = Broker()
-    consumer = TaskConsumer(cast("WorkerTransport", broker), [task_queue({})], room=100)
+    consumer = TaskConsumer(cast("WorkerTransport", broker), [task_queue({})], room=slots)
+    much, little = 3 * ahead, 2 * ahead
 
-    for room in (100, 24, 16, 15, 15, 23, 24, 16):
+    for room in (slots, much, little, little - 1, little - 1, much - 1, much, little):
         consumer.take(room, 0)
 
-    assert [source.prefetch for source in broker.sources] == [8, 1, 8]
+    assert [source.prefetch for source in broker.sources] == [ahead, 1, ahead]
 
 
 def test_a_paused_consumer_is_not_replaced() -> None:
