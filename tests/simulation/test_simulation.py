@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARDS = {
-    "confirm": (49, "connection lost,worker killed"),
+    "confirm": (109, "connection lost,worker killed"),
     "grant": (30, "worker frozen,connection lost"),
     "inbox": (1, "commits fail,scheduler killed"),
     "marker": (1, "broker blocks"),
