@@ -16,8 +16,8 @@ _LOOK_S = 0.25
 _HOLDS_UP_S = 5.0
 """How long a task may stay unsettled before another consumer takes over. A start is confirmed much sooner."""
 _AHEAD = (8, 4, 2)
-"""The prefetch count of each queue while many slots are free: the first one of which the worker has ``_SLOTS`` times as
-many slots for each queue. Otherwise it is 1."""
+"""The prefetch counts of each queue while many slots are free. A worker has the first one that is at most a
+``_SLOTS``-th of its slots for each queue, or 1."""
 _SLOTS = 4
 _MUCH, _LITTLE = 3, 2
 """Free slots for each queue and task ahead: many are free from the first number on, few below the second. What the
@@ -65,7 +65,7 @@ class TaskConsumer:
         self._running = True
         self._lock = threading.Lock()
         """Guards ``_queues``, ``_running`` and ``_current``, and the pauses that follow from them."""
-        self._most = next((each for each in _AHEAD if room >= _SLOTS * each * len(queues)), 1)
+        self._slots = room
         self._ahead = 1
         self._ahead = self._wanted_ahead(room)
         self._current: Consumer = transport.consume(queues, prefetch=self._ahead)
@@ -132,9 +132,11 @@ class TaskConsumer:
 
     def _wanted_ahead(self, room: int) -> int:
         """Return the prefetch count for this many free slots; between the two limits it stays as it is."""
-        if room >= _MUCH * self._most * len(self._queues):
-            return self._most
-        if room < _LITTLE * self._most * len(self._queues):
+        queues = len(self._queues)
+        most = next((each for each in _AHEAD if self._slots >= _SLOTS * each * queues), 1)
+        if room >= _MUCH * most * queues:
+            return most
+        if room < _LITTLE * self._ahead * queues:
             return 1
         return self._ahead
 

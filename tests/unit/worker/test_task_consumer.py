@@ -28,6 +28,8 @@ class Source:
         taken, self.sent = self.sent[:limit], self.sent[limit:]
         return taken
 
+    def add_queue(self, queue: Any) -> None: ...
+
     def pause(self) -> None: ...
 
     def wind_down(self) -> None: ...
@@ -123,6 +125,18 @@ def test_another_consumer_takes_over_when_the_room_changes_much(slots: int, ahea
         consumer.take(room, 0)
 
     assert [source.prefetch for source in broker.sources] == [ahead, 1, ahead]
+
+
+def test_the_prefetch_count_follows_the_number_of_queues() -> None:
+    """As when a drained worker takes new runs again."""
+    broker = Broker()
+    consumer = TaskConsumer(cast("WorkerTransport", broker), [worker_queue("w1")], room=16)
+
+    consumer.add_queue(task_queue({}))
+    for room in (16, 8, 7, 12):
+        consumer.take(room, 0)
+
+    assert [source.prefetch for source in broker.sources] == [4, 2, 1, 2]
 
 
 def test_a_paused_consumer_is_not_replaced() -> None:
