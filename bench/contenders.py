@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.floor import floor
-from bench.floor_api import floor_api
+from bench.floor import Floor, floor
+from bench.floor_api import FloorApiClient, floor_api
 from bench.large_loads import LargeSizes
 from bench.peers.contenders import PEERS, peer
 from bench.rig import Rig, Servers, distributed, embedded
@@ -57,9 +57,11 @@ def own(used: Servers, *, same_vhost: bool = False) -> dict[str, Start]:
 def others(used: Servers, program: Path | None, peers: Mapping[str, Path]) -> dict[str, Start]:
     """Return the floor, also behind an API, Dagu if its ``program`` is named, and ``peers``, each with its Python."""
     found: dict[str, Start] = {
-        "floor": lambda: _floor(used, used.rabbit.create_vhost()),
-        "floor behind an API": lambda: _floor_api(used, used.rabbit.create_vhost(), thorough=False),
-        "floor behind an API, thorough": lambda: _floor_api(used, used.rabbit.create_vhost(), thorough=True),
+        "floor": lambda: _floor(floor(used, used.rabbit.create_vhost(), WORKERS), used),
+        "floor behind an API": lambda: _floor_api(floor_api(used, used.rabbit.create_vhost(), WORKERS), used),
+        "floor behind an API, thorough": lambda: _floor_api(
+            floor_api(used, used.rabbit.create_vhost(), WORKERS, thorough=True), used
+        ),
     }
     if program is not None:
         found["Dagu"] = partial(_dagu, program)
@@ -73,7 +75,7 @@ def large(used: Servers, program: Path | None, sizes: LargeSizes) -> dict[str, S
         "Dagway, 1 scheduler": lambda: separate(
             used, schedulers=1, workers=LARGE_WORKERS, slots=-(-sizes.sleeps // LARGE_WORKERS), executed=True
         ),
-        "floor": lambda: _floor(used, used.rabbit.create_vhost(), slots=_FLOOR_SLOTS),
+        "floor": lambda: _floor(floor(used, used.rabbit.create_vhost(), WORKERS, slots=_FLOOR_SLOTS), used),
     }
     if program is not None:
         found["Dagu"] = partial(_dagu, program)
@@ -107,14 +109,16 @@ def _dagway(system: AbstractContextManager[Rig], used: Servers | None = None) ->
 
 
 @contextmanager
-def _floor(used: Servers, vhost: str, slots: int = 8) -> Iterator[Running]:
-    with floor(used, vhost, WORKERS, slots=slots) as started:
+def _floor(system: AbstractContextManager[Floor], used: Servers) -> Iterator[Running]:
+    with system as started:
         yield Running(FloorClient(started), {**started.pids, **used.pids})
 
 
 @contextmanager
-def _floor_api(used: Servers, vhost: str, *, thorough: bool) -> Iterator[Running]:
-    with floor_api(used, vhost, WORKERS, thorough=thorough) as (client, pids):
+def _floor_api(
+    system: AbstractContextManager[tuple[FloorApiClient, dict[str, list[int]]]], used: Servers
+) -> Iterator[Running]:
+    with system as (client, pids):
         yield Running(client, {**pids, **used.pids})
 
 

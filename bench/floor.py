@@ -6,9 +6,9 @@ command, waits for it, publishes the report with a confirm, and then acks the ta
 leases, no API: the client publishes the start and gets the reply when the run has ended. Its only log is a file for
 each step that prints lines (w5), which nobody can read while it grows.
 
-A *thorough* floor also does what lets a user see what runs, and what keeps a step from running twice: a worker reports
-that it begins, and spawns the command when the broker has confirmed that; and each step has a file for its output and
-one for its errors.
+A *thorough* floor also does what Dagway needs to show what runs, and to tell whether a worker that died had begun a
+step: a worker reports each start, and spawns the command when the broker has confirmed the report. And each step has a
+file for its output and one for its errors.
 
 ``python -m bench.floor control AMQP_URL DATABASE_URL`` and ``worker AMQP_URL SLOTS FOLDER_FOR_LOGS [thorough]`` run one
 process; the function ``floor`` runs all.
@@ -237,4 +237,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "control":
         _control(*sys.argv[2:])
     else:
-        _worker(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]), thorough=len(sys.argv) > 5)
+        _worker(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]), thorough="thorough" in sys.argv)

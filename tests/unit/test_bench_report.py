@@ -123,6 +123,18 @@ def test_large_workloads_alone_are_a_report() -> None:
     assert "w1" not in table(large_results(measured_large("D")))
 
 
+def test_the_floor_runs_one_of_the_large_workloads() -> None:
+    floor = measured_large("floor")
+    floor["figures"] = {"w5": 80.0, "w5 failed": 0}
+    del floor["memory_mb"]["logs"]
+
+    text = table(large_results(measured_large("D"), floor))
+
+    assert "| D | 40.0 (40.0 to 40.0, 0.5 of floor) | 8.0 (8.0 to 8.0) |" in text
+    assert "| floor | 80.0 (80.0 to 80.0) |  |  |  |  |" in text
+    assert "| floor | 150 → 165 | workers 80 → 90, gateways 70 → 75 |  |  |" in text
+
+
 def test_what_a_system_could_not_do_is_said() -> None:
     text = table(large_results(measured_large("Dagu", failed=2, running=150)))
 
