@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.floor import Floor, floor
 from bench.floor_api import FloorApiClient, floor_api
+from bench.floor_decisions import Promises
 from bench.large_loads import LargeSizes
 from bench.peers.contenders import PEERS, peer
 from bench.rig import Rig, Servers, distributed, embedded
@@ -60,7 +61,10 @@ def others(used: Servers, program: Path | None, peers: Mapping[str, Path]) -> di
         "floor": lambda: _floor(floor(used, used.rabbit.create_vhost(), WORKERS), used),
         "floor behind an API": lambda: _floor_api(floor_api(used, used.rabbit.create_vhost(), WORKERS), used),
         "floor behind an API, thorough": lambda: _floor_api(
-            floor_api(used, used.rabbit.create_vhost(), WORKERS, thorough=True), used
+            floor_api(used, used.rabbit.create_vhost(), WORKERS, promises=Promises.STARTS), used
+        ),
+        "floor behind an API, complete": lambda: _floor_api(
+            floor_api(used, used.rabbit.create_vhost(), WORKERS, promises=Promises.ALL), used
         ),
     }
     if program is not None:
@@ -76,6 +80,9 @@ def large(used: Servers, program: Path | None, sizes: LargeSizes) -> dict[str, S
             used, schedulers=1, workers=LARGE_WORKERS, slots=-(-sizes.sleeps // LARGE_WORKERS), executed=True
         ),
         "floor": lambda: _floor(floor(used, used.rabbit.create_vhost(), WORKERS, slots=_FLOOR_SLOTS), used),
+        "floor behind an API, complete": lambda: _floor_api(
+            floor_api(used, used.rabbit.create_vhost(), WORKERS, slots=_FLOOR_SLOTS, promises=Promises.ALL), used
+        ),
     }
     if program is not None:
         found["Dagu"] = partial(_dagu, program)

@@ -6,14 +6,13 @@ command, waits for it, publishes the report with a confirm, and then acks the ta
 leases, no API: the client publishes the start and gets the reply when the run has ended. Its only log is a file for
 each step that prints lines (w5), which nobody can read while it grows.
 
-A *thorough* floor also does what Dagway needs to show what runs, and to tell whether a worker that died had begun a
-step: a worker reports each start, and spawns the command when the broker has confirmed the report. And each step has a
-file for its output and one for its errors.
+It can keep more of Dagway's promises (``Promises``), to tell what each costs the thinnest engine.
 
-``python -m bench.floor control AMQP_URL DATABASE_URL`` and ``worker AMQP_URL SLOTS FOLDER_FOR_LOGS [thorough]`` run one
-process; the function ``floor`` runs all.
+``python -m bench.floor control AMQP_URL DATABASE_URL PROMISES`` and ``worker AMQP_URL SLOTS FOLDER_FOR_LOGS PROMISES``
+run one process; the function ``floor`` runs all.
 """
 
+import hmac
 import json
 import os
 import sys
@@ -24,7 +23,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -32,30 +30,38 @@ from typing import Any
 
 import pika
 import psycopg2
-from psycopg2.extras import execute_values
 
 from bench.bare_hop import Requester
+from bench.floor_decisions import CREATE, Decision, Promises, Runs
 from bench.rig import Servers, running
 
-__all__ = ["STARTS", "Floor", "floor"]
+__all__ = ["STARTS", "Floor", "floor", "pack", "unpack"]
+
 
 STARTS, _TASKS, _REPORTS = "floor-starts", "floor-tasks", "floor-reports"
 """Queues. A start has the keys ``steps``, ``chain`` and perhaps ``lines``; its reply comes when the run has ended."""
-_BATCH = 64
-_CREATE = """
-CREATE TABLE floor_runs (id text PRIMARY KEY, body text NOT NULL, ended_at timestamptz);
-CREATE TABLE floor_steps (
-    run text, idx int, code int, began_at timestamptz, ended_at timestamptz, PRIMARY KEY (run, idx)
-)
-"""
-_RUNS = "INSERT INTO floor_runs (id, body) VALUES %s ON CONFLICT DO NOTHING"
-_BEGUN = "INSERT INTO floor_steps (run, idx, began_at) VALUES %s ON CONFLICT DO NOTHING"
-_STEPS = """
-INSERT INTO floor_steps (run, idx, code, ended_at) VALUES %s
-ON CONFLICT (run, idx) DO UPDATE SET code = excluded.code, ended_at = excluded.ended_at
-"""
-_ENDED = "UPDATE floor_runs SET ended_at = now() WHERE id = ANY(%s)"
+_PREFETCH = 200
+_STARTS_WAIT_S = 0.05
+"""How long the report of a start waits for other messages, so that it shares their transaction."""
+_MOST_OUTPUT = 64 * 1024
 _SHELL = ("sh", "-e", "-c")
+_KEY = b"any key costs the same"
+_SIGNATURE_BYTES = 32
+
+
+def pack(message: Any, promises: Promises) -> bytes:
+    """Return a message as bytes, signed if that is promised."""
+    body = json.dumps(message).encode()
+    return body + hmac.digest(_KEY, body, "sha256") if promises is Promises.ALL else body
+
+
+def unpack(body: bytes, promises: Promises) -> Any:
+    """Return what ``pack`` packed. Raises ``ValueError`` if the signature is wrong."""
+    if promises is Promises.ALL:
+        body, signature = body[:-_SIGNATURE_BYTES], body[-_SIGNATURE_BYTES:]
+        if not hmac.compare_digest(signature, hmac.digest(_KEY, body, "sha256")):
+            raise ValueError("the signature is wrong")
+    return json.loads(body)
 
 
 class _Publisher:
@@ -98,125 +104,149 @@ def _serve(
     connection.ioloop.start()
 
 
-def _control(amqp_url: str, database_url: str) -> None:
-    database = psycopg2.connect(database_url)
-    left: dict[str, int] = {}
-    """How many steps of a run have not ended."""
-    asked: dict[str, tuple[dict[str, Any], Any]] = {}
-    batch: list[tuple[Any, Any, bytes]] = []
-    unacked: deque[list[int]] = deque()
-    """The last delivery tag of each batch, and how many of its tasks the broker has not confirmed."""
+class _Control:
+    """The control process: takes starts and reports, and decides about all that have arrived."""
 
-    def ack(channel: Any) -> None:
-        upto = 0
-        while unacked and not unacked[0][1]:
-            upto = unacked.popleft()[0]
-        if upto:
-            channel.basic_ack(upto, multiple=True)
+    def __init__(self, database_url: str, promises: Promises) -> None:
+        self._database, self._promises = psycopg2.connect(database_url), promises
+        self._runs = Runs()
+        self._batch: list[tuple[Any, Any, bytes]] = []
+        self._unacked: deque[list[int]] = deque()
+        """The last delivery tag of each batch, and how many of its tasks the broker has not confirmed."""
+        self._sent: list[str] = []
+        """Tasks that the broker has confirmed, and that the database still has as unsent."""
+        self._deciding = self._holding = False
+        """Whether a decision is due at once, and whether one is due about the starts that wait."""
 
-    def decide(channel: Any, publisher: _Publisher) -> None:
-        runs, begun, steps, ended, tasks = [], [], [], [], []
-        now = datetime.now(UTC)
-        for method, properties, body in batch:
-            message = json.loads(body)
-            if method.routing_key == STARTS:
-                run = properties.correlation_id
-                asked[run], left[run] = (message, properties), message["steps"]
-                runs.append((run, body.decode()))
-                tasks += [(run, idx) for idx in range(1 if message["chain"] else message["steps"])]
-                continue
-            run, idx = message["run"], message["idx"]
-            if "code" not in message:
-                begun.append((run, idx, now))
-                continue
-            steps.append((run, idx, message["code"], now))
-            left[run] -= 1
-            if not left[run]:
-                ended.append(run)
-            elif asked[run][0]["chain"]:
-                tasks.append((run, idx + 1))
-        with database, database.cursor() as cursor:  # one transaction
-            for statement, rows in ((_RUNS, runs), (_BEGUN, begun), (_STEPS, steps)):
-                if rows:
-                    execute_values(cursor, statement, rows, page_size=_BATCH)
-            if ended:
-                cursor.execute(_ENDED, (ended,))
-        entry = [batch[-1][0].delivery_tag, len(tasks)]
-        unacked.append(entry)
-        batch.clear()
+    def handler(self, connection: Any, channel: Any, publisher: _Publisher) -> Callable[..., None]:
+        def decide(*, held: bool) -> None:
+            if held:
+                self._holding = False
+            else:
+                self._deciding = False
+            if self._batch and not self._deciding:
+                self._decide(channel, publisher)
 
-        def confirmed() -> None:
-            entry[1] -= 1
-            ack(channel)
-
-        for run, idx in tasks:
-            task = {"run": run, "idx": idx, "lines": asked[run][0].get("lines", 0)}
-            publisher.send(_TASKS, json.dumps(task).encode(), confirmed)
-        for run in ended:
-            properties = asked.pop(run)[1]
-            channel.basic_publish(
-                "", properties.reply_to, b"{}", pika.BasicProperties(correlation_id=properties.correlation_id)
-            )
-        ack(channel)
-
-    def handler(connection: Any, _channel: Any, publisher: _Publisher) -> Callable[..., None]:
-        def take(channel: Any, method: Any, properties: Any, body: bytes) -> None:
-            if not batch:
-                connection.ioloop.call_later(0, lambda: decide(channel, publisher))
-            batch.append((method, properties, body))
+        def take(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
+            self._batch.append((method, properties, body))
+            if not _is_begin(method, body):
+                if not self._deciding:
+                    self._deciding = True
+                    connection.ioloop.call_later(0, partial(decide, held=False))
+            elif not self._holding:
+                self._holding = True
+                connection.ioloop.call_later(_STARTS_WAIT_S, partial(decide, held=True))
 
         return take
 
-    _serve(amqp_url, [STARTS, _REPORTS], 200, handler)
+    def _decide(self, channel: Any, publisher: _Publisher) -> None:
+        found = Decision(self._promises)
+        for method, properties, body in self._batch:
+            message = unpack(body, self._promises)
+            if method.routing_key == STARTS:
+                self._runs.start(properties.correlation_id, message, properties, found)
+            else:
+                self._runs.report(message, found)
+        lines = {run: self._runs.asked[run][0].get("lines", 0) for run, _ in found.tasks}
+        tasks = {
+            f"{run}-{idx}": pack({"run": run, "idx": idx, "lines": lines[run]}, self._promises)
+            for run, idx in found.tasks
+        }
+        sent, self._sent = self._sent, []
+        with self._database, self._database.cursor() as cursor:  # one transaction
+            found.write(cursor, tasks, sent)
+        entry = [self._batch[-1][0].delivery_tag, len(tasks)]
+        self._unacked.append(entry)
+        self._batch.clear()
+
+        def confirmed(task: str) -> None:
+            self._sent.append(task)
+            entry[1] -= 1
+            self._ack(channel)
+
+        for task, body in tasks.items():
+            publisher.send(_TASKS, body, partial(confirmed, task))
+        for run in found.ended:
+            properties = self._runs.asked.pop(run)[1]
+            about = pika.BasicProperties(correlation_id=properties.correlation_id)
+            channel.basic_publish("", properties.reply_to, pack({}, self._promises), about)
+        self._ack(channel)
+
+    def _ack(self, channel: Any) -> None:
+        upto = 0
+        while self._unacked and not self._unacked[0][1]:
+            upto = self._unacked.popleft()[0]
+        if upto:
+            channel.basic_ack(upto, multiple=True)
 
 
-def _spawn(task: dict[str, Any], logs: Path, streams: tuple[int, ...]) -> int:
-    """Start the command of a task and return its process id. Each of these streams goes to a file of the step."""
+def _is_begin(method: Any, body: bytes) -> bool:
+    return method.routing_key == _REPORTS and b'"code"' not in body
+
+
+def _spawn(task: dict[str, Any], logs: Path, promises: Promises) -> tuple[int, list[str]]:
+    """Start the command of a task; return its process id, and the files of its output and of its errors."""
     script, file = f"seq {task['lines']}" if task["lines"] else "true", logs / f"{task['run']}-{task['idx']}"
-    opened = [(os.POSIX_SPAWN_OPEN, one, f"{file}.{one}", os.O_WRONLY | os.O_CREAT, 0o600) for one in streams]
-    return os.posix_spawnp(_SHELL[0], (*_SHELL, script), os.environ, file_actions=opened)
+    streams = (1, 2) if promises >= Promises.STARTS else (1,) if task["lines"] else ()
+    files = [f"{file}.{stream}" for stream in streams]
+    opened = [
+        (os.POSIX_SPAWN_OPEN, stream, file, os.O_WRONLY | os.O_CREAT, 0o600)
+        for stream, file in zip(streams, files, strict=True)
+    ]
+    argv, own_session = (*_SHELL, script), promises is Promises.ALL
+    return os.posix_spawnp(_SHELL[0], argv, os.environ, file_actions=opened, setsid=own_session), files
 
 
-def _worker(amqp_url: str, slots: int, logs: Path, *, thorough: bool) -> None:
+def _worker(amqp_url: str, slots: int, logs: Path, promises: Promises) -> None:
     threads = ThreadPoolExecutor(slots)
 
     def handler(connection: Any, channel: Any, publisher: _Publisher) -> Callable[..., None]:
         def report(message: dict[str, Any], done: Callable[[], None]) -> None:
-            body = json.dumps(message).encode()
+            body = pack(message, promises)
             connection.ioloop.add_callback_threadsafe(lambda: publisher.send(_REPORTS, body, done))
 
-        def run(tag: int, task: dict[str, Any]) -> None:
-            if thorough:
+        def run(tag: int, body: bytes) -> None:
+            task = unpack(body, promises)
+            if promises >= Promises.STARTS:
                 confirmed = threading.Event()
                 report(task, confirmed.set)
                 confirmed.wait()
-            streams = (1, 2) if thorough else (1,) if task["lines"] else ()
-            code = os.waitstatus_to_exitcode(os.waitpid(_spawn(task, logs, streams), 0)[1])
-            report({**task, "code": code}, partial(channel.basic_ack, tag))
+            pid, files = _spawn(task, logs, promises)
+            ended = {**task, "code": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}
+            if promises is Promises.ALL:
+                ended["output"] = [_first_part(file) for file in files]
+            report(ended, partial(channel.basic_ack, tag))
 
         def take(_channel: Any, method: Any, _properties: Any, body: bytes) -> None:
-            threads.submit(run, method.delivery_tag, json.loads(body))
+            threads.submit(run, method.delivery_tag, body)
 
         return take
 
     _serve(amqp_url, [_TASKS], slots, handler)
 
 
+def _first_part(file: str) -> str:
+    with Path(file).open("rb", buffering=0) as opened:
+        return opened.read(_MOST_OUTPUT).decode(errors="replace")
+
+
 class Floor:
     """A client of the floor's processes, whose ids by kind are ``pids``."""
 
-    def __init__(self, amqp_url: str, pids: dict[str, list[int]]) -> None:
-        self.pids = pids
+    def __init__(self, amqp_url: str, database_url: str, pids: dict[str, list[int]]) -> None:
+        self.pids, self.database_url = pids, database_url
         self._requester = Requester(amqp_url, STARTS)
 
     def run(self, steps: int, *, chain: bool, lines: int = 0) -> None:
         """Run steps, one after the other or all at once, and return when they have ended. Each may print lines."""
         start = {"steps": steps, "chain": chain, "lines": lines}
-        self._requester.ask(str(uuid.uuid4()), json.dumps(start).encode())
+        self._requester.ask(str(uuid.uuid4()), pack(start, Promises.RUNS))
 
 
 @contextmanager
-def floor(servers: Servers, amqp_url: str, workers: int, *, slots: int = 8, thorough: bool = False) -> Iterator[Floor]:
+def floor(
+    servers: Servers, amqp_url: str, workers: int, *, slots: int = 8, promises: Promises = Promises.RUNS
+) -> Iterator[Floor]:
     """Run the processes on these servers, in a vhost and a database of their own. ``slots``: of each worker."""
     database_url = servers.postgres.create_database()
     with ExitStack() as stack:
@@ -225,16 +255,18 @@ def floor(servers: Servers, amqp_url: str, workers: int, *, slots: int = 8, thor
             for queue in (STARTS, _TASKS, _REPORTS):
                 channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "quorum"})
         with closing(psycopg2.connect(database_url)) as database, database, database.cursor() as cursor:
-            cursor.execute(_CREATE)
-        control = stack.enter_context(running(__name__, "control", amqp_url, database_url))
+            cursor.execute(CREATE)
+        kept = str(promises.value)
+        control = stack.enter_context(running(__name__, "control", amqp_url, database_url, kept))
         logs = stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-bench-"))
-        worker = ("worker", amqp_url, str(slots), logs, *["thorough"] * thorough)
+        worker = ("worker", amqp_url, str(slots), logs, kept)
         hands = [stack.enter_context(running(__name__, *worker)) for _ in range(workers)]
-        yield Floor(amqp_url, {"control": [control], "workers": hands})
+        yield Floor(amqp_url, database_url, {"control": [control], "workers": hands})
 
 
 if __name__ == "__main__":
+    kept = Promises(int(sys.argv[-1]))
     if sys.argv[1] == "control":
-        _control(*sys.argv[2:])
+        _serve(sys.argv[2], [STARTS, _REPORTS], _PREFETCH, _Control(sys.argv[3], kept).handler)
     else:
-        _worker(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]), thorough="thorough" in sys.argv)
+        _worker(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]), kept)

@@ -1,30 +1,33 @@
 """The floor behind an API: what a route of the gateway's server adds to the thinnest engine.
 
 A Flask route on the gateway's server, on greenlets, hands each request to the floor and answers when its run has
-ended. It checks no caller, reads no database and knows no DAGs: a request names the number of steps.
+ended. It checks no caller and knows no DAGs: a request names the number of steps. Only with ``Promises.ALL`` it reads
+the database.
 
-``python -m bench.floor_api AMQP_URL PORT THREADS`` runs the route.
+``python -m bench.floor_api AMQP_URL PORT THREADS DATABASE_URL PROMISES`` runs the route.
 """
 
-import json
 import sys
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from queue import LifoQueue
+from typing import TYPE_CHECKING, Any
 
 from services.api.serving.greenlets import become_green
 
 if __name__ == "__main__":
     become_green()
 
+import psycopg2
 import urllib3
 from flask import Flask, Response, jsonify, request
 
 from bench.bare_hop import Requester
-from bench.floor import STARTS, floor
+from bench.floor import STARTS, floor, pack, unpack
+from bench.floor_decisions import DETAILS, Promises
 from bench.peers.client import wait_ready
 from bench.rig import Servers, running
 from services.api.serving.gunicorn_server import run_gunicorn
@@ -36,8 +39,10 @@ if TYPE_CHECKING:
 __all__ = ["FloorApiClient", "floor_api"]
 
 _CLIENTS = 8
+_MOST_CLIENTS = 64
 _TIMEOUT_S = 120
-_THREADS = "16"
+_THREADS = "64"
+_CONNECTIONS = 4
 
 
 class FloorApiClient:
@@ -45,7 +50,7 @@ class FloorApiClient:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._http = urllib3.PoolManager(maxsize=_CLIENTS, retries=False, timeout=_TIMEOUT_S)
+        self._http = urllib3.PoolManager(maxsize=_MOST_CLIENTS, retries=False, timeout=_TIMEOUT_S)
 
     def one(self) -> None:
         self.large(1, chain=True)
@@ -56,27 +61,45 @@ class FloorApiClient:
         return 0
 
     def large(self, steps: int, *, chain: bool) -> None:
-        answer: BaseHTTPResponse = self._http.request("POST", self._url, json={"steps": steps, "chain": chain})
+        self.run(steps, chain=chain)
+
+    def run(self, steps: int, *, chain: bool, lines: int = 0) -> None:
+        """See ``Floor.run``."""
+        start = {"steps": steps, "chain": chain, "lines": lines}
+        answer: BaseHTTPResponse = self._http.request("POST", self._url, json=start)
         assert answer.status == 200, answer.data
 
 
 @contextmanager
 def floor_api(
-    servers: Servers, amqp_url: str, workers: int, *, thorough: bool = False
+    servers: Servers, amqp_url: str, workers: int, *, slots: int = 8, promises: Promises = Promises.RUNS
 ) -> Iterator[tuple[FloorApiClient, dict[str, list[int]]]]:
-    """Run the floor, or the thorough one, with the route before it; yield a client, and the process ids by kind."""
+    """Run the floor with the route before it; yield a client, and the process ids by kind."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with (
-        floor(servers, amqp_url, workers, thorough=thorough) as started,
-        running(__name__, amqp_url, str(port), _THREADS) as route,
-    ):
-        wait_ready(f"{url}/ready")
-        yield FloorApiClient(f"{url}/runs"), {**started.pids, "route": [route]}
+    with floor(servers, amqp_url, workers, slots=slots, promises=promises) as started:
+        route_argv = (amqp_url, str(port), _THREADS, started.database_url, str(promises.value))
+        with running(__name__, *route_argv) as route:
+            wait_ready(f"{url}/ready")
+            yield FloorApiClient(f"{url}/runs"), {**started.pids, "route": [route]}
 
 
-def _make(amqp_url: str) -> Flask:
+def _make(amqp_url: str, database_url: str, promises: Promises) -> Flask:
     app, asker = Flask("floor_api"), Requester(amqp_url, STARTS)
+    idle: LifoQueue[Any] = LifoQueue()
+    for _ in range(_CONNECTIONS if promises is Promises.ALL else 0):
+        database = psycopg2.connect(database_url)
+        database.autocommit = True
+        idle.put(database)
+
+    def details(run_id: str) -> str:
+        database = idle.get()
+        try:
+            with database.cursor() as cursor:
+                cursor.execute(DETAILS, (run_id,))
+                return str(cursor.fetchone()[0])
+        finally:
+            idle.put(database)
 
     @app.get("/ready")
     def ready() -> Response:
@@ -85,11 +108,14 @@ def _make(amqp_url: str) -> Flask:
     @app.post("/runs")
     def run() -> Response:
         run_id = str(uuid.uuid4())
-        asker.ask(run_id, json.dumps(request.get_json()).encode())
+        unpack(asker.ask(run_id, pack(request.get_json(), promises)), promises)
+        if promises is Promises.ALL:
+            return Response(details(run_id), mimetype="application/json")
         return jsonify({"run_id": run_id})
 
     return app
 
 
 if __name__ == "__main__":
-    run_gunicorn(partial(_make, sys.argv[1]), "127.0.0.1", int(sys.argv[2]), threads=int(sys.argv[3]))
+    made = partial(_make, sys.argv[1], sys.argv[4], Promises(int(sys.argv[5])))
+    run_gunicorn(made, "127.0.0.1", int(sys.argv[2]), threads=int(sys.argv[3]))

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bench.floor import Floor
+from bench.floor_api import FloorApiClient
 from bench.processes import memory_mb, peak_memory_mb, running_command
 from bench.workloads import ApiClient
 from tests.harness.eventually import eventually
@@ -64,8 +65,10 @@ def measure_large(api: ApiClient, pids: Pids, sizes: LargeSizes) -> tuple[dict[s
     return figures, memory
 
 
-def measure_floor(floor: Floor, pids: Pids, sizes: LargeSizes) -> tuple[dict[str, float], dict[str, Memory]]:
-    """Run w5 on the floor: as many chains at once, each step with a log in a file, which no API shows."""
+def measure_floor(
+    floor: Floor | FloorApiClient, pids: Pids, sizes: LargeSizes
+) -> tuple[dict[str, float], dict[str, Memory]]:
+    """Run w5 on the floor: as many chains at once, each step with a log, which no API shows."""
     floor.run(sizes.steps, chain=True, lines=sizes.lines)
     before = memory_mb(pids)
     began = time.perf_counter()
