@@ -37,7 +37,6 @@ from bench.rig import Servers, running
 
 __all__ = ["STARTS", "Floor", "floor", "pack", "unpack"]
 
-
 STARTS, _TASKS, _REPORTS = "floor-starts", "floor-tasks", "floor-reports"
 """Queues. A start has the keys ``steps``, ``chain`` and perhaps ``lines``; its reply comes when the run has ended."""
 _PREFETCH = 200
@@ -233,14 +232,14 @@ def _first_part(file: str) -> str:
 class Floor:
     """A client of the floor's processes, whose ids by kind are ``pids``."""
 
-    def __init__(self, amqp_url: str, database_url: str, pids: dict[str, list[int]]) -> None:
-        self.pids, self.database_url = pids, database_url
+    def __init__(self, amqp_url: str, database_url: str, promises: Promises, pids: dict[str, list[int]]) -> None:
+        self.pids, self.database_url, self._promises = pids, database_url, promises
         self._requester = Requester(amqp_url, STARTS)
 
     def run(self, steps: int, *, chain: bool, lines: int = 0) -> None:
         """Run steps, one after the other or all at once, and return when they have ended. Each may print lines."""
         start = {"steps": steps, "chain": chain, "lines": lines}
-        self._requester.ask(str(uuid.uuid4()), pack(start, Promises.RUNS))
+        self._requester.ask(str(uuid.uuid4()), pack(start, self._promises))
 
 
 @contextmanager
@@ -261,7 +260,7 @@ def floor(
         logs = stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-bench-"))
         worker = ("worker", amqp_url, str(slots), logs, kept)
         hands = [stack.enter_context(running(__name__, *worker)) for _ in range(workers)]
-        yield Floor(amqp_url, database_url, {"control": [control], "workers": hands})
+        yield Floor(amqp_url, database_url, promises, {"control": [control], "workers": hands})
 
 
 if __name__ == "__main__":
