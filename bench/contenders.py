@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.floor import Floor, floor
-from bench.floor_api import FloorApiClient, floor_api
+from bench.floor import SLOTS, Floor, floor
+from bench.floor_api import FloorApi, floor_api
 from bench.floor_decisions import Promises
 from bench.large_loads import LargeSizes
 from bench.peers.contenders import PEERS, peer
@@ -59,13 +59,9 @@ def others(used: Servers, program: Path | None, peers: Mapping[str, Path]) -> di
     """Return the floor, also behind an API, Dagu if its ``program`` is named, and ``peers``, each with its Python."""
     found: dict[str, Start] = {
         "floor": lambda: _floor(floor(used, used.rabbit.create_vhost(), WORKERS), used),
-        "floor behind an API": lambda: _floor_api(floor_api(used, used.rabbit.create_vhost(), WORKERS), used),
-        "floor behind an API, thorough": lambda: _floor_api(
-            floor_api(used, used.rabbit.create_vhost(), WORKERS, promises=Promises.STARTS), used
-        ),
-        "floor behind an API, complete": lambda: _floor_api(
-            floor_api(used, used.rabbit.create_vhost(), WORKERS, promises=Promises.ALL), used
-        ),
+        "floor behind an API": partial(_floor_api, used, Promises.RUNS),
+        "floor behind an API, thorough": partial(_floor_api, used, Promises.STARTS),
+        "floor behind an API, complete": partial(_floor_api, used, Promises.ALL),
     }
     if program is not None:
         found["Dagu"] = partial(_dagu, program)
@@ -80,9 +76,7 @@ def large(used: Servers, program: Path | None, sizes: LargeSizes) -> dict[str, S
             used, schedulers=1, workers=LARGE_WORKERS, slots=-(-sizes.sleeps // LARGE_WORKERS), executed=True
         ),
         "floor": lambda: _floor(floor(used, used.rabbit.create_vhost(), WORKERS, slots=_FLOOR_SLOTS), used),
-        "floor behind an API, complete": lambda: _floor_api(
-            floor_api(used, used.rabbit.create_vhost(), WORKERS, slots=_FLOOR_SLOTS, promises=Promises.ALL), used
-        ),
+        "floor behind an API, complete": partial(_floor_api, used, Promises.ALL, slots=_FLOOR_SLOTS),
     }
     if program is not None:
         found["Dagu"] = partial(_dagu, program)
@@ -116,17 +110,14 @@ def _dagway(system: AbstractContextManager[Rig], used: Servers | None = None) ->
 
 
 @contextmanager
-def _floor(system: AbstractContextManager[Floor], used: Servers) -> Iterator[Running]:
+def _floor(system: AbstractContextManager[Floor | FloorApi], used: Servers) -> Iterator[Running]:
     with system as started:
         yield Running(FloorClient(started), {**started.pids, **used.pids})
 
 
-@contextmanager
-def _floor_api(
-    system: AbstractContextManager[tuple[FloorApiClient, dict[str, list[int]]]], used: Servers
-) -> Iterator[Running]:
-    with system as (client, pids):
-        yield Running(client, {**pids, **used.pids})
+def _floor_api(used: Servers, promises: Promises, *, slots: int = SLOTS) -> AbstractContextManager[Running]:
+    vhost = used.rabbit.create_vhost()
+    return _floor(floor_api(used, vhost, WORKERS, slots=slots, promises=promises), used)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ command, waits for it, publishes the report with a confirm, and then acks the ta
 leases, no API: the client publishes the start and gets the reply when the run has ended. Its only log is a file for
 each step that prints lines (w5), which nobody can read while it grows.
 
-It can keep more of Dagway's promises (``Promises``), to tell what each costs the thinnest engine.
+It can do more of what Dagway does (``Promises``), to tell what that costs the thinnest engine.
 
 ``python -m bench.floor control AMQP_URL DATABASE_URL PROMISES`` and ``worker AMQP_URL SLOTS FOLDER_FOR_LOGS PROMISES``
 run one process; the function ``floor`` runs all.
@@ -35,10 +35,12 @@ from bench.bare_hop import Requester
 from bench.floor_decisions import CREATE, Decision, Promises, Runs
 from bench.rig import Servers, running
 
-__all__ = ["STARTS", "Floor", "floor", "pack", "unpack"]
+__all__ = ["SLOTS", "STARTS", "Floor", "floor", "pack", "unpack"]
 
 STARTS, _TASKS, _REPORTS = "floor-starts", "floor-tasks", "floor-reports"
 """Queues. A start has the keys ``steps``, ``chain`` and perhaps ``lines``; its reply comes when the run has ended."""
+SLOTS = 8
+"""Of each worker, as of the peers'."""
 _PREFETCH = 200
 _STARTS_WAIT_S = 0.05
 """How long the report of a start waits for other messages, so that it shares their transaction."""
@@ -244,7 +246,7 @@ class Floor:
 
 @contextmanager
 def floor(
-    servers: Servers, amqp_url: str, workers: int, *, slots: int = 8, promises: Promises = Promises.RUNS
+    servers: Servers, amqp_url: str, workers: int, *, slots: int = SLOTS, promises: Promises = Promises.RUNS
 ) -> Iterator[Floor]:
     """Run the processes on these servers, in a vhost and a database of their own. ``slots``: of each worker."""
     database_url = servers.postgres.create_database()

@@ -10,7 +10,6 @@ the database.
 import sys
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from queue import LifoQueue
@@ -26,7 +25,7 @@ import urllib3
 from flask import Flask, Response, jsonify, request
 
 from bench.bare_hop import Requester
-from bench.floor import STARTS, floor, pack, unpack
+from bench.floor import SLOTS, STARTS, floor, pack, unpack
 from bench.floor_decisions import DETAILS, Promises
 from bench.peers.client import wait_ready
 from bench.rig import Servers, running
@@ -36,32 +35,20 @@ from tests.harness.eventually import free_port
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
 
-__all__ = ["FloorApiClient", "floor_api"]
+__all__ = ["FloorApi", "floor_api"]
 
-_CLIENTS = 8
 _MOST_CLIENTS = 64
 _TIMEOUT_S = 120
 _THREADS = "64"
 _CONNECTIONS = 4
 
 
-class FloorApiClient:
-    """A client of the route at ``url``."""
+class FloorApi:
+    """The route at ``url``, whose processes have these ids by kind."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, pids: dict[str, list[int]]) -> None:
+        self.pids, self._url = pids, url
         self._http = urllib3.PoolManager(maxsize=_MOST_CLIENTS, retries=False, timeout=_TIMEOUT_S)
-
-    def one(self) -> None:
-        self.large(1, chain=True)
-
-    def many(self, count: int) -> int:
-        with ThreadPoolExecutor(_CLIENTS) as clients:
-            list(clients.map(lambda _: self.one(), range(count)))
-        return 0
-
-    def large(self, steps: int, *, chain: bool) -> None:
-        self.run(steps, chain=chain)
 
     def run(self, steps: int, *, chain: bool, lines: int = 0) -> None:
         """See ``Floor.run``."""
@@ -72,16 +59,16 @@ class FloorApiClient:
 
 @contextmanager
 def floor_api(
-    servers: Servers, amqp_url: str, workers: int, *, slots: int = 8, promises: Promises = Promises.RUNS
-) -> Iterator[tuple[FloorApiClient, dict[str, list[int]]]]:
-    """Run the floor with the route before it; yield a client, and the process ids by kind."""
+    servers: Servers, amqp_url: str, workers: int, *, slots: int = SLOTS, promises: Promises = Promises.RUNS
+) -> Iterator[FloorApi]:
+    """Run the floor with the route before it. ``slots``, ``promises``: as of ``floor``."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with floor(servers, amqp_url, workers, slots=slots, promises=promises) as started:
         route_argv = (amqp_url, str(port), _THREADS, started.database_url, str(promises.value))
         with running(__name__, *route_argv) as route:
             wait_ready(f"{url}/ready")
-            yield FloorApiClient(f"{url}/runs"), {**started.pids, "route": [route]}
+            yield FloorApi(f"{url}/runs", {**started.pids, "route": [route]})
 
 
 def _make(amqp_url: str, database_url: str, promises: Promises) -> Flask:

@@ -14,15 +14,15 @@ class Promises(IntEnum):
     """What the floor promises. Each level includes those before it."""
 
     RUNS = 0
-    """Starts, tasks and reports survive a crash, and a run is answered when it has ended."""
+    """Starts, tasks and reports are in durable queues, and a run is answered when it has ended."""
     STARTS = 1
     """Users see what runs, and whether a worker that died had begun a step: a worker reports each start, and spawns the
     command when the broker has confirmed the report. Each step has a file for its output and one for its errors."""
     ALL = 2
-    """What else Dagway does for each run and step. Messages are signed, each command has a session of its own, and the
-    answer has the details of the run, read from the database. The same transactions also write the steps that have not
-    begun, each change of state, an entry in the audit log, the outcome of each command, the tasks that are still to be
-    sent, and the output of each step."""
+    """Most of what else Dagway does for each run and step. Messages are signed, each command has a session of its own,
+    and the answer has the details of the run, read from the database. The same transactions also write the steps that
+    have not begun, each change of state, an entry in the audit log, the outcome of each command, the tasks that are
+    still to be sent, and the output of each step."""
 
 
 CREATE = """

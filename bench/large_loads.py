@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bench.floor import Floor
-from bench.floor_api import FloorApiClient
+from bench.floor_api import FloorApi
 from bench.processes import memory_mb, peak_memory_mb, running_command
 from bench.workloads import ApiClient
 from tests.harness.eventually import eventually
@@ -65,9 +65,7 @@ def measure_large(api: ApiClient, pids: Pids, sizes: LargeSizes) -> tuple[dict[s
     return figures, memory
 
 
-def measure_floor(
-    floor: Floor | FloorApiClient, pids: Pids, sizes: LargeSizes
-) -> tuple[dict[str, float], dict[str, Memory]]:
+def measure_floor(floor: Floor | FloorApi, pids: Pids, sizes: LargeSizes) -> tuple[dict[str, float], dict[str, Memory]]:
     """Run w5 on the floor: as many chains at once, each step with a log, which no API shows."""
     floor.run(sizes.steps, chain=True, lines=sizes.lines)
     before = memory_mb(pids)

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.contenders import Running, Start
-from bench.floor_api import FloorApiClient
 from bench.large_loads import LargeSizes, measure_floor, measure_large
 from bench.meter import Meter
 from bench.result_file import ResultFile
@@ -52,9 +51,8 @@ def _run_small(sizes: Sizes, running: Running, client: Contender, *, hops: bool)
 
 def run_large(sizes: LargeSizes, running: Running) -> dict[str, Found]:
     """Run w5, w7 and the large log; the floor runs w5 alone."""
-    if isinstance(running.contender, FloorClient | FloorApiClient):
-        floor = running.contender.floor if isinstance(running.contender, FloorClient) else running.contender
-        figures, memory = measure_floor(floor, running.pids, sizes)
+    if isinstance(running.contender, FloorClient):
+        figures, memory = measure_floor(running.contender.floor, running.pids, sizes)
     else:
         assert isinstance(running.contender, ApiClient)
         figures, memory = measure_large(running.contender, running.pids, sizes)

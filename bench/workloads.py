@@ -23,6 +23,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from bench.floor import Floor
+from bench.floor_api import FloorApi
 from tests.harness.eventually import eventually
 
 __all__ = ["SHORT_SIZES", "SIZES", "ApiClient", "Contender", "FloorClient", "Sizes", "WaitingClient", "measure"]
@@ -189,7 +190,7 @@ class WaitingClient:
 class FloorClient:
     """A client of the floor, which replies when a run has ended: nothing has to be polled."""
 
-    def __init__(self, floor: Floor) -> None:
+    def __init__(self, floor: Floor | FloorApi) -> None:
         self.floor = floor
 
     def one(self) -> None:

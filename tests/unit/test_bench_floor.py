@@ -38,7 +38,7 @@ def test_a_start_of_a_step_ends_nothing() -> None:
     assert tables(found) == {"floor_runs", "floor_steps"}
 
 
-def test_only_the_complete_floor_writes_what_else_dagway_promises() -> None:
+def test_only_the_complete_floor_writes_more_than_runs_and_steps() -> None:
     written = {}
     for promises in Promises:
         runs, found = Runs(), Decision(promises)
