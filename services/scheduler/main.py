@@ -41,7 +41,8 @@ _log = logging.getLogger(__name__)
 
 _COMMANDS_AHEAD = 32
 """With so many AMQP messages of commands in hand, a scheduler does not keep up: others get what comes next."""
-_EVENTS_AHEAD = 200
+_EVENTS_AHEAD = 500
+"""With fewer, another scheduler gets reports about a wide run, whose rows both then read and lock in turns (ADR 76)."""
 _LOGS_AHEAD = 64
 _AUDIT_AHEAD = 200
 _ACKS_WAIT_S = 0.05

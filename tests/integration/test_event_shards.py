@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from services.scheduler.loops.event_routes import EventRoutes
 from services.scheduler.main import Scheduler
@@ -71,6 +71,38 @@ def test_a_run_stays_with_the_scheduler_that_creates_it(stack: Stack) -> None:
     # The other one takes over what the first one leaves, and its own reports go on.
     stack._schedulers.pop().stop()
     walk(stack, "after")
+
+
+def test_hundreds_of_reports_about_a_run_that_wait_all_come_to_its_scheduler(stack: Stack) -> None:
+    """300 AMQP messages wait while the run is locked. The other scheduler would read the run to record its share."""
+    for _ in range(2):
+        stack.scheduler(event_shards=8, lease_s=LEASE_S)
+    stack.dag("wide", "type: graph\nsteps: [" + ", ".join(f"{{name: s{n}, command: 'true'}}" for n in range(300)) + "]")
+    stack.dag("one", "steps: ['true']")
+    number = iter(range(10_000))
+    # Once both have seen each other in the database, a run stays with its creator.
+    eventually(lambda: "" not in walk(stack, f"first-{next(number)}", steps=1, dag="one"))
+    stack.start("wide", "w")
+    tasks = []
+    for _ in range(300):
+        tasks.append(stack.worker.task())
+        stack.worker.start(tasks[-1])
+    eventually(lambda: set(stack.nodes("w").values()) == {"running"})
+    run_key = stack.run("w")["run_key"]
+    reads: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        if statement.endswith("ORDER BY nodes.run_key, nodes.idx"):
+            reads.append(statement)
+
+    event.listen(stack.engine, "before_cursor_execute", note)
+    with stack.engine.begin() as locking:
+        locking.execute(select(t.dag_runs.c.run_key).where(t.dag_runs.c.run_key == run_key).with_for_update())
+        for task in tasks:
+            stack.worker.finish(task)
+    stack.until("succeeded", "w")
+    event.remove(stack.engine, "before_cursor_execute", note)
+    assert reads == []
 
 
 def test_one_of_two_schedulers_takes_all_commands_and_the_other_one_takes_over(stack: Stack) -> None:
