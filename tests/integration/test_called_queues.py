@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from services.scheduler.assembly import Assembly
 from shared.contracts import commands as c
@@ -57,6 +58,36 @@ def test_called_runs_wait_for_a_limit_and_others_begin_at_once(rig: Rig) -> None
     rig.end_running("c")
     rig.end_running("free")
     assert rig.status("r1") == "succeeded"
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_thirty_sub_runs_take_as_many_statements_as_three(rig: Rig, local: bool) -> None:
+    free = f"name: free\nqueue: elsewhere\nsteps: [{WORK}]"
+    fan = "{name: fan, call: free, parallel: {items: [x], maxConcurrent: 50}}"
+    if local:
+        rig.must(c.CreateDag(file_name="a", spec=f"steps: [{fan}]\n---\n{free}"))
+    else:
+        rig.must(c.CreateDag(file_name="free", spec=free))
+        rig.dag("a", fan)
+    rig.start("warm", "few", "many")
+    taken: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        taken.append(statement)
+
+    def statements(run_id: str, count: int) -> int:
+        taken.clear()
+        rig.call(f"{run_id}/fan", *[f"{run_id}-{number}" for number in range(count)], dag="free")
+        return len(taken)
+
+    with rig.parts.transactor.store.begin() as tx:
+        rig.parts.transactor.rules.read(tx)  # as each pass over the leases does
+    event.listen(rig.stack.engine, "before_cursor_execute", note)
+    statements("warm", 3)
+    assert statements("many", 30) == statements("few", 3)
+    assert not any("specs" in each for each in taken), "the text is known since the first call"
+    event.remove(rig.stack.engine, "before_cursor_execute", note)
+    assert rig.are("free") == {"running": 36}
 
 
 def test_two_schedulers_let_no_more_of_a_parallel_step_run_than_the_limit(rig: Rig) -> None:

@@ -10,56 +10,61 @@ from typing import Any
 from services.scheduler.core.children import held_up
 from services.scheduler.core.decision import StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Dequeue, Retry, Stop
-from services.scheduler.core.model import ASKED, HELD, PENDING, Node, Run, evolve
-from services.scheduler.core.plan import Plan
+from services.scheduler.core.model import ASKED, HELD, PENDING, Node
 from services.scheduler.core.run_attempts import complete
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.called import find_called
-from services.scheduler.deciding.creation import new_run
-from services.scheduler.deciding.plans import spec_hash
+from services.scheduler.deciding.new_children import NewChildren
 from shared.admission.runs import HIGH, LOW
-from shared.errors import InvalidInput, NotFound
+from shared.errors import InvalidInput
 from shared.language.expansion.params_syntax import params_text
 from shared.language.expansion.secret_params import show_params
-from shared.language.load import load
-from shared.language.snapshot import local_spec, make_snapshot
-from shared.language.steps.approval import waits_for_approval
 from shared.status import RunStatus
 from shared.tracing import SpanContext, within
-from shared.workspaces import stored_name, workspace_of
 
-__all__ = ["MAX_DEPTH", "start_and_stop_children", "update_parents"]
-
-MAX_DEPTH = 32
-"""The most runs from a root run down to a sub-run, so that DAGs that call themselves end."""
+__all__ = ["start_and_stop_children", "update_parents"]
 
 
 def start_and_stop_children(batch: Batch) -> None:
     """Start and stop the sub-runs that the runs of ``batch`` decided on, at all depths."""
+    new = NewChildren(batch)
     while wanted := batch.take_for_children():
         batch.runs.lock_cached()
+        keys = _load_existing(batch, wanted)
         for parent_key, effect in wanted:
-            match effect:
-                case StartChild():
-                    _start(batch, parent_key, effect)
-                case StopChild():
-                    _stop(batch, parent_key, effect)
+            key = keys.get((batch.runs.root_of(parent_key), effect.run_id))
+            if key is not None:
+                batch.after.families.add(parent_key)
+                if isinstance(effect, StartChild):
+                    _retry(batch, new, key)
+                else:
+                    _stop(batch, key)
+            elif isinstance(effect, StartChild):
+                _begin(batch, new, parent_key, effect)
 
 
-def _start(batch: Batch, parent_key: str, effect: StartChild) -> None:
-    """Begin or queue a new child. If the child exists, retry it, unless no step of it would run again."""
-    key = batch.tx.children.key(batch.runs.root_of(parent_key), effect.run_id)
-    if key is not None:
-        batch.runs.load([key])
-        child = batch.runs.get(key)
-        # If an operator set a step of an ended child to failed, that step runs again.
-        if child is not None and not child.status.active and not (child.status.successful and complete(child)):
-            batch.apply(key, Retry("scheduler", queued=_is_limited(batch, child.queue)))
-        batch.after.families.add(parent_key)
-        return
+def _load_existing(batch: Batch, wanted: Iterable[tuple[str, StartChild | StopChild]]) -> dict[tuple[str, str], str]:
+    """Load those of the sub-runs that exist; return their keys by root run and id."""
+    asked: dict[str, list[str]] = {}
+    for parent_key, effect in wanted:
+        asked.setdefault(batch.runs.root_of(parent_key), []).append(effect.run_id)
+    keys = {(root, run_id): key for root, ids in asked.items() for run_id, key in batch.tx.children.keys(root, ids)}
+    batch.runs.load(keys.values())
+    return keys
+
+
+def _retry(batch: Batch, new: NewChildren, key: str) -> None:
+    """Retry an ended sub-run, unless no step of it would run again."""
+    child = batch.runs.get(key)
+    # If an operator set a step of an ended child to failed, that step runs again.
+    if child is not None and not child.status.active and not (child.status.successful and complete(child)):
+        batch.apply(key, Retry("scheduler", queued=new.is_limited(child.queue)))
+
+
+def _begin(batch: Batch, new: NewChildren, parent_key: str, effect: StartChild) -> None:
+    """Begin or queue a new sub-run."""
     try:
-        run, text_hash, file_name = _new_child(batch, parent_key, effect)
-    except (InvalidInput, NotFound) as error:
+        made = new.make(parent_key, effect)
+    except InvalidInput as error:
         batch.apply(parent_key, ChildRefused(effect.node, effect.run_id, str(error)))
         batch.after.families.add(parent_key)
         return
@@ -67,33 +72,16 @@ def _start(batch: Batch, parent_key: str, effect: StartChild) -> None:
     priority = HIGH if parent is not None and parent.priority == HIGH else LOW
     with within(_calling_attempt(batch, parent_key, effect.node)):
         batch.add(
-            run,
-            spec_hash=text_hash,
-            file_name=file_name,
+            made.run,
+            spec_hash=made.spec_hash,
+            file_name=made.file_name,
             parent_key=parent_key,
-            called_by=(effect.node, _params(parent, effect)),
+            called_by=(effect.node, made.params),
             priority=priority,
             by=f"{parent.dag_name}/{parent.dag_run_id}" if parent else "",
         )
-    if run.status is not RunStatus.QUEUED:
-        batch.apply(run.run_key, Begin("scheduler"))
-
-
-def _params(parent: Run | None, effect: StartChild) -> str | None:
-    children = parent.nodes[effect.node].children if parent else ()
-    return next((child.params for child in children if child.run_id == effect.run_id), None)
-
-
-def _is_limited(batch: Batch, queue: str) -> bool:
-    """Return whether the queue is global: only then do sub-runs wait in it."""
-    return queue in batch.tx.queues.global_queues([queue])
-
-
-def _waits(batch: Batch, plan: Plan, workspace: str) -> bool:
-    """Return whether a sub-run waits in its queue: for a place, or for a worker pool that serves its workspace."""
-    name = stored_name(workspace, plan.dag.name)
-    barred = batch.worker_pools.bars(name, plan.dag.worker_selector)
-    return barred is not None or _is_limited(batch, stored_name(workspace, plan.dag.queue or plan.dag.name))
+    if made.run.status is not RunStatus.QUEUED:
+        batch.apply(made.run.run_key, Begin("scheduler"))
 
 
 def _calling_attempt(batch: Batch, parent_key: str, node: int) -> SpanContext:
@@ -103,61 +91,13 @@ def _calling_attempt(batch: Batch, parent_key: str, node: int) -> SpanContext:
     return batch.runs.asked_in(parent_key).of_run(parent_key, parent.run_attempt).child(parent.nodes[node].call_token)
 
 
-def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, str, str | None]:
-    """Return the new child, its spec hash and its file name (``None`` if its spec is local to the caller's file)."""
-    parent = batch.runs.get(parent_key)
-    assert parent is not None  # noqa: S101 - its decision asked for the child
-    if batch.tx.children.depth(parent_key) >= MAX_DEPTH:
-        raise InvalidInput(f"sub DAGs are nested deeper than {MAX_DEPTH} levels")
-    parent_hash, caller = batch.runs.origin(parent_key)
-    workspace = workspace_of(parent.dag_name)
-    name = effect.dag
-    text = local_spec(batch.tx.dags.spec_texts([parent_hash])[parent_hash], name)
-    file_name = None
-    if text is None:
-        called_hash, file_name = find_called(batch, name, caller or "", workspace)
-        text = batch.tx.dags.spec_texts([called_hash])[called_hash]
-    if effect.selector and (called := load(text).dag) is not None and waits_for_approval(called):
-        raise InvalidInput(f"{name}: DAG with HITL steps cannot be dispatched to workers")
-    # Children inherit the base configuration too, except its handlers.
-    text = make_snapshot(text, batch.plans.base, handlers=False, selector=dict(effect.selector))
-    text_hash = spec_hash(text)
-    batch.tx.dags.add_specs({text_hash: text}, batch.now)
-    plan = batch.plans.add_stored(text, file_name or "")
-    if plan.errors:
-        raise InvalidInput(f"DAG {name} is invalid: {'; '.join(plan.errors)}")
-    run = new_run(
-        plan,
-        run_key=batch.new_run_key(),
-        dag_name=stored_name(workspace, plan.dag.name),
-        dag_run_id=effect.run_id,
-        given=effect.given,
-        queue=None,
-        queued=_waits(batch, plan, workspace),
-        now=batch.now,
-    )
-    run = evolve(
-        run,
-        root_dag_name=parent.root_dag_name,
-        root_dag_run_id=parent.root_dag_run_id,
-        called_from=effect.folder,
-        asked_as=_params(parent, effect) or "",
-    )
-    return run, text_hash, file_name
-
-
-def _stop(batch: Batch, parent_key: str, effect: StopChild) -> None:
-    """Stop or dequeue a child. A stopped child stops its own children."""
-    key = batch.tx.children.key(batch.runs.root_of(parent_key), effect.run_id)
-    if key is None:
-        return
-    batch.runs.load([key])
+def _stop(batch: Batch, key: str) -> None:
+    """Stop or dequeue a sub-run. A stopped one stops its own sub-runs."""
     child = batch.runs.get(key)
     if child is not None and child.status is RunStatus.QUEUED:
         batch.apply(key, Dequeue("scheduler"))
     elif child is not None and child.status.active:
         batch.apply(key, Stop("scheduler"))
-    batch.after.families.add(parent_key)
 
 
 def update_parents(batch: Batch, parent_keys: Iterable[str]) -> None:

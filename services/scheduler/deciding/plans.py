@@ -12,17 +12,30 @@ from services.scheduler.core.plan import Plan
 from shared.errors import InvariantBroken
 from shared.language.load import LoadResult, load
 from shared.language.model import Dag
-from shared.language.snapshot import make_snapshot
+from shared.language.snapshot import local_spec, make_snapshot
 from shared.store.writes.transaction import Transaction
 from shared.workspaces import plain_name
 
-__all__ = ["Frozen", "Plans", "spec_hash"]
+__all__ = ["Frozen", "Plans", "Source", "spec_hash"]
 
 _KEPT = 2000
 _KEPT_LOADS = 64
 """More than the commands of one batch; few, because a parsed spec can be large."""
 _FROZEN_KEPT = timedelta(hours=1)
 """How long a text counts as stored. A text without runs is deleted, but only after a time that is much longer."""
+
+
+class Source(NamedTuple):
+    """What the spec of a new run is made from: a stored text, or the local DAG of that text that has this name.
+
+    A sub-run is ``called``: handlers of the base configuration do not apply to it. ``selector``: the worker selector
+    of the step that called it.
+    """
+
+    hash: str
+    local: str = ""
+    called: bool = False
+    selector: tuple[tuple[str, str], ...] = ()
 
 
 class Frozen(NamedTuple):
@@ -52,7 +65,9 @@ class Plans:
         """The DAG folder (``DAGWAY_DAGS_DIR``). Steps may call DAGs by the paths of files in the folder."""
         self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
         self._loads: OrderedDict[tuple[str, str, str], LoadResult] = OrderedDict()
-        self._frozen: dict[str, Frozen] = {}
+        self._frozen: dict[Source, Frozen] = {}
+        self._locals: dict[tuple[str, str], bool] = {}
+        """By hash and name: whether the spec has a local DAG of that name."""
         self._lock = Lock()
 
     def load(self, text: str, *, file_name: str = "", dag_name: str | None = None) -> LoadResult:
@@ -92,21 +107,34 @@ class Plans:
                 found[text_hash, file_name] = self.add_stored(texts[text_hash], file_name)
         return found
 
-    def freeze(self, tx: Transaction, text_hash: str, now: datetime, made: dict[str, Frozen]) -> str:
-        """Store the spec of a new run, i.e. the DAG's text merged with the base configuration; return its hash.
+    def freeze(self, tx: Transaction, source: Source, now: datetime, made: dict[Source, Frozen]) -> str:
+        """Store the spec of a new run, i.e. its source merged with the base configuration; return its hash.
 
         Adds the hashes of specs that this transaction stored to ``made``; pass it to ``keep_frozen`` after the commit.
         """
-        if not self.base:
-            return text_hash
-        known = made.get(text_hash) or self._frozen.get(text_hash)
+        if not (self.base or source.local or source.selector):
+            return source.hash
+        known = made.get(source) or self._frozen.get(source)
         if known is None or now - known.at > _FROZEN_KEPT:
-            frozen = make_snapshot(tx.dags.spec_texts([text_hash])[text_hash], self.base)
-            known = made[text_hash] = Frozen(spec_hash(frozen), now)
+            text = tx.dags.spec_texts([source.hash])[source.hash]
+            if source.local:
+                text = local_spec(text, source.local) or ""
+            frozen = make_snapshot(text, self.base, handlers=not source.called, selector=dict(source.selector))
+            known = made[source] = Frozen(spec_hash(frozen), now)
             tx.dags.add_specs({known.hash: frozen}, now)
         return known.hash
 
-    def keep_frozen(self, made: Mapping[str, Frozen]) -> None:
+    def has_local(self, tx: Transaction, text_hash: str, name: str) -> bool:
+        """Return whether a stored spec has a local DAG of that name."""
+        found = self._locals.get((text_hash, name))
+        if found is None:
+            found = local_spec(tx.dags.spec_texts([text_hash])[text_hash], name) is not None
+            if len(self._locals) >= _KEPT:
+                self._locals = {}
+            self._locals[text_hash, name] = found
+        return found
+
+    def keep_frozen(self, made: Mapping[Source, Frozen]) -> None:
         """Cache the hashes that ``freeze`` added to ``made``. Call it after the commit of the transaction."""
         if len(self._frozen) + len(made) > _KEPT:
             self._frozen = {}

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from services.scheduler.core.decision import ClosedAttempt, Grant, Halt
-from services.scheduler.deciding.plans import Frozen
+from services.scheduler.deciding.plans import Frozen, Source
 from services.scheduler.deciding.traces import Traced
 from shared.admission.pools import PoolKey
 from shared.status import RunStatus
@@ -73,6 +73,6 @@ class PostCommit:
     """(DAG name, seconds from start to end) of each run that ended."""
     fires: list[str] = field(default_factory=list)
     """The outcome of each fire."""
-    frozen: dict[str, Frozen] = field(default_factory=dict)
+    frozen: dict[Source, Frozen] = field(default_factory=dict)
     """The specs of new runs (DAG text merged with the base configuration), by the spec hash of the DAG."""
     traced: Traced = field(default_factory=Traced)

@@ -10,7 +10,7 @@ from services.scheduler.core.messages import Begin, Stop
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import new_run, rerun
-from services.scheduler.deciding.plans import Plans
+from services.scheduler.deciding.plans import Plans, Source
 from services.scheduler.deciding.quotas import QuotaExceeded
 from shared.errors import InvalidInput
 from shared.workspaces import name_prefix, workspace_of
@@ -131,7 +131,7 @@ class FiredRuns:
         """Start the run of a scheduled time, or queue it if its queue is global or the time is caught up."""
         scheduled = fire.scheduled
         text_hash = self._kept.freeze(
-            self._batch.tx, self._dags[file_name]["spec_hash"], self._batch.now, self._batch.after.frozen
+            self._batch.tx, Source(self._dags[file_name]["spec_hash"]), self._batch.now, self._batch.after.frozen
         )
         plan = self._kept.get_many(self._batch.tx, [(text_hash, file_name)])[text_hash, file_name]
         if plan.errors:

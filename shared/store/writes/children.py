@@ -57,6 +57,12 @@ class ChildReads(Writer):
         found: str | None = self._connection.execute(query).scalar()
         return found
 
+    def keys(self, root_key: str, dag_run_ids: Sequence[str]) -> list[tuple[str, str]]:
+        """Return id and key of those of the sub-runs below a root run that exist."""
+        c = t.dag_runs.c
+        query = select(c.dag_run_id, c.run_key).where(c.root_key == root_key, c.dag_run_id.in_(dag_run_ids))
+        return [(row.dag_run_id, row.run_key) for row in self._connection.execute(query)]
+
     def statuses(self, root_key: str, dag_run_ids: Sequence[str]) -> list[FoundRow]:
         """Return key, id, DAG name and status of sub-runs below a root run."""
         c = t.dag_runs.c

@@ -159,7 +159,11 @@ class DagWrites(Writer):
         return found
 
     def called(self, name: str) -> FoundRow | None:
-        """Return the DAG whose file name is ``name``, else the first by file name whose DAG name is ``name``."""
+        """Return the DAG whose file name is ``name``, else the first by file name whose DAG name is ``name``.
+
+        The result has its ``file_name``, ``spec_hash`` and ``errors``.
+        """
         c = t.dags.c
-        by_name = select(t.dags).where(c.dag_name == name).order_by(c.file_name).limit(1)
-        return self._first(select(t.dags).where(c.file_name == name)) or self._first(by_name)
+        query = select(c.file_name, c.spec_hash, c.errors)
+        by_name = query.where(c.dag_name == name).order_by(c.file_name).limit(1)
+        return self._first(query.where(c.file_name == name)) or self._first(by_name)
