@@ -2,13 +2,17 @@
 
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
 from services.scheduler.assembly import Assembly
+from services.scheduler.deciding.events import record_events
 from shared.contracts import commands as c
+from shared.contracts.events import AttemptFinished
 from shared.store import tables as t
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
@@ -42,6 +46,23 @@ def rig(stack: Stack) -> Rig:
     return Rig(stack)
 
 
+@contextmanager
+def statements(rig: Rig) -> Iterator[list[str]]:
+    """Collect the statements that schedulers send to the database."""
+    made: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        made.append(statement)
+
+    with rig.transactor.store.begin() as tx:
+        rig.transactor.rules.read(tx)  # as each pass over the leases does
+    event.listen(rig.stack.engine, "before_cursor_execute", note)
+    try:
+        yield made
+    finally:
+        event.remove(rig.stack.engine, "before_cursor_execute", note)
+
+
 def test_called_runs_wait_for_a_limit_and_others_begin_at_once(rig: Rig) -> None:
     rig.dag("free", WORK, head="queue: elsewhere")
     rig.dag("a", "{name: one, call: c}", "{name: two, call: free}")
@@ -70,24 +91,41 @@ def test_thirty_sub_runs_take_as_many_statements_as_three(rig: Rig, local: bool)
         rig.must(c.CreateDag(file_name="free", spec=free))
         rig.dag("a", fan)
     rig.start("warm", "few", "many")
-    taken: list[str] = []
 
-    def note(_c: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        taken.append(statement)
+    def call(run_id: str, count: int) -> list[str]:
+        with statements(rig) as made:
+            rig.call(f"{run_id}/fan", *[f"{run_id}-{number}" for number in range(count)], dag="free")
+        return made
 
-    def statements(run_id: str, count: int) -> int:
-        taken.clear()
-        rig.call(f"{run_id}/fan", *[f"{run_id}-{number}" for number in range(count)], dag="free")
-        return len(taken)
-
-    with rig.parts.transactor.store.begin() as tx:
-        rig.parts.transactor.rules.read(tx)  # as each pass over the leases does
-    event.listen(rig.stack.engine, "before_cursor_execute", note)
-    statements("warm", 3)
-    assert statements("many", 30) == statements("few", 3)
-    assert not any("specs" in each for each in taken), "the text is known since the first call"
-    event.remove(rig.stack.engine, "before_cursor_execute", note)
+    call("warm", 3)
+    many, few = call("many", 30), call("few", 3)
+    assert len(many) == len(few)
+    assert not any("specs" in each for each in few), "the text is known since the first call"
     assert rig.are("free") == {"running": 36}
+
+
+def test_thirty_steps_learn_of_the_ends_of_their_sub_runs_by_as_many_statements_as_three(rig: Rig) -> None:
+    rig.dag("free", WORK, head="queue: elsewhere")
+    made = []
+    for count in (3, 30):
+        name = f"a{count}"
+        rig.dag(name, *[f"{{name: s{number}, call: free}}" for number in range(count)])
+        rig.start(name, dag=name)
+        for number in range(count):
+            rig.call(f"{name}/s{number}", "", dag="free")
+        facts: dict[str, Any] = {"worker_id": "w", "incarnation": "i", "at": rig.now, "started_at": rig.now}
+        ends = [
+            AttemptFinished(
+                token=row["token"], run_key=row["run_key"], node=row["idx"], outcome="succeeded", exit_code=0, **facts
+            )
+            for row in rig.stack.rows(t.nodes, name="work")
+            if row["token"] is not None
+        ]
+        with statements(rig) as taken:
+            rig.transactor.decide(lambda batch, ends=ends: record_events(batch, ends, lambda batch: batch.now))
+        assert rig.status(name) == "succeeded"
+        made.append(len(taken))
+    assert made[0] == made[1]
 
 
 def test_two_schedulers_let_no_more_of_a_parallel_step_run_than_the_limit(rig: Rig) -> None:

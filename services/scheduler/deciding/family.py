@@ -4,13 +4,14 @@ Locks are taken only from parent to child. So a transaction that changes a child
 child has ended, another transaction updates the parent; see ``loops.parent_notifications``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from services.scheduler.core.children import held_up
 from services.scheduler.core.decision import StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Dequeue, Retry, Stop
-from services.scheduler.core.model import ASKED, HELD, PENDING, Node
+from services.scheduler.core.model import ASKED, HELD, PENDING, Node, Run
 from services.scheduler.core.run_attempts import complete
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.new_children import NewChildren
@@ -101,36 +102,70 @@ def _stop(batch: Batch, key: str) -> None:
 
 
 def update_parents(batch: Batch, parent_keys: Iterable[str]) -> None:
-    """Report changed statuses of children to these parent runs."""
+    """Report changed statuses of sub-runs to these parent runs."""
     keys = sorted(parent_keys)
     batch.runs.load(keys)
-    for key in keys:
-        run = batch.runs.get(key)
-        for node in () if run is None else run.nodes:
-            if node.calls and (message := _changed_children(batch, key, node)) is not None:
-                batch.apply(key, message)
+    runs = [run for key in keys if (run := batch.runs.get(key)) is not None]
+    callers = [(run.run_key, node) for run in runs for node in run.nodes if node.calls]
+    children = _read_children(batch, callers)
+    for key, node in callers:
+        message = _changed_children(batch.runs.get(key), node, children[key, node.idx])
+        if message is not None:
+            batch.apply(key, message)
 
 
-def _changed_children(batch: Batch, parent_key: str, node: Node) -> ChildrenSeen | None:
-    rows = batch.tx.children.statuses(batch.runs.root_of(parent_key), [child.run_id for child in node.children])
+@dataclass(slots=True)
+class _Child:
+    """A sub-run that exists. ``outputs`` and ``params`` are read only if no sub-run of its node is under way."""
+
+    key: str
+    dag_name: str
+    state: str
+    outputs: dict[str, Any] = field(default_factory=dict)
+    params: tuple[tuple[str, str], ...] = ()
+
+
+def _read_children(batch: Batch, callers: Iterable[tuple[str, Node]]) -> Mapping[tuple[str, int], Mapping[str, _Child]]:
+    """Return the sub-runs by id, of each node that calls some."""
+    asked: dict[str, list[str]] = {}
+    for key, node in callers:
+        asked.setdefault(batch.runs.root_of(key), []).extend(child.run_id for child in node.children)
+    known = {
+        (root, row["dag_run_id"]): _Child(row["run_key"], row["dag_name"], _state(RunStatus(row["status"])))
+        for root, ids in asked.items()
+        for row in batch.tx.children.statuses(root, ids)
+    }
+    found = {}
+    over: dict[str, _Child] = {}
+    for key, node in callers:
+        root = batch.runs.root_of(key)
+        each = {child.run_id: known[root, child.run_id] for child in node.children if (root, child.run_id) in known}
+        found[key, node.idx] = each
+        if all(child.state != ASKED for child in each.values()):
+            over |= {child.key: child for child in each.values()}
+    for row in batch.tx.children.outputs_of(sorted(over)) if over else ():
+        over[row["run_key"]].outputs.update(row["outputs"])
+    for key, params in batch.tx.children.params_of(sorted(over)) if over else ():
+        over[key].params = params
+    return found
+
+
+def _changed_children(run: Run | None, node: Node, found: Mapping[str, _Child]) -> ChildrenSeen | None:
     known = {child.run_id: child.state for child in node.children}
-    states = known | {row["dag_run_id"]: _state(RunStatus(row["status"])) for row in rows}
+    states = known | {run_id: child.state for run_id, child in found.items()}
     news = {run_id: state for run_id, state in states.items() if state != known[run_id]}
-    run = batch.runs.get(parent_key)
     stopping = bool(node.error) or (run is not None and bool(run.stop_reason))
     now = set(states.values())
     if ASKED in now or (PENDING in now and not stopping) or (not news and held_up(node)):
         return ChildrenSeen(node.idx, news) if news else None
-    found: dict[str, dict[str, Any]] = {row["dag_run_id"]: {} for row in rows}
-    ids = {row["run_key"]: row["dag_run_id"] for row in rows}
-    for row in batch.tx.children.outputs_of(sorted(ids)):
-        found[ids[row["run_key"]]].update(row["outputs"])
     asked = {child.run_id: child.params for child in node.children}
-    params = {
-        ids[key]: params_text(show_params(pairs, asked[ids[key]]))
-        for key, pairs in batch.tx.children.params_of(sorted(ids))
-    }
-    return ChildrenSeen(node.idx, news, found, params, {row["dag_run_id"]: row["dag_name"] for row in rows})
+    return ChildrenSeen(
+        node.idx,
+        news,
+        {run_id: child.outputs for run_id, child in found.items()},
+        {run_id: params_text(show_params(child.params, asked[run_id])) for run_id, child in found.items()},
+        {run_id: child.dag_name for run_id, child in found.items()},
+    )
 
 
 def _state(status: RunStatus) -> str:
