@@ -122,7 +122,7 @@ def test_thirty_steps_learn_of_the_ends_of_their_sub_runs_by_as_many_statements_
             if row["token"] is not None
         ]
         with statements(rig) as taken:
-            rig.transactor.decide(lambda batch, ends=ends: record_events(batch, ends, lambda batch: batch.now))
+            rig.transactor.decide(lambda batch, ends=ends: record_events(batch, ends, lambda b: b.now))  # type: ignore[misc]
         assert rig.status(name) == "succeeded"
         made.append(len(taken))
     assert made[0] == made[1]
