@@ -1,0 +1,93 @@
+"""``python -m bench.sub_runs [--dagu PROGRAM] [--rounds N]``: runs that call other runs, for Dagway and Dagu.
+
+fan-out  one step calls the same DAG 200 times, at most 50 at once
+steps    100 parallel steps call it once each
+chain    20 steps in a chain call it once each
+
+The called DAG has one step. Each contender is started afresh for each round. The table has medians of the rounds:
+sub-runs a second, and the milliseconds of a processor that all processes need for one, RabbitMQ and Postgres included.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from bench.contenders import Running, others, own
+from bench.processor import cpu_s
+from bench.rig import servers
+from bench.workloads import ApiClient
+
+_CALLED = "steps:\n  - name: work\n    command: 'true'\n"
+_ITEMS, _AT_ONCE, _STEPS, _CHAIN = 200, 50, 100, 20
+_POLL_S, _DEADLINE_S = 0.02, 300
+_CONTENDERS = ("Dagway, embedded", "Dagway, 1 scheduler", "Dagway, 2 schedulers", "Dagu")
+
+
+def _calls(steps: int) -> str:
+    return "".join(f"  - name: s{number}\n    call: called\n" for number in range(steps))
+
+
+def _workloads() -> dict[str, tuple[str, int]]:
+    """Return the spec of each caller, and how many sub-runs a run of it has."""
+    items = ", ".join(f"'{number}'" for number in range(_ITEMS))
+    fan = f"  - name: fan\n    call: called\n    parallel:\n      items: [{items}]\n      maxConcurrent: {_AT_ONCE}\n"
+    return {
+        "fan-out": (f"steps:\n{fan}", _ITEMS),
+        "steps": (f"type: graph\nsteps:\n{_calls(_STEPS)}", _STEPS),
+        "chain": (f"type: chain\nsteps:\n{_calls(_CHAIN)}", _CHAIN),
+    }
+
+
+def _measure(running: Running, workload: str) -> tuple[float, float]:
+    """Run a caller twice; return sub-runs a second and core-milliseconds for each, of the second time."""
+    client = running.contender
+    assert isinstance(client, ApiClient)
+    spec, count = _workloads()[workload]
+    client.create(workload, spec)
+    run = client.first_run(workload)
+    assert client.ended(workload, run, _POLL_S, _DEADLINE_S) == "succeeded"
+    pids = [pid for each in running.pids.values() for pid in each]
+    before, began = sum(map(cpu_s, pids)), time.perf_counter()
+    run = client.start(workload, workload)
+    assert client.ended(workload, run, _POLL_S, _DEADLINE_S) == "succeeded"
+    took_s = time.perf_counter() - began
+    return count / took_s, (sum(map(cpu_s, pids)) - before) / count * 1000
+
+
+def main() -> None:
+    """Measure all contenders in turns and print a table."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.sub_runs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dagu", type=Path, help="a Dagu binary, to measure beside Dagway")
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
+    found: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    with servers() as used:
+        starts = own(used) | others(used, asked.dagu, {})
+        names = [name for name in _CONTENDERS if name in starts]
+        for turn in range(asked.rounds):
+            for name in names if turn % 2 == 0 else reversed(names):
+                with starts[name]() as running:
+                    assert isinstance(running.contender, ApiClient)
+                    running.contender.create("called", _CALLED)
+                    running.contender.ended("called", running.contender.first_run("called"), _POLL_S)
+                    for workload in _workloads():
+                        found[name, workload].append(_measure(running, workload))
+    print("| | " + " | ".join(f"{each}, sub-runs/s | core-ms each" for each in _workloads()) + " |")
+    print("| --- " * (1 + 2 * len(_workloads())) + "|")
+    for name in names:
+        cells = []
+        for workload in _workloads():
+            speeds, costs = zip(*found[name, workload], strict=True)
+            cells += [f"{statistics.median(speeds):.0f} ({min(speeds):.0f} to {max(speeds):.0f})"]
+            cells += [f"{statistics.median(costs):.1f}"]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
