@@ -104,6 +104,8 @@ class Batch:
         self.pending = PendingRows()
         self._for_children: list[tuple[str, StartChild | StopChild]] = []
         self._barred: list[tuple[str, TaskBarred]] = []
+        self._not_urgent: set[str] = set()
+        """Keys of runs whose tasks overtake no others."""
         self._queued = 0
 
     def new_run_key(self) -> str:
@@ -120,12 +122,14 @@ class Batch:
         called_by: tuple[int | None, str | None] = (None, None),
         priority: int = 0,
         by: str,
+        urgent: bool = True,
     ) -> None:
         """Create a run. The same batch may then ``apply`` messages to it.
 
         ``parent_key``: the parent run of a sub-run; it must be in this batch. ``called_by``: the index of the
-        parent's node, and the params with secrets masked. ``by``: who asked for the run. The run belongs to this
-        thread's current trace; without one it begins a trace.
+        parent's node, and the params with secrets masked. ``by``: who asked for the run. ``urgent``: whether tasks
+        that this batch sends for it may overtake others. The run belongs to this thread's current trace; without one
+        it begins a trace.
 
         Raises ``QuotaExceeded`` for a root run beyond the quota of its workspace, ``PoolReserved`` for a run that is to
         begin at once in a worker pool that does not serve its workspace.
@@ -152,6 +156,8 @@ class Batch:
             run = evolve(run, queued_at=run.queued_at + timedelta(microseconds=self._queued))
             self._queued += 1
         self.runs.add(run, fixed)
+        if not urgent:
+            self._not_urgent.add(run.run_key)
         if run.status is RunStatus.QUEUED:
             self.after.queues.add(run.queue)
 
@@ -289,7 +295,8 @@ class Batch:
         self.pending.outbox.append(
             {"id": message_id, "route": rows.broker_queue_row(broker_queue), "body": body, "created_at": self.now}
         )
-        self.after.outgoing.append(Outgoing(broker_queue, body, message_id, urgent=dispatch.urgent))
+        urgent = dispatch.urgent and key not in self._not_urgent
+        self.after.outgoing.append(Outgoing(broker_queue, body, message_id, urgent=urgent))
 
     def _follow(self, loaded: LoadedRun, before: Run) -> None:
         """Collect the consequences of a change of the run's status: for queues, families, counters and traces."""

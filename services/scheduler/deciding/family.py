@@ -80,6 +80,7 @@ def _begin(batch: Batch, new: NewChildren, parent_key: str, effect: StartChild) 
             called_by=(effect.node, made.params),
             priority=priority,
             by=f"{parent.dag_name}/{parent.dag_run_id}" if parent else "",
+            urgent=made.urgent,
         )
     if made.run.status is not RunStatus.QUEUED:
         batch.apply(made.run.run_key, Begin("scheduler"))

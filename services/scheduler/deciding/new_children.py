@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.scheduler.core.decision import StartChild
-from services.scheduler.core.model import Run, evolve
+from services.scheduler.core.dispatching import MOST_URGENT
+from services.scheduler.core.model import ASKED, Run, evolve
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.called import find_called
@@ -27,13 +28,15 @@ _MAX_DEPTH = 32
 class NewChild:
     """A sub-run that is not in the batch yet. ``file_name`` is ``None`` if its spec is local to the caller's file.
 
-    ``params``: the parameters that it was called with; secrets are masked.
+    ``params``: the parameters that it was called with; secrets are masked. ``urgent``: its calling run has few
+    sub-runs under way, so their tasks overtake others (ADR 74).
     """
 
     run: Run
     spec_hash: str
     file_name: str | None
     params: str | None
+    urgent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class NewChildren:
         """By calling run, name and selector; or why there can be no such sub-run."""
         self._params: dict[tuple[str, int], Mapping[str, str]] = {}
         """The parameters of sub-runs by id, of each node that calls some."""
+        self._urgent: dict[str, bool] = {}
         self._limited: dict[str, bool] = {}
 
     def make(self, parent_key: str, effect: StartChild) -> NewChild:
@@ -89,7 +93,7 @@ class NewChildren:
             called_from=effect.folder,
             asked_as=params or "",
         )
-        return NewChild(run, called.spec_hash, called.file_name, params)
+        return NewChild(run, called.spec_hash, called.file_name, params, self._is_urgent(parent))
 
     def is_limited(self, queue: str) -> bool:
         """Return whether the queue is global: only then do sub-runs wait in it."""
@@ -107,6 +111,12 @@ class NewChildren:
         if effect.run_id not in self._params.get(node, {}):
             self._params[node] = {child.run_id: child.params for child in parent.nodes[effect.node].children}
         return self._params[node].get(effect.run_id)
+
+    def _is_urgent(self, parent: Run) -> bool:
+        if parent.run_key not in self._urgent:
+            asked = sum(child.state == ASKED for node in parent.nodes for child in node.children)
+            self._urgent[parent.run_key] = asked <= MOST_URGENT
+        return self._urgent[parent.run_key]
 
     def _look_up(self, parent_key: str, name: str, selector: tuple[tuple[str, str], ...]) -> _Called | str:
         try:
