@@ -4,7 +4,7 @@ Locks are taken only from parent to child. So a transaction that changes a child
 child has ended, another transaction updates the parent; see ``loops.parent_notifications``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,7 +126,7 @@ class _Child:
     params: tuple[tuple[str, str], ...] = ()
 
 
-def _read_children(batch: Batch, callers: Iterable[tuple[str, Node]]) -> Mapping[tuple[str, int], Mapping[str, _Child]]:
+def _read_children(batch: Batch, callers: Sequence[tuple[str, Node]]) -> Mapping[tuple[str, int], Mapping[str, _Child]]:
     """Return the sub-runs by id, of each node that calls some."""
     asked: dict[str, list[str]] = {}
     for key, node in callers:
