@@ -185,6 +185,28 @@ def test_a_decision_writes_the_columns_that_it_changes(migrated_database_url: st
     ]
 
 
+def test_a_run_that_another_thread_changed_meanwhile_is_not_read_again(migrated_database_url: str) -> None:
+    world = World(migrated_database_url)
+    with world.engine.connect(), world.engine.connect():
+        pass  # a new connection in the midst would empty the cache
+    world.one.do(c.StartRun(by="ann", file_name="d", dag_run_id="r2"))
+    task, tries = world.one.task(), []
+
+    def end(batch: Batch) -> None:
+        record_events(batch, [finished(task)], lambda batch: batch.now)
+        tries.append(batch)
+        if len(tries) == 1:
+            world.one.report(started(task))
+
+    with world.reads() as seen:
+        world.one.transactor.decide(end)
+    world.engine.dispose()
+
+    assert len(tries) == 2
+    assert not any("FROM nodes" in each for each in seen), seen
+    assert sorted(world.statuses()) == ["not_started", "not_started", "not_started", "succeeded"]
+
+
 def test_a_decision_on_an_old_copy_is_made_again(world: World) -> None:
     first = world.one.task()
     world.two.report(started(first), finished(first, "failed"))

@@ -116,6 +116,10 @@ class LoadedRuns:
         """The keys of runs that were taken from the cache and are not locked."""
         return frozenset(self._unlocked)
 
+    def taken_from_cache(self) -> list[Run]:
+        """Return the runs that were taken from the cache and are not locked, as the cache had them."""
+        return [run for key in self._unlocked if (run := self._runs[key].stored) is not None]
+
     def confirm(self) -> None:
         """Check the cached runs if the batch decided not to change one of them; else the save checks them.
 

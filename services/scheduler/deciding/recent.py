@@ -86,10 +86,14 @@ class RecentRuns:
             self._nodes = 0
             self.era += 1
 
-    def drop(self, run_keys: Iterable[str]) -> None:
-        """Remove runs from the cache: the database has another version of them."""
+    def drop(self, runs: Iterable[Run]) -> None:
+        """Remove these runs from the cache: the database has other versions of them.
+
+        A newer version stays, which another thread has committed meanwhile.
+        """
         with self._lock:
-            for key in run_keys:
-                former = self._runs.pop(key, None)
-                if former is not None:
-                    self._nodes -= len(former.run.nodes)
+            for run in runs:
+                known = self._runs.get(run.run_key)
+                if known is not None and known.run.version <= run.version:
+                    del self._runs[run.run_key]
+                    self._nodes -= len(known.run.nodes)

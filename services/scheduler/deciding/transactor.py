@@ -145,7 +145,7 @@ class Transactor:
                 self._recent.clear()
             if batch is not None:
                 self.held.give_back(batch.held)
-                self._recent.drop(batch.runs.unlocked)
+                self._recent.drop(batch.runs.taken_from_cache())
                 if batch.runs.unlocked and isinstance(error, InvariantBroken):
                     # The cached run was deleted or has changed since.
                     raise StaleVersion(str(error)) from error

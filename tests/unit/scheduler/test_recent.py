@@ -26,6 +26,16 @@ def test_when_two_threads_commit_a_run_the_later_version_is_cached() -> None:
     assert recent.get("run-1", 5, RUN.plan) is not None
 
 
+def test_a_decision_on_an_old_version_does_not_drop_a_newer_one() -> None:
+    recent = RecentRuns()
+    recent.keep([RecentRun(replace(RUN, version=5), {})], recent.era)
+    recent.drop([replace(RUN, version=4)])
+    assert recent.newest("run-1") is not None
+
+    recent.drop([replace(RUN, version=5)])
+    assert recent.newest("run-1") is None
+
+
 def test_ended_runs_and_runs_with_much_output_are_not_cached() -> None:
     recent = RecentRuns()
     recent.keep([RecentRun(replace(RUN, version=1), {})], recent.era)
