@@ -122,13 +122,18 @@ class _Pass:
 
     def _read(self, keys: list[PoolKey]) -> set[Who]:
         """Read the states of these pools; return the first waiting steps of each."""
-        capacities = self._rows.capacities(key.name for key in keys if key.kind == POOL)
+        pools = [key.name for key in keys if key.kind == POOL]
+        capacities = self._rows.capacities(pools) if pools else {}
         heads: set[Who] = set()
         for key in keys:
-            taken, self._free_at[key] = self._rows.taken(key, self._batch.now)
             configured = capacities.get(key.name) if key.kind == POOL else None
-            first = self._rows.line(key, 1)
-            free = _claim(first[0]).capacity(configured) - taken if first else 0
+            capacity = Claim(key).capacity(configured)
+            if key.kind == RATE:
+                self._rows.expire(key, self._batch.now)
+                # Only the steps that wait know its limit.
+                capacity = next((_claim(row).limit for row in self._rows.line(key, 1)), 0)
+            taken, self._free_at[key] = self._rows.taken(key)
+            free = capacity - taken
             # One step more than there are free places: if the pool is a rate limit, that step gets a timer.
             rows = self._rows.line(key, min(max(free, 0) + 1, _LOOK_AT))
             waiting = [(row["run_key"], row["node"]) for row in rows]

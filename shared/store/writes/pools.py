@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, func, select, text, tuple_
+from sqlalchemy import ColumnElement, delete, func, select, text, tuple_
 
 from shared.store import tables as t
 from shared.store.engine import is_postgres
@@ -54,14 +54,13 @@ class PoolWrites(Writer):
             found += self._rows(select(t.pool_waits).where(tuple_(w.run_key, w.node).in_(some)))
         return found
 
-    def taken(self, key: Key, now: datetime) -> tuple[int, datetime | None]:
-        """Return the number of taken places, and for a rate limit the time when the next place becomes free.
+    def expire(self, key: Key, now: datetime) -> None:
+        """Delete the places of a rate limit whose time is over."""
+        self._connection.execute(delete(t.pool_places).where(*self._of(key), t.pool_places.c.until_at <= now))
 
-        Deletes the places whose time is over.
-        """
-        c = t.pool_places.c
-        self._connection.execute(delete(t.pool_places).where(*self._of(key), c.until_at <= now))
-        query = select(func.count(), func.min(c.until_at)).where(*self._of(key))
+    def taken(self, key: Key) -> tuple[int, datetime | None]:
+        """Return the number of taken places, and for a rate limit the time when the next place becomes free."""
+        query = select(func.count(), func.min(t.pool_places.c.until_at)).where(*self._of(key))
         count, first = self._connection.execute(query).one()
         return int(count), first
 
@@ -103,7 +102,6 @@ class PoolWrites(Writer):
         return t.pool_places.c.kind == key[0], t.pool_places.c.name == key[1]
 
     def _forget(self, columns: Any, query: Any, whos: Sequence[Who]) -> None:
-        if whos:
-            node = and_(columns.run_key == bindparam("key"), columns.node == bindparam("position"))
-            values = [{"key": key, "position": position} for key, position in whos]
-            self._connection.execute(query.where(node), values)
+        for start in range(0, len(whos), _AT_ONCE):
+            some = list(whos[start : start + _AT_ONCE])
+            self._connection.execute(query.where(tuple_(columns.run_key, columns.node).in_(some)))
