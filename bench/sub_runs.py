@@ -13,9 +13,10 @@ import os
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
-from bench.contenders import Running, others, own
+from bench.contenders import others, own
 from bench.processor import cpu_s
 from bench.rig import servers
 from bench.workloads import ApiClient
@@ -30,26 +31,27 @@ def _calls(steps: int) -> str:
     return "".join(f"  - name: s{number}\n    call: called\n" for number in range(steps))
 
 
-def _workloads() -> dict[str, tuple[str, int]]:
-    """Return the spec of each caller, and how many sub-runs a run of it has."""
-    items = ", ".join(f"'{number}'" for number in range(_ITEMS))
-    fan = f"  - name: fan\n    call: called\n    parallel:\n      items: [{items}]\n      maxConcurrent: {_AT_ONCE}\n"
-    return {
-        "fan-out": (f"steps:\n{fan}", _ITEMS),
-        "steps": (f"type: graph\nsteps:\n{_calls(_STEPS)}", _STEPS),
-        "chain": (f"type: chain\nsteps:\n{_calls(_CHAIN)}", _CHAIN),
-    }
+_FAN = f"""steps:
+  - name: fan
+    call: called
+    parallel:
+      items: [{", ".join(f"'{number}'" for number in range(_ITEMS))}]
+      maxConcurrent: {_AT_ONCE}
+"""
+_WORKLOADS = {
+    "fan-out": (_FAN, _ITEMS),
+    "steps": (f"type: graph\nsteps:\n{_calls(_STEPS)}", _STEPS),
+    "chain": (f"type: chain\nsteps:\n{_calls(_CHAIN)}", _CHAIN),
+}
+"""The spec of each calling DAG, and how many sub-runs one run of it has."""
 
 
-def _measure(running: Running, workload: str) -> tuple[float, float]:
-    """Run a caller twice; return sub-runs a second and core-milliseconds for each, of the second time."""
-    client = running.contender
-    assert isinstance(client, ApiClient)
-    spec, count = _workloads()[workload]
+def _measure(client: ApiClient, pids: Sequence[int], workload: str) -> tuple[float, float]:
+    """Run a calling DAG twice; return sub-runs a second and core-milliseconds for each, of the second time."""
+    spec, count = _WORKLOADS[workload]
     client.create(workload, spec)
     run = client.first_run(workload)
     assert client.ended(workload, run, _POLL_S, _DEADLINE_S) == "succeeded"
-    pids = [pid for each in running.pids.values() for pid in each]
     before, began = sum(map(cpu_s, pids)), time.perf_counter()
     run = client.start(workload, workload)
     assert client.ended(workload, run, _POLL_S, _DEADLINE_S) == "succeeded"
@@ -73,16 +75,18 @@ def main() -> None:
         for turn in range(asked.rounds):
             for name in names if turn % 2 == 0 else reversed(names):
                 with starts[name]() as running:
-                    assert isinstance(running.contender, ApiClient)
-                    running.contender.create("called", _CALLED)
-                    running.contender.ended("called", running.contender.first_run("called"), _POLL_S)
-                    for workload in _workloads():
-                        found[name, workload].append(_measure(running, workload))
-    print("| | " + " | ".join(f"{each}, sub-runs/s | core-ms each" for each in _workloads()) + " |")
-    print("| --- " * (1 + 2 * len(_workloads())) + "|")
+                    client = running.contender
+                    assert isinstance(client, ApiClient)
+                    pids = [pid for each in running.pids.values() for pid in each]
+                    client.create("called", _CALLED)
+                    client.ended("called", client.first_run("called"), _POLL_S)
+                    for workload in _WORKLOADS:
+                        found[name, workload].append(_measure(client, pids, workload))
+    print("| | " + " | ".join(f"{each}, sub-runs/s | core-ms each" for each in _WORKLOADS) + " |")
+    print("| --- " * (1 + 2 * len(_WORKLOADS)) + "|")
     for name in names:
         cells = []
-        for workload in _workloads():
+        for workload in _WORKLOADS:
             speeds, costs = zip(*found[name, workload], strict=True)
             cells += [f"{statistics.median(speeds):.0f} ({min(speeds):.0f} to {max(speeds):.0f})"]
             cells += [f"{statistics.median(costs):.1f}"]

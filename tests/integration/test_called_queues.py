@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from services.scheduler.assembly import Assembly
 from services.scheduler.deciding.events import record_events
 from shared.contracts import commands as c
 from shared.contracts.events import AttemptFinished
 from shared.store import tables as t
+from tests.harness.statements import statements
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
 
@@ -47,20 +47,12 @@ def rig(stack: Stack) -> Rig:
 
 
 @contextmanager
-def statements(rig: Rig) -> Iterator[list[str]]:
-    """Collect the statements that schedulers send to the database."""
-    made: list[str] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        made.append(statement)
-
+def scheduler_statements(rig: Rig) -> Iterator[list[str]]:
+    """Collect the statements of schedulers that know the rules about workspaces, as after a pass over the leases."""
     with rig.transactor.store.begin() as tx:
-        rig.transactor.rules.read(tx)  # as each pass over the leases does
-    event.listen(rig.stack.engine, "before_cursor_execute", note)
-    try:
+        rig.transactor.rules.read(tx)
+    with statements(rig.stack.engine) as made:
         yield made
-    finally:
-        event.remove(rig.stack.engine, "before_cursor_execute", note)
 
 
 def test_called_runs_wait_for_a_limit_and_others_begin_at_once(rig: Rig) -> None:
@@ -93,7 +85,7 @@ def test_thirty_sub_runs_take_as_many_statements_as_three(rig: Rig, local: bool)
     rig.start("warm", "few", "many")
 
     def call(run_id: str, count: int) -> list[str]:
-        with statements(rig) as made:
+        with scheduler_statements(rig) as made:
             rig.call(f"{run_id}/fan", *[f"{run_id}-{number}" for number in range(count)], dag="free")
         return made
 
@@ -121,11 +113,23 @@ def test_thirty_steps_learn_of_the_ends_of_their_sub_runs_by_as_many_statements_
             for row in rig.stack.rows(t.nodes, name="work")
             if row["token"] is not None
         ]
-        with statements(rig) as taken:
+        with scheduler_statements(rig) as taken:
             rig.transactor.decide(lambda batch, ends=ends: record_events(batch, ends, lambda b: b.now))  # type: ignore[misc]
         assert rig.status(name) == "succeeded"
         made.append(len(taken))
     assert made[0] == made[1]
+
+
+def test_more_sub_runs_are_found_than_one_statement_names(rig: Rig) -> None:
+    rig.dag("free", WORK, head="queue: elsewhere")
+    rig.dag("a", "{name: fan, call: free, parallel: {items: [x], maxConcurrent: 50}}")
+    rig.start("r1")
+    rig.call("r1/fan", "1", "2", dag="free")
+    [root] = {row["root_key"] for row in rig.stack.rows(t.dag_runs, dag_name="free")}
+    first, last = (row["dag_run_id"] for row in rig.stack.rows(t.dag_runs, dag_name="free"))
+    with rig.store.begin() as tx:
+        found = tx.children.keys(root, [first, *(f"none-{number}" for number in range(3_000)), last])
+    assert found.keys() == {first, last}
 
 
 def test_two_schedulers_let_no_more_of_a_parallel_step_run_than_the_limit(rig: Rig) -> None:

@@ -1,10 +1,9 @@
 """Several schedulers share the runs: each run has one of them at a time, and another one when that dies."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from services.scheduler.loops.event_routes import EventRoutes
 from services.scheduler.main import Scheduler
@@ -15,6 +14,7 @@ from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.conformance.transport_moves import put, take_all
 from tests.harness.eventually import eventually
 from tests.harness.servers import RabbitServer
+from tests.harness.statements import NODES_READ, statements
 from tests.integration.scheduler_stack import Stack
 
 CHAIN = "steps: [" + ", ".join(f"{{name: s{n}, command: 'true'}}" for n in range(8)) + "]"
@@ -50,22 +50,15 @@ def test_a_run_stays_with_the_scheduler_that_creates_it(stack: Stack) -> None:
     number = iter(range(10_000))
     # Once both have seen each other in the database, they name a shard.
     eventually(lambda: walk(stack, f"first-{next(number)}") > set() and "" not in walk(stack, f"more-{next(number)}"))
-    reads: list[str] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        if statement.endswith("ORDER BY nodes.run_key, nodes.idx"):
-            reads.append(statement)
 
     def nobody_reads() -> bool:
         """Whether no scheduler had to read one of these runs, as its creator has them in memory."""
-        reads.clear()
-        for _ in range(12):
-            walk(stack, f"r{next(number)}", steps=1, dag="one")
-        return not reads
+        with statements(stack.engine) as sent:
+            for _ in range(12):
+                walk(stack, f"r{next(number)}", steps=1, dag="one")
+        return not any(each.endswith(NODES_READ) for each in sent)
 
-    event.listen(stack.engine, "before_cursor_execute", note)
     eventually(nobody_reads)
-    event.remove(stack.engine, "before_cursor_execute", note)
     assert all(len(walk(stack, f"r{next(number)}")) == 1 for _ in range(3))
 
     # The other one takes over what the first one leaves, and its own reports go on.
@@ -89,20 +82,13 @@ def test_hundreds_of_reports_about_a_run_that_wait_all_come_to_its_scheduler(sta
         stack.worker.start(tasks[-1])
     eventually(lambda: set(stack.nodes("w").values()) == {"running"})
     run_key = stack.run("w")["run_key"]
-    reads: list[str] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        if statement.endswith("ORDER BY nodes.run_key, nodes.idx"):
-            reads.append(statement)
-
-    event.listen(stack.engine, "before_cursor_execute", note)
-    with stack.engine.begin() as locking:
-        locking.execute(select(t.dag_runs.c.run_key).where(t.dag_runs.c.run_key == run_key).with_for_update())
-        for task in tasks:
-            stack.worker.finish(task)
-    stack.until("succeeded", "w")
-    event.remove(stack.engine, "before_cursor_execute", note)
-    assert reads == []
+    with statements(stack.engine) as sent:
+        with stack.engine.begin() as locking:
+            locking.execute(select(t.dag_runs.c.run_key).where(t.dag_runs.c.run_key == run_key).with_for_update())
+            for task in tasks:
+                stack.worker.finish(task)
+        stack.until("succeeded", "w")
+    assert not any(each.endswith(NODES_READ) for each in sent)
 
 
 def test_one_of_two_schedulers_takes_all_commands_and_the_other_one_takes_over(stack: Stack) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from services.scheduler.commands.carry_out import handle
 from services.scheduler.deciding.events import record_events
@@ -21,6 +21,7 @@ from shared.contracts.tasks import Task
 from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.writes.transaction import Store
+from tests.harness.statements import statements
 
 __all__ = ["World", "finished", "started"]
 
@@ -105,14 +106,9 @@ class World:
     def statements(self) -> Iterator[list[str]]:
         """Collect what the block sends to the database, but not the questions for its time."""
         seen: list[str] = []
-
-        def note(_c: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-            if "clock_timestamp" not in statement:
-                seen.append(statement)
-
-        event.listen(self.engine, "before_cursor_execute", note)
-        yield seen
-        event.remove(self.engine, "before_cursor_execute", note)
+        with statements(self.engine) as sent:
+            yield seen
+        seen += [each for each in sent if "clock_timestamp" not in each]
 
 
 def started(task: Task) -> AttemptStarted:

@@ -116,7 +116,7 @@ def find_run(batch: Batch, dag_name: str, dag_run_id: str) -> Run:
 
 def find_sub_run(batch: Batch, root: Run, dag_run_id: str) -> Run:
     """Load, lock and return a sub-run at any depth below ``root``. Raises ``NotFound``."""
-    run = _load(batch, batch.tx.children.key(root.run_key, dag_run_id))
+    run = _load(batch, batch.tx.children.keys(root.run_key, [dag_run_id]).get(dag_run_id))
     if run is None:
         raise NotFound(f"DAG-run {root.dag_run_id} of {root.dag_name} has no sub-run {dag_run_id}")
     return run

@@ -48,7 +48,9 @@ def _load_existing(batch: Batch, wanted: Iterable[tuple[str, StartChild | StopCh
     asked: dict[str, list[str]] = {}
     for parent_key, effect in wanted:
         asked.setdefault(batch.runs.root_of(parent_key), []).append(effect.run_id)
-    keys = {(root, run_id): key for root, ids in asked.items() for run_id, key in batch.tx.children.keys(root, ids)}
+    keys = {
+        (root, run_id): key for root, ids in asked.items() for run_id, key in batch.tx.children.keys(root, ids).items()
+    }
     batch.runs.load(keys.values())
     return keys
 
@@ -144,9 +146,9 @@ def _read_children(batch: Batch, callers: Sequence[tuple[str, Node]]) -> Mapping
         found[key, node.idx] = each
         if all(child.state != ASKED for child in each.values()):
             over |= {child.key: child for child in each.values()}
-    for row in batch.tx.children.outputs_of(sorted(over)) if over else ():
+    for row in batch.tx.children.outputs_of(sorted(over)):
         over[row["run_key"]].outputs.update(row["outputs"])
-    for key, params in batch.tx.children.params_of(sorted(over)) if over else ():
+    for key, params in batch.tx.children.params_of(sorted(over)):
         over[key].params = params
     return found
 

@@ -118,14 +118,14 @@ class Plans:
         if known is None or now - known.at > _FROZEN_KEPT:
             text = tx.dags.spec_texts([source.hash])[source.hash]
             if source.local:
-                text = local_spec(text, source.local) or ""
+                text = local_spec(text, source.local) or ""  # there is one: see ``has_local``
             frozen = make_snapshot(text, self.base, handlers=not source.called, selector=dict(source.selector))
             known = made[source] = Frozen(spec_hash(frozen), now)
             tx.dags.add_specs({known.hash: frozen}, now)
         return known.hash
 
     def has_local(self, tx: Transaction, text_hash: str, name: str) -> bool:
-        """Return whether a stored spec has a local DAG of that name."""
+        """Return whether a stored spec has a local DAG of that name. A ``Source`` names only one that it has."""
         found = self._locals.get((text_hash, name))
         if found is None:
             found = local_spec(tx.dags.spec_texts([text_hash])[text_hash], name) is not None

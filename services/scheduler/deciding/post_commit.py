@@ -74,5 +74,5 @@ class PostCommit:
     fires: list[str] = field(default_factory=list)
     """The outcome of each fire."""
     frozen: dict[Source, Frozen] = field(default_factory=dict)
-    """The specs of new runs (DAG text merged with the base configuration), by the spec hash of the DAG."""
+    """The specs of new runs that this transaction stored, by what they were made from; see ``Plans.freeze``."""
     traced: Traced = field(default_factory=Traced)

@@ -10,6 +10,8 @@ from shared.store.writes.base import FoundRow, Writer
 
 __all__ = ["CALLERS_WAITING", "ChildReads"]
 
+_AT_ONCE = 1000
+"""How many sub-runs one statement names: SQLite limits the number of values."""
 _CALLS: ColumnElement[bool] = literal_column("call_token <> ''")
 """A literal, because SQLite does not use a partial index for a bound parameter."""
 
@@ -50,37 +52,29 @@ class ChildReads(Writer):
 
     __slots__ = ()
 
-    def key(self, root_key: str, dag_run_id: str) -> str | None:
-        """Return the key of a sub-run at any depth below a root run, or ``None`` if it does not exist."""
+    def keys(self, root_key: str, dag_run_ids: Sequence[str]) -> dict[str, str]:
+        """Return the keys of those of the sub-runs below a root run, at any depth, that exist, by id."""
         c = t.dag_runs.c
-        query = select(c.run_key).where(c.root_key == root_key, c.dag_run_id == dag_run_id)
-        found: str | None = self._connection.execute(query).scalar()
-        return found
-
-    def keys(self, root_key: str, dag_run_ids: Sequence[str]) -> list[tuple[str, str]]:
-        """Return id and key of those of the sub-runs below a root run that exist."""
-        c = t.dag_runs.c
-        query = select(c.dag_run_id, c.run_key).where(c.root_key == root_key, c.dag_run_id.in_(dag_run_ids))
-        return [(row.dag_run_id, row.run_key) for row in self._connection.execute(query)]
+        query = select(c.dag_run_id, c.run_key).where(c.root_key == root_key)
+        return {row["dag_run_id"]: row["run_key"] for row in self._with_any(query, c.dag_run_id, dag_run_ids)}
 
     def statuses(self, root_key: str, dag_run_ids: Sequence[str]) -> list[FoundRow]:
         """Return key, id, DAG name and status of sub-runs below a root run."""
         c = t.dag_runs.c
-        wanted = (c.root_key == root_key, c.dag_run_id.in_(dag_run_ids))
-        query = select(c.run_key, c.dag_run_id, c.dag_name, c.status).where(*wanted)
-        return self._rows(query)
+        query = select(c.run_key, c.dag_run_id, c.dag_name, c.status).where(c.root_key == root_key)
+        return self._with_any(query, c.dag_run_id, dag_run_ids)
 
     def outputs_of(self, keys: Sequence[str]) -> list[FoundRow]:
-        """Return the outputs of the steps of these runs, in the order of the steps in the spec."""
+        """Return the outputs of the steps of these runs, for each run in the order of the steps in the spec."""
         n = t.nodes.c
-        query = select(n.run_key, n.outputs).where(n.run_key.in_(keys), n.kind == "step").order_by(n.run_key, n.idx)
-        return self._rows(query)
+        query = select(n.run_key, n.outputs).where(n.kind == "step").order_by(n.run_key, n.idx)
+        return self._with_any(query, n.run_key, keys)
 
     def params_of(self, keys: Sequence[str]) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
         """Return the evaluated parameters of each of these runs: its key and (name, value) pairs."""
         c = t.dag_runs.c
-        rows = self._connection.execute(select(c.run_key, c.params).where(c.run_key.in_(keys)))
-        return [(row.run_key, tuple((name, value) for name, value in row.params or ())) for row in rows]
+        rows = self._with_any(select(c.run_key, c.params), c.run_key, keys)
+        return [(row["run_key"], tuple((name, value) for name, value in row["params"] or ())) for row in rows]
 
     def depth(self, run_key: str) -> int:
         """Return the depth of a run: 1 for a root run, 2 for its sub-runs, and so on."""
@@ -93,3 +87,8 @@ class ChildReads(Writer):
         approval) while one of their sub-runs does: they know.
         """
         return list(self._connection.execute(CALLERS_WAITING.distinct().order_by(t.nodes.c.run_key)).scalars())
+
+    def _with_any(self, query: Select[Any], column: ColumnElement[str], values: Sequence[str]) -> list[FoundRow]:
+        """Return the rows of a query that have one of these values in a column."""
+        parts = (values[start : start + _AT_ONCE] for start in range(0, len(values), _AT_ONCE))
+        return [row for some in parts for row in self._rows(query.where(column.in_(some)))]
