@@ -49,6 +49,9 @@ _HOW_TO = """the database user {user} lacks a privilege: {what}. Run this SQL as
   GRANT CREATE, USAGE ON SCHEMA public TO "{user}";
   GRANT USAGE ON SCHEMA public TO dagway_scheduler, dagway_api;"""
 
+_NOT_UTF8 = """the encoding of the database is {encoding}: it cannot hold every text. Create it like this:
+  CREATE DATABASE dagway OWNER "{user}" ENCODING 'UTF8' TEMPLATE template0;"""
+
 _revision = Table(
     "alembic_version",
     MetaData(),
@@ -66,8 +69,8 @@ def migrate(url: str, *, scripts: Path = SCRIPTS) -> str:
     except for indexes of large tables (``create_index_online``).
 
     Raises:
-        ConfigInvalid: a newer Dagway migrated the database, or the database user lacks a privilege; the error
-            text has the SQL that grants it.
+        ConfigInvalid: a newer Dagway migrated the database, its encoding is not UTF8, or the database user lacks a
+            privilege; the error text has the SQL that mends it.
         StoreUnavailable: the database is unavailable.
     """
     engine = open_engine(url, pool_size=1, application_name="dagway migrate")
@@ -79,6 +82,7 @@ def migrate(url: str, *, scripts: Path = SCRIPTS) -> str:
     try:
         with store_errors(), engine.connect() as connection:
             if is_postgres(engine):
+                _require_utf8(connection)
                 return _migrate_postgres(connection, scripts)
             return _migrate_sqlite(connection, scripts)
     except exc.ProgrammingError as error:
@@ -96,6 +100,12 @@ def _let_tables_be_rebuilt(connection: DBAPIConnection, _record: object) -> None
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=OFF")
     cursor.close()
+
+
+def _require_utf8(connection: Connection) -> None:
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+    if encoding != "UTF8":
+        raise ConfigInvalid(_NOT_UTF8.format(encoding=encoding, user=connection.engine.url.username))
 
 
 def _migrate_postgres(connection: Connection, scripts: Path) -> str:

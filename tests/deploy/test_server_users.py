@@ -22,9 +22,12 @@ _SERVERS = ROOT / "deploy" / "servers"
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[PostgresServer]:
-    """A new server: roles belong to a whole server, and must not exist at the start of these tests."""
+    """A new server: roles belong to a whole server, and must not exist at the start of these tests.
+
+    Its default encoding is what ``initdb`` chooses where no locale is set. Dagway's database must be UTF8 there too.
+    """
     need("postgres")
-    with PostgresServer() as server:
+    with PostgresServer(encoding="SQL_ASCII") as server:
         environ = {
             "PATH": f"{postgres_bin()}:{os.environ['PATH']}",
             "PGHOST": "127.0.0.1",

@@ -227,3 +227,11 @@ def test_a_user_who_may_not_migrate_is_told_what_to_run(database_url: str) -> No
         migrate(user)
 
     assert current(database_url) is None
+
+
+def test_a_database_that_cannot_hold_all_texts_is_refused(postgres_server: PostgresServer, database_url: str) -> None:
+    name = f"ascii_{urlsplit(database_url).path.strip('/')}"
+    postgres_server.execute(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0")
+
+    with pytest.raises(ConfigInvalid, match="the encoding of the database is SQL_ASCII"):
+        migrate(postgres_server.database_url(name))

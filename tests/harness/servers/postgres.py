@@ -33,10 +33,10 @@ class PostgresServer(Server):
     """One Postgres with a superuser ``postgres`` and no passwords, on a free loopback port.
 
     ``fsync`` syncs commits to disk, as a production server does. Without it, commits survive the death of
-    the server, since the kernel has them, but not a crash of the machine.
+    the server, since the kernel has them, but not a crash of the machine. New databases have ``encoding``.
     """
 
-    def __init__(self, *, fsync: bool = False, in_memory: bool = False) -> None:
+    def __init__(self, *, fsync: bool = False, in_memory: bool = False, encoding: str = "UTF8") -> None:
         folder = postgres_bin()
         if folder is None:
             msg = "Postgres is not installed"
@@ -46,6 +46,7 @@ class PostgresServer(Server):
         self._data = self.dir / "data"
         self._user = unprivileged_user()
         self._fsync = "on" if fsync else "off"
+        self._encoding = encoding
         self._databases = itertools.count(1)
         self._migrated: str | None = None
         if self._user is not None:
@@ -70,7 +71,7 @@ class PostgresServer(Server):
         if not self._data.exists():
             self._run(
                 "initdb", "--pgdata", str(self._data), "--username=postgres", "--auth=trust",
-                "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions",
+                f"--encoding={self._encoding}", "--locale=C", "--no-sync", "--no-instructions",
             )  # fmt: skip
         eventually(self._launched_and_answers, timeout_s=START_TIMEOUT_S, every_s=0.05)
 
