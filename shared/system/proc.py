@@ -4,15 +4,17 @@ import contextlib
 import ctypes
 import fcntl
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 
 from shared.system.libc import has
 
 __all__ = [
     "PROC",
+    "children",
     "cpu_times",
     "environment_of",
     "forget_initially",
+    "has_open",
     "keeps_orphans",
     "memory_percent",
     "open_files",
@@ -43,6 +45,27 @@ def running() -> dict[int, tuple[int, int]]:
                 if fields[0] not in (b"Z", b"X"):
                     found[int(name)] = (int(fields[1]), int(fields[3]))
     return found
+
+
+def children() -> set[int]:
+    """Return the children of this thread, also ended ones; empty where the kernel does not list them."""
+    me = os.getpid()
+    with contextlib.suppress(OSError), open(f"{PROC}/{me}/task/{me}/children", "rb") as file:
+        return {int(pid) for pid in file.read().split()}
+    return set()
+
+
+def has_open(pid: int, files: Iterable[Sequence[int]]) -> bool:
+    """Return whether a process has one of ``files`` open, each a device and an inode. No, if that cannot be read."""
+    wanted = {tuple(file) for file in files}
+    folder = f"{PROC}/{pid}/fd"
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            with contextlib.suppress(OSError):
+                found = os.stat(f"{folder}/{name}")
+                if (found.st_dev, found.st_ino) in wanted:
+                    return True
+    return False
 
 
 def environment_of(pid: int) -> list[bytes]:

@@ -7,7 +7,7 @@ import contextlib
 import ctypes
 import os
 import resource
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from shared.system.libc import has, libc, prctl
 
@@ -18,6 +18,7 @@ __all__ = [
     "limit_cpu",
     "make_subreaper",
     "make_unreadable",
+    "set_limits",
 ]
 
 _PR_SET_DUMPABLE = 4
@@ -87,6 +88,17 @@ def _drop_capabilities() -> None:
     header, none = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
     if libc().capset(header, none) != 0:
         raise OSError(ctypes.get_errno(), "capset")
+
+
+def set_limits(limits: Mapping[str, int]) -> None:
+    """Set the limits that children inherit. A limit above what this process may have is cut to that."""
+    for name, value in limits.items():
+        number = getattr(resource, f"RLIMIT_{name.upper()}")
+        _, hard = resource.getrlimit(number)
+        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        # macOS refuses a limit of memory below what a process has mapped.
+        with contextlib.suppress(ValueError):
+            resource.setrlimit(number, (allowed, allowed))
 
 
 def limit_cpu(pid: int, soft_s: int, hard_s: int) -> None:

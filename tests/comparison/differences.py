@@ -91,6 +91,12 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "running",
+        "A step lasts until all processes that it leaves in the background have closed its output.",
+        "It waits for their output for at most 5 s. They go on after it, but what they print later is not in the log.",
+        "A server that a step starts would never let the step end.",
+    ),
+    Difference(
+        "running",
         "Later steps see internal variables such as `DAGU_CONTINUE_ON…`.",
         "They do not.",
         "They are no part of the language.",

@@ -95,6 +95,20 @@ def test_output_in_another_encoding_is_kept_in_the_log_and_made_text_in_the_vari
     assert finished.outputs == {"O": "caf� �ok"}
 
 
+@pytest.mark.parametrize("log_output", ["separate", "merged"])
+@pytest.mark.parametrize("redirect", ["> >({})", "> >({}) 2>&1"])
+def test_what_a_process_substitution_writes_after_its_shell_has_ended_is_kept(
+    rig: Rig, redirect: str, log_output: str
+) -> None:
+    text = f"exec {redirect.format('sleep 0.5; cat')}\necho first\necho last"
+    step = task(command(script=text, shell=("bash",), output=Output(name="O")), log_output=log_output)
+
+    finished = rig.run(step)
+
+    assert (finished.outcome, rig.log(finished, "stdout")) == ("succeeded", b"first\nlast\n")
+    assert finished.outputs == {"O": "first\nlast"}
+
+
 def test_a_background_child_with_the_output_open_does_not_keep_the_step_running(rig: Rig, tmp_path: Path) -> None:
     finished = rig.run(task(command(f"sleep 1007 & echo $! > {tmp_path}/child; echo done"), log_output="merged"))
 

@@ -10,11 +10,12 @@ data of the length. When the worker's end of the socket closes, for whatever rea
 runs the registered cleanups (*wills*) and exits.
 
     spawn {id, argv, env, cwd}   start a process; one reply, when it has ended: {id, pid, code | signal | errno, what,
-                                 limit};
+                                 limit, orphans: whether ended processes have left others};
                                  if portable another one before: {id, started}, the pid
     signal {id, sig}             signal the process group; no reply
     kill {req, id, pid, mark}    kill session, descendants and marked processes; reply {req, left}
     count {req, id, pid, mark}   count the same processes, if alive; reply {req, left}
+    holders {req, files}         count the orphans that have one of the files open; reply {req, left}
     will {id, files, argv}       if the worker dies, remove these files or empty folders and run this program; no reply
     unwill {id}                  withdraw a will: the worker cleaned up itself; no reply
     user {uid, gid}              fork a spawner for this user, which serves the socket sent with the request; no reply
@@ -37,14 +38,15 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from services.worker.process.cgroups import AskedGroups, StepGroups, limit_reached
 from services.worker.process.cleanups import run_cleanups
 from services.worker.process.process_tree import KILL_TRIES_S, MARK, PAUSE_S, KeptTree, ProcessTree, kill_each
 from services.worker.process.remembered_tree import RememberedTree, spawner_mark
-from shared.system.rights import become, forbid_new_privileges, limit_cpu, make_subreaper, make_unreadable
+from shared.system.proc import has_open
+from shared.system.rights import become, forbid_new_privileges, limit_cpu, make_subreaper, make_unreadable, set_limits
 
 __all__ = ["Guardian", "main"]
 
@@ -137,6 +139,9 @@ class Guardian:
             self._wills.pop(request["id"], None)
         elif op == "user":
             self._start_spawner(request["uid"], request["gid"], fds)
+        elif op == "holders":
+            left = sum(has_open(pid, request["files"]) for pid in self._orphans())
+            self._send({"req": request["req"], "left": left})
         else:
             pid = self._pids.get(request["id"], request["pid"])
             left = self._kill(pid, request["mark"]) if op == "kill" else len(self._tree.of_step(pid, request["mark"]))
@@ -302,8 +307,11 @@ class Guardian:
                 continue
             del self._pids[name]
             code = os.waitstatus_to_exitcode(status)
-            limit = self._end_group(pid)
-            self._send({"id": name, "pid": pid, **({"code": code} if code >= 0 else {"signal": -code}), "limit": limit})
+            facts = {"limit": self._end_group(pid), "orphans": bool(self._orphans())}
+            self._send({"id": name, "pid": pid, **({"code": code} if code >= 0 else {"signal": -code}), **facts})
+
+    def _orphans(self) -> set[int]:
+        return self._tree.orphans(self._ids.keys() | self._spawners)
 
     def _end_group(self, pid: int) -> str:
         """Remove the control group of a process that has ended; return the limit that it ran into."""
@@ -361,17 +369,6 @@ def _resolve(program: str, search: str) -> str:
     raise OSError(errno.EACCES if denied else errno.ENOENT, "executable file not found", program)
 
 
-def _limit(limits: Mapping[str, int]) -> None:
-    """Set the limits that steps inherit. A limit above what this process may have is cut to that."""
-    for name, value in limits.items():
-        number = getattr(resource, f"RLIMIT_{name.upper()}")
-        _, hard = resource.getrlimit(number)
-        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        # macOS refuses a limit of memory below what a process has mapped.
-        with contextlib.suppress(ValueError):
-            resource.setrlimit(number, (allowed, allowed))
-
-
 def main(fd: int, words: Iterable[str]) -> None:
     """Serve ``fd``. ``words`` are ``name=number``: limits of steps, ``portable``, and the worker's ``uid`` and ``gid``.
 
@@ -387,7 +384,7 @@ def main(fd: int, words: Iterable[str]) -> None:
     make_unreadable()
     if not portable:
         make_subreaper()
-    _limit(given)
+    set_limits(given)
     # Steps must not inherit this descriptor: they could send messages to the worker, and keep the socket open after
     # the guardian's death, so that the worker would not notice it.
     os.set_inheritable(fd, False)

@@ -71,14 +71,19 @@ class Process:
 
     def kill_tree(self) -> int:
         """Kill the process and all its descendants; return how many are still alive."""
-        return self._guardian.ask("kill", self._name, self._pid(), self._mark)
+        return self._tree("kill")
 
     def tree_size(self) -> int:
         """Return how many of the process and its descendants are alive."""
-        return self._guardian.ask("count", self._name, self._pid(), self._mark)
+        return self._tree("count")
 
-    def _pid(self) -> int:
-        return self.result().pid if self.ended else 0
+    def holders(self, files: Sequence[tuple[int, int]]) -> int:
+        """Return how many processes that ended ones left have one of ``files`` open, each a device and an inode."""
+        return self._guardian.ask("holders", {"files": files})
+
+    def _tree(self, op: str) -> int:
+        pid = self.result().pid if self.ended else 0
+        return self._guardian.ask(op, {"id": self._name, "pid": pid, "mark": self._mark})
 
 
 class _Link:
@@ -132,12 +137,12 @@ class _Link:
             raise
         return process
 
-    def ask(self, op: str, name: int, pid: int, mark: str) -> int:
-        """Send a request about a process tree and return the number in the reply."""
+    def ask(self, op: str, about: Mapping[str, Any]) -> int:
+        """Send a request about processes and return the number in the reply."""
         reply: Future[int] = Future()
         number = self.number()
         self._replies[number] = reply
-        self.send({"op": op, "req": number, "id": name, "pid": pid, "mark": mark})
+        self.send({"op": op, "req": number, **about})
         return reply.result(_REPLY_S)
 
     def send(self, request: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
@@ -191,7 +196,11 @@ class _Link:
             facts = {fact: message.get(fact) for fact in ("code", "signal", "errno")}
             process.end(
                 ProcessExit(
-                    message["pid"], **facts, missing=message.get("what") or "", limit=message.get("limit") or ""
+                    message["pid"],
+                    **facts,
+                    missing=message.get("what") or "",
+                    limit=message.get("limit") or "",
+                    orphans=message.get("orphans", False),
                 )
             )
 

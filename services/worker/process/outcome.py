@@ -52,6 +52,8 @@ class ProcessExit:
     """With ``errno``: the program or the directory that the error is about."""
     limit: str = ""
     """The limit of its control group that it, or a process that it started, ran into: ``memory`` or ``processes``."""
+    orphans: bool = False
+    """Whether processes live on that it, or another one that has ended, started."""
 
     @property
     def exit_code(self) -> int:

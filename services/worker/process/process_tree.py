@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection
 from typing import Protocol
 
-from shared.system.proc import environment_of, running
+from shared.system.proc import children, environment_of, running
 
 __all__ = ["KILL_TRIES_S", "MARK", "PAUSE_S", "KeptTree", "ProcessTree", "descendants", "kill_each", "kill_marked"]
 
@@ -84,6 +84,9 @@ class ProcessTree(Protocol):
     def left_by(self, ended: Collection[int], living: Collection[int]) -> set[int]:
         """Return what spawners with the pids ``ended`` left; ``living`` are the others."""
 
+    def orphans(self, started: Collection[int]) -> set[int]:
+        """Return what ended processes left, where that is quick to find. ``started``: all that this one started."""
+
 
 class KeptTree:
     """The processes below a subreaper: the kernel keeps orphans as its children, so there is nothing to remember."""
@@ -109,6 +112,10 @@ class KeptTree:
         processes = running()
         spawners = set(living)
         return descendants(processes, {os.getpid()}) - descendants(processes, spawners) - spawners
+
+    def orphans(self, started: Collection[int]) -> set[int]:
+        """Return the children that this process did not start itself."""
+        return children().difference(started)
 
 
 def kill_each(pids: Collection[int]) -> None:

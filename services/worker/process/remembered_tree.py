@@ -100,6 +100,10 @@ class RememberedTree:
         """Return what the spawners with these pids have left."""
         return {pid for spawner in ended for pid in self.of_step(spawner, spawner_mark(spawner))}
 
+    def orphans(self, started: Collection[int]) -> set[int]:  # noqa: ARG002 - as above
+        """Return nothing: only a look at all processes could tell."""
+        return set()
+
     def _look(self, *, marks: bool = False) -> None:
         """Look at all processes; at their environments, which takes longer, only if a step seems to have ended."""
         rows = self._listed()

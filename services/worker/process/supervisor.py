@@ -6,8 +6,10 @@ Source: the workflow language reference, sections on timeouts and stop.
 """
 
 import logging
+import os
 import queue
 import signal
+import stat
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +28,8 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 _RESIGNAL_S = 5.0
 _POLL_S = 0.05
+_OUTPUT_S = 5.0
+"""How long a step waits for output of processes that its command has left behind."""
 _STREAM_MODE = 0o660
 _RANK = list(StopKind)
 
@@ -203,7 +207,8 @@ class Supervisor:
     ) -> ProcessExit | None:
         """Run a process until it ends. Return ``None`` if a stop or the timeout came before its start.
 
-        Raises ``GuardianLost``.
+        Processes that it leaves behind with the output open, such as that of ``exec > >(tee log)``, have up to 5 s to
+        write what they still have. Raises ``GuardianLost``.
         """
         if self._must_end():
             return None
@@ -233,6 +238,8 @@ class Supervisor:
             except queue.Empty:
                 ended = None
             if ended is not None:
+                if ended.result().orphans:
+                    self._wait_for_output(process, {stdout, stderr}, inbox)
                 return ended.result()
             self._must_end()
             return self._end(process, inbox)
@@ -265,6 +272,15 @@ class Supervisor:
         elif self.timed_out_after_s is None and (left := self.remaining_s) is not None and left <= 0:
             self.timed_out_after_s = time.monotonic() - self._began
         return self.interrupted is not None or self.timed_out_after_s is not None
+
+    def _wait_for_output(self, process: Process, fds: set[int], inbox: "queue.SimpleQueue[Process | None]") -> None:
+        """Wait until no process that was left behind has an output open, at most until a stop or the timeout."""
+        opened = [os.fstat(fd) for fd in fds]
+        files = [(each.st_dev, each.st_ino) for each in opened if not stat.S_ISCHR(each.st_mode)]
+        limit = time.monotonic() + min(_OUTPUT_S, _OUTPUT_S if self.remaining_s is None else self.remaining_s)
+        while self.stop.kind is None and time.monotonic() < limit and process.holders(files):
+            with suppress(queue.Empty):
+                inbox.get(timeout=_POLL_S)
 
     def _end(self, process: Process, inbox: "queue.SimpleQueue[Process | None]") -> ProcessExit:
         number = self._signal if self.interrupted is not None else signal.SIGTERM
