@@ -184,9 +184,10 @@ def build_environment(
     if task.params_json is not None:
         everything["DAG_PARAMS_JSON"] = task.params_json
     everything |= {f"DAGU_{name[4:]}": value for name, value in everything.items() if name.startswith("DAG_")}
-    below = (params, outputs, inputs.secrets, inputs.base, host_variables())
+    host = host_variables()
+    below = (params, outputs, inputs.secrets, inputs.base)
     trusted = _trusted_names(task, inputs, local, everything)
-    step_env = _step_env(task, Scope((everything, *below), steps, trusted=trusted), run_command, mask)
+    step_env = _step_env(task, Scope((everything, *below), steps, trusted=trusted, host=host), run_command, mask)
     trusted = _with_step_env(
         task, trusted, ({*everything, *params, *outputs, *inputs.secrets} - trusted) | steps.keys()
     )
@@ -195,7 +196,7 @@ def build_environment(
         process=({"TRACEPARENT": str(attempt)} if (attempt := here()) is not None else {})
         | {name: value for name, value in merged.items() if _exportable(name, value)},
         textual=Scope((local, step_env, params, outputs), steps, trusted=trusted, paths_only=(inputs.base,)),
-        full=Scope((everything, step_env, *below), steps, trusted=trusted),
+        full=Scope((everything, step_env, *below, host), steps, trusted=trusted),
     )
 
 

@@ -4,14 +4,16 @@ Two modes:
 
 - Textual (``expand_text``): replaces known references and leaves everything else to the shell that reads the text.
 - Full (``expand``): also evaluates operators (``${X:-d}``), arithmetic and back-quoted commands. An unknown variable
-  is empty, or stays as written (``expand_known``).
+  is empty, or stays as written (``expand_known``). Behind a backslash, a reference stays as written, with the
+  backslash, unless the workflow sets its variable.
 
 Guarantees: an inserted value is never expanded again. ``$(command)`` is never run. A back-quoted command runs only
 through the argument ``run_command``; without it, the command stays as written.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace as replace_fields
 
 from shared.language.expansion.arithmetic import ExpressionError, evaluate
 from shared.language.expansion.globs import replace, trim_prefix, trim_suffix
@@ -141,7 +143,25 @@ def _full(text: str, scope: Scope, run_command: RunCommand | None, depth: int) -
     if depth > _MAX_DEPTH:
         return text
     home, text = _home(text, scope)
-    return home + joined(_full_piece(piece, scope, run_command, depth) for piece in parse(text))
+    return home + joined(
+        piece.source
+        if escaped and isinstance(piece, Reference) and not _set_here(piece, scope)
+        else _full_piece(piece, scope, run_command, depth)
+        for escaped, piece in _escaped(parse(text))
+    )
+
+
+def _set_here(piece: Reference, scope: Scope) -> bool:
+    """Return whether the workflow, and not the host, sets the variable of a reference without an operator."""
+    return known_value(replace_fields(piece, kept=False), replace_fields(scope, host={})) is not None
+
+
+def _escaped(pieces: Iterable[Piece]) -> Iterator[tuple[bool, Piece]]:
+    """Yield each piece, and whether the text before it ends with a backslash that no other backslash escapes."""
+    before = ""
+    for piece in pieces:
+        yield (len(before) - len(before.rstrip("\\"))) % 2 == 1, piece
+        before = piece if isinstance(piece, str) else ""
 
 
 def _home(text: str, scope: Scope) -> tuple[str, str]:

@@ -37,7 +37,7 @@ def resolve_env(env: Pairs, lookup: Mapping[str, str] = _NO_VALUES, run_command:
     found: list[tuple[str, str]] = []
     chars = 0
     for name, text in env:
-        value = expand(text, Scope((seen, lookup), trusted=frozenset(seen)), run_command)
+        value = expand(text, Scope((seen,), trusted=frozenset(seen), host=lookup), run_command)
         chars += len(name) + len(value)
         check_size(chars, MOST_VALUES_CHARS)
         seen[name] = value
@@ -66,7 +66,7 @@ def resolve_params(
     given, was_json = _given(defaults, overrides_text)
     seen: dict[str, str] = {}
     own = frozenset((*defaults, *(name for name, _ in env))) - {*_from_outside(defaults, given)}
-    trusted = Scope((seen, dict(env), lookup), trusted=own)
+    trusted = Scope((seen, dict(env)), trusted=own, host=lookup)
     outside = Scope((seen,))
     chars = 0
     for name in defaults | given:

@@ -32,16 +32,19 @@ class Scope:
     - ``trusted``: names of the variables whose values the DAG's author wrote.
     - ``paths_only``: variables with the lowest precedence, used only for references with a path (``${X.a}``). The shell
       has these variables too and can expand ``${X}``, but not a path.
+    - ``host``: variables with the lowest precedence that the workflow does not set.
     """
 
     maps: Sequence[Mapping[str, str]] = ()
     steps: Mapping[str, StepFacts] = field(default_factory=dict)
     trusted: frozenset[str] = frozenset()
     paths_only: Sequence[Mapping[str, str]] = ()
+    host: Mapping[str, str] = field(default_factory=dict)
 
     def lookup(self, name: str) -> str | None:
-        """Return the value of a variable, or ``None`` if it is not in ``maps``."""
-        return _found(name, self.maps)
+        """Return the value of a variable, or ``None`` if it is neither in ``maps`` nor in ``host``."""
+        value = _found(name, self.maps)
+        return self.host.get(name) if value is None else value
 
     def trusts(self, piece: Reference) -> bool:
         """Return whether the DAG's author wrote the value of ``piece``."""

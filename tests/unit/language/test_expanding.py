@@ -62,6 +62,19 @@ SCOPE = Scope(
 
 
 @pytest.mark.parametrize(
+    ("text", "expanded"),
+    [
+        (r"s/\$price/\${price}/ $price.", r"s/\$price/\${price}/ ."),
+        (r"echo \$HOME \${HOME:-x} $HOME", r"echo \$HOME \${HOME:-x} /home/ann"),
+        (r"pa\$word\$K\${K} '\$K'", r"pa\$word\known\known '\known'"),
+        (r"\\$HOME \\\$HOME", r"\\/home/ann \\\$HOME"),
+    ],
+)
+def test_a_backslash_keeps_a_reference_that_the_workflow_does_not_set(text: str, expanded: str) -> None:
+    assert expand(text, Scope(({"K": "known"},), host={"HOME": "/home/ann"})) == expanded
+
+
+@pytest.mark.parametrize(
     ("text", "textual", "full"),
     [
         ("", "", ""),
