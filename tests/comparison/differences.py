@@ -136,10 +136,17 @@ DIFFERENCES: Sequence[Difference] = (
     Difference(
         "running",
         "With `logOutput: merged`, lines of stderr may come before earlier lines of stdout.",
-        "All lines are in the order in which they were written.",
+        "All lines are in the order in which they were written. With `output`, `stdout` or `stderr`, those of each "
+        "stream are.",
         "A merged log is read from top to bottom.",
         "merged-order",
         _LOGS,
+    ),
+    Difference(
+        "running",
+        "Without a coordinator, `workerSelector` has no effect.",
+        "The steps wait for a worker with these labels. `dagway up --labels gpu=true` gives them to its own.",
+        "A step must not run on a machine that its author excluded.",
     ),
     Difference(
         "loading",
