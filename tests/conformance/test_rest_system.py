@@ -105,9 +105,12 @@ def test_an_invalid_duration_means_an_hour_and_a_long_one_is_cut_to_a_day(
 
 def test_workers_and_schedulers_are_listed(stack: Stack) -> None:
     worker = {"incarnation": "i", "host": "h", "version": "1", "labels": {"gpu": "true"}, "slots": 4, "busy": 1}
-    for name, age_s in (("w1", 1), ("w2", 10), ("w3", 20), ("w4", 7200)):
+    for name, age_s in (("w1", 1), ("w2", 9), ("w3", 11), ("w4", 20), ("w5", 7200)):
         at = NOW - timedelta(seconds=age_s)
-        stack.add("workers", worker_id=name, **worker, state="live", started_at=at, heartbeat_at=at, lease_until=at)
+        times = {"started_at": at, "heartbeat_at": at, "lease_until": at + timedelta(seconds=10)}
+        stack.add("workers", worker_id=name, **worker, state="live", **times)
+    ends = {"started_at": NOW, "heartbeat_at": NOW, "lease_until": NOW + timedelta(seconds=10)}
+    stack.add("workers", worker_id="w6", **worker, state="stopped", **ends)
     for name, age_s in (("s1", 1), ("s2", 60)):
         at = NOW - timedelta(seconds=age_s)
         stack.add("services", kind="scheduler", instance_id=name, host="h", version="1", started_at=at, heartbeat_at=at)
@@ -116,8 +119,10 @@ def test_workers_and_schedulers_are_listed(stack: Stack) -> None:
 
     assert [(each["id"], each["healthStatus"]) for each in found["workers"]] == [
         ("w1", "healthy"),
-        ("w2", "warning"),
-        ("w3", "unhealthy"),
+        ("w2", "healthy"),  # An idle worker: its heartbeats are rare, and each is recorded up to 4 s later.
+        ("w3", "warning"),
+        ("w4", "unhealthy"),
+        ("w6", "unhealthy"),
     ]
     assert found["workers"][0]["labels"] == {"gpu": "true"}
     assert (found["workers"][0]["totalPollers"], found["workers"][0]["busyPollers"]) == (4, 1)

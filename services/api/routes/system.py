@@ -30,7 +30,8 @@ from shared.store.reads.reader import QueuePlace, QueueRow, RunRow, ServiceRow, 
 __all__ = ["SYSTEM"]
 
 SYSTEM = Operations()
-_HEALTHY_S, _WARNING_S = 5, 15
+_LATE = timedelta(seconds=5)
+"""How long a worker whose lease has ended is in doubt, before it counts as unhealthy."""
 _FORGOTTEN = timedelta(hours=1)
 """How long a worker is shown after its last heartbeat."""
 _GLOBAL = "global"
@@ -211,10 +212,10 @@ def _worker(call: Call, worker: WorkerRow) -> dict[str, Any]:
 
 
 def _health(worker: WorkerRow, now: datetime) -> str:
-    age_s = (now - worker.heartbeat_at).total_seconds()
-    if worker.state in {"stopped", "lost"} or age_s >= _WARNING_S:
+    """Return how well the worker is by its lease: the age of a heartbeat says little, as idle workers send few."""
+    if worker.state in {"stopped", "lost"} or worker.lease_until <= now - _LATE:
         return "unhealthy"
-    return "healthy" if age_s < _HEALTHY_S else "warning"
+    return "healthy" if worker.lease_until > now else "warning"
 
 
 def _task(call: Call, task: TaskRow) -> dict[str, Any]:
