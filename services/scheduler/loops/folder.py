@@ -34,13 +34,15 @@ from services.scheduler.loops.folder_files import UNREAD, Seen, list_files, reas
 from shared.errors import Conflict, StoreUnavailable
 from shared.language.load import load
 
-__all__ = ["Folder"]
+__all__ = ["Folder", "pause_s"]
 
 _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
 _LISTING_SHARE = 0.05
 """The largest share of time spent on listing: folders with very many files are polled less often."""
+_LOOK_AT_LATEST_S = 30.0
+"""The longest pause, whatever a listing took: it may have waited for a slow disk or a machine that was suspended."""
 _AT_ONCE = 200
 _UNKNOWN: Mapping[str, Any] = MappingProxyType({"version": 0, "folder_hash": None})
 """The row of a DAG that is not stored."""
@@ -137,7 +139,7 @@ class Folder:
         """Run until ``stop``; the body of a background thread."""
         while not stop.is_set():
             self.try_to_look()
-            stop.wait(max(_LOOK_EVERY_S, self._listing_took_s / _LISTING_SHARE))
+            stop.wait(pause_s(self._listing_took_s))
 
     def _read(self, names: Sequence[str], refused: dict[str, str]) -> dict[str, str]:
         """Return the texts of these files by path without extension; add files that cannot be read to ``refused``."""
@@ -192,6 +194,11 @@ class Folder:
         for issue in loaded.errors:
             _log.warning("folder.faulty_dag", extra={"file": file_name, "problem": str(issue)})
         return Version.of(file_name, text, loaded)
+
+
+def pause_s(listing_took_s: float) -> float:
+    """Return how long to wait after a pass whose listing of the folder took so long."""
+    return min(max(_LOOK_EVERY_S, listing_took_s / _LISTING_SHARE), _LOOK_AT_LATEST_S)
 
 
 def _save(batch: Batch, found: Sequence[Version], as_listed: Callable[[str], bool]) -> set[str]:
