@@ -24,7 +24,7 @@ from services.worker.process.step_users import root_run_of
 from shared.contracts.tasks import Task
 from shared.ids import new_token
 
-__all__ = ["RunFiles"]
+__all__ = ["RunFiles", "pause_s"]
 
 _log = logging.getLogger(__name__)
 _DAY_S = 86_400.0
@@ -35,6 +35,8 @@ _OLD_EVERY_S = 3_600.0
 _LOOK_EVERY_S = 60.0
 _LOOK_SHARE = 0.01
 """The largest share of its time that a worker spends on measuring its files."""
+_LOOK_AT_LATEST_S = 3_600.0
+"""The longest time between two looks, whatever one took: it may have waited for a slow disk or a suspended machine."""
 _TRASH = ".removed"
 _BLOCK_BYTES = 512
 """The unit of ``st_blocks``, whatever the file system's."""
@@ -105,7 +107,7 @@ class RunFiles:
                 began = time.monotonic()
                 self.remove_most()
                 ended = time.monotonic()
-                look_at = ended + max(_LOOK_EVERY_S, (ended - began) / _LOOK_SHARE)
+                look_at = ended + pause_s(ended - began)
 
     def remove_succeeded(self, now: float) -> None:
         """Remove the files of the runs that succeeded ``_SOON_S`` before ``now`` (monotonic time) or earlier."""
@@ -189,6 +191,11 @@ class RunFiles:
                         inside.remove(name)
                         self._empty_as(about.st_uid, folder)
         shutil.rmtree(self._trash, ignore_errors=True)
+
+
+def pause_s(look_took_s: float) -> float:
+    """Return how long after a look at the files that took so long the next one comes."""
+    return min(max(_LOOK_EVERY_S, look_took_s / _LOOK_SHARE), _LOOK_AT_LATEST_S)
 
 
 def _take_away(folder: Path, trash: Path) -> None:

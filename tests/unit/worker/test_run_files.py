@@ -4,8 +4,10 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from services.worker.inputs.workspace import run_folder
-from services.worker.run_files import RunFiles
+from services.worker.run_files import RunFiles, pause_s
 from shared.workspaces import stored_name
 from tests.harness.worker_rig import command, task
 
@@ -172,3 +174,8 @@ def test_a_worker_knows_what_all_its_files_take(tmp_path: Path) -> None:
     assert not (tmp_path / "runs/d/old").exists()
     assert (tmp_path / "runs/d/new").exists()
     assert 2 << 20 <= files.used_bytes < (2 << 20) + (1 << 18)
+
+
+@pytest.mark.parametrize(("look_took_s", "pause"), [(0.1, 60.0), (2.0, 200.0), (400.0, 3600.0)])
+def test_files_are_measured_within_the_hour_even_after_a_look_that_hung(look_took_s: float, pause: float) -> None:
+    assert pause_s(look_took_s) == pytest.approx(pause)
