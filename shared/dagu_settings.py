@@ -26,6 +26,7 @@ _FILE_KEYS: Mapping[str, str] = {
     "basepath": "base_path",
     "tz": "tz",
     "logformat": "log_format",
+    "metrics": "metrics",
     "permissions.writedags": "write_dags",
     "permissions.rundags": "run_dags",
     "paths.dagsdir": "dags_dir",

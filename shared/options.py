@@ -322,6 +322,7 @@ OPTIONS = (
         one_of("private", "public"),
         _GATEWAY,
         "who may read /metrics of the API: public (everyone) or private (logged-in users) (private)",
+        alias_name="DAGU_SERVER_METRICS",
     ),
     Option(
         "require_if_match",

@@ -63,6 +63,13 @@ def test_variables_win_over_the_file_and_ours_over_theirs(tmp_path: Path) -> Non
     assert not any("secret of thirty" in line for line in lines), "the log names settings, never their values"
 
 
+@pytest.mark.parametrize("variables", [{}, {"DAGU_SERVER_METRICS": "public"}])
+def test_metrics_that_everyone_may_read_stay_so(tmp_path: Path, variables: dict[str, str]) -> None:
+    text = "" if variables else "metrics: public\n"
+
+    assert load_config({}, home(tmp_path, text) | variables).metrics == "public"
+
+
 def test_the_keys_of_dagu_2_are_read(tmp_path: Path) -> None:
     text = """\
 log_format: json
