@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from threading import Event
+from threading import Event, Thread
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import text
 
 from services.scheduler.assembly import Assembly
 from services.scheduler.commands.carry_out import carry_out
 from services.scheduler.deciding import plans
+from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.loops.intake import commands_intake
 from shared.clock import utc_now
@@ -18,6 +20,7 @@ from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
 from shared.language.load import LoadResult, load
 from shared.store import tables as t
+from shared.store.engine import is_postgres
 from shared.store.writes.transaction import Store, Transaction
 from shared.transport.base import COMMANDS, Consumer, Delivery, Outgoing
 from tests.harness.eventually import eventually
@@ -43,6 +46,58 @@ def test_starts_in_one_batch_have_their_own_outcomes(stack: Stack) -> None:
     assert [reply.error.code if reply.error else "" for reply in later] == ["", "", "already_exists", "not_found"]
     assert sorted(row["dag_run_id"] for row in stack.rows(t.dag_runs)) == ["r1", "r2"]
     assert {row["command_id"] for row in stack.rows(t.inbox)} >= {"known", "taken", "new", "none"}
+
+
+SINGLE: dict[str, list[c.StartRun] | list[c.EnqueueRun] | list[c.StartInline]] = {
+    "start": [c.StartRun(file_name="one", dag_run_id=f"r{number}", singleton=True) for number in range(3)],
+    "enqueue": [c.EnqueueRun(file_name="one", dag_run_id=f"r{number}", singleton=True) for number in range(3)],
+    "inline": [c.StartInline(dag_name="one", dag_run_id=f"r{n}", spec=ONE, singleton=True) for n in range(3)],
+}
+
+
+@pytest.mark.parametrize("kind", SINGLE)
+def test_of_singletons_in_one_batch_one_starts(stack: Stack, kind: str) -> None:
+    stack.scheduler()
+    stack.dag("one", ONE)
+    stack.stop_schedulers()
+    transactor = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).transactor
+    batch = [decode(encode(each, id=f"k{number}", at=utc_now())) for number, each in enumerate(SINGLE[kind])]
+
+    replies = transactor.decide(lambda it: carry_out(it, batch))
+
+    assert [reply.outcome for reply in replies] == ["recorded", "refused", "refused"]
+    assert [row["dag_run_id"] for row in stack.rows(t.dag_runs)] == ["r0"]
+
+
+def test_of_singletons_that_two_schedulers_start_one_starts(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("one", ONE)
+    stack.stop_schedulers()
+    one, two = (
+        Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).transactor for _ in range(2)
+    )
+    asked = SINGLE["start"][0], SINGLE["enqueue"][1]
+    first, second = (decode(encode(each, id=each.dag_run_id, at=utc_now())) for each in asked)
+    replies: list[c.CommandReply] = []
+    other = Thread(target=lambda: replies.extend(two.decide(lambda batch: carry_out(batch, [second]))))
+
+    def start_beside(batch: Batch) -> list[c.CommandReply]:
+        done = carry_out(batch, [first])
+        other.start()
+        # SQLite has one writer at a time.
+        eventually(lambda: bool(replies) or not is_postgres(stack.engine) or waits_for_lock(stack))
+        return done
+
+    replies_of_first = one.decide(start_beside)
+    other.join(60)
+
+    assert [reply.outcome for reply in replies_of_first + replies] == ["recorded", "refused"]
+    assert [row["dag_run_id"] for row in stack.rows(t.dag_runs)] == ["r0"]
+
+
+def waits_for_lock(stack: Stack) -> bool:
+    with stack.engine.connect() as connection:
+        return bool(connection.execute(text("SELECT 1 FROM pg_locks WHERE NOT granted")).first())
 
 
 class AllAtOnce:

@@ -83,10 +83,11 @@ def check_singleton(batch: Batch, dag_name: str, *, queued: bool) -> None:
         AlreadyRunning: the DAG has a running run.
         MaxRunReached: ``queued``, and the DAG has a queued run.
     """
-    active = batch.tx.runs.count_active(dag_name)
-    if active.get("running"):
+    batch.tx.runs.lock_singletons(dag_name)
+    active = batch.runs.count_active(dag_name)
+    if active["running"]:
         raise AlreadyRunning(f"DAG {dag_name} is already running (singleton)")
-    if queued and active.get("queued"):
+    if queued and active["queued"]:
         raise MaxRunReached(f"DAG {dag_name} is already queued (singleton)")
 
 

@@ -76,7 +76,7 @@ def _rename_dag(batch: Batch, command: c.RenameDag) -> dict[str, Any]:
     row = _lock(batch, command.file_name)
     if tx.dags.lock(command.new_file_name) is not None:
         raise AlreadyExists(f"DAG {command.new_file_name} already exists")
-    if tx.runs.count_active(row["dag_name"]).get("running"):
+    if batch.runs.count_active(row["dag_name"])["running"]:
         raise AlreadyRunning(f"DAG {command.file_name} is running: rename it when its runs have ended")
     text = tx.dags.spec_texts([row["spec_hash"]])[row["spec_hash"]]
     schedule = tx.schedules.lock(command.file_name)

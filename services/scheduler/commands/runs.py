@@ -178,8 +178,9 @@ def _reschedule(batch: Batch, command: c.RescheduleRun) -> dict[str, Any]:
 
 
 def _check_none_active(batch: Batch, dag_name: str) -> None:
-    active = batch.tx.runs.count_active(dag_name)
-    if active.get("running") or active.get("queued"):
+    batch.tx.runs.lock_singletons(dag_name)
+    active = batch.runs.count_active(dag_name)
+    if active["running"] or active["queued"]:
         raise MaxRunReached(f"DAG {dag_name} is already running or queued (singleton)")
 
 

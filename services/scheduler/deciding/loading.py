@@ -1,5 +1,6 @@
 """The first part of a batch: finds runs by name, locks them and reads them."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -206,6 +207,18 @@ class LoadedRuns:
         if file_name in self._dags:
             return self._dags[file_name]
         return self._tx.commands.stored_dags([file_name]).get(file_name)
+
+    def count_active(self, dag_name: str) -> Counter[str]:
+        """Return the numbers of ``running`` and of ``queued`` runs of a DAG, also by what this batch has decided."""
+        found = Counter(self._tx.runs.count_active(dag_name))
+        for each in self._runs.values():
+            if each.run.dag_name != dag_name:
+                continue
+            if each.stored is not None:
+                found[each.stored.status] -= 1
+            if not each.deleted:
+                found[each.run.status] += 1
+        return found
 
     def get(self, key: str) -> Run | None:
         """Return a run of this batch, or ``None`` if it does not exist or this batch deletes it."""

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import bindparam, delete, func, select, tuple_
+from sqlalchemy import bindparam, delete, func, select, text, tuple_
 
 from shared.clock import utc_now
 from shared.errors import StaleVersion
@@ -39,6 +39,9 @@ _NEWEST_KEY = select(newest_key(bindparam("dag_name")))
 _NUMBER = transaction_number()
 _WITHOUT_CASCADE = (t.attempts, t.executions, t.log_chunks)
 """Tables whose rows the database does not delete together with their run."""
+_SINGLETONS = 0x7369_6E67
+"""The first key of the advisory lock of a DAG's singleton starts: "sing" in ASCII."""
+_LOCK_SINGLETONS = text(f"SELECT pg_advisory_xact_lock({_SINGLETONS}, hashtext(:dag_name))")
 _COUNT_UP = "UPDATE counters SET value = value + 1"
 
 
@@ -104,6 +107,11 @@ class RunWrites(Writer):
         for name, key in self._connection.execute(query.order_by(r.created_at, r.run_key)):
             found.setdefault(name, []).append(key)
         return found
+
+    def lock_singletons(self, dag_name: str) -> None:
+        """Lock the singleton starts of a DAG until the transaction ends, so that no other one counts its runs too."""
+        if is_postgres(self._connection):
+            self._connection.execute(_LOCK_SINGLETONS, {"dag_name": dag_name})
 
     def count_active(self, dag_name: str) -> dict[str, int]:
         """Return the number of ``running`` and of ``queued`` runs of a DAG, by status; zeros are left out."""
