@@ -1,5 +1,6 @@
 """Sub-runs obey global queues, on both footings."""
 
+import inspect
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -130,6 +131,20 @@ def test_more_sub_runs_are_found_than_one_statement_names(rig: Rig) -> None:
     with rig.store.begin() as tx:
         found = tx.children.keys(root, [first, *(f"none-{number}" for number in range(3_000)), last])
     assert found.keys() == {first, last}
+
+
+def test_sub_runs_that_end_at_once_follow_each_other_and_do_not_nest(rig: Rig) -> None:
+    rig.must(c.CreateDag(file_name="none", spec="description: it has no steps"))
+    rig.dag("a", "{name: fan, call: none, parallel: {items: [x], maxConcurrent: 1}}")
+    rig.start("r")
+    depths: list[int] = []
+    rig.transactor.after_commit(lambda _after: depths.append(len(inspect.stack(0))))
+
+    rig.call("r/fan", *(str(number) for number in range(20)), dag="none")
+
+    assert rig.status("r") == "succeeded"
+    assert rig.are("none") == {"succeeded": 20}
+    assert max(depths) - min(depths) < 10, "with hundreds of them, the scheduler's stack would overflow"
 
 
 def test_two_schedulers_let_no_more_of_a_parallel_step_run_than_the_limit(rig: Rig) -> None:

@@ -28,6 +28,8 @@ class ParentNotifier:
     def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
         self._awake = threading.Event()
+        self._thread = threading.local()
+        """``waiting``: the keys of the parents that a thread still has to update, while it updates some."""
 
     def wake(self) -> None:
         """Let ``run`` look for parents to update, or see that it shall stop."""
@@ -40,12 +42,30 @@ class ParentNotifier:
             self.notify(after.families)
 
     def notify(self, parent_keys: Iterable[str]) -> None:
-        """Update these parent runs. Locked runs, or all if the database is unavailable, wait for the next pass."""
-        keys = set(parent_keys)
+        """Update these parent runs. Locked runs, or all if the database is unavailable, wait for the next pass.
+
+        The commit of an update may call this for other parents, or for the same one: it has started a sub-run that has
+        ended at once. They are updated after it, one after the other, however many follow.
+        """
+        waiting: set[str] | None = getattr(self._thread, "waiting", None)
+        if waiting is not None:
+            waiting.update(parent_keys)
+            return
+        self._thread.waiting = waiting = set(parent_keys)
         try:
-            self._transactor.decide(lambda batch: update_parents(batch, keys))
-        except RowsLocked:
-            self._transactor.one_by_one(keys, lambda batch, key: update_parents(batch, {key}))
+            while waiting:
+                keys = set(waiting)
+                waiting.clear()
+                self._update(keys)
+        finally:
+            self._thread.waiting = None
+
+    def _update(self, keys: set[str]) -> None:
+        try:
+            try:
+                self._transactor.decide(lambda batch: update_parents(batch, keys))
+            except RowsLocked:
+                self._transactor.one_by_one(keys, lambda batch, key: update_parents(batch, {key}))
         except StoreUnavailable as error:
             _log.warning("family.waits", extra={"error": str(error)})
 
