@@ -70,3 +70,20 @@ def test_a_text_that_was_deleted_after_its_last_run_is_stored_with_the_next_run(
     transactor.decide(lambda batch: start(batch, "r2"))
 
     assert [row["spec_hash"] for row in stack.rows(t.dag_runs)] == [frozen]
+
+
+def test_a_text_that_a_failover_lost_is_stored_with_the_next_run(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("d", SPEC)
+    stack.stop_schedulers()
+    transactor = Transactor(Store(stack.engine), Plans(BASE), utc_now)
+    frozen = spec_hash(make_snapshot(SPEC, BASE))
+    transactor.decide(lambda batch: start(batch, "r1"))
+    with transaction(stack.engine) as connection:
+        connection.execute(delete(t.dag_runs))
+        connection.execute(delete(t.specs).where(t.specs.c.hash == frozen))
+    stack.engine.dispose()  # the next connection is one to the new primary
+
+    transactor.decide(lambda batch: start(batch, "r2"))
+
+    assert [row["spec_hash"] for row in stack.rows(t.dag_runs)] == [frozen]

@@ -138,7 +138,11 @@ class Plans:
         """Cache the hashes that ``freeze`` added to ``made``. Call it after the commit of the transaction."""
         if len(self._frozen) + len(made) > _KEPT:
             self._frozen = {}
-        self._frozen |= made
+        self._frozen.update(made)  # not ``|=``, which could put back what another thread has forgotten
+
+    def forget_frozen(self) -> None:
+        """Forget which specs are stored: the database may have lost its last commits."""
+        self._frozen = {}
 
     def add_stored(self, text: str, file_name: str) -> Plan:
         """Parse a stored spec, cache its plan and return it.

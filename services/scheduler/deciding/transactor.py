@@ -57,7 +57,7 @@ class Transactor:
         """Whether tasks may bring the steps that follow in a chain; see ``note_schedulers``."""
         self._recent = RecentRuns()
         # The new connection may be the first to another primary, after a failover that this process did not notice.
-        store.on_connect(self._recent.clear)
+        store.on_connect(self._doubt_commits)
         self._followers: list[Callable[[PostCommit], None]] = []
 
     def after_commit(self, *followers: Callable[[PostCommit], None]) -> None:
@@ -92,7 +92,8 @@ class Transactor:
                 continue
             recent = (RecentRun(each.run, each.fixed) for each in batch.runs.entries() if not each.deleted)
             self._recent.keep(recent, batch.runs.era)
-            self.plans.keep_frozen(batch.after.frozen)
+            if batch.runs.era == self._recent.era:
+                self.plans.keep_frozen(batch.after.frozen)
             if batch.after.rules:
                 self._read_rules()
             if batch.after.changed:
@@ -105,6 +106,11 @@ class Transactor:
                 self.held.recorded(batch.held)
             return result
         raise AssertionError("unreachable")
+
+    def _doubt_commits(self) -> None:
+        """Forget what was committed: after a failover another database may answer, without the last commits."""
+        self._recent.clear()
+        self.plans.forget_frozen()
 
     def _read_rules(self) -> None:
         try:
@@ -141,8 +147,7 @@ class Transactor:
                 logs.count()
         except BaseException as error:
             if isinstance(error, StoreUnavailable) and not isinstance(error, RowsLocked):
-                # After a failover another database may answer, without the last commits of this one.
-                self._recent.clear()
+                self._doubt_commits()
             if batch is not None:
                 self.held.give_back(batch.held)
                 self._recent.drop(batch.runs.taken_from_cache())
