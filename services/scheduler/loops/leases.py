@@ -217,14 +217,16 @@ class Leases:
             self._lost_tasks.observe(findings.waiting, transactor.clock())
         except BrokerUnavailable as error:
             _log.warning("leases.routes_unseen", extra={"error": str(error)})
+        missing = self._missing.lasting(self._lease, findings.judged_at)
         notices = findings.notices + [
             (one.run_key, AttemptLost(one.node, one.token, f"worker {one.worker_id} does not hold this step any more"))
-            for one in self._missing.lasting(self._lease, findings.judged_at)
+            for one in missing
         ]
         # The next pass finds the attempts of locked runs again.
         locked: set[str] = set()
         for start in range(0, len(notices), _AT_ONCE):
             locked |= transactor.notice(notices[start : start + _AT_ONCE])
+        self._missing.forget(one.token for one in missing if one.run_key not in locked)
         done = [notice for key, notice in notices if key not in locked]
         LEASES_LOST.inc(sum(1 for notice in done if isinstance(notice, AttemptLost)))
         return len(done)

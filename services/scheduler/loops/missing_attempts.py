@@ -8,7 +8,7 @@ between two heartbeats that do not list the attempt: the first may have been sen
 heartbeats that list it since may all have gone to another scheduler.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Lock
@@ -79,3 +79,9 @@ class MissingAttempts:
                 for absent in self._absent.values()
                 if absent.since + lease <= until and absent.latest - absent.first >= lease
             ]
+
+    def forget(self, tokens: Iterable[str]) -> None:
+        """Forget attempts that are closed now: their worker may be gone, and never be heard again."""
+        with self._lock:
+            for token in tokens:
+                self._absent.pop(token, None)

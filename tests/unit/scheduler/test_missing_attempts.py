@@ -51,3 +51,15 @@ def test_heartbeats_received_late_count_from_their_receipt() -> None:
 
     assert lost(absences, 29.9) == []
     assert lost(absences, 30) == ["t"]
+
+
+def test_a_missing_attempt_is_lost_once_even_if_its_worker_is_never_heard_again() -> None:
+    absences = MissingAttempts()
+    for at_s in (0, 10):
+        beat(absences, at_s)
+    assert lost(absences, 12) == ["t"]
+    assert lost(absences, 13) == ["t"], "its run was locked, so the next pass tries again"
+
+    absences.forget(["t"])
+
+    assert lost(absences, 60) == []
