@@ -66,6 +66,7 @@ class Relay:
         self._sent: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._handed_back: queue.SimpleQueue[Outgoing] = queue.SimpleQueue()
         self._known: set[str] = set()
+        """Names of broker queues that exist, as far as this scheduler knows."""
         self._under_way: set[str] = set()
         """Ids of messages that were sent and perhaps accepted, but are not deleted yet. Do not send them again."""
         self._refused: set[str] = set()
@@ -98,6 +99,8 @@ class Relay:
         if error is None:
             self._sent.put(message.message_id)
         elif isinstance(error, Unroutable):
+            # Somebody has deleted the broker queue, or another broker without it has taken over.
+            self._known.discard(message.queue.name)
             self._handed_back.put(message)
             self._sent.put("")
         else:
