@@ -12,6 +12,7 @@ __all__ = [
     "blocked_by",
     "derive_status",
     "lets_dependents_run",
+    "ready",
     "repeat_wait_s",
     "retry_wait_s",
 ]

@@ -66,12 +66,12 @@ _MOST_BY = 200
 class Batch:
     """Decisions about runs in the transaction ``tx``, all with the time ``now``.
 
-    ``runs``: the runs that the batch has loaded or created. ``pending``: rows to
-    write before the commit. ``after``: the actions after the commit. ``again``: an
-    earlier try of the same batch failed, because a key existed or another transaction had changed a run. ``wait``:
-    whether to wait for runs that another transaction has locked. ``files``: where DAGs are written to besides the
-    database; ``None``: nowhere. ``held``: reports to record with their runs. ``routes``: where reports come.
-    ``rules``: about workspaces. ``chains``: whether a task may have the steps that follow in a chain.
+    ``runs``: the runs that the batch has loaded or created. ``pending``: rows to write before the commit. ``after``:
+    the actions after the commit. ``again``: an earlier try of the same batch failed, because a key existed or another
+    transaction had changed a run. ``wait``: whether to wait for runs that another transaction has locked. ``files``:
+    where DAGs are written to besides the database; ``None``: nowhere. ``held``: reports to record with their runs.
+    ``routes``: where reports come. ``rules``: about workspaces. ``chains``: whether a task may have the steps that
+    follow in a chain.
     """
 
     def __init__(

@@ -1,8 +1,9 @@
 """A cache of runs as this process last committed them, so that the next decision about a run need not read it.
 
 A decision on a cached run counts only if the run's row still has the same version; every decision of any scheduler
-increments the version. Two columns change without a new version: the dispatch time of a task that the sweep sends, on
-which no decision depends, and the file name of a queued run, so ``newest`` returns running runs only.
+increments the version. Two columns change without a new version: the dispatch time of a task that the sweep sends, for
+which the time of its decision is as good (``delaySec``), and the file name of a queued run, so ``newest`` returns
+running runs only.
 """
 
 from collections import OrderedDict
