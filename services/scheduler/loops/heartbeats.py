@@ -14,6 +14,9 @@ from shared.contracts.events import Heartbeat
 
 __all__ = ["HeartbeatBuffer", "ReceivedHeartbeat", "state_of"]
 
+_KEPT = 1000
+"""From so many workers on, those that have stopped are forgotten. Each pod of a cluster is a worker of its own name."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReceivedHeartbeat:
@@ -64,6 +67,8 @@ class HeartbeatBuffer:
         """Note that these heartbeats are recorded in the database."""
         with self._lock:
             self._recorded |= {beat.heartbeat.worker_id: beat.heartbeat for beat in beats}
+            if len(self._recorded) > _KEPT:
+                self._recorded = {one: beat for one, beat in self._recorded.items() if not beat.stopped}
 
     def not_recorded(self, beats: Iterable[ReceivedHeartbeat]) -> list[Heartbeat]:
         """Return the heartbeats of incarnations that this scheduler has not recorded last for their worker."""

@@ -70,3 +70,13 @@ def test_a_worker_taken_for_lost_is_believed_again() -> None:
     heard(one, beat(2))
 
     assert quiet(one, state="lost") == [beat(2)]
+
+
+def test_of_very_many_workers_those_that_have_stopped_are_forgotten() -> None:
+    one = HeartbeatBuffer()
+    heard(one, beat(worker_id="live"))
+    for number in range(1001):
+        heard(one, beat(worker_id=f"pod-{number}", stopped=True))
+
+    assert heard(one, beat(2, worker_id="live")) == []
+    assert heard(one, beat(2, worker_id="pod-0", stopped=True)) != [], "it would be remembered for ever"
