@@ -4,30 +4,75 @@ Variables of ``env``, secrets and commands in backquotes stay as written: only t
 text that would be very long.
 """
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
 from shared.language.expansion.expand import ExpansionError, Scope, expand_text
 from shared.store.reads.reader import NodeRow, RunRow
 
-__all__ = ["expand_commands"]
+__all__ = ["ExpandedCommands"]
 
 _MOST_SHOWN_CHARS = 256 * 1024
+_Timed = Mapping[str, list[tuple[datetime, str]]]
+"""By name of an output: when its values were there, and the values, in the order of time."""
 
 
-def expand_commands(step: dict[str, Any], run: RunRow, node: NodeRow) -> None:
-    """Expand the commands in the JSON of a step that has started, in place."""
-    commands, script = step.get("commands", ()), step.get("script", "")
-    if "$" not in script and not any("$" in word for command in commands for word in _words(command)):
-        return
-    scope = Scope((dict(run.shown_params), _outputs_before(run, node)))
-    for command in commands:
-        command["command"] = _shown(command["command"], scope)
-        if "args" in command:
-            command["args"] = [_shown(word, scope) for word in command["args"]]
-    if script:
-        step["script"] = _shown(script, scope)
+class ExpandedCommands:
+    """Expands the commands of the steps of one run. What all steps have in common is made once, when it is needed."""
+
+    def __init__(self, run: RunRow) -> None:
+        self._run = run
+
+    def expand(self, step: dict[str, Any], node: NodeRow) -> None:
+        """Expand the commands in the JSON of a step that has started, in place."""
+        commands, script = step.get("commands", ()), step.get("script", "")
+        if "$" not in script and not any("$" in word for command in commands for word in _words(command)):
+            return
+        scope = Scope((self._params, _Before(self._outputs, node.started_at) if node.started_at else {}))
+        for command in commands:
+            command["command"] = _shown(command["command"], scope)
+            if "args" in command:
+                command["args"] = [_shown(word, scope) for word in command["args"]]
+        if script:
+            step["script"] = _shown(script, scope)
+
+    @cached_property
+    def _params(self) -> dict[str, str]:
+        return dict(self._run.shown_params)
+
+    @cached_property
+    def _outputs(self) -> _Timed:
+        ended = [(each.finished_at, each.outputs) for each in self._run.nodes or () if each.finished_at]
+        found: dict[str, list[tuple[datetime, str]]] = {}
+        for at, outputs in sorted(ended, key=itemgetter(0)):
+            for name, value in outputs.items():
+                found.setdefault(name, []).append((at, str(value)))
+        return found
+
+
+class _Before(Mapping[str, str]):
+    """The outputs that existed at a time. If several have the same name, the latest counts."""
+
+    def __init__(self, values: _Timed, at: datetime) -> None:
+        self._values = values
+        self._at = at
+
+    def __getitem__(self, name: str) -> str:
+        values = self._values[name]
+        earlier = bisect_right(values, self._at, key=itemgetter(0))
+        if not earlier:
+            raise KeyError(name)
+        return values[earlier - 1][1]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, values in self._values.items() if values[0][0] <= self._at)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _shown(text: str, scope: Scope) -> str:
@@ -39,11 +84,3 @@ def _shown(text: str, scope: Scope) -> str:
 
 def _words(command: Mapping[str, Any]) -> tuple[str, ...]:
     return (command["command"], *command.get("args", ()))
-
-
-def _outputs_before(run: RunRow, node: NodeRow) -> dict[str, str]:
-    """Return the outputs that existed when the node started. If several have the same name, the latest is returned."""
-    started = node.started_at
-    ended = [(each.finished_at, each.outputs) for each in run.nodes or () if each.outputs and each.finished_at]
-    ended = [(at, outputs) for at, outputs in ended if started and at <= started]
-    return {name: str(value) for _, outputs in sorted(ended, key=itemgetter(0)) for name, value in outputs.items()}

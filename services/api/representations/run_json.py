@@ -8,7 +8,7 @@ from typing import Any
 
 from services.api.representations import dag_json, json_values
 from services.api.representations.dag_json import sparse
-from services.api.representations.expanded_commands import expand_commands
+from services.api.representations.expanded_commands import ExpandedCommands
 from shared.language.expansion.params_syntax import params_text, parse_params_text
 from shared.language.expansion.secret_params import show_params
 from shared.language.model import Dag, Handler, Step
@@ -84,9 +84,10 @@ def details(run: RunRow, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]
     handlers = dag.handlers if dag else {}
     handler_rows = {each.name: each for each in nodes if each.kind == HANDLER}
     unmet = next((each.unmet for each in nodes if each.kind == PREPARE), None)
+    expanded = ExpandedCommands(run)
     shown = {
         handler.value: (
-            _node(run, handler_rows[handler.value], handlers.get(handler), facts, zone)
+            _node(run, handler_rows[handler.value], handlers.get(handler), facts, expanded=expanded, zone=zone)
             if handler.value in handler_rows
             else {"step": dag_json.step(handlers[handler]), **_EMPTY_NODE}
         )
@@ -95,7 +96,11 @@ def details(run: RunRow, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]
     }
     return {
         **summary(run, zone, facts.waits_for),
-        "nodes": [_node(run, each, steps.get(each.name), facts, zone) for each in nodes if each.kind == STEP],
+        "nodes": [
+            _node(run, each, steps.get(each.name), facts, expanded=expanded, zone=zone)
+            for each in nodes
+            if each.kind == STEP
+        ],
         **shown,
         "preconditions": dag_json.conditions(dag.preconditions, unmet) if dag else [],
         **sparse(traceId=_trace_id(run.trace)),
@@ -113,14 +118,22 @@ def _trace_id(traceparent: str) -> str:
     return traceparent.split("-")[1] if traceparent else ""
 
 
-def _node(run: RunRow, row: NodeRow, step: Step | None, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]:
+def _node(
+    run: RunRow,
+    row: NodeRow,
+    step: Step | None,
+    facts: RunFacts,
+    *,
+    expanded: ExpandedCommands,
+    zone: tzinfo | None,
+) -> dict[str, Any]:
     """Return the JSON of a node. Its log paths name no files: a client only tests whether they are empty (no log)."""
     none = "-" if run.status in _NOT_STARTED else ""
     started = row.started_at is not None
     stdout, stderr = _log_paths(run, row)
     shown: dict[str, Any] = dag_json.step(step) if step else {"name": row.name, "executorConfig": {"config": {}}}
     if started:
-        expand_commands(shown, run, row)
+        expanded.expand(shown, row)
     if step and row.unmet:
         shown["preconditions"] = dag_json.conditions(step.preconditions, row.unmet)
     return {
