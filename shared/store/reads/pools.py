@@ -2,9 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    tuple_,
+)
 
 from shared.store import tables as t
 from shared.store.queries.workers import DRAINING, LIVE, believed_state
@@ -74,25 +86,23 @@ def _state(node: NodeRow | AnyRow, waits: Mapping[tuple[str, int], list[NodeWait
 
 
 def _select_waits() -> AnySelect:
-    w, before = t.pool_waits.c, t.pool_waits.alias("before")
-    earlier = or_(
-        before.c.entry_order < w.entry_order,
-        and_(
-            before.c.entry_order == w.entry_order,
-            tuple_(before.c.run_key, before.c.node) < tuple_(w.run_key, w.node),
-        ),
+    w = t.pool_waits.c
+    run_keys: BindParameter[Any] = bindparam("run_keys", expanding=True)
+    # Each line is counted once, up to the last of these runs. To count for each run who is before it would read the
+    # line as often as it has runs.
+    last = (
+        select(w.kind, w.name, func.max(w.entry_order).label("entry_order"))
+        .where(w.run_key.in_(run_keys))
+        .group_by(w.kind, w.name)
+        .subquery()
     )
-    ahead = (
-        select(func.count())
-        .select_from(before)
-        .where(before.c.kind == w.kind, before.c.name == w.name, earlier)
-        .scalar_subquery()
+    place = func.row_number().over(partition_by=(w.kind, w.name), order_by=(w.entry_order, w.run_key, w.node))
+    line = (
+        select(w.run_key, w.node, w.kind, w.name, w.limit, w.interval_s, (place - 1).label("ahead"))
+        .join(last, and_(last.c.kind == w.kind, last.c.name == w.name, w.entry_order <= last.c.entry_order))
+        .subquery()
     )
-    return (
-        select(w.run_key, w.node, w.kind, w.name, w.limit, w.interval_s, ahead.label("ahead"))
-        .where(w.run_key.in_(bindparam("run_keys", expanding=True)))
-        .order_by(w.kind, w.name)
-    )
+    return select(line).where(line.c.run_key.in_(run_keys)).order_by(line.c.kind, line.c.name)
 
 
 # Built once: building a statement takes longer than the database takes to answer it.
@@ -224,16 +234,13 @@ def _counted(
         .subquery()
     )
     r, n = t.dag_runs.c, t.nodes.c
-    query = (
-        select(ranked, r.dag_name, r.dag_run_id, n.name.label("step"))
-        .select_from(
-            ranked.outerjoin(t.dag_runs, r.run_key == ranked.c.run_key).outerjoin(
-                t.nodes, and_(n.run_key == ranked.c.run_key, n.idx == ranked.c.node)
-            )
-        )
-        .where(ranked.c.place <= _NAMED)
-        .order_by(ranked.c.place)
+    # Looked up for each of the few rows: for a join, Postgres expects many, and reads the runs of the whole history.
+    name, run_id = (
+        select(column).where(r.run_key == ranked.c.run_key).scalar_subquery().label(column.name)
+        for column in (r.dag_name, r.dag_run_id)
     )
+    step = select(n.name).where(n.run_key == ranked.c.run_key, n.idx == ranked.c.node).scalar_subquery().label("step")
+    query = select(ranked, name, run_id, step).where(ranked.c.place <= _NAMED).order_by(ranked.c.place)
     found: dict[Key, tuple[int, tuple[PoolUserRow, ...]]] = {}
     for row in connection.execute(query):
         timed = "until_at" in c

@@ -1,0 +1,103 @@
+"""How many rows Postgres looks at for reads of a gateway, whose cost must follow from what they return."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import pytest
+from sqlalchemy import Engine, event, text
+
+from shared.store.engine import open_engine
+from shared.store.reads.reader import Reads
+from tests.harness.databases import gateways_url
+from tests.harness.servers import PostgresServer
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+ENDED, RUNNING, WAITING = 20_000, 3000, 400
+HISTORY = """
+    INSERT INTO specs VALUES ('h', 'steps: []', now());
+    INSERT INTO dag_runs (run_key, dag_name, dag_run_id, spec_hash, status, version, last_seq, run_attempt, queue,
+                          given, params, env, created_at, queued_at, started_at)
+        SELECT n, 'dag-' || n % 100, n, 'h', CASE WHEN n <= :ended THEN 'succeeded' ELSE 'running' END, 1, 2, 1, 'q',
+               '', '[]', '[]', CAST(:now AS timestamptz) + n * interval '1 second', now(), now()
+        FROM generate_series(1, :ended + :running) n;
+    INSERT INTO nodes (run_key, idx, kind, name, status, number, retry_count, done_count, error, stdout, stderr,
+                       outputs, admission)
+        SELECT n, 0, 'step', 's', CASE WHEN n <= :ended THEN 'succeeded' ELSE 'not_started' END, 1, 0, 1, '', '', '',
+               '{}', CASE WHEN n <= :ended THEN '' ELSE 'waits' END
+        FROM generate_series(1, :ended + :running) n;
+    INSERT INTO pool_waits
+        SELECT :ended + n, 0, 'lock', 'm', 0, 0, CAST(:now AS timestamptz) + n * interval '1 second', now()
+        FROM generate_series(1, :waiting) n;
+    INSERT INTO audit (id, at, actor_kind, actor_id, actor_name, actor_role, address, request_id, command_id, operation,
+                       target_kind, target_name, target_id, outcome, code, occurrences, before, after)
+        SELECT n, CAST(:now AS timestamptz) + n * interval '1 second', 'user', n % 100 + n / 10001 * 100,
+               'user-' || n % 100 + n / 10001 * 100, 'admin', '', '', '', 'start', 'run',
+               'dag-' || n % 100 + n / 10001 * 100, n, 'done', '', 1, '{}', '{}'
+        FROM generate_series(1, :ended) n;
+    INSERT INTO audit_links SELECT n, n, '', '' FROM generate_series(1, :ended) n;
+    ANALYZE
+"""
+
+
+class RowsOf(Protocol):
+    """Returns how many rows the statements of a read look at, in all steps of their plans."""
+
+    def __call__(self, ask: Callable[[Reads], object], setting: str = ..., /) -> int: ...
+
+
+@pytest.fixture(scope="module")
+def rows_of(_postgres: PostgresServer) -> Iterator[RowsOf]:
+    """Return a function that returns how many rows the statements of a read look at, in all steps of their plans."""
+    url = _postgres.create_migrated_database()
+    engine = open_engine(url)
+    values = {"now": NOW, "ended": ENDED, "running": RUNNING, "waiting": WAITING}
+    with engine.begin() as connection:
+        for statement in HISTORY.split(";"):
+            given = {name: value for name, value in values.items() if f":{name}" in statement}
+            connection.execute(text(statement), given)
+    engine.dispose()
+    # The gateway's database user, whom policies limit. It prepares nothing, so SQLAlchemy shows every statement.
+    reader = open_engine(f"{gateways_url(url)}?pooler=transaction", read_only=True)
+    reads = Reads(reader).within("")
+    sent: list[tuple[Engine, str, object]] = []
+    event.listen(
+        reader, "before_cursor_execute", lambda c, _cursor, sql, given, *_: sent.append((c.engine, sql, given))
+    )
+
+    def rows(ask: Callable[[Reads], object], setting: str = "RESET enable_bitmapscan") -> int:
+        sent.clear()
+        ask(reads)
+        asked = [each for each in sent if each[1].startswith(("SELECT", "WITH")) and "FROM" in each[1]]
+        assert asked
+        found = 0
+        for of_workspace, sql, given in asked:
+            with of_workspace.connect() as connection:
+                connection.exec_driver_sql(setting)
+                explained = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", given).scalar_one()  # type: ignore[arg-type]
+            found += sum(_looked_at(explained[0]["Plan"]))
+        return found
+
+    yield rows
+    reader.dispose()
+    _postgres.drop_database(url)
+
+
+def _looked_at(plan: dict[str, Any]) -> Iterator[int]:
+    removed = plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Join Filter", 0)
+    yield round((plan["Actual Rows"] + removed) * plan["Actual Loops"])
+    for below in plan.get("Plans", ()):
+        yield from _looked_at(below)
+
+
+def test_a_line_for_a_lock_is_counted_once_for_all_runs_in_it(rows_of: RowsOf) -> None:
+    keys = [str(ENDED + n) for n in range(1, WAITING + 1)]
+
+    states = rows_of(lambda reads: reads.node_states_of(keys))
+
+    # To count for each run who is before it would read 80,000.
+    assert states < 20 * WAITING
+
+
+def test_the_users_of_a_pool_are_named_without_a_walk_over_all_runs(rows_of: RowsOf) -> None:
+    assert rows_of(lambda reads: reads.pools(NOW, {("lock", "m")})) < 5 * WAITING
