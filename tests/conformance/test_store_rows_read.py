@@ -101,3 +101,10 @@ def test_a_line_for_a_lock_is_counted_once_for_all_runs_in_it(rows_of: RowsOf) -
 
 def test_the_users_of_a_pool_are_named_without_a_walk_over_all_runs(rows_of: RowsOf) -> None:
     assert rows_of(lambda reads: reads.pools(NOW, {("lock", "m")})) < 5 * WAITING
+
+
+def test_steps_that_wait_for_approval_are_sought_among_the_active_runs(rows_of: RowsOf) -> None:
+    # With 200,000 ended runs, Postgres does not combine indexes of its own accord either.
+    found = rows_of(lambda reads: reads.waiting_steps(limit=200), "SET enable_bitmapscan = off")
+
+    assert found < 15 * RUNNING

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select, union_all
 
 from shared.status import RunStatus
 from shared.store import tables as t
@@ -76,23 +76,30 @@ class OverviewReads(Reader):
     def waiting_steps(self, *, limit: int) -> tuple[ApprovalRow, ...]:
         """Return the steps that wait for approval, those of the newest runs first."""
         roots = (
-            select(_r.run_key, _r.dag_name, _r.dag_run_id)
+            select(_r.run_key, _r.dag_name, _r.dag_run_id, _r.created_at)
             .where(_r.root_key.is_(None), _r.status.in_((_WAITING, RUNNING)), self._ours(_r.dag_name))
             .order_by(*NEWEST_FIRST)
             .limit(_MOST_ROOTS)
             .subquery()
         )
-        own = t.dag_runs.alias("own")
+        own, c = t.dag_runs.alias("own"), roots.c
+        below = and_(own.c.root_key == c.run_key, own.c.status.in_((_WAITING, RUNNING)))
+        # Two parts: if one join had both conditions, Postgres would read the runs of the whole history.
+        family = union_all(
+            select(
+                c.dag_name, c.dag_run_id, c.dag_name.label("own_name"), c.dag_run_id.label("own_id"), c.run_key
+            ).add_columns(c.created_at),
+            select(
+                c.dag_name, c.dag_run_id, own.c.dag_name, own.c.dag_run_id, own.c.run_key, own.c.created_at
+            ).select_from(roots.join(own, below)),
+        ).subquery()
+        f = family.c
         query = (
-            select(roots.c.dag_name, roots.c.dag_run_id, own.c.dag_name, own.c.dag_run_id, _n.name, _n.started_at)
-            .select_from(
-                roots.join(own, or_(own.c.run_key == roots.c.run_key, own.c.root_key == roots.c.run_key)).join(
-                    t.nodes, and_(_n.run_key == own.c.run_key, _n.status == _WAITING)
-                )
-            )
+            select(f.dag_name, f.dag_run_id, f.own_name, f.own_id, _n.name, _n.started_at)
+            .select_from(family.join(t.nodes, and_(_n.run_key == f.run_key, _n.status == _WAITING)))
             # A step that called a run waits because that run does.
-            .where(own.c.status.in_((_WAITING, RUNNING)), _n.call_token == "")
-            .order_by(own.c.created_at.desc(), own.c.run_key, _n.idx)
+            .where(_n.call_token == "")
+            .order_by(f.created_at.desc(), f.run_key, _n.idx)
             .limit(limit)
         )
         with self._statement() as connection:
