@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, event, text
 
 from shared.store.engine import open_engine
-from shared.store.reads.reader import Reads
+from shared.store.reads.reader import AuditFilter, Reads
 from tests.harness.databases import gateways_url
 from tests.harness.servers import PostgresServer
 
@@ -108,3 +108,11 @@ def test_steps_that_wait_for_approval_are_sought_among_the_active_runs(rows_of: 
     found = rows_of(lambda reads: reads.waiting_steps(limit=200), "SET enable_bitmapscan = off")
 
     assert found < 15 * RUNNING
+
+
+@pytest.mark.parametrize(
+    "asked", [AuditFilter(actor="user-7"), AuditFilter(target="dag-7"), AuditFilter(actor="user-7", target="dag-7")]
+)
+def test_what_somebody_did_long_ago_is_found_without_a_walk_over_the_log(rows_of: RowsOf, asked: AuditFilter) -> None:
+    # The first half of the log is by 100 users, 100 entries each.
+    assert rows_of(lambda reads: reads.audit(asked, limit=5)) < 1000

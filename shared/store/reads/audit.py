@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, func, or_, select, tuple_, union
 
 from shared.audit.chain import BEGINNING, FIELDS, Break, Link, Point, walk
 from shared.store import tables as t
@@ -39,11 +39,18 @@ class AuditFilter(NamedTuple):
     since: datetime | None = None
     until: datetime | None = None
 
-    def conditions(self) -> Iterator[ColumnElement[bool]]:
-        if self.actor is not None:
-            yield or_(_a.actor_name == self.actor, _a.actor_id == self.actor)
+    def name_or_id(self) -> tuple[ColumnElement[bool], ...]:
+        """Return two conditions of which an entry has to meet one, or none if neither actor nor target is asked for."""
         if self.target is not None:
-            yield or_(_a.target_name == self.target, _a.target_id == self.target)
+            return _a.target_name == self.target, _a.target_id == self.target
+        if self.actor is not None:
+            return _a.actor_name == self.actor, _a.actor_id == self.actor
+        return ()
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """Yield the other conditions, all of which an entry has to meet."""
+        if self.actor is not None and self.target is not None:
+            yield or_(_a.actor_name == self.actor, _a.actor_id == self.actor)
         if self.target_kind is not None:
             yield _a.target_kind == self.target_kind
         if self.operation is not None:
@@ -102,11 +109,18 @@ class AuditReads(Reader):
     def audit(self, asked: AuditFilter, *, before: AuditPlace | None = None, limit: int) -> tuple[AuditRow, ...]:
         """Return the newest entries that fit, newest first; with ``before``, those behind that place."""
         query = select(*_ENTRY, _l.position, _l.hash).outerjoin(t.audit_links, _l.entry_id == _a.id)
-        query = query.where(*asked.conditions())
+        where = list(asked.conditions())
         if before is not None:
-            query = query.where(tuple_(_a.at, _a.id) < tuple_(before.at, before.id))
+            where.append(tuple_(_a.at, _a.id) < tuple_(before.at, before.id))
+        newest = (_a.at.desc(), _a.id.desc())
+        if either := asked.name_or_id():
+            # Each has an index. With both in one condition, Postgres walks over the log until it has found enough.
+            found = [select(_a.id).where(one, *where).order_by(*newest).limit(limit).subquery() for one in either]
+            query = query.where(_a.id.in_(union(*(select(one.c.id) for one in found))))
+        else:
+            query = query.where(*where)
         with self._statement() as connection:
-            rows = connection.execute(query.order_by(_a.at.desc(), _a.id.desc()).limit(limit))
+            rows = connection.execute(query.order_by(*newest).limit(limit))
             return tuple(_entry(row) for row in rows)
 
     def verify_audit(self, contains: Point | None = None) -> Verified:
