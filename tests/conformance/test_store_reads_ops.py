@@ -13,6 +13,7 @@ from shared.store.reads.backlog import BacklogReads, OpenAttempts
 from shared.store.reads.reader import CommandRow, DagRow, Place, QueuePlace, Reads, RunName, ServiceRow
 from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
 from tests.harness.databases import migrated_sqlite
+from tests.harness.statements import statements
 
 
 def test_a_dag_comes_with_its_text(engine: Engine, reads: Reads) -> None:
@@ -174,7 +175,9 @@ def test_services_with_a_recent_heartbeat(engine: Engine, reads: Reads) -> None:
     assert found[0] == ServiceRow("scheduler", "a", "h", "1", NOW, after(31))
 
 
-def test_queues_list_what_runs_and_what_waits_in_the_order_of_admission(engine: Engine, reads: Reads) -> None:
+def test_queues_list_what_runs_and_what_waits_in_the_order_of_admission(
+    engine: Engine, reader: Engine, reads: Reads
+) -> None:
     add(engine, t.queues, {"name": "global", "kind": "global", "max_concurrency": 2})
     add(engine, t.queues, {"name": "a", "kind": "global"})
     for run_id, priority, second in (("late", 0, 3), ("early", 0, 1), ("urgent", 5, 9)):
@@ -193,6 +196,10 @@ def test_queues_list_what_runs_and_what_waits_in_the_order_of_admission(engine: 
     assert (solo.name, solo.kind, solo.max_concurrency, solo.running_count) == ("solo", "dag-based", None, 1)
     cut = reads.queues(limit=1)[1]
     assert ([run.dag_run_id for run in cut.queued], cut.queued_count) == (["urgent"], 3)
+    with statements(reader) as sent:
+        counted = reads.queues(limit=0)[1]
+    assert (counted.running, counted.queued, counted.running_count, counted.queued_count) == ((), (), 1, 3)
+    assert len([each for each in sent if "FROM dag_runs" in each]) == 2, "the runs are counted, and not read"
 
 
 def test_a_queue_is_read_page_by_page_in_the_order_of_admission(engine: Engine, reads: Reads) -> None:

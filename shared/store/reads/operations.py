@@ -42,7 +42,9 @@ class OpsReads(Reader):
         """Return every known worker with its open attempts, sorted by worker id."""
         w = t.workers.c
         with self._snapshot() as connection:
-            tasks = _tasks(connection, self._ours(_r.dag_name))
+            tasks: dict[str, list[TaskRow]] = {}
+            for task in _tasks(connection, self._ours(_r.dag_name)):
+                tasks.setdefault(task.worker_id, []).append(task)
             rows = connection.execute(select(t.workers).order_by(bytewise(w.worker_id))).all()
         return tuple(
             WorkerRow(
@@ -58,7 +60,7 @@ class OpsReads(Reader):
                 started_at=row.started_at,
                 heartbeat_at=row.heartbeat_at,
                 lease_until=row.lease_until,
-                tasks=tuple(task for task in tasks if task.worker_id == row.worker_id),
+                tasks=tuple(tasks.get(row.worker_id, ())),
                 drained_at=row.drained_at,
                 drained_by=row.drained_by or "",
                 drain_reason=row.drain_reason or "",
@@ -171,6 +173,8 @@ def _in_queues(
     limit: int,
     ours: ColumnElement[bool],
 ) -> dict[str, list[RunRow]]:
+    if not limit:
+        return {}
     place = func.row_number().over(partition_by=_r.queue, order_by=order).label("place")
     ranked = select(_r.run_key, place).where(_r.status == status, IS_ROOT, ours).subquery()
     query = select_runs().join(ranked, ranked.c.run_key == _r.run_key).where(ranked.c.place <= limit)
