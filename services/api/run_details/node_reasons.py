@@ -36,11 +36,12 @@ def node_reason(
 
 def _worker_reason(selector: Mapping[str, str], workers: Mapping[str, RunningWorker]) -> str:
     """Return why no worker has taken a task for this selector. A worker that is draining is no capacity."""
-    fitting = {worker_id: each for worker_id, each in workers.items() if satisfies(each.labels, selector)}
-    if any(not each.draining for each in fitting.values()):
+    # Mostly the first worker fits: a run may have thousands of steps that wait for one of hundreds of workers.
+    if any(not each.draining and satisfies(each.labels, selector) for each in workers.values()):
         return "a worker with a free slot"
+    fitting = sorted(worker_id for worker_id, each in workers.items() if satisfies(each.labels, selector))
     if fitting:
-        names = ", ".join(sorted(fitting))
+        names = ", ".join(fitting)
         return f"a worker that takes new runs: {names} {'is' if len(fitting) == 1 else 'are'} draining"
     return str(no_worker(selector, ()) or "a worker with a free slot")
 

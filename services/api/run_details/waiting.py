@@ -37,21 +37,24 @@ def nodes_wait_for(deps: Deps, run: RunRow, dag: Dag | None, now: datetime) -> d
 def _for_queued_sub_runs(deps: Deps, run: RunRow, now: datetime) -> dict[int, str]:
     """Return, by node index of each step that called sub-runs, what its first queued sub-run waits for."""
     steps = [node for node in run.nodes or () if node.kind == "step" and node.children]
-    calling = [(node.idx, {run_id for run_id, _ in node.children}) for node in steps]
-    if not calling:
+    if not steps:
         return {}
+    callers: dict[str, list[int]] = {}
+    for node in steps:
+        for run_id in {run_id for run_id, _ in node.children}:
+            callers.setdefault(run_id, []).append(node.idx)
     called = deps.reads.sub_runs(run.root_key or run.run_key, run.run_key)
     queued = sorted(
         (child for child in called if child.status is RunStatus.QUEUED),
         key=lambda child: child.queued_at or child.created_at,
     )
+    by_caller: dict[int, list[RunRow]] = {}
+    for child in queued:
+        for idx in callers.get(child.dag_run_id, ()):
+            by_caller.setdefault(idx, []).append(child)
     reasons = queued_reasons(deps, queued, now)
     found: dict[int, str] = {}
-    for idx, children in calling:
-        mine = [child for child in queued if child.dag_run_id in children]
-        if mine:
-            first, others = mine[0], len(mine) - 1
-            more = f", and {others} more {'is' if others == 1 else 'are'} queued" if others else ""
-            reason = reasons[first.run_key]
-            found[idx] = f"run {first.dag_run_id} of {first.dag_name}, which waits for: {reason}{more}"
+    for idx, (first, *others) in by_caller.items():
+        more = f", and {len(others)} more {'is' if len(others) == 1 else 'are'} queued" if others else ""
+        found[idx] = f"run {first.dag_run_id} of {first.dag_name}, which waits for: {reasons[first.run_key]}{more}"
     return found

@@ -32,6 +32,24 @@ def test_a_draining_worker_is_no_capacity(
     assert node_reason(Dag(name="a", worker_selector=selector), state, {}, workers, NOW) == reason
 
 
+class _Asked(dict[str, str]):
+    """The labels of a worker. Counts how often it is asked for them."""
+
+    times = 0
+
+    def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        type(self).times += 1
+        return super().get(key, default)
+
+
+def test_the_search_for_a_worker_ends_with_the_first_that_fits() -> None:
+    state = NodeState("s", waits=(), retry_at=None, dispatched=True, worker_id=None)
+    workers = {f"w{n}": RunningWorker(_Asked()) for n in range(500)}
+
+    assert node_reason(Dag(name="a"), state, {}, workers, NOW) == "a worker with a free slot"
+    assert _Asked.times == 1
+
+
 def test_a_step_of_a_run_on_a_draining_worker_waits_for_that_worker() -> None:
     state = NodeState("s", waits=(), retry_at=None, dispatched=True, worker_id="w1")
 
