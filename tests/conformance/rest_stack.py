@@ -64,6 +64,7 @@ class Stack:
 
     def __init__(self, engine: Engine, reader: Engine, **deps: Any) -> None:
         self.engine = engine
+        self.reader = reader
         self.transport = EmbeddedTransport(None)
         self.transport.declare([COMMANDS])
         self.seen: list[tuple[str, Command]] = []

@@ -1,6 +1,9 @@
 """An event stream ends when it must, also while there is always a further event."""
 
+import threading
 from pathlib import Path
+
+from sqlalchemy import event
 
 from tests.conformance.rest_stack import NOW, open_stack
 
@@ -25,3 +28,24 @@ def test_a_stream_that_always_has_more_to_say_ends_with_the_gateway(tmp_path: Pa
 
         # It is read from its last id at another gateway.
         assert next(events, None) is None
+
+
+def test_a_stream_of_a_run_does_not_read_its_steps_to_see_that_it_goes_on(tmp_path: Path) -> None:
+    with open_stack(tmp_path) as stack:
+        stack.add_dag("busy")
+        key = stack.add_run("busy", "r1", "running")
+        events = stack.api("GET", "/dag-runs/busy/r1/events", buffered=False).iter_encoded()
+        assert b"retry:" in next(events)
+
+        def happens() -> None:
+            stack.add("transitions", run_key=key, seq=1, at=NOW, node=None, was="", became="running", why="", by="")
+
+        sent: list[str] = []
+        event.listen(stack.reader, "checkout", lambda opened, *_: opened.set_trace_callback(sent.append))
+        later = threading.Timer(0.1, happens)
+        later.start()
+        assert b"id: 1\n" in next(events)
+        later.join()
+
+    assert len([each for each in sent if "FROM transitions" in each]) > 1, "it has looked before the event, too"
+    assert [each for each in sent if "nodes.outputs" in each] == []

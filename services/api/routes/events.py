@@ -59,8 +59,10 @@ def run_events(call: Call, query: EventsQuery, name: str, dag_run_id: str) -> Ap
         return [_event(call, str(each.seq), each) for each in found], found[-1].seq if found else after
 
     def ended(after: int) -> bool:
-        now = find_run(call.deps, name, run.dag_run_id)
-        return not now.status.active and not call.deps.reads.changes_of(run.run_key, after_seq=after, limit=1)
+        status = call.deps.reads.run_status(run.run_key)
+        if status is not None and status.active:
+            return False
+        return not call.deps.reads.changes_of(run.run_key, after_seq=after, limit=1)
 
     return _response(_Stream(call, read, int(given), run_key=run.run_key, ended=ended))
 

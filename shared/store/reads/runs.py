@@ -105,6 +105,7 @@ _VERSION_BY_NAME = PreparedSelect(
     _ONE_VERSION.where(_r.dag_name == bindparam("dag_name"), _r.dag_run_id == bindparam("dag_run_id"))
 )
 _VERSION_OF_LATEST = PreparedSelect(_ONE_VERSION.where(_r.run_key == newest_key(bindparam("dag_name"))))
+_STATUS = PreparedSelect(select(_r.status).where(_r.run_key == bindparam("run_key")))
 _BY_KEYS = select(*ROOT_COLUMNS).where(_r.run_key.in_(bindparam("run_keys", expanding=True)), _r.root_key.is_(None))
 _LATEST_OF_EACH = PreparedSelect(_latest_of_each())
 _BELOW_ROOT = PreparedSelect(
@@ -136,6 +137,11 @@ class RunReads(Reader):
         else:
             rows = _VERSION_BY_NAME.rows(self._engine, dag_name=dag_name, dag_run_id=dag_run_id)
         return (rows[0][0], rows[0][1]) if rows else None
+
+    def run_status(self, run_key: str) -> RunStatus | None:
+        """Return the status of a run, or ``None`` if there is none with this key. Cheaper than ``run``."""
+        rows = _STATUS.rows(self._engine, run_key=run_key)
+        return RunStatus(rows[0][0]) if rows else None
 
     def sub_run(self, root_key: str, dag_run_id: str) -> RunRow | None:
         """Return a sub-run, at any depth below the root run, with its nodes."""
