@@ -1,11 +1,16 @@
 """An event stream ends when it must, also while there is always a further event."""
 
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sqlalchemy import event
 
 from tests.conformance.rest_stack import NOW, open_stack
+from tests.harness.statements import statements
+
+STREAMS = 20
 
 
 def test_a_stream_that_always_has_more_to_say_ends_with_the_gateway(tmp_path: Path) -> None:
@@ -49,3 +54,25 @@ def test_a_stream_of_a_run_does_not_read_its_steps_to_see_that_it_goes_on(tmp_pa
 
     assert len([each for each in sent if "FROM transitions" in each]) > 1, "it has looked before the event, too"
     assert [each for each in sent if "nodes.outputs" in each] == []
+
+
+def test_streams_of_all_runs_that_are_at_the_same_place_share_their_queries(tmp_path: Path) -> None:
+    with open_stack(tmp_path) as stack, ThreadPoolExecutor(STREAMS) as threads:
+        stack.add_dag("busy")
+        key = stack.add_run("busy", "r1", "running")
+        streams = [stack.api("GET", "/events", buffered=False).iter_encoded() for _ in range(STREAMS)]
+        assert all(b"retry:" in next(each) for each in streams)
+        row = {"node": None, "was": "", "became": "running", "why": "", "by": "", "txid": 7, "pos": 1}
+        stack.add("transitions", run_key=key, seq=1, at=NOW, **row)
+        asked = threading.Barrier(STREAMS)
+
+        def read(events: Iterator[bytes]) -> bytes:
+            asked.wait()
+            return next(events)
+
+        with statements(stack.reader) as sent:
+            read_by = list(threads.map(read, streams))
+
+    assert len(set(read_by)) == 1
+    assert b"id: 7-1\n" in read_by[0]
+    assert len([each for each in sent if "FROM transitions" in each]) <= STREAMS // 2

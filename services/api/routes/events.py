@@ -8,7 +8,7 @@ the response is 204, so that browsers do not reconnect.
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pydantic import Field
@@ -54,9 +54,9 @@ def run_events(call: Call, query: EventsQuery, name: str, dag_run_id: str) -> Ap
     if not run.status.active and not call.deps.reads.changes_of(run.run_key, after_seq=int(given), limit=1):
         return ApiResponse(204)
 
-    def read(after: int) -> tuple[list[str], int]:
+    def read(after: int) -> tuple[bytes, int]:
         found = call.deps.reads.changes_of(run.run_key, after_seq=after, limit=_BATCH)
-        return [_event(call, str(each.seq), each) for each in found], found[-1].seq if found else after
+        return _events(_event(call, str(each.seq), each) for each in found), found[-1].seq if found else after
 
     def ended(after: int) -> bool:
         status = call.deps.reads.run_status(run.run_key)
@@ -76,10 +76,16 @@ def all_events(call: Call, query: EventsQuery) -> ApiResponse:
     given = call.headers.get("Last-Event-ID") or query.last_event_id
     place = _place(given) if given else call.deps.reads.newest_place()
 
-    def read(after: Place) -> tuple[list[str], Place]:
+    def look(after: Place) -> bytes:
         found = call.deps.reads.changes(after, limit=_BATCH)
-        texts = [_event(call, f"{each.place.txid}-{each.place.pos}", each) for each in found]
-        return texts, found[-1].place if found else after
+        texts = _events(_event(call, f"{each.place.txid}-{each.place.pos}", each) for each in found)
+        reached = found[-1].place if found else after
+        return b"%d-%d\n%s" % (reached.txid, reached.pos, texts)
+
+    def read(after: Place) -> tuple[bytes, Place]:
+        # A notification wakes all streams, and most of them are at the same place: they share one query.
+        reached, _, texts = call.deps.combined.get(("events", after), lambda: look(after)).partition(b"\n")
+        return texts, _place(reached.decode())
 
     def idle(after: Place) -> tuple[str, Place]:
         found = call.deps.reads.seen_to(after)
@@ -94,7 +100,7 @@ class _Stream:
     def __init__(
         self,
         call: Call,
-        read: Callable[[Any], tuple[list[str], Any]],
+        read: Callable[[Any], tuple[bytes, Any]],
         after: Any,
         *,
         first_id: str = "",
@@ -131,7 +137,7 @@ class _Stream:
                 texts, self._after = self._read(self._after)
                 if texts:
                     last_sent = time.monotonic()
-                    yield "".join(texts).encode("utf-8", "replace")
+                    yield texts
                     continue
                 if self._ended(self._after):
                     return
@@ -155,6 +161,10 @@ def _place(text: str) -> Place:
     if found is None:
         raise bad_request("Last-Event-ID: must be the id of an event of this stream, such as 1234-5")
     return Place(int(found[1]), int(found[2]))
+
+
+def _events(texts: Iterable[str]) -> bytes:
+    return "".join(texts).encode("utf-8", "replace")
 
 
 def _event(call: Call, event_id: str, change: ChangeRow) -> str:
