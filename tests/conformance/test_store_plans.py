@@ -278,3 +278,22 @@ def test_the_backlog_is_counted_without_the_history(engine: Engine) -> None:
     assert {table for table, _ in read} == {"dag_runs", "nodes"}
     # 21 of 6,020 runs have an open attempt.
     assert max(count for _, count in read) <= 21
+
+
+def test_a_scheduler_counts_the_active_runs_of_a_dag_without_the_history(engine: Engine) -> None:
+    with engine.begin() as connection:
+        for statement in HISTORY.split(";"):
+            connection.execute(text(statement), {"now": NOW} if ":now" in statement else {})
+    sent: list[tuple[str, object]] = []
+    event.listen(engine, "before_cursor_execute", lambda _c, _cursor, sql, values, *_: sent.append((sql, values)))
+
+    with Store(engine).begin() as tx:
+        assert tx.runs.count_active("dag-10") == {"running": 1}
+        assert tx.runs.count_active("dag-11") == {"queued": 1}
+
+    asked = [(sql, values) for sql, values in sent if "FROM dag_runs" in sql]
+    assert asked
+    with engine.connect() as connection:
+        for sql, values in asked:
+            plan = list(connection.exec_driver_sql(f"EXPLAIN {sql}", values).scalars())  # type: ignore[arg-type]
+            assert [line for line in plan if "Seq Scan on dag_runs" in line] == []

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import bindparam, delete, func, select, text, tuple_
+from sqlalchemy import bindparam, delete, func, select, text, tuple_, union_all
 
 from shared.clock import utc_now
 from shared.errors import StaleVersion
@@ -115,13 +115,13 @@ class RunWrites(Writer):
 
     def count_active(self, dag_name: str) -> dict[str, int]:
         """Return the number of ``running`` and of ``queued`` runs of a DAG, by status; zeros are left out."""
-        runs = t.dag_runs.c
-        query = (
-            select(runs.status, func.count())
-            .where(BY_DAG == dag_name, runs.status.in_([RUNNING, QUEUED]))  # noqa: SIM300 - a column expression
-            .group_by(runs.status)
+        status = t.dag_runs.c.status
+        # One part for each, because each has an index of its own: for both in one condition, Postgres reads all runs.
+        ours = BY_DAG == dag_name  # noqa: SIM300 - a column expression
+        counts = (
+            select(status, func.count()).where(ours, status == active).group_by(status) for active in (RUNNING, QUEUED)
         )
-        return dict(self._connection.execute(query).all())
+        return dict(self._connection.execute(union_all(*counts)).all())
 
     def save(
         self,
