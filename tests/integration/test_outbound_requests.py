@@ -1,5 +1,6 @@
 """HTTP clients obey the policy for outgoing requests: for names, after redirects, and if a name changes its address."""
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,6 +123,11 @@ def test_a_schema_of_parameters_comes_from_addresses_that_are_allowed_only(
     ):
         with pytest.raises(InvalidInput, match=f"failed to get JSON schema: .*{why}"):
             apply_schema(f"{server.url}/{path}", params, (tmp_path,), outbound="no-metadata")
+    schema = {"properties": {"P": {"$ref": f"{server.url}/elsewhere/169.254.169.254/latest"}}}
+    with pytest.raises(InvalidInput, match=r"connecting to 169\.254\.169\.254 is denied"):
+        apply_schema(json.dumps(schema), params, (tmp_path,), outbound="no-metadata")
+    schema["properties"]["P"]["$ref"] = f"{server.url}/json"
+    assert apply_schema(json.dumps(schema), params, (tmp_path,), outbound="no-metadata") == params
     before = len(server.requests)
     dag = Dag(name="d", param_schema=f"{server.url}/json")
     with Rig(tmp_path, outbound="public") as rig:

@@ -1,10 +1,11 @@
 """Check a DAG's params against a JSON Schema from its spec, a file or a URL.
 
-Source: the workflow language reference, section 2.4.
+Patterns are those of RE2, as in Dagu, so none can stop this process. Source: the workflow language reference, section
+2.4.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from shared.errors import InvalidInput
 from shared.language.expansion.params_syntax import json_scalar_text
 from shared.language.model import Pairs
 from shared.language.parameters import inline_schema
+from shared.language.patterns import PatternError, compile_pattern
 from shared.outbound import OutboundPolicy
 
 __all__ = ["apply_schema"]
@@ -20,6 +22,8 @@ __all__ = ["apply_schema"]
 _TIMEOUT_S = 10
 _MAX_BYTES = 1_048_576
 _REDIRECTS = 5
+_MOST_REFERENCED = 20
+"""How many other schemas one schema may refer to: each of them may refer to another one."""
 
 
 def apply_schema(
@@ -32,12 +36,14 @@ def apply_schema(
     """Return the params with the schema's defaults added: first the schema's properties in their order, then the rest.
 
     ``reference`` is a URL, a path, or the JSON text of a schema that the spec contains. A relative path means that file
-    in the first of ``folders`` that has it. A URL, and where it redirects to, must be at addresses that ``outbound``
-    allows. Raises ``InvalidInput`` with Dagu's texts.
+    in the first of ``folders`` that has it. A URL, where it redirects to, and the URLs that ``$ref`` names must be at
+    addresses that ``outbound`` allows. Raises ``InvalidInput`` with Dagu's texts.
     """
     # Imported here, because the import takes 0.1 s and few DAGs have a schema.
     from jsonschema import SchemaError  # noqa: PLC0415
-    from jsonschema.validators import validator_for  # noqa: PLC0415
+    from jsonschema.validators import extend, validator_for  # noqa: PLC0415
+    from referencing import Registry  # noqa: PLC0415
+    from referencing.exceptions import Unresolvable  # noqa: PLC0415
 
     schema = inline_schema(reference)
     if schema is None:
@@ -48,20 +54,77 @@ def apply_schema(
     for name, about in properties.items():
         if name not in given and isinstance(about, dict) and "default" in about:
             given[name] = about["default"]
+    referenced = _Referenced(outbound)
     try:
-        validator = validator_for(schema)
-        validator.check_schema(schema)
+        standard = validator_for(schema)
+        standard.check_schema(schema)
+        validator = extend(standard, _WITH_RE2)  # type: ignore[no-untyped-call]
+        # Without a registry the library would open any URL, also that of a file.
+        registry: Registry[Any] = Registry(retrieve=referenced)  # type: ignore[call-arg]
         errors = sorted(
-            validator(schema).iter_errors(given), key=lambda error: [str(part) for part in error.absolute_path]
+            validator(schema, registry=registry).iter_errors(given),
+            key=lambda error: [str(part) for part in error.absolute_path],
         )
     except SchemaError as error:
         raise InvalidInput(f"failed to get JSON schema: {reference}: {error.message}") from error
+    except Unresolvable as error:
+        raise InvalidInput(f"failed to get JSON schema: {referenced.problem or f'$ref: {error.ref}'}") from error
+    except PatternError as error:
+        raise InvalidInput(f"failed to get JSON schema: {reference}: a pattern is not valid: {error}") from error
     if errors:
         texts = [": ".join(filter(None, (".".join(map(str, one.absolute_path)), one.message))) for one in errors[:5]]
         raise InvalidInput(f"parameter validation failed: {'; '.join(texts)}")
     texts_given = dict(params)
     order = [*(name for name in properties if name in given), *(name for name in given if name not in properties)]
     return tuple((name, texts_given.get(name, json_scalar_text(given[name]))) for name in order)
+
+
+class _Referenced:
+    """Fetches the schemas that ``$ref`` names by URL, each once. ``problem``: why one of them could not be fetched."""
+
+    def __init__(self, outbound: OutboundPolicy) -> None:
+        self.problem = ""
+        self._outbound = outbound
+        self._fetched: dict[str, Any] = {}
+
+    def __call__(self, url: str) -> Any:
+        """Return the schema as a resource of the registry. What this raises, the registry makes ``Unresolvable``."""
+        from referencing import Resource  # noqa: PLC0415
+        from referencing.jsonschema import DRAFT202012  # noqa: PLC0415
+
+        if url not in self._fetched:
+            try:
+                content = json.loads(self._data(url))
+            except (OSError, ValueError, InvalidInput) as error:
+                self.problem = f"{url}: {error}"
+                raise
+            self._fetched[url] = Resource.from_contents(content, default_specification=DRAFT202012)
+        return self._fetched[url]
+
+    def _data(self, url: str) -> bytes:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("$ref: only a URL that begins with http:// or https:// can name another schema")
+        if len(self._fetched) >= _MOST_REFERENCED:
+            raise ValueError(f"$ref: a schema may refer to at most {_MOST_REFERENCED} others")
+        return _fetch(url, self._outbound)
+
+
+def _pattern(_validator: Any, pattern: str, value: Any, _schema: Any) -> Iterator[Any]:
+    from jsonschema import ValidationError  # noqa: PLC0415
+
+    if isinstance(value, str) and not compile_pattern(pattern).search(value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+def _pattern_properties(validator: Any, schemas: Mapping[str, Any], value: Any, _schema: Any) -> Iterator[Any]:
+    for pattern, schema in schemas.items() if isinstance(value, dict) else ():
+        for name, inner in value.items():
+            if compile_pattern(pattern).search(name):
+                yield from validator.descend(inner, schema, path=name, schema_path=pattern)
+
+
+_WITH_RE2 = {"pattern": _pattern, "patternProperties": _pattern_properties}
+"""Python's own patterns can take for ever, and hold up all threads."""
 
 
 def _read(reference: str, folders: Sequence[Path], reach: Reach, outbound: OutboundPolicy) -> dict[str, Any]:
