@@ -17,6 +17,7 @@ _ENTRY = re.compile(
         (?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)'|(?P<bare>[^\n]*))""",
     re.MULTILINE | re.VERBOSE | re.DOTALL,
 )
+_COMMENT = re.compile(r"(?<!\S)#")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 _MAX_BYTES = 1_048_576
@@ -39,7 +40,7 @@ def read_dotenv(
         if len(candidates) > 1:
             file = next(filter(os.path.exists, candidates), file)
         try:
-            with open(reach.open(file), encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor, not a path
+            with open(reach.open_to_read(file), encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor, not a path
                 text = stream.read(_MAX_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             continue
@@ -61,7 +62,7 @@ def parse_dotenv(text: str, outer: Mapping[str, str]) -> dict[str, str]:
             raw = _ESCAPE.sub(lambda escape: _ESCAPES.get(escape[1], escape[1]), match["double"])
             value = _expanded(raw, scope)
         else:
-            value = _expanded(re.sub(r"(^|\s+)#.*$", "", match["bare"]).strip(), scope)
+            value = _expanded(_COMMENT.split(match["bare"], maxsplit=1)[0].strip(), scope)
         found[match["name"]] = value
     return found
 

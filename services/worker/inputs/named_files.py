@@ -6,6 +6,7 @@ own ``/proc``. A DAG must not get at them by naming them.
 
 import errno
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,17 @@ class Reach:
         except OSError:
             os.close(fd)
             raise
+        return fd
+
+    def open_to_read(self, path: str | Path) -> int:
+        """Open a regular file. Raises what ``open`` raises, and another ``OSError`` for a folder, pipe or device.
+
+        Neither a stop nor the timeout of a step would end the wait for somebody who writes to a pipe.
+        """
+        fd = self.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
         return fd
 
     def _check(self, path: str | Path, real: str) -> None:

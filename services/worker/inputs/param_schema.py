@@ -134,7 +134,7 @@ def _read(reference: str, folders: Sequence[Path], reach: Reach, outbound: Outbo
         else:
             candidates = [folder / Path(reference).expanduser() for folder in folders]
             path = next((one for one in candidates if one.exists()), candidates[0])
-            with open(reach.open(path), "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+            with open(reach.open_to_read(path), "rb") as file:  # noqa: PTH123 - a descriptor, not a path
                 data = file.read(_MAX_BYTES)
         schema = json.loads(data)
     except (OSError, ValueError, InvalidInput) as error:

@@ -4,9 +4,11 @@ Attempt number n of a step writes ``<step>.<n>.out`` and ``<step>.<n>.err``, or 
 stdout and stderr. The module ``inputs.workspace`` describes their folder.
 """
 
+import errno
 import logging
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -176,8 +178,14 @@ class OutputFiles:
                 os.close(self._fds.pop())
 
     def open_copy(self, path: Path, reach: Reach) -> int:
-        """Open the file that a step names in ``stdout:`` or ``stderr:``. ``close`` closes it. Raises ``OSError``."""
-        return self._open(str(path), reach)
+        """Open the file that a step names in ``stdout:`` or ``stderr:``. ``close`` closes it. Raises ``OSError``.
+
+        Not a pipe: while nobody reads from it, it would hold up the thread that ships the logs of all steps.
+        """
+        fd = self._open(str(path), reach)
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "the output of a step cannot go to a named pipe", str(path))
+        return fd
 
     def _open(self, path: str, reach: Reach = EVERYTHING, *, make_folder: Callable[[], None] = lambda: None) -> int:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT

@@ -92,6 +92,13 @@ def test_dotenv_supports_quotes_comments_and_references() -> None:
     assert found == {"A": "1", "B": "$A", "C": "x 1\ny", "D": "12o", "E": "", "F": "two\nlines"}
 
 
+@pytest.mark.timeout(20)
+def test_a_long_value_in_a_dotenv_file_holds_up_nobody() -> None:
+    blanks = " " * 500_000
+
+    assert parse_dotenv(f"A=x{blanks}y\nB={blanks}# c\nC=a#b #c", {}) == {"A": f"x{blanks}y", "B": "", "C": "a#b"}
+
+
 def test_a_steps_directory_is_relative_to_the_dags_and_that_to_the_runs(tmp_path: Path) -> None:
     task = _task(working_dir="${W}", env=(("W", "dag"),), step=Step(name="s", working_dir="step"))
 
