@@ -247,6 +247,17 @@ def test_certificates_are_checked_unless_the_step_says_otherwise(rig: Rig, tmp_p
     assert rig.log(trusted, "stdout") == rig.log(careless, "stdout") == b"text x"
 
 
+def test_a_file_of_an_authority_is_named_from_the_directory_of_the_step(rig: Rig, tmp_path: Path) -> None:
+    pair = certificate(tmp_path)
+    rig.work_dir().joinpath("ca.pem").write_bytes(Path(pair[0]).read_bytes())
+    with HttpCounterpart(pair) as server:
+        found = rig.run(task(http("GET", f"{server.url}/text/x", {"caFile": "ca.pem", "silent": True})))
+        absent = rig.run(task(http("GET", f"{server.url}/text/x", {"caFile": "none.pem"})))
+
+    assert rig.log(found, "stdout") == b"text x"
+    assert absent.error == f"cannot read {rig.work_dir() / 'none.pem'}: No such file or directory"
+
+
 def test_a_secret_in_a_url_is_not_in_the_error(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEN_VALUE", "hunter2")
     secrets = (Secret(name="T", provider="env", key="TOKEN_VALUE"),)

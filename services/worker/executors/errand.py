@@ -62,7 +62,7 @@ class ErrandExecutor:
         return make_result(job, "; ".join(errors))
 
     def _send(self, job: Job, mail: Mail) -> str:
-        server = MailServer.of(evaluate(job, self._errand.smtp))
+        server = MailServer.of(job, evaluate(job, self._errand.smtp))
         to = recipients(evaluate(job, list(mail.settings.to)))
         sender = str(evaluate(job, mail.settings.sender))
         if not sender or not to:

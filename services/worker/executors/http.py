@@ -20,6 +20,7 @@ from urllib3.util import Retry
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.header_names import canonical
 from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result, positive_seconds
+from services.worker.executors.tls import tls_context
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
 from shared.language.yaml.fields import scalar_text, type_name
@@ -110,7 +111,7 @@ class _Request:
             silent=_flag(config, "silent"),
             debug=_flag(config, "debug"),
             as_json=_flag(config, "json"),
-            tls=_tls(config) if url.lower().startswith("https:") else None,
+            tls=_tls(job, config) if url.lower().startswith("https:") else None,
         )
 
 
@@ -150,14 +151,10 @@ def _count(config: dict[str, Any]) -> int:
     return int(value)
 
 
-def _tls(config: dict[str, Any]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=config.get("caFile") or None)
-    if config.get("clientCert"):
-        context.load_cert_chain(config["clientCert"], config.get("clientKey") or None)
-    if _flag(config, "skipTLSVerify"):
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+def _tls(job: Job, config: dict[str, Any]) -> ssl.SSLContext:
+    ca_file, cert, key = (str(config.get(name) or "") for name in ("caFile", "clientCert", "clientKey"))
+    verify = not _flag(config, "skipTLSVerify")
+    return tls_context(job, ca_file=ca_file, client_cert=cert, client_key=key, verify=verify)
 
 
 def open_pool(job: Job, cancel_scope: CancelScope, tls: ssl.SSLContext | None = None) -> urllib3.PoolManager:

@@ -20,6 +20,7 @@ from typing import Any
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result
+from services.worker.executors.tls import tls_context
 from services.worker.inputs.named_files import Reach
 from services.worker.output.pipe_copier import write_all
 from services.worker.process.outcome import Result
@@ -47,29 +48,28 @@ class MailServer:
 
     host: str
     port: int
+    trust: ssl.SSLContext
     username: str = ""
     password: str = ""
     tls: bool = False
     """Whether the connection begins with TLS, without STARTTLS."""
-    ca_file: str = ""
-    skip_verify: bool = False
 
     @classmethod
-    def of(cls, smtp: dict[str, Any] | None) -> "MailServer":
-        """Read an ``smtp`` block whose variables are expanded. Raises ``InvalidInput``."""
+    def of(cls, job: Job, smtp: dict[str, Any] | None) -> "MailServer":
+        """Read an ``smtp`` block whose variables are expanded. Raises ``InvalidInput``, or ``ssl.SSLError``."""
         if not smtp or not smtp.get("host"):
             raise InvalidInput("no mail server is set: give the DAG an smtp block with a host")
         port = str(smtp.get("port") or _SMTP_PORT)
         if not port.isdecimal():
             raise InvalidInput(f"smtp.port must be a number, not {port!r}")
+        verify = str(smtp.get("skipTLSVerify", "")).lower() != "true"
         return cls(
             host=str(smtp["host"]),
             port=int(port),
+            trust=tls_context(job, ca_file=str(smtp.get("caFile") or ""), verify=verify),
             username=str(smtp.get("username") or ""),
             password=str(smtp.get("password") or ""),
             tls=int(port) == _SMTPS_PORT or str(smtp.get("tls", "")).lower() == "true",
-            ca_file=str(smtp.get("caFile") or ""),
-            skip_verify=str(smtp.get("skipTLSVerify", "")).lower() == "true",
         )
 
 
@@ -78,7 +78,7 @@ class MailExecutor:
 
     def run(self, job: Job, io: StepIO) -> Result:
         """Send the mail. If sending fails, the error goes to stderr and the exit code is 1."""
-        server = MailServer.of(evaluate(job, job.options.get("smtp")))
+        server = MailServer.of(job, evaluate(job, job.options.get("smtp")))
         message = _message(job, evaluate(job, job.step.config))
         cancel_scope = CancelScope()
         try:
@@ -116,7 +116,7 @@ def _read(paths: Sequence[Path], reach: Reach) -> Iterator["Attachment"]:
     left = _MAX_ATTACHED_BYTES
     for path in paths:
         try:
-            with open(reach.open(path), "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+            with open(reach.open_to_read(path), "rb") as file:  # noqa: PTH123 - a descriptor, not a path
                 left -= os.fstat(file.fileno()).st_size
                 if left < 0:
                     raise InvalidInput(
@@ -149,22 +149,18 @@ def build_message(
 
 def send_mail(server: MailServer, message: EmailMessage, cancel_scope: CancelScope) -> None:
     """Send a mail; ``cancel_scope`` can cancel it. Raises ``smtplib.SMTPException`` and ``OSError``."""
-    context = ssl.create_default_context(cafile=server.ca_file or None)
-    if server.skip_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
 
     class Client(smtplib.SMTP):
         def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
             sock = socket.create_connection((host, port), timeout)
             cancel_scope.guard(sock)
-            return context.wrap_socket(sock, server_hostname=host) if server.tls else sock
+            return server.trust.wrap_socket(sock, server_hostname=host) if server.tls else sock
 
     client = Client(server.host, server.port, timeout=_TIMEOUT_S)
     try:
         client.ehlo()
         if not server.tls and client.has_extn("starttls"):
-            client.starttls(context=context)
+            client.starttls(context=server.trust)
             client.ehlo()
         if server.username:
             if not isinstance(client.sock, ssl.SSLSocket):

@@ -2,11 +2,20 @@
 
 import os
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from services.worker.executors.base import Job
+from services.worker.executors.tls import tls_context
 from services.worker.inputs.dotenv import read_dotenv
-from services.worker.inputs.named_files import EVERYTHING
+from services.worker.inputs.environment import Environment
+from services.worker.inputs.named_files import EVERYTHING, Reach
+from services.worker.process.supervisor import Supervisor
+from shared.errors import InvalidInput
+from shared.language.expansion.scope import Scope
+from shared.language.model import Step
+from tests.harness.counterparts import certificate
 
 
 @pytest.mark.timeout(20)
@@ -20,3 +29,22 @@ def test_what_is_no_file_is_neither_waited_for_nor_left_open(tmp_path: Path) -> 
         assert read_dotenv([name], [tmp_path], {}) == {}
 
     assert {each.name for each in Path("/dev/fd").iterdir()} == before
+
+
+def test_a_step_cannot_identify_itself_by_a_key_that_only_the_worker_may_read(tmp_path: Path) -> None:
+    (private := tmp_path / "private").mkdir()
+    (folder := tmp_path / "run").mkdir()
+    cert, key = certificate(private)
+    (folder / "link.pem").symlink_to(cert)
+    for name in (cert, key):
+        (folder / Path(name).name).write_bytes(Path(name).read_bytes())
+    scope = Scope(())
+    job = Job(
+        Step(name="s"), Environment({}, scope, scope), folder, (), cast("Supervisor", None), reach=Reach((private,))
+    )
+
+    for ca_file, client_cert in (("link.pem", ""), ("", cert)):
+        with pytest.raises(InvalidInput, match="only the worker may read or write this file"):
+            tls_context(job, ca_file=ca_file, client_cert=client_cert, client_key=key)
+    own = tls_context(job, ca_file=Path(cert).name, client_cert=Path(cert).name, client_key=Path(key).name)
+    assert len(own.get_ca_certs()) == 1
