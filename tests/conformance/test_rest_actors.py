@@ -1,6 +1,7 @@
 """A gateway names the actor of every command; and what ends at the gateway is audited there."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from services.api.auth.tokens import secret_hash
 from services.api.settings import Settings
 from shared.contracts.actors import SYSTEM, Actor
-from tests.conformance.rest_stack import NOW, Stack, open_stack, refused
+from shared.errors import Unavailable
+from tests.conformance.rest_stack import NOW, Stack, open_stack, recorded, refused
 from tests.harness.eventually import eventually
 
 SECRET = "a secret of the tests, long enough for HS256"
@@ -104,3 +106,34 @@ def test_the_first_user_is_created_by_the_system(tmp_path: Path) -> None:
         stack.deps.first_user.ensure()
 
         assert (stack.command.actor, stack.command.by) == (SYSTEM, "system")
+
+
+def test_the_password_of_the_first_user_is_printed_however_late_a_scheduler_creates_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_stack(
+        tmp_path, settings=Settings(auth_mode="builtin", token_secret=SECRET), reply_timeout_s=0.05
+    ) as stack:
+        stack.answer = lambda _command: None
+        with pytest.raises(Unavailable, match="no scheduler has said yet"):
+            stack.deps.first_user.ensure()
+        command = stack.command
+        assert capsys.readouterr().out == ""
+        # A scheduler carries it out now, and its reply finds nobody who waits.
+        stack.add(
+            "users", id=command.user_id, username="admin", role="admin", password_hash=command.password_hash,
+            created_at=NOW, updated_at=NOW,
+        )  # fmt: skip
+
+        stack.answer = lambda _command: recorded(created=True)
+
+        def ensured() -> bool:
+            with suppress(Unavailable):
+                stack.deps.first_user.ensure()
+                return True
+            return False
+
+        eventually(ensured)
+        password = capsys.readouterr().out.removeprefix("First user: admin, password: ").strip()
+        assert stack.deps.auth.passwords.fits(command.password_hash, password)
+        assert all(sent == stack.seen[0] for sent in stack.seen)

@@ -3,6 +3,7 @@
 import logging
 import sys
 import threading
+from dataclasses import dataclass, field
 from uuid import uuid4
 
 from services.api.auth.tokens import Passwords, drawn, new_secret
@@ -10,14 +11,23 @@ from services.api.command_client import Commands, Recorded
 from services.api.settings import Settings
 from shared.contracts.actors import SYSTEM
 from shared.contracts.commands.accounts import EnsureAdmin
-from shared.errors import DagwayError
+from shared.errors import DagwayError, Unavailable
+from shared.ids import new_command_id
 from shared.service import backoff_s
 from shared.store.reads.reader import Reads
 
 __all__ = ["FirstUser"]
 
 _log = logging.getLogger(__name__)
-_RANDOM_CHARS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """The command that creates the user, which is sent until its outcome is known, and the password in it."""
+
+    command_id: str
+    command: EnsureAdmin
+    password: str = field(repr=False)
 
 
 class FirstUser:
@@ -29,6 +39,7 @@ class FirstUser:
         self._commands = commands
         self._passwords = passwords
         self._lock = threading.Lock()
+        self._request: _Request | None = None
         self._done = False
 
     def begin(self) -> None:
@@ -36,15 +47,31 @@ class FirstUser:
         threading.Thread(target=self._keep_trying, name="api-first-user", daemon=True).start()
 
     def ensure(self) -> None:
-        """Create the first user if there are no users. Raises the errors of the database and of the command."""
+        """Create the first user if there are no users.
+
+        Raises the errors of the database and of the command, and ``Unavailable`` if no scheduler has replied.
+        """
         with self._lock:
             if self._done:
                 return
-            if not self._reads.has_users():
+            if self._request is not None or not self._reads.has_users():
                 self._create()
             self._done = True
 
     def _create(self) -> None:
+        # The same command each time: a scheduler may carry it out later, and then with the password that was drawn.
+        request = self._request = self._request or self._draw()
+        outcome = self._commands.ask(request.command, key=request.command_id)
+        if not isinstance(outcome, Recorded):
+            raise Unavailable("no scheduler has said yet whether it created the first user")
+        if outcome.result.get("created"):
+            _log.info("auth.first_user", extra={"username": request.command.username})
+            if not self._settings.admin_password:
+                # The password is printed once to standard output, never to the log.
+                sys.stdout.write(f"First user: {request.command.username}, password: {request.password}\n")
+                sys.stdout.flush()
+
+    def _draw(self) -> _Request:
         settings = self._settings
         password = settings.admin_password or new_secret("", drawn(12, server_secret="", purpose="", key=None))
         command = EnsureAdmin(
@@ -55,13 +82,7 @@ class FirstUser:
             role="admin",
             password_hash=self._passwords.hash(password, drawn(16, server_secret="", purpose="", key=None)),
         )
-        outcome = self._commands.ask(command)
-        if isinstance(outcome, Recorded) and outcome.result.get("created"):
-            _log.info("auth.first_user", extra={"username": command.username})
-            if not settings.admin_password:
-                # The password is printed once to standard output, never to the log.
-                sys.stdout.write(f"First user: {command.username}, password: {password}\n")
-                sys.stdout.flush()
+        return _Request(new_command_id(), command, password)
 
     def _keep_trying(self) -> None:
         pause = threading.Event()
