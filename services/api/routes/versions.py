@@ -1,6 +1,5 @@
 """The versions of a DAG's spec: list, read, compare, restore. Additions to the contract."""
 
-import difflib
 from typing import Any
 
 from pydantic import Field
@@ -8,12 +7,14 @@ from pydantic import Field
 from services.api.operations import ApiResponse, Call, Operations, Query, Result, ok
 from services.api.problems import bad_request, not_found
 from services.api.representations import json_values
+from services.api.representations.spec_diff import unified_diff
 from services.api.response_schemas.dags import (
     DiffResponseSchema,
     RestoreResponseSchema,
     VersionsResponseSchema,
     VersionTextSchema,
 )
+from services.api.serving.greenlets import run_in_thread
 from shared.contracts.commands.dags import RestoreSpec
 from shared.store.reads.reader import DagVersionRow
 
@@ -45,7 +46,10 @@ def get_version(call: Call, file_name: str, version: str) -> ApiResponse:
 
 @VERSIONS.get(f"{_VERSIONS}/{{version}}/diff", id="diffDAGVersions", query=DiffQuery, response=DiffResponseSchema)
 def diff(call: Call, query: DiffQuery, file_name: str, version: str) -> ApiResponse:
-    """Return the changes from a version of a DAG's spec to another (``to``, else the newest) as a unified diff."""
+    """Return the changes from a version of a DAG's spec to another (``to``, else the newest) as a unified diff.
+
+    If more than 2000 lines lie between the first change and the last, all of them are shown as replaced.
+    """
     stem = _known(call, file_name)
     old = _find(call, stem, _number(version))
     newest = call.deps.reads.dag_versions(stem)[0].version
@@ -54,7 +58,8 @@ def diff(call: Call, query: DiffQuery, file_name: str, version: str) -> ApiRespo
     if max(len(before), len(after)) > _MAX_DIFF_LINES:
         raise bad_request(f"A spec has too many lines to be compared: at most {_MAX_DIFF_LINES} are possible")
     left, right = (f"{stem}.yaml@{each.version}" for each in (old, new))
-    lines = difflib.unified_diff(before, after, left, right, lineterm="")
+    # In a thread, because comparing texts that differ much takes long.
+    lines = run_in_thread(lambda: list(unified_diff(before, after, left, right)))
     return ok({"from": old.version, "to": new.version, "diff": "\n".join(lines)})
 
 
