@@ -274,3 +274,20 @@ def test_each_kind_of_error_has_its_exit_code(rig: Rig, operation: str, config: 
     finished = rig.run(task(archive(operation, **config)))
 
     assert (finished.outcome, finished.exit_code) == ("failed", code), finished.error
+
+
+def test_members_without_a_usable_time_are_listed_and_extracted(rig: Rig) -> None:
+    with zipfile.ZipFile(rig.work_dir() / "old.zip", "w") as made:
+        entry = zipfile.ZipInfo("a.txt")
+        entry.date_time = (1980, 0, 0, 0, 0, 0)
+        made.writestr(entry, "alpha")
+    with tarfile.open(rig.work_dir() / "late.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("b.txt")
+        member.mtime = 1e18
+        tar.addfile(member)
+
+    times = {name: done(rig, "list", source=name)["files"][0]["modTime"] for name in ("old.zip", "late.tar")}
+    assert times == {"old.zip": "1979-11-30T00:00:00Z", "late.tar": "1970-01-01T00:00:00Z"}
+    for name in times:
+        assert done(rig, "extract", source=name, destination="out")["filesExtracted"] == 1
+    assert (rig.work_dir() / "out/a.txt").read_text() == "alpha"

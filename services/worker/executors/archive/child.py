@@ -22,7 +22,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
@@ -155,7 +155,7 @@ def _list(order: Order) -> dict[str, Any]:
         with zipfile.ZipFile(order.source) as archive:
             for info in archive.infolist():
                 mode = info.external_attr >> 16
-                add(info.filename, info.file_size, mode, datetime(*info.date_time, tzinfo=UTC), info.is_dir())
+                add(info.filename, info.file_size, mode, _time_in_zip(*info.date_time), info.is_dir())
     elif kind in streams.SINGLE:
         facts = order.source.stat()
         with order.source.open("rb") as raw, streams.open_packed(raw, kind, "r", -1) as packed:
@@ -165,7 +165,7 @@ def _list(order: Order) -> dict[str, Any]:
     else:
         with streams.open_tar(order.source, kind, order.bsdtar, budget.counted) as tar:
             for member in tar:
-                at = datetime.fromtimestamp(member.mtime, UTC)
+                at = _time_in_tar(member.mtime)
                 kind_bits = stat.S_IFDIR if member.isdir() else stat.S_IFLNK if member.issym() else stat.S_IFREG
                 add(member.name, member.size, member.mode | kind_bits, at, member.isdir())
     if verified := order.flag("verifyIntegrity"):
@@ -173,6 +173,21 @@ def _list(order: Order) -> dict[str, Any]:
     files.sort(key=lambda one: one["path"])
     total = {"totalFiles": len(files), "totalSize": sum(one["size"] for one in files)}
     return {**total, "files": files, "verified": verified}
+
+
+def _time_in_zip(year: int, month: int, day: int, *clock: int) -> datetime:
+    """Return a time as Go reads it. Programs that store no time write month 0 and day 0, which is 1979-11-30."""
+    hours, minutes, seconds = clock
+    years, months = divmod(month - 1, 12)
+    first = datetime(year + years, months + 1, 1, tzinfo=UTC)
+    return first + timedelta(days=day - 1, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def _time_in_tar(seconds: float) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):  # before year 1, after year 9999, or no number
+        return datetime.fromtimestamp(0, UTC)
 
 
 def _do(order: Order) -> dict[str, Any]:
@@ -215,7 +230,7 @@ def main() -> int:
     except MemoryError:
         sys.stderr.write(f"refused: reading the archive needs more than {_MEMORY_BYTES >> 30} GiB of memory\n")
         return Exit.EXTRACT
-    except (Exception, RecursionError) as error:  # noqa: BLE001 - each kind of error has its exit code
+    except Exception as error:  # noqa: BLE001 - each kind of error has its exit code
         sys.stderr.write(f"{str(error) or type(error).__name__}\n")
         return _code_of(error, raw["operation"])
     paths = {"operation": order.operation, "source": str(order.source)}
