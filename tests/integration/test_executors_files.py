@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from services.worker.process.guardian_process import GuardianProcess
 from shared.contracts.control import StopAttempt
 from shared.language.model import Step, StepCommand
 from tests.harness.worker_rig import Rig, task
@@ -291,3 +292,10 @@ def test_members_without_a_usable_time_are_listed_and_extracted(rig: Rig) -> Non
     for name in times:
         assert done(rig, "extract", source=name, destination="out")["filesExtracted"] == 1
     assert (rig.work_dir() / "out/a.txt").read_text() == "alpha"
+
+
+def test_jq_keeps_the_limit_of_processor_time_of_all_steps(tmp_path: Path) -> None:
+    with Rig(tmp_path, guardian=GuardianProcess({"cpu": 20})) as limited:
+        for _ in range(3):
+            finished = limited.run(task(jq(".a", '{"a": 1}')))
+            assert (finished.outcome, limited.log(finished, "stdout")) == ("succeeded", b"1\n"), finished.error

@@ -24,7 +24,7 @@ def main() -> int:
     """Read the order from standard input, apply the filter and return the exit code."""
     order = json.load(sys.stdin)
     os.environ.clear()
-    resource.setrlimit(resource.RLIMIT_CPU, (order["cpu_s"], order["cpu_s"]))
+    resource.setrlimit(resource.RLIMIT_CPU, _within(order["cpu_s"], resource.getrlimit(resource.RLIMIT_CPU)))
     # macOS refuses a limit below the hundreds of GiB that a process has mapped there.
     with suppress(ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (order["memory"], order["memory"]))
@@ -43,6 +43,12 @@ def main() -> int:
         sys.stderr.write(f"{str(error) or type(error).__name__}\n")
         return 1
     return 0
+
+
+def _within(limit: int, given: tuple[int, int]) -> tuple[int, int]:
+    """Return the soft and the hard limit: ``limit``, or those that the process was given if they are lower."""
+    soft, hard = (limit if each == resource.RLIM_INFINITY else min(limit, each) for each in given)
+    return soft, hard
 
 
 def _input(text: str) -> Any:
