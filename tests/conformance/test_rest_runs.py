@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Executable, delete, update
 
+from services.api.caches.run_summaries import Summaries
 from shared.store import tables as t
 from shared.workspaces import stored_name
 from tests.conformance.rest_stack import CHAIN, NOW, Stack, open_stack
@@ -16,6 +17,18 @@ from tests.conformance.rest_stack import CHAIN, NOW, Stack, open_stack
 def stack(tmp_path: Path) -> Iterator[Stack]:
     with open_stack(tmp_path) as opened:
         yield opened
+
+
+def test_the_json_of_listed_runs_takes_limited_memory(tmp_path: Path) -> None:
+    with open_stack(tmp_path, summaries=Summaries(room_bytes=5_000)) as stack:
+        for run_id, payload in (("r1", 2_000), ("r2", 2_000), ("r3", 6_000)):
+            stack.add_run("hook", run_id, "succeeded", params=[["WEBHOOK_PAYLOAD", "x" * payload]])
+
+        for run_id, kept in (("r1", 1), ("r2", 2), ("r3", 0), ("r1", 1)):
+            for _ in range(2):
+                [run] = stack.get(f"/dag-runs/hook?dagRunId={run_id}")["dagRuns"]
+                assert (run["dagRunId"], run["params"][:17]) == (run_id, "WEBHOOK_PAYLOAD=x")
+                assert len(stack.deps.summaries) == kept
 
 
 def run_chain(stack: Stack, run_id: str = "r1") -> str:

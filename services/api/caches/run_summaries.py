@@ -3,6 +3,7 @@
 Users and dashboards request the same thousand runs again and again, and few of these runs have changed.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from shared.status import RunStatus
@@ -11,14 +12,19 @@ from shared.store.reads.reader import ListedRunRow, RunRow
 __all__ = ["Summaries"]
 
 _KEPT = 20_000
-"""How many runs are cached: about 10 MB, enough for twenty lists of the maximum length."""
+"""How many runs are cached: usually about 10 MB, enough for twenty lists of the maximum length."""
+_ROOM_BYTES = 32 * 1024 * 1024
+"""How much JSON is cached: that of a run has its parameters, and so the payload of a webhook."""
 _MAY_WAIT = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})
 
 
 class Summaries:
     """The JSON of recently listed runs. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, room_bytes: int = _ROOM_BYTES) -> None:
+        self._room_bytes = room_bytes
+        self._lock = threading.Lock()
+        self._held_bytes = 0
         self._made: dict[str, tuple[int, bytes]] = {}
 
     def __len__(self) -> int:
@@ -41,10 +47,14 @@ class Summaries:
 
     def _keep(self, made: Iterable[tuple[RunRow, bytes]]) -> dict[str, bytes]:
         fresh = {run.run_key: (run, shown) for run, shown in made}
-        if len(self._made) + len(fresh) > _KEPT:
-            self._made.clear()
         # Not runs that may wait: for what changes without a new version of the run.
-        self._made.update(
-            {key: (run.version, shown) for key, (run, shown) in fresh.items() if run.status not in _MAY_WAIT}
-        )
+        kept = {key: (run.version, shown) for key, (run, shown) in fresh.items() if run.status not in _MAY_WAIT}
+        size = sum(len(shown) for _, shown in kept.values())
+        with self._lock:
+            if len(self._made) + len(kept) > _KEPT or self._held_bytes + size > self._room_bytes:
+                self._made.clear()
+                self._held_bytes = 0
+            if size <= self._room_bytes:
+                self._made.update(kept)
+                self._held_bytes += size
         return {key: shown for key, (_, shown) in fresh.items()}
