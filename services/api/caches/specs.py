@@ -7,7 +7,7 @@ from services.api.serving.greenlets import run_in_thread
 from shared.language.load import LoadResult, load
 from shared.workspaces import plain_name
 
-__all__ = ["SpecCache"]
+__all__ = ["SpecCache", "parse_spec"]
 
 
 class SpecCache:
@@ -34,11 +34,19 @@ class SpecCache:
         found = self.get(spec_hash, file_name=file_name, dag_name=dag_name)
         if found is not None:
             return found
-        # In a thread, because parsing takes half a second per megabyte.
-        plain, name = plain_name(file_name), plain_name(dag_name) if dag_name else None
-        loaded = run_in_thread(lambda: load(text, file_name=f"{plain}.yaml" if plain else "", dag_name=name))
+        loaded = parse_spec(text, file_name=file_name, dag_name=dag_name)
         with self._lock:
             self._kept[spec_hash, file_name, dag_name] = loaded
             while len(self._kept) > self._size:
                 self._kept.popitem(last=False)
         return loaded
+
+
+def parse_spec(text: str, *, file_name: str, dag_name: str | None = None) -> LoadResult:
+    """Parse ``text`` without keeping it.
+
+    For a text that is only to be checked: parsed, it may take 200 times the memory, and anybody may send others.
+    """
+    plain, name = plain_name(file_name), plain_name(dag_name) if dag_name else None
+    # In a thread, because parsing takes half a second per megabyte.
+    return run_in_thread(lambda: load(text, file_name=f"{plain}.yaml" if plain else "", dag_name=name))

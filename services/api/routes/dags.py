@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from services.api.caches.specs import parse_spec
 from services.api.operations import ApiResponse, Body, Call, Operations, Query, Result, json_bytes, ok
 from services.api.param_schemas import param_schema
 from services.api.problems import Problem, bad_request, not_found
@@ -150,7 +151,7 @@ def validate(call: Call, body: ValidateBody) -> ApiResponse:
     if not valid_dag_name(name):
         errors.append(f"name: {name[:80]!r} must be {DAG_NAME_RULE}")
         name = "validated-dag"
-    loaded = _parse(call, body.spec, name)
+    loaded = parse_spec(body.spec, file_name=name)
     errors += [str(issue) for issue in loaded.errors]
     beyond = _beyond_workers(call, loaded.documents)
     model = loaded.dag or Model(name=name)
@@ -178,11 +179,11 @@ def create(call: Call, body: CreateBody) -> ApiResponse:
         raise bad_request(f"name: {plain_name(name)!r} is reserved: the API uses it in its paths", field="name")
     spec = body.spec if body.spec.strip() else _TEMPLATE
     command = CreateDag(by=call.user, file_name=name, spec=spec)
-    return call.carry_out(command, known={"name": name}, certain=lambda: _refuse_faulty(call, spec, name))
+    return call.carry_out(command, known={"name": name}, certain=lambda: _refuse_faulty(spec, name))
 
 
-def _refuse_faulty(call: Call, spec: str, name: str) -> None:
-    if errors := _parse(call, spec, name).errors:
+def _refuse_faulty(spec: str, name: str) -> None:
+    if errors := parse_spec(spec, file_name=name).errors:
         raise bad_request("; ".join(str(issue) for issue in errors))
 
 
@@ -263,7 +264,7 @@ def put_spec(call: Call, body: SpecBody, file_name: str) -> ApiResponse:
         return ApiResponse(200, {"errors": errors}, headers=tag)
 
     def faulty() -> ApiResponse | None:
-        errors = [str(issue) for issue in _parse(call, body.spec, stem).errors]
+        errors = [str(issue) for issue in parse_spec(body.spec, file_name=stem).errors]
         return replaced({"errors": errors}) if errors else None
 
     return call.carry_out(command, then=replaced, certain=faulty)
@@ -336,11 +337,6 @@ def _dag(call: Call, file_name: str) -> DagRow:
     if found is None:
         raise not_found(f"There is no DAG {stem!r}")
     return found
-
-
-def _parse(call: Call, text: str, name: str) -> LoadResult:
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return call.deps.specs.parse(digest, text, file_name=name)
 
 
 def _beyond_workers(call: Call, dags: Iterable[Model]) -> list[str]:

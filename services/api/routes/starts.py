@@ -1,11 +1,11 @@
 """Start or queue runs: of a stored DAG, of a spec in the request, or of the spec of another run."""
 
-import hashlib
 import json
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from services.api.caches.specs import parse_spec
 from services.api.command_client import chosen_run_id
 from services.api.operations import ApiResponse, Body, Call, Operations, Query, ok
 from services.api.problems import bad_request, not_found, unavailable
@@ -245,8 +245,7 @@ def _inline(call: Call, body: InlineBody, **queueing: Any) -> ApiResponse:
     )
 
     def refuse_faulty() -> None:
-        digest = hashlib.sha256(body.spec.encode()).hexdigest()
-        loaded = call.deps.specs.parse(digest, body.spec, file_name="", dag_name=command.dag_name)
+        loaded = parse_spec(body.spec, file_name="", dag_name=command.dag_name)
         if loaded.errors:
             raise bad_request("; ".join(str(issue) for issue in loaded.errors))
 
