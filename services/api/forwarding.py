@@ -76,7 +76,10 @@ def forward(
             )
         if answer.status == 200 and answer.headers.get("Content-Type", "").startswith(_STREAM):
             return ApiResponse(200, _Relay(answer, follower, aside), _STREAM, {"X-Accel-Buffering": "no"})
-        data = answer.read(_MAX_ANSWER_BYTES, decode_content=True)
+        data = answer.read(_MAX_ANSWER_BYTES + 1, decode_content=True)
+        if len(data) > _MAX_ANSWER_BYTES:
+            answer.close()
+            raise Problem(502, "bad_gateway", f"Node {node.name!r} answered more than {_MAX_ANSWER_BYTES >> 20} MiB")
         answer.release_conn()
     except OutboundDenied as error:
         raise Problem(502, "bad_gateway", f"Node {node.name!r} cannot be reached: {error}") from error

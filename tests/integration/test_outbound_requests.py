@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from services.api import forwarding
 from services.api.forwarding import forward
 from services.api.problems import Problem
 from services.api.settings import RemoteNode
@@ -93,6 +94,19 @@ def test_a_remote_node_without_a_trusted_certificate_is_told_nothing(tmp_path: P
         trusting = node.model_copy(update={"skip_tls_verify": True})
         answer = forward(trusting, "GET", "/dags", query=[], headers={}, body=b"", follower=None)  # type: ignore[arg-type]
         assert answer.status == 200
+
+
+def test_a_long_answer_of_a_remote_node_is_not_cut_off_in_silence(
+    server: HttpCounterpart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = RemoteNode(name="far", api_base_url=f"{server.url}/text")
+    size = len(forward(node, "GET", "/dags", query=[], headers={}, body=b"", follower=None).content)  # type: ignore[arg-type]
+    monkeypatch.setattr(forwarding, "_MAX_ANSWER_BYTES", size - 1)
+
+    with pytest.raises(Problem, match="Node 'far' answered more than") as refused:
+        forward(node, "GET", "/dags", query=[], headers={}, body=b"", follower=None)  # type: ignore[arg-type]
+
+    assert refused.value.status == 502
 
 
 @pytest.mark.parametrize("kind", ["http", "chat"])
