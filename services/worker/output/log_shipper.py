@@ -169,7 +169,7 @@ class AttemptLogs:
 
     @property
     def annotations(self) -> Annotations | None:
-        """The annotations (lines such as ``::error::text``) in the output read so far.
+        """The annotations (lines such as ``::notice text``) in the output read so far.
 
         ``None`` if this is an errand: work that the worker does for a run without a step.
         """

@@ -3,8 +3,8 @@
 ``python -I -S engine_cleanup.py ORDER`` takes one of these orders as JSON:
 
     {"url": URL, "mark": MARK, "remove": NAME}       remove the container NAME if its label ``dagway.attempt`` is MARK
-    {"url": URL, "mark": MARK, "container": NAME}    kill the processes with the mark MARK in the container NAME {"url":
-    URL, "prefix": PREFIX}                   remove containers, volumes and networks by the prefix of their names
+    {"url": URL, "mark": MARK, "container": NAME}    kill the processes with the mark MARK in the container NAME
+    {"url": URL, "prefix": PREFIX}                   remove containers, volumes and networks whose names begin so
 
 It cannot reach an engine behind TLS: there, an operator has to find leftover containers by their labels.
 """
