@@ -145,11 +145,13 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
         about_one = operation.reach == "workspace" and (role != "public" or operation.own_token is not None)
         workspace = trail.workspace = asked if about_one else DEFAULT
         workspace_names.begin(workspace)
-        nodes = request.args.getlist("remoteNode")
+        # Probes and the like are outside the API, and about this server.
+        nodes = request.args.getlist("remoteNode") if prefix else []
         # A remote node knows only the account of this server, so what is sent there needs a role here.
         may_leave = operation.path not in _LOCAL and names_node(nodes)
         principal = deps.auth.admit(
-            role,
+            # Only the metrics of this server can be public.
+            operation.role if may_leave else role,
             operation.permission,
             headers,
             address,

@@ -123,3 +123,15 @@ def test_no_thread_is_held_for_a_run_of_a_remote_node(stack: Stack, node: Node) 
 
     assert (refused.status_code, refused.get_json()["message"].partition(":")[0]) == (400, "remoteNode")
     assert node.asked == []
+
+
+def test_what_everybody_may_ask_of_this_server_does_not_reach_a_node(tmp_path: Path, node: Node) -> None:
+    far = RemoteNode(name="far", api_base_url=f"http://127.0.0.1:{node.server_port}/api/v2")
+    settings = Settings(auth_mode="builtin", token_secret=SECRET, metrics_public=True, remote_nodes=(far,))
+    with open_stack(tmp_path, settings=settings) as stack:
+        for path in ("/healthz", "/readyz", "/assets/dag.schema.json", "/api/v2/metrics"):
+            own = stack.client.get(path)
+            named = stack.client.get(f"{path}?remoteNode=far")
+            assert (own.status_code, named.status_code) == (200, 401 if path.endswith("metrics") else 200)
+
+        assert node.asked == []
