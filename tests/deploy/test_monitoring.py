@@ -16,7 +16,17 @@ from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
 from services.cli import cli
 from shared.options import OPTIONS
-from shared.transport.base import COMMANDS, EVENT_SHARDS, EVENTS, LOGS, Durability
+from shared.transport.base import (
+    AUDIT,
+    COMMANDS,
+    DEAD_LETTERS,
+    EVENT_SHARDS,
+    EVENTS,
+    HEARTBEATS,
+    LOGS,
+    Durability,
+    task_queue,
+)
 from tests.deploy.manifests import manifest_set, of_kind
 from tests.harness.needs import need
 
@@ -375,3 +385,12 @@ def test_prometheus_asks_every_installation_for_the_broker_under_a_name_that_is_
     for overlay in ("dev", "watched"):
         services = of_kind(manifest_set(f"{overlay}-rendered"), "Service")
         assert names <= {each["metadata"]["name"] for each in services}
+
+
+def test_prometheus_keeps_the_series_of_every_queue_that_all_workers_share() -> None:
+    jobs = {job["job_name"]: job for job in yaml.safe_load((PROMETHEUS / "leaf.yml").read_text())["scrape_configs"]}
+    (kept,) = jobs["rabbitmq-queues"]["metric_relabel_configs"]
+    shared = [COMMANDS, EVENTS, *EVENT_SHARDS, LOGS, AUDIT, HEARTBEATS, DEAD_LETTERS, task_queue({})]
+
+    assert [queue.name for queue in shared if not re.fullmatch(kept["regex"], queue.name)] == []
+    assert not re.fullmatch(kept["regex"], "dagway.worker.default-w1")
