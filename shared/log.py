@@ -18,10 +18,11 @@ from pythonjsonlogger.json import JsonFormatter
 
 from shared.tracing import here
 
-__all__ = ["bind_thread", "bound", "current", "set_up_logging"]
+__all__ = ["bind_thread", "bound", "current", "first_line", "set_up_logging"]
 
 _facts: ContextVar[Mapping[str, str]] = ContextVar("facts", default=MappingProxyType({}))
 
+_LONGEST_ERROR = 300
 _PASSWORD = re.compile(r"(://[^:/@\s]+:)[^@\s]+(@?)")
 """The start of a URL with a password, or with a port: then no ``@`` follows.
 
@@ -49,6 +50,11 @@ def current(name: str) -> str | None:
 def bind_thread(**facts: str) -> None:
     """Add ``facts`` to all lines of this thread until the next call, for work that is not one block."""
     _facts.set(facts)
+
+
+def first_line(error: str) -> str:
+    """Return the first line of the error of a step, shortened; the others can be what the step has printed."""
+    return error.partition("\n")[0][:_LONGEST_ERROR]
 
 
 def _bind(record: logging.LogRecord) -> bool:

@@ -299,7 +299,6 @@ class TaskIntake:
             with bound(**facts), within(run_span.child(task.token)), self._run_files.using(task):
                 _log.info("attempt.taken")
                 over = self._handler.run(task, stop, delivery, run_span, kept=kept)
-                _log.info("attempt.over")
         except BaseException:
             # A bug in Dagway. The lease of the attempt expires, so its run does not hang.
             _log.exception("attempt.crashed", extra={"token": task.token, "next": "report this"})

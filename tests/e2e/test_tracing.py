@@ -201,6 +201,29 @@ def test_one_id_finds_a_run_in_every_services_log(system: Footing) -> None:
     eventually(there)
 
 
+def test_the_log_says_why_a_run_failed_and_not_what_its_step_printed(system: Footing) -> None:
+    client, run_id = system.client, f"r-failed-{len(system.processes)}"
+    client.create(
+        "fails", "steps:\n  - name: first\n    command: 'true'\n  - name: bad\n    script: echo private >&2; exit 3\n"
+    )
+    client.start("fails", run_id)
+    client.until("failed", "fails", run_id)
+
+    def there() -> None:
+        lines = [line for process in system.processes for line in process.output().splitlines() if run_id in line]
+        found = [json.loads(line) for line in lines if line.startswith("{")]
+        outcomes = {line["step"]: line["outcome"] for line in found if line["event"] == "attempt.over"}
+        assert outcomes == {"first": "succeeded", "bad": "failed"}
+        why = 'failed to execute step "bad": exit status 3'
+        (failed,) = (line for line in found if line["event"] == "attempt.over" and line["step"] == "bad")
+        assert (failed["exit_code"], failed["error"]) == (3, why)
+        (ended,) = (line for line in found if line["event"] == "run.ended")
+        assert (ended["status"], ended["step"], ended["error"]) == ("failed", "bad", why)
+        assert "private" not in "".join(lines)
+
+    eventually(there)
+
+
 def test_a_dags_own_collector_is_told_of_its_runs(system: Footing) -> None:
     client = system.client
     with Collector() as own:

@@ -16,7 +16,9 @@ from shared.contracts.codec import Envelope, encode
 from shared.contracts.commands import CommandReply
 from shared.contracts.control import RunTraced
 from shared.ids import new_run_id
+from shared.log import first_line
 from shared.spans import Span, recording, send
+from shared.status import NodeStatus
 from shared.tracing import SpanContext, within
 
 __all__ = [
@@ -114,13 +116,23 @@ def publish(traced: Traced, notify: Callable[[str, bytes], None], now: datetime)
     for span, run in traced.ended:
         with within(span.context):
             facts = {"dag": run.dag_name, "run_id": run.dag_run_id, "status": str(run.status)}
-            _log.info("run.ended", extra=facts)
+            _log.info("run.ended", extra=facts | _why(run))
         send(span)
         if run.worker_id is not None and (run.plan.dag.otel or {}).get("enabled"):
             message = _run_traced(span, run)
             notify(f"worker.{run.worker_id}", encode(message, id=new_run_id(), at=now, trace=str(span.context)))
     for span in traced.spans:
         send(span)
+
+
+def _why(run: Run) -> dict[str, str]:
+    """Return why a run did not succeed: its own error, or that of the first step that failed."""
+    if run.status.successful:
+        return {}
+    if run.error:
+        return {"error": first_line(run.error)}
+    failed = next((node for node in run.nodes if node.status is NodeStatus.FAILED), None)
+    return {} if failed is None else {"step": failed.name, "error": first_line(failed.error)}
 
 
 def _run_traced(span: Span, run: Run) -> RunTraced:

@@ -47,7 +47,7 @@ from shared.contracts.events import (
 )
 from shared.contracts.tasks import Task
 from shared.errors import DagwayError, PublishUnconfirmed, Unavailable
-from shared.log import bound
+from shared.log import bound, first_line
 from shared.tracing import SpanContext, within
 from shared.transport.base import BrokerQueue, Delivery, event_queue
 
@@ -225,7 +225,6 @@ class TaskHandler:
                 except BaseException:
                     self._attempts.drop(task.token)
                     raise
-                _log.info("attempt.over")
         return following
 
     def _ended(self, token: str, reported: "Future[bool]") -> None:
@@ -271,6 +270,7 @@ class TaskHandler:
             if logs is not None:
                 logs.abandon()
             self._attempts.end(task.token, reported=True)
+            _log.info("attempt.over", extra={"outcome": "revoked"})
             return None
         following = self._report(context, attempt)
         context.note(attempt.result.outcome)
@@ -326,6 +326,8 @@ class TaskHandler:
                 following = self._reporter.finish(event, to)
                 following.add_done_callback(partial(self._ended, task.token))
         self._counters.add(f"finished.{result.outcome}")
+        failed = {"exit_code": result.exit_code, "error": first_line(result.error)} if result.error else {}
+        _log.info("attempt.over", extra={"outcome": result.outcome, **failed})
         self._spans.attempt_over(task, context.run_span, context.started_at, result, context.inputs)
         return following
 
