@@ -374,7 +374,7 @@ def _finish(settings: Settings, response: Response) -> Response:
     if response.status_code == 204:
         headers.pop("Content-Type", None)
     request_spans.end(request, response)
-    request_metrics.end(request, response)
+    request_metrics.end(request, response, proxies=settings.trusted_proxies)
     return response
 
 

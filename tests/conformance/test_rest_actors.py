@@ -63,6 +63,19 @@ def test_a_configured_credential_is_an_actor_without_a_row(
         )
 
 
+def test_the_log_names_the_client_of_a_refused_request_and_of_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="services.api.observability.request_metrics")
+    with open_stack(tmp_path, settings=Settings(token="t", trusted_proxies=1)) as stack:
+        assert stack.api("GET", "/dags", headers={"X-Forwarded-For": "forged, 203.0.113.9"}).status_code == 401
+        headers = {"Authorization": "Bearer t", "X-Forwarded-For": "203.0.113.9"}
+        assert stack.api("PUT", "/pools/p", json={"capacity": 2}, headers=headers).status_code == 200
+
+    lines = [record.__dict__ for record in caplog.records if record.message == "request.answered"]
+    assert [(line["status"], line.get("client")) for line in lines] == [(401, "203.0.113.9"), (200, None)]
+
+
 def test_the_use_of_a_key_is_recorded_by_the_system_and_the_key_is_the_actor(tmp_path: Path) -> None:
     with open_stack(tmp_path, settings=Settings(auth_mode="builtin", token_secret=SECRET)) as stack:
         row = {"id": "k", "name": "ci", "description": "", "role": "manager", "prefix": "p", "created_by": "x"}

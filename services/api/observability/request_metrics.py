@@ -16,6 +16,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import Metric
 
 from services.api.auth.webhook_signatures import WebhookRefusal
+from services.api.client_address import client_address
 from services.api.observability.dagu_metrics import families
 from shared.errors import StoreUnavailable
 from shared.metrics import HOP_S, LATENCY_S
@@ -27,6 +28,7 @@ __all__ = ["AUDIT_DROPPED", "PROBE_OPERATIONS", "WEBHOOK_REFUSALS", "DaguCollect
 
 _BEGAN = "dagway.began_s"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_REFUSED = frozenset({401, 403, 429})
 _log = logging.getLogger(__name__)
 
 REQUESTS = Counter(
@@ -78,15 +80,23 @@ def begin(request: Request) -> None:
     UNDER_WAY.inc()
 
 
-def end(request: Request, response: Response) -> None:
-    """Count a response and observe its duration, except for probes and metrics."""
+def end(request: Request, response: Response, *, proxies: int = 0) -> None:
+    """Count a response and observe its duration, except for probes and metrics.
+
+    Writes and refused requests are logged, refused ones with the address of the client, ``proxies`` proxies away.
+    """
     operation = request.endpoint or "none"
     if operation in PROBE_OPERATIONS:
         return
     _requests(operation, f"{response.status_code // 100}xx").inc()
     kind = "read" if request.method in _READING else "write"
-    if kind == "write":
-        _log.info("request.answered", extra={"operation": operation, "status": response.status_code})
+    refused = response.status_code in _REFUSED
+    if kind == "write" or refused:
+        facts: dict[str, str | int] = {"operation": operation, "status": response.status_code}
+        if refused:
+            forwarded_for = request.environ.get("HTTP_X_FORWARDED_FOR", "")
+            facts["client"] = client_address(request.remote_addr or "", forwarded_for, proxies)
+        _log.info("request.answered", extra=facts)
     began_s = request.environ.get(_BEGAN)
     if began_s is not None:
         _seconds[kind].observe(time.monotonic() - began_s)
