@@ -4,8 +4,9 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, inspect, select
 
 from shared.clock import utc_now
 from shared.store import tables as t
@@ -68,13 +69,16 @@ def test_every_user_of_the_database_gets_its_new_password() -> None:
 
 
 def test_a_copy_can_be_restored(database_url: str, tmp_path: Path) -> None:
-    """Runs the commands of backup.md. Restored are the rows of the backup, and not the rows that came later."""
+    """Runs the commands of backup.md. Restored is what the backup has, and nothing of what came later.
+
+    A table that a later migration has made must be gone, or the migration that follows would not work.
+    """
     need("postgres")
     folder = postgres_bin()
     assert folder is not None
     page = (PAGES / "backup.md").read_text()
     dump_options = re.findall(r"pg_dump -U postgres (.*) dagway >", page)[0].split()
-    restore_options = re.findall(r"pg_restore -U postgres (.*) --dbname dagway", page)[0].split()
+    restore_options = re.findall(r"pg_restore -U postgres (.*) --dbname postgres", page)[0].split()
     migrate(database_url)
     engine = open_engine(database_url)
 
@@ -88,11 +92,15 @@ def test_a_copy_can_be_restored(database_url: str, tmp_path: Path) -> None:
     with file.open("wb") as out:
         subprocess.run([folder / "pg_dump", *dump_options, database_url], stdout=out, env=env, check=True)
     spec("after")
+    with transaction(engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE of_a_later_version (id int)")
     engine.dispose()
-    subprocess.run([folder / "pg_restore", *restore_options, "--dbname", database_url, str(file)], env=env, check=True)
+    server = urlunsplit(urlsplit(database_url)._replace(path="/postgres"))
+    subprocess.run([folder / "pg_restore", *restore_options, "--dbname", server, str(file)], env=env, check=True)
 
     with transaction(engine) as connection:
         assert connection.execute(select(t.specs.c.hash)).scalars().all() == ["before"]
+        assert not inspect(connection).has_table("of_a_later_version")
     engine.dispose()
     assert migrate(database_url)
 
