@@ -18,6 +18,7 @@ from services.api.caches.workspaces import CachesOfWorkspaces, HasWorkspaces
 from services.api.command_client import Commands
 from services.api.follow import Follower
 from services.api.machine_load import Resources
+from services.api.readiness_log import ReadinessLog
 from services.api.settings import Settings
 from shared.store.reads.reader import Reads
 from shared.transport.base import Transport
@@ -60,6 +61,7 @@ class Deps:
     """Returns why this process is not ready, or an empty text. Used by ``dagway up``, which stores data on its disk."""
     reached_broker: Event = field(default_factory=Event)
     """Set by the first readiness probe that finds the broker."""
+    readiness_log: ReadinessLog = field(default_factory=ReadinessLog)
     closing: Event = field(default_factory=Event)
     """Set when the server stops, so that streams end."""
     of_workspaces: CachesOfWorkspaces = field(default_factory=CachesOfWorkspaces)

@@ -258,6 +258,26 @@ def test_without_the_database_a_request_is_a_503(stack: Stack, tmp_path: Path) -
     assert stack.client.get("/healthz").status_code == 200
 
 
+def test_the_log_says_once_why_the_gateway_is_not_ready(
+    stack: Stack, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="services.api.readiness_log")
+    away = tmp_path.with_name(f"{tmp_path.name}-gone")
+    stack.client.get("/readyz")
+    stack.deps.reads._engine.dispose()
+    tmp_path.rename(away)
+    for _ in range(2):
+        stack.client.get("/readyz")
+    away.rename(tmp_path)
+    for _ in range(2):
+        assert stack.client.get("/readyz").status_code == 200
+
+    lines = [
+        (each.message, each.__dict__.get("error")) for each in caplog.records if each.name.endswith("readiness_log")
+    ]
+    assert lines == [("api.ready", None), ("api.not_ready", "the database does not answer"), ("api.ready", None)]
+
+
 def test_every_operation_has_a_name_of_its_own() -> None:
     ids = [operation.id for operation in OPERATIONS]
 

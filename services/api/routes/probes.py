@@ -28,4 +28,5 @@ def ready(call: Call) -> ApiResponse:
     commands.
     """
     why = unready(call.deps, schema_of(call.deps))
+    call.deps.readiness_log.note(why)
     return ApiResponse(UNAVAILABLE, {"status": "unready", "error": why}) if why else ok({"status": "ready"})
