@@ -231,6 +231,16 @@ def test_prometheus_asks_names_and_ports_that_exist() -> None:
     assert "worker-metrics" in SERVICES["prometheus"]["networks"]
 
 
+def test_every_service_that_sends_spans_reaches_the_collector_of_the_page() -> None:
+    page = (ROOT / "docs/operations/traces.md").read_text()
+    (sentence,) = re.findall(r"A collector in the same compose project joins ([^.:]*)", page)
+    joined = set(re.findall(r"`([\w-]+)`", sentence))
+    senders = {name for name in OURS if "OTEL_EXPORTER_OTLP_ENDPOINT" in SERVICES[name]["environment"]}
+
+    assert joined <= set(_COMPOSE["networks"])
+    assert {name for name in senders if joined & set(SERVICES[name]["networks"])} == {"api", "scheduler", "worker"}
+
+
 def test_compose_itself_accepts_the_file(env_file: str) -> None:
     """Needs docker compose; the other tests do not."""
     for program in (["docker-compose"], ["docker", "compose"]):
