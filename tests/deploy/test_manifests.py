@@ -354,3 +354,19 @@ def test_the_program_that_a_pod_runs_before_it_stops_is_in_its_image() -> None:
 
     assert tools is not None
     assert asked <= set(tools[1].split())
+
+
+@pytest.mark.parametrize("folder", ["base", "overlays/prod"])
+def test_the_head_of_a_kustomization_names_every_key_of_a_secret(folder: str) -> None:
+    head = (ROOT / "deploy/k8s" / folder / "kustomization.yaml").read_text().partition("apiVersion:")[0]
+    files = [ROOT / "deploy/k8s/base" / f"{name}.yaml" for name in ("migrate", "api", "scheduler", "worker")]
+    asked = {
+        reference[part]
+        for file in files
+        for found in re.findall(r"secretKeyRef: (\{[^}]*\})", file.read_text())
+        for reference in [yaml.safe_load(found)]
+        for part in ("name", "key")
+    }
+
+    assert len(asked) > 10
+    assert {each for each in asked if each not in head} == set()
