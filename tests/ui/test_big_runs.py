@@ -29,6 +29,31 @@ STEP_PLACE = """(canvas) => {
 """Where on the screen some step of the picture is."""
 
 
+BEYOND = """(text, [beside, side]) => text.getBoundingClientRect().right
+  - text.parentElement.querySelector(beside).getBoundingClientRect()[side]"""
+"""How far a text reaches beyond a side of what is drawn beside it, in pixels."""
+
+
+def test_a_name_is_cut_where_its_room_ends_whatever_its_letters(look: Look, system: Embedded) -> None:
+    names = ["W" * 36, "每天早上导入订单并核对库存", "illicit-filling-till-the-limit"]
+    client = system.client
+    client.create("letters", "steps:\n" + "".join(f"  - {{name: {name}, command: 'true'}}\n" for name in names))
+    client.start("letters")
+    client.until("succeeded", "letters")
+    with look("#/runs/letters/r1") as page:
+        graph = page.get_by_role("group", name="Steps and what they depend on")
+        for name in names:
+            box = graph.get_by_role("link", name=f"{name}: succeeded")
+            assert box.locator("text").last.evaluate(BEYOND, ["rect", "right"]) < 0, name
+        # Narrow letters need no cut.
+        expect(graph.get_by_role("link", name=f"{names[2]}: succeeded")).to_contain_text(names[2])
+        page.get_by_role("button", name="Gantt").click()
+        lanes = page.locator(".gantt .lane")
+        expect(lanes).to_have_count(len(names))
+        for lane in lanes.all():
+            assert lane.evaluate(BEYOND, [".waited", "left"]) < 0, lane.text_content()
+
+
 def test_a_picture_of_any_size_is_never_an_empty_box(look: Look, system: Embedded) -> None:
     client = system.client
     wide = "type: graph\nsteps:\n" + "".join(f"  - {{name: w{n}, command: 'true'}}\n" for n in range(5000))

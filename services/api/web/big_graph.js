@@ -2,6 +2,7 @@
 
 import { blockLayout, CELL } from "./block_layout.js";
 import { h } from "./dom.js";
+import { fitted } from "./fit.js";
 import { mapPoint, paintMap } from "./minimap.js";
 import { sign, words } from "./status.js";
 
@@ -9,6 +10,7 @@ const MOST_EDGES = 20_000;
 const CLOSEST = 2;
 const READABLE = 0.45;
 const STEP = 1.25;
+const LETTERS = 12.5;
 
 export class BigGraph {
   constructor() {
@@ -163,7 +165,7 @@ export class BigGraph {
     pen.scale(scale, scale);
     const tones = new Tones(this.canvas);
     this.edges(pen, tones);
-    pen.font = "12.5px system-ui, sans-serif";
+    pen.font = `${LETTERS}px ${getComputedStyle(document.body).fontFamily}`;
     pen.textBaseline = "middle";
     for (const step of this.steps) this.box(pen, step, tones);
     pen.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
@@ -210,7 +212,7 @@ export class BigGraph {
     if (this.scale < READABLE) return;
     pen.fillText(sign(step.label), x + 6, y + height / 2);
     pen.fillStyle = tones.ink;
-    pen.fillText(step.name.length > 20 ? `${step.name.slice(0, 19)}…` : step.name, x + 22, y + height / 2);
+    pen.fillText(fitted(step.name, width - 22 - 4, LETTERS), x + 22, y + height / 2);
   }
 }
 

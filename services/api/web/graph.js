@@ -6,10 +6,12 @@
 
 import { layersOf } from "./block_layout.js";
 import { s } from "./dom.js";
+import { fitted } from "./fit.js";
 import { sign, words } from "./status.js";
 
 const WIDTH = 176;
 const HEIGHT = 38;
+const LETTERS = 12.5;
 const SWEEPS = 6;
 const SMALLEST = 0.72;
 let cache = { key: "", layout: null };
@@ -42,8 +44,8 @@ function toggle({ name, toggle: { href, open } }, [x, y]) {
 
 function box(step, [x, y], chosen) {
   const name = step.text ?? step.name;
-  const most = step.toggle ? 18 : 21;
-  const text = name.length > most ? `${name.slice(0, most - 1)}…` : name;
+  // The name begins behind the sign; a toggle takes the corner.
+  const text = fitted(name, WIDTH - 29 - (step.toggle ? 32 : 8), LETTERS);
   return s("a", {
     key: step.name, href: step.href, class: `node is-${step.label}${chosen ? " chosen" : ""}${step.inner ? " inner" : ""}`,
     transform: `translate(${x - WIDTH / 2} ${y - HEIGHT / 2})`, "aria-label": `${step.name}: ${words(step.label)}`,

@@ -1,6 +1,7 @@
 // The runs of the last 24 hours as bars, one line for each DAG. Zoom by buttons, move by dragging, filter by name.
 
 import { h, s } from "../dom.js";
+import { fitted } from "../fit.js";
 import { runPlace } from "./runs.js";
 import { words } from "../status.js";
 import { offsetMs, span } from "../time.js";
@@ -13,6 +14,7 @@ const WIDTH = 1200;
 const NAMES = 190;
 const LINE = 22;
 const FOOT = 20;
+const LETTERS = 12;
 
 export class Day {
   /** `changed` is called when the chart must be drawn again. */
@@ -81,7 +83,7 @@ export class Day {
     this.ticks(from).map(({ at, text }) => s("g", { key: `tick ${at}`, class: "tick", "aria-hidden": "true" },
       s("line", { x1: x(at), x2: x(at), y1: 0, y2: height - FOOT }), s("text", { x: x(at), y: height - 5, "text-anchor": "middle" }, text))),
     lines.map(([name, runs], index) => s("g", { key: name },
-      s("text", { x: 0, y: index * LINE + LINE / 2, class: "lane" }, name.length > 26 ? `${name.slice(0, 25)}…` : name),
+      s("text", { x: 0, y: index * LINE + LINE / 2, class: "lane" }, fitted(name, NAMES - 8, LETTERS)),
       runs.map((run) => s("a", { key: run.dagRunId, href: runPlace(run), class: `bar is-${run.statusLabel}`, draggable: "false", tabindex: "-1",
         "aria-label": `${name} ${run.dagRunId}: ${words(run.statusLabel)}` },
       s("title", {}, `${name} ${run.dagRunId}: ${words(run.statusLabel)}, ${span(run.ms / 1000)}`),

@@ -1,6 +1,7 @@
 // When each attempt of each step waited and ran: one line a step, in the order in which they began.
 
 import { h, s } from "../dom.js";
+import { fitted } from "../fit.js";
 import { words } from "../status.js";
 import { span } from "../time.js";
 
@@ -9,6 +10,7 @@ const WIDTH = 1000;
 const NAMES = 180;
 const LINE = 20;
 const FOOT = 20;
+const LETTERS = 11.5;
 const LABELS = { dispatched: "queued", lost: "failed", timed_out: "failed", broken: "failed", withdrawn: "aborted" };
 const TICKS = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400];
 
@@ -39,7 +41,7 @@ function line(name, attempts, y, x, place) {
   const took = attempts.reduce((sum, each) => sum + (each.began ? each.ended - each.began : 0), 0);
   return s("a", { key: name, href: place({ step: name }), "aria-label": `${name}: ${span(took / 1000)}` },
     s("rect", { class: "area", x: 0, y, width: WIDTH, height: LINE }),
-    s("text", { x: 0, y: y + LINE / 2, class: "lane" }, name.length > 25 ? `${name.slice(0, 24)}…` : name),
+    s("text", { x: 0, y: y + LINE / 2, class: "lane" }, fitted(name, NAMES - 8, LETTERS)),
     attempts.map((each) => s("g", { key: each.dispatchedAt, class: `bar is-${LABELS[each.status] ?? each.status}` },
       s("title", {}, `${name}${attempts.length > 1 ? `, attempt ${each.number ?? "–"}` : ""}: ${words(LABELS[each.status] ?? each.status)}, `
         + (each.began ? `waited ${span(Math.max(0, each.began - each.sent) / 1000)}, ran ${span((each.ended - each.began) / 1000)}` : "not begun")),
