@@ -160,4 +160,7 @@ def test_a_running_run_in_which_nothing_runs_says_what_it_waits_for(live: Live) 
     assert bars["fails", "r"]["statusLabel"] == "failed"
     assert bars["fails", "r"]["startedAt"] <= bars["fails", "r"]["finishedAt"]
     assert "finishedAt" not in bars["holds", "first"]
+    assert not live.get("/overview/timeline")["more"]
+    cut = live.get("/overview/timeline?limit=1")
+    assert (len(cut["runs"]), cut["more"]) == (1, True)
     assert live.refused("GET", "/overview/timeline?hours=25") == (400, "bad_request")

@@ -11,9 +11,9 @@ def get_overview() -> ApiCall[OverviewSchema]:
     return ApiCall("GET", "/overview", model(OverviewSchema))
 
 
-def get_timeline(*, hours: int | None = None) -> ApiCall[TimelineSchema]:
-    """Return the newest 2000 runs that were active in the last hours, each with its first start and its end."""
-    return ApiCall("GET", "/overview/timeline", model(TimelineSchema), query={"hours": hours})
+def get_timeline(*, hours: int | None = None, limit: int | None = None) -> ApiCall[TimelineSchema]:
+    """Return the newest runs that were active in the last hours, each with its first start and its end."""
+    return ApiCall("GET", "/overview/timeline", model(TimelineSchema), query={"hours": hours, "limit": limit})
 
 
 def list_approvals() -> ApiCall[ApprovalsSchema]:

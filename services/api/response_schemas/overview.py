@@ -101,3 +101,4 @@ class TimelineSchema(Schema):
     since: str
     until: str
     runs: list[TimelineRunSchema]
+    more: bool = Field(description="whether there are more runs than these, all of them older")

@@ -31,6 +31,7 @@ _SEEN = timedelta(hours=1)
 
 class TimelineQuery(Query):
     hours: int = Field(default=24, ge=1, le=24, description="how far back the timeline goes")
+    limit: int = Field(default=_BARS, ge=1, le=_BARS, description="how many runs at most")
 
 
 @OVERVIEW.get("/overview", id="getOverview", response=OverviewSchema)
@@ -44,15 +45,16 @@ def overview(call: Call) -> ApiResponse:
 
 @OVERVIEW.get("/overview/timeline", id="getTimeline", query=TimelineQuery, response=TimelineSchema)
 def timeline(call: Call, query: TimelineQuery) -> ApiResponse:
-    """Return the newest 2000 runs that were active in the last hours, each with its first start and its end."""
+    """Return the newest runs that were active in the last hours, each with its first start and its end."""
     since = call.now - timedelta(hours=query.hours)
-    runs = call.deps.reads.past_runs(since, limit=_BARS)
+    runs = call.deps.reads.past_runs(since, limit=query.limit + 1)
     moment = json_values.milliseconds
     return ok(
         {
             "since": moment(since, call.deps.zone),
             "until": moment(call.now, call.deps.zone),
-            "runs": [_bar(call, run) for run in runs],
+            "runs": [_bar(call, run) for run in runs[: query.limit]],
+            "more": len(runs) > query.limit,
         }
     )
 

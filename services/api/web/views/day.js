@@ -39,6 +39,7 @@ export class Day {
           oninput: (event) => { this.filter = event.target.value.trim(); this.changed(); } })),
       lines.length ? this.chart(lines.slice(0, LINES)) : h("p", { class: "faint", key: "none" }, "No run in this time."),
       lines.length > LINES && h("p", { class: "faint", key: "more" }, `${lines.length - LINES} more DAGs ran: filter by name to see them.`),
+      this.data.more && h("p", { class: "faint", key: "older" }, `Only the newest ${this.data.runs.length.toLocaleString("en")} runs are shown.`),
     ];
   }
 
