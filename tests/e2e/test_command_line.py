@@ -102,6 +102,19 @@ def test_a_file_of_this_machine_is_sent(dagway: Dagway, tmp_path: Path) -> None:
     assert (named.exit_code, dagway("logs", "renamed").stdout) == (0, "say | a b\n")
 
 
+def test_a_file_that_is_missing_is_said_before_the_dag_of_its_name_is_taken(dagway: Dagway, client: Client) -> None:
+    client.create("kept", "steps: ['true']\n")
+
+    for command in ("start", "enqueue"):
+        done = dagway(command, "./kept.yaml")
+        assert done.exit_code == 0, done.output
+        assert done.stderr.startswith(
+            "dagway: there is no file ./kept.yaml here: taking the DAG kept of the server\n"
+        ), done.stderr
+        assert "there is no file" not in dagway(command, "--quiet", "./kept.yaml").stderr
+        assert "there is no file" not in dagway(command, "kept").stderr
+
+
 def test_one_command_runs_as_a_dag_run(dagway: Dagway) -> None:
     done = dagway(
         "exec", "-E", "SIZE=large", "--name", "once", "--", "sh", "-c", "echo size $SIZE; echo oh >&2; exit 4"

@@ -37,16 +37,19 @@ dagway enqueue --queue heavy report
 """
 
 
-def request_of(dag: str, name: str, run_id: str, params: str) -> tuple[str, dict[str, Any]]:
+def request_of(dag: str, name: str, run_id: str, params: str, *, quiet: bool = False) -> tuple[str, dict[str, Any]]:
     """Return the path without its last part, and the body of the request.
 
-    If ``dag`` is a file, its text is sent; else it names a DAG on the server.
+    If ``dag`` is a file, its text is sent; else it names a DAG on the server. ``quiet``: do not say so if it looks like
+    a file.
 
     Raises:
         ConfigInvalid: the file cannot be read.
     """
     file = Path(dag)
     if not is_file(file):
+        if dag_name(dag) != dag and not quiet:
+            say(f"there is no file {dag} here: taking the DAG {dag_name(dag)} of the server")
         return path("dags", dag_name(dag)), {"params": params, "dagRunId": run_id, "dagName": name}
     try:
         spec = file.read_text(encoding="utf-8")
@@ -92,8 +95,8 @@ def start_command(
 ) -> None:
     """Start a run and wait until it ends.
 
-    DAG is the name of a DAG on the server; FILE is a file here, whose text is sent. Parameters come after `--`, as
-    KEY=VALUE or by position. Ctrl-C stops the run.
+    DAG is the name of a DAG on the server; FILE is a file here, whose text is sent. If there is no such file, the DAG
+    of that name starts, as in Dagu. Parameters come after `--`, as KEY=VALUE or by position. Ctrl-C stops the run.
     """
     if from_run_id:
         if params or params_option:
@@ -102,7 +105,7 @@ def start_command(
         answer = gateway.post(earlier, {"dagRunId": run_id, "dagName": name})
         started = name or name_on_server(gateway, dag)
     else:
-        where, body = request_of(dag, name, run_id, params_text(params, params_option))
+        where, body = request_of(dag, name, run_id, params_text(params, params_option), quiet=quiet)
         answer = gateway.post(where if where == "/dag-runs" else f"{where}/start", body)
         started = name or body.get("name") or name_on_server(gateway, dag)
     if detach:
@@ -142,7 +145,7 @@ def enqueue_command(
 
     It starts when its queue has room. Prints the id of the run.
     """
-    where, body = request_of(dag, name, run_id, params_text(params, params_option))
+    where, body = request_of(dag, name, run_id, params_text(params, params_option), quiet=quiet)
     answer = gateway.post(f"{where}/enqueue", {**body, "queue": queue, "priority": priority})
     _print_id(answer, name or dag_name(dag), quiet=quiet, in_json=in_json)
 
