@@ -62,7 +62,7 @@ def _findings(gateway: Gateway) -> Iterator[Finding]:
     try:
         health = gateway.get("/health")
     except GatewayUnreachable as error:
-        yield Finding("gateway", "problem", f"{source} cannot be reached", str(error).rpartition("; ")[2])
+        yield Finding("gateway", "problem", error.what, connection.to_reach)
         return
     except GatewayError as error:
         yield Finding("gateway", "problem", str(error), "check the URL")

@@ -170,9 +170,10 @@ class Gateway:
         return {name: value for name, value in named.items() if value}
 
     def _unreachable(self, error: Exception) -> NoReturn:
+        url = self.connection.url
         where = f" (from {self.connection.source})" if self.connection.source else ""
         raise GatewayUnreachable(
-            f"{self.connection.name} at {self.connection.url}{where} cannot be reached: {_reason(error)}",
+            f"{self.connection.name} at {url}{where} cannot be reached: {_reason(error, url)}",
             advice=self.connection.to_reach,
         ) from error
 
@@ -199,7 +200,10 @@ def _with_query(path: str, query: Mapping[str, Any]) -> str:
     return f"{path}?{urlencode(given)}" if given else path
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, url: str) -> str:
     """Return the innermost text of a urllib3 error, which repeats the URL and object ids on its outside."""
+    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+        doubt = " (is it one without TLS, at http://?)" if url.startswith("https:") else ""
+        return f"it accepts connections but does not answer{doubt}"
     cause = error.__cause__
     return str(cause.strerror) if isinstance(cause, OSError) and cause.strerror else str(error)
