@@ -289,7 +289,7 @@ def test_validate_warns_of_what_this_machine_lacks(tmp_path: Path, monkeypatch: 
     found = dagway("validate", str(tmp_path))
 
     assert found.exit_code == 0
-    assert "fine.yaml: valid (1 dag, 1 steps)" in found.stdout
+    assert "fine.yaml: valid (1 dag, 1 step)" in found.stdout
     assert 'fine.yaml: warning: step "gha_1": type: no worker on this machine can run gha steps' in found.stderr
     assert dagway("validate", "--elsewhere", str(tmp_path)).stderr == ""
 

@@ -34,6 +34,8 @@ export function open() {
   draw();
 }
 
+const waitForApproval = () => (attention.count === 1 ? "step waits for approval" : "steps wait for approval");
+
 /** Draw the bar again: the page, the user or the theme has changed. */
 export function draw() {
   const [section = "home"] = here().parts;
@@ -41,8 +43,8 @@ export function draw() {
     h("a", { class: "brand", href: "#/home" }, settings.title),
     h("nav", { "aria-label": "Pages" }, PAGES.filter(([, , role, allowed = may]) => !role || allowed(role)).map(([name, label]) =>
       h("a", { href: to([name]), "aria-current": section === name && "page" }, label, name === "home" && attention.count > 0
-        && h("span", { class: "count-badge", title: `${attention.count} wait for approval` }, String(attention.count),
-          h("span", { class: "unseen" }, " wait for approval"))))),
+        && h("span", { class: "count-badge", title: `${attention.count} ${waitForApproval()}` }, String(attention.count),
+          h("span", { class: "unseen" }, ` ${waitForApproval()}`))))),
     h("span", { class: "gap" }),
     choices().length > 1 && !remote.node && h("select", {
       "aria-label": "Workspace", value: workspace || "default", onchange: (event) => location.assign(addressIn(event.target.value, to([section]))),

@@ -100,7 +100,8 @@ def validate_command(*, paths: tuple[str, ...], elsewhere: bool, quiet: bool, in
                 click.echo(f"{each.file}: {problem}", err=True)
             if each.valid and not quiet:
                 dags = f"{each.dags} dag{'s' * (each.dags > 1)}"
-                click.echo(f"{each.file}: valid ({dags}, {each.steps} steps)")
+                steps = f"{each.steps} step{'s' * (each.steps != 1)}"
+                click.echo(f"{each.file}: valid ({dags}, {steps})")
     if not results:
         click.echo(f"dagway: no .yaml or .yml file in {', '.join(paths)}", err=True)
     sys.exit(0 if results and all(each.valid for each in results) else FAILED)
