@@ -114,7 +114,7 @@ class Checks:
     def _rightly_lost(self) -> list[str]:
         """A worker counts as lost only if something happened to it, not to those who listen to it."""
         a = t.attempts.c
-        query = select(a.token, a.worker_id, a.error, a.finished_at).where(
+        query = select(a.token, a.worker_id, a.error, a.dispatched_at, a.finished_at).where(
             a.error.startswith("worker "), a.error.contains("was lost")
         )
         found = []
@@ -123,7 +123,7 @@ class Checks:
                 if row.token not in self._judged:
                     self._judged.add(row.token)
                     name = row.error.split()[1]
-                    if not self._troubled(name, row.finished_at):
+                    if not self._troubled(name, row.finished_at) and not self._died(name, row.dispatched_at):
                         found.append(f"worker {name} counts as lost, but nothing happened to it (attempt {row.token})")
         return found
 
@@ -143,6 +143,11 @@ class Checks:
         at_s = at.timestamp() - EPOCH
         member = next(each for each in self._cluster.workers if each.name == name)
         return any(since <= at_s and until >= at_s - _LOOK_BACK_S for since, until in member.troubled)
+
+    def _died(self, name: str, since: datetime) -> bool:
+        """Whether a worker was killed since then. Its attempts are lost however long an outage hides that."""
+        member = next(each for each in self._cluster.workers if each.name == name)
+        return any(at_s >= since.timestamp() - EPOCH for at_s in member.killed_s)
 
     # -- commands ---------------------------------------------------------------------------------------
 

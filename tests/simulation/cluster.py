@@ -35,6 +35,7 @@ class Member:
         self.stop: Event
         self.troubled: list[tuple[float, float]] = []
         """When it was dead, frozen or cut off from the broker, by no fault of others: from, to."""
+        self.killed_s: list[float] = []
         self.begin()
 
     def begin(self) -> None:
@@ -63,6 +64,7 @@ class Member:
         if self.host.dead or self._ended or not hasattr(self, "transport"):
             return
         self.trouble(_START_AGAIN_S[1])
+        self.killed_s.append(self.cluster.kernel.now_s)
         self._begin_later(self.cluster.kernel)
         self.transport.hang_up()
         self.cluster.kernel.kill(self.host)
