@@ -19,7 +19,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
 from queue import Empty, SimpleQueue
@@ -172,32 +172,39 @@ def _serve(config: Config, version: str, guardian: GuardianProcess, lines: socke
         with suppress(OSError):
             lines.sendall(f"{line}\n".encode())
 
-    with lines.makefile("r", encoding="utf-8") as orders:
-        if not orders.readline():
-            return 0
-        start_sending("dagway")
-        transport: WorkerTransport
-        if is_embedded(config.amqp_url):
-            transport = LinkedTransport(link, on_end=lambda: say("failed"))
-        else:
-            signed = message_signing(config, "api", "scheduler", "worker")
-            transport = signed(open_transport(config.amqp_url, name="dagway-worker"))
-        worker = make_worker(config, transport, version, lambda: say("failed"), worker_id=_WORKER, guardian=guardian)
-        freeze_loaded()
-        worker.start()
+    orders = _orders(lines)
+    if next(orders, None) is None:
+        return 0
+    start_sending("dagway")
+    transport: WorkerTransport
+    if is_embedded(config.amqp_url):
+        transport = LinkedTransport(link, on_end=lambda: say("failed"))
+    else:
+        signed = message_signing(config, "api", "scheduler", "worker")
+        transport = signed(open_transport(config.amqp_url, name="dagway-worker"))
+    worker = make_worker(config, transport, version, lambda: say("failed"), worker_id=_WORKER, guardian=guardian)
+    freeze_loaded()
+    worker.start()
 
-        def stop() -> None:
-            worker.stop(drain_s=drain_s(config, "up"))
-            transport.close()
-            stop_sending()
-            lines.shutdown(socket.SHUT_RDWR)
+    def stop() -> None:
+        worker.stop(drain_s=drain_s(config, "up"))
+        transport.close()
+        stop_sending()
+        lines.shutdown(socket.SHUT_RDWR)
 
-        stopping = False
-        for order in orders:
-            if order == "facts\n":
-                say(json.dumps(asdict(worker.facts())))
-            elif not stopping:
-                stopping = True
-                # On a thread, so that this one still notices the death of the parent.
-                threading.Thread(target=stop, name="stop").start()
-        return 0 if stopping else 1
+    stopping = False
+    for order in orders:
+        if order == "facts\n":
+            say(json.dumps(asdict(worker.facts())))
+        elif not stopping:
+            stopping = True
+            # On a thread, so that this one still notices the death of the parent.
+            threading.Thread(target=stop, name="stop").start()
+    return 0 if stopping else 1
+
+
+def _orders(lines: socket.socket) -> Iterator[str]:
+    """Yield the lines of the parent until it has died, or this process has shut the socket."""
+    # If the parent died before it read all that this process said, the socket is reset.
+    with suppress(ConnectionResetError), lines.makefile("r", encoding="utf-8") as orders:
+        yield from orders
