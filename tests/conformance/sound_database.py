@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, insert, update
 
 from shared.clock import utc_now
-from shared.contracts.commands import StartRun
+from shared.contracts.commands import RetryRun, StartRun, StopRun
 from shared.store import tables as t
 from shared.store.engine import transaction
 from shared.transport.open import open_transport
@@ -20,6 +20,7 @@ from tests.integration.scheduler_stack import Stack
 LEASE_S = 2.0
 AGO = timedelta(hours=2)
 CHAIN = "steps:\n  - name: first\n    command: a\n  - name: second\n    command: b\n"
+TRIPLE = f"{CHAIN}  - name: third\n    command: c\n"
 TIMED = "schedule: '0 * * * *'\nsteps: [echo]\n"
 
 
@@ -55,6 +56,7 @@ def sound_database(footing: Footing) -> Iterator[Sound]:
     stack.start("chain", "running")
     stack.worker.run(stack.worker.task())
     stack.worker.start(stack.worker.task())
+    _retry_otherwise(stack)
     stack.until("running", "running")
     eventually(lambda: stack.nodes("running") == {"first": "succeeded", "second": "running"})
     eventually(lambda: stack.rows(t.schedules, file_name="timed") != [])
@@ -63,6 +65,30 @@ def sound_database(footing: Footing) -> Iterator[Sound]:
     _age(stack, now)
     yield Sound(stack, now, stack.run("ended"), stack.run("running"), first.token, given_up.token)
     stack.close()
+
+
+def _retry_otherwise(stack: Stack) -> None:
+    """Retry runs as new runs, and a single step of a run that was stopped before the step in front of it."""
+    stack.start("chain", "failed")
+    stack.worker.run(stack.worker.task())
+    stack.worker.run(stack.worker.task(), "failed")
+    stack.until("failed", "failed")
+    stack.ask(RetryRun(dag_name="chain", dag_run_id="failed", new_run_id="anew"), "retry-anew")
+    stack.worker.run(stack.worker.task())
+    stack.until("succeeded", "anew")
+
+    stack.dag("triple", TRIPLE)
+    stack.start("triple", "stopped")
+    held = stack.worker.task()
+    stack.worker.start(held)
+    stack.ask(StopRun(dag_name="triple", dag_run_id="stopped"), "stop")
+    stack.worker.finish(held, "aborted")
+    stack.until("aborted", "stopped")
+    for target in ("stopped", "alone"):
+        command = RetryRun(dag_name="triple", dag_run_id="stopped", new_run_id=target, step_name="third")
+        stack.ask(command, f"retry-{target}")
+        stack.worker.run(stack.worker.task())
+        eventually(lambda target=target: stack.nodes(target)["third"] == "succeeded")  # type: ignore[misc]
 
 
 def _age(stack: Stack, now: datetime) -> None:

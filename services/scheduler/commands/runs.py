@@ -151,7 +151,7 @@ def _retry(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
     run = retry_as_new_run(source, run_key=batch.new_run_key(), dag_run_id=target, now=batch.now, step=step)
     text_hash, file_name = batch.runs.origin(source.run_key)
     batch.add(run, spec_hash=text_hash, file_name=file_name, by=command.by)
-    batch.apply(run.run_key, Begin(command.by))
+    batch.apply(run.run_key, Begin(command.by, retries=source.dag_run_id))
     return {"dagRunId": target}
 
 

@@ -177,8 +177,7 @@ def _begin(draft: Draft, message: Begin) -> Ignored | None:
     if draft.run.started_at is not None:
         run_attempts.continue_run(draft, message.by)
     else:
-        draft.become(RunStatus.RUNNING, "begins", message.by, started_at=draft.now)
-        run_attempts.limit_time(draft)
+        run_attempts.begin(draft, message)
     for node in draft.steps:
         if node.status is NodeStatus.RUNNING and not node.calls:
             draft.move(node.idx, NodeStatus.NOT_STARTED, "was set to running by hand, but has no attempt", message.by)

@@ -105,6 +105,10 @@ class Draft:
         status = self.run.status if idx is None else self.nodes[idx].status
         self._note(idx, status, status, why, by)
 
+    def note_kept(self, idx: int, why: str, by: str) -> None:
+        """Add the transition of a node that had its status from the beginning."""
+        self._note(idx, NodeStatus.NOT_STARTED, self.nodes[idx].status, why, by)
+
     def open_attempt(self, idx: int, worker_id: str | None, **changes: Any) -> str:
         """Open the next attempt of the node and return its token.
 

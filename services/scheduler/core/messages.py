@@ -35,9 +35,14 @@ class Admit:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Start the run: a request started it directly, or its queue admitted it."""
+    """Start the run: a request started it directly, or its queue admitted it.
+
+    ``retries``: the id of the run whose retry it is, if that is another run. Its steps that have ended already ended
+    there.
+    """
 
     by: str
+    retries: str = ""
 
 
 @dataclass(frozen=True, slots=True)

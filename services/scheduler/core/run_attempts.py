@@ -9,12 +9,12 @@ from datetime import timedelta
 from services.scheduler.core.children import held_up
 from services.scheduler.core.decision import Refused, WakeAt
 from services.scheduler.core.draft import Draft
-from services.scheduler.core.messages import Retry
+from services.scheduler.core.messages import Begin, Retry
 from services.scheduler.core.model import Node, Run, evolve
 from services.scheduler.core.plan import HANDLER, Plan
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["carry_over", "complete", "continue_run", "limit_time", "refusal", "retry"]
+__all__ = ["begin", "carry_over", "complete", "continue_run", "limit_time", "refusal", "retry"]
 
 _DONE = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED, NodeStatus.SKIPPED})
 _KEPT = _DONE | {NodeStatus.WAITING}
@@ -30,6 +30,19 @@ def refusal(run: Run, step: str) -> Refused | None:
     if step and step not in run.plan.index:
         return Refused("not_found", f"step {step} not found")
     return None
+
+
+def begin(draft: Draft, message: Begin) -> None:
+    """Start the first run attempt. The history begins with the results that were kept of the run that it retries."""
+    why = "begins"
+    if message.retries:
+        only = draft.run.only_step
+        why = f"begins, a retry of {f'step {only} of ' if only else ''}run {message.retries}"
+    draft.become(RunStatus.RUNNING, why, message.by, started_at=draft.now)
+    for node in draft.steps:
+        if message.retries and node.status is not NodeStatus.NOT_STARTED:
+            draft.note_kept(node.idx, f"kept from run {message.retries}", message.by)
+    limit_time(draft)
 
 
 def retry(draft: Draft, message: Retry) -> Refused | None:
