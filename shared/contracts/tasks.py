@@ -95,7 +95,7 @@ class Task(Message):
     outputs: tuple[tuple[str, str], ...] = ()
     """Outputs of the step's ancestors: variable names and values, with the nearest ancestor last."""
     refs: dict[str, StepRef] = Field(default_factory=dict)
-    """For each step id, the values that references to the step read."""
+    """For each id of a step that the task may refer to, the values that references to the step read."""
     engine_env: tuple[tuple[str, str], ...] = ()
     """Reserved variables that the scheduler sets: ``DAG_RUN_SCHEDULE_TIME``, and ``DAG_RUN_STATUS`` for handlers."""
     dotenv: tuple[str, ...] = ()

@@ -12,16 +12,14 @@ from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node
 from services.scheduler.core.plan import STEP
 from services.scheduler.core.starts import begin, held_by, turned_away
-from services.scheduler.core.tasks import make_following
+from services.scheduler.core.tasks import MOST_FOLLOWING, make_following
 from shared.contracts.attempt_tokens import token_in_chain
 from shared.contracts.events import AttemptFinished, AttemptStarted, NextStart
 from shared.contracts.tasks import FollowingStep
 from shared.status import NodeStatus
 
-__all__ = ["MOST_FOLLOWING", "following", "go_on", "turn_away"]
+__all__ = ["following", "go_on", "turn_away"]
 
-MOST_FOLLOWING = 8
-"""How many steps a worker gets besides the one that it is to run. The next task has the next ones."""
 _SHORT = timedelta(seconds=1)
 """If the step before took longer, the next ones probably do too, and no worker goes on after them."""
 

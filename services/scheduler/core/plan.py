@@ -1,10 +1,13 @@
 """The static graph of a DAG: which step depends on which, by node index. Computed once per spec."""
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from shared.admission.pools import LOCK, POOL, RATE, Claim, PoolKey
+from shared.language.expansion.references import names_in
 from shared.language.model import STORED, Dag, Handler, Step
 from shared.language.steps.approval import APPROVAL
 
@@ -28,6 +31,7 @@ class Plan:
     """The file name of the stored DAG; empty if the spec is not a stored DAG's."""
     errors: tuple[str, ...] = ()
     """Why no run may start with this plan: another version of Dagway stored the spec, but this version refuses it."""
+    _refers_to: dict[int, frozenset[str]] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
@@ -62,9 +66,20 @@ class Plan:
         return {position: claims for position, step in enumerate(self.dag.steps) if (claims := _claims_of(step))}
 
     @cached_property
-    def with_id(self) -> tuple[tuple[int, Step], ...]:
-        """The steps that have an ``id``."""
-        return tuple((position, step) for position, step in enumerate(self.dag.steps) if step.id)
+    def ids(self) -> dict[str, int]:
+        """The positions of the steps that have an ``id``, by that id."""
+        return {step.id: position for position, step in enumerate(self.dag.steps) if step.id}
+
+    def refers_to(self, position: int) -> frozenset[str]:
+        """Return the ids that step ``position``, or what the DAG sets for all steps, may refer to."""
+        if position not in self._refers_to:
+            texts = _texts(self.steps[position].model_dump(exclude={"depends"}))
+            self._refers_to[position] = self._all_refer_to.union(*map(names_in, texts)) & self.ids.keys()
+        return self._refers_to[position]
+
+    @cached_property
+    def _all_refer_to(self) -> frozenset[str]:
+        return frozenset[str]().union(*map(names_in, _texts(self.dag.model_dump(exclude={"steps", "handlers"}))))
 
     @cached_property
     def next_in_chain(self) -> dict[int, int]:
@@ -110,6 +125,18 @@ class Plan:
                 seen[current] = None
                 todo.extend(edges[current])
         return tuple(seen)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield each text in nested containers, also names of fields."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.items():
+            yield from _texts(each)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for each in value:
+            yield from _texts(each)
 
 
 def _plain(step: Step) -> bool:

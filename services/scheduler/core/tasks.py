@@ -6,7 +6,7 @@ from typing import Any
 
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node, Run
-from services.scheduler.core.plan import PREPARE, SIDE_TASK, STEP
+from services.scheduler.core.plan import PREPARE, SIDE_TASK, STEP, Plan
 from shared.contracts.tasks import FollowingStep, StepRef, Task
 from shared.language.expansion.resolve import params_from_outside
 from shared.language.expansion.sealed_text import is_sealed
@@ -14,7 +14,10 @@ from shared.language.expansion.secret_params import hidden_params
 from shared.language.model import Secret, Step
 from shared.status import NodeStatus
 
-__all__ = ["make_following", "make_task"]
+__all__ = ["MOST_FOLLOWING", "make_following", "make_task"]
+
+MOST_FOLLOWING = 8
+"""How many steps of a chain a worker gets besides the one that it is to run. The next task has the next ones."""
 
 
 def make_task(draft: Draft, idx: int, token: str, worker_id: str | None, run_status: str = "") -> Task:
@@ -54,7 +57,7 @@ def make_task(draft: Draft, idx: int, token: str, worker_id: str | None, run_sta
         params_outside=None if is_sealed(run.given) else params_from_outside(dag, run.given),
         hidden_params=hidden_params(run.asked_as),
         outputs=_outputs(draft, node),
-        refs=_refs(run, nodes),
+        refs=_refs(run, nodes, node),
         engine_env=_engine_env(run, nodes, run_status),
         dotenv=dag.dotenv,
         secrets=_secrets(run, step),
@@ -135,18 +138,34 @@ def _engine_env(run: Run, nodes: list[Node], run_status: str) -> tuple[tuple[str
     return tuple(found)
 
 
-def _refs(run: Run, nodes: list[Node]) -> dict[str, StepRef]:
-    """Return what references can read of every step with an ``id``; before it runs, its exit code is 0, as in Dagu."""
-    refs = {}
-    for position, step in run.plan.with_id:
-        node = nodes[position]
-        if node.status is NodeStatus.NOT_STARTED:
-            refs[step.id] = StepRef()
-        else:
-            refs[step.id] = StepRef(
-                exit_code=node.exit_code,
-                stdout=node.stdout,
-                stderr=node.stderr,
-                output=node.outputs.get(step.output.name) if step.output else None,
-            )
-    return refs
+def _refs(run: Run, nodes: list[Node], node: Node) -> dict[str, StepRef]:
+    """Return what the node may read of steps with an ``id``; before they run, their exit code is 0, as in Dagu.
+
+    A task of a step names the steps only to which it, or one that follows in its chain, refers: in a file whose steps
+    all have ids, tasks would otherwise grow with the number of steps.
+    """
+    ids = run.plan.ids
+    named = _named(run.plan, node.idx) if node.kind == STEP and ids else ids.keys()
+    return {step_id: _ref(run.plan.steps[ids[step_id]], nodes[ids[step_id]]) for step_id in sorted(named)}
+
+
+def _named(plan: Plan, position: int) -> set[str]:
+    named = {*plan.refers_to(position)}
+    for _ in range(MOST_FOLLOWING):
+        following = plan.next_in_chain.get(position)
+        if following is None:
+            break
+        position = following
+        named |= plan.refers_to(position)
+    return named
+
+
+def _ref(step: Step, node: Node) -> StepRef:
+    if node.status is NodeStatus.NOT_STARTED:
+        return StepRef()
+    return StepRef(
+        exit_code=node.exit_code,
+        stdout=node.stdout,
+        stderr=node.stderr,
+        output=node.outputs.get(step.output.name) if step.output else None,
+    )

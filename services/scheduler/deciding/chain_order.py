@@ -6,8 +6,8 @@ the run, or another scheduler has received it. Without it, the later report woul
 
 from collections.abc import Sequence
 
-from services.scheduler.core.chains import MOST_FOLLOWING
 from services.scheduler.core.model import Run
+from services.scheduler.core.tasks import MOST_FOLLOWING
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import load_runs
 from shared.contracts.attempt_tokens import token_in_chain

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.scheduler.core.chains import MOST_FOLLOWING
 from services.scheduler.core.messages import BegunBeside, Stop
+from services.scheduler.core.tasks import MOST_FOLLOWING
 from shared.contracts.attempt_tokens import chain_of, token_in_chain
 from shared.contracts.events import NextStart
 from shared.language.model import Output, RepeatMode, RepeatPolicy, Secret

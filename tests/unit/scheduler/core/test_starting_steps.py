@@ -229,8 +229,8 @@ def test_after_leaving_a_worker_one_attempt_goes_ahead_again() -> None:
 # -- what a task carries ---------------------------------------------------------------------------
 
 
-def out(name: str, *depends: str) -> Step:
-    return step(name, *depends, id=name, output=Output(name="X"))
+def out(name: str, *depends: str, script: str = "") -> Step:
+    return step(name, *depends, id=name, output=Output(name="X"), script=script)
 
 
 def test_outputs_reach_descendants_only_and_the_nearest_wins() -> None:
@@ -269,13 +269,33 @@ def test_handlers_see_all_outputs_and_how_the_run_stands() -> None:
 
 
 def test_references_name_what_is_known_of_steps_with_an_id() -> None:
-    stage = Stage.begun(make_dag(out("a", *()), step("b", "a"), out("c", "b")))
+    text = "cat ${a.stdout}; exit ${c.exit_code}"
+    stage = Stage.begun(make_dag(out("a"), step("b", "a", script=text), out("c", "b"), out("d")))
     stage.start("a")
     stage.finish("a", outputs={"X": "7"})
 
     refs = stage.task("b").refs
     assert (refs["a"].exit_code, refs["a"].stdout, refs["a"].output) == (0, "/logs/a.out", "7")
     assert refs == {"a": refs["a"], "c": StepRef()}
+
+
+def test_tasks_do_not_grow_with_the_number_of_steps_with_an_id() -> None:
+    steps = [out("s0"), *(out(f"s{n}", f"s{n - 1}", script=f"cat ${{s{n - 1}.stdout}}") for n in range(1, 50))]
+    stage = Stage.begun(make_dag(*steps, handlers=[Handler.EXIT])).play()
+
+    assert {name: [*stage.task(name).refs] for name in ("s0", "s1", "s49")} == {
+        "s0": [],
+        "s1": ["s0"],
+        "s49": ["s48"],
+    }
+    assert len(stage.task("onExit").refs) == 50
+
+
+def test_a_step_reads_the_steps_that_its_dag_or_the_rest_of_its_chain_names() -> None:
+    dag = make_dag(out("a"), step("b", "a"), step("c", "b", script="${a.exit_code}"), out("d"), out("e"))
+    stage = Stage.begun(dag.model_copy(update={"smtp": {"host": "${d.output}"}})).play()
+
+    assert [*stage.task("b").refs] == ["a", "d"]
 
 
 def test_the_prepare_node_goes_first_and_its_values_reach_every_task() -> None:
