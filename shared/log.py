@@ -7,7 +7,9 @@ a span, its lines have the ``trace_id``. Passwords in URLs are masked in the lin
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -18,11 +20,15 @@ from pythonjsonlogger.json import JsonFormatter
 
 from shared.tracing import here
 
-__all__ = ["bind_thread", "bound", "current", "first_line", "set_up_logging"]
+__all__ = ["Repeats", "bind_thread", "bound", "current", "first_line", "set_up_logging"]
 
 _facts: ContextVar[Mapping[str, str]] = ContextVar("facts", default=MappingProxyType({}))
 
 _LONGEST_ERROR = 300
+_TRIED_AGAIN = (".wait", ".waits", ".unavailable", ".routes_unseen")
+"""The ends of the names of events that are logged at each try while the broker or the database is away."""
+_REPEATED_EVERY_S = 60.0
+_MOST_REMEMBERED = 1_000
 _PASSWORD = re.compile(r"(://[^:/@\s]+:)[^@\s]+(@?)")
 """The start of a URL with a password, or with a port: then no ``@`` follows.
 
@@ -64,6 +70,37 @@ def _bind(record: logging.LogRecord) -> bool:
         if not hasattr(record, name):
             setattr(record, name, value)
     return True
+
+
+class Repeats(logging.Filter):
+    """Drops what says the same as a line of the last minute, if its event is one of those that are tried again.
+
+    The next such line after that minute has ``repeated``, the number of dropped lines. Thread-safe.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen: dict[tuple[str, ...], tuple[float, int]] = {}
+        """By line: when it was last written, and how often it was dropped since."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.getMessage().endswith(_TRIED_AGAIN):
+            return True
+        facts = (f"{name}={value}" for name, value in vars(record).items() if name not in _STANDARD)
+        line, now = (record.name, record.getMessage(), *facts), self._clock()
+        with self._lock:
+            written, dropped = self._seen.get(line, (now - _REPEATED_EVERY_S, 0))
+            if now - written < _REPEATED_EVERY_S:
+                self._seen[line] = written, dropped + 1
+                return False
+            if len(self._seen) >= _MOST_REMEMBERED:
+                self._seen.clear()
+            self._seen[line] = now, 0
+        if dropped:
+            record.repeated = dropped
+        return True
 
 
 class _Masked(logging.Formatter):
@@ -114,6 +151,7 @@ def set_up_logging(level: str, style: Literal["json", "text"], service: str) -> 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Masked(inner))
     handler.addFilter(_bind)
+    handler.addFilter(Repeats())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 from waitress.task import ThreadedTaskDispatcher
 
-from shared.log import set_up_logging
+from shared.log import Repeats, set_up_logging
 
 FORGED = {
     "a line": "x\n12:00:00 info    login.succeeded username=admin",
@@ -136,3 +136,24 @@ class _Lines:
 
     def flush(self) -> None:
         """Keep it."""
+
+
+def test_what_is_tried_again_and_again_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    log = logging.getLogger("tried")
+    log.addFilter(repeats := Repeats(lambda: now))
+    try:
+        for now in (0.0, 0.3, 59.9, 60.0):
+            log.warning("leases.wait", extra={"error": "connection refused"})
+            log.warning("broker.lost", extra={"why": "connection refused"})
+        log.warning("leases.wait", extra={"error": "too many connections"})
+    finally:
+        log.removeFilter(repeats)
+
+    waits = [vars(one) for one in caplog.records if one.message == "leases.wait"]
+    assert [(one["error"], one.get("repeated")) for one in waits] == [
+        ("connection refused", None),
+        ("connection refused", 2),
+        ("too many connections", None),
+    ]
+    assert [one.message for one in caplog.records].count("broker.lost") == 4
