@@ -25,8 +25,7 @@ class Reach:
     def open(self, path: str | Path, flags: int = os.O_RDONLY, mode: int = 0) -> int:
         """Open a file as ``os.open`` does. Raises ``PermissionError`` if the run may not name it."""
         # Before, so that no file is made; after, in case a step has replaced a link in between.
-        if self.private:
-            self._check(path, os.path.realpath(path))
+        self.check(path)
         fd = os.open(path, flags, mode)
         try:
             if self.private:
@@ -46,6 +45,11 @@ class Reach:
             os.close(fd)
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         return fd
+
+    def check(self, path: str | Path) -> None:
+        """Raise ``PermissionError`` if the run may not name a path."""
+        if self.private:
+            self._check(path, os.path.realpath(path))
 
     def _check(self, path: str | Path, real: str) -> None:
         target = Path(real)

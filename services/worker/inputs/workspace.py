@@ -125,13 +125,14 @@ class Workspace:
     def log_folder(self, task: Task) -> Path:
         """Return the directory below which the run's logs are: the DAG's ``logDir``, else ``<data>/logs``.
 
-        A ``logDir`` that is not writable is ignored. So is a ``logDir`` with a back-quoted command, since no command of
-        the user may run yet.
+        A ``logDir`` that is not writable, or that the run may not name, is ignored. So is a ``logDir`` with a
+        back-quoted command, since no command of the user may run yet.
         """
         if task.log_dir and not needs_shell(task.log_dir):
             try:
                 text = expand(task.log_dir, Scope((dict(task.env), host_variables())))
                 folder = Path(os.path.normpath(self.dag_folder(task) / Path(text).expanduser()))
+                self.reach(task).check(folder)
                 folder.mkdir(_DIR_MODE if self.users is None else _PASSAGE_MODE, parents=True, exist_ok=True)
             except (OSError, ValueError, RuntimeError) as error:
                 _log.warning("log_dir.unusable", extra={"token": task.token, "error": str(error)})

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from services.worker.inputs.named_files import EVERYTHING, Reach
+from services.worker.inputs.workspace import Workspace
 from services.worker.process.step_users import NoFreeUser, StepUser, StepUsers
+from shared.language.model import Step
+from tests.harness.worker_rig import task
 
 _FIRST = StepUser(20_000, os.getgid() + 1)
 
@@ -107,3 +110,11 @@ def test_a_private_file_is_not_made_before_it_is_refused(tmp_path: Path) -> None
         reach.open(tmp_path / "private" / "new", os.O_RDWR | os.O_CREAT, 0o600)
 
     assert list((tmp_path / "private").iterdir()) == []
+
+
+def test_the_logs_of_a_run_go_to_no_folder_that_it_may_not_name(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, None, _users(tmp_path, 1), (tmp_path,))
+    of_others = task(Step(name="s"), log_dir=f"{tmp_path}/spool/new")
+
+    assert workspace.log_folder(of_others) == tmp_path / "logs"
+    assert not (tmp_path / "spool").exists()
