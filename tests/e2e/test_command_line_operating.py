@@ -190,6 +190,7 @@ def test_a_gateway_that_is_away_is_said_with_what_to_do(dagway: Dagway) -> None:
         "dagway: the gateway at http://127.0.0.1:1 (from --url) cannot be reached: Connection refused; "
         "start one with `dagway up`, or give another by --url or DAGWAY_URL\n"
     )
+    assert dagway("events", "--url", "127.0.0.1:1").stderr == away.stderr
     assert dagway("doctor", "--url", "127.0.0.1:1").stdout.splitlines()[1] == (
         "problem  gateway      the gateway at http://127.0.0.1:1 (from --url) cannot be reached: Connection refused -> "
         "start one with `dagway up`, or give another by --url or DAGWAY_URL"

@@ -105,6 +105,8 @@ def events_command(gateway: Gateway, *, dag: str, run: str, run_id: str, last_id
     With DAG, those of its newest run, or of RUN, from its beginning to its end. Without DAG, those of all runs from now
     on, until Ctrl-C. After a lost connection the command goes on without a gap; with --after, so does a new command.
     """
+    # A stream is opened again for minutes; a server that was never there is a mistake.
+    gateway.get("/health")
     where = "/events"
     if dag:
         where = f"{path('dag-runs', name_on_server(gateway, dag), run or run_id or LATEST)}/events"
