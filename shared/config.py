@@ -157,6 +157,7 @@ class Config:
     service_account_dir: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
     navbar_title: str = "Dagu"
     navbar_color: str = ""
+    log_charset: str = "utf-8"
     url: str = ""
     profile: str = ""
     workspace: str = ""

@@ -34,6 +34,7 @@ _FILE_KEYS: Mapping[str, str] = {
     "paths.baseconfig": "base_config",
     "ui.navbartitle": "navbar_title",
     "ui.navbarcolor": "navbar_color",
+    "ui.logencodingcharset": "log_charset",
     "auth.mode": "auth_mode",
     "auth.basic.username": "auth_basic_username",
     "auth.basic.password": "auth_basic_password",

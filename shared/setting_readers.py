@@ -1,5 +1,6 @@
 """Readers of settings: each returns the value that a text means, or raises ``ValueError`` with what is wrong."""
 
+import codecs
 import pwd
 import re
 from collections.abc import Callable
@@ -32,6 +33,7 @@ __all__ = [
     "server_url",
     "size",
     "step_users",
+    "text_encoding",
     "true_or_false",
     "url",
     "user",
@@ -135,6 +137,15 @@ def zone_name(text: str) -> str:
         return ZoneInfo(text).key
     except (ValueError, KeyError, OSError) as error:
         raise ValueError(f"{text!r} is not a time zone such as Europe/Berlin") from error
+
+
+def text_encoding(text: str) -> str:
+    """Return the name of an encoding, as Python knows it, of ``utf-8``, ``Shift_JIS`` and the like."""
+    try:
+        "".encode(text)
+    except LookupError:
+        raise ValueError(f"{text!r} is not the name of a text encoding, such as utf-8 or shift_jis") from None
+    return codecs.lookup(text).name
 
 
 def one_of(*allowed: str) -> Callable[[str], str]:

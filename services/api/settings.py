@@ -99,6 +99,8 @@ class Settings:
     """The time zone of times in responses and pages. ``None``: the local time zone of the process."""
     navbar_title: str = "Dagu"
     navbar_color: str = ""
+    log_charset: str = "utf-8"
+    """The encoding of what steps print."""
     max_followers: int = MOST_FOLLOWERS
     """How many event streams may be open and how many requests may wait for the end of a run, together.
 
@@ -177,6 +179,7 @@ def settings_from(config: "Config", command: Literal["api", "up"] = "api") -> Se
         zone=local_zone(config.tz),
         navbar_title=config.navbar_title,
         navbar_color=config.navbar_color,
+        log_charset=config.log_charset,
         effective=effective_settings(config, command),
     )
 

@@ -200,8 +200,8 @@ class Stack:
             self._insert(t.nodes, node)
         return key
 
-    def add_log(self, run_key: str, node: int, text: str, stream: str = "stdout") -> None:
-        data = text.encode()
+    def add_log(self, run_key: str, node: int, text: str | bytes, stream: str = "stdout") -> None:
+        data = text.encode() if isinstance(text, str) else text
         row = {
             "token": f"{run_key[:20]}{node}",
             "stream": stream,

@@ -183,12 +183,13 @@ def _file_of_step(call: Call, query: DownloadQuery, run: RunRow, step_name: str)
     found = call.deps.reads.log_pieces(run.run_key, node.idx, stream, of=of)
     # Read before the response begins, so that an unavailable database is a 503.
     first = next(found, b"")
-    return _file(f"{run.dag_run_id}.{node.name}.{stream}", chain([first], found))
+    name = f"{run.dag_run_id}.{node.name}.{stream}"
+    return _file(name, chain([first], found), call.deps.settings.log_charset)
 
 
-def _file(name: str, content: Iterable[bytes]) -> ApiResponse:
+def _file(name: str, content: Iterable[bytes], charset: str = "utf-8") -> ApiResponse:
     headers = {"Content-Disposition": f'attachment; filename="{_UNSAFE.sub("_", name)}.log"'}
-    return ApiResponse(200, content, f"{_TEXT_FILE}; charset=utf-8", headers)
+    return ApiResponse(200, content, f"{_TEXT_FILE}; charset={charset}", headers)
 
 
 def _lines(lines: Sequence[bytes]) -> bytes:
@@ -208,7 +209,7 @@ def _log_of_step(call: Call, query: StepLogQuery, run: RunRow, step_name: str) -
         window = reads.log_tail(run.run_key, node.idx, stream, limit=query.lines, of=of)
     else:
         window = reads.log_lines(run.run_key, node.idx, stream, offset=query.first, limit=query.lines, of=of)
-    return ok(_log(window, query))
+    return ok(_log(window, query, call.deps.settings.log_charset))
 
 
 def _search(call: Call, query: LogSearchQuery, run: RunRow, step_name: str) -> ApiResponse:
@@ -217,7 +218,7 @@ def _search(call: Call, query: LogSearchQuery, run: RunRow, step_name: str) -> A
         run.run_key,
         node.idx,
         stream,
-        query.q.encode(),
+        query.q.encode(call.deps.settings.log_charset, "replace"),
         offset=query.offset - 1,
         limit=query.limit,
         most=_MOST_SEARCHED,
@@ -252,11 +253,11 @@ def _attempt(call: Call, run: RunRow, node: NodeRow, number: int) -> tuple[int, 
     return found[number - 1].run_attempt, found[number - 1].number
 
 
-def _log(window: LogWindow, query: LogQuery) -> dict[str, Any]:
+def _log(window: LogWindow, query: LogQuery, charset: str = "utf-8") -> dict[str, Any]:
     count = len(window.lines)
     more = count < window.total if query.tail or query.head else window.offset + count < window.total and count > 0
     return {
-        "content": _text(window.lines),
+        "content": _text(window.lines, charset),
         "lineCount": count,
         "totalLines": window.total,
         "hasMore": more,
@@ -264,9 +265,9 @@ def _log(window: LogWindow, query: LogQuery) -> dict[str, Any]:
     }
 
 
-def _text(lines: Sequence[bytes]) -> str:
+def _text(lines: Sequence[bytes], charset: str) -> str:
     # Lines may end with CR LF, for example on Windows or in HTTP headers.
-    return b"\n".join(line.removesuffix(b"\r") for line in lines).decode("utf-8", "replace")
+    return b"\n".join(line.removesuffix(b"\r") for line in lines).decode(charset, "replace")
 
 
 def _line(call: Call, change: TransitionRow) -> str:
