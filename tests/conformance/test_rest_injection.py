@@ -9,7 +9,7 @@ import pytest
 
 from services.api.settings import Settings
 from tests.conformance.rest_live import SECRET
-from tests.conformance.rest_stack import Stack, open_stack
+from tests.conformance.rest_stack import NOW, Stack, open_stack
 
 INJECTED = "x\r\nSet-Cookie: injected=1\r\n\r\n<script>alert(1)</script>"
 HEADERS: dict[str, dict[str, Any]] = {
@@ -47,6 +47,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder: Path = tmp_path_factory.mktemp("injection")
     with open_stack(folder, settings=settings, reply_timeout_s=0.0) as opened:
         opened.add_dag("a")
+        # Without users, a login waits for a scheduler that creates the first one.
+        opened.add("users", id="u", username="u", role="viewer", password_hash="x", created_at=NOW, updated_at=NOW)
         yield opened
 
 
