@@ -139,11 +139,11 @@ class _Lines:
 
 
 def test_what_is_tried_again_and_again_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
-    now = 0.0
+    times = iter((0.0, 0.3, 59.9, 60.0, 60.0))
     log = logging.getLogger("tried")
-    log.addFilter(repeats := Repeats(lambda: now))
+    log.addFilter(repeats := Repeats(lambda: next(times)))
     try:
-        for now in (0.0, 0.3, 59.9, 60.0):
+        for _ in range(4):
             log.warning("leases.wait", extra={"error": "connection refused"})
             log.warning("broker.lost", extra={"why": "connection refused"})
         log.warning("leases.wait", extra={"error": "too many connections"})
