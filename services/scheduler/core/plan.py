@@ -78,6 +78,12 @@ class Plan:
         return self._refers_to[position]
 
     @cached_property
+    def _named(self) -> frozenset[str]:
+        """The ids that some step may refer to."""
+        positions = range(len(self.dag.steps)) if self.ids else ()
+        return frozenset[str]().union(*map(self.refers_to, positions))
+
+    @cached_property
     def _all_refer_to(self) -> frozenset[str]:
         return frozenset[str]().union(*map(names_in, _texts(self.dag.model_dump(exclude={"steps", "handlers"}))))
 
@@ -98,7 +104,7 @@ class Plan:
             if len(children) != 1 or self.depends[children[0]] != (position,) or children[0] in self.claims:
                 continue
             first, second = self.steps[position], self.steps[children[0]]
-            if _plain(first) and _plain(second) and not (first.id or first.output or first.repeat_policy):
+            if _plain(first) and _plain(second) and not (first.id in self._named or first.output or first.repeat_policy):
                 found[position] = children[0]
         return found
 

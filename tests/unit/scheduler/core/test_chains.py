@@ -59,7 +59,8 @@ def test_a_task_brings_a_limited_number_of_steps() -> None:
     [
         [step("a"), step("b", "a", call="other")],
         [step("a", call="other"), step("b", "a")],
-        [step("a", id="a1"), step("b", "a")],
+        [step("a", id="a1"), step("b", "a", script="cat ${a1.stdout}")],
+        [step("a", id="a1"), step("b", "a"), step("c", "a", script="echo `cat ${a1.stderr}`")],
         [step("a", output=Output(name="OUT")), step("b", "a")],
         [step("a", repeat_policy=RepeatPolicy(repeat=RepeatMode.WHILE)), step("b", "a")],
         [step("a"), step("b", "a", type="chat")],
@@ -82,6 +83,14 @@ def test_where_the_dag_has_a_say_a_scheduler_decides(facts: dict[str, Any]) -> N
 
 def test_a_limit_on_active_steps_does_not_matter_if_all_steps_are_one_chain() -> None:
     assert followers(begun(*in_line(3), max_active_steps=1)) == ["s1", "s2"]
+
+
+def test_a_step_whose_id_a_later_one_names_ends_its_chain() -> None:
+    steps = [step("a", id="a1"), step("b", "a", id="b1"), step("c", "b"), step("d", "c", script="exit ${b1.exit_code}")]
+
+    assert followers(begun(*steps)) == ["b"]
+    assert followers(begun(*steps[:3])) == ["b", "c"]
+    assert followers(begun(*steps[:3], smtp={"host": "${a1.output}"})) == []
 
 
 def test_after_a_step_that_took_long_no_steps_are_brought_along() -> None:
