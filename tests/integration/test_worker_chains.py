@@ -15,6 +15,7 @@ from shared.contracts.control import StopAttempt
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted
 from shared.contracts.tasks import FollowingStep, Task
 from shared.errors import BrokerUnavailable
+from shared.language.model import Output
 from shared.transport.base import EVENTS, Outgoing
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import PATIENCE_S, eventually
@@ -65,8 +66,20 @@ def test_the_steps_of_a_chain_run_one_after_the_other(tmp_path: Path) -> None:
         eventually(lambda: rig.worker.attempts.tokens() == ())
 
 
-@pytest.mark.parametrize("text", ["false", "echo ::output A=1", "exit 3"])
-def test_a_chain_ends_with_a_step_that_fails_or_has_outputs(tmp_path: Path, text: str) -> None:
+def test_each_step_of_a_chain_has_the_outputs_of_those_before_it(tmp_path: Path) -> None:
+    first = chain("echo one", 'echo "::output SAID=$A two"', 'echo "$A, $SAID, $EARLIER, ${A}" >> ran')
+    named = first.step.model_copy(update={"output": Output(name="A")})
+    with Rig(tmp_path) as rig:
+        rig.give(first.model_copy(update={"step": named, "outputs": (("EARLIER", "zero"), ("A", "none"))}))
+        rig.finished(token(2))
+
+        assert rig.work_dir().joinpath("ran").read_text(encoding="utf-8") == "one, one two, zero, one\n"
+        assert [rig.finished(token(number)).outputs for number in range(3)] == [{"A": "one"}, {"SAID": "one two"}, {}]
+        assert all(rig.finished(token(number)).next_start for number in range(2))
+
+
+@pytest.mark.parametrize("text", ["false", "exit 3"])
+def test_a_chain_ends_with_a_step_that_fails(tmp_path: Path, text: str) -> None:
     with Rig(tmp_path) as rig:
         rig.give(chain(text, "echo 1 >> ran"))
         end = rig.finished(FIRST)

@@ -91,8 +91,8 @@ class Plan:
     def next_in_chain(self) -> dict[int, int]:
         """By step: the step that a worker may begin itself when the first has succeeded, if there is one.
 
-        Nothing but the success of the first may matter to the second: no other dependency, place in a pool, delay,
-        secret from the database, or reference to the first.
+        Nothing but the success and the outputs of the first may matter to the second: no other dependency, place in a
+        pool, delay, secret from the database, or reference to the first.
         """
         if self.dag.delay_sec or any(secret.provider == STORED for secret in self.dag.secrets):
             return {}
@@ -104,7 +104,7 @@ class Plan:
             if len(children) != 1 or self.depends[children[0]] != (position,) or children[0] in self.claims:
                 continue
             first, second = self.steps[position], self.steps[children[0]]
-            if _plain(first) and _plain(second) and not (first.id in self._named or first.output or first.repeat_policy):
+            if _plain(first) and _plain(second) and not (first.id in self._named or first.repeat_policy):
                 found[position] = children[0]
         return found
 

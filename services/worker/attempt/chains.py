@@ -14,10 +14,17 @@ GO_ON_S = 2.0
 def next_task(task: Task, ended: AttemptFinished, *, held_s: float, now: datetime) -> Task | None:
     """Return the task of the next step of the chain, or ``None`` if a scheduler has to decide what follows.
 
-    ``task`` has ended as ``ended`` says; ``held_s`` is for how long the chain has held its slot. A step that has
-    outputs may change the inputs of the next one.
+    ``task`` has ended as ``ended`` says; ``held_s`` is for how long the chain has held its slot. The next step has the
+    outputs of this one as well.
     """
-    if not task.following or ended.outcome != "succeeded" or ended.outputs or held_s > GO_ON_S:
+    if not task.following or ended.outcome != "succeeded" or held_s > GO_ON_S:
         return None
     following, *rest = task.following
-    return task.model_copy(update={**dict(following), "number": 1, "dispatched_at": now, "following": tuple(rest)})
+    facts = {
+        **dict(following),
+        "number": 1,
+        "dispatched_at": now,
+        "following": tuple(rest),
+        "outputs": (*task.outputs, *ended.outputs.items()),
+    }
+    return task.model_copy(update=facts)

@@ -9,7 +9,7 @@ from services.scheduler.core.messages import BegunBeside, Stop
 from services.scheduler.core.tasks import MOST_FOLLOWING
 from shared.contracts.attempt_tokens import chain_of, token_in_chain
 from shared.contracts.events import NextStart
-from shared.language.model import Output, RepeatMode, RepeatPolicy, Secret
+from shared.language.model import RepeatMode, RepeatPolicy, Secret
 from shared.status import AttemptState, NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
 
@@ -61,7 +61,6 @@ def test_a_task_brings_a_limited_number_of_steps() -> None:
         [step("a", call="other"), step("b", "a")],
         [step("a", id="a1"), step("b", "a", script="cat ${a1.stdout}")],
         [step("a", id="a1"), step("b", "a"), step("c", "a", script="echo `cat ${a1.stderr}`")],
-        [step("a", output=Output(name="OUT")), step("b", "a")],
         [step("a", repeat_policy=RepeatPolicy(repeat=RepeatMode.WHILE)), step("b", "a")],
         [step("a"), step("b", "a", type="chat")],
         [step("a"), step("b", "a", lock=("only",))],
