@@ -13,7 +13,7 @@ from shared.contracts.attempt_tokens import token_in_chain
 from shared.contracts.codec import decode
 from shared.contracts.control import StopAttempt
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted
-from shared.contracts.tasks import FollowingStep, Task
+from shared.contracts.tasks import FollowingStep, StepRef, Task
 from shared.errors import BrokerUnavailable
 from shared.language.model import Output
 from shared.transport.base import EVENTS, Outgoing
@@ -76,6 +76,19 @@ def test_each_step_of_a_chain_has_the_outputs_of_those_before_it(tmp_path: Path)
         assert rig.work_dir().joinpath("ran").read_text(encoding="utf-8") == "one, one two, zero, one\n"
         assert [rig.finished(token(number)).outputs for number in range(3)] == [{"A": "one"}, {"SAID": "one two"}, {}]
         assert all(rig.finished(token(number)).next_start for number in range(2))
+
+
+def test_a_step_of_a_chain_may_refer_to_those_before_it(tmp_path: Path) -> None:
+    said = "cat ${one.stdout} >> ran; echo ${one.exit_code} ${one.output} $(basename ${one.stderr}) >> ran"
+    first = chain("echo one; exit 0", said)
+    named = first.step.model_copy(update={"id": "one", "output": Output(name="A")})
+    with Rig(tmp_path) as rig:
+        rig.give(first.model_copy(update={"step": named, "refs": {"one": StepRef()}}))
+        end = rig.finished(FIRST)
+        rig.finished(token(1))
+
+        assert end.next_start is not None
+        assert lines(rig) == ["one", "0", "one", Path(end.stderr).name]
 
 
 @pytest.mark.parametrize("text", ["false", "exit 3"])

@@ -78,12 +78,6 @@ class Plan:
         return self._refers_to[position]
 
     @cached_property
-    def _named(self) -> frozenset[str]:
-        """The ids that some step may refer to."""
-        positions = range(len(self.dag.steps)) if self.ids else ()
-        return frozenset[str]().union(*map(self.refers_to, positions))
-
-    @cached_property
     def _all_refer_to(self) -> frozenset[str]:
         return frozenset[str]().union(*map(names_in, _texts(self.dag.model_dump(exclude={"steps", "handlers"}))))
 
@@ -91,8 +85,8 @@ class Plan:
     def next_in_chain(self) -> dict[int, int]:
         """By step: the step that a worker may begin itself when the first has succeeded, if there is one.
 
-        Nothing but the success and the outputs of the first may matter to the second: no other dependency, place in a
-        pool, delay, secret from the database, or reference to the first.
+        Nothing may matter to the second but the success of the first and what its worker knows of it: no other
+        dependency, place in a pool, delay, or secret from the database.
         """
         if self.dag.delay_sec or any(secret.provider == STORED for secret in self.dag.secrets):
             return {}
@@ -104,7 +98,7 @@ class Plan:
             if len(children) != 1 or self.depends[children[0]] != (position,) or children[0] in self.claims:
                 continue
             first, second = self.steps[position], self.steps[children[0]]
-            if _plain(first) and _plain(second) and not (first.id in self._named or first.repeat_policy):
+            if _plain(first) and _plain(second) and not first.repeat_policy:
                 found[position] = children[0]
         return found
 

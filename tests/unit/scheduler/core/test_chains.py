@@ -9,6 +9,7 @@ from services.scheduler.core.messages import BegunBeside, Stop
 from services.scheduler.core.tasks import MOST_FOLLOWING
 from shared.contracts.attempt_tokens import chain_of, token_in_chain
 from shared.contracts.events import NextStart
+from shared.contracts.tasks import StepRef
 from shared.language.model import RepeatMode, RepeatPolicy, Secret
 from shared.status import AttemptState, NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
@@ -59,8 +60,6 @@ def test_a_task_brings_a_limited_number_of_steps() -> None:
     [
         [step("a"), step("b", "a", call="other")],
         [step("a", call="other"), step("b", "a")],
-        [step("a", id="a1"), step("b", "a", script="cat ${a1.stdout}")],
-        [step("a", id="a1"), step("b", "a"), step("c", "a", script="echo `cat ${a1.stderr}`")],
         [step("a", repeat_policy=RepeatPolicy(repeat=RepeatMode.WHILE)), step("b", "a")],
         [step("a"), step("b", "a", type="chat")],
         [step("a"), step("b", "a", lock=("only",))],
@@ -84,12 +83,12 @@ def test_a_limit_on_active_steps_does_not_matter_if_all_steps_are_one_chain() ->
     assert followers(begun(*in_line(3), max_active_steps=1)) == ["s1", "s2"]
 
 
-def test_a_step_whose_id_a_later_one_names_ends_its_chain() -> None:
+def test_a_task_names_the_steps_of_its_chain_that_later_ones_refer_to() -> None:
     steps = [step("a", id="a1"), step("b", "a", id="b1"), step("c", "b"), step("d", "c", script="exit ${b1.exit_code}")]
+    stage = begun(*steps)
 
-    assert followers(begun(*steps)) == ["b"]
-    assert followers(begun(*steps[:3])) == ["b", "c"]
-    assert followers(begun(*steps[:3], smtp={"host": "${a1.output}"})) == []
+    assert followers(stage) == ["b", "c", "d"]
+    assert stage.sent[-1].task.refs == {"b1": StepRef()}
 
 
 def test_after_a_step_that_took_long_no_steps_are_brought_along() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from services.scheduler.core.messages import Begin, PatchNode
+from services.scheduler.core.tasks import MOST_FOLLOWING
 from shared.contracts.tasks import StepRef
 from shared.language.load import load
 from shared.language.model import ContinueOn, Handler, Output, Step
@@ -283,11 +284,8 @@ def test_tasks_do_not_grow_with_the_number_of_steps_with_an_id() -> None:
     steps = [out("s0"), *(out(f"s{n}", f"s{n - 1}", script=f"cat ${{s{n - 1}.stdout}}") for n in range(1, 50))]
     stage = Stage.begun(make_dag(*steps, handlers=[Handler.EXIT])).play()
 
-    assert {name: [*stage.task(name).refs] for name in ("s0", "s1", "s49")} == {
-        "s0": [],
-        "s1": ["s0"],
-        "s49": ["s48"],
-    }
+    assert [*stage.task("s49").refs] == ["s48"]
+    assert max(len(stage.task(f"s{n}").refs) for n in range(50)) == MOST_FOLLOWING + 1
     assert len(stage.task("onExit").refs) == 50
 
 
