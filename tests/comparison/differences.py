@@ -259,7 +259,8 @@ DIFFERENCES: Sequence[Difference] = (
     Difference(
         "API",
         "`PUT` of a spec that was saved answers with an empty body.",
-        'It answers `{"errors": []}`, for which the front end of Dagu shows an empty alert.',
+        'It answers `{"errors": []}`. Where a gateway serves the front end of Dagu, the page suppresses the empty '
+        "alert that it shows for that.",
         "Dagu's description of its API shows it so.",
     ),
     Difference(
