@@ -322,8 +322,9 @@ def test_a_worker_pool_serves_only_the_workspaces_that_it_is_reserved_for(
     iota, other = member(admin, "iota", "ida"), member(admin, "kappa", "kim")
     headers = {"X-Dagway-Workspace": "kappa"}
     why = "the worker pool default does not serve this workspace"
-    # The first step has an id, so that its worker does not go on with the second one itself.
-    waits = f"{{id: waits, command: 'while [ ! -e {tmp_path}/go ]; do sleep 0.05; done'}}"
+    # The first step may be repeated, so its worker does not go on with the second one itself.
+    repeat = "repeatPolicy: {repeat: while, exitCode: [99]}"
+    waits = f"{{command: 'while [ ! -e {tmp_path}/go ]; do sleep 0.05; done', {repeat}}}"
     begun = f"steps:\n  - {waits}\n  - touch {tmp_path}/never\n"
     for place in (iota, other):
         place.done("POST", "/dags", {"name": "short", "spec": "steps:\n  - echo hi\n"})

@@ -8,11 +8,13 @@ from tests.harness.cluster import Cluster
 from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
 
+# The first step may be repeated, so its worker does not go on with the second one itself.
 CHAIN = """
 steps:
   - name: first
     command: echo 1
     output: A
+    repeatPolicy: {repeat: while, exitCode: [99]}
   - name: second
     command: echo ${A}2
     output: B

@@ -54,6 +54,8 @@ def go_on(draft: Draft, event: AttemptFinished) -> None:
     ):
         draft.effects.extend(turn_away(draft, event, "stale token").effects)
         return
+    # The step ended before the next one began, whenever that was recorded.
+    draft.set_node(event.node, finished_at=min(draft.now, start.at))
     draft.open_next_in_chain(idx, start.token, event.worker_id, event.at)
     begin(draft, _started(event, start, idx), start.at)
     if draft.run.stop_reason:

@@ -32,6 +32,7 @@ def followers(stage: Stage) -> list[str]:
 def go_on(stage: Stage, name: str, next_name: str, **facts: Any) -> None:
     """Let the worker report the end of a step, and that it begins the next one."""
     start = NextStart(token=token_in_chain(stage.token(name), stage.node(next_name).idx), at=stage.now, stdout="/o")
+    stage.now += timedelta(milliseconds=30)  # until the report is recorded
     stage.finish(name, next_start=start, **facts)
 
 
@@ -112,6 +113,7 @@ def test_a_worker_that_goes_on_gets_no_other_task() -> None:
     assert (attempt.state, attempt.worker_id, attempt.incarnation) == (AttemptState.RUNNING, "w7", "i7")
     assert stage.node("s1").status is NodeStatus.RUNNING
     assert (stage.node("s1").stdout, stage.node("s1").number) == ("/o", 1)
+    assert stage.node("s0").finished_at == stage.node("s1").started_at
     assert [(one.token, one.accepted, one.begun) for one in stage.executions][-1] == (attempt.token, True, True)
 
 
