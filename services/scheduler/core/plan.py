@@ -32,6 +32,7 @@ class Plan:
     errors: tuple[str, ...] = ()
     """Why no run may start with this plan: another version of Dagway stored the spec, but this version refuses it."""
     _refers_to: dict[int, frozenset[str]] = field(default_factory=dict, init=False, repr=False)
+    """A cache of ``refers_to``, by position."""
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:

@@ -141,8 +141,8 @@ def _engine_env(run: Run, nodes: list[Node], run_status: str) -> tuple[tuple[str
 def _refs(run: Run, nodes: list[Node], node: Node) -> dict[str, StepRef]:
     """Return what the node may read of steps with an ``id``; before they run, their exit code is 0, as in Dagu.
 
-    A task of a step names the steps only to which it, or one that follows in its chain, refers: in a file whose steps
-    all have ids, tasks would otherwise grow with the number of steps.
+    The task of a step has only those to which the step, or one that follows it in its chain, refers. Otherwise tasks
+    would grow with the number of steps that have an id.
     """
     ids = run.plan.ids
     named = _named(run.plan, node.idx) if node.kind == STEP and ids else ids.keys()
