@@ -323,9 +323,8 @@ def test_a_worker_pool_serves_only_the_workspaces_that_it_is_reserved_for(
     headers = {"X-Dagway-Workspace": "kappa"}
     why = "the worker pool default does not serve this workspace"
     # The first step may be repeated, so its worker does not go on with the second one itself.
-    repeat = "repeatPolicy: {repeat: while, exitCode: [99]}"
-    waits = f"{{command: 'while [ ! -e {tmp_path}/go ]; do sleep 0.05; done', {repeat}}}"
-    begun = f"steps:\n  - {waits}\n  - touch {tmp_path}/never\n"
+    repeat, waits = "{repeat: while, exitCode: [99]}", f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"
+    begun = f"steps:\n  - {{command: '{waits}', repeatPolicy: {repeat}}}\n  - touch {tmp_path}/never\n"
     for place in (iota, other):
         place.done("POST", "/dags", {"name": "short", "spec": "steps:\n  - echo hi\n"})
         place.done("POST", "/dags", {"name": "begun", "spec": begun + "handlerOn: {exit: {command: echo end}}\n"})
