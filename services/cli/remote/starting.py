@@ -40,8 +40,8 @@ dagway enqueue --queue heavy report
 def request_of(dag: str, name: str, run_id: str, params: str, *, quiet: bool = False) -> tuple[str, dict[str, Any]]:
     """Return the path without its last part, and the body of the request.
 
-    If ``dag`` is a file, its text is sent; else it names a DAG on the server. ``quiet``: do not say so if it looks like
-    a file.
+    If ``dag`` is a file, its text is sent; else it names a DAG on the server. If it looks like a file that is missing,
+    this is said on stderr, unless ``quiet``.
 
     Raises:
         ConfigInvalid: the file cannot be read.
