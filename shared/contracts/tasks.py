@@ -38,14 +38,17 @@ class CallResult(Part):
 
 
 class FollowingStep(Part):
-    """A step that the worker may begin itself, as its only attempt, once the step before it has succeeded.
+    """A step or handler that the worker may begin itself, as its only attempt, once the one before it has succeeded.
 
-    All that is not here is as in the task of the chain's first step. See ADR 63.
+    All that is not here is as in the first task of the chain, or comes from the attempts since. See ADR 63.
     """
 
     token: str
     node: int
+    kind: str = "step"
+    """``step`` or ``handler``."""
     step: Step
+    engine_env: tuple[tuple[str, str], ...] = ()
     secrets: tuple[Secret, ...] = ()
     log_output: str = "separate"
     timeout_s: float = 0
@@ -122,4 +125,4 @@ class Task(Message):
     options: dict[str, Any] = Field(default_factory=dict)
     """The DAG's ``ssh``, ``container``, ``smtp`` and ``llm`` for executors, or a ``CallResult``, or a ``SideTask``."""
     following: tuple[FollowingStep, ...] = ()
-    """The next steps of a chain, in order. An older worker runs only the step of the task itself."""
+    """The next steps and handlers of a chain, in order. An older worker runs only the step of the task itself."""

@@ -15,7 +15,7 @@ from shared.contracts.control import StopAttempt
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted
 from shared.contracts.tasks import FollowingStep, StepRef, Task
 from shared.errors import BrokerUnavailable
-from shared.language.model import Output
+from shared.language.model import Dag, Output, Param
 from shared.transport.base import EVENTS, Outgoing
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import PATIENCE_S, eventually
@@ -89,6 +89,32 @@ def test_a_step_of_a_chain_may_refer_to_those_before_it(tmp_path: Path) -> None:
 
         assert end.next_start is not None
         assert lines(rig) == ["one", "0", "one", Path(end.stderr).name]
+
+
+def test_the_first_step_after_the_preparation_has_what_it_evaluated(tmp_path: Path) -> None:
+    dag = Dag(name="d", steps=(), env=(("DAY", "`echo monday`"),), params=(Param(name="WHO", value="ada"),))
+    first = chain("", 'echo "$DAY $WHO" >> ran; echo done', 'echo "$DAY again" >> ran')
+    options = {"prepare": {"dag": dag.model_dump(mode="json"), "given": "WHO=bob"}}
+    with Rig(tmp_path) as rig:
+        rig.give(first.model_copy(update={"kind": "prepare", "options": options}))
+        rig.finished(token(2))
+
+        assert lines(rig) == ["monday", "bob", "monday", "again"]
+        assert rig.finished(FIRST).outputs["env"] == '[["DAY", "monday"]]'
+
+
+def test_a_handler_at_the_end_of_a_chain_has_its_variables_and_nobody_its_outputs(tmp_path: Path) -> None:
+    first = chain("true", 'echo "$DAG_RUN_STATUS $A" >> ran; echo two', 'echo "$DAG_RUN_STATUS $B" >> ran')
+    handler, last = first.following
+    facts = {"kind": "handler", "engine_env": (("DAG_RUN_STATUS", "succeeded"),)}
+    named = handler.step.model_copy(update={"output": Output(name="B")})
+    handlers = (handler.model_copy(update={**facts, "step": named}), last.model_copy(update=facts))
+    with Rig(tmp_path) as rig:
+        rig.give(first.model_copy(update={"outputs": (("A", "one"),), "following": handlers}))
+        rig.finished(token(2))
+
+        assert lines(rig) == ["succeeded", "one", "succeeded"]
+        assert rig.finished(token(1)).outputs == {"B": "two"}
 
 
 @pytest.mark.parametrize("text", ["false", "exit 3"])

@@ -9,32 +9,63 @@ from datetime import timedelta
 
 from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
-from services.scheduler.core.model import Node
-from services.scheduler.core.plan import STEP
+from services.scheduler.core.model import Node, Run, evolve
+from services.scheduler.core.plan import HANDLER, PREPARE, SIDE_TASK
 from services.scheduler.core.starts import begin, held_by, turned_away
+from services.scheduler.core.step_rules import derive_status
 from services.scheduler.core.tasks import MOST_FOLLOWING, make_following
 from shared.contracts.attempt_tokens import token_in_chain
 from shared.contracts.events import AttemptFinished, AttemptStarted, NextStart
 from shared.contracts.tasks import FollowingStep
-from shared.status import NodeStatus
+from shared.language.model import Handler
+from shared.status import NodeStatus, RunStatus
 
-__all__ = ["following", "go_on", "turn_away"]
+__all__ = ["before", "following", "go_on", "turn_away"]
 
 _SHORT = timedelta(seconds=1)
 """If the step before took longer, the next ones probably do too, and no worker goes on after them."""
 
 
 def following(draft: Draft, idx: int, token: str) -> tuple[FollowingStep, ...]:
-    """Return the steps that the worker may run after step ``idx``, whose attempt has this token."""
+    """Return the steps and handlers that the worker may run after node ``idx``, whose attempt has this token."""
     run, nodes = draft.run, draft.nodes
-    if nodes[idx].kind != STEP or run.only_step or _took_long(draft, idx):
+    if nodes[idx].kind == SIDE_TASK or run.only_step or run.stop_reason or _took_long(draft, idx):
         return ()
     found: list[FollowingStep] = []
-    chain = run.plan.next_in_chain
-    while len(found) < MOST_FOLLOWING and (after := chain.get(idx)) is not None and _untouched(nodes[after]):
-        found.append(make_following(run, nodes[after], token_in_chain(token, after)))
+    while len(found) < MOST_FOLLOWING and (after := _after(run, idx)) is not None and _untouched(nodes[after]):
+        status = _status_for(draft, idx, after)
+        if status is None:
+            break
+        found.append(make_following(run, nodes, after, token_in_chain(token, after), status))
         idx = after
     return tuple(found)
+
+
+def before(run: Run, idx: int) -> tuple[int, ...]:
+    """Return the nodes after which a worker may begin node ``idx`` itself."""
+    if idx == run.plan.first_in_chain:
+        return tuple(node.idx for node in run.nodes[-1:] if node.kind == PREPARE)
+    return run.plan.previous_in_chain.get(idx, ())
+
+
+def _after(run: Run, idx: int) -> int | None:
+    """Return the node that a worker may begin itself after node ``idx``, if there is one."""
+    return run.plan.first_in_chain if run.nodes[idx].kind == PREPARE else run.plan.next_in_chain.get(idx)
+
+
+def _status_for(draft: Draft, idx: int, after: int) -> str | None:
+    """Return the status of the run that node ``after`` sees if node ``idx`` succeeds: empty for a step.
+
+    ``None`` if the run would not succeed, so that another handler comes after its last step.
+    """
+    plan, nodes = draft.run.plan, draft.nodes
+    if nodes[after].kind != HANDLER:
+        return ""
+    if after == plan.handlers.get(Handler.INIT):
+        return str(RunStatus.RUNNING)
+    steps = [node if node.status.terminal else evolve(node, status=NodeStatus.SUCCEEDED) for node in draft.steps]
+    status = derive_status(draft.run, steps)
+    return str(status) if status.successful or nodes[idx].kind == HANDLER else None
 
 
 def go_on(draft: Draft, event: AttemptFinished) -> None:
@@ -45,7 +76,7 @@ def go_on(draft: Draft, event: AttemptFinished) -> None:
     start = event.next_start
     if start is None:
         return
-    idx = draft.run.plan.next_in_chain.get(event.node)
+    idx = _after(draft.run, event.node)
     if (
         idx is None
         or event.outcome != "succeeded"
@@ -67,7 +98,8 @@ def turn_away(draft: Draft, event: AttemptFinished, why: str) -> Ignored:
     start = event.next_start
     if start is None:
         return Ignored(why)
-    idx = draft.run.plan.next_in_chain.get(event.node, event.node)
+    after = _after(draft.run, event.node)
+    idx = event.node if after is None else after
     attempt = draft.nodes[idx].attempt
     if attempt is not None and attempt.token == start.token and held_by(attempt, event):
         return Ignored(why)  # the same report, a second time
@@ -94,8 +126,9 @@ def _untouched(node: Node) -> bool:
 
 
 def _took_long(draft: Draft, idx: int) -> bool:
-    """Return whether the step before ``idx`` took long. If there are several, the first one counts."""
-    for parent in draft.run.plan.depends[idx][:1]:
+    """Return whether the step before step ``idx`` took long. If there are several, the first one counts."""
+    plan = draft.run.plan
+    for parent in plan.depends[idx][:1] if idx < len(plan.depends) else ():
         node = draft.nodes[parent]
         if node.started_at is not None and node.finished_at is not None:
             return node.finished_at - node.started_at > _SHORT

@@ -16,6 +16,7 @@ __all__ = ["HANDLER", "PREPARE", "SIDE_TASK", "STEP", "Plan"]
 STEP, HANDLER, PREPARE, SIDE_TASK = "step", "handler", "prepare", "errand"
 
 _HANDLERS = tuple(Handler)
+_BEFORE_EXIT = (Handler.SUCCESS, Handler.FAILURE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,26 +85,58 @@ class Plan:
 
     @cached_property
     def next_in_chain(self) -> dict[int, int]:
-        """By step: the step that a worker may begin itself when the first has succeeded, if there is one.
+        """By step or handler: the one that a worker may begin itself when the first has succeeded, if there is one.
 
         Nothing may matter to the second but the success of the first and what its worker knows of it: no other
         dependency, place in a pool, delay, or secret from the database.
         """
-        if self.dag.delay_sec or any(secret.provider == STORED for secret in self.dag.secrets):
-            return {}
-        if self.dag.max_active_steps and not self._linear:
-            # The steps that are ready take turns, in the order of the spec.
-            return {}
-        found = {}
-        for position, children in enumerate(self.dependents):
-            if len(children) != 1 or self.depends[children[0]] != (position,) or children[0] in self.claims:
-                continue
-            first, second = self.steps[position], self.steps[children[0]]
-            if _plain(first) and _plain(second) and not first.repeat_policy:
-                found[position] = children[0]
+        return {
+            position: after
+            for position, after in self._links()
+            if _ends_alone(self.steps[position]) and self._joins(after)
+        }
+
+    @cached_property
+    def previous_in_chain(self) -> dict[int, tuple[int, ...]]:
+        """The inverse of ``next_in_chain``. Several may come before the exit handler."""
+        found: dict[int, tuple[int, ...]] = {}
+        for position, after in self.next_in_chain.items():
+            found[after] = (*found.get(after, ()), position)
         return found
 
-    @property
+    @cached_property
+    def first_in_chain(self) -> int | None:
+        """The step or handler that a worker may begin itself when it has prepared the run, if there is one."""
+        first = self.handlers.get(Handler.INIT, self._first_step)
+        return first if first is not None and self._joins(first) else None
+
+    def _links(self) -> Iterator[tuple[int, int]]:
+        """Yield pairs of which the second may begin as soon as the first has succeeded."""
+        if not self.dag.max_active_steps or self._linear:
+            # Otherwise the steps that are ready take turns, in the order of the spec.
+            for position, children in enumerate(self.dependents):
+                if len(children) == 1 and self.depends[children[0]] == (position,):
+                    yield position, children[0]
+        init, exit_ = self.handlers.get(Handler.INIT), self.handlers.get(Handler.EXIT)
+        success = self.handlers.get(Handler.SUCCESS, exit_)
+        if init is not None and self._first_step is not None:
+            yield init, self._first_step
+        if success is not None and self._linear and self.dag.steps:
+            yield len(self.dag.steps) - 1, success
+        if exit_ is not None:
+            yield from ((self.handlers[each], exit_) for each in _BEFORE_EXIT if each in self.handlers)
+
+    def _joins(self, position: int) -> bool:
+        """Whether a worker may begin a step or handler of which it was told with an earlier task."""
+        if self.dag.delay_sec or any(secret.provider == STORED for secret in self.dag.secrets):
+            return False
+        return position not in self.claims and self.steps[position].type != "chat"
+
+    @cached_property
+    def _first_step(self) -> int | None:
+        return next((position for position, parents in enumerate(self.depends) if not parents), None)
+
+    @cached_property
     def _linear(self) -> bool:
         """Whether each step has to wait for the one before it."""
         return all(parents == ((position - 1,) if position else ()) for position, parents in enumerate(self.depends))
@@ -140,9 +173,9 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(each)
 
 
-def _plain(step: Step) -> bool:
-    """Whether a step neither calls sub-runs, nor waits for an approval, nor continues a chat."""
-    return not step.call and step.type not in {APPROVAL, "chat"}
+def _ends_alone(step: Step) -> bool:
+    """Whether a step has ended when its attempt has: it does not repeat, call sub-runs, or wait for an approval."""
+    return not (step.repeat_policy or step.call) and step.type not in {APPROVAL, "chat"}
 
 
 def _claims_of(step: Step) -> tuple[Claim, ...]:

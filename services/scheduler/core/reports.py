@@ -1,6 +1,5 @@
 """Applies reports on the end of attempts, and the loss of workers and tasks, to a run."""
 
-import json
 from dataclasses import replace
 
 from services.scheduler.core import approvals, children, side_tasks
@@ -13,6 +12,7 @@ from services.scheduler.core.model import Node
 from services.scheduler.core.plan import HANDLER, PREPARE, SIDE_TASK, STEP
 from services.scheduler.core.starts import begin, held_by, record
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, Doubt
+from shared.contracts.prepared import PreparedValues
 from shared.language.steps.approval import APPROVAL
 from shared.status import AttemptState, Begun, NodeStatus, RunStatus
 
@@ -61,6 +61,7 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     )
     if node.kind == PREPARE:
         _prepared(draft, event, end)
+        go_on(draft, event)
         return None
     if node.kind == SIDE_TASK:
         side_tasks.finished(draft, draft.nodes[event.node], event)
@@ -234,12 +235,10 @@ def _leave(draft: Draft, worker_id: str | None) -> None:
 
 def _prepared(draft: Draft, event: AttemptFinished, end: End) -> None:
     idx, now = event.node, draft.now
-    if "env" in event.outputs and not draft.run.evaluated:
-        draft.set_run(
-            env=tuple((name, value) for name, value in json.loads(event.outputs["env"])),
-            params=tuple((name, value) for name, value in json.loads(event.outputs["params"])),
-            params_json=event.outputs.get("params_json", draft.run.params_json),
-        )
+    values = PreparedValues.from_outputs(event.outputs)
+    if values is not None and not draft.run.evaluated:
+        params_json = draft.run.params_json if values.params_json is None else values.params_json
+        draft.set_run(env=values.env, params=values.params, params_json=params_json)
     if end.outcome == "succeeded":
         draft.move(idx, NodeStatus.SUCCEEDED, "env and params are evaluated", event.worker_id, finished_at=now)
         return

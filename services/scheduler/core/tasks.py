@@ -74,13 +74,15 @@ def make_task(draft: Draft, idx: int, token: str, worker_id: str | None, run_sta
     )
 
 
-def make_following(run: Run, node: Node, token: str) -> FollowingStep:
-    """Return what a worker needs to run a step after the one before it in a chain, besides that one's task."""
-    step = run.plan.steps[node.idx]
+def make_following(run: Run, nodes: list[Node], idx: int, token: str, run_status: str) -> FollowingStep:
+    """Return what a worker needs to run a node after the one before it in a chain, besides that one's task."""
+    node, step = nodes[idx], run.plan.steps[idx]
     return FollowingStep(
         token=token,
-        node=node.idx,
+        node=idx,
+        kind=node.kind,
         step=step,
+        engine_env=_engine_env(run, nodes, run_status),
         secrets=_secrets(run, step),
         log_output=step.log_output or run.plan.dag.log_output,
         timeout_s=step.timeout_sec,

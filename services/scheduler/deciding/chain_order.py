@@ -6,6 +6,7 @@ the run, or another scheduler has received it. Without it, the later report woul
 
 from collections.abc import Sequence
 
+from services.scheduler.core.chains import before
 from services.scheduler.core.model import Run
 from services.scheduler.core.tasks import MOST_FOLLOWING
 from services.scheduler.deciding.batch import Batch
@@ -34,13 +35,11 @@ def ahead_of_chain(batch: Batch, events: Sequence[Event]) -> frozenset[str]:
 
 def _step_before_is_open(run: Run, event: Event) -> bool:
     """Whether an attempt of the same chain is open whose step comes before that of the report."""
-    idx, chain = event.node, run.plan.next_in_chain
+    nodes: Sequence[int] = (event.node,)
     for _ in range(MOST_FOLLOWING):
-        parents = run.plan.depends[idx] if idx < len(run.plan.depends) else ()
-        if len(parents) != 1 or chain.get(parents[0]) != idx:
-            return False
-        idx = parents[0]
-        attempt = run.nodes[idx].attempt
-        if attempt is not None and attempt.token == token_in_chain(event.token, idx):
-            return True
+        nodes = [earlier for idx in nodes for earlier in before(run, idx)]
+        for idx in nodes:
+            attempt = run.nodes[idx].attempt
+            if attempt is not None and attempt.token == token_in_chain(event.token, idx):
+                return True
     return False

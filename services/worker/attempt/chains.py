@@ -1,8 +1,10 @@
-"""Which step a worker begins itself when a step of a chain has ended (ADR 63)."""
+"""Which step or handler a worker begins itself when the one before it in a chain has ended (ADR 63)."""
 
 from datetime import datetime
+from typing import Any
 
 from shared.contracts.events import AttemptFinished
+from shared.contracts.prepared import PreparedValues
 from shared.contracts.tasks import StepRef, Task
 from shared.language.model import Step
 
@@ -13,10 +15,9 @@ GO_ON_S = 2.0
 
 
 def next_task(task: Task, ended: AttemptFinished, *, held_s: float, now: datetime) -> Task | None:
-    """Return the task of the next step of the chain, or ``None`` if a scheduler has to decide what follows.
+    """Return the next task of the chain, or ``None`` if a scheduler has to decide what follows.
 
-    ``task`` has ended as ``ended`` says; ``held_s`` is for how long the chain has held its slot. The next step gets the
-    outputs of this one, and can refer to it by its id.
+    ``task`` has ended as ``ended`` says; ``held_s`` is for how long the chain has held its slot.
     """
     if not task.following or ended.outcome != "succeeded" or held_s > GO_ON_S:
         return None
@@ -26,10 +27,24 @@ def next_task(task: Task, ended: AttemptFinished, *, held_s: float, now: datetim
         "number": 1,
         "dispatched_at": now,
         "following": tuple(rest),
-        "outputs": (*task.outputs, *ended.outputs.items()),
-        "refs": task.refs | ({task.step.id: _ref(task.step, ended)} if task.step.id in task.refs else {}),
+        **_learned(task, ended),
     }
     return task.model_copy(update=facts)
+
+
+def _learned(task: Task, ended: AttemptFinished) -> dict[str, Any]:
+    """Return what the next task has of this one: its outputs, and what references to its id read.
+
+    If this one prepared the run, what it evaluated. Nobody sees the outputs of handlers.
+    """
+    if task.kind == "step":
+        refs = {task.step.id: _ref(task.step, ended)} if task.step.id in task.refs else {}
+        return {"outputs": (*task.outputs, *ended.outputs.items()), "refs": task.refs | refs}
+    values = PreparedValues.from_outputs(ended.outputs) if task.kind == "prepare" else None
+    if values is None or task.env or task.params:
+        return {}
+    given = task.params_json if values.params_json is None else values.params_json
+    return {"env": values.env, "params": values.params, "params_json": given}
 
 
 def _ref(step: Step, ended: AttemptFinished) -> StepRef:

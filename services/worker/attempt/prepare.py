@@ -5,8 +5,6 @@ First the DAG's env and params: their back-quoted commands run here and see this
 values of env and params (a retry), it keeps them and only the preconditions are checked again.
 """
 
-import json
-
 from services.worker.inputs.conditions import check_each
 from services.worker.inputs.environment import build_environment, dag_directory, host_variables, prepare_inputs
 from services.worker.inputs.param_schema import apply_schema
@@ -18,6 +16,7 @@ from services.worker.process.capture import Interrupted, exit_code_in, run_comma
 from services.worker.process.outcome import Result
 from services.worker.process.shells import condition_shell
 from services.worker.process.supervisor import Supervisor
+from shared.contracts.prepared import PreparedValues
 from shared.contracts.tasks import Task
 from shared.errors import InvalidInput
 from shared.language.expansion.expand import Scope, expand
@@ -59,22 +58,21 @@ def evaluate_dag(task: Task, supervisor: Supervisor, workspace: Workspace, outbo
 
 
 def values_of(task: Task, seal: Seal, *, whole: bool) -> dict[str, str]:
-    """Return the values of an evaluated task, for the report.
+    """Return the values of an evaluated task as the outputs of its report.
 
-    ``env`` and ``params`` are JSON lists of (name, value) pairs; ``params_json`` is the JSON text of the params. Params
-    that contain a secret are sealed. With ``whole``, all are, and so are the names that the DAG does not declare.
+    Params that contain a secret are sealed. With ``whole``, all are, and so are the names that the DAG does not
+    declare.
     """
     if whole:
         declared = {param.name for param in Dag.model_validate(task.options["prepare"]["dag"]).params}
         params = tuple((name if name in declared else seal.all(name), seal.all(value)) for name, value in task.params)
     else:
         params = tuple((name, seal(value)) for name, value in task.params)
-    outputs = {"env": json.dumps(task.env), "params": json.dumps(params)}
-    if task.params_json is None:
-        return outputs
-    # Not only if the masker finds a secret: a value that is JSON itself is escaped twice here.
-    text = seal.all(task.params_json) if params != task.params else seal(task.params_json)
-    return {**outputs, "params_json": text}
+    text = task.params_json
+    if text is not None:
+        # Not only if the masker finds a secret: a value that is JSON itself is escaped twice here.
+        text = seal.all(text) if params != task.params else seal(text)
+    return PreparedValues(task.env, params, text).to_outputs()
 
 
 def check_preconditions(

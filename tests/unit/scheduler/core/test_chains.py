@@ -11,6 +11,7 @@ from shared.contracts.attempt_tokens import chain_of, token_in_chain
 from shared.contracts.events import NextStart
 from shared.contracts.tasks import StepRef
 from shared.language.model import RepeatMode, RepeatPolicy, Secret
+from shared.language.steps.approval import APPROVAL
 from shared.status import AttemptState, NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
 
@@ -59,8 +60,8 @@ def test_a_task_brings_a_limited_number_of_steps() -> None:
 @pytest.mark.parametrize(
     "steps",
     [
-        [step("a"), step("b", "a", call="other")],
         [step("a", call="other"), step("b", "a")],
+        [step("a", type=APPROVAL), step("b", "a")],
         [step("a", repeat_policy=RepeatPolicy(repeat=RepeatMode.WHILE)), step("b", "a")],
         [step("a"), step("b", "a", type="chat")],
         [step("a"), step("b", "a", lock=("only",))],
@@ -82,6 +83,11 @@ def test_where_the_dag_has_a_say_a_scheduler_decides(facts: dict[str, Any]) -> N
 
 def test_a_limit_on_active_steps_does_not_matter_if_all_steps_are_one_chain() -> None:
     assert followers(begun(*in_line(3), max_active_steps=1)) == ["s1", "s2"]
+
+
+def test_a_chain_may_end_with_what_needs_a_scheduler_afterwards() -> None:
+    assert followers(begun(step("a"), step("b", "a", call="other"))) == ["b"]
+    assert followers(begun(step("a"), step("b", "a", type=APPROVAL), step("c", "b"))) == ["b"]
 
 
 def test_a_task_names_the_steps_of_its_chain_that_later_ones_refer_to() -> None:
