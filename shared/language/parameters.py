@@ -62,12 +62,13 @@ def _read_schema(inner: Fields) -> str:
         return inner.text("schema")
     # Imported here, because the import takes 0.1 s and few DAGs have a schema.
     from jsonschema import SchemaError  # noqa: PLC0415
-    from jsonschema.validators import validator_for  # noqa: PLC0415
+
+    from shared.language.json_schema import checked_validator  # noqa: PLC0415
 
     text = json.dumps(written, default=str)
     schema = json.loads(text)
     try:
-        validator_for(schema).check_schema(schema)
+        checked_validator(schema)
     except SchemaError as error:
         place = ".".join(map(str, error.absolute_path))
         inner.error("schema", f"not a valid JSON Schema: {f'{place}: ' if place else ''}{error.message}")

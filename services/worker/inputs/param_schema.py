@@ -5,7 +5,7 @@ Patterns are those of RE2, as in Dagu, so none can stop this process. Source: th
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from shared.errors import InvalidInput
 from shared.language.expansion.params_syntax import json_scalar_text
 from shared.language.model import Pairs
 from shared.language.parameters import inline_schema
-from shared.language.patterns import PatternError, compile_pattern
+from shared.language.patterns import PatternError
 from shared.outbound import OutboundPolicy
 
 __all__ = ["apply_schema"]
@@ -41,9 +41,10 @@ def apply_schema(
     """
     # Imported here, because the import takes 0.1 s and few DAGs have a schema.
     from jsonschema import SchemaError  # noqa: PLC0415
-    from jsonschema.validators import extend, validator_for  # noqa: PLC0415
     from referencing import Registry  # noqa: PLC0415
     from referencing.exceptions import Unresolvable  # noqa: PLC0415
+
+    from shared.language.json_schema import checked_validator  # noqa: PLC0415
 
     schema = inline_schema(reference)
     if schema is None:
@@ -56,9 +57,7 @@ def apply_schema(
             given[name] = about["default"]
     referenced = _Referenced(outbound)
     try:
-        standard = validator_for(schema)
-        standard.check_schema(schema)
-        validator = extend(standard, _WITH_RE2)  # type: ignore[no-untyped-call]
+        validator = checked_validator(schema)
         # Without a registry the library would open any URL, also that of a file.
         registry: Registry[Any] = Registry(retrieve=referenced)  # type: ignore[call-arg]
         errors = sorted(
@@ -107,24 +106,6 @@ class _Referenced:
         if len(self._fetched) >= _MOST_REFERENCED:
             raise ValueError(f"$ref: a schema may refer to at most {_MOST_REFERENCED} others")
         return _fetch(url, self._outbound)
-
-
-def _pattern(_validator: Any, pattern: str, value: Any, _schema: Any) -> Iterator[Any]:
-    from jsonschema import ValidationError  # noqa: PLC0415
-
-    if isinstance(value, str) and not compile_pattern(pattern).search(value):
-        yield ValidationError(f"{value!r} does not match {pattern!r}")
-
-
-def _pattern_properties(validator: Any, schemas: Mapping[str, Any], value: Any, _schema: Any) -> Iterator[Any]:
-    for pattern, schema in schemas.items() if isinstance(value, dict) else ():
-        for name, inner in value.items():
-            if compile_pattern(pattern).search(name):
-                yield from validator.descend(inner, schema, path=name, schema_path=pattern)
-
-
-_WITH_RE2 = {"pattern": _pattern, "patternProperties": _pattern_properties}
-"""Python's own patterns can take for ever, and hold up all threads."""
 
 
 def _read(reference: str, folders: Sequence[Path], reach: Reach, outbound: OutboundPolicy) -> dict[str, Any]:

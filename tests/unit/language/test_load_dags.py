@@ -123,6 +123,22 @@ def test_a_schema_in_the_spec_that_is_none_is_an_error_at_its_line() -> None:
 
 
 @pytest.mark.parametrize(
+    "schema",
+    ["{$schema: 7}", "{$schema: {}}", "{$schema: []}", "{$schema: 'http://['}",
+     "{properties: {n: {pattern: '['}}}", "{properties: {n: {pattern: '(?=a)'}}}"],
+)  # fmt: skip
+def test_no_schema_in_the_spec_keeps_its_file_from_being_read(schema: str) -> None:
+    [error] = errors_of(f"steps: [echo x]\nparams:\n  schema: {schema}\n")
+
+    assert error.startswith("line 3, column 3: params.schema: not a valid JSON Schema: ")
+
+
+@pytest.mark.parametrize("pattern", [r"^\pL+\z", "a{99999999999999999999}", f"{'(' * 2000}a{')' * 2000}"])
+def test_a_pattern_of_a_schema_in_the_spec_is_one_of_re2(pattern: str) -> None:
+    assert dag_of(f"params: {{schema: {{properties: {{n: {{pattern: '{pattern}'}}}}}}}}").param_schema
+
+
+@pytest.mark.parametrize(
     "expression",
     ["*/15 9-17 * * MON-FRI", "0 0 * * 7", "0 0 ? * sun", "0 0 1 jan,JUL *", "@daily", "@hourly", "0 1,2 * * *",
      "CRON_TZ=Asia/Tokyo 0 9 * * *", "TZ=UTC @daily", "5/15 * * * *",

@@ -41,10 +41,37 @@ def test_references_within_a_schema_and_to_the_standard_need_no_network(tmp_path
 
 
 @pytest.mark.timeout(20)
-def test_no_pattern_takes_long(tmp_path: Path) -> None:
-    value = "a" * 5_000 + "!"
-    for schema in ({"properties": {"n": {"pattern": "^(a+)+$"}}}, {"patternProperties": {"^(n+)+$": {"maxLength": 9}}}):
-        with pytest.raises(InvalidInput, match=r"parameter validation failed: n: "):
-            apply_schema(json.dumps(schema), (("n", value),), (tmp_path,))
-    with pytest.raises(InvalidInput, match="a pattern is not valid: invalid perl operator"):
-        apply_schema(json.dumps({"properties": {"n": {"pattern": "(?=a)"}}}), (("n", value),), (tmp_path,))
+@pytest.mark.parametrize(
+    ("schema", "problem"),
+    [
+        ({"properties": {"n": {"pattern": "^(n+)+$"}}}, "n: 'n"),
+        ({"patternProperties": {"^(n+)+$": {"maxLength": 9}}}, "n: 'n"),
+        ({"patternProperties": {"^(n+)+$": {}}, "additionalProperties": False}, "'n+!' does not match any"),
+        ({"patternProperties": {"^(n+)+$": {}}, "unevaluatedProperties": False}, "Unevaluated properties"),
+        # A part of a schema may be of another version than the whole.
+        ({"allOf": [{"$schema": "http://json-schema.org/draft-07/schema#", "propertyNames": {"pattern": "^(n+)+$"}}]},
+         "'n+!' does not match"),
+    ],
+)  # fmt: skip
+def test_no_pattern_takes_long(tmp_path: Path, schema: dict[str, object], problem: str) -> None:
+    many = "n" * 5_000 + "!"
+
+    with pytest.raises(InvalidInput, match=f"parameter validation failed: {problem}"):
+        apply_schema(json.dumps(schema), (("n", many), (many, "1")), (tmp_path,))
+
+
+@pytest.mark.parametrize(
+    ("schema", "problem"),
+    [
+        ({"properties": {"n": {"pattern": "(?=a)"}}}, "'(?=a)' is not a 'regex'"),
+        ({"$schema": 7}, "$schema must be the URL of a version of JSON Schema, not 7"),
+        ({"$schema": "http://["}, "$schema must be the URL of a version of JSON Schema, not 'http://['"),
+    ],
+)
+def test_a_schema_that_is_none_is_refused(tmp_path: Path, schema: dict[str, object], problem: str) -> None:
+    (tmp_path / "s.json").write_text(json.dumps(schema))
+
+    with pytest.raises(InvalidInput) as refused:
+        apply_schema("s.json", (("n", "7"),), (tmp_path,))
+
+    assert str(refused.value) == f"failed to get JSON schema: s.json: {problem}"
