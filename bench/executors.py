@@ -126,7 +126,7 @@ def _handler(folder: Path, counters: WorkerCounters) -> Iterator[TaskHandler]:
         grants=Grants(reporter),
         heard=lambda: True,
         counters=counters,
-        spans=AttemptSpans("w1"),
+        spans=AttemptSpans("w1", "any"),
     )
     shipper.stop()
     reporter.stop()

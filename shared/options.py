@@ -179,8 +179,9 @@ OPTIONS = (
         "DAGWAY_OUTBOUND",
         one_of("any", "no-metadata", "public"),
         _GATEWAY | _WORKER,
-        "which addresses http and chat steps, schemas of parameters and remote nodes may connect to: any; "
-        "no-metadata: none that is link-local or a cloud's metadata service; public: only those of the internet (any)",
+        "which addresses http and chat steps, schemas of parameters, collectors of traces and remote nodes may connect "
+        "to: any; no-metadata: none that is link-local or a cloud's metadata service; public: only those of the "
+        "internet (any)",
     ),
     Option(
         "verify_every_s",

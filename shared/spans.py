@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared.config import environment
+from shared.outbound import OutboundPolicy
 from shared.tracing import SpanContext, sample_with
 
 if TYPE_CHECKING:
@@ -70,14 +71,23 @@ class Exporter:
 
     @classmethod
     def to(
-        cls, endpoint: str, *, headers: Mapping[str, str], timeout_s: float, resource: Mapping[str, str]
+        cls,
+        endpoint: str,
+        *,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        resource: Mapping[str, str],
+        outbound: OutboundPolicy,
+        masked: Callable[[str], str],
     ) -> "Exporter":
-        """Return an exporter for a collector that a DAG configures in ``otel``.
+        """Return an exporter for a collector that a DAG configures in ``otel``, at an address that ``outbound`` allows.
+
+        ``masked`` returns a text for the log without the secrets that the endpoint may contain.
 
         The process's own ``OTEL_*`` headers, client certificates and proxies are not used for such a collector, because
         the author of the DAG must not receive them.
         """
-        return cls(_post_to(endpoint, headers, timeout_s), {"service.name": "dagway", **resource})
+        return cls(_post_to(endpoint, headers, timeout_s, outbound, masked), {"service.name": "dagway", **resource})
 
     def send(self, span: Span) -> None:
         """Queue a span. Never blocks and never fails. If the queue is full, the oldest span is dropped."""
@@ -108,12 +118,20 @@ class Exporter:
         last.join(_FLUSH_S)
 
 
-def _post_to(endpoint: str, headers: Mapping[str, str], timeout_s: float) -> "SpanExporter":
+def _post_to(
+    endpoint: str,
+    headers: Mapping[str, str],
+    timeout_s: float,
+    outbound: OutboundPolicy,
+    masked: Callable[[str], str],
+) -> "SpanExporter":
     import urllib3  # noqa: PLC0415
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult  # noqa: PLC0415
 
-    pool = urllib3.PoolManager(maxsize=1, retries=False, timeout=urllib3.Timeout(total=timeout_s))
+    from shared.outbound_http import outbound_pool  # noqa: PLC0415
+
+    pool = outbound_pool(outbound, maxsize=1, retries=False, timeout=urllib3.Timeout(total=timeout_s))
 
     class Post(SpanExporter):
         def export(self, spans: "Sequence[ReadableSpan]") -> SpanExportResult:
@@ -122,13 +140,13 @@ def _post_to(endpoint: str, headers: Mapping[str, str], timeout_s: float) -> "Sp
                 answer = pool.request(
                     "POST", endpoint, body=body, headers={**headers, "Content-Type": "application/x-protobuf"}
                 )
-            except urllib3.exceptions.HTTPError as error:
+            except Exception as error:  # noqa: BLE001 - the library would log it unmasked
                 why = str(error)
             else:
                 if answer.status < _FIRST_FAILURE:
                     return SpanExportResult.SUCCESS
                 why = f"HTTP {answer.status}"
-            _log.warning("spans.lost", extra={"endpoint": endpoint, "count": len(spans), "error": why})
+            _log.warning("spans.lost", extra={"endpoint": masked(endpoint), "count": len(spans), "error": masked(why)})
             return SpanExportResult.FAILURE
 
     return Post()

@@ -65,7 +65,7 @@ class Worker:
     ``guardian`` is a guardian process that was started before. With ``step_user`` (first uid, first gid, number of
     users, home), steps have users of their own: the guardian must have the right to change users, and this process must
     be in the groups of these users. DAGs then cannot name files below ``private``. With ``seal_keys``, secrets in the
-    parameters of sub-runs are sealed (ADR 36). ``resolver`` looks up the secrets of steps. HTTP requests of steps obey
+    parameters of sub-runs are sealed (ADR 36). ``resolver`` looks up the secrets of steps. HTTP requests for DAGs obey
     ``outbound``. ``settings``: what administrators read about the settings of this worker.
     """
 
@@ -123,7 +123,7 @@ class Worker:
         workspace = Workspace(data_dir, None if dags_dir is None else dags_dir.resolve(), users, private)
         sealer, resolver = Sealer(seal_keys), resolver or SecretResolver()
         self._shipper = LogShipper(transport)
-        self._spans = AttemptSpans(worker_id)
+        self._spans = AttemptSpans(worker_id, outbound)
         emptier = None if users is None else FolderEmptier(self._guardian, users)
         self.run_files = RunFiles(
             data_dir, run_files_days, emptier, most_failed=run_files_failed, most_bytes=run_files_mib << 20

@@ -9,17 +9,19 @@ import logging
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
 from services.worker.inputs.environment import Inputs
+from services.worker.output.masking import Masker
 from services.worker.process.outcome import Result
 from shared.clock import utc_now
 from shared.contracts.control import RunTraced
 from shared.contracts.tasks import Task
 from shared.language.expansion.expand import expand
 from shared.language.expansion.scope import Scope
+from shared.outbound import OutboundPolicy
 from shared.spans import Exporter, Span, recording, send
 from shared.tracing import SpanContext
 
@@ -37,10 +39,11 @@ _TIMEOUT_S = 10.0
 
 
 class AttemptSpans:
-    """Sends a span for each ended attempt. Thread-safe."""
+    """Sends a span for each ended attempt; to collectors of DAGs at addresses that ``outbound`` allows. Thread-safe."""
 
-    def __init__(self, worker_id: str) -> None:
+    def __init__(self, worker_id: str, outbound: OutboundPolicy) -> None:
         self._worker_id = worker_id
+        self._outbound = outbound
         self._lock = threading.Lock()
         self._exporters: OrderedDict[str, Exporter] = OrderedDict()
         self._runs: OrderedDict[str, str] = OrderedDict()
@@ -70,15 +73,18 @@ class AttemptSpans:
         span = Span(f"Step: {task.step.name}", context, run_span, started_at, utc_now(), "consumer", facts, error)
         send(span)
         if inputs is not None and (otel := task.options.get("otel")):
+            masked = Masker(inputs.hidden).text
             try:
-                exporter = self._collector(task, otel, inputs)
+                exporter = self._collector(task, otel, inputs, masked)
                 exporter.send(span)
                 with self._lock:
                     ended = self._ended.pop(task.run_key, None)
                 if ended is not None:
                     exporter.send(_run_span(*ended))
             except Exception as failure:  # noqa: BLE001 - telemetry must not cost a run
-                _log.warning("spans.not_sent", extra={"error": str(failure), "next": "see the DAG's otel block"})
+                _log.warning(
+                    "spans.not_sent", extra={"error": masked(str(failure)), "next": "see the DAG's otel block"}
+                )
 
     def run_over(self, message: RunTraced, trace: str | None) -> None:
         """Send the span of an ended run to its DAG's collector: now, or when its last attempt is over here."""
@@ -101,13 +107,13 @@ class AttemptSpans:
         for thread in threads:
             thread.join()
 
-    def _collector(self, task: Task, otel: Mapping[str, Any], inputs: Inputs) -> Exporter:
+    def _collector(self, task: Task, otel: Mapping[str, Any], inputs: Inputs, masked: Callable[[str], str]) -> Exporter:
         settings = _resolved(otel, Scope((inputs.secrets, inputs.base)))
         key = json.dumps(settings, sort_keys=True)
         with self._lock:
             _remember(self._runs, task.run_key, key)
             if key not in self._exporters:
-                self._exporters[key] = Exporter.to(**settings)
+                self._exporters[key] = Exporter.to(**settings, outbound=self._outbound, masked=masked)
                 if len(self._exporters) > _COLLECTORS:
                     _, oldest = self._exporters.popitem(last=False)
                     threading.Thread(target=oldest.stop, name="spans-retired", daemon=True).start()
