@@ -263,6 +263,34 @@ def test_a_dotenv_file_of_another_run_is_not_read(own_users: Scene) -> None:
     assert own_users.system.client.text(name, "r1", "show") == "<>"
 
 
+@pytest.mark.parametrize("place", ["of-another-run", "of-its-own"])
+def test_a_step_cannot_lead_logs_to_those_of_another_run(own_users: Scene, place: str) -> None:
+    """The worker would open them by the name of a folder that a step has made, or may replace: here by a link."""
+    client, logs = own_users.system.client, own_users.system.data_dir / "worker" / "logs"
+    trap = own_users.folder / "notes" / "trap" if place == "of-another-run" else "."
+    if place == "of-another-run":
+        own_users.run(f"steps:\n  - command: mkdir -m 777 {trap} && ln -s {logs}/victim {trap}/{place}\n")
+    lay = f"if test -e {place}; then mv {place} moved; ln -s {logs}/victim {place}; fi"
+    steps = f"steps:\n  - name: lay\n    script: {lay}\n  - name: hold\n    command: echo mine\n"
+    client.create(place, f"logDir: {trap}\n{steps}")
+    client.start(place)
+    client.until("succeeded", place)
+
+    assert client.text(place, "r1", "hold") == "mine"
+    assert (logs / "victim" / "r1" / "hold.1.out").read_text() == f"{_canary('log')}\n"
+    assert (logs / place / "r1" / "hold.1.out").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("kind", ["runs", "logs"])
+def test_a_dag_cannot_make_the_folder_of_another_run_before_that_begins(own_users: Scene, kind: str) -> None:
+    folder = own_users.system.data_dir / "worker" / kind / "later" / "r1"
+
+    _, details = own_users.run(f"steps:\n  - workingDir: {folder}\n    command: touch mine\n", status="failed")
+
+    assert "only the worker may read or write" in json.dumps(details)
+    assert not folder.exists()
+
+
 def test_processes_that_a_step_leaves_end_with_dagway(open_folder: Path, confined_program: Path) -> None:
     folder = open_folder / "left"
     folder.mkdir()

@@ -237,6 +237,7 @@ class AttemptRunner:
             grace_s=task.stop_grace_s,
             signal_on_stop=task.step.signal_on_stop,
             user=self._workspace.user(task),
+            check_folder=self._workspace.reach(task).check,
         )
 
     def _open_logs(self, execution: _Execution) -> tuple[LogStream, ...]:

@@ -5,9 +5,11 @@ run in ``<data>/runs/<dag>/<run id>``, which only this run uses. Logs are in ``<
 run's second attempt in the folder ``2`` there. For a sub-run, ``<run id>`` is ``<root dag>~<root run id>~<run id>``.
 """
 
+import errno
 import logging
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -66,7 +68,7 @@ class Workspace:
         if folder.is_relative_to(own):
             self.make_run_dir(task)
         if folder != own:
-            make_folder(folder, self.user(task))
+            make_folder(folder, self.user(task), self.reach(task).check)
 
     def directory(self, task: Task, inputs: Inputs) -> Path:
         """Return the directory in which conditions and back-quoted commands run.
@@ -82,8 +84,10 @@ class Workspace:
         """Return which files the run may name."""
         if self.users is None:
             return EVERYTHING
-        own = (self.run_dir(task),) if self.dags_dir is None else (self.run_dir(task), self.dags_dir)
-        return Reach((*self.private, Path(PROC)), own)
+        return self._reach(self.run_dir(task))
+
+    def _reach(self, *own: Path) -> Reach:
+        return Reach((*self.private, Path(PROC)), own if self.dags_dir is None else (*own, self.dags_dir))
 
     def home(self, task: Task) -> str:
         """Return the home directory of a run's steps; empty if it is the worker's own. Raises ``OSError``."""
@@ -101,6 +105,19 @@ class Workspace:
         if user is not None:
             os.chown(folder, -1, user.gid)
             folder.chmod(_LOG_FOLDER_MODE)
+
+    def _steady(self, folder: Path, users: StepUsers) -> Path:
+        """Return the real path of a folder for logs. Raises ``PermissionError`` for one that a step could replace.
+
+        The worker opens logs there by their names, also in later runs: a link could lead it to those of other runs.
+        """
+        real = Path(os.path.realpath(folder))
+        self._reach().check(real)
+        for each in (real, *real.parents):
+            with suppress(FileNotFoundError):
+                if users.may_change(each.lstat(), entries=each == real):
+                    raise PermissionError(errno.EACCES, "steps could put other logs here", str(each))
+        return real
 
     def _make_passage(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -125,15 +142,19 @@ class Workspace:
     def log_folder(self, task: Task) -> Path:
         """Return the directory below which the run's logs are: the DAG's ``logDir``, else ``<data>/logs``.
 
-        A ``logDir`` that is not writable, or that the run may not name, is ignored. So is a ``logDir`` with a
-        back-quoted command, since no command of the user may run yet.
+        A ``logDir`` that is not writable, that the run may not name, or in whose place a step could put another folder
+        is ignored. So is a ``logDir`` with a back-quoted command, since no command of the user may run yet.
         """
         if task.log_dir and not needs_shell(task.log_dir):
             try:
                 text = expand(task.log_dir, Scope((dict(task.env), host_variables())))
                 folder = Path(os.path.normpath(self.dag_folder(task) / Path(text).expanduser()))
-                self.reach(task).check(folder)
-                folder.mkdir(_DIR_MODE if self.users is None else _PASSAGE_MODE, parents=True, exist_ok=True)
+                if self.users is None:
+                    folder.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+                else:
+                    folder = self._steady(folder, self.users)
+                    folder.mkdir(_PASSAGE_MODE, parents=True, exist_ok=True)
+                    folder = self._steady(folder, self.users)
             except (OSError, ValueError, RuntimeError) as error:
                 _log.warning("log_dir.unusable", extra={"token": task.token, "error": str(error)})
             else:

@@ -6,6 +6,7 @@ restarts: the worker owns the folder, so no step can change it.
 """
 
 import os
+import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import DagwayError
+from shared.system.proc import path_of
 
-__all__ = ["NoFreeUser", "StepUser", "StepUsers", "make_folder", "root_run_of", "share_folder"]
+__all__ = ["NoFreeUser", "StepUser", "StepUsers", "any_folder", "make_folder", "root_run_of", "share_folder"]
 
 _FOLDER_MODE = 0o2770
 """The owner is the worker, the group the step's. Set-group-id: what the step makes there, the worker can read."""
@@ -37,25 +39,65 @@ class StepUser:
         os.fchmod(fd, mode)
 
 
-def make_folder(path: Path, user: StepUser | None, *, mode: int = 0o750) -> None:
+def any_folder(_path: str) -> None:
+    """Allow every folder: the default of what checks where the worker makes folders for a step."""
+
+
+def make_folder(
+    path: Path, user: StepUser | None, check: Callable[[str], None] = any_folder, *, mode: int = 0o750
+) -> None:
     """Create a folder, and its parents, for a step. ``mode`` is for steps that have the worker's user.
 
-    Raises ``OSError``.
+    A step with a user of its own may replace parts of the path by links meanwhile, so each part is opened beneath the
+    one before. ``check`` raises ``PermissionError`` for the path of a folder in which the worker may make none, unless
+    the step may do so itself. Raises ``OSError``.
     """
     if user is None:
         path.mkdir(mode, parents=True, exist_ok=True)
         return
-    if path.is_dir():
+    missing: list[str] = []
+    while not path.is_dir():
+        missing.append(path.name)
+        path = path.parent
+    if not missing:
         return
-    make_folder(path.parent, user)
-    path.mkdir(_CLOSED_MODE, exist_ok=True)
-    share_folder(path, user)
+    parent = os.open(path, os.O_DIRECTORY | getattr(os, "O_PATH", 0))
+    try:
+        for name in reversed(missing):
+            folder = _open_folder(parent, name, user, check)
+            os.close(parent)
+            parent = folder
+    finally:
+        os.close(parent)
+
+
+def _open_folder(parent: int, name: str, user: StepUser, check: Callable[[str], None]) -> int:
+    """Return a descriptor of the folder ``name`` in an open one. If there is none, make it, for the steps of a user."""
+    about = os.fstat(parent)
+    if about.st_uid != user.uid and not (about.st_gid == user.gid and about.st_mode & stat.S_IWGRP):
+        check(path_of(parent))
+    made = False
+    with suppress(FileExistsError):
+        os.mkdir(name, _CLOSED_MODE, dir_fd=parent)
+        made = True
+    folder = os.open(name, os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    try:
+        if made:
+            user.share(folder, _FOLDER_MODE)
+    except OSError:
+        os.close(folder)
+        raise
+    return folder
 
 
 def share_folder(folder: Path, user: StepUser) -> None:
     """Let a step with a user of its own read and write in a folder of the worker. Raises ``OSError``."""
-    os.chown(folder, -1, user.gid)
-    folder.chmod(_FOLDER_MODE)
+    # In a folder of the step, it may be a link by now.
+    fd = os.open(folder, os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        user.share(fd, _FOLDER_MODE)
+    finally:
+        os.close(fd)
 
 
 class NoFreeUser(DagwayError):
@@ -102,6 +144,13 @@ class StepUsers:
         if not 0 <= number < self._count:
             return None
         return self._first if self._count == 1 else self._user(number)
+
+    def may_change(self, folder: os.stat_result, *, entries: bool) -> bool:
+        """Return whether a step may replace what is in this folder. ``entries``: or add to it, as to ``/tmp``."""
+        mode = folder.st_mode
+        by_all = mode & stat.S_IWOTH and (entries or not mode & stat.S_ISVTX)
+        by_group = mode & stat.S_IWGRP and 0 <= folder.st_gid - self._first.gid < self._count
+        return bool(by_all or by_group) or self.with_uid(folder.st_uid) is not None
 
     def _user(self, number: int) -> StepUser:
         return StepUser(self._first.uid + number, self._first.gid + number)

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from services.worker.process.guardian_client import GuardianClient, Process
 from services.worker.process.outcome import ProcessExit, Result, StopKind, classify
-from services.worker.process.step_users import StepUser, make_folder, share_folder
+from services.worker.process.step_users import StepUser, any_folder, make_folder, share_folder
 
 __all__ = ["StopRequest", "Supervisor"]
 
@@ -88,9 +88,11 @@ class Supervisor:
         grace_s: float = 5,
         signal_on_stop: str = "",
         user: StepUser | None = None,
+        check_folder: Callable[[str], None] = any_folder,
     ) -> None:
         self.stop = stop
         self._user = user
+        self._check_folder = check_folder
         self.timeout_s = timeout_s
         self.interrupted: StopKind | None = None
         self.timed_out_after_s: float | None = None
@@ -248,7 +250,7 @@ class Supervisor:
 
     def make_folder(self, path: Path) -> None:
         """Create a folder, and its parents, in which the step's processes may write. Raises ``OSError``."""
-        make_folder(path, self._user)
+        make_folder(path, self._user, self._check_folder)
 
     def share_folder(self, folder: Path) -> None:
         """Let the step's processes use a folder of the worker, if they have a user of their own."""

@@ -7,7 +7,7 @@ import pytest
 
 from services.worker.inputs.named_files import EVERYTHING, Reach
 from services.worker.inputs.workspace import Workspace
-from services.worker.process.step_users import NoFreeUser, StepUser, StepUsers
+from services.worker.process.step_users import NoFreeUser, StepUser, StepUsers, make_folder
 from shared.language.model import Step
 from tests.harness.worker_rig import task
 
@@ -118,3 +118,37 @@ def test_the_logs_of_a_run_go_to_no_folder_that_it_may_not_name(tmp_path: Path) 
 
     assert workspace.log_folder(of_others) == tmp_path / "logs"
     assert not (tmp_path / "spool").exists()
+
+
+def test_a_folder_is_made_where_the_step_may_write_and_in_no_private_one(tmp_path: Path) -> None:
+    user, reach = StepUser(os.geteuid() + 1, os.getegid()), Reach((tmp_path,))
+    private, shared = tmp_path / "private", tmp_path / "shared"
+    private.mkdir(0o750)
+    shared.mkdir()
+    shared.chmod(0o2770)
+    (shared / "link").symlink_to(private)
+
+    make_folder(shared / "a" / "b", user, reach.check)
+
+    assert [each.stat().st_mode & 0o7777 for each in (shared / "a", shared / "a" / "b")] == [0o2770, 0o2770]
+    for path in (private / "a" / "b", shared / "link" / "a", shared / "a" / ".." / ".." / "a"):
+        with pytest.raises(PermissionError, match="only the worker"):
+            make_folder(path, user, reach.check)
+    assert [*private.iterdir()] == []
+
+
+def test_a_folder_that_is_replaced_by_a_link_is_not_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step may do that as soon as the folder is there."""
+    user, target, made = StepUser(os.geteuid() + 1, os.getegid()), tmp_path / "target", os.mkdir
+    target.mkdir(0o700)
+
+    def replaced(path: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        made(path, mode, dir_fd=dir_fd)
+        os.rename(path, "moved", src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+        os.symlink(target, path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkdir", replaced)
+    with pytest.raises(OSError):
+        make_folder(tmp_path / "new", user)
+
+    assert target.stat().st_mode & 0o7777 == 0o700
