@@ -310,11 +310,20 @@ def test_only_addresses_on_the_whitelist_can_log_in(gateway: Opener, provider: O
     other = stack.app.test_client()
     other.set_cookie("oidcToken", provider.id_token())
     assert other.get("/api/v2/dags").status_code == 401
-    for userinfo in ({"email": "eve@example.org"}, {"email": None}, {"email_verified": False}, {"sub": "u2"}):
+    for userinfo in (
+        {"email": "eve@example.org"},
+        {"email": None},
+        {"email_verified": False},
+        {"email_verified": "false"},
+        {"sub": "u2"},
+    ):
         provider.userinfo = userinfo
         refused = log_in(other)
         assert refused.status_code == (401 if "sub" in userinfo else 403), userinfo
     assert other.get_cookie("oidcAdmitted") is None
+
+    provider.userinfo = {"email_verified": "true"}
+    assert log_in(other).status_code == 302
 
 
 def test_logout_ends_the_session_here_and_at_the_provider(gateway: Opener, provider: OidcProvider) -> None:

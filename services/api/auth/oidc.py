@@ -229,7 +229,9 @@ class OidcProvider:
                 raise _away(error) from error
             if found.get("sub") != claims["sub"]:
                 raise _refused("The OpenID Connect provider's ID token and userinfo name different users; log in again")
-        return "" if found.get("email_verified") is False else str(found.get("email") or "")
+        # Some providers send it as text.
+        unverified = str(found.get("email_verified", True)).lower() != "true"
+        return "" if unverified else str(found.get("email") or "")
 
     @property
     def _redirect_uri(self) -> str:
