@@ -25,7 +25,7 @@ class Actor(Part):
 
     kind: str
     id: str = ""
-    """The id of the actor's row, for ``STORED_KINDS``; else the same as ``name``."""
+    """The id of the actor's row, for ``STORED_KINDS``; the subject, for ``oidc``; else the same as ``name``."""
     name: str
     role: str = ""
     """The role at the time of the request. Empty if the request was not admitted."""

@@ -91,7 +91,7 @@ def test_login_redirects_to_the_provider_and_back_to_the_page(gateway: Opener) -
     assert "SameSite=Lax" in cookie
     assert "Secure" not in cookie
     user = client.get("/api/v2/auth/me").get_json()["user"]
-    assert (user["id"], user["username"], user["role"]) == ("ann", "ann", "admin")
+    assert (user["id"], user["username"], user["role"]) == ("u1", "ann", "admin")
     assert client.post("/api/v2/dags", json={"name": "a"}).status_code == 201
     assert client.get("/").status_code == 200
 
@@ -337,18 +337,29 @@ def test_logout_ends_the_session_here_and_at_the_provider(gateway: Opener, provi
 
 
 def test_logins_and_logouts_are_audited(gateway: Opener) -> None:
-    stack = gateway()
+    stack = gateway(default_role="viewer")
     log_in(stack.client)
     stack.client.get("/oidc-callback?state=forged")
     stack.client.get("/oidc-logout")
     stack.client.get("/oidc-logout")
 
-    found = [(each.operation, each.actor.kind, each.actor.name, each.code) for each in stack.audited()]
-    assert sorted(found) == [
-        ("oidcLogin", "anonymous", "anonymous", "bad_request"),
-        ("oidcLogin", "oidc", "ann", ""),
-        ("oidcLogout", "oidc", "ann", ""),
+    found = [(each.operation, each.actor, each.target.id, each.code) for each in stack.audited()]
+    assert sorted(
+        (operation, one.kind, one.name, one.id, one.role, target, code) for operation, one, target, code in found
+    ) == [
+        ("oidcLogin", "anonymous", "anonymous", "anonymous", "", "", "bad_request"),
+        ("oidcLogin", "oidc", "ann", "u1", "viewer", "u1", ""),
+        ("oidcLogout", "oidc", "ann", "u1", "viewer", "u1", ""),
     ]
+
+
+def test_a_name_that_a_user_may_choose_at_the_provider_does_not_hide_who_made_a_change(gateway: Opener) -> None:
+    stack = gateway(default_role="operator")
+    stack.add_dag("d")
+    log_in(stack.client)
+
+    assert stack.client.post("/api/v2/dags/d/start", json={}).status_code == 200
+    assert (stack.command.actor.name, stack.command.actor.id) == ("ann", "u1")
 
 
 def test_redirects_stay_on_this_server(gateway: Opener) -> None:

@@ -73,7 +73,7 @@ def actor_of(principal: Principal, *, address: str, request_id: str) -> Actor:
     kind = "anonymous" if principal.kind == "nobody" else principal.kind
     return Actor(
         kind=kind,
-        id=principal.row_id or principal.by,
+        id=principal.row_id or principal.id or principal.by,
         name=principal.by,
         role=principal.role,
         address=address,

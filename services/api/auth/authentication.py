@@ -324,9 +324,7 @@ def _by_cookie(provider: "OidcProvider", headers: Mapping[str, str]) -> Principa
     if headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         return NOBODY
     found = provider.identify(parse_cookie(headers.get("Cookie", "")))
-    if found is None:
-        return NOBODY
-    return Principal("oidc", found.username, found.username, found.role, members=found.members)
+    return NOBODY if found is None else found.principal
 
 
 def _same(given: str, expected: str) -> bool:

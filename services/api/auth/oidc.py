@@ -23,6 +23,7 @@ from urllib.parse import quote_plus, urlencode
 import jwt
 import urllib3
 
+from services.api.auth.principals import Principal
 from services.api.problems import UNAVAILABLE, Problem
 from services.api.settings import Oidc
 from shared.contracts.actors import RANK
@@ -47,6 +48,7 @@ _FRESH_S = 600.0
 _PAUSE_S = 2.0
 """Minimum time between two requests for the metadata or the keys: forged tokens must not cause a request each."""
 _LEEWAY_S = 30
+_MOST_CHARS = 200
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """Only algorithms with public keys: unsigned tokens and tokens signed with the client secret are refused."""
 
@@ -63,6 +65,11 @@ class OidcIdentity:
     expires_at: int
     members: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The workspaces, other than the default one, in which a group of the user has a role, with the highest role."""
+
+    @property
+    def principal(self) -> Principal:
+        """The user as the principal of a request. Its id is the subject: a user may choose the name at the provider."""
+        return Principal("oidc", self.subject[:_MOST_CHARS], self.username, self.role, members=self.members)
 
 
 class OidcProvider:
@@ -324,9 +331,10 @@ def _identity(claims: Mapping[str, Any], settings: Oidc) -> OidcIdentity:
     """Return the user of these claims. Raises ``ForeignName`` if the username has the mark of stored names."""
     subject = str(claims["sub"])
     username = str(claims.get("preferred_username") or claims.get("email") or subject)
-    check_unmarked(username, "the username at the OpenID Connect provider")
+    for text, what in ((username, "the username"), (subject, "the subject")):
+        check_unmarked(text, f"{what} at the OpenID Connect provider")
     role, members = role_of(claims, settings), members_of(claims, settings)
-    return OidcIdentity(subject, username[:200], role, int(claims["exp"]), members)
+    return OidcIdentity(subject, username[:_MOST_CHARS], role, int(claims["exp"]), members)
 
 
 def role_of(claims: Mapping[str, Any], settings: Oidc) -> str:

@@ -16,6 +16,7 @@ from flask import Flask, Response, redirect, request
 from services.api.audit.logins import note_oidc
 from services.api.auth.authentication import unauthorized
 from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE, OidcIdentity, OidcProvider, new_verifier
+from services.api.auth.principals import NOBODY
 from services.api.problems import INTERNAL, Problem, bad_request
 from services.api.serving.route_table import RouteTable
 
@@ -64,9 +65,9 @@ def serve_login(app: Flask, routes: RouteTable, deps: "Deps", provider: OidcProv
             response, identity = redeem()
         except Problem as problem:
             if problem.status < INTERNAL:
-                note("oidcLogin", "", problem.code)
+                note("oidcLogin", NOBODY, problem.code)
             raise
-        note("oidcLogin", identity.username)
+        note("oidcLogin", identity.principal)
         return response
 
     def redeem() -> tuple[Response, OidcIdentity]:
@@ -96,7 +97,7 @@ def serve_login(app: Flask, routes: RouteTable, deps: "Deps", provider: OidcProv
     def logout() -> Response:
         known = provider.identify(request.cookies)
         if known is not None:
-            note("oidcLogout", known.username)
+            note("oidcLogout", known.principal)
         elsewhere = provider.logout_url()
         response = _redirect(elsewhere) if elsewhere else Response("You are logged out.", mimetype="text/plain")
         return forget(response, TOKEN_COOKIE, PROOF_COOKIE)
