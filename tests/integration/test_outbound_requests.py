@@ -12,6 +12,7 @@ from services.api import forwarding
 from services.api.forwarding import forward
 from services.api.problems import Problem
 from services.api.settings import RemoteNode
+from services.worker.inputs import param_schema
 from services.worker.inputs.param_schema import apply_schema
 from shared.errors import InvalidInput
 from shared.language.model import Dag, Step, StepCommand
@@ -151,3 +152,12 @@ def test_a_schema_of_parameters_comes_from_addresses_that_are_allowed_only(
     assert finished.outcome == "broken", "no step of the run begins"
     assert "connecting to 127.0.0.1 is denied: it is not a public address" in finished.error
     assert len(server.requests) == before
+
+
+def test_a_server_that_sends_a_schema_without_end_does_not_hold_the_run_up(
+    server: HttpCounterpart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(param_schema, "_TIMEOUT_S", 0.5)
+
+    with pytest.raises(InvalidInput, match=r"/drip/: the answer did not arrive within 0\.5 seconds"):
+        apply_schema(f"{server.url}/drip/", (), (tmp_path,))

@@ -5,6 +5,7 @@ Patterns are those of RE2, as in Dagu, so none can stop this process. Source: th
 """
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from shared.outbound import OutboundPolicy
 
 __all__ = ["apply_schema"]
 
-_TIMEOUT_S = 10
+_TIMEOUT_S = 10.0
 _MAX_BYTES = 1_048_576
 _REDIRECTS = 5
 _MOST_REFERENCED = 20
@@ -138,7 +139,13 @@ def _fetch(url: str, outbound: OutboundPolicy) -> bytes:
             answer = pool.request("GET", url, retries=retries, preload_content=False)
             if answer.status != 200:
                 raise ValueError(f"HTTP status {answer.status}")
-            return answer.read(_MAX_BYTES, decode_content=True)
+            data, ends = b"", time.monotonic() + _TIMEOUT_S
+            # A read ends with what has arrived: a server that sends a byte now and then does not hold the run up.
+            while len(data) < _MAX_BYTES and (piece := answer.read1(_MAX_BYTES - len(data), decode_content=True)):
+                data += piece
+                if time.monotonic() > ends:
+                    raise ValueError(f"the answer did not arrive within {_TIMEOUT_S:g} seconds")
+            return data
     except urllib3.exceptions.HTTPError as error:
         raise ValueError(str(error)) from error
 
