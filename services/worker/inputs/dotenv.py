@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.worker.inputs.named_files import EVERYTHING, Reach
 from shared.language.expansion.expand import ExpansionError, Scope, expand
+from shared.language.expansion.size import MOST_VALUES_CHARS, check_size
 
 __all__ = ["parse_dotenv", "read_dotenv"]
 
@@ -47,13 +48,20 @@ def read_dotenv(
         except (OSError, UnicodeDecodeError) as error:
             _log.warning("dotenv.unreadable", extra={"path": file, "error": str(error)})
             continue
-        found.update(parse_dotenv(text, {**outer, **found}))
+        try:
+            found.update(parse_dotenv(text, {**outer, **found}))
+        except ExpansionError as error:
+            _log.warning("dotenv.unreadable", extra={"path": file, "error": str(error)})
     return found
 
 
 def parse_dotenv(text: str, outer: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables. Unquoted and double-quoted values may refer to earlier variables and to ``outer``."""
+    """Return the variables. Unquoted and double-quoted values may refer to earlier variables and to ``outer``.
+
+    Raises ``ExpansionError`` if all values together are longer than those of a process can be.
+    """
     found: dict[str, str] = {}
+    chars = 0
     scope = Scope((found, outer))
     for match in _ENTRY.finditer(text):
         if match["single"] is not None:
@@ -64,6 +72,8 @@ def parse_dotenv(text: str, outer: Mapping[str, str]) -> dict[str, str]:
         else:
             value = _expanded(_COMMENT.split(match["bare"], maxsplit=1)[0].strip(), scope)
         found[match["name"]] = value
+        chars += len(value)
+        check_size(chars, MOST_VALUES_CHARS)
     return found
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.worker.inputs.dotenv import parse_dotenv
+from services.worker.inputs.dotenv import parse_dotenv, read_dotenv
 from services.worker.inputs.environment import MAX_EXPORT_BYTES, build_environment, prepare_inputs
 from services.worker.inputs.secret_provider import SecretMissing
 from services.worker.inputs.workspace import Workspace
@@ -97,6 +97,17 @@ def test_a_long_value_in_a_dotenv_file_holds_up_nobody() -> None:
     blanks = " " * 500_000
 
     assert parse_dotenv(f"A=x{blanks}y\nB={blanks}# c\nC=a#b #c", {}) == {"A": f"x{blanks}y", "B": "", "C": "a#b"}
+
+
+def test_a_dotenv_file_whose_values_multiply_each_other_is_skipped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = "".join(f"C{number}=$B\n" for number in range(3))
+    (tmp_path / "many").write_text(f"A={'x' * 1_000}\nB={'$A' * 1_000}\n{values}")
+    (tmp_path / "few").write_text("D=d\n")
+
+    assert read_dotenv(["many", "few"], [tmp_path], {}) == {"D": "d"}
+    assert [vars(each)["error"] for each in caplog.records] == ["the expanded text is longer than 2097152 characters"]
 
 
 def test_a_steps_directory_is_relative_to_the_dags_and_that_to_the_runs(tmp_path: Path) -> None:
