@@ -62,3 +62,15 @@ def test_the_log_says_why_a_collector_gets_nothing_but_no_secret(
     [said] = [each for each in caplog.records if each.message.startswith("spans.")]
     assert why in vars(said)["error"]
     assert "sesame" not in f"{caplog.text} {vars(said)}"
+
+
+@pytest.mark.timeout(20)
+def test_a_timeout_that_is_no_duration_holds_up_nobody(tmp_path: Path) -> None:
+    spans = AttemptSpans("w1", "any")
+    with Collector() as collector:
+        otel = {"enabled": True, "endpoint": f"{collector.endpoint}/v1/traces", "timeout": "1" * 100_000}
+        inputs = Inputs(tmp_path, tmp_path, {}, {})
+        spans.attempt_over(task(command("true"), options={"otel": otel}), RUN, NOW, Result("succeeded", 0), inputs)
+        spans.stop()
+
+        assert [each.name for each in collector.spans()] == ["Step: s"]

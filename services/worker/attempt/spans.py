@@ -34,7 +34,7 @@ _RUNS = 1_000
 """How many runs are remembered; the span of a forgotten run is not sent to its DAG's collector."""
 _STATUS = {"timed_out": "failed", "broken": "failed"}
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_PART = re.compile(r"(\d{1,18}(?:\.\d{0,18})?|\.\d{1,18})(ns|us|µs|ms|s|m|h)")
 _TIMEOUT_S = 10.0
 
 

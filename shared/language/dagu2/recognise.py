@@ -16,7 +16,7 @@ _ROOT = frozenset({"labels", "consts", "actions", "step_types", "tools", "harnes
 _BESIDE_A_CALL = frozenset({"params", "parallel"})
 _STEP = frozenset({"action", "with", "exec", "foreach", "outputs", "approval", "shell_args"})
 _NAME_OF_A_DAG = re.compile(r"(?:~/)?[\w./-]+\Z")
-_PART_OF_A_NAME = re.compile(r"\$\{(?!(?:consts|context|env|params|steps)\.)[^}]*\}|\$\w+|`[^`]*`")
+_PART_OF_A_NAME = re.compile(r"\$\{(?!(?:consts|context|env|params|steps)\.)[^{}]*\}|\$\w+|`[^`]*`")
 """What Dagu 1 replaces in the name of a workflow: a variable, or a command in back quotes."""
 
 

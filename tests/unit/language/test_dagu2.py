@@ -352,3 +352,8 @@ def test_hostile_and_odd_values_never_raise(text: str) -> None:
     loaded: Any = load(text)
 
     assert isinstance(loaded.documents[0], Dag)
+
+
+@pytest.mark.timeout(20)
+def test_a_long_text_to_run_is_recognised_at_once() -> None:
+    assert load(f"steps: [{{run: '{'${a' * 300_000}'}}]\n").dag is not None
