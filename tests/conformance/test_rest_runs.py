@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Executable, delete, update
 
 from services.api.caches.run_summaries import Summaries
+from shared.language.snapshot import make_snapshot
 from shared.store import tables as t
 from shared.workspaces import stored_name
 from tests.conformance.rest_stack import CHAIN, NOW, Stack, open_stack
@@ -131,6 +132,13 @@ def test_the_spec_of_a_run_is_the_one_it_was_created_from(stack: Stack) -> None:
 
     assert stack.get("/dag-runs/nightly/r1/spec") == {"spec": CHAIN}
     assert stack.get("/dag-runs/nightly/latest/spec") == {"spec": CHAIN}
+
+
+def test_the_spec_of_a_run_is_shown_without_the_base_configuration(stack: Stack) -> None:
+    spec = "steps:\n  - echo hi\n"
+    stack.add_run("nightly", "r1", "succeeded", make_snapshot(spec, "smtp: {host: mail, password: hush}\n"))
+
+    assert stack.get("/dag-runs/nightly/r1/spec") == {"spec": spec}
 
 
 def test_outputs_have_camel_case_keys(stack: Stack) -> None:

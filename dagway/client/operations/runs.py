@@ -82,7 +82,7 @@ def get_dag_run_details(name: str, dag_run_id: str) -> ApiCall[RunResponseSchema
 
 
 def get_dag_run_spec(name: str, dag_run_id: str) -> ApiCall[RunSpecResponseSchema]:
-    """Return the spec that a run was created from."""
+    """Return the spec that a run was created from, without the base configuration."""
     return ApiCall("GET", path_of("dag-runs", name, dag_run_id, "spec"), model(RunSpecResponseSchema))
 
 

@@ -21,6 +21,7 @@ from services.api.run_details.lookup import find_run, run_name
 from services.api.run_details.specs import dags_of_runs
 from services.api.run_details.waiting import runs_wait_for
 from services.api.workspace_names import stored
+from shared.language.snapshot import parse_snapshot
 from shared.status import RunStatus
 from shared.store.reads.reader import ListedRunRow, RunRow
 
@@ -85,9 +86,10 @@ def details(call: Call, name: str, dag_run_id: str) -> ApiResponse:
 
 @RUNS.get(f"{_RUN}/spec", id="getDAGRunSpec", response=RunSpecResponseSchema)
 def spec(call: Call, name: str, dag_run_id: str) -> ApiResponse:
-    """Return the spec that a run was created from."""
+    """Return the spec that a run was created from, without the base configuration."""
     spec_hash = find_run(call.deps, name, dag_run_id).spec_hash
-    return ok({"spec": call.deps.reads.specs([spec_hash]).get(spec_hash, "")})
+    text = call.deps.reads.specs([spec_hash]).get(spec_hash, "")
+    return ok({"spec": parse_snapshot(text).text})
 
 
 @RUNS.get(f"{_RUN}/outputs", id="getDAGRunOutputs", response=OutputsResponseSchema)
