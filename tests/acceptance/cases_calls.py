@@ -138,6 +138,15 @@ def _handler(seen: Seen) -> None:
     assert seen.nodes["onExit"]["status"] == "succeeded"
 
 
+def _handlers_of_a_stop(seen: Seen) -> None:
+    (child,) = seen.children()
+    assert child.status == "succeeded"
+    assert {name: seen.nodes[name]["status"] for name in ("onCancel", "onExit")} == dict.fromkeys(
+        ("onCancel", "onExit"), "succeeded"
+    )
+    assert (seen.json("onCancel")["status"], seen.json("onCancel")["outputs"]) == ("succeeded", {"Y": "y"})
+
+
 def _repeats(seen: Seen) -> None:
     assert len(seen.children()) == 3
     assert seen.nodes["dag_1"]["done_count"] == 3
@@ -350,6 +359,15 @@ steps: [exit 3]
         "steps: [echo x]\nhandlerOn: {exit: {call: sub}}\n---\nname: sub\nsteps: [echo y]\n",
         _handler,
         status="succeeded",
+    ),
+    Case(
+        "T abort",
+        "a handler of a run that stops calls too",
+        "preconditions: 'false'\nsteps: [echo x]\n"
+        "handlerOn: {abort: {call: sub, output: O}, exit: {command: echo $O}}\n"
+        "---\nname: sub\nsteps: [{command: sleep 0.2; echo y, output: Y}]\n",
+        _handlers_of_a_stop,
+        status="aborted",
     ),
     Case(
         "T repeat",

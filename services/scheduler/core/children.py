@@ -14,7 +14,7 @@ from services.scheduler.core.conclude import End, conclude
 from services.scheduler.core.decision import AddLog, Dispatch, Ignored, StartChild, StopChild, WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import ChildRefused, ChildrenSeen
-from services.scheduler.core.model import ASKED, HELD, PENDING, Child, Node
+from services.scheduler.core.model import ASKED, HELD, PENDING, Child, Node, Run
 from services.scheduler.core.plan import STEP
 from services.scheduler.core.tasks import make_task
 from shared.contracts.events import TIMED_OUT_CODE, AttemptFinished, ChildCall
@@ -22,7 +22,7 @@ from shared.contracts.tasks import CallResult
 from shared.language.model import Step
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["call", "child_run_id", "held_up", "let_go", "out_of_time", "printed", "refused", "seen"]
+__all__ = ["call", "child_run_id", "held_up", "is_stopping", "let_go", "out_of_time", "printed", "refused", "seen"]
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _FAILED = frozenset({"failed", "timed_out"})
@@ -57,14 +57,14 @@ def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None
     if step.timeout_sec > 0:
         draft.effects.append(WakeAt(idx, "timeout", draft.now + timedelta(seconds=step.timeout_sec)))
     _ask(draft, idx)
-    if draft.run.stop_reason:
+    if is_stopping(draft.run, draft.nodes[idx]):
         _finish(draft, idx, ChildrenSeen(idx, {}, {}))
 
 
 def out_of_time(draft: Draft, idx: int) -> Ignored | None:
     """Enforce the step's time limit: stop its sub-runs. The step fails when they have ended."""
     node, limit_s = draft.nodes[idx], draft.run.plan.steps[idx].timeout_sec
-    if not node.calls or node.error or draft.run.stop_reason:
+    if not node.calls or is_stopping(draft.run, node):
         return Ignored("no time limit to enforce")
     due_at = (node.started_at or draft.now) + timedelta(seconds=limit_s)
     if draft.now < due_at:
@@ -101,7 +101,7 @@ def seen(draft: Draft, message: ChildrenSeen) -> Ignored | None:
 
 
 def _follow(draft: Draft, node: Node, message: ChildrenSeen) -> None:
-    stopping = bool(draft.run.stop_reason or node.error)
+    stopping = is_stopping(draft.run, node)
     held = held_up(node) and not stopping
     if held and node.status is NodeStatus.RUNNING:
         draft.move(node.idx, NodeStatus.WAITING, "its sub-runs wait for approval")
@@ -111,6 +111,11 @@ def _follow(draft: Draft, node: Node, message: ChildrenSeen) -> None:
     goes_on = ASKED in states or (HELD in states if stopping else PENDING in states)
     if not held and not goes_on and message.outputs is not None:
         _finish(draft, node.idx, message)
+
+
+def is_stopping(run: Run, node: Node) -> bool:
+    """Whether no more sub-runs of the node are started: it is out of time, or the run stops and it is no handler."""
+    return bool(node.error or (run.stop_reason and node.kind == STEP))
 
 
 def held_up(node: Node) -> bool:
@@ -143,7 +148,7 @@ def _update(draft: Draft, node: Node, states: Mapping[str, str], error: str = ""
 
 def _ask(draft: Draft, idx: int) -> None:
     """Start as many pending sub-runs as may run together."""
-    if draft.nodes[idx].error or (draft.run.stop_reason and draft.nodes[idx].kind == "step"):
+    if is_stopping(draft.run, draft.nodes[idx]):
         return
     step = draft.run.plan.steps[idx]
     children = list(draft.nodes[idx].children)
@@ -243,7 +248,7 @@ def _shape(step: Step, results: list[dict[str, Any]]) -> dict[str, Any]:
 def _end(draft: Draft, node: Node, step: Step) -> End:
     states = [child.state for child in node.children]
     bad = [child for child in node.children if child.state not in _GOOD | {HELD}]
-    if draft.run.stop_reason and node.kind == "step" and (bad or draft.run.stop_reason != "stop"):
+    if draft.run.stop_reason and node.kind == STEP and (bad or draft.run.stop_reason != "stop"):
         return End("aborted", -1, draft.run.stop_reason, final=True)
     if node.error:
         return End("timed_out", TIMED_OUT_CODE, node.error, final=True)

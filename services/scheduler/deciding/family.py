@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.scheduler.core.children import held_up
+from services.scheduler.core.children import held_up, is_stopping
 from services.scheduler.core.decision import StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Dequeue, Retry, Stop
 from services.scheduler.core.model import ASKED, HELD, PENDING, Node, Run
@@ -157,7 +157,7 @@ def _changed_children(run: Run | None, node: Node, found: Mapping[str, _Child]) 
     known = {child.run_id: child.state for child in node.children}
     states = known | {run_id: child.state for run_id, child in found.items()}
     news = {run_id: state for run_id, state in states.items() if state != known[run_id]}
-    stopping = bool(node.error) or (run is not None and bool(run.stop_reason))
+    stopping = run is not None and is_stopping(run, node)
     now = set(states.values())
     if ASKED in now or (PENDING in now and not stopping) or (not news and held_up(node)):
         return ChildrenSeen(node.idx, news) if news else None

@@ -2,6 +2,9 @@
 
 import pytest
 
+from services.scheduler.core.children import child_run_id
+from services.scheduler.core.messages import ChildrenSeen
+from shared.contracts.events import ChildCall
 from shared.language.model import Handler
 from shared.status import NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
@@ -85,3 +88,17 @@ def test_an_init_handler_lost_with_its_worker_aborts_the_run() -> None:
 
     assert stage.run.status is RunStatus.ABORTED
     assert stage.order() == ["onInit", "onCancel"]
+
+
+def test_after_a_stop_a_handler_waits_for_the_runs_that_it_calls() -> None:
+    on_exit = step("onExit", type="dag", call="sub")
+    stage = Stage.begun(make_dag(step("a")).model_copy(update={"handlers": {Handler.EXIT: on_exit}}))
+    stage.start("a")
+    stage.stop()
+    stage.make("a", "aborted", -1)
+    stage.make("onExit", children=(ChildCall(dag="sub", params=""),))
+    assert stage.node("onExit").status is NodeStatus.RUNNING
+    child = child_run_id("r1", "onExit", "")
+    stage.tell(ChildrenSeen(stage.node("onExit").idx, {child: "succeeded"}, {child: {}}))
+
+    assert (stage.node("onExit").status, stage.run.status) == (NodeStatus.SUCCEEDED, RunStatus.ABORTED)
