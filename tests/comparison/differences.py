@@ -67,6 +67,19 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "values",
+        "A default that refers to another parameter (`A=1 B=${A}`) has the default of that one, also if a request sets "
+        "`A=2`: `B` is 1.",
+        "It has the value that counts: `B` is 2. A default that is replaced is not evaluated, nor is its command run.",
+        "A value is derived from what the run gets.",
+    ),
+    Difference(
+        "values",
+        "Two back-quoted values in one text (``A=`x` B=`y` ``) are one value, with all that is between them.",
+        "They are two values.",
+        "Nobody means one.",
+    ),
+    Difference(
+        "values",
         "A captured output that contains a secret carries it to the next step.",
         "It carries stars; declare the secret in the next step too.",
         "Outputs are stored and shown, so a secret in one would be too.",
@@ -115,6 +128,26 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "running",
+        "An error of a `jq` filter at run time is printed to stderr, and the step succeeds.",
+        "The step fails.",
+        "The next step must not work with half a result.",
+        "jq-errors",
+    ),
+    Difference(
+        "running",
+        "`markSuccess` has no effect on a failure that `exitCode` of `retryPolicy` excludes from retries.",
+        "It has.",
+        "`continueOn` names the failure, whatever is retried.",
+        "mark-success",
+    ),
+    Difference(
+        "running",
+        "A handler whose `call` succeeded partially has succeeded.",
+        "It is `partially_succeeded`, as a step is.",
+        "The status says what happened.",
+    ),
+    Difference(
+        "running",
         "A failed `jq` step with `output` has no entry in the run's outputs.",
         "It has an empty one.",
         "Every step with `output` that ran is listed.",
@@ -129,9 +162,9 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "running",
-        "`parallel` items such as `X=a X=b` keep both values in what is shown of a sub-run.",
+        "Params with a name twice, such as `X=a X=b`, keep both values in what is shown of a run.",
         "The last value is shown, which is the one that counts.",
-        "What is shown is what the sub-run gets.",
+        "What is shown is what the run gets.",
     ),
     Difference(
         "running",
@@ -195,6 +228,12 @@ DIFFERENCES: Sequence[Difference] = (
         "A retry of a running run answers 200 and does nothing; that of a queued run starts it at once.",
         "Both are refused with 400 and the code `already_running`.",
         "The caller learns that nothing was retried, and no run passes its queue.",
+    ),
+    Difference(
+        "API",
+        "A retry of one step sets the run to `succeeded` if that step succeeds, though another step has failed.",
+        "The run stays `failed` until no step is.",
+        "A failed step must not be overlooked.",
     ),
     Difference(
         "API",
@@ -274,6 +313,12 @@ DIFFERENCES: Sequence[Difference] = (
         "A command without arguments has `args: []`; answers about a spec have the default `maxActiveRuns`.",
         "Both are left out.",
         "So is every other optional field that is empty.",
+    ),
+    Difference(
+        "API",
+        "In the details of a run, commands and scripts of steps that ran have values in place of their variables.",
+        "They are as in the file.",
+        "Params and outputs are shown beside them, and a text with long values is hard to compare with the file.",
     ),
     Difference(
         "API",

@@ -119,7 +119,7 @@ class Side:
 
 
 def _nodes(details: dict[str, Any]) -> list[dict[str, Any]]:
-    handlers = ("onSuccess", "onFailure", "onExit")
+    handlers = ("onInit", "onSuccess", "onFailure", "onCancel", "onExit")
     return [*details["nodes"], *(details[name] for name in handlers if details.get(name))]
 
 

@@ -84,6 +84,13 @@ def _handlers(rng: random.Random) -> str:
     return "handlerOn:\n" + handlers + "steps:\n" + _step("work", _ends(rng))
 
 
+def _handlers_that_call(rng: random.Random) -> str:
+    kid = "name: kid\nparams: X=none\nsteps:\n" + _step("inner", "sleep 0.2; echo kid ${X}", "output: Y")
+    met = rng.choice(["true", "false"])
+    handlers = "".join(f"  {name}: {{call: kid, params: X={name}}}\n" for name in ("success", "abort", "exit"))
+    return f"preconditions: '{met}'\nhandlerOn:\n{handlers}steps:\n" + _step("work", "echo work") + "---\n" + kid
+
+
 def _retries(rng: random.Random) -> str:
     tries = rng.randint(1, 2)
     command = f"echo try; exit {rng.choice([0, 2])}"
@@ -140,6 +147,18 @@ def _json(rng: random.Random) -> str:
     return f"env:\n  - V: '{value}'\nsteps:\n" + _step("show", "echo ${V.n}")
 
 
+def _jq(rng: random.Random) -> str:
+    query = rng.choice([".n", ".n[]", ".n.a", ".missing"])
+    bad = f"  - name: query\n    type: jq\n    command: '{query}'\n    script: '{{\"n\": [1, 2]}}'\n"
+    return "steps:\n" + bad + _step("end", "echo end")
+
+
+def _mark_success(rng: random.Random) -> str:
+    policy = "retryPolicy: {limit: 1, intervalSec: 0, exitCode: [3]}"
+    rule = "continueOn: {failure: true, markSuccess: true}"
+    return "steps:\n" + _step("maybe", f"exit {rng.choice([0, 1, 3])}", policy, rule) + _step("end", "echo end")
+
+
 FAMILIES: Mapping[str, tuple[Callable[[random.Random], str], frozenset[str]]] = {
     "chain": (_chain, frozenset()),
     "graph": (_graph, frozenset()),
@@ -149,6 +168,7 @@ FAMILIES: Mapping[str, tuple[Callable[[random.Random], str], frozenset[str]]] = 
     "continue-on": (_continue_on, frozenset()),
     "preconditions": (_preconditions, frozenset()),
     "handlers": (_handlers, frozenset()),
+    "handlers-that-call": (_handlers_that_call, frozenset()),
     "retries": (_retries, frozenset()),
     "repeats": (_repeats, frozenset()),
     "scripts": (_scripts, frozenset()),
@@ -159,6 +179,8 @@ FAMILIES: Mapping[str, tuple[Callable[[random.Random], str], frozenset[str]]] = 
     "values-in-shells": (_values_in_shells, frozenset({"value-in-shell"})),
     "plain-scalars": (_plain_scalars, frozenset({"plain-scalars"})),
     "json": (_json, frozenset({"json-values"})),
+    "jq": (_jq, frozenset({"jq-errors"})),
+    "mark-success": (_mark_success, frozenset({"mark-success"})),
 }
 """By name: what makes a workflow of the family, and the differences that it may show."""
 
