@@ -1,37 +1,32 @@
 """JSON Schemas whose patterns are those of RE2, as in Dagu: no schema can stop the process that reads or applies it.
 
-Python's patterns can take for ever, and meanwhile hold up all threads. The library uses them for several keywords, also
-where a subclass of its validators has no influence: a part of a schema with a ``$schema`` of its own gets another class
-of the library. So the modules of the library get another ``re``. Import this module inside functions: the library takes
-0.1 s, and few DAGs have a schema.
+Python's patterns can take for ever, and meanwhile hold up all threads. So the keywords that use them are replaced, for
+all versions of JSON Schema, because a part of a schema may name another version than the whole. Import this module
+inside functions: the library takes 0.1 s, and few DAGs have a schema.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jsonschema import FormatChecker, SchemaError, _keywords, _legacy_keywords, _utils
+from jsonschema import (
+    Draft3Validator,
+    Draft4Validator,
+    Draft6Validator,
+    Draft7Validator,
+    Draft201909Validator,
+    Draft202012Validator,
+    FormatChecker,
+    SchemaError,
+    ValidationError,
+)
 from jsonschema.protocols import Validator
-from jsonschema.validators import validator_for
+from jsonschema.validators import extend, validates, validator_for
 
 from shared.language.patterns import PatternError, compile_pattern
 
 __all__ = ["checked_validator"]
 
-
-class _Re2:
-    """What the library uses of ``re``."""
-
-    @staticmethod
-    def search(pattern: str, text: str) -> Any:
-        return compile_pattern(pattern).search(text)
-
-
-for _module in (_keywords, _legacy_keywords, _utils):
-    _module.re = _Re2  # type: ignore[attr-defined]
-
 _FORMATS = FormatChecker(formats=())
-
-
 _FORMATS.checks("regex", raises=PatternError)(lambda it: not isinstance(it, str) or compile_pattern(it) is not None)
 
 
@@ -39,10 +34,60 @@ def checked_validator(schema: Mapping[str, Any]) -> type[Validator]:
     """Return the class that validates by ``schema``. Raises ``SchemaError`` if ``schema`` is no valid JSON Schema."""
     named = schema.get("$schema", "")
     try:
-        found: Any = validator_for(schema) if isinstance(named, str) else None
+        found: Any = validator_for(schema, default=_LATEST) if isinstance(named, str) else None
     except ValueError:
         found = None
     if found is None:
         raise SchemaError(f"$schema must be the URL of a version of JSON Schema, not {named!r}")
     found.check_schema(schema, format_checker=_FORMATS)
     return found  # type: ignore[no-any-return]
+
+
+def _pattern(_validator: Any, pattern: str, value: Any, _schema: Any) -> Iterator[Any]:
+    if isinstance(value, str) and not compile_pattern(pattern).search(value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+def _pattern_properties(validator: Any, schemas: Mapping[str, Any], value: Any, _schema: Any) -> Iterator[Any]:
+    for pattern, schema in schemas.items() if isinstance(value, dict) else ():
+        for name, inner in value.items():
+            if compile_pattern(pattern).search(name):
+                yield from validator.descend(inner, schema, path=name, schema_path=pattern)
+
+
+def _additional_properties(validator: Any, allowed: Any, value: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
+    if not isinstance(value, dict) or allowed is True:
+        return
+    patterns = [compile_pattern(pattern) for pattern in schema.get("patternProperties", ())]
+    named = schema.get("properties", ())
+    extra = [name for name in value if name not in named and not any(each.search(name) for each in patterns)]
+    if isinstance(allowed, dict):
+        for name in extra:
+            yield from validator.descend(value[name], allowed, path=name)
+    elif extra:
+        yield ValidationError(f"additional properties are not allowed: {', '.join(map(repr, extra))}")
+
+
+def _unevaluated_properties(_validator: Any, _allowed: Any, _value: Any, _schema: Any) -> Iterator[Any]:
+    raise SchemaError("unevaluatedProperties is not supported: use additionalProperties")
+
+
+_WITH_RE2 = {
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _additional_properties,
+}
+
+
+def _replace(standard: Any, version: str) -> Any:
+    """Return ``standard`` with RE2. From now on the library takes it wherever a schema names its version."""
+    more = {"unevaluatedProperties": _unevaluated_properties} if "unevaluatedProperties" in standard.VALIDATORS else {}
+    return validates(version)(extend(standard, {**_WITH_RE2, **more}))  # type: ignore[no-untyped-call]
+
+
+_replace(Draft3Validator, "draft3")
+_replace(Draft4Validator, "draft4")
+_replace(Draft6Validator, "draft6")
+_replace(Draft7Validator, "draft7")
+_replace(Draft201909Validator, "draft2019-09")
+_LATEST = _replace(Draft202012Validator, "draft2020-12")

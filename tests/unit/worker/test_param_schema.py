@@ -46,8 +46,7 @@ def test_references_within_a_schema_and_to_the_standard_need_no_network(tmp_path
     [
         ({"properties": {"n": {"pattern": "^(n+)+$"}}}, "n: 'n"),
         ({"patternProperties": {"^(n+)+$": {"maxLength": 9}}}, "n: 'n"),
-        ({"patternProperties": {"^(n+)+$": {}}, "additionalProperties": False}, "'n+!' does not match any"),
-        ({"patternProperties": {"^(n+)+$": {}}, "unevaluatedProperties": False}, "Unevaluated properties"),
+        ({"patternProperties": {"^(n+)+$": {}}, "additionalProperties": False}, "additional properties are not"),
         # A part of a schema may be of another version than the whole.
         ({"allOf": [{"$schema": "http://json-schema.org/draft-07/schema#", "propertyNames": {"pattern": "^(n+)+$"}}]},
          "'n+!' does not match"),
@@ -64,6 +63,7 @@ def test_no_pattern_takes_long(tmp_path: Path, schema: dict[str, object], proble
     ("schema", "problem"),
     [
         ({"properties": {"n": {"pattern": "(?=a)"}}}, "'(?=a)' is not a 'regex'"),
+        ({"unevaluatedProperties": False}, "unevaluatedProperties is not supported: use additionalProperties"),
         ({"$schema": 7}, "$schema must be the URL of a version of JSON Schema, not 7"),
         ({"$schema": "http://["}, "$schema must be the URL of a version of JSON Schema, not 'http://['"),
     ],
