@@ -2,7 +2,27 @@
 
 from pathlib import Path
 
-__all__ = ["is_file", "is_folder"]
+import click
+
+__all__ = ["WorkflowFile", "is_file", "is_folder"]
+
+
+class WorkflowFile(click.Path):
+    """An existing workflow file. ``on_server`` is the command that takes the name of a DAG on a server instead."""
+
+    def __init__(self, on_server: str) -> None:
+        super().__init__(exists=True, dir_okay=False, path_type=Path)
+        self.on_server = on_server
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path, or fail with advice if ``value`` can only be the name of a DAG."""
+        text = str(value)
+        if Path(text).name == text and not Path(text).suffix and not is_file(Path(text)) and not is_folder(Path(text)):
+            self.fail(
+                f"there is no file {text} here; for a DAG on a server: dagway {self.on_server} {text}", param, ctx
+            )
+        super().convert(text, param, ctx)
+        return Path(text)
 
 
 def is_file(path: Path) -> bool:

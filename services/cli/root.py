@@ -17,12 +17,20 @@ from services.cli.exit_codes import (
     WorkflowInvalid,
 )
 from services.cli.help_pages import PageGroup
-from shared.errors import ConfigInvalid, DagwayError
+from shared.errors import ConfigInvalid, DagwayError, InvariantBroken, StoreUnavailable
 from shared.garbage import collect_rarely
 
 __all__ = ["cli", "main"]
 
 _ENTRIES = {entry.name: entry for entry in COMMANDS}
+_OTHER_NAMES = {
+    "coordinator": "not needed: RabbitMQ gives workers their tasks",
+    "help": "write dagway --help, or dagway COMMAND --help",
+    "server": "dagway up is a complete server, dagway api the gateway of a cluster",
+}
+"""Commands of Dagu that do not exist here, and what to do instead."""
+_SUBJECTS = {StoreUnavailable: "the database is unavailable: ", InvariantBroken: "a bug in Dagway: "}
+"""What the text of an error is about, if the text does not say it."""
 _EXAMPLES = """
 dagway run hello.yaml -- NAME=Ada     run a file here, without a server
 dagway up --dags ./dags               start a server for a folder of workflows
@@ -97,7 +105,7 @@ class _Root(PageGroup):
         if args and args[0] not in _ENTRIES and not args[0].startswith("-"):
             from shared.language.issues import did_you_mean  # noqa: PLC0415 - needed only after a mistake
 
-            hint = did_you_mean(args[0], list(_ENTRIES))
+            hint = _OTHER_NAMES.get(args[0]) or did_you_mean(args[0], list(_ENTRIES))
             ctx.fail(f"there is no command {args[0]!r}{f' ({hint})' if hint else ''}")
         return super().resolve_command(ctx, args)
 
@@ -111,7 +119,7 @@ class _Root(PageGroup):
         except (GatewayError, WorkflowInvalid) as error:
             raise _Failure(str(error)) from error
         except DagwayError as error:
-            raise _Failure(f"{type(error).__name__}: {error}") from error
+            raise _Failure(f"{_SUBJECTS.get(type(error), '')}{error}") from error
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
 

@@ -7,13 +7,14 @@ import click
 from services.cli.help_pages import PageCommand
 from services.cli.output.plan_page import plan_json, plan_lines
 from services.cli.output.terminal import echo_json
+from services.cli.paths import WorkflowFile
 from services.cli.remote.dagu_flags import PARAMS_ARGUMENT, PARAMS_OPTION, QUIET, dagu_flags, params_text
 
 __all__ = ["dry_command", "print_plan"]
 
 
 @click.command("dry", cls=PageCommand, examples="\ndagway dry hello.yaml -- NAME=Ada\n")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=WorkflowFile(on_server="plan"))
 @PARAMS_ARGUMENT
 @PARAMS_OPTION
 @click.option("-N", "--name", default="", help="name of the DAG, instead of that of the file")

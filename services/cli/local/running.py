@@ -17,6 +17,7 @@ from services.cli.interrupts import interruptible
 from services.cli.output.run_page import MARKS, run_lines
 from services.cli.output.terminal import echo_json, on_terminal, paint
 from services.cli.output.times import duration, seconds_between
+from services.cli.paths import WorkflowFile
 from services.cli.remote.dagu_flags import PARAMS_ARGUMENT, PARAMS_OPTION, QUIET, RUN_ID, params_text
 from services.cli.settings import configure, options_of
 
@@ -34,7 +35,7 @@ dagway run --watch hello.yaml        run it again whenever the file changes
 
 
 @click.command("run", cls=PageCommand, examples=_EXAMPLES)
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=WorkflowFile(on_server="start"))
 @PARAMS_ARGUMENT
 @PARAMS_OPTION
 @RUN_ID

@@ -35,6 +35,37 @@ def test_a_misspelled_command_is_answered_with_the_nearest() -> None:
     assert "there is no command 'strat' (did you mean \"start\"?)" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "advice"), [("server", "dagway up"), ("coordinator", "RabbitMQ"), ("help", "dagway COMMAND --help")]
+)
+def test_a_command_that_only_dagu_has_is_answered_with_what_to_do_here(command: str, advice: str) -> None:
+    result = CliRunner().invoke(cli, [command])
+
+    assert result.exit_code == 2
+    assert f"there is no command '{command}' (" in result.stderr
+    assert advice in result.stderr
+
+
+@pytest.mark.parametrize(("command", "advice"), [("run", "dagway start hello"), ("dry", "dagway plan hello")])
+def test_the_name_of_a_dag_in_place_of_a_file_is_answered_with_the_command_that_takes_it(
+    command: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, [command, "hello"])
+
+    assert result.exit_code == 2
+    assert f"there is no file hello here; for a DAG on a server: {advice}" in result.stderr
+    assert "dagway start" not in CliRunner().invoke(cli, [command, "dags/hello.yaml"]).stderr
+
+
+def test_a_database_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGWAY_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    result = CliRunner().invoke(cli, ["migrate"])
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("dagway: the database is unavailable: connection to server at"), result.stderr
+
+
 def test_the_version_is_that_of_the_package() -> None:
     assert CliRunner().invoke(cli, ["version"]).stdout == f"{version('dagway')}\n"
 
