@@ -23,7 +23,8 @@ def taken() -> Iterator[str]:
 def test_a_port_that_is_taken_is_named(tmp_path: Path, taken: str) -> None:
     said = refused(tmp_path, "up", "--port", taken)
 
-    assert f"DAGWAY_PORT: cannot listen on 127.0.0.1, port {taken}: Address already in use" in said
+    problem = f"DAGWAY_PORT: cannot listen on 127.0.0.1, port {taken}: Address already in use"
+    assert said.endswith(f"{problem}; choose another with --port"), said
 
 
 @pytest.mark.parametrize("kind", ["up", "api", "scheduler", "worker"])

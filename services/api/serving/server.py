@@ -1,5 +1,6 @@
 """The server of the application inside ``dagway up``: waitress."""
 
+import errno
 import logging
 import socket
 import threading
@@ -185,8 +186,11 @@ class EmbeddedServer:
         try:
             listening = socket.create_server((host, port), family=family)
         except OSError as error:
+            # Python adds the address to the reason.
+            reason = str(error.strerror).partition(" (while ")[0]
+            advice = "; choose another with --port" if error.errno == errno.EADDRINUSE else ""
             raise ConfigInvalid(
-                f"DAGWAY_HOST, DAGWAY_PORT: cannot listen on {host}, port {port}: {error.strerror}"
+                f"DAGWAY_HOST, DAGWAY_PORT: cannot listen on {host}, port {port}: {reason}{advice}"
             ) from error
         self.port: int = listening.getsockname()[1]
         self._sockets: dict[int, Any] = {}
