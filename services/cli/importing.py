@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,7 @@ from services.cli.settings import configure, options_of
 
 if TYPE_CHECKING:
     from services.importing.report import Report
+    from shared.config import Config
 
 __all__ = ["import_command"]
 
@@ -45,7 +47,7 @@ def import_dagu(*, home: Path, no_history: bool, dry_run: bool, in_json: bool, *
     and tokens stay valid. Stop Dagu first. With `--dags`, files that this folder lacks are copied to it. Exits with 1
     if something was refused.
     """
-    config = configure("import", given)
+    config = _configured(given)
     from services.importing.dagu import import_dagu as run_import  # noqa: PLC0415
 
     report = run_import(config, home, installed_version("dagway"), dry_run=dry_run, history=not no_history)
@@ -65,11 +67,23 @@ def import_crontab(*, file: IO[str], system: bool, dry_run: bool, in_json: bool,
     too. A line that is here already, with the same schedule and command, stays as it is. Exits with 1 if a line was
     refused.
     """
-    config = configure("import", given)
+    config = _configured(given)
     from services.importing.crontab import import_crontab as run_import  # noqa: PLC0415
 
     report = run_import(config, file.read(), installed_version("dagway"), system=system, dry_run=dry_run)
     _print(report, in_json=in_json)
+
+
+def _configured(given: dict[str, Any]) -> "Config":
+    """Return the configuration. The folder of ``--dags`` need not exist: the import makes it when it writes a file."""
+    folder = given.pop("dags_dir", None)
+    config = configure("import", given)
+    if not folder:
+        return config
+    path = Path(folder).expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise click.BadParameter(f"{folder} is not a folder", param_hint="--dags")
+    return replace(config, dags_dir=path)
 
 
 def _print(report: "Report", *, in_json: bool) -> None:

@@ -1,5 +1,7 @@
 """Crontabs become workflows."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from services.importing.crontab import cron_lines, import_crontab, workflow_of
 from shared.config import load_config
 from shared.language.load import load
+from tests.harness.procs import clean_environment
 
 TAB = r"""
 # Comments and empty lines count for nothing.
@@ -76,6 +79,22 @@ def test_lines_are_stored_once_and_refused_with_the_reason(tmp_path: Path) -> No
     assert "61" in why["12"]
     assert again.counts()["workflow"] == {"loaded": 0, "unchanged": 3, "differs": 0, "refused": 0}
     assert sorted(path.suffix for path in dags.iterdir()) == [".yaml"] * 3
+
+
+def test_the_folder_of_the_workflows_need_not_exist(tmp_path: Path) -> None:
+    (tmp_path / "crontab").write_text("0 3 * * * /opt/b.sh\n")
+
+    def imported(*options: str) -> subprocess.CompletedProcess[str]:
+        argv = [str(Path(sys.executable).with_name("dagway")), "import", "crontab", "crontab", *options]
+        env = clean_environment(tmp_path)
+        return subprocess.run(argv, capture_output=True, text=True, check=False, env=env, cwd=tmp_path)
+
+    assert imported("--dags", "dags", "--dry-run").returncode == 0
+    assert not (tmp_path / "dags").exists()
+    assert imported("--dags", "dags").returncode == 0
+    assert [path.name for path in (tmp_path / "dags").iterdir()] == ["b.sh-22b1b4.yaml"]
+    refused = imported("--dags", "crontab")
+    assert (refused.returncode, "crontab is not a folder" in refused.stderr) == (2, True), refused.stderr
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "A=b\n"])
