@@ -133,7 +133,7 @@ def test_stop_restart_and_dagus_answers_when_nothing_runs(dagway: Dagway, client
     assert dagway("restart", "sleeps").exit_code == 1
     assert dagway("retry", "sleeps").exit_code == 2
     assert dagway("retry", "--run-id=nobody", "sleeps").exit_code == 1
-    assert dagway("status", "sleeps").stderr == "dagway: DAG 'sleeps' has no run 'latest'\n"
+    assert dagway("status", "sleeps").stderr == "dagway: DAG 'sleeps' has no runs, or there is no such DAG\n"
 
     first = dagway("start", "--detach", "sleeps", "-r", "s1")
     assert (first.exit_code, first.stdout) == (0, "s1\n")

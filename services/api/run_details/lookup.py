@@ -17,6 +17,8 @@ def run_of(deps: Deps, stored: tuple[str, str], name: str, dag_run_id: str) -> R
     """Return the root run with the names of ``stored_run_name``. Raises a 404 with those in the path."""
     run = deps.reads.run(*stored)
     if run is None:
+        if dag_run_id == json_values.LATEST:
+            raise not_found(f"DAG {name!r} has no runs, or there is no such DAG")
         raise not_found(f"DAG {name!r} has no run {dag_run_id!r}")
     return run
 
