@@ -57,11 +57,15 @@ command waits. If that takes too long, it exits with 1, and says that the write 
 _DAGU = """
 ## Coming from Dagu
 
-`start`, `enqueue`, `dequeue`, `exec`, `dry`, `stop`, `retry`, `restart`, `status`, `validate`, `start-all` and
-`version` have the names and options of Dagu 1.30, so a script or a crontab needs only the program's name changed.
-Differences:
+`start`, `enqueue`, `dequeue`, `exec`, `dry`, `stop`, `retry`, `restart`, `status`, `cleanup`, `validate`, `start-all`
+and `version` have the names and options of Dagu 1.30, so most scripts and crontabs need only the program's name
+changed. Differences:
 
-- The commands use a server: start one with `dagway up --dags FOLDER`. The path of a file is sent to it as text.
+- The commands use a server: start one with `dagway up --dags FOLDER`.
+- `exec` runs its command on a worker, in a new folder of the run, and not in the current directory: give `--workdir`.
+- `start FILE` and `enqueue FILE` send the text of the file. Its steps run in a new folder too, and not in that of the
+  file, unless it says `workingDir`. The DAGs of the DAG folder run in their folders, as in Dagu.
+- `dry` and `validate` take files, not the names of DAGs: `dagway plan DAG` shows what a DAG of the server would do.
 - As in Dagu, `start` and `retry` exit with 0 if the run was stopped, if its preconditions are not met, or if it
   waits for approval, and with 1 if it failed or succeeded only partially. With `--strict`, only success is 0.
 - A mistake on the command line exits with 2 (Dagu: 1), Ctrl-C and SIGTERM with 130 (Dagu: 0) after

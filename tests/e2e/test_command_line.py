@@ -123,6 +123,8 @@ def test_one_command_runs_as_a_dag_run(dagway: Dagway) -> None:
     assert done.exit_code == 1
     assert done.stdout == "size large\n"
     assert done.stderr.endswith("oh\n")
+    here = dagway("exec", "--name", "place", "--", "pwd").stdout
+    assert "/runs/place/" in here, "the folder of the run, not this directory"
 
 
 def test_stop_restart_and_dagus_answers_when_nothing_runs(dagway: Dagway, client: Client) -> None:

@@ -95,8 +95,9 @@ def start_command(
 ) -> None:
     """Start a run and wait until it ends.
 
-    DAG is the name of a DAG on the server; FILE is a file here, whose text is sent. If there is no such file, the DAG
-    of that name starts, as in Dagu. Parameters come after `--`, as KEY=VALUE or by position. Ctrl-C stops the run.
+    DAG is the name of a DAG on the server; FILE is a file here, whose text is sent. Its steps run in a new folder on a
+    worker, unless it says `workingDir`. If there is no such file, the DAG of that name starts, as in Dagu. Parameters
+    come after `--`, as KEY=VALUE or by position. Ctrl-C stops the run.
     """
     if from_run_id:
         if params or params_option:
