@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from services.api.operations import Operation
+from services.api.parameter_texts import parameter_text
 from services.api.response_schemas.base import ErrorBodySchema, PendingSchema
 from services.api.workspace_names import ARGUMENT, DEFAULT_LABEL, HEADER
 
@@ -15,6 +16,11 @@ __all__ = ["document"]
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _REF = "#/components/schemas/{model}"
+_ABOUT = (
+    "Dagu's REST API v2, and more: what is called an addition is not part of Dagu's. A request that changes something "
+    "becomes a command, which a scheduler carries out. The response comes when that is recorded, or is a 202 with the "
+    "address of the outcome. Times are in RFC 3339, if nothing else is said."
+)
 _TAGS = ("dags", "dag-runs", "users", "api-keys", "webhooks", "auth", "services")
 _HEADERS: Mapping[str, str] = {
     "Idempotency-Key": "a request that is sent again with the same key is carried out only once",
@@ -80,7 +86,7 @@ def document(
         paths.setdefault(each.path, {})[each.method.lower()] = described
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Dagway", "version": version, "description": "Dagu's REST API v2 with additions."},
+        "info": {"title": "Dagway", "version": version, "description": _ABOUT},
         "servers": [{"url": base}],
         "paths": dict(sorted(paths.items())),
         "components": {
@@ -160,7 +166,13 @@ def _tag(path: str) -> str:
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": parameter_text(name, operation.path),
+            "schema": {"type": "string", "minLength": 1},
+        }
         for name in _PARAMETER.findall(operation.path)
     ]
     if operation.query is not None:
@@ -168,10 +180,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         for name, field in schema.get("properties", {}).items():
             described = {key: value for key, value in field.items() if key not in {"title", "description"}}
             required = name in schema.get("required", ())
-            parameter = {"name": name, "in": "query", "required": required, "schema": described}
-            if "description" in field:
-                parameter["description"] = field["description"]
-            found.append(parameter)
+            text = field.get("description") or parameter_text(name, operation.path)
+            found.append({"name": name, "in": "query", "required": required, "description": text, "schema": described})
     found.append(
         {
             "name": "remoteNode",

@@ -101,6 +101,14 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
     assert "$defs" not in json.dumps(document)
 
 
+def test_a_reader_who_has_only_the_document_understands_it(document: dict[str, Any]) -> None:
+    operations = [each for path in document["paths"].values() for each in path.values()]
+
+    assert {each["name"] for one in operations for each in one["parameters"] if not each["description"]} == set()
+    assert [each["summary"] for each in operations if re.search(r"\be\.?$|\bi\.e$", each["summary"])] == []
+    assert "contract" not in json.dumps(document), "what is not in the document cannot be looked up"
+
+
 def test_a_query_parameter_without_a_default_is_required(document: dict[str, Any]) -> None:
     required = {
         (operation["operationId"], each["name"])

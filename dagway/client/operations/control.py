@@ -26,7 +26,7 @@ def terminate_dag_run(name: str, dag_run_id: str) -> ApiCall[None]:
 
 
 def retry_dag_run(name: str, dag_run_id: str, *, step_name: str | None = None) -> ApiCall[None]:
-    """Retry the steps of a run that did not succeed, in the same run or in a new run (REST contract section 5.8)."""
+    """Retry the steps of a run that did not succeed, and all that depend on them: the same run goes on."""
     return ApiCall("POST", path_of("dag-runs", name, dag_run_id, "retry"), no_content, body={"stepName": step_name})
 
 

@@ -7,7 +7,7 @@ __all__ = ["discard_dead_letters", "list_dead_letters", "return_dead_letters"]
 
 
 def list_dead_letters() -> ApiCall[DeadLettersSchema]:
-    """List the first 500 dead letters, i.e."""
+    """List the first 500 dead letters: messages that could not be handled, as they were a few seconds ago."""
     return ApiCall("GET", "/dead-letters", model(DeadLettersSchema))
 
 

@@ -65,7 +65,7 @@ class SubDAGRunSchema(Schema):
 
 
 class ProgressSchema(Schema):
-    """The progress that a step printed last: an addition to the contract."""
+    """The progress that a step printed last: an addition."""
 
     current: float
     total: float
@@ -74,7 +74,7 @@ class ProgressSchema(Schema):
 
 
 class RemarkSchema(Schema):
-    """A remark that a step prints for people: an addition to the contract."""
+    """A remark that a step prints for people: an addition."""
 
     level: Literal["notice", "warning"]
     text: str
@@ -98,9 +98,7 @@ class NodeSchema(Schema):
     remarks: list[RemarkSchema] = Field(default_factory=list)
     durationMs: int = Field(default=0, ge=0, description="milliseconds from startedAt to finishedAt, at least 1")
     attemptCount: int = Field(default=1, ge=1, description="attempts of the step so far, in all attempts of the run")
-    exitCode: int | None = Field(
-        default=None, description="exit code of the last attempt's process: an addition to the contract"
-    )
+    exitCode: int | None = Field(default=None, description="exit code of the last attempt's process: an addition")
 
 
 class DAGRunDetailsSchema(DAGRunSummarySchema):
@@ -180,7 +178,7 @@ class LogSchema(Schema):
 
 
 class LogHitsSchema(Schema):
-    """Numbers of lines, from 1, that contain a text: an addition to the contract."""
+    """Numbers of lines, from 1, that contain a text: an addition."""
 
     lines: list[int]
     nextLine: int = Field(description="the line from which a further request goes on; 0: the whole log was searched")

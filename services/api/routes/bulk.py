@@ -108,7 +108,10 @@ def dequeue(call: Call, body: BulkBody) -> ApiResponse:
     pending=False,
 )
 def remove(call: Call, body: BulkBody) -> ApiResponse:
-    """Delete up to 500 runs that have ended, with their logs. The response says for each whether it was, or why not."""
+    """Delete up to 500 runs that have ended, with their logs.
+
+    The response says of each whether it was deleted, or why not.
+    """
     return _each(call, body, lambda run: RemoveRun(by=call.user, dag_name=run.dag_name, dag_run_id=run.dag_run_id))
 
 

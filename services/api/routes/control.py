@@ -14,6 +14,7 @@ from services.api.response_schemas.dags import ErrorsResponseSchema
 from services.api.run_details.lookup import run_name
 from shared.contracts.commands import DequeueRun, PatchStep, RetryRun, StopRun
 from shared.contracts.commands.runs import PatchSubStep, RemoveRun
+from shared.status import NODE_LABELS
 
 __all__ = ["CONTROL"]
 
@@ -22,14 +23,14 @@ _RUN = "/dag-runs/{name}/{dagRunId}"
 
 
 class RetryBody(Body):
-    dag_run_id: str = Field(default="", alias="dagRunId")
-    step_name: str = Field(default="", alias="stepName")
+    dag_run_id: str = Field(default="", alias="dagRunId", description="empty: the run in the path")
+    step_name: str = Field(default="", alias="stepName", description="retry this step only; empty: all that must run")
 
 
 class StatusBody(Body):
-    """``status`` is the number of a step status (REST contract section 2)."""
+    """``status`` is the number of the new status of the step."""
 
-    status: int
+    status: int = Field(description=", ".join(f"{number} {label}" for number, label in enumerate(NODE_LABELS)))
 
 
 @CONTROL.post(
@@ -76,7 +77,12 @@ def stop(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     body_required=False,
 )
 def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> ApiResponse:
-    """Retry the steps of a run that did not succeed, in the same run or in a new run (REST contract section 5.8)."""
+    """Retry the steps of a run that did not succeed, and all that depend on them: the same run goes on.
+
+    Steps that succeeded keep their results. If the body names another run of the DAG, that one is retried. If the body
+    names a run that does not exist, a new run with this id begins with the spec, the parameters and the results of the
+    run in the path.
+    """
     command = RetryRun(
         **_run(call, name, dag_run_id),
         new_run_id=json_values.run_id(body.dag_run_id) if body.dag_run_id else "",

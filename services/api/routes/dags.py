@@ -54,11 +54,11 @@ _HISTORY = 30
 class ListQuery(Query):
     page: int = Field(default=1, le=2**31 - 1)
     per_page: int = Field(default=50, alias="perPage")
-    name: str = ""
+    name: str = Field(default="", description="part of the file name, in upper or lower case")
     tag: str = ""
-    faulty: bool = Field(default=False, description="only DAGs whose spec has errors: an addition to the contract")
-    sort: str = "name"
-    order: str = "asc"
+    faulty: bool = Field(default=False, description="only DAGs whose spec has errors: an addition")
+    sort: str = Field(default="name", description="name or nextRun: by name, or by the next scheduled start")
+    order: str = Field(default="asc", description="asc or desc")
 
 
 class CreateBody(Body):

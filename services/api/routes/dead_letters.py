@@ -32,7 +32,7 @@ class LettersBody(Body):
 
 @DEAD_LETTERS.get("/dead-letters", id="listDeadLetters", role="admin", reach="server", response=DeadLettersSchema)
 def list_letters(call: Call) -> ApiResponse:
-    """List the first 500 dead letters, i.e. messages that could not be handled, as they were a few seconds ago."""
+    """List the first 500 dead letters: messages that could not be handled, as they were a few seconds ago."""
     found = call.deps.reads.dead_letters(_MOST + 1)
     return ok({"deadLetters": [_shown(each) for each in found[:_MOST]], "more": len(found) > _MOST})
 

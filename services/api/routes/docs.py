@@ -78,6 +78,7 @@ def _page(content: dict[str, Any]) -> str:
         f"<style>{_STYLE}</style></head><body><h1>Dagway API v2</h1>"
         f"<p>Version {html.escape(content['info']['version'])}. "
         '<a href="openapi.json">openapi.json</a> has the same for programs.</p>'
+        f"<p>{html.escape(content['info']['description'])}</p>"
         f"{''.join(parts)}<h2>Schemas</h2>{''.join(schemas)}</body></html>"
     )
 

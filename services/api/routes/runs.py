@@ -37,8 +37,8 @@ _WHOLE_ID = 16
 
 
 class RunsQuery(Query):
-    name: str | None = None
-    dag_run_id: str = Field(default="", alias="dagRunId")
+    name: str | None = Field(default=None, description="only runs of the DAG with this name")
+    dag_run_id: str = Field(default="", alias="dagRunId", description="part of the run id")
     search: str = Field(
         default="",
         max_length=200,

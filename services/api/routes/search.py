@@ -36,7 +36,7 @@ _PATTERN_BYTES = 256 * 1024
 
 
 class SearchQuery(Query):
-    q: str | None = Field(default=None, max_length=_MAX_CHARS)
+    q: str | None = Field(default=None, max_length=_MAX_CHARS, description="the expression; required")
 
 
 @SEARCH.get("/dags/search", id="searchDAGs", query=SearchQuery, response=SearchResponseSchema)

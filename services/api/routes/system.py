@@ -42,7 +42,7 @@ _OLD_PAGING = frozenset({"page", "perPage", "type"})
 
 
 class HistoryQuery(Query):
-    duration: str = "1h"
+    duration: str = Field(default="1h", description="how far back, such as 30m or 24h")
 
 
 class QueueItemsQuery(Query):

@@ -188,8 +188,8 @@ def _refuse(why: WebhookRefusal, message: str) -> NoReturn:
 def trigger(call: Call, body: TriggerBody, file_name: str, credential: _Credential) -> ApiResponse:
     """Trigger a webhook: queue a run of its DAG. The only credential is the webhook's token, or a signature.
 
-    A signed request is accepted once: its run has an id that follows from the request, so the run exists already when
-    the request comes again. If the run was removed, the recorded outcome of its command says that it was there.
+    A signed request starts one run, however often it is sent: the id of the run follows from the request. That holds
+    too when the run has been removed meanwhile.
     """
     deps, stem, hook = call.deps, json_values.file_name(file_name), credential.hook
     call = call.made_by(Principal("webhook", hook.id, f"webhook:{stem}", "operator" if hook.enabled else ""))
