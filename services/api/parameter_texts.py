@@ -28,7 +28,7 @@ _TEXTS: Mapping[str, str] = {
     "page": "number of the page, from 1",
     "perPage": "how many entries a page has",
     "status": "only runs with this status: " + ", ".join(f"{at} {label}" for at, label in enumerate(RUN_LABELS)),
-    "stepName": "name of the step, or of a handler: onExit, onSuccess, onFailure, onCancel",
+    "stepName": "name of the step, or of a handler such as onExit",
     "stream": "which output of the step",
     "subDAGRunId": "id of the sub-run",
     "tag": "only DAGs with this tag",
