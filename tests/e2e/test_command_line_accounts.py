@@ -64,7 +64,7 @@ def test_users_and_keys_from_creation_to_deletion(url: str, tmp_path: Path) -> N
     assert json.loads(said("ls", "no-such", "--profile", "ci", "--json"))["dags"] == []
     refused = runner.invoke(cli, ["pause", "--all", "--profile", "ci"])
     assert refused.exit_code == 1
-    assert refused.stderr.endswith("the role of this user or key does not allow it\n")
+    assert refused.stderr == "dagway: This request requires the role manager; apikey:ci has viewer\n"
     assert said("keys", "delete", "ci") == "ci deleted\n"
     away = runner.invoke(cli, ["ls", "--profile", "ci"])
     assert away.exit_code == 1

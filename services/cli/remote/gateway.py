@@ -22,7 +22,6 @@ _OUTCOME_TRIES = 6
 """How often the outcome of an accepted write is asked for. The gateway waits some seconds for it each time."""
 _PASSING = frozenset({502, 503, 504})
 """Statuses that mean: try again."""
-_ROLE = "the role of this user or key does not allow it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +186,7 @@ class Gateway:
             return content
         about: Mapping[str, Any] = content if isinstance(content, dict) else {}
         text = str(about.get("message") or f"{self.connection.name} at {self.connection.url} answered {status}")
-        hints = {401: f"; {self.connection.to_log_in}", 403: f"; {_ROLE}"}
-        # Neither a token nor a role helps against what a setting of the server forbids to all.
-        details = about.get("details")
-        by_setting = isinstance(details, dict) and "setting" in details
-        hint = "" if by_setting else hints.get(status, "")
+        hint = f"; {self.connection.to_log_in}" if status == 401 else ""
         raise GatewayError(f"{text}{hint}", status=status, error_code=str(about.get("code", "")))
 
 
