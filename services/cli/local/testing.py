@@ -57,6 +57,10 @@ def test_command(
         echo_json({"results": [{name: getattr(each, name) for name in fields} for each in results]})
     else:
         click.echo(f"{len(results)} {'case' if len(results) == 1 else 'cases'}, {failed} failed")
+        if not files:
+            click.echo(
+                f"dagway: there is no file *{CASES_SUFFIXES[0]} below {' '.join(paths) or 'this folder'}", err=True
+            )
     sys.exit(FAILED if failed or not results else 0)
 
 

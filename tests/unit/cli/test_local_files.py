@@ -120,3 +120,10 @@ def test_what_is_not_there_is_not_said_to_lack_test_cases(tmp_path: Path) -> Non
     assert (there.exit_code, absent.exit_code) == (2, 2)
     assert "write them in" in there.stderr
     assert f"there is no file {tmp_path}/absent.yaml" in absent.stderr
+
+
+def test_a_folder_without_test_cases_is_named(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["test", str(tmp_path)])
+
+    assert (done.exit_code, done.stdout) == (1, "0 cases, 0 failed\n")
+    assert done.stderr == f"dagway: there is no file *.test.yaml below {tmp_path}\n"
