@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from click.testing import Result
@@ -49,6 +50,16 @@ def test_queues_pauses_and_why(dagway: Dagway, client: Client) -> None:
     assert dagway("dequeue", "queued").stderr == "dagway: the queue 'queued' is empty\n"
     assert dagway("resume", "queued").stdout == "queued is resumed\n"
     assert dagway("pause", "queued", "--all").exit_code == 2
+
+
+def test_a_run_of_a_file_that_the_server_does_not_keep_says_what_it_waits_for(dagway: Dagway, tmp_path: Path) -> None:
+    (tmp_path / "unkept.yaml").write_text('workerSelector: {on: moon}\nsteps: ["true"]\n')
+    assert dagway("start", "--detach", "--run-id=u1", str(tmp_path / "unkept.yaml")).exit_code == 0
+    waits = r"unkept: no schedule starts it\nunkept/u1.* waits for: a worker with the labels on=moon"
+
+    eventually(lambda: re.match(waits, dagway("why", "unkept").stdout))
+    assert dagway("stop", "-q", "unkept").exit_code == 0
+    assert dagway("why", "unkept").stderr == "dagway: There is no DAG 'unkept'\n"
 
 
 def test_schedules_and_lists(dagway: Dagway, client: Client) -> None:

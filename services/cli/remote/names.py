@@ -9,12 +9,23 @@ from services.cli.exit_codes import GatewayError
 from services.cli.remote.dagu_flags import dag_name
 from services.cli.remote.gateway import Gateway, path
 
-__all__ = ["DAG_ARGUMENT", "LATEST", "QUEUED", "RUNNING", "RUN_ARGUMENT", "WAITING", "name_on_server", "run_ids"]
+__all__ = [
+    "DAG_ARGUMENT",
+    "LATEST",
+    "NOT_FOUND",
+    "QUEUED",
+    "RUNNING",
+    "RUN_ARGUMENT",
+    "WAITING",
+    "name_on_server",
+    "run_ids",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 DAG_ARGUMENT: Callable[[F], F] = click.argument("dag")
 RUN_ARGUMENT: Callable[[F], F] = click.argument("run", default="")
 LATEST = "latest"
+NOT_FOUND = 404
 RUNNING, QUEUED, WAITING = 1, 5, 7
 """Status numbers of runs in the API."""
 
@@ -28,7 +39,7 @@ def name_on_server(gateway: Gateway, text: str) -> str:
     try:
         return str(gateway.get(path("dags", stem))["dag"]["name"])
     except GatewayError as error:
-        if error.status != 404:
+        if error.status != NOT_FOUND:
             raise
         return stem
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import click
 
+from services.cli.exit_codes import GatewayError
 from services.cli.help_pages import PageCommand
 from services.cli.output.terminal import JSON_OPTION, echo_json
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import RUN_ID, dag_name
 from services.cli.remote.gateway import Gateway, path
-from services.cli.remote.names import DAG_ARGUMENT, QUEUED, RUN_ARGUMENT, RUNNING
+from services.cli.remote.names import DAG_ARGUMENT, NOT_FOUND, QUEUED, RUN_ARGUMENT, RUNNING, run_ids
 
 __all__ = ["why_command"]
 
@@ -30,11 +31,7 @@ def why_command(gateway: Gateway, *, dag: str, run: str, run_id: str, in_json: b
     runs = [_run(gateway, name, chosen)] if chosen else []
     schedule: dict[str, Any] = {}
     if not chosen:
-        schedule = gateway.get(path("dags", name))
-        name = schedule["dag"]["name"]
-        for status in (QUEUED, RUNNING):
-            found = gateway.get(path("dag-runs", name), status=status)["dagRuns"]
-            runs += [_run(gateway, name, each["dagRunId"]) for each in found]
+        schedule, runs = _of_dag(gateway, name)
     waits = [each for run_details in runs for each in _waits_of(run_details)]
     if in_json:
         echo_json({"schedule": schedule.get("waitingFor", ""), "waits": waits})
@@ -42,11 +39,29 @@ def why_command(gateway: Gateway, *, dag: str, run: str, run_id: str, in_json: b
     if chosen and not waits:
         click.echo(f"{name}/{runs[0]['dagRunId']} is {runs[0]['statusLabel']} and waits for nothing")
     if not chosen:
-        nothing = "its schedule waits for nothing" if schedule["dag"].get("schedule") else "no schedule starts it"
-        click.echo(f"{dag_name(dag)}: {schedule.get('waitingFor') or nothing}")
+        scheduled = schedule and schedule["dag"].get("schedule")
+        nothing = "its schedule waits for nothing" if scheduled else "no schedule starts it"
+        click.echo(f"{name}: {schedule.get('waitingFor') or nothing}")
     for each in waits:
         step = f", step {each['step']}" if each["step"] else f" is {each['statusLabel']}"
         click.echo(f"{each['name']}/{each['dagRunId']}{step}, waits for: {each['waitingFor']}")
+
+
+def _of_dag(gateway: Gateway, file_name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a DAG, and its queued and running runs. A DAG that the server does not keep, only its runs, is empty."""
+    stored: dict[str, Any] = {}
+    missing: GatewayError | None = None
+    try:
+        stored = gateway.get(path("dags", file_name))
+    except GatewayError as error:
+        if error.status != NOT_FOUND:
+            raise
+        missing = error
+    name = stored["dag"]["name"] if stored else file_name
+    ids = run_ids(gateway, name, QUEUED, RUNNING)
+    if missing is not None and not ids:
+        raise missing
+    return stored, [_run(gateway, name, each) for each in ids]
 
 
 def _run(gateway: Gateway, name: str, run_id: str) -> dict[str, Any]:
