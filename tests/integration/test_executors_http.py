@@ -228,7 +228,7 @@ def test_an_unreachable_server_fails_the_step_and_an_invalid_step_is_broken(rig:
     wrong = rig.run(task(http("GET", "ftp://127.0.0.1/")))
 
     assert (absent.outcome, absent.exit_code) == ("failed", 1)
-    assert "refused" in absent.error
+    assert absent.error.endswith("http request failed: cannot connect to 127.0.0.1, port 1: Connection refused")
     assert (wrong.outcome, wrong.error) == (
         "broken",
         "command: the URL must begin with http:// or https://, not 'ftp://127.0.0.1/'",

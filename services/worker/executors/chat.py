@@ -21,7 +21,7 @@ from services.worker.executors.http import open_pool
 from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
-from shared.outbound_http import OutboundDenied
+from shared.outbound_http import OutboundDenied, why_failed
 
 __all__ = ["ChatExecutor"]
 
@@ -59,7 +59,7 @@ class ChatExecutor:
         try:
             error = job.supervisor.call(lambda: exchange.make(url, headers, body), cancel_scope.cancel)
         except (HTTPError, Cancelled, OSError, ValueError, OutboundDenied) as failure:
-            error = f"chat request failed: {failure}"
+            error = f"chat request failed: {why_failed(failure)}"
         finally:
             cancel_scope.cancel()
         result = make_result(job, error or "")

@@ -24,7 +24,7 @@ from services.worker.executors.tls import tls_context
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
 from shared.language.yaml.fields import scalar_text, type_name
-from shared.outbound_http import OutboundDenied, outbound_pool
+from shared.outbound_http import OutboundDenied, outbound_pool, why_failed
 
 __all__ = ["HttpExecutor", "open_pool"]
 
@@ -57,7 +57,7 @@ class HttpExecutor:
         try:
             error = job.supervisor.call(lambda: _exchange(job, request, cancel_scope, io), cancel_scope.cancel)
         except (HTTPError, Cancelled, OSError, ValueError, OutboundDenied) as failure:
-            error = f"http request failed: {failure}"
+            error = f"http request failed: {why_failed(failure)}"
         finally:
             if timer is not None:
                 timer.cancel()

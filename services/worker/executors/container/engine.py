@@ -55,13 +55,23 @@ def _engine_errors() -> Iterator[None]:
         raise EngineError(f"container engine: {error}") from error
 
 
+def _innermost(error: BaseException) -> str:
+    """Return the text of the first cause, which says more than those of the libraries on the way."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return str(error.strerror) if isinstance(error, OSError) and error.strerror else str(error)
+
+
 class Engine:
     """A connection to the engine that ``DOCKER_HOST`` names. Safe to use from two threads."""
 
     def __init__(self, host: Mapping[str, str]) -> None:
         self._url = host.get("DOCKER_HOST") or _DEFAULT
-        with _engine_errors():
+        try:
             self._client = docker.DockerClient.from_env(environment=dict(host), timeout=60)
+        except DockerException as error:
+            why = f"cannot connect to {self._url}: {_innermost(error)}"
+            raise EngineError(f"container engine: {why}; start Docker or Podman, or set DOCKER_HOST") from error
         self._api = self._client.api
 
     def close(self) -> None:
