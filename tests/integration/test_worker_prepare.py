@@ -56,7 +56,9 @@ def test_a_prepare_of_a_run_that_has_values_only_checks_preconditions(rig: Rig) 
     assert list(rig.path.rglob("ran")) == []
 
 
-def test_a_prepare_whose_check_fails_reports_the_values_it_evaluated(rig: Rig) -> None:
+def test_a_prepare_whose_check_fails_reports_the_values_it_evaluated(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
     dag = Dag(name="d", env=(("A", "`echo 1`"),), secrets=(secret := Secret(name="T", provider="env", key="NOWHERE"),))
     given = {"prepare": {"dag": dag.model_dump(mode="json"), "given": ""}}
     finished = rig.run(task(command(), kind="prepare", options=given, secrets=(secret,)))
@@ -64,6 +66,9 @@ def test_a_prepare_whose_check_fails_reports_the_values_it_evaluated(rig: Rig) -
     assert finished.outcome == "broken"
     assert "NOWHERE" in finished.error
     assert finished.outputs == {"env": '[["A", "1"]]', "params": "[]"}
+    (logged,) = (record for record in caplog.records if record.getMessage() == "attempt.broken")
+    assert logged.__dict__["error"] == finished.error
+    assert not logged.exc_info, "a missing secret is a mistake of a user, not of the program"
 
 
 def test_a_prepare_that_is_stopped_in_its_check_reports_the_values_it_evaluated(rig: Rig, tmp_path: Path) -> None:

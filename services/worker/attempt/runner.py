@@ -36,7 +36,7 @@ from services.worker.process.supervisor import StopRequest, Supervisor
 from shared.contracts.errands import SideTask
 from shared.contracts.events import ChatMessage
 from shared.contracts.tasks import CallResult, Task
-from shared.errors import InvalidInput
+from shared.errors import DagwayError, InvalidInput
 from shared.language.expansion.expand import RunCommand, expand
 from shared.outbound import OutboundPolicy
 from shared.workspaces import plain_name
@@ -111,9 +111,11 @@ class AttemptRunner:
         except Interrupted:
             return AttemptResult(supervisor.classify(None, name=task.step.name), outputs)
         except Exception as error:  # noqa: BLE001 - any error becomes the outcome
-            # An error about a param can contain its value.
-            _log.warning("attempt.broken", extra={"token": task.token}, exc_info=not masker)
-            return AttemptResult(Result("broken", 1, masker.text(str(error) or type(error).__name__)), outputs)
+            why = masker.text(str(error) or type(error).__name__)
+            # A traceback is for errors that nobody expects, and would show a secret of the calling run.
+            unexpected = not (masker or isinstance(error, DagwayError))
+            _log.warning("attempt.broken", extra={"token": task.token, "error": why}, exc_info=unexpected)
+            return AttemptResult(Result("broken", 1, why), outputs)
 
     def execute(
         self,
