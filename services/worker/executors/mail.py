@@ -152,7 +152,10 @@ def send_mail(server: MailServer, message: EmailMessage, cancel_scope: CancelSco
 
     class Client(smtplib.SMTP):
         def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-            sock = socket.create_connection((host, port), timeout)
+            try:
+                sock = socket.create_connection((host, port), timeout)
+            except OSError as error:
+                raise OSError(f"cannot connect to {host}, port {port}: {error.strerror or error}") from error
             cancel_scope.guard(sock)
             return server.trust.wrap_socket(sock, server_hostname=host) if server.tls else sock
 
