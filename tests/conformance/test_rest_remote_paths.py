@@ -1,11 +1,9 @@
 """A user reaches on a remote node only what the user's own role allows: the node sees the gateway's credentials."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,6 +12,7 @@ from services.api.settings import RemoteNode, Settings
 from tests.conformance.rest_live import SECRET
 from tests.conformance.rest_stack import NOW, Stack, open_stack
 from tests.harness.client import send_raw
+from tests.harness.loopback import QuietHandler, serving
 
 
 class Node(ThreadingHTTPServer):
@@ -24,7 +23,7 @@ class Node(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answers)
 
 
-class Answers(BaseHTTPRequestHandler):
+class Answers(QuietHandler):
     server: Node
 
     def do_GET(self) -> None:
@@ -36,18 +35,12 @@ class Answers(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Print nothing."""
-
 
 @pytest.fixture
 def node() -> Iterator[Node]:
-    with Node() as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
+    running = Node()
+    with serving(running):
         yield running
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture

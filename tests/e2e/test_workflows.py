@@ -1,10 +1,9 @@
 """Every example has the same statuses, outputs and logs on both footings."""
 
 import functools
-import http.server
 import re
-import threading
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import yaml
 from shared.language.load import load
 from tests.harness.client import Client, statuses
 from tests.harness.cluster import Cluster, Embedded, Footing
+from tests.harness.loopback import QuietHandler, serving
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent / "workflows"
@@ -22,21 +22,17 @@ CASES = [(name, number) for name, cases in sorted(EXPECTED.items()) for number i
 Footings = tuple[Footing, Footing]
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+class _Quiet(QuietHandler, SimpleHTTPRequestHandler):
+    """Serves files."""
 
 
 @pytest.fixture(scope="module")
 def orders_url() -> Iterator[str]:
     """The URL of a file on a local HTTP server."""
     handler = functools.partial(_Quiet, directory=str(HERE))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    with serving(server):
         yield f"http://127.0.0.1:{server.server_port}/orders.csv"
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,11 @@
 
 import threading
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
+
+from tests.harness.loopback import Loopback, QuietHandler
 
 __all__ = ["Collector", "Seen"]
 
@@ -29,7 +28,7 @@ class Seen:
     resource: dict[str, str]
 
 
-class Collector:
+class Collector(Loopback):
     """Listens from ``__enter__`` to ``__exit__``. ``headers`` are the headers of the last request."""
 
     def __init__(self) -> None:
@@ -38,7 +37,7 @@ class Collector:
         self._lock = threading.Lock()
         collector = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 found = self.path == "/v1/traces" and self.headers["Content-Type"] == "application/x-protobuf"
@@ -48,16 +47,12 @@ class Collector:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, format: str, *args: object) -> None:
-                """Do not log requests."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="collector", daemon=True)
+        super().__init__(Handler)
 
     @property
     def endpoint(self) -> str:
         """The value for ``OTEL_EXPORTER_OTLP_ENDPOINT``."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def env(self) -> dict[str, str]:
@@ -83,16 +78,6 @@ class Collector:
         (found,) = self.spans(**facts) or (None,)
         assert found is not None, f"no span {facts}"
         return found
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def _seen(span: ProtoSpan, resource: dict[str, str]) -> Seen:

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,6 +23,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from tests.harness.eventually import PATIENCE_S, eventually, free_port
+from tests.harness.loopback import Loopback, QuietHandler
 
 __all__ = ["HttpCounterpart", "MailCounterpart", "SshCounterpart", "certificate", "fake_act", "silent_port", "sshd_bin"]
 
@@ -36,7 +37,7 @@ def certificate(folder: Path) -> tuple[str, str]:
     return cert, key
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     protocol_version = "HTTP/1.1"
     counterpart: "HttpCounterpart"
 
@@ -49,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
         name, _, rest = parts.path.lstrip("/").partition("/")
         getattr(self, f"_do_{name}")(rest, seen)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815 - the base class's names
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve
 
     def _answer(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response(status)
@@ -141,11 +142,8 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             self.counterpart.broken.set()
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
 
-
-class HttpCounterpart:
+class HttpCounterpart(Loopback):
     """An HTTP server that records its requests."""
 
     def __init__(self, tls: tuple[str, str] | None = None) -> None:
@@ -155,27 +153,19 @@ class HttpCounterpart:
         self.broken = threading.Event()
         """Set when the client of an endless answer has disconnected."""
         self.closing = threading.Event()
-        handler = type("Handler", (_Handler,), {"counterpart": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self.port = int(self._server.server_address[1])
+        super().__init__(type("Handler", (_Handler,), {"counterpart": self}))
         self.url = f"http://127.0.0.1:{self.port}"
         if tls is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*tls)
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
             self.url = f"https://localhost:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__exit__(kind, error, trace)
 
 
 class MailCounterpart:

@@ -8,16 +8,16 @@ import base64
 import hashlib
 import json
 import secrets
-import threading
 import time
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from tests.harness.loopback import Loopback, QuietHandler
 
 __all__ = ["CLIENT_ID", "CLIENT_SECRET", "OidcProvider"]
 
@@ -32,7 +32,7 @@ _first_key = cache(_new_key)
 """The key with which every provider of a test process begins: making one takes a tenth of a second."""
 
 
-class OidcProvider:
+class OidcProvider(Loopback):
     """Runs between ``__enter__`` and ``__exit__``; ``issuer`` is its URL."""
 
     def __init__(self) -> None:
@@ -43,10 +43,8 @@ class OidcProvider:
         self.fetches: list[str] = []
         self._codes: dict[str, dict[str, str]] = {}
         self._key, self._kid = _first_key(), secrets.token_hex(4)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.issuer = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        super().__init__(self._handler())
+        self.issuer = f"http://127.0.0.1:{self.port}"
 
     def rotate(self) -> None:
         """Sign with a new key from now on, and publish only the new key."""
@@ -60,21 +58,9 @@ class OidcProvider:
         kept = {name: value for name, value in claims.items() if value is not None}
         return jwt.encode(kept, self._key if key is None else key, algorithm, headers={"kid": self._kid})
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
     def stop(self) -> None:
-        """Stop answering."""
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join()
-            self._server.server_close()
+        """Stop answering, before the end of the block."""
+        self.__exit__(None, None, None)
 
     # -- what it answers ----------------------------------------------------------------------
 
@@ -115,7 +101,7 @@ class OidcProvider:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         provider = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
                 url = urlsplit(self.path)
                 provider.fetches.append(url.path)
@@ -144,8 +130,5 @@ class OidcProvider:
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
-
-            def log_message(self, *_args: object) -> None:
-                pass
 
         return Handler

@@ -4,9 +4,8 @@ import base64
 import gzip
 import hashlib
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+
+from tests.harness.loopback import Loopback, QuietHandler
 
 __all__ = ["Registry"]
 
@@ -21,7 +20,7 @@ def _digest(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-class Registry:
+class Registry(Loopback):
     """Serves ``image``, made of one layer. ``pulled`` counts the requests for the manifest of tag ``1``."""
 
     user, password = "robot", "let me pull"
@@ -48,12 +47,9 @@ class Registry:
         ).encode()
         self._blobs = {_digest(data): data for data in parts.values()}
         self._manifest = manifest
-        handler = type("Handler", (_Handler,), {"registry": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self.host = f"127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(type("Handler", (_Handler,), {"registry": self}))
+        self.host = f"127.0.0.1:{self.port}"
         self.image = f"{self.host}/small:1"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     def find(self, path: str) -> tuple[bytes, str] | None:
         """Return the content at a path and its media type."""
@@ -65,17 +61,8 @@ class Registry:
             return self._blobs[name], "application/octet-stream"
         return (b"{}", "application/json") if path.rstrip("/") == "/v2" else None
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     protocol_version = "HTTP/1.1"
     registry: Registry
 
@@ -91,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(200, found[0], {"Content-Type": found[1], "Docker-Content-Digest": _digest(found[0])})
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_GET
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -101,6 +88,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""

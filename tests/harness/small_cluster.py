@@ -6,12 +6,12 @@ It checks what a real one checks of these: token, path, media type and uid. Its 
 import json
 import ssl
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.harness.authority import Authority
+from tests.harness.loopback import Loopback, QuietHandler
 
 __all__ = ["SELECTOR", "SmallCluster", "pod"]
 
@@ -36,7 +36,7 @@ def pod(name: str, port: int, *, cost: str | None = None, owner: str = "ReplicaS
     }
 
 
-class SmallCluster:
+class SmallCluster(Loopback):
     """Serves HTTPS on loopback between ``__enter__`` and ``__exit__``. ``account``: a folder as a pod has it."""
 
     def __init__(self, folder: Path) -> None:
@@ -60,7 +60,7 @@ class SmallCluster:
         self.rotate("token-1")
         cluster = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
             # Headers and body together: apart, each response waits 40 ms for the client's kernel.
             wbufsize = -1
@@ -76,27 +76,12 @@ class SmallCluster:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_GET = do_PATCH = _serve  # noqa: N815
+            do_GET = do_PATCH = _serve
 
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        super().__init__(Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*authority.certify("127.0.0.1"))
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def add(self, *pods: dict[str, Any]) -> None:
         self.pods |= {each["metadata"]["name"]: each for each in pods}

@@ -9,9 +9,7 @@ import json
 import secrets
 import signal
 import subprocess
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -22,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.harness.authority import Authority
 from tests.harness.eventually import eventually
+from tests.harness.loopback import Loopback, QuietHandler
 from tests.harness.servers.base import Server
 
 __all__ = ["JWT", "ROLE", "JsonServer", "RealVault", "SmallVault"]
@@ -43,11 +42,11 @@ JWT = jwt.encode(
 Answer = tuple[int, dict[str, Any]]
 
 
-class JsonServer:
+class JsonServer(Loopback):
     """Serves JSON on loopback between ``__enter__`` and ``__exit__``."""
 
     def __init__(self, answer: Callable[[str, str, dict[str, str], dict[str, Any]], Answer]) -> None:
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
 
             def _serve(self) -> None:
@@ -63,24 +62,10 @@ class JsonServer:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_GET = do_POST = _serve  # noqa: N815
+            do_GET = do_POST = _serve
 
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(Handler)
+        self.address = f"http://127.0.0.1:{self.port}"
 
 
 class SmallVault(JsonServer):
@@ -160,7 +145,7 @@ class RealVault(Server):
             eventually(self._answers)
             self._set_up()
         except BaseException:
-            self.__exit__()
+            self.__exit__(None, None, None)
             raise
         return self
 
@@ -184,7 +169,7 @@ class RealVault(Server):
 
     def __exit__(self, *_: object) -> None:
         self._signal_and_wait(signal.SIGTERM)
-        self._cluster.__exit__()
+        self._cluster.__exit__(None, None, None)
 
     def put(self, path: str, values: dict[str, Any]) -> None:
         self._ask("POST", f"secret/data/{path}", {"data": values})

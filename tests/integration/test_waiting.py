@@ -1,6 +1,5 @@
 """Why a run or step waits: each reason in the API, on both footings, correct at the time of the request."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, timedelta
@@ -22,6 +21,7 @@ from shared.store import tables as t
 from shared.store.engine import has_own_session, is_postgres, one_statement
 from shared.store.reads.reader import Reads
 from shared.store.writes.bulk import Rows
+from tests.harness.loopback import serving
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
 
@@ -49,12 +49,8 @@ class Asker(PoolRig):
     def served(self) -> Iterator[str]:
         """The URL of the gateway, on a real HTTP server."""
         server = make_server("127.0.0.1", 0, self.app)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        with serving(server):
+            yield f"http://127.0.0.1:{server.server_port}"
 
     def get(self, path: str) -> Any:
         response = self.client.get(f"/api/v2{path}")

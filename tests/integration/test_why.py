@@ -2,7 +2,6 @@
 
 import base64
 import json
-import threading
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from click.testing import CliRunner
 from werkzeug.serving import make_server
 
 from services.cli import cli
+from tests.harness.loopback import serving
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -23,10 +23,8 @@ class Gateway:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self._server = make_server("127.0.0.1", 0, self._answer)
-        self.address = f"127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
+        self.server = make_server("127.0.0.1", 0, self._answer)
+        self.address = f"127.0.0.1:{self.server.server_port}"
 
     def _answer(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         self.asked.append(environ.get("HTTP_AUTHORIZATION", ""))
@@ -34,17 +32,12 @@ class Gateway:
         run = {"name": "a", "dagRunId": "r1", "statusLabel": "running", "nodes": []}
         return [json.dumps({"dagRunDetails": run}).encode()]
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
 
 @pytest.fixture
 def gateway() -> Iterator[Gateway]:
     made = Gateway()
-    yield made
-    made.close()
+    with serving(made.server):
+        yield made
 
 
 @pytest.mark.parametrize(

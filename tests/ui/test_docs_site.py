@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from werkzeug.serving import make_server
 from services.api.serving.route_table import RouteTable
 from services.api.ui.docs_site import serve_docs
 from tests.harness.browser import watched
+from tests.harness.loopback import serving
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,12 +38,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def url(built: Path) -> Iterator[str]:
     server = make_server("127.0.0.1", 0, served(built), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(server):
+        yield f"http://127.0.0.1:{server.port}"
 
 
 def test_a_reader_searches_and_opens_a_page(chromium: Browser, url: str) -> None:

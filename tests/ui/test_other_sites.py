@@ -1,16 +1,15 @@
 """In a real browser, a page of another site can neither start runs nor read anything of its user's ``dagway up``."""
 
 import functools
-import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
 from tests.harness.cluster import Embedded
 from tests.harness.eventually import eventually
+from tests.harness.loopback import QuietHandler, serving
 from tests.harness.procs import DagwayProcess
 from tests.ui.conftest import REBOUND, log_in, origin, send
 
@@ -51,9 +50,8 @@ ATTACK = """async (api) => {
 }"""
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        """Print nothing."""
+class Quiet(QuietHandler, SimpleHTTPRequestHandler):
+    """Serves files."""
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +60,8 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp("evil")
     (folder / "index.html").write_text("<!doctype html><title>evil</title><body></body>")
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(server):
+        yield server.server_port
 
 
 @pytest.fixture(scope="module")
