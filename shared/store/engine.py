@@ -10,7 +10,7 @@ Nothing here retries: the caller that gets ``StoreUnavailable`` decides whether 
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -47,7 +47,6 @@ __all__ = [
     "open_engine",
     "store_errors",
     "transaction",
-    "upsert",
 ]
 
 S = TypeVar("S", bound=Select[Any])
@@ -372,18 +371,3 @@ def insert_for(bind: Engine | Connection, table: Table) -> postgresql.Insert | s
 def insert_ignore(bind: Engine | Connection, table: Table) -> Insert:
     """Return an INSERT that skips rows whose key exists. Add ``returning`` to get the inserted rows."""
     return insert_for(bind, table).on_conflict_do_nothing()
-
-
-def upsert(
-    bind: Engine | Connection, table: Table, update: Sequence[str], *, key: Sequence[str] = (), newest_by: str = ""
-) -> Insert:
-    """Return an INSERT that, if a row with the same ``key`` exists, sets that row's ``update`` columns instead.
-
-    ``key`` defaults to the primary key. ``newest_by``: a row whose value in this column is higher stays as it is.
-    """
-    insert = insert_for(bind, table)
-    return insert.on_conflict_do_update(
-        index_elements=list(key) or list(table.primary_key.columns),
-        set_={name: insert.excluded[name] for name in update},
-        where=table.c[newest_by] <= insert.excluded[newest_by] if newest_by else None,
-    )

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from shared.errors import AlreadyExists, ConfigInvalid, InvariantBroken, RowsLocked, StoreUnavailable
 from shared.store import tables as t
-from shared.store.engine import for_update, insert_ignore, is_postgres, open_engine, transaction, upsert
+from shared.store.engine import for_update, insert_ignore, is_postgres, open_engine, transaction
 from shared.store.functions import bytewise
 from shared.store.migrate import migrate
 from shared.store.queries.matching import contains, has_element
@@ -131,17 +131,6 @@ def test_insert_ignore_leaves_out_taken_keys_and_returns_those_inserted(engine: 
 
     assert went_in == ["b"]
     assert kinds == {"a": "global", "b": "x"}
-
-
-def test_upsert_sets_only_the_named_columns(engine: Engine) -> None:
-    add(engine, t.queues, {"name": "a", "kind": "global", "max_concurrency": 1})
-
-    with transaction(engine) as connection:
-        rows = [{"name": name, "kind": "x", "max_concurrency": 9} for name in "ab"]
-        connection.execute(upsert(connection, t.queues, ["max_concurrency"]), rows)
-        found = connection.execute(select(t.queues).order_by(t.queues.c.name)).all()
-
-    assert found == [("a", "global", 9), ("b", "x", 9)]
 
 
 @pytest.mark.parametrize(
