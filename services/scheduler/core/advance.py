@@ -277,7 +277,7 @@ def _patch(draft: Draft, message: PatchNode) -> Decision:
         return Refused("bad_request", "DAG-run is running: its steps cannot be edited")
     idx = draft.run.plan.index[message.step]
     was = draft.nodes[idx].status
-    # A status set by hand is the only change that need not be listed in ``table``.
+    # A status set by hand is the only change that need not be listed in ``NODE_CHANGES``.
     draft.set_node(idx, status=message.status)
     draft.note(idx, f"set by hand, was {was}", message.by)
     return draft.done()

@@ -1,6 +1,6 @@
 """The draft of a decision: the only mutable object in the core. Each call of ``advance`` creates one.
 
-It numbers transitions, creates attempt tokens, and refuses changes that ``table`` does not list.
+It numbers transitions, creates attempt tokens, and refuses what ``status_changes`` does not list.
 """
 
 from collections.abc import Iterable, Mapping
@@ -74,7 +74,7 @@ class Draft:
         self.run = evolve(self.run, **changes)
 
     def become(self, status: RunStatus, why: str, by: str, **changes: Any) -> None:
-        """Change the status of the run. Raises ``InvariantBroken`` if ``table`` does not allow the change."""
+        """Change the status of the run. Raises ``InvariantBroken`` if ``RUN_CHANGES`` does not allow the change."""
         was = self.run.status
         if status not in RUN_CHANGES[was]:
             raise InvariantBroken(f"run {self.run.run_key}: {was} cannot become {status}")
@@ -93,7 +93,7 @@ class Draft:
         self._put(Node(idx, node.kind, node.name))
 
     def move(self, idx: int, status: NodeStatus, why: str, by: str = "scheduler", **changes: Any) -> None:
-        """Change the status of a node. Raises ``InvariantBroken`` if ``table`` does not allow the change."""
+        """Change the status of a node. Raises ``InvariantBroken`` if ``NODE_CHANGES`` does not allow the change."""
         node = self.nodes[idx]
         if status not in NODE_CHANGES[node.status]:
             raise InvariantBroken(f"run {self.run.run_key}, node {node.name}: {node.status} cannot become {status}")
