@@ -74,11 +74,11 @@ def run_api(
     open_reads: Callable[[], Reads],
     version: str,
     settings: Settings,
-    base_path: str = "",
-    max_dag_series: int = 1000,
-    command_wait_s: float = 5,
-    on_open: Callable[[Deps], None] = lambda _deps: None,
-    threads: int = 40,
+    base_path: str,
+    max_dag_series: int,
+    command_wait_s: float,
+    on_open: Callable[[Deps], None],
+    threads: int,
 ) -> None:
     """Serve the API until the process gets a signal to end.
 

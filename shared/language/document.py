@@ -43,7 +43,7 @@ _NAME = re.compile(r"[a-zA-Z0-9_.-]+\Z")
 _MISFIT = re.compile(r"[^a-zA-Z0-9_.-]+")
 
 
-def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str = "", fallback_name: str = "") -> Dag:
+def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str, fallback_name: str) -> Dag:
     """Return the dag of a document. If the document has errors, return the part that could be read.
 
     The name is ``forced_name``, else the document's ``name``, else ``fallback_name``. Only fields of the document are

@@ -40,9 +40,7 @@ def running_runs(source: Engine) -> int:
         return int(old.execute(query).scalar_one())
 
 
-def copy_database(
-    source: Engine, target: Engine, before_commit: Callable[[], None] | None, *, begun: Begun = ""
-) -> Copied:
+def copy_database(source: Engine, target: Engine, before_commit: Callable[[], None] | None, *, begun: Begun) -> Copied:
     """Copy every row in one transaction: all of them arrive, or none. Without ``before_commit``, none.
 
     ``begun``: if an earlier copy was done and the target has rows, nothing is done now. If it is not known whether it

@@ -32,7 +32,7 @@ def dry_command(
     print_plan(file, params_text(params, params_option), name=name, quiet=quiet, in_json=in_json)
 
 
-def print_plan(file: Path, params: str, *, name: str = "", quiet: bool = False, in_json: bool = False) -> None:
+def print_plan(file: Path, params: str, *, name: str, quiet: bool, in_json: bool) -> None:
     """Print the plan of a workflow file. Raises ``WorkflowInvalid``."""
     from services.cli.local.bundle import read_bundle  # noqa: PLC0415 - not for the help page
 

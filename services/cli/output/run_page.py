@@ -61,7 +61,7 @@ def run_lines(run: Mapping[str, Any], now: datetime, paint: Paint = lambda text,
         yield f"  {step_line(node, now, names, paint)}"
 
 
-def step_line(node: Mapping[str, Any], now: datetime, names: int, paint: Paint = lambda text, _status: text) -> str:
+def step_line(node: Mapping[str, Any], now: datetime, names: int, paint: Paint) -> str:
     """Return the line of a step. ``names`` is the width of the longest name."""
     status = node["statusLabel"]
     name = node["step"]["name"]

@@ -43,9 +43,9 @@ _COLOURS = {
 }
 
 
-def on_terminal(*, err: bool = False) -> bool:
-    """Return whether standard output, or standard error, is a terminal."""
-    return (sys.stderr if err else sys.stdout).isatty()
+def on_terminal() -> bool:
+    """Return whether standard output is a terminal."""
+    return sys.stdout.isatty()
 
 
 def colourful() -> bool:

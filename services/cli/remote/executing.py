@@ -29,12 +29,12 @@ dagway exec --worker-label role=batch -- python remote_script.py
 def spec_of(
     command: tuple[str, ...],
     *,
-    base: Mapping[str, Any] | None = None,
-    env: tuple[str, ...] = (),
-    dotenv: tuple[str, ...] = (),
-    shell: str = "",
-    workdir: str = "",
-    labels: tuple[str, ...] = (),
+    base: Mapping[str, Any],
+    env: tuple[str, ...],
+    dotenv: tuple[str, ...],
+    shell: str,
+    workdir: str,
+    labels: tuple[str, ...],
 ) -> str:
     """Return the spec of a DAG with one step, ``main``. JSON is YAML too.
 
@@ -43,7 +43,7 @@ def spec_of(
     step: dict[str, Any] = {"name": "main", "command": shlex.join(command)}
     if shell:
         step["shell"] = shell
-    spec: dict[str, Any] = {**(base or {}), "steps": [step]}
+    spec: dict[str, Any] = {**base, "steps": [step]}
     if env:
         spec["env"] = [*_as_list(spec.get("env")), *(dict([each.split("=", 1)]) for each in env)]
     if dotenv:

@@ -62,7 +62,7 @@ class Definitions:
             self._tx.dags.keep_removed(row["file_name"], row["folder_hash"])
 
     def save_one(
-        self, file_name: str, text: str, loaded: LoadResult, *, by: str, number: int = 1, folder_hash: str | None
+        self, file_name: str, text: str, loaded: LoadResult, *, by: str, number: int, folder_hash: str | None
     ) -> None:
         """Store one version of a DAG and cache its plan, because an edited DAG is likely to run soon."""
         version = replace(Version.of(file_name, text, loaded, number), folder_hash=folder_hash)

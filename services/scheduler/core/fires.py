@@ -110,16 +110,16 @@ def _first(expressions: Sequence[str], after: datetime, tz: tzinfo) -> datetime 
     return min((at for at in found if at is not None), default=None)
 
 
-def due_times(schedule: Schedule, after: datetime, until: datetime, tz: tzinfo, *, most: int = _MOST) -> DueTimes:
-    """Return the scheduled times in ``after < t <= until``: the newest ``most`` of each kind.
+def due_times(schedule: Schedule, after: datetime, until: datetime, tz: tzinfo) -> DueTimes:
+    """Return the scheduled times in ``after < t <= until``: the newest 500 of each kind.
 
     One ``ScheduledTime`` with ``until`` stands for all older ones of a kind.
     """
     times: list[ScheduledTime] = []
     for kind, expressions in _by_kind(schedule).items():
-        found = _newest(kind, expressions, after, until, tz, most=most)
-        if len(found) >= most:
-            kept = found[-most:]
+        found = _newest(kind, expressions, after, until, tz)
+        if len(found) >= _MOST:
+            kept = found[-_MOST:]
             oldest = min(at for one in expressions if (at := next_fire(one, after, tz)) is not None)
             if oldest < kept[0].at:
                 times.append(ScheduledTime(kind, oldest, expressions[0], kept[0].at - _MINUTE))
@@ -129,10 +129,8 @@ def due_times(schedule: Schedule, after: datetime, until: datetime, tz: tzinfo, 
     return DueTimes(tuple(times), first_fire(schedule, until, tz), first_start(schedule, until, tz))
 
 
-def _newest(
-    kind: str, expressions: Sequence[str], after: datetime, until: datetime, tz: tzinfo, *, most: int
-) -> list[ScheduledTime]:
-    """Return the scheduled times of one kind: search ever longer windows before ``until`` for ``most`` of them."""
+def _newest(kind: str, expressions: Sequence[str], after: datetime, until: datetime, tz: tzinfo) -> list[ScheduledTime]:
+    """Return the scheduled times of one kind: search ever longer windows before ``until`` for ``_MOST`` of them."""
     found: dict[datetime, ScheduledTime] = {}
     for window in _WINDOWS:
         start = max(after, until - window)
@@ -140,7 +138,7 @@ def _newest(
         for expression in expressions:
             for at in fires_between(expression, start, until, tz):
                 found.setdefault(at, ScheduledTime(kind, at, expression))
-        if len(found) >= most or start == after:
+        if len(found) >= _MOST or start == after:
             break
     return sorted(found.values(), key=lambda scheduled: scheduled.at)
 

@@ -125,10 +125,10 @@ def _unfinished(plan: Plan, steps: Sequence[Node]) -> set[int]:
     return found
 
 
-def carry_over(run: Run, source: Run, step: str = "") -> Run:
+def carry_over(run: Run, source: Run, step: str) -> Run:
     """Return ``run``, a new run with the same spec, with the results of the successful steps of ``source``.
 
-    ``step``: if given, the only step that the new run runs.
+    ``step``: the only step that the new run runs, or empty.
     """
     again = {run.plan.index[step]} if step else _unfinished(run.plan, source.steps)
     kept = tuple(

@@ -17,9 +17,8 @@ _EVERY_S = 60.0
 class TotalsKeeper:
     """Runs in one thread of every scheduler; one of them at a time adds what has changed."""
 
-    def __init__(self, store: Store, every_s: float = _EVERY_S) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._every_s = every_s
 
     def keep(self) -> None:
         """Add what changed since anybody's last call. Raises ``StoreUnavailable``."""
@@ -33,5 +32,5 @@ class TotalsKeeper:
                 self.keep()
             except StoreUnavailable as error:
                 _log.warning("run_totals.waits", extra={"error": str(error)})
-            if stop.wait(self._every_s):
+            if stop.wait(_EVERY_S):
                 return

@@ -157,7 +157,7 @@ def _tls(job: Job, config: dict[str, Any]) -> ssl.SSLContext:
     return tls_context(job, ca_file=ca_file, client_cert=cert, client_key=key, verify=verify)
 
 
-def open_pool(job: Job, cancel_scope: CancelScope, tls: ssl.SSLContext | None = None) -> urllib3.PoolManager:
+def open_pool(job: Job, cancel_scope: CancelScope, tls: ssl.SSLContext | None) -> urllib3.PoolManager:
     """Return an HTTP client for a job, whose connections ``cancel_scope`` shuts down."""
     options: dict[str, Any] = {} if tls is None else {"ssl_context": tls}
     timeout = urllib3.Timeout(connect=_CONNECT_S, read=None)

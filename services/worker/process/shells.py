@@ -1,7 +1,7 @@
 """Choose the shell that runs a text, and build its argument vector."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from shared.language.expansion.expand import Scope, expand
 
@@ -23,9 +23,9 @@ _POWERSHELL = frozenset({"pwsh", "powershell"})
 _TEXT_FOLLOWS = frozenset({"-c", "-command"})
 
 
-def default_shell(host: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+def default_shell() -> tuple[str, ...]:
     """Return this worker's shell: ``DAGU_DEFAULT_SHELL``, else ``SHELL``, else ``sh``."""
-    text = host.get("DAGU_DEFAULT_SHELL") or host.get("SHELL") or "sh"
+    text = os.environ.get("DAGU_DEFAULT_SHELL") or os.environ.get("SHELL") or "sh"
     return tuple(text.split())
 
 

@@ -40,7 +40,7 @@ def read_base(text: str, issues: Issues) -> YamlMap | None:
     return value
 
 
-def inherit(base: YamlMap, child: YamlMap, *, handlers: bool = True) -> YamlMap:
+def inherit(base: YamlMap, child: YamlMap, *, handlers: bool) -> YamlMap:
     """Return ``child`` merged with ``base``. ``handlers``: whether the handlers of ``base`` apply."""
     dropped = _NEVER if handlers else _NEVER | {_HANDLERS}
     return _merge(base, child, dropped)

@@ -89,9 +89,9 @@ class Reader:
         """Return a context manager for a single statement. ``of_server``: Postgres shows it every workspace."""
         return one_statement(self._unlimited if of_server else self._engine)
 
-    def _snapshot(self, *, of_server: bool = False) -> AbstractContextManager[Connection]:
-        """Return a context manager for several statements, which see one snapshot. ``of_server``: as above."""
-        return transaction(self._unlimited if of_server else self._engine)
+    def _snapshot(self) -> AbstractContextManager[Connection]:
+        """Return a context manager for several statements, which see one snapshot."""
+        return transaction(self._engine)
 
     def schema(self) -> SchemaRevision:
         """Return the expected and the found schema revision."""
