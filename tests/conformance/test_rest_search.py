@@ -1,5 +1,6 @@
 """What reads or changes many runs has a limit, and a cursor to go on with."""
 
+import base64
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partialmethod
@@ -86,8 +87,27 @@ def test_stopping_a_queue_has_a_limit_and_goes_on_with_its_cursor(
     assert [answer["errors"] for answer in answers] == [["d/r1: no"], [], []]
 
 
-@pytest.mark.parametrize("cursor", ["x", "W10", "WzEsICJhIl0", "bnVsbA", "W3RydWUsIlx1ZDgwMCIsIngiXQ"])
-def test_a_cursor_that_no_response_had_is_refused(stack: Stack, cursor: str) -> None:
-    response = stack.api("POST", f"/queues/q/stop-all?cursor={cursor}")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/dag-runs"), ("GET", "/audit"), ("GET", "/queues/q/items"), ("POST", "/queues/q/stop-all")],
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x",
+        "[]",
+        "null",
+        '[1, "a"]',
+        '[true, "\\ud800", "x"]',
+        '["2026-01-01T00:00:00Z", "\\u0000"]',
+        '["0001-01-01T00:00:00+14:00", "x"]',
+        '[1, "0001-01-01T00:00:00+14:00", "x"]',
+        "0001-01-01T00:00:00+14:00 x",
+    ],
+)
+def test_a_cursor_that_no_response_had_is_refused(stack: Stack, method: str, path: str, text: str) -> None:
+    cursor = base64.urlsafe_b64encode(text.encode()).decode()
+
+    response = stack.api(method, path, query_string={"cursor": cursor})
 
     assert (response.status_code, response.get_json()["details"]) == (400, {"field": "cursor"})

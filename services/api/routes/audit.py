@@ -1,13 +1,12 @@
 """The audit log: an addition to the contract."""
 
-import base64
-import binascii
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
+from services.api.cursors import moment, read_cursor, write_cursor
 from services.api.operations import ApiResponse, Call, Operations, Query, json_bytes, ok
 from services.api.problems import bad_request
 from services.api.representations.audit_json import audit_entry
@@ -70,14 +69,14 @@ def list_entries(call: Call, query: AuditQuery) -> ApiResponse:
         since=_utc(query.since, "from"),
         until=_utc(query.until, "to"),
     )
-    before = _read_cursor(query.cursor) if query.cursor else None
+    before = read_cursor(query.cursor, _place) if query.cursor else None
     accepts = query.format == "ndjson" or (query.format is None and _LINES in call.headers.get("Accept", ""))
     if accepts:
         first = call.deps.reads.audit(asked, before=before, limit=_MAX_PAGE)
         return ApiResponse(200, _lines(call, asked, first), _LINES)
     found = call.deps.reads.audit(asked, before=before, limit=query.limit + 1)
     shown = found[: query.limit]
-    cursor = _cursor(shown[-1]) if len(found) > query.limit else None
+    cursor = write_cursor(shown[-1].at.isoformat(), shown[-1].id) if len(found) > query.limit else None
     return ok({"entries": [audit_entry(each) for each in shown], "nextCursor": cursor})
 
 
@@ -97,16 +96,8 @@ def _lines(call: Call, asked: AuditFilter, page: tuple[AuditRow, ...]) -> Iterat
         page = call.deps.reads.audit(asked, before=page[-1].place, limit=_MAX_PAGE)
 
 
-def _cursor(row: AuditRow) -> str:
-    return base64.urlsafe_b64encode(f"{row.at.isoformat()} {row.id}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(text: str) -> AuditPlace:
-    try:
-        at, _, entry_id = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
-        moment = datetime.fromisoformat(at).astimezone(UTC)
-    except (ValueError, OverflowError, binascii.Error) as error:
-        raise bad_request("cursor: must be the nextCursor of a page", field="cursor") from error
-    if "\0" in entry_id:
-        raise bad_request("cursor: must be the nextCursor of a page", field="cursor")
-    return AuditPlace(moment, entry_id)
+def _place(values: list[Any]) -> AuditPlace | None:
+    match values:
+        case [str(at), str(entry_id)]:
+            return AuditPlace(moment(at), entry_id)
+    return None

@@ -4,9 +4,6 @@ Each run gets a command of its own, so that each has its own check of role and s
 log, and an ``Idempotency-Key`` holds for each.
 """
 
-import base64
-import binascii
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +11,9 @@ from typing import Any
 from pydantic import Field
 
 from services.api.bulk_outcomes import BulkOutcome, bulk_outcomes, outcome_json
+from services.api.cursors import read_cursor, write_cursor
 from services.api.operations import ApiResponse, Body, Call, Operations, Query, ok
-from services.api.problems import Problem, bad_request
+from services.api.problems import Problem
 from services.api.representations import json_values
 from services.api.response_schemas.bulk import BulkResponseSchema, StopQueueResponseSchema
 from shared.contracts.commands import Command, DequeueRun, RemoveRun, RetryRun, StopRun
@@ -131,7 +129,7 @@ def stop_queue(call: Call, query: StopQueueQuery, name: str) -> ApiResponse:
     """
     queue = json_values.queue_name(name, "name")
     # Queued runs first: a run that is stopped makes room for the next one.
-    place = _read_cursor(query.cursor) if query.cursor else _QueuePlace(queued=True)
+    place = read_cursor(query.cursor, _place) if query.cursor else _QueuePlace(queued=True)
     errors: list[str] = []
     room = _MOST
     while True:
@@ -158,24 +156,16 @@ def _refusals(call: Call, runs: Sequence[RunName], make: type[DequeueRun | StopR
 
 def _cursor(place: _QueuePlace) -> str:
     run = place.behind
-    text = json.dumps([place.queued, *((run.dag_name, run.dag_run_id) if run else ())])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return write_cursor(place.queued, *((run.dag_name, run.dag_run_id) if run else ()))
 
 
-def _read_cursor(text: str) -> _QueuePlace:
-    try:
-        values = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        # A lone surrogate, which no database takes, raises here.
-        json.dumps(values, ensure_ascii=False).encode()
-    except (ValueError, binascii.Error):
-        values = None
+def _place(values: list[Any]) -> _QueuePlace | None:
     match values:
         case [bool(queued)]:
             return _QueuePlace(queued)
-        case [bool(queued), str(dag_name), str(run_id)] if "\0" not in dag_name + run_id:
+        case [bool(queued), str(dag_name), str(run_id)]:
             return _QueuePlace(queued, RunName(dag_name, run_id))
-        case _:
-            raise bad_request("cursor: must be the nextCursor of a response", field="cursor")
+    return None
 
 
 def _each(call: Call, body: BulkBody, make: Callable[[RunName], Command]) -> ApiResponse:

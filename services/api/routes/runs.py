@@ -1,12 +1,12 @@
 """Routes that list and read DAG runs, their specs and their outputs."""
 
-import base64
-import binascii
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import Field
 
+from services.api.cursors import moment, read_cursor, write_cursor
 from services.api.operations import ApiResponse, Call, Operations, Query, json_bytes, ok
 from services.api.problems import bad_request
 from services.api.representations import json_values, run_json
@@ -164,7 +164,7 @@ def _page(call: Call, query: RunsQuery, name: str | None, status: RunStatus | No
     if query.dag_run_id or query.from_date is not None or query.to_date is not None:
         raise bad_request("cursor: cannot be combined with dagRunId, fromDate or toDate", field="cursor")
     limit = _page_size(query.limit)
-    behind = _read_cursor(query.cursor) if query.cursor else None
+    behind = read_cursor(query.cursor, _place) if query.cursor else None
     if behind is None and (whole := _by_whole_id(call, query, name, status)):
         return ApiResponse(200, b'{"dagRuns":[%s],"nextCursor":null}' % _summaries(call, whole))
     end = call.deps.reads.search_end(dag_name=name, status=status, behind=behind) if _searches(query) else None
@@ -181,7 +181,7 @@ def _page(call: Call, query: RunsQuery, name: str | None, status: RunStatus | No
     shown = listed[:limit]
     last = shown[-1] if len(listed) > limit else end
     told = b"" if last is None or last is not end else b',"searchedBackTo":%s' % _time(call, last)
-    cursor = json_bytes(None if last is None else _cursor(last))
+    cursor = json_bytes(None if last is None else write_cursor(last.created_at.isoformat(), last.dag_run_id))
     return ApiResponse(200, b'{"dagRuns":[%s],"nextCursor":%s%s}' % (_summaries(call, shown), cursor, told))
 
 
@@ -197,20 +197,11 @@ def _page_size(text: str) -> int:
     return int(text)
 
 
-def _cursor(run: ListedRunRow) -> str:
-    text = f"{run.created_at.isoformat()} {run.dag_run_id}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_cursor(text: str) -> ListedRunRow:
-    try:
-        at, _, run_id = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
-        moment = datetime.fromisoformat(at)
-    except (ValueError, binascii.Error) as error:
-        raise bad_request("cursor: must be the nextCursor of a page", field="cursor") from error
-    if moment.tzinfo is None or "\0" in run_id:
-        raise bad_request("cursor: must be the nextCursor of a page", field="cursor")
-    return ListedRunRow("", 0, moment, run_id)
+def _place(values: list[Any]) -> ListedRunRow | None:
+    match values:
+        case [str(at), str(run_id)]:
+            return ListedRunRow("", 0, moment(at), run_id)
+    return None
 
 
 def _moment(unix_s: int | None) -> datetime | None:

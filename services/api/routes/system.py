@@ -1,14 +1,12 @@
 """The state of the system: health, metrics, workers, services, queues."""
 
-import base64
-import binascii
-import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import Field
 
+from services.api.cursors import moment, read_cursor, write_cursor
 from services.api.observability import dagu_metrics
 from services.api.operations import ApiResponse, Call, Operations, Query, ok, text
 from services.api.problems import UNAVAILABLE, bad_request, not_found
@@ -143,7 +141,7 @@ def queue_items(call: Call, query: QueueItemsQuery, name: str) -> ApiResponse:
     """List the queued runs of a queue page by page, in the order in which they will start: an operation of Dagu 2."""
     if old := sorted(_OLD_PAGING & call.arguments):
         raise bad_request(f"{old[0]}: not supported; use limit and cursor, which list the queued runs", field=old[0])
-    after = _read_cursor(query.cursor) if query.cursor else None
+    after = read_cursor(query.cursor, _place) if query.cursor else None
     found = call.deps.reads.queued_runs(json_values.queue_name(name, "name"), after=after, limit=query.limit + 1)
     shown = found[: query.limit]
     cursor = _cursor(shown[-1]) if len(found) > len(shown) else None
@@ -152,18 +150,14 @@ def queue_items(call: Call, query: QueueItemsQuery, name: str) -> ApiResponse:
 
 def _cursor(run: RunRow) -> str:
     at = run.queued_at or run.created_at
-    return base64.urlsafe_b64encode(json.dumps([run.priority, at.isoformat(), run.run_key]).encode()).decode()
+    return write_cursor(run.priority, at.isoformat(), run.run_key)
 
 
-def _read_cursor(text: str) -> QueuePlace:
-    try:
-        match json.loads(base64.urlsafe_b64decode(text)):
-            case [int(priority), str(at), str(run_key)] if "\0" not in run_key and abs(priority) < 2**31:
-                run_key.encode()
-                return QueuePlace(priority, datetime.fromisoformat(at).astimezone(UTC), run_key)
-    except (ValueError, OverflowError, RecursionError, binascii.Error):
-        pass
-    raise bad_request("cursor: must be the nextCursor of a page", field="cursor")
+def _place(values: list[Any]) -> QueuePlace | None:
+    match values:
+        case [int(priority), str(at), str(run_key)] if abs(priority) < 2**31:
+            return QueuePlace(priority, moment(at), run_key)
+    return None
 
 
 def _shown_queues(call: Call) -> list[QueueRow]:
