@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from shared.contracts.worker_pools import WORKER_POOL_RULE, valid_worker_pool
+from shared.roles import ROLES
 from shared.workspaces import WORKSPACE_RULE, valid_workspace
 
 __all__ = [
-    "ROLES",
     "base_path",
     "control_group",
     "days_kept",
@@ -44,8 +44,6 @@ __all__ = [
     "zone_name",
 ]
 
-ROLES = ("viewer", "operator", "manager", "admin")
-"""The roles of users, lowest first."""
 _LABEL = re.compile(r"[A-Za-z0-9_./-]{1,63}")
 _WORKER_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 

@@ -13,7 +13,7 @@ from services.importing.dagu_files import ApiKeyFile, UserFile, WebhookFile, rea
 from services.importing.dagu_home import DaguHome
 from services.importing.report import Report
 from services.importing.target import Target
-from shared.contracts.actors import RANK
+from shared.roles import RANK
 from shared.store import tables as t
 from shared.store.writes.transaction import Transaction
 from shared.workspaces import MARK

@@ -1,15 +1,8 @@
-"""Actors: who asked for a change, in commands and in the audit log; and the order of roles."""
-
-from types import MappingProxyType
-from typing import Literal, get_args
+"""Actors: who asked for a change, in commands and in the audit log."""
 
 from shared.contracts.base import Part
 
-__all__ = ["RANK", "STORED_KINDS", "SYSTEM", "Actor", "Role", "outranks"]
-
-Role = Literal["admin", "manager", "operator", "viewer"]
-RANK = MappingProxyType({role: rank for rank, role in enumerate(reversed(get_args(Role)))})
-"""The roles, each with a higher number than those that may do less."""
+__all__ = ["STORED_KINDS", "SYSTEM", "Actor"]
 
 STORED_KINDS = frozenset({"user", "api_key", "webhook"})
 """Kinds of actors that have a row in the database, under their id."""
@@ -35,8 +28,3 @@ class Actor(Part):
 
 
 SYSTEM = Actor(kind="system", id="system", name="system", role="admin")
-
-
-def outranks(role: str, minimum: str) -> bool:
-    """Return whether ``role`` is ``minimum`` or higher. An unknown role is lower than all others."""
-    return RANK.get(role, -1) >= RANK[minimum]

@@ -26,7 +26,7 @@ from services.api import openapi
 from services.api.operations import Operation
 from services.api.routes import OPERATIONS, docs
 from services.api.settings import Settings
-from shared.contracts.actors import outranks
+from shared.roles import outranks
 from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import SECRET, Live, open_live
 from tests.conformance.rest_stack import CHAIN, NOW, Stack, open_stack

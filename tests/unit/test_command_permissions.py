@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from shared.contracts import commands as c
-from shared.contracts.actors import RANK, SYSTEM, Actor
+from shared.contracts.actors import SYSTEM, Actor
 from shared.contracts.base import MESSAGE_TYPES
 from shared.contracts.commands.permissions import MINIMUM_ROLE, SYSTEM_ONLY, why_forbidden
+from shared.roles import RANK
 
 START = c.StartRun(file_name="d", dag_run_id="r")
 QUEUE = c.EnqueueRun(file_name="d", dag_run_id="r")

@@ -26,9 +26,9 @@ from services.api.problems import SETTING, Problem, not_found
 from services.api.representations.json_values import precise
 from services.api.settings import Oidc, Settings
 from services.api.workspace_names import no_access
-from shared.contracts.actors import outranks
 from shared.contracts.dag_scope import DagScope
 from shared.login_failures import Guesser, by_address, by_login
+from shared.roles import outranks
 from shared.store.reads.reader import Reads, UserRow
 from shared.workspaces import DEFAULT, role_there, valid_workspace, workspace_of
 

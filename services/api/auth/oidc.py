@@ -26,7 +26,7 @@ import urllib3
 from services.api.auth.principals import Principal
 from services.api.problems import UNAVAILABLE, Problem
 from services.api.settings import Oidc
-from shared.contracts.actors import RANK
+from shared.roles import RANK
 from shared.workspaces import ForeignName, check_unmarked
 
 __all__ = [

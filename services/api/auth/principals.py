@@ -7,11 +7,12 @@ from typing import Literal
 
 from shared.contracts.actors import STORED_KINDS
 from shared.contracts.dag_scope import ALL_DAGS, DagScope
+from shared.roles import Role as UserRole
 from shared.workspaces import DEFAULT
 
 __all__ = ["ANYBODY", "NOBODY", "Permission", "Principal", "Role"]
 
-Role = Literal["public", "viewer", "operator", "manager", "admin"]
+Role = Literal["public", UserRole]
 Permission = Literal["write_dags", "run_dags"]
 _YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
 

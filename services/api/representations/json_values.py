@@ -12,6 +12,7 @@ from typing import Any
 from services.api.problems import bad_request, not_found
 from services.api.workspace_names import stored
 from shared.ids import DAG_NAME_RULE, RUN_ID_RULE, valid_dag_name, valid_run_id
+from shared.roles import ROLES
 from shared.status import NODE_LABELS, RUN_LABELS, NodeStatus, RunStatus
 
 __all__ = [
@@ -42,7 +43,6 @@ __all__ = [
 
 LATEST = "latest"
 MAX_PER_PAGE = 200
-_ROLES = ("admin", "manager", "operator", "viewer")
 _QUARTER_S = 900
 _RUN: dict[str, int] = {label: number for number, label in enumerate(RUN_LABELS)}
 _NODE: dict[str, int] = {label: number for number, label in enumerate(NODE_LABELS)}
@@ -176,8 +176,8 @@ def queue_name(text: str, field: str = "queue") -> str:
 
 def role(text: str) -> Any:
     """Return the name of a role. Raises a 400 if no role has this name."""
-    if text not in _ROLES:
-        raise bad_request(f"role: must be one of {', '.join(_ROLES)}", field="role")
+    if text not in ROLES:
+        raise bad_request(f"role: must be one of {', '.join(reversed(ROLES))}", field="role")
     return text
 
 

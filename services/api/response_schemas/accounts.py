@@ -4,6 +4,7 @@
 from typing import Literal
 
 from services.api.response_schemas.base import Schema
+from shared.roles import Role
 
 __all__ = [
     "ApiKeyAnswerSchema",
@@ -22,8 +23,7 @@ __all__ = [
     "WebhooksSchema",
 ]
 
-Role = Literal["admin", "manager", "operator", "viewer"]
-UserRole = Literal["admin", "manager", "operator", "viewer", "none"]
+UserRole = Literal[Role, "none"]
 
 
 class UserSchema(Schema):

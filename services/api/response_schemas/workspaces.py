@@ -3,8 +3,9 @@
 
 from pydantic import Field
 
-from services.api.response_schemas.accounts import Role, UserRole
+from services.api.response_schemas.accounts import UserRole
 from services.api.response_schemas.base import Schema
+from shared.roles import Role
 
 __all__ = [
     "ListedWorkspaceSchema",

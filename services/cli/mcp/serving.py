@@ -11,10 +11,11 @@ import click
 
 from services.cli.exit_codes import GatewayError
 from services.cli.help_pages import PageCommand
-from services.cli.mcp.tools import ROLES, ArgumentError, Tool, tools_of
+from services.cli.mcp.tools import ArgumentError, Tool, tools_of
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.gateway import Gateway
 from shared.errors import ConfigInvalid
+from shared.roles import ROLES
 
 if TYPE_CHECKING:
     from mcp import types

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-__all__ = ["ROLES", "ArgumentError", "GatewayRequest", "Tool", "tools_of"]
+from shared.roles import ROLES
 
-ROLES = ("viewer", "operator", "manager", "admin")
-"""The roles from the least to the most."""
+__all__ = ["ArgumentError", "GatewayRequest", "Tool", "tools_of"]
 
 _REF = "#/components/schemas/"
 _PARAMETER = re.compile(r"\{(\w+)\}")

@@ -10,11 +10,11 @@ from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
 from services.cli.output.times import short_time
 from services.cli.remote.connecting import with_server
 from services.cli.remote.gateway import Gateway, path
+from shared.roles import ROLES
 
-__all__ = ["ROLES", "find_user", "users_command"]
+__all__ = ["find_user", "users_command"]
 
-ROLES = click.Choice(["viewer", "operator", "manager", "admin"])
-_USER_ROLES = click.Choice([*ROLES.choices, "none"])
+_USER_ROLES = click.Choice([*ROLES, "none"])
 """``none``: only the roles that the user has as a member of workspaces."""
 _EXAMPLES = """
 dagway users list

@@ -9,10 +9,10 @@ from services.cli.exit_codes import GatewayError
 from services.cli.help_pages import PageGroup
 from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
 from services.cli.output.times import short_time
-from services.cli.remote.accounts import ROLES
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.following import say
 from services.cli.remote.gateway import Gateway, path
+from shared.roles import ROLES
 
 __all__ = ["keys_command"]
 
@@ -59,7 +59,7 @@ def list_keys(gateway: Gateway, in_json: bool) -> None:
 
 @keys_command.command("create")
 @click.argument("name")
-@click.option("--role", type=ROLES, required=True)
+@click.option("--role", type=click.Choice(ROLES), required=True)
 @click.option("--description", default="", help="what the key is for")
 @click.option(
     "--expires", default="", help="number of days, such as 90d, or a time, such as 2027-01-31T00:00:00Z  [never]"

@@ -6,9 +6,10 @@ import click
 
 from services.cli.help_pages import PageGroup
 from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
-from services.cli.remote.accounts import ROLES, find_user
+from services.cli.remote.accounts import find_user
 from services.cli.remote.connecting import with_server
 from services.cli.remote.gateway import Gateway, path
+from shared.roles import ROLES
 
 __all__ = ["workspaces_command"]
 
@@ -114,7 +115,7 @@ def delete_workspace(gateway: Gateway, name: str, in_json: bool) -> None:
 @workspaces_command.command("add-member")
 @click.argument("name")
 @click.argument("username")
-@click.option("--role", type=ROLES, required=True, help="role in the workspace")
+@click.option("--role", type=click.Choice(ROLES), required=True, help="role in the workspace")
 @JSON_OPTION
 @with_server
 def add_member(gateway: Gateway, *, name: str, username: str, role: str, in_json: bool) -> None:

@@ -8,10 +8,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from shared.contracts.actors import Role
 from shared.contracts.base import Part
 from shared.contracts.commands.base import Command
 from shared.login_failures import GuesserKind
+from shared.roles import Role
 
 __all__ = [
     "CountFailures",

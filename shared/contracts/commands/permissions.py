@@ -6,7 +6,7 @@ The gateway checks the role of the operation first; ``tests/conformance/test_res
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from shared.contracts.actors import Actor, Role, outranks
+from shared.contracts.actors import Actor
 from shared.contracts.commands import (
     accounts,
     approvals,
@@ -23,6 +23,7 @@ from shared.contracts.commands import (
     workspaces,
 )
 from shared.contracts.commands.base import Command
+from shared.roles import Role, outranks
 from shared.workspaces import NO_ROLE
 
 __all__ = ["MINIMUM_ROLE", "SYSTEM_ONLY", "why_forbidden"]

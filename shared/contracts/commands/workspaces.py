@@ -1,7 +1,7 @@
 """Commands about workspaces and their members. They are sent in the default workspace."""
 
-from shared.contracts.actors import Role
 from shared.contracts.commands.base import Command
+from shared.roles import Role
 
 __all__ = ["CreateWorkspace", "DeleteWorkspace", "RemoveMember", "SetMember", "UpdateWorkspace"]
 
