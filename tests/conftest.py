@@ -131,6 +131,12 @@ def postgres_server(_postgres: PostgresServer) -> PostgresServer:
     return _postgres
 
 
+@pytest.fixture(scope="session")
+def servers(_rabbit: RabbitServer, _postgres: PostgresServer) -> tuple[RabbitServer, PostgresServer]:
+    """This test process's RabbitMQ and Postgres. Tests that stop them call ``cluster.running`` before they use them."""
+    return _rabbit, _postgres
+
+
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of an empty Postgres database; its user has all rights in it."""

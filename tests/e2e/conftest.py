@@ -12,19 +12,10 @@ from services.cli import cli
 from tests.e2e.transcripts import Dagway
 from tests.harness.client import Client
 from tests.harness.cluster import Cluster, Embedded, Footing, running
-from tests.harness.needs import need
 from tests.harness.procs import OWN_PROGRAM
 from tests.harness.servers import PostgresServer, RabbitServer
 
 _count = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def servers(request: pytest.FixtureRequest) -> tuple[RabbitServer, PostgresServer]:
-    """This test process's RabbitMQ and Postgres, both running."""
-    need("rabbitmq")
-    need("postgres")
-    return request.getfixturevalue("_rabbit"), request.getfixturevalue("_postgres")
 
 
 @pytest.fixture(scope="package")

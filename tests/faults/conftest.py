@@ -7,19 +7,10 @@ import pytest
 
 from shared.store import tables as t
 from tests.harness.cluster import Cluster, Footing, running
-from tests.harness.needs import need
 from tests.harness.servers import PostgresServer, RabbitServer
 
 LEASE_S = 5.0
 """A worker that gets no processor for so long counts as lost, so a busy machine sets the least value."""
-
-
-@pytest.fixture(scope="session")
-def servers(request: pytest.FixtureRequest) -> tuple[RabbitServer, PostgresServer]:
-    """This test process's RabbitMQ and Postgres, both running."""
-    need("rabbitmq")
-    need("postgres")
-    return request.getfixturevalue("_rabbit"), request.getfixturevalue("_postgres")
 
 
 @pytest.fixture(scope="package")

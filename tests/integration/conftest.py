@@ -1,4 +1,4 @@
-"""Fixtures for both footings: SQLite with the embedded transport, and Postgres with RabbitMQ."""
+"""Fixtures for both footings (SQLite with the embedded transport, Postgres with RabbitMQ), and a worker alone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from shared.transport.open import open_transport
 from tests.harness.databases import migrated_sqlite
+from tests.harness.worker_rig import Rig
 from tests.integration.scheduler_stack import Stack
 
 
@@ -24,3 +25,17 @@ def stack(footing: tuple[str, str]) -> Iterator[Stack]:
     made = Stack(footing[0], lambda: open_transport(footing[1], name="test"))
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A worker of the test module, whose tests give it tasks themselves."""
+    with Rig(tmp_path_factory.mktemp("worker")) as made:
+        yield made
+
+
+@pytest.fixture
+def rig(worker: Rig) -> Iterator[Rig]:
+    """The module's worker, with an empty working directory."""
+    yield worker
+    worker.clear()

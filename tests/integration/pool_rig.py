@@ -1,46 +1,21 @@
 """Schedulers without threads, and runs whose steps need pools. A test triggers each action itself."""
 
 from collections import Counter
-from datetime import UTC, datetime
 from typing import Any, cast
-from zoneinfo import ZoneInfo
 
 from services.scheduler.assembly import Assembly
-from services.scheduler.commands.carry_out import carry_out
 from services.scheduler.deciding.events import record_events
-from services.scheduler.deciding.plans import Plans
 from shared.admission.pools import PoolKey
 from shared.contracts import commands as c
-from shared.contracts.codec import decode, encode
 from shared.contracts.events import AttemptFinished, AttemptStarted, ChildCall, Outcome
-from shared.ids import new_run_id
 from shared.store import tables as t
-from shared.store.writes.transaction import Store
-from shared.transport.base import COMMANDS
-from tests.integration.scheduler_stack import Stack
+from tests.integration.stepped_rig import SteppedRig
 
-__all__ = ["T0", "PoolRig"]
-
-T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+__all__ = ["PoolRig"]
 
 
-class PoolRig:
-    """``now`` is the clock of all schedulers. Nodes are named ``run/step``."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self.now = T0
-        stack.transport.declare([COMMANDS])
-        self.store = Store(stack.engine)
-        self.parts = self.another()
-        self.transactor = self.parts.transactor
-
-    def another(self) -> Assembly:
-        return Assembly(self.store, self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
-
-    def ask(self, *commands: c.Command) -> list[c.CommandReply]:
-        envelopes = [decode(encode(command, id=new_run_id(), at=self.now)) for command in commands]
-        return self.transactor.decide(lambda batch: carry_out(batch, envelopes))
+class PoolRig(SteppedRig):
+    """Nodes are named ``run/step``."""
 
     def must(self, *commands: c.Command) -> None:
         assert [reply.error for reply in self.ask(*commands)] == [None] * len(commands)

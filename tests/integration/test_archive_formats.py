@@ -7,7 +7,6 @@ import subprocess
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,6 @@ from shared.contracts.events import AttemptFinished
 from shared.language.model import Step, StepCommand
 from tests.harness.needs import need
 from tests.harness.worker_rig import Rig, task
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("worker")) as made:
-        yield made
-
-
-@pytest.fixture
-def rig(worker: Rig) -> Iterator[Rig]:
-    """The module's worker, with an empty working directory."""
-    yield worker
-    worker.clear()
 
 
 def run(rig: Rig, operation: str, env: dict[str, str] | None = None, **config: Any) -> AttemptFinished:

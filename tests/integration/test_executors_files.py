@@ -3,7 +3,6 @@
 import json
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,6 @@ from services.worker.process.guardian_process import GuardianProcess
 from shared.contracts.control import StopAttempt
 from shared.language.model import Step, StepCommand
 from tests.harness.worker_rig import Rig, task
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("worker")) as made:
-        yield made
-
-
-@pytest.fixture
-def rig(worker: Rig) -> Iterator[Rig]:
-    """The module's worker, with an empty working directory."""
-    yield worker
-    worker.clear()
 
 
 def jq(text: str, given: str, **config: Any) -> Step:

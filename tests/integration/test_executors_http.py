@@ -15,19 +15,6 @@ from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, task
 
 
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("worker")) as made:
-        yield made
-
-
-@pytest.fixture
-def rig(worker: Rig) -> Iterator[Rig]:
-    """The module's worker, with an empty working directory."""
-    yield worker
-    worker.clear()
-
-
 @pytest.fixture
 def server() -> Iterator[HttpCounterpart]:
     with HttpCounterpart() as made:

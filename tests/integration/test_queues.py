@@ -2,9 +2,8 @@
 
 import threading
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import event, select, update
@@ -12,7 +11,6 @@ from sqlalchemy import event, select, update
 from services.scheduler.assembly import Assembly
 from services.scheduler.commands.carry_out import carry_out
 from services.scheduler.commands.queues import apply_configured_queues
-from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
 from shared.ids import new_run_id
@@ -20,32 +18,14 @@ from shared.store import tables as t
 from shared.store.reads.reader import Reads
 from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
-from shared.transport.base import COMMANDS
 from tests.harness.eventually import PATIENCE_S
 from tests.integration.scheduler_stack import Stack
+from tests.integration.stepped_rig import SteppedRig
 
-T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STEPS = "steps:\n  - echo hi\n"
 
 
-class Rig:
-    """Schedulers without threads. The test triggers each action itself."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self.now = T0
-        stack.transport.declare([COMMANDS])
-        self.store = Store(stack.engine)
-        self.parts = self.another()
-        self.transactor = self.parts.transactor
-
-    def another(self) -> Assembly:
-        return Assembly(self.store, self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
-
-    def ask(self, *commands: c.Command) -> list[c.CommandReply]:
-        envelopes = [decode(encode(command, id=new_run_id(), at=self.now)) for command in commands]
-        return self.transactor.decide(lambda batch: carry_out(batch, envelopes))
-
+class Rig(SteppedRig):
     def enqueue(self, *ids: str, dag: str = "a", **facts: Any) -> None:
         replies = self.ask(*[c.EnqueueRun(file_name=dag, dag_run_id=run_id, **facts) for run_id in ids])
         assert {reply.outcome for reply in replies} == {"recorded"}
