@@ -287,7 +287,13 @@ class TaskIntake:
         """Report the end of an attempt that was stopped before its task arrived, then settle the task."""
         try:
             finished = self._handler.refuse(task)
-            self._settle(delivery, lambda: self._reporter.send(finished, event_queue(task.reports_to)).result())
+            self._reporter.send(finished, event_queue(task.reports_to)).result()
+            delivery.ack()
+        except Unavailable as error:
+            _log.warning("delivery.given_back", extra={"error": str(error)})
+            # The broker may redeliver the task immediately: wait, to avoid thousands of redeliveries a second.
+            self._stopped.wait(_GIVE_BACK_S)
+            delivery.retry()
         finally:
             self._free_slot()
 
@@ -324,18 +330,6 @@ class TaskIntake:
             self._kept = deque(kept for kept in self._kept if kept not in late)
         for kept in late:
             self._hand_back(kept.delivery)
-
-    def _settle(self, delivery: Delivery, send: Callable[[], None]) -> None:
-        """Call ``send``, which waits for a confirm; then ack the delivery, or return it to the broker on failure."""
-        try:
-            send()
-        except Unavailable as error:
-            _log.warning("delivery.given_back", extra={"error": str(error)})
-            # The broker may redeliver the task immediately: wait, to avoid thousands of redeliveries a second.
-            self._stopped.wait(_GIVE_BACK_S)
-            delivery.retry()
-        else:
-            delivery.ack()
 
     def _is_full(self) -> bool:
         lack = self._room.problem()
