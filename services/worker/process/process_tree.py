@@ -47,21 +47,6 @@ def _mark_of(pid: int) -> str | None:
     return None
 
 
-def _step_tree(pid: int, mark: str) -> set[int]:
-    """Return the living processes of one step.
-
-    A process belongs to the step if it has the step's mark, or is in the step's session without any mark, or descends
-    from such a process. A process in the session with another mark does not: the kernel may have reused the pid.
-    """
-    processes = running()
-    mine: set[int] = set()
-    for candidate in descendants(processes, {os.getpid()}):
-        found = _mark_of(candidate)
-        if found == mark or (found is None and processes[candidate][1] == pid and pid > 0):
-            mine.add(candidate)
-    return mine | descendants(processes, mine)
-
-
 class ProcessTree(Protocol):
     """The processes below this one. ``group``: the process group of a step, whose number is the pid of its leader."""
 
@@ -100,8 +85,19 @@ class KeptTree:
         """Do nothing."""
 
     def of_step(self, group: int, mark: str) -> set[int]:
-        """Return the living processes of one step; see ``_step_tree``."""
-        return _step_tree(group, mark)
+        """Return the living processes of one step.
+
+        A process belongs to the step if it has the step's mark, or is in the step's session without any mark, or
+        descends from such a process. A process in the session with another mark does not: the kernel may have reused
+        the pid.
+        """
+        processes = running()
+        mine: set[int] = set()
+        for candidate in descendants(processes, {os.getpid()}):
+            found = _mark_of(candidate)
+            if found == mark or (found is None and processes[candidate][1] == group and group > 0):
+                mine.add(candidate)
+        return mine | descendants(processes, mine)
 
     def all(self) -> set[int]:
         """Return the living descendants of this process."""
