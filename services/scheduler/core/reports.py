@@ -43,11 +43,7 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
         ended_at=event.at,
     )
     if event.shutdown and not draft.run.stop_reason and _runs_again_after_shutdown(draft, node):
-        _leave(draft, event.worker_id)
-        draft.note(event.node, f"it is run again: {event.error}")
-        if node.kind == HANDLER:
-            # Unlike a step, a handler that is running and has no attempt is not dispatched.
-            draft.move(event.node, NodeStatus.NOT_STARTED, event.error, event.worker_id)
+        _run_again(draft, node, event)
         return None
     final = event.outcome == "timed_out" or bool(draft.run.stop_reason)
     end = End(
@@ -62,14 +58,19 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     if node.kind == PREPARE:
         _prepared(draft, event, end)
         go_on(draft, event)
-        return None
-    if node.kind == SIDE_TASK:
+    elif node.kind == SIDE_TASK:
         side_tasks.finished(draft, draft.nodes[event.node], event)
-        return None
-    if node.kind == STEP and draft.run.plan.steps[event.node].type == APPROVAL and event.outcome == "succeeded":
+    else:
+        _executed(draft, node, event, end)
+    return None
+
+
+def _executed(draft: Draft, node: Node, event: AttemptFinished, end: End) -> None:
+    """Continue after an execution of a step or handler. ``node`` is as it was before the attempt was closed."""
+    if _is_approval(draft, node) and event.outcome == "succeeded":
         if not draft.run.stop_reason:
             approvals.ask(draft, event)
-            return None
+            return
         # The step only printed its prompt. It was not approved before the run was stopped.
         end = replace(end, outcome="aborted", error=draft.run.stop_reason)
     if node.call_token:
@@ -83,7 +84,7 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
         )
     elif event.children and event.outcome == "succeeded":
         children.call(draft, event.node, event.token, event.children)
-        return None
+        return
     draft.set_node(
         event.node,
         exit_code=end.exit_code,
@@ -94,7 +95,6 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     )
     conclude(draft, draft.nodes[event.node], end, event.worker_id)
     go_on(draft, event)
-    return None
 
 
 def given_up(draft: Draft, event: AttemptGivenUp) -> Ignored | None:
@@ -151,8 +151,7 @@ def barred(draft: Draft, message: TaskBarred) -> Ignored | None:
     elif node.kind == PREPARE:
         _not_prepared(draft, message.node, message.why)
     else:
-        outcome = "aborted" if draft.run.stop_reason and node.kind != HANDLER else "failed"
-        conclude(draft, node, End(outcome, LOST_EXIT_CODE, message.why, final=True), "scheduler")
+        conclude(draft, node, End(_outcome_of_none(draft, node), LOST_EXIT_CODE, message.why, final=True), "scheduler")
     return None
 
 
@@ -197,7 +196,7 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
     if node.kind == SIDE_TASK:
         side_tasks.give_up(draft, draft.nodes[message.node], message.why)
         return None
-    if node.kind == STEP and draft.run.plan.steps[message.node].type == APPROVAL and not draft.run.stop_reason:
+    if _is_approval(draft, node) and not draft.run.stop_reason:
         # Printing the prompt twice is harmless.
         draft.note(message.node, f"the prompt is printed again: {message.why}")
         return None
@@ -205,10 +204,27 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
         draft.note(message.node, f"its result is printed again: {message.why}")
         return None
     draft.set_node(message.node, exit_code=LOST_EXIT_CODE, call_token="")
-    outcome = "aborted" if draft.run.stop_reason and node.kind != HANDLER else "failed"
+    outcome = _outcome_of_none(draft, node)
     end = End(outcome, LOST_EXIT_CODE, message.why, final=bool(draft.run.stop_reason), any_code=True)
     conclude(draft, draft.nodes[message.node], end, "scheduler")
     return None
+
+
+def _is_approval(draft: Draft, node: Node) -> bool:
+    return node.kind == STEP and draft.run.plan.steps[node.idx].type == APPROVAL
+
+
+def _outcome_of_none(draft: Draft, node: Node) -> str:
+    """Return the outcome of an execution that no worker reports."""
+    return "aborted" if draft.run.stop_reason and node.kind != HANDLER else "failed"
+
+
+def _run_again(draft: Draft, node: Node, event: AttemptFinished) -> None:
+    _leave(draft, event.worker_id)
+    draft.note(event.node, f"it is run again: {event.error}")
+    if node.kind == HANDLER:
+        # Unlike a step, a handler that is running and has no attempt is not dispatched.
+        draft.move(event.node, NodeStatus.NOT_STARTED, event.error, event.worker_id)
 
 
 def _runs_again_after_shutdown(draft: Draft, node: Node) -> bool:
@@ -219,9 +235,7 @@ def _runs_again_after_shutdown(draft: Draft, node: Node) -> bool:
     """
     if node.kind == SIDE_TASK:
         return False
-    if node.kind == PREPARE or node.call_token:
-        return True
-    if node.kind == STEP and draft.run.plan.steps[node.idx].type == APPROVAL:
+    if node.kind == PREPARE or node.call_token or _is_approval(draft, node):
         return True
     return draft.run.plan.dag.on_worker_shutdown == "rerun"
 
