@@ -22,6 +22,8 @@ STATUS = {
     "timed_out": NodeStatus.FAILED,
     "broken": NodeStatus.FAILED,
 }
+_UNMET = "condition was not met"
+_REPEATABLE = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED, NodeStatus.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,6 @@ def conclude(draft: Draft, node: Node, end: End, by: str) -> None:
     is_init = draft.run.plan.handlers.get(Handler.INIT) == node.idx
     if is_init and status is NodeStatus.FAILED and not draft.run.stop_reason:
         draft.set_run(stop_reason="init")
-
-
-_UNMET = "condition was not met"
-_REPEATABLE = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED, NodeStatus.FAILED})
 
 
 def _why(end: End) -> str:
