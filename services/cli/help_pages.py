@@ -4,10 +4,10 @@ from typing import Any
 
 import click
 
-__all__ = ["PageCommand", "PageGroup", "write_examples"]
+__all__ = ["PageCommand", "PageGroup"]
 
 
-def write_examples(formatter: click.HelpFormatter, examples: str) -> None:
+def _write_examples(formatter: click.HelpFormatter, examples: str) -> None:
     """Write lines of examples without wrapping them."""
     if examples:
         with formatter.section("Examples"):
@@ -23,7 +23,7 @@ class PageCommand(click.Command):
         self.examples = examples
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        write_examples(formatter, self.examples)
+        _write_examples(formatter, self.examples)
 
 
 class PageGroup(click.Group):
@@ -36,4 +36,4 @@ class PageGroup(click.Group):
         self.examples = examples
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        write_examples(formatter, self.examples)
+        _write_examples(formatter, self.examples)

@@ -1,6 +1,6 @@
 """Sends audit entries to the schedulers, in the background: a gateway cannot write to the database.
 
-A client never waits for it. Equal entries within ``WINDOW_S`` become one entry with a count, and memory is bounded:
+A client never waits for it. Equal entries within two seconds become one entry with a count, and memory is bounded:
 entries that find no place, for example while the broker is unavailable, are dropped and counted by a metric.
 """
 
@@ -17,11 +17,11 @@ from shared.errors import Unavailable
 from shared.ids import new_run_id
 from shared.transport.base import AUDIT, Outgoing, Transport
 
-__all__ = ["WINDOW_S", "AuditSender"]
+__all__ = ["AuditSender"]
 
 _log = logging.getLogger(__name__)
 
-WINDOW_S = 2.0
+_WINDOW_S = 2.0
 """For how long equal entries are collected before they are sent."""
 _MOST = 2000
 """How many entries wait in memory at most."""
@@ -37,7 +37,7 @@ _Key = tuple[str, ...]
 class AuditSender:
     """Collects entries and sends them from one thread, which starts with the first entry."""
 
-    def __init__(self, transport: Transport, clock: Callable[[], datetime], *, window_s: float = WINDOW_S) -> None:
+    def __init__(self, transport: Transport, clock: Callable[[], datetime], *, window_s: float = _WINDOW_S) -> None:
         self._transport = transport
         self._clock = clock
         self._window_s = window_s

@@ -34,8 +34,6 @@ __all__ = [
     "TOKEN_COOKIE",
     "OidcIdentity",
     "OidcProvider",
-    "challenge_of",
-    "members_of",
     "new_verifier",
     "role_of",
 ]
@@ -93,7 +91,7 @@ class OidcProvider:
             "scope": " ".join(dict.fromkeys(("openid", *self.settings.scopes))),
             "state": state,
             "nonce": nonce,
-            "code_challenge": challenge_of(verifier),
+            "code_challenge": _challenge_of(verifier),
             "code_challenge_method": "S256",
         }
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
@@ -315,7 +313,7 @@ def new_verifier() -> str:
     return secrets.token_urlsafe(32)
 
 
-def challenge_of(verifier: str) -> str:
+def _challenge_of(verifier: str) -> str:
     """Return the code challenge of a verifier (RFC 7636)."""
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
@@ -333,7 +331,7 @@ def _identity(claims: Mapping[str, Any], settings: Oidc) -> OidcIdentity:
     username = str(claims.get("preferred_username") or claims.get("email") or subject)
     for text, what in ((username, "the username"), (subject, "the subject")):
         check_unmarked(text, f"{what} at the OpenID Connect provider")
-    role, members = role_of(claims, settings), members_of(claims, settings)
+    role, members = role_of(claims, settings), _members_of(claims, settings)
     return OidcIdentity(subject, username[:_MOST_CHARS], role, int(claims["exp"]), members)
 
 
@@ -346,7 +344,7 @@ def role_of(claims: Mapping[str, Any], settings: Oidc) -> str:
     return max(roles, key=lambda role: RANK[role], default=settings.default_role)
 
 
-def members_of(claims: Mapping[str, Any], settings: Oidc) -> dict[str, str]:
+def _members_of(claims: Mapping[str, Any], settings: Oidc) -> dict[str, str]:
     """Return the highest role of the groups in these claims in each workspace other than the default one."""
     found: dict[str, str] = {}
     for given in _given(claims, settings):

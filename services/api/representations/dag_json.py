@@ -10,9 +10,9 @@ from shared.language.expansion.params_syntax import default_params_text
 from shared.language.model import Condition, Dag, Handler, RepeatPolicy, Step
 from shared.language.steps.command_line import words_as_written
 
-__all__ = ["HANDLER_FIELDS", "conditions", "dag", "dag_details", "dag_written", "run_config", "sparse", "step"]
+__all__ = ["conditions", "dag", "dag_details", "dag_written", "run_config", "sparse", "step"]
 
-HANDLER_FIELDS: Mapping[Handler, str] = {
+_HANDLER_FIELDS: Mapping[Handler, str] = {
     Handler.FAILURE: "failure",
     Handler.SUCCESS: "success",
     Handler.ABORT: "cancel",
@@ -48,7 +48,7 @@ def dag(model: Dag) -> dict[str, Any]:
 def dag_details(model: Dag) -> dict[str, Any]:
     """Return the long JSON of a DAG, with its steps and handlers."""
     handlers = {
-        name: step(model.handlers[handler]) for handler, name in HANDLER_FIELDS.items() if handler in model.handlers
+        name: step(model.handlers[handler]) for handler, name in _HANDLER_FIELDS.items() if handler in model.handlers
     }
     return {
         **dag(model),

@@ -15,7 +15,7 @@ from shared.language.model import Dag, Handler, Step
 from shared.status import RunStatus
 from shared.store.reads.reader import NodeRow, RunRow
 
-__all__ = ["RunFacts", "details", "grid", "outputs", "run_params", "summary", "synthetic", "synthetic_details"]
+__all__ = ["RunFacts", "details", "grid", "outputs", "summary", "synthetic", "synthetic_details"]
 
 STEP, HANDLER, PREPARE = "step", "handler", "prepare"
 _HANDLER_FIELDS = (Handler.SUCCESS, Handler.FAILURE, Handler.ABORT, Handler.EXIT)
@@ -64,7 +64,7 @@ def summary(run: RunRow, zone: tzinfo | None, waits_for: str = "") -> dict[str, 
         "log": _log_path(run.dag_name, run.dag_run_id, "run"),
         **sparse(
             queuedAt=json_values.timestamp(run.queued_at, zone),
-            params=run_params(run),
+            params=_run_params(run),
             workerId=run.worker_id,
             error=run.error,
             waitingFor=waits_for,
@@ -272,7 +272,7 @@ def _params_list(run: RunRow) -> str:
     return json.dumps(pairs, ensure_ascii=False, separators=(",", ":")) if pairs else ""
 
 
-def run_params(run: RunRow) -> str:
+def _run_params(run: RunRow) -> str:
     """Return the parameters of a run: as evaluated, or as given as long as they are not evaluated."""
     return params_text(_pairs(run)) if run.params or run.given else ""
 

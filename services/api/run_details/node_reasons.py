@@ -9,7 +9,7 @@ from shared.admission.workers import satisfies
 from shared.language.model import Dag
 from shared.store.reads.reader import NodeState, NodeWait, PoolRow, PoolUserRow, RunningWorker
 
-__all__ = ["node_reason", "pool_reason"]
+__all__ = ["node_reason"]
 
 
 def node_reason(
@@ -21,7 +21,7 @@ def node_reason(
 ) -> str:
     """Return what a node waits for, or an empty text if nothing; ``workers`` has those whose lease has not ended."""
     for wait in state.waits:
-        if reason := pool_reason(wait, pools[wait.pool]):
+        if reason := _pool_reason(wait, pools[wait.pool]):
             return reason
     if state.waits:
         return "its turn in the pools"
@@ -46,7 +46,7 @@ def _worker_reason(selector: Mapping[str, str], workers: Mapping[str, RunningWor
     return str(no_worker(selector, ()) or "a worker with a free slot")
 
 
-def pool_reason(wait: NodeWait, pool: PoolRow) -> str:
+def _pool_reason(wait: NodeWait, pool: PoolRow) -> str:
     """Return why a node has no place in a pool, or an empty text if a place is free for it."""
     claim = Claim(PoolKey(*wait.pool), wait.limit, wait.interval_s)
     state = PoolState(pool.taken, pool.capacity, users=tuple(map(_named, pool.users)), free_at=pool.free_at)

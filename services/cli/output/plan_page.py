@@ -9,7 +9,7 @@ from shared.language.expansion.params_syntax import params_text as shown_params
 from shared.language.expansion.resolve import resolve_params
 from shared.language.model import Dag, Step
 
-__all__ = ["PlannedStep", "plan_json", "plan_lines", "planned_steps", "stages_of"]
+__all__ = ["PlannedStep", "plan_json", "plan_lines", "stages_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class PlannedStep:
 
 def plan_json(dags: tuple[Dag, ...], params: str) -> dict[str, Any]:
     """Return the plan of the first DAG with these parameters, and of those that its steps call."""
-    planned = [{"name": dag.name, "steps": [asdict(step) for step in planned_steps(dag)]} for dag in dags]
+    planned = [{"name": dag.name, "steps": [asdict(step) for step in _planned_steps(dag)]} for dag in dags]
     return {"params": dict(resolve_params(dags[0], params)[0]), "dags": planned}
 
 
@@ -48,12 +48,12 @@ def plan_lines(
         rows = [
             (step.stage, step.name, ", ".join(step.after), step.does, step.notes)
             + (() if took is None else took.get(step.name, ("", "")))
-            for step in planned_steps(dag)
+            for step in _planned_steps(dag)
         ]
         yield from (f"  {line}" for line in table(head, rows))
 
 
-def planned_steps(dag: Dag) -> list[PlannedStep]:
+def _planned_steps(dag: Dag) -> list[PlannedStep]:
     """Return the steps of a checked DAG by stages, then its handlers."""
     stages = stages_of(dag)
     ordered = sorted(dag.steps, key=lambda step: stages[step.name])

@@ -7,7 +7,7 @@ from typing import Any
 from services.cli.output.tables import width
 from services.cli.output.times import duration, seconds_between, short_time
 
-__all__ = ["MARKS", "failed_steps", "nodes_of", "run_lines", "step_line"]
+__all__ = ["MARKS", "failed_steps", "nodes_of", "run_lines"]
 
 MARKS = {
     "succeeded": "✓",
@@ -58,10 +58,10 @@ def run_lines(run: Mapping[str, Any], now: datetime, paint: Paint = lambda text,
         yield f"  error: {str(run['error']).strip()}"
     names = max((width(node["step"]["name"]) for node in nodes), default=0)
     for node in nodes:
-        yield f"  {step_line(node, now, names, paint)}"
+        yield f"  {_step_line(node, now, names, paint)}"
 
 
-def step_line(node: Mapping[str, Any], now: datetime, names: int, paint: Paint) -> str:
+def _step_line(node: Mapping[str, Any], now: datetime, names: int, paint: Paint) -> str:
     """Return the line of a step. ``names`` is the width of the longest name."""
     status = node["statusLabel"]
     name = node["step"]["name"]

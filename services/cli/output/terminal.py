@@ -12,7 +12,6 @@ from shared.config import environment
 
 __all__ = [
     "JSON_OPTION",
-    "colourful",
     "echo_json",
     "echo_line_json",
     "echo_table",
@@ -48,14 +47,14 @@ def on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def colourful() -> bool:
+def _colourful() -> bool:
     """Return whether to print colours: on a terminal, if the variable ``NO_COLOR`` is not set."""
     return on_terminal() and not environment().get("NO_COLOR")
 
 
 def paint(text: str, status: str) -> str:
     """Return a text in the colour of a status."""
-    return click.style(text, fg=_COLOURS.get(status)) if colourful() else text
+    return click.style(text, fg=_COLOURS.get(status)) if _colourful() else text
 
 
 def status_text(label: str) -> str:

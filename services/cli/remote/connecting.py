@@ -14,9 +14,9 @@ from services.cli.settings import options_of
 from shared.config import Config, environment, load_config
 from shared.errors import ConfigInvalid
 
-__all__ = ["DEFAULT_URL", "authorization", "connection_of", "find_connection", "with_gateway", "with_server"]
+__all__ = ["authorization", "connection_of", "find_connection", "with_gateway", "with_server"]
 
-DEFAULT_URL = "http://127.0.0.1:8080"
+_DEFAULT_URL = "http://127.0.0.1:8080"
 _FIELDS = ("url", "profile", "workspace", "auth_basic_username", "auth_basic_password")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,7 +48,7 @@ def connection_of(
     if not name:
         source = "--url" if given.get("url") else "DAGWAY_URL" if config.url else ""
         credentials = asked or set_by_variables
-        return ServerConnection(config.url or DEFAULT_URL, credentials, source=source, workspace=config.workspace)
+        return ServerConnection(config.url or _DEFAULT_URL, credentials, source=source, workspace=config.workspace)
     if name not in profiles:
         known = ", ".join(sorted(profiles)) or "none"
         raise ConfigInvalid(

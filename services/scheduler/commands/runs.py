@@ -32,10 +32,10 @@ from shared.language.snapshot import make_snapshot
 from shared.status import RunStatus
 from shared.workspaces import plain_name, stored_name
 
-__all__ = ["HANDLERS", "start_run"]
+__all__ = ["HANDLERS"]
 
 
-def start_run(batch: Batch, command: c.StartRun) -> dict[str, Any]:
+def _start_run(batch: Batch, command: c.StartRun) -> dict[str, Any]:
     """Start a run of a stored DAG, or queue it."""
     stored = batch.runs.dag(command.file_name)
     if stored is None:
@@ -199,8 +199,8 @@ def _patch_sub_step(batch: Batch, command: c.PatchSubStep) -> dict[str, Any]:
 
 
 HANDLERS: Handlers = {
-    c.StartRun: start_run,
-    c.EnqueueRun: start_run,
+    c.StartRun: _start_run,
+    c.EnqueueRun: _start_run,
     c.StartInline: _start_inline,
     c.StopRun: _stop,
     c.DequeueRun: _dequeue,

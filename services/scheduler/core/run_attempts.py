@@ -14,7 +14,7 @@ from services.scheduler.core.model import Node, Run, evolve
 from services.scheduler.core.plan import HANDLER, Plan
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["begin", "carry_over", "complete", "continue_run", "limit_time", "refusal", "retry"]
+__all__ = ["begin", "carry_over", "complete", "continue_run", "refusal", "retry"]
 
 _DONE = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED, NodeStatus.SKIPPED})
 _KEPT = _DONE | {NodeStatus.WAITING}
@@ -42,7 +42,7 @@ def begin(draft: Draft, message: Begin) -> None:
     for node in draft.steps:
         if message.retries and node.status is not NodeStatus.NOT_STARTED:
             draft.note_kept(node.idx, f"kept from run {message.retries}", message.by)
-    limit_time(draft)
+    _limit_time(draft)
 
 
 def retry(draft: Draft, message: Retry) -> Refused | None:
@@ -83,10 +83,10 @@ def _next_attempt(draft: Draft, why: str, by: str) -> None:
         finished_at=None,
         first_started_at=run.first_started_at or run.started_at,
     )
-    limit_time(draft)
+    _limit_time(draft)
 
 
-def limit_time(draft: Draft) -> None:
+def _limit_time(draft: Draft) -> None:
     """Set the timer of the run's time limit, if it has one."""
     limit_s = draft.run.plan.dag.timeout_sec
     if limit_s > 0:

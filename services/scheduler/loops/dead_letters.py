@@ -18,11 +18,11 @@ from shared.store.writes.transaction import Store
 from shared.transport.base import DEAD_LETTERS, DeadLetter, DeadLetterDecision, Transport
 from shared.workspaces import plain_name
 
-__all__ = ["MOST_LISTED", "DeadLetterLoop"]
+__all__ = ["DeadLetterLoop"]
 
 _log = logging.getLogger(__name__)
 
-MOST_LISTED = 501
+_MOST_LISTED = 501
 """How many letters are listed: one more than a page shows, so that it knows that there are more."""
 _EVERY_S = 3.0
 _LIST_AGAIN_S = 60.0
@@ -112,7 +112,7 @@ class DeadLetterLoop:
                 tried[key] = row
             return decision
 
-        stuck = self._transport.settle_dead_letters(decide, MOST_LISTED)
+        stuck = self._transport.settle_dead_letters(decide, _MOST_LISTED)
         for key in stuck:
             rows.setdefault(key, tried[key])
         settled = tried.keys() - stuck

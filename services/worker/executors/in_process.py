@@ -20,7 +20,6 @@ __all__ = [
     "make_result",
     "positive_seconds",
     "process_result",
-    "run_commands",
 ]
 
 
@@ -103,7 +102,7 @@ class _Shutdown:
             self._sock.close()
 
 
-def run_commands(job: Job) -> RunCommand:
+def _run_commands(job: Job) -> RunCommand:
     """Return the function that runs the back-quoted commands in a step's fields."""
     cwd = job.working_dir if job.working_dir.is_dir() else os.sep
     return run_command_in(job.supervisor, job.environment.process, str(cwd))
@@ -116,7 +115,7 @@ def evaluate(job: Job, value: Any) -> Any:
     ``ValueError``), and ``Interrupted`` if a stop or the timeout ends a command.
     """
     if isinstance(value, str):
-        return expand(value, job.environment.full, run_commands(job)) if "$" in value or "`" in value else value
+        return expand(value, job.environment.full, _run_commands(job)) if "$" in value or "`" in value else value
     if isinstance(value, dict):
         return {key: evaluate(job, one) for key, one in value.items()}
     if isinstance(value, list | tuple):
