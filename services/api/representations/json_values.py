@@ -25,6 +25,7 @@ __all__ = [
     "etags",
     "file_name",
     "file_stem",
+    "known_id",
     "known_run_id",
     "milliseconds",
     "node_label",
@@ -44,6 +45,8 @@ __all__ = [
 LATEST = "latest"
 MAX_PER_PAGE = 200
 _QUARTER_S = 900
+_ID_CHARS = 36
+"""The length of a UUID, which is the id of each user and API key."""
 _RUN: dict[str, int] = {label: number for number, label in enumerate(RUN_LABELS)}
 _NODE: dict[str, int] = {label: number for number, label in enumerate(NODE_LABELS)}
 _RUN_LABEL = {number: RunStatus(label) for label, number in _RUN.items()}
@@ -164,6 +167,13 @@ def known_run_id(text: str, field: str = "dagRunId") -> str:
     """Return the id of an existing run, or ``latest``. Raises a 404 if no run can have this id."""
     if text != LATEST and not valid_run_id(text):
         raise not_found(f"{field}: there is no DAG-run {_shown(text)}")
+    return text
+
+
+def known_id(text: str, kind: str) -> str:
+    """Return the id of an existing user or API key. Raises a 404 if nothing of this ``kind`` can have it."""
+    if len(text) > _ID_CHARS or "\0" in text:
+        raise not_found(f"There is no {kind} {text[:40]!r}")
     return text
 
 

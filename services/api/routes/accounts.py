@@ -263,7 +263,7 @@ def update_user(call: Call, body: UpdateUserBody, user_id: str) -> ApiResponse:
     """
     command = UpdateUser(
         by=call.user,
-        user_id=_id(user_id),
+        user_id=json_values.known_id(user_id, "user"),
         username=_username(body.username) if body.username else None,
         **(_role(body.role) if body.role is not None else {}),
     )
@@ -275,7 +275,7 @@ def delete_user(call: Call, user_id: str) -> ApiResponse:
     """Delete a user. Users cannot delete themselves."""
     if call.principal.kind == "user" and call.principal.id == user_id:
         raise forbidden("You cannot delete yourself")
-    return call.carry_out(DeleteUser(by=call.user, user_id=_id(user_id)))
+    return call.carry_out(DeleteUser(by=call.user, user_id=json_values.known_id(user_id, "user")))
 
 
 @ACCOUNTS.post(
@@ -326,14 +326,8 @@ def _username(text: str) -> str:
     return name
 
 
-def _id(user_id: str) -> str:
-    if len(user_id) > 36 or "\0" in user_id:
-        raise not_found(f"There is no user {user_id[:40]!r}")
-    return user_id
-
-
 def _find(call: Call, user_id: str) -> UserRow:
-    found = call.deps.reads.user(_id(user_id))
+    found = call.deps.reads.user(json_values.known_id(user_id, "user"))
     if found is None:
         raise not_found(f"There is no user {user_id!r}")
     return found

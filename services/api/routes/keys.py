@@ -79,7 +79,7 @@ def create_key(call: Call, body: CreateKeyBody) -> ApiResponse:
 @KEYS.get(_PATH, id="getAPIKey", role="admin", builtin=_NO_KEYS, response=ApiKeyAnswerSchema)
 def get_key(call: Call, key_id: str) -> ApiResponse:
     """Return one API key, without its secret."""
-    found = call.deps.reads.api_key(_id(key_id))
+    found = call.deps.reads.api_key(json_values.known_id(key_id, "API key"))
     if found is None:
         raise not_found(f"There is no API key {key_id!r}")
     return ok({"apiKey": accounts_json.api_key(found)})
@@ -90,7 +90,7 @@ def update_key(call: Call, body: UpdateKeyBody, key_id: str) -> ApiResponse:
     """Change an API key. An empty ``expiresAt`` removes its expiry, an empty ``dags`` its limit to some DAGs."""
     command = UpdateApiKey(
         by=call.user,
-        key_id=_id(key_id),
+        key_id=json_values.known_id(key_id, "API key"),
         name=_name(body.name) if body.name.strip() else None,
         description=body.description,
         role=json_values.role(body.role) if body.role is not None else None,
@@ -104,7 +104,7 @@ def update_key(call: Call, body: UpdateKeyBody, key_id: str) -> ApiResponse:
 @KEYS.delete(_PATH, id="deleteAPIKey", role="admin", builtin=_NO_KEYS, status=204)
 def delete_key(call: Call, key_id: str) -> ApiResponse:
     """Delete an API key. Later requests with this key are refused."""
-    return call.carry_out(DeleteApiKey(by=call.user, key_id=_id(key_id)))
+    return call.carry_out(DeleteApiKey(by=call.user, key_id=json_values.known_id(key_id, "API key")))
 
 
 def _key(result: Result) -> dict[str, Any]:
@@ -134,9 +134,3 @@ def _expiry(call: Call, text: str) -> datetime | None:
     if expires_at <= call.now:
         raise bad_request(f"expiresAt: {text[:40]} is not in the future", field="expiresAt")
     return expires_at
-
-
-def _id(key_id: str) -> str:
-    if len(key_id) > 36 or "\0" in key_id:
-        raise not_found(f"There is no API key {key_id[:40]!r}")
-    return key_id

@@ -159,14 +159,16 @@ def delete(call: Call, name: str) -> ApiResponse:
 )
 def set_member(call: Call, body: MemberBody, name: str, user_id: str) -> ApiResponse:
     """Make a user a member of a workspace with a role, or change the role of a member."""
-    command = SetMember(by=call.user, name=_known(name), user_id=_user(user_id), role=json_values.role(body.role))
+    command = SetMember(
+        by=call.user, name=_known(name), user_id=json_values.known_id(user_id, "user"), role=json_values.role(body.role)
+    )
     return call.carry_out(command, then=lambda result: {"member": _member(result["member"])})
 
 
 @WORKSPACES.delete(_MEMBER, id="removeWorkspaceMember", role="admin", reach="server", status=204)
 def remove_member(call: Call, name: str, user_id: str) -> ApiResponse:
     """End the membership of a user."""
-    return call.carry_out(RemoveMember(by=call.user, name=_known(name), user_id=_user(user_id)))
+    return call.carry_out(RemoveMember(by=call.user, name=_known(name), user_id=json_values.known_id(user_id, "user")))
 
 
 def _quotas(body: CreateWorkspaceBody | UpdateWorkspaceBody) -> dict[str, Any]:
@@ -201,9 +203,3 @@ def _known(name: str) -> str:
     if not valid_workspace(name):
         raise not_found(f"There is no workspace {name[:40]!r}")
     return name
-
-
-def _user(user_id: str) -> str:
-    if len(user_id) > 36 or "\0" in user_id:
-        raise not_found(f"There is no user {user_id[:40]!r}")
-    return user_id
