@@ -78,11 +78,31 @@ class _Handler(QuietHandler):
     def _do_to(self, rest: str, _: dict[str, Any]) -> None:
         self._answer(302, b"", Location="/" + rest)
 
+    def _do_moved(self, rest: str, _: dict[str, Any]) -> None:
+        """Redirect with the status and to the path in ``rest``, and set a cookie."""
+        status, _, path = rest.partition("/")
+        self._answer(int(status), b"", Location=f"/{path}", Set_Cookie="session=1; Path=/")
+
     def _do_away(self, rest: str, _: dict[str, Any]) -> None:
         self._answer(302, b"", Location=f"http://localhost:{self.counterpart.port}/{rest}")
 
     def _do_elsewhere(self, rest: str, _: dict[str, Any]) -> None:
         self._answer(302, b"", Location=f"http://{rest}")
+
+    def _do_secured(self, rest: str, _: dict[str, Any]) -> None:
+        self._answer(302, b"", Location=f"https://{rest}")
+
+    def _do_short(self, _: str, __: dict[str, Any]) -> None:
+        """Announce more bytes than are sent."""
+        self.send_response(200)
+        self.send_header("Content-Length", "10")
+        self.end_headers()
+        self.wfile.write(b"abc")
+        self.close_connection = True
+
+    def _do_silence(self, _: str, __: dict[str, Any]) -> None:
+        """Close the connection without an answer."""
+        self.close_connection = True
 
     def _do_flaky(self, rest: str, _: dict[str, Any]) -> None:
         """Answer with an error until the request has arrived ``rest`` times."""

@@ -18,10 +18,11 @@ from urllib3.exceptions import HTTPError
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.http import open_pool
+from services.worker.executors.http_failures import failure_text
 from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
-from shared.outbound_http import OutboundDenied, why_failed
+from shared.outbound_http import OutboundDenied
 
 __all__ = ["ChatExecutor"]
 
@@ -59,7 +60,7 @@ class ChatExecutor:
         try:
             error = job.supervisor.call(lambda: exchange.make(url, headers, body), cancel_scope.cancel)
         except (HTTPError, Cancelled, OSError, ValueError, OutboundDenied) as failure:
-            error = f"chat request failed: {why_failed(failure)}"
+            error = f"chat request failed: {failure_text(failure)}"
         finally:
             cancel_scope.cancel()
         result = make_result(job, error or "")

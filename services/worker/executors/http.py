@@ -19,12 +19,13 @@ from urllib3.util import Retry
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.header_names import canonical
+from services.worker.executors.http_failures import failure_text
 from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result, positive_seconds
 from services.worker.executors.tls import tls_context
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
 from shared.language.yaml.fields import scalar_text, type_name
-from shared.outbound_http import OutboundDenied, outbound_pool, why_failed
+from shared.outbound_http import OutboundDenied, outbound_pool
 
 __all__ = ["HttpExecutor", "open_pool"]
 
@@ -57,7 +58,7 @@ class HttpExecutor:
         try:
             error = job.supervisor.call(lambda: _exchange(job, request, cancel_scope, io), cancel_scope.cancel)
         except (HTTPError, Cancelled, OSError, ValueError, OutboundDenied) as failure:
-            error = f"http request failed: {why_failed(failure)}"
+            error = f"http request failed: {failure_text(failure)}"
         finally:
             if timer is not None:
                 timer.cancel()
@@ -157,7 +158,7 @@ def _tls(job: Job, config: dict[str, Any]) -> ssl.SSLContext:
     return tls_context(job, ca_file=ca_file, client_cert=cert, client_key=key, verify=verify)
 
 
-def open_pool(job: Job, cancel_scope: CancelScope, tls: ssl.SSLContext | None) -> urllib3.PoolManager:
+def open_pool(job: Job, cancel_scope: CancelScope, tls: ssl.SSLContext | None = None) -> urllib3.PoolManager:
     """Return an HTTP client for a job, whose connections ``cancel_scope`` shuts down."""
     options: dict[str, Any] = {} if tls is None else {"ssl_context": tls}
     timeout = urllib3.Timeout(connect=_CONNECT_S, read=None)

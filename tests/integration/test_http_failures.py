@@ -1,0 +1,36 @@
+"""The reasons of failures of the http executor, against a real server."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from shared.language.model import Step, StepCommand
+from tests.harness.counterparts import HttpCounterpart
+from tests.harness.worker_rig import Rig, task
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with Rig(tmp_path_factory.mktemp("worker")) as made:
+        yield made
+
+
+@pytest.fixture
+def server() -> Iterator[HttpCounterpart]:
+    with HttpCounterpart() as made:
+        yield made
+
+
+def http(method: str, url: str, **config: Any) -> Step:
+    return Step(name="s", type="http", commands=(StepCommand(text="", argv=(method, url)),), config=config)
+
+
+def test_an_error_says_what_failed_in_plain_words(rig: Rig, server: HttpCounterpart) -> None:
+    urls = ["http://127.0.0.1:1/", "http://no.such.host.invalid/", f"{server.url}/silence/", f"{server.url}/short/"]
+    errors = [rig.run(task(http("GET", url))).error.partition("http request failed: ")[2] for url in urls]
+
+    assert errors[0] == "cannot connect to 127.0.0.1 port 1: Connection refused"
+    assert errors[1].startswith("the name no.such.host.invalid cannot be resolved: ")
+    assert errors[2] == "the server closed the connection without an answer"
+    assert errors[3] == "the body ended early: 3 bytes came, 7 more were announced"
