@@ -78,7 +78,7 @@ class _Handler(QuietHandler):
     def _do_to(self, rest: str, _: dict[str, Any]) -> None:
         self._answer(302, b"", Location="/" + rest)
 
-    def _do_moved(self, rest: str, _: dict[str, Any]) -> None:
+    def _do_moved(self, rest: str, __: dict[str, Any]) -> None:
         """Redirect with the status and to the path in ``rest``, and set a cookie."""
         status, _, path = rest.partition("/")
         self._answer(int(status), b"", Location=f"/{path}", Set_Cookie="session=1; Path=/")

@@ -1,11 +1,12 @@
 """HTTP requests: ``command: GET https://host/path``, with options in ``config`` or, as JSON, in ``script``.
 
 ``timeout`` limits the whole exchange, including the body and retries. No client library offers that, so a timer shuts
-the connection down. Redirects are followed; credentials are not sent to another host.
+the connection down. ``http_redirects`` follows redirects.
 Source: the workflow language reference, section on the http executor.
 """
 
 import json
+import re
 import ssl
 import threading
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from urllib3.util import Retry
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.header_names import canonical
 from services.worker.executors.http_failures import failure_text
+from services.worker.executors.http_redirects import follow, without_login
 from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result, positive_seconds
 from services.worker.executors.tls import tls_context
 from services.worker.process.outcome import Result
@@ -34,10 +36,12 @@ _PIECE = 65_536
 _MAX_JSON_BYTES = 64 * 1024 * 1024
 """The largest body that ``json: true`` can print, since it must be held in memory."""
 _RETRIED_STATUS = frozenset({429, 502, 503, 504})
-_MAX_REDIRECTS = 10
 _MAX_BACKOFF_S = 10
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that send no body, as in Dagu."""
+_TLS_OPTIONS = ("caFile", "clientCert", "skipTLSVerify")
+"""With one of them, a context is also made for ``http:``, which may redirect to ``https:``."""
 _ESCAPED = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"})
 """Dagu escapes JSON for HTML; these characters only occur inside strings."""
 _LONGEST_INT = 1e21
@@ -112,7 +116,7 @@ class _Request:
             silent=_flag(config, "silent"),
             debug=_flag(config, "debug"),
             as_json=_flag(config, "json"),
-            tls=_tls(job, config) if url.lower().startswith("https:") else None,
+            tls=_tls(job, config) if url.lower().startswith("https:") or any(map(config.get, _TLS_OPTIONS)) else None,
         )
 
 
@@ -168,12 +172,11 @@ def open_pool(job: Job, cancel_scope: CancelScope, tls: ssl.SSLContext | None = 
 def _exchange(job: Job, request: _Request, cancel_scope: CancelScope, io: StepIO) -> str:
     """Make the request, print the response and return the error text, empty on success."""
     retry = Retry(
-        total=request.retries + _MAX_REDIRECTS,
+        total=request.retries,
         connect=request.retries,
         read=request.retries,
         status=request.retries,
         other=request.retries,
-        redirect=_MAX_REDIRECTS,
         status_forcelist=_RETRIED_STATUS if request.retries else (),
         backoff_factor=0.2,
         backoff_max=_MAX_BACKOFF_S,
@@ -185,12 +188,13 @@ def _exchange(job: Job, request: _Request, cancel_scope: CancelScope, io: StepIO
         head, hash_mark, fragment = url.partition("#")
         glue = "&" if "?" in head else "?"
         url = f"{head}{glue}{urlencode(request.query)}{hash_mark}{fragment}"
+    # With a percent sign of its own, the library would encode those of the other characters once more.
+    url, login = without_login(_STRAY_PERCENT.sub("%25", url))
+    headers = {"Authorization": login, **request.headers} if login else request.headers
     if request.debug:
-        _print_headers(cancel_scope, io, f"> {request.method} {url}", ">", request.headers.items())
+        _print_headers(cancel_scope, io, f"> {request.method} {url}", ">", headers.items())
     with open_pool(job, cancel_scope, request.tls) as pool:
-        response = pool.request(
-            request.method, url, body=request.body, headers=request.headers, retries=retry, preload_content=False
-        )
+        response = follow(pool, request.method, url, headers=headers, body=request.body, retries=retry)
         try:
             return _print(request, response, cancel_scope, io)
         finally:
