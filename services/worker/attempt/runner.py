@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from services.worker.attempt.fan_out import fan_out
 from services.worker.attempt.policies import evaluate_policies, retry_numbers
@@ -245,23 +245,30 @@ class AttemptRunner:
     def _open_logs(self, execution: _Execution) -> tuple[LogStream, ...]:
         """Return the log streams for the log shipper. Opens the files that ``stdout:`` and ``stderr:`` name."""
         task, files, masker = execution.task, execution.files, execution.masker
-        stdout_copy, stderr_copy = (
+        stdout_file, stderr_file = (
             self._open_copy(execution, text) if text else None for text in (task.step.stdout, task.step.stderr)
         )
-        if files.stderr_log is None and (stdout_copy is not None or stderr_copy is not None):
-            files.copy_separately(stdout_copy, stderr_copy, masker)
-            stdout_copy = None
+        if files.stderr_log is None and (stdout_file is not None or stderr_file is not None):
+            files.copy_separately(stdout_file, stderr_file, masker)
+            stdout_file = None
         annotations = Annotations(task.max_output_bytes) if task.kind != "errand" else None
-        streams = [
-            LogStream(task, "stdout", files.stdout_log, masker.copy(), copy=stdout_copy, annotations=annotations)
-        ]
+
+        def stream(name: Literal["stdout", "stderr"], log: int, file: int | None) -> LogStream:
+            copy = None if file is None else files.copied(log, file, masker)
+            notes = annotations if name == "stdout" else None
+            return LogStream(task, name, log, masker.copy(), copy=copy, annotations=notes)
+
+        streams = [stream("stdout", files.stdout_log, stdout_file)]
         if files.stderr_log is not None:
-            streams.append(LogStream(task, "stderr", files.stderr_log, masker.copy(), copy=stderr_copy))
+            streams.append(stream("stderr", files.stderr_log, stderr_file))
         return tuple(streams)
 
     def _open_copy(self, execution: _Execution, text: str) -> int:
-        reach = self._workspace.reach(execution.task)
-        fd = execution.files.open_copy(self._copy_path(execution, text), reach)
+        path = self._copy_path(execution, text)
+        try:
+            fd = execution.files.open_copy(path, self._workspace.reach(execution.task))
+        except OSError as error:
+            raise InvalidInput(f"the output of the step cannot be written to {path}: {error.strerror}") from error
         execution.supervisor.share(fd, _COPY_MODE)
         return fd
 

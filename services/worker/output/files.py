@@ -16,6 +16,7 @@ from pathlib import Path
 
 from services.worker.inputs.named_files import EVERYTHING, Reach
 from services.worker.inputs.workspace import run_folder
+from services.worker.output.file_copy import FileCopy
 from services.worker.output.masking import Masker
 from services.worker.output.pipe_copier import PipeCopier
 from shared.contracts.tasks import Task
@@ -96,6 +97,7 @@ class OutputFiles:
         self._kept = False
         self._fds: list[int] = []
         self._copiers: list[PipeCopier] = []
+        self._copies: list[FileCopy] = []
         try:
             self.run_log = self._open(paths.run_log, make_folder=make_folder)
             self.stdout_log = self._open(paths.stdout)
@@ -132,10 +134,17 @@ class OutputFiles:
         self.stdout = self._pipe((self.stdout_log, *captured), copies[0])
         self.stderr = self._pipe((self.stdout_log,), copies[1])
 
+    def copied(self, log: int, target: int, masker: Masker) -> FileCopy:
+        """Return the copy of the descriptor ``log`` to the descriptor ``target``. ``finish`` completes it."""
+        self._copies.append(FileCopy(log, target, masker.copy()))
+        return self._copies[-1]
+
     def finish(self) -> None:
         """Wait until everything that the step wrote is in the files. Raises ``OSError`` if a write failed."""
         while self._copiers:
             self._copiers.pop().close()
+        while self._copies:
+            self._copies.pop().finish()
 
     def keep(self, masker: Masker) -> None:
         """Append the masked output to the ``…_whole`` files, where later steps read it. A second call does nothing.

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Literal
 
 from services.worker.output.annotations import Annotations
+from services.worker.output.file_copy import FileCopy
 from services.worker.output.masking import Masker
-from services.worker.output.pipe_copier import write_all
 from services.worker.output.send_window import SendWindow
 from shared.clock import utc_now
 from shared.contracts.codec import encode
@@ -51,7 +51,7 @@ def log_message(chunk: LogChunk, *, raw: bool = False) -> Outgoing:
 class LogStream:
     """Reads one growing log file and cuts it into chunks, with secrets masked.
 
-    The masked bytes are also written to the descriptor ``copy`` and read by ``annotations``.
+    ``copy`` follows the same file, and ``annotations`` reads the masked bytes.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class LogStream:
         fd: int,
         masker: Masker,
         *,
-        copy: int | None = None,
+        copy: FileCopy | None = None,
         annotations: Annotations | None = None,
     ) -> None:
         self.annotations = annotations
@@ -95,6 +95,8 @@ class LogStream:
 
         ``final``: the step has ended, so also return the bytes that were held back because they may begin a secret.
         """
+        if self._copy is not None:
+            self._copy.follow()
         while len(self._ready) < CHUNK_BYTES:
             data = os.pread(self._fd, CHUNK_BYTES, self._read_to)
             if not data and self._read_to and os.fstat(self._fd).st_size < self._read_to:
@@ -106,8 +108,6 @@ class LogStream:
             if not data and final and not self._flushed:
                 self._flushed = True
                 masked = self._masker.close()
-            if masked and self._copy is not None:
-                write_all(self._copy, masked)
             if masked and self.annotations is not None:
                 self.annotations.feed(masked)
             self._ready += masked

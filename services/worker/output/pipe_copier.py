@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from services.worker.output.masking import Masker
 
-__all__ = ["PipeCopier", "write_all"]
+__all__ = ["PipeCopier", "copy_failed", "write_all"]
 
 _SIZE = 65_536
 
@@ -27,6 +27,7 @@ class PipeCopier:
         self._targets = targets
         self._copy = copy
         self._error: OSError | None = None
+        self._copy_error: OSError | None = None
         self._read, self.fd = os.pipe()
         self._stop_read, self._stop_write = os.pipe()
         os.set_blocking(self._read, False)
@@ -45,6 +46,8 @@ class PipeCopier:
         os.close(self._stop_read)
         if self._error is not None:
             raise self._error
+        if self._copy_error is not None:
+            raise copy_failed(self._copy_error)
 
     def _run(self) -> None:
         poll = select.poll()
@@ -65,17 +68,27 @@ class PipeCopier:
                 return
 
     def _write(self, data: bytes) -> None:
-        """Write ``data`` to every target. Empty ``data`` ends the masked copy. After an error, write nothing more."""
-        if self._error is not None:
-            return
-        try:
-            for target in self._targets:
-                write_all(target, data)
-            if self._copy is not None:
-                fd, masker = self._copy
+        """Write ``data`` to every target and to the copy. Empty ``data`` ends the masked copy.
+
+        After an error of the targets, or of the copy, nothing more is written to those.
+        """
+        if self._error is None:
+            try:
+                for target in self._targets:
+                    write_all(target, data)
+            except OSError as error:
+                self._error = error
+        if self._copy is not None and self._copy_error is None:
+            fd, masker = self._copy
+            try:
                 write_all(fd, masker.feed(data) if data else masker.close())
-        except OSError as error:
-            self._error = error
+            except OSError as error:
+                self._copy_error = error
+
+
+def copy_failed(error: OSError) -> OSError:
+    """Return the error that tells a person that the file in ``stdout:`` or ``stderr:`` of a step is not complete."""
+    return OSError(f"the file that the step names for its output cannot be written: {error.strerror}")
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -1,0 +1,67 @@
+"""The files in ``stdout:`` and ``stderr:`` of a step: complete when the step has ended, or the step fails."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.language.model import Condition, LogOutput, RepeatMode, RepeatPolicy
+from tests.harness.eventually import eventually
+from tests.harness.worker_rig import Rig, command, task
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with Rig(tmp_path_factory.mktemp("worker")) as made:
+        yield made
+
+
+@pytest.fixture
+def rig(worker: Rig) -> Iterator[Rig]:
+    """The module's worker, with an empty working directory."""
+    yield worker
+    worker.clear()
+
+
+@pytest.mark.parametrize("log_output", LogOutput)
+def test_a_file_on_a_full_disk_fails_the_step_and_its_log_is_complete(
+    rig: Rig, tmp_path: Path, log_output: LogOutput
+) -> None:
+    """The step goes on after the write that failed, so the failure must be kept until its end."""
+    text = f"echo first; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done; echo last"
+    token = f"full-{log_output}"
+    rig.give(task(command(text, stdout="/dev/full"), token=token, log_output=log_output))
+    eventually(lambda: b"first" in b"".join(chunk.data for chunk in rig.logs(token)))
+    (tmp_path / "go").touch()
+
+    finished = rig.finished(token)
+    assert (finished.outcome, finished.exit_code) == ("broken", 1)
+    assert finished.error == ("the file that the step names for its output cannot be written: No space left on device")
+    assert rig.log(finished, "stdout") == b"first\nlast\n"
+
+
+def test_a_condition_of_repetition_reads_all_that_the_step_printed_to_its_file(rig: Rig) -> None:
+    repeat = RepeatPolicy(repeat=RepeatMode.UNTIL, condition=Condition(condition="grep -q done out.txt"))
+    finished = rig.run(task(command("echo done", stdout="out.txt", repeat_policy=repeat)))
+
+    assert (finished.outcome, finished.repeat_condition_met) == ("succeeded", True), finished.error
+
+
+def test_a_file_that_cannot_be_opened_is_named_with_the_reason(rig: Rig) -> None:
+    rig.work_dir().joinpath("folder").mkdir()
+    finished = rig.run(task(command("touch ran", stdout="folder")))
+
+    folder = rig.work_dir() / "folder"
+    assert finished.error == f"the output of the step cannot be written to {folder}: Is a directory"
+    assert not rig.work_dir().joinpath("ran").exists()
+
+
+def test_two_files_get_their_streams_while_the_step_runs(rig: Rig, tmp_path: Path) -> None:
+    text = f"echo out; echo err >&2; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done; printf end"
+    rig.give(task(command(text, stdout="a/out.txt", stderr="err.txt"), token="two"))
+    files = (rig.work_dir() / "a/out.txt", rig.work_dir() / "err.txt")
+    eventually(lambda: all(file.exists() and file.read_bytes() for file in files))
+    (tmp_path / "go").touch()
+
+    assert rig.finished("two").outcome == "succeeded"
+    assert [file.read_bytes() for file in files] == [b"out\nend", b"err\n"]
