@@ -189,7 +189,7 @@ class HttpCounterpart(Loopback):
 
 
 class MailCounterpart:
-    """A mail server that requires STARTTLS and a login, and keeps all received mails."""
+    """A mail server that requires STARTTLS and a login, and keeps all received mails. It refuses ``unknown@…``."""
 
     user, password = "robot", "let me in"
 
@@ -228,6 +228,14 @@ class MailCounterpart:
             await asyncio.sleep(0.02)
         envelope.mail_from = address
         envelope.mail_options.extend(options)
+        return "250 OK"
+
+    async def handle_RCPT(  # noqa: N802 - the library's name
+        self, _server: Any, _session: Any, envelope: Any, address: str, _options: list[str]
+    ) -> str:
+        if address.startswith("unknown@"):
+            return "550 no such user"
+        envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - the library's name

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from shared.contracts.control import StopAttempt
+from shared.contracts.errands import Mail, SideTask
 from shared.language.load import load
-from shared.language.model import Secret, Step, StepCommand
+from shared.language.model import MailSettings, Secret, Step, StepCommand
 from tests.harness.cluster import gone, pid_in
 from tests.harness.counterparts import MailCounterpart, SshCounterpart, certificate, silent_port
 from tests.harness.eventually import eventually
@@ -64,6 +65,30 @@ def test_a_wrong_password_a_strange_certificate_and_no_tls_are_failures(rig: Rig
     assert "535" in wrong.error
     assert "certificate" in strange.error
     assert "the server offers no TLS" in clear.error
+
+
+def test_a_mail_step_with_a_refused_address_sends_nothing_and_says_whose_it_is(rig: Rig) -> None:
+    with MailCounterpart(None) as server:
+        smtp = {"host": "localhost", "port": server.port}
+        to = ["b@example.org", "Who <unknown@example.org>"]
+        finished = rig.run(task(mail(to=to), options={"smtp": smtp}))
+
+        assert server.mails.empty()
+    assert finished.error == 'failed to execute step "s": mail not sent: unknown@example.org: 550 no such user'
+    assert rig.log(finished, "stdout") == b""
+
+
+def test_a_mail_of_a_run_reaches_whom_it_can_and_names_the_others(rig: Rig) -> None:
+    to = ("b@example.org", "Who <unknown@example.org>")
+    told = Mail(id="m", settings=MailSettings(sender="a@example.org", to=to), status="failed", nodes=())
+    with MailCounterpart(None) as server:
+        errand = SideTask(smtp={"host": "localhost", "port": str(server.port)}, mails=(told,))
+        options = {"errand": errand.model_dump(mode="json")}
+        finished = rig.run(task(Step(name="errand"), kind="errand", options=options))
+
+        assert server.mails.get(timeout=60)[0] == ["b@example.org"]
+    assert rig.log(finished, "stdout") == b"mail sent to b@example.org: d (failed)\n"
+    assert rig.log(finished, "stderr") == b"mail not sent to unknown@example.org: 550 no such user\n"
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ import smtplib
 import threading
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from email.utils import parseaddr
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result
-from services.worker.executors.mail import Attachment, MailServer, build_message, recipients, send_mail
+from services.worker.executors.mail import Attachment, MailServer, build_message, reason, recipients, send_mail
 from services.worker.output.masking import Masker
 from services.worker.output.pipe_copier import write_all
 from services.worker.process.outcome import Result
@@ -47,11 +48,12 @@ class ErrandExecutor:
         errors: list[str] = []
         for mail in self._errand.mails:
             try:
-                done = self._send(job, mail)
+                done, refused = self._send(job, mail)
             except (InvalidInput, ExpansionError, ValueError, smtplib.SMTPException, OSError, Cancelled) as failure:
-                errors.append(f"mail not sent: {failure}")
+                errors.append(f"mail not sent: {reason(failure)}")
             else:
                 write_all(io.stdout, f"{done}\n".encode())
+                errors.extend(f"mail not sent to {address}: {why}" for address, why in refused.items())
         if self._errand.container is not None:
             try:
                 self._remove(job, self._errand.container)
@@ -61,7 +63,8 @@ class ErrandExecutor:
             write_all(io.stderr, f"{error}\n".encode(errors="replace"))
         return make_result(job, "; ".join(errors))
 
-    def _send(self, job: Job, mail: Mail) -> str:
+    def _send(self, job: Job, mail: Mail) -> tuple[str, dict[str, str]]:
+        """Send a mail. Return what was done, and the refused addresses with the server's reasons."""
         server = MailServer.of(job, evaluate(job, self._errand.smtp))
         to = recipients(evaluate(job, list(mail.settings.to)))
         sender = str(evaluate(job, mail.settings.sender))
@@ -72,10 +75,13 @@ class ErrandExecutor:
         body = self._masker.text(_body(job, self._dag, mail))
         message = build_message(sender, to, subject, body, attached)
         message.replace_header("Message-ID", f"<{mail.id}@dagway.invalid>")
+        refused: dict[str, str] | None = None
         for tries_left in reversed(range(_TRIES)):
             cancel_scope = CancelScope()
+            # Who can be reached is told, even if one address does not exist any more.
+            send = partial(send_mail, server, message, cancel_scope, to_some=True)
             try:
-                job.supervisor.call(partial(send_mail, server, message, cancel_scope), cancel_scope.cancel)
+                refused = job.supervisor.call(send, cancel_scope.cancel)
             except (smtplib.SMTPException, OSError) as failure:
                 if not tries_left or _permanent(failure):
                     raise
@@ -89,7 +95,8 @@ class ErrandExecutor:
             job.supervisor.stop.unlisten(stopped.set)
         if job.supervisor.interrupted is not None or job.supervisor.timed_out_after_s is not None:
             raise Cancelled("the errand was stopped or timed out")
-        return f"mail sent to {', '.join(to)}: {subject}"
+        reached = [one for one in to if parseaddr(one)[1] not in (refused or {})]
+        return f"mail sent to {', '.join(reached)}: {subject}", refused or {}
 
     def _attachments(self, mail: Mail) -> Iterator[Attachment]:
         left = _MOST_OF_ALL_LOGS

@@ -10,7 +10,7 @@ import os
 import smtplib
 import socket
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.errors import MessageError
 from email.message import EmailMessage
@@ -26,11 +26,13 @@ from services.worker.output.pipe_copier import write_all
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
 
-__all__ = ["Attachment", "MailExecutor", "MailServer", "build_message", "recipients", "send_mail"]
+__all__ = ["Attachment", "MailExecutor", "MailServer", "build_message", "reason", "recipients", "send_mail"]
 
 _TIMEOUT_S = 30.0
 _SMTPS_PORT = 465
 _SMTP_PORT = 25
+_REFUSED = 400
+"""SMTP reply codes from 400 on are errors."""
 _MAX_ATTACHED_BYTES = 25 * 1024 * 1024
 
 
@@ -84,7 +86,7 @@ class MailExecutor:
         try:
             job.supervisor.call(lambda: send_mail(server, message, cancel_scope), cancel_scope.cancel)
         except (smtplib.SMTPException, OSError, Cancelled, MessageError) as failure:
-            text = f"mail not sent: {failure}"
+            text = f"mail not sent: {reason(failure)}"
             cancel_scope.write(io.stderr, (text + "\n").encode(errors="replace"))
             return make_result(job, text)
         finally:
@@ -147,8 +149,31 @@ def build_message(
     return message
 
 
-def send_mail(server: MailServer, message: EmailMessage, cancel_scope: CancelScope) -> None:
-    """Send a mail; ``cancel_scope`` can cancel it. Raises ``smtplib.SMTPException`` and ``OSError``."""
+def reason(failure: Exception) -> str:
+    """Return why a mail was not sent, with the server's words as text."""
+    if isinstance(failure, smtplib.SMTPRecipientsRefused):
+        return "; ".join(f"{address}: {said}" for address, said in _replies(failure.recipients).items())
+    if isinstance(failure, smtplib.SMTPResponseException):
+        return _reply(failure.smtp_code, failure.smtp_error)
+    return str(failure)
+
+
+def _replies(refused: Mapping[str, tuple[int, bytes]]) -> dict[str, str]:
+    return {address: _reply(*said) for address, said in refused.items()}
+
+
+def _reply(code: int, text: bytes | str) -> str:
+    return f"{code} {text.decode(errors='replace') if isinstance(text, bytes) else text}"
+
+
+def send_mail(
+    server: MailServer, message: EmailMessage, cancel_scope: CancelScope, *, to_some: bool = False
+) -> dict[str, str]:
+    """Send a mail; ``cancel_scope`` can cancel it. Raises ``smtplib.SMTPException`` and ``OSError``.
+
+    If the server refuses an address, nobody gets the mail. With ``to_some`` the others get it: this returns the refused
+    addresses, and the server's reason for each.
+    """
 
     class Client(smtplib.SMTP):
         def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
@@ -158,6 +183,12 @@ def send_mail(server: MailServer, message: EmailMessage, cancel_scope: CancelSco
                 raise OSError(f"cannot connect to {host}, port {port}: {error.strerror or error}") from error
             cancel_scope.guard(sock)
             return server.trust.wrap_socket(sock, server_hostname=host) if server.tls else sock
+
+        def rcpt(self, recip: str, options: Sequence[str] = ()) -> tuple[int, bytes]:
+            code, text = super().rcpt(recip, options)
+            if code >= _REFUSED and not to_some:
+                raise smtplib.SMTPRecipientsRefused({recip: (code, text)})
+            return code, text
 
     client = Client(server.host, server.port, timeout=_TIMEOUT_S)
     try:
@@ -171,8 +202,9 @@ def send_mail(server: MailServer, message: EmailMessage, cancel_scope: CancelSco
                     "the server offers no TLS, and a password is only sent over TLS: remove smtp.username or enable TLS"
                 )
             client.login(server.username, server.password)
-        client.send_message(message)
+        refused = client.send_message(message)
         client.quit()
     finally:
         # Without QUIT: after a failed handshake the server would not reply to it.
         client.close()
+    return _replies(refused)
