@@ -46,6 +46,15 @@ def test_a_missing_shell_is_named_in_the_error(rig: Rig) -> None:
     assert "cannot start: no-such-shell: No such file or directory" in ended.error
 
 
+def test_a_value_too_large_for_a_command_says_so_and_a_script_has_it(rig: Rig) -> None:
+    outputs = (("OUT", "y" * 200_000),)
+    as_command = rig.run(task(command("printf %s $OUT | wc -c"), outputs=outputs))
+    as_script = rig.run(task(script("printf %s $OUT | wc -c"), outputs=outputs))
+
+    assert "a command may have 128 KiB: put it into `script`, or pass the values in a file" in as_command.error
+    assert rig.log(as_script, "stdout").strip() == b"200000"
+
+
 @pytest.mark.parametrize(("shell", "said"), [("pwsh -NoProfile", ["-NoProfile"]), ("powershell -Command", [])])
 def test_powershell_gets_its_own_options(rig: Rig, tmp_path: Path, shell: str, said: list[str]) -> None:
     """Uses a stand-in that prints its arguments and the script, since Debian has no package of PowerShell."""

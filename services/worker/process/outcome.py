@@ -29,7 +29,10 @@ _SAYS_NO_MEMORY = re.compile(
     re.IGNORECASE,
 )
 """What Python, C++, Go, Node, Java and shells say if they get no memory."""
-_TOO_MANY = " (too many processes, see DAGWAY_STEP_MAX_PROCESSES)"
+_HINTS = {
+    errno.EAGAIN: " (too many processes, see DAGWAY_STEP_MAX_PROCESSES)",
+    errno.E2BIG: " (with its values, a command may have 128 KiB: put it into `script`, or pass the values in a file)",
+}
 
 
 class StopKind(StrEnum):
@@ -75,8 +78,7 @@ def ended_text(ended: ProcessExit) -> str:
     """Describe how a process ended, in the same words as Dagu."""
     if ended.errno is not None:
         about = f"{ended.missing}: " if ended.missing else ""
-        hint = _TOO_MANY if ended.errno == errno.EAGAIN else ""
-        return f"cannot start: {about}{os.strerror(ended.errno)}{hint}"
+        return f"cannot start: {about}{os.strerror(ended.errno)}{_HINTS.get(ended.errno, '')}"
     if ended.signal is not None:
         hint = _LIMITS.get(ended.limit) or (_TOO_LONG if ended.signal == signal.SIGXCPU else "")
         return f"signal: {(signal.strsignal(ended.signal) or str(ended.signal)).lower()}{hint}"
