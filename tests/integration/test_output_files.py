@@ -1,11 +1,13 @@
 """The files in ``stdout:`` and ``stderr:`` of a step: complete when the step has ended, or the step fails."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from shared.language.model import Condition, LogOutput, RepeatMode, RepeatPolicy
+from shared.language.model import Condition, LogOutput, Output, RepeatMode, RepeatPolicy
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, task
 
@@ -65,3 +67,34 @@ def test_two_files_get_their_streams_while_the_step_runs(rig: Rig, tmp_path: Pat
 
     assert rig.finished("two").outcome == "succeeded"
     assert [file.read_bytes() for file in files] == [b"out\nend", b"err\n"]
+
+
+@pytest.mark.parametrize("named", ["./tool.sh", "sh tool.sh", "sh ${FOLDER}/tool.sh", "tool.sh"])
+def test_a_script_that_opens_its_output_by_name_truncates_nothing(rig: Rig, named: str) -> None:
+    tool = rig.work_dir() / "tool.sh"
+    tool.write_text("#!/bin/sh\necho 1; echo a >&2\necho 2 > /dev/stdout; echo b > /dev/stderr\necho 3; echo c >&2\n")
+    tool.chmod(0o755)
+    env = (("FOLDER", str(rig.work_dir())), ("PATH", f"{rig.work_dir()}:{os.environ['PATH']}"))
+    finished = rig.run(task(command(named, output=Output(name="O")), env=env))
+
+    assert rig.log(finished, "stdout") == b"1\n2\n3\n"
+    assert rig.log(finished, "stderr") == b"a\nb\nc\n"
+    assert finished.outputs == {"O": "1\n2\n3"}
+
+
+def test_a_process_in_the_background_outlives_the_pipe_of_its_step(rig: Rig, tmp_path: Path) -> None:
+    """It prints after the step has ended. Nobody reads that, but it must not be killed for it."""
+    later = f"while [ ! -e {tmp_path}/go ]; do sleep 0.02; done; echo late; touch {tmp_path}/alive"
+    finished = rig.run(task(command(f"echo 1 > /dev/stdout; ({later}) &")))
+    (tmp_path / "go").touch()
+
+    assert rig.log(finished, "stdout") == b"1\n"
+    eventually((tmp_path / "alive").exists)
+
+
+def test_a_process_that_prints_without_end_holds_up_no_step(rig: Rig, tmp_path: Path) -> None:
+    finished = rig.run(task(command(f"echo 1 > /dev/stdout; yes & echo $! > {tmp_path}/pid")))
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+    assert finished.outcome == "succeeded", finished.error
+    assert rig.log(finished, "stdout").startswith(b"1\n")

@@ -28,6 +28,7 @@ from services.worker.output.annotations import Annotations
 from services.worker.output.files import LogPaths, OutputFiles
 from services.worker.output.log_shipper import LogStream, read_tail
 from services.worker.output.masking import Masker
+from services.worker.output.opened_by_name import scripts_open_by_name, texts_of
 from services.worker.process.capture import Interrupted, exit_code_in, run_command_in
 from services.worker.process.guardian_client import GuardianClient
 from services.worker.process.outcome import Result
@@ -251,6 +252,9 @@ class AttemptRunner:
         if files.stderr_log is None and (stdout_file is not None or stderr_file is not None):
             files.copy_separately(stdout_file, stderr_file, masker)
             stdout_file = None
+        variables, reach = execution.environment.process, self._workspace.reach(task)
+        if scripts_open_by_name(texts_of(task.step), execution.cwd, variables, reach):
+            files.allow_opening_by_name()
         annotations = Annotations(task.max_output_bytes) if task.kind != "errand" else None
 
         def stream(name: Literal["stdout", "stderr"], log: int, file: int | None) -> LogStream:

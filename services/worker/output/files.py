@@ -18,6 +18,7 @@ from services.worker.inputs.named_files import EVERYTHING, Reach
 from services.worker.inputs.workspace import run_folder
 from services.worker.output.file_copy import FileCopy
 from services.worker.output.masking import Masker
+from services.worker.output.opened_by_name import texts_of, texts_open_by_name
 from services.worker.output.pipe_copier import PipeCopier
 from shared.contracts.tasks import Task
 from shared.language.model import LogOutput
@@ -26,7 +27,6 @@ __all__ = ["LogPaths", "OutputFiles", "log_paths"]
 
 _log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
-_OPENED_BY_NAME = re.compile(r"/dev/std(?:out|err)|/dev/fd/[12]|/proc/self/fd")
 _DIR_MODE = 0o750
 _FILE_MODE = 0o640
 """The folder of the run's logs decides who of the group can reach them: nobody, or the user of the run's steps."""
@@ -104,19 +104,23 @@ class OutputFiles:
             self.stderr_log = self._open(paths.stderr) if not paths.merged else None
             self.stdout = self.captured = self.stdout_log
             self.stderr = self.stdout_log if self.stderr_log is None else self.stderr_log
-            texts = [task.step.script, *(command.text for command in task.step.commands)]
-            by_name = any(_OPENED_BY_NAME.search(text) for text in texts)
             if paths.merged and task.step.output is not None:
                 self.captured = self._open(_captured_path(paths))
                 # stderr too goes through a pipe: written directly to the file, it would overtake stdout in the log.
                 self.stdout = self._pipe((self.stdout_log, self.captured))
                 self.stderr = self._pipe((self.stdout_log,))
-            elif by_name:
-                self.stdout = self._pipe((self.stdout_log,))
-                self.stderr = self.stdout if self.stderr_log is None else self._pipe((self.stderr_log,))
+            elif texts_open_by_name(texts_of(task.step)):
+                self.allow_opening_by_name()
         except OSError:
             self.close()
             raise
+
+    def allow_opening_by_name(self) -> None:
+        """Give the step pipes, which are not truncated if it opens them by name. Call before anything is written."""
+        if self._copiers:
+            return
+        self.stdout = self._pipe((self.stdout_log,))
+        self.stderr = self.stdout if self.stderr_log is None else self._pipe((self.stderr_log,))
 
     def note(self, line: str) -> None:
         """Add a line to this worker's log of the run, ``$DAG_RUN_LOG_FILE``."""

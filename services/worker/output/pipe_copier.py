@@ -1,7 +1,7 @@
 """Copy a pipe into files.
 
 A step normally writes directly to its log file. A pipe is needed in two cases: a stream goes to several files, or the
-step opens ``/dev/stdout`` by name, which would truncate a regular file.
+step opens ``/dev/stdout`` by name, which would truncate a regular file (see ``opened_by_name``).
 """
 
 import os
@@ -14,6 +14,7 @@ from services.worker.output.masking import Masker
 __all__ = ["PipeCopier", "copy_failed", "write_all"]
 
 _SIZE = 65_536
+"""Bytes, as many as Linux keeps in a pipe."""
 
 
 class PipeCopier:
@@ -31,38 +32,50 @@ class PipeCopier:
         self._read, self.fd = os.pipe()
         self._stop_read, self._stop_write = os.pipe()
         os.set_blocking(self._read, False)
-        self._thread = threading.Thread(target=self._run, name="pipe-copier", daemon=True)
-        self._thread.start()
+        self._copied = threading.Event()
+        threading.Thread(target=self._run, name="pipe-copier", daemon=True).start()
 
     def close(self) -> None:
         """Copy the rest of the pipe's contents and stop, even if a background process still has the pipe open.
 
+        What such a process writes later is read and dropped: without a reader, it would be killed by a signal.
         Raises ``OSError`` if a write failed (disk full, for instance).
         """
         os.close(self.fd)
         os.close(self._stop_write)
-        self._thread.join()
-        os.close(self._read)
-        os.close(self._stop_read)
+        self._copied.wait()
         if self._error is not None:
             raise self._error
         if self._copy_error is not None:
             raise copy_failed(self._copy_error)
 
     def _run(self) -> None:
+        try:
+            self._copy_all()
+        finally:
+            self._copied.set()
+            os.close(self._stop_read)
+        os.set_blocking(self._read, True)
+        with os.fdopen(self._read, "rb", buffering=0) as rest:
+            while rest.read(_SIZE):
+                pass
+
+    def _copy_all(self) -> None:
         poll = select.poll()
         poll.register(self._read, select.POLLIN)
         poll.register(self._stop_read, select.POLLIN)
-        stopping = False
+        stopping, left = False, _SIZE
         while True:
             if not stopping:
                 stopping = any(fd == self._stop_read for fd, _ in poll.poll())
             try:
-                data = os.read(self._read, _SIZE)
+                data = os.read(self._read, left)
             except BlockingIOError:
                 if not stopping:
                     continue
                 data = b""
+            if stopping:
+                left -= len(data)  # What a process in the background goes on to write is left out.
             self._write(data)
             if not data:
                 return
