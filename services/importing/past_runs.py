@@ -14,8 +14,9 @@ from types import MappingProxyType
 from services.importing.dagu_files import AttemptFile, DagFile, NodeFile
 from services.scheduler.core.advance import fresh_nodes
 from services.scheduler.core.decision import ClosedAttempt, Transition
-from services.scheduler.core.model import Approval, Child, Node, Run, evolve
+from services.scheduler.core.model import Approval, Node, Run, evolve
 from services.scheduler.core.plan import HANDLER, PREPARE, STEP, Plan
+from services.scheduler.core.sub_runs import Child, Children
 from services.scheduler.deciding.creation import needs_prepare, new_run
 from shared.contracts.events import Outcome
 from shared.language.model import Dag
@@ -173,7 +174,7 @@ def _ended_node(node: Node, file: NodeFile, run: RunStatus, states: Mapping[str,
         error=error,
         outputs=MappingProxyType(file.outputs),
         unmet=_unmet(file.step.preconditions),
-        children=tuple(
+        children=Children(
             Child(child.dag_run_id, called, child.params, child.params, str(states.get(child.dag_run_id, "failed")))
             for child in file.children
         ),

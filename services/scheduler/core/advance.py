@@ -30,8 +30,9 @@ from services.scheduler.core.messages import (
     TaskUndelivered,
     TimerFired,
 )
-from services.scheduler.core.model import ASKED, HELD, Node, Run
+from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import HANDLER, PREPARE, SIDE_TASK, STEP, Plan
+from services.scheduler.core.sub_runs import ASKED, HELD
 from services.scheduler.core.tally import Tally
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted
 from shared.status import AttemptState, NodeStatus, RunStatus
@@ -249,11 +250,7 @@ def _halts(draft: Draft, reason: str) -> list[Halt | StopChild]:
         if reason == "timeout" or not _repeats(draft, node)
     ]
     called = [
-        StopChild(child.run_id)
-        for node in draft.nodes
-        if node.calls
-        for child in node.children
-        if child.state in {ASKED, HELD}
+        StopChild(child.run_id) for node in draft.nodes if node.calls for child in node.children.having(ASKED, HELD)
     ]
     return [*attempts, *called]
 

@@ -14,8 +14,9 @@ from services.scheduler.core.conclude import End, conclude
 from services.scheduler.core.decision import AddLog, Dispatch, Ignored, StartChild, StopChild, WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import ChildRefused, ChildrenSeen
-from services.scheduler.core.model import ASKED, HELD, PENDING, Child, Node, Run
+from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import STEP
+from services.scheduler.core.sub_runs import ASKED, HELD, PENDING, Child, Children
 from services.scheduler.core.tasks import make_task
 from shared.contracts.events import TIMED_OUT_CODE, AttemptFinished, ChildCall
 from shared.contracts.tasks import CallResult
@@ -52,7 +53,7 @@ def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None
     for one in calls:
         run_id = child_run_id(draft.run.dag_run_id, step.name, one.params, salt)
         found.setdefault(run_id, Child(run_id, one.dag, one.shown or one.params, one.given, folder=one.folder))
-    draft.set_node(idx, children=tuple(found.values()), call_token=token, retry_at=None, error="")
+    draft.set_node(idx, children=Children(found.values()), call_token=token, retry_at=None, error="")
     draft.note(idx, f"calls {len(found)} run{'s' * (len(found) != 1)}")
     if step.timeout_sec > 0:
         draft.effects.append(WakeAt(idx, "timeout", draft.now + timedelta(seconds=step.timeout_sec)))
@@ -107,8 +108,7 @@ def _follow(draft: Draft, node: Node, message: ChildrenSeen) -> None:
         draft.move(node.idx, NodeStatus.WAITING, "its sub-runs wait for approval")
     elif not held and node.status is NodeStatus.WAITING:
         draft.move(node.idx, NodeStatus.RUNNING, "its sub-runs continue")
-    states = {child.state for child in node.children}
-    goes_on = ASKED in states or (HELD in states if stopping else PENDING in states)
+    goes_on = node.children.has(ASKED, HELD if stopping else PENDING)
     if not held and not goes_on and message.outputs is not None:
         _finish(draft, node.idx, message)
 
@@ -120,29 +120,29 @@ def is_stopping(run: Run, node: Node) -> bool:
 
 def held_up(node: Node) -> bool:
     """Whether at least one sub-run of the node waits for approval, and all its other sub-runs have succeeded."""
-    states = {child.state for child in node.children}
-    return HELD in states and states <= _GOOD | {HELD}
+    return node.children.has(HELD) and node.children.has_only(HELD, *_GOOD)
 
 
 def let_go(draft: Draft, node: Node) -> None:
     """Stop the sub-runs of a node that have not ended, because their results are no longer needed."""
-    draft.effects.extend(StopChild(child.run_id) for child in node.children if child.state in {ASKED, HELD})
+    draft.effects.extend(StopChild(child.run_id) for child in node.children.having(ASKED, HELD))
 
 
 def _update(draft: Draft, node: Node, states: Mapping[str, str], error: str = "") -> bool:
-    children = tuple(
-        replace(child, state=states[child.run_id], error=error)
-        if child.state in {ASKED, HELD} and child.run_id in states
-        else child
-        for child in node.children
-    )
-    if children == node.children:
+    open_ones = [
+        child for run_id in states if (child := node.children.get(run_id)) is not None and child.state in {ASKED, HELD}
+    ]
+    news = [
+        new
+        for child in node.children.in_order(open_ones)
+        if (new := replace(child, state=states[child.run_id], error=error)) != child
+    ]
+    if not news:
         return False
-    draft.set_node(node.idx, children=children)
-    for old, new in zip(node.children, children, strict=True):
-        if old != new:
-            state = "continues" if new.state == ASKED else new.error or new.state
-            draft.note(node.idx, f"sub-run {new.run_id} of {new.dag}: {state}")
+    draft.set_node(node.idx, children=node.children.replaced(news))
+    for new in news:
+        state = "continues" if new.state == ASKED else new.error or new.state
+        draft.note(node.idx, f"sub-run {new.run_id} of {new.dag}: {state}")
     return True
 
 
@@ -150,18 +150,16 @@ def _ask(draft: Draft, idx: int) -> None:
     """Start as many pending sub-runs as may run together."""
     if is_stopping(draft.run, draft.nodes[idx]):
         return
-    step = draft.run.plan.steps[idx]
-    children = list(draft.nodes[idx].children)
-    room = (step.parallel.max_concurrent if step.parallel else 1) - sum(child.state == ASKED for child in children)
-    for place, child in enumerate(children):
-        if room <= 0:
-            break
-        if child.state == PENDING:
-            room -= 1
-            children[place] = replace(child, state=ASKED)
-            selector = tuple(sorted(step.worker_selector.items()))
-            draft.effects.append(StartChild(idx, child.run_id, child.dag, child.given, selector, child.folder))
-    draft.set_node(idx, children=tuple(children))
+    step, children = draft.run.plan.steps[idx], draft.nodes[idx].children
+    room = (step.parallel.max_concurrent if step.parallel else 1) - children.number_of(ASKED)
+    asked = children.first(PENDING, max(room, 0))
+    if not asked:
+        return
+    selector = tuple(sorted(step.worker_selector.items()))
+    draft.effects.extend(
+        StartChild(idx, child.run_id, child.dag, child.given, selector, child.folder) for child in asked
+    )
+    draft.set_node(idx, children=children.replaced(replace(child, state=ASKED) for child in asked))
 
 
 def _finish(draft: Draft, idx: int, message: ChildrenSeen) -> None:

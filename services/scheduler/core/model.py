@@ -7,20 +7,14 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from services.scheduler.core.plan import Plan
+from services.scheduler.core.sub_runs import Children
 from shared.status import AttemptState, NodeStatus, RunStatus
 
-__all__ = ["ADMITTED", "ASKED", "HELD", "PENDING", "WAITS", "Approval", "Child", "Node", "OpenAttempt", "Run", "evolve"]
+__all__ = ["ADMITTED", "NO_CHILDREN", "WAITS", "Approval", "Node", "OpenAttempt", "Run", "evolve"]
 
 Pairs = tuple[tuple[str, str], ...]
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-PENDING, ASKED, HELD = "pending", "asked", str(RunStatus.WAITING)
-"""States of a child before it ends.
-
-``PENDING``: its run is not started yet. ``ASKED``: its run was started and has not ended. ``HELD``: its run waits for
-approval.
-"""
-
-
+NO_CHILDREN = Children()
 WAITS, ADMITTED = "waits", "admitted"
 """States of a node's admission to its pools: it waits for places, or it has them and its attempt is about to start."""
 
@@ -38,23 +32,6 @@ class OpenAttempt:
     dispatched_at: datetime
     worker_id: str | None = None
     incarnation: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """A sub-run of a node. ``state`` is ``PENDING``, ``ASKED``, ``HELD``, or its final run status.
-
-    ``given`` is the params text that it is started with; ``params`` is the same text with secrets masked.
-    """
-
-    run_id: str
-    dag: str
-    params: str
-    given: str
-    state: str = PENDING
-    error: str = ""
-    folder: str = ""
-    """The working directory of the calling step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +71,7 @@ class Node:
     outputs: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     output_matched: bool = False
     unmet: tuple[str, ...] = ()
-    children: tuple[Child, ...] = ()
+    children: Children = NO_CHILDREN
     call_token: str = ""
     approval: Approval | None = None
     admission: str = ""

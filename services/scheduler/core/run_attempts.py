@@ -10,7 +10,7 @@ from services.scheduler.core.children import held_up
 from services.scheduler.core.decision import Refused, WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import Begin, Retry
-from services.scheduler.core.model import Node, Run, evolve
+from services.scheduler.core.model import NO_CHILDREN, Node, Run, evolve
 from services.scheduler.core.plan import HANDLER, Plan
 from shared.status import NodeStatus, RunStatus
 
@@ -144,4 +144,4 @@ def _result(node: Node) -> Node:
 
     The paths of its output files stay, because steps of the new run may read them.
     """
-    return evolve(node, attempt=None, number=0, children=())
+    return evolve(node, attempt=None, number=0, children=NO_CHILDREN)

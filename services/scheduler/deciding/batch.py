@@ -318,11 +318,11 @@ class Batch:
         elif became is not RunStatus.RUNNING:
             self.after.freed.add(after.queue)
         if parent_key is not None and (was is RunStatus.WAITING or became is not RunStatus.RUNNING):
-            self.after.families.add(parent_key)
+            self.after.note_child(parent_key, after.dag_run_id)
         # The token first: few nodes have one, and the property costs several times as much to read.
         if became is RunStatus.RUNNING and any(node.call_token and node.calls for node in after.nodes):
             # While the run had status ``waiting``, it only recorded its sub-runs' statuses. Now it must act on them.
-            self.after.families.add(after.run_key)
+            self.after.note_child(after.run_key, None)
         ran = became is not RunStatus.RUNNING and (was is RunStatus.RUNNING or left_queue)
         if ran:
             parent = self.tx.runs.names([parent_key])[parent_key] if parent_key is not None and recording() else None

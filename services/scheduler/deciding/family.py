@@ -4,15 +4,16 @@ Locks are taken only from parent to child. So a transaction that changes a child
 child has ended, another transaction updates the parent; see ``loops.parent_notifications``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from services.scheduler.core.children import held_up, is_stopping
 from services.scheduler.core.decision import StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Dequeue, Retry, Stop
-from services.scheduler.core.model import ASKED, HELD, PENDING, Node, Run
+from services.scheduler.core.model import Node, Run
 from services.scheduler.core.run_attempts import complete
+from services.scheduler.core.sub_runs import ASKED, HELD, PENDING
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.new_children import NewChildren
 from shared.admission.runs import HIGH, LOW
@@ -34,7 +35,7 @@ def start_and_stop_children(batch: Batch) -> None:
         for parent_key, effect in wanted:
             key = keys.get((batch.runs.root_of(parent_key), effect.run_id))
             if key is not None:
-                batch.after.families.add(parent_key)
+                batch.after.note_child(parent_key, effect.run_id)
                 if isinstance(effect, StartChild):
                     _retry(batch, new, key)
                 else:
@@ -69,7 +70,7 @@ def _begin(batch: Batch, new: NewChildren, parent_key: str, effect: StartChild) 
         made = new.make(parent_key, effect)
     except InvalidInput as error:
         batch.apply(parent_key, ChildRefused(effect.node, effect.run_id, str(error)))
-        batch.after.families.add(parent_key)
+        batch.after.note_child(parent_key, effect.run_id)
         return
     parent = batch.runs.get(parent_key)
     priority = HIGH if parent is not None and parent.priority == HIGH else LOW
@@ -104,15 +105,28 @@ def _stop(batch: Batch, key: str) -> None:
         batch.apply(key, Stop("scheduler"))
 
 
-def update_parents(batch: Batch, parent_keys: Iterable[str]) -> None:
-    """Report changed statuses of sub-runs to these parent runs."""
-    keys = sorted(parent_keys)
+def update_parents(batch: Batch, families: Mapping[str, Collection[str] | None]) -> None:
+    """Report changed statuses of sub-runs to parent runs.
+
+    ``families``: for the key of each parent run, the ids of the sub-runs that changed, or ``None``: any of them. Only
+    of a node whose sub-runs may all have ended, all are read: a fan-out of thousands costs as much for each as a small
+    one.
+    """
+    keys = sorted(families)
     batch.runs.load(keys)
     runs = [run for key in keys if (run := batch.runs.get(key)) is not None]
-    callers = [(run.run_key, node) for run in runs for node in run.nodes if node.calls]
-    children = _read_children(batch, callers)
-    for key, node in callers:
-        message = _changed_children(batch.runs.get(key), node, children[key, node.idx])
+    callers = {(run.run_key, node.idx): node for run in runs for node in run.nodes if node.calls}
+    asked = {caller: _may_have_changed(node, families[caller[0]]) for caller, node in callers.items()}
+    found = _read_children(batch, asked)
+    over = {
+        caller: node for caller, node in callers.items() if _is_over(batch.runs.get(caller[0]), node, found[caller])
+    }
+    unread = {caller: node for caller, node in over.items() if len(asked[caller]) < len(node.children)}
+    found |= _read_children(batch, {caller: [each.run_id for each in node.children] for caller, node in unread.items()})
+    _read_results(batch, [found[caller] for caller in over])
+    for caller, node in callers.items():
+        key, children = caller[0], found[caller]
+        message = _concluded(batch.runs.get(key), node, children) if caller in over else _changed(node, children)
         if message is not None:
             batch.apply(key, message)
 
@@ -128,39 +142,77 @@ class _Child:
     params: tuple[tuple[str, str], ...] = ()
 
 
-def _read_children(batch: Batch, callers: Sequence[tuple[str, Node]]) -> Mapping[tuple[str, int], Mapping[str, _Child]]:
-    """Return the sub-runs by id, of each node that calls some."""
-    asked: dict[str, list[str]] = {}
-    for key, node in callers:
-        asked.setdefault(batch.runs.root_of(key), []).extend(child.run_id for child in node.children)
+_Caller = tuple[str, int]
+"""The key of a run, and the index of a node of it that calls sub-runs."""
+
+
+def _may_have_changed(node: Node, changed: Collection[str] | None) -> list[str]:
+    """Return the ids of those of the changed sub-runs that have not ended, as far as the node knows."""
+    if changed is None:
+        return [child.run_id for child in node.children.having(ASKED, HELD)]
+    return [run_id for run_id in sorted(changed) if _known(node, run_id) in {ASKED, HELD}]
+
+
+def _known(node: Node, run_id: str) -> str:
+    child = node.children.get(run_id)
+    return "" if child is None else child.state
+
+
+def _read_children(batch: Batch, asked: Mapping[_Caller, Collection[str]]) -> dict[_Caller, dict[str, _Child]]:
+    """Return those sub-runs of nodes that exist, by id, of those with the given ids."""
+    ids_of: dict[str, list[str]] = {}
+    for (key, _), ids in asked.items():
+        ids_of.setdefault(batch.runs.root_of(key), []).extend(ids)
     known = {
         (root, row["dag_run_id"]): _Child(row["run_key"], row["dag_name"], _state(RunStatus(row["status"])))
-        for root, ids in asked.items()
+        for root, ids in ids_of.items()
         for row in batch.tx.children.statuses(root, ids)
     }
-    found = {}
-    over: dict[str, _Child] = {}
-    for key, node in callers:
-        root = batch.runs.root_of(key)
-        each = {child.run_id: known[root, child.run_id] for child in node.children if (root, child.run_id) in known}
-        found[key, node.idx] = each
-        if all(child.state != ASKED for child in each.values()):
-            over |= {child.key: child for child in each.values()}
-    for row in batch.tx.children.outputs_of(sorted(over)):
-        over[row["run_key"]].outputs.update(row["outputs"])
-    for key, params in batch.tx.children.params_of(sorted(over)):
-        over[key].params = params
+    found: dict[_Caller, dict[str, _Child]] = {}
+    for caller, ids in asked.items():
+        root = batch.runs.root_of(caller[0])
+        found[caller] = {run_id: known[root, run_id] for run_id in ids if (root, run_id) in known}
     return found
 
 
-def _changed_children(run: Run | None, node: Node, found: Mapping[str, _Child]) -> ChildrenSeen | None:
-    known = {child.run_id: child.state for child in node.children}
-    states = known | {run_id: child.state for run_id, child in found.items()}
-    news = {run_id: state for run_id, state in states.items() if state != known[run_id]}
-    stopping = run is not None and is_stopping(run, node)
-    now = set(states.values())
-    if ASKED in now or (PENDING in now and not stopping) or (not news and held_up(node)):
-        return ChildrenSeen(node.idx, news) if news else None
+def _is_over(run: Run | None, node: Node, found: Mapping[str, _Child]) -> bool:
+    """Return whether no sub-run of the node is under way or will be started, as far as the node knows."""
+    if node.children.has(PENDING) and not _is_stopping(run, node):
+        return False
+    was = sum(_known(node, run_id) == ASKED for run_id in found)
+    return node.children.number_of(ASKED) - was + sum(child.state == ASKED for child in found.values()) == 0
+
+
+def _is_stopping(run: Run | None, node: Node) -> bool:
+    return run is not None and is_stopping(run, node)
+
+
+def _read_results(batch: Batch, over: Iterable[Mapping[str, _Child]]) -> None:
+    """Read the outputs and params of these sub-runs of nodes, unless one of the same node is under way after all."""
+    ended = {
+        child.key: child
+        for found in over
+        if all(child.state != ASKED for child in found.values())
+        for child in found.values()
+    }
+    for row in batch.tx.children.outputs_of(sorted(ended)):
+        ended[row["run_key"]].outputs.update(row["outputs"])
+    for key, params in batch.tx.children.params_of(sorted(ended)):
+        ended[key].params = params
+
+
+def _changed(node: Node, found: Mapping[str, _Child]) -> ChildrenSeen | None:
+    news = {run_id: child.state for run_id, child in found.items() if child.state != _known(node, run_id)}
+    return ChildrenSeen(node.idx, news) if news else None
+
+
+def _concluded(run: Run | None, node: Node, found: Mapping[str, _Child]) -> ChildrenSeen | None:
+    """Return the states and results of all sub-runs; without results if one was started again meanwhile."""
+    seen = _changed(node, found)
+    news = seen.states if seen else {}
+    now = {news.get(child.run_id, child.state) for child in node.children}
+    if ASKED in now or (PENDING in now and not _is_stopping(run, node)) or (not news and held_up(node)):
+        return seen
     asked = {child.run_id: child.params for child in node.children}
     return ChildrenSeen(
         node.idx,

@@ -3,13 +3,13 @@
 A fan-out starts hundreds of sub-runs of the same DAG, so what they have in common is looked up once.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.scheduler.core.decision import StartChild
 from services.scheduler.core.dispatching import MOST_URGENT
-from services.scheduler.core.model import ASKED, Run, evolve
+from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.plan import Plan
+from services.scheduler.core.sub_runs import ASKED
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.called import find_called
 from services.scheduler.deciding.creation import new_run
@@ -57,8 +57,6 @@ class NewChildren:
         self._batch = batch
         self._called: dict[tuple[str, str, tuple[tuple[str, str], ...]], _Called | str] = {}
         """By calling run, name and selector; or why there can be no such sub-run."""
-        self._params: dict[tuple[str, int], Mapping[str, str]] = {}
-        """The parameters of sub-runs by id, of each node that calls some."""
         self._urgent: dict[str, bool] = {}
         self._limited: dict[str, bool] = {}
 
@@ -75,7 +73,8 @@ class NewChildren:
         if isinstance(called, str):
             raise InvalidInput(called)
         parent = self._parent(parent_key)
-        params = self._params_of(parent, effect)
+        child = parent.nodes[effect.node].children.get(effect.run_id)
+        params = None if child is None else child.params
         run = new_run(
             called.plan,
             run_key=self._batch.new_run_key(),
@@ -106,15 +105,9 @@ class NewChildren:
         assert parent is not None  # noqa: S101 - its decision asked for the sub-run
         return parent
 
-    def _params_of(self, parent: Run, effect: StartChild) -> str | None:
-        node = parent.run_key, effect.node
-        if effect.run_id not in self._params.get(node, {}):
-            self._params[node] = {child.run_id: child.params for child in parent.nodes[effect.node].children}
-        return self._params[node].get(effect.run_id)
-
     def _is_urgent(self, parent: Run) -> bool:
         if parent.run_key not in self._urgent:
-            asked = sum(child.state == ASKED for node in parent.nodes for child in node.children)
+            asked = sum(node.children.number_of(ASKED) for node in parent.nodes if node.children)
             self._urgent[parent.run_key] = asked <= MOST_URGENT
         return self._urgent[parent.run_key]
 

@@ -44,8 +44,8 @@ class PostCommit:
     """Keys of the runs that ended."""
     ended_roots: list[tuple[str, str, bool]] = field(default_factory=list)
     """(DAG name, run id, whether it succeeded) of each root run that ended."""
-    families: set[str] = field(default_factory=set)
-    """Keys of parent runs whose children's statuses may have changed."""
+    families: dict[str, set[str] | None] = field(default_factory=dict)
+    """The ids of children whose statuses may have changed, by the keys of their parent runs; see ``note_child``."""
     selectors: set[tuple[tuple[str, str], ...]] = field(default_factory=set)
     """Worker selectors that tasks were sent to: matching workers must consume from their broker queues."""
     drain_orders: dict[str, bool] = field(default_factory=dict)
@@ -76,3 +76,11 @@ class PostCommit:
     frozen: dict[Source, Frozen] = field(default_factory=dict)
     """The specs of new runs that this transaction stored, by what they were made from; see ``Plans.freeze``."""
     traced: Traced = field(default_factory=Traced)
+
+    def note_child(self, parent_key: str, run_id: str | None) -> None:
+        """Note that the status of a child may have changed; ``None``: those of any children of this parent run."""
+        known = self.families.setdefault(parent_key, set())
+        if run_id is None or known is None:
+            self.families[parent_key] = None
+        else:
+            known.add(run_id)

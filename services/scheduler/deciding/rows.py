@@ -7,8 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 from services.scheduler.core.decision import AddLog, ClosedAttempt, Execution, Transition
-from services.scheduler.core.model import Approval, Child, Node, OpenAttempt, Run
+from services.scheduler.core.model import NO_CHILDREN, Approval, Node, OpenAttempt, Run
 from services.scheduler.core.plan import STEP, Plan
+from services.scheduler.core.sub_runs import STATE_OF, Child, Children
 from shared.contracts.events import LogChunk
 from shared.status import AttemptState, NodeStatus, RunStatus
 from shared.transport.base import BrokerQueue
@@ -95,7 +96,7 @@ def _node(row: Row) -> Node:
         outputs=MappingProxyType(row["outputs"]),
         output_matched=row["output_matched"],
         unmet=tuple(row["unmet"] or ()),
-        children=tuple(_child(child) for child in row["children"] or ()),
+        children=_children(row),
         call_token=row["call_token"],
         approval=_approval(row["approval"]) if row["approval"] else None,
         admission=row["admission"],
@@ -106,13 +107,22 @@ def _node(row: Row) -> Node:
     )
 
 
-def _child(facts: Mapping[str, str]) -> Child:
+def _children(row: Row) -> Children:
+    calls, states = row["children"], row["child_states"]
+    if not calls:
+        return NO_CHILDREN
+    # Rows from before there was a column for the states have them among the calls.
+    known = [STATE_OF[letter] for letter in states] if states else [call["state"] for call in calls]
+    return Children(map(_child, calls, known))
+
+
+def _child(facts: Mapping[str, str], state: str) -> Child:
     return Child(
         run_id=facts["dagRunId"],
         dag=facts["dag"],
         params=facts["params"],
         given=facts.get("given", facts["params"]),
-        state=facts["state"],
+        state=state,
         error=facts.get("error", ""),
         folder=facts.get("folder", ""),
     )
@@ -208,11 +218,13 @@ _NODE_COLUMNS: Mapping[str, Callable[[Node], Any]] = {
     "outputs": lambda node: dict(node.outputs),
     "unmet": lambda node: list(node.unmet) or None,
     "children": lambda node: [_child_json(child) for child in node.children],
+    "child_states": lambda node: node.children.states or None,
     "approval": lambda node: _approval_json(node.approval) if node.approval else None,
     **_ATTEMPT_COLUMNS,
 }
-"""The columns of a node, each with its value. Those of its attempt follow from that, others from their field."""
-_NODE_FIELDS = (*(name for name in _NODE_COLUMNS if name not in _ATTEMPT_COLUMNS), "attempt")
+"""The columns of a node, each with its value. Those of its attempt and of its children follow from those, others from
+their field."""
+_NODE_FIELDS = (*(name for name in _NODE_COLUMNS if name not in {*_ATTEMPT_COLUMNS, "child_states"}), "attempt")
 
 
 def node_row(run_key: str, node: Node) -> dict[str, Any]:
@@ -238,12 +250,21 @@ def run_changes(changes: Sequence[tuple[Run, Run]]) -> list[dict[str, Any]]:
 
 def node_changes(changes: Iterable[tuple[str, Node, Node]]) -> list[dict[str, Any]]:
     """Return the rows of the nodes that differ, of ``(run key, old node, new node)``; see ``run_changes``."""
-    found = [(key, new, fields) for key, old, new in changes if (fields := _changed_fields(old, new, _NODE_FIELDS))]
+    found = [(key, new, fields) for key, old, new in changes if (fields := _changed_in_node(old, new))]
     names = {"idx"}.union(*(fields for _, _, fields in found))
     if "attempt" in names:
         names |= _ATTEMPT_COLUMNS.keys()
     columns = [(name, value_of) for name, value_of in _NODE_COLUMNS.items() if name in names]
     return [{"run_key": key, **{name: value_of(new) for name, value_of in columns}} for key, new, _ in found]
+
+
+def _changed_in_node(old: Node, new: Node) -> list[str]:
+    fields = _changed_fields(old, new, _NODE_FIELDS)
+    if "children" in fields:
+        fields.append("child_states")
+        if new.children.differ_in_states_only(old.children):
+            fields.remove("children")
+    return fields
 
 
 def _changed_fields(old: Run | Node, new: Run | Node, names: Iterable[str]) -> list[str]:

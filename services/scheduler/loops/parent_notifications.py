@@ -6,7 +6,7 @@ periodic pass updates the parent.
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 
 from services.scheduler.deciding.family import update_parents
 from services.scheduler.deciding.post_commit import PostCommit
@@ -29,7 +29,9 @@ class ParentNotifier:
         self._transactor = transactor
         self._awake = threading.Event()
         self._thread = threading.local()
-        """``waiting``: the keys of the parents that a thread still has to update, while it updates some."""
+        """``waiting``: the families that a thread still has to look at, while it looks at some."""
+        self._missed: set[str] = set()
+        """Keys of parents that could not be updated: the next update looks at all sub-runs under way."""
 
     def wake(self) -> None:
         """Let ``run`` look for parents to update, or see that it shall stop."""
@@ -41,32 +43,43 @@ class ParentNotifier:
             point("family.before_attend")
             self.notify(after.families)
 
-    def notify(self, parent_keys: Iterable[str]) -> None:
-        """Update these parent runs. Locked runs, or all if the database is unavailable, wait for the next pass.
+    def notify(self, families: Mapping[str, Collection[str] | None]) -> None:
+        """Update the parent runs of these families; see ``update_parents``.
+
+        Locked runs, or all if the database is unavailable, wait for the next update or pass.
 
         The commit of an update may call this for other parents, or for the same one: it has started a sub-run that has
         ended at once. They are updated after it, one after the other, however many follow.
         """
-        waiting: set[str] | None = getattr(self._thread, "waiting", None)
+        waiting: dict[str, Collection[str] | None] | None = getattr(self._thread, "waiting", None)
         if waiting is not None:
-            waiting.update(parent_keys)
+            for key, changed in families.items():
+                before = waiting.get(key, ())
+                waiting[key] = None if before is None or changed is None else {*before, *changed}
             return
-        self._thread.waiting = waiting = set(parent_keys)
+        self._thread.waiting = waiting = dict(families)
         try:
             while waiting:
-                keys = set(waiting)
+                some = dict(waiting)
                 waiting.clear()
-                self._update(keys)
+                self._update(some)
         finally:
             self._thread.waiting = None
 
-    def _update(self, keys: set[str]) -> None:
+    def _update(self, families: Mapping[str, Collection[str] | None]) -> None:
+        missed = self._missed.intersection(families)
+        self._missed.difference_update(missed)
+        changed = {**families, **dict.fromkeys(missed)}
         try:
             try:
-                self._transactor.decide(lambda batch: update_parents(batch, keys))
+                self._transactor.decide(lambda batch: update_parents(batch, changed))
             except RowsLocked:
-                self._transactor.one_by_one(keys, lambda batch, key: update_parents(batch, {key}))
+                locked = self._transactor.one_by_one(
+                    changed, lambda batch, key: update_parents(batch, {key: changed[key]})
+                )
+                self._missed.update(locked)
         except StoreUnavailable as error:
+            self._missed.update(changed)
             _log.warning("family.waits", extra={"error": str(error)})
 
     def run(self, stop: threading.Event) -> None:
@@ -80,9 +93,10 @@ class ParentNotifier:
                 return
             self._awake.clear()
             try:
+                self._missed.clear()
                 with self._transactor.store.begin() as tx:
                     keys = tx.children.parents_waiting()
                 for start in range(0, len(keys), _AT_ONCE):
-                    self.notify(keys[start : start + _AT_ONCE])
+                    self.notify(dict.fromkeys(keys[start : start + _AT_ONCE]))
             except StoreUnavailable as error:
                 _log.warning("family.waits", extra={"error": str(error)})

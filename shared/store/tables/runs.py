@@ -128,6 +128,8 @@ nodes = Table(
     col("token_worker", String(200), nullable=True),
     col("token_incarnation", String(64), nullable=True),
     col("dispatched_at", UTCDateTime, nullable=True),
+    # A letter for each of ``children``: what changes of them, while they and their params stay as they are.
+    col("child_states", Text, nullable=True),
     Index("ix_nodes_calls", "run_key", **where("call_token <> ''")),
     Index("ix_nodes_open", "token_worker", "run_key", **where("token IS NOT NULL")),
     comment="A step (or lifecycle handler) of a run, with its one open attempt, if any, in token*",

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.scheduler.core.messages import ChildrenSeen
-from services.scheduler.core.model import ASKED, Node
+from services.scheduler.core.model import Node
+from services.scheduler.core.sub_runs import ASKED
 from shared.contracts.events import ChildCall
 from shared.language.model import (
     Condition,

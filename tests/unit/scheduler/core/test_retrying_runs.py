@@ -7,6 +7,7 @@ import pytest
 from services.scheduler.core.children import child_run_id
 from services.scheduler.core.decision import Ignored, Refused
 from services.scheduler.core.messages import Begin, ChildrenSeen, PatchNode
+from services.scheduler.core.model import NO_CHILDREN
 from services.scheduler.core.run_attempts import carry_over, refusal
 from shared.contracts.events import ChildCall, Outcome
 from shared.language.model import ContinueOn, Handler
@@ -254,7 +255,7 @@ def test_what_is_taken_over_was_neither_tried_nor_called_here() -> None:
 
     assert (old.number, len(old.children)) == (1, 1)
     # The files of it are still there for steps to read.
-    assert new == replace(old, number=0, children=())
+    assert new == replace(old, number=0, children=NO_CHILDREN)
     assert new.stdout
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from services.scheduler.core.children import child_run_id
 from services.scheduler.core.decision import Advanced, Ignored, Refused, StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildrenSeen
-from services.scheduler.core.model import ASKED, HELD
+from services.scheduler.core.sub_runs import ASKED, HELD
 from shared.admission.runs import RESUMED
 from shared.contracts.events import ChildCall
 from shared.language.model import Dag, Handler, Parallel, RetryPolicy
