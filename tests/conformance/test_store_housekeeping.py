@@ -88,3 +88,16 @@ def test_a_guesser_who_is_forgotten_meanwhile_counts_from_nothing(migrated_datab
     assert {guesser: failures.level for guesser, failures in found.items()} == {"g": 0.0, "h": 0.0}
     for each in (engine, other):
         each.dispose()
+
+
+def test_it_remembers_only_the_dags_that_it_looked_at_of_late(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper = Housekeeping(Store(engine), lambda: NOW)
+    keeper.started({f"d{number}": 30 for number in range(20)})
+    keeper.prune()
+    assert len(keeper._looked) == 20
+    monkeypatch.setattr(housekeeping, "_LOOK_AGAIN_S", 0)
+
+    keeper.started({"d0": 30})
+    keeper.prune()
+
+    assert not keeper._looked

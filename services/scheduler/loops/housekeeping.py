@@ -57,6 +57,7 @@ class Housekeeping:
         self._awake = threading.Event()
         self._started: dict[str, int] = {}
         self._looked: dict[str, float] = {}
+        """When each DAG's history was pruned, if that is not longer ago than ``_LOOK_AGAIN_S``; oldest first."""
 
     def follow(self, after: PostCommit) -> None:
         self.started(after.started)
@@ -96,7 +97,14 @@ class Housekeeping:
             removed += self._prune(name, self._clock() - timedelta(days=days))
             with self._lock:
                 self._started.pop(name, None)
-                self._looked[name] = time.monotonic()
+                self._note_look(name, time.monotonic())
+
+    def _note_look(self, name: str, now: float) -> None:
+        self._looked.pop(name, None)
+        self._looked[name] = now
+        # DAGs come and go, and requests name new ones with each spec.
+        while self._looked and now - self._looked[oldest := next(iter(self._looked))] >= _LOOK_AGAIN_S:
+            del self._looked[oldest]
 
     def prune_all(self) -> int:
         """Delete the runs of all DAGs that are older than the limit; return how many. Raises ``StoreUnavailable``."""
