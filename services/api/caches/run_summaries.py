@@ -51,6 +51,8 @@ class Summaries:
         kept = {key: (run.version, shown) for key, (run, shown) in fresh.items() if run.status not in _MAY_WAIT}
         size = sum(len(shown) for _, shown in kept.values())
         with self._lock:
+            for key in kept.keys() & self._made.keys():
+                self._held_bytes -= len(self._made.pop(key)[1])
             if len(self._made) + len(kept) > _KEPT or self._held_bytes + size > self._room_bytes:
                 self._made.clear()
                 self._held_bytes = 0

@@ -9,12 +9,21 @@ from shared.workspaces import plain_name
 
 __all__ = ["SpecCache", "parse_spec"]
 
+_ROOM_CHARS = 16 * 1024 * 1024
+"""How long the texts of the kept specs are together. Parsed, a text may take 200 times the memory."""
+
 
 class SpecCache:
-    """The ``size`` most recently used parsed specs, by hash, file name and DAG name. Thread-safe."""
+    """The most recently used parsed specs, by hash, file name and DAG name. Thread-safe.
 
-    def __init__(self, size: int = 2048) -> None:
+    At most ``size``, whose texts have at most ``room_chars`` characters together; the last one whatever its length.
+    """
+
+    def __init__(self, size: int = 2048, room_chars: int = _ROOM_CHARS) -> None:
         self._size = size
+        self._room_chars = room_chars
+        self._held_chars = 0
+        self._chars: dict[tuple[str, str, str | None], int] = {}
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, str, str | None], LoadResult] = OrderedDict()
 
@@ -35,10 +44,13 @@ class SpecCache:
         if found is not None:
             return found
         loaded = parse_spec(text, file_name=file_name, dag_name=dag_name)
+        key = (spec_hash, file_name, dag_name)
         with self._lock:
-            self._kept[spec_hash, file_name, dag_name] = loaded
-            while len(self._kept) > self._size:
-                self._kept.popitem(last=False)
+            self._held_chars += len(text) - self._chars.get(key, 0)
+            self._kept[key], self._chars[key] = loaded, len(text)
+            while len(self._kept) > self._size or (self._held_chars > self._room_chars and len(self._kept) > 1):
+                oldest, _ = self._kept.popitem(last=False)
+                self._held_chars -= self._chars.pop(oldest)
         return loaded
 
 
