@@ -32,8 +32,10 @@ HISTORY = """
     INSERT INTO audit (id, at, actor_kind, actor_id, actor_name, actor_role, address, request_id, command_id, operation,
                        target_kind, target_name, target_id, outcome, code, occurrences, before, after)
         SELECT n, CAST(:now AS timestamptz) + n * interval '1 second', 'user', n % 100 + n / 10001 * 100,
-               'user-' || n % 100 + n / 10001 * 100, 'admin', '', '', '', 'start', 'run',
-               'dag-' || n % 100 + n / 10001 * 100, n, 'done', '', 1, '{}', '{}'
+               'user-' || n % 100 + n / 10001 * 100, 'admin', '', '', '',
+               CASE WHEN n % 5000 = 7 THEN 'stop' ELSE 'start' END, 'run', 'dag-' || n % 100 + n / 10001 * 100, n,
+               CASE WHEN n % 100 = 7 THEN 'refused' ELSE 'done' END,
+               CASE WHEN n % 5000 = 7 THEN 'not_found' WHEN n % 100 = 7 THEN 'forbidden' ELSE '' END, 1, '{}', '{}'
         FROM generate_series(1, :ended) n;
     INSERT INTO audit_links SELECT n, n, '', '' FROM generate_series(1, :ended) n;
     ANALYZE
@@ -108,6 +110,26 @@ def test_steps_that_wait_for_approval_are_sought_among_the_active_runs(rows_of: 
     found = rows_of(lambda reads: reads.waiting_steps(limit=200), "SET enable_bitmapscan = off")
 
     assert found < 15 * RUNNING
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (AuditFilter(operation="stop"), 4),
+        (AuditFilter(operation="none"), 0),
+        (AuditFilter(outcome="not_found"), 4),
+        (AuditFilter(outcome="refused"), 5),
+        (AuditFilter(outcome="none"), 0),
+        (AuditFilter(outcome="done"), 5),
+    ],
+)
+def test_rare_operations_and_refusals_are_found_without_a_walk_over_the_log(
+    rows_of: RowsOf, asked: AuditFilter, found: int
+) -> None:
+    counts = []
+
+    assert rows_of(lambda reads: counts.append(len(reads.audit(asked, limit=5)))) < 1000
+    assert counts == [found]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, or_, select, tuple_, union
+from sqlalchemy import ColumnElement, func, literal_column, or_, select, tuple_, union
 
 from shared.audit.chain import BEGINNING, FIELDS, Break, Link, Point, walk
 from shared.store import tables as t
@@ -15,6 +15,9 @@ __all__ = ["AuditFilter", "AuditPlace", "AuditReads", "AuditRow", "Verified"]
 _a, _l, _u, _s = t.audit.c, t.audit_links.c, t.audit_unlinked.c, t.audit_start.c
 _ENTRY = [_a[name] for name in FIELDS]
 _AT_ONCE = 2000
+_DONE, _ANY_REFUSAL = "done", "refused"
+_REFUSED: ColumnElement[bool] = literal_column("audit.outcome = 'refused'")
+"""A literal, because SQLite does not use a partial index for a bound parameter."""
 
 
 class AuditPlace(NamedTuple):
@@ -55,8 +58,12 @@ class AuditFilter(NamedTuple):
             yield _a.target_kind == self.target_kind
         if self.operation is not None:
             yield _a.operation == self.operation
-        if self.outcome is not None:
-            yield or_(_a.outcome == self.outcome, _a.code == self.outcome)
+        if self.outcome == _DONE:
+            yield _a.outcome == _DONE
+        elif self.outcome is not None:
+            yield _REFUSED
+            if self.outcome != _ANY_REFUSAL:
+                yield _a.code == self.outcome
         if self.since is not None:
             yield _a.at >= self.since
         if self.until is not None:

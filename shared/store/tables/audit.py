@@ -6,7 +6,7 @@ another table, so entries outlive what they are about.
 
 from sqlalchemy import JSON, BigInteger, Index, Integer, String, Table
 
-from shared.store.tables.base import UTCDateTime, col, metadata
+from shared.store.tables.base import UTCDateTime, col, metadata, where
 
 __all__ = ["audit", "audit_links", "audit_start", "audit_unlinked"]
 
@@ -36,6 +36,9 @@ audit = Table(
     Index("ix_audit_actor_id", "actor_id", "at"),
     Index("ix_audit_target_name", "target_name", "at"),
     Index("ix_audit_target_id", "target_id", "at"),
+    Index("ix_audit_operation", "operation", "at"),
+    # Few entries are refusals. With their outcome or code they are found among these.
+    Index("ix_audit_refused", "at", "id", **where("outcome = 'refused'")),
     comment="One row per operation that changed something or was refused; rows are only added",
 )
 
