@@ -1,7 +1,7 @@
 """How many rows Postgres looks at for reads of a gateway, whose cost must follow from what they return."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import pytest
@@ -9,11 +9,12 @@ from sqlalchemy import Engine, event, text
 
 from shared.store.engine import open_engine
 from shared.store.reads.reader import AuditFilter, Reads
+from shared.store.reads.rows import QueuePlace
 from tests.harness.databases import gateways_url
 from tests.harness.servers import PostgresServer
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-ENDED, RUNNING, WAITING = 20_000, 3000, 400
+ENDED, RUNNING, WAITING, QUEUED = 20_000, 3000, 400, 5000
 HISTORY = """
     INSERT INTO specs VALUES ('h', 'steps: []', now());
     INSERT INTO dag_runs (run_key, dag_name, dag_run_id, spec_hash, status, version, last_seq, run_attempt, queue,
@@ -21,6 +22,11 @@ HISTORY = """
         SELECT n, 'dag-' || n % 100, n, 'h', CASE WHEN n <= :ended THEN 'succeeded' ELSE 'running' END, 1, 2, 1, 'q',
                '', '[]', '[]', CAST(:now AS timestamptz) + n * interval '1 second', now(), now()
         FROM generate_series(1, :ended + :running) n;
+    INSERT INTO dag_runs (run_key, dag_name, dag_run_id, spec_hash, status, version, last_seq, run_attempt, queue,
+                          given, params, env, created_at, queued_at)
+        SELECT 'queued-' || n, 'dag-' || n % 100, 'queued-' || n, 'h', 'queued', 1, 2, 1, 'long', '', '[]', '[]',
+               CAST(:now AS timestamptz), CAST(:now AS timestamptz) + n / 10 * interval '1 second'
+        FROM generate_series(1, :queued) n;
     INSERT INTO nodes (run_key, idx, kind, name, status, number, retry_count, done_count, error, stdout, stderr,
                        outputs, admission)
         SELECT n, 0, 'step', 's', CASE WHEN n <= :ended THEN 'succeeded' ELSE 'not_started' END, 1, 0, 1, '', '', '',
@@ -53,7 +59,7 @@ def rows_of(_postgres: PostgresServer) -> Iterator[RowsOf]:
     """Return a function that returns how many rows the statements of a read look at, in all steps of their plans."""
     url = _postgres.create_migrated_database()
     engine = open_engine(url)
-    values = {"now": NOW, "ended": ENDED, "running": RUNNING, "waiting": WAITING}
+    values = {"now": NOW, "ended": ENDED, "running": RUNNING, "waiting": WAITING, "queued": QUEUED}
     with engine.begin() as connection:
         for statement in HISTORY.split(";"):
             given = {name: value for name, value in values.items() if f":{name}" in statement}
@@ -138,3 +144,10 @@ def test_rare_operations_and_refusals_are_found_without_a_walk_over_the_log(
 def test_what_somebody_did_long_ago_is_found_without_a_walk_over_the_log(rows_of: RowsOf, asked: AuditFilter) -> None:
     # The first half of the log is by 100 users, 100 entries each.
     assert rows_of(lambda reads: reads.audit(asked, limit=5)) < 1000
+
+
+@pytest.mark.parametrize("behind", [0, 4000])
+def test_a_page_of_a_long_queue_reads_that_page(rows_of: RowsOf, behind: int) -> None:
+    place = QueuePlace(0, NOW + timedelta(seconds=behind / 10), f"queued-{behind}") if behind else None
+
+    assert rows_of(lambda reads: reads.queued_runs("long", after=place, limit=50)) < 1000
