@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from services.api.settings import Settings
 from shared.store.migrate import HEAD
 from tests.conformance.rest_stack import CHAIN, Stack, open_stack
+from tests.harness.statements import statements
 
 
 @pytest.fixture
@@ -163,6 +165,17 @@ def test_searching_finds_lines_of_steps_that_are_wrong_too(stack: Stack) -> None
     for pattern in ("[[:alpha:]]eedle", r"needle\z", "c.*m.*n.*d.*n.*d.*e"):
         found = stack.get("/dags/search", query_string={"q": pattern})
         assert [each["name"] for each in found["results"]] == ["step"]
+
+
+def test_a_search_has_few_specs_in_memory_at_a_time(stack: Stack) -> None:
+    for number in range(120):
+        stack.add_dag(f"d{number:03}", f"steps: [echo {'needle' if number in {7, 119} else 'hay'} {number}]\n")
+
+    with statements(Engine) as sent:
+        found = stack.get("/dags/search?q=needle")
+
+    assert [each["name"] for each in found["results"]] == ["d007", "d119"]
+    assert [each.count("?") for each in sent if "specs.yaml" in each] == [50, 50, 20]
 
 
 @pytest.mark.timeout(60)

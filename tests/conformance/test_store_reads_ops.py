@@ -106,7 +106,10 @@ def test_tags_and_texts_of_all_dags(engine: Engine, reads: Reads) -> None:
     add_dag(engine, "a", spec="a: 1", tags=["x"])
 
     assert reads.tags() == ("x", "y")
-    assert [(dag.file_name, dag.spec) for dag in reads.dags_with_specs()] == [("a", "a: 1"), ("b", "b: 1")]
+    assert [(dag.file_name, dag.spec_hash) for dag in reads.dag_specs()] == [
+        ("a", "hash of a: 1"),
+        ("b", "hash of b: 1"),
+    ]
     assert reads.specs(["hash of a: 1", "none", "hash of a: 1"]) == {"hash of a: 1": "a: 1"}
     assert reads.specs([]) == {}
 

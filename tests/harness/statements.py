@@ -13,8 +13,8 @@ NODES_READ = "ORDER BY nodes.run_key, nodes.idx"
 
 
 @contextmanager
-def statements(engine: Engine) -> Iterator[list[str]]:
-    """Collect what the block sends by ``engine``, from all threads."""
+def statements(engine: Engine | type[Engine]) -> Iterator[list[str]]:
+    """Collect what the block sends by ``engine``, or with the class by any, from all threads."""
     sent: list[str] = []
 
     def note(_c: Any, _cursor: Any, statement: str, *_more: Any) -> None:

@@ -5,7 +5,8 @@ the GIL while the search runs in a thread. The time of the whole search and the 
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import re2
@@ -17,7 +18,7 @@ from services.api.representations import dag_json
 from services.api.response_schemas.dags import SearchResponseSchema
 from services.api.serving.greenlets import run_in_thread
 from shared.language.model import Dag as Model
-from shared.store.reads.rows import DagRow
+from shared.store.reads.rows import DagSpec
 
 __all__ = ["SEARCH"]
 
@@ -31,6 +32,10 @@ _BUDGET_S = 2.0
 """Time limit of the search, and again of making the JSON of the DAGs that match."""
 _PARTS = ("steps", "handlerOn")
 """If only these fields have errors, the other fields of the DAG can still be shown."""
+_AT_ONCE = 50
+"""How many specs are read at a time."""
+_Found = tuple[DagSpec, str, list[dict[str, Any]]]
+"""A DAG that matches, the text of its spec, and its matches."""
 _PATTERN_BYTES = 256 * 1024
 """Memory of one compiled pattern; the library caches the last 128 of them."""
 
@@ -52,14 +57,13 @@ def search(call: Call, query: SearchQuery) -> ApiResponse:
     errors: list[str] = []
     pattern = _pattern(query.q, errors)
     results: list[dict[str, Any]] = []
-    dags = call.deps.reads.dags_with_specs()
-    found, whole = run_in_thread(lambda: _matching(pattern, dags))
+    found, whole = _search(call, pattern)
     until = time.monotonic() + _BUDGET_S
-    for dag, matches in found:
+    for dag, text, matches in found:
         if time.monotonic() > until:
             whole = False
             break
-        loaded = call.deps.specs.parse(dag.spec_hash, dag.spec or "", file_name=dag.file_name)
+        loaded = call.deps.specs.parse(dag.spec_hash, text, file_name=dag.file_name)
         # A DAG with invalid steps must still be found; a DAG whose other fields are invalid is listed in ``errors``.
         if wrong := next((each for each in loaded.errors if not each.path.startswith(_PARTS)), None):
             errors.append(f"{dag.file_name}: {wrong}")
@@ -86,18 +90,35 @@ def _pattern(text: str, errors: list[str]) -> Any:
     return re2.compile(text, options)
 
 
-def _matching(pattern: Any, dags: Iterable[DagRow]) -> tuple[list[tuple[DagRow, list[dict[str, Any]]]], bool]:
-    """Return the DAGs that match, each with its matches, and whether all DAGs were searched in time."""
-    found: list[tuple[DagRow, list[dict[str, Any]]]] = []
-    until = time.monotonic() + _BUDGET_S
-    for dag in dags:
-        # Split at line ends only, as editors count lines: splitlines() also splits at form feeds and others.
-        matches = _matches(pattern, until, (dag.spec or "").removesuffix("\n").replace("\r\n", "\n").split("\n"))
-        if time.monotonic() > until:
+def _search(call: Call, pattern: Any) -> tuple[list[_Found], bool]:
+    """Return the DAGs that match, and whether all were searched in time. Few texts are in memory at a time."""
+    found: list[_Found] = []
+    dags, left_s = call.deps.reads.dag_specs(), _BUDGET_S
+    for start in range(0, len(dags), _AT_ONCE):
+        some = dags[start : start + _AT_ONCE]
+        texts = call.deps.reads.specs(dag.spec_hash for dag in some)
+        more, left_s = run_in_thread(partial(_matching, pattern, some, texts, left_s))
+        found += more
+        if left_s <= 0:
             return found, False
-        if matches:
-            found.append((dag, matches))
     return found, True
+
+
+def _matching(
+    pattern: Any, dags: Iterable[DagSpec], texts: Mapping[str, str], left_s: float
+) -> tuple[list[_Found], float]:
+    """Return those of the DAGs that match, and how much of the time is left: 0 or less if not all were searched."""
+    found: list[_Found] = []
+    until = time.monotonic() + left_s
+    for dag in dags:
+        text = texts.get(dag.spec_hash, "")
+        # Split at line ends only, as editors count lines: splitlines() also splits at form feeds and others.
+        matches = _matches(pattern, until, text.removesuffix("\n").replace("\r\n", "\n").split("\n"))
+        if time.monotonic() > until:
+            return found, 0
+        if matches:
+            found.append((dag, text, matches))
+    return found, until - time.monotonic()
 
 
 def _matches(pattern: Any, until: float, lines: list[str]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from shared.store.functions import bytewise
 from shared.store.queries.dags import FAULTY
 from shared.store.queries.matching import contains, has_element
 from shared.store.reads.base import AnySelect, Reader
-from shared.store.reads.rows import DagPage, DagRow
+from shared.store.reads.rows import DagPage, DagRow, DagSpec
 
 __all__ = ["DagReads"]
 
@@ -119,12 +119,11 @@ class DagReads(Reader):
         [[count]] = self._prepared(("dags", filters), matches).rows(self._engine, **given)
         return DagPage((), count)
 
-    def dags_with_specs(self) -> tuple[DagRow, ...]:
-        """Return every DAG with its spec's text, sorted by file name."""
-        query = _select(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _d.spec_hash).where(self._ours(_d.file_name))
+    def dag_specs(self) -> tuple[DagSpec, ...]:
+        """Return which spec every DAG has, sorted by file name."""
+        query = select(_d.file_name, _d.dag_name, _d.spec_hash).where(self._ours(_d.file_name))
         with self._statement() as connection:
-            rows = connection.execute(query.order_by(bytewise(_d.file_name)))
-            return tuple(_dag(row, row.yaml) for row in rows)
+            return tuple([DagSpec(*row) for row in connection.execute(query.order_by(bytewise(_d.file_name)))])
 
     def dag_names(self) -> frozenset[str]:
         """Return the names of all DAGs, which runs have."""

@@ -15,6 +15,7 @@ __all__ = [
     "CommandRow",
     "DagPage",
     "DagRow",
+    "DagSpec",
     "ListedRunRow",
     "LogHits",
     "LogWindow",
@@ -46,6 +47,14 @@ class DagRow(NamedTuple):
     updated_at: datetime
     next_start_at: datetime | None = None
     spec: str | None = None
+
+
+class DagSpec(NamedTuple):
+    """Which spec a DAG has."""
+
+    file_name: str
+    dag_name: str
+    spec_hash: str
 
 
 class DagPage(NamedTuple):
