@@ -20,6 +20,8 @@ from shared.status import RunStatus
 __all__ = ["RecentRun", "RecentRuns"]
 
 _MOST_NODES = 20_000
+_CHARS_OF_A_NODE = 1_000
+"""As many characters of a run's params count like a node. A request may bring a megabyte, a run of one step."""
 _MOST_OUTPUT_CHARS = 65_536
 """A run with more output than this is not cached, to save memory."""
 
@@ -30,6 +32,10 @@ class RecentRun:
 
     run: Run
     fixed: Mapping[str, Any]
+
+
+def _weight(run: Run) -> int:
+    return len(run.nodes) + (len(run.given) + len(run.params_json or "")) // _CHARS_OF_A_NODE
 
 
 class RecentRuns:
@@ -71,14 +77,14 @@ class RecentRuns:
                 key = each.run.run_key
                 former = self._runs.pop(key, None)
                 if former is not None:
-                    self._nodes -= len(former.run.nodes)
+                    self._nodes -= _weight(former.run)
                 newest = former if former is not None and former.run.version > each.run.version else each
                 if newest.run.status.active and tally_of(newest.run).output_chars <= _MOST_OUTPUT_CHARS:
                     self._runs[key] = newest
-                    self._nodes += len(newest.run.nodes)
+                    self._nodes += _weight(newest.run)
             while self._nodes > _MOST_NODES:
                 _, oldest = self._runs.popitem(last=False)
-                self._nodes -= len(oldest.run.nodes)
+                self._nodes -= _weight(oldest.run)
 
     def clear(self) -> None:
         """Remove all runs: the database may have lost its last commits, and count the same versions again."""
@@ -97,4 +103,4 @@ class RecentRuns:
                 known = self._runs.get(run.run_key)
                 if known is not None and known.run.version <= run.version:
                     del self._runs[run.run_key]
-                    self._nodes -= len(known.run.nodes)
+                    self._nodes -= _weight(known.run)

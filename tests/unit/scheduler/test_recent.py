@@ -56,6 +56,19 @@ def test_the_cache_is_bounded() -> None:
     assert [recent.get(f"run-{number}", 0, RUN.plan) is not None for number in range(4)] == [False, True, True, True]
 
 
+def test_the_cache_is_bounded_by_the_params_of_its_runs_too() -> None:
+    recent = RecentRuns()
+    for number in range(30):
+        long = replace(RUN, run_key=f"run-{number}", given="x" * 1_000_000)
+        recent.keep([RecentRun(long, {})], recent.era)
+    kept = [number for number in range(30) if recent.newest(f"run-{number}")]
+    assert kept == list(range(11, 30))
+
+    recent.drop([replace(RUN, run_key=f"run-{number}") for number in kept])
+    recent.keep([RecentRun(replace(RUN, run_key=f"small-{number}"), {}) for number in range(20_000)], recent.era)
+    assert recent.newest("small-0") is not None, "those that were dropped count no more"
+
+
 def test_what_was_committed_before_the_cache_was_cleared_is_not_cached() -> None:
     """After a failover the database may have lost it, and count the same versions again."""
     recent = RecentRuns()
