@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -55,6 +54,8 @@ class Firing:
         self._tz = tz
         self._awake = threading.Event()
         self._paused = False
+        self._seek_at_s = 0.0
+        """When the loop seeks new and changed DAGs again: it looks at all of them, so it does not for each fire."""
         transactor.store.clock.on_jump(self._awake.set)
 
     def follow(self, after: PostCommit) -> None:
@@ -63,8 +64,11 @@ class Firing:
         Whoever hears that a DAG is stored then reads its next run too. If the database is busy, the loop does it.
         """
         if after.schedules:
-            with suppress(StoreUnavailable, Conflict):
-                self.adopt()
+            try:
+                if self.adopt() == _ADOPT_AT_ONCE:
+                    self._seek_at_s = 0
+            except (StoreUnavailable, Conflict):
+                self._seek_at_s = 0
             self._awake.set()
 
     def wake(self) -> None:
@@ -121,14 +125,21 @@ class Firing:
                 return
 
     def _next_due(self) -> datetime | None:
-        with self._transactor.store.begin() as tx:
-            rows = tx.schedules
-            unknown = rows.unknown(self._tz.key, 1)
-            due = rows.next_fire_at()
-        if not unknown:
-            return due
-        while self.adopt() == _ADOPT_AT_ONCE:
-            pass
+        seek = time.monotonic() >= self._seek_at_s
+        if seek:
+            # First, so that a change that another thread notes meanwhile is sought too.
+            self._seek_at_s = time.monotonic() + _LOOK_EVERY_S
+        try:
+            with self._transactor.store.begin() as tx:
+                unknown = tx.schedules.unknown(self._tz.key, 1) if seek else []
+                due = tx.schedules.next_fire_at()
+            if not unknown:
+                return due
+            while self.adopt() == _ADOPT_AT_ONCE:
+                pass
+        except (StoreUnavailable, Conflict):
+            self._seek_at_s = 0
+            raise
         with self._transactor.store.begin() as tx:
             return tx.schedules.next_fire_at()
 
