@@ -84,3 +84,31 @@ def test_without_a_schema_parameters_are_texts(look: Look, system: Embedded) -> 
         expect(dialog.get_by_label("NAME")).to_have_attribute("type", "text")
         expect(dialog.get_by_label("NAME")).to_have_value("world")
         expect(dialog.get_by_label("Further parameters")).to_be_visible()
+
+
+def test_what_nobody_changed_stays_as_it_is(look: Look, system: Embedded) -> None:
+    # Fields of one line drop the ends of lines.
+    spec = """\
+params:
+  schema:
+    properties:
+      text: {type: string, default: "one\\ntwo"}
+      name: {type: string, default: world}
+steps: [printenv text name]
+"""
+    system.client.create("kept-form", spec)
+    for run_id, typed, text in (("untouched", "", "one\ntwo"), ("changed", "three\nfour", "three\nfour")):
+        with look("#/dags/kept-form") as page:
+            dialog = dialog_of(page)
+            field = dialog.get_by_label("text", exact=True)
+            expect(field).to_have_value("one\ntwo")
+            assert barriers(page) == []
+            if typed:
+                field.fill(typed)
+            dialog.get_by_label("name", exact=True).fill("Ada")
+            dialog.get_by_label("Run id").fill(run_id)
+            dialog.get_by_role("button", name="Start", exact=True).click()
+            expect(page.locator("main dl")).to_contain_text(run_id)
+        system.client.until("succeeded", "kept-form", run_id)
+        log = system.client.ask("GET", f"/dag-runs/kept-form/{run_id}/steps/cmd_1/log").json["content"]
+        assert log == f"{text}\nAda"

@@ -31,6 +31,8 @@ export function parameterField({ name, value, schema, required }, { key, readonl
   const type = typeOf(schema);
   const options = schema.enum?.map(text) ?? (type === "boolean" ? ["true", "false"] : null);
   if (options && !readonly) return choice(label, options, props);
+  // A field of one line would drop the ends of lines, and send the rest as if a person had typed it.
+  if (/[\r\n]/.test(value)) return field(label, { ...props, control: "textarea", rows: Math.min(8, value.split("\n").length) });
   if (readonly || EXPRESSION.test(value)) return field(label, props);
   if (type === "integer" || type === "number") return field(label, { ...props, type: "number", ...numberRules(schema) });
   return field(label, { ...props, type: FORMATS[schema.format] ?? "text", ...textRules(schema) });

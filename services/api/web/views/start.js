@@ -12,6 +12,8 @@ export function start(fileName, dag) {
   const params = parameters(dag);
   const fixed = Boolean(config.disableParamEdit);
   const fields = params.map((each, index) => parameterField(each, { key: `param ${index}`, readonly: fixed }));
+  // What a field shows at first: for some defaults that is not the default itself, such as text in a field for numbers.
+  const shown = fields.map((each) => each.querySelector("input, select, textarea").value);
   if (!fixed && dag.paramSchema?.additionalProperties !== false) {
     fields.push(field(params.length ? "Further parameters" : "Parameters", {
       name: "further", class: "mono", placeholder: "KEY=value OTHER=\"two words\"",
@@ -30,7 +32,7 @@ export function start(fileName, dag) {
     act: async (form) => {
       const wrong = outside(params, params.map((_, index) => form.get(`param ${index}`)));
       if (wrong.length) throw new ApiError(400, "bad_request", `Out of its limits: ${wrong.join(", ")}`);
-      const body = { params: given(params, form) };
+      const body = { params: given(params, shown, form) };
       if (form.get("dagRunId")) body.dagRunId = form.get("dagRunId");
       const how = form.get("enqueue") ? "enqueue" : "start";
       const answer = await send("POST", path`dags/${fileName}/${how}`, body);
@@ -44,8 +46,12 @@ export function start(fileName, dag) {
  * The parameters as the API takes them. Only what was changed is sent: a default may be an expression,
  * and what comes over HTTP is never evaluated.
  */
-function given(params, form) {
-  const values = params.map(({ name, value }, index) => ({ name, value, now: form.get(`param ${index}`) ?? value }));
+function given(params, shown, form) {
+  const values = params.map(({ name, value }, index) => {
+    // A form sends its lines with CRLF.
+    const typed = form.get(`param ${index}`)?.replaceAll("\r\n", "\n") ?? shown[index];
+    return { name, value, now: typed === shown[index] ? value : typed };
+  });
   const positional = values.filter((each) => /^\d+$/.test(each.name));
   const parts = positional.some((each) => each.now !== each.value) ? positional.map((each) => each.now) : [];
   for (const each of values) {
