@@ -41,6 +41,40 @@ def test_users_log_in_see_what_they_may_and_log_out(chromium: Browser, guarded: 
         expect(page.get_by_role("link", name="Access")).to_have_count(0)
 
 
+def test_a_viewer_sees_no_buttons_that_fail_after_an_outage_and_no_name_after_the_session(
+    chromium: Browser, guarded: DagwayProcess
+) -> None:
+    door = f"{origin(guarded)}/flows/"
+    with watched(chromium, door, expected=("status of 401", "status of 503")) as page:
+        log_in(page, "admin", "correct horse")
+        expect(page.get_by_role("heading", name="Home", exact=True)).to_be_visible()
+        send(page, guarded, "users", {"username": "late", "password": "just looking", "role": "viewer"})
+        page.context.clear_cookies()
+        page.goto(f"{door}#/dags")
+        log_in(page, "late", "just looking")
+        expect(page.get_by_text("late", exact=True)).to_be_visible()
+
+        # The gateway knows nobody while its database is away; its health may be good again a moment later.
+        away = {"code": "unavailable", "message": "the database is away"}
+        page.route("**/auth/me", lambda route: route.fulfill(status=503, json=away))
+        page.reload()
+        expect(page.get_by_role("alert")).to_contain_text("the database is away. Trying again…")
+        expect(page.get_by_role("link", name="Audit")).to_have_count(0)
+        page.unroute("**/auth/me")
+        expect(page.get_by_text("late", exact=True)).to_be_visible()
+        expect(page.get_by_role("heading", name="DAGs", exact=True)).to_be_visible()
+        expect(page.get_by_role("button", name="New DAG", exact=True)).to_have_count(0)
+
+        page.context.clear_cookies()
+        page.get_by_role("link", name="Runs", exact=True).click()
+        expect(page.get_by_role("button", name="Log in")).to_be_visible()
+        expect(page.get_by_text("late", exact=True)).to_have_count(0)
+        expect(page.get_by_role("button", name="Log out")).to_have_count(0)
+        expect(page.get_by_role("navigation")).to_have_count(0)
+        log_in(page, "late", "just looking")
+        expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+
+
 def test_a_run_is_followed_by_the_session(chromium: Browser, guarded: DagwayProcess) -> None:
     with watched(chromium, f"{origin(guarded)}/flows/", expected=("status of 401",)) as page:
         log_in(page, "admin", "correct horse")

@@ -1,6 +1,6 @@
 // Starts the front end: login, routing, and watching the server.
 
-import { ApiError, listeners } from "./api.js";
+import { ApiError, listeners, remote } from "./api.js";
 import { attention, forgetApprovals, watchApprovals } from "./attention.js";
 import { withdraw } from "./dialog.js";
 import { h, patch } from "./dom.js";
@@ -8,7 +8,7 @@ import { listen } from "./keyboard.js";
 import { watch } from "./notice.js";
 import { Page } from "./page.js";
 import { arrive, here } from "./router.js";
-import { asksWho } from "./session.js";
+import { asksWho, session } from "./session.js";
 import { draw, identify, main, open } from "./shell.js";
 import { access } from "./views/access.js";
 import { audit } from "./views/audit.js";
@@ -32,8 +32,10 @@ import { workspacePage, workspaces } from "./views/workspaces.js";
 const VIEWS = { home: [home], dags: [dags, dag], runs: [runs, unknown, run, unknown, run], queues: [queues], calendar: [month], system: [system], search: [search], audit: [audit],
   access: [access], secrets: [secrets], settings: [settings], workspaces: [workspaces, workspacePage], "dead-letters": [deadLetters],
   compare: [unknown, unknown, compare, unknown, compare] };
+const AGAIN_MS = 2000;
 let page;
 let known = false;
+let later;
 
 /** Show the page that the address names; the same page with another query goes on as it is. */
 function route() {
@@ -63,6 +65,7 @@ function show(view, place) {
 
 async function begin() {
   known = false;
+  clearTimeout(later);
   try {
     await identify();
   } catch (error) {
@@ -70,18 +73,30 @@ async function begin() {
     // Nobody has tried to log in yet: there is nothing to say about it.
     if (error.status === 401) return askWho();
     if (error.status === 403) return askWho(error);
+    // Without the answer nobody knows which pages and buttons to show. Another node may not have this operation.
+    if (error.passing || !remote.node) return tryAgain(error);
   }
   known = true;
+  session.absent = false;
   watchApprovals();
   page?.end();
   page = undefined;
   route();
 }
 
+function tryAgain(error) {
+  session.absent = true;
+  show((entrance) => entrance.failed(error), here());
+  draw();
+  later = setTimeout(begin, AGAIN_MS);
+}
+
 function askWho(refused) {
   known = false;
   forgetApprovals();
   if (!asksWho) return;
+  // Whoever was logged in is not any more.
+  Object.assign(session, { user: null, workspaces: [], absent: true });
   show((entrance) => login(entrance, { refused, begin }), here());
   draw();
 }

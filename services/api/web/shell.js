@@ -41,7 +41,7 @@ export function draw() {
   const [section = "home"] = here().parts;
   patch(bar,
     h("a", { class: "brand", href: "#/home" }, settings.title),
-    h("nav", { "aria-label": "Pages" }, PAGES.filter(([, , role, allowed = may]) => !role || allowed(role)).map(([name, label]) =>
+    !session.absent && h("nav", { "aria-label": "Pages" }, PAGES.filter(([, , role, allowed = may]) => !role || allowed(role)).map(([name, label]) =>
       h("a", { href: to([name]), "aria-current": section === name && "page" }, label, name === "home" && attention.count > 0
         && h("span", { class: "count-badge", title: `${attention.count} ${waitForApproval()}` }, String(attention.count),
           h("span", { class: "unseen" }, ` ${waitForApproval()}`))))),
@@ -87,7 +87,6 @@ async function leave() {
   }
   // Without an answer the login goes on, and this page must not look as if it had ended.
   if (!await attempt(() => send("POST", "auth/logout"))) return;
-  Object.assign(session, { user: null, workspaces: [] });
   listeners.unauthorized();
 }
 
