@@ -11,7 +11,7 @@ import { ago, clock, took } from "../time.js";
 import { approvals, lacksQuestions, readQuestions } from "./approval.js";
 import { gantt } from "./gantt.js";
 import { runActions } from "./run_actions.js";
-import { stepPanel } from "./step.js";
+import { MOST_CHILDREN, stepPanel } from "./step.js";
 import { note, stepList } from "./steps.js";
 import { timeline } from "./timeline.js";
 
@@ -31,7 +31,7 @@ export function run(page) {
   const root = path`dag-runs/${name}/${id}`;
   const base = sub ? `${root}/sub-dag-runs/${encodeURIComponent(sub)}` : root;
   const state = { name, id, sub, root, base, run: null, children: new Map(), questions: new Map(), changes: [], outputs: {}, spec: null, log: "", attempts: [], every: [], opened: new Map(), shown: undefined,
-    find: { text: "", label: "", most: 200 } };
+    find: { text: "", label: "", most: 200, childLabel: "", mostChildren: MOST_CHILDREN } };
   const picture = new GraphView(() => draw());
   let live = false;
   let soon;
@@ -120,6 +120,7 @@ export function run(page) {
     const { tab = "steps" } = page.place.query;
     const tabs = TABS.filter(([key]) => !sub || key === "steps" || key === "events");
     page.title(`${state.run.statusLabel}: ${state.run.name}`);
+    const inPanel = page.root.querySelector(".panel")?.contains(document.activeElement);
     page.show(
       heading(), facts(),
       state.run.error && h("p", { class: "error", role: "alert" }, state.run.error),
@@ -129,6 +130,8 @@ export function run(page) {
         h("a", { href: place({ tab: key === "steps" ? "" : key }), "aria-current": key === tab && "page" }, label))),
       h("div", { key: tab, class: "tab" }, { steps, outputs, events: story, spec }[tab]?.() ?? steps()));
     const { step } = page.place.query;
+    // Keyboard and screen reader users who close a step go on where they opened it.
+    if (!step && inPanel) [...page.root.querySelectorAll(".steps a.name")].find((each) => each.textContent === state.shown)?.focus();
     if (step !== state.shown && STACKED.matches) page.root.querySelector(".panel")?.scrollIntoView();
     state.shown = step;
   }
@@ -199,7 +202,7 @@ export function run(page) {
         : whole.length > 1 && picture.draw(whole, { across: !NARROW.matches, selected: chosen }),
       h("div", { key: "steps", class: node ? "split" : "" },
         stepList(state, allNodes(), chosen, (changes) => place({ ...NO_LOG, ...changes }), () => draw()),
-        node && stepPanel(page, state, node, (changes) => place({ ...NO_LOG, ...changes })))];
+        node && stepPanel(page, state, node, (changes) => place({ ...NO_LOG, ...changes }), () => draw()))];
   }
 
   function outputs() {

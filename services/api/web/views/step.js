@@ -6,14 +6,16 @@ import { log } from "../log.js";
 import { attempt } from "../notice.js";
 import { stay, to } from "../router.js";
 import { may } from "../session.js";
-import { active, badge, moves } from "../status.js";
+import { active, badge, moves, words } from "../status.js";
 import { clock, took } from "../time.js";
 import { attempts } from "./attempts.js";
 import { progressBar, what } from "./steps.js";
 
-const MOST_CHILDREN = 200;
+/** How many child runs are shown at first. */
+export const MOST_CHILDREN = 200;
 
-export function stepPanel(page, state, node, place) {
+/** `changed` is called when the panel must be drawn again. */
+export function stepPanel(page, state, node, place, changed) {
   const { step } = node;
   const where = `${state.base}/${path`steps/${step.name}`}/log`;
   const attempt = Number(page.place.query.attempt) || undefined;
@@ -33,7 +35,7 @@ export function stepPanel(page, state, node, place) {
     node.progress && progressBar(node.progress),
     remarks(node),
     stepActions(page, state, node),
-    children(state, node),
+    children(state, node, changed),
     attempts(state.attempts, attempt, place),
     log({ where, attempt, name: step.name, live, streams: ["stdout", "stderr"], first: node.statusLabel === "failed" ? "stderr" : "stdout" }));
 }
@@ -66,7 +68,8 @@ const remarks = (node) => (node.remarks ?? []).length > 0 && h("ul", { class: "r
 
 function stepActions(page, state, node) {
   const { run, base, sub } = state;
-  if (!may("operator") || moves(run.statusLabel)) return null;
+  // A handler runs when its run ends: the API neither runs it alone nor sets its status.
+  if (!may("operator") || moves(run.statusLabel) || !run.nodes.includes(node)) return null;
   const url = `${base}/${path`steps/${node.step.name}`}/status`;
   async function act(event, does, done) {
     await attempt(does, { button: event.target, done });
@@ -81,16 +84,34 @@ function stepActions(page, state, node) {
     node.statusLabel !== "failed" && h("button", { type: "button", onclick: set(2) }, "Mark as failed"));
 }
 
-function children(state, node) {
+function children(state, node, changed) {
   if (!node.subRuns.length) return null;
-  const list = node.subRuns.map((each) => ({ ...each, ...state.children.get(each.dagRunId) }));
+  const list = node.subRuns.map((each) => ({ statusLabel: "not_started", ...each, ...state.children.get(each.dagRunId) }));
+  if (list.length <= MOST_CHILDREN) return childTable(state, node, list);
+  const { childLabel, mostChildren } = state.find;
+  const labels = [...new Set([...list.map((each) => each.statusLabel), childLabel])].filter(Boolean);
+  const found = list.filter((each) => !childLabel || each.statusLabel === childLabel);
+  const set = (changes) => {
+    Object.assign(state.find, { mostChildren: MOST_CHILDREN }, changes);
+    changed();
+  };
+  return h("div", {},
+    h("div", { class: "filters" },
+      h("select", { "aria-label": "Status of child runs", value: childLabel, onchange: (event) => set({ childLabel: event.target.value }) },
+        h("option", { value: "" }, "Any status"), labels.map((label) => h("option", { key: label, value: label }, words(label)))),
+      h("span", { class: "faint" }, `${found.length} of ${list.length} child runs`)),
+    childTable(state, node, found.slice(0, mostChildren)),
+    found.length > mostChildren && h("p", {}, h("button", { type: "button", onclick: () => set({ mostChildren: mostChildren + MOST_CHILDREN }) },
+      `Show ${Math.min(MOST_CHILDREN, found.length - mostChildren)} more`)));
+}
+
+function childTable(state, node, list) {
   return h("table", { class: "rows" },
     h("thead", {}, h("tr", {}, h("th", {}, "Status"), h("th", {}, "Child run"), h("th", {}, "Took"))),
-    h("tbody", {}, list.slice(0, MOST_CHILDREN).map((each) => h("tr", { key: each.dagRunId },
-      h("td", { class: "state" }, badge(each.statusLabel ?? "not_started")),
+    h("tbody", {}, list.map((each) => h("tr", { key: each.dagRunId },
+      h("td", { class: "state" }, badge(each.statusLabel)),
       h("td", { class: "main" },
         h("a", { class: "name", href: to(["runs", state.name, state.id, "sub", each.dagRunId]) }, each.name ?? node.step.call ?? "run"),
         h("span", { class: "id mono faint clip", title: each.dagRunId }, each.params ?? each.dagRunId)),
-      h("td", { class: "number" }, took(each))))),
-    list.length > MOST_CHILDREN && h("tfoot", {}, h("tr", {}, h("td", { colspan: 3, class: "faint" }, `${list.length - MOST_CHILDREN} more`))));
+      h("td", { class: "number" }, took(each))))));
 }

@@ -1,0 +1,56 @@
+"""One step of a run, opened in its page: what can be done with it, its child runs, and the way back."""
+
+from playwright.sync_api import expect
+
+from tests.harness.accessibility import barriers
+from tests.harness.cluster import Embedded
+from tests.ui.conftest import Look
+
+
+def test_a_handler_has_no_buttons_that_fail(look: Look, system: Embedded) -> None:
+    system.client.create("handled", "handlerOn: {exit: {command: echo bye}}\nsteps: [{name: a, command: exit 3}]\n")
+    system.client.start("handled")
+    system.client.until("failed", "handled")
+    with look("#/runs/handled/r1?step=a") as page:
+        panel = page.locator(".panel")
+        expect(panel.get_by_role("button", name="Retry this step")).to_be_visible()
+        page.get_by_role("link", name="onExit", exact=True).click()
+        expect(panel.get_by_role("heading", name="onExit")).to_be_visible()
+        expect(panel.get_by_role("log")).to_have_text("bye")
+        for name in ("Retry this step", "Mark as failed", "Mark as succeeded"):
+            expect(panel.get_by_role("button", name=name)).to_have_count(0)
+
+
+def test_who_closes_a_step_by_the_keyboard_is_where_it_was_opened(look: Look, system: Embedded) -> None:
+    system.client.create("closed", "steps: [{name: a, command: echo a}, {name: b, command: echo b}]\n")
+    system.client.start("closed")
+    system.client.until("succeeded", "closed")
+    with look("#/runs/closed/r1") as page:
+        link = page.get_by_role("link", name="b", exact=True)
+        for button, key in (("Close", "Enter"), ("stderr", "Escape")):
+            link.focus()
+            page.keyboard.press("Enter")
+            page.locator(".panel").get_by_role("button", name=button).focus()
+            page.keyboard.press(key)
+            expect(page.locator(".panel")).to_have_count(0)
+            expect(link).to_be_focused()
+
+
+def test_the_one_child_run_of_many_that_failed_is_found(look: Look, system: Embedded) -> None:
+    child = 'params: [{ITEM: ""}]\nsteps: [{name: work, command: test "$ITEM" != 204}]\n'
+    items = [f"ITEM={number}" for number in range(205)]
+    system.client.create("one-of-many", child)
+    call = f"{{name: fan, call: one-of-many, parallel: {{items: {items}, maxConcurrent: 20}}}}"
+    system.client.create("many", f"steps: [{call}]\n")
+    system.client.start("many")
+    system.client.until("failed", "many")
+    with look("#/runs/many/r1?step=fan") as page:
+        rows = page.locator(".panel tbody").first.get_by_role("row")
+        expect(rows).to_have_count(200)
+        page.get_by_label("Status of child runs").select_option("failed")
+        expect(rows).to_have_count(1)
+        expect(rows).to_contain_text("ITEM=204")
+        assert barriers(page) == []
+        page.get_by_label("Status of child runs").select_option("Any status")
+        page.get_by_role("button", name="Show 5 more").click()
+        expect(rows).to_have_count(205)
