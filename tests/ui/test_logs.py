@@ -109,6 +109,16 @@ def test_a_line_is_shown_as_a_terminal_leaves_it(look: Look, system: Embedded) -
         assert shown == "done\ndos\nred and a link\nplain not the end of it\n"
 
 
+def test_an_address_of_a_line_beyond_the_end_shows_the_end(look: Look, system: Embedded) -> None:
+    system.client.create("shorter", "steps: [{name: count, command: seq 1500}]\n")
+    system.client.start("shorter")
+    system.client.until("succeeded", "shorter")
+    with look("#/runs/shorter/r1?step=count&line=5000") as page:
+        log = page.get_by_role("log")
+        expect(log).to_contain_text("1500")
+        assert edges_of(log) == (501, 1500)
+
+
 def test_a_log_is_not_asked_for_once_its_page_is_left(look: Look, system: Embedded) -> None:
     system.client.create("left", "steps: [{name: nap, command: 'echo zzz; sleep 600'}]\n")
     system.client.start("left")

@@ -1,5 +1,7 @@
 """One step of a run, opened in its page: what can be done with it, its child runs, and the way back."""
 
+import json
+
 from playwright.sync_api import expect
 
 from tests.harness.accessibility import barriers
@@ -54,3 +56,18 @@ def test_the_one_child_run_of_many_that_failed_is_found(look: Look, system: Embe
         page.get_by_label("Status of child runs").select_option("Any status")
         page.get_by_role("button", name="Show 5 more").click()
         expect(rows).to_have_count(205)
+
+
+def test_a_text_that_turns_the_direction_leaves_what_is_beside_it(look: Look, system: Embedded) -> None:
+    name, prompt = "ask \u202egpj.exe", "Ship \u202eit?"
+    step = {"name": name, "type": "hitl", "config": {"prompt": prompt}}
+    system.client.create("turned", json.dumps({"steps": [step]}))
+    system.client.start("turned")
+    system.client.until("waiting", "turned")
+    with look("#/runs/turned/r1") as page:
+        words = page.get_by_role("form").locator("p")
+        expect(words).to_have_text(f"{name} waits for a person: {prompt}")
+        places = [words.locator(each).bounding_box() for each in ("strong", ".question")]
+        [asks, asked] = [place for place in places if place]
+        # Between them is what the page says.
+        assert asked["x"] - asks["x"] - asks["width"] > 50

@@ -73,6 +73,12 @@ class LogView {
     const from = Math.max(1, line - BEFORE_LINE);
     this.following = false;
     return this.step({ offset: from, limit: FIRST_LINES }, (answer) => {
+      if (from > answer.totalLines) {
+        // The address may name a line of another attempt, whose log was longer.
+        this.line = 0;
+        this.following = true;
+        return this.load();
+      }
       this.first = from;
       this.next = from + answer.lineCount;
       this.add(answer.content, answer.lineCount);
@@ -190,6 +196,8 @@ class LogView {
       }
       this.total = answer.totalLines;
       use(answer);
+      // It may have asked for other lines instead.
+      if (turn !== this.turn) return;
       this.settle();
       this.say("");
       this.done = !wasLive && this.next > this.total;
