@@ -2,11 +2,20 @@
 
 import json
 
-from playwright.sync_api import expect
+import pytest
+from playwright.sync_api import Locator, expect
 
 from tests.harness.accessibility import barriers
+from tests.harness.browser import PHONE
 from tests.harness.cluster import Embedded
 from tests.ui.conftest import Look
+
+UNCOVERED = """(each) => {
+  const { left, top, width, height } = each.getBoundingClientRect();
+  return each.contains(document.elementFromPoint(left + width / 2, top + height / 2));
+}"""
+"""Whether an element is in sight, with nothing in front of it."""
+SIZES = pytest.mark.parametrize("size", [PHONE, (900, 600), (1050, 600)], ids=["phone", "tablet", "laptop"])
 
 
 def test_a_handler_has_no_buttons_that_fail(look: Look, system: Embedded) -> None:
@@ -71,3 +80,31 @@ def test_a_text_that_turns_the_direction_leaves_what_is_beside_it(look: Look, sy
         [asks, asked] = [place for place in places if place]
         # Between them is what the page says.
         assert asked["x"] - asks["x"] - asks["width"] > 50
+
+
+def uncovered(element: Locator) -> bool:
+    expect(element).to_be_visible()
+    found: bool = element.evaluate(UNCOVERED)
+    return found
+
+
+@SIZES
+def test_the_bar_hides_neither_an_opened_step_nor_what_is_selected(
+    look: Look, system: Embedded, size: tuple[int, int]
+) -> None:
+    if system.client.ask("GET", "/dag-runs/long-way/r1").status != 200:
+        steps = [{"name": f"s{number}", "command": "true"} for number in range(40)]
+        system.client.create("long-way", json.dumps({"steps": steps, "maxActiveRuns": 20}))
+        for number in range(1, 21):
+            system.client.start("long-way", f"r{number}")
+        system.client.until("succeeded", "long-way")
+    with look("#/runs/long-way/r1", size=size) as page:
+        page.get_by_role("link", name="s39", exact=True).click()
+        panel = page.locator(".panel")
+        expect(panel.get_by_role("heading", name="s39")).to_be_visible()
+        assert uncovered(panel.get_by_role("button", name="Close"))
+
+        page.get_by_role("link", name="Runs", exact=True).click()
+        page.get_by_label("Select long-way r20", exact=True).check()
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        assert uncovered(page.get_by_role("group", name="Selected runs").get_by_role("button", name="Clear"))

@@ -31,6 +31,8 @@ export function open() {
   const skip = h("a", { class: "skip", href: "#main", onclick: (event) => { event.preventDefault(); main.focus(); } },
     "Skip to the content");
   document.body.replaceChildren(skip, bar, banner, main, toasts);
+  // It has more lines the more pages there are and the narrower the window is.
+  new ResizeObserver(() => document.documentElement.style.setProperty("--bar", `${bar.offsetHeight}px`)).observe(bar);
   draw();
 }
 
