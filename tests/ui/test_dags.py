@@ -174,3 +174,11 @@ def test_an_unsaved_text_is_restored_when_the_user_returns(look: Look, system: E
         expect(page.get_by_role("link", name="Spec", exact=True)).to_be_visible()
         assert not page.evaluate(asks)
     assert "renamed" in system.client.ask("GET", "/dags/kept-2/spec").json["spec"]
+
+
+def test_a_page_of_the_list_that_became_empty_leads_back(look: Look, system: Embedded) -> None:
+    system.client.create("still-here", "steps: [echo x]\n")
+    with look("#/dags?page=999") as page:
+        expect(page.get_by_text("No DAG fits.")).to_be_visible()
+        page.get_by_role("link", name="Show all").click()
+        expect(page.get_by_role("table")).to_be_visible()

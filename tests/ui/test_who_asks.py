@@ -65,6 +65,11 @@ def test_a_viewer_sees_no_buttons_that_fail_after_an_outage_and_no_name_after_th
         expect(page.get_by_role("heading", name="DAGs", exact=True)).to_be_visible()
         expect(page.get_by_role("button", name="New DAG", exact=True)).to_have_count(0)
 
+        # A page that the bar does not offer has an address, too.
+        page.goto(f"{door}#/workspaces")
+        expect(page.get_by_role("heading", name="Workspaces", exact=True)).to_be_visible()
+        expect(page.get_by_role("button", name="New workspace")).to_have_count(0)
+
         page.context.clear_cookies()
         page.get_by_role("link", name="Runs", exact=True).click()
         expect(page.get_by_role("button", name="Log in")).to_be_visible()

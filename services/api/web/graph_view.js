@@ -29,7 +29,7 @@ export class GraphView {
         h("button", { type: "button", "aria-label": "Zoom out", onclick: () => step(-1) }, "−"),
         h("button", { type: "button", onclick: fit }, "Fit"),
         h("button", { type: "button", "aria-label": "Zoom in", onclick: () => step(1) }, "+"),
-        h("span", { class: "faint" }, `${steps.length} steps`)),
+        h("span", { class: "faint" }, `${steps.length} step${steps.length === 1 ? "" : "s"}`)),
       large
         ? h("div", { class: "canvas large", key: "large", mount: (root) => this.big.mount(root) })
         : h("div", { class: "canvas", key: "small" }, graph(steps, { across, selected, zoom: this.zoom })));

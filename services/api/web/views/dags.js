@@ -51,8 +51,9 @@ export function dags(page) {
   }
 
   function nothing() {
-    const { name, tag, faulty } = here().query;
-    const filtered = name || tag || faulty;
+    const { name, tag, faulty, page: number = 1 } = here().query;
+    // The last page may have become empty.
+    const filtered = name || tag || faulty || number > 1;
     return h("div", { class: "empty" },
       h("p", {}, filtered ? "No DAG fits." : "There are no DAGs yet."),
       filtered

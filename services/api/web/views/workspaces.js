@@ -4,7 +4,7 @@ import { get, path, send } from "../api.js";
 import { ask, choice, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { go, to } from "../router.js";
-import { ROLES, settings } from "../session.js";
+import { mayChangeServer, ROLES, settings } from "../session.js";
 import { ago } from "../time.js";
 import { addressIn } from "../workspace.js";
 
@@ -22,7 +22,7 @@ export function workspaces(page) {
     const others = list.filter(({ name }) => name !== "default");
     page.show(
       h("div", { class: "heading" }, h("h1", {}, "Workspaces"), h("span", { class: "gap" }),
-        h("button", { type: "button", class: "primary", onclick: create }, "New workspace")),
+        mayChangeServer("admin") && h("button", { type: "button", class: "primary", onclick: create }, "New workspace")),
       others.length ? table(others)
         : h("div", { class: "empty" }, h("p", {}, "There is only the default workspace, to which everything belongs.")));
   });
