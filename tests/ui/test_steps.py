@@ -108,3 +108,28 @@ def test_the_bar_hides_neither_an_opened_step_nor_what_is_selected(
         page.get_by_label("Select long-way r20", exact=True).check()
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
         assert uncovered(page.get_by_role("group", name="Selected runs").get_by_role("button", name="Clear"))
+
+
+def test_back_leads_to_where_a_list_was_left(look: Look, system: Embedded) -> None:
+    system.client.create("walked", json.dumps({"steps": ["echo x"], "maxActiveRuns": 30}))
+    for number in range(1, 31):
+        system.client.start("walked", f"r{number}")
+    for number in range(1, 31):
+        system.client.until("succeeded", "walked", f"r{number}")
+    with look("#/runs?q=walked", size=(1000, 500)) as page:
+        link = page.get_by_role("link", name="walked r1", exact=True)
+        link.scroll_into_view_if_needed()
+        before = page.evaluate("scrollY")
+        assert before > 200
+        link.click()
+        expect(page.locator("main h1")).to_have_text("walked")
+        expect(page.locator("main dl")).to_be_visible()
+        assert page.evaluate("scrollY") == 0
+        page.get_by_role("link", name="Outputs", exact=True).click()
+        page.go_back()
+        page.go_back()
+        expect(link).to_be_in_viewport()
+        assert page.evaluate("scrollY") == before
+        page.go_forward()
+        expect(page.locator("main dl")).to_be_visible()
+        assert page.evaluate("scrollY") == 0

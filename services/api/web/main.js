@@ -36,11 +36,15 @@ const AGAIN_MS = 2000;
 let page;
 let known = false;
 let later;
+/** How far each entry of the browser's history was scrolled, by its number; and the number of the present one. */
+const scrolled = new Map();
+let entry;
 
 /** Show the page that the address names; the same page with another query goes on as it is. */
 function route() {
   const place = here();
   if (!known) return;
+  const top = arrived();
   if (page && page.place.parts.join("\n") === place.parts.join("\n")) {
     page.place = place;
     page.refresh();
@@ -48,17 +52,25 @@ function route() {
   }
   const [section = "home", ...rest] = place.parts;
   const before = page;
-  show(VIEWS[section]?.[rest.length] ?? unknown, place);
+  show(VIEWS[section]?.[rest.length] ?? unknown, place, top);
   draw();
   scrollTo(0, 0);
   // Keyboard and screen reader users continue in the new page, not at the link they followed.
   if (before) main.focus({ preventScroll: true });
 }
 
-function show(view, place) {
+/** Return how far the entry of the history was scrolled that the browser is at now: a link makes one without a number. */
+function arrived() {
+  scrolled.set(entry, scrollY);
+  entry = history.state?.entry ?? Math.random();
+  history.replaceState({ entry }, "");
+  return scrolled.get(entry) ?? 0;
+}
+
+function show(view, place, top = 0) {
   page?.end();
   withdraw();
-  page = new Page(main, place);
+  page = new Page(main, place, top);
   patch(main, h("p", { class: "loading", role: "status", key: "loading" }, "Loading…"));
   view(page);
 }
@@ -102,6 +114,8 @@ function askWho(refused) {
 }
 
 listeners.unauthorized = (refused) => known && askWho(refused);
+// A browser would scroll before the page has anything to show.
+history.scrollRestoration = "manual";
 addEventListener("hashchange", route);
 addEventListener("begin-anew", begin);
 listen(() => known);

@@ -7,9 +7,11 @@ const SLOWEST_MS = 15_000;
 const REFUSED = 10;
 
 export class Page {
-  constructor(root, place) {
+  /** `top`: how far to scroll when there is something to see. */
+  constructor(root, place, top = 0) {
     this.root = root;
     this.place = place;
+    this.top = top;
     this.ending = new AbortController();
     this.refreshes = [];
   }
@@ -25,8 +27,10 @@ export class Page {
   /** Show this tree instead of what is shown. */
   show(...tree) {
     if (this.signal.aborted) return;
+    const first = !this.shown;
     this.shown = true;
     patch(this.root, ...tree);
+    if (first && this.top) scrollTo(0, this.top);
   }
 
   title(text) {

@@ -42,7 +42,7 @@ function segments(path) {
 /** Change the query of the present address; in place, so that "back" leaves the page. */
 export function stay(changes) {
   const { parts, query } = here();
-  history.replaceState(null, "", to(parts, { ...query, ...changes }));
+  history.replaceState(history.state, "", to(parts, { ...query, ...changes }));
   dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
