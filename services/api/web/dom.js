@@ -87,7 +87,8 @@ function patchNode(from, to) {
   from.handlers = to.handlers;
   if (to.mount) return;
   patchChildren(from, to);
-  if (to.controlled && from !== document.activeElement) {
+  // What somebody is typing stays; a box is ticked in an instant.
+  if (to.controlled && (from !== document.activeElement || from.type === "checkbox")) {
     for (const name of PROPERTIES) if (name in to && from[name] !== to[name]) from[name] = to[name];
   }
 }

@@ -89,13 +89,12 @@ export function dags(page) {
       h("td", { class: "act" },
         scheduled && may("operator") && h("label", { class: "switch", title: suspended ? "Its schedule is off" : "Its schedule is on" },
           h("input", { type: "checkbox", role: "switch", "aria-label": `Schedule of ${file}`, checked: !suspended,
-            onchange: (event) => suspend(file, !event.target.checked, event.target) }), h("span", { class: "knob" })),
+            onchange: (event) => suspend(file, !event.target.checked) }), h("span", { class: "knob" })),
         may("operator") && h("button", { type: "button", "aria-label": `Start ${file}`, disabled: errors.length > 0,
           onclick: () => startTyped(page, file) }, "Start")));
   }
 
-  async function suspend(file, off, box) {
-    box.blur();
+  async function suspend(file, off) {
     await attempt(() => send("POST", path`dags/${file}/suspend`, { suspend: off }));
     await page.refresh();
   }
