@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.harness.browser import watched
 from tests.harness.cluster import Embedded
+from tests.harness.oidc_provider import CLIENT_ID, CLIENT_SECRET, OidcProvider
 from tests.harness.procs import DagwayProcess
 from tests.ui.conftest import BOTH_GUARDED, Look, log_in, origin, send
 
@@ -136,3 +137,27 @@ def test_an_outage_is_said_and_ends_by_itself(look: Look, system: Embedded) -> N
         context.set_offline(False)
         expect(page.get_by_text("The gateway does not answer.")).to_be_hidden()
         expect(page.get_by_role("link", name="outage-2")).to_be_visible()
+
+
+def test_a_session_of_a_provider_that_has_ended_can_be_begun_anew(chromium: Browser, tmp_path: Path) -> None:
+    system = Embedded(tmp_path)
+    door = origin(system)
+    with OidcProvider() as provider:
+        system.process.env |= {
+            "DAGWAY_AUTH_MODE": "oidc",
+            "DAGWAY_AUTH_OIDC_ISSUER": provider.issuer,
+            "DAGWAY_AUTH_OIDC_CLIENT_ID": CLIENT_ID,
+            "DAGWAY_AUTH_OIDC_CLIENT_SECRET": CLIENT_SECRET,
+            "DAGWAY_AUTH_OIDC_CLIENT_URL": door,
+            "DAGWAY_AUTH_OIDC_DEFAULT_ROLE": "admin",
+        }
+        with system, watched(chromium, f"{door}/#/dags", expected=("status of 401",)) as page:
+            expect(page.get_by_role("button", name="New DAG", exact=True)).to_be_visible()
+            page.context.clear_cookies()
+            page.get_by_role("link", name="Runs", exact=True).click()
+            expect(page.get_by_role("alert")).to_contain_text("Loading this page failed")
+            # The pages are as alive as before.
+            page.get_by_role("link", name="Queues", exact=True).click()
+            expect(page.get_by_role("link", name="Queues", exact=True)).to_have_attribute("aria-current", "page")
+            page.get_by_role("button", name="Log in").click()
+            expect(page.get_by_role("heading", name="Queues", exact=True)).to_be_visible()

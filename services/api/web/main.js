@@ -33,6 +33,7 @@ const VIEWS = { home: [home], dags: [dags, dag], runs: [runs, unknown, run, unkn
   access: [access], secrets: [secrets], settings: [settings], workspaces: [workspaces, workspacePage], "dead-letters": [deadLetters],
   compare: [unknown, unknown, compare, unknown, compare] };
 const AGAIN_MS = 2000;
+const REFUSED_MS = 15_000;
 let page;
 let known = false;
 let later;
@@ -83,8 +84,8 @@ async function begin() {
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     // Nobody has tried to log in yet: there is nothing to say about it.
-    if (error.status === 401) return askWho();
-    if (error.status === 403) return askWho(error);
+    if (asksWho && error.status === 401) return askWho();
+    if (asksWho && error.status === 403) return askWho(error);
     // Without the answer nobody knows which pages and buttons to show. Another node may not have this operation.
     if (error.passing || !remote.node) return tryAgain(error);
   }
@@ -100,20 +101,20 @@ function tryAgain(error) {
   session.absent = true;
   show((entrance) => entrance.failed(error), here());
   draw();
-  later = setTimeout(begin, AGAIN_MS);
+  later = setTimeout(begin, error.passing ? AGAIN_MS : REFUSED_MS);
 }
 
 function askWho(refused) {
   known = false;
   forgetApprovals();
-  if (!asksWho) return;
   // Whoever was logged in is not any more.
   Object.assign(session, { user: null, workspaces: [], absent: true });
   show((entrance) => login(entrance, { refused, begin }), here());
   draw();
 }
 
-listeners.unauthorized = (refused) => known && askWho(refused);
+// Without a login form here the page says itself that it was refused, and goes on once there is a session again.
+listeners.unauthorized = (refused) => known && asksWho && askWho(refused);
 // A browser would scroll before the page has anything to show.
 history.scrollRestoration = "manual";
 addEventListener("hashchange", route);

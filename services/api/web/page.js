@@ -2,6 +2,7 @@
 
 import { ApiError } from "./api.js";
 import { h, patch } from "./dom.js";
+import { settings } from "./session.js";
 
 const SLOWEST_MS = 15_000;
 const REFUSED = 10;
@@ -59,7 +60,10 @@ export class Page {
     patch(this.root, h("div", { class: "empty", role: "alert", key: "failed" },
       h("h1", {}, error.status === 404 ? "Not found" : error.passing ? "Waiting" : "Loading this page failed"),
       h("p", {}, text),
-      error.status === 404 && h("p", {}, h("a", { href: "#/dags" }, "All DAGs"))));
+      error.status === 404 && h("p", {}, h("a", { href: "#/dags" }, "All DAGs")),
+      // The provider knows the user, and leads back here.
+      error.status === 401 && settings.auth === "oidc"
+        && h("p", {}, h("button", { type: "button", class: "primary", onclick: () => location.reload() }, "Log in"))));
   }
 }
 
