@@ -57,3 +57,16 @@ def test_a_gateway_that_is_killed_is_told_until_it_is_back(look: Look, system: C
         expect(page.locator(".banner")).to_be_hidden()
         approve.click()
         expect(page.locator(".heading .badge").first).to_have_text("✓succeeded")
+
+
+def test_changes_that_cannot_be_read_are_not_said_to_be_none(look: Look, system: Footing) -> None:
+    system.client.create("unread", "steps: [echo x]\n")
+    system.client.start("unread")
+    system.client.until("succeeded", "unread")
+    with look(expected=("status of 503",)) as page:
+        full = {"code": "unavailable", "message": "This gateway has no room for another stream"}
+        page.route("**/events", lambda route: route.fulfill(status=503, json=full))
+        page.goto(f"{page.url.split('#')[0]}#/runs/unread/r1?tab=events")
+        expect(page.get_by_text("cannot be read now: This gateway has no room for another stream.")).to_be_visible()
+        page.unroute("**/events")
+        expect(page.get_by_role("cell", name="begins")).to_be_visible()

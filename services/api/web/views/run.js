@@ -1,6 +1,6 @@
 // One run: its graph, steps, logs and actions.
 
-import { events, get, path } from "../api.js";
+import { ApiError, events, get, path } from "../api.js";
 import { h } from "../dom.js";
 import { GraphView } from "../graph_view.js";
 import { withOpened } from "../opened_runs.js";
@@ -30,7 +30,7 @@ export function run(page) {
   const [, name, id, , sub] = page.place.parts;
   const root = path`dag-runs/${name}/${id}`;
   const base = sub ? `${root}/sub-dag-runs/${encodeURIComponent(sub)}` : root;
-  const state = { name, id, sub, root, base, run: null, children: new Map(), questions: new Map(), changes: [], outputs: {}, spec: null, log: "", attempts: [], every: [], opened: new Map(), shown: undefined,
+  const state = { name, id, sub, root, base, run: null, children: new Map(), questions: new Map(), changes: [], unread: "", outputs: {}, spec: null, log: "", attempts: [], every: [], opened: new Map(), shown: undefined,
     find: { text: "", label: "", most: 200, childLabel: "", mostChildren: MOST_CHILDREN } };
   const picture = new GraphView(() => draw());
   let live = false;
@@ -71,6 +71,8 @@ export function run(page) {
       } catch (error) {
         // Away, ended by us, or no place free: the page's own refreshes show that, and go on meanwhile.
         live = false;
+        state.unread = error instanceof ApiError ? error.message : "";
+        if (state.run) draw();
         await pause(error.status === 404 ? 15_000 : 3000);
       }
       await until(() => !document.hidden);
@@ -78,6 +80,7 @@ export function run(page) {
 
     function tell(found) {
       lastId = found.at(-1).id;
+      state.unread = "";
       state.changes.push(...found.map((each) => each.data));
       clearTimeout(soon);
       soon = setTimeout(() => loop.run(), SOON_MS);
@@ -213,7 +216,7 @@ export function run(page) {
       : h("div", { class: "empty" }, h("p", {}, active(state.run.statusLabel) ? "No step has written output yet." : "No step wrote output."));
   }
 
-  const story = () => (sub ? h("pre", { class: "wrap story", tabindex: "0" }, state.log || "Nothing has happened yet.") : timeline(state.changes));
+  const story = () => (sub ? h("pre", { class: "wrap story", tabindex: "0" }, state.log || "Nothing has happened yet.") : timeline(state.changes, state.unread));
 
   const spec = () => h("pre", { class: "code", tabindex: "0", role: "region", "aria-label": "Spec of this run" }, state.spec ?? "");
 }

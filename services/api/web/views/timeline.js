@@ -6,8 +6,12 @@ import { clock } from "../time.js";
 
 const MOST = 1000;
 
-export function timeline(changes) {
-  if (!changes.length) return h("div", { class: "empty" }, h("p", {}, "Nothing has happened yet."));
+/** `unread`: why the changes cannot be read now. */
+export function timeline(changes, unread) {
+  if (!changes.length) {
+    const text = unread ? `The changes cannot be read now: ${unread}. Trying again…` : "Nothing has happened yet.";
+    return h("div", { class: "empty" }, h("p", {}, text));
+  }
   const shown = changes.slice(-MOST).reverse();
   return h("table", { class: "rows timeline" },
     h("thead", {}, h("tr", {}, h("th", {}, "When"), h("th", {}, "What"), h("th", {}, "Became"), h("th", {}, "Why"))),
