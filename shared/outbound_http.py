@@ -6,14 +6,13 @@ from contextlib import suppress
 from typing import Any
 
 import urllib3
-from urllib3 import exceptions as http_errors
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from shared.errors import InvalidInput
 from shared.outbound import OutboundPolicy, why_denied
 
-__all__ = ["OutboundDenied", "outbound_pool", "why_failed"]
+__all__ = ["OutboundDenied", "outbound_pool"]
 
 
 class OutboundDenied(InvalidInput):
@@ -56,22 +55,6 @@ def outbound_pool(
     pool = urllib3.PoolManager(**options)
     pool.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
     return pool
-
-
-def why_failed(error: Exception) -> str:
-    """Return why a request failed, without the names of classes and objects that the library's own texts have."""
-    reason = error.reason if isinstance(error, http_errors.MaxRetryError) and error.reason else error
-    if isinstance(reason, http_errors.NewConnectionError):
-        cause = reason.__cause__
-        why = cause.strerror if isinstance(cause, OSError) and cause.strerror else reason._message  # noqa: SLF001
-        return f"cannot connect to {reason.conn.host}, port {reason.conn.port}: {why}"
-    *_, last = reason.args or (reason,)
-    if isinstance(reason, http_errors.PoolError):
-        # The text begins with the pool.
-        return str(last).partition("): ")[2] or str(last)
-    if isinstance(reason, http_errors.ProtocolError | http_errors.ConnectTimeoutError):
-        return str(last)
-    return str(reason)
 
 
 def _refuse_name(host: str, policy: OutboundPolicy) -> None:

@@ -49,15 +49,11 @@ def rig(stack: Stack) -> Rig:
 
 @contextmanager
 def scheduler_statements(rig: Rig) -> Iterator[list[str]]:
-    """Collect the statements of schedulers that know the rules about workspaces, as after a pass over the leases.
-
-    Without those that measure the database's time, which depend on how much time has passed.
-    """
+    """Collect the statements of schedulers that know the rules about workspaces, as after a pass over the leases."""
     with rig.transactor.store.begin() as tx:
         rig.transactor.rules.read(tx)
     with statements(rig.stack.engine) as made:
         yield made
-    made[:] = [statement for statement in made if statement != "SELECT clock_timestamp()"]
 
 
 def test_called_runs_wait_for_a_limit_and_others_begin_at_once(rig: Rig) -> None:

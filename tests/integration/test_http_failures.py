@@ -30,7 +30,7 @@ def test_an_error_says_what_failed_in_plain_words(rig: Rig, server: HttpCounterp
     urls = ["http://127.0.0.1:1/", "http://no.such.host.invalid/", f"{server.url}/silence/", f"{server.url}/short/"]
     errors = [rig.run(task(http("GET", url))).error.partition("http request failed: ")[2] for url in urls]
 
-    assert errors[0] == "cannot connect to 127.0.0.1 port 1: Connection refused"
+    assert errors[0] == "cannot connect to 127.0.0.1, port 1: Connection refused"
     assert errors[1].startswith("the name no.such.host.invalid cannot be resolved: ")
     assert errors[2] == "the server closed the connection without an answer"
     assert errors[3] == "the body ended early: 3 bytes came, 7 more were announced"

@@ -162,7 +162,10 @@ def test_a_secret_can_be_in_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
-        ({"DAGWAY_COMMAND_KEYS_FILE": "/no/such"}, "DAGWAY_COMMAND_KEYS_FILE: cannot read /no/such: No such file"),
+        (
+            {"DAGWAY_COMMAND_KEYS_FILE": "/dev/null/x"},
+            "DAGWAY_COMMAND_KEYS_FILE: cannot read /dev/null/x: Not a directory",
+        ),
         (
             {"DAGWAY_COMMAND_KEYS_FILE": "/dev/null", "DAGWAY_COMMAND_KEYS": f"a={'x' * 32}"},
             "DAGWAY_COMMAND_KEYS_FILE: DAGWAY_COMMAND_KEYS is set too",

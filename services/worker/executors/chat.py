@@ -18,10 +18,10 @@ from urllib3.exceptions import HTTPError
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.http import open_pool
-from services.worker.executors.http_failures import failure_text
 from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
+from shared.http_failures import failure_text
 from shared.outbound_http import OutboundDenied
 
 __all__ = ["ChatExecutor"]

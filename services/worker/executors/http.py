@@ -20,12 +20,12 @@ from urllib3.util import Retry
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.header_names import canonical
-from services.worker.executors.http_failures import failure_text
 from services.worker.executors.http_redirects import follow, without_login
 from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result, positive_seconds
 from services.worker.executors.tls import tls_context
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
+from shared.http_failures import failure_text
 from shared.language.yaml.fields import scalar_text, type_name
 from shared.outbound_http import OutboundDenied, outbound_pool
 

@@ -131,7 +131,8 @@ def _fetch(url: str, outbound: OutboundPolicy) -> bytes:
     # Most workers need no HTTP client for their steps, and it takes long to import.
     import urllib3  # noqa: PLC0415
 
-    from shared.outbound_http import outbound_pool, why_failed  # noqa: PLC0415
+    from shared.http_failures import failure_text  # noqa: PLC0415
+    from shared.outbound_http import outbound_pool  # noqa: PLC0415
 
     retries = urllib3.Retry(_REDIRECTS, connect=0, read=0, status=0, other=0)
     try:
@@ -147,7 +148,7 @@ def _fetch(url: str, outbound: OutboundPolicy) -> bytes:
                     raise ValueError(f"the answer did not arrive within {_TIMEOUT_S:g} seconds")
             return data
     except urllib3.exceptions.HTTPError as error:
-        raise ValueError(why_failed(error)) from error
+        raise ValueError(failure_text(error)) from error
 
 
 def _typed(value: str) -> Any:

@@ -26,7 +26,7 @@ def failure_text(failure: BaseException) -> str:
     if isinstance(failure, NameResolutionError):
         return f"the name {failure.conn.host} cannot be resolved: {_system_text(failure)}"
     if isinstance(failure, NewConnectionError):
-        return f"cannot connect to {failure.conn.host} port {failure.conn.port}: {_system_text(failure)}"
+        return f"cannot connect to {failure.conn.host}, port {failure.conn.port}: {_system_text(failure)}"
     if isinstance(failure, ConnectTimeoutError):
         return "the server did not accept the connection in time"
     if isinstance(failure, SSLError):
