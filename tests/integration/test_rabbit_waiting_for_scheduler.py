@@ -1,7 +1,9 @@
-"""A gateway or a worker that is there before the first scheduler waits for the exchanges and queues."""
+"""A gateway or a worker waits for the exchanges and queues of a scheduler, and for its rights, at ease."""
 
 import itertools
+import logging
 import time
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
@@ -9,8 +11,10 @@ from services.worker.task_consumer import TaskConsumer
 from shared.errors import BrokerUnavailable
 from shared.transport.base import EVENTS, Outgoing, task_queue, worker_queue
 from shared.transport.open import open_transport
-from shared.transport.rabbitmq import consumer
+from shared.transport.rabbitmq import connection, consumer
 from tests.harness.eventually import PATIENCE_S, eventually
+from tests.harness.proxy import Proxy
+from tests.harness.servers import RabbitServer
 
 
 def test_a_worker_goes_on_when_a_scheduler_has_created_what_it_needs(amqp_url: str) -> None:
@@ -65,3 +69,61 @@ def test_a_queue_that_does_not_exist_yet_holds_up_no_task_of_the_others(
     eventually(lambda: [delivery.body for delivery in tasks.take(10, 1)] == [b"the pool's first"])
     worker.close()
     scheduler.close()
+
+
+def test_lost_connections_make_a_missing_queue_looked_for_no_more_often(
+    amqp_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    every_s = 1.0
+    monkeypatch.setattr(consumer, "_MISSING_RETRY_S", every_s)
+    caplog.set_level(logging.INFO)
+    parts = urlsplit(amqp_url)
+    scheduler = open_transport(amqp_url, name="scheduler")
+
+    def looks() -> list[float]:
+        return [record.created for record in caplog.records if record.getMessage() == "consumer.waits"]
+
+    with Proxy(int(parts.port or 0)) as link:
+        through = urlunsplit(parts._replace(netloc=f"guest:guest@127.0.0.1:{link.port}"))
+        worker = open_transport(through, name="worker", creates=False)
+        eventually(lambda: worker.healthy)
+        worker.consume([task_queue({"pool": "gpu"})], prefetch=1)
+        for _ in range(5):
+            before = len(looks())
+            link.cut()
+            link.mend()
+            eventually(lambda before=before: worker.healthy and len(looks()) > before)  # type: ignore[misc]
+        last = len(looks())
+        eventually(lambda: len(looks()) >= last + 5)
+        worker.close()
+    scheduler.close()
+
+    seen = looks()[last : last + 5]
+    assert seen[-1] - seen[0] > 3 * every_s, seen
+
+
+def test_a_login_that_may_not_send_is_tried_ever_less_often(
+    rabbit_server: RabbitServer, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may connect, and check that the exchanges exist: the broker refuses only what it sends."""
+    monkeypatch.setattr(connection._random, "uniform", lambda _shortest, longest: longest)
+    vhost = amqp_url.rpartition("/")[2]
+    rabbit_server.eval(
+        'rabbit_auth_backend_internal:add_user(<<"reader">>, <<"secret">>, <<"harness">>),'
+        f' ok = rabbit_auth_backend_internal:set_permissions(<<"reader">>, <<"{vhost}">>,'
+        ' <<".*">>, <<"^$">>, <<".*">>, <<"harness">>), ok.'
+    )
+    scheduler = open_transport(amqp_url, name="scheduler")
+    scheduler.declare([EVENTS])
+    reader = open_transport(amqp_url.replace("guest:guest", "reader:secret"), name="reader", creates=False)
+    refused_at = []
+    for number in range(6):
+        eventually(lambda: reader.healthy, every_s=0.02)
+        with pytest.raises(BrokerUnavailable, match="ACCESS_REFUSED"):
+            reader.send(Outgoing(EVENTS, b"report", f"m{number}")).result(PATIENCE_S)
+        refused_at.append(time.monotonic())
+    reader.close()
+    scheduler.close()
+
+    # It waited for 0.1 s, then for twice as long each time.
+    assert refused_at[-1] - refused_at[0] > 3.0, refused_at

@@ -139,13 +139,14 @@ class _Lines:
 
 
 def test_what_is_tried_again_and_again_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
-    times = iter((0.0, 0.3, 59.9, 60.0, 60.0))
+    times = iter((0.0, 0.0, 0.3, 0.3, 59.9, 59.9, 60.0, 60.0, 60.0))
     log = logging.getLogger("tried")
     log.addFilter(repeats := Repeats(lambda: next(times)))
     try:
         for _ in range(4):
             log.warning("leases.wait", extra={"error": "connection refused"})
             log.warning("broker.lost", extra={"why": "connection refused"})
+            log.warning("consumer.interrupted", extra={"error": "ACCESS_REFUSED"})
         log.warning("leases.wait", extra={"error": "too many connections"})
     finally:
         log.removeFilter(repeats)
@@ -156,4 +157,5 @@ def test_what_is_tried_again_and_again_is_logged_once_a_minute(caplog: pytest.Lo
         ("connection refused", 2),
         ("too many connections", None),
     ]
-    assert [one.message for one in caplog.records].count("broker.lost") == 4
+    events = [one.message for one in caplog.records]
+    assert (events.count("consumer.interrupted"), events.count("broker.lost")) == (2, 4)

@@ -31,7 +31,7 @@ import pika
 from shared.errors import BrokerUnavailable, ConfigInvalid
 from shared.transport.rabbitmq.packet_loop import PacketLoop
 
-__all__ = ["HEARTBEAT_S", "Connection", "parameters", "unavailable"]
+__all__ = ["HEARTBEAT_S", "Connection", "Retry", "parameters", "unavailable"]
 
 HEARTBEAT_S = 10
 """With 10 s, the broker sends a heartbeat every 5 s, and pika closes the connection after 15 s of silence."""
@@ -119,6 +119,27 @@ def _trusting(authorities: str) -> ssl.SSLContext:
         raise ConfigInvalid(f"DAGWAY_AMQP_URL: cacertfile {authorities} cannot be read: {error}") from error
 
 
+class Retry:
+    """Runs ``work`` after a delay. While a run waits, another one is not added to it.
+
+    What also opens after each lost connection would otherwise try once more in each round for each time that it did.
+    """
+
+    def __init__(self, connection: "Connection", work: Callable[[], None]) -> None:
+        self._connection, self._work = connection, work
+        self._waits = False
+
+    def after(self, delay_s: float) -> None:
+        """Run the work after ``delay_s``. Only the connection's thread may call this."""
+        if not self._waits:
+            self._waits = True
+            self._connection.later(delay_s, self._run)
+
+    def _run(self) -> None:
+        self._waits = False
+        self._work()
+
+
 class Connection:
     """A connection to RabbitMQ that reconnects by itself, to any of the hosts of which ``params`` are the parameters.
 
@@ -142,6 +163,10 @@ class Connection:
         self._connection: Any = None
         self._open = False
         self._failures = 0
+        self._brief = 0
+        """How many links in a row were ready and lost soon after."""
+        self._ready_at: float | None = None
+        self._dropped = False
         self._closing = False
         self._bytes = -1
         self.up = threading.Event()
@@ -179,8 +204,12 @@ class Connection:
         self._loop.call_later(delay_s, work)
 
     def ready(self) -> None:
-        """Tell the connection that its owner's channels are open, so that the backoff starts from the beginning."""
-        self._failures = 0
+        """Tell the connection that its owner's channels are open, so that the backoff starts from the beginning.
+
+        It goes on if the link is lost soon: the broker may refuse the first message, and that of the next link too.
+        """
+        self._ready_at = time.monotonic()
+        self._failures = self._brief
         self.tried.set()
 
     @property
@@ -191,6 +220,7 @@ class Connection:
     def drop(self, why: str) -> None:
         """Close the connection, so that a new one is opened. Only the connection's thread may call this."""
         if self._open and self._connection.is_open:
+            self._dropped = True
             _log.warning("broker.dropped", extra={"link": self._name, "why": why})
             self._connection.close(reply_text=why[:200])
 
@@ -272,7 +302,12 @@ class Connection:
         if self._closing:
             self._loop.stop()
             return
-        if self._failures == 0:
+        ready_at, self._ready_at = self._ready_at, None
+        if ready_at is not None:
+            soon = time.monotonic() - ready_at < _MAX_RETRY_S
+            self._failures = self._brief = self._brief + 1 if soon else 0
+        dropped, self._dropped = self._dropped, False
+        if self._failures == 0 or (ready_at is not None and not dropped):
             _log.warning("broker.lost", extra={"link": self._name, "error": str(self.reason)})
         self._host = (self._host + 1) % len(self._hosts)
         rounds = min(self._failures // len(self._hosts), _MAX_DOUBLINGS)

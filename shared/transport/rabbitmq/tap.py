@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from shared.transport.base import BrokerQueue
-from shared.transport.rabbitmq.connection import Connection
+from shared.transport.rabbitmq.connection import Connection, Retry
 from shared.transport.topology import TAP_ARGUMENTS
 
 __all__ = ["RabbitTap"]
@@ -42,6 +42,7 @@ class RabbitTap:
         self._session = 0
         self._channel: Any = None
         self._waits = False
+        self._retry = Retry(connection, self.open)
         self.standing = threading.Event()
         """Set when the first session has begun."""
         self._thread = threading.Thread(target=self._run, name="rabbit-tap", daemon=True)
@@ -101,7 +102,7 @@ class RabbitTap:
         if not self._waits:
             self._waits = True
             _log.warning("tap.waits", extra={"queue": self._name, "error": str(reason)})
-        self._connection.later(_RETRY_S, self.open)
+        self._retry.after(_RETRY_S)
 
     def _received(self, _channel: Any, _method: Any, _properties: Any, body: bytes) -> None:
         self._inbox.put(body)

@@ -17,7 +17,7 @@ import pika
 from shared.transport.base import NO_PRIORITIES, BrokerQueue, Consumer, DeadLetter, DeadLetterDecision, Outgoing, Tap
 from shared.transport.pending_reply import PendingReply
 from shared.transport.rabbitmq.admin import Admin
-from shared.transport.rabbitmq.connection import Connection, parameters
+from shared.transport.rabbitmq.connection import Connection, Retry, parameters
 from shared.transport.rabbitmq.consumer import OPEN_TIMEOUT_S, RabbitConsumer
 from shared.transport.rabbitmq.dead_letter_pass import dead_properties
 from shared.transport.rabbitmq.delivery import RabbitDelivery, Settlement, Stored
@@ -223,6 +223,8 @@ class _Listener:
         self._topics, self._callback = list(topics), callback
         self._inbox: SimpleQueue[tuple[str, bytes] | None] = SimpleQueue()
         self._standing = threading.Event()
+        self._retry = Retry(connection, self.open)
+        self._waits = False
         self._channel: Any = None
         self._thread = threading.Thread(target=self._run, name="rabbit-listen", daemon=True)
 
@@ -255,14 +257,21 @@ class _Listener:
         channel, name = self._channel, frame.method.queue
         for topic in self._topics:
             channel.queue_bind(name, CONTROL_EXCHANGE, routing_key=topic, callback=lambda _frame: None)
-        channel.basic_consume(name, self._received, auto_ack=True, callback=lambda _frame: self._standing.set())
+        channel.basic_consume(name, self._received, auto_ack=True, callback=self._listening)
+
+    def _listening(self, _frame: Any) -> None:
+        self._waits = False
+        self._standing.set()
 
     def _channel_closed(self, channel: Any, reason: object) -> None:
         if channel is self._channel:
             self._channel = None
             if channel.connection.is_open:
-                _log.warning("listener.interrupted", extra={"error": str(reason)})
-                self._connection.later(1.0, self.open)
+                if not self._waits:
+                    # Each try has a queue with another name, so the lines of two tries are not equal.
+                    self._waits = True
+                    _log.warning("listener.interrupted", extra={"error": str(reason)})
+                self._retry.after(1.0)
 
     def _received(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
         self._inbox.put((method.routing_key, body))
