@@ -4,6 +4,7 @@ import http.client
 import itertools
 import json
 import os
+import resource
 import signal
 import socket
 import threading
@@ -195,3 +196,25 @@ def test_downloads_that_stall_keep_nobody_waiting(cluster: Cluster) -> None:
         cluster.client.create("beside-stalled", ONE)
         cluster.client.start("beside-stalled")
         cluster.client.until("succeeded", "beside-stalled")
+
+
+def test_a_gateway_that_may_open_no_more_files_says_so_in_one_line_and_goes_on(cluster: Cluster) -> None:
+    (gateway,) = cluster.gateways
+    before = len(gateway.output())
+    allowed = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
+    opened = max(int(name) for name in os.listdir(f"/proc/{gateway.pid}/fd"))  # noqa: PTH208 - names, not paths
+    with ExitStack() as stack:
+        resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (opened + 1, allowed[1]))
+        stack.callback(resource.prlimit, gateway.pid, resource.RLIMIT_NOFILE, allowed)
+        links = [
+            connect(stack, cluster.ports[0], "GET /api/v2/health HTTP/1.1\nHost: 127.0.0.1\n\n") for _ in range(20)
+        ]
+        eventually(lambda: "connections.wait" in gateway.output()[before:])
+        resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, allowed)
+        for link in links:
+            assert link.recv(12) == b"HTTP/1.1 200"
+
+    said = gateway.output()[before:]
+    assert "Traceback" not in said
+    assert said.count("connections.wait") == 1
+    assert "Too many open files" in said

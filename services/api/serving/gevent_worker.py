@@ -2,6 +2,7 @@
 
 import errno
 import faulthandler
+import logging
 import os
 import time
 from functools import partial
@@ -17,6 +18,9 @@ _LINGER_S = 1.0
 """How long an idle connection stays open after SIGTERM, for a request that may be on its way."""
 _CHECK_EVERY_S = 1.0
 _CHECK_AT_END_S = 0.25
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+_log = logging.getLogger(__name__)
 
 
 class GreenWorker(GeventWorker):  # type: ignore[misc]
@@ -31,6 +35,9 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
         self._ending_since_s = 0.0
 
     def run(self) -> None:
+        hub = gevent.get_hub()
+        # gevent writes a traceback of each other error to standard error.
+        hub.NOT_ERROR = (*hub.NOT_ERROR, _NoRoom)
         gevent.spawn(self._close_idle)
         super().run()
 
@@ -90,12 +97,29 @@ class _Listening(StreamServer):  # type: ignore[misc]
     busy machine some wait there for a tenth of a second.
     """
 
+    def do_read(self) -> Any:
+        """Accept a connection. If the process may open no more files, log it; gevent tries again within a second."""
+        try:
+            return super().do_read()
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            _log.error(
+                "connections.wait",
+                extra={"error": str(error), "next": "raise the limit of open files: ulimit -n, LimitNOFILE"},
+            )
+            raise _NoRoom(error.errno, error.strerror) from None
+
     def close(self) -> None:
         try:
             while not self.closed and not self.full() and (waiting := self.do_read()) is not None:
                 self.do_handle(*waiting)
         finally:
             super().close()
+
+
+class _NoRoom(OSError):
+    """No connection can be accepted now, which is logged already."""
 
 
 class _Idle(Exception):
