@@ -11,7 +11,16 @@ import pytest
 
 from shared.errors import BrokerUnavailable, PublishUnconfirmed
 from shared.ids import new_token
-from shared.transport.base import BrokerQueue, Consumer, Delivery, Durability, Exchange, Outgoing, Transport
+from shared.transport.base import (
+    DEAD_LETTERS,
+    BrokerQueue,
+    Consumer,
+    Delivery,
+    Durability,
+    Exchange,
+    Outgoing,
+    Transport,
+)
 from shared.transport.rabbitmq import publisher
 from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.harness.eventually import PATIENCE_S, eventually
@@ -308,6 +317,20 @@ def test_a_dead_letter_waits_unsettled_until_its_copy_is_safe(
 
     letters = eventually(lambda: _letters(transport))
     assert letters == ["unreadable"]
+
+
+def test_the_queue_of_dead_letters_is_made_again_when_it_was_deleted(
+    rabbit_server: RabbitServer, amqp_url: str, transport: RabbitTransport, route: BrokerQueue
+) -> None:
+    consumer = transport.consume([route], prefetch=1)
+    rabbit_server.delete_queue(amqp_url, DEAD_LETTERS.name)
+    send(transport, route, b"bad").result(30)
+    take_one(consumer).dead_letter("unreadable")
+
+    # As the loop of a scheduler asks.
+    eventually(lambda: transport.waiting(DEAD_LETTERS) == 1)
+
+    assert _letters(transport) == ["unreadable"]
 
 
 def _letters(transport: Transport) -> list[str]:

@@ -4,6 +4,7 @@ Each call opens a channel on the publishing connection and waits until its work 
 must not call any of them.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -17,7 +18,7 @@ from shared.transport.futures import complete, fail
 from shared.transport.rabbitmq.batches import parts_of
 from shared.transport.rabbitmq.connection import unavailable
 from shared.transport.rabbitmq.dead_letter_pass import DeadLetterPass
-from shared.transport.rabbitmq.declaring import declare_queue
+from shared.transport.rabbitmq.declaring import declare_exchanges, declare_queue
 from shared.transport.rabbitmq.publisher import Publisher
 from shared.transport.topology import DEAD_QUEUE, queue_from_headers
 
@@ -28,6 +29,8 @@ _SETTLE_TIMEOUT_S = 60.0
 """Hundreds of letters may be sent one after the other."""
 _NOT_FOUND, _LOCKED = 404, 405
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class Admin:
@@ -62,7 +65,10 @@ class Admin:
             self._on_a_channel(start)
 
     def waiting(self, queue: BrokerQueue) -> int:
-        """Return how many messages of a broker queue no consumer has received; see ``Transport.waiting``."""
+        """Return how many messages of a broker queue no consumer has received; see ``Transport.waiting``.
+
+        The queue of dead letters is made again if it was deleted: nobody consumes from it, and would notice.
+        """
 
         def start(channel: Any, done: "Future[int]") -> None:
             def declared(frame: Any) -> None:
@@ -72,11 +78,21 @@ class Admin:
             def closed(_channel: Any, reason: Any) -> None:
                 if getattr(reason, "reply_code", None) == _NOT_FOUND:
                     complete(done, 0)
+                    if queue.name == DEAD_QUEUE and self._publisher.creates:
+                        self._make_again()
 
             channel.add_on_close_callback(closed)
             channel.queue_declare(queue.name, passive=True, callback=declared)
 
         return self._on_a_channel(start)
+
+    def _make_again(self) -> None:
+        connection = self._connection.pika
+        if connection is not None and connection.is_open:
+            _log.warning("dead_letters.queue_made_again", extra={"queue": DEAD_QUEUE})
+            connection.channel(
+                on_open_callback=lambda channel: declare_exchanges(channel, lambda _frame: channel.close())
+            )
 
     def exists(self, name: str) -> bool:
         """Return whether a broker queue exists; see ``Transport.exists``."""

@@ -38,13 +38,13 @@ def _ignore(_frame: object) -> None:
     """Ignore an answer, which always means success, because a refusal closes the channel."""
 
 
-def declare_exchanges(channel: Any) -> None:
-    """Create all exchanges that do not exist, and the queue of dead letters."""
+def declare_exchanges(channel: Any, then: Callable[[Any], None] = _ignore) -> None:
+    """Create all exchanges that do not exist, and the queue of dead letters. pika calls ``then`` after the last."""
     for exchange, kind in EXCHANGES.items():
         channel.exchange_declare(exchange, kind, durable=True, callback=_ignore)
     channel.queue_declare(DEAD_QUEUE, durable=True, arguments=DEAD_ARGUMENTS, callback=_ignore)
     channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE, callback=_ignore)
-    channel.queue_bind(DEAD_QUEUE, REJECTED_EXCHANGE, routing_key=REJECTED_KEY, callback=_ignore)
+    channel.queue_bind(DEAD_QUEUE, REJECTED_EXCHANGE, routing_key=REJECTED_KEY, callback=then)
 
 
 def check_exchanges(channel: Any) -> None:

@@ -85,7 +85,7 @@ class Publisher:
     def __init__(
         self, params: Sequence[Any], name: str, *, creates: bool = True, on_ready: Callable[[], None] = lambda: None
     ) -> None:
-        self._creates = creates
+        self.creates = creates
         self._on_ready = on_ready
         self._waiting: deque[_Pending] = deque()
         self._in_flight: dict[int, list[_Pending]] = {}
@@ -212,7 +212,7 @@ class Publisher:
         self._tag = 0
         channel.add_on_close_callback(self._channel_closed)
         channel.add_on_return_callback(self._on_return)
-        (declare_exchanges if self._creates else check_exchanges)(channel)
+        (declare_exchanges if self.creates else check_exchanges)(channel)
         channel.basic_consume(_REPLY_TO, self._on_reply, auto_ack=True, callback=_ignore)
         channel.confirm_delivery(self._on_confirm, callback=self._set_ready)
 
