@@ -14,6 +14,7 @@ from services.scheduler.commands.pools import apply_configured_pools
 from services.scheduler.commands.queues import apply_configured_queues
 from services.scheduler.deciding.dag_files import DagFiles
 from services.scheduler.deciding.plans import Plans
+from services.scheduler.deciding.transactor import PROTOCOL
 from services.scheduler.loops.dead_letters import DeadLetterLoop
 from services.scheduler.loops.event_routes import EventRoutes
 from services.scheduler.loops.folder import Folder
@@ -115,7 +116,8 @@ class Scheduler:
                 "host": socket.gethostname(),
                 "version": version,
                 "started_at": started_at,
-                "follows_chains": True,
+                "follows_chains": True,  # for schedulers that know no protocol
+                "protocol": PROTOCOL,
                 "settings": settings,
             }
             # Before this process can receive reports, the others must know of it; see ``report_marks``.

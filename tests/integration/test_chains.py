@@ -2,6 +2,7 @@
 
 from sqlalchemy import update
 
+from services.scheduler.deciding.transactor import PROTOCOL
 from shared.clock import utc_now
 from shared.contracts.events import NextStart
 from shared.contracts.tasks import Task
@@ -87,9 +88,9 @@ def test_while_an_older_scheduler_lives_tasks_bring_no_other_steps(stack: Stack)
     first_task(stack)
     with stack.engine.begin() as connection:
         row = {"kind": "scheduler", "instance_id": "old", "host": "h", "version": "0", "started_at": utc_now()}
-        connection.execute(t.services.insert().values(**row, heartbeat_at=utc_now(), follows_chains=None))
+        connection.execute(t.services.insert().values(**row, heartbeat_at=utc_now(), follows_chains=True))
     until_tasks(stack, "mixed", bring_others=False)
 
     with stack.engine.begin() as connection:
-        connection.execute(update(t.services).where(t.services.c.instance_id == "old").values(follows_chains=True))
+        connection.execute(update(t.services).where(t.services.c.instance_id == "old").values(protocol=PROTOCOL))
     until_tasks(stack, "new", bring_others=True)

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import update
 
+from services.scheduler.deciding.transactor import PROTOCOL
 from shared.contracts import commands as c
 from shared.store import tables as t
 from tests.harness.statements import statements
@@ -13,6 +14,7 @@ from tests.integration.scheduler_stack import Stack
 @pytest.fixture
 def rig(stack: Stack) -> PoolRig:
     rig = PoolRig(stack)
+    rig.transactor.note_schedulers([{"protocol": PROTOCOL}])
     rig.must(c.CreateDag(file_name="c", spec="steps: [{name: work, command: a}]"))
     return rig
 
@@ -65,6 +67,16 @@ def test_states_are_read_from_the_calls_if_they_are_stored_with_them(rig: PoolRi
 
     assert rig.status("old") == "succeeded"
     assert rig.nodes()["old/fan"]["child_states"] == "sss"
+
+
+def test_while_an_older_scheduler_lives_states_are_stored_with_the_calls(rig: PoolRig) -> None:
+    fan_out(rig, "mixed", 3, 1)
+    rig.transactor.note_schedulers([{"protocol": PROTOCOL}, {"protocol": None}])
+    end_one(rig)
+
+    node = rig.nodes()["mixed/fan"]
+    assert [call["state"] for call in node["children"]] == ["succeeded", "asked", "pending"]
+    assert node["child_states"] is None
 
 
 def test_a_parent_that_another_transaction_has_locked_is_told_of_both_sub_runs_by_the_next_one(rig: PoolRig) -> None:

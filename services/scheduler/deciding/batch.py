@@ -87,7 +87,7 @@ class Batch:
         held: HeldReports | None = None,
         routes: RunRoutes | None = None,
         rules: WorkspaceRules | None = None,
-        chains: bool = False,
+        alike: bool = False,
     ) -> None:
         self.tx = tx
         self.quotas = Quotas(tx)
@@ -99,9 +99,9 @@ class Batch:
         self.runs = LoadedRuns(tx, plans, recent, wait=wait, cached=not again, on_load=self._record_held)
         self.held: list[HeldReport] = []
         """The held reports that this batch records."""
-        self._held, self._routes, self._chains = held, routes or RunRoutes(), chains
+        self._held, self._routes, self._alike = held, routes or RunRoutes(), alike
         self.after = PostCommit(at=now)
-        self.pending = PendingRows()
+        self.pending = PendingRows(states_apart=alike)
         self._for_children: list[tuple[str, StartChild | StopChild]] = []
         self._barred: list[tuple[str, TaskBarred]] = []
         self._not_urgent: set[str] = set()
@@ -287,7 +287,7 @@ class Batch:
         message_id = new_run_id()
         trace = self.runs.asked_in(key).of_run(key, dispatch.task.run_attempt)
         task = dispatch.task
-        if task.following and not self._chains:
+        if task.following and not self._alike:
             task = task.model_copy(update={"following": ()})
         if queue := self._routes.reports_to(key):
             task = task.model_copy(update={"reports_to": queue})

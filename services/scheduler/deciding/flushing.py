@@ -21,9 +21,13 @@ _NODE_KEY = {"run_key": "run_key", "idx": "idx"}
 
 
 class PendingRows:
-    """Rows to write at the end of a batch, in addition to the runs and their nodes."""
+    """Rows to write at the end of a batch, in addition to the runs and their nodes.
 
-    def __init__(self) -> None:
+    For ``states_apart`` see ``rows.node_changes``.
+    """
+
+    def __init__(self, *, states_apart: bool) -> None:
+        self._states_apart = states_apart
         self.transitions: list[dict[str, Any]] = []
         self.attempts: list[dict[str, Any]] = []
         self.executions: list[dict[str, Any]] = []
@@ -56,7 +60,7 @@ class PendingRows:
             Rows(t.queues, [{"name": name, "kind": "dag-based", "max_concurrency": None} for name in queues], "leave"),
             Rows(t.dag_runs, [rows.new_run_row(each.run, each.fixed) for each in new]),
             *_new_nodes(new),
-            Changes(t.nodes, _changed_nodes(changed), _NODE_KEY),
+            Changes(t.nodes, self._changed_nodes(changed), _NODE_KEY),
             tx.runs.numbered(self.transitions),
             Rows(t.attempts, self.attempts, "leave"),
             Rows(t.executions, self.executions, "leave"),
@@ -78,14 +82,14 @@ class PendingRows:
         )
         tx.history.remove(sorted(deleted))
 
-
-def _changed_nodes(changed: Iterable[tuple[LoadedRun, Run]]) -> list[dict[str, Any]]:
-    """Return the rows of the nodes that changed. With each run comes its state in the database."""
-    return rows.node_changes(
-        (old.run_key, old.nodes[idx], each.run.nodes[idx])
-        for each, old in changed
-        for idx in sorted(each.changed_nodes)
-    )
+    def _changed_nodes(self, changed: Iterable[tuple[LoadedRun, Run]]) -> list[dict[str, Any]]:
+        """Return the rows of the nodes that changed. With each run comes its state in the database."""
+        found = (
+            (old.run_key, old.nodes[idx], each.run.nodes[idx])
+            for each, old in changed
+            for idx in sorted(each.changed_nodes)
+        )
+        return rows.node_changes(found, states_apart=self._states_apart)
 
 
 def _new_nodes(new: Iterable[LoadedRun]) -> tuple[Alike, Rows]:

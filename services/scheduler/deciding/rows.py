@@ -248,21 +248,28 @@ def run_changes(changes: Sequence[tuple[Run, Run]]) -> list[dict[str, Any]]:
     return [{name: value_of(new) for name, value_of in columns} for _, new in changes]
 
 
-def node_changes(changes: Iterable[tuple[str, Node, Node]]) -> list[dict[str, Any]]:
-    """Return the rows of the nodes that differ, of ``(run key, old node, new node)``; see ``run_changes``."""
-    found = [(key, new, fields) for key, old, new in changes if (fields := _changed_in_node(old, new))]
+def node_changes(changes: Iterable[tuple[str, Node, Node]], *, states_apart: bool) -> list[dict[str, Any]]:
+    """Return the rows of the nodes that differ, of ``(run key, old node, new node)``; see ``run_changes``.
+
+    ``states_apart``: the states of sub-runs are in a column of their own, else among the calls.
+    """
+    found = [(key, new, fields) for key, old, new in changes if (fields := _changed_in_node(old, new, states_apart))]
     names = {"idx"}.union(*(fields for _, _, fields in found))
     if "attempt" in names:
         names |= _ATTEMPT_COLUMNS.keys()
     columns = [(name, value_of) for name, value_of in _NODE_COLUMNS.items() if name in names]
-    return [{"run_key": key, **{name: value_of(new) for name, value_of in columns}} for key, new, _ in found]
+    changed = [{"run_key": key, **{name: value_of(new) for name, value_of in columns}} for key, new, _ in found]
+    if "child_states" in names and not states_apart:
+        for row in changed:
+            row["child_states"] = None
+    return changed
 
 
-def _changed_in_node(old: Node, new: Node) -> list[str]:
+def _changed_in_node(old: Node, new: Node, states_apart: bool) -> list[str]:
     fields = _changed_fields(old, new, _NODE_FIELDS)
     if "children" in fields:
         fields.append("child_states")
-        if new.children.differ_in_states_only(old.children):
+        if states_apart and new.children.differ_in_states_only(old.children):
             fields.remove("children")
     return fields
 

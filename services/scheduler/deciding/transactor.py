@@ -30,7 +30,11 @@ from shared.service import backoff_s
 from shared.store.writes.transaction import Store
 from shared.transport.base import Delivery
 
-__all__ = ["Transactor"]
+__all__ = ["PROTOCOL", "Transactor"]
+
+PROTOCOL = 1
+"""What schedulers must have in common to share runs: chains from the preparation of a run to its handlers (ADR 63), and
+the states of sub-runs in a column of their own."""
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -53,8 +57,8 @@ class Transactor:
         self.held = HeldReports()
         self.routes = RunRoutes()
         self.rules = WorkspaceRules()
-        self.chains = False
-        """Whether tasks may bring the steps that follow in a chain; see ``note_schedulers``."""
+        self.alike = False
+        """Whether all schedulers know ``PROTOCOL``; see ``note_schedulers``."""
         self._recent = RecentRuns()
         # The new connection may be the first to another primary, after a failover that this process did not notice.
         store.on_connect(self._doubt_commits)
@@ -67,9 +71,10 @@ class Transactor:
     def note_schedulers(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Note which schedulers there are: rows of the table ``services``, this process's own included.
 
-        A scheduler of an earlier version would send the next step of a chain to another worker as well.
+        While one of an earlier version lives, tasks bring no other steps: it would send the next step of a chain to
+        another worker as well. And the states of sub-runs are written as it reads them.
         """
-        self.chains = all(row["follows_chains"] for row in rows)
+        self.alike = all((row["protocol"] or 0) >= PROTOCOL for row in rows)
 
     def decide(self, work: Callable[[Batch], T], *, wait: bool = True) -> T:
         """Run ``work`` in one transaction, then call the followers.
@@ -135,7 +140,7 @@ class Transactor:
                     held=self.held,
                     routes=self.routes,
                     rules=self.rules,
-                    chains=self.chains,
+                    alike=self.alike,
                 )
                 result = work(batch)
                 family.start_and_stop_children(batch)

@@ -40,6 +40,7 @@ services = Table(
     col("reports_until", UTCDateTime, nullable=True),
     col("session_since", UTCDateTime, nullable=True),
     col("follows_chains", Boolean, nullable=True),
+    col("protocol", Integer, nullable=True),
     col("settings", JSON, nullable=True),
     comment="Scheduler replicas that were alive a moment ago",
 )
