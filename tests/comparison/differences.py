@@ -5,27 +5,13 @@ comparison fails. ``python -m tests.comparison.differences`` writes docs/differe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DIFFERENCES", "Difference", "document"]
+from tests.comparison.difference import Difference
+
+__all__ = ["DIFFERENCES", "document"]
 
 TARGET = Path(__file__).parents[2] / "docs" / "differences-from-dagu.md"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One difference. ``name`` is what workflows of the comparison refer to; empty if none of them shows it.
-
-    ``parts``: the parts of a result that it may change.
-    """
-
-    area: str
-    dagu: str
-    dagway: str
-    why: str
-    name: str = ""
-    parts: frozenset[str] = frozenset({"refused", "status", "nodes", "logs", "outputs"})
 
 
 _LOGS = frozenset({"logs"})

@@ -242,6 +242,10 @@ GUNICORN = """
         open_reads=lambda: Reads(open_engine(sys.argv[2], read_only=True)),
         version="1",
         settings=Settings(),
+        base_path="",
+        max_dag_series=100,
+        command_wait_s=5,
+        on_open=lambda _deps: None,
         threads=4,
     )
 """

@@ -206,9 +206,9 @@ def test_a_gateway_that_may_open_no_more_files_says_so_in_one_line_and_goes_on(c
     with ExitStack() as stack:
         resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (opened + 1, allowed[1]))
         stack.callback(resource.prlimit, gateway.pid, resource.RLIMIT_NOFILE, allowed)
-        links = [
-            connect(stack, cluster.ports[0], "GET /api/v2/health HTTP/1.1\nHost: 127.0.0.1\n\n") for _ in range(20)
-        ]
+        # More than may be open: some of the numbers below the limit are free.
+        health = "GET /api/v2/health HTTP/1.1\nHost: 127.0.0.1\n\n"
+        links = [connect(stack, cluster.ports[0], health) for _ in range(opened + 2)]
         eventually(lambda: "connections.wait" in gateway.output()[before:])
         resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, allowed)
         for link in links:

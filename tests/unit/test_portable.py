@@ -19,7 +19,7 @@ ONE_PLACE = ROOT / "shared/system"
 RUN_ELSEWHERE = {
     "services/worker/executors/ssh.py": "a script for the other host",
     "services/worker/executors/container/engine_cleanup.py": "a script for a container",
-    "services/worker/output/files.py": "a pattern of paths that steps may name",
+    "services/worker/output/opened_by_name.py": "a pattern of paths that steps may name",
 }
 """Files that may name ``/proc``, and why."""
 

@@ -186,7 +186,10 @@ class Gateway:
             return content
         about: Mapping[str, Any] = content if isinstance(content, dict) else {}
         text = str(about.get("message") or f"{self.connection.name} at {self.connection.url} answered {status}")
-        hint = f"; {self.connection.to_log_in}" if status == 401 else ""
+        # A token does not help against what a setting of the server forbids to all.
+        details = about.get("details")
+        by_setting = isinstance(details, dict) and "setting" in details
+        hint = f"; {self.connection.to_log_in}" if status == 401 and not by_setting else ""
         raise GatewayError(f"{text}{hint}", status=status, error_code=str(about.get("code", "")))
 
 

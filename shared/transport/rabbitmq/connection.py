@@ -31,7 +31,7 @@ import pika
 from shared.errors import BrokerUnavailable, ConfigInvalid
 from shared.transport.rabbitmq.packet_loop import PacketLoop
 
-__all__ = ["HEARTBEAT_S", "Connection", "Retry", "parameters", "unavailable"]
+__all__ = ["HEARTBEAT_S", "Connection", "LaterTry", "parameters", "unavailable"]
 
 HEARTBEAT_S = 10
 """With 10 s, the broker sends a heartbeat every 5 s, and pika closes the connection after 15 s of silence."""
@@ -119,7 +119,7 @@ def _trusting(authorities: str) -> ssl.SSLContext:
         raise ConfigInvalid(f"DAGWAY_AMQP_URL: cacertfile {authorities} cannot be read: {error}") from error
 
 
-class Retry:
+class LaterTry:
     """Runs ``work`` after a delay. While a run waits, another one is not added to it.
 
     What also opens after each lost connection would otherwise try once more in each round for each time that it did.

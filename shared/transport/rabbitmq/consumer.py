@@ -16,7 +16,7 @@ from pika.spec import Basic
 from shared.transport.base import BrokerQueue, Delivery
 from shared.transport.rabbitmq.bare_methods import send_cancel, send_consume
 from shared.transport.rabbitmq.batches import parts_of
-from shared.transport.rabbitmq.connection import HEARTBEAT_S, Connection, Retry
+from shared.transport.rabbitmq.connection import HEARTBEAT_S, Connection, LaterTry
 from shared.transport.rabbitmq.declaring import MISSING, declare_queue, is_declared_by_its_consumer
 from shared.transport.rabbitmq.delivery import Origin, RabbitDelivery, Settlement
 
@@ -60,7 +60,7 @@ class _Subscription:
         self._quiet_at: float | None = None
         """When nothing will have come for ``_QUIET_S``, while the subscription winds down (monotonic time)."""
         self._wanted = running
-        self._retry = Retry(connection, self.open)
+        self._retry = LaterTry(connection, self.open)
         self._channel: Any = None
         self._phase = "no channel"
         self._unsettled: dict[int, int] = {}

@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from shared.transport.base import BrokerQueue
-from shared.transport.rabbitmq.connection import Connection, Retry
+from shared.transport.rabbitmq.connection import Connection, LaterTry
 from shared.transport.topology import TAP_ARGUMENTS
 
 __all__ = ["RabbitTap"]
@@ -42,7 +42,7 @@ class RabbitTap:
         self._session = 0
         self._channel: Any = None
         self._waits = False
-        self._retry = Retry(connection, self.open)
+        self._retry = LaterTry(connection, self.open)
         self.standing = threading.Event()
         """Set when the first session has begun."""
         self._thread = threading.Thread(target=self._run, name="rabbit-tap", daemon=True)

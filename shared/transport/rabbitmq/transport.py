@@ -17,7 +17,7 @@ import pika
 from shared.transport.base import NO_PRIORITIES, BrokerQueue, Consumer, DeadLetter, DeadLetterDecision, Outgoing, Tap
 from shared.transport.pending_reply import PendingReply
 from shared.transport.rabbitmq.admin import Admin
-from shared.transport.rabbitmq.connection import Connection, Retry, parameters
+from shared.transport.rabbitmq.connection import Connection, LaterTry, parameters
 from shared.transport.rabbitmq.consumer import OPEN_TIMEOUT_S, RabbitConsumer
 from shared.transport.rabbitmq.dead_letter_pass import dead_properties
 from shared.transport.rabbitmq.delivery import RabbitDelivery, Settlement, Stored
@@ -223,7 +223,7 @@ class _Listener:
         self._topics, self._callback = list(topics), callback
         self._inbox: SimpleQueue[tuple[str, bytes] | None] = SimpleQueue()
         self._standing = threading.Event()
-        self._retry = Retry(connection, self.open)
+        self._retry = LaterTry(connection, self.open)
         self._waits = False
         self._channel: Any = None
         self._thread = threading.Thread(target=self._run, name="rabbit-listen", daemon=True)
