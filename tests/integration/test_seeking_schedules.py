@@ -39,7 +39,9 @@ def test_new_schedules_are_not_sought_for_each_fire(rig: Rig) -> None:
     assert looks(rig) == 0
 
     store(rig, "b")
-    rig.one.firing.follow(PostCommit(schedules=True))
+    with statements(rig.stack.engine) as made:
+        rig.one.firing.follow(PostCommit(dags={"b"}))
+    assert [each for each in made if "schedules.dag_version !=" in each and "dags.file_name IN" not in each] == []
     assert looks(rig) == 0
     assert len(rig.stack.rows(t.schedules)) == 2
 
@@ -47,8 +49,9 @@ def test_new_schedules_are_not_sought_for_each_fire(rig: Rig) -> None:
 def test_more_new_schedules_than_are_read_at_once_are_sought(rig: Rig) -> None:
     store(rig, "a")
     looks(rig)
-    store(rig, *(f"d{number}" for number in range(201)))
-    rig.one.firing.follow(PostCommit(schedules=True))
+    names = [f"d{number}" for number in range(201)]
+    store(rig, *names)
+    rig.one.firing.follow(PostCommit(dags=set(names)))
 
     assert looks(rig) > 0
     assert len(rig.stack.rows(t.schedules)) == 202

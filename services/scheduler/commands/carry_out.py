@@ -105,8 +105,9 @@ def carry_out(batch: Batch, envelopes: Sequence[Envelope]) -> list[c.CommandRepl
             }
         )
     batch.add_outcomes(new)
-    if any(isinstance(envelope.body, c.DagChange) for envelope in envelopes):
-        batch.after.schedules = True
+    changes = [envelope.body for envelope in envelopes if isinstance(envelope.body, c.DagChange)]
+    batch.after.dags.update(change.file_name for change in changes)
+    batch.after.dags.update(change.new_file_name for change in changes if isinstance(change, c.RenameDag))
     return replies
 
 

@@ -32,7 +32,7 @@ def _set_pause(batch: Batch, command: c.SetPause) -> dict[str, Any]:
         schedule = batch.tx.schedules.lock(name)
         if schedule is not None:
             batch.tx.schedules.save_decided([schedule | {"next_fire_at": None, "next_start_at": None}])
-    batch.after.schedules = True
+    batch.after.pauses = True
     return {"paused": True}
 
 
@@ -49,7 +49,8 @@ def _end_pause(batch: Batch, command: c.EndPause) -> dict[str, Any]:
             # No zone has an empty name, so the firing loop adopts the schedule and computes the next fire again, from
             # ``decided_until``.
             batch.tx.schedules.put([schedule | {"zone": ""}])
-    batch.after.schedules = True
+            batch.after.dags.add(name)
+    batch.after.pauses = True
     batch.after.queues.update(batch.tx.queues.busy())
     return {"paused": False}
 

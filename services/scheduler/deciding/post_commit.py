@@ -54,8 +54,10 @@ class PostCommit:
     """Keys of runs that have new transitions."""
     ignored: list[str] = field(default_factory=list)
     """The reason for each ignored event."""
-    schedules: bool = False
-    """Whether DAGs or pauses changed, so that the next scheduled time may have changed."""
+    dags: set[str] = field(default_factory=set)
+    """The file names of DAGs that changed, so that their next scheduled times may have changed."""
+    pauses: bool = False
+    """Whether a pause began or ended."""
     rules: bool = False
     """Whether rules about workspaces changed, which this scheduler keeps in memory."""
     audited: bool = False

@@ -63,21 +63,26 @@ class Firing:
 
         Whoever hears that a DAG is stored then reads its next run too. If the database is busy, the loop does it.
         """
-        if after.schedules:
+        if len(after.dags) > _ADOPT_AT_ONCE:
+            self._seek_at_s = 0
+        elif after.dags:
             try:
-                if self.adopt() == _ADOPT_AT_ONCE:
-                    self._seek_at_s = 0
+                self.adopt(sorted(after.dags))
             except (StoreUnavailable, Conflict):
                 self._seek_at_s = 0
+        if after.dags or after.pauses:
             self._awake.set()
 
     def wake(self) -> None:
         """End a wait of ``run``, which then looks whether it shall stop."""
         self._awake.set()
 
-    def adopt(self) -> int:
-        """Compute the next due times of new and changed DAGs, up to 200 of them; return how many."""
-        return self._transactor.decide(self._adopt)
+    def adopt(self, names: Sequence[str] | None = None) -> int:
+        """Compute the next due times of new and changed DAGs, up to 200 of them; return how many.
+
+        ``names``: which DAGs to look at; ``None`` for all.
+        """
+        return self._transactor.decide(lambda batch: self._adopt(batch, names))
 
     def fire_due(self) -> int:
         """Decide all scheduled times that are due; return for how many DAGs.
@@ -149,9 +154,9 @@ class Firing:
 
     # -- adopting -----------------------------------------------------------------------------
 
-    def _adopt(self, batch: Batch) -> int:
+    def _adopt(self, batch: Batch, names: Sequence[str] | None) -> int:
         rows = batch.tx.schedules
-        found = rows.unknown(self._tz.key, _ADOPT_AT_ONCE)
+        found = rows.unknown(self._tz.key, _ADOPT_AT_ONCE, names)
         known = rows.lock_all([dag["file_name"] for dag in found])
         paused = {row["name"] for row in batch.tx.pauses.open() if row["scope"] == "dag"}
         made = []

@@ -220,7 +220,7 @@ def _save(batch: Batch, found: Sequence[Version], as_listed: Callable[[str], boo
             versions.append(replace(version, number=before["version"] + 1, folder_hash=text_hash))
     batch.tx.dags.forget_removed([version.file_name for version in versions if version.file_name in removed])
     Definitions(batch.tx, batch.plans, batch.now).save(versions, by=BY_FOLDER)
-    batch.after.schedules = bool(versions)
+    batch.after.dags.update(version.file_name for version in versions)
     return stale
 
 
@@ -234,7 +234,7 @@ def _suspend(batch: Batch, files: DagFiles, *, keep: bool) -> None:
             files.suspend(name, suspended=True)
         elif flagged is not None and flagged != suspended:
             batch.tx.dags.save(name, {"suspended": flagged, "updated_at": batch.now})
-            batch.after.schedules = True
+            batch.after.dags.add(name)
 
 
 def _save_callable(batch: Batch, texts: Mapping[str, str], hashes: Mapping[str, str]) -> None:

@@ -79,7 +79,7 @@ def _save(batch: Batch, judged: Sequence[_Judged]) -> None:
     definitions = Definitions(batch.tx, batch.plans, batch.now)
     for version, text_hash in judged:
         if definitions.judge_again(version, text_hash):
-            batch.after.schedules = True
+            batch.after.dags.add(version.file_name)
             _log.warning("revalidation.changed", extra={"dag": version.file_name, "errors": version.errors})
 
 

@@ -50,11 +50,11 @@ class ScheduleWrites(Writer):
         query = select(t.schedules).where(c.file_name.in_(file_names)).order_by(c.file_name)
         return {row["file_name"]: row for row in self._rows(for_update(query))}
 
-    def unknown(self, zone: str, limit: int) -> list[FoundRow]:
+    def unknown(self, zone: str, limit: int, names: Sequence[str] | None = None) -> list[FoundRow]:
         """Return DAGs whose schedule row is missing or belongs to another version of the DAG or another zone.
 
-        The DAGs are locked against deletion until the transaction ends. Skips DAGs that another transaction is
-        deleting.
+        ``names``: which DAGs to look at; ``None`` for all. The DAGs are locked against deletion until the transaction
+        ends. Skips DAGs that another transaction is deleting.
         """
         d, c = t.dags.c, t.schedules.c
         query = (
@@ -62,6 +62,8 @@ class ScheduleWrites(Writer):
             .select_from(t.dags.outerjoin(t.schedules, c.file_name == d.file_name))
             .where(or_(c.file_name.is_(None), c.dag_version != d.version, c.zone != zone))
         )
+        if names is not None:
+            query = query.where(d.file_name.in_(names))
         there = query.order_by(d.file_name).limit(limit)
         return self._rows(there.with_for_update(read=True, key_share=True, skip_locked=True, of=t.dags))
 
