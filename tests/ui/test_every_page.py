@@ -302,6 +302,20 @@ def test_keys_lead_everywhere(look: Look, shown: Footing) -> None:
         expect(page.get_by_label("Part of a name or run id")).to_have_value("g d?")
 
 
+def test_a_wrong_clock_of_the_browser_changes_no_time(look: Look, system: Footing) -> None:
+    system.client.create("by-its-clock", "steps: [sleep 300]\n")
+    system.client.start("by-its-clock")
+    system.client.until("running", "by-its-clock")
+    with look("#/runs/by-its-clock/r1") as page:
+        facts = page.locator(".facts")
+        for wrong in (timedelta(minutes=-8), timedelta(days=1)):
+            page.clock.set_system_time(datetime.now(UTC) + wrong)
+            page.reload()
+            expect(facts).to_contain_text(re.compile(r"Began[\d:\s]+(now|\d+ s ago)"))
+            expect(facts).to_contain_text(re.compile(r"Took[1-9]\d* s"))
+    system.client.ask("POST", "/dag-runs/by-its-clock/r1/stop")
+
+
 def test_a_run_can_be_copied_as_commands(look: Look, shown: Footing) -> None:
     with look("#/runs/show/s1") as page:
         page.get_by_role("button", name="Copy as…").click()

@@ -1,5 +1,6 @@
 // The client of the REST API.
 
+import { learn } from "./server_time.js";
 import { asksWho } from "./session.js";
 import { header } from "./workspace.js";
 
@@ -42,6 +43,7 @@ export async function request(method, where, { query, body, headers, signal, acc
   // This page has a login form: the browser must not ask for a password itself.
   if (asksWho) given["X-Requested-With"] = "XMLHttpRequest";
   if (body !== undefined) given["Content-Type"] = "application/json";
+  const sentMs = Date.now();
   let response;
   try {
     response = await fetch(url, {
@@ -55,6 +57,7 @@ export async function request(method, where, { query, body, headers, signal, acc
     listeners.outcome(lost);
     throw lost;
   }
+  learn(response, sentMs);
   if (response.ok) {
     listeners.outcome(null);
     return response;

@@ -1,6 +1,7 @@
 // Times and durations for people. Times are in the zone of the browser; titles have them in the server's zone.
 
 import { h } from "./dom.js";
+import { now } from "./server_time.js";
 import { settings } from "./session.js";
 
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
@@ -11,10 +12,10 @@ const none = (text) => !text || text === "-" || text.startsWith("0001-");
 export function clock(text) {
   if (none(text)) return h("span", { class: "faint" }, "–");
   const at = new Date(text);
-  const now = new Date();
+  const today = new Date(now());
   const time = [at.getHours(), at.getMinutes(), at.getSeconds()].map((part) => String(part).padStart(2, "0")).join(":");
-  const year = now.getFullYear() === at.getFullYear() ? "" : `${at.getFullYear()} `;
-  const shown = now.toDateString() === at.toDateString() ? time : `${year}${MONTHS[at.getMonth()]} ${at.getDate()} ${time}`;
+  const year = today.getFullYear() === at.getFullYear() ? "" : `${at.getFullYear()} `;
+  const shown = today.toDateString() === at.toDateString() ? time : `${year}${MONTHS[at.getMonth()]} ${at.getDate()} ${time}`;
   return h("time", { datetime: text, title: onServer(text) }, shown);
 }
 
@@ -27,7 +28,7 @@ export const offsetMs = (text) => -new Date(text).getTimezoneOffset() * 60_000;
 /** `3 min ago`, `in 2 h`. */
 export function relative(text) {
   if (none(text)) return "";
-  const seconds = (Date.now() - Date.parse(text)) / 1000;
+  const seconds = (now() - Date.parse(text)) / 1000;
   const spanned = span(Math.abs(seconds), true);
   if (Math.abs(seconds) < 2) return "now";
   return seconds > 0 ? `${spanned} ago` : `in ${spanned}`;
@@ -41,7 +42,7 @@ export function ago(text) {
 export function took({ startedAt, finishedAt, durationMs }) {
   if (none(startedAt)) return "";
   if (durationMs) return span(durationMs / 1000);
-  const end = none(finishedAt) ? Date.now() : Date.parse(finishedAt);
+  const end = none(finishedAt) ? now() : Date.parse(finishedAt);
   const seconds = Math.max(0, (end - Date.parse(startedAt)) / 1000);
   return span(none(finishedAt) ? Math.floor(seconds) : seconds);
 }

@@ -2,6 +2,7 @@
 
 import { h, s } from "../dom.js";
 import { fitted } from "../fit.js";
+import { now } from "../server_time.js";
 import { words } from "../status.js";
 import { span } from "../time.js";
 
@@ -18,9 +19,9 @@ const TICKS = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3
 export function gantt(list, only, place) {
   const shown = list.filter((each) => each.runAttempt === only);
   if (!shown.length) return h("p", { class: "faint", key: "gantt" }, "No step has been sent to a worker in this attempt of the run.");
-  const now = Date.now();
+  const present = now();
   const bars = shown.map((each) => ({ ...each, sent: Date.parse(each.dispatchedAt), began: each.startedAt ? Date.parse(each.startedAt) : null,
-    ended: each.finishedAt ? Date.parse(each.finishedAt) : now }));
+    ended: each.finishedAt ? Date.parse(each.finishedAt) : present }));
   const from = Math.min(...bars.map((bar) => bar.sent));
   const length = Math.max(1, Math.max(...bars.map((bar) => bar.ended)) - from);
   const lines = new Map();

@@ -3,6 +3,7 @@
 import { path, send } from "../api.js";
 import { ask, choice, field } from "../dialog.js";
 import { h } from "../dom.js";
+import { now } from "../server_time.js";
 import { ROLES } from "../session.js";
 import { ago, relative } from "../time.js";
 import { showSecrets } from "./secret.js";
@@ -62,7 +63,7 @@ export function keys(page, { apiKeys: list }) {
 
 const expiry = ({ expiresAt }) => {
   if (!expiresAt) return "never";
-  return Date.parse(expiresAt) > Date.now() ? ago(expiresAt)
+  return Date.parse(expiresAt) > now() ? ago(expiresAt)
     : h("span", { class: "badge is-failed", title: expiresAt }, `expired ${relative(expiresAt)}`);
 };
 
