@@ -67,19 +67,33 @@ def test_the_one_child_run_of_many_that_failed_is_found(look: Look, system: Embe
         expect(rows).to_have_count(205)
 
 
-def test_a_text_that_turns_the_direction_leaves_what_is_beside_it(look: Look, system: Embedded) -> None:
-    name, prompt = "ask \u202egpj.exe", "Ship \u202eit?"
-    step = {"name": name, "type": "hitl", "config": {"prompt": prompt}}
-    system.client.create("turned", json.dumps({"steps": [step]}))
+def test_what_turns_the_direction_of_a_text_is_shown_to_who_decides_by_it(look: Look, system: Embedded) -> None:
+    steps = [
+        {"name": "first", "command": "echo \u202egnp.exe"},
+        {"name": "ask \u2066", "type": "hitl", "depends": "first", "config": {"prompt": "Ship \u202eit?"}},
+    ]
+    system.client.create("turned", json.dumps({"steps": steps}, ensure_ascii=False))
     system.client.start("turned")
     system.client.until("waiting", "turned")
     with look("#/runs/turned/r1") as page:
         words = page.get_by_role("form").locator("p")
-        expect(words).to_have_text(f"{name} waits for a person: {prompt}")
-        places = [words.locator(each).bounding_box() for each in ("strong", ".question")]
-        [asks, asked] = [place for place in places if place]
-        # Between them is what the page says.
-        assert asked["x"] - asks["x"] - asks["width"] > 50
+        expect(words).to_have_text("ask [U+2066] waits for a person: Ship [U+202E]it?")
+        expect(page.locator("table.steps")).to_contain_text("echo [U+202E]gnp.exe")
+        page.get_by_role("link", name="Spec", exact=True).click()
+        expect(page.get_by_role("region", name="Spec of this run")).to_contain_text("echo [U+202E]gnp.exe")
+
+
+def test_a_name_from_right_to_left_leaves_what_is_beside_it(look: Look, system: Embedded) -> None:
+    system.client.create("hebrew", json.dumps({"steps": [{"name": "\u05d0\u05d1\u05d2", "type": "hitl"}]}))
+    system.client.start("hebrew", "77")
+    system.client.until("waiting", "hebrew", "77")
+    with look("#/home") as page:
+        entry = (
+            page.get_by_role("region", name="Waiting for approval").get_by_role("listitem").filter(has_text="hebrew")
+        )
+        places = [entry.locator(each).bounding_box() for each in ("a", ".mono")]
+        [name, run_id] = [place for place in places if place]
+        assert run_id["x"] >= name["x"] + name["width"]
 
 
 def uncovered(element: Locator) -> bool:

@@ -6,6 +6,9 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const PROPERTIES = new Set(["value", "checked"]);
+/** With these a text reads otherwise than the program does that gets it, so they are shown. */
+const TURNING = /[\u202A-\u202E\u2066-\u2069]/g;
+const named = (character) => `[U+${character.charCodeAt(0).toString(16).toUpperCase()}]`;
 
 /** Make an HTML element. `on…` are handlers, `key` tells siblings apart, `mount` makes the inside the caller's own. */
 export const h = (tag, props, ...children) => build(document.createElement(tag), props, children);
@@ -32,7 +35,7 @@ function build(node, props, children) {
 function append(node, children) {
   for (const child of children.flat(Infinity)) {
     if (child === undefined || child === null || child === false || child === "") continue;
-    node.append(child instanceof Node ? child : String(child));
+    node.append(child instanceof Node ? child : String(child).replace(TURNING, named));
   }
 }
 
