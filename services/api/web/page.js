@@ -2,6 +2,7 @@
 
 import { ApiError } from "./api.js";
 import { h, patch } from "./dom.js";
+import { to } from "./router.js";
 import { settings } from "./session.js";
 
 const SLOWEST_MS = 15_000;
@@ -61,6 +62,9 @@ export class Page {
       h("h1", {}, error.status === 404 ? "Not found" : error.passing ? "Waiting" : "Loading this page failed"),
       h("p", {}, text),
       error.status === 404 && h("p", {}, h("a", { href: "#/dags" }, "All DAGs")),
+      // An old bookmark, or an address typed by hand.
+      error.status === 400 && Object.keys(this.place.query).length > 0
+        && h("p", {}, h("a", { href: to(this.place.parts) }, "Open this page without its filters")),
       // The provider knows the user, and leads back here.
       error.status === 401 && settings.auth === "oidc"
         && h("p", {}, h("button", { type: "button", class: "primary", onclick: () => location.reload() }, "Log in"))));

@@ -41,8 +41,11 @@ export function audit(page) {
   }
 }
 
-/** The browser's local time as the API reads it. */
-const moment = (text) => (text ? new Date(text).toISOString() : undefined);
+/** The browser's local time as the API reads it; the API refuses what is no time. */
+function moment(text) {
+  const at = new Date(text);
+  return Number.isNaN(at.getTime()) ? text : at.toISOString();
+}
 
 const table = (list) => h("table", { class: "rows" },
   h("thead", {}, h("tr", {}, h("th", {}, "Time"), h("th", {}, "Actor"), h("th", {}, "Operation"), h("th", {}, "Outcome"),

@@ -26,7 +26,11 @@ function choose(page, name, id) {
     const other = dagRuns[at + 1] ?? dagRuns.find((run) => run.dagRunId !== id);
     // In the place of this address, so that "back" leads to where one came from.
     if (other) location.replace(to(["compare", name, other.dagRunId, name, id]));
-    else page.show(h("h1", {}, `Compare ${name}`), h("div", { class: "empty" }, h("p", {}, "This DAG has no other run.")));
+    else {
+      // A run that does not exist is refused.
+      await get(path`dag-runs/${name}/${id}`, {}, page.signal);
+      page.show(h("h1", {}, `Compare ${name}`), h("div", { class: "empty" }, h("p", {}, "This DAG has no other run.")));
+    }
   });
 }
 
