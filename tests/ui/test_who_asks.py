@@ -1,5 +1,6 @@
 """Each kind of login, under a base path too, and the pages while the gateway is unreachable."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ def test_users_log_in_see_what_they_may_and_log_out(chromium: Browser, guarded: 
         # Only administrators see the audit log and who has access, also in the navigation.
         expect(page.get_by_role("link", name="Audit")).to_have_count(0)
         expect(page.get_by_role("link", name="Access")).to_have_count(0)
+        page.locator("main").focus()
+        page.keyboard.press("?")
+        keys = page.get_by_role("dialog").get_by_role("definition")
+        expect(keys.filter(has_text="Runs")).to_have_count(1)
+        expect(keys.filter(has_text=re.compile("Audit|Access|Settings|Workspaces"))).to_have_count(0)
+        page.keyboard.press("Escape")
+        page.keyboard.press("g")
+        page.keyboard.press("a")
+        expect(page.get_by_role("heading", name="DAGs", exact=True)).to_be_visible()
+        assert page.url.endswith("#/dags")
 
 
 def test_a_viewer_sees_no_buttons_that_fail_after_an_outage_and_no_name_after_the_session(

@@ -2,12 +2,9 @@
 
 import { h } from "./dom.js";
 import { go, here, stay } from "./router.js";
+import { openPages } from "./shell.js";
 
-const PAGES = { h: "home", d: "dags", r: "runs", q: "queues", c: "calendar", s: "system", f: "search", a: "audit", u: "access", e: "settings", w: "workspaces" };
-const HELP = [
-  ["/", "go to the search field"], ["?", "show this help"], ["g h", "Home"], ["g d", "DAGs"], ["g r", "Runs"], ["g q", "Queues"], ["g c", "Calendar"],
-  ["g s", "System"], ["g f", "Search"], ["g a", "Audit"], ["g u", "Access"], ["g e", "Settings"], ["g w", "Workspaces"], ["Esc", "close the step, or leave a field"],
-];
+const LETTERS = { home: "h", dags: "d", runs: "r", queues: "q", calendar: "c", system: "s", search: "f", audit: "a", access: "u", settings: "e", workspaces: "w" };
 const PAUSE_MS = 1500;
 let afterG = 0;
 
@@ -31,7 +28,7 @@ function escape(target) {
 }
 
 function pressed(event) {
-  const second = Date.now() - afterG < PAUSE_MS && PAGES[event.key];
+  const [second] = Date.now() - afterG < PAUSE_MS ? openPages().find(([name]) => LETTERS[name] === event.key) ?? [] : [];
   afterG = event.key === "g" ? Date.now() : 0;
   if (second) go([second]);
   else if (event.key === "?") help();
@@ -47,9 +44,11 @@ function toSearch() {
 }
 
 function help() {
+  const keys = [["/", "go to the search field"], ["?", "show this help"],
+    ...openPages().filter(([name]) => LETTERS[name]).map(([name, label]) => [`g ${LETTERS[name]}`, label]), ["Esc", "close the step, or leave a field"]];
   const box = h("dialog", { "aria-labelledby": "dialog-title" }, h("form", { method: "dialog" },
     h("h2", { id: "dialog-title" }, "Keys"),
-    h("dl", { class: "keys" }, HELP.map(([key, does]) => h("div", { key }, h("dt", {}, key.split(" ").map((each) => h("kbd", {}, each))), h("dd", {}, does)))),
+    h("dl", { class: "keys" }, keys.map(([key, does]) => h("div", { key }, h("dt", {}, key.split(" ").map((each) => h("kbd", {}, each))), h("dd", {}, does)))),
     h("div", { class: "actions" }, h("button", { type: "submit", autofocus: true }, "Close"))));
   box.onclose = () => box.remove();
   document.body.append(box);

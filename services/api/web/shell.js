@@ -38,12 +38,15 @@ export function open() {
 
 const waitForApproval = () => (attention.count === 1 ? "step waits for approval" : "steps wait for approval");
 
+/** Pairs of name and label of the pages that the person may see. */
+export const openPages = () => (session.absent ? [] : PAGES.filter(([, , role, allowed = may]) => !role || allowed(role)));
+
 /** Draw the bar again: the page, the user or the theme has changed. */
 export function draw() {
   const [section = "home"] = here().parts;
   patch(bar,
     h("a", { class: "brand", href: "#/home" }, settings.title),
-    !session.absent && h("nav", { "aria-label": "Pages" }, PAGES.filter(([, , role, allowed = may]) => !role || allowed(role)).map(([name, label]) =>
+    !session.absent && h("nav", { "aria-label": "Pages" }, openPages().map(([name, label]) =>
       h("a", { href: to([name]), "aria-current": section === name && "page" }, label, name === "home" && attention.count > 0
         && h("span", { class: "count-badge", title: `${attention.count} ${waitForApproval()}` }, String(attention.count),
           h("span", { class: "unseen" }, ` ${waitForApproval()}`))))),
