@@ -4,6 +4,8 @@ import re
 
 from playwright.sync_api import Page, expect
 
+from tests.harness.accessibility import barriers
+from tests.harness.browser import PHONE
 from tests.harness.cluster import Embedded
 from tests.harness.eventually import eventually
 from tests.ui.conftest import Look
@@ -70,6 +72,16 @@ def test_runs_are_found_and_acted_on_together(look: Look, system: Embedded) -> N
         expect(page.get_by_text("Retry: 2 runs.")).to_be_visible()
         for run_id in ("f1", "f2"):
             eventually(lambda one=run_id: system.client.run("picky", one).get("runAttempt") == 2)  # type: ignore[misc]
+
+
+def test_all_runs_of_a_list_are_selected_on_a_phone(look: Look, system: Embedded) -> None:
+    system.client.create("pocket", "steps: ['true']\n")
+    for run_id in ("p1", "p2"):
+        system.client.start("pocket", run_id)
+    with look("#/runs?name=pocket", size=PHONE) as page:
+        page.get_by_text("Select all").click()
+        expect(page.get_by_role("group", name="Selected runs")).to_contain_text("2 runs selected")
+        assert barriers(page) == []
 
 
 def test_everything_on_a_queue_is_stopped_in_three_clicks(look: Look, system: Embedded) -> None:

@@ -46,10 +46,10 @@ export class Selection {
       onchange: (event) => this.set([run], event.target.checked) });
   }
 
-  /** A checkbox for all runs of a list. */
+  /** A checkbox for all runs of a list; where no other head of the table is shown, it has a label. */
   allBox(list) {
-    return h("input", { type: "checkbox", "aria-label": "Select all", checked: list.length > 0 && list.every((run) => this.has(run)),
-      onchange: (event) => this.set(list, event.target.checked) });
+    return h("label", { class: "all" }, h("input", { type: "checkbox", checked: list.length > 0 && list.every((run) => this.has(run)),
+      onchange: (event) => this.set(list, event.target.checked) }), h("span", { class: "unseen" }, "Select all"));
   }
 }
 
