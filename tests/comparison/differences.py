@@ -186,12 +186,6 @@ DIFFERENCES: Sequence[Difference] = (
         "Who writes a default wants it to count.",
     ),
     Difference(
-        "running",
-        "After a retry of one step that succeeds, the run has succeeded, although other steps of it have failed.",
-        "The run's status counts all its steps.",
-        "A run with a failed step has not succeeded.",
-    ),
-    Difference(
         "API",
         "Empty lists are `null` in some responses.",
         "They are `[]`.",
