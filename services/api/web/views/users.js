@@ -6,6 +6,9 @@ import { h } from "../dom.js";
 import { ROLES, session } from "../session.js";
 import { ago } from "../time.js";
 
+const USER_ROLES = [...ROLES, "none"];
+const NONE = "The role none is for users who may only use the workspaces of which they are members.";
+
 export function users(page, { users: list }) {
   const create = h("button", { type: "button", class: "primary", onclick: add }, "New user");
   const table = h("table", { class: "rows" },
@@ -29,11 +32,11 @@ export function users(page, { users: list }) {
 
   function add() {
     return ask({
-      title: "New user", confirm: "Create",
+      title: "New user", text: NONE, confirm: "Create",
       fields: [
         field("User name", { name: "username", required: true, maxlength: 64, autofocus: true }),
         field("Password", { name: "password", type: "password", required: true, minlength: 8, autocomplete: "new-password" }),
-        choice("Role", { name: "role", value: "viewer" }, ROLES),
+        choice("Role", { name: "role", value: "viewer" }, USER_ROLES),
       ],
       act: (form) => change("POST", "users", Object.fromEntries(form)),
     });
@@ -41,10 +44,10 @@ export function users(page, { users: list }) {
 
   function edit({ id, username, role }) {
     return ask({
-      title: `Edit ${username}`, text: "A new role ends the user's logins.", confirm: "Save",
+      title: `Edit ${username}`, text: `A new role ends the user's logins. ${NONE}`, confirm: "Save",
       fields: [
         field("User name", { name: "username", required: true, maxlength: 64, value: username }),
-        choice("Role", { name: "role", value: role }, ROLES),
+        choice("Role", { name: "role", value: role }, USER_ROLES),
       ],
       act: (form) => change("PATCH", path`users/${id}`, Object.fromEntries(form)),
     });
