@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.harness.cluster import Cluster, Footing
-from tests.ui.conftest import Look
+from tests.ui.conftest import PLAIN_EDITOR, Look
 
 API = "**/api/v2/**"
 HEALTH = "**/api/v2/health"
@@ -70,3 +70,16 @@ def test_changes_that_cannot_be_read_are_not_said_to_be_none(look: Look, system:
         expect(page.get_by_text("cannot be read now: This gateway has no room for another stream.")).to_be_visible()
         page.unroute("**/events")
         expect(page.get_by_role("cell", name="begins")).to_be_visible()
+
+
+def test_a_spec_that_could_not_be_read_at_first_is_not_replaced_by_nothing(look: Look, system: Footing) -> None:
+    system.client.create("unread", "steps: [echo x]\n")
+    with look(expected=("status of 503",), stored=PLAIN_EDITOR) as page:
+        away = {"code": "unavailable", "message": "the database is away"}
+        page.route("**/dags/unread/spec", lambda route: route.fulfill(status=503, json=away))
+        page.evaluate("location.hash = '#/dags/unread?tab=spec'")
+        expect(page.get_by_text("The spec cannot be read now: the database is away")).to_be_visible()
+        expect(page.get_by_label("Spec of unread")).to_be_hidden()
+        page.unroute("**/dags/unread/spec")
+        expect(page.get_by_label("Spec of unread")).to_have_value("steps: [echo x]\n")
+        expect(page.get_by_text("cannot be read now")).to_have_count(0)

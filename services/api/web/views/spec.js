@@ -10,6 +10,7 @@ import { Preview } from "../plan_preview.js";
 import { may } from "../session.js";
 
 const CHECK_MS = 400;
+const AGAIN_MS = 3000;
 
 export function spec(page, state) {
   return {
@@ -33,8 +34,12 @@ class SpecView {
     this.bar = h("div", { class: "actions sticky" });
     this.root.append(this.problems, this.bar, this.preview.root);
     await this.open("");
+    // What is not read yet cannot be changed: it would be saved in the place of all that there is.
+    this.editor.root.hidden = true;
+    const unread = (text) => patch(this.problems, h("p", { class: "error call" }, `The spec cannot be read now: ${text}. Trying again…`));
+    while (!this.ended && !await this.read(unread)) await new Promise((resolve) => { setTimeout(resolve, AGAIN_MS); });
     if (this.ended) return;
-    await this.read();
+    this.editor.root.hidden = false;
     if (this.page.place.query.line) this.editor.showLine(Number(this.page.place.query.line));
   }
 
@@ -68,8 +73,8 @@ class SpecView {
     return this.editor.text !== this.saved;
   }
 
-  /** Show the text as it is saved, or what was made of it here and not saved yet. */
-  async read() {
+  /** Show the text as it is saved, or what was made of it here and not saved yet. Returns whether it could be read. */
+  async read(say) {
     const { file, where } = this.state;
     try {
       const response = await request("GET", `${where}/spec`, { signal: this.page.signal });
@@ -78,13 +83,15 @@ class SpecView {
       this.editor.text = this.saved = text;
       this.judge(errors);
       const mine = may("manager") && draft(file);
-      if (!mine) return;
+      if (!mine) return true;
       // Made from an older text, perhaps: that is asked about when it is saved.
       this.tag = mine.tag;
       this.editor.text = mine.text;
       this.changed();
+      return true;
     } catch (error) {
-      this.trouble(error);
+      this.trouble(error, say);
+      return false;
     }
   }
 
@@ -190,9 +197,9 @@ class SpecView {
     });
   }
 
-  trouble(error) {
+  trouble(error, say = (text) => toast(text, "error")) {
     if (this.page.signal.aborted) return;
     if (!(error instanceof ApiError)) throw error;
-    toast(error.message, "error");
+    say(error.message);
   }
 }
