@@ -83,3 +83,17 @@ def test_a_spec_that_could_not_be_read_at_first_is_not_replaced_by_nothing(look:
         page.unroute("**/dags/unread/spec")
         expect(page.get_by_label("Spec of unread")).to_have_value("steps: [echo x]\n")
         expect(page.get_by_text("cannot be read now")).to_have_count(0)
+
+
+def test_what_no_scheduler_has_recorded_yet_is_not_said_to_be_done(look: Look, system: Footing) -> None:
+    system.client.create("unrecorded", "steps: [sleep 300]\n")
+    system.client.start("unrecorded")
+    system.client.until("running", "unrecorded")
+    with look("#/runs/unrecorded/r1") as page:
+        # As a gateway answers while there is no scheduler.
+        page.route("**/stop", lambda route: route.fulfill(status=202, json={"commandId": "c1", "status": "pending"}))
+        page.get_by_role("button", name="Stop", exact=True).click()
+        page.get_by_role("dialog").get_by_role("button", name="Stop it").click()
+        expect(page.locator(".toast")).to_contain_text("Accepted, but not recorded yet")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+    assert system.client.ask("POST", "/dag-runs/unrecorded/r1/stop").status == 200

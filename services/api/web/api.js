@@ -23,8 +23,8 @@ export class ApiError extends Error {
   }
 }
 
-/** Called after each request: `(reached, error)`. */
-export const listeners = { outcome: () => {}, unauthorized: () => {} };
+/** Called after each request with its error, if any; after a 401; and when a change is accepted but not recorded yet. */
+export const listeners = { outcome: () => {}, unauthorized: () => {}, accepted: () => {} };
 
 /** The remote node that answers instead of this server; empty: none. */
 export const remote = { node: "" };
@@ -94,10 +94,12 @@ async function content(response) {
 
 export const get = async (where, query, signal) => content(await request("GET", where, { query, signal }));
 
-/** Send a change. If it is accepted but not recorded yet, the answer has a `commandId`. */
+/** Send a change. If it is accepted but not recorded yet, the answer is `accepted` and has a `commandId`. */
 export async function send(method, where, body, headers) {
   const response = await request(method, where, { body: body ?? {}, headers });
-  return { ...(await content(response)), accepted: response.status === 202 };
+  const accepted = response.status === 202;
+  if (accepted) listeners.accepted();
+  return { ...(await content(response)), accepted };
 }
 
 /** Read server-sent events until the server ends them; `tell(id, data)` for each. Returns false at their end for good. */

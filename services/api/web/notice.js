@@ -60,14 +60,14 @@ export function toast(text, kind = "info") {
   if (kind !== "error") setTimeout(close, TOAST_MS);
 }
 
+listeners.accepted = () => toast("Accepted, but not recorded yet: a scheduler will record it as soon as one runs.");
+
 /** Run an action: show its failure, and on `button` that it runs. Returns whether it succeeded. */
 export async function attempt(act, { button, done } = {}) {
   if (button) button.disabled = true;
   try {
     const answer = await act();
-    if (answer?.accepted) {
-      toast("Accepted, but not recorded yet: a scheduler will record it as soon as one runs.");
-    } else if (done) toast(typeof done === "function" ? done(answer) : done);
+    if (done && !answer?.accepted) toast(typeof done === "function" ? done(answer) : done);
     return true;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;

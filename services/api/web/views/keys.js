@@ -34,7 +34,7 @@ export function keys(page, { apiKeys: list }) {
         await page.refresh();
       },
     });
-    if (done) showSecrets("The new API key", [["API key", made.key]], "Programs send it as Authorization: Bearer KEY.");
+    if (done && !made.accepted) showSecrets("The new API key", [["API key", made.key]], "Programs send it as Authorization: Bearer KEY.");
   }
 
   function edit(key) {

@@ -2,7 +2,6 @@
 
 import { ApiError, path, send } from "../api.js";
 import { ask, check, field } from "../dialog.js";
-import { toast } from "../notice.js";
 import { outside, parameterField, parameters } from "../param_form.js";
 import { go } from "../router.js";
 
@@ -36,8 +35,7 @@ export function start(fileName, dag) {
       if (form.get("dagRunId")) body.dagRunId = form.get("dagRunId");
       const how = form.get("enqueue") ? "enqueue" : "start";
       const answer = await send("POST", path`dags/${fileName}/${how}`, body);
-      if (answer.accepted) toast("Accepted. The run appears as soon as a scheduler has recorded it.");
-      else go(["runs", dag.name, answer.dagRunId]);
+      if (!answer.accepted) go(["runs", dag.name, answer.dagRunId]);
     },
   });
 }

@@ -36,7 +36,7 @@ export function webhooks(page, { webhooks: list }) {
         await page.refresh();
       },
     });
-    if (done) credentials(made);
+    if (done && !made.accepted) credentials(made);
   }
 
   async function regenerate({ dagName }) {
@@ -48,7 +48,7 @@ export function webhooks(page, { webhooks: list }) {
         await page.refresh();
       },
     });
-    if (done) credentials(made);
+    if (done && !made.accepted) credentials(made);
   }
 
   async function toggle(event, { dagName, enabled }) {
