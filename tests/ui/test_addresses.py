@@ -26,6 +26,16 @@ def test_a_filter_that_means_nothing_is_named_and_can_be_left(look: Look, place:
         assert page.url.endswith(f"#/{place}")
 
 
+@pytest.mark.parametrize("place", ["dags/tabbed", "runs/tabbed/r1"])
+def test_a_part_that_a_page_does_not_have_is_the_first_one(look: Look, system: Embedded, place: str) -> None:
+    if system.client.ask("GET", "/dag-runs/tabbed/r1").status != 200:
+        system.client.create("tabbed", "steps: [{name: only, command: 'true'}]\n")
+        system.client.start("tabbed")
+    for part in ("nothing", "toString"):
+        with look(f"#/{place}?tab={part}") as page:
+            expect(page.get_by_role("row").filter(has_text="only")).to_be_visible()
+
+
 def test_a_run_that_does_not_exist_has_no_comparison(look: Look, system: Embedded) -> None:
     with look("#/compare/no-such-dag/x", expected=("status of 404",)) as page:
         expect(page.get_by_role("alert")).to_contain_text("DAG 'no-such-dag' has no run 'x'")

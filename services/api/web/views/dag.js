@@ -27,7 +27,7 @@ export function dag(page) {
   const [, file] = page.place.parts;
   const where = path`dags/${file}`;
   const state = { file, where, details: null, pause: null, most: MOST_ROWS };
-  const parts = { runs: history(page, state), spec: spec(page, state), versions: versions(page, state), slots: slots(page, state) };
+  const parts = { __proto__: null, runs: history(page, state), spec: spec(page, state), versions: versions(page, state), slots: slots(page, state) };
   const picture = new GraphView(() => draw());
   page.title(file);
 

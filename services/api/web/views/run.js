@@ -131,7 +131,7 @@ export function run(page) {
       approvals(page, state),
       h("nav", { class: "tabs", "aria-label": "Parts of the run" }, tabs.map(([key, label]) =>
         h("a", { href: place({ tab: key === "steps" ? "" : key }), "aria-current": key === tab && "page" }, label))),
-      h("div", { key: tab, class: "tab" }, { steps, outputs, events: story, spec }[tab]?.() ?? steps()));
+      h("div", { key: tab, class: "tab" }, { __proto__: null, steps, outputs, events: story, spec }[tab]?.() ?? steps()));
     const { step } = page.place.query;
     // Keyboard and screen reader users who close a step go on where they opened it.
     if (!step && inPanel) [...page.root.querySelectorAll(".steps a.name")].find((each) => each.textContent === state.shown)?.focus();

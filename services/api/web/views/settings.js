@@ -6,7 +6,7 @@ import { stay, to } from "../router.js";
 import { settings as server } from "../session.js";
 
 const EVERY_MS = 30_000;
-const KINDS = { gateway: "This gateway", schedulers: "Schedulers", workers: "Workers" };
+const KINDS = { __proto__: null, gateway: "This gateway", schedulers: "Schedulers", workers: "Workers" };
 
 export function settings(page) {
   page.title("Settings");
