@@ -5,7 +5,7 @@ import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { to } from "../router.js";
 import { may } from "../session.js";
-import { ago, span } from "../time.js";
+import { clock, span } from "../time.js";
 
 export function pools(page, list) {
   if (!list.length) return null;
@@ -39,4 +39,4 @@ export function pools(page, list) {
 
 const holder = (user, does) => h("div", { key: `${user.name} ${user.dagRunId} ${user.step}` },
   h("a", { href: to(["runs", user.name, user.dagRunId], { step: user.step }) }, `${user.name} › ${user.step}`),
-  h("span", { class: does === "waits" ? "reason" : "faint" }, ` ${does} since `, ago(user.since)));
+  h("span", { class: does === "waits" ? "reason" : "faint" }, ` ${does} since `, clock(user.since)));

@@ -3,6 +3,7 @@
 import { get, path, send } from "../api.js";
 import { ask, choice, field } from "../dialog.js";
 import { h } from "../dom.js";
+import { attempt } from "../notice.js";
 import { go, to } from "../router.js";
 import { mayChangeServer, ROLES, settings } from "../session.js";
 import { ago } from "../time.js";
@@ -116,8 +117,10 @@ export function workspacePage(page) {
 
   async function add(members) {
     const taken = new Set(members.map(({ userId }) => userId));
-    const free = (await get("users")).users.filter(({ id }) => !taken.has(id));
-    return ask({
+    let users = [];
+    if (!await attempt(async () => { ({ users } = await get("users")); })) return;
+    const free = users.filter(({ id }) => !taken.has(id));
+    ask({
       title: `Add a member to ${name}`, confirm: "Add",
       text: free.length ? "" : "All users are members already.",
       fields: free.length ? [choice("User", { name: "username" }, free.map(({ username }) => username)), choice("Role", { name: "role", value: "viewer" }, ROLES)] : [],
