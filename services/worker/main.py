@@ -25,6 +25,7 @@ from services.worker.inputs.sealing import Sealer
 from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.intake import KnownSelectors, TaskIntake
+from services.worker.output.disk_reserve import DiskReserve
 from services.worker.output.log_shipper import LogShipper
 from services.worker.process.folder_emptier import FolderEmptier
 from services.worker.process.guardian_client import GuardianClient
@@ -122,7 +123,7 @@ class Worker:
         users = None if step_user is None else self._step_users(data_dir, *step_user)
         workspace = Workspace(data_dir, None if dags_dir is None else dags_dir.resolve(), users, private)
         sealer, resolver = Sealer(seal_keys), resolver or SecretResolver()
-        self._shipper = LogShipper(transport)
+        self._shipper = LogShipper(transport, DiskReserve(data_dir))
         self._spans = AttemptSpans(worker_id, outbound)
         emptier = None if users is None else FolderEmptier(self._guardian, users)
         self.run_files = RunFiles(

@@ -113,3 +113,49 @@ def test_a_report_for_which_neither_broker_nor_disk_has_room_is_held(
         finished = rig.finished("t")
         assert (finished.outcome, rig.log(finished, "stdout")) == ("succeeded", bytes(size))
         eventually(lambda: rig.worker.attempts.tokens() == ())
+
+
+_ENDLESS = 'yes "$(printf %099d 0)"'
+_CUT = "its output was cut, because less than 3 MiB was free on the worker's disk: print less, or free disk space"
+
+
+def test_a_step_that_prints_without_end_fails_before_the_database_needs_its_room(tmp_path: Path) -> None:
+    with SmallDisk(tmp_path, 48) as disk:
+        if not disk.mount():
+            pytest.skip("a small disk cannot be mounted here (only root may)")
+        with Embedded(tmp_path / "up", lease_s=LEASE_S, env={"DAGWAY_DATA_DIR": str(tmp_path / "data")}) as system:
+            client = system.client
+            step = f"steps:\n  - name: s\n    command: {_ENDLESS}\n    continueOn: failed\n  - command: 'true'\n"
+            client.create("endless", step)
+            for run in ("r1", "r2"):  # the second has only the room that the first has left
+                client.start("endless", run)
+                client.until("partially_succeeded", "endless", run)
+                assert client.steps("endless", run) == {"s": "failed", "cmd_2": "succeeded"}
+                assert _CUT in client.run("endless", run)["nodes"][0]["error"]
+                assert (
+                    client.text("endless", run, "s", "?tail=1").strip()
+                    == "[log cut: less than 3 MiB was free on the worker's disk]"
+                )
+            assert ask_probe(f"{client.base.removesuffix('/api/v2')}/readyz")[0] == 200
+            assert "Traceback" not in system.process.output()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_step_whose_output_fills_the_disk_at_once_leaves_room_for_the_others(
+    disk: SmallDisk, tmp_path: Path, number: int
+) -> None:
+    """Without a pause: the disk is full before the worker looks. The secret makes it write a masked copy at the end."""
+    with Rig(disk.folder) as rig:
+        secret = {"secrets": [{"name": "KEY", "provider": "env", "key": "PATH"}]}
+        rig.give(task(command(f"touch {tmp_path}/small; {_HELD.format(tmp_path, 'small')}"), token="small"))
+        eventually((tmp_path / "small").exists)
+        rig.give(task(command("head -c 30000000 /dev/zero"), token="t", number=number, **secret))
+        finished = rig.finished("t")
+        assert finished.outcome == "failed"
+        assert "its output was cut, because less than 1 MiB was free on the worker's disk" in finished.error
+        assert rig.worker.facts().trouble == ""
+
+        (tmp_path / "go-small").touch()
+        assert rig.finished("small").outcome == "succeeded"
+        rig.give(task(command("echo next"), token="next"))
+        assert rig.finished("next").outcome == "succeeded"

@@ -17,7 +17,7 @@ from services.worker.inputs.sealing import PassedSecrets
 from services.worker.main import Worker
 from services.worker.output.annotations import Annotations
 from services.worker.output.files import OutputFiles
-from services.worker.output.log_shipper import LogStream
+from services.worker.output.log_stream import LogStream
 from services.worker.output.masking import Masker
 from services.worker.process.outcome import Result, StopKind
 from services.worker.process.supervisor import StopRequest

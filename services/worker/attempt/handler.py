@@ -27,7 +27,8 @@ from services.worker.inputs.sealing import Sealer
 from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.annotations import Annotations
-from services.worker.output.log_shipper import LogShipper, LogStream, log_message
+from services.worker.output.log_shipper import LogShipper, log_message
+from services.worker.output.log_stream import LogStream
 from services.worker.output.masking import Masker
 from services.worker.process.outcome import Result, StopKind
 from services.worker.process.supervisor import StopRequest
@@ -245,7 +246,8 @@ class TaskHandler:
         masker = Masker(inputs.hidden if inputs else ())
 
         def follow_logs(streams: tuple[LogStream, ...]) -> None:
-            context.logs = self._shipper.follow(streams, partial(self._report_progress, task))
+            report, end = partial(self._report_progress, task), partial(stop.request, StopKind.DISK)
+            context.logs = self._shipper.follow(streams, report, end)
 
         try:
             if context.error:
@@ -287,6 +289,9 @@ class TaskHandler:
             why = str(error)
         except OSError as error:
             result = Result("failed", result.exit_code or 1, f"the step's output could not be read: {error}")
+        if logs is not None and logs.cut_why:
+            _log.error("output.cut", extra={"bytes": logs.sizes, "why": logs.cut_why, "next": "free disk space"})
+            result = result.hinted(f"its output was cut, because {logs.cut_why}: print less, or free disk space")
 
         def finished() -> AttemptFinished:
             """Make the end report. Call it after all output was read, since annotations come from the output."""

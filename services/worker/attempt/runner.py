@@ -26,7 +26,8 @@ from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.annotations import Annotations
 from services.worker.output.files import LogPaths, OutputFiles
-from services.worker.output.log_shipper import LogStream, read_tail
+from services.worker.output.log_shipper import read_tail
+from services.worker.output.log_stream import LogStream
 from services.worker.output.masking import Masker
 from services.worker.output.opened_by_name import scripts_open_by_name, texts_of
 from services.worker.process.capture import Interrupted, exit_code_in, run_command_in

@@ -1,5 +1,6 @@
 """Copy a growing log to the file that a step names in ``stdout:`` or ``stderr:``, with secrets masked."""
 
+import errno
 import os
 import threading
 
@@ -39,6 +40,11 @@ class FileCopy:
             self._write(self._masker.close())
         if self._error is not None:
             raise copy_failed(self._error)
+
+    def cut(self) -> None:
+        """Copy nothing more: the log loses its end, since the disk is nearly full. ``finish`` says so."""
+        with self._lock:
+            self._error = self._error or OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _copy(self, most: int | None = None) -> None:
         end = os.fstat(self._source).st_size

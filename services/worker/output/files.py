@@ -19,7 +19,7 @@ from services.worker.inputs.workspace import run_folder
 from services.worker.output.file_copy import FileCopy
 from services.worker.output.masking import Masker
 from services.worker.output.opened_by_name import texts_of, texts_open_by_name
-from services.worker.output.pipe_copier import PipeCopier
+from services.worker.output.pipe_copier import PipeCopier, write_all
 from shared.contracts.tasks import Task
 from shared.language.model import LogOutput
 
@@ -175,8 +175,14 @@ class OutputFiles:
             if fd is None or (path == whole and not masker):
                 continue
             target = Path(f"{path}~" if path == whole else whole)
-            with os.fdopen(os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, _FILE_MODE), "ab") as file:
-                file.writelines(_masked(fd, masker.copy()))
+            with os.fdopen(os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, _FILE_MODE), "ab", 0) as file:
+                size = os.fstat(file.fileno()).st_size
+                try:
+                    for data in _masked(fd, masker.copy()):
+                        write_all(file.fileno(), data)
+                except OSError:
+                    file.truncate(size)  # a part of a copy would only take room on a full disk
+                    raise
             if path == whole:
                 target.replace(path)
             else:

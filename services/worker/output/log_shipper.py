@@ -12,25 +12,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from operator import itemgetter
 from pathlib import Path
-from typing import Literal
 
 from services.worker.output.annotations import Annotations
-from services.worker.output.file_copy import FileCopy
-from services.worker.output.masking import Masker
+from services.worker.output.disk_reserve import DiskReserve
+from services.worker.output.log_stream import LogStream
 from services.worker.output.send_window import SendWindow
-from shared.clock import utc_now
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
-from shared.contracts.tasks import Task
 from shared.errors import Unavailable
 from shared.transport.base import LOGS, Outgoing, WorkerTransport
 
-__all__ = ["CHUNK_BYTES", "RIDE_BYTES", "LogShipper", "LogStream", "log_message"]
+__all__ = ["RIDE_BYTES", "LogShipper", "log_message", "read_tail"]
 
 _log = logging.getLogger(__name__)
 
-CHUNK_BYTES = 65_536
 RIDE_BYTES = 16_384
 """If at most this much output is unsent when the attempt ends, it is sent inside ``AttemptFinished``.
 
@@ -48,101 +45,6 @@ def log_message(chunk: LogChunk, *, raw: bool = False) -> Outgoing:
     return Outgoing(LOGS, encode(chunk, id=name, at=chunk.at, raw=raw), name)
 
 
-class LogStream:
-    """Reads one growing log file and cuts it into chunks, with secrets masked.
-
-    ``copy`` follows the same file, and ``annotations`` reads the masked bytes.
-    """
-
-    def __init__(
-        self,
-        task: Task,
-        stream: Literal["stdout", "stderr"],
-        fd: int,
-        masker: Masker,
-        *,
-        copy: FileCopy | None = None,
-        annotations: Annotations | None = None,
-    ) -> None:
-        self.annotations = annotations
-        self.window: deque[tuple[LogChunk, Future[None] | None]] = deque()
-        """Unconfirmed chunks, oldest first. A chunk whose future is ``None`` must be sent again."""
-        self._task = task
-        self._stream = stream
-        self._fd = fd
-        self._masker = masker
-        self._copy = copy
-        self._read_to = 0
-        self._ready = b""
-        self._flushed = False
-        self._seq = 0
-        self._offset = 0
-
-    @property
-    def size(self) -> tuple[str, int]:
-        """The name of the stream, and how many bytes of it are in chunks so far."""
-        return self._stream, self._offset
-
-    def unsent_bytes(self) -> int:
-        """Return how many bytes are not in a chunk yet. Unread bytes count as they are before masking."""
-        size = os.fstat(self._fd).st_size
-        # If the step reopened its log, the file was truncated and is read from 0 again.
-        unread = size - self._read_to if size >= self._read_to else size
-        return unread + self._masker.held + len(self._ready)
-
-    def next_chunk(self, *, final: bool = False) -> LogChunk | None:
-        """Read on and return the next chunk, or ``None`` if there is nothing to send now.
-
-        ``final``: the step has ended, so also return the bytes that were held back because they may begin a secret.
-        """
-        if self._copy is not None:
-            self._copy.follow()
-        while len(self._ready) < CHUNK_BYTES:
-            data = os.pread(self._fd, CHUNK_BYTES, self._read_to)
-            if not data and self._read_to and os.fstat(self._fd).st_size < self._read_to:
-                # The step reopened its log, which truncated the file: new output begins at 0.
-                self._read_to = 0
-                continue
-            self._read_to += len(data)
-            masked = self._masker.feed(data) if data else b""
-            if not data and final and not self._flushed:
-                self._flushed = True
-                masked = self._masker.close()
-            if masked and self.annotations is not None:
-                self.annotations.feed(masked)
-            self._ready += masked
-            if not data:
-                break
-        if not self._ready:
-            return None
-        data, self._ready = self._ready[:CHUNK_BYTES], self._ready[CHUNK_BYTES:]
-        chunk = LogChunk(
-            token=self._task.token,
-            run_key=self._task.run_key,
-            node=self._task.node,
-            run_attempt=self._task.run_attempt,
-            number=self._task.number,
-            stream=self._stream,
-            seq=self._seq,
-            offset=self._offset,
-            data=data,
-            at=utc_now(),
-        )
-        self._seq += 1
-        self._offset += len(data)
-        return chunk
-
-    def settle(self) -> bool:
-        """Drop confirmed chunks from the window and mark refused chunks; return ``True`` if no chunk was refused."""
-        kept = deque((chunk, future) for chunk, future in self.window if not _confirmed(future))
-        self.window = deque((chunk, None if future and future.done() else future) for chunk, future in kept)
-        return all(future is not None for _, future in self.window)
-
-
-def _confirmed(future: "Future[None] | None") -> bool:
-    return future is not None and future.done() and not future.cancelled() and future.exception() is None
-
-
 class AttemptLogs:
     """The log streams of one attempt. Thread-safe."""
 
@@ -153,8 +55,15 @@ class AttemptLogs:
         window: SendWindow,
         wake: threading.Event,
         report: Callable[[Annotations], None],
+        *,
+        reserve: DiskReserve | None,
+        end: Callable[[], None],
     ) -> None:
         window.enter()
+        self.cut_why = ""
+        """Why the end of the output is missing; empty if it is complete."""
+        self._reserve = reserve
+        self._end = end
         self._window = window
         self._streams = streams
         self._transport = transport
@@ -179,6 +88,35 @@ class AttemptLogs:
     def sizes(self) -> dict[str, int]:
         """By stream: how many bytes are in chunks so far. After all output was read, the size of the whole log."""
         return dict(stream.size for stream in self._streams)
+
+    def usage(self) -> tuple[int, int]:
+        """Return the size of the reserve if it is not free any more, else 0, and how much room the logs take."""
+        with self._lock:
+            return (0, 0) if self._finished else self._usage()
+
+    def _usage(self) -> tuple[int, int]:
+        if self._reserve is None:
+            return 0, 0
+        missing = max(stream.missing(self._reserve) for stream in self._streams)
+        return missing, sum(stream.bytes_on_disk() for stream in self._streams)
+
+    def cut(self, reserve: int) -> None:
+        """End the step, and keep no more of its output than what was read."""
+        with self._lock:
+            if not self._finished:
+                self._cut(reserve)
+                self._end()
+
+    def _cut(self, reserve: int) -> None:
+        if not self.cut_why:
+            self.cut_why = f"less than {max(reserve >> 20, 1)} MiB was free on the worker's disk"
+        for stream in self._streams:
+            stream.cut(f"\n[log cut: {self.cut_why}]\n".encode())
+
+    def _cut_if_short(self) -> None:
+        reserve, taken = self._usage()
+        if self.cut_why or 0 < reserve <= taken:
+            self._cut(reserve)
 
     def send_new(self) -> None:
         """Send new output until the window is full. Never blocks."""
@@ -237,6 +175,7 @@ class AttemptLogs:
     def _finish(self) -> tuple[LogChunk, ...]:
         with self._lock:
             self._finished = True
+            self._cut_if_short()
             if self._sent is not None:
                 unsent = sum(stream.unsent_bytes() for stream in self._streams)
                 if unsent + sum(len(chunk.data) for chunk in self._sent) <= RIDE_BYTES:
@@ -252,6 +191,7 @@ class AttemptLogs:
                     stream.window.append((chunk, self._send(chunk)))
                     if len(stream.window) >= self._window.chunks:
                         self._confirm(stream)
+                    self._cut_if_short()
                 while stream.window:
                     self._confirm(stream)
             return ()
@@ -269,6 +209,7 @@ class AttemptLogs:
     def rest(self) -> Iterator[LogChunk]:
         """Yield every chunk without a confirm, for the spool. Call it after ``finish`` failed."""
         with self._lock:
+            self._cut_if_short()
             for stream in self._streams:
                 stream.settle()
                 yield from (chunk for chunk, _ in stream.window)
@@ -290,10 +231,11 @@ class AttemptLogs:
 
 
 class LogShipper:
-    """Tails the files of all running attempts on one thread."""
+    """Tails the files of all running attempts on one thread, and ends the longest if the disk is nearly full."""
 
-    def __init__(self, transport: WorkerTransport) -> None:
+    def __init__(self, transport: WorkerTransport, reserve: DiskReserve | None = None) -> None:
         self._transport = transport
+        self._reserve = reserve
         self._window = SendWindow()
         self._wake = threading.Event()
         self._lock = threading.Lock()
@@ -306,9 +248,17 @@ class LogShipper:
     def start(self) -> None:
         self._thread.start()
 
-    def follow(self, streams: tuple[LogStream, ...], report: Callable[[Annotations], None]) -> AttemptLogs:
-        """Tail these files until ``leave``. Calls ``report`` with new progress and remarks, at most every 2 s."""
-        logs = AttemptLogs(streams, self._transport, self._window, self._wake, report)
+    def follow(
+        self,
+        streams: tuple[LogStream, ...],
+        report: Callable[[Annotations], None],
+        end: Callable[[], None] = lambda: None,
+    ) -> AttemptLogs:
+        """Tail these files until ``leave``. Calls ``report`` with new progress and remarks, at most every 2 s.
+
+        Calls ``end`` to end the step, because its output must not use up the disk.
+        """
+        logs = AttemptLogs(streams, self._transport, self._window, self._wake, report, reserve=self._reserve, end=end)
         with self._lock:
             self._running[logs] = None
             asleep, self._asleep = self._asleep, False
@@ -338,12 +288,28 @@ class LogShipper:
                 awake = bool(running)
             self._wake.wait(None if self._asleep else _INTERVAL_S)
             self._wake.clear()
+            try:
+                self._keep_reserve(running)
+            except OSError as error:
+                _log.warning("logs.read_failed", extra={"error": str(error)})
             for logs in running:
                 try:
                     logs.send_new()
                 except OSError as error:
                     # If the disk still fails at the end, finish reads the same files and the attempt fails.
                     _log.warning("logs.read_failed", extra={"error": str(error)})
+
+    def _keep_reserve(self, running: tuple[AttemptLogs, ...]) -> None:
+        """Cut the longest log if the reserve is in use and the logs take as much; else something else is."""
+        short = [(taken, reserve, logs) for logs in running for reserve, taken in [logs.usage()] if reserve]
+        if not short:
+            return
+        _, reserve, longest = max(short, key=itemgetter(0))
+        cut = [logs for *_, logs in short if logs.cut_why]  # their steps may write on until they have ended
+        if not cut and sum(taken for taken, *_ in short) >= reserve:
+            cut = [longest]
+        for logs in cut:
+            logs.cut(reserve)
 
 
 def read_tail(path: Path, size: int) -> str:

@@ -7,7 +7,7 @@ import errno
 import os
 import re
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from shared.contracts.events import TIMED_OUT_CODE, Outcome
@@ -38,6 +38,7 @@ _HINTS = {
 class StopKind(StrEnum):
     """Why an attempt is ended from outside. Ordered: a later member overrides an earlier one."""
 
+    DISK = "disk"
     STOP = "stop"
     SHUTDOWN = "shutdown"
     REVOKED = "revoked"
@@ -73,6 +74,11 @@ class Result:
     exit_code: int = 0
     error: str = ""
 
+    def hinted(self, hint: str) -> "Result":
+        """Return the result with a hint at the end of the error's first line, if there is an error."""
+        first, newline, more = self.error.partition("\n")
+        return replace(self, error=f"{first} ({hint}){newline}{more}") if first else self
+
 
 def ended_text(ended: ProcessExit) -> str:
     """Describe how a process ended, in the same words as Dagu."""
@@ -107,6 +113,8 @@ def classify(
     if interrupted is StopKind.SHUTDOWN:
         return Result("broken", exit_code, "the worker shut down before the step ended")
     which = f"command {command} failed: " if command else ""
+    if interrupted is StopKind.DISK:
+        return Result("failed", exit_code, f'failed to execute step "{name}": {which}ended by its worker')
     if interrupted is not None:
         return Result("aborted", exit_code, "" if ended is None or ended.code == 0 else which + ended_text(ended))
     if timed_out_after_s is not None:

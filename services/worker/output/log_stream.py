@@ -1,0 +1,138 @@
+"""One growing log file of a step, cut into chunks with secrets masked."""
+
+import os
+from collections import deque
+from concurrent.futures import Future
+from typing import Literal
+
+from services.worker.output.annotations import Annotations
+from services.worker.output.disk_reserve import DiskReserve
+from services.worker.output.file_copy import FileCopy
+from services.worker.output.masking import Masker
+from shared.clock import utc_now
+from shared.contracts.events import LogChunk
+from shared.contracts.tasks import Task
+
+__all__ = ["CHUNK_BYTES", "LogStream"]
+
+CHUNK_BYTES = 65_536
+
+
+class LogStream:
+    """Reads one growing log file and cuts it into chunks, with secrets masked.
+
+    ``copy`` follows the same file, and ``annotations`` reads the masked bytes.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        stream: Literal["stdout", "stderr"],
+        fd: int,
+        masker: Masker,
+        *,
+        copy: FileCopy | None = None,
+        annotations: Annotations | None = None,
+    ) -> None:
+        self.annotations = annotations
+        self.window: deque[tuple[LogChunk, Future[None] | None]] = deque()
+        """Unconfirmed chunks, oldest first. A chunk whose future is ``None`` must be sent again."""
+        self._task = task
+        self._stream = stream
+        self._fd = fd
+        self._masker = masker
+        self._copy = copy
+        self._read_to = 0
+        self._ready = b""
+        self._flushed = False
+        self._seq = 0
+        self._offset = 0
+        self._cut = self._ends_cut = False
+
+    @property
+    def size(self) -> tuple[str, int]:
+        """The name of the stream, and how many bytes of it are in chunks so far."""
+        return self._stream, self._offset
+
+    def missing(self, reserve: DiskReserve) -> int:
+        """Return what ``reserve`` says about the disk of this log."""
+        return reserve.missing(self._fd)
+
+    def bytes_on_disk(self) -> int:
+        """Return how much room the log takes."""
+        return os.fstat(self._fd).st_size
+
+    def cut(self, line: bytes) -> None:
+        """Read nothing more, and free the room of what was not read. If that is anything, the log ends with ``line``.
+
+        Call it again as long as the step may write: that is not kept either.
+        """
+        self._cut = True
+        if self._copy is not None:
+            self._copy.cut()
+        if self.bytes_on_disk() > self._read_to:
+            os.ftruncate(self._fd, self._read_to)
+            if not self._ends_cut:
+                self._ends_cut = True
+                self._ready += line
+
+    def unsent_bytes(self) -> int:
+        """Return how many bytes are not in a chunk yet. Unread bytes count as they are before masking."""
+        if self._cut:
+            return len(self._ready)
+        size = self.bytes_on_disk()
+        # If the step reopened its log, the file was truncated and is read from 0 again.
+        unread = size - self._read_to if size >= self._read_to else size
+        return unread + self._masker.held + len(self._ready)
+
+    def next_chunk(self, *, final: bool = False) -> LogChunk | None:
+        """Read on and return the next chunk, or ``None`` if there is nothing to send now.
+
+        ``final``: the step has ended, so also return the bytes that were held back because they may begin a secret.
+        """
+        if self._copy is not None:
+            self._copy.follow()
+        while len(self._ready) < CHUNK_BYTES and not self._cut:
+            data = os.pread(self._fd, CHUNK_BYTES, self._read_to)
+            if not data and self._read_to and os.fstat(self._fd).st_size < self._read_to:
+                # The step reopened its log, which truncated the file: new output begins at 0.
+                self._read_to = 0
+                continue
+            self._read_to += len(data)
+            masked = self._masker.feed(data) if data else b""
+            if not data and final and not self._flushed:
+                self._flushed = True
+                masked = self._masker.close()
+            if masked and self.annotations is not None:
+                self.annotations.feed(masked)
+            self._ready += masked
+            if not data:
+                break
+        if not self._ready:
+            return None
+        data, self._ready = self._ready[:CHUNK_BYTES], self._ready[CHUNK_BYTES:]
+        chunk = LogChunk(
+            token=self._task.token,
+            run_key=self._task.run_key,
+            node=self._task.node,
+            run_attempt=self._task.run_attempt,
+            number=self._task.number,
+            stream=self._stream,
+            seq=self._seq,
+            offset=self._offset,
+            data=data,
+            at=utc_now(),
+        )
+        self._seq += 1
+        self._offset += len(data)
+        return chunk
+
+    def settle(self) -> bool:
+        """Drop confirmed chunks from the window and mark refused chunks; return ``True`` if no chunk was refused."""
+        kept = deque((chunk, future) for chunk, future in self.window if not _confirmed(future))
+        self.window = deque((chunk, None if future and future.done() else future) for chunk, future in kept)
+        return all(future is not None for _, future in self.window)
+
+
+def _confirmed(future: "Future[None] | None") -> bool:
+    return future is not None and future.done() and not future.cancelled() and future.exception() is None
