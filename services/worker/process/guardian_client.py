@@ -10,6 +10,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -243,9 +244,9 @@ class GuardianClient:
         return self._process.pid
 
     @property
-    def memory_limit(self) -> int:
-        """How many bytes of memory each process of a step may have; 0: no limit."""
-        return self._process.memory_limit
+    def limits(self) -> AbstractSet[str]:
+        """The names of the limits of each process, as ``resource`` gives them."""
+        return self._process.limits
 
     def spawn(
         self,

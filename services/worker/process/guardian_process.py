@@ -40,7 +40,7 @@ class GuardianProcess:
         group_limits: Mapping[str, int] | None = None,
         portable: bool = False,
     ) -> None:
-        self.memory_limit = (limits or {}).get("data", 0)
+        self.limits = frozenset(limits or ())
         self.portable = portable or not keeps_orphans()
         if self.portable and not portable:
             _log.warning("worker.steps_followed_by_looks", extra={"next": "see docs/operations/macos.md"})

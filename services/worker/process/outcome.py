@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import signal
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -23,12 +24,24 @@ _LIMITS = {
     "memory": " (out of memory, see DAGWAY_STEP_TOTAL_MEMORY)",
     "processes": " (too many processes, see DAGWAY_STEP_TOTAL_PROCESSES)",
 }
-_NO_MEMORY = " (probably out of memory, see DAGWAY_STEP_MAX_MEMORY)"
-_SAYS_NO_MEMORY = re.compile(
-    r"MemoryError|(cannot|could not|unable to|failed to) (allocate|reserve)|out of memory|bad_alloc|memory exhausted",
-    re.IGNORECASE,
-)
-"""What Python, C++, Go, Node, Java and shells say if they get no memory."""
+_REACHED = {
+    "data": (
+        " (probably out of memory, see DAGWAY_STEP_MAX_MEMORY)",
+        (
+            r"MemoryError|(cannot|could not|unable to|failed to) (allocate|reserve)"
+            r"|out of memory|bad_alloc|memory exhausted"
+        ),
+    ),
+    "nofile": (" (too many open files, see DAGWAY_STEP_MAX_OPEN_FILES)", r"too many open files|EMFILE"),
+    "nproc": (
+        " (probably too many processes, see DAGWAY_STEP_MAX_PROCESSES)",
+        (
+            r"cannot fork|fork: retry|fork[\s\S]{0,800}Resource temporarily unavailable"
+            r"|can't start new thread|(unable|failed|not) (to )?create (a )?(new |native |OS )*(thread|process)"
+        ),
+    ),
+}
+"""By limit: the hint, and what Python, C++, Go, Node, Java and shells say if they reach it."""
 _HINTS = {
     errno.EAGAIN: " (too many processes, see DAGWAY_STEP_MAX_PROCESSES)",
     errno.E2BIG: " (with its values, a command may have 128 KiB: put it into `script`, or pass the values in a file)",
@@ -101,13 +114,13 @@ def classify(
     timed_out_after_s: float | None = None,
     timeout_s: float = 0,
     stderr_tail: str = "",
-    memory_limit: int = 0,
+    limits: AbstractSet[str] = frozenset(),
 ) -> Result:
     """Return the result of a step from the exit of its last process.
 
     ``ended`` is ``None`` if no process has started. ``command`` is the number, from 1, of the command that failed, or 0
     if the step has only one command. A stop (``interrupted``) wins over everything: a step whose process traps the
-    signal and exits 0 is still aborted. ``memory_limit`` is that of each process in bytes; 0: none.
+    signal and exits 0 is still aborted. ``limits`` are the names of the limits of each process.
     """
     exit_code = ended.exit_code if ended is not None else SIGNAL_CODE
     if interrupted is StopKind.SHUTDOWN:
@@ -123,8 +136,9 @@ def classify(
     if ended is None or ended.code == 0:
         return Result("succeeded")
     error = f'failed to execute step "{name}": {which}{ended_text(ended)}'
-    if memory_limit and _SAYS_NO_MEMORY.search(stderr_tail):
-        error += _NO_MEMORY
+    for limit, (hint, says) in _REACHED.items():
+        if limit in limits and re.search(says, stderr_tail, re.IGNORECASE):
+            error += hint
     if stderr_tail:
         error += f"\nrecent stderr (tail):\n{stderr_tail}"
     return Result("broken" if ended.errno is not None else "failed", exit_code, error)

@@ -153,7 +153,7 @@ class Supervisor:
             timed_out_after_s=self.timed_out_after_s,
             timeout_s=self.timeout_s,
             stderr_tail=stderr_tail,
-            memory_limit=self._guardian.memory_limit,
+            limits=self._guardian.limits,
         )
 
     def call(self, work: Callable[[], T], cancel: Callable[[], None]) -> T | None:

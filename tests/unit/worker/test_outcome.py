@@ -41,22 +41,33 @@ def test_a_timeout_is_124_even_if_the_step_then_exits_0() -> None:
     assert result.error == "step timed out after 2.04s (timeout: 2s): context deadline exceeded"
 
 
+_MEMORY = "probably out of memory, see DAGWAY_STEP_MAX_MEMORY"
+_FILES = "too many open files, see DAGWAY_STEP_MAX_OPEN_FILES"
+_PROCESSES = "probably too many processes, see DAGWAY_STEP_MAX_PROCESSES"
+
+
 @pytest.mark.parametrize(
-    "said",
+    ("limit", "hint", "said"),
     [
-        "Traceback (most recent call last):\nMemoryError",
-        "terminate called after throwing an instance of 'std::bad_alloc'",
-        "fatal error: runtime: cannot allocate memory",
-        "FATAL ERROR: JavaScript heap out of memory",
-        "Could not reserve enough space for object heap",
-        "Could not allocate compressed class space: 1073741824 bytes",
-        "tail: memory exhausted",
+        ("data", _MEMORY, "Traceback (most recent call last):\nMemoryError"),
+        ("data", _MEMORY, "terminate called after throwing an instance of 'std::bad_alloc'"),
+        ("data", _MEMORY, "fatal error: runtime: cannot allocate memory"),
+        ("data", _MEMORY, "FATAL ERROR: JavaScript heap out of memory"),
+        ("data", _MEMORY, "Could not reserve enough space for object heap"),
+        ("data", _MEMORY, "Could not allocate compressed class space: 1073741824 bytes"),
+        ("data", _MEMORY, "tail: memory exhausted"),
+        ("nofile", _FILES, "OSError: [Errno 24] Too many open files"),
+        ("nofile", _FILES, "Error: EMFILE: too many open files, open 'x'"),
+        ("nproc", _PROCESSES, "sh: 1: Cannot fork"),
+        ("nproc", _PROCESSES, "bash: fork: retry: Resource temporarily unavailable"),
+        ("nproc", _PROCESSES, "_fork_exec(\n  args)\nBlockingIOError: [Errno 11] Resource temporarily unavailable"),
+        ("nproc", _PROCESSES, "RuntimeError: can't start new thread"),
+        ("nproc", _PROCESSES, "OutOfMemoryError: unable to create native thread"),
     ],
 )
-def test_a_process_that_got_no_memory_names_the_limit(said: str) -> None:
+def test_a_process_that_reached_a_limit_names_the_setting(limit: str, hint: str, said: str) -> None:
     ended = ProcessExit(pid=1, code=1)
-    hint = "exit status 1 (probably out of memory, see DAGWAY_STEP_MAX_MEMORY)\n"
 
-    assert hint in classify(ended, name="s", stderr_tail=said, memory_limit=1 << 30).error
+    assert f"exit status 1 ({hint})\n" in classify(ended, name="s", stderr_tail=said, limits={limit}).error
     assert "DAGWAY_STEP" not in classify(ended, name="s", stderr_tail=said).error
-    assert "DAGWAY_STEP" not in classify(ended, name="s", stderr_tail="no such file", memory_limit=1 << 30).error
+    assert "DAGWAY_STEP" not in classify(ended, name="s", stderr_tail="no such file", limits={limit}).error
