@@ -221,6 +221,7 @@ class Worker:
             self._intake.stop()
             if not self.attempts.wait_idle(max(0.0, deadline - time.monotonic())):
                 self.attempts.stop_all(StopKind.SHUTDOWN)
+                self._reporter.free_room()
                 if not self.attempts.wait_idle(_SHUTDOWN_S):
                     left = self.attempts.tokens()
                     _log.error("worker.left_attempts", extra={"tokens": left, "next": "their leases will expire"})

@@ -115,6 +115,25 @@ def test_a_report_for_which_neither_broker_nor_disk_has_room_is_held(
         eventually(lambda: rig.worker.attempts.tokens() == ())
 
 
+def test_a_worker_that_stops_while_its_disk_is_full_keeps_the_reports_for_its_next_start(
+    disk: SmallDisk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    transport = _Cut(None)
+    with Rig(disk.folder, transport=transport) as rig:
+        rig.give(task(command(f"echo said; {_HELD.format(tmp_path, 'held')}"), token="t"))
+        eventually((tmp_path / "held").exists)
+        transport.cut = True
+        disk.fill()
+        (tmp_path / "go-held").touch()
+        eventually(lambda: "report.waits" in [record.message for record in caplog.records])
+        rig.worker.stop(drain_s=0)
+        assert "worker.left_attempts" not in [record.message for record in caplog.records]
+
+    with Rig(disk.folder) as rig:  # while the disk is still full
+        finished = rig.finished("t")
+        assert (finished.outcome, rig.log(finished, "stdout")) == ("succeeded", b"said\n")
+
+
 _ENDLESS = 'yes "$(printf %099d 0)"'
 _CUT = "its output was cut, because less than 3 MiB was free on the worker's disk: print less, or free disk space"
 

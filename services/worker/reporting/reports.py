@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,7 @@ T = TypeVar("T")
 _BROKER_QUEUES: dict[str, BrokerQueue] = {each.name: each for each in (EVENTS, *EVENT_SHARDS, LOGS)}
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FULL_WAIT_S = 0.5
+_ROOM_BYTES = 1 << 20
 _FIRST_WAIT_S = 0.2
 _MAX_WAIT_S = 5.0
 _DIR_MODE = 0o700
@@ -49,6 +51,8 @@ class Reporter:
     def __init__(self, transport: WorkerTransport, spool_dir: Path, on_delivered: Callable[[str], None]) -> None:
         self._transport = transport
         self._dir = spool_dir
+        self._room = spool_dir.with_name("spool-room")
+        """Takes room for the reports of a worker that stops while its disk is full."""
         self._on_delivered = on_delivered
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -57,6 +61,9 @@ class Reporter:
     def start(self) -> None:
         """Start the thread that sends spooled reports, including those of an earlier process."""
         self._dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+        with suppress(OSError):  # the disk is full already
+            private_file(self._room)
+            self._room.write_bytes(os.urandom(_ROOM_BYTES))  # no disk can store it in less
         self._wake.set()
         self._thread.start()
 
@@ -155,6 +162,11 @@ class Reporter:
                     _log.error("report.waits", extra={"token": token, "error": str(error), "next": "free disk space"})
                 logged = True
             self._stopping.wait(_FULL_WAIT_S)
+
+    def free_room(self) -> None:
+        """Let reports that wait for the disk have the room that was taken for them. Call it when the worker stops."""
+        with suppress(OSError):
+            self._room.unlink()
 
     def stop(self) -> None:
         """End the thread. The rest of the spool is sent after the next start."""
