@@ -172,6 +172,9 @@ def test_a_step_whose_output_fills_the_disk_at_once_leaves_room_for_the_others(
         finished = rig.finished("t")
         assert finished.outcome == "failed"
         assert "its output was cut, because less than 1 MiB was free on the worker's disk" in finished.error
+        kept = rig.log(finished, "stdout")
+        assert kept.startswith(bytes(60_000))
+        assert kept.endswith(b"\n[log cut: less than 1 MiB was free on the worker's disk]\n")
         assert rig.worker.facts().trouble == ""
 
         (tmp_path / "go-small").touch()

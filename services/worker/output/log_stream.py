@@ -63,11 +63,13 @@ class LogStream:
         return os.fstat(self._fd).st_size
 
     def cut(self, line: bytes) -> None:
-        """Read nothing more, and free the room of what was not read. If that is anything, the log ends with ``line``.
+        """Read one more chunk, then nothing, and free the room of the rest. If there is any, ``line`` ends the log.
 
         Call it again as long as the step may write: that is not kept either.
         """
-        self._cut = True
+        if not self._cut:
+            self._read()  # else nothing would be left of a log that has filled the disk at once
+            self._cut = True
         if self._copy is not None:
             self._copy.cut()
         if self.bytes_on_disk() > self._read_to:
@@ -93,21 +95,16 @@ class LogStream:
         if self._copy is not None:
             self._copy.follow()
         while len(self._ready) < CHUNK_BYTES and not self._cut:
-            data = os.pread(self._fd, CHUNK_BYTES, self._read_to)
-            if not data and self._read_to and os.fstat(self._fd).st_size < self._read_to:
+            if self._read():
+                continue
+            if self._read_to and os.fstat(self._fd).st_size < self._read_to:
                 # The step reopened its log, which truncated the file: new output begins at 0.
                 self._read_to = 0
                 continue
-            self._read_to += len(data)
-            masked = self._masker.feed(data) if data else b""
-            if not data and final and not self._flushed:
+            if final and not self._flushed:
                 self._flushed = True
-                masked = self._masker.close()
-            if masked and self.annotations is not None:
-                self.annotations.feed(masked)
-            self._ready += masked
-            if not data:
-                break
+                self._add(self._masker.close())
+            break
         if not self._ready:
             return None
         data, self._ready = self._ready[:CHUNK_BYTES], self._ready[CHUNK_BYTES:]
@@ -126,6 +123,19 @@ class LogStream:
         self._seq += 1
         self._offset += len(data)
         return chunk
+
+    def _read(self) -> bool:
+        """Read on in the file, and return whether there was anything."""
+        data = os.pread(self._fd, CHUNK_BYTES, self._read_to)
+        if data:
+            self._read_to += len(data)
+            self._add(self._masker.feed(data))
+        return bool(data)
+
+    def _add(self, masked: bytes) -> None:
+        if masked and self.annotations is not None:
+            self.annotations.feed(masked)
+        self._ready += masked
 
     def settle(self) -> bool:
         """Drop confirmed chunks from the window and mark refused chunks; return ``True`` if no chunk was refused."""
