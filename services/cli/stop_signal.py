@@ -6,11 +6,14 @@ from queue import SimpleQueue
 
 __all__ = ["StopSignal"]
 
-_ENDING = (signal.SIGINT, signal.SIGTERM)
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopSignal:
-    """Wraps an event that SIGINT, SIGTERM or the death of an essential thread sets."""
+    """Wraps an event that SIGINT, SIGTERM, SIGHUP or the death of an essential thread sets.
+
+    SIGHUP says that the terminal was closed; ``nohup`` makes the process ignore it.
+    """
 
     def __init__(self) -> None:
         self.event = threading.Event()
@@ -20,7 +23,8 @@ class StopSignal:
         self._signals: SimpleQueue[int] = SimpleQueue()
         threading.Thread(target=self._wait_for_signal, name="signals", daemon=True).start()
         for number in _ENDING:
-            signal.signal(number, self._note)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._note)
 
     def _note(self, number: int, _frame: object) -> None:
         self._signals.put(number)

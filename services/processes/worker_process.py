@@ -144,7 +144,7 @@ def _run(
     try:
         # Ctrl-C and a stop of the whole group reach this process too: the parent says when to stop. Handlers, not
         # SIG_IGN, because programs that this process starts would inherit that.
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
         code = _serve(config, version, guardian, lines, link)
     except Unavailable as error:

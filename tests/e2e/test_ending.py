@@ -22,3 +22,15 @@ def test_several_signals_end_a_process_as_one_does(tmp_path: Path) -> None:
                 os.kill(process.pid, signal.SIGINT)
 
         assert process.wait_exit() == 0
+
+
+def test_a_closed_terminal_ends_it_as_a_stop_does(tmp_path: Path) -> None:
+    port = free_port()
+    env = {"DAGWAY_PORT": str(port), "DAGWAY_DATA_DIR": str(tmp_path / "data")}
+    with DagwayProcess("up", folder=tmp_path, env=env) as process:
+        process.wait_ready(f"http://127.0.0.1:{port}/api/v2/health")
+
+        os.kill(process.pid, signal.SIGHUP)
+
+        assert process.wait_exit() == 0
+        assert "worker.stopped" in process.output()
