@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from shared.system.libc import has, libc, prctl
 
 __all__ = [
+    "allow_open_files",
     "become",
     "can_change_users",
     "forbid_new_privileges",
@@ -20,6 +21,9 @@ __all__ = [
     "make_unreadable",
     "set_limits",
 ]
+
+_OPEN_FILES = 10_240
+"""As many as macOS allows a process at most."""
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
@@ -106,3 +110,11 @@ def limit_cpu(pid: int, soft_s: int, hard_s: int) -> None:
     if hasattr(resource, "prlimit"):
         with contextlib.suppress(OSError):
             resource.prlimit(pid, resource.RLIMIT_CPU, (soft_s, hard_s))
+
+
+def allow_open_files() -> None:
+    """Raise this process's own limit of open files, as far as it may: a worker has some open for each step."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

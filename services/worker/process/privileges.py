@@ -16,7 +16,7 @@ from services.worker.process.guardian_process import GuardianProcess
 from shared.config import Config
 from shared.errors import ConfigInvalid
 from shared.system.proc import own_control_group
-from shared.system.rights import become, can_change_users
+from shared.system.rights import allow_open_files, become, can_change_users
 
 __all__ = ["start_guardian"]
 
@@ -40,7 +40,9 @@ def start_guardian(config: Config) -> GuardianProcess:
     if config.step_user is None:
         if config.worker_user is not None:
             raise ConfigInvalid("DAGWAY_WORKER_USER is set without DAGWAY_STEP_USER: steps would run as root")
-        return GuardianProcess(limits, group=group, group_limits=group_limits)
+        process = GuardianProcess(limits, group=group, group_limits=group_limits)
+        allow_open_files()
+        return process
     first_uid, first_gid, count, _ = config.step_user
     uid, gid = _own_user(config)
     if first_uid <= uid < first_uid + count or first_gid <= gid < first_gid + count:
@@ -51,6 +53,7 @@ def start_guardian(config: Config) -> GuardianProcess:
             "SETGID and KILL"
         )
     process = GuardianProcess(limits, worker=(uid, gid), group=group, group_limits=group_limits)
+    allow_open_files()
     for folder in (config.data_dir, Path(tempfile.gettempdir())):
         _protect(folder)
     groups = {*_groups(uid, gid), *range(first_gid, first_gid + count)}
