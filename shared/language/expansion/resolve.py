@@ -66,7 +66,8 @@ def resolve_params(
     given, was_json = _given(defaults, overrides_text)
     seen: dict[str, str] = {}
     own = frozenset((*defaults, *(name for name, _ in env))) - {*_from_outside(defaults, given)}
-    trusted = Scope((seen, dict(env)), trusted=own, host=lookup)
+    # To the defaults, ``env`` is from outside: a reference to it behind a backslash stays as written, as in Dagu.
+    trusted = Scope((seen,), trusted=own, host={**lookup, **dict(env)})
     outside = Scope((seen,))
     chars = 0
     for name in defaults | given:

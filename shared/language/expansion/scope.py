@@ -32,7 +32,7 @@ class Scope:
     - ``trusted``: names of the variables whose values the DAG's author wrote.
     - ``paths_only``: variables with the lowest precedence, used only for references with a path (``${X.a}``). The shell
       has these variables too and can expand ``${X}``, but not a path.
-    - ``host``: variables with the lowest precedence that the workflow does not set.
+    - ``host``: variables with the lowest precedence that the workflow, or the part of it at hand, does not set.
     """
 
     maps: Sequence[Mapping[str, str]] = ()

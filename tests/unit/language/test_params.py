@@ -103,6 +103,12 @@ def test_a_default_command_runs_once_and_only_if_it_is_not_overridden() -> None:
     assert ran == ["echo 7"]
 
 
+def test_a_backslash_keeps_a_reference_to_env_in_a_default() -> None:
+    dag = dag_of(r"params: [{V: '/\${E}'}, {W: '\$V'}, {X: '${E}'}]")
+
+    assert resolve_params(dag, env=(("E", "x"),))[0] == (("V", r"/\${E}"), ("W", r"\/\${E}"), ("X", "x"))
+
+
 def test_the_json_text_is_the_given_one_or_made_from_all_parameters() -> None:
     dag = dag_of("params: [{K: v}, x]")
 
