@@ -132,6 +132,8 @@ def test_stop_restart_and_dagus_answers_when_nothing_runs(dagway: Dagway, client
 
     nothing = dagway("stop", "sleeps")
     assert (nothing.exit_code, nothing.stdout) == (0, "")
+    misspelt = dagway("stop", "sleep")
+    assert (misspelt.exit_code, misspelt.stderr) == (1, "dagway: there is no DAG 'sleep'\n")
     assert dagway("restart", "sleeps").exit_code == 1
     assert dagway("retry", "sleeps").exit_code == 2
     assert dagway("retry", "--run-id=nobody", "sleeps").exit_code == 1

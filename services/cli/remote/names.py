@@ -18,6 +18,7 @@ __all__ = [
     "RUN_ARGUMENT",
     "WAITING",
     "name_on_server",
+    "require_dag",
     "run_ids",
 ]
 
@@ -35,13 +36,24 @@ def name_on_server(gateway: Gateway, text: str) -> str:
 
     The runs of a DAG have the name in its spec, which may differ from that of its file.
     """
-    stem = dag_name(text)
+    return _stored_name(gateway, text) or dag_name(text)
+
+
+def require_dag(gateway: Gateway, text: str) -> None:
+    """Raise ``GatewayError`` if the server has neither a DAG of this name nor a run of it, for instance of a file."""
+    name = dag_name(text)
+    if not _stored_name(gateway, text) and not gateway.get(path("dag-runs", name), limit=1)["dagRuns"]:
+        raise GatewayError(f"there is no DAG {name!r}", status=NOT_FOUND, error_code="not_found")
+
+
+def _stored_name(gateway: Gateway, text: str) -> str:
+    """Return the name in the spec of a stored DAG, or an empty text if the server has no such DAG."""
     try:
-        return str(gateway.get(path("dags", stem))["dag"]["name"])
+        return str(gateway.get(path("dags", dag_name(text)))["dag"]["name"])
     except GatewayError as error:
         if error.status != NOT_FOUND:
             raise
-        return stem
+        return ""
 
 
 def run_ids(gateway: Gateway, name: str, *statuses: int) -> list[str]:

@@ -9,7 +9,16 @@ from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import PARAMS_OPTION, QUIET, RUN_ID, dagu_flags
 from services.cli.remote.following import follow_run, say
 from services.cli.remote.gateway import Gateway, path
-from services.cli.remote.names import DAG_ARGUMENT, QUEUED, RUN_ARGUMENT, RUNNING, WAITING, name_on_server, run_ids
+from services.cli.remote.names import (
+    DAG_ARGUMENT,
+    QUEUED,
+    RUN_ARGUMENT,
+    RUNNING,
+    WAITING,
+    name_on_server,
+    require_dag,
+    run_ids,
+)
 
 __all__ = ["dequeue_command", "stop_command", "stop_run"]
 
@@ -51,7 +60,7 @@ def stop_command(
     """Stop a running run.
 
     Without RUN, stop all running runs of the DAG. Waits until they have ended: steps may have handlers that clean up.
-    Exits with 0 even if nothing runs.
+    Exits with 0 even if nothing runs, but with 1 if there is no such DAG.
     """
     name = name_on_server(gateway, dag)
     one = run or run_id
@@ -59,6 +68,8 @@ def stop_command(
         each: stop_run(gateway, name, each, wait=not no_wait)
         for each in ([one] if one else run_ids(gateway, name, RUNNING, WAITING))
     }
+    if not stopped:
+        require_dag(gateway, dag)
     if in_json:
         echo_json({"stopped": [{"name": name, "dagRunId": each, "statusLabel": stopped[each]} for each in stopped]})
     elif not quiet:
