@@ -102,6 +102,20 @@ def test_a_plan_has_the_steps_of_all_called_dags_and_how_long_they_took(dagway: 
     assert dagway("plan", "no-such").exit_code == 1
 
 
+def test_dry_and_validate_take_the_name_of_a_dag_of_the_server(dagway: Dagway, client: Client) -> None:
+    client.create("asked", "params: DAY=monday\nsteps:\n  - name: get\n    command: echo hi\n")
+
+    shown = plain(dagway("dry", "asked", "--name", "other", "--", "DAY=sunday").stdout)
+    assert shown == "other\n  params: DAY=sunday\n  STAGE  STEP  AFTER  DOES  NOTES\n  1  get  -  echo hi  -\n"
+    assert dagway("validate", "asked").stdout == "asked: valid (1 dag, 1 step)\n"
+    missing = dagway("validate", "no-such")
+    assert (missing.exit_code, missing.stderr) == (
+        1,
+        "no-such: there is no such file here; as the name of a DAG: There is no DAG 'no-such'\n",
+    )
+    assert dagway("dry", "no-such").exit_code == 1
+
+
 def test_stored_secrets(dagway: Dagway, client: Client) -> None:
     done = dagway("secrets", "set", "cli-token", "--dag", "tells-*", stdin="hunter2-and-more\n")
     assert done.stdout == "cli-token set (version 1)\n", done.output

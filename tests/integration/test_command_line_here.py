@@ -282,6 +282,19 @@ def test_a_workflow_without_cases_is_told_where_they_belong(tmp_path: Path) -> N
     assert f"b.yaml has no test cases: write them in {tmp_path / 'b.test.yaml'}" in refused.stderr
 
 
+@pytest.mark.parametrize("name", ["leaf", "leaf.yaml"])
+def test_dry_and_validate_find_a_dag_of_the_local_folder_by_its_name(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    assert dagway("dry", "leaf.yaml").exit_code == 2
+    monkeypatch.setenv("DAGU_DAGS_DIR", str(folder))
+
+    assert dagway("validate", name).stdout == f"{folder}/leaf.yaml: valid (1 dag, 1 step)\n"
+    assert dagway("dry", name, "--", "X=2").stdout == dagway("dry", str(folder / "leaf.yaml"), "--", "X=2").stdout
+
+
 def test_validate_warns_of_what_this_machine_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "fine.yaml").write_text("steps:\n  - type: gha\n    command: actions/checkout@v4\n")
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -5,16 +5,17 @@ from pathlib import Path
 import click
 
 from services.cli.help_pages import PageCommand
+from services.cli.local.named_workflow import file_of, gateway_with_dags, is_dag_name
 from services.cli.output.plan_page import plan_json, plan_lines
 from services.cli.output.terminal import echo_json
-from services.cli.paths import WorkflowFile
 from services.cli.remote.dagu_flags import PARAMS_ARGUMENT, PARAMS_OPTION, QUIET, dagu_flags, params_text
+from shared.language.model import Dag
 
 __all__ = ["dry_command", "print_plan"]
 
 
-@click.command("dry", cls=PageCommand, examples="\ndagway dry hello.yaml -- NAME=Ada\n")
-@click.argument("file", type=WorkflowFile(on_server="plan"))
+@click.command("dry", cls=PageCommand, examples="\ndagway dry hello.yaml -- NAME=Ada\ndagway dry hello\n")
+@click.argument("workflow", metavar="FILE|DAG")
 @PARAMS_ARGUMENT
 @PARAMS_OPTION
 @click.option("-N", "--name", default="", help="name of the DAG, instead of that of the file")
@@ -22,23 +23,36 @@ __all__ = ["dry_command", "print_plan"]
 @click.option("--json", "in_json", is_flag=True, help="print JSON")
 @dagu_flags
 def dry_command(
-    *, file: Path, params: tuple[str, ...], params_option: str, name: str, quiet: bool, in_json: bool
+    *, workflow: str, params: tuple[str, ...], params_option: str, name: str, quiet: bool, in_json: bool
 ) -> None:
     """Show what a run of a workflow file would do.
 
     Lists the steps by stages: steps of one stage may run at the same time. Runs nothing. Exits with 1 if the file has
-    errors.
+    errors. If there is no such file, DAG is looked for in the folder that `DAGWAY_DAGS_DIR` names, then on the server.
     """
-    print_plan(file, params_text(params, params_option), name=name, quiet=quiet, in_json=in_json)
+    text = params_text(params, params_option)
+    file = file_of(workflow)
+    if file is not None:
+        print_plan(file, text, name=name, quiet=quiet, in_json=in_json)
+    elif is_dag_name(workflow):
+        from services.cli.remote.plans import dags_on_server  # noqa: PLC0415 - a file needs no server
+
+        dags = tuple(dag for dag, _ in dags_on_server(gateway_with_dags(), workflow, name))
+        _print(dags, text, quiet=quiet, in_json=in_json)
+    else:
+        raise click.BadParameter(f"there is no file {workflow}", param_hint="'FILE|DAG'")
 
 
 def print_plan(file: Path, params: str, *, name: str, quiet: bool, in_json: bool) -> None:
     """Print the plan of a workflow file. Raises ``WorkflowInvalid``."""
     from services.cli.local.bundle import read_bundle  # noqa: PLC0415 - not for the help page
 
-    bundle = read_bundle(file, name=name)
+    _print(read_bundle(file, name=name).dags, params, quiet=quiet, in_json=in_json)
+
+
+def _print(dags: tuple[Dag, ...], params: str, *, quiet: bool, in_json: bool) -> None:
     if in_json:
-        echo_json(plan_json(bundle.dags, params))
+        echo_json(plan_json(dags, params))
         return
-    for line in () if quiet else plan_lines(bundle.dags, params):
+    for line in () if quiet else plan_lines(dags, params):
         click.echo(line)

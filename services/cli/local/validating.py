@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from services.cli.exit_codes import FAILED
+from services.cli.exit_codes import FAILED, GatewayError
 from services.cli.help_pages import PageCommand
 from services.cli.local.cases import CASES_SUFFIXES
+from services.cli.local.named_workflow import file_of, gateway_with_dags, is_dag_name
 from services.cli.output.terminal import echo_json
 from services.cli.paths import is_folder
 from services.cli.remote.dagu_flags import QUIET, dagu_flags
@@ -22,6 +23,7 @@ _EXAMPLES = """
 dagway validate hello.yaml
 dagway validate dags/            all .yaml and .yml files in a folder
 dagway validate - < hello.yaml
+dagway validate hello            a DAG by its name
 """
 
 
@@ -50,19 +52,33 @@ def workflow_files(paths: Sequence[str]) -> Iterator[str]:
                 yield str(found)
 
 
+def _read(given: str) -> tuple[str, str, str]:
+    """Return how the workflow is called in messages, its name without one in the spec, and its text."""
+    if given == STDIN:
+        return given, "stdin", sys.stdin.read()
+    file = file_of(given)
+    if file is None and is_dag_name(given):
+        from services.cli.remote.gateway import path  # noqa: PLC0415 - a file needs no server
+
+        return given, given, gateway_with_dags().get(path("dags", given, "spec"))["spec"]
+    file = file or Path(given)
+    return str(file) if file.is_absolute() else given, file.stem, file.read_text(encoding="utf-8", errors="replace")
+
+
 def _validated(file: str, *, elsewhere: bool) -> ValidatedFile:
     from services.worker.executors.capabilities import available_types  # noqa: PLC0415 - not for the help page
     from shared.language.load import load  # noqa: PLC0415
     from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied  # noqa: PLC0415
 
     try:
-        if file == STDIN:
-            text = sys.stdin.read()
-        else:
-            text = Path(file).read_text(encoding="utf-8", errors="replace")
+        file, file_name, text = _read(file)
     except OSError as error:
         return ValidatedFile(file, valid=False, problems=(f"cannot read the file: {error.strerror}",))
-    loaded = load(text, file_name="stdin" if file == STDIN else Path(file).stem)
+    except GatewayError as error:
+        return ValidatedFile(
+            file, valid=False, problems=(f"there is no such file here; as the name of a DAG: {error}",)
+        )
+    loaded = load(text, file_name=file_name)
     here = [] if elsewhere else [Capabilities({}, available_types())]
     missing = unsatisfied(steps_with_requirements(loaded.documents), here, no_worker="no worker on this machine")
     warnings = [*map(str, loaded.warnings), *missing]
@@ -73,7 +89,7 @@ def _validated(file: str, *, elsewhere: bool) -> ValidatedFile:
 
 
 @click.command("validate", cls=PageCommand, examples=_EXAMPLES)
-@click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR|-...")
+@click.argument("paths", nargs=-1, required=True, metavar="FILE|DAG|DIR|-...")
 @click.option("--elsewhere", is_flag=True, help="do not warn of steps that cannot run on this machine")
 @QUIET
 @click.option("--json", "in_json", is_flag=True, help="print JSON")
@@ -82,7 +98,8 @@ def validate_command(*, paths: tuple[str, ...], elsewhere: bool, quiet: bool, in
     """Check workflow files and print all their errors.
 
     Each with its line, and a warning for each step that this machine lacks a program or package for. Exits with 1 if a
-    file is invalid, or if a folder has no workflow.
+    file is invalid, or if a folder has no workflow. If there is no file DAG, it is looked for in the folder that
+    `DAGWAY_DAGS_DIR` names, then on the server.
     """
     results = [_validated(file, elsewhere=elsewhere) for file in workflow_files(paths)]
     if in_json:

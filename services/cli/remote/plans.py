@@ -15,7 +15,7 @@ from services.cli.remote.gateway import Gateway, path
 from shared.language.load import load
 from shared.language.model import Dag
 
-__all__ = ["plan_command"]
+__all__ = ["dags_on_server", "plan_command"]
 
 Durations = dict[str, dict[str, Any]]
 """Of each step: ``count``, ``p50Ms`` and ``p95Ms``."""
@@ -35,7 +35,7 @@ def plan_command(gateway: Gateway, *, dag: str, params: tuple[str, ...], params_
     faster than the median, 95 of 100 faster than P95. Nothing is started. What the server's base configuration adds is
     not shown.
     """
-    dags = _dags(gateway, dag_name(dag))
+    dags = dags_on_server(gateway, dag_name(dag))
     times: dict[str, Durations] = {}
     whole: dict[str, Any] = {}
     for each, stored_as in dags:
@@ -61,10 +61,11 @@ def plan_command(gateway: Gateway, *, dag: str, params: tuple[str, ...], params_
         click.echo(f"{runs}: median {_ms(took['p50Ms'])}, P95 {_ms(took['p95Ms'])}")
 
 
-def _dags(gateway: Gateway, name: str) -> list[tuple[Dag, str]]:
+def dags_on_server(gateway: Gateway, name: str, renamed: str = "") -> list[tuple[Dag, str]]:
     """Return the documents of a stored DAG and of the stored DAGs that it calls, directly or not.
 
-    Each with the file name under which it is stored, or an empty text for the further documents of a file.
+    Each with the file name under which it is stored, or an empty text for the further documents of a file. ``renamed``
+    replaces the name in the first one.
 
     Raises:
         WorkflowInvalid: a spec has errors.
@@ -82,7 +83,7 @@ def _dags(gateway: Gateway, name: str) -> list[tuple[Dag, str]]:
             if error.status not in (400, 403, 404) or not found:
                 raise
             continue  # A called DAG that is not stored or not shown to this key, or whose name is a variable.
-        loaded = load(spec, file_name=file_name)
+        loaded = load(spec, file_name=file_name, dag_name=None if found else renamed or None)
         if not loaded.ok:
             raise WorkflowInvalid("\n".join(f"{file_name}: {issue}" for issue in loaded.issues))
         found += [(each, "" if position else file_name) for position, each in enumerate(loaded.documents)]
