@@ -296,12 +296,6 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "API",
-        "A command without arguments has `args: []`; answers about a spec have the default `maxActiveRuns`.",
-        "Both are left out.",
-        "So is every other optional field that is empty.",
-    ),
-    Difference(
-        "API",
         "In the details of a run, commands and scripts of steps that ran have values in place of their variables.",
         "They are as in the file.",
         "Params and outputs are shown beside them, and a text with long values is hard to compare with the file.",

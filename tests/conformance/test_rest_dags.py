@@ -213,10 +213,10 @@ def test_the_spec_is_the_text_as_it_was_given(stack: Stack) -> None:
     assert found["errors"] == []
 
 
-def test_limits_that_a_text_does_not_give_are_shown_in_details_only(stack: Stack) -> None:
+def test_a_retention_that_a_text_does_not_give_is_shown_in_details_only(stack: Stack) -> None:
     limits = {"histRetentionDays": 30, "maxActiveRuns": 1}
     given = "histRetentionDays: 30\nmaxActiveRuns: 1\nsteps: [echo hi]\n"
-    for name, spec, written in (("plain", "steps: [echo hi]\n", {}), ("given", given, limits)):
+    for name, spec, written in (("plain", "steps: [echo hi]\n", {"maxActiveRuns": 1}), ("given", given, limits)):
         stack.add_dag(name, spec)
         details, text = stack.get(f"/dags/{name}")["dag"], stack.get(f"/dags/{name}/spec")["dag"]
         validated = stack.api("POST", "/dags/validate", json={"spec": spec}).get_json()["dag"]
@@ -246,13 +246,13 @@ def test_forms_get_the_schema_of_the_parameters_from_the_spec_or_the_folder(tmp_
             assert stack.get(f"/dags/d{number}")["dag"].get("paramSchema") == expected, written
 
 
-def test_a_command_without_arguments_has_none(stack: Stack) -> None:
+def test_a_command_without_arguments_has_an_empty_list_of_them(stack: Stack) -> None:
     stack.add_dag("a", "steps:\n  - command: 'true'\n  - command: echo one two\n")
 
     steps = stack.get("/dags/a")["dag"]["steps"]
 
     assert [each["commands"] for each in steps] == [
-        [{"command": "true"}],
+        [{"command": "true", "args": []}],
         [{"command": "echo", "args": ["one", "two"]}],
     ]
 

@@ -1,6 +1,6 @@
 """The JSON of DAGs and steps, made from the language model (REST contract section 4).
 
-An optional field is absent if it is empty, zero or false; a required field is always present.
+An optional field is absent if it is empty, zero or false; a required field is always present, and so is ``args``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,11 +66,10 @@ def dag_details(model: Dag) -> dict[str, Any]:
 
 
 def dag_written(model: Dag) -> dict[str, Any]:
-    """Return the detailed JSON of a DAG; ``histRetentionDays`` and ``maxActiveRuns`` only if its spec sets them."""
+    """Return the detailed JSON of a DAG, with ``histRetentionDays`` only if its spec sets it."""
     found = dag_details(model)
-    for name, field in (("histRetentionDays", "hist_retention_days"), ("maxActiveRuns", "max_active_runs")):
-        if field not in model.model_fields_set:
-            found.pop(name, None)
+    if "hist_retention_days" not in model.model_fields_set:
+        found.pop("histRetentionDays", None)
     return found
 
 
@@ -134,7 +133,7 @@ def _schedule(model: Dag) -> list[dict[str, Any]]:
 
 def _command(text: str) -> dict[str, Any]:
     first, *rest = words_as_written(text) or (text,)
-    return {"command": first, **sparse(args=rest)}
+    return {"command": first, "args": rest}
 
 
 def _parallel(model: Step) -> dict[str, Any]:
