@@ -66,7 +66,8 @@ changed. Differences:
 - `start FILE` and `enqueue FILE` send the text of the file. Its steps run in a new folder too, and not in that of the
   file, unless it says `workingDir`. The DAGs of the DAG folder run in their folders, as in Dagu.
 - `dry` and `validate` look for a name that is no file in the folder that `DAGWAY_DAGS_DIR` or Dagu's settings name, and
-  then on the server that `DAGWAY_URL` or the profile in use names.
+  then on the server that `DAGWAY_URL` or the profile in use names. They read the schema of `params` from a file, not
+  from a URL, and `validate` accepts that a param without a default is required.
 - As in Dagu, `start` and `retry` exit with 0 if the run was stopped, if its preconditions are not met, or if it
   waits for approval, and with 1 if it failed or succeeded only partially. With `--strict`, only success is 0.
 - A mistake on the command line exits with 2 (Dagu: 1), Ctrl-C and SIGTERM with 130 (Dagu: 0) after

@@ -295,6 +295,36 @@ def test_dry_and_validate_find_a_dag_of_the_local_folder_by_its_name(
     assert dagway("dry", name, "--", "X=2").stdout == dagway("dry", str(folder / "leaf.yaml"), "--", "X=2").stdout
 
 
+@pytest.mark.parametrize(
+    ("params", "problem"),
+    [
+        ("{schema: none.json, values: {a: 1}}", "failed to get JSON schema: none.json"),
+        ("{schema: bad.json, values: {a: 1}}", "failed to get JSON schema: bad.json"),
+        ("{schema: {properties: {a: {type: integer}}}, values: {a: x}}", "a: 'x' is not of type 'integer'"),
+        ("{schema: fits.json, values: {a: 1, z: 1}}", "additional properties are not allowed: 'z'"),
+        ("{schema: fits.json, values: {a: 1}}", ""),
+        ("{schema: fits.json, values: {a: '${HOME}'}}", ""),
+        ("{schema: '${SCHEMAS}/none.json', values: {a: x}}", ""),
+        ("{schema: 'http://127.0.0.1:9/none.json', values: {a: x}}", ""),
+    ],
+)
+def test_dry_and_validate_check_params_by_their_schema(tmp_path: Path, params: str, problem: str) -> None:
+    (tmp_path / "bad.json").write_text("{")
+    (tmp_path / "fits.json").write_text(
+        '{"properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": false}'
+    )
+    file = tmp_path / "a.yaml"
+    file.write_text(f"params: {params}\nsteps: ['true']\n")
+
+    for command in ("validate", "dry"):
+        done = dagway(command, str(file))
+        assert (done.exit_code, problem in done.stderr) == (1 if problem else 0, True), done.output
+    file.write_text("params: {schema: fits.json}\nsteps: ['true']\n")
+    assert dagway("validate", str(file)).exit_code == 0, "a request may give it"
+    assert dagway("dry", str(file), "--", "a=1").exit_code == 0
+    assert "'a' is a required property" in dagway("dry", str(file)).stderr
+
+
 def test_validate_warns_of_what_this_machine_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "fine.yaml").write_text("steps:\n  - type: gha\n    command: actions/checkout@v4\n")
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import click
 
+from services.cli.exit_codes import WorkflowInvalid
 from services.cli.help_pages import PageCommand
 from services.cli.local.named_workflow import file_of, gateway_with_dags, is_dag_name
+from services.cli.local.schema_check import schema_problem
 from services.cli.output.plan_page import plan_json, plan_lines
 from services.cli.output.terminal import echo_json
 from services.cli.remote.dagu_flags import PARAMS_ARGUMENT, PARAMS_OPTION, QUIET, dagu_flags, params_text
+from shared.language.expansion.resolve import resolve_params
 from shared.language.model import Dag
 
 __all__ = ["dry_command", "print_plan"]
@@ -28,7 +31,8 @@ def dry_command(
     """Show what a run of a workflow file would do.
 
     Lists the steps by stages: steps of one stage may run at the same time. Runs nothing. Exits with 1 if the file has
-    errors. If there is no such file, DAG is looked for in the folder that `DAGWAY_DAGS_DIR` names, then on the server.
+    errors, or if the params do not satisfy their schema. If there is no such file, DAG is looked for in the folder that
+    `DAGWAY_DAGS_DIR` names, then on the server.
     """
     text = params_text(params, params_option)
     file = file_of(workflow)
@@ -38,7 +42,7 @@ def dry_command(
         from services.cli.remote.plans import dags_on_server  # noqa: PLC0415 - a file needs no server
 
         dags = tuple(dag for dag, _ in dags_on_server(gateway_with_dags(), workflow, name))
-        _print(dags, text, quiet=quiet, in_json=in_json)
+        _print(dags, text, None, quiet=quiet, in_json=in_json)
     else:
         raise click.BadParameter(f"there is no file {workflow}", param_hint="'FILE|DAG'")
 
@@ -47,10 +51,13 @@ def print_plan(file: Path, params: str, *, name: str, quiet: bool, in_json: bool
     """Print the plan of a workflow file. Raises ``WorkflowInvalid``."""
     from services.cli.local.bundle import read_bundle  # noqa: PLC0415 - not for the help page
 
-    _print(read_bundle(file, name=name).dags, params, quiet=quiet, in_json=in_json)
+    _print(read_bundle(file, name=name).dags, params, file, quiet=quiet, in_json=in_json)
 
 
-def _print(dags: tuple[Dag, ...], params: str, *, quiet: bool, in_json: bool) -> None:
+def _print(dags: tuple[Dag, ...], params: str, file: Path | None, *, quiet: bool, in_json: bool) -> None:
+    given = dict(resolve_params(dags[0], params)[0])
+    if problem := schema_problem(dags[0], file.parent if file else None, given):
+        raise WorkflowInvalid(f"{file or dags[0].name}: {problem}")
     if in_json:
         echo_json(plan_json(dags, params))
         return

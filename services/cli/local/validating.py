@@ -11,6 +11,7 @@ from services.cli.exit_codes import FAILED, GatewayError
 from services.cli.help_pages import PageCommand
 from services.cli.local.cases import CASES_SUFFIXES
 from services.cli.local.named_workflow import file_of, gateway_with_dags, is_dag_name
+from services.cli.local.schema_check import schema_problem
 from services.cli.output.terminal import echo_json
 from services.cli.paths import is_folder
 from services.cli.remote.dagu_flags import QUIET, dagu_flags
@@ -52,17 +53,27 @@ def workflow_files(paths: Sequence[str]) -> Iterator[str]:
                 yield str(found)
 
 
-def _read(given: str) -> tuple[str, str, str]:
-    """Return how the workflow is called in messages, its name without one in the spec, and its text."""
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The text of a workflow. ``shown`` is its name in messages; ``folder`` is that of its file, if it is here."""
+
+    shown: str
+    file_name: str
+    folder: Path | None
+    text: str
+
+
+def _read(given: str) -> _Source:
     if given == STDIN:
-        return given, "stdin", sys.stdin.read()
+        return _Source(given, "stdin", Path(), sys.stdin.read())
     file = file_of(given)
     if file is None and is_dag_name(given):
         from services.cli.remote.gateway import path  # noqa: PLC0415 - a file needs no server
 
-        return given, given, gateway_with_dags().get(path("dags", given, "spec"))["spec"]
+        return _Source(given, given, None, gateway_with_dags().get(path("dags", given, "spec"))["spec"])
     file = file or Path(given)
-    return str(file) if file.is_absolute() else given, file.stem, file.read_text(encoding="utf-8", errors="replace")
+    shown = given if file == Path(given) else str(file)
+    return _Source(shown, file.stem, file.parent, file.read_text(encoding="utf-8", errors="replace"))
 
 
 def _validated(file: str, *, elsewhere: bool) -> ValidatedFile:
@@ -71,21 +82,21 @@ def _validated(file: str, *, elsewhere: bool) -> ValidatedFile:
     from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied  # noqa: PLC0415
 
     try:
-        file, file_name, text = _read(file)
+        source = _read(file)
     except OSError as error:
         return ValidatedFile(file, valid=False, problems=(f"cannot read the file: {error.strerror}",))
     except GatewayError as error:
-        return ValidatedFile(
-            file, valid=False, problems=(f"there is no such file here; as the name of a DAG: {error}",)
-        )
-    loaded = load(text, file_name=file_name)
+        reason = f"there is no such file here; as the name of a DAG: {error}"
+        return ValidatedFile(file, valid=False, problems=(reason,))
+    loaded = load(source.text, file_name=source.file_name)
     here = [] if elsewhere else [Capabilities({}, available_types())]
     missing = unsatisfied(steps_with_requirements(loaded.documents), here, no_worker="no worker on this machine")
     warnings = [*map(str, loaded.warnings), *missing]
-    problems = (*map(str, loaded.errors), *(f"warning: {each}" for each in warnings))
+    unfit = [problem for dag in loaded.documents if (problem := schema_problem(dag, source.folder))]
+    problems = (*map(str, loaded.errors), *unfit, *(f"warning: {each}" for each in warnings))
     steps = sum(len(dag.steps) for dag in loaded.documents)
     # A missing program is not a mistake in the file: as in Dagu, the file is valid, and its step fails where it runs.
-    return ValidatedFile(file, loaded.ok, problems, len(loaded.documents), steps)
+    return ValidatedFile(source.shown, loaded.ok and not unfit, problems, len(loaded.documents), steps)
 
 
 @click.command("validate", cls=PageCommand, examples=_EXAMPLES)

@@ -25,6 +25,8 @@ _MAX_BYTES = 1_048_576
 _REDIRECTS = 5
 _MOST_REFERENCED = 20
 """How many other schemas one schema may refer to: each of them may refer to another one."""
+_ABOUT_GIVEN = frozenset({"additionalProperties", "unevaluatedProperties", "propertyNames"})
+"""Keywords about the names of params that are there, and not about those that are missing."""
 
 
 def apply_schema(
@@ -33,12 +35,15 @@ def apply_schema(
     folders: Sequence[Path],
     reach: Reach = EVERYTHING,
     outbound: OutboundPolicy = "any",
+    *,
+    more_follow: bool = False,
 ) -> Pairs:
     """Return the params with the schema's defaults added: first the schema's properties in their order, then the rest.
 
     ``reference`` is a URL, a path, or the JSON text of a schema that the spec contains. A relative path means that file
     in the first of ``folders`` that has it. A URL, where it redirects to, and the URLs that ``$ref`` names must be at
-    addresses that ``outbound`` allows. Raises ``InvalidInput`` with Dagu's texts.
+    addresses that ``outbound`` allows. With ``more_follow``, others may come with a request: it is no mistake that one
+    is missing. Raises ``InvalidInput`` with Dagu's texts.
     """
     # Imported here, because the import takes 0.1 s and few DAGs have a schema.
     from jsonschema import SchemaError  # noqa: PLC0415
@@ -71,6 +76,8 @@ def apply_schema(
         raise InvalidInput(f"failed to get JSON schema: {referenced.problem or f'$ref: {error.ref}'}") from error
     except PatternError as error:
         raise InvalidInput(f"failed to get JSON schema: {reference}: a pattern is not valid: {error}") from error
+    if more_follow:
+        errors = [error for error in errors if error.absolute_path or error.validator in _ABOUT_GIVEN]
     if errors:
         texts = [": ".join(filter(None, (".".join(map(str, one.absolute_path)), one.message))) for one in errors[:5]]
         raise InvalidInput(f"parameter validation failed: {'; '.join(texts)}")
