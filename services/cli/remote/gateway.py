@@ -123,10 +123,12 @@ class Gateway:
         self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]
     ) -> urllib3.BaseHTTPResponse:
         for tries_left in reversed(range(_TRIES)):
+            began = time.monotonic()
             try:
                 answer = self._pool.request(method, self._url(path), body=data, headers=headers, redirect=False)
             except urllib3.exceptions.HTTPError as error:
-                if not tries_left or isinstance(error, urllib3.exceptions.SSLError):
+                # After a failed TLS handshake another try would not help.
+                if not tries_left or _speaks_no_tls(error, time.monotonic() - began):
                     self._unreachable(error)
             else:
                 if answer.status not in _PASSING or not tries_left:
@@ -196,6 +198,12 @@ class Gateway:
 def _with_query(path: str, query: Mapping[str, Any]) -> str:
     given = {name: value for name, value in query.items() if value not in (None, "")}
     return f"{path}?{urlencode(given)}" if given else path
+
+
+def _speaks_no_tls(error: Exception, waited_s: float) -> bool:
+    """Return whether a request failed in the TLS handshake, which has less time than an answer."""
+    silent = isinstance(error, urllib3.exceptions.ReadTimeoutError) and waited_s < _READ_S
+    return silent or isinstance(error, urllib3.exceptions.SSLError)
 
 
 def _reason(error: Exception, url: str) -> str:
