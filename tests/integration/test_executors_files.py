@@ -37,6 +37,17 @@ def tree(folder: Path) -> None:
     (folder / "sub" / "run.sh").chmod(0o755)
 
 
+def test_an_archive_step_shows_its_paths_as_they_are_written(rig: Rig) -> None:
+    tree(rig.work_dir() / "in")
+    packed = str(rig.work_dir() / "x.zip")
+
+    made = done(rig, "create", source="./in", destination="x.zip")
+    back = done(rig, "extract", source=packed, destination="out/")
+
+    assert (made["source"], made["destination"]) == ("./in", "x.zip")
+    assert (back["source"], back["destination"]) == (packed, "out/")
+
+
 @pytest.mark.parametrize(
     ("text", "given", "raw", "printed"),
     [

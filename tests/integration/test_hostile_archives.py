@@ -28,7 +28,8 @@ class Ended:
 
 
 def extract(source: Path, operation: str = "extract", **config: Any) -> Ended:
-    order = {"operation": operation, "source": str(source), "destination": str(source.parent / "back"), **config}
+    paths = {"source": str(source), "destination": str(source.parent / "back")}
+    order = {"operation": operation, **paths, "written": paths, **config}
     ended = subprocess.run(
         [sys.executable, "-I", str(_CHILD)], input=json.dumps(order).encode(), capture_output=True, check=False
     )

@@ -233,9 +233,9 @@ def main() -> int:
     except Exception as error:  # noqa: BLE001 - each kind of error has its exit code
         sys.stderr.write(f"{str(error) or type(error).__name__}\n")
         return _code_of(error, raw["operation"])
-    paths = {"operation": order.operation, "source": str(order.source)}
+    paths = {"operation": order.operation, "source": order.written["source"]}
     if order.operation != "list":
-        paths["destination"] = str(order.destination or "")
+        paths["destination"] = order.written["destination"]
     result["duration"] = f"{(time.monotonic() - began) * 1000:.3f}ms"
     result = {**paths, **{name: result[name] for name in sorted(result, key=_rank)}}
     sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")

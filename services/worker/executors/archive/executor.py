@@ -38,7 +38,8 @@ class ArchiveExecutor:
             return make_result(job, "config.source is required", _CONFIG_CODE)
         folder = job.working_dir
         job.supervisor.make_folder(folder)
-        order = {**config, "operation": operation, "source": _inside(folder, config["source"])}
+        written = {name: str(config.get(name) or "") for name in ("source", "destination")}
+        order = {**config, "operation": operation, "source": _inside(folder, config["source"]), "written": written}
         # Looked up here, since the child has no PATH.
         order["bsdtar"] = shutil.which("bsdtar", path=job.environment.process.get("PATH"))
         files = []

@@ -33,6 +33,8 @@ class Order:
         self.operation: str = raw["operation"]
         self.source = Path(raw["source"])
         self.destination = Path(raw["destination"]) if raw.get("destination") else None
+        # The result shows the paths as the step's config has them.
+        self.written: dict[str, str] = raw["written"]
         self.level = self._number("compressionLevel", -1)
         self.password: str = str(raw.get("password") or "")
         self.bsdtar: str = raw.get("bsdtar") or ""
