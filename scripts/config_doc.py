@@ -18,7 +18,8 @@ variables that Kubernetes sets for a Service named `dagway…` are ignored. Defa
 
 Dagu's variables with a meaning here (`DAGU_HOST`, `DAGU_PORT`, `DAGU_DAGS_DIR`, `DAGU_TZ`, `DAGU_AUTH_…`, for instance)
 are read where ours are not set. With `DAGU_HOME` its `config.yaml` is read too, and its folders `dags` and `suspend`
-and its `base.yaml` are used. At the start the log says what each became; what has no meaning is named.
+and its `base.yaml` are used. Names of earlier versions that Dagu 1.30 still reads, such as `DAGU_DAGS` and
+`basicAuthUsername`, are read too. At the start the log says what each became; what has no meaning is named.
 
 A secret (marked *) can also be in a file: set the variable with `_FILE` at its end, such as `DAGWAY_AMQP_URL_FILE`, to
 the file's path.

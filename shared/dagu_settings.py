@@ -18,7 +18,18 @@ from shared.options import OPTIONS
 
 __all__ = ["DaguSettings", "plain_key", "read_dagu_settings", "state_folder"]
 
-_BY_VARIABLE = {option.alias: option for option in OPTIONS if option.alias}
+_OLD_VARIABLES: Mapping[str, str] = {
+    "DAGU_DAGS": "dags_dir",
+    "DAGU_BASICAUTH_USERNAME": "auth_basic_username",
+    "DAGU_BASICAUTH_PASSWORD": "auth_basic_password",
+    "DAGU_AUTHTOKEN": "auth_token",
+    "DAGU_NAVBAR_TITLE": "navbar_title",
+    "DAGU_NAVBAR_COLOR": "navbar_color",
+    "DAGU_LOG_ENCODING_CHARSET": "log_charset",
+}
+"""The settings here by variables with the names of earlier versions, which Dagu 1.30 still reads."""
+
+_BY_VARIABLE = {**_OLD_VARIABLES, **{option.alias: option.field for option in OPTIONS if option.alias}}
 
 _FILE_KEYS: Mapping[str, str] = {
     "host": "host",
@@ -53,6 +64,17 @@ _FILE_KEYS: Mapping[str, str] = {
     "auth.oidc.whitelist": "oidc_whitelist",
     "queues.config": "queues",
     "remotenodes": "remote_nodes",
+    # The names of earlier versions, which Dagu 1.30 still reads.
+    "dags": "dags_dir",
+    "dagsdir": "dags_dir",
+    "suspendflagsdir": "suspend_dir",
+    "baseconfig": "base_config",
+    "navbartitle": "navbar_title",
+    "navbarcolor": "navbar_color",
+    "logencodingcharset": "log_charset",
+    "basicauthusername": "auth_basic_username",
+    "basicauthpassword": "auth_basic_password",
+    "authtoken": "auth_token",
 }
 """The settings here by the path of Dagu's key as ``plain_key`` returns it."""
 
@@ -66,6 +88,10 @@ _WITHOUT: Mapping[str, str] = {
     "key_file": "let a proxy end TLS",
     "default_shell": "set shell in the base configuration",
     "queue_enabled": "queues are always on",
+    **dict.fromkeys(
+        ("is_basic_auth", "is_basicauth"), "a login is needed if a username and a password are set, as in Dagu"
+    ),
+    **dict.fromkeys(("is_auth_token", "is_authtoken"), "a token is needed if one is set"),
     "headless": "set no DAGWAY_UI_DIR; the pages are always there",
 }
 """Why some of Dagu's settings have no counterpart, by the end of the variable or of the key in snake case."""
@@ -110,15 +136,15 @@ def read_dagu_settings(environ: Mapping[str, str], read: Callable[[Path], str | 
                     if known in _LISTS_OF_MAPS and not _is_list_of_maps(value):
                         raise ValueError(f"{path}: {key}: must be a list of maps")
                     texts[known] = _text(known, value), source
-    for variable in sorted(environ):
+    for variable in sorted(environ, key=lambda name: (name not in _OLD_VARIABLES, name)):
         if not variable.startswith("DAGU_") or variable == "DAGU_HOME" or not environ[variable]:
             continue
-        option = _BY_VARIABLE.get(variable)
+        known = _BY_VARIABLE.get(variable)
         # For a Service called "dagu" Kubernetes sets DAGU_PORT=tcp://10.0.0.1:8080.
-        if option is None or (variable == "DAGU_PORT" and "://" in environ[variable]):
+        if known is None or (variable == "DAGU_PORT" and "://" in environ[variable]):
             ignored.append(_nothing(variable, variable.removeprefix("DAGU_").lower()))
         else:
-            texts[option.field] = environ[variable], variable
+            texts[known] = environ[variable], variable
     return DaguSettings(texts, tuple(ignored))
 
 

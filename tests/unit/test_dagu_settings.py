@@ -70,6 +70,27 @@ def test_metrics_that_everyone_may_read_stay_so(tmp_path: Path, variables: dict[
     assert load_config({}, home(tmp_path, text) | variables).metrics == "public"
 
 
+def test_the_names_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    text = f"""\
+dags: {tmp_path / "dags"}
+navbarTitle: Ours
+isBasicAuth: true
+basicAuthUsername: ann
+basicAuthPassword: from the file
+"""
+    environ = home(tmp_path, text) | {"DAGU_BASICAUTH_PASSWORD": "old", "DAGU_AUTHTOKEN": "old"}
+
+    config = load_config({}, environ | {"DAGU_AUTH_TOKEN": "new"})
+
+    assert (config.dags_dir, config.navbar_title) == (tmp_path / "dags", "Ours")
+    assert (config.auth_basic_username, config.auth_basic_password, config.auth_token) == ("ann", "old", "new")
+    assert (
+        "config.yaml: isBasicAuth has no meaning here: "
+        "a login is needed if a username and a password are set, as in Dagu"
+    ) in config.from_dagu
+    assert load_config({}, {"DAGU_DAGS": str(tmp_path / "dags")}).dags_dir == tmp_path / "dags"
+
+
 def test_the_keys_of_dagu_2_are_read(tmp_path: Path) -> None:
     text = """\
 log_format: json
