@@ -70,6 +70,9 @@ changed. Differences:
   from a URL, and `validate` accepts that a param without a default is required.
 - As in Dagu, `start` and `retry` exit with 0 if the run was stopped, if its preconditions are not met, or if it
   waits for approval, and with 1 if it failed or succeeded only partially. With `--strict`, only success is 0.
+- What the commands print has other words: `Result: Succeeded` of `status` is `succeeded` in the first line. Scripts use
+  the exit code or `--json`.
+- `start` has no `--root` and `--parent`, which only Dagu's own processes use.
 - A mistake on the command line exits with 2 (Dagu: 1), Ctrl-C and SIGTERM with 130 (Dagu: 0) after
   they have stopped the run.
 - Options that concern Dagu's own files (`--config`, `--dagu-home`, `--default-working-dir`, `--cpu-profile`) are

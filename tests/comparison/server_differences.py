@@ -1,0 +1,203 @@
+"""The differences from Dagu in the API, the DAG folder and the metrics."""
+
+from collections.abc import Sequence
+
+from tests.comparison.difference import Difference
+
+__all__ = ["SERVER_DIFFERENCES"]
+
+SERVER_DIFFERENCES: Sequence[Difference] = (
+    Difference(
+        "API",
+        "Empty lists are `null` in some responses.",
+        "They are `[]`.",
+        "Clients need not check for both.",
+    ),
+    Difference(
+        "API",
+        "`fileName` in lists has no ending (`nightly`).",
+        "It has one (`nightly.yaml`). Every path takes both forms.",
+        "Dagu's description of its API shows it so.",
+    ),
+    Difference(
+        "API",
+        "An approval may give values for inputs that the step does not ask for.",
+        "It is refused with 400.",
+        "The values become variables of the steps that follow.",
+    ),
+    Difference(
+        "API",
+        "A start with `singleton` while a run is active is refused with the code `already_exists`.",
+        "The code is `already_running`; the status is 409 in both.",
+        "`already_exists` means that a name or an id is taken.",
+    ),
+    Difference(
+        "API",
+        "A retry of a running run answers 200 and does nothing; that of a queued run starts it at once.",
+        "Both are refused with 400 and the code `already_running`.",
+        "The caller learns that nothing was retried, and no run passes its queue.",
+    ),
+    Difference(
+        "API",
+        "A retry of one step sets the run to `succeeded` if that step succeeds, though another step has failed.",
+        "The run stays `failed` until no step is.",
+        "A failed step must not be overlooked.",
+    ),
+    Difference(
+        "API",
+        "A user is edited with PATCH only, so the front end's own PUT gets 405.",
+        "PUT works too.",
+        "The front end's dialog works.",
+    ),
+    Difference(
+        "API",
+        "`/api/v1` is an older API without authentication.",
+        "`/api/v1` is the API of Dagu 2, with the same logins as `/api/v2`.",
+        "The older API has no logins; `/api/v2` has all that it does.",
+    ),
+    Difference(
+        "API",
+        "A write is answered when it is done.",
+        "If its outcome takes longer than `DAGWAY_COMMAND_WAIT_S`, the answer is 202 with a `Location` to ask for it.",
+        "The request is stored durably, so the client need not repeat it.",
+    ),
+    Difference(
+        "API",
+        "Pages of other origins and unknown host names may use a server without a login.",
+        "They are refused.",
+        "A web page must not control the server of who visits it.",
+    ),
+    Difference(
+        "API",
+        "Lists of runs without dates have the runs of today (in UTC).",
+        "They have all runs, the newest 1,000.",
+        "A run of last night must not be missing.",
+    ),
+    Difference(
+        "API",
+        "Wrong requests get 500, an empty body or a plain text in several places.",
+        "They get 400, 404 or 409 and always JSON with `code` and `message`.",
+        "Clients can tell a mistake of theirs from one of the server.",
+    ),
+    Difference(
+        "API",
+        "A body may have any content type.",
+        "Without a token or key it must be `application/json`, else the answer is 415.",
+        "A page of another site can send other types without asking ([sign-in](operations/sign-in.md#browsers)).",
+    ),
+    Difference(
+        "API",
+        "`nextPage` of the last page is that page, `prevPage` of the first page is 1.",
+        "They are `null`.",
+        "There is no such page.",
+    ),
+    Difference(
+        "API",
+        "`runConfig` only disables fields of the front end's dialog.",
+        "A start that sets what it forbids is refused with 400.",
+        "A rule that only one client keeps is none.",
+    ),
+    Difference(
+        "API",
+        "A new run may have the id `latest`; an id with a dot gets 500.",
+        "`latest` is refused with 400, and ids may have dots.",
+        "`latest` names the newest run in every path.",
+    ),
+    Difference(
+        "API",
+        "`PUT` of a spec that was saved answers with an empty body.",
+        'It answers `{"errors": []}`. Where a gateway serves the front end of Dagu, the page suppresses the empty '
+        "alert that it shows for that.",
+        "Dagu's description of its API shows it so.",
+    ),
+    Difference(
+        "API",
+        "In the answers about a spec, `name` is the name in the request.",
+        "It is the name in the spec, if it has one.",
+        "Runs of the spec have that name.",
+    ),
+    Difference(
+        "API",
+        "A step that waits for approval has the `doneCount` 1 and a `finishedAt`.",
+        "It has 0 and an empty one until somebody decides.",
+        "It is not done.",
+    ),
+    Difference(
+        "API",
+        "`/sub-dag-runs` leaves out the sub-runs of handlers.",
+        "It lists them.",
+        "They are runs of this run too.",
+    ),
+    Difference(
+        "API",
+        "An empty query parameter, such as `status=` or `q=`, gets 400.",
+        "It counts as absent; a search for an empty text finds nothing.",
+        "Forms send their empty fields.",
+    ),
+    Difference(
+        "API",
+        "HEAD gets 405, and a path with a slash at its end is redirected.",
+        "HEAD is answered as GET is, and the slash is ignored.",
+        "Probes send HEAD, and clients repeat a redirected POST as a GET.",
+    ),
+    Difference(
+        "API",
+        "The `message` of an error is Dagu's, or that of a Go library.",
+        "It has other words, and may say what to do.",
+        "Statuses and codes are equal; messages are for people.",
+    ),
+    Difference(
+        "API",
+        "In the details of a run, commands and scripts of steps that ran have values in place of their variables.",
+        "They are as in the file.",
+        "Params and outputs are shown beside them, and a text with long values is hard to compare with the file.",
+    ),
+    Difference(
+        "API",
+        "A DAG in a sub-folder can be read and started as `sub%2Fname`.",
+        "It can only be called by another DAG. A slash in a name is refused with 400.",
+        "What is not listed and not scheduled is a part of other DAGs.",
+    ),
+    Difference(
+        "API",
+        "`log` of a run is the path of a file, which has the log lines of Dagu's program.",
+        "It is a name. The text at `…/log` has one line for each change of the run and its steps.",
+        "The run may have been on another machine.",
+    ),
+    Difference(
+        "API",
+        "A log above 10 KiB has an estimated `totalLines`, and a line above 64 KiB hides the whole log.",
+        "The number is exact, and every line is shown.",
+        "Who reads a log needs all of it.",
+    ),
+    Difference(
+        "API",
+        "`/services/coordinator` lists a coordinator.",
+        "The list is empty.",
+        "There is none: RabbitMQ, or `dagway up` itself, hands out the work.",
+    ),
+    Difference(
+        "the folder",
+        "A new file is seen at once.",
+        "It is seen within about a second.",
+        "Schedulers share a database; each looks once a second.",
+    ),
+    Difference(
+        "the folder",
+        "An edit in the page overwrites a file that was changed meanwhile.",
+        "It is refused with 409, or 412 with `If-Match`.",
+        "The newer text is never lost.",
+    ),
+    Difference(
+        "metrics",
+        "`dagu_dag_runs_total` counts the runs of today, and starts again at 0 each day.",
+        "It counts all runs. The series `success` and `error` repeat `succeeded` and `failed`: a sum must omit them.",
+        "A counter must not go down, and alerts were written for both names.",
+    ),
+    Difference(
+        "metrics",
+        "The metrics `go_*` describe the Go runtime.",
+        "There are `python_*` and `process_*` instead.",
+        "Dagway is written in Python.",
+    ),
+)
