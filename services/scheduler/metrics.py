@@ -5,8 +5,6 @@ is killed, its counts since the last scrape are lost. For exact totals use ``dag
 the database.
 """
 
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
@@ -15,10 +13,10 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.pool_attempts import PoolAttempts
-from shared.errors import StoreUnavailable
 from shared.metrics import HOP_S, LATENCY_S, DagNames
 from shared.status import RunStatus
 from shared.store.reads.backlog import Backlog
+from shared.store.scraped import Scraped
 from shared.transport.base import AUDIT, COMMANDS, EVENT_SHARDS, EVENTS, HEARTBEATS, LOGS
 
 __all__ = [
@@ -46,6 +44,8 @@ __all__ = [
 _LONG_S = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 24 * 3600.0)
 _KEPT_S = 5.0
 """The shortest time between two queries of the backlog, even if metrics are scraped more often."""
+_WAIT_S = 4.0
+"""How long a query of the backlog may keep a scrape waiting."""
 
 RUNS_ENDED = Counter("dagway_dag_runs_ended", "DAG-runs that reached a terminal status", ["status"])
 RUNS_ENDED_BY_DAG = Counter(
@@ -211,7 +211,7 @@ def _observe(hop: str, lasted: timedelta) -> None:
 class BacklogCollector:
     """Reports the backlog in the database. Every scheduler reports the same values: use their maximum, not the sum.
 
-    While the database is unavailable, ``dagway_store_up`` is 0 and the other metrics are absent.
+    While the database is unavailable or hangs, ``dagway_store_up`` is 0 and the other metrics are absent.
     """
 
     def __init__(
@@ -220,26 +220,16 @@ class BacklogCollector:
         texts: Callable[[Iterable[str]], Mapping[str, str]],
         clock: Callable[[], datetime],
     ) -> None:
-        self._ask, self._clock = ask, clock
-        self._pools = PoolAttempts(texts)
-        self._lock = threading.Lock()
-        self._kept: tuple[Backlog, dict[tuple[str, str], int]] | None = None
-        self._until = 0.0
+        pools = PoolAttempts(texts)
 
-    def _asked(self) -> tuple[Backlog, dict[tuple[str, str], int]] | None:
-        """Return the backlog and its open attempts by pool and state."""
-        with self._lock:
-            if time.monotonic() >= self._until:
-                try:
-                    backlog = self._ask(self._clock())
-                    self._kept = backlog, self._pools.count(backlog)
-                except StoreUnavailable:
-                    self._kept = None
-                self._until = time.monotonic() + _KEPT_S
-            return self._kept
+        def backlog_and_attempts() -> tuple[Backlog, dict[tuple[str, str], int]]:
+            backlog = ask(clock())
+            return backlog, pools.count(backlog)
+
+        self._asked = Scraped(backlog_and_attempts, kept_s=_KEPT_S, wait_s=_WAIT_S)
 
     def collect(self) -> Iterable[Metric]:
-        asked = self._asked()
+        asked = self._asked.get()
         yield GaugeMetricFamily(
             "dagway_store_up",
             "1 if this scheduler's last query of the backlog succeeded, else 0",

@@ -1,13 +1,11 @@
 """Metrics of the room that the database has: its size, and what failed because its disk was full."""
 
-import threading
-import time
 from collections.abc import Callable, Iterable
 
 from prometheus_client import Counter
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from shared.errors import StoreUnavailable
+from shared.store.scraped import Scraped
 
 __all__ = ["DISK_FULL", "DatabaseSizeCollector"]
 
@@ -26,23 +24,10 @@ class DatabaseSizeCollector:
     """
 
     def __init__(self, read_bytes: Callable[[], int], room_mib: int) -> None:
-        self._read_bytes, self._room_bytes = read_bytes, room_mib << 20
-        self._lock = threading.Lock()
-        self._kept: int | None = None
-        self._until = 0.0
-
-    def _size(self) -> int | None:
-        with self._lock:
-            if time.monotonic() >= self._until:
-                try:
-                    self._kept = self._read_bytes()
-                except StoreUnavailable:
-                    self._kept = None
-                self._until = time.monotonic() + _KEPT_S
-            return self._kept
+        self._size, self._room_bytes = Scraped(read_bytes, kept_s=_KEPT_S), room_mib << 20
 
     def collect(self) -> Iterable[Metric]:
-        size = self._size()
+        size = self._size.get()
         if size is None:
             return
         yield GaugeMetricFamily(

@@ -1,6 +1,7 @@
 """Metrics have descriptions, bounded labels and documentation, and count each event once."""
 
 import shutil
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from shared.errors import StoreUnavailable
 from shared.metrics import DagNames, ProcessCollector, fold
 from shared.status import AttemptState, Begun, RunStatus
 from shared.store.reads.backlog import Backlog, OpenAttempts
+from shared.store.scraped import Scraped
+from tests.harness.eventually import PATIENCE_S, eventually
 
 _NOW = datetime(2026, 3, 1, tzinfo=UTC)
 _ROOT = Path(__file__).parents[2]
@@ -185,6 +188,22 @@ def test_the_backlog_is_asked_once_for_many_scrapes() -> None:
 
     assert registry.get_sample_value("dagway_outstanding_work") == 5
     assert len(asked) == 1
+
+
+def test_a_database_that_hangs_keeps_a_scrape_waiting_for_a_limited_time_and_is_asked_once() -> None:
+    answers, asked = threading.Event(), []
+
+    def hang() -> int:
+        asked.append(1)
+        answers.wait(PATIENCE_S)
+        return 7
+
+    scraped = Scraped(hang, wait_s=0.05)
+
+    assert [scraped.get() for _ in range(3)] == [None] * 3
+    assert len(asked) == 1
+    answers.set()
+    eventually(lambda: scraped.get() == 7)
 
 
 @pytest.mark.parametrize("name", ["dagway_worker_slots", "dagway_dag_runs_ended_total", "dagu_dag_runs_total"])

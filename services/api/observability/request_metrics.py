@@ -18,8 +18,8 @@ from prometheus_client.core import Metric
 from services.api.auth.webhook_signatures import WebhookRefusal
 from services.api.client_address import client_address
 from services.api.observability.dagu_metrics import families
-from shared.errors import StoreUnavailable
 from shared.metrics import HOP_S, LATENCY_S
+from shared.store.scraped import Scraped
 
 if TYPE_CHECKING:
     from services.api.deps import Deps
@@ -29,6 +29,8 @@ __all__ = ["AUDIT_DROPPED", "PROBE_OPERATIONS", "WEBHOOK_REFUSALS", "DaguCollect
 _BEGAN = "dagway.began_s"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _REFUSED = frozenset({401, 403, 429})
+_WAIT_S = 3.0
+"""How long the ``dagu_*`` series may keep a scrape waiting."""
 _log = logging.getLogger(__name__)
 
 REQUESTS = Counter(
@@ -122,11 +124,8 @@ class DaguCollector:
     """The ``dagu_*`` series for the admin server, which needs no API token."""
 
     def __init__(self, deps: "Deps") -> None:
-        self._deps = deps
+        self._families = Scraped(lambda: families(deps, deps.clock()), wait_s=_WAIT_S)
 
     def collect(self) -> Iterable[Metric]:
-        try:
-            return families(self._deps, self._deps.clock())
-        except StoreUnavailable:
-            # The other metrics of this process must stay readable while the database cannot be reached.
-            return []
+        # The other metrics of this process must stay readable while the database cannot be reached.
+        return self._families.get() or ()

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from shared.errors import StoreUnavailable
 from shared.store.reads.base import SchemaRevision
+from shared.store.scraped import Scraped
 
 __all__ = ["SchemaCollector"]
 
@@ -14,12 +14,11 @@ class SchemaCollector:
     """Reads the revision at each scrape. Has no samples while the database is unavailable (see ``dagway_store_up``)."""
 
     def __init__(self, read: Callable[[], SchemaRevision]) -> None:
-        self._read = read
+        self._schema = Scraped(read)
 
     def collect(self) -> Iterable[Metric]:
-        try:
-            schema = self._read()
-        except StoreUnavailable:
+        schema = self._schema.get()
+        if schema is None:
             return
         labels = {"expected": schema.expected, "found": schema.found or ""}
         info = GaugeMetricFamily(
