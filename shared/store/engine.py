@@ -26,6 +26,7 @@ from sqlalchemy import (
     event,
     exc,
     make_url,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import ExceptionContext
@@ -47,6 +48,7 @@ __all__ = [
     "open_engine",
     "store_errors",
     "transaction",
+    "without_time_limit",
 ]
 
 S = TypeVar("S", bound=Select[Any])
@@ -150,6 +152,9 @@ _dump_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 def _open_postgres(
     url: URL, common: dict[str, Any], read_only: bool, application_name: str, limits: TimeLimits
 ) -> Engine:
+    # Imported here, because the embedded mode does not need the driver.
+    from shared.store.hang_watch import watched  # noqa: PLC0415
+
     pooled = _is_pooled(url)
     given = url.query.get("options", "")
     settings = [given if isinstance(given, str) else " ".join(given), "-c timezone=UTC"]
@@ -163,14 +168,14 @@ def _open_postgres(
             # Most reads are one statement: BEGIN and COMMIT around it would be two more round trips.
             common |= {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
     arguments: dict[str, Any] = {
-        "connection_factory": limits.connection_class(),
+        **watched(limits.answer_s),
         "connect_timeout": _CONNECT_TIMEOUT_S,
         "application_name": application_name,
         "keepalives": 1,
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 3,
-        # Detects a peer that vanished in the middle of a statement; keepalives do not.
+        # Detects a peer that vanished in the middle of a statement; keepalives do not. For one that hangs: hang_watch.
         "tcp_user_timeout": LOCK_TIMEOUT_S * 1000,
     }
     wanted = {name: value for name, value in arguments.items() if name not in url.query}
@@ -352,6 +357,14 @@ def _driver_commits(connection: Connection) -> Iterator[None]:
     finally:
         if not driver.closed:
             driver.autocommit = False
+
+
+def without_time_limit(connection: Connection) -> None:
+    """Let the statements of the rest of this transaction take as long as they need."""
+    if is_postgres(connection):
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        driver: Any = connection.connection.dbapi_connection
+        driver.patient = True
 
 
 def for_update(select: S, *, skip_locked: bool = False, nowait: bool = False) -> S:

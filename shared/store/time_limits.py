@@ -1,7 +1,6 @@
 """How long one session may keep Postgres, and others, waiting."""
 
 from dataclasses import dataclass
-from typing import Any
 
 __all__ = ["LOCK_TIMEOUT_S", "NO_LIMITS", "TimeLimits"]
 
@@ -42,13 +41,10 @@ class TimeLimits:
         }
         return {name: f"{round(value * 1000)}ms" for name, value in named.items() if value is not None}
 
-    def connection_class(self) -> Any:
-        """Return psycopg2's connection class with ``answer_s``: how long ``gevent_wait`` waits for an answer."""
-        # Imported here, because the embedded mode does not need it.
-        from psycopg2.extensions import connection  # noqa: PLC0415
-
-        answer_s = None if self.statement_s is None else self.statement_s + _ANSWER_GRACE_S
-        return type("Connection", (connection,), {"answer_s": answer_s})
+    @property
+    def answer_s(self) -> float | None:
+        """How long a statement waits for its answer: longer than Postgres itself would let it take."""
+        return None if self.statement_s is None else self.statement_s + _ANSWER_GRACE_S
 
 
 NO_LIMITS = TimeLimits()

@@ -1,13 +1,17 @@
 """RabbitMQ and Postgres are stopped or killed in the middle of a run."""
 
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from shared.store import tables as t
 from tests.faults.conftest import LEASE_S, attempts
-from tests.harness.cluster import Cluster, gone, pid_in
+from tests.harness.client import ask_probe
+from tests.harness.cluster import Cluster, descendants, gone, pid_in
 from tests.harness.eventually import eventually
 from tests.harness.invariants import violations
 
@@ -138,3 +142,44 @@ def test_what_was_accepted_before_a_crash_of_a_server_is_carried_out_once(cluste
         client.until("succeeded", dag, f"n{number}")
     eventually(lambda: cluster.rows(t.outbox) == [])
     assert violations(cluster.engine, commands=[f"{dag}-{number}" for number in range(20)]) == []
+
+
+def test_a_database_that_hangs_is_noticed_and_nothing_is_lost(cluster: Cluster, tmp_path: Path) -> None:
+    pid = begin(cluster, "database-hangs", tmp_path)
+    urls = [f"http://127.0.0.1:{each.env['DAGWAY_METRICS_PORT']}/metrics" for each in cluster.schedulers]
+
+    def hangs() -> list[int]:
+        return [each.output().count("store.hangs") for each in cluster.schedulers]
+
+    earlier = hangs()
+
+    def say(line: str) -> bool:
+        return all(line in ask_probe(url)[1] for url in urls)
+
+    eventually(lambda: say("dagway_store_up 1.0"))
+    with frozen(cluster.postgres.pid):
+        eventually(lambda: say("dagway_store_up 0.0"))
+        (tmp_path / "go").touch()
+        eventually(lambda: gone(pid))
+        eventually(lambda: all(now > before for now, before in zip(hangs(), earlier, strict=True)))
+
+    eventually(lambda: say("dagway_store_up 1.0"))
+    went_on(cluster, "database-hangs")
+    assert [process.running for process in cluster.processes] == [True] * 5
+
+
+@contextmanager
+def frozen(server: int) -> Iterator[None]:
+    """Stop a server and all its children: it keeps its connections, and answers nothing."""
+    pids = [server]
+    try:
+        os.kill(server, signal.SIGSTOP)
+        pids += descendants(server)
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in reversed(pids):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, select, update
 
 from shared.clock import utc_now
 from shared.run_totals import CHANGES_KEPT, DagTotals
 from shared.store import tables as t
-from shared.store.engine import for_update, is_postgres
+from shared.store.engine import for_update, without_time_limit
 from shared.store.queries.run_totals import changes_between, count_history, current_mark, is_later
 from shared.store.writes.base import Writer
 
@@ -44,8 +44,7 @@ class RunTotalsWrites(Writer):
         return changes
 
     def _count(self) -> tuple[str, int]:
-        if is_postgres(self._connection):
-            self._connection.execute(text("SET LOCAL statement_timeout = 0"))
+        without_time_limit(self._connection)
         mark, found = count_history(self._connection)
         self._put_totals(found)
         return mark, sum(sum(totals.runs.values()) for totals in found.values())
