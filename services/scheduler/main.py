@@ -212,6 +212,8 @@ class Scheduler:
         """Why this scheduler is not ready, or an empty string if it is. Does not check the disk: it uses none."""
         if not all(thread.alive for thread in [*self._intakes, *self._loops, self._relay]):
             return "a thread of the scheduler ended unexpectedly: see the log"
+        if self._store.away:
+            return "the database is unavailable: see the log"
         return "" if self._transport.healthy else "the message broker is unavailable or blocks publishers"
 
     @property

@@ -146,7 +146,8 @@ def test_what_was_accepted_before_a_crash_of_a_server_is_carried_out_once(cluste
 
 def test_a_database_that_hangs_is_noticed_and_nothing_is_lost(cluster: Cluster, tmp_path: Path) -> None:
     pid = begin(cluster, "database-hangs", tmp_path)
-    urls = [f"http://127.0.0.1:{each.env['DAGWAY_METRICS_PORT']}/metrics" for each in cluster.schedulers]
+    ports = [each.env["DAGWAY_METRICS_PORT"] for each in cluster.schedulers]
+    urls, ready = ([f"http://127.0.0.1:{port}/{path}" for port in ports] for path in ("metrics", "readyz"))
 
     def hangs() -> list[int]:
         return [each.output().count("store.hangs") for each in cluster.schedulers]
@@ -162,8 +163,10 @@ def test_a_database_that_hangs_is_noticed_and_nothing_is_lost(cluster: Cluster, 
         (tmp_path / "go").touch()
         eventually(lambda: gone(pid))
         eventually(lambda: all(now > before for now, before in zip(hangs(), earlier, strict=True)))
+        eventually(lambda: {ask_probe(url)[0] for url in ready} == {503})
 
     eventually(lambda: say("dagway_store_up 1.0"))
+    eventually(lambda: {ask_probe(url)[0] for url in ready} == {200})
     went_on(cluster, "database-hangs")
     assert [process.running for process in cluster.processes] == [True] * 5
 

@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from sqlalchemy import Connection, Engine, event
 
 from shared.clock import utc_now
+from shared.errors import RowsLocked, StoreUnavailable
 from shared.store.clock import StoreClock
 from shared.store.engine import is_postgres, one_statement, store_errors
 from shared.store.sqlite_writer import SqliteWriter
@@ -50,6 +51,8 @@ class Store:
     def __init__(self, engine: Engine, own: Callable[[], datetime] = utc_now) -> None:
         self.engine = engine
         self.clock = StoreClock(own)
+        self.away = False
+        """Whether the database was unavailable to the last transaction."""
         self._begin = engine.begin if is_postgres(engine) else SqliteWriter.of(engine).begin
         self._read = partial(one_statement, engine) if is_postgres(engine) else self._begin
 
@@ -67,9 +70,16 @@ class Store:
         Raises:
             StoreUnavailable, AlreadyExists, InvariantBroken: see ``store_errors``.
         """
-        with store_errors(), self._begin() as connection:
-            self.clock.follow(connection)
-            yield Transaction(connection)
+        try:
+            with store_errors(), self._begin() as connection:
+                self.clock.follow(connection)
+                yield Transaction(connection)
+        except RowsLocked:
+            raise
+        except StoreUnavailable:
+            self.away = True
+            raise
+        self.away = False
 
     @contextmanager
     def read(self) -> Iterator["Transaction"]:
