@@ -1,5 +1,6 @@
 """How much room a folder has, and whether it can be written to."""
 
+import errno
 import shutil
 import time
 from collections.abc import Callable
@@ -12,13 +13,24 @@ _PROBE = bytes(1024 * 1024)
 """What must fit on the disk: as much as the reports and rows of a busy moment."""
 _VALID_S = 1.0
 """How long a result is reused, because anybody may call the readiness probe, as often as they like."""
+_FREE = "free disk space"
+_CURES = {
+    errno.ENOSPC: _FREE,
+    errno.EDQUOT: _FREE,
+    errno.EMFILE: "raise the limit of open files, or look for what holds them",
+    errno.ENFILE: "raise the machine's limit of open files, or look for what holds them",
+}
 
 
 class DiskCheck:
-    """Checks a folder by writing a temporary file: the number of free bytes ignores quotas and read-only disks."""
+    """Checks a folder by writing a temporary file: the number of free bytes ignores quotas and read-only disks.
+
+    ``cure``: what to do about the last problem.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.cure = ""
         self._problem = ""
         self._until = 0.0
 
@@ -35,6 +47,7 @@ class DiskCheck:
                 file.write(_PROBE)
                 file.flush()
         except OSError as error:
+            self.cure = _CURES.get(error.errno or 0, "make the data folder writable")
             return f"the data folder cannot be written: {error.strerror or error}"
         return ""
 

@@ -25,8 +25,8 @@ __all__ = ["Repeats", "bind_thread", "bound", "current", "first_line", "set_up_l
 _facts: ContextVar[Mapping[str, str]] = ContextVar("facts", default=MappingProxyType({}))
 
 _LONGEST_ERROR = 300
-_TRIED_AGAIN = (".wait", ".waits", ".unavailable", ".routes_unseen", ".interrupted", "broker.dropped")
-"""The ends of the names of events that are logged at each try while the broker or the database is away."""
+_TRIED_AGAIN = (".wait", ".waits", ".unavailable", ".routes_unseen", ".interrupted", ".not_kept", "broker.dropped")
+"""The ends of the names of events that are logged at each try while the broker, the database or a disk is away."""
 _REPEATED_EVERY_S = 60.0
 _MOST_REMEMBERED = 1_000
 _PASSWORD = re.compile(r"(://[^:/@\s]+:)[^@\s]+(@?)")

@@ -334,9 +334,8 @@ class TaskIntake:
     def _is_full(self) -> bool:
         lack = self._room.problem()
         if lack and not self._full:
-            _log.error(
-                "intake.waits", extra={"error": lack, "next": "free disk space: the worker then goes on by itself"}
-            )
+            cure = f"{self._room.cure}: the worker then goes on by itself"
+            _log.error("intake.waits", extra={"error": lack, "next": cure})
             with self._lock:
                 self._full = True
                 self._consumer.pause()
