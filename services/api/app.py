@@ -294,7 +294,7 @@ def _dagway_error(error: DagwayError) -> Response:
     if problem.status == problems.INTERNAL:
         return _unexpected(error)
     if problem.status == problems.UNAVAILABLE:
-        _log.warning("request.unavailable", extra={"request_id": _request_id(current_request), "error": str(error)})
+        _say_unavailable(error=str(error))
     return _problem(problem)
 
 
@@ -319,10 +319,14 @@ def _unhandled(deps: Deps, error: Exception) -> Response:
     if schema is None or schema.serves:
         return _unexpected(error)
     why = trouble(deps, schema)
-    _log.warning(
-        "request.unavailable", extra={"request_id": _request_id(current_request), "error": why, "cause": str(error)}
-    )
+    _say_unavailable(error=why, cause=str(error))
     return _problem(problems.unavailable(f"The gateway is not ready: {why}; nothing was changed."))
+
+
+def _say_unavailable(**facts: str) -> None:
+    facts |= {"request_id": _request_id(current_request), "operation": current_request.endpoint or "none"}
+    _log.warning("request.unavailable", extra=facts)
+    request_metrics.already_logged(current_request)
 
 
 def _unexpected(error: Exception) -> Response:

@@ -242,12 +242,15 @@ def test_a_client_that_prefers_not_to_wait_is_answered_at_once(tmp_path: Path) -
         assert response.headers["Preference-Applied"] == "respond-async"
 
 
-def test_without_the_broker_a_command_is_a_503_at_once(stack: Stack) -> None:
+def test_without_the_broker_a_command_is_a_503_at_once(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="services.api")
     stack.transport.close()
 
     response = stack.api("POST", "/dags/a/start")
 
     assert (response.status_code, response.get_json()["code"]) == (503, "service_unavailable")
+    (line,) = [record for record in caplog.records if record.message.startswith("request.")]
+    assert (line.message, line.__dict__["operation"].split()[0]) == ("request.unavailable", "POST")
     assert response.headers["Retry-After"]
     assert stack.api("GET", "/health").status_code == 503
     assert stack.api("GET", "/dags").status_code == 200

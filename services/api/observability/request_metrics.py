@@ -24,9 +24,20 @@ from shared.store.scraped import Scraped
 if TYPE_CHECKING:
     from services.api.deps import Deps
 
-__all__ = ["AUDIT_DROPPED", "PROBE_OPERATIONS", "WEBHOOK_REFUSALS", "DaguCollector", "begin", "end", "hop", "over"]
+__all__ = [
+    "AUDIT_DROPPED",
+    "PROBE_OPERATIONS",
+    "WEBHOOK_REFUSALS",
+    "DaguCollector",
+    "already_logged",
+    "begin",
+    "end",
+    "hop",
+    "over",
+]
 
 _BEGAN = "dagway.began_s"
+_LOGGED = "dagway.answer_logged"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _REFUSED = frozenset({401, 403, 429})
 _WAIT_S = 3.0
@@ -82,10 +93,16 @@ def begin(request: Request) -> None:
     UNDER_WAY.inc()
 
 
+def already_logged(request: Request) -> None:
+    """Note that the log says how the request was answered."""
+    request.environ[_LOGGED] = True
+
+
 def end(request: Request, response: Response, *, proxies: int = 0) -> None:
     """Count a response and observe its duration, except for probes and metrics.
 
-    Writes and refused requests are logged, refused ones with the address of the client, ``proxies`` proxies away.
+    Writes and refused requests are logged, refused ones with the address of the client, ``proxies`` proxies away, but
+    not those that are ``already_logged``.
     """
     operation = request.endpoint or "none"
     if operation in PROBE_OPERATIONS:
@@ -93,7 +110,7 @@ def end(request: Request, response: Response, *, proxies: int = 0) -> None:
     _requests(operation, f"{response.status_code // 100}xx").inc()
     kind = "read" if request.method in _READING else "write"
     refused = response.status_code in _REFUSED
-    if kind == "write" or refused:
+    if (kind == "write" or refused) and _LOGGED not in request.environ:
         facts: dict[str, str | int] = {"operation": operation, "status": response.status_code}
         if refused:
             forwarded_for = request.environ.get("HTTP_X_FORWARDED_FOR", "")
