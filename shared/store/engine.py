@@ -153,6 +153,7 @@ def _open_postgres(
     url: URL, common: dict[str, Any], read_only: bool, application_name: str, limits: TimeLimits
 ) -> Engine:
     # Imported here, because the embedded mode does not need the driver.
+    from shared.store.gevent_wait import connect_in_turn  # noqa: PLC0415
     from shared.store.hang_watch import watched  # noqa: PLC0415
 
     pooled = _is_pooled(url)
@@ -189,6 +190,7 @@ def _open_postgres(
         engine.update_execution_options(**{_POOLED: True})
         _set_in_transactions(engine, read_only, limits)
     name_workspaces(engine)
+    event.listen(engine, "do_connect", lambda dialect, _, __, given: connect_in_turn(dialect.connect, given))
     if not read_only:
         event.listen(engine, "handle_error", _leave_standby)
     return engine

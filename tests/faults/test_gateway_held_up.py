@@ -10,6 +10,7 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from urllib.parse import urlsplit
 
 import urllib3
 
@@ -153,6 +154,15 @@ def test_a_read_of_a_database_that_hangs_is_a_503_within_its_limit(cluster: Clus
             send_signal(frozen, signal.SIGCONT)
         assert (answer.status, answer.json()["code"]) == (503, "service_unavailable")
         eventually(lambda: pool.request("GET", url).status == 200)
+
+
+def test_a_gateway_goes_on_to_the_next_host_if_one_does_not_answer(cluster: Cluster) -> None:
+    port, url = free_port(), urlsplit(cluster.urls["api"])
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hosts = f"host=127.0.0.1:{silent.getsockname()[1]}&host={url.hostname}:{url.port}"
+        both = url._replace(netloc=url.netloc.rpartition("@")[0] + "@", query=hosts).geturl()
+        with cluster.gateway(9, port, DAGWAY_DATABASE_URL=both) as gateway:
+            cluster.ready(gateway)
 
 
 def send_signal(pids: list[int], number: signal.Signals) -> None:
