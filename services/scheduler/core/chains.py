@@ -10,7 +10,7 @@ from datetime import timedelta
 from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node, Run, evolve
-from services.scheduler.core.plan import HANDLER, PREPARE, SIDE_TASK
+from services.scheduler.core.plan import HANDLER, PREPARE, SIDE_TASK, STEP
 from services.scheduler.core.starts import begin, held_by, turned_away
 from services.scheduler.core.step_rules import derive_status
 from services.scheduler.core.tasks import MOST_FOLLOWING, make_following
@@ -34,7 +34,8 @@ def following(draft: Draft, idx: int, token: str) -> tuple[FollowingStep, ...]:
     found: list[FollowingStep] = []
     while len(found) < MOST_FOLLOWING and (after := _after(run, idx)) is not None and _untouched(nodes[after]):
         status = _status_for(draft, idx, after)
-        if status is None:
+        # Of steps beside the chain the worker knows what was true when it got the task.
+        if status is None or (nodes[idx].kind == nodes[after].kind == STEP and run.plan.refers_beside(after)):
             break
         found.append(make_following(run, nodes, after, token_in_chain(token, after), status))
         idx = after

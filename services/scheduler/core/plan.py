@@ -3,7 +3,9 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
+from graphlib import TopologicalSorter
+from operator import or_
 from typing import Any
 
 from shared.admission.pools import LOCK, POOL, RATE, Claim, PoolKey
@@ -82,6 +84,19 @@ class Plan:
     @cached_property
     def _all_refer_to(self) -> frozenset[str]:
         return frozenset[str]().union(*map(names_in, _texts(self.dag.model_dump(exclude={"steps", "handlers"}))))
+
+    def refers_beside(self, position: int) -> bool:
+        """Whether a step refers to another one that need not have ended when it begins."""
+        named = {self.ids[step_id] for step_id in self.refers_to(position)} - {position, *self.depends[position]}
+        return not all(self._before[position] >> each & 1 for each in named)
+
+    @cached_property
+    def _before(self) -> dict[int, int]:
+        """By step: all that it depends on, directly or not, as the bits of a number. There can be 10,000 steps."""
+        found: dict[int, int] = {}
+        for position in TopologicalSorter(dict(enumerate(self.depends))).static_order():
+            found[position] = reduce(or_, (found[parent] | 1 << parent for parent in self.depends[position]), 0)
+        return found
 
     @cached_property
     def next_in_chain(self) -> dict[int, int]:
