@@ -5,7 +5,7 @@ from typing import Any
 
 from shared.contracts.events import AttemptFinished
 from shared.contracts.prepared import PreparedValues
-from shared.contracts.tasks import StepRef, Task
+from shared.contracts.tasks import FollowingStep, StepRef, Task
 from shared.language.model import Step
 
 __all__ = ["GO_ON_S", "next_task"]
@@ -27,24 +27,26 @@ def next_task(task: Task, ended: AttemptFinished, *, held_s: float, now: datetim
         "number": 1,
         "dispatched_at": now,
         "following": tuple(rest),
-        **_learned(task, ended),
+        **_learned(task, ended, following),
     }
     return task.model_copy(update=facts)
 
 
-def _learned(task: Task, ended: AttemptFinished) -> dict[str, Any]:
+def _learned(task: Task, ended: AttemptFinished, following: FollowingStep) -> dict[str, Any]:
     """Return what the next task has of this one: its outputs, and what references to its id read.
 
-    If this one prepared the run, what it evaluated. Nobody sees the outputs of handlers.
+    If this one prepared the run, what it evaluated. Nobody sees the outputs of handlers. The first step sees none at
+    all, unlike the init handler before it, which sees all that a retry has kept.
     """
     if task.kind == "step":
         refs = {task.step.id: _ref(task.step, ended)} if task.step.id in task.refs else {}
         return {"outputs": (*task.outputs, *ended.outputs.items()), "refs": task.refs | refs}
+    kept: dict[str, Any] = {"outputs": ()} if following.kind == "step" else {}
     values = PreparedValues.from_outputs(ended.outputs) if task.kind == "prepare" else None
     if values is None or task.env or task.params:
-        return {}
+        return kept
     given = task.params_json if values.params_json is None else values.params_json
-    return {"env": values.env, "params": values.params, "params_json": given}
+    return {**kept, "env": values.env, "params": values.params, "params_json": given}
 
 
 def _ref(step: Step, ended: AttemptFinished) -> StepRef:
