@@ -1,11 +1,14 @@
 """JSON Schemas whose patterns are those of RE2, as in Dagu: no schema can stop the process that reads or applies it.
 
 Python's patterns can take for ever, and meanwhile hold up all threads. So the keywords that use them are replaced, for
-all versions of JSON Schema, because a part of a schema may name another version than the whole. Import this module
-inside functions: the library takes 0.1 s, and few DAGs have a schema.
+all versions of JSON Schema, because a part of a schema may name another version than the whole. References can double
+the work with each level, so only so many are followed. Import this module inside functions: the library takes 0.1 s,
+and few DAGs have a schema.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from itertools import count, repeat
 from typing import Any
 
 from jsonschema import (
@@ -26,12 +29,21 @@ from shared.language.patterns import PatternError, compile_pattern
 
 __all__ = ["checked_validator"]
 
+_MOST_FOLLOWED = 50_000
+"""How many references are followed for one value: some seconds of work."""
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+_followed: ContextVar[Iterator[int]] = ContextVar("followed")
+"""Counts the references since ``checked_validator`` returned the class in use."""
 _FORMATS = FormatChecker(formats=())
 _FORMATS.checks("regex", raises=PatternError)(lambda it: not isinstance(it, str) or compile_pattern(it) is not None)
 
 
 def checked_validator(schema: Mapping[str, Any]) -> type[Validator]:
-    """Return the class that validates by ``schema``. Raises ``SchemaError`` if ``schema`` is no valid JSON Schema."""
+    """Return the class that validates one value by ``schema``, in this thread.
+
+    Raises ``SchemaError`` if ``schema`` is no valid JSON Schema. Validation raises it if too many references are to be
+    followed.
+    """
     named = schema.get("$schema", "")
     try:
         found: Any = validator_for(schema, default=_LATEST) if isinstance(named, str) else None
@@ -39,7 +51,10 @@ def checked_validator(schema: Mapping[str, Any]) -> type[Validator]:
         found = None
     if found is None:
         raise SchemaError(f"$schema must be the URL of a version of JSON Schema, not {named!r}")
+    # The schema of schemas follows references for each part of the schema, whose size is limited.
+    _followed.set(repeat(0))
     found.check_schema(schema, format_checker=_FORMATS)
+    _followed.set(count(1))
     return found  # type: ignore[no-any-return]
 
 
@@ -79,9 +94,21 @@ _WITH_RE2 = {
 }
 
 
+def _counted(follow: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(validator: Any, reference: Any, value: Any, schema: Any) -> Any:
+        if next(_followed.get()) > _MOST_FOLLOWED:
+            raise SchemaError(f"more than {_MOST_FOLLOWED:,} references would have to be followed")
+        return follow(validator, reference, value, schema)
+
+    return counted
+
+
 def _replace(standard: Any, version: str) -> Any:
-    """Return ``standard`` with RE2. From now on the library takes it wherever a schema names its version."""
-    more = {"unevaluatedProperties": _unevaluated_properties} if "unevaluatedProperties" in standard.VALIDATORS else {}
+    """Return ``standard`` with RE2 and limits. From now on the library takes it wherever a schema names its version."""
+    known = standard.VALIDATORS
+    more: dict[str, Any] = {name: _counted(known[name]) for name in _REFERENCES if name in known}
+    if "unevaluatedProperties" in known:
+        more["unevaluatedProperties"] = _unevaluated_properties
     return validates(version)(extend(standard, {**_WITH_RE2, **more}))  # type: ignore[no-untyped-call]
 
 

@@ -76,6 +76,8 @@ def apply_schema(
         raise InvalidInput(f"failed to get JSON schema: {referenced.problem or f'$ref: {error.ref}'}") from error
     except PatternError as error:
         raise InvalidInput(f"failed to get JSON schema: {reference}: a pattern is not valid: {error}") from error
+    except RecursionError:
+        raise InvalidInput(f"failed to get JSON schema: {reference}: its references go round in a circle") from None
     if more_follow:
         errors = [error for error in errors if error.absolute_path or error.validator in _ABOUT_GIVEN]
     if errors:

@@ -11,6 +11,12 @@ from shared.errors import InvalidInput
 SCHEMA = json.dumps({"properties": {"n": {"type": "integer", "maximum": 9}, "m": {"default": 2}}, "required": ["n"]})
 
 
+def doubling(levels: int) -> dict[str, object]:
+    """Return a schema each of whose levels refers to the next one twice."""
+    twice = {f"d{level}": {"allOf": [{"$ref": f"#/$defs/d{level + 1}"}] * 2} for level in range(levels)}
+    return {"$ref": "#/$defs/d0", "$defs": {**twice, f"d{levels}": {}}}
+
+
 @pytest.mark.parametrize("place", ["spec", "file"])
 def test_parameters_are_checked_and_get_the_defaults(tmp_path: Path, place: str) -> None:
     (tmp_path / "s.json").write_text(SCHEMA)
@@ -75,3 +81,22 @@ def test_a_schema_that_is_none_is_refused(tmp_path: Path, schema: dict[str, obje
         apply_schema("s.json", (("n", "7"),), (tmp_path,))
 
     assert str(refused.value) == f"failed to get JSON schema: s.json: {problem}"
+
+
+@pytest.mark.parametrize(
+    ("schema", "problem"),
+    [
+        (doubling(30), "more than 50,000 references would have to be followed"),
+        ({"allOf": [{"$ref": "#"}]}, "its references go round in a circle"),
+    ],
+)
+def test_no_references_are_followed_for_ever(tmp_path: Path, schema: dict[str, object], problem: str) -> None:
+    (tmp_path / "s.json").write_text(json.dumps(schema))
+
+    with pytest.raises(InvalidInput, match=f"failed to get JSON schema: s.json: {problem}"):
+        apply_schema("s.json", (("n", "7"),), (tmp_path,))
+
+
+def test_the_references_of_each_value_count_anew(tmp_path: Path) -> None:
+    for _ in range(4):
+        assert apply_schema(json.dumps(doubling(13)), (("n", "7"),), (tmp_path,)) == (("n", "7"),)
