@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.language.model import Condition, LogOutput, Output, RepeatMode, RepeatPolicy
+from shared.language.model import Condition, LogOutput, Output, RepeatMode, RepeatPolicy, Secret
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, task
 
@@ -40,6 +40,21 @@ def test_a_file_on_a_full_disk_fails_the_step_and_its_log_is_complete(
     assert (finished.outcome, finished.exit_code) == ("broken", 1)
     assert finished.error == ("the file that the step names for its output cannot be written: No space left on device")
     assert rig.log(finished, "stdout") == b"first\nlast\n"
+
+
+@pytest.mark.parametrize("log_output", LogOutput)
+def test_if_two_files_are_on_a_full_disk_later_steps_find_the_log_without_secrets(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, log_output: LogOutput
+) -> None:
+    monkeypatch.setenv("SECRET_OF_TEST", "hunter2-hunter2")
+    secrets = (Secret(name="S", provider="env", key="SECRET_OF_TEST"),)
+    step = command("echo of $S; echo of $S >&2", stdout="/dev/full", stderr="/dev/full")
+    finished = rig.run(task(step, secrets=secrets, log_output=log_output))
+
+    assert finished.error == ("the file that the step names for its output cannot be written: No space left on device")
+    log = Path(finished.stdout)
+    assert b"of *******\n" in log.read_bytes()
+    assert not [path for path in log.parent.iterdir() if b"hunter2" in path.read_bytes()]
 
 
 def test_a_condition_of_repetition_reads_all_that_the_step_printed_to_its_file(rig: Rig) -> None:

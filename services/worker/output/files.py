@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from services.worker.inputs.named_files import EVERYTHING, Reach
@@ -145,10 +146,16 @@ class OutputFiles:
 
     def finish(self) -> None:
         """Wait until everything that the step wrote is in the files. Raises ``OSError`` if a write failed."""
-        while self._copiers:
-            self._copiers.pop().close()
-        while self._copies:
-            self._copies.pop().finish()
+        errors: list[OSError] = []
+        ends = [*(copier.close for copier in self._copiers), *(copy.finish for copy in self._copies)]
+        self._copiers, self._copies = [], []
+        for end in ends:
+            try:
+                end()
+            except OSError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def keep(self, masker: Masker) -> None:
         """Append the masked output to the ``…_whole`` files, where later steps read it. A second call does nothing.
@@ -158,11 +165,12 @@ class OutputFiles:
         if self._kept:
             return
         self._kept = True
-        try:
-            self.finish()
-            self._keep(masker)
-        except OSError as error:
-            _log.warning("attempt.log_not_kept", extra={"path": self.paths.stdout, "error": str(error)})
+        # The log is complete even if a file that the step names for its output is not.
+        for work in (self.finish, partial(self._keep, masker)):
+            try:
+                work()
+            except OSError as error:
+                _log.warning("attempt.log_not_kept", extra={"path": self.paths.stdout, "error": str(error)})
 
     def _keep(self, masker: Masker) -> None:
         paths = self.paths
