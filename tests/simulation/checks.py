@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
+from services.scheduler.core.plan import HANDLER, STEP
 from shared.contracts.attempt_tokens import chain_of
 from shared.contracts.codec import decode
 from shared.contracts.tasks import Task
@@ -199,16 +200,16 @@ class Checks:
         return [f"token {token} names {sorted(them)}" for token, them in named.items() if len(them) > 1]
 
     def _once_or_told(self) -> list[str]:
-        """A step without a retry policy is executed at most once in a run attempt, or its run says otherwise."""
+        """A step or handler without retries is executed at most once in a run attempt, or its run says otherwise."""
         with transaction(self._engine) as connection:
             c = t.transitions.c
             told = set(connection.execute(select(c.run_key).where(c.why.contains(_TWICE))).scalars())
         tokens: dict[tuple[str, int, int], list[str]] = defaultdict(list)
         for each in self._cluster.ledger.executions:
-            if each.kind == "step" and not each.retries and not each.repeats:
+            if each.kind in {STEP, HANDLER} and not each.retries and not each.repeats:
                 tokens[each.run_key, each.node, each.run_attempt].append(each.token)
         return [
-            f"step {node} of run {run_key} was executed {len(them)} times: {them}"
+            f"node {node} of run {run_key} was executed {len(them)} times: {them}"
             for (run_key, node, _), them in tokens.items()
             if len(them) > 1 and run_key not in told
         ]

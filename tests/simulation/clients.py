@@ -3,11 +3,15 @@
 from collections import defaultdict
 from typing import Any
 
+from sqlalchemy import select
+
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.contracts.codec import decode_as, encode
 from shared.errors import Unavailable
 from shared.ids import new_command_id, random_hex
+from shared.store import tables as t
+from shared.store.engine import transaction
 from shared.transport.base import COMMANDS, Outgoing
 from tests.simulation.cluster import Cluster
 from tests.simulation.kernel import Host
@@ -38,6 +42,8 @@ class Clients:
             host = Host(f"g{number + 1}")
             cluster.kernel.spawn(host, "client", lambda host=host, number=number: self._run(host, number))  # type: ignore[misc]
 
+        cluster.kernel.spawn(Host("approver"), "client", self._approve)
+
     @property
     def done(self) -> bool:
         return self._busy == 0
@@ -61,6 +67,20 @@ class Clients:
         self._cluster.ledger.hurry = True
         self._busy -= 1
 
+    def _approve(self) -> None:
+        """Approve what waits for it, to the end."""
+        cluster = self._cluster
+        transport = SimulatedTransport(cluster.kernel, cluster.broker, Host("approver"), cluster.rng)
+        r = t.dag_runs.c
+        waiting = select(r.dag_name, r.dag_run_id).where(r.status == "waiting").order_by(r.run_key)
+        while True:
+            cluster.kernel.park(cluster.rng.uniform(1.0, 5.0))
+            with transaction(cluster.database.reader) as connection:
+                runs = connection.execute(waiting).all()
+            for run in runs:
+                facts = {"dag_name": run.dag_name, "dag_run_id": run.dag_run_id}
+                self._insist(transport, c.ApproveStep(**facts, step_name="gate"))
+
     def _invent(self) -> c.Command:
         rng = self._cluster.rng
         name = rng.choice([name for name in WORKFLOWS if not name.startswith("_")])
@@ -74,7 +94,8 @@ class Clients:
             return c.EnqueueRun(**facts, queue=rng.choice([None, "narrow"]), priority=rng.choice(["low", "high"]))
         dag_name, run_id = rng.choice(self._started[-6:])
         if draw < 0.87:
-            return c.RetryRun(dag_name=dag_name, dag_run_id=run_id)
+            step = rng.choice([None, None, "a", "b"])
+            return c.RetryRun(dag_name=dag_name, dag_run_id=run_id, step_name=step)
         if draw < 0.95:
             return c.StopRun(dag_name=dag_name, dag_run_id=run_id)
         return c.DequeueRun(dag_name=dag_name, dag_run_id=run_id)

@@ -24,6 +24,7 @@ from services.worker.process.supervisor import StopRequest
 from shared.contracts.events import Outcome
 from shared.contracts.tasks import CallResult, Task
 from shared.language.expansion.expand import Scope
+from shared.language.steps.approval import APPROVAL
 from tests.simulation.kernel import Host, Kernel
 from tests.simulation.threads import Event
 from tests.simulation.transport import SimulatedTransport
@@ -51,7 +52,7 @@ class Execution:
     worker: str
     retries: bool
     repeats: bool
-    """Whether the step prints what sub-runs did: that is done again without harm."""
+    """Whether the step prints what sub-runs did, or a question: that is done again without harm."""
     began_s: float
     ended_s: float | None = None
     outcome: str = ""
@@ -130,7 +131,7 @@ class _Runner:
             task.kind,
             self._host.name,
             task.step.retry_policy is not None,
-            bool(task.step.call),
+            bool(task.step.call) or task.step.type == APPROVAL,
             self._kernel.now_s,
         )
         self._ledger.executions.append(mine)

@@ -64,6 +64,41 @@ steps:
 handlerOn:
   failure: {command: "true"}
 """
+_WHOLE = """
+type: chain
+env:
+  - NOW: "`date`"
+handlerOn:
+  init: {command: "true"}
+  success: {command: "true"}
+  failure: {command: "true"}
+  abort: {command: "true"}
+  exit: {command: "true"}
+steps:
+  - {name: a, command: "true"}
+  - {name: b, command: "true", continueOn: {failure: true}}
+  - {name: c, command: "true"}
+"""
+_FAN_OUT = """
+steps:
+  - {name: a, command: "true"}
+  - name: b
+    call: _child
+    parallel: {items: [1, 2, 3, 4], maxConcurrent: 2}
+    depends: a
+handlerOn:
+  exit: {command: "true"}
+"""
+_APPROVED = """
+type: chain
+steps:
+  - {name: a, command: "true"}
+  - {name: gate, type: hitl}
+  - {name: b, command: "true"}
+handlerOn:
+  wait: {command: "true"}
+  exit: {command: "true"}
+"""
 
 WORKFLOWS = {
     "plain": _PLAIN,
@@ -73,6 +108,9 @@ WORKFLOWS = {
     "pooled": _POOLED,
     "parent": _PARENT,
     "prepared": _PREPARED,
+    "whole": _WHOLE,
+    "fan_out": _FAN_OUT,
+    "approved": _APPROVED,
     "_child": _CHILD,
     "_timed": _TIMED,
 }
