@@ -83,14 +83,28 @@ def _additional_properties(validator: Any, allowed: Any, value: Any, schema: Map
         yield ValidationError(f"additional properties are not allowed: {', '.join(map(repr, extra))}")
 
 
+def _unique_items(_validator: Any, unique: Any, value: Any, _schema: Any) -> Iterator[Any]:
+    # The library compares each item with each other one.
+    if unique and isinstance(value, list) and len({_comparable(item) for item in value}) < len(value):
+        yield ValidationError("the items are not unique")
+
+
+def _comparable(value: Any) -> Any:
+    """Return what is equal and has the same hash for values that are equal in JSON: 1 is 1.0, and not true."""
+    if isinstance(value, dict):
+        return frozenset((name, _comparable(inner)) for name, inner in value.items())
+    return tuple(map(_comparable, value)) if isinstance(value, list) else (type(value) is bool, value)
+
+
 def _unevaluated_properties(_validator: Any, _allowed: Any, _value: Any, _schema: Any) -> Iterator[Any]:
     raise SchemaError("unevaluatedProperties is not supported: use additionalProperties")
 
 
-_WITH_RE2 = {
+_QUICK = {
     "pattern": _pattern,
     "patternProperties": _pattern_properties,
     "additionalProperties": _additional_properties,
+    "uniqueItems": _unique_items,
 }
 
 
@@ -109,7 +123,7 @@ def _replace(standard: Any, version: str) -> Any:
     more: dict[str, Any] = {name: _counted(known[name]) for name in _REFERENCES if name in known}
     if "unevaluatedProperties" in known:
         more["unevaluatedProperties"] = _unevaluated_properties
-    return validates(version)(extend(standard, {**_WITH_RE2, **more}))  # type: ignore[no-untyped-call]
+    return validates(version)(extend(standard, {**_QUICK, **more}))  # type: ignore[no-untyped-call]
 
 
 _replace(Draft3Validator, "draft3")

@@ -100,3 +100,21 @@ def test_no_references_are_followed_for_ever(tmp_path: Path, schema: dict[str, o
 def test_the_references_of_each_value_count_anew(tmp_path: Path) -> None:
     for _ in range(4):
         assert apply_schema(json.dumps(doubling(13)), (("n", "7"),), (tmp_path,)) == (("n", "7"),)
+
+
+@pytest.mark.parametrize(
+    ("items", "unique"),
+    [
+        ([{"a": [number]} for number in range(30_000)], True),
+        ([1, True, "1", None, [1], [True], {"a": 1}, {"a": True}, [["a", 1]], {}, []], True),
+        ([{"a": 1, "b": [2]}, {"b": [2.0], "a": 1}], False),
+    ],
+)
+def test_many_items_are_quickly_known_to_be_unique(tmp_path: Path, items: list[object], unique: bool) -> None:
+    schema, params = json.dumps({"properties": {"n": {"uniqueItems": True}}}), (("n", json.dumps(items)),)
+
+    if unique:
+        assert apply_schema(schema, params, (tmp_path,)) == params
+    else:
+        with pytest.raises(InvalidInput, match="parameter validation failed: n: the items are not unique"):
+            apply_schema(schema, params, (tmp_path,))
