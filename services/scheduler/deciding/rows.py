@@ -111,8 +111,9 @@ def _children(row: Row) -> Children:
     calls, states = row["children"], row["child_states"]
     if not calls:
         return NO_CHILDREN
-    # Rows from before there was a column for the states have them among the calls.
-    known = [STATE_OF[letter] for letter in states] if states else [call["state"] for call in calls]
+    # Rows that an earlier version has written have the states among the calls.
+    apart = states is not None and len(states) == len(calls)
+    known = [STATE_OF[letter] for letter in states] if apart else [call["state"] for call in calls]
     return Children(map(_child, calls, known))
 
 
