@@ -103,7 +103,7 @@ def run_up(
     # Both servers bind here, before the scheduler's threads start: if a port is taken, there is nothing to stop.
     server = EmbeddedServer(app, config.host, config.port, threads=config.api_threads)
     admin = (
-        AdminServer(config.host, config.metrics_port, lambda: scheduler.trouble or worker.facts().trouble)
+        AdminServer(config.host, config.metrics_port, lambda: worker.facts().trouble or scheduler.trouble)
         if config.metrics_port
         else None
     )

@@ -10,4 +10,5 @@ def test_only_the_runs_that_failed_last_leave_files_though_the_worker_was_restar
 
     assert left.runs == {f"run-{number}" for number in range(400, 600, 20)}
     assert left.peak < 600 * 20_000
-    assert left.size < 10 * 20_000 + 100_000
+    spool_room = 1 << 20
+    assert left.size < 10 * 20_000 + 100_000 + spool_room
