@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.transport.open import open_transport
+from tests.harness.counterparts import HttpCounterpart
 from tests.harness.databases import migrated_sqlite
 from tests.harness.worker_rig import Rig
 from tests.integration.scheduler_stack import Stack
@@ -39,3 +40,10 @@ def rig(worker: Rig) -> Iterator[Rig]:
     """The module's worker, with an empty working directory."""
     yield worker
     worker.clear()
+
+
+@pytest.fixture
+def server() -> Iterator[HttpCounterpart]:
+    """What the http steps of a test speak to."""
+    with HttpCounterpart() as made:
+        yield made

@@ -1,7 +1,6 @@
 """The http and chat executors against a real server, through a real worker."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,6 @@ from shared.language.model import Secret, Step, StepCommand
 from tests.harness.counterparts import HttpCounterpart, certificate, silent_port
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, task
-
-
-@pytest.fixture
-def server() -> Iterator[HttpCounterpart]:
-    with HttpCounterpart() as made:
-        yield made
 
 
 def http(method: str, url: str, config: dict[str, Any] | None = None, script: str = "") -> Step:

@@ -1,25 +1,10 @@
 """The reasons of failures of the http executor, against a real server."""
 
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from shared.language.model import Step, StepCommand
 from tests.harness.counterparts import HttpCounterpart
 from tests.harness.worker_rig import Rig, task
-
-
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("worker")) as made:
-        yield made
-
-
-@pytest.fixture
-def server() -> Iterator[HttpCounterpart]:
-    with HttpCounterpart() as made:
-        yield made
 
 
 def http(method: str, url: str, **config: Any) -> Step:

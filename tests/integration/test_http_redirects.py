@@ -1,6 +1,5 @@
 """Redirects and logins in URLs of the http executor, against a real server."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +8,6 @@ import pytest
 from shared.language.model import Step, StepCommand
 from tests.harness.counterparts import HttpCounterpart, certificate
 from tests.harness.worker_rig import Rig, task
-
-
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("worker")) as made:
-        yield made
-
-
-@pytest.fixture
-def server() -> Iterator[HttpCounterpart]:
-    with HttpCounterpart() as made:
-        yield made
 
 
 def http(method: str, url: str, **config: Any) -> Step:

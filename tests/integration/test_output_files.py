@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,19 +9,6 @@ import pytest
 from shared.language.model import Condition, LogOutput, Output, RepeatMode, RepeatPolicy, Secret
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, task
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("worker")) as made:
-        yield made
-
-
-@pytest.fixture
-def rig(worker: Rig) -> Iterator[Rig]:
-    """The module's worker, with an empty working directory."""
-    yield worker
-    worker.clear()
 
 
 @pytest.mark.parametrize("log_output", LogOutput)

@@ -78,7 +78,7 @@ class ErrandExecutor:
         refused: dict[str, str] | None = None
         for tries_left in reversed(range(_TRIES)):
             cancel_scope = CancelScope()
-            # Who can be reached is told, even if one address does not exist any more.
+            # The others get the mail even if one address no longer exists.
             send = partial(send_mail, server, message, cancel_scope, to_some=True)
             try:
                 refused = job.supervisor.call(send, cancel_scope.cancel)
