@@ -7,8 +7,9 @@ and few DAGs have a schema.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
-from itertools import count, repeat
+from itertools import count
 from typing import Any
 
 from jsonschema import (
@@ -27,23 +28,19 @@ from jsonschema.validators import extend, validates, validator_for
 
 from shared.language.patterns import PatternError, compile_pattern
 
-__all__ = ["checked_validator"]
+__all__ = ["checked_validator", "limited"]
 
 _MOST_FOLLOWED = 50_000
 """How many references are followed for one value: some seconds of work."""
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-_followed: ContextVar[Iterator[int]] = ContextVar("followed")
-"""Counts the references since ``checked_validator`` returned the class in use."""
+_followed: ContextVar[Iterator[int] | None] = ContextVar("followed", default=None)
+"""Counts the references that are followed within ``limited``."""
 _FORMATS = FormatChecker(formats=())
 _FORMATS.checks("regex", raises=PatternError)(lambda it: not isinstance(it, str) or compile_pattern(it) is not None)
 
 
 def checked_validator(schema: Mapping[str, Any]) -> type[Validator]:
-    """Return the class that validates one value by ``schema``, in this thread.
-
-    Raises ``SchemaError`` if ``schema`` is no valid JSON Schema. Validation raises it if too many references are to be
-    followed.
-    """
+    """Return the class that validates by ``schema``. Raises ``SchemaError`` if ``schema`` is no valid JSON Schema."""
     named = schema.get("$schema", "")
     try:
         found: Any = validator_for(schema, default=_LATEST) if isinstance(named, str) else None
@@ -51,11 +48,22 @@ def checked_validator(schema: Mapping[str, Any]) -> type[Validator]:
         found = None
     if found is None:
         raise SchemaError(f"$schema must be the URL of a version of JSON Schema, not {named!r}")
-    # The schema of schemas follows references for each part of the schema, whose size is limited.
-    _followed.set(repeat(0))
     found.check_schema(schema, format_checker=_FORMATS)
-    _followed.set(count(1))
     return found  # type: ignore[no-any-return]
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """Make the validation of one value raise ``SchemaError`` if it would follow too many references.
+
+    Elsewhere they are not counted: other parts of this process may use the library too, and the size of a schema that
+    is checked is limited.
+    """
+    token = _followed.set(count(1))
+    try:
+        yield
+    finally:
+        _followed.reset(token)
 
 
 def _pattern(_validator: Any, pattern: str, value: Any, _schema: Any) -> Iterator[Any]:
@@ -110,7 +118,8 @@ _QUICK = {
 
 def _counted(follow: Callable[..., Any]) -> Callable[..., Any]:
     def counted(validator: Any, reference: Any, value: Any, schema: Any) -> Any:
-        if next(_followed.get()) > _MOST_FOLLOWED:
+        counter = _followed.get()
+        if counter is not None and next(counter) > _MOST_FOLLOWED:
             raise SchemaError(f"more than {_MOST_FOLLOWED:,} references would have to be followed")
         return follow(validator, reference, value, schema)
 

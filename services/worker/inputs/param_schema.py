@@ -50,7 +50,7 @@ def apply_schema(
     from referencing import Registry  # noqa: PLC0415
     from referencing.exceptions import Unresolvable  # noqa: PLC0415
 
-    from shared.language.json_schema import checked_validator  # noqa: PLC0415
+    from shared.language.json_schema import checked_validator, limited  # noqa: PLC0415
 
     schema = inline_schema(reference)
     if schema is None:
@@ -66,10 +66,11 @@ def apply_schema(
         validator = checked_validator(schema)
         # Without a registry the library would open any URL, also that of a file.
         registry: Registry[Any] = Registry(retrieve=referenced)  # type: ignore[call-arg]
-        errors = sorted(
-            validator(schema, registry=registry).iter_errors(given),
-            key=lambda error: [str(part) for part in error.absolute_path],
-        )
+        with limited():
+            errors = sorted(
+                validator(schema, registry=registry).iter_errors(given),
+                key=lambda error: [str(part) for part in error.absolute_path],
+            )
     except SchemaError as error:
         raise InvalidInput(f"failed to get JSON schema: {reference}: {error.message}") from error
     except Unresolvable as error:

@@ -7,6 +7,7 @@ import pytest
 
 from services.worker.inputs.param_schema import apply_schema
 from shared.errors import InvalidInput
+from shared.language.json_schema import checked_validator
 
 SCHEMA = json.dumps({"properties": {"n": {"type": "integer", "maximum": 9}, "m": {"default": 2}}, "required": ["n"]})
 
@@ -100,6 +101,14 @@ def test_no_references_are_followed_for_ever(tmp_path: Path, schema: dict[str, o
 def test_the_references_of_each_value_count_anew(tmp_path: Path) -> None:
     for _ in range(4):
         assert apply_schema(json.dumps(doubling(13)), (("n", "7"),), (tmp_path,)) == (("n", "7"),)
+
+
+def test_others_in_this_process_may_follow_references_without_a_limit(tmp_path: Path) -> None:
+    apply_schema(json.dumps(doubling(13)), (("n", "7"),), (tmp_path,))
+    validator = checked_validator(doubling(13))(doubling(13))
+
+    # Together more than one value may need.
+    assert [validator.is_valid({"n": 7}) for _ in range(8)] == [True] * 8
 
 
 @pytest.mark.parametrize(
