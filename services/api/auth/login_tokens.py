@@ -72,7 +72,8 @@ class LoginTokens:
         import jwt  # noqa: PLC0415 - see the module's docstring
 
         for key in self._candidates(text):
-            options: Options = {"require": list(_CLAIMS), "verify_exp": not also_expired}
+            # The clock of the gateway that issued it may be ahead of this one, so ``iat`` may be in the future.
+            options: Options = {"require": list(_CLAIMS), "verify_exp": not also_expired, "verify_iat": False}
             try:
                 claims: dict[str, Any] = jwt.decode(text, key, algorithms=[_ALGORITHM], options=options)
             except (jwt.InvalidTokenError, ValueError):
