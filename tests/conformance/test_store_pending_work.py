@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine
@@ -13,6 +13,7 @@ from shared.store.writes.pending_work import PendingWork
 from shared.store.writes.transaction import Store
 from tests.conformance.store_rows import NOW, add, add_node, add_run, after
 
+LEASE = timedelta(seconds=10)
 NOTHING = PendingWork(None, outbox=False, parents=False, audit=False, pools=False, queues=False)
 
 
@@ -23,7 +24,7 @@ def waiting(engine: Engine, *, before: datetime = NOW) -> PendingWork:
 
 def overview(engine: Engine) -> Overview:
     with Store(engine).begin() as tx:
-        return tx.leases.overview(NOW)
+        return tx.leases.overview(NOW, LEASE)
 
 
 def a_timer(engine: Engine) -> None:
@@ -50,11 +51,19 @@ def a_message(engine: Engine) -> None:
     add(engine, t.outbox, {"id": "m", "route": [], "body": b"", "created_at": after(-1)})
 
 
+def a_worker(engine: Engine, worker_id: str, **times: datetime) -> None:
+    row = {
+        "worker_id": worker_id, "incarnation": "i", "host": "h", "version": "0", "labels": {}, "executors": [],
+        "slots": 1, "busy": 0, "state": "live", "started_at": NOW,
+    }  # fmt: skip
+    add(engine, t.workers, row | times)
+
+
 def test_where_nothing_waits_nothing_is_found(engine: Engine) -> None:
     add_node(engine, add_run(engine, "a", "r"), 0, "s")
 
     assert waiting(engine) == NOTHING
-    assert overview(engine) == Overview(open=False, ended=False)
+    assert overview(engine) == Overview(open=False, ended=False, ahead=False)
 
 
 @pytest.mark.parametrize(
@@ -82,10 +91,20 @@ def test_a_young_message_is_not_overdue(engine: Engine) -> None:
 
 def test_an_open_attempt_and_an_ended_lease_are_seen(engine: Engine) -> None:
     add_node(engine, add_run(engine, "a", "r", status="running"), 0, "s", token="t", token_state="dispatched")
-    row = {
-        "worker_id": "w", "incarnation": "i", "host": "h", "version": "0", "labels": {}, "executors": [], "slots": 1,
-        "busy": 0, "state": "live", "started_at": NOW, "heartbeat_at": NOW, "lease_until": after(-1),
-    }  # fmt: skip
-    add(engine, t.workers, row)
+    a_worker(engine, "w", heartbeat_at=NOW, lease_until=after(-1))
 
-    assert overview(engine) == Overview(open=True, ended=True)
+    assert overview(engine) == Overview(open=True, ended=True, ahead=False)
+
+
+def test_only_heartbeats_of_a_clock_that_was_set_back_are_set_back(engine: Engine) -> None:
+    a_worker(engine, "ahead", heartbeat_at=after(3600), lease_until=after(3610))
+    a_worker(engine, "late", heartbeat_at=after(-5), lease_until=after(5))
+    a_worker(engine, "new", heartbeat_at=after(1), lease_until=after(11))
+    assert overview(engine) == Overview(open=False, ended=False, ahead=True)
+
+    with Store(engine).begin() as tx:
+        assert tx.leases.set_back(NOW, LEASE) == ["ahead"]
+        found = {row["worker_id"]: (row["heartbeat_at"], row["lease_until"]) for row in tx.leases.workers()}
+
+    assert found == {"ahead": (NOW, after(10)), "late": (after(-5), after(5)), "new": (after(1), after(11))}
+    assert not overview(engine).ahead

@@ -24,3 +24,26 @@ def test_a_scheduler_that_is_gone_for_ten_minutes_is_forgotten_by_the_others(sta
 
     eventually(lambda: len(known()) == 2 and "gone" not in known())
     assert "lost" in known()
+
+
+def test_a_worker_is_heard_and_lost_after_the_clock_was_set_back(stack: Stack) -> None:
+    stack.scheduler(lease_s=1)
+    stack.dag("a", "steps: [{name: s, command: 'true'}]")
+    stack.start("a")
+    task = stack.worker.task()
+    stack.worker.start(task)
+    stack.worker.beat(task.token)
+    eventually(lambda: stack.rows(t.workers, state="live", busy=1) != [])
+    then = utc_now() + timedelta(hours=1)
+    with transaction(stack.engine) as connection:
+        connection.execute(t.workers.update().values(heartbeat_at=then, lease_until=then))
+
+    stack.worker.beat(task.token, slots=7)
+
+    def heard() -> bool:
+        [row] = stack.rows(t.workers)
+        stack.worker.beat(task.token, slots=7)
+        return bool(row["slots"] == 7 and row["lease_until"] < utc_now() + timedelta(minutes=1))
+
+    eventually(heard)
+    stack.until("failed")

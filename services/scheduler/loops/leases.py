@@ -238,7 +238,9 @@ class Leases:
         self._put_mark(batch)
         beats = self._beats.quiet()
         # Read after the heartbeats were heard: the attempts that they name were open before.
-        overview = tx.leases.overview(now)
+        overview = tx.leases.overview(now, self._lease)
+        if overview.ahead and (ids := tx.leases.set_back(now, self._lease)):
+            _log.warning("leases.set_back", extra={"workers": ids})
         self._renew(batch, beats, idle=not overview.open)
         peers = tx.services.schedulers()
         if any(row["heartbeat_at"] < now - _FORGOTTEN_AFTER for row in peers):

@@ -121,10 +121,15 @@ class Marks:
         """Send a marker among the heartbeats that this scheduler hears, and some among the reports; collect answers."""
         session, now = self._listener.session, self._clock()
         with self._lock:
-            if session != self._session:
+            # If the clock was set back to before the session, nothing would be proven until it is there again.
+            set_back = now < self._session_since
+            if session != self._session or set_back:
                 self._session, self._reports_until = session, None
-                self._session_since = now if session else self._session_since
+                self._session_since = now if session or set_back else self._session_since
                 self._returned.clear()
+            if set_back:
+                self._passed.clear()
+                self._drop_asked()
         if not session:
             return
         number = self._hearing.send(session, now, time.monotonic())
@@ -134,6 +139,11 @@ class Marks:
             asked = [self._transport.request(self._marker(queue, number)) for queue in self._routes.queues]
             self._asked.append((now, asked))
             self._last_asked = now
+
+    def _drop_asked(self) -> None:
+        for _, asked in self._asked:
+            _abandon(asked)
+        self._asked.clear()
 
     def _is_time(self, now: datetime) -> bool:
         """Return whether the next markers are due in the reports' queues."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import BindParameter, and_, bindparam, delete, exists, func, or_, select, tuple_, update
 
@@ -25,11 +25,13 @@ _IDS: BindParameter[list[str]] = bindparam("ids", expanding=True)
 _LOCK_WORKERS = for_update(
     select(_w.worker_id, _w.incarnation, _w.state, _w.drained_at).where(_w.worker_id.in_(_IDS)).order_by(_w.worker_id)
 )
+_LOCK_AHEAD = for_update(select(_w.worker_id).where(_w.heartbeat_at > bindparam("soon")).order_by(_w.worker_id))
 _DRAINED_WORKERS = select(_w.worker_id).where(_w.worker_id.in_(_IDS), _w.drained_at.is_not(None))
 _ENDED = select(_w.worker_id).where(lease_ended(bindparam("now")))
 _OVERVIEW = select(
     exists(select(_n.run_key).where(_n.token.is_not(None))).label("open"),
     exists(_ENDED).label("ended"),
+    exists(select(_w.worker_id).where(_w.heartbeat_at > bindparam("soon"))).label("ahead"),
 )
 _DOUBTFUL_ATTEMPTS = (
     select(
@@ -83,6 +85,8 @@ class Overview:
 
     open: bool
     ended: bool
+    ahead: bool
+    """Whether any heartbeat was recorded by a clock that has been set back since."""
 
 
 class LeaseWrites(Writer):
@@ -164,9 +168,23 @@ class LeaseWrites(Writer):
         query = select(c.token).where(c.run_key.in_({run_of(token) for token in tokens}), c.token.is_not(None))
         return {chain_of(token) for token in self._connection.execute(query).scalars()}
 
-    def overview(self, now: datetime) -> Overview:
-        """Return whether there is anything that ``doubtful_attempts``, ``overdue_origins`` and ``ended`` may find."""
-        return Overview(*self._connection.execute(_OVERVIEW, {"now": now}).one())
+    def overview(self, now: datetime, lease: timedelta) -> Overview:
+        """Return whether there is anything that ``doubtful_attempts``, ``overdue_origins`` and ``ended`` may find.
+
+        A heartbeat that is more than a ``lease`` ahead of ``now`` was recorded by a clock that has been set back since.
+        """
+        return Overview(*self._connection.execute(_OVERVIEW, {"now": now, "soon": now + lease}).one())
+
+    def set_back(self, now: datetime, lease: timedelta) -> list[str]:
+        """Let heartbeats that are more than a ``lease`` ahead of ``now`` count as of ``now``; return the workers.
+
+        Else no later heartbeat would replace them, and no lease would end, until the clock is there again.
+        """
+        ids = self._connection.execute(_LOCK_AHEAD, {"soon": now + lease}).scalars().all()
+        if ids:
+            changed = update(t.workers).where(_w.worker_id.in_(ids))
+            self._connection.execute(changed.values(heartbeat_at=now, lease_until=now + lease))
+        return list(ids)
 
     def ended(self, now: datetime) -> list[str]:
         """Return the ids of the workers whose lease has ended and that are not marked as lost."""

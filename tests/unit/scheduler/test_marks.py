@@ -208,3 +208,11 @@ def test_the_broker_is_asked_for_schedulers_that_are_silent_or_have_no_session(r
     rig.marks.ask(["silent", "cut off"])
     assert rig.until(row("silent", 20)) == NEVER
     assert rig.until(row("cut off", 20)) > T0
+
+
+def test_what_is_recorded_is_proven_again_after_the_clock_was_set_back(rig: Rig) -> None:
+    rig.seconds_until_proven(T0 + timedelta(seconds=4))
+    rig.now = T0 - timedelta(hours=1)
+
+    rig.seconds_until_proven(T0 - timedelta(hours=1) + timedelta(seconds=4))
+    assert rig.until() <= rig.now
