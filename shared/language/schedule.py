@@ -24,6 +24,7 @@ CATCHUP_KEYS = Vocabulary("policy", "limit", "windowSec")
 _POLICIES = ("none", "latest", "all")
 _MAX_CATCHUP = 1000
 _ZONE = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.*)\Z", re.DOTALL)
+_ANY = ("*", "*/1", "?")
 _FIELD_NAMES = ("minute", "hour", "day of month", "month", "day of week")
 _FIELD = re.compile(r"[0-9*?/,\-]+\Z")
 _MONTHS = re.compile(r"(?i)\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\b")
@@ -67,8 +68,9 @@ def cron_error(expression: str) -> str:
     from croniter import croniter  # noqa: PLC0415 - most workflows have no schedule, and the import starts a process
 
     try:
-        # Croniter accepts a question mark only in the day of month and the day of week.
-        valid = croniter.is_valid(cron.replace("?", "*"), strict=True)
+        # Croniter accepts a question mark only in the day of month and the day of week. ``strict`` refuses dates that
+        # never occur, such as February 31. With days of the week, the expression is due on those.
+        valid = croniter.is_valid(cron.replace("?", "*"), strict=parts[4] in _ANY)
     except (ValueError, KeyError, OverflowError):
         valid = False
     return "" if valid else f"not a valid cron expression: {cron} (a value or range is wrong, or the date never occurs)"

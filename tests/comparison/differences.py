@@ -175,6 +175,12 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "loading",
+        "A schedule whose date never occurs, such as `0 0 31 2 *`, is accepted and never due.",
+        "It is an error of the file. Leave the schedule out instead.",
+        "It is a mistake, and nobody would notice that no run starts.",
+    ),
+    Difference(
+        "loading",
         "`POST /dags` stores a workflow with a faulty later document, and no run of it starts.",
         "It is refused with the errors of all documents.",
         "The mistake is found when it is made.",

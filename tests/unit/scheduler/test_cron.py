@@ -98,6 +98,7 @@ def test_leap_years_month_ends_and_unions_of_days() -> None:
     assert days("0 0 29 2 *", 2097, 1) == ["2104-02-29"]
     assert days("0 0 31 * *", 2027, 4) == ["2027-01-31", "2027-03-31", "2027-05-31", "2027-07-31"]
     assert days("0 0 13 * 5", 2027, 3) == ["2027-01-08", "2027-01-13", "2027-01-15"]
+    assert days("0 0 31 2 1", 2027, 3) == ["2027-02-01", "2027-02-08", "2027-02-15"], "there is no February 31"
 
 
 def test_seven_is_sunday_and_names_aliases_and_question_marks_are_understood() -> None:
