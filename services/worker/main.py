@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import timedelta
 from pathlib import Path
 
 from services.worker.attempt.grants import Grants
@@ -104,7 +104,7 @@ class Worker:
         self._labels = dict(labels or {})
         self._version = version
         self._settings = None if settings is None else dict(settings)
-        self._started_at: datetime = utc_now()
+        self._started_at, self._started_s = utc_now(), time.monotonic()
         self._draining = False
         self._stopped = False
         self._running = False
@@ -255,7 +255,8 @@ class Worker:
             host=socket.gethostname(),
             version=self._version,
             started_at=self._started_at,
-            at=utc_now(),
+            # Continued by the monotonic clock: schedulers compare these times, and the host's clock may jump.
+            at=self._started_at + timedelta(seconds=time.monotonic() - self._started_s),
             slots=self._slots,
             labels=self._labels,
             executors=self._types(),
