@@ -101,3 +101,16 @@ def test_it_remembers_only_the_dags_that_it_looked_at_of_late(engine: Engine, mo
     keeper.prune()
 
     assert not keeper._looked
+
+
+@pytest.mark.parametrize("days", [100_001, 999_999, 9_999_999_999])
+def test_a_retention_that_is_longer_than_the_calendar_keeps_runs_for_ever(engine: Engine, days: int) -> None:
+    old = NOW - timedelta(days=99_999)
+    add_run(engine, "a", "old", created_at=old, finished_at=old)
+    keeper = Housekeeping(Store(engine), lambda: NOW)
+
+    keeper.started({"a": days})
+
+    assert keeper.prune() == 0
+    keeper.started({"a": 99_998})
+    assert keeper.prune() == 1

@@ -141,6 +141,7 @@ def test_cleanup_deletes_the_runs_that_have_ended(dagway: Dagway, client: Client
     dagway("enqueue", "--run-id=c3", "cleaned")
 
     assert dagway("cleanup", "--retention-days=1", "-y", "cleaned").stdout == "0 runs of cleaned deleted\n"
+    assert "not in the range" in dagway("cleanup", "--retention-days=999999", "cleaned").stderr
     dry = "cleaned/c2\ncleaned/c1\n2 runs of cleaned would be deleted\n"
     assert dagway("cleanup", "--dry-run", "cleaned").stdout == dry
     assert dagway("cleanup", "cleaned").exit_code == 1, "nobody confirmed"

@@ -28,7 +28,7 @@ dagway cleanup --dry-run report               show what would be deleted
 @DAG_ARGUMENT
 @click.option(
     "--retention-days",
-    type=click.IntRange(0),
+    type=click.IntRange(0, 100_000),
     default=0,
     show_default=True,
     metavar="DAYS",

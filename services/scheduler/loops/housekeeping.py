@@ -39,6 +39,8 @@ _SPECS_AT_ONCE = 1000
 """How many specs one transaction marks."""
 _AT_ONCE = 100
 """How many runs or specs one transaction deletes. Transactions are short, so that others can write."""
+_MOST_DAYS = 100_000
+"""A longer ``histRetentionDays`` means for ever: the calendar has no days so long ago."""
 _LOOK_AGAIN_S = 60
 """The shortest time between two prunings of the same DAG's history."""
 
@@ -65,14 +67,14 @@ class Housekeeping:
     def started(self, dags: Mapping[str, int]) -> None:
         """Note that runs of these DAGs started.
 
-        The values are their ``histRetentionDays``; a negative value keeps runs forever.
+        The values are their ``histRetentionDays``; a negative value, or a very large one, keeps runs forever.
         """
         now = time.monotonic()
         with self._lock:
             due = {
                 name: days
                 for name, days in dags.items()
-                if days >= 0 and now - self._looked.get(name, -_LOOK_AGAIN_S) >= _LOOK_AGAIN_S
+                if 0 <= days <= _MOST_DAYS and now - self._looked.get(name, -_LOOK_AGAIN_S) >= _LOOK_AGAIN_S
             }
             self._started |= due
         if due:
