@@ -62,7 +62,8 @@ class Distribution:
         """Count one run, unless one of its times is unknown."""
         if begin is None or end is None:
             return
-        seconds = (end - begin).total_seconds()
+        # The clock may have been set back meanwhile, and the total is a counter: it must not go down.
+        seconds = max(0.0, (end - begin).total_seconds())
         for place, bound in enumerate((*self.bounds, float("inf"))):
             self.counts[place] += seconds <= bound
         self.total_s += seconds

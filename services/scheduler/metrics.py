@@ -172,9 +172,9 @@ def count(after: PostCommit) -> None:
         RUNS_ENDED.labels(str(status)).inc()
         RUNS_ENDED_BY_DAG.labels(_dags.label(dag_name), str(status)).inc()
     for dag_name, seconds in after.lasted:
-        RUN_SECONDS.labels(_dags.label(dag_name)).observe(seconds)
+        RUN_SECONDS.labels(_dags.label(dag_name)).observe(max(0.0, seconds))
     for seconds in after.waited:
-        QUEUE_WAIT.observe(seconds)
+        QUEUE_WAIT.observe(max(0.0, seconds))
     for closed in after.closed:
         ATTEMPTS_CLOSED.labels(str(closed.state), closed.outcome or "").inc()
         if closed.started_at is not None:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from shared.clock import utc_now
-from shared.run_totals import StatusChange
+from shared.run_totals import Distribution, StatusChange
 from shared.status import RunStatus
 from shared.store import tables as t
 from shared.store.reads.reader import Reads
@@ -51,6 +51,20 @@ def test_the_history_is_counted_by_dag_and_status_and_time(engine: Engine, reads
     assert found["etl"].waits.counts == [0, *[1] * 8]
     assert found["etl"].waits.total_s == pytest.approx(3, abs=1e-3)
     assert found["ship"].waits.counts == [0] * 9
+
+
+def test_no_total_goes_down_when_the_clock_was_set_back_during_a_run(engine: Engine, reads: Reads) -> None:
+    add_run(engine, "etl", "1", status="failed", queued_at=after(3600), started_at=after(3600), finished_at=NOW)
+    add_run(engine, "etl", "2", status="failed", queued_at=after(3600), started_at=NOW, finished_at=after(7))
+
+    found = reads.history().by_dag["etl"]
+
+    assert (found.durations.counts[-1], found.waits.counts[-1]) == (2, 2)
+    assert found.durations.total_s == pytest.approx(7, abs=1e-3)
+    assert found.waits.total_s == 0
+    counted = Distribution.empty((1.0,))
+    counted.add(after(3600), NOW)
+    assert (counted.counts, counted.total_s) == ([1, 1], 0)
 
 
 def test_each_change_of_a_root_run_is_returned_once(engine: Engine, reads: Reads) -> None:

@@ -158,6 +158,18 @@ def test_a_commit_is_counted_once_with_its_times() -> None:
     assert _value("dagway_stale_writes_refused_total") == refused + 1
 
 
+def test_a_clock_that_was_set_back_takes_nothing_from_a_total() -> None:
+    def totals() -> list[float]:
+        families = (*metrics.RUN_SECONDS.collect(), *metrics.QUEUE_WAIT.collect())
+        return [sample.value for family in families for sample in family.samples if sample.name.endswith("_sum")]
+
+    count(PostCommit(lasted=[("set-back", 0.0)], at=_NOW))
+    before = totals()
+    count(PostCommit(lasted=[("set-back", -3600.0)], waited=[-3600.0], at=_NOW))
+
+    assert totals() == before
+
+
 def test_series_whose_labels_are_known_begin_at_0() -> None:
     for outcome in ("fired", "skipped", "missed"):
         assert admin_registry([]).get_sample_value("dagway_fires_total", {"outcome": outcome}) is not None

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    case,
     cast,
     extract,
     func,
@@ -147,9 +148,12 @@ def _mark(connection: Connection) -> ColumnElement[Any]:
 
 
 def _seconds(connection: Connection, begin: ColumnElement[Any], end: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the seconds between two times: none if one is missing, 0 if the clock was set back between them."""
     if is_postgres(connection):
-        return cast(extract("epoch", end - begin), Float)
-    return (func.julianday(end) - func.julianday(begin)) * 86400.0
+        lasted: ColumnElement[Any] = cast(extract("epoch", end - begin), Float)
+    else:
+        lasted = (func.julianday(end) - func.julianday(begin)) * 86400.0
+    return case((end >= begin, lasted), (end < begin, 0.0))
 
 
 def _histogram(
