@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from tests.deploy.chart import render
 from tests.deploy.likeness import differences
-from tests.deploy.manifests import Object, containers, manifest_set, of_kind, pod_templates, selects
+from tests.deploy.manifests import Object, containers, custom_kinds, manifest_set, of_kind, pod_templates, selects
 from tests.harness.needs import need
 
 
@@ -67,3 +69,14 @@ def test_dags_can_come_from_git_as_in_the_chart() -> None:
             budget, _named(made, "StatefulSet", "dagway-scheduler-git")["template"]["metadata"]["labels"]
         )
         assert selects(budget, _named(made, "Deployment", "dagway-scheduler")["template"]["metadata"]["labels"])
+
+
+@pytest.mark.parametrize("name", ["keda-component", "watched-rendered", "everything-chart"])
+def test_only_keda_says_how_many_workers_there_are(name: str) -> None:
+    """With a number of its own in the Deployment, each ``kubectl apply`` would end the workers above it."""
+    if not name.endswith("-chart"):
+        need("kubectl")
+    scaled = [each["spec"]["scaleTargetRef"]["name"] for each in of_kind(custom_kinds(name), "ScaledObject")]
+
+    assert scaled == ["dagway-worker"]
+    assert "replicas" not in _named(manifest_set(name), "Deployment", "dagway-worker")
