@@ -100,6 +100,7 @@ def test_a_fault_in_any_version_or_kind_is_found() -> None:
         ({"httpRoute": {"enabled": True}}, "parentRefs"),
         ({"workerDefaults": {"stepMaxMemory": "2Gi"}}, "stepMaxMemory of .* is not below its memory limit"),
         ({"workerDefaults": {"stepMaxMemory": "512m"}}, "stepMaxMemory"),
+        ({"workerDefaults": {"autoscaling": {"kind": "keda"}}}, "serverAddress of .* is missing"),
         ({"dags": {"gitSync": {"enabled": True}}}, "repo"),
         ({"dags": {"gitSync": {"repo": "https://token@git.example.com/flows.git"}}}, "repo"),
     ],

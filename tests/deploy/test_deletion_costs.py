@@ -16,7 +16,8 @@ from tests.deploy.security_rules import RIGHTS
 NAME = "dagway-deletion-costs"
 COMPONENT = ROOT / "deploy/k8s/components/keda"
 SETS_WITH_IT = {"everything-chart", "keda-component", "watched-rendered"}
-SCALED = {"workerPools": [{"name": "default", "autoscaling": {"kind": "keda"}}]}
+KEDA = {"kind": "keda", "keda": {"serverAddress": "http://prometheus.monitoring.svc:9090"}}
+SCALED = {"workerPools": [{"name": "default", "autoscaling": KEDA}]}
 
 
 def _ours(objects: list[Object]) -> list[Object]:
@@ -115,7 +116,7 @@ def _maps(objects: list[Object]) -> list[Object]:
         ({}, False),
         ({"workerPools": [{"name": "a"}, {"name": "b", "autoscaling": {"kind": "hpa"}}]}, True),
         # A StatefulSet removes the pod with the highest number, whatever it costs.
-        ({"workerPools": [{"name": "a", "autoscaling": {"kind": "keda"}, "persistence": {"enabled": True}}]}, False),
+        ({"workerPools": [{"name": "a", "autoscaling": KEDA, "persistence": {"enabled": True}}]}, False),
         ({**SCALED, "deletionCosts": {"enabled": False}}, False),
         ({**SCALED, "networkPolicy": {"enabled": False}}, True),
     ],

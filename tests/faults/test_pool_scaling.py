@@ -22,7 +22,8 @@ STEP = "steps:\n  - name: waits\n    command: while [ ! -e {go} ]; do sleep 0.1;
 
 def queries() -> dict[str, str]:
     """Return the query of each pool's ScaledObject, by its name."""
-    pools = [{"name": name, "autoscaling": {"kind": "keda"}} for name in ("default", "gpu")]
+    scaling = {"kind": "keda", "keda": {"serverAddress": "http://prometheus.monitoring.svc:9090"}}
+    pools = [{"name": name, "autoscaling": scaling} for name in ("default", "gpu")]
     scaled = of_kind(render({"workerPools": pools}), "ScaledObject")
     return {each["metadata"]["name"]: each["spec"]["triggers"][0]["metadata"]["query"] for each in scaled}
 
