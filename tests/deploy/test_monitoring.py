@@ -351,7 +351,7 @@ def test_keda_asks_for_work_that_is_measured() -> None:
         "scaleTargetRef", "minReplicaCount", "maxReplicaCount", "pollingInterval", "fallback", "advanced", "triggers"
     }  # fmt: skip
     assert f"deployment/{scaled['spec']['scaleTargetRef']['name']}" in _SHIPPED
-    assert set(trigger["metadata"]) == {"serverAddress", "query", "threshold"}
+    assert set(trigger["metadata"]) == {"serverAddress", "query", "ignoreNullValues", "threshold"}
     assert names_in(trigger["metadata"]["query"]) == {"dagway_open_attempts"} <= known_names()
     # As in KEDA's definition of the kind: metadata values are texts, all others are numbers.
     assert all(isinstance(value, str) for value in trigger["metadata"].values())
@@ -359,7 +359,7 @@ def test_keda_asks_for_work_that_is_measured() -> None:
     spec = scaled["spec"]
     assert isinstance(spec["pollingInterval"], int)
     assert 1 <= spec["minReplicaCount"] <= spec["fallback"]["replicas"] <= spec["maxReplicaCount"]
-    assert set(spec["fallback"]) == {"failureThreshold", "replicas"}
+    assert set(spec["fallback"]) == {"failureThreshold", "replicas", "behavior"}
     assert set(spec["advanced"]) == {"horizontalPodAutoscalerConfig"}
     scale_down = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
     assert set(scale_down) == {"stabilizationWindowSeconds", "policies"}

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -20,22 +21,23 @@ HELD = 2000
 STEP = "steps:\n  - name: waits\n    command: while [ ! -e {go} ]; do sleep 0.1; done\n"
 
 
-def queries() -> dict[str, str]:
-    """Return the query of each pool's ScaledObject, by its name."""
+def scaled_objects() -> dict[str, dict[str, Any]]:
+    """Return the specification of each pool's ScaledObject, by its name."""
     scaling = {"kind": "keda", "keda": {"serverAddress": "http://prometheus.monitoring.svc:9090"}}
-    pools = [{"name": name, "autoscaling": scaling} for name in ("default", "gpu")]
+    pools = [{"name": name, "autoscaling": scaling} for name in ("default", "gpu", "unused")]
     scaled = of_kind(render({"workerPools": pools}), "ScaledObject")
-    return {each["metadata"]["name"]: each["spec"]["triggers"][0]["metadata"]["query"] for each in scaled}
+    return {each["metadata"]["name"]: each["spec"] for each in scaled}
 
 
 def test_a_pool_is_scaled_by_its_own_attempts_and_not_by_runs_that_a_limit_holds(
     servers: tuple[RabbitServer, PostgresServer], tmp_path: Path
 ) -> None:
     need("prometheus")
-    asked = queries()
+    scaled = scaled_objects()
+    asked = {name: each["triggers"][0]["metadata"]["query"] for name, each in scaled.items()}
     default, gpu = asked["dagway-worker"], asked["dagway-worker-gpu"]
-    (trigger,) = yaml.safe_load(KUSTOMIZE.read_text())["spec"]["triggers"]
-    assert trigger["metadata"]["query"] == default
+    kustomize = yaml.safe_load(KUSTOMIZE.read_text())["spec"]
+    assert kustomize["triggers"][0]["metadata"]["query"] == default
     cluster = Cluster(tmp_path / "c", *running(*servers), schedulers=2, workers=1, lease_s=LEASE_S)
     ports = [each.env["DAGWAY_METRICS_PORT"] for each in cluster.schedulers]
     scraped = [(f"127.0.0.1:{port}", {"service": "scheduler"}) for port in ports]
@@ -74,3 +76,13 @@ def test_a_pool_is_scaled_by_its_own_attempts_and_not_by_runs_that_a_limit_holds
         eventually(says(default, 4))
         eventually(says(gpu, 30))
         eventually(says("sum(dagway:open_attempts:max)", 39))
+
+        # A pool that nobody has asked for needs no worker; and without schedulers nobody knows what a pool needs. Then the
+        # result is empty, and no worker may end.
+        assert says(asked["dagway-worker-unused"], 0)()
+        for scheduler in cluster.schedulers:
+            scheduler.kill9()
+        eventually(lambda: not any(leaf.ask(query) for query in asked.values()))
+    for spec in (kustomize, *scaled.values()):
+        assert spec["fallback"]["behavior"] == "currentReplicasIfHigher"
+        assert spec["triggers"][0]["metadata"]["ignoreNullValues"] == "false"
