@@ -99,9 +99,14 @@ def bounded(objects: list[Object]) -> Iterator[str]:
             elif _quantity(asked) > _quantity(limit):
                 yield f"container {container['name']} asks for more {what} than it may have"
     for template in pod_templates(objects):
-        for volume in template["spec"].get("volumes", []):
-            if "emptyDir" in volume and not (volume["emptyDir"] or {}).get("sizeLimit"):
-                yield f"volume {volume['name']} may grow until the node is full"
+        volumes = template["spec"].get("volumes", [])
+        folders = {each["name"]: each["emptyDir"] or {} for each in volumes if "emptyDir" in each}
+        for name in (name for name, each in folders.items() if not each.get("sizeLimit")):
+            yield f"volume {name} may grow until the node is full"
+        sizes = [each.get("sizeLimit", "0") for each in folders.values() if each.get("medium") != "Memory"]
+        limits = [each.get("resources", {}).get("limits", {}).get("ephemeral-storage") for each in containers(template)]
+        if all(limits) and sum(map(_quantity, sizes)) > sum(map(_quantity, limits)):
+            yield f"{containers(template)[0]['name']} may be evicted while each of its volumes is within its size"
 
 
 def measured(objects: list[Object]) -> Iterator[str]:

@@ -101,6 +101,8 @@ def test_a_fault_in_any_version_or_kind_is_found() -> None:
         ({"workerDefaults": {"stepMaxMemory": "2Gi"}}, "stepMaxMemory of .* is not below its memory limit"),
         ({"workerDefaults": {"stepMaxMemory": "512m"}}, "stepMaxMemory"),
         ({"workerDefaults": {"autoscaling": {"kind": "keda"}}}, "serverAddress of .* is missing"),
+        ({"workerDefaults": {"dataSize": "50Gi"}}, "dataSize and tmpSize of .* ephemeral-storage, 12Gi"),
+        ({"workerDefaults": {"persistence": {"enabled": True}, "tmpSize": "13Gi"}}, "tmpSize of .* ephemeral-storage"),
         ({"dags": {"gitSync": {"enabled": True}}}, "repo"),
         ({"dags": {"gitSync": {"repo": "https://token@git.example.com/flows.git"}}}, "repo"),
     ],

@@ -207,6 +207,10 @@ DEFECTS: dict[str, tuple[str, Callable[[list[Object]], None]]] = {
         "for 21474836480 bytes",
         lambda them: _set_env(_container(them, "dagway-worker"), "DAGWAY_DATA_SIZE", {"value": "20Gi"}),
     ),
+    "volumes larger than the pod": (
+        "may be evicted while each of its volumes is within its size",
+        _put(lambda them: _container(them, "dagway-worker")["resources"]["limits"], "ephemeral-storage", "10Gi"),
+    ),
     "a volume for files of runs only": (
         "may fill its volume",
         lambda them: _container(them, "dagway-worker")["env"].append(

@@ -192,7 +192,17 @@ spec:
 {{- end -}}
 {{- end }}
 
-{{/* A quantity of memory in mebibytes, rounded down. */}}
+{{/* Refuses volumes that may take more than the pod may: Kubernetes evicts it, though each is within its size. Call with a pool. */}}
+{{- define "dagway.checkDisk" -}}
+{{- with get .resources.limits "ephemeral-storage" -}}
+{{- $volumes := ternary (list $.tmpSize) (list $.dataSize $.tmpSize) $.persistence.enabled -}}
+{{- $room := include "dagway.mebibytes" . | int64 -}}
+{{- range $volumes }}{{ $room = sub $room (include "dagway.mebibytes" . | int64) }}{{ end -}}
+{{- if lt $room 0 }}{{ fail (printf "workerPools: %s of %q take more than its limit of ephemeral-storage, %v" (ternary "tmpSize" "dataSize and tmpSize" $.persistence.enabled) $.name .) }}{{ end -}}
+{{- end -}}
+{{- end }}
+
+{{/* A quantity of memory or disk in mebibytes, rounded down. */}}
 {{- define "dagway.mebibytes" -}}
 {{- $text := ternary . (int64 . | toString) (kindIs "string" .) -}}
 {{- $number := regexFind "^[0-9.]+" $text | float64 -}}
