@@ -83,6 +83,7 @@ _.content_bytes_written
 _.channel_class
 
 # socketserver reads or calls them.
+_.address_family
 _.daemon_threads
 _.block_on_close
 _.request_queue_size

@@ -115,6 +115,10 @@ class _Server(ThreadingMixIn, WSGIServer):
             connection.shutdown(socket.SHUT_RDWR)
 
 
+class _ServerOfIPv6(_Server):
+    address_family = socket.AF_INET6
+
+
 def admin_registry(collectors: Iterable[Collector]) -> CollectorRegistry:
     """Return a registry with the process's own counters and with ``collectors``."""
     registry = CollectorRegistry()
@@ -157,8 +161,9 @@ class AdminServer:
             start_response("503 Service Unavailable" if why else "200 OK", headers)
             return [f"not ready: {why}\n".encode() if why else b"ok\n"]
 
+        server_class = _ServerOfIPv6 if ":" in host else _Server
         try:
-            self._server = make_server(host, port, app, server_class=_Server, handler_class=_Handler)
+            self._server = make_server(host, port, app, server_class=server_class, handler_class=_Handler)
         except OSError as error:
             raise ConfigInvalid(
                 f"DAGWAY_HOST, DAGWAY_METRICS_PORT: cannot listen on {host}, port {port}: {error.strerror}"

@@ -125,7 +125,8 @@ def run_up(
         admin.add(WorkerCollector(worker.facts))
         admin.add(DaguCollector(deps))
         admin.start()
-    echo(_welcome(f"http://{config.host}:{server.port}", config))
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    echo(_welcome(f"http://{host}:{server.port}", config))
     wait_for_stop(stop)
     if admin is not None:
         admin.stop()

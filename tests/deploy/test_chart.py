@@ -94,6 +94,7 @@ def test_a_fault_in_any_version_or_kind_is_found() -> None:
         ({"workerDefaults": {"dataSize": "10G"}}, "dataSize"),
         ({"image": {"tag": "latest"}}, "tag"),
         ({"settings": {"DAGWAY_DATABASE_URL": "postgresql://user:password@host/dagway"}}, "DAGWAY_DATABASE_URL"),
+        ({"settings": {"DAGWAY_HOST": "127.0.0.1"}}, "DAGWAY_HOST"),
         ({"login": {"mode": "none"}}, "mode"),
         ({"login": {"mode": "oidc"}}, "issuer"),
         ({"externalSecrets": {"enabled": True}}, "name"),
@@ -229,7 +230,7 @@ def test_a_step_gets_less_memory_than_its_pod(pool: dict[str, Any], given: str |
 
 
 def test_values_that_yaml_would_take_for_other_types_stay_texts() -> None:
-    settings = {"DAGWAY_MAX_RUNS": 1_000_000, "DAGWAY_SMALL": 7, "DAGWAY_ON": True}
+    settings = {"DAGWAY_MAX_RUNS": 1_000_000, "DAGWAY_SMALL": 7, "DAGWAY_ON": True, "DAGWAY_HOST": "::"}
     values = {
         "settings": settings,
         "workerPools": [{"name": "default"}, {"name": "true"}],
@@ -238,7 +239,7 @@ def test_values_that_yaml_would_take_for_other_types_stay_texts() -> None:
     objects = render(values)
 
     data = _named(objects, "ConfigMap", "dagway-config")["data"]
-    assert [data[name] for name in settings] == ["1000000", "7", "true"]
+    assert [data[name] for name in settings] == ["1000000", "7", "true", "::"]
     pod = _named(objects, "Deployment", "dagway-worker-true")["spec"]["template"]
     assert pod["metadata"]["labels"]["dagway/pool"] == "true"
     assert {"name": "DAGWAY_WORKER_POOL", "value": "true"} in pod["spec"]["containers"][0]["env"]

@@ -180,7 +180,7 @@ def refused(folder: Path, *args: str, **env: str) -> str:
 
 
 def _answers_200(url: str) -> bool:
-    if not url.startswith("http://127.0.0.1:"):
+    if not url.startswith(("http://127.0.0.1:", "http://[::1]:")):
         msg = f"not a loopback address: {url}"
         raise ValueError(msg)
     try:

@@ -50,8 +50,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{/* The settings of all services. */}}
 {{- define "dagway.settings" -}}
-{{- $fixed := dict "DAGWAY_HOST" "0.0.0.0" "DAGWAY_METRICS_PORT" "9000" -}}
-{{- range $name, $value := merge $fixed .Values.settings }}
+{{- $fixed := dict "DAGWAY_METRICS_PORT" "9000" -}}
+{{- range $name, $value := merge $fixed .Values.settings (dict "DAGWAY_HOST" "0.0.0.0") }}
 {{- /* Numbers of a values file are floats, which print as 1e+06. */}}
 {{ $name }}: {{ ternary (toJson $value) (toString $value) (kindIs "float64" $value) | quote }}
 {{- end }}
