@@ -77,7 +77,7 @@ def test_a_pool_is_scaled_by_its_own_attempts_and_not_by_runs_that_a_limit_holds
         eventually(says(gpu, 30))
         eventually(says("sum(dagway:open_attempts:max)", 39))
 
-        # A pool that nobody has asked for needs no worker; and without schedulers nobody knows what a pool needs. Then the
+        # A pool that nobody has asked for needs no worker. Without schedulers nobody knows what a pool needs: then the
         # result is empty, and no worker may end.
         assert says(asked["dagway-worker-unused"], 0)()
         for scheduler in cluster.schedulers:

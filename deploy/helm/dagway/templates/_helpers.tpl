@@ -256,3 +256,16 @@ spec:
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* The name of this installation among those that one Prometheus scrapes. */}}
+{{- define "dagway.site" -}}
+{{- default (printf "%s/%s" .Release.Namespace .Release.Name) .Values.serviceMonitor.site -}}
+{{- end }}
+
+{{/* A query of Dagway's series, limited to those of this installation. Call with a dict: root, expr. */}}
+{{- define "dagway.ofSite" -}}
+{{- $site := include "dagway.site" .root | printf "site=%q" -}}
+{{- $series := `\b(dag(?:way|u)[_:][a-z0-9_:]+|up)` -}}
+{{- $selected := regexReplaceAll (printf `%s\{` $series) .expr (printf "${1}{%s," $site) -}}
+{{- regexReplaceAll `\b(dag(?:way|u)[_:][a-z0-9_:]+)([^{a-z0-9_:]|$)` $selected (printf "${1}{%s}${2}" $site) -}}
+{{- end }}
