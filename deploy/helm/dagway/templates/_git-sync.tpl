@@ -42,9 +42,11 @@
     failureThreshold: 4
   resources: {{- toYaml .resources | nindent 4 }}
   securityContext:
+    {{- if $.Values.fixedUser }}
     # The user that its image has a name for, which ssh asks for.
     runAsUser: 65533
     runAsGroup: 65533
+    {{- end }}
     allowPrivilegeEscalation: false
     readOnlyRootFilesystem: true
     capabilities: {drop: [ALL]}

@@ -117,9 +117,11 @@ topologySpreadConstraints:
 {{- define "dagway.podSecurity" -}}
 securityContext:
   runAsNonRoot: true
+  {{- if .Values.fixedUser }}
   runAsUser: 10001
   runAsGroup: 10001
   fsGroup: 10001
+  {{- end }}
   seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
