@@ -6,7 +6,7 @@ from typing import Any
 from shared.contracts.base import Part
 from shared.language.model import MailSettings
 
-__all__ = ["Mail", "NodeReport", "SideTask"]
+__all__ = ["Errand", "Mail", "NodeReport"]
 
 
 class NodeReport(Part):
@@ -34,7 +34,7 @@ class Mail(Part):
     """How many nodes are missing in ``nodes``, because there are too many."""
 
 
-class SideTask(Part):
+class Errand(Part):
     """The content of an errand: ``mails`` to send through ``smtp``, and the DAG's ``container`` to remove.
 
     ``smtp`` and ``container`` are unexpanded, as in the spec.

@@ -123,6 +123,6 @@ class Task(Message):
     timeout_s: float = 0
     stop_grace_s: float = 5
     options: dict[str, Any] = Field(default_factory=dict)
-    """The DAG's ``ssh``, ``container``, ``smtp`` and ``llm`` for executors, or a ``CallResult``, or a ``SideTask``."""
+    """The DAG's ``ssh``, ``container``, ``smtp`` and ``llm`` for executors, or a ``CallResult``, or an ``Errand``."""
     following: tuple[FollowingStep, ...] = ()
     """The next steps and handlers of a chain, in order. An older worker runs only the step of the task itself."""

@@ -7,10 +7,10 @@ from services.scheduler.core.approvals import abandon, resume_if_free
 from services.scheduler.core.chains import following
 from services.scheduler.core.decision import Dispatch, WakeAt
 from services.scheduler.core.draft import Draft
+from services.scheduler.core.errands import owes_end
 from services.scheduler.core.model import Node
 from services.scheduler.core.plan import HANDLER, STEP
 from services.scheduler.core.pools import must_ask
-from services.scheduler.core.side_tasks import owes_end
 from services.scheduler.core.step_rules import UPSTREAM_ABORTED, blocked_by, derive_status
 from services.scheduler.core.tally import startable, under_way
 from services.scheduler.core.tasks import make_task

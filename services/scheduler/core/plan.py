@@ -13,9 +13,9 @@ from shared.language.expansion.references import names_in
 from shared.language.model import STORED, Dag, Handler, Step
 from shared.language.steps.approval import APPROVAL
 
-__all__ = ["HANDLER", "PREPARE", "SIDE_TASK", "STEP", "Plan"]
+__all__ = ["ERRAND", "HANDLER", "PREPARE", "STEP", "Plan"]
 
-STEP, HANDLER, PREPARE, SIDE_TASK = "step", "handler", "prepare", "errand"
+STEP, HANDLER, PREPARE, ERRAND = "step", "handler", "prepare", "errand"
 
 _HANDLERS = tuple(Handler)
 _BEFORE_EXIT = (Handler.SUCCESS, Handler.FAILURE)

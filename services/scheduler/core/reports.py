@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from services.scheduler.core import approvals, children, side_tasks
+from services.scheduler.core import approvals, children, errands
 from services.scheduler.core.chains import go_on, turn_away
 from services.scheduler.core.conclude import STATUS, End, conclude
 from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import AttemptLost, TaskBarred, TaskUndelivered
 from services.scheduler.core.model import Node
-from services.scheduler.core.plan import HANDLER, PREPARE, SIDE_TASK, STEP
+from services.scheduler.core.plan import ERRAND, HANDLER, PREPARE, STEP
 from services.scheduler.core.starts import begin, held_by, record
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, Doubt
 from shared.contracts.prepared import PreparedValues
@@ -58,8 +58,8 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     if node.kind == PREPARE:
         _prepared(draft, event, end)
         go_on(draft, event)
-    elif node.kind == SIDE_TASK:
-        side_tasks.finished(draft, draft.nodes[event.node], event)
+    elif node.kind == ERRAND:
+        errands.finished(draft, draft.nodes[event.node], event)
     else:
         _executed(draft, node, event, end)
     return None
@@ -146,8 +146,8 @@ def barred(draft: Draft, message: TaskBarred) -> Ignored | None:
     draft.close_attempt(message.node, AttemptState.WITHDRAWN, error=message.why, begun=Begun.NEVER_SENT)
     draft.set_node(message.node, number=node.number - 1, call_token="")
     node = draft.nodes[message.node]
-    if node.kind == SIDE_TASK:
-        side_tasks.give_up(draft, node, message.why)
+    if node.kind == ERRAND:
+        errands.give_up(draft, node, message.why)
     elif node.kind == PREPARE:
         _not_prepared(draft, message.node, message.why)
     else:
@@ -193,8 +193,8 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
         else:
             draft.note(message.node, f"env and params are evaluated again: {message.why}")
         return None
-    if node.kind == SIDE_TASK:
-        side_tasks.give_up(draft, draft.nodes[message.node], message.why)
+    if node.kind == ERRAND:
+        errands.give_up(draft, draft.nodes[message.node], message.why)
         return None
     if _is_approval(draft, node) and not draft.run.stop_reason:
         # Printing the prompt twice is harmless.
@@ -233,7 +233,7 @@ def _runs_again_after_shutdown(draft: Draft, node: Node) -> bool:
     Evaluating env and params, and printing a prompt or the result of sub-runs, can be repeated without harm. The
     commands of a step or handler are repeated only if the DAG says so.
     """
-    if node.kind == SIDE_TASK:
+    if node.kind == ERRAND:
         return False
     if node.kind == PREPARE or node.call_token or _is_approval(draft, node):
         return True
@@ -241,7 +241,7 @@ def _runs_again_after_shutdown(draft: Draft, node: Node) -> bool:
 
 
 def _leave(draft: Draft, worker_id: str | None) -> None:
-    # A run that has ended keeps the worker that it ran on, even if the worker of a side task is lost.
+    # A run that has ended keeps the worker that it ran on, even if the worker of an errand is lost.
     if worker_id is not None and draft.run.worker_id == worker_id and draft.run.status is RunStatus.RUNNING:
         draft.set_run(worker_id=None, incarnation=None)
         draft.note(None, f"leaves worker {worker_id}: later steps do not find the files that steps wrote there")

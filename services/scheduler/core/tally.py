@@ -14,7 +14,7 @@ from datetime import datetime
 from heapq import heappop, heappush
 
 from services.scheduler.core.model import WAITS, Node, Run
-from services.scheduler.core.plan import SIDE_TASK, Plan
+from services.scheduler.core.plan import ERRAND, Plan
 from services.scheduler.core.step_rules import lets_dependents_run
 from shared.status import AttemptState, NodeStatus
 
@@ -26,7 +26,7 @@ _NOWHERE, _FRESH, _BEGUN = range(3)
 
 def under_way(node: Node) -> bool:
     """Whether the node is under way: from its first dispatch, or its wait for places in pools, until it ends."""
-    if node.kind == SIDE_TASK:
+    if node.kind == ERRAND:
         return False
     return node.attempt is not None or node.status is NodeStatus.RUNNING or bool(node.admission)
 

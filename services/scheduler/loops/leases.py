@@ -49,7 +49,7 @@ _AT_ONCE = 500
 _LOOKS_PER_PASS = 3
 _LOOKS_PER_PASS_IDLE = 4
 _STOPPED = frozenset({"step", "prepare"})
-"""The kinds of node that the stop of a run ends. Handlers and side tasks run after the stop."""
+"""The kinds of node that the stop of a run ends. Handlers and errands run after the stop."""
 _FORGOTTEN_AFTER = timedelta(minutes=10)
 _MARGIN_S = 2
 """How late a sweep may be."""

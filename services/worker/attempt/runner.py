@@ -35,7 +35,7 @@ from services.worker.process.guardian_client import GuardianClient
 from services.worker.process.outcome import Result
 from services.worker.process.shells import condition_shell
 from services.worker.process.supervisor import StopRequest, Supervisor
-from shared.contracts.errands import SideTask
+from shared.contracts.errands import Errand
 from shared.contracts.events import ChatMessage
 from shared.contracts.tasks import CallResult, Task
 from shared.errors import DagwayError, InvalidInput
@@ -229,7 +229,7 @@ class AttemptRunner:
         # Imported here, so that a worker that sends no mail needs no mail library.
         from services.worker.executors.errand import ErrandExecutor  # noqa: PLC0415
 
-        errand = SideTask.model_validate(task.options["errand"])
+        errand = Errand.model_validate(task.options["errand"])
         return ErrandExecutor(errand, plain_name(task.dag_name), self._workspace.log_folder(task), masker)
 
     def _supervisor(self, task: Task, stop: StopRequest) -> Supervisor:

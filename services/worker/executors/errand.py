@@ -20,7 +20,7 @@ from services.worker.executors.mail import Attachment, MailServer, build_message
 from services.worker.output.masking import Masker
 from services.worker.output.pipe_copier import write_all
 from services.worker.process.outcome import Result
-from shared.contracts.errands import Mail, NodeReport, SideTask
+from shared.contracts.errands import Errand, Mail, NodeReport
 from shared.errors import DagwayError, InvalidInput
 from shared.language.expansion.expand import ExpansionError
 
@@ -37,7 +37,7 @@ _PERMANENT = 500
 class ErrandExecutor:
     """Runs one errand. Only logs below the directory ``logs`` may be attached to mails."""
 
-    def __init__(self, errand: SideTask, dag: str, logs: Path, masker: Masker) -> None:
+    def __init__(self, errand: Errand, dag: str, logs: Path, masker: Masker) -> None:
         self._errand = errand
         self._dag = dag
         self._logs = logs

@@ -76,7 +76,7 @@ def _one_success(snapshot: StoreSnapshot) -> Iterator[Violation]:
 
 
 def _tries(snapshot: StoreSnapshot) -> Iterator[Tries]:
-    """Yield the attempts of each step and run attempt. Side tasks are left out: one node has several in turn."""
+    """Yield the attempts of each step and run attempt. Errands are left out: one node has several in turn."""
     a, n, r, c = t.attempts.c, t.nodes.c, t.dag_runs.c, t.transitions.c
     by_hand = select(c.seq).where(c.run_key == n.run_key, c.node == n.idx, c.why.startswith(BY_HAND)).exists()
     query = (

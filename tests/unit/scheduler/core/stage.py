@@ -35,7 +35,7 @@ from services.scheduler.core.messages import (
     TimerFired,
 )
 from services.scheduler.core.model import Node, Run, evolve
-from services.scheduler.core.plan import SIDE_TASK, Plan
+from services.scheduler.core.plan import ERRAND, Plan
 from services.scheduler.deciding.rows import node_row, run_from_rows, run_row
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptRequested, AttemptStarted, Doubt, Outcome
 from shared.contracts.tasks import Task
@@ -332,7 +332,7 @@ class Stage:
             ), f"stuck after {message}"
         elif not isinstance(message, PatchNode):
             left = [node for node in after.nodes if node.attempt is not None or node.status is NodeStatus.RUNNING]
-            assert all(node.kind == SIDE_TASK for node in left)
+            assert all(node.kind == ERRAND for node in left)
             waiting = any(node.status is NodeStatus.WAITING for node in after.steps)
             assert waiting or after.status is not RunStatus.WAITING, f"waits for nobody after {message}"
             by_hand = over and isinstance(message, Approve | Reject)

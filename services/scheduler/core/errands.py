@@ -1,9 +1,9 @@
-"""Side tasks (errands): a worker sends the mails of a run and removes its container.
+"""Errands: a worker sends the mails of a run and removes its container.
 
 One node of the run (kind ``errand``) runs them, one attempt at a time, during the run or after its end. It never
-changes the status of the run or of another node. Its ``outputs`` list the pending side tasks as ``{cause: tries so
-far}``. The cause is ``end`` (the run attempt ended) or the index of a node that failed. If the worker is lost, the side
-task runs again, so a mail may be sent twice, with the same Message-ID.
+changes the status of the run or of another node. Its ``outputs`` list the pending errands as ``{cause: tries so far}``.
+The cause is ``end`` (the run attempt ended) or the index of a node that failed. If the worker is lost, the errand runs
+again, so a mail may be sent twice, with the same Message-ID.
 Source: workflow language, sections 5.2 and 5.16.
 """
 
@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from services.scheduler.core.decision import Dispatch
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node
-from services.scheduler.core.plan import HANDLER, SIDE_TASK, STEP
+from services.scheduler.core.plan import ERRAND, HANDLER, STEP
 from services.scheduler.core.tasks import make_task
-from shared.contracts.errands import Mail, NodeReport, SideTask
+from shared.contracts.errands import Errand, Mail, NodeReport
 from shared.contracts.events import AttemptFinished
 from shared.language.model import Dag, MailSettings
 from shared.status import NodeStatus, RunStatus
@@ -29,7 +29,7 @@ _LONGEST_ERROR = 1_000
 
 
 def needed(dag: Dag) -> bool:
-    """Whether runs of the DAG may need side tasks."""
+    """Whether runs of the DAG may need errands."""
     by_step = any(step.mail_on_error for step in (*dag.steps, *dag.handlers.values()))
     on = dag.mail_on
     return on.failure or on.success or on.wait or (by_step and dag.error_mail is not None) or _own_container(dag)
@@ -43,17 +43,17 @@ def _own_container(dag: Dag) -> bool:
 def _node(draft: Draft) -> Node | None:
     place = len(draft.run.plan.steps)
     node = draft.nodes[place] if place < len(draft.nodes) else None
-    return node if node is not None and node.kind == SIDE_TASK else None
+    return node if node is not None and node.kind == ERRAND else None
 
 
 def owes_end(draft: Draft) -> bool:
-    """Whether the side task at the end of an earlier run attempt is unfinished. The next run attempt waits for it."""
+    """Whether the errand at the end of an earlier run attempt is unfinished. The next run attempt waits for it."""
     node = _node(draft)
     return node is not None and END in node.outputs
 
 
 def follow(draft: Draft, was: RunStatus, changes: Iterable[tuple[Node, Node]]) -> None:
-    """Add the side tasks that a decision requires; dispatch them if none is running.
+    """Add the errands that a decision requires; dispatch them if none is running.
 
     ``was``: the status of the run before the decision. ``changes``: changed nodes before and after it.
     """
@@ -96,7 +96,7 @@ def _send(draft: Draft, node: Node, owed: dict[str, str]) -> None:
 
 
 def finished(draft: Draft, node: Node, event: AttemptFinished) -> None:
-    """Record the end of a side task's attempt. A side task that could not start is tried again."""
+    """Record the end of an errand's attempt. An errand that could not start is tried again."""
     if event.outcome in {"broken", "aborted"}:
         give_up(draft, node, event.error or event.outcome, event.worker_id)
         return
@@ -107,13 +107,13 @@ def finished(draft: Draft, node: Node, event: AttemptFinished) -> None:
 
 
 def give_up(draft: Draft, node: Node, why: str, by: str = "scheduler") -> None:
-    """Record a failed attempt. Side tasks that were tried ``_TRIES`` times are given up; the others are tried again."""
+    """Record a failed attempt. Errands that were tried ``_TRIES`` times are given up; the others are tried again."""
     owed = {what: tries for what, tries in node.outputs.items() if int(tries) < _TRIES}
     draft.set_node(node.idx, outputs=owed, exit_code=1)
     draft.move(node.idx, NodeStatus.FAILED, why, by, error=why, finished_at=draft.now)
 
 
-def _content(draft: Draft, owed: dict[str, str]) -> SideTask:
+def _content(draft: Draft, owed: dict[str, str]) -> Errand:
     dag, run = draft.run.plan.dag, draft.run
     mails = []
     for what in sorted(owed):
@@ -129,7 +129,7 @@ def _content(draft: Draft, owed: dict[str, str]) -> SideTask:
             node = draft.nodes[int(what)]
             mails.append(Mail(id=name, settings=dag.error_mail, status=str(node.status), nodes=(_report(node),)))
     container = dag.container if END in owed and _own_container(dag) and isinstance(dag.container, dict) else None
-    return SideTask(smtp=dag.smtp, mails=tuple(mails), container=container)
+    return Errand(smtp=dag.smtp, mails=tuple(mails), container=container)
 
 
 def _report(node: Node) -> NodeReport:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.scheduler.core.decision import Ignored
-from shared.contracts.errands import SideTask
+from shared.contracts.errands import Errand
 from shared.language.model import ContinueOn, Dag, Handler, MailOn, MailSettings, RetryPolicy
 from shared.status import NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
@@ -20,8 +20,8 @@ def dag(*steps: Any, **facts: Any) -> Dag:
     return make_dag(*(steps or (step("a"),)), **{"mail_on": ALL, **MAILS, **facts})
 
 
-def errand(stage: Stage) -> SideTask:
-    return SideTask.model_validate(stage.task("errand").options["errand"])
+def errand(stage: Stage) -> Errand:
+    return Errand.model_validate(stage.task("errand").options["errand"])
 
 
 def told(stage: Stage) -> list[tuple[str, str]]:
@@ -96,7 +96,7 @@ def test_a_steps_final_failure_sends_a_mail_at_once() -> None:
     assert stage.order().count("errand") == 1
 
 
-def test_side_tasks_that_come_up_meanwhile_run_next() -> None:
+def test_errands_that_come_up_meanwhile_run_next() -> None:
     stage = Stage.begun(dag(step("a", mail_on_error=True), step("b")))
     stage.make("a", "failed")
     stage.make("b")
