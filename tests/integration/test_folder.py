@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from sqlalchemy import event, text
 from services.scheduler.commands.carry_out import handle
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.plans import Plans, spec_hash
-from services.scheduler.deciding.recent import RecentRuns
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.folder import Folder
 from shared.clock import utc_now
@@ -262,7 +261,6 @@ def on_postgres(migrated_database_url: str) -> Iterator[Stack]:
 
 
 def test_a_file_that_changes_while_its_dag_is_being_removed_is_a_new_dag(on_postgres: Stack, tmp_path: Path) -> None:
-    store = Store(on_postgres.engine)
     (tmp_path / "a.yaml").write_text(STEPS)
     folder = follower(on_postgres, tmp_path)
     folder.run_once()
@@ -273,11 +271,14 @@ def test_a_file_that_changes_while_its_dag_is_being_removed_is_a_new_dag(on_post
             return bool(connection.execute(_WAITING).scalar_one())
 
     with ThreadPoolExecutor() as pool:
-        with store.begin() as removing:
-            handle(Batch(removing, Plans(), RecentRuns(), utc_now()), c.DeleteDag(file_name="a"))
+
+        def remove(batch: Batch) -> Future[int]:
+            handle(batch, c.DeleteDag(file_name="a"))
             look = pool.submit(folder.run_once)
             eventually(waits)
-        look.result(120)
+            return look
+
+        Transactor(Store(on_postgres.engine), Plans(), utc_now).decide(remove).result(120)
 
     assert [(row["version"], row["folder_hash"]) for row in on_postgres.rows(t.dags)] == [(1, spec_hash(OTHER))]
     assert [row["version"] for row in on_postgres.rows(t.dag_versions)] == [1]

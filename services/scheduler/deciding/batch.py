@@ -70,8 +70,7 @@ class Batch:
     the actions after the commit. ``again``: an earlier try of the same batch failed, because a key existed or another
     transaction had changed a run. ``wait``: whether to wait for runs that another transaction has locked. ``files``:
     where DAGs are written to besides the database; ``None``: nowhere. ``held``: reports to record with their runs.
-    ``routes``: where reports come. ``rules``: about workspaces. ``chains``: whether a task may have the steps that
-    follow in a chain.
+    ``routes``: where reports come. ``rules``: about workspaces. ``same_protocol``: see ``Transactor``.
     """
 
     def __init__(
@@ -81,17 +80,17 @@ class Batch:
         recent: RecentRuns,
         now: datetime,
         *,
-        again: bool = False,
-        wait: bool = True,
-        files: DagFiles | None = None,
-        held: HeldReports | None = None,
-        routes: RunRoutes | None = None,
-        rules: WorkspaceRules | None = None,
-        alike: bool = False,
+        again: bool,
+        wait: bool,
+        files: DagFiles | None,
+        held: HeldReports,
+        routes: RunRoutes,
+        rules: WorkspaceRules,
+        same_protocol: bool,
     ) -> None:
         self.tx = tx
         self.quotas = Quotas(tx)
-        self.worker_pools = ServedPools(tx, rules or WorkspaceRules())
+        self.worker_pools = ServedPools(tx, rules)
         self.files = files
         self.now = now
         self.again = again
@@ -99,9 +98,9 @@ class Batch:
         self.runs = LoadedRuns(tx, plans, recent, wait=wait, cached=not again, on_load=self._record_held)
         self.held: list[HeldReport] = []
         """The held reports that this batch records."""
-        self._held, self._routes, self._alike = held, routes or RunRoutes(), alike
+        self._held, self._routes, self._same_protocol = held, routes, same_protocol
         self.after = PostCommit(at=now)
-        self.pending = PendingRows(states_apart=alike)
+        self.pending = PendingRows(states_apart=same_protocol)
         self._for_children: list[tuple[str, StartChild | StopChild]] = []
         self._barred: list[tuple[str, TaskBarred]] = []
         self._not_urgent: set[str] = set()
@@ -196,7 +195,7 @@ class Batch:
 
     def _record_held(self, keys: Sequence[str]) -> None:
         """Record the reports that waited for a decision about these runs."""
-        reports = [] if self._held is None else self._held.take(keys)
+        reports = self._held.take(keys)
         # All of them before the first is applied: if that fails, none may be left out of what is given back.
         self.held += reports
         for report in reports:
@@ -287,7 +286,7 @@ class Batch:
         message_id = new_run_id()
         trace = self.runs.asked_in(key).of_run(key, dispatch.task.run_attempt)
         task = dispatch.task
-        if task.following and not self._alike:
+        if task.following and not self._same_protocol:
             task = task.model_copy(update={"following": ()})
         if queue := self._routes.reports_to(key):
             task = task.model_copy(update={"reports_to": queue})

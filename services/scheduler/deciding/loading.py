@@ -55,9 +55,9 @@ class LoadedRuns:
         plans: Plans,
         recent: RecentRuns,
         *,
-        wait: bool = True,
-        cached: bool = True,
-        on_load: Callable[[Sequence[str]], None] = lambda _keys: None,
+        wait: bool,
+        cached: bool,
+        on_load: Callable[[Sequence[str]], None],
     ) -> None:
         self._wait = wait
         self._may_be_cached = cached and wait

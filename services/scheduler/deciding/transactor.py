@@ -57,7 +57,7 @@ class Transactor:
         self.held = HeldReports()
         self.routes = RunRoutes()
         self.rules = WorkspaceRules()
-        self.alike = False
+        self.same_protocol = False
         """Whether all schedulers know ``PROTOCOL``; see ``note_schedulers``."""
         self._recent = RecentRuns()
         # The new connection may be the first to another primary, after a failover that this process did not notice.
@@ -74,7 +74,7 @@ class Transactor:
         While one of an earlier version lives, tasks bring no other steps: it would send the next step of a chain to
         another worker as well. And the states of sub-runs are written as it reads them.
         """
-        self.alike = all((row["protocol"] or 0) >= PROTOCOL for row in rows)
+        self.same_protocol = all((row["protocol"] or 0) >= PROTOCOL for row in rows)
 
     def decide(self, work: Callable[[Batch], T], *, wait: bool = True) -> T:
         """Run ``work`` in one transaction, then call the followers.
@@ -140,7 +140,7 @@ class Transactor:
                     held=self.held,
                     routes=self.routes,
                     rules=self.rules,
-                    alike=self.alike,
+                    same_protocol=self.same_protocol,
                 )
                 result = work(batch)
                 family.start_and_stop_children(batch)

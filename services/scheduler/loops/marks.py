@@ -59,11 +59,11 @@ class Marks:
         listener: HeartbeatListener,
         hearing: Hearing,
         recorded_through_s: Callable[[], float],
-        catch_up: Callable[[], None] = lambda: None,
+        catch_up: Callable[[], None],
         started_at: datetime,
         period_s: float,
         routes: EventRoutes,
-        urgent: Callable[[], bool] = lambda: True,
+        urgent: Callable[[], bool],
     ) -> None:
         self._transport, self._clock, self._instance_id = transport, clock, instance_id
         self._listener, self._hearing, self._recorded_through_s = listener, hearing, recorded_through_s
