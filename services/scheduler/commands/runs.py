@@ -19,7 +19,6 @@ from services.scheduler.commands.checks import (
 )
 from services.scheduler.commands.handler import Handlers
 from services.scheduler.core.messages import Begin, Dequeue, PatchNode, Retry, Stop
-from services.scheduler.core.plan import Plan
 from services.scheduler.core.run_attempts import refusal
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import new_run, rerun, retry_as_new_run
@@ -44,7 +43,7 @@ def _start_run(batch: Batch, command: c.StartRun) -> dict[str, Any]:
         raise InvalidInput("; ".join(stored.errors))
     plans = batch.plans
     text_hash = plans.freeze(batch.tx, Source(stored.spec_hash), batch.now, batch.after.frozen)
-    plan: Plan = plans.get_many(batch.tx, [(text_hash, command.file_name)])[text_hash, command.file_name]
+    plan = plans.get(batch.tx, (text_hash, command.file_name))
     if plan.errors:
         raise InvalidInput("; ".join(plan.errors))
     name = command.dag_name or stored_name(command.workspace, plan.dag.name)
@@ -91,7 +90,7 @@ def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
     text_hash = spec_hash(text)
     batch.tx.dags.add_specs({text_hash: text}, batch.now)
     # The plan is cached without a file name, as every later load of this run asks for it.
-    plan: Plan = batch.plans.add_stored(text, "")
+    plan = batch.plans.add_stored(text, "")
     run = new_run(
         plan,
         run_key=batch.new_run_key(),

@@ -130,8 +130,7 @@ class NewChildren:
             called_hash, file_name = find_called(batch, name, caller or "", workspace)
             source = Source(called_hash, called=True, selector=selector)
         text_hash = batch.plans.freeze(batch.tx, source, batch.now, batch.after.frozen)
-        origin = text_hash, file_name or ""
-        plan = batch.plans.get_many(batch.tx, [origin])[origin]
+        plan = batch.plans.get(batch.tx, (text_hash, file_name or ""))
         if selector and waits_for_approval(plan.dag):
             raise InvalidInput(f"{name}: DAG with HITL steps cannot be dispatched to workers")
         if plan.errors:

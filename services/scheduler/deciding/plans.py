@@ -89,6 +89,10 @@ class Plans:
                     self._loads.popitem(last=False)
         return known
 
+    def get(self, tx: Transaction, origin: tuple[str, str]) -> Plan:
+        """Return the plan of a ``(spec hash, file name)``; see ``get_many``."""
+        return self.get_many(tx, [origin])[origin]
+
     def get_many(self, tx: Transaction, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Plan]:
         """Return plans by ``(spec hash, file name)``. Texts that are not cached are read from the store.
 

@@ -10,11 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from services.scheduler.core.messages import Begin
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.rows import origin
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.regular_look import RegularLook
 from shared.admission.runs import (
@@ -119,8 +121,8 @@ class Admission:
             waiting = (pair for pair in self._waiting(batch, queue, pauses) if pair[0].run_key not in lent)
             chosen = Admitted(())
             if (first := next(waiting, None)) is not None:
-                state = QueueState(queue, self._capacity(batch, row, first[1]), taken)
-                every = (run for run, _ in _first_and(first, waiting))
+                state = QueueState(queue, _capacity(batch, row, first[1]), taken)
+                every = (run for run, _ in chain([first], waiting))
                 chosen = admit(every, _moment(batch, pauses), free=min(state.free, _AT_ONCE), room=room)
             keys = (*lent, *chosen.keys)
             batch.runs.load(keys)
@@ -163,23 +165,13 @@ class Admission:
             found = batch.tx.queues.candidates(
                 queue, priority, beyond=beyond, without_dags=paused, only=only, limit=_PAGE
             )
-            plans = self._transactor.plans.get_many(
-                batch.tx, [(row["spec_hash"], row["file_name"] or "") for row in found]
-            )
+            plans = batch.plans.get_many(batch.tx, [origin(row) for row in found])
             for row in found:
-                plan = plans[row["spec_hash"], row["file_name"] or ""]
-                yield _queued_run(queue, row, plan.dag.worker_selector), row
+                yield _queued_run(queue, row, plans[origin(row)].dag.worker_selector), row
             if len(found) < _PAGE:
                 return
             seen += len(found)
             beyond = (found[-1]["queued_at"], found[-1]["run_key"])
-
-    def _capacity(self, batch: Batch, queue: Mapping[str, Any], first: dict[str, Any]) -> int:
-        limit: int | None = queue["max_concurrency"]
-        if limit is not None:
-            return limit
-        key = (first["spec_hash"], first["file_name"] or "")
-        return capacity_of(None, self._transactor.plans.get_many(batch.tx, [key])[key].dag.max_active_runs)
 
     def run(self, stop: threading.Event) -> None:
         """Admit until ``stop``; the body of a background thread."""
@@ -231,6 +223,13 @@ class Admission:
         return max(0.0, self._freed_due_s - self._steady()) if self._freed else None
 
 
+def _capacity(batch: Batch, queue: Mapping[str, Any], first: Mapping[str, Any]) -> int:
+    limit: int | None = queue["max_concurrency"]
+    if limit is not None:
+        return limit
+    return capacity_of(None, batch.plans.get(batch.tx, origin(first)).dag.max_active_runs)
+
+
 def _moment(batch: Batch, pauses: list[OpenPause]) -> Moment:
     return Moment(batch.now, batch.tx.queues.worker_labels(batch.now), pauses, batch.worker_pools.reserved)
 
@@ -249,8 +248,3 @@ def _queued_run(queue: str, row: dict[str, Any], selector: dict[str, str]) -> Qu
         after_finished_at=row["after_finished_at"],
         wait_s=row["wait_s"] or 0,
     )
-
-
-def _first_and(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest

@@ -10,7 +10,7 @@ from services.scheduler.core.messages import Begin, Stop
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import new_run, rerun
-from services.scheduler.deciding.plans import Plans, Source
+from services.scheduler.deciding.plans import Source
 from services.scheduler.deciding.quotas import QuotaExceeded
 from shared.errors import InvalidInput
 from shared.workspaces import name_prefix, workspace_of
@@ -25,11 +25,8 @@ _ENDING = {core.STOP, core.RESTART}
 class FiredRuns:
     """Carries out fires in one transaction. ``dags`` and ``plans`` are by file name."""
 
-    def __init__(
-        self, batch: Batch, kept: Plans, tz: ZoneInfo, dags: Mapping[str, Row], plans: Mapping[str, Plan]
-    ) -> None:
+    def __init__(self, batch: Batch, tz: ZoneInfo, dags: Mapping[str, Row], plans: Mapping[str, Plan]) -> None:
         self._batch = batch
-        self._kept = kept
         self._tz = tz
         self._dags = dags
         self._plans = plans
@@ -130,41 +127,41 @@ class FiredRuns:
     def _start(self, file_name: str, fire: core.Fire) -> tuple[str, str, str | None]:
         """Start the run of a scheduled time, or queue it if its queue is global or the time is caught up."""
         scheduled = fire.scheduled
-        text_hash = self._kept.freeze(
-            self._batch.tx, Source(self._dags[file_name]["spec_hash"]), self._batch.now, self._batch.after.frozen
-        )
-        plan = self._kept.get_many(self._batch.tx, [(text_hash, file_name)])[text_hash, file_name]
+        batch = self._batch
+        source = Source(self._dags[file_name]["spec_hash"])
+        text_hash = batch.plans.freeze(batch.tx, source, batch.now, batch.after.frozen)
+        plan = batch.plans.get(batch.tx, (text_hash, file_name))
         if plan.errors:
             # The DAG's own spec has no errors, so these are errors of the base configuration.
             return "skipped", "; ".join(plan.errors), None
         dag_name = str(self._dags[file_name]["dag_name"])
         run_id = core.scheduled_run_id(file_name, scheduled.kind, scheduled.at)
-        if self._batch.runs.key_of(dag_name, run_id) is not None:
+        if batch.runs.key_of(dag_name, run_id) is not None:
             return "fired", "the run of this scheduled time already existed", run_id
         queued = fire.outcome == "catchup" or self._queue(file_name) in self._global
         # Beyond the quota of its workspace a run waits in its queue, and so it does for a pool that serves it.
-        queued = queued or self._batch.quotas.room(workspace_of(dag_name)) == 0
-        queued = queued or self._batch.worker_pools.bars(dag_name, plan.dag.worker_selector) is not None
+        queued = queued or batch.quotas.room(workspace_of(dag_name)) == 0
+        queued = queued or batch.worker_pools.bars(dag_name, plan.dag.worker_selector) is not None
         try:
             run = new_run(
                 plan,
-                run_key=self._batch.new_run_key(),
+                run_key=batch.new_run_key(),
                 dag_name=dag_name,
                 dag_run_id=run_id,
                 given="",
                 queue=None,
                 queued=queued,
-                now=self._batch.now,
+                now=batch.now,
                 scheduled_at=scheduled.at,
             )
         except InvalidInput as error:
             return "skipped", str(error), None
         try:
-            self._batch.add(run, spec_hash=text_hash, file_name=file_name, by=_BY)
+            batch.add(run, spec_hash=text_hash, file_name=file_name, by=_BY)
         except QuotaExceeded as error:
             return "skipped", str(error), None
         if not queued:
-            self._batch.apply(run.run_key, Begin(_BY))
+            batch.apply(run.run_key, Begin(_BY))
             self._running.setdefault(dag_name, []).append(run.run_key)
         return "fired", fire.reason, run_id
 

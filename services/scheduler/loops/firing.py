@@ -200,7 +200,7 @@ class Firing:
             return decided
         times = core.due_times(former, decided, edited, self._tz).times
         dags = {row["file_name"]: row for row in batch.tx.schedules.dags([name])}
-        runs = FiredRuns(batch, self._transactor.plans, self._tz, dags, {})
+        runs = FiredRuns(batch, self._tz, dags, {})
         fires = tuple(
             core.Fire(scheduled, "missed", "the schedule was edited while the DAG was paused") for scheduled in times
         )
@@ -229,7 +229,7 @@ class Firing:
     def _plans(self, batch: Batch, dags: Sequence[Row]) -> dict[str, Plan]:
         """Return plans by file name. DAGs in whose stored specs this version finds errors are left out and logged."""
         keys = [(dag["spec_hash"], dag["file_name"]) for dag in dags if not dag["errors"]]
-        plans = {key[1]: plan for key, plan in self._transactor.plans.get_many(batch.tx, keys).items()}
+        plans = {key[1]: plan for key, plan in batch.plans.get_many(batch.tx, keys).items()}
         for name, plan in plans.items():
             if plan.errors:
                 # The spec had no errors when it was stored, so another version of Dagway stored it.
@@ -279,7 +279,7 @@ class Firing:
                     "next_start_at": due.next_start,
                 }
             )
-        runs = FiredRuns(batch, self._transactor.plans, self._tz, dags, plans)
+        runs = FiredRuns(batch, self._tz, dags, plans)
         runs.prepare(fires)
         ledger = [entry for name in names for fire in fires.get(name, ()) if (entry := runs.carry_out(name, fire))]
         batch.tx.schedules.add_fires(ledger)

@@ -19,6 +19,7 @@ from services.scheduler.core.messages import AttemptLost, TaskUndelivered
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import Notice
 from services.scheduler.deciding.post_commit import NEVER
+from services.scheduler.deciding.rows import origin
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.duplicate_worker_ids import DuplicateWorkerIds
 from services.scheduler.loops.hearing import Hearing
@@ -187,7 +188,7 @@ class Leases:
             for row in rows
             if row["stop_reason"] and row["kind"] in _STOPPED and row["token_state"] == AttemptState.RUNNING
             # On a stop, a repeated step may finish its execution.
-            if not (row["stop_reason"] == "stop" and self._repeats(batch, row))
+            if not (row["stop_reason"] == "stop" and _repeats(batch, row))
         ]
         for worker_id in holders:
             # A token is stale if no open attempt has it. An attempt whose start is not recorded yet is open. If one of
@@ -200,11 +201,6 @@ class Leases:
                 if chain_of(token) not in open_elsewhere
             )
         return halts
-
-    def _repeats(self, batch: Batch, row: Row) -> bool:
-        key = row["spec_hash"], row["file_name"] or ""
-        steps = self._transactor.plans.get_many(batch.tx, [key])[key].dag.steps
-        return row["idx"] < len(steps) and steps[row["idx"]].repeat_policy is not None
 
     # -- expiry -------------------------------------------------------------------------------
 
@@ -300,14 +296,14 @@ class Leases:
         queue, so the same broker queue can be listed several times.
         """
         origins = batch.tx.leases.overdue_origins(judged_at - self._lost_tasks.overdue)
-        keys = {(row["spec_hash"], row["file_name"] or "") for row in origins if row["token_worker"] is None}
-        plans = self._transactor.plans.get_many(batch.tx, sorted(keys))
+        keys = {origin(row) for row in origins if row["token_worker"] is None}
+        plans = batch.plans.get_many(batch.tx, sorted(keys))
         found: list[tuple[BrokerQueue, Row]] = []
         for row in origins:
             if row["token_worker"] is not None:
                 found.append((worker_queue(row["token_worker"]), row))
                 continue
-            selector = plans[row["spec_hash"], row["file_name"] or ""].dag.worker_selector
+            selector = plans[origin(row)].dag.worker_selector
             if selector:
                 # Announce the broker queue again, for workers that started later or missed the message.
                 batch.after.selectors.add(tuple(sorted(selector.items())))
@@ -320,10 +316,10 @@ class Leases:
         All overdue tasks of a row that were sent before that time are lost, except those that a worker has in hand.
         """
         lost: dict[datetime, list[Row]] = {}
-        for broker_queue, origin in waiting:
+        for broker_queue, row in waiting:
             before = self._lost_tasks.sent_before(broker_queue, judged_at)
             if before is not None:
-                lost.setdefault(before, []).append(origin)
+                lost.setdefault(before, []).append(row)
         return lost
 
     def run(self, stop: threading.Event) -> None:
@@ -355,6 +351,11 @@ def looks_per_pass(*, idle: bool) -> int:
     Heartbeats without news are recorded in the next pass, so it must come well before the lease ends.
     """
     return _LOOKS_PER_PASS_IDLE if idle else _LOOKS_PER_PASS
+
+
+def _repeats(batch: Batch, row: Row) -> bool:
+    steps = batch.plans.get(batch.tx, origin(row)).dag.steps
+    return row["idx"] < len(steps) and steps[row["idx"]].repeat_policy is not None
 
 
 def _gone(row: Row) -> AttemptLost:
