@@ -187,27 +187,32 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
     )
     if attempt.worker_id is not None:
         draft.effects.append(Halt(attempt.worker_id, attempt.token, revoked=True, reason=message.why))
-    if node.kind == PREPARE:
-        if draft.run.stop_reason:
-            draft.move(message.node, NodeStatus.ABORTED, message.why, error=message.why, finished_at=draft.now)
-        else:
-            draft.note(message.node, f"env and params are evaluated again: {message.why}")
-        return None
-    if node.kind == ERRAND:
-        errands.give_up(draft, draft.nodes[message.node], message.why)
-        return None
-    if _is_approval(draft, node) and not draft.run.stop_reason:
-        # Printing the prompt twice is harmless.
-        draft.note(message.node, f"the prompt is printed again: {message.why}")
-        return None
-    if node.call_token and not draft.run.stop_reason:
-        draft.note(message.node, f"its result is printed again: {message.why}")
-        return None
-    draft.set_node(message.node, exit_code=LOST_EXIT_CODE, call_token="")
-    outcome = _outcome_of_none(draft, node)
-    end = End(outcome, LOST_EXIT_CODE, message.why, final=bool(draft.run.stop_reason), any_code=True)
-    conclude(draft, draft.nodes[message.node], end, "scheduler")
+    _lost_in_execution(draft, node, message.why)
     return None
+
+
+def _lost_in_execution(draft: Draft, node: Node, why: str) -> None:
+    """Continue after the loss of an attempt that had started. ``node`` is as it was before the attempt was closed."""
+    stopping = bool(draft.run.stop_reason)
+    if node.kind == ERRAND:
+        errands.give_up(draft, draft.nodes[node.idx], why)
+    elif node.kind == PREPARE and stopping:
+        draft.move(node.idx, NodeStatus.ABORTED, why, error=why, finished_at=draft.now)
+    elif not stopping and (repeated := _harmless_to_repeat(draft, node)):
+        draft.note(node.idx, f"{repeated} again: {why}")
+    else:
+        draft.set_node(node.idx, exit_code=LOST_EXIT_CODE, call_token="")
+        end = End(_outcome_of_none(draft, node), LOST_EXIT_CODE, why, final=stopping, any_code=True)
+        conclude(draft, draft.nodes[node.idx], end, "scheduler")
+
+
+def _harmless_to_repeat(draft: Draft, node: Node) -> str:
+    """Return what an attempt of the node does, if it is harmless to do that twice; else an empty text."""
+    if node.kind == PREPARE:
+        return "env and params are evaluated"
+    if _is_approval(draft, node):
+        return "the prompt is printed"
+    return "its result is printed" if node.call_token else ""
 
 
 def _is_approval(draft: Draft, node: Node) -> bool:
@@ -230,14 +235,11 @@ def _run_again(draft: Draft, node: Node, event: AttemptFinished) -> None:
 def _runs_again_after_shutdown(draft: Draft, node: Node) -> bool:
     """Return whether an attempt that ended because its worker shut down is replaced, without counting as a retry.
 
-    Evaluating env and params, and printing a prompt or the result of sub-runs, can be repeated without harm. The
-    commands of a step or handler are repeated only if the DAG says so.
+    The commands of a step or handler are repeated only if the DAG says so.
     """
     if node.kind == ERRAND:
         return False
-    if node.kind == PREPARE or node.call_token or _is_approval(draft, node):
-        return True
-    return draft.run.plan.dag.on_worker_shutdown == "rerun"
+    return bool(_harmless_to_repeat(draft, node)) or draft.run.plan.dag.on_worker_shutdown == "rerun"
 
 
 def _leave(draft: Draft, worker_id: str | None) -> None:
