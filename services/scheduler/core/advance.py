@@ -39,6 +39,16 @@ from shared.status import AttemptState, NodeStatus, RunStatus
 
 __all__ = ["Message", "advance", "apply", "fresh_nodes", "fresh_tally"]
 
+_AboutAttempt = (
+    AttemptStarted
+    | AttemptFinished
+    | AttemptGivenUp
+    | Requested
+    | BegunBeside
+    | AttemptLost
+    | TaskBarred
+    | TaskUndelivered
+)
 Message = (
     Admit
     | Begin
@@ -48,17 +58,10 @@ Message = (
     | PatchNode
     | Approve
     | Reject
-    | AttemptLost
-    | TaskBarred
-    | TaskUndelivered
     | TimerFired
     | ChildRefused
     | ChildrenSeen
-    | AttemptStarted
-    | AttemptFinished
-    | AttemptGivenUp
-    | Requested
-    | BegunBeside
+    | _AboutAttempt
 )
 
 
@@ -137,19 +140,7 @@ def apply(draft: Draft, message: Message) -> Decision | None:
     return answer
 
 
-def _report(
-    draft: Draft,
-    message: (
-        AttemptStarted
-        | AttemptFinished
-        | AttemptGivenUp
-        | Requested
-        | BegunBeside
-        | AttemptLost
-        | TaskBarred
-        | TaskUndelivered
-    ),
-) -> Ignored | None:
+def _report(draft: Draft, message: _AboutAttempt) -> Ignored | None:
     if message.node >= len(draft.nodes):
         return Ignored("no such node")
     match message:
