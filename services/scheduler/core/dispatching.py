@@ -10,7 +10,7 @@ from services.scheduler.core.draft import Draft
 from services.scheduler.core.errands import owes_end
 from services.scheduler.core.model import Node
 from services.scheduler.core.plan import HANDLER, STEP
-from services.scheduler.core.pools import must_ask
+from services.scheduler.core.pools import begins_to_wait
 from services.scheduler.core.step_rules import UPSTREAM_ABORTED, blocked_by, derive_status
 from services.scheduler.core.tally import startable, under_way
 from services.scheduler.core.tasks import make_task
@@ -53,7 +53,7 @@ def _wait(draft: Draft) -> None:
 
     If all approvals were given while the handler ran, the run continues in the same decision.
     """
-    if _pending_one_off(draft, _handler(draft, Handler.WAIT), RunStatus.WAITING):
+    if _run_one_off(draft, _handler(draft, Handler.WAIT), RunStatus.WAITING):
         return
     draft.become(RunStatus.WAITING, "only steps that wait for approval are left", "scheduler", finished_at=draft.now)
     resume_if_free(draft, "scheduler")
@@ -62,7 +62,7 @@ def _wait(draft: Draft) -> None:
 
 def _start_ready(draft: Draft) -> bool:
     """Dispatch the prepare node, the init handler or the ready steps; return whether any of them is unfinished."""
-    if _pending_one_off(draft, draft.prepare) or _pending_one_off(draft, _handler(draft, Handler.INIT), "running"):
+    if _run_one_off(draft, draft.prepare) or _run_one_off(draft, _handler(draft, Handler.INIT), "running"):
         return True
     if draft.run.only_step:
         only = draft.run.plan.index[draft.run.only_step]
@@ -88,7 +88,7 @@ def _due(draft: Draft, node: Node) -> bool:
     return node.status is NodeStatus.NOT_STARTED or node.retry_at is None or node.retry_at <= draft.now
 
 
-def _pending_one_off(draft: Draft, node: Node | None, run_status: str = "") -> bool:
+def _run_one_off(draft: Draft, node: Node | None, run_status: str = "") -> bool:
     """Dispatch a prepare or handler node if it is due; return whether it is unfinished."""
     if node is None or node.status.terminal:
         return False
@@ -126,7 +126,7 @@ def _propagate(draft: Draft) -> None:
 
 
 def _fitting(draft: Draft, due: list[Node]) -> list[Node]:
-    """Return those of the ``due`` steps that may be dispatched now.
+    """Return those of the ``due`` steps that may be dispatched now; those that need places in pools begin to wait.
 
     ``maxActiveSteps`` limits how many steps are under way. A step is under way from its first dispatch until it ends,
     also while it waits for its next try or its sub-runs, and while it waits for a pool. All steps of a run with
@@ -144,7 +144,7 @@ def _fitting(draft: Draft, due: list[Node]) -> list[Node]:
             if active <= 0:
                 break
             active -= 1
-        if not must_ask(draft, node):
+        if not begins_to_wait(draft, node):
             found.append(node)
     found = _delayed(draft, found)
     if dag.placement == "stick" and draft.run.worker_id is None:
@@ -203,12 +203,12 @@ def _end(draft: Draft) -> None:
         return
     abandon(draft, f"the run is {status}", "scheduler")
     first = _handler(draft, _HANDLER_OF[status]) if status in _HANDLER_OF else None
-    if _pending_one_off(draft, first, status):
+    if _run_one_off(draft, first, status):
         return
     if status is RunStatus.SUCCEEDED and first is not None and first.status is NodeStatus.FAILED:
         status = RunStatus.FAILED
     last = _handler(draft, Handler.EXIT)
-    if _pending_one_off(draft, last, status):
+    if _run_one_off(draft, last, status):
         return
     if status is RunStatus.SUCCEEDED and last is not None and last.status is NodeStatus.FAILED:
         status = RunStatus.FAILED

@@ -14,11 +14,14 @@ from services.scheduler.core.plan import STEP
 from shared.admission.pools import Claim, PoolKey
 from shared.workspaces import DEFAULT, stored_name, workspace_of
 
-__all__ = ["admitted", "asks_again", "follow", "must_ask"]
+__all__ = ["admitted", "asks_again", "begins_to_wait", "follow"]
 
 
-def must_ask(draft: Draft, node: Node) -> bool:
-    """Whether the node needs places before it starts and has none: then it waits for them, and ``follow`` asks."""
+def begins_to_wait(draft: Draft, node: Node) -> bool:
+    """Let the node wait for the places that it needs before it starts; return whether it has to wait for any.
+
+    ``follow`` asks for them at the end of the decision.
+    """
     if node.admission or not _claims(draft.run, node):
         return False
     draft.set_node(node.idx, admission=WAITS)
