@@ -12,12 +12,13 @@ from services.scheduler.core.plan import STEP, Plan
 from services.scheduler.core.sub_runs import STATE_OF, Child, Children
 from shared.contracts.events import LogChunk
 from shared.status import AttemptState, NodeStatus, RunStatus
-from shared.transport.base import BrokerQueue
+from shared.transport.base import BrokerQueue, Durability
 
 __all__ = [
     "FRESH_STEP",
     "added_log_row",
     "attempt_row",
+    "broker_queue_of_row",
     "broker_queue_row",
     "chunk_row",
     "execution_row",
@@ -377,3 +378,9 @@ def added_log_row(run_key: str, added: AddLog, now: datetime) -> dict[str, Any]:
 def broker_queue_row(broker_queue: BrokerQueue) -> list[Any]:
     """Return a broker queue as the JSON array that the outbox stores."""
     return [broker_queue.name, str(broker_queue.durability), broker_queue.expires_s]
+
+
+def broker_queue_of_row(row: Sequence[Any]) -> BrokerQueue:
+    """Return the broker queue that ``broker_queue_row`` wrote."""
+    name, durability, expires_s = row
+    return BrokerQueue(name, Durability(durability), expires_s)

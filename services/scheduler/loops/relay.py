@@ -17,13 +17,14 @@ from typing import Any
 
 from services.scheduler.core.messages import TaskUndelivered
 from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.rows import broker_queue_of_row
 from services.scheduler.metrics import OUTBOX_SWEPT
 from shared.contracts.codec import decode, decode_as
 from shared.contracts.tasks import FRESH_S, SKEW_S, Task
 from shared.errors import BrokerUnavailable, DecodeFailed, PublishUnconfirmed, StoreUnavailable, Unroutable
 from shared.faults import point
 from shared.store.writes.transaction import Store
-from shared.transport.base import BrokerQueue, Durability, Outgoing, Transport
+from shared.transport.base import BrokerQueue, Outgoing, Transport
 
 __all__ = ["OVERDUE_S", "STALE_S", "Relay"]
 
@@ -230,7 +231,7 @@ class Relay:
         # The message of a process that is dead, frozen or slow may have been accepted, or still be on its way.
         self.publish(
             [
-                Outgoing(_broker_queue(row["route"]), row["body"], row["id"], again=row["id"] not in refused)
+                Outgoing(broker_queue_of_row(row["route"]), row["body"], row["id"], again=row["id"] not in refused)
                 for row in rows
                 if row["id"] not in sent
             ]
@@ -250,8 +251,3 @@ def _tokens(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         if isinstance(body, Task):
             found[row["id"]] = body.token
     return found
-
-
-def _broker_queue(row: list[object]) -> BrokerQueue:
-    name, durability, expires_s = row
-    return BrokerQueue(str(name), Durability(str(durability)), None if expires_s is None else int(str(expires_s)))
