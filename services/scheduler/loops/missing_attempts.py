@@ -3,7 +3,7 @@
 A heartbeat lists every attempt that the worker runs or still has to report on. If it does not list an attempt that
 runs there according to the database, the worker gave the attempt up, because the confirm of the report of its start was
 lost. Then no report will come. But the report of the attempt's end may also be on its way. So an attempt counts as
-missing only after a whole lease, and only up to the time when the event queue was last empty. The lease is measured
+missing only after a whole lease, and only up to the time up to which all reports are recorded. The lease is measured
 between two heartbeats that do not list the attempt: the first may have been sent before the attempt started, and
 heartbeats that list it since may all have gone to another scheduler.
 """
@@ -72,7 +72,7 @@ class MissingAttempts:
                     del self._absent[token]
 
     def lasting(self, lease: timedelta, until: datetime) -> list[MissingAttempt]:
-        """Return the attempts that were missing for at least ``lease`` at the time ``until``."""
+        """Return the attempts that were missing for at least ``lease`` at ``until``: earlier reports are recorded."""
         with self._lock:
             return [
                 absent
