@@ -113,31 +113,15 @@ class Admin:
         return self._on_a_channel(start)
 
     def dead_letters(self, limit: int) -> list[DeadLetter]:
-        """Return at most ``limit`` dead letters. The broker puts them back into the queue when the channel closes."""
+        """Return at most ``limit`` dead letters, which the broker puts back into the queue."""
+        found: list[DeadLetter] = []
 
-        def start(channel: Any, done: "Future[list[DeadLetter]]") -> None:
-            found: list[DeadLetter] = []
+        def keep(letter: DeadLetter) -> DeadLetterDecision:
+            found.append(letter)
+            return DeadLetterDecision.KEEP
 
-            def end() -> None:
-                channel.add_on_close_callback(lambda *_: complete(done, found[:limit]))
-                channel.close()
-
-            def got(_channel: Any, _method: Any, properties: Any, body: bytes) -> None:
-                queue, reason = queue_from_headers(properties.headers or {})
-                parts = parts_of(properties, body)
-                found.extend(DeadLetter(part.message_id, queue.name, part.body, reason) for part in parts)
-                more()
-
-            def more() -> None:
-                if len(found) >= limit:
-                    end()
-                else:
-                    channel.basic_get(DEAD_QUEUE, got)
-
-            channel.add_callback(lambda _frame: end(), [pika.spec.Basic.GetEmpty], False)
-            more()
-
-        return self._on_a_channel(start)
+        self.settle_dead_letters(keep, limit)
+        return found[:limit]
 
     def redrive(self, limit: int) -> int:
         """Send dead letters again, and return how many were sent. Stop at the first that is not accepted.
