@@ -1,7 +1,8 @@
 """SQL functions that the two databases spell differently."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, DateTime, String
 from sqlalchemy.ext.compiler import compiles
@@ -10,9 +11,33 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from shared.workspaces import MARK
 
-__all__ = ["bytewise", "database_time", "open_transactions_from", "transaction_number", "workspace_prefix"]
+__all__ = ["bytewise", "database_time", "open_transactions_from", "spelled", "transaction_number", "workspace_prefix"]
+
+F = TypeVar("F", bound=type[FunctionElement[Any]])
 
 
+def spelled(*, postgres: str, sqlite: str) -> Callable[[F], F]:
+    """Return a decorator that says how each database writes an SQL function. ``{0}`` is its first argument."""
+
+    def decorate(function: F) -> F:
+        compiles(function, "postgresql")(_writer(postgres))
+        compiles(function, "sqlite")(_writer(sqlite))
+        return function
+
+    return decorate
+
+
+def _writer(pattern: str) -> Callable[..., str]:
+    def write(element: FunctionElement[Any], compiler: SQLCompiler, **kw: Any) -> str:
+        return pattern.format(*(compiler.process(argument, **kw) for argument in element.clauses))
+
+    return write
+
+
+@spelled(
+    postgres='({0} COLLATE "C")',
+    sqlite="({0})",
+)
 class bytewise(FunctionElement[str]):  # noqa: N801 - used as an SQL function
     """``bytewise(column)``: sorts the column by code point instead of by the database's collation."""
 
@@ -21,16 +46,11 @@ class bytewise(FunctionElement[str]):  # noqa: N801 - used as an SQL function
     inherit_cache = True
 
 
-@compiles(bytewise, "postgresql")
-def _bytewise_postgres(element: bytewise, compiler: SQLCompiler, **kw: Any) -> str:
-    return f'({compiler.process(element.clauses, **kw)} COLLATE "C")'
-
-
-@compiles(bytewise, "sqlite")
-def _bytewise_sqlite(element: bytewise, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"({compiler.process(element.clauses, **kw)})"
-
-
+@spelled(
+    postgres="now()",
+    # SQLAlchemy stores microseconds, SQLite knows milliseconds.
+    sqlite="(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')",
+)
 class database_time(FunctionElement[datetime]):  # noqa: N801 - used as an SQL function
     """When the current transaction began, by the database's clock. SQLite: the statement's time, to a millisecond."""
 
@@ -39,17 +59,10 @@ class database_time(FunctionElement[datetime]):  # noqa: N801 - used as an SQL f
     inherit_cache = True
 
 
-@compiles(database_time, "postgresql")
-def _database_time_postgres(element: database_time, compiler: SQLCompiler, **kw: Any) -> str:
-    return "now()"
-
-
-@compiles(database_time, "sqlite")
-def _database_time_sqlite(element: database_time, compiler: SQLCompiler, **kw: Any) -> str:
-    # SQLAlchemy stores microseconds, SQLite knows milliseconds.
-    return "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
-
-
+@spelled(
+    postgres="CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)",
+    sqlite="(SELECT value FROM counters WHERE name = 'transaction')",
+)
 class transaction_number(FunctionElement[int]):  # noqa: N801 - used as an SQL function
     """The number of the current write transaction. A transaction that begins to write later has a higher number."""
 
@@ -58,16 +71,10 @@ class transaction_number(FunctionElement[int]):  # noqa: N801 - used as an SQL f
     inherit_cache = True
 
 
-@compiles(transaction_number, "postgresql")
-def _transaction_number_postgres(element: transaction_number, compiler: SQLCompiler, **kw: Any) -> str:
-    return "CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)"
-
-
-@compiles(transaction_number, "sqlite")
-def _transaction_number_sqlite(element: transaction_number, compiler: SQLCompiler, **kw: Any) -> str:
-    return "(SELECT value FROM counters WHERE name = 'transaction')"
-
-
+@spelled(
+    postgres="CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)",
+    sqlite="9223372036854775807",
+)
 class open_transactions_from(FunctionElement[int]):  # noqa: N801 - used as an SQL function
     """The lowest ``transaction_number`` that may still be open: all transactions with lower numbers have ended."""
 
@@ -76,31 +83,13 @@ class open_transactions_from(FunctionElement[int]):  # noqa: N801 - used as an S
     inherit_cache = True
 
 
-@compiles(open_transactions_from, "postgresql")
-def _open_transactions_from_postgres(element: open_transactions_from, compiler: SQLCompiler, **kw: Any) -> str:
-    return "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)"
-
-
-@compiles(open_transactions_from, "sqlite")
-def _open_transactions_from_sqlite(element: open_transactions_from, compiler: SQLCompiler, **kw: Any) -> str:
-    return "9223372036854775807"
-
-
+@spelled(
+    postgres=f"left({{0}}, strpos({{0}}, '{MARK}'))",
+    sqlite=f"substr({{0}}, 1, instr({{0}}, '{MARK}'))",
+)
 class workspace_prefix(FunctionElement[str]):  # noqa: N801 - used as an SQL function
     """``workspace_prefix(column)``: the workspace in a stored name with the mark; empty for the default workspace."""
 
     type = String()
     name = "workspace_prefix"
     inherit_cache = True
-
-
-@compiles(workspace_prefix, "postgresql")
-def _workspace_prefix_postgres(element: workspace_prefix, compiler: SQLCompiler, **kw: Any) -> str:
-    name = compiler.process(element.clauses, **kw)
-    return f"left({name}, strpos({name}, '{MARK}'))"
-
-
-@compiles(workspace_prefix, "sqlite")
-def _workspace_prefix_sqlite(element: workspace_prefix, compiler: SQLCompiler, **kw: Any) -> str:
-    name = compiler.process(element.clauses, **kw)
-    return f"substr({name}, 1, instr({name}, '{MARK}'))"

@@ -3,14 +3,18 @@
 from typing import Any
 
 from sqlalchemy import Boolean, ColumnElement, String, TableValuedAlias, column
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
+
+from shared.store.functions import spelled
 
 __all__ = ["among", "contains", "elements", "has_element"]
 
 
+@spelled(
+    postgres="(strpos({0}, {1}) > 0)",
+    sqlite="(instr({0}, {1}) > 0)",
+)
 class contains(FunctionElement[bool]):  # noqa: N801 - used as an SQL function
     """``contains(column, text)``: case-sensitive search for a substring, without wildcards.
 
@@ -22,16 +26,10 @@ class contains(FunctionElement[bool]):  # noqa: N801 - used as an SQL function
     inherit_cache = True
 
 
-@compiles(contains, "postgresql")
-def _contains_postgres(element: contains, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"(strpos({compiler.process(element.clauses, **kw)}) > 0)"
-
-
-@compiles(contains, "sqlite")
-def _contains_sqlite(element: contains, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"(instr({compiler.process(element.clauses, **kw)}) > 0)"
-
-
+@spelled(
+    postgres="EXISTS (SELECT 1 FROM json_array_elements_text({0}) AS item(value) WHERE item.value = {1})",
+    sqlite="EXISTS (SELECT 1 FROM json_each({0}) AS item WHERE item.value = {1})",
+)
 class has_element(FunctionElement[bool]):  # noqa: N801 - used as an SQL function
     """``has_element(column, text)``: whether a JSON array of strings has this element."""
 
@@ -40,19 +38,10 @@ class has_element(FunctionElement[bool]):  # noqa: N801 - used as an SQL functio
     inherit_cache = True
 
 
-@compiles(has_element, "postgresql")
-def _has_element_postgres(element: has_element, compiler: SQLCompiler, **kw: Any) -> str:
-    array, item = (compiler.process(clause, **kw) for clause in element.clauses)
-    rows = f"json_array_elements_text({array}) AS item(value)"
-    return f"EXISTS (SELECT 1 FROM {rows} WHERE item.value = {item})"  # noqa: S608 - both are compiled SQL
-
-
-@compiles(has_element, "sqlite")
-def _has_element_sqlite(element: has_element, compiler: SQLCompiler, **kw: Any) -> str:
-    array, item = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"EXISTS (SELECT 1 FROM json_each({array}) AS item WHERE item.value = {item})"  # noqa: S608 - as above
-
-
+@spelled(
+    postgres="({0} = ANY (ARRAY{1}))",
+    sqlite="({0} IN {1})",
+)
 class among(FunctionElement[Any]):  # noqa: N801 - as above
     """``among(column, subquery)``: like ``column IN (subquery)``, but always uses the column's index.
 
@@ -65,32 +54,14 @@ class among(FunctionElement[Any]):  # noqa: N801 - as above
     inherit_cache = True
 
 
-@compiles(among, "postgresql")
-def _among_postgres(element: among, compiler: SQLCompiler, **kw: Any) -> str:
-    column, found = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"({column} = ANY (ARRAY{found}))"
-
-
-@compiles(among, "sqlite")
-def _among_sqlite(element: among, compiler: SQLCompiler, **kw: Any) -> str:
-    column, found = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"({column} IN {found})"
-
-
+@spelled(
+    postgres="json_array_elements_text(CAST({0} AS JSON))",
+    sqlite="json_each({0})",
+)
 class _elements(FunctionElement[Any]):  # noqa: N801 - as above
     type = NullType()
     name = "elements"
     inherit_cache = True
-
-
-@compiles(_elements, "postgresql")
-def _elements_postgres(element: _elements, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"json_array_elements_text(CAST({compiler.process(element.clauses, **kw)} AS JSON))"
-
-
-@compiles(_elements, "sqlite")
-def _elements_sqlite(element: _elements, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"json_each({compiler.process(element.clauses, **kw)})"
 
 
 def elements(array: ColumnElement[str]) -> TableValuedAlias:
