@@ -30,7 +30,7 @@ from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.dag_files import DagFiles, read_data, text_of
 from services.scheduler.deciding.plans import spec_hash
 from services.scheduler.deciding.transactor import Transactor
-from services.scheduler.loops.folder_files import UNREAD, Seen, list_files, reason, seen, shown
+from services.scheduler.loops.folder_files import UNREAD, Listing, Seen, list_files, reason, seen, shown
 from shared.errors import Conflict, StoreUnavailable
 from shared.language.load import load
 
@@ -80,13 +80,10 @@ class Folder:
             StoreUnavailable: the database is unavailable; the next pass tries again.
             OSError: the folder cannot be listed.
         """
-        began = time.monotonic()
-        target = os.path.realpath(self._path, strict=True)
-        now = list_files(Path(target))
-        self._listing_took_s = time.monotonic() - began
-        if os.path.realpath(self._path, strict=True) != target:
+        now = self._list()
+        if now is None:
             return 0
-        before = self._seen if self._seen is not None else {}
+        before = self._seen or {}
         refused = dict(now.refused)
         files = self._transactor.files
         if files is not None and files.read_only:
@@ -106,24 +103,13 @@ class Folder:
         if not settled:
             there |= {name: before[name] for name in gone}
             gone = set()
-        newer: set[str] = set()
-        for start in range(0, len(changed), _AT_ONCE):
-            names = changed[start : start + _AT_ONCE]
-            listed = {_stem(name): (name, now.files[name]) for name in names}
-            newer |= self._take_over(self._read(names, refused), listed)
+        newer = self._load(changed, now.files, refused)
         if gone or (settled and not self._swept):
             self._transactor.decide(lambda batch: _remove(batch, there, hidden, self._path))
             self._swept = True
         if files is not None:
-            try:
-                self._follow_flags(files, anew=bool(changed or gone))
-            except (OSError, Conflict) as error:
-                refused[_FLAGS] = reason(error) if isinstance(error, OSError) else str(error)
-        if self._seen is None or shown(refused) != shown(self._refused):
-            self._transactor.decide(lambda batch: _show(batch, shown(refused)))
-        for name, why in refused.items() - self._refused.items():
-            _log.warning("folder.file_refused", extra={"file": name, "why": why})
-        self._refused = refused
+            self._follow_flags(files, refused, anew=bool(changed or gone))
+        self._report(refused)
         unread = (refused.keys() & changed) | newer
         self._seen = there | dict.fromkeys(unread, UNREAD)
         return len(changed) - len(unread) + len(gone)
@@ -140,6 +126,34 @@ class Folder:
         while not stop.is_set():
             self.try_to_look()
             stop.wait(pause_s(self._listing_took_s))
+
+    def _list(self) -> Listing | None:
+        """List the folder; return ``None`` if it is a link whose target changed meanwhile. Raises ``OSError``."""
+        began = time.monotonic()
+        target = os.path.realpath(self._path, strict=True)
+        found = list_files(Path(target))
+        self._listing_took_s = time.monotonic() - began
+        return found if os.path.realpath(self._path, strict=True) == target else None
+
+    def _load(self, changed: Sequence[str], files: Mapping[str, Seen], refused: dict[str, str]) -> set[str]:
+        """Load these of the listed ``files``; add those that cannot be read to ``refused``.
+
+        Returns the files that have changed since they were listed, which are not loaded.
+        """
+        newer: set[str] = set()
+        for start in range(0, len(changed), _AT_ONCE):
+            names = changed[start : start + _AT_ONCE]
+            listed = {_stem(name): (name, files[name]) for name in names}
+            newer |= self._take_over(self._read(names, refused), listed)
+        return newer
+
+    def _report(self, refused: dict[str, str]) -> None:
+        """Let gateways show why files cannot be loaded, and log what is new of it."""
+        if self._seen is None or shown(refused) != shown(self._refused):
+            self._transactor.decide(lambda batch: _show(batch, shown(refused)))
+        for name, why in refused.items() - self._refused.items():
+            _log.warning("folder.file_refused", extra={"file": name, "why": why})
+        self._refused = refused
 
     def _read(self, names: Sequence[str], refused: dict[str, str]) -> dict[str, str]:
         """Return the texts of these files by path without extension; add files that cannot be read to ``refused``."""
@@ -182,12 +196,15 @@ class Folder:
     def _as_listed(self, name: str, before: Seen) -> bool:
         return before == UNREAD or seen(self._path / name) == before
 
-    def _follow_flags(self, files: DagFiles, *, anew: bool) -> None:
-        flags = files.flags()
-        if flags is not None and (anew or flags != self._flags):
-            first = self._flags is None
-            self._transactor.decide(lambda batch: _suspend(batch, files, keep=first))
-            self._flags = files.flags()
+    def _follow_flags(self, files: DagFiles, refused: dict[str, str], *, anew: bool) -> None:
+        try:
+            flags = files.flags()
+            if flags is not None and (anew or flags != self._flags):
+                first = self._flags is None
+                self._transactor.decide(lambda batch: _suspend(batch, files, keep=first))
+                self._flags = files.flags()
+        except (OSError, Conflict) as error:
+            refused[_FLAGS] = reason(error) if isinstance(error, OSError) else str(error)
 
     def _parsed(self, file_name: str, text: str) -> Version:
         loaded = load(text, file_name=file_name)
