@@ -4,9 +4,10 @@ import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from services.scheduler.assembly import Assembly
@@ -30,7 +31,7 @@ from shared.effective_settings import ReportedSettings
 from shared.errors import StoreUnavailable
 from shared.ids import new_token
 from shared.service import Background
-from shared.store.writes.transaction import Store
+from shared.store.writes.transaction import Store, Transaction
 from shared.transport.base import AUDIT, COMMANDS, HEARTBEATS, LOGS, Transport, task_queue
 
 if TYPE_CHECKING:
@@ -106,24 +107,12 @@ class Scheduler:
         )
         transactor = parts.transactor
         transactor.routes = routes
+        # Before this process can receive reports, the others must know of it; see ``report_marks``.
         with store.begin() as tx:
             started_at = clock()
             apply_configured_queues(tx, queues, started_at)
             apply_configured_pools(tx, pools, started_at)
-            self._service = {
-                "kind": "scheduler",
-                "instance_id": self.instance_id,
-                "host": socket.gethostname(),
-                "version": version,
-                "started_at": started_at,
-                "follows_chains": True,  # for schedulers that know no protocol
-                "protocol": PROTOCOL,
-                "settings": settings,
-            }
-            # Before this process can receive reports, the others must know of it; see ``report_marks``.
-            tx.services.put(
-                {**self._service, "heartbeat_at": started_at, "reports_until": None, "session_since": started_at}
-            )
+            service = self._register(tx, version, settings, started_at)
             transactor.note_schedulers(tx.services.schedulers())
             transactor.rules.read(tx)
         # After a new connection, workers may need longer than this process to connect again.
@@ -131,21 +120,15 @@ class Scheduler:
             gap_s=min(lease_s * _GAP_OF_LEASE, _MOST_GAP_S), settle_s=max(0.0, lease_s / 4 + _RECONNECT_S - lease_s)
         )
         listener = HeartbeatListener(transport, clock, self.instance_id, hearing)
-        commands = commands_intake(
-            transactor,
-            transport.consume(
-                [COMMANDS], prefetch=_COMMANDS_AHEAD, acks_wait_s=_ACKS_WAIT_S, priorities=routes.priorities
-            ),
-        )
+        consume = partial(transport.consume, acks_wait_s=_ACKS_WAIT_S, priorities=routes.priorities)
+        commands = commands_intake(transactor, consume([COMMANDS], prefetch=_COMMANDS_AHEAD))
         events = events_intake(
             transactor,
-            transport.consume(
-                routes.queues, prefetch=_EVENTS_AHEAD, acks_wait_s=_ACKS_WAIT_S, priorities=routes.priorities
-            ),
+            consume(routes.queues, prefetch=_EVENTS_AHEAD),
             lambda batch: marks.recorded_until(batch.tx.services.schedulers(), batch.now),
         )
-        logs = logs_intake(transactor, transport.consume([LOGS], prefetch=_LOGS_AHEAD, acks_wait_s=_ACKS_WAIT_S))
-        audit = audit_intake(transactor, transport.consume([AUDIT], prefetch=_AUDIT_AHEAD, acks_wait_s=_ACKS_WAIT_S))
+        logs = logs_intake(transactor, consume([LOGS], prefetch=_LOGS_AHEAD))
+        audit = audit_intake(transactor, consume([AUDIT], prefetch=_AUDIT_AHEAD))
         marks = Marks(
             transport,
             clock,
@@ -164,7 +147,7 @@ class Scheduler:
         transactor.after_commit(marks.follow)
         self._clock = clock
         self._leases = leases = Leases(
-            transactor, transport, listener, hearing, marks, poll=parts.poll, lease_s=lease_s, service=self._service
+            transactor, transport, listener, hearing, marks, poll=parts.poll, lease_s=lease_s, service=service
         )
         self.folder = Folder(transactor, dags_dir) if dags_dir is not None else None
         intakes = [
@@ -206,6 +189,23 @@ class Scheduler:
         self._intakes = intakes
         self._loops = loops
         self._relay = Background("scheduler-relay", parts.relay.run, on_death, parts.relay.wake)
+
+    def _register(
+        self, tx: Transaction, version: str, settings: ReportedSettings | None, started_at: datetime
+    ) -> dict[str, Any]:
+        """Write this scheduler's row of the table ``services``; return those of its columns that stay as they are."""
+        fixed = {
+            "kind": "scheduler",
+            "instance_id": self.instance_id,
+            "host": socket.gethostname(),
+            "version": version,
+            "started_at": started_at,
+            "follows_chains": True,  # for schedulers that know no protocol
+            "protocol": PROTOCOL,
+            "settings": settings,
+        }
+        tx.services.put({**fixed, "heartbeat_at": started_at, "reports_until": None, "session_since": started_at})
+        return fixed
 
     @property
     def trouble(self) -> str:
