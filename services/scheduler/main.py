@@ -20,6 +20,7 @@ from services.scheduler.loops.dead_letters import DeadLetterLoop
 from services.scheduler.loops.event_routes import EventRoutes
 from services.scheduler.loops.folder import Folder
 from services.scheduler.loops.hearing import Hearing
+from services.scheduler.loops.heartbeat_records import HeartbeatRecords
 from services.scheduler.loops.intake import audit_intake, commands_intake, events_intake, logs_intake
 from services.scheduler.loops.leases import Leases
 from services.scheduler.loops.listening import HeartbeatListener
@@ -146,8 +147,9 @@ class Scheduler:
         )
         transactor.after_commit(marks.follow)
         self._clock = clock
+        records = HeartbeatRecords(transactor, listener, timedelta(seconds=lease_s))
         self._leases = leases = Leases(
-            transactor, transport, listener, hearing, marks, poll=parts.poll, lease_s=lease_s, service=service
+            transactor, transport, records, hearing, marks, poll=parts.poll, lease_s=lease_s, service=service
         )
         self.folder = Folder(transactor, dags_dir) if dags_dir is not None else None
         intakes = [
@@ -159,7 +161,7 @@ class Scheduler:
         ]
         loops = [
             Background("scheduler-notices", parts.notices.run, on_death, parts.notices.wake),
-            Background("scheduler-news", leases.record_news, on_death, listener.news.set),
+            Background("scheduler-news", records.run, on_death, listener.news.set),
             Background("scheduler-marks", marks.run, on_death, marks.wake),
             Background("scheduler-leases", leases.run, on_death),
             Background("scheduler-admission", parts.admission.run, on_death, parts.admission.wake),

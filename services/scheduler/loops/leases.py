@@ -1,40 +1,32 @@
-"""Records heartbeats, and rescues the attempts of lost workers and lost tasks.
+"""Renews the leases of workers, and rescues the attempts of lost workers and lost tasks.
 
 A worker's attempts count as alive until ``lease_until``, which its heartbeats renew. A scheduler judges only what it
 provably heard (ADR 24): a worker is lost if its lease has ended in the database, if this scheduler heard nothing of it
 for a whole lease while heartbeats could come through (``Hearing``), and if all reports that were sent before the end of
-the lease are recorded, by whichever scheduler received them (``Marks``). A heartbeat with news is recorded immediately,
-all others in the next pass.
+the lease are recorded, by whichever scheduler received them (``Marks``).
 """
 
 import logging
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.scheduler.core.decision import Halt
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import Notice
 from services.scheduler.deciding.post_commit import NEVER
 from services.scheduler.deciding.rows import origin
 from services.scheduler.deciding.transactor import Transactor
-from services.scheduler.loops.duplicate_worker_ids import DuplicateWorkerIds
 from services.scheduler.loops.hearing import Hearing
-from services.scheduler.loops.heartbeats import ReceivedHeartbeat, state_of
-from services.scheduler.loops.listening import HeartbeatListener
+from services.scheduler.loops.heartbeat_records import HeartbeatRecords
 from services.scheduler.loops.lost_tasks import LostTasks
 from services.scheduler.loops.marks import Marks
-from services.scheduler.loops.missing_attempts import MissingAttempts
 from services.scheduler.loops.poll import Poll
 from services.scheduler.loops.relay import OVERDUE_S
 from services.scheduler.metrics import LEASES_LOST
-from shared.contracts.attempt_tokens import chain_of
-from shared.contracts.events import Heartbeat
 from shared.errors import BrokerUnavailable, StoreUnavailable
-from shared.service import backoff_s
 from shared.status import AttemptState
 from shared.transport.base import BrokerQueue, Transport, task_queue, worker_queue
 
@@ -44,13 +36,9 @@ Row = Mapping[str, Any]
 
 _log = logging.getLogger(__name__)
 
-_GATHER_S = 0.5
-"""How long heartbeats are collected, so that those of several workers share one transaction."""
 _AT_ONCE = 500
 _LOOKS_PER_PASS = 3
 _LOOKS_PER_PASS_IDLE = 4
-_STOPPED = frozenset({"step", "prepare"})
-"""The kinds of node that the stop of a run ends. Handlers and errands run after the stop."""
 _FORGOTTEN_AFTER = timedelta(minutes=10)
 _MARGIN_S = 2
 """How late a sweep may be."""
@@ -71,7 +59,7 @@ class _Findings:
 
 
 class Leases:
-    """Records heartbeats, and finds attempts whose worker is lost and tasks that reached no worker.
+    """Renews leases, and finds attempts whose worker is lost and tasks that reached no worker.
 
     ``lease_s``: how long a lease lasts after a heartbeat. ``service``: this scheduler's row in the table ``services``.
     """
@@ -80,7 +68,7 @@ class Leases:
         self,
         transactor: Transactor,
         transport: Transport,
-        listener: HeartbeatListener,
+        records: HeartbeatRecords,
         hearing: Hearing,
         marks: Marks,
         *,
@@ -89,120 +77,14 @@ class Leases:
         service: Mapping[str, Any],
     ) -> None:
         self._transactor = transactor
-        self._listener, self._hearing, self._marks = listener, hearing, marks
-        self._beats, self._poll = listener.buffer, poll
+        self._records, self._hearing, self._marks, self._poll = records, hearing, marks, poll
         self._lease = timedelta(seconds=lease_s)
         self._service = service
-        self._ids = DuplicateWorkerIds()
-        self._missing = MissingAttempts()
         self.judged_at: datetime = service["started_at"]
         """The time up to which the last pass has judged."""
         # If the scheduler that wrote a task died, a sweep sends the task. Only after that time can it count as lost.
         overdue = max(self._lease, timedelta(seconds=OVERDUE_S + _MARGIN_S))
         self._lost_tasks = LostTasks(transport, overdue, self._lease)
-
-    # -- heartbeats ---------------------------------------------------------------------------
-
-    def record_news(self, stop: threading.Event) -> None:
-        """Record heartbeats with news until ``stop``; the body of a background thread."""
-        tries = 0
-        while not stop.is_set():
-            self._listener.news.wait()
-            self._listener.news.clear()
-            news = self._beats.news()
-            try:
-                if news:
-                    self._transactor.decide(lambda batch, news=news: self._record(batch, news))  # type: ignore[misc]
-            except StoreUnavailable as error:
-                self._beats.give_back(news)
-                self._listener.news.set()
-                if tries == 0:
-                    _log.warning("leases.wait", extra={"error": str(error)})
-                tries += 1
-                stop.wait(backoff_s(tries, cap_s=2))
-            else:
-                tries = 0
-                self._beats.recorded(news)
-                stop.wait(_GATHER_S)
-
-    def _renew(self, batch: Batch, beats: Sequence[ReceivedHeartbeat], *, idle: bool) -> None:
-        """Record heartbeats without news. ``idle``: no attempt was open after they were heard."""
-        if not beats:
-            return
-        rows = batch.tx.leases.lock_workers([beat.heartbeat.worker_id for beat in beats])
-        drained = {row["worker_id"] for row in rows if row["drained_at"] is not None}
-        self._record(batch, self._beats.still_true(beats, rows), drained=drained, idle=idle)
-
-    def _record(
-        self,
-        batch: Batch,
-        beats: Sequence[ReceivedHeartbeat],
-        *,
-        drained: Collection[str] | None = None,
-        idle: bool = False,
-    ) -> None:
-        """Record heartbeats. ``drained``: those of the workers that are drained, if the caller knows."""
-        if unsure := self._beats.not_recorded(beats):
-            rows = batch.tx.leases.workers([beat.worker_id for beat in unsure])
-            self._ids.check(unsure, rows, batch.now)
-        batch.tx.leases.put_workers([self._row(beat.heartbeat, beat.heard_at) for beat in beats])
-        newest = {beat.heartbeat.worker_id: beat.heartbeat for beat in beats}
-        held = [] if idle else batch.tx.leases.open_attempts(sorted(newest))
-        for halt in self._answers(batch, newest, held):
-            batch.halt(halt)
-        if drained is None:
-            drained = batch.tx.leases.drained_workers(sorted(newest))
-        batch.after.drain_orders |= {
-            beat.worker_id: beat.worker_id in drained
-            for beat in (each.heartbeat for each in beats)
-            if beat.drained is not None and not beat.stopped and beat.drained != (beat.worker_id in drained)
-        }
-
-    def _row(self, beat: Heartbeat, heard_at: datetime) -> dict[str, Any]:
-        return {
-            "worker_id": beat.worker_id,
-            "incarnation": beat.incarnation,
-            "host": beat.host,
-            "version": beat.version,
-            "labels": beat.labels,
-            "executors": beat.executors,
-            "slots": beat.slots,
-            "busy": len(beat.tokens),
-            "state": state_of(beat),
-            "started_at": beat.started_at,
-            "heartbeat_at": heard_at,
-            "lease_until": heard_at + self._lease,
-            "settings": beat.settings,
-        }
-
-    def _answers(self, batch: Batch, newest: Mapping[str, Heartbeat], rows: Sequence[Row]) -> list[Halt]:
-        """Return halts that workers may have missed, to send them again. ``rows``: the open attempts of these workers.
-
-        They are for attempts that a worker runs although they are closed, and for attempts of runs that are stopping.
-        """
-        self._missing.hear(rows, newest, batch.now)
-        holders = [worker_id for worker_id, beat in newest.items() if beat.tokens]
-        known = {row["token"] for row in rows}
-        halts = [
-            Halt(row["token_worker"], row["token"], revoked=False, reason=row["stop_reason"])
-            for row in rows
-            if row["stop_reason"] and row["kind"] in _STOPPED and row["token_state"] == AttemptState.RUNNING
-            # On a stop, a repeated step may finish its execution.
-            if not (row["stop_reason"] == "stop" and _repeats(batch, row))
-        ]
-        for worker_id in holders:
-            # A token is stale if no open attempt has it. An attempt whose start is not recorded yet is open. If one of
-            # its chain is open, the worker has gone on, and the report of that is not recorded yet.
-            stale = [token for token in newest[worker_id].tokens if token not in known]
-            open_elsewhere = batch.tx.leases.open_chains(stale) if stale else set()
-            halts.extend(
-                Halt(worker_id, token, revoked=True, reason="stale token")
-                for token in stale
-                if chain_of(token) not in open_elsewhere
-            )
-        return halts
-
-    # -- expiry -------------------------------------------------------------------------------
 
     def run_once(self) -> int:
         """Find attempts that no worker will report on, and notify their runs; return how many."""
@@ -213,7 +95,7 @@ class Leases:
             self._lost_tasks.observe(findings.waiting, transactor.clock())
         except BrokerUnavailable as error:
             _log.warning("leases.routes_unseen", extra={"error": str(error)})
-        missing = self._missing.lasting(self._lease, findings.judged_at)
+        missing = self._records.missing.lasting(self._lease, findings.judged_at)
         notices = findings.notices + [
             (one.run_key, AttemptLost(one.node, one.token, f"worker {one.worker_id} does not hold this step any more"))
             for one in missing
@@ -222,7 +104,7 @@ class Leases:
         locked: set[str] = set()
         for start in range(0, len(notices), _AT_ONCE):
             locked |= transactor.notice(notices[start : start + _AT_ONCE])
-        self._missing.forget(one.token for one in missing if one.run_key not in locked)
+        self._records.missing.forget(one.token for one in missing if one.run_key not in locked)
         done = [notice for key, notice in notices if key not in locked]
         LEASES_LOST.inc(sum(1 for notice in done if isinstance(notice, AttemptLost)))
         return len(done)
@@ -232,12 +114,12 @@ class Leases:
         tx, now = batch.tx, batch.now
         self._poll.run(tx, now)  # first, because it locks nothing
         self._put_mark(batch)
-        beats = self._beats.quiet()
+        beats = self._records.quiet()
         # Read after the heartbeats were heard: the attempts that they name were open before.
         overview = tx.leases.overview(now, self._lease)
         if overview.ahead and (ids := tx.leases.set_back(now, self._lease)):
             _log.warning("leases.set_back", extra={"workers": ids})
-        self._renew(batch, beats, idle=not overview.open)
+        self._records.renew(batch, beats, idle=not overview.open)
         peers = tx.services.schedulers()
         if any(row["heartbeat_at"] < now - _FORGOTTEN_AFTER for row in peers):
             tx.services.forget(now - _FORGOTTEN_AFTER)
@@ -351,11 +233,6 @@ def looks_per_pass(*, idle: bool) -> int:
     Heartbeats without news are recorded in the next pass, so it must come well before the lease ends.
     """
     return _LOOKS_PER_PASS_IDLE if idle else _LOOKS_PER_PASS
-
-
-def _repeats(batch: Batch, row: Row) -> bool:
-    steps = batch.plans.get(batch.tx, origin(row)).dag.steps
-    return row["idx"] < len(steps) and steps[row["idx"]].repeat_policy is not None
 
 
 def _gone(row: Row) -> AttemptLost:

@@ -1,0 +1,158 @@
+"""Records heartbeats: one with news immediately, all others in the next pass of ``Leases``.
+
+What the database knows of the attempts that a worker holds is compared with what its heartbeat lists. So a worker that
+missed a halt gets it again, and an attempt that its worker does not hold is noted.
+"""
+
+import logging
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from services.scheduler.core.decision import Halt
+from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.rows import origin
+from services.scheduler.deciding.transactor import Transactor
+from services.scheduler.loops.duplicate_worker_ids import DuplicateWorkerIds
+from services.scheduler.loops.heartbeats import ReceivedHeartbeat, state_of
+from services.scheduler.loops.listening import HeartbeatListener
+from services.scheduler.loops.missing_attempts import MissingAttempts
+from shared.contracts.attempt_tokens import chain_of
+from shared.contracts.events import Heartbeat
+from shared.errors import StoreUnavailable
+from shared.service import backoff_s
+from shared.status import AttemptState
+
+__all__ = ["HeartbeatRecords"]
+
+Row = Mapping[str, Any]
+
+_log = logging.getLogger(__name__)
+
+_GATHER_S = 0.5
+"""How long heartbeats are collected, so that those of several workers share one transaction."""
+_STOPPED = frozenset({"step", "prepare"})
+"""The kinds of node that the stop of a run ends. Handlers and errands run after the stop."""
+
+
+class HeartbeatRecords:
+    """Writes the heartbeats that ``listener`` hears. ``lease``: how long a lease lasts after a heartbeat.
+
+    ``missing``: the attempts that the heartbeats of their workers do not list.
+    """
+
+    def __init__(self, transactor: Transactor, listener: HeartbeatListener, lease: timedelta) -> None:
+        self._transactor = transactor
+        self._listener, self._beats = listener, listener.buffer
+        self._lease = lease
+        self._ids = DuplicateWorkerIds()
+        self.missing = MissingAttempts()
+
+    def run(self, stop: threading.Event) -> None:
+        """Record heartbeats with news until ``stop``; the body of a background thread."""
+        tries = 0
+        while not stop.is_set():
+            self._listener.news.wait()
+            self._listener.news.clear()
+            news = self._beats.news()
+            try:
+                if news:
+                    self._transactor.decide(lambda batch, news=news: self._record(batch, news))  # type: ignore[misc]
+            except StoreUnavailable as error:
+                self._beats.give_back(news)
+                self._listener.news.set()
+                if tries == 0:
+                    _log.warning("leases.wait", extra={"error": str(error)})
+                tries += 1
+                stop.wait(backoff_s(tries, cap_s=2))
+            else:
+                tries = 0
+                self._beats.recorded(news)
+                stop.wait(_GATHER_S)
+
+    def quiet(self) -> list[ReceivedHeartbeat]:
+        """Return the heartbeats without news since the last call, for ``renew``."""
+        return self._beats.quiet()
+
+    def renew(self, batch: Batch, beats: Sequence[ReceivedHeartbeat], *, idle: bool) -> None:
+        """Record heartbeats without news. ``idle``: no attempt was open after they were heard."""
+        if not beats:
+            return
+        rows = batch.tx.leases.lock_workers([beat.heartbeat.worker_id for beat in beats])
+        drained = {row["worker_id"] for row in rows if row["drained_at"] is not None}
+        self._record(batch, self._beats.still_true(beats, rows), drained=drained, idle=idle)
+
+    def _record(
+        self,
+        batch: Batch,
+        beats: Sequence[ReceivedHeartbeat],
+        *,
+        drained: Collection[str] | None = None,
+        idle: bool = False,
+    ) -> None:
+        """Record heartbeats. ``drained``: those of the workers that are drained, if the caller knows."""
+        if unsure := self._beats.not_recorded(beats):
+            rows = batch.tx.leases.workers([beat.worker_id for beat in unsure])
+            self._ids.check(unsure, rows, batch.now)
+        batch.tx.leases.put_workers([self._row(beat.heartbeat, beat.heard_at) for beat in beats])
+        newest = {beat.heartbeat.worker_id: beat.heartbeat for beat in beats}
+        held = [] if idle else batch.tx.leases.open_attempts(sorted(newest))
+        for halt in self._answers(batch, newest, held):
+            batch.halt(halt)
+        if drained is None:
+            drained = batch.tx.leases.drained_workers(sorted(newest))
+        batch.after.drain_orders |= {
+            beat.worker_id: beat.worker_id in drained
+            for beat in (each.heartbeat for each in beats)
+            if beat.drained is not None and not beat.stopped and beat.drained != (beat.worker_id in drained)
+        }
+
+    def _row(self, beat: Heartbeat, heard_at: datetime) -> dict[str, Any]:
+        return {
+            "worker_id": beat.worker_id,
+            "incarnation": beat.incarnation,
+            "host": beat.host,
+            "version": beat.version,
+            "labels": beat.labels,
+            "executors": beat.executors,
+            "slots": beat.slots,
+            "busy": len(beat.tokens),
+            "state": state_of(beat),
+            "started_at": beat.started_at,
+            "heartbeat_at": heard_at,
+            "lease_until": heard_at + self._lease,
+            "settings": beat.settings,
+        }
+
+    def _answers(self, batch: Batch, newest: Mapping[str, Heartbeat], rows: Sequence[Row]) -> list[Halt]:
+        """Return halts that workers may have missed, to send them again. ``rows``: the open attempts of these workers.
+
+        They are for attempts that a worker runs although they are closed, and for attempts of runs that are stopping.
+        """
+        self.missing.hear(rows, newest, batch.now)
+        holders = [worker_id for worker_id, beat in newest.items() if beat.tokens]
+        known = {row["token"] for row in rows}
+        halts = [
+            Halt(row["token_worker"], row["token"], revoked=False, reason=row["stop_reason"])
+            for row in rows
+            if row["stop_reason"] and row["kind"] in _STOPPED and row["token_state"] == AttemptState.RUNNING
+            # On a stop, a repeated step may finish its execution.
+            if not (row["stop_reason"] == "stop" and _repeats(batch, row))
+        ]
+        for worker_id in holders:
+            # A token is stale if no open attempt has it. An attempt whose start is not recorded yet is open. If one of
+            # its chain is open, the worker has gone on, and the report of that is not recorded yet.
+            stale = [token for token in newest[worker_id].tokens if token not in known]
+            open_elsewhere = batch.tx.leases.open_chains(stale) if stale else set()
+            halts.extend(
+                Halt(worker_id, token, revoked=True, reason="stale token")
+                for token in stale
+                if chain_of(token) not in open_elsewhere
+            )
+        return halts
+
+
+def _repeats(batch: Batch, row: Row) -> bool:
+    steps = batch.plans.get(batch.tx, origin(row)).dag.steps
+    return row["idx"] < len(steps) and steps[row["idx"]].repeat_policy is not None
