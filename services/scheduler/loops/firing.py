@@ -257,13 +257,8 @@ class Firing:
         for row in claimed:
             name = row["file_name"]
             plan = plans.get(name)
-            due = core.DueTimes((), None, None)
-            until = max(row["decided_until"], judged_at)
-            if plan is None and name in dags and not dags[name]["errors"]:
-                # The due times stay undecided until a version that can read the spec runs.
-                due, until = core.DueTimes((), judged_at + _ASK_AGAIN, None), row["decided_until"]
-            elif plan is not None:
-                due = core.due_times(plan.dag.schedule, row["decided_until"], judged_at, self._tz)
+            due, until = self._due(row, dags.get(name), plan, judged_at)
+            if plan is not None:
                 fires[name] = core.decide(
                     due.times,
                     judged_at,
@@ -286,6 +281,16 @@ class Firing:
         batch.after.fires.extend(str(entry["outcome"]) for entry in ledger)
         rows.save_decided(moved)
         return len(claimed)
+
+    def _due(self, row: Row, dag: Row | None, plan: Plan | None, judged_at: datetime) -> tuple[core.DueTimes, datetime]:
+        """Return the times of a claimed schedule that are due, and the time up to which they are then decided."""
+        until: datetime = row["decided_until"]
+        if plan is not None:
+            return core.due_times(plan.dag.schedule, until, judged_at, self._tz), max(until, judged_at)
+        if dag is not None and not dag["errors"]:
+            # The due times stay undecided until a version that can read the spec runs.
+            return core.DueTimes((), judged_at + _ASK_AGAIN, None), until
+        return core.DueTimes((), None, None), max(until, judged_at)
 
 
 def _over(pauses: Sequence[Row], file_name: str) -> tuple[core.Pause, ...]:
