@@ -20,14 +20,31 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 class PostCommit:
     """Actions after the commit, and facts about the transaction for metrics and traces."""
 
+    at: datetime = NEVER
+    """The time of the decisions."""
+
+    # -- what to send ------------------------------------------------------------------------------
+
     outgoing: list[Outgoing] = field(default_factory=list)
     """Messages to publish; they are also in the outbox."""
     halts: list[Halt] = field(default_factory=list)
     """Attempts that workers must stop."""
     grants: list[Grant] = field(default_factory=list)
     """Attempts that workers asked for and may begin."""
-    begun_beside: int = 0
-    """How many steps may have run twice, because a worker began an attempt that was closed or held by another."""
+    selectors: set[tuple[tuple[str, str], ...]] = field(default_factory=set)
+    """Worker selectors that tasks were sent to: matching workers must consume from their broker queues."""
+    drain_orders: dict[str, bool] = field(default_factory=dict)
+    """Workers that must be told whether they are drained."""
+    changed: set[str] = field(default_factory=set)
+    """Keys of runs that have new transitions."""
+    over: set[str] = field(default_factory=set)
+    """Keys of the runs that ended."""
+    ended_roots: list[tuple[str, str, bool]] = field(default_factory=list)
+    """(DAG name, run id, whether it succeeded) of each root run that ended."""
+    traced: Traced = field(default_factory=Traced)
+
+    # -- what loops and caches must know -----------------------------------------------------------
+
     wake_at: datetime | None = None
     """The earliest time of a new timer."""
     queues: set[str] = field(default_factory=set)
@@ -36,48 +53,40 @@ class PostCommit:
     """Queues in which a place may have become free."""
     pools: set[PoolKey] = field(default_factory=set)
     """Pools in which a step asked for a place, or a place became free."""
-    started: dict[str, int] = field(default_factory=dict)
-    """``histRetentionDays`` by DAG name, for each DAG with a run that started or was retried."""
-    ended: list[tuple[str, RunStatus]] = field(default_factory=list)
-    """(DAG name, status) of each run that ended."""
-    over: set[str] = field(default_factory=set)
-    """Keys of the runs that ended."""
-    ended_roots: list[tuple[str, str, bool]] = field(default_factory=list)
-    """(DAG name, run id, whether it succeeded) of each root run that ended."""
     families: dict[str, set[str] | None] = field(default_factory=dict)
     """The ids of children whose statuses may have changed, by the keys of their parent runs; see ``note_child``."""
-    selectors: set[tuple[tuple[str, str], ...]] = field(default_factory=set)
-    """Worker selectors that tasks were sent to: matching workers must consume from their broker queues."""
-    drain_orders: dict[str, bool] = field(default_factory=dict)
-    """Workers that must be told whether they are drained."""
-    changed: set[str] = field(default_factory=set)
-    """Keys of runs that have new transitions."""
-    ignored: list[str] = field(default_factory=list)
-    """The reason for each ignored event."""
     dags: set[str] = field(default_factory=set)
     """The file names of DAGs that changed, so that their next scheduled times may have changed."""
     pauses: bool = False
     """Whether a pause began or ended."""
-    rules: bool = False
-    """Whether rules about workspaces changed, which this scheduler keeps in memory."""
+    started: dict[str, int] = field(default_factory=dict)
+    """``histRetentionDays`` by DAG name, for each DAG with a run that started or was retried."""
     audited: bool = False
     """Whether the audit log has new entries, which must be linked."""
-    closed: list[ClosedAttempt] = field(default_factory=list)
-    at: datetime = NEVER
-    """The time of the decisions."""
-    waited: list[float] = field(default_factory=list)
-    """Seconds in the queue, for each run that left its queue and started."""
-    begun: list[float] = field(default_factory=list)
-    """Seconds from the creation of each run that began for the first time."""
-    accepted: list[float] = field(default_factory=list)
-    """Seconds from a gateway's send of each command that created a run, until this transaction."""
-    lasted: list[tuple[str, float]] = field(default_factory=list)
-    """(DAG name, seconds from start to end) of each run that ended."""
-    fires: list[str] = field(default_factory=list)
-    """The outcome of each fire."""
+    rules: bool = False
+    """Whether rules about workspaces changed, which this scheduler keeps in memory."""
     frozen: dict[Source, Frozen] = field(default_factory=dict)
     """The specs of new runs that this transaction stored, by what they were made from; see ``Plans.freeze``."""
-    traced: Traced = field(default_factory=Traced)
+
+    # -- what is counted ---------------------------------------------------------------------------
+
+    ended: list[tuple[str, RunStatus]] = field(default_factory=list)
+    """(DAG name, status) of each run that ended."""
+    lasted: list[tuple[str, float]] = field(default_factory=list)
+    """(DAG name, seconds from start to end) of each run that ended."""
+    waited: list[float] = field(default_factory=list)
+    """Seconds in the queue, for each run that left its queue and started."""
+    closed: list[ClosedAttempt] = field(default_factory=list)
+    accepted: list[float] = field(default_factory=list)
+    """Seconds from a gateway's send of each command that created a run, until this transaction."""
+    begun: list[float] = field(default_factory=list)
+    """Seconds from the creation of each run that began for the first time."""
+    ignored: list[str] = field(default_factory=list)
+    """The reason for each ignored event."""
+    begun_beside: int = 0
+    """How many steps may have run twice, because a worker began an attempt that was closed or held by another."""
+    fires: list[str] = field(default_factory=list)
+    """The outcome of each fire."""
 
     def note_child(self, parent_key: str, run_id: str | None) -> None:
         """Note that the status of a child may have changed; ``None``: those of any children of this parent run."""
