@@ -79,25 +79,25 @@ class DagFiles:
         data = text.encode()
         if len(data) > MAX_BYTES:
             raise InvalidInput("spec: larger than 1 MiB, so its file could not be loaded")
-        with _told(file_name):
+        with _os_errors_refused(file_name):
             path = self._find(file_name)
             if path is None and known is None:
                 self._create(file_name, data)
-            elif path is None or not replace_file(path.resolve(), data, _has({known, spec_hash(text)})):
+            elif path is None or not replace_file(path.resolve(), data, _text_is_one_of({known, spec_hash(text)})):
                 raise _changed(file_name)
 
     def create(self, file_name: str, text: str) -> None:
         """Write the file of a new DAG. A file that has this text already is accepted."""
-        with _told(file_name):
+        with _os_errors_refused(file_name):
             path = self._find(file_name)
         if path is None:
             self.put(file_name, text, None)
-        elif not _has({spec_hash(text)})(path):
+        elif not _text_is_one_of({spec_hash(text)})(path):
             raise _taken(path)
 
     def move(self, file_name: str, new_name: str, text: str, known: str | None) -> None:
         """Rename the file of a DAG and write its text. Without a file, make one with the new name."""
-        with _told(file_name):
+        with _os_errors_refused(file_name):
             path, target = self._find(file_name), self._find(new_name)
             if path is None:
                 if known is not None and target is None:
@@ -105,7 +105,7 @@ class DagFiles:
                 self.create(new_name, text)
             elif target is not None:
                 raise _taken(target)
-            elif not _has({known, spec_hash(text)})(path):
+            elif not _text_is_one_of({known, spec_hash(text)})(path):
                 raise _changed(file_name)
             else:
                 self._move(path, new_name, text, known)
@@ -129,9 +129,9 @@ class DagFiles:
 
     def remove(self, file_name: str, known: str | None) -> None:
         """Remove the file of a DAG, and its suspend flag."""
-        with _told(file_name):
+        with _os_errors_refused(file_name):
             path = self._find(file_name)
-            if path is not None and not remove_file(path, _has({known})):
+            if path is not None and not remove_file(path, _text_is_one_of({known})):
                 raise _changed(file_name)
             if self._flags is not None:
                 self._flag(file_name).unlink(missing_ok=True)
@@ -140,7 +140,7 @@ class DagFiles:
         """Set or remove the suspend flag of a DAG, if flags are kept."""
         if self._flags is None:
             return
-        with _told(file_name):
+        with _os_errors_refused(file_name):
             if suspended:
                 self._flags.mkdir(parents=True, exist_ok=True)
                 self._flag(file_name).touch()
@@ -220,7 +220,7 @@ def _refused(file_name: str) -> NotWritable:
     )
 
 
-def _has(hashes: set[str | None]) -> Callable[[Path], bool]:
+def _text_is_one_of(hashes: set[str | None]) -> Callable[[Path], bool]:
     def accepted(path: Path) -> bool:
         try:
             return spec_hash(text_of(read_data(path))) in hashes
@@ -239,7 +239,7 @@ def _changed(file_name: str) -> ChangedInFolder:
 
 
 @contextmanager
-def _told(file_name: str) -> Iterator[None]:
+def _os_errors_refused(file_name: str) -> Iterator[None]:
     """Turn an ``OSError`` of the block into a refusal that says what to do."""
     try:
         yield
