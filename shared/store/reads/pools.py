@@ -18,6 +18,7 @@ from sqlalchemy import (
     tuple_,
 )
 
+from shared.admission.pools import Claim, PoolKey
 from shared.store import tables as t
 from shared.store.queries.workers import DRAINING, LIVE, believed_state
 from shared.store.reads.base import AnyRow, AnySelect, Reader
@@ -152,7 +153,7 @@ class PoolReads(Reader):
         found = {}
         for key in wanted:
             limit, interval_s = rates.get(key, (0, 0.0))
-            capacity = limit if key[0] == "rate" else capacities.get(key[1], 1) if key[0] == "pool" else 1
+            capacity = Claim(PoolKey(*key), limit).capacity(capacities.get(key[1]))
             taken, users = used.get(key, (0, ()))
             count, waiting = line.get(key, (0, ()))
             found[key] = PoolRow(*key, capacity, interval_s, taken, count, users, waiting, free_at.get(key))
