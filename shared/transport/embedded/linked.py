@@ -101,8 +101,9 @@ class LinkedTransport:
         if frame.kind is Kind.DONE:
             name, text = frame.parts
             with self._lock:
-                waiting = self._waiting.pop(frame.number)
-            settle(waiting, _ERRORS[name.decode()](text.decode()) if name else None)
+                waiting = self._waiting.pop(frame.number, None)
+            if waiting is not None:  # else it failed when this end was closed
+                settle(waiting, _ERRORS[name.decode()](text.decode()) if name else None)
         elif frame.kind is Kind.DELIVERY:
             # Frames that were under way when the consumer was closed may still arrive.
             if (consumer := self._consumers.get(int(frame.parts[0]))) is not None:
