@@ -14,20 +14,13 @@ from datetime import datetime
 from shared.clock import utc_now
 from shared.contracts.base import Message
 from shared.contracts.codec import decode, type_of
-from shared.contracts.control import CHANGES
 from shared.contracts.events import Event, Heartbeat
 from shared.contracts.markers import Marker
 from shared.contracts.signing import Keyring, Proof, Purpose, SignatureScope, says_it_is
 from shared.contracts.worker_pools import pool_of_key, pool_of_worker
 from shared.errors import DecodeFailed, InvariantBroken, Refusal, SignatureRefused
 from shared.transport.base import (
-    AUDIT,
     COMMANDS,
-    EVENT_SHARDS,
-    EVENTS,
-    HEARD,
-    HEARTBEATS,
-    LOGS,
     NO_PRIORITIES,
     BrokerQueue,
     Consumer,
@@ -41,36 +34,12 @@ from shared.transport.base import (
 from shared.transport.heartbeat_order import HeartbeatOrder
 from shared.transport.pending_reply import PendingReply
 from shared.transport.refusals import SignatureCounts
+from shared.transport.signature_scopes import KINDS, kind_of, queue_scope, topic_scope
 
-__all__ = ["SignedTransport", "check_reporter", "queue_scope", "topic_scope"]
+__all__ = ["SignedTransport", "check_reporter"]
 
-_PURPOSES = {
-    AUDIT.name: Purpose.COMMAND,
-    COMMANDS.name: Purpose.COMMAND,
-    EVENTS.name: Purpose.REPORT,
-    **{shard.name: Purpose.REPORT for shard in EVENT_SHARDS},
-    LOGS.name: Purpose.REPORT,
-}
-"""Who signs the messages in each broker queue. A queue that is missing here cannot be used."""
-_PREFIXES = (
-    (HEARTBEATS.name, Purpose.HEARTBEAT),
-    (HEARD, Purpose.HEARTBEAT),
-    ("dagway.tasks.", Purpose.TASK),
-    ("dagway.worker.", Purpose.TASK),
-)
 _MARKED = frozenset({Purpose.REPORT, Purpose.HEARTBEAT})
 """Among these messages, schedulers send markers."""
-_KINDS = {
-    Purpose.COMMAND: ("commands", "audit"),
-    Purpose.REPLY: ("replies",),
-    Purpose.NOTICE: ("control",),
-    Purpose.TASK: ("tasks",),
-    Purpose.CONTROL: ("control",),
-    Purpose.REPORT: ("events", "logs"),
-    Purpose.HEARTBEAT: ("heartbeats",),
-    Purpose.MARKER: ("heartbeats", "events"),
-}
-"""The kinds of broker queues, as metrics name them: there are as many worker queues as workers."""
 
 
 def check_reporter(delivery: Delivery, message: Message) -> None:
@@ -103,7 +72,7 @@ class SignedTransport:
         self._keyring = keyring
         self._accept_unsigned = accept_unsigned
         self._clock = clock
-        self.counts = SignatureCounts(kind for purpose in keyring.verifiers for kind in _KINDS[purpose])
+        self.counts = SignatureCounts(kind for purpose in keyring.verifiers for kind in KINDS[purpose])
         self.heartbeats = HeartbeatOrder()
         self.pools = frozenset(pool_of_key(key) for key in keyring.verifiers.get(Purpose.REPORT, {}))
 
@@ -182,7 +151,7 @@ class SignedTransport:
         self._inner.listen(topics, verified)
 
     def tap(self, queue: BrokerQueue, name: str, callback: Callable[[bytes], None]) -> Tap:
-        kind, scope = _kind(queue), queue_scope(queue, "")
+        kind, scope = kind_of(queue), queue_scope(queue, "")
 
         def verified(body: bytes) -> None:
             with suppress(SignatureRefused):
@@ -307,7 +276,7 @@ class _SignedDelivery:
         body = self._inner.body
         if not self._verified:
             scope = queue_scope(self.queue, self.message_id)
-            self._proof = self._transport.verify(scope, body, _kind(self.queue), self.message_id)
+            self._proof = self._transport.verify(scope, body, kind_of(self.queue), self.message_id)
             self._verified = True
         return body
 
@@ -319,7 +288,7 @@ class _SignedDelivery:
             self._transport.check_reporter(self._proof, message, remember=False)
         except SignatureRefused as error:
             if error.why is not Refusal.REPLAYED:
-                self._transport.counts.refused(_kind(self.queue), self.message_id, error)
+                self._transport.counts.refused(kind_of(self.queue), self.message_id, error)
             raise
 
     @property
@@ -354,32 +323,3 @@ class _SignedDelivery:
     def reply(self, body: bytes) -> None:
         # The reply to a marker is empty: only a scheduler can send to where it is awaited.
         self._inner.reply(self._transport.sign(SignatureScope(Purpose.REPLY, self.message_id), body) if body else body)
-
-
-def queue_scope(queue: BrokerQueue, message_id: str) -> SignatureScope:
-    """Return what the signature of a message in a broker queue is valid for."""
-    purpose = _purpose(queue)
-    if purpose is Purpose.HEARTBEAT:
-        # A copy may be heard on another queue and without its id; all other messages stay where they were sent.
-        return SignatureScope(purpose, HEARTBEATS.name)
-    return SignatureScope(purpose, f"{queue.name} {message_id}")
-
-
-def _purpose(queue: BrokerQueue) -> Purpose:
-    for prefix, purpose in _PREFIXES:
-        if queue.name.startswith(prefix):
-            return purpose
-    try:
-        return _PURPOSES[queue.name]
-    except KeyError:
-        raise InvariantBroken(f"nobody says who signs the messages in {queue.name}: add it to _PURPOSES") from None
-
-
-def _kind(queue: BrokerQueue) -> str:
-    kinds = _KINDS[_purpose(queue)]
-    return kinds[0] if len(kinds) == 1 else queue.name.split(".")[1]
-
-
-def topic_scope(topic: str) -> SignatureScope:
-    """Return what the signature of a broadcast is valid for."""
-    return SignatureScope(Purpose.NOTICE if topic == CHANGES else Purpose.CONTROL, topic)

@@ -33,7 +33,7 @@ from shared.transport.base import (
     worker_queue,
 )
 from shared.transport.open import open_transport
-from shared.transport.signed import queue_scope
+from shared.transport.signature_scopes import queue_scope
 from tests.harness.client import ask_probe
 from tests.harness.cluster import Cluster
 from tests.harness.eventually import eventually

@@ -29,7 +29,7 @@ from shared.transport.base import (
     worker_queue,
 )
 from shared.transport.open import open_transport
-from shared.transport.signed import queue_scope, topic_scope
+from shared.transport.signature_scopes import queue_scope, topic_scope
 from tests.harness.cluster import Cluster, running
 from tests.harness.eventually import eventually, free_port
 from tests.harness.message_examples import example_of
