@@ -4,7 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["gathered"]
+from sqlalchemy import select
+
+from shared.store import tables as t
+
+__all__ = ["RESERVED", "gathered"]
+
+RESERVED = select(t.reserved_worker_pools.c.pool, t.reserved_worker_pools.c.workspace)
+"""The rows of all reservations, for ``gathered``."""
 
 
 def gathered(rows: Iterable[Any]) -> dict[str, frozenset[str]]:

@@ -12,7 +12,7 @@ from shared.store.functions import bytewise
 from shared.store.queries.pauses import IS_OPEN
 from shared.store.queries.queue_sharing import BORROWERS, LENDERS
 from shared.store.queries.runs import RUNNING
-from shared.store.queries.worker_pools import gathered
+from shared.store.queries.worker_pools import RESERVED, gathered
 from shared.store.queries.workers import takes_work
 from shared.store.reads.base import AnySelect, Reader
 
@@ -112,7 +112,6 @@ class WaitFacts:
 
 _p = t.pauses.c
 # Built once: each page of DAGs reads the open pauses.
-_RESERVED = select(t.reserved_worker_pools.c.pool, t.reserved_worker_pools.c.workspace)
 _OPEN_PAUSES = select(t.pauses).where(IS_OPEN).order_by(_p.scope.desc(), _p.name)
 _after = t.dag_runs.alias("after")
 _HOLDS = (
@@ -257,7 +256,7 @@ class ScheduleReads(Reader):
             holds = connection.execute(_HOLDS, {"run_keys": keys}).all()
             borrowing = connection.execute(BORROWERS, {"queues": names}).all()
             quota = self._quota(connection) if self._workspace else None
-            reserved = gathered(connection.execute(_RESERVED))
+            reserved = gathered(connection.execute(RESERVED))
         facts = {}
         for name in names:
             mine = [row for row in running if row.queue == name]

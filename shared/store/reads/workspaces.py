@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, select, true
 from shared.store import tables as t
 from shared.store.functions import bytewise
 from shared.store.queries.runs import QUEUED, RUNNING
-from shared.store.queries.worker_pools import gathered
+from shared.store.queries.worker_pools import RESERVED, gathered
 from shared.store.queries.workspaces import count_dags, count_runs
 from shared.store.reads.base import Reader
 
@@ -91,9 +91,8 @@ class WorkspaceReads(Reader):
 
     def reserved_pools(self) -> dict[str, frozenset[str]]:
         """Return the workspaces that each reserved worker pool serves. Pools that are not reserved serve all."""
-        r = t.reserved_worker_pools.c
         with self._statement(of_server=True) as connection:
-            return gathered(connection.execute(select(r.pool, r.workspace)))
+            return gathered(connection.execute(RESERVED))
 
     def _workspaces(self, where: ColumnElement[bool]) -> tuple[WorkspaceRow, ...]:
         w = t.workspaces.c

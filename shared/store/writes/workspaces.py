@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Table, case, delete, null, select, union_a
 from shared.store import tables as t
 from shared.store.engine import for_update, insert_for
 from shared.store.functions import workspace_prefix
-from shared.store.queries.worker_pools import gathered
+from shared.store.queries.worker_pools import RESERVED, gathered
 from shared.store.queries.workspaces import count_dags, count_runs
 from shared.store.writes.base import FoundRow, NewRow, Writer
 from shared.workspaces import name_prefix
@@ -34,7 +34,6 @@ _TRACES = (
 )
 """Stored names in what is kept about DAGs and runs that are gone."""
 
-_RESERVED = select(t.reserved_worker_pools.c.pool, t.reserved_worker_pools.c.workspace)
 _LOG_QUOTAS = select(t.workspaces.c.name, t.workspaces.c.max_log_bytes).where(t.workspaces.c.max_log_bytes.is_not(None))
 _RULES = union_all(
     select(t.reserved_worker_pools.c.pool.label("name"), t.reserved_worker_pools.c.workspace, null().label("quota")),
@@ -143,7 +142,7 @@ class WorkspaceWrites(Writer):
 
     def reserved_pools(self) -> dict[str, frozenset[str]]:
         """Return the workspaces that each reserved worker pool serves."""
-        return gathered(self._connection.execute(_RESERVED))
+        return gathered(self._connection.execute(RESERVED))
 
     def reserve_pool(self, pool: str, workspaces: Collection[str], *, by: str, at: datetime) -> None:
         """Let a worker pool serve these workspaces only."""
