@@ -20,7 +20,7 @@ from werkzeug.routing import MapAdapter
 from services.api import problems, workspace_names
 from services.api.audit.trail import Trail, audited, current_trail
 from services.api.auth.session_cookie import SessionCookie
-from services.api.client_address import client_address
+from services.api.client_address import address_of, sent_by_tls
 from services.api.command_client import command_key
 from services.api.dagu2_api import name_labels
 from services.api.deps import Deps
@@ -138,7 +138,7 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
             raise MethodNotAllowed([operation.method])
         headers = cast("Mapping[str, str]", request.headers)
         trail = current_trail() or Trail()
-        address = trail.address or _address(deps, request)
+        address = trail.address or address_of(request, deps.settings.trusted_proxies)
         session = _session(deps, request)
         asked = asked_workspace(headers, request.args.getlist(ARGUMENT)) if prefix else DEFAULT
         # A request without credentials sees nothing of a workspace, except with the token of one of its webhooks.
@@ -211,19 +211,14 @@ def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Respon
 
     def begin() -> tuple[str, str]:
         request = _request()
-        return _address(deps, request), _request_id(request)
+        return address_of(request, deps.settings.trusted_proxies), _request_id(request)
 
     return audited(deps.audit, operation.id, operation.path, begin, view) if operation.audited else view
 
 
-def _address(deps: Deps, request: Request) -> str:
-    forwarded_for = request.environ.get("HTTP_X_FORWARDED_FOR", "")
-    return client_address(request.remote_addr or "", forwarded_for, deps.settings.trusted_proxies)
-
-
 def _session(deps: Deps, request: Request) -> SessionCookie:
-    secure = request.is_secure or request.environ.get("HTTP_X_FORWARDED_PROTO") == "https"
-    return SessionCookie(cast("Mapping[str, str]", request.headers), secure=secure, base_path=deps.base_path)
+    headers = cast("Mapping[str, str]", request.headers)
+    return SessionCookie(headers, secure=sent_by_tls(request), base_path=deps.base_path)
 
 
 def _forward(deps: Deps, node: RemoteNode, request: Request, operation: Operation, address: str) -> ApiResponse:

@@ -1,8 +1,20 @@
-"""The IP address of a client, also behind proxies."""
+"""How a request came here, also behind proxies: from which IP address, and whether by TLS."""
 
 from ipaddress import ip_address
 
-__all__ = ["client_address"]
+from flask import Request
+
+__all__ = ["address_of", "client_address", "sent_by_tls"]
+
+
+def address_of(request: Request, proxies: int) -> str:
+    """Return the ``client_address`` of a request."""
+    return client_address(request.remote_addr or "", request.environ.get("HTTP_X_FORWARDED_FOR", ""), proxies)
+
+
+def sent_by_tls(request: Request) -> bool:
+    """Return whether the client sent the request by TLS, here or to a proxy."""
+    return request.is_secure or request.environ.get("HTTP_X_FORWARDED_PROTO") == "https"
 
 
 def client_address(peer: str, forwarded_for: str, proxies: int) -> str:

@@ -5,7 +5,7 @@ from flask import request
 from services.api.audit.sender import AuditSender
 from services.api.audit.trail import actor_of
 from services.api.auth.principals import Principal
-from services.api.client_address import client_address
+from services.api.client_address import address_of
 from shared.contracts.audit import AuditEntry, AuditTarget
 from shared.log import current
 
@@ -14,10 +14,9 @@ __all__ = ["note_oidc"]
 
 def note_oidc(sender: AuditSender, proxies: int, operation: str, principal: Principal, code: str = "") -> None:
     """Send the entry of a login or logout. ``proxies``: how many are trusted. ``code``: of the error, if refused."""
-    address = client_address(request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), proxies)
     sender.add(
         AuditEntry(
-            actor=actor_of(principal, address=address, request_id=current("request_id") or ""),
+            actor=actor_of(principal, address=address_of(request, proxies), request_id=current("request_id") or ""),
             operation=operation,
             target=AuditTarget(kind="user", name=principal.username, id=principal.id),
             outcome="refused" if code else "done",

@@ -16,7 +16,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import Metric
 
 from services.api.auth.webhook_signatures import WebhookRefusal
-from services.api.client_address import client_address
+from services.api.client_address import address_of
 from services.api.observability.dagu_metrics import families
 from shared.metrics import HOP_S, LATENCY_S
 from shared.store.scraped import Scraped
@@ -113,8 +113,7 @@ def end(request: Request, response: Response, *, proxies: int = 0) -> None:
     if (kind == "write" or refused) and _LOGGED not in request.environ:
         facts: dict[str, str | int] = {"operation": operation, "status": response.status_code}
         if refused:
-            forwarded_for = request.environ.get("HTTP_X_FORWARDED_FOR", "")
-            facts["client"] = client_address(request.remote_addr or "", forwarded_for, proxies)
+            facts["client"] = address_of(request, proxies)
         _log.info("request.answered", extra=facts)
     began_s = request.environ.get(_BEGAN)
     if began_s is not None:

@@ -17,6 +17,7 @@ from services.api.audit.logins import note_oidc
 from services.api.auth.authentication import unauthorized
 from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE, OidcIdentity, OidcProvider, new_verifier
 from services.api.auth.principals import NOBODY
+from services.api.client_address import sent_by_tls
 from services.api.problems import INTERNAL, Problem, bad_request
 from services.api.serving.route_table import RouteTable
 
@@ -103,7 +104,7 @@ def serve_login(app: Flask, routes: RouteTable, deps: "Deps", provider: OidcProv
         return forget(response, TOKEN_COOKIE, PROOF_COOKIE)
 
     def set_cookie(response: Response, name: str, value: str, lives_s: int) -> None:
-        secure = request.is_secure or request.headers.get("X-Forwarded-Proto") == "https"
+        secure = sent_by_tls(request)
         response.set_cookie(
             name, value, max_age=lives_s, path=base or "/", httponly=True, samesite="Lax", secure=secure
         )
