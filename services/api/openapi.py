@@ -1,20 +1,18 @@
 """The OpenAPI 3.1 document, made from the operations and the models that they declare."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from services.api.operations import Operation
+from services.api.operations import PARAMETER, Operation
 from services.api.parameter_texts import parameter_text
 from services.api.response_schemas.base import ErrorBodySchema, PendingSchema
 from services.api.workspace_names import ARGUMENT, DEFAULT_LABEL, HEADER
 
 __all__ = ["document"]
 
-_PARAMETER = re.compile(r"\{(\w+)\}")
 _REF = "#/components/schemas/{model}"
 _ABOUT = (
     "Dagu's REST API v2, and more: what is called an addition is not part of Dagu's. A request that changes something "
@@ -173,7 +171,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
             "description": parameter_text(name, operation.path),
             "schema": {"type": "string", "minLength": 1},
         }
-        for name in _PARAMETER.findall(operation.path)
+        for name in PARAMETER.findall(operation.path)
     ]
     if operation.query is not None:
         schema = operation.query.model_json_schema(by_alias=True)
@@ -191,7 +189,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
             "schema": {"type": "string", "default": "local"},
         }
     )
-    if operation.reach == "workspace" and (operation.role != "public" or operation.own_token is not None):
+    if operation.in_workspace:
         found.append(_WORKSPACE)
     return found
 

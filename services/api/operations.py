@@ -5,16 +5,16 @@ parameters, the validated body and the validated query, and returns an ``ApiResp
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
 from urllib.parse import quote, urlencode
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticSerializationError, to_json
 
 from services.api.audit.trail import Trail, actor_of
 from services.api.auth.principals import NOBODY, Permission, Principal, Role
@@ -22,7 +22,7 @@ from services.api.auth.session_cookie import SessionCookie
 from services.api.command_client import Accepted, SentCommand
 from services.api.deps import Deps
 from services.api.observability import request_metrics
-from services.api.problems import Problem, bad_request
+from services.api.problems import Problem
 from services.api.response_schemas.base import Schema
 from services.api.workspace_names import ARGUMENT, stored_command_id
 from shared.contracts.commands import Command, StartInline, StartRun
@@ -30,6 +30,7 @@ from shared.ids import new_command_id
 from shared.workspaces import DEFAULT, plain_name
 
 __all__ = [
+    "PARAMETER",
     "ApiResponse",
     "Body",
     "Call",
@@ -41,10 +42,11 @@ __all__ = [
     "Role",
     "json_bytes",
     "ok",
-    "parse_body",
-    "parse_query",
     "text",
 ]
+
+PARAMETER = re.compile(r"\{(\w+)\}")
+"""A parameter in the path of an operation."""
 
 
 class Body(BaseModel):
@@ -276,6 +278,14 @@ class Operation:
     account that makes it (which needs no role)."""
 
     @property
+    def in_workspace(self) -> bool:
+        """Whether a request is about the workspace that it names.
+
+        Without credentials it sees nothing of a workspace, except with the token of one of its webhooks.
+        """
+        return self.reach == "workspace" and (self.role != "public" or self.own_token is not None)
+
+    @property
     def audited(self) -> bool:
         """Whether each request to the operation has an entry in the audit log."""
         return self.write and self.changes
@@ -319,74 +329,3 @@ class Operations:
             return handler
 
         return register
-
-
-B = TypeVar("B", bound=Body)
-Q = TypeVar("Q", bound=Query)
-
-
-def parse_body(model: type[B], data: bytes, *, required: bool) -> B:
-    """Return the body as its model. The content type and the case of field names do not matter.
-
-    Raises:
-        Problem: 400 if the body is not a JSON object, is required but absent, or has a field of a wrong type.
-    """
-    content: Any = None
-    if data.strip():
-        try:
-            content = from_json(data, allow_inf_nan=False)
-        except ValueError as error:
-            raise bad_request(f"The body is not valid JSON: {error}") from error
-    if content is None and not required:
-        content = {}
-    if content is None:
-        raise bad_request("The body is missing: send a JSON object")
-    if not isinstance(content, dict):
-        raise bad_request("The body must be a JSON object")
-    present = {name: value for name, value in content.items() if value is not None}
-    names = _names(model)
-    found = {names.get(name.lower(), name): value for name, value in present.items()}
-    exact = {name: value for name, value in present.items() if names.get(name.lower()) == name}
-    try:
-        return model.model_validate(found | exact)
-    except ValidationError as error:
-        raise _invalid(error) from error
-
-
-@lru_cache
-def _names(model: type[Body]) -> Mapping[str, str]:
-    """Return the field names of a body by their lower-case form: ``dagRunID`` is accepted for ``dagRunId``."""
-    names = [info.alias or name for name, info in model.model_fields.items()]
-    return {name.lower(): name for name in names}
-
-
-def parse_query(model: type[Q], values: Mapping[str, list[str]]) -> Q:
-    """Return the query parameters as their model. A parameter with an empty value counts as absent.
-
-    Raises:
-        Problem: 400 for a value of a wrong type, or a parameter that is given twice.
-    """
-    single: dict[str, str] = {}
-    for name in _parameters(model) & values.keys():
-        if len(values[name]) > 1:
-            raise bad_request(f"{name}: this parameter is given {len(values[name])} times; give it once", field=name)
-        if "\0" in values[name][0]:
-            raise bad_request(f"{name}: must not contain a NUL character", field=name)
-        if values[name][0] != "":
-            single[name] = values[name][0]
-    try:
-        return model.model_validate(single)
-    except ValidationError as error:
-        raise _invalid(error) from error
-
-
-@lru_cache
-def _parameters(model: type[Query]) -> frozenset[str]:
-    return frozenset(info.alias or name for name, info in model.model_fields.items())
-
-
-def _invalid(error: ValidationError) -> Problem:
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    issues = [(".".join(str(part) for part in issue["loc"]), issue["msg"]) for issue in found]
-    message = "; ".join(f"{name}: {why}" if name else why for name, why in issues)
-    return bad_request(message, fields=[{"field": name, "message": why} for name, why in issues])

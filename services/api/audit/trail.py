@@ -6,7 +6,7 @@ A command gets its entry from the scheduler, in the transaction that carries it 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from flask import Response, request
+from flask import Response
 from werkzeug.exceptions import HTTPException
 
 from services.api import problems
@@ -19,9 +19,8 @@ from shared.contracts.audit import AuditEntry, AuditTarget
 from shared.errors import DagwayError
 from shared.workspaces import DEFAULT, MARK, name_prefix
 
-__all__ = ["Trail", "actor_of", "audited", "current_trail"]
+__all__ = ["Trail", "actor_of", "audited"]
 
-_TRAIL = "dagway.trail"
 _MOST_CHARS = 200
 _PARAMETERS = {"fileName": "name", "name": "name", "dagRunId": "id", "userId": "id", "keyId": "id", "workerId": "name"}
 """The path parameters that name the target, and whether by name or by id."""
@@ -81,35 +80,27 @@ def actor_of(principal: Principal, *, address: str, request_id: str) -> Actor:
     )
 
 
-def current_trail() -> Trail | None:
-    """Return the trail of the request that this thread answers, if it is a write."""
-    found: Trail | None = request.environ.get(_TRAIL)
-    return found
-
-
 def audited(
     sender: AuditSender,
     operation: str,
     api_path: str,
-    begin: Callable[[], tuple[str, str]],
-    view: Callable[..., Response],
+    begin: Callable[[], Trail],
+    answer: Callable[[Trail, Mapping[str, str]], Response],
 ) -> Callable[..., Response]:
-    """Return the ``view`` of a write so that it sends an audit entry if it sends no command.
+    """Return the view of a write, which sends an audit entry if ``answer`` sends no command.
 
-    ``operation`` and ``api_path`` are the operation's id and path. ``begin`` returns the client's address and the
-    request id. A response 5xx of this gateway gets no entry: nothing was decided.
+    ``operation`` and ``api_path`` are the operation's id and path. ``begin`` returns the trail of a request. A response
+    5xx of this gateway gets no entry: nothing was decided.
     """
 
     def watched(**path: str) -> Response:
-        address, request_id = begin()
-        trail = Trail(address=address, request_id=request_id)
+        trail = begin()
 
         def entry(code: str) -> AuditEntry:
             return _entry(operation, trail, trail.target or _target(api_path, path), code)
 
-        request.environ[_TRAIL] = trail
         try:
-            response = view(**path)
+            response = answer(trail, path)
         except (Problem, DagwayError, HTTPException) as error:
             status, code = _outcome(error)
             if not trail.sent and (status < problems.INTERNAL or trail.remote_node):
