@@ -12,7 +12,10 @@ __all__ = ["OptionalAdminServer"]
 
 
 class OptionalAdminServer:
-    """Runs an admin server during the ``with`` block; does nothing if ``DAGWAY_METRICS_PORT`` is 0."""
+    """Runs an admin server during the ``with`` block; does nothing if ``DAGWAY_METRICS_PORT`` is 0.
+
+    It takes its port when it is made.
+    """
 
     def __init__(self, config: Config, trouble: Callable[[], str]) -> None:
         self._server = AdminServer(config.host, config.metrics_port, trouble) if config.metrics_port else None

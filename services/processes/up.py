@@ -14,6 +14,7 @@ from services.api.main import build_deps
 from services.api.observability.request_metrics import DaguCollector
 from services.api.serving.server import EmbeddedServer
 from services.api.settings import settings_from, warn_if_open
+from services.processes.admin import OptionalAdminServer
 from services.processes.database import time_limits
 from services.processes.scheduler import make_scheduler, read_base_config, written_files
 from services.processes.sealing import stored_secret_keys
@@ -21,7 +22,6 @@ from services.processes.signing import message_signing
 from services.processes.worker_process import WorkerProcess
 from services.scheduler.metrics import JUDGED_AGE, BacklogCollector, limit_dag_series
 from services.worker.reporting.metrics import WorkerCollector
-from shared.admin_server import AdminServer
 from shared.command_defaults import command_wait_s
 from shared.config import Config
 from shared.disk import DiskCheck, Volume
@@ -66,12 +66,8 @@ def run_up(
     signed = message_signing(config, "api", "scheduler", "worker")
     sys.setswitchinterval(_SWITCH_S)
     start_sending("dagway")
-    require_open(config.data_dir)
-    config.make_data_dir()
+    _open_data_folder(config)
     settings = replace(settings, secret_box=SecretBox(stored_secret_keys(config)))
-    if others_can_enter(config.data_dir):
-        # It may have files that others need, so its mode is left alone. What Dagway keeps in it is private anyway.
-        _log.warning("data_dir.open_to_others", extra={"path": str(config.data_dir), "next": "chmod 700"})
     database_url = config.database_url or f"sqlite:///{config.data_dir / 'dagway.db'}"
     migrate(database_url)
     limits = time_limits(config)
@@ -102,11 +98,7 @@ def run_up(
     app = create_app(deps)
     # Both servers bind here, before the scheduler's threads start: if a port is taken, there is nothing to stop.
     server = EmbeddedServer(app, config.host, config.port, threads=config.api_threads)
-    admin = (
-        AdminServer(config.host, config.metrics_port, lambda: worker.facts().trouble or scheduler.trouble)
-        if config.metrics_port
-        else None
-    )
+    admin = OptionalAdminServer(config, lambda: worker.facts().trouble or scheduler.trouble)
     if scheduler.folder is not None:
         scheduler.folder.try_to_look()
     warn_if_open(settings, config.host)
@@ -116,20 +108,17 @@ def run_up(
     link = LinkServer(transport, worker.link) if isinstance(transport, EmbeddedTransport) else None
     worker.begin(on_death)
     server.start()
-    if admin is not None:
-        admin.add(ProcessCollector("up", version, transport, Volume(config.data_dir)))
-        backlog = BacklogReads(engine)
-        admin.add(BacklogCollector(backlog.backlog, reads.specs, store.clock))
-        admin.add(DatabaseSizeCollector(backlog.database_bytes, config.database_room_mib))
-        admin.add(SchemaCollector(reads.schema))
-        admin.add(WorkerCollector(worker.facts))
-        admin.add(DaguCollector(deps))
-        admin.start()
+    backlog = BacklogReads(engine)
+    admin.add(ProcessCollector("up", version, transport, Volume(config.data_dir)))
+    admin.add(BacklogCollector(backlog.backlog, reads.specs, store.clock))
+    admin.add(DatabaseSizeCollector(backlog.database_bytes, config.database_room_mib))
+    admin.add(SchemaCollector(reads.schema))
+    admin.add(WorkerCollector(worker.facts))
+    admin.add(DaguCollector(deps))
     host = f"[{config.host}]" if ":" in config.host else config.host
-    echo(_welcome(f"http://{host}:{server.port}", config))
-    wait_for_stop(stop)
-    if admin is not None:
-        admin.stop()
+    with admin:
+        echo(_welcome(f"http://{host}:{server.port}", config))
+        wait_for_stop(stop)
     deps.closing.set()
     server.stop()
     deps.audit.close()
@@ -140,6 +129,14 @@ def run_up(
     transport.close()
     engine.dispose()
     stop_sending()
+
+
+def _open_data_folder(config: Config) -> None:
+    require_open(config.data_dir)
+    config.make_data_dir()
+    if others_can_enter(config.data_dir):
+        # It may have files that others need, so its mode is left alone. What Dagway keeps in it is private anyway.
+        _log.warning("data_dir.open_to_others", extra={"path": str(config.data_dir), "next": "chmod 700"})
 
 
 def _welcome(address: str, config: Config) -> str:
