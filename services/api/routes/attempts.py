@@ -41,7 +41,7 @@ def sub_run_attempts(
     call: Call, query: AttemptsQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str
 ) -> ApiResponse:
     """List every attempt of each step and handler of a sub-run, oldest first."""
-    run = find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id)
+    run = find_sub_run(call.deps, name, dag_run_id, sub_dag_run_id)
     return ok({"attempts": _attempts(call, run, query.step_name)})
 
 

@@ -100,7 +100,7 @@ def step_log(call: Call, query: StepLogQuery, name: str, dag_run_id: str, step_n
 @LOGS.get(f"{_SUB}/log", id="getSubDAGRunLog", query=LogQuery, response=LogSchema)
 def sub_run_log(call: Call, query: LogQuery, name: str, dag_run_id: str, sub_dag_run_id: str) -> ApiResponse:
     """Return the log of a sub-run: one line for each transition of the sub-run and its nodes."""
-    return _log_of_run(call, query, find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id))
+    return _log_of_run(call, query, find_sub_run(call.deps, name, dag_run_id, sub_dag_run_id))
 
 
 @LOGS.get(f"{_SUB}/steps/{{stepName}}/log", id="getSubDAGRunStepLog", query=StepLogQuery, response=LogSchema)
@@ -108,8 +108,7 @@ def sub_run_step_log(
     call: Call, query: StepLogQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
 ) -> ApiResponse:
     """Return lines that a step or handler of a sub-run wrote to stdout or stderr; none if it never ran."""
-    run = find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id)
-    return _log_of_step(call, query, run, step_name)
+    return _log_of_step(call, query, find_sub_run(call.deps, name, dag_run_id, sub_dag_run_id), step_name)
 
 
 @LOGS.get(f"{_RUN}/steps/{{stepName}}/log/search", id="searchStepLog", query=LogSearchQuery, response=LogHitsSchema)
@@ -126,8 +125,7 @@ def search_sub_step_log(
     call: Call, query: LogSearchQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
 ) -> ApiResponse:
     """Search the log of a step in a sub-run; return the numbers of the lines that contain a text."""
-    run = find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id)
-    return _search(call, query, run, step_name)
+    return _search(call, query, find_sub_run(call.deps, name, dag_run_id, sub_dag_run_id), step_name)
 
 
 @LOGS.get(f"{_RUN}/log/download", id="downloadDAGRunLog", media_type=_TEXT_FILE)
@@ -153,7 +151,7 @@ def download_step_log(call: Call, query: DownloadQuery, name: str, dag_run_id: s
 @LOGS.get(f"{_SUB}/log/download", id="downloadSubDAGRunLog", media_type=_TEXT_FILE)
 def download_sub_run_log(call: Call, name: str, dag_run_id: str, sub_dag_run_id: str) -> ApiResponse:
     """Return the whole log of a sub-run as a file."""
-    return _file_of_run(call, find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id))
+    return _file_of_run(call, find_sub_run(call.deps, name, dag_run_id, sub_dag_run_id))
 
 
 @LOGS.get(
@@ -169,8 +167,7 @@ def download_sub_run_step_log(
 
     For a running step, this is what it has written so far.
     """
-    run = find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id)
-    return _file_of_step(call, query, run, step_name)
+    return _file_of_step(call, query, find_sub_run(call.deps, name, dag_run_id, sub_dag_run_id), step_name)
 
 
 def _file_of_run(call: Call, run: RunRow) -> ApiResponse:

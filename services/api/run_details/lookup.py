@@ -5,7 +5,7 @@ from services.api.problems import not_found
 from services.api.representations import json_values
 from shared.store.reads.reader import RunRow
 
-__all__ = ["find_run", "find_sub_run", "run_name", "run_of", "stored_run_name"]
+__all__ = ["find_run", "find_sub_run", "run_name", "run_of", "stored_run_name", "sub_run_of"]
 
 
 def find_run(deps: Deps, name: str, dag_run_id: str) -> RunRow:
@@ -29,7 +29,12 @@ def stored_run_name(deps: Deps, name: str, dag_run_id: str) -> tuple[str, str]:
     return run_name(deps, name), dag_run_id
 
 
-def find_sub_run(deps: Deps, root: RunRow, sub_run_id: str) -> RunRow:
+def find_sub_run(deps: Deps, name: str, dag_run_id: str, sub_run_id: str) -> RunRow:
+    """Return a sub-run at any depth below the root run that ``find_run`` finds. Raises a 404 if there is none."""
+    return sub_run_of(deps, find_run(deps, name, dag_run_id), sub_run_id)
+
+
+def sub_run_of(deps: Deps, root: RunRow, sub_run_id: str) -> RunRow:
     """Return a sub-run at any depth below ``root``. Raises a 404 if there is none with this id."""
     json_values.plain_name(sub_run_id, "subDAGRunId")
     found = deps.reads.sub_run(root.root_key, sub_run_id)
