@@ -117,7 +117,7 @@ def _handler(folder: Path, counters: WorkerCounters) -> Iterator[TaskHandler]:
     yield TaskHandler(
         WorkerIdentity("w1", "bench"),
         workspace,
-        runner=AttemptRunner(guardian, workspace, sealer, resolver),
+        runner=AttemptRunner(guardian, workspace, sealer, resolver, "any"),
         sealer=sealer,
         resolver=resolver,
         shipper=shipper,

@@ -88,7 +88,7 @@ class AttemptRunner:
         workspace: Workspace,
         sealer: Sealer,
         resolver: SecretResolver,
-        outbound: OutboundPolicy = "any",
+        outbound: OutboundPolicy,
     ) -> None:
         self._outbound = outbound
         self._guardian = guardian

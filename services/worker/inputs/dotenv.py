@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from services.worker.inputs.named_files import EVERYTHING, Reach
+from services.worker.inputs.named_files import Reach
 from shared.language.expansion.expand import ExpansionError, Scope, expand
 from shared.language.expansion.size import MOST_VALUES_CHARS, check_size
 
@@ -25,7 +25,7 @@ _MAX_BYTES = 1_048_576
 
 
 def read_dotenv(
-    paths: Sequence[str], folders: Sequence[Path], outer: Mapping[str, str], reach: Reach = EVERYTHING
+    paths: Sequence[str], folders: Sequence[Path], outer: Mapping[str, str], reach: Reach
 ) -> dict[str, str]:
     """Return the variables of all files that exist; later files win.
 

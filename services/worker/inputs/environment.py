@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.worker.inputs.dotenv import read_dotenv
-from services.worker.inputs.named_files import EVERYTHING, Reach
+from services.worker.inputs.named_files import Reach
 from services.worker.inputs.secret_values import SecretResolver
 from services.worker.process.capture import CommandFailed
 from shared.contracts.tasks import StepRef, Task
@@ -30,7 +30,6 @@ __all__ = ["Environment", "Inputs", "build_environment", "host_variables", "prep
 
 _log = logging.getLogger(__name__)
 
-_BUILT_IN = SecretResolver()
 _PASSED = frozenset(
     {b"PATH", b"HOME", b"USER", b"SHELL", b"TMPDIR", b"TERM", b"EDITOR", b"VISUAL", b"LANG", b"LC_ALL", b"LC_CTYPE"}
     | {b"TZ", b"LD_LIBRARY_PATH", b"XDG_CONFIG_HOME", b"XDG_DATA_HOME", b"XDG_CACHE_HOME", b"DAGU_DEFAULT_SHELL"}
@@ -111,11 +110,11 @@ def prepare_inputs(
     task: Task,
     folder: Path,
     *,
-    resolver: SecretResolver = _BUILT_IN,
-    passed: tuple[str, ...] = (),
+    resolver: SecretResolver,
+    reach: Reach,
+    home: str,
+    passed: tuple[str, ...],
     all_secrets: bool = True,
-    reach: Reach = EVERYTHING,
-    home: str = "",
 ) -> Inputs:
     """Find the step's directory, dotenv variables and secrets. ``folder`` is the folder of the DAG's file.
 

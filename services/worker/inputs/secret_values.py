@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from services.worker.inputs.named_files import EVERYTHING, Reach
+from services.worker.inputs.named_files import Reach
 from services.worker.inputs.secret_files import MountedSecrets, secret_file
 from services.worker.inputs.secret_provider import SecretMissing, SecretProvider
 from shared.language import model
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SecretResolver"]
 
-_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class SecretResolver:
@@ -43,9 +41,9 @@ class SecretResolver:
         folders: Sequence[Path],
         host: Mapping[str, str],
         *,
-        sealed: Mapping[str, str] = _NONE,
-        all_of_them: bool = True,
-        reach: Reach = EVERYTHING,
+        sealed: Mapping[str, str],
+        all_of_them: bool,
+        reach: Reach,
     ) -> dict[str, str]:
         """Return a map of each secret's name to its value. ``host`` holds the variables that ``env`` may read.
 

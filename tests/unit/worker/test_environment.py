@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from services.worker.inputs.dotenv import parse_dotenv, read_dotenv
-from services.worker.inputs.environment import MAX_EXPORT_BYTES, build_environment, prepare_inputs
+from services.worker.inputs.environment import MAX_EXPORT_BYTES, Inputs, build_environment, prepare_inputs
+from services.worker.inputs.named_files import EVERYTHING
 from services.worker.inputs.secret_provider import SecretMissing
+from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.files import log_paths
 from services.worker.process.shells import shell_argv
@@ -21,6 +23,10 @@ def _task(**fields: object) -> Task:
     return Task.model_validate({**facts, **fields})
 
 
+def _inputs(task: Task, folder: Path) -> Inputs:
+    return prepare_inputs(task, folder, resolver=SecretResolver(), reach=EVERYTHING, home="", passed=())
+
+
 def test_later_sources_win_in_the_process_and_in_expansion(tmp_path: Path) -> None:
     names = "ABCDE"
     task = _task(
@@ -30,7 +36,7 @@ def test_later_sources_win_in_the_process_and_in_expansion(tmp_path: Path) -> No
         step=Step(name="s", env=tuple((name, "step") for name in names[3:])),
         engine_env=(("E", "reserved"),),
     )
-    environment = build_environment(task, prepare_inputs(task, tmp_path), {}, None)
+    environment = build_environment(task, _inputs(task, tmp_path), {}, None)
 
     assert [environment.process[name] for name in names] == ["env", "output", "param", "step", "reserved"]
     assert expand("$A $B $C $D $E", environment.full) == "env output param step reserved"
@@ -43,7 +49,7 @@ def test_textual_expansion_replaces_only_json_paths_of_variables_the_shell_reads
         outputs=(("O", '{"k":"output"}'),),
         secrets=(Secret(name="S", provider="env", key="PATH"),),
     )
-    textual = build_environment(task, prepare_inputs(task, tmp_path), {}, None).textual
+    textual = build_environment(task, _inputs(task, tmp_path), {}, None).textual
 
     assert expand_text("${J.k} $J.k '${J.k}' ${O.k} ${J.nope}|", textual) == "v v 'v' output |"
     assert expand_text("$J ${J} ${T.k} $T.txt ${S.k} $S ${U.k}", textual) == "$J ${J} ${T.k} $T.txt ${S.k} $S ${U.k}"
@@ -52,7 +58,7 @@ def test_textual_expansion_replaces_only_json_paths_of_variables_the_shell_reads
 def test_step_env_entries_do_not_see_each_other(tmp_path: Path) -> None:
     task = _task(step=Step(name="s", env=(("A", "1"), ("B", "<${A}>"))))
 
-    assert build_environment(task, prepare_inputs(task, tmp_path), {}, None).process["B"] == "<>"
+    assert build_environment(task, _inputs(task, tmp_path), {}, None).process["B"] == "<>"
 
 
 def test_variables_of_the_service_are_hidden_even_from_expansions(
@@ -60,18 +66,18 @@ def test_variables_of_the_service_are_hidden_even_from_expansions(
 ) -> None:
     monkeypatch.setenv("DAGWAY_AMQP_URL", "amqp://guest")
     task = _task(step=Step(name="s", env=(("A", "<${DAGWAY_AMQP_URL}>"),)))
-    environment = build_environment(task, prepare_inputs(task, tmp_path), {}, None)
+    environment = build_environment(task, _inputs(task, tmp_path), {}, None)
 
     assert environment.process["A"] == "<>"
     assert "DAGWAY_AMQP_URL" not in environment.process
     with pytest.raises(SecretMissing, match="is not set"):
-        prepare_inputs(_task(secrets=(Secret(name="S", provider="env", key="DAGWAY_AMQP_URL"),)), tmp_path)
+        _inputs(_task(secrets=(Secret(name="S", provider="env", key="DAGWAY_AMQP_URL"),)), tmp_path)
 
 
 def test_values_too_long_for_an_environment_can_still_be_expanded(tmp_path: Path) -> None:
     long = "x" * (MAX_EXPORT_BYTES + 1)
     task = _task(outputs=(("BIG", long),))
-    environment = build_environment(task, prepare_inputs(task, tmp_path), {}, None)
+    environment = build_environment(task, _inputs(task, tmp_path), {}, None)
 
     assert "BIG" not in environment.process
     assert expand_text("$BIG", environment.textual) == long
@@ -81,7 +87,7 @@ def test_a_file_secret_loses_only_its_last_newline(tmp_path: Path) -> None:
     tmp_path.joinpath("key").write_text("a\nb\n\n")
     task = _task(secrets=(Secret(name="S", provider="file", key="key"),))
 
-    assert prepare_inputs(task, tmp_path).secrets == {"S": "a\nb\n"}
+    assert _inputs(task, tmp_path).secrets == {"S": "a\nb\n"}
 
 
 def test_dotenv_supports_quotes_comments_and_references() -> None:
@@ -106,14 +112,14 @@ def test_a_dotenv_file_whose_values_multiply_each_other_is_skipped(
     (tmp_path / "many").write_text(f"A={'x' * 1_000}\nB={'$A' * 1_000}\n{values}")
     (tmp_path / "few").write_text("D=d\n")
 
-    assert read_dotenv(["many", "few"], [tmp_path], {}) == {"D": "d"}
+    assert read_dotenv(["many", "few"], [tmp_path], {}, EVERYTHING) == {"D": "d"}
     assert [vars(each)["error"] for each in caplog.records] == ["the expanded text is longer than 2097152 characters"]
 
 
 def test_a_steps_directory_is_relative_to_the_dags_and_that_to_the_runs(tmp_path: Path) -> None:
     task = _task(working_dir="${W}", env=(("W", "dag"),), step=Step(name="s", working_dir="step"))
 
-    assert prepare_inputs(task, tmp_path).working_dir == tmp_path / "dag" / "step"
+    assert _inputs(task, tmp_path).working_dir == tmp_path / "dag" / "step"
 
 
 def test_no_name_leads_out_of_the_data_directory_or_onto_another_steps_log(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_what_is_no_file_is_neither_waited_for_nor_left_open(tmp_path: Path) -> 
     for name in ("pipe", ".", "/dev/zero"):
         with pytest.raises(OSError, match="not a regular file"):
             EVERYTHING.open_to_read(tmp_path / name)
-        assert read_dotenv([name], [tmp_path], {}) == {}
+        assert read_dotenv([name], [tmp_path], {}, EVERYTHING) == {}
 
     assert {each.name for each in Path("/dev/fd").iterdir()} == before
 
