@@ -21,7 +21,7 @@ from services.worker.attempt.context import AttemptContext, Preparation
 from services.worker.attempt.freshness import doubt_about
 from services.worker.attempt.grants import Answer, Grants
 from services.worker.attempt.registry import AttemptRegistry
-from services.worker.attempt.runner import AttemptResult, AttemptRunner
+from services.worker.attempt.runner import AttemptResult, AttemptRunner, broken
 from services.worker.attempt.spans import AttemptSpans
 from services.worker.inputs.sealing import Sealer
 from services.worker.inputs.secret_values import SecretResolver
@@ -47,7 +47,7 @@ from shared.contracts.events import (
     NextStart,
 )
 from shared.contracts.tasks import Task
-from shared.errors import DagwayError, PublishUnconfirmed, Unavailable
+from shared.errors import PublishUnconfirmed, Unavailable
 from shared.log import bound, first_line
 from shared.tracing import SpanContext, within
 from shared.transport.base import BrokerQueue, Delivery, event_queue
@@ -258,11 +258,7 @@ class TaskHandler:
                 context.note(f"attempt {task.number} started")
                 attempt = self._runner.execute(task, stop, inputs, files, masker=masker, follow_logs=follow_logs)
         except Exception as error:  # noqa: BLE001 - any error becomes the outcome
-            why = masker.text(str(error) or type(error).__name__)
-            # A mistake in the workflow needs no traceback, which can also contain the value of a secret.
-            unexpected = not (masker or isinstance(error, DagwayError))
-            _log.warning("attempt.broken", extra={"token": task.token, "error": why}, exc_info=unexpected)
-            attempt = AttemptResult(Result("broken", 1, why))
+            attempt = AttemptResult(broken(task, error, masker))
         logs = context.logs
         if logs is not None:
             self._shipper.leave(logs)

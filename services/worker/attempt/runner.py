@@ -43,7 +43,7 @@ from shared.language.expansion.expand import RunCommand, expand
 from shared.outbound import OutboundPolicy
 from shared.workspaces import plain_name
 
-__all__ = ["AttemptResult", "AttemptRunner"]
+__all__ = ["AttemptResult", "AttemptRunner", "broken"]
 
 _log = logging.getLogger(__name__)
 _TAIL_BYTES = 1024
@@ -113,11 +113,7 @@ class AttemptRunner:
         except Interrupted:
             return AttemptResult(supervisor.classify(None, name=task.step.name), outputs)
         except Exception as error:  # noqa: BLE001 - any error becomes the outcome
-            why = masker.text(str(error) or type(error).__name__)
-            # A traceback is for errors that nobody expects, and would show a secret of the calling run.
-            unexpected = not (masker or isinstance(error, DagwayError))
-            _log.warning("attempt.broken", extra={"token": task.token, "error": why}, exc_info=unexpected)
-            return AttemptResult(Result("broken", 1, why), outputs)
+            return AttemptResult(broken(task, error, masker), outputs)
 
     def execute(
         self,
@@ -288,6 +284,15 @@ class AttemptRunner:
             # The step does not start, so nothing is written.
             path = os.devnull
         return execution.inputs.working_dir / Path(path).expanduser()
+
+
+def broken(task: Task, error: Exception, masker: Masker) -> Result:
+    """Log an error that ended an attempt, and return the result of the attempt."""
+    why = masker.text(str(error) or type(error).__name__)
+    # A mistake in the workflow needs no traceback, which can also contain the value of a secret.
+    unexpected = not (masker or isinstance(error, DagwayError))
+    _log.warning("attempt.broken", extra={"token": task.token, "error": why}, exc_info=unexpected)
+    return Result("broken", 1, why)
 
 
 def _log_variables(task: Task, paths: LogPaths) -> dict[str, str]:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["SecretResolver"]
 
 
-
 class SecretResolver:
     """Resolves secrets with the providers that are built in, and with those of installed packages. Thread-safe.
 
