@@ -361,9 +361,12 @@ def test_earlier_messages_go_first_after_the_first_system_message(
     [
         ({"headers": ["a"]}, "headers must be a map of names to values, not list"),
         ({"query": "a=b"}, "query must be a map of names to values, not string"),
+        ({"timeout": "inf"}, "timeout must be a number of seconds, not 'inf'"),
+        ({"timeout": "nan"}, "timeout must be a number of seconds, not 'nan'"),
+        ({"timeout": "1e30"}, "timeout must be a number of seconds, not '1e30'"),
     ],
 )
-def test_an_option_that_must_be_a_map_is_named_in_the_error(rig: Rig, config: dict[str, Any], told: str) -> None:
+def test_an_option_that_cannot_be_used_is_named_in_the_error(rig: Rig, config: dict[str, Any], told: str) -> None:
     finished = rig.run(task(http("GET", "http://127.0.0.1:1/", config)))
 
     assert (finished.outcome, finished.error) == ("broken", told)

@@ -127,13 +127,16 @@ def positive_seconds(config: dict[str, Any], name: str, default: float = 0) -> f
     """Read the option ``name``, a number of seconds as a number or a text. Negative numbers count as 0.
 
     Raises:
-        InvalidInput: the option is not a number.
+        InvalidInput: the option is not a number, or more than one can wait for, such as infinity.
     """
     value = config.get(name, default)
     try:
-        return max(float(value), 0.0)
+        seconds = float(value)
+        if not seconds <= threading.TIMEOUT_MAX:
+            raise ValueError("too long, or NaN")
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"{name} must be a number of seconds, not {value!r}") from error
+    return max(seconds, 0.0)
 
 
 def make_result(job: Job, error: str = "", exit_code: int = 0) -> Result:
