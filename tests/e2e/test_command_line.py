@@ -9,6 +9,8 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.transcripts import GREET, Dagway, plain
 from tests.harness.client import Client
 from tests.harness.cluster import Footing
@@ -100,6 +102,19 @@ def test_a_file_of_this_machine_is_sent(dagway: Dagway, tmp_path: Path) -> None:
     assert dagway("logs", "sent", "say").stdout == 'one two "three" \\\n'
     named = dagway("start", "-q", "-N", "renamed", "-p", "a b", str(file))
     assert (named.exit_code, dagway("logs", "renamed").stdout) == (0, "say | a b\n")
+
+
+@pytest.mark.parametrize("command", [("start", "--detach"), ("enqueue",)])
+def test_what_follows_the_run_of_a_file_is_said_by_the_name_in_it(
+    dagway: Dagway, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    file = tmp_path / "file.yaml"
+    file.write_text("name: within\nsteps: ['true']\n")
+
+    said = dagway(*command, str(file)).stderr.rpartition("dagway: follow it with: dagway ")[2].split()
+
+    assert said[:2] == ["watch", "within"]
+    assert dagway(*said).exit_code == 0
 
 
 def test_a_file_that_is_missing_is_said_before_the_dag_of_its_name_is_taken(dagway: Dagway, client: Client) -> None:

@@ -148,7 +148,7 @@ def enqueue_command(
     """
     where, body = request_of(dag, name, run_id, params_text(params, params_option), quiet=quiet)
     answer = gateway.post(f"{where}/enqueue", {**body, "queue": queue, "priority": priority})
-    _print_id(answer, name or dag_name(dag), quiet=quiet, in_json=in_json)
+    _print_id(answer, name or body.get("name") or dag_name(dag), quiet=quiet, in_json=in_json)
 
 
 def _print_id(answer: dict[str, Any], name: str, *, quiet: bool, in_json: bool) -> None:
