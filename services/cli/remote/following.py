@@ -22,6 +22,7 @@ __all__ = [
     "follow_run",
     "last_event",
     "last_lines",
+    "print_id",
     "print_run",
     "say",
     "say_change",
@@ -52,6 +53,15 @@ def exit_code(run: Run, *, strict: bool = False) -> int:
 def say(text: str) -> None:
     """Print a line for people to stderr."""
     click.echo(f"dagway: {text}", err=True)
+
+
+def print_id(answer: dict[str, Any], name: str, *, quiet: bool, in_json: bool) -> None:
+    """Print the id of a run whose end nobody waits for: the answer itself if ``in_json``."""
+    if in_json:
+        echo_json(answer)
+    elif not quiet:
+        click.echo(answer["dagRunId"])
+        say(f"follow it with: dagway watch {name} {answer['dagRunId']}")
 
 
 def say_lost(error: GatewayUnreachable) -> None:

@@ -4,10 +4,10 @@ import click
 
 from services.cli.exit_codes import GatewayError
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, echo_json, on_terminal
+from services.cli.output.terminal import JSON_OPTION, on_terminal
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import QUIET, RUN_ID, dagu_flags
-from services.cli.remote.following import ACTIVE, end_with_result, last_event, say, wait_for_end
+from services.cli.remote.following import ACTIVE, end_with_result, last_event, print_id, wait_for_end
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import DAG_ARGUMENT, RUN_ARGUMENT, RUNNING, WAITING, name_on_server, run_ids
 from services.cli.remote.stopping import stop_run
@@ -85,12 +85,9 @@ def restart_command(
 def _finish(
     gateway: Gateway, name: str, run_id: str, *, last_id: str = "", detach: bool, quiet: bool, in_json: bool
 ) -> None:
-    if not detach:
-        live = on_terminal() and not in_json
-        run = wait_for_end(gateway, name, run_id, quiet=quiet or in_json, live=live, last_id=last_id)
-        end_with_result(gateway, run, quiet=quiet, in_json=in_json, shown=live and not quiet)
-    elif in_json:
-        echo_json({"dagRunId": run_id})
-    elif not quiet:
-        click.echo(run_id)
-        say(f"follow it with: dagway watch {name} {run_id}")
+    if detach:
+        print_id({"dagRunId": run_id}, name, quiet=quiet, in_json=in_json)
+        return
+    live = on_terminal() and not in_json
+    run = wait_for_end(gateway, name, run_id, quiet=quiet or in_json, live=live, last_id=last_id)
+    end_with_result(gateway, run, quiet=quiet, in_json=in_json, shown=live and not quiet)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, echo_json, on_terminal
+from services.cli.output.terminal import JSON_OPTION, on_terminal
 from services.cli.paths import is_file
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import (
@@ -18,7 +18,7 @@ from services.cli.remote.dagu_flags import (
     dagu_flags,
     params_text,
 )
-from services.cli.remote.following import end_with_result, say, wait_for_end
+from services.cli.remote.following import end_with_result, print_id, say, wait_for_end
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import name_on_server
 from shared.errors import ConfigInvalid
@@ -110,7 +110,7 @@ def start_command(
         answer = gateway.post(where if where == "/dag-runs" else f"{where}/start", body)
         started = name or body.get("name") or name_on_server(gateway, dag)
     if detach:
-        _print_id(answer, started, quiet=quiet, in_json=in_json)
+        print_id(answer, started, quiet=quiet, in_json=in_json)
         return
     live = on_terminal() and not in_json
     run = wait_for_end(gateway, started, answer["dagRunId"], quiet=quiet or in_json, live=live)
@@ -148,12 +148,4 @@ def enqueue_command(
     """
     where, body = request_of(dag, name, run_id, params_text(params, params_option), quiet=quiet)
     answer = gateway.post(f"{where}/enqueue", {**body, "queue": queue, "priority": priority})
-    _print_id(answer, name or body.get("name") or dag_name(dag), quiet=quiet, in_json=in_json)
-
-
-def _print_id(answer: dict[str, Any], name: str, *, quiet: bool, in_json: bool) -> None:
-    if in_json:
-        echo_json(answer)
-    elif not quiet:
-        click.echo(answer["dagRunId"])
-        say(f"follow it with: dagway watch {name} {answer['dagRunId']}")
+    print_id(answer, name or body.get("name") or dag_name(dag), quiet=quiet, in_json=in_json)
