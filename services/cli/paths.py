@@ -8,19 +8,16 @@ __all__ = ["WorkflowFile", "is_file", "is_folder"]
 
 
 class WorkflowFile(click.Path):
-    """An existing workflow file. ``on_server`` is the command that takes the name of a DAG on a server instead."""
+    """An existing workflow file, for ``dagway run``."""
 
-    def __init__(self, on_server: str) -> None:
+    def __init__(self) -> None:
         super().__init__(exists=True, dir_okay=False, path_type=Path)
-        self.on_server = on_server
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Return the path, or fail with advice if ``value`` can only be the name of a DAG."""
         text = str(value)
         if Path(text).name == text and not Path(text).suffix and not is_file(Path(text)) and not is_folder(Path(text)):
-            self.fail(
-                f"there is no file {text} here; for a DAG on a server: dagway {self.on_server} {text}", param, ctx
-            )
+            self.fail(f"there is no file {text} here; for a DAG on a server: dagway start {text}", param, ctx)
         super().convert(text, param, ctx)
         return Path(text)
 

@@ -17,17 +17,17 @@ DEFAULT_DOTENV = (".env",)
 _FORMS = "env config should be map of strings or array of key=value formatted string"
 
 
-def read_env(fields: Fields, name: str = "env") -> Pairs:
-    """Read a map of variables, or a list whose items are maps or ``K=V`` texts. Return names and values in order."""
-    value = fields.get(name)
+def read_env(fields: Fields) -> Pairs:
+    """Read ``env``: a map, or a list whose items are maps or ``K=V`` texts. Return names and values in order."""
+    value = fields.get("env")
     if value is None:
         return ()
     pairs: list[tuple[str, str]] = []
     if isinstance(value, YamlMap):
-        _add_map(fields, fields.sub(name), value, pairs)
+        _add_map(fields, fields.sub("env"), value, pairs)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            path = f"{fields.sub(name)}[{index}]"
+            path = f"{fields.sub('env')}[{index}]"
             if isinstance(item, YamlMap):
                 _add_map(fields, path, item, pairs)
             elif isinstance(item, str):
@@ -36,11 +36,11 @@ def read_env(fields: Fields, name: str = "env") -> Pairs:
                     pairs.append((key.strip(), text))
                 else:
                     message = f'env[{index}]: invalid format "{item}" (expected KEY=value)'
-                    fields.issues.error(message, path, fields.get(name).item_at[index])
+                    fields.issues.error(message, path, fields.get("env").item_at[index])
             else:
-                fields.issues.error(f"{_FORMS}: {_shown(item)}", path, fields.get(name).item_at[index])
+                fields.issues.error(f"{_FORMS}: {_shown(item)}", path, fields.get("env").item_at[index])
     else:
-        fields.error(name, f"{_FORMS}: {_shown(value)}")
+        fields.error("env", f"{_FORMS}: {_shown(value)}")
     return tuple(pairs)
 
 

@@ -156,10 +156,10 @@ def chosen_dag_name(given: str, field: str = "dagName") -> str | None:
     return dag_name(trimmed, field) if trimmed else None
 
 
-def run_id(text: str, field: str = "dagRunId") -> str:
+def run_id(text: str) -> str:
     """Return a run id that a client chose for a new run. Raises a 400 if the id is not valid."""
     if not valid_run_id(text):
-        raise bad_request(f"{field}: {_shown(text)} is not a valid DAG-run id ({RUN_ID_RULE})", field=field)
+        raise bad_request(f"dagRunId: {_shown(text)} is not a valid DAG-run id ({RUN_ID_RULE})", field="dagRunId")
     return text
 
 

@@ -35,7 +35,7 @@ dagway run --watch hello.yaml        run it again whenever the file changes
 
 
 @click.command("run", cls=PageCommand, examples=_EXAMPLES)
-@click.argument("file", type=WorkflowFile(on_server="start"))
+@click.argument("file", type=WorkflowFile())
 @PARAMS_ARGUMENT
 @PARAMS_OPTION
 @RUN_ID

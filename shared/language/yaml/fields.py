@@ -216,16 +216,16 @@ class Fields:
                 fields.wrong_type(key, "a string", value)
         return found
 
-    def choice(self, name: str, choices: tuple[str, ...], default: str = "") -> str:
-        """Read a text that must be one of ``choices``."""
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        """Read a text that must be one of ``choices``. Returns an empty text if it is absent or another one."""
         given = self.get(name)
         # The hint of another type, to quote the value, would lead to the next error.
-        value = scalar_text(given) if given is not None and is_scalar(given) else self.text(name, default)
+        value = scalar_text(given) if given is not None and is_scalar(given) else self.text(name)
         value = value.strip()
-        if value == default or value in choices:
+        if not value or value in choices:
             return value
         self.error(name, f"invalid {name}: {value} (must be one of: {', '.join(choices)})")
-        return default
+        return ""
 
 
 def is_scalar(value: Any) -> bool:
