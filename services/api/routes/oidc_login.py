@@ -7,6 +7,7 @@ gateway can serve the callback.
 import hmac
 import re
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -39,39 +40,61 @@ _LOCAL = re.compile(r"/(?![/\\])[\x21-\x7e]*")
 
 def serve_login(app: Flask, routes: RouteTable, deps: "Deps", provider: OidcProvider) -> None:
     """Redirect requests for pages to the provider if nobody is logged in; serve the callback and the logout."""
-    base = deps.base_path
-    note = partial(note_oidc, deps.audit, deps.settings.trusted_proxies)
+    login = _Login(provider, deps.base_path, partial(note_oidc, deps.audit, deps.settings.trusted_proxies))
+    app.before_request(login.demand)
+    for path, view in ((_CALLBACK, login.callback), (_LOGOUT, login.logout)):
+        routes.add("GET", path, f"oidc {path[1:]}", view)
 
-    def demand() -> Response | None:
+
+class _Login:
+    """The requests of a login. ``base`` is the URL path before all paths; ``note`` writes to the audit log."""
+
+    def __init__(self, provider: OidcProvider, base: str, note: Callable[..., None]) -> None:
+        self._provider = provider
+        self._base = base
+        self._note = note
+
+    def demand(self) -> Response | None:
+        """Return a redirect to the provider if this request is for a page and nobody is logged in."""
         if request.method not in {"GET", "HEAD"} or request.path.startswith(_NOT_PAGES) or request.path == "/api":
             return None
-        if provider.identify(request.cookies):
+        if self._provider.identify(request.cookies):
             return None
         if request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate":
             # For example an icon: its redirect would overwrite the cookies of the login that the page has started.
             raise unauthorized("No user is logged in")
-        return to_provider()
+        return self._to_provider()
 
-    def to_provider() -> Response:
-        state, nonce, verifier = new_verifier(), new_verifier(), new_verifier()
-        response = _redirect(provider.login_url(state=state, nonce=nonce, verifier=verifier))
-        query = request.query_string.decode("ascii", "replace")
-        wanted = base + quote(request.path, safe="/%") + (f"?{query}" if query else "")
-        for name, value in ((_STATE, state), (_NONCE, nonce), (_VERIFIER, verifier), (_WANTED, wanted[:2000])):
-            set_cookie(response, name, value, _HELPERS_LIVE_S)
-        return response
-
-    def callback() -> Response:
+    def callback(self) -> Response:
+        """End a login: the provider has sent the browser here."""
         try:
-            response, identity = redeem()
+            response, identity = self._redeem()
         except Problem as problem:
             if problem.status < INTERNAL:
-                note("oidcLogin", NOBODY, problem.code)
+                self._note("oidcLogin", NOBODY, problem.code)
             raise
-        note("oidcLogin", identity.principal)
+        self._note("oidcLogin", identity.principal)
         return response
 
-    def redeem() -> tuple[Response, OidcIdentity]:
+    def logout(self) -> Response:
+        """Forget the login here, and go to where the provider ends its own."""
+        known = self._provider.identify(request.cookies)
+        if known is not None:
+            self._note("oidcLogout", known.principal)
+        elsewhere = self._provider.logout_url()
+        response = _redirect(elsewhere) if elsewhere else Response("You are logged out.", mimetype="text/plain")
+        return self._forget(response, TOKEN_COOKIE, PROOF_COOKIE)
+
+    def _to_provider(self) -> Response:
+        state, nonce, verifier = new_verifier(), new_verifier(), new_verifier()
+        response = _redirect(self._provider.login_url(state=state, nonce=nonce, verifier=verifier))
+        query = request.query_string.decode("ascii", "replace")
+        wanted = self._base + quote(request.path, safe="/%") + (f"?{query}" if query else "")
+        for name, value in ((_STATE, state), (_NONCE, nonce), (_VERIFIER, verifier), (_WANTED, wanted[:2000])):
+            self._set_cookie(response, name, value, _HELPERS_LIVE_S)
+        return response
+
+    def _redeem(self) -> tuple[Response, OidcIdentity]:
         given, state = request.args.get("state", ""), request.cookies.get(_STATE, "")
         if not state or not hmac.compare_digest(given.encode("utf-8", "replace"), state.encode("utf-8", "replace")):
             raise bad_request(
@@ -79,7 +102,7 @@ def serve_login(app: Flask, routes: RouteTable, deps: "Deps", provider: OidcProv
             )
         if "error" in request.args:
             raise Problem(403, "forbidden", f"The login provider refused the login: {request.args['error'][:200]}")
-        token, identity = provider.redeem(
+        token, identity = self._provider.redeem(
             request.args.get("code", ""),
             nonce=request.cookies.get(_NONCE, ""),
             verifier=request.cookies.get(_VERIFIER, ""),
@@ -89,34 +112,20 @@ def serve_login(app: Flask, routes: RouteTable, deps: "Deps", provider: OidcProv
                 "The provider's ID token is too large for a cookie; configure fewer claims at the provider"
             )
         wanted = request.cookies.get(_WANTED, "")
-        response = _redirect(wanted if _LOCAL.fullmatch(wanted) else f"{base}/")
+        response = _redirect(wanted if _LOCAL.fullmatch(wanted) else f"{self._base}/")
         lives_s = max(1, identity.expires_at - int(time.time()))
-        set_cookie(response, TOKEN_COOKIE, token, lives_s)
-        set_cookie(response, PROOF_COOKIE, provider.proof(token), lives_s)
-        return forget(response, *_HELPERS), identity
+        self._set_cookie(response, TOKEN_COOKIE, token, lives_s)
+        self._set_cookie(response, PROOF_COOKIE, self._provider.proof(token), lives_s)
+        return self._forget(response, *_HELPERS), identity
 
-    def logout() -> Response:
-        known = provider.identify(request.cookies)
-        if known is not None:
-            note("oidcLogout", known.principal)
-        elsewhere = provider.logout_url()
-        response = _redirect(elsewhere) if elsewhere else Response("You are logged out.", mimetype="text/plain")
-        return forget(response, TOKEN_COOKIE, PROOF_COOKIE)
+    def _set_cookie(self, response: Response, name: str, value: str, lives_s: int) -> None:
+        path, secure = self._base or "/", sent_by_tls(request)
+        response.set_cookie(name, value, max_age=lives_s, path=path, httponly=True, samesite="Lax", secure=secure)
 
-    def set_cookie(response: Response, name: str, value: str, lives_s: int) -> None:
-        secure = sent_by_tls(request)
-        response.set_cookie(
-            name, value, max_age=lives_s, path=base or "/", httponly=True, samesite="Lax", secure=secure
-        )
-
-    def forget(response: Response, *names: str) -> Response:
+    def _forget(self, response: Response, *names: str) -> Response:
         for name in names:
-            response.delete_cookie(name, path=base or "/", httponly=True, samesite="Lax")
+            response.delete_cookie(name, path=self._base or "/", httponly=True, samesite="Lax")
         return response
-
-    app.before_request(demand)
-    for path, view in ((_CALLBACK, callback), (_LOGOUT, logout)):
-        routes.add("GET", path, f"oidc {path[1:]}", view)
 
 
 def _redirect(url: str) -> Response:
