@@ -54,11 +54,6 @@ def forward(
     Raises:
         Problem: the node's error, with the status that the node returned; 502 if the node cannot be reached.
     """
-    sent = {name: headers[name] for name in _PASSED_ON if name in headers}
-    if node.is_basic_auth:
-        sent |= urllib3.make_headers(basic_auth=f"{node.basic_auth_username}:{node.basic_auth_password}")
-    elif node.is_auth_token:
-        sent["Authorization"] = f"Bearer {node.auth_token}"
     rest = urlencode([(name, value) for name, value in query if name != "remoteNode"])
     url = f"{node.api_base_url.rstrip('/')}{path}{f'?{rest}' if rest else ''}"
     wait_s = _wait_s(query)
@@ -68,7 +63,7 @@ def forward(
                 method,
                 url,
                 body=body or None,
-                headers=sent,
+                headers=_sent_headers(node, headers),
                 timeout=urllib3.Timeout(connect=_TIMEOUT_S, read=_TIMEOUT_S + wait_s),
                 retries=False,
                 redirect=False,
@@ -76,15 +71,29 @@ def forward(
             )
         if answer.status == 200 and answer.headers.get("Content-Type", "").startswith(_STREAM):
             return ApiResponse(200, _Relay(answer, follower, aside), _STREAM, {"X-Accel-Buffering": "no"})
-        data = answer.read(_MAX_ANSWER_BYTES + 1, decode_content=True)
-        if len(data) > _MAX_ANSWER_BYTES:
-            answer.close()
-            raise Problem(502, "bad_gateway", f"Node {node.name!r} answered more than {_MAX_ANSWER_BYTES >> 20} MiB")
-        answer.release_conn()
+        return _passed_back(node, answer)
     except OutboundDenied as error:
         raise Problem(502, "bad_gateway", f"Node {node.name!r} cannot be reached: {error}") from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise Problem(502, "bad_gateway", f"Node {node.name!r} cannot be reached: {type(error).__name__}") from error
+
+
+def _sent_headers(node: RemoteNode, headers: Mapping[str, str]) -> dict[str, str]:
+    sent = {name: headers[name] for name in _PASSED_ON if name in headers}
+    if node.is_basic_auth:
+        sent |= urllib3.make_headers(basic_auth=f"{node.basic_auth_username}:{node.basic_auth_password}")
+    elif node.is_auth_token:
+        sent["Authorization"] = f"Bearer {node.auth_token}"
+    return sent
+
+
+def _passed_back(node: RemoteNode, answer: urllib3.BaseHTTPResponse) -> ApiResponse:
+    """Read a node's answer whole, and return it. Raises the node's error as a ``Problem``."""
+    data = answer.read(_MAX_ANSWER_BYTES + 1, decode_content=True)
+    if len(data) > _MAX_ANSWER_BYTES:
+        answer.close()
+        raise Problem(502, "bad_gateway", f"Node {node.name!r} answered more than {_MAX_ANSWER_BYTES >> 20} MiB")
+    answer.release_conn()
     if answer.status >= 400:
         raise Problem(answer.status, "bad_gateway", _message(data) or f"Node {node.name!r} refused the request")
     kind = answer.headers.get("Content-Type", "application/octet-stream")
