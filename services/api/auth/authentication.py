@@ -91,45 +91,50 @@ class Auth:
         ``note`` is called with the principal, even if it is refused then. Raises a 401 or 403 if it lacks ``role`` or
         ``permission``, a 429 if the client has to wait after wrong ones.
         """
-        settings = self.settings
         if role == "public" and not optional:
             return NOBODY
-        authorization = headers.get("Authorization", "")
         by_page = headers.get("X-Requested-With") == "XMLHttpRequest"
+        principal = self._by_credentials(headers, address, session, by_page=by_page)
+        if role == "public":
+            return principal
+        if not principal.known and self.oidc is not None:
+            principal = _by_cookie(self.oidc, headers)
+        if not principal.known and self.settings.auth_required:
+            message = "This request has no valid credentials: log in, or send a token or API key"
+            # The browser would ask for a password itself, although the page has a form for it.
+            raise unauthorized(message, None if by_page else self.settings)
+        if not principal.known:
+            principal = ANYBODY
+        note(principal)
+        if principal.expires_at is not None and principal.expires_at <= self._clock():
+            expired = precise(principal.expires_at)
+            raise unauthorized(f"The API key {principal.username} has expired: {expired}", self.settings)
+        self._refuse_for_all(permission)
+        if any_role:
+            return principal
+        principal = self._there(principal, workspace)
+        if self.settings.has_roles and not outranks(principal.role, role):
+            raise forbidden(f"This request requires the role {role}; {principal.username} has {principal.role}")
+        return principal
+
+    def _by_credentials(self, headers: Mapping[str, str], address: str, session: str, *, by_page: bool) -> Principal:
+        authorization = headers.get("Authorization", "")
         principal = NOBODY
         if by_page and authorization[:6].lower() == "basic ":
             # The page sends none: the browser has added a password that it remembers, perhaps an old one.
             principal = self._by_session(session)
         if not principal.known:
             principal = self.identify(authorization, address)
-        if not principal.known:
-            principal = self._by_session(session)
-        if role == "public":
-            return principal
-        if not principal.known and self.oidc is not None:
-            principal = _by_cookie(self.oidc, headers)
-        if not principal.known and settings.auth_required:
-            message = "This request has no valid credentials: log in, or send a token or API key"
-            # The browser would ask for a password itself, although the page has a form for it.
-            raise unauthorized(message, None if by_page else settings)
-        if not principal.known:
-            principal = ANYBODY
-        note(principal)
-        if principal.expires_at is not None and principal.expires_at <= self._clock():
-            expired = precise(principal.expires_at)
-            raise unauthorized(f"The API key {principal.username} has expired: {expired}", settings)
-        if permission == "write_dags" and not settings.write_dags:
+        return principal if principal.known else self._by_session(session)
+
+    def _refuse_for_all(self, permission: Permission | None) -> None:
+        """Raise a 403 if the settings of this server deny a permission, whoever asks."""
+        if permission == "write_dags" and not self.settings.write_dags:
             name = "DAGWAY_PERMISSIONS_WRITE_DAGS"
             raise forbidden(f"This server does not allow changes of DAGs ({name})", setting=name)
-        if permission == "run_dags" and not settings.run_dags:
+        if permission == "run_dags" and not self.settings.run_dags:
             name = "DAGWAY_PERMISSIONS_RUN_DAGS"
             raise forbidden(f"This server does not allow runs to be started or changed ({name})", setting=name)
-        if any_role:
-            return principal
-        principal = self._there(principal, workspace)
-        if settings.has_roles and not outranks(principal.role, role):
-            raise forbidden(f"This request requires the role {role}; {principal.username} has {principal.role}")
-        return principal
 
     def _there(self, principal: Principal, workspace: str) -> Principal:
         """Return a principal with its role in a workspace. Raises a 403 if it has none there."""
