@@ -12,9 +12,9 @@ import signal
 import stat
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -168,9 +168,6 @@ class Supervisor:
         inbox: queue.SimpleQueue[Future[T] | None] = queue.SimpleQueue()
         done: Future[T] = Future()
 
-        def on_stop() -> None:
-            inbox.put(None)
-
         def body() -> None:
             try:
                 done.set_result(work())
@@ -179,15 +176,9 @@ class Supervisor:
 
         done.add_done_callback(inbox.put)
         threading.Thread(target=body, name=f"attempt-{self._attempt}", daemon=True).start()
-        self.stop.listen(on_stop)
-        try:
-            try:
-                first = inbox.get(timeout=self.remaining_s and max(self.remaining_s, 0))
-            except queue.Empty:
-                first = None
-        finally:
-            self.stop.unlisten(on_stop)
-        if first is not None:
+        with self._stop_in(inbox):
+            ended = self._first(inbox)
+        if ended is not None:
             return done.result()
         self._must_end()
         cancel()
@@ -215,10 +206,6 @@ class Supervisor:
         if self._must_end():
             return None
         inbox: queue.SimpleQueue[Process | None] = queue.SimpleQueue()
-
-        def on_stop() -> None:
-            inbox.put(None)
-
         for fd in {stdout, stderr} if stdin is None else {stdout, stderr, stdin}:
             # The step may open them by name, such as /dev/stdout.
             self.share(fd, _STREAM_MODE)
@@ -233,20 +220,14 @@ class Supervisor:
             stdin=stdin,
             user=self._user,
         )
-        self.stop.listen(on_stop)
-        try:
-            try:
-                ended = inbox.get(timeout=self.remaining_s and max(self.remaining_s, 0))
-            except queue.Empty:
-                ended = None
+        with self._stop_in(inbox):
+            ended = self._first(inbox)
             if ended is not None:
                 if ended.result().orphans:
                     self._wait_for_output(process, {stdout, stderr}, inbox)
                 return ended.result()
             self._must_end()
             return self._end(process, inbox)
-        finally:
-            self.stop.unlisten(on_stop)
 
     def make_folder(self, path: Path) -> None:
         """Create a folder, and its parents, in which the step's processes may write. Raises ``OSError``."""
@@ -266,6 +247,27 @@ class Supervisor:
             # A device such as /dev/null has its own permissions.
             with suppress(PermissionError):
                 self._user.share(fd, mode)
+
+    @contextmanager
+    def _stop_in(self, inbox: "queue.SimpleQueue[T | None]") -> Iterator[None]:
+        """Within the block, put ``None`` into ``inbox`` each time the end of the step is requested."""
+
+        def on_stop() -> None:
+            inbox.put(None)
+
+        self.stop.listen(on_stop)
+        try:
+            yield
+        finally:
+            self.stop.unlisten(on_stop)
+
+    def _first(self, inbox: "queue.SimpleQueue[T | None]") -> T | None:
+        """Return what comes first in ``inbox``, or ``None`` when the timeout has expired."""
+        left_s = self.remaining_s
+        try:
+            return inbox.get(timeout=None if left_s is None else max(left_s, 0))
+        except queue.Empty:
+            return None
 
     def _must_end(self) -> bool:
         """Record a requested stop or an expired timeout; return whether the attempt must end."""
