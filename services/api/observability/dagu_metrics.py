@@ -56,21 +56,33 @@ def families(deps: "Deps", now: datetime) -> list[Metric]:
 
 
 def _runs(deps: "Deps") -> Iterable[Metric]:
-    active = deps.reads.active_counts()
+    active, names = deps.reads.active_counts(), deps.totals.names
     ended, durations_by_dag, waits_by_dag = deps.totals.get(deps.reads, {*active.running, *active.queued})
     by_dag = {
         **ended,
         **{(name, RunStatus.RUNNING): runs for name, runs in active.running.items()},
         **{(name, RunStatus.QUEUED): runs for name, runs in active.queued.items()},
     }
-    totals = dict.fromkeys(RunStatus, 0)
-    for (_, status), runs in by_dag.items():
-        totals[status] += runs
     yield _gauge("dagu_dag_runs_currently_running", "DAG-runs that are running", sum(active.running.values()))
     yield _gauge("dagu_dag_runs_queued_total", "DAG-runs waiting in all queues", sum(active.queued.values()))
     yield _gauge("dagu_dags_total", "DAG definitions", active.dags)
     yield _gauge("dagway_faulty_dags", "DAG definitions whose spec has errors: they start no run", active.faulty_dags)
+    yield _by_status(by_dag)
+    yield from _by_dag(names, fold(names, active.running), fold(names, active.queued), by_dag)
+    yield _gauge(
+        "dagway_dags_folded",
+        "DAGs with runs that share the label other, because there are more than DAGWAY_METRICS_DAGS",
+        deps.totals.folded,
+    )
+    durations, waits = _folded(names, durations_by_dag), _folded(names, waits_by_dag)
+    yield _histogram("dagu_dag_run_duration_seconds", "How long ended DAG-runs took", durations, DURATION_BOUNDS_S)
+    yield _histogram("dagu_queue_wait_seconds", "How long DAG-runs were queued", waits, WAIT_BOUNDS_S)
 
+
+def _by_status(runs_by_dag: Mapping[tuple[str, RunStatus], int]) -> Metric:
+    totals = dict.fromkeys(RunStatus, 0)
+    for (_, status), runs in runs_by_dag.items():
+        totals[status] += runs
     counter = CounterMetricFamily(
         "dagu_dag_runs",
         "DAG-runs by status, over the whole history: ended runs by their final status, others by their current one. "
@@ -81,37 +93,30 @@ def _runs(deps: "Deps") -> Iterable[Metric]:
         counter.add_metric([status.value], runs)
     for alias, status in _ALIASES.items():
         counter.add_metric([alias], totals[status])
-    yield counter
+    return counter
 
-    dag_names = deps.totals.names
-    running_by, queued_by = fold(dag_names, active.running), fold(dag_names, active.queued)
-    ended_by: dict[tuple[str, RunStatus], int] = {}
-    for (name, status), runs in by_dag.items():
-        if label := dag_names.label(name):
-            ended_by[label, status] = ended_by.get((label, status), 0) + runs
-    names = sorted({*running_by, *queued_by, *(name for name, _ in ended_by)})
+
+def _by_dag(
+    labels: DagNames,
+    running_by: Mapping[str, int],
+    queued_by: Mapping[str, int],
+    runs_by_dag: Mapping[tuple[str, RunStatus], int],
+) -> Iterable[Metric]:
+    counted: dict[tuple[str, RunStatus], int] = {}
+    for (name, status), runs in runs_by_dag.items():
+        if label := labels.label(name):
+            counted[label, status] = counted.get((label, status), 0) + runs
     running = GaugeMetricFamily("dagu_dag_runs_currently_running_by_dag", "Running DAG-runs by DAG", labels=["dag"])
     queued = GaugeMetricFamily("dagu_dag_runs_queued_by_dag", "Queued DAG-runs by DAG", labels=["dag"])
-    for name in names:
+    for name in sorted({*running_by, *queued_by, *(name for name, _ in counted)}):
         running.add_metric([name], running_by.get(name, 0))
         queued.add_metric([name], queued_by.get(name, 0))
     yield running
     yield queued
-
     per_dag = Metric(COUNTED_BY_DAG, "DAG-runs by DAG and status, over the whole history", "unknown")
-    for (name, status), runs in sorted(ended_by.items()):
+    for (name, status), runs in sorted(counted.items()):
         per_dag.add_sample(COUNTED_BY_DAG, {"dag": name, "status": status.value}, runs)
     yield per_dag
-
-    yield _gauge(
-        "dagway_dags_folded",
-        "DAGs with runs that share the label other, because there are more than DAGWAY_METRICS_DAGS",
-        deps.totals.folded,
-    )
-
-    durations, waits = _folded(dag_names, durations_by_dag), _folded(dag_names, waits_by_dag)
-    yield _histogram("dagu_dag_run_duration_seconds", "How long ended DAG-runs took", durations, DURATION_BOUNDS_S)
-    yield _histogram("dagu_queue_wait_seconds", "How long DAG-runs were queued", waits, WAIT_BOUNDS_S)
 
 
 def _system(deps: "Deps", now: datetime) -> Iterable[Metric]:
