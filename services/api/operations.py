@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal, TypedDict, TypeVar, Unpack
+from typing import Annotated, Any, Literal, TypedDict, TypeVar, Unpack
 from urllib.parse import quote, urlencode
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic_core import PydanticSerializationError, to_json
 
 from services.api.audit.trail import Trail, actor_of
@@ -40,6 +40,7 @@ __all__ = [
     "Permission",
     "Query",
     "Role",
+    "Storable",
     "json_bytes",
     "ok",
     "text",
@@ -54,6 +55,16 @@ class Body(BaseModel):
 
     # ``defer_build``, here and below: the validator is built when the operation is first called.
     model_config = ConfigDict(strict=True, extra="ignore", populate_by_name=True, defer_build=True)
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain a NUL character")
+    return text
+
+
+Storable = Annotated[str, AfterValidator(_without_nul)]
+"""A text in a body that the database can store."""
 
 
 class Query(BaseModel):

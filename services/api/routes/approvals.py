@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from services.api.operations import ApiResponse, Body, Call, Operations
+from services.api.operations import ApiResponse, Body, Call, Operations, Storable
 from services.api.representations import json_values
 from services.api.run_details.lookup import run_name
 from shared.contracts.commands.approvals import ApproveStep, RejectStep
@@ -36,14 +36,7 @@ class ApproveBody(Body):
 
 
 class RejectBody(Body):
-    reason: str = Field(default="", max_length=_MAX_REASON_CHARS)
-
-    @field_validator("reason")
-    @classmethod
-    def _no_nul(cls, value: str) -> str:
-        if "\0" in value:
-            raise ValueError("must not contain a NUL character")
-        return value
+    reason: Storable = Field(default="", max_length=_MAX_REASON_CHARS)
 
 
 @APPROVALS.post(

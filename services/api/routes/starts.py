@@ -1,13 +1,13 @@
 """Start or queue runs: of a stored DAG, of a spec in the request, or of the spec of another run."""
 
 import json
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
 from services.api.caches.specs import parse_spec
 from services.api.command_client import chosen_run_id
-from services.api.operations import ApiResponse, Body, Call, Operations, Query, ok
+from services.api.operations import ApiResponse, Body, Call, Operations, Query, Storable, ok
 from services.api.problems import bad_request, not_found, unavailable
 from services.api.representations import json_values
 from services.api.response_schemas.runs import (
@@ -26,6 +26,7 @@ from shared.status import RunStatus
 __all__ = ["STARTS"]
 
 STARTS = Operations()
+Start = TypeVar("Start", bound=StartRun)
 _MAX_PARAMS_CHARS = 262_144
 _MAX_QUEUE_CHARS = 200
 _MAX_WAIT_S = 60.0
@@ -35,7 +36,7 @@ _MAX_SYNC_S = 86_400
 class StartBody(Body):
     """``params`` is text; a JSON list or object is accepted too."""
 
-    params: str = Field(default="", max_length=_MAX_PARAMS_CHARS)
+    params: Storable = Field(default="", max_length=_MAX_PARAMS_CHARS)
     dag_run_id: str = Field(default="", alias="dagRunId")
     dag_name: str = Field(default="", alias="dagName")
     singleton: bool = False
@@ -44,13 +45,6 @@ class StartBody(Body):
     @classmethod
     def _as_text(cls, value: Any) -> Any:
         return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
-
-    @field_validator("params")
-    @classmethod
-    def _no_nul(cls, value: str) -> str:
-        if "\0" in value:
-            raise ValueError("must not contain a NUL character")
-        return value
 
 
 class StartSyncBody(StartBody):
@@ -104,7 +98,7 @@ def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> Api
     ``finished`` false and without ``dagRunDetails``: read the run later.
     """
     wait_s = json_values.seconds(query.wait, "wait", most=_MAX_WAIT_S) if query.wait else 0.0
-    command = _start_command(call, body, file_name)
+    command = _start_command(StartRun, call, body, file_name)
     known = {"dagRunId": command.dag_run_id}
     if not wait_s:
         return call.carry_out(command, known=known)
@@ -143,7 +137,7 @@ def start_sync(call: Call, body: StartSyncBody, file_name: str) -> ApiResponse:
     After ``timeout`` seconds, and when the gateway stops, the response is a 408 with the run's id; the run continues.
     If too many requests wait already, the response is a 503, and no run was started.
     """
-    command = _start_command(call, body, file_name)
+    command = _start_command(StartRun, call, body, file_name)
     with place_to_wait(call, command) as watch:
         if watch is None:
             raise unavailable(
@@ -163,8 +157,8 @@ def start_sync(call: Call, body: StartSyncBody, file_name: str) -> ApiResponse:
     return ok({"dagRun": run_details(call.deps, run, call.deps.clock())})
 
 
-def _start_command(call: Call, body: StartBody, file_name: str) -> StartRun:
-    return StartRun(
+def _start_command(kind: type[Start], call: Call, body: StartBody, file_name: str, **queueing: Any) -> Start:
+    return kind(
         by=call.user,
         file_name=json_values.file_name(file_name),
         dag_run_id=chosen_run_id(body.dag_run_id, call.key),
@@ -173,7 +167,12 @@ def _start_command(call: Call, body: StartBody, file_name: str) -> StartRun:
         own_params=bool(body.params.strip()),
         own_run_id=bool(body.dag_run_id),
         singleton=body.singleton,
+        **queueing,
     )
+
+
+def _queue(name: str) -> str | None:
+    return json_values.queue_name(name) if name else None
 
 
 @STARTS.post(
@@ -187,20 +186,9 @@ def _start_command(call: Call, body: StartBody, file_name: str) -> StartRun:
 )
 def enqueue(call: Call, body: EnqueueBody, file_name: str) -> ApiResponse:
     """Queue a run of a stored DAG. It starts when the limit of its queue allows."""
-    run_id = chosen_run_id(body.dag_run_id, call.key)
-    command = EnqueueRun(
-        by=call.user,
-        file_name=json_values.file_name(file_name),
-        dag_run_id=run_id,
-        dag_name=json_values.chosen_dag_name(body.dag_name),
-        params=body.params,
-        own_params=bool(body.params.strip()),
-        own_run_id=bool(body.dag_run_id),
-        singleton=body.singleton,
-        queue=json_values.queue_name(body.queue) if body.queue else None,
-        priority=body.priority,
-    )
-    return call.carry_out(command, known={"dagRunId": run_id})
+    queueing = {"queue": _queue(body.queue), "priority": body.priority}
+    command = _start_command(EnqueueRun, call, body, file_name, **queueing)
+    return call.carry_out(command, known={"dagRunId": command.dag_run_id})
 
 
 @STARTS.post(
@@ -226,8 +214,7 @@ def start_inline(call: Call, body: InlineBody) -> ApiResponse:
 )
 def enqueue_inline(call: Call, body: InlineEnqueueBody) -> ApiResponse:
     """Queue a run from the spec in the request. No DAG is stored."""
-    queue = json_values.queue_name(body.queue) if body.queue else None
-    return _inline(call, body, queued=True, queue=queue, priority=body.priority)
+    return _inline(call, body, queued=True, queue=_queue(body.queue), priority=body.priority)
 
 
 def _inline(call: Call, body: InlineBody, **queueing: Any) -> ApiResponse:
