@@ -33,6 +33,7 @@ __all__ = [
     "pagination",
     "plain_name",
     "precise",
+    "printable",
     "queue_name",
     "role",
     "run_id",
@@ -182,6 +183,14 @@ def queue_name(text: str, field: str = "queue") -> str:
     if not text or _CONTROL.search(text):
         raise bad_request(f"{field}: {_shown(text)} must not be empty or have control characters", field=field)
     return stored(text, field)
+
+
+def printable(text: str, field: str, *, most: int) -> str:
+    """Return a name without the spaces around it. Raises a 400 if it is not 1 to ``most`` printable characters."""
+    name = text.strip()
+    if not name or len(name) > most or not name.isprintable():
+        raise bad_request(f"{field}: must be 1 to {most} printable characters", field=field)
+    return name
 
 
 def role(text: str) -> Any:

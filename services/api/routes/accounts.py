@@ -316,9 +316,7 @@ def _hash(call: Call, password: SecretStr, username: str) -> str:
 
 
 def _username(text: str) -> str:
-    name = text.strip()
-    if not name or len(name) > _MAX_NAME or not name.isprintable():
-        raise bad_request(f"username: must be 1 to {_MAX_NAME} printable characters", field="username")
+    name = json_values.printable(text, "username", most=_MAX_NAME)
     try:
         check_unmarked(name, "username")
     except ForeignName as error:

@@ -112,10 +112,7 @@ def _key(result: Result) -> dict[str, Any]:
 
 
 def _name(text: str) -> str:
-    name = text.strip()
-    if not name or len(name) > _MAX_NAME or not name.isprintable():
-        raise bad_request(f"name: must be 1 to {_MAX_NAME} printable characters", field="name")
-    return stored(name, "name")
+    return stored(json_values.printable(text, "name", most=_MAX_NAME), "name")
 
 
 def _expiry(call: Call, text: str) -> datetime | None:
