@@ -39,7 +39,8 @@ def refuse_foreign_page(settings: Settings, request: Request, principal: Princip
         _refuse(request, why_origin_refused(facts, settings.browser, must_tell=must_tell))
     elif principal.known or not settings.auth_required:
         _refuse(request, why_host_refused(facts, settings.browser) or why_origin_refused(facts, settings.browser))
-    if why := why_type_refused(facts):
+    # The body of a GET means nothing (RFC 9110), and no browser sends one.
+    if request.method not in {"GET", "HEAD"} and (why := why_type_refused(facts)):
         raise wrong_type(why)
 
 

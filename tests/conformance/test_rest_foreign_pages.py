@@ -79,6 +79,12 @@ def test_a_body_must_be_json(guarded: tuple[Stack, dict[str, str]], kind: str | 
     assert stack.seen == []
 
 
+def test_the_body_of_a_get_does_not_matter(guarded: tuple[Stack, dict[str, str]]) -> None:
+    stack, by_itself = guarded
+
+    assert status(stack, "GET", "/dags", by_itself, data="{", content_type="text/plain") == 200
+
+
 def test_a_token_is_accepted_from_any_page_and_a_wrong_one_is_not(tmp_path: Path) -> None:
     with open_stack(tmp_path, settings=TOKEN) as stack:
         for told in FROM_ELSEWHERE.values():
