@@ -1,5 +1,6 @@
 """Read ``.env`` files: ``KEY=value`` lines with the usual quoting. Nothing is executed."""
 
+import errno
 import logging
 import os
 import re
@@ -7,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from services.worker.inputs.named_files import Reach
+from shared.errors import InvalidInput
 from shared.language.expansion.expand import ExpansionError, Scope, expand
 from shared.language.expansion.size import MOST_VALUES_CHARS, check_size
 
@@ -22,6 +24,8 @@ _COMMENT = re.compile(r"(?<!\S)#")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 _MAX_BYTES = 1_048_576
+_NOT_THE_FILE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Errors that say nothing about a file: this process or machine has too little of something at the moment."""
 
 
 def read_dotenv(
@@ -31,6 +35,10 @@ def read_dotenv(
 
     A relative path means that file in the first of ``folders`` that has it. ``outer`` holds the variables that values
     may refer to. A file that cannot be read is logged and skipped, as in Dagu.
+
+    Raises:
+        InvalidInput: this process or machine lacks file descriptors or memory. The file may be good, so the step must
+            not run without its variables.
     """
     found: dict[str, str] = {}
     for path in paths:
@@ -46,6 +54,10 @@ def read_dotenv(
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, UnicodeDecodeError) as error:
+            if isinstance(error, OSError) and error.errno in _NOT_THE_FILE:
+                if not os.path.exists(file):  # noqa: PTH110 - Linux looks for a descriptor before it looks for the file
+                    continue
+                raise InvalidInput(f"cannot read {file} now: {error.strerror}") from error
             _log.warning("dotenv.unreadable", extra={"path": file, "error": str(error)})
             continue
         try:

@@ -1,5 +1,7 @@
 """The environment, scopes, directories and log files of a step."""
 
+import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from services.worker.inputs.workspace import Workspace
 from services.worker.output.files import log_paths
 from services.worker.process.shells import shell_argv
 from shared.contracts.tasks import Task
+from shared.errors import InvalidInput
 from shared.language.expansion.expand import expand, expand_text
 from shared.language.model import Secret, Step
 
@@ -114,6 +117,21 @@ def test_a_dotenv_file_whose_values_multiply_each_other_is_skipped(
 
     assert read_dotenv(["many", "few"], [tmp_path], {}, EVERYTHING) == {"D": "d"}
     assert [vars(each)["error"] for each in caplog.records] == ["the expanded text is longer than 2097152 characters"]
+
+
+def test_a_dotenv_file_is_not_skipped_because_the_worker_has_too_many_open_files(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=a\n")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    next_fd = os.dup(0)
+    os.close(next_fd)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_fd, limits[1]))
+    try:
+        with pytest.raises(InvalidInput, match=r"cannot read .*/\.env now: Too many open files"):
+            read_dotenv([".env"], [tmp_path], {})
+        assert read_dotenv(["none.env"], [tmp_path / "none"], {}) == {}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert read_dotenv([".env"], [tmp_path], {}) == {"A": "a"}
 
 
 def test_a_steps_directory_is_relative_to_the_dags_and_that_to_the_runs(tmp_path: Path) -> None:
