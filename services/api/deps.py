@@ -20,7 +20,8 @@ from services.api.follow import Follower
 from services.api.machine_load import Resources
 from services.api.readiness_log import ReadinessLog
 from services.api.settings import Settings
-from shared.store.reads.reader import Reads
+from shared.store.reads.reader import Reads, SchemaRevision
+from shared.store.scraped import PROBE_WAIT_S, Scraped
 from shared.transport.base import Transport
 from shared.workspaces import DEFAULT
 
@@ -57,6 +58,8 @@ class Deps:
     ended_details: EndedDetails = field(default_factory=EndedDetails)
     resources: Resources = field(default_factory=Resources)
     follower: Follower = field(init=False)
+    schema: Scraped[SchemaRevision] = field(init=False)
+    """Asks for the database's schema, and so whether the database answers, within the time that a probe has."""
     own_trouble: Callable[[], str] = lambda: ""
     """Returns why this process is not ready, or an empty text. Used by ``dagway up``, which stores data on its disk."""
     reached_broker: Event = field(default_factory=Event)
@@ -82,6 +85,7 @@ class Deps:
         return found
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "schema", Scraped(self.reads.schema, wait_s=PROBE_WAIT_S))
         object.__setattr__(self, "audit", AuditSender(self.transport, self.clock))
         object.__setattr__(self, "auth", Auth(self.settings, self.reads, self.commands, self.clock))
         object.__setattr__(self, "first_user", FirstUser(self.settings, self.reads, self.commands, self.auth.passwords))

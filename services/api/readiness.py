@@ -6,18 +6,14 @@ end too.
 """
 
 from services.api.deps import Deps
-from shared.errors import StoreUnavailable
 from shared.store.reads.reader import SchemaRevision
 
 __all__ = ["schema_of", "trouble", "unready"]
 
 
 def schema_of(deps: Deps) -> SchemaRevision | None:
-    """Return the expected and the actual schema revision, or ``None`` if the database does not answer."""
-    try:
-        return deps.reads.schema()
-    except StoreUnavailable:
-        return None
+    """Return the expected and the actual schema revision, or ``None`` if the database does not answer soon."""
+    return deps.schema.get()
 
 
 def trouble(deps: Deps, schema: SchemaRevision | None) -> str:

@@ -28,6 +28,7 @@ from shared.store.reads.backlog import BacklogReads
 from shared.store.reads.dags import DagReads
 from shared.store.reads.schema_metric import SchemaCollector
 from shared.store.room_metrics import DatabaseSizeCollector
+from shared.store.scraped import PROBE_WAIT_S, Scraped
 from shared.store.writes.transaction import Store
 from shared.transport.base import Transport
 from shared.transport.open import open_transport
@@ -56,16 +57,23 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
     amqp_url = config.need("amqp_url")
     signed = message_signing(config, "scheduler")
     start_sending("dagway-scheduler")
+    reads = BacklogReads(engine)
+    schema = Scraped(reads.schema, wait_s=PROBE_WAIT_S)
     running: list[Scheduler] = []
+
+    def trouble() -> str:
+        if not running:
+            return "waiting for the database, its schema or the broker"
+        # A transaction that hangs is noticed when it is given up: asked here, the database must answer at once.
+        return running[0].trouble or ("" if schema.get() else "the database does not answer")
+
     # The admin server starts first: a scheduler that waits for the database or the broker is live, but not ready.
     limit_dag_series(config.metrics_dags)
-    with OptionalAdminServer(
-        config, lambda: running[0].trouble if running else "waiting for the database, its schema or the broker"
-    ) as admin:
+    with OptionalAdminServer(config, trouble) as admin:
         _retry_until("schema", lambda: require_head(engine), stop)
         transport = signed(open_transport(amqp_url, name="dagway-scheduler"))
         admin.add(ProcessCollector("scheduler", version, transport, Volume(config.data_dir)))
-        reads, store = BacklogReads(engine), Store(engine)
+        store = Store(engine)
         CLOCK_SKEW.set_function(lambda: store.clock.skew_s)
         admin.add(BacklogCollector(reads.backlog, DagReads(engine).specs, store.clock))
         admin.add(SchemaCollector(reads.schema))

@@ -1,4 +1,4 @@
-"""Asks the database for a scrape of metrics, which must be answered even if the database is not."""
+"""Asks the database for a scrape of metrics or a probe, which must be answered even if the database does not."""
 
 import threading
 import time
@@ -8,8 +8,10 @@ from typing import Generic, TypeVar
 
 from shared.errors import StoreUnavailable
 
-__all__ = ["Scraped"]
+__all__ = ["PROBE_WAIT_S", "Scraped"]
 
+PROBE_WAIT_S = 2.0
+"""How long a readiness probe waits for the database. In ``deploy/k8s`` probes time out after 4 s."""
 T = TypeVar("T")
 
 

@@ -3,10 +3,12 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from shared.store import tables as t
 from tests.faults.conftest import LEASE_S, attempts
@@ -15,6 +17,10 @@ from tests.harness.cluster import Cluster, descendants, gone, pid_in
 from tests.harness.eventually import eventually
 from tests.harness.invariants import violations
 
+_PROBE_S = 4
+"""The timeout of readiness probes in ``deploy/k8s``."""
+_MORE_THAN_AT_ONCE = 20
+"""More requests than the 16 that a gateway answers at the same time."""
 WAITING = """
 steps:
   - name: wait
@@ -169,6 +175,22 @@ def test_a_database_that_hangs_is_noticed_and_nothing_is_lost(cluster: Cluster, 
     eventually(lambda: {ask_probe(url)[0] for url in ready} == {200})
     went_on(cluster, "database-hangs")
     assert [process.running for process in cluster.processes] == [True] * 5
+
+
+def test_readiness_probes_are_answered_in_time_while_the_database_hangs(cluster: Cluster) -> None:
+    admin = [each.env["DAGWAY_METRICS_PORT"] for each in cluster.schedulers]
+    urls = [f"http://127.0.0.1:{port}/readyz" for port in (*cluster.ports, *admin)]
+    eventually(lambda: {ask_probe(url)[0] for url in urls} == {200})
+    reads = f"{cluster.client.base}/dags"
+    with ThreadPoolExecutor(_MORE_THAN_AT_ONCE) as users:
+        with frozen(cluster.postgres.pid):
+            for _ in range(_MORE_THAN_AT_ONCE):
+                users.submit(urllib3.request, "GET", reads, retries=False, timeout=60)
+            for url in urls:
+                answer = urllib3.request("GET", url, retries=False, timeout=_PROBE_S)
+                assert (answer.status, b"the database does not answer" in answer.data) == (503, True), (url, answer.data)
+
+    eventually(lambda: {ask_probe(url)[0] for url in urls} == {200})
 
 
 @contextmanager

@@ -11,7 +11,7 @@ __all__ = ["WITHOUT_PLACE", "Places"]
 
 WITHOUT_PLACE = "dagway.without_place"
 """The key, in the WSGI environment, of the function that returns the context in which a request waits without place."""
-_ALIVE = "/healthz"
+_PROBES = frozenset({"/healthz", "/readyz"})
 Context = Callable[[], AbstractContextManager[None]]
 
 
@@ -28,7 +28,8 @@ class Semaphore(Protocol):
 class Places:
     """WSGI middleware that passes on as many requests at once as ``semaphore`` has places.
 
-    A request gives its place back when its response begins, so an event stream holds none. ``/healthz`` needs none.
+    A request gives its place back when its response begins, so an event stream holds none. Probes need none: they are
+    answered in time even while all places wait for a database that hangs.
     ``waiting``: the context in which requests and event streams wait.
     """
 
@@ -38,7 +39,7 @@ class Places:
         self._waiting = waiting
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        if environ["PATH_INFO"] == _ALIVE:
+        if environ["PATH_INFO"] in _PROBES:
             return self._app(environ, start_response)
         place = _Place(self._semaphore, self._waiting)
         environ[WITHOUT_PLACE] = place.given_back

@@ -130,14 +130,14 @@ def test_a_request_that_is_ended_while_it_has_no_place_gives_none_back(moment: s
     assert app.seen[2:] == ["/1 has waited", "/3", "/3 has waited"], "there is still one place"
 
 
-def test_the_liveness_probe_is_answered_although_the_limit_is_reached() -> None:
+def test_probes_are_answered_although_the_limit_is_reached() -> None:
     app = App()
     layer = ConcurrencyLimit(app, 1)
-    ask(layer, "/1")
-    ask(layer, "/healthz")
+    for path in ("/1", "/healthz", "/readyz"):
+        ask(layer, path)
     settle()
 
-    assert app.inside == ["/1", "/healthz"]
+    assert app.inside == ["/1", "/healthz", "/readyz"]
 
 
 @pytest.mark.parametrize("chunked", [False, True])
