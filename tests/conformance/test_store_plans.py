@@ -69,6 +69,7 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "runs: of a workspace": lambda reads: reads.within("acme").runs(),
     "runs: of the default workspace": lambda reads: reads.within("").runs(),
     "runs: rare status": lambda reads: reads.runs(status=RunStatus.ABORTED),
+    "runs: oldest of a status": lambda reads: reads.runs(status=RunStatus.QUEUED, oldest_first=True, limit=50),
     "runs: of a dag": lambda reads: reads.runs(dag_name="dag-7"),
     "runs: of a dag, status": lambda reads: reads.runs(dag_name="dag-7", status=RunStatus.FAILED),
     "runs: of a queue": lambda reads: reads.runs_of_queue("q", queued=False),

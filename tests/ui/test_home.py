@@ -87,6 +87,21 @@ def test_home_answers_the_nights_questions_at_once(look: Look, system: Embedded,
         expect(waiting).not_to_contain_text("night-gpu")
 
 
+def test_home_names_the_runs_that_have_been_queued_longest(look: Look, system: Embedded, tmp_path: Path) -> None:
+    hold = f"until test -e {tmp_path / 'open'}; do sleep 0.05; done"
+    system.client.create("patient", f"queue: patient\nsteps: [{{name: s, command: '{hold}'}}]\n")
+    for number in range(52):
+        system.client.ask("POST", "/dags/patient/enqueue", {"dagRunId": f"n{number:02}"})
+    system.client.until("running", "patient", "n00")
+    with look() as page:
+        waiting = page.get_by_role("region", name="Waiting", exact=True)
+        expect(waiting.get_by_role("listitem").first).to_contain_text("patient n01")
+        expect(waiting).to_contain_text("n08")
+        expect(waiting).not_to_contain_text("n51")
+    system.client.ask("POST", "/queues/patient/stop-all", {})
+    system.client.until("aborted", "patient", "n00")
+
+
 def test_the_history_shows_durations_and_failures_by_message(look: Look, system: Embedded, tmp_path: Path) -> None:
     mended = tmp_path / "mended"
     system.client.create(

@@ -38,7 +38,8 @@ class TimelineQuery(Query):
 def overview(call: Call) -> ApiResponse:
     """Return the state of everything at a glance, and what failed in the last 24 hours.
 
-    Of the active and of the failed runs the newest 50 of each status are listed; ``counts`` has all.
+    Of the queued runs the oldest 50 are listed, the one that has waited longest first; of the running and of the failed
+    ones the newest 50 of each status. ``counts`` has all.
     """
     return ApiResponse(200, call.deps.combined.get("overview", lambda: json_bytes(_overview(call))))
 
@@ -67,7 +68,10 @@ def approvals(call: Call) -> ApiResponse:
 
 def _overview(call: Call) -> dict[str, Any]:
     reads = call.deps.reads
-    listed = {status: reads.runs(status=status, limit=_SHOWN) for status in (RunStatus.RUNNING, RunStatus.QUEUED)}
+    listed = {
+        RunStatus.RUNNING: reads.runs(status=RunStatus.RUNNING, limit=_SHOWN),
+        RunStatus.QUEUED: reads.runs(status=RunStatus.QUEUED, oldest_first=True, limit=_SHOWN),
+    }
     failed = [
         run
         for status in (RunStatus.FAILED, RunStatus.REJECTED)
@@ -98,7 +102,8 @@ def _overview(call: Call) -> dict[str, Any]:
             "faultyDags": active.faulty_dags,
         },
         "running": shown(runs[RunStatus.RUNNING]),
-        "queued": shown(runs[RunStatus.QUEUED]),
+        # A retry queues an old run anew.
+        "queued": shown(sorted(runs[RunStatus.QUEUED], key=lambda run: run.queued_at or run.created_at)),
         "failed": shown(
             sorted(
                 (run for run in recent if run.finished_at is not None and run.finished_at >= since),

@@ -5,7 +5,7 @@ from sqlalchemy import ColumnElement, FromClause, ScalarSelect, func, literal_co
 from shared.store import tables as t
 from shared.store.functions import bytewise
 
-__all__ = ["BY_DAG", "IS_ROOT", "NEWEST_FIRST", "QUEUED", "RUNNING", "newest_key"]
+__all__ = ["BY_DAG", "IS_ROOT", "NEWEST_FIRST", "OLDEST_FIRST", "QUEUED", "RUNNING", "newest_key"]
 
 RUNNING: ColumnElement[str] = literal_column("'running'")
 QUEUED: ColumnElement[str] = literal_column("'queued'")
@@ -27,6 +27,9 @@ def _newest_first(runs: FromClause) -> tuple[ColumnElement[object], ColumnElemen
 NEWEST_FIRST = _newest_first(t.dag_runs)
 """The order of runs, newest first. Runs started in one batch have the same ``created_at``: then the run with the
 smaller id, compared by code point, counts as newer."""
+
+OLDEST_FIRST = (t.dag_runs.c.created_at, bytewise(t.dag_runs.c.dag_run_id).desc())
+"""``NEWEST_FIRST`` turned round, so that the same indexes serve it."""
 
 _other = t.dag_runs.alias("other")
 

@@ -20,7 +20,7 @@ from shared.status import RunStatus
 from shared.store import tables as t
 from shared.store.functions import bytewise
 from shared.store.queries.matching import among, contains, elements, has_element
-from shared.store.queries.runs import BY_DAG, IS_ROOT, NEWEST_FIRST, QUEUED, RUNNING, newest_key
+from shared.store.queries.runs import BY_DAG, IS_ROOT, NEWEST_FIRST, OLDEST_FIRST, QUEUED, RUNNING, newest_key
 from shared.store.reads.base import AnySelect, Reader
 from shared.store.reads.prepared import PreparedSelect
 from shared.store.reads.rows import ListedRunRow, NodeRow, RunName, RunRow, TransitionRow
@@ -165,6 +165,7 @@ class RunReads(Reader):
         created_before: datetime | None = None,
         behind: ListedRunRow | None = None,
         down_to: ListedRunRow | None = None,
+        oldest_first: bool = False,
         limit: int = _MAX_RUNS,
     ) -> tuple[ListedRunRow, ...]:
         """Return the root runs that match all filters, newest first; runs created at the same time by id.
@@ -194,8 +195,9 @@ class RunReads(Reader):
         if started_by:
             where.append(_r.started_by == started_by)
         query = select(_r.run_key, _r.version, _r.created_at, _r.dag_run_id).where(*where)
+        query = query.order_by(*(OLDEST_FIRST if oldest_first else NEWEST_FIRST)).limit(limit)
         with self._statement() as connection:
-            return tuple([ListedRunRow(*row) for row in connection.execute(query.order_by(*NEWEST_FIRST).limit(limit))])
+            return tuple([ListedRunRow(*row) for row in connection.execute(query)])
 
     def search_end(
         self,
