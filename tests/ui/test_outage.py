@@ -1,7 +1,7 @@
 """What a page does while the gateway does not answer, or says that something behind it is away."""
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.harness.cluster import Cluster, Footing
 from tests.ui.conftest import PLAIN_EDITOR, Look
@@ -97,3 +97,24 @@ def test_what_no_scheduler_has_recorded_yet_is_not_said_to_be_done(look: Look, s
         expect(page.locator(".toast")).to_contain_text("Accepted, but not recorded yet")
         expect(page.get_by_role("dialog")).to_have_count(0)
     assert system.client.ask("POST", "/dag-runs/unrecorded/r1/stop").status == 200
+
+
+@pytest.mark.parametrize("leave", ["Cancel", "Home"])
+def test_an_action_that_fails_after_its_dialog_was_closed_is_told(look: Look, system: Footing, leave: str) -> None:
+    name = f"closed-{leave.lower()}"
+    system.client.create(name, "steps: [echo x]\n")
+    with look(f"#/dags/{name}", expected=("status of 404",)) as page:
+        slow: list[Route] = []
+        page.route("**/rename", lambda route: slow.append(route))
+        page.get_by_role("button", name="Rename").click()
+        page.get_by_label("New name").fill(f"{name}-2")
+        with page.expect_request("**/rename"):
+            page.get_by_role("dialog").get_by_role("button", name="Rename").click()
+        if leave == "Cancel":
+            page.get_by_role("button", name="Cancel").click()
+        else:
+            page.evaluate("location.hash = '#/'")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        system.client.ask("DELETE", f"/dags/{name}")
+        slow[0].continue_()
+        expect(page.locator(".toast.is-error")).to_contain_text(f"“Rename {name}” failed: ")

@@ -2,10 +2,11 @@
 
 import { ApiError } from "./api.js";
 import { h, patch } from "./dom.js";
+import { toast } from "./notice.js";
 
 /**
  * Ask by a form. `fields` are elements; `act(FormData)` does what was asked for: while it fails, the
- * dialog stays open with the reason. `wide` makes room for a text. Returns whether it was done.
+ * dialog stays open with the reason. If it was closed meanwhile, a message has the reason. `wide` makes room for a text. Returns whether it was done.
  */
 export function ask({ title, text, fields = [], confirm = "OK", danger = false, wide = false, act }) {
   return new Promise((resolve) => {
@@ -27,6 +28,7 @@ export function ask({ title, text, fields = [], confirm = "OK", danger = false, 
         box.close();
       } catch (reason) {
         if (!(reason instanceof ApiError)) throw reason;
+        if (!box.open) return toast(`“${title}” failed: ${reason.message}`, "error");
         patch(error, reason.message);
         error.hidden = false;
       } finally {
