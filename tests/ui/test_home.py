@@ -132,13 +132,18 @@ def test_home_counts_the_dags_with_errors_and_leads_to_them(tmp_path: Path, chro
     (folder / "fine.yaml").write_text("steps: [echo hi]\n")
     # The API stores no spec with errors; a file of the DAG folder may have some.
     (folder / "faulty.yaml").write_text("steps: [{name: s, comand: echo hi}]\n")
+    (folder / "unread.yaml").write_text('steps: ["echo hi]\n')
     with (
         Embedded(tmp_path / "system", env={"DAGWAY_DAGS_DIR": str(folder)}) as system,
         watched(chromium, origin(system)) as page,
     ):
-        page.get_by_role("link", name="1 DAG with errors").click()
+        page.get_by_role("link", name="2 DAGs with errors").click()
         expect(page.get_by_role("row", name="faulty")).to_contain_text("mistakes")
         expect(page.get_by_role("row", name="fine")).to_have_count(0)
         expect(page.get_by_label("Errors")).to_have_value("true")
         page.get_by_label("Errors").select_option("")
         expect(page.get_by_role("row", name="fine")).to_be_visible()
+        page.get_by_role("link", name="unread", exact=True).click()
+        expect(page.get_by_role("main")).to_contain_text("invalid YAML")
+        expect(page.get_by_role("main")).to_contain_text("Which steps it has is not known")
+        expect(page.get_by_role("main")).not_to_contain_text("has no steps")

@@ -129,7 +129,10 @@ export function dag(page) {
       depends: (step.depends ?? []).map((name) => aliases.get(name) ?? name),
       href: latestDAGRun.dagRunId ? to(["runs", latestDAGRun.name, latestDAGRun.dagRunId], { step: step.name }) : place("spec"),
     }));
-    if (!it.steps.length) return h("div", { class: "empty" }, h("p", {}, "This DAG has no steps."));
+    if (!it.steps.length) {
+      const why = state.details.errors.length ? "Which steps it has is not known: its spec cannot be read." : "This DAG has no steps.";
+      return h("div", { class: "empty" }, h("p", {}, why));
+    }
     return h("div", {},
       it.steps.length > 1 && picture.draw(drawn, { across: !NARROW.matches }),
       h("table", { class: "rows" },
