@@ -66,7 +66,7 @@ PAGES = (
     "#/settings", "#/settings?all=no", "#/settings?of=workers", "#/workspaces", "#/dead-letters",
 )  # fmt: skip
 SPEC = f"""\
-description: 'Shows "{EVIL}" & everything'
+description: 'Shows "{EVIL}" & everything {"x" * 400}'
 tags: ['{EVIL}', a-very-long-tag-that-does-not-fit-on-a-small-screen-at-all-but-must]
 schedule: '0 5 * * *'
 params: [{{P: '{EVIL}'}}]
@@ -75,6 +75,7 @@ steps:
   - {{name: b c, command: 'echo {"x" * 3000}', depends: [a]}}
   - {{name: '{EVIL}', command: 'echo failing; exit 3', depends: [a]}}
   - {{name: d, command: echo d, depends: [b c, '{EVIL}']}}
+  - {{name: {"y" * 40}, command: echo y, depends: [a]}}
 """
 
 NAMELESS = """() => [...document.querySelectorAll("a[href], button, input, select, textarea, [role=log]")]
