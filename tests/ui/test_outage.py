@@ -1,5 +1,8 @@
 """What a page does while the gateway does not answer, or says that something behind it is away."""
 
+import re
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Route, expect
 
@@ -118,3 +121,24 @@ def test_an_action_that_fails_after_its_dialog_was_closed_is_told(look: Look, sy
         system.client.ask("DELETE", f"/dags/{name}")
         slow[0].continue_()
         expect(page.locator(".toast.is-error")).to_contain_text(f"“Rename {name}” failed: ")
+
+
+def test_a_button_cannot_be_pressed_again_while_its_request_is_under_way(
+    look: Look, system: Footing, tmp_path: Path
+) -> None:
+    hold = f"until test -e {tmp_path / 'open'}; do sleep 0.05; done"
+    system.client.create("slow-again", f"steps: [{{name: s, command: '{hold}'}}]\n")
+    system.client.start("slow-again")
+    with look("#/runs/slow-again/r1") as page:
+        slow: list[Route] = []
+        page.route("**/reschedule", lambda route: slow.append(route))
+        again = page.get_by_role("button", name="Run again")
+        with page.expect_request("**/reschedule"):
+            again.click()
+        (tmp_path / "open").touch()
+        expect(page.locator(".heading .badge").first).to_have_text("✓succeeded")
+        expect(again).to_be_disabled()
+        slow[0].continue_()
+        expect(page.locator(".toast")).to_contain_text("Started again")
+        expect(page).not_to_have_url(re.compile("r1$"))
+        expect(again).to_be_enabled()

@@ -77,8 +77,9 @@ function patchNode(from, to) {
     return;
   }
   for (const { name } of [...from.attributes]) {
-    // A person opens these, not the view.
-    if (!to.hasAttribute(name) && !(name === "open" && from.nodeName === "DETAILS")) from.removeAttribute(name);
+    // A person opens the one, and an action that is under way disables the other, not the view.
+    const kept = (name === "open" && from.nodeName === "DETAILS") || (name === "disabled" && from.busy);
+    if (!to.hasAttribute(name) && !kept) from.removeAttribute(name);
   }
   for (const { name, value } of to.attributes) {
     if (from.getAttribute(name) === value) continue;

@@ -64,7 +64,7 @@ listeners.accepted = () => toast("Accepted, but not recorded yet: a scheduler wi
 
 /** Run an action: show its failure, and on `button` that it runs. Returns whether it succeeded. */
 export async function attempt(act, { button, done } = {}) {
-  if (button) button.disabled = true;
+  if (button) button.disabled = button.busy = true;
   try {
     const answer = await act();
     if (done && !answer?.accepted) toast(typeof done === "function" ? done(answer) : done);
@@ -74,6 +74,6 @@ export async function attempt(act, { button, done } = {}) {
     toast(error.message, "error");
     return false;
   } finally {
-    if (button) button.disabled = false;
+    if (button) button.disabled = button.busy = false;
   }
 }
