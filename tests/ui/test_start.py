@@ -1,9 +1,10 @@
 """The dialog that starts a run: fields of the kind that the schema of the parameters says."""
 
 import json
+import re
 from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.harness.accessibility import barriers
 from tests.harness.cluster import Embedded
@@ -112,3 +113,38 @@ steps: [printenv text name]
         system.client.until("succeeded", "kept-form", run_id)
         log = system.client.ask("GET", f"/dag-runs/kept-form/{run_id}/steps/cmd_1/log").json["content"]
         assert log == f"{text}\nAda"
+
+
+def test_a_start_whose_answer_was_lost_is_repeated_without_a_second_run(look: Look, system: Embedded) -> None:
+    system.client.create("lost-start", "steps: ['true']\n")
+
+    def lose_the_answer(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    with look("#/dags/lost-start", expected=("ERR_FAILED",)) as page:
+        dialog = dialog_of(page)
+        page.route("**/lost-start/start", lose_the_answer)
+        dialog.get_by_role("button", name="Start", exact=True).click()
+        expect(dialog.get_by_role("alert")).to_have_text("The gateway does not answer")
+        page.unroute("**/lost-start/start")
+        dialog.get_by_role("button", name="Start", exact=True).click()
+        expect(page.locator(".heading .badge").first).to_have_text("✓succeeded")
+        assert len(runs(system, "lost-start")) == 1
+
+        # The same for the same run again.
+        page.route("**/reschedule", lose_the_answer)
+        page.get_by_role("button", name="Run again").click()
+        expect(page.locator(".toast.is-error")).to_have_text(re.compile("The gateway does not answer"))
+        page.unroute("**/reschedule")
+        page.get_by_role("button", name="Run again").click()
+        expect(page.locator(".toast")).to_contain_text(["The gateway does not answer", "Started again"])
+        assert len(runs(system, "lost-start")) == 2
+
+        # Another start is another run.
+        page.evaluate("location.hash = '#/dags/lost-start'")
+        dialog = dialog_of(page)
+        dialog.get_by_label("Run id").fill("mine")
+        dialog.get_by_role("button", name="Start", exact=True).click()
+        expect(page).to_have_url(re.compile("mine$"))
+        assert len(runs(system, "lost-start")) == 3

@@ -92,6 +92,9 @@ async function content(response) {
   }
 }
 
+/** A header for a dialog's request: pressed twice, it is carried out once. */
+export const idempotencyKey = () => ({ "Idempotency-Key": `page-${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}` });
+
 export const get = async (where, query, signal) => content(await request("GET", where, { query, signal }));
 
 /** Send a change. If it is accepted but not recorded yet, the answer is `accepted` and has a `commandId`. */
@@ -100,6 +103,26 @@ export async function send(method, where, body, headers) {
   const accepted = response.status === 202;
   if (accepted) listeners.accepted();
   return { ...(await content(response)), accepted };
+}
+
+/** Sends a change that must not be made twice: again after an answer that was lost, it is the same request. */
+export class Once {
+  /** Forget the request: another thing is asked for. */
+  forget() {
+    this.header = null;
+  }
+
+  async send(method, where, body) {
+    this.header ??= idempotencyKey();
+    try {
+      const answer = await send(method, where, body, this.header);
+      this.forget();
+      return answer;
+    } catch (error) {
+      if (!error.passing) this.forget();
+      throw error;
+    }
+  }
 }
 
 /** Read server-sent events until the server ends them; `tell(id, data)` for each. Returns false at their end for good. */

@@ -1,16 +1,18 @@
 // Dialogs that confirm an action or ask for its input.
 
-import { ApiError } from "./api.js";
+import { ApiError, Once } from "./api.js";
 import { h, patch } from "./dom.js";
 import { toast } from "./notice.js";
 
 /**
- * Ask by a form. `fields` are elements; `act(FormData)` does what was asked for: while it fails, the
- * dialog stays open with the reason. If it was closed meanwhile, a message has the reason. `wide` makes room for a text. Returns whether it was done.
+ * Ask by a form. `fields` are elements; `act(FormData, once)` does what was asked for: while it fails, the dialog stays
+ * open with the reason. If it was closed meanwhile, a message has the reason. `once` sends a change that must not be
+ * made twice. `wide` makes room for a text. Returns whether it was done.
  */
 export function ask({ title, text, fields = [], confirm = "OK", danger = false, wide = false, act }) {
   return new Promise((resolve) => {
     let done = false;
+    const once = new Once();
     const error = h("p", { class: "error", role: "alert", hidden: true });
     const button = h("button", { class: danger ? "danger" : "primary", type: "submit" }, confirm);
     const cancel = h("button", { type: "button", onclick: () => box.close() }, "Cancel");
@@ -18,12 +20,13 @@ export function ask({ title, text, fields = [], confirm = "OK", danger = false, 
       h("h2", { id: "dialog-title" }, title), text && h("p", {}, text), fields, error,
       h("div", { class: "actions" }, cancel, button));
     const box = h("dialog", { "aria-labelledby": "dialog-title", class: wide ? "wide-dialog" : "" }, form);
+    form.oninput = () => once.forget();
     form.onsubmit = async (event) => {
       event.preventDefault();
       button.disabled = true;
       error.hidden = true;
       try {
-        await act(new FormData(form));
+        await act(new FormData(form), once);
         done = true;
         box.close();
       } catch (reason) {

@@ -1,6 +1,6 @@
 // One action on many runs: what is selected, and stop, retry, dequeue for all of it.
 
-import { send } from "../api.js";
+import { idempotencyKey, send } from "../api.js";
 import { ask } from "../dialog.js";
 import { h } from "../dom.js";
 import { toast } from "../notice.js";
@@ -88,9 +88,6 @@ function carryOut(page, { verb, label, text, danger }, runs, selection) {
     },
   });
 }
-
-/** A header for a dialog's request: pressed twice, it is carried out once. */
-export const idempotencyKey = () => ({ "Idempotency-Key": `page-${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}` });
 
 function tell(results, label) {
   const refused = results.filter((each) => each.outcome === "refused");

@@ -1,11 +1,10 @@
 // Dead letters: messages that could not be handled. Return or discard those that are selected. For administrators of the server.
 
-import { get, send } from "../api.js";
+import { get, idempotencyKey, send } from "../api.js";
 import { ask } from "../dialog.js";
 import { h } from "../dom.js";
 import { toast } from "../notice.js";
 import { ago } from "../time.js";
-import { idempotencyKey } from "./bulk.js";
 
 const EVERY_MS = 3000;
 const ACTIONS = [

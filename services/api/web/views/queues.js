@@ -1,12 +1,12 @@
 // Active and queued runs by queue, and what they wait for.
 
-import { get, path, send } from "../api.js";
+import { get, idempotencyKey, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { attempt, toast } from "../notice.js";
 import { may, mayChangeServer } from "../session.js";
 import { ago } from "../time.js";
-import { idempotencyKey, runsOf } from "./bulk.js";
+import { runsOf } from "./bulk.js";
 import { pools } from "./pools.js";
 import { runTable } from "./runs.js";
 

@@ -1,6 +1,6 @@
 // The actions that the status of a run allows.
 
-import { path, send } from "../api.js";
+import { Once, path, send } from "../api.js";
 import { ask } from "../dialog.js";
 import { h } from "../dom.js";
 import { attempt } from "../notice.js";
@@ -41,7 +41,8 @@ export function runActions(page, state) {
   }
 
   const again = (event) => attempt(async () => {
-    const answer = await send("POST", path`dag-runs/${name}/${run.dagRunId}/reschedule`);
+    state.again ??= new Once();
+    const answer = await state.again.send("POST", path`dag-runs/${name}/${run.dagRunId}/reschedule`);
     if (answer.dagRunId) go(["runs", name, answer.dagRunId]);
     return answer;
   }, { button: event.target, done: "Started again, with the same parameters." });

@@ -1,6 +1,6 @@
 // Starts a run: with parameters and id, now or in its queue.
 
-import { ApiError, path, send } from "../api.js";
+import { ApiError, path } from "../api.js";
 import { ask, check, field } from "../dialog.js";
 import { outside, parameterField, parameters } from "../param_form.js";
 import { go } from "../router.js";
@@ -28,13 +28,13 @@ export function start(fileName, dag) {
     text: dag.description,
     fields,
     confirm: "Start",
-    act: async (form) => {
+    act: async (form, once) => {
       const wrong = outside(params, params.map((_, index) => form.get(`param ${index}`)));
       if (wrong.length) throw new ApiError(400, "bad_request", `Out of its limits: ${wrong.join(", ")}`);
       const body = { params: given(params, shown, form) };
       if (form.get("dagRunId")) body.dagRunId = form.get("dagRunId");
       const how = form.get("enqueue") ? "enqueue" : "start";
-      const answer = await send("POST", path`dags/${fileName}/${how}`, body);
+      const answer = await once.send("POST", path`dags/${fileName}/${how}`, body);
       if (!answer.accepted) go(["runs", dag.name, answer.dagRunId]);
     },
   });
