@@ -7,6 +7,7 @@ from typing import Any
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.harness.accessibility import barriers
+from tests.harness.browser import PHONE
 from tests.harness.cluster import Embedded
 from tests.ui.conftest import Look
 
@@ -148,3 +149,21 @@ def test_a_start_whose_answer_was_lost_is_repeated_without_a_second_run(look: Lo
         dialog.get_by_role("button", name="Start", exact=True).click()
         expect(page).to_have_url(re.compile("mine$"))
         assert len(runs(system, "lost-start")) == 3
+
+
+def test_long_names_of_parameters_fit_on_a_phone(look: Look, system: Embedded) -> None:
+    name = "A" * 100
+    ask = f"{{name: ok, type: hitl, config: {{input: [{name}]}}}}"
+    system.client.create("long-names", f"params: [{name}: x]\nsteps: [{ask}]\n")
+    system.client.start("long-names")
+    system.client.until("waiting", "long-names")
+    with look("#/dags/long-names", size=PHONE) as page:
+        dialog = dialog_of(page)
+        expect(dialog.get_by_label(name)).to_be_visible()
+        assert dialog.evaluate("each => each.scrollWidth <= each.clientWidth")
+        page.keyboard.press("Escape")
+        page.evaluate("location.hash = '#/runs/long-names/r1'")
+        expect(page.get_by_label(name)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    system.client.ask("POST", "/dag-runs/long-names/r1/steps/ok/approve", {})
+    system.client.until("succeeded", "long-names")
