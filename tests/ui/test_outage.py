@@ -4,13 +4,24 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.harness.cluster import Cluster, Footing
 from tests.ui.conftest import PLAIN_EDITOR, Look
 
 API = "**/api/v2/**"
 HEALTH = "**/api/v2/health"
+
+
+def held(page: Page, url: str) -> list[Route]:
+    """Keep the page's requests for a URL under way; the list gets them."""
+    found: list[Route] = []
+
+    def keep(route: Route) -> None:
+        found.append(route)
+
+    page.route(url, keep)
+    return found
 
 
 def test_an_outage_is_told_and_ends_without_a_reload(look: Look, system: Footing) -> None:
@@ -107,8 +118,7 @@ def test_an_action_that_fails_after_its_dialog_was_closed_is_told(look: Look, sy
     name = f"closed-{leave.lower()}"
     system.client.create(name, "steps: [echo x]\n")
     with look(f"#/dags/{name}", expected=("status of 404",)) as page:
-        slow: list[Route] = []
-        page.route("**/rename", lambda route: slow.append(route))
+        slow = held(page, "**/rename")
         page.get_by_role("button", name="Rename").click()
         page.get_by_label("New name").fill(f"{name}-2")
         with page.expect_request("**/rename"):
@@ -130,8 +140,7 @@ def test_a_button_cannot_be_pressed_again_while_its_request_is_under_way(
     system.client.create("slow-again", f"steps: [{{name: s, command: '{hold}'}}]\n")
     system.client.start("slow-again")
     with look("#/runs/slow-again/r1") as page:
-        slow: list[Route] = []
-        page.route("**/reschedule", lambda route: slow.append(route))
+        slow = held(page, "**/reschedule")
         again = page.get_by_role("button", name="Run again")
         with page.expect_request("**/reschedule"):
             again.click()
