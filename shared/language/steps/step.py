@@ -134,7 +134,7 @@ def check_step(partial: PartialStep, step: Step, defaults: DagDefaults) -> None:
         check_chat(fields, step.llm or defaults.llm, step.messages)
     elif step.type == APPROVAL:
         check_approval(fields, step)
-    elif step.type not in known_types() and not step.commands:
+    elif step.type not in known_types():
         hint = did_you_mean(step.type, known_types())
         fields.error("type", f'executor type "{step.type}" is not registered', hint=hint)
     if step.stdout and step.stdout == step.stderr:

@@ -13,6 +13,7 @@ from shared.language.yaml.reader import NumericText, YamlList, YamlMap
 
 __all__ = ["Fields", "Vocabulary", "is_scalar", "plain", "scalar_text", "type_name"]
 
+_INTEGER = re.compile(r"[-+]?[0-9]+")
 _EXPONENT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+")
 """A number without a point is text, as in Dagu: it may be a commit hash."""
 _INT_LIMIT = 2**53
@@ -105,10 +106,13 @@ class Fields:
         hint = ""
         if expected == "a string" and is_scalar(value):
             hint = "put the value in quotes"
-        elif isinstance(value, str) and expected in ("an integer", "a number", "a boolean"):
-            hint = "write true or false" if expected == "a boolean" else "remove the quotes"
-            if expected != "a boolean" and _EXPONENT.fullmatch(value):
+        elif isinstance(value, str) and expected == "a boolean":
+            hint = "write true or false"
+        elif isinstance(value, str) and expected in ("an integer", "a number"):
+            if _EXPONENT.fullmatch(value):
                 hint = "write the number without an exponent"
+            elif _INTEGER.fullmatch(value.strip()):
+                hint = "remove the quotes"
         self.error(name, f"expected {expected}, got {type_name(value)}{_shown(value)}", hint=hint)
 
     def text(self, name: str, default: str = "", *, strip: bool = True) -> str:

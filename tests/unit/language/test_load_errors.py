@@ -149,6 +149,7 @@ _STEP_ERRORS = [
     ("{command: a, workerSelector: {gpu: 'true'}}", "does not support workerSelector field"),
     ("{command: a, llm: {provider: local}}", "does not support llm field"),
     ("{type: htp, command: a}", 'executor type "htp" does not support command field'),
+    ("{type: htp, command: a}", 'executor type "htp" is not registered (did you mean "http"?)'),
     ("{type: htp}", 'executor type "htp" is not registered (did you mean "http"?)'),
     ("{command: a, stdout: x, stderr: x}", "stdout and stderr cannot point to the same file"),
     ("{command: a, logOutput: both}", "invalid logOutput value"),
@@ -227,6 +228,12 @@ def test_all_problems_are_reported_at_once_in_the_order_of_lines() -> None:
     assert not loaded.ok
     assert loaded.dag is not None
     assert [step.name for step in loaded.dag.steps] == ["note", "b"]
+
+
+def test_only_a_number_is_told_to_lose_its_quotes() -> None:
+    assert errors_of("maxActiveRuns: many\nsteps: [a]") == [
+        "line 1, column 1: maxActiveRuns: expected an integer, got string (value: many)"
+    ]
 
 
 def test_an_issue_without_a_place_is_still_one_line() -> None:
