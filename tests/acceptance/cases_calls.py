@@ -102,7 +102,7 @@ def _stopped(seen: Seen) -> None:
 
 
 def _missing(seen: Seen) -> None:
-    assert "DAG nowhere is not found" in seen.nodes["dag_1"]["error"]
+    assert "there is no DAG 'nowhere'" in seen.nodes["dag_1"]["error"]
     assert seen.children() == []
 
 

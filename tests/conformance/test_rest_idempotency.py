@@ -141,7 +141,7 @@ def _bulk(again: Again) -> None:
     live.post("/dags/slow/start", {"dagRunId": "b1"}, token=again._token)
     live.post("/dags/slow/enqueue", {"dagRunId": "b2"}, token=again._token)
     (first, second, none) = ({"name": "slow", "dagRunId": run_id} for run_id in ("b1", "b2", "b3"))
-    refused = [{**none, "outcome": "refused", "code": "not_found", "message": "DAG-run b3 of slow not found"}]
+    refused = [{**none, "outcome": "refused", "code": "not_found", "message": "DAG 'slow' has no run 'b3'"}]
     for operation, action, run in (
         ("dequeueDAGRuns", "dequeue", second),
         ("stopDAGRuns", "stop", first),

@@ -203,7 +203,7 @@ def test_a_step_of_a_sub_run_is_approved_by_the_root_run(dagway: Dagway, client:
     assert waits.stderr.endswith(
         f"dagway: to go on: dagway approve asks-below look --sub-run-id {row[1]} --run-id b1\n"
     )
-    assert "approve or reject their steps instead" in dagway("approve", "asks-below", "calls").stderr
+    assert "approve or reject their steps" in dagway("approve", "asks-below", "calls").stderr
     assert dagway("approve", "asks-below").stdout == "approved\n"
     client.until("succeeded", "asks-below", "b1")
 

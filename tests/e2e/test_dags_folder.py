@@ -197,7 +197,7 @@ def test_a_file_that_is_not_there_fails_its_caller(system: Footing, folder: Path
     client.start("unknown")
     client.until("failed", "unknown")
     [node] = client.run("unknown")["nodes"]
-    assert "DAG team/nobody is not found" in node["error"]
+    assert "there is no DAG 'team/nobody'" in node["error"]
 
     (folder / "team/nobody.yaml").write_text("stepps: []\n")
 
@@ -214,7 +214,7 @@ def test_a_file_that_is_not_there_fails_its_caller(system: Footing, folder: Path
         client.start("unknown", run_id := new_run_id())
         client.until("failed", "unknown", run_id)
         [node] = client.run("unknown", run_id)["nodes"]
-        assert "is not found" in node["error"]
+        assert "there is no DAG" in node["error"]
 
     eventually(gone)
 

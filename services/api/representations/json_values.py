@@ -160,14 +160,14 @@ def chosen_dag_name(given: str, field: str = "dagName") -> str | None:
 def run_id(text: str) -> str:
     """Return a run id that a client chose for a new run. Raises a 400 if the id is not valid."""
     if not valid_run_id(text):
-        raise bad_request(f"dagRunId: {_shown(text)} is not a valid DAG-run id ({RUN_ID_RULE})", field="dagRunId")
+        raise bad_request(f"dagRunId: {_shown(text)} is not a valid run id ({RUN_ID_RULE})", field="dagRunId")
     return text
 
 
 def known_run_id(text: str, field: str = "dagRunId") -> str:
     """Return the id of an existing run, or ``latest``. Raises a 404 if no run can have this id."""
     if text != LATEST and not valid_run_id(text):
-        raise not_found(f"{field}: there is no DAG-run {_shown(text)}")
+        raise not_found(f"{field}: there is no run {_shown(text)}")
     return text
 
 

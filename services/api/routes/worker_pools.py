@@ -56,7 +56,7 @@ def reserve(call: Call, body: ReservationBody, name: str) -> ApiResponse:
 def release(call: Call, name: str) -> ApiResponse:
     """End the reservation of a worker pool: it serves all workspaces again."""
     if not valid_worker_pool(name):
-        raise not_found(f"the worker pool {name[:40]!r} is not reserved")
+        raise not_found(f"The worker pool {name[:40]!r} is not reserved")
     return call.carry_out(ReleaseWorkerPool(by=call.user, name=name))
 
 

@@ -164,13 +164,13 @@ def _check_username(accounts: AccountWrites, username: str) -> None:
 
 def _check_key_name(accounts: AccountWrites, name: str) -> None:
     if accounts.lock(t.api_keys, name=name) is not None:
-        raise AlreadyExists(f"an API key named {name!r} already exists")
+        raise AlreadyExists(f"An API key named {name!r} already exists")
 
 
 def _user(accounts: AccountWrites, user_id: str) -> dict[str, Any]:
     row = accounts.lock(t.users, id=user_id)
     if row is None:
-        raise NotFound(f"user {user_id!r} not found")
+        raise NotFound(f"There is no user {user_id!r}")
     return row
 
 
@@ -178,7 +178,7 @@ def _key(accounts: AccountWrites, command: c.UpdateApiKey | c.DeleteApiKey) -> d
     """Return the API key of a command. Keys of other workspaces than the command's are not found."""
     row = accounts.lock(t.api_keys, id=command.key_id)
     if row is None or workspace_of(row["name"]) != command.workspace:
-        raise NotFound(f"API key {command.key_id!r} not found")
+        raise NotFound(f"There is no API key {command.key_id!r}")
     return row
 
 

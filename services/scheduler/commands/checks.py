@@ -86,16 +86,16 @@ def check_singleton(batch: Batch, dag_name: str, *, queued: bool) -> None:
     batch.tx.runs.lock_singletons(dag_name)
     active = batch.runs.count_active(dag_name)
     if active["running"]:
-        raise AlreadyRunning(f"DAG {dag_name} is already running (singleton)")
+        raise AlreadyRunning(f"DAG {dag_name!r} is already running (singleton)")
     if queued and active["queued"]:
-        raise MaxRunReached(f"DAG {dag_name} is already queued (singleton)")
+        raise MaxRunReached(f"DAG {dag_name!r} is already queued (singleton)")
 
 
 def check_new_run_id(batch: Batch, dag_name: str, dag_run_id: str) -> None:
     """Raise ``InvalidInput`` if the run id is not valid, or ``AlreadyExists`` if the DAG has a run with this id."""
     check_run_id(dag_run_id)
     if batch.runs.key_of(dag_name, dag_run_id) is not None:
-        raise AlreadyExists(f"DAG-run {dag_run_id} of {dag_name} already exists")
+        raise AlreadyExists(f"DAG {dag_name!r} already has a run {dag_run_id!r}")
 
 
 def node_status(text: str) -> NodeStatus:
@@ -111,7 +111,7 @@ def find_run(batch: Batch, dag_name: str, dag_run_id: str) -> Run:
     key = batch.tx.runs.newest_key(dag_name) if dag_run_id == "latest" else batch.runs.key_of(dag_name, dag_run_id)
     run = _load(batch, key)
     if run is None:
-        raise NotFound(f"DAG-run {dag_run_id} of {dag_name} not found")
+        raise NotFound(f"DAG {dag_name!r} has no run {dag_run_id!r}")
     return run
 
 
@@ -119,7 +119,7 @@ def find_sub_run(batch: Batch, root: Run, dag_run_id: str) -> Run:
     """Load, lock and return a sub-run at any depth below ``root``. Raises ``NotFound``."""
     run = _load(batch, batch.tx.children.keys(root.run_key, [dag_run_id]).get(dag_run_id))
     if run is None:
-        raise NotFound(f"DAG-run {root.dag_run_id} of {root.dag_name} has no sub-run {dag_run_id}")
+        raise NotFound(f"Run {root.dag_run_id!r} has no sub-run {dag_run_id!r}")
     return run
 
 

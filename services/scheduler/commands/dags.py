@@ -30,7 +30,7 @@ def _create_dag(batch: Batch, command: c.CreateDag) -> dict[str, Any]:
     if (row := batch.tx.dags.lock(command.file_name)) is not None:
         if _files(batch, command) is not None and _came_from_own_file(batch, row, command.spec):
             return {"name": command.file_name}
-        raise AlreadyExists(f"DAG {command.file_name} already exists")
+        raise AlreadyExists(f"DAG {command.file_name!r} already exists")
     batch.quotas.take(command.workspace, DAGS_QUOTA)
     with _written(batch, command, lambda files: files.create(command.file_name, command.spec)):
         _save(batch, command, command.file_name, command.spec, loaded)
@@ -54,7 +54,7 @@ def _put_spec(batch: Batch, command: c.PutSpec) -> dict[str, Any]:
 def _replace_spec(batch: Batch, command: c.ReplaceSpec) -> dict[str, Any]:
     row = _lock(batch, command.file_name)
     if "*" not in command.expected and row["spec_hash"] not in command.expected:
-        raise _PreconditionFailed(f"DAG {command.file_name} was changed since you read it: read it again")
+        raise _PreconditionFailed(f"DAG {command.file_name!r} was changed since you read it: read it again")
     try:
         return _numbered(row, _store_version(batch, command, row, command.spec))
     except ChangedInFolder as error:
@@ -65,7 +65,7 @@ def _restore_spec(batch: Batch, command: c.RestoreSpec) -> dict[str, Any]:
     row = _lock(batch, command.file_name)
     text_hash = batch.tx.dags.version_hash(command.file_name, command.version)
     if text_hash is None:
-        raise NotFound(f"DAG {command.file_name} has no version {command.version}")
+        raise NotFound(f"DAG {command.file_name!r} has no version {command.version}")
     text = batch.tx.dags.spec_texts([text_hash])[text_hash]
     return _numbered(row, _store_version(batch, command, row, text))
 
@@ -75,9 +75,9 @@ def _rename_dag(batch: Batch, command: c.RenameDag) -> dict[str, Any]:
     _check_file_name(command.new_file_name)
     row = _lock(batch, command.file_name)
     if tx.dags.lock(command.new_file_name) is not None:
-        raise AlreadyExists(f"DAG {command.new_file_name} already exists")
+        raise AlreadyExists(f"DAG {command.new_file_name!r} already exists")
     if batch.runs.count_active(row["dag_name"])["running"]:
-        raise AlreadyRunning(f"DAG {command.file_name} is running: rename it when its runs have ended")
+        raise AlreadyRunning(f"DAG {command.file_name!r} is running: rename it when its runs have ended")
     text = tx.dags.spec_texts([row["spec_hash"]])[row["spec_hash"]]
     schedule = tx.schedules.lock(command.file_name)
     loaded = batch.plans.load(text, file_name=command.new_file_name)
@@ -125,7 +125,7 @@ class _PreconditionFailed(Conflict):
 def _lock(batch: Batch, file_name: str) -> Mapping[str, Any]:
     row = batch.tx.dags.lock(file_name)
     if row is None:
-        raise NotFound(f"DAG {file_name} not found")
+        raise NotFound(f"There is no DAG {file_name!r}")
     return row
 
 

@@ -22,7 +22,7 @@ def _discard(batch: Batch, command: c.DiscardDeadLetter) -> dict[str, Any]:
 def _decide(batch: Batch, letter_id: str, decision: DeadLetterDecision, by: str) -> dict[str, Any]:
     found = batch.tx.dead_letters.lock(letter_id)
     if found is None:
-        raise NotFound(f"there is no dead letter {letter_id[:40]!r}")
+        raise NotFound(f"There is no dead letter {letter_id[:40]!r}")
     batch.tx.dead_letters.decide(letter_id, decision.value, by=by)
     return {"name": found["queue"]}
 

@@ -40,7 +40,7 @@ def _end_pause(batch: Batch, command: c.EndPause) -> dict[str, Any]:
     scope, name = _key(batch, command)
     row = _open(batch, (scope, name))
     if row is None:
-        subject = {"global": "Dagway", "queue": f"queue {name}", "dag": f"DAG {name}"}[scope]
+        subject = {"global": "Dagway", "queue": f"Queue {name!r}", "dag": f"DAG {name!r}"}[scope]
         raise _NotPaused(f"{subject} is not paused")
     batch.tx.pauses.put({**row, "resumed_at": batch.now, "catchup": command.catchup})
     if scope == "dag":
@@ -62,7 +62,7 @@ class _NotPaused(Conflict):
 def _key(batch: Batch, command: c.SetPause | c.EndPause) -> tuple[str, str]:
     name = "" if command.scope == "global" else command.name
     if command.scope == "dag" and batch.runs.dag(name) is None:
-        raise NotFound(f"DAG {name} not found")
+        raise NotFound(f"There is no DAG {name!r}")
     if command.scope == "queue" and not name:
         raise InvalidInput("name: the name of the queue is missing")
     return command.scope, name

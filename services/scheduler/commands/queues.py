@@ -32,7 +32,7 @@ def _remove_queue(batch: Batch, command: c.RemoveQueue) -> dict[str, Any]:
     rows = batch.tx.queues
     row = rows.lock(command.name)
     if row is None or row["kind"] != "global":
-        raise NotFound(f"global queue {command.name} not found")
+        raise NotFound(f"There is no global queue {command.name!r}")
     rows.put(command.name, None)
     known = rows.limits().get(command.name)
     _put_limit(rows, command.name, known["configured"] if known else None, batch.now, command.by)

@@ -38,7 +38,7 @@ def _start_run(batch: Batch, command: c.StartRun) -> dict[str, Any]:
     """Start a run of a stored DAG, or queue it."""
     stored = batch.runs.dag(command.file_name)
     if stored is None:
-        raise NotFound(f"DAG {command.file_name} not found")
+        raise NotFound(f"There is no DAG {command.file_name!r}")
     if stored.errors:
         raise InvalidInput("; ".join(stored.errors))
     plans = batch.plans
@@ -113,7 +113,7 @@ def _stop(batch: Batch, command: c.StopRun) -> dict[str, Any]:
     if run.status is RunStatus.WAITING:
         # The core could stop it, as it does when the parent run is stopped. But a user who stops a waiting run most
         # likely wants to approve or reject it, so the API refuses.
-        raise NotRunning(f"DAG-run {run.dag_run_id} waits for approval, it is not running: approve or reject it")
+        raise NotRunning(f"Run {run.dag_run_id!r} waits for approval: approve or reject it")
     apply_to_run(batch, run, Stop(command.by))
     return {}
 
@@ -126,7 +126,7 @@ def _dequeue(batch: Batch, command: c.DequeueRun) -> dict[str, Any]:
 def _remove(batch: Batch, command: c.RemoveRun) -> dict[str, Any]:
     run = find_run(batch, command.dag_name, command.dag_run_id)
     if run.status.active:
-        raise AlreadyRunning(f"DAG-run {run.dag_run_id} of {run.dag_name} has not ended: stop or dequeue it first")
+        raise AlreadyRunning(f"Run {run.dag_run_id!r} has not ended: stop or dequeue it first")
     batch.runs.entry(run.run_key).deleted = True
     return {}
 
@@ -180,7 +180,7 @@ def _check_none_active(batch: Batch, dag_name: str) -> None:
     batch.tx.runs.lock_singletons(dag_name)
     active = batch.runs.count_active(dag_name)
     if active["running"] or active["queued"]:
-        raise MaxRunReached(f"DAG {dag_name} is already running or queued (singleton)")
+        raise MaxRunReached(f"DAG {dag_name!r} is already running or queued (singleton)")
 
 
 def _patch_step(batch: Batch, command: c.PatchStep) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def _set(batch: Batch, command: c.SetSecret) -> dict[str, Any]:
 
 def _delete(batch: Batch, command: c.DeleteSecret) -> dict[str, Any]:
     if not batch.tx.secrets.remove(command.name):
-        raise NotFound(f"there is no stored secret {command.name[:100]!r}")
+        raise NotFound(f"There is no stored secret {command.name[:100]!r}")
     return {}
 
 

@@ -19,9 +19,9 @@ def _create(batch: Batch, command: c.CreateWebhook) -> dict[str, Any]:
     taken = accounts.lock(t.webhooks, file_name=command.file_name) is not None
     dag = batch.tx.dags.lock(command.file_name)
     if dag is None or dag["errors"]:
-        raise NotFound(f"DAG {command.file_name} not found" if dag is None else f"DAG {command.file_name} has errors")
+        raise NotFound(f"There is no DAG {command.file_name!r}, or its spec has errors")
     if taken:
-        raise AlreadyExists(f"DAG {command.file_name} already has a webhook")
+        raise AlreadyExists(f"DAG {command.file_name!r} already has a webhook")
     row = {
         "id": command.webhook_id,
         "file_name": command.file_name,
@@ -62,7 +62,7 @@ def _change(batch: Batch, command: c.WebhookCommand, values: dict[str, Any]) -> 
 def _find(accounts: AccountWrites, file_name: str) -> dict[str, Any]:
     row = accounts.lock(t.webhooks, file_name=file_name)
     if row is None:
-        raise NotFound(f"DAG {file_name} has no webhook")
+        raise NotFound(f"DAG {file_name!r} has no webhook")
     return row
 
 

@@ -31,7 +31,7 @@ def _reserve(batch: Batch, command: c.ReserveWorkerPool) -> dict[str, Any]:
 
 def _release(batch: Batch, command: c.ReleaseWorkerPool) -> dict[str, Any]:
     if not batch.tx.workspaces.release_pool(command.name):
-        raise NotFound(f"the worker pool {command.name[:40]!r} is not reserved")
+        raise NotFound(f"The worker pool {command.name[:40]!r} is not reserved")
     _changed(batch)
     return {}
 

@@ -20,7 +20,7 @@ def _drain(batch: Batch, command: c.DrainWorker) -> dict[str, Any]:
 
 def _resume(batch: Batch, command: c.ResumeWorker) -> dict[str, Any]:
     if _worker(batch, command.worker_id)["drained_at"] is None:
-        raise _NotDrained(f"worker {command.worker_id} is not drained")
+        raise _NotDrained(f"Worker {command.worker_id!r} is not drained")
     batch.tx.leases.drain_worker(command.worker_id, None, None, None)
     batch.after.drain_orders[command.worker_id] = False
     # Runs that waited for a worker with their labels may start now.
@@ -35,7 +35,7 @@ class _NotDrained(Conflict):
 def _worker(batch: Batch, worker_id: str) -> Mapping[str, Any]:
     found = batch.tx.leases.lock_workers([worker_id])
     if not found:
-        raise NotFound(f"there is no worker {worker_id}")
+        raise NotFound(f"There is no worker {worker_id!r}")
     return found[0]
 
 

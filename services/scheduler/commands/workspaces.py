@@ -23,7 +23,7 @@ def _create(batch: Batch, command: c.CreateWorkspace) -> dict[str, Any]:
     if not valid_workspace(command.name):
         raise InvalidInput(f"name: {command.name[:80]!r} must be {WORKSPACE_RULE}")
     if batch.tx.workspaces.lock(command.name) is not None:
-        raise AlreadyExists(f"The workspace {command.name} already exists")
+        raise AlreadyExists(f"The workspace {command.name!r} already exists")
     row: FoundRow = {"name": command.name, "description": command.description, "created_at": batch.now}
     row |= {name: getattr(command, name) or None for name in _QUOTAS}
     row |= {"updated_at": batch.now, "by": command.by}
@@ -63,14 +63,14 @@ def _set_member(batch: Batch, command: c.SetMember) -> dict[str, Any]:
     _lock(batch, command.name)
     user = batch.tx.accounts.lock(t.users, id=command.user_id)
     if user is None:
-        raise NotFound(f"user {command.user_id[:40]!r} not found")
+        raise NotFound(f"There is no user {command.user_id[:40]!r}")
     batch.tx.workspaces.set_member(command.name, command.user_id, command.role, by=command.by, at=batch.now)
     return {"member": {"user_id": command.user_id, "username": user["username"], "role": command.role}}
 
 
 def _remove_member(batch: Batch, command: c.RemoveMember) -> dict[str, Any]:
     if not batch.tx.workspaces.remove_member(command.name, command.user_id):
-        raise NotFound(f"user {command.user_id[:40]!r} is not a member of the workspace {command.name[:40]!r}")
+        raise NotFound(f"User {command.user_id[:40]!r} is not a member of the workspace {command.name[:40]!r}")
     return {}
 
 

@@ -183,7 +183,7 @@ def _stop(draft: Draft, message: Stop) -> Ignored | Refused | None:
         draft.become(RunStatus.ABORTED, why, message.by, finished_at=draft.now)
         return None
     if draft.run.status is not RunStatus.RUNNING:
-        return Refused("not_running", f"DAG-run is {draft.run.status}, not running")
+        return Refused("not_running", f"Run {draft.run.dag_run_id!r} is {draft.run.status}, not running")
     if draft.run.stop_reason:
         return Ignored("stopping already", tuple(_halts(draft, draft.run.stop_reason)))
     _bring_to_a_stop(draft, "stop", message.by)
@@ -248,7 +248,7 @@ def _halts(draft: Draft, reason: str) -> list[Halt | StopChild]:
 
 def _dequeue(draft: Draft, message: Dequeue) -> Refused | None:
     if draft.run.status is not RunStatus.QUEUED:
-        return Refused("bad_request", f"DAG-run is {draft.run.status}, not queued")
+        return Refused("bad_request", f"Run {draft.run.dag_run_id!r} is {draft.run.status}, not queued")
     begun = draft.run.started_at is not None
     approvals.abandon(draft, "dequeued", message.by)
     draft.become(RunStatus.ABORTED, "dequeued", message.by, finished_at=draft.now)
@@ -260,9 +260,9 @@ def _dequeue(draft: Draft, message: Dequeue) -> Refused | None:
 
 def _patch(draft: Draft, message: PatchNode) -> Decision:
     if message.step not in draft.run.plan.index:
-        return Refused("not_found", f"step {message.step} not found")
+        return Refused("not_found", f"Run {draft.run.dag_run_id!r} has no step {message.step!r}")
     if draft.run.status is RunStatus.RUNNING:
-        return Refused("bad_request", "DAG-run is running: its steps cannot be edited")
+        return Refused("bad_request", f"Run {draft.run.dag_run_id!r} is running: its steps cannot be edited")
     idx = draft.run.plan.index[message.step]
     was = draft.nodes[idx].status
     # A status set by hand is the only change that need not be listed in ``NODE_CHANGES``.

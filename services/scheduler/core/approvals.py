@@ -44,7 +44,7 @@ def approve(draft: Draft, message: Approve) -> Refused | None:
     if missing := missing_inputs(step, inputs):
         return Refused("bad_request", f"missing required inputs: [{', '.join(missing)}]")
     if undeclared := undeclared_inputs(step, inputs):
-        return Refused("bad_request", f"step {step.name} does not ask for these inputs: [{', '.join(undeclared)}]")
+        return Refused("bad_request", f"Step {step.name!r} does not ask for these inputs: [{', '.join(undeclared)}]")
     draft.move(
         node.idx,
         NodeStatus.SUCCEEDED,
@@ -80,14 +80,16 @@ def reject(draft: Draft, message: Reject) -> Refused | None:
 def _waiting(draft: Draft, message: Approve | Reject) -> Node | Refused:
     idx = draft.run.plan.index.get(message.step)
     if idx is None:
-        return Refused("not_found", f"step {message.step} not found")
+        return Refused("not_found", f"Run {draft.run.dag_run_id!r} has no step {message.step!r}")
     node, status = draft.nodes[idx], draft.run.status
     if node.status is not NodeStatus.WAITING:
-        return Refused("bad_request", f"step {node.name} is {node.status}, not waiting for approval")
+        return Refused("bad_request", f"Step {node.name!r} is {node.status}, not waiting for approval")
     if node.calls and (status.active or held_up(node)):
-        return Refused("bad_request", f"step {node.name} waits for its sub-runs: approve or reject their steps instead")
+        return Refused("bad_request", f"Step {node.name!r} waits for its sub-runs: approve or reject their steps")
     if status is RunStatus.RUNNING and draft.run.stop_reason:
-        return Refused("bad_request", "DAG-run is stopping, so its steps cannot be approved or rejected")
+        return Refused(
+            "bad_request", f"Run {draft.run.dag_run_id!r} is being stopped: no step of it can be approved or rejected"
+        )
     return node
 
 

@@ -26,9 +26,9 @@ def refusal(run: Run, step: str) -> Refused | None:
     ``step``: the only step to run again, or empty.
     """
     if run.status in {RunStatus.RUNNING, RunStatus.QUEUED}:
-        return Refused("already_running", f"DAG-run is {run.status} already")
+        return Refused("already_running", f"Run {run.dag_run_id!r} is {run.status} already")
     if step and step not in run.plan.index:
-        return Refused("not_found", f"step {step} not found")
+        return Refused("not_found", f"Run {run.dag_run_id!r} has no step {step!r}")
     return None
 
 

@@ -36,7 +36,7 @@ def find_called(batch: Batch, name: str, caller: str, workspace: str) -> tuple[s
                 return text_hash, place
         elif (found := _called(batch, name, place)) is not None:
             return found
-    raise NotFound(f"DAG {name} is not found")
+    raise NotFound(f"there is no DAG {name!r}")
 
 
 def _without_extension(name: str) -> str:
@@ -46,7 +46,7 @@ def _without_extension(name: str) -> str:
 def _of_row(batch: Batch, name: str, stored: str) -> tuple[str, str]:
     found = _called(batch, name, stored)
     if found is None:
-        raise NotFound(f"DAG {name} is not found")
+        raise NotFound(f"there is no DAG {name!r}")
     return found
 
 

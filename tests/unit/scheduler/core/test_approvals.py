@@ -105,12 +105,12 @@ def test_what_a_person_gave_goes_beside_the_steps_own_output() -> None:
 @pytest.mark.parametrize(
     ("name", "inputs", "code", "words"),
     [
-        ("nobody", {}, "not_found", "step nobody not found"),
-        ("a", {}, "bad_request", "step a is succeeded, not waiting for approval"),
-        ("b", {}, "bad_request", "step b is not_started, not waiting for approval"),
+        ("nobody", {}, "not_found", "Run 'r1' has no step 'nobody'"),
+        ("a", {}, "bad_request", "Step 'a' is succeeded, not waiting for approval"),
+        ("b", {}, "bad_request", "Step 'b' is not_started, not waiting for approval"),
         ("ok", {}, "bad_request", "missing required inputs: [WHO]"),
         ("ok", {"who": "bob"}, "bad_request", "missing required inputs: [WHO]"),
-        ("ok", {"WHO": "bob", "X": "1", "F": ""}, "bad_request", "step ok does not ask for these inputs: [F, X]"),
+        ("ok", {"WHO": "bob", "X": "1", "F": ""}, "bad_request", "Step 'ok' does not ask for these inputs: [F, X]"),
     ],
 )
 def test_an_approval_that_does_not_fit_is_refused(name: str, inputs: dict[str, str], code: str, words: str) -> None:
@@ -228,7 +228,7 @@ def test_a_rejection_leaves_nothing_else_waiting() -> None:
     stage.reject("x")
 
     assert statuses(stage) == ("rejected aborted", "rejected")
-    assert refusal(stage.approve("y")) == ("bad_request", "step y is aborted, not waiting for approval")
+    assert refusal(stage.approve("y")) == ("bad_request", "Step 'y' is aborted, not waiting for approval")
 
 
 def test_a_rejection_while_other_steps_run_lets_them_end_and_tells_the_handlers() -> None:

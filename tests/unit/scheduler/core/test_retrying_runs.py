@@ -158,7 +158,7 @@ def test_a_retry_of_a_step_that_does_not_exist_is_refused(name: str) -> None:
     refused = Stage.begun(make_dag(*ABC, handlers=[Handler.EXIT]), prepare=True).play().retry(name)
 
     assert isinstance(refused, Refused)
-    assert (refused.code, refused.message) == ("not_found", f"step {name} not found")
+    assert (refused.code, refused.message) == ("not_found", f"Run 'r1' has no step '{name}'")
 
 
 def test_reports_of_the_attempt_before_are_ignored() -> None:

@@ -175,7 +175,7 @@ def test_a_run_that_does_not_run_cannot_be_stopped(status: RunStatus) -> None:
     decision = Stage(fresh(make_dag(*AB), status=status)).tell(Stop("ann"))
 
     assert isinstance(decision, Refused)
-    assert (decision.code, decision.message) == ("not_running", f"DAG-run is {status}, not running")
+    assert (decision.code, decision.message) == ("not_running", f"Run 'r1' is {status}, not running")
 
 
 def test_a_run_that_ended_cannot_be_stopped() -> None:

@@ -117,7 +117,7 @@ def test_the_step_that_waits_with_a_child_cannot_be_approved_itself() -> None:
 
     for decision in (stage.approve("c"), stage.reject("c")):
         assert isinstance(decision, Refused)
-        assert (decision.code, "approve or reject their steps instead" in decision.message) == ("bad_request", True)
+        assert (decision.code, "approve or reject their steps" in decision.message) == ("bad_request", True)
 
 
 def test_children_that_wait_leave_their_places_to_others() -> None:
