@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, current_app
 from flask import request as current_request
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
@@ -124,7 +124,9 @@ def _http_error(error: HTTPException) -> Response:
         message = f"Method {current_request.method} is not allowed here: use {allowed}"
         return _problem(Problem(problems.WRONG_METHOD, "bad_request", message, headers={"Allow": allowed}))
     if isinstance(error, RequestEntityTooLarge):
-        return _problem(Problem(problems.TOO_LARGE, "bad_request", "The request body is too large"))
+        most = current_app.config["MAX_CONTENT_LENGTH"]
+        message = f"The request body is too large: at most {most >> 20} MiB"
+        return _problem(Problem(problems.TOO_LARGE, "bad_request", message))
     if error.code is not None and problems.BAD_REQUEST <= error.code < problems.INTERNAL:
         return _problem(Problem(error.code, "bad_request", error.description or error.name))
     return _unexpected(error)

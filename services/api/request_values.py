@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from services.api.invalid_fields import invalid_fields
 from services.api.operations import Body, Query
-from services.api.problems import Problem, bad_request
+from services.api.problems import bad_request
 
 __all__ = ["parse_body", "parse_query"]
 
@@ -41,7 +42,7 @@ def parse_body(model: type[B], data: bytes, *, required: bool) -> B:
     try:
         return model.model_validate(found | exact)
     except ValidationError as error:
-        raise _invalid(error) from error
+        raise invalid_fields(error) from error
 
 
 @lru_cache
@@ -68,16 +69,9 @@ def parse_query(model: type[Q], values: Mapping[str, list[str]]) -> Q:
     try:
         return model.model_validate(single)
     except ValidationError as error:
-        raise _invalid(error) from error
+        raise invalid_fields(error) from error
 
 
 @lru_cache
 def _parameters(model: type[Query]) -> frozenset[str]:
     return frozenset(info.alias or name for name, info in model.model_fields.items())
-
-
-def _invalid(error: ValidationError) -> Problem:
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    issues = [(".".join(str(part) for part in issue["loc"]), issue["msg"]) for issue in found]
-    message = "; ".join(f"{name}: {why}" if name else why for name, why in issues)
-    return bad_request(message, fields=[{"field": name, "message": why} for name, why in issues])

@@ -189,7 +189,7 @@ def test_a_body_without_content_length_that_is_too_large_is_a_413(cluster: Clust
 
     created = eventually(taken)
 
-    assert (refused.status, refused.json()["message"]) == (413, "The request body is too large")
+    assert (refused.status, refused.json()["message"]) == (413, "The request body is too large: at most 2 MiB")
     assert (created.status, created.json()) == (201, {"name": "chunked"})
 
 

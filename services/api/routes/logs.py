@@ -246,7 +246,9 @@ def _attempt(call: Call, run: RunRow, node: NodeRow, number: int) -> tuple[int, 
     """Return the attempt of the run and the number in it of a node's attempt ``number``."""
     found = tries(call.deps.reads.attempts(run.run_key, node.idx))
     if number > len(found):
-        raise not_found(f"Step {node.name!r} of run {run.dag_run_id!r} has had {len(found)} attempts, not {number}")
+        raise not_found(
+            f"Step {node.name!r} of run {run.dag_run_id!r} has no attempt {number}; it has had {len(found)}"
+        )
     return found[number - 1].run_attempt, found[number - 1].number
 
 
