@@ -8,7 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.contracts.commands import RefusedError
-from shared.errors import AlreadyExists, DagwayError, NotFound, PublishUnconfirmed, Unavailable
+from shared.errors import (
+    AlreadyExists,
+    BrokerUnavailable,
+    DagwayError,
+    NotFound,
+    PublishUnconfirmed,
+    StoreUnavailable,
+    Unavailable,
+    Unroutable,
+)
 
 __all__ = [
     "BAD_REQUEST",
@@ -122,13 +131,17 @@ def from_error(error: DagwayError) -> Problem:
             "accepted is unknown. Send it again with the same Idempotency-Key."
         )
     if isinstance(error, Unavailable):
-        return unavailable(
-            "The database or the message broker is unavailable or overloaded; nothing was changed. Try again soon."
-        )
+        return unavailable(f"{_what(error)} is unavailable or overloaded; nothing was changed. Try again soon.")
     if error.code == "internal_error":
         return internal()
     fallback = {NotFound: "not found", AlreadyExists: "already exists"}.get(type(error), "bad request")
     return Problem(_STATUS.get(error.code, INTERNAL), error.code, str(error) or fallback)
+
+
+def _what(error: Unavailable) -> str:
+    if isinstance(error, StoreUnavailable):
+        return "The database"
+    return "The message broker" if isinstance(error, BrokerUnavailable | Unroutable) else "The server"
 
 
 def broken_body() -> Problem:

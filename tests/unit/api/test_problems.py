@@ -47,6 +47,20 @@ def test_temporary_errors_have_retry_after() -> None:
     assert problems.from_error(BrokerUnavailable("away")).headers["Retry-After"]
 
 
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (StoreUnavailable("x"), "The database"),
+        (BrokerUnavailable("x"), "The message broker"),
+        (Unroutable("x"), "The message broker"),
+    ],
+)
+def test_what_is_unavailable_is_named(error: DagwayError, what: str) -> None:
+    words = f"{what} is unavailable or overloaded; nothing was changed. Try again soon."
+
+    assert problems.from_error(error).message == words
+
+
 def test_an_unknown_outcome_is_not_called_a_failure() -> None:
     message = problems.from_error(PublishUnconfirmed("gone")).message
 
