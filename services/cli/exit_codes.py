@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from shared.errors import DagwayError
+from shared.errors import DagwayError, InvariantBroken, StoreUnavailable
 
 __all__ = [
     "EXIT_CODES",
@@ -13,6 +13,7 @@ __all__ = [
     "GatewayError",
     "GatewayUnreachable",
     "WorkflowInvalid",
+    "text_of",
 ]
 
 FAILED, INVALID, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
@@ -25,6 +26,13 @@ EXIT_CODES = {
     INTERRUPTED: "interrupted by Ctrl-C",
 }
 """What each exit code means, for docs/cli.md."""
+_SUBJECTS = {StoreUnavailable: "the database is unavailable: ", InvariantBroken: "a bug in Dagway: "}
+"""What the text of an error is about, if the text does not say it."""
+
+
+def text_of(error: DagwayError) -> str:
+    """Return the text of an error for people at a terminal."""
+    return f"{_SUBJECTS.get(type(error), '')}{error}"
 
 
 class GatewayError(DagwayError):

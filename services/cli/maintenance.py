@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from services.cli.exit_codes import text_of
 from services.cli.output.terminal import echo_json
 from services.cli.settings import configure, options_of
 from shared.errors import DagwayError
@@ -31,7 +32,7 @@ def verify_command(only: tuple[str, ...], limit: int, in_json: bool, **given: An
     try:
         results = check_database(configure("verify", given), utc_now(), only, limit=limit)
     except DagwayError as error:
-        click.echo(f"dagway: {type(error).__name__}: {error}", err=True)
+        click.echo(f"dagway: {text_of(error)}", err=True)
         sys.exit(2)
     for line in [as_json(results)] if in_json else as_text(results):
         click.echo(line)

@@ -46,7 +46,7 @@ def list_profiles(in_json: bool) -> None:
         (name + (" *" if name == profiles.use else ""), each.url, _kind(each))
         for name, each in profiles.by_name.items()
     ]
-    echo_table(("PROFILE", "URL", "CREDENTIALS"), rows, empty="there is no profile; create one with dagway config set")
+    echo_table(("PROFILE", "URL", "CREDENTIALS"), rows, empty="no profiles; create one with dagway config set")
 
 
 @config_command.command("show")

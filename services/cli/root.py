@@ -15,9 +15,10 @@ from services.cli.exit_codes import (
     GatewayError,
     GatewayUnreachable,
     WorkflowInvalid,
+    text_of,
 )
 from services.cli.help_pages import PageGroup
-from shared.errors import ConfigInvalid, DagwayError, InvariantBroken, StoreUnavailable
+from shared.errors import ConfigInvalid, DagwayError
 from shared.garbage import collect_rarely
 
 __all__ = ["cli", "main"]
@@ -29,8 +30,6 @@ _OTHER_NAMES = {
     "server": "dagway up is a complete server, dagway api the gateway of a cluster",
 }
 """Commands of Dagu that do not exist here, and what to do instead."""
-_SUBJECTS = {StoreUnavailable: "the database is unavailable: ", InvariantBroken: "a bug in Dagway: "}
-"""What the text of an error is about, if the text does not say it."""
 _EXAMPLES = """
 dagway run hello.yaml -- NAME=Ada     run a file here, without a server
 dagway up --dags ./dags               start a server for a folder of workflows
@@ -119,7 +118,7 @@ class _Root(PageGroup):
         except (GatewayError, WorkflowInvalid) as error:
             raise _Failure(str(error)) from error
         except DagwayError as error:
-            raise _Failure(f"{_SUBJECTS.get(type(error), '')}{error}") from error
+            raise _Failure(text_of(error)) from error
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
 

@@ -296,9 +296,10 @@ def test_the_command_says_why_it_could_not_check(tmp_path: Path) -> None:
         assert result.exit_code == 2
         return result.stderr
 
-    assert "there is no database" in said("--data-dir", str(tmp_path))
+    assert said("--data-dir", str(tmp_path)).startswith("dagway: there is no database ")
     assert "run dagway migrate" in said("--database-url", f"sqlite:///{tmp_path}/empty.db")
-    assert "StoreUnavailable" in said("--database-url", "postgresql://nobody@127.0.0.1:1/none")
+    away = said("--database-url", "postgresql://nobody@127.0.0.1:1/none")
+    assert away.startswith("dagway: the database is unavailable: ")
     assert "known: command-outcome" in said("--check", "nonsense")
 
 

@@ -224,7 +224,7 @@ def test_history_watch_and_events_of_a_run(dagway: Dagway, client: Client) -> No
     lines = plain(dagway("history", "seen").stdout).splitlines()
     assert lines[0] == "DAG  RUN  STATUS  BEGAN  TOOK  PARAMS"
     assert [line.split()[1] for line in lines[1:]] == ["h2", "h1"]
-    assert dagway("history", "seen", "--status", "failed").stderr == "there is no such run\n"
+    assert dagway("history", "seen", "--status", "failed").stderr == "no runs\n"
     assert len(json.loads(dagway("history", "seen", "--limit", "1", "--json").stdout)["dagRuns"]) == 1
     assert dagway("watch", "seen", "h1").exit_code == 0
     events = [json.loads(line) for line in dagway("events", "seen", "h1", "--json").stdout.splitlines()]

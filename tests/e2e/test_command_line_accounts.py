@@ -93,7 +93,7 @@ def test_users_and_keys_from_creation_to_deletion(url: str, tmp_path: Path) -> N
     stored = said("config", "set", "acme", *at, "--workspace", "acme", "--token-file", "-", stdin=own)
     assert stored.endswith("token\n")
     assert json.loads(said("ls", "--profile", "acme", "--json"))["dags"] == []
-    assert runner.invoke(cli, ["ls", "--profile", "acme"]).stderr == "there is no DAG\n"
+    assert runner.invoke(cli, ["ls", "--profile", "acme"]).stderr == "no DAGs\n"
     foreign = runner.invoke(cli, ["ls", "--profile", "acme", "--workspace", "default"])
     assert "may not use the workspace default" in foreign.stderr
     said("keys", "delete", "ci", "--workspace", "acme")

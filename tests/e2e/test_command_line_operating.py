@@ -72,10 +72,10 @@ def test_schedules_and_lists(dagway: Dagway, client: Client) -> None:
     slots = dagway("slots", "nightly")
     assert (slots.stdout, slots.stderr.splitlines()[0]) == ("", "no scheduled time has passed yet")
     assert [each["fileName"] for each in json.loads(dagway("ls", "night", "--json").stdout)["dags"]] == ["nightly.yaml"]
-    assert dagway("ls", "no-such").stderr == "there is no such DAG\n"
+    assert dagway("ls", "no-such").stderr == "no DAG matches\n"
     assert "slots" in json.loads(dagway("slots", "nightly", "--json").stdout)
     assert "slots" in json.loads(dagway("slots", "--json").stdout)
-    assert dagway("pools").stderr == "there is no pool\n"
+    assert dagway("pools").stderr == "no pools\n"
 
 
 def test_a_plan_has_the_steps_of_all_called_dags_and_how_long_they_took(dagway: Dagway, client: Client) -> None:
@@ -129,7 +129,7 @@ def test_stored_secrets(dagway: Dagway, client: Client) -> None:
     assert dagway("secrets", "rotate").stdout == "0 secrets sealed anew\n"
     assert "the value is empty" in dagway("secrets", "set", "cli-token", stdin="\n").stderr
     assert dagway("secrets", "delete", "cli-token").stdout == "cli-token deleted\n"
-    assert dagway("secrets", "list").stderr == "there is no stored secret\n"
+    assert dagway("secrets", "list").stderr == "no stored secrets\n"
 
 
 def test_cleanup_deletes_the_runs_that_have_ended(dagway: Dagway, client: Client) -> None:

@@ -50,7 +50,7 @@ def list_users(gateway: Gateway, in_json: bool) -> None:
         echo_json(answer)
         return
     rows = [(user["username"], user["role"], short_time(user["createdAt"])) for user in answer["users"]]
-    echo_table(("USER", "ROLE", "CREATED"), rows, empty="there is no user")
+    echo_table(("USER", "ROLE", "CREATED"), rows, empty="no users")
 
 
 @users_command.command("create")

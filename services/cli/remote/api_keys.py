@@ -52,9 +52,7 @@ def list_keys(gateway: Gateway, in_json: bool) -> None:
         )
         for key in answer["apiKeys"]
     ]
-    echo_table(
-        ("KEY", "ROLE", "BEGINS WITH", "CREATED", "LAST USED", "EXPIRES", "DAGS"), rows, empty="there is no API key"
-    )
+    echo_table(("KEY", "ROLE", "BEGINS WITH", "CREATED", "LAST USED", "EXPIRES", "DAGS"), rows, empty="no API keys")
 
 
 @keys_command.command("create")

@@ -39,7 +39,7 @@ def queues_command(gateway: Gateway, *, runs: bool, in_json: bool) -> None:
         )
         for queue in queues
     ]
-    echo_table(("QUEUE", "TYPE", "LIMIT", "RUNNING", "QUEUED"), rows_of_queues, empty="there is no queue")
+    echo_table(("QUEUE", "TYPE", "LIMIT", "RUNNING", "QUEUED"), rows_of_queues, empty="no queues")
 
 
 @click.command("pools")
@@ -65,4 +65,4 @@ def pools_command(gateway: Gateway, *, in_json: bool) -> None:
         )
         for pool in answer["pools"]
     ]
-    echo_table(("POOL", "KIND", "CAPACITY", "TAKEN", "WAITING", "USERS"), rows, empty="there is no pool")
+    echo_table(("POOL", "KIND", "CAPACITY", "TAKEN", "WAITING", "USERS"), rows, empty="no pools")

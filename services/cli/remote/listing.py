@@ -43,7 +43,7 @@ def ls_command(gateway: Gateway, *, part: str, tag: str, in_json: bool) -> None:
     if in_json:
         echo_json({"dags": dags, "errors": errors})
         return
-    empty = "there is no such DAG" if part or tag else "there is no DAG"
+    empty = "no DAG matches" if part or tag else "no DAGs"
     echo_table(("DAG", "SCHEDULE", "NEXT", "LAST", "BEGAN"), [_row(each) for each in dags], empty=empty)
     for error in errors:
         say(error)

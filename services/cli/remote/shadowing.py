@@ -155,7 +155,7 @@ def _report(comparisons: list[DagComparison], cuts: list[CutOver], *, in_json: b
         )
         for each in comparisons
     ]
-    echo_table(("DAG", "RESULT", "TIMES WITH A RUN", "OTHER RUNS", "FIRST DIFFERENCE"), rows, empty="there is no DAG")
+    echo_table(("DAG", "RESULT", "TIMES WITH A RUN", "OTHER RUNS", "FIRST DIFFERENCE"), rows, empty="no DAGs")
     for each in comparisons if details else ():
         for line in (*each.errors, *each.differences, *(f"no run at {slot}" for slot in each.times.without_run)):
             say(f"{each.name}: {line}")

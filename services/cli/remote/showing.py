@@ -66,7 +66,7 @@ def history_command(gateway: Gateway, *, dag: str, status: str | None, limit: in
         echo_json(answer)
         return
     rows = [_row(run) for run in answer["dagRuns"]]
-    echo_table(("DAG", "RUN", "STATUS", "BEGAN", "TOOK", "PARAMS"), rows, empty="there is no such run")
+    echo_table(("DAG", "RUN", "STATUS", "BEGAN", "TOOK", "PARAMS"), rows, empty="no runs")
 
 
 def _row(run: dict[str, Any]) -> tuple[str, ...]:

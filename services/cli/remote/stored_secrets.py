@@ -49,7 +49,7 @@ def list_secrets(gateway: Gateway, in_json: bool) -> None:
         )
         for each in answer["secrets"]
     ]
-    echo_table(("SECRET", "VERSION", "KEY", "CHANGED", "BY", "DAGS"), rows, empty="there is no stored secret")
+    echo_table(("SECRET", "VERSION", "KEY", "CHANGED", "BY", "DAGS"), rows, empty="no stored secrets")
 
 
 @secrets_command.command("set")

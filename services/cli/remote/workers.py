@@ -52,7 +52,7 @@ def _list_workers(gateway: Gateway, *, in_json: bool) -> None:
         for worker in answer["workers"]
     ]
     heads = ("WORKER", "STATE", "SLOTS", "LABELS", "HEARTBEAT", "RUNS", "DRAINED BY")
-    echo_table(heads, rows, empty="there is no worker")
+    echo_table(heads, rows, empty="no workers")
     for error in answer["errors"]:
         say(error)
 

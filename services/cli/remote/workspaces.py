@@ -59,7 +59,7 @@ def list_workspaces(gateway: Gateway, in_json: bool) -> None:
         echo_json(answer)
         return
     rows = [(each["name"], each["role"], each["description"]) for each in answer["workspaces"]]
-    echo_table(("WORKSPACE", "ROLE", "DESCRIPTION"), rows, empty="you may use no workspace")
+    echo_table(("WORKSPACE", "ROLE", "DESCRIPTION"), rows, empty="no workspaces that you may use")
 
 
 @workspaces_command.command("show")
@@ -78,7 +78,7 @@ def show_workspace(gateway: Gateway, name: str, in_json: bool) -> None:
         count = "" if used[counted] is None else f" ({used[counted]} used)"
         click.echo(f"{field}: {answer['workspace'].get(field) or 'no limit'}{count}")
     rows = [(each["username"], each["role"]) for each in answer["members"]]
-    echo_table(("MEMBER", "ROLE"), rows, empty="there is no member")
+    echo_table(("MEMBER", "ROLE"), rows, empty="no members")
 
 
 @workspaces_command.command("create")
