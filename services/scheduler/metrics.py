@@ -47,20 +47,20 @@ _KEPT_S = 5.0
 _WAIT_S = 4.0
 """How long a query of the backlog may keep a scrape waiting."""
 
-RUNS_ENDED = Counter("dagway_dag_runs_ended", "DAG-runs that reached a terminal status", ["status"])
+RUNS_ENDED = Counter("dagway_dag_runs_ended", "DAG runs that reached a terminal status", ["status"])
 RUNS_ENDED_BY_DAG = Counter(
     "dagway_dag_runs_ended_by_dag",
-    "DAG-runs that reached a terminal status, by DAG; DAGs beyond DAGWAY_METRICS_DAGS have the label other",
+    "DAG runs that reached a terminal status, by DAG; DAGs beyond DAGWAY_METRICS_DAGS have the label other",
     ["dag", "status"],
 )
 RUN_SECONDS = Summary(
     "dagway_dag_run_seconds",
-    "Seconds from start to end of a DAG-run; DAGs beyond DAGWAY_METRICS_DAGS have the label other",
+    "Seconds from start to end of a DAG run; DAGs beyond DAGWAY_METRICS_DAGS have the label other",
     ["dag"],
 )
 QUEUE_WAIT = Histogram(
     "dagway_queue_wait_seconds",
-    "Seconds from queued to started of a DAG-run",
+    "Seconds from queued to started of a DAG run",
     buckets=(*LATENCY_S, 900.0, 3600.0, 14400.0),
 )
 ATTEMPTS_CLOSED = Counter("dagway_attempts_closed", "Attempts that ended, by state and outcome", ["state", "outcome"])
@@ -241,12 +241,12 @@ class BacklogCollector:
         for name, help_text, value in (
             ("outbox_messages", "Messages in the outbox, not confirmed by the broker", backlog.outbox_rows),
             ("outbox_age_seconds", "Age of the oldest message in the outbox", backlog.outbox_age_s),
-            ("queued_dag_runs", "DAG-runs that wait to be admitted", backlog.queued_runs),
-            ("oldest_queued_seconds", "How long the oldest queued DAG-run has waited", backlog.oldest_queued_s),
-            ("running_dag_runs", "DAG-runs with status running", backlog.running_runs),
+            ("queued_dag_runs", "DAG runs that wait to be admitted", backlog.queued_runs),
+            ("oldest_queued_seconds", "How long the oldest queued DAG run has waited", backlog.oldest_queued_s),
+            ("running_dag_runs", "DAG runs with status running", backlog.running_runs),
             (
                 "outstanding_work",
-                "Queued DAG-runs plus open attempts: the work that needs workers",
+                "Queued DAG runs plus open attempts: the work that needs workers",
                 backlog.queued_runs + sum(attempts_of.values()),
             ),
             ("worker_slots_live", "Slots of all workers that take work", backlog.slots),

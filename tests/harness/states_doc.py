@@ -23,7 +23,7 @@ person sets by hand, which only a run that is not running allows.
 _RUNS = """
 ## Runs
 
-The status of a DAG-run. It stays `running` while handlers run. A run that ended is left by an explicit retry only.
+The status of a DAG run. It stays `running` while handlers run. A run that ended is left by an explicit retry only.
 
 """
 _NODES = """

@@ -63,8 +63,8 @@ def _runs(deps: "Deps") -> Iterable[Metric]:
         **{(name, RunStatus.RUNNING): runs for name, runs in active.running.items()},
         **{(name, RunStatus.QUEUED): runs for name, runs in active.queued.items()},
     }
-    yield _gauge("dagu_dag_runs_currently_running", "DAG-runs that are running", sum(active.running.values()))
-    yield _gauge("dagu_dag_runs_queued_total", "DAG-runs waiting in all queues", sum(active.queued.values()))
+    yield _gauge("dagu_dag_runs_currently_running", "DAG runs that are running", sum(active.running.values()))
+    yield _gauge("dagu_dag_runs_queued_total", "DAG runs waiting in all queues", sum(active.queued.values()))
     yield _gauge("dagu_dags_total", "DAG definitions", active.dags)
     yield _gauge("dagway_faulty_dags", "DAG definitions whose spec has errors: they start no run", active.faulty_dags)
     yield _by_status(by_dag)
@@ -75,8 +75,8 @@ def _runs(deps: "Deps") -> Iterable[Metric]:
         deps.totals.folded,
     )
     durations, waits = _folded(names, durations_by_dag), _folded(names, waits_by_dag)
-    yield _histogram("dagu_dag_run_duration_seconds", "How long ended DAG-runs took", durations, DURATION_BOUNDS_S)
-    yield _histogram("dagu_queue_wait_seconds", "How long DAG-runs were queued", waits, WAIT_BOUNDS_S)
+    yield _histogram("dagu_dag_run_duration_seconds", "How long ended DAG runs took", durations, DURATION_BOUNDS_S)
+    yield _histogram("dagu_queue_wait_seconds", "How long DAG runs were queued", waits, WAIT_BOUNDS_S)
 
 
 def _by_status(runs_by_dag: Mapping[tuple[str, RunStatus], int]) -> Metric:
@@ -85,7 +85,7 @@ def _by_status(runs_by_dag: Mapping[tuple[str, RunStatus], int]) -> Metric:
         totals[status] += runs
     counter = CounterMetricFamily(
         "dagu_dag_runs",
-        "DAG-runs by status, over the whole history: ended runs by their final status, others by their current one. "
+        "DAG runs by status, over the whole history: ended runs by their final status, others by their current one. "
         "The series success and error repeat succeeded and failed: a sum over all series counts these runs twice",
         labels=["status"],
     )
@@ -106,14 +106,14 @@ def _by_dag(
     for (name, status), runs in runs_by_dag.items():
         if label := labels.label(name):
             counted[label, status] = counted.get((label, status), 0) + runs
-    running = GaugeMetricFamily("dagu_dag_runs_currently_running_by_dag", "Running DAG-runs by DAG", labels=["dag"])
-    queued = GaugeMetricFamily("dagu_dag_runs_queued_by_dag", "Queued DAG-runs by DAG", labels=["dag"])
+    running = GaugeMetricFamily("dagu_dag_runs_currently_running_by_dag", "Running DAG runs by DAG", labels=["dag"])
+    queued = GaugeMetricFamily("dagu_dag_runs_queued_by_dag", "Queued DAG runs by DAG", labels=["dag"])
     for name in sorted({*running_by, *queued_by, *(name for name, _ in counted)}):
         running.add_metric([name], running_by.get(name, 0))
         queued.add_metric([name], queued_by.get(name, 0))
     yield running
     yield queued
-    per_dag = Metric(COUNTED_BY_DAG, "DAG-runs by DAG and status, over the whole history", "unknown")
+    per_dag = Metric(COUNTED_BY_DAG, "DAG runs by DAG and status, over the whole history", "unknown")
     for (name, status), runs in sorted(counted.items()):
         per_dag.add_sample(COUNTED_BY_DAG, {"dag": name, "status": status.value}, runs)
     yield per_dag

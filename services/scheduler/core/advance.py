@@ -1,4 +1,4 @@
-"""``advance``: the only function that changes a DAG-run.
+"""``advance``: the only function that changes a DAG run.
 
 Guarantees, each with a property test: a run leaves a terminal status only by an explicit retry; a repeated report
 changes nothing; a node has at most one open attempt; every unfinished run has an open attempt, a timer, or a position

@@ -1,4 +1,4 @@
-"""The frozen state of one DAG-run, which ``advance`` takes and returns."""
+"""The frozen state of one DAG run, which ``advance`` takes and returns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -90,7 +90,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Run:
-    """One DAG-run. Each decision increments ``version``; a save fails if the version in the database has changed.
+    """One DAG run. Each decision increments ``version``; a save fails if the version in the database has changed.
 
     ``given`` is the params text of the request. ``env`` and ``params`` are empty until they are evaluated.
     ``worker_id`` is the worker that all steps of the run must run on. ``called_from`` is the working directory of the
