@@ -7,7 +7,7 @@
     ├── Unavailable       temporary; a retry may succeed       BrokerUnavailable, Unroutable, StoreUnavailable
     └── InvariantBroken   a bug; no handler may hide it
 
-``code`` is the REST API's error code (contract section 1.1); only the gateway maps it to an HTTP status.
+``code`` is the REST API's error code; only the gateway maps it to an HTTP status.
 """
 
 from enum import StrEnum

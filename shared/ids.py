@@ -68,10 +68,10 @@ def new_token() -> str:
 
 
 def valid_dag_name(name: str) -> bool:
-    """Return whether ``name`` may be the name of a DAG or of a DAG file (contract section 3)."""
+    """Return whether ``name`` may be the name of a DAG or of a DAG file."""
     return bool(_DAG_NAME.fullmatch(name)) and name not in {".", ".."}
 
 
 def valid_run_id(run_id: str) -> bool:
-    """Return whether ``run_id`` may be the id of a DAG run (contract section 3). ``latest`` is reserved."""
+    """Return whether ``run_id`` may be the id of a DAG run. ``latest`` is reserved."""
     return bool(_RUN_ID.fullmatch(run_id)) and run_id not in {".", "..", "latest"}

@@ -23,7 +23,7 @@ __all__ = [
 
 DURATION_BOUNDS_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 WAIT_BOUNDS_S = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-"""Source: REST contract section 6. They cannot change without counting the history again: see ``run_totals``."""
+"""Those of Dagu. They cannot change without counting the history again: see ``run_totals``."""
 
 CHANGES_KEPT = timedelta(hours=1)
 """For how long the changes of a removed run are kept. Schedulers count every minute, and a gateway that has not counted

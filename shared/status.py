@@ -1,6 +1,6 @@
 """The statuses of runs, nodes and attempts: one enum each, in the order in which they occur.
 
-The values are the status labels of the REST API (contract section 2). ``RUN_LABELS`` and ``NODE_LABELS`` have them in
+The values are the status labels of the REST API. ``RUN_LABELS`` and ``NODE_LABELS`` have them in
 the order of the API's numbers.
 """
 

@@ -17,7 +17,7 @@ class ConnectionFailed(ClientError):
 class RequestRefused(ClientError):
     """The gateway refused the request, and it had no effect.
 
-    ``status`` is the HTTP status, ``code`` the code of the error in the contract, such as ``not_found``.
+    ``status`` is the HTTP status, ``code`` the code in the response, such as ``not_found``.
     """
 
     def __init__(self, status: int, code: str, message: str, details: Mapping[str, Any]) -> None:

@@ -46,7 +46,7 @@ class Deps:
     base_path: str = ""
     max_body_bytes: int = 2 * 1024 * 1024
     service_alive: timedelta = timedelta(seconds=30)
-    """How long a service counts as live after its last heartbeat (REST contract section 5.11)."""
+    """How long a service counts as live after its last heartbeat (as in Dagu's REST API v2)."""
     specs: SpecCache = field(default_factory=SpecCache)
     totals: RunTotals = field(default_factory=RunTotals)
     settings: Settings = field(default_factory=Settings)

@@ -1,4 +1,4 @@
-"""The load of this machine, sampled every few seconds and kept for a day (REST contract section 5.11).
+"""The load of this machine, sampled every few seconds and kept for a day (as in Dagu's REST API v2).
 
 CPU, memory and disk are percentages. CPU and memory are missing on systems that do not report them in ``/proc``.
 """

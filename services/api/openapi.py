@@ -198,7 +198,7 @@ _WORKSPACE = {
     "name": ARGUMENT,
     "in": "query",
     "required": False,
-    "description": f"the workspace that the request is about; the header {HEADER} may name it instead",
+    "description": f"workspace of the request, if not the default one; or send the header {HEADER}",
     "schema": {"type": "string", "default": DEFAULT_LABEL},
 }
 

@@ -241,7 +241,7 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method on one path. ``path`` is relative to ``/api/v2``; its parameters are named as in the contract."""
+    """One method on one path. ``path`` is relative to ``/api/v2``; its parameters are named as in Dagu's API."""
 
     id: str
     method: str
@@ -303,7 +303,7 @@ class Operation:
 
     @property
     def write(self) -> bool:
-        """Whether the operation changes state. The contract has one GET that does (dequeue)."""
+        """Whether the operation changes state. Dagu's API has one GET that does (dequeue)."""
         return self.method != "GET" or self.permission is not None
 
 

@@ -17,7 +17,7 @@ _NAMED: Mapping[str, str] = {
 """What ``name`` names in a path, by the first part of the path."""
 _TEXTS: Mapping[str, str] = {
     "commandId": "id of the command",
-    "dagRunId": "id of the run; to read, also latest: the newest run of the DAG",
+    "dagRunId": "id of the run; latest is the newest run of the DAG",
     "fileName": "file name of the DAG, without .yaml",
     "fromDate": "only runs created at this time or later, in seconds since 1970",
     "head": "return this many lines from the beginning",

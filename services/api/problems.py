@@ -1,6 +1,6 @@
 """Translates errors into responses. No other file maps errors to HTTP statuses.
 
-The body of every error is ``{"code", "message", "details"?}`` (REST contract section 1.1). The message of an
+The body of every error is ``{"code", "message", "details"?}`` (as in Dagu's REST API v2). The message of an
 unexpected error is a fixed text; the log has its cause, with the request id.
 """
 
@@ -67,7 +67,7 @@ _STATUS_BY_COMMAND: dict[tuple[str, str], int] = {
     ("run.retry", "already_running"): BAD_REQUEST,
     ("dag.rename", "already_running"): BAD_REQUEST,
 }
-"""Statuses that differ from ``_STATUS`` for one type of command (REST contract sections 5.3 and 5.8)."""
+"""Statuses that differ from ``_STATUS`` for one type of command (as in Dagu's REST API v2)."""
 
 
 class Problem(Exception):

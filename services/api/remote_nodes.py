@@ -1,4 +1,4 @@
-"""Which remote node a request names: another server with the same API (REST contract section 5.13)."""
+"""Which remote node a request names: another server with the same API (as in Dagu's REST API v2)."""
 
 from services.api.problems import bad_request
 from services.api.settings import RemoteNode, Settings

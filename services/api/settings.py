@@ -129,7 +129,7 @@ class Settings:
 
     @property
     def auth_required(self) -> bool:
-        """Whether a request without credentials is refused (REST contract section 7)."""
+        """Whether a request without credentials is refused (as in Dagu's REST API v2)."""
         return self.auth_mode != "none" or self.basic or bool(self.token)
 
 

@@ -56,7 +56,7 @@ def view_of(deps: Deps, operation: Operation, *, in_api: bool) -> Callable[..., 
     def answer(trail: Trail, path: Mapping[str, str]) -> Response:
         request = this_request()
         if request.method == "HEAD" and operation.permission is not None:
-            # The contract has a GET that changes state (dequeue); a HEAD must not.
+            # Dagu's API has a GET that changes state (dequeue); a HEAD must not.
             raise MethodNotAllowed([operation.method])
         session = _session(deps, request)
         asked = asked_workspace(_headers(request), request.args.getlist(ARGUMENT)) if in_api else DEFAULT

@@ -22,5 +22,5 @@ def delete_secret(name: str) -> ApiCall[None]:
 
 
 def rotate_secrets() -> ApiCall[RotatedSchema]:
-    """Seal values anew that are not sealed with the first key, 10 in a request."""
+    """Seal up to 10 values, which another key seals, again with the first key."""
     return ApiCall("POST", "/secrets/rotate", model(RotatedSchema))

@@ -1,4 +1,4 @@
-"""Authentication and authorisation of requests (REST contract section 7).
+"""Authentication and authorisation of requests (as in Dagu's REST API v2).
 
 Credentials are tried in this order: login token, API key, fixed token (DAGWAY_AUTH_TOKEN), Basic, the session cookie of
 the web page, the cookie of an OpenID Connect login; then anonymous, if no authentication is required. A wrong Bearer
@@ -323,7 +323,7 @@ def _oidc_provider(settings: Oidc) -> "OidcProvider":
 def _by_cookie(provider: "OidcProvider", headers: Mapping[str, str]) -> Principal:
     """Return the principal of the OpenID Connect login in the request's cookie.
 
-    A browser also sends the cookie with requests from pages of other sites, and the contract has a GET that changes
+    A browser also sends the cookie with requests from pages of other sites, and Dagu's API has a GET that changes
     state (dequeue). So requests from other sites are anonymous.
     """
     if headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:

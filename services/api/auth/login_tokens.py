@@ -1,4 +1,4 @@
-"""Signs and verifies login tokens: JSON Web Tokens with HS256 (REST contract section 7).
+"""Signs and verifies login tokens: JSON Web Tokens with HS256 (as in Dagu's REST API v2).
 
 Several keys can be valid at once, so that a new key ends no login: the first key signs and all of them verify. The
 header ``kid`` names the key. It is the beginning of the key's SHA-256, which helps a guesser no more than the signature

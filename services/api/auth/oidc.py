@@ -1,4 +1,4 @@
-"""Login with an OpenID Connect provider, in mode ``oidc`` (REST contract section 7).
+"""Login with an OpenID Connect provider, in mode ``oidc`` (as in Dagu's REST API v2).
 
 The authorization code is exchanged for an ID token. Its signature, issuer, audience, times and nonce are verified. The
 ID token is the session and is kept in a cookie. The gateway stores nothing, so every gateway accepts the session.

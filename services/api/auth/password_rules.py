@@ -1,6 +1,6 @@
 """The rules for new passwords. Pure.
 
-The REST contract demands at least 8 bytes, so a longer minimum would refuse what Dagu's clients may send. The other
+Dagu's API demands at least 8 bytes, so a longer minimum would refuse what Dagu's clients may send. The other
 rules refuse only what is guessed first.
 """
 

@@ -1,4 +1,4 @@
-"""The ``dagu_*`` metrics, read from the database at each scrape (REST contract section 6).
+"""The ``dagu_*`` metrics, read from the database at each scrape (as in Dagu's REST API v2).
 
 Counts cover the whole history, not only today. Counts of ended runs only grow: removed runs and the earlier ends of
 retried runs stay counted (``shared.run_totals``). ``dagu_dag_runs_total`` has two alias series, ``success`` and

@@ -1,4 +1,4 @@
-"""The JSON of DAGs and steps, made from the language model (REST contract section 4).
+"""The JSON of DAGs and steps, made from the language model (as in Dagu's REST API v2).
 
 An optional field is absent if it is empty, zero or false; a required field is always present, and so is ``args``.
 """

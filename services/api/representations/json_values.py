@@ -1,6 +1,6 @@
 """Single values of the API: status numbers, times, names and paging.
 
-Only this file uses the API's status numbers (REST contract section 2), which ``shared.status`` lists. All other code
+Only this file uses the API's status numbers (as in Dagu's REST API v2), which ``shared.status`` lists. All other code
 uses status labels.
 """
 

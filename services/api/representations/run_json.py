@@ -1,4 +1,4 @@
-"""The JSON of runs and nodes, made from their rows and from the runs' own specs (REST contract section 4)."""
+"""The JSON of runs and nodes, made from their rows and from the runs' own specs (as in Dagu's REST API v2)."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -176,7 +176,7 @@ def _log_paths(run: RunRow, row: NodeRow) -> tuple[str, str]:
 
 
 def _annotations(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the annotations of a step: additions to the contract."""
+    """Return the annotations of a step: additions to Dagu's API."""
     found: dict[str, Any] = {}
     if progress := said.get("progress"):
         current, total = progress["current"], progress["total"]

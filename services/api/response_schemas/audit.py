@@ -1,5 +1,5 @@
 # ruff: noqa: N815, D101, RUF012 - the fields are the JSON names, and say what they are
-"""Schemas of the audit log: additions to the contract."""
+"""Schemas of the audit log: additions to Dagu's API."""
 
 from typing import Any, Literal
 

@@ -1,5 +1,5 @@
 # ruff: noqa: N815, D101 - the fields are the JSON names, and say what they are
-"""Schemas of queues, pools, pauses and fires. All but the list of queues are additions to the contract."""
+"""Schemas of queues, pools, pauses and fires. All but the list of queues are additions to Dagu's API."""
 
 from typing import Literal
 

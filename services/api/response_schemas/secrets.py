@@ -1,5 +1,5 @@
 # ruff: noqa: N815, D101 - the fields are the JSON names, and say what they are
-"""Schemas of stored secrets: additions to the contract. None has a field for a value."""
+"""Schemas of stored secrets: additions to Dagu's API. None has a field for a value."""
 
 from pydantic import Field
 

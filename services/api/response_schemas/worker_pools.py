@@ -1,5 +1,5 @@
 # ruff: noqa: N815, D101 - the fields are the JSON names, and say what they are
-"""Schemas of reserved worker pools: additions to the contract."""
+"""Schemas of reserved worker pools: additions to Dagu's API."""
 
 from services.api.response_schemas.base import Schema
 

@@ -1,4 +1,4 @@
-"""Login and users (REST contract sections 5.14 and 5.15)."""
+"""Login and users (as in Dagu's REST API v2)."""
 
 from dataclasses import asdict, replace
 from functools import partial

@@ -1,4 +1,4 @@
-"""Approve or reject steps that wait for approval, in a run or in its sub-runs (REST contract section 5.8)."""
+"""Approve or reject steps that wait for approval, in a run or in its sub-runs (as in Dagu's REST API v2)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The attempts of a run's steps: additions to the contract, which has only the last one."""
+"""The attempts of a run's steps: additions to Dagu's API, which has only the last one."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The audit log: an addition to the contract."""
+"""The audit log: an addition to Dagu's API."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

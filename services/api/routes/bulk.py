@@ -1,4 +1,4 @@
-"""One action on many runs: stop, retry, dequeue, remove, and stopping all of a queue. Additions to the contract.
+"""One action on many runs: stop, retry, dequeue, remove, and stopping all of a queue. Additions to Dagu's API.
 
 Each run gets a command of its own, so that each has its own check of role and state, outcome and entry in the audit
 log, and an ``Idempotency-Key`` holds for each.

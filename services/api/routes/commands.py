@@ -1,4 +1,4 @@
-"""The recorded outcomes of commands: an addition to the contract."""
+"""The recorded outcomes of commands: an addition to Dagu's API."""
 
 from services.api.operations import ApiResponse, Call, Operations, ok
 from services.api.problems import not_found

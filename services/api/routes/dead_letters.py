@@ -1,4 +1,4 @@
-"""Dead letters, for administrators of the server: additions to the contract.
+"""Dead letters, for administrators of the server: additions to Dagu's API.
 
 A gateway may not read the broker's queues. It shows the table in which a scheduler lists the letters, and its commands
 write into that table what the scheduler is to do with them.

@@ -1,4 +1,4 @@
-"""The effective settings of a gateway, for administrators: an addition to the contract."""
+"""The effective settings of a gateway, for administrators: an addition to Dagu's API."""
 
 from typing import Any
 

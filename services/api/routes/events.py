@@ -1,4 +1,4 @@
-"""Event streams: the transitions of one run, or of all runs, as Server-Sent Events. Additions to the contract.
+"""Event streams: the transitions of one run, or of all runs, as Server-Sent Events. Additions to Dagu's API.
 
 A client gets every event exactly once: the stream reads the database from the client's ``Last-Event-ID`` on.
 A stream ends after a minute; clients reconnect and continue. If a run has ended and the client has all its events,

@@ -1,4 +1,4 @@
-"""The fires of one DAG's schedule or of all, i.e. the outcomes of scheduled times: additions to the contract."""
+"""The fires of one DAG's schedule or of all, i.e. the outcomes of scheduled times: additions to Dagu's API."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -73,9 +73,7 @@ def _fire(call: Call, fire: FireRow) -> dict[str, Any]:
 
 
 class CalendarQuery(Query):
-    month: str = Field(
-        default="", max_length=7, description="YYYY-MM, in the server's time zone; default: the present month"
-    )
+    month: str = Field(default="", max_length=7, description="YYYY-MM, in the server's time zone; default: this month")
 
 
 @FIRES.get("/dags/{fileName}/calendar", id="getDAGCalendar", query=CalendarQuery, response=CalendarSchema)

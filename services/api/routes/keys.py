@@ -1,4 +1,4 @@
-"""API keys (REST contract section 5.16)."""
+"""API keys (as in Dagu's REST API v2)."""
 
 from datetime import UTC, datetime
 from functools import partial

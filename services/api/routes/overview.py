@@ -1,6 +1,6 @@
 """What an operator asks first: what runs, what waits and why, what failed, what fires next.
 
-All are additions to the contract.
+All are additions to Dagu's API.
 """
 
 from collections.abc import Sequence

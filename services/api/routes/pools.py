@@ -1,4 +1,4 @@
-"""Pools, locks and rate limits: additions to the contract."""
+"""Pools, locks and rate limits: additions to Dagu's API."""
 
 from typing import Any
 

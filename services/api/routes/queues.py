@@ -1,4 +1,4 @@
-"""Limits of global queues, and pauses: additions to the contract."""
+"""Limits of global queues, and pauses: additions to Dagu's API."""
 
 from typing import Literal
 

@@ -46,9 +46,9 @@ class RunsQuery(Query):
         "searchedBackTo, only the runs since that time were searched; request nextCursor to search older ones. Without "
         "cursor only the newest 20,000 runs are searched. A whole run id of 16 or more characters is found at once",
     )
-    tag: str = Field(default="", max_length=200, description="tag of the DAG: an addition")
+    tag: str = Field(default="", max_length=200, description="only runs of DAGs with this tag: an addition")
     started_by: str = Field(
-        default="", alias="startedBy", max_length=200, description="startedBy of the run: an addition"
+        default="", alias="startedBy", max_length=200, description="only runs with this startedBy: an addition"
     )
     status: int | None = None
     from_date: int | None = Field(default=None, alias="fromDate")
@@ -63,7 +63,7 @@ class RunsQuery(Query):
         description="maximum number of runs on a page; ignored without cursor",
         json_schema_extra={"type": "integer", "minimum": 1, "maximum": _MAX_PAGE, "default": _PAGE},
     )
-    """A string, because the contract has no ``limit``: without a cursor, any value must be ignored."""
+    """A string, because Dagu's API has no ``limit``: without a cursor, any value must be ignored."""
 
 
 @RUNS.get("/dag-runs", id="listDAGRuns", query=RunsQuery, response=ListRunsResponseSchema)
@@ -160,7 +160,7 @@ def _summaries(call: Call, listed: Sequence[ListedRunRow]) -> bytes:
 
 
 def _page(call: Call, query: RunsQuery, name: str | None, status: RunStatus | None) -> ApiResponse:
-    """Return a page of runs and the cursor of the next page: an addition to the contract."""
+    """Return a page of runs and the cursor of the next page: an addition to Dagu's API."""
     if query.dag_run_id or query.from_date is not None or query.to_date is not None:
         raise bad_request("cursor: cannot be combined with dagRunId, fromDate or toDate", field="cursor")
     limit = _page_size(query.limit)

@@ -1,4 +1,4 @@
-"""Stored secrets: additions to the contract. Values can be written and not read."""
+"""Stored secrets: additions to Dagu's API. Values can be written and not read."""
 
 import re
 from typing import Any
@@ -63,7 +63,7 @@ def delete_secret(call: Call, name: str) -> ApiResponse:
 
 @SECRETS.post("/secrets/rotate", id="rotateSecrets", role="manager", permission="write_dags", response=RotatedSchema)
 def rotate(call: Call) -> ApiResponse:
-    """Seal values anew that are not sealed with the first key, 10 in a request. Repeat while ``remaining`` is not 0."""
+    """Seal up to 10 values, which another key seals, again with the first key. Repeat while ``remaining`` is not 0."""
     box = _box(call)
     # What a repeated request would seal is another set by now, or none: the first one's outcome counts.
     known = call.deps.reads.command(call.key) if call.key else None

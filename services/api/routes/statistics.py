@@ -1,4 +1,4 @@
-"""How the past runs of a DAG went: an addition to the contract."""
+"""How the past runs of a DAG went: an addition to Dagu's API."""
 
 from typing import Any
 

@@ -195,7 +195,7 @@ def _worker(call: Call, worker: WorkerRow) -> dict[str, Any]:
         "runningTasks": tasks,
         "lastHeartbeatAt": json_values.timestamp(worker.heartbeat_at, call.deps.zone),
         "healthStatus": _health(worker, call.now),
-        # Additions to the contract from here on.
+        # Additions to Dagu's API from here on.
         "host": worker.host,
         "version": worker.version,
         "state": worker.believed_state(call.now),

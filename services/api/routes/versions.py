@@ -1,4 +1,4 @@
-"""The versions of a DAG's spec: list, read, compare, restore. Additions to the contract."""
+"""The versions of a DAG's spec: list, read, compare, restore. Additions to Dagu's API."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""Webhooks. Administrators manage them; a client can trigger one with its token (REST contract section 5.12).
+"""Webhooks. Administrators manage them; a client can trigger one with its token (as in Dagu's REST API v2).
 
-An addition to the contract: a request can be signed instead (``webhook_signatures``).
+An addition to Dagu's API: a request can be signed instead (``webhook_signatures``).
 """
 
 import hmac

@@ -1,4 +1,4 @@
-"""Worker pools that serve only some workspaces: additions to the contract."""
+"""Worker pools that serve only some workspaces: additions to Dagu's API."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""Draining workers: additions to the contract. ``GET /workers`` is in ``system``."""
+"""Draining workers: additions to Dagu's API. ``GET /workers`` is in ``system``."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""Workspaces and their members: additions to the contract."""
+"""Workspaces and their members: additions to Dagu's API."""
 
 from collections.abc import Mapping
 from typing import Any

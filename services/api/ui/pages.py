@@ -1,7 +1,7 @@
 """The web pages: the built-in front end, or the bundle of another one.
 
 The built-in front end (``web/``, see docs/web.md) consists of plain modules that browsers load unchanged. The bundle
-of another front end (``DAGWAY_UI_DIR``) must follow REST contract section 10.2, as the built-in front end does: this
+of another front end (``DAGWAY_UI_DIR``) must be built as Dagu's is, and the built-in one follows the same rules: this
 module makes an ``index.html`` with a global function ``getConfig()``, and serves the other files below a fixed path.
 Any other GET outside ``/api/`` returns the ``index.html``.
 """
@@ -138,7 +138,7 @@ def _own_title(deps: "Deps") -> str:
 
 
 def _own_configuration(deps: "Deps") -> dict[str, Any]:
-    """Return the configuration of the contract, and what only our page reads.
+    """Return the configuration that Dagu's front end reads, and what only our page reads.
 
     ``auth`` also has the login methods that ``authMode`` lacks, ``codeEditor`` says whether the editor was built, and
     ``docs`` whether the documentation is at ``/docs/``.

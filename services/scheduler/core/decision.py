@@ -138,7 +138,7 @@ class ClosedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Delete the run, because it has never started (REST contract 5.8, dequeue)."""
+    """Delete the run, because it has never started (as in Dagu's REST API v2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The state of the run does not allow the command. ``code`` is an error code of the REST contract."""
+    """The state of the run does not allow the command. ``code`` is an error code of the REST API."""
 
     code: str
     message: str

@@ -121,7 +121,7 @@ def rerun(
 
 
 def retry_as_new_run(source: Run, *, run_key: str, dag_run_id: str, now: datetime, step: str) -> Run:
-    """Return a new run with the spec of ``source`` that keeps the steps that succeeded (REST contract 5.8, retry).
+    """Return a new run with the spec of ``source`` that keeps the steps that succeeded.
 
     ``step``: the only step to run, or empty.
     """

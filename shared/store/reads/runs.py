@@ -42,7 +42,7 @@ LATEST = "latest"
 """A run id that means the DAG's newest run."""
 
 _MAX_RUNS = 1000
-"""The most runs in one list. Source: REST contract section 5.7."""
+"""The most runs in one list, as in Dagu's API."""
 
 _SEARCHED = 20_000
 """How many runs one search reads at most. It has no index of what it looks for, and may find nothing."""
