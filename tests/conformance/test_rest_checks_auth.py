@@ -254,9 +254,10 @@ def test_forged_login_tokens_are_refused(live: Live, admin: str) -> None:
         "no such user": jwt.encode(claims | {"uid": "nobody"}, SECRET, algorithm="HS256"),
     }
 
-    found = {name: live.ask("GET", "/dags", token=token).status_code for name, token in forged.items()}
+    answers = {name: live.ask("GET", "/dags", token=token) for name, token in forged.items()}
 
-    assert found == dict.fromkeys(forged, 401)
+    assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(forged, 401)
+    assert answers["expired"].get_json()["message"] == "This login has ended: log in again"
 
 
 def test_permissions_of_the_configuration_hold_for_all_roles(live: Live) -> None:

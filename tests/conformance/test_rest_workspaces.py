@@ -391,10 +391,10 @@ def test_a_member_sees_its_workspaces_and_an_administrator_all(places: tuple[Pla
     acme, _ = places
 
     def listed(place: Place) -> list[tuple[str, str]]:
-        found = place.done("GET", "/workspaces")["workspaces"]
-        return [(each["name"], each["role"]) for each in found]
+        return [(each["name"], each["role"]) for each in place.done("GET", "/workspaces")["workspaces"]]
 
     assert listed(acme) == [("acme", "admin")]
     assert listed(admin)[:3] == [("default", "admin"), ("acme", "admin"), ("beta", "admin")]
     assert [each["username"] for each in admin.done("GET", "/workspaces/beta")["members"]] == ["bob"]
     assert admin.ask("DELETE", "/workspaces/beta").get_json()["message"].startswith("The workspace beta still has DAGs")
+    assert "The default workspace has no members" in admin.ask("GET", "/workspaces/default").get_json()["message"]

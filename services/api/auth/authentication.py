@@ -101,6 +101,8 @@ class Auth:
             principal = _by_cookie(self.oidc, headers)
         if not principal.known and self.settings.auth_required:
             message = "This request has no valid credentials: log in, or send a token or API key"
+            if self._has_ended(headers.get("Authorization", ""), session):
+                message = "This login has ended: log in again"
             # The browser would ask for a password itself, although the page has a form for it.
             raise unauthorized(message, None if by_page else self.settings)
         if not principal.known:
@@ -164,6 +166,12 @@ class Auth:
         if scheme == "basic" and self.settings.basic:
             return self._by_basic(value, address)
         return NOBODY
+
+    def _has_ended(self, authorization: str, session: str) -> bool:
+        """Return whether a refused request has a login token that was valid once."""
+        scheme, _, value = authorization.partition(" ")
+        token = value.strip() if scheme.lower() == "bearer" else session
+        return self.settings.builtin and bool(token) and self.logins.signed(token)
 
     def _by_session(self, token: str) -> Principal:
         """Return the principal of a session cookie; ``NOBODY`` if the session is none or has ended.
