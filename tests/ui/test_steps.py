@@ -1,4 +1,4 @@
-"""One step of a run, opened in its page: what can be done with it, its child runs, and the way back."""
+"""One step of a run, opened in its page: what can be done with it, its sub-runs, and the way back."""
 
 import json
 
@@ -58,11 +58,11 @@ def test_the_one_child_run_of_many_that_failed_is_found(look: Look, system: Embe
     with look("#/runs/many/r1?step=fan") as page:
         rows = page.locator(".panel tbody").first.get_by_role("row")
         expect(rows).to_have_count(200)
-        page.get_by_label("Status of child runs").select_option("failed")
+        page.get_by_label("Status of sub-runs").select_option("failed")
         expect(rows).to_have_count(1)
         expect(rows).to_contain_text("ITEM=204")
         assert barriers(page) == []
-        page.get_by_label("Status of child runs").select_option("Any status")
+        page.get_by_label("Status of sub-runs").select_option("Any status")
         page.get_by_role("button", name="Show 5 more").click()
         expect(rows).to_have_count(205)
 

@@ -97,9 +97,9 @@ function children(state, node, changed) {
   };
   return h("div", {},
     h("div", { class: "filters" },
-      h("select", { "aria-label": "Status of child runs", value: childLabel, onchange: (event) => set({ childLabel: event.target.value }) },
+      h("select", { "aria-label": "Status of sub-runs", value: childLabel, onchange: (event) => set({ childLabel: event.target.value }) },
         h("option", { value: "" }, "Any status"), labels.map((label) => h("option", { key: label, value: label }, words(label)))),
-      h("span", { class: "faint" }, `${found.length} of ${list.length} child runs`)),
+      h("span", { class: "faint" }, `${found.length} of ${list.length} sub-runs`)),
     childTable(state, node, found.slice(0, mostChildren)),
     found.length > mostChildren && h("p", {}, h("button", { type: "button", onclick: () => set({ mostChildren: mostChildren + MOST_CHILDREN }) },
       `Show ${Math.min(MOST_CHILDREN, found.length - mostChildren)} more`)));
@@ -107,7 +107,7 @@ function children(state, node, changed) {
 
 function childTable(state, node, list) {
   return h("table", { class: "rows" },
-    h("thead", {}, h("tr", {}, h("th", {}, "Status"), h("th", {}, "Child run"), h("th", {}, "Took"))),
+    h("thead", {}, h("tr", {}, h("th", {}, "Status"), h("th", {}, "Sub-run"), h("th", {}, "Took"))),
     h("tbody", {}, list.map((each) => h("tr", { key: each.dagRunId },
       h("td", { class: "state" }, badge(each.statusLabel)),
       h("td", { class: "main" },
