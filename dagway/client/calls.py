@@ -57,7 +57,7 @@ def spec(file_name: str) -> ApiCall[str]:
 
 
 def update_spec(file_name: str, spec: str) -> ApiCall[list[str]]:
-    """Replace the YAML of a DAG. Returns its errors; a spec with errors is stored but cannot start."""
+    """Replace the YAML of a DAG. Returns the errors of the new one; if it has any, it is not stored."""
     return ApiCall("PUT", f"{path_of('dags', file_name)}/spec", _ERRORS, body={"spec": spec})
 
 
@@ -84,7 +84,7 @@ def resume(file_name: str) -> ApiCall[None]:
 def start(file_name: str, *, params: Params = "", run_id: str = "", singleton: bool = False) -> ApiCall[str]:
     """Start a run of a DAG at once, and return the run's id.
 
-    ``singleton``: refuse the start if a run of the DAG is active.
+    ``singleton``: refuse the start if a run of the DAG is running.
     """
     body = _start_body(params, run_id, singleton=singleton)
     return ApiCall("POST", f"{path_of('dags', file_name)}/start", _RUN_ID, body=body)
@@ -163,7 +163,7 @@ def stop(name: str, run_id: str) -> ApiCall[None]:
 
 
 def retry(name: str, run_id: str, *, step: str = "") -> ApiCall[None]:
-    """Run the steps of an ended run again that did not succeed; or ``step`` and what depends on it."""
+    """Retry the steps of a run that did not succeed, or only ``step``, and what depends on them."""
     body = {"dagRunId": run_id, "stepName": step} if step else {"dagRunId": run_id}
     return ApiCall("POST", f"{path_of('dag-runs', name, run_id)}/retry", no_content, body=body)
 
@@ -180,7 +180,7 @@ def approve(name: str, run_id: str, step: str, *, inputs: Mapping[str, str] | No
 
 
 def reject(name: str, run_id: str, step: str, *, reason: str = "") -> ApiCall[None]:
-    """Reject the step that waits for approval, and fail its run."""
+    """Reject a step that waits for approval. Its run ends as ``rejected``."""
     body = {"reason": reason} if reason else {}
     return ApiCall("POST", f"{path_of('dag-runs', name, run_id)}/steps{path_of(step)}/reject", no_content, body=body)
 

@@ -61,6 +61,7 @@ def test_dags_are_created_changed_and_deleted(footing: Footing) -> None:
         client.create_dag("made-by-client", GREET)
         assert "made-by-client" in [found.dag.name for found in client.dags(name="made-by").dags]
         assert client.update_spec("made-by-client", "steps:\n  - echo changed\n") == []
+        assert client.update_spec("made-by-client", "steps: 5") != []
         assert "changed" in client.spec("made-by-client")
         assert client.validate("steps: 1\n").valid is False
         client.delete_dag("made-by-client")
