@@ -124,5 +124,9 @@ class Task(Message):
     stop_grace_s: float = 5
     options: dict[str, Any] = Field(default_factory=dict)
     """The DAG's ``ssh``, ``container``, ``smtp`` and ``llm`` for executors, or a ``CallResult``, or an ``Errand``."""
-    following: tuple[FollowingStep, ...] = ()
-    """The next steps and handlers of a chain, in order. An older worker runs only the step of the task itself."""
+    chain: tuple[FollowingStep, ...] = ()
+    """The next steps and handlers of a chain, in order. An older worker runs only the step of the task itself.
+
+    Earlier versions have their chains in ``following``. They do not know handlers, references and evaluated values of
+    the attempt before, so no version reads the chains of the other.
+    """

@@ -20,7 +20,7 @@ def until_tasks(stack: Stack, name: str, *, bring_others: bool) -> Task:
     def there() -> bool:
         stack.start("three", f"{name}-{len(found)}")
         found.append(stack.worker.task())
-        return bool(found[-1].following) is bring_others
+        return bool(found[-1].chain) is bring_others
 
     eventually(there)
     return found[-1]
@@ -40,7 +40,7 @@ def statuses(stack: Stack, run_key: str) -> list[str]:
 def test_a_chain_is_reported_in_one_message_for_each_step(stack: Stack) -> None:
     stack.scheduler()
     task = first_task(stack)
-    b, c = task.following
+    b, c = task.chain
     in_b = task.model_copy(update={"token": b.token, "node": b.node})
     in_c = task.model_copy(update={"token": c.token, "node": c.node})
 
@@ -61,7 +61,7 @@ def test_the_end_of_a_step_may_overtake_the_report_that_its_worker_went_on_to_it
     """Another scheduler may have that report, or it waits for its log. The end must not count as stale meanwhile."""
     stack.scheduler()
     task = first_task(stack)
-    b, _ = task.following
+    b, _ = task.chain
     stack.worker.start(task)
     stack.worker.finish(task.model_copy(update={"token": b.token, "node": b.node}))
     stack.worker.finish(task, next_start=NextStart(token=b.token, at=utc_now()))
@@ -73,7 +73,7 @@ def test_a_worker_that_has_gone_on_is_not_halted_before_its_report_is_recorded(s
     """A heartbeat overtakes the report: it names an attempt that no scheduler knows yet."""
     stack.scheduler()
     task = first_task(stack)
-    b, c = task.following
+    b, c = task.chain
     stack.worker.start(task)
     eventually(lambda: statuses(stack, task.run_key)[0] == "running")
     stack.worker.beat(c.token)

@@ -30,7 +30,7 @@ def chain(*commands: str, **facts: Any) -> Task:
     following = tuple(
         FollowingStep(token=token_in_chain(FIRST, n), node=n, step=step) for n, step in enumerate(rest, start=1)
     )
-    return task(first, token=FIRST, number=1, dispatched_at=utc_now(), following=following, **facts)
+    return task(first, token=FIRST, number=1, dispatched_at=utc_now(), chain=following, **facts)
 
 
 @pytest.fixture(autouse=True)
@@ -105,12 +105,12 @@ def test_the_first_step_after_the_preparation_has_what_it_evaluated(tmp_path: Pa
 
 def test_a_handler_at_the_end_of_a_chain_has_its_variables_and_nobody_its_outputs(tmp_path: Path) -> None:
     first = chain("true", 'echo "$DAG_RUN_STATUS $A" >> ran; echo two', 'echo "$DAG_RUN_STATUS $B" >> ran')
-    handler, last = first.following
+    handler, last = first.chain
     facts = {"kind": "handler", "engine_env": (("DAG_RUN_STATUS", "succeeded"),)}
     named = handler.step.model_copy(update={"output": Output(name="B")})
     handlers = (handler.model_copy(update={**facts, "step": named}), last.model_copy(update=facts))
     with Rig(tmp_path) as rig:
-        rig.give(first.model_copy(update={"outputs": (("A", "one"),), "following": handlers}))
+        rig.give(first.model_copy(update={"outputs": (("A", "one"),), "chain": handlers}))
         rig.finished(token(2))
 
         assert lines(rig) == ["succeeded", "one", "succeeded"]
@@ -193,8 +193,8 @@ def test_without_a_confirm_the_next_step_is_given_up(tmp_path: Path, arrives: bo
 def test_a_step_of_a_chain_has_its_own_timeout(tmp_path: Path) -> None:
     with Rig(tmp_path) as rig:
         one = chain("true", "sleep 600")
-        (following,) = one.following
+        (following,) = one.chain
         slow = following.model_copy(update={"timeout_s": 0.2})
-        rig.give(one.model_copy(update={"following": (slow,)}))
+        rig.give(one.model_copy(update={"chain": (slow,)}))
 
         assert rig.finished(token(1)).outcome == "timed_out"

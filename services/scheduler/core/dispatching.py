@@ -186,7 +186,7 @@ def dispatch(draft: Draft, idx: int, run_status: str = "") -> None:
     token = draft.open_attempt(idx, worker_id, retry_at=None, admission="", call_token="")
     task = make_task(draft, idx, token, worker_id, run_status)
     if rest := following(draft, idx, token):
-        task = task.model_copy(update={"following": rest})
+        task = task.model_copy(update={"chain": rest})
     urgent = draft.tally.ahead <= MOST_URGENT
     draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items())), urgent))
 

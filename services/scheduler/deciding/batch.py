@@ -286,8 +286,8 @@ class Batch:
         message_id = new_run_id()
         trace = self.runs.asked_in(key).of_run(key, dispatch.task.run_attempt)
         task = dispatch.task
-        if task.following and not self._same_protocol:
-            task = task.model_copy(update={"following": ()})
+        if task.chain and not self._same_protocol:
+            task = task.model_copy(update={"chain": ()})
         if queue := self._routes.reports_to(key):
             task = task.model_copy(update={"reports_to": queue})
         body = encode(task, id=message_id, at=self.now, trace=str(trace))

@@ -19,14 +19,14 @@ def next_task(task: Task, ended: AttemptFinished, *, held_s: float, now: datetim
 
     ``task`` has ended as ``ended`` says; ``held_s`` is for how long the chain has held its slot.
     """
-    if not task.following or ended.outcome != "succeeded" or held_s > GO_ON_S:
+    if not task.chain or ended.outcome != "succeeded" or held_s > GO_ON_S:
         return None
-    following, *rest = task.following
+    following, *rest = task.chain
     facts = {
         **dict(following),
         "number": 1,
         "dispatched_at": now,
-        "following": tuple(rest),
+        "chain": tuple(rest),
         **_learned(task, ended, following),
     }
     return task.model_copy(update=facts)

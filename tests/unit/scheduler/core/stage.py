@@ -320,7 +320,7 @@ class Stage:
         new = {effect.task.token for effect in dispatched}
         assert len(new) == len(dispatched)
         assert not new & {effect.task.token for effect in self.sent}
-        in_chains = {each.token for effect in self.sent for each in effect.task.following}
+        in_chains = {each.token for effect in self.sent for each in effect.task.chain}
         assert is_open - was_open - in_chains <= new <= is_open - was_open
         assert {effect.token for effect in closed} == was_open - is_open
         self._check_dispatched(after, dispatched)

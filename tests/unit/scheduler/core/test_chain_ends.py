@@ -13,7 +13,7 @@ def test_the_handlers_of_a_success_follow_the_last_step() -> None:
     stage = begun(*in_line(2), handlers=[Handler.SUCCESS, Handler.EXIT, Handler.FAILURE])
 
     assert followers(stage) == ["s1", "onSuccess", "onExit"]
-    *steps, success, exit_ = stage.sent[-1].task.following
+    *steps, success, exit_ = stage.sent[-1].task.chain
     assert [(each.kind, dict(each.engine_env)) for each in steps] == [("step", {})]
     status = {"DAG_RUN_STATUS": "succeeded"}
     assert [(each.kind, dict(each.engine_env)) for each in (success, exit_)] == [("handler", status)] * 2
@@ -45,7 +45,7 @@ def test_the_exit_handler_follows_the_one_for_failures() -> None:
 
     assert stage.sent[-1].task.step.name == "onFailure"
     assert followers(stage) == ["onExit"]
-    assert dict(stage.sent[-1].task.following[0].engine_env) == {"DAG_RUN_STATUS": "failed"}
+    assert dict(stage.sent[-1].task.chain[0].engine_env) == {"DAG_RUN_STATUS": "failed"}
     stage.start("onFailure")
     go_on(stage, "onFailure", "onExit")
     stage.finish("onExit")
@@ -57,13 +57,13 @@ def test_handlers_know_that_the_run_is_going_to_succeed_in_part() -> None:
     stage.make("a", outcome="failed")
 
     assert followers(stage) == ["onExit"]
-    assert dict(stage.sent[-1].task.following[0].engine_env) == {"DAG_RUN_STATUS": "partially_succeeded"}
+    assert dict(stage.sent[-1].task.chain[0].engine_env) == {"DAG_RUN_STATUS": "partially_succeeded"}
 
 
 def test_no_handler_follows_where_other_steps_may_still_run() -> None:
     stage = begun(step("a"), step("b"), handlers=[Handler.EXIT], placement="spread")
 
-    assert [sent.task.following for sent in stage.sent] == [(), ()]
+    assert [sent.task.chain for sent in stage.sent] == [(), ()]
 
 
 def test_nothing_follows_the_handler_of_a_run_that_is_stopped() -> None:
@@ -80,7 +80,7 @@ def test_the_init_handler_and_the_first_step_follow_the_preparation() -> None:
     stage = Stage.begun(make_dag(*in_line(2), handlers=[Handler.INIT]), prepare=True)
 
     assert followers(stage) == ["onInit", "s0", "s1"]
-    assert dict(stage.sent[-1].task.following[0].engine_env) == {"DAG_RUN_STATUS": "running"}
+    assert dict(stage.sent[-1].task.chain[0].engine_env) == {"DAG_RUN_STATUS": "running"}
     stage.start("prepare")
     go_on(stage, "prepare", "onInit", outputs=PREPARED)
     go_on(stage, "onInit", "s0")

@@ -16,7 +16,7 @@ from tests.unit.scheduler.core.stage import PREPARED, Stage, make_dag, step
 
 _OUTCOMES: tuple[Outcome, ...] = ("succeeded", "succeeded", "succeeded", "failed", "skipped")
 _MOST_ATTEMPTS = 60
-_OTHERWISE = {"token", "dispatched_at", "incarnation", "following", "refs"}
+_OTHERWISE = {"token", "dispatched_at", "incarnation", "chain", "refs"}
 """What differs between the two tasks."""
 
 
@@ -95,3 +95,13 @@ def test_a_worker_goes_on_with_the_task_that_a_scheduler_would_send(
                 start = NextStart(token=following.token, at=stage.now, stdout=stdout)
                 ended = ended.model_copy(update={"next_start": start})
         stage.tell(ended)
+
+
+def test_no_version_reads_the_chains_of_another() -> None:
+    stage = Stage.begun(make_dag(step("a"), step("b", "a")))
+    written = stage.sent[-1].task.model_dump(mode="json")
+    (following,) = written["chain"]
+
+    # Earlier workers have their chain in ``following``, and do not know all that a step of this one needs.
+    assert "following" not in written
+    assert Task.model_validate({**written, "chain": (), "following": [following]}).chain == ()

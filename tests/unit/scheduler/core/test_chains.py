@@ -27,7 +27,7 @@ def begun(*steps: Any, **facts: Any) -> Stage:
 
 def followers(stage: Stage) -> list[str]:
     """Return the names of the steps that the last task brings along."""
-    return [each.step.name for each in stage.sent[-1].task.following]
+    return [each.step.name for each in stage.sent[-1].task.chain]
 
 
 def go_on(stage: Stage, name: str, next_name: str, **facts: Any) -> None:
@@ -41,7 +41,7 @@ def test_a_task_brings_the_next_steps_of_its_chain() -> None:
     stage = begun(*in_line(3))
 
     assert followers(stage) == ["s1", "s2"]
-    tokens = [stage.sent[-1].task.token, *(each.token for each in stage.sent[-1].task.following)]
+    tokens = [stage.sent[-1].task.token, *(each.token for each in stage.sent[-1].task.chain)]
     assert len(set(tokens)) == 3
     assert len({chain_of(token) for token in tokens}) == 1
 
@@ -70,7 +70,7 @@ def test_a_task_brings_a_limited_number_of_steps() -> None:
     ],
 )
 def test_where_more_than_success_matters_a_scheduler_decides(steps: list[Any]) -> None:
-    assert all(not sent.task.following for sent in begun(*steps, placement="spread").sent)
+    assert all(not sent.task.chain for sent in begun(*steps, placement="spread").sent)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_where_more_than_success_matters_a_scheduler_decides(steps: list[Any]) -
 def test_where_the_dag_has_a_say_a_scheduler_decides(facts: dict[str, Any]) -> None:
     beside = [step("x"), *in_line(2)]
 
-    assert all(not sent.task.following for sent in begun(*beside, **facts).sent)
+    assert all(not sent.task.chain for sent in begun(*beside, **facts).sent)
 
 
 def test_a_limit_on_active_steps_does_not_matter_if_all_steps_are_one_chain() -> None:
@@ -137,7 +137,7 @@ def test_a_chain_runs_to_the_end_of_its_run() -> None:
 
 def test_a_worker_that_does_not_go_on_leaves_the_next_step_to_a_new_task() -> None:
     stage = begun(*in_line(2))
-    promised = stage.sent[-1].task.following[0].token
+    promised = stage.sent[-1].task.chain[0].token
     stage.make("s0")
 
     assert stage.token("s1") not in {promised, ""}
