@@ -298,3 +298,22 @@ def test_a_scheduler_counts_the_active_runs_of_a_dag_without_the_history(engine:
         for sql, values in asked:
             plan = list(connection.exec_driver_sql(f"EXPLAIN {sql}", values).scalars())  # type: ignore[arg-type]
             assert [line for line in plan if "Seq Scan on dag_runs" in line] == []
+
+
+def test_tasks_that_are_sent_again_are_found_without_the_history(engine: Engine) -> None:
+    with engine.begin() as connection:
+        for statement in HISTORY.split(";"):
+            connection.execute(text(statement), {"now": NOW} if ":now" in statement else {})
+        connection.execute(text("UPDATE nodes SET token = run_key, token_state = 'dispatched' WHERE run_key = '6001'"))
+    sent: list[tuple[str, object]] = []
+    event.listen(engine, "before_cursor_execute", lambda _c, _cursor, sql, values, *_: sent.append((sql, values)))
+
+    with Store(engine).begin() as tx:
+        assert tx.outbox.dispatched_again({"6001": "6001", "6002": "6002"}, NOW) == {"6001"}
+
+    asked = [(sql, values) for sql, values in sent if "nodes" in sql]
+    assert asked
+    with engine.connect() as connection:
+        for sql, values in asked:
+            plan = list(connection.exec_driver_sql(f"EXPLAIN {sql}", values).scalars())  # type: ignore[arg-type]
+            assert [line for line in plan if "Seq Scan on nodes" in line] == []

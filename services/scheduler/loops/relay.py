@@ -220,9 +220,9 @@ class Relay:
             tx.outbox.put_off(rows, now)
             # The dispatch time of a task is set to now, so that it does not count as lost too early. A task that has
             # started was sent before: it is deleted, because a second copy might run a second time.
-            tokens = _tokens(rows)
-            waiting = tx.outbox.dispatched_again(sorted(set(tokens.values())), now)
-            sent = {message_id for message_id, token in tokens.items() if token not in waiting}
+            tasks = _tasks(rows)
+            waiting = tx.outbox.dispatched_again({task.token: task.run_key for task in tasks.values()}, now)
+            sent = {message_id for message_id, task in tasks.items() if task.token not in waiting}
             tx.outbox.delete(sorted(sent))
         self._refused.difference_update(refused)
         if rows:
@@ -239,8 +239,8 @@ class Relay:
         return len(rows)
 
 
-def _tokens(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return ``{message id: attempt token}`` of the messages that are tasks."""
+def _tasks(rows: Iterable[Mapping[str, Any]]) -> dict[str, Task]:
+    """Return the messages that are tasks, by message id."""
     found = {}
     for row in rows:
         try:
@@ -249,5 +249,5 @@ def _tokens(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
             _log.error("outbox.unreadable", extra={"id": row["id"], "error": str(error), "next": "report this"})
             continue
         if isinstance(body, Task):
-            found[row["id"]] = body.token
+            found[row["id"]] = body
     return found

@@ -1,6 +1,6 @@
 """Reads and writes of the outbox in a transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import and_, bindparam, delete, or_, select, update
@@ -31,15 +31,17 @@ class OutboxWrites(Writer):
         """Set ``created_at`` of these messages to ``now``, so that no other sweep takes them soon."""
         self._put(t.outbox, [{**row, "created_at": now} for row in rows], ["created_at"])
 
-    def dispatched_again(self, tokens: Sequence[str], now: datetime) -> set[str]:
+    def dispatched_again(self, tasks: Mapping[str, str], now: datetime) -> set[str]:
         """Set the dispatch time of these tasks to ``now``; return the tokens that no worker has started yet.
 
-        Never waits for a lock: nodes that another transaction has locked keep their dispatch time.
+        ``tasks``: the run key of each token. Never waits for a lock: nodes that another transaction has locked keep
+        their dispatch time.
         """
-        if not tokens:
+        if not tasks:
             return set()
         c = t.nodes.c
-        waiting = c.token.in_(tokens), c.token_state == "dispatched"
+        # No index has the tokens; the nodes of these runs are few.
+        waiting = c.run_key.in_(sorted(set(tasks.values()))), c.token.in_(sorted(tasks)), c.token_state == "dispatched"
         found = set(self._connection.execute(select(c.token).where(*waiting)).scalars())
         rows = self._rows(for_update(select(c.run_key, c.idx).where(*waiting), skip_locked=True))
         if rows:
