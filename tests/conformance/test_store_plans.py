@@ -78,6 +78,7 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "runs: where a search pauses, of a status": lambda reads: reads.search_end(status=RunStatus.FAILED, most=100),
     "runs: searched": lambda reads: reads.runs(search="none", down_to=ListedRunRow("", 0, LATE, "6000"), limit=100),
     "runs: of a whole id": lambda reads: reads.runs(run_id="6000"),
+    "runs: of a part that is as long as an id": lambda reads: reads.runs(id_part="7" * 36),
     "runs: between": lambda reads: reads.runs(created_from=NOW, created_before=NOW),
     "runs: further": lambda reads: reads.runs(behind=ListedRunRow("", 0, NOW, "7"), limit=100),
     "runs: by key": lambda reads: reads.runs_by_key(["7", "8"]),

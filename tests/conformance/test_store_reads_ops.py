@@ -257,6 +257,7 @@ def test_what_is_running_or_queued_is_found_without_walking_the_history(tmp_path
     reads.queues()
     reads.latest_runs(["etl"])
     reads.workers()
+    reads.runs(id_part="7" * 36)
 
     asked = [statement for statement in sent if "dag_runs" in statement]
     assert any("json_each" in statement for statement in asked)
@@ -267,6 +268,7 @@ def test_what_is_running_or_queued_is_found_without_walking_the_history(tmp_path
     assert walked == {
         "SCAN dag_runs USING INDEX ix_dag_runs_running",
         "SCAN dag_runs USING INDEX ix_dag_runs_queued",
+        "SCAN dag_runs USING INDEX ix_dag_runs_long_id",
     }
     engine.dispose()
 

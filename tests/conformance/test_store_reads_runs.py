@@ -142,6 +142,20 @@ def test_runs_are_filtered_and_newest_first(
     assert _ids(reads.runs(**filters)) == ids
 
 
+def test_a_part_of_an_id_is_found_in_longer_ids_whatever_its_length(engine: Engine, reads: Reads) -> None:
+    whole = "0194F3A1-0000-7000-8000-123456789abc"
+    ids = [whole, f"x{whole}", f"{whole}-of-monday", whole.lower(), "b" * 40]
+    for number, run_id in enumerate(ids):
+        add_run(engine, f"dag-{number}", run_id, run_key=f"k{number}", created_at=after(number))
+    add_run(engine, "sub", f"y{whole}", run_key="sub", root_key="k0", parent_key="k0")
+
+    assert _ids(reads.runs(id_part=whole)) == _ids(reads.runs(id_part=whole[:-1])) == [ids[2], ids[1], ids[0]]
+    assert _ids(reads.runs(id_part=ids[1])) == [ids[1]]
+    assert _ids(reads.runs(id_part="b" * 36)) == ["b" * 40]
+    assert _ids(reads.runs(id_part="b" * 36, dag_name="dag-0")) == []
+    assert _ids(reads.runs(id_part="c" * 36)) == []
+
+
 def test_a_search_pauses_at_a_run_and_goes_on_behind_it(engine: Engine, reads: Reads) -> None:
     for number in range(5):
         add_run(engine, "etl", f"r{number}", created_at=after(number // 2), status="failed" if number % 2 else "queued")

@@ -151,3 +151,7 @@ def test_a_page_of_a_long_queue_reads_that_page(rows_of: RowsOf, behind: int) ->
     place = QueuePlace(0, NOW + timedelta(seconds=behind / 10), f"queued-{behind}") if behind else None
 
     assert rows_of(lambda reads: reads.queued_runs("long", after=place, limit=50)) < 1000
+
+
+def test_a_part_as_long_as_an_id_is_sought_without_a_walk_over_the_history(rows_of: RowsOf) -> None:
+    assert rows_of(lambda reads: reads.runs(id_part="0" * 36)) < 10

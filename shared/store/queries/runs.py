@@ -5,11 +5,26 @@ from sqlalchemy import ColumnElement, FromClause, ScalarSelect, func, literal_co
 from shared.store import tables as t
 from shared.store.functions import bytewise
 
-__all__ = ["BY_DAG", "IS_ROOT", "NEWEST_FIRST", "OLDEST_FIRST", "QUEUED", "RUNNING", "newest_key"]
+__all__ = [
+    "BY_DAG",
+    "HAS_LONG_ID",
+    "IS_ROOT",
+    "NEWEST_FIRST",
+    "OLDEST_FIRST",
+    "QUEUED",
+    "RUNNING",
+    "USUAL_ID",
+    "newest_key",
+]
 
 RUNNING: ColumnElement[str] = literal_column("'running'")
 QUEUED: ColumnElement[str] = literal_column("'queued'")
 """``RUNNING`` and ``QUEUED`` are literals, because SQLite does not use a partial index for a bound parameter."""
+
+USUAL_ID = 36
+"""The length of the run ids that Dagway makes itself."""
+HAS_LONG_ID = func.length(t.dag_runs.c.dag_run_id) > literal_column(str(USUAL_ID))
+"""The condition of a partial index, as it is written there."""
 
 BY_DAG = t.dag_runs.c.dag_name.concat("")
 IS_ROOT = func.coalesce(t.dag_runs.c.root_key, "") == ""

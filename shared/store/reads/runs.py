@@ -14,13 +14,24 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    union_all,
 )
 
 from shared.status import RunStatus
 from shared.store import tables as t
 from shared.store.functions import bytewise
 from shared.store.queries.matching import among, contains, elements, has_element
-from shared.store.queries.runs import BY_DAG, IS_ROOT, NEWEST_FIRST, OLDEST_FIRST, QUEUED, RUNNING, newest_key
+from shared.store.queries.runs import (
+    BY_DAG,
+    HAS_LONG_ID,
+    IS_ROOT,
+    NEWEST_FIRST,
+    OLDEST_FIRST,
+    QUEUED,
+    RUNNING,
+    USUAL_ID,
+    newest_key,
+)
 from shared.store.reads.base import AnySelect, Reader
 from shared.store.reads.prepared import PreparedSelect
 from shared.store.reads.rows import ListedRunRow, NodeRow, RunName, RunRow, TransitionRow
@@ -80,6 +91,16 @@ def _ordered(
         later_id = and_(_r.created_at == behind.created_at, bytewise(_r.dag_run_id) > behind.dag_run_id)
         where += [_r.created_at <= behind.created_at, or_(_r.created_at < behind.created_at, later_id)]
     return where
+
+
+def _has_id_part(part: str) -> ColumnElement[bool]:
+    here = contains(_r.dag_run_id, part)
+    if len(part) < USUAL_ID:
+        return here
+    # It is the whole id of a run, or a part of a longer one. Indexes have both.
+    longer = select(_r.run_key).where(_r.root_key.is_(None), HAS_LONG_ID, here)
+    whole = select(_r.run_key).where(_r.root_key.is_(None), _r.dag_run_id == part)
+    return among(_r.run_key, union_all(whole, longer).scalar_subquery())
 
 
 def _latest_of_each() -> AnySelect:
@@ -184,7 +205,7 @@ class RunReads(Reader):
         if run_id:
             where.append(_r.dag_run_id == run_id)
         if id_part:
-            where.append(contains(_r.dag_run_id, id_part))
+            where.append(_has_id_part(id_part))
         if search:
             part = search.lower()
             name = func.lower(self._plain(_r.dag_name))
