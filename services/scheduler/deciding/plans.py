@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from services.scheduler.core.plan import Plan
 from shared.errors import InvariantBroken
@@ -18,9 +18,14 @@ from shared.workspaces import plain_name
 
 __all__ = ["Frozen", "Plans", "Source", "spec_hash"]
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 _KEPT = 2000
 _KEPT_LOADS = 64
-"""More than the commands of one batch; few, because a parsed spec can be large."""
+"""More than the commands of one batch."""
+_ROOM_CHARS = 16 * 1024 * 1024
+"""How long the texts of the kept plans are together. Parsed, a text of many short steps takes 70 times the memory."""
 _FROZEN_KEPT = timedelta(hours=1)
 """How long a text counts as stored. A text without runs is deleted, but only after a time that is much longer."""
 
@@ -50,6 +55,33 @@ def spec_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+class _Recent(Generic[K, V]):
+    """The most recently used values, at most ``size``.
+
+    The texts that they were made from have at most ``_ROOM_CHARS`` together; the last one whatever its length.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._chars = 0
+        self._held: OrderedDict[K, tuple[V, int]] = OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        found = self._held.get(key)
+        if found is None:
+            return None
+        self._held.move_to_end(key)
+        return found[0]
+
+    def put(self, key: K, value: V, text: str) -> None:
+        _, former = self._held.pop(key, (None, 0))
+        self._held[key] = value, len(text)
+        self._chars += len(text) - former
+        while len(self._held) > self._size or (self._chars > _ROOM_CHARS and len(self._held) > 1):
+            _, (_, chars) = self._held.popitem(last=False)
+            self._chars -= chars
+
+
 class Plans:
     """A bounded cache of plans, shared by all threads of a scheduler.
 
@@ -63,8 +95,8 @@ class Plans:
         """The version of this scheduler. Another version may find other errors in the same text."""
         self.dags_dir = dags_dir
         """The DAG folder (``DAGWAY_DAGS_DIR``). Steps may call DAGs by the paths of files in the folder."""
-        self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
-        self._loads: OrderedDict[tuple[str, str, str], LoadResult] = OrderedDict()
+        self._plans = _Recent[tuple[str, str], Plan](_KEPT)
+        self._loads = _Recent[tuple[str, str, str], LoadResult](_KEPT_LOADS)
         self._frozen: dict[Source, Frozen] = {}
         self._locals: dict[tuple[str, str], bool] = {}
         """By hash and name: whether the spec has a local DAG of that name."""
@@ -84,9 +116,7 @@ class Plans:
         if known is None:
             known = load(text, file_name=plain_name(file_name), dag_name=dag_name)
             with self._lock:
-                self._loads[key] = known
-                while len(self._loads) > _KEPT_LOADS:
-                    self._loads.popitem(last=False)
+                self._loads.put(key, known, text)
         return known
 
     def get(self, tx: Transaction, origin: tuple[str, str]) -> Plan:
@@ -101,9 +131,7 @@ class Plans:
         """
         keys = set(wanted)
         with self._lock:
-            found = {key: self._plans[key] for key in keys if key in self._plans}
-            for key in found:
-                self._plans.move_to_end(key)
+            found = {key: plan for key in keys if (plan := self._plans.get(key)) is not None}
         missing = keys - found.keys()
         if missing:
             texts = tx.dags.spec_texts(sorted({text_hash for text_hash, _ in missing}))
@@ -165,7 +193,5 @@ class Plans:
         """Cache the plan of a parsed text and return it."""
         plan = Plan(dag, file_name, errors)
         with self._lock:
-            self._plans[spec_hash(text), file_name] = plan
-            while len(self._plans) > _KEPT:
-                self._plans.popitem(last=False)
+            self._plans.put((spec_hash(text), file_name), plan, text)
         return plan
