@@ -153,5 +153,12 @@ def test_a_page_of_a_long_queue_reads_that_page(rows_of: RowsOf, behind: int) ->
     assert rows_of(lambda reads: reads.queued_runs("long", after=place, limit=50)) < 1000
 
 
+def test_the_runs_of_a_long_queue_are_counted_and_not_ranked(rows_of: RowsOf) -> None:
+    counted = rows_of(lambda reads: reads.queues(limit=0))
+
+    # The running ones are ranked. They are few as a rule.
+    assert rows_of(lambda reads: reads.queues(limit=50)) - counted < 4 * RUNNING
+
+
 def test_a_part_as_long_as_an_id_is_sought_without_a_walk_over_the_history(rows_of: RowsOf) -> None:
     assert rows_of(lambda reads: reads.runs(id_part="0" * 36)) < 10

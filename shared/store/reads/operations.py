@@ -5,7 +5,18 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    Select,
+    and_,
+    case,
+    func,
+    or_,
+    select,
+    union_all,
+)
 
 from shared.status import AttemptState, RunStatus
 from shared.store import tables as t
@@ -89,7 +100,14 @@ class OpsReads(Reader):
             kinds = {row.name: (row.kind, row.max_concurrency) for row in connection.execute(queues)}
             counts = _queue_counts(connection, ours)
             running = _in_queues(connection, RUNNING, (_r.started_at, bytewise(_r.run_key)), limit, ours)
-            queued = _in_queues(connection, QUEUED, _ADMISSION_ORDER, limit, ours)
+            lines = {name: count for (name, status), count in counts.items() if status is RunStatus.QUEUED}
+            long = [name for name, count in lines.items() if count > limit > 0]
+            queued = {}
+            if len(long) < len(lines):
+                short = and_(ours, _r.queue.in_(sorted(lines.keys() - long))) if long else ours
+                queued = _in_queues(connection, QUEUED, _ADMISSION_ORDER, limit, short)
+            # To rank all runs of a long queue would take longer than to walk over its first ones.
+            queued |= {name: _in_order(connection, _waiting(name, limit).scalar_subquery(), limit) for name in long}
         names = sorted({*kinds, *(name for name, _ in counts)})
         return tuple(
             QueueRow(
@@ -105,9 +123,7 @@ class OpsReads(Reader):
 
     def queued_runs(self, queue: str, *, after: QueuePlace | None = None, limit: int) -> tuple[RunRow, ...]:
         """Return the first queued root runs of a queue in the order of admission; with ``after``, those behind it."""
-        # Not ``IS_ROOT``, of which Postgres expects so few that it sorts the whole queue.
-        waiting = select(_r.run_key).where(_r.status == QUEUED, _r.queue == queue, _r.root_key.is_(None))
-        waiting = waiting.order_by(*_ADMISSION_ORDER).limit(limit)
+        waiting = _waiting(queue, limit)
         parts = [waiting]
         if after is not None:
             # Two walks over the index from where they begin. As one condition, it would be read from its start.
@@ -115,10 +131,8 @@ class OpsReads(Reader):
             equal = waiting.where(_r.priority == after.priority, _r.queued_at >= after.queued_at, tie)
             parts = [equal, waiting.where(_r.priority < after.priority)]
         keys = union_all(*(select(part.subquery().c.run_key) for part in parts))
-        query = select_runs().where(among(_r.run_key, keys.scalar_subquery()))
         with self._statement() as connection:
-            rows = connection.execute(query.order_by(*_ADMISSION_ORDER).limit(limit))
-            return tuple(run_from_row(row) for row in rows)
+            return tuple(_in_order(connection, keys.scalar_subquery(), limit))
 
     def active_counts(self) -> ActiveCounts:
         """Return how many root runs are running and queued, by DAG, and how many DAGs there are in all. Cheap."""
@@ -190,6 +204,18 @@ def _in_queues(
     for row in connection.execute(query.order_by(ranked.c.place)):
         found.setdefault(row.queue, []).append(run_from_row(row))
     return found
+
+
+def _waiting(queue: str, limit: int) -> Select[tuple[str]]:
+    """Select the keys of the first queued root runs of a queue."""
+    # Not ``IS_ROOT``, of which Postgres expects so few that it sorts the whole queue.
+    waiting = select(_r.run_key).where(_r.status == QUEUED, _r.queue == queue, _r.root_key.is_(None))
+    return waiting.order_by(*_ADMISSION_ORDER).limit(limit)
+
+
+def _in_order(connection: Connection, keys: ScalarSelect[str], limit: int) -> list[RunRow]:
+    query = select_runs().where(among(_r.run_key, keys)).order_by(*_ADMISSION_ORDER).limit(limit)
+    return [run_from_row(row) for row in connection.execute(query)]
 
 
 def _by_dag(
