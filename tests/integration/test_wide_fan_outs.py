@@ -69,6 +69,26 @@ def test_states_are_read_from_the_calls_if_they_are_stored_with_them(rig: PoolRi
     assert rig.nodes()["old/fan"]["child_states"] == "sss"
 
 
+def test_states_that_an_earlier_version_has_written_since_are_those_that_count(rig: PoolRig) -> None:
+    fan_out(rig, "back", 3, 1)
+    end_one(rig)
+    node = rig.nodes()["back/fan"]
+    assert node["child_states"] == "sap"
+    # A sub-run that has failed would be retried if it counted as not started.
+    states = zip(node["children"], ["succeeded", "asked", "failed"], strict=True)
+    written = [
+        {name: call[name] for name in ("dagRunId", "dag", "params")} | {"state": state} for call, state in states
+    ]
+    with rig.stack.engine.begin() as connection:
+        connection.execute(update(t.nodes).where(t.nodes.c.name == "fan").values(children=written))
+    rig.transactor._doubt_commits()  # as a scheduler that starts: the run is read from the database
+
+    end_one(rig)
+
+    assert rig.nodes()["back/fan"]["child_states"] == "ssf"
+    assert rig.status("back") == "failed"
+
+
 def test_while_an_older_scheduler_lives_states_are_stored_with_the_calls(rig: PoolRig) -> None:
     fan_out(rig, "mixed", 3, 1)
     rig.transactor.note_schedulers([{"protocol": PROTOCOL}, {"protocol": None}])

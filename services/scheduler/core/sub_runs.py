@@ -52,11 +52,15 @@ class Child:
 
 
 class Children(Sequence[Child]):
-    """The children of a node, in the order of its calls; immutable. ``states`` has a letter for each."""
+    """The children of a node, in the order of its calls; immutable. ``states`` has a letter for each.
 
-    __slots__ = ("_children", "_places", "states")
+    With ``rewrite``, the next change is never one of states only.
+    """
 
-    def __init__(self, children: Iterable[Child] = ()) -> None:
+    __slots__ = ("_children", "_places", "_rewrite", "states")
+
+    def __init__(self, children: Iterable[Child] = (), *, rewrite: bool = False) -> None:
+        self._rewrite = rewrite
         self._children = tuple(children)
         self._places = {child.run_id: place for place, child in enumerate(self._children)}
         self.states = "".join(_LETTERS[child.state] for child in self._children)
@@ -115,13 +119,13 @@ class Children(Sequence[Child]):
 
     def replaced(self, changed: Iterable[Child]) -> Self:
         """Return the children with these in the places of those with the same run ids."""
-        children, states, same = list(self._children), bytearray(self.states, "ascii"), True
+        children, states, same = list(self._children), bytearray(self.states, "ascii"), not self._rewrite
         for child in changed:
             place = self._places[child.run_id]
             same = same and child.error == children[place].error
             children[place], states[place] = child, ord(_LETTERS[child.state])
         new = object.__new__(type(self))
-        new._children, new.states = tuple(children), states.decode("ascii")
+        new._children, new.states, new._rewrite = tuple(children), states.decode("ascii"), False
         # A copy, unless only states differ: that is how ``differ_in_states_only`` sees it.
         new._places = self._places if same else dict(self._places)
         return new

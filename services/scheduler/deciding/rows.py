@@ -34,6 +34,9 @@ __all__ = [
 
 Row = Mapping[str, Any]
 
+_APART = "statesApart"
+"""In the first of a node's stored calls: who wrote them knows ``child_states``, so that column is up to date."""
+
 
 def run_from_rows(row: Row, node_rows: Iterable[Row], plan: Plan, root: tuple[str, str] | None = None) -> Run:
     """Convert the rows of a run and its nodes. ``root``: the (DAG name, run id) of its root run, for a sub-run."""
@@ -112,10 +115,11 @@ def _children(row: Row) -> Children:
     calls, states = row["children"], row["child_states"]
     if not calls:
         return NO_CHILDREN
-    # Rows that an earlier version has written have the states among the calls.
-    apart = states is not None and len(states) == len(calls)
+    # An earlier version that has written the calls has their states among them, and lets the column stand as it was.
+    marked = _APART in calls[0]
+    apart = marked and states is not None and len(states) == len(calls)
     known = [STATE_OF[letter] for letter in states] if apart else [call["state"] for call in calls]
-    return Children(map(_child, calls, known))
+    return Children(map(_child, calls, known), rewrite=not marked)
 
 
 def _child(facts: Mapping[str, str], state: str) -> Child:
@@ -152,6 +156,13 @@ def _child_json(child: Child) -> dict[str, str]:
         facts["given"] = child.given
     optional = {"error": child.error, "folder": child.folder}
     return facts | {name: value for name, value in optional.items() if value}
+
+
+def _children_json(children: Children) -> list[dict[str, str]]:
+    found = [_child_json(child) for child in children]
+    if found:
+        found[0][_APART] = "yes"
+    return found
 
 
 def _same_named(*names: str) -> dict[str, Callable[[Any], Any]]:
@@ -219,7 +230,7 @@ _NODE_COLUMNS: Mapping[str, Callable[[Node], Any]] = {
     "status": lambda node: str(node.status),
     "outputs": lambda node: dict(node.outputs),
     "unmet": lambda node: list(node.unmet) or None,
-    "children": lambda node: [_child_json(child) for child in node.children],
+    "children": lambda node: _children_json(node.children),
     "child_states": lambda node: node.children.states or None,
     "approval": lambda node: _approval_json(node.approval) if node.approval else None,
     **_ATTEMPT_COLUMNS,
