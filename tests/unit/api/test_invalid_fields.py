@@ -4,8 +4,9 @@ import pytest
 from pydantic import AwareDatetime, Field, SecretStr, TypeAdapter, ValidationError
 
 from services.api.invalid_fields import invalid_fields
-from services.api.operations import Body, parse_body
+from services.api.operations import Body
 from services.api.problems import Problem
+from services.api.request_values import parse_body
 
 
 class Named(Body):

@@ -127,11 +127,11 @@ def test_a_dotenv_file_is_not_skipped_because_the_worker_has_too_many_open_files
     resource.setrlimit(resource.RLIMIT_NOFILE, (next_fd, limits[1]))
     try:
         with pytest.raises(InvalidInput, match=r"cannot read .*/\.env now: Too many open files"):
-            read_dotenv([".env"], [tmp_path], {})
-        assert read_dotenv(["none.env"], [tmp_path / "none"], {}) == {}
+            read_dotenv([".env"], [tmp_path], {}, EVERYTHING)
+        assert read_dotenv(["none.env"], [tmp_path / "none"], {}, EVERYTHING) == {}
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert read_dotenv([".env"], [tmp_path], {}) == {"A": "a"}
+    assert read_dotenv([".env"], [tmp_path], {}, EVERYTHING) == {"A": "a"}
 
 
 def test_a_steps_directory_is_relative_to_the_dags_and_that_to_the_runs(tmp_path: Path) -> None:
