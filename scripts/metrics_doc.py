@@ -19,6 +19,8 @@ from shared.contracts.signing import Keyring, Purpose
 from shared.disk import Volume
 from shared.metrics import ProcessCollector
 from shared.status import RunStatus
+from shared.store.clock import StoreClock
+from shared.store.clock_metric import ClockCollector
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
 from shared.store.reads.backlog import Backlog
@@ -90,6 +92,7 @@ def catalogue() -> Mapping[str, list[Metric]]:
                 *BacklogCollector(lambda _now: Backlog(), lambda _hashes: {}, utc_now).collect(),
                 *SchemaCollector(lambda: SchemaRevision("0001", "0001")).collect(),
                 *DatabaseSizeCollector(lambda: 0, 1).collect(),
+                *ClockCollector(StoreClock(utc_now)).collect(),
             ],
             "worker": list(WorkerCollector(lambda: worker).collect()),
             "deletion-costs": list(DeletionCostCollector(DeletionCostCounts()).collect()),

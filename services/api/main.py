@@ -16,6 +16,7 @@ from services.api.observability.request_metrics import AUDIT_DROPPED
 from services.api.settings import Settings, warn_if_open
 from shared.clock import utc_now
 from shared.language.model import build_validators
+from shared.store.clock import StoreClock
 from shared.store.reads.reader import Reads
 from shared.transport.base import COMMANDS, Transport
 
@@ -43,11 +44,13 @@ def build_deps(
 
     ``closing``: see ``Deps``.
     """
+    clock = StoreClock(utc_now)
     deps = Deps(
         transport=transport,
         commands=Commands(transport, utc_now, reply_timeout_s=command_wait_s),
         reads=reads,
-        clock=utc_now,
+        clock=clock,
+        store_clock=clock,
         started_at=utc_now(),
         version=version,
         zone=settings.zone,

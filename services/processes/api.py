@@ -21,6 +21,7 @@ from shared.disk import Volume
 from shared.metrics import ProcessCollector
 from shared.secret_box import SecretBox
 from shared.spans import start_sending, stop_sending
+from shared.store.clock_metric import ClockCollector
 from shared.store.engine import open_engine
 from shared.store.reads.reader import Reads
 from shared.store.reads.schema_metric import SchemaCollector
@@ -55,6 +56,8 @@ def run_api_process(config: Config, version: str) -> None:
         if config.metrics_port:
             about = ProcessCollector("api", version, deps.transport, Volume(config.data_dir))
             collectors: list[Collector] = [about, DaguCollector(deps), SchemaCollector(deps.reads.schema)]
+            if deps.store_clock is not None:
+                collectors.append(ClockCollector(deps.store_clock))
             AdminServer(config.host, config.metrics_port, lambda: trouble(deps, schema_of(deps)), collectors).start()
 
     run_api(

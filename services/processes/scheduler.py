@@ -10,7 +10,7 @@ from services.processes.database import time_limits
 from services.processes.signing import message_signing
 from services.scheduler.deciding.dag_files import DagFiles, RefusedChanges
 from services.scheduler.main import Scheduler
-from services.scheduler.metrics import CLOCK_SKEW, JUDGED_AGE, BacklogCollector, limit_dag_series
+from services.scheduler.metrics import JUDGED_AGE, BacklogCollector, limit_dag_series
 from shared.clock import local_zone
 from shared.command_defaults import dags_write
 from shared.config import Config
@@ -22,6 +22,7 @@ from shared.language.load import load
 from shared.metrics import ProcessCollector
 from shared.service import backoff_s, wait_for_stop
 from shared.spans import start_sending, stop_sending
+from shared.store.clock_metric import ClockCollector
 from shared.store.engine import open_engine
 from shared.store.migrate import require_head
 from shared.store.reads.backlog import BacklogReads
@@ -74,7 +75,7 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
         transport = signed(open_transport(amqp_url, name="dagway-scheduler"))
         admin.add(ProcessCollector("scheduler", version, transport, Volume(config.data_dir)))
         store = Store(engine)
-        CLOCK_SKEW.set_function(lambda: store.clock.skew_s)
+        admin.add(ClockCollector(store.clock))
         admin.add(BacklogCollector(reads.backlog, DagReads(engine).specs, store.clock))
         admin.add(SchemaCollector(reads.schema))
         admin.add(DatabaseSizeCollector(reads.database_bytes, config.database_room_mib))

@@ -20,7 +20,6 @@ from shared.store.scraped import Scraped
 from shared.transport.base import AUDIT, COMMANDS, EVENT_SHARDS, EVENTS, HEARTBEATS, LOGS
 
 __all__ = [
-    "CLOCK_SKEW",
     "COMMANDS_RECORDED",
     "COMMANDS_WITHOUT_ACTOR",
     "COMMAND_RECORD",
@@ -119,10 +118,6 @@ DEAD_LETTERS = Counter(
 )
 HEARTBEATS_UNREADABLE = Counter(
     "dagway_heartbeats_unreadable", "Heartbeats of workers that this version cannot read; they renew no lease"
-)
-CLOCK_SKEW = Gauge(
-    "dagway_clock_skew_seconds",
-    "How far this host's clock is ahead of the database's; schedulers use the database's time",
 )
 JUDGED_AGE = Gauge(
     "dagway_judged_age_seconds",

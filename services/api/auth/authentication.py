@@ -184,7 +184,7 @@ class Auth:
         if self.settings.builtin:
             found = self._by_login(token)
             return NOBODY if found is None else replace(found, by_session=True)
-        read = self.logins.read(token)
+        read = self.logins.read(token, self._clock())
         if read is None or self._reads.login_ended(read.id):
             return NOBODY
         kind: Literal["basic", "token"] = "basic" if read.user_id == "basic" else "token"
@@ -214,7 +214,7 @@ class Auth:
         return None
 
     def _by_login(self, value: str) -> Principal | None:
-        token = self.logins.read(value)
+        token = self.logins.read(value, self._clock())
         if token is None:
             return None
         # Read at each request, so that a new password or role, a deletion and a logout take effect immediately.

@@ -127,7 +127,7 @@ def logout(call: Call) -> ApiResponse:
         raise unauthorized(_NO_SESSIONS)
     scheme, _, value = call.headers.get("Authorization", "").partition(" ")
     given = call.session.token if principal.by_session else value.strip() if scheme.lower() == "bearer" else ""
-    token = auth.logins.read(given)
+    token = auth.logins.read(given, call.now)
     # Also a cookie whose session has ended: the page has nothing to remember then.
     forget = call.session.remove() if call.session.token and (principal.by_session or not principal.known) else {}
     if token is None or not (principal.by_session or principal.kind == "user"):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Self, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, literal_column, true
 
+from shared.store.clock import StoreClock
 from shared.store.engine import one_statement, transaction
 from shared.store.functions import workspace_prefix
 from shared.store.migrate import HEAD, revision
@@ -93,7 +94,9 @@ class Reader:
         """Return a context manager for several statements, which see one snapshot."""
         return transaction(self._engine)
 
-    def schema(self) -> SchemaRevision:
-        """Return the expected and the found schema revision."""
+    def schema(self, clock: StoreClock | None = None) -> SchemaRevision:
+        """Return the expected and the found schema revision. A ``clock`` is corrected by the database's time."""
         with self._snapshot() as connection:
+            if clock is not None:
+                clock.follow(connection)
             return SchemaRevision(HEAD, revision(connection))

@@ -1,0 +1,47 @@
+"""A gateway on a host whose clock is wrong."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import insert
+
+from services.api import main
+from services.api.app import create_app
+from services.api.readiness import schema_of
+from services.api.settings import Settings
+from shared.clock import utc_now
+from shared.store import tables as t
+from shared.store.clock_metric import ClockCollector
+from shared.store.engine import open_engine, transaction
+from shared.store.reads.reader import Reads
+from shared.transport.open import open_transport
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize("ahead", [HOUR, -HOUR])
+def test_a_gateway_whose_clock_is_wrong_knows_which_workers_live(
+    migrated_database_url: str, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
+) -> None:
+    engine, now = open_engine(migrated_database_url), utc_now()
+    with transaction(engine) as connection:
+        for worker_id, ends in (("live", now + timedelta(minutes=5)), ("gone", now - timedelta(minutes=5))):
+            texts = {"worker_id": worker_id, "incarnation": "i", "host": "h", "version": "1", "state": "live"}
+            times = {"started_at": now, "heartbeat_at": now, "lease_until": ends}
+            connection.execute(insert(t.workers).values(**texts, **times, labels={}, slots=1, busy=0))
+    monkeypatch.setattr(main, "utc_now", lambda: utc_now() + ahead)
+    transport = open_transport("embedded:", name="gateway")
+    try:
+        deps = main.build_deps(transport=transport, reads=Reads(engine), version="1", settings=Settings())
+        # What a readiness probe asks.
+        schema_of(deps)
+        answer = create_app(deps).test_client().get("/api/v2/workers").get_json()
+        assert deps.store_clock is not None
+        [skew] = ClockCollector(deps.store_clock).collect()
+        deps.closing.set()
+    finally:
+        transport.close()
+        engine.dispose()
+
+    assert {each["id"]: each["healthStatus"] for each in answer["workers"]} == {"live": "healthy", "gone": "unhealthy"}
+    assert skew.samples[0].value == pytest.approx(ahead.total_seconds(), abs=60)
