@@ -206,7 +206,7 @@ def _observe(hop: str, lasted: timedelta) -> None:
 class BacklogCollector:
     """Reports the backlog in the database. Every scheduler reports the same values: use their maximum, not the sum.
 
-    While the database is unavailable or hangs, ``dagway_store_up`` is 0 and the other metrics are absent.
+    While the database is unavailable or hangs, ``dagway_database_up`` is 0 and the other metrics are absent.
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class BacklogCollector:
     def collect(self) -> Iterable[Metric]:
         asked = self._asked.get()
         yield GaugeMetricFamily(
-            "dagway_store_up",
+            "dagway_database_up",
             "1 if this scheduler's last query of the backlog succeeded, else 0",
             value=int(asked is not None),
         )

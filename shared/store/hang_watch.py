@@ -106,7 +106,7 @@ class _Watch:
         late = [each for each in watched if each.hangs()]
         if late:
             error = f"no answer from the database within {late[0].answer_s:g} s"
-            _log.warning("store.hangs", extra={"error": error, "connections": len(late)})
+            _log.warning("database.hangs", extra={"error": error, "connections": len(late)})
         for each in late:
             each.cut()
         return bool(watched)

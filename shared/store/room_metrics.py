@@ -20,7 +20,7 @@ _KEPT_S = 30.0
 class DatabaseSizeCollector:
     """Reports the size of the database, the same in every process, and the setting ``DAGWAY_DATABASE_ROOM_MIB``.
 
-    Has no samples while the database is unavailable (see ``dagway_store_up``).
+    Has no samples while the database is unavailable (see ``dagway_database_up``).
     """
 
     def __init__(self, read_bytes: Callable[[], int], room_mib: int) -> None:

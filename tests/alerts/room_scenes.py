@@ -52,7 +52,7 @@ def _nothing_piles_up(watched: Watched) -> dict[str, str]:
 def _refuse_many_clients(watched: Watched) -> None:
     """Without the broker, requests of more clients are refused than a gateway has room for."""
     watched.cluster.rabbit.kill()
-    eventually(lambda: watched.firing("DagwayBrokerAway"), timeout_s=180)
+    eventually(lambda: watched.firing("DagwayBrokerDown"), timeout_s=180)
     url = f"{watched.cluster.client.base}/api/v2/dags"
     pool = urllib3.PoolManager(retries=False, timeout=60, maxsize=8)
 
@@ -75,6 +75,6 @@ ROOM = {
         _fill_a_workers_disk, says=("Limit the files of runs",), fill=lambda _: {"MIB": "1"}, then=_its_files_go
     ),
     "DagwayBrokerDiskLow": Scene(_little_room_for_the_broker, says=("Lower the limit until",), fill=_nothing_piles_up),
-    "DagwayAuditDropped": Scene(_refuse_many_clients, says=("Restart the broker",), inhibited_by="DagwayBrokerAway"),
+    "DagwayAuditDropped": Scene(_refuse_many_clients, says=("Restart the broker",), inhibited_by="DagwayBrokerDown"),
     "DagwayLeafDown": Scene(_kill_the_leaf),
 }

@@ -130,7 +130,7 @@ def _no_database(watched: Watched) -> None:
 
 def _ask_without_database(watched: Watched) -> None:
     _no_database(watched)
-    eventually(lambda: watched.firing("DagwayStoreAway"), timeout_s=180)
+    eventually(lambda: watched.firing("DagwayDatabaseDown"), timeout_s=180)
 
     def asked() -> bool:
         assert watched.cluster.client.ask("GET", "/dags").status == 503
@@ -189,11 +189,11 @@ SCENES: dict[str, Scene] = {
     "DagwayNoGateway": Scene(lambda watched: _kill(*watched.cluster.gateways)),
     "DagwayServiceDown": Scene(lambda watched: _kill(watched.cluster.workers[0])),
     "DagwayNoWorkers": Scene(_no_worker),
-    "DagwayStoreAway": Scene(_no_database),
+    "DagwayDatabaseDown": Scene(_no_database),
     "DagwayErrorRate": Scene(
-        _ask_without_database, says=("and the database does not answer",), inhibited_by="DagwayStoreAway"
+        _ask_without_database, says=("and the database does not answer",), inhibited_by="DagwayDatabaseDown"
     ),
-    "DagwayBrokerAway": Scene(lambda watched: watched.cluster.rabbit.kill()),
+    "DagwayBrokerDown": Scene(lambda watched: watched.cluster.rabbit.kill()),
     "DagwayBrokerBlocked": Scene(
         lambda watched: watched.cluster.rabbit.ctl("set_vm_memory_high_watermark", "absolute", "10MB"),
         says=("The memory is full",),

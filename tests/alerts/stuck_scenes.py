@@ -102,7 +102,7 @@ def _delete_it(watched: Watched) -> None:
 
 STUCK = {
     "DagwayOutboxOld": Scene(
-        _owe_a_message, says=("The broker is down",), then=_its_run_ends, inhibited_by="DagwayBrokerAway"
+        _owe_a_message, says=("The broker is down",), then=_its_run_ends, inhibited_by="DagwayBrokerDown"
     ),
     "DagwayTimersOverdue": Scene(
         _hold_a_timer,

@@ -29,7 +29,7 @@ def test_alerts_of_one_name_and_site_are_one_notice(watched: Watched) -> None:
 
 
 def test_without_the_broker_only_critical_alerts_of_its_site_are_sent(watched: Watched) -> None:
-    watched.alertmanager.post(_alert("DagwayBrokerAway", "away", "critical"))
+    watched.alertmanager.post(_alert("DagwayBrokerDown", "away", "critical"))
     eventually(lambda: len(_sent(watched, "away")) == 1)
     watched.alertmanager.post(
         _alert("DagwayQueueWaitLong", "away", "warning"),
@@ -38,7 +38,7 @@ def test_without_the_broker_only_critical_alerts_of_its_site_are_sent(watched: W
     )
     eventually(lambda: len(_sent(watched, "away")) == 2 and len(_sent(watched, "elsewhere")) == 1)
 
-    assert [group["alertname"] for group, _ in _sent(watched, "away")] == ["DagwayBrokerAway", "DagwayNoWorkers"]
+    assert [group["alertname"] for group, _ in _sent(watched, "away")] == ["DagwayBrokerDown", "DagwayNoWorkers"]
     assert "DagwayQueueWaitLong" in watched.alertmanager.inhibited()
 
 

@@ -156,22 +156,22 @@ def test_a_database_that_hangs_is_noticed_and_nothing_is_lost(cluster: Cluster, 
     urls, ready = ([f"http://127.0.0.1:{port}/{path}" for port in ports] for path in ("metrics", "readyz"))
 
     def hangs() -> list[int]:
-        return [each.output().count("store.hangs") for each in cluster.schedulers]
+        return [each.output().count("database.hangs") for each in cluster.schedulers]
 
     earlier = hangs()
 
     def say(line: str) -> bool:
         return all(line in ask_probe(url)[1] for url in urls)
 
-    eventually(lambda: say("dagway_store_up 1.0"))
+    eventually(lambda: say("dagway_database_up 1.0"))
     with frozen(cluster.postgres.pid):
-        eventually(lambda: say("dagway_store_up 0.0"))
+        eventually(lambda: say("dagway_database_up 0.0"))
         (tmp_path / "go").touch()
         eventually(lambda: gone(pid))
         eventually(lambda: all(now > before for now, before in zip(hangs(), earlier, strict=True)))
         eventually(lambda: {ask_probe(url)[0] for url in ready} == {503})
 
-    eventually(lambda: say("dagway_store_up 1.0"))
+    eventually(lambda: say("dagway_database_up 1.0"))
     eventually(lambda: {ask_probe(url)[0] for url in ready} == {200})
     went_on(cluster, "database-hangs")
     assert [process.running for process in cluster.processes] == [True] * 5

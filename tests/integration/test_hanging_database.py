@@ -44,7 +44,7 @@ def test_a_statement_without_an_answer_is_given_up_and_a_new_connection_serves(
     ):
         connection.execute(_PID)
 
-    (line,) = [record.__dict__ for record in caplog.records if record.message == "store.hangs"]
+    (line,) = [record.__dict__ for record in caplog.records if record.message == "database.hangs"]
     assert (line["error"], line["connections"]) == ("no answer from the database within 3.1 s", 1)
     with transaction(limited) as connection:
         assert connection.execute(_PID).scalar_one()

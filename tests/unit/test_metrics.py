@@ -182,7 +182,7 @@ def test_an_unreachable_database_is_logged_once() -> None:
     registry = CollectorRegistry()
     registry.register(BacklogCollector(away, lambda _hashes: {}, lambda: _NOW))
 
-    assert registry.get_sample_value("dagway_store_up") == 0
+    assert registry.get_sample_value("dagway_database_up") == 0
     assert registry.get_sample_value("dagway_outbox_messages") is None
 
 

@@ -303,7 +303,7 @@ class _Cached(Generic[T]):
             self._value = self._fetch()
             self._fetched_at = time.monotonic()
         except (_Unusable, Problem) as error:
-            _log.warning("oidc.provider_away", extra={"error": str(error)})
+            _log.warning("oidc.provider_down", extra={"error": str(error)})
         finally:
             self._tried_at = time.monotonic()
 
@@ -367,6 +367,6 @@ def _refused(message: str) -> Problem:
 
 def _away(cause: Exception | None) -> Problem:
     if cause is not None:
-        _log.warning("oidc.provider_away", extra={"error": str(cause)})
+        _log.warning("oidc.provider_down", extra={"error": str(cause)})
     message = "The OpenID Connect provider cannot be reached or its response is unusable; try again soon"
     return Problem(UNAVAILABLE, "service_unavailable", message, headers={"Retry-After": "5"})

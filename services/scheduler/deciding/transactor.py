@@ -175,7 +175,7 @@ class Transactor:
                 raise
             except StoreUnavailable as error:
                 if tries == 0:
-                    _log.warning("store.unavailable", extra={"error": str(error)})
+                    _log.warning("database.unavailable", extra={"error": str(error)})
                 tries += 1
                 if stop.wait(backoff_s(tries, cap_s=2)):
                     return None
