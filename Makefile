@@ -75,13 +75,13 @@ simulate: setup ## simulate clusters and their faults (SEED=n the first seed, SE
 check: setup ## check lint, format, types, architecture, dead code, dependencies, documentation
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
 
-bench: setup ## measure Dagway on both footings, or at a URL (ARGS="--url URL --loads small"); about 15 minutes
+bench: setup ## measure Dagway on both deployments, or at a URL (ARGS="--url URL --loads small"); about 15 minutes
 	@scripts/ensure-servers
 	@$(BIN)/python -m bench $(ARGS)
 
 # SEED gives the same plan of faults again; without it each call makes one of its own. EARLIER is a commit, or `release`
 # for the last one, whose code replaces that of single processes for a while, as in a rolling upgrade that is rolled back.
-chaos: setup ## random faults on running systems, all footings (SEED=n MINUTES=m EARLIER=commit, ARGS=... for more)
+chaos: setup ## random faults on running systems, all deployments (SEED=n MINUTES=m EARLIER=commit, ARGS=... for more)
 	@scripts/ensure-servers
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),5) \
 		$(if $(EARLIER),--earlier $(EARLIER)) $(ARGS)

@@ -1,4 +1,4 @@
-"""``python -m bench [--url URL] [--loads NAME ...]``: Dagway alone, as its clients see it, on both footings.
+"""``python -m bench [--url URL] [--loads NAME ...]``: Dagway alone, as its clients see it, on both deployments.
 
 small  w1 to w4, embedded and with one, two and three schedulers (``bench.workloads``)
 large  w5, w7 and a log of 200 MB, embedded and with one scheduler and four workers (``bench.large_loads``)

@@ -1,6 +1,6 @@
 """``python -m bench.api_rates``: throughput of a gateway, compared with minimal servers.
 
-Measures requests/s over 16 connections and processor time per request, with a long history in Postgres
+Measures requests/s over 16 connections and CPU time per request, with a long history in Postgres
 (``bench.history``). The contenders are two endpoints of the gateway (run details, recorded starts); a Flask route under
 gunicorn that does one indexed SELECT, on threads and on greenlets (``bench.bare``); and a minimal service that stores
 requests as durably as a recorded start (``bench.bare_hop``). The contenders run in turns, so that changes of the
@@ -29,7 +29,7 @@ _SPEC = "steps:\n  - name: one\n    command: echo hi\n"
 
 @dataclass(frozen=True, slots=True)
 class _Contender:
-    """An endpoint to measure. ``pids`` are the processes whose processor time counts; the first is the HTTP server."""
+    """An endpoint to measure. ``pids`` are the processes whose CPU time counts; the first is the HTTP server."""
 
     name: str
     port: int
@@ -38,7 +38,7 @@ class _Contender:
     pids: Mapping[str, int]
 
     def run(self, seconds: float) -> tuple[Measured, dict[str, float]]:
-        """Send requests for ``seconds``; return the rates, and each process's processor time per request in ms."""
+        """Send requests for ``seconds``; return the rates, and each process's CPU time per request in ms."""
         began_s = {name: cpu_s(pid) for name, pid in self.pids.items()}
         found = flat_out(self.port, self.method, self.path, connections=_CONNECTIONS, seconds=seconds)
         count = found.rate * seconds

@@ -80,7 +80,7 @@ def _explain(url: str) -> None:
 
 
 def measure_reads(seconds: float, *, explained: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield p50, p99 and processor time, in milliseconds, of each read. ``explained``: print the plans first."""
+    """Yield p50, p99 and CPU time, in milliseconds, of each read. ``explained``: print the plans first."""
     with aged(HISTORY) as dagway:
         if explained:
             print("plans")

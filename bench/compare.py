@@ -1,9 +1,9 @@
 """``python -m bench.compare [--dagu PROGRAM] [--peers NAME ...]``: Dagway beside Dagu, the floor and peers, in turns.
 
-Each round starts every contender afresh: Dagway on both footings, with one, two and three schedulers; the floor on the
-same RabbitMQ and Postgres; if its program is named, Dagu; and peers that keep durable state (``bench.peers``), which
-pip installs into environments of their own. The order changes from round to round, so a drift of the machine's speed
-affects all alike. The workloads are those of ``bench.workloads``. Beside the times, the processor time of each kind of
+Each round starts every contender afresh: Dagway on both deployments, with one, two and three schedulers; the floor on
+the same RabbitMQ and Postgres; if its program is named, Dagu; and peers that keep durable state (``bench.peers``),
+which pip installs into environments of their own. The order changes from round to round, so a drift of the machine's
+speed affects all alike. The workloads are those of ``bench.workloads``. Beside the times, the CPU time of each kind of
 process is measured, which depends less on other work on the machine.
 
 In each round Dagway and Dagu then run the large workloads of ``bench.large_loads``, in turns too: Dagway with one

@@ -1,4 +1,4 @@
-"""What is measured: Dagway on both footings or at a URL, the floor, Dagu and peers, each started afresh."""
+"""What is measured: Dagway on both deployments or at a URL, the floor, Dagu and peers, each started afresh."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -19,7 +19,7 @@ _POLL_S = 0.003
 _UNPOLLED_S = 0.025
 """How long the client waits before it polls the other half of the runs.
 
-On two cores, polling takes processor time from the measured services, most of all in embedded mode. The runs that are
+On two cores, polling takes CPU time from the measured services, most of all in embedded mode. The runs that are
 polled from their start show how soon a client sees the end.
 """
 
@@ -79,7 +79,7 @@ def _hops(rig: Rig) -> None:
 
 
 def main() -> None:
-    """Measure on the footings that are named."""
+    """Measure on the deployments that are named."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.first_step", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -3,8 +3,8 @@
 Plays runs of one wide layer or one chain of steps against a scheduler's transactions, without broker and workers: each
 task is answered by the report of its start and, in the next batch, by that of its end. The sizes take turns: in each
 round, small runs have 1,000 steps together, and a larger one is played once. Prints the medians of the rounds, in
-milliseconds: of this process' processor time to load the file and to carry out the start (what POST waits for, with
-its wall time); for each step, the start included, of this process' processor time, of the Postgres server's, and of
+milliseconds: of this process' CPU time to load the file and to carry out the start (what POST waits for, with
+its wall time); for each step, the start included, of this process' CPU time, of the Postgres server's, and of
 wall time. ``none`` runs the core alone.
 """
 
@@ -61,7 +61,7 @@ def spec(shape: str, steps: int) -> str:
 
 @dataclass
 class Cost:
-    """Processor and wall seconds of the parts of a run. ``database_s``: the processor time of the database server."""
+    """Processor and wall seconds of the parts of a run. ``database_s``: the CPU time of the database server."""
 
     start_s: float = 0
     start_wall_s: float = 0

@@ -1,6 +1,6 @@
 """``python -m bench.hot_paths [--write]``: where the time of a run of one step goes, with separate services.
 
-One scheduler, one gateway and two workers run w2. Printed are the processor time of each thread, and the statements
+One scheduler, one gateway and two workers run w2. Printed are the CPU time of each thread, and the statements
 that reach Postgres with their plans. ``--write`` puts them into ``docs/hot-paths.md`` and draws a flame graph of each
 service into ``docs/plots``. pip installs py-spy into an environment of its own; on Linux it needs root.
 """

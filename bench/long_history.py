@@ -60,7 +60,7 @@ def _timed(what: str) -> Iterator[None]:
     began, began_own = time.perf_counter(), time.process_time()
     yield
     took, own = time.perf_counter() - began, time.process_time() - began_own
-    print(f"{what:66} {took:9.3f} s, of this process's processor time {own:6.3f} s", flush=True)
+    print(f"{what:66} {took:9.3f} s, of this process's CPU time {own:6.3f} s", flush=True)
 
 
 def _fill(engine: Engine, statement: str, rows: range, **values: object) -> None:

@@ -1,7 +1,7 @@
 """``python -m bench.many_workers [WORKERS ...]``: what workers cost the broker, the schedulers and Postgres.
 
 WORKERS simulated workers (10, 100 and 1,000 by default) send heartbeats from one process over a real RabbitMQ to two
-schedulers on Postgres: first alone, then while runs of 5 steps are started. Prints messages a second, processor time
+schedulers on Postgres: first alone, then while runs of 5 steps are started. Prints messages a second, CPU time
 and memory of each service, the age of the oldest heartbeat that was recorded, how many workers were taken for lost, and
 what a run takes of the database's disk.
 

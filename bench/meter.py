@@ -1,4 +1,4 @@
-"""Processor time and hops of a contender during each workload."""
+"""CPU time and hops of a contender during each workload."""
 
 import time
 import urllib.request
@@ -15,7 +15,7 @@ _HOPS = frozenset({"dagway_hop_seconds_sum", "dagway_gateway_hop_seconds_sum"})
 
 
 class Meter:
-    """Measures the processor time of a contender's processes during a workload, and with ``hops`` those of w1."""
+    """Measures the CPU time of a contender's processes during a workload, and with ``hops`` those of w1."""
 
     def __init__(self, running: Running, sizes: Sizes, *, hops: bool) -> None:
         self._running = running

@@ -1,6 +1,6 @@
-"""Processor time of processes, and their children, from ``/proc``.
+"""CPU time of processes, and their children, from ``/proc``.
 
-Unlike wall time, processor time depends little on other work on the machine.
+Unlike wall time, CPU time depends little on other work on the machine.
 """
 
 import os

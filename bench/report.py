@@ -131,7 +131,7 @@ def _short(value: float) -> str:
 
 
 def _processor(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
-    yield "Processor time, core-ms for each run (w2) and step (w4), medians:"
+    yield "CPU time, core-ms for each run (w2) and step (w4), medians:"
     yield ""
     yield "| | w2 | of which | w4 | of which |"
     yield "| --- | --- | --- | --- | --- |"
@@ -221,7 +221,7 @@ def _scale(points: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 def _reads(reads: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     yield f"w6: reads with {reads[0]['runs']:,} runs at {reads[0]['rate']} requests/s, in ms:"
     yield ""
-    yield "| read | p50 | p99 | processor time of the gateway |"
+    yield "| read | p50 | p99 | CPU time of the gateway |"
     yield "| --- | --- | --- | --- |"
     for one in reads:
         yield f"| {one['read']} | " + " | ".join(_short(one[key]) for key in ("p50", "p99", "core_ms")) + " |"
@@ -234,7 +234,7 @@ def _idle(found: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     yield ""
     yield "| | |"
     yield "| --- | --- |"
-    yield f"| processor time | {total:.2%} of a core: {', '.join(f'{kind} {share:.2%}' for kind, share in parts)} |"
+    yield f"| CPU time | {total:.2%} of a core: {', '.join(f'{kind} {share:.2%}' for kind, share in parts)} |"
     yield f"| Postgres | {idle['transactions']:.2f} transactions/s, {idle['fsyncs']:.2f} syncs/s |"
     yield f"| memory of each | {', '.join(f'{kind} {mb:.0f} MB' for kind, mb in idle['mb'].items())} |"
 

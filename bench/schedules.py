@@ -1,8 +1,8 @@
 """``python -m bench.schedules [idle|due|year]``: two schedulers on real servers.
 
 idle  1,000 DAGs whose schedules are not due, four idle workers and a gateway: transactions and fsyncs per second,
-      processor time and memory
-due   10,000 DAGs due in the same minute: whether each fired exactly once, how late the fires were, processor time
+      CPU time and memory
+due   10,000 DAGs due in the same minute: whether each fired exactly once, how late the fires were, CPU time
 year  a simulated year of 500 schedules with kills, pauses and clock jumps, compared with the fires that an independent
       model predicts; takes ``--seed``
 """

@@ -4,7 +4,7 @@ Measures ``dagway --help``, ``dagway run`` with a workflow of one step, and ``da
 healthy, in a new folder and again, and from SIGTERM to its end. ``TREE`` is the folder of another checkout: all take
 turns, so that a drift of the machine's speed affects all alike. The first round is not counted, as it compiles modules.
 
-Prints the median of the wall time and of the processor time, which is that of all processes.
+Prints the median of the wall time and of the CPU time, which is that of all processes.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _DEADLINE_S = 120
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Wall time and processor time, in seconds."""
+    """Wall time and CPU time, in seconds."""
 
     wall_s: float
     cpu_s: float
@@ -94,7 +94,7 @@ def _whole(tree: Path, *args: str) -> Cost:
 
 
 def _to_the_end(process: "subprocess.Popen[bytes]", began: float) -> Cost:
-    """Wait for the end of a process and return the time since ``began``, and its whole processor time."""
+    """Wait for the end of a process and return the time since ``began``, and its whole CPU time."""
     _, status, used = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -1,4 +1,4 @@
-"""Processor time of threads by name, from ``/proc`` and py-spy, which knows how a service has named its threads."""
+"""CPU time of threads by name, from ``/proc`` and py-spy, which knows how a service has named its threads."""
 
 import json
 import re

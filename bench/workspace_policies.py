@@ -1,7 +1,7 @@
 """``python -m bench.workspace_policies``: what the policies of workspaces cost a gateway's reads (ADR 58).
 
 On the history of ``bench.history``. Sends the same reads by turns with the policies and without them, and prints the
-processor time of gateway and database together for each request: it depends less on other work on the machine than
+CPU time of gateway and database together for each request: it depends less on other work on the machine than
 latencies do.
 """
 
@@ -37,7 +37,7 @@ def _switch(engine: Engine, *, on: bool) -> None:
 
 
 def _cpu_ms(pid: int) -> float:
-    """Return the processor time of a process and its living children. Finer than ``bench.processor``: few requests."""
+    """Return the CPU time of a process and its living children. Finer than ``bench.processor``: few requests."""
     tasks = Path(f"/proc/{pid}/task")
     own = sum(int(each.read_text(encoding="ascii").split()[0]) for each in tasks.glob("*/schedstat")) / 1e6
     children = " ".join(each.read_text(encoding="ascii") for each in tasks.glob("*/children")).split()

@@ -12,7 +12,7 @@ _LOADING = 300_000
 def collect_rarely() -> None:
     """Collect garbage rarely from now on, until ``freeze_loaded``. Call it before modules are loaded.
 
-    Loading leaves only some hundred objects to collect, and a tenth of its processor time went into the search for
+    Loading leaves only some hundred objects to collect, and a tenth of its CPU time went into the search for
     them. A slightly higher threshold would save little: each new object would still be visited at least once.
     """
     gc.set_threshold(_LOADING, *_USUAL[1:])

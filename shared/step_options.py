@@ -49,7 +49,7 @@ STEP_OPTIONS = (
         "DAGWAY_STEP_MAX_CPU_S",
         whole_number(1, 100_000_000),
         _WORKER,
-        "seconds of processor time that each process of a step may use (unlimited)",
+        "seconds of CPU time that each process of a step may use (unlimited)",
     ),
     Option(
         "step_cgroup",

@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Exclude the modules and the tests, which stay to the end, from garbage collection.
 
-    Otherwise each full collection visits all of them: together up to an eighth of the processor time of unit tests.
+    Otherwise each full collection visits all of them: together up to an eighth of the CPU time of unit tests.
     """
     gc.collect()
     gc.freeze()

@@ -94,7 +94,7 @@ def test_one_class_name_stands_for_one_thing() -> None:
         for name in re.findall(r"^class\s+([^\W_]\w*)", path.read_text(encoding="utf-8"), re.MULTILINE):
             places.setdefault(name, []).append(path)
 
-    # A text may hold such a line too; a parse of all files takes seconds of processor time.
+    # A text may hold such a line too; a parse of all files takes seconds of CPU time.
     twice = {name: [path for path in paths if _has_class(path, name)] for name, paths in places.items() if paths[1:]}
     assert {name: paths for name, paths in twice.items() if len(paths) > 1} == {}
 
@@ -115,7 +115,7 @@ def test_no_test_replaces_a_seam_by_a_mock() -> None:
 
 def _patches(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the places that patch the transport or the store by name, or import a mock library."""
-    # Most tests patch nothing, and a parse of all takes seconds of processor time.
+    # Most tests patch nothing, and a parse of all takes seconds of CPU time.
     if not re.search(r"\b(?:mock|pytest_mock|patch|setattr)\b", path.read_text(encoding="utf-8")):
         return
     for node in ast.walk(tree_of(path)):
@@ -135,7 +135,7 @@ def _patches(path: Path) -> Iterator[tuple[int, str]]:
 _IMPORT_ALL = """
 import builtins, gc, importlib, os, socket, subprocess, sys, threading
 
-gc.disable()  # a fifth of the processor time
+gc.disable()  # a fifth of the CPU time
 third_parties, ours = sys.argv[1].split(","), sys.argv[2].split(",")
 for name in third_parties:  # they may do as they like
     importlib.import_module(name)

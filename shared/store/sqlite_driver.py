@@ -1,7 +1,7 @@
 """Statements that go to SQLite's driver directly: BEGIN, and what almost every transaction writes.
 
 SQLAlchemy costs several times as much as the statement: for a decision about one step, a tenth of the scheduler's
-processor time. Events of SQLAlchemy for statements do not see them.
+CPU time. Events of SQLAlchemy for statements do not see them.
 """
 
 import sqlite3

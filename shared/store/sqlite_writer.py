@@ -20,7 +20,7 @@ class SqliteWriter:
     wakes the next writer without that delay.
 
     It keeps its connection from transaction to transaction: taking one from SQLAlchemy's pool and giving it back costs
-    more processor time than BEGIN and COMMIT. ``Engine.dispose`` closes it.
+    more CPU time than BEGIN and COMMIT. ``Engine.dispose`` closes it.
     """
 
     def __init__(self, engine: Engine) -> None:

@@ -111,7 +111,7 @@ def open_files() -> int:
 
 
 def cpu_times() -> tuple[float, float] | None:
-    """Return the processor time since the start of the machine, and how much of it was idle; ``None`` if unknown."""
+    """Return the CPU time since the start of the machine, and how much of it was idle; ``None`` if unknown."""
     try:
         with open(f"{PROC}/stat", encoding="ascii") as file:
             fields = [float(field) for field in file.readline().split()[1:9]]

@@ -106,7 +106,7 @@ def set_limits(limits: Mapping[str, int]) -> None:
 
 
 def limit_cpu(pid: int, soft_s: int, hard_s: int) -> None:
-    """Limit the processor time of another process. Does nothing where only a process itself can do that."""
+    """Limit the CPU time of another process. Does nothing where only a process itself can do that."""
     if hasattr(resource, "prlimit"):
         with contextlib.suppress(OSError):
             resource.prlimit(pid, resource.RLIMIT_CPU, (soft_s, hard_s))

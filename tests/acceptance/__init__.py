@@ -1,1 +1,1 @@
-"""The acceptance cases of the language reference, run through the real engine on both footings."""
+"""The acceptance cases of the language reference, run through the real engine on both deployments."""

@@ -1,4 +1,4 @@
-"""Fixtures for both footings: SQLite with the in-process transport, and Postgres with RabbitMQ."""
+"""Fixtures for both deployments: SQLite with the in-process transport, and Postgres with RabbitMQ."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.harness.databases import migrated_sqlite
 
 
 @pytest.fixture(params=["embedded", "distributed"])
-def footing(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
     """``(database URL, transport URL)`` of a migrated, empty database and an empty transport."""
     if request.param == "embedded":
         return migrated_sqlite(tmp_path / "dagway.db"), f"embedded:{tmp_path}/transport.db"
@@ -18,12 +18,12 @@ def footing(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
 
 
 @pytest.fixture
-def world(footing: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(deployment: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A running system. The environment of its workers' host has the variables that some cases need."""
     monkeypatch.setenv("SHELL", "/bin/sh")
     monkeypatch.setenv("ACCEPTANCE_HOST", "host value")
     monkeypatch.setenv("ACCEPTANCE_SECRET", "s3cr3t-value")
     monkeypatch.setenv("ACCEPTANCE_LIMIT", "1")
-    made = World(*footing, tmp_path / "world")
+    made = World(*deployment, tmp_path / "world")
     yield made
     made.close()

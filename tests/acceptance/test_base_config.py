@@ -28,10 +28,10 @@ steps: [echo sub-$R]
 
 
 def test_a_run_and_its_sub_runs_inherit_the_base_configuration(
-    footing: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    deployment: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHELL", "/bin/sh")
-    world = World(*footing, tmp_path / "world", base_config=BASE)
+    world = World(*deployment, tmp_path / "world", base_config=BASE)
     case = Case("A29", "base config", SPEC, lambda seen: None)
     try:
         world.begin(case)

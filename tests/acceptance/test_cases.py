@@ -1,4 +1,4 @@
-"""All cases of the reference run at the same time, in one system per footing."""
+"""All cases of the reference run at the same time, in one system per deployment."""
 
 import re
 from pathlib import Path

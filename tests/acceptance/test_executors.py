@@ -1,4 +1,4 @@
-"""Cases whose steps or mails need a server. All run at the same time, in one system per footing."""
+"""Cases whose steps or mails need a server. All run at the same time, in one system per deployment."""
 
 import json
 import re

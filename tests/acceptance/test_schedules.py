@@ -47,8 +47,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def world(footing: tuple[str, str], tmp_path: Path, clock: Clock) -> Iterator[World]:
-    made = World(*footing, tmp_path / "world", clock=clock)
+def world(deployment: tuple[str, str], tmp_path: Path, clock: Clock) -> Iterator[World]:
+    made = World(*deployment, tmp_path / "world", clock=clock)
     yield made
     made.close()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.chaos.campaign import Outcome, clustered, distributed, embedded, run_campaign
 from tests.chaos.kinds import LANES
 from tests.chaos.model import CLUSTERED, DISTRIBUTED, Plan
-from tests.chaos.plan import RUNS_A_MINUTE, footings_with, make_plan
+from tests.chaos.plan import RUNS_A_MINUTE, deployments_with, make_plan
 from tests.chaos.report import report
 from tests.golden.code import unpack_code
 from tests.harness.broker_users import write_definitions
@@ -35,7 +35,7 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="default: random")
     parser.add_argument("--minutes", type=float, default=5, help="how long each campaign lasts (default: 5)")
-    parser.add_argument("--footing", choices=[*_FOOTINGS, "all"], default="all")
+    parser.add_argument("--deployment", choices=[*_FOOTINGS, "all"], default="all")
     parser.add_argument("--runs-a-minute", type=float, default=RUNS_A_MINUTE)
     parser.add_argument(
         "--pause",
@@ -55,23 +55,23 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="an empty folder for logs and ledgers, which is kept")
     parser.add_argument("--plan", action="store_true", help="print the plan and run nothing")
     asked = parser.parse_args()
-    chosen = _FOOTINGS if asked.footing == "all" else (asked.footing,)
+    chosen = _FOOTINGS if asked.deployment == "all" else (asked.deployment,)
     try:
-        footings = footings_with(asked.only, chosen, earlier=bool(asked.earlier))
+        deployments = deployments_with(asked.only, chosen, earlier=bool(asked.earlier))
     except ValueError as error:
         parser.error(f"argument --only: {error}")
     print(f"seed {asked.seed}", flush=True)
     ok = True
-    for footing in footings:
+    for deployment in deployments:
         with ExitStack() as stack:
             home = asked.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-chaos-")))
-            folder = home / footing
+            folder = home / deployment
             ledger = folder / "ledger"
             ledger.mkdir(parents=True)
             home.chmod(0o755)
             plan = make_plan(
                 asked.seed,
-                footing,
+                deployment,
                 asked.minutes * 60,
                 ledger,
                 runs_a_minute=asked.runs_a_minute,
@@ -103,11 +103,11 @@ def _code_of(commit: str, folder: Path) -> Path:
 
 
 def _run(plan: Plan, folder: Path, ledger: Path, stack: ExitStack, earlier: Path | None) -> Outcome:
-    if plan.footing == DISTRIBUTED:
+    if plan.deployment == DISTRIBUTED:
         rabbit = stack.enter_context(RabbitServer())
         postgres = stack.enter_context(PostgresServer())
         target = stack.enter_context(distributed(folder, rabbit, postgres, earlier=earlier))
-    elif plan.footing == CLUSTERED:
+    elif plan.deployment == CLUSTERED:
         broker = stack.enter_context(RabbitCluster(write_definitions(folder / "users")))
         postgres = stack.enter_context(PostgresServer())
         target = stack.enter_context(clustered(folder, broker, postgres, earlier=earlier))

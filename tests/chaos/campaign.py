@@ -23,7 +23,7 @@ from tests.chaos.server_faults import ServerFaults
 from tests.chaos.systems import ProxiedCluster
 from tests.chaos.users import Users
 from tests.harness.broker_users import PASSWORDS
-from tests.harness.cluster import Embedded, Footing
+from tests.harness.cluster import Deployment, Embedded
 from tests.harness.eventually import eventually
 from tests.harness.invariants import at_rest, census, violations, violations_now
 from tests.harness.servers import PostgresServer, RabbitCluster, RabbitServer
@@ -47,7 +47,7 @@ class Target:
     runs that have lost commits so far.
     """
 
-    system: Footing
+    system: Deployment
     carries: dict[str, Carry]
     over: threading.Event
     heal: Callable[[], None]
@@ -224,7 +224,7 @@ def _apart_from(undone: Undone, found: Iterable[str]) -> list[str]:
     return [one for one in found if not (undone.created and _LOGS_OF_LOST_RUNS.match(one))]
 
 
-def _rest(system: Footing, users: Users, limit_s: float) -> list[str]:
+def _rest(system: Deployment, users: Users, limit_s: float) -> list[str]:
     def rests() -> None:
         users.approve()
         assert at_rest(system.engine), "runs go on, or messages wait to be sent"
@@ -243,7 +243,7 @@ class _Watch:
     that it has not recorded. So the time of their faults, and of the schedulers', does not make anything overdue.
     """
 
-    def __init__(self, system: Footing, nemesis: Nemesis, over: threading.Event) -> None:
+    def __init__(self, system: Deployment, nemesis: Nemesis, over: threading.Event) -> None:
         self._system = system
         self._nemesis = nemesis
         self._over = over

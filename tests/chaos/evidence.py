@@ -9,7 +9,7 @@ from typing import Any
 from shared.store import tables as t
 from tests.chaos.model import Plan, Strike, Undone
 from tests.chaos.users import Reply
-from tests.harness.cluster import Footing
+from tests.harness.cluster import Deployment
 
 __all__ = ["Evidence", "LedgerCounts", "read_ledger", "read_store"]
 
@@ -49,7 +49,7 @@ def read_ledger(folder: Path) -> LedgerCounts:
 
 
 def read_store(
-    system: Footing,
+    system: Deployment,
     plan: Plan,
     ledger: LedgerCounts,
     replies: Mapping[str, Sequence[Reply]],

@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 DISTRIBUTED, CLUSTERED, EMBEDDED = "distributed", "clustered", "embedded"
-"""The footings. ``CLUSTERED`` is ``DISTRIBUTED`` on a broker of three nodes and a Postgres with a replica."""
+"""The deployments. ``CLUSTERED`` is ``DISTRIBUTED`` on a broker of three nodes and a Postgres with a replica."""
 
 
 class Verb(StrEnum):
@@ -91,7 +91,7 @@ class Plan:
     """All that a seed decides. ``queues`` are the global queues with their limits."""
 
     seed: int
-    footing: str
+    deployment: str
     seconds: float
     queues: dict[str, int]
     dags: tuple[DagPlan, ...]

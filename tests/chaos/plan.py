@@ -8,7 +8,7 @@ from tests.chaos.dags import QUEUES, SHAPES, make_dag
 from tests.chaos.kinds import EARLIER, LANES, Kind
 from tests.chaos.model import EMBEDDED, DagPlan, Fault, Plan, Request, Verb
 
-__all__ = ["LEASE_S", "footings_with", "make_plan"]
+__all__ = ["LEASE_S", "deployments_with", "make_plan"]
 
 LEASE_S = 5.0
 RUNS_A_MINUTE = 60
@@ -18,24 +18,24 @@ _BUSY_SHARE = 0.9
 """The part of the time in which runs are started."""
 
 
-def footings_with(only: Collection[str], footings: Iterable[str], *, earlier: bool = False) -> list[str]:
-    """Return those of the footings that have faults of the kinds ``only``; all of them if it is empty.
+def deployments_with(only: Collection[str], deployments: Iterable[str], *, earlier: bool = False) -> list[str]:
+    """Return those of the deployments that have faults of the kinds ``only``; all of them if it is empty.
 
-    Raises ``ValueError`` if no footing has one of the kinds: a campaign without faults would find nothing.
+    Raises ``ValueError`` if no deployment has one of the kinds: a campaign without faults would find nothing.
     """
     names = {
-        footing: {kind.name for kinds in _lanes(footing, earlier=earlier).values() for kind in kinds}
-        for footing in footings
+        deployment: {kind.name for kinds in _lanes(deployment, earlier=earlier).values() for kind in kinds}
+        for deployment in deployments
     }
     known = set[str]().union(*names.values())
     if unknown := sorted(set(only) - known):
         raise ValueError(f"no such fault here: {'; '.join(unknown)}. There are: {'; '.join(sorted(known))}")
-    return [footing for footing in names if not only or names[footing] & set(only)]
+    return [deployment for deployment in names if not only or names[deployment] & set(only)]
 
 
 def make_plan(
     seed: int,
-    footing: str,
+    deployment: str,
     seconds: float,
     ledger: Path,
     *,
@@ -52,7 +52,7 @@ def make_plan(
     dags = tuple(_dags(_dice(seed, "dags"), ledger))
     count = round(seconds / 60 * runs_a_minute)
     requests = sorted(_requests(_dice(seed, "requests"), dags, seconds, count), key=lambda one: (one.at_s, one.key))
-    lanes = _lanes(footing, earlier=earlier)
+    lanes = _lanes(deployment, earlier=earlier)
     if only:
         chosen = {lane: tuple(kind for kind in kinds if kind.name in only) for lane, kinds in lanes.items()}
         lanes = {lane: kinds for lane, kinds in chosen.items() if kinds}
@@ -62,7 +62,7 @@ def make_plan(
         for fault in _faults(_dice(seed, f"faults of {lane}"), lane, kinds, seconds, pause)
     ]
     faults.sort(key=lambda one: (one.at_s, one.lane))
-    return Plan(seed, footing, seconds, QUEUES, dags, tuple(requests), tuple(faults))
+    return Plan(seed, deployment, seconds, QUEUES, dags, tuple(requests), tuple(faults))
 
 
 def _dice(seed: int, what: str) -> random.Random:
@@ -70,9 +70,9 @@ def _dice(seed: int, what: str) -> random.Random:
     return random.Random(f"{seed}: {what}")
 
 
-def _lanes(footing: str, *, earlier: bool) -> dict[str, tuple[Kind, ...]]:
-    lanes = dict(LANES[footing])
-    if earlier and footing != EMBEDDED:
+def _lanes(deployment: str, *, earlier: bool) -> dict[str, tuple[Kind, ...]]:
+    lanes = dict(LANES[deployment])
+    if earlier and deployment != EMBEDDED:
         lanes["processes"] += EARLIER
     return lanes
 

@@ -1,4 +1,4 @@
-"""Faults of processes: killed, frozen, restarted, away, with a wrong clock, on both footings."""
+"""Faults of processes: killed, frozen, restarted, away, with a wrong clock, on both deployments."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.chaos.model import Fault
-from tests.harness.cluster import Footing, descendants
+from tests.harness.cluster import Deployment, descendants
 from tests.harness.procs import DagwayProcess
 
 __all__ = ["Carry", "EndedByItself", "ProcessFaults"]
@@ -37,7 +37,7 @@ class ProcessFaults:
 
     def __init__(
         self,
-        system: Footing,
+        system: Deployment,
         names: dict[DagwayProcess, str],
         folder: Path,
         over: threading.Event,

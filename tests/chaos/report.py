@@ -21,7 +21,7 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     planned = Counter(fault.kind for fault in plan.faults)
     failed = Counter(strike.kind for strike in outcome.strikes if strike.error)
     done = Counter(strike.kind for strike in outcome.strikes if not strike.error)
-    yield f"{plan.footing}, seed {plan.seed}, {plan.seconds / 60:g} minutes"
+    yield f"{plan.deployment}, seed {plan.seed}, {plan.seconds / 60:g} minutes"
     yield ""
     yield f"  {'fault':46} {'done':>5} {'not done':>9}"
     for kind in sorted(planned):

@@ -1,4 +1,4 @@
-"""Short campaigns with a fixed seed on both footings, and one with guards removed, which must be found.
+"""Short campaigns with a fixed seed on both deployments, and one with guards removed, which must be found.
 
 ``make chaos`` runs longer ones.
 """
@@ -27,8 +27,8 @@ def ledger(tmp_path: Path) -> Path:
     return folder
 
 
-def kinds(footing: str) -> set[str]:
-    return {kind.name for found in LANES[footing].values() for kind in found}
+def kinds(deployment: str) -> set[str]:
+    return {kind.name for found in LANES[deployment].values() for kind in found}
 
 
 def test_nothing_is_lost_or_doubled_while_everything_fails(

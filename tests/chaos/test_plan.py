@@ -9,18 +9,18 @@ import pytest
 from shared.language.load import load
 from tests.chaos.kinds import LANES
 from tests.chaos.model import CLUSTERED, DISTRIBUTED, Fault, Verb
-from tests.chaos.plan import footings_with, make_plan
+from tests.chaos.plan import deployments_with, make_plan
 
 FOOTINGS = tuple(LANES)
 LEDGER = Path("/ledger")
 
 
-@pytest.mark.parametrize("footing", FOOTINGS)
-def test_a_seed_always_gives_the_same_plan_and_another_seed_another(footing: str) -> None:
-    assert make_plan(7, footing, 60, LEDGER) == make_plan(7, footing, 60, LEDGER)
-    other = make_plan(8, footing, 60, LEDGER)
-    assert make_plan(7, footing, 60, LEDGER).faults != other.faults
-    assert make_plan(7, footing, 60, LEDGER).dags != other.dags
+@pytest.mark.parametrize("deployment", FOOTINGS)
+def test_a_seed_always_gives_the_same_plan_and_another_seed_another(deployment: str) -> None:
+    assert make_plan(7, deployment, 60, LEDGER) == make_plan(7, deployment, 60, LEDGER)
+    other = make_plan(8, deployment, 60, LEDGER)
+    assert make_plan(7, deployment, 60, LEDGER).faults != other.faults
+    assert make_plan(7, deployment, 60, LEDGER).dags != other.dags
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -30,26 +30,26 @@ def test_every_dag_is_valid(seed: int) -> None:
         assert loaded.ok, (dag.spec, loaded)
 
 
-@pytest.mark.parametrize("footing", FOOTINGS)
-def test_every_kind_of_fault_comes_and_those_of_a_lane_follow_each_other(footing: str) -> None:
-    faults = make_plan(3, footing, 600, LEDGER).faults
+@pytest.mark.parametrize("deployment", FOOTINGS)
+def test_every_kind_of_fault_comes_and_those_of_a_lane_follow_each_other(deployment: str) -> None:
+    faults = make_plan(3, deployment, 600, LEDGER).faults
     lanes: dict[str, list[Fault]] = defaultdict(list)
     for fault in faults:
         lanes[fault.lane].append(fault)
 
     assert {lane: {one.kind for one in found} for lane, found in lanes.items()} == {
-        lane: {kind.name for kind in kinds} for lane, kinds in LANES[footing].items()
+        lane: {kind.name for kind in kinds} for lane, kinds in LANES[deployment].items()
     }
     for found in lanes.values():
         assert all(first.at_s + first.lasts_s <= second.at_s for first, second in pairwise(found))
 
 
-@pytest.mark.parametrize("footing", FOOTINGS)
-def test_longer_pauses_leave_fewer_of_the_same_faults(footing: str) -> None:
-    usual, fewer = (make_plan(3, footing, 600, LEDGER, pause=pause) for pause in (1.0, 4.0))
+@pytest.mark.parametrize("deployment", FOOTINGS)
+def test_longer_pauses_leave_fewer_of_the_same_faults(deployment: str) -> None:
+    usual, fewer = (make_plan(3, deployment, 600, LEDGER, pause=pause) for pause in (1.0, 4.0))
 
     assert fewer.requests == usual.requests
-    for lane in LANES[footing]:
+    for lane in LANES[deployment]:
         first, second = ([one.kind for one in plan.faults if one.lane == lane] for plan in (usual, fewer))
         assert len(second) < len(first)
         assert first[: len(second)] == second
@@ -61,16 +61,16 @@ def test_only_the_faults_that_are_asked_for_come() -> None:
     assert {fault.kind for fault in make_plan(3, DISTRIBUTED, 60, LEDGER, only=[kind]).faults} == {kind}
 
 
-def test_a_footing_without_the_faults_that_are_asked_for_gets_no_campaign() -> None:
-    assert footings_with([], FOOTINGS) == list(FOOTINGS)
-    assert footings_with(["broker node killed"], FOOTINGS) == [CLUSTERED]
-    assert footings_with(["worker of the earlier version"], FOOTINGS, earlier=True) == [DISTRIBUTED, CLUSTERED]
+def test_a_deployment_without_the_faults_that_are_asked_for_gets_no_campaign() -> None:
+    assert deployments_with([], FOOTINGS) == list(FOOTINGS)
+    assert deployments_with(["broker node killed"], FOOTINGS) == [CLUSTERED]
+    assert deployments_with(["worker of the earlier version"], FOOTINGS, earlier=True) == [DISTRIBUTED, CLUSTERED]
 
 
 @pytest.mark.parametrize("kind", ["worker kiled", "worker of the earlier version"])
-def test_a_fault_that_no_footing_has_is_refused(kind: str) -> None:
+def test_a_fault_that_no_deployment_has_is_refused(kind: str) -> None:
     with pytest.raises(ValueError, match=f"no such fault here: {kind}. There are: "):
-        footings_with([kind], FOOTINGS)
+        deployments_with([kind], FOOTINGS)
 
 
 def test_a_plan_has_every_kind_of_request_and_of_step() -> None:

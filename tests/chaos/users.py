@@ -9,7 +9,7 @@ from typing import Any
 
 from shared.store import tables as t
 from tests.chaos.model import Plan, Request, Verb
-from tests.harness.cluster import Footing
+from tests.harness.cluster import Deployment
 
 __all__ = ["Reply", "Users"]
 
@@ -30,7 +30,7 @@ class Reply:
 class Users:
     """Send the requests of a plan. ``replies`` has all replies to each key, in order."""
 
-    def __init__(self, system: Footing, plan: Plan) -> None:
+    def __init__(self, system: Deployment, plan: Plan) -> None:
         self._system = system
         self._client = system.client
         self._plan = plan

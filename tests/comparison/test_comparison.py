@@ -1,7 +1,7 @@
 """Random workflows give the same result in Dagway and in a real Dagu, but for the documented differences.
 
 ``COMPARE_DAGU`` names the program of Dagu; without it the comparison is skipped, and says so.
-``COMPARE_URL`` is the base URL of a running Dagway (default: one of the test's own on each footing),
+``COMPARE_URL`` is the base URL of a running Dagway (default: one of the test's own on each deployment),
 ``COMPARE_COUNT`` the number of workflows, ``COMPARE_SEED`` the seed.
 """
 
@@ -19,7 +19,7 @@ import pytest
 from tests.comparison.differences import DIFFERENCES, TARGET, document
 from tests.comparison.sides import Side, dagu
 from tests.comparison.workflows import FAMILIES, Workflow, workflows
-from tests.harness.cluster import Cluster, Embedded, Footing
+from tests.harness.cluster import Cluster, Deployment, Embedded
 from tests.harness.eventually import eventually
 
 SEED = int(os.environ.get("COMPARE_SEED", "20261127"))
@@ -40,12 +40,12 @@ def test_the_families_are_many_and_name_known_differences() -> None:
 
 
 @contextmanager
-def dagway(footing: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[Side]:
-    if footing == "given":
+def dagway(deployment: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[Side]:
+    if deployment == "given":
         yield Side(os.environ["COMPARE_URL"])
         return
-    if footing == "embedded":
-        system: Footing = Embedded(folder)
+    if deployment == "embedded":
+        system: Deployment = Embedded(folder)
     else:
         rabbit, postgres = request.getfixturevalue("rabbit_server"), request.getfixturevalue("postgres_server")
         system = Cluster(folder, rabbit, postgres)
@@ -54,9 +54,9 @@ def dagway(footing: str, folder: Path, request: pytest.FixtureRequest) -> Iterat
 
 
 @pytest.mark.timeout(120 + 30 * COUNT)
-@pytest.mark.parametrize("footing", ["given"] if os.environ.get("COMPARE_URL") else ["embedded", "distributed"])
+@pytest.mark.parametrize("deployment", ["given"] if os.environ.get("COMPARE_URL") else ["embedded", "distributed"])
 def test_random_workflows_give_the_same_result(
-    footing: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    deployment: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program = os.environ.get("COMPARE_DAGU", "")
     if not program:
@@ -65,7 +65,7 @@ def test_random_workflows_give_the_same_result(
     unexplained = []
     (tmp_path / "theirs").mkdir()
     with (
-        dagway(footing, tmp_path / "dagway", request) as ours,
+        dagway(deployment, tmp_path / "dagway", request) as ours,
         dagu(Path(program), tmp_path / "theirs") as theirs,
         ThreadPoolExecutor(_AT_ONCE) as pool,
     ):
@@ -93,7 +93,7 @@ def test_random_workflows_give_the_same_result(
         for (_, kind), many in counts.items():
             kinds[kind] += many
         sys.stdout.write(
-            f"\ncompared {COUNT} workflows of {len(FAMILIES)} families, {footing}, seed {SEED}: {dict(kinds)}\n"
+            f"\ncompared {COUNT} workflows of {len(FAMILIES)} families, {deployment}, seed {SEED}: {dict(kinds)}\n"
         )
     assert unexplained == [], "\n\n".join(unexplained)
 

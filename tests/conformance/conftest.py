@@ -22,7 +22,7 @@ from tests.harness.servers import PgBouncer, PostgresServer
 
 
 @dataclass(frozen=True, slots=True)
-class Footing:
+class Deployment:
     """What a whole system runs on: a migrated database, a transport, a folder. Each test module has its own."""
 
     database_url: str
@@ -39,15 +39,15 @@ def _cheap_password_hashes() -> Iterator[None]:
 
 
 @pytest.fixture(params=["embedded", "distributed"], scope="module")
-def footing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Footing:
-    """The embedded footing, then the distributed one (parametrised)."""
-    folder = tmp_path_factory.mktemp("footing")
+def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """The embedded deployment, then the distributed one (parametrised)."""
+    folder = tmp_path_factory.mktemp("deployment")
     if request.param == "embedded":
         urls = (migrated_sqlite(folder / "dagway.db"), f"embedded:{folder}/transport.db")
     else:
         postgres, rabbit = request.getfixturevalue("_postgres"), request.getfixturevalue("_rabbit")
         urls = (postgres.create_migrated_database(), rabbit.create_vhost())
-    return Footing(*urls, folder)
+    return Deployment(*urls, folder)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

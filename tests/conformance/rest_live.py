@@ -28,7 +28,7 @@ from tests.harness.databases import gateways_url
 from tests.harness.eventually import PATIENCE_S, eventually
 
 if TYPE_CHECKING:
-    from tests.conformance.conftest import Footing
+    from tests.conformance.conftest import Deployment
 
 __all__ = ["SECRET", "Live", "open_live"]
 
@@ -109,11 +109,13 @@ class Live:
 
 
 @contextmanager
-def open_live(footing: "Footing", settings: Settings | None = None, *, dags_dir: Path | None = None) -> Iterator[Live]:
+def open_live(
+    deployment: "Deployment", settings: Settings | None = None, *, dags_dir: Path | None = None
+) -> Iterator[Live]:
     """Open scheduler, worker and gateway."""
-    engine = open_engine(footing.database_url, pool_size=12)
-    reader = open_engine(gateways_url(footing.database_url), read_only=True)
-    transport = open_transport(footing.transport_url, name="test")
+    engine = open_engine(deployment.database_url, pool_size=12)
+    reader = open_engine(gateways_url(deployment.database_url), read_only=True)
+    transport = open_transport(deployment.transport_url, name="test")
     eventually(lambda: transport.healthy)
     deaths: list[str] = []
     scheduler = Scheduler(
@@ -131,7 +133,7 @@ def open_live(footing: "Footing", settings: Settings | None = None, *, dags_dir:
         transport,
         worker_id="w1",
         slots=20,
-        data_dir=footing.folder / "worker",
+        data_dir=deployment.folder / "worker",
         seal_keys=keys,
         resolver=SecretResolver(box=box),
     )

@@ -13,7 +13,7 @@ from shared.contracts.commands import RetryRun, StartRun, StopRun
 from shared.store import tables as t
 from shared.store.engine import transaction
 from shared.transport.open import open_transport
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.harness.eventually import eventually
 from tests.integration.scheduler_stack import Stack
 
@@ -37,10 +37,10 @@ class Sound:
 
 
 @contextmanager
-def sound_database(footing: Footing) -> Iterator[Sound]:
+def sound_database(deployment: Deployment) -> Iterator[Sound]:
     # ``timed`` is due each full hour: no scheduler of these tests may be there to start it.
     eventually(lambda: utc_now().hour == (utc_now() + timedelta(minutes=1)).hour)
-    stack = Stack(footing.database_url, lambda: open_transport(footing.transport_url, name="test"))
+    stack = Stack(deployment.database_url, lambda: open_transport(deployment.transport_url, name="test"))
     stack.scheduler()
     stack.dag("chain", CHAIN)
     stack.dag("timed", TIMED)

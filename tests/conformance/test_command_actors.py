@@ -16,7 +16,7 @@ from shared.store import tables as t
 from shared.store.reads.reader import AuditFilter, AuditRow, Reads
 from shared.transport.base import AUDIT, Outgoing
 from shared.transport.open import open_transport
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.harness.eventually import eventually
 from tests.integration.scheduler_stack import Stack
 
@@ -27,8 +27,8 @@ HOOK = Actor(kind="webhook", id="h-etl", name="webhook:etl", role="operator")
 
 
 @pytest.fixture(scope="module")
-def stack(footing: Footing) -> Iterator[Stack]:
-    opened = Stack(footing.database_url, lambda: open_transport(footing.transport_url, name="test"))
+def stack(deployment: Deployment) -> Iterator[Stack]:
+    opened = Stack(deployment.database_url, lambda: open_transport(deployment.transport_url, name="test"))
     for _ in range(2):
         opened.scheduler()
     opened.dag("etl", "steps:\n  - name: s\n    command: echo hi\n")

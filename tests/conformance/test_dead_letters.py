@@ -8,19 +8,19 @@ from click.testing import CliRunner, Result
 from services.cli import cli
 from shared.transport.base import COMMANDS, Outgoing
 from shared.transport.open import open_transport
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.transport_moves import take_one
 from tests.harness.eventually import eventually
 
 
-def dagway(footing: Footing, folder: Path, *words: str) -> Result:
-    embedded = footing.transport_url.startswith("embedded")
-    where = ("--data-dir", str(folder)) if embedded else ("--amqp-url", footing.transport_url)
+def dagway(deployment: Deployment, folder: Path, *words: str) -> Result:
+    embedded = deployment.transport_url.startswith("embedded")
+    where = ("--data-dir", str(folder)) if embedded else ("--amqp-url", deployment.transport_url)
     return CliRunner().invoke(cli, [*words, *where])
 
 
-def test_dead_letters_are_listed_with_their_reason_and_returned(footing: Footing, tmp_path: Path) -> None:
-    url = "embedded:" if footing.transport_url.startswith("embedded") else footing.transport_url
+def test_dead_letters_are_listed_with_their_reason_and_returned(deployment: Deployment, tmp_path: Path) -> None:
+    url = "embedded:" if deployment.transport_url.startswith("embedded") else deployment.transport_url
     one = open_transport(url, name="test", data_dir=tmp_path)
     one.declare([COMMANDS])
     one.send(Outgoing(COMMANDS, b"what is this", "m1")).result(60)
@@ -30,11 +30,11 @@ def test_dead_letters_are_listed_with_their_reason_and_returned(footing: Footing
     consumer.close()
     one.close()
 
-    listed = dagway(footing, tmp_path, "dead-letters", "list")
-    with_bodies = dagway(footing, tmp_path, "dead-letters", "list", "--bodies")
-    in_json = dagway(footing, tmp_path, "dead-letters", "list", "--bodies", "--json")
-    returned = dagway(footing, tmp_path, "dead-letters", "return")
-    none = dagway(footing, tmp_path, "dead-letters", "list")
+    listed = dagway(deployment, tmp_path, "dead-letters", "list")
+    with_bodies = dagway(deployment, tmp_path, "dead-letters", "list", "--bodies")
+    in_json = dagway(deployment, tmp_path, "dead-letters", "list", "--bodies", "--json")
+    returned = dagway(deployment, tmp_path, "dead-letters", "return")
+    none = dagway(deployment, tmp_path, "dead-letters", "list")
 
     assert (listed.exit_code, listed.stdout) == (0, f"m1 {COMMANDS.name}: not to be read\n"), listed.output
     assert with_bodies.stdout == f"m1 {COMMANDS.name}: not to be read what is this\n"

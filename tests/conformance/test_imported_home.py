@@ -10,7 +10,7 @@ import pytest
 from services.api.settings import Settings
 from services.importing.dagu import import_dagu
 from shared.config import load_config
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import SECRET, Live, open_live
 from tests.harness.dagu_home import HomeOfDagu
 
@@ -29,12 +29,12 @@ ASKS = "steps:\n  - name: ask\n    type: hitl\n  - name: after\n    command: ech
 
 
 @pytest.fixture(scope="module")
-def live(footing: Footing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def live(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     home = _home(tmp_path_factory.mktemp("dagu") / "home")
-    config = replace(load_config({}, {}, terminal=False), database_url=footing.database_url)
+    config = replace(load_config({}, {}, terminal=False), database_url=deployment.database_url)
     report = import_dagu(config, home.root, "test")
     assert report.refused == 0, list(report.as_text())
-    with open_live(footing, Settings(auth_mode="builtin", token_secret=SECRET)) as live:
+    with open_live(deployment, Settings(auth_mode="builtin", token_secret=SECRET)) as live:
         yield live
 
 

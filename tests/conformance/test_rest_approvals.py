@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.api.settings import Settings
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import Live, open_live
 from tests.harness.eventually import eventually
 
@@ -66,8 +66,8 @@ steps:
 
 
 @pytest.fixture(scope="module")
-def live(footing: Footing) -> Iterator[Live]:
-    with open_live(footing) as opened:
+def live(deployment: Deployment) -> Iterator[Live]:
+    with open_live(deployment) as opened:
         for name, spec in (("gated", GATED), ("levels", LEVELS), ("many", PARALLEL)):
             opened.dag(name, spec)
         yield opened

@@ -1,4 +1,4 @@
-"""Every write has exactly one entry in the audit log, whether it was done or refused, on both footings."""
+"""Every write has exactly one entry in the audit log, whether it was done or refused, on both deployments."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ from services.api.settings import Settings
 from shared.contracts.commands.permissions import MINIMUM_ROLE
 from tests.conformance.audit_requests import Expected
 from tests.conformance.audit_walk import walk_all
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import SECRET, Live, open_live
 from tests.harness.eventually import eventually
 
@@ -21,8 +21,8 @@ STATIC = "static"
 
 
 @pytest.fixture(scope="module")
-def live(footing: Footing) -> Iterator[Live]:
-    with open_live(footing, BUILTIN) as opened:
+def live(deployment: Deployment) -> Iterator[Live]:
+    with open_live(deployment, BUILTIN) as opened:
         yield opened
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import Live, open_live
 from tests.harness.counterparts import fake_act
 from tests.harness.eventually import eventually
@@ -24,8 +24,8 @@ WHY = 'step "greet": type: no live worker can run gha steps, which need the prog
 
 
 @pytest.fixture(scope="module")
-def live(footing: Footing) -> Iterator[Live]:
-    with open_live(footing) as opened:
+def live(deployment: Deployment) -> Iterator[Live]:
+    with open_live(deployment) as opened:
         yield opened
 
 

@@ -12,7 +12,7 @@ import pytest
 from services.api.settings import RemoteNode, Settings
 from shared.clock import utc_now
 from shared.login_failures import by_login
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import SECRET, Live, open_live
 from tests.harness.eventually import eventually
 
@@ -22,8 +22,8 @@ TOKEN = Settings(token="the-token")
 
 
 @pytest.fixture(scope="module")
-def live(footing: Footing) -> Iterator[Live]:
-    with open_live(footing, BUILTIN) as opened:
+def live(deployment: Deployment) -> Iterator[Live]:
+    with open_live(deployment, BUILTIN) as opened:
         yield opened
 
 

@@ -12,7 +12,7 @@ from services.scheduler.loops.run_totals import TotalsKeeper
 from shared.status import RunStatus
 from shared.store.engine import open_engine
 from shared.store.writes.transaction import Store
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import Live, open_live
 from tests.harness.eventually import eventually
 
@@ -28,8 +28,8 @@ SLEEPS = "steps:\n  - name: s\n    command: sleep 600\n"
 
 
 @pytest.fixture(scope="module")
-def live(footing: Footing) -> Iterator[Live]:
-    with open_live(footing) as opened:
+def live(deployment: Deployment) -> Iterator[Live]:
+    with open_live(deployment) as opened:
         yield opened
 
 
@@ -285,7 +285,7 @@ def _ended(run: dict[str, Any]) -> dict[str, Any]:
     return run
 
 
-def test_metrics_remote_nodes_and_errors_follow_the_contract(live: Live, footing: Footing) -> None:
+def test_metrics_remote_nodes_and_errors_follow_the_contract(live: Live, deployment: Deployment) -> None:
     """Checks 52, 63 to 65, 67 of REST contract section 13."""
     totals = RunTotals(kept_s=0)
     before = totals.get(live.reads)
@@ -297,7 +297,7 @@ def test_metrics_remote_nodes_and_errors_follow_the_contract(live: Live, footing
     assert totals.get(live.reads) != before
     live.post(f"/dag-runs/broken/{retried}/retry", {"dagRunId": retried})
     live.until("broken", retried, 2)
-    engine = open_engine(footing.database_url)
+    engine = open_engine(deployment.database_url)
 
     def counted_on_as_anew() -> None:
         # Counting on is the same as reading the kept totals: both remember a retried run's earlier end.

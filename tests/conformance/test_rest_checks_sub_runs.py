@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from shared.store import tables as t
 from shared.store.engine import open_engine
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.kept_files import files_with
 from tests.conformance.rest_live import Live, open_live
 from tests.harness.eventually import eventually
@@ -44,8 +44,8 @@ SLOW = "steps:\n  - name: s\n    call: child\n---\nname: child\nsteps:\n  - name
 
 
 @pytest.fixture(scope="module")
-def live(footing: Footing) -> Iterator[Live]:
-    with open_live(footing) as opened:
+def live(deployment: Deployment) -> Iterator[Live]:
+    with open_live(deployment) as opened:
         yield opened
 
 
@@ -155,7 +155,7 @@ steps:
 CANARIES = ("s3cr3t-canary", "c4n4ry-of-two")
 
 
-def test_a_secret_that_was_handed_over_is_stored_nowhere(live: Live, footing: Footing, tmp_path: Path) -> None:
+def test_a_secret_that_was_handed_over_is_stored_nowhere(live: Live, deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(CANARIES[0])
     (tmp_path / "spread").write_text(f"user={CANARIES[1]}")
     live.dag("hands-down", HANDS_DOWN.replace("FOLDER", str(tmp_path)))
@@ -175,15 +175,15 @@ def test_a_secret_that_was_handed_over_is_stored_nowhere(live: Live, footing: Fo
         log = live.get(f"{root}/sub-dag-runs/{each['dagRunId']}/steps/last/log")
         assert log["content"] == f"******* {item}! open\nit is"
         told.append(log)
-    engine = open_engine(footing.database_url, read_only=True)
+    engine = open_engine(deployment.database_url, read_only=True)
     with engine.connect() as connection:
         stored = [str(connection.execute(select(table)).all()) for table in t.metadata.sorted_tables]
     engine.dispose()
     for canary in CANARIES:
         assert canary not in str(told)
         assert canary not in str(stored)
-        # On the embedded footing, the database with its deleted rows and the journal of messages are there too.
-        assert files_with(canary.encode(), footing.folder) == []
+        # On the embedded deployment, the database with its deleted rows and the journal of messages are there too.
+        assert files_with(canary.encode(), deployment.folder) == []
     assert any("dagway-sealed:v1:k1:" in rows for rows in stored)
     assert "dagway-sealed" not in str(told)
 
@@ -261,13 +261,13 @@ def test_steps_of_a_running_sub_run_cannot_be_set(live: Live) -> None:
     assert subs(live, "/dag-runs/busy/root")[0]["status"] == 3
 
 
-def test_date_filters_are_half_open_on_the_creation_time(live: Live, footing: Footing) -> None:
+def test_date_filters_are_half_open_on_the_creation_time(live: Live, deployment: Deployment) -> None:
     """Checks 31 and 32 of REST contract section 13."""
     live.dag("dated")
     live.start("dated", dagRunId="old")
     live.until("dated", "old", 4)
     at = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
-    engine = open_engine(footing.database_url)
+    engine = open_engine(deployment.database_url)
     with engine.begin() as connection:
         connection.execute(update(t.dag_runs).where(t.dag_runs.c.dag_run_id == "old").values(created_at=at))
     engine.dispose()

@@ -10,7 +10,7 @@ import pytest
 
 from services.api.caches.run_totals import RunTotals
 from shared.status import RunStatus
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import Live, open_live
 from tests.harness.eventually import eventually
 
@@ -38,8 +38,8 @@ steps:
 
 
 @pytest.fixture(scope="module")
-def live(footing: Footing) -> Iterator[Live]:
-    with open_live(footing) as opened:
+def live(deployment: Deployment) -> Iterator[Live]:
+    with open_live(deployment) as opened:
         yield opened
 
 

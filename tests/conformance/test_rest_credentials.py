@@ -13,7 +13,7 @@ import pytest
 
 from services.api.settings import Settings
 from shared.clock import utc_now
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import SECRET, Live, open_live
 from tests.harness.eventually import eventually
 
@@ -21,8 +21,8 @@ BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adm
 
 
 @pytest.fixture(scope="module")
-def live(footing: Footing) -> Iterator[Live]:
-    with open_live(footing, BUILTIN) as opened:
+def live(deployment: Deployment) -> Iterator[Live]:
+    with open_live(deployment, BUILTIN) as opened:
         yield opened
 
 

@@ -1,4 +1,4 @@
-"""Dead letters over REST: seen, returned and discarded, on both footings."""
+"""Dead letters over REST: seen, returned and discarded, on both deployments."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from shared.transport.base import COMMANDS, DEAD_LETTERS, Outgoing
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import Live, open_live
 from tests.harness.eventually import eventually
 
 
 @pytest.fixture(scope="module")
-def live(footing: Footing) -> Iterator[Live]:
-    with open_live(footing) as opened:
+def live(deployment: Deployment) -> Iterator[Live]:
+    with open_live(deployment) as opened:
         yield opened
 
 

@@ -27,7 +27,7 @@ from services.api.operations import Operation
 from services.api.routes import OPERATIONS, docs
 from services.api.settings import Settings
 from shared.roles import outranks
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import SECRET, Live, open_live
 from tests.conformance.rest_stack import CHAIN, NOW, Stack, open_stack
 from tests.harness.databases import migrated_sqlite
@@ -63,9 +63,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A whole system. The static token has all rights."""
     folder: Path = tmp_path_factory.mktemp("live")
-    footing = Footing(migrated_sqlite(folder / "dagway.db"), f"embedded:{folder}/transport.db", folder)
+    deployment = Deployment(migrated_sqlite(folder / "dagway.db"), f"embedded:{folder}/transport.db", folder)
     settings = Settings(auth_mode="builtin", token_secret=SECRET, token="t", admin_password="adminadmin")
-    with open_live(footing, settings) as opened:
+    with open_live(deployment, settings) as opened:
         opened.post("/dags", {"name": "a", "spec": CHAIN}, status=201, token="t")
         opened.post("/dags/a/start?wait=60s", {"dagRunId": "r"}, token="t")
         yield opened

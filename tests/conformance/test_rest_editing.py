@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from services.api.settings import Settings
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import Live, open_live
 
 ONE, TWO, THREE = (f"steps:\n  - name: s\n    command: echo {word}\n" for word in ("one", "two", "three"))
@@ -14,8 +14,8 @@ BROKEN = "steps: ["
 
 
 @pytest.fixture(scope="module")
-def live(footing: Footing) -> Iterator[Live]:
-    with open_live(footing) as opened:
+def live(deployment: Deployment) -> Iterator[Live]:
+    with open_live(deployment) as opened:
         yield opened
 
 

@@ -1,4 +1,4 @@
-"""Each documented failure of each operation, on both footings, and the roles that operations require."""
+"""Each documented failure of each operation, on both deployments, and the roles that operations require."""
 
 import re
 from collections import Counter
@@ -15,7 +15,7 @@ from services.api.settings import Settings
 from shared.login_failures import by_address
 from shared.store.engine import open_engine
 from shared.store.reads.reader import Reads
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_contract import FAILURES, NEEDS
 from tests.conformance.rest_failures import ROWS, Row
 from tests.conformance.rest_live import SECRET, Live, open_live
@@ -82,10 +82,12 @@ def build(live: Live, away_url: str) -> World:
 
 
 @pytest.fixture(scope="module")
-def world(footing: Footing) -> Iterator[World]:
-    postgres = footing.database_url.startswith("postgresql")
-    away = f"postgresql://x@127.0.0.1:{free_port()}/x" if postgres else f"sqlite:///{footing.folder}/nowhere/dagway.db"
-    with open_live(footing) as live:
+def world(deployment: Deployment) -> Iterator[World]:
+    postgres = deployment.database_url.startswith("postgresql")
+    away = (
+        f"postgresql://x@127.0.0.1:{free_port()}/x" if postgres else f"sqlite:///{deployment.folder}/nowhere/dagway.db"
+    )
+    with open_live(deployment) as live:
         made = build(live, away)
         yield made
         made.gateways["away"].reads._engine.dispose()

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import Live, open_live
 from tests.harness.eventually import eventually
 
@@ -21,7 +21,7 @@ def until_told(live: Live, *errors: str) -> None:
         eventually(lambda path=path: live.get(path)["errors"] == list(errors))  # type: ignore[misc]
 
 
-def test_files_that_cannot_be_loaded_are_listed_until_they_can(footing: Footing, tmp_path: Path) -> None:
+def test_files_that_cannot_be_loaded_are_listed_until_they_can(deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "fine.yaml").write_text(STEPS)
     (tmp_path / "large.yaml").write_text(STEPS + "# " + 1024 * 1024 * "x")
     (tmp_path / "memory.yaml").symlink_to("/proc/self/mem")
@@ -33,7 +33,7 @@ def test_files_that_cannot_be_loaded_are_listed_until_they_can(footing: Footing,
     (tmp_path / "team/kid.yaml").write_text(STEPS + "# " + 1024 * 1024 * "x")
     large = "cannot be read: larger than 1 MiB"
 
-    with open_live(footing, dags_dir=tmp_path) as live:
+    with open_live(deployment, dags_dir=tmp_path) as live:
         until_told(
             live,
             f"large.yaml: {large}",
@@ -51,11 +51,11 @@ def test_files_that_cannot_be_loaded_are_listed_until_they_can(footing: Footing,
         eventually(lambda: files(live) == ["fine.yaml", "large.yaml"])
 
     Path(os.fsdecode(os.fsencode(tmp_path / "odd") + b"\t\xff.yml")).unlink()
-    with open_live(footing, dags_dir=tmp_path) as live:
+    with open_live(deployment, dags_dir=tmp_path) as live:
         until_told(live)
 
 
-def test_a_file_may_have_any_name_if_the_name_in_it_is_valid(footing: Footing, tmp_path: Path) -> None:
+def test_a_file_may_have_any_name_if_the_name_in_it_is_valid(deployment: Deployment, tmp_path: Path) -> None:
     for number, name in enumerate(("with space", "日本語", "héllo & wörld", "50%")):
         (tmp_path / f"{name}.yaml").write_text(f"name: inner{number}\n{STEPS}")
     for name in ("no name", LONG):
@@ -63,7 +63,7 @@ def test_a_file_may_have_any_name_if_the_name_in_it_is_valid(footing: Footing, t
     (tmp_path / "team").mkdir()
     (tmp_path / "team/très court.yaml").write_text(f"name: inner4\n{STEPS}")
     (tmp_path / "calls.yaml").write_text("steps:\n  - call: team/très court\n")
-    with open_live(footing, dags_dir=tmp_path) as live:
+    with open_live(deployment, dags_dir=tmp_path) as live:
         eventually(lambda: len(files(live)) == 7)
         errors = {dag["fileName"]: dag["errors"] for dag in live.get("/dags")["dags"] if dag["errors"]}
         assert errors.keys() == {"no name.yaml", f"{LONG}.yaml"}, "Dagu lists them with an error too"
@@ -76,9 +76,9 @@ def test_a_file_may_have_any_name_if_the_name_in_it_is_valid(footing: Footing, t
         assert live.refused("POST", "/dags", {"name": "with blank", "spec": STEPS}) == (400, "bad_request")
 
 
-def test_a_file_that_outgrows_the_limit_leaves_its_dag_as_it_was(footing: Footing, tmp_path: Path) -> None:
+def test_a_file_that_outgrows_the_limit_leaves_its_dag_as_it_was(deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "grows.yaml").write_text(STEPS)
-    with open_live(footing, dags_dir=tmp_path) as live:
+    with open_live(deployment, dags_dir=tmp_path) as live:
         eventually(lambda: files(live) == ["grows.yaml"])
         # At once: a file that is still being written is shorter, and valid.
         (tmp_path / "grows.part").write_text(STEPS + "# " + 1024 * 1024 * "x")
@@ -89,16 +89,16 @@ def test_a_file_that_outgrows_the_limit_leaves_its_dag_as_it_was(footing: Footin
         assert live.get("/dags/grows/spec")["spec"] == STEPS
 
 
-def test_what_was_deleted_or_renamed_stays_so_over_a_restart(footing: Footing, tmp_path: Path) -> None:
+def test_what_was_deleted_or_renamed_stays_so_over_a_restart(deployment: Deployment, tmp_path: Path) -> None:
     for name in ("v1.2.yml", "twin2.yaml"):
         (tmp_path / name).write_text(STEPS)
-    with open_live(footing, dags_dir=tmp_path) as live:
+    with open_live(deployment, dags_dir=tmp_path) as live:
         eventually(lambda: files(live) == ["twin2.yaml", "v1.2.yaml"])
         assert live.ask("DELETE", "/dags/v1.2").status_code == 204
         live.post("/dags/twin2/rename", {"newFileName": "twin3"})
 
     (tmp_path / "last.yaml").write_text(STEPS)
-    with open_live(footing, dags_dir=tmp_path) as live:
+    with open_live(deployment, dags_dir=tmp_path) as live:
         eventually(lambda: "last.yaml" in files(live))
 
         assert files(live) == ["last.yaml", "twin3.yaml"]

@@ -9,11 +9,11 @@ from jsonschema import Draft202012Validator
 
 from services.api.routes import OPERATIONS
 from services.api.settings import Settings
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import SECRET, Live, open_live
 from tests.harness.client import Answer
 from tests.harness.cluster import Cluster, Embedded, running
-from tests.harness.cluster import Footing as System
+from tests.harness.cluster import Deployment as System
 from tests.harness.eventually import eventually
 
 BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adminadmin")
@@ -25,8 +25,8 @@ _NOT_STATE = {"login", "startSession", "validateDAGSpec"}
 
 
 @pytest.fixture(scope="module")
-def live(footing: Footing) -> Iterator[Live]:
-    with open_live(footing) as opened:
+def live(deployment: Deployment) -> Iterator[Live]:
+    with open_live(deployment) as opened:
         yield opened.app_with(BUILTIN)
 
 

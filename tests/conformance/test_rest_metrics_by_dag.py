@@ -1,4 +1,4 @@
-"""Metrics by DAG on both footings: those beyond the limit share a label, and a deleted DAG gives its place back."""
+"""Metrics by DAG on both deployments: those beyond the limit share a label, and a deleted DAG gives its place back."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from services.api.caches.run_totals import RunTotals
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import Live, open_live
 
 WAITS = "steps:\n  - name: nap\n    command: sleep 300\n"
@@ -18,8 +18,8 @@ _FOLDED = re.compile(r"dagway_dags_folded (\d+)")
 
 
 @pytest.fixture(scope="module")
-def live(footing: Footing) -> Iterator[Live]:
-    with open_live(footing) as opened:
+def live(deployment: Deployment) -> Iterator[Live]:
+    with open_live(deployment) as opened:
         yield opened
 
 

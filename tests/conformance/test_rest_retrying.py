@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import Live, open_live
 from tests.harness.eventually import eventually
 
@@ -35,8 +35,8 @@ steps:
 
 
 @pytest.fixture(scope="module")
-def live(footing: Footing) -> Iterator[Live]:
-    with open_live(footing) as opened:
+def live(deployment: Deployment) -> Iterator[Live]:
+    with open_live(deployment) as opened:
         yield opened
 
 

@@ -16,7 +16,7 @@ from shared.contracts.signing_keys import SharedKey
 from shared.secret_box import SecretBox
 from shared.store import tables as t
 from shared.store.engine import open_engine
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.kept_files import files_with
 from tests.conformance.rest_live import Live, open_live
 
@@ -30,8 +30,8 @@ steps:
 
 
 @pytest.fixture(scope="module")
-def live(footing: Footing) -> Iterator[Live]:
-    with open_live(footing) as opened:
+def live(deployment: Deployment) -> Iterator[Live]:
+    with open_live(deployment) as opened:
         yield opened
 
 
@@ -57,7 +57,7 @@ def _spec(key: str) -> str:
     return SPEC.replace("KEY", key).replace("VALUE", VALUE[::-1])
 
 
-def test_a_step_gets_a_stored_secret_and_nothing_else_has_it(live: Live, footing: Footing) -> None:
+def test_a_step_gets_a_stored_secret_and_nothing_else_has_it(live: Live, deployment: Deployment) -> None:
     assert _put(live, "db") == {"name": "db", "version": 1}
     live.dag("stored", _spec("db"))
     live.start("stored", dagRunId="r1")
@@ -67,13 +67,13 @@ def test_a_step_gets_a_stored_secret_and_nothing_else_has_it(live: Live, footing
     assert log["content"] == "got *******\nright"
     listed = _listed(live, "db")
     assert (listed["keyId"], listed["dags"], listed["version"]) == ("s1", [], 1)
-    engine = open_engine(footing.database_url, read_only=True)
+    engine = open_engine(deployment.database_url, read_only=True)
     with engine.connect() as connection:
         rows = [str(connection.execute(select(table)).all()) for table in t.metadata.sorted_tables]
     engine.dispose()
     assert VALUE not in str(rows)
     assert VALUE not in json.dumps([listed, run, log, live.get("/dag-runs/stored/r1/log")])
-    assert files_with(VALUE.encode(), footing.folder) == []
+    assert files_with(VALUE.encode(), deployment.folder) == []
 
 
 def test_a_new_value_counts_for_a_retry(live: Live) -> None:

@@ -14,7 +14,7 @@ from shared.contracts.codec import Envelope, decode
 from shared.contracts.events import LogChunk
 from shared.status import RunStatus
 from shared.store.reads.reader import RunRow
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import Live, open_live
 from tests.harness.eventually import eventually
 
@@ -34,8 +34,8 @@ steps:
 
 
 @pytest.fixture(scope="module")
-def live(footing: Footing) -> Iterator[Live]:
-    with open_live(footing) as opened:
+def live(deployment: Deployment) -> Iterator[Live]:
+    with open_live(deployment) as opened:
         yield opened
 
 

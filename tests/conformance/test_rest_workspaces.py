@@ -1,4 +1,4 @@
-"""What belongs to a workspace is not seen, named or changed from another one: every operation, on both footings."""
+"""What belongs to a workspace is not seen, named or changed from another one: every operation, on both deployments."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +15,7 @@ from shared.clock import utc_now
 from shared.contracts.actors import Actor
 from shared.contracts.commands.accounts import CreateUser
 from shared.store.writes.workspaces import WorkspaceWrites
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import SECRET, Live, open_live
 from tests.conformance.workspace_places import HIDDEN, Place, fill, member, state
 from tests.harness.eventually import eventually
@@ -26,8 +26,8 @@ STREAMS = {"streamEvents", "streamDAGRunEvents"}
 
 
 @pytest.fixture(scope="module")
-def live(footing: Footing) -> Iterator[Live]:
-    with open_live(footing, BUILTIN) as opened:
+def live(deployment: Deployment) -> Iterator[Live]:
+    with open_live(deployment, BUILTIN) as opened:
         yield opened
 
 

@@ -18,15 +18,15 @@ from shared.store import tables as t
 from shared.store.checks.base import StoreSnapshot, Violation
 from shared.store.checks.verify import CHECKS
 from shared.store.engine import transaction
-from tests.conformance.conftest import Footing
+from tests.conformance.conftest import Deployment
 from tests.conformance.sound_database import AGO, LEASE_S, Sound, sound_database
 
 REVERSED = "type: graph\nsteps:\n  - {name: first, command: a, depends: second}\n  - {name: second, command: b}\n"
 
 
 @pytest.fixture(scope="module")
-def sound(footing: Footing) -> Iterator[Sound]:
-    with sound_database(footing) as made:
+def sound(deployment: Deployment) -> Iterator[Sound]:
+    with sound_database(deployment) as made:
         yield made
 
 

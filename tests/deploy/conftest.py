@@ -1,4 +1,4 @@
-"""Installations as in the image, made once for the folder: copying their packages takes seconds of processor time."""
+"""Installations as in the image, made once for the folder: copying their packages takes seconds of CPU time."""
 
 import shutil
 from collections.abc import Iterator

@@ -14,7 +14,10 @@ __all__ = ["STOPPED", "federate", "raise_and_clear_alerts"]
 _ALERT = "DagwayNoWorkers"
 STOPPED = (
     {"scheduler": ("DagwayNoScheduler", "Otherwise restart them")},
-    {"rabbitmq": ("DagwayBrokerDown", "restart the broker"), "postgres": ("DagwayDatabaseDown", "Restore the database")},
+    {
+        "rabbitmq": ("DagwayBrokerDown", "restart the broker"),
+        "postgres": ("DagwayDatabaseDown", "Restore the database"),
+    },
 )
 """Services that are stopped together. Each with its alert, and a piece of the text above the commands on its page."""
 _BY_STATUS = "SELECT status, count(*) FROM dag_runs GROUP BY status"

@@ -28,7 +28,7 @@ from tests.harness.servers import PostgresServer, RabbitServer
 from tests.harness.signing import signing_settings
 
 pytestmark = pytest.mark.timeout(600)
-"""Building the file system takes 20 s of processor time, and one test starts an engine and two servers."""
+"""Building the file system takes 20 s of CPU time, and one test starts an engine and two servers."""
 _MOST_BYTES = 100_000_000
 """The limit for Dagway and its dependencies, without byte code.
 

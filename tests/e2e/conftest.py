@@ -1,4 +1,4 @@
-"""Both footings as real processes. All tests share one system of each and use DAGs of different names."""
+"""Both deployments as real processes. All tests share one system of each and use DAGs of different names."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from services.cli import cli
 from tests.e2e.transcripts import Dagway
 from tests.harness.client import Client
-from tests.harness.cluster import Cluster, Embedded, Footing, running
+from tests.harness.cluster import Cluster, Deployment, Embedded, running
 from tests.harness.procs import OWN_PROGRAM
 from tests.harness.servers import PostgresServer, RabbitServer
 
@@ -47,8 +47,8 @@ def cluster(shared_cluster: Cluster, servers: tuple[RabbitServer, PostgresServer
 
 
 @pytest.fixture(params=["embedded", "distributed"])
-def footing(request: pytest.FixtureRequest) -> Footing:
-    """The shared system of each footing, with all processes running."""
+def deployment(request: pytest.FixtureRequest) -> Deployment:
+    """The shared system of each deployment, with all processes running."""
     if request.param == "distributed":
         cluster: Cluster = request.getfixturevalue("cluster")
         return cluster
@@ -57,8 +57,8 @@ def footing(request: pytest.FixtureRequest) -> Footing:
 
 
 @pytest.fixture
-def client(footing: Footing) -> Client:
-    return footing.client
+def client(deployment: Deployment) -> Client:
+    return deployment.client
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def go(client: Client, dag: Callable[[str], str], tmp_path: Path) -> Callable[..
 
 @pytest.fixture
 def dagway(client: Client, tmp_path: Path) -> Dagway:
-    """Return a function that runs a command with the URL of the footing, without any profile of the developer."""
+    """Return a function that runs a command with the URL of the deployment, without any profile of the developer."""
     env = {"DAGWAY_URL": client.base, "XDG_CONFIG_HOME": str(tmp_path / "config")}
 
     def run(*args: str, stdin: str | None = None, **more: str) -> Result:

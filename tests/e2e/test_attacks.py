@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from tests.conformance.hostile_requests import HOSTILE_REQUESTS
 from tests.harness.client import Client, send_raw
-from tests.harness.cluster import Footing, descendants
+from tests.harness.cluster import Deployment, descendants
 from tests.integration.hostile_archives import HOSTILE_ARCHIVES
 from tests.unit.language.hostile_yaml import ALIAS_BOMB, HOSTILE_YAML
 
@@ -103,11 +103,11 @@ def _extract(client: Client, name: str, run_id: str) -> None:
     assert set(client.steps(name, run_id).values()) == {"failed"}
 
 
-def test_attacks_neither_grow_the_gateway_nor_keep_others_from_it(footing: Footing, tmp_path: Path) -> None:
-    client, gateway = footing.client, footing.gateways[0]
+def test_attacks_neither_grow_the_gateway_nor_keep_others_from_it(deployment: Deployment, tmp_path: Path) -> None:
+    client, gateway = deployment.client, deployment.gateways[0]
     port = int(urlsplit(client.base).port or 0)
     archives = [_archive(tmp_path / make.__name__, make) for make in HOSTILE_ARCHIVES]
-    name = f"attack-{footing.name}"
+    name = f"attack-{deployment.name}"
     client.create(name, _EXTRACTING.replace("FOLDER", str(tmp_path)))
 
     with _others_are_answered(client, port) as took:
@@ -124,7 +124,7 @@ def test_attacks_neither_grow_the_gateway_nor_keep_others_from_it(footing: Footi
     took.sort()
     latencies = ", ".join(f"P{percent} {took[len(took) * percent // 100]:.0f} ms" for percent in (50, 90, 99))
     sys.stdout.write(
-        f"{footing.name}: {before >> 20} MiB before, {after >> 20} MiB after {_ROUNDS} rounds; "
+        f"{deployment.name}: {before >> 20} MiB before, {after >> 20} MiB after {_ROUNDS} rounds; "
         f"{len(took)} harmless requests, {latencies}\n"
     )
     assert after - before < _MOST_GROWTH

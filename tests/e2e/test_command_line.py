@@ -1,6 +1,6 @@
 """Transcripts of the commands that start, follow and change runs: what they print and with which code they exit.
 
-The commands run in this process; the server is a process of its own. Every command is given on both footings:
+The commands run in this process; the server is a process of its own. Every command is given on both deployments:
 ``tests/unit/cli/test_transcripts.py`` fails for one that is not.
 """
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.transcripts import GREET, Dagway, plain
 from tests.harness.client import Client
-from tests.harness.cluster import Footing
+from tests.harness.cluster import Deployment
 from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
 
@@ -233,15 +233,15 @@ def test_history_watch_and_events_of_a_run(dagway: Dagway, client: Client) -> No
     assert plain(rest) == "TIME seen/h1 succeeded: all steps are done (by scheduler)\n"
 
 
-def test_logs_are_followed_over_an_interruption(client: Client, footing: Footing, tmp_path: Path) -> None:
+def test_logs_are_followed_over_an_interruption(client: Client, deployment: Deployment, tmp_path: Path) -> None:
     """The gateway is away while a line is written: killed where it is a process of its own, else held up."""
     go, done = tmp_path / "go", tmp_path / "done"
     wait = f"while [ ! -e {go} ]; do sleep 0.1; done"
     script = f"echo one; {wait}; echo two; touch {done}"
     client.create("talks", f"steps:\n  - name: talk\n    command: |\n      {script}\n")
     client.start("talks", "t1")
-    gateway = footing.gateways[0]
-    own_process = gateway not in footing.workers
+    gateway = deployment.gateways[0]
+    own_process = gateway not in deployment.workers
 
     env = {"DAGWAY_URL": client.base}
     with DagwayProcess("logs", "talks", "--run-id", "t1", "-f", folder=tmp_path, env=env) as following:
@@ -256,7 +256,7 @@ def test_logs_are_followed_over_an_interruption(client: Client, footing: Footing
                 eventually(done.exists)
         finally:
             if own_process:
-                footing.start(gateway)
+                deployment.start(gateway)
             else:
                 gateway.thaw()
         assert following.wait_exit() == 0

@@ -1,4 +1,4 @@
-"""Transcripts of the commands for schedules, queues, workers, secrets and settings, on both footings."""
+"""Transcripts of the commands for schedules, queues, workers, secrets and settings, on both deployments."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from click.testing import Result
 
 from tests.e2e.transcripts import GREET, Dagway, plain
 from tests.harness.client import Client
-from tests.harness.cluster import Footing
+from tests.harness.cluster import Deployment
 from tests.harness.eventually import eventually
 
 SECRETIVE = """
@@ -149,7 +149,7 @@ def test_cleanup_deletes_the_runs_that_have_ended(dagway: Dagway, client: Client
     assert [run["dagRunId"] for run in json.loads(dagway("history", "cleaned", "--json").stdout)["dagRuns"]] == ["c3"]
 
 
-def test_doctor_and_workers(dagway: Dagway, footing: Footing) -> None:
+def test_doctor_and_workers(dagway: Dagway, deployment: Deployment) -> None:
     def healthy() -> Result:
         said = dagway("doctor")
         assert said.exit_code == 0, said.output
@@ -158,14 +158,14 @@ def test_doctor_and_workers(dagway: Dagway, footing: Footing) -> None:
     # On a busy machine a worker's lease may end before its next heartbeat is heard.
     said = [line.split() for line in eventually(healthy).stdout.splitlines()]
     assert {level for level, check, *_ in said if check != "DAGs"} == {"ok"}, said
-    worker = "local" if footing.name == "embedded" else "w1"
+    worker = "local" if deployment.name == "embedded" else "w1"
     eventually(lambda: re.search(rf"^{worker} +live +\d+/", dagway("workers").stdout, re.MULTILINE) is not None)
 
 
 def test_a_drained_worker_takes_no_new_runs_until_it_is_resumed(
-    dagway: Dagway, client: Client, footing: Footing
+    dagway: Dagway, client: Client, deployment: Deployment
 ) -> None:
-    worker = "local" if footing.name == "embedded" else "w1"
+    worker = "local" if deployment.name == "embedded" else "w1"
     client.create("kept-back", "steps: [echo hi]\n")
 
     def drain_of() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from services.cli import cli
 from shared.ids import new_run_id
 from tests.harness.client import Client
-from tests.harness.cluster import Cluster, Embedded, Footing, running
+from tests.harness.cluster import Cluster, Deployment, Embedded, running
 from tests.harness.eventually import eventually
 
 BESIDE = """\
@@ -115,10 +115,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=["embedded", "distributed"])
-def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[Footing]:
+def system(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, folder: Path
+) -> Iterator[Deployment]:
     place = tmp_path_factory.mktemp(request.param)
     env = {"DAGWAY_DAGS_DIR": str(folder)}
-    made: Footing
+    made: Deployment
     if request.param == "embedded":
         made = Embedded(place, env=env)
     else:
@@ -137,7 +139,7 @@ def outputs(client: Client, name: str) -> dict[str, str]:
     return client.outputs(name)
 
 
-def test_steps_run_beside_the_file_of_their_dag(system: Footing, folder: Path) -> None:
+def test_steps_run_beside_the_file_of_their_dag(system: Deployment, folder: Path) -> None:
     assert outputs(system.client, "beside") == {
         "tool": "tool of tool.sh",
         "place": str(folder),
@@ -147,17 +149,17 @@ def test_steps_run_beside_the_file_of_their_dag(system: Footing, folder: Path) -
     }
 
 
-def test_a_relative_working_directory_starts_at_the_file(system: Footing, folder: Path) -> None:
+def test_a_relative_working_directory_starts_at_the_file(system: Deployment, folder: Path) -> None:
     assert outputs(system.client, "elsewhere") == {"place": str(folder / "sub"), "stepPlace": str(folder)}
 
 
-def test_a_called_dag_works_where_its_caller_does(system: Footing, folder: Path) -> None:
+def test_a_called_dag_works_where_its_caller_does(system: Deployment, folder: Path) -> None:
     found = {name: json.loads(text)["outputs"] for name, text in outputs(system.client, "calling").items()}
 
     assert found == {"file": {"PLACE": str(folder / "sub")}, "document": {"PLACE": str(folder)}}
 
 
-def test_a_run_of_no_file_has_a_directory_of_its_own(system: Footing, folder: Path) -> None:
+def test_a_run_of_no_file_has_a_directory_of_its_own(system: Deployment, folder: Path) -> None:
     answer = system.client.ask(
         "POST",
         "/dag-runs",
@@ -171,7 +173,7 @@ def test_a_run_of_no_file_has_a_directory_of_its_own(system: Footing, folder: Pa
     assert not place.startswith(str(folder))
 
 
-def test_a_file_in_a_folder_below_can_be_called_and_is_nothing_else(system: Footing) -> None:
+def test_a_file_in_a_folder_below_can_be_called_and_is_nothing_else(system: Deployment) -> None:
     client = system.client
     found = {name: json.loads(text) for name, text in outputs(client, "below").items()}
 
@@ -190,7 +192,7 @@ def test_a_file_in_a_folder_below_can_be_called_and_is_nothing_else(system: Foot
     assert client.ask("GET", "/dags/kid").status == 404
 
 
-def test_a_file_that_is_not_there_fails_its_caller(system: Footing, folder: Path) -> None:
+def test_a_file_that_is_not_there_fails_its_caller(system: Deployment, folder: Path) -> None:
     client = system.client
     eventually(lambda: client.ask("GET", "/dags/unknown/spec").status == 200)
 
@@ -219,7 +221,7 @@ def test_a_file_that_is_not_there_fails_its_caller(system: Footing, folder: Path
     eventually(gone)
 
 
-def test_doctor_names_the_files_with_errors(system: Footing, folder: Path, tmp_path: Path) -> None:
+def test_doctor_names_the_files_with_errors(system: Deployment, folder: Path, tmp_path: Path) -> None:
     runner = CliRunner(env={"DAGWAY_URL": system.client.base, "XDG_CONFIG_HOME": str(tmp_path)})
     faulty, twin = folder / "mistaken.yaml", folder / "beside.yml"
     faulty.write_text("steps:\n  - comand: echo hi\n")

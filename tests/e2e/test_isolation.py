@@ -66,7 +66,7 @@ def test_no_process_of_a_worker_holds_the_databases_url(cluster: Cluster, tmp_pa
     assert [word for word in SECRET_WORDS if word in client.text("spy", "r1", "spy")] == []
 
 
-def test_a_step_of_the_embedded_footing_sees_no_setting_of_it(tmp_path: Path) -> None:
+def test_a_step_of_the_embedded_deployment_sees_no_setting_of_it(tmp_path: Path) -> None:
     with Embedded(tmp_path / "up") as system:
         system.client.create("spy", "steps:\n  - name: spy\n    command: env\n")
         system.client.start("spy")

@@ -9,14 +9,14 @@ from pydagu.builder import DagBuilder, StepBuilder
 from pydagu.http import DaguHttpClient
 from pydagu.models import Dag, DagResponseMessage, DagRunId, DagRunResult, StartDagRun, Step
 
-from tests.harness.cluster import Footing
+from tests.harness.cluster import Deployment
 from tests.harness.counterparts import HttpCounterpart
 from tests.harness.eventually import eventually
 
 
 @pytest.fixture
-def theirs(footing: Footing) -> DaguHttpClient:
-    return DaguHttpClient(uuid.uuid4().hex[:20], f"{footing.client.base}/api/v2/")
+def theirs(deployment: Deployment) -> DaguHttpClient:
+    return DaguHttpClient(uuid.uuid4().hex[:20], f"{deployment.client.base}/api/v2/")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The Python client and ``dagway mcp`` against both footings."""
+"""The Python client and ``dagway mcp`` against both deployments."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ import pytest
 
 from dagway import client as dagway_client
 from dagway.client import AsyncClient, RequestRefused, WaitTimeout
-from tests.harness.cluster import Footing
+from tests.harness.cluster import Deployment
 
 if TYPE_CHECKING:
     from mcp.client.session import ClientSession
@@ -36,9 +36,9 @@ steps:
 """
 
 
-def test_a_run_is_started_followed_and_read(footing: Footing, dag: Callable[[str], str]) -> None:
+def test_a_run_is_started_followed_and_read(deployment: Deployment, dag: Callable[[str], str]) -> None:
     name = dag(GREET)
-    with dagway_client.Client(footing.client.base) as client:
+    with dagway_client.Client(deployment.client.base) as client:
         run_id = client.start(name, params={"NAME": "Ada"})
         run = client.wait(name, run_id, timeout_s=60)
 
@@ -56,8 +56,8 @@ def test_a_run_is_started_followed_and_read(footing: Footing, dag: Callable[[str
         assert {found.dagRunId for found in client.runs(name=name, since=BEGAN).dagRuns} == {second, run_id}
 
 
-def test_dags_are_created_changed_and_deleted(footing: Footing) -> None:
-    with dagway_client.Client(footing.client.base) as client:
+def test_dags_are_created_changed_and_deleted(deployment: Deployment) -> None:
+    with dagway_client.Client(deployment.client.base) as client:
         client.create_dag("made-by-client", GREET)
         assert "made-by-client" in [found.dag.name for found in client.dags(name="made-by").dags]
         assert client.update_spec("made-by-client", "steps:\n  - echo changed\n") == []
@@ -70,8 +70,8 @@ def test_dags_are_created_changed_and_deleted(footing: Footing) -> None:
     assert caught.value.status == 404
 
 
-def test_a_client_of_a_workspace_sends_it_with_every_request(footing: Footing) -> None:
-    base = footing.client.base
+def test_a_client_of_a_workspace_sends_it_with_every_request(deployment: Deployment) -> None:
+    base = deployment.client.base
     with dagway_client.Client(base) as server, dagway_client.Client(base, workspace="of-client") as client:
         server.create_workspace(name="of-client")
         client.create_dag("apart", "steps:\n  - echo a\n")
@@ -91,9 +91,9 @@ def test_a_client_of_a_workspace_sends_it_with_every_request(footing: Footing) -
         assert run(names()) == []
 
 
-def test_every_operation_has_a_method_that_reads_its_answer(footing: Footing, dag: Callable[[str], str]) -> None:
+def test_every_operation_has_a_method_that_reads_its_answer(deployment: Deployment, dag: Callable[[str], str]) -> None:
     name = dag(GREET)
-    with dagway_client.Client(footing.client.base) as client:
+    with dagway_client.Client(deployment.client.base) as client:
         assert client.set_pool_capacity("client-db", capacity=5).capacity == 5
         assert "client-db" in [pool.name for pool in client.list_pools().pools]
         client.remove_pool("client-db")
@@ -103,7 +103,7 @@ def test_every_operation_has_a_method_that_reads_its_answer(footing: Footing, da
         assert name in [found.name for found in client.search_dags(q="count").results]
         assert "dagu_" in client.get_metrics()
         assert client.get_open_api()["openapi"].startswith("3.")
-    assert run(_workers(footing.client.base)) > 0
+    assert run(_workers(deployment.client.base)) > 0
 
 
 async def _workers(url: str) -> int:
@@ -111,9 +111,11 @@ async def _workers(url: str) -> int:
         return len((await client.get_workers()).workers)
 
 
-def test_waiting_ends_at_its_time_limit_and_a_stop_ends_the_run(footing: Footing, dag: Callable[[str], str]) -> None:
+def test_waiting_ends_at_its_time_limit_and_a_stop_ends_the_run(
+    deployment: Deployment, dag: Callable[[str], str]
+) -> None:
     name = dag("steps:\n  - sleep 300\n")
-    with dagway_client.Client(footing.client.base) as client:
+    with dagway_client.Client(deployment.client.base) as client:
         run_id = client.start(name)
         with pytest.raises(WaitTimeout, match="has not ended"):
             client.wait(name, run_id, timeout_s=0.5)
@@ -121,11 +123,11 @@ def test_waiting_ends_at_its_time_limit_and_a_stop_ends_the_run(footing: Footing
         assert client.wait(name, run_id, timeout_s=60).statusLabel == "aborted"
 
 
-def test_the_asyncio_client_follows_many_runs_at_once(footing: Footing, dag: Callable[[str], str]) -> None:
+def test_the_asyncio_client_follows_many_runs_at_once(deployment: Deployment, dag: Callable[[str], str]) -> None:
     name = dag(GREET)
 
     async def follow_all() -> list[str]:
-        async with AsyncClient(footing.client.base) as client:
+        async with AsyncClient(deployment.client.base) as client:
             ids = await asyncio.gather(*[client.start(name, params={"NAME": str(n)}) for n in range(3)])
             runs = await asyncio.gather(*[client.wait(name, run_id, timeout_s=60) for run_id in ids])
             events = [event async for event in client.run_events(name, ids[0])]
@@ -136,28 +138,28 @@ def test_the_asyncio_client_follows_many_runs_at_once(footing: Footing, dag: Cal
     assert run(follow_all()) == ["succeeded"] * 3
 
 
-def test_the_documented_programs_print_what_the_page_says(footing: Footing, dag: Callable[[str], str]) -> None:
+def test_the_documented_programs_print_what_the_page_says(deployment: Deployment, dag: Callable[[str], str]) -> None:
     page = (ROOT / "docs" / "python.md").read_text()
     programs = re.findall(r"```python\n(.*?)```.*?```text\n(.*?)```", page, re.DOTALL)
     name = dag((ROOT / "examples" / "hello.yaml").read_text())
     assert len(programs) == 2
     for program, expected in programs:
-        here = program.replace("http://127.0.0.1:8080", footing.client.base).replace('"hello"', repr(name))
+        here = program.replace("http://127.0.0.1:8080", deployment.client.base).replace('"hello"', repr(name))
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             in_thread(partial(exec, compile(here, "docs/python.md", "exec"), {"__name__": "__main__"}))
         assert printed.getvalue() == expected
 
 
-def test_an_assistant_starts_a_run_and_reads_its_log(footing: Footing, dag: Callable[[str], str]) -> None:
-    # A second of processor time, which at the top every test process would spend that collects this module.
+def test_an_assistant_starts_a_run_and_reads_its_log(deployment: Deployment, dag: Callable[[str], str]) -> None:
+    # A second of CPU time, which at the top every test process would spend that collects this module.
     from mcp.client.session import ClientSession  # noqa: PLC0415
     from mcp.client.stdio import StdioServerParameters, stdio_client  # noqa: PLC0415
 
     name = dag(GREET)
 
     async def ask() -> None:
-        arguments = ["-m", "dagway", "mcp", "--url", footing.client.base, "--role", "operator"]
+        arguments = ["-m", "dagway", "mcp", "--url", deployment.client.base, "--role", "operator"]
         async with (
             stdio_client(StdioServerParameters(command=sys.executable, args=arguments)) as (incoming, outgoing),
             ClientSession(incoming, outgoing) as session,
@@ -170,7 +172,7 @@ def test_an_assistant_starts_a_run_and_reads_its_log(footing: Footing, dag: Call
 
             started = await call(session, "executeDAG", fileName=name, body={"params": "NAME=Bob", "dagRunId": "r1"})
             assert started == {"dagRunId": "r1"}
-            footing.client.until("succeeded", name, "r1")
+            deployment.client.until("succeeded", name, "r1")
             log = await call(session, "getDAGRunStepLog", name=name, dagRunId="r1", stepName="greet")
             assert log["content"].strip() == "Hello, Bob!"
             page = await call(session, "listDAGRuns", cursor="", limit=1)

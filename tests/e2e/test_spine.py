@@ -7,7 +7,7 @@ import pytest
 
 from shared.store import tables as t
 from tests.harness.client import Client
-from tests.harness.cluster import Footing, gone, pid_in
+from tests.harness.cluster import Deployment, gone, pid_in
 from tests.harness.eventually import eventually
 
 Dag = Callable[[str], str]
@@ -313,13 +313,15 @@ def test_a_request_sent_twice_with_one_key_is_one_run(client: Client, dag: Dag) 
     assert (plain.status, plain.code) == (409, "already_exists")
 
 
-def test_a_restart_of_everything_keeps_everything(footing: Footing, client: Client, go: Go, tmp_path: Path) -> None:
+def test_a_restart_of_everything_keeps_everything(
+    deployment: Deployment, client: Client, go: Go, tmp_path: Path
+) -> None:
     name = go(FAILING.format(folder=tmp_path), "failed")
     busy = go("steps:\n  - name: one\n    command: echo kept\n    output: KEPT\n")
     before = (client.run(name), client.run(busy), client.outputs(busy), client.log(name, "r1"))
 
-    assert set(footing.stop()) == {0}
-    footing.start()
+    assert set(deployment.stop()) == {0}
+    deployment.start()
 
     after = (client.run(name), client.run(busy), client.outputs(busy), client.log(name, "r1"))
     assert after == before
@@ -330,10 +332,10 @@ def test_a_restart_of_everything_keeps_everything(footing: Footing, client: Clie
     assert (tmp_path / "good").read_text() == "good\n"
 
 
-def test_nothing_is_left_over_when_all_runs_have_ended(footing: Footing, go: Go) -> None:
+def test_nothing_is_left_over_when_all_runs_have_ended(deployment: Deployment, go: Go) -> None:
     go(GRAPH)
 
     # Runs that other tests have left on this system may still be ending.
-    eventually(lambda: footing.rows(t.outbox) == [])
-    eventually(lambda: footing.rows(t.timers) == [])
-    eventually(lambda: [row for row in footing.rows(t.nodes) if row["token"] is not None] == [])
+    eventually(lambda: deployment.rows(t.outbox) == [])
+    eventually(lambda: deployment.rows(t.timers) == [])
+    eventually(lambda: [row for row in deployment.rows(t.nodes) if row["token"] is not None] == [])

@@ -1,4 +1,4 @@
-"""Files that Dagu runs in spite of a step that must fail run here too, with the same values; on both footings."""
+"""Files that Dagu runs in spite of a step that must fail run here too, with the same values; on both deployments."""
 
 from collections.abc import Callable
 

@@ -9,7 +9,7 @@ import pytest
 import urllib3
 
 from tests.harness.client import Client
-from tests.harness.cluster import Cluster, Embedded, Footing, pid_in, running
+from tests.harness.cluster import Cluster, Deployment, Embedded, pid_in, running
 from tests.harness.collector import Collector, Seen
 from tests.harness.eventually import eventually, free_port
 
@@ -43,9 +43,9 @@ def collector() -> Iterator[Collector]:
 @pytest.fixture(scope="module", params=["embedded", "distributed"])
 def system(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, collector: Collector
-) -> Iterator[Footing]:
+) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp(request.param)
-    made: Footing
+    made: Deployment
     if request.param == "embedded":
         made = Embedded(folder)
     else:
@@ -67,7 +67,9 @@ def traceparent(trace_id: str, flags: str = "01") -> str:
     return f"00-{trace_id}-{_GIVEN[1]}-{flags}"
 
 
-def test_one_request_is_one_trace_through_all_services(system: Footing, collector: Collector, tmp_path: Path) -> None:
+def test_one_request_is_one_trace_through_all_services(
+    system: Deployment, collector: Collector, tmp_path: Path
+) -> None:
     client, trace_id = system.client, f"{_GIVEN[0][:-1]}{len(system.processes)}"
     client.create("traced", _FLAKY.format(marker=tmp_path / "marker"))
     post(client, "/dags/traced/start", {"dagRunId": "r1"}, traceparent(trace_id))
@@ -132,7 +134,7 @@ def _two(found: list[Seen]) -> list[Seen]:
     return found
 
 
-def test_a_retry_by_hand_goes_on_in_the_runs_trace(system: Footing, collector: Collector, tmp_path: Path) -> None:
+def test_a_retry_by_hand_goes_on_in_the_runs_trace(system: Deployment, collector: Collector, tmp_path: Path) -> None:
     client, trace_id = system.client, f"{_GIVEN[0][:-2]}a{len(system.processes)}"
     gate = tmp_path / "gate"
     client.create("again", f"steps:\n  - name: only\n    command: test -e {gate}\n")
@@ -157,7 +159,7 @@ def test_a_retry_by_hand_goes_on_in_the_runs_trace(system: Footing, collector: C
     eventually(both)
 
 
-def test_a_caller_who_keeps_no_spans_gets_none_and_its_steps_know(system: Footing, collector: Collector) -> None:
+def test_a_caller_who_keeps_no_spans_gets_none_and_its_steps_know(system: Deployment, collector: Collector) -> None:
     client, trace_id = system.client, f"{_GIVEN[0][:-2]}c{len(system.processes)}"
     client.create("quiet", "steps:\n  - command: echo $TRACEPARENT\n    output: SEEN\n")
     post(client, "/dags/quiet/start", {"dagRunId": "r1"}, traceparent(trace_id, "00"))
@@ -172,7 +174,7 @@ def test_a_caller_who_keeps_no_spans_gets_none_and_its_steps_know(system: Footin
     assert collector.spans(trace_id=trace_id) == []
 
 
-def test_one_id_finds_a_run_in_every_services_log(system: Footing) -> None:
+def test_one_id_finds_a_run_in_every_services_log(system: Deployment) -> None:
     client, trace_id = system.client, f"{_GIVEN[0][:-2]}d{len(system.processes)}"
     client.create("logged", "steps:\n  - name: only\n    command: 'true'\n")
     post(client, "/dags/logged/start", {"dagRunId": "r-logged"}, traceparent(trace_id))
@@ -201,7 +203,7 @@ def test_one_id_finds_a_run_in_every_services_log(system: Footing) -> None:
     eventually(there)
 
 
-def test_the_log_says_why_a_run_failed_and_not_what_its_step_printed(system: Footing) -> None:
+def test_the_log_says_why_a_run_failed_and_not_what_its_step_printed(system: Deployment) -> None:
     client, run_id = system.client, f"r-failed-{len(system.processes)}"
     client.create(
         "fails", "steps:\n  - name: first\n    command: 'true'\n  - name: bad\n    script: echo private >&2; exit 3\n"
@@ -224,7 +226,7 @@ def test_the_log_says_why_a_run_failed_and_not_what_its_step_printed(system: Foo
     eventually(there)
 
 
-def test_a_dags_own_collector_is_told_of_its_runs(system: Footing) -> None:
+def test_a_dags_own_collector_is_told_of_its_runs(system: Deployment) -> None:
     client = system.client
     with Collector() as own:
         client.create(
@@ -258,7 +260,7 @@ steps:
 
 @pytest.mark.parametrize("system", ["distributed"], indirect=True)
 def test_the_span_of_a_killed_workers_attempt_is_told_by_a_scheduler(
-    system: Footing, collector: Collector, tmp_path: Path
+    system: Deployment, collector: Collector, tmp_path: Path
 ) -> None:
     client, mark = system.client, tmp_path / "pid"
     client.create("lost", f"steps:\n  - name: long\n    command: echo $$ > {mark}; sleep 600\n")

@@ -1,4 +1,4 @@
-"""Every example has the same statuses, outputs and logs on both footings."""
+"""Every example has the same statuses, outputs and logs on both deployments."""
 
 import functools
 import re
@@ -12,14 +12,14 @@ import yaml
 
 from shared.language.load import load
 from tests.harness.client import Client, statuses
-from tests.harness.cluster import Cluster, Embedded, Footing
+from tests.harness.cluster import Cluster, Deployment, Embedded
 from tests.harness.loopback import QuietHandler, serving
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent / "workflows"
 EXPECTED: dict[str, list[dict[str, Any]]] = yaml.safe_load((HERE / "expected.yaml").read_text())
 CASES = [(name, number) for name, cases in sorted(EXPECTED.items()) for number in range(len(cases))]
-Footings = tuple[Footing, Footing]
+Deployments = tuple[Deployment, Deployment]
 
 
 class _Quiet(QuietHandler, SimpleHTTPRequestHandler):
@@ -36,7 +36,7 @@ def orders_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def footings(shared_embedded: Embedded, shared_cluster: Cluster) -> Iterator[Footings]:
+def deployments(shared_embedded: Embedded, shared_cluster: Cluster) -> Iterator[Deployments]:
     """The shared systems; the distributed one with a second scheduler and a second worker."""
     with shared_cluster.scheduler("scheduler-2") as scheduler, shared_cluster.worker("w2") as worker:
         for process in (scheduler, worker):
@@ -49,16 +49,16 @@ def footings(shared_embedded: Embedded, shared_cluster: Cluster) -> Iterator[Foo
 
 
 @pytest.mark.parametrize(("name", "number"), CASES, ids=[f"{name}-{number + 1}" for name, number in CASES])
-def test_an_example_comes_to_the_same_on_both_footings(
-    footings: Footings, orders_url: str, name: str, number: int
+def test_an_example_comes_to_the_same_on_both_deployments(
+    deployments: Deployments, orders_url: str, name: str, number: int
 ) -> None:
     case = EXPECTED[name][number]
     run_id = f"case-{number}"
-    for system in footings:
+    for system in deployments:
         body = {"params": case["params"].format(orders_url=orders_url)} if "params" in case else {}
         system.client.start(name, run_id, **body)
 
-    embedded, distributed = (result(system.client, name, run_id, case["status"]) for system in footings)
+    embedded, distributed = (result(system.client, name, run_id, case["status"]) for system in deployments)
 
     steps = {step: case.get("steps", {}).get(step, "succeeded") for step in step_names(name)}
     assert {step: status for step, status in embedded["statuses"].items() if step in steps} == steps
@@ -79,7 +79,7 @@ MEASURED = re.compile(r"(?<=timed out after )[\d.]+s")
 
 
 def result(client: Client, name: str, run_id: str, status: str) -> dict[str, Any]:
-    """Wait for a run's end; return everything of it that must be the same on both footings."""
+    """Wait for a run's end; return everything of it that must be the same on both deployments."""
     run = client.until(status, name, run_id)
     found = statuses(run)
     logs = {

@@ -8,7 +8,7 @@ from click.testing import Result
 __all__ = ["GREET", "Dagway", "plain"]
 
 Dagway = Callable[..., Result]
-"""Gives one command, as words; the environment variables are those of a user of the footing."""
+"""Gives one command, as words; the environment variables are those of a user of the deployment."""
 
 GREET = """
 params:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.store import tables as t
-from tests.harness.cluster import Cluster, Footing, running
+from tests.harness.cluster import Cluster, Deployment, running
 from tests.harness.servers import PostgresServer, RabbitServer
 
 LEASE_S = 5.0
@@ -31,7 +31,7 @@ def cluster(shared_cluster: Cluster, servers: tuple[RabbitServer, PostgresServer
     return shared_cluster.start()
 
 
-def attempts(system: Footing, dag: str, run_id: str = "r1") -> list[tuple[str, int, str, str | None]]:
+def attempts(system: Deployment, dag: str, run_id: str = "r1") -> list[tuple[str, int, str, str | None]]:
     """Return every recorded attempt of a run in order, as ``(step, number, state, outcome)``."""
     (run,) = system.rows(t.dag_runs, dag_name=dag, dag_run_id=run_id)
     names = {row["idx"]: row["name"] for row in system.rows(t.nodes, run_key=run["run_key"])}

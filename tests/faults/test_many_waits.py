@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from tests.harness.cluster import Cluster, Embedded, Footing
+from tests.harness.cluster import Cluster, Deployment, Embedded
 from tests.harness.eventually import PATIENCE_S, eventually, free_port
 
 HOLDS = "steps:\n  - name: hold\n    command: sleep 3600\n    lock: {lock}\n"
@@ -30,7 +30,7 @@ def post(url: str, body: dict[str, Any]) -> urllib3.BaseHTTPResponse:
         return eventually(answered)
 
 
-def wait_together(system: Footing, clients: int) -> None:
+def wait_together(system: Deployment, clients: int) -> None:
     """Let so many clients wait for runs that a lock holds back, ask for something else, and let the runs end."""
     name = f"waits-{system.name}"
     holder = f"{name}-holder"

@@ -1,4 +1,4 @@
-"""The whole system as real processes, on either footing.
+"""The whole system as real processes, on either deployment.
 
 ``Embedded`` is one ``dagway up``. ``Cluster`` is any number of gateways, schedulers and workers on
 a real RabbitMQ and Postgres, each with the rights that it has in production: three database users with
@@ -27,8 +27,8 @@ from tests.harness.servers import PostgresServer, RabbitServer
 
 __all__ = [
     "Cluster",
+    "Deployment",
     "Embedded",
-    "Footing",
     "descendants",
     "everything_below",
     "give_roles",
@@ -44,7 +44,7 @@ _SECRET_KEYS = {"DAGWAY_SECRET_KEYS": f"tests={'k' * 32}"}
 _count = itertools.count(1)
 
 
-class Footing:
+class Deployment:
     """The base of ``Embedded`` and ``Cluster``: processes, a client, and reading the database."""
 
     name = ""
@@ -133,7 +133,7 @@ class Footing:
         self.close()
 
 
-class Embedded(Footing):
+class Embedded(Deployment):
     """One ``dagway up`` with its own data directory. ``env`` adds settings; for the rest see ``DagwayProcess``."""
 
     name = "embedded"
@@ -161,7 +161,7 @@ class Embedded(Footing):
         return f"sqlite:///{self.data_dir}/dagway.db"
 
 
-class Cluster(Footing):
+class Cluster(Deployment):
     """Gateways, schedulers and workers, each as a process.
 
     Args:

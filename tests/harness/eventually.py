@@ -17,7 +17,7 @@ PATIENCE_S = 120.0
 _BELOW_EPHEMERAL = (15_000, 32_000)
 """Ports that the kernel gives to no outgoing connection, so a restarted server finds its port still free."""
 _SHARE = 20
-"""A pause is at most this part of the time waited so far, since each try costs processor time."""
+"""A pause is at most this part of the time waited so far, since each try costs CPU time."""
 _SLOWEST_S = 0.2
 
 _given: set[int] = set()

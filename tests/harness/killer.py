@@ -4,7 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
-from tests.harness.cluster import Footing
+from tests.harness.cluster import Deployment
 from tests.harness.procs import DagwayProcess
 
 __all__ = ["Killer"]
@@ -16,7 +16,7 @@ class Killer:
     ``kinds`` are the kinds of process to kill: ``gateways``, ``schedulers``, ``workers``.
     """
 
-    def __init__(self, system: Footing, dice: random.Random, kinds: Sequence[str]) -> None:
+    def __init__(self, system: Deployment, dice: random.Random, kinds: Sequence[str]) -> None:
         self._system = system
         self._dice = dice
         self._kinds = kinds

@@ -1,4 +1,4 @@
-"""Fixtures for both footings (SQLite with the embedded transport, Postgres with RabbitMQ), and a worker alone."""
+"""Fixtures for both deployments (SQLite with the embedded transport, Postgres with RabbitMQ), and a worker alone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.integration.scheduler_stack import Stack
 
 
 @pytest.fixture(params=["embedded", "distributed"])
-def footing(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
     """``(database URL, transport URL)`` of a migrated, empty database and an empty transport."""
     if request.param == "embedded":
         return migrated_sqlite(tmp_path / "dagway.db"), f"embedded:{tmp_path}/transport.db"
@@ -21,9 +21,9 @@ def footing(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
 
 
 @pytest.fixture
-def stack(footing: tuple[str, str]) -> Iterator[Stack]:
+def stack(deployment: tuple[str, str]) -> Iterator[Stack]:
     """A store, a transport and a scripted worker. The test itself starts the schedulers."""
-    made = Stack(footing[0], lambda: open_transport(footing[1], name="test"))
+    made = Stack(deployment[0], lambda: open_transport(deployment[1], name="test"))
     yield made
     made.close()
 

@@ -1,4 +1,4 @@
-"""The task of a small run does not wait behind those of a wide one or of a fan-out, on both footings."""
+"""The task of a small run does not wait behind those of a wide one or of a fan-out, on both deployments."""
 
 from shared.contracts.codec import decode
 from shared.contracts.events import ChildCall

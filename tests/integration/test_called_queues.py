@@ -1,4 +1,4 @@
-"""Sub-runs obey global queues, on both footings."""
+"""Sub-runs obey global queues, on both deployments."""
 
 import inspect
 import threading

@@ -1,4 +1,4 @@
-"""Schedulers let workers go on along a chain. On both footings."""
+"""Schedulers let workers go on along a chain. On both deployments."""
 
 from sqlalchemy import update
 

@@ -16,7 +16,7 @@ steps:
 """
 
 
-@pytest.mark.parametrize("footing", ["distributed"], indirect=True)
+@pytest.mark.parametrize("deployment", ["distributed"], indirect=True)
 def test_the_next_task_makes_its_deleted_queue_again(stack: Stack, rabbit_server: RabbitServer, amqp_url: str) -> None:
     queue = task_queue({"zone": "far"})
     stack.scheduler()

@@ -291,7 +291,7 @@ def test_members_without_a_usable_time_are_listed_and_extracted(rig: Rig) -> Non
     assert (rig.work_dir() / "out/a.txt").read_text() == "alpha"
 
 
-def test_jq_keeps_the_limit_of_processor_time_of_all_steps(tmp_path: Path) -> None:
+def test_jq_keeps_the_limit_of_cpu_time_of_all_steps(tmp_path: Path) -> None:
     with Rig(tmp_path, guardian=GuardianProcess({"cpu": 20})) as limited:
         for _ in range(3):
             finished = limited.run(task(jq(".a", '{"a": 1}')))

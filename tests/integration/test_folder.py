@@ -1,4 +1,4 @@
-"""A followed DAG folder that also contains links, unreadable files and other surprises, on both footings."""
+"""A followed DAG folder that also contains links, unreadable files and other surprises, on both deployments."""
 
 import errno
 import os

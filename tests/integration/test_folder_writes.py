@@ -1,4 +1,4 @@
-"""Commands that write the DAG folder, while editors and other schedulers change it too; on both footings."""
+"""Commands that write the DAG folder, while editors and other schedulers change it too; on both deployments."""
 
 import itertools
 import threading

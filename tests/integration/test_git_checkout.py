@@ -1,4 +1,4 @@
-"""A DAG folder that is a checkout of git-sync: a link to a worktree, replaced with each commit; on both footings."""
+"""A DAG folder that is a checkout of git-sync: a link to a worktree, replaced with each commit; on both deployments."""
 
 import os
 import shutil

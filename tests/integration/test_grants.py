@@ -1,4 +1,7 @@
-"""Schedulers grant an attempt to one worker, and record everyone who began or wanted to begin it. On both footings."""
+"""Schedulers grant an attempt to one worker, and record everyone who began or wanted to begin it.
+
+On both deployments.
+"""
 
 import time
 from datetime import timedelta

@@ -54,7 +54,7 @@ def test_requests_that_wait_to_be_accepted_are_answered_after_the_end_of_listeni
     process = spawn(argv, env=clean_environment(tmp_path), cwd=root, log=log)
 
     assert eventually(lambda: pid_at(port, log)) == process.pid, "there is no process besides the one that answers"
-    # As on a busy machine, it gets no processor time while connections come in. The kernel completes them.
+    # As on a busy machine, it gets no CPU time while connections come in. The kernel completes them.
     os.kill(process.pid, signal.SIGSTOP)
     stopped_s = time.monotonic()
     clients = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(5)]

@@ -1,4 +1,4 @@
-"""Who sees that a step has ended can read its whole log; on both footings."""
+"""Who sees that a step has ended can read its whole log; on both deployments."""
 
 import pytest
 from prometheus_client import REGISTRY

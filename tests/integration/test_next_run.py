@@ -1,4 +1,4 @@
-"""When a DAG runs next; on both footings."""
+"""When a DAG runs next; on both deployments."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Pools, locks and rate limits on both footings: limits, order, and when places are free again."""
+"""Pools, locks and rate limits on both deployments: limits, order, and when places are free again."""
 
 import threading
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Admission of runs on both footings: order, limits, pauses, and four schedulers at once."""
+"""Admission of runs on both deployments: order, limits, pauses, and four schedulers at once."""
 
 import threading
 from collections import Counter
@@ -238,7 +238,9 @@ def test_a_run_of_a_spec_that_is_stored_nowhere_has_a_priority_too(rig: Rig) -> 
     assert rig.drain("a") == ["high", "low", "also-low"]
 
 
-@pytest.mark.parametrize("footing", ["distributed"], indirect=True)  # with one writer at a time nothing comes between
+@pytest.mark.parametrize(
+    "deployment", ["distributed"], indirect=True
+)  # with one writer at a time nothing comes between
 @pytest.mark.parametrize("after", [1, 2, 3])
 def test_a_high_run_queued_together_with_a_low_one_goes_first_whenever_admission_runs(rig: Rig, after: int) -> None:
     """The runs are committed between two queries of one admission."""

@@ -1,4 +1,4 @@
-"""One scheduler with a worker that the test scripts, on both footings."""
+"""One scheduler with a worker that the test scripts, on both deployments."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Fires of schedules on both footings. The test sets the clock."""
+"""Fires of schedules on both deployments. The test sets the clock."""
 
 import random
 import threading

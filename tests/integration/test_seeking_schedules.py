@@ -1,4 +1,4 @@
-"""When a scheduler looks at all DAGs for new and changed schedules, on both footings."""
+"""When a scheduler looks at all DAGs for new and changed schedules, on both deployments."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""After an upgrade, the newest version validates stored specs again, on both footings."""
+"""After an upgrade, the newest version validates stored specs again, on both deployments."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Commands that one transaction records, on both footings."""
+"""Commands that one transaction records, on both deployments."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Why a run or step waits: each reason in the API, on both footings, correct at the time of the request."""
+"""Why a run or step waits: each reason in the API, on both deployments, correct at the time of the request."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

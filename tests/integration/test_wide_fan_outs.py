@@ -1,4 +1,4 @@
-"""A sub-run of a fan-out costs the same, however many the step calls; on both footings."""
+"""A sub-run of a fan-out costs the same, however many the step calls; on both deployments."""
 
 import pytest
 from sqlalchemy import update

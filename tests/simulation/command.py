@@ -56,5 +56,5 @@ def _summary(outcomes: Sequence[Outcome]) -> str:
     speed = simulated_s / max(took_s, 0.001)
     return (
         f"{len(outcomes)} seeds, {simulated_s / _HOUR_S:.2f} simulated hours, {speed:.0f} simulated hours in an hour "
-        f"of processor time; seeds with problems: {bad or 'none'}"
+        f"of CPU time; seeds with problems: {bad or 'none'}"
     )

@@ -15,7 +15,7 @@ from shared.transport.open import open_transport
 from tests.comparison.front_end import ADMIN, FrontEnd, Site, copy_bundle, opened
 from tests.comparison.sides import Side, dagu
 from tests.harness.browser import browser, watched
-from tests.harness.cluster import Cluster, Embedded, Footing, running
+from tests.harness.cluster import Cluster, Deployment, Embedded, running
 from tests.harness.eventually import free_port
 from tests.harness.needs import need
 from tests.harness.procs import DagwayProcess
@@ -80,7 +80,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
-def system(request: pytest.FixtureRequest) -> Footing:
+def system(request: pytest.FixtureRequest) -> Deployment:
     """A complete system. Each test creates its own DAGs, under names that no other test uses.
 
     It is embedded, and with ``BOTH_FOOTINGS`` distributed too.
@@ -132,7 +132,7 @@ def send(page: Page, gateway: DagwayProcess, where: str, body: Any, *, status: i
 
 
 @pytest.fixture
-def look(chromium: Browser, system: Footing) -> Look:
+def look(chromium: Browser, system: Deployment) -> Look:
     """Return a function that opens a page of the system: ``look("#/dags")``. Errors of the page fail the test."""
 
     def at(place: str = "", **how: Any) -> AbstractContextManager[Page]:
@@ -141,9 +141,9 @@ def look(chromium: Browser, system: Footing) -> Look:
     return at
 
 
-def origin(system: Footing | DagwayProcess) -> str:
+def origin(system: Deployment | DagwayProcess) -> str:
     """Return the URL of a gateway, or of a system's first one."""
-    gateway = system.gateways[0] if isinstance(system, Footing) else system
+    gateway = system.gateways[0] if isinstance(system, Deployment) else system
     return f"http://127.0.0.1:{gateway.env['DAGWAY_PORT']}"
 
 

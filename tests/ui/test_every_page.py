@@ -18,7 +18,7 @@ from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from tests.harness.accessibility import barriers
 from tests.harness.browser import PHONE
-from tests.harness.cluster import Footing
+from tests.harness.cluster import Deployment
 from tests.ui.conftest import MOST_REQUESTS, PLAIN_EDITOR, Look, origin
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -84,7 +84,7 @@ NAMELESS = """() => [...document.querySelectorAll("a[href], button, input, selec
 
 
 @pytest.fixture
-def shown(system: Footing) -> Footing:
+def shown(system: Deployment) -> Deployment:
     """The system with one DAG that uses unusual values everywhere, was edited once and has one run."""
     if system.client.ask("GET", "/dag-runs/show/s1").status == 200:
         return system
@@ -135,7 +135,7 @@ def shown(system: Footing) -> Footing:
     indirect=["system"],
     ids=["light", "dark", "distributed"],
 )
-def test_no_errors_and_no_sideways_scrolling(look: Look, shown: Footing, dark: bool) -> None:
+def test_no_errors_and_no_sideways_scrolling(look: Look, shown: Deployment, dark: bool) -> None:
     size = PHONE if dark else (1280, 900)
     asked: list[str] = []
     with look(size=size, dark=dark) as page:
@@ -160,7 +160,7 @@ def test_no_errors_and_no_sideways_scrolling(look: Look, shown: Footing, dark: b
                 assert len(counted) <= MOST_REQUESTS, (place, counted)
 
 
-def test_times_are_in_the_zone_of_the_browser(look: Look, shown: Footing) -> None:
+def test_times_are_in_the_zone_of_the_browser(look: Look, shown: Deployment) -> None:
     began = datetime.fromisoformat(shown.client.run("show", "s1")["startedAt"])
     with look("#/runs/show/s1", zone="Pacific/Apia") as page:
         time = page.locator(".facts div", has_text="Began").locator("time").first
@@ -169,7 +169,7 @@ def test_times_are_in_the_zone_of_the_browser(look: Look, shown: Footing) -> Non
         expect(time).to_have_attribute("title", re.compile(r"^\d{4}-\d\d-\d\dT.+ \(server: .+\)$"))
 
 
-def test_data_never_becomes_code(look: Look, shown: Footing) -> None:
+def test_data_never_becomes_code(look: Look, shown: Deployment) -> None:
     with look("#/dags?name=show") as page:
         expect(page.get_by_text(f'Shows "{EVIL}" & everything')).to_be_visible()
         page.goto(f"{origin(shown)}/#/runs/show/s1?step=a")
@@ -183,7 +183,7 @@ def test_data_never_becomes_code(look: Look, shown: Footing) -> None:
         assert page.locator("main img").count() == 0
 
 
-def test_no_text_of_a_run_becomes_markup(look: Look, system: Footing) -> None:
+def test_no_text_of_a_run_becomes_markup(look: Look, system: Deployment) -> None:
     spec = {
         "description": " ".join(INJECTIONS),
         "params": [{f"P{number}": text} for number, text in enumerate(INJECTIONS)],
@@ -214,7 +214,7 @@ def test_no_text_of_a_run_becomes_markup(look: Look, system: Footing) -> None:
             assert page.evaluate(FOREIGN) == [], text
 
 
-def test_the_policy_forbids_what_is_inline(look: Look, system: Footing) -> None:
+def test_the_policy_forbids_what_is_inline(look: Look, system: Deployment) -> None:
     with look() as page:
         expect(page.get_by_role("heading", name="Home", exact=True)).to_be_visible()
         answer = page.request.get(page.url.split("#")[0])
@@ -230,7 +230,7 @@ def test_the_policy_forbids_what_is_inline(look: Look, system: Footing) -> None:
         assert page.request.get(f"{origin(system)}/web/x/..%2f..%2fui.py").status == 404
 
 
-def test_a_keyboard_is_enough(look: Look, system: Footing) -> None:
+def test_a_keyboard_is_enough(look: Look, system: Deployment) -> None:
     system.client.create("by-keys", "steps: [echo x]\n")
     with look("#/dags?name=by-keys") as page:
         expect(page.get_by_role("link", name="by-keys")).to_be_visible()
@@ -246,7 +246,7 @@ def test_a_keyboard_is_enough(look: Look, system: Footing) -> None:
         expect(page.get_by_role("button", name="Start by-keys")).to_be_focused()
 
 
-def test_a_refresh_of_the_page_keeps_focus_and_input(look: Look, system: Footing) -> None:
+def test_a_refresh_of_the_page_keeps_focus_and_input(look: Look, system: Deployment) -> None:
     system.client.create("steady", "steps:\n  - {name: ask, type: hitl, config: {input: [WORD]}}\n")
     system.client.start("steady")
     with look("#/runs/steady/r1") as page:
@@ -258,7 +258,7 @@ def test_a_refresh_of_the_page_keeps_focus_and_input(look: Look, system: Footing
         expect(field).to_be_focused()
 
 
-def test_an_address_of_dagus_pages_opens_ours(look: Look, shown: Footing) -> None:
+def test_an_address_of_dagus_pages_opens_ours(look: Look, shown: Deployment) -> None:
     with look("dags/show.yaml/spec", expected=("404",), stored=PLAIN_EDITOR) as page:
         expect(page.get_by_label("Spec of show")).to_have_value(SPEC)
         for theirs, ours in LINKS.items():
@@ -267,7 +267,7 @@ def test_an_address_of_dagus_pages_opens_ours(look: Look, shown: Footing) -> Non
             expect(page.locator("main h1")).to_be_visible()
 
 
-def test_a_dialog_closes_when_its_page_is_left(look: Look, system: Footing) -> None:
+def test_a_dialog_closes_when_its_page_is_left(look: Look, system: Deployment) -> None:
     system.client.create("asked", "steps: [echo x]\n")
     with look("#/runs") as page:
         expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
@@ -283,7 +283,7 @@ def test_a_dialog_closes_when_its_page_is_left(look: Look, system: Footing) -> N
     assert system.client.ask("GET", "/dag-runs?name=asked").json["dagRuns"] == []
 
 
-def test_keys_lead_everywhere(look: Look, shown: Footing) -> None:
+def test_keys_lead_everywhere(look: Look, shown: Deployment) -> None:
     with look("#/runs/show/s1?step=a") as page:
         expect(page.get_by_role("region", name="Step a")).to_be_visible()
         page.locator("main").focus()
@@ -303,7 +303,7 @@ def test_keys_lead_everywhere(look: Look, shown: Footing) -> None:
         expect(page.get_by_label("Part of a name or run id")).to_have_value("g d?")
 
 
-def test_a_wrong_clock_of_the_browser_changes_no_time(look: Look, system: Footing) -> None:
+def test_a_wrong_clock_of_the_browser_changes_no_time(look: Look, system: Deployment) -> None:
     system.client.create("by-its-clock", "steps: [sleep 300]\n")
     system.client.start("by-its-clock")
     system.client.until("running", "by-its-clock")
@@ -317,7 +317,7 @@ def test_a_wrong_clock_of_the_browser_changes_no_time(look: Look, system: Footin
     system.client.ask("POST", "/dag-runs/by-its-clock/r1/stop")
 
 
-def test_a_run_can_be_copied_as_commands(look: Look, shown: Footing) -> None:
+def test_a_run_can_be_copied_as_commands(look: Look, shown: Deployment) -> None:
     with look("#/runs/show/s1") as page:
         page.get_by_role("button", name="Copy as…").click()
         dialog = page.get_by_role("dialog")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.harness.cluster import Footing
+from tests.harness.cluster import Deployment
 from tests.ui.conftest import BOTH_FOOTINGS, PLAIN_EDITOR, Look
 
 PAGE = Path(__file__).parents[2] / "docs/operator-tasks.md"
@@ -230,7 +230,7 @@ TASKS: dict[str, Callable[[Operator], None]] = {
 
 
 @pytest.fixture
-def night(system: Footing, tmp_path: Path) -> Iterator[Footing]:
+def night(system: Deployment, tmp_path: Path) -> Iterator[Deployment]:
     """A system after an eventful night."""
     client = system.client
     end = tmp_path / "end"
@@ -264,7 +264,7 @@ def night(system: Footing, tmp_path: Path) -> Iterator[Footing]:
 
 
 @BOTH_FOOTINGS
-def test_each_task_takes_the_clicks_that_the_page_says(look: Look, night: Footing) -> None:
+def test_each_task_takes_the_clicks_that_the_page_says(look: Look, night: Deployment) -> None:
     rows = re.findall(r"^\| (.+?) \| (\d+) \| ", PAGE.read_text(), re.MULTILINE)
     promised = {task: int(clicks) for task, clicks in rows}
     assert promised.keys() == TASKS.keys()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.harness.cluster import Cluster, Footing
+from tests.harness.cluster import Cluster, Deployment
 from tests.ui.conftest import PLAIN_EDITOR, Look
 
 API = "**/api/v2/**"
@@ -24,7 +24,7 @@ def held(page: Page, url: str) -> list[Route]:
     return found
 
 
-def test_an_outage_is_told_and_ends_without_a_reload(look: Look, system: Footing) -> None:
+def test_an_outage_is_told_and_ends_without_a_reload(look: Look, system: Deployment) -> None:
     system.client.create("lasting", "steps: [echo x]\n")
     with look("#/dags?name=lasting", expected=("ERR_FAILED", "status of 503")) as page:
         page.evaluate("window.loaded = 'once'")
@@ -73,7 +73,7 @@ def test_a_gateway_that_is_killed_is_told_until_it_is_back(look: Look, system: C
         expect(page.locator(".heading .badge").first).to_have_text("✓succeeded")
 
 
-def test_changes_that_cannot_be_read_are_not_said_to_be_none(look: Look, system: Footing) -> None:
+def test_changes_that_cannot_be_read_are_not_said_to_be_none(look: Look, system: Deployment) -> None:
     system.client.create("unread", "steps: [echo x]\n")
     system.client.start("unread")
     system.client.until("succeeded", "unread")
@@ -86,7 +86,7 @@ def test_changes_that_cannot_be_read_are_not_said_to_be_none(look: Look, system:
         expect(page.get_by_role("cell", name="begins")).to_be_visible()
 
 
-def test_a_spec_that_could_not_be_read_at_first_is_not_replaced_by_nothing(look: Look, system: Footing) -> None:
+def test_a_spec_that_could_not_be_read_at_first_is_not_replaced_by_nothing(look: Look, system: Deployment) -> None:
     system.client.create("unread", "steps: [echo x]\n")
     with look(expected=("status of 503",), stored=PLAIN_EDITOR) as page:
         away = {"code": "unavailable", "message": "the database is away"}
@@ -99,7 +99,7 @@ def test_a_spec_that_could_not_be_read_at_first_is_not_replaced_by_nothing(look:
         expect(page.get_by_text("cannot be read now")).to_have_count(0)
 
 
-def test_what_no_scheduler_has_recorded_yet_is_not_said_to_be_done(look: Look, system: Footing) -> None:
+def test_what_no_scheduler_has_recorded_yet_is_not_said_to_be_done(look: Look, system: Deployment) -> None:
     system.client.create("unrecorded", "steps: [sleep 300]\n")
     system.client.start("unrecorded")
     system.client.until("running", "unrecorded")
@@ -114,7 +114,7 @@ def test_what_no_scheduler_has_recorded_yet_is_not_said_to_be_done(look: Look, s
 
 
 @pytest.mark.parametrize("leave", ["Cancel", "Home"])
-def test_an_action_that_fails_after_its_dialog_was_closed_is_told(look: Look, system: Footing, leave: str) -> None:
+def test_an_action_that_fails_after_its_dialog_was_closed_is_told(look: Look, system: Deployment, leave: str) -> None:
     name = f"closed-{leave.lower()}"
     system.client.create(name, "steps: [echo x]\n")
     with look(f"#/dags/{name}", expected=("status of 404",)) as page:
@@ -134,7 +134,7 @@ def test_an_action_that_fails_after_its_dialog_was_closed_is_told(look: Look, sy
 
 
 def test_a_button_cannot_be_pressed_again_while_its_request_is_under_way(
-    look: Look, system: Footing, tmp_path: Path
+    look: Look, system: Deployment, tmp_path: Path
 ) -> None:
     hold = f"until test -e {tmp_path / 'open'}; do sleep 0.05; done"
     system.client.create("slow-again", f"steps: [{{name: s, command: '{hold}'}}]\n")

@@ -4,13 +4,13 @@ from playwright.sync_api import Browser, expect
 
 from tests.harness.accessibility import barriers
 from tests.harness.browser import watched
-from tests.harness.cluster import Footing
+from tests.harness.cluster import Deployment
 from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
 from tests.ui.conftest import Look, log_in, origin, send
 
 
-def test_a_worker_is_drained_and_resumed(look: Look, system: Footing) -> None:
+def test_a_worker_is_drained_and_resumed(look: Look, system: Deployment) -> None:
     worker = "local"
     try:
         with look("#/system") as page:

@@ -180,5 +180,5 @@ def test_reads_and_an_idle_system_have_tables() -> None:
 
     assert "w6: reads with 1,000,000 runs at 100 requests/s, in ms:" in text
     assert "| queues | 3.0 | 6.5 | 0.50 |" in text
-    assert "| processor time | 0.80% of a core: schedulers 0.60%, workers 0.20% |" in text
+    assert "| CPU time | 0.80% of a core: schedulers 0.60%, workers 0.20% |" in text
     assert "| memory of each | schedulers 65 MB, workers 41 MB |" in text

@@ -38,7 +38,7 @@ _NOT_IN = {
 
 @pytest.mark.parametrize("module", _NOT_IN)
 def test_a_command_imports_nothing_that_it_may_not_need(module: str) -> None:
-    # Garbage collections would be a fifth of the processor time. Commands make few of them too.
+    # Garbage collections would be a fifth of the CPU time. Commands make few of them too.
     code = f"import gc; gc.disable(); import sys, dagway, {module}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 

@@ -52,7 +52,7 @@ def _facts(call: Call) -> tuple[str, str, bool, bool]:
     return call.deps.version, f"{call.deps.base_path}/api/v2", settings.builtin, settings.has_sessions
 
 
-# Making the document takes a tenth of a second of processor time, and anybody may ask for it.
+# Making the document takes a tenth of a second of CPU time, and anybody may ask for it.
 @lru_cache(maxsize=8)
 def _rendered(version: str, base: str, builtin: bool, has_sessions: bool) -> tuple[bytes, bytes]:
     """Return the OpenAPI document as JSON, with ``_COOKIE`` in it if there are sessions, and the page."""

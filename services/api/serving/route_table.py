@@ -1,6 +1,6 @@
 """The paths of an application: which view answers which method and path.
 
-Werkzeug compiles a hundred paths in 90 ms of processor time. Applications with the same paths share what was compiled,
+Werkzeug compiles a hundred paths in 90 ms of CPU time. Applications with the same paths share what was compiled,
 so only the first one in a process pays for it.
 """
 

@@ -55,7 +55,7 @@ _FDS = 3
 _UMASK = 0o027
 """The umask of a step with a user of its own. The group has no member but the worker, which reads the step's files."""
 _CPU_GRACE_S = 5
-"""A process that ignores SIGXCPU is killed after this much more processor time."""
+"""A process that ignores SIGXCPU is killed after this much more CPU time."""
 
 
 class Guardian:

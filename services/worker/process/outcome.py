@@ -19,7 +19,7 @@ SIGNAL_CODE = -1
 NOT_STARTED_CODE = 1
 _SHELLS_XCPU = 128 + signal.SIGXCPU
 """The exit code of a shell whose last command was ended by SIGXCPU."""
-_TOO_LONG = " (a process used up its processor time, see DAGWAY_STEP_MAX_CPU_S)"
+_TOO_LONG = " (a process used up its CPU time, see DAGWAY_STEP_MAX_CPU_S)"
 _LIMITS = {
     "memory": " (out of memory, see DAGWAY_STEP_TOTAL_MEMORY)",
     "processes": " (too many processes, see DAGWAY_STEP_TOTAL_PROCESSES)",

@@ -11,7 +11,7 @@ __all__ = ["SchemaCollector"]
 
 
 class SchemaCollector:
-    """Reads the revision at each scrape. Has no samples while the database is unavailable (see ``dagway_database_up``)."""
+    """Reads the revision at each scrape. Has no samples while ``dagway_database_up`` is 0."""
 
     def __init__(self, read: Callable[[], SchemaRevision]) -> None:
         self._schema = Scraped(read)

@@ -26,7 +26,7 @@ class RabbitCluster:
 
     ``hurried``: the nodes keep their files in memory and run before other processes. While they form a cluster, they
     send each other thousands of messages one after the other. On a busy machine each waits for its turn, which takes
-    four minutes instead of half a minute, for 4 s of processor time.
+    four minutes instead of half a minute, for 4 s of CPU time.
     """
 
     def __init__(self, users: Path, *, hurried: bool = False) -> None:
@@ -67,7 +67,7 @@ class RabbitCluster:
 
     def queues(self, asked: RabbitServer) -> dict[str, dict[str, Any]]:
         """Return name, type, leader and members of all queues by name, as one node knows them."""
-        # `rabbitmqctl list_queues` prints the same, after a second of processor time.
+        # `rabbitmqctl list_queues` prints the same, after a second of CPU time.
         path = asked.dir / "queues.json"
         asked.eval(
             'Rows = [maps:from_list([{name, Name} | Items]) || Queue <- rabbit_amqqueue:list(<<"dagway">>),'

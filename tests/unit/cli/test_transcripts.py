@@ -1,6 +1,6 @@
 """Every command has a transcript: a test that gives it and compares what it prints, or its exit code.
 
-The test files are read, not run. Commands that use a server are given on both footings.
+The test files are read, not run. Commands that use a server are given on both deployments.
 """
 
 import ast
@@ -97,9 +97,9 @@ def _texts(tree: ast.AST) -> Iterator[tuple[Words, bool]]:
         yield texts, isinstance(rest, ast.Starred)
 
 
-def test_every_command_that_uses_a_server_is_given_on_both_footings() -> None:
+def test_every_command_that_uses_a_server_is_given_on_both_deployments() -> None:
     assert set(commands(remote=True)) - given(*ON_BOTH_FOOTINGS) == set()
-    assert [file for file in ON_BOTH_FOOTINGS if 'parametrize("footing"' in (TESTS / file).read_text()] == []
+    assert [file for file in ON_BOTH_FOOTINGS if 'parametrize("deployment"' in (TESTS / file).read_text()] == []
 
 
 def test_every_other_command_is_given_by_a_test() -> None:

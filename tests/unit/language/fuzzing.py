@@ -37,7 +37,7 @@ from shared.language.steps.command_line import split_command
 __all__ = ["TARGETS", "fuzz"]
 
 _SLOWEST_S = 8
-"""Processor time, far above what any text may take."""
+"""CPU time, far above what any text may take."""
 _PIECES = [
     "---\n", "- ", ": ", "{", "}", "[", "]", "&a ", "*a ", "!!binary ", "|\n  ", ">\n", "\t", "'", '"', "`", "${", "$(",
     "\0", "\ufeff", "\u2028", "<<: ", "? ", "%YAML 1.1\n", "1e999", "-0x1", ".inf", "null", "~", "re:", "\U0001f600",

@@ -21,7 +21,7 @@ from shared.language.expansion.expand import (
 from shared.language.expansion.globs import replace, trim_prefix, trim_suffix
 from shared.language.expansion.shell_text import expand_for_shell
 from shared.language.steps.command_line import split_command
-from tests.harness.processor_time import within_processor_time
+from tests.harness.cpu_time import within_cpu_time
 
 
 class Recorder:
@@ -344,7 +344,7 @@ def test_hostile_text_is_cut_in_linear_time() -> None:
         "${X." + "[" * 50_000,
         "${X." + '[""]' * 12_500,
     ):
-        with within_processor_time(4):
+        with within_cpu_time(4):
             expand_text(text, SCOPE)
             expand_for_shell(f"{text} $X", SCOPE)
 

@@ -6,7 +6,7 @@ import time
 from tests.unit.language.fuzzing import fuzz
 
 ROUNDS = 5_000
-"""About five seconds of processor time. ``fuzzing.py`` run as a program tries more."""
+"""About five seconds of CPU time. ``fuzzing.py`` run as a program tries more."""
 _MOST_KIB = 512 * 1024
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.language.load import load
 from shared.language.model import Dag
-from tests.harness.processor_time import within_processor_time
+from tests.harness.cpu_time import within_cpu_time
 
 _KEYS = sorted(
     {"name", "type", "schedule", "env", "dotenv", "params", "secrets", "preconditions", "steps", "handlerOn", "shell",
@@ -49,7 +49,7 @@ def test_no_value_anywhere_makes_it_raise_and_the_model_survives_json(document: 
 )
 def test_hostile_text_comes_to_an_end(text: str) -> None:
     # Linear time is under 2 s for each of them.
-    with within_processor_time(7):
+    with within_cpu_time(7):
         loaded = load(text)
 
     assert loaded.documents or loaded.errors

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from services.worker.output import masking
 from services.worker.output.masking import Masker
 from services.worker.output.secret_forms import forms_of
-from tests.harness.processor_time import within_processor_time
+from tests.harness.cpu_time import within_cpu_time
 
 _TEXT = st.text("ab\n", max_size=40)
 
@@ -163,7 +163,7 @@ def test_a_large_secret_takes_time_by_its_size_and_not_by_its_square(alike: bool
     secret = "a" * (160 << 10) if alike else "\n".join(digests)
     log = f"<{secret}>{secret[:-1]}<{secret}>".encode()
 
-    with within_processor_time(12):
+    with within_cpu_time(12):
         masker = Masker([secret])
         shown = b"".join(masker.feed(log[at : at + 65_536]) for at in range(0, len(log), 65_536)) + masker.close()
 

@@ -1,4 +1,4 @@
-"""Postgres compresses logs and messages by LZ4, if it can: for a chunk of a log, two thirds of the processor time."""
+"""Postgres compresses logs and messages by LZ4, if it can: for a chunk of a log, two thirds of the CPU time."""
 
 from alembic import op
 
