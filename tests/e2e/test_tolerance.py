@@ -1,4 +1,4 @@
-"""Files that Dagu runs in spite of a step that must fail run here too, with the same values; on both deployments."""
+"""Files and values that could keep a step from starting or ending do not; on both deployments."""
 
 from collections.abc import Callable
 
@@ -28,3 +28,28 @@ def test_a_step_that_must_fail_fails_at_run_time_and_the_others_run(client: Clie
     }
     assert client.outputs(name) == {"said": "1e3 7e9 2e5"}
     assert all(node["error"] for node in client.run(name)["nodes"] if node["statusLabel"] == "failed")
+
+
+def test_escapes_in_json_that_no_text_can_hold_do_not_keep_a_step_from_ending(
+    client: Client, dag: Callable[[str], str], go: Callable[..., str]
+) -> None:
+    called = dag("params: [X: none]\nsteps:\n  - {name: get, command: 'echo got $X', output: GOT}\n")
+    name = go(
+        "params: [A: none]\n"
+        "steps:\n"
+        "  - name: tell\n"
+        "    script: |\n"
+        "      cat <<'END'\n"
+        r'      {"one": "n\u0000m\ud800", "two": ["\ud800"]}'
+        "\n"
+        "      END\n"
+        "    output: TOLD\n"
+        f"  - {{name: by output, call: {called}, params: 'X=${{TOLD.one}}', output: ONE}}\n"
+        f"  - {{name: by list, call: {called}, params: 'X=${{TOLD.two}}', output: TWO}}\n"
+        f"  - {{name: by parameter, call: {called}, params: 'X=${{A}}', output: THREE}}\n",
+        params=r'{"A": "n\u0000m", "half\ud800": "v"}',
+    )
+
+    ended = {node["step"]["name"]: node["statusLabel"] for node in client.run(name)["nodes"]}
+    assert ended == dict.fromkeys(["tell", "by output", "by list", "by parameter"], "succeeded")
+    assert "got nm" in str(client.outputs(name))

@@ -27,6 +27,7 @@ __all__ = [
 # A name contains neither quotes nor back quotes, which keeps the search linear on hostile text.
 _TOKEN = re.compile(r'(?:([^\s="`]+)=)?("(?:\\"|[^"])*"|`(?:\\"|[^`])*`|[^"\s]+)')
 _REFERENCE = re.compile(r"\$(?:\{[^{}\s]+\}|[A-Za-z0-9_]+(?:\.\S+)?)\Z")
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 _GO_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
 _GO_ESCAPES |= {'"': '\\"', "\\": "\\\\"}
 
@@ -41,7 +42,7 @@ def parse_params_text(text: str) -> tuple[list[Param], bool]:
     if trimmed[:1] in ("{", "["):
         value = parse_json(trimmed)
         if isinstance(value, dict):
-            return [Param(name=key, value=json_scalar_text(item)) for key, item in value.items()], True
+            return _from_json_object(value), True
         if isinstance(value, list):
             return _from_json_list(value), True
     found: list[Param] = []
@@ -73,21 +74,30 @@ class _Literal(str):
     __slots__ = ()
 
 
+def _from_json_object(value: dict[str, Any]) -> list[Param]:
+    return [Param(name=json_scalar_text(key), value=json_scalar_text(item)) for key, item in value.items()]
+
+
 def _from_json_list(value: list[Any]) -> list[Param]:
     found: list[Param] = []
     for item in value:
         if isinstance(item, dict):
-            found.extend(Param(name=key, value=json_scalar_text(inner)) for key, inner in item.items())
+            found.extend(_from_json_object(item))
         else:
             found.append(make_param(None, json_scalar_text(item), len(found)))
     return found
 
 
 def json_scalar_text(value: Any) -> str:
-    """Return a JSON value as text: a string without quotes, null as an empty text, other values as compact JSON."""
-    if value is None or isinstance(value, str | bool | int | float):
-        return scalar_text(value)
-    return _compact(value)
+    """Return a JSON value as text: a string without quotes, null as an empty text, other values as compact JSON.
+
+    JSON can escape what neither the database nor a process can be given: NUL is left out, half a pair becomes U+FFFD.
+    """
+    is_scalar = value is None or isinstance(value, str | bool | int | float)
+    text = scalar_text(value) if is_scalar else _compact(value)
+    if "\0" in text:
+        text = text.replace("\0", "")
+    return text if text.isascii() else _HALF_PAIR.sub("\ufffd", text)
 
 
 def _compact(value: Any) -> str:
