@@ -13,6 +13,7 @@ _A_TIME = "must be a time such as 2026-03-01T12:00:00Z"
 _WORDS: Mapping[str, str] = {
     "missing": "is required",
     "string_type": "must be text",
+    "value_error": "{error}",
     "string_too_short": "is too short: at least {min_length} characters",
     "string_too_long": "is too long: at most {max_length} characters",
     "bool_type": "must be true or false",
@@ -46,5 +47,8 @@ def invalid_fields(error: ValidationError) -> Problem:
 
 
 def _words(issue: Mapping[str, Any]) -> str:
+    context = issue.get("ctx", {})
+    if context.get("min_length") == 1:
+        return "must not be empty"
     words = _WORDS.get(issue["type"])
-    return words.format_map(issue.get("ctx", {})) if words else str(issue["msg"])
+    return words.format_map(context) if words else str(issue["msg"])

@@ -4,7 +4,7 @@ import pytest
 from pydantic import AwareDatetime, Field, SecretStr, TypeAdapter, ValidationError
 
 from services.api.invalid_fields import invalid_fields
-from services.api.operations import Body
+from services.api.operations import Body, Storable
 from services.api.problems import Problem
 from services.api.request_values import parse_body
 
@@ -39,7 +39,10 @@ def test_every_invalid_field_is_named_once_for_people_and_once_for_programs() ->
         (int, "9" * 5000, "must be a whole number with fewer digits"),
         (Annotated[int, Field(le=500)], 501, "must be at most 500"),
         (list[str], "a", "must be a list"),
-        (Annotated[list[str], Field(min_length=1)], [], "is too short: at least 1"),
+        (Annotated[str, Field(min_length=1)], "", "must not be empty"),
+        (Annotated[list[str], Field(min_length=1)], [], "must not be empty"),
+        (Annotated[list[str], Field(min_length=2)], [], "is too short: at least 2"),
+        (Storable, "a\0b", "must not contain a NUL character"),
         (dict[str, str], 5, "must be an object"),
         (Named, [], "must be an object"),
         (Literal["none", "latest", "all"], "some", "must be 'none', 'latest' or 'all'"),
