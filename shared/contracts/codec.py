@@ -1,5 +1,6 @@
 """Encodes and decodes envelopes. No other module knows the bytes of a message."""
 
+import re
 from datetime import datetime
 from functools import cache
 from typing import TypeVar
@@ -16,6 +17,8 @@ __all__ = ["VERSION", "Envelope", "decode", "decode_as", "encode", "type_of"]
 VERSION = 1
 _RAW = b"\0"
 """Ends the JSON of an envelope if bytes follow."""
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+"""An escaped NUL, and the escaped backslashes before it."""
 M = TypeVar("M", bound=Message)
 
 
@@ -71,11 +74,15 @@ def encode(
 def decode(data: bytes) -> Envelope:
     """Return the envelope in ``data``, with its body as an instance of the message class.
 
+    Its texts have no NUL: what programs print can contain one, and Postgres can store none in a text.
+
     Raises:
         DecodeFailed: ``data`` is not JSON, its type or version is unknown, or its body does not fit its type.
     """
     # JSON has no zero byte.
     data, has_raw, raw = data.partition(_RAW)
+    if b"\\u0000" in data:
+        data = _NUL.sub(rb"\1", data)
     try:
         peek = _Peek.model_validate_json(data)
     except ValidationError as error:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.harness.client import Client
 
 _SPEC = """\
@@ -53,3 +55,32 @@ def test_escapes_in_json_that_no_text_can_hold_do_not_keep_a_step_from_ending(
     ended = {node["step"]["name"]: node["statusLabel"] for node in client.run(name)["nodes"]}
     assert ended == dict.fromkeys(["tell", "by output", "by list", "by parameter"], "succeeded")
     assert "got nm" in str(client.outputs(name))
+
+
+@pytest.mark.parametrize(
+    ("spec", "error"),
+    [
+        ("steps: [{script: \"printf 'a\\\\0b' >&2\\nexit 3\"}]", "exit status 3\nrecent stderr (tail):\nab"),
+        ("steps: [{call: none, params: \"X=`printf 'a\\\\0b' >&2; exit 3`\"}]", "failed: exit status 3: ab"),
+        ("params: [P: \"`printf 'a\\\\0b' >&2; exit 3`\"]\nsteps: [echo $P]", ""),
+    ],
+    ids=["a step", "a call", "parameters"],
+)
+def test_a_nul_on_stderr_does_not_keep_a_failure_from_being_recorded(
+    client: Client, go: Callable[..., str], spec: str, error: str
+) -> None:
+    (node,) = client.run(go(spec, "failed"))["nodes"]
+
+    assert node.get("error", "").endswith(error)
+
+
+def test_a_sub_run_gets_what_a_command_prints_without_its_nul(
+    client: Client, dag: Callable[[str], str], go: Callable[..., str]
+) -> None:
+    called = dag("params: [X: none]\nsteps:\n  - {name: get, command: 'test $X = ab'}\n")
+    go(
+        f"params: [P: \"`printf 'a\\\\0b'`\"]\n"
+        f"steps:\n"
+        f"  - {{name: by parameter, call: {called}, params: 'X=${{P}}'}}\n"
+        f"  - {{name: by command, call: {called}, params: \"X=`printf 'a\\\\0b'`\"}}\n"
+    )

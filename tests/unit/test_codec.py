@@ -52,6 +52,22 @@ def test_bytes_may_follow_the_json_of_an_envelope() -> None:
     assert decode(encode(FINISHED, id="i", at=AT, raw=True)).body == FINISHED
 
 
+@pytest.mark.parametrize(
+    ("error", "read"),
+    [
+        ("a\0\0b\0", "ab"),
+        ("a\\\0b", "a\\b"),
+        (r"a\u0000b", r"a\u0000b"),
+        (r"a\\u0000b", r"a\\u0000b"),
+        ('"\0"', '""'),
+    ],
+)
+def test_the_texts_of_a_message_have_no_nul(error: str, read: str) -> None:
+    message = FINISHED.model_copy(update={"error": error})
+
+    assert decode(encode(message, id="i", at=AT)).body == message.model_copy(update={"error": read})
+
+
 def test_bytes_after_a_message_that_has_no_field_for_them_are_refused() -> None:
     with pytest.raises(DecodeFailed, match=r"attempt\.finished: bytes after the envelope"):
         decode(encode(FINISHED, id="i", at=AT) + b"\0more")
