@@ -24,7 +24,7 @@ from tests.harness.broker_users import write_definitions
 from tests.harness.servers import PostgresServer, RabbitCluster, RabbitServer
 
 _ROOT = Path(__file__).resolve().parents[2]
-_FOOTINGS = tuple(LANES)
+_DEPLOYMENTS = tuple(LANES)
 _RELEASE = "release"
 
 
@@ -35,7 +35,7 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="default: random")
     parser.add_argument("--minutes", type=float, default=5, help="how long each campaign lasts (default: 5)")
-    parser.add_argument("--deployment", choices=[*_FOOTINGS, "all"], default="all")
+    parser.add_argument("--deployment", choices=[*_DEPLOYMENTS, "all"], default="all")
     parser.add_argument("--runs-a-minute", type=float, default=RUNS_A_MINUTE)
     parser.add_argument(
         "--pause",
@@ -55,7 +55,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="an empty folder for logs and ledgers, which is kept")
     parser.add_argument("--plan", action="store_true", help="print the plan and run nothing")
     asked = parser.parse_args()
-    chosen = _FOOTINGS if asked.deployment == "all" else (asked.deployment,)
+    chosen = _DEPLOYMENTS if asked.deployment == "all" else (asked.deployment,)
     try:
         deployments = deployments_with(asked.only, chosen, earlier=bool(asked.earlier))
     except ValueError as error:

@@ -11,11 +11,11 @@ from tests.chaos.kinds import LANES
 from tests.chaos.model import CLUSTERED, DISTRIBUTED, Fault, Verb
 from tests.chaos.plan import deployments_with, make_plan
 
-FOOTINGS = tuple(LANES)
+DEPLOYMENTS = tuple(LANES)
 LEDGER = Path("/ledger")
 
 
-@pytest.mark.parametrize("deployment", FOOTINGS)
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
 def test_a_seed_always_gives_the_same_plan_and_another_seed_another(deployment: str) -> None:
     assert make_plan(7, deployment, 60, LEDGER) == make_plan(7, deployment, 60, LEDGER)
     other = make_plan(8, deployment, 60, LEDGER)
@@ -30,7 +30,7 @@ def test_every_dag_is_valid(seed: int) -> None:
         assert loaded.ok, (dag.spec, loaded)
 
 
-@pytest.mark.parametrize("deployment", FOOTINGS)
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
 def test_every_kind_of_fault_comes_and_those_of_a_lane_follow_each_other(deployment: str) -> None:
     faults = make_plan(3, deployment, 600, LEDGER).faults
     lanes: dict[str, list[Fault]] = defaultdict(list)
@@ -44,7 +44,7 @@ def test_every_kind_of_fault_comes_and_those_of_a_lane_follow_each_other(deploym
         assert all(first.at_s + first.lasts_s <= second.at_s for first, second in pairwise(found))
 
 
-@pytest.mark.parametrize("deployment", FOOTINGS)
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
 def test_longer_pauses_leave_fewer_of_the_same_faults(deployment: str) -> None:
     usual, fewer = (make_plan(3, deployment, 600, LEDGER, pause=pause) for pause in (1.0, 4.0))
 
@@ -62,15 +62,15 @@ def test_only_the_faults_that_are_asked_for_come() -> None:
 
 
 def test_a_deployment_without_the_faults_that_are_asked_for_gets_no_campaign() -> None:
-    assert deployments_with([], FOOTINGS) == list(FOOTINGS)
-    assert deployments_with(["broker node killed"], FOOTINGS) == [CLUSTERED]
-    assert deployments_with(["worker of the earlier version"], FOOTINGS, earlier=True) == [DISTRIBUTED, CLUSTERED]
+    assert deployments_with([], DEPLOYMENTS) == list(DEPLOYMENTS)
+    assert deployments_with(["broker node killed"], DEPLOYMENTS) == [CLUSTERED]
+    assert deployments_with(["worker of the earlier version"], DEPLOYMENTS, earlier=True) == [DISTRIBUTED, CLUSTERED]
 
 
 @pytest.mark.parametrize("kind", ["worker kiled", "worker of the earlier version"])
 def test_a_fault_that_no_deployment_has_is_refused(kind: str) -> None:
     with pytest.raises(ValueError, match=f"no such fault here: {kind}. There are: "):
-        deployments_with([kind], FOOTINGS)
+        deployments_with([kind], DEPLOYMENTS)
 
 
 def test_a_plan_has_every_kind_of_request_and_of_step() -> None:

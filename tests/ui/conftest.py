@@ -26,9 +26,9 @@ PLAIN_EDITOR = {"dagway plain editor": "yes"}
 """The local storage of a browser in which the plain editor was chosen: the only one of an installation without npm."""
 MOST_REQUESTS = 8
 """How many different requests a page may make until it shows all that it has, its document and script included."""
-_FOOTINGS = ["embedded", "distributed"]
-BOTH_FOOTINGS = pytest.mark.parametrize("system", _FOOTINGS, indirect=True)
-BOTH_GUARDED = pytest.mark.parametrize("guarded", _FOOTINGS, indirect=True)
+_DEPLOYMENTS = ["embedded", "distributed"]
+BOTH_DEPLOYMENTS = pytest.mark.parametrize("system", _DEPLOYMENTS, indirect=True)
+BOTH_GUARDED = pytest.mark.parametrize("guarded", _DEPLOYMENTS, indirect=True)
 """For tests in which it matters what is behind the gateway: the same on SQLite, and on RabbitMQ and Postgres."""
 DEAD_LETTERS = ("<img src=x onerror=alert(1)>", "poison")
 """The ids of messages that nobody can read. They are dead letters of ``embedded``."""
@@ -83,7 +83,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def system(request: pytest.FixtureRequest) -> Deployment:
     """A complete system. Each test creates its own DAGs, under names that no other test uses.
 
-    It is embedded, and with ``BOTH_FOOTINGS`` distributed too.
+    It is embedded, and with ``BOTH_DEPLOYMENTS`` distributed too.
     """
     if getattr(request, "param", "") == "distributed":
         return running_cluster(request)

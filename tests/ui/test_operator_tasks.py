@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.harness.cluster import Deployment
-from tests.ui.conftest import BOTH_FOOTINGS, PLAIN_EDITOR, Look
+from tests.ui.conftest import BOTH_DEPLOYMENTS, PLAIN_EDITOR, Look
 
 PAGE = Path(__file__).parents[2] / "docs/operator-tasks.md"
 FEW = 3
@@ -263,7 +263,7 @@ def night(system: Deployment, tmp_path: Path) -> Iterator[Deployment]:
     client.ask("POST", "/dag-runs/ops-gpu/r1/stop")
 
 
-@BOTH_FOOTINGS
+@BOTH_DEPLOYMENTS
 def test_each_task_takes_the_clicks_that_the_page_says(look: Look, night: Deployment) -> None:
     rows = re.findall(r"^\| (.+?) \| (\d+) \| ", PAGE.read_text(), re.MULTILINE)
     promised = {task: int(clicks) for task, clicks in rows}

@@ -13,7 +13,7 @@ from services.cli import cli
 from services.cli.catalog import COMMANDS
 
 TESTS = Path(__file__).parents[2]
-ON_BOTH_FOOTINGS = (
+ON_BOTH_DEPLOYMENTS = (
     "e2e/test_command_line.py",
     "e2e/test_command_line_accounts.py",
     "e2e/test_command_line_operating.py",
@@ -98,8 +98,8 @@ def _texts(tree: ast.AST) -> Iterator[tuple[Words, bool]]:
 
 
 def test_every_command_that_uses_a_server_is_given_on_both_deployments() -> None:
-    assert set(commands(remote=True)) - given(*ON_BOTH_FOOTINGS) == set()
-    assert [file for file in ON_BOTH_FOOTINGS if 'parametrize("deployment"' in (TESTS / file).read_text()] == []
+    assert set(commands(remote=True)) - given(*ON_BOTH_DEPLOYMENTS) == set()
+    assert [file for file in ON_BOTH_DEPLOYMENTS if 'parametrize("deployment"' in (TESTS / file).read_text()] == []
 
 
 def test_every_other_command_is_given_by_a_test() -> None:

@@ -11,7 +11,7 @@ import { clock, took } from "../time.js";
 import { attempts } from "./attempts.js";
 import { progressBar, what } from "./steps.js";
 
-/** How many child runs are shown at first. */
+/** How many sub-runs are shown at first. */
 export const MOST_CHILDREN = 200;
 
 /** `changed` is called when the panel must be drawn again. */
