@@ -43,8 +43,9 @@ class Deps:
     reads: Reads
     clock: Callable[[], datetime]
     """Returns the time. Several gateways must agree: that of the database, as ``store_clock`` has it."""
-    started_at: datetime
     version: str
+    uptime_s: Callable[[], float]
+    """Returns the seconds since this gateway started. No clock says that which may be set, as ``clock`` may."""
     zone: tzinfo | None = None
     base_path: str = ""
     max_body_bytes: int = 2 * 1024 * 1024

@@ -35,8 +35,9 @@ class Resources:
         """Start the thread, which takes samples until ``stop`` is set."""
         threading.Thread(target=self._run, args=(stop,), name="api-resources", daemon=True).start()
 
-    def since(self, unix_s: int) -> dict[str, list[dict[str, float]]]:
-        """Return the samples since ``unix_s``, seconds since 1970, oldest first."""
+    def last(self, seconds: float) -> dict[str, list[dict[str, float]]]:
+        """Return the samples of the last seconds by this machine's clock, oldest first."""
+        unix_s = int(time.time() - seconds)
         with self._lock:
             return {
                 name: [{"timestamp": at, "value": value} for at, value in points if at >= unix_s]

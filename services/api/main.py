@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import time
 from collections.abc import Callable
 from threading import Event
 from typing import TYPE_CHECKING
@@ -44,15 +45,15 @@ def build_deps(
 
     ``closing``: see ``Deps``.
     """
-    clock = StoreClock(utc_now)
+    clock, began_s = StoreClock(utc_now), time.monotonic()
     deps = Deps(
         transport=transport,
         commands=Commands(transport, utc_now, reply_timeout_s=command_wait_s),
         reads=reads,
         clock=clock,
         store_clock=clock,
-        started_at=utc_now(),
         version=version,
+        uptime_s=lambda: time.monotonic() - began_s,
         zone=settings.zone,
         base_path=base_path,
         settings=settings,

@@ -57,8 +57,8 @@ class Live:
             commands=self.deps.commands,
             reads=self.reads,
             clock=clock,
-            started_at=self.deps.started_at,
             version="test",
+            uptime_s=self.deps.uptime_s,
             settings=replace(settings, secret_box=box),
         )
         return Live(deps, self.reads)
@@ -145,8 +145,8 @@ def open_live(
         commands=Commands(transport, utc_now, reply_timeout_s=PATIENCE_S),
         reads=reads,
         clock=utc_now,
-        started_at=utc_now(),
         version="test",
+        uptime_s=lambda: 90.0,
         settings=replace(settings or Settings(), secret_box=box),
     )
     try:

@@ -7,7 +7,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +75,8 @@ class Stack:
             commands=Commands(self.transport, lambda: NOW, **timeouts),
             reads=Reads(reader),
             clock=lambda: NOW,
-            started_at=NOW - timedelta(seconds=90),
             version="1.2.3",
+            uptime_s=lambda: 90.0,
             zone=UTC,
             **deps,
         )

@@ -1,5 +1,6 @@
 """A gateway on a host whose clock is wrong."""
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -45,3 +46,27 @@ def test_a_gateway_whose_clock_is_wrong_knows_which_workers_live(
 
     assert {each["id"]: each["healthStatus"] for each in answer["workers"]} == {"live": "healthy", "gone": "unhealthy"}
     assert skew.samples[0].value == pytest.approx(ahead.total_seconds(), abs=60)
+
+
+@pytest.mark.parametrize("ahead", [HOUR, -HOUR])
+def test_a_gateway_whose_clock_is_wrong_knows_since_when_it_runs_and_what_its_machine_did(
+    migrated_database_url: str, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
+) -> None:
+    engine, host_s = open_engine(migrated_database_url), time.time
+    monkeypatch.setattr(main, "utc_now", lambda: utc_now() + ahead)
+    monkeypatch.setattr(time, "time", lambda: host_s() + ahead.total_seconds())
+    transport = open_transport("embedded:", name="gateway")
+    try:
+        deps = main.build_deps(transport=transport, reads=Reads(engine), version="1", settings=Settings())
+        client = create_app(deps).test_client()
+        schema_of(deps)
+        health = client.get("/api/v2/health").get_json()
+        deps.resources.sample()
+        load = client.get("/api/v2/services/resources/history?duration=30m").get_json()
+        deps.closing.set()
+    finally:
+        transport.close()
+        engine.dispose()
+
+    assert 0 <= health["uptime"] < 60
+    assert load["disk"]

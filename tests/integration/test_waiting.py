@@ -38,8 +38,8 @@ class Asker(PoolRig):
             commands=Commands(stack.transport, lambda: self.now),
             reads=Reads(stack.engine),
             clock=lambda: self.now,
-            started_at=self.now,
             version="1",
+            uptime_s=lambda: 90.0,
             zone=UTC,
         )
         self.app = create_app(deps)

@@ -125,7 +125,7 @@ def _system(deps: "Deps", now: datetime) -> Iterable[Metric]:
     )
     info.add_metric([deps.version, f"python{platform.python_version()}"], 1)
     yield info
-    yield _gauge("dagu_uptime_seconds", "Seconds since the gateway started", (now - deps.started_at).total_seconds())
+    yield _gauge("dagu_uptime_seconds", "Seconds since the gateway started", deps.uptime_s())
     schedulers = deps.reads.services("scheduler", since=now - deps.service_alive)
     yield _gauge("dagu_scheduler_running", "1 if a scheduler is live, else 0", int(bool(schedulers)))
     cache = GaugeMetricFamily(

@@ -57,7 +57,7 @@ def health(call: Call) -> ApiResponse:
         "status": "unhealthy" if why else "healthy",
         "version": call.deps.version,
         "schemaRevision": None if schema is None else {"expected": schema.expected, "found": schema.found},
-        "uptime": int((call.now - call.deps.started_at).total_seconds()),
+        "uptime": int(call.deps.uptime_s()),
         "timestamp": json_values.timestamp(call.now, call.deps.zone),
     }
     return ApiResponse(UNAVAILABLE, {**body, "error": why}) if why else ok(body)
@@ -99,7 +99,7 @@ def resource_history(call: Call, query: HistoryQuery) -> ApiResponse:
     """
     asked_s = json_values.duration(query.duration)
     span_s = _HOUR_S if asked_s is None else min(asked_s, _DAY_S)
-    return ok(call.deps.resources.since(int(call.now.timestamp() - span_s)))
+    return ok(call.deps.resources.last(span_s))
 
 
 @SYSTEM.get("/queues", id="listQueues", response=QueuesSchema)
