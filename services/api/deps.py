@@ -4,7 +4,6 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
-from functools import partial
 from threading import Event
 
 from services.api.audit.sender import AuditSender
@@ -21,7 +20,6 @@ from services.api.follow import Follower
 from services.api.machine_load import Resources
 from services.api.readiness_log import ReadinessLog
 from services.api.settings import Settings
-from shared.store.clock import StoreClock
 from shared.store.reads.reader import Reads, SchemaRevision
 from shared.store.scraped import PROBE_WAIT_S, Scraped
 from shared.transport.base import Transport
@@ -42,7 +40,7 @@ class Deps:
     commands: Commands
     reads: Reads
     clock: Callable[[], datetime]
-    """Returns the time. Several gateways must agree: that of the database, as ``store_clock`` has it."""
+    """Returns the time. Several gateways must agree: that of the database, as the clock of ``reads`` has it."""
     version: str
     uptime_s: Callable[[], float]
     """Returns the seconds since this gateway started. No clock says that which may be set, as ``clock`` may."""
@@ -64,8 +62,6 @@ class Deps:
     follower: Follower = field(init=False)
     schema: Scraped[SchemaRevision] = field(init=False)
     """Asks for the database's schema, and so whether the database answers, within the time that a probe has."""
-    store_clock: StoreClock | None = None
-    """Corrected each time that the schema is asked for."""
     own_trouble: Callable[[], str] = lambda: ""
     """Returns why this process is not ready, or an empty text. Used by ``dagway up``, which stores data on its disk."""
     reached_broker: Event = field(default_factory=Event)
@@ -91,7 +87,7 @@ class Deps:
         return found
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "schema", Scraped(partial(self.reads.schema, self.store_clock), wait_s=PROBE_WAIT_S))
+        object.__setattr__(self, "schema", Scraped(self.reads.schema, wait_s=PROBE_WAIT_S))
         object.__setattr__(self, "audit", AuditSender(self.transport, self.clock))
         object.__setattr__(self, "auth", Auth(self.settings, self.reads, self.commands, self.clock))
         object.__setattr__(self, "first_user", FirstUser(self.settings, self.reads, self.commands, self.auth.passwords))

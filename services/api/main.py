@@ -46,12 +46,12 @@ def build_deps(
     ``closing``: see ``Deps``.
     """
     clock, began_s = StoreClock(utc_now), time.monotonic()
+    reads.clock = clock
     deps = Deps(
         transport=transport,
         commands=Commands(transport, utc_now, reply_timeout_s=command_wait_s),
         reads=reads,
         clock=clock,
-        store_clock=clock,
         version=version,
         uptime_s=lambda: time.monotonic() - began_s,
         zone=settings.zone,

@@ -56,8 +56,8 @@ def run_api_process(config: Config, version: str) -> None:
         if config.metrics_port:
             about = ProcessCollector("api", version, deps.transport, Volume(config.data_dir))
             collectors: list[Collector] = [about, DaguCollector(deps), SchemaCollector(deps.reads.schema)]
-            if deps.store_clock is not None:
-                collectors.append(ClockCollector(deps.store_clock))
+            if deps.reads.clock is not None:
+                collectors.append(ClockCollector(deps.reads.clock))
             AdminServer(config.host, config.metrics_port, lambda: trouble(deps, schema_of(deps)), collectors).start()
 
     run_api(

@@ -1,8 +1,8 @@
 """The base class of all readers."""
 
 import copy
-from collections.abc import Callable, Hashable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Self, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, literal_column, true
@@ -47,6 +47,8 @@ class Reader:
         self._unscoped = engine
         self._engine = self._unlimited = of_every_workspace(engine)
         self._workspace: str | None = None
+        self.clock: StoreClock | None = None
+        """Corrected by the database's time by what is read, at most once a second."""
         # One for each workspace in use: making one takes as long as a small query.
         self._limited: dict[str, Engine] = {}
         self._prepared_selects: dict[tuple[Hashable, str | None], PreparedSelect] = {}
@@ -88,15 +90,23 @@ class Reader:
 
     def _statement(self, *, of_server: bool = False) -> AbstractContextManager[Connection]:
         """Return a context manager for a single statement. ``of_server``: Postgres shows it every workspace."""
-        return one_statement(self._unlimited if of_server else self._engine)
+        return self._timed(one_statement(self._unlimited if of_server else self._engine))
 
     def _snapshot(self) -> AbstractContextManager[Connection]:
         """Return a context manager for several statements, which see one snapshot."""
-        return transaction(self._engine)
+        return self._timed(transaction(self._engine))
 
-    def schema(self, clock: StoreClock | None = None) -> SchemaRevision:
-        """Return the expected and the found schema revision. A ``clock`` is corrected by the database's time."""
+    def _timed(self, opened: AbstractContextManager[Connection]) -> AbstractContextManager[Connection]:
+        return opened if self.clock is None else _followed(self.clock, opened)
+
+    def schema(self) -> SchemaRevision:
+        """Return the expected and the found schema revision."""
         with self._snapshot() as connection:
-            if clock is not None:
-                clock.follow(connection)
             return SchemaRevision(HEAD, revision(connection))
+
+
+@contextmanager
+def _followed(clock: StoreClock, opened: AbstractContextManager[Connection]) -> Iterator[Connection]:
+    with opened as connection:
+        clock.follow(connection)
+        yield connection
