@@ -43,7 +43,8 @@ def run_api_process(config: Config, version: str) -> None:
         return Reads(
             open_engine(
                 database_url,
-                pool_size=config.api_threads,
+                # One more for probes and one for scrapes: both must be answered while all requests wait.
+                pool_size=config.api_threads + 2,
                 read_only=True,
                 application_name="dagway-api",
                 limits=time_limits(config),

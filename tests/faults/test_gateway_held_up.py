@@ -13,7 +13,9 @@ from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
 import urllib3
+from sqlalchemy import text
 
+from shared.store.engine import open_engine, transaction
 from tests.harness.client import ask_probe
 from tests.harness.cluster import Cluster, descendants
 from tests.harness.eventually import eventually, free_port
@@ -154,6 +156,27 @@ def test_a_read_of_a_database_that_hangs_is_a_503_within_its_limit(cluster: Clus
             send_signal(frozen, signal.SIGCONT)
         assert (answer.status, answer.json()["code"]) == (503, "service_unavailable")
         eventually(lambda: pool.request("GET", url).status == 200)
+
+
+def test_a_gateway_is_ready_although_all_requests_that_it_answers_wait_for_the_database(cluster: Cluster) -> None:
+    port, threads = free_port(), 2
+    url = f"http://127.0.0.1:{port}/api/v2/dead-letters"
+    waiting = text(
+        "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+        "WHERE relation = 'dead_letters'::regclass AND NOT granted AND application_name = 'dagway-api'"
+    )
+    owner = open_engine(cluster.urls["owner"])
+    env = {"DAGWAY_API_THREADS": str(threads), "DAGWAY_DATABASE_LOCK_S": "10"}
+    with cluster.gateway(10, port, **env) as gateway, ThreadPoolExecutor(4) as users:
+        cluster.ready(gateway)
+        with transaction(owner) as connection:
+            connection.execute(text("LOCK TABLE dead_letters"))
+            reads = [users.submit(urllib3.request, "GET", url, retries=False, timeout=60) for _ in range(4)]
+            eventually(lambda: connection.execute(waiting).scalar_one() >= threads)
+            probe = ask_probe(f"http://127.0.0.1:{port}/readyz")
+        assert probe[0] == 200, probe
+        assert [read.result().status for read in reads] == [200] * 4
+    owner.dispose()
 
 
 def test_a_gateway_goes_on_to_the_next_host_if_one_does_not_answer(cluster: Cluster) -> None:
