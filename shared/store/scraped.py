@@ -34,8 +34,10 @@ class Scraped(Generic[T]):
         with self._lock:
             now = time.monotonic()
             if self._answer is None or (self._answer.done() and now >= self._until_s):
-                self._answer, self._asked_s = Future(), now
-                threading.Thread(target=self._settle, args=(self._answer,), name="scraped", daemon=True).start()
+                asked: Future[T] = Future()
+                threading.Thread(target=self._settle, args=(asked,), name="scraped", daemon=True).start()
+                # Only now: where no thread can be started, the next call asks again.
+                self._answer, self._asked_s = asked, now
             answer = self._answer
         try:
             return answer.result(max(0.0, self._asked_s + self._wait_s - now))

@@ -104,6 +104,7 @@ def test_the_library_is_used_in_metrics_modules_only() -> None:
         "services/scheduler/metrics.py",
         "services/worker/reporting/metrics.py",
         "shared/metrics.py",
+        "shared/store/clock_metric.py",
         "shared/admin_server.py",
         "shared/store/reads/schema_metric.py",
         "shared/store/room_metrics.py",
@@ -216,6 +217,19 @@ def test_a_database_that_hangs_keeps_a_scrape_waiting_for_a_limited_time_and_is_
     assert len(asked) == 1
     answers.set()
     eventually(lambda: scraped.get() == 7)
+
+
+def test_a_database_is_asked_again_after_the_process_could_not_start_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    scraped = Scraped(lambda: 7, wait_s=PATIENCE_S)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            scraped.get()
+
+    assert scraped.get() == 7
 
 
 @pytest.mark.parametrize("name", ["dagway_worker_slots", "dagway_dag_runs_ended_total", "dagu_dag_runs_total"])
