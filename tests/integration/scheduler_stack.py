@@ -1,6 +1,7 @@
 """Schedulers on a real store and a real transport, with a scripted worker."""
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class Stack:
         dag_files: DagFiles | None = None,
         event_shards: int | None = None,
         version: str = "test",
+        clock: Callable[[], datetime] = utc_now,
     ) -> Scheduler:
         """Start another scheduler.
 
@@ -51,7 +53,7 @@ class Stack:
         made = Scheduler(
             Store(self.engine),
             self.transport,
-            clock=utc_now,
+            clock=clock,
             lease_s=lease_s,
             version=version,
             dags_dir=dags_dir,

@@ -47,3 +47,27 @@ def test_a_worker_is_heard_and_lost_after_the_clock_was_set_back(stack: Stack) -
 
     eventually(heard)
     stack.until("failed")
+
+
+def test_former_steps_of_a_worker_are_lost_although_the_clock_was_set_back_after_its_restart(stack: Stack) -> None:
+    ahead = timedelta(hours=1)
+    scheduler = stack.scheduler(clock=lambda: utc_now() + ahead)
+    stack.dag("a", "steps: [{name: s, command: 'true'}]")
+    stack.start("a")
+    task = stack.worker.task()
+    stack.worker.beat(task.token)
+    stack.worker.start(task)
+    eventually(lambda: stack.nodes() == {"s": "running"})
+    stack.worker.incarnation = "second"
+    stack.worker.beat()
+    eventually(lambda: stack.rows(t.workers, incarnation="second") != [], every_s=0.01)
+
+    ahead = timedelta()
+
+    def beat_until_failed() -> bool:
+        stack.worker.beat()
+        return bool(stack.run()["status"] == "failed")
+
+    eventually(beat_until_failed, every_s=0.1)
+    # Else an alert on a scheduler that judges nothing would be silent for an hour.
+    eventually(lambda: 0 <= scheduler.judged_age_s < 60)

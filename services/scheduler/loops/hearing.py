@@ -107,7 +107,9 @@ class Hearing:
             if known is None or known.newest.incarnation != beat.incarnation:
                 self._workers[beat.worker_id] = HeardWorker(beat, now)
             elif known.newest.at <= beat.at:
-                self._workers[beat.worker_id] = HeardWorker(beat, known.since)
+                # After the clock was set back, the worker counts as heard since then. Else the attempts of its former
+                # process would not be judged until the clock is there again.
+                self._workers[beat.worker_id] = HeardWorker(beat, min(known.since, now))
 
     def worker(self, worker_id: str) -> HeardWorker | None:
         """Return what this scheduler heard of a worker last."""

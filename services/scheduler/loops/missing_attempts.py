@@ -62,7 +62,7 @@ class MissingAttempts:
                     seen.add(token)
                     known = self._absent.get(token)
                     self._absent[token] = (
-                        replace(known, latest=beat.at)
+                        replace(known, since=min(known.since, now), latest=beat.at)
                         if known is not None
                         else MissingAttempt(row["run_key"], row["idx"], token, beat.worker_id, now, beat.at, beat.at)
                     )

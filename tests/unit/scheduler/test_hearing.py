@@ -55,6 +55,16 @@ def test_a_new_process_of_a_worker_is_noticed() -> None:
     assert one.somebody_began(at(5))
 
 
+def test_a_worker_is_known_from_the_time_to_which_the_clock_was_set_back() -> None:
+    one = hearing()
+    one.hear(beat(1), at(3600))
+    one.hear(beat(2), at(2))
+
+    heard = one.worker("w1")
+    assert heard is not None
+    assert heard.since == at(2)
+
+
 def test_tasks_are_in_hand_as_long_as_their_worker_is_heard() -> None:
     one = hearing()
     mark(one, 0)

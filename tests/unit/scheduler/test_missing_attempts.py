@@ -53,6 +53,16 @@ def test_heartbeats_received_late_count_from_their_receipt() -> None:
     assert lost(absences, 30) == ["t"]
 
 
+def test_an_attempt_that_was_missing_before_the_clock_was_set_back_is_missing_from_then_on() -> None:
+    absences = MissingAttempts()
+    beat(absences, 0, late_s=3600)
+    beat(absences, 4)
+    beat(absences, 12)
+
+    assert lost(absences, 14.4) == []
+    assert lost(absences, 14.5) == ["t"]
+
+
 def test_a_missing_attempt_is_lost_once_even_if_its_worker_is_never_heard_again() -> None:
     absences = MissingAttempts()
     for at_s in (0, 10):
