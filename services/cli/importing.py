@@ -41,7 +41,7 @@ def import_command() -> None:
 @_DRY_RUN
 @_JSON
 def import_dagu(*, home: Path, no_history: bool, dry_run: bool, in_json: bool, **given: Any) -> None:
-    """Import a home of Dagu: what DAGU_HOME names, else ~/.dagu or ~/.config/dagu.
+    """Import a Dagu home folder: what DAGU_HOME names, else ~/.dagu or ~/.config/dagu.
 
     Brings workflows, suspend flags, users, API keys, webhooks, and runs with their logs and outputs. Passwords, keys
     and tokens stay valid. Stop Dagu first. With `--dags`, files that this folder lacks are copied to it. Exits with 1

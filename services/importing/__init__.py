@@ -1,1 +1,1 @@
-"""Brings what other programs keep into Dagway: homes of Dagu, and crontabs."""
+"""Brings what other programs keep into Dagway: Dagu home folders, and crontabs."""

@@ -1,4 +1,4 @@
-"""``dagway import dagu``: brings a home of Dagu 1.30 or 2 into a database of Dagway."""
+"""``dagway import dagu``: brings a home folder of Dagu 1.30 or 2 into a database of Dagway."""
 
 from pathlib import Path
 

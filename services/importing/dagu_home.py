@@ -1,4 +1,4 @@
-"""Where a home of Dagu 1.30 or 2 keeps its files."""
+"""Where the home folder of Dagu 1.30 or 2 keeps its files."""
 
 import re
 import struct
@@ -92,7 +92,7 @@ def open_home(root: Path) -> DaguHome:
         ConfigInvalid: there is no such home, its configuration is not YAML, or Dagu is running a run in it.
     """
     if not (root / "dags").is_dir() and not (root / "data").is_dir() and not (root / "config.yaml").is_file():
-        raise ConfigInvalid(f"{root}: no home of Dagu: it has neither dags nor data nor config.yaml")
+        raise ConfigInvalid(f"{root}: not a Dagu home folder (it has neither dags nor data nor config.yaml)")
     try:
         found = read_dagu_settings({"DAGU_HOME": str(root)}, read_optional)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""A home of Dagu that was imported: its runs can be read, approved and retried, and its secrets are valid."""
+"""A Dagu home folder that was imported: its runs can be read, approved and retried, and its secrets are valid."""
 
 from collections.abc import Iterator
 from dataclasses import replace

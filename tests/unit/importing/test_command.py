@@ -47,4 +47,4 @@ def test_what_is_no_home_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
     found = dagway("dagu", str(tmp_path), "--data-dir", str(tmp_path / "data"))
 
     assert found.exit_code == 2
-    assert "no home of Dagu" in found.stderr
+    assert "not a Dagu home folder" in found.stderr

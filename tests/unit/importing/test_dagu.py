@@ -1,4 +1,4 @@
-"""Importing a home of Dagu into a database on SQLite: what is loaded, what differs, what is refused."""
+"""Importing a Dagu home folder into a database on SQLite: what is loaded, what differs, what is refused."""
 
 import json
 import struct
@@ -396,5 +396,5 @@ def test_a_home_in_which_a_run_is_running_is_refused(config: Config, home: HomeO
 
 
 def test_a_folder_that_is_no_home_is_refused(config: Config, tmp_path: Path) -> None:
-    with pytest.raises(ConfigInvalid, match="no home of Dagu"):
+    with pytest.raises(ConfigInvalid, match="not a Dagu home folder"):
         import_dagu(config, tmp_path, "test")
