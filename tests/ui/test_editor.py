@@ -113,7 +113,7 @@ def test_values_and_steps_are_completed_and_keys_explained(look: Look, system: E
         expect(page.get_by_role("textbox", name="Spec of explained")).not_to_be_focused()
 
 
-def test_a_preview_shows_the_steps_and_the_next_fires_of_the_text(look: Look, system: Embedded) -> None:
+def test_a_preview_shows_the_steps_and_the_next_scheduled_times_of_the_text(look: Look, system: Embedded) -> None:
     system.client.create("foreseen", SPEC)
     with look("#/dags/foreseen?tab=spec") as page:
         page.get_by_role("button", name="Preview").click()
@@ -126,7 +126,7 @@ def test_a_preview_shows_the_steps_and_the_next_fires_of_the_text(look: Look, sy
         page.locator(".cm-line").first.click()
         page.keyboard.press("Home")
         page.keyboard.insert_text("schedule: '30 4 * * *'\n")
-        expect(preview).to_contain_text(re.compile(r"Next fires: .*04:30.*04:30.*04:30.*04:30.*04:30"))
+        expect(preview).to_contain_text(re.compile(r"Next scheduled times: .*04:30.*04:30.*04:30.*04:30.*04:30"))
     assert saved(system, "foreseen") == SPEC
 
 

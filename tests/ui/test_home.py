@@ -50,7 +50,7 @@ def test_home_answers_the_nights_questions_at_once(look: Look, system: Embedded,
         expect(page.get_by_role("dialog")).to_contain_text("night-fails r1")
         expect(page.get_by_role("dialog")).not_to_contain_text("night-no")
         page.get_by_role("button", name="Cancel").click()
-        expect(page.get_by_role("region", name="Next fires")).to_contain_text("night-fails")
+        expect(page.get_by_role("region", name="Next scheduled times")).to_contain_text("night-fails")
         expect(page.get_by_role("region", name="Running")).to_contain_text("night-holds")
         expect(page.get_by_role("link", name="night-fails r1: failed")).to_be_attached()
         expect(page.locator(".count-badge")).to_have_attribute(

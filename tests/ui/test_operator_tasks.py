@@ -146,8 +146,8 @@ def slowest(me: Operator) -> None:
     expect(me.page.get_by_role("group", name="Steps by time")).to_be_visible()
 
 
-def next_fires(me: Operator) -> None:
-    expect(me.page.get_by_role("region", name="Next fires")).to_contain_text(re.compile(r"ops-timed in \d+ (s|min)"))
+def next_scheduled_times(me: Operator) -> None:
+    expect(me.page.get_by_role("region", name="Next scheduled times")).to_contain_text(re.compile(r"ops-timed in \d+ (s|min)"))
 
 
 def live_log(me: Operator) -> None:
@@ -207,7 +207,7 @@ def missed(me: Operator) -> None:
 
 TASKS: dict[str, Callable[[Operator], None]] = {
     "What waits, and why?": what_waits,
-    "What fires next?": next_fires,
+    "What is due next?": next_scheduled_times,
     "Follow a live log": live_log,
     "Which step is the slowest?": slowest,
     "What does a worker do?": worker,
@@ -275,7 +275,7 @@ def test_each_task_takes_the_clicks_that_the_page_says(look: Look, night: Deploy
         for task, carry_out in TASKS.items():
             page.goto(f"{page.url.split('#')[0]}#/home")
             expect(page.get_by_role("heading", name="Home", exact=True)).to_be_visible()
-            expect(page.get_by_role("region", name="Next fires")).to_be_visible()
+            expect(page.get_by_role("region", name="Next scheduled times")).to_be_visible()
             me = Operator(page)
             carry_out(me)
             counted[task] = me.clicks

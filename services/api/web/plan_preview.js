@@ -38,6 +38,6 @@ export class Preview {
 
   schedule() {
     if (!this.fires.length) return h("p", { class: "faint" }, "No schedule starts it.");
-    return h("p", {}, "Next fires: ", this.fires.map((at, index) => [index > 0 && ", ", h("span", { key: at }, clock(at), " (", ago(at), ")")]));
+    return h("p", {}, "Next scheduled times: ", this.fires.map((at, index) => [index > 0 && ", ", h("span", { key: at }, clock(at), " (", ago(at), ")")]));
   }
 }

@@ -1,4 +1,4 @@
-// The overview: what runs, what waits and why, what failed, who is asked, what fires next.
+// The overview: what runs, what waits and why, what failed, who is asked, what is due next.
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
@@ -51,7 +51,7 @@ export function home(page) {
       section("The last 24 hours", day.draw()),
       h("div", { class: "columns", key: "state" },
         section("Running", running.length ? list(running.map(entry), running.length, to(["runs"], { status: 1 })) : nothing("Nothing runs.")),
-        section("Next fires", seen.nextFires.length
+        section("Next scheduled times", seen.nextFires.length
           ? list(seen.nextFires.map((each) => h("li", { key: each.fileName }, h("a", { class: "name", href: to(["dags", each.fileName]) }, each.fileName), " ", ago(each.at))), 0)
           : nothing(halted ? "Everything is paused: no schedule starts a run." : "No schedule is due.")),
         section("Workers", seen.workers.length ? list(seen.workers.map(worker), seen.workers.length, to(["system"])) : nothing("No worker is connected: runs wait until one is.")),
