@@ -120,7 +120,7 @@ class Settings:
 
     @property
     def has_sessions(self) -> bool:
-        """Whether the web page signs in here, and not at an OpenID Connect provider."""
+        """Whether the web page logs in here, and not at an OpenID Connect provider."""
         return self.builtin or (self.auth_mode == "none" and self.auth_required)
 
     @property
