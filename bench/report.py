@@ -191,7 +191,7 @@ def _hops(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
     if not any(found.values()):
         return
     yield ""
-    yield "The hops of a run of one step with `wait=`, in ms, medians of the rounds' means (`dagway_hop_seconds`):"
+    yield "The stages of a run of one step with `wait=`, in ms, medians of the rounds' means (`dagway_hop_seconds`):"
     yield ""
     names = [hop for hop in next(rounds for rounds in found.values() if rounds)[0] if hop != "client"]
     yield "| | " + " | ".join(name.replace("_", " → ") for name in names) + " | explained |"

@@ -25,7 +25,7 @@ class CatalogEntry:
         return f"{self.name.replace('-', '_')}_command"
 
 
-SECTIONS = ("Here, without a server", "Run workflows", "Follow runs", "Operate", "Servers and access", "Services")
+SECTIONS = ("Without a server", "Run workflows", "Follow runs", "Operate", "Servers and access", "Services")
 
 _HERE, _RUN, _FOLLOW, _OPERATE, _ACCESS, _SERVICES = SECTIONS
 

@@ -27,8 +27,8 @@ dagway fmt - < a.yaml > b.yaml
 def fmt_command(*, paths: tuple[str, ...], check: bool, diff: bool) -> None:
     """Format workflow files.
 
-    Each level gets two spaces, also lists in maps, and blank lines in a row become one. Comments, quotes, the order of
-    keys and the breaks of lines stay, and so does what the file means. With `-`, formats standard input to standard
+    Indents each level by two spaces, also lists in maps, and reduces several blank lines to one. Comments, quotes, the
+    order of keys, line breaks and the meaning of the file do not change. With `-`, formats standard input to standard
     output. Prints the names of the files that change. Exits with 1 if a file cannot be formatted.
     """
     failed = False

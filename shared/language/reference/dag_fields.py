@@ -47,7 +47,7 @@ DAG_ENTRIES: dict[str, dict[str, FieldEntry]] = {
             'condition: "${HOME}"\nexpected: "re:^/home"',
         ),
         "preconditions.negate": _F(
-            "Turns the result around.", "condition: test -f stop\nnegate: true", default="false"
+            "Inverts the result.", "condition: test -f stop\nnegate: true", default="false"
         ),
         "precondition": _F("Another name of `preconditions`.", "precondition: test -f ready", alias="preconditions"),
     },
@@ -69,7 +69,7 @@ DAG_ENTRIES: dict[str, dict[str, FieldEntry]] = {
         ),
         "catchup.policy": _F("`none`, `latest` or `all`.", "policy: all", default="none", kind="text", own=True),
         "catchup.limit": _F(
-            "The most missed times that `all` catches up, at most 1000.",
+            "Maximum number of missed times that `all` catches up, up to 1000.",
             "policy: all\nlimit: 20",
             default="100",
             kind="number",

@@ -100,7 +100,7 @@ STEP_ENTRIES: dict[str, dict[str, FieldEntry]] = {
             'condition: "${DAY}"\nexpected: "re:^mon"',
         ),
         "preconditions.negate": _F(
-            "Turns the result around.", "condition: test -f stop\nnegate: true", default="false"
+            "Inverts the result.", "condition: test -f stop\nnegate: true", default="false"
         ),
         "precondition": _F("Another name of `preconditions`.", "precondition: test -f ready", alias="preconditions"),
         "continueOn": _F("Outcomes after which the run goes on: `failed`, `skipped`, or a map.", "continueOn: failed"),
@@ -113,10 +113,10 @@ STEP_ENTRIES: dict[str, dict[str, FieldEntry]] = {
         ),
         "continueOn.markSuccess": _F("Counts the step as succeeded then.", "failure: true\nmarkSuccess: true"),
     },
-    "Again": {
+    "Retries and repetitions": {
         "retryPolicy": _F("Tries a failed step again.", "retryPolicy: {limit: 3, intervalSec: 10}"),
         "retryPolicy.limit": _F(
-            "The most retries, not counting the first attempt. Required.", "limit: 3\nintervalSec: 10"
+            "Maximum number of retries, without the first attempt. Required.", "limit: 3\nintervalSec: 10"
         ),
         "retryPolicy.intervalSec": _F("Seconds before a retry. Required.", "limit: 3\nintervalSec: 0.5"),
         "retryPolicy.backoff": _F(
@@ -139,7 +139,7 @@ STEP_ENTRIES: dict[str, dict[str, FieldEntry]] = {
         "repeatPolicy.expected": _F("The value to compare with.", 'condition: "${STATE}"\nexpected: ready'),
         "repeatPolicy.exitCode": _F("Exit codes that meet the condition.", "repeat: while\nexitCode: [75]"),
         "repeatPolicy.intervalSec": _F("Seconds between two attempts.", "repeat: true\nintervalSec: 60"),
-        "repeatPolicy.limit": _F("The most attempts, with the first. 0: no limit.", "repeat: true\nlimit: 10"),
+        "repeatPolicy.limit": _F("Maximum number of attempts, with the first. 0: no limit.", "repeat: true\nlimit: 10"),
         "repeatPolicy.backoff": _F(
             "Factor by which the wait grows each time; `true` is 2.",
             "repeat: true\nintervalSec: 1\nbackoff: 2",
@@ -169,7 +169,7 @@ STEP_ENTRIES: dict[str, dict[str, FieldEntry]] = {
             "Whether stdout and stderr have a log each, or one together.", "logOutput: merged", "that of the workflow"
         ),
     },
-    "Where, and how long": {
+    "Place and time": {
         "workingDir": _F("Folder in which the step runs.", "workingDir: build", default="that of the workflow"),
         "dir": _F("Another name of `workingDir`.", "dir: build", kind="text"),
         "timeoutSec": _F("Seconds after which an attempt is ended and fails. 0: never.", "timeoutSec: 60"),
@@ -188,10 +188,10 @@ STEP_ENTRIES: dict[str, dict[str, FieldEntry]] = {
             own=True,
         ),
         "rateLimit.name": _F("Its name, shared by all DAGs.", "name: api\nlimit: 10\nintervalSec: 60", own=True),
-        "rateLimit.limit": _F("The most starts in one period.", "name: api\nlimit: 10\nintervalSec: 60", own=True),
+        "rateLimit.limit": _F("Maximum number of starts in one period.", "name: api\nlimit: 10\nintervalSec: 60", own=True),
         "rateLimit.intervalSec": _F("Seconds of a period.", "name: api\nlimit: 10\nintervalSec: 60", own=True),
     },
-    "Other workflows": {
+    "Calls of other workflows": {
         "call": _F("Runs another workflow: a DAG, or a later document of the file.", "call: child"),
         "run": _F("Older name of `call`.", "run: child", kind="text"),
         "params": _F(

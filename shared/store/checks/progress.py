@@ -165,7 +165,8 @@ CHECKS = (
     Check(
         "run-at-rest",
         "I5",
-        "No step of an ended run runs, waits or has an open attempt. Errands may follow the end.",
+        "No step of an ended run runs, waits or has an open attempt. Its mails and the removal of its container may "
+        "follow the end.",
         _STUCK,
         _ended_runs,
     ),
