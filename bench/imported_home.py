@@ -1,6 +1,6 @@
 """Measure ``dagway import dagu``: ``python -m bench.imported_home 100000``, or a part with ``--homes 4 --only 2``.
 
-Writes Dagu home folders, whose runs have two steps with logs, and imports them into one SQLite database. Prints for each
+Writes Dagu home folders whose runs have two steps with logs, and imports them into one SQLite database. Prints for each
 home the seconds, the processor seconds and the peak memory of its import, without the seconds of writing it. With
 ``--home`` the home is kept, and used again by the next call.
 """

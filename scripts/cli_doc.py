@@ -39,7 +39,7 @@ dagway ls --profile production
 
 ## Output
 
-Tables are for people, and are never truncated. `--json` prints what the API returns; commands that follow something print
+Tables are for people and never truncated. `--json` prints what the API returns; commands that follow something print
 one JSON object per line. Colours appear on a terminal only, and not if the variable `NO_COLOR` is set. Results go to
 standard output, remarks and progress to standard error.
 

@@ -71,8 +71,9 @@ ATTEMPT = Histogram(
 )
 HOP = Histogram(
     "dagway_hop_seconds",
-    "Seconds of each stage of a run: from accepted (a gateway sends the command) to created, dispatched, started, ended "
-    "(on the worker) and decided (recorded). In a chain the next step is dispatched when the one before is decided",
+    "Seconds of each stage of a run: from accepted (a gateway sends the command) to created, dispatched, started, "
+    "ended (on the worker) and decided (recorded). In a chain the next step is dispatched when the one before is "
+    "decided",
     ["hop"],
     buckets=HOP_S,
 )

@@ -147,7 +147,9 @@ def slowest(me: Operator) -> None:
 
 
 def next_scheduled_times(me: Operator) -> None:
-    expect(me.page.get_by_role("region", name="Next scheduled times")).to_contain_text(re.compile(r"ops-timed in \d+ (s|min)"))
+    expect(me.page.get_by_role("region", name="Next scheduled times")).to_contain_text(
+        re.compile(r"ops-timed in \d+ (s|min)")
+    )
 
 
 def live_log(me: Operator) -> None:

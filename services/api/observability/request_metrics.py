@@ -64,8 +64,8 @@ AUDIT_DROPPED = Counter(
 
 HOP = Histogram(
     "dagway_gateway_hop_seconds",
-    "Seconds of the first and last stage of a run: from asked (the request) to accepted (the command is sent), and, for "
-    "a start that waits, from decided (the run's end is recorded) to answered. Those between: dagway_hop_seconds",
+    "Seconds of the first and last stage of a run: from asked (the request) to accepted (the command is sent), and, "
+    "for a start that waits, from decided (the run's end is recorded) to answered. Those between: dagway_hop_seconds",
     ["hop"],
     buckets=HOP_S,
 )

@@ -46,9 +46,7 @@ DAG_ENTRIES: dict[str, dict[str, FieldEntry]] = {
             "The value that `condition` must have; after `re:` a regular expression.",
             'condition: "${HOME}"\nexpected: "re:^/home"',
         ),
-        "preconditions.negate": _F(
-            "Inverts the result.", "condition: test -f stop\nnegate: true", default="false"
-        ),
+        "preconditions.negate": _F("Inverts the result.", "condition: test -f stop\nnegate: true", default="false"),
         "precondition": _F("Another name of `preconditions`.", "precondition: test -f ready", alias="preconditions"),
     },
     "When it runs": {

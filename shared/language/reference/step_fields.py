@@ -99,9 +99,7 @@ STEP_ENTRIES: dict[str, dict[str, FieldEntry]] = {
             "The value that `condition` must have; after `re:` a regular expression.",
             'condition: "${DAY}"\nexpected: "re:^mon"',
         ),
-        "preconditions.negate": _F(
-            "Inverts the result.", "condition: test -f stop\nnegate: true", default="false"
-        ),
+        "preconditions.negate": _F("Inverts the result.", "condition: test -f stop\nnegate: true", default="false"),
         "precondition": _F("Another name of `preconditions`.", "precondition: test -f ready", alias="preconditions"),
         "continueOn": _F("Outcomes after which the run goes on: `failed`, `skipped`, or a map.", "continueOn: failed"),
         "continueOn.failure": _F("Goes on if the step failed.", "failure: true"),
@@ -188,7 +186,7 @@ STEP_ENTRIES: dict[str, dict[str, FieldEntry]] = {
             own=True,
         ),
         "rateLimit.name": _F("Its name, shared by all DAGs.", "name: api\nlimit: 10\nintervalSec: 60", own=True),
-        "rateLimit.limit": _F("Maximum number of starts in one period.", "name: api\nlimit: 10\nintervalSec: 60", own=True),
+        "rateLimit.limit": _F("Maximum starts in one period.", "name: api\nlimit: 10\nintervalSec: 60", own=True),
         "rateLimit.intervalSec": _F("Seconds of a period.", "name: api\nlimit: 10\nintervalSec: 60", own=True),
     },
     "Calls of other workflows": {
