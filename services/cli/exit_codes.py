@@ -1,6 +1,4 @@
-"""The exit codes of all commands, and the errors of commands that send requests to a gateway."""
-
-from typing import ClassVar
+"""The exit codes of all commands, and the text of an error that ends one."""
 
 from shared.errors import DagwayError, InvariantBroken, StoreUnavailable
 
@@ -10,9 +8,6 @@ __all__ = [
     "INTERRUPTED",
     "INVALID",
     "UNREACHABLE",
-    "GatewayError",
-    "GatewayUnreachable",
-    "WorkflowInvalid",
     "text_of",
 ]
 
@@ -33,26 +28,3 @@ _SUBJECTS = {StoreUnavailable: "the database is unavailable: ", InvariantBroken:
 def text_of(error: DagwayError) -> str:
     """Return the text of an error for people at a terminal."""
     return f"{_SUBJECTS.get(type(error), '')}{error}"
-
-
-class GatewayError(DagwayError):
-    """The gateway refused a request. ``status`` is the HTTP status, ``error_code`` the code of the API."""
-
-    code: ClassVar[str] = "gateway"
-
-    def __init__(self, text: str, *, status: int = 0, error_code: str = "") -> None:
-        super().__init__(text)
-        self.status = status
-        self.error_code = error_code
-
-
-class GatewayUnreachable(GatewayError):
-    """No gateway answers. ``what`` is the text without the advice, for a command that tries again."""
-
-    def __init__(self, what: str, *, advice: str = "") -> None:
-        super().__init__(f"{what}; {advice}" if advice else what)
-        self.what = what
-
-
-class WorkflowInvalid(DagwayError):
-    """A workflow file or a file with test cases has errors. The text has a line for each."""

@@ -7,16 +7,8 @@ from typing import IO, Any
 import click
 
 from services.cli.catalog import COMMANDS, SECTIONS
-from services.cli.exit_codes import (
-    FAILED,
-    INTERRUPTED,
-    INVALID,
-    UNREACHABLE,
-    GatewayError,
-    GatewayUnreachable,
-    WorkflowInvalid,
-    text_of,
-)
+from services.cli.errors import GatewayError, GatewayUnreachable, WorkflowInvalid
+from services.cli.exit_codes import FAILED, INTERRUPTED, INVALID, UNREACHABLE, text_of
 from services.cli.help_pages import PageGroup
 from shared.errors import ConfigInvalid, DagwayError
 from shared.garbage import collect_rarely

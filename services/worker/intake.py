@@ -7,35 +7,32 @@ right to send a copy. The broker then delivers it as ``redelivered``, and whoeve
 begins.
 """
 
-import json
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from services.worker.attempt.handler import TaskHandler
 from services.worker.attempt.registry import AttemptRegistry
+from services.worker.known_selectors import KnownSelectors
 from services.worker.process.outcome import StopKind
 from services.worker.process.supervisor import StopRequest
 from services.worker.reporting.metrics import WorkerCounters
 from services.worker.reporting.reports import Reporter
 from services.worker.run_files import RunFiles
 from services.worker.task_consumer import TaskConsumer
-from shared.admission.workers import WORKER_POOL, satisfies
 from shared.contracts.codec import decode
 from shared.contracts.tasks import Task
 from shared.disk import DiskCheck
 from shared.errors import DecodeFailed, SignatureRefused, Unavailable
 from shared.log import bound
-from shared.private_files import private_file
 from shared.tracing import SpanContext, within
 from shared.transport.base import BrokerQueue, Delivery, WorkerTransport, event_queue, task_queue, worker_queue
 
-__all__ = ["KnownSelectors", "TaskIntake"]
+__all__ = ["TaskIntake"]
 
 _log = logging.getLogger(__name__)
 _TAKE_S = 0.25
@@ -47,50 +44,6 @@ _KEEP_S = 1.0
 """How long a task without a slot is kept that another worker could take."""
 _KEEP_OWN_S = 60.0
 """How long a task without a slot is kept that is addressed to this worker. The broker's limit is half an hour."""
-
-
-class KnownSelectors:
-    """The worker selectors that this worker satisfies: that of its worker pool, and those that schedulers announced.
-
-    A file keeps the announced ones over restarts.
-    """
-
-    def __init__(self, path: Path, labels: Mapping[str, str]) -> None:
-        self._path = path
-        self._labels = labels
-        self._lock = threading.Lock()
-        own = {WORKER_POOL: labels[WORKER_POOL]} if WORKER_POOL in labels else {}
-        known = [one for one in self._load() if one != own and satisfies(labels, one)]
-        self._selectors: list[dict[str, str]] = [own, *known]
-
-    def all(self) -> list[dict[str, str]]:
-        """Return all known selectors."""
-        return list(self._selectors)
-
-    def learn(self, selector: dict[str, str]) -> bool:
-        """Remember a selector if it is new and this worker satisfies it; return whether it was remembered."""
-        with self._lock:
-            if selector in self._selectors or not satisfies(self._labels, selector):
-                return False
-            self._selectors.append(selector)
-            part = self._path.with_suffix(".part")
-            try:
-                private_file(part)
-                part.write_text(json.dumps(self._selectors), encoding="utf-8")
-                part.rename(self._path)
-            except OSError as error:
-                _log.warning("routes.not_kept", extra={"path": str(self._path), "error": str(error)})
-            return True
-
-    def _load(self) -> list[dict[str, str]]:
-        try:
-            return list(json.loads(self._path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return []
-        except ValueError as error:
-            # Schedulers announce every selector again, so the only loss is a delay.
-            _log.warning("routes.unreadable", extra={"path": str(self._path), "error": str(error)})
-            return []
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ from services.worker.executors.capabilities import InstalledTypes, available_typ
 from services.worker.inputs.sealing import Sealer
 from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
-from services.worker.intake import KnownSelectors, TaskIntake
+from services.worker.intake import TaskIntake
+from services.worker.known_selectors import KnownSelectors
 from services.worker.output.disk_reserve import DiskReserve
 from services.worker.output.log_shipper import LogShipper
 from services.worker.process.folder_emptier import FolderEmptier

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from services.cli.exit_codes import GatewayUnreachable
+from services.cli.errors import GatewayUnreachable
 from services.cli.remote import gateway as sending
 
 

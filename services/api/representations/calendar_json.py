@@ -15,7 +15,7 @@ __all__ = ["Planned", "calendar_days", "month_bounds", "planned_times"]
 
 _MOST_COVERED = 2_000
 """How many scheduled times of one entry that covers several are counted."""
-_MOST_PLANNED = 2_000
+_MOST_OF_ONE_DAG = 2_000
 """How many scheduled times to come of one DAG are counted. A schedule of every minute has 1,440 a day."""
 
 
@@ -40,7 +40,7 @@ def planned_times(
     now: datetime,
     zone: tzinfo,
     known_until: datetime | None = None,
-    most: int = _MOST_PLANNED,
+    most: int = _MOST_OF_ONE_DAG,
 ) -> Planned:
     """Return the times in the month, from ``now`` on, at which schedules are due: the first ``most``.
 

@@ -22,7 +22,7 @@ FIRES = Operations()
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 _MOST_SCHEDULES = 500
 """How many DAGs have their planned times counted: those that are due first."""
-_MOST_PLANNED = 5_000
+_MOST_OF_ALL_DAGS = 5_000
 """How many planned times of all DAGs are counted."""
 
 
@@ -104,7 +104,7 @@ def _calendar_of_all(call: Call, month: date, zone: tzinfo) -> dict[str, Any]:
     due = [dag for dag in page.dags if dag.next_start_at is not None]
     known_until = due.pop().next_start_at if len(due) > _MOST_SCHEDULES else None
     schedules = _start_schedules(call, due)
-    planned = planned_times(schedules, month, now=call.now, zone=zone, known_until=known_until, most=_MOST_PLANNED)
+    planned = planned_times(schedules, month, now=call.now, zone=zone, known_until=known_until, most=_MOST_OF_ALL_DAGS)
     return calendar_days(month, call.deps.reads.fire_counts(*month_bounds(month, zone)), planned, zone=zone)
 
 

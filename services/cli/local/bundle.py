@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.cli.exit_codes import WorkflowInvalid
+from services.cli.errors import WorkflowInvalid
 from shared.language.issues import Issues
 from shared.language.load import load
 from shared.language.model import Dag

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.cli.exit_codes import WorkflowInvalid
+from services.cli.errors import WorkflowInvalid
 from shared.language.issues import Issues, did_you_mean
 from shared.language.yaml.fields import is_scalar, scalar_text
 from shared.language.yaml.reader import YamlMap, read_yaml

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from services.cli.exit_codes import WorkflowInvalid
+from services.cli.errors import WorkflowInvalid
 from services.cli.help_pages import PageCommand
 from services.cli.local.named_workflow import file_of, gateway_with_dags, is_dag_name
 from services.cli.local.schema_check import schema_problem

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from services.cli.exit_codes import FAILED, WorkflowInvalid
+from services.cli.errors import WorkflowInvalid
+from services.cli.exit_codes import FAILED
 from services.cli.help_pages import PageCommand
 from services.cli.local.cases import CASES_SUFFIXES, Case, CaseFile, read_cases
 from services.cli.output.junit import CaseResult, junit_xml

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from services.cli.exit_codes import FAILED, GatewayError
+from services.cli.errors import GatewayError
+from services.cli.exit_codes import FAILED
 from services.cli.help_pages import PageCommand
 from services.cli.local.cases import CASES_SUFFIXES
 from services.cli.local.named_workflow import file_of, gateway_with_dags, is_dag_name

@@ -10,7 +10,8 @@ from typing import NoReturn
 
 import click
 
-from services.cli.exit_codes import INTERRUPTED, WorkflowInvalid
+from services.cli.errors import WorkflowInvalid
+from services.cli.exit_codes import INTERRUPTED
 
 __all__ = ["run_on_change"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from services.cli.exit_codes import GatewayError
+from services.cli.errors import GatewayError
 from services.cli.help_pages import PageCommand
 from services.cli.mcp.tools import ArgumentError, Tool, tools_of
 from services.cli.remote.connecting import with_gateway

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from services.cli.exit_codes import GatewayError
+from services.cli.errors import GatewayError
 from services.cli.help_pages import PageGroup
 from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
 from services.cli.output.times import short_time

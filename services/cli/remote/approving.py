@@ -2,7 +2,7 @@
 
 import click
 
-from services.cli.exit_codes import GatewayError
+from services.cli.errors import GatewayError
 from services.cli.help_pages import PageCommand
 from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
 from services.cli.output.times import short_time

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from services.cli.exit_codes import GatewayError
+from services.cli.errors import GatewayError
 from services.cli.help_pages import PageCommand
 from services.cli.output.terminal import JSON_OPTION, echo_json
 from services.cli.remote.connecting import with_gateway

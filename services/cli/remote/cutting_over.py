@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from services.cli.exit_codes import GatewayError
+from services.cli.errors import GatewayError
 from services.cli.remote.gateway import Gateway, path
 from shared.language.cron import fires_between
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import click
 
-from services.cli.exit_codes import FAILED, GatewayError, GatewayUnreachable
+from services.cli.errors import GatewayError, GatewayUnreachable
+from services.cli.exit_codes import FAILED
 from services.cli.output.terminal import JSON_OPTION, echo_json, paint
 from services.cli.profiles import profiles_path
 from services.cli.remote.connecting import with_gateway

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from services.cli.exit_codes import GatewayUnreachable
+from services.cli.errors import GatewayUnreachable
 from shared.event_stream import StreamEvent, parse_events
 
 __all__ = ["EventSource", "follow"]

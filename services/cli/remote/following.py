@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from services.cli.exit_codes import FAILED, INTERRUPTED, GatewayError, GatewayUnreachable
+from services.cli.errors import GatewayError, GatewayUnreachable
+from services.cli.exit_codes import FAILED, INTERRUPTED
 from services.cli.interrupts import interruptible
 from services.cli.output.run_page import failed_steps, run_lines
 from services.cli.output.terminal import echo_json, paint

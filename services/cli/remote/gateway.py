@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
-from services.cli.exit_codes import GatewayError, GatewayUnreachable
+from services.cli.errors import GatewayError, GatewayUnreachable
 
 __all__ = ["Gateway", "ServerConnection", "path"]
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import click
 
-from services.cli.exit_codes import GatewayError, GatewayUnreachable
+from services.cli.errors import GatewayError, GatewayUnreachable
 from services.cli.help_pages import PageCommand
 from services.cli.log_tail import LogLine, LogTail
 from services.cli.output.run_page import nodes_of

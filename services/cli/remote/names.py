@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from services.cli.exit_codes import GatewayError
+from services.cli.errors import GatewayError
 from services.cli.remote.dagu_flags import dag_name
 from services.cli.remote.gateway import Gateway, path
 

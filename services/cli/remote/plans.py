@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from services.cli.exit_codes import GatewayError, WorkflowInvalid
+from services.cli.errors import GatewayError, WorkflowInvalid
 from services.cli.help_pages import PageCommand
 from services.cli.output.plan_page import plan_json, plan_lines
 from services.cli.output.terminal import echo_json

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.exit_codes import GatewayUnreachable
+from services.cli.errors import GatewayUnreachable
 from services.cli.log_tail import LogTail
 from services.cli.remote.event_stream import follow
 from services.cli.remote.following import say_lost

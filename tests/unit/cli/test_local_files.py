@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from services.cli import cli
-from services.cli.exit_codes import WorkflowInvalid
+from services.cli.errors import WorkflowInvalid
 from services.cli.local.bundle import read_bundle, with_working_dir
 from services.cli.local.cases import Case, Mock
 from services.cli.local.mocking import mocked_spec

@@ -9,7 +9,7 @@ import urllib3
 from click.testing import CliRunner
 
 from services.cli import cli
-from services.cli.exit_codes import GatewayError
+from services.cli.errors import GatewayError
 from services.cli.remote import gateway as sending
 from services.cli.remote.gateway import Gateway, ServerConnection
 

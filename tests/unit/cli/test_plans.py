@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from services.cli import cli
-from services.cli.exit_codes import GatewayError
+from services.cli.errors import GatewayError
 from services.cli.remote.gateway import Gateway
 
 CALLS = "steps:\n  - name: hidden\n    call: of-others\n  - name: seen\n    call: mine\n"

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from click.testing import CliRunner
 
-from services.cli.exit_codes import GatewayError, GatewayUnreachable
+from services.cli.errors import GatewayError, GatewayUnreachable
 from services.cli.remote.cutting_over import CutOver, Workflow, cut_over
 from services.cli.remote.gateway import Gateway
 from services.cli.remote.shadow_report import DagComparison, compare_plans, compare_times
