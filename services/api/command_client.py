@@ -19,8 +19,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
+from services.api import checked_values
 from services.api.problems import Problem, bad_request, from_refusal
-from services.api.representations import json_values
 from shared.contracts.codec import decode_as, encode
 from shared.contracts.commands import Command, CommandReply
 from shared.errors import BrokerUnavailable, PublishUnconfirmed, Unroutable
@@ -63,7 +63,7 @@ def command_key(header: str | None) -> str | None:
 
 def chosen_run_id(given: str, key: str | None) -> str:
     """Return the id of a new run: ``given`` if it is not empty, else ``run_id_for(key)``."""
-    return json_values.run_id(given) if given else run_id_for(key)
+    return checked_values.run_id(given) if given else run_id_for(key)
 
 
 def run_id_for(key: str | None) -> str:

@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 
 import urllib3
 
+from services.api import checked_values
 from services.api.follow import Follower, Watch
 from services.api.operations import ApiResponse
 from services.api.problems import Problem
-from services.api.representations import json_values
 from services.api.settings import RemoteNode
 from shared.outbound import OutboundPolicy
 from shared.outbound_http import OutboundDenied, outbound_pool
@@ -157,7 +157,7 @@ def _wait_s(query: list[tuple[str, str]]) -> float:
     for name, value in query:
         if name == "wait":
             with contextlib.suppress(Problem):
-                return json_values.seconds(value, name, most=_TIMEOUT_S * 2)
+                return checked_values.seconds(value, name, most=_TIMEOUT_S * 2)
     return 0
 
 

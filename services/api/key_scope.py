@@ -6,11 +6,11 @@ all DAGs or runs, and everything that is about no DAG, are refused. Names in bod
 
 from collections.abc import Mapping
 
+from services.api import checked_values
 from services.api.auth.authentication import forbidden
 from services.api.auth.principals import Principal
 from services.api.deps import Deps
 from services.api.operations import Operation
-from services.api.representations import json_values
 from services.api.run_details.lookup import run_name
 from shared.contracts.dag_scope import why_out_of_scope
 
@@ -35,7 +35,7 @@ def refuse_out_of_scope(
 def _names(deps: Deps, operation: Operation, path: Mapping[str, str]) -> tuple[str, ...]:
     """Return the names of the DAG in the path. A file can define a DAG with another name, whose runs it shows."""
     if operation.path.startswith("/dags/{fileName}"):
-        file_name = json_values.file_name(path["fileName"])
+        file_name = checked_values.file_name(path["fileName"])
         dag_name = deps.reads.dag_name(file_name)
         return (file_name,) if dag_name is None else (file_name, dag_name)
     if operation.path.startswith("/dag-runs/{name}"):

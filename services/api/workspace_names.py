@@ -1,7 +1,7 @@
 """The workspace of the request that is being answered, and the names of what belongs to it.
 
 A request names its workspace by the header ``X-Dagway-Workspace`` or the query parameter ``workspace``; without them it
-is the default workspace. Names in the request become stored names where ``json_values`` checks them (``stored``). In
+is the default workspace. Names in the request become stored names where ``checked_values`` checks them (``stored``). In
 the response each of them is the plain name again (``shown``): one place for all bodies, errors and streams, which is
 exact because no other text has the mark behind the workspace's name.
 """

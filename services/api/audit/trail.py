@@ -12,8 +12,8 @@ from werkzeug.exceptions import HTTPException
 from services.api import problems
 from services.api.audit.sender import AuditSender
 from services.api.auth.principals import NOBODY, Principal
+from services.api.checked_values import file_stem
 from services.api.problems import Problem
-from services.api.representations.json_values import file_stem
 from shared.contracts.actors import Actor
 from shared.contracts.audit import AuditEntry, AuditTarget
 from shared.errors import DagwayError

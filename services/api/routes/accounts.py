@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from pydantic import Field, SecretStr
 
+from services.api import checked_values
 from services.api.auth.authentication import forbidden, principal_of, unauthorized
 from services.api.auth.password_rules import why_refused
 from services.api.auth.principals import Principal
@@ -263,7 +264,7 @@ def update_user(call: Call, body: UpdateUserBody, user_id: str) -> ApiResponse:
     """
     command = UpdateUser(
         by=call.user,
-        user_id=json_values.known_id(user_id, "user"),
+        user_id=checked_values.known_id(user_id, "user"),
         username=_username(body.username) if body.username else None,
         **(_role(body.role) if body.role is not None else {}),
     )
@@ -275,7 +276,7 @@ def delete_user(call: Call, user_id: str) -> ApiResponse:
     """Delete a user. Users cannot delete themselves."""
     if call.principal.kind == "user" and call.principal.id == user_id:
         raise forbidden("You cannot delete yourself")
-    return call.carry_out(DeleteUser(by=call.user, user_id=json_values.known_id(user_id, "user")))
+    return call.carry_out(DeleteUser(by=call.user, user_id=checked_values.known_id(user_id, "user")))
 
 
 @ACCOUNTS.post(
@@ -300,7 +301,7 @@ def _set_password(call: Call, user: UserRow, password: SecretStr, message: str) 
 def _role(text: str) -> dict[str, Any]:
     """Return the fields of a command for a role of the API, which has ``none`` for members of workspaces only."""
     members_only = text == NO_ROLE
-    return {"role": "viewer" if members_only else json_values.role(text), "members_only": members_only}
+    return {"role": "viewer" if members_only else checked_values.role(text), "members_only": members_only}
 
 
 def _user(result: Result) -> dict[str, Any]:
@@ -316,7 +317,7 @@ def _hash(call: Call, password: SecretStr, username: str) -> str:
 
 
 def _username(text: str) -> str:
-    name = json_values.printable(text, "username", most=_MAX_NAME)
+    name = checked_values.printable(text, "username", most=_MAX_NAME)
     try:
         check_unmarked(name, "username")
     except ForeignName as error:
@@ -325,7 +326,7 @@ def _username(text: str) -> str:
 
 
 def _find(call: Call, user_id: str) -> UserRow:
-    found = call.deps.reads.user(json_values.known_id(user_id, "user"))
+    found = call.deps.reads.user(checked_values.known_id(user_id, "user"))
     if found is None:
         raise not_found(f"There is no user {user_id!r}")
     return found

@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from services.api import checked_values
 from services.api.operations import ApiResponse, Body, Call, Operations, Storable
-from services.api.representations import json_values
 from services.api.run_details.lookup import run_name
 from shared.contracts.commands.approvals import ApproveStep, RejectStep
 
@@ -110,7 +110,7 @@ def _about(call: Call, name: str, dag_run_id: str, step_name: str, sub_run_id: s
         "by": call.user,
         "user": call.principal.username,
         "dag_name": run_name(call.deps, name),
-        "dag_run_id": json_values.known_run_id(dag_run_id),
-        "sub_run_id": json_values.known_run_id(sub_run_id, "subDAGRunId") if sub_run_id else "",
+        "dag_run_id": checked_values.known_run_id(dag_run_id),
+        "sub_run_id": checked_values.known_run_id(sub_run_id, "subDAGRunId") if sub_run_id else "",
         "step_name": step_name,
     }

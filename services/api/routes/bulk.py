@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import Field
 
+from services.api import checked_values
 from services.api.bulk_outcomes import BulkOutcome, bulk_outcomes, outcome_json
 from services.api.cursors import read_cursor, write_cursor
 from services.api.operations import ApiResponse, Body, Call, Operations, Query, ok
 from services.api.problems import Problem
-from services.api.representations import json_values
 from services.api.response_schemas.bulk import BulkResponseSchema, StopQueueResponseSchema
 from shared.contracts.commands import Command, DequeueRun, RemoveRun, RetryRun, StopRun
 from shared.store.reads.reader import RunName
@@ -127,7 +127,7 @@ def stop_queue(call: Call, query: StopQueueQuery, name: str) -> ApiResponse:
 
     ``nextCursor`` is set if there are more: send the same request with it. A run that ends meanwhile is not an error.
     """
-    queue = json_values.queue_name(name, "name")
+    queue = checked_values.queue_name(name, "name")
     # Queued runs first: a run that is stopped makes room for the next one.
     place = read_cursor(query.cursor, _place) if query.cursor else _QueuePlace(queued=True)
     errors: list[str] = []
@@ -171,7 +171,7 @@ def _place(values: list[Any]) -> _QueuePlace | None:
 def _each(call: Call, body: BulkBody, make: Callable[[RunName], Command]) -> ApiResponse:
     runs = list(
         dict.fromkeys(
-            RunName(json_values.plain_name(each.name, "runs.name"), json_values.run_id(each.dag_run_id))
+            RunName(checked_values.plain_name(each.name, "runs.name"), checked_values.run_id(each.dag_run_id))
             for each in body.runs
         )
     )

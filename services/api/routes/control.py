@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import Field
 
+from services.api import checked_values
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.problems import Problem, bad_request, not_found
-from services.api.representations import json_values
 from services.api.response_schemas.dags import ErrorsResponseSchema
 from services.api.run_details.lookup import run_name
 from shared.contracts.commands import DequeueRun, PatchStep, RetryRun, StopRun
@@ -42,7 +42,7 @@ class StatusBody(Body):
 )
 def stop_all(call: Call, file_name: str) -> ApiResponse:
     """Stop all running runs of a DAG. A run that ends before it can be stopped is not an error."""
-    stem = json_values.file_name(file_name)
+    stem = checked_values.file_name(file_name)
     found = call.deps.reads.dag(stem)
     if found is None:
         raise not_found(f"There is no DAG {stem!r}")
@@ -85,7 +85,7 @@ def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> ApiRespons
     """
     command = RetryRun(
         **_run(call, name, dag_run_id),
-        new_run_id=json_values.run_id(body.dag_run_id) if body.dag_run_id else "",
+        new_run_id=checked_values.run_id(body.dag_run_id) if body.dag_run_id else "",
         step_name=body.step_name or None,
     )
     return call.carry_out(command)
@@ -94,7 +94,7 @@ def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> ApiRespons
 @CONTROL.delete(_RUN, id="deleteDAGRun", role="manager", permission="write_dags", status=204)
 def remove(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     """Delete a run that has ended, with its sub-runs and logs."""
-    if dag_run_id == json_values.LATEST:
+    if dag_run_id == checked_values.LATEST:
         raise bad_request(
             "dagRunId: must be the id of a run; 'latest' may be another run by the time it is deleted", field="dagRunId"
         )
@@ -122,7 +122,7 @@ def dequeue(call: Call, name: str, dag_run_id: str) -> ApiResponse:
 def patch_step(call: Call, body: StatusBody, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
     """Set the status of one step by hand. Starts and stops nothing; the run must not be running."""
     command = PatchStep(
-        **_run(call, name, dag_run_id), step_name=step_name, status=json_values.chosen_node_status(body.status)
+        **_run(call, name, dag_run_id), step_name=step_name, status=checked_values.chosen_node_status(body.status)
     )
     return call.carry_out(command)
 
@@ -140,9 +140,9 @@ def patch_sub_step(
     """Set the status of one step of a sub-run by hand. Starts and stops nothing."""
     command = PatchSubStep(
         **_run(call, name, dag_run_id),
-        sub_run_id=json_values.known_run_id(sub_dag_run_id, "subDAGRunId"),
+        sub_run_id=checked_values.known_run_id(sub_dag_run_id, "subDAGRunId"),
         step_name=step_name,
-        status=json_values.chosen_node_status(body.status),
+        status=checked_values.chosen_node_status(body.status),
     )
     return call.carry_out(command)
 
@@ -151,5 +151,5 @@ def _run(call: Call, name: str, dag_run_id: str) -> dict[str, Any]:
     return {
         "by": call.user,
         "dag_name": run_name(call.deps, name),
-        "dag_run_id": json_values.known_run_id(dag_run_id),
+        "dag_run_id": checked_values.known_run_id(dag_run_id),
     }

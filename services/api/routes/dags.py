@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from services.api import checked_values
 from services.api.caches.specs import parse_spec
 from services.api.operations import ApiResponse, Body, Call, Operations, Query, Result, json_bytes, ok
 from services.api.param_schemas import param_schema
@@ -146,7 +147,7 @@ def validate(call: Call, body: ValidateBody) -> ApiResponse:
 
     A step that no live worker has the program for is named in ``errors`` too, but the spec is valid: the others run.
     """
-    name = json_values.file_stem(body.name.strip()) or "validated-dag"
+    name = checked_values.file_stem(body.name.strip()) or "validated-dag"
     errors = []
     if not valid_dag_name(name):
         errors.append(f"name: {name[:80]!r} must be {DAG_NAME_RULE}")
@@ -174,7 +175,7 @@ def validate(call: Call, body: ValidateBody) -> ApiResponse:
 )
 def create(call: Call, body: CreateBody) -> ApiResponse:
     """Create a DAG. Without a spec, the DAG gets an example spec with one step."""
-    name = json_values.dag_name(json_values.file_stem(body.name.strip()), "name")
+    name = checked_values.dag_name(checked_values.file_stem(body.name.strip()), "name")
     if plain_name(name) in _RESERVED:
         raise bad_request(f"name: {plain_name(name)!r} is reserved: the API uses it in its paths", field="name")
     spec = body.spec if body.spec.strip() else _TEMPLATE
@@ -216,7 +217,7 @@ def details(call: Call, file_name: str) -> ApiResponse:
 @DAGS.delete(_DAG, id="deleteDAG", role="manager", permission="write_dags", status=204)
 def delete(call: Call, file_name: str) -> ApiResponse:
     """Delete a DAG, and its file if the DAG folder is written, but keep its runs."""
-    return call.carry_out(DeleteDag(by=call.user, file_name=json_values.file_name(file_name)))
+    return call.carry_out(DeleteDag(by=call.user, file_name=checked_values.file_name(file_name)))
 
 
 @DAGS.get(f"{_DAG}/spec", id="getDAGSpec", response=SpecResponseSchema)
@@ -250,8 +251,8 @@ def put_spec(call: Call, body: SpecBody, file_name: str) -> ApiResponse:
     Where ``DAGWAY_DAGS_WRITE`` is ``folder``: if the file was edited in the DAG folder and not loaded yet, the response
     is 409, or 412 with ``If-Match``; if the folder cannot be written, it is 403.
     """
-    stem = json_values.file_name(file_name)
-    expected = json_values.etags(call.headers.get("If-Match", ""))
+    stem = checked_values.file_name(file_name)
+    expected = checked_values.etags(call.headers.get("If-Match", ""))
     if not expected and call.deps.settings.require_if_match:
         raise Problem(428, "precondition_required", "If-Match: is required; send the ETag of the response to GET")
     command: Command = PutSpec(by=call.user, file_name=stem, spec=body.spec)
@@ -273,12 +274,14 @@ def put_spec(call: Call, body: SpecBody, file_name: str) -> ApiResponse:
 @DAGS.post(f"{_DAG}/rename", id="renameDAG", role="manager", permission="write_dags", body=RenameBody)
 def rename(call: Call, body: RenameBody, file_name: str) -> ApiResponse:
     """Change the file name of a DAG."""
-    new_name = json_values.dag_name(json_values.file_stem(body.new_file_name.strip()), "newFileName")
+    new_name = checked_values.dag_name(checked_values.file_stem(body.new_file_name.strip()), "newFileName")
     if plain_name(new_name) in _RESERVED:
         raise bad_request(
             f"newFileName: {plain_name(new_name)!r} is reserved: the API uses it in its paths", field="newFileName"
         )
-    return call.carry_out(RenameDag(by=call.user, file_name=json_values.file_name(file_name), new_file_name=new_name))
+    return call.carry_out(
+        RenameDag(by=call.user, file_name=checked_values.file_name(file_name), new_file_name=new_name)
+    )
 
 
 @DAGS.post(
@@ -295,7 +298,7 @@ def suspend(call: Call, body: SuspendBody, file_name: str) -> ApiResponse:
     Requests can still start and queue runs. Unlike a pause, a suspension does not hold back queued runs, and the
     skipped times are never caught up.
     """
-    return call.carry_out(SuspendDag(by=call.user, file_name=json_values.file_name(file_name), suspend=body.suspend))
+    return call.carry_out(SuspendDag(by=call.user, file_name=checked_values.file_name(file_name), suspend=body.suspend))
 
 
 @DAGS.get(f"{_DAG}/dag-runs", id="getDAGDAGRunHistory", response=HistoryResponseSchema)
@@ -305,7 +308,7 @@ def history(call: Call, file_name: str) -> ApiResponse:
     If no stored DAG has the file name ``fileName``, return the runs whose DAG name is ``fileName``: the runs of a
     deleted DAG can still be read.
     """
-    stem = json_values.file_name(file_name)
+    stem = checked_values.file_name(file_name)
     dag = call.deps.reads.dag(stem)
     found = call.deps.reads.recent_runs(dag.dag_name if dag else stem, limit=_HISTORY)
     return ok({"dagRuns": run_history(call.deps, found), "gridData": run_json.grid(found)})
@@ -318,7 +321,7 @@ def run_of_dag(call: Call, file_name: str, dag_run_id: str) -> ApiResponse:
     If the DAG never ran, ``latest`` returns all its steps as ``not_started``.
     """
     dag = _dag(call, file_name)
-    if dag_run_id == json_values.LATEST:
+    if dag_run_id == checked_values.LATEST:
         model = _model(dag, load_dags(call.deps, [dag])[dag.file_name])
         return ok({"dagRun": _latest_details(call, dag.dag_name, model)})
     run = call.deps.reads.run(dag.dag_name, dag_run_id)
@@ -332,7 +335,7 @@ def _refused(call: Call) -> list[str]:
 
 
 def _dag(call: Call, file_name: str) -> DagRow:
-    stem = json_values.file_name(file_name)
+    stem = checked_values.file_name(file_name)
     found = call.deps.reads.dag(stem)
     if found is None:
         raise not_found(f"There is no DAG {stem!r}")

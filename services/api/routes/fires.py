@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
+from services.api import checked_values
 from services.api.operations import ApiResponse, Call, Operations, Query, json_bytes, ok
 from services.api.problems import bad_request, not_found
 from services.api.representations import json_values
@@ -35,7 +36,7 @@ class FiresQuery(Query):
 @FIRES.get("/dags/{fileName}/slots", id="listDAGSlots", query=FiresQuery, response=SlotsSchema)
 def fires(call: Call, query: FiresQuery, file_name: str) -> ApiResponse:
     """List the scheduled times of a DAG and what happened at each, newest first, and the next scheduled time."""
-    stem = json_values.file_name(file_name)
+    stem = checked_values.file_name(file_name)
     found = call.deps.reads.fires(stem, before=query.before, outcome=query.outcome, limit=query.limit)
     if not found and call.deps.reads.dag(stem) is None:
         raise not_found(f"There is no DAG {stem!r}")
@@ -79,9 +80,9 @@ class CalendarQuery(Query):
 @FIRES.get("/dags/{fileName}/calendar", id="getDAGCalendar", query=CalendarQuery, response=CalendarSchema)
 def calendar(call: Call, query: CalendarQuery, file_name: str) -> ApiResponse:
     """Return a month of a DAG's start schedule: each day with its fires by outcome, and the scheduled times to come."""
-    dag = call.deps.reads.dag(json_values.file_name(file_name))
+    dag = call.deps.reads.dag(checked_values.file_name(file_name))
     if dag is None:
-        raise not_found(f"There is no DAG {json_values.file_name(file_name)!r}")
+        raise not_found(f"There is no DAG {checked_values.file_name(file_name)!r}")
     zone = call.deps.zone or local_zone()
     month = _month(call, query, zone)
     fires = call.deps.reads.fire_times(dag.file_name, *month_bounds(month, zone))

@@ -7,12 +7,13 @@ from uuid import UUID
 
 from pydantic import Field
 
+from services.api import checked_values
 from services.api.auth.authentication import forbidden
 from services.api.auth.tokens import KEY_PREFIX, drawn, new_secret, secret_hash
 from services.api.dag_patterns import dag_patterns
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
-from services.api.representations import accounts_json, json_values
+from services.api.representations import accounts_json
 from services.api.response_schemas.accounts import ApiKeyAnswerSchema, ApiKeyMadeSchema, ApiKeysSchema
 from services.api.workspace_names import stored
 from shared.contracts.commands.accounts import CreateApiKey, DeleteApiKey, UpdateApiKey
@@ -66,7 +67,7 @@ def create_key(call: Call, body: CreateKeyBody) -> ApiResponse:
         key_id=str(UUID(bytes=random, version=4)),
         name=_name(body.name),
         description=body.description,
-        role=json_values.role(body.role),
+        role=checked_values.role(body.role),
         prefix=secret[:_SHOWN],
         secret_hash=secret_hash(secret),
         created_by=call.principal.id,
@@ -79,7 +80,7 @@ def create_key(call: Call, body: CreateKeyBody) -> ApiResponse:
 @KEYS.get(_PATH, id="getAPIKey", role="admin", builtin=_NO_KEYS, response=ApiKeyAnswerSchema)
 def get_key(call: Call, key_id: str) -> ApiResponse:
     """Return one API key, without its secret."""
-    found = call.deps.reads.api_key(json_values.known_id(key_id, "API key"))
+    found = call.deps.reads.api_key(checked_values.known_id(key_id, "API key"))
     if found is None:
         raise not_found(f"There is no API key {key_id!r}")
     return ok({"apiKey": accounts_json.api_key(found)})
@@ -90,10 +91,10 @@ def update_key(call: Call, body: UpdateKeyBody, key_id: str) -> ApiResponse:
     """Change an API key. An empty ``expiresAt`` removes its expiry, an empty ``dags`` its limit to some DAGs."""
     command = UpdateApiKey(
         by=call.user,
-        key_id=json_values.known_id(key_id, "API key"),
+        key_id=checked_values.known_id(key_id, "API key"),
         name=_name(body.name) if body.name.strip() else None,
         description=body.description,
-        role=json_values.role(body.role) if body.role is not None else None,
+        role=checked_values.role(body.role) if body.role is not None else None,
         expires_at=_expiry(call, body.expires_at or ""),
         never_expires=body.expires_at == "",
         dags=dag_patterns(body.dags) if body.dags is not None else None,
@@ -104,7 +105,7 @@ def update_key(call: Call, body: UpdateKeyBody, key_id: str) -> ApiResponse:
 @KEYS.delete(_PATH, id="deleteAPIKey", role="admin", builtin=_NO_KEYS, status=204)
 def delete_key(call: Call, key_id: str) -> ApiResponse:
     """Delete an API key. Later requests with this key are refused."""
-    return call.carry_out(DeleteApiKey(by=call.user, key_id=json_values.known_id(key_id, "API key")))
+    return call.carry_out(DeleteApiKey(by=call.user, key_id=checked_values.known_id(key_id, "API key")))
 
 
 def _key(result: Result) -> dict[str, Any]:
@@ -112,7 +113,7 @@ def _key(result: Result) -> dict[str, Any]:
 
 
 def _name(text: str) -> str:
-    return stored(json_values.printable(text, "name", most=_MAX_NAME), "name")
+    return stored(checked_values.printable(text, "name", most=_MAX_NAME), "name")
 
 
 def _expiry(call: Call, text: str) -> datetime | None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
+from services.api import checked_values
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.representations import json_values
 from services.api.response_schemas.queues import PoolCapacitySchema, PoolsSchema, RemovedSchema
@@ -35,7 +36,7 @@ def pools(call: Call) -> ApiResponse:
 )
 def set_capacity(call: Call, body: PoolBody, name: str) -> ApiResponse:
     """Set the capacity of a pool. Steps that hold a place keep it, even beyond a smaller capacity."""
-    pool = json_values.plain_name(name, "name")
+    pool = checked_values.plain_name(name, "name")
     command = SetPool(by=call.user, name=pool, capacity=body.capacity)
     return call.carry_out(command, then={"name": pool, "capacity": body.capacity})
 
@@ -43,7 +44,7 @@ def set_capacity(call: Call, body: PoolBody, name: str) -> ApiResponse:
 @POOLS.delete("/pools/{name}", id="removePool", role="manager", permission="run_dags", response=RemovedSchema)
 def remove(call: Call, name: str) -> ApiResponse:
     """Remove the configured capacity of a pool. The capacity is then 1."""
-    return call.carry_out(RemovePool(by=call.user, name=json_values.plain_name(name, "name")), then={})
+    return call.carry_out(RemovePool(by=call.user, name=checked_values.plain_name(name, "name")), then={})
 
 
 def _shown(call: Call, pool: PoolRow) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from services.api import checked_values
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.problems import bad_request
 from services.api.representations import json_values
@@ -40,7 +41,7 @@ class ResumeBody(Body):
 )
 def set_limit(call: Call, body: LimitBody, name: str) -> ApiResponse:
     """Set how many runs of a queue are active at once, and make the queue global. Active runs continue."""
-    queue = json_values.queue_name(name, "name")
+    queue = checked_values.queue_name(name, "name")
     limit = body.max_concurrency
     command = SetQueue(by=call.user, name=queue, max_concurrency=limit)
     return call.carry_out(command, then={"name": queue, "maxConcurrency": limit})
@@ -49,7 +50,7 @@ def set_limit(call: Call, body: LimitBody, name: str) -> ApiResponse:
 @QUEUES.delete("/queues/{name}", id="removeQueueLimit", role="manager", permission="run_dags", response=RemovedSchema)
 def remove_limit(call: Call, name: str) -> ApiResponse:
     """Remove the limit of a global queue, which is then no longer global: its DAGs' ``maxActiveRuns`` apply again."""
-    return call.carry_out(RemoveQueue(by=call.user, name=json_values.queue_name(name, "name")), then={})
+    return call.carry_out(RemoveQueue(by=call.user, name=checked_values.queue_name(name, "name")), then={})
 
 
 @QUEUES.get("/pauses", id="listPauses", response=PausesSchema)
@@ -126,7 +127,7 @@ def pause_queue(call: Call, body: PauseBody, name: str) -> ApiResponse:
 
     ``POST /dags/{fileName}/start`` and ``POST /dag-runs`` still start runs, because they do not queue.
     """
-    queue = json_values.queue_name(name, "name")
+    queue = checked_values.queue_name(name, "name")
     return call.carry_out(SetPause(by=call.user, scope="queue", name=queue, reason=body.reason), then={"paused": True})
 
 
@@ -141,7 +142,7 @@ def pause_queue(call: Call, body: PauseBody, name: str) -> ApiResponse:
 )
 def resume_queue(call: Call, body: ResumeBody, name: str) -> ApiResponse:
     """End the pause of a queue: its queued runs start, also those that schedules queued meanwhile."""
-    queue = json_values.queue_name(name, "name")
+    queue = checked_values.queue_name(name, "name")
     if body.catchup is not None:
         raise bad_request(
             "catchup: leave it out; a paused queue misses no scheduled time, because the runs are queued",
@@ -165,7 +166,7 @@ def pause_dag(call: Call, body: PauseBody, file_name: str) -> ApiResponse:
     Running runs continue, and ``POST /dags/{fileName}/start`` still starts runs.
     """
     return call.carry_out(
-        SetPause(by=call.user, scope="dag", name=json_values.file_name(file_name), reason=body.reason),
+        SetPause(by=call.user, scope="dag", name=checked_values.file_name(file_name), reason=body.reason),
         then={"paused": True},
     )
 
@@ -182,6 +183,6 @@ def pause_dag(call: Call, body: PauseBody, file_name: str) -> ApiResponse:
 def resume_dag(call: Call, body: ResumeBody, file_name: str) -> ApiResponse:
     """End the pause of a DAG. ``catchup`` selects which scheduled times missed during the pause are fired now."""
     return call.carry_out(
-        EndPause(by=call.user, scope="dag", name=json_values.file_name(file_name), catchup=body.catchup),
+        EndPause(by=call.user, scope="dag", name=checked_values.file_name(file_name), catchup=body.catchup),
         then={"paused": False},
     )

@@ -5,11 +5,11 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
+from services.api import checked_values
 from services.api.caches.specs import parse_spec
 from services.api.command_client import chosen_run_id
 from services.api.operations import ApiResponse, Body, Call, Operations, Query, Storable, ok
 from services.api.problems import bad_request, not_found, unavailable
-from services.api.representations import json_values
 from services.api.response_schemas.runs import (
     RescheduleResponseSchema,
     StartedResponseSchema,
@@ -97,7 +97,7 @@ def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> Api
     says which. If too many requests wait already, the run is started all the same, and the response comes at once, with
     ``finished`` false and without ``dagRunDetails``: read the run later.
     """
-    wait_s = json_values.seconds(query.wait, "wait", most=_MAX_WAIT_S) if query.wait else 0.0
+    wait_s = checked_values.seconds(query.wait, "wait", most=_MAX_WAIT_S) if query.wait else 0.0
     command = _start_command(StartRun, call, body, file_name)
     known = {"dagRunId": command.dag_run_id}
     if not wait_s:
@@ -160,9 +160,9 @@ def start_sync(call: Call, body: StartSyncBody, file_name: str) -> ApiResponse:
 def _start_command(kind: type[Start], call: Call, body: StartBody, file_name: str, **queueing: Any) -> Start:
     return kind(
         by=call.user,
-        file_name=json_values.file_name(file_name),
+        file_name=checked_values.file_name(file_name),
         dag_run_id=chosen_run_id(body.dag_run_id, call.key),
-        dag_name=json_values.chosen_dag_name(body.dag_name),
+        dag_name=checked_values.chosen_dag_name(body.dag_name),
         params=body.params,
         own_params=bool(body.params.strip()),
         own_run_id=bool(body.dag_run_id),
@@ -172,7 +172,7 @@ def _start_command(kind: type[Start], call: Call, body: StartBody, file_name: st
 
 
 def _queue(name: str) -> str | None:
-    return json_values.queue_name(name) if name else None
+    return checked_values.queue_name(name) if name else None
 
 
 @STARTS.post(
@@ -225,7 +225,7 @@ def _inline(call: Call, body: InlineBody, **queueing: Any) -> ApiResponse:
         by=call.user,
         spec=body.spec,
         dag_run_id=run_id,
-        dag_name=json_values.chosen_dag_name(body.name, "name"),
+        dag_name=checked_values.chosen_dag_name(body.name, "name"),
         params=body.params,
         singleton=body.singleton,
         **queueing,
@@ -264,10 +264,10 @@ def reschedule(call: Call, body: RescheduleBody, name: str, dag_run_id: str) -> 
     run_id = chosen_run_id(body.dag_run_id, call.key)
     command = RescheduleRun(
         by=call.user,
-        dag_name=json_values.plain_name(name, "name"),
-        dag_run_id=json_values.known_run_id(dag_run_id),
+        dag_name=checked_values.plain_name(name, "name"),
+        dag_run_id=checked_values.known_run_id(dag_run_id),
         new_run_id=run_id,
-        new_dag_name=json_values.chosen_dag_name(body.dag_name),
+        new_dag_name=checked_values.chosen_dag_name(body.dag_name),
         singleton=body.singleton,
     )
     return call.carry_out(command, known={"dagRunId": run_id, "queued": False})

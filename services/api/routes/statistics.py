@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
+from services.api import checked_values
 from services.api.operations import ApiResponse, Call, Operations, Query, ok
 from services.api.representations import json_values
 from services.api.response_schemas.statistics import StatisticsSchema
@@ -34,7 +35,7 @@ def statistics(call: Call, query: StatisticsQuery, file_name: str) -> ApiRespons
     Percentiles are of successes. Steps are of fewer runs if the DAG has very many. If no stored DAG has this file name,
     the runs are those whose DAG name it is.
     """
-    stem = json_values.file_name(file_name)
+    stem = checked_values.file_name(file_name)
     dag = call.deps.reads.dag(stem)
     runs = call.deps.reads.ended_runs(dag.dag_name if dag else stem, limit=query.runs)
     steps = call.deps.reads.ended_steps([run.run_key for run in runs], most=_MOST_STEPS)

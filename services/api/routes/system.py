@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from services.api import checked_values
 from services.api.cursors import moment, read_cursor, write_cursor
 from services.api.observability import dagu_metrics
 from services.api.operations import ApiResponse, Call, Operations, Query, ok, text
@@ -97,7 +98,7 @@ def resource_history(call: Call, query: HistoryQuery) -> ApiResponse:
 
     A duration of more than a day counts as a day, an invalid duration as an hour.
     """
-    asked_s = json_values.duration(query.duration)
+    asked_s = checked_values.duration(query.duration)
     span_s = _HOUR_S if asked_s is None else min(asked_s, _DAY_S)
     return ok(call.deps.resources.last(span_s))
 
@@ -129,7 +130,7 @@ def queues(call: Call) -> ApiResponse:
 @SYSTEM.get("/queues/{name}", id="getQueue", response=QueueSchema)
 def queue(call: Call, name: str) -> ApiResponse:
     """Return one queue of the list of queues: an operation of Dagu 2."""
-    wanted = json_values.queue_name(name, "name")
+    wanted = checked_values.queue_name(name, "name")
     for each in _shown_queues(call):
         if each.name == wanted:
             return ok(_queue(call, each, _limits(call, [each])[each.name]))
@@ -142,7 +143,7 @@ def queue_items(call: Call, query: QueueItemsQuery, name: str) -> ApiResponse:
     if old := sorted(_OLD_PAGING & call.arguments):
         raise bad_request(f"{old[0]}: not supported; use limit and cursor, which list the queued runs", field=old[0])
     after = read_cursor(query.cursor, _place) if query.cursor else None
-    found = call.deps.reads.queued_runs(json_values.queue_name(name, "name"), after=after, limit=query.limit + 1)
+    found = call.deps.reads.queued_runs(checked_values.queue_name(name, "name"), after=after, limit=query.limit + 1)
     shown = found[: query.limit]
     cursor = _cursor(shown[-1]) if len(found) > len(shown) else None
     return ok({"items": _summaries(call, shown), "nextCursor": cursor})

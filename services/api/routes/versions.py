@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
+from services.api import checked_values
 from services.api.operations import ApiResponse, Call, Operations, Query, Result, ok
 from services.api.problems import bad_request, not_found
 from services.api.representations import json_values
@@ -72,7 +73,7 @@ def diff(call: Call, query: DiffQuery, file_name: str, version: str) -> ApiRespo
 )
 def restore(call: Call, file_name: str, version: str) -> ApiResponse:
     """Restore an older version of a DAG's spec: store it as a new version."""
-    command = RestoreSpec(by=call.user, file_name=json_values.file_name(file_name), version=_number(version))
+    command = RestoreSpec(by=call.user, file_name=checked_values.file_name(file_name), version=_number(version))
 
     def restored(result: Result) -> dict[str, Any]:
         return {"errors": result.get("errors", []), "version": result.get("version", 0)}
@@ -87,7 +88,7 @@ def _number(text: str) -> int:
 
 
 def _known(call: Call, file_name: str) -> str:
-    stem = json_values.file_name(file_name)
+    stem = checked_values.file_name(file_name)
     if call.deps.reads.dag(stem) is None:
         raise not_found(f"There is no DAG {stem!r}")
     return stem

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from services.api import checked_values
 from services.api.auth.authentication import forbidden, unauthorized
 from services.api.auth.principals import Principal
 from services.api.auth.tokens import BCRYPT, HOOK_PREFIX, drawn, new_secret, secret_hash
@@ -27,7 +28,7 @@ from services.api.command_client import chosen_run_id, run_id_for
 from services.api.observability.request_metrics import WEBHOOK_REFUSALS
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import TOO_LARGE, Problem, not_found
-from services.api.representations import accounts_json, json_values
+from services.api.representations import accounts_json
 from services.api.response_schemas.accounts import TriggeredSchema, WebhookMadeSchema, WebhookSchema, WebhooksSchema
 from services.api.workspace_names import stored_command_id
 from shared.contracts.commands import EnqueueRun
@@ -68,7 +69,7 @@ def list_webhooks(call: Call) -> ApiResponse:
 @WEBHOOKS.get(_HOOK, id="getDAGWebhook", role="admin", builtin=_NO_WEBHOOKS, response=WebhookSchema)
 def get_webhook(call: Call, file_name: str) -> ApiResponse:
     """Return the webhook of a DAG, without its token."""
-    stem = json_values.file_name(file_name)
+    stem = checked_values.file_name(file_name)
     found = call.deps.reads.webhook(stem)
     if found is None:
         raise not_found(f"DAG {stem!r} has no webhook")
@@ -78,7 +79,7 @@ def get_webhook(call: Call, file_name: str) -> ApiResponse:
 @WEBHOOKS.post(_HOOK, id="createDAGWebhook", role="admin", builtin=_NO_WEBHOOKS, response=WebhookMadeSchema, status=201)
 def create_webhook(call: Call, file_name: str) -> ApiResponse:
     """Create the webhook of a DAG. Only this response contains the token and the secret for signatures."""
-    token, stem = _token(call), json_values.file_name(file_name)
+    token, stem = _token(call), checked_values.file_name(file_name)
     random = drawn(16, server_secret=call.deps.settings.token_secret, purpose="webhook id", key=call.key)
     command = CreateWebhook(
         by=call.user,
@@ -94,7 +95,7 @@ def create_webhook(call: Call, file_name: str) -> ApiResponse:
 @WEBHOOKS.delete(_HOOK, id="deleteDAGWebhook", role="admin", builtin=_NO_WEBHOOKS, status=204)
 def delete_webhook(call: Call, file_name: str) -> ApiResponse:
     """Delete the webhook of a DAG. Requests with its token are refused from then on."""
-    return call.carry_out(DeleteWebhook(by=call.user, file_name=json_values.file_name(file_name)))
+    return call.carry_out(DeleteWebhook(by=call.user, file_name=checked_values.file_name(file_name)))
 
 
 @WEBHOOKS.post(
@@ -108,7 +109,10 @@ def regenerate(call: Call, file_name: str) -> ApiResponse:
     """Replace the token of a DAG's webhook and the secret for signatures. Only this response contains the new ones."""
     token = _token(call)
     command = RegenerateWebhook(
-        by=call.user, file_name=json_values.file_name(file_name), prefix=token[:_SHOWN], secret_hash=secret_hash(token)
+        by=call.user,
+        file_name=checked_values.file_name(file_name),
+        prefix=token[:_SHOWN],
+        secret_hash=secret_hash(token),
     )
     return call.carry_out(command, then=_hook, known=_credentials(call, token))
 
@@ -123,7 +127,7 @@ def regenerate(call: Call, file_name: str) -> ApiResponse:
 )
 def toggle(call: Call, body: ToggleBody, file_name: str) -> ApiResponse:
     """Enable or disable the webhook of a DAG."""
-    command = ToggleWebhook(by=call.user, file_name=json_values.file_name(file_name), enabled=body.enabled)
+    command = ToggleWebhook(by=call.user, file_name=checked_values.file_name(file_name), enabled=body.enabled)
     return call.carry_out(command, then=lambda result: accounts_json.webhook(result["webhook"]))
 
 
@@ -141,7 +145,7 @@ class _Credential:
 
 def _check_credential(call: Call, file_name: str) -> _Credential:
     """Return the webhook whose token or signature the request has. Raises a 401 if it has none."""
-    hook = call.deps.reads.webhook(json_values.file_name(file_name))
+    hook = call.deps.reads.webhook(checked_values.file_name(file_name))
     if _SIGNATURE in call.headers:
         return _check_signature(call, hook)
     scheme, _, token = call.headers.get("Authorization", "").partition(" ")
@@ -191,7 +195,7 @@ def trigger(call: Call, body: TriggerBody, file_name: str, credential: _Credenti
     A signed request starts one run, however often it is sent: the id of the run follows from the request. That holds
     too when the run has been removed meanwhile.
     """
-    deps, stem, hook = call.deps, json_values.file_name(file_name), credential.hook
+    deps, stem, hook = call.deps, checked_values.file_name(file_name), credential.hook
     call = call.made_by(Principal("webhook", hook.id, f"webhook:{stem}", "operator" if hook.enabled else ""))
     deps.auth.last_uses.note("webhook", hook.id, hook.last_used_at)
     if not hook.enabled:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
+from services.api import checked_values
 from services.api.auth.principals import Principal
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
@@ -160,7 +161,10 @@ def delete(call: Call, name: str) -> ApiResponse:
 def set_member(call: Call, body: MemberBody, name: str, user_id: str) -> ApiResponse:
     """Make a user a member of a workspace with a role, or change the role of a member."""
     command = SetMember(
-        by=call.user, name=_known(name), user_id=json_values.known_id(user_id, "user"), role=json_values.role(body.role)
+        by=call.user,
+        name=_known(name),
+        user_id=checked_values.known_id(user_id, "user"),
+        role=checked_values.role(body.role),
     )
     return call.carry_out(command, then=lambda result: {"member": _member(result["member"])})
 
@@ -168,7 +172,9 @@ def set_member(call: Call, body: MemberBody, name: str, user_id: str) -> ApiResp
 @WORKSPACES.delete(_MEMBER, id="removeWorkspaceMember", role="admin", reach="server", status=204)
 def remove_member(call: Call, name: str, user_id: str) -> ApiResponse:
     """End the membership of a user."""
-    return call.carry_out(RemoveMember(by=call.user, name=_known(name), user_id=json_values.known_id(user_id, "user")))
+    return call.carry_out(
+        RemoveMember(by=call.user, name=_known(name), user_id=checked_values.known_id(user_id, "user"))
+    )
 
 
 def _quotas(body: CreateWorkspaceBody | UpdateWorkspaceBody) -> dict[str, Any]:

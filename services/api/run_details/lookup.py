@@ -1,8 +1,8 @@
 """Finds the runs that request paths name."""
 
+from services.api import checked_values
 from services.api.deps import Deps
 from services.api.problems import not_found
-from services.api.representations import json_values
 from shared.store.reads.reader import RunRow
 
 __all__ = ["find_run", "find_sub_run", "run_name", "run_of", "stored_run_name", "sub_run_of"]
@@ -17,7 +17,7 @@ def run_of(deps: Deps, stored: tuple[str, str], name: str, dag_run_id: str) -> R
     """Return the root run with the names of ``stored_run_name``. Raises a 404 with those in the path."""
     run = deps.reads.run(*stored)
     if run is None:
-        if dag_run_id == json_values.LATEST:
+        if dag_run_id == checked_values.LATEST:
             raise not_found(f"DAG {name!r} has no runs, or there is no such DAG")
         raise not_found(f"DAG {name!r} has no run {dag_run_id!r}")
     return run
@@ -25,7 +25,7 @@ def run_of(deps: Deps, stored: tuple[str, str], name: str, dag_run_id: str) -> R
 
 def stored_run_name(deps: Deps, name: str, dag_run_id: str) -> tuple[str, str]:
     """Return the stored DAG name and the run id for those in a path. Raises a 400 if one of them cannot be a name."""
-    json_values.plain_name(dag_run_id, "dagRunId")
+    checked_values.plain_name(dag_run_id, "dagRunId")
     return run_name(deps, name), dag_run_id
 
 
@@ -36,7 +36,7 @@ def find_sub_run(deps: Deps, name: str, dag_run_id: str, sub_run_id: str) -> Run
 
 def sub_run_of(deps: Deps, root: RunRow, sub_run_id: str) -> RunRow:
     """Return a sub-run at any depth below ``root``. Raises a 404 if there is none with this id."""
-    json_values.plain_name(sub_run_id, "subDAGRunId")
+    checked_values.plain_name(sub_run_id, "subDAGRunId")
     found = deps.reads.sub_run(root.root_key, sub_run_id)
     if found is None:
         raise not_found(f"Run {root.dag_run_id!r} has no sub-run {sub_run_id!r}")
@@ -49,7 +49,7 @@ def run_name(deps: Deps, name: str) -> str:
     Some clients send the ``fileName`` from a list of DAGs instead of the DAG name. In Dagu this works for most DAGs:
     there ``fileName`` has no extension and equals the DAG name.
     """
-    stem, stored = json_values.file_name(name, "name"), json_values.plain_name(name, "name")
-    if stem == stored or deps.reads.run(stored, json_values.LATEST):
+    stem, stored = checked_values.file_name(name, "name"), checked_values.plain_name(name, "name")
+    if stem == stored or deps.reads.run(stored, checked_values.LATEST):
         return stored
     return deps.reads.dag_name(stem) or stem
