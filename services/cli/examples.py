@@ -12,6 +12,8 @@ __all__ = ["copy_examples"]
 def copy_examples(folder: Path) -> Path:
     """Copy the examples to ``folder`` unless it exists, and return it: users may have changed their copy.
 
+    The folder appears when all of them are copied.
+
     Raises:
         ConfigInvalid: the folder cannot be written.
     """
@@ -19,12 +21,17 @@ def copy_examples(folder: Path) -> Path:
         return folder
     installed = files("dagway") / "examples"
     checkout = Path(__file__).parents[2] / "examples"
+    part = folder.with_name(f"{folder.name}.part")
     try:
+        # What an interrupted copy has left is no copy.
+        if part.exists():
+            shutil.rmtree(part)
         if installed.is_dir():
             with as_file(installed) as source:
-                shutil.copytree(source, folder)
+                shutil.copytree(source, part)
         else:
-            shutil.copytree(checkout, folder)
+            shutil.copytree(checkout, part)
+        part.rename(folder)
     except OSError as error:
         raise ConfigInvalid(f"cannot copy the examples to {folder}: {error}") from error
     return folder

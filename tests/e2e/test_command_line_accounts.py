@@ -49,6 +49,12 @@ def test_users_and_keys_from_creation_to_deletion(url: str, tmp_path: Path) -> N
     assert said("users", "set-role", "ann", "operator") == "ann changed, role operator\n"
     done = said("users", "reset-password", "ann", "--password-file", "-", stdin="another password 2\n")
     assert done == "ann has a new password\n"
+    for args in (("create", "eve", "--role", "viewer"), ("reset-password", "ann")):
+        unasked = runner.invoke(cli, ["users", *args], input="")
+        assert unasked.exit_code == 2
+        assert unasked.stderr.endswith(
+            "without a terminal, give the password by --password-file (- for standard input)\n"
+        )
     assert re.search(r"^ann +operator ", said("users", "list"), re.MULTILINE)
     assert said("users", "delete", "ann") == "ann deleted\n"
     gone = runner.invoke(cli, ["users", "delete", "ann"])

@@ -1,5 +1,6 @@
 """``dagway users``: the users of a server in the auth mode ``builtin``."""
 
+import sys
 from typing import Any
 
 import click
@@ -101,6 +102,8 @@ def delete_user(gateway: Gateway, username: str, in_json: bool) -> None:
 def _password(file: Any) -> str:
     if file is not None:
         return str(file.read()).removesuffix("\n")
+    if not sys.stdin.isatty():
+        raise click.UsageError("without a terminal, give the password by --password-file (- for standard input)")
     text: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     return text
 
