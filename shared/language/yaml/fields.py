@@ -112,7 +112,8 @@ class Fields:
             if _EXPONENT.fullmatch(value):
                 hint = "write the number without an exponent"
             elif _INTEGER.fullmatch(value.strip()):
-                hint = "remove the quotes"
+                # A larger number is text, with quotes or without, as in Dagu.
+                hint = "remove the quotes" if abs(float(value)) <= _INT_LIMIT else "write a smaller number"
         self.error(name, f"expected {expected}, got {type_name(value)}{_shown(value)}", hint=hint)
 
     def text(self, name: str, default: str = "", *, strip: bool = True) -> str:
@@ -156,8 +157,11 @@ class Fields:
             return default
         if isinstance(value, NumericText):
             value = value.number
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             self.wrong_type(name, expected, value)
+            return default
+        if not math.isfinite(value):
+            self.error(name, f"{name} must be a finite number{_shown(value)}")
             return default
         if minimum is not None and value < minimum:
             self.error(name, f"{name} must be >= {minimum}{_shown(value)}")

@@ -13,6 +13,13 @@ _DAG_ERRORS = [
     ("stepz: []", 'line 1, column 1: has invalid keys: stepz (did you mean "steps"?)'),
     ("timeoutSec: 1e3", "(write the number without an exponent)"),
     ('timeoutSec: "60"', "timeoutSec: expected a number, got string (value: 60) (remove the quotes)"),
+    ("timeoutSec: .nan", "timeoutSec must be a finite number (value: NaN)"),
+    ("maxActiveRuns: -.inf", "maxActiveRuns must be a finite number (value: -Inf)"),
+    *(
+        (f"timeoutSec: {given}", "expected a number, got string (value: 99999999999999999999) (write a smaller number)")
+        for given in ("99999999999999999999", '"99999999999999999999"')
+    ),
+    (f"timeoutSec: {'9' * 500}", "(write a smaller number)"),
     ("timeoutSec: true", "expected a number, got boolean"),
     ("timeoutSec: 1000000000000", "timeoutSec must be at most 1000000000"),
     ("skipIfSuccessful: yes", "skipIfSuccessful: expected a boolean, got string (value: yes) (write true or false)"),
