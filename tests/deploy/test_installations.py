@@ -1,7 +1,9 @@
 """One Prometheus can scrape several installations of the chart: the alerts and the scaling of each are about itself."""
 
+import json
 import re
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +94,32 @@ def test_a_pool_is_scaled_by_its_own_installation() -> None:
     query = scaled["spec"]["triggers"][0]["metadata"]["query"]
 
     assert len(re.findall(r"dagway_open_attempts", query)) == query.count(f'{{site="{OWN}"') == 2
+
+
+def test_each_dashboard_shows_its_own_installation() -> None:
+    watched = {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}
+    maps = of_kind(render({**watched, "dashboards": {"enabled": True}}), "ConfigMap")
+    texts = [text for each in maps for name, text in each["data"].items() if name.endswith(".json")]
+    shipped = [json.loads(file.read_text()) for file in sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))]
+    series = 0
+
+    assert len(texts) == len(shipped)
+    for dashboard, original in zip(sorted(map(json.loads, texts), key=itemgetter("uid")), shipped, strict=True):
+        # Grafana refuses a second dashboard with the same uid.
+        assert dashboard["uid"].startswith(f"{original['uid']}-")
+        assert dashboard["title"] == f"{original['title']} ({OWN})"
+        asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+        asked += [variable["query"] for variable in dashboard["templating"]["list"]]
+        for query in asked:
+            ends = [found.end() for found in re.finditer(r"\b(?:dagway[_:][\w:]+|dagu_\w+|ALERTS)", query)]
+            series += len(ends)
+            assert all(query[end:].startswith(f'{{site="{OWN}"') for end in ends), query
+    assert series > 40
+
+
+def test_the_start_of_a_pod_does_not_walk_through_all_files_of_its_volume() -> None:
+    kept = {"persistence": {"enabled": True}}
+    for pool in ({**kept, "separateUsers": True}, {**kept, "separateUsers": False}):
+        (worker,) = of_kind(render({"workerDefaults": pool}), "StatefulSet")
+        security = worker["spec"]["template"]["spec"]["securityContext"]
+        assert (security["fsGroup"], security["fsGroupChangePolicy"]) == (10001, "OnRootMismatch")

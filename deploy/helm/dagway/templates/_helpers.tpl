@@ -267,7 +267,25 @@ spec:
 {{/* A query of Dagway's series, limited to those of this installation. Call with a dict: root, expr. */}}
 {{- define "dagway.ofSite" -}}
 {{- $site := include "dagway.site" .root | printf "site=%q" -}}
-{{- $series := `\b(dag(?:way|u)[_:][a-z0-9_:]+|up)` -}}
+{{- $series := `\b(dag(?:way|u)[_:][a-z0-9_:]+|up|ALERTS)` -}}
 {{- $selected := regexReplaceAll (printf `%s\{` $series) .expr (printf "${1}{%s," $site) -}}
 {{- regexReplaceAll `\b(dag(?:way|u)[_:][a-z0-9_:]+)([^{a-z0-9_:]|$)` $selected (printf "${1}{%s}${2}" $site) -}}
+{{- end }}
+
+{{/* A dashboard of this installation, beside those of others in one Grafana. Call with a dict: root, text. */}}
+{{- define "dagway.dashboardOfSite" -}}
+{{- $root := .root -}}
+{{- $site := include "dagway.site" $root -}}
+{{- $dashboard := fromJson .text -}}
+{{- range $panel := $dashboard.panels }}
+{{- range $target := $panel.targets }}
+{{- $_ := set $target "expr" (include "dagway.ofSite" (dict "root" $root "expr" $target.expr)) }}
+{{- end }}
+{{- end }}
+{{- range $variable := $dashboard.templating.list }}
+{{- $_ := set $variable "query" (include "dagway.ofSite" (dict "root" $root "expr" $variable.query)) }}
+{{- end }}
+{{- $_ := set $dashboard "uid" (printf "%s-%s" $dashboard.uid (sha256sum $site | trunc 8)) -}}
+{{- $_ := set $dashboard "title" (printf "%s (%s)" $dashboard.title $site) -}}
+{{- toPrettyJson $dashboard -}}
 {{- end }}
