@@ -47,8 +47,7 @@ def run_worker_process(
         freeze_loaded()
         # The admin server binds first: if its port is taken, the worker has not taken any task yet.
         with OptionalAdminServer(own, lambda: worker.facts().trouble) as admin:
-            part = own.data_size // own.data_workers
-            volume = Volume(own.data_dir, part, lambda: worker.run_files.used_bytes)
+            volume = Volume(own.data_dir, _data_size(own), lambda: worker.run_files.used_bytes)
             admin.add(ProcessCollector("worker", version, transport, volume))
             admin.add(WorkerCollector(worker.facts))
             worker.start()
@@ -94,9 +93,15 @@ def make_worker(
         run_files_days=config.run_files_days,
         run_files_failed=config.run_files_failed,
         run_files_mib=run_files_mib(config, "worker" if folder else "up"),
+        data_size=_data_size(config),
         private=(config.data_dir, *config.secret_files, config.vault_jwt_file),
         seal_keys=seal_keys(config),
         resolver=secret_resolver(config),
         outbound=config.outbound,
         settings=reported_settings(config, "worker" if config.amqp_url else "up"),
     )
+
+
+def _data_size(config: Config) -> int:
+    """Return how many bytes the files of one worker may take; 0 if only the file system limits them."""
+    return config.data_size // config.data_workers

@@ -60,9 +60,10 @@ within milliseconds, but all services may be restarting."""
 class Worker:
     """A worker inside this process. Installs no signal handlers, and does not close ``transport``.
 
-    ``data_dir`` must not be shared with another worker. With ``dags_dir``, the folder of the DAG files, steps run in
-    the directory of their DAG's file by default. If the guardian or the thread that takes tasks dies, ``failed`` is
-    set and ``on_failure`` is called: the process must then end with an exit code other than 0.
+    ``data_dir`` must not be shared with another worker. Its files may take ``data_size`` bytes; 0: what the disk has.
+    With ``dags_dir``, the folder of the DAG files, steps run in the directory of their DAG's file by default. If the
+    guardian or the thread that takes tasks dies, ``failed`` is set and ``on_failure`` is called: the process must then
+    end with an exit code other than 0.
 
     ``guardian`` is a guardian process that was started before. With ``step_user`` (first uid, first gid, number of
     users, home), steps have users of their own: the guardian must have the right to change users, and this process must
@@ -89,6 +90,7 @@ class Worker:
         run_files_days: int = 7,
         run_files_failed: int = 1000,
         run_files_mib: int = 0,
+        data_size: int = 0,
         seal_keys: tuple[SharedKey, ...] = (),
         resolver: SecretResolver | None = None,
         outbound: OutboundPolicy = "any",
@@ -124,12 +126,12 @@ class Worker:
         users = None if step_user is None else self._step_users(data_dir, *step_user)
         workspace = Workspace(data_dir, None if dags_dir is None else dags_dir.resolve(), users, private)
         sealer, resolver = Sealer(seal_keys), resolver or SecretResolver()
-        self._shipper = LogShipper(transport, DiskReserve(data_dir))
         self._spans = AttemptSpans(worker_id, outbound)
         emptier = None if users is None else FolderEmptier(self._guardian, users)
         self.run_files = RunFiles(
             data_dir, run_files_days, emptier, most_failed=run_files_failed, most_bytes=run_files_mib << 20
         )
+        self._shipper = LogShipper(transport, DiskReserve(data_dir, data_size, self.run_files))
         self._removing = Background("run-files", self.run_files.run, self._fail)
         self._reporter = Reporter(transport, data_dir / "spool", self.attempts.delivered)
         self._grants = Grants(self._reporter)

@@ -60,8 +60,8 @@ class RunFiles:
         most_failed: int = 0,
         most_bytes: int = 0,
     ) -> None:
-        self.used_bytes = 0
-        """The disk space that ``data_dir`` took at the last look."""
+        self._used_bytes = self._grown_bytes = 0
+        """What ``data_dir`` takes, and how much of it the logs have grown since the beginning of the last look."""
         self._data_dir = data_dir
         self._most_failed = most_failed
         self._most_bytes = most_bytes
@@ -72,6 +72,17 @@ class RunFiles:
         self._lock = threading.Lock()
         self._in_use: Counter[str] = Counter()
         self._ended = EndedRuns(data_dir / "ended", _SOON_S)
+
+    @property
+    def used_bytes(self) -> int:
+        """What ``data_dir`` takes on disk: as of the last look, with what logs have grown and was removed since."""
+        return max(self._used_bytes, 0)
+
+    def grew(self, size: int) -> None:
+        """Note that a log takes so many bytes more, or fewer."""
+        with self._lock:
+            self._used_bytes += size
+            self._grown_bytes += size
 
     @contextmanager
     def using(self, task: Task) -> Iterator[None]:
@@ -125,12 +136,13 @@ class RunFiles:
         """Look at all folders. Remove those of too many failed runs, then others until they take ``most_bytes``."""
         with self._lock:
             failed = list(self._ended.failed)
+            self._grown_bytes = 0
         sizes = {folder: _size(folder) for folder in self._folders()}
         taken = sum(sizes.values())
         other = sum(_size(path) for path in self._data_dir.iterdir() if path not in self._bases)
-        self.used_bytes = other + taken
         here = {root_run_of(folder) for folder in sizes}
         with self._lock:
+            self._used_bytes = other + taken + self._grown_bytes
             in_use = set(self._in_use)
             failed = [root for root in failed if root in self._ended.failed]  # not retried meanwhile
             with_files = [root for root in failed if root in here]
@@ -148,7 +160,6 @@ class RunFiles:
         if going:
             _log.info("run_files.limit_reached", extra={"folders": len(going)})
             self._remove(going)
-            self.used_bytes = other + taken
 
     def _folders(self) -> Iterator[Path]:
         for base in self._bases:
@@ -173,8 +184,10 @@ class RunFiles:
             with suppress(OSError):
                 of_dag.rmdir()  # if this was the DAG's last run
         if self._trash.is_dir():
+            before = _size(self._trash)
             shutil.rmtree(self._trash, ignore_errors=True)
             self._empty_leftovers()
+            self.grew(_size(self._trash) - before)
 
     def _empty_leftovers(self) -> None:
         """Remove what a step made in such a way that only its own user can empty it."""

@@ -48,6 +48,8 @@ class LogStream:
         self._seq = 0
         self._offset = 0
         self._cut = self._ends_cut = False
+        self._elsewhere = bool(task.log_dir)
+        self._told = 0
 
     @property
     def size(self) -> tuple[str, int]:
@@ -55,8 +57,12 @@ class LogStream:
         return self._stream, self._offset
 
     def missing(self, reserve: DiskReserve) -> int:
-        """Return what ``reserve`` says about the disk of this log."""
-        return reserve.missing(self._fd)
+        """Tell ``reserve`` by how much the log has grown, and return what it says about the disk of this log."""
+        if not self._elsewhere:
+            size = self.bytes_on_disk()
+            reserve.grew(size - self._told)
+            self._told = size
+        return reserve.missing(self._fd, elsewhere=self._elsewhere)
 
     def bytes_on_disk(self) -> int:
         """Return how much room the log takes."""

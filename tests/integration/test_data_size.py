@@ -1,0 +1,62 @@
+"""A worker whose folder may take less than its disk has, as an emptyDir with a sizeLimit: its pod would be evicted."""
+
+from pathlib import Path
+
+from tests.harness.eventually import eventually
+from tests.harness.worker_rig import Rig, command, task
+
+_SIZE = 32 << 20
+_FOLDERS = 8 << 20
+"""More than the folders themselves take on any file system."""
+_ENDLESS = 'yes "$(printf %099d 0)"'
+_CUT = "its output was cut, because less than 2 MiB was free on the worker's disk"
+
+
+def _taken(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_step_that_prints_without_end_fails_before_the_folder_takes_all_of_its_part(tmp_path: Path) -> None:
+    with Rig(tmp_path, data_size=_SIZE) as rig:
+        rig.give(task(command("echo small; while [ ! -e go ]; do sleep 0.02; done"), token="small"))
+        for token in ("first", "second"):  # the second has only the room that the first has left
+            rig.give(task(command(_ENDLESS), token=token))
+            assert _CUT in rig.finished(token).error
+            rig.worker.run_files.remove_most()
+        (rig.work_dir() / "go").touch()
+        assert rig.finished("small").outcome == "succeeded"
+
+
+def test_what_logs_have_grown_since_the_last_look_counts(tmp_path: Path) -> None:
+    with Rig(tmp_path, data_size=_SIZE) as rig:
+        for number in range(3):
+            rig.give(task(command("head -c 9000000 /dev/zero"), token=f"t{number}"))
+            assert rig.finished(f"t{number}").outcome == "succeeded"
+        eventually(lambda: 27_000_000 <= rig.worker.run_files.used_bytes < 27_000_000 + _FOLDERS)
+        rig.give(task(command("head -c 9000000 /dev/zero; sleep 60"), token="t"))
+        assert _CUT in rig.finished("t").error
+        assert _taken(tmp_path) < _SIZE
+
+
+def test_a_log_elsewhere_is_not_cut_for_want_of_room_in_the_folder(tmp_path: Path) -> None:
+    with Rig(tmp_path / "data", data_size=_SIZE) as rig:
+        (rig.work_dir() / "file").write_bytes(bytes(_SIZE))
+        rig.worker.run_files.remove_most()
+        rig.give(task(command("head -c 9000000 /dev/zero"), token="t", log_dir=str(tmp_path / "logs")))
+
+        finished = rig.finished("t")
+        assert finished.outcome == "succeeded"
+        assert len(rig.log(finished, "stdout")) == 9_000_000
+        assert rig.worker.run_files.used_bytes < _SIZE + _FOLDERS
+
+
+def test_removed_files_give_room(tmp_path: Path) -> None:
+    with Rig(tmp_path, data_size=_SIZE) as rig:
+        (rig.work_dir() / "file").write_bytes(bytes(_SIZE))
+        rig.worker.run_files.remove_most()
+        assert rig.worker.run_files.used_bytes >= _SIZE
+
+        rig.worker.run_files.ended([("d", "r1")])
+        rig.worker.run_files.remove_succeeded(float("inf"))
+
+        assert rig.worker.run_files.used_bytes < _FOLDERS
