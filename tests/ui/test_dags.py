@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.harness.browser import watched
 from tests.harness.cluster import Embedded
@@ -177,6 +177,47 @@ def test_an_unsaved_text_is_restored_when_the_user_returns(look: Look, system: E
         expect(page.get_by_role("link", name="Spec", exact=True)).to_be_visible()
         assert not page.evaluate(asks)
     assert "renamed" in system.client.ask("GET", "/dags/kept-2/spec").json["spec"]
+
+
+def test_an_unsaved_text_survives_that_its_dag_is_deleted(look: Look, system: Embedded) -> None:
+    system.client.create("doomed", "steps: [echo first]\n")
+    with look("#/dags/doomed?tab=spec", expected=("status of 404",), stored=PLAIN_EDITOR) as page:
+        editor = page.get_by_label("Spec of doomed")
+        expect(editor).to_have_value("steps: [echo first]\n")
+        editor.fill("steps: [echo mine]\n")
+        assert system.client.ask("DELETE", "/dags/doomed").status == 204
+
+        expect(page.get_by_text("This DAG was deleted or renamed by somebody else.")).to_be_visible()
+        expect(editor).to_have_value("steps: [echo mine]\n")
+        page.get_by_role("button", name="Save", exact=True).click()
+        expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+        expect(page.get_by_text("This DAG was deleted or renamed by somebody else.")).to_have_count(0)
+        editor.fill("steps: [echo more]\n")
+        page.get_by_role("button", name="Save", exact=True).click()
+        expect(page.get_by_role("link", name="Spec", exact=True)).to_be_visible()
+    assert system.client.ask("GET", "/dags/doomed/spec").json["spec"] == "steps: [echo more]\n"
+
+
+def test_an_action_that_outlives_its_dialog_leads_nowhere(look: Look, system: Embedded) -> None:
+    system.client.create("slowly", "steps: [echo x]\n")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    with look("#/dags/slowly") as page:
+        page.route("**/dags/slowly/start", hold)
+        page.get_by_role("button", name="Start", exact=True).click()
+        dialog = page.get_by_role("dialog")
+        with page.expect_request("**/dags/slowly/start"):
+            dialog.get_by_role("button", name="Start", exact=True).click()
+        dialog.get_by_role("button", name="Cancel", exact=True).click()
+        expect(dialog).to_have_count(0)
+        held[0].continue_()
+
+        expect(page.get_by_text("“Start slowly” was done all the same.")).to_be_visible()
+        expect(page.get_by_role("heading", name="slowly", exact=True)).to_be_visible()
+        assert page.url.endswith("#/dags/slowly")
 
 
 def test_a_page_of_the_list_that_became_empty_leads_back(look: Look, system: Embedded) -> None:

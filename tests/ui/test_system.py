@@ -36,6 +36,12 @@ def test_a_worker_is_drained_and_resumed(look: Look, system: Deployment) -> None
         eventually(lambda: system.client.ask("GET", "/workers").json["workers"][0]["state"] == "live")
 
 
+def test_the_smallest_screen_is_wide_enough(look: Look, system: Deployment) -> None:
+    with look("#/system", size=(320, 640)) as page:
+        expect(page.get_by_role("row", name="local")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_settings_are_shown_with_their_source_and_secrets_are_not(chromium: Browser, guarded: DagwayProcess) -> None:
     port = guarded.env["DAGWAY_PORT"]
     with watched(chromium, f"{origin(guarded)}/flows/#/settings", expected=("status of 401", "status of 403")) as page:

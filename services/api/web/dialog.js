@@ -6,10 +6,11 @@ import { toast } from "./notice.js";
 
 /**
  * Ask by a form. `fields` are elements; `act(FormData, once)` does what was asked for: while it fails, the dialog stays
- * open with the reason. If it was closed meanwhile, a message has the reason. `once` sends a change that must not be
- * made twice. `wide` makes room for a text. Returns whether it was done.
+ * open with the reason. If it was closed meanwhile, a message has the reason, or says that it was done. `once` sends a
+ * change that must not be made twice. `next`, called with what `act` returned, leads to another page: nobody who has closed
+ * the dialog is taken there. `wide` makes room for a text. Returns whether it was done.
  */
-export function ask({ title, text, fields = [], confirm = "OK", danger = false, wide = false, act }) {
+export function ask({ title, text, fields = [], confirm = "OK", danger = false, wide = false, act, next }) {
   return new Promise((resolve) => {
     let done = false;
     const once = new Once();
@@ -26,9 +27,11 @@ export function ask({ title, text, fields = [], confirm = "OK", danger = false, 
       button.disabled = true;
       error.hidden = true;
       try {
-        await act(new FormData(form), once);
+        const result = await act(new FormData(form), once);
+        if (!box.open) return toast(`“${title}” was done all the same.`);
         done = true;
         box.close();
+        next?.(result);
       } catch (reason) {
         if (!(reason instanceof ApiError)) throw reason;
         if (!box.open) return toast(`“${title}” failed: ${reason.message}`, "error");

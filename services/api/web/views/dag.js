@@ -26,14 +26,24 @@ const TABS = { steps: "Steps", runs: "Runs", spec: "Spec", versions: "Versions",
 export function dag(page) {
   const [, file] = page.place.parts;
   const where = path`dags/${file}`;
-  const state = { file, where, details: null, pause: null, most: MOST_ROWS };
+  const state = { file, where, details: null, gone: false, pause: null, most: MOST_ROWS };
   const parts = { __proto__: null, runs: history(page, state), spec: spec(page, state), versions: versions(page, state), slots: slots(page, state) };
   const picture = new GraphView(() => draw());
   page.title(file);
 
   page.every(3000, async () => {
     const { tab } = page.place.query;
-    const [details] = await Promise.all([get(where, {}, page.signal), parts[tab]?.load()]);
+    let details;
+    try {
+      [details] = await Promise.all([get(where, {}, page.signal), parts[tab]?.load()]);
+      state.gone = false;
+    } catch (error) {
+      // The page stays: nobody else has the text that is not saved.
+      state.gone = error.status === 404 && Boolean(state.details && drafts.draft(file));
+      if (!state.gone) throw error;
+      draw();
+      return;
+    }
     state.pause = details.paused
       ? (await get("pauses", {}, page.signal)).pauses.find((each) => each.scope === "dag" && each.name === file) : null;
     state.details = details;
@@ -47,7 +57,9 @@ export function dag(page) {
     page.show(
       h("div", { class: "heading" }, h("h1", {}, file),
         suspended && h("span", { class: "badge" }, "suspended"), state.pause && h("span", { class: "badge is-waiting" }, "paused"),
-        h("span", { class: "gap" }), actions(it, errors, suspended, scheduled)),
+        h("span", { class: "gap" }), !state.gone && actions(it, errors, suspended, scheduled)),
+      state.gone && h("p", { class: "error call", role: "alert" },
+        "This DAG was deleted or renamed by somebody else. Save creates it again, with your text."),
       it.description && h("p", { class: "lead" }, it.description),
       facts(it, scheduled),
       state.pause && h("p", { class: "reason call" }, `Paused by ${state.pause.pausedBy || "somebody"} `, ago(state.pause.pausedAt),
@@ -94,8 +106,9 @@ export function dag(page) {
     act: async (form) => {
       await send("POST", `${where}/rename`, { newFileName: form.get("name") });
       drafts.rename(file, form.get("name"));
-      go(["dags", form.get("name")]);
+      return form.get("name");
     },
+    next: (name) => go(["dags", name]),
   });
 
   const remove = () => ask({
@@ -103,8 +116,8 @@ export function dag(page) {
     act: async () => {
       await send("DELETE", where);
       drafts.drop(file);
-      go(["dags"]);
     },
+    next: () => go(["dags"]),
   });
 
   function facts(it, scheduled) {

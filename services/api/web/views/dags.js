@@ -107,8 +107,9 @@ export function dags(page) {
     confirm: "Create",
     act: async (form) => {
       const answer = await send("POST", "dags", { name: form.get("name") });
-      go(["dags", answer.name ?? form.get("name")], { tab: "spec" });
+      return answer.name ?? form.get("name");
     },
+    next: (name) => go(["dags", name], { tab: "spec" }),
   });
 }
 

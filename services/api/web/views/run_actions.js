@@ -30,8 +30,8 @@ export function runActions(page, state) {
     title: "Take this run out of the queue?", text: "The run is deleted without having run.", confirm: "Take it out", danger: true,
     act: async () => {
       await send("POST", `${root}/dequeue`);
-      go(["runs"]);
     },
+    next: () => go(["runs"]),
   });
 
   async function retry(event) {
@@ -43,7 +43,7 @@ export function runActions(page, state) {
   const again = (event) => attempt(async () => {
     state.again ??= new Once();
     const answer = await state.again.send("POST", path`dag-runs/${name}/${run.dagRunId}/reschedule`);
-    if (answer.dagRunId) go(["runs", name, answer.dagRunId]);
+    if (answer.dagRunId && !page.signal.aborted) go(["runs", name, answer.dagRunId]);
     return answer;
   }, { button: event.target, done: "Started again, with the same parameters." });
 

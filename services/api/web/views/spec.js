@@ -161,7 +161,8 @@ class SpecView {
     this.saving = true;
     this.draw();
     try {
-      const response = await request("PUT", `${this.state.where}/spec`, { body: { spec: text }, headers: tag ? { "If-Match": tag } : {} });
+      const response = this.state.gone ? await this.create(text)
+        : await request("PUT", `${this.state.where}/spec`, { body: { spec: text }, headers: tag ? { "If-Match": tag } : {} });
       const { errors = [] } = await response.json();
       this.judge(errors);
       if (errors.length) {
@@ -183,6 +184,11 @@ class SpecView {
       this.saving = false;
       this.draw();
     }
+  }
+
+  async create(text) {
+    await send("POST", "dags", { name: this.state.file, spec: text });
+    return request("GET", `${this.state.where}/spec`);
   }
 
   collide() {

@@ -34,9 +34,9 @@ export function start(fileName, dag) {
       const body = { params: given(params, shown, form) };
       if (form.get("dagRunId")) body.dagRunId = form.get("dagRunId");
       const how = form.get("enqueue") ? "enqueue" : "start";
-      const answer = await once.send("POST", path`dags/${fileName}/${how}`, body);
-      if (!answer.accepted) go(["runs", dag.name, answer.dagRunId]);
+      return once.send("POST", path`dags/${fileName}/${how}`, body);
     },
+    next: (answer) => answer.accepted || go(["runs", dag.name, answer.dagRunId]),
   });
 }
 

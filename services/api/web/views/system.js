@@ -30,7 +30,7 @@ export function system(page) {
 
 const fact = (label, ...value) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value));
 
-const table = (page, workers) => h("table", { class: "rows" },
+const table = (page, workers) => h("table", { class: "rows workers" },
   h("thead", {}, h("tr", {}, h("th", {}, "Health"), h("th", {}, "Worker"), h("th", {}, "Slots"), h("th", { class: "wide" }, "Version"),
     h("th", { class: "wide" }, "Heard"), h("th", { class: "wide" }, "Lease until"),
     mayChangeServer("manager") && h("th", {}, h("span", { class: "unseen" }, "Actions")))),
@@ -71,7 +71,7 @@ const place = (task) => (task.rootDagRunId === task.dagRunId
   : to(["runs", task.rootDagRunName, task.rootDagRunId, "sub", task.dagRunId]));
 
 const services = (list) => h("table", { class: "rows" },
-  h("thead", {}, h("tr", {}, h("th", {}, "Status"), h("th", {}, "Scheduler"), h("th", {}, "Host"), h("th", { class: "wide" }, "Version"), h("th", {}, "Up since"))),
+  h("thead", {}, h("tr", {}, h("th", {}, "Status"), h("th", {}, "Scheduler"), h("th", { class: "wide" }, "Host"), h("th", { class: "wide" }, "Version"), h("th", {}, "Up since"))),
   h("tbody", {}, list.map((each) => h("tr", { key: each.instanceId },
-    h("td", { class: "state" }, badge(each.status)), h("td", { class: "main mono" }, each.instanceId), h("td", {}, each.host),
+    h("td", { class: "state" }, badge(each.status)), h("td", { class: "main mono" }, each.instanceId), h("td", { class: "wide" }, each.host),
     h("td", { class: "wide faint" }, each.version), h("td", {}, ago(each.startedAt))))));
