@@ -106,7 +106,6 @@ def test_the_library_is_used_in_metrics_modules_only() -> None:
         "shared/metrics.py",
         "shared/store/clock_metric.py",
         "shared/admin_server.py",
-        "shared/store/clock_metric.py",
         "shared/store/reads/schema_metric.py",
         "shared/store/room_metrics.py",
     }
