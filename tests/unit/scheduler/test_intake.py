@@ -63,9 +63,11 @@ class Rig:
 
     def close(self) -> None:
         self.stop.set()
+        self.intake.wake()
         if self.thread.ident is not None:
-            self.thread.join(5)
+            self.thread.join(60)
         self.transport.close()
+        assert not self.thread.is_alive()
 
 
 @pytest.fixture
