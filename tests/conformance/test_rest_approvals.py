@@ -1,4 +1,4 @@
-"""Approving and rejecting steps, in runs and in their sub-runs. REST contract sections 5.8 and 13 (45 to 47)."""
+"""Approving and rejecting steps, in runs and in their sub-runs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,7 +107,6 @@ def sub_until(live: Live, run: str, sub_run: str, status: int, waiting: str = ""
 
 
 def test_an_approval_resumes_the_run(live: Live) -> None:
-    """Check 45 of REST contract section 13."""
     run_id = live.start("gated")
     path = f"/dag-runs/gated/{run_id}"
     found = live.until("gated", run_id, 7)
@@ -143,7 +142,6 @@ def test_an_approval_resumes_the_run(live: Live) -> None:
 
 
 def test_a_rejection_ends_the_run_and_a_retry_asks_again(live: Live) -> None:
-    """Check 46 of REST contract section 13."""
     run_id = live.start("gated")
     path = f"/dag-runs/gated/{run_id}"
     live.until("gated", run_id, 7)
@@ -182,7 +180,6 @@ def test_an_approval_names_its_user_where_users_log_in(live: Live) -> None:
 
 
 def test_an_approval_two_levels_below_resumes_all_runs_above(live: Live) -> None:
-    """Check 47 of REST contract section 13."""
     run_id = live.start("levels")
     run = f"levels/{run_id}"
     (asking,) = below(live, run, "asking")

@@ -1,4 +1,4 @@
-"""The page and the files of another front end's bundle. REST contract section 10.2."""
+"""The page and the files of another front end's bundle."""
 
 import base64
 import gzip

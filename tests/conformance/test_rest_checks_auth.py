@@ -1,4 +1,4 @@
-"""The black-box checks on authentication and authorization. REST contract section 13."""
+"""Who may do what: authentication and authorization, asked of a whole system over HTTP."""
 
 import base64
 from collections.abc import Iterator
@@ -43,13 +43,11 @@ def carry(gateway: Live, set_cookie: str) -> None:
 
 
 def test_health_needs_no_credentials(live: Live) -> None:
-    """Check 51 of REST contract section 13."""
     for settings in (BUILTIN, BASIC, TOKEN, Settings()):
         assert live.app_with(settings).ask("GET", "/health").status_code == 200
 
 
 def test_basic_authentication_is_required_and_metrics_can_be_public(live: Live) -> None:
-    """Checks 53 and 54 of REST contract section 13."""
     gateway = live.app_with(BASIC)
     wrong = gateway.ask("GET", "/dags", auth=("u", "x"))
     assert (wrong.status_code, wrong.get_json()["code"]) == (401, "unauthorized")
@@ -61,7 +59,6 @@ def test_basic_authentication_is_required_and_metrics_can_be_public(live: Live) 
 
 
 def test_the_static_token_is_accepted_and_without_authentication_any_is(live: Live) -> None:
-    """Checks 55 and 56 of REST contract section 13."""
     gateway = live.app_with(TOKEN)
     assert gateway.ask("GET", "/dags", token="the-token").status_code == 200
     assert gateway.refused("GET", "/dags", token="other") == (401, "unauthorized")
@@ -76,8 +73,7 @@ def test_the_static_token_is_accepted_and_without_authentication_any_is(live: Li
     assert "WWW-Authenticate" not in everybody.ask("GET", "/auth/me").headers
 
 
-def test_each_role_may_do_what_the_contract_allows(live: Live, admin: str) -> None:
-    """Check 58 of REST contract section 13."""
+def test_each_role_may_do_what_its_permissions_allow(live: Live, admin: str) -> None:
     wrong = {"username": "admin", "password": "wrong-one"}
     assert live.refused("POST", "/auth/login", wrong) == (401, "unauthorized")
     me = live.get("/auth/me", token=admin)["user"]
@@ -261,13 +257,11 @@ def test_forged_login_tokens_are_refused(live: Live, admin: str) -> None:
 
 
 def test_permissions_of_the_configuration_hold_for_all_roles(live: Live) -> None:
-    """Check 60 of REST contract section 13."""
     assert live.app_with(Settings(write_dags=False)).refused("POST", "/dags", {"name": "p"}) == (403, "forbidden")
     assert live.app_with(Settings(run_dags=False)).refused("POST", "/dags/roles/start") == (403, "forbidden")
 
 
 def test_users_are_created_changed_and_deleted(live: Live, admin: str) -> None:
-    """Check 61 of REST contract section 13."""
     weak = {"username": "w", "password": "short", "role": "viewer"}
     assert live.refused("POST", "/users", weak, token=admin) == (400, "bad_request")
     common = live.ask("POST", "/users", {**weak, "password": "password"}, token=admin)
@@ -294,7 +288,6 @@ def test_users_are_created_changed_and_deleted(live: Live, admin: str) -> None:
 
 
 def test_the_page_is_served_at_any_path(live: Live) -> None:
-    """Check 66 of REST contract section 13."""
     gateway = live.app_with(Settings(navbar_title="</script>"))
     page = gateway.client.get("/any/page")
     assert (page.status_code, page.mimetype) == (200, "text/html")
@@ -304,7 +297,6 @@ def test_the_page_is_served_at_any_path(live: Live) -> None:
 
 
 def test_the_page_of_another_front_end_is_served(live: Live, tmp_path: Path) -> None:
-    """Check 66 of REST contract section 13."""
     (tmp_path / "bundle.js").write_text("1")
     node = RemoteNode.model_validate({"name": "far", "apiBaseURL": "http://127.0.0.1:9/api/v2"})
     gateway = live.app_with(Settings(ui_dir=tmp_path, remote_nodes=(node,)))

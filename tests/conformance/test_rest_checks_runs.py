@@ -1,4 +1,4 @@
-"""The black-box checks on DAGs and runs. REST contract section 13."""
+"""DAGs and runs, asked of a whole system over HTTP."""
 
 import json
 import time
@@ -34,7 +34,6 @@ def live(deployment: Deployment) -> Iterator[Live]:
 
 
 def test_a_dag_is_created_once_and_only_if_valid(live: Live) -> None:
-    """Checks 1 to 4 of REST contract section 13."""
     assert live.post("/dags", {"name": "c1"}, status=201) == {"name": "c1"}
     assert live.refused("POST", "/dags", {"name": "c1"}) == (409, "already_exists")
     assert live.post("/dags/c1.yaml/start", {"params": "{}"})["dagRunId"]
@@ -45,7 +44,6 @@ def test_a_dag_is_created_once_and_only_if_valid(live: Live) -> None:
 
 
 def test_dags_are_listed_by_page_name_and_tag(live: Live) -> None:
-    """Checks 5 to 9 of REST contract section 13."""
     live.dag("ListMe", "tags: prod\nschedule: '0 2 * * *'\nsteps:\n  - echo hi\n")
     live.dag("listother")
     assert [each["fileName"] for each in live.get("/dags?name=LISTM")["dags"]] == ["ListMe.yaml"]
@@ -59,7 +57,6 @@ def test_dags_are_listed_by_page_name_and_tag(live: Live) -> None:
 
 
 def test_a_spec_is_read_and_replaced_unless_invalid(live: Live) -> None:
-    """Checks 10 to 15 of REST contract section 13."""
     live.dag("look")
     assert live.get("/dags/look") == live.get("/dags/look.yaml")
     assert live.refused("GET", "/dags/none") == live.refused("GET", "/dags/none/spec") == (404, "not_found")
@@ -72,7 +69,6 @@ def test_a_spec_is_read_and_replaced_unless_invalid(live: Live) -> None:
 
 
 def test_dags_are_renamed_and_deleted_and_their_runs_stay(live: Live) -> None:
-    """Checks 16 and 17 of REST contract section 13."""
     live.dag("ren1", "name: ren1\nsteps:\n  - echo hi\n")
     live.dag("ren2")
     assert live.refused("POST", "/dags/ren1/rename", {"newFileName": "a/b"}) == (400, "bad_request")
@@ -85,7 +81,6 @@ def test_dags_are_renamed_and_deleted_and_their_runs_stay(live: Live) -> None:
 
 
 def test_a_suspended_dag_can_still_be_started(live: Live) -> None:
-    """Check 18 of REST contract section 13."""
     live.dag("sus")
     response = live.ask("POST", "/dags/sus.yaml/suspend", {"suspend": True})
     assert (response.status_code, response.headers["Content-Length"]) == (200, "0")
@@ -95,7 +90,6 @@ def test_a_suspended_dag_can_still_be_started(live: Live) -> None:
 
 
 def test_specs_are_searched_by_line_and_tags_are_distinct(live: Live) -> None:
-    """Checks 19 and 20 of REST contract section 13."""
     live.dag("seek", "tags: [x1, x2]\nsteps:\n  - name: Needle\n    command: echo\n")
     [result] = live.get("/dags/search?q=nEEdle")["results"]
     assert result["name"] == "seek"
@@ -114,7 +108,6 @@ def test_specs_are_searched_by_line_and_tags_are_distinct(live: Live) -> None:
 
 
 def test_runs_are_started_and_stopped_and_refused_when_they_cannot_be(live: Live) -> None:
-    """Checks 21 to 26 of REST contract section 13."""
     live.dag("st", SLEEPS)
     run_id = live.start("st", dagRunId="deploy-v1.2.3")
     assert run_id == "deploy-v1.2.3"
@@ -141,7 +134,6 @@ def test_runs_are_started_and_stopped_and_refused_when_they_cannot_be(live: Live
 
 
 def test_runs_are_queued_and_dequeued(live: Live) -> None:
-    """Checks 27 to 29, 37, 38 of REST contract section 13."""
     live.dag("q", f"maxActiveRuns: 1\n{SLEEPS}")
     first = live.start("q")
     run_id = live.post("/dags/q/enqueue", {"dagRunId": "second"})["dagRunId"]
@@ -172,7 +164,6 @@ def test_a_queue_can_have_any_name(live: Live) -> None:
 
 
 def test_runs_of_a_spec_in_the_request_store_no_dag(live: Live) -> None:
-    """Check 30 of REST contract section 13."""
     assert live.refused("POST", "/dag-runs", {"name": "inl"}) == (400, "bad_request")
     assert live.refused("POST", "/dag-runs", {"spec": "steps:\n  - echo hi\n"}) == (400, "bad_request")
     spec = "params: A=1\nsteps:\n  - echo $A\n"
@@ -188,7 +179,6 @@ def test_runs_of_a_spec_in_the_request_store_no_dag(live: Live) -> None:
 
 
 def test_runs_are_found_by_filter_latest_and_page(live: Live) -> None:
-    """Checks 31 to 35 of REST contract section 13."""
     live.dag("find")
     run_id = live.start("find", dagRunId="find-abc-1")
     live.until("find", run_id, 4)
@@ -211,7 +201,6 @@ def test_runs_are_found_by_filter_latest_and_page(live: Live) -> None:
 
 
 def test_runs_are_rescheduled_and_retried_and_steps_patched(live: Live) -> None:
-    """Checks 39 to 44 of REST contract section 13."""
     live.dag("re", FAILS_ONCE)
     run_id = live.start("re", params="X=1")
     first = live.until("re", run_id, 2)
@@ -240,7 +229,6 @@ def test_runs_are_rescheduled_and_retried_and_steps_patched(live: Live) -> None:
 
 
 def test_logs_are_read_by_lines_and_outputs_by_name(live: Live) -> None:
-    """Checks 48 to 50 of REST contract section 13."""
     live.dag("log", "steps:\n  - name: a/b\n    command: printf 'one\\ntwo\\nthree\\n'\n    output: THE_VALUE\n")
     run_id = live.start("log")
     live.until("log", run_id, 4)
@@ -285,8 +273,7 @@ def _ended(run: dict[str, Any]) -> dict[str, Any]:
     return run
 
 
-def test_metrics_remote_nodes_and_errors_follow_the_contract(live: Live, deployment: Deployment) -> None:
-    """Checks 52, 63 to 65, 67 of REST contract section 13."""
+def test_the_totals_of_ended_runs_are_counted_on_and_are_metrics(live: Live, deployment: Deployment) -> None:
     totals = RunTotals(kept_s=0)
     before = totals.get(live.reads)
     live.dag("counted")
@@ -316,6 +303,9 @@ def test_metrics_remote_nodes_and_errors_follow_the_contract(live: Live, deploym
     metrics = live.ask("GET", "/metrics").get_data(as_text=True)
     assert 'dagu_dag_runs_total{status="error"}' in metrics
     assert "dagu_dag_run_duration_seconds_bucket" in metrics
+
+
+def test_the_local_node_is_this_system_and_what_does_not_exist_is_refused(live: Live) -> None:
     live.dag("sys")
     assert live.get("/dags/sys?remoteNode=local") == live.get("/dags/sys")
     assert live.refused("GET", "/dags?remoteNode=zzz") == (400, "bad_request")

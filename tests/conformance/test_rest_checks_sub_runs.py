@@ -1,4 +1,4 @@
-"""The black-box checks on real sub-runs and on the bounds of lists. REST contract sections 5.7, 5.9 and 13."""
+"""Sub-runs and the bounds of lists, asked of a whole system over HTTP."""
 
 import json
 from collections.abc import Iterator
@@ -55,7 +55,6 @@ def subs(live: Live, root: str, query: str = "") -> list[dict[str, Any]]:
 
 
 def test_sub_runs_are_found_below_their_root_only(live: Live) -> None:
-    """Checks 34 and 47 of REST contract section 13."""
     live.dag("family", FAMILY)
     live.start("family", dagRunId="root")
     run = live.until("family", "root", 4)
@@ -189,7 +188,6 @@ def test_a_secret_that_was_handed_over_is_stored_nowhere(live: Live, deployment:
 
 
 def test_the_logs_of_a_sub_run_are_read(live: Live) -> None:
-    """Check 47 of REST contract section 13."""
     live.dag("logs", FAMILY)
     live.start("logs", dagRunId="root")
     live.until("logs", "root", 4)
@@ -204,7 +202,6 @@ def test_the_logs_of_a_sub_run_are_read(live: Live) -> None:
 
 
 def test_the_status_of_a_sub_run_s_step_is_set_by_hand(live: Live) -> None:
-    """Check 44 of REST contract section 13."""
     live.dag("fails", FAILS)
     live.start("fails", dagRunId="root")
     live.until("fails", "root", 2)
@@ -221,7 +218,6 @@ def test_the_status_of_a_sub_run_s_step_is_set_by_hand(live: Live) -> None:
 
 
 def test_steps_set_to_failed_by_hand_run_again_in_every_run_below(live: Live) -> None:
-    """Checks 36 and 44 of REST contract section 13."""
     live.dag("again", FAMILY)
     live.start("again", dagRunId="root")
     live.until("again", "root", 4)
@@ -246,7 +242,6 @@ def test_steps_set_to_failed_by_hand_run_again_in_every_run_below(live: Live) ->
 
 
 def test_steps_of_a_running_sub_run_cannot_be_set(live: Live) -> None:
-    """Checks 36 and 44 of REST contract section 13."""
     live.dag("busy", SLOW)
     live.start("busy", dagRunId="root")
     eventually(lambda: [each["status"] for each in subs(live, "/dag-runs/busy/root")] == [1])
@@ -262,7 +257,6 @@ def test_steps_of_a_running_sub_run_cannot_be_set(live: Live) -> None:
 
 
 def test_date_filters_are_half_open_on_the_creation_time(live: Live, deployment: Deployment) -> None:
-    """Checks 31 and 32 of REST contract section 13."""
     live.dag("dated")
     live.start("dated", dagRunId="old")
     live.until("dated", "old", 4)

@@ -1,4 +1,4 @@
-"""Operations on a run that waits for approval. REST contract sections 5.8, 9 (8, 47, 50) and 11.
+"""Operations on a run that waits for approval.
 
 Approving and rejecting itself: ``test_rest_approvals``.
 """

@@ -1,4 +1,4 @@
-"""Requests that change something: the commands they send and their responses. REST contract sections 5.3 to 5.8, 13."""
+"""Requests that change something: the commands they send and their responses."""
 
 import json
 import threading

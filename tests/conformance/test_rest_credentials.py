@@ -1,4 +1,4 @@
-"""The black-box checks on API keys and webhooks. REST contract section 13, and additions to it."""
+"""API keys and webhooks, asked of a whole system over HTTP."""
 
 import hashlib
 import hmac
@@ -32,7 +32,6 @@ def admin(live: Live) -> str:
 
 
 def test_api_keys_authenticate_until_they_are_deleted(live: Live, admin: str) -> None:
-    """Check 59 of REST contract section 13."""
     made = live.post("/api-keys", {"name": "ci", "role": "operator"}, status=201, token=admin)
     key, path = made["key"], f"/api-keys/{made['apiKey']['id']}"
     assert made["apiKey"]["lastUsedAt"] is None
@@ -135,7 +134,6 @@ def test_limits_of_api_keys_that_make_no_sense_are_refused(live: Live, admin: st
 
 
 def test_webhooks_queue_runs_for_the_holder_of_their_token(live: Live, admin: str) -> None:
-    """Check 62 of REST contract section 13."""
     spec = "steps:\n  - name: s\n    command: printenv WEBHOOK_PAYLOAD\n"
     live.post("/dags", {"name": "hook", "spec": spec}, status=201, token=admin)
     assert live.refused("GET", "/dags/hook/webhook", token=admin) == (404, "not_found")

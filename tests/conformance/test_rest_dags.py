@@ -1,4 +1,4 @@
-"""Reading DAGs. REST contract sections 4, 5.2, 5.4 and 13."""
+"""Reading DAGs."""
 
 import json
 from collections.abc import Iterator

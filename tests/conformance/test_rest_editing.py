@@ -1,4 +1,4 @@
-"""Concurrent edits of a spec, and its versions. Additions to the contract: ETag, If-Match, versions."""
+"""Concurrent edits of a spec, and its versions: ETag, If-Match, versions."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

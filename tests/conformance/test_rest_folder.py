@@ -1,4 +1,4 @@
-"""The API with a DAG folder. REST contract sections 5.2 and 5.3."""
+"""The API with a DAG folder."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The form of every response: envelopes, empty bodies, headers, odd paths. REST contract sections 1 to 3."""
+"""The form of every response: envelopes, empty bodies, headers, odd paths."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Logs of steps that print in another encoding than UTF-8: ``DAGWAY_LOG_CHARSET``. REST contract section 5.9."""
+"""Logs of steps that print in another encoding than UTF-8: ``DAGWAY_LOG_CHARSET``."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Login at an OpenID Connect provider. REST contract section 7."""
+"""Login at an OpenID Connect provider."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Requests forwarded to a remote node, with two real systems. REST contract section 5.13."""
+"""Requests forwarded to a remote node, with two real systems."""
 
 import base64
 import json

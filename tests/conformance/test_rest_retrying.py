@@ -1,4 +1,4 @@
-"""Retries in the same run and as new runs. REST contract sections 4, 5.8 and 11."""
+"""Retries in the same run and as new runs."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Reading runs and their logs. REST contract sections 4, 5.7, 5.9 and 13."""
+"""Reading runs and their logs."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Additions to the contract: fires, limits of queues, pauses, and the reasons why runs wait."""
+"""Fires, limits of queues, pauses, and the reasons why runs wait."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Reading the state of the system. REST contract sections 5.1, 5.10, 5.11 and 6."""
+"""Reading the state of the system."""
 
 from collections.abc import Iterator
 from datetime import timedelta

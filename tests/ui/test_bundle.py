@@ -1,4 +1,4 @@
-"""Another front end in place of Dagway's: a small page that uses what the contract guarantees."""
+"""Another front end in place of Dagway's: a small page that uses what the REST API guarantees."""
 
 from collections.abc import Iterator
 
@@ -48,7 +48,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
         yield running
 
 
-def test_a_bundle_finds_everything_that_the_contract_guarantees(chromium: Browser, system: Embedded) -> None:
+def test_a_bundle_finds_everything_that_the_api_guarantees(chromium: Browser, system: Embedded) -> None:
     system.client.create("theirs", "steps: [echo old]\n")
 
     with watched(chromium, f"{origin(system)}/dags/theirs.yaml") as page:

@@ -360,7 +360,7 @@ def _tokens(run: Run) -> set[str]:
 
 
 def _lets_run(parent: Step, node: Node) -> bool:
-    """The table of the language's section 5.3, written a second time."""
+    """Whether a dependency on ``parent`` holds, written a second time and without the core's code."""
     rule = parent.continue_on
     return {
         NodeStatus.SUCCEEDED: True,

@@ -1,4 +1,4 @@
-"""Steps that wait for approval: workflow language, sections 5.4, 5.7, 5.9 to 5.11."""
+"""Steps that wait for approval: what they hold up, and what an approval, a rejection and a stop do."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""A worker prints the result of sub-runs if the calling step needs it there (sections 3.6, 3.7, 3.8, 3.10)."""
+"""A worker prints the result of sub-runs if the calling step needs it there."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""A calling step's own time limit (workflow language, sections 3.10 and 5.8)."""
+"""A calling step's own time limit."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The final status of a run, row by row of the table in the workflow language's section 5.4."""
+"""The final status of a run, for each combination of how its steps ended."""
 
 from typing import Any
 

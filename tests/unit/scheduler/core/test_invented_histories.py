@@ -168,7 +168,7 @@ EITHER = "aborted or skipped"
 
 
 class Language:
-    """A second implementation of the language's sections 3.7, 3.8, 5.3, 5.4 and 5.7, as a recursion over outcomes."""
+    """What the language says of retries, dependencies, handlers and the final status, as a recursion over outcomes."""
 
     def __init__(self, dag: Dag, outcome: Callable[[str, int], Outcome]) -> None:
         self.dag = dag

@@ -2,7 +2,7 @@
 
 The model runs one step at a time in the order of definition and knows nothing of attempts, tokens or
 timers; the core is driven the same way (``maxActiveSteps: 1``), so every status can be compared.
-Source: workflow language, sections 3.7, 3.8, 3.10, 3.11, 5.3, 5.4, 5.6 and 5.7, written a second time.
+It is written from the documentation of the language and shares no code with the core.
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Steps whose sub-runs wait for approval, and the state of their run until then (sections 3.10, 3.11 and 5.11)."""
+"""Steps whose sub-runs wait for approval, and the state of their run until then."""
 
 from collections.abc import Mapping
 from dataclasses import replace
