@@ -1,8 +1,8 @@
-"""Splitting a command takes time in proportion to its length."""
+"""Splitting a command into words, in time in proportion to its length."""
 
 import time
 
-from shared.language.steps.command_line import split_command
+from shared.language.steps.command_line import split_command, words_as_written
 
 
 def test_a_word_of_many_pieces_is_split_in_linear_time() -> None:
@@ -13,3 +13,9 @@ def test_a_word_of_many_pieces_is_split_in_linear_time() -> None:
 
     assert words == ("echo", text)
     assert time.process_time() - began < 3
+
+
+def test_words_as_written_lose_only_the_quotes_around_them() -> None:
+    written = r"""x 'a\"b' "c\"d" K="v w" e|f||g '' 'open word"""
+
+    assert words_as_written(written) == ("x", r"a\"b", 'c"d', 'K="v w"', "e", "|", "f", "||", "g", "", "'open word")

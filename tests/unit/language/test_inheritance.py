@@ -4,7 +4,7 @@ import pytest
 
 from shared.language.expansion.resolve import resolve_params
 from shared.language.load import load
-from shared.language.model import Dag
+from shared.language.model import Dag, Handler
 
 
 def under(base: str, child: str) -> Dag:
@@ -88,3 +88,15 @@ def test_a_problem_in_the_file_names_no_base_configuration() -> None:
     errors = load("env:\n  - [A]\n", base="env: [B=1]\ntags: {a: 1}\n", file_name="kid").errors
 
     assert [(issue.source, issue.line) for issue in errors] == [("", 2), ("base configuration", 2)]
+
+
+@pytest.mark.parametrize("name", ["cancel", "abort", "Cancel"])
+@pytest.mark.parametrize("of_base", ["cancel", "abort"])
+def test_a_handler_replaces_the_bases_handler_of_the_same_event_under_either_name(name: str, of_base: str) -> None:
+    base = f"handlerOn: {{{of_base}: {{command: old, env: [A=1]}}, exit: {{command: bye}}}}"
+    handlers = under(base, f"handlerOn: {{{name}: {{command: new}}}}").handlers
+
+    assert {handler: (each.commands[0].text, each.env) for handler, each in handlers.items()} == {
+        Handler.ABORT: ("new", ()),
+        Handler.EXIT: ("bye", ()),
+    }

@@ -49,6 +49,15 @@ def test_another_letter_case_is_accepted_with_a_warning() -> None:
     assert 'key "Name" should be written "name"' in str(loaded.warnings[0])
 
 
+def test_a_parameter_given_twice_is_accepted_with_a_warning() -> None:
+    loaded = load("params: A=1 B=2 A=3")
+
+    assert loaded.ok
+    assert [str(each) for each in loaded.warnings] == [
+        'line 1, column 1: params: parameter "A" is given twice (the later value is used)'
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "field", "expected"),
     [

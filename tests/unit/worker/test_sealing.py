@@ -164,6 +164,14 @@ def test_every_changed_byte_is_noticed() -> None:
             SEALER.open(forged, _task())
 
 
+@pytest.mark.parametrize("text", ["[{}]", "{{A: {}", '{{"A": {}'])
+def test_an_opened_value_is_escaped_only_in_json(text: str) -> None:
+    sealed = SEALER.seal(CANARY, [], _task())
+
+    assert SEALER.open(text.format(sealed), _task())[0] == text.format(CANARY)
+    assert json.loads(SEALER.open(f'["{sealed}"]', _task())[0]) == [CANARY]
+
+
 def test_a_sealed_value_is_shown_as_stars() -> None:
     sealed = SEALER.seal(CANARY, [], _task())
 

@@ -289,6 +289,7 @@ def test_a_stop_while_other_steps_run_aborts_what_waits() -> None:
     stage.make("ok")
     stage.start("c")
     stage.stop()
+    assert statuses(stage) == ("aborted running", "running"), "nobody can approve it any more"
     stage.finish("c", "aborted")
     stage.play()
 
