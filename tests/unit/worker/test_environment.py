@@ -3,6 +3,7 @@
 import os
 import resource
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.files import log_paths
 from services.worker.process.shells import shell_argv
-from shared.contracts.tasks import Task
+from shared.contracts.tasks import StepRef, Task
 from shared.errors import InvalidInput
 from shared.language.expansion.expand import expand, expand_text
 from shared.language.model import Secret, Step
@@ -26,8 +27,8 @@ def _task(**fields: object) -> Task:
     return Task.model_validate({**facts, **fields})
 
 
-def _inputs(task: Task, folder: Path) -> Inputs:
-    return prepare_inputs(task, folder, resolver=SecretResolver(), reach=EVERYTHING, home="", passed=())
+def _inputs(task: Task, folder: Path, **options: Any) -> Inputs:
+    return prepare_inputs(task, folder, resolver=SecretResolver(), reach=EVERYTHING, home="", passed=(), **options)
 
 
 def test_later_sources_win_in_the_process_and_in_expansion(tmp_path: Path) -> None:
@@ -62,6 +63,90 @@ def test_step_env_entries_do_not_see_each_other(tmp_path: Path) -> None:
     task = _task(step=Step(name="s", env=(("A", "1"), ("B", "<${A}>"))))
 
     assert build_environment(task, _inputs(task, tmp_path), {}, None).process["B"] == "<>"
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "trusted"),
+    [
+        ("A", {"env": (("A", "author"),)}, True),
+        ("A", {"env": (("A", "author"),), "outputs": (("A", "printed"),)}, False),
+        ("A", {"env": (("A", "author"),), "params": (("A", "given"),), "params_outside": ("A",)}, False),
+        ("A", {"env": (("A", "author"),), "secrets": (Secret(name="A", provider="env", key="PATH"),)}, False),
+        ("P", {"params": (("P", "default"),), "params_outside": ()}, True),
+        ("P", {"params": (("P", "given"), ("Q", "default")), "params_outside": ("P",)}, False),
+        ("Q", {"params": (("P", "given"), ("Q", "default")), "params_outside": ("P",)}, True),
+        ("P", {"params": (("P", "of a scheduler that does not say"),), "params_given": True}, False),
+        ("P", {"params": (("P", "of a scheduler that does not say"),), "params_given": False}, True),
+        ("O", {"outputs": (("O", "printed"),)}, False),
+        ("DAG_NAME", {"env": (("DAG_NAME", "author"),)}, False),
+        ("DAG_RUN_STEP_NAME", {}, True),
+    ],
+)
+def test_a_variable_is_trusted_if_the_author_wrote_its_value(
+    tmp_path: Path, name: str, fields: dict[str, object], trusted: bool
+) -> None:
+    task = _task(**fields)
+
+    assert (name in build_environment(task, _inputs(task, tmp_path), {}, None).textual.trusted) is trusted
+
+
+@pytest.mark.parametrize(
+    ("text", "trusted"),
+    [
+        ("written", True),
+        ("${AUTHOR}/x", True),
+        ("${GIVEN}", False),
+        ("a ${PRINTED} b", False),
+        ("$SECRET", False),
+        ("$DAG_RUN_ID", False),
+        ("${earlier.output}", False),
+        ("`echo hi`", False),
+    ],
+)
+def test_a_variable_of_the_steps_env_is_trusted_if_all_that_it_is_made_of_is(
+    tmp_path: Path, text: str, trusted: bool
+) -> None:
+    task = _task(
+        env=(("AUTHOR", "x"), ("A", "overridden")),
+        params=(("GIVEN", "x"),),
+        params_outside=("GIVEN",),
+        outputs=(("PRINTED", "x"),),
+        secrets=(Secret(name="SECRET", provider="env", key="PATH"),),
+        refs={"earlier": StepRef(output="x")},
+        step=Step(name="s", env=(("A", text),)),
+    )
+
+    assert ("A" in build_environment(task, _inputs(task, tmp_path), {}, str).textual.trusted) is trusted
+
+
+def test_a_missing_secret_can_be_left_out_as_handlers_need_it(tmp_path: Path) -> None:
+    secrets = tuple(Secret(name=key, provider="env", key=key) for key in ("PATH", "NOT_SET_ANYWHERE"))
+    task = _task(secrets=secrets)
+
+    with pytest.raises(SecretMissing, match="NOT_SET_ANYWHERE"):
+        _inputs(task, tmp_path)
+    assert _inputs(task, tmp_path, all_secrets=False).secrets == {"PATH": os.environ["PATH"]}
+
+
+def test_a_step_finds_its_own_logs_before_its_first_attempt_is_reported(tmp_path: Path) -> None:
+    reserved = {"DAG_RUN_STEP_STDOUT_FILE": "/own.out", "DAG_RUN_STEP_STDERR_FILE": "/own.err"}
+
+    def logs(**fields: object) -> str:
+        task = _task(**{"step": Step(name="s", id="me"), **fields})
+        return expand(
+            "${me.stdout} ${me.stderr}", build_environment(task, _inputs(task, tmp_path), reserved, None).full
+        )
+
+    assert logs() == "/own.out /own.err"
+    assert logs(refs={"me": StepRef(stdout="/first.out")}) == "/first.out /first.out"
+    assert logs(kind="handler") == " "
+
+
+def test_a_run_that_was_given_json_passes_it_on(tmp_path: Path) -> None:
+    task = _task(params_json='{"a": [1]}')
+    process = build_environment(task, _inputs(task, tmp_path), {}, None).process
+
+    assert process["DAG_PARAMS_JSON"] == process["DAGU_PARAMS_JSON"] == '{"a": [1]}'
 
 
 def test_variables_of_the_service_are_hidden_even_from_expansions(
