@@ -7,7 +7,7 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from services.scheduler.core import dispatching
 from services.scheduler.core.advance import Message, advance, fresh_nodes, fresh_tally
@@ -34,7 +34,7 @@ from services.scheduler.core.messages import (
     TaskUndelivered,
     TimerFired,
 )
-from services.scheduler.core.model import Node, Run, evolve
+from services.scheduler.core.model import WAITS, Node, Run, evolve
 from services.scheduler.core.plan import ERRAND, Plan
 from services.scheduler.deciding.rows import node_row, run_from_rows, run_row
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptRequested, AttemptStarted, Doubt, Outcome
@@ -100,7 +100,7 @@ class Stage:
         self.transitions: list[Transition] = []
 
     @classmethod
-    def begun(cls, dag: Dag, *, prepare: bool = False, **facts: Any) -> "Stage":
+    def begun(cls, dag: Dag, *, prepare: bool = False, **facts: Any) -> Self:
         stage = cls(fresh(dag, prepare=prepare, **facts))
         stage.tell(Begin("ann"))
         return stage
@@ -327,7 +327,9 @@ class Stage:
 
         if after.status is RunStatus.RUNNING:
             assert is_open or any(
-                node.calls or (node.retry_at is not None and self.wakes.get((node.idx, "retry")) == node.retry_at)
+                node.calls
+                or node.admission == WAITS
+                or (node.retry_at is not None and self.wakes.get((node.idx, "retry")) == node.retry_at)
                 for node in after.nodes
             ), f"stuck after {message}"
         elif not isinstance(message, PatchNode):
