@@ -171,6 +171,15 @@ def test_values_too_long_for_an_environment_can_still_be_expanded(tmp_path: Path
     assert expand_text("$BIG", environment.textual) == long
 
 
+@pytest.mark.parametrize(("name", "value"), [("", "x"), ("A=B", "x"), ("A\0", "x"), ("A", "x\0y")])
+def test_what_no_process_can_be_given_is_left_out(tmp_path: Path, name: str, value: str) -> None:
+    task = _task(outputs=((name, value), ("B", "y")))
+    process = build_environment(task, _inputs(task, tmp_path), {}, None).process
+
+    assert name not in process
+    assert process["B"] == "y"
+
+
 def test_a_file_secret_loses_only_its_last_newline(tmp_path: Path) -> None:
     tmp_path.joinpath("key").write_text("a\nb\n\n")
     task = _task(secrets=(Secret(name="S", provider="file", key="key"),))

@@ -96,6 +96,15 @@ def test_a_stop_ends_the_wait_for_a_place() -> None:
     assert (stage.states(), stage.run.status, stage.order()) == ("not_started aborted", RunStatus.ABORTED, ["b"])
 
 
+def test_a_step_keeps_its_place_while_something_else_delays_its_start() -> None:
+    stage = PoolStage.begun(make_dag(step("a", pool=("db",)), step("b"), placement="stick"))
+    stage.admit("a")
+    assert (stage.open(), stage.freed) == (["b"], []), "the worker of the run is not known yet"
+    stage.stop()
+
+    assert (stage.freed, stage.run.status) == (["a"], RunStatus.ABORTED)
+
+
 def test_a_place_is_held_until_the_sub_runs_have_ended() -> None:
     stage = PoolStage.begun(make_dag(step("c", type="dag", call="sub", pool=("db",))))
     stage.admit("c")
