@@ -22,6 +22,7 @@ from tests.unit.language.specs import errors_of
         ("{type: archive, command: list}", "source is required"),
         ("{type: archive, command: create, config: {source: a}}", "destination is required"),
         ("{type: archive, command: create, config: {source: a, dryRun: true}}", ""),
+        ("{type: archive, command: create, config: {source: a, destination: b.zip}}", ""),
         ("{type: gha, command: actions/checkout@v4}", ""),
         ("{type: gha, command: actions/checkout}", "invalid GitHub action: actions/checkout"),
         ("{type: gha}", 'executor type "gha" needs the field command'),

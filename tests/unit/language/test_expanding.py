@@ -135,6 +135,7 @@ def test_textual_and_full_mode(text: str, textual: str, full: str) -> None:
         ("${U}|${U.x}|$U.txt|${no.stdout}", "${U}|${U.x}|$U.txt|${no.stdout}"),
         ("${X}|${U:-d}|${#U}|$1a|$((1 + 1))", "a b|d|0|onea|2"),
         ("${my-other}|$BAD", "other|$(id) `id` ${X}"),
+        ("$Xy|$U1", "$Xy|$U1"),
     ],
 )
 def test_what_no_shell_will_read_keeps_references_to_what_is_not_set(text: str, expected: str) -> None:

@@ -48,3 +48,18 @@ def test_a_step_cannot_identify_itself_by_a_key_that_only_the_worker_may_read(tm
             tls_context(job, ca_file=ca_file, client_cert=client_cert, client_key=key)
     own = tls_context(job, ca_file=Path(cert).name, client_cert=Path(cert).name, client_key=Path(key).name)
     assert len(own.get_ca_certs()) == 1
+
+
+def test_a_run_may_name_its_own_files_and_no_others_of_the_worker(tmp_path: Path) -> None:
+    (own := tmp_path / "private" / "run").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "private")
+    reach = Reach((tmp_path / "private",), (own,))
+
+    for name in ("private", "private/other", "private/run/../other", "link/other", "private/running"):
+        with pytest.raises(PermissionError, match="only the worker may read or write this file"):
+            reach.check(tmp_path / name)
+    for name in ("private/run", "private/run/x", "link/run/x", "elsewhere", "privately"):
+        reach.check(tmp_path / name)
+    with pytest.raises(PermissionError, match="only the worker"):
+        reach.open(tmp_path / "private" / "new", os.O_WRONLY | os.O_CREAT)
+    assert not (tmp_path / "private" / "new").exists()

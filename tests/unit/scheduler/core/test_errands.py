@@ -160,14 +160,17 @@ def test_a_retry_begins_after_the_side_task_of_the_last_end() -> None:
     assert errand(stage).mails[0].id == "run-1.2.end"
 
 
-def test_a_stop_does_not_end_a_side_task() -> None:
+@pytest.mark.parametrize("started", [True, False])
+def test_a_stop_does_not_end_a_side_task(started: bool) -> None:
     stage = Stage.begun(dag(step("a", mail_on_error=True, continue_on=ContinueOn(failure=True)), step("b")))
     stage.make("a", "failed")
     stage.start("b")
-    stage.start("errand")
+    if started:
+        stage.start("errand")
     stage.stop()
 
     assert [halt.token for halt in stage.halts] == [stage.token("b")]
+    assert "errand" in stage.open()
 
 
 @pytest.mark.parametrize(

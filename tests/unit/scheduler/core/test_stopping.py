@@ -6,7 +6,9 @@ from datetime import timedelta
 import pytest
 
 from services.scheduler.core.decision import Advanced, Ignored, Refused
-from services.scheduler.core.messages import Dequeue, PatchNode, Stop, TimerFired
+from services.scheduler.core.messages import ChildrenSeen, Dequeue, PatchNode, Stop, TimerFired
+from services.scheduler.core.sub_runs import ASKED
+from shared.contracts.events import ChildCall
 from shared.language.model import Handler
 from shared.status import AttemptState, NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import T0, Stage, fresh, make_dag, step
@@ -248,6 +250,21 @@ def test_past_its_time_limit_a_run_aborts_all_steps_and_still_runs_its_handlers(
 
     assert stage.order() == ["a", "onFailure", "onExit"]
     assert stage.run.status is RunStatus.FAILED
+
+
+@pytest.mark.parametrize(("reason", "state"), [("stop", "succeeded"), ("timeout", "aborted")])
+def test_a_call_whose_sub_run_succeeds_all_the_same_counts_after_a_stop_only(reason: str, state: str) -> None:
+    stage = Stage.begun(make_dag(step("c", type="dag", call="sub"), timeout_sec=5))
+    stage.start("c")
+    stage.finish("c", children=(ChildCall(dag="sub", params=""),))
+    if reason == "stop":
+        stage.stop()
+    else:
+        stage.wait(5)
+    (child,) = stage.node("c").children.having(ASKED)
+    stage.tell(ChildrenSeen(stage.node("c").idx, {child.run_id: "succeeded"}, {child.run_id: {}}))
+
+    assert stage.states() == state
 
 
 def test_a_time_limit_fires_once() -> None:
