@@ -165,6 +165,35 @@ def test_stop_restart_and_dagus_answers_when_nothing_runs(dagway: Dagway, client
     assert dagway("start", "sleeps", "-r", "s1").exit_code == 1, "the id is taken"
 
 
+def test_stop_and_restart_say_which_runs_they_cannot_stop(dagway: Dagway, client: Client) -> None:
+    client.create(
+        "mixed",
+        "maxActiveRuns: 3\nparams: [{DO: wait}]\nsteps:\n  - name: nap\n    command: "
+        "test $DO = wait || sleep 600\n  - name: ask\n    type: hitl\n",
+    )
+    assert dagway("start", "mixed", "-r", "asking", "-q").exit_code == 0
+    assert dagway("pause", "mixed", "-q").exit_code == 0
+    assert dagway("enqueue", "mixed", "-r", "queued", "-q").exit_code == 0
+    refused = "dagway: Run 'asking' waits for approval: approve or reject it\n"
+
+    for command in ("stop", "restart"):
+        waits = dagway(command, "mixed", "asking")
+        assert (waits.exit_code, waits.stdout, waits.stderr) == (1, "", refused), command
+    queued = dagway("stop", "mixed", "queued")
+    assert (queued.exit_code, queued.stdout) == (1, "")
+    assert queued.stderr.endswith(
+        "is queued, not running; remove it with: dagway dequeue mixed --dag-run mixed:queued\n"
+    )
+
+    for run_id in ("one", "two"):
+        assert dagway("start", "mixed", "--detach", "-r", run_id, "--", "DO=nap").exit_code == 0
+        client.until("running", "mixed", run_id)
+    every = dagway("stop", "mixed")
+    assert (every.exit_code, set(every.stdout.splitlines())) == (0, {"mixed/one aborted", "mixed/two aborted"})
+    assert every.stderr == "dagway: not stopped: Run 'asking' waits for approval: approve or reject it\n"
+    assert dagway("dequeue", "mixed", "--dag-run=mixed:queued").exit_code == 0
+
+
 def test_ctrl_c_stops_the_run(client: Client, tmp_path: Path) -> None:
     client.create("interrupted", SLEEPS)
 

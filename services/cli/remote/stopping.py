@@ -7,7 +7,7 @@ from services.cli.help_pages import PageCommand
 from services.cli.output.terminal import JSON_OPTION, echo_json
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import PARAMS_OPTION, QUIET, RUN_ID, dagu_flags
-from services.cli.remote.following import follow_run, say
+from services.cli.remote.following import details, follow_run, say
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import (
     DAG_ARGUMENT,
@@ -32,17 +32,32 @@ dagway dequeue default --dag-run=report:abc123      remove this run
 """
 
 
-def stop_run(gateway: Gateway, name: str, run_id: str, *, wait: bool = True) -> str:
-    """Stop a run; with ``wait``, return the status with which it has ended. A run that has ended is not an error."""
+def stop_run(gateway: Gateway, name: str, run_id: str) -> str:
+    """Stop a run, and return the status with which it has ended. A run that has ended is not an error."""
+    return _ask(gateway, name, run_id) or _end_of(gateway, name, run_id)
+
+
+def _ask(gateway: Gateway, name: str, run_id: str) -> str:
+    """Ask a run to stop. Return its status if it has ended already.
+
+    A run that is queued or waits for approval cannot be stopped: ``GatewayError`` says so.
+    """
     try:
         gateway.post(f"{path('dag-runs', name, run_id)}/stop")
     except GatewayError as error:
-        if error.error_code != "not_running":
+        status = str(details(gateway, name, run_id)["statusLabel"]) if error.error_code == "not_running" else ""
+        if status == "queued":
+            advice = f"remove it with: dagway dequeue {name} --dag-run {name}:{run_id}"
+            raise GatewayError(f"{error}; {advice}", status=error.status, error_code=error.error_code) from error
+        if status in {"", "not_started", "running", "waiting"}:
             raise
-    status = ""
-    for run in follow_run(gateway, name, run_id, on_change=lambda _change: None) if wait else ():
-        status = run["statusLabel"]
-    return status
+        return status
+    return ""
+
+
+def _end_of(gateway: Gateway, name: str, run_id: str) -> str:
+    *_, last = follow_run(gateway, name, run_id)
+    return str(last["statusLabel"])
 
 
 @click.command("stop", cls=PageCommand, examples=_STOP_EXAMPLES)
@@ -60,16 +75,19 @@ def stop_command(
     """Stop a running run.
 
     Without RUN, stop all running runs of the DAG. Waits until they have ended: steps may have handlers that clean up.
-    Exits with 0 even if nothing runs, but with 1 if there is no such DAG.
+    Exits with 0 even if nothing runs, but with 1 if there is no such DAG, or if RUN is queued or waits for approval:
+    use `dagway dequeue` or `dagway reject` then.
     """
     name = name_on_server(gateway, dag)
     one = run or run_id
-    stopped = {
-        each: stop_run(gateway, name, each, wait=not no_wait)
-        for each in ([one] if one else run_ids(gateway, name, RUNNING, WAITING))
-    }
-    if not stopped:
+    chosen = [one] if one else run_ids(gateway, name, RUNNING, WAITING)
+    if not chosen:
         require_dag(gateway, dag)
+    # All are asked before the first is waited for: its handlers may take long.
+    asked = {
+        each: status for each in chosen if (status := _ask_one_of(gateway, name, each, alone=bool(one))) is not None
+    }
+    stopped = {each: status or ("" if no_wait else _end_of(gateway, name, each)) for each, status in asked.items()}
     if in_json:
         echo_json({"stopped": [{"name": name, "dagRunId": each, "statusLabel": stopped[each]} for each in stopped]})
     elif not quiet:
@@ -77,6 +95,17 @@ def stop_command(
             click.echo(f"{name}/{each} {status or 'stops'}")
         if not stopped:
             say(f"no run of {name} is running")
+
+
+def _ask_one_of(gateway: Gateway, name: str, run_id: str, *, alone: bool) -> str | None:
+    """Ask a run to stop, see ``_ask``. Only if it is not ``alone``, a refusal is a remark, and the answer ``None``."""
+    try:
+        return _ask(gateway, name, run_id)
+    except GatewayError as error:
+        if alone or error.error_code != "not_running":
+            raise
+        say(f"not stopped: {error}")
+        return None
 
 
 @click.command("dequeue", cls=PageCommand, examples=_DEQUEUE_EXAMPLES)
