@@ -165,6 +165,19 @@ def test_stop_restart_and_dagus_answers_when_nothing_runs(dagway: Dagway, client
     assert dagway("start", "sleeps", "-r", "s1").exit_code == 1, "the id is taken"
 
 
+def test_the_handlers_init_and_wait_are_shown_with_their_output(dagway: Dagway, client: Client) -> None:
+    client.create("unready", "handlerOn: {init: {command: echo no room >&2; exit 4}}\nsteps: [echo a]\n")
+    client.create("tells", "handlerOn: {wait: {command: echo come}}\nsteps: [{name: ask, type: hitl}]\n")
+
+    unready = dagway("start", "unready")
+    assert re.search(r'✗ onInit +failed +\d\S+ +failed to execute step "onInit": exit status 4', unready.stdout)
+    assert "--- stderr of onInit" in unready.stdout
+    assert dagway("logs", "unready").stdout == "onInit | no room\n"
+    tells = dagway("start", "tells")
+    assert re.search(r"\? ask +waiting .*\n +✓ onWait +succeeded", tells.stdout)
+    assert dagway("logs", "tells", "onWait").stdout == "come\n"
+
+
 def test_stop_and_restart_say_which_runs_they_cannot_stop(dagway: Dagway, client: Client) -> None:
     client.create(
         "mixed",

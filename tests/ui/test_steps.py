@@ -32,6 +32,18 @@ def test_a_handler_has_no_buttons_that_fail(look: Look, system: Embedded) -> Non
             expect(panel.get_by_role("button", name=name)).to_have_count(0)
 
 
+def test_a_page_shows_that_the_init_handler_failed(look: Look, system: Embedded) -> None:
+    system.client.create("unready", "handlerOn: {init: {command: echo no room >&2; exit 4}}\nsteps: [echo a]\n")
+    system.client.start("unready")
+    system.client.until("aborted", "unready")
+    with look("#/runs/unready/r1") as page:
+        page.get_by_role("link", name="onInit", exact=True).click()
+        panel = page.locator(".panel")
+        expect(panel).to_contain_text("exit status 4")
+        panel.get_by_role("button", name="stderr").click()
+        expect(panel.get_by_role("log")).to_have_text("no room")
+
+
 def test_who_closes_a_step_by_the_keyboard_is_where_it_was_opened(look: Look, system: Embedded) -> None:
     system.client.create("closed", "steps: [{name: a, command: echo a}, {name: b, command: echo b}]\n")
     system.client.start("closed")

@@ -18,7 +18,7 @@ _HANDLER_FIELDS: Mapping[Handler, str] = {
     Handler.ABORT: "cancel",
     Handler.EXIT: "exit",
 }
-"""The handlers that the API has, with their field names. It has no ``onInit`` and ``onWait``."""
+"""The handlers that the API has, with their field names. Those of a run's details are more."""
 _OTHER_UNMET = "other condition was not met"
 
 

@@ -18,8 +18,8 @@ from shared.store.reads.reader import NodeRow, RunRow
 __all__ = ["RunFacts", "details", "grid", "outputs", "summary", "synthetic", "synthetic_details"]
 
 STEP, HANDLER, PREPARE = "step", "handler", "prepare"
-_HANDLER_FIELDS = (Handler.SUCCESS, Handler.FAILURE, Handler.ABORT, Handler.EXIT)
-"""The handlers that the API has, in the order of ``gridData``. The value of a handler is its JSON field."""
+_GRID_HANDLERS = (Handler.SUCCESS, Handler.FAILURE, Handler.ABORT, Handler.EXIT)
+"""The handlers that ``gridData`` has, as in Dagu."""
 _NOT_STARTED = frozenset({RunStatus.NOT_STARTED, RunStatus.QUEUED})
 _EMPTY_NODE: Mapping[str, Any] = {
     "stdout": "",
@@ -91,7 +91,7 @@ def details(run: RunRow, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]
             if handler.value in handler_rows
             else {"step": dag_json.step(handlers[handler]), **_EMPTY_NODE}
         )
-        for handler in _HANDLER_FIELDS
+        for handler in Handler
         if handler in handlers or handler.value in handler_rows
     }
     return {
@@ -224,7 +224,7 @@ def synthetic_details(dag: Dag) -> dict[str, Any]:
         "nodes": [{"step": dag_json.step(each), **_EMPTY_NODE} for each in dag.steps],
         **{
             handler.value: {"step": dag_json.step(dag.handlers[handler]), **_EMPTY_NODE}
-            for handler in _HANDLER_FIELDS
+            for handler in Handler
             if handler in dag.handlers
         },
         "preconditions": dag_json.conditions(dag.preconditions),
@@ -238,7 +238,7 @@ def grid(runs: Sequence[RunRow]) -> list[dict[str, Any]]:
     ]
     seen = {key for each in statuses for key in each}
     steps = sorted(name for kind, name in seen if kind == STEP)
-    handlers = [handler.value for handler in _HANDLER_FIELDS if (HANDLER, handler.value) in seen]
+    handlers = [handler.value for handler in _GRID_HANDLERS if (HANDLER, handler.value) in seen]
     rows = [(STEP, name) for name in steps] + [(HANDLER, name) for name in handlers]
     return [{"name": key[1], "history": [each.get(key, 0) for each in statuses]} for key in rows]
 

@@ -103,10 +103,12 @@ class NodeSchema(Schema):
 
 class DAGRunDetailsSchema(DAGRunSummarySchema):
     nodes: list[NodeSchema]
+    onInit: NodeSchema | None = Field(default=None, description="an addition")
     onSuccess: NodeSchema | None = None
     onFailure: NodeSchema | None = None
     onCancel: NodeSchema | None = None
     onExit: NodeSchema | None = None
+    onWait: NodeSchema | None = Field(default=None, description="an addition")
     preconditions: list[ConditionSchema]
     traceId: str = Field(default="", description="id of the trace of the run, in its spans and log lines")
 

@@ -30,6 +30,11 @@ export const moves = (label) => label === "running" || label === "queued";
 
 export const active = (label) => moves(label) || label === "waiting";
 
+/** The steps of a run, with the handlers that it has before and after them. */
+export const nodesOf = (run) => [
+  run.onInit, ...run.nodes, run.onWait, run.onSuccess, run.onFailure, run.onCancel, run.onExit,
+].filter(Boolean);
+
 export function badge(label, text = words(label)) {
   return h("span", { class: `badge is-${label}` }, h("span", { class: "sign", "aria-hidden": "true" }, sign(label)), text);
 }

@@ -20,7 +20,8 @@ MARKS = {
     "waiting": "?",
     "not_started": "·",
 }
-_HANDLERS = ("onSuccess", "onFailure", "onCancel", "onExit")
+_BEFORE_STEPS = ("onInit",)
+_AFTER_STEPS = ("onWait", "onSuccess", "onFailure", "onCancel", "onExit")
 _ENDED_BADLY = frozenset({"failed", "rejected"})
 _BAR = 16
 Paint = Callable[[str, str], str]
@@ -28,9 +29,10 @@ Paint = Callable[[str, str], str]
 
 
 def nodes_of(run: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the nodes of a run: its steps, then the handlers that it has."""
+    """Yield the nodes of a run: its steps, with the handlers that it has before and after them."""
+    yield from (run[name] for name in _BEFORE_STEPS if run.get(name))
     yield from run["nodes"]
-    yield from (run[name] for name in _HANDLERS if run.get(name))
+    yield from (run[name] for name in _AFTER_STEPS if run.get(name))
 
 
 def failed_steps(run: Mapping[str, Any]) -> list[Mapping[str, Any]]:

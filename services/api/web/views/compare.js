@@ -3,10 +3,9 @@
 import { get, path } from "../api.js";
 import { h } from "../dom.js";
 import { go, stay, to } from "../router.js";
-import { active, badge } from "../status.js";
+import { active, badge, nodesOf } from "../status.js";
 import { clock, span, took } from "../time.js";
 
-const HANDLERS = ["onSuccess", "onFailure", "onCancel", "onExit"];
 const LISTED = 50;
 const RUNNING_MS = 3000;
 
@@ -122,8 +121,7 @@ function slower(first, second) {
 
 /** The steps of both, in the order of the first run; those that only the second has come last. */
 function stepPairs(one, other) {
-  const nodes = [one, other].map((run) => new Map([...run.nodes, ...HANDLERS.map((key) => run[key]).filter(Boolean)]
-    .map((node) => [node.step.name, node])));
+  const nodes = [one, other].map((run) => new Map(nodesOf(run).map((node) => [node.step.name, node])));
   return [...new Set(nodes.flatMap((each) => [...each.keys()]))].map((name) => {
     const [first, second] = nodes.map((each) => each.get(name));
     const longer = first && second ? slower(seconds(first), seconds(second)) : "";

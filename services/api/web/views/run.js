@@ -6,7 +6,7 @@ import { GraphView } from "../graph_view.js";
 import { withOpened } from "../opened_runs.js";
 import { reason, toldLabel } from "../reason.js";
 import { stay, to } from "../router.js";
-import { active, badge, moves } from "../status.js";
+import { active, badge, moves, nodesOf } from "../status.js";
 import { ago, clock, took } from "../time.js";
 import { approvals, lacksQuestions, readQuestions } from "./approval.js";
 import { gantt } from "./gantt.js";
@@ -21,7 +21,6 @@ const SOON_MS = 120;
 const ENDED_MS = 10_000;
 /** A run that has ended is read again in case somebody retries it. A large one takes a tenth of a second, so it is read less often. */
 const ENDED_MS_A_STEP = 6;
-const HANDLERS = ["onSuccess", "onFailure", "onCancel", "onExit"];
 /** Parts of the address that belong to one step's log. */
 const NO_LOG = { attempt: "", line: "", stream: "" };
 const TABS = [["steps", "Steps"], ["outputs", "Outputs"], ["events", "Events"], ["spec", "Spec"]];
@@ -183,9 +182,7 @@ export function run(page) {
 
   const childPlace = (step, id, inner) => (id ? to(["runs", name, state.id, "sub", id], { step: inner }) : place({ ...NO_LOG, step }));
 
-  const allNodes = () => [...state.run.nodes, ...handlers()];
-
-  const handlers = () => HANDLERS.map((key) => state.run[key]).filter(Boolean);
+  const allNodes = () => nodesOf(state.run);
 
   function steps() {
     const { nodes } = state.run;

@@ -6,7 +6,7 @@ import { log } from "../log.js";
 import { attempt } from "../notice.js";
 import { stay, to } from "../router.js";
 import { may } from "../session.js";
-import { active, badge, moves, words } from "../status.js";
+import { active, badge, moves, nodesOf, words } from "../status.js";
 import { clock, took } from "../time.js";
 import { attempts } from "./attempts.js";
 import { progressBar, what } from "./steps.js";
@@ -21,8 +21,7 @@ export function stepPanel(page, state, node, place, changed) {
   const attempt = Number(page.place.query.attempt) || undefined;
   // The element outlives many refreshes: it must ask about the newest state, not about today's.
   const live = () => {
-    const now = [...state.run.nodes, state.run.onSuccess, state.run.onFailure, state.run.onCancel, state.run.onExit]
-      .find((each) => each?.step.name === step.name);
+    const now = nodesOf(state.run).find((each) => each.step.name === step.name);
     if (attempt && state.attempts.find((each) => each.number === attempt)?.finishedAt) return false;
     return active(state.run.statusLabel) && ["running", "not_started", "waiting"].includes(now?.statusLabel);
   };
