@@ -197,6 +197,22 @@ def test_on_a_terminal_the_steps_are_drawn_with_their_times(tmp_path: Path) -> N
     assert b"\x1b[32m" in shown, "colours"
 
 
+def test_dry_says_when_each_handler_runs(tmp_path: Path) -> None:
+    (tmp_path / "handled.yaml").write_text(
+        "steps: [{name: a, command: echo a}]\n"
+        "handlerOn: {exit: {command: echo e}, init: {command: echo i}, wait: {command: echo w}}\n"
+    )
+
+    plan = dagway("dry", str(tmp_path / "handled.yaml"))
+
+    rows = [line.split()[:2] for line in plan.stdout.splitlines()[2:]]
+    assert (rows[0], rows[1], sorted(rows[2:])) == (
+        ["begin", "onInit"],
+        ["1", "a"],
+        [["end", "onExit"], ["wait", "onWait"]],
+    )
+
+
 def test_dry_shows_the_stages_and_runs_nothing(folder: Path) -> None:
     plan = dagway("dry", str(folder / "etl.yaml"), "--", "DAY=sunday")
 

@@ -7,14 +7,17 @@ from typing import Any
 from services.cli.output.tables import table
 from shared.language.expansion.params_syntax import params_text as shown_params
 from shared.language.expansion.resolve import resolve_params
-from shared.language.model import Dag, Step
+from shared.language.model import Dag, Handler, Step
 
 __all__ = ["PlannedStep", "plan_json", "plan_lines", "stages_of"]
+
+_STAGES = {Handler.INIT: "begin", Handler.WAIT: "wait"}
+"""When handlers run that do not run at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """What a step would do. ``stage`` is its number, or ``end`` for a handler."""
+    """What a step would do. ``stage`` is its number, or for a handler ``begin``, ``wait`` or ``end``."""
 
     stage: str
     name: str
@@ -54,12 +57,13 @@ def plan_lines(
 
 
 def _planned_steps(dag: Dag) -> list[PlannedStep]:
-    """Return the steps of a checked DAG by stages, then its handlers."""
+    """Return the steps of a checked DAG by stages, after the handler that begins and before the others."""
     stages = stages_of(dag)
     ordered = sorted(dag.steps, key=lambda step: stages[step.name])
     steps = [(str(stages[step.name]), step.name, tuple(step.depends), step) for step in ordered]
-    handlers = [("end", str(handler), (), step) for handler, step in dag.handlers.items()]
-    return [PlannedStep(stage, name, after, _what(step), _how(step)) for stage, name, after, step in steps + handlers]
+    handlers = [(_STAGES.get(handler, "end"), str(handler), (), step) for handler, step in dag.handlers.items()]
+    rows = sorted([*steps, *handlers], key=lambda row: row[0] != "begin")
+    return [PlannedStep(stage, name, after, _what(step), _how(step)) for stage, name, after, step in rows]
 
 
 def stages_of(dag: Dag) -> dict[str, int]:
