@@ -236,6 +236,24 @@ def test_a_step_is_approved_with_its_inputs_or_rejected(dagway: Dagway, client: 
     assert dagway("approve", "asks").stderr == "dagway: no run of asks waits for approval\n"
 
 
+def test_the_list_of_approvals_tells_the_items_of_a_fan_out_apart(dagway: Dagway, client: Client) -> None:
+    client.create(
+        "asks-each",
+        "steps: [{name: fan, call: each-one, parallel: [eu, us], params: {REGION: '${ITEM}'}}]\n"
+        "---\nname: each-one\nparams: [{REGION: ''}]\nsteps: [{name: look, type: hitl}]\n",
+    )
+    dagway("start", "asks-each", "-r", "e1", "-q")
+
+    shown = dagway("approve").stdout
+
+    for region in ("eu", "us"):
+        assert re.search(rf'^asks-each +e1 +look .* of each-one +REGION="{region}"$', shown, re.MULTILINE), shown
+    found = client.ask("GET", "/approvals").json["approvals"]
+    for each in found:
+        if each["name"] == "asks-each":
+            dagway("reject", "asks-each", "look", "--run-id=e1", "--sub-run-id", each["subDAGRunId"], "-q")
+
+
 def test_a_step_of_a_sub_run_is_approved_by_the_root_run(dagway: Dagway, client: Client) -> None:
     client.create("asks-below", ASKS_BELOW)
 
