@@ -83,7 +83,7 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
         "API",
         "A body may have any content type.",
         "Without a token or key it must be `application/json`, else the answer is 415.",
-        "A page of another site can send other types without asking ([sign-in](operations/sign-in.md#browsers)).",
+        "A page of another site can send other types without asking ([login](operations/sign-in.md#browsers)).",
     ),
     Difference(
         "API",

@@ -219,7 +219,7 @@ def test_the_entry_of_a_gateway_is_recorded_once_whatever_it_says(stack: Stack) 
         return found[0]
 
     row = eventually(recorded)
-    assert (row.id, row.occurrences, row.actor_name, len(row.target_name)) == (message_id, 7, "z\ufffd", 200)
+    assert (row.id, row.occurrences, row.actor_name, len(row.target_name)) == (message_id, 7, "z", 200)
 
 
 def test_two_schedulers_make_one_unbroken_chain(stack: Stack) -> None:

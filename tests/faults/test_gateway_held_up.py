@@ -166,13 +166,19 @@ def test_a_gateway_is_ready_although_all_requests_that_it_answers_wait_for_the_d
         "WHERE relation = 'dead_letters'::regclass AND NOT granted AND application_name = 'dagway-api'"
     )
     owner = open_engine(cluster.urls["owner"])
+
+    def waiting_for_lock() -> int:
+        # A transaction sees the sessions as they were at its first look.
+        with transaction(owner) as looking:
+            return int(looking.execute(waiting).scalar_one())
+
     env = {"DAGWAY_API_THREADS": str(threads), "DAGWAY_DATABASE_LOCK_S": "10"}
     with cluster.gateway(10, port, **env) as gateway, ThreadPoolExecutor(4) as users:
         cluster.ready(gateway)
         with transaction(owner) as connection:
             connection.execute(text("LOCK TABLE dead_letters"))
             reads = [users.submit(urllib3.request, "GET", url, retries=False, timeout=60) for _ in range(4)]
-            eventually(lambda: connection.execute(waiting).scalar_one() >= threads)
+            eventually(lambda: waiting_for_lock() >= threads)
             probe = ask_probe(f"http://127.0.0.1:{port}/readyz")
         assert probe[0] == 200, probe
         assert [read.result().status for read in reads] == [200] * 4

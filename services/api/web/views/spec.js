@@ -34,6 +34,7 @@ class SpecView {
     this.bar = h("div", { class: "actions sticky" });
     this.root.append(this.problems, this.bar, this.preview.root);
     await this.open("");
+    if (this.ended) return;
     // What is not read yet cannot be changed: it would be saved in the place of all that there is.
     this.editor.root.hidden = true;
     const unread = (text) => patch(this.problems, h("p", { class: "error call" }, `The spec cannot be read now: ${text}. Trying again…`));
