@@ -43,7 +43,7 @@ class Deps:
     """Returns the time. Several gateways must agree: that of the database, as the clock of ``reads`` has it."""
     version: str
     uptime_s: Callable[[], float]
-    """Returns the seconds since this gateway started. No clock says that which may be set, as ``clock`` may."""
+    """Returns the seconds since this gateway started, by a clock that never jumps; ``clock`` may."""
     zone: tzinfo | None = None
     base_path: str = ""
     max_body_bytes: int = 2 * 1024 * 1024

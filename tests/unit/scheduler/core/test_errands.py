@@ -33,7 +33,7 @@ def over(dag: Dag, outcomes: dict[str, Any] | None = None) -> Stage:
     return Stage.begun(dag).play(outcomes)
 
 
-def test_a_dag_without_mails_or_container_has_no_side_task() -> None:
+def test_a_dag_without_mails_or_container_has_no_errand() -> None:
     assert [node.name for node in over(make_dag(step("a"))).run.nodes] == ["a"]
 
 
@@ -112,7 +112,7 @@ def test_errands_that_come_up_meanwhile_run_next() -> None:
 
 
 @pytest.mark.parametrize("how", ["lost", "broken"])
-def test_a_lost_side_task_is_tried_again_a_limited_number_of_times(how: str) -> None:
+def test_a_lost_errand_is_tried_again_a_limited_number_of_times(how: str) -> None:
     stage = over(dag())
     ids = set()
     for _ in range(3):
@@ -127,7 +127,7 @@ def test_a_lost_side_task_is_tried_again_a_limited_number_of_times(how: str) -> 
     assert stage.node("errand").status is NodeStatus.FAILED
 
 
-def test_an_undelivered_side_task_is_sent_to_any_worker() -> None:
+def test_an_undelivered_errand_is_sent_to_any_worker() -> None:
     stage = over(dag())
     stage.undelivered("errand")
 
@@ -146,7 +146,7 @@ def test_a_mail_that_could_not_be_sent_changes_nothing() -> None:
     assert isinstance(stage.finish("errand", token="run-1:1:1"), Ignored)
 
 
-def test_a_retry_begins_after_the_side_task_of_the_last_end() -> None:
+def test_a_retry_begins_after_the_errand_of_the_last_end() -> None:
     stage = over(dag(), {"a": "failed"})
     stage.start("errand")
 
@@ -161,7 +161,7 @@ def test_a_retry_begins_after_the_side_task_of_the_last_end() -> None:
 
 
 @pytest.mark.parametrize("started", [True, False])
-def test_a_stop_does_not_end_a_side_task(started: bool) -> None:
+def test_a_stop_does_not_end_an_errand(started: bool) -> None:
     stage = Stage.begun(dag(step("a", mail_on_error=True, continue_on=ContinueOn(failure=True)), step("b")))
     stage.make("a", "failed")
     stage.start("b")
