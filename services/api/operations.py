@@ -154,7 +154,7 @@ class Call:
         named = command.model_copy(update={"actor": actor, "workspace": self.workspace})
         sent = self.deps.commands.send(named, key=key)
         if isinstance(command, StartRun | StartInline):
-            request_metrics.hop("asked_accepted", self.deps.clock() - self.now)
+            request_metrics.accepted()
         return sent
 
     def made_by(self, principal: Principal) -> "Call":

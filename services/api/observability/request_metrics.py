@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from flask import Request, Response
+from flask import request as current_request
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import Metric
 
@@ -29,14 +30,16 @@ __all__ = [
     "PROBE_OPERATIONS",
     "WEBHOOK_REFUSALS",
     "DaguCollector",
+    "accepted",
     "already_logged",
     "begin",
+    "decided",
     "end",
-    "hop",
     "over",
 ]
 
 _BEGAN = "dagway.began_s"
+_DECIDED = "dagway.decided_s"
 _LOGGED = "dagway.answer_logged"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _REFUSED = frozenset({401, 403, 429})
@@ -115,15 +118,24 @@ def end(request: Request, response: Response, *, proxies: int = 0) -> None:
         if refused:
             facts["client"] = address_of(request, proxies)
         _log.info("request.answered", extra=facts)
+    now_s = time.monotonic()
     began_s = request.environ.get(_BEGAN)
     if began_s is not None:
-        _seconds[kind].observe(time.monotonic() - began_s)
+        _seconds[kind].observe(now_s - began_s)
+    decided_s = request.environ.get(_DECIDED)
+    if decided_s is not None:
+        _hops["decided_answered"].observe(now_s - decided_s)
 
 
-def hop(name: Literal["asked_accepted", "decided_answered"], lasted: timedelta) -> None:
-    """Observe a hop of a run."""
+def accepted() -> None:
+    """Observe how long the request in hand took until its run's command was sent."""
+    _hops["asked_accepted"].observe(time.monotonic() - current_request.environ[_BEGAN])
+
+
+def decided(since: timedelta) -> None:
+    """Note that the request in hand is answered with a run that ended ``since`` ago; ``end`` observes the hop."""
     # The clocks of gateway and scheduler may differ, but a hop must not be negative.
-    _hops[name].observe(max(0.0, lasted.total_seconds()))
+    current_request.environ[_DECIDED] = time.monotonic() - max(0.0, since.total_seconds())
 
 
 def over(request: Request) -> None:

@@ -67,7 +67,7 @@ def finished_run(
         return {}
     answer = {"finished": not run.status.active, "dagRunDetails": run_details(deps, run, deps.clock())}
     if run.finished_at is not None:
-        request_metrics.hop("decided_answered", deps.clock() - run.finished_at)
+        request_metrics.decided(deps.clock() - run.finished_at)
     return answer
 
 
