@@ -3,7 +3,7 @@
 Measures requests/s over 16 connections and CPU time per request, with a long history in Postgres
 (``bench.history``). The contenders are two endpoints of the gateway (run details, recorded starts); a Flask route under
 gunicorn that does one indexed SELECT, on threads and on greenlets (``bench.bare``); and a minimal service that stores
-requests as durably as a recorded start (``bench.bare_hop``). The contenders run in turns, so that changes of the
+requests as durably as a recorded start (``bench.bare_command``). The contenders run in turns, so that changes of the
 machine's speed affect all of them. Ratios are medians over the rounds.
 """
 
@@ -16,7 +16,7 @@ from statistics import median
 
 import urllib3
 
-from bench.bare_hop import bare_hop
+from bench.bare_command import bare_command
 from bench.history import THREADS, Aged, aged, answers
 from bench.http_load import Measured, flat_out
 from bench.processor import cpu_s
@@ -47,11 +47,11 @@ class _Contender:
 
 def _contenders(stack: ExitStack, dagway: Aged) -> list[_Contender]:
     http = urllib3.PoolManager(retries=False)
-    bare_port, green_port, hop_port = free_port(), free_port(), free_port()
+    bare_port, green_port, command_port = free_port(), free_port(), free_port()
     bare_pid = stack.enter_context(running("bench.bare", str(bare_port), dagway.database_url, str(THREADS)))
     words = (str(green_port), dagway.database_url, str(THREADS), "green")
     green_pid = stack.enter_context(running("bench.bare", *words))
-    hop_pids = stack.enter_context(bare_hop(dagway.amqp_url, dagway.database_url, hop_port, THREADS))
+    command_pids = stack.enter_context(bare_command(dagway.amqp_url, dagway.database_url, command_port, THREADS))
     servers = {name: dagway.pids[name] for name in ("broker", "database")}
     # Created and started once through the API, since the generated history suffices for reads only.
     body = {"name": "started", "spec": _SPEC}
@@ -65,7 +65,7 @@ def _contenders(stack: ExitStack, dagway: Aged) -> list[_Contender]:
         _Contender("bare Flask, one SELECT", bare_port, "GET", "/run/dag-8/id-7", {"route": bare_pid}),
         _Contender("the same on greenlets", green_port, "GET", "/run/dag-8/id-7", {"route": green_pid}),
         _Contender("GET run details", dagway.port, "GET", "/api/v2/dag-runs/dag-8/id-7", _first(dagway.pids)),
-        _Contender("bare recorded hop", hop_port, "POST", "/run/started", {**hop_pids, **servers}),
+        _Contender("bare recorded command", command_port, "POST", "/run/started", {**command_pids, **servers}),
         _Contender("POST start, recorded", dagway.port, "POST", "/api/v2/dags/started/start", dagway.pids),
     ]
     for one in found:

@@ -25,7 +25,7 @@ _FLOOR_SLOTS = 25
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A contender with its processes by kind, and the URLs of its metrics, if it has hops.
+    """A contender with its processes by kind, and the URLs of its metrics, if it has phases.
 
     ``pids`` is empty if the processes are not known, as on another machine. ``waiting``: the same contender by a client
     that waits for runs, if it has such a request. ``sizes``: its own ones of the small workloads.

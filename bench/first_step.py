@@ -35,7 +35,7 @@ def _line(what: str, values: list[float], unit: str = "ms") -> None:
     print(f"  {what:44} p50 {p50:8.2f} {unit}   p99 {p99:8.2f} {unit}")
 
 
-def _hops(rig: Rig) -> None:
+def _phases(rig: Rig) -> None:
     rig.post("/dags", {"name": "w1", "spec": _ONE})
     asked: list[tuple[str, float, float, float]] = []
     for number in range(_WARM_UP + _SINGLE):
@@ -49,7 +49,7 @@ def _hops(rig: Rig) -> None:
         while rig.get(f"/dag-runs/w1/{run_id}")["dagRunDetails"]["status"] != 4:
             time.sleep(_POLL_S)
         asked.append((run_id, begin, answered, time.time() if polled else 0))
-    hops: dict[str, list[float]] = {}
+    phases: dict[str, list[float]] = {}
     for run_id, begin, answered, visible in asked[_WARM_UP:]:
         (row,) = rig.rows(
             "SELECT r.created_at, r.finished_at AS ended_at, a.dispatched_at, a.started_at FROM dag_runs r"
@@ -72,9 +72,9 @@ def _hops(rig: Rig) -> None:
                 "request -> visible as succeeded": visible - begin,
             }
         for name, seconds in moments.items():
-            hops.setdefault(name, []).append(seconds * 1000)
+            phases.setdefault(name, []).append(seconds * 1000)
     print(f"{rig.name}: one run of one step, {_SINGLE} times")
-    for name, values in hops.items():
+    for name, values in phases.items():
         _line(name, values)
 
 
@@ -89,7 +89,7 @@ def main() -> None:
     for name, started in (("embedded", embedded), ("distributed", distributed)):
         if asked in {name, "both"}:
             with started() as rig:
-                _hops(rig)
+                _phases(rig)
 
 
 if __name__ == "__main__":

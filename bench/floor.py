@@ -31,7 +31,7 @@ from typing import Any
 import pika
 import psycopg2
 
-from bench.bare_hop import Requester
+from bench.bare_command import Requester
 from bench.floor_decisions import CREATE, Decision, Promises, Runs
 from bench.rig import Servers, running
 

@@ -24,7 +24,7 @@ import psycopg2
 import urllib3
 from flask import Flask, Response, jsonify, request
 
-from bench.bare_hop import Requester
+from bench.bare_command import Requester
 from bench.floor import SLOTS, STARTS, floor, pack, unpack
 from bench.floor_decisions import DETAILS, Promises
 from bench.peers.client import wait_ready

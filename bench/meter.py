@@ -1,4 +1,4 @@
-"""CPU time and hops of a contender during each workload."""
+"""CPU time and phases of a contender during each workload."""
 
 import time
 import urllib.request
@@ -11,52 +11,52 @@ from bench.workloads import Sizes
 
 __all__ = ["Meter"]
 
-_HOPS = frozenset({"dagway_hop_seconds_sum", "dagway_gateway_hop_seconds_sum"})
+_PHASES = frozenset({"dagway_run_phase_seconds_sum", "dagway_gateway_run_phase_seconds_sum"})
 
 
 class Meter:
-    """Measures the CPU time of a contender's processes during a workload, and with ``hops`` those of w1."""
+    """Measures the CPU time of a contender's processes during a workload, and with ``phases`` those of w1."""
 
-    def __init__(self, running: Running, sizes: Sizes, *, hops: bool) -> None:
+    def __init__(self, running: Running, sizes: Sizes, *, phases: bool) -> None:
         self._running = running
         self._units = {"w1": sizes.single, "w2": sizes.many, "w3": sizes.wide, "w4": sizes.chain}
-        self._of_hops = "w1" if hops and running.metrics else None
+        self._of_phases = "w1" if phases and running.metrics else None
         self._before: dict[str, float] = {}
-        self._hops: dict[str, float] = {}
+        self._phases: dict[str, float] = {}
         self._began: float | None = None
         self.core_ms: dict[str, dict[str, float]] = {}
         """Core-milliseconds for each run or step, by workload and kind of process."""
-        self.hops_ms: dict[str, float] = {}
-        """Milliseconds of each hop of a run of w1, and under ``client`` what the client measured."""
+        self.phases_ms: dict[str, float] = {}
+        """Milliseconds of each phase of a run of w1, and under ``client`` what the client measured."""
 
     def __call__(self, workload: str) -> None:
         """Begin or end a workload."""
         if self._began is None:
-            self._hops = self._read_hops() if workload == self._of_hops else {}
+            self._phases = self._read_phases() if workload == self._of_phases else {}
             self._before, self._began = self._spent(), time.perf_counter()
             return
         units, before, lasted_s = self._units[workload], self._before, time.perf_counter() - self._began
         now = self._spent()
         self.core_ms[workload] = {kind: (now[kind] - before[kind]) / units * 1000 for kind in before}
         self._began = None
-        if workload == self._of_hops:
+        if workload == self._of_phases:
             # Counted after the answer: let the last counts come.
             time.sleep(0.5)
-            hops = self._read_hops()
-            self.hops_ms = {hop: (hops[hop] - self._hops.get(hop, 0)) / units * 1000 for hop in hops}
-            self.hops_ms["client"] = lasted_s / units * 1000
+            phases = self._read_phases()
+            self.phases_ms = {phase: (phases[phase] - self._phases.get(phase, 0)) / units * 1000 for phase in phases}
+            self.phases_ms["client"] = lasted_s / units * 1000
 
     def _spent(self) -> dict[str, float]:
         return {kind: sum(map(cpu_s, pids)) for kind, pids in self._running.pids.items()}
 
-    def _read_hops(self) -> dict[str, float]:
+    def _read_phases(self) -> dict[str, float]:
         found: dict[str, float] = {}
         for url in self._running.metrics:
             with urllib.request.urlopen(url, timeout=30) as answer:
                 text = answer.read().decode()
             for family in text_string_to_metric_families(text):
                 for sample in family.samples:
-                    if sample.name in _HOPS:
-                        hop = sample.labels["hop"]
-                        found[hop] = found.get(hop, 0.0) + sample.value
+                    if sample.name in _PHASES:
+                        phase = sample.labels["phase"]
+                        found[phase] = found.get(phase, 0.0) + sample.value
         return found

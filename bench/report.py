@@ -35,7 +35,7 @@ def table(results: Mapping[str, Any]) -> str:
     lines = [_machine(results)]
     if small:
         times = _times(small, results["conditions"]["sizes"])
-        lines += [*_small_work(results), "", *times, "", *_processor(small), *_hops(small)]
+        lines += [*_small_work(results), "", *times, "", *_processor(small), *_phases(small)]
     if large:
         lines += [""] * bool(small) + [*_large_work(results), "", *_large_times(large), "", *_memory(large)]
     for part, rows in {"scale": _scale, "reads": _reads, "idle": _idle}.items():
@@ -186,20 +186,21 @@ def _change(values: Iterable[float]) -> str:
     return " → ".join(f"{value:.0f}" for value in values)
 
 
-def _hops(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
-    found = {name: [one["hops_ms"] for one in rounds if one["hops_ms"]] for name, rounds in by_name.items()}
+def _phases(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
+    found = {name: [one["phases_ms"] for one in rounds if one["phases_ms"]] for name, rounds in by_name.items()}
     if not any(found.values()):
         return
     yield ""
-    yield "The stages of a run of one step with `wait=`, in ms, medians of the rounds' means (`dagway_hop_seconds`):"
+    title = "The phases of a run of one step with `wait=`, in ms, medians of the rounds' means"
+    yield f"{title} (`dagway_run_phase_seconds`):"
     yield ""
-    names = [hop for hop in next(rounds for rounds in found.values() if rounds)[0] if hop != "client"]
+    names = [phase for phase in next(rounds for rounds in found.values() if rounds)[0] if phase != "client"]
     yield "| | " + " | ".join(name.replace("_", " → ") for name in names) + " | explained |"
     yield "| --- |" + " --- |" * (len(names) + 1)
     for name, rounds in found.items():
         if rounds:
-            means = [median(one[hop] for one in rounds) for hop in names]
-            share = median(sum(one[hop] for hop in names) / one["client"] for one in rounds)
+            means = [median(one[phase] for one in rounds) for phase in names]
+            share = median(sum(one[phase] for phase in names) / one["client"] for one in rounds)
             yield f"| {name} | " + " | ".join(f"{value:.1f}" for value in means) + f" | {share:.0%} |"
 
 

@@ -37,16 +37,16 @@ def run_small(sizes: Sizes, running: Running) -> dict[str, Found]:
     sizes = running.sizes or sizes
     clients = {"": running.contender, ", waiting": running.waiting}
     return {
-        suffix: _run_small(sizes, running, client, hops=bool(suffix))
+        suffix: _run_small(sizes, running, client, phases=bool(suffix))
         for suffix, client in clients.items()
         if client is not None
     }
 
 
-def _run_small(sizes: Sizes, running: Running, client: Contender, *, hops: bool) -> Found:
-    meter = Meter(running, sizes, hops=hops)
+def _run_small(sizes: Sizes, running: Running, client: Contender, *, phases: bool) -> Found:
+    meter = Meter(running, sizes, phases=phases)
     figures = measure(client, sizes, meter)
-    return {"figures": figures, "core_ms": meter.core_ms, "hops_ms": meter.hops_ms, "sizes": asdict(sizes)}
+    return {"figures": figures, "core_ms": meter.core_ms, "phases_ms": meter.phases_ms, "sizes": asdict(sizes)}
 
 
 def run_large(sizes: LargeSizes, running: Running) -> dict[str, Found]:

@@ -52,10 +52,10 @@ With `DAGWAY_METRICS_PORT` (0, none, by default) a service serves `/metrics` on 
 - **Accuracy.** `dagu_dag_runs_total` is read from the database, so kills and restarts do not change it, except
   that it also counts runs that were removed, and the earlier ends of retried runs. A killed process loses what it
   counted since the last scrape.
-- **Stages of a run.** `sum by (hop) (rate(dagway_hop_seconds_sum[5m]))` shows where runs spend their time, and the
-  gateway's `dagway_gateway_hop_seconds` the stages before and after. For a run whose start waits for its end, they
-  explain all of its time but the transfer of request and response. A stage between two hosts is as exact as their
-  clocks.
+- **Phases of a run.** `sum by (phase) (rate(dagway_run_phase_seconds_sum[5m]))` shows where runs spend their time,
+  and the gateway's `dagway_gateway_run_phase_seconds` the phases before and after. For a run whose start waits for its
+  end, they explain all of its time but the transfer of request and response. A phase between two hosts is as exact as
+  their clocks.
 - **Cardinality.** All label values come from fixed lists, except `dag`: the first `DAGWAY_METRICS_DAGS` DAGs (1000)
   have their own series, the others are summed under `dag="other"`; 0 turns DAG series off. `dagway_dags_folded` counts
   these others. A deleted DAG gives its place to a stored one.

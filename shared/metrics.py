@@ -15,12 +15,12 @@ from shared.system.proc import open_files
 from shared.transport.base import Transport
 from shared.transport.signed import SignedTransport
 
-__all__ = ["HOP_S", "LATENCY_S", "OTHER", "DagNames", "ProcessCollector", "fold"]
+__all__ = ["LATENCY_S", "OTHER", "PHASE_S", "DagNames", "ProcessCollector", "fold"]
 
 LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Histogram buckets in seconds. All latency histograms use them, so that they can be compared and summed."""
-HOP_S = (0.001, 0.0025, *LATENCY_S)
-"""The buckets of hops, which take a few milliseconds each."""
+PHASE_S = (0.001, 0.0025, *LATENCY_S)
+"""The buckets of phases, which take a few milliseconds each."""
 OTHER = "other"
 """The label of all DAGs beyond the limit."""
 

@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.pool_attempts import PoolAttempts
-from shared.metrics import HOP_S, LATENCY_S, DagNames
+from shared.metrics import LATENCY_S, PHASE_S, DagNames
 from shared.status import RunStatus
 from shared.store.reads.backlog import Backlog
 from shared.store.scraped import Scraped
@@ -69,13 +69,13 @@ DISPATCH = Histogram(
 ATTEMPT = Histogram(
     "dagway_attempt_seconds", "Seconds from the start of an attempt to its recorded end", buckets=_LONG_S
 )
-HOP = Histogram(
-    "dagway_hop_seconds",
-    "Seconds of each stage of a run: from accepted (a gateway sends the command) to created, dispatched, started, "
+PHASE = Histogram(
+    "dagway_run_phase_seconds",
+    "Seconds of each phase of a run: from accepted (a gateway sends the command) to created, dispatched, started, "
     "ended (on the worker) and decided (recorded). In a chain the next step is dispatched when the one before is "
     "decided",
-    ["hop"],
-    buckets=HOP_S,
+    ["phase"],
+    buckets=PHASE_S,
 )
 REPORTS_WITHOUT_LOG = Counter(
     "dagway_reports_without_log",
@@ -138,8 +138,8 @@ VERIFIED_AT = Gauge(
     "dagway_verify_last_run_timestamp_seconds", "When this scheduler last checked the database; 0: it does not check"
 )
 
-_hops = {
-    name: HOP.labels(name)
+_phases = {
+    name: PHASE.labels(name)
     for name in ("accepted_created", "created_dispatched", "dispatched_started", "started_ended", "ended_decided")
 }
 _STALE = frozenset({"stale token", "held by another"})
@@ -177,14 +177,14 @@ def count(after: PostCommit) -> None:
             waited_s = max(0.0, (closed.started_at - closed.dispatched_at).total_seconds())
             DISPATCH.observe(waited_s)
             if closed.ended_at is not None:
-                _hops["dispatched_started"].observe(waited_s)
+                _phases["dispatched_started"].observe(waited_s)
                 _observe("started_ended", closed.ended_at - closed.started_at)
                 _observe("ended_decided", after.at - closed.ended_at)
             ATTEMPT.observe(max(0.0, (after.at - closed.started_at).total_seconds()))
     for seconds in after.accepted:
-        _hops["accepted_created"].observe(max(0.0, seconds))
+        _phases["accepted_created"].observe(max(0.0, seconds))
     for seconds in after.begun:
-        _hops["created_dispatched"].observe(max(0.0, seconds))
+        _phases["created_dispatched"].observe(max(0.0, seconds))
     if after.outgoing:
         TASKS_SENT.inc(len(after.outgoing))
     for why in after.ignored:
@@ -199,9 +199,9 @@ def count(after: PostCommit) -> None:
         FIRES.labels(outcome).inc()
 
 
-def _observe(hop: str, lasted: timedelta) -> None:
-    # The clocks of worker and scheduler may differ, but a hop must not be negative.
-    _hops[hop].observe(max(0.0, lasted.total_seconds()))
+def _observe(phase: str, lasted: timedelta) -> None:
+    # The clocks of worker and scheduler may differ, but a phase must not be negative.
+    _phases[phase].observe(max(0.0, lasted.total_seconds()))
 
 
 class BacklogCollector:

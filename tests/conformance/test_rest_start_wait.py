@@ -205,34 +205,34 @@ def test_a_finished_run_has_its_whole_logs_also_under_load(live: Live, monkeypat
     assert found == [(True, [30_000, 30_000, 20_000])] * at_once
 
 
-def test_the_hops_of_a_run_explain_its_time(live: Live) -> None:
-    live.dag("hops", "steps:\n" + "  - 'true'\n" * 3)
+def test_the_phases_of_a_run_explain_its_time(live: Live) -> None:
+    live.dag("phases", "steps:\n" + "  - 'true'\n" * 3)
 
-    # The best of some: on a busy machine, what no hop counts, from a decision to the next dispatch, takes longer.
+    # The best of some: on a busy machine, what no phase counts, from a decision to the next dispatch, takes longer.
     assert max(_explained(live, f"r{number}") for number in range(5)) >= 0.5
 
 
 def _explained(live: Live, run_id: str) -> float:
-    """Start a run, and return which part of its time its hops explain."""
-    earlier = _hops()
+    """Start a run, and return which part of its time its phases explain."""
+    earlier = _phases()
 
-    live.post("/dags/hops/start?wait=60s", {"dagRunId": run_id})
+    live.post("/dags/phases/start?wait=60s", {"dagRunId": run_id})
 
     def all_there() -> dict[str, float]:
-        spent = {name: value - earlier.get(name, 0.0) for name, value in _hops().items()}
+        spent = {name: value - earlier.get(name, 0.0) for name, value in _phases().items()}
         # Runs of other tests in this process count too.
-        assert all(spent[f"{name} count"] >= count for name, count in EACH_HOP.items()), spent
+        assert all(spent[f"{name} count"] >= count for name, count in EACH_PHASE.items()), spent
         return spent
 
     spent = eventually(all_there)
-    run = live.reads.run("hops", run_id)
+    run = live.reads.run("phases", run_id)
     assert run is not None
     assert run.finished_at is not None
     inside = ("created_dispatched", "dispatched_started", "started_ended", "ended_decided")
     return sum(spent[name] for name in inside) / (run.finished_at - run.created_at).total_seconds()
 
 
-EACH_HOP = {
+EACH_PHASE = {
     "asked_accepted": 1,
     "accepted_created": 1,
     "created_dispatched": 1,
@@ -241,15 +241,15 @@ EACH_HOP = {
     "ended_decided": 3,
     "decided_answered": 1,
 }
-"""How often a run of three steps in a chain, whose start waits for its end, makes each hop."""
+"""How often a run of three steps in a chain, whose start waits for its end, makes each phase."""
 
 
-def _hops() -> dict[str, float]:
-    """Return the seconds of each hop so far, and under ``<hop> count`` how many there were."""
+def _phases() -> dict[str, float]:
+    """Return the seconds of each phase so far, and under ``<phase> count`` how many there were."""
     found = {}
     for metric in REGISTRY.collect():
-        if metric.name in {"dagway_hop_seconds", "dagway_gateway_hop_seconds"}:
+        if metric.name in {"dagway_run_phase_seconds", "dagway_gateway_run_phase_seconds"}:
             for sample in metric.samples:
                 if sample.name.endswith(("_sum", "_count")):
-                    found[sample.labels["hop"] + (" count" if sample.name.endswith("_count") else "")] = sample.value
+                    found[sample.labels["phase"] + (" count" if sample.name.endswith("_count") else "")] = sample.value
     return found

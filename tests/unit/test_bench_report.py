@@ -10,14 +10,14 @@ from bench.report import marks, replaced, table
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 
 
-def measured(contender: str, w1: float, *, failed: int = 0, hops: dict[str, float] | None = None) -> dict[str, Any]:
+def measured(contender: str, w1: float, *, failed: int = 0, phases: dict[str, float] | None = None) -> dict[str, Any]:
     return {
         "contender": contender,
         "round": 0,
         "load": 0.1,
         "figures": {"w1": w1, "w1 p99": w1, "w2 failed": failed, "w2": 100.0, "w3": 200.0, "w4": 8.0},
         "core_ms": {"w2": {"workers": 3.0, "schedulers": 1.5}, "w4": {"workers": 4.0, "schedulers": 2.0}},
-        "hops_ms": hops or {},
+        "phases_ms": phases or {},
     }
 
 
@@ -58,10 +58,10 @@ def test_sizes_of_its_own_are_named() -> None:
     assert "| D | 10.0 " in text
 
 
-def test_hops_show_which_part_of_the_time_they_explain() -> None:
-    hops = {"accepted_created": 2.0, "ended_decided": 6.0, "client": 10.0}
+def test_phases_show_which_part_of_the_time_they_explain() -> None:
+    phases = {"accepted_created": 2.0, "ended_decided": 6.0, "client": 10.0}
 
-    text = table(results(measured("D", 10, hops=hops), measured("floor", 5)))
+    text = table(results(measured("D", 10, phases=phases), measured("floor", 5)))
 
     assert "| D | 2.0 | 6.0 | 80% |" in text
 

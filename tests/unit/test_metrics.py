@@ -63,7 +63,7 @@ def test_no_label_could_grow_but_the_dags() -> None:
         "outcome",
         "reason",
         "route",
-        "hop",
+        "phase",
         "queue",
         "why",
         "pool",

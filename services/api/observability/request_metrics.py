@@ -19,7 +19,7 @@ from prometheus_client.core import Metric
 from services.api.auth.webhook_signatures import WebhookRefusal
 from services.api.client_address import address_of
 from services.api.observability.dagu_metrics import families
-from shared.metrics import HOP_S, LATENCY_S
+from shared.metrics import LATENCY_S, PHASE_S
 from shared.store.scraped import Scraped
 
 if TYPE_CHECKING:
@@ -65,14 +65,15 @@ AUDIT_DROPPED = Counter(
     "Requests that this gateway refused or logged in without an entry in the audit log: too many, or no broker",
 )
 
-HOP = Histogram(
-    "dagway_gateway_hop_seconds",
-    "Seconds of the first and last stage of a run: from asked (the request) to accepted (the command is sent), and, "
-    "for a start that waits, from decided (the run's end is recorded) to answered. Those between: dagway_hop_seconds",
-    ["hop"],
-    buckets=HOP_S,
+PHASE = Histogram(
+    "dagway_gateway_run_phase_seconds",
+    "Seconds of the first and last phase of a run: from asked (the request) to accepted (the command is sent), and, "
+    "for a start that waits, from decided (the run's end is recorded) to answered. Those between: "
+    "dagway_run_phase_seconds",
+    ["phase"],
+    buckets=PHASE_S,
 )
-_hops = {name: HOP.labels(name) for name in ("asked_accepted", "decided_answered")}
+_phases = {name: PHASE.labels(name) for name in ("asked_accepted", "decided_answered")}
 WEBHOOK_REFUSALS = Counter(
     "dagway_gateway_webhook_refusals",
     "Requests to webhooks without a valid token (token) or signature (signature), signed too long ago (stale), or "
@@ -124,17 +125,17 @@ def end(request: Request, response: Response, *, proxies: int = 0) -> None:
         _seconds[kind].observe(now_s - began_s)
     decided_s = request.environ.get(_DECIDED)
     if decided_s is not None:
-        _hops["decided_answered"].observe(now_s - decided_s)
+        _phases["decided_answered"].observe(now_s - decided_s)
 
 
 def accepted() -> None:
     """Observe how long the request in hand took until its run's command was sent."""
-    _hops["asked_accepted"].observe(time.monotonic() - current_request.environ[_BEGAN])
+    _phases["asked_accepted"].observe(time.monotonic() - current_request.environ[_BEGAN])
 
 
 def decided(since: timedelta) -> None:
-    """Note that the request in hand is answered with a run that ended ``since`` ago; ``end`` observes the hop."""
-    # The clocks of gateway and scheduler may differ, but a hop must not be negative.
+    """Note that the request in hand is answered with a run that ended ``since`` ago; ``end`` observes the phase."""
+    # The clocks of gateway and scheduler may differ, but a phase must not be negative.
     current_request.environ[_DECIDED] = time.monotonic() - max(0.0, since.total_seconds())
 
 

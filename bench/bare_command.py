@@ -4,8 +4,8 @@ A Flask route on the gateway's server publishes a persistent message with a conf
 takes all waiting messages, inserts a row for each, commits once, replies through the caller's exclusive queue, and
 acks. The route answers when its row is committed.
 
-``python -m bench.bare_hop serve AMQP_URL PORT THREADS`` runs the route, and ``python -m bench.bare_hop record AMQP_URL
-DATABASE_URL`` the process that consumes the queue. The function ``bare_hop`` runs both.
+``python -m bench.bare_command serve AMQP_URL PORT THREADS`` runs the route, and ``python -m bench.bare_command record
+AMQP_URL DATABASE_URL`` the process that consumes the queue. The function ``bare_command`` runs both.
 """
 
 import json
@@ -33,13 +33,13 @@ from psycopg2.extras import execute_values
 from bench.rig import running
 from services.api.serving.gunicorn_server import run_gunicorn
 
-__all__ = ["Requester", "bare_hop"]
+__all__ = ["Requester", "bare_command"]
 
-_QUEUE = "bare-hop"
+_QUEUE = "bare-command"
 _BATCH = 64
 _REPLY_TIMEOUT_S = 60
-_CREATE = "CREATE TABLE bare_hops (id text PRIMARY KEY, body text NOT NULL, at timestamptz NOT NULL DEFAULT now())"
-_WRITE = "INSERT INTO bare_hops (id, body) VALUES %s ON CONFLICT DO NOTHING"  # a message may be delivered twice
+_CREATE = "CREATE TABLE bare_commands (id text PRIMARY KEY, body text NOT NULL, at timestamptz NOT NULL DEFAULT now())"
+_WRITE = "INSERT INTO bare_commands (id, body) VALUES %s ON CONFLICT DO NOTHING"  # a message may be delivered twice
 
 
 def _connect(url: str, on_channel: Callable[[Any], None]) -> Any:
@@ -109,7 +109,7 @@ class Requester:
 
 
 def _make(amqp_url: str) -> Flask:
-    app, asker = Flask("bare_hop"), Requester(amqp_url, _QUEUE)
+    app, asker = Flask("bare_command"), Requester(amqp_url, _QUEUE)
 
     @app.post("/run/<name>")
     def run(name: str) -> Response:
@@ -152,7 +152,7 @@ def _record(amqp_url: str, database_url: str) -> None:
 
 
 @contextmanager
-def bare_hop(amqp_url: str, database_url: str, port: int, threads: int) -> Iterator[dict[str, int]]:
+def bare_command(amqp_url: str, database_url: str, port: int, threads: int) -> Iterator[dict[str, int]]:
     """Run both processes and yield their ids; remove the queue and the table afterwards."""
     parameters = pika.URLParameters(amqp_url)
     parameters.heartbeat = 0  # this connection stays idle
@@ -164,7 +164,7 @@ def bare_hop(amqp_url: str, database_url: str, port: int, threads: int) -> Itera
         channel.queue_declare(_QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
         stack.callback(channel.queue_delete, _QUEUE)
         cursor.execute(_CREATE)
-        stack.callback(cursor.execute, "DROP TABLE bare_hops")
+        stack.callback(cursor.execute, "DROP TABLE bare_commands")
         recorder = stack.enter_context(running(__name__, "record", amqp_url, database_url))
         route = stack.enter_context(running(__name__, "serve", amqp_url, str(port), str(threads)))
         yield {"route": route, "recorder": recorder}
