@@ -51,7 +51,7 @@ Pairs = Sequence[tuple[Delivery, Envelope]]
 T = TypeVar("T")
 _TAKE_TIMEOUT_S = 30.0
 """Nothing depends on it: what an idle intake has to notice ends its wait."""
-_PARKED_S = 0.05
+_DEFERRED_S = 0.05
 """How soon messages about locked runs are tried again."""
 _LOGS_WAIT_S = 30.0
 """How long the end of an attempt waits for log chunks that were sent before it and are not stored yet."""
@@ -91,7 +91,7 @@ class Intake(Generic[T]):
         self._after_commit = after_commit
         self._held = held
         self._at_once = at_once
-        self._parked: list[tuple[Delivery, Envelope]] = []
+        self._deferred: list[tuple[Delivery, Envelope]] = []
         """Messages about runs that another transaction has locked, oldest first. They stay unacknowledged."""
         self._early: list[tuple[Delivery, Envelope]] = []
         """Messages that ``not_yet`` named, oldest first. They stay unacknowledged."""
@@ -111,13 +111,13 @@ class Intake(Generic[T]):
             woken, self._woken = self._woken, False
             before_s = time.monotonic()
             deliveries = self._consumer.take(self._at_once, 0 if woken else self._timeout_s(before_s))
-            parked, early, self._parked, self._early = self._parked, self._early, [], []
+            deferred, early, self._deferred, self._early = self._deferred, self._early, [], []
             unheld = self._hold(self._read(deliveries))
-            pairs = [*parked, *early, *self._held_until(HELD_S), *unheld]
-            self._process_unlocked(pairs, stop, careful=bool(parked))
+            pairs = [*deferred, *early, *self._held_until(HELD_S), *unheld]
+            self._process_unlocked(pairs, stop, careful=bool(deferred))
             through_s = before_s if len(deliveries) < self._at_once else deliveries[-1].arrived_s
             if not stop.is_set() and self._consumer.connected_for_s > 0:
-                waiting_s = [delivery.arrived_s for delivery, _ in [*self._parked, *self._early]]
+                waiting_s = [delivery.arrived_s for delivery, _ in [*self._deferred, *self._early]]
                 if self._held is not None:
                     waiting_s.append(self._held.oldest_s)
                 self.recorded_through_s = min([through_s, *waiting_s])
@@ -125,7 +125,7 @@ class Intake(Generic[T]):
         self._consumer.close()
 
     def _timeout_s(self, now_s: float) -> float:
-        timeout_s = _PARKED_S if self._parked or self._early else _TAKE_TIMEOUT_S
+        timeout_s = _DEFERRED_S if self._deferred or self._early else _TAKE_TIMEOUT_S
         if self._held is None:
             return timeout_s
         return max(0.0, min(timeout_s, self._held.waiting_since_s + HELD_S - now_s))
@@ -165,7 +165,7 @@ class Intake(Generic[T]):
         return pairs
 
     def _process_unlocked(self, pairs: Pairs, stop: threading.Event, *, careful: bool) -> None:
-        """Process messages, and park those about runs that another transaction has locked.
+        """Process messages, and defer those about runs that another transaction has locked.
 
         The messages of one run stay in order. ``careful``: do not wait for locks, because a run was locked before.
         """
@@ -176,9 +176,9 @@ class Intake(Generic[T]):
                 try:
                     self._process(run, stop, wait=False)
                 except RowsLocked:
-                    self._parked.extend(run)
-            if self._parked and not careful:
-                _log.warning("delivery.parked", extra={"count": len(self._parked), "why": "another transaction"})
+                    self._deferred.extend(run)
+            if self._deferred and not careful:
+                _log.warning("delivery.deferred", extra={"count": len(self._deferred), "why": "another transaction"})
 
     def _process(self, pairs: Pairs, stop: threading.Event, *, wait: bool) -> None:
         """Record messages in one transaction. Raises ``RowsLocked`` if another transaction has locked a run."""
