@@ -9,9 +9,9 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 	&& { echo $$python; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
-PROCESSORS = $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
-# Most tests wait for processes and servers, so twice as many as there are processors.
-WORKERS ?= $(shell echo $$((2 * $(PROCESSORS))))
+CPUS = $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
+# Most tests wait for processes and servers, so twice as many as there are CPUs.
+WORKERS ?= $(shell echo $$((2 * $(CPUS))))
 ARGS ?=
 
 # Without byte code every process compiles all its modules at start: a second instead of a tenth.
@@ -65,7 +65,7 @@ test: $(VENV)/.dev ## run all tests; installs missing RabbitMQ and Postgres if i
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 # Unit tests wait for nothing, and each further process first reads all of them, which takes 8 s.
-unit: WORKERS = $(PROCESSORS)
+unit: WORKERS = $(CPUS)
 unit: setup ## run the tests that need no server
 	@$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/test_architecture.py $(ARGS)
 

@@ -17,9 +17,9 @@ from statistics import median
 import urllib3
 
 from bench.bare_command import bare_command
+from bench.cpu import cpu_s
 from bench.history import THREADS, Aged, aged, answers
 from bench.http_load import Measured, flat_out
-from bench.processor import cpu_s
 from bench.rig import running
 from tests.harness.eventually import eventually, free_port
 
@@ -107,7 +107,7 @@ def main() -> None:
             rate = f"{median(rates):6.0f}/s ({rates[0]} to {rates[-1]}), {ratio:.0%} of the first"
             print(f"  {one.name:24} {rate}; p50 {p50_ms:.1f} p99 {p99_ms:.1f} ms")
             each = ", ".join(f"{name} {took_ms:.2f}" for name, took_ms in spent.items())
-            print(f"    processor ms per request: {each}; {sum(spent.values()):.2f} in all")
+            print(f"    CPU ms per request: {each}; {sum(spent.values()):.2f} in all")
 
 
 if __name__ == "__main__":

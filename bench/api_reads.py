@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import event
 
+from bench.cpu import cpu_s
 from bench.history import DAGS, aged
 from bench.http_load import paced
-from bench.processor import cpu_s
 from shared.store.engine import open_engine
 from shared.store.reads.reader import Reads
 
@@ -91,7 +91,7 @@ def measure_reads(seconds: float, *, explained: bool = False) -> Iterator[dict[s
             core_ms = (cpu_s(dagway.pids["gateway"]) - began_s) * 1000 / (found.rate * seconds)
             measured = {"read": what, "p50": found.p50_ms, "p99": found.p99_ms, "worst": found.worst_ms}
             took = f"p50 {found.p50_ms:7.1f} ms  p99 {found.p99_ms:7.1f} ms  worst {found.worst_ms:7.1f} ms"
-            print(f"  {what:34} {took}  {core_ms:6.2f} processor ms per request", flush=True)
+            print(f"  {what:34} {took}  {core_ms:6.2f} CPU ms per request", flush=True)
             yield {**measured, "core_ms": core_ms}
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.processor import cpu_s
+from bench.cpu import cpu_s
 from services.scheduler.commands.carry_out import carry_out, parse_specs
 from services.scheduler.core.advance import advance
 from services.scheduler.core.decision import Advanced, Dispatch
@@ -61,7 +61,7 @@ def spec(shape: str, steps: int) -> str:
 
 @dataclass
 class Cost:
-    """Processor and wall seconds of the parts of a run. ``database_s``: the CPU time of the database server."""
+    """CPU and wall seconds of the parts of a run. ``database_s``: the CPU time of the database server."""
 
     start_s: float = 0
     start_wall_s: float = 0

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Engine, insert, text
 
+from bench.cpu import cpu_s
 from bench.processes import memory_mb
-from bench.processor import cpu_s
 from bench.rig import Rig, distributed, servers
 from shared.language.load import load
 from shared.language.summary import summarise

@@ -1,7 +1,7 @@
 """Measure ``dagway import dagu``: ``python -m bench.imported_home 100000``, or a part with ``--homes 4 --only 2``.
 
 Writes Dagu home folders whose runs have two steps with logs, and imports them into one SQLite database. Prints for each
-home the seconds, the processor seconds and the peak memory of its import, without the seconds of writing it. With
+home the seconds, the CPU seconds and the peak memory of its import, without the seconds of writing it. With
 ``--home`` the home is kept, and used again by the next call.
 """
 
@@ -59,10 +59,10 @@ def _import(root: Path, data_dir: Path, number: int) -> None:
     config = load_config({"data_dir": str(data_dir)}, {}, terminal=False)
     began, used = time.monotonic(), time.process_time()
     report = import_dagu(config, root, "bench")
-    seconds, processor = time.monotonic() - began, time.process_time() - used
+    seconds, cpu = time.monotonic() - began, time.process_time() - used
     loaded = report.counts()["run"]["loaded"]
     print(
-        f"home {number}: {loaded} runs in {seconds:.0f} s ({loaded / seconds:.0f}/s), processor {processor:.1f} s, "
+        f"home {number}: {loaded} runs in {seconds:.0f} s ({loaded / seconds:.0f}/s), CPU {cpu:.1f} s, "
         f"peak memory {_peak_mib():.0f} MiB"
     )
 

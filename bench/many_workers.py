@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
+from bench.cpu import cpu_s
 from bench.processes import memory_mb
-from bench.processor import cpu_s
 from bench.rig import Rig, distributed, servers
 from bench.simulated_workers import SimulatedWorkers
 from shared.clock import utc_now
@@ -86,7 +86,7 @@ def _measure(what: str, rig: Rig, workers: SimulatedWorkers, count: int, seconds
         share = (cpu - before[service]) / took
         of_each = share * 1e6 / count
         print(
-            f"    {service:18} {share * 100:6.1f} % of a processor, {of_each:8.0f} µs a second for each worker, "
+            f"    {service:18} {share * 100:6.1f} % of a CPU, {of_each:8.0f} µs a second for each worker, "
             f"{memory[service]:6.0f} MB"
         )
     print(

@@ -6,7 +6,7 @@ import urllib.request
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.contenders import Running
-from bench.processor import cpu_s
+from bench.cpu import cpu_s
 from bench.workloads import Sizes
 
 __all__ = ["Meter"]

@@ -6,7 +6,7 @@ paint     navigation to the first pixels of text (first contentful paint)
 content   navigation until the page shows its data, not a loading sign
 requests  requests until then
 weight    bytes of their answers as sent, compressed, of all files and data
-at rest   CPU time of the page's main thread while nothing happens, as a share of one processor, over 20 s: most
+at rest   CPU time of the page's main thread while nothing happens, as a share of one CPU, over 20 s: most
           pages ask again every 10 s or less
 """
 
@@ -31,7 +31,7 @@ _PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One load of a page: times in ms, bytes, a share of one processor in percent."""
+    """One load of a page: times in ms, bytes, a share of one CPU in percent."""
 
     paint_ms: float
     content_ms: float

@@ -35,7 +35,7 @@ def table(results: Mapping[str, Any]) -> str:
     lines = [_machine(results)]
     if small:
         times = _times(small, results["conditions"]["sizes"])
-        lines += [*_small_work(results), "", *times, "", *_processor(small), *_phases(small)]
+        lines += [*_small_work(results), "", *times, "", *_cpu(small), *_phases(small)]
     if large:
         lines += [""] * bool(small) + [*_large_work(results), "", *_large_times(large), "", *_memory(large)]
     for part, rows in {"scale": _scale, "reads": _reads, "idle": _idle}.items():
@@ -130,7 +130,7 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
-def _processor(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
+def _cpu(by_name: Mapping[str, list[Mapping[str, Any]]]) -> Iterable[str]:
     yield "CPU time, core-ms for each run (w2) and step (w4), medians:"
     yield ""
     yield "| | w2 | of which | w4 | of which |"

@@ -1,4 +1,4 @@
-"""What signatures cost, in microseconds of the processor for each message of a run: ``python -m bench.signing``."""
+"""What signatures cost, in microseconds of CPU time for each message of a run: ``python -m bench.signing``."""
 
 import time
 from collections.abc import Callable

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import urllib3
 
-from bench.processor import cpu_s
+from bench.cpu import cpu_s
 from tests.harness.eventually import eventually, free_port
 
 _HERE = Path(__file__).parents[1]
@@ -58,8 +58,8 @@ def main() -> None:
 
 def _median_ms(costs: Sequence[Cost]) -> str:
     wall_ms = 1_000 * statistics.median(cost.wall_s for cost in costs)
-    processor_ms = 1_000 * statistics.median(cost.cpu_s for cost in costs)
-    return f"{wall_ms:6.0f} ms wall  {processor_ms:6.0f} ms processor"
+    cpu_ms = 1_000 * statistics.median(cost.cpu_s for cost in costs)
+    return f"{wall_ms:6.0f} ms wall  {cpu_ms:6.0f} ms CPU"
 
 
 def _costs(tree: Path) -> Iterator[tuple[str, Cost]]:

@@ -5,7 +5,7 @@ steps    100 parallel steps call it once each
 chain    20 steps in a chain call it once each
 
 The called DAG has one step. Each contender is started afresh for each round. The table has medians of the rounds:
-sub-runs a second, and the milliseconds of a processor that all processes need for one, RabbitMQ and Postgres included.
+sub-runs a second, and the milliseconds of CPU time that all processes need for one, RabbitMQ and Postgres included.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.contenders import others, own
-from bench.processor import cpu_s
+from bench.cpu import cpu_s
 from bench.rig import servers
 from bench.workloads import ApiClient
 

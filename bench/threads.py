@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.processor import descendants
+from bench.cpu import descendants
 
 __all__ = ["ThreadTimes"]
 

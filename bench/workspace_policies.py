@@ -37,7 +37,7 @@ def _switch(engine: Engine, *, on: bool) -> None:
 
 
 def _cpu_ms(pid: int) -> float:
-    """Return the CPU time of a process and its living children. Finer than ``bench.processor``: few requests."""
+    """Return the CPU time of a process and its living children. Finer than ``bench.cpu``: few requests."""
     tasks = Path(f"/proc/{pid}/task")
     own = sum(int(each.read_text(encoding="ascii").split()[0]) for each in tasks.glob("*/schedstat")) / 1e6
     children = " ".join(each.read_text(encoding="ascii") for each in tasks.glob("*/children")).split()
@@ -68,7 +68,7 @@ def main() -> None:
                 found = _cost_ms(dagway.port, pids, paths, asked.seconds)
                 costs.setdefault((what, turn % 2 == 0), []).append(found)
         engine.dispose()
-        print(f"processor ms per request, median of {asked.turns} turns, load {os.getloadavg()[0]:.1f}")
+        print(f"CPU ms per request, median of {asked.turns} turns, load {os.getloadavg()[0]:.1f}")
         ratios = []
         for what in _READS:
             without, limited = median(costs[what, False]), median(costs[what, True])

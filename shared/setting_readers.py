@@ -15,6 +15,7 @@ from shared.workspaces import WORKSPACE_RULE, valid_workspace
 __all__ = [
     "base_path",
     "control_group",
+    "cpus",
     "days_kept",
     "duration_s",
     "existing_file",
@@ -28,7 +29,6 @@ __all__ = [
     "limits",
     "one_of",
     "origins",
-    "processors",
     "seconds",
     "server_url",
     "size",
@@ -178,14 +178,14 @@ def control_group(text: str) -> str:
     return text.rstrip("/")
 
 
-def processors(text: str) -> float:
-    """Return a number of processors from 0.01 to 1024."""
+def cpus(text: str) -> float:
+    """Return a number of CPUs from 0.01 to 1024."""
     try:
         value = float(text)
     except ValueError:
         value = 0
     if not 0.01 <= value <= 1024:
-        raise ValueError(f"{text!r} is not a number of processors from 0.01 to 1024")
+        raise ValueError(f"{text!r} is not a number of CPUs from 0.01 to 1024")
     return value
 
 

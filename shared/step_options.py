@@ -1,7 +1,7 @@
 """The settings of a worker that say as which user its steps run, and what they may use."""
 
 from shared.option import Option
-from shared.setting_readers import control_group, processors, size, step_users, user, whole_number
+from shared.setting_readers import control_group, cpus, size, step_users, user, whole_number
 
 __all__ = ["STEP_OPTIONS"]
 
@@ -76,8 +76,8 @@ STEP_OPTIONS = (
     Option(
         "step_cpus",
         "DAGWAY_STEP_CPUS",
-        processors,
+        cpus,
         _WORKER,
-        "how many processors a command may use at once, such as 0.5; needs DAGWAY_STEP_CGROUP (unlimited)",
+        "how many CPUs a command may use at once, such as 0.5; needs DAGWAY_STEP_CGROUP (unlimited)",
     ),
 )

@@ -14,7 +14,7 @@ __all__ = ["PORT", "SLOW_POLL_S", "Wait", "serve", "spawn", "wait_ready"]
 PORT = "BENCH_PORT"
 """The variable that holds a free port, for the server of a peer that has one."""
 SLOW_POLL_S = 0.05
-"""The pause between polls where a run takes seconds: shorter ones would take the processors from the runs."""
+"""The pause between polls where a run takes seconds: shorter ones would take the CPUs from the runs."""
 
 _COMMAND = ("sh", "-e", "-c", "true")
 _CLIENTS = 8

@@ -1,6 +1,6 @@
-# Both images for several processors, with their SBOM and provenance as attestations:
+# Both images for several platforms, with their SBOM and provenance as attestations:
 #   docker buildx bake --file deploy/image/bake.hcl --push
-# A registry is needed, because a local image store holds one processor's image: REGISTRY=registry.example.com/team
+# A registry is needed, because a local image store holds one platform's image: REGISTRY=registry.example.com/team
 variable "REGISTRY" {
   default = ""
 }

@@ -175,7 +175,7 @@ def test_a_release_has_wheel_sdist_chart_images_sbom_and_their_checksums(tmp_pat
 @pytest.mark.parametrize(
     ("registry", "prefix"), [("", ""), ("registry.example.com/team", "registry.example.com/team/")]
 )
-def test_both_images_are_defined_for_two_processors(registry: str, prefix: str) -> None:
+def test_both_images_are_defined_for_two_platforms(registry: str, prefix: str) -> None:
     need("docker-buildx")
     # No engine is needed to read the definition, so none is reachable.
     env = {**os.environ, "REGISTRY": registry, "DOCKER_HOST": "unix:///nonexistent"}

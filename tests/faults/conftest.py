@@ -10,7 +10,7 @@ from tests.harness.cluster import Cluster, Deployment, running
 from tests.harness.servers import PostgresServer, RabbitServer
 
 LEASE_S = 5.0
-"""A worker that gets no processor for so long counts as lost, so a busy machine sets the least value."""
+"""A worker that gets no CPU time for so long counts as lost, so a busy machine sets the least value."""
 
 
 @pytest.fixture(scope="package")

@@ -1,4 +1,4 @@
-"""Fork Dagway processes from one that has already imported the services: an import costs each start 0.5 s of processor.
+"""Fork Dagway processes from one that has already imported the services: an import costs each start 0.5 s of CPU time.
 
 A ``ForkedProcess`` has what tests use of ``subprocess.Popen``. What differs from a process of its own: its
 ``/proc/PID/environ`` and ``cmdline`` are those of the fork server. Tests that look at these give ``DagwayProcess`` a

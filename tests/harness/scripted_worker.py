@@ -37,7 +37,7 @@ __all__ = ["ScriptedWorker"]
 class ScriptedWorker:
     """Takes tasks from the shared broker queue and its own. Acks immediately; reports only when the test says so.
 
-    It drops copies, as a worker does: a scheduler that gets no processor is taken for dead, and another sends its task
+    It drops copies, as a worker does: a scheduler that gets no CPU time is taken for dead, and another sends its task
     again.
     """
 

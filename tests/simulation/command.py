@@ -44,14 +44,14 @@ def main(arguments: Sequence[str]) -> None:
 
 def _text(outcome: Outcome) -> str:
     counts = ", ".join(f"{count} {what}" for what, count in outcome.counts.items())
-    times = f"{outcome.simulated_s:.0f} s in {outcome.processor_s:.1f} s"
+    times = f"{outcome.simulated_s:.0f} s in {outcome.cpu_s:.1f} s"
     lines = [f"seed {outcome.seed}: trace {outcome.trace}, {times}, {counts}"]
     return "\n    ".join([*lines, *outcome.problems[:_MOST_SHOWN]])
 
 
 def _summary(outcomes: Sequence[Outcome]) -> str:
     simulated_s = sum(outcome.simulated_s for outcome in outcomes)
-    took_s = sum(outcome.processor_s for outcome in outcomes)
+    took_s = sum(outcome.cpu_s for outcome in outcomes)
     bad = [outcome.seed for outcome in outcomes if outcome.problems]
     speed = simulated_s / max(took_s, 0.001)
     return (

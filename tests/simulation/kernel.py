@@ -18,7 +18,7 @@ __all__ = ["Host", "Kernel", "Killed", "Task", "running"]
 _SWITCH_S = 20e-6
 """What each piece of work takes in simulated time, so that a loop that never waits does not stop the clock."""
 _SLOW = 0.02
-"""How often a task that gives way is held up for a while, as by a busy processor or a garbage collection."""
+"""How often a task that gives way is held up for a while, as by a busy CPU or a garbage collection."""
 
 
 class Killed(BaseException):

@@ -34,7 +34,7 @@ class Outcome:
     problems: list[str]
     trace: str
     simulated_s: float
-    processor_s: float
+    cpu_s: float
     counts: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -15,7 +15,7 @@ from tests.harness.reaper import forget, kill_group, remove_at_end
 __all__ = ["START_TIMEOUT_S", "Server"]
 
 START_TIMEOUT_S = 240.0
-"""One RabbitMQ node starts in 17 s beside six busy loops on two processors. A new cluster: see ``RabbitCluster``."""
+"""One RabbitMQ node starts in 17 s beside six busy loops on two CPUs. A new cluster: see ``RabbitCluster``."""
 _STOP_TIMEOUT_S = 30.0
 _ROOM_BYTES = 6_000_000_000
 """What the servers of all test processes need together, by far."""

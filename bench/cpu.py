@@ -14,7 +14,7 @@ _GONE = (FileNotFoundError, ProcessLookupError)
 
 
 def cpu_s(pid: int) -> float:
-    """Return the processor seconds of a process and its children, whether they run or were waited for."""
+    """Return the CPU seconds of a process and its children, whether they run or were waited for."""
     process = Path(f"/proc/{pid}")
     try:
         times = (process / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:15]
