@@ -31,7 +31,7 @@ Outcome = Literal["succeeded", "failed", "timed_out", "aborted", "skipped", "bro
 """How an attempt ended. ``broken``: it could not start, for instance because its program does not exist."""
 
 TIMED_OUT_CODE = 124
-"""The exit code of a step that timed out (workflow language, section 5.8)."""
+"""The exit code of a step that timed out, as in Dagu."""
 
 
 class LogChunk(Message):

@@ -2,7 +2,7 @@
 
 Fields have the YAML's names in snake case, the YAML's units (seconds, bytes) and the language's defaults. Variables
 are tuples of (name, value) pairs because their order matters: a later pair overrides an earlier one of the same name.
-Source: the workflow language reference (docs/workflow-language.md).
+Source: docs/workflow-reference.md and docs/workflow-language.md.
 """
 
 from enum import StrEnum

@@ -2,6 +2,8 @@
 
 import ast
 import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -58,3 +60,41 @@ def test_every_file_that_the_page_for_contributors_names_exists() -> None:
     made = {"SUBJECT", "TYPE", "NAME"}
 
     assert [path for path in named if not any(word in path for word in made) and not (ROOT / path).exists()] == []
+
+
+@cache
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _code() -> Iterator[Path]:
+    for folder in ("services", "shared", "dagway", "scripts", "bench", "tests", "examples"):
+        for ending in ("py", "js", "yaml"):
+            yield from (path for path in (ROOT / folder).rglob(f"*.{ending}") if "node_modules" not in path.parts)
+
+
+def test_every_page_and_heading_that_the_code_names_exists() -> None:
+    broken = []
+    for path in _code():
+        for page, anchor in re.findall(r"(?<![\w/])(docs/[\w/-]+\.md)(?:#([\w-]+))?", path.read_text()):
+            target = ROOT / page
+            if not target.exists() or (anchor and anchor not in _anchors(target)):
+                broken.append(f"{path.relative_to(ROOT)}: {page}#{anchor}")
+    assert broken == []
+
+
+def test_a_numbered_section_is_one_of_a_standard() -> None:
+    """The headings of this repository's pages have no numbers."""
+    number, standards = re.compile(r"\bsections? \d|workflow language, \d"), ("RFC", "W3C")
+
+    lost = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in _code()
+        if number.search(text := path.read_text())
+        for line in text.splitlines()
+        if number.search(line) and not any(name in line for name in standards)
+    ]
+    assert lost == []

@@ -216,10 +216,7 @@ def _bring_to_a_stop(draft: Draft, reason: str, by: str) -> None:
 
 
 def _abort_pending(draft: Draft, reason: str, by: str) -> None:
-    """Abort the steps that have not started: a time limit does so, a stop does not.
-
-    Source: workflow language, 5.8 and 5.9.
-    """
+    """Abort the steps that have not started: a time limit does so, a stop does not, as in Dagu."""
     for node in draft.steps:
         if node.status is NodeStatus.NOT_STARTED and draft.run.only_step in {"", node.name}:
             draft.move(node.idx, NodeStatus.ABORTED, reason, by, finished_at=draft.now)
@@ -232,7 +229,7 @@ def _repeats(draft: Draft, node: Node) -> bool:
 def _halts(draft: Draft, reason: str) -> list[Halt | StopChild]:
     """Return the effects that stop open attempts and sub-runs.
 
-    On a stop, a repeated step may finish its execution (workflow language, 5.9).
+    On a stop, a repeated step may finish its execution, as in Dagu.
     """
     attempts = [
         Halt(node.attempt.worker_id, node.attempt.token, revoked=False, reason=reason)

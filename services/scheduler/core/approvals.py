@@ -7,7 +7,7 @@ to the root run.
 
 A step that was set to ``waiting`` by hand can be approved or rejected in a run of any status. In a run that has ended,
 an approval retries the run, and a rejection changes only the step.
-Source: workflow language, section 5.11.
+Source: docs/workflow-language.md#steps-that-wait-for-a-person.
 """
 
 from services.scheduler.core.children import held_up, let_go

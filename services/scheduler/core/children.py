@@ -1,6 +1,6 @@
 """Sub-runs of a node: which are started, in what order, and how their outcomes decide the node's outcome.
 
-Source: workflow language, sections 3.10, 3.11 and 5.12.
+Source: docs/workflow-language.md#runs-that-call-runs.
 """
 
 import hashlib

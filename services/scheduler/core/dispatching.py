@@ -157,10 +157,7 @@ def _room_ahead(draft: Draft) -> int:
 
 
 def _delayed(draft: Draft, due: list[Node]) -> list[Node]:
-    """Return those of the ``due`` steps that may start now: ``delaySec`` must pass between the starts of two steps.
-
-    Source: workflow language, section 5.3.
-    """
+    """Return those of the ``due`` steps that may start now: ``delaySec`` must pass between the starts of two steps."""
     delay = timedelta(seconds=draft.run.plan.dag.delay_sec)
     fresh = [node for node in due if node.status is not NodeStatus.RUNNING]
     if not delay or not fresh:
@@ -195,7 +192,7 @@ def _end(draft: Draft) -> None:
     """Run the handler for the run's status, then the exit handler, then record the final status.
 
     If a step waits for approval, end the run attempt with status ``waiting`` instead. Each call dispatches at most one
-    handler. Source: workflow language, section 5.7.
+    handler. Source: docs/workflow-language.md#steps-that-wait-for-a-person.
     """
     status = derive_status(draft.run, draft.steps)
     if status is RunStatus.WAITING:

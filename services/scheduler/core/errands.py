@@ -4,7 +4,7 @@ One node of the run (kind ``errand``) runs them, one attempt at a time, during t
 changes the status of the run or of another node. Its ``outputs`` list the pending errands as ``{cause: tries so far}``.
 The cause is ``end`` (the run attempt ended) or the index of a node that failed. If the worker is lost, the errand runs
 again, so a mail may be sent twice, with the same Message-ID.
-Source: workflow language, sections 5.2 and 5.16.
+Source: docs/executors.md#mails-of-a-run.
 """
 
 from collections.abc import Iterable
@@ -144,7 +144,7 @@ def _report(node: Node) -> NodeReport:
 
 
 def _mail_of(draft: Draft) -> MailSettings | None:
-    """Return the settings of the mail for the run's current status, or ``None`` (section 5.16)."""
+    """Return the settings of the mail for the run's current status, or ``None``."""
     dag, status = draft.run.plan.dag, draft.run.status
     if status is RunStatus.WAITING:
         return dag.wait_mail if dag.mail_on.wait else None

@@ -222,8 +222,9 @@ def guard(
 ) -> str:
     """Return why a scheduled start must not fire now, or an empty string if it may.
 
-    Source: workflow language, section 6.2. With ``skipIfSuccessful``, a successful run counts if it began since the
-    previous scheduled time, unless it is the run of that scheduled time: otherwise every second run would be skipped.
+    With ``skipIfSuccessful``, a successful run counts if it began since the previous scheduled time, unless it is the
+    run of that scheduled time: otherwise every second run would be skipped.
+    Source: docs/schedules.md#fired-skipped-and-missed-starts.
     """
     if running:
         return "job already running"

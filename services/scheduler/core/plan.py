@@ -26,7 +26,7 @@ class Plan:
     """A DAG with its steps numbered ``0..n-1`` in the order of the spec, then its handlers.
 
     ``ancestors`` and ``descendants`` are breadth first over the dependency lists. In that order the first of several
-    outputs with the same name wins (workflow language, section 3.5).
+    outputs with the same name wins, as in Dagu.
     """
 
     dag: Dag

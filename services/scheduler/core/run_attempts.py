@@ -1,6 +1,6 @@
 """The next attempt of a run: by a retry, which resets the steps that did not succeed, or after approvals.
 
-Source: workflow language, sections 5.10 and 5.11.
+Source: docs/workflow-language.md#where-things-happen and docs/workflow-language.md#steps-that-wait-for-a-person.
 """
 
 from collections.abc import Sequence
@@ -94,7 +94,7 @@ def _limit_time(draft: Draft) -> None:
 
 
 def _to_run_again(draft: Draft, step: str) -> list[int]:
-    """Return the nodes a retry resets (workflow language, section 5.10)."""
+    """Return the nodes that a retry resets."""
     again = {node.idx for node in draft.nodes if node.kind == HANDLER}
     prepare = draft.prepare
     if prepare is not None and prepare.status is not NodeStatus.SUCCEEDED:

@@ -26,7 +26,7 @@ _HARMLESS = frozenset({NodeStatus.SUCCEEDED, NodeStatus.SKIPPED, NodeStatus.PART
 
 
 def lets_dependents_run(step: Step, node: Node) -> bool:
-    """Whether the dependents of a finished step may start (workflow language, sections 3.7 and 5.3)."""
+    """Whether the dependents of a finished step may start. Source: docs/workflow-reference.md#order-and-conditions."""
     if node.status in _GOOD:
         return True
     if node.status is NodeStatus.FAILED:
@@ -38,7 +38,7 @@ def lets_dependents_run(step: Step, node: Node) -> bool:
 def blocked_by(plan: Plan, nodes: Sequence[Node], idx: int) -> tuple[NodeStatus, str] | None:
     """Return the status of a pending step that its dependencies block, and why; ``None`` if none blocks it.
 
-    The last blocking dependency in the list decides (workflow language, section 5.3).
+    The last blocking dependency in the list decides, as in Dagu.
     """
     verdict: tuple[NodeStatus, str] | None = None
     for parent in plan.depends[idx]:
@@ -63,7 +63,7 @@ def ready(plan: Plan, nodes: Sequence[Node], idx: int) -> bool:
 
 
 def derive_status(run: Run, nodes: Sequence[Node]) -> RunStatus:
-    """Return the run's final status from its steps (workflow language, section 5.4).
+    """Return the run's final status from its steps, by the rules of Dagu.
 
     ``nodes`` are the nodes of the steps. The caller applies the outcomes of handlers.
     """
@@ -82,7 +82,7 @@ def derive_status(run: Run, nodes: Sequence[Node]) -> RunStatus:
     failed = [node for node in nodes if node.status is NodeStatus.FAILED]
     tolerated = [node for node in failed if lets_dependents_run(plan.steps[node.idx], node)]
     # A step with ``markSuccess`` is failed only if it timed out, and then it does not make the run partially
-    # succeeded (section 5.4, rule 3).
+    # succeeded.
     forgiven = [node for node in tolerated if not plan.steps[node.idx].continue_on.mark_success]
     partial = any(node.status is NodeStatus.PARTIALLY_SUCCEEDED for node in nodes)
     hard = len(failed) > len(tolerated)
@@ -96,7 +96,8 @@ def derive_status(run: Run, nodes: Sequence[Node]) -> RunStatus:
 def retry_wait_s(policy: RetryPolicy | None, node: Node, exit_code: int) -> float | None:
     """Return the seconds to wait before the next retry, or ``None`` if there is no further retry.
 
-    Source: workflow language, section 3.8: the k-th wait (k from 0) is ``interval * backoff ** k``, capped.
+    The k-th wait (k from 0) is ``interval * backoff ** k``, capped.
+    Source: docs/workflow-reference.md#retries-and-repetitions.
     """
     if policy is None or node.retry_count >= _number(policy.limit):
         return None
@@ -111,7 +112,7 @@ def repeat_wait_s(
     """Return the seconds to wait before the next repetition, or ``None`` if there is no further repetition.
 
     ``condition_met`` is ``None`` if the condition could not be evaluated. Then the repetition ends, because it might
-    never end otherwise. Source: workflow language, section 3.8.
+    never end otherwise. Source: docs/workflow-reference.md#retries-and-repetitions.
     """
     if policy is None or (policy.limit and node.done_count >= policy.limit):
         return None

@@ -1,7 +1,7 @@
 """Finds the DAG or file that a ``call`` step names, if that DAG is not defined in the caller's own file.
 
-Source: workflow language, section on sub-DAG steps. As in Dagu, a path is absolute, or relative to the folder of the
-DAGs, or else relative to the caller's file.
+As in Dagu, a path is absolute, or relative to the folder of the DAGs, or else relative to the caller's file.
+Source: docs/workflow-reference.md#calls-of-other-workflows.
 """
 
 import posixpath

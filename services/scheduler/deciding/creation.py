@@ -95,7 +95,7 @@ def rerun(
 
     The new run takes over the evaluated env and params of ``source``, so commands in them do not run again. Unless it
     has a scheduled time of its own, it is for that of ``source``.
-    Source: workflow language, 1.2 and 5.10.
+    Source: docs/workflow-language.md#where-things-happen.
     """
     plan = source.plan
     run = new_run(

@@ -104,8 +104,8 @@ class Admission:
     def admit(self, queue: str) -> int:
         """Start as many queued runs as the queue allows; return how many.
 
-        A sub-run may take the place of a running run above it in the same queue. Source: workflow language, section
-        6.4.
+        A sub-run may take the place of a running run above it in the same queue.
+        Source: docs/schedules.md#queues.
         """
 
         def work(batch: Batch) -> tuple[int, datetime | None]:

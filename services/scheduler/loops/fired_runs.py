@@ -168,7 +168,7 @@ class FiredRuns:
     def _restart(self, file_name: str, fire: core.Fire, after: str) -> tuple[str, str, str | None]:
         """Queue a new run that starts after the stopped run ``after`` has ended, with the spec and params of that run.
 
-        Source: workflow language, 5.10.
+        Source: docs/schedules.md#fired-skipped-and-missed-starts.
         """
         stopped = self._batch.runs.get(after)
         assert stopped is not None  # noqa: S101 - it was just stopped

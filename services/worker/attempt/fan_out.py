@@ -1,6 +1,6 @@
 """Evaluate a ``call`` step: the DAG to call, the number of sub-runs, and the params of each.
 
-Source: the workflow language reference, sections on sub-DAG steps and parallel.
+Source: docs/workflow-language.md#runs-that-call-runs and docs/workflow-reference.md#calls-of-other-workflows.
 """
 
 import json

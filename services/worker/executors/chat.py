@@ -4,7 +4,7 @@ The answer is printed as it arrives, followed by a newline. The request contains
 before the step's own messages. A response 429, 500, 502, 503 or 504 is retried up to three times. A request that may
 have been answered is never repeated, since answers cost money. The API key comes from the step's environment, which
 includes secrets, and is never printed.
-Source: the workflow language reference, section on the chat executor.
+Source: docs/executors.md#details-of-each-type.
 """
 
 import json

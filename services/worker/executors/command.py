@@ -1,6 +1,6 @@
 """Runs commands and scripts by a shell, or a program without a shell, each in a session of its own.
 
-Source: the workflow language reference, section on command, script and shell execution.
+Source: docs/workflow-reference.md#what-it-does.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Errands: attempts that are not steps, which send the mails of a run and remove its container.
 
 If one part fails, the other parts are still done. The errand's log says how each part ended.
-Source: the workflow language reference, sections on the order of one attempt and on mails.
+Source: docs/executors.md#mails-of-a-run.
 """
 
 import html

@@ -1,7 +1,7 @@
 """Approval steps: print the ``prompt`` and the names of the inputs that a user may give with an approval.
 
 The scheduler does the rest: after this attempt has succeeded, the step waits for approval.
-Source: the workflow language reference, sections on the hitl executor and on human approval.
+Source: docs/workflow-language.md#steps-that-wait-for-a-person.
 """
 
 from services.worker.executors.base import Job, StepIO

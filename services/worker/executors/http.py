@@ -2,7 +2,7 @@
 
 ``timeout`` limits the whole exchange, including the body and retries. No client library offers that, so a timer shuts
 the connection down. ``http_redirects`` follows redirects.
-Source: the workflow language reference, section on the http executor.
+Source: docs/executors.md#details-of-each-type.
 """
 
 import json

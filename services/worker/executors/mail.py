@@ -2,7 +2,7 @@
 
 TLS is used whenever the server offers it (STARTTLS). On port 465 or with ``tls: true`` the connection begins with TLS.
 A password is only sent over TLS.
-Source: the workflow language reference, sections on the mail executor and on mails.
+Source: docs/executors.md#details-of-each-type and docs/executors.md#mails-of-a-run.
 """
 
 import mimetypes

@@ -3,7 +3,7 @@
 Host keys are checked unless ``strictHostKey`` is false. ``~/.ssh/config`` is not read, so a step behaves the same on
 every worker. Killing the client would leave the remote command running. So each command runs together with a watcher
 process on the remote host, which ends the command and its descendants when the connection is lost.
-Source: the workflow language reference, section on the ssh executor.
+Source: docs/executors.md#details-of-each-type.
 """
 
 import os

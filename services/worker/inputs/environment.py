@@ -5,7 +5,7 @@ reserved. Full expansion also sees all other variables of the host, with the low
 reserved, step env, params and outputs only: the shell reads the rest from its environment. Paths into JSON values
 (``${X.path}``) are always expanded, since a shell cannot read them.
 Dagway's own configuration never reaches a step: ``DAGWAY_*`` is removed from the host's variables first.
-Source: the workflow language reference, sections on precedence and special variables.
+Source: docs/workflow-language.md#variables.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Check a DAG's params against a JSON Schema from its spec, a file or a URL.
 
-Patterns are those of RE2, as in Dagu, so none can stop this process. Source: the workflow language reference, section
-2.4.
+Patterns are those of RE2, as in Dagu, so none can stop this process.
+Source: docs/workflow-language.md#what-differs-from-dagu-on-purpose.
 """
 
 import json

@@ -133,7 +133,7 @@ class Workspace:
     def dag_folder(self, task: Task) -> Path:
         """Return the default directory of a run's steps.
 
-        Source: workflow language, section 2.2, ``workingDir``.
+        Source: docs/workflow-language.md#where-steps-run.
         """
         if self.dags_dir is None or not task.file_name or workspace_of(task.file_name) != DEFAULT:
             return self.run_dir(task)

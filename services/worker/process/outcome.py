@@ -1,7 +1,4 @@
-"""Derive the result of an attempt from the exit of its process.
-
-Source of the exit codes: the workflow language reference, sections on execution, timeouts and stop.
-"""
+"""Derive the result of an attempt from the exit of its process. The exit codes are those of Dagu."""
 
 import errno
 import os

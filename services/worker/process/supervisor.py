@@ -2,7 +2,7 @@
 
 A stop and a timeout end a process in the same way: signal its process group, repeat the signal every 5 s, and kill the
 process and all its descendants at the end of the grace period.
-Source: the workflow language reference, sections on timeouts and stop.
+Source: docs/executors.md#how-a-step-is-stopped.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """Steps that wait for the approval of a person (``type: hitl``): their ``config`` and its checks.
 
-Source: workflow language, sections 3.12.10 and 5.11.
+Source: docs/workflow-language.md#steps-that-wait-for-a-person.
 """
 
 from shared.language.issues import did_you_mean

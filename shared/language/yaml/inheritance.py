@@ -1,7 +1,8 @@
 """Merge the base configuration into a document, before the defaults of the language apply.
 
-Source: workflow language, section 1.3. Lists of texts are joined, with the items of the base first. Maps are merged
-field by field. Other lists and scalars of the document replace those of the base unless they are empty.
+Lists of texts are joined, with the items of the base first. Maps are merged field by field. Other lists and scalars of
+the document replace those of the base unless they are empty.
+Source: docs/workflow-language.md#base-configuration.
 """
 
 from dataclasses import replace

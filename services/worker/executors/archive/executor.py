@@ -3,7 +3,7 @@
 A child process does the work, so that a stop or the timeout can end it and a malicious archive cannot affect the
 worker process. A new archive is written to a hidden file in the folder of its destination, and renamed when it is
 complete.
-Source: the workflow language reference, section on the archive executor.
+Source: docs/executors.md#details-of-each-type.
 """
 
 import os

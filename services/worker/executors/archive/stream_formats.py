@@ -57,7 +57,7 @@ _AES = 99
 
 
 class Exit(IntEnum):
-    """Exit codes by kind of error. Source: the workflow language reference, section 3.12.7."""
+    """Exit codes by kind of error, the same as in Dagu."""
 
     CONFIG = 2
     SOURCE = 3

@@ -3,7 +3,7 @@
 A step runs in one of three kinds of container: its own, which is removed when the step ends; an existing container; or
 the container of the run, which the first step that needs it starts. A container is not a child process of the worker:
 it is stopped through the engine, and the guardian removes it if the worker dies.
-Source: the workflow language reference, sections on containers and on the docker executor.
+Source: docs/executors.md#details-of-each-type and docs/workflow-reference.md#what-it-does.
 """
 
 import os

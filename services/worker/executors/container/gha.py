@@ -2,7 +2,7 @@
 
 ``command: owner/action@ref`` is the action, ``params`` are its inputs. The executor writes a workflow with one step to
 a temporary directory, which is always removed.
-Source: the workflow language reference, section on the gha executor.
+Source: docs/executors.md#details-of-each-type.
 """
 
 import json

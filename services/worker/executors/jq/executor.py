@@ -2,7 +2,7 @@
 
 The jq library holds the interpreter lock while it works, cannot be interrupted and lets a filter read the environment.
 So it runs in a child process with an empty environment and limits on CPU time and memory.
-Source: the workflow language reference, section on the jq executor.
+Source: docs/executors.md#executors and docs/workflow-reference.md#config-by-type.
 """
 
 from importlib.util import find_spec
