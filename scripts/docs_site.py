@@ -29,6 +29,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {name: (ROOT / path).read_text() for path, name in OUTSIDE.items()}
     pages["examples.md"] = _examples()
     for folder, title in FOLDERS.items():
+        if (opening := files.get_file_from_path(f"{folder}/README.md")) is not None:
+            files.remove(opening)
         pages[f"{folder}/index.md"] = _listing(ROOT / "docs" / folder, title)
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
@@ -65,8 +67,10 @@ def _in_site(target: Path) -> str | None:
 
 
 def _listing(folder: Path, title: str) -> str:
-    lines = [f"# {title}", ""]
-    for page in sorted(folder.glob("*.md")):
+    """Return the page of a folder: its own page if it has one, and a list of the others."""
+    opening = folder / "README.md"
+    lines = [opening.read_text() if opening.exists() else f"# {title}\n"]
+    for page in sorted(set(folder.glob("*.md")) - {opening}):
         heading = _HEADING.search(page.read_text())
         lines.append(f"- [{heading[1] if heading else page.stem}]({page.name})")
     return "\n".join(lines) + "\n"

@@ -98,3 +98,12 @@ def test_a_numbered_section_is_one_of_a_standard() -> None:
         if number.search(line) and not any(name in line for name in standards)
     ]
     assert lost == []
+
+
+def test_the_page_of_the_decisions_names_the_numbers_without_a_page() -> None:
+    folder = ROOT / "docs" / "adr"
+    used = {int(page.name[:4]) for page in folder.glob("0*.md")}
+    missing = set(range(1, max(used) + 1)) - used
+
+    numbers = {int(number) for number in re.findall(r"\b\d+\b", (folder / "README.md").read_text())}
+    assert numbers == missing
