@@ -29,7 +29,7 @@ __all__ = ["RunFiles", "pause_s"]
 _log = logging.getLogger(__name__)
 _DAY_S = 86_400.0
 _SOON_S = 300.0
-"""How long the files of a run that succeeded are kept, for errands of the run."""
+"""How long the files of a run that succeeded are kept, for follow-ups of the run."""
 _EVERY_S = 10.0
 _OLD_EVERY_S = 3_600.0
 _LOOK_EVERY_S = 60.0

@@ -67,7 +67,7 @@ class Task(Message):
     run_key: str
     node: int
     kind: str = "step"
-    """``step``, ``handler``, ``prepare`` or ``errand``."""
+    """``step``, ``handler``, ``prepare`` or ``follow_up``."""
     number: int = 1
     """1-based number of this attempt of the step, within the current attempt of the run."""
     run_attempt: int = 1
@@ -123,7 +123,7 @@ class Task(Message):
     timeout_s: float = 0
     stop_grace_s: float = 5
     options: dict[str, Any] = Field(default_factory=dict)
-    """The DAG's ``ssh``, ``container``, ``smtp`` and ``llm`` for executors, or a ``CallResult``, or an ``Errand``."""
+    """The DAG's ``ssh``, ``container``, ``smtp`` and ``llm`` for executors, or a ``CallResult``, or a ``FollowUp``."""
     chain: tuple[FollowingStep, ...] = ()
     """The next steps and handlers of a chain, in order. An older worker runs only the step of the task itself.
 

@@ -80,17 +80,17 @@ def _chat(seen: Seen) -> None:
 
 
 def _told(seen: Seen) -> None:
-    assert seen.log("errand") == "mail sent to one@x.org, two@x.org: [eu] a88 (failed)\n"
+    assert seen.log("follow-up") == "mail sent to one@x.org, two@x.org: [eu] a88 (failed)\n"
 
 
 def _nobody(seen: Seen) -> None:
-    assert "mail not sent: cannot connect to 127.0.0.1, port 1: Connection refused" in seen.log("errand", "stderr")
-    (attempt,) = seen.world.rows(t.attempts, run_key=seen.run["run_key"], node=seen.nodes["errand"]["idx"])
-    assert (attempt["outcome"], seen.nodes["errand"]["status"]) == ("failed", "failed")
+    assert "mail not sent: cannot connect to 127.0.0.1, port 1: Connection refused" in seen.log("follow-up", "stderr")
+    (attempt,) = seen.world.rows(t.attempts, run_key=seen.run["run_key"], node=seen.nodes["follow-up"]["idx"])
+    assert (attempt["outcome"], seen.nodes["follow-up"]["status"]) == ("failed", "failed")
 
 
 def _untold(seen: Seen) -> None:
-    assert seen.nodes["errand"]["number"] == 0
+    assert seen.nodes["follow-up"]["number"] == 0
 
 
 ERROR = 'errorMail: {from: dag@x.org, to: [one@x.org, "two@x.org"], prefix: "[${REGION}]", attachLogs: true}\n'
@@ -259,13 +259,13 @@ def test_every_case_that_needs_a_server(world: World, places: Places, subtests: 
 
 
 def _rested(world: World, case: Case) -> Seen:
-    """Wait until a run and its errand have ended."""
+    """Wait until a run and its follow-up have ended."""
     world.ended(case)
 
     def rested() -> Seen:
         seen = world.seen(case)
-        errand = seen.nodes.get("errand")
-        assert errand is None or (errand["token"], errand["outputs"]) == (None, {})
+        follow_up = seen.nodes.get("follow-up")
+        assert follow_up is None or (follow_up["token"], follow_up["outputs"]) == (None, {})
         return seen
 
     return eventually(rested)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shared.contracts.errands import Errand, Mail
+from shared.contracts.follow_ups import FollowUp, Mail
 from shared.contracts.tasks import Task
 from shared.language.model import MailSettings, Step, StepCommand
 from tests.harness.cluster import everything_below, gone
@@ -64,7 +64,7 @@ class Scene:
     """Further fields of the scene's task."""
     alone: Callable[[], object] | None = None
     """For a step whose run needs a cleanup at its end: whether the step itself has left nothing behind."""
-    errand: Errand | None = None
+    follow_up: FollowUp | None = None
     """The cleanup at the end of the run."""
 
 
@@ -173,12 +173,12 @@ def _mail(stage: Stage, name: str) -> Iterator[Scene]:
 
 
 @contextmanager
-def _mail_errand(stage: Stage, name: str) -> Iterator[Scene]:
+def _mail_follow_up(stage: Stage, name: str) -> Iterator[Scene]:
     mail = Mail(id="m", settings=MailSettings(sender="a@x.org", to=("b@x.org",)), status="failed", nodes=())
     with _waiting_for_mail() as server:
-        errand = Errand(smtp={**_SMTP, "port": str(server.port)}, mails=(mail,))
-        facts = {"kind": "errand", "options": {"errand": errand.model_dump(mode="json")}}
-        yield Scene(Step(name="errand"), server.waiting.is_set, lambda: _unheard(server.port), facts)
+        follow_up = FollowUp(smtp={**_SMTP, "port": str(server.port)}, mails=(mail,))
+        facts = {"kind": "follow_up", "options": {"follow_up": follow_up.model_dump(mode="json")}}
+        yield Scene(Step(name="follow-up"), server.waiting.is_set, lambda: _unheard(server.port), facts)
         assert server.mails.empty()
 
 
@@ -234,7 +234,7 @@ def _dags_container(stage: Stage, name: str) -> Iterator[Scene]:
         lambda: shared not in stage.engine.names(),
         {"options": {"container": box}},
         alone=lambda: commands() == [],
-        errand=Errand(container=box),
+        follow_up=FollowUp(container=box),
     )
 
 
@@ -308,7 +308,7 @@ SCENES: dict[str, Callable[[Stage, str], AbstractContextManager[Scene]]] = {
     "archive": _archive,
     "ssh": _ssh,
     "mail": _mail,
-    "mail-errand": _mail_errand,
+    "mail-follow-up": _mail_follow_up,
     "docker-run": _docker_run,
     "docker-exec": _docker_exec,
     "dags-container": _dags_container,

@@ -79,12 +79,12 @@ def test_a_step_that_is_ended_in_the_middle_leaves_nothing_behind(stage: Stage, 
                 worker.stop(name)
             assert {name: worker.outcome(name) for name in scenes} == dict.fromkeys(scenes, OUTCOMES[fault])
             for name, scene in scenes.items():
-                if scene.errand is not None and scene.alone is not None:
+                if scene.follow_up is not None and scene.alone is not None:
                     eventually(scene.alone)
-                    options = {"errand": scene.errand.model_dump(mode="json")}
-                    errand = stage.task(name, Step(name="errand"), kind="errand", options=options)
-                    worker.give(errand.model_copy(update={"token": "errand", "number": 99}))
-                    assert worker.outcome("errand") == "succeeded"
+                    options = {"follow_up": scene.follow_up.model_dump(mode="json")}
+                    follow_up = stage.task(name, Step(name="follow-up"), kind="follow_up", options=options)
+                    worker.give(follow_up.model_copy(update={"token": "follow-up", "number": 99}))
+                    assert worker.outcome("follow-up") == "succeeded"
             eventually(lambda: worker.sockets() <= sockets)
 
         for scene in scenes.values():

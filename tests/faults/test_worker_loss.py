@@ -142,8 +142,8 @@ def test_a_mail_is_sent_by_another_worker_when_the_first_is_killed(cluster: Clus
         ended = cluster.client.until("failed", "told")
         assert server.waiting.wait(PATIENCE_S)
         # It sends the mail before the report of its start is recorded.
-        errand = eventually(lambda: begun_errand(cluster))
-        holder = next(one for one in cluster.workers if one.env["DAGWAY_WORKER_ID"] == errand["token_worker"])
+        follow_up = eventually(lambda: begun_follow_up(cluster))
+        holder = next(one for one in cluster.workers if one.env["DAGWAY_WORKER_ID"] == follow_up["token_worker"])
 
         holder.kill9()
         server.taking.set()
@@ -152,7 +152,7 @@ def test_a_mail_is_sent_by_another_worker_when_the_first_is_killed(cluster: Clus
         assert (recipients, mail["Subject"]) == (["ops@x.org"], "told (failed)")
 
         def done() -> bool:
-            (node,) = cluster.rows(t.nodes, name="errand", run_key=errand["run_key"])
+            (node,) = cluster.rows(t.nodes, name="follow-up", run_key=follow_up["run_key"])
             return (node["status"], node["token"], node["outputs"]) == ("succeeded", None, {})
 
         eventually(done)
@@ -160,14 +160,14 @@ def test_a_mail_is_sent_by_another_worker_when_the_first_is_killed(cluster: Clus
     assert cluster.client.run("told") == ended, "the run stays as it ended"
     assert attempts(cluster, "told") == [
         ("cmd_1", 1, "finished", "failed"),
-        ("errand", 1, "lost", None),
-        ("errand", 2, "finished", "succeeded"),
+        ("follow-up", 1, "lost", None),
+        ("follow-up", 2, "finished", "succeeded"),
     ]
 
 
-def begun_errand(cluster: Cluster) -> dict[str, Any]:
-    """Return the row of the only errand that a worker has begun."""
-    found = [row for row in cluster.rows(t.nodes, name="errand") if row["token_worker"]]
+def begun_follow_up(cluster: Cluster) -> dict[str, Any]:
+    """Return the row of the only follow-up that a worker has begun."""
+    found = [row for row in cluster.rows(t.nodes, name="follow-up") if row["token_worker"]]
     assert len(found) == 1, found
     return found[0]
 

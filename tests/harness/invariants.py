@@ -42,7 +42,7 @@ def census(engine: Engine) -> dict[str, dict[str, int]]:
 
 
 def at_rest(engine: Engine) -> bool:
-    """Whether every run and errand has ended and the outbox is empty."""
+    """Whether every run and follow-up has ended and the outbox is empty."""
     with transaction(engine) as connection:
         active = connection.execute(select(t.dag_runs.c.run_key).where(t.dag_runs.c.status.in_(_OPEN)).limit(1)).first()
         held = connection.execute(select(t.nodes.c.token).where(t.nodes.c.token.is_not(None)).limit(1)).first()

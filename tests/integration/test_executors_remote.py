@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.contracts.control import StopAttempt
-from shared.contracts.errands import Errand, Mail
+from shared.contracts.follow_ups import FollowUp, Mail
 from shared.language.load import load
 from shared.language.model import MailSettings, Secret, Step, StepCommand
 from tests.harness.cluster import gone, pid_in
@@ -82,9 +82,9 @@ def test_a_mail_of_a_run_reaches_whom_it_can_and_names_the_others(rig: Rig) -> N
     to = ("b@example.org", "Who <unknown@example.org>")
     told = Mail(id="m", settings=MailSettings(sender="a@example.org", to=to), status="failed", nodes=())
     with MailCounterpart(None) as server:
-        errand = Errand(smtp={"host": "localhost", "port": str(server.port)}, mails=(told,))
-        options = {"errand": errand.model_dump(mode="json")}
-        finished = rig.run(task(Step(name="errand"), kind="errand", options=options))
+        follow_up = FollowUp(smtp={"host": "localhost", "port": str(server.port)}, mails=(told,))
+        options = {"follow_up": follow_up.model_dump(mode="json")}
+        finished = rig.run(task(Step(name="follow-up"), kind="follow_up", options=options))
 
         assert server.mails.get(timeout=60)[0] == ["b@example.org"]
     assert rig.log(finished, "stdout") == b"mail sent to b@example.org: d (failed)\n"

@@ -8,7 +8,7 @@ in a queue or a pool; a step starts only after its dependencies have ended.
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from services.scheduler.core import approvals, children, errands, pools, reports, run_attempts, starts
+from services.scheduler.core import approvals, children, follow_ups, pools, reports, run_attempts, starts
 from services.scheduler.core.decision import Decision, Forget, Halt, Ignored, Refused, StopChild, WakeAt
 from services.scheduler.core.dispatching import OUT_OF_TIME, proceed
 from services.scheduler.core.draft import Draft
@@ -31,7 +31,7 @@ from services.scheduler.core.messages import (
     TimerFired,
 )
 from services.scheduler.core.model import Node, Run
-from services.scheduler.core.plan import ERRAND, HANDLER, PREPARE, STEP, Plan
+from services.scheduler.core.plan import FOLLOW_UP, HANDLER, PREPARE, STEP, Plan
 from services.scheduler.core.sub_runs import ASKED, HELD
 from services.scheduler.core.tally import Tally
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted
@@ -67,14 +67,14 @@ Message = (
 
 @lru_cache(maxsize=128)
 def fresh_nodes(plan: Plan, *, prepare: bool) -> tuple[Node, ...]:
-    """Return the nodes of a new run: steps and handlers, then an errand node and a prepare node if it needs them.
+    """Return the nodes of a new run: steps and handlers, then a follow-up node and a prepare node if it needs them.
 
     Runs of the same plan share them, because nodes never change.
     """
     last = len(plan.dag.steps)
     nodes = [Node(idx, STEP if idx < last else HANDLER, step.name) for idx, step in enumerate(plan.steps)]
-    if errands.needed(plan.dag):
-        nodes.append(Node(len(nodes), ERRAND, "errand"))
+    if follow_ups.needed(plan.dag):
+        nodes.append(Node(len(nodes), FOLLOW_UP, "follow-up"))
     if prepare:
         nodes.append(Node(len(nodes), PREPARE, "prepare"))
     return tuple(nodes)
@@ -103,7 +103,7 @@ def advance(run: Run, message: Message, now: datetime, salt: str) -> Decision:
     proceed(draft)
     changes = draft.changes()
     pools.follow(draft, changes)
-    errands.follow(draft, run.status, changes)
+    follow_ups.follow(draft, run.status, changes)
     return draft.done()
 
 
@@ -194,7 +194,7 @@ def _bring_to_a_stop(draft: Draft, reason: str, by: str) -> None:
     draft.set_run(stop_reason=reason)
     draft.note(None, f"stopping: {reason}", by)
     for node in draft.nodes:
-        if node.kind == ERRAND:
+        if node.kind == FOLLOW_UP:
             continue
         if node.admission:
             draft.set_node(node.idx, admission="")
@@ -234,7 +234,7 @@ def _halts(draft: Draft, reason: str) -> list[Halt | StopChild]:
     attempts = [
         Halt(node.attempt.worker_id, node.attempt.token, revoked=False, reason=reason)
         for node in draft.nodes
-        if node.attempt is not None and node.attempt.worker_id is not None and node.kind != ERRAND
+        if node.attempt is not None and node.attempt.worker_id is not None and node.kind != FOLLOW_UP
         if reason == "timeout" or not _repeats(draft, node)
     ]
     called = [

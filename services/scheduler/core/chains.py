@@ -10,7 +10,7 @@ from datetime import timedelta
 from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node, Run, evolve
-from services.scheduler.core.plan import ERRAND, HANDLER, PREPARE, STEP
+from services.scheduler.core.plan import FOLLOW_UP, HANDLER, PREPARE, STEP
 from services.scheduler.core.starts import begin, held_by, turned_away
 from services.scheduler.core.step_rules import derive_status
 from services.scheduler.core.tasks import MOST_FOLLOWING, make_following
@@ -29,7 +29,7 @@ _SHORT = timedelta(seconds=1)
 def following(draft: Draft, idx: int, token: str) -> tuple[FollowingStep, ...]:
     """Return the steps and handlers that the worker may run after node ``idx``, whose attempt has this token."""
     run, nodes = draft.run, draft.nodes
-    if nodes[idx].kind == ERRAND or run.only_step or run.stop_reason or _took_long(draft, idx):
+    if nodes[idx].kind == FOLLOW_UP or run.only_step or run.stop_reason or _took_long(draft, idx):
         return ()
     found: list[FollowingStep] = []
     while len(found) < MOST_FOLLOWING and (after := _after(run, idx)) is not None and _untouched(nodes[after]):

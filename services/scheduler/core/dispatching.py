@@ -7,7 +7,7 @@ from services.scheduler.core.approvals import abandon, resume_if_free
 from services.scheduler.core.chains import following
 from services.scheduler.core.decision import Dispatch, WakeAt
 from services.scheduler.core.draft import Draft
-from services.scheduler.core.errands import owes_end
+from services.scheduler.core.follow_ups import owes_end
 from services.scheduler.core.model import Node
 from services.scheduler.core.plan import HANDLER, STEP
 from services.scheduler.core.pools import begins_to_wait

@@ -47,7 +47,7 @@ class Approval:
 
 @dataclass(frozen=True)
 class Node:
-    """A step, handler, prepare or errand node of a run.
+    """A step, handler, prepare or follow-up node of a run.
 
     ``number`` counts its attempts in the current run attempt. A node that waits for its retry interval has status
     ``running``, no open attempt, and ``retry_at``. A node that waits for its ``children`` has neither an open attempt
@@ -145,7 +145,7 @@ class Run:
 
     @property
     def steps(self) -> tuple[Node, ...]:
-        """The nodes of the DAG's steps, without handler, prepare and errand nodes."""
+        """The nodes of the DAG's steps, without handler, prepare and follow-up nodes."""
         return self.nodes[: len(self.plan.dag.steps)]
 
     @property

@@ -13,9 +13,9 @@ from shared.language.expansion.references import names_in
 from shared.language.model import STORED, Dag, Handler, Step
 from shared.language.steps.approval import APPROVAL
 
-__all__ = ["ERRAND", "HANDLER", "PREPARE", "STEP", "Plan"]
+__all__ = ["FOLLOW_UP", "HANDLER", "PREPARE", "STEP", "Plan"]
 
-STEP, HANDLER, PREPARE, ERRAND = "step", "handler", "prepare", "errand"
+STEP, HANDLER, PREPARE, FOLLOW_UP = "step", "handler", "prepare", "follow_up"
 
 _HANDLERS = tuple(Handler)
 _BEFORE_EXIT = (Handler.SUCCESS, Handler.FAILURE)

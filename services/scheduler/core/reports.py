@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from services.scheduler.core import approvals, children, errands
+from services.scheduler.core import approvals, children, follow_ups
 from services.scheduler.core.chains import go_on, turn_away
 from services.scheduler.core.conclude import STATUS, End, conclude
 from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import AttemptLost, TaskBarred, TaskUndelivered
 from services.scheduler.core.model import Node
-from services.scheduler.core.plan import ERRAND, HANDLER, PREPARE, STEP
+from services.scheduler.core.plan import FOLLOW_UP, HANDLER, PREPARE, STEP
 from services.scheduler.core.starts import begin, held_by, record
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, Doubt
 from shared.contracts.prepared import PreparedValues
@@ -58,8 +58,8 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     if node.kind == PREPARE:
         _prepared(draft, event, end)
         go_on(draft, event)
-    elif node.kind == ERRAND:
-        errands.finished(draft, draft.nodes[event.node], event)
+    elif node.kind == FOLLOW_UP:
+        follow_ups.finished(draft, draft.nodes[event.node], event)
     else:
         _executed(draft, node, event, end)
     return None
@@ -146,8 +146,8 @@ def barred(draft: Draft, message: TaskBarred) -> Ignored | None:
     draft.close_attempt(message.node, AttemptState.WITHDRAWN, error=message.why, begun=Begun.NEVER_SENT)
     draft.set_node(message.node, number=node.number - 1, call_token="")
     node = draft.nodes[message.node]
-    if node.kind == ERRAND:
-        errands.give_up(draft, node, message.why)
+    if node.kind == FOLLOW_UP:
+        follow_ups.give_up(draft, node, message.why)
     elif node.kind == PREPARE:
         _not_prepared(draft, message.node, message.why)
     else:
@@ -194,8 +194,8 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
 def _lost_in_execution(draft: Draft, node: Node, why: str) -> None:
     """Continue after the loss of an attempt that had started. ``node`` is as it was before the attempt was closed."""
     stopping = bool(draft.run.stop_reason)
-    if node.kind == ERRAND:
-        errands.give_up(draft, draft.nodes[node.idx], why)
+    if node.kind == FOLLOW_UP:
+        follow_ups.give_up(draft, draft.nodes[node.idx], why)
     elif node.kind == PREPARE and stopping:
         draft.move(node.idx, NodeStatus.ABORTED, why, error=why, finished_at=draft.now)
     elif not stopping and (repeated := _harmless_to_repeat(draft, node)):
@@ -237,13 +237,13 @@ def _runs_again_after_shutdown(draft: Draft, node: Node) -> bool:
 
     The commands of a step or handler are repeated only if the DAG says so.
     """
-    if node.kind == ERRAND:
+    if node.kind == FOLLOW_UP:
         return False
     return bool(_harmless_to_repeat(draft, node)) or draft.run.plan.dag.on_worker_shutdown == "rerun"
 
 
 def _leave(draft: Draft, worker_id: str | None) -> None:
-    # A run that has ended keeps the worker that it ran on, even if the worker of an errand is lost.
+    # A run that has ended keeps the worker that it ran on, even if the worker of a follow-up is lost.
     if worker_id is not None and draft.run.worker_id == worker_id and draft.run.status is RunStatus.RUNNING:
         draft.set_run(worker_id=None, incarnation=None)
         draft.note(None, f"leaves worker {worker_id}: later steps do not find the files that steps wrote there")

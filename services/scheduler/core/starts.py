@@ -12,7 +12,7 @@ from services.scheduler.core.decision import Execution, Grant, Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import BegunBeside, Requested
 from services.scheduler.core.model import Node, OpenAttempt
-from services.scheduler.core.plan import ERRAND
+from services.scheduler.core.plan import FOLLOW_UP
 from shared.contracts.events import (
     AttemptFinished,
     AttemptGivenUp,
@@ -154,7 +154,7 @@ def _take_hold(draft: Draft, event: Beginning) -> None:
     assert attempt is not None  # noqa: S101 - the callers compared its token
     held = replace(attempt, state=AttemptState.RUNNING, worker_id=event.worker_id, incarnation=event.incarnation)
     draft.set_node(event.node, attempt=held)
-    if run.plan.dag.placement != "stick" or node.kind == ERRAND:
+    if run.plan.dag.placement != "stick" or node.kind == FOLLOW_UP:
         return
     if run.worker_id is None or (run.worker_id == event.worker_id and run.incarnation != event.incarnation):
         # The worker may have been restarted since. The next tasks are addressed to its present incarnation.

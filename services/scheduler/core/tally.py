@@ -14,7 +14,7 @@ from datetime import datetime
 from heapq import heappop, heappush
 
 from services.scheduler.core.model import WAITS, Node, Run
-from services.scheduler.core.plan import ERRAND, Plan
+from services.scheduler.core.plan import FOLLOW_UP, Plan
 from services.scheduler.core.step_rules import lets_dependents_run
 from shared.status import AttemptState, NodeStatus
 
@@ -26,7 +26,7 @@ _NOWHERE, _FRESH, _BEGUN = range(3)
 
 def under_way(node: Node) -> bool:
     """Whether the node is under way: from its first dispatch, or its wait for places in pools, until it ends."""
-    if node.kind == ERRAND:
+    if node.kind == FOLLOW_UP:
         return False
     return node.attempt is not None or node.status is NodeStatus.RUNNING or bool(node.admission)
 
@@ -60,7 +60,7 @@ class Tally:
     """Counts and sets over the nodes of a run.
 
     ``nodes``: the nodes that it counts, in which the draft that has it puts its changes. ``under_way``: how many nodes
-    are under way, without the errand node. ``output_chars``: the length of all outputs. Of the steps only:
+    are under way, without the follow-up node. ``output_chars``: the length of all outputs. Of the steps only:
     ``statuses``, how many there are by status; ``unfinished``; ``steps_under_way``; ``open``, how many have an open
     attempt; ``ahead``, how many of them no worker has begun; ``with_outputs``, which of them have outputs.
     """

@@ -6,7 +6,7 @@ from typing import Any
 
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node, Run
-from services.scheduler.core.plan import ERRAND, PREPARE, STEP, Plan
+from services.scheduler.core.plan import FOLLOW_UP, PREPARE, STEP, Plan
 from shared.contracts.tasks import FollowingStep, StepRef, Task
 from shared.language.expansion.resolve import params_from_outside
 from shared.language.expansion.sealed_text import is_sealed
@@ -28,7 +28,7 @@ def make_task(draft: Draft, idx: int, token: str, worker_id: str | None, run_sta
     """
     run, nodes = draft.run, draft.nodes
     plan, dag, node = run.plan, run.plan.dag, nodes[idx]
-    if node.kind in (PREPARE, ERRAND):
+    if node.kind in (PREPARE, FOLLOW_UP):
         step = Step(name=node.name)
     else:
         step = plan.steps[idx]
@@ -97,7 +97,7 @@ def _secrets(run: Run, step: Step) -> tuple[Secret, ...]:
 def _outputs(draft: Draft, node: Node) -> tuple[tuple[str, str], ...]:
     """Return the outputs that the node may use; of equal names, the last one counts.
 
-    Handlers and errands get the outputs of all steps, in the order of the spec.
+    Handlers and follow-ups get the outputs of all steps, in the order of the spec.
     """
     found = draft.tally.with_outputs
     if not found:

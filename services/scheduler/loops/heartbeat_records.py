@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 _GATHER_S = 0.5
 """How long heartbeats are collected, so that those of several workers share one transaction."""
 _STOPPED = frozenset({"step", "prepare"})
-"""The kinds of node that the stop of a run ends. Handlers and errands run after the stop."""
+"""The kinds of node that the stop of a run ends. Handlers and follow-ups run after the stop."""
 
 
 class HeartbeatRecords:

@@ -35,8 +35,8 @@ from services.worker.process.guardian_client import GuardianClient
 from services.worker.process.outcome import Result
 from services.worker.process.shells import condition_shell
 from services.worker.process.supervisor import StopRequest, Supervisor
-from shared.contracts.errands import Errand
 from shared.contracts.events import ChatMessage
+from shared.contracts.follow_ups import FollowUp
 from shared.contracts.tasks import CallResult, Task
 from shared.errors import DagwayError, InvalidInput
 from shared.language.expansion.expand import RunCommand, expand
@@ -63,7 +63,7 @@ class AttemptResult:
 
 @dataclass(frozen=True, slots=True)
 class _Execution:
-    """One attempt of a step or an errand, with its inputs, files and supervisor."""
+    """One attempt of a step or a follow-up, with its inputs, files and supervisor."""
 
     task: Task
     stop: StopRequest
@@ -125,7 +125,7 @@ class AttemptRunner:
         masker: Masker,
         follow_logs: Callable[[tuple[LogStream, ...]], None],
     ) -> AttemptResult:
-        """Run a step or an errand. Calls ``follow_logs`` with its log streams before anything is written to them."""
+        """Run a step or a follow-up. Calls ``follow_logs`` with its log streams before anything is written to them."""
         supervisor, cwd = self._supervisor(task, stop), self._directory(task, inputs)
         reserved = _log_variables(task, files.paths)
         # What the back-quoted commands in the step's own env see.
@@ -220,13 +220,13 @@ class AttemptRunner:
     def _executor(self, task: Task, masker: Masker) -> Executor:
         if "result" in task.options:
             return CallResultExecutor(CallResult.model_validate(task.options["result"]))
-        if task.kind != "errand":
+        if task.kind != "follow_up":
             return executor_for(task.step.type)
         # Imported here, so that a worker that sends no mail needs no mail library.
-        from services.worker.executors.errand import ErrandExecutor  # noqa: PLC0415
+        from services.worker.executors.follow_up import FollowUpExecutor  # noqa: PLC0415
 
-        errand = Errand.model_validate(task.options["errand"])
-        return ErrandExecutor(errand, plain_name(task.dag_name), self._workspace.log_folder(task), masker)
+        follow_up = FollowUp.model_validate(task.options["follow_up"])
+        return FollowUpExecutor(follow_up, plain_name(task.dag_name), self._workspace.log_folder(task), masker)
 
     def _supervisor(self, task: Task, stop: StopRequest) -> Supervisor:
         return Supervisor(
@@ -252,7 +252,7 @@ class AttemptRunner:
         variables, reach = execution.environment.process, self._workspace.reach(task)
         if scripts_open_by_name(texts_of(task.step), execution.cwd, variables, reach):
             files.allow_opening_by_name()
-        annotations = Annotations(task.max_output_bytes) if task.kind != "errand" else None
+        annotations = Annotations(task.max_output_bytes) if task.kind != "follow_up" else None
 
         def stream(name: Literal["stdout", "stderr"], log: int, file: int | None) -> LogStream:
             copy = None if file is None else files.copied(log, file, masker)

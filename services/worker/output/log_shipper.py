@@ -80,7 +80,7 @@ class AttemptLogs:
     def annotations(self) -> Annotations | None:
         """The annotations (lines such as ``::notice text``) in the output read so far.
 
-        ``None`` if this is an errand: work that the worker does for a run without a step.
+        ``None`` if this is a follow-up: work that the worker does for a run without a step.
         """
         return next((stream.annotations for stream in self._streams if stream.annotations is not None), None)
 

@@ -76,7 +76,7 @@ def _one_success(snapshot: StoreSnapshot) -> Iterator[Violation]:
 
 
 def _tries(snapshot: StoreSnapshot) -> Iterator[Tries]:
-    """Yield the attempts of each step and run attempt. Errands are left out: one node has several in turn."""
+    """Yield the attempts of each step and run attempt. Follow-ups are left out: one node has several in turn."""
     a, n, r, c = t.attempts.c, t.nodes.c, t.dag_runs.c, t.transitions.c
     by_hand = select(c.seq).where(c.run_key == n.run_key, c.node == n.idx, c.why.startswith(BY_HAND)).exists()
     query = (
@@ -84,7 +84,7 @@ def _tries(snapshot: StoreSnapshot) -> Iterator[Tries]:
         .add_columns(((n.status == "succeeded") & (r.run_attempt == a.run_attempt) & ~by_hand).label("succeeded"))
         .join(t.nodes, and_(n.run_key == a.run_key, n.idx == a.node))
         .join(t.dag_runs, r.run_key == a.run_key)
-        .where(a.state.in_(_COUNTED), n.kind != "errand")
+        .where(a.state.in_(_COUNTED), n.kind != "follow_up")
         .order_by(a.run_key, a.node, a.run_attempt, a.number)
     )
     for key, group in groupby(snapshot.rows(query), key=lambda row: (row["run_key"], row["node"], row["run_attempt"])):
@@ -188,7 +188,7 @@ def _none_beside(snapshot: StoreSnapshot) -> Iterator[Violation]:
 def _success_agrees(snapshot: StoreSnapshot) -> Iterator[Violation]:
     n = t.nodes.c
     query = select(n.run_key, n.idx, n.name, n.status, n.token).where(
-        n.kind != "errand",
+        n.kind != "follow_up",
         n.token.is_not(None),
         n.status.in_([str(status) for status in NodeStatus if status.terminal]),
     )

@@ -112,7 +112,7 @@ class _ContainerAttempt:
         self._engine.pull(spec, self._auths, self._scope)
         mark = job.supervisor.worker_mark
         if not spec.keep:
-            # An errand removes the container at the end of the run. If this worker ends before, its guardian removes
+            # A follow-up removes the container at the end of the run. If this worker ends before, its guardian removes
             # it.
             job.supervisor.keep_cleanup(name, self._engine.removal_argv(name, mark))
         self._engine.ensure(name, spec, labels, mark, self._scope)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from services.scheduler.core.model import WAITS, Node
-from services.scheduler.core.plan import ERRAND, Plan
+from services.scheduler.core.plan import FOLLOW_UP, Plan
 from services.scheduler.core.step_rules import lets_dependents_run
 from services.scheduler.core.tally import Tally
 from shared.status import AttemptState, NodeStatus
@@ -56,7 +56,7 @@ class NaiveTally(Tally):
 
 def _under_way(node: Node) -> bool:
     busy = node.attempt is not None or node.status is NodeStatus.RUNNING or node.admission != ""
-    return busy and node.kind != ERRAND
+    return busy and node.kind != FOLLOW_UP
 
 
 def _due(node: Node, now: datetime) -> bool:

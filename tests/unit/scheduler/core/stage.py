@@ -35,7 +35,7 @@ from services.scheduler.core.messages import (
     TimerFired,
 )
 from services.scheduler.core.model import WAITS, Node, Run, evolve
-from services.scheduler.core.plan import ERRAND, Plan
+from services.scheduler.core.plan import FOLLOW_UP, Plan
 from services.scheduler.deciding.rows import node_row, run_from_rows, run_row
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptRequested, AttemptStarted, Doubt, Outcome
 from shared.contracts.tasks import Task
@@ -313,8 +313,8 @@ class Stage:
         assert seqs == list(range(before.last_seq + 1, after.last_seq + 1))
         over = before.status not in {RunStatus.NOT_STARTED, RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING}
         steps = slice(len(before.plan.steps))
-        only_errand = before.status is after.status and before.nodes[steps] == after.nodes[steps]
-        assert not over or isinstance(message, Retry | PatchNode | Approve | Reject) or only_errand
+        only_follow_up = before.status is after.status and before.nodes[steps] == after.nodes[steps]
+        assert not over or isinstance(message, Retry | PatchNode | Approve | Reject) or only_follow_up
 
         was_open, is_open = _tokens(before), _tokens(after)
         new = {effect.task.token for effect in dispatched}
@@ -334,7 +334,7 @@ class Stage:
             ), f"stuck after {message}"
         elif not isinstance(message, PatchNode):
             left = [node for node in after.nodes if node.attempt is not None or node.status is NodeStatus.RUNNING]
-            assert all(node.kind == ERRAND for node in left)
+            assert all(node.kind == FOLLOW_UP for node in left)
             waiting = any(node.status is NodeStatus.WAITING for node in after.steps)
             assert waiting or after.status is not RunStatus.WAITING, f"waits for nobody after {message}"
             by_hand = over and isinstance(message, Approve | Reject)

@@ -1,9 +1,9 @@
-"""Errands: a worker sends the mails of a run and removes its container.
+"""Follow-ups: a worker sends the mails of a run and removes its container.
 
-One node of the run (kind ``errand``) runs them, one attempt at a time, during the run or after its end. It never
-changes the status of the run or of another node. Its ``outputs`` list the pending errands as ``{cause: tries so far}``.
-The cause is ``end`` (the run attempt ended) or the index of a node that failed. If the worker is lost, the errand runs
-again, so a mail may be sent twice, with the same Message-ID.
+One node of the run (kind ``follow_up``) runs them, one attempt at a time, during the run or after its end. It never
+changes the status of the run or of another node. Its ``outputs`` list the pending follow-ups as ``{cause: tries so
+far}``. The cause is ``end`` (the run attempt ended) or the index of a node that failed. If the worker is lost, the
+follow-up runs again, so a mail may be sent twice, with the same Message-ID.
 Source: docs/executors.md#mails-of-a-run.
 """
 
@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from services.scheduler.core.decision import Dispatch
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node
-from services.scheduler.core.plan import ERRAND, HANDLER, STEP
+from services.scheduler.core.plan import FOLLOW_UP, HANDLER, STEP
 from services.scheduler.core.tasks import make_task
-from shared.contracts.errands import Errand, Mail, NodeReport
 from shared.contracts.events import AttemptFinished
+from shared.contracts.follow_ups import FollowUp, Mail, NodeReport
 from shared.language.model import Dag, MailSettings
 from shared.status import NodeStatus, RunStatus
 
@@ -29,7 +29,7 @@ _LONGEST_ERROR = 1_000
 
 
 def needed(dag: Dag) -> bool:
-    """Whether runs of the DAG may need errands."""
+    """Whether runs of the DAG may need follow-ups."""
     by_step = any(step.mail_on_error for step in (*dag.steps, *dag.handlers.values()))
     on = dag.mail_on
     return on.failure or on.success or on.wait or (by_step and dag.error_mail is not None) or _own_container(dag)
@@ -43,17 +43,17 @@ def _own_container(dag: Dag) -> bool:
 def _node(draft: Draft) -> Node | None:
     place = len(draft.run.plan.steps)
     node = draft.nodes[place] if place < len(draft.nodes) else None
-    return node if node is not None and node.kind == ERRAND else None
+    return node if node is not None and node.kind == FOLLOW_UP else None
 
 
 def owes_end(draft: Draft) -> bool:
-    """Whether the errand at the end of an earlier run attempt is unfinished. The next run attempt waits for it."""
+    """Whether the follow-up at the end of an earlier run attempt is unfinished. The next run attempt waits for it."""
     node = _node(draft)
     return node is not None and END in node.outputs
 
 
 def follow(draft: Draft, was: RunStatus, changes: Iterable[tuple[Node, Node]]) -> None:
-    """Add the errands that a decision requires; dispatch them if none is running.
+    """Add the follow-ups that a decision requires; dispatch them if none is running.
 
     ``was``: the status of the run before the decision. ``changes``: changed nodes before and after it.
     """
@@ -80,7 +80,7 @@ def follow(draft: Draft, was: RunStatus, changes: Iterable[tuple[Node, Node]]) -
 
 def _send(draft: Draft, node: Node, owed: dict[str, str]) -> None:
     if node.status.terminal:
-        draft.move(node.idx, NodeStatus.NOT_STARTED, "has another errand to run")
+        draft.move(node.idx, NodeStatus.NOT_STARTED, "has another follow-up to run")
     # The first try goes to the worker of the run, which has the logs and the container.
     first = all(tries == "0" for tries in owed.values())
     owed = {what: str(int(tries) + 1) for what, tries in owed.items()}
@@ -89,14 +89,14 @@ def _send(draft: Draft, node: Node, owed: dict[str, str]) -> None:
     worker_id = draft.run.worker_id if first and dag.placement == "stick" else None
     token = draft.open_attempt(node.idx, worker_id)
     content = _content(draft, owed)
-    options = {"errand": content.model_dump(mode="json")}
+    options = {"follow_up": content.model_dump(mode="json")}
     task = make_task(draft, node.idx, token, worker_id, str(draft.run.status))
     task = task.model_copy(update={"options": options, "timeout_s": _TIMEOUT_S})
     draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items()))))
 
 
 def finished(draft: Draft, node: Node, event: AttemptFinished) -> None:
-    """Record the end of an errand's attempt. An errand that could not start is tried again."""
+    """Record the end of a follow-up's attempt. A follow-up that could not start is tried again."""
     if event.outcome in {"broken", "aborted"}:
         give_up(draft, node, event.error or event.outcome, event.worker_id)
         return
@@ -107,13 +107,13 @@ def finished(draft: Draft, node: Node, event: AttemptFinished) -> None:
 
 
 def give_up(draft: Draft, node: Node, why: str, by: str = "scheduler") -> None:
-    """Record a failed attempt. Errands that were tried ``_TRIES`` times are given up; the others are tried again."""
+    """Record a failed attempt. Follow-ups that were tried ``_TRIES`` times are given up; the others are tried again."""
     owed = {what: tries for what, tries in node.outputs.items() if int(tries) < _TRIES}
     draft.set_node(node.idx, outputs=owed, exit_code=1)
     draft.move(node.idx, NodeStatus.FAILED, why, by, error=why, finished_at=draft.now)
 
 
-def _content(draft: Draft, owed: dict[str, str]) -> Errand:
+def _content(draft: Draft, owed: dict[str, str]) -> FollowUp:
     dag, run = draft.run.plan.dag, draft.run
     mails = []
     for what in sorted(owed):
@@ -129,7 +129,7 @@ def _content(draft: Draft, owed: dict[str, str]) -> Errand:
             node = draft.nodes[int(what)]
             mails.append(Mail(id=name, settings=dag.error_mail, status=str(node.status), nodes=(_report(node),)))
     container = dag.container if END in owed and _own_container(dag) and isinstance(dag.container, dict) else None
-    return Errand(smtp=dag.smtp, mails=tuple(mails), container=container)
+    return FollowUp(smtp=dag.smtp, mails=tuple(mails), container=container)
 
 
 def _report(node: Node) -> NodeReport:

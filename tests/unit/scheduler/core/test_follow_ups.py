@@ -1,11 +1,11 @@
-"""Errands: when a run needs one for its mails or its container, and that its outcome affects nothing else."""
+"""Follow-ups: when a run needs one for its mails or its container, and that its outcome affects nothing else."""
 
 from typing import Any
 
 import pytest
 
 from services.scheduler.core.decision import Ignored
-from shared.contracts.errands import Errand
+from shared.contracts.follow_ups import FollowUp
 from shared.language.model import ContinueOn, Dag, Handler, MailOn, MailSettings, RetryPolicy
 from shared.status import NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
@@ -20,20 +20,20 @@ def dag(*steps: Any, **facts: Any) -> Dag:
     return make_dag(*(steps or (step("a"),)), **{"mail_on": ALL, **MAILS, **facts})
 
 
-def errand(stage: Stage) -> Errand:
-    return Errand.model_validate(stage.task("errand").options["errand"])
+def follow_up(stage: Stage) -> FollowUp:
+    return FollowUp.model_validate(stage.task("follow-up").options["follow_up"])
 
 
 def told(stage: Stage) -> list[tuple[str, str]]:
-    """Return recipient and status of each mail of the last errand."""
-    return [(mail.settings.to[0], mail.status) for mail in errand(stage).mails]
+    """Return recipient and status of each mail of the last follow-up."""
+    return [(mail.settings.to[0], mail.status) for mail in follow_up(stage).mails]
 
 
 def over(dag: Dag, outcomes: dict[str, Any] | None = None) -> Stage:
     return Stage.begun(dag).play(outcomes)
 
 
-def test_a_dag_without_mails_or_container_has_no_errand() -> None:
+def test_a_dag_without_mails_or_container_has_no_follow_up() -> None:
     assert [node.name for node in over(make_dag(step("a"))).run.nodes] == ["a"]
 
 
@@ -58,9 +58,9 @@ def test_the_end_decides_which_mail_is_sent(outcomes: dict[str, Any], status: Ru
     stage = over(dag(*steps, handlers=[Handler.INIT, Handler.EXIT]), outcomes)
 
     assert stage.run.status is status
-    assert stage.order()[-1] == "errand"
+    assert stage.order()[-1] == "follow-up"
     assert told(stage) == [(mail, str(status))]
-    stage.make("errand")
+    stage.make("follow-up")
     assert (stage.open(), stage.run.status) == ([], status)
 
 
@@ -83,94 +83,94 @@ def test_a_steps_final_failure_sends_a_mail_at_once() -> None:
     policy = RetryPolicy(limit=1, interval_sec=0)
     stage = Stage.begun(dag(step("a", mail_on_error=True, retry_policy=policy), step("b"), mail_on=MailOn()))
     stage.make("a", "failed")
-    assert "errand" not in stage.open()
+    assert "follow-up" not in stage.open()
 
     stage.make("a", "failed")
 
-    assert (stage.open(), stage.run.status) == (["b", "errand"], RunStatus.RUNNING)
+    assert (stage.open(), stage.run.status) == (["b", "follow-up"], RunStatus.RUNNING)
     assert told(stage) == [("error_mail@x", "failed")]
-    assert [node.name for node in errand(stage).mails[0].nodes] == ["a"]
+    assert [node.name for node in follow_up(stage).mails[0].nodes] == ["a"]
     stage.make("b")
-    assert stage.run.status is RunStatus.FAILED, "the errand keeps nobody waiting"
-    stage.make("errand")
-    assert stage.order().count("errand") == 1
+    assert stage.run.status is RunStatus.FAILED, "the follow-up keeps nobody waiting"
+    stage.make("follow-up")
+    assert stage.order().count("follow-up") == 1
 
 
-def test_errands_that_come_up_meanwhile_run_next() -> None:
+def test_follow_ups_that_come_up_meanwhile_run_next() -> None:
     stage = Stage.begun(dag(step("a", mail_on_error=True), step("b")))
     stage.make("a", "failed")
     stage.make("b")
-    first = errand(stage)
+    first = follow_up(stage)
 
-    stage.make("errand")
+    stage.make("follow-up")
 
-    assert [len(first.mails), len(errand(stage).mails)] == [1, 1]
+    assert [len(first.mails), len(follow_up(stage).mails)] == [1, 1]
     assert told(stage) == [("error_mail@x", "failed")]
-    assert first.mails[0].id != errand(stage).mails[0].id
-    stage.make("errand")
+    assert first.mails[0].id != follow_up(stage).mails[0].id
+    stage.make("follow-up")
     assert stage.open() == []
 
 
 @pytest.mark.parametrize("how", ["lost", "broken"])
-def test_a_lost_errand_is_tried_again_a_limited_number_of_times(how: str) -> None:
+def test_a_lost_follow_up_is_tried_again_a_limited_number_of_times(how: str) -> None:
     stage = over(dag())
     ids = set()
     for _ in range(3):
-        ids.add(errand(stage).mails[0].id)
-        stage.start("errand")
+        ids.add(follow_up(stage).mails[0].id)
+        stage.start("follow-up")
         if how == "lost":
-            stage.lose("errand")
+            stage.lose("follow-up")
         else:
-            stage.finish("errand", "broken")
+            stage.finish("follow-up", "broken")
 
     assert (stage.open(), stage.run.status, len(ids)) == ([], RunStatus.SUCCEEDED, 1)
-    assert stage.node("errand").status is NodeStatus.FAILED
+    assert stage.node("follow-up").status is NodeStatus.FAILED
 
 
-def test_an_undelivered_errand_is_sent_to_any_worker() -> None:
+def test_an_undelivered_follow_up_is_sent_to_any_worker() -> None:
     stage = over(dag())
-    stage.undelivered("errand")
+    stage.undelivered("follow-up")
 
-    assert (stage.open(), stage.sent[-1].worker_id, stage.run.worker_id) == (["errand"], None, "w1")
+    assert (stage.open(), stage.sent[-1].worker_id, stage.run.worker_id) == (["follow-up"], None, "w1")
 
 
 def test_a_mail_that_could_not_be_sent_changes_nothing() -> None:
     stage = over(dag())
-    stage.make("errand", "failed")
+    stage.make("follow-up", "failed")
 
-    assert (stage.run.status, stage.open(), stage.node("errand").status) == (
+    assert (stage.run.status, stage.open(), stage.node("follow-up").status) == (
         RunStatus.SUCCEEDED,
         [],
         NodeStatus.FAILED,
     )
-    assert isinstance(stage.finish("errand", token="run-1:1:1"), Ignored)
+    assert isinstance(stage.finish("follow-up", token="run-1:1:1"), Ignored)
 
 
-def test_a_retry_begins_after_the_errand_of_the_last_end() -> None:
+def test_a_retry_begins_after_the_follow_up_of_the_last_end() -> None:
     stage = over(dag(), {"a": "failed"})
-    stage.start("errand")
+    stage.start("follow-up")
 
     stage.retry()
-    assert stage.open() == ["errand"]
-    stage.finish("errand")
+    assert stage.open() == ["follow-up"]
+    stage.finish("follow-up")
     stage.play()
 
     assert stage.run.status is RunStatus.SUCCEEDED
     assert told(stage) == [("info_mail@x", "succeeded")]
-    assert errand(stage).mails[0].id == "run-1.2.end"
+    assert follow_up(stage).mails[0].id == "run-1.2.end"
 
 
 @pytest.mark.parametrize("started", [True, False])
-def test_a_stop_does_not_end_an_errand(started: bool) -> None:
+def test_a_stop_does_not_end_an_follow_up(started: bool) -> None:
     stage = Stage.begun(dag(step("a", mail_on_error=True, continue_on=ContinueOn(failure=True)), step("b")))
     stage.make("a", "failed")
     stage.start("b")
     if started:
-        stage.start("errand")
+        stage.start("follow-up")
     stage.stop()
 
     assert [halt.token for halt in stage.halts] == [stage.token("b")]
-    assert "errand" in stage.open()
+    assert "follow-up" in stage.open()
 
 
 @pytest.mark.parametrize(
@@ -180,8 +180,8 @@ def test_a_stop_does_not_end_an_errand(started: bool) -> None:
 def test_the_runs_container_is_removed_at_its_end(container: Any, removed: bool) -> None:
     stage = over(make_dag(step("a"), container=container), {"a": "failed"})
 
-    assert ("errand" in stage.open()) == removed
-    assert not removed or errand(stage).container == container
+    assert ("follow-up" in stage.open()) == removed
+    assert not removed or follow_up(stage).container == container
 
 
 def test_a_container_that_no_step_used_is_not_removed() -> None:

@@ -1,6 +1,6 @@
-"""Errands: attempts that are not steps, which send the mails of a run and remove its container.
+"""Follow-ups: attempts that are not steps, which send the mails of a run and remove its container.
 
-If one part fails, the other parts are still done. The errand's log says how each part ended.
+If one part fails, the other parts are still done. The follow-up's log says how each part ended.
 Source: docs/executors.md#mails-of-a-run.
 """
 
@@ -20,11 +20,11 @@ from services.worker.executors.mail import Attachment, MailServer, build_message
 from services.worker.output.masking import Masker
 from services.worker.output.pipe_copier import write_all
 from services.worker.process.outcome import Result
-from shared.contracts.errands import Errand, Mail, NodeReport
+from shared.contracts.follow_ups import FollowUp, Mail, NodeReport
 from shared.errors import DagwayError, InvalidInput
 from shared.language.expansion.expand import ExpansionError
 
-__all__ = ["ErrandExecutor"]
+__all__ = ["FollowUpExecutor"]
 
 _TRIES = 3
 _PAUSE_S = 2.0
@@ -34,11 +34,11 @@ _PERMANENT = 500
 """SMTP reply codes from 500 on are permanent errors."""
 
 
-class ErrandExecutor:
-    """Runs one errand. Only logs below the directory ``logs`` may be attached to mails."""
+class FollowUpExecutor:
+    """Runs one follow-up. Only logs below the directory ``logs`` may be attached to mails."""
 
-    def __init__(self, errand: Errand, dag: str, logs: Path, masker: Masker) -> None:
-        self._errand = errand
+    def __init__(self, follow_up: FollowUp, dag: str, logs: Path, masker: Masker) -> None:
+        self._follow_up = follow_up
         self._dag = dag
         self._logs = logs
         self._masker = masker
@@ -46,7 +46,7 @@ class ErrandExecutor:
     def run(self, job: Job, io: StepIO) -> Result:
         """Send each mail and remove the container; the exit code is 1 if any of this failed."""
         errors: list[str] = []
-        for mail in self._errand.mails:
+        for mail in self._follow_up.mails:
             try:
                 done, refused = self._send(job, mail)
             except (InvalidInput, ExpansionError, ValueError, smtplib.SMTPException, OSError, Cancelled) as failure:
@@ -54,9 +54,9 @@ class ErrandExecutor:
             else:
                 write_all(io.stdout, f"{done}\n".encode())
                 errors.extend(f"mail not sent to {address}: {why}" for address, why in refused.items())
-        if self._errand.container is not None:
+        if self._follow_up.container is not None:
             try:
-                self._remove(job, self._errand.container)
+                self._remove(job, self._follow_up.container)
             except (DagwayError, ExpansionError, OSError, ValueError) as failure:
                 errors.append(f"container not removed: {failure}")
         for error in errors:
@@ -65,7 +65,7 @@ class ErrandExecutor:
 
     def _send(self, job: Job, mail: Mail) -> tuple[str, dict[str, str]]:
         """Send a mail. Return what was done, and the refused addresses with the server's reasons."""
-        server = MailServer.of(job, evaluate(job, self._errand.smtp))
+        server = MailServer.of(job, evaluate(job, self._follow_up.smtp))
         to = recipients(evaluate(job, list(mail.settings.to)))
         sender = str(evaluate(job, mail.settings.sender))
         if not sender or not to:
@@ -94,7 +94,7 @@ class ErrandExecutor:
             stopped.wait(_PAUSE_S)
             job.supervisor.stop.unlisten(stopped.set)
         if job.supervisor.interrupted is not None or job.supervisor.timed_out_after_s is not None:
-            raise Cancelled("the errand was stopped or timed out")
+            raise Cancelled("the follow-up was stopped or timed out")
         reached = [one for one in to if parseaddr(one)[1] not in (refused or {})]
         return f"mail sent to {', '.join(reached)}: {subject}", refused or {}
 

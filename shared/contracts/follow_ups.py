@@ -1,4 +1,7 @@
-"""Errands: mails and cleanup that a worker does for a run besides its steps. A task of kind ``errand`` holds one."""
+"""Follow-ups: mails and cleanup that a worker does for a run besides its steps.
+
+A task of kind ``follow_up`` holds one.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -6,7 +9,7 @@ from typing import Any
 from shared.contracts.base import Part
 from shared.language.model import MailSettings
 
-__all__ = ["Errand", "Mail", "NodeReport"]
+__all__ = ["FollowUp", "Mail", "NodeReport"]
 
 
 class NodeReport(Part):
@@ -34,8 +37,8 @@ class Mail(Part):
     """How many nodes are missing in ``nodes``, because there are too many."""
 
 
-class Errand(Part):
-    """The content of an errand: ``mails`` to send through ``smtp``, and the DAG's ``container`` to remove.
+class FollowUp(Part):
+    """The content of a follow-up: ``mails`` to send through ``smtp``, and the DAG's ``container`` to remove.
 
     ``smtp`` and ``container`` are unexpanded, as in the spec.
     """
