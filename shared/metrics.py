@@ -134,16 +134,18 @@ def _signatures(transport: SignedTransport) -> Iterable[Metric]:
     by_reason, unsigned = transport.counts.snapshot()
     refused = CounterMetricFamily(
         "dagway_messages_refused",
-        "Messages whose signature this process refused, by kind of queue and reason (only if messages are signed)",
-        labels=["queue", "why"],
+        "Messages whose signature this process refused, by kind of broker queue and reason (only if messages are "
+        "signed)",
+        labels=["queue_kind", "reason"],
     )
     for labels, count in by_reason.items():
         refused.add_metric(labels, count)
     yield refused
     accepted = CounterMetricFamily(
         "dagway_messages_unsigned",
-        "Messages without a signature that were accepted, by kind of queue (DAGWAY_MESSAGE_SIGNING=accept-unsigned)",
-        labels=["queue"],
+        "Messages without a signature that were accepted, by kind of broker queue "
+        "(DAGWAY_MESSAGE_SIGNING=accept-unsigned)",
+        labels=["queue_kind"],
     )
     for queue, count in unsigned.items():
         accepted.add_metric([queue], count)

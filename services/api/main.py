@@ -19,7 +19,7 @@ from shared.clock import utc_now
 from shared.language.model import build_validators
 from shared.store.clock import StoreClock
 from shared.store.reads.reader import Reads
-from shared.transport.base import COMMANDS, Transport
+from shared.transport.base import Transport
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -108,7 +108,7 @@ def run_api(
         )
         on_open(deps)
         atexit.register(deps.audit.close)
-        _log.info("api.started", extra={"host": host, "port": port, "route": COMMANDS.name})
+        _log.info("api.started", extra={"host": host, "port": port})
         return create_app(deps)
 
     # Imported here, because ``dagway up`` uses this module, but not gunicorn.

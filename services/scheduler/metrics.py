@@ -115,7 +115,7 @@ COMMAND_RECORD = Histogram(
 OUTBOX_SWEPT = Counter("dagway_outbox_swept", "Messages sent late by the sweep instead of right after their commit")
 LEASES_LOST = Counter("dagway_leases_lost", "Attempts whose worker stopped renewing its lease")
 DEAD_LETTERS = Counter(
-    "dagway_dead_letters", "Messages that could not be handled, kept as dead letters for an operator", ["route"]
+    "dagway_dead_letters", "Messages that could not be handled, kept as dead letters for an operator", ["broker_queue"]
 )
 HEARTBEATS_UNREADABLE = Counter(
     "dagway_heartbeats_unreadable", "Heartbeats of workers that this version cannot read; they renew no lease"
@@ -253,7 +253,7 @@ class BacklogCollector:
         attempts = GaugeMetricFamily(
             "dagway_open_attempts",
             "Attempts that have not ended, by state and worker pool. no-pool: no worker of the pool fits the selector",
-            labels=["state", "pool"],
+            labels=["state", "worker_pool"],
         )
         for (pool, state), number in sorted(attempts_of.items()):
             attempts.add_metric([state, pool], number)

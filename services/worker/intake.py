@@ -213,7 +213,7 @@ class TaskIntake:
         except DecodeFailed as error:
             if not isinstance(error, SignatureRefused):  # that is counted and logged, at a bounded rate
                 # The broker moves it to the dead letters, without the reason: only this line has it.
-                about = {"message_id": delivery.message_id, "queue": delivery.queue.name}
+                about = {"message_id": delivery.message_id, "broker_queue": delivery.queue.name}
                 _log.error("task.unreadable", extra={"error": str(error), **about, "next": "see the dead letters"})
             delivery.dead_letter(str(error))
             return

@@ -33,14 +33,14 @@ class SignatureCounts:
         with self._lock:
             self._refused[queue, why] += 1
         if self._may_log(queue, why):
-            _log.error("message.refused", extra={"queue": queue, "id": message_id[:100], "error": str(error)})
+            _log.error("message.refused", extra={"queue_kind": queue, "id": message_id[:100], "error": str(error)})
 
     def unsigned(self, queue: str) -> None:
         """Count an accepted message without a signature."""
         with self._lock:
             self._unsigned[queue] += 1
         if self._may_log(queue, "accepted"):
-            _log.warning("message.unsigned", extra={"queue": queue, "next": "set DAGWAY_MESSAGE_SIGNING=on"})
+            _log.warning("message.unsigned", extra={"queue_kind": queue, "next": "set DAGWAY_MESSAGE_SIGNING=on"})
 
     def snapshot(self) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
         """Return how many messages were refused, by queue and reason, and how many unsigned ones accepted, by queue."""

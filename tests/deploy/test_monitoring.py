@@ -37,7 +37,8 @@ RUNBOOKS = sorted((ROOT / "docs/runbooks").glob("*.md"))
 OPERATIONS_PAGES = sorted((ROOT / "docs/operations").glob("*.md"))
 _ENVIRONMENT = {"DAGWAY_SITE": "x", "DAGWAY_DOCS": "https://docs.example.com"}
 _BOUNDED = {
-    "status", "state", "outcome", "code", "route", "queue", "why", "service", "le", "kind", "version", "check", "pool",
+    "status", "state", "outcome", "code", "broker_queue", "queue", "queue_kind", "reason",
+    "service", "le", "kind", "version", "check", "worker_pool",
 }  # fmt: skip
 """Labels whose values come from fixed lists in the code, and the worker pools, of which a bounded number is named."""
 _FOREIGN = {

@@ -68,7 +68,7 @@ def test_a_pool_is_scaled_by_its_own_attempts_and_not_by_runs_that_a_limit_holds
             for number in range(count):
                 cluster.client.start(dag, f"r{number}")
         eventually(says(gpu, 30))
-        eventually(says('sum(max by (state) (dagway_open_attempts{pool="no-pool"}))', 5))
+        eventually(says('sum(max by (state) (dagway_open_attempts{worker_pool="no-pool"}))', 5))
         eventually(says(default, 1))
 
         for number in range(3):

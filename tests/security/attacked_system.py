@@ -43,7 +43,7 @@ __all__ = ["AttackedSystem", "Recorder", "Refusals", "forgeries", "kind_of", "qu
 
 Refusals = Counter[tuple[str, str]]
 """How many messages were refused, by kind of queue and reason."""
-_REFUSED = re.compile(r'^dagway_messages_refused_total\{queue="(\w+)",why="(\w+)"\} (\d+)', re.MULTILINE)
+_REFUSED = re.compile(r'^dagway_messages_refused_total\{queue_kind="(\w+)",reason="(\w+)"\} (\d+)', re.MULTILINE)
 (_STOLEN,) = report_keys(POOL_KEYS["default"])
 """The key that an intruder finds on a worker."""
 

@@ -157,7 +157,7 @@ class Intake(Generic[T]):
                     raise DecodeFailed(f"a message of type {envelope.type} must not be on {delivery.queue.name}")
             except DecodeFailed as error:
                 if not isinstance(error, SignatureRefused):  # that is counted and logged, at a bounded rate
-                    _log.error("delivery.unreadable", extra={"route": delivery.queue.name, "error": str(error)})
+                    _log.error("delivery.unreadable", extra={"broker_queue": delivery.queue.name, "error": str(error)})
                 DEAD_LETTERS.labels(delivery.queue.name).inc()
                 delivery.dead_letter(str(error))
             else:
@@ -200,7 +200,7 @@ class Intake(Generic[T]):
                     self._process_unlocked([pair], stop, careful=not wait)
                 return
             delivery, envelope = pairs[0]
-            _log.exception("delivery.failed", extra={"route": delivery.queue.name, "type": envelope.type})
+            _log.exception("delivery.failed", extra={"broker_queue": delivery.queue.name, "type": envelope.type})
             delivery.retry()
             return
         if committed is None:

@@ -37,4 +37,4 @@ class EmbeddedTap:
                 self._callback(body)
             except Exception:  # noqa: BLE001 - logged
                 # A failed callback must not stop the next message.
-                _log.exception("heartbeats.callback_failed", extra={"queue": self.name})
+                _log.exception("heartbeats.callback_failed", extra={"broker_queue": self.name})

@@ -89,7 +89,7 @@ class Admin:
     def _make_again(self) -> None:
         connection = self._connection.pika
         if connection is not None and connection.is_open:
-            _log.warning("dead_letters.queue_made_again", extra={"queue": DEAD_QUEUE})
+            _log.warning("dead_letters.queue_made_again", extra={"broker_queue": DEAD_QUEUE})
             connection.channel(
                 on_open_callback=lambda channel: declare_exchanges(channel, lambda _frame: channel.close())
             )

@@ -159,11 +159,13 @@ class _Subscription:
         if closing or not channel.connection.is_open:
             return
         if getattr(reason, "reply_code", None) == MISSING:
-            _log.info("consumer.waits", extra={"queue": self.queue.name, "why": "no scheduler has declared the queue"})
+            _log.info(
+                "consumer.waits", extra={"broker_queue": self.queue.name, "why": "no scheduler has declared the queue"}
+            )
             delay_s = _MISSING_RETRY_S
             self.standing.set()
         else:
-            _log.warning("consumer.interrupted", extra={"queue": self.queue.name, "error": str(reason)})
+            _log.warning("consumer.interrupted", extra={"broker_queue": self.queue.name, "error": str(reason)})
             delay_s = _QUICK_RETRY_S if self.standing.is_set() else _RETRY_S
             self.standing.clear()
         self._retry.after(delay_s)

@@ -74,7 +74,7 @@ def declare_queue(connection: Connection, channel: Any, queue: BrokerQueue, then
 
     def check() -> None:
         if not answered and channel.is_open:
-            _log.warning("queue.node_down", extra={"queue": queue.name})
+            _log.warning("queue.node_down", extra={"broker_queue": queue.name})
             channel.connection.channel(on_open_callback=lambda other: _delete_unused(other, queue))
 
     channel.queue_declare(queue.name, durable=True, arguments=arguments, callback=declared)

@@ -101,7 +101,7 @@ class RabbitTap:
         self._channel = None
         if not self._waits:
             self._waits = True
-            _log.warning("heartbeats.interrupted", extra={"queue": self._name, "error": str(reason)})
+            _log.warning("heartbeats.interrupted", extra={"broker_queue": self._name, "error": str(reason)})
         self._retry.after(_RETRY_S)
 
     def _received(self, _channel: Any, _method: Any, _properties: Any, body: bytes) -> None:
@@ -113,4 +113,4 @@ class RabbitTap:
                 self._callback(body)
             except Exception:  # noqa: BLE001 - logged
                 # A failed callback must not stop the next message.
-                _log.exception("heartbeats.callback_failed", extra={"queue": self._name})
+                _log.exception("heartbeats.callback_failed", extra={"broker_queue": self._name})
