@@ -22,7 +22,7 @@ DELETION_COST_OPTIONS = (
         _DELETION_COSTS,
         "seconds between two checks of all workers' pods; the cost of a pod that is busy already changes at most once "
         "in four checks (15)",
-        flag_name="--every",
+        flag_name="--every-s",
     ),
     Option(
         "service_account_dir",

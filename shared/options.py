@@ -141,7 +141,6 @@ OPTIONS = (
         seconds,
         _SCHEDULER | _WORKER,
         "seconds without a heartbeat after which a worker's attempts count as lost (10)",
-        flag_name="--lease",
     ),
     Option(
         "event_shards",
@@ -206,7 +205,6 @@ OPTIONS = (
         seconds,
         _GATEWAY,
         "for how many seconds a write waits for its outcome before the response is 202 (30 in dagway up, else 5)",
-        flag_name="--command-wait",
     ),
     Option(
         "base_path",
@@ -306,7 +304,6 @@ OPTIONS = (
         true_or_false,
         _GATEWAY,
         "whether the API may change DAGs (true)",
-        flag_name="--write-dags",
         has_alias=True,
     ),
     Option(
@@ -315,7 +312,6 @@ OPTIONS = (
         true_or_false,
         _GATEWAY,
         "whether the API may start and change runs (true)",
-        flag_name="--run-dags",
         has_alias=True,
     ),
     Option(

@@ -84,7 +84,6 @@ WORKER_OPTIONS = (
         worker_pool,
         frozenset({"worker"}),
         "worker pool: workers that share a login at the broker; workflows choose it by the label worker-pool (default)",
-        flag_name="--pool",
     ),
     Option(
         "worker_seal_keys",

@@ -48,7 +48,7 @@ the time of that scheduler, so on a large history run the command elsewhere inst
 
 A live system always has something on its way: a message that was written and is not sent yet, a lost worker whose
 lease has not been judged. A check waits for a **grace** before it calls that a violation: two leases
-(`DAGWAY_LEASE_S`, or `--lease`, which must be that of the schedulers) and {MARGIN.seconds} seconds. Only time in
+(`DAGWAY_LEASE_S`, or `--lease-s`, which must be that of the schedulers) and {MARGIN.seconds} seconds. Only time in
 which a scheduler ran counts, so a stopped system can be checked as well: nothing becomes overdue while nobody could
 act.
 

@@ -361,3 +361,15 @@ def test_a_workers_id_begins_with_its_pool() -> None:
 def test_a_worker_cannot_be_in_two_pools(environ: dict[str, str], problem: str) -> None:
     with pytest.raises(ConfigInvalid, match=problem):
         load_config({}, environ)
+
+
+def test_an_option_has_the_unit_of_its_variable_and_none_is_called_as_what_it_is_not() -> None:
+    units = ("s", "mib", "days")
+
+    assert [
+        each.flag
+        for each in OPTIONS
+        if (unit := each.env.lower().rpartition("_")[2]) in units and not each.flag.endswith(f"-{unit}")
+    ] == []
+    flags = {each.env: each.flag for each in OPTIONS}
+    assert flags["DAGWAY_WORKER_POOL"] == "--worker-pool", "pools are those of DAGWAY_POOLS"
