@@ -97,4 +97,4 @@ class DeletionCosts:
             raise
         self.counts.patches[outcome] += 1
         self._written[pod.uid] = time.monotonic()
-        _log.debug("deletion_cost.changed", extra={"pod": pod.name, "was": pod.cost, "cost": change.cost})
+        _log.debug("deletion_costs.changed", extra={"pod": pod.name, "was": pod.cost, "cost": change.cost})

@@ -171,7 +171,7 @@ class Scheduler:
             Background("scheduler-audit-chain", parts.audit_chain.run, on_death, parts.audit_chain.wake),
             Background("scheduler-firing", parts.firing.run, on_death, parts.firing.wake),
             Background("scheduler-timers", parts.timers.run, on_death, parts.timers.wake),
-            Background("scheduler-family", parts.parents.run, on_death, parts.parents.wake),
+            Background("scheduler-parents", parts.parents.run, on_death, parts.parents.wake),
             Background("scheduler-totals", TotalsKeeper(store).run, on_death),
             Background("scheduler-judging", SpecRevalidation(transactor).run, on_death),
             Background(

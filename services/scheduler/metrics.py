@@ -88,8 +88,8 @@ IGNORED = Counter(
 REFUSED = Counter(
     "dagway_stale_writes_refused", "Reports about an attempt that is not open any more, or that another worker runs"
 )
-BEGUN_BESIDE = Counter(
-    "dagway_attempts_begun_beside",
+BEGUN_TWICE = Counter(
+    "dagway_steps_begun_twice",
     "Steps that may have run twice: a worker began an attempt that was closed or held by another worker",
 )
 GRANTED = Counter(
@@ -194,7 +194,7 @@ def count(after: PostCommit) -> None:
     if after.grants:
         GRANTED.inc(len(after.grants))
     if after.begun_beside:
-        BEGUN_BESIDE.inc(after.begun_beside)
+        BEGUN_TWICE.inc(after.begun_beside)
     for outcome in after.fires:
         FIRES.labels(outcome).inc()
 
@@ -246,7 +246,7 @@ class BacklogCollector:
                 backlog.queued_runs + sum(attempts_of.values()),
             ),
             ("worker_slots_live", "Slots of all workers that take work", backlog.slots),
-            ("schedulers_alive", "Schedulers whose last heartbeat is at most 30 s old", backlog.schedulers),
+            ("schedulers_live", "Schedulers whose last heartbeat is at most 30 s old", backlog.schedulers),
             ("timers_overdue", "Timers more than 10 s late", backlog.timers_overdue),
         ):
             yield GaugeMetricFamily(f"dagway_{name}", help_text, value=value)

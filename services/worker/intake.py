@@ -39,7 +39,7 @@ _TAKE_S = 0.25
 """How often to check whether a kept task has to go back, and whether the disk has room again."""
 _IDLE_S = 30.0
 """The longest wait for a task otherwise. A task ends the wait, and so does a stop or an order to drain."""
-_GIVE_BACK_S = 0.2
+_HAND_BACK_S = 0.2
 _KEEP_S = 1.0
 """How long a task without a slot is kept that another worker could take."""
 _KEEP_OWN_S = 60.0
@@ -243,9 +243,9 @@ class TaskIntake:
             self._reporter.send(finished, event_queue(task.reports_to)).result()
             delivery.ack()
         except Unavailable as error:
-            _log.warning("delivery.given_back", extra={"error": str(error)})
+            _log.warning("delivery.handed_back", extra={"error": str(error)})
             # The broker may redeliver the task immediately: wait, to avoid thousands of redeliveries a second.
-            self._stopped.wait(_GIVE_BACK_S)
+            self._stopped.wait(_HAND_BACK_S)
             delivery.retry()
         finally:
             self._free_slot()

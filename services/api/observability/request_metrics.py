@@ -56,8 +56,8 @@ SECONDS = Histogram(
     ["kind"],
     buckets=LATENCY_S,
 )
-UNDER_WAY = Gauge(
-    "dagway_gateway_requests_under_way", "Requests being answered; an event stream counts until it is open"
+IN_FLIGHT = Gauge(
+    "dagway_gateway_requests_in_flight", "Requests being answered; an event stream counts until it is open"
 )
 
 AUDIT_DROPPED = Counter(
@@ -94,7 +94,7 @@ def _requests(operation: str, code: str) -> Counter:
 def begin(request: Request) -> None:
     """Record that a request begins."""
     request.environ[_BEGAN] = time.monotonic()
-    UNDER_WAY.inc()
+    IN_FLIGHT.inc()
 
 
 def already_logged(request: Request) -> None:
@@ -142,7 +142,7 @@ def decided(since: timedelta) -> None:
 def over(request: Request) -> None:
     """Record that a request has ended, with or without a response."""
     if request.environ.pop(_BEGAN, None) is not None:
-        UNDER_WAY.dec()
+        IN_FLIGHT.dec()
 
 
 PROBE_OPERATIONS = frozenset({"GET /healthz", "GET /readyz", "GET /metrics", "GET /health"})

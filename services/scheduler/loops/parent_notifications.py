@@ -80,7 +80,7 @@ class ParentNotifier:
                 self._missed.update(locked)
         except StoreUnavailable as error:
             self._missed.update(changed)
-            _log.warning("family.waits", extra={"error": str(error)})
+            _log.warning("parent_notifications.waits", extra={"error": str(error)})
 
     def run(self, stop: threading.Event) -> None:
         """Update the parents that may have missed a change of a sub-run: when woken, at most every 10 s.
@@ -99,4 +99,4 @@ class ParentNotifier:
                 for start in range(0, len(keys), _AT_ONCE):
                     self.notify(dict.fromkeys(keys[start : start + _AT_ONCE]))
             except StoreUnavailable as error:
-                _log.warning("family.waits", extra={"error": str(error)})
+                _log.warning("parent_notifications.waits", extra={"error": str(error)})
