@@ -175,7 +175,7 @@ def test_guards_of_a_start(rig: Rig) -> None:
         connection.execute(update(t.dags).where(t.dags.c.file_name == "a").values(suspended=True))
     rig.at("12:20")
 
-    assert rig.reasons("a") == ["", "job already running", "the DAG is suspended"]
+    assert rig.reasons("a") == ["", "the DAG is already running", "the DAG is suspended"]
     assert rig.ledger("b") == [("12:00", "start", "fired"), ("12:10", "start", "skipped"), ("12:20", "start", "fired")]
 
     rig.end()

@@ -227,7 +227,7 @@ def guard(
     Source: docs/schedules.md#fired-skipped-and-missed-starts.
     """
     if running:
-        return "job already running"
+        return "the DAG is already running"
     if latest is None or latest.status in {"queued", "waiting"}:
         return ""
     began_at = latest.began_at.replace(second=0, microsecond=0)

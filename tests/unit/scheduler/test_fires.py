@@ -169,7 +169,7 @@ def test_how_a_pause_ended_decides_before_the_dag_does() -> None:
 @pytest.mark.parametrize(
     ("latest", "running", "why"),
     [
-        (None, True, "job already running"),
+        (None, True, "the DAG is already running"),
         (None, False, ""),
         (LatestRun("r", "failed", YEAR + timedelta(seconds=20)), False, "already finished"),
         (LatestRun("r", "queued", YEAR + timedelta(seconds=20)), False, ""),
