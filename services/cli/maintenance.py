@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from services.cli.exit_codes import text_of
-from services.cli.output.terminal import echo_json
+from services.cli.output.terminal import echo_answer, echo_json
 from services.cli.settings import configure, options_of
 from shared.errors import DagwayError
 
@@ -85,10 +85,7 @@ def return_dead_letters(*, limit: int, in_json: bool, **given: Any) -> None:
     from services.dead_letters import redrive_dead_letters  # noqa: PLC0415
 
     returned = redrive_dead_letters(configure("dead-letters", given), limit)
-    if in_json:
-        echo_json({"returned": returned})
-    else:
-        click.echo(f"{returned} returned")
+    echo_answer({"returned": returned}, f"{returned} returned", in_json=in_json)
 
 
 @click.group("audit")
@@ -109,8 +106,5 @@ def verify_audit(*, contains: str | None, in_json: bool, **given: Any) -> None:
     from services.audit import as_json, read_point, summary, verify_audit  # noqa: PLC0415
 
     found = verify_audit(configure("audit", given), read_point(contains) if contains else None)
-    if in_json:
-        echo_json(as_json(found))
-    else:
-        click.echo(summary(found))
+    echo_answer(as_json(found), summary(found), in_json=in_json)
     sys.exit(0 if found.broken is None else 1)

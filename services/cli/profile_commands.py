@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from services.cli.help_pages import PageGroup
-from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
+from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_list
 from services.cli.profiles import Profile, Profiles, profiles_path, read_profiles, write_profiles
 from services.cli.remote.connecting import find_connection
 from services.cli.settings import options_of
@@ -39,14 +39,13 @@ def config_command() -> None:
 def list_profiles(in_json: bool) -> None:
     """List profiles, without their secrets. The one in use has a star."""
     profiles = read_profiles(profiles_path(environment()))
-    if in_json:
-        echo_json({"use": profiles.use, "profiles": {name: _shown(each) for name, each in profiles.by_name.items()}})
-        return
-    rows = [
+    answer = {"use": profiles.use, "profiles": {name: _shown(each) for name, each in profiles.by_name.items()}}
+    rows = (
         (name + (" *" if name == profiles.use else ""), each.url, _kind(each))
         for name, each in profiles.by_name.items()
-    ]
-    echo_table(("PROFILE", "URL", "CREDENTIALS"), rows, empty="no profiles; create one with dagway config set")
+    )
+    empty = "no profiles; create one with dagway config set"
+    echo_list(answer, ("PROFILE", "URL", "CREDENTIALS"), rows, empty=empty, in_json=in_json)
 
 
 @config_command.command("show")
@@ -56,10 +55,9 @@ def show_connection(in_json: bool, **given: Any) -> None:
     """Show which gateway commands use now, and why."""
     connection = find_connection(given)
     credentials = connection.authorization.partition(" ")[0] or "none"
-    if in_json:
-        echo_json({"url": connection.url, "source": connection.source or "default", "credentials": credentials})
-    else:
-        click.echo(f"{connection.url}  (from: {connection.source or 'default'}; credentials: {credentials})")
+    source = connection.source or "default"
+    answer = {"url": connection.url, "source": source, "credentials": credentials}
+    echo_answer(answer, f"{connection.url}  (from: {source}; credentials: {credentials})", in_json=in_json)
 
 
 @config_command.command("set")

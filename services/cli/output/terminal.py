@@ -12,8 +12,10 @@ from shared.config import environment
 
 __all__ = [
     "JSON_OPTION",
+    "echo_answer",
     "echo_json",
     "echo_line_json",
+    "echo_list",
     "echo_table",
     "on_terminal",
     "paint",
@@ -70,6 +72,22 @@ def echo_json(content: Any) -> None:
 def echo_line_json(content: Any) -> None:
     """Print JSON as one line: an item of a stream."""
     click.echo(json.dumps(content, ensure_ascii=False))
+
+
+def echo_answer(answer: Any, text: str, *, in_json: bool, quiet: bool = False) -> None:
+    """Print the answer to a request as JSON, or else what it means, unless ``quiet``."""
+    if in_json:
+        echo_json(answer)
+    elif not quiet:
+        click.echo(text)
+
+
+def echo_list(answer: Any, head: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str, in_json: bool) -> None:
+    """Print the answer to a request as JSON, or else its rows as ``echo_table`` does."""
+    if in_json:
+        echo_json(answer)
+    else:
+        echo_table(head, rows, empty=empty)
 
 
 def echo_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:

@@ -7,7 +7,7 @@ import click
 
 from services.cli.errors import GatewayError
 from services.cli.help_pages import PageGroup
-from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
+from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_list
 from services.cli.output.times import short_time
 from services.cli.remote.connecting import with_server
 from services.cli.remote.gateway import Gateway, path
@@ -47,11 +47,8 @@ def find_user(gateway: Gateway, username: str) -> dict[str, Any]:
 def list_users(gateway: Gateway, in_json: bool) -> None:
     """List users."""
     answer = gateway.get("/users")
-    if in_json:
-        echo_json(answer)
-        return
-    rows = [(user["username"], user["role"], short_time(user["createdAt"])) for user in answer["users"]]
-    echo_table(("USER", "ROLE", "CREATED"), rows, empty="no users")
+    rows = ((user["username"], user["role"], short_time(user["createdAt"])) for user in answer["users"])
+    echo_list(answer, ("USER", "ROLE", "CREATED"), rows, empty="no users", in_json=in_json)
 
 
 @users_command.command("create")
@@ -86,7 +83,7 @@ def reset_password(gateway: Gateway, *, username: str, password_file: Any, in_js
     """Give a user another password."""
     user = path("users", find_user(gateway, username)["id"])
     answer = gateway.post(f"{user}/reset-password", {"newPassword": _password(password_file)})
-    _say_done(answer, f"{username} has a new password", in_json=in_json)
+    echo_answer(answer, f"{username} has a new password", in_json=in_json)
 
 
 @users_command.command("delete")
@@ -96,7 +93,7 @@ def reset_password(gateway: Gateway, *, username: str, password_file: Any, in_js
 def delete_user(gateway: Gateway, username: str, in_json: bool) -> None:
     """Delete a user."""
     answer = gateway.delete(path("users", find_user(gateway, username)["id"]))
-    _say_done(answer, f"{username} deleted", in_json=in_json)
+    echo_answer(answer, f"{username} deleted", in_json=in_json)
 
 
 def _password(file: Any) -> str:
@@ -109,11 +106,4 @@ def _password(file: Any) -> str:
 
 
 def _print_user(answer: Any, done: str, *, in_json: bool) -> None:
-    _say_done(answer, f"{answer['user']['username']} {done}, role {answer['user']['role']}", in_json=in_json)
-
-
-def _say_done(answer: Any, text: str, *, in_json: bool) -> None:
-    if in_json:
-        echo_json(answer)
-    else:
-        click.echo(text)
+    echo_answer(answer, f"{answer['user']['username']} {done}, role {answer['user']['role']}", in_json=in_json)

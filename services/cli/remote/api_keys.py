@@ -7,7 +7,7 @@ import click
 
 from services.cli.errors import GatewayError
 from services.cli.help_pages import PageGroup
-from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
+from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_json, echo_list
 from services.cli.output.times import short_time
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.following import say
@@ -37,10 +37,7 @@ def keys_command() -> None:
 def list_keys(gateway: Gateway, in_json: bool) -> None:
     """List API keys."""
     answer = gateway.get("/api-keys")
-    if in_json:
-        echo_json(answer)
-        return
-    rows = [
+    rows = (
         (
             key["name"],
             key["role"],
@@ -51,8 +48,9 @@ def list_keys(gateway: Gateway, in_json: bool) -> None:
             " ".join(key.get("dags") or ["all"]),
         )
         for key in answer["apiKeys"]
-    ]
-    echo_table(("KEY", "ROLE", "BEGINS WITH", "CREATED", "LAST USED", "EXPIRES", "DAGS"), rows, empty="no API keys")
+    )
+    head = ("KEY", "ROLE", "BEGINS WITH", "CREATED", "LAST USED", "EXPIRES", "DAGS")
+    echo_list(answer, head, rows, empty="no API keys", in_json=in_json)
 
 
 @keys_command.command("create")
@@ -94,7 +92,4 @@ def delete_key(gateway: Gateway, name: str, in_json: bool) -> None:
     if not found:
         raise GatewayError(f"there is no API key {name!r}; dagway keys list shows all")
     answer = gateway.delete(path("api-keys", found[0]["id"]))
-    if in_json:
-        echo_json(answer)
-    else:
-        click.echo(f"{name} deleted")
+    echo_answer(answer, f"{name} deleted", in_json=in_json)

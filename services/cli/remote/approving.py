@@ -6,7 +6,7 @@ import click
 
 from services.cli.errors import GatewayError
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
+from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_json, echo_table
 from services.cli.output.times import short_time
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import QUIET, RUN_ID
@@ -85,7 +85,8 @@ def approve_command(
         raise click.BadParameter(f"{wrong!r} is not NAME=VALUE", param_hint="--input")
     where = _waiting_step(gateway, dag, step, run_id, sub_run_id)
     answer = gateway.post(f"{where}/approve", {"inputs": dict(each.split("=", 1) for each in inputs)})
-    _confirm(answer, "approved" if answer.get("resumed", True) else "approved; other steps still wait", quiet, in_json)
+    text = "approved" if answer.get("resumed", True) else "approved; other steps still wait"
+    echo_answer(answer, text, quiet=quiet, in_json=in_json)
 
 
 @click.command("reject", cls=PageCommand, examples="\ndagway reject deploy check --reason 'wrong size'\n")
@@ -105,7 +106,7 @@ def reject_command(
     The run ends as `rejected`.
     """
     answer = gateway.post(f"{_waiting_step(gateway, dag, step, run_id, sub_run_id)}/reject", {"reason": reason})
-    _confirm(answer, "rejected", quiet, in_json)
+    echo_answer(answer, "rejected", quiet=quiet, in_json=in_json)
 
 
 def _list_waiting(gateway: Gateway, *, in_json: bool) -> None:
@@ -137,10 +138,3 @@ def _params_of_sub_runs(gateway: Gateway, waiting: list[dict[str, Any]]) -> dict
         for root in roots
         for sub_run in gateway.get(f"{path('dag-runs', *root)}/sub-dag-runs")["subRuns"]
     }
-
-
-def _confirm(answer: object, text: str, quiet: bool, in_json: bool) -> None:
-    if in_json:
-        echo_json(answer)
-    elif not quiet:
-        click.echo(text)

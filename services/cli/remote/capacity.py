@@ -3,7 +3,7 @@
 import click
 
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table, status_text
+from services.cli.output.terminal import JSON_OPTION, echo_list, status_text
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.gateway import Gateway
 
@@ -17,19 +17,17 @@ __all__ = ["pools_command", "queues_command"]
 def queues_command(gateway: Gateway, *, runs: bool, in_json: bool) -> None:
     """List queues and their runs."""
     answer = gateway.get("/queues")
-    if in_json:
-        echo_json(answer)
-        return
     queues = answer["queues"]
     if runs:
-        rows = [
+        rows = (
             (queue["name"], run["name"], run["dagRunId"], status_text(run["statusLabel"]), run.get("waitingFor", ""))
             for queue in queues
             for run in [*queue["running"], *queue["queued"]]
-        ]
-        echo_table(("QUEUE", "DAG", "RUN", "STATUS", "WAITS FOR"), rows, empty="no run is running or queued")
+        )
+        head = ("QUEUE", "DAG", "RUN", "STATUS", "WAITS FOR")
+        echo_list(answer, head, rows, empty="no run is running or queued", in_json=in_json)
         return
-    rows_of_queues = [
+    rows_of_queues = (
         (
             queue["name"],
             queue["type"],
@@ -38,8 +36,9 @@ def queues_command(gateway: Gateway, *, runs: bool, in_json: bool) -> None:
             str(queue["summary"]["queued"]),
         )
         for queue in queues
-    ]
-    echo_table(("QUEUE", "TYPE", "LIMIT", "RUNNING", "QUEUED"), rows_of_queues, empty="no queues")
+    )
+    head_of_queues = ("QUEUE", "TYPE", "LIMIT", "RUNNING", "QUEUED")
+    echo_list(answer, head_of_queues, rows_of_queues, empty="no queues", in_json=in_json)
 
 
 @click.command("pools")
@@ -51,10 +50,7 @@ def pools_command(gateway: Gateway, *, in_json: bool) -> None:
     Each with its users and what waits for it.
     """
     answer = gateway.get("/pools")
-    if in_json:
-        echo_json(answer)
-        return
-    rows = [
+    rows = (
         (
             pool["name"],
             pool["kind"],
@@ -64,5 +60,6 @@ def pools_command(gateway: Gateway, *, in_json: bool) -> None:
             ", ".join(f"{user['name']}/{user['dagRunId']} {user['step']}" for user in pool["users"][:3]),
         )
         for pool in answer["pools"]
-    ]
-    echo_table(("POOL", "KIND", "CAPACITY", "TAKEN", "WAITING", "USERS"), rows, empty="no pools")
+    )
+    head = ("POOL", "KIND", "CAPACITY", "TAKEN", "WAITING", "USERS")
+    echo_list(answer, head, rows, empty="no pools", in_json=in_json)

@@ -1,11 +1,9 @@
 """``dagway suspend``, ``pause``, ``resume`` and ``slots``: what starts runs by itself, and what holds them up."""
 
-from typing import Any
-
 import click
 
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table, status_text
+from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_json, echo_list, echo_table, status_text
 from services.cli.output.times import short_time
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import QUIET, dag_name
@@ -42,7 +40,7 @@ def suspend_command(gateway: Gateway, *, dag: str, quiet: bool, in_json: bool) -
     Its scheduled times are skipped, and not caught up later. Queued runs still start.
     """
     gateway.post(f"{path('dags', dag_name(dag))}/suspend", {"suspend": True})
-    _done({"suspended": True}, f"the schedule of {dag_name(dag)} is off", quiet=quiet, in_json=in_json)
+    echo_answer({"suspended": True}, f"the schedule of {dag_name(dag)} is off", quiet=quiet, in_json=in_json)
 
 
 @click.command("pause", cls=PageCommand, examples=_PAUSE_EXAMPLES)
@@ -66,7 +64,7 @@ def pause_command(
         return
     where, what = _scope(dag, queue, everything=everything)
     answer = gateway.post(f"{where}/pause", {"reason": reason})
-    _done(answer, f"{what} is paused", quiet=quiet, in_json=in_json)
+    echo_answer(answer, f"{what} is paused", quiet=quiet, in_json=in_json)
 
 
 @click.command("resume", cls=PageCommand, examples=_RESUME_EXAMPLES)
@@ -96,7 +94,7 @@ def resume_command(
         each["scope"] == "dag" and each["name"] == dag_name(dag) for each in gateway.get("/pauses")["pauses"]
     ):
         answer = gateway.post(f"{where}/resume", {"catchup": catchup} if catchup else {})
-    _done(answer, f"{what} is resumed", quiet=quiet, in_json=in_json)
+    echo_answer(answer, f"{what} is resumed", quiet=quiet, in_json=in_json)
 
 
 def _scope(dag: str, queue: str, *, everything: bool) -> tuple[str, str]:
@@ -107,19 +105,9 @@ def _scope(dag: str, queue: str, *, everything: bool) -> tuple[str, str]:
     return (path("queues", queue), f"queue {queue}") if queue else ("", "everything")
 
 
-def _done(answer: Any, text: str, *, quiet: bool, in_json: bool) -> None:
-    if in_json:
-        echo_json(answer)
-    elif not quiet:
-        click.echo(text)
-
-
 def _list_pauses(gateway: Gateway, *, in_json: bool) -> None:
     answer = gateway.get("/pauses")
-    if in_json:
-        echo_json(answer)
-        return
-    rows = [
+    rows = (
         (
             f"{each['scope']} {each['name']}".strip(),
             each["state"],
@@ -129,8 +117,9 @@ def _list_pauses(gateway: Gateway, *, in_json: bool) -> None:
             each["reason"],
         )
         for each in answer["pauses"]
-    ]
-    echo_table(("PAUSED", "STATE", "RUNNING", "SINCE", "BY", "REASON"), rows, empty="nothing is paused")
+    )
+    head = ("PAUSED", "STATE", "RUNNING", "SINCE", "BY", "REASON")
+    echo_list(answer, head, rows, empty="nothing is paused", in_json=in_json)
 
 
 @click.command("slots", cls=PageCommand, examples="\ndagway slots report\ndagway slots --outcome missed\n")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
+from services.cli.output.terminal import JSON_OPTION, echo_json, echo_list, echo_table
 from services.cli.remote.connecting import with_server
 from services.cli.remote.gateway import Gateway
 
@@ -36,14 +36,12 @@ def settings_command(gateway: Gateway, *, kind: str, only_set: bool, in_json: bo
         _show_reported(gateway.get(f"/settings/{kind}"), in_json=in_json)
         return
     settings = [each for each in gateway.get("/settings")["settings"] if not only_set or each["source"] != "default"]
-    if in_json:
-        echo_json({"settings": settings})
-        return
-    rows = [
+    rows = (
         (each["variable"], _value(secret=each["secret"], value=each["value"], source=each["source"]), each["setBy"])
         for each in settings
-    ]
-    echo_table(("SETTING", "VALUE", "SET BY"), rows, empty="no setting is set")
+    )
+    head = ("SETTING", "VALUE", "SET BY")
+    echo_list({"settings": settings}, head, rows, empty="no setting is set", in_json=in_json)
 
 
 def _show_reported(answer: Mapping[str, Any], *, in_json: bool) -> None:

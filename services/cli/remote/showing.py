@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table, status_text
+from services.cli.output.terminal import JSON_OPTION, echo_json, echo_list, status_text
 from services.cli.output.times import duration, seconds_between, short_time
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import QUIET, RUN_ID, dagu_flags
@@ -62,11 +62,8 @@ def history_command(gateway: Gateway, *, dag: str, status: str | None, limit: in
     number = None if status is None else RUN_LABELS.index(status)
     # An empty cursor asks for the first page; without a cursor the API ignores the limit.
     answer = gateway.get(f"{where}?cursor=&limit={limit}" + ("" if number is None else f"&status={number}"))
-    if in_json:
-        echo_json(answer)
-        return
-    rows = [_row(run) for run in answer["dagRuns"]]
-    echo_table(("DAG", "RUN", "STATUS", "BEGAN", "TOOK", "PARAMS"), rows, empty="no runs")
+    head = ("DAG", "RUN", "STATUS", "BEGAN", "TOOK", "PARAMS")
+    echo_list(answer, head, map(_row, answer["dagRuns"]), empty="no runs", in_json=in_json)
 
 
 def _row(run: dict[str, Any]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import click
 
 from services.cli.errors import GatewayError
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, echo_json
+from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_json
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import PARAMS_OPTION, QUIET, RUN_ID, dagu_flags
 from services.cli.remote.following import details, follow_run, say
@@ -131,10 +131,8 @@ def dequeue_command(
     if not dag_run:
         name, run_id = _first_in(gateway, queue)
     gateway.post(f"{path('dag-runs', name, run_id)}/dequeue")
-    if in_json:
-        echo_json({"name": name, "dagRunId": run_id})
-    elif not quiet:
-        click.echo(f"{name}/{run_id} removed from the queue")
+    text = f"{name}/{run_id} removed from the queue"
+    echo_answer({"name": name, "dagRunId": run_id}, text, in_json=in_json, quiet=quiet)
 
 
 def _first_in(gateway: Gateway, queue: str) -> tuple[str, str]:

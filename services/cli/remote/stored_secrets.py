@@ -6,7 +6,7 @@ import click
 
 from services.cli.errors import GatewayError
 from services.cli.help_pages import PageGroup
-from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
+from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_list
 from services.cli.output.times import short_time
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.gateway import Gateway, path
@@ -35,10 +35,7 @@ def secrets_command() -> None:
 def list_secrets(gateway: Gateway, in_json: bool) -> None:
     """List stored secrets, without their values."""
     answer = gateway.get("/secrets")
-    if in_json:
-        echo_json(answer)
-        return
-    rows = [
+    rows = (
         (
             each["name"],
             str(each["version"]),
@@ -48,8 +45,9 @@ def list_secrets(gateway: Gateway, in_json: bool) -> None:
             " ".join(each["dags"] or ["all"]),
         )
         for each in answer["secrets"]
-    ]
-    echo_table(("SECRET", "VERSION", "KEY", "CHANGED", "BY", "DAGS"), rows, empty="no stored secrets")
+    )
+    head = ("SECRET", "VERSION", "KEY", "CHANGED", "BY", "DAGS")
+    echo_list(answer, head, rows, empty="no stored secrets", in_json=in_json)
 
 
 @secrets_command.command("set")
@@ -68,10 +66,7 @@ def set_secret(gateway: Gateway, *, name: str, dags: tuple[str, ...], in_json: b
     if not value:
         raise GatewayError("the value is empty")
     answer = gateway.put(path("secrets", name), {"value": value, "dags": list(dags)})
-    if in_json:
-        echo_json(answer)
-    else:
-        click.echo(f"{name} set (version {answer['version']})")
+    echo_answer(answer, f"{name} set (version {answer['version']})", in_json=in_json)
 
 
 @secrets_command.command("delete")
@@ -81,10 +76,7 @@ def set_secret(gateway: Gateway, *, name: str, dags: tuple[str, ...], in_json: b
 def delete_secret(gateway: Gateway, name: str, in_json: bool) -> None:
     """Delete a stored secret. Steps that need it fail from now on."""
     answer = gateway.delete(path("secrets", name))
-    if in_json:
-        echo_json(answer)
-    else:
-        click.echo(f"{name} deleted")
+    echo_answer(answer, f"{name} deleted", in_json=in_json)
 
 
 @secrets_command.command("rotate")
@@ -98,7 +90,4 @@ def rotate_secrets(gateway: Gateway, in_json: bool) -> None:
         done += answer["rotated"]
         if not answer["remaining"]:
             break
-    if in_json:
-        echo_json({"rotated": done})
-    else:
-        click.echo(f"{done} secrets sealed anew")
+    echo_answer({"rotated": done}, f"{done} secrets sealed anew", in_json=in_json)

@@ -3,7 +3,7 @@
 import click
 
 from services.cli.help_pages import PageGroup
-from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
+from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_list
 from services.cli.remote.connecting import with_server
 from services.cli.remote.gateway import Gateway, path
 
@@ -30,11 +30,9 @@ def worker_pools_command() -> None:
 def list_worker_pools(gateway: Gateway, in_json: bool) -> None:
     """List the worker pools that are reserved for some workspaces."""
     answer = gateway.get("/worker-pools")
-    if in_json:
-        echo_json(answer)
-        return
-    rows = [(each["name"], ", ".join(each["workspaces"])) for each in answer["workerPools"]]
-    echo_table(("WORKER POOL", "SERVES"), rows, empty="every worker pool serves all workspaces")
+    rows = ((each["name"], ", ".join(each["workspaces"])) for each in answer["workerPools"])
+    empty = "every worker pool serves all workspaces"
+    echo_list(answer, ("WORKER POOL", "SERVES"), rows, empty=empty, in_json=in_json)
 
 
 @worker_pools_command.command("reserve")
@@ -45,10 +43,7 @@ def list_worker_pools(gateway: Gateway, in_json: bool) -> None:
 def reserve_worker_pool(gateway: Gateway, *, name: str, workspaces: tuple[str, ...], in_json: bool) -> None:
     """Let a worker pool serve these workspaces only."""
     answer = gateway.put(path("worker-pools", name), {"workspaces": list(workspaces)})
-    if in_json:
-        echo_json(answer)
-    else:
-        click.echo(f"worker pool {name} serves {', '.join(answer['workspaces'])} only")
+    echo_answer(answer, f"worker pool {name} serves {', '.join(answer['workspaces'])} only", in_json=in_json)
 
 
 @worker_pools_command.command("release")
@@ -58,7 +53,4 @@ def reserve_worker_pool(gateway: Gateway, *, name: str, workspaces: tuple[str, .
 def release_worker_pool(gateway: Gateway, name: str, in_json: bool) -> None:
     """End the reservation of a worker pool: it serves all workspaces again."""
     answer = gateway.delete(path("worker-pools", name))
-    if in_json:
-        echo_json(answer)
-    else:
-        click.echo(f"worker pool {name} serves all workspaces")
+    echo_answer(answer, f"worker pool {name} serves all workspaces", in_json=in_json)

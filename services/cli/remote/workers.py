@@ -1,12 +1,10 @@
 """``dagway workers``: what each worker runs, and which take new runs."""
 
-from typing import Any
-
 import click
 from click.core import ParameterSource
 
 from services.cli.help_pages import PageGroup
-from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table, status_text
+from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_json, echo_table, status_text
 from services.cli.output.times import short_time
 from services.cli.remote.connecting import with_gateway, with_server
 from services.cli.remote.following import say
@@ -74,7 +72,7 @@ def drain_worker(gateway: Gateway, *, worker_id: str, reason: str, in_json: bool
     It goes on with the runs that it works on, whose later steps need its files. Needs the role manager.
     """
     answer = gateway.post(f"{path('workers', worker_id)}/drain", {"reason": reason})
-    _done(answer, f"worker {worker_id} takes no new runs", in_json=in_json)
+    echo_answer(answer, f"worker {worker_id} takes no new runs", in_json=in_json)
 
 
 @workers_command.command("resume")
@@ -87,11 +85,4 @@ def resume_worker(gateway: Gateway, *, worker_id: str, in_json: bool) -> None:
     Needs the role manager.
     """
     answer = gateway.post(f"{path('workers', worker_id)}/resume")
-    _done(answer, f"worker {worker_id} takes new runs", in_json=in_json)
-
-
-def _done(answer: Any, text: str, *, in_json: bool) -> None:
-    if in_json:
-        echo_json(answer)
-    else:
-        click.echo(text)
+    echo_answer(answer, f"worker {worker_id} takes new runs", in_json=in_json)

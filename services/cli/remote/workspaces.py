@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from services.cli.help_pages import PageGroup
-from services.cli.output.terminal import JSON_OPTION, echo_json, echo_table
+from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_json, echo_list, echo_table
 from services.cli.remote.accounts import find_user
 from services.cli.remote.connecting import with_server
 from services.cli.remote.gateway import Gateway, path
@@ -55,11 +55,9 @@ def _quotas(function: Any) -> Any:
 def list_workspaces(gateway: Gateway, in_json: bool) -> None:
     """List the workspaces that you may use, and your role in each."""
     answer = gateway.get("/workspaces")
-    if in_json:
-        echo_json(answer)
-        return
-    rows = [(each["name"], each["role"], each["description"]) for each in answer["workspaces"]]
-    echo_table(("WORKSPACE", "ROLE", "DESCRIPTION"), rows, empty="no workspaces that you may use")
+    rows = ((each["name"], each["role"], each["description"]) for each in answer["workspaces"])
+    empty = "no workspaces that you may use"
+    echo_list(answer, ("WORKSPACE", "ROLE", "DESCRIPTION"), rows, empty=empty, in_json=in_json)
 
 
 @workspaces_command.command("show")
@@ -89,7 +87,7 @@ def show_workspace(gateway: Gateway, name: str, in_json: bool) -> None:
 def create_workspace(gateway: Gateway, *, name: str, in_json: bool, **given: Any) -> None:
     """Create a workspace."""
     answer = gateway.post("/workspaces", {"name": name, **_body(given)})
-    _say(answer, f"{name} created", in_json=in_json)
+    echo_answer(answer, f"{name} created", in_json=in_json)
 
 
 @workspaces_command.command("set")
@@ -100,7 +98,7 @@ def create_workspace(gateway: Gateway, *, name: str, in_json: bool, **given: Any
 def change_workspace(gateway: Gateway, *, name: str, in_json: bool, **given: Any) -> None:
     """Change the description or the quotas of a workspace."""
     answer = gateway.patch(path("workspaces", name), _body(given))
-    _say(answer, f"{name} changed", in_json=in_json)
+    echo_answer(answer, f"{name} changed", in_json=in_json)
 
 
 @workspaces_command.command("delete")
@@ -109,7 +107,7 @@ def change_workspace(gateway: Gateway, *, name: str, in_json: bool, **given: Any
 @with_server
 def delete_workspace(gateway: Gateway, name: str, in_json: bool) -> None:
     """Delete an empty workspace."""
-    _say(gateway.delete(path("workspaces", name)), f"{name} deleted", in_json=in_json)
+    echo_answer(gateway.delete(path("workspaces", name)), f"{name} deleted", in_json=in_json)
 
 
 @workspaces_command.command("add-member")
@@ -121,7 +119,7 @@ def delete_workspace(gateway: Gateway, name: str, in_json: bool) -> None:
 def add_member(gateway: Gateway, *, name: str, username: str, role: str, in_json: bool) -> None:
     """Make a user a member of a workspace, or give a member another role."""
     answer = gateway.put(_member(gateway, name, username), {"role": role})
-    _say(answer, f"{username} is a member of {name}, role {role}", in_json=in_json)
+    echo_answer(answer, f"{username} is a member of {name}, role {role}", in_json=in_json)
 
 
 @workspaces_command.command("remove-member")
@@ -132,7 +130,7 @@ def add_member(gateway: Gateway, *, name: str, username: str, role: str, in_json
 def remove_member(gateway: Gateway, *, name: str, username: str, in_json: bool) -> None:
     """End the membership of a user."""
     answer = gateway.delete(_member(gateway, name, username))
-    _say(answer, f"{username} is no longer a member of {name}", in_json=in_json)
+    echo_answer(answer, f"{username} is no longer a member of {name}", in_json=in_json)
 
 
 def _member(gateway: Gateway, name: str, username: str) -> str:
@@ -142,10 +140,3 @@ def _member(gateway: Gateway, name: str, username: str) -> str:
 def _body(given: dict[str, Any]) -> dict[str, Any]:
     fields = {"description": given["description"], **{field: given[name] for name, field in _QUOTAS}}
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _say(answer: Any, text: str, *, in_json: bool) -> None:
-    if in_json:
-        echo_json(answer)
-    else:
-        click.echo(text)
