@@ -7,33 +7,21 @@ import click
 __all__ = ["PageCommand", "PageGroup"]
 
 
-def _write_examples(formatter: click.HelpFormatter, examples: str) -> None:
-    """Write lines of examples without wrapping them."""
-    if examples:
-        with formatter.section("Examples"):
-            for line in examples.strip("\n").splitlines():
-                formatter.write(f"{'':{formatter.current_indent}}{line}\n")
-
-
 class PageCommand(click.Command):
-    """A command with examples at the end of its help page."""
+    """A command with examples at the end of its help page, which are not wrapped."""
 
     def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        _write_examples(formatter, self.examples)
+        if self.examples:
+            with formatter.section("Examples"):
+                for line in self.examples.strip("\n").splitlines():
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
 
 
-class PageGroup(click.Group):
+class PageGroup(PageCommand, click.Group):
     """A group of commands with examples at the end of its help page."""
 
     command_class = PageCommand
-
-    def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.examples = examples
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        _write_examples(formatter, self.examples)

@@ -1,6 +1,5 @@
 """The root of the command line: finds a command by its name, prints the help page, and turns errors into exit codes."""
 
-from collections.abc import Iterator, MutableMapping
 from importlib import import_module
 from typing import IO, Any
 
@@ -47,36 +46,17 @@ class _Unreachable(_Failure):
     exit_code = UNREACHABLE
 
 
-class _Commands(MutableMapping[str, click.Command]):
-    """All commands by name. The module of a command is imported when the command is looked up."""
-
-    def __init__(self) -> None:
-        self._loaded: dict[str, click.Command] = {}
-
-    def __getitem__(self, name: str) -> click.Command:
-        entry = _ENTRIES[name]
-        if name not in self._loaded:
-            self._loaded[name] = getattr(import_module(f"services.cli.{entry.module}"), entry.attribute)
-        return self._loaded[name]
-
-    def __setitem__(self, name: str, command: click.Command) -> None:
-        self._loaded[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._loaded[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_ENTRIES)
-
-    def __len__(self) -> int:
-        return len(_ENTRIES)
-
-    def __contains__(self, name: object) -> bool:
-        return name in _ENTRIES
-
-
 class _Root(PageGroup):
-    """Lists commands by section, from the catalog alone."""
+    """Lists commands by section, from the catalog alone. The module of a command is imported when it is looked up."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(_ENTRIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if (entry := _ENTRIES.get(cmd_name)) is None:
+            return None
+        command: click.Command = getattr(import_module(f"services.cli.{entry.module}"), entry.attribute)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         for section in SECTIONS:
@@ -117,7 +97,6 @@ class _Root(PageGroup):
 
 @click.group(
     cls=_Root,
-    commands=_Commands(),
     examples=_EXAMPLES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )

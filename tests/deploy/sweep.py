@@ -75,7 +75,9 @@ def executors() -> dict[str, str]:
 
 def commands(group: Any) -> Iterator[list[str]]:
     """Yield the words of every command and command group."""
-    for name, command in group.commands.items():
+    context = importlib.import_module("click").Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         yield [name]
         for words in commands(command) if hasattr(command, "commands") else ():
             yield [name, *words]
