@@ -127,11 +127,12 @@ def _failures(engine: "LocalEngine", file: CaseFile, case: Case, folder: Path) -
     from services.cli.local.local_run import LocalRun  # noqa: PLC0415
     from services.cli.local.mocking import mocked_spec  # noqa: PLC0415
     from services.processes.here import CommandRefused  # noqa: PLC0415
+    from shared.language.snapshot import make_snapshot  # noqa: PLC0415
 
     try:
         bundle = read_bundle(file.dag)
         spec = mocked_spec(bundle.spec, bundle.dag, case, folder)
-        spec = make_spec(spec, with_working_dir("", file.dag.resolve().parent if case.run else folder))
+        spec = make_snapshot(spec, with_working_dir("", file.dag.resolve().parent if case.run else folder))
         run = LocalRun(engine, spec, name=bundle.dag.name, params=_params(case))
     except (WorkflowInvalid, CommandRefused, ValueError) as error:
         yield str(error)
@@ -143,13 +144,6 @@ def _failures(engine: "LocalEngine", file: CaseFile, case: Case, folder: Path) -
         if line.stream == "stdout":
             printed.setdefault(line.step, []).append(line.text)
     yield from differences(case, run, {step: "\n".join(lines) for step, lines in printed.items()})
-
-
-def make_spec(spec: str, base: str) -> str:
-    """Return the spec with a base configuration of its own."""
-    from shared.language.snapshot import make_snapshot  # noqa: PLC0415
-
-    return make_snapshot(spec, base)
 
 
 def _params(case: Case) -> str:

@@ -11,13 +11,14 @@ from services.cli.errors import GatewayError, GatewayUnreachable
 from services.cli.exit_codes import FAILED, INTERRUPTED
 from services.cli.interrupts import interruptible
 from services.cli.output.run_page import failed_steps, run_lines
-from services.cli.output.terminal import echo_json, paint
+from services.cli.output.terminal import echo_json, on_terminal, paint
 from services.cli.remote.event_stream import follow
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.waiting_steps import waiting_steps
 
 __all__ = [
     "ACTIVE",
+    "details",
     "end_with_result",
     "exit_code",
     "follow_run",
@@ -114,15 +115,15 @@ def last_event(gateway: Gateway, name: str, run_id: str) -> str:
     return last
 
 
-def wait_for_end(gateway: Gateway, name: str, run_id: str, *, quiet: bool, live: bool, last_id: str = "") -> Run:
+def wait_for_end(gateway: Gateway, name: str, run_id: str, *, quiet: bool, last_id: str = "") -> Run:
     """Wait until a run has ended or waits for approval, and return its details.
 
-    Meanwhile show it, unless ``quiet``: as lines that change if ``live``, else by a line on stderr for each change
+    Meanwhile show it, unless ``quiet``: on a terminal as lines that change, else by a line on stderr for each change
     after the event ``last_id``. Ctrl-C or SIGTERM stops the run, waits until it has ended, and ends the process.
     """
     try:
         with interruptible():
-            if live and not quiet:
+            if on_terminal() and not quiet:
                 return show_live(follow_run(gateway, name, run_id))
             return _last(follow_run(gateway, name, run_id, on_change=_ignore if quiet else say_change, last_id=last_id))
     except KeyboardInterrupt:
@@ -182,14 +183,12 @@ def last_lines(gateway: Gateway, run: Run) -> Iterator[str]:
                 break
 
 
-def end_with_result(
-    gateway: Gateway, run: Run, *, quiet: bool, in_json: bool, shown: bool, strict: bool = False
-) -> None:
-    """Print the result of a run and exit with its code. ``shown``: the lines of the run are on the terminal already."""
+def end_with_result(gateway: Gateway, run: Run, *, quiet: bool, in_json: bool, strict: bool = False) -> None:
+    """Print the result of a run that was shown until now, and exit with its code."""
     if in_json:
         echo_json(run)
     elif not quiet:
-        if not shown:
+        if not on_terminal():  # where its lines are already
             print_run(run)
         for line in last_lines(gateway, run):
             click.echo(line)

@@ -13,7 +13,7 @@ from services.cli.output.run_page import nodes_of
 from services.cli.output.terminal import JSON_OPTION, echo_line_json
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import RUN_ID
-from services.cli.remote.following import say_lost
+from services.cli.remote.following import details, say_lost
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import DAG_ARGUMENT, LATEST, name_on_server
 
@@ -122,7 +122,7 @@ def logs_command(
     if tail and (follow or from_line > 1):
         raise click.UsageError("--tail cannot be combined with --follow or --from-line")
     name = name_on_server(gateway, dag)
-    run = gateway.get(path("dag-runs", name, run_id or LATEST))["dagRunDetails"]
+    run = details(gateway, name, run_id or LATEST)
     names = [node["step"]["name"] for node in nodes_of(run)]
     if step and step not in names:
         raise GatewayError(f"{name}/{run['dagRunId']} has no step {step!r}; its steps: {', '.join(names)}")

@@ -4,10 +4,10 @@ import click
 
 from services.cli.errors import GatewayError
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, on_terminal
+from services.cli.output.terminal import JSON_OPTION
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import QUIET, RUN_ID, dagu_flags
-from services.cli.remote.following import ACTIVE, end_with_result, last_event, print_id, wait_for_end
+from services.cli.remote.following import ACTIVE, details, end_with_result, last_event, print_id, wait_for_end
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import DAG_ARGUMENT, RUN_ARGUMENT, RUNNING, WAITING, name_on_server, run_ids
 from services.cli.remote.stopping import stop_run
@@ -47,7 +47,7 @@ def retry_command(
     if not chosen:
         raise click.UsageError("which run? Give its id by --run-id, or latest")
     name = name_on_server(gateway, dag)
-    found = gateway.get(path("dag-runs", name, chosen))["dagRunDetails"]
+    found = details(gateway, name, chosen)
     chosen = found["dagRunId"]
     # The events so far are not news. Those of a run that goes on have no end; the gateway refuses to retry it.
     silent = detach or quiet or in_json or found["statusLabel"] in ACTIVE
@@ -88,6 +88,5 @@ def _finish(
     if detach:
         print_id({"dagRunId": run_id}, name, quiet=quiet, in_json=in_json)
         return
-    live = on_terminal() and not in_json
-    run = wait_for_end(gateway, name, run_id, quiet=quiet or in_json, live=live, last_id=last_id)
-    end_with_result(gateway, run, quiet=quiet, in_json=in_json, shown=live and not quiet)
+    run = wait_for_end(gateway, name, run_id, quiet=quiet or in_json, last_id=last_id)
+    end_with_result(gateway, run, quiet=quiet, in_json=in_json)

@@ -11,7 +11,7 @@ from services.cli.output.terminal import JSON_OPTION, echo_json, echo_list, stat
 from services.cli.output.times import duration, seconds_between, short_time
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import QUIET, RUN_ID, dagu_flags
-from services.cli.remote.following import exit_code, last_lines, print_run
+from services.cli.remote.following import details, exit_code, last_lines, print_run
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import DAG_ARGUMENT, LATEST, RUN_ARGUMENT, name_on_server
 from shared.status import RUN_LABELS
@@ -36,7 +36,7 @@ def status_command(
     Without RUN, the newest run of the DAG.
     """
     name = name_on_server(gateway, dag)
-    found = gateway.get(path("dag-runs", name, run or run_id or LATEST))["dagRunDetails"]
+    found = details(gateway, name, run or run_id or LATEST)
     if in_json:
         echo_json(found)
     elif not quiet:

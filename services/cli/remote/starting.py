@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from services.cli.help_pages import PageCommand
-from services.cli.output.terminal import JSON_OPTION, on_terminal
+from services.cli.output.terminal import JSON_OPTION
 from services.cli.paths import is_file
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import (
@@ -112,9 +112,8 @@ def start_command(
     if detach:
         print_id(answer, started, quiet=quiet, in_json=in_json)
         return
-    live = on_terminal() and not in_json
-    run = wait_for_end(gateway, started, answer["dagRunId"], quiet=quiet or in_json, live=live)
-    end_with_result(gateway, run, quiet=quiet, in_json=in_json, shown=live and not quiet, strict=strict)
+    run = wait_for_end(gateway, started, answer["dagRunId"], quiet=quiet or in_json)
+    end_with_result(gateway, run, quiet=quiet, in_json=in_json, strict=strict)
 
 
 @click.command("enqueue", cls=PageCommand, examples=_ENQUEUE_EXAMPLES)

@@ -10,6 +10,7 @@ from services.cli.help_pages import PageCommand
 from services.cli.output.terminal import JSON_OPTION, echo_json
 from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import RUN_ID, dag_name
+from services.cli.remote.following import details
 from services.cli.remote.gateway import Gateway, path
 from services.cli.remote.names import DAG_ARGUMENT, NOT_FOUND, QUEUED, RUN_ARGUMENT, RUNNING, run_ids
 
@@ -28,7 +29,7 @@ def why_command(gateway: Gateway, *, dag: str, run: str, run_id: str, in_json: b
     RUN is its id or "latest". Without RUN, show what the schedule of DAG and all its queued and running runs wait for.
     """
     name, chosen = dag_name(dag), run or run_id
-    runs = [_run(gateway, name, chosen)] if chosen else []
+    runs = [details(gateway, name, chosen)] if chosen else []
     schedule: dict[str, Any] = {}
     if not chosen:
         schedule, runs = _of_dag(gateway, name)
@@ -61,12 +62,7 @@ def _of_dag(gateway: Gateway, file_name: str) -> tuple[dict[str, Any], list[dict
     ids = run_ids(gateway, name, QUEUED, RUNNING)
     if missing is not None and not ids:
         raise missing
-    return stored, [_run(gateway, name, each) for each in ids]
-
-
-def _run(gateway: Gateway, name: str, run_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = gateway.get(path("dag-runs", name, run_id))["dagRunDetails"]
-    return found
+    return stored, [details(gateway, name, each) for each in ids]
 
 
 def _waits_of(run: dict[str, Any]) -> Iterator[dict[str, Any]]:

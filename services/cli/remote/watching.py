@@ -49,7 +49,7 @@ def watch_command(gateway: Gateway, *, dag: str, run: str, run_id: str, in_json:
                 echo_line_json(last)
     if in_json:
         sys.exit(exit_code(last))
-    end_with_result(gateway, last, quiet=False, in_json=False, shown=live)
+    end_with_result(gateway, last, quiet=False, in_json=False)
 
 
 def _active(gateway: Gateway) -> list[dict[str, Any]]:
