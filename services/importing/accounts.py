@@ -108,52 +108,37 @@ def _remark(file: BaseModel) -> str:
     return f"its role is {here} here: there is no {role}, and {why}"
 
 
-def _user(tx: Transaction, file: UserFile) -> str | None:
-    row = tx.accounts.lock(t.users, username=file.username)
-    if row is not None:
-        return "" if row["id"] == file.id else "there is another user of this name, who keeps the password"
-    if (renamed := tx.accounts.lock(t.users, id=file.id)) is not None:
-        return f"{_RENAMED} {renamed['username']}"
-    tx.accounts.add(
-        t.users,
-        {
-            "id": file.id,
-            "username": file.username,
-            "role": _role(file.role),
-            "password_hash": file.password_hash,
-            "created_at": file.created_at,
-            "updated_at": file.updated_at,
-        },
-    )
+def _add(tx: Transaction, table: Any, column: str, row: dict[str, Any], *, other: str) -> str | None:
+    """Add ``row``. ``column`` has its name, ``other`` says what is wrong if another row has that name."""
+    if (found := tx.accounts.lock(table, **{column: row[column]})) is not None:
+        return "" if found["id"] == row["id"] else other
+    if (renamed := tx.accounts.lock(table, id=row["id"])) is not None:
+        return f"{_RENAMED} {renamed[column]}"
+    tx.accounts.add(table, row)
     return None
+
+
+def _user(tx: Transaction, file: UserFile) -> str | None:
+    row = {
+        "id": file.id,
+        "username": file.username,
+        "role": _role(file.role),
+        "password_hash": file.password_hash,
+        "created_at": file.created_at,
+        "updated_at": file.updated_at,
+    }
+    return _add(tx, t.users, "username", row, other="there is another user of this name, who keeps the password")
 
 
 def _api_key(tx: Transaction, file: ApiKeyFile) -> str | None:
-    row = tx.accounts.lock(t.api_keys, name=file.name)
-    if row is not None:
-        return "" if row["id"] == file.id else "there is another API key of this name"
-    if (renamed := tx.accounts.lock(t.api_keys, id=file.id)) is not None:
-        return f"{_RENAMED} {renamed['name']}"
-    prefix, secret_hash = file.key_prefix, file.key_hash
-    tx.accounts.add(
-        t.api_keys,
-        {"name": file.name, "description": file.description, "role": _role(file.role)}
-        | _secret_row(file, prefix, secret_hash),
-    )
-    return None
+    row = {"name": file.name, "description": file.description, "role": _role(file.role)}
+    row |= _secret_row(file, file.key_prefix, file.key_hash)
+    return _add(tx, t.api_keys, "name", row, other="there is another API key of this name")
 
 
 def _webhook(tx: Transaction, file: WebhookFile) -> str | None:
-    row = tx.accounts.lock(t.webhooks, file_name=file.dag_name)
-    if row is not None:
-        return "" if row["id"] == file.id else "the workflow has another webhook"
-    if (renamed := tx.accounts.lock(t.webhooks, id=file.id)) is not None:
-        return f"{_RENAMED} {renamed['file_name']}"
-    prefix, secret_hash = file.token_prefix, file.token_hash
-    tx.accounts.add(
-        t.webhooks, {"file_name": file.dag_name, "enabled": file.enabled} | _secret_row(file, prefix, secret_hash)
-    )
-    return None
+    row = {"file_name": file.dag_name, "enabled": file.enabled} | _secret_row(file, file.token_prefix, file.token_hash)
+    return _add(tx, t.webhooks, "file_name", row, other="the workflow has another webhook")
 
 
 def _secret_row(file: ApiKeyFile | WebhookFile, prefix: str, secret_hash: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from services.scheduler.deciding.dag_files import text_of
-from shared.status import NodeStatus, RunStatus
+from shared.status import NODE_LABELS, RUN_LABELS, NodeStatus, RunStatus
 
 __all__ = ["ApiKeyFile", "AttemptFile", "DagFile", "NodeFile", "UserFile", "WebhookFile", "read_file"]
 
@@ -31,23 +31,8 @@ _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _LAST_MS = 253_402_300_799_999
 """The end of the year 9999, the largest ``datetime``."""
 
-_RUN = dict(
-    enumerate(
-        (
-            RunStatus.NOT_STARTED,
-            RunStatus.RUNNING,
-            RunStatus.FAILED,
-            RunStatus.ABORTED,
-            RunStatus.SUCCEEDED,
-            RunStatus.QUEUED,
-            RunStatus.PARTIALLY_SUCCEEDED,
-            RunStatus.WAITING,
-            RunStatus.REJECTED,
-        )
-    )
-)
-_NODE = {number: NodeStatus(status.value) for number, status in _RUN.items() if status is not RunStatus.QUEUED}
-_NODE[5] = NodeStatus.SKIPPED
+_RUN = dict(enumerate(map(RunStatus, RUN_LABELS)))
+_NODE = dict(enumerate(map(NodeStatus, NODE_LABELS)))
 
 Time = Annotated[AwareDatetime | None, BeforeValidator(lambda value: None if value in ("", "-") else value)]
 _Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
