@@ -8,7 +8,8 @@ __getattr__
 
 # Werkzeug's URL map and converters.
 _.part_isolating
-_.url_map
+_.strict_slashes
+_.merge_slashes
 _.to_python
 _.to_url
 
@@ -28,6 +29,9 @@ _.export
 
 # Validators that pydantic calls with the class first.
 cls
+
+# click calls it.
+_.list_commands
 
 # gunicorn calls it.
 _.load_config

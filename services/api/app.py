@@ -28,10 +28,9 @@ from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
 from services.api.routes.schema import SCHEMA
 from services.api.serving.compression import compress
-from services.api.serving.raw_path import RawPath
-from services.api.serving.route_table import RouteTable
+from services.api.serving.raw_path import RawPath, SegmentConverter
 from services.api.settings import Settings
-from services.api.ui.pages import serve_bundle, serve_own
+from services.api.ui.pages import PageConverter, serve_bundle, serve_own
 from services.api.views import API, view_of
 from shared.errors import DagwayError
 from shared.log import bind_thread
@@ -73,21 +72,22 @@ def create_app(deps: Deps) -> Flask:
     app.after_request(partial(_finish, deps.settings))
     app.teardown_request(_over)
     app.config["MAX_CONTENT_LENGTH"] = deps.max_body_bytes
-    routes = RouteTable()
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # ``_begin`` answers them
+    app.url_map.strict_slashes = app.url_map.merge_slashes = False
+    app.url_map.converters |= {"segment": SegmentConverter, "page": PageConverter}
     for operation in OPERATIONS:
-        _register(routes, deps, operation, API)
+        _register(app, deps, operation, API)
     for operation in (*PROBES, *SCHEMA.all):
-        _register(routes, deps, operation, "")
+        _register(app, deps, operation, "")
     if deps.auth.oidc is not None:
         # Imported here, because its HTTP client and the reader of its tokens take a tenth of the start.
         from services.api.routes.oidc_login import serve_login  # noqa: PLC0415
 
-        serve_login(app, routes, deps, deps.auth.oidc)
+        serve_login(app, deps, deps.auth.oidc)
     if deps.settings.ui_dir is not None:
-        serve_bundle(routes, deps, deps.settings.ui_dir)
+        serve_bundle(app, deps, deps.settings.ui_dir)
     else:
-        serve_own(routes, deps)
-    routes.install(app)
+        serve_own(app, deps)
     app.register_error_handler(Problem, _problem)
     app.register_error_handler(DagwayError, _dagway_error)
     app.register_error_handler(HTTPException, _http_error)
@@ -96,10 +96,10 @@ def create_app(deps: Deps) -> Flask:
     return app
 
 
-def _register(routes: RouteTable, deps: Deps, operation: Operation, prefix: str) -> None:
+def _register(app: Flask, deps: Deps, operation: Operation, prefix: str) -> None:
     path = prefix + PARAMETER.sub(r"<segment:\1>", operation.path)
     endpoint = f"{operation.method} {operation.path}"
-    routes.add(operation.method, path, endpoint, view_of(deps, operation, in_api=bool(prefix)))
+    app.add_url_rule(path, endpoint, view_of(deps, operation, in_api=bool(prefix)), methods=[operation.method])
 
 
 def _problem(problem: Problem) -> Response:

@@ -12,7 +12,6 @@ from flask import Flask
 from playwright.sync_api import Browser, expect
 from werkzeug.serving import make_server
 
-from services.api.serving.route_table import RouteTable
 from services.api.ui.docs_site import serve_docs
 from tests.harness.browser import watched
 from tests.harness.loopback import serving
@@ -21,9 +20,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def served(site: Path) -> Flask:
-    app, routes = Flask(__name__), RouteTable()
-    serve_docs(routes, "", site)
-    routes.install(app)
+    app = Flask(__name__)
+    app.url_map.strict_slashes = False
+    serve_docs(app, "", site)
     return app
 
 

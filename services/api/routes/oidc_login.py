@@ -20,7 +20,6 @@ from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE, OidcIdentity, Oid
 from services.api.auth.principals import NOBODY
 from services.api.client_address import sent_by_tls
 from services.api.problems import INTERNAL, Problem, bad_request
-from services.api.serving.route_table import RouteTable
 
 if TYPE_CHECKING:
     from services.api.deps import Deps
@@ -38,12 +37,12 @@ _LOCAL = re.compile(r"/(?![/\\])[\x21-\x7e]*")
 """A path on this server. ``//host`` and ``/\\host``, which browsers treat alike, would lead to another server."""
 
 
-def serve_login(app: Flask, routes: RouteTable, deps: "Deps", provider: OidcProvider) -> None:
+def serve_login(app: Flask, deps: "Deps", provider: OidcProvider) -> None:
     """Redirect requests for pages to the provider if nobody is logged in; serve the callback and the logout."""
     login = _Login(provider, deps.base_path, partial(note_oidc, deps.audit, deps.settings.trusted_proxies))
     app.before_request(login.demand)
     for path, view in ((_CALLBACK, login.callback), (_LOGOUT, login.logout)):
-        routes.add("GET", path, f"oidc {path[1:]}", view)
+        app.add_url_rule(path, f"oidc {path[1:]}", view)
 
 
 class _Login:

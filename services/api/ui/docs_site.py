@@ -9,10 +9,9 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from flask import Response, redirect, request
+from flask import Flask, Response, redirect, request
 from werkzeug.security import safe_join
 
-from services.api.serving.route_table import RouteTable
 from services.api.ui.assets import send_asset
 
 __all__ = ["docs_built", "inline_script_digest", "serve_docs"]
@@ -51,7 +50,7 @@ def inline_script_digest(script: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
-def serve_docs(routes: RouteTable, base_path: str, site: Path = _SITE) -> None:
+def serve_docs(app: Flask, base_path: str, site: Path = _SITE) -> None:
     """Serve the files of the documentation. A path that ends in a slash is a page."""
 
     def page(name: str = "") -> Response:
@@ -70,8 +69,8 @@ def serve_docs(routes: RouteTable, base_path: str, site: Path = _SITE) -> None:
             response.headers["Referrer-Policy"] = "no-referrer"
         return response
 
-    routes.add("GET", "/docs/", "docs index", page)
-    routes.add("GET", "/docs/<path:name>", "docs page", page)
+    app.add_url_rule("/docs/", "docs index", page)
+    app.add_url_rule("/docs/<path:name>", "docs page", page)
 
 
 @lru_cache(maxsize=256)

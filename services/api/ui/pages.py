@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask import Response
+from flask import Flask, Response
+from werkzeug.routing import PathConverter
 
-from services.api.serving.route_table import RouteTable
 from services.api.settings import Settings
 from services.api.ui.assets import send_asset
 from services.api.ui.docs_site import docs_built, inline_script_digest, serve_docs
@@ -26,7 +26,7 @@ from services.api.ui.page_script import page_script
 if TYPE_CHECKING:
     from services.api.deps import Deps
 
-__all__ = ["serve_bundle", "serve_own"]
+__all__ = ["PageConverter", "serve_bundle", "serve_own"]
 
 _WEB = Path(__file__).parents[1] / "web"
 _OWN_AGE_S = 31_536_000
@@ -82,7 +82,13 @@ _QUIET = "window.alert = ((say) => (text) => { if (text) say(text); })(window.al
 """Dagu's front end shows the problems of a saved spec in an alert, even if there are none."""
 
 
-def serve_own(routes: RouteTable, deps: "Deps") -> None:
+class PageConverter(PathConverter):
+    """Matches any path except those of the API and of files: there an unknown path must be a 404."""
+
+    regex = r"(?!(?:api|assets|web)(?:/|$))[^/].*?"
+
+
+def serve_own(app: Flask, deps: "Deps") -> None:
     """Serve the built-in page, and its files below ``/web/<tag>/``. Browsers may cache the current tag only."""
     template = (_WEB / "index.html").read_text()
     module = page_script(_WEB)
@@ -110,10 +116,10 @@ def serve_own(routes: RouteTable, deps: "Deps") -> None:
         response.headers["Cache-Control"] = f"max-age={_OWN_AGE_S}, immutable" if given == tag else "no-store"
         return _guarded(response, "")
 
-    serve_docs(routes, deps.base_path)
-    routes.add("GET", "/web/<given>/<path:name>", "ui file", file)
-    routes.add("GET", "/<page:path>", "ui page", page)
-    routes.add("GET", "/", "ui index", page)
+    serve_docs(app, deps.base_path)
+    app.add_url_rule("/web/<given>/<path:name>", "ui file", file)
+    app.add_url_rule("/<page:path>", "ui page", page)
+    app.add_url_rule("/", "ui index", page)
 
 
 def _guarded(response: Response, script: str) -> Response:
@@ -158,7 +164,7 @@ def _own_configuration(deps: "Deps") -> dict[str, Any]:
     }
 
 
-def serve_bundle(routes: RouteTable, deps: "Deps", folder: Path) -> None:
+def serve_bundle(app: Flask, deps: "Deps", folder: Path) -> None:
     """Serve the page and files of a bundle. ``folder`` or its folder ``assets`` contains ``bundle.js``."""
     assets = folder / "assets" if (folder / "assets").is_dir() else folder
 
@@ -182,9 +188,9 @@ def serve_bundle(routes: RouteTable, deps: "Deps", folder: Path) -> None:
         response.headers["Referrer-Policy"] = "no-referrer"
         return response
 
-    routes.add("GET", "/assets/<path:name>", "ui asset", asset)
-    routes.add("GET", "/<page:path>", "ui page", page)
-    routes.add("GET", "/", "ui index", page)
+    app.add_url_rule("/assets/<path:name>", "ui asset", asset)
+    app.add_url_rule("/<page:path>", "ui page", page)
+    app.add_url_rule("/", "ui index", page)
 
 
 def _configuration(deps: "Deps") -> dict[str, Any]:
