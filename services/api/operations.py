@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, Unpack
 from urllib.parse import quote, urlencode
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic_core import PydanticSerializationError, to_json
@@ -19,6 +20,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from services.api.audit.trail import Trail, actor_of
 from services.api.auth.principals import NOBODY, Permission, Principal, Role
 from services.api.auth.session_cookie import SessionCookie
+from services.api.auth.tokens import drawn
 from services.api.command_client import Accepted, SentCommand
 from services.api.deps import Deps
 from services.api.observability import request_metrics
@@ -43,7 +45,6 @@ __all__ = [
     "Storable",
     "json_bytes",
     "ok",
-    "text",
 ]
 
 PARAMETER = re.compile(r"\{(\w+)\}")
@@ -102,11 +103,6 @@ def ok(content: Any) -> ApiResponse:
     return ApiResponse(200, content)
 
 
-def text(content: bytes, media_type: str) -> ApiResponse:
-    """Return 200 with bytes that are not JSON."""
-    return ApiResponse(200, content, media_type)
-
-
 Result = dict[str, Any]
 """The scheduler's result of a command that it has carried out."""
 Then = Callable[[Result], Any] | Mapping[str, Any] | None
@@ -144,6 +140,14 @@ class Call:
     def user(self) -> str:
         """The principal's name for the log of transitions."""
         return self.principal.by
+
+    def drawn(self, size: int, purpose: str) -> bytes:
+        """Return random bytes for this request: the same ones if it is repeated with its Idempotency-Key."""
+        return drawn(size, server_secret=self.deps.settings.token_secret, purpose=purpose, key=self.key)
+
+    def drawn_id(self, purpose: str) -> str:
+        """Return a new id of such bytes."""
+        return str(UUID(bytes=self.drawn(16, purpose), version=4))
 
     def send(self, command: Command, *, key: str | None) -> SentCommand:
         """Send a command of this request's principal without waiting. ``key`` becomes the command's id."""

@@ -1,12 +1,13 @@
 """Creates the first user, an administrator, if the database has no users."""
 
 import logging
+import secrets
 import sys
 import threading
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from services.api.auth.tokens import Passwords, drawn, new_secret
+from services.api.auth.tokens import Passwords, new_secret
 from services.api.command_client import Commands, Recorded
 from services.api.settings import Settings
 from shared.contracts.actors import SYSTEM
@@ -73,14 +74,14 @@ class FirstUser:
 
     def _draw(self) -> _Request:
         settings = self._settings
-        password = settings.admin_password or new_secret("", drawn(12, server_secret="", purpose="", key=None))
+        password = settings.admin_password or new_secret("", secrets.token_bytes(12))
         command = EnsureAdmin(
             by=SYSTEM.name,
             actor=SYSTEM,
             user_id=str(uuid4()),
             username=settings.admin_username or "admin",
             role="admin",
-            password_hash=self._passwords.hash(password, drawn(16, server_secret="", purpose="", key=None)),
+            password_hash=self._passwords.hash(password, secrets.token_bytes(16)),
         )
         return _Request(new_command_id(), command, password)
 

@@ -3,7 +3,6 @@
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
 
 from pydantic import Field, SecretStr
 
@@ -11,7 +10,6 @@ from services.api import checked_values
 from services.api.auth.authentication import forbidden, principal_of, unauthorized
 from services.api.auth.password_rules import why_refused
 from services.api.auth.principals import Principal
-from services.api.auth.tokens import drawn
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
 from services.api.representations import accounts_json, json_values
@@ -220,12 +218,10 @@ def list_users(call: Call) -> ApiResponse:
 )
 def create_user(call: Call, body: CreateUserBody) -> ApiResponse:
     """Create a user with a password and a role."""
-    secret = call.deps.settings.token_secret
-    random = drawn(16, server_secret=secret, purpose="user id", key=call.key)
     username = _username(body.username)
     command = CreateUser(
         by=call.user,
-        user_id=str(UUID(bytes=random, version=4)) if call.key else str(uuid4()),
+        user_id=call.drawn_id("user id"),
         username=username,
         **_role(body.role),
         password_hash=_hash(call, body.password, username),
@@ -312,8 +308,7 @@ def _hash(call: Call, password: SecretStr, username: str) -> str:
     text = password.get_secret_value()
     if why := why_refused(text, username):
         raise bad_request(f"password: {why}", field="password")
-    secret = call.deps.settings.token_secret
-    return call.deps.auth.passwords.hash(text, drawn(16, server_secret=secret, purpose="salt", key=call.key))
+    return call.deps.auth.passwords.hash(text, call.drawn(16, "salt"))
 
 
 def _username(text: str) -> str:

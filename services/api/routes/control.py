@@ -9,9 +9,9 @@ from pydantic import Field
 
 from services.api import checked_values
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
-from services.api.problems import Problem, bad_request, not_found
+from services.api.problems import Problem, bad_request
 from services.api.response_schemas.dags import ErrorsResponseSchema
-from services.api.run_details.lookup import run_name
+from services.api.run_details.lookup import find_dag, run_name
 from shared.contracts.commands import DequeueRun, PatchStep, RetryRun, StopRun
 from shared.contracts.commands.runs import PatchSubStep, RemoveRun
 from shared.status import NODE_LABELS
@@ -42,10 +42,7 @@ class StatusBody(Body):
 )
 def stop_all(call: Call, file_name: str) -> ApiResponse:
     """Stop all running runs of a DAG. A run that ends before it can be stopped is not an error."""
-    stem = checked_values.file_name(file_name)
-    found = call.deps.reads.dag(stem)
-    if found is None:
-        raise not_found(f"There is no DAG {stem!r}")
+    found = find_dag(call.deps, file_name)
     running = call.deps.reads.running_run_ids(found.dag_name)
     sent = [
         call.send(

@@ -24,6 +24,7 @@ from services.api.response_schemas.dags import (
     ValidateResponseSchema,
 )
 from services.api.run_details.builder import run_details, run_history
+from services.api.run_details.lookup import find_dag
 from services.api.run_details.reasons import dag_reason
 from services.api.run_details.specs import load_dags
 from services.api.run_details.waiting import runs_wait_for
@@ -175,12 +176,17 @@ def validate(call: Call, body: ValidateBody) -> ApiResponse:
 )
 def create(call: Call, body: CreateBody) -> ApiResponse:
     """Create a DAG. Without a spec, the DAG gets an example spec with one step."""
-    name = checked_values.dag_name(checked_values.file_stem(body.name.strip()), "name")
-    if plain_name(name) in _RESERVED:
-        raise bad_request(f"name: {plain_name(name)!r} is reserved: the API uses it in its paths", field="name")
+    name = _new_name(body.name, "name")
     spec = body.spec if body.spec.strip() else _TEMPLATE
     command = CreateDag(by=call.user, file_name=name, spec=spec)
     return call.carry_out(command, known={"name": name}, certain=lambda: _refuse_faulty(spec, name))
+
+
+def _new_name(text: str, field: str) -> str:
+    name = checked_values.dag_name(checked_values.file_stem(text.strip()), field)
+    if plain_name(name) in _RESERVED:
+        raise bad_request(f"{field}: {plain_name(name)!r} is reserved: the API uses it in its paths", field=field)
+    return name
 
 
 def _refuse_faulty(spec: str, name: str) -> None:
@@ -191,7 +197,7 @@ def _refuse_faulty(spec: str, name: str) -> None:
 @DAGS.get(_DAG, id="getDAGDetails", response=DAGDetailsResponseSchema)
 def details(call: Call, file_name: str) -> ApiResponse:
     """Return a DAG with its latest run and the nodes of this run."""
-    dag = _dag(call, file_name)
+    dag = find_dag(call.deps, file_name)
     loaded = load_dags(call.deps, [dag])[dag.file_name]
     model = _model(dag, loaded)
     errors = [str(issue) for issue in loaded.errors]
@@ -226,7 +232,7 @@ def get_spec(call: Call, file_name: str) -> ApiResponse:
 
     A stored spec can have errors if it came from the DAG folder or was stored by another version of Dagway.
     """
-    dag = _dag(call, file_name)
+    dag = find_dag(call.deps, file_name)
     loaded = load_dags(call.deps, [dag])[dag.file_name]
     issues = [str(issue) for issue in (*loaded.errors, *loaded.warnings)]
     shown = {"dag": dag_json.dag_written(_model(dag, loaded)), "spec": dag.spec or "", "errors": issues}
@@ -274,11 +280,7 @@ def put_spec(call: Call, body: SpecBody, file_name: str) -> ApiResponse:
 @DAGS.post(f"{_DAG}/rename", id="renameDAG", role="manager", permission="write_dags", body=RenameBody)
 def rename(call: Call, body: RenameBody, file_name: str) -> ApiResponse:
     """Change the file name of a DAG."""
-    new_name = checked_values.dag_name(checked_values.file_stem(body.new_file_name.strip()), "newFileName")
-    if plain_name(new_name) in _RESERVED:
-        raise bad_request(
-            f"newFileName: {plain_name(new_name)!r} is reserved: the API uses it in its paths", field="newFileName"
-        )
+    new_name = _new_name(body.new_file_name, "newFileName")
     return call.carry_out(
         RenameDag(by=call.user, file_name=checked_values.file_name(file_name), new_file_name=new_name)
     )
@@ -320,7 +322,7 @@ def run_of_dag(call: Call, file_name: str, dag_run_id: str) -> ApiResponse:
 
     If the DAG never ran, ``latest`` returns all its steps as ``not_started``.
     """
-    dag = _dag(call, file_name)
+    dag = find_dag(call.deps, file_name)
     if dag_run_id == checked_values.LATEST:
         model = _model(dag, load_dags(call.deps, [dag])[dag.file_name])
         return ok({"dagRun": _latest_details(call, dag.dag_name, model)})
@@ -332,14 +334,6 @@ def run_of_dag(call: Call, file_name: str, dag_run_id: str) -> ApiResponse:
 
 def _refused(call: Call) -> list[str]:
     return [f"{name}: {why}" for name, why in call.deps.reads.refused_files().items()]
-
-
-def _dag(call: Call, file_name: str) -> DagRow:
-    stem = checked_values.file_name(file_name)
-    found = call.deps.reads.dag(stem)
-    if found is None:
-        raise not_found(f"There is no DAG {stem!r}")
-    return found
 
 
 def _beyond_workers(call: Call, dags: Iterable[Model]) -> list[str]:

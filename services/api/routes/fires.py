@@ -9,10 +9,11 @@ from pydantic import AwareDatetime, Field
 
 from services.api import checked_values
 from services.api.operations import ApiResponse, Call, Operations, Query, json_bytes, ok
-from services.api.problems import bad_request, not_found
+from services.api.problems import bad_request
 from services.api.representations import json_values
 from services.api.representations.calendar_json import calendar_days, month_bounds, planned_times
 from services.api.response_schemas.queues import AllSlotsSchema, CalendarSchema, SlotsSchema
+from services.api.run_details.lookup import find_dag
 from services.api.run_details.specs import load_dags
 from shared.clock import local_zone
 from shared.store.reads.reader import DagRow, FireRow
@@ -38,8 +39,8 @@ def fires(call: Call, query: FiresQuery, file_name: str) -> ApiResponse:
     """List the scheduled times of a DAG and what happened at each, newest first, and the next scheduled time."""
     stem = checked_values.file_name(file_name)
     found = call.deps.reads.fires(stem, before=query.before, outcome=query.outcome, limit=query.limit)
-    if not found and call.deps.reads.dag(stem) is None:
-        raise not_found(f"There is no DAG {stem!r}")
+    if not found:
+        find_dag(call.deps, file_name)  # a DAG without fires is no error
     following = json_values.timestamp(call.deps.reads.next_fire_at(stem), call.deps.zone)
     return ok({"nextSlot": following, "slots": [_fire(call, each) for each in found]})
 
@@ -80,9 +81,7 @@ class CalendarQuery(Query):
 @FIRES.get("/dags/{fileName}/calendar", id="getDAGCalendar", query=CalendarQuery, response=CalendarSchema)
 def calendar(call: Call, query: CalendarQuery, file_name: str) -> ApiResponse:
     """Return a month of a DAG's start schedule: each day with its fires by outcome, and the scheduled times to come."""
-    dag = call.deps.reads.dag(checked_values.file_name(file_name))
-    if dag is None:
-        raise not_found(f"There is no DAG {checked_values.file_name(file_name)!r}")
+    dag = find_dag(call.deps, file_name)
     zone = call.deps.zone or local_zone()
     month = _month(call, query, zone)
     fires = call.deps.reads.fire_times(dag.file_name, *month_bounds(month, zone))

@@ -3,13 +3,12 @@
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from pydantic import Field
 
 from services.api import checked_values
 from services.api.auth.authentication import forbidden
-from services.api.auth.tokens import KEY_PREFIX, drawn, new_secret, secret_hash
+from services.api.auth.tokens import KEY_PREFIX, new_secret, secret_hash
 from services.api.dag_patterns import dag_patterns
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
@@ -59,12 +58,10 @@ def list_keys(call: Call) -> ApiResponse:
 )
 def create_key(call: Call, body: CreateKeyBody) -> ApiResponse:
     """Create an API key. Only this response contains the secret key."""
-    server_secret = call.deps.settings.token_secret
-    secret = new_secret(KEY_PREFIX, drawn(32, server_secret=server_secret, purpose="api key", key=call.key))
-    random = drawn(16, server_secret=server_secret, purpose="api key id", key=call.key)
+    secret = new_secret(KEY_PREFIX, call.drawn(32, "api key"))
     command = CreateApiKey(
         by=call.user,
-        key_id=str(UUID(bytes=random, version=4)),
+        key_id=call.drawn_id("api key id"),
         name=_name(body.name),
         description=body.description,
         role=checked_values.role(body.role),

@@ -9,7 +9,7 @@ from pydantic import Field
 from services.api import checked_values
 from services.api.cursors import moment, read_cursor, write_cursor
 from services.api.observability import dagu_metrics
-from services.api.operations import ApiResponse, Call, Operations, Query, ok, text
+from services.api.operations import ApiResponse, Call, Operations, Query, ok
 from services.api.problems import UNAVAILABLE, bad_request, not_found
 from services.api.readiness import schema_of, trouble
 from services.api.representations import json_values, run_json
@@ -67,7 +67,7 @@ def health(call: Call) -> ApiResponse:
 @SYSTEM.get("/metrics", id="getMetrics", media_type="text/plain")
 def get_metrics(call: Call) -> ApiResponse:
     """Return the metrics of runs and of this gateway in the text format of Prometheus."""
-    return text(dagu_metrics.render(call.deps, call.now), dagu_metrics.MEDIA_TYPE)
+    return ApiResponse(200, dagu_metrics.render(call.deps, call.now), dagu_metrics.MEDIA_TYPE)
 
 
 @SYSTEM.get("/workers", id="getWorkers", response=WorkersSchema)

@@ -15,6 +15,7 @@ from services.api.response_schemas.dags import (
     VersionsResponseSchema,
     VersionTextSchema,
 )
+from services.api.run_details.lookup import find_dag
 from services.api.serving.greenlets import run_in_thread
 from shared.contracts.commands.dags import RestoreSpec
 from shared.store.reads.reader import DagVersionRow
@@ -34,14 +35,14 @@ class DiffQuery(Query):
 @VERSIONS.get(_VERSIONS, id="listDAGVersions", response=VersionsResponseSchema)
 def list_versions(call: Call, file_name: str) -> ApiResponse:
     """List the stored versions of a DAG's spec, newest first, without the specs."""
-    stem = _known(call, file_name)
+    stem = find_dag(call.deps, file_name).file_name
     return ok({"versions": [_shown(each) for each in call.deps.reads.dag_versions(stem)]})
 
 
 @VERSIONS.get(f"{_VERSIONS}/{{version}}", id="getDAGVersion", response=VersionTextSchema)
 def get_version(call: Call, file_name: str, version: str) -> ApiResponse:
     """Return one stored version of a DAG, with its spec."""
-    found = _find(call, _known(call, file_name), _number(version))
+    found = _find(call, find_dag(call.deps, file_name).file_name, _number(version))
     return ApiResponse(200, {**_shown(found), "spec": found.spec or ""}, headers={"ETag": f'"{found.spec_hash}"'})
 
 
@@ -51,7 +52,7 @@ def diff(call: Call, query: DiffQuery, file_name: str, version: str) -> ApiRespo
 
     If more than 2000 lines lie between the first change and the last, all of them are shown as replaced.
     """
-    stem = _known(call, file_name)
+    stem = find_dag(call.deps, file_name).file_name
     old = _find(call, stem, _number(version))
     newest = call.deps.reads.dag_versions(stem)[0].version
     new = _find(call, stem, _number(str(query.to)) if query.to is not None else newest)
@@ -85,13 +86,6 @@ def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text[:12]) <= _MAX_VERSION:
         raise bad_request(f"version: must be a whole number from 1 to {_MAX_VERSION}", field="version")
     return int(text)
-
-
-def _known(call: Call, file_name: str) -> str:
-    stem = checked_values.file_name(file_name)
-    if call.deps.reads.dag(stem) is None:
-        raise not_found(f"There is no DAG {stem!r}")
-    return stem
 
 
 def _find(call: Call, stem: str, version: int) -> DagVersionRow:

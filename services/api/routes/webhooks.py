@@ -8,14 +8,13 @@ import json
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn
-from uuid import UUID
 
 from pydantic import Field
 
 from services.api import checked_values
 from services.api.auth.authentication import forbidden, unauthorized
 from services.api.auth.principals import Principal
-from services.api.auth.tokens import BCRYPT, HOOK_PREFIX, drawn, new_secret, secret_hash
+from services.api.auth.tokens import BCRYPT, HOOK_PREFIX, new_secret, secret_hash
 from services.api.auth.webhook_signatures import (
     TOLERANCE,
     SignedRequest,
@@ -80,11 +79,10 @@ def get_webhook(call: Call, file_name: str) -> ApiResponse:
 def create_webhook(call: Call, file_name: str) -> ApiResponse:
     """Create the webhook of a DAG. Only this response contains the token and the secret for signatures."""
     token, stem = _token(call), checked_values.file_name(file_name)
-    random = drawn(16, server_secret=call.deps.settings.token_secret, purpose="webhook id", key=call.key)
     command = CreateWebhook(
         by=call.user,
         file_name=stem,
-        webhook_id=str(UUID(bytes=random, version=4)),
+        webhook_id=call.drawn_id("webhook id"),
         prefix=token[:_SHOWN],
         secret_hash=secret_hash(token),
         created_by=call.principal.id,
@@ -235,8 +233,7 @@ def _hook(result: Result) -> dict[str, Any]:
 
 
 def _token(call: Call) -> str:
-    secret = call.deps.settings.token_secret
-    return new_secret(HOOK_PREFIX, drawn(32, server_secret=secret, purpose="webhook", key=call.key))
+    return new_secret(HOOK_PREFIX, call.drawn(32, "webhook"))
 
 
 def _credentials(call: Call, token: str) -> dict[str, str]:

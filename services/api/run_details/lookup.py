@@ -1,11 +1,20 @@
-"""Finds the runs that request paths name."""
+"""Finds the DAGs and runs that request paths name."""
 
 from services.api import checked_values
 from services.api.deps import Deps
 from services.api.problems import not_found
-from shared.store.reads.reader import RunRow
+from shared.store.reads.reader import DagRow, RunRow
 
-__all__ = ["find_run", "find_sub_run", "run_name", "run_of", "stored_run_name", "sub_run_of"]
+__all__ = ["find_dag", "find_run", "find_sub_run", "run_name", "run_of", "stored_run_name", "sub_run_of"]
+
+
+def find_dag(deps: Deps, file_name: str) -> DagRow:
+    """Return a stored DAG by its file name. Raises a 400 if it cannot be one, a 404 if there is none."""
+    stem = checked_values.file_name(file_name)
+    found = deps.reads.dag(stem)
+    if found is None:
+        raise not_found(f"There is no DAG {stem!r}")
+    return found
 
 
 def find_run(deps: Deps, name: str, dag_run_id: str) -> RunRow:
