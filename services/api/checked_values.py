@@ -6,6 +6,7 @@ from typing import Any
 from services.api.problems import bad_request, not_found
 from services.api.representations.json_values import node_label
 from services.api.workspace_names import stored
+from shared.contracts.dag_scope import MOST_PATTERNS, PATTERN_RULE, valid_pattern
 from shared.ids import DAG_NAME_RULE, RUN_ID_RULE, valid_dag_name, valid_run_id
 from shared.roles import ROLES
 
@@ -14,6 +15,7 @@ __all__ = [
     "chosen_dag_name",
     "chosen_node_status",
     "dag_name",
+    "dag_patterns",
     "duration",
     "etags",
     "file_name",
@@ -81,6 +83,16 @@ def chosen_dag_name(given: str, field: str = "dagName") -> str | None:
     """Return the DAG name that a client chose for a run, or ``None`` if ``given`` is empty. Raises a 400 if invalid."""
     trimmed = given.strip()
     return dag_name(trimmed, field) if trimmed else None
+
+
+def dag_patterns(patterns: list[str]) -> tuple[str, ...]:
+    """Return the patterns of DAG names in the field ``dags``. Raises a 400 for too many, or one that is not valid."""
+    if len(patterns) > MOST_PATTERNS:
+        raise bad_request(f"dags: at most {MOST_PATTERNS} patterns", field="dags")
+    for pattern in patterns:
+        if not valid_pattern(pattern):
+            raise bad_request(f"dags: {pattern[:60]!r} is not a pattern of DAG names ({PATTERN_RULE})", field="dags")
+    return tuple(patterns)
 
 
 def run_id(text: str) -> str:

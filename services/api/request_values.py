@@ -1,4 +1,7 @@
-"""Reads the body and the query parameters of a request into the models of its operation."""
+"""Reads the body and the query parameters of a request into the models of its operation.
+
+If a field is invalid, the error says in plain words what it must be.
+"""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -7,14 +10,40 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from services.api.invalid_fields import invalid_fields
 from services.api.operations import Body, Query
-from services.api.problems import bad_request
+from services.api.problems import Problem, bad_request
 
-__all__ = ["parse_body", "parse_query"]
+__all__ = ["invalid_fields", "parse_body", "parse_query"]
 
 B = TypeVar("B", bound=Body)
 Q = TypeVar("Q", bound=Query)
+_A_TIME = "must be a time such as 2026-03-01T12:00:00Z"
+_WORDS: Mapping[str, str] = {
+    "missing": "is required",
+    "string_type": "must be text",
+    "value_error": "{error}",
+    "string_too_short": "is too short: at least {min_length} characters",
+    "string_too_long": "is too long: at most {max_length} characters",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number with fewer digits",
+    "int_from_float": "must be a whole number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "list_type": "must be a list",
+    "too_short": "is too short: at least {min_length}",
+    "too_long": "is too long: at most {max_length}",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "literal_error": "must be {expected}",
+    "timezone_aware": "must say its time zone, as in 2026-03-01T12:00:00Z",
+    "datetime_type": _A_TIME,
+    "datetime_parsing": _A_TIME,
+    "datetime_from_date_parsing": _A_TIME,
+}
+"""What to say of each type of pydantic's errors. Other types keep pydantic's words."""
 
 
 def parse_body(model: type[B], data: bytes, *, required: bool) -> B:
@@ -75,3 +104,19 @@ def parse_query(model: type[Q], values: Mapping[str, list[str]]) -> Q:
 @lru_cache
 def _parameters(model: type[Query]) -> frozenset[str]:
     return frozenset(info.alias or name for name, info in model.model_fields.items())
+
+
+def invalid_fields(error: ValidationError) -> Problem:
+    """Return a 400 that names each invalid field. ``details.fields`` has the same for programs."""
+    found = error.errors(include_url=False, include_input=False)
+    issues = [(".".join(str(part) for part in issue["loc"]), _words(issue)) for issue in found]
+    message = "; ".join(f"{name}: {why}" if name else why for name, why in issues)
+    return bad_request(message, fields=[{"field": name, "message": why} for name, why in issues])
+
+
+def _words(issue: Mapping[str, Any]) -> str:
+    context = issue.get("ctx", {})
+    if context.get("min_length") == 1:
+        return "must not be empty"
+    words = _WORDS.get(issue["type"])
+    return words.format_map(context) if words else str(issue["msg"])

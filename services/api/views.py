@@ -20,8 +20,7 @@ from services.api.flask_exchange import body_of, request_id, respond, this_reque
 from services.api.foreign_pages import refuse_foreign_page
 from services.api.key_scope import refuse_out_of_scope
 from services.api.operations import PARAMETER, ApiResponse, Call, Operation
-from services.api.remote_nodes import chosen_node, names_node
-from services.api.remote_paths import remote_operations, remote_path
+from services.api.remote_nodes import chosen_node, names_node, remote_operations, remote_path
 from services.api.request_values import parse_body, parse_query
 from services.api.routes import OPERATIONS
 from services.api.serving.places import WITHOUT_PLACE

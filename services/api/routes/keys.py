@@ -9,7 +9,6 @@ from pydantic import Field
 from services.api import checked_values
 from services.api.auth.authentication import forbidden
 from services.api.auth.tokens import KEY_PREFIX, new_secret, secret_hash
-from services.api.dag_patterns import dag_patterns
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
 from services.api.representations import accounts_json
@@ -69,7 +68,7 @@ def create_key(call: Call, body: CreateKeyBody) -> ApiResponse:
         secret_hash=secret_hash(secret),
         created_by=call.principal.id,
         expires_at=_expiry(call, body.expires_at),
-        dags=dag_patterns(body.dags),
+        dags=checked_values.dag_patterns(body.dags),
     )
     return call.carry_out(command, then=_key, known={"key": secret})
 
@@ -94,7 +93,7 @@ def update_key(call: Call, body: UpdateKeyBody, key_id: str) -> ApiResponse:
         role=checked_values.role(body.role) if body.role is not None else None,
         expires_at=_expiry(call, body.expires_at or ""),
         never_expires=body.expires_at == "",
-        dags=dag_patterns(body.dags) if body.dags is not None else None,
+        dags=checked_values.dag_patterns(body.dags) if body.dags is not None else None,
     )
     return call.carry_out(command, then=_key)
 

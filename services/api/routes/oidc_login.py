@@ -7,19 +7,19 @@ gateway can serve the callback.
 import hmac
 import re
 import time
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from flask import Flask, Response, redirect, request
 
-from services.api.audit.logins import note_oidc
+from services.api.audit.trail import actor_of
 from services.api.auth.authentication import unauthorized
 from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE, OidcIdentity, OidcProvider, new_verifier
-from services.api.auth.principals import NOBODY
-from services.api.client_address import sent_by_tls
+from services.api.auth.principals import NOBODY, Principal
+from services.api.client_address import address_of, sent_by_tls
 from services.api.problems import INTERNAL, Problem, bad_request
+from shared.contracts.audit import AuditEntry, AuditTarget
+from shared.log import current
 
 if TYPE_CHECKING:
     from services.api.deps import Deps
@@ -39,19 +39,20 @@ _LOCAL = re.compile(r"/(?![/\\])[\x21-\x7e]*")
 
 def serve_login(app: Flask, deps: "Deps", provider: OidcProvider) -> None:
     """Redirect requests for pages to the provider if nobody is logged in; serve the callback and the logout."""
-    login = _Login(provider, deps.base_path, partial(note_oidc, deps.audit, deps.settings.trusted_proxies))
+    login = _Login(provider, deps)
     app.before_request(login.demand)
     for path, view in ((_CALLBACK, login.callback), (_LOGOUT, login.logout)):
         app.add_url_rule(path, f"oidc {path[1:]}", view)
 
 
 class _Login:
-    """The requests of a login. ``base`` is the URL path before all paths; ``note`` writes to the audit log."""
+    """The requests of a login. They are no operations of the API, so they write to the audit log themselves."""
 
-    def __init__(self, provider: OidcProvider, base: str, note: Callable[..., None]) -> None:
+    def __init__(self, provider: OidcProvider, deps: "Deps") -> None:
         self._provider = provider
-        self._base = base
-        self._note = note
+        self._base = deps.base_path
+        self._proxies = deps.settings.trusted_proxies
+        self._audit = deps.audit
 
     def demand(self) -> Response | None:
         """Return a redirect to the provider if this request is for a page and nobody is logged in."""
@@ -83,6 +84,19 @@ class _Login:
         elsewhere = self._provider.logout_url()
         response = _redirect(elsewhere) if elsewhere else Response("You are logged out.", mimetype="text/plain")
         return self._forget(response, TOKEN_COOKIE, PROOF_COOKIE)
+
+    def _note(self, operation: str, principal: Principal, code: str = "") -> None:
+        """Send the entry of a login or logout. ``code``: of the error, if refused."""
+        address = address_of(request, self._proxies)
+        self._audit.add(
+            AuditEntry(
+                actor=actor_of(principal, address=address, request_id=current("request_id") or ""),
+                operation=operation,
+                target=AuditTarget(kind="user", name=principal.username, id=principal.id),
+                outcome="refused" if code else "done",
+                code=code,
+            )
+        )
 
     def _to_provider(self) -> Response:
         state, nonce, verifier = new_verifier(), new_verifier(), new_verifier()

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api.dag_patterns import dag_patterns
+from services.api import checked_values
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.problems import Problem, bad_request
 from services.api.representations.json_values import precise
@@ -51,7 +51,7 @@ def set_secret(call: Call, body: SecretBody, name: str) -> ApiResponse:
     """Store a secret, or replace its value and its ``dags``. No operation returns the value."""
     known, box = _name(name), _box(call)
     sealed = box.seal(known, _value(body.value), request=call.key)
-    command = SetSecret(by=call.user, name=known, sealed=sealed, dags=dag_patterns(body.dags))
+    command = SetSecret(by=call.user, name=known, sealed=sealed, dags=checked_values.dag_patterns(body.dags))
     return call.carry_out(command, then=lambda result: {"name": known, "version": result["version"]})
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from services.api.deps import Deps
 from services.api.run_details.node_reasons import node_reason
-from services.api.run_details.queued import queued_reasons
+from services.api.run_details.reasons import queued_reasons
 from services.api.run_details.specs import dags_of_runs
 from shared.status import RunStatus
 from shared.store.reads.reader import NodeRow, RunRow

@@ -1,17 +1,28 @@
-"""Computes why a queued run or a schedule waits, from the state at the time of the request."""
+"""Says why queued runs and a schedule wait, from the state at the time of the request."""
 
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
 
+from services.api.deps import Deps
 from services.api.representations import json_values
+from services.api.run_details.specs import dags_of_runs
 from shared.admission import runs as admission
 from shared.language.model import Dag
 from shared.store.reads.reader import DagRow, PauseRow, RunRow, WaitFacts
 
-__all__ = ["dag_reason", "waiting_for"]
+__all__ = ["dag_reason", "queued_reasons"]
 
 
-def waiting_for(run: RunRow, dag: Dag | None, facts: WaitFacts, now: datetime) -> str:
+def queued_reasons(deps: Deps, queued: Sequence[RunRow], now: datetime) -> dict[str, str]:
+    """Return, by run key, what each of these queued runs waits for."""
+    if not queued:
+        return {}
+    facts = deps.reads.wait_facts([run.run_key for run in queued], [run.queue for run in queued], now)
+    dags = dags_of_runs(deps, queued)
+    return {run.run_key: _waiting_for(run, dags[run.run_key], facts, now) for run in queued}
+
+
+def _waiting_for(run: RunRow, dag: Dag | None, facts: WaitFacts, now: datetime) -> str:
     """Return the first obstacle to the admission of a queued run."""
     moment = admission.Moment(now, facts.labels, [_open_pause(pause) for pause in facts.pauses], facts.reserved)
     queue = facts.queues[run.queue]

@@ -6,7 +6,7 @@ from datetime import datetime
 from services.api.deps import Deps
 from services.api.run_details.idle import idle_reasons
 from services.api.run_details.node_reasons import node_reason
-from services.api.run_details.queued import queued_reasons
+from services.api.run_details.reasons import queued_reasons
 from shared.language.model import Dag
 from shared.status import RunStatus
 from shared.store.reads.reader import RunRow

@@ -3,10 +3,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import AwareDatetime, Field, SecretStr, TypeAdapter, ValidationError
 
-from services.api.invalid_fields import invalid_fields
 from services.api.operations import Body, Storable
 from services.api.problems import Problem
-from services.api.request_values import parse_body
+from services.api.request_values import invalid_fields, parse_body
 
 
 class Named(Body):
