@@ -131,7 +131,8 @@ class Worker:
         self.run_files = RunFiles(
             data_dir, run_files_days, emptier, most_failed=run_files_failed, most_bytes=run_files_mib << 20
         )
-        self._shipper = LogShipper(transport, DiskReserve(data_dir, data_size, self.run_files))
+        self._reserve = DiskReserve(data_dir, data_size, self.run_files)
+        self._shipper = LogShipper(transport, self._reserve)
         self._removing = Background("run-files", self.run_files.run, self._fail)
         self._reporter = Reporter(transport, data_dir / "spool", self.attempts.delivered)
         self._grants = Grants(self._reporter)
@@ -171,6 +172,7 @@ class Worker:
         # Heartbeats name the attempts of an earlier process that are in the spool: their reports are on the way.
         for token in self._reporter.spooled_tokens():
             self.attempts.end(token, reported=False)
+        self._reserve.begin()
         self._shipper.start()
         self._reporter.start()
         self._heartbeats.start()

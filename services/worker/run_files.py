@@ -132,17 +132,24 @@ class RunFiles:
         """Remove the folders that nothing was written to since ``before`` (seconds since the epoch)."""
         self._remove(folder for folder in self._folders() if _changed_at(folder) < before)
 
+    def look(self) -> dict[Path, int]:
+        """Measure what ``data_dir`` takes. Return the size of each folder of a run."""
+        with self._lock:
+            self._grown_bytes = 0
+        sizes = {folder: _size(folder) for folder in self._folders()}
+        other = sum(_size(path) for path in self._data_dir.iterdir() if path not in self._bases)
+        with self._lock:
+            self._used_bytes = other + sum(sizes.values()) + self._grown_bytes
+        return sizes
+
     def remove_most(self) -> None:
         """Look at all folders. Remove those of too many failed runs, then others until they take ``most_bytes``."""
         with self._lock:
             failed = list(self._ended.failed)
-            self._grown_bytes = 0
-        sizes = {folder: _size(folder) for folder in self._folders()}
+        sizes = self.look()
         taken = sum(sizes.values())
-        other = sum(_size(path) for path in self._data_dir.iterdir() if path not in self._bases)
         here = {root_run_of(folder) for folder in sizes}
         with self._lock:
-            self._used_bytes = other + taken + self._grown_bytes
             in_use = set(self._in_use)
             failed = [root for root in failed if root in self._ended.failed]  # not retried meanwhile
             with_files = [root for root in failed if root in here]

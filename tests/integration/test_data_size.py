@@ -38,6 +38,14 @@ def test_what_logs_have_grown_since_the_last_look_counts(tmp_path: Path) -> None
         assert _taken(tmp_path) < _SIZE
 
 
+def test_what_was_there_when_the_worker_began_counts_from_the_first_step_on(tmp_path: Path) -> None:
+    (tmp_path / "left").write_bytes(bytes(_SIZE - (6 << 20)))
+    with Rig(tmp_path, data_size=_SIZE) as rig:
+        rig.give(task(command("head -c 9000000 /dev/zero; sleep 60"), token="t"))
+        assert _CUT in rig.finished("t").error
+        assert _taken(tmp_path) < _SIZE
+
+
 def test_a_log_elsewhere_is_not_cut_for_want_of_room_in_the_folder(tmp_path: Path) -> None:
     with Rig(tmp_path / "data", data_size=_SIZE) as rig:
         (rig.work_dir() / "file").write_bytes(bytes(_SIZE))

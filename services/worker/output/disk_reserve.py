@@ -26,6 +26,11 @@ class DiskReserve:
         self._limit = limit
         self._files = files
 
+    def begin(self) -> None:
+        """Measure what the folder takes already: steps may print before the files are looked at for the first time."""
+        if self._limit:
+            self._files.look()
+
     def grew(self, size: int) -> None:
         """Note that a log in the folder takes so many bytes more, or fewer."""
         if size:
