@@ -49,7 +49,7 @@ def build_deps(
     reads.clock = clock
     deps = Deps(
         transport=transport,
-        commands=Commands(transport, utc_now, reply_timeout_s=command_wait_s),
+        commands=Commands(transport, clock, reply_timeout_s=command_wait_s),
         reads=reads,
         clock=clock,
         version=version,

@@ -1,15 +1,26 @@
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
 
 import pytest
 
 from services.api.command_client import Accepted, Commands, Recorded, SentCommand, command_key, run_id_for
+from services.api.main import build_deps
 from services.api.problems import Problem
-from shared.contracts.codec import encode
+from services.api.settings import Settings
+from shared.clock import utc_now
+from shared.contracts.codec import decode, encode
 from shared.contracts.commands import CommandReply, RefusedError, StopRun
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
 from shared.ids import valid_run_id
+from shared.store.clock import StoreClock
+from shared.store.engine import open_engine
+from shared.store.reads.reader import Reads
+from shared.transport.base import COMMANDS
+from shared.transport.open import open_transport
 from shared.transport.pending_reply import PendingReply
+from tests.harness.databases import migrated_sqlite
 
 AT = datetime(2025, 11, 24, tzinfo=UTC)
 STOP = StopRun(dag_name="a", dag_run_id="r")
@@ -110,3 +121,21 @@ def test_an_absent_or_empty_key_is_none() -> None:
     assert command_key(None) is None
     assert command_key("") is None
     assert command_key("a:b-1") == "a:b-1"
+
+
+def test_a_command_has_the_databases_time(tmp_path: Path) -> None:
+    transport = open_transport("embedded:", name="gateway")
+    transport.declare([COMMANDS])
+    engine = open_engine(migrated_sqlite(tmp_path / "store.db"), read_only=True)
+    closing, later = Event(), utc_now() + timedelta(hours=1)
+    deps = build_deps(transport=transport, reads=Reads(engine), version="0", settings=Settings(), closing=closing)
+    assert isinstance(deps.clock, StoreClock)
+    deps.clock.measure(lambda: later)
+
+    deps.commands.send(STOP)
+
+    (delivery,) = transport.consume([COMMANDS], prefetch=1).take(1, 5)
+    assert decode(delivery.body).at >= later
+    closing.set()
+    transport.close()
+    engine.dispose()
