@@ -148,6 +148,13 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "running",
+        "If one sub-run of a `parallel` step fails while another waits for approval, the step fails, and the other one "
+        "waits on.",
+        "The step fails, and the other one is aborted. A retry of the run runs both again.",
+        "Nothing would use what it does after the approval.",
+    ),
+    Difference(
+        "running",
         "Params with a name twice, such as `X=a X=b`, keep both values in what is shown of a run.",
         "The last value is shown, which is the one that counts.",
         "What is shown is what the run gets.",
