@@ -98,8 +98,8 @@ def main() -> None:
         store = Store(open_engine(url, pool_size=THREADS + 2))
         transport = EmbeddedTransport(None)
         parts = Assembly(store, transport, Plans(), utc_now, ZoneInfo("UTC"))
-        spec = "steps:\n  - echo one\n"
-        parts.transactor.decide(lambda batch: carry_out(batch, [_envelope(c.CreateDag(file_name="d", spec=spec))]))
+        create = _envelope(c.CreateDag(actor=ANYBODY, file_name="d", spec="steps:\n  - echo one\n"))
+        parts.transactor.decide(lambda batch: carry_out(batch, [create]))
         stop = threading.Event()
         linker = threading.Thread(target=parts.audit_chain.run, args=(stop,))
         linker.start()

@@ -101,7 +101,7 @@ def main() -> None:
         writing = [open_engine(url, pool_size=WRITERS) for _ in range(SCHEDULERS)]
         transport = EmbeddedTransport(None)
         parts = [Assembly(Store(engine), transport, Plans(), utc_now, ZoneInfo("UTC")) for engine in writing]
-        create = _command(c.CreateDag(file_name="d", spec="steps:\n  - echo one\n"))
+        create = _command(c.CreateDag(actor=ANYBODY, file_name="d", spec="steps:\n  - echo one\n"))
         parts[0].transactor.decide(lambda batch: carry_out(batch, [create]))
         _start(parts[0], "first")
         clients = _Clients(count)

@@ -21,7 +21,6 @@ from shared.transport.base import AUDIT, COMMANDS, EVENT_SHARDS, EVENTS, HEARTBE
 
 __all__ = [
     "COMMANDS_RECORDED",
-    "COMMANDS_WITHOUT_ACTOR",
     "COMMAND_RECORD",
     "COMMAND_WAIT",
     "DEAD_LETTERS",
@@ -97,10 +96,6 @@ GRANTED = Counter(
 )
 COMMANDS_RECORDED = Counter(
     "dagway_commands_recorded", "Commands carried out or refused, by outcome, including repeated ones", ["outcome"]
-)
-COMMANDS_WITHOUT_ACTOR = Counter(
-    "dagway_commands_without_actor",
-    "Commands that name no actor, so their role was not checked: sent by a gateway of the previous release",
 )
 COMMAND_WAIT = Histogram(
     "dagway_command_wait_seconds",

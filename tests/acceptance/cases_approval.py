@@ -30,7 +30,7 @@ def _approve_with_inputs(world: World, case: Case) -> None:
     without = _ask(world, case, ApproveStep)
     assert without.error is not None
     assert (without.error.code, without.error.message) == ("bad_request", "missing required inputs: [WHO]")
-    given = _ask(world, case, ApproveStep, inputs={"WHO": "Ann"}, user="ann")
+    given = _ask(world, case, ApproveStep, inputs={"WHO": "Ann"}, by="ann")
     assert given.result == {"dagRunId": case.run_id, "stepName": "ok", "resumed": True}
     eventually(lambda: world.seen(case).run["run_attempt"] == 2)
 

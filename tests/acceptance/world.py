@@ -21,6 +21,7 @@ from shared.store.engine import open_engine
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS, Outgoing
 from shared.transport.open import open_transport
+from tests.harness.commands import named
 from tests.harness.eventually import PATIENCE_S, eventually
 
 __all__ = ["Case", "Seen", "World", "equal", "mend_and_retry", "ran", "states"]
@@ -164,7 +165,7 @@ class World:
     def ask(self, command: c.Command) -> c.CommandReply:
         """Send a command and return its outcome."""
         command_id = new_run_id()
-        body = encode(command, id=command_id, at=utc_now())
+        body = encode(named(command), id=command_id, at=utc_now())
         asked = self._transport.request(Outgoing(COMMANDS, body, command_id))
         return decode_as(asked.reply(60), c.CommandReply)
 

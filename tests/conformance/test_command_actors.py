@@ -10,11 +10,11 @@ from sqlalchemy import delete, insert, update
 from shared.contracts import commands as c
 from shared.contracts.actors import SYSTEM, Actor
 from shared.contracts.audit import AuditEntry, AuditTarget
-from shared.contracts.codec import encode
+from shared.contracts.codec import decode_as, encode
 from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store.reads.reader import AuditFilter, AuditRow, Reads
-from shared.transport.base import AUDIT, Outgoing
+from shared.transport.base import AUDIT, COMMANDS, Outgoing
 from shared.transport.open import open_transport
 from tests.conformance.conftest import Deployment
 from tests.harness.eventually import eventually
@@ -191,11 +191,16 @@ def test_a_demotion_holds_for_the_commands_behind_it(stack: Stack) -> None:
     assert code(stack.ask(start)) == "forbidden"
 
 
-def test_a_command_of_the_release_before_names_nobody_and_is_carried_out(stack: Stack) -> None:
-    assert code(queue(stack, None, by="old-gateway")) == "recorded"
+def test_a_command_that_names_nobody_is_refused(stack: Stack) -> None:
+    command_id, run_id = new_run_id(), new_run_id()
+    body = encode(c.EnqueueRun(by="forger", file_name="etl", dag_run_id=run_id), id=command_id, at=NOW)
 
-    entry = newest(stack, "old-gateway")
-    assert (entry.outcome, entry.actor_kind) == ("done", "unstated")
+    reply = decode_as(stack.transport.request(Outgoing(COMMANDS, body, command_id)).reply(60), c.CommandReply)
+
+    assert code(reply) == "forbidden"
+    entry = newest(stack, "forger")
+    assert (entry.outcome, entry.code, entry.actor_kind) == ("refused", "forbidden", "unstated")
+    assert stack.rows(t.dag_runs, dag_run_id=run_id) == []
 
 
 def test_the_entry_of_a_gateway_is_recorded_once_whatever_it_says(stack: Stack) -> None:

@@ -17,6 +17,7 @@ from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS, Outgoing, Transport
+from tests.harness.commands import named
 from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.scripted_worker import ScriptedWorker
 
@@ -79,7 +80,7 @@ class Stack:
     def ask(self, command: c.Command, command_id: str = "") -> c.CommandReply:
         """Send a command and return its recorded outcome."""
         command_id = command_id or new_run_id()
-        body = encode(command, id=command_id, at=utc_now())
+        body = encode(named(command), id=command_id, at=utc_now())
         asked = self.transport.request(Outgoing(COMMANDS, body, command_id))
         return decode_as(asked.reply(60), c.CommandReply)
 

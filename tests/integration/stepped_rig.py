@@ -11,6 +11,7 @@ from shared.contracts.codec import decode, encode
 from shared.ids import new_run_id
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS
+from tests.harness.commands import named
 from tests.integration.scheduler_stack import Stack
 
 __all__ = ["T0", "SteppedRig"]
@@ -33,5 +34,5 @@ class SteppedRig:
         return Assembly(self.store, self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
 
     def ask(self, *commands: c.Command) -> list[c.CommandReply]:
-        envelopes = [decode(encode(command, id=new_run_id(), at=self.now)) for command in commands]
+        envelopes = [decode(encode(named(command), id=new_run_id(), at=self.now)) for command in commands]
         return self.transactor.decide(lambda batch: carry_out(batch, envelopes))

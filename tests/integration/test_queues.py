@@ -18,6 +18,7 @@ from shared.store import tables as t
 from shared.store.reads.reader import Reads
 from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
+from tests.harness.commands import named
 from tests.harness.eventually import PATIENCE_S
 from tests.integration.scheduler_stack import Stack
 from tests.integration.stepped_rig import SteppedRig
@@ -250,7 +251,7 @@ def test_a_high_run_queued_together_with_a_low_one_goes_first_whenever_admission
         c.EnqueueRun(file_name="a", dag_run_id="low", queue="q"),
         c.EnqueueRun(file_name="a", dag_run_id="high", queue="q", priority="high"),
     ]
-    late = [decode(encode(command, id=new_run_id(), at=rig.now)) for command in commands]
+    late = [decode(encode(named(command), id=new_run_id(), at=rig.now)) for command in commands]
     asked: list[str] = []
 
     @event.listens_for(rig.stack.engine, "after_cursor_execute")

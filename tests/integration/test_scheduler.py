@@ -16,6 +16,7 @@ from shared.store import tables as t
 from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS, HEARTBEATS, BrokerQueue, Durability, Outgoing
+from tests.harness.commands import named
 from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.scripted_worker import ScriptedWorker
 from tests.integration.scheduler_stack import Stack
@@ -352,7 +353,8 @@ def test_two_schedulers_dispatch_every_run_once(stack: Stack) -> None:
     asked = []
     for number in range(60):
         command_id = new_run_id()
-        body = encode(c.StartRun(file_name="one", dag_run_id=f"n{number}"), id=command_id, at=utc_now())
+        start = named(c.StartRun(file_name="one", dag_run_id=f"n{number}"))
+        body = encode(start, id=command_id, at=utc_now())
         asked.append(stack.transport.request(Outgoing(COMMANDS, body, command_id)))
     for each in asked:
         each.reply(PATIENCE_S)

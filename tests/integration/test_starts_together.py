@@ -23,6 +23,7 @@ from shared.store import tables as t
 from shared.store.engine import is_postgres
 from shared.store.writes.transaction import Store, Transaction
 from shared.transport.base import COMMANDS, Consumer, Delivery, Outgoing
+from tests.harness.commands import named
 from tests.harness.eventually import eventually
 from tests.integration.scheduler_stack import Stack
 
@@ -36,7 +37,7 @@ def test_starts_in_one_batch_have_their_own_outcomes(stack: Stack) -> None:
     transactor = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).transactor
 
     def ask(**commands: c.Command) -> list[c.CommandReply]:
-        envelopes = [decode(encode(command, id=key, at=utc_now())) for key, command in commands.items()]
+        envelopes = [decode(encode(named(command), id=key, at=utc_now())) for key, command in commands.items()]
         return transactor.decide(lambda batch: carry_out(batch, envelopes))
 
     first = ask(known=known)
@@ -61,7 +62,7 @@ def test_of_singletons_in_one_batch_one_starts(stack: Stack, kind: str) -> None:
     stack.dag("one", ONE)
     stack.stop_schedulers()
     transactor = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).transactor
-    batch = [decode(encode(each, id=f"k{number}", at=utc_now())) for number, each in enumerate(SINGLE[kind])]
+    batch = [decode(encode(named(each), id=f"k{number}", at=utc_now())) for number, each in enumerate(SINGLE[kind])]
 
     replies = transactor.decide(lambda it: carry_out(it, batch))
 
@@ -77,7 +78,7 @@ def test_of_singletons_that_two_schedulers_start_one_starts(stack: Stack) -> Non
         Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).transactor for _ in range(2)
     )
     asked = SINGLE["start"][0], SINGLE["enqueue"][1]
-    first, second = (decode(encode(each, id=each.dag_run_id, at=utc_now())) for each in asked)
+    first, second = (decode(encode(named(each), id=each.dag_run_id, at=utc_now())) for each in asked)
     replies: list[c.CommandReply] = []
     other = Thread(target=lambda: replies.extend(two.decide(lambda batch: carry_out(batch, [second]))))
 
@@ -130,7 +131,7 @@ def test_waiting_commands_share_one_transaction(stack: Stack) -> None:
     transactor = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).transactor
     ids = [f"r{number}" for number in range(17)]
     for key in ids:
-        start = encode(c.StartRun(file_name="one", dag_run_id=key), id=key, at=utc_now())
+        start = encode(named(c.StartRun(file_name="one", dag_run_id=key)), id=key, at=utc_now())
         stack.transport.send(Outgoing(COMMANDS, start, key)).result(60)
     stop = Event()
     consumer = AllAtOnce(stack.transport.consume([COMMANDS], prefetch=50), len(ids), stop)
@@ -155,7 +156,7 @@ def test_specs_are_parsed_before_the_transaction(stack: Stack, monkeypatch: pyte
         c.StartInline(dag_name="three", dag_run_id="r", spec=specs[3]),
     ]
     for number, command in enumerate(asked):
-        stack.transport.send(Outgoing(COMMANDS, encode(command, id=f"p{number}", at=utc_now()), "x")).result(60)
+        stack.transport.send(Outgoing(COMMANDS, encode(named(command), id=f"p{number}", at=utc_now()), "x")).result(60)
     open_now: list[Store] = []
     parsed: list[tuple[str, bool]] = []
     begin = Store.begin

@@ -31,6 +31,7 @@ from shared.transport.base import (
 from shared.transport.open import open_transport
 from shared.transport.signature_scopes import queue_scope, topic_scope
 from tests.harness.cluster import Cluster, running
+from tests.harness.commands import named
 from tests.harness.eventually import eventually, free_port
 from tests.harness.message_examples import example_of
 from tests.harness.needs import need
@@ -144,7 +145,7 @@ def test_a_key_of_one_pool_reports_for_its_own_workers_only(system: AttackedSyst
 def test_replayed_commands_and_reports_have_no_second_effect(system: AttackedSystem) -> None:
     system.client.create("once", f"steps:\n  - echo once >> {system.folder}/once\n")
     gateway, worker = Recorder(system, "api"), Recorder(system, "worker")
-    start = c.StartRun(by="ada", file_name="once", dag_run_id="r1")
+    start = named(c.StartRun(by="ada", file_name="once", dag_run_id="r1"))
     gateway.send(COMMANDS, start, "start-1")
     system.client.until("succeeded", "once")
     (run,) = system.cluster.rows(t.dag_runs, dag_name="once")
@@ -164,7 +165,7 @@ def test_replayed_commands_and_reports_have_no_second_effect(system: AttackedSys
 
     system.until_refused(Counter({("heartbeats", "replayed"): 3}), before)
     # A later command and a later report are recorded after the replays, which came before them on the same queues.
-    gateway.send(COMMANDS, c.StopRun(by="ada", dag_name="beating", dag_run_id="r1"), "stop-1")
+    gateway.send(COMMANDS, named(c.StopRun(by="ada", dag_name="beating", dag_run_id="r1")), "stop-1")
     system.client.until("aborted", "beating")
     assert held["token"]
     assert [row["command_id"] for row in system.cluster.rows(t.inbox)].count("start-1") == 1

@@ -13,6 +13,7 @@ from shared.ids import new_command_id, random_hex
 from shared.store import tables as t
 from shared.store.engine import transaction
 from shared.transport.base import COMMANDS, Outgoing
+from tests.harness.commands import named
 from tests.simulation.cluster import Cluster
 from tests.simulation.kernel import Host
 from tests.simulation.transport import SimulatedTransport
@@ -105,7 +106,7 @@ class Clients:
         kernel, rng = self._cluster.kernel, self._cluster.rng
         command_id = new_command_id()
         for _ in range(_TRIES):
-            body = encode(command, id=command_id, at=utc_now())
+            body = encode(named(command), id=command_id, at=utc_now())
             try:
                 sent = transport.request(Outgoing(COMMANDS, body, command_id))
                 sent.accepted(_REPLY_S)

@@ -7,6 +7,7 @@ from typing import Any
 
 from services.cli.log_tail import LogLine, LogTail
 from services.processes.here import LocalEngine
+from shared.contracts.actors import Actor
 from shared.contracts.commands import StopRun
 from shared.contracts.commands.runs import StartInline
 from shared.contracts.control import CHANGES
@@ -20,6 +21,7 @@ _POLL_S = 0.2
 _PAGE = 5_000
 _MOST_SETTLE_S = 30.0
 _BY = "command line"
+_ACTOR = Actor(kind="anonymous", id=_BY, name=_BY, role="admin")
 _SHOWN_KINDS = frozenset({"step", "handler"})
 
 
@@ -31,8 +33,9 @@ class LocalRun:
         self._woken = threading.Event()
         engine.transport.listen([CHANGES], lambda _topic, _body: self._woken.set())
         self.name, self.run_id = name, run_id or new_run_id()
-        command = StartInline(by=_BY, spec=spec, dag_name=name, dag_run_id=self.run_id, params=params)
-        engine.carry_out(command)
+        engine.carry_out(
+            StartInline(by=_BY, actor=_ACTOR, spec=spec, dag_name=name, dag_run_id=self.run_id, params=params)
+        )
         self._tails: dict[tuple[int, str], LogTail] = {}
         self.row = self._read()
 
@@ -57,7 +60,7 @@ class LocalRun:
 
     def stop(self) -> None:
         """Ask the run to stop. It goes on until its steps and handlers have ended."""
-        self._engine.carry_out(StopRun(by=_BY, dag_name=self.name, dag_run_id=self.run_id))
+        self._engine.carry_out(StopRun(by=_BY, actor=_ACTOR, dag_name=self.name, dag_run_id=self.run_id))
 
     def output(self) -> Iterator[LogLine]:
         """Yield what the steps have written since the last call."""

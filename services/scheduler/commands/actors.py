@@ -54,27 +54,20 @@ class ActorForbidden(DagwayError):
 
 
 def sender(command: c.Command) -> Actor:
-    """Return the actor of a command, as its gateway named it.
-
-    A command without an actor comes from a gateway of the previous release, which names it in ``by``.
-    """
+    """Return the actor of a command, as its gateway named it; for a command that names none, one without a role."""
     return command.actor or Actor(kind=UNSTATED, id=command.by, name=command.by)
 
 
 def check_allowed(actor: Actor, command: c.Command) -> None:
-    """Raise ``ActorForbidden`` if ``actor``, as it is now, may not send ``command``.
-
-    A command without an actor is allowed in this release, so that gateways of the previous release can still send
-    commands while they are replaced.
-    """
-    if command.actor is not None and (why := why_forbidden(actor, command)):
+    """Raise ``ActorForbidden`` if ``actor``, as it is now, may not send ``command``."""
+    if why := why_forbidden(actor, command):
         raise ActorForbidden(why)
 
 
 def sent_by(command: c.Command, actor: Actor) -> c.Command:
     """Return ``command`` with the name of its checked actor wherever it names its sender."""
     names = {"by": actor.name}
-    if isinstance(command, c.ApprovalCommand) and command.actor is not None:
+    if isinstance(command, c.ApprovalCommand):
         names["user"] = "" if actor.kind == "anonymous" else actor.name
     known = all(getattr(command, field) == name for field, name in names.items())
     return command if known else command.model_copy(update=names)

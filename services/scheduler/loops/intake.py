@@ -29,7 +29,6 @@ from services.scheduler.metrics import (
     COMMAND_RECORD,
     COMMAND_WAIT,
     COMMANDS_RECORDED,
-    COMMANDS_WITHOUT_ACTOR,
     DEAD_LETTERS,
     REPORTS_WITHOUT_LOG,
 )
@@ -259,8 +258,6 @@ def _reply_to_commands(pairs: Pairs, done: _CarriedOut) -> None:
     lasted_s = time.monotonic() - done.began_s
     COMMAND_RECORD.observe(lasted_s)
     for (_, envelope), reply in zip(pairs, done.replies, strict=True):
-        if isinstance(envelope.body, Command) and envelope.body.actor is None:
-            COMMANDS_WITHOUT_ACTOR.inc()
         # The clocks of gateway and scheduler may differ, but a wait must not be negative.
         COMMAND_WAIT.observe(max(0.0, (done.at - envelope.at).total_seconds()))
         COMMANDS_RECORDED.labels(reply.outcome).inc()

@@ -16,7 +16,7 @@ class Command(Message):
     by: str = "anonymous"
     """The user or key that sent the command. It is recorded with every transition. With an ``actor``, its name."""
     actor: Actor | None = None
-    """Who sent the command. Only gateways of the previous release leave it out."""
+    """Who sent the command. Gateways always say it, and schedulers refuse a command that does not."""
     workspace: str = ""
     """The workspace that the command is sent in, and that all names in it belong to; empty: the default workspace."""
 
