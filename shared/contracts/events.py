@@ -150,8 +150,7 @@ class AttemptFinished(Event):
 
     ``next_start``: the worker begins the next step of the chain itself, as soon as the broker has confirmed this event.
 
-    ``log_bytes`` is the size of each stream's whole log, secrets masked. It is ``None`` if the attempt has no log, or
-    from an older worker.
+    ``log_bytes`` is the size of each stream's whole log, secrets masked. It is ``None`` if the attempt has no log.
     """
 
     type = "attempt.finished"
@@ -210,8 +209,7 @@ class AttemptRequested(Event):
 
     The answer is ``AttemptGranted`` or ``StopAttempt``. Asking again gets the same answer.
 
-    - ``doubt``: a member of ``Doubt``. Empty from an older worker, which only reports a second delivery and neither
-      waits nor runs the attempt.
+    - ``doubt``: a member of ``Doubt``.
     - ``waited_s``: for how long the worker has been asking.
     - ``stdout``, ``stderr``: as in ``AttemptStarted``.
     """

@@ -77,7 +77,7 @@ class Task(Message):
     incarnation: str = ""
     """The incarnation of the worker that the task is addressed to; empty if any worker may take it."""
     reports_to: str = ""
-    """The broker queue for the events of this attempt; empty (also from an older scheduler) for the common one."""
+    """The broker queue for the events of this attempt; empty for the common one."""
     dag_name: str
     dag_run_id: str
     root_dag_name: str
@@ -91,7 +91,7 @@ class Task(Message):
     params_outside: tuple[str, ...] | None = None
     """Names of the parameters that are not the DAG author's text.
 
-    ``None`` (from an older scheduler) means all parameters if ``params_given``, else none.
+    ``None`` (a scheduler cannot read sealed parameters) means all parameters if ``params_given``, else none.
     """
     hidden_params: tuple[tuple[str, str], ...] = ()
     """The parameters that contain a secret of the calling run, with the secret masked."""

@@ -29,7 +29,7 @@ class LoginToken:
     user_id: str
     username: str
     version: int
-    """The user's ``token_version`` at the login. 0 for tokens of older gateways, which have none."""
+    """The user's ``token_version`` at the login."""
     expires_at: datetime
 
 
@@ -72,27 +72,14 @@ class LoginTokens:
     def _claims(self, text: str) -> dict[str, Any] | None:
         import jwt  # noqa: PLC0415 - see the module's docstring
 
-        for key in self._candidates(text):
-            # PyJWT would compare with the host's clock. ``read`` checks the end; the beginning may be in the future.
-            options: Options = {"require": list(_CLAIMS), "verify_exp": False, "verify_iat": False}
-            try:
-                claims: dict[str, Any] = jwt.decode(text, key, algorithms=[_ALGORITHM], options=options)
-            except (jwt.InvalidTokenError, ValueError):
-                continue
-            return claims
-        return None
-
-    def _candidates(self, text: str) -> list[str]:
-        import jwt  # noqa: PLC0415 - see the module's docstring
-
+        # PyJWT would compare with the host's clock. ``read`` checks the end; the beginning may be in the future.
+        options: Options = {"require": list(_CLAIMS), "verify_exp": False, "verify_iat": False}
         try:
-            key_id = jwt.get_unverified_header(text).get("kid")
-        except (jwt.InvalidTokenError, ValueError):
-            return []
-        if key_id is None:
-            # A gateway of an older version has made it.
-            return list(self._keys.values())
-        return [self._keys[key_id]] if key_id in self._keys else []
+            key = self._keys[jwt.get_unverified_header(text)["kid"]]
+            claims: dict[str, Any] = jwt.decode(text, key, algorithms=[_ALGORITHM], options=options)
+        except (jwt.InvalidTokenError, ValueError, KeyError):
+            return None
+        return claims
 
 
 def _token(text: str, claims: dict[str, Any]) -> LoginToken | None:

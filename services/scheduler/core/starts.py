@@ -61,8 +61,6 @@ def requested(draft: Draft, message: Requested) -> Ignored | None:
     """
     event = message.event
     attempt = draft.nodes[event.node].attempt
-    if not event.doubt:
-        return _redelivered(draft, event)
     if attempt is None or attempt.token != event.token:
         return turned_away(event, "stale token")
     grant = Grant(event.worker_id, event.incarnation, event.token)
@@ -74,21 +72,6 @@ def requested(draft: Draft, message: Requested) -> Ignored | None:
         return Ignored("reports outstanding")
     begin(draft, event, draft.now)
     draft.effects.append(grant)
-    return None
-
-
-def _redelivered(draft: Draft, event: AttemptRequested) -> Ignored | None:
-    """A worker of an older version does not run a task that is delivered twice: replace the attempt if nobody began it.
-
-    The new attempt has a new token, so reports about the old task are ignored. The old attempt does not count as a try.
-    """
-    attempt = draft.nodes[event.node].attempt
-    if attempt is None or attempt.token != event.token:
-        return Ignored("stale token")
-    if attempt.state is AttemptState.RUNNING:
-        return Ignored("already started")
-    draft.withdraw(event.node, "the task was delivered twice")
-    draft.note(event.node, "the broker delivered the task twice: a new task is sent")
     return None
 
 

@@ -84,8 +84,6 @@ class Marks:
         """When markers were sent, one to each reports' queue, and those that are not answered yet."""
         self._last_asked: datetime | None = None
         self._passed: deque[Passed] = deque(maxlen=_KEPT)
-        self._all_answer = False
-        """Whether all schedulers know markers. One of an earlier version would make a dead letter of each."""
         self._gone: dict[str, Gone] = {}
         listener.on_marker, listener.on_news = self._note, self._be_busy
 
@@ -135,7 +133,7 @@ class Marks:
         number = self._hearing.send(session, now, time.monotonic())
         self._transport.send(self._marker(self._own_ear, number))
         self._collect()
-        if self._all_answer and self._is_time(now):
+        if self._is_time(now):
             asked = [self._transport.request(self._marker(queue, number)) for queue in self._routes.queues]
             self._asked.append((now, asked))
             self._last_asked = now
@@ -197,12 +195,11 @@ class Marks:
                 self._reports_until, _ = self._returned.popleft()
             return {"reports_until": self._reports_until, "session_since": self._session_since}
 
-    def reports_until(self, rows: Iterable[Mapping[str, Any]], now: datetime) -> datetime:
+    def reports_until(self, rows: Iterable[Mapping[str, Any]]) -> datetime:
         """Return the time before which all sent reports are recorded. ``rows``: all schedulers, this one included."""
         rows = list(rows)
         self._routes.note(rows)
-        peers = [peer_of(row, self._gone.get(row["instance_id"]), now) for row in rows]
-        self._all_answer = all(peer.knows_markers for peer in peers)
+        peers = [peer_of(row, self._gone.get(row["instance_id"])) for row in rows]
         with self._lock:
             return recorded_until(self._passed, peers) if peers else NEVER
 
@@ -215,20 +212,18 @@ class Marks:
         if len(self._routes.queues) == 1 and all(row["instance_id"] == self._instance_id for row in rows):
             return now
         self._hurried_until_s = time.monotonic() + _HURRY_S
-        return self.reports_until(rows, now)
+        return self.reports_until(rows)
 
     def doubtful(self, rows: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
         """Return the other schedulers whose session may be over; ``ask`` finds out.
 
-        They wrote no heartbeat for some seconds, or their row has no mark. Schedulers of an earlier version
-        (``session_since`` is ``None``) are left out: they have no broker queue that would show their session.
+        They wrote no heartbeat for some seconds, or their row has no mark.
         """
         silent_after = _SILENT_AFTER_IDLE if self.idle else _SILENT_AFTER
         return [
             row["instance_id"]
             for row in rows
             if row["instance_id"] != self._instance_id
-            and row["session_since"] is not None
             and (row["reports_until"] is None or now - row["heartbeat_at"] > silent_after)
         ]
 

@@ -26,11 +26,6 @@ _RETURN = timedelta(seconds=2)
 """Within this time after a session's end, the broker has put its messages back."""
 _ORDER = timedelta(seconds=0.5)
 """How far the broker may deviate from the order in which it passes messages to the queues of one connection."""
-_UNNAMED = timedelta(seconds=60)
-"""How long a silent scheduler of an earlier version counts, which has no queue that tells when its session is over.
-
-RabbitMQ ends a silent session after at most 20 s.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +55,6 @@ class Peer:
     recorded_until: datetime
     since: datetime
     gone: Gone | None = None
-    knows_markers: bool = True
 
     def vouches(self, marker: Passed) -> bool:
         """Return whether no report that was sent before the marker can still lie unrecorded with this scheduler."""
@@ -75,10 +69,6 @@ def recorded_until(passed: Iterable[Passed], peers: Sequence[Peer]) -> datetime:
     return max((one.sent_at for one in passed if all(peer.vouches(one) for peer in peers)), default=NEVER)
 
 
-def peer_of(row: Mapping[str, Any], gone: Gone | None, now: datetime) -> Peer:
+def peer_of(row: Mapping[str, Any], gone: Gone | None) -> Peer:
     """Return what a row of the table ``services`` says; ``gone`` is what the broker says."""
-    heard_at, since, until = row["heartbeat_at"], row["session_since"], row["reports_until"]
-    if since is None:
-        over = heard_at + _UNNAMED
-        return Peer(NEVER, NEVER, Gone(over, now) if over < now else None, knows_markers=over < now)
-    return Peer(until or NEVER, since, gone)
+    return Peer(row["reports_until"] or NEVER, row["session_since"], gone)

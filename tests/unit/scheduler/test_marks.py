@@ -52,7 +52,7 @@ class Rig:
         return {"instance_id": "me", "version": "test", "heartbeat_at": self.now, **self.marks.row()}
 
     def until(self, *others: dict[str, object]) -> datetime:
-        return self.marks.reports_until([self.row(), *others], self.now)
+        return self.marks.reports_until([self.row(), *others])
 
     def second(self, *, answer: bool = True) -> None:
         """Send markers, let a second pass, and let a scheduler receive those among the reports."""
@@ -165,15 +165,6 @@ def test_markers_that_wait_in_a_backlog_become_rare(rig: Rig) -> None:
     assert rig.until() > T0 + timedelta(seconds=70)
 
 
-def test_a_scheduler_that_does_not_know_markers_gets_none(rig: Rig) -> None:
-    old = {"instance_id": "old", "heartbeat_at": T0, "reports_until": None, "session_since": None, "version": "old"}
-    rig.until(old)
-
-    rig.marks.send()
-
-    assert rig.transport.waiting(EVENTS) == 0
-
-
 def test_without_a_session_the_row_claims_nothing(rig: Rig) -> None:
     rig.second()
     assert rig.row()["session_since"] == T0
@@ -185,16 +176,16 @@ def test_without_a_session_the_row_claims_nothing(rig: Rig) -> None:
 
 
 def test_the_broker_is_asked_for_schedulers_that_are_silent_or_have_no_session(rig: Rig) -> None:
-    def row(name: str, silent_s: float, *, session: bool = True, mark: bool = True) -> dict[str, object]:
+    def row(name: str, silent_s: float, *, mark: bool = True) -> dict[str, object]:
         return {
             "instance_id": name,
             "version": "test",
             "heartbeat_at": rig.now - timedelta(seconds=silent_s),
-            "session_since": T0 if session else None,
+            "session_since": T0,
             "reports_until": T0 if mark else None,
         }
 
-    rows = [row("live", 1), row("silent", 4), row("cut off", 1, mark=False), row("old", 100, session=False), rig.row()]
+    rows = [row("live", 1), row("silent", 4), row("cut off", 1, mark=False), rig.row()]
     assert rig.marks.doubtful(rows, rig.now) == ["silent", "cut off"]
     rig.marks.idle = True
     assert rig.marks.doubtful(rows, rig.now) == ["cut off"], "passes are rarer while no attempt is open"

@@ -17,10 +17,10 @@ def at(seconds: float) -> datetime:
     return T0 + timedelta(seconds=seconds)
 
 
-def row(heard_s: float, since_s: float | None, until_s: float | None) -> dict[str, datetime | None]:
+def row(heard_s: float, since_s: float, until_s: float | None) -> dict[str, datetime | None]:
     return {
         "heartbeat_at": at(heard_s),
-        "session_since": None if since_s is None else at(since_s),
+        "session_since": at(since_s),
         "reports_until": None if until_s is None else at(until_s),
     }
 
@@ -43,19 +43,10 @@ def test_a_silent_scheduler_counts_until_its_session_is_over() -> None:
     silent = row(50, 0, 49)
     marker = Passed(at(100), at(101))
 
-    assert recorded_until([marker], [peer_of(silent, None, at(300))]) == NEVER
-    assert recorded_until([marker], [peer_of(silent, Gone(at(99), at(300)), at(300))]) == NEVER, "perhaps not put back"
-    assert recorded_until([marker], [peer_of(silent, Gone(at(98), at(100)), at(300))]) == NEVER, "perhaps back since"
-    assert recorded_until([marker], [peer_of(silent, Gone(at(98), at(101)), at(300))]) == at(100)
-
-
-def test_a_scheduler_of_an_earlier_version_counts_for_a_minute() -> None:
-    old = row(50, None, None)
-
-    assert not peer_of(old, None, at(110)).knows_markers
-    assert recorded_until([Passed(at(100), at(101))], [peer_of(old, None, at(110))]) == NEVER
-    assert peer_of(old, None, at(111)).knows_markers
-    assert recorded_until([Passed(at(112), at(113))], [peer_of(old, None, at(114))]) == at(112)
+    assert recorded_until([marker], [peer_of(silent, None)]) == NEVER
+    assert recorded_until([marker], [peer_of(silent, Gone(at(99), at(300)))]) == NEVER, "perhaps not put back"
+    assert recorded_until([marker], [peer_of(silent, Gone(at(98), at(100)))]) == NEVER, "perhaps back since"
+    assert recorded_until([marker], [peer_of(silent, Gone(at(98), at(101)))]) == at(100)
 
 
 @dataclass

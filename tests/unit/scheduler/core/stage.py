@@ -201,10 +201,6 @@ class Stage:
         )
         return self.tell(event)
 
-    def redelivered(self, name: str, token: str = "") -> Decision:
-        """Report a second delivery, as a worker of an older version does, which does not ask."""
-        return self.ask(name, "", token=token)
-
     def ask(
         self,
         name: str,

@@ -87,7 +87,6 @@ def test_a_holder_of_a_stale_token_is_halted() -> None:
         ("w3", old, True),
     ]
     assert ignored(stage.finish("a", token=old)) == "stale token"
-    assert ignored(stage.redelivered("a", token=old)) == "stale token"
     assert ignored(stage.tell(AttemptLost(0, old, ""))) == "stale token"
     assert ignored(stage.tell(TaskUndelivered(0, old, ""))) == "stale token"
 
@@ -122,32 +121,6 @@ def test_an_attempt_that_a_worker_has_begun_is_not_barred() -> None:
 
 def test_a_report_on_a_node_that_does_not_exist_is_ignored() -> None:
     assert ignored(Stage.begun(A).tell(AttemptLost(7, "x", ""))) == "no such node"
-
-
-def test_a_task_delivered_twice_is_sent_again_while_no_worker_is_known_to_run_it() -> None:
-    stage = Stage.begun(A)
-    stage.redelivered("a")
-
-    assert stage.order() == ["a", "a"]
-    assert stage.task("a").number == 1
-    assert [one.state for one in stage.closed] == [AttemptState.WITHDRAWN]
-
-
-def test_a_task_delivered_twice_changes_nothing_for_the_worker_that_runs_it() -> None:
-    stage = Stage.begun(A)
-    stage.start("a")
-
-    assert ignored(stage.redelivered("a")) == "already started"
-
-
-def test_a_second_try_delivered_twice_is_sent_anew_as_the_same_try() -> None:
-    stage = Stage.begun(make_dag(step("a", retry_policy={"limit": 1, "interval_sec": 0})))
-    stage.make("a", "failed")
-    stage.redelivered("a")
-
-    assert stage.task("a").number == 2
-    stage.make("a", "failed")
-    assert stage.run.status is RunStatus.FAILED
 
 
 @pytest.mark.parametrize("heard", [True, False])
@@ -303,11 +276,10 @@ def test_a_prepare_lost_with_its_worker_is_made_anew() -> None:
 
 
 @pytest.mark.parametrize("node", ["a", "onInit", "onExit", "prepare"])
-def test_every_kind_of_node_survives_a_task_delivered_twice(node: str) -> None:
+def test_every_kind_of_node_survives_a_task_that_was_not_delivered(node: str) -> None:
     stage = Stage.begun(make_dag(step("a"), handlers=[Handler.INIT, Handler.EXIT]), prepare=True)
     while stage.open() != [node]:
         stage.make(stage.open()[0])
-    stage.redelivered(node)
     stage.undelivered(node)
     stage.play()
 

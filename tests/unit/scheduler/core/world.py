@@ -150,7 +150,7 @@ class World:
         stage = self.stage
         wrongs: list[Callable[[], object]] = [stage.stop]
         if self._tasks:
-            wrongs += [self._tasks.pop, self._send_again, self._grow_old, self._deliver_task_twice, self._give_up]
+            wrongs += [self._tasks.pop, self._send_again, self._grow_old, self._give_up]
         if self._asking:
             wrongs += [self._give_up_asking, self._asking.pop]
         if self._begun:
@@ -269,13 +269,6 @@ class World:
         copy = self._begun[int(self._pick(range(len(self._begun))))]  # type: ignore[call-overload]
         self._grow_old(copy.task.token)
         self._tasks.append(_Copy(copy.task, copy.worker_id, Doubt.REDELIVERED))
-
-    def _deliver_task_twice(self) -> None:
-        """A worker of an older version gets a copy: it reports it and runs nothing."""
-        if (copy := self._tasks[-1]).task.token not in self._starts_unheard():
-            self._grow_old(copy.task.token)
-            self._mail.append(AttemptRequested(**self._facts(copy.task, copy.worker_id or "w3")))
-            self._deliver(-1)
 
     def _give_up(self) -> None:
         """A worker does not learn whether the news of its start arrived, and runs nothing."""
