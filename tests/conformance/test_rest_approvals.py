@@ -221,6 +221,12 @@ def test_all_of_parallel_runs_wait_and_each_needs_its_approval(live: Live) -> No
     run = f"many/{run_id}"
     first, second = below(live, run, "asking", 2)
     live.until("many", run_id, 7)
+    # What each run was called with tells them apart.
+    waiting = [each for each in live.get("/approvals")["approvals"] if each["dagRunId"] == run_id]
+    assert {each["subDAGRunId"]: each["params"] for each in waiting} == {
+        each["dagRunId"]: each["params"] for each in live.get(f"/dag-runs/{run}/sub-dag-runs")["subRuns"]
+    }
+    assert {each["params"] for each in waiting} == {"a", "b"}
     live.post(f"/dag-runs/{run}/sub-dag-runs/{first}/steps/ok/approve")
     sub_until(live, run, first, 4)
     assert step(live.until("many", run_id, 7), "each")["status"] == 7

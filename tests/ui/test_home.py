@@ -87,6 +87,21 @@ def test_home_answers_the_nights_questions_at_once(look: Look, system: Embedded,
         expect(waiting).not_to_contain_text("night-gpu")
 
 
+def test_home_tells_the_approvals_of_a_fan_out_apart(look: Look, system: Embedded) -> None:
+    spec = "steps: [{name: fan, call: each-region, parallel: [eu-west, us-east]}]\n---\nname: each-region\n"
+    system.client.create("fan-asks", f"{spec}steps: [{{name: sign off, type: hitl}}]\n")
+    system.client.start("fan-asks")
+    system.client.until("waiting", "fan-asks")
+    with look() as page:
+        asked = page.get_by_role("region", name="Waiting for approval").get_by_role("listitem")
+        asked.filter(has_text="us-east").get_by_role("link").click()
+        expect(page.get_by_role("button", name="Approve")).to_be_visible()
+        expect(page.locator("main dl").first).to_contain_text("us-east")
+        page.get_by_role("button", name="Reject").click()
+        page.get_by_role("dialog").get_by_role("button", name="Reject").click()
+    system.client.until("failed", "fan-asks")
+
+
 def test_home_names_the_runs_that_have_been_queued_longest(look: Look, system: Embedded, tmp_path: Path) -> None:
     hold = f"until test -e {tmp_path / 'open'}; do sleep 0.05; done"
     system.client.create("patient", f"queue: patient\nsteps: [{{name: s, command: '{hold}'}}]\n")

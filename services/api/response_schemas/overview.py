@@ -37,7 +37,7 @@ class OverviewCountsSchema(Schema):
 
 
 class ApprovalSchema(Schema):
-    """A step that waits for approval. ``name`` and ``dagRunId`` are the root run's, ``dagName`` its own run's."""
+    """A step that waits for approval. ``name`` and ``dagRunId`` are the root run's, the others are of its own run."""
 
     name: str
     dagRunId: str
@@ -45,6 +45,7 @@ class ApprovalSchema(Schema):
     dagName: str
     stepName: str
     since: str = ""
+    params: str = ""
 
 
 class ApprovalsSchema(Schema):

@@ -62,7 +62,11 @@ def timeline(call: Call, query: TimelineQuery) -> ApiResponse:
 
 @OVERVIEW.get("/approvals", id="listApprovals", response=ApprovalsSchema)
 def approvals(call: Call) -> ApiResponse:
-    """List the steps that wait for approval, at most 200, including those of sub-runs."""
+    """List the steps that wait for approval, at most 200, including those of sub-runs.
+
+    ``params`` are those of the step's own run: what the calling step gave to a sub-run, which tells the items of a
+    fan-out apart.
+    """
     return ok({"approvals": _approvals(call, call.deps.reads.waiting_steps(limit=_APPROVALS))})
 
 
@@ -164,7 +168,7 @@ def _approvals(call: Call, waiting: Sequence[ApprovalRow]) -> list[dict[str, Any
             **sparse(subDAGRunId=each.run.dag_run_id if each.run != each.root else ""),
             "dagName": each.run.dag_name,
             "stepName": each.step,
-            **sparse(since=json_values.timestamp(each.since, call.deps.zone)),
+            **sparse(since=json_values.timestamp(each.since, call.deps.zone), params=each.params),
         }
         for each in waiting
     ]

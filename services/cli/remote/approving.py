@@ -1,7 +1,5 @@
 """``dagway approve`` and ``dagway reject``."""
 
-from typing import Any
-
 import click
 
 from services.cli.errors import GatewayError
@@ -122,19 +120,8 @@ def _list_waiting(gateway: Gateway, *, in_json: bool) -> None:
         head.append("SUB-RUN")
         for row, each in zip(rows, found["approvals"], strict=True):
             row.append(f"{each['subDAGRunId']} of {each['dagName']}" if "subDAGRunId" in each else "-")
-        params = _params_of_sub_runs(gateway, found["approvals"])
-        if any(params.values()):
-            head.append("PARAMS")
-            for row, each in zip(rows, found["approvals"], strict=True):
-                row.append(params.get(each.get("subDAGRunId", "")) or "-")
+    if any("params" in each for each in found["approvals"]):
+        head.append("PARAMS")
+        for row, each in zip(rows, found["approvals"], strict=True):
+            row.append(each.get("params", "-"))
     echo_table(head, rows, empty="nothing waits for approval")
-
-
-def _params_of_sub_runs(gateway: Gateway, waiting: list[dict[str, Any]]) -> dict[str, str]:
-    """Return the parameters of the sub-runs that root runs called, by id: they tell the items of a fan-out apart."""
-    roots = {(each["name"], each["dagRunId"]): None for each in waiting if "subDAGRunId" in each}
-    return {
-        sub_run["dagRunId"]: sub_run.get("params", "")
-        for root in roots
-        for sub_run in gateway.get(f"{path('dag-runs', *root)}/sub-dag-runs")["subRuns"]
-    }

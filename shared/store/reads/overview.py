@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select, union_all
 
+from shared.language.expansion.params_syntax import params_text
+from shared.language.expansion.secret_params import show_params
 from shared.status import RunStatus
 from shared.store import tables as t
 from shared.store.queries.runs import NEWEST_FIRST, RUNNING
@@ -33,10 +35,15 @@ class PastRunRow(NamedTuple):
 
 
 class ApprovalRow(NamedTuple):
-    """A step that waits for approval. ``root`` and ``run`` differ if it is a step of a sub-run."""
+    """A step that waits for approval. ``root`` and ``run`` differ if it is a step of a sub-run.
+
+    ``params`` are those of ``run``, secrets masked with ``*``: a sub-run's as its caller gave them, which tells the
+    items of a fan-out apart; a root run's as evaluated.
+    """
 
     root: RunName
     run: RunName
+    params: str
     step: str
     since: datetime | None
 
@@ -76,7 +83,7 @@ class OverviewReads(Reader):
     def waiting_steps(self, *, limit: int) -> tuple[ApprovalRow, ...]:
         """Return the steps that wait for approval, those of the newest runs first."""
         roots = (
-            select(_r.run_key, _r.dag_name, _r.dag_run_id, _r.created_at)
+            select(_r.run_key, _r.dag_name, _r.dag_run_id, _r.created_at, _r.params, _r.parent_params)
             .where(_r.root_key.is_(None), _r.status.in_((_WAITING, RUNNING)), self._ours(_r.dag_name))
             .order_by(*NEWEST_FIRST)
             .limit(_MOST_ROOTS)
@@ -88,14 +95,14 @@ class OverviewReads(Reader):
         family = union_all(
             select(
                 c.dag_name, c.dag_run_id, c.dag_name.label("own_name"), c.dag_run_id.label("own_id"), c.run_key
-            ).add_columns(c.created_at),
-            select(
-                c.dag_name, c.dag_run_id, own.c.dag_name, own.c.dag_run_id, own.c.run_key, own.c.created_at
-            ).select_from(roots.join(own, below)),
+            ).add_columns(c.created_at, c.params, c.parent_params),
+            select(c.dag_name, c.dag_run_id, own.c.dag_name, own.c.dag_run_id, own.c.run_key, own.c.created_at)
+            .add_columns(own.c.params, own.c.parent_params)
+            .select_from(roots.join(own, below)),
         ).subquery()
         f = family.c
         query = (
-            select(f.dag_name, f.dag_run_id, f.own_name, f.own_id, _n.name, _n.started_at)
+            select(f.dag_name, f.dag_run_id, f.own_name, f.own_id, _n.name, _n.started_at, f.params, f.parent_params)
             .select_from(family.join(t.nodes, and_(_n.run_key == f.run_key, _n.status == _WAITING)))
             # A step that called a run waits because that run does.
             .where(_n.call_token == "")
@@ -104,5 +111,14 @@ class OverviewReads(Reader):
         )
         with self._statement() as connection:
             return tuple(
-                ApprovalRow(RunName(*row[0:2]), RunName(*row[2:4]), row[4], row[5]) for row in connection.execute(query)
+                ApprovalRow(RunName(*row[0:2]), RunName(*row[2:4]), _params(*row[6:8]), *row[4:6])
+                for row in connection.execute(query)
             )
+
+
+def _params(params: list[tuple[str, str]] | None, asked_as: str | None) -> str:
+    return (
+        params_text(show_params(tuple((name, value) for name, value in params or ()), ""))
+        if asked_as is None
+        else asked_as
+    )
