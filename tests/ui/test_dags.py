@@ -194,8 +194,32 @@ def test_an_unsaved_text_survives_that_its_dag_is_deleted(look: Look, system: Em
         expect(page.get_by_text("This DAG was deleted or renamed by somebody else.")).to_have_count(0)
         editor.fill("steps: [echo more]\n")
         page.get_by_role("button", name="Save", exact=True).click()
-        expect(page.get_by_role("link", name="Spec", exact=True)).to_be_visible()
+        expect(page.get_by_text("Not saved", exact=True)).to_have_count(0)
     assert system.client.ask("GET", "/dags/doomed/spec").json["spec"] == "steps: [echo more]\n"
+
+
+def test_an_unsaved_text_is_found_after_its_dag_was_deleted_meanwhile(look: Look, system: Embedded) -> None:
+    for name in ("gone-saved", "gone-dropped"):
+        system.client.create(name, "steps: [echo first]\n")
+    with look("#/dags", expected=("status of 404",), stored=PLAIN_EDITOR) as page:
+        for name in ("gone-saved", "gone-dropped"):
+            page.evaluate(f"location.hash = '#/dags/{name}?tab=spec'")
+            editor = page.get_by_label(f"Spec of {name}")
+            expect(editor).to_have_value("steps: [echo first]\n")
+            editor.fill("steps: [echo mine]\n")
+            page.get_by_role("link", name="Home", exact=True).click()
+            assert system.client.ask("DELETE", f"/dags/{name}").status == 204
+        for name, button in (("gone-saved", "Save"), ("gone-dropped", "Undo all")):
+            page.get_by_role("link", name="DAGs", exact=True).click()
+            page.get_by_text("Not saved: ").get_by_role("link", name=name).click()
+            expect(page.get_by_text("This DAG was deleted or renamed by somebody else.")).to_be_visible()
+            expect(page.get_by_label(f"Spec of {name}")).to_have_value("steps: [echo mine]\n")
+            page.get_by_role("button", name=button, exact=True).click()
+        expect(page.get_by_role("heading", name="Not found")).to_be_visible()
+        page.get_by_role("link", name="All DAGs").click()
+        expect(page.get_by_role("link", name="gone-saved", exact=True)).to_be_visible()
+        expect(page.get_by_text("Not saved: ")).to_have_count(0)
+    assert system.client.ask("GET", "/dags/gone-saved/spec").json["spec"] == "steps: [echo mine]\n"
 
 
 def test_an_action_that_outlives_its_dialog_leads_nowhere(look: Look, system: Embedded) -> None:

@@ -7,7 +7,7 @@ import * as drafts from "../drafts.js";
 import { GraphView } from "../graph_view.js";
 import { attempt } from "../notice.js";
 import { toldLabel } from "../reason.js";
-import { go, to } from "../router.js";
+import { go, stay, to } from "../router.js";
 import { may } from "../session.js";
 import { badge } from "../status.js";
 import { ago, took } from "../time.js";
@@ -21,6 +21,8 @@ import { versions } from "./versions.js";
 
 const NARROW = matchMedia("(max-width: 760px)");
 const MOST_ROWS = 200;
+/** What is known of a DAG of which there is only an unsaved text. */
+const NOTHING = { dag: { steps: [] }, errors: [], suspended: false, latestDAGRun: {} };
 const TABS = { steps: "Steps", runs: "Runs", spec: "Spec", versions: "Versions", slots: "Schedule" };
 
 export function dag(page) {
@@ -38,10 +40,12 @@ export function dag(page) {
       [details] = await Promise.all([get(where, {}, page.signal), parts[tab]?.load()]);
       state.gone = false;
     } catch (error) {
-      // The page stays: nobody else has the text that is not saved.
-      state.gone = error.status === 404 && Boolean(state.details && drafts.draft(file));
+      // Nobody else has the text that is not saved.
+      state.gone = error.status === 404 && Boolean(drafts.draft(file));
       if (!state.gone) throw error;
-      draw();
+      state.details ??= NOTHING;
+      if (state.details === NOTHING && tab !== "spec") stay({ tab: "spec" });
+      else draw();
       return;
     }
     state.pause = details.paused
@@ -67,7 +71,7 @@ export function dag(page) {
       errors.length > 0 && tab !== "spec" && h("div", { class: "error call", role: "alert" },
         h("p", {}, "Its spec has errors, so it cannot run: ", h("a", { href: place("spec") }, "fix it")),
         h("ul", {}, errors.map((each) => h("li", { class: "mono" }, each)))),
-      h("nav", { class: "tabs", "aria-label": "Parts of the DAG" }, Object.entries(TABS).map(([key, label]) =>
+      state.details !== NOTHING && h("nav", { class: "tabs", "aria-label": "Parts of the DAG" }, Object.entries(TABS).map(([key, label]) =>
         h("a", { href: place(key), "aria-current": key === tab && "page" }, label,
           key === "spec" && drafts.draft(file) && h("span", { class: "reason" }, " (not saved)")))),
       h("div", { key: tab, class: "tab" }, parts[tab] ? parts[tab].draw() : steps(it)));

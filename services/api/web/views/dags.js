@@ -3,7 +3,7 @@
 import { get, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
-import { draft } from "../drafts.js";
+import { draft, unsaved } from "../drafts.js";
 import { attempt } from "../notice.js";
 import { pager } from "../pager.js";
 import { reason, toldLabel } from "../reason.js";
@@ -15,6 +15,7 @@ import { nextRun } from "./slots.js";
 import { start } from "./start.js";
 
 const PER_PAGE = 50;
+const fileOf = ({ fileName }) => fileName.replace(/\.ya?ml$/, "");
 
 export function dags(page) {
   page.title("DAGs");
@@ -25,12 +26,20 @@ export function dags(page) {
   page.every(3000, async () => {
     const { name, tag, faulty, sort = "name", page: number = 1 } = page.place.query;
     const answer = await get("dags", { name, tag, faulty, sort, page: number, perPage: PER_PAGE }, page.signal);
-    page.show(heading(), filters(), answer.errors.map((each) => h("p", { class: "error", key: each }, each)),
+    page.show(heading(), filters(), unseen(answer.dags), answer.errors.map((each) => h("p", { class: "error", key: each }, each)),
       answer.dags.length ? table(answer.dags) : nothing(), pager(answer.pagination));
   });
 
   const heading = () => h("div", { class: "heading" }, h("h1", {}, "DAGs"), h("span", { class: "gap" }),
     may("manager") && h("button", { type: "button", class: "primary", onclick: create }, "New DAG"));
+
+  /** Unsaved texts that no row of the list has: of DAGs on other pages, or that do not exist any more. */
+  function unseen(list) {
+    const seen = new Set(list.map(fileOf));
+    const files = unsaved().filter((file) => !seen.has(file));
+    return files.length > 0 && h("p", { class: "reason call", key: "unsaved" }, "Not saved: ", files.map((file, index) =>
+      [index > 0 && ", ", h("a", { href: to(["dags", file], { tab: "spec" }) }, file)]));
+  }
 
   function filters() {
     const { name = "", tag = "", faulty = "", sort = "name" } = page.place.query;
@@ -69,7 +78,7 @@ export function dags(page) {
 
   function row(each) {
     const { fileName, dag, latestDAGRun: latest, suspended, errors } = each;
-    const file = fileName.replace(/\.ya?ml$/, "");
+    const file = fileOf(each);
     const scheduled = (dag.schedule ?? []).length > 0;
     return h("tr", { key: fileName },
       h("td", { class: "main" },

@@ -91,14 +91,27 @@ class SpecView {
       this.changed();
       return true;
     } catch (error) {
+      if (error.status === 404 && this.resume()) return true;
       this.trouble(error, say);
       return false;
     }
   }
 
-  undo() {
+  /** Show the text that was not saved of a DAG that does not exist any more. Returns whether there is one. */
+  resume() {
+    const mine = may("manager") && draft(this.state.file);
+    if (!mine) return false;
+    this.saved = this.tag = "";
+    this.editor.text = mine.text;
+    this.changed();
+    return true;
+  }
+
+  async undo() {
     drop(this.state.file);
-    return this.read();
+    // The page says then that there is no such DAG.
+    if (this.state.gone) await this.page.refresh();
+    else await this.read();
   }
 
   changed() {
