@@ -1,6 +1,6 @@
 """The page for users, API keys and webhooks: what administrators can do there, and what others see."""
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.harness.accessibility import barriers
 from tests.harness.browser import PHONE, watched
@@ -132,6 +132,72 @@ def _webhooks(page: Page) -> None:
     page.get_by_role("button", name="Delete hooked").click()
     dialog.get_by_role("button", name="Delete").click()
     expect(page.get_by_text("No DAG has a webhook yet.")).to_be_visible()
+
+
+def test_a_secret_is_shown_to_those_who_closed_the_dialog_too(chromium: Browser, guarded: DagwayProcess) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "POST":
+            held.append(route)
+        else:
+            route.continue_()
+
+    with watched(chromium, f"{origin(guarded)}/flows/#/access?tab=keys", expected=("status of 401",)) as page:
+        log_in(page, "admin", "correct horse")
+        page.route("**/api-keys", hold)
+        dialog = page.get_by_role("dialog")
+        for leave in ("Cancel", "Home"):
+            page.get_by_role("button", name="New API key").click()
+            dialog.get_by_label("Name", exact=True).fill(leave)
+            with page.expect_request(lambda request: request.method == "POST"):
+                dialog.get_by_role("button", name="Create").click()
+            if leave == "Cancel":
+                dialog.get_by_role("button", name="Cancel").click()
+            else:
+                page.evaluate("location.hash = '#/'")
+            expect(dialog).to_have_count(0)
+            held.pop().continue_()
+            expect(dialog).to_contain_text(f"The new API key “{leave}”")
+            # It is there until it is copied, whatever page is behind it.
+            page.evaluate("location.hash = '#/queues'")
+            expect(page.locator("h1")).to_have_text("Queues")
+            [key] = shown_once(page, "API key")
+            assert whose(page, guarded, key) == (200, f"apikey:{leave}")
+            page.evaluate("location.hash = '#/access?tab=keys'")
+
+
+def test_a_secret_whose_answer_was_lost_is_got_by_the_same_button(chromium: Browser, guarded: DagwayProcess) -> None:
+    with watched(
+        chromium, f"{origin(guarded)}/flows/#/access?tab=webhooks", expected=("status of 401", "ERR_FAILED")
+    ) as page:
+        log_in(page, "admin", "correct horse")
+        expect(page.get_by_role("button", name="New webhook")).to_be_visible()
+        send(page, guarded, "dags", {"name": "lost-hook", "spec": "steps: [echo x]\n"})
+        dialog = page.get_by_role("dialog")
+        page.get_by_role("button", name="New webhook").click()
+        dialog.get_by_label("DAG").fill("lost-hook")
+
+        def lose_the_answer(route: Route) -> None:
+            route.fetch()
+            route.abort()
+
+        def not_recorded(route: Route) -> None:
+            # As a gateway answers while there is no scheduler.
+            route.fulfill(status=202, json={"commandId": "c1", "status": "pending"})
+
+        for answer, told in (
+            (lose_the_answer, "The gateway does not answer"),
+            (not_recorded, "Accepted, but not recorded yet. Press the button again"),
+        ):
+            page.route("**/lost-hook/webhook", answer)
+            dialog.get_by_role("button", name="Create").click()
+            expect(dialog.get_by_role("alert")).to_contain_text(told)
+            page.unroute("**/lost-hook/webhook")
+        dialog.get_by_role("button", name="Create").click()
+        expect(dialog).to_contain_text("Credentials of the webhook of lost-hook")
+        token, _ = shown_once(page, "Token", "Signing secret")
+        assert token.startswith("dagu_wh_")
 
 
 def test_others_are_told_and_change_their_own_password(chromium: Browser, guarded: DagwayProcess) -> None:

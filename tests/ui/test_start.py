@@ -129,6 +129,9 @@ def test_a_start_whose_answer_was_lost_is_repeated_without_a_second_run(look: Lo
         dialog.get_by_role("button", name="Start", exact=True).click()
         expect(dialog.get_by_role("alert")).to_have_text("The gateway does not answer")
         page.unroute("**/lost-start/start")
+        # What is typed and taken back asks for the same start.
+        dialog.get_by_label("Run id").fill("other")
+        dialog.get_by_label("Run id").fill("")
         dialog.get_by_role("button", name="Start", exact=True).click()
         expect(page.locator(".heading .badge").first).to_have_text("✓succeeded")
         assert len(runs(system, "lost-start")) == 1

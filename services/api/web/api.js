@@ -105,21 +105,21 @@ export async function send(method, where, body, headers) {
   return { ...(await content(response)), accepted };
 }
 
-/** Sends a change that must not be made twice: again after an answer that was lost, it is the same request. */
+/** Sends changes that must not be made twice: as long as the outcome of one is not known, it is the same request again. */
 export class Once {
-  /** Forget the request: another thing is asked for. */
-  forget() {
-    this.header = null;
+  constructor() {
+    this.headers = new Map();
   }
 
   async send(method, where, body) {
-    this.header ??= idempotencyKey();
+    const asked = JSON.stringify([method, where, body]);
+    if (!this.headers.has(asked)) this.headers.set(asked, idempotencyKey());
     try {
-      const answer = await send(method, where, body, this.header);
-      this.forget();
+      const answer = await send(method, where, body, this.headers.get(asked));
+      if (!answer.accepted) this.headers.delete(asked);
       return answer;
     } catch (error) {
-      if (!error.passing) this.forget();
+      if (!error.passing) this.headers.delete(asked);
       throw error;
     }
   }

@@ -8,9 +8,10 @@ import { toast } from "./notice.js";
  * Ask by a form. `fields` are elements; `act(FormData, once)` does what was asked for: while it fails, the dialog stays
  * open with the reason. If it was closed meanwhile, a message has the reason, or says that it was done. `once` sends a
  * change that must not be made twice. `next`, called with what `act` returned, leads to another page: nobody who has closed
- * the dialog is taken there. `wide` makes room for a text. Returns whether it was done.
+ * the dialog is taken there. `tell`, called likewise, says what the server says only once: to those who have closed the
+ * dialog as well. `wide` makes room for a text. Returns whether it was done.
  */
-export function ask({ title, text, fields = [], confirm = "OK", danger = false, wide = false, act, next }) {
+export function ask({ title, text, fields = [], confirm = "OK", danger = false, wide = false, act, next, tell }) {
   return new Promise((resolve) => {
     let done = false;
     const once = new Once();
@@ -21,17 +22,20 @@ export function ask({ title, text, fields = [], confirm = "OK", danger = false, 
       h("h2", { id: "dialog-title" }, title), text && h("p", {}, text), fields, error,
       h("div", { class: "actions" }, cancel, button));
     const box = h("dialog", { "aria-labelledby": "dialog-title", class: wide ? "wide-dialog" : "" }, form);
-    form.oninput = () => once.forget();
     form.onsubmit = async (event) => {
       event.preventDefault();
       button.disabled = true;
       error.hidden = true;
       try {
         const result = await act(new FormData(form), once);
-        if (!box.open) return toast(`“${title}” was done all the same.`);
-        done = true;
-        box.close();
-        next?.(result);
+        if (box.open) {
+          done = true;
+          box.close();
+          next?.(result);
+        } else if (!tell) {
+          toast(`“${title}” was done all the same.`);
+        }
+        tell?.(result);
       } catch (reason) {
         if (!(reason instanceof ApiError)) throw reason;
         if (!box.open) return toast(`“${title}” failed: ${reason.message}`, "error");
@@ -50,9 +54,9 @@ export function ask({ title, text, fields = [], confirm = "OK", danger = false, 
   });
 }
 
-/** Close the dialog: it was about another page. */
+/** Close the dialogs that are about another page: not what is said only once. */
 export function withdraw() {
-  for (const box of document.querySelectorAll("dialog[open]")) box.close();
+  for (const box of document.querySelectorAll("dialog[open]:not(.told-once)")) box.close();
 }
 
 /** A labelled input; `control` is `input` by default. */

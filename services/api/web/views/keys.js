@@ -6,7 +6,7 @@ import { h } from "../dom.js";
 import { now } from "../server_time.js";
 import { ROLES } from "../session.js";
 import { ago, relative } from "../time.js";
-import { showSecrets } from "./secret.js";
+import { sendForSecrets, showSecrets } from "./secret.js";
 
 export function keys(page, { apiKeys: list }) {
   const create = h("button", { type: "button", class: "primary", onclick: add }, "New API key");
@@ -25,16 +25,17 @@ export function keys(page, { apiKeys: list }) {
           h("button", { type: "button", class: "danger", "aria-label": `Delete ${key.name}`, onclick: () => remove(key) }, "Delete"))))));
   return { create, table };
 
-  async function add() {
-    let made;
-    const done = await ask({
+  function add() {
+    return ask({
       title: "New API key", confirm: "Create", fields: fields({ role: "viewer", dags: [] }),
-      act: async (form) => {
-        made = await send("POST", "api-keys", read(form));
-        await page.refresh();
+      act: async (form, once) => {
+        const made = await sendForSecrets(once, "api-keys", read(form));
+        page.refresh();
+        return made;
       },
+      tell: ({ apiKey, key }) => showSecrets(`The new API key “${apiKey.name}”`, [["API key", key]],
+        "Programs send it as Authorization: Bearer KEY."),
     });
-    if (done && !made.accepted) showSecrets("The new API key", [["API key", made.key]], "Programs send it as Authorization: Bearer KEY.");
   }
 
   function edit(key) {

@@ -6,7 +6,7 @@ import { h } from "../dom.js";
 import { attempt } from "../notice.js";
 import { to } from "../router.js";
 import { ago } from "../time.js";
-import { showSecrets } from "./secret.js";
+import { sendForSecrets, showSecrets } from "./secret.js";
 
 export function webhooks(page, { webhooks: list }) {
   const create = h("button", { type: "button", class: "primary", onclick: add }, "New webhook");
@@ -26,29 +26,27 @@ export function webhooks(page, { webhooks: list }) {
           h("button", { type: "button", class: "danger", "aria-label": `Delete ${hook.dagName}`, onclick: () => remove(hook) }, "Delete"))))));
   return { create, table };
 
-  async function add() {
-    let made;
-    const done = await ask({
+  function add() {
+    return ask({
       title: "New webhook", confirm: "Create",
       fields: [field("DAG", { name: "dag", required: true, autofocus: true, hint: "its file name, without .yaml" })],
-      act: async (form) => {
-        made = await send("POST", path`dags/${form.get("dag").trim()}/webhook`);
-        await page.refresh();
-      },
+      act: (form, once) => replace(once, path`dags/${form.get("dag").trim()}/webhook`),
+      tell: credentials,
     });
-    if (done && !made.accepted) credentials(made);
   }
 
-  async function regenerate({ dagName }) {
-    let made;
-    const done = await ask({
+  function regenerate({ dagName }) {
+    return ask({
       title: `New token for ${dagName}?`, text: "The present token and signing secret are refused from then on.", confirm: "Replace", danger: true,
-      act: async () => {
-        made = await send("POST", path`dags/${dagName}/webhook/regenerate`);
-        await page.refresh();
-      },
+      act: (_, once) => replace(once, path`dags/${dagName}/webhook/regenerate`),
+      tell: credentials,
     });
-    if (done && !made.accepted) credentials(made);
+  }
+
+  async function replace(once, where) {
+    const made = await sendForSecrets(once, where);
+    page.refresh();
+    return made;
   }
 
   async function toggle(event, { dagName, enabled }) {
@@ -67,6 +65,6 @@ export function webhooks(page, { webhooks: list }) {
   }
 }
 
-const credentials = ({ token, signingSecret }) => showSecrets("Credentials of the webhook",
+const credentials = ({ webhook, token, signingSecret }) => showSecrets(`Credentials of the webhook of ${webhook.dagName}`,
   [["Token", token], ["Signing secret", signingSecret]],
   "Each of them is enough: send the token as Authorization: Bearer TOKEN, or sign requests as Standard Webhooks says.");
