@@ -25,6 +25,20 @@ def edges(log: Locator) -> tuple[int, int, int]:
     return int(lines[0].split(".")[1]), int(lines[-1].split(".")[1]), len(lines)
 
 
+def test_a_failed_step_that_wrote_to_stdout_only_shows_that(look: Look, system: Embedded) -> None:
+    system.client.create("out-only", "steps: [{name: a, command: echo no table orders; exit 2}]\n")
+    system.client.start("out-only")
+    system.client.until("failed", "out-only")
+    with look("#/runs/out-only/r1?step=a") as page:
+        expect(page.get_by_role("log")).to_have_text("no table orders")
+        expect(page.get_by_role("button", name="stdout")).to_have_attribute("aria-pressed", "true")
+        # Who chooses a stream sees it, even if there is nothing in it.
+        page.get_by_role("button", name="stderr").click()
+        expect(page.get_by_text("nothing was written")).to_be_visible()
+        page.reload()
+        expect(page.get_by_role("log")).to_have_text("no table orders")
+
+
 def test_a_long_log_is_shown_by_its_end_and_downloaded_whole(look: Look, system: Embedded) -> None:
     pour(system, "flood")
     system.client.until("succeeded", "flood")

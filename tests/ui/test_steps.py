@@ -1,6 +1,7 @@
 """One step of a run, opened in its page: what can be done with it, its sub-runs, and the way back."""
 
 import json
+import re
 
 import pytest
 from playwright.sync_api import Locator, expect
@@ -77,6 +78,24 @@ def test_the_one_child_run_of_many_that_failed_is_found(look: Look, system: Embe
         page.get_by_label("Status of sub-runs").select_option("Any status")
         page.get_by_role("button", name="Show 5 more").click()
         expect(rows).to_have_count(205)
+
+
+def test_a_few_child_runs_are_found_by_status_and_say_how_long_they_took(look: Look, system: Embedded) -> None:
+    items = list(range(10))
+    system.client.create(
+        "some",
+        f"steps: [{{name: fan, call: one-of-some, parallel: {items}}}]\n---\nname: one-of-some\n"
+        "steps: [{name: work, command: test $1 != 7}]\n",
+    )
+    system.client.start("some")
+    system.client.until("failed", "some")
+    with look("#/runs/some/r1?step=fan") as page:
+        rows = page.locator(".panel tbody").first.get_by_role("row")
+        expect(rows).to_have_count(10)
+        page.get_by_label("Status of sub-runs").select_option("failed")
+        expect(rows).to_have_count(1)
+        # Not in whole seconds, in which their times are.
+        expect(rows).to_have_text(re.compile(r"^✕failedone-of-some7(\d+ ms|\d\.\d s)$"))
 
 
 def test_what_turns_the_direction_of_a_text_is_shown_to_who_decides_by_it(look: Look, system: Embedded) -> None:

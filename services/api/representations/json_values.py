@@ -12,6 +12,7 @@ from shared.status import NODE_LABELS, RUN_LABELS, NodeStatus, RunStatus
 
 __all__ = [
     "MAX_PER_PAGE",
+    "duration_ms",
     "milliseconds",
     "node_label",
     "node_status",
@@ -72,6 +73,13 @@ def _offset(quarter: int, zone: tzinfo | None) -> tuple[timedelta, str]:
     local = datetime.fromtimestamp(quarter * _QUARTER_S, UTC).astimezone(zone)
     text = local.isoformat(timespec="seconds")[19:]
     return local.utcoffset() or timedelta(), "Z" if text == "+00:00" else text
+
+
+def duration_ms(started_at: datetime | None, finished_at: datetime | None) -> int | None:
+    """Return the time between both, or ``None`` if one is missing; 0 counts as 1, because a sparse field is not 0."""
+    if started_at is None or finished_at is None:
+        return None
+    return max(1, round((finished_at - started_at) / timedelta(milliseconds=1)))
 
 
 def precise(at: datetime | str | None) -> str:

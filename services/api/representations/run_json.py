@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from typing import Any
 
 from services.api.representations import dag_json, json_values
@@ -72,7 +72,7 @@ def summary(run: RunRow, zone: tzinfo | None, waits_for: str = "") -> dict[str, 
             runAttempt=run.run_attempt if run.run_attempt > 1 else None,
             startedBy=run.started_by,
             scheduleTime=json_values.timestamp(run.scheduled_at, zone),
-            durationMs=_duration_ms(run.started_at, run.finished_at),
+            durationMs=json_values.duration_ms(run.started_at, run.finished_at),
         ),
     }
 
@@ -105,13 +105,6 @@ def details(run: RunRow, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]
         "preconditions": dag_json.conditions(dag.preconditions, unmet) if dag else [],
         **sparse(traceId=_trace_id(run.trace)),
     }
-
-
-def _duration_ms(started_at: datetime | None, finished_at: datetime | None) -> int | None:
-    """Return the time between both, or ``None`` if one is missing; 0 counts as 1, because a sparse field is not 0."""
-    if started_at is None or finished_at is None:
-        return None
-    return max(1, round((finished_at - started_at) / timedelta(milliseconds=1)))
 
 
 def _trace_id(traceparent: str) -> str:
@@ -152,7 +145,7 @@ def _node(
         **sparse(
             error=row.error,
             waitingFor=facts.nodes_wait_for.get(row.idx),
-            durationMs=_duration_ms(row.started_at, row.finished_at),
+            durationMs=json_values.duration_ms(row.started_at, row.finished_at),
             attemptCount=facts.attempt_counts.get(row.idx),
         ),
         **({} if row.exit_code is None else {"exitCode": row.exit_code}),

@@ -165,6 +165,7 @@ class SubRunDetailSchema(SubDAGRunSchema):
     statusLabel: RunLabel
     startedAt: str
     finishedAt: str
+    durationMs: int = Field(default=0, ge=0, description="milliseconds from startedAt to finishedAt, at least 1")
 
 
 class ListSubRunsResponseSchema(Schema):

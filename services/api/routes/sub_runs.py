@@ -52,4 +52,5 @@ def _detail(call: Call, run: RunRow, params: str) -> dict[str, Any]:
         "statusLabel": run.status.value,
         "startedAt": json_values.timestamp(run.started_at, call.deps.zone),
         "finishedAt": json_values.timestamp(run.finished_at, call.deps.zone),
+        **sparse(durationMs=json_values.duration_ms(run.started_at, run.finished_at)),
     }

@@ -21,10 +21,13 @@ const NEAR_PX = 300;
 /** How wide the column of numbers is, with the padding before it. */
 const GUTTER_PX = 68;
 
-/** An element that shows the log at `where` of the API, or of one `attempt` only; `live()` tells whether more is to come. */
-export function log({ where, attempt, name, live, streams, first }) {
+/**
+ * An element that shows the log at `where` of the API, or of one `attempt` only; `live()` tells whether more is to come. Of
+ * several streams it shows the `first`, or `instead` if nothing was written to that one.
+ */
+export function log({ where, attempt, name, live, streams, first, instead }) {
   return h("section", { class: "log", key: `log ${where} ${attempt ?? ""}`, "aria-label": `Log of ${name}`,
-    mount: (root) => new LogView(root, { where, attempt, name, live, streams, first }).begin() });
+    mount: (root) => new LogView(root, { where, attempt, name, live, streams, first, instead }).begin() });
 }
 
 const streamOf = (streams, name) => (streams ?? []).includes(name);
@@ -34,7 +37,7 @@ class LogView {
     Object.assign(this, given, { root, stream: given.first ?? "", following: true, wrap: true, find: new LogFind(), was: 0 });
     // The address may name a line, and the stream that it is in.
     const { line, stream } = here().query;
-    if (streamOf(given.streams, stream)) this.stream = stream;
+    if (streamOf(given.streams, stream)) Object.assign(this, { stream, instead: stream });
     this.line = Number(line) || 0;
     this.text = h("pre", { tabindex: "0", role: "log", "aria-label": `${this.name}: what it wrote`, class: "wrap" });
     this.top = h("div", { class: "log-bar" });
@@ -62,6 +65,10 @@ class LogView {
     this.draw();
     if (this.line) return this.around(this.line);
     return this.step({ tail: FIRST_LINES }, (answer) => {
+      const { instead = this.stream } = this;
+      this.instead = undefined;
+      // Nobody has chosen the stream, and all that was written may be in the other one.
+      if (!answer.totalLines && instead !== this.stream) return this.choose(instead);
       this.first = answer.totalLines - answer.lineCount + 1;
       this.next = answer.totalLines + 1;
       this.add(answer.content, answer.lineCount);
@@ -318,6 +325,7 @@ class LogView {
 
   choose(stream) {
     this.stream = stream;
+    this.instead = undefined;
     this.line = 0;
     this.following = true;
     this.load();

@@ -97,7 +97,7 @@ const entry = (run) => h("li", { key: `${run.name} ${run.dagRunId}` },
 const asked = (each) => h("li", { key: `${each.name} ${each.dagRunId} ${each.subDAGRunId} ${each.stepName}` },
   badge("waiting", "asks"), " ", h("a", { class: "name",
     href: to(["runs", each.name, each.dagRunId, ...(each.subDAGRunId ? ["sub", each.subDAGRunId] : [])], { step: each.stepName }) },
-  `${each.dagName} › ${each.stepName}`), " ", h("span", { class: "mono faint" }, each.dagRunId), h("span", { class: "faint" }, " ", ago(each.since)),
+  `${each.dagName} › ${each.stepName}`), " ", h("span", { class: "mono faint" }, each.subDAGRunId && `${each.name} `, each.dagRunId), h("span", { class: "faint" }, " ", ago(each.since)),
   each.params && h("div", { class: "mono clip", title: each.params }, each.params));
 
 const worker = (each) => h("li", { key: each.id }, badge(each.live ? "healthy" : each.state === "draining" ? "waiting" : "unhealthy", each.state ?? (each.live ? "live" : "not live")), " ",

@@ -50,7 +50,7 @@ export function runActions(page, state) {
   return h("div", { class: "actions" },
     label === "running" && h("button", { type: "button", class: "danger", onclick: stop }, "Stop"),
     label === "queued" && h("button", { type: "button", class: "danger", onclick: withdraw }, "Dequeue"),
-    !moves(label) && label !== "waiting" && h("button", { type: "button", onclick: retry }, "Retry"),
+    !moves(label) && label !== "waiting" && h("button", { type: "button", onclick: retry, title: "Runs again, in this run, the steps that did not succeed" }, "Retry"),
     h("button", { type: "button", onclick: () => copyDialog({ ...run, name }, settings.auth !== "none") }, "Copy as…"),
     compare,
     h("button", { type: "button", onclick: again, title: "A new run with the same parameters" }, "Run again"));

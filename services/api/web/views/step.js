@@ -13,6 +13,8 @@ import { progressBar, what } from "./steps.js";
 
 /** How many sub-runs are shown at first. */
 export const MOST_CHILDREN = 200;
+/** From how many sub-runs on they can be looked for by their status. */
+const MANY_CHILDREN = 10;
 
 /** `changed` is called when the panel must be drawn again. */
 export function stepPanel(page, state, node, place, changed) {
@@ -36,7 +38,8 @@ export function stepPanel(page, state, node, place, changed) {
     stepActions(page, state, node),
     children(state, node, changed),
     attempts(state.attempts, attempt, place),
-    log({ where, attempt, name: step.name, live, streams: ["stdout", "stderr"], first: node.statusLabel === "failed" ? "stderr" : "stdout" }));
+    log({ where, attempt, name: step.name, live, streams: ["stdout", "stderr"], first: node.statusLabel === "failed" ? "stderr" : "stdout",
+      instead: "stdout" }));
 }
 
 function facts(node) {
@@ -86,7 +89,7 @@ function stepActions(page, state, node) {
 function children(state, node, changed) {
   if (!node.subRuns.length) return null;
   const list = node.subRuns.map((each) => ({ statusLabel: "not_started", ...each, ...state.children.get(each.dagRunId) }));
-  if (list.length <= MOST_CHILDREN) return childTable(state, node, list);
+  if (list.length < MANY_CHILDREN) return childTable(state, node, list);
   const { childLabel, mostChildren } = state.find;
   const labels = [...new Set([...list.map((each) => each.statusLabel), childLabel])].filter(Boolean);
   const found = list.filter((each) => !childLabel || each.statusLabel === childLabel);
