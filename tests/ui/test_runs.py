@@ -47,6 +47,25 @@ def test_start_with_parameters_watch_live_and_read_the_log(look: Look, system: E
         expect(page.locator(".timeline")).to_contain_text("exit code 0")
 
 
+def test_a_run_whose_steps_take_long_to_stop_is_said_to_be_stopping(
+    look: Look, system: Embedded, tmp_path: Path
+) -> None:
+    # The shell has set the trap when it writes, and a log that is shown has been written.
+    hold = f"trap '' TERM; echo ready; until test -e {tmp_path / 'open'}; do sleep 0.05; done"
+    system.client.create("lingers", f'maxCleanUpTimeSec: 300\nsteps: [{{name: s, command: "{hold}"}}]\n')
+    system.client.start("lingers")
+    with look("#/runs/lingers/r1?step=s") as page:
+        expect(page.get_by_role("log")).to_have_text("ready")
+        page.get_by_role("button", name="Stop", exact=True).click()
+        page.get_by_role("dialog").get_by_role("button", name="Stop it").click()
+        expect(page.locator(".heading .badge").first).to_have_text("▶stopping")
+        page.get_by_role("link", name="Runs", exact=True).click()
+        expect(page.get_by_role("row", name="lingers")).to_contain_text("stopping")
+        (tmp_path / "open").touch()
+        expect(page.get_by_role("row", name="lingers")).not_to_contain_text("stopping")
+    system.client.until("aborted", "lingers")
+
+
 def test_stop_asks_first_and_stops(look: Look, system: Embedded) -> None:
     system.client.create("endless", "steps: [sleep 600]\n")
     system.client.start("endless")

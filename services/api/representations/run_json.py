@@ -21,6 +21,7 @@ STEP, HANDLER, PREPARE = "step", "handler", "prepare"
 _GRID_HANDLERS = (Handler.SUCCESS, Handler.FAILURE, Handler.ABORT, Handler.EXIT)
 """The handlers that ``gridData`` has, as in Dagu."""
 _NOT_STARTED = frozenset({RunStatus.NOT_STARTED, RunStatus.QUEUED})
+_STOPPED = frozenset({"stop", "timeout"})
 _EMPTY_NODE: Mapping[str, Any] = {
     "stdout": "",
     "stderr": "",
@@ -73,6 +74,7 @@ def summary(run: RunRow, zone: tzinfo | None, waits_for: str = "") -> dict[str, 
             startedBy=run.started_by,
             scheduleTime=json_values.timestamp(run.scheduled_at, zone),
             durationMs=json_values.duration_ms(run.started_at, run.finished_at),
+            stopping=run.status is RunStatus.RUNNING and run.stop_reason in _STOPPED,
         ),
     }
 

@@ -57,6 +57,7 @@ class DAGRunSummarySchema(Schema):
     scheduleTime: str = Field(default="", description="the scheduled time that the run is for, if there is one")
     runAttempt: int = Field(default=1, ge=1, description="the attempt of the run that startedAt and finishedAt are of")
     durationMs: int = Field(default=0, ge=0, description="milliseconds from startedAt to finishedAt, at least 1")
+    stopping: bool = Field(default=False, description="whether the run was stopped, but a step of it has not ended yet")
 
 
 class SubDAGRunSchema(Schema):

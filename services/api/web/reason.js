@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { to } from "./router.js";
+import { badge } from "./status.js";
 
 // The API names runs in reasons as `dag/run`, and queues, pools and workers by a word before the name.
 const NAMED = /(?<kind>queue|pool|lock|rate limit|worker)\s(?!with )(?<name>[\w.\-]+)|(?<![\w.\-(])(?<dag>[\w.\-]+)\/(?<run>[\w.\-]+)/g;
@@ -22,5 +23,8 @@ export function reason(text, lead = "waiting: ") {
   return h("div", { class: "reason" }, lead, parts, /\bworker\b/.test(rest) ? h("a", { href: to(["system"]) }, rest) : rest);
 }
 
-/** The status to show: a run in which no step runs is waiting, even if its record says running. */
-export const toldLabel = (item) => (item.statusLabel === "running" && item.waitingFor ? "waiting" : item.statusLabel);
+/** The status of a run to show: its record may say running while no step runs, or while those that run are being stopped. */
+export function toldBadge(run) {
+  if (run.stopping) return badge("running", "stopping");
+  return badge(run.statusLabel === "running" && run.waitingFor ? "waiting" : run.statusLabel);
+}

@@ -6,7 +6,7 @@ import { h } from "../dom.js";
 import * as drafts from "../drafts.js";
 import { GraphView } from "../graph_view.js";
 import { attempt } from "../notice.js";
-import { toldLabel } from "../reason.js";
+import { toldBadge } from "../reason.js";
 import { go, stay, to } from "../router.js";
 import { may } from "../session.js";
 import { badge } from "../status.js";
@@ -80,7 +80,7 @@ export function dag(page) {
   const place = (tab) => to(page.place.parts, { tab: tab === "steps" ? "" : tab });
 
   function actions(it, errors, suspended, scheduled) {
-    return h("div", { class: "actions" },
+    return h("div", { class: "actions", key: "actions" },
       scheduled && may("operator") && h("button", { type: "button", onclick: (event) => act(event, "suspend", { suspend: !suspended }) },
         suspended ? "Resume schedule" : "Suspend schedule"),
       may("manager") && h("button", { type: "button", onclick: (event) => (state.pause ? act(event, "resume") : pause()) },
@@ -128,7 +128,7 @@ export function dag(page) {
     const { latestDAGRun: latest } = state.details;
     const fact = (label, ...value) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value));
     return h("dl", { class: "facts" },
-      latest.dagRunId && fact("Last run", h("a", { class: "plain-link", href: runPlace(latest) }, badge(toldLabel(latest)), " ",
+      latest.dagRunId && fact("Last run", h("a", { class: "plain-link", href: runPlace(latest) }, toldBadge(latest), " ",
         h("span", { class: "faint" }, ago(latest.startedAt || latest.queuedAt), " ", took(latest)))),
       scheduled && fact("Schedule", h("span", { class: "mono" }, it.schedule.map((each) => each.expression).join(", "))),
       scheduled && fact("Next run", nextRun(state.details)),

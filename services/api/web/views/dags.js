@@ -6,10 +6,9 @@ import { h } from "../dom.js";
 import { draft, unsaved } from "../drafts.js";
 import { attempt } from "../notice.js";
 import { pager } from "../pager.js";
-import { reason, toldLabel } from "../reason.js";
+import { reason, toldBadge } from "../reason.js";
 import { go, here, stay, to } from "../router.js";
 import { may } from "../session.js";
-import { badge } from "../status.js";
 import { ago, took } from "../time.js";
 import { nextRun } from "./slots.js";
 import { start } from "./start.js";
@@ -89,7 +88,7 @@ export function dags(page) {
         draft(file) && h("a", { class: "badge is-waiting", href: to(["dags", file], { tab: "spec" }) }, "not saved"),
         dag.description && h("div", { class: "faint clip" }, dag.description)),
       h("td", { class: "last" }, latest.dagRunId
-        ? h("a", { class: "plain-link", href: to(["runs", latest.name, latest.dagRunId]) }, badge(toldLabel(latest)), " ",
+        ? h("a", { class: "plain-link", href: to(["runs", latest.name, latest.dagRunId]) }, toldBadge(latest), " ",
           h("span", { class: "faint" }, ago(latest.finishedAt || latest.startedAt || latest.queuedAt)))
         : h("span", { class: "faint" }, "never ran"), reason(latest.waitingFor)),
       h("td", { class: "wide faint number" }, took(latest)),

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { h } from "../dom.js";
 import { attention } from "../attention.js";
-import { reason, toldLabel } from "../reason.js";
+import { reason, toldBadge } from "../reason.js";
 import { to } from "../router.js";
 import { may } from "../session.js";
 import { badge } from "../status.js";
@@ -90,7 +90,7 @@ const list = (entries, count, all) => [
   all && count > SHOWN && h("p", {}, h("a", { href: all }, `All ${count}`))];
 
 const entry = (run) => h("li", { key: `${run.name} ${run.dagRunId}` },
-  badge(toldLabel(run)), " ", h("a", { class: "name", href: runPlace(run) }, run.name), " ", h("span", { class: "mono faint" }, run.dagRunId),
+  toldBadge(run), " ", h("a", { class: "name", href: runPlace(run) }, run.name), " ", h("span", { class: "mono faint" }, run.dagRunId),
   h("span", { class: "faint" }, " ", ago(run.finishedAt || run.startedAt || run.queuedAt), run.startedAt && [", ", took(run)]),
   reason(run.waitingFor), run.error && h("div", { class: "error clip", title: run.error }, run.error));
 

@@ -4,9 +4,9 @@ import { ApiError, events, get, path } from "../api.js";
 import { h } from "../dom.js";
 import { GraphView } from "../graph_view.js";
 import { withOpened } from "../opened_runs.js";
-import { reason, toldLabel } from "../reason.js";
+import { reason, toldBadge } from "../reason.js";
 import { stay, to } from "../router.js";
-import { active, badge, moves, nodesOf } from "../status.js";
+import { active, moves, nodesOf } from "../status.js";
 import { ago, clock, took } from "../time.js";
 import { approvals, lacksQuestions, readQuestions } from "./approval.js";
 import { gantt } from "./gantt.js";
@@ -142,7 +142,7 @@ export function run(page) {
 
   function heading() {
     return h("div", { class: "heading" },
-      h("h1", {}, state.run.name), badge(toldLabel(state.run)), h("span", { class: "gap" }), runActions(page, state));
+      h("h1", {}, state.run.name), h("span", { role: "status" }, toldBadge(state.run)), h("span", { class: "gap" }), runActions(page, state));
   }
 
   function facts() {

@@ -4,10 +4,10 @@ import { get } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { cursorPager } from "../pager.js";
-import { reason, toldLabel } from "../reason.js";
+import { reason, toldBadge } from "../reason.js";
 import { stay, to } from "../router.js";
 import { dropView, savedViews, saveView } from "../saved_views.js";
-import { badge, RUN_STATUSES, words } from "../status.js";
+import { RUN_STATUSES, words } from "../status.js";
 import { ago, clock, took } from "../time.js";
 import { bulkBar, Selection } from "./bulk.js";
 
@@ -98,7 +98,7 @@ export const runTable = (list, named = true, selection = null) => h("table", { c
     h("th", {}, "Took"), h("th", { class: "wide" }, "Started by"), h("th", { class: "wide" }, "Worker"), h("th", { class: "wide" }, "Parameters"))),
   h("tbody", {}, list.map((run) => h("tr", { key: `${run.name} ${run.dagRunId}` },
     selection && h("td", { class: "pick" }, selection.box(run)),
-    h("td", { class: "state" }, badge(toldLabel(run))),
+    h("td", { class: "state" }, toldBadge(run)),
     // One link for both: a second one to the same place would be one more stop for keyboards and screen readers.
     h("td", { class: "main" }, h("a", { class: "both", href: runPlace(run) }, named && [h("span", { class: "name" }, run.name), " "],
       h("span", { class: "id mono faint clip", title: run.dagRunId }, run.dagRunId)),
