@@ -47,7 +47,7 @@ function moment(text) {
   return Number.isNaN(at.getTime()) ? text : at.toISOString();
 }
 
-const table = (list) => h("table", { class: "rows" },
+const table = (list) => h("table", { class: "rows audit" },
   h("thead", {}, h("tr", {}, h("th", {}, "Time"), h("th", {}, "Actor"), h("th", {}, "Operation"), h("th", {}, "Outcome"),
     h("th", { class: "wide" }, "Change"))),
   h("tbody", {}, list.map((each) => h("tr", { key: each.id },
