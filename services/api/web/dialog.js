@@ -1,7 +1,7 @@
 // Dialogs that confirm an action or ask for its input.
 
 import { ApiError, Once } from "./api.js";
-import { h, patch } from "./dom.js";
+import { h, patch, refocus } from "./dom.js";
 import { toast } from "./notice.js";
 
 /**
@@ -43,10 +43,14 @@ export function ask({ title, text, fields = [], confirm = "OK", danger = false, 
         error.hidden = false;
       } finally {
         button.disabled = false;
+        // The browser takes the focus from what is disabled.
+        if (box.open && !form.contains(document.activeElement)) button.focus();
       }
     };
     box.onclose = () => {
       box.remove();
+      // What opened the dialog may be gone by what was done.
+      if (document.activeElement === document.body) refocus(box, document.querySelector("main"));
       resolve(done);
     };
     document.body.append(box);

@@ -39,12 +39,20 @@ function append(node, children) {
   }
 }
 
-/** Make `parent` contain `children` and nothing else. */
+/** Make `parent` contain `children` and nothing else. What has the focus keeps it; if it went away, what is around it gets it. */
 export function patch(parent, ...children) {
   const wanted = document.createElement("div");
   append(wanted, children);
+  const focused = document.activeElement;
+  const inside = focused !== parent && parent.contains(focused);
   patchChildren(parent, wanted);
+  // The browser takes it from an element that is moved, too.
+  if (inside && document.activeElement === document.body) refocus(focused, parent);
 }
+
+/** Give the focus to `element`, or, if that is not on the page any more, to what is around `place`. */
+export const refocus = (element, place) =>
+  (element.isConnected ? element : place.closest("[tabindex]"))?.focus({ preventScroll: true });
 
 function patchChildren(from, to) {
   const keyed = new Map();

@@ -1,7 +1,7 @@
 // Messages beside the page: that the system is away, and the outcome of actions.
 
 import { ApiError, listeners, request } from "./api.js";
-import { h, patch } from "./dom.js";
+import { h, patch, refocus } from "./dom.js";
 
 /** When to look first: after the page has asked for what it shows. */
 const FIRST_MS = 1500;
@@ -64,6 +64,7 @@ listeners.accepted = () => toast("Accepted, but not recorded yet: a scheduler wi
 
 /** Run an action: show its failure, and on `button` that it runs. Returns whether it succeeded. */
 export async function attempt(act, { button, done } = {}) {
+  const focused = button && document.activeElement === button;
   if (button) button.disabled = button.busy = true;
   try {
     const answer = await act();
@@ -75,5 +76,7 @@ export async function attempt(act, { button, done } = {}) {
     return false;
   } finally {
     if (button) button.disabled = button.busy = false;
+    // The browser takes the focus from what is disabled.
+    if (focused && [button, document.body].includes(document.activeElement)) refocus(button, document.querySelector("main"));
   }
 }

@@ -43,7 +43,7 @@ export function queues(page) {
       h("div", { class: "heading" }, h("h2", {}, queue.name), h("span", { class: "faint" }, queue.type === "global" ? "shared" : "a DAG's own"),
         halted && h("span", { class: "badge is-waiting" }, "paused"), h("span", { class: "gap" }),
         may("operator") && running + queued > 0 && h("button", { type: "button", class: "danger", onclick: () => stopAll(queue) }, "Stop all"),
-        may("manager") && h("div", { class: "actions" },
+        may("manager") && h("div", { class: "actions", key: "actions" },
           h("button", { type: "button", onclick: () => change(queue) }, "Change limit"),
           queue.type === "global" && h("button", { type: "button", onclick: () => drop(queue.name) }, "Drop limit"),
           halted

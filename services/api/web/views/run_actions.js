@@ -13,7 +13,7 @@ import { copyDialog } from "./copy.js";
 export function runActions(page, state) {
   const { run, name, root, sub } = state;
   if (sub) return null;
-  const compare = h("a", { class: "button", href: to(["compare", name, run.dagRunId]), title: "With the run before" }, "Compare");
+  const compare = h("a", { class: "button", key: "compare", href: to(["compare", name, run.dagRunId]), title: "With the run before" }, "Compare");
   if (!may("operator")) return h("div", { class: "actions" }, compare);
   const label = run.statusLabel;
 
@@ -47,11 +47,12 @@ export function runActions(page, state) {
     return answer;
   }, { button: event.target, done: "Started again, with the same parameters." });
 
+  // With keys, so that no button becomes another one under the finger of who is about to press it.
   return h("div", { class: "actions" },
-    label === "running" && h("button", { type: "button", class: "danger", onclick: stop }, "Stop"),
-    label === "queued" && h("button", { type: "button", class: "danger", onclick: withdraw }, "Dequeue"),
-    !moves(label) && label !== "waiting" && h("button", { type: "button", onclick: retry, title: "Runs again, in this run, the steps that did not succeed" }, "Retry"),
-    h("button", { type: "button", onclick: () => copyDialog({ ...run, name }, settings.auth !== "none") }, "Copy as…"),
+    label === "running" && h("button", { type: "button", class: "danger", key: "stop", onclick: stop }, "Stop"),
+    label === "queued" && h("button", { type: "button", class: "danger", key: "dequeue", onclick: withdraw }, "Dequeue"),
+    !moves(label) && label !== "waiting" && h("button", { type: "button", key: "retry", onclick: retry, title: "Runs again, in this run, the steps that did not succeed" }, "Retry"),
+    h("button", { type: "button", key: "copy", onclick: () => copyDialog({ ...run, name }, settings.auth !== "none") }, "Copy as…"),
     compare,
-    h("button", { type: "button", onclick: again, title: "A new run with the same parameters" }, "Run again"));
+    h("button", { type: "button", key: "again", onclick: again, title: "A new run with the same parameters" }, "Run again"));
 }

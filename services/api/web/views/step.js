@@ -81,9 +81,9 @@ function stepActions(page, state, node) {
   const retry = (event) => act(event,
     () => send("POST", `${base}/retry`, { dagRunId: run.dagRunId, stepName: node.step.name }), "The step runs again.");
   return h("div", { class: "actions" },
-    !sub && h("button", { type: "button", onclick: retry }, "Retry this step"),
-    node.statusLabel !== "succeeded" && h("button", { type: "button", onclick: set(4) }, "Mark as succeeded"),
-    node.statusLabel !== "failed" && h("button", { type: "button", onclick: set(2) }, "Mark as failed"));
+    !sub && h("button", { type: "button", key: "retry", onclick: retry }, "Retry this step"),
+    node.statusLabel !== "succeeded" && h("button", { type: "button", key: 4, onclick: set(4) }, "Mark as succeeded"),
+    node.statusLabel !== "failed" && h("button", { type: "button", key: 2, onclick: set(2) }, "Mark as failed"));
 }
 
 function children(state, node, changed) {
