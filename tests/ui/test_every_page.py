@@ -301,6 +301,10 @@ def test_keys_lead_everywhere(look: Look, shown: Deployment) -> None:
         expect(page.get_by_label("Part of a name or run id")).to_be_focused()
         page.keyboard.type("g d?")
         expect(page.get_by_label("Part of a name or run id")).to_have_value("g d?")
+        page.keyboard.press("Escape")
+        page.keyboard.press("g")
+        page.keyboard.press("k")
+        expect(page.get_by_role("heading", name="Secrets")).to_be_visible()
 
 
 def test_a_wrong_clock_of_the_browser_changes_no_time(look: Look, system: Deployment) -> None:

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { go, here, stay } from "./router.js";
 import { openPages } from "./shell.js";
 
-const LETTERS = { home: "h", dags: "d", runs: "r", queues: "q", calendar: "c", system: "s", search: "f", audit: "a", access: "u", settings: "e", workspaces: "w" };
+const LETTERS = { home: "h", dags: "d", runs: "r", queues: "q", calendar: "c", system: "s", search: "f", audit: "a", access: "u", settings: "e", workspaces: "w", secrets: "k" };
 const PAUSE_MS = 1500;
 let afterG = 0;
 
