@@ -4,10 +4,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from shared.config import Config
-from shared.transport.base import AUDIT, COMMANDS, EVENT_SHARDS, EVENTS, LOGS, DeadLetter, Transport
+from shared.errors import Unroutable
+from shared.transport.base import (
+    AUDIT,
+    COMMANDS,
+    EVENT_SHARDS,
+    EVENTS,
+    LOGS,
+    DeadLetter,
+    DeadLetterDecision,
+    Transport,
+)
 from shared.transport.open import open_transport
 
-__all__ = ["read_dead_letters", "redrive_dead_letters"]
+__all__ = ["read_dead_letters", "return_dead_letters"]
 
 
 def read_dead_letters(config: Config, limit: int) -> Sequence[DeadLetter]:
@@ -20,21 +30,31 @@ def read_dead_letters(config: Config, limit: int) -> Sequence[DeadLetter]:
         return transport.dead_letters(limit)
 
 
-def redrive_dead_letters(config: Config, limit: int) -> int:
+def return_dead_letters(config: Config, limit: int) -> int:
     """Publish at most ``limit`` of the present dead letters to their broker queues again; return how many.
 
-    A message that still cannot be handled becomes a dead letter again.
+    A message that still cannot be handled becomes a dead letter again. A dead letter whose broker queue does not exist
+    stays, and holds up no other.
 
     Raises:
         BrokerUnavailable: the broker cannot be reached; or a running ``dagway up`` uses the journal in ``data_dir``.
-        Unroutable: the broker queue of the first dead letter does not exist; it stays. A later dead letter without
-            a broker queue ends the call without an error.
+        Unroutable: none was returned, because their broker queues do not exist.
     """
+    queues: list[tuple[str, str]] = []
+
+    def give_back(letter: DeadLetter) -> DeadLetterDecision:
+        queues.append((letter.fingerprint, letter.queue))
+        return DeadLetterDecision.RETURN
+
     with _transport(config) as transport:
         # Without a broker, i.e. in the journal of a stopped `dagway up`, no service has declared these queues.
         transport.declare([COMMANDS, EVENTS, *EVENT_SHARDS, LOGS, AUDIT])
         # The count is fixed here: a message that becomes a dead letter again is not returned a second time.
-        return transport.redrive(len(transport.dead_letters(limit)))
+        stuck = transport.settle_dead_letters(give_back, len(transport.dead_letters(limit)))
+    returned = sum(fingerprint not in stuck for fingerprint, _ in queues)
+    if stuck and not returned:
+        raise Unroutable(f"there is no broker queue {queues[0][1]}")
+    return returned
 
 
 @contextmanager

@@ -82,9 +82,9 @@ def list_dead_letters(*, limit: int, bodies: bool, in_json: bool, **given: Any) 
 @_JSON
 def return_dead_letters(*, limit: int, in_json: bool, **given: Any) -> None:
     """Return dead letters to their broker queues, to be handled again."""
-    from services.dead_letters import redrive_dead_letters  # noqa: PLC0415
+    from services.dead_letters import return_dead_letters  # noqa: PLC0415
 
-    returned = redrive_dead_letters(configure("dead-letters", given), limit)
+    returned = return_dead_letters(configure("dead-letters", given), limit)
     echo_answer({"returned": returned}, f"{returned} returned", in_json=in_json)
 
 

@@ -11,7 +11,7 @@ Guarantees (``tests/conformance/test_transport.py`` tests each implementation fo
   ``redelivered`` set. On a SAFE queue a message becomes a dead letter after ``DELIVERY_LIMIT`` returns; on other queues
   it may return any number of times. Messages may travel in a batch (``BrokerQueue.batched``). If their consumer dies,
   all messages of the batch are delivered again, even acknowledged ones. A batch counts as one message of a prefetch.
-* **Dead letters** keep the message and the reason, and can be listed and sent again.
+* **Dead letters** keep the message and the reason, and can be listed and returned.
 * After a redelivery the order of messages is not defined. There are no delays: the store has them.
 * **Urgent messages overtake** the others that wait in a broker queue, but do not starve them: while both wait, two
   urgent ones are delivered, then one other. RabbitMQ before 4.0 delivers all in their order.
@@ -362,9 +362,6 @@ class Transport(WorkerTransport, Protocol):
 
     def dead_letters(self, limit: int) -> list[DeadLetter]:
         """Return at most ``limit`` dead letters, without removing them."""
-
-    def redrive(self, limit: int) -> int:
-        """Send at most ``limit`` dead letters to the broker queues they came from. Return how many were sent."""
 
     def settle_dead_letters(self, decide: Callable[[DeadLetter], DeadLetterDecision], limit: int) -> frozenset[str]:
         """Do with each of the first ``limit`` dead letters what ``decide`` says.

@@ -208,9 +208,6 @@ class SignedTransport:
     def dead_letters(self, limit: int) -> list[DeadLetter]:
         return self._inner.dead_letters(limit)
 
-    def redrive(self, limit: int) -> int:
-        return self._inner.redrive(limit)
-
     def settle_dead_letters(self, decide: Callable[[DeadLetter], DeadLetterDecision], limit: int) -> frozenset[str]:
         return self._inner.settle_dead_letters(decide, limit)
 

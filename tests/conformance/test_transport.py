@@ -6,7 +6,16 @@ import pytest
 
 from shared.errors import ConfigInvalid, Unroutable
 from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, Durability, Exchange, Outgoing, Transport
-from tests.conformance.transport_moves import SHORT_S, fresh, is_unroutable, only_letter, put, take_all, take_one
+from tests.conformance.transport_moves import (
+    SHORT_S,
+    fresh,
+    give_back,
+    is_unroutable,
+    only_letter,
+    put,
+    take_all,
+    take_one,
+)
 from tests.harness.eventually import eventually
 
 
@@ -60,7 +69,7 @@ def test_reports_go_through_an_exchange_to_the_queue_of_their_name(transport: Tr
         assert (delivery.body, delivery.queue) == (route.name.encode(), route)
         delivery.dead_letter("why")
     eventually(lambda: len(transport.dead_letters(10)) == len(reports))
-    assert transport.redrive(10) == len(reports)
+    assert give_back(transport, 10) == len(reports)
     for route, consumer in zip(reports, consumers, strict=True):
         assert take_one(consumer).body == route.name.encode()
         assert consumer.take(1, 0) == []
@@ -207,30 +216,15 @@ def test_a_dead_letter_keeps_its_reason_and_can_be_sent_again(
     reason = "rejected by a worker" if moved_by_the_broker else "cannot be decoded: no v"
     assert (letter.reason, letter.queue, letter.id) == (reason, route.name, "broken")
     assert eventually(lambda: only_letter(transport)) == letter  # listing removes nothing
-    assert transport.redrive(10) == 1
+    assert give_back(transport, 10) == 1
     again = take_one(consumer)
     assert (again.body, again.message_id) == (b"broken", "broken")
     again.ack()
     assert transport.dead_letters(10) == []
-    assert transport.redrive(10) == 0
+    assert give_back(transport, 10) == 0
 
 
-def test_redrive_to_a_route_that_is_gone_keeps_the_dead_letter(transport: Transport) -> None:
-    route = fresh(Durability.REPRODUCIBLE, expires_s=1)
-    consumer = transport.consume([route], prefetch=1)
-    put(transport, route, b"x")
-    take_one(consumer).dead_letter("why")
-    eventually(lambda: only_letter(transport))
-    consumer.close()
-    eventually(lambda: is_unroutable(transport, route))
-
-    with pytest.raises(Unroutable):
-        transport.redrive(1)
-
-    eventually(lambda: only_letter(transport))
-
-
-def test_dead_letters_and_redrive_honour_their_limit(transport: Transport) -> None:
+def test_listing_and_returning_dead_letters_honour_their_limit(transport: Transport) -> None:
     route = fresh()
     consumer = transport.consume([route], prefetch=10)
     put(transport, route, b"1", b"2", b"3")
@@ -239,7 +233,7 @@ def test_dead_letters_and_redrive_honour_their_limit(transport: Transport) -> No
     eventually(lambda: len(transport.dead_letters(10)) == 3)
 
     assert len(transport.dead_letters(2)) == 2
-    assert transport.redrive(2) == 2
+    assert give_back(transport, 2) == 2
 
     eventually(lambda: len(transport.dead_letters(10)) == 1)
 

@@ -4,7 +4,17 @@ from collections.abc import Callable
 
 from shared.errors import Unroutable
 from shared.ids import new_token
-from shared.transport.base import BrokerQueue, Consumer, DeadLetter, Delivery, Durability, Exchange, Outgoing, Transport
+from shared.transport.base import (
+    BrokerQueue,
+    Consumer,
+    DeadLetter,
+    DeadLetterDecision,
+    Delivery,
+    Durability,
+    Exchange,
+    Outgoing,
+    Transport,
+)
 from tests.harness.eventually import eventually
 
 Open = Callable[[], Transport]
@@ -44,6 +54,18 @@ def only_letter(transport: Transport) -> DeadLetter:
     letters = transport.dead_letters(10)
     assert len(letters) == 1, f"{len(letters)} dead letters"
     return letters[0]
+
+
+def give_back(transport: Transport, limit: int) -> int:
+    """Return dead letters to their broker queues; return how many there were."""
+    asked: list[str] = []
+
+    def decide(letter: DeadLetter) -> DeadLetterDecision:
+        asked.append(letter.id)
+        return DeadLetterDecision.RETURN
+
+    assert transport.settle_dead_letters(decide, limit) == frozenset()
+    return len(asked)
 
 
 def is_unroutable(transport: Transport, route: BrokerQueue) -> bool:

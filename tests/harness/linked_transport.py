@@ -77,9 +77,6 @@ class EmbeddedOverLink:
     def dead_letters(self, limit: int) -> list[DeadLetter]:
         return self.broker.dead_letters(limit)
 
-    def redrive(self, limit: int) -> int:
-        return self.broker.redrive(limit)
-
     def settle_dead_letters(self, decide: Callable[[DeadLetter], DeadLetterDecision], limit: int) -> frozenset[str]:
         return self.broker.settle_dead_letters(decide, limit)
 

@@ -18,6 +18,7 @@ from shared.store.reads.reader import DeadLetterRow, Reads
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS, DeadLetter, DeadLetterDecision, Outgoing
 from shared.transport.embedded.transport import EmbeddedTransport
+from tests.conformance.transport_moves import give_back
 from tests.harness.databases import migrated_sqlite
 from tests.harness.eventually import eventually
 
@@ -87,7 +88,7 @@ def test_letters_are_listed_by_the_first_scheduler_when_their_number_changes(ben
     assert (unknown.message_id, unknown.message_type, unknown.about) == ("m2", "", "")
     assert unknown.reason == "\ufffd no envelope"
     assert bench.look() is False
-    bench.transport.redrive(1)
+    give_back(bench.transport, 1)
     assert bench.look() is True
     assert bench.rows() == (unknown,)
 
@@ -113,7 +114,7 @@ def test_without_letters_the_database_is_left_alone_for_a_while(bench: Bench, mo
     bench.bury(b"x", "x")
     assert bench.look() is True
     assert len(bench.rows()) == 1
-    bench.transport.redrive(1)
+    give_back(bench.transport, 1)
     assert bench.look() is True
     assert bench.rows() == ()
 
@@ -174,7 +175,7 @@ def test_a_decision_about_a_letter_that_is_gone_ends(bench: Bench) -> None:
     bench.bury(b"x", "x")
     bench.look()
     bench.decide(bench.rows()[0].id, DeadLetterDecision.RETURN)
-    bench.transport.redrive(1)
+    give_back(bench.transport, 1)
 
     eventually(lambda: bench.look() and bench.rows() == ())
 

@@ -23,7 +23,7 @@ from shared.transport.rabbitmq.batches import BATCH, BatchItem, pack
 from shared.transport.rabbitmq.dead_letter_pass import dead_properties
 from shared.transport.rabbitmq.publisher import MAX_BATCH_BYTES
 from shared.transport.rabbitmq.transport import RabbitTransport
-from tests.conformance.transport_moves import SHORT_S, take_all, take_one
+from tests.conformance.transport_moves import SHORT_S, give_back, take_all, take_one
 from tests.harness.eventually import PATIENCE_S, eventually
 
 T = TypeVar("T")
@@ -183,7 +183,7 @@ def test_one_message_of_a_batch_is_dead_lettered_alone(
     assert [(letter.id, letter.body, letter.reason) for letter in letters] == [("broken", b"broken", "cannot be read")]
     eventually(lambda: _is(waiting_at_broker(amqp_url, route), 0))
     eventually(lambda: _is(transport.waiting(DEAD_LETTERS), 1))
-    assert transport.redrive(10) == 1
+    assert give_back(transport, 10) == 1
     assert take_one(consumer).body == b"broken"
 
 
@@ -205,8 +205,8 @@ def test_a_batch_that_killed_its_consumers_becomes_one_dead_letter_per_message(
     # The broker puts back what was only looked at, which takes a moment.
     eventually(lambda: _is(len(transport.dead_letters(2)), 2))
     eventually(lambda: _is(transport.waiting(DEAD_LETTERS), 1))
-    assert transport.redrive(10) == 3
-    again = transport.consume([route], prefetch=1)
+    assert give_back(transport, 10) == 3
+    again = transport.consume([route], prefetch=3)
     assert [delivery.body for delivery in take_all(again, 3)] == [b"1", b"2", b"3"]
 
 

@@ -24,6 +24,7 @@ from shared.transport.base import (
     EVENTS,
     HEARTBEATS,
     LOGS,
+    DeadLetterDecision,
     Outgoing,
     task_queue,
     worker_queue,
@@ -102,7 +103,7 @@ def test_forged_messages_of_every_type_are_refused_and_counted(
 
     def refused_again() -> None:
         # While a scheduler reads the dead letters, these are not in the queue.
-        system.intruder.redrive(dead.total())
+        system.intruder.settle_dead_letters(lambda _letter: DeadLetterDecision.RETURN, dead.total())
         assert dead <= _by_kind(system.refusals() - before)
 
     eventually(refused_again, every_s=0.5)

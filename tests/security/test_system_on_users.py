@@ -10,7 +10,7 @@ import pika
 import pytest
 from pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 
-from services.dead_letters import read_dead_letters, redrive_dead_letters
+from services.dead_letters import read_dead_letters, return_dead_letters
 from services.worker.main import Worker
 from shared.clock import utc_now
 from shared.config import load_config
@@ -118,7 +118,7 @@ def test_a_worker_rejects_what_it_cannot_read_and_a_scheduler_sends_it_again(
     expected = [("odd", "dagway.tasks.default.any", "rejected by a worker", '{"what": "is this"')]
     eventually(lambda: listed() == expected)
     # While a scheduler reads the dead letters, these are not in the queue.
-    eventually(lambda: redrive_dead_letters(config, 10) == 1)
+    eventually(lambda: return_dead_letters(config, 10) == 1)
     eventually(lambda: worker.output().count("task.unreadable") == 2)
     eventually(lambda: listed() == expected)
     scheduler.close()

@@ -175,9 +175,6 @@ class SimulatedTransport:
     def dead_letters(self, limit: int) -> list[DeadLetter]:
         return self.broker.dead[:limit]
 
-    def redrive(self, limit: int) -> int:
-        raise NotImplementedError("no simulated process sends dead letters again")
-
     def settle_dead_letters(self, decide: Callable[[DeadLetter], DeadLetterDecision], limit: int) -> frozenset[str]:
         self._round_trip()
         stuck: set[str] = set()

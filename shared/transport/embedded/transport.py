@@ -155,27 +155,6 @@ class EmbeddedTransport:
             letters = list(self._dead.values())[: max(0, limit)]
         return [DeadLetter(letter.message_id, letter.queue, letter.body, letter.reason) for letter in letters]
 
-    def redrive(self, limit: int) -> int:
-        sent = 0
-        while sent < limit:
-            with self.lock:
-                letter = next(iter(self._dead.values()), None)
-                if letter is None:
-                    break
-                del self._dead[letter.seq]
-            queue = BrokerQueue(letter.queue, Durability(letter.durability), letter.expires_s)
-            try:
-                self.send(Outgoing(queue, letter.body, letter.message_id)).result()
-            except (BrokerUnavailable, Unroutable):
-                with self.lock:
-                    self._dead = {letter.seq: letter, **self._dead}
-                if sent:
-                    break
-                raise
-            self._journal.remove_dead_letter(letter.seq)
-            sent += 1
-        return sent
-
     def settle_dead_letters(self, decide: Callable[[DeadLetter], DeadLetterDecision], limit: int) -> frozenset[str]:
         with self.lock:
             found = list(self._dead.values())[: max(0, limit)]

@@ -1,26 +1,23 @@
-"""Rare, synchronous requests to the broker: declare queues, list dead letters, send them again, settle them.
+"""Rare, synchronous requests to the broker: declare queues, list and settle dead letters.
 
 Each call opens a channel on the publishing connection and waits until its work is done. So the connection's own thread
 must not call any of them.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
 
-import pika
-
-from shared.errors import BrokerUnavailable, ConfigInvalid, DagwayError
-from shared.transport.base import BrokerQueue, DeadLetter, DeadLetterDecision, Durability
+from shared.errors import BrokerUnavailable, ConfigInvalid
+from shared.transport.base import BrokerQueue, DeadLetter, DeadLetterDecision
 from shared.transport.futures import complete, fail
-from shared.transport.rabbitmq.batches import parts_of
 from shared.transport.rabbitmq.connection import unavailable
 from shared.transport.rabbitmq.dead_letter_pass import DeadLetterPass
 from shared.transport.rabbitmq.declaring import declare_exchanges, declare_queue
 from shared.transport.rabbitmq.publisher import Publisher
-from shared.transport.topology import DEAD_QUEUE, queue_from_headers
+from shared.transport.topology import DEAD_QUEUE
 
 __all__ = ["Admin"]
 
@@ -69,22 +66,10 @@ class Admin:
 
         The queue of dead letters is made again if it was deleted: nobody consumes from it, and would notice.
         """
-
-        def start(channel: Any, done: "Future[int]") -> None:
-            def declared(frame: Any) -> None:
-                complete(done, frame.method.message_count)
-                channel.close()
-
-            def closed(_channel: Any, reason: Any) -> None:
-                if getattr(reason, "reply_code", None) == _NOT_FOUND:
-                    complete(done, 0)
-                    if queue.name == DEAD_QUEUE and self._publisher.creates:
-                        self._make_again()
-
-            channel.add_on_close_callback(closed)
-            channel.queue_declare(queue.name, passive=True, callback=declared)
-
-        return self._on_a_channel(start)
+        count = self._look_up(queue.name, lambda frame: frame.method.message_count, {_NOT_FOUND: None})
+        if count is None and queue.name == DEAD_QUEUE and self._publisher.creates:
+            self._connection.call(self._make_again)
+        return count or 0
 
     def _make_again(self) -> None:
         connection = self._connection.pika
@@ -96,16 +81,20 @@ class Admin:
 
     def exists(self, name: str) -> bool:
         """Return whether a broker queue exists; see ``Transport.exists``."""
+        return self._look_up(name, lambda _frame: True, {_NOT_FOUND: False, _LOCKED: True})
 
-        def start(channel: Any, done: "Future[bool]") -> None:
-            def declared(_frame: Any) -> None:
-                complete(done, True)
+    def _look_up(self, name: str, found: Callable[[Any], T], refused: Mapping[int, T]) -> T:
+        """Ask about a broker queue: return ``found`` of the answer, or what ``refused`` says for the broker's code."""
+
+        def start(channel: Any, done: "Future[T]") -> None:
+            def declared(frame: Any) -> None:
+                complete(done, found(frame))
                 channel.close()
 
             def closed(_channel: Any, reason: Any) -> None:
-                code = getattr(reason, "reply_code", None)
-                if code in (_NOT_FOUND, _LOCKED):
-                    complete(done, code == _LOCKED)
+                code: Any = getattr(reason, "reply_code", None)
+                if code in refused:
+                    complete(done, refused[code])
 
             channel.add_on_close_callback(closed)
             channel.queue_declare(name, passive=True, callback=declared)
@@ -122,66 +111,6 @@ class Admin:
 
         self.settle_dead_letters(keep, limit)
         return found[:limit]
-
-    def redrive(self, limit: int) -> int:
-        """Send dead letters again, and return how many were sent. Stop at the first that is not accepted.
-
-        A dead letter is removed when the broker has accepted its copy. Dead letters that died in one batch are sent in
-        one batch, even if they are more than ``limit``.
-
-        Raises:
-            BrokerUnavailable: the broker cannot be reached or blocks publishers, and no dead letter was sent.
-            Unroutable: the broker queue of the first dead letter does not exist. The dead letter stays.
-        """
-
-        def start(channel: Any, done: "Future[int]") -> None:
-            sent = 0
-
-            def end(error: DagwayError | None) -> None:
-                if error is not None and not sent:
-                    fail(done, error)
-                else:
-                    complete(done, sent)
-                if channel.is_open:
-                    channel.close()
-
-            def got(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
-                queue, _reason = queue_from_headers(properties.headers or {})
-                again = pika.BasicProperties(
-                    message_id=properties.message_id, delivery_mode=2, content_type=properties.content_type
-                )
-                if queue.durability is Durability.TRANSIENT:
-                    again.delivery_mode = 1
-                accepted = self._publisher.send_raw(queue.name, body, again)
-                accepted.add_done_callback(
-                    # The send may fail on this thread, inside a callback of pika: do not call pika from there.
-                    lambda outcome: self._connection.call(
-                        lambda: settle(method.delivery_tag, outcome, len(parts_of(properties, body)))
-                    )
-                )
-
-            def settle(tag: int, outcome: "Future[None]", count: int) -> None:
-                nonlocal sent
-                error = outcome.exception()
-                if isinstance(error, DagwayError):
-                    end(error)
-                    return
-                if not channel.is_open:
-                    return
-                channel.basic_ack(tag)
-                sent += count
-                more()
-
-            def more() -> None:
-                if sent >= limit:
-                    end(None)
-                else:
-                    channel.basic_get(DEAD_QUEUE, got)
-
-            channel.add_callback(lambda _frame: end(None), [pika.spec.Basic.GetEmpty], False)
-            more()
-
-        return self._on_a_channel(start)
 
     def settle_dead_letters(self, decide: Callable[[DeadLetter], DeadLetterDecision], limit: int) -> frozenset[str]:
         """Return, discard or keep dead letters; see ``Transport.settle_dead_letters``."""

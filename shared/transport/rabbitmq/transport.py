@@ -128,9 +128,6 @@ class RabbitTransport:
     def dead_letters(self, limit: int) -> list[DeadLetter]:
         return self._admin.dead_letters(limit) if limit > 0 else []
 
-    def redrive(self, limit: int) -> int:
-        return self._admin.redrive(limit) if limit > 0 else 0
-
     def settle_dead_letters(self, decide: Callable[[DeadLetter], DeadLetterDecision], limit: int) -> frozenset[str]:
         return self._admin.settle_dead_letters(decide, limit) if limit > 0 else frozenset()
 
