@@ -115,3 +115,6 @@ _.run_events
 
 # pika reads it.
 _.ssl_options
+
+# The import system reads it.
+_.__path__

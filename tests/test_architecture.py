@@ -177,7 +177,7 @@ def _third_parties() -> Iterator[str]:
     ours = {"dagway", "services", "shared", "_typeshed"}
     for path in python_files("dagway", "services", "shared"):
         text = path.read_text(encoding="utf-8")
-        for module, modules in re.findall(r"^[ \t]*(?:from ([\w.]+) import\b|import ([\w., ]+))", text, re.MULTILINE):
+        for module, modules in re.findall(r"^[ \t]*(?:from (\w[\w.]*) import\b|import ([\w., ]+))", text, re.MULTILINE):
             names = [module] if module else [each.split()[0] for each in modules.split(",")]
             yield from (name for name in names if name.split(".")[0] not in ours)
 

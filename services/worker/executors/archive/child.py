@@ -24,18 +24,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any
+from types import ModuleType
+from typing import IO, Any
 
-if TYPE_CHECKING or __package__:
-    from services.worker.executors.archive import stream_formats as streams
-    from services.worker.executors.archive.extraction import extract
-    from services.worker.executors.archive.order import Order
-else:
-    # Running as a script. Appended, not inserted: a module of this folder must not hide one of the standard library.
-    sys.path.append(str(Path(__file__).parent))
-    streams = importlib.import_module("stream_formats")
-    extract = importlib.import_module("extraction").extract
-    Order = importlib.import_module("order").Order
+if __name__ == "__main__":
+    # Begin again in a package that is this folder alone: to import that of all executors takes too long.
+    package = sys.modules["archive_child"] = ModuleType("archive_child")
+    package.__path__ = [str(Path(__file__).parent)]
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(importlib.import_module("archive_child.child").main())
+
+from . import stream_formats as streams
+from .extraction import extract
+from .order import Order
 
 __all__ = ["main"]
 
@@ -245,9 +247,3 @@ def main() -> int:
 def _rank(name: str) -> int:
     """Return the sort key of a field: the fields in ``_LAST`` are printed last."""
     return _LAST.index(name) if name in _LAST else -1
-
-
-if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    sys.exit(main())

@@ -4,20 +4,13 @@ A path is never resolved as text: each folder of it is opened relative to the on
 so neither a link in the archive nor one that was there before can lead a member out of the destination.
 """
 
-import importlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING or __package__:
-    from services.worker.executors.archive.stream_formats import ArchiveError, Exit
-else:
-    # Found because the child's script added this folder to the path.
-    _streams = importlib.import_module("stream_formats")
-    ArchiveError, Exit = _streams.ArchiveError, _streams.Exit
+from .stream_formats import ArchiveError, Exit
 
 __all__ = ["Destination"]
 

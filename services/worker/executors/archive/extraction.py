@@ -1,34 +1,16 @@
 """Extract an archive: which members, where to, and within which limits. Imported by the archive executor's child."""
 
-import importlib
 import os
 import stat
 import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING or __package__:
-    from services.worker.executors.archive.destination import Destination
-    from services.worker.executors.archive.order import Order
-    from services.worker.executors.archive.stream_formats import (
-        SINGLE,
-        ArchiveError,
-        Exit,
-        open_packed,
-        open_tar,
-        open_zip,
-        pieces,
-    )
-else:
-    # Found because the child's script added this folder to the path.
-    Destination = importlib.import_module("destination").Destination
-    Order = importlib.import_module("order").Order
-    _streams = importlib.import_module("stream_formats")
-    SINGLE, ArchiveError, Exit = _streams.SINGLE, _streams.ArchiveError, _streams.Exit
-    open_packed, open_tar, open_zip = _streams.open_packed, _streams.open_tar, _streams.open_zip
-    pieces = _streams.pieces
+from .destination import Destination
+from .order import Order
+from .stream_formats import SINGLE, ArchiveError, Exit, open_packed, open_tar, open_zip, pieces
 
 __all__ = ["extract"]
 

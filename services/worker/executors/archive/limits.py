@@ -3,17 +3,11 @@
 The sizes in an archive's headers are claims, so only bytes that were really read or written count.
 """
 
-import importlib
 import sys
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, cast
 
-if TYPE_CHECKING or __package__:
-    from services.worker.executors.archive.stream_formats import ArchiveError, Exit
-else:
-    # Found because the child's script added this folder to the path.
-    _streams = importlib.import_module("stream_formats")
-    ArchiveError, Exit = _streams.ArchiveError, _streams.Exit
+from .stream_formats import ArchiveError, Exit
 
 __all__ = ["UNLIMITED", "Budget", "Limits"]
 

@@ -1,20 +1,11 @@
 """The order of an archive step: its config, read and checked. Imported by the archive executor's child."""
 
-import importlib
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING or __package__:
-    from services.worker.executors.archive.entry_names import matches
-    from services.worker.executors.archive.limits import UNLIMITED, Budget, Limits
-    from services.worker.executors.archive.stream_formats import CONTAINERS, SINGLE, ArchiveError, Exit, kind_of
-else:
-    # Found because the child's script added this folder to the path.
-    matches = importlib.import_module("entry_names").matches
-    _limits, _streams = importlib.import_module("limits"), importlib.import_module("stream_formats")
-    UNLIMITED, Budget, Limits = _limits.UNLIMITED, _limits.Budget, _limits.Limits
-    CONTAINERS, SINGLE, kind_of = _streams.CONTAINERS, _streams.SINGLE, _streams.kind_of
-    ArchiveError, Exit = _streams.ArchiveError, _streams.Exit
+from .entry_names import matches
+from .limits import UNLIMITED, Budget, Limits
+from .stream_formats import CONTAINERS, SINGLE, ArchiveError, Exit, kind_of
 
 __all__ = ["Order"]
 

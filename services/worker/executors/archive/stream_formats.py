@@ -17,13 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
-if TYPE_CHECKING or __package__:
-    from services.worker.executors.archive.rar_headers import is_encrypted
-else:
-    # Found because the child's script added this folder to the path.
-    is_encrypted = importlib.import_module("rar_headers").is_encrypted
+from .rar_headers import is_encrypted
 
 __all__ = [
     "CONTAINERS",
