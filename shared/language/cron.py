@@ -16,22 +16,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from shared.language.schedule import cron_error, split_zone
+from shared.language.schedule import CRON_ALIASES, cron_error, split_zone
 
 if TYPE_CHECKING:
     from croniter import croniter
 
 __all__ = ["fires_between", "next_fire", "next_fires"]
 
-_ALIASES = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-}
 _SINGLE = re.compile(r"\b(\w+)-\1\b(?:/\d+)?", re.IGNORECASE)
 _MINUTE = timedelta(minutes=1)
 _LONGEST_SHIFT = timedelta(hours=25)
@@ -92,7 +83,7 @@ def _plain(fields: str) -> str:
     treat ``*/1`` as ``*``, but does treat a day field that lists all its values as ``*``. Whether a day field is ``*``
     decides whether a day must match both day fields or either of them.
     """
-    fields = _SINGLE.sub(r"\1", _ALIASES.get(fields.lower(), fields)).replace("?", "*")
+    fields = _SINGLE.sub(r"\1", CRON_ALIASES.get(fields.lower(), fields)).replace("?", "*")
     parts = ["*" if _is_star(field) else field for field in fields.split()]
     from croniter import croniter  # noqa: PLC0415 - as in ``_walls``
 

@@ -116,8 +116,7 @@ def _read_inputs(fields: Fields, values: dict[str, Any]) -> None:
     if "skipIfSuccessful" in fields:
         values["skip_if_successful"] = fields.boolean("skipIfSuccessful")
     if "params" in fields:
-        declared = read_params(fields)
-        values["params"], values["param_schema"] = declared.params, declared.schema_ref
+        values["params"], values["param_schema"] = read_params(fields)
     if "preconditions" in fields or "precondition" in fields:
         values["preconditions"] = read_preconditions(fields)
     if "workerSelector" in fields:

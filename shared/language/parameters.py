@@ -11,48 +11,40 @@ from shared.language.expansion.params_syntax import (
     parse_params_text,
     quote_pairs,
 )
-from shared.language.model import ModelPart, Param
+from shared.language.model import Param
 from shared.language.yaml.fields import Fields, Vocabulary, plain, scalar_text, type_name
 from shared.language.yaml.reader import YamlList, YamlMap
 
-__all__ = ["DeclaredParams", "inline_schema", "read_call_params", "read_params"]
+__all__ = ["inline_schema", "read_call_params", "read_params"]
 
 _SCHEMA = Vocabulary("schema", "values")
 
 
-class DeclaredParams(ModelPart):
-    """The parameters of a dag with their defaults.
+def read_params(fields: Fields) -> tuple[tuple[Param, ...], str]:
+    """Read a dag's ``params`` in any of its forms.
 
-    ``schema_ref`` is the JSON Schema that they must satisfy: its file or URL, or its JSON text if the spec contains it;
-    empty if there is none.
+    Return the parameters with their defaults, and the JSON Schema that they must satisfy: its file or URL, or its JSON
+    text if the spec contains it; empty if there is none.
     """
-
-    params: tuple[Param, ...] = ()
-    schema_ref: str = ""
-
-
-def read_params(fields: Fields) -> DeclaredParams:
-    """Read a dag's ``params`` in any of its forms."""
     value = fields.get("params")
     if value is None:
-        return DeclaredParams()
+        return (), ""
     if isinstance(value, YamlMap) and "schema" in value:
         return _read_schema_form(fields)
     if isinstance(value, YamlMap):
         # The language sorts the parameters of a map by name.
-        return DeclaredParams(params=tuple(_from_map(dict(sorted(value.items())))))
-    return DeclaredParams(params=_checked_unique(fields, _from_text_or_list(fields, "params")))
+        return tuple(_from_map(dict(sorted(value.items())))), ""
+    return _checked_unique(fields, _from_text_or_list(fields, "params")), ""
 
 
-def _read_schema_form(fields: Fields) -> DeclaredParams:
+def _read_schema_form(fields: Fields) -> tuple[tuple[Param, ...], str]:
     inner = fields.mapping("params", _SCHEMA)
     if inner is None:
-        return DeclaredParams()
+        return (), ""
     schema = _read_schema(inner)
     values = inner.get("values")
-    if isinstance(values, YamlMap):
-        return DeclaredParams(params=tuple(_from_map(values)), schema_ref=schema)
-    return DeclaredParams(params=tuple(_from_text_or_list(inner, "values")), schema_ref=schema)
+    params = _from_map(values) if isinstance(values, YamlMap) else _from_text_or_list(inner, "values")
+    return tuple(params), schema
 
 
 def _read_schema(inner: Fields) -> str:

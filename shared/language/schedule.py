@@ -14,12 +14,18 @@ from shared.language.model import Catchup, Schedule
 from shared.language.yaml.fields import Fields, Vocabulary, type_name
 from shared.language.yaml.reader import YamlMap
 
-__all__ = ["CATCHUP_KEYS", "cron_error", "read_catchup", "read_schedule", "split_zone"]
+__all__ = ["CATCHUP_KEYS", "CRON_ALIASES", "cron_error", "read_catchup", "read_schedule", "split_zone"]
 
 _MAX_LENGTH = 200
 _MAX_EXPRESSIONS = 100
 _KEYS = ("start", "stop", "restart")
-_ALIASES = frozenset({"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"})
+CRON_ALIASES = {
+    "@hourly": "0 * * * *",
+    **dict.fromkeys(("@daily", "@midnight"), "0 0 * * *"),
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    **dict.fromkeys(("@yearly", "@annually"), "0 0 1 1 *"),
+}
 CATCHUP_KEYS = Vocabulary("policy", "limit", "windowSec")
 _POLICIES = ("none", "latest", "all")
 _MAX_CATCHUP = 1000
@@ -54,8 +60,8 @@ def cron_error(expression: str) -> str:
     if zone and not _zone_exists(zone):
         return f'unknown time zone "{zone}"'
     if cron.startswith("@"):
-        known = ", ".join(sorted(_ALIASES))
-        return "" if cron.lower() in _ALIASES else f'unknown descriptor "{cron}" (must be one of: {known})'
+        known = ", ".join(sorted(CRON_ALIASES))
+        return "" if cron.lower() in CRON_ALIASES else f'unknown descriptor "{cron}" (must be one of: {known})'
     parts = cron.split()
     if len(parts) != 5:
         return f"expected exactly 5 fields, found {len(parts)}: {cron}"

@@ -1,7 +1,6 @@
 """The graph of a dag's steps: gives steps their names, resolves dependencies, and checks names, ids and cycles."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from shared.language.issues import did_you_mean
 from shared.language.steps.step import PartialStep
@@ -18,25 +17,20 @@ __all__ = [
 
 MAX_IMPLICIT_EDGES = 500_000
 
-
-@dataclass(slots=True)
-class StepGroup:
-    """One entry of ``steps``: a single step, or a list of steps, which do not depend on each other."""
-
-    partials: list[PartialStep]
+StepGroup = list[PartialStep]
+"""One entry of ``steps``: a single step, or a list of steps, which do not depend on each other."""
 
 
-def give_names(entries: Iterable[StepGroup]) -> None:
+def give_names(entries: Sequence[StepGroup]) -> None:
     """Give each unnamed step the name ``<prefix>_<n>``.
 
     n is the 1-based position of the step's entry. If that name is taken, n is the next number whose name is free.
     """
-    entries = list(entries)
     # For each number that is taken, the number to try next. This keeps the search linear in the number of entries.
     skip: dict[tuple[str, int], int] = {}
-    taken = {partial.values["name"] for entry in entries for partial in entry.partials}
+    taken = {partial.values["name"] for entry in entries for partial in entry}
     for index, entry in enumerate(entries, start=1):
-        for partial in entry.partials:
+        for partial in entry:
             if partial.values["name"]:
                 continue
             prefix, number = partial.name_prefix, index
@@ -97,14 +91,14 @@ def link_groups(entries: list[StepGroup]) -> bool:
     before: tuple[str, ...] = ()
     edges = 0
     for entry in entries:
-        edges += len(entry.partials) * len(before)
+        edges += len(entry) * len(before)
         if edges > MAX_IMPLICIT_EDGES:
             return False
-        for partial in entry.partials:
+        for partial in entry:
             if before and not partial.no_implicit_depends:
                 partial.values["depends"] = tuple(dict.fromkeys((*partial.values.get("depends", ()), *before)))
-        if entry.partials:
-            before = tuple(partial.values["name"] for partial in entry.partials)
+        if entry:
+            before = tuple(partial.values["name"] for partial in entry)
     return True
 
 

@@ -39,7 +39,7 @@ def read_steps(fields: Fields, dag_type: DagType, defaults: DagDefaults) -> tupl
     else:
         fields.error("steps", "steps must be an array or a map")
         return ()
-    partials = [partial for entry in entries for partial in entry.partials]
+    partials = [partial for entry in entries for partial in entry]
     if len(partials) > _MAX_STEPS:
         fields.error("steps", f"a DAG may have at most {_MAX_STEPS} steps, but this one has {len(partials)}")
         return ()
@@ -67,7 +67,7 @@ def _from_map(fields: Fields, mapping: YamlMap, defaults: DagDefaults) -> list[S
             partial.values["name"] = key.strip()
             if problem := step_name_problem(key):
                 fields.issues.error(problem, path, mapping.key_at[key])
-            entries.append(StepGroup([partial]))
+            entries.append([partial])
     return entries
 
 
@@ -84,7 +84,7 @@ def _from_list(fields: Fields, items: YamlList, defaults: DagDefaults) -> list[S
         else:
             partials = [_step(fields.issues, path, items.item_at[index], item, defaults)]
         # An entry without a valid step is kept too, because generated names contain the position of the entry.
-        entries.append(StepGroup([partial for partial in partials if partial is not None]))
+        entries.append([partial for partial in partials if partial is not None])
     return entries
 
 
