@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ["others_can_enter", "private_file", "private_folder"]
+__all__ = ["others_can_enter", "private_file", "private_folder", "replace_private_file"]
 
 _COMPANIONS = ("-wal", "-shm", "-journal")
 """Files that SQLite keeps beside a database, with the database's mode from when they were created."""
@@ -34,6 +34,14 @@ def private_file(path: Path) -> None:
     _narrow(path, 0o600)
     for suffix in _COMPANIONS:
         _narrow(path.with_name(path.name + suffix), 0o600)
+
+
+def replace_private_file(path: Path, text: str) -> None:
+    """Replace the content of a private file, as a whole or not at all. Raises ``OSError``."""
+    part = path.with_suffix(".part")
+    private_file(part)
+    part.write_text(text, encoding="utf-8")
+    part.rename(path)
 
 
 def others_can_enter(path: Path) -> bool:

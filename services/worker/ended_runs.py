@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from shared.private_files import private_file
+from shared.private_files import private_file, replace_private_file
 
 __all__ = ["EndedRuns"]
 
@@ -79,11 +79,8 @@ class EndedRuns:
     def _rewrite(self) -> None:
         """Rewrite the file without outdated lines. If this fails, it stays as it is."""
         lines = list(self._said())
-        part = self._path.with_suffix(".part")
         try:
-            private_file(part)
-            part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-            part.rename(self._path)
+            replace_private_file(self._path, "".join(f"{line}\n" for line in lines))
         except OSError as error:
             _log.warning("ended_runs.not_kept", extra={"path": str(self._path), "error": str(error)})
         self._lines = len(lines)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from shared.admission.workers import WORKER_POOL, satisfies
-from shared.private_files import private_file
+from shared.private_files import replace_private_file
 
 __all__ = ["KnownSelectors"]
 
@@ -38,11 +38,8 @@ class KnownSelectors:
             if selector in self._selectors or not satisfies(self._labels, selector):
                 return False
             self._selectors.append(selector)
-            part = self._path.with_suffix(".part")
             try:
-                private_file(part)
-                part.write_text(json.dumps(self._selectors), encoding="utf-8")
-                part.rename(self._path)
+                replace_private_file(self._path, json.dumps(self._selectors))
             except OSError as error:
                 _log.warning("routes.not_kept", extra={"path": str(self._path), "error": str(error)})
             return True

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from shared.config import Config
 from shared.errors import ConfigInvalid
-from shared.private_files import private_file
+from shared.private_files import private_file, replace_private_file
 
 __all__ = ["own_folder"]
 
@@ -79,8 +79,5 @@ def _kept_id(path: Path, config: Config) -> str:
         if kept.startswith(f"{config.worker_pool}-"):
             return kept
         _log.warning("worker.of_another_pool", extra={"folder": str(path.parent), "its_id": kept})
-    part = path.with_suffix(".part")
-    private_file(part)
-    part.write_text(config.worker_id, encoding="utf-8")
-    part.rename(path)
+    replace_private_file(path, config.worker_id)
     return config.worker_id
