@@ -12,7 +12,6 @@ from datetime import datetime
 from email.utils import parseaddr
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result
@@ -56,7 +55,10 @@ class FollowUpExecutor:
                 errors.extend(f"mail not sent to {address}: {why}" for address, why in refused.items())
         if self._follow_up.container is not None:
             try:
-                self._remove(job, self._follow_up.container)
+                # Imported here, so that a worker without the engine's library can send mails.
+                from services.worker.executors.container.docker import remove_run_container  # noqa: PLC0415
+
+                remove_run_container(job, self._follow_up.container)
             except (DagwayError, ExpansionError, OSError, ValueError) as failure:
                 errors.append(f"container not removed: {failure}")
         for error in errors:
@@ -110,12 +112,6 @@ class FollowUpExecutor:
                 left -= len(data)
                 masker = self._masker.copy()
                 yield Attachment(path.name, masker.feed(data) + masker.close())
-
-    def _remove(self, job: Job, container: dict[str, Any]) -> None:
-        # Imported here, so that a worker without the engine's library can send mails.
-        from services.worker.executors.container.docker import remove_run_container  # noqa: PLC0415
-
-        remove_run_container(job, container)
 
 
 def _permanent(failure: Exception) -> bool:

@@ -1,17 +1,14 @@
 """A client of the container engine, through the Docker API."""
 
-import json
 import math
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from services.worker.executors.base import StepIO
-from services.worker.executors.container.engine_cleanup import KILL
+from services.worker.executors.container.engine_cleanup import DEFAULT_ENGINE, KILL, cleanup_argv
 from services.worker.executors.container.spec import ContainerSpec, auth_for
 from services.worker.executors.in_process import CancelScope
 from shared.errors import DagwayError, InvalidInput
@@ -36,7 +33,6 @@ _ENV_MARK = "DAGWAY_EXEC"
 _READY_S = 120.0
 _POLL_S = 0.1
 _VISIBLE_S = 5.0
-_DEFAULT = "unix:///var/run/docker.sock"
 _CONFLICT = 409
 _KEEP_ALIVE = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done"]
 
@@ -66,7 +62,7 @@ class Engine:
     """A connection to the engine that ``DOCKER_HOST`` names. Safe to use from two threads."""
 
     def __init__(self, host: Mapping[str, str]) -> None:
-        self._url = host.get("DOCKER_HOST") or _DEFAULT
+        self._url = host.get("DOCKER_HOST") or DEFAULT_ENGINE
         try:
             self._client = docker.DockerClient.from_env(environment=dict(host), timeout=60)
         except DockerException as error:
@@ -296,15 +292,11 @@ class Engine:
 
     def removal_argv(self, container: str, mark: str) -> list[str]:
         """Return the command line that the guardian runs to remove a container if the worker dies."""
-        return self._cleanup_argv({"remove": container, "mark": mark})
+        return cleanup_argv({"url": self._url, "remove": container, "mark": mark})
 
     def kill_argv(self, container: str, mark: str) -> list[str]:
         """Return the command line that the guardian runs to end the processes of ``execute`` if the worker dies."""
-        return self._cleanup_argv({"container": container, "mark": mark})
-
-    def _cleanup_argv(self, order: dict[str, str]) -> list[str]:
-        script = str(Path(__file__).with_name("engine_cleanup.py"))
-        return [sys.executable, "-I", "-S", script, json.dumps({"url": self._url, **order})]
+        return cleanup_argv({"url": self._url, "container": container, "mark": mark})
 
 
 def _is_taken(error: EngineError) -> bool:

@@ -16,8 +16,9 @@ import sys
 import time
 from urllib.parse import quote, urlsplit
 
-__all__ = ["KILL", "main", "remove_named"]
+__all__ = ["DEFAULT_ENGINE", "KILL", "cleanup_argv", "main", "remove_named"]
 
+DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 KILL = (
     'n=1; for f in /proc/[0-9]*/environ; do if grep -qs "DAGWAY_EXEC=$1" "$f"; then '
     'p=${f#/proc/}; kill -s "$2" "${p%/environ}" 2>/dev/null && n=0; fi; done; exit $n'
@@ -77,6 +78,11 @@ def remove_named(url: str, prefix: str) -> int:
             found += 1
             _ask(url, "DELETE", path.format(quote(row[key])))
     return found
+
+
+def cleanup_argv(order: dict[str, str]) -> list[str]:
+    """Return the command line with which the guardian carries out an order."""
+    return [sys.executable, "-I", "-S", __file__, json.dumps(order)]
 
 
 def main(order: dict[str, str]) -> None:

@@ -8,7 +8,6 @@ Source: docs/executors.md#details-of-each-type.
 import json
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from services.worker.executors.base import Job, StepIO
-from services.worker.executors.container.engine_cleanup import remove_named
+from services.worker.executors.container.engine_cleanup import DEFAULT_ENGINE, cleanup_argv, remove_named
 from services.worker.executors.in_process import evaluate, process_result
 from services.worker.inputs.environment import host_variables
 from services.worker.process.outcome import Result
@@ -30,7 +29,6 @@ __all__ = ["GhaExecutor"]
 _ACTION = re.compile(r"(?:[\w.-]+/[\w.-]+(?:/[\w./-]+)?@[\w./-]+|docker://\S+|\./\S*)\Z")
 _RUNNER = "node:24-bookworm"
 _LABEL = "ubuntu-latest"
-_DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 
 
 class GhaExecutor:
@@ -51,21 +49,14 @@ class GhaExecutor:
         # act names its containers, volumes and networks after the workflow, cut to 30 characters. By these names they
         # are found if act is killed.
         name = f"dagway-{new_token()[:16]}"
-        leftovers = {"url": env.get("DOCKER_HOST") or _DEFAULT_ENGINE, "prefix": f"act-{name}"}
-        cleanup = [
-            sys.executable,
-            "-I",
-            "-S",
-            str(Path(__file__).with_name("engine_cleanup.py")),
-            json.dumps(leftovers),
-        ]
+        leftovers = {"url": env.get("DOCKER_HOST") or DEFAULT_ENGINE, "prefix": f"act-{name}"}
         with tempfile.TemporaryDirectory(prefix=".dagway-gha-", dir=job.working_dir) as folder:
             workflow = Path(folder, "workflow.yml")
             with workflow.open("w", encoding="utf-8") as file:
                 json.dump(_workflow(name, action, _inputs(job)), file)
                 job.supervisor.share(file.fileno(), 0o640)
             job.supervisor.share_folder(Path(folder))
-            with job.supervisor.cleanup(files=[str(workflow), folder], argv=cleanup):
+            with job.supervisor.cleanup(files=[str(workflow), folder], argv=cleanup_argv(leftovers)):
                 ended = job.supervisor.run(
                     [act, *_options(config, env), "--workflows", str(workflow)],
                     env=env,
