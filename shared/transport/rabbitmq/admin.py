@@ -37,12 +37,7 @@ class Admin:
         self._publisher, self._connection = publisher, publisher.connection
 
     def declare(self, queues: Sequence[BrokerQueue]) -> None:
-        """Create those of the broker queues that do not exist.
-
-        Raises:
-            BrokerUnavailable: the broker cannot be reached, blocks publishers, or does not answer in time.
-            ConfigInvalid: a queue of that name exists with different arguments.
-        """
+        """Create those of the broker queues that do not exist; see ``Transport.declare``."""
         wanted = list(dict.fromkeys(queues))
 
         def start(channel: Any, done: "Future[None]") -> None:

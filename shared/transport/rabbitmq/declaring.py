@@ -24,7 +24,14 @@ from shared.transport.topology import (
     queue_arguments,
 )
 
-__all__ = ["MISSING", "check_exchanges", "declare_exchanges", "declare_queue", "is_declared_by_its_consumer"]
+__all__ = [
+    "MISSING",
+    "check_exchanges",
+    "declare_exchanges",
+    "declare_queue",
+    "ignore_answer",
+    "is_declared_by_its_consumer",
+]
 
 MISSING = 404
 _NODE_AWAY_S = 2.0
@@ -34,23 +41,23 @@ _NODE_AWAY_S = 2.0
 _log = logging.getLogger(__name__)
 
 
-def _ignore(_frame: object) -> None:
+def ignore_answer(_frame: object) -> None:
     """Ignore an answer, which always means success, because a refusal closes the channel."""
 
 
-def declare_exchanges(channel: Any, then: Callable[[Any], None] = _ignore) -> None:
+def declare_exchanges(channel: Any, then: Callable[[Any], None] = ignore_answer) -> None:
     """Create all exchanges that do not exist, and the queue of dead letters. pika calls ``then`` after the last."""
     for exchange, kind in EXCHANGES.items():
-        channel.exchange_declare(exchange, kind, durable=True, callback=_ignore)
-    channel.queue_declare(DEAD_QUEUE, durable=True, arguments=DEAD_ARGUMENTS, callback=_ignore)
-    channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE, callback=_ignore)
+        channel.exchange_declare(exchange, kind, durable=True, callback=ignore_answer)
+    channel.queue_declare(DEAD_QUEUE, durable=True, arguments=DEAD_ARGUMENTS, callback=ignore_answer)
+    channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE, callback=ignore_answer)
     channel.queue_bind(DEAD_QUEUE, REJECTED_EXCHANGE, routing_key=REJECTED_KEY, callback=then)
 
 
 def check_exchanges(channel: Any) -> None:
     """Check that all exchanges exist."""
     for exchange, kind in EXCHANGES.items():
-        channel.exchange_declare(exchange, kind, passive=True, callback=_ignore)
+        channel.exchange_declare(exchange, kind, passive=True, callback=ignore_answer)
 
 
 def is_declared_by_its_consumer(queue: BrokerQueue) -> bool:

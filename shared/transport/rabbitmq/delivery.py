@@ -22,20 +22,16 @@ Stored = Callable[[bool], None]
 """Callback with one argument: whether the broker has stored the copy of a delivery."""
 
 
+@dataclass(frozen=True, slots=True)
 class Settlement:
-    """Functions of the transport that deliveries need to be settled.
+    """Functions of the transport that deliveries need to be settled."""
 
-    ``reply`` sends a reply. ``dead_letter`` publishes a copy of a delivery as a dead letter, with a reason.
-    ``send_again`` publishes a copy to the delivery's own broker queue.
-    """
-
-    def __init__(
-        self,
-        reply: Callable[[str, str, bytes], None],
-        dead_letter: Callable[["RabbitDelivery", str, Stored], None],
-        send_again: Callable[["RabbitDelivery", Stored], None],
-    ) -> None:
-        self.reply, self.dead_letter, self.send_again = reply, dead_letter, send_again
+    reply: Callable[[str, str, bytes], None]
+    """Sends a reply."""
+    dead_letter: Callable[["RabbitDelivery", str, Stored], None]
+    """Publishes a copy of a delivery as a dead letter, with a reason."""
+    send_again: Callable[["RabbitDelivery", Stored], None]
+    """Publishes a copy to the delivery's own broker queue."""
 
 
 class Subscription(Protocol):

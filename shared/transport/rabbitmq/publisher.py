@@ -25,7 +25,7 @@ from shared.transport.futures import settle
 from shared.transport.pending_reply import PendingReply
 from shared.transport.rabbitmq.batches import BATCH, BatchItem, pack, parts_of
 from shared.transport.rabbitmq.connection import Connection
-from shared.transport.rabbitmq.declaring import MISSING, check_exchanges, declare_exchanges
+from shared.transport.rabbitmq.declaring import MISSING, check_exchanges, declare_exchanges, ignore_answer
 from shared.transport.topology import CONTROL_EXCHANGE, HEADER_AGAIN
 
 __all__ = ["Publisher"]
@@ -51,10 +51,6 @@ _URGENT = 5
 """The lowest AMQP priority that is high for a quorum queue (RabbitMQ 4.0, "Quorum Queues", Priorities)."""
 
 _log = logging.getLogger(__name__)
-
-
-def _ignore(_frame: object) -> None:
-    """Ignore an answer, which always means success, because a refusal closes the channel."""
 
 
 @dataclass(slots=True)
@@ -213,7 +209,7 @@ class Publisher:
         channel.add_on_close_callback(self._channel_closed)
         channel.add_on_return_callback(self._on_return)
         (declare_exchanges if self.creates else check_exchanges)(channel)
-        channel.basic_consume(_REPLY_TO, self._on_reply, auto_ack=True, callback=_ignore)
+        channel.basic_consume(_REPLY_TO, self._on_reply, auto_ack=True, callback=ignore_answer)
         channel.confirm_delivery(self._on_confirm, callback=self._set_ready)
 
     def _set_up_loose(self, channel: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from shared.transport.base import BrokerQueue
 from shared.transport.rabbitmq.connection import Connection, LaterTry
+from shared.transport.rabbitmq.declaring import ignore_answer
 from shared.transport.topology import TAP_ARGUMENTS
 
 __all__ = ["RabbitTap"]
@@ -79,9 +80,9 @@ class RabbitTap:
 
     def _opened(self, channel: Any) -> None:
         channel.add_on_cancel_callback(lambda _frame: channel.close())
-        channel.queue_declare(self._name, exclusive=True, arguments=TAP_ARGUMENTS, callback=lambda _frame: None)
+        channel.queue_declare(self._name, exclusive=True, arguments=TAP_ARGUMENTS, callback=ignore_answer)
         for key in (self._queue.name, self._name):
-            channel.queue_bind(self._name, self._queue.exchange, routing_key=key, callback=lambda _frame: None)
+            channel.queue_bind(self._name, self._queue.exchange, routing_key=key, callback=ignore_answer)
         channel.basic_consume(self._name, self._received, auto_ack=True, callback=self._consuming)
 
     def _consuming(self, _frame: Any) -> None:

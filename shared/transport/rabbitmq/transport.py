@@ -20,6 +20,7 @@ from shared.transport.rabbitmq.admin import Admin
 from shared.transport.rabbitmq.connection import Connection, LaterTry, parameters
 from shared.transport.rabbitmq.consumer import OPEN_TIMEOUT_S, RabbitConsumer
 from shared.transport.rabbitmq.dead_letter_pass import dead_properties
+from shared.transport.rabbitmq.declaring import ignore_answer
 from shared.transport.rabbitmq.delivery import RabbitDelivery, Settlement, Stored
 from shared.transport.rabbitmq.publisher import Publisher
 from shared.transport.rabbitmq.tap import RabbitTap
@@ -253,7 +254,7 @@ class _Listener:
     def _declared(self, frame: Any) -> None:
         channel, name = self._channel, frame.method.queue
         for topic in self._topics:
-            channel.queue_bind(name, CONTROL_EXCHANGE, routing_key=topic, callback=lambda _frame: None)
+            channel.queue_bind(name, CONTROL_EXCHANGE, routing_key=topic, callback=ignore_answer)
         channel.basic_consume(name, self._received, auto_ack=True, callback=self._listening)
 
     def _listening(self, _frame: Any) -> None:
