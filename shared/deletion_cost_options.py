@@ -1,7 +1,6 @@
 """The settings of ``dagway deletion-costs``, which runs in a pod of a Kubernetes cluster."""
 
-from shared.option import DELETION_COSTS as _DELETION_COSTS
-from shared.option import Option
+from shared.option import DELETION_COSTS, Option
 from shared.setting_readers import folder, seconds
 
 __all__ = ["DELETION_COST_OPTIONS"]
@@ -11,7 +10,7 @@ DELETION_COST_OPTIONS = (
         "worker_pods",
         "DAGWAY_WORKER_PODS",
         str,
-        _DELETION_COSTS,
+        DELETION_COSTS,
         "label selector of the workers' pods, in the namespace of this one "
         "(app.kubernetes.io/name=dagway,app.kubernetes.io/component=worker)",
     ),
@@ -19,7 +18,7 @@ DELETION_COST_OPTIONS = (
         "deletion_costs_every_s",
         "DAGWAY_DELETION_COSTS_EVERY_S",
         seconds,
-        _DELETION_COSTS,
+        DELETION_COSTS,
         "seconds between two checks of all workers' pods; the cost of a pod that is busy already changes at most once "
         "in four checks (15)",
         flag_name="--every-s",
@@ -28,7 +27,7 @@ DELETION_COST_OPTIONS = (
         "service_account_dir",
         "DAGWAY_SERVICE_ACCOUNT_DIR",
         folder,
-        _DELETION_COSTS,
+        DELETION_COSTS,
         "folder in which Kubernetes mounts the token of the pod's service account "
         "(/var/run/secrets/kubernetes.io/serviceaccount)",
     ),

@@ -7,19 +7,14 @@ point then costs one dict lookup.
 
 import os
 import signal
-from dataclasses import dataclass
 
 from shared.errors import ConfigInvalid
 
 __all__ = ["arm", "point"]
 
 
-@dataclass(slots=True)
-class _Fault:
-    countdown: int
-
-
-_armed: dict[str, _Fault] = {}
+_armed: dict[str, int] = {}
+"""By point: at which of its next passes the process is killed."""
 
 
 def arm(text: str) -> None:
@@ -33,14 +28,13 @@ def arm(text: str) -> None:
         verb, _, count = action.partition("@")
         if verb != "kill" or not (count or "1").isdigit():
             raise ConfigInvalid(f"DAGWAY_FAULTS: {item!r} is invalid: expected point:kill or point:kill@count")
-        _armed[name] = _Fault(int(count or 1))
+        _armed[name] = int(count or 1)
 
 
 def point(name: str) -> None:
     """Kill the process if a fault is set for the point ``name`` and this call is call number ``count`` of the point."""
-    fault = _armed.get(name)
-    if fault is None:
+    if name not in _armed:
         return
-    fault.countdown -= 1
-    if fault.countdown <= 0:
+    _armed[name] -= 1
+    if _armed[name] <= 0:
         os.kill(os.getpid(), signal.SIGKILL)

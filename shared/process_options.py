@@ -1,8 +1,6 @@
 """The settings of what every service process has: metrics and logs."""
 
-from shared.option import ALL as _ALL
-from shared.option import EVERY as _EVERY
-from shared.option import Option
+from shared.option import ALL, EVERY, Option
 from shared.setting_readers import one_of, whole_number
 
 __all__ = ["PROCESS_OPTIONS"]
@@ -12,28 +10,28 @@ PROCESS_OPTIONS = (
         "metrics_port",
         "DAGWAY_METRICS_PORT",
         whole_number(0, 65535),
-        _EVERY,
+        EVERY,
         "port of the admin server: /metrics, /healthz and /readyz; 0: none (0)",
     ),
     Option(
         "metrics_dags",
         "DAGWAY_METRICS_DAGS",
         whole_number(0, 100_000),
-        _ALL,
+        ALL,
         "how many DAGs get their own metric series; the others share the label other (1000)",
     ),
     Option(
         "log_level",
         "DAGWAY_LOG_LEVEL",
         one_of("debug", "info", "warning", "error"),
-        _EVERY,
+        EVERY,
         "lowest level that is logged: debug, info, warning or error (info)",
     ),
     Option(
         "log_format",
         "DAGWAY_LOG_FORMAT",
         one_of("json", "text"),
-        _EVERY,
+        EVERY,
         "format of log lines: json or text (text on a terminal, else json)",
         has_alias=True,
     ),

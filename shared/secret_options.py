@@ -1,8 +1,7 @@
 """The settings that say where the secrets of steps are."""
 
 from shared.contracts.signing_keys import shared_keys
-from shared.option import GATEWAY, Option
-from shared.option import WORKER as _WORKER
+from shared.option import GATEWAY, WORKER, Option
 from shared.setting_readers import existing_file, folder, server_url
 
 __all__ = ["SECRET_OPTIONS"]
@@ -12,7 +11,7 @@ SECRET_OPTIONS = (
         "secret_keys",
         "DAGWAY_SECRET_KEYS",
         shared_keys,
-        GATEWAY | _WORKER,
+        GATEWAY | WORKER,
         "keys of stored secrets: ID=SECRET, the first seals, all open; the same for all gateways and workers; use the "
         "environment variable or a file (up: one of its own)",
         secret=True,
@@ -21,21 +20,21 @@ SECRET_OPTIONS = (
         "secrets_dir",
         "DAGWAY_SECRETS_DIR",
         folder,
-        _WORKER,
+        WORKER,
         "folder of mounted secrets, for the provider mounted (/run/secrets)",
     ),
     Option(
         "vault_addr",
         "DAGWAY_VAULT_ADDR",
         server_url,
-        _WORKER,
+        WORKER,
         "URL of HashiCorp Vault or OpenBao, for the provider vault; needs a token or a role (none)",
     ),
     Option(
         "vault_token",
         "DAGWAY_VAULT_TOKEN",
         str,
-        _WORKER,
+        WORKER,
         "token with which the worker reads from Vault; use the environment variable or a file (none)",
         secret=True,
     ),
@@ -43,30 +42,30 @@ SECRET_OPTIONS = (
         "vault_role",
         "DAGWAY_VAULT_ROLE",
         str,
-        _WORKER,
+        WORKER,
         "role in Vault's Kubernetes auth, as which the worker logs in with its service account (none)",
     ),
     Option(
         "vault_auth_path",
         "DAGWAY_VAULT_AUTH_PATH",
         str,
-        _WORKER,
+        WORKER,
         "path at which Vault has the Kubernetes auth (kubernetes)",
     ),
     Option(
         "vault_jwt_file",
         "DAGWAY_VAULT_JWT_FILE",
         folder,
-        _WORKER,
+        WORKER,
         "file with the service account's token, read for each login "
         "(/var/run/secrets/kubernetes.io/serviceaccount/token)",
     ),
-    Option("vault_namespace", "DAGWAY_VAULT_NAMESPACE", str, _WORKER, "Vault namespace of the secrets (none)"),
+    Option("vault_namespace", "DAGWAY_VAULT_NAMESPACE", str, WORKER, "Vault namespace of the secrets (none)"),
     Option(
         "vault_ca_file",
         "DAGWAY_VAULT_CA_FILE",
         existing_file,
-        _WORKER,
+        WORKER,
         "certificates of the authorities that Vault's certificate may be from, PEM (those of the system)",
     ),
 )

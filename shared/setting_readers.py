@@ -71,15 +71,21 @@ def days_kept(least: int) -> Callable[[str], int]:
     return read
 
 
-def seconds(text: str) -> float:
-    """Return a number of seconds from 0.5 to 3600."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not 0.5 <= value <= 3600:
-        raise ValueError(f"{text!r} is not a number of seconds from 0.5 to 3600")
-    return value
+def _number(what: str, low: float, high: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0
+        if not low <= value <= high:
+            raise ValueError(f"{text!r} is not a number of {what} from {low:g} to {high:g}")
+        return value
+
+    return read
+
+
+seconds = _number("seconds", 0.5, 3600)
+cpus = _number("CPUs", 0.01, 1024)
 
 
 def labels(text: str) -> tuple[tuple[str, str], ...]:
@@ -176,17 +182,6 @@ def control_group(text: str) -> str:
     if text != "own" and not (text.startswith("/") and Path(text, "cgroup.procs").exists()):
         raise ValueError(f"{text!r} is neither own nor the folder of a control group of version 2")
     return text.rstrip("/")
-
-
-def cpus(text: str) -> float:
-    """Return a number of CPUs from 0.01 to 1024."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not 0.01 <= value <= 1024:
-        raise ValueError(f"{text!r} is not a number of CPUs from 0.01 to 1024")
-    return value
 
 
 def folder(text: str) -> Path:

@@ -1,18 +1,16 @@
 """The settings of a worker that say as which user its steps run, and what they may use."""
 
-from shared.option import Option
+from shared.option import WORKER, Option
 from shared.setting_readers import control_group, cpus, size, step_users, user, whole_number
 
 __all__ = ["STEP_OPTIONS"]
-
-_WORKER = frozenset({"up", "worker"})
 
 STEP_OPTIONS = (
     Option(
         "step_user",
         "DAGWAY_STEP_USER",
         step_users,
-        _WORKER,
+        WORKER,
         "user of the steps: a name, uid or uid:gid for all runs, or a range such as 20000-20999 for one per run; the "
         "worker must start with the right to change users (the worker's own user)",
     ),
@@ -20,42 +18,42 @@ STEP_OPTIONS = (
         "worker_user",
         "DAGWAY_WORKER_USER",
         user,
-        _WORKER,
+        WORKER,
         "user that a worker becomes that was started as root: a name, uid or uid:gid; a step user requires it (none)",
     ),
     Option(
         "step_max_processes",
         "DAGWAY_STEP_MAX_PROCESSES",
         whole_number(1, 1_000_000),
-        _WORKER,
+        WORKER,
         "how many processes and threads a step user may have, over all its steps (unlimited)",
     ),
     Option(
         "step_max_memory",
         "DAGWAY_STEP_MAX_MEMORY",
         size(64 << 20),
-        _WORKER,
+        WORKER,
         "private writable memory (RLIMIT_DATA) of each process of a step: bytes, 512m or 4g; at least 64m (unlimited)",
     ),
     Option(
         "step_max_open_files",
         "DAGWAY_STEP_MAX_OPEN_FILES",
         whole_number(64, 1_000_000),
-        _WORKER,
+        WORKER,
         "how many files each process of a step may have open (the worker's own limit)",
     ),
     Option(
         "step_max_cpu_s",
         "DAGWAY_STEP_MAX_CPU_S",
         whole_number(1, 100_000_000),
-        _WORKER,
+        WORKER,
         "seconds of CPU time that each process of a step may use (unlimited)",
     ),
     Option(
         "step_cgroup",
         "DAGWAY_STEP_CGROUP",
         control_group,
-        _WORKER,
+        WORKER,
         "control group (cgroup v2) with a group for each command of a step: a folder that the worker may manage, or "
         "own for the worker's own group (none)",
     ),
@@ -63,21 +61,21 @@ STEP_OPTIONS = (
         "step_total_memory",
         "DAGWAY_STEP_TOTAL_MEMORY",
         size(4 << 20),
-        _WORKER,
+        WORKER,
         "memory of all processes of a command together: bytes, or 512m or 4g; needs DAGWAY_STEP_CGROUP (unlimited)",
     ),
     Option(
         "step_total_processes",
         "DAGWAY_STEP_TOTAL_PROCESSES",
         whole_number(1, 1_000_000),
-        _WORKER,
+        WORKER,
         "how many processes and threads a command may have; needs DAGWAY_STEP_CGROUP (unlimited)",
     ),
     Option(
         "step_cpus",
         "DAGWAY_STEP_CPUS",
         cpus,
-        _WORKER,
+        WORKER,
         "how many CPUs a command may use at once, such as 0.5; needs DAGWAY_STEP_CGROUP (unlimited)",
     ),
 )

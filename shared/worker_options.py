@@ -1,8 +1,7 @@
 """The settings of a worker: its name, what it takes, how it stops, what it keeps."""
 
 from shared.contracts.signing_keys import shared_keys
-from shared.option import WORKER as _WORKER
-from shared.option import Option
+from shared.option import WORKER, Option
 from shared.setting_readers import labels, size, whole_number, worker_id, worker_pool
 
 __all__ = ["WORKER_OPTIONS"]
@@ -12,7 +11,7 @@ WORKER_OPTIONS = (
         "worker_slots",
         "DAGWAY_WORKER_SLOTS",
         whole_number(1, 10_000),
-        _WORKER,
+        WORKER,
         "how many attempts the worker runs at the same time (100)",
         flag_name="--slots",
     ),
@@ -20,14 +19,14 @@ WORKER_OPTIONS = (
         "drain_s",
         "DAGWAY_DRAIN_S",
         whole_number(0, 86_400),
-        _WORKER,
+        WORKER,
         "seconds that a worker told to stop gives its running steps; it takes no new runs meanwhile (25; up: 5)",
     ),
     Option(
         "run_files_days",
         "DAGWAY_RUN_FILES_DAYS",
         whole_number(0, 3650),
-        _WORKER,
+        WORKER,
         "days for which a worker keeps the files of a run after their last change; it deletes the files of a succeeded "
         "run after 5 minutes; 0: all files are kept (7)",
     ),
@@ -35,7 +34,7 @@ WORKER_OPTIONS = (
         "run_files_failed",
         "DAGWAY_RUN_FILES_FAILED",
         whole_number(0, 1_000_000),
-        _WORKER,
+        WORKER,
         "how many failed runs a worker keeps the files of: beyond that, it deletes those of the runs that failed "
         "first; 0: no limit (1000)",
     ),
@@ -43,7 +42,7 @@ WORKER_OPTIONS = (
         "run_files_mib",
         "DAGWAY_RUN_FILES_MIB",
         whole_number(0, 100_000_000),
-        _WORKER,
+        WORKER,
         "MiB that the files of runs may take on a worker: about once a minute it deletes what is beyond that, the "
         "files that changed longest ago first; 0: no limit (60 % of the volume, or of the worker's part of it; up: 0)",
     ),
@@ -67,7 +66,7 @@ WORKER_OPTIONS = (
         "worker_labels",
         "DAGWAY_WORKER_LABELS",
         labels,
-        _WORKER,
+        WORKER,
         "labels of the worker, which worker selectors refer to: gpu=true,region=eu (none)",
         flag_name="--labels",
     ),
@@ -75,7 +74,7 @@ WORKER_OPTIONS = (
         "worker_id",
         "DAGWAY_WORKER_ID",
         worker_id,
-        _WORKER,
+        WORKER,
         "unique name of the worker, the same after a restart; begins with the name of its pool and a dash (POOL-HOST)",
     ),
     Option(
@@ -89,7 +88,7 @@ WORKER_OPTIONS = (
         "worker_seal_keys",
         "DAGWAY_WORKER_SEAL_KEYS",
         shared_keys,
-        _WORKER,
+        WORKER,
         "keys that seal secrets in parameters of sub-runs: ID=SECRET, the first seals, all open; the same for all "
         "workers; use the environment variable or a file (up: one of its own)",
         secret=True,

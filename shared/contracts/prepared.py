@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["PreparedValues"]
+from shared.language.model import Pairs
 
-Pairs = tuple[tuple[str, str], ...]
+__all__ = ["PreparedValues"]
 
 
 @dataclass(frozen=True, slots=True)
