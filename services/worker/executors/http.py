@@ -19,7 +19,6 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from services.worker.executors.base import Job, StepIO
-from services.worker.executors.header_names import canonical
 from services.worker.executors.http_redirects import follow, without_login
 from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result, positive_seconds
 from services.worker.executors.tls import tls_context
@@ -37,6 +36,8 @@ _MAX_JSON_BYTES = 64 * 1024 * 1024
 """The largest body that ``json: true`` can print, since it must be held in memory."""
 _RETRIED_STATUS = frozenset({429, 502, 503, 504})
 _MAX_BACKOFF_S = 10
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""RFC 9110 section 5.6.2."""
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that send no body, as in Dagu."""
@@ -96,7 +97,7 @@ class _Request:
         if not url.lower().startswith(("http://", "https://")):
             raise InvalidInput(f"command: the URL must begin with http:// or https://, not {url!r}")
         method = words[0].upper()
-        headers = {canonical(name): text for name, text in _texts(config, "headers").items()}
+        headers = {_canonical(name): text for name, text in _texts(config, "headers").items()}
         body = config.get("body")
         if method in _WITHOUT_BODY:
             body = None
@@ -142,6 +143,17 @@ def _texts(config: dict[str, Any], name: str) -> dict[str, str]:
 def _text(value: Any) -> str:
     """Return a value of the config as Dagu sends it: a boolean as 1 or 0, null as an empty text."""
     return str(int(value)) if isinstance(value, bool) else scalar_text(value)
+
+
+def _canonical(name: str) -> str:
+    """Return a header's name as Dagu writes it: ``x-api-key`` and ``X-API-Key`` become ``X-Api-Key``.
+
+    A name that is not a token is returned unchanged. Header names are case-insensitive (RFC 9110 section 5.1), but
+    receivers and readers of ``output`` that were written for Dagu expect exactly this form.
+    """
+    if not _TOKEN.fullmatch(name):
+        return name
+    return "-".join(part[:1].upper() + part[1:].lower() for part in name.split("-"))
 
 
 def _flag(config: dict[str, Any], name: str) -> bool:
@@ -223,7 +235,7 @@ def _print(request: _Request, response: urllib3.BaseHTTPResponse, cancel_scope: 
 
 
 def _headers(response: urllib3.BaseHTTPResponse) -> list[tuple[str, list[str]]]:
-    return sorted((canonical(name), response.headers.getlist(name)) for name in response.headers)
+    return sorted((_canonical(name), response.headers.getlist(name)) for name in response.headers)
 
 
 def _print_json(response: urllib3.BaseHTTPResponse, cancel_scope: CancelScope, io: StepIO) -> str:

@@ -11,10 +11,10 @@ from shared.language.issues import did_you_mean
 from shared.language.model import Step
 from shared.language.yaml.fields import Fields
 
-__all__ = ["check_config"]
+__all__ = ["GHA_ACTION", "check_config"]
 
 _OPERATIONS = ("create", "extract", "list")
-_ACTION = re.compile(r"(?:[\w.-]+/[\w.-]+(?:/[\w./-]+)?@[\w./-]+|docker://\S+|\./\S*)\Z")
+GHA_ACTION = re.compile(r"(?:[\w.-]+/[\w.-]+(?:/[\w./-]+)?@[\w./-]+|docker://\S+|\./\S*)\Z")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 
@@ -72,7 +72,7 @@ def _archive(fields: Fields, step: Step) -> None:
 
 
 def _gha(fields: Fields, step: Step) -> None:
-    if _has_command(fields, step, "owner/action@ref") and not _ACTION.match(_text(step)):
+    if _has_command(fields, step, "owner/action@ref") and not GHA_ACTION.match(_text(step)):
         fields.warn("command", f"invalid GitHub action: {_text(step)}", hint="write owner/action@ref")
 
 

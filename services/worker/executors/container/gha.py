@@ -6,7 +6,6 @@ Source: docs/executors.md#details-of-each-type.
 """
 
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -22,11 +21,11 @@ from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
 from shared.ids import new_token
 from shared.language.steps.command_line import split_command
+from shared.language.steps.executor_config import GHA_ACTION
 from shared.language.steps.requirements import REQUIREMENTS
 
 __all__ = ["GhaExecutor"]
 
-_ACTION = re.compile(r"(?:[\w.-]+/[\w.-]+(?:/[\w./-]+)?@[\w./-]+|docker://\S+|\./\S*)\Z")
 _RUNNER = "node:24-bookworm"
 _LABEL = "ubuntu-latest"
 
@@ -40,7 +39,7 @@ class GhaExecutor:
         if act is None:
             raise InvalidInput(f"gha steps need {REQUIREMENTS['gha']}")
         action = job.step.commands[0].text.strip() if job.step.commands else ""
-        if not _ACTION.match(action):
+        if not GHA_ACTION.match(action):
             raise InvalidInput(f"invalid action {action!r}: use owner/action@ref")
         config: dict[str, Any] = evaluate(job, job.step.config)
         job.supervisor.make_folder(job.working_dir)
