@@ -60,8 +60,6 @@ class StoredActor:
 class AccountWrites(Writer):
     """Reads and writes of users, logins that have ended, API keys and webhooks."""
 
-    __slots__ = ()
-
     def users(self) -> int:
         """Return the number of users."""
         return int(self._connection.execute(select(func.count()).select_from(t.users)).scalar_one())

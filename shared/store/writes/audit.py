@@ -32,8 +32,6 @@ def audit_rows(entries: Sequence[NewRow]) -> tuple[Rows, Rows]:
 class AuditWrites(Writer):
     """Reads and writes of the chain over the audit log."""
 
-    __slots__ = ()
-
     def lock_chain(self) -> bool:
         """Lock the chain until the transaction ends; return ``False`` if another transaction has locked it."""
         if not is_postgres(self._connection):

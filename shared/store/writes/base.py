@@ -18,8 +18,6 @@ NewRow: TypeAlias = Mapping[str, Any]
 class Writer:
     """Reads and writes some tables over the connection of one transaction. Contains no rules of runs."""
 
-    __slots__ = ("_connection",)
-
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 

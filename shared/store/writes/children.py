@@ -50,8 +50,6 @@ CALLERS_WAITING = _select_callers_waiting()
 class ChildReads(Writer):
     """Reads of sub-runs. Locks and writes nothing."""
 
-    __slots__ = ()
-
     def keys(self, root_key: str, dag_run_ids: Sequence[str]) -> dict[str, str]:
         """Return the keys of those of the sub-runs below a root run, at any depth, that exist, by id."""
         c = t.dag_runs.c

@@ -53,8 +53,6 @@ class CommandContext:
 class CommandWrites(Writer):
     """Reads of the inbox and of the rows that commands need."""
 
-    __slots__ = ()
-
     def context(
         self, command_ids: Sequence[str], names: Sequence[tuple[str, str]] = (), file_names: Sequence[str] = ()
     ) -> CommandContext:

@@ -18,8 +18,6 @@ _REFUSED = "refused"
 class DagWrites(Writer):
     """Reads and writes of DAGs, their versions and specs, and the files of the DAG folder."""
 
-    __slots__ = ()
-
     def lock(self, file_name: str) -> FoundRow | None:
         """Return and lock one DAG, or return ``None`` if it does not exist."""
         return self._first(for_update(select(t.dags).where(t.dags.c.file_name == file_name)))

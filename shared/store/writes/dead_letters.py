@@ -13,8 +13,6 @@ __all__ = ["DeadLetterWrites"]
 class DeadLetterWrites(Writer):
     """Reads and writes of dead letters. Only a scheduler that has listed the broker's letters replaces them."""
 
-    __slots__ = ()
-
     def lock(self, letter_id: str) -> FoundRow | None:
         """Lock a dead letter and return it."""
         return self._first(select(t.dead_letters).where(t.dead_letters.c.id == letter_id).with_for_update())

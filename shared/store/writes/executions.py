@@ -14,8 +14,6 @@ __all__ = ["ExecutionWrites"]
 class ExecutionWrites(Writer):
     """Reads executions, and writes what they tell about closed attempts."""
 
-    __slots__ = ()
-
     def known(self, run_keys: Collection[str], tokens: Collection[str]) -> set[tuple[str, str, str]]:
         """Return ``(token, worker id, incarnation)`` of the recorded executions of these tokens of these runs."""
         c = t.executions.c

@@ -19,8 +19,6 @@ _ACTIVE = sorted(status.value for status in RunStatus if status.active)
 class HistoryWrites(Writer):
     """Finds and deletes old runs."""
 
-    __slots__ = ()
-
     def expired(self, dag_name: str | None, before: datetime, limit: int) -> list[str]:
         """Return and lock up to ``limit`` root runs of a DAG that ended before ``before``, oldest first.
 

@@ -92,8 +92,6 @@ class Overview:
 class LeaseWrites(Writer):
     """Reads and writes of workers and of their open attempts."""
 
-    __slots__ = ()
-
     def workers(self, ids: Sequence[str] | None = None) -> list[FoundRow]:
         """Return the workers with these ids, or all workers. Locks nothing."""
         query = select(t.workers)

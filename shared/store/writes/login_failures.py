@@ -18,8 +18,6 @@ _f = t.login_failures.c
 class LoginFailureWrites(Writer):
     """Failed logins by guesser. Times of ``Failures`` are in seconds since 1970."""
 
-    __slots__ = ()
-
     def lock(self, guessers: Iterable[str], now: datetime) -> dict[str, Failures]:
         """Return and lock the failures of these guessers; those without any get a row."""
         known: dict[str, Failures] = {}

@@ -15,8 +15,6 @@ __all__ = ["OutboxWrites"]
 class OutboxWrites(Writer):
     """Reads and writes of the outbox: messages of committed transactions that the broker has not confirmed."""
 
-    __slots__ = ()
-
     def overdue(self, before: datetime, refused: Sequence[str], limit: int) -> list[FoundRow]:
         """Return and lock up to ``limit`` messages written before ``before`` or with an id in ``refused``.
 

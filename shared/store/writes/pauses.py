@@ -12,8 +12,6 @@ __all__ = ["PauseWrites"]
 class PauseWrites(Writer):
     """Reads and writes of pauses of a DAG, a queue or everything."""
 
-    __slots__ = ()
-
     def all(self) -> list[FoundRow]:
         """Return all pauses, including ended ones."""
         return self._rows(select(t.pauses))

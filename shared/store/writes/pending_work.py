@@ -38,8 +38,6 @@ _PENDING = select(
 class PendingWorkReads(Writer):
     """The read of ``PendingWork``."""
 
-    __slots__ = ()
-
     def find(self, outbox_before: datetime) -> PendingWork:
         """Return what waits. ``outbox_before``: older messages of the outbox are overdue."""
         return PendingWork(*self._connection.execute(_PENDING, {"before": outbox_before}).one())

@@ -27,8 +27,6 @@ class PoolWrites(Writer):
     Only a transaction that holds the gate (an advisory lock) may assign places; any transaction may free places.
     """
 
-    __slots__ = ()
-
     def close_gate(self) -> None:
         """Take the gate until the transaction ends, so that no other transaction assigns places."""
         if is_postgres(self._connection):

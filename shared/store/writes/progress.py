@@ -13,8 +13,6 @@ __all__ = ["ProgressWrites"]
 class ProgressWrites(Writer):
     """Reads and writes of progress, remarks and chat messages of nodes."""
 
-    __slots__ = ()
-
     def keep(self, rows: Sequence[NewRow]) -> None:
         """Store, for each node, the newest of ``rows``, unless a newer one is stored. The runs must be locked."""
         newest: dict[tuple[str, int], NewRow] = {}

@@ -56,8 +56,6 @@ _QUEUED_RUNS = (
 class QueueWrites(Writer):
     """Reads and writes of queues, their limits, and their queued and running runs."""
 
-    __slots__ = ()
-
     def lock(self, name: str) -> FoundRow | None:
         """Return and lock one queue, or return ``None`` if it does not exist. The lock serialises its admission."""
         return self._first(for_update(select(t.queues).where(t.queues.c.name == name)))

@@ -20,8 +20,6 @@ _LOCK = for_update(select(t.run_totals_mark.c.mark), skip_locked=True)
 class RunTotalsWrites(Writer):
     """Reads and writes of kept totals."""
 
-    __slots__ = ()
-
     def keep(self) -> int | None:
         """Add what changed since the last call to the kept totals; return how many changes.
 

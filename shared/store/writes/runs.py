@@ -48,8 +48,6 @@ _COUNT_UP = "UPDATE counters SET value = value + 1"
 class RunWrites(Writer):
     """Reads and writes of runs with their nodes, transitions, attempts and logs."""
 
-    __slots__ = ()
-
     def lock(self, keys: Sequence[str], *, wait: bool = True) -> list[FoundRow]:
         """Return and lock the runs with these keys, ordered by key.
 

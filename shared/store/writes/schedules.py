@@ -25,8 +25,6 @@ _SAVE = (
 class ScheduleWrites(Writer):
     """Reads and writes of the schedules of DAGs and of fires."""
 
-    __slots__ = ()
-
     def claim_due(self, now: datetime, limit: int) -> list[FoundRow]:
         """Return and lock due schedules, longest overdue first. Skips schedules that another scheduler has locked."""
         c = t.schedules.c

@@ -14,8 +14,6 @@ __all__ = ["SecretWrites"]
 class SecretWrites(Writer):
     """Reads and writes of stored secrets."""
 
-    __slots__ = ()
-
     def lock(self, name: str) -> FoundRow | None:
         """Return and lock one secret, or return ``None`` if it does not exist."""
         return self._first(for_update(select(t.secrets).where(t.secrets.c.name == name)))

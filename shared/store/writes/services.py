@@ -15,8 +15,6 @@ _SCHEDULERS = select(t.services).where(t.services.c.kind == "scheduler")
 class ServiceWrites(Writer):
     """Reads and writes of the instances that send heartbeats."""
 
-    __slots__ = ()
-
     def put(self, row: NewRow) -> None:
         """Record an instance, or renew its heartbeat."""
         self._put(t.services, [row], ["heartbeat_at", "started_at", "reports_until", "session_since"])

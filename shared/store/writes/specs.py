@@ -23,8 +23,6 @@ class SpecWrites(Writer):
     The mark leaves time to those who know that a text is stored but have not committed their reference to it.
     """
 
-    __slots__ = ()
-
     def mark_unused(self, behind: str, now: datetime, limit: int) -> str | None:
         """Mark the unused among the next ``limit`` texts by hash, and unmark the used.
 

@@ -14,8 +14,6 @@ __all__ = ["TimerWrites"]
 class TimerWrites(Writer):
     """Reads and writes of the timers of runs and nodes."""
 
-    __slots__ = ()
-
     def due(self, now: datetime, limit: int) -> list[FoundRow]:
         """Return up to ``limit`` due timers, longest overdue first. Locks nothing."""
         return self._rows(select(t.timers).where(t.timers.c.due_at <= now).order_by(t.timers.c.due_at).limit(limit))

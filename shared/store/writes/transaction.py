@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property, partial
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, event
 
@@ -18,6 +19,7 @@ from shared.store.engine import is_postgres, one_statement, store_errors
 from shared.store.sqlite_writer import SqliteWriter
 from shared.store.writes.accounts import AccountWrites
 from shared.store.writes.audit import AuditWrites
+from shared.store.writes.base import Writer
 from shared.store.writes.bulk import Part, write
 from shared.store.writes.children import ChildReads
 from shared.store.writes.commands import CommandWrites
@@ -43,6 +45,8 @@ from shared.store.writes.timers import TimerWrites
 from shared.store.writes.workspaces import WorkspaceWrites
 
 __all__ = ["Store", "Transaction"]
+
+W = TypeVar("W", bound=Writer)
 
 
 class Store:
@@ -92,8 +96,37 @@ class Store:
             yield Transaction(connection)
 
 
+def _part(kind: type[W]) -> "cached_property[W]":
+    return cached_property(lambda transaction: kind(transaction.connection))
+
+
 class Transaction:
     """One open transaction; do not use it after its ``with`` block. Each part is created at its first use."""
+
+    accounts = _part(AccountWrites)
+    audit = _part(AuditWrites)
+    children = _part(ChildReads)
+    commands = _part(CommandWrites)
+    dags = _part(DagWrites)
+    dead_letters = _part(DeadLetterWrites)
+    executions = _part(ExecutionWrites)
+    history = _part(HistoryWrites)
+    leases = _part(LeaseWrites)
+    pending_work = _part(PendingWorkReads)
+    outbox = _part(OutboxWrites)
+    pauses = _part(PauseWrites)
+    pools = _part(PoolWrites)
+    progress = _part(ProgressWrites)
+    login_failures = _part(LoginFailureWrites)
+    queues = _part(QueueWrites)
+    run_totals = _part(RunTotalsWrites)
+    runs = _part(RunWrites)
+    schedules = _part(ScheduleWrites)
+    secrets = _part(SecretWrites)
+    services = _part(ServiceWrites)
+    specs = _part(SpecWrites)
+    timers = _part(TimerWrites)
+    workspaces = _part(WorkspaceWrites)
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -107,99 +140,3 @@ class Transaction:
     def write(self, *parts: Part) -> int:
         """Write rows of any tables, on Postgres in one round trip; return the number of rows of the last part."""
         return write(self.connection, *parts)
-
-    @cached_property
-    def accounts(self) -> AccountWrites:
-        return AccountWrites(self.connection)
-
-    @cached_property
-    def audit(self) -> AuditWrites:
-        return AuditWrites(self.connection)
-
-    @cached_property
-    def children(self) -> ChildReads:
-        return ChildReads(self.connection)
-
-    @cached_property
-    def commands(self) -> CommandWrites:
-        return CommandWrites(self.connection)
-
-    @cached_property
-    def dags(self) -> DagWrites:
-        return DagWrites(self.connection)
-
-    @cached_property
-    def dead_letters(self) -> DeadLetterWrites:
-        return DeadLetterWrites(self.connection)
-
-    @cached_property
-    def executions(self) -> ExecutionWrites:
-        return ExecutionWrites(self.connection)
-
-    @cached_property
-    def history(self) -> HistoryWrites:
-        return HistoryWrites(self.connection)
-
-    @cached_property
-    def leases(self) -> LeaseWrites:
-        return LeaseWrites(self.connection)
-
-    @cached_property
-    def pending_work(self) -> PendingWorkReads:
-        return PendingWorkReads(self.connection)
-
-    @cached_property
-    def outbox(self) -> OutboxWrites:
-        return OutboxWrites(self.connection)
-
-    @cached_property
-    def pauses(self) -> PauseWrites:
-        return PauseWrites(self.connection)
-
-    @cached_property
-    def pools(self) -> PoolWrites:
-        return PoolWrites(self.connection)
-
-    @cached_property
-    def progress(self) -> ProgressWrites:
-        return ProgressWrites(self.connection)
-
-    @cached_property
-    def login_failures(self) -> LoginFailureWrites:
-        return LoginFailureWrites(self.connection)
-
-    @cached_property
-    def queues(self) -> QueueWrites:
-        return QueueWrites(self.connection)
-
-    @cached_property
-    def run_totals(self) -> RunTotalsWrites:
-        return RunTotalsWrites(self.connection)
-
-    @cached_property
-    def runs(self) -> RunWrites:
-        return RunWrites(self.connection)
-
-    @cached_property
-    def schedules(self) -> ScheduleWrites:
-        return ScheduleWrites(self.connection)
-
-    @cached_property
-    def secrets(self) -> SecretWrites:
-        return SecretWrites(self.connection)
-
-    @cached_property
-    def services(self) -> ServiceWrites:
-        return ServiceWrites(self.connection)
-
-    @cached_property
-    def specs(self) -> SpecWrites:
-        return SpecWrites(self.connection)
-
-    @cached_property
-    def timers(self) -> TimerWrites:
-        return TimerWrites(self.connection)
-
-    @cached_property
-    def workspaces(self) -> WorkspaceWrites:
-        return WorkspaceWrites(self.connection)

@@ -44,8 +44,6 @@ _RULES = union_all(
 class WorkspaceWrites(Writer):
     """Reads and writes of workspaces and their members."""
 
-    __slots__ = ()
-
     def lock(self, name: str) -> FoundRow | None:
         """Return and lock a workspace, or return ``None`` if it does not exist."""
         return self._first(for_update(select(t.workspaces).where(t.workspaces.c.name == name)))
