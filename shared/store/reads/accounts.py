@@ -1,15 +1,15 @@
 """Reads of users, API keys and webhooks. Hashes are only for comparison; the API never returns them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, Table, select
 
 from shared.store import tables as t
 from shared.store.functions import bytewise
-from shared.store.reads.base import AnyRow, Reader
+from shared.store.reads.base import Reader, columns_of
 
 __all__ = ["AccountReads", "ApiKeyRow", "UserRow", "WebhookRow"]
 
@@ -26,8 +26,8 @@ class UserRow:
     role: str
     created_at: datetime
     updated_at: datetime
-    password_hash: str = field(repr=False, default="")
-    token_version: int = 0
+    password_hash: str = field(repr=False)
+    token_version: int
     """The version that a login token must have to be valid."""
 
 
@@ -44,10 +44,10 @@ class ApiKeyRow:
     created_at: datetime
     updated_at: datetime
     last_used_at: datetime | None
-    expires_at: datetime | None = None
-    dags: str = ""
+    expires_at: datetime | None
+    dags: str
     """Patterns of the names of the DAGs that the key may use, separated by spaces; empty: all."""
-    secret_hash: str = field(repr=False, default="")
+    secret_hash: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,12 @@ class WebhookRow:
     created_at: datetime
     updated_at: datetime
     last_used_at: datetime | None
-    secret_hash: str = field(repr=False, default="")
+    secret_hash: str = field(repr=False)
+
+
+T = TypeVar("T", UserRow, ApiKeyRow, WebhookRow)
+_TABLES: Mapping[Any, Table] = {UserRow: t.users, ApiKeyRow: t.api_keys, WebhookRow: t.webhooks}
+_SELECT = {kind: select(*columns_of(table, kind)) for kind, table in _TABLES.items()}
 
 
 class AccountReads(Reader):
@@ -70,16 +75,16 @@ class AccountReads(Reader):
 
     def user(self, user_id: str) -> UserRow | None:
         """Return a user by id."""
-        return self._user(t.users.c.id == user_id)
+        return self._found(UserRow, t.users.c.id == user_id)
 
     def user_named(self, username: str) -> UserRow | None:
         """Return a user by name."""
-        return self._user(t.users.c.username == username)
+        return self._found(UserRow, t.users.c.username == username)
 
     def logged_in(self, user_id: str, token_version: int, token_id: str) -> UserRow | None:
         """Return the user of a login token; ``None`` if a new password or role, a deletion or a logout has ended it."""
         ended = select(t.ended_logins.c.token_id).where(t.ended_logins.c.token_id == token_id).exists()
-        return self._user(and_(t.users.c.id == user_id, t.users.c.token_version == token_version, ~ended))
+        return self._found(UserRow, t.users.c.id == user_id, t.users.c.token_version == token_version, ~ended)
 
     def login_ended(self, token_id: str) -> bool:
         """Return whether a logout has ended a login token."""
@@ -95,9 +100,7 @@ class AccountReads(Reader):
 
     def users(self) -> tuple[UserRow, ...]:
         """Return all users, oldest first."""
-        query = select(t.users).order_by(t.users.c.created_at, bytewise(t.users.c.id))
-        with self._statement() as connection:
-            return tuple(_user(row) for row in connection.execute(query))
+        return self._all(UserRow, order=(t.users.c.created_at, bytewise(t.users.c.id)))
 
     def has_users(self) -> bool:
         """Return whether at least one user exists."""
@@ -106,83 +109,37 @@ class AccountReads(Reader):
 
     def api_keys(self) -> tuple[ApiKeyRow, ...]:
         """Return all API keys, oldest first."""
-        with self._statement() as connection:
-            query = (
-                select(t.api_keys)
-                .where(self._ours(t.api_keys.c.name))
-                .order_by(t.api_keys.c.created_at, bytewise(t.api_keys.c.id))
-            )
-            return tuple(_key(row) for row in connection.execute(query))
+        k = t.api_keys.c
+        return self._all(ApiKeyRow, self._ours(k.name), order=(k.created_at, bytewise(k.id)))
 
     def api_key(self, key_id: str) -> ApiKeyRow | None:
         """Return an API key by id."""
-        return self._key(and_(t.api_keys.c.id == key_id, self._ours(t.api_keys.c.name)))
+        return self._found(ApiKeyRow, t.api_keys.c.id == key_id, self._ours(t.api_keys.c.name))
 
     def api_key_by_hash(self, secret_hash: str) -> ApiKeyRow | None:
         """Return the API key whose secret has this hash."""
-        return self._key(t.api_keys.c.secret_hash == secret_hash)
+        return self._found(ApiKeyRow, t.api_keys.c.secret_hash == secret_hash)
 
     def imported_api_keys(self, secret: str) -> tuple[ApiKeyRow, ...]:
         """Return the API keys imported from Dagu that begin as ``secret`` does: bcrypt hashes cannot be looked up."""
         k = t.api_keys.c
-        rows = self._rows(t.api_keys, and_(k.prefix == secret[:_DAGU_PREFIX], k.secret_hash.startswith("$2")))
-        return tuple(_key(row) for row in rows)
+        return self._all(ApiKeyRow, k.prefix == secret[:_DAGU_PREFIX], k.secret_hash.startswith("$2"))
 
     def webhooks(self) -> tuple[WebhookRow, ...]:
         """Return all webhooks, sorted by file name."""
-        with self._statement() as connection:
-            query = select(t.webhooks).where(self._ours(t.webhooks.c.file_name))
-            query = query.order_by(bytewise(t.webhooks.c.file_name))
-            return tuple(_webhook(row) for row in connection.execute(query))
+        name = t.webhooks.c.file_name
+        return self._all(WebhookRow, self._ours(name), order=[bytewise(name)])
 
     def webhook(self, file_name: str) -> WebhookRow | None:
         """Return the webhook of a DAG, or ``None`` if it has none."""
-        rows = self._rows(t.webhooks, t.webhooks.c.file_name == file_name)
-        return _webhook(rows[0]) if rows else None
+        return self._found(WebhookRow, t.webhooks.c.file_name == file_name)
 
-    def _user(self, where: ColumnElement[bool]) -> UserRow | None:
-        rows = self._rows(t.users, where)
-        return _user(rows[0]) if rows else None
+    def _found(self, kind: type[T], *where: ColumnElement[bool]) -> T | None:
+        found = self._all(kind, *where)
+        return found[0] if found else None
 
-    def _key(self, where: ColumnElement[bool]) -> ApiKeyRow | None:
-        rows = self._rows(t.api_keys, where)
-        return _key(rows[0]) if rows else None
-
-    def _rows(self, table: Any, where: ColumnElement[bool]) -> Sequence[AnyRow]:
+    def _all(
+        self, kind: type[T], *where: ColumnElement[bool], order: Sequence[ColumnElement[Any]] = ()
+    ) -> tuple[T, ...]:
         with self._statement() as connection:
-            return connection.execute(select(table).where(where)).all()
-
-
-def _user(row: AnyRow) -> UserRow:
-    return UserRow(row.id, row.username, row.role, row.created_at, row.updated_at, row.password_hash, row.token_version)
-
-
-def _key(row: AnyRow) -> ApiKeyRow:
-    return ApiKeyRow(
-        row.id,
-        row.name,
-        row.description,
-        row.role,
-        row.prefix,
-        row.created_by,
-        row.created_at,
-        row.updated_at,
-        row.last_used_at,
-        expires_at=row.expires_at,
-        dags=row.dags,
-        secret_hash=row.secret_hash,
-    )
-
-
-def _webhook(row: AnyRow) -> WebhookRow:
-    return WebhookRow(
-        row.id,
-        row.file_name,
-        row.prefix,
-        row.enabled,
-        row.created_by,
-        row.created_at,
-        row.updated_at,
-        row.last_used_at,
-        row.secret_hash,
-    )
+            return tuple(kind(*row) for row in connection.execute(_SELECT[kind].where(*where).order_by(*order)))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Self, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, literal_column, true
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Table, and_, func, literal_column, true
 
 from shared.store.clock import StoreClock
 from shared.store.engine import one_statement, transaction
@@ -15,9 +15,14 @@ from shared.store.reads.prepared import AnySelect, PreparedSelect
 from shared.store.workspace_scope import of_every_workspace, of_workspace
 from shared.workspaces import DEFAULT, MARK, name_prefix
 
-__all__ = ["AnyRow", "AnySelect", "Reader", "SchemaRevision"]
+__all__ = ["AnyRow", "AnySelect", "Reader", "SchemaRevision", "columns_of"]
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+
+
+def columns_of(table: Table, kind: type[Any]) -> list[ColumnElement[Any]]:
+    """Return the columns of a table that a dataclass or named tuple has fields for, in the order of its fields."""
+    return [table.c[name] for name in kind.__match_args__]
 
 
 class SchemaRevision(NamedTuple):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from shared.store import tables as t
-from shared.store.reads.base import Reader
+from shared.store.reads.base import Reader, columns_of
 
 __all__ = ["DeadLetterReads", "DeadLetterRow"]
 
@@ -32,8 +32,6 @@ class DeadLetterReads(Reader):
 
     def dead_letters(self, limit: int) -> tuple[DeadLetterRow, ...]:
         """Return at most ``limit`` dead letters in the order of their queue."""
-        c = t.dead_letters.c
-        shown = (c.id, c.message_id, c.queue, c.reason, c.message_type, c.about, c.size, c.first_seen_at)
-        query = select(*shown, c.decision, c.decided_by, c.failure).order_by(c.place).limit(limit)
+        query = select(*columns_of(t.dead_letters, DeadLetterRow)).order_by(t.dead_letters.c.place).limit(limit)
         with self._statement(of_server=True) as connection:
             return tuple(DeadLetterRow(*row) for row in connection.execute(query))

@@ -24,7 +24,7 @@ from shared.store.functions import bytewise
 from shared.store.queries.dags import FAULTY
 from shared.store.queries.matching import among
 from shared.store.queries.runs import BY_DAG, IS_ROOT, QUEUED, RUNNING
-from shared.store.reads.base import AnyRow, Reader
+from shared.store.reads.base import AnyRow, Reader, columns_of
 from shared.store.reads.rows import (
     ActiveCounts,
     CommandRow,
@@ -84,14 +84,13 @@ class OpsReads(Reader):
     def services(self, kind: str, *, since: datetime) -> tuple[ServiceRow, ...]:
         """Return the instances of that kind whose last heartbeat was at ``since`` or later, sorted by id."""
         s = t.services.c
-        query = select(t.services).where(s.kind == kind, s.heartbeat_at >= since).order_by(bytewise(s.instance_id))
+        query = (
+            select(*columns_of(t.services, ServiceRow))
+            .where(s.kind == kind, s.heartbeat_at >= since)
+            .order_by(bytewise(s.instance_id))
+        )
         with self._statement() as connection:
-            return tuple(
-                ServiceRow(
-                    row.kind, row.instance_id, row.host, row.version, row.started_at, row.heartbeat_at, row.settings
-                )
-                for row in connection.execute(query)
-            )
+            return tuple(ServiceRow(*row) for row in connection.execute(query))
 
     def queues(self, *, limit: int = 1000) -> tuple[QueueRow, ...]:
         """Return every queue, sorted by name, each with up to ``limit`` running and ``limit`` queued root runs."""
@@ -148,12 +147,10 @@ class OpsReads(Reader):
 
     def command(self, command_id: str) -> CommandRow | None:
         """Return the outcome of a command, or ``None`` if none is recorded (yet)."""
-        query = select(t.inbox).where(t.inbox.c.command_id == command_id)
+        query = select(*columns_of(t.inbox, CommandRow)).where(t.inbox.c.command_id == command_id)
         with self._statement() as connection:
             row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        return CommandRow(row.command_id, row.type, row.body_hash, row.outcome, row.reply, row.at)
+        return None if row is None else CommandRow(*row)
 
 
 def _tasks(connection: Connection, ours: ColumnElement[bool]) -> tuple[TaskRow, ...]:

@@ -14,7 +14,7 @@ from shared.store.queries.queue_sharing import BORROWERS, LENDERS
 from shared.store.queries.runs import RUNNING
 from shared.store.queries.worker_pools import RESERVED, gathered
 from shared.store.queries.workers import takes_work
-from shared.store.reads.base import AnySelect, Reader
+from shared.store.reads.base import AnySelect, Reader, columns_of
 
 __all__ = ["FireRow", "FireTime", "HoldRow", "PauseRow", "QueueFacts", "ScheduleReads", "WaitFacts"]
 
@@ -135,7 +135,9 @@ class ScheduleReads(Reader):
     ) -> tuple[FireRow, ...]:
         """Return the fires of a DAG, or of all, newest first, with ``since <= slot_at < before``."""
         c = t.cron_slots.c
-        query = select(t.cron_slots).where(c.file_name == file_name if file_name else self._ours(c.file_name))
+        query = select(*columns_of(t.cron_slots, FireRow)).where(
+            c.file_name == file_name if file_name else self._ours(c.file_name)
+        )
         if since is not None:
             query = query.where(c.slot_at >= since)
         if before is not None:
@@ -143,8 +145,8 @@ class ScheduleReads(Reader):
         if outcome:
             query = query.where(c.outcome == outcome)
         with self._statement() as connection:
-            rows = connection.execute(query.order_by(c.slot_at.desc(), c.file_name, c.kind).limit(limit)).mappings()
-            return tuple(FireRow(**{name: row[name] for name in FireRow._fields}) for row in rows)
+            rows = connection.execute(query.order_by(c.slot_at.desc(), c.file_name, c.kind).limit(limit))
+            return tuple(FireRow(*row) for row in rows)
 
     def fire_times(
         self, file_name: str, since: datetime, until: datetime, *, most: int = 50_000

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from shared.store import tables as t
 from shared.store.functions import bytewise
-from shared.store.reads.base import Reader
+from shared.store.reads.base import Reader, columns_of
 
 __all__ = ["SecretReads", "SecretRow"]
 
@@ -30,8 +30,7 @@ class SecretReads(Reader):
 
     def secrets(self) -> tuple[SecretRow, ...]:
         """Return all stored secrets, by name."""
-        s = t.secrets.c
-        query = select(s.name, s.version, s.sealed, s.dags, s.created_at, s.updated_at, s.by)
-        query = query.where(self._ours(s.name)).order_by(bytewise(s.name))
+        name = t.secrets.c.name
+        query = select(*columns_of(t.secrets, SecretRow)).where(self._ours(name)).order_by(bytewise(name))
         with self._statement() as connection:
             return tuple(SecretRow(*row) for row in connection.execute(query))

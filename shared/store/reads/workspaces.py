@@ -11,7 +11,7 @@ from shared.store.functions import bytewise
 from shared.store.queries.runs import QUEUED, RUNNING
 from shared.store.queries.worker_pools import RESERVED, gathered
 from shared.store.queries.workspaces import count_dags, count_runs
-from shared.store.reads.base import Reader
+from shared.store.reads.base import Reader, columns_of
 
 __all__ = ["MemberRow", "WorkspaceReads", "WorkspaceRow", "WorkspaceUsage"]
 
@@ -95,13 +95,8 @@ class WorkspaceReads(Reader):
             return gathered(connection.execute(RESERVED))
 
     def _workspaces(self, where: ColumnElement[bool]) -> tuple[WorkspaceRow, ...]:
-        w = t.workspaces.c
-        about = (w.name, w.description, w.created_at, w.updated_at)
-        query = (
-            select(*about, w.max_running, w.max_queued, w.max_dags, w.max_log_bytes)
-            .where(where)
-            .order_by(bytewise(w.name))
-        )
+        columns = columns_of(t.workspaces, WorkspaceRow)
+        query = select(*columns).where(where).order_by(bytewise(t.workspaces.c.name))
         with self._statement(of_server=True) as connection:
             return tuple(WorkspaceRow(*row) for row in connection.execute(query))
 
