@@ -14,10 +14,10 @@ from services.scheduler.assembly import Assembly
 from services.scheduler.commands.pools import apply_configured_pools
 from services.scheduler.commands.queues import apply_configured_queues
 from services.scheduler.deciding.dag_files import DagFiles
+from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.transactor import PROTOCOL
 from services.scheduler.loops.dead_letters import DeadLetterLoop
-from services.scheduler.loops.event_routes import EventRoutes
 from services.scheduler.loops.folder import Folder
 from services.scheduler.loops.hearing import Hearing
 from services.scheduler.loops.heartbeat_records import HeartbeatRecords

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import select
 
-from services.scheduler.loops.event_routes import EventRoutes
+from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.main import Scheduler
 from shared.ids import new_token
 from shared.store import tables as t

@@ -32,6 +32,7 @@ from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.starts import run_deleted
 from services.scheduler.deciding import rows
 from services.scheduler.deciding.dag_files import DagFiles
+from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.deciding.flushing import PendingRows
 from services.scheduler.deciding.held_reports import HeldReport, HeldReports
 from services.scheduler.deciding.loading import LoadedRun, LoadedRuns
@@ -40,7 +41,6 @@ from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.progress import recall
 from services.scheduler.deciding.quotas import Quotas
 from services.scheduler.deciding.recent import RecentRuns
-from services.scheduler.deciding.run_routes import RunRoutes
 from services.scheduler.deciding.served_pools import ServedPools
 from services.scheduler.deciding.stored_secrets import with_stored_secrets
 from services.scheduler.deciding.traces import lost_span, run_span, waited_span
@@ -84,7 +84,7 @@ class Batch:
         wait: bool,
         files: DagFiles | None,
         held: HeldReports,
-        routes: RunRoutes,
+        routes: EventRoutes,
         rules: WorkspaceRules,
         same_protocol: bool,
     ) -> None:

@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 from services.scheduler.deciding import family
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.dag_files import DagFiles
+from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.deciding.events import Notice, record_notices, tell_of_unrecorded
 from services.scheduler.deciding.held_reports import HeldReport, HeldReports, may_wait
 from services.scheduler.deciding.log_quotas import LogQuotas
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.recent import RecentRun, RecentRuns
-from services.scheduler.deciding.run_routes import RunRoutes
 from services.scheduler.deciding.traces import trace_reports
 from services.scheduler.deciding.workspace_rules import WorkspaceRules
 from shared.contracts.codec import Envelope
@@ -55,7 +55,8 @@ class Transactor:
         self.plans = plans
         self.clock = clock
         self.held = HeldReports()
-        self.routes = RunRoutes()
+        self.routes = EventRoutes("", "", None)
+        """By default, all reports come by the common broker queue."""
         self.rules = WorkspaceRules()
         self.same_protocol = False
         """Whether all schedulers know ``PROTOCOL``; see ``note_schedulers``."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.deciding.post_commit import NEVER, PostCommit
-from services.scheduler.loops.event_routes import EventRoutes
 from services.scheduler.loops.hearing import Hearing
 from services.scheduler.loops.listening import HeartbeatListener, heartbeat_queue
 from services.scheduler.loops.report_marks import Gone, Passed, peer_of, recorded_until

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduler.loops.event_routes import EventRoutes, priority, shard_of
+from services.scheduler.deciding.event_routes import EventRoutes, priority, shard_of
 from shared.ids import new_run_id
 from shared.transport.base import COMMANDS, EVENT_SHARDS, EVENTS, event_queue
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.deciding.post_commit import NEVER, PostCommit
-from services.scheduler.loops.event_routes import EventRoutes
 from services.scheduler.loops.hearing import Hearing
 from services.scheduler.loops.listening import HeartbeatListener, heartbeat_queue
 from services.scheduler.loops.marks import Marks

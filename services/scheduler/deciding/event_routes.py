@@ -13,7 +13,6 @@ from hashlib import blake2b
 from typing import Any
 from zlib import crc32
 
-from services.scheduler.deciding.run_routes import RunRoutes
 from shared.ids import new_run_id
 from shared.transport.base import COMMANDS, EVENT_SHARDS, EVENTS, BrokerQueue
 
@@ -35,7 +34,7 @@ def shard_of(run_key: str, shards: int) -> int:
     return crc32(run_key.encode()) % shards
 
 
-class EventRoutes(RunRoutes):
+class EventRoutes:
     """The broker queues for reports, as one scheduler uses them.
 
     ``shards``: over how many shards the runs are spread; 0 for the common queue of all schedulers. ``None``: this is
@@ -78,6 +77,7 @@ class EventRoutes(RunRoutes):
         _, self._own = max(won, default=(0, None))
 
     def new_run_key(self) -> str:
+        """Return the key of a new run, if possible of one whose reports come to this scheduler (ADR 40)."""
         key = new_run_id()
         if not self._shards or not self._all_know or self._own is None:
             return key
