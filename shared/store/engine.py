@@ -313,23 +313,8 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     Raises:
         StoreUnavailable, AlreadyExists, InvariantBroken: see ``store_errors``.
     """
-    with store_errors(), engine.connect() as connection, _driver_begins(connection), connection.begin():
+    with store_errors(), engine.connect() as connection, _autocommit(connection, on=False), connection.begin():
         yield connection
-
-
-@contextmanager
-def _driver_begins(connection: Connection) -> Iterator[None]:
-    """Switch psycopg2's autocommit off in the block, so that it sends BEGIN. Costs no round trip."""
-    driver: Any = connection.connection.dbapi_connection
-    if not is_postgres(connection) or not driver.autocommit:
-        yield
-        return
-    driver.autocommit = False
-    try:
-        yield
-    finally:
-        if not driver.closed:
-            driver.autocommit = True
 
 
 @contextmanager
@@ -339,26 +324,24 @@ def one_statement(engine: Engine) -> Iterator[Connection]:
     Raises:
         StoreUnavailable: see ``store_errors``.
     """
-    with store_errors(), engine.connect() as connection, _driver_commits(connection):
+    # Behind a pooler only a transaction has isolation and time limits, so there the block stays in one.
+    with store_errors(), engine.connect() as connection, _autocommit(connection, on=has_own_session(connection)):
         yield connection
 
 
 @contextmanager
-def _driver_commits(connection: Connection) -> Iterator[None]:
-    """Switch psycopg2's autocommit on in the block, so that it sends no BEGIN.
-
-    Behind a pooler only a transaction has isolation and time limits, so there the block stays in one.
-    """
+def _autocommit(connection: Connection, *, on: bool) -> Iterator[None]:
+    """Switch psycopg2's autocommit on or off in the block; while it is on, no BEGIN is sent. Costs no round trip."""
     driver: Any = connection.connection.dbapi_connection
-    if not is_postgres(connection) or driver.autocommit or connection.get_execution_options().get(_POOLED):
+    if not is_postgres(connection) or driver.autocommit == on:
         yield
         return
-    driver.autocommit = True
+    driver.autocommit = on
     try:
         yield
     finally:
         if not driver.closed:
-            driver.autocommit = False
+            driver.autocommit = not on
 
 
 def without_time_limit(connection: Connection) -> None:
