@@ -16,8 +16,7 @@ class WorkspaceRules:
     """The rules as this scheduler last read them. ``None``: not read yet; then transactions read them themselves."""
 
     def __init__(self) -> None:
-        self._reserved: Mapping[str, frozenset[str]] | None = None
-        self._log_quotas: Mapping[str, int] | None = None
+        self._rules: tuple[Mapping[str, frozenset[str]], Mapping[str, int]] | None = None
         self._lock = Lock()
         self._begun = self._kept = 0
         """How many reads have begun, and which of them found the rules that are kept."""
@@ -27,15 +26,15 @@ class WorkspaceRules:
         with self._lock:
             self._begun += 1
             mine = self._begun
-        reserved, log_quotas = tx.workspaces.rules()
+        rules = tx.workspaces.rules()
         with self._lock:
             if mine > self._kept:
-                self._kept, self._reserved, self._log_quotas = mine, reserved, log_quotas
+                self._kept, self._rules = mine, rules
 
     def reserved(self, tx: Transaction) -> Mapping[str, frozenset[str]]:
         """Return the workspaces that each reserved worker pool serves."""
-        return tx.workspaces.reserved_pools() if self._reserved is None else self._reserved
+        return (self._rules or tx.workspaces.rules())[0]
 
     def log_quotas(self, tx: Transaction) -> Mapping[str, int]:
         """Return the quotas of the workspaces that have one of the bytes of logs of one day."""
-        return tx.workspaces.log_quotas() if self._log_quotas is None else self._log_quotas
+        return (self._rules or tx.workspaces.rules())[1]

@@ -34,7 +34,6 @@ _TRACES = (
 )
 """Stored names in what is kept about DAGs and runs that are gone."""
 
-_LOG_QUOTAS = select(t.workspaces.c.name, t.workspaces.c.max_log_bytes).where(t.workspaces.c.max_log_bytes.is_not(None))
 _RULES = union_all(
     select(t.reserved_worker_pools.c.pool.label("name"), t.reserved_worker_pools.c.workspace, null().label("quota")),
     select(t.workspaces.c.name, null(), t.workspaces.c.max_log_bytes).where(t.workspaces.c.max_log_bytes.is_not(None)),
@@ -107,12 +106,8 @@ class WorkspaceWrites(Writer):
         r = t.reserved_worker_pools.c
         return "worker pools" if self._first(select(r.pool).where(r.workspace == name).limit(1)) else ""
 
-    def log_quotas(self) -> dict[str, int]:
-        """Return the quotas of the workspaces that have one of the bytes of logs of one day."""
-        return {row.name: row.max_log_bytes for row in self._connection.execute(_LOG_QUOTAS)}
-
     def rules(self) -> tuple[dict[str, frozenset[str]], dict[str, int]]:
-        """Return what ``reserved_pools`` and ``log_quotas`` return, in one round trip."""
+        """Return, in one statement, what ``reserved_pools`` returns, and the quotas of bytes of logs of one day."""
         rows = self._connection.execute(_RULES).all()
         reserved = gathered((row.name, row.workspace) for row in rows if row.workspace is not None)
         return reserved, {row.name: row.quota for row in rows if row.quota is not None}
