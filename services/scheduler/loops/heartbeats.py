@@ -35,20 +35,15 @@ class HeartbeatBuffer:
         self._news: dict[str, ReceivedHeartbeat] = {}
         self._lock = Lock()
 
-    def hear(self, beats: Iterable[Heartbeat], now: datetime) -> list[ReceivedHeartbeat]:
-        """Keep the newest heartbeat of each worker; return those with news, which should be recorded now."""
-        newest = {beat.worker_id: ReceivedHeartbeat(beat, now) for beat in sorted(beats, key=lambda beat: beat.at)}
-        news = []
+    def hear(self, beat: Heartbeat, now: datetime) -> bool:
+        """Keep the heartbeat of a worker instead of its last one; return whether it has news, to record now."""
+        worker_id = beat.worker_id
         with self._lock:
-            for worker_id, beat in sorted(newest.items()):
-                if _same(self._recorded.get(worker_id), beat.heartbeat):
-                    self._quiet[worker_id] = beat
-                    self._news.pop(worker_id, None)
-                else:
-                    self._quiet.pop(worker_id, None)
-                    self._news[worker_id] = beat
-                    news.append(beat)
-        return news
+            has_news = not _same(self._recorded.get(worker_id), beat)
+            kept, other = (self._news, self._quiet) if has_news else (self._quiet, self._news)
+            kept[worker_id] = ReceivedHeartbeat(beat, now)
+            other.pop(worker_id, None)
+        return has_news
 
     def news(self) -> list[ReceivedHeartbeat]:
         """Return and clear the heartbeats with news, sorted by worker."""

@@ -88,7 +88,7 @@ class HeartbeatListener:
         if isinstance(message, Heartbeat):
             now = self._clock()
             self._hearing.hear(message, now)
-            if self.buffer.hear([message], now):
+            if self.buffer.hear(message, now):
                 self.news.set()
                 self.on_news()
         elif message.scheduler == self._instance_id:

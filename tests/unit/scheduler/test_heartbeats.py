@@ -14,9 +14,11 @@ def beat(after_s: float = 0, **facts: Any) -> Heartbeat:
     return Heartbeat(at=T0 + timedelta(seconds=after_s), **made)
 
 
-def heard(one: HeartbeatBuffer, *beats: Heartbeat) -> list[Heartbeat]:
-    """Receive and record heartbeats; return those that had news."""
-    news = one.hear(beats, T0)
+def heard(one: HeartbeatBuffer, beat: Heartbeat) -> list[Heartbeat]:
+    """Receive a heartbeat, and record it if it has news; return what was recorded."""
+    has_news = one.hear(beat, T0)
+    news = one.news()
+    assert has_news == bool(news)
     one.recorded(news)
     return [each.heartbeat for each in news]
 
@@ -30,7 +32,7 @@ def test_only_the_newest_heartbeat_without_news_is_kept_for_the_next_pass() -> N
     one = HeartbeatBuffer()
     assert heard(one, beat(0)) == [beat(0)]
     assert heard(one, beat(2)) == []
-    assert heard(one, beat(4), beat(3)) == []
+    assert heard(one, beat(4)) == []
 
     assert quiet(one) == [beat(4)]
     assert one.quiet() == []
