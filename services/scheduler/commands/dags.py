@@ -42,8 +42,10 @@ def _came_from_own_file(batch: Batch, row: Mapping[str, Any], text: str) -> bool
 
     It may be the file that an earlier try of the same command wrote before its transaction failed.
     """
-    own = row["version"] == 1 and row["spec_hash"] == row["folder_hash"] == spec_hash(text)
-    return own and batch.tx.dags.version_by(row["file_name"], 1) == BY_FOLDER
+    if row["version"] != 1 or not row["spec_hash"] == row["folder_hash"] == spec_hash(text):
+        return False
+    first = batch.tx.dags.version(row["file_name"], 1)
+    return first is not None and first["by"] == BY_FOLDER
 
 
 def _put_spec(batch: Batch, command: c.PutSpec) -> dict[str, Any]:
@@ -63,10 +65,10 @@ def _replace_spec(batch: Batch, command: c.ReplaceSpec) -> dict[str, Any]:
 
 def _restore_spec(batch: Batch, command: c.RestoreSpec) -> dict[str, Any]:
     row = _lock(batch, command.file_name)
-    text_hash = batch.tx.dags.version_hash(command.file_name, command.version)
-    if text_hash is None:
+    version = batch.tx.dags.version(command.file_name, command.version)
+    if version is None:
         raise NotFound(f"DAG {command.file_name!r} has no version {command.version}")
-    text = batch.tx.dags.spec_texts([text_hash])[text_hash]
+    text = batch.tx.dags.spec_texts([version["spec_hash"]])[version["spec_hash"]]
     return _numbered(row, _store_version(batch, command, row, text))
 
 

@@ -219,10 +219,10 @@ class Firing:
             return self._schedule_of(batch, dag["file_name"], dag["version"])
 
     def _schedule_of(self, batch: Batch, file_name: str, version: int) -> Schedule:
-        text_hash = batch.tx.dags.version_hash(file_name, version)
-        if text_hash is None:
+        stored = batch.tx.dags.version(file_name, version)
+        if stored is None:
             return Schedule()
-        text = batch.tx.dags.spec_texts([text_hash])[text_hash]
+        text = batch.tx.dags.spec_texts([stored["spec_hash"]])[stored["spec_hash"]]
         dag = load(text, file_name=file_name).dag
         return Schedule() if dag is None else dag.schedule
 

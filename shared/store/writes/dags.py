@@ -142,19 +142,10 @@ class DagWrites(Writer):
         rows = [{"path": path, "spec_hash": spec_hash} for path, spec_hash in sorted(spec_hashes.items())]
         self._put(t.callable_files, rows, ["spec_hash"])
 
-    def version_hash(self, file_name: str, version: int) -> str | None:
-        """Return the spec hash of one version of a DAG, or ``None`` if there is no such version."""
+    def version(self, file_name: str, version: int) -> FoundRow | None:
+        """Return one version of a DAG (its ``spec_hash`` and ``by``), or ``None`` if there is no such version."""
         v = t.dag_versions.c
-        query = select(v.spec_hash).where(v.file_name == file_name, v.version == version)
-        found: str | None = self._connection.execute(query).scalar()
-        return found
-
-    def version_by(self, file_name: str, version: int) -> str | None:
-        """Return the author of one version of a DAG, or ``None`` if there is no such version."""
-        v = t.dag_versions.c
-        query = select(v.by).where(v.file_name == file_name, v.version == version)
-        found: str | None = self._connection.execute(query).scalar()
-        return found
+        return self._first(select(v.spec_hash, v.by).where(v.file_name == file_name, v.version == version))
 
     def called(self, name: str) -> FoundRow | None:
         """Return the DAG whose file name is ``name``, else the first by file name whose DAG name is ``name``.
