@@ -97,7 +97,7 @@ class LatestRun:
 
 def first_fire(schedule: Schedule, after: datetime, tz: tzinfo) -> datetime | None:
     """Return the first scheduled time of any kind after ``after``."""
-    return _first([expression for _, expression in _expressions(schedule)], after, tz)
+    return _first([*schedule.stop, *schedule.restart, *schedule.start], after, tz)
 
 
 def first_start(schedule: Schedule, after: datetime, tz: tzinfo) -> datetime | None:
@@ -146,10 +146,6 @@ def _newest(kind: str, expressions: Sequence[str], after: datetime, until: datet
 def _by_kind(schedule: Schedule) -> Mapping[str, tuple[str, ...]]:
     kinds = {STOP: schedule.stop, RESTART: schedule.restart, START: schedule.start}
     return {kind: expressions for kind, expressions in kinds.items() if expressions}
-
-
-def _expressions(schedule: Schedule) -> list[tuple[str, str]]:
-    return [(kind, expression) for kind, expressions in _by_kind(schedule).items() for expression in expressions]
 
 
 def decide(
