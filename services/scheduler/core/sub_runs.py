@@ -3,9 +3,9 @@
 A fan-out may have thousands, and the end of each changes one or two. So no change and no question looks at all of them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Self, overload
+from typing import Self
 
 from shared.status import RunStatus
 
@@ -51,7 +51,7 @@ class Child:
     """The working directory of the calling step."""
 
 
-class Children(Sequence[Child]):
+class Children:
     """The children of a node, in the order of its calls; immutable. ``states`` has a letter for each.
 
     With ``rewrite``, the next change is never one of states only.
@@ -64,13 +64,6 @@ class Children(Sequence[Child]):
         self._children = tuple(children)
         self._places = {child.run_id: place for place, child in enumerate(self._children)}
         self.states = "".join(_LETTERS[child.state] for child in self._children)
-
-    @overload
-    def __getitem__(self, place: int) -> Child: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Child]: ...
-    def __getitem__(self, place: int | slice) -> Child | Sequence[Child]:
-        return self._children[place]
 
     def __len__(self) -> int:
         return len(self._children)
