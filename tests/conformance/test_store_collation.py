@@ -11,7 +11,8 @@ from sqlalchemy import Engine, text
 from shared.ids import new_token
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
-from shared.store.reads.reader import LATEST, Reads
+from shared.store.reads.reader import Reads
+from shared.store.reads.runs import LATEST
 from shared.store.writes.transaction import Store
 from tests.conformance.store_rows import NOW, add_dag, add_run, after
 

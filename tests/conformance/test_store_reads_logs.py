@@ -5,7 +5,8 @@ import random
 import pytest
 from sqlalchemy import Engine, event
 
-from shared.store.reads.reader import LogHits, LogWindow, Reads
+from shared.store.reads.reader import LogWindow, Reads
+from shared.store.reads.rows import LogHits
 from tests.conformance.store_rows import add_chunk
 
 

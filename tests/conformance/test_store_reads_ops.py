@@ -10,7 +10,8 @@ from shared.status import AttemptState
 from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.reads.backlog import BacklogReads, OpenAttempts
-from shared.store.reads.reader import CommandRow, DagRow, Place, QueuePlace, Reads, RunName, ServiceRow
+from shared.store.reads.reader import DagRow, Place, QueuePlace, Reads, RunName, ServiceRow
+from shared.store.reads.rows import CommandRow
 from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
 from tests.harness.databases import migrated_sqlite
 from tests.harness.statements import statements

@@ -10,7 +10,8 @@ from shared.errors import StoreUnavailable
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.engine import has_own_session, is_postgres, one_statement, open_engine
-from shared.store.reads.reader import LATEST, ListedRunRow, Reads, RunName, RunRow, TransitionRow
+from shared.store.reads.reader import ListedRunRow, Reads, RunName, RunRow, TransitionRow
+from shared.store.reads.runs import LATEST
 from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
 from tests.harness.eventually import free_port
 

@@ -2,22 +2,18 @@
 
 from shared.store.reads.accounts import AccountReads, ApiKeyRow, UserRow, WebhookRow
 from shared.store.reads.attempts import AttemptReads, AttemptRow
-from shared.store.reads.audit import AuditFilter, AuditPlace, AuditReads, AuditRow, Verified
+from shared.store.reads.audit import AuditFilter, AuditPlace, AuditReads, AuditRow
 from shared.store.reads.base import SchemaRevision
 from shared.store.reads.dags import DagReads
 from shared.store.reads.dead_letters import DeadLetterReads, DeadLetterRow
-from shared.store.reads.idle import IdleReads, WaitingPlace
+from shared.store.reads.idle import IdleReads
 from shared.store.reads.logs import LogReads
 from shared.store.reads.operations import OpsReads
 from shared.store.reads.overview import ApprovalRow, OverviewReads, PastRunRow
 from shared.store.reads.pools import NodeState, NodeWait, PoolReads, PoolRow, PoolUserRow
 from shared.store.reads.rows import (
-    ActiveCounts,
-    CommandRow,
-    DagPage,
     DagRow,
     ListedRunRow,
-    LogHits,
     LogWindow,
     NodeRow,
     QueuePlace,
@@ -30,17 +26,15 @@ from shared.store.reads.rows import (
     TransitionRow,
     WorkerRow,
 )
-from shared.store.reads.runs import LATEST, RunReads
+from shared.store.reads.runs import RunReads
 from shared.store.reads.schedules import FireRow, FireTime, PauseRow, ScheduleReads, WaitFacts
 from shared.store.reads.secrets import SecretReads, SecretRow
 from shared.store.reads.statistics import EndedRunRow, EndedStepRow, StatisticsReads
 from shared.store.reads.stream import ChangeRow, DagVersionRow, Place, StreamReads
-from shared.store.reads.totals import History, TotalsReads
-from shared.store.reads.workspaces import MemberRow, WorkspaceReads, WorkspaceRow
+from shared.store.reads.totals import TotalsReads
+from shared.store.reads.workspaces import WorkspaceReads, WorkspaceRow
 
 __all__ = [
-    "LATEST",
-    "ActiveCounts",
     "ApiKeyRow",
     "ApprovalRow",
     "AttemptRow",
@@ -48,8 +42,6 @@ __all__ = [
     "AuditPlace",
     "AuditRow",
     "ChangeRow",
-    "CommandRow",
-    "DagPage",
     "DagRow",
     "DagVersionRow",
     "DeadLetterRow",
@@ -57,11 +49,8 @@ __all__ = [
     "EndedStepRow",
     "FireRow",
     "FireTime",
-    "History",
     "ListedRunRow",
-    "LogHits",
     "LogWindow",
-    "MemberRow",
     "NodeRow",
     "NodeState",
     "NodeWait",
@@ -82,9 +71,7 @@ __all__ = [
     "TaskRow",
     "TransitionRow",
     "UserRow",
-    "Verified",
     "WaitFacts",
-    "WaitingPlace",
     "WebhookRow",
     "WorkerRow",
     "WorkspaceRow",

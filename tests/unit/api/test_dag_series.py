@@ -3,7 +3,7 @@
 from services.api.caches.run_totals import RunTotals
 from shared.metrics import DagNames, fold
 from shared.run_totals import StatusChange
-from shared.store.reads.reader import History
+from shared.store.reads.totals import History
 
 
 def labels(names: DagNames, *dags: str) -> list[str]:
