@@ -12,8 +12,8 @@ from shared.store.functions import bytewise
 from shared.store.queries.pauses import IS_OPEN
 from shared.store.queries.queue_sharing import BORROWERS, LENDERS
 from shared.store.queries.runs import RUNNING
-from shared.store.queries.worker_pools import RESERVED, gathered
 from shared.store.queries.workers import takes_work
+from shared.store.queries.workspaces import RESERVED, gathered
 from shared.store.reads.base import AnySelect, Reader, columns_of
 
 __all__ = ["FireRow", "FireTime", "HoldRow", "PauseRow", "QueueFacts", "ScheduleReads", "WaitFacts"]

@@ -9,8 +9,7 @@ from sqlalchemy import ColumnElement, select, true
 from shared.store import tables as t
 from shared.store.functions import bytewise
 from shared.store.queries.runs import QUEUED, RUNNING
-from shared.store.queries.worker_pools import RESERVED, gathered
-from shared.store.queries.workspaces import count_dags, count_runs
+from shared.store.queries.workspaces import RESERVED, count_dags, count_runs, gathered
 from shared.store.reads.base import Reader, columns_of
 
 __all__ = ["MemberRow", "WorkspaceReads", "WorkspaceRow", "WorkspaceUsage"]

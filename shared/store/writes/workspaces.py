@@ -8,8 +8,7 @@ from sqlalchemy import ColumnElement, Table, case, delete, null, select, union_a
 from shared.store import tables as t
 from shared.store.engine import for_update, insert_for
 from shared.store.functions import workspace_prefix
-from shared.store.queries.worker_pools import RESERVED, gathered
-from shared.store.queries.workspaces import count_dags, count_runs
+from shared.store.queries.workspaces import RESERVED, count_dags, count_runs, gathered
 from shared.store.writes.base import FoundRow, NewRow, Writer
 from shared.workspaces import name_prefix
 
