@@ -21,7 +21,7 @@ from shared.errors import InvalidInput
 from shared.language.expansion.params_syntax import params_text
 from shared.language.expansion.secret_params import show_params
 from shared.status import RunStatus
-from shared.tracing import SpanContext, within
+from shared.tracing import within
 
 __all__ = ["start_and_stop_children", "update_parents"]
 
@@ -72,28 +72,22 @@ def _begin(batch: Batch, new: NewChildren, parent_key: str, effect: StartChild) 
         batch.apply(parent_key, ChildRefused(effect.node, effect.run_id, str(error)))
         batch.after.note_child(parent_key, effect.run_id)
         return
-    parent = batch.runs.get(parent_key)
-    priority = HIGH if parent is not None and parent.priority == HIGH else LOW
-    with within(_calling_attempt(batch, parent_key, effect.node)):
+    parent = batch.runs.entry(parent_key).run
+    # The calling attempt is the parent of the child's spans.
+    calling = batch.runs.asked_in(parent_key).of_run(parent_key, parent.run_attempt)
+    with within(calling.child(parent.nodes[effect.node].call_token)):
         batch.add(
             made.run,
             spec_hash=made.spec_hash,
             file_name=made.file_name,
             parent_key=parent_key,
             called_by=(effect.node, made.params),
-            priority=priority,
-            by=f"{parent.dag_name}/{parent.dag_run_id}" if parent else "",
+            priority=HIGH if parent.priority == HIGH else LOW,
+            by=f"{parent.dag_name}/{parent.dag_run_id}",
             urgent=made.urgent,
         )
     if made.run.status is not RunStatus.QUEUED:
         batch.apply(made.run.run_key, Begin("scheduler"))
-
-
-def _calling_attempt(batch: Batch, parent_key: str, node: int) -> SpanContext:
-    """Return the span context of the calling attempt, the parent of the child's spans."""
-    parent = batch.runs.get(parent_key)
-    assert parent is not None  # noqa: S101 - its decision asked for the child
-    return batch.runs.asked_in(parent_key).of_run(parent_key, parent.run_attempt).child(parent.nodes[node].call_token)
 
 
 def _stop(batch: Batch, key: str) -> None:
@@ -119,14 +113,16 @@ def update_parents(batch: Batch, families: Mapping[str, Collection[str] | None])
     asked = {caller: _may_have_changed(node, families[caller[0]]) for caller, node in callers.items()}
     found = _read_children(batch, asked)
     over = {
-        caller: node for caller, node in callers.items() if _is_over(batch.runs.get(caller[0]), node, found[caller])
+        caller: node
+        for caller, node in callers.items()
+        if _is_over(batch.runs.entry(caller[0]).run, node, found[caller])
     }
     unread = {caller: node for caller, node in over.items() if len(asked[caller]) < len(node.children)}
     found |= _read_children(batch, {caller: [each.run_id for each in node.children] for caller, node in unread.items()})
     _read_results(batch, [found[caller] for caller in over])
     for caller, node in callers.items():
         key, children = caller[0], found[caller]
-        message = _concluded(batch.runs.get(key), node, children) if caller in over else _changed(node, children)
+        message = _concluded(batch.runs.entry(key).run, node, children) if caller in over else _changed(node, children)
         if message is not None:
             batch.apply(key, message)
 
@@ -175,16 +171,12 @@ def _read_children(batch: Batch, asked: Mapping[_Caller, Collection[str]]) -> di
     return found
 
 
-def _is_over(run: Run | None, node: Node, found: Mapping[str, _Child]) -> bool:
+def _is_over(run: Run, node: Node, found: Mapping[str, _Child]) -> bool:
     """Return whether no sub-run of the node is under way or will be started, as far as the node knows."""
-    if node.children.has(PENDING) and not _is_stopping(run, node):
+    if node.children.has(PENDING) and not is_stopping(run, node):
         return False
     was = sum(_known(node, run_id) == ASKED for run_id in found)
     return node.children.number_of(ASKED) - was + sum(child.state == ASKED for child in found.values()) == 0
-
-
-def _is_stopping(run: Run | None, node: Node) -> bool:
-    return run is not None and is_stopping(run, node)
 
 
 def _read_results(batch: Batch, over: Iterable[Mapping[str, _Child]]) -> None:
@@ -206,12 +198,12 @@ def _changed(node: Node, found: Mapping[str, _Child]) -> ChildrenSeen | None:
     return ChildrenSeen(node.idx, news) if news else None
 
 
-def _concluded(run: Run | None, node: Node, found: Mapping[str, _Child]) -> ChildrenSeen | None:
+def _concluded(run: Run, node: Node, found: Mapping[str, _Child]) -> ChildrenSeen | None:
     """Return the states and results of all sub-runs; without results if one was started again meanwhile."""
     seen = _changed(node, found)
     news = seen.states if seen else {}
     now = {news.get(child.run_id, child.state) for child in node.children}
-    if ASKED in now or (PENDING in now and not _is_stopping(run, node)) or (not news and held_up(node)):
+    if ASKED in now or (PENDING in now and not is_stopping(run, node)) or (not news and held_up(node)):
         return seen
     asked = {child.run_id: child.params for child in node.children}
     return ChildrenSeen(

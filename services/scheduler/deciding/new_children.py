@@ -101,9 +101,7 @@ class NewChildren:
         return self._limited[queue]
 
     def _parent(self, parent_key: str) -> Run:
-        parent = self._batch.runs.get(parent_key)
-        assert parent is not None  # noqa: S101 - its decision asked for the sub-run
-        return parent
+        return self._batch.runs.entry(parent_key).run
 
     def _is_urgent(self, parent: Run) -> bool:
         if parent.run_key not in self._urgent:

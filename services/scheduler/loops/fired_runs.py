@@ -170,8 +170,7 @@ class FiredRuns:
 
         Source: docs/schedules.md#fired-skipped-and-missed-starts.
         """
-        stopped = self._batch.runs.get(after)
-        assert stopped is not None  # noqa: S101 - it was just stopped
+        stopped = self._batch.runs.entry(after).run
         run_id = core.scheduled_run_id(file_name, fire.scheduled.kind, fire.scheduled.at)
         if self._batch.runs.key_of(stopped.dag_name, run_id) is not None:
             return "fired", "the run of this scheduled time already existed", run_id
