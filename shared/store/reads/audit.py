@@ -128,7 +128,7 @@ class AuditReads(Reader):
             query = query.where(*where)
         with self._statement() as connection:
             rows = connection.execute(query.order_by(*newest).limit(limit))
-            return tuple(_entry(row) for row in rows)
+            return tuple(map(AuditRow._make, rows))
 
     def verify_audit(self, contains: Point | None = None) -> Verified:
         """Recompute the chain in one snapshot. ``contains``: a point that was noted earlier and must be in the chain.
@@ -180,10 +180,6 @@ class AuditReads(Reader):
         )
         stray = connection.execute(query).scalar()
         return None if stray is None else Break(end.position + 1, f"entry {stray} is inserted without a link")
-
-
-def _entry(row: Any) -> AuditRow:
-    return AuditRow(*row)
 
 
 def _link(row: AnyRow) -> Link:
