@@ -17,11 +17,10 @@ from typing import Generic, TypeVar
 from services.scheduler.commands.audited import entry_of_gateway
 from services.scheduler.commands.carry_out import carry_out, parse_specs
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.chain_order import ahead_of_chain
+from services.scheduler.deciding.early_reports import ahead_of_chain, ahead_of_logs
 from services.scheduler.deciding.events import record_events
 from services.scheduler.deciding.held_reports import HELD_S, HeldReports
 from services.scheduler.deciding.log_quotas import LogQuotas
-from services.scheduler.deciding.logs_stored import ahead_of_logs
 from services.scheduler.deciding.rows import chunk_row
 from services.scheduler.deciding.traces import trace_commands, trace_reports
 from services.scheduler.deciding.transactor import Transactor
