@@ -13,6 +13,7 @@ __all__ = [
     "DEFAULT",
     "MARK",
     "NO_ROLE",
+    "QUOTAS",
     "WORKSPACE_RULE",
     "ForeignName",
     "check_length",
@@ -31,6 +32,8 @@ MARK = "␟"
 """Separates the workspace from the plain name: U+241F, the symbol for a unit separator."""
 NO_ROLE = "none"
 """The role of a user who may use no workspace but those that the user is a member of."""
+QUOTAS = ("max_running", "max_queued", "max_dags", "max_log_bytes")
+"""The quotas of a workspace, as columns, commands and requests call them."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,28}[a-z0-9])?")
 _RESERVED = frozenset({"default", "all", "none"})

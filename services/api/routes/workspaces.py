@@ -26,7 +26,7 @@ from shared.contracts.commands.workspaces import (
     UpdateWorkspace,
 )
 from shared.store.reads.reader import WorkspaceRow
-from shared.workspaces import DEFAULT, NO_ROLE, WORKSPACE_RULE, role_there, valid_workspace
+from shared.workspaces import DEFAULT, NO_ROLE, QUOTAS, WORKSPACE_RULE, role_there, valid_workspace
 
 __all__ = ["WORKSPACES"]
 
@@ -36,7 +36,6 @@ _MEMBER = f"{_PATH}/members/{{userId}}"
 _MAX_DESCRIPTION = 500
 _MAX_QUOTA = 1_000_000
 _MAX_LOG_BYTES = 10**15
-_QUOTAS = ("max_running", "max_queued", "max_dags", "max_log_bytes")
 
 
 def _quota(what: str, alias: str, default: Any, most: int = _MAX_QUOTA) -> Any:
@@ -178,7 +177,7 @@ def remove_member(call: Call, name: str, user_id: str) -> ApiResponse:
 
 
 def _quotas(body: CreateWorkspaceBody | UpdateWorkspaceBody) -> dict[str, Any]:
-    return {name: getattr(body, name) for name in _QUOTAS}
+    return {name: getattr(body, name) for name in QUOTAS}
 
 
 def _workspace(result: Result) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from shared.contracts.audit import AuditTarget
 from shared.contracts.codec import Envelope
 from shared.ids import new_run_id
 from shared.store import tables as t
+from shared.workspaces import QUOTAS
 
 __all__ = [
     "UNAUDITED",
@@ -110,8 +111,7 @@ def facts(batch: Batch, command: c.Command) -> Facts:
             role = tx.workspaces.roles([command.user_id]).get((command.name, command.user_id))
             return {"user_id": command.user_id, "role": role}
         case c.CreateWorkspace() | c.UpdateWorkspace() | c.DeleteWorkspace():
-            quotas = ("max_running", "max_queued", "max_dags", "max_log_bytes")
-            return _some(tx.workspaces.lock(command.name), "description", *quotas)
+            return _some(tx.workspaces.lock(command.name), "description", *QUOTAS)
         case c.SetPause() | c.EndPause():
             return {"paused": any(_paused(command, row) for row in tx.pauses.open())}
         case c.ReserveWorkerPool() | c.ReleaseWorkerPool():

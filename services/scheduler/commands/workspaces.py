@@ -8,11 +8,9 @@ from shared.contracts import commands as c
 from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from shared.store import tables as t
 from shared.store.writes.base import FoundRow
-from shared.workspaces import WORKSPACE_RULE, valid_workspace
+from shared.workspaces import QUOTAS, WORKSPACE_RULE, valid_workspace
 
 __all__ = ["HANDLERS"]
-
-_QUOTAS = ("max_running", "max_queued", "max_dags", "max_log_bytes")
 
 
 class _InUse(Conflict):
@@ -25,7 +23,7 @@ def _create(batch: Batch, command: c.CreateWorkspace) -> dict[str, Any]:
     if batch.tx.workspaces.lock(command.name) is not None:
         raise AlreadyExists(f"The workspace {command.name!r} already exists")
     row: FoundRow = {"name": command.name, "description": command.description, "created_at": batch.now}
-    row |= {name: getattr(command, name) or None for name in _QUOTAS}
+    row |= {name: getattr(command, name) or None for name in QUOTAS}
     row |= {"updated_at": batch.now, "by": command.by}
     # There was no row to lock. If another transaction has created it meanwhile, this one starts anew and finds it.
     batch.tx.workspaces.add(row)
@@ -37,7 +35,7 @@ def _update(batch: Batch, command: c.UpdateWorkspace) -> dict[str, Any]:
     row = _lock(batch, command.name)
     if command.description is not None:
         row["description"] = command.description
-    row |= {name: value or None for name in _QUOTAS if (value := getattr(command, name)) is not None}
+    row |= {name: value or None for name in QUOTAS if (value := getattr(command, name)) is not None}
     row |= {"updated_at": batch.now, "by": command.by}
     batch.tx.workspaces.put(row)
     batch.after.rules = True
@@ -46,7 +44,7 @@ def _update(batch: Batch, command: c.UpdateWorkspace) -> dict[str, Any]:
 
 def _shown(row: FoundRow) -> dict[str, Any]:
     times = {name: row[name].isoformat() for name in ("created_at", "updated_at")}
-    shown = {name: row[name] for name in ("name", "description", *_QUOTAS)}
+    shown = {name: row[name] for name in ("name", "description", *QUOTAS)}
     return {"workspace": {**shown, **times}}
 
 

@@ -10,7 +10,7 @@ from shared.store.engine import for_update, insert_for
 from shared.store.functions import workspace_prefix
 from shared.store.queries.workspaces import RESERVED, count_dags, count_runs, gathered
 from shared.store.writes.base import FoundRow, NewRow, Writer
-from shared.workspaces import name_prefix
+from shared.workspaces import QUOTAS, name_prefix
 
 __all__ = ["WorkspaceWrites"]
 
@@ -82,8 +82,7 @@ class WorkspaceWrites(Writer):
 
     def put(self, row: NewRow) -> None:
         """Change a workspace that the transaction has locked."""
-        quotas = ("max_running", "max_queued", "max_dags", "max_log_bytes")
-        self._put(t.workspaces, [row], ["description", *quotas, "updated_at", "by"])
+        self._put(t.workspaces, [row], ["description", *QUOTAS, "updated_at", "by"])
 
     def remove(self, name: str) -> None:
         """Delete a workspace, its memberships, and what is kept about its former DAGs and runs.
