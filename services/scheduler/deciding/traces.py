@@ -66,14 +66,6 @@ def _command_span(envelope: Envelope, reply: CommandReply, began_at: datetime, e
     return Span(envelope.type, command_context(envelope), parent, began_at, ended_at, "consumer", facts, error)
 
 
-def _report_span(envelope: Envelope, began_at: datetime, ended_at: datetime) -> Span | None:
-    """Return the span of recording a worker's report: a child of the attempt's span."""
-    attempt = SpanContext.parse(envelope.trace)
-    if attempt is None:
-        return None
-    return Span(f"record {envelope.type}", attempt.child(), attempt, began_at, ended_at, "consumer")
-
-
 def waited_span(run: Run, asked: SpanContext, now: datetime) -> Span:
     """Return the span of a run's time in its queue."""
     context = asked.child(f"{run.run_key}#{run.run_attempt} queued")
@@ -160,8 +152,7 @@ def trace_commands(pairs: Iterable[tuple[Envelope, CommandReply]], began_at: dat
 
 
 def trace_reports(envelopes: Iterable[Envelope], began_at: datetime, ended_at: datetime) -> None:
-    """Send the spans of recorded reports."""
+    """Send the spans of recorded reports, each a child of its attempt's span."""
     for envelope in envelopes if recording() else ():
-        span = _report_span(envelope, began_at, ended_at)
-        if span is not None:
-            send(span)
+        if (attempt := SpanContext.parse(envelope.trace)) is not None:
+            send(Span(f"record {envelope.type}", attempt.child(), attempt, began_at, ended_at, "consumer"))

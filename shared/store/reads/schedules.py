@@ -111,8 +111,9 @@ class WaitFacts:
 
 
 _p = t.pauses.c
+_PAUSE = (_p.scope, _p.name, _p.paused_at, _p.paused_by, _p.reason)
 # Built once: each page of DAGs reads the open pauses.
-_OPEN_PAUSES = select(t.pauses).where(IS_OPEN).order_by(_p.scope.desc(), _p.name)
+_OPEN_PAUSES = select(*_PAUSE).where(IS_OPEN).order_by(_p.scope.desc(), _p.name)
 _after = t.dag_runs.alias("after")
 _HOLDS = (
     select(t.run_holds, _after.c.dag_name, _after.c.dag_run_id, _after.c.status, _after.c.finished_at)
@@ -184,8 +185,7 @@ class ScheduleReads(Reader):
         """Return the open pauses, without counts: pauses of queues, then the global pause, then pauses of DAGs."""
 
         def covering() -> AnySelect:
-            shown = select(_p.scope, _p.name, _p.paused_at, _p.paused_by, _p.reason)
-            return shown.where(IS_OPEN, self._covers_ours()).order_by(_p.scope.desc(), _p.name)
+            return select(*_PAUSE).where(IS_OPEN, self._covers_ours()).order_by(_p.scope.desc(), _p.name)
 
         rows = self._prepared("open pauses", covering).rows(self._engine)
         return tuple([PauseRow(*row) for row in rows])
@@ -199,11 +199,10 @@ class ScheduleReads(Reader):
 
         The estimate uses the mean duration of the last five succeeded runs of each DAG.
         """
-        p, r = t.pauses.c, t.dag_runs.c
+        r = t.dag_runs.c
         with self._snapshot() as connection:
-            rows = connection.execute(
-                select(t.pauses).where(IS_OPEN, self._covers_ours()).order_by(p.scope, p.name)
-            ).all()
+            shown = select(*_PAUSE).where(IS_OPEN, self._covers_ours())
+            rows = connection.execute(shown.order_by(_p.scope, _p.name)).all()
             running = connection.execute(
                 select(r.queue, r.file_name, r.dag_name, r.started_at).where(
                     r.status == RUNNING, self._ours(r.dag_name)
@@ -232,7 +231,7 @@ class ScheduleReads(Reader):
                 if (mean := usual.get(one.dag_name)) is not None and one.started_at is not None
             ]
             estimate = max(left, default=0.0) if len(left) == len(mine) else None
-            found.append(PauseRow(row.scope, row.name, row.paused_at, row.paused_by, row.reason, len(mine), estimate))
+            found.append(PauseRow(*row, len(mine), estimate))
         return tuple(found)
 
     def wait_facts(self, run_keys: Iterable[str], queues: Iterable[str], now: datetime) -> WaitFacts:
@@ -265,7 +264,7 @@ class ScheduleReads(Reader):
             shown = tuple(f"{row.dag_name}/{row.dag_run_id}" for row in mine)
             facts[name] = QueueFacts(limits.get(name), mine[0].total if mine else 0, shown)
         return WaitFacts(
-            tuple(PauseRow(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in pauses),
+            tuple(PauseRow(*row) for row in pauses),
             facts,
             tuple(labels),
             {
