@@ -309,16 +309,15 @@ class RunReads(Reader):
         with self._statement() as connection:
             return tuple(connection.execute(query.order_by(*NEWEST_FIRST)).scalars())
 
-    def transitions(self, run_key: str, *, after_seq: int = 0, limit: int | None = None) -> tuple[TransitionRow, ...]:
-        """Return the transitions of a run and its nodes with ``seq`` above ``after_seq``, in order."""
+    def transitions(self, run_key: str) -> tuple[TransitionRow, ...]:
+        """Return the transitions of a run and its nodes, in order."""
         x = t.transitions.c
         named = t.transitions.outerjoin(t.nodes, and_(t.nodes.c.run_key == x.run_key, t.nodes.c.idx == x.node))
         query = (
             select(t.transitions, t.nodes.c.name.label("node_name"))
             .select_from(named)
-            .where(x.run_key == run_key, x.seq > after_seq)
+            .where(x.run_key == run_key)
             .order_by(x.seq)
-            .limit(limit)
         )
         with self._statement() as connection:
             return tuple(
