@@ -32,8 +32,7 @@ def read_params(fields: Fields) -> tuple[tuple[Param, ...], str]:
     if isinstance(value, YamlMap) and "schema" in value:
         return _read_schema_form(fields)
     if isinstance(value, YamlMap):
-        # The language sorts the parameters of a map by name.
-        return tuple(_from_map(dict(sorted(value.items())))), ""
+        return tuple(_from_map(value)), ""
     return _checked_unique(fields, _from_text_or_list(fields, "params")), ""
 
 
@@ -102,7 +101,8 @@ def _from_text_or_list(fields: Fields, name: str) -> list[Param]:
 
 
 def _from_map(mapping: dict[str, Any]) -> list[Param]:
-    return [Param(name=key, value=json_scalar_text(plain(value))) for key, value in mapping.items()]
+    # The language sorts the parameters of a map by name, wherever the map is.
+    return [Param(name=key, value=json_scalar_text(plain(value))) for key, value in sorted(mapping.items())]
 
 
 def _checked_unique(fields: Fields, params: list[Param]) -> tuple[Param, ...]:
@@ -130,8 +130,7 @@ def read_call_params(fields: Fields) -> tuple[str, tuple[tuple[str, str], ...] |
             return text, None
         params = parse_params_text(text)[0]
     elif isinstance(value, YamlMap):
-        # The language sorts the parameters of a map by name.
-        params = _from_map(dict(sorted(value.items())))
+        params = _from_map(value)
     else:
         params = _from_text_or_list(fields, "params")
     pairs = tuple((param.name, param.value) for param in params)

@@ -102,10 +102,12 @@ def test_dag_fields_are_read(text: str, field: str, expected: object) -> None:
         ('[A=1, {B: 2}, {C: "`date +%F`"}]', [("A", "1"), ("B", "2"), ("C", "`date +%F`")]),
         ("[a b, c]", [("1", "a"), ("2", "b"), ("3", "c")]),
         ("{B: 2, A: 1.0}", [("A", "1"), ("B", "2")]),
+        ('[{B: "${A}x", A: 1}, {C: 2}]', [("A", "1"), ("B", "${A}x"), ("C", "2")]),
         ("'{\"n\": 1000000, \"o\": {\"k\": [1.50, null]}, \"z\": null}'",
          [("n", "1000000"), ("o", '{"k":[1.50,null]}'), ("z", "")]),
         ("{L: [a, 1.0, 010, null], M: {k: [1], j: no}}", [("L", '["a",1.0,"010",null]'), ("M", '{"k":[1],"j":"no"}')]),
         ("{schema: s.json, values: {batch: 10}}", [("batch", "10")]),
+        ("{schema: s.json, values: {size: 3, batch: 10}}", [("batch", "10"), ("size", "3")]),
     ],
 )  # fmt: skip
 def test_params_forms(text: str, expected: list[tuple[str, str]]) -> None:
