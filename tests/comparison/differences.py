@@ -41,9 +41,28 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "values",
-        "A value of several lines in the `params` of a `call` arrives with `\\n` in place of its line ends.",
-        "It arrives as it is.",
+        "In the `params` of a `call`, line ends arrive as `\\n`, backslashes twice, and of `$A$B` sometimes nothing.",
+        "All arrive as they are.",
         "The called workflow must get what the caller gave.",
+    ),
+    Difference(
+        "values",
+        "Variables in a map of `env` are evaluated in a random order, so `${A}` may be empty in another value.",
+        "They are evaluated in the order of the file.",
+        "The same file must give the same values.",
+    ),
+    Difference(
+        "values",
+        '`$OUT.key` reads a path in JSON only at the end or before a space. Elsewhere, as in `"$OUT.key"`, it has the '
+        "whole value, and then `.key`.",
+        "It reads the path wherever it is. Write `${OUT}.key` for the value and a text.",
+        "Nobody means a whole JSON text before `.key`.",
+    ),
+    Difference(
+        "values",
+        "`$DAG_RUN_STEP_NAME` is empty in `stdout` and `stderr`.",
+        "It is the name of the step.",
+        "Each step can write a file of its own.",
     ),
     Difference(
         "values",
@@ -203,6 +222,20 @@ DIFFERENCES: Sequence[Difference] = (
         "A schema file of `params` that does not exist is an error wherever the file is loaded.",
         "`dagway validate` and `dagway dry` say so. A server says it when a run starts.",
         "A gateway need not have the files that the workers have.",
+    ),
+    Difference(
+        "loading",
+        "A wrong value in `container`, or a `limit` or `intervalSec` of `retryPolicy` that is no number, fails each "
+        "run.",
+        "They are errors of the file.",
+        "The mistake is found when it is made.",
+    ),
+    Difference(
+        "loading",
+        "In `retryPolicy`, one `exitCode` without a list, a fraction of a second, and a whole number as `backoff` are "
+        "refused. So are numbers as items of `params`.",
+        "They are accepted.",
+        "It is clear what they mean.",
     ),
     Difference(
         "loading",

@@ -124,6 +124,12 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "API",
+        "The details of a run leave out the `init` handler.",
+        "`onInit` shows it, like the other handlers.",
+        "If it fails, the run fails.",
+    ),
+    Difference(
+        "API",
         "`/sub-dag-runs` leaves out the sub-runs of handlers.",
         "It lists them.",
         "They are runs of this run too.",
