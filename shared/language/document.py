@@ -62,7 +62,7 @@ def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str, fallback_name: s
     if needs_shell(values.get("log_dir", "")):
         fields.warn("logDir", "logDir is ignored: it contains a command in back quotes, which may not run there")
     if "tags" in fields:
-        tags = (tag.strip().lower() for tag in fields.texts("tags", split=","))
+        tags = (tag.strip().lower() for tag in fields.texts("tags", split=",", pairs=True))
         values["tags"] = tuple(tag for tag in tags if tag)
     dag_type = _type(fields)
     if "type" in fields:

@@ -225,6 +225,12 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "loading",
+        "A map among the `tags`, such as `[env: prod]`, is the tag `map[env:prod]`.",
+        "It is the tag `env=prod`.",
+        "It can be read, and a list can be filtered by it.",
+    ),
+    Difference(
+        "loading",
         "A wrong value in `container`, or a `limit` or `intervalSec` of `retryPolicy` that is no number, fails each "
         "run.",
         "They are errors of the file.",

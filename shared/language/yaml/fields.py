@@ -171,12 +171,15 @@ class Fields:
             return default
         return value
 
-    def texts(self, name: str, *, error: str = "", split: str = "", scalars: bool = False) -> tuple[str, ...]:
+    def texts(
+        self, name: str, *, error: str = "", split: str = "", scalars: bool = False, pairs: bool = False
+    ) -> tuple[str, ...]:
         """Read a string or a list as a tuple of texts.
 
         Without ``error``, the items of a list may be any scalars, and null items are left out. With ``error``, the
         items must be strings, or any scalar but null if ``scalars`` is true, and ``error`` is the text of the issue
-        about any other value. ``split`` is a separator at which each string is split.
+        about any other value. ``split`` is a separator at which each string is split. With ``pairs``, an item may be a
+        map: each of its entries becomes ``key=value``.
         """
         value = self.get(name)
         if value is None:
@@ -193,6 +196,8 @@ class Fields:
                 continue
             elif is_scalar(item) and item is not None and (scalars or not error):
                 found.append(scalar_text(item))
+            elif pairs and isinstance(item, YamlMap) and all(map(is_scalar, item.values())):
+                found.extend(f"{key}={scalar_text(inner)}" for key, inner in item.items())
             else:
                 at = items.item_at[index] if isinstance(items, YamlList) else self.place(name)
                 message = error or f"expected a string, got {type_name(item)}{_shown(item)}"

@@ -20,6 +20,7 @@ def warnings_of(text: str) -> list[str]:
         ("maxActiveSteps: -3", "max_active_steps", 0),
         ("maxOutputSize: -3", "max_output_size", 1_048_576),
         ("tags: [a, null, b]", "tags", ("a", "b")),
+        ("tags: [{Env: prod, tier: 1}, a]", "tags", ("env=prod", "tier=1", "a")),
         ("tags:\n  - a\n  -\n", "tags", ("a",)),
         ("dotenv: [null, x.env]", "dotenv", (".env", "x.env")),
         ("shell: [bash, null, -e]", "shell", ("bash", "-e")),
