@@ -71,6 +71,18 @@ def test_a_prepare_whose_check_fails_reports_the_values_it_evaluated(
     assert not logged.exc_info, "a missing secret is a mistake of a user, not of the program"
 
 
+@pytest.mark.parametrize("text", ["`exit 3`", "${NOWHERE:?is not set}"])
+def test_the_log_has_no_traceback_for_a_field_that_cannot_be_expanded(
+    rig: Rig, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    finished = rig.run(task(command("true", stdout=text)))
+
+    assert finished.outcome == "broken"
+    (logged,) = (record for record in caplog.records if record.getMessage() == "attempt.broken")
+    assert logged.__dict__["error"] == finished.error
+    assert not logged.exc_info
+
+
 def test_a_prepare_that_is_stopped_in_its_check_reports_the_values_it_evaluated(rig: Rig, tmp_path: Path) -> None:
     judging = tmp_path / "judging"
     condition = Condition(condition=f"touch {judging}; sleep 600")

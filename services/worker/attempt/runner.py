@@ -30,7 +30,7 @@ from services.worker.output.log_shipper import read_tail
 from services.worker.output.log_stream import LogStream
 from services.worker.output.masking import Masker
 from services.worker.output.opened_by_name import scripts_open_by_name, texts_of
-from services.worker.process.capture import Interrupted, exit_code_in, run_command_in
+from services.worker.process.capture import CommandFailed, Interrupted, exit_code_in, run_command_in
 from services.worker.process.guardian_client import GuardianClient
 from services.worker.process.outcome import Result
 from services.worker.process.shells import condition_shell
@@ -39,7 +39,7 @@ from shared.contracts.events import ChatMessage
 from shared.contracts.follow_ups import FollowUp
 from shared.contracts.tasks import CallResult, Task
 from shared.errors import DagwayError, InvalidInput
-from shared.language.expansion.expand import RunCommand, expand
+from shared.language.expansion.expand import ExpansionError, RunCommand, expand
 from shared.outbound import OutboundPolicy
 from shared.workspaces import plain_name
 
@@ -290,7 +290,7 @@ def broken(task: Task, error: Exception, masker: Masker) -> Result:
     """Log an error that ended an attempt, and return the result of the attempt."""
     why = masker.text(str(error) or type(error).__name__)
     # A mistake in the workflow needs no traceback, which can also contain the value of a secret.
-    unexpected = not (masker or isinstance(error, DagwayError))
+    unexpected = not (masker or isinstance(error, DagwayError | ExpansionError | CommandFailed))
     _log.warning("attempt.broken", extra={"token": task.token, "error": why}, exc_info=unexpected)
     return Result("broken", 1, why)
 
