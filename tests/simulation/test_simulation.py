@@ -15,8 +15,8 @@ GUARDS = {
     "inbox": (1, "commits fail,scheduler killed"),
     "marker": (1, "broker blocks"),
     "outbox": (1, "killed at a point"),
-    "token": (33, "messages come twice"),
-    "version": (3, "connection lost,scheduler frozen"),
+    "token": (36, "messages come twice"),
+    "version": (11, "connection lost,scheduler frozen"),
 }
 """By guard: the first of up to ``_SEEDS`` seeds, and the kinds of fault. With the guard these seeds find nothing.
 
