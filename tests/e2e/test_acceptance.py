@@ -58,7 +58,10 @@ def test_without_a_scheduler_a_command_is_accepted_and_carried_out_later(cluster
     (scheduler,) = cluster.schedulers
     assert scheduler.terminate() == 0
 
-    answer = client.ask("POST", "/dags/later/start", {"dagRunId": "r1"}, key="patience")
+    port = free_port()
+    with cluster.gateway(7, port, DAGWAY_COMMAND_WAIT_S="1") as gateway:
+        cluster.ready(gateway)
+        answer = client.once("POST", "/dags/later/start", {"dagRunId": "r1"}, key="patience", port=port)
 
     assert answer.status == 202
     assert answer.json == {"commandId": "patience", "dagRunId": "r1"}
