@@ -6,7 +6,6 @@ import html
 import json
 import shlex
 import textwrap
-import time
 from collections.abc import Callable
 from itertools import pairwise
 from urllib.parse import quote, quote_plus
@@ -150,11 +149,9 @@ def test_each_line_of_a_secret_is_masked_if_it_has_eight_characters() -> None:
 def test_many_secrets_do_not_slow_a_log_down() -> None:
     masker = Masker(f"{number:x}-{number * 7919:x}'s-secret-{number}" for number in range(1000))
 
-    began = time.process_time()
-    for _ in range(32):
-        masker.feed(b"2026-11-27 04:11 GET /api/v2/dag-runs took 0.1 s aGVsbG8gd29ybGQ=\n" * 500)
-
-    assert time.process_time() - began < 1, "at least 1 MB/s"
+    with within_cpu_time(1):  # at least 1 MB/s
+        for _ in range(32):
+            masker.feed(b"2026-11-27 04:11 GET /api/v2/dag-runs took 0.1 s aGVsbG8gd29ybGQ=\n" * 500)
 
 
 @pytest.mark.parametrize("alike", [False, True], ids=["all lines different", "one character again and again"])
