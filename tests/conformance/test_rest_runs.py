@@ -263,6 +263,7 @@ def test_the_latest_run_is_not_deleted_by_that_name(stack: Stack) -> None:
     run_chain(stack)
 
     assert stack.api("DELETE", "/dag-runs/nightly/latest").status_code == 400
+    assert stack.seen == []
 
 
 def test_the_run_log_tells_what_happened(stack: Stack) -> None:

@@ -300,7 +300,7 @@ def test_take_returns_at_most_the_limit_and_nothing_at_the_timeout(transport: Tr
 
     sizes: list[int] = []
     while sum(sizes) < 7:
-        sizes.append(len(consumer.take(5, 1)))
+        sizes.append(len(consumer.take(5, 60)))
         assert 1 <= sizes[-1] <= 5
 
 

@@ -176,7 +176,7 @@ def test_a_drained_worker_takes_no_new_runs_until_it_is_resumed(
     said = dagway("workers", "drain", worker, "--reason", "new disk")
     try:
         assert (said.exit_code, said.stdout) == (0, f"worker {worker} takes no new runs\n"), said.output
-        eventually(lambda: drain_of().get("heard"))
+        eventually(lambda: drain_of().get("heard") is True)
         assert re.search(rf"^{worker} +draining .* anonymous \S+.*: new disk$", dagway("workers").stdout, re.MULTILINE)
         eventually(lambda: "all are draining: no new run can start -> see dagway workers" in dagway("doctor").stdout)
         client.start("kept-back")

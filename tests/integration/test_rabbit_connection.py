@@ -66,13 +66,15 @@ def test_a_connection_goes_to_another_host_while_one_is_away(rabbit_server: Rabb
         connection = Connection(params, "test", on_up=ups.append, on_down=lambda _error: None)
         connection.start()
         try:
-            eventually(lambda: len(ups) > 0)
-            one.cut()
             eventually(connection.up.is_set)
-            before = len(ups)
-            one.mend()
+            one.cut()
             other.cut()
-            eventually(lambda: len(ups) > before)
+            eventually(lambda: not connection.up.is_set())
+            for reachable, lost in ((one, other), (other, one)):
+                ups.clear()
+                reachable.mend()
+                lost.cut()
+                eventually(lambda: len(ups) > 0)
         finally:
             connection.close()
 
