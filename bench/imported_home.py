@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from services.importing.dagu import import_dagu
-from shared.config import load_config
+from shared.settings.config import load_config
 from tests.harness.dagu_home import HomeOfDagu
 
 __all__ = ["main"]

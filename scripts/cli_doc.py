@@ -8,7 +8,7 @@ import click
 from services.cli import cli
 from services.cli.catalog import COMMANDS, SECTIONS
 from services.cli.exit_codes import EXIT_CODES
-from shared.config import OPTIONS
+from shared.settings.config import OPTIONS
 
 __all__ = ["document"]
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from shared.options import OPTIONS
+from shared.settings.options import OPTIONS
 
 __all__ = ["document"]
 
@@ -10,7 +10,7 @@ TARGET = Path(__file__).parents[1] / "docs" / "configuration.md"
 
 _HEAD = """# Settings
 
-<!-- Written by scripts/config_doc.py from shared/options.py. -->
+<!-- Written by scripts/config_doc.py from shared/settings/options.py. -->
 
 Every setting is a command-line option and an environment variable; the option wins. Each command takes the settings
 that it needs (`dagway worker --help`). An unknown `DAGWAY_…` variable is an error that suggests the right one;

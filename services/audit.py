@@ -3,8 +3,8 @@
 from typing import Any
 
 from shared.audit.chain import Point
-from shared.config import Config
 from shared.errors import InvalidInput
+from shared.settings.config import Config
 from shared.store.engine import open_engine
 from shared.store.reads.audit import AuditReads, Verified
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from shared.config import Config
 from shared.errors import Unroutable
+from shared.settings.config import Config
 from shared.transport.base import (
     AUDIT,
     COMMANDS,

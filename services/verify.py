@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from shared.config import Config
 from shared.errors import ConfigInvalid
+from shared.settings.config import Config
 from shared.store.checks.verify import CHECKS, CheckResult, verify
 from shared.store.engine import open_engine
 

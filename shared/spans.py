@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from shared.config import environment
 from shared.outbound import OutboundPolicy
+from shared.settings.config import environment
 from shared.tracing import SpanContext, sample_with
 
 if TYPE_CHECKING:

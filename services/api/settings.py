@@ -13,15 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from services.api.browser_guard import BrowserRules, is_loopback
 from services.api.serving.held_threads import MOST_FOLLOWERS
 from shared.clock import local_zone
-from shared.effective_settings import EffectiveSetting, effective_settings
 from shared.errors import ConfigInvalid
-from shared.options import OPTIONS
 from shared.outbound import OutboundPolicy
 from shared.secret_box import SecretBox
+from shared.settings.effective import EffectiveSetting, effective_settings
+from shared.settings.options import OPTIONS
 from shared.workspaces import ForeignName, check_unmarked
 
 if TYPE_CHECKING:
-    from shared.config import Config
+    from shared.settings.config import Config
 
 __all__ = ["Oidc", "RemoteNode", "Settings", "settings_from", "warn_if_open"]
 
@@ -66,7 +66,7 @@ class Oidc:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of a gateway. ``shared.options.OPTIONS`` describes each."""
+    """Settings of a gateway. ``shared.settings.options.OPTIONS`` describes each."""
 
     auth_mode: Literal["none", "builtin", "oidc"] = "none"
     basic_username: str = ""

@@ -14,7 +14,7 @@ from services.cli.settings import configure, options_of
 
 if TYPE_CHECKING:
     from services.importing.report import Report
-    from shared.config import Config
+    from shared.settings.config import Config
 
 __all__ = ["import_command"]
 

@@ -11,9 +11,9 @@ from services.cli.output.terminal import JSON_OPTION, echo_answer, echo_list
 from services.cli.profiles import Profile, Profiles, profiles_path, read_profiles, write_profiles
 from services.cli.remote.connecting import find_connection
 from services.cli.settings import options_of
-from shared.config import environment
 from shared.errors import ConfigInvalid
-from shared.setting_readers import gateway_url
+from shared.settings.config import environment
+from shared.settings.readers import gateway_url
 
 __all__ = ["config_command"]
 

@@ -18,7 +18,7 @@ from shared.errors import ConfigInvalid
 from shared.language.issues import Issues, did_you_mean
 from shared.language.yaml.reader import read_yaml
 from shared.private_files import private_file, private_folder
-from shared.setting_readers import gateway_url
+from shared.settings.readers import gateway_url
 
 __all__ = ["Profile", "Profiles", "profiles_path", "read_profiles", "write_profiles"]
 

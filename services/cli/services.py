@@ -9,7 +9,7 @@ import click
 
 from services.cli.help_pages import PageCommand
 from services.cli.settings import configure, options_of, service_options
-from shared.config import SettingOrigin
+from shared.settings.config import SettingOrigin
 
 __all__ = [
     "api_command",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from shared.config import OPTIONS, Config, environment, load_config, secret_variables
+from shared.settings.config import OPTIONS, Config, environment, load_config, secret_variables
 
 __all__ = ["configure", "options_of", "service_options"]
 

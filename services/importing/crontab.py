@@ -14,9 +14,9 @@ from pathlib import Path
 from services.importing.definitions import save_definition, write_copy
 from services.importing.report import Report
 from services.importing.target import open_target
-from shared.config import Config
 from shared.language.issues import Issue
 from shared.language.load import load
+from shared.settings.config import Config
 
 __all__ = ["CronLine", "cron_lines", "import_crontab", "workflow_of"]
 

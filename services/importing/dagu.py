@@ -8,8 +8,8 @@ from services.importing.definitions import import_definitions
 from services.importing.history import import_history
 from services.importing.report import Report
 from services.importing.target import open_target
-from shared.config import Config
 from shared.language.load import load
+from shared.settings.config import Config
 
 __all__ = ["import_dagu"]
 

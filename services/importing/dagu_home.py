@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.dagu_settings import plain_key, read_dagu_settings, state_folder
 from shared.errors import ConfigInvalid
 from shared.language.issues import Issues
 from shared.language.yaml.reader import YamlMap, read_yaml
+from shared.settings.dagu import plain_key, read_dagu_settings, state_folder
 
 __all__ = ["DaguHome", "attempts_of", "open_home", "read_optional", "sub_runs_of"]
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from shared.config import Config
 from shared.errors import ConfigInvalid
 from shared.moved_folder import close_folder, mark_of
+from shared.settings.config import Config
 from shared.store.copying import Begun, Copied, copy_database, running_runs
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate, require_head

@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from services.processes.database import time_limits
-from shared.config import Config
 from shared.moved_folder import require_open
+from shared.settings.config import Config
 from shared.store.create_schema import create_schema
 from shared.store.engine import open_engine
 from shared.store.migrate import current, migrate, require_head

@@ -6,7 +6,7 @@ from typing import Self
 from prometheus_client.registry import Collector
 
 from shared.admin_server import AdminServer
-from shared.config import Config
+from shared.settings.config import Config
 
 __all__ = ["OptionalAdminServer"]
 

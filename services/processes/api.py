@@ -15,11 +15,11 @@ from services.processes.database import time_limits
 from services.processes.sealing import stored_secret_keys
 from services.processes.signing import message_signing
 from shared.admin_server import AdminServer
-from shared.command_defaults import command_wait_s
-from shared.config import Config
 from shared.disk import Volume
 from shared.metrics import ProcessCollector
 from shared.secret_box import SecretBox
+from shared.settings.command_defaults import command_wait_s
+from shared.settings.config import Config
 from shared.spans import start_sending, stop_sending
 from shared.store.clock_metric import ClockCollector
 from shared.store.engine import open_engine

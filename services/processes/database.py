@@ -1,6 +1,6 @@
 """The settings of database sessions."""
 
-from shared.config import Config
+from shared.settings.config import Config
 from shared.store.time_limits import TimeLimits
 
 __all__ = ["time_limits"]

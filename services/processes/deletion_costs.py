@@ -6,10 +6,10 @@ from services.kubernetes.cluster_api import ClusterApi, cluster_address
 from services.kubernetes.deletion_costs import DeletionCosts
 from services.kubernetes.metrics import DeletionCostCollector
 from services.processes.admin import OptionalAdminServer
-from shared.config import Config, environment
 from shared.disk import Volume
 from shared.garbage import freeze_loaded
 from shared.metrics import ProcessCollector
+from shared.settings.config import Config, environment
 
 __all__ = ["run_deletion_costs_process"]
 

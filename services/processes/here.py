@@ -14,12 +14,12 @@ from services.processes.scheduler import make_scheduler
 from services.processes.worker import make_worker
 from services.worker.process.privileges import start_guardian
 from shared.clock import utc_now
-from shared.config import Config
 from shared.contracts.codec import decode_as, encode
 from shared.contracts.commands import Command, CommandReply
 from shared.errors import DagwayError
 from shared.garbage import freeze_loaded
 from shared.ids import new_command_id
+from shared.settings.config import Config
 from shared.store.create_schema import create_schema
 from shared.store.engine import open_engine
 from shared.store.reads.logs import LogReads

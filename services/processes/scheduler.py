@@ -12,15 +12,15 @@ from services.scheduler.deciding.dag_files import DagFiles, RefusedChanges
 from services.scheduler.main import Scheduler
 from services.scheduler.metrics import JUDGED_AGE, BacklogCollector, limit_dag_series
 from shared.clock import local_zone
-from shared.command_defaults import dags_write
-from shared.config import Config
 from shared.disk import Volume
-from shared.effective_settings import reported_settings
 from shared.errors import ConfigInvalid, Unavailable
 from shared.garbage import freeze_loaded
 from shared.language.load import load
 from shared.metrics import ProcessCollector
 from shared.service import backoff_s, wait_for_stop
+from shared.settings.command_defaults import dags_write
+from shared.settings.config import Config
+from shared.settings.effective import reported_settings
 from shared.spans import start_sending, stop_sending
 from shared.store.clock_metric import ClockCollector
 from shared.store.engine import open_engine

@@ -6,9 +6,9 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from shared.config import Config
 from shared.contracts.signing_keys import SharedKey, shared_keys
 from shared.errors import ConfigInvalid
+from shared.settings.config import Config
 from shared.transport.open import is_embedded
 
 __all__ = ["seal_keys", "stored_secret_keys"]

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from services.processes.sealing import stored_secret_keys
 from services.worker.inputs.secret_files import MountedSecrets
 from services.worker.inputs.secret_values import SecretResolver
-from shared.config import Config
 from shared.errors import ConfigInvalid
 from shared.secret_box import SecretBox
+from shared.settings.config import Config
 
 if TYPE_CHECKING:
     from services.worker.inputs.vault import Vault

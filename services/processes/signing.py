@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Callable, Mapping
 
-from shared.config import Config
 from shared.contracts.signing import Keyring, Purpose, by_id
 from shared.contracts.signing_keys import SigningKey, VerifyingKey
 from shared.contracts.worker_pools import pool_of_key
 from shared.errors import ConfigInvalid
+from shared.settings.config import Config
 from shared.transport.base import Transport
 from shared.transport.open import is_embedded
 from shared.transport.signed import SignedTransport

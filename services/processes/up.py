@@ -22,8 +22,6 @@ from services.processes.signing import message_signing
 from services.processes.worker_process import WorkerProcess
 from services.scheduler.metrics import JUDGED_AGE, BacklogCollector, limit_dag_series
 from services.worker.reporting.metrics import WorkerCollector
-from shared.command_defaults import command_wait_s
-from shared.config import Config
 from shared.disk import DiskCheck, Volume
 from shared.garbage import freeze_loaded
 from shared.metrics import ProcessCollector
@@ -31,6 +29,8 @@ from shared.moved_folder import require_open
 from shared.private_files import others_can_enter
 from shared.secret_box import SecretBox
 from shared.service import wait_for_stop
+from shared.settings.command_defaults import command_wait_s
+from shared.settings.config import Config
 from shared.spans import start_sending, stop_sending
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate

@@ -13,14 +13,14 @@ from services.worker.main import Worker
 from services.worker.own_folder import own_folder
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.metrics import WorkerCollector
-from shared.command_defaults import drain_s, run_files_mib
-from shared.config import Config
 from shared.disk import Volume
-from shared.effective_settings import reported_settings
 from shared.errors import ConfigInvalid
 from shared.garbage import freeze_loaded
 from shared.metrics import ProcessCollector
 from shared.service import wait_for_stop
+from shared.settings.command_defaults import drain_s, run_files_mib
+from shared.settings.config import Config
+from shared.settings.effective import reported_settings
 from shared.spans import start_sending, stop_sending
 from shared.transport.base import WorkerTransport
 from shared.transport.open import open_transport

@@ -28,9 +28,9 @@ from typing import NoReturn
 from services.processes.signing import message_signing
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.metrics import WorkerFacts
-from shared.command_defaults import drain_s
-from shared.config import Config
 from shared.errors import Unavailable
+from shared.settings.command_defaults import drain_s
+from shared.settings.config import Config
 from shared.transport.base import WorkerTransport
 
 __all__ = ["WorkerProcess", "start_worker_process"]

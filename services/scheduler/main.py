@@ -28,10 +28,10 @@ from services.scheduler.loops.marks import Marks
 from services.scheduler.loops.run_totals import TotalsKeeper
 from services.scheduler.loops.spec_revalidation import SpecRevalidation
 from services.scheduler.loops.verifying import Verifying
-from shared.effective_settings import ReportedSettings
 from shared.errors import StoreUnavailable
 from shared.ids import new_token
 from shared.service import Background
+from shared.settings.effective import ReportedSettings
 from shared.store.writes.transaction import Store, Transaction
 from shared.transport.base import AUDIT, COMMANDS, HEARTBEATS, LOGS, Transport, task_queue
 

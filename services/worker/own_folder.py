@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from shared.config import Config
 from shared.errors import ConfigInvalid
 from shared.private_files import private_file, replace_private_file
+from shared.settings.config import Config
 
 __all__ = ["own_folder"]
 

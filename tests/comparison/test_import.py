@@ -12,7 +12,7 @@ import pytest
 from services.importing.dagu import import_dagu
 from services.verify import check_database
 from shared.clock import utc_now
-from shared.config import load_config
+from shared.settings.config import load_config
 from shared.store.engine import open_engine
 from shared.store.reads.reader import Reads
 from tests.comparison.sides import dagu

@@ -9,7 +9,7 @@ import pytest
 
 from services.api.settings import Settings
 from services.importing.dagu import import_dagu
-from shared.config import load_config
+from shared.settings.config import load_config
 from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import SECRET, Live, open_live
 from tests.harness.dagu_home import HomeOfDagu

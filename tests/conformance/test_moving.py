@@ -12,7 +12,7 @@ from services.importing.dagu import import_dagu
 from services.importing.moving import move
 from services.verify import check_database
 from shared.clock import utc_now
-from shared.config import load_config
+from shared.settings.config import load_config
 from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from tests.harness.dagu_home import HomeOfDagu

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from services.api.settings import Settings
-from shared.config import load_config
 from shared.errors import ConfigInvalid
+from shared.settings.config import load_config
 from tests.conformance.rest_stack import open_stack
 
 TEXT = "開始\n終了しました\n"

@@ -14,9 +14,9 @@ from services.audit import read_point, summary, verify_audit
 from services.cli import cli
 from services.scheduler.loops.audit_chain import AuditChain
 from shared.audit.chain import BEGINNING, FIELDS, Point, linked
-from shared.config import load_config
 from shared.errors import InvalidInput
 from shared.ids import new_run_id
+from shared.settings.config import load_config
 from shared.store import tables as t
 from shared.store.reads.audit import AuditFilter, Verified
 from shared.store.reads.reader import Reads

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from shared.config import load_config
+from shared.settings.config import load_config
 from tests.deploy.manifests import WORKLOADS, Object, containers, name_of
 from tests.deploy.security_rules import environment
 

@@ -12,8 +12,8 @@ from functools import cache
 
 import kubernetes_validate
 
-from shared.command_defaults import run_files_mib
-from shared.config import load_config
+from shared.settings.command_defaults import run_files_mib
+from shared.settings.config import load_config
 from tests.deploy.manifests import (
     WORKLOADS,
     Object,

@@ -6,8 +6,8 @@ from typing import Any
 
 from services.api.settings import settings_from
 from services.kubernetes.cluster_api import SUBRESOURCE
-from shared.config import load_config
 from shared.errors import ConfigInvalid
+from shared.settings.config import load_config
 from tests.deploy.manifests import ROOT, Object, containers, name_of, of_kind, ours, pod_templates, ports_out
 
 __all__ = ["CALLS_THE_CLUSTER", "RIGHTS", "accounts", "environment", "locked_down", "secrets", "settings", "signed_in"]

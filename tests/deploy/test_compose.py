@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from services.api.settings import settings_from
-from shared.config import load_config
+from shared.settings.config import load_config
 from tests.deploy.manifests import ROOT
 
 _FILE = ROOT / "docker-compose.yml"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.config import load_config
+from shared.settings.config import load_config
 from tests.deploy.chart import render
 from tests.deploy.likeness import differences
 from tests.deploy.manifests import ROOT, Object, manifest_set, name_of, of_kind, read, selects, set_names

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.config import load_config
+from shared.settings.config import load_config
 from tests.deploy.manifests import ROOT, Object, containers, manifest_set, of_kind, pod_templates, set_names
 from tests.deploy.rules import complaints
 

@@ -16,7 +16,7 @@ from scripts.metrics_doc import SUCCESS_RATE, USUAL_SUCCESS_RATE, catalogue, ser
 from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
 from services.cli import cli
-from shared.options import OPTIONS
+from shared.settings.options import OPTIONS
 from shared.transport.base import (
     AUDIT,
     COMMANDS,

@@ -9,9 +9,9 @@ import yaml
 
 from services.processes.signing import message_signing
 from shared.clock import utc_now
-from shared.config import Config, load_config
 from shared.contracts.codec import encode
 from shared.contracts.control import StopAttempt
+from shared.settings.config import Config, load_config
 from shared.transport.base import COMMANDS, EVENTS, BrokerQueue, Outgoing, task_queue
 from shared.transport.open import open_transport
 from shared.transport.signed import SignedTransport

@@ -1,8 +1,8 @@
 """Keys for the processes of tests. Each service gets the keys that it has in production, and no others."""
 
 from services.processes.signing import message_signing
-from shared.config import load_config
 from shared.contracts.signing_keys import private_keys
+from shared.settings.config import load_config
 from shared.transport.base import Transport
 from shared.transport.signed import SignedTransport
 

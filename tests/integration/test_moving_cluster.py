@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from services.importing.moving import move
-from shared.config import load_config
 from shared.moved_folder import mark_of
+from shared.settings.config import load_config
 from shared.store import tables as t
 from shared.store.migrate import migrate
 from shared.store.writes.transaction import Store

@@ -13,8 +13,8 @@ from pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 from services.dead_letters import read_dead_letters, return_dead_letters
 from services.worker.main import Worker
 from shared.clock import utc_now
-from shared.config import load_config
 from shared.contracts.codec import encode
+from shared.settings.config import load_config
 from shared.store import tables as t
 from shared.transport.base import EVENTS, HEARTBEATS, LOGS, Outgoing, task_queue
 from shared.transport.open import open_transport

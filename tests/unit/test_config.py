@@ -13,8 +13,8 @@ import pytest
 from services.api.representations.json_values import timestamp
 from services.api.settings import Settings, settings_from, warn_if_open
 from services.cli import cli
-from shared.config import OPTIONS, Config, load_config
 from shared.errors import ConfigInvalid
+from shared.settings.config import OPTIONS, Config, load_config
 
 ROOT = Path(__file__).parents[2]
 

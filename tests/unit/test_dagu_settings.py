@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.config import load_config
 from shared.errors import ConfigInvalid
+from shared.settings.config import load_config
 
 FILE = """\
 host: 127.0.0.2

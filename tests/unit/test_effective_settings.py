@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from services.api.settings import settings_from
-from shared.config import OPTIONS, Config, SettingOrigin, load_config
-from shared.effective_settings import EffectiveSetting, effective_settings
 from shared.errors import ConfigInvalid
+from shared.settings.config import OPTIONS, Config, SettingOrigin, load_config
+from shared.settings.effective import EffectiveSetting, effective_settings
 
 SECRET = "a value that nobody may read"
 

@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from services.processes.signing import message_signing
-from shared.config import load_config
 from shared.errors import ConfigInvalid
+from shared.settings.config import load_config
 from shared.transport.open import open_transport
 from shared.transport.signed import SignedTransport
 from tests.harness.signing import POOL_KEYS, signing_settings

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from services.dead_letters import read_dead_letters, return_dead_letters
-from shared.config import Config, load_config
 from shared.errors import Unroutable
+from shared.settings.config import Config, load_config
 from shared.transport.base import COMMANDS, BrokerQueue, Durability, Outgoing
 from shared.transport.open import open_transport
 

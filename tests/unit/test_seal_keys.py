@@ -8,8 +8,8 @@ import pytest
 
 from services.processes import sealing
 from services.processes.sealing import seal_keys, stored_secret_keys
-from shared.config import Config, load_config
 from shared.errors import ConfigInvalid
+from shared.settings.config import Config, load_config
 
 
 def _config(folder: Path, **env: str) -> Config:

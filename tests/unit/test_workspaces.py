@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from services.api.representations.audit_json import audit_entry
 from services.api.settings import settings_from
-from shared.config import load_config
 from shared.contracts import commands as c
 from shared.contracts.base import MESSAGE_TYPES
 from shared.contracts.command_names import stored_names, why_foreign
 from shared.contracts.dag_scope import DagScope
 from shared.errors import ConfigInvalid, InvalidInput
+from shared.settings.config import load_config
 from shared.store.reads.reader import AuditRow
 from shared.workspaces import (
     MARK,

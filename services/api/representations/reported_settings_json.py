@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.effective_settings import KnownSetting, ReportedSettings
+from shared.settings.effective import KnownSetting, ReportedSettings
 
 __all__ = ["SettingsReport", "reported_json"]
 

@@ -5,7 +5,7 @@ from typing import Any
 from services.api.operations import ApiResponse, Call, Operations, ok
 from services.api.representations.reported_settings_json import SettingsReport, reported_json
 from services.api.response_schemas.settings import ReportedSettingsSchema, SettingsSchema
-from shared.effective_settings import known_settings
+from shared.settings.effective import known_settings
 from shared.store.queries.workers import DRAINING, LIVE
 
 __all__ = ["SETTINGS"]

@@ -30,7 +30,7 @@ def file_of(text: str) -> Path | None:
         return Path(text)
     if Path(text).name != text:
         return None
-    from shared.config import environment, load_config  # noqa: PLC0415 - most calls name a file
+    from shared.settings.config import environment, load_config  # noqa: PLC0415 - most calls name a file
 
     folder = load_config({}, environment()).dags_dir
     named = (text, *(f"{text}{suffix}" for suffix in _SUFFIXES)) if is_dag_name(text) else (text,)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from services.cli.output.tables import table
-from shared.config import environment
+from shared.settings.config import environment
 
 __all__ = [
     "JSON_OPTION",

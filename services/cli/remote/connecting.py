@@ -11,8 +11,8 @@ import click
 from services.cli.profiles import Profile, profiles_path, read_profiles
 from services.cli.remote.gateway import Gateway, ServerConnection
 from services.cli.settings import options_of
-from shared.config import Config, environment, load_config
 from shared.errors import ConfigInvalid
+from shared.settings.config import Config, environment, load_config
 
 __all__ = ["authorization", "connection_of", "find_connection", "with_gateway", "with_server"]
 

@@ -17,7 +17,7 @@ from services.cli.remote.connecting import with_gateway
 from services.cli.remote.dagu_flags import dag_name
 from services.cli.remote.gateway import Gateway
 from services.cli.remote.listing import all_dags
-from shared.config import environment
+from shared.settings.config import environment
 
 __all__ = ["Finding", "doctor_command"]
 

@@ -17,7 +17,7 @@ from services.cli.remote.following import say
 from services.cli.remote.gateway import Gateway, ServerConnection, path
 from services.cli.remote.shadow_report import DagComparison, ScheduledTimes, compare_plans, compare_times
 from shared.clock import local_zone
-from shared.config import environment, load_config
+from shared.settings.config import environment, load_config
 
 __all__ = ["shadow_command"]
 

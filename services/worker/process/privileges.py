@@ -13,8 +13,8 @@ from pathlib import Path
 
 from services.worker.process.cgroups import GroupUnusable, take_over
 from services.worker.process.guardian_process import GuardianProcess
-from shared.config import Config
 from shared.errors import ConfigInvalid
+from shared.settings.config import Config
 from shared.system.proc import own_control_group
 from shared.system.rights import allow_open_files, become, can_change_users
 

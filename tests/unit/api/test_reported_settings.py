@@ -1,8 +1,8 @@
 """What an administrator reads about the settings of schedulers and workers."""
 
 from services.api.representations.reported_settings_json import SettingsReport, reported_json
-from shared.config import load_config
-from shared.effective_settings import KnownSetting, known_settings, reported_settings
+from shared.settings.config import load_config
+from shared.settings.effective import KnownSetting, known_settings, reported_settings
 
 SECRET = "a value that nobody may read"
 KNOWN = {

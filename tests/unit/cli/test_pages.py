@@ -70,7 +70,8 @@ def test_the_version_is_that_of_the_package() -> None:
 
 
 def test_the_help_page_imports_no_service_and_no_server() -> None:
-    heavy = "services.api services.scheduler services.worker sqlalchemy pydantic flask urllib3 rich shared.config yaml"
+    heavy = "services.api services.scheduler services.worker shared.settings"
+    heavy += " sqlalchemy pydantic flask urllib3 rich yaml"
     program = (
         "import sys; from click.testing import CliRunner; from services.cli import cli;"
         "assert CliRunner().invoke(cli, ['--help']).exit_code == 0;"

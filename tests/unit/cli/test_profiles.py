@@ -10,8 +10,8 @@ from services.cli import cli
 from services.cli.profiles import Profile, Profiles, read_profiles, write_profiles
 from services.cli.remote.connecting import connection_of
 from services.cli.remote.gateway import Gateway, ServerConnection
-from shared.config import load_config
 from shared.errors import ConfigInvalid
+from shared.settings.config import load_config
 
 PROFILES = {
     "production": Profile("https://prod.example", token="secret-p"),

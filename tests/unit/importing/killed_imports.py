@@ -22,7 +22,7 @@ from services.importing import history
 from services.importing.dagu import import_dagu
 from services.importing.report import Report
 from services.importing.target import Target, open_target
-from shared.config import load_config
+from shared.settings.config import load_config
 from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.writes.transaction import Transaction

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.importing.crontab import cron_lines, import_crontab, workflow_of
-from shared.config import load_config
 from shared.language.load import load
+from shared.settings.config import load_config
 from tests.harness.procs import clean_environment
 
 TAB = r"""

@@ -21,8 +21,8 @@ from services.importing.report import Report
 from services.importing.target import Target
 from services.verify import check_database
 from shared.clock import utc_now
-from shared.config import Config, load_config
 from shared.errors import ConfigInvalid
+from shared.settings.config import Config, load_config
 from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.writes.transaction import Transaction

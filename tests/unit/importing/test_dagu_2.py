@@ -9,7 +9,7 @@ from services.importing.dagu import import_dagu
 from services.importing.report import Entry
 from services.verify import check_database
 from shared.clock import utc_now
-from shared.config import Config, load_config
+from shared.settings.config import Config, load_config
 from shared.store import tables as t
 from shared.store.engine import open_engine
 from tests.harness.dagu_home import HomeOfDagu

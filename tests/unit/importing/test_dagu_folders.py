@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from shared.config import Config
+from shared.settings.config import Config
 from shared.store import tables as t
 from tests.harness.dagu_home import HomeOfDagu
 from tests.unit.importing.test_dagu import ONE, SECOND, TWO, brought, config, database, home, results

@@ -11,9 +11,9 @@ from services.cli import cli
 from services.importing.dagu import import_dagu
 from services.importing.moving import move
 from shared.clock import utc_now
-from shared.config import Config, load_config
 from shared.errors import BrokerUnavailable, ConfigInvalid
 from shared.moved_folder import Mark, close_folder, mark_of, require_open
+from shared.settings.config import Config, load_config
 from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from shared.transport.base import COMMANDS, EVENTS

@@ -12,8 +12,8 @@ from services.processes.scheduler import written_files
 from services.scheduler.deciding import atomic_files
 from services.scheduler.deciding.dag_files import ChangedInFolder, DagFiles, FolderFull, NotWritable, RefusedChanges
 from services.scheduler.deciding.plans import spec_hash
-from shared.config import load_config
 from shared.errors import AlreadyExists, ConfigInvalid, InvalidInput
+from shared.settings.config import load_config
 from shared.system import renaming
 
 OLD, NEW, EDITED = "steps:\n  - echo 1\n", "steps:\r\n  - echo ü", "steps:\n  - echo edited\n"

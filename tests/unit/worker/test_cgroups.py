@@ -9,8 +9,8 @@ import pytest
 from services.worker.process.cgroups import GroupUnusable, StepGroups, files_of, limit_reached, take_over
 from services.worker.process.outcome import ProcessExit, ended_text
 from services.worker.process.privileges import start_guardian
-from shared.config import load_config
 from shared.errors import ConfigInvalid
+from shared.settings.config import load_config
 
 
 def test_limits_are_those_of_the_files_of_the_kernel() -> None:

@@ -6,7 +6,7 @@ import sys
 _START = """
 import resource
 from services.worker.process.privileges import start_guardian
-from shared.config import load_config
+from shared.settings.config import load_config
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
 guardian = start_guardian(load_config({}, {}, terminal=False))

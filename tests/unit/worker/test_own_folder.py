@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from services.worker.own_folder import own_folder
-from shared.config import Config, load_config
 from shared.errors import ConfigInvalid
+from shared.settings.config import Config, load_config
 
 
 def _config(data: Path, host: str, *, pool: str = "default", **given: str) -> Config:

@@ -1,8 +1,8 @@
 """The settings that say where the secrets of steps are."""
 
 from shared.contracts.signing_keys import shared_keys
-from shared.option import GATEWAY, WORKER, Option
-from shared.setting_readers import existing_file, folder, server_url
+from shared.settings.option import GATEWAY, WORKER, Option
+from shared.settings.readers import existing_file, folder, server_url
 
 __all__ = ["SECRET_OPTIONS"]
 

@@ -1,7 +1,7 @@
 """The settings of a worker that say as which user its steps run, and what they may use."""
 
-from shared.option import WORKER, Option
-from shared.setting_readers import control_group, cpus, size, step_users, user, whole_number
+from shared.settings.option import WORKER, Option
+from shared.settings.readers import control_group, cpus, size, step_users, user, whole_number
 
 __all__ = ["STEP_OPTIONS"]
 

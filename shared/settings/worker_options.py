@@ -1,8 +1,8 @@
 """The settings of a worker: its name, what it takes, how it stops, what it keeps."""
 
 from shared.contracts.signing_keys import shared_keys
-from shared.option import WORKER, Option
-from shared.setting_readers import labels, size, whole_number, worker_id, worker_pool
+from shared.settings.option import WORKER, Option
+from shared.settings.readers import labels, size, whole_number, worker_id, worker_pool
 
 __all__ = ["WORKER_OPTIONS"]
 

@@ -1,8 +1,8 @@
 """The settings of OpenID Connect: the provider, and the roles of its users."""
 
-from shared.option import GATEWAY, Option
 from shared.roles import ROLES
-from shared.setting_readers import group_roles, one_of, server_url, url, words
+from shared.settings.option import GATEWAY, Option
+from shared.settings.readers import group_roles, one_of, server_url, url, words
 from shared.workspaces import NO_ROLE
 
 __all__ = ["OIDC_OPTIONS"]

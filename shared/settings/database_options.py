@@ -1,7 +1,7 @@
 """The settings for the database."""
 
-from shared.option import GATEWAY, SCHEDULER, Option
-from shared.setting_readers import seconds, whole_number
+from shared.settings.option import GATEWAY, SCHEDULER, Option
+from shared.settings.readers import seconds, whole_number
 
 __all__ = ["DATABASE_OPTIONS"]
 

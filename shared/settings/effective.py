@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from shared.command_defaults import command_wait_s, dags_write, drain_s, run_files_mib
-from shared.config import OPTIONS, Config
-from shared.option import Option
+from shared.settings.command_defaults import command_wait_s, dags_write, drain_s, run_files_mib
+from shared.settings.config import OPTIONS, Config
+from shared.settings.option import Option
 
 __all__ = [
     "EffectiveSetting",

@@ -14,7 +14,7 @@ from typing import Any
 
 from shared.language.issues import Issues, TooManyIssues
 from shared.language.yaml.reader import YamlList, YamlMap, read_yaml
-from shared.options import OPTIONS
+from shared.settings.options import OPTIONS
 
 __all__ = ["DaguSettings", "plain_key", "read_dagu_settings", "state_folder"]
 

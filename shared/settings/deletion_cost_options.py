@@ -1,7 +1,7 @@
 """The settings of ``dagway deletion-costs``, which runs in a pod of a Kubernetes cluster."""
 
-from shared.option import DELETION_COSTS, Option
-from shared.setting_readers import folder, seconds
+from shared.settings.option import DELETION_COSTS, Option
+from shared.settings.readers import folder, seconds
 
 __all__ = ["DELETION_COST_OPTIONS"]
 

@@ -1,8 +1,7 @@
 """The configuration: one frozen, validated object per process.
 
 Each setting can be a command line option (``--data-dir``) or an environment variable (``DAGWAY_DATA_DIR``). The option
-wins. A secret can also be in a file that a variable names (``DAGWAY_AMQP_URL_FILE``). ``shared.options`` lists all
-settings.
+wins. A secret can also be in a file that a variable names (``DAGWAY_AMQP_URL_FILE``). ``options`` lists all settings.
 """
 
 import difflib
@@ -19,10 +18,10 @@ from typing import Any, Literal
 from shared.admission.workers import WORKER_POOL, worker_pool
 from shared.contracts.signing_keys import PrivateKey, PublicKey, SharedKey
 from shared.contracts.worker_pools import DEFAULT_WORKER_POOL
-from shared.dagu_settings import read_dagu_settings
 from shared.errors import ConfigInvalid
-from shared.options import OPTIONS
 from shared.outbound import OutboundPolicy
+from shared.settings.dagu import read_dagu_settings
+from shared.settings.options import OPTIONS
 
 __all__ = ["OPTIONS", "Config", "SettingOrigin", "environment", "load_config", "secret_variables"]
 

@@ -3,13 +3,12 @@
 The command line, the check for unknown variables and docs/configuration.md are made from this table.
 """
 
-from shared.database_options import DATABASE_OPTIONS
-from shared.deletion_cost_options import DELETION_COST_OPTIONS
-from shared.oidc_options import OIDC_OPTIONS
-from shared.option import ALL, CLIENT, EVERY, GATEWAY, SCHEDULER, WORKER, Option
-from shared.process_options import PROCESS_OPTIONS
-from shared.secret_options import SECRET_OPTIONS
-from shared.setting_readers import (
+from shared.settings.database_options import DATABASE_OPTIONS
+from shared.settings.deletion_cost_options import DELETION_COST_OPTIONS
+from shared.settings.oidc_options import OIDC_OPTIONS
+from shared.settings.option import ALL, CLIENT, EVERY, GATEWAY, SCHEDULER, WORKER, Option
+from shared.settings.process_options import PROCESS_OPTIONS
+from shared.settings.readers import (
     base_path,
     days_kept,
     duration_s,
@@ -29,9 +28,10 @@ from shared.setting_readers import (
     words,
     zone_name,
 )
-from shared.signing_options import SIGNING_OPTIONS
-from shared.step_options import STEP_OPTIONS
-from shared.worker_options import WORKER_OPTIONS
+from shared.settings.secret_options import SECRET_OPTIONS
+from shared.settings.signing_options import SIGNING_OPTIONS
+from shared.settings.step_options import STEP_OPTIONS
+from shared.settings.worker_options import WORKER_OPTIONS
 
 __all__ = ["OPTIONS"]
 

@@ -1,8 +1,8 @@
 """The settings for signing messages."""
 
 from shared.contracts.signing_keys import private_keys, public_keys, report_keys, shared_keys
-from shared.option import ALL, GATEWAY, SCHEDULER, WORKER, Option
-from shared.setting_readers import one_of
+from shared.settings.option import ALL, GATEWAY, SCHEDULER, WORKER, Option
+from shared.settings.readers import one_of
 
 __all__ = ["SIGNING_OPTIONS"]
 

@@ -1,7 +1,7 @@
 """The settings of what every service process has: metrics and logs."""
 
-from shared.option import ALL, EVERY, Option
-from shared.setting_readers import one_of, whole_number
+from shared.settings.option import ALL, EVERY, Option
+from shared.settings.readers import one_of, whole_number
 
 __all__ = ["PROCESS_OPTIONS"]
 

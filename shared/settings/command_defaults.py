@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from shared.config import Config
 from shared.disk import Volume
+from shared.settings.config import Config
 
 __all__ = ["command_wait_s", "dags_write", "drain_s", "run_files_mib"]
 
