@@ -70,5 +70,5 @@ def recorded_until(passed: Iterable[Passed], peers: Sequence[Peer]) -> datetime:
 
 
 def peer_of(row: Mapping[str, Any], gone: Gone | None) -> Peer:
-    """Return what a row of the table ``services`` says; ``gone`` is what the broker says."""
-    return Peer(row["reports_until"] or NEVER, row["session_since"], gone)
+    """Return what a row of the table ``services`` says; ``gone`` is what the broker says. A row may say nothing."""
+    return Peer(row["reports_until"] or NEVER, row["session_since"] or NEVER, gone)
