@@ -1,6 +1,6 @@
 """Follow-ups: mails and cleanup that a worker does for a run besides its steps.
 
-A task of kind ``follow_up`` holds one.
+A task of kind ``FOLLOW_UP`` holds one.
 """
 
 from datetime import datetime
@@ -9,7 +9,13 @@ from typing import Any
 from shared.contracts.base import Part
 from shared.language.model import MailSettings
 
-__all__ = ["FollowUp", "Mail", "NodeReport"]
+__all__ = ["FOLLOW_UP", "FollowUp", "Mail", "NodeReport"]
+
+FOLLOW_UP = "errand"
+"""The kind of a follow-up's node and task, and the key of its content in the task's ``options``.
+
+Rows and messages keep this word: earlier versions, which work beside this one during an upgrade, know no other.
+"""
 
 
 class NodeReport(Part):

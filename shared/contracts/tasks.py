@@ -67,7 +67,7 @@ class Task(Message):
     run_key: str
     node: int
     kind: str = "step"
-    """``step``, ``handler``, ``prepare`` or ``follow_up``."""
+    """``step``, ``handler``, ``prepare`` or ``FOLLOW_UP``."""
     number: int = 1
     """1-based number of this attempt of the step, within the current attempt of the run."""
     run_attempt: int = 1

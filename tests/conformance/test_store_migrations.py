@@ -297,20 +297,3 @@ def test_an_index_is_made_while_others_write_and_again_if_that_failed(empty_url:
         assert connection.exec_driver_sql(valid).scalar_one()
     writer.close()
     engine.dispose()
-
-
-def test_the_node_for_mails_gets_the_name_that_users_see(empty_url: str, tmp_path: Path) -> None:
-    before = shutil.copytree(SCRIPTS, tmp_path / "migrations")
-    (before / "versions" / "r0053_follow_ups.py").unlink()
-    migrate(empty_url, scripts=before)
-    engine = open_engine(empty_url)
-    run_key = add_run(engine, "dag", "run")
-    add_node(engine, run_key, 0, "errand")
-    add_node(engine, run_key, 1, "errand", kind="errand")
-
-    migrate(empty_url)
-
-    with transaction(engine) as connection:
-        found = connection.execute(select(t.nodes.c.kind, t.nodes.c.name).order_by(t.nodes.c.idx)).all()
-    engine.dispose()
-    assert found == [("step", "errand"), ("follow_up", "follow-up")]

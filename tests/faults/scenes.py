@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shared.contracts.follow_ups import FollowUp, Mail
+from shared.contracts.follow_ups import FOLLOW_UP, FollowUp, Mail
 from shared.contracts.tasks import Task
 from shared.language.model import MailSettings, Step, StepCommand
 from tests.harness.cluster import everything_below, gone
@@ -177,7 +177,7 @@ def _mail_follow_up(stage: Stage, name: str) -> Iterator[Scene]:
     mail = Mail(id="m", settings=MailSettings(sender="a@x.org", to=("b@x.org",)), status="failed", nodes=())
     with _waiting_for_mail() as server:
         follow_up = FollowUp(smtp={**_SMTP, "port": str(server.port)}, mails=(mail,))
-        facts = {"kind": "follow_up", "options": {"follow_up": follow_up.model_dump(mode="json")}}
+        facts = {"kind": FOLLOW_UP, "options": {FOLLOW_UP: follow_up.model_dump(mode="json")}}
         yield Scene(Step(name="follow-up"), server.waiting.is_set, lambda: _unheard(server.port), facts)
         assert server.mails.empty()
 

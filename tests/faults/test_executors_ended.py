@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.contracts.follow_ups import FOLLOW_UP
 from shared.language.model import Step
 from tests.faults.scenes import IN_CONTAINERS, SCENES, Stage, package
 from tests.harness.doomed import DoomedWorker
@@ -81,8 +82,8 @@ def test_a_step_that_is_ended_in_the_middle_leaves_nothing_behind(stage: Stage, 
             for name, scene in scenes.items():
                 if scene.follow_up is not None and scene.alone is not None:
                     eventually(scene.alone)
-                    options = {"follow_up": scene.follow_up.model_dump(mode="json")}
-                    follow_up = stage.task(name, Step(name="follow-up"), kind="follow_up", options=options)
+                    options = {FOLLOW_UP: scene.follow_up.model_dump(mode="json")}
+                    follow_up = stage.task(name, Step(name="follow-up"), kind=FOLLOW_UP, options=options)
                     worker.give(follow_up.model_copy(update={"token": "follow-up", "number": 99}))
                     assert worker.outcome("follow-up") == "succeeded"
             eventually(lambda: worker.sockets() <= sockets)

@@ -16,6 +16,7 @@ from shared.store import tables as t
 from tests.golden.code import unpack_code
 from tests.harness.client import Answer, ask_probe
 from tests.harness.cluster import Cluster, give_roles, running
+from tests.harness.counterparts import MailCounterpart
 from tests.harness.eventually import eventually
 from tests.harness.invariants import at_rest, violations
 from tests.harness.procs import DagwayProcess
@@ -26,6 +27,9 @@ EACH = 6
 """How many runs start and end in each state of the upgrade, at least."""
 BELOW = "steps:\n  - name: below\n    command: echo below >> {folder}/$PARENT\nparams: [PARENT: none]\n"
 SPEC = """
+smtp: {{host: 127.0.0.1, port: {port}}}
+mailOn: {{success: true}}
+infoMail: {{from: dag@x.org, to: ops@x.org}}
 steps:
   - name: first
     command: echo first >> {folder}/$DAG_RUN_ID
@@ -146,8 +150,14 @@ def system(servers: tuple[RabbitServer, PostgresServer], tmp_path: Path) -> Iter
         yield prepared
 
 
+@pytest.fixture
+def mail_server() -> Iterator[MailCounterpart]:
+    with MailCounterpart(None) as server:
+        yield server
+
+
 def test_an_upgrade_from_the_last_release_fails_no_request_and_loses_or_doubles_no_step(
-    system: FromRelease, tmp_path: Path
+    system: FromRelease, mail_server: MailCounterpart, tmp_path: Path
 ) -> None:
     ours, theirs = project_version(), system.released
     assert theirs != ours
@@ -155,7 +165,7 @@ def test_an_upgrade_from_the_last_release_fails_no_request_and_loses_or_doubles_
     ledger = tmp_path / "ledger"
     ledger.mkdir()
     system.client.create("below", BELOW.format(folder=ledger))
-    system.client.create("load", SPEC.format(folder=ledger))
+    system.client.create("load", SPEC.format(folder=ledger, port=mail_server.port))
 
     with loaded(system) as load:
         at_work(system, load, 1, "w1")
@@ -176,3 +186,7 @@ def test_an_upgrade_from_the_last_release_fails_no_request_and_loses_or_doubles_
     written = {file.name: Counter(file.read_text().split()) for file in ledger.iterdir()}
     assert written == dict.fromkeys(load.started, STEPS)
     assert violations(system.engine, commands=load.started) == []
+    sent = [mail_server.mails.get_nowait()[1]["Message-ID"] for _ in range(mail_server.mails.qsize())]
+    assert sorted(sent) == sorted(
+        f"<{row['run_key']}.1.end@dagway.invalid>" for row in system.rows(t.dag_runs, dag_name="load")
+    )

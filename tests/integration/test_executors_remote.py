@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.contracts.control import StopAttempt
-from shared.contracts.follow_ups import FollowUp, Mail
+from shared.contracts.follow_ups import FOLLOW_UP, FollowUp, Mail
 from shared.language.load import load
 from shared.language.model import MailSettings, Secret, Step, StepCommand
 from tests.harness.cluster import gone, pid_in
@@ -83,8 +83,8 @@ def test_a_mail_of_a_run_reaches_whom_it_can_and_names_the_others(rig: Rig) -> N
     told = Mail(id="m", settings=MailSettings(sender="a@example.org", to=to), status="failed", nodes=())
     with MailCounterpart(None) as server:
         follow_up = FollowUp(smtp={"host": "localhost", "port": str(server.port)}, mails=(told,))
-        options = {"follow_up": follow_up.model_dump(mode="json")}
-        finished = rig.run(task(Step(name="follow-up"), kind="follow_up", options=options))
+        options = {FOLLOW_UP: follow_up.model_dump(mode="json")}
+        finished = rig.run(task(Step(name="follow-up"), kind=FOLLOW_UP, options=options))
 
         assert server.mails.get(timeout=60)[0] == ["b@example.org"]
     assert rig.log(finished, "stdout") == b"mail sent to b@example.org: d (failed)\n"

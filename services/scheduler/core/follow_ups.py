@@ -1,6 +1,6 @@
 """Follow-ups: a worker sends the mails of a run and removes its container.
 
-One node of the run (kind ``follow_up``) runs them, one attempt at a time, during the run or after its end. It never
+One node of the run (kind ``FOLLOW_UP``) runs them, one attempt at a time, during the run or after its end. It never
 changes the status of the run or of another node. Its ``outputs`` list the pending follow-ups as ``{cause: tries so
 far}``. The cause is ``end`` (the run attempt ended) or the index of a node that failed. If the worker is lost, the
 follow-up runs again, so a mail may be sent twice, with the same Message-ID.
@@ -89,7 +89,7 @@ def _send(draft: Draft, node: Node, owed: dict[str, str]) -> None:
     worker_id = draft.run.worker_id if first and dag.placement == "stick" else None
     token = draft.open_attempt(node.idx, worker_id)
     content = _content(draft, owed)
-    options = {"follow_up": content.model_dump(mode="json")}
+    options = {FOLLOW_UP: content.model_dump(mode="json")}
     task = make_task(draft, node.idx, token, worker_id, str(draft.run.status))
     task = task.model_copy(update={"options": options, "timeout_s": _TIMEOUT_S})
     draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items()))))

@@ -36,7 +36,7 @@ from services.worker.process.outcome import Result
 from services.worker.process.shells import condition_shell
 from services.worker.process.supervisor import StopRequest, Supervisor
 from shared.contracts.events import ChatMessage
-from shared.contracts.follow_ups import FollowUp
+from shared.contracts.follow_ups import FOLLOW_UP, FollowUp
 from shared.contracts.tasks import CallResult, Task
 from shared.errors import DagwayError, InvalidInput
 from shared.language.expansion.expand import ExpansionError, RunCommand, expand
@@ -220,12 +220,12 @@ class AttemptRunner:
     def _executor(self, task: Task, masker: Masker) -> Executor:
         if "result" in task.options:
             return CallResultExecutor(CallResult.model_validate(task.options["result"]))
-        if task.kind != "follow_up":
+        if task.kind != FOLLOW_UP:
             return executor_for(task.step.type)
         # Imported here, so that a worker that sends no mail needs no mail library.
         from services.worker.executors.follow_up import FollowUpExecutor  # noqa: PLC0415
 
-        follow_up = FollowUp.model_validate(task.options["follow_up"])
+        follow_up = FollowUp.model_validate(task.options[FOLLOW_UP])
         return FollowUpExecutor(follow_up, plain_name(task.dag_name), self._workspace.log_folder(task), masker)
 
     def _supervisor(self, task: Task, stop: StopRequest) -> Supervisor:
@@ -252,7 +252,7 @@ class AttemptRunner:
         variables, reach = execution.environment.process, self._workspace.reach(task)
         if scripts_open_by_name(texts_of(task.step), execution.cwd, variables, reach):
             files.allow_opening_by_name()
-        annotations = Annotations(task.max_output_bytes) if task.kind != "follow_up" else None
+        annotations = Annotations(task.max_output_bytes) if task.kind != FOLLOW_UP else None
 
         def stream(name: Literal["stdout", "stderr"], log: int, file: int | None) -> LogStream:
             copy = None if file is None else files.copied(log, file, masker)

@@ -6,6 +6,7 @@ from itertools import groupby
 
 from sqlalchemy import and_, func, select
 
+from shared.contracts.follow_ups import FOLLOW_UP
 from shared.language.model import Step
 from shared.status import AttemptState, Begun, NodeStatus
 from shared.store import tables as t
@@ -84,7 +85,7 @@ def _tries(snapshot: StoreSnapshot) -> Iterator[Tries]:
         .add_columns(((n.status == "succeeded") & (r.run_attempt == a.run_attempt) & ~by_hand).label("succeeded"))
         .join(t.nodes, and_(n.run_key == a.run_key, n.idx == a.node))
         .join(t.dag_runs, r.run_key == a.run_key)
-        .where(a.state.in_(_COUNTED), n.kind != "follow_up")
+        .where(a.state.in_(_COUNTED), n.kind != FOLLOW_UP)
         .order_by(a.run_key, a.node, a.run_attempt, a.number)
     )
     for key, group in groupby(snapshot.rows(query), key=lambda row: (row["run_key"], row["node"], row["run_attempt"])):
@@ -188,7 +189,7 @@ def _none_beside(snapshot: StoreSnapshot) -> Iterator[Violation]:
 def _success_agrees(snapshot: StoreSnapshot) -> Iterator[Violation]:
     n = t.nodes.c
     query = select(n.run_key, n.idx, n.name, n.status, n.token).where(
-        n.kind != "follow_up",
+        n.kind != FOLLOW_UP,
         n.token.is_not(None),
         n.status.in_([str(status) for status in NodeStatus if status.terminal]),
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import and_, func, or_, select
 
+from shared.contracts.follow_ups import FOLLOW_UP
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.checks.base import Check, StoreSnapshot, Violation
@@ -77,7 +78,7 @@ def _ended_runs(snapshot: StoreSnapshot) -> Iterator[Violation]:
     query = (
         select(n.run_key, n.idx, n.name, n.status, r.status.label("run_status"))
         .join(t.dag_runs, r.run_key == n.run_key)
-        .where(r.status.in_(_ENDED), n.kind != "follow_up", or_(n.status.in_(_OPEN_NODE), n.token.is_not(None)))
+        .where(r.status.in_(_ENDED), n.kind != FOLLOW_UP, or_(n.status.in_(_OPEN_NODE), n.token.is_not(None)))
     )
     for row in snapshot.rows(query):
         yield Violation(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.scheduler.core.decision import Ignored
-from shared.contracts.follow_ups import FollowUp
+from shared.contracts.follow_ups import FOLLOW_UP, FollowUp
 from shared.language.model import ContinueOn, Dag, Handler, MailOn, MailSettings, RetryPolicy
 from shared.status import NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
@@ -21,7 +21,7 @@ def dag(*steps: Any, **facts: Any) -> Dag:
 
 
 def follow_up(stage: Stage) -> FollowUp:
-    return FollowUp.model_validate(stage.task("follow-up").options["follow_up"])
+    return FollowUp.model_validate(stage.task("follow-up").options[FOLLOW_UP])
 
 
 def told(stage: Stage) -> list[tuple[str, str]]:
@@ -161,7 +161,7 @@ def test_a_retry_begins_after_the_follow_up_of_the_last_end() -> None:
 
 
 @pytest.mark.parametrize("started", [True, False])
-def test_a_stop_does_not_end_an_follow_up(started: bool) -> None:
+def test_a_stop_does_not_end_a_follow_up(started: bool) -> None:
     stage = Stage.begun(dag(step("a", mail_on_error=True, continue_on=ContinueOn(failure=True)), step("b")))
     stage.make("a", "failed")
     stage.start("b")
