@@ -74,7 +74,7 @@ def fresh_nodes(plan: Plan, *, prepare: bool) -> tuple[Node, ...]:
     last = len(plan.dag.steps)
     nodes = [Node(idx, STEP if idx < last else HANDLER, step.name) for idx, step in enumerate(plan.steps)]
     if follow_ups.needed(plan.dag):
-        nodes.append(Node(len(nodes), FOLLOW_UP, "follow-up"))
+        nodes.append(Node(len(nodes), FOLLOW_UP, follow_ups.free_name({node.name for node in nodes})))
     if prepare:
         nodes.append(Node(len(nodes), PREPARE, "prepare"))
     return tuple(nodes)

@@ -7,7 +7,8 @@ follow-up runs again, so a mail may be sent twice, with the same Message-ID.
 Source: docs/executors.md#mails-of-a-run.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from itertools import chain, count
 
 from services.scheduler.core.decision import Dispatch
 from services.scheduler.core.draft import Draft
@@ -19,7 +20,7 @@ from shared.contracts.follow_ups import FollowUp, Mail, NodeReport
 from shared.language.model import Dag, MailSettings
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["finished", "follow", "give_up", "needed", "owes_end"]
+__all__ = ["finished", "follow", "free_name", "give_up", "needed", "owes_end"]
 
 END = "end"
 _TRIES = 3
@@ -33,6 +34,12 @@ def needed(dag: Dag) -> bool:
     by_step = any(step.mail_on_error for step in (*dag.steps, *dag.handlers.values()))
     on = dag.mail_on
     return on.failure or on.success or on.wait or (by_step and dag.error_mail is not None) or _own_container(dag)
+
+
+def free_name(taken: Container[str]) -> str:
+    """Return a name for the follow-up node that is not ``taken`` by a step or handler, which would hide its log."""
+    names = chain(["follow-up"], (f"follow-up-{number}" for number in count(2)))
+    return next(name for name in names if name not in taken)
 
 
 def _own_container(dag: Dag) -> bool:

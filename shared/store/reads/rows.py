@@ -158,7 +158,7 @@ class RunRow(NamedTuple):
         return show_params(self.params, self.asked_as)
 
     def shown_node(self, name: str) -> NodeRow | None:
-        """Return the step or else the handler with this name, or ``None`` if the run, read with nodes, has neither."""
+        """Return the step, handler or follow-up with this name, or ``None`` if the run, read with nodes, has none."""
         # Steps come before handlers: a step that has the name of a handler is found first.
         return next((each for each in self.nodes or () if each.name == name and each.kind != "prepare"), None)
 

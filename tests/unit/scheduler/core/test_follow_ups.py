@@ -37,6 +37,12 @@ def test_a_dag_without_mails_or_container_has_no_follow_up() -> None:
     assert [node.name for node in over(make_dag(step("a"))).run.nodes] == ["a"]
 
 
+def test_no_step_has_the_name_of_the_follow_up_which_would_hide_its_log() -> None:
+    dag = make_dag(step("follow-up"), step("follow-up-2"), mail_on=MailOn(success=True))
+
+    assert [node.name for node in over(dag).run.nodes] == ["follow-up", "follow-up-2", "follow-up-3"]
+
+
 @pytest.mark.parametrize(
     ("outcomes", "status", "mail"),
     [
