@@ -1,5 +1,6 @@
 """Metrics have descriptions, bounded labels and documentation, and count each event once."""
 
+import re
 import shutil
 import threading
 from datetime import UTC, datetime, timedelta
@@ -56,32 +57,41 @@ def test_the_room_of_a_pod_is_what_its_volume_allows_and_the_disk_below_it_has(t
     assert free < size, "the disk has other files too"
 
 
+_LABELS = {
+    "status",
+    "state",
+    "outcome",
+    "reason",
+    "broker_queue",
+    "phase",
+    "queue_kind",
+    "worker_pool",
+    "dag",
+    "operation",
+    "code",
+    "kind",
+    "le",
+    "answer",
+    "check",
+    "expected",
+    "found",
+} | {"service", "version", "python", "go_version", "cache", "quantile"}
+
+
 def test_no_label_could_grow_but_the_dags() -> None:
-    allowed = {
-        "status",
-        "state",
-        "outcome",
-        "reason",
-        "broker_queue",
-        "phase",
-        "queue_kind",
-        "worker_pool",
-        "dag",
-        "operation",
-        "code",
-        "kind",
-        "le",
-        "answer",
-        "check",
-        "expected",
-        "found",
-    }
-    allowed |= {"service", "version", "python", "go_version", "cache", "quantile"}
     labels = {
         label for found in catalogue().values() for one in found for sample in one.samples for label in sample.labels
     }
 
-    assert labels <= allowed
+    assert labels <= _LABELS
+
+
+def test_pages_for_operators_name_labels_that_metrics_have() -> None:
+    pages = [TARGET, *_ROOT.glob("docs/operations/*.md"), *_ROOT.glob("docs/runbooks/*.md")]
+    named = {label for page in pages for label in re.findall(r'(?:`(?=\w+=")|label `)(\w+)(?:="|`)', page.read_text())}
+
+    assert named >= {"reason", "worker_pool"}
+    assert named - _LABELS == {"site"}, "which Prometheus adds"
 
 
 def test_the_library_is_used_in_metrics_modules_only() -> None:
