@@ -165,6 +165,9 @@ def test_a_secret_is_shown_to_those_who_closed_the_dialog_too(chromium: Browser,
             [key] = shown_once(page, "API key")
             assert whose(page, guarded, key) == (200, f"apikey:{leave}")
             page.evaluate("location.hash = '#/access?tab=keys'")
+            page.get_by_role("button", name=f"Delete {leave}").click()
+            dialog.get_by_role("button", name="Delete").click()
+            expect(dialog).to_have_count(0)
 
 
 def test_a_secret_whose_answer_was_lost_is_got_by_the_same_button(chromium: Browser, guarded: DagwayProcess) -> None:
@@ -198,6 +201,9 @@ def test_a_secret_whose_answer_was_lost_is_got_by_the_same_button(chromium: Brow
         expect(dialog).to_contain_text("Credentials of the webhook of lost-hook")
         token, _ = shown_once(page, "Token", "Signing secret")
         assert token.startswith("dagu_wh_")
+        page.get_by_role("button", name="Delete lost-hook").click()
+        dialog.get_by_role("button", name="Delete").click()
+        expect(dialog).to_have_count(0)
 
 
 def test_others_are_told_and_change_their_own_password(chromium: Browser, guarded: DagwayProcess) -> None:
