@@ -1,9 +1,10 @@
 """Write docs/operations/verify.md from the checks: ``python -m tests.harness.verify_doc``."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import fill
 
-from shared.store.checks.base import MARGIN, Check
+from shared.store.checks.base import MARGIN
 from shared.store.checks.verify import CHECKS
 
 __all__ = ["PAGE", "page"]
@@ -63,16 +64,25 @@ Each check proves a part of one invariant: I1 one outcome for each command, I2 o
 one open attempt, I4 fencing, I5 one end, I6 order of steps, I7 nothing missing in the outbox and the history, I8
 executions, I9 nothing stuck, I10 whole logs.
 """
+_REMEDIES = """
+## If a check fails
+
+`dagway verify` prints the remedy with each violation.
+
+"""
 
 
 def page() -> str:
     """Return the text of docs/operations/verify.md."""
-    return "\n".join([_HEAD, *map(_section, CHECKS)])
+    rows = "".join(f"| `{check.name}` | {check.invariant} | {check.proves} |\n" for check in CHECKS)
+    return f"{_HEAD}\n| check | invariant | what holds |\n| --- | --- | --- |\n{rows}{_REMEDIES}{''.join(_remedies())}"
 
 
-def _section(check: Check) -> str:
-    proves, remedy = fill(f"{check.invariant}. {check.proves}", 118), fill(f"**If not:** {check.remedy}", 118)
-    return f"### {check.name}\n\n{proves}\n\n{remedy}\n"
+def _remedies() -> Iterator[str]:
+    """Yield each remedy once, with all its checks."""
+    for remedy in dict.fromkeys(check.remedy for check in CHECKS):
+        names = ", ".join(f"`{check.name}`" for check in CHECKS if check.remedy == remedy)
+        yield fill(f"- {names}: {remedy}", 118, subsequent_indent="  ", break_on_hyphens=False) + "\n"
 
 
 if __name__ == "__main__":
