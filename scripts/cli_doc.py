@@ -30,7 +30,7 @@ which one it is, and `dagway doctor` whether it works.
 A **profile** has the URL and the credentials of one server. Profiles are in `~/.config/dagway/config.yaml`, which
 only its owner can read. The credentials of a profile are sent to the URL of that profile only. Other credentials are
 `--token` (an API key or a token), and `DAGWAY_AUTH_TOKEN`, `DAGWAY_AUTH_BASIC_USERNAME` and
-`DAGWAY_AUTH_BASIC_PASSWORD`.
+`DAGWAY_AUTH_BASIC_PASSWORD`. `--workspace` chooses [the workspace](operations/workspaces.md#use-one).
 
 ```sh
 dagway config set production --url https://dagway.example.org --token-file key.txt
@@ -126,20 +126,31 @@ _SETTINGS = {option.flag for option in OPTIONS}
 _CONNECTION = {"--url", "--profile", "--token", "--auth-basic-username", "--auth-basic-password"}
 
 
+_COMMON = {"--json": "print JSON, as the API returns it", "--workspace": None}
+"""Options that the page explains once, under *Output* and *Which server*, if they mean what they mean there."""
+
+
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
     """Yield the table of options. Settings have a page of their own, and the page begins with the connection."""
     options = [each for each in command.params if isinstance(each, click.Option) and not each.hidden]
+    common = [flag for flag, help_ in _COMMON.items() if any(_is(each, flag, help_) for each in options)]
     rows = [
         record
         for each in options
-        if not (_SETTINGS | _CONNECTION) & set(each.opts) and (record := each.get_help_record(context))
+        if not (_SETTINGS | _CONNECTION | set(common)) & set(each.opts) and (record := each.get_help_record(context))
     ]
     if rows:
         yield "\n| option | meaning |\n| --- | --- |\n"
         yield from (f"| `{_cell(flags)}` | {_cell(meaning)} |\n" for flags, meaning in rows)
-    flags = {flag for each in options for flag in each.opts}
-    if settings := [f"`{option.flag}`" for option in OPTIONS if option.flag in flags - _CONNECTION]:
+    if common:
+        yield f"\n{'Also takes' if rows else 'Takes'} {' and '.join(f'`{flag}`' for flag in common)}.\n"
+    flags = {flag for each in options for flag in each.opts} - _CONNECTION - set(common)
+    if settings := [f"`{option.flag}`" for option in OPTIONS if option.flag in flags]:
         yield f"\nTakes these [settings](configuration.md): {', '.join(settings)}.\n"
+
+
+def _is(option: click.Option, flag: str, help_: str | None) -> bool:
+    return flag in option.opts and help_ in (None, option.help)
 
 
 def _cell(text: str) -> str:
