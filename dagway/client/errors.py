@@ -24,6 +24,10 @@ class RequestRefused(ClientError):
         super().__init__(message)
         self.status, self.code, self.message, self.details = status, code, message, details
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # ``args`` is the message only, of which no error can be made: that would end a pool of processes.
+        return type(self), (self.status, self.code, self.message, self.details), self.__dict__
+
 
 class WaitTimeout(ClientError):
     """The run had not ended within the time limit. It goes on."""

@@ -1,7 +1,9 @@
 """What the Python client sends for one call, and when it repeats a request."""
 
 import asyncio
+import copy
 import json
+import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -76,6 +78,15 @@ def test_a_refusal_says_why_and_is_not_repeated() -> None:
         play(calls.dag("a"), refused)
 
     assert (caught.value.status, caught.value.code, caught.value.details) == (404, "not_found", {"x": 1})
+
+
+def test_a_refusal_passes_from_process_to_process() -> None:
+    refused = RequestRefused(404, "not_found", "There is no DAG 'a'", {"x": 1})
+    refused.add_note("while the nightly runs were started")
+
+    for again in (pickle.loads(pickle.dumps(refused)), copy.copy(refused)):  # noqa: S301
+        assert type(again) is RequestRefused
+        assert (str(again), vars(again)) == (str(refused), vars(refused))
 
 
 def test_an_answer_that_is_not_of_a_gateway_is_an_error() -> None:
