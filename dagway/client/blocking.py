@@ -151,7 +151,7 @@ class Client(OperationMethods):
                 content=asked.body,
                 timeout=timeout_of(asked.takes_s),
             )
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return HttpAnswer(failure=error)
         return HttpAnswer(answer.status_code, answer.content, answer.headers)
 
@@ -166,7 +166,7 @@ class Client(OperationMethods):
         waits = pauses()
         while True:
             with (
-                suppress(httpx.TransportError),
+                suppress(httpx.RequestError),
                 self._http.stream("GET", API + path, **stream_options(last_id, deadline)) as answer,
             ):
                 if answer.status_code == 204:

@@ -6,12 +6,12 @@
 import json
 import random
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from dagway.client.api_call import ApiCall
+from dagway.client.api_call import ApiCall, model
 from dagway.client.errors import ClientError, ConnectionFailed, RequestRefused
 
 __all__ = ["Delay", "Exchange", "HttpAnswer", "Send", "checked", "exchange", "pauses"]
@@ -22,6 +22,8 @@ _TRIES = 5
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 _UNAVAILABLE = frozenset({502, 503, 504})
 _OUTCOME_TRIES = 60
+_FOREIGN = "the answer lacks what was asked for: is this a Dagway gateway of the client's version?"
+_LATE = "carried out, but too late for its answer: read the result with another request"
 _random = random.Random()  # noqa: S311 - spreads repetitions
 
 
@@ -66,21 +68,18 @@ def exchange(call: ApiCall[T]) -> Exchange[T]:
     Raises:
         ConnectionFailed: no try was answered.
         RequestRefused: the gateway or the scheduler refused the request.
-        ClientError: the command was carried out, but its outcome does not have what the answer would have had.
+        ClientError: the answer is not that of a gateway, or the command was carried out, but its outcome does not
+            have what the answer would have had.
     """
     answer = yield from _tries(_request(call))
     if call.is_text and 200 <= answer.status < 300:
         return call.read(answer.content.decode(errors="replace"))
     content = checked(answer)
     if answer.status != 202:
-        return call.read(content)
-    content = {**content, **(yield from _outcome(str(content["commandId"])))}
-    try:
-        return call.read(content)
-    except (ValueError, KeyError) as error:
-        raise ClientError(
-            f"{call.method} {call.path}: carried out, but too late for its answer: read the result with another request"
-        ) from error
+        return _read(call, call.read, content, _FOREIGN)
+    command_id = _read(call, model(str, "commandId"), content, _FOREIGN)
+    content = {**content, **(yield from _outcome(command_id))}
+    return _read(call, call.read, content, _LATE)
 
 
 def pauses() -> Generator[float, None, None]:
@@ -102,6 +101,13 @@ def checked(answer: HttpAnswer) -> Any:
     about = content if isinstance(content, dict) else {}
     message = str(about.get("message") or f"the gateway answered {answer.status}")
     raise RequestRefused(answer.status, str(about.get("code", "")), message, about.get("details") or {})
+
+
+def _read(call: ApiCall[Any], read: Callable[[Any], T], content: Any, otherwise: str) -> T:
+    try:
+        return read(content)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ClientError(f"{call.method} {call.path}: {otherwise}") from error
 
 
 def _request(call: ApiCall[Any]) -> Send:
@@ -133,8 +139,18 @@ def _tries(request: Send) -> Exchange[HttpAnswer]:
     if answer.failure is not None:
         raise ConnectionFailed(f"{request.method} {request.path}: {answer.failure}") from answer.failure
     if answer.status in _UNAVAILABLE:
-        raise ConnectionFailed(f"{request.method} {request.path}: the gateway answered {answer.status}")
+        raise ConnectionFailed(
+            f"{request.method} {request.path}: the gateway answered {answer.status}{_reason(answer)}"
+        )
     return answer
+
+
+def _reason(answer: HttpAnswer) -> str:
+    """Return what the gateway says about it; nothing of the page of a proxy."""
+    try:
+        return f": {json.loads(answer.content)['message']}"
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _retry_after(answer: HttpAnswer) -> float:

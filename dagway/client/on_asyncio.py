@@ -136,7 +136,7 @@ class AsyncClient(AsyncOperationMethods):
                 content=asked.body,
                 timeout=timeout_of(asked.takes_s),
             )
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return HttpAnswer(failure=error)
         return HttpAnswer(answer.status_code, answer.content, answer.headers)
 
@@ -147,7 +147,7 @@ class AsyncClient(AsyncOperationMethods):
         lost_at = time.monotonic()
         waits = pauses()
         while True:
-            with suppress(httpx.TransportError):
+            with suppress(httpx.RequestError):
                 async with self._http.stream("GET", API + path, **stream_options(last_id, deadline)) as answer:
                     if answer.status_code == 204:
                         return

@@ -67,8 +67,10 @@ def test_two_writes_have_different_keys() -> None:
 def test_a_gateway_that_never_answers_is_an_error_after_some_tries() -> None:
     with pytest.raises(ConnectionFailed, match="connection reset"):
         play(calls.dag("a"), *[LOST] * 5)
-    with pytest.raises(ConnectionFailed, match="503"):
+    with pytest.raises(ConnectionFailed, match="503: the broker is unavailable"):
         play(calls.dag("a"), *[UNAVAILABLE] * 5)
+    with pytest.raises(ConnectionFailed, match="GET /dags/a: the gateway answered 502$"):
+        play(calls.dag("a"), *[HttpAnswer(502, b"<html>")] * 5)
 
 
 def test_a_refusal_says_why_and_is_not_repeated() -> None:
@@ -92,6 +94,21 @@ def test_a_refusal_passes_from_process_to_process() -> None:
 def test_an_answer_that_is_not_of_a_gateway_is_an_error() -> None:
     with pytest.raises(ClientError, match="is this a Dagway gateway"):
         play(calls.dags(), HttpAnswer(200, b"<html>"))
+    for content in ({"ok": True}, [], "up"):
+        with pytest.raises(ClientError, match="GET /dag-runs/a/latest: .* is this a Dagway gateway"):
+            play(calls.run("a"), ok(content))
+    with pytest.raises(ClientError, match="POST /dags/a/start: .* is this a Dagway gateway"):
+        play(calls.start("a"), ok({}, 202))
+
+
+def test_an_answer_that_cannot_be_unpacked_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def garbled(_transport: object, _request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"no gzip"))
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", garbled)
+    monkeypatch.setattr("dagway.client.blocking.time.sleep", lambda _seconds: None)
+    with Client() as client, pytest.raises(ConnectionFailed, match="GET /dag-runs/a/latest"):
+        client.run("a")
 
 
 def test_a_command_without_outcome_is_asked_for_until_it_has_one() -> None:
