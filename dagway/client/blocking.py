@@ -10,7 +10,7 @@ import httpx
 
 from dagway.client import calls
 from dagway.client.api_call import ApiCall
-from dagway.client.connection import API, PATIENCE_S, pause_until, settings_of, stream_options, timeout_of
+from dagway.client.connection import API, PATIENCE_S, check_stream, pause_until, settings_of, stream_options, timeout_of
 from dagway.client.errors import ConnectionFailed, WaitTimeout
 from dagway.client.exchange import HttpAnswer, Send, checked, exchange, pauses
 from dagway.client.methods import method
@@ -172,6 +172,7 @@ class Client(OperationMethods):
                 if answer.status_code == 204:
                     return
                 if answer.status_code == 200:
+                    check_stream(answer)
                     waits, parser = pauses(), EventParser()
                     for piece in answer.iter_bytes():
                         lost_at = time.monotonic()

@@ -5,7 +5,9 @@ from typing import Any
 
 import httpx
 
-__all__ = ["API", "PATIENCE_S", "pause_until", "settings_of", "stream_options", "timeout_of"]
+from dagway.client.errors import ClientError
+
+__all__ = ["API", "PATIENCE_S", "check_stream", "pause_until", "settings_of", "stream_options", "timeout_of"]
 
 API = "/api/v2"
 PATIENCE_S = 600.0
@@ -46,6 +48,13 @@ def stream_options(last_id: str, deadline: float | None) -> dict[str, Any]:
     left_s = max(_SHORTEST_S, deadline - time.monotonic())
     limits = httpx.Timeout(_READ_S, connect=min(left_s, _CONNECT_S), read=min(left_s, _READ_S))
     return {"headers": headers, "timeout": limits}
+
+
+def check_stream(answer: httpx.Response) -> None:
+    """Raise a ``ClientError`` if an answer of status 200 is no event stream, but for example the page of a proxy."""
+    given = answer.headers.get("Content-Type", "")
+    if not given.startswith("text/event-stream"):
+        raise ClientError(f"the answer is {given or 'without a type'}, no event stream: is this a Dagway gateway?")
 
 
 def pause_until(deadline: float | None, wanted_s: float) -> float:

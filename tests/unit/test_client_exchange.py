@@ -94,7 +94,8 @@ def test_a_refusal_passes_from_process_to_process() -> None:
 def test_an_answer_that_is_not_of_a_gateway_is_an_error() -> None:
     with pytest.raises(ClientError, match="is this a Dagway gateway"):
         play(calls.dags(), HttpAnswer(200, b"<html>"))
-    for content in ({"ok": True}, [], "up"):
+    foreign: list[Any] = [{"ok": True}, [], "up"]
+    for content in foreign:
         with pytest.raises(ClientError, match="GET /dag-runs/a/latest: .* is this a Dagway gateway"):
             play(calls.run("a"), ok(content))
     with pytest.raises(ClientError, match="POST /dags/a/start: .* is this a Dagway gateway"):
@@ -154,6 +155,29 @@ def test_neither_a_pause_nor_a_connection_goes_beyond_the_deadline() -> None:
     assert pause_until(time.monotonic() + 2, 5.0) <= 2
     assert pause_until(time.monotonic() - 1, 5.0) == 0
     assert pause_until(None, 5.0) == 5.0
+
+
+def test_a_page_instead_of_an_event_stream_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = iter(range(3))
+
+    def page(_transport: object, _request: httpx.Request) -> httpx.Response:
+        next(asked)
+        return httpx.Response(200, html="<p>Log in")
+
+    async def page_too(transport: object, request: httpx.Request) -> httpx.Response:
+        return page(transport, request)
+
+    async def on_asyncio() -> None:
+        async with AsyncClient() as client:
+            await anext(client.events())
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", page)
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", page_too)
+    with Client() as client, pytest.raises(ClientError, match="text/html.* is this a Dagway gateway"):
+        next(client.run_events("a", "r"))
+    # A thread of its own: browser tests leave an event loop in the main thread.
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ClientError, match="is this a Dagway gateway"):
+        pool.submit(lambda: asyncio.run(on_asyncio())).result()
 
 
 def test_a_start_that_waits_is_not_given_up_before_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
