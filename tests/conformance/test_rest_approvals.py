@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.api.response_schemas.runs import NodeSchema
 from services.api.settings import Settings
 from tests.conformance.conftest import Deployment
 from tests.conformance.rest_live import Live, open_live
@@ -134,6 +135,7 @@ def test_an_approval_resumes_the_run(live: Live) -> None:
     assert approved["approvalInputs"] == {"reason": "fine", "approverName": "Ann"}
     assert approved["approvedAt"]
     assert "approvedBy" not in approved
+    assert approved.keys() <= NodeSchema.model_fields.keys()
     assert (approved["status"], approved["doneCount"]) == (4, 1)
     assert live.get(f"{path}/outputs")["outputs"] == {"shipped": "fine by Ann"}
     assert live.get(f"{path}/steps/pull/log")["content"] == "pulled"
@@ -152,6 +154,7 @@ def test_a_rejection_ends_the_run_and_a_retry_asks_again(live: Live) -> None:
     rejected = step(found, "ok?")
     assert (found["status"], found["statusLabel"], bool(found["finishedAt"])) == (8, "rejected", True)
     assert (rejected["status"], rejected["rejectionReason"], bool(rejected["rejectedAt"])) == (8, "not today", True)
+    assert rejected.keys() <= NodeSchema.model_fields.keys()
     assert step(found, "ship")["status"] == 0
     assert found["onExit"]["status"] == 0
     for word in ("approve", "reject"):

@@ -94,6 +94,12 @@ class NodeSchema(Schema):
     subRuns: list[SubDAGRunSchema]
     subRunsRepeated: list[SubDAGRunSchema]
     error: str = ""
+    approvedAt: str = ""
+    approvedBy: str = ""
+    approvalInputs: dict[str, str] = Field(default_factory=dict, description="by the input's name in camel case")
+    rejectedAt: str = ""
+    rejectedBy: str = ""
+    rejectionReason: str = ""
     waitingFor: str = Field(default="", description="why the node of a running run has not started yet")
     progress: ProgressSchema | None = None
     remarks: list[RemarkSchema] = Field(default_factory=list)
