@@ -121,6 +121,19 @@ def test_a_query_parameter_without_a_default_is_required(document: dict[str, Any
     assert required == {("searchStepLog", "q"), ("searchSubStepLog", "q")}
 
 
+def test_no_component_has_the_name_that_a_generated_client_gives_to_an_enum(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    enums = {
+        f"{name}{field[0].upper()}{field[1:]}"
+        for name, schema in schemas.items()
+        for field, described in schema.get("properties", {}).items()
+        if "enum" in described
+    }
+
+    assert "PauseState" in enums
+    assert enums.isdisjoint(schemas)
+
+
 def test_failures_that_mean_more_than_elsewhere_are_described(document: dict[str, Any]) -> None:
     described = document["paths"]["/dags/{fileName}/start-sync"]["post"]["responses"]
     elsewhere = document["paths"]["/dags/{fileName}/start"]["post"]["responses"]

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from dagway.client.api_call import ApiCall, model, path_of
-from services.api.response_schemas.queues import PausesSchema, PauseStateSchema, QueueLimitSchema, RemovedSchema
+from services.api.response_schemas.queues import PausedSchema, PausesSchema, QueueLimitSchema, RemovedSchema
 
 __all__ = [
     "list_pauses",
@@ -33,31 +33,31 @@ def list_pauses() -> ApiCall[PausesSchema]:
     return ApiCall("GET", "/pauses", model(PausesSchema))
 
 
-def pause_all(*, reason: str | None = None) -> ApiCall[PauseStateSchema]:
+def pause_all(*, reason: str | None = None) -> ApiCall[PausedSchema]:
     """Pause everything: start no queued and no scheduled run."""
-    return ApiCall("POST", "/pause", model(PauseStateSchema), body={"reason": reason})
+    return ApiCall("POST", "/pause", model(PausedSchema), body={"reason": reason})
 
 
-def resume_all(*, catchup: Literal["none", "latest", "all"] | None = None) -> ApiCall[PauseStateSchema]:
+def resume_all(*, catchup: Literal["none", "latest", "all"] | None = None) -> ApiCall[PausedSchema]:
     """End the pause of everything."""
-    return ApiCall("POST", "/resume", model(PauseStateSchema), body={"catchup": catchup})
+    return ApiCall("POST", "/resume", model(PausedSchema), body={"catchup": catchup})
 
 
-def pause_queue(name: str, *, reason: str | None = None) -> ApiCall[PauseStateSchema]:
+def pause_queue(name: str, *, reason: str | None = None) -> ApiCall[PausedSchema]:
     """Pause a queue: start none of its queued runs."""
-    return ApiCall("POST", path_of("queues", name, "pause"), model(PauseStateSchema), body={"reason": reason})
+    return ApiCall("POST", path_of("queues", name, "pause"), model(PausedSchema), body={"reason": reason})
 
 
-def resume_queue(name: str, *, catchup: Literal["none", "latest", "all"] | None = None) -> ApiCall[PauseStateSchema]:
+def resume_queue(name: str, *, catchup: Literal["none", "latest", "all"] | None = None) -> ApiCall[PausedSchema]:
     """End the pause of a queue: its queued runs start, also those that schedules queued meanwhile."""
-    return ApiCall("POST", path_of("queues", name, "resume"), model(PauseStateSchema), body={"catchup": catchup})
+    return ApiCall("POST", path_of("queues", name, "resume"), model(PausedSchema), body={"catchup": catchup})
 
 
-def pause_dag(file_name: str, *, reason: str | None = None) -> ApiCall[PauseStateSchema]:
+def pause_dag(file_name: str, *, reason: str | None = None) -> ApiCall[PausedSchema]:
     """Pause a DAG: start none of its scheduled or queued runs."""
-    return ApiCall("POST", path_of("dags", file_name, "pause"), model(PauseStateSchema), body={"reason": reason})
+    return ApiCall("POST", path_of("dags", file_name, "pause"), model(PausedSchema), body={"reason": reason})
 
 
-def resume_dag(file_name: str, *, catchup: Literal["none", "latest", "all"] | None = None) -> ApiCall[PauseStateSchema]:
+def resume_dag(file_name: str, *, catchup: Literal["none", "latest", "all"] | None = None) -> ApiCall[PausedSchema]:
     """End the pause of a DAG."""
-    return ApiCall("POST", path_of("dags", file_name, "resume"), model(PauseStateSchema), body={"catchup": catchup})
+    return ApiCall("POST", path_of("dags", file_name, "resume"), model(PausedSchema), body={"catchup": catchup})

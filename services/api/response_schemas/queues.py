@@ -13,7 +13,7 @@ __all__ = [
     "CalendarDaySchema",
     "CalendarSchema",
     "PauseSchema",
-    "PauseStateSchema",
+    "PausedSchema",
     "PausesSchema",
     "PoolCapacitySchema",
     "PoolSchema",
@@ -89,7 +89,7 @@ class PausesSchema(Schema):
     pauses: list[PauseSchema]
 
 
-class PauseStateSchema(Schema):
+class PausedSchema(Schema):
     paused: bool
 
 

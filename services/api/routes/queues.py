@@ -8,7 +8,7 @@ from services.api import checked_values
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.problems import bad_request
 from services.api.representations import json_values
-from services.api.response_schemas.queues import PausesSchema, PauseStateSchema, QueueLimitSchema, RemovedSchema
+from services.api.response_schemas.queues import PausedSchema, PausesSchema, QueueLimitSchema, RemovedSchema
 from shared.contracts.commands import EndPause, RemoveQueue, SetPause, SetQueue
 
 __all__ = ["QUEUES"]
@@ -88,7 +88,7 @@ def pauses(call: Call) -> ApiResponse:
     permission="run_dags",
     body=PauseBody,
     body_required=False,
-    response=PauseStateSchema,
+    response=PausedSchema,
 )
 def pause_all(call: Call, body: PauseBody) -> ApiResponse:
     """Pause everything: start no queued and no scheduled run.
@@ -106,7 +106,7 @@ def pause_all(call: Call, body: PauseBody) -> ApiResponse:
     permission="run_dags",
     body=ResumeBody,
     body_required=False,
-    response=PauseStateSchema,
+    response=PausedSchema,
 )
 def resume_all(call: Call, body: ResumeBody) -> ApiResponse:
     """End the pause of everything. Queues and DAGs that were paused individually stay paused."""
@@ -120,7 +120,7 @@ def resume_all(call: Call, body: ResumeBody) -> ApiResponse:
     permission="run_dags",
     body=PauseBody,
     body_required=False,
-    response=PauseStateSchema,
+    response=PausedSchema,
 )
 def pause_queue(call: Call, body: PauseBody, name: str) -> ApiResponse:
     """Pause a queue: start none of its queued runs. Running runs continue.
@@ -138,7 +138,7 @@ def pause_queue(call: Call, body: PauseBody, name: str) -> ApiResponse:
     permission="run_dags",
     body=ResumeBody,
     body_required=False,
-    response=PauseStateSchema,
+    response=PausedSchema,
 )
 def resume_queue(call: Call, body: ResumeBody, name: str) -> ApiResponse:
     """End the pause of a queue: its queued runs start, also those that schedules queued meanwhile."""
@@ -158,7 +158,7 @@ def resume_queue(call: Call, body: ResumeBody, name: str) -> ApiResponse:
     permission="run_dags",
     body=PauseBody,
     body_required=False,
-    response=PauseStateSchema,
+    response=PausedSchema,
 )
 def pause_dag(call: Call, body: PauseBody, file_name: str) -> ApiResponse:
     """Pause a DAG: start none of its scheduled or queued runs.
@@ -178,7 +178,7 @@ def pause_dag(call: Call, body: PauseBody, file_name: str) -> ApiResponse:
     permission="run_dags",
     body=ResumeBody,
     body_required=False,
-    response=PauseStateSchema,
+    response=PausedSchema,
 )
 def resume_dag(call: Call, body: ResumeBody, file_name: str) -> ApiResponse:
     """End the pause of a DAG. ``catchup`` selects which scheduled times missed during the pause are fired now."""
