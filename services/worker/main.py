@@ -172,10 +172,11 @@ class Worker:
         # Heartbeats name the attempts of an earlier process that are in the spool: their reports are on the way.
         for token in self._reporter.spooled_tokens():
             self.attempts.end(token, reported=False)
-        self._reserve.begin()
         self._shipper.start()
         self._reporter.start()
         self._heartbeats.start()
+        # A folder with a million files takes seconds. Meanwhile the worker is heard, and sends what is in its spool.
+        self._reserve.begin()
         self._intake = TaskIntake(
             self._transport,
             worker_id=self._worker_id,

@@ -1,8 +1,16 @@
 """A worker whose folder may take less than its disk has, as an emptyDir with a sizeLimit: its pod would be evicted."""
 
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from tests.harness.eventually import eventually
+import pytest
+
+from shared.transport.base import HEARTBEATS
+from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.worker_rig import Rig, command, task
 
 _SIZE = 32 << 20
@@ -44,6 +52,42 @@ def test_what_was_there_when_the_worker_began_counts_from_the_first_step_on(tmp_
         rig.give(task(command("head -c 9000000 /dev/zero; sleep 60"), token="t"))
         assert _CUT in rig.finished("t").error
         assert _taken(tmp_path) < _SIZE
+
+
+@contextmanager
+def _slow_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Make whoever lists ``folder`` wait for the end of the block. Yield what is set when somebody does."""
+    asked, done, scandir = threading.Event(), threading.Event(), os.scandir
+
+    def slow(path: Any) -> Any:
+        if str(path) == str(folder):
+            asked.set()
+            done.wait(PATIENCE_S)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", slow)
+    try:
+        yield asked
+    finally:
+        done.set()
+
+
+def test_a_worker_is_heard_while_it_measures_what_was_there_when_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a restarted worker, whose folder may hold a million files, would lose what it has not reported yet."""
+    left = tmp_path / "left"
+    left.mkdir()
+    rig = Rig(tmp_path, data_size=_SIZE)
+    starting = threading.Thread(target=rig.__enter__)
+    try:
+        with _slow_disk(left, monkeypatch) as asked:
+            starting.start()
+            assert asked.wait(PATIENCE_S)
+            eventually(lambda: rig.transport.waiting(HEARTBEATS) > 0, timeout_s=PATIENCE_S / 4)
+    finally:
+        starting.join()
+        rig.__exit__()
 
 
 def test_a_log_elsewhere_is_not_cut_for_want_of_room_in_the_folder(tmp_path: Path) -> None:
