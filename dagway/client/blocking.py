@@ -80,9 +80,9 @@ class Client(OperationMethods):
     reject = method(calls.reject)
     queues = method(calls.queues)
 
-    def send(self, call: ApiCall[T]) -> T:
-        """Send a call, repeat it if necessary, and return its result."""
-        conversation = exchange(call)
+    def send(self, call: ApiCall[T], *, deadline: float | None = None) -> T:
+        """Send a call, repeat it if necessary, and return its result. ``deadline``: no more repetitions after it."""
+        conversation = exchange(call, deadline)
         answer: HttpAnswer | None = None
         while True:
             try:
@@ -91,7 +91,7 @@ class Client(OperationMethods):
                 result: T = done.value
                 return result
             if isinstance(asked, Send):
-                answer = self._once(asked)
+                answer = self._once(asked, deadline)
             else:
                 time.sleep(asked.seconds)
 
@@ -131,17 +131,18 @@ class Client(OperationMethods):
 
         Raises:
             WaitTimeout: it has not ended after ``timeout_s`` seconds.
+            ConnectionFailed: the gateway did not answer in this time, or in 5 s if that is longer.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        run = self.run(name, run_id)
+        run = self.send(calls.run(name, run_id), deadline=deadline)
         while run.statusLabel not in ENDED:
             for _ in self._follow(calls.events_path(name, run.dagRunId), deadline=deadline):
                 if deadline is not None and time.monotonic() >= deadline:
                     raise WaitTimeout(f"run {run_id!r} of {name!r} has not ended after {timeout_s:g} s")
-            run = self.run(name, run_id)
+            run = self.send(calls.run(name, run_id), deadline=deadline)
         return run
 
-    def _once(self, asked: Send) -> HttpAnswer:
+    def _once(self, asked: Send, deadline: float | None) -> HttpAnswer:
         try:
             answer = self._http.request(
                 asked.method,
@@ -149,7 +150,7 @@ class Client(OperationMethods):
                 params=asked.query,
                 headers=asked.headers,
                 content=asked.body,
-                timeout=timeout_of(asked.takes_s),
+                timeout=timeout_of(asked.takes_s, deadline),
             )
         except httpx.RequestError as error:
             return HttpAnswer(failure=error)

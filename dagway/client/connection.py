@@ -14,6 +14,8 @@ PATIENCE_S = 600.0
 """How long an event stream may be without a connection."""
 _READ_S, _CONNECT_S, _SHORTEST_S = 75.0, 10.0, 0.05
 """The gateway may wait 60 s for an outcome, and sends a line on a silent event stream every 10 s."""
+_ANSWER_S = 5.0
+"""How long a gateway may take for an answer at least, even if the caller wanted it sooner."""
 
 
 def settings_of(url: str, *, token: str, basic: tuple[str, str] | None, ca_file: str, workspace: str) -> dict[str, Any]:
@@ -35,9 +37,15 @@ def settings_of(url: str, *, token: str, basic: tuple[str, str] | None, ca_file:
     }
 
 
-def timeout_of(takes_s: float) -> httpx.Timeout:
-    """Return the timeout of a request that the gateway may take ``takes_s`` longer to answer than others."""
-    return httpx.Timeout(_READ_S + takes_s, connect=_CONNECT_S)
+def timeout_of(takes_s: float, deadline: float | None = None) -> httpx.Timeout:
+    """Return the timeout of a request that the gateway may take ``takes_s`` longer to answer than others.
+
+    It ends at ``deadline``, a time of ``time.monotonic()``, but leaves the gateway some seconds for its answer.
+    """
+    if deadline is None:
+        return httpx.Timeout(_READ_S + takes_s, connect=_CONNECT_S)
+    left_s = max(_ANSWER_S, deadline - time.monotonic())
+    return httpx.Timeout(min(left_s, _READ_S + takes_s), connect=min(left_s, _CONNECT_S))
 
 
 def stream_options(last_id: str, deadline: float | None) -> dict[str, Any]:

@@ -4,11 +4,14 @@
 """
 
 import json
+import math
 import random
+import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any, TypeVar
 
 from dagway.client.api_call import ApiCall, model
@@ -60,8 +63,8 @@ Exchange = Generator[Send | Delay, HttpAnswer | None, T]
 """Gets the answer to each ``Send``, and ``None`` after each ``Delay``."""
 
 
-def exchange(call: ApiCall[T]) -> Exchange[T]:
-    """Send a call until it is answered, and return its result.
+def exchange(call: ApiCall[T], deadline: float | None = None) -> Exchange[T]:
+    """Send a call until it is answered, and return its result. It is not repeated after ``deadline`` (monotonic).
 
     If the gateway has stored a command but no scheduler has carried it out yet (202), its outcome is asked for.
 
@@ -71,7 +74,7 @@ def exchange(call: ApiCall[T]) -> Exchange[T]:
         ClientError: the answer is not that of a gateway, or the command was carried out, but its outcome does not
             have what the answer would have had.
     """
-    answer = yield from _tries(_request(call))
+    answer = yield from _tries(_request(call), deadline)
     if call.is_text and 200 <= answer.status < 300:
         return call.read(answer.content.decode(errors="replace"))
     content = checked(answer)
@@ -128,21 +131,19 @@ def _text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _tries(request: Send) -> Exchange[HttpAnswer]:
-    waits = pauses()
-    for _ in range(_TRIES - 1):
+def _tries(request: Send, deadline: float | None = None) -> Exchange[HttpAnswer]:
+    waits = islice(pauses(), _TRIES - 1)
+    while True:
         answer = (yield request) or HttpAnswer()
         if answer.failure is None and answer.status not in _UNAVAILABLE:
             return answer
-        yield Delay(max(next(waits), _retry_after(answer)))
-    answer = (yield request) or HttpAnswer()
+        pause_s = max(next(waits, math.inf), _retry_after(answer))
+        if time.monotonic() + pause_s >= (math.inf if deadline is None else deadline):
+            break
+        yield Delay(pause_s)
     if answer.failure is not None:
         raise ConnectionFailed(f"{request.method} {request.path}: {answer.failure}") from answer.failure
-    if answer.status in _UNAVAILABLE:
-        raise ConnectionFailed(
-            f"{request.method} {request.path}: the gateway answered {answer.status}{_reason(answer)}"
-        )
-    return answer
+    raise ConnectionFailed(f"{request.method} {request.path}: the gateway answered {answer.status}{_reason(answer)}")
 
 
 def _reason(answer: HttpAnswer) -> str:

@@ -75,9 +75,9 @@ class AsyncClient(AsyncOperationMethods):
     reject = async_method(calls.reject)
     queues = async_method(calls.queues)
 
-    async def send(self, call: ApiCall[T]) -> T:
-        """Send a call, repeat it if necessary, and return its result."""
-        conversation = exchange(call)
+    async def send(self, call: ApiCall[T], *, deadline: float | None = None) -> T:
+        """Send a call, repeat it if necessary, and return its result. ``deadline``: no more repetitions after it."""
+        conversation = exchange(call, deadline)
         answer: HttpAnswer | None = None
         while True:
             try:
@@ -86,7 +86,7 @@ class AsyncClient(AsyncOperationMethods):
                 result: T = done.value
                 return result
             if isinstance(asked, Send):
-                answer = await self._once(asked)
+                answer = await self._once(asked, deadline)
             else:
                 await asyncio.sleep(asked.seconds)
 
@@ -118,15 +118,15 @@ class AsyncClient(AsyncOperationMethods):
     async def wait(self, name: str, run_id: str, *, timeout_s: float | None = None) -> RunDetails:
         """See ``Client.wait``."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        run = await self.run(name, run_id)
+        run = await self.send(calls.run(name, run_id), deadline=deadline)
         while run.statusLabel not in ENDED:
             async for _ in self._follow(calls.events_path(name, run.dagRunId), deadline=deadline):
                 if deadline is not None and time.monotonic() >= deadline:
                     raise WaitTimeout(f"run {run_id!r} of {name!r} has not ended after {timeout_s:g} s")
-            run = await self.run(name, run_id)
+            run = await self.send(calls.run(name, run_id), deadline=deadline)
         return run
 
-    async def _once(self, asked: Send) -> HttpAnswer:
+    async def _once(self, asked: Send, deadline: float | None) -> HttpAnswer:
         try:
             answer = await self._http.request(
                 asked.method,
@@ -134,7 +134,7 @@ class AsyncClient(AsyncOperationMethods):
                 params=asked.query,
                 headers=asked.headers,
                 content=asked.body,
-                timeout=timeout_of(asked.takes_s),
+                timeout=timeout_of(asked.takes_s, deadline),
             )
         except httpx.RequestError as error:
             return HttpAnswer(failure=error)

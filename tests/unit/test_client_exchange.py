@@ -157,6 +157,31 @@ def test_neither_a_pause_nor_a_connection_goes_beyond_the_deadline() -> None:
     assert pause_until(None, 5.0) == 5.0
 
 
+def test_a_wait_for_a_gateway_that_says_nothing_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_s: list[float] = []
+
+    def silent(_transport: object, request: httpx.Request) -> httpx.Response:
+        asked_s.append(request.extensions["timeout"]["read"])
+        raise httpx.ReadTimeout("timed out")
+
+    async def silent_too(transport: object, request: httpx.Request) -> httpx.Response:
+        return silent(transport, request)
+
+    async def on_asyncio() -> None:
+        async with AsyncClient() as client:
+            await client.wait("a", "r", timeout_s=0.1)
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", silent)
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", silent_too)
+    with Client() as client, pytest.raises(ConnectionFailed, match="GET /dag-runs/a/r: timed out"):
+        client.wait("a", "r", timeout_s=0.1)
+    # A thread of its own: browser tests leave an event loop in the main thread.
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ConnectionFailed, match="timed out"):
+        pool.submit(lambda: asyncio.run(on_asyncio())).result()
+
+    assert asked_s == [5, 5], "one try each: there is no time for another one"
+
+
 def test_a_page_instead_of_an_event_stream_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = iter(range(3))
 
