@@ -19,7 +19,7 @@ __all__ = ["DAGS", "RUNS", "THREADS", "Aged", "aged", "answers", "fill"]
 
 RUNS, DAGS, THREADS = 200_000, 5_000, 40
 
-_FILL = [
+_RUNS = [
     "INSERT INTO specs VALUES (:hash, :yaml, now())",
     """INSERT INTO dags (file_name, dag_name, spec_hash, version, summary, tags, errors, judged_by, created_at,
          updated_at)
@@ -34,20 +34,24 @@ _FILL = [
          (ARRAY['succeeded', 'succeeded', 'succeeded', 'failed'])[1 + n % 4], 5, 4, 1, 'dag-' || 1 + n % :dags, '',
          '[]', '[]', now() - (:runs - n) * interval '1 second', now(), now()
        FROM generate_series(1, :runs) n""",
+]
+_STEPS = [
     """INSERT INTO nodes (run_key, idx, kind, name, status, number, retry_count, done_count, error, stdout, stderr,
          outputs, started_at, finished_at)
        SELECT 'run-' || n, i, 'step', 's' || i, 'succeeded', 1, 0, 1, '', '', '', '{}', now(), now()
        FROM generate_series(1, :runs) n, generate_series(0, 1) i""",
+]
+_DONE = [
     "CREATE ROLE bench_api LOGIN IN ROLE dagway_api",
     "ANALYZE",
 ]
 
 
-def fill(url: str, runs: int) -> None:
-    """Write a history of so many runs into a new database."""
+def fill(url: str, runs: int, *, steps: bool = True) -> None:
+    """Write a history of so many runs into a new database, each with two ``steps`` or none."""
     spec = "steps:\n  - name: s0\n    command: echo hi\n  - name: s1\n    command: echo hi\n"
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg2://"))
-    for statement in _FILL:
+    for statement in [*_RUNS, *(_STEPS if steps else ()), *_DONE]:
         values = {"hash": "0" * 64, "yaml": spec, "version": version("dagway"), "dags": DAGS, "runs": runs}
         with engine.begin() as connection:
             connection.execute(
