@@ -17,9 +17,9 @@ from statistics import median
 import urllib3
 
 from bench.bare_command import bare_command
-from bench.cpu import cpu_s
 from bench.history import THREADS, Aged, aged, answers
 from bench.http_load import Measured, flat_out
+from bench.processes import cpu_s
 from bench.rig import running
 from tests.harness.eventually import eventually, free_port
 

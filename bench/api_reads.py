@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import event
 
-from bench.cpu import cpu_s
 from bench.history import DAGS, aged
 from bench.http_load import paced
+from bench.processes import cpu_s
 from shared.store.engine import open_engine
 from shared.store.reads.reader import Reads
 

@@ -12,6 +12,7 @@ from bench.floor_api import FloorApi, floor_api
 from bench.floor_decisions import Promises
 from bench.large_loads import LargeSizes
 from bench.peers.contenders import PEERS, peer
+from bench.processes import Pids
 from bench.rig import Rig, Servers, distributed, embedded
 from bench.workloads import ApiClient, Contender, FloorClient, Sizes, WaitingClient
 from tests.comparison.sides import dagu
@@ -32,7 +33,7 @@ class Running:
     """
 
     contender: Contender
-    pids: Mapping[str, Sequence[int]]
+    pids: Pids
     metrics: Sequence[str] = ()
     waiting: Contender | None = None
     sizes: Sizes | None = None

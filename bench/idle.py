@@ -8,9 +8,8 @@ from typing import Any
 
 from sqlalchemy import Engine, insert, text
 
-from bench.cpu import cpu_s
-from bench.processes import memory_mb
-from bench.rig import Rig, distributed, servers
+from bench.processes import cpu_of_each_s, memory_mb
+from bench.rig import distributed, servers
 from shared.language.load import load
 from shared.language.summary import summarise
 from shared.store import tables as t
@@ -41,10 +40,10 @@ def measure_idle() -> dict[str, Any]:
         fill(engine, _DAGS, f"{far.minute} {far.hour} * * *")
         eventually(lambda: rig.rows("SELECT count(*) AS n FROM schedules")[0]["n"] == _DAGS, timeout_s=120, every_s=1)
         time.sleep(_SETTLE_S)
-        before, cpu, began = _counts(engine), _cpu(rig), time.monotonic()
+        before, cpu, began = _counts(engine), cpu_of_each_s(rig.pids), time.monotonic()
         time.sleep(_IDLE_S)
         span_s = time.monotonic() - began
-        used_s = {kind: seconds - cpu[kind] for kind, seconds in _cpu(rig).items()}
+        used_s = {kind: seconds - cpu[kind] for kind, seconds in cpu_of_each_s(rig.pids).items()}
         transactions, fsyncs = ((after - first) / span_s for after, first in zip(_counts(engine), before, strict=True))
         engine.dispose()
         of_each = {kind: memory_mb({kind: pids})[kind] / len(pids) for kind, pids in rig.pids.items()}
@@ -89,7 +88,3 @@ def _counts(engine: Engine) -> tuple[int, int]:
     with engine.connect() as connection:
         transactions, fsyncs = connection.execute(_COUNTS).one()
         return int(transactions), int(fsyncs)
-
-
-def _cpu(rig: Rig) -> dict[str, float]:
-    return {kind: sum(map(cpu_s, pids)) for kind, pids in rig.pids.items()}

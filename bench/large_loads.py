@@ -7,13 +7,12 @@ logs  one step that writes much: how fast until its last line can be read, and t
 
 import os
 import time
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bench.floor import Floor
 from bench.floor_api import FloorApi
-from bench.processes import memory_mb, peak_memory_mb, running_command
+from bench.processes import Pids, memory_mb, peak_memory_mb, running_command
 from bench.workloads import ApiClient
 from tests.harness.eventually import eventually
 
@@ -42,7 +41,6 @@ class LargeSizes:
 FULL = LargeSizes(runs=50, steps=40, lines=100, sleeps=2000, log_mb=200)
 SHORT = LargeSizes(runs=10, steps=40, lines=100, sleeps=300, log_mb=50)
 
-Pids = Mapping[str, Sequence[int]]
 Memory = dict[str, dict[str, float]]
 Measured = tuple[dict[str, float], Memory]
 """Figures by name, and MB by moment and kind of process."""

@@ -17,8 +17,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
-from bench.cpu import cpu_s
-from bench.processes import memory_mb
+from bench.processes import cpu_of_each_s, memory_mb
 from bench.rig import Rig, distributed, servers
 from bench.simulated_workers import SimulatedWorkers
 from shared.clock import utc_now
@@ -65,13 +64,12 @@ def _runs(rig: Rig, a_second: float) -> Iterator[list[str]]:
 
 
 def _measure(what: str, rig: Rig, workers: SimulatedWorkers, count: int, seconds: float) -> None:
-    def spent() -> dict[str, float]:
-        return {service: sum(map(cpu_s, pids)) for service, pids in rig.pids.items() if pids}
+    pids = {service: each for service, each in rig.pids.items() if each}
 
     def sent() -> tuple[int, int, int]:
         return workers.heartbeats, workers.tasks, workers.reports
 
-    before, messages, began = spent(), sent(), time.monotonic()
+    before, messages, began = cpu_of_each_s(pids), sent(), time.monotonic()
     oldest_s, fewest = 0.0, count
     while time.monotonic() - began < seconds:
         time.sleep(1)
@@ -79,10 +77,10 @@ def _measure(what: str, rig: Rig, workers: SimulatedWorkers, count: int, seconds
         oldest_s = max(oldest_s, (utc_now() - row["at"]).total_seconds())
         fewest = min(fewest, _live(rig))
     took = time.monotonic() - began
-    memory = memory_mb({service: pids for service, pids in rig.pids.items() if pids})
+    memory = memory_mb(pids)
     rates = [(now - was) / took for now, was in zip(sent(), messages, strict=True)]
     print(f"{count} workers, {what}: {rates[0]:.0f} heartbeats, {rates[1]:.0f} tasks, {rates[2]:.0f} reports a second")
-    for service, cpu in spent().items():
+    for service, cpu in cpu_of_each_s(pids).items():
         share = (cpu - before[service]) / took
         of_each = share * 1e6 / count
         print(

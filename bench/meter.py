@@ -6,7 +6,7 @@ import urllib.request
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.contenders import Running
-from bench.cpu import cpu_s
+from bench.processes import cpu_of_each_s
 from bench.workloads import Sizes
 
 __all__ = ["Meter"]
@@ -33,10 +33,10 @@ class Meter:
         """Begin or end a workload."""
         if self._began is None:
             self._phases = self._read_phases() if workload == self._of_phases else {}
-            self._before, self._began = self._spent(), time.perf_counter()
+            self._before, self._began = cpu_of_each_s(self._running.pids), time.perf_counter()
             return
         units, before, lasted_s = self._units[workload], self._before, time.perf_counter() - self._began
-        now = self._spent()
+        now = cpu_of_each_s(self._running.pids)
         self.core_ms[workload] = {kind: (now[kind] - before[kind]) / units * 1000 for kind in before}
         self._began = None
         if workload == self._of_phases:
@@ -45,9 +45,6 @@ class Meter:
             phases = self._read_phases()
             self.phases_ms = {phase: (phases[phase] - self._phases.get(phase, 0)) / units * 1000 for phase in phases}
             self.phases_ms["client"] = lasted_s / units * 1000
-
-    def _spent(self) -> dict[str, float]:
-        return {kind: sum(map(cpu_s, pids)) for kind, pids in self._running.pids.items()}
 
     def _read_phases(self) -> dict[str, float]:
         found: dict[str, float] = {}

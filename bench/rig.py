@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import urllib3
 from sqlalchemy import Engine, text
 
+from bench.processes import Pids
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
 from tests.harness.eventually import eventually, free_port
@@ -35,7 +36,7 @@ class Rig:
         name: str,
         api: str,
         database_url: str,
-        pids: Mapping[str, Sequence[int]] | None = None,
+        pids: Pids | None = None,
         metrics: Sequence[str] = (),
     ) -> None:
         self.name, self.url = name, api

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine, func, select
 
-from bench.cpu import cpu_s
 from bench.idle import fill, measure_idle
+from bench.processes import cpu_s
 from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate

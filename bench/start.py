@@ -21,7 +21,7 @@ from pathlib import Path
 
 import urllib3
 
-from bench.cpu import cpu_s
+from bench.processes import cpu_s
 from tests.harness.eventually import eventually, free_port
 
 _HERE = Path(__file__).parents[1]

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.contenders import others, own
-from bench.cpu import cpu_s
+from bench.processes import cpu_s
 from bench.rig import servers
 from bench.workloads import ApiClient
 

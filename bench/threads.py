@@ -4,10 +4,9 @@ import json
 import re
 import subprocess
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.cpu import descendants
+from bench.processes import Pids, descendants, thread_s
 
 __all__ = ["ThreadTimes"]
 
@@ -18,7 +17,7 @@ _NUMBER = re.compile(r"[-_]w?\d+")
 class ThreadTimes:
     """Measures the threads of services. ``pids``: by service; ``py_spy``: the program."""
 
-    def __init__(self, pids: Mapping[str, Sequence[int]], py_spy: Path) -> None:
+    def __init__(self, pids: Pids, py_spy: Path) -> None:
         self._pids, self._py_spy = pids, py_spy
         self._before = self._spent()
 
@@ -41,7 +40,7 @@ class ThreadTimes:
         """Return the program and the seconds of each thread, by service."""
         return {
             service: {
-                int(thread.name): ((thread / "comm").read_text().strip(), _seconds(thread))
+                int(thread.name): ((thread / "comm").read_text().strip(), thread_s(thread))
                 for pid in pids
                 for each in (pid, *descendants(pid))
                 for thread in Path(f"/proc/{each}/task").glob("*")
@@ -58,7 +57,3 @@ class ThreadTimes:
             for one in json.loads(dumped.stdout)
             if one["thread_name"]
         }
-
-
-def _seconds(thread: Path) -> float:
-    return int((thread / "schedstat").read_text(encoding="ascii").split()[0]) / 1e9

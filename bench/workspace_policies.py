@@ -15,6 +15,7 @@ from sqlalchemy import Engine, text
 
 from bench.history import aged
 from bench.http_load import paced
+from bench.processes import descendants, thread_s
 from shared.store.engine import open_engine, transaction
 
 _RATE = 20
@@ -37,11 +38,9 @@ def _switch(engine: Engine, *, on: bool) -> None:
 
 
 def _cpu_ms(pid: int) -> float:
-    """Return the CPU time of a process and its living children. Finer than ``bench.cpu``: few requests."""
-    tasks = Path(f"/proc/{pid}/task")
-    own = sum(int(each.read_text(encoding="ascii").split()[0]) for each in tasks.glob("*/schedstat")) / 1e6
-    children = " ".join(each.read_text(encoding="ascii") for each in tasks.glob("*/children")).split()
-    return own + sum(_cpu_ms(int(child)) for child in children)
+    """Return the CPU time of a process and its living children. Finer than ``cpu_s``: few requests."""
+    processes = (pid, *descendants(pid))
+    return sum(thread_s(each) for one in processes for each in Path(f"/proc/{one}/task").iterdir()) * 1000
 
 
 def _cost_ms(port: int, pids: Sequence[int], paths: Sequence[str], seconds: float) -> float:

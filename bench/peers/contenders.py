@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from bench.cpu import descendants
 from bench.environment import environment
 from bench.peers.client import PORT
+from bench.processes import descendants
 from bench.rig import Servers
 from bench.workloads import Sizes
 from tests.harness.eventually import free_port

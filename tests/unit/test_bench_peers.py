@@ -4,8 +4,8 @@ import os
 import select
 import subprocess
 
-from bench.cpu import descendants
 from bench.peers.contenders import stop
+from bench.processes import descendants
 from tests.harness.eventually import PATIENCE_S, eventually
 
 
