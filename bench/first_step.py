@@ -11,6 +11,7 @@ import time
 from datetime import datetime
 
 from bench.rig import Rig, distributed, embedded
+from bench.workloads import ApiClient
 
 _ONE = 'shell: bash\nsteps:\n  - name: s\n    command: echo "$EPOCHREALTIME"\n'
 _WARM_UP = 10
@@ -36,18 +37,17 @@ def _line(what: str, values: list[float], unit: str = "ms") -> None:
 
 
 def _phases(rig: Rig) -> None:
-    rig.post("/dags", {"name": "w1", "spec": _ONE})
+    api = ApiClient(rig.url, own=True)
+    api.create("w1", _ONE)
     asked: list[tuple[str, float, float, float]] = []
     for number in range(_WARM_UP + _SINGLE):
-        run_id = f"r{number}"
         begin = time.time()
-        rig.post("/dags/w1/start", {"dagRunId": run_id})
+        run_id = api.start("w1", "w1")
         answered = time.time()
         polled = number % 2 == 1
         if not polled:
             time.sleep(_UNPOLLED_S)
-        while rig.get(f"/dag-runs/w1/{run_id}")["dagRunDetails"]["status"] != 4:
-            time.sleep(_POLL_S)
+        assert api.ended("w1", run_id, _POLL_S) == "succeeded"
         asked.append((run_id, begin, answered, time.time() if polled else 0))
     phases: dict[str, list[float]] = {}
     for run_id, begin, answered, visible in asked[_WARM_UP:]:
@@ -56,7 +56,7 @@ def _phases(rig: Rig) -> None:
             " JOIN attempts a ON a.run_key = r.run_key WHERE r.dag_run_id = :id AND r.dag_name = 'w1'",
             id=run_id,
         )
-        running = float(rig.get(f"/dag-runs/w1/{run_id}/steps/s/log")["content"])
+        running = float(api.ask("GET", f"/dag-runs/w1/{run_id}/steps/s/log")[1]["content"])
         moments = {
             "request -> recorded (answer received)": answered - begin,
             "request -> decided (run created, dispatched)": _at(row["dispatched_at"]) - begin,

@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from bench.processes import cpu_of_each_s, memory_mb
 from bench.rig import Rig, distributed, servers
 from bench.simulated_workers import SimulatedWorkers
+from bench.workloads import ApiClient
 from shared.clock import utc_now
 from shared.transport.open import open_transport
 from tests.harness.eventually import eventually
@@ -42,7 +43,7 @@ def _stored_bytes(rig: Rig) -> int:
 
 
 @contextmanager
-def _runs(rig: Rig, a_second: float) -> Iterator[list[str]]:
+def _runs(api: ApiClient, a_second: float) -> Iterator[list[str]]:
     """Start runs at a constant rate, if the gateway keeps up; yields the ids of those that were started."""
     over, started, begin = threading.Event(), list[str](), time.monotonic()
 
@@ -50,8 +51,7 @@ def _runs(rig: Rig, a_second: float) -> Iterator[list[str]]:
         for number in itertools.count(first, _CLIENTS):
             if over.wait(max(0.0, begin + number / a_second - time.monotonic())):
                 return
-            rig.post("/dags/load/start", {"dagRunId": f"r{number}"})
-            started.append(f"r{number}")
+            started.append(api.start("load", "load"))
 
     with ThreadPoolExecutor(_CLIENTS) as clients:
         sent = [clients.submit(start, number) for number in range(_CLIENTS)]
@@ -111,9 +111,10 @@ def measure(count: int, seconds: float, runs_a_second: float) -> None:
         eventually(lambda: _live(rig) == count, timeout_s=_READY_S)
         print(f"{count} workers known after {time.monotonic() - began:.1f} s")
         _measure("idle", rig, workers, count, seconds)
-        rig.post("/dags", {"name": "load", "spec": _SPEC})
+        api = ApiClient(rig.url, own=True)
+        api.create("load", _SPEC)
         before = _stored_bytes(rig)
-        with _runs(rig, runs_a_second) as started:
+        with _runs(api, runs_a_second) as started:
             _measure(f"{runs_a_second:g} runs a second", rig, workers, count, seconds)
         rig.wait_ended("load", len(started))
         of_each = (_stored_bytes(rig) - before) / len(started) / 1000

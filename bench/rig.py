@@ -1,6 +1,5 @@
-"""Run Dagway as real processes, embedded or distributed, with a client. Uses loopback only and removes its files."""
+"""Run Dagway as real processes, embedded or distributed. Uses loopback only and removes its files."""
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -10,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import urllib3
 from sqlalchemy import Engine, text
 
 from bench.processes import Pids
@@ -26,37 +24,22 @@ _DEADLINE_S = 120
 
 
 class Rig:
-    """A client of a running Dagway: of its API and its database.
+    """A running Dagway, with a client of its database.
 
-    ``pids``: its processes by service. ``metrics``: the URLs of their metrics.
+    ``url``: of its gateway. ``pids``: its processes by service. ``metrics``: the URLs of their metrics.
     """
 
     def __init__(
         self,
         name: str,
-        api: str,
+        url: str,
         database_url: str,
         pids: Pids | None = None,
         metrics: Sequence[str] = (),
     ) -> None:
-        self.name, self.url = name, api
+        self.name, self.url = name, url
         self.pids, self.metrics = pids or {}, metrics
-        self._api = f"{api}/api/v2"
-        self._http = urllib3.PoolManager(maxsize=32, retries=False, timeout=60)
         self.engine: Engine = open_engine(database_url, read_only=True)
-
-    def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """POST and return the JSON answer. Raises unless the status is 2xx."""
-        answer = self._http.request("POST", self._api + path, json=body or {})
-        if answer.status not in {200, 201}:
-            raise RuntimeError(f"POST {path}: {answer.status} {answer.data!r}")
-        found: dict[str, Any] = json.loads(answer.data)
-        return found
-
-    def get(self, path: str) -> dict[str, Any]:
-        """GET and return the JSON answer."""
-        found: dict[str, Any] = json.loads(self._http.request("GET", self._api + path).data)
-        return found
 
     def rows(self, query: str, **values: object) -> list[dict[str, Any]]:
         """Return the rows that a query finds in the database."""
