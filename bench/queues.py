@@ -13,9 +13,9 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench.rig import servers
 from tests.harness.cluster import Cluster
 from tests.harness.queue_stress import LIMITS, SCHEDULERS, WORKERS, stress
-from tests.harness.servers import PostgresServer, RabbitServer
 
 _A_WAVE = 100
 _WITHIN_S = 1800
@@ -34,9 +34,8 @@ def main() -> None:
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-bench-")))
         home.chmod(0o755)  # Postgres runs as another user
-        rabbit = stack.enter_context(RabbitServer())
-        postgres = stack.enter_context(PostgresServer(fsync=True))
-        cluster = Cluster(home, rabbit, postgres, schedulers=SCHEDULERS, workers=WORKERS, lease_s=_LEASE_S)
+        used = stack.enter_context(servers())
+        cluster = Cluster(home, used.rabbit, used.postgres, schedulers=SCHEDULERS, workers=WORKERS, lease_s=_LEASE_S)
         system = stack.enter_context(cluster)
         found = stress(system, runs=asked.runs, a_wave=_A_WAVE, seed=asked.seed, within_s=_WITHIN_S)
     print(f"  {found.runs} runs in {found.took_s:.0f} s, {found.runs / found.took_s:.1f} runs/s; {found.counts}")

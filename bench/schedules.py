@@ -11,22 +11,18 @@ import argparse
 import os
 import random
 import statistics
-import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from sqlalchemy import Engine, func, select
 
 from bench.idle import fill, measure_idle
 from bench.processes import cpu_s
+from bench.rig import distributed
 from shared.store import tables as t
 from shared.store.engine import open_engine
-from shared.store.migrate import migrate
 from tests.harness.eventually import eventually
-from tests.harness.procs import DagwayProcess
-from tests.harness.servers import PostgresServer, RabbitServer
 
 
 def _count(engine: Engine, table: object) -> int:
@@ -34,15 +30,15 @@ def _count(engine: Engine, table: object) -> int:
         return int(connection.execute(select(func.count()).select_from(table)).scalar_one())  # type: ignore[arg-type]
 
 
-def _due(engine: Engine, schedulers: list[DagwayProcess], slot: datetime) -> None:
+def _due(engine: Engine, schedulers: Sequence[int], slot: datetime) -> None:
     eventually(lambda: _count(engine, t.schedules) == 10_000, timeout_s=150, every_s=1)
     if datetime.now(UTC) >= slot:
         raise RuntimeError("the machine is too slow: the minute came before all dags were known")
     print(f"  all dags known {(slot - datetime.now(UTC)).total_seconds():.0f} s before they are due")
-    cpu = sum(cpu_s(each.pid) for each in schedulers)
+    cpu = sum(map(cpu_s, schedulers))
     time.sleep(max(0.0, (slot - datetime.now(UTC)).total_seconds()))
     eventually(lambda: _count(engine, t.cron_slots) == 10_000, timeout_s=200, every_s=1)
-    took_cpu_s = sum(cpu_s(each.pid) for each in schedulers) - cpu
+    took_cpu_s = sum(map(cpu_s, schedulers)) - cpu
     with engine.begin() as connection:
         rows = connection.execute(select(t.dag_runs.c.created_at, t.dag_runs.c.dag_name)).all()
         fired = connection.execute(
@@ -60,26 +56,11 @@ def _due(engine: Engine, schedulers: list[DagwayProcess], slot: datetime) -> Non
 
 
 def _on_servers() -> None:
-    with ExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-bench-")))
-        home.chmod(0o755)  # Postgres runs as another user
-        rabbit = stack.enter_context(RabbitServer())
-        postgres = stack.enter_context(PostgresServer(fsync=True))
-        database_url = postgres.create_database()
-        migrate(database_url)
-        engine = open_engine(database_url)
+    with distributed(schedulers=2, workers=0) as rig:
+        engine = open_engine(rig.engine.url.render_as_string(hide_password=False))
         slot = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=2)
-        fill(engine, 10_000, f"{slot.minute} {slot.hour} * * *")
-        env = {
-            "DAGWAY_AMQP_URL": rabbit.url,
-            "DAGWAY_DATABASE_URL": database_url,
-            "DAGWAY_LOG_LEVEL": "warning",
-            "DAGWAY_TZ": "UTC",
-        }
-        schedulers = [
-            stack.enter_context(DagwayProcess("scheduler", folder=home / f"s{number}", env=env)) for number in range(2)
-        ]
-        _due(engine, schedulers, slot)
+        fill(engine, 10_000, f"CRON_TZ=UTC {slot.minute} {slot.hour} * * *")
+        _due(engine, rig.pids["schedulers"], slot)
         engine.dispose()
 
 
