@@ -17,11 +17,11 @@ from statistics import median
 import urllib3
 
 from bench.bare_command import bare_command
-from bench.history import THREADS, Aged, aged, answers
+from bench.history import THREADS, Aged, aged
 from bench.http_load import Measured, flat_out
 from bench.processes import cpu_s
 from bench.rig import running
-from tests.harness.eventually import eventually, free_port
+from tests.harness.eventually import free_port
 
 _CONNECTIONS = 16
 _SPEC = "steps:\n  - name: one\n    command: echo hi\n"
@@ -46,7 +46,7 @@ class _Contender:
 
 
 def _contenders(stack: ExitStack, dagway: Aged) -> list[_Contender]:
-    http = urllib3.PoolManager(retries=False)
+    http = urllib3.PoolManager(retries=urllib3.Retry(connect=25, backoff_factor=0.1, backoff_max=1))
     bare_port, green_port, command_port = free_port(), free_port(), free_port()
     bare_pid = stack.enter_context(running("bench.bare", str(bare_port), dagway.database_url, str(THREADS)))
     words = (str(green_port), dagway.database_url, str(THREADS), "green")
@@ -69,8 +69,8 @@ def _contenders(stack: ExitStack, dagway: Aged) -> list[_Contender]:
         _Contender("POST start, recorded", dagway.port, "POST", "/api/v2/dags/started/start", dagway.pids),
     ]
     for one in found:
-        url = f"http://127.0.0.1:{one.port}{one.path}"
-        eventually(lambda one=one, url=url: answers(http, one.method, url), timeout_s=20)  # type: ignore[misc]
+        answer = http.request(one.method, f"http://127.0.0.1:{one.port}{one.path}")
+        assert answer.status == 200, answer.data
     return found
 
 

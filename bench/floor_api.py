@@ -27,10 +27,9 @@ from flask import Flask, Response, jsonify, request
 from bench.bare_command import Requester
 from bench.floor import SLOTS, STARTS, floor, pack, unpack
 from bench.floor_decisions import DETAILS, Promises
-from bench.peers.client import wait_ready
 from bench.rig import Servers, running
 from services.api.serving.gunicorn_server import run_gunicorn
-from tests.harness.eventually import free_port
+from tests.harness.eventually import answers_200, eventually, free_port
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
@@ -67,7 +66,7 @@ def floor_api(
     with floor(servers, amqp_url, workers, slots=slots, promises=promises) as started:
         route_argv = (amqp_url, str(port), _THREADS, started.database_url, str(promises.value))
         with running(__name__, *route_argv) as route:
-            wait_ready(f"{url}/ready")
+            eventually(lambda: answers_200(f"{url}/ready"))
             yield FloorApi(f"{url}/runs", {**started.pids, "route": [route]})
 
 

@@ -15,7 +15,7 @@ from tests.harness.eventually import eventually, free_port
 from tests.harness.procs import DagwayProcess
 from tests.harness.servers import PostgresServer, RabbitServer
 
-__all__ = ["DAGS", "RUNS", "THREADS", "Aged", "aged", "answers", "fill"]
+__all__ = ["DAGS", "RUNS", "THREADS", "Aged", "aged", "fill"]
 
 RUNS, DAGS, THREADS = 200_000, 5_000, 40
 
@@ -75,14 +75,6 @@ class Aged:
     @property
     def api(self) -> str:
         return f"http://127.0.0.1:{self.port}/api/v2"
-
-
-def answers(http: urllib3.PoolManager, method: str, url: str) -> bool:
-    """Return whether a GET is answered by 200, for ``eventually``."""
-    try:
-        return http.request(method, url).status == 200
-    except urllib3.exceptions.HTTPError:
-        return False
 
 
 @contextmanager

@@ -19,10 +19,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import urllib3
-
 from bench.processes import cpu_s
-from tests.harness.eventually import eventually, free_port
+from tests.harness.eventually import answers_200, eventually, free_port
 
 _HERE = Path(__file__).parents[1]
 _HELLO = "steps:\n  - echo hello\n"
@@ -107,18 +105,10 @@ def _up(tree: Path, data: Path) -> tuple[Cost, Cost]:
     """Start ``dagway up`` and stop it when it is healthy; return the cost of each."""
     port = free_port()
     health = f"http://127.0.0.1:{port}/api/v2/health"
-    http = urllib3.PoolManager(retries=False)
-
-    def healthy() -> bool:
-        try:
-            return http.request("GET", health).status == 200
-        except urllib3.exceptions.HTTPError:
-            return False
-
     began = time.perf_counter()
     process = _start(tree, "up", "--data-dir", str(data), "--port", str(port))
     try:
-        eventually(healthy, timeout_s=_DEADLINE_S, every_s=0.005, slowest_s=0.005)
+        eventually(lambda: answers_200(health), timeout_s=_DEADLINE_S, every_s=0.005, slowest_s=0.005)
         started = Cost(time.perf_counter() - began, cpu_s(process.pid))
     finally:
         asked = time.perf_counter()

@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.peers.client import PORT, SLOW_POLL_S, Wait, serve, wait_ready
-from tests.harness.eventually import eventually
+from bench.peers.client import PORT, SLOW_POLL_S, Wait, serve
+from tests.harness.eventually import answers_200, eventually
 
 _COMMANDS = {
     "prepare": ["db", "migrate"],
@@ -39,7 +39,7 @@ class _Api:
     def __init__(self, url: str, dags: Path) -> None:
         import httpx  # noqa: PLC0415 - the other commands do not need it
 
-        wait_ready(f"{url}/api/v2/monitor/health")
+        eventually(lambda: answers_200(f"{url}/api/v2/monitor/health"))
         self._http = httpx.Client(base_url=f"{url}/api/v2", timeout=_TIMEOUT_S)
         token = self._http.get(f"{url}/auth/token").json()["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"

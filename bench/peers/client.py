@@ -3,13 +3,10 @@
 import json
 import os
 import sys
-import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.harness.eventually import eventually
-
-__all__ = ["PORT", "SLOW_POLL_S", "Wait", "serve", "spawn", "wait_ready"]
+__all__ = ["PORT", "SLOW_POLL_S", "Wait", "serve", "spawn"]
 
 PORT = "BENCH_PORT"
 """The variable that holds a free port, for the server of a peer that has one."""
@@ -30,19 +27,6 @@ def spawn() -> None:
     pid = os.posix_spawnp(_COMMAND[0], _COMMAND, os.environ)
     if code := os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
         raise RuntimeError(f"the step ended with {code}")
-
-
-def wait_ready(url: str) -> None:
-    """Wait until a GET of this URL is answered by status 200; raise ``AssertionError`` after two minutes."""
-
-    def answered() -> bool:
-        try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    eventually(answered)
 
 
 def serve(submit: Callable[[int, bool], Sequence[Wait]]) -> None:

@@ -13,7 +13,8 @@ import os
 import sys
 from pathlib import Path
 
-from bench.peers.client import PORT, wait_ready
+from bench.peers.client import PORT
+from tests.harness.eventually import answers_200, eventually
 
 __all__ = ["NAME"]
 
@@ -35,9 +36,9 @@ def main(command: str, _broker: str, database: str, name: str = "", slots: str =
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": database.replace("postgresql:", "postgresql+asyncpg:"),
     }
     if command == "worker":
-        wait_ready(f"{api}/health")
+        eventually(lambda: answers_200(f"{api}/health"))
     elif command == "client":
-        wait_ready(f"{api}/deployments/name/{NAME}/{NAME}")  # A worker creates it.
+        eventually(lambda: answers_200(f"{api}/deployments/name/{NAME}/{NAME}"))  # A worker creates it.
     arguments = {
         "prepare": ["prefect", "server", "database", "upgrade", "-y"],
         "server": ["prefect", "server", "start", "--host", "127.0.0.1", "--port", port],

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tests.harness.eventually import eventually
+from tests.harness.eventually import answers_200, eventually
 from tests.harness.procs import clean_environment
 from tests.harness.reaper import spawn
 from tests.harness.servers.base import START_TIMEOUT_S, Server
@@ -61,11 +61,7 @@ class Alertmanager(Server):
         if not self.running:
             msg = f"Alertmanager ended:\n{self.log_tail()}"
             raise RuntimeError(msg)
-        try:
-            with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+        return answers_200(f"http://{self.address}/-/ready")
 
     def post(self, *alerts: Mapping[str, Any]) -> None:
         """Send alerts, as Prometheus does."""

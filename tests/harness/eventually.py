@@ -4,10 +4,11 @@ import os
 import random
 import socket
 import time
+import urllib.request
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["PATIENCE_S", "eventually", "free_port"]
+__all__ = ["PATIENCE_S", "answers_200", "eventually", "free_port"]
 
 T = TypeVar("T")
 
@@ -19,6 +20,7 @@ _BELOW_EPHEMERAL = (15_000, 32_000)
 _SHARE = 20
 """A pause is at most this part of the time waited so far, since each try costs CPU time."""
 _SLOWEST_S = 0.2
+_ANSWER_S = 5
 
 _given: set[int] = set()
 
@@ -52,6 +54,18 @@ def eventually(
                 msg = f"not within {timeout_s:g} s: {getattr(condition, '__qualname__', condition)}"
                 raise AssertionError(msg)
         time.sleep(max(every_s, min(slowest_s, (time.monotonic() - began) / _SHARE)))
+
+
+def answers_200(url: str) -> bool:
+    """Whether a server on loopback answers a GET of this URL by status 200 within some seconds."""
+    if not url.startswith(("http://127.0.0.1:", "http://[::1]:")):
+        msg = f"not a loopback address: {url}"
+        raise ValueError(msg)
+    try:
+        with urllib.request.urlopen(url, timeout=_ANSWER_S) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def free_port() -> int:

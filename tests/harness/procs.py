@@ -4,14 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.harness.eventually import PATIENCE_S, eventually
+from tests.harness.eventually import PATIENCE_S, answers_200, eventually
 from tests.harness.reaper import Child, forget, fork, kill_group, spawn
 from tests.harness.signing import signing_settings
 
@@ -103,7 +101,7 @@ class DagwayProcess:
                 msg = f"{self.args} ended with {self._started.returncode}:\n{self.output()[-4000:]}"
                 raise RuntimeError(msg)
             if isinstance(ready, str):
-                assert _answers_200(ready), f"{ready} does not answer 200\n{self.output()[-4000:]}"
+                assert answers_200(ready), f"{ready} does not answer 200\n{self.output()[-4000:]}"
             else:
                 assert ready() is not False, f"not ready\n{self.output()[-4000:]}"
 
@@ -177,14 +175,3 @@ def refused(folder: Path, *args: str, **env: str) -> str:
         assert process.wait_exit() in {1, 2}, process.output()
     (line,) = process.output().splitlines()
     return line
-
-
-def _answers_200(url: str) -> bool:
-    if not url.startswith(("http://127.0.0.1:", "http://[::1]:")):
-        msg = f"not a loopback address: {url}"
-        raise ValueError(msg)
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.HTTPError):
-        return False

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import yaml
 
-from tests.harness.eventually import PATIENCE_S, eventually, free_port
+from tests.harness.eventually import PATIENCE_S, answers_200, eventually, free_port
 from tests.harness.procs import clean_environment
 from tests.harness.reaper import forget, spawn
 
@@ -110,11 +110,7 @@ class Prometheus:
         if self._process.poll() is not None:
             msg = f"prometheus ended:\n{self.log.read_text()[-2000:]}"
             raise RuntimeError(msg)
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+        return answers_200(f"http://127.0.0.1:{self.port}/-/ready")
 
     def ask(self, query: str) -> dict[tuple[tuple[str, str], ...], float]:
         """Return the values of an instant query by labels, without the metric's name."""
