@@ -14,8 +14,6 @@ such as users have.
 
 The figures are written as JSON to ``bench/results``, after each contender. ``python -m bench.report FILE`` prints them
 as a table; with ``--write`` it puts the table into ``docs/performance.md``.
-
-``--same-vhost`` lets all systems follow each other in one vhost of the broker, to see what earlier ones leave behind.
 """
 
 import argparse
@@ -43,7 +41,6 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="names of contenders, all if not given")
     parser.add_argument("--loads", nargs="*", choices=["small", "large"], default=["small", "large"])
     parser.add_argument("--sizes", choices=["short", "full"], default="full", help="short: some minutes a round")
-    parser.add_argument("--same-vhost", action="store_true")
     asked = parser.parse_args()
     small, large = (SHORT_SIZES, SHORT) if asked.sizes == "short" else (SIZES, FULL)
     results = ResultFile("bench.compare", asked.rounds, small, large)
@@ -52,7 +49,7 @@ def main() -> None:
         used = stack.enter_context(servers())
         groups = {
             "small": Group(
-                contenders.own(used, same_vhost=asked.same_vhost) | contenders.others(used, asked.dagu, peers),
+                contenders.own(used) | contenders.others(used, asked.dagu, peers),
                 partial(run_small, small),
                 once={PEERS[name].title for name in asked.peers if PEERS[name].sizes},
             ),

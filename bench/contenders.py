@@ -42,18 +42,13 @@ class Running:
 Start = Callable[[], AbstractContextManager[Running]]
 
 
-def own(used: Servers, *, same_vhost: bool = False) -> dict[str, Start]:
-    """Return Dagway embedded, and with one, two and three schedulers.
-
-    ``same_vhost``: they follow each other in one vhost of the broker, to see what earlier ones leave behind.
-    """
-
-    def start(schedulers: int) -> AbstractContextManager[Running]:
-        vhost = used.rabbit.url if same_vhost else used.rabbit.create_vhost()
-        return _dagway(distributed(1, schedulers, WORKERS, on=used, vhost=vhost), used)
-
+def own(used: Servers) -> dict[str, Start]:
+    """Return Dagway embedded, and with one, two and three schedulers."""
     found: dict[str, Start] = {"Dagway, embedded": lambda: _dagway(embedded())}
-    return found | {f"Dagway, {n} scheduler{'s' * (n > 1)}": partial(start, n) for n in (1, 2, 3)}
+    return found | {
+        f"Dagway, {n} scheduler{'s' * (n > 1)}": partial(separate, used, schedulers=n, workers=WORKERS)
+        for n in (1, 2, 3)
+    }
 
 
 def others(used: Servers, program: Path | None, peers: Mapping[str, Path]) -> dict[str, Start]:
@@ -85,7 +80,7 @@ def large(used: Servers, program: Path | None, sizes: LargeSizes) -> dict[str, S
 
 
 def separate(
-    used: Servers, *, schedulers: int, workers: int, slots: int, executed: bool = False
+    used: Servers, *, schedulers: int, workers: int, slots: int = 100, executed: bool = False
 ) -> AbstractContextManager[Running]:
     """Run Dagway as separate services, with a vhost and a database of its own. ``executed``: as of ``distributed``."""
     vhost = used.rabbit.create_vhost()

@@ -29,13 +29,12 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Latencies in milliseconds, and the rate in answers per second. ``by`` names the client that measured."""
+    """Latencies in milliseconds, and the rate in answers per second."""
 
     p50_ms: float
     p99_ms: float
     worst_ms: float
     rate: float
-    by: str
 
 
 def paced(port: int, paths: Sequence[str], *, rate: float, seconds: float) -> Measured:
@@ -59,7 +58,7 @@ def flat_out(port: int, method: str, path: str, *, connections: int, seconds: fl
     if re.search(r"Non-2xx|Socket errors", output):
         raise RuntimeError(f"{method} {path}: {output}")
     requests, p50, p99, worst = (int(word) for word in output.splitlines()[-1].split())
-    return Measured(p50 / 1000, p99 / 1000, worst / 1000, requests / seconds, "wrk")
+    return Measured(p50 / 1000, p99 / 1000, worst / 1000, requests / seconds)
 
 
 def _child(order: dict[str, object]) -> Measured:
@@ -67,7 +66,7 @@ def _child(order: dict[str, object]) -> Measured:
     took = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)
     took.sort()
     rate = len(took) / float(str(order["seconds"]))
-    return Measured(took[len(took) // 2], took[int(len(took) * 0.99)], took[-1], rate, "own client")
+    return Measured(took[len(took) // 2], took[int(len(took) * 0.99)], took[-1], rate)
 
 
 class _Connection:
