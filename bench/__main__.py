@@ -1,10 +1,10 @@
 """``python -m bench [--url URL] [--loads NAME ...]``: Dagway alone, as its clients see it, on both deployments.
 
-small  w1 to w4, embedded and with one, two and three schedulers (``bench.workloads``)
-large  w5, w7 and a log of 200 MB, embedded and with one scheduler and four workers (``bench.large_loads``)
-scale  1 to 8 workers and 1, 2 and 4 schedulers (``bench.scale``)
+small  w1 to w4, embedded and with one, two and three schedulers (``bench.loads.small``)
+large  w5, w7 and a log of 200 MB, embedded and with one scheduler and four workers (``bench.loads.large``)
+scale  1 to 8 workers and 1, 2 and 4 schedulers (``bench.loads.scale``)
 reads  w6, reads with a long history (``bench.api_reads``)
-idle   w8, an idle system (``bench.idle``)
+idle   w8, an idle system (``bench.loads.idle``)
 
 The figures are written as JSON to ``bench/results``. ``python -m bench.report FILE`` prints them as tables, ``python -m
 bench.plots FILE`` draws them.
@@ -18,15 +18,15 @@ import os
 from contextlib import ExitStack
 from functools import partial
 
-from bench import contenders
 from bench.api_reads import HISTORY, RATE, measure_reads
-from bench.idle import measure_idle
-from bench.large_loads import FULL, SHORT
-from bench.result_file import ResultFile
-from bench.rig import servers
-from bench.rounds import Group, run_large, run_rounds, run_small
-from bench.scale import measure_scale
-from bench.workloads import SHORT_SIZES, SIZES
+from bench.loads.idle import measure_idle
+from bench.loads.large import FULL, SHORT
+from bench.loads.scale import measure_scale
+from bench.loads.small import SHORT_SIZES, SIZES
+from bench.measuring.result_file import ResultFile
+from bench.systems import contenders
+from bench.systems.rig import servers
+from bench.systems.rounds import Group, run_large, run_rounds, run_small
 
 _LOADS = ("small", "large", "scale", "reads", "idle")
 _SECONDS_OF_A_READ = 5

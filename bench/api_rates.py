@@ -1,10 +1,10 @@
 """``python -m bench.api_rates``: throughput of a gateway, compared with minimal servers.
 
 Measures requests/s over 16 connections and CPU time per request, with a long history in Postgres
-(``bench.history``). The contenders are two endpoints of the gateway (run details, recorded starts); a Flask route under
-gunicorn that does one indexed SELECT, on threads and on greenlets (``bench.bare``); and a minimal service that stores
-requests as durably as a recorded start (``bench.bare_command``). The contenders run in turns, so that changes of the
-machine's speed affect all of them. Ratios are medians over the rounds.
+(``bench.systems.history``). The contenders are two endpoints of the gateway (run details, recorded starts); a Flask
+route under gunicorn that does one indexed SELECT, on threads and on greenlets (``bench.floor.bare_read``); and a
+minimal service that stores requests as durably as a recorded start (``bench.floor.bare_command``). The contenders run
+in turns, so that changes of the machine's speed affect all of them. Ratios are medians over the rounds.
 """
 
 import argparse
@@ -16,11 +16,11 @@ from statistics import median
 
 import urllib3
 
-from bench.bare_command import bare_command
-from bench.history import THREADS, Aged, aged
-from bench.http_load import Measured, flat_out
-from bench.processes import cpu_s
-from bench.rig import running
+from bench.floor.bare_command import bare_command
+from bench.measuring.http_load import Measured, flat_out
+from bench.measuring.processes import cpu_s
+from bench.systems.history import THREADS, Aged, aged
+from bench.systems.rig import running
 from tests.harness.eventually import free_port
 
 _CONNECTIONS = 16
@@ -48,9 +48,9 @@ class _Contender:
 def _contenders(stack: ExitStack, dagway: Aged) -> list[_Contender]:
     http = urllib3.PoolManager(retries=urllib3.Retry(connect=25, backoff_factor=0.1, backoff_max=1))
     bare_port, green_port, command_port = free_port(), free_port(), free_port()
-    bare_pid = stack.enter_context(running("bench.bare", str(bare_port), dagway.database_url, str(THREADS)))
+    bare_pid = stack.enter_context(running("bench.floor.bare_read", str(bare_port), dagway.database_url, str(THREADS)))
     words = (str(green_port), dagway.database_url, str(THREADS), "green")
-    green_pid = stack.enter_context(running("bench.bare", *words))
+    green_pid = stack.enter_context(running("bench.floor.bare_read", *words))
     command_pids = stack.enter_context(bare_command(dagway.amqp_url, dagway.database_url, command_port, THREADS))
     servers = {name: dagway.pids[name] for name in ("broker", "database")}
     # Created and started once through the API, since the generated history suffices for reads only.

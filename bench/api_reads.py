@@ -1,7 +1,7 @@
 """``python -m bench.api_reads``: latency of reads with a long history in Postgres.
 
-The history has 1,000,000 runs of 5,000 DAGs (``bench.history``). Prints the plan of each query, and the p99 latency of
-lists and details at 100 requests/s.
+The history has 1,000,000 runs of 5,000 DAGs (``bench.systems.history``). Prints the plan of each query, and the p99
+latency of lists and details at 100 requests/s.
 """
 
 import argparse
@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import event
 
-from bench.history import DAGS, aged
-from bench.http_load import paced
-from bench.processes import cpu_s
+from bench.measuring.http_load import paced
+from bench.measuring.processes import cpu_s
+from bench.systems.history import DAGS, aged
 from shared.store.engine import open_engine
 from shared.store.reads.reader import Reads
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from statistics import median
 from threading import Thread
 
-from bench.rig import distributed, embedded
-from bench.workloads import ApiClient, WaitingClient
+from bench.loads.small import ApiClient, WaitingClient
+from bench.systems.rig import distributed, embedded
 
 __all__ = ["main"]
 

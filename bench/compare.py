@@ -3,10 +3,10 @@
 Each round starts every contender afresh: Dagway on both deployments, with one, two and three schedulers; the floor on
 the same RabbitMQ and Postgres; if its program is named, Dagu; and peers that keep durable state (``bench.peers``),
 which pip installs into environments of their own. The order changes from round to round, so a drift of the machine's
-speed affects all alike. The workloads are those of ``bench.workloads``. Beside the times, the CPU time of each kind of
-process is measured, which depends less on other work on the machine.
+speed affects all alike. The workloads are those of ``bench.loads.small``. Beside the times, the CPU time of each kind
+of process is measured, which depends less on other work on the machine.
 
-In each round Dagway and Dagu then run the large workloads of ``bench.large_loads``, in turns too: Dagway with one
+In each round Dagway and Dagu then run the large workloads of ``bench.loads.large``, in turns too: Dagway with one
 scheduler and four workers. ``--sizes short`` makes all workloads small, ``--loads`` chooses which group is run.
 
 All files, those of the servers included, are in the folder for temporary files: ``TMPDIR`` names one on a file system
@@ -21,13 +21,13 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from bench import contenders
-from bench.large_loads import FULL, SHORT
-from bench.peers.contenders import PEERS, installed
-from bench.result_file import ResultFile
-from bench.rig import servers
-from bench.rounds import Group, run_large, run_rounds, run_small
-from bench.workloads import SHORT_SIZES, SIZES
+from bench.loads.large import FULL, SHORT
+from bench.loads.small import SHORT_SIZES, SIZES
+from bench.measuring.result_file import ResultFile
+from bench.peers.running import PEERS, installed
+from bench.systems import contenders
+from bench.systems.rig import servers
+from bench.systems.rounds import Group, run_large, run_rounds, run_small
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ import statistics
 import time
 from datetime import datetime
 
-from bench.rig import Rig, distributed, embedded
-from bench.workloads import ApiClient
+from bench.loads.small import ApiClient
+from bench.systems.rig import Rig, distributed, embedded
 
 _ONE = 'shell: bash\nsteps:\n  - name: s\n    command: echo "$EPOCHREALTIME"\n'
 _WARM_UP = 10

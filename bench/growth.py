@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.processes import cpu_s
+from bench.measuring.processes import cpu_s
 from services.scheduler.commands.carry_out import carry_out, parse_specs
 from services.scheduler.core.advance import advance
 from services.scheduler.core.decision import Advanced, Dispatch

@@ -13,15 +13,15 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.contenders import WORKERS
-from bench.environment import environment
-from bench.flame import flame
-from bench.history import fill
+from bench.loads.small import ApiClient
+from bench.measuring.environment import environment
+from bench.measuring.flame import flame
+from bench.measuring.statements import explain_all, statements
+from bench.measuring.threads import ThreadTimes
 from bench.report import replaced
-from bench.rig import Rig, Servers, distributed, servers
-from bench.statements import explain_all, statements
-from bench.threads import ThreadTimes
-from bench.workloads import ApiClient
+from bench.systems.contenders import WORKERS
+from bench.systems.history import fill
+from bench.systems.rig import Rig, Servers, distributed, servers
 
 _DOCS = Path(__file__).parents[1] / "docs"
 _PAGE = _DOCS / "hot-paths.md"

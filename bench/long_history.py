@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from prometheus_client import generate_latest
 from sqlalchemy import Engine, text
 
-from bench.history import fill
+from bench.systems.history import fill
 from services.api.main import build_deps
 from services.api.observability.request_metrics import DaguCollector
 from services.api.settings import Settings

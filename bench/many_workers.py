@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
-from bench.processes import cpu_of_each_s, memory_mb
-from bench.rig import Rig, distributed, servers
-from bench.simulated_workers import SimulatedWorkers
-from bench.workloads import ApiClient
+from bench.loads.small import ApiClient
+from bench.measuring.processes import cpu_of_each_s, memory_mb
+from bench.systems.rig import Rig, distributed, servers
+from bench.systems.simulated_workers import SimulatedWorkers
 from shared.clock import utc_now
 from shared.transport.open import open_transport
 from tests.harness.eventually import eventually

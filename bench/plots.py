@@ -1,6 +1,6 @@
 """``python -m bench.plots FILE ...``: draw results of ``bench`` and ``bench.compare`` into ``docs/plots``.
 
-pip installs Matplotlib into an environment of its own, in which ``bench.draw`` runs.
+pip installs Matplotlib into an environment of its own, in which ``bench.measuring.draw`` runs.
 """
 
 import argparse
@@ -8,7 +8,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from bench.environment import environment
+from bench.measuring.environment import environment
 
 _ROOT = Path(__file__).parents[1]
 _FOLDER = _ROOT / "docs" / "plots"
@@ -22,7 +22,7 @@ def main() -> None:
     files = [file.resolve() for file in parser.parse_args().file]
     _FOLDER.mkdir(exist_ok=True)
     with environment(_PACKAGES) as python:
-        argv = [str(python), "-m", "bench.draw", str(_FOLDER), *map(str, files)]
+        argv = [str(python), "-m", "bench.measuring.draw", str(_FOLDER), *map(str, files)]
         subprocess.run(argv, env=os.environ | {"PYTHONPATH": str(_ROOT)}, cwd=_ROOT, check=True)
 
 

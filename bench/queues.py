@@ -13,7 +13,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.rig import servers
+from bench.systems.rig import servers
 from tests.harness.cluster import Cluster
 from tests.harness.queue_stress import LIMITS, SCHEDULERS, WORKERS, stress
 

@@ -17,9 +17,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, func, select
 
-from bench.idle import fill, measure_idle
-from bench.processes import cpu_s
-from bench.rig import distributed
+from bench.loads.idle import fill, measure_idle
+from bench.measuring.processes import cpu_s
+from bench.systems.rig import distributed
 from shared.store import tables as t
 from shared.store.engine import open_engine
 from tests.harness.eventually import eventually

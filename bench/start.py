@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.processes import cpu_s
+from bench.measuring.processes import cpu_s
 from tests.harness.eventually import answers_200, eventually, free_port
 
 _HERE = Path(__file__).parents[1]

@@ -16,10 +16,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.contenders import others, own
-from bench.processes import cpu_s
-from bench.rig import servers
-from bench.workloads import ApiClient
+from bench.loads.small import ApiClient
+from bench.measuring.processes import cpu_s
+from bench.systems.contenders import others, own
+from bench.systems.rig import servers
 
 _CALLED = "steps:\n  - name: work\n    command: 'true'\n"
 _ITEMS, _AT_ONCE, _STEPS, _CHAIN = 200, 50, 100, 20

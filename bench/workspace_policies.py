@@ -1,8 +1,8 @@
 """``python -m bench.workspace_policies``: what the policies of workspaces cost a gateway's reads (ADR 58).
 
-On the history of ``bench.history``. Sends the same reads by turns with the policies and without them, and prints the
-CPU time of gateway and database together for each request: it depends less on other work on the machine than
-latencies do.
+On the history of ``bench.systems.history``. Sends the same reads by turns with the policies and without them, and
+prints the CPU time of gateway and database together for each request: it depends less on other work on the machine
+than latencies do.
 """
 
 import argparse
@@ -13,9 +13,9 @@ from statistics import mean, median
 
 from sqlalchemy import Engine, text
 
-from bench.history import aged
-from bench.http_load import paced
-from bench.processes import descendants, thread_s
+from bench.measuring.http_load import paced
+from bench.measuring.processes import descendants, thread_s
+from bench.systems.history import aged
 from shared.store.engine import open_engine, transaction
 
 _RATE = 20

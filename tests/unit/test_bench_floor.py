@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.floor import pack, unpack
-from bench.floor_decisions import Decision, Promises, Runs
+from bench.floor.decisions import Decision, Promises, Runs
+from bench.floor.engine import pack, unpack
 
 
 def tables(found: Decision) -> set[str]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.flame import flame
+from bench.measuring.flame import flame
+from bench.measuring.statements import statements
 from bench.report import replaced
-from bench.statements import statements
 
 PAGE = Path(__file__).parents[2] / "docs" / "hot-paths.md"
 

@@ -4,8 +4,8 @@ import os
 import select
 import subprocess
 
-from bench.peers.contenders import stop
-from bench.processes import descendants
+from bench.measuring.processes import descendants
+from bench.peers.running import stop
 from tests.harness.eventually import PATIENCE_S, eventually
 
 

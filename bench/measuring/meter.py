@@ -5,9 +5,9 @@ import urllib.request
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.contenders import Running
-from bench.processes import cpu_of_each_s
-from bench.workloads import Sizes
+from bench.loads.small import Sizes
+from bench.measuring.processes import cpu_of_each_s
+from bench.systems.contenders import Running
 
 __all__ = ["Meter"]
 

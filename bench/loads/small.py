@@ -22,8 +22,8 @@ from typing import Any, Protocol
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from bench.floor import Floor
-from bench.floor_api import FloorApi
+from bench.floor.api import FloorApi
+from bench.floor.engine import Floor
 from tests.harness.eventually import eventually
 
 __all__ = ["SHORT_SIZES", "SIZES", "ApiClient", "Contender", "FloorClient", "Sizes", "WaitingClient", "measure"]

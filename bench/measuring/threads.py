@@ -6,7 +6,7 @@ import subprocess
 from collections import defaultdict
 from pathlib import Path
 
-from bench.processes import Pids, descendants, thread_s
+from bench.measuring.processes import Pids, descendants, thread_s
 
 __all__ = ["ThreadTimes"]
 

@@ -8,8 +8,8 @@ each step that prints lines (w5), which nobody can read while it grows.
 
 It can do more of what Dagway does (``Promises``), to tell what that costs the thinnest engine.
 
-``python -m bench.floor control AMQP_URL DATABASE_URL PROMISES`` and ``worker AMQP_URL SLOTS FOLDER_FOR_LOGS PROMISES``
-run one process; the function ``floor`` runs all.
+``python -m bench.floor.engine control AMQP_URL DATABASE_URL PROMISES`` and ``worker AMQP_URL SLOTS FOLDER_FOR_LOGS
+PROMISES`` run one process; the function ``floor`` runs all.
 """
 
 import hmac
@@ -31,9 +31,9 @@ from typing import Any
 import pika
 import psycopg2
 
-from bench.bare_command import Requester
-from bench.floor_decisions import CREATE, Decision, Promises, Runs
-from bench.rig import Servers, running
+from bench.floor.bare_command import Requester
+from bench.floor.decisions import CREATE, Decision, Promises, Runs
+from bench.systems.rig import Servers, running
 
 __all__ = ["SLOTS", "STARTS", "Floor", "floor", "pack", "unpack"]
 

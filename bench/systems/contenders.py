@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.floor import SLOTS, Floor, floor
-from bench.floor_api import FloorApi, floor_api
-from bench.floor_decisions import Promises
-from bench.large_loads import LargeSizes
-from bench.peers.contenders import PEERS, peer
-from bench.processes import Pids
-from bench.rig import Rig, Servers, distributed, embedded
-from bench.workloads import ApiClient, Contender, FloorClient, Sizes, WaitingClient
+from bench.floor.api import FloorApi, floor_api
+from bench.floor.decisions import Promises
+from bench.floor.engine import SLOTS, Floor, floor
+from bench.loads.large import LargeSizes
+from bench.loads.small import ApiClient, Contender, FloorClient, Sizes, WaitingClient
+from bench.measuring.processes import Pids
+from bench.peers.running import PEERS, peer
+from bench.systems.rig import Rig, Servers, distributed, embedded
 from tests.comparison.sides import dagu
 
 __all__ = ["LARGE_WORKERS", "WORKERS", "Running", "Start", "at_url", "large", "others", "own", "separate"]

@@ -1,6 +1,7 @@
 """Draws plots with Matplotlib; ``bench.plots`` runs it where Matplotlib is installed.
 
-``python -m bench.draw FOLDER FILE ...`` writes ``workloads.svg`` and ``scale.svg``, each if a file has its figures.
+``python -m bench.measuring.draw FOLDER FILE ...`` writes ``workloads.svg`` and ``scale.svg``, each if a file has its
+figures.
 """
 
 import json

@@ -62,7 +62,7 @@ def flat_out(port: int, method: str, path: str, *, connections: int, seconds: fl
 
 
 def _child(order: dict[str, object]) -> Measured:
-    argv = [sys.executable, "-m", "bench.http_load", json.dumps(order)]
+    argv = [sys.executable, "-m", "bench.measuring.http_load", json.dumps(order)]
     took = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)
     took.sort()
     rate = len(took) / float(str(order["seconds"]))

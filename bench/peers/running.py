@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from bench.environment import environment
+from bench.loads.small import Sizes
+from bench.measuring.environment import environment
+from bench.measuring.processes import descendants
 from bench.peers.client import PORT
-from bench.processes import descendants
-from bench.rig import Servers
-from bench.workloads import Sizes
+from bench.systems.rig import Servers
 from tests.harness.eventually import free_port
 
 __all__ = ["PEERS", "Peer", "PeerClient", "installed", "peer", "stop"]

@@ -10,10 +10,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from bench.floor import Floor
-from bench.floor_api import FloorApi
-from bench.processes import Pids, memory_mb, peak_memory_mb, running_command
-from bench.workloads import ApiClient
+from bench.floor.api import FloorApi
+from bench.floor.engine import Floor
+from bench.loads.small import ApiClient
+from bench.measuring.processes import Pids, memory_mb, peak_memory_mb, running_command
 from tests.harness.eventually import eventually
 
 __all__ = ["FULL", "SHORT", "LargeSizes", "measure_floor", "measure_large"]

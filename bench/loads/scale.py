@@ -3,9 +3,9 @@
 import time
 from collections.abc import Iterator
 
-from bench.contenders import separate
-from bench.rig import Servers
-from bench.workloads import ApiClient
+from bench.loads.small import ApiClient
+from bench.systems.contenders import separate
+from bench.systems.rig import Servers
 
 __all__ = ["SLOTS", "measure_scale"]
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.contenders import Running, Start
-from bench.large_loads import LargeSizes, measure_floor, measure_large
-from bench.meter import Meter
-from bench.result_file import ResultFile
-from bench.workloads import ApiClient, Contender, FloorClient, Sizes, measure
+from bench.loads.large import LargeSizes, measure_floor, measure_large
+from bench.loads.small import ApiClient, Contender, FloorClient, Sizes, measure
+from bench.measuring.meter import Meter
+from bench.measuring.result_file import ResultFile
+from bench.systems.contenders import Running, Start
 
 __all__ = ["Group", "run_large", "run_rounds", "run_small"]
 

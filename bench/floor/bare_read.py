@@ -1,4 +1,4 @@
-"""``python -m bench.bare PORT URL THREADS [green]``: a minimal server to compare the gateway with.
+"""``python -m bench.floor.bare_read PORT URL THREADS [green]``: a minimal server to compare the gateway with.
 
 A Flask route under gunicorn does one indexed SELECT of a whole row, through a SQLAlchemy engine with the gateway's
 settings. The server runs on threads or, with ``green``, on greenlets like the gateway.

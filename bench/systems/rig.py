@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from bench.processes import Pids
+from bench.measuring.processes import Pids
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
 from tests.harness.eventually import eventually, free_port

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Engine, insert, text
 
-from bench.processes import cpu_of_each_s, memory_mb
-from bench.rig import distributed, servers
+from bench.measuring.processes import cpu_of_each_s, memory_mb
+from bench.systems.rig import distributed, servers
 from shared.language.load import load
 from shared.language.summary import summarise
 from shared.store import tables as t

@@ -4,7 +4,7 @@ A Flask route on the gateway's server, on greenlets, hands each request to the f
 ended. It checks no caller and knows no DAGs: a request names the number of steps. Only with ``Promises.ALL`` it reads
 the database.
 
-``python -m bench.floor_api AMQP_URL PORT THREADS DATABASE_URL PROMISES`` runs the route.
+``python -m bench.floor.api AMQP_URL PORT THREADS DATABASE_URL PROMISES`` runs the route.
 """
 
 import sys
@@ -24,10 +24,10 @@ import psycopg2
 import urllib3
 from flask import Flask, Response, jsonify, request
 
-from bench.bare_command import Requester
-from bench.floor import SLOTS, STARTS, floor, pack, unpack
-from bench.floor_decisions import DETAILS, Promises
-from bench.rig import Servers, running
+from bench.floor.bare_command import Requester
+from bench.floor.decisions import DETAILS, Promises
+from bench.floor.engine import SLOTS, STARTS, floor, pack, unpack
+from bench.systems.rig import Servers, running
 from services.api.serving.gunicorn_server import run_gunicorn
 from tests.harness.eventually import answers_200, eventually, free_port
 

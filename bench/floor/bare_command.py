@@ -4,8 +4,8 @@ A Flask route on the gateway's server publishes a persistent message with a conf
 takes all waiting messages, inserts a row for each, commits once, replies through the caller's exclusive queue, and
 acks. The route answers when its row is committed.
 
-``python -m bench.bare_command serve AMQP_URL PORT THREADS`` runs the route, and ``python -m bench.bare_command record
-AMQP_URL DATABASE_URL`` the process that consumes the queue. The function ``bare_command`` runs both.
+``python -m bench.floor.bare_command serve AMQP_URL PORT THREADS`` runs the route, and the arguments ``record AMQP_URL
+DATABASE_URL`` the process that consumes the queue. The function ``bare_command`` runs both.
 """
 
 import json
@@ -30,7 +30,7 @@ from flask import Flask, Response, jsonify
 from pika.spec import Basic
 from psycopg2.extras import execute_values
 
-from bench.rig import running
+from bench.systems.rig import running
 from services.api.serving.gunicorn_server import run_gunicorn
 
 __all__ = ["Requester", "bare_command"]

@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.contenders import LARGE_WORKERS, WORKERS
-from bench.disk import file_system
-from bench.large_loads import LargeSizes
+from bench.loads.large import LargeSizes
+from bench.loads.small import Sizes
+from bench.measuring.disk import file_system
 from bench.report import table
-from bench.workloads import Sizes
+from bench.systems.contenders import LARGE_WORKERS, WORKERS
 
 __all__ = ["ResultFile"]
 
-_FOLDER = Path(__file__).with_name("results")
+_FOLDER = Path(__file__).parents[1] / "results"
 
 
 class ResultFile:
