@@ -9,18 +9,17 @@ wall time. ``none`` runs the core alone.
 """
 
 import argparse
-import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import astuple, dataclass
 from datetime import datetime
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench.measuring.processes import cpu_s
+from bench.systems.rig import database
 from services.scheduler.commands.carry_out import carry_out, parse_specs
 from services.scheduler.core.advance import advance
 from services.scheduler.core.decision import Advanced, Dispatch
@@ -42,9 +41,7 @@ from shared.ids import new_run_id
 from shared.language.load import load
 from shared.status import RunStatus
 from shared.store.engine import open_engine
-from shared.store.migrate import migrate
 from shared.store.writes.transaction import Store
-from tests.harness.servers import PostgresServer
 
 _AT_ONCE = 20
 """Reports in one batch; a chain has only one at a time."""
@@ -193,21 +190,6 @@ def play(runs: _Core | _Stored) -> Cost:
         events.extend(ends.pop(event.token) for event in batch if isinstance(event, AttemptStarted))
 
 
-@contextmanager
-def _database(kind: str) -> Iterator[tuple[str, int | None]]:
-    """Yield the URL of a new database and the process id of its server; for SQLite without, for ``none`` neither."""
-    with tempfile.TemporaryDirectory(prefix="dagway-bench-") as folder:
-        if kind == "sqlite":
-            migrate(url := f"sqlite:///{Path(folder)}/dagway.db")
-            yield url, None
-        elif kind == "postgres":
-            with PostgresServer(fsync=True) as server:
-                migrate(url := server.create_database())
-                yield url, server.pid
-        else:
-            yield "", None
-
-
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(
@@ -218,7 +200,7 @@ def main() -> None:
     parser.add_argument("--store", choices=["none", "sqlite", "postgres"], default="none")
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
-    with _database(asked.store) as (url, server):
+    with database(asked.store) if asked.store != "none" else nullcontext(("", None)) as (url, server):
         for shape in ("wide", "chain") if asked.shape == "both" else (asked.shape,):
             _compare(url, server, shape, asked.steps, asked.rounds)
 

@@ -8,21 +8,19 @@ time of this process, since other work may share the machine.
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from bench.systems.rig import database
 from services.scheduler.assembly import Assembly
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.loops import folder as following
 from shared.clock import utc_now
 from shared.language.load import load
 from shared.store.engine import open_engine
-from shared.store.migrate import migrate
 from shared.store.writes.transaction import Store
 from shared.transport.embedded.transport import EmbeddedTransport
-from tests.harness.servers import PostgresServer
 
 STEPS = 20
 
@@ -45,17 +43,7 @@ def _timed(count: int, work: Callable[[], object]) -> str:
     return f"{seconds:.2f} s, {count / seconds:.0f} files/s, {count / cpu:.0f} files per CPU second"
 
 
-@contextmanager
-def _database(kind: str, base: Path) -> Iterator[str]:
-    if kind == "sqlite":
-        yield f"sqlite:///{base}/dagway.db"
-        return
-    with PostgresServer(fsync=True) as server:
-        yield server.create_database()
-
-
 def _follow(url: str, dags: Path, texts: list[str]) -> None:
-    migrate(url)
     parts = Assembly(Store(open_engine(url, pool_size=4)), EmbeddedTransport(None), Plans(), utc_now, ZoneInfo("UTC"))
     parsed = 0
 
@@ -92,7 +80,7 @@ def main() -> None:
             (dags / f"d{number}.yaml").write_text(text)
         for kind in sys.argv[2:] or ("sqlite", "postgres"):
             print(f"followed folder, {kind}:")
-            with _database(kind, Path(name)) as url:
+            with database(kind) as (url, _server):
                 _follow(url, dags, texts)
 
 

@@ -18,7 +18,7 @@ from tests.harness.eventually import eventually, free_port
 from tests.harness.procs import OWN_PROGRAM, DagwayProcess
 from tests.harness.servers import PostgresServer, RabbitServer
 
-__all__ = ["Rig", "Servers", "distributed", "embedded", "running", "servers"]
+__all__ = ["Rig", "Servers", "database", "distributed", "embedded", "running", "servers"]
 
 _DEADLINE_S = 120
 
@@ -88,6 +88,19 @@ def servers() -> Iterator[Servers]:
     """Run the servers that a distributed system needs."""
     with RabbitServer() as rabbit, PostgresServer(fsync=True) as postgres:
         yield Servers(rabbit, postgres)
+
+
+@contextmanager
+def database(kind: str) -> Iterator[tuple[str, int | None]]:
+    """Yield the URL of a new ``sqlite`` or ``postgres`` database, and the process id of its server if it has one."""
+    if kind == "sqlite":
+        with tempfile.TemporaryDirectory(prefix="dagway-bench-") as folder:
+            migrate(url := f"sqlite:///{folder}/dagway.db")
+            yield url, None
+    else:
+        with PostgresServer(fsync=True) as server:
+            migrate(url := server.create_database())
+            yield url, server.pid
 
 
 @contextmanager
