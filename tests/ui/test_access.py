@@ -1,6 +1,6 @@
 """The page for users, API keys and webhooks: what administrators can do there, and what others see."""
 
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import APIResponse, Browser, Page, Route, expect
 
 from tests.harness.accessibility import barriers
 from tests.harness.browser import PHONE, watched
@@ -180,6 +180,46 @@ def test_a_secret_is_shown_to_those_who_closed_the_dialog_too(chromium: Browser,
             page.get_by_role("button", name=f"Delete {leave}").click()
             dialog.get_by_role("button", name="Delete").click()
             expect(dialog).to_have_count(0)
+
+
+def test_a_secret_is_shown_to_nobody_after_the_logout(chromium: Browser, guarded: DagwayProcess) -> None:
+    held: list[tuple[Route, APIResponse]] = []
+
+    def hold_the_answer(route: Route) -> None:
+        if route.request.method == "POST":
+            held.append((route, route.fetch()))
+        else:
+            route.continue_()
+
+    with watched(chromium, f"{origin(guarded)}/flows/#/access?tab=keys", expected=("status of 401",)) as page:
+        log_in(page, "admin", "correct horse")
+        dialog = page.get_by_role("dialog")
+
+        def create(name: str) -> None:
+            page.get_by_role("button", name="New API key").click()
+            dialog.get_by_label("Name", exact=True).fill(name)
+            with page.expect_request(lambda request: request.method == "POST"):
+                dialog.get_by_role("button", name="Create").click()
+
+        page.route("**/api-keys", hold_the_answer)
+        create("late")
+        dialog.get_by_role("button", name="Cancel").click()
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_label("User name")).to_be_visible()
+        [(route, answer)] = held
+        route.fulfill(response=answer)
+        expect(page.locator(".toast")).to_contain_text("“New API key” was done all the same.")
+        expect(page.locator("dialog")).to_have_count(0)
+        page.unroute("**/api-keys")
+        log_in(page, "admin", "correct horse")
+        create("open")
+        expect(dialog).to_contain_text("it is not shown again")
+        # The login ends elsewhere, as in another tab.
+        door = origin(guarded)
+        assert page.request.post(f"{door}/flows/api/v2/auth/logout", headers={"Origin": door}, data={}).ok
+        page.evaluate("location.hash = '#/queues'")
+        expect(page.get_by_label("User name")).to_be_visible()
+        expect(page.locator("dialog")).to_have_count(0)
 
 
 def test_a_secret_whose_answer_was_lost_is_got_by_the_same_button(chromium: Browser, guarded: DagwayProcess) -> None:

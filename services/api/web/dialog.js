@@ -3,18 +3,20 @@
 import { ApiError, Once } from "./api.js";
 import { h, patch, refocus } from "./dom.js";
 import { toast } from "./notice.js";
+import { session } from "./session.js";
 
 /**
  * Ask by a form. `fields` are elements; `act(FormData, once)` does what was asked for: while it fails, the dialog stays
  * open with the reason. If it was closed meanwhile, a message has the reason, or says that it was done. `once` sends a
  * change that must not be made twice. `next`, called with what `act` returned, leads to another page: nobody who has closed
  * the dialog is taken there. `tell`, called likewise, says what the server says only once: to those who have closed the
- * dialog as well. `wide` makes room for a text. Returns whether it was done.
+ * dialog as well, but to nobody else than who asked. `wide` makes room for a text. Returns whether it was done.
  */
 export function ask({ title, text, fields = [], confirm = "OK", danger = false, wide = false, act, next, tell }) {
   return new Promise((resolve) => {
     let done = false;
     const once = new Once();
+    const asker = session.user?.username;
     const error = h("p", { class: "error", role: "alert", hidden: true });
     const button = h("button", { class: danger ? "danger" : "primary", type: "submit" }, confirm);
     const cancel = h("button", { type: "button", onclick: () => box.close() }, "Cancel");
@@ -28,14 +30,15 @@ export function ask({ title, text, fields = [], confirm = "OK", danger = false, 
       error.hidden = true;
       try {
         const result = await act(new FormData(form), once);
+        const told = tell && session.user?.username === asker;
         if (box.open) {
           done = true;
           box.close();
           next?.(result);
-        } else if (!tell) {
+        } else if (!told) {
           toast(`“${title}” was done all the same.`);
         }
-        tell?.(result);
+        if (told) tell(result);
       } catch (reason) {
         if (!(reason instanceof ApiError)) throw reason;
         if (!box.open) return toast(`“${title}” failed: ${reason.message}`, "error");
@@ -58,9 +61,9 @@ export function ask({ title, text, fields = [], confirm = "OK", danger = false, 
   });
 }
 
-/** Close the dialogs that are about another page: not what is said only once. */
-export function withdraw() {
-  for (const box of document.querySelectorAll("dialog[open]:not(.told-once)")) box.close();
+/** Close the dialogs that are about another page: not what is said only once, unless `all` are about another person. */
+export function withdraw({ all = false } = {}) {
+  for (const box of document.querySelectorAll(`dialog[open]${all ? "" : ":not(.told-once)"}`)) box.close();
 }
 
 /** A labelled input; `control` is `input` by default. */

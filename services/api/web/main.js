@@ -109,6 +109,7 @@ function askWho(refused) {
   forgetApprovals();
   // Whoever was logged in is not any more.
   Object.assign(session, { user: null, workspaces: [], absent: true });
+  withdraw({ all: true });
   show((entrance) => login(entrance, { refused, begin }), here());
   draw();
 }
