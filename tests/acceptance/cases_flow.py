@@ -95,7 +95,7 @@ steps:
     Case(
         "A33",
         "precondition command on the DAG",
-        f"preconditions: test -d /nope\nsteps: [echo never]{HANDLERS}",
+        f"preconditions: test -d {{dir}}/nope\nsteps: [echo never]{HANDLERS}",
         _dag_precondition_aborts_the_run,
         status="aborted",
     ),
