@@ -135,7 +135,11 @@ def shown(system: Deployment) -> Deployment:
     indirect=["system"],
     ids=["light", "dark", "distributed"],
 )
-def test_no_errors_and_no_sideways_scrolling(look: Look, shown: Deployment, dark: bool) -> None:
+def test_no_errors_and_no_sideways_scrolling(
+    look: Look, shown: Deployment, dark: bool, request: pytest.FixtureRequest
+) -> None:
+    # Four fifths of the time is axe's. The elements of a page are the same whichever system answers its requests.
+    look_for_barriers = "distributed" not in request.node.callspec.id
     size = PHONE if dark else (1280, 900)
     asked: list[str] = []
     with look(size=size, dark=dark) as page:
@@ -155,7 +159,7 @@ def test_no_errors_and_no_sideways_scrolling(look: Look, shown: Deployment, dark
             assert width <= room, (place, width)
             assert page.evaluate(NAMELESS) == [], place
             counted = {url for url in asked if not url.endswith(WATCHED)}  # a page that stays open asks again
-            assert barriers(page) == [], place
+            assert not look_for_barriers or barriers(page) == [], place
             if BUNDLED:
                 assert len(counted) <= MOST_REQUESTS, (place, counted)
 
