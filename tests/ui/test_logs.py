@@ -9,12 +9,14 @@ from tests.harness.cluster import Embedded
 from tests.ui.conftest import Look
 
 LINES = 40_000
+MORE_THAN_KEPT = 25_000
+"""How many lines a log has of which a page cannot hold all."""
 _LINES = "each => each.textContent.split('\\n').slice(0, -1)"
 
 
-def pour(system: Embedded, name: str, then: str = "") -> None:
-    """Start a run whose step writes 40,000 numbered lines, then runs the command ``then``."""
-    flood = f"seq -f line.%06g.of-a-long-long-log-file {LINES}{then}"
+def pour(system: Embedded, name: str, lines: int = LINES, then: str = "") -> None:
+    """Start a run whose step writes so many numbered lines, then runs the command ``then``."""
+    flood = f"seq -f line.%06g.of-a-long-long-log-file {lines}{then}"
     system.client.create(name, f"steps:\n  - name: pour\n    command: {flood}\n")
     system.client.start(name)
 
@@ -77,11 +79,12 @@ def test_a_page_holds_a_bounded_part_of_a_log_whichever_way_one_goes(
     look: Look, system: Embedded, tmp_path: Path
 ) -> None:
     done = tmp_path / "done"
-    pour(system, "sea", f"; until test -e {done}; do sleep 0.05; done; echo line.040001.last")
+    end = f"line.{MORE_THAN_KEPT + 1:06d}.last"
+    pour(system, "sea", MORE_THAN_KEPT, f"; until test -e {done}; do sleep 0.05; done; echo {end}")
     with look("#/runs/sea/r1?step=pour") as page:
         log = page.get_by_role("log")
-        expect(page.get_by_text("40,000 lines")).to_be_visible()
-        expect(log).to_contain_text("line.040000")
+        expect(page.get_by_text("25,000 lines")).to_be_visible()
+        expect(log).to_contain_text("line.025000")
         first, last, count = edges(log)
         while first > 1:
             page.get_by_role("button", name=f"Earlier ({first - 1:,})").click()
@@ -96,14 +99,14 @@ def test_a_page_holds_a_bounded_part_of_a_log_whichever_way_one_goes(
         assert edges(log) == (first, last, count)
 
         seen = last
-        page.get_by_role("button", name=f"Later ({LINES - last:,})").click()
+        page.get_by_role("button", name=f"Later ({MORE_THAN_KEPT - last:,})").click()
         expect(log).to_contain_text(f"line.{seen + 1:06d}")
         first, last, count = edges(log)
         assert last == seen + 5000
         assert count == last - first + 1 <= 20_000
         page.get_by_role("button", name="To the end", exact=True).click()
-        expect(log).to_contain_text("line.040001.last")
-        assert edges(log) == (39_002, 40_001, 1000)
+        expect(log).to_contain_text(end)
+        assert edges(log) == (24_002, 25_001, 1000)
         expect(page.get_by_role("button", name="Later", exact=True)).to_have_count(0)
 
 
