@@ -5,7 +5,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.harness.cluster import Embedded
-from tests.ui.conftest import Look
+from tests.ui.conftest import PLAIN_EDITOR, Look
 
 
 def test_a_button_keeps_the_focus_when_its_action_is_done(look: Look, system: Embedded) -> None:
@@ -16,6 +16,20 @@ def test_a_button_keeps_the_focus_when_its_action_is_done(look: Look, system: Em
         expect(page.get_by_role("button", name="Resume schedule")).to_be_focused()
         page.keyboard.press("Enter")
         expect(page.get_by_role("button", name="Suspend schedule")).to_be_focused()
+
+
+def test_save_keeps_the_focus_when_nothing_is_left_to_save(look: Look, system: Embedded) -> None:
+    system.client.create("saved", "steps: [echo x]\n")
+    with look("#/dags/saved?tab=spec", stored=PLAIN_EDITOR) as page:
+        save = page.get_by_role("button", name="Save", exact=True)
+        expect(save).to_be_disabled()
+        page.get_by_label("Spec of saved").fill("steps: [echo y]\n")
+        expect(save).to_be_enabled()
+        save.focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+        expect(save).to_be_disabled()
+        expect(save).to_be_focused()
 
 
 def test_a_row_keeps_the_focus_when_the_one_before_it_goes(look: Look, system: Embedded, tmp_path: Path) -> None:

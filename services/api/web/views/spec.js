@@ -143,8 +143,9 @@ class SpecView {
   }
 
   draw() {
+    // Not `disabled`: that would take the focus away from who saves with the keyboard.
     patch(this.bar,
-      may("manager") && h("button", { type: "button", class: "primary", disabled: !this.dirty || this.saving, title: "Ctrl+S",
+      may("manager") && h("button", { type: "button", class: "primary", "aria-disabled": (!this.dirty || this.saving) && "true", title: "Ctrl+S",
         onclick: () => this.save() }, "Save"),
       this.dirty && choice.offered && h("button", { type: "button", onclick: () => this.review() }, "Show changes"),
       this.dirty && h("button", { type: "button", onclick: () => this.undo() }, "Undo all"),
