@@ -119,6 +119,23 @@ def test_the_gantt_chart_shows_every_attempt(look: Look, system: Embedded) -> No
         expect(page.get_by_role("region", name="Step flaky")).to_contain_text("Attempts3")
 
 
+def test_the_time_scale_of_a_long_gantt_chart_stays_in_sight(look: Look, system: Embedded) -> None:
+    steps = "".join(f"  - {{name: s{n}, command: 'true'}}\n" for n in range(60))
+    system.client.create("long-bars", f"type: graph\nsteps:\n{steps}")
+    system.client.start("long-bars")
+    system.client.until("succeeded", "long-bars")
+    with look("#/runs/long-bars/r1?view=gantt") as page:
+        chart = page.locator(".canvas.gantt")
+        expect(chart.locator(".lane")).to_have_count(60)
+        assert chart.evaluate("each => each.scrollHeight > 1.5 * each.clientHeight")
+        for top in ("0", "each.scrollHeight / 3", "each.scrollHeight"):
+            hidden = chart.evaluate(
+                f"each => {{ each.scrollTop = {top}; return each.querySelector('.scale').getBoundingClientRect().bottom"
+                " - each.getBoundingClientRect().bottom; }"
+            )
+            assert hidden <= 0, top
+
+
 def test_what_a_step_called_is_opened_in_the_graph(look: Look, system: Embedded) -> None:
     system.client.create(
         "opens",

@@ -28,13 +28,14 @@ export function gantt(list, only, place) {
   for (const bar of bars.sort((a, b) => a.sent - b.sent)) lines.set(bar.stepName, [...(lines.get(bar.stepName) ?? []), bar]);
   const rows = [...lines].slice(0, LINES);
   const x = (ms) => NAMES + ((ms - from) / length) * (WIDTH - NAMES);
-  const height = rows.length * LINE + FOOT;
+  const height = rows.length * LINE;
+  const scale = ticks(length / 1000).map((seconds) => [seconds, x(from + seconds * 1000)]);
   return h("div", { class: "canvas gantt", key: "gantt" },
     s("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "group", "aria-label": "Steps by time" },
-      ticks(length / 1000).map((seconds) => s("g", { key: `tick ${seconds}`, class: "tick", "aria-hidden": "true" },
-        s("line", { x1: x(from + seconds * 1000), x2: x(from + seconds * 1000), y1: 0, y2: height - FOOT }),
-        s("text", { x: x(from + seconds * 1000), y: height - 6, "text-anchor": "middle" }, seconds ? `+${span(seconds)}` : "0"))),
+      scale.map(([seconds, at]) => s("line", { key: `tick ${seconds}`, class: "tick", x1: at, x2: at, y1: 0, y2: height })),
       rows.map(([name, attempts], index) => line(name, attempts, index * LINE, x, place))),
+    s("svg", { viewBox: `0 0 ${WIDTH} ${FOOT}`, class: "scale", "aria-hidden": "true" }, scale.map(([seconds, at]) =>
+      s("text", { key: seconds, x: at, y: FOOT - 6, "text-anchor": "middle" }, seconds ? `+${span(seconds)}` : "0"))),
     lines.size > LINES && h("p", { class: "faint" }, `Only the first ${LINES} of ${lines.size} steps are drawn.`));
 }
 
