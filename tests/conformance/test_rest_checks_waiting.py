@@ -145,7 +145,7 @@ def test_a_running_run_in_which_nothing_runs_says_what_it_waits_for(live: Live) 
     assert {name: running[name, "r"] for name in expected} == expected
     assert running["holds", "first"] == ""
     assert seen["counts"]["running"] == len(seen["running"])
-    assert "fails" in {each["name"] for each in seen["failed"]}
+    assert {each["name"]: each.get("failedStep") for each in seen["failed"]}["fails"] == "s"
     assert seen["counts"]["failed"] >= 1
     assert [(each["id"], each["live"], each["slots"]) for each in seen["workers"]] == [("w1", True, 20)]
     asked = {(each["name"], each["stepName"]) for each in seen["approvals"]}

@@ -108,6 +108,7 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "runs: at any depth": lambda reads: reads.runs_at_any_depth(["7", "8"]),
     "overview: past": lambda reads: reads.past_runs(NOW + timedelta(hours=25, minutes=39), limit=100),
     "overview: ended": lambda reads: reads.ended_counts(NOW + timedelta(hours=25, minutes=39)),
+    "overview: steps that failed": lambda reads: reads.failed_steps(["7", "8"]),
     "overview: for a person": lambda reads: reads.waiting_steps(limit=100),
     "pauses": lambda reads: reads.pauses(NOW),
     "secrets": lambda reads: reads.secrets(),

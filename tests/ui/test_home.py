@@ -46,6 +46,8 @@ def test_home_answers_the_nights_questions_at_once(look: Look, system: Embedded,
         failed = page.get_by_role("region", name=re.compile("^Failed"))
         expect(failed).to_contain_text("night-fails")
         expect(failed).to_contain_text("night-no")
+        step = failed.get_by_role("listitem").filter(has_text="night-fails").get_by_role("link", name="s", exact=True)
+        expect(step).to_have_attribute("href", "#/runs/night-fails/r1?step=s")
         failed.get_by_role("button", name=re.compile("^Retry")).click()
         expect(page.get_by_role("dialog")).to_contain_text("night-fails r1")
         expect(page.get_by_role("dialog")).not_to_contain_text("night-no")

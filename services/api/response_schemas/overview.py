@@ -12,6 +12,7 @@ from shared.status import RunLabel
 __all__ = [
     "ApprovalSchema",
     "ApprovalsSchema",
+    "FailedRunSchema",
     "NextFireSchema",
     "OverviewCountsSchema",
     "OverviewPauseSchema",
@@ -78,11 +79,15 @@ class OverviewPauseSchema(Schema):
     reason: str = ""
 
 
+class FailedRunSchema(DAGRunSummarySchema):
+    failedStep: str = Field(default="", description="the first step that failed, for the newest 10 of these runs")
+
+
 class OverviewSchema(Schema):
     counts: OverviewCountsSchema
     running: list[DAGRunSummarySchema]
     queued: list[DAGRunSummarySchema]
-    failed: list[DAGRunSummarySchema]
+    failed: list[FailedRunSchema]
     approvals: list[ApprovalSchema]
     nextFires: list[NextFireSchema]
     workers: list[OverviewWorkerSchema]

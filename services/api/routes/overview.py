@@ -23,6 +23,8 @@ OVERVIEW = Operations()
 _SHOWN = 50
 _NEXT = 10
 _APPROVALS = 200
+_WITH_STEP = 10
+"""Of how many failed runs the step is named."""
 _BARS = 2000
 _DAY = timedelta(days=1)
 _SEEN = timedelta(hours=1)
@@ -39,7 +41,8 @@ def overview(call: Call) -> ApiResponse:
     """Return the state of everything at a glance, and what failed in the last 24 hours.
 
     Of the queued runs the oldest 50 are listed, the one that has waited longest first; of the running and of the failed
-    ones the newest 50 of each status. ``counts`` has all.
+    ones the newest 50 of each status. ``counts`` has all. The newest 10 failed runs have ``failedStep``, the first step
+    that failed, if it is among the first 500 steps.
     """
     return ApiResponse(200, call.deps.combined.get("overview", lambda: json_bytes(_overview(call))))
 
@@ -89,7 +92,12 @@ def _overview(call: Call) -> dict[str, Any]:
     waiting = reads.waiting_steps(limit=_APPROVALS)
     pauses = reads.open_pauses()
     since = call.now - _DAY
-    recent = [found[each.run_key] for each in failed if each.run_key in found]
+    recent = sorted(
+        (run for each in failed if (run := found.get(each.run_key)) and run.finished_at and run.finished_at >= since),
+        key=lambda run: run.finished_at or run.created_at,
+        reverse=True,
+    )[:_SHOWN]
+    steps = reads.failed_steps([run.run_key for run in recent[:_WITH_STEP]])
 
     def shown(rows: Sequence[RunRow]) -> list[dict[str, Any]]:
         return [run_json.summary(run, call.deps.zone, waits_for.get(run.run_key, "")) for run in rows]
@@ -108,13 +116,10 @@ def _overview(call: Call) -> dict[str, Any]:
         "running": shown(runs[RunStatus.RUNNING]),
         # A retry queues an old run anew.
         "queued": shown(sorted(runs[RunStatus.QUEUED], key=lambda run: run.queued_at or run.created_at)),
-        "failed": shown(
-            sorted(
-                (run for run in recent if run.finished_at is not None and run.finished_at >= since),
-                key=lambda run: run.finished_at or run.created_at,
-                reverse=True,
-            )[:_SHOWN]
-        ),
+        "failed": [
+            {**one, **sparse(failedStep=steps.get(run.run_key, ""))}
+            for run, one in zip(recent, shown(recent), strict=True)
+        ],
         "approvals": _approvals(call, waiting),
         "nextFires": [] if any(each.scope == "global" for each in pauses) else _next_fires(call),
         "workers": _workers(call),

@@ -1,5 +1,6 @@
 """Reads for the overview: runs of the last hours, steps that wait for approval, and counts by status."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -18,6 +19,9 @@ __all__ = ["ApprovalRow", "OverviewReads", "PastRunRow"]
 _r = t.dag_runs.c
 _n = t.nodes.c
 _WAITING: ColumnElement[str] = literal_column("'waiting'")
+_FAILED: ColumnElement[str] = literal_column("'failed'")
+_MOST_STEPS = 500
+"""Among how many steps of a run one that failed is sought."""
 _MOST_ROOTS = 2000
 """Among how many active runs steps are sought that wait for approval."""
 _LONGEST = timedelta(days=1)
@@ -79,6 +83,19 @@ class OverviewReads(Reader):
         with self._statement() as connection:
             found = {RunStatus(row.status): int(row.runs) for row in connection.execute(query)}
         return {status: count for status, count in found.items() if not status.active}
+
+    def failed_steps(self, run_keys: Sequence[str]) -> dict[str, str]:
+        """Return the first failed step of each of these runs that has one among its first 500 steps, by key."""
+        first = (
+            select(_n.name)
+            .where(_n.run_key == _r.run_key, _n.idx < _MOST_STEPS, _n.kind != "prepare", _n.status == _FAILED)
+            .order_by(_n.idx)
+            .limit(1)
+            .scalar_subquery()
+        )
+        query = select(_r.run_key, first).where(_r.run_key.in_(run_keys))
+        with self._statement() as connection:
+            return {run_key: name for run_key, name in connection.execute(query) if name is not None}
 
     def waiting_steps(self, *, limit: int) -> tuple[ApprovalRow, ...]:
         """Return the steps that wait for approval, those of the newest runs first."""

@@ -88,9 +88,9 @@ export function runs(page) {
 const unix = (text) => (text ? Math.floor(new Date(text).getTime() / 1000) : undefined);
 
 /** The address of a run, be it a root or some run's child. */
-export const runPlace = (run) => (run.rootDAGRunId && run.rootDAGRunId !== run.dagRunId
-  ? to(["runs", run.rootDAGRunName, run.rootDAGRunId, "sub", run.dagRunId])
-  : to(["runs", run.name, run.dagRunId]));
+export const runPlace = (run, query = {}) => (run.rootDAGRunId && run.rootDAGRunId !== run.dagRunId
+  ? to(["runs", run.rootDAGRunName, run.rootDAGRunId, "sub", run.dagRunId], query)
+  : to(["runs", run.name, run.dagRunId], query));
 
 /** A table of runs; `named`: with the name of their DAG, `selection`: with boxes to select them. */
 export const runTable = (list, named = true, selection = null) => h("table", { class: "rows runs" },
