@@ -4,6 +4,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from tests.harness.accessibility import barriers
 from tests.harness.cluster import Embedded
 from tests.ui.conftest import Look
 
@@ -209,3 +210,42 @@ def test_progress_and_remarks_are_shown_while_the_step_runs(look: Look, system: 
         trace = system.client.run("teller")["traceId"]
         expect(page.locator(".facts").first).to_contain_text(trace)
         assert len(trace) == 32
+
+
+FIRST_SEEN = """() => new MutationObserver(() => {
+  const retry = [...document.querySelectorAll("button")].find((each) => each.textContent === "Retry");
+  if (retry) window.atFirst ??= retry.disabled ? "takes no click" : "takes clicks";
+}).observe(document.body, { childList: true, subtree: true })"""
+"""Notes whether *Retry* takes clicks in the moment in which it appears."""
+
+
+def test_a_click_meant_for_stop_does_not_retry(look: Look, system: Embedded, tmp_path: Path) -> None:
+    system.client.create("ends", f"steps: [{{name: s, command: '{gate(tmp_path / 'open')}; exit 3'}}]\n")
+    system.client.start("ends")
+    with look("#/runs/ends/r1") as page:
+        expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
+        page.evaluate(FIRST_SEEN)
+        (tmp_path / "open").touch()
+        expect(page.get_by_role("button", name="Retry", exact=True)).to_be_enabled()
+        assert page.evaluate("window.atFirst") == "takes no click"
+        # Who opens the page of a run that has ended need not wait.
+        page.reload()
+        page.evaluate(FIRST_SEEN)
+        expect(page.get_by_role("button", name="Retry", exact=True)).to_be_enabled()
+        assert page.evaluate("window.atFirst ?? 'takes clicks'") == "takes clicks"
+
+
+def test_the_failed_steps_of_a_long_run_are_above_the_table(look: Look, system: Embedded) -> None:
+    steps = "".join(f"  - {{name: s{n}, command: '{'echo no; exit 3' if n % 2 else 'true'}'}}\n" for n in range(13))
+    system.client.create("many-fail", f"type: graph\nsteps:\n{steps}")
+    system.client.start("many-fail")
+    system.client.until("failed", "many-fail")
+    with look("#/runs/many-fail/r1") as page:
+        failed = page.get_by_role("region", name="Failed steps")
+        expect(failed.get_by_role("link")).to_have_text(["s1", "s3", "s5", "s7", "s9"])
+        expect(failed).to_contain_text("1 more failed.")
+        expect(failed.get_by_role("listitem").first).to_contain_text("exit status 3")
+        assert barriers(page) == []
+        failed.get_by_role("link", name="s3").focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("region", name="Step s3")).to_be_visible()

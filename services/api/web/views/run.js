@@ -12,7 +12,7 @@ import { approvals, lacksQuestions, readQuestions } from "./approval.js";
 import { gantt } from "./gantt.js";
 import { runActions } from "./run_actions.js";
 import { MOST_CHILDREN, stepPanel } from "./step.js";
-import { note, stepList } from "./steps.js";
+import { failedSteps, note, stepList } from "./steps.js";
 import { timeline } from "./timeline.js";
 
 const NARROW = matchMedia("(max-width: 760px)");
@@ -142,7 +142,7 @@ export function run(page) {
 
   function heading() {
     return h("div", { class: "heading" },
-      h("h1", {}, state.run.name), h("span", { role: "status" }, toldBadge(state.run)), h("span", { class: "gap" }), runActions(page, state));
+      h("h1", {}, state.run.name), h("span", { role: "status" }, toldBadge(state.run)), h("span", { class: "gap" }), runActions(page, state, () => draw()));
   }
 
   function facts() {
@@ -195,6 +195,7 @@ export function run(page) {
     }));
     const whole = withOpened(drawn, state.opened, childPlace);
     return [
+      failedSteps(state, allNodes(), (step) => place({ ...NO_LOG, step }), () => draw()),
       h("div", { class: "choice", role: "group", "aria-label": "Picture", key: "pictures" }, ["graph", "gantt"].map((kind) =>
         h("button", { type: "button", "aria-pressed": String(kind === shape), onclick: () => stay({ view: kind === "graph" ? "" : kind }) },
           { graph: "Graph", gantt: "Gantt" }[kind]))),

@@ -6,16 +6,27 @@ import { h } from "../dom.js";
 import { attempt } from "../notice.js";
 import { go, to } from "../router.js";
 import { may, settings } from "../session.js";
-import { moves } from "../status.js";
+import { active, moves } from "../status.js";
 import { copyDialog } from "./copy.js";
 
-/** The buttons for `state.run`; a sub run is its root's to stop or retry. */
-export function runActions(page, state) {
+/** For how long after the end of a run *Retry* takes no click: it comes where *Stop* was, and a click may be meant for that. */
+const TAKES_NO_CLICK_MS = 1000;
+
+/** The buttons for `state.run`; a sub run is its root's to stop or retry. `changed` draws the page again. */
+export function runActions(page, state, changed) {
   const { run, name, root, sub } = state;
   if (sub) return null;
   const compare = h("a", { class: "button", key: "compare", href: to(["compare", name, run.dagRunId]), title: "With the run before" }, "Compare");
   if (!may("operator")) return h("div", { class: "actions" }, compare);
   const label = run.statusLabel;
+  if (state.wasActive && !active(label)) {
+    state.justEnded = true;
+    setTimeout(() => {
+      state.justEnded = false;
+      changed();
+    }, TAKES_NO_CLICK_MS);
+  }
+  state.wasActive = active(label);
 
   const stop = () => ask({
     title: "Stop this run?", text: "Its running steps are stopped, and its abort and exit handlers run.",
@@ -51,7 +62,7 @@ export function runActions(page, state) {
   return h("div", { class: "actions" },
     label === "running" && h("button", { type: "button", class: "danger", key: "stop", onclick: stop }, "Stop"),
     label === "queued" && h("button", { type: "button", class: "danger", key: "dequeue", onclick: withdraw }, "Dequeue"),
-    !moves(label) && label !== "waiting" && h("button", { type: "button", key: "retry", onclick: retry, title: "Runs again, in this run, the steps that did not succeed" }, "Retry"),
+    !moves(label) && label !== "waiting" && h("button", { type: "button", key: "retry", onclick: retry, disabled: state.justEnded, title: "Runs again, in this run, the steps that did not succeed" }, "Retry"),
     h("button", { type: "button", key: "copy", onclick: () => copyDialog({ ...run, name }, settings.auth !== "none") }, "Copy as…"),
     compare,
     h("button", { type: "button", key: "again", onclick: again, title: "A new run with the same parameters" }, "Run again"));

@@ -20,6 +20,25 @@ export function progressBar({ current, total, text }) {
 }
 
 const MOST = 200;
+/** A table of so many steps is in sight as a whole, or nearly so. */
+const FEW = 12;
+const MOST_FAILED = 5;
+
+/** The first steps of a long table that failed, with their messages. */
+export function failedSteps(state, nodes, place, changed) {
+  const failed = nodes.filter((node) => node.statusLabel === "failed");
+  if (nodes.length <= FEW || !failed.length) return null;
+  const more = failed.length - MOST_FAILED;
+  const all = () => {
+    Object.assign(state.find, { text: "", label: "failed", most: MOST });
+    changed();
+  };
+  return h("section", { class: "error call", key: "failed", "aria-label": "Failed steps" },
+    h("ul", { class: "entries" }, failed.slice(0, MOST_FAILED).map(({ step, error }) => h("li", { key: step.name },
+      h("a", { href: place(step.name) }, step.name), " failed", error && h("div", { class: "clip", title: error }, error)))),
+    more > 0 && h("p", {}, `${more} more failed. `,
+      nodes.length > MOST && h("button", { type: "button", onclick: all }, "Show only failed steps")));
+}
 
 /** The table, and for a long one what narrows it: `state.find` has `text`, `label` and how many rows are shown. */
 export function stepList(state, nodes, chosen, place, changed) {
