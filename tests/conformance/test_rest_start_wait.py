@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 
 import pytest
 from prometheus_client import REGISTRY
@@ -169,13 +170,15 @@ def test_a_repeated_start_returns_the_run_that_has_ended_already(live: Live, mon
     object.__setattr__(deps, "follower", never_polls)
     client = Live(deps, live.reads)
 
-    first, second = (
-        client.post("/dags/again/start?wait=60s", {"dagRunId": "r"}, headers={"Idempotency-Key": "start-again"})
-        for _ in range(2)
+    again = partial(
+        client.post, "/dags/again/start?wait=60s", {"dagRunId": "r"}, headers={"Idempotency-Key": "start-again"}
     )
+    first, answered = again(), _phases()["decided_answered count"]
+    second = again()
 
     assert first == second
     assert second["finished"] is True
+    assert _phases()["decided_answered count"] == answered, "the time since its end is no phase of the run"
 
 
 def test_a_finished_run_has_its_whole_logs_also_under_load(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:

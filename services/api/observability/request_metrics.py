@@ -134,9 +134,14 @@ def accepted() -> None:
 
 
 def decided(since: timedelta) -> None:
-    """Note that the request in hand is answered with a run that ended ``since`` ago; ``end`` observes the phase."""
+    """Note that the request in hand is answered with a run that ended ``since`` ago; ``end`` observes the phase.
+
+    It is none if the run had ended before: then the request repeats a start.
+    """
     # The clocks of gateway and scheduler may differ, but a phase must not be negative.
-    current_request.environ[_DECIDED] = time.monotonic() - max(0.0, since.total_seconds())
+    decided_s = time.monotonic() - max(0.0, since.total_seconds())
+    if decided_s > current_request.environ[_BEGAN]:
+        current_request.environ[_DECIDED] = decided_s
 
 
 def over(request: Request) -> None:
