@@ -123,10 +123,11 @@ def test_runs_are_listed_page_by_page(stack: Stack, path: str) -> None:
 
 
 def test_a_run_is_not_rescheduled_from_another_spec_than_its_own(stack: Stack) -> None:
+    before = len(stack.seen)
     response = stack.client.post("/api/v1/dag-runs/nightly/r1/reschedule", json={"useCurrentDagFile": True})
 
     assert (response.status_code, response.get_json()["details"]) == (400, {"field": "useCurrentDagFile"})
-    assert stack.seen == []
+    assert len(stack.seen) == before, "no command"
 
 
 def test_the_documents_of_dagu_2_are_not_our_reference(stack: Stack) -> None:

@@ -92,7 +92,7 @@ const list = (entries, count, all) => [
 const entry = (run) => h("li", { key: `${run.name} ${run.dagRunId}` },
   toldBadge(run), " ", h("a", { class: "name", href: runPlace(run) }, run.name), " ", h("span", { class: "mono faint" }, run.dagRunId),
   h("span", { class: "faint" }, " ", ago(run.finishedAt || run.startedAt || run.queuedAt), run.startedAt && [", ", took(run)]),
-  reason(run.waitingFor), run.failedStep && h("div", {}, "step ", h("a", { href: runPlace(run, { step: run.failedStep }) }, run.failedStep), " failed"),
+  reason(run.waitingFor), run.failedStep && h("div", { class: "faint" }, "step ", h("a", { href: runPlace(run, { step: run.failedStep }) }, run.failedStep), " failed"),
   run.error && h("div", { class: "error clip", title: run.error }, run.error));
 
 const asked = (each) => h("li", { key: `${each.name} ${each.dagRunId} ${each.subDAGRunId} ${each.stepName}` },
