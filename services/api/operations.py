@@ -146,7 +146,7 @@ class Call:
         return drawn(size, server_secret=self.deps.settings.token_secret, purpose=purpose, key=self.key)
 
     def drawn_id(self, purpose: str) -> str:
-        """Return a new id of such bytes."""
+        """Return a new UUID made of such bytes."""
         return str(UUID(bytes=self.drawn(16, purpose), version=4))
 
     def send(self, command: Command, *, key: str | None) -> SentCommand:

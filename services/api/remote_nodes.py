@@ -1,4 +1,4 @@
-"""Which remote node a request names: another server with the same API (as in Dagu's REST API v2); and the path for it.
+"""Which remote node a request names, and the path to send there: a node is another server with the same API.
 
 The node may stand behind a proxy, and proxies differ in what they decode and tidy up before they look at a path. So a
 path is forwarded only if it names the same operation, or one that the user may call too, however it is read.

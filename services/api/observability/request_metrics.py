@@ -136,7 +136,7 @@ def accepted() -> None:
 def decided(since: timedelta) -> None:
     """Note that the request in hand is answered with a run that ended ``since`` ago; ``end`` observes the phase.
 
-    It is none if the run had ended before: then the request repeats a start.
+    A run that had ended before the request began is not observed: the request repeats a start.
     """
     # The clocks of gateway and scheduler may differ, but a phase must not be negative.
     decided_s = time.monotonic() - max(0.0, since.total_seconds())
