@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 
 from services.api.app import create_app
@@ -69,64 +70,66 @@ def run_up(
     _open_data_folder(config)
     settings = replace(settings, secret_box=SecretBox(stored_secret_keys(config)))
     database_url = config.database_url or f"sqlite:///{config.data_dir / 'dagway.db'}"
-    migrate(database_url)
-    limits = time_limits(config)
-    engine = open_engine(database_url, pool_size=12, limits=limits)
-    reads = Reads(open_engine(database_url, pool_size=config.api_threads + 2, read_only=True, limits=limits))
-    limit_dag_series(config.metrics_dags)
+    # Before the migration: this fails if another process, perhaps of an earlier version, uses the folder.
     transport = signed(open_transport(config.amqp_url or "embedded:", name="dagway", data_dir=config.data_dir))
-    store = Store(engine)
-    scheduler = make_scheduler(
-        config,
-        store,
-        transport,
-        version,
-        on_death,
-        base_config=base_config,
-        dag_files=dag_files,
-    )
-    deps = build_deps(
-        transport=transport,
-        reads=reads,
-        version=version,
-        settings=settings,
-        base_path=config.base_path,
-        max_dag_series=config.metrics_dags,
-        command_wait_s=command_wait_s(config, "up"),
-        own_trouble=DiskCheck(config.data_dir).problem,
-    )
-    app = create_app(deps)
-    # Both servers bind here, before the scheduler's threads start: if a port is taken, there is nothing to stop.
-    server = EmbeddedServer(app, config.host, config.port, threads=config.api_threads)
-    admin = OptionalAdminServer(config, lambda: worker.facts().trouble or scheduler.trouble)
-    if scheduler.folder is not None:
-        scheduler.folder.try_to_look()
-    warn_if_open(settings, config.host)
-    freeze_loaded()
-    JUDGED_AGE.set_function(lambda: scheduler.judged_age_s)
-    scheduler.start()
-    link = LinkServer(transport, worker.link) if isinstance(transport, EmbeddedTransport) else None
-    worker.begin(on_death)
-    server.start()
-    backlog = BacklogReads(engine)
-    admin.add(ProcessCollector("up", version, transport, Volume(config.data_dir)))
-    admin.add(BacklogCollector(backlog.backlog, reads.specs, store.clock))
-    admin.add(DatabaseSizeCollector(backlog.database_bytes, config.database_room_mib))
-    admin.add(SchemaCollector(reads.schema))
-    admin.add(WorkerCollector(worker.facts))
-    admin.add(DaguCollector(deps))
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    with admin:
-        echo(_welcome(f"http://{host}:{server.port}", config))
-        wait_for_stop(stop)
-    deps.closing.set()
-    server.stop()
-    deps.audit.close()
-    worker.stop()
-    if link is not None:
-        link.close()
-    scheduler.stop()
-    transport.close()
+    # Closed even if a later line fails: otherwise the next start would count every message as returned once more.
+    with closing(transport):
+        migrate(database_url)
+        limits = time_limits(config)
+        engine = open_engine(database_url, pool_size=12, limits=limits)
+        reads = Reads(open_engine(database_url, pool_size=config.api_threads + 2, read_only=True, limits=limits))
+        limit_dag_series(config.metrics_dags)
+        store = Store(engine)
+        scheduler = make_scheduler(
+            config,
+            store,
+            transport,
+            version,
+            on_death,
+            base_config=base_config,
+            dag_files=dag_files,
+        )
+        deps = build_deps(
+            transport=transport,
+            reads=reads,
+            version=version,
+            settings=settings,
+            base_path=config.base_path,
+            max_dag_series=config.metrics_dags,
+            command_wait_s=command_wait_s(config, "up"),
+            own_trouble=DiskCheck(config.data_dir).problem,
+        )
+        app = create_app(deps)
+        # Both servers bind here, before the scheduler's threads start: if a port is taken, there is nothing to stop.
+        server = EmbeddedServer(app, config.host, config.port, threads=config.api_threads)
+        admin = OptionalAdminServer(config, lambda: worker.facts().trouble or scheduler.trouble)
+        if scheduler.folder is not None:
+            scheduler.folder.try_to_look()
+        warn_if_open(settings, config.host)
+        freeze_loaded()
+        JUDGED_AGE.set_function(lambda: scheduler.judged_age_s)
+        scheduler.start()
+        link = LinkServer(transport, worker.link) if isinstance(transport, EmbeddedTransport) else None
+        worker.begin(on_death)
+        server.start()
+        backlog = BacklogReads(engine)
+        admin.add(ProcessCollector("up", version, transport, Volume(config.data_dir)))
+        admin.add(BacklogCollector(backlog.backlog, reads.specs, store.clock))
+        admin.add(DatabaseSizeCollector(backlog.database_bytes, config.database_room_mib))
+        admin.add(SchemaCollector(reads.schema))
+        admin.add(WorkerCollector(worker.facts))
+        admin.add(DaguCollector(deps))
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        with admin:
+            echo(_welcome(f"http://{host}:{server.port}", config))
+            wait_for_stop(stop)
+        deps.closing.set()
+        server.stop()
+        deps.audit.close()
+        worker.stop()
+        if link is not None:
+            link.close()
+        scheduler.stop()
     engine.dispose()
     stop_sending()
 

@@ -2,10 +2,13 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from shared.transport.base import COMMANDS, Outgoing
+from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.cluster import Embedded
 from tests.harness.eventually import free_port
 from tests.harness.procs import DagwayProcess, refused
@@ -80,6 +83,21 @@ def test_a_second_process_on_a_data_folder_is_refused_because_of_the_first(tmp_p
 
     assert "another dagway uses this folder" in said
     assert "another dagway uses this folder" in asked
+
+
+def test_a_process_that_cannot_start_returns_no_message(tmp_path: Path, taken: str) -> None:
+    """After too many returns a message would be a dead letter."""
+    journal = tmp_path / "transport.sqlite3"
+    with closing(EmbeddedTransport(journal)) as transport:
+        transport.consume([COMMANDS], prefetch=1).close()  # which creates the broker queue
+        transport.send(Outgoing(COMMANDS, b"{}", "c1")).result(30)
+
+    for number in range(2):
+        refused(tmp_path / str(number), "up", "--data-dir", str(tmp_path), "--port", taken)
+
+    with closing(EmbeddedTransport(journal)) as transport:
+        (command,) = transport.consume([COMMANDS], prefetch=1).take(1, 30)
+        assert (command.body, command.redelivered) == (b"{}", False)
 
 
 @pytest.mark.parametrize("kind", ["up", "scheduler"])

@@ -13,13 +13,14 @@ import pytest
 
 from scripts.release import project_version
 from shared.store import tables as t
+from shared.store.migrate import current
 from tests.golden.code import unpack_code
 from tests.harness.client import Answer, ask_probe
-from tests.harness.cluster import Cluster, give_roles, running
+from tests.harness.cluster import Cluster, Embedded, give_roles, running
 from tests.harness.counterparts import MailCounterpart
 from tests.harness.eventually import eventually
 from tests.harness.invariants import at_rest, violations
-from tests.harness.procs import DagwayProcess
+from tests.harness.procs import DagwayProcess, refused
 from tests.harness.servers import PostgresServer, RabbitServer
 
 LEASE_S = 5.0
@@ -190,3 +191,16 @@ def test_an_upgrade_from_the_last_release_fails_no_request_and_loses_or_doubles_
     assert sorted(sent) == sorted(
         f"<{row['run_key']}.1.end@dagway.invalid>" for row in system.rows(t.dag_runs, dag_name="load")
     )
+
+
+def test_a_newer_program_leaves_the_database_of_a_running_older_one_alone(tmp_path: Path) -> None:
+    """Somebody who tries a new version while the old one runs can still start the old one again."""
+    path = {"PYTHONPATH": str(unpack_code(tmp_path / "released"))}
+    with Embedded(tmp_path / "theirs", env=path) as theirs:
+        revision = current(theirs.store_url)
+        said = refused(tmp_path / "ours", "up", "--data-dir", str(theirs.data_dir), "--port", "0")
+
+        assert "another dagway uses this folder" in said
+        assert current(theirs.store_url) == revision
+        assert theirs.stop() == [0]
+        theirs.start()
