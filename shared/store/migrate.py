@@ -49,8 +49,16 @@ _HOW_TO = """the database user {user} lacks a privilege: {what}. Run this SQL as
   GRANT CREATE, USAGE ON SCHEMA public TO "{user}";
   GRANT USAGE ON SCHEMA public TO dagway_scheduler, dagway_api;"""
 
+_NOT_OWNER = """the database user {user} lacks a privilege: {what}. Migrate as {owner}, the user that owns the tables"""
+
 _NOT_UTF8 = """the encoding of the database is {encoding}: it cannot hold every text. Create it like this:
   CREATE DATABASE dagway OWNER "{user}" ENCODING 'UTF8' TEMPLATE template0;"""
+
+_OTHER_OWNER = """
+    SELECT tableowner FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'alembic_version'
+    AND NOT pg_has_role(tableowner, 'USAGE')
+"""
+"""Who owns the tables, if the user of the session does not."""
 
 _revision = Table(
     "alembic_version",
@@ -89,7 +97,10 @@ def migrate(url: str, *, scripts: Path = SCRIPTS) -> str:
         if getattr(error.orig, "pgcode", None) != _PERMISSION_DENIED:
             raise
         what = str(error.orig).strip().splitlines()[0]
-        raise ConfigInvalid(_HOW_TO.format(what=what, user=engine.url.username)) from error
+        with store_errors(), engine.connect() as connection:
+            owner = connection.exec_driver_sql(_OTHER_OWNER).scalar()
+        how = _HOW_TO if owner is None else _NOT_OWNER
+        raise ConfigInvalid(how.format(what=what, user=engine.url.username, owner=owner)) from error
     finally:
         engine.dispose()
 

@@ -229,6 +229,18 @@ def test_a_user_who_may_not_migrate_is_told_what_to_run(database_url: str) -> No
     assert current(database_url) is None
 
 
+def test_a_user_who_does_not_own_the_tables_is_told_who_does(migrated_url: str, api_url: str) -> None:
+    """Not to give more rights to a user who needs none."""
+    _execute(migrated_url, "UPDATE alembic_version SET version_num = '0051'")
+
+    with pytest.raises(ConfigInvalid) as refused:
+        migrate(api_url)
+
+    said = str(refused.value)
+    assert said.endswith(f"Migrate as {urlsplit(migrated_url).username}, the user that owns the tables")
+    assert "GRANT" not in said
+
+
 def test_a_database_that_cannot_hold_all_texts_is_refused(postgres_server: PostgresServer, database_url: str) -> None:
     name = f"ascii_{urlsplit(database_url).path.strip('/')}"
     postgres_server.execute(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0")
