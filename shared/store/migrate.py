@@ -4,6 +4,7 @@ Several processes may call ``migrate`` at the same time: one migrates, the other
 revision that fails changes nothing. Only ``migrate`` imports Alembic, because the import takes a quarter of a second.
 """
 
+import logging
 import time
 from pathlib import Path
 
@@ -27,8 +28,11 @@ from shared.errors import ConfigInvalid
 from shared.private_files import private_file
 from shared.store.create_schema import create_tables
 from shared.store.engine import is_postgres, open_engine, store_errors
+from shared.store.time_limits import TimeLimits
 
 __all__ = ["HEAD", "SCRIPTS", "current", "migrate", "require_head", "revision"]
+
+_log = logging.getLogger(__name__)
 
 HEAD = "0052"
 """The revision this program needs: the last one in ``SCRIPTS``."""
@@ -40,6 +44,15 @@ _LOCK = 0x6461_6777_6179
 
 _LOOK_S = 0.2
 """How often a migration looks whether another one has ended."""
+
+_LOCK_WAIT_S = 1
+"""How long a revision waits for a lock: for so long all others that need the table wait behind it."""
+
+_OTHERS_TURN_S = 3
+"""How long the others then have the table for themselves, before the revision tries again."""
+
+_LOCKED = frozenset({"55P03", "40P01"})
+"""SQLSTATEs: no lock within ``_LOCK_WAIT_S``; a deadlock, for which Postgres ended this transaction."""
 
 _PERMISSION_DENIED = "42501"
 
@@ -60,6 +73,13 @@ _OTHER_OWNER = """
 """
 """Who owns the tables, if the user of the session does not."""
 
+_LOCKS = """
+    SELECT DISTINCT virtualtransaction, concat_ws(', ', 'pid ' || pid, nullif(application_name, ''))
+    FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'relation' AND granted AND datname = current_database() AND pid <> pg_backend_pid()
+"""
+"""Who has a lock of a table. A user who is no superuser does not see since when."""
+
 _revision = Table(
     "alembic_version",
     MetaData(),
@@ -74,14 +94,16 @@ def migrate(url: str, *, scripts: Path = SCRIPTS) -> str:
 
     On SQLite: create the file and its folder, for their owner only, and apply all revisions in one transaction; an
     empty database gets the schema of the last revision at once (ADR 61). On Postgres each revision is one transaction,
-    except for indexes of large tables (``create_index_online``).
+    except for indexes of large tables (``create_index_online``). A revision waits in short turns for the end of a
+    transaction that reads a table, such as a backup's, and others use the table in between.
 
     Raises:
         ConfigInvalid: a newer Dagway migrated the database, its encoding is not UTF8, or the database user lacks a
             privilege; the error text has the SQL that mends it.
         StoreUnavailable: the database is unavailable.
     """
-    engine = open_engine(url, pool_size=1, application_name="dagway migrate")
+    limits = TimeLimits(lock_s=_LOCK_WAIT_S)
+    engine = open_engine(url, pool_size=1, application_name="dagway migrate", limits=limits)
     if not is_postgres(engine):
         path = Path(make_url(url).database or "")
         path.parent.mkdir(0o700, parents=True, exist_ok=True)
@@ -126,7 +148,26 @@ def _migrate_postgres(connection: Connection, scripts: Path) -> str:
         connection.commit()
         time.sleep(_LOOK_S)
     connection.commit()
-    return _upgrade(connection, scripts)
+    while True:
+        try:
+            return _upgrade(connection, scripts)
+        except exc.DBAPIError as error:
+            if getattr(error.orig, "pgcode", None) not in _LOCKED:
+                raise
+            connection.rollback()
+            # An online index waits without a limit, and may have been what failed.
+            connection.exec_driver_sql("RESET lock_timeout")
+            before = _locks(connection)
+            time.sleep(_OTHERS_TURN_S)
+            why = str(error.orig).strip().splitlines()[0]
+            long = sorted(who for _, who in before & _locks(connection))
+            _log.warning("migration.waits", extra={"error": why, "held_by": ", and ".join(long)})
+
+
+def _locks(connection: Connection) -> set[tuple[str, str]]:
+    found = connection.exec_driver_sql(_LOCKS).all()
+    connection.commit()
+    return {(transaction, who) for transaction, who in found}
 
 
 def _migrate_sqlite(connection: Connection, scripts: Path) -> str:

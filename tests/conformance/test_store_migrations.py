@@ -1,5 +1,6 @@
 """The migrations create exactly the schema that the code defines. A failed migration changes nothing."""
 
+import logging
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +67,15 @@ def _scripts_with(tmp_path: Path, revision: str) -> Path:
     scripts = tmp_path / "100% migrations"
     shutil.copytree(SCRIPTS, scripts)
     (scripts / "versions" / "r9999_more.py").write_text(revision.format(head=HEAD))
+    return scripts
+
+
+def _scripts_until(tmp_path: Path, last: str) -> Path:
+    """Return a copy of the migrations without those after ``last``."""
+    scripts = shutil.copytree(SCRIPTS, tmp_path / "migrations")
+    for path in (scripts / "versions").glob("r*.py"):
+        if path.stem[1:5] > last:
+            path.unlink()
     return scripts
 
 
@@ -258,11 +268,7 @@ def test_logs_and_messages_are_compressed_by_lz4(empty_url: str) -> None:
 @pytest.mark.parametrize("empty_url", ["postgres"], indirect=True)
 def test_an_index_is_made_while_others_write_and_again_if_that_failed(empty_url: str, tmp_path: Path) -> None:
     """Not on SQLite, where a migration is one transaction, and nothing else is running."""
-    until_index = shutil.copytree(SCRIPTS, tmp_path / "migrations")
-    for path in (until_index / "versions").glob("r*.py"):
-        if path.stem[1:5] > "0026":
-            path.unlink()
-    migrate(empty_url, scripts=until_index)
+    migrate(empty_url, scripts=_scripts_until(tmp_path, "0026"))
     engine = open_engine(empty_url)
     writer = engine.connect()
     with engine.begin() as connection:
@@ -296,4 +302,34 @@ def test_an_index_is_made_while_others_write_and_again_if_that_failed(empty_url:
         valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_dag_runs_id'::regclass"
         assert connection.exec_driver_sql(valid).scalar_one()
     writer.close()
+    engine.dispose()
+
+
+@pytest.mark.parametrize("empty_url", ["postgres"], indirect=True)
+def test_others_use_a_table_while_a_revision_waits_for_a_long_reader(
+    empty_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    migrate(empty_url, scripts=_scripts_until(tmp_path, "0049"))
+    engine = open_engine(empty_url)
+    backup = open_engine(empty_url, application_name="backup").connect()
+
+    def tries() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if record.message == "migration.waits"]
+
+    def read() -> bool:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+            connection.exec_driver_sql("SELECT count(*) FROM dag_runs")
+        return True
+
+    with ThreadPoolExecutor(1) as pool, backup.begin():
+        pid = backup.exec_driver_sql("SELECT pg_backend_pid(), count(*) FROM dag_runs").scalar()
+        migrated = pool.submit(migrate, empty_url)
+        eventually(lambda: read() and len(tries()) >= 2)
+        assert not migrated.done()
+        backup.commit()
+        assert migrated.result(timeout=60) == HEAD
+
+    assert {vars(each)["held_by"] for each in tries()} == {f"pid {pid}, backup"}
+    backup.close()
     engine.dispose()
