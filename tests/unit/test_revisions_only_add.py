@@ -20,6 +20,15 @@ _BREAKING_SQL = re.compile(
     r"|ADD (CONSTRAINT|CHECK|UNIQUE|FOREIGN))\b",
     re.IGNORECASE,
 )
+_CHANGING = {"update", "delete", "merge"}
+_CHANGING_SQL = re.compile(
+    r"\b(UPDATE\s+(ONLY\s+)?[\w.\"]+\s+(\w+\s+)?SET|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE)\b", re.IGNORECASE
+)
+_CHANGE_WHAT_IS_STORED = {
+    "0005": "schedulers compute again what it changes, in their own words",
+    "0021": "it defines a function that deletes; it deletes nothing itself",
+}
+"""Revisions and why the previous version can read what is stored after them."""
 
 
 def _calls(path: str) -> list[ast.Call]:
@@ -53,6 +62,33 @@ def test_an_older_program_can_write_to_what_a_revision_made(text: str) -> None:
 def test_a_revision_that_an_older_program_could_not_bear_is_found(bad: str) -> None:
     with pytest.raises(AssertionError):
         test_an_older_program_can_write_to_what_a_revision_made(bad)
+
+
+def _changes_what_is_stored(text: str) -> bool:
+    called = {_name(call) for call in _calls(text)}
+    return _CHANGING_SQL.search(text) is not None or not called.isdisjoint(_CHANGING)
+
+
+@pytest.mark.parametrize("path", _REVISIONS, ids=[path.stem for path in _REVISIONS])
+def test_a_revision_leaves_alone_what_an_older_program_reads(path: Path) -> None:
+    """Rows and words that it changes are read by the previous version too, which runs on until it is replaced."""
+    changes, reason = _changes_what_is_stored(path.read_text()), _CHANGE_WHAT_IS_STORED.get(path.stem[1:5])
+
+    assert changes == bool(reason), "say in _CHANGE_WHAT_IS_STORED why the previous version can read the changed rows"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "op.execute(\"UPDATE nodes SET status = 'done' WHERE status = 'succeeded'\")",
+        'op.execute("""update dag_runs\n  set status = \'done\'""")',
+        "op.execute(nodes.update().values(status='done'))",
+        "op.execute(sa.update(nodes).values(status='done'))",
+        'op.execute("DELETE FROM timers")',
+    ],
+)
+def test_a_revision_that_changes_what_is_stored_is_found(bad: str) -> None:
+    assert _changes_what_is_stored(bad)
 
 
 def _locking_indexes(text: str) -> list[str]:
