@@ -1,4 +1,4 @@
-"""The messages and tables recorded at the last release, and those of this version."""
+"""The messages, tables and stored words recorded at the last release, and those of this version."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ from shared.contracts.base import MESSAGE_TYPES
 from shared.store import tables as t
 from tests.golden.shapes import message_lines, table_lines
 
-__all__ = ["MESSAGES", "SCHEMA", "current_messages", "current_schema"]
+__all__ = ["MESSAGES", "SCHEMA", "WORDS", "current_messages", "current_schema"]
 
 _HERE = Path(__file__).parent
-MESSAGES, SCHEMA = _HERE / "messages.txt", _HERE / "schema.txt"
+MESSAGES, SCHEMA, WORDS = _HERE / "messages.txt", _HERE / "schema.txt", _HERE / "words.txt"
 
 
 def current_messages() -> list[str]:

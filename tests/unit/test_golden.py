@@ -1,16 +1,22 @@
 """Processes of the last release and of this version run side by side: their messages and their database fit.
 
-``tests/golden`` has the messages and tables of the last release; before the first one, those of an earlier day. Each
-release records its own: ``python -m tests.golden``.
+``tests/golden`` has the messages, tables and stored words of the last release; before the first one, those of an
+earlier day. Each release records its own: ``python -m tests.golden``.
 """
 
 from pathlib import Path
 
 import pytest
+from sqlalchemy import String
 
+from shared.store import tables as t
 from tests.golden.code import record_code, unpack_code
-from tests.golden.noted import MESSAGES, SCHEMA, current_messages, current_schema
+from tests.golden.noted import MESSAGES, SCHEMA, WORDS, current_messages, current_schema
 from tests.golden.shapes import message_problems, table_problems
+from tests.golden.words import COLUMNS, ELSEWHERE, NO_WORDS, word_lines, word_problems
+
+LONGEST_WORD = 24
+"""A column of texts that cannot be longer holds words, unless ``NO_WORDS`` has it."""
 
 
 def test_messages_are_understood_by_the_last_release_and_those_of_it_by_this_version() -> None:
@@ -19,6 +25,31 @@ def test_messages_are_understood_by_the_last_release_and_those_of_it_by_this_ver
 
 def test_the_last_release_works_on_the_schema_of_this_version() -> None:
     assert table_problems(SCHEMA.read_text().splitlines(), current_schema()) == []
+
+
+def test_each_version_knows_the_words_that_the_other_stores() -> None:
+    assert word_problems(WORDS.read_text().splitlines(), word_lines()) == [], "see ALLOWED in tests/golden/words.py"
+
+
+def test_every_column_of_words_is_compared() -> None:
+    short = {
+        f"{table.name}.{column.name}"
+        for table in t.metadata.tables.values()
+        for column in table.columns
+        if isinstance(column.type, String) and (column.type.length or 99) <= LONGEST_WORD
+    }
+
+    assert short - set(COLUMNS) == ELSEWHERE | NO_WORDS
+
+
+def test_a_word_that_one_version_does_not_know_is_found() -> None:
+    before = ["nodes.status running", "nodes.status waiting"]
+    renamed = ["nodes.status awaiting", "nodes.status running"]
+
+    assert word_problems(before, renamed) == [
+        "nodes.status waiting: the earlier version stores this word, and it is gone",
+        "nodes.status awaiting: the earlier version does not know this word",
+    ]
 
 
 MESSAGE = [
