@@ -51,9 +51,18 @@ class RunStatus(StrEnum):
     REJECTED = "rejected"
 
     @property
+    def to_begin(self) -> bool:
+        """Whether the next attempt of the run is to begin."""
+        return self in (RunStatus.NOT_STARTED, RunStatus.QUEUED)
+
+    @property
     def active(self) -> bool:
         """Whether the run has been queued or started and has not ended."""
         return self in _ACTIVE_RUN
+
+    @property
+    def ended(self) -> bool:
+        return self not in _ACTIVE_RUN and self is not RunStatus.NOT_STARTED
 
     @property
     def successful(self) -> bool:
@@ -79,6 +88,15 @@ class NodeStatus(StrEnum):
     @property
     def terminal(self) -> bool:
         return self not in (NodeStatus.NOT_STARTED, NodeStatus.RUNNING, NodeStatus.WAITING)
+
+    @property
+    def successful(self) -> bool:
+        return self in (NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED)
+
+    @property
+    def done(self) -> bool:
+        """Whether a retry of the run leaves the step as it is: it succeeded or was skipped."""
+        return self.successful or self is NodeStatus.SKIPPED
 
 
 class AttemptState(StrEnum):

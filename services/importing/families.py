@@ -23,7 +23,6 @@ __all__ = ["Family", "read_family"]
 _CHUNK_BYTES = 256 * 1024
 _MOST_LOG_BYTES = 16 * 1024 * 1024
 _CUT = f"of a log only the first {_MOST_LOG_BYTES // 1024 // 1024} MiB are kept"
-_NOT_BEGUN = frozenset({RunStatus.QUEUED, RunStatus.NOT_STARTED})
 
 Row = dict[str, Any]
 Stream = Literal["stdout", "stderr"]
@@ -74,7 +73,7 @@ def read_family(home: DaguHome, base: str, path: Path) -> Family:
 
 def _ended(sub: RecordedRun) -> RecordedRun:
     """Return a sub-run that was never begun as one that was stopped: only root runs are queued."""
-    if sub.file.status not in _NOT_BEGUN:
+    if not sub.file.status.to_begin:
         return sub
     return RecordedRun(sub.file.model_copy(update={"status": RunStatus.ABORTED}), sub.dag, sub.retried)
 

@@ -20,7 +20,6 @@ __all__ = ["RunFacts", "details", "grid", "outputs", "summary", "synthetic", "sy
 STEP, HANDLER, PREPARE = "step", "handler", "prepare"
 _GRID_HANDLERS = (Handler.SUCCESS, Handler.FAILURE, Handler.ABORT, Handler.EXIT)
 """The handlers that ``gridData`` has, as in Dagu."""
-_NOT_STARTED = frozenset({RunStatus.NOT_STARTED, RunStatus.QUEUED})
 _STOPPED = frozenset({"stop", "timeout"})
 _EMPTY_NODE: Mapping[str, Any] = {
     "stdout": "",
@@ -123,7 +122,7 @@ def _node(
     zone: tzinfo | None,
 ) -> dict[str, Any]:
     """Return the JSON of a node. Its log paths name no files: a client only tests whether they are empty (no log)."""
-    none = "-" if run.status in _NOT_STARTED else ""
+    none = "-" if run.status.to_begin else ""
     started = row.started_at is not None
     stdout, stderr = _log_paths(run, row)
     shown: dict[str, Any] = dag_json.step(step) if step else {"name": row.name, "executorConfig": {"config": {}}}

@@ -15,13 +15,11 @@ from services.api.run_details.statistics import (
     milliseconds_between,
     step_durations,
 )
-from shared.status import RunStatus
 
 __all__ = ["STATISTICS"]
 
 STATISTICS = Operations()
 _MOST_STEPS = 20_000
-_SUCCESS = {RunStatus.SUCCEEDED, RunStatus.PARTIALLY_SUCCEEDED}
 
 
 class StatisticsQuery(Query):
@@ -40,7 +38,7 @@ def statistics(call: Call, query: StatisticsQuery, file_name: str) -> ApiRespons
     runs = call.deps.reads.ended_runs(dag.dag_name if dag else stem, limit=query.runs)
     steps = call.deps.reads.ended_steps([run.run_key for run in runs], most=_MOST_STEPS)
     took = {run.run_key: milliseconds_between(run.started_at, run.finished_at) for run in runs}
-    of_all = durations(took[run.run_key] for run in runs if run.status in _SUCCESS)
+    of_all = durations(took[run.run_key] for run in runs if run.status.successful)
     zone = call.deps.zone
     return ok(
         {

@@ -57,7 +57,7 @@ def step_durations(steps: Sequence[EndedStepRow]) -> dict[str, Durations]:
     """Return the durations of each step that has succeeded at least once, in the order of ``steps``."""
     values: dict[str, list[int]] = {}
     for step in steps:
-        if step.status in {NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED}:
+        if step.status.successful:
             values.setdefault(step.name, []).append(milliseconds_between(step.started_at, step.finished_at))
     return {name: found for name, each in values.items() if (found := durations(each)) is not None}
 

@@ -164,7 +164,7 @@ def _report(draft: Draft, message: _AboutAttempt) -> Ignored | None:
 
 
 def _begin(draft: Draft, message: Begin) -> Ignored | None:
-    if draft.run.status not in {RunStatus.QUEUED, RunStatus.NOT_STARTED}:
+    if not draft.run.status.to_begin:
         return Ignored("already begun")
     if draft.run.started_at is not None:
         run_attempts.continue_run(draft, message.by)

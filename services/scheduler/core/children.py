@@ -27,7 +27,7 @@ __all__ = ["call", "child_run_id", "held_up", "is_stopping", "let_go", "out_of_t
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _FAILED = frozenset({"failed", "timed_out"})
-_GOOD = frozenset({str(RunStatus.SUCCEEDED), str(RunStatus.PARTIALLY_SUCCEEDED)})
+_GOOD = frozenset(str(status) for status in RunStatus if status.successful)
 
 
 def child_run_id(parent_run_id: str, step: str, params: str, repetition: str = "") -> str:

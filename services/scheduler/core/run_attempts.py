@@ -16,9 +16,6 @@ from shared.status import NodeStatus, RunStatus
 
 __all__ = ["begin", "carry_over", "complete", "continue_run", "refusal", "retry"]
 
-_DONE = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED, NodeStatus.SKIPPED})
-_KEPT = _DONE | {NodeStatus.WAITING}
-
 
 def refusal(run: Run, step: str) -> Refused | None:
     """Return why ``run`` cannot be retried, in place or as a new run, or ``None`` if it can.
@@ -118,7 +115,7 @@ def _unfinished(plan: Plan, steps: Sequence[Node]) -> set[int]:
     """
     found: set[int] = set()
     for node in steps:
-        if node.status not in _KEPT:
+        if not (node.status.done or node.status is NodeStatus.WAITING):
             found.add(node.idx)
             if node.status is not NodeStatus.NOT_STARTED:
                 found.update(plan.descendants(node.idx))
@@ -132,7 +129,7 @@ def carry_over(run: Run, source: Run, step: str) -> Run:
     """
     again = {run.plan.index[step]} if step else _unfinished(run.plan, source.steps)
     kept = tuple(
-        _result(old) if old.status in _DONE and old.idx not in again else new
+        _result(old) if old.status.done and old.idx not in again else new
         for new, old in zip(run.steps, source.steps, strict=True)
     )
     nodes = kept + run.nodes[len(kept) :]

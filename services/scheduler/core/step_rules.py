@@ -17,17 +17,15 @@ __all__ = [
     "retry_wait_s",
 ]
 
-_GOOD = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED})
 UPSTREAM_ABORTED = "upstream aborted"
 """Why a step is aborted. It is not stored as the step's ``error``: the step that caused it has the error."""
 _LONGEST_WAIT_S = 1e9
 """The workflow language's limit on durations. It keeps an exponential backoff within valid dates."""
-_HARMLESS = frozenset({NodeStatus.SUCCEEDED, NodeStatus.SKIPPED, NodeStatus.PARTIALLY_SUCCEEDED})
 
 
 def lets_dependents_run(step: Step, node: Node) -> bool:
     """Whether the dependents of a finished step may start. Source: docs/workflow-reference.md#order-and-conditions."""
-    if node.status in _GOOD:
+    if node.status.successful:
         return True
     if node.status is NodeStatus.FAILED:
         rule = step.continue_on
@@ -68,7 +66,7 @@ def derive_status(run: Run, nodes: Sequence[Node]) -> RunStatus:
     ``nodes`` are the nodes of the steps. The caller applies the outcomes of handlers.
     """
     plan = run.plan
-    harmless = all(node.status in _HARMLESS for node in nodes)
+    harmless = all(node.status.done for node in nodes)
     if run.stop_reason in {"timeout", "prepare"}:
         return RunStatus.FAILED
     if run.stop_reason and not harmless:
@@ -86,7 +84,7 @@ def derive_status(run: Run, nodes: Sequence[Node]) -> RunStatus:
     forgiven = [node for node in tolerated if not plan.steps[node.idx].continue_on.mark_success]
     partial = any(node.status is NodeStatus.PARTIALLY_SUCCEEDED for node in nodes)
     hard = len(failed) > len(tolerated)
-    if not hard and any(node.status in _GOOD for node in nodes) and (forgiven or partial):
+    if not hard and any(node.status.successful for node in nodes) and (forgiven or partial):
         return RunStatus.PARTIALLY_SUCCEEDED
     if failed or any(node.status is NodeStatus.ABORTED for node in nodes):
         return RunStatus.FAILED

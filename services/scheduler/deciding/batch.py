@@ -58,7 +58,6 @@ from shared.workspaces import workspace_of
 __all__ = ["Batch"]
 
 _SALT_DIGITS = 12
-_NOT_BEGUN = frozenset({RunStatus.NOT_STARTED, RunStatus.QUEUED})
 _MOST_BY = 200
 """The width of the column ``started_by``."""
 
@@ -309,7 +308,7 @@ class Batch:
             self.after.waited.append(max(0.0, (self.now - before.queued_at).total_seconds()))
             self.after.traced.spans.append(waited_span(before, self.runs.asked_in(after.run_key), self.now))
         if became is RunStatus.RUNNING:
-            if was in _NOT_BEGUN and after.run_attempt == 1:
+            if was.to_begin and after.run_attempt == 1:
                 self.after.begun.append((self.now - after.created_at).total_seconds())
             self.after.started[after.dag_name] = after.plan.dag.hist_retention_days
         if became is RunStatus.QUEUED:

@@ -217,5 +217,4 @@ def _concluded(run: Run, node: Node, found: Mapping[str, _Child]) -> ChildrenSee
 
 def _state(status: RunStatus) -> str:
     """Convert the status of a sub-run to ``Child.state``."""
-    over = not status.active and status is not RunStatus.NOT_STARTED
-    return str(status) if over else HELD if status is RunStatus.WAITING else ASKED
+    return str(status) if status.ended else HELD if status is RunStatus.WAITING else ASKED

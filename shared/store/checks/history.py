@@ -147,10 +147,9 @@ def _one_end(snapshot: StoreSnapshot) -> Iterator[Violation]:
 
 def _ended(status: str) -> bool:
     try:
-        known = RunStatus(status)
+        return RunStatus(status).ended
     except ValueError:
         return False
-    return not known.active and known is not RunStatus.NOT_STARTED
 
 
 def _in_order(snapshot: StoreSnapshot) -> Iterator[Violation]:

@@ -12,7 +12,7 @@ from shared.store.checks.base import Check, StoreSnapshot, Violation
 __all__ = ["CHECKS"]
 
 _RUNNING = str(RunStatus.RUNNING)
-_ENDED = [str(status) for status in RunStatus if not status.active and status is not RunStatus.NOT_STARTED]
+_ENDED = [str(status) for status in RunStatus if status.ended]
 _OPEN_NODE = [str(NodeStatus.RUNNING), str(NodeStatus.WAITING)]
 
 
