@@ -64,7 +64,7 @@ def executors() -> dict[str, str]:
     make = importlib.import_module("services.worker.executors").executor_for
     kinds = importlib.import_module("shared.language.steps.executor_types")
     said = {}
-    for kind in set(kinds.known_types()) - kinds.SUB_DAG_TYPES:
+    for kind in set(kinds.known_types()).difference(kinds.SUB_DAG_TYPES):
         try:
             make(kind)
             said[kind] = ""

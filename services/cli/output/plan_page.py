@@ -8,6 +8,7 @@ from services.cli.output.tables import table
 from shared.language.expansion.params_syntax import params_text as shown_params
 from shared.language.expansion.resolve import resolve_params
 from shared.language.model import Dag, Handler, Step
+from shared.language.steps.executor_types import COMMAND_TYPES
 
 __all__ = ["PlannedStep", "plan_json", "plan_lines", "stages_of"]
 
@@ -86,7 +87,7 @@ def _what(step: Step) -> str:
         return f"calls {step.call}{fan_out}{f' with {step.params}' if step.params else ''}"
     text = "; ".join(each.text for each in step.commands) or step.script.strip()
     first, *rest = text.split("\n")
-    kind = f"[{step.type}] " if step.type and step.type not in ("command", "shell") else ""
+    kind = f"[{step.type}] " if step.type not in COMMAND_TYPES else ""
     return f"{kind}{first}{' …' if rest else ''}"
 
 

@@ -12,6 +12,7 @@ from shared.language.expansion.resolve import params_from_outside
 from shared.language.expansion.sealed_text import is_sealed
 from shared.language.expansion.secret_params import hidden_params
 from shared.language.model import Secret, Step
+from shared.language.steps.executor_types import CONTAINER_TYPES
 from shared.status import NodeStatus
 
 __all__ = ["MOST_FOLLOWING", "make_following", "make_task"]
@@ -113,8 +114,7 @@ _BLOCKS = {
     "mail": ("smtp",),
     "ssh": ("ssh",),
     "chat": ("llm",),
-    "docker": ("container", "registry_auths"),
-    "container": ("container", "registry_auths"),
+    **dict.fromkeys(CONTAINER_TYPES, ("container", "registry_auths")),
 }
 """By step type: the fields of the DAG that are defaults for steps of that type."""
 

@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from services.worker.executors.base import Executor
 from services.worker.executors.command import CommandExecutor
 from shared.errors import InvalidInput
-from shared.language.steps.executor_types import PLUGINS
+from shared.language.steps.executor_types import COMMAND_TYPES, CONTAINER_TYPES, GHA_TYPES, PLUGINS
 
 __all__ = ["executor_for"]
 
@@ -19,9 +19,9 @@ _BUILT_IN = {
     "mail": "mail:MailExecutor",
     "hitl": "hitl:ApprovalExecutor",
     "ssh": "ssh:SshExecutor",
-    **dict.fromkeys(("docker", "container"), "container.docker:DockerExecutor"),
+    **dict.fromkeys(CONTAINER_TYPES, "container.docker:DockerExecutor"),
     "chat": "chat:ChatExecutor",
-    **dict.fromkeys(("gha", "github_action", "github-action"), "container.gha:GhaExecutor"),
+    **dict.fromkeys(GHA_TYPES, "container.gha:GhaExecutor"),
 }
 
 
@@ -32,7 +32,7 @@ def executor_for(step_type: str) -> Executor:
     Raises:
         InvalidInput: the type does not exist, or a library that its executor needs is not installed.
     """
-    if step_type in ("", "command", "shell"):
+    if step_type in COMMAND_TYPES:
         return CommandExecutor()
     if step_type in _BUILT_IN:
         module, _, name = _BUILT_IN[step_type].partition(":")

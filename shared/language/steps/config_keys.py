@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from shared.language.steps.executor_types import CONTAINER_TYPES, GHA_TYPES
+
 __all__ = ["CONFIG_KEYS", "canonical_keys"]
 
 _DOCKER = (
@@ -20,11 +22,8 @@ _NAMES = {
     "archive": "source destination format compressionLevel password overwrite preservePaths stripComponents include "
     "exclude dryRun verbose followSymlinks verifyIntegrity continueOnError maxBytes maxEntries maxRatio",
     "hitl": "prompt input required",
-    "docker": _DOCKER,
-    "container": _DOCKER,
-    "gha": _GHA,
-    "github_action": _GHA,
-    "github-action": _GHA,
+    **dict.fromkeys(CONTAINER_TYPES, _DOCKER),
+    **dict.fromkeys(GHA_TYPES, _GHA),
 }
 CONFIG_KEYS = {kind: tuple(names.split()) for kind, names in _NAMES.items()}
 """The keys by executor type."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from shared.language.issues import did_you_mean
 from shared.language.model import Step
+from shared.language.steps.executor_types import GHA_TYPES
 from shared.language.yaml.fields import Fields
 
 __all__ = ["GHA_ACTION", "check_config"]
@@ -80,5 +81,5 @@ _CHECKS: dict[str, Callable[[Fields, Step], None]] = {
     "http": _http,
     "jq": _jq,
     "archive": _archive,
-    **dict.fromkeys(("gha", "github_action", "github-action"), _gha),
+    **dict.fromkeys(GHA_TYPES, _gha),
 }

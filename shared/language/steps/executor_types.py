@@ -7,7 +7,16 @@ from typing import NamedTuple
 from shared.language.model import Step
 from shared.language.yaml.fields import Fields
 
-__all__ = ["COMMAND_TYPES", "PLUGINS", "SUB_DAG_TYPES", "check_allowed_fields", "known_types", "plugin_types"]
+__all__ = [
+    "COMMAND_TYPES",
+    "CONTAINER_TYPES",
+    "GHA_TYPES",
+    "PLUGINS",
+    "SUB_DAG_TYPES",
+    "check_allowed_fields",
+    "known_types",
+    "plugin_types",
+]
 
 
 class AllowedFields(NamedTuple):
@@ -23,21 +32,23 @@ class AllowedFields(NamedTuple):
     llm: bool = False
 
 
-COMMAND_TYPES = frozenset({"", "command", "shell"})
+COMMAND_TYPES = ("", "command", "shell")
+CONTAINER_TYPES = ("docker", "container")
+GHA_TYPES = ("gha", "github_action", "github-action")
+SUB_DAG_TYPES = ("dag", "subworkflow", "parallel")
+"""All names of one type of step each. In this order they are in the JSON Schema and in messages."""
 PLUGINS = "dagway.executors"
 """Entry point group of the executors that plugins bring. This module reads their names and imports nothing."""
-
-SUB_DAG_TYPES = frozenset({"dag", "subworkflow", "parallel"})
 
 _NOTHING = AllowedFields()
 _PLUGIN = AllowedFields(command=True, several=True, script=True, own_shell=True)
 """The fields that steps of plugins' types may have. A plugin checks them when its step runs."""
 _TABLE: dict[str, AllowedFields] = {
     **dict.fromkeys(COMMAND_TYPES, AllowedFields(command=True, several=True, script=True, own_shell=True)),
-    **dict.fromkeys(("docker", "container"), AllowedFields(command=True, several=True, container=True)),
+    **dict.fromkeys(CONTAINER_TYPES, AllowedFields(command=True, several=True, container=True)),
     "ssh": AllowedFields(command=True, several=True, own_shell=True),
     **dict.fromkeys(("http", "jq"), AllowedFields(command=True, script=True)),
-    **dict.fromkeys(("archive", "gha", "github_action", "github-action"), AllowedFields(command=True)),
+    **dict.fromkeys(("archive", *GHA_TYPES), AllowedFields(command=True)),
     **dict.fromkeys(("mail", "hitl"), _NOTHING),
     **dict.fromkeys(SUB_DAG_TYPES, AllowedFields(call=True, selector=True)),
     "chat": AllowedFields(llm=True),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from shared.admission.workers import satisfies
 from shared.language.model import Dag, Step
-from shared.language.steps.executor_types import plugin_types
+from shared.language.steps.executor_types import CONTAINER_TYPES, GHA_TYPES, plugin_types
 
 __all__ = ["REQUIREMENTS", "Capabilities", "Requirement", "steps_with_requirements", "unsatisfied"]
 
@@ -29,8 +29,8 @@ _ENGINE = Requirement(package="docker", get="pip install '.[docker]' in a clone 
 REQUIREMENTS: Mapping[str, Requirement] = {
     "jq": Requirement(package="jq", get="pip install '.[jq]' in a clone of Dagway"),
     "ssh": Requirement(program="ssh"),
-    **dict.fromkeys(("docker", "container"), _ENGINE),
-    **dict.fromkeys(("gha", "github_action", "github-action"), _ACT),
+    **dict.fromkeys(CONTAINER_TYPES, _ENGINE),
+    **dict.fromkeys(GHA_TYPES, _ACT),
 }
 """By executor type. A type from a plugin needs the plugin's package; all other types need nothing."""
 

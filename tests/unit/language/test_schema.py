@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,14 @@ def test_all_references_are_of_the_one_form_that_dagus_front_end_follows() -> No
     schema = dag_schema()
     assert set(re.findall(r'"\$ref": "([^"]+)/', json.dumps(schema))) == {"#/definitions"}
     assert set(re.findall(r'"\$ref": "#/definitions/([^"]+)"', json.dumps(schema))) == set(schema["definitions"])
+
+
+def test_each_process_writes_the_same_text() -> None:
+    program = "import json; from shared.language.schema import dag_schema; print(json.dumps(dag_schema()))"
+    texts = {
+        subprocess.check_output([sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}) for seed in ("1", "2")
+    }
+    assert len(texts) == 1
 
 
 @pytest.mark.parametrize(
