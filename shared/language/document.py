@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from shared.ids import MAX_DAG_NAME
 from shared.language.connections import (
@@ -16,7 +16,7 @@ from shared.language.connections import (
 from shared.language.environment import read_dotenv, read_env
 from shared.language.expansion.expand import needs_shell
 from shared.language.issues import Issues
-from shared.language.model import Dag, DagType, RunConfig
+from shared.language.model import Dag, DagType, OnWorkerShutdown, Placement, RunConfig
 from shared.language.parameters import read_params
 from shared.language.schedule import read_catchup, read_schedule
 from shared.language.steps.approval import APPROVAL
@@ -122,9 +122,9 @@ def _read_inputs(fields: Fields, values: dict[str, Any]) -> None:
     if "workerSelector" in fields:
         values["worker_selector"] = fields.text_map("workerSelector")
     if "placement" in fields:
-        values["placement"] = fields.choice("placement", ("stick", "spread")) or "stick"
+        values["placement"] = fields.choice("placement", get_args(Placement)) or "stick"
     if "onWorkerShutdown" in fields:
-        values["on_worker_shutdown"] = fields.choice("onWorkerShutdown", ("fail", "rerun")) or "fail"
+        values["on_worker_shutdown"] = fields.choice("onWorkerShutdown", get_args(OnWorkerShutdown)) or "fail"
 
 
 def _read_run_config(fields: Fields) -> RunConfig:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
     "STORED",
+    "CatchupPolicy",
     "Condition",
     "ContinueOn",
     "Dag",
@@ -20,9 +21,11 @@ __all__ = [
     "LogOutput",
     "MailOn",
     "MailSettings",
+    "OnWorkerShutdown",
     "Output",
     "Parallel",
     "Param",
+    "Placement",
     "RateLimit",
     "RepeatMode",
     "RepeatPolicy",
@@ -36,6 +39,9 @@ __all__ = [
 ]
 
 Pairs = tuple[tuple[str, str], ...]
+CatchupPolicy = Literal["none", "latest", "all"]
+Placement = Literal["stick", "spread"]
+OnWorkerShutdown = Literal["fail", "rerun"]
 
 
 class ModelPart(BaseModel):
@@ -237,7 +243,7 @@ class Catchup(ModelPart):
     Times that are more than ``window_sec`` ago stay missed.
     """
 
-    policy: Literal["none", "latest", "all"] = "none"
+    policy: CatchupPolicy = "none"
     limit: int = 100
     window_sec: float = 7 * 86400
 
@@ -325,9 +331,9 @@ class Dag(ModelPart):
     otel: dict[str, Any] | None = None
     worker_selector: dict[str, str] = Field(default_factory=dict)
     run_config: RunConfig = RunConfig()
-    placement: Literal["stick", "spread"] = "stick"
+    placement: Placement = "stick"
     """An extension. ``stick``: one worker runs all steps of a run. ``spread``: all workers may."""
-    on_worker_shutdown: Literal["fail", "rerun"] = "fail"
+    on_worker_shutdown: OnWorkerShutdown = "fail"
     """An extension: what becomes of a step that a worker had to end because it was shutting down itself."""
 
     def step(self, name: str) -> Step:

@@ -7,10 +7,10 @@ be replaced by ``@daily`` and similar names. The prefix ``CRON_TZ=Zone`` or ``TZ
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
-from shared.language.model import Catchup, Schedule
+from shared.language.model import Catchup, CatchupPolicy, Schedule
 from shared.language.yaml.fields import Fields, Vocabulary, type_name
 from shared.language.yaml.reader import YamlMap
 
@@ -18,7 +18,6 @@ __all__ = ["CATCHUP_KEYS", "CRON_ALIASES", "cron_error", "read_catchup", "read_s
 
 _MAX_LENGTH = 200
 _MAX_EXPRESSIONS = 100
-_KEYS = ("start", "stop", "restart")
 CRON_ALIASES = {
     "@hourly": "0 * * * *",
     **dict.fromkeys(("@daily", "@midnight"), "0 0 * * *"),
@@ -27,7 +26,7 @@ CRON_ALIASES = {
     **dict.fromkeys(("@yearly", "@annually"), "0 0 1 1 *"),
 }
 CATCHUP_KEYS = Vocabulary("policy", "limit", "windowSec")
-_POLICIES = ("none", "latest", "all")
+_POLICIES: tuple[CatchupPolicy, ...] = get_args(CatchupPolicy)
 _MAX_CATCHUP = 1000
 _ZONE = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.*)\Z", re.DOTALL)
 _ANY = ("*", "*/1", "?")
@@ -104,7 +103,7 @@ def read_schedule(fields: Fields) -> Schedule:
     inner = Fields(fields.issues, value, fields.sub("schedule"), None)
     found: dict[str, tuple[str, ...]] = {}
     for key, item in value.items():
-        if key in _KEYS:
+        if key in Schedule.model_fields:
             found[key] = _expressions(inner, key, item, f"schedule.{key}")
         else:
             inner.error(key, f'schedule: unknown key "{key}" (expected start, stop, or restart)')
@@ -138,7 +137,7 @@ def _expressions(fields: Fields, name: str, value: Any, label: str) -> tuple[str
 def read_catchup(fields: Fields) -> Catchup:
     """Read ``catchup``: ``none``, ``latest``, ``all``, or a map with ``policy``, ``limit`` and ``windowSec``."""
     if not isinstance(fields.get("catchup"), YamlMap):
-        return Catchup(policy=fields.choice("catchup", _POLICIES) or "none")  # type: ignore[arg-type]
+        return Catchup(policy=fields.choice("catchup", _POLICIES) or "none")
     inner = fields.mapping("catchup", CATCHUP_KEYS)
     assert inner is not None  # noqa: S101 - it is a map
     default = Catchup()
@@ -146,7 +145,7 @@ def read_catchup(fields: Fields) -> Catchup:
     if limit > _MAX_CATCHUP:
         inner.error("limit", f"limit must be at most {_MAX_CATCHUP}")
     return Catchup(
-        policy=inner.choice("policy", _POLICIES) or "none",  # type: ignore[arg-type]
+        policy=inner.choice("policy", _POLICIES) or "none",
         limit=min(limit, _MAX_CATCHUP),
         window_sec=inner.seconds("windowSec", default.window_sec, minimum=60),
     )

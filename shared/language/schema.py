@@ -6,7 +6,7 @@ expression is valid.
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -14,11 +14,15 @@ from shared.language.document import DAG_KEYS
 from shared.language.model import (
     ContinueOn,
     Dag,
+    LogOutput,
     MailOn,
     MailSettings,
+    OnWorkerShutdown,
+    Placement,
     RepeatPolicy,
     RetryPolicy,
     RunConfig,
+    Schedule,
     Step,
 )
 from shared.language.reference.dag_fields import DAG_ENTRIES
@@ -68,7 +72,7 @@ _FORMS: dict[str, Schema] = {
             *_TEXTS["oneOf"],
             {
                 "type": "object",
-                "properties": dict.fromkeys(("start", "stop", "restart"), _TEXTS),
+                "properties": dict.fromkeys(Schedule.model_fields, _TEXTS),
                 "additionalProperties": False,
             },
         ]
@@ -109,9 +113,9 @@ _FORMS: dict[str, Schema] = {
     },
     "executor": {"oneOf": [_TEXT, {"type": "object", "properties": {"type": _TEXT, "config": _MAP}}]},
     "parallel": {"oneOf": [_TEXT, {"type": "array"}, _MAP]},
-    "logOutput": {"enum": ["separate", "merged"]},
-    "placement": {"enum": ["stick", "spread"]},
-    "onWorkerShutdown": {"enum": ["fail", "rerun"]},
+    "logOutput": {"enum": list(LogOutput)},
+    "placement": {"enum": list(get_args(Placement))},
+    "onWorkerShutdown": {"enum": list(get_args(OnWorkerShutdown))},
     "messages": {"type": "array", "items": _MAP},
     "shellPackages": {"type": "array", "items": _TEXT},
 }

@@ -1,7 +1,5 @@
 """Limits of global queues, and pauses: additions to Dagu's API."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from services.api import checked_values
@@ -10,6 +8,7 @@ from services.api.problems import bad_request
 from services.api.representations import json_values
 from services.api.response_schemas.queues import PausedSchema, PausesSchema, QueueLimitSchema, RemovedSchema
 from shared.contracts.commands import EndPause, RemoveQueue, SetPause, SetQueue
+from shared.language.model import CatchupPolicy
 
 __all__ = ["QUEUES"]
 
@@ -28,7 +27,7 @@ class PauseBody(Body):
 class ResumeBody(Body):
     """``catchup``: which scheduled times that passed during the pause to fire (default: as each DAG's spec says)."""
 
-    catchup: Literal["none", "latest", "all"] | None = None
+    catchup: CatchupPolicy | None = None
 
 
 @QUEUES.put(

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from shared.contracts.commands.base import Command
+from shared.language.model import CatchupPolicy
 
 __all__ = ["EndPause", "SetPause"]
 
@@ -24,4 +25,4 @@ class EndPause(Command):
     type = "pause.end"
     scope: Scope
     name: str = ""
-    catchup: Literal["none", "latest", "all"] | None = None
+    catchup: CatchupPolicy | None = None

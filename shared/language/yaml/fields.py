@@ -6,12 +6,14 @@ finds every problem. A key in another letter case is accepted with a warning.
 
 import math
 import re
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from shared.language.issues import Issues, Place, did_you_mean
 from shared.language.yaml.reader import NumericText, YamlList, YamlMap
 
 __all__ = ["Fields", "Vocabulary", "is_scalar", "plain", "scalar_text", "type_name"]
+
+T = TypeVar("T", bound=str)
 
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _EXPONENT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+")
@@ -229,16 +231,15 @@ class Fields:
                 fields.wrong_type(key, "a string", value)
         return found
 
-    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+    def choice(self, name: str, choices: tuple[T, ...]) -> T | Literal[""]:
         """Read a text that must be one of ``choices``. Returns an empty text if it is absent or another one."""
         given = self.get(name)
         # The hint of another type, to quote the value, would lead to the next error.
         value = scalar_text(given) if given is not None and is_scalar(given) else self.text(name)
         value = value.strip()
-        if not value or value in choices:
-            return value
-        self.error(name, f"invalid {name}: {value} (must be one of: {', '.join(choices)})")
-        return ""
+        if value and value not in choices:
+            self.error(name, f"invalid {name}: {value} (must be one of: {', '.join(choices)})")
+        return next((each for each in choices if each == value), "")
 
 
 def is_scalar(value: Any) -> bool:
