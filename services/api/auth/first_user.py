@@ -7,9 +7,10 @@ import threading
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from services.api.auth.tokens import Passwords, new_secret
+from services.api.auth.tokens import Passwords
 from services.api.command_client import Commands, Recorded
 from services.api.settings import Settings
+from shared.base58 import base58
 from shared.contracts.actors import SYSTEM
 from shared.contracts.commands.accounts import EnsureAdmin
 from shared.errors import DagwayError, Unavailable
@@ -74,7 +75,7 @@ class FirstUser:
 
     def _draw(self) -> _Request:
         settings = self._settings
-        password = settings.admin_password or new_secret("", secrets.token_bytes(12))
+        password = settings.admin_password or base58(secrets.token_bytes(12))
         command = EnsureAdmin(
             by=SYSTEM.name,
             actor=SYSTEM,

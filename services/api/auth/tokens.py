@@ -21,13 +21,12 @@ from argon2.low_level import Type
 from services.api.problems import unavailable
 from services.api.serving.greenlets import run_in_thread
 
-__all__ = ["BCRYPT", "HOOK_PREFIX", "KEY_PREFIX", "ImportedSecrets", "Passwords", "drawn", "new_secret", "secret_hash"]
+__all__ = ["BCRYPT", "HOOK_PREFIX", "KEY_PREFIX", "ImportedSecrets", "Passwords", "drawn", "secret_hash"]
 
 KEY_PREFIX = "dagu_"
 HOOK_PREFIX = "dagu_wh_"
 BCRYPT = "$2"
 """How the hashes of secrets begin that were imported from Dagu."""
-_ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _HASHES_AT_ONCE = 2
 """Computing a hash takes 64 MiB and one core for a sixth of a second."""
 _WAIT_S = 10.0
@@ -39,17 +38,6 @@ def drawn(size: int, *, server_secret: str, purpose: str, key: str | None) -> by
     if key is None:
         return secrets.token_bytes(size)
     return hmac.digest(server_secret.encode(), f"{purpose}\0{key}".encode(), "sha256")[:size]
-
-
-def new_secret(prefix: str, random: bytes) -> str:
-    """Return ``prefix`` followed by the bytes in base58, which has no two characters that look alike."""
-    number = int.from_bytes(random)
-    text = ""
-    while number:
-        number, digit = divmod(number, 58)
-        text = _ALPHABET[digit] + text
-    leading = len(random) - len(random.lstrip(b"\0"))
-    return prefix + _ALPHABET[0] * leading + text
 
 
 def secret_hash(secret: str) -> str:

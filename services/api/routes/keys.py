@@ -8,12 +8,13 @@ from pydantic import Field
 
 from services.api import checked_values
 from services.api.auth.authentication import forbidden
-from services.api.auth.tokens import KEY_PREFIX, new_secret, secret_hash
+from services.api.auth.tokens import KEY_PREFIX, secret_hash
 from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
 from services.api.representations import accounts_json
 from services.api.response_schemas.accounts import ApiKeyAnswerSchema, ApiKeyMadeSchema, ApiKeysSchema
 from services.api.workspace_names import stored
+from shared.base58 import base58
 from shared.contracts.commands.accounts import CreateApiKey, DeleteApiKey, UpdateApiKey
 
 __all__ = ["KEYS"]
@@ -57,7 +58,7 @@ def list_keys(call: Call) -> ApiResponse:
 )
 def create_key(call: Call, body: CreateKeyBody) -> ApiResponse:
     """Create an API key. Only this response contains the secret key."""
-    secret = new_secret(KEY_PREFIX, call.drawn(32, "api key"))
+    secret = KEY_PREFIX + base58(call.drawn(32, "api key"))
     command = CreateApiKey(
         by=call.user,
         key_id=call.drawn_id("api key id"),

@@ -14,7 +14,7 @@ from pydantic import Field
 from services.api import checked_values
 from services.api.auth.authentication import forbidden, unauthorized
 from services.api.auth.principals import Principal
-from services.api.auth.tokens import BCRYPT, HOOK_PREFIX, new_secret, secret_hash
+from services.api.auth.tokens import BCRYPT, HOOK_PREFIX, secret_hash
 from services.api.auth.webhook_signatures import (
     TOLERANCE,
     SignedRequest,
@@ -30,6 +30,7 @@ from services.api.problems import TOO_LARGE, Problem, not_found
 from services.api.representations import accounts_json
 from services.api.response_schemas.accounts import TriggeredSchema, WebhookMadeSchema, WebhookSchema, WebhooksSchema
 from services.api.workspace_names import stored_command_id
+from shared.base58 import base58
 from shared.contracts.commands import EnqueueRun
 from shared.contracts.commands.webhooks import (
     CreateWebhook,
@@ -233,7 +234,7 @@ def _hook(result: Result) -> dict[str, Any]:
 
 
 def _token(call: Call) -> str:
-    return new_secret(HOOK_PREFIX, call.drawn(32, "webhook"))
+    return HOOK_PREFIX + base58(call.drawn(32, "webhook"))
 
 
 def _credentials(call: Call, token: str) -> dict[str, str]:

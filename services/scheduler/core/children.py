@@ -18,6 +18,7 @@ from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import STEP
 from services.scheduler.core.sub_runs import ASKED, HELD, PENDING, Child, Children
 from services.scheduler.core.tasks import make_task
+from shared.base58 import base58
 from shared.contracts.events import TIMED_OUT_CODE, AttemptFinished, ChildCall
 from shared.contracts.tasks import CallResult
 from shared.language.model import Step
@@ -25,7 +26,6 @@ from shared.status import NodeStatus, RunStatus
 
 __all__ = ["call", "child_run_id", "held_up", "is_stopping", "let_go", "out_of_time", "printed", "refused", "seen"]
 
-_ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _FAILED = frozenset({"failed", "timed_out"})
 _GOOD = frozenset(str(status) for status in RunStatus if status.successful)
 
@@ -36,12 +36,7 @@ def child_run_id(parent_run_id: str, step: str, params: str, repetition: str = "
     ``repetition`` distinguishes the executions of a repeated step; it is empty for the first execution.
     """
     text = f"{parent_run_id}:{step}:{params}" + (f":{repetition}" if repetition else "")
-    digest = hashlib.sha256(text.encode()).digest()
-    number, found = int.from_bytes(digest, "big"), ""
-    while number:
-        number, rest = divmod(number, 58)
-        found = _ALPHABET[rest] + found
-    return "1" * (len(digest) - len(digest.lstrip(b"\0"))) + found
+    return base58(hashlib.sha256(text.encode()).digest())
 
 
 def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None:
