@@ -14,6 +14,7 @@ import time
 __all__ = [
     "DAG_NAME_RULE",
     "MAX_DAG_NAME",
+    "RESERVED_FILE_NAMES",
     "RUN_ID_RULE",
     "new_command_id",
     "new_run_id",
@@ -30,6 +31,8 @@ DAG_NAME_RULE = f"1 to {MAX_DAG_NAME} {_CHARACTERS}"
 RUN_ID_RULE = f"1 to {_MAX_RUN_ID} {_CHARACTERS}, and not 'latest'"
 """The rules of ``valid_dag_name`` and ``valid_run_id`` in words, for error messages."""
 
+RESERVED_FILE_NAMES = frozenset({"search", "tags", "validate"})
+"""Valid names that no DAG file can have: the API has fixed paths with these words, for example ``/dags/search``."""
 _DAG_NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_DAG_NAME}}}")
 _RUN_ID = re.compile(rf"[A-Za-z0-9_.-]{{1,{_MAX_RUN_ID}}}")
 

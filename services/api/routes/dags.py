@@ -31,7 +31,7 @@ from services.api.run_details.waiting import runs_wait_for
 from shared.clock import local_zone
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.contracts.commands.dags import ReplaceSpec
-from shared.ids import DAG_NAME_RULE, valid_dag_name
+from shared.ids import DAG_NAME_RULE, RESERVED_FILE_NAMES, valid_dag_name
 from shared.language.cron import next_fires
 from shared.language.load import LoadResult
 from shared.language.model import Dag as Model
@@ -43,8 +43,6 @@ __all__ = ["DAGS"]
 
 DAGS = Operations()
 _DAG = "/dags/{fileName}"
-_RESERVED = frozenset({"search", "tags", "validate"})
-"""File names that a DAG cannot have: the API has fixed paths with these words, for example ``/dags/search``."""
 _TEMPLATE = """\
 steps:
   - name: hello
@@ -184,7 +182,7 @@ def create(call: Call, body: CreateBody) -> ApiResponse:
 
 def _new_name(text: str, field: str) -> str:
     name = checked_values.dag_name(checked_values.file_stem(text.strip()), field)
-    if plain_name(name) in _RESERVED:
+    if plain_name(name) in RESERVED_FILE_NAMES:
         raise bad_request(f"{field}: {plain_name(name)!r} is reserved: the API uses it in its paths", field=field)
     return name
 

@@ -14,12 +14,11 @@ from services.scheduler.deciding.plans import spec_hash
 from services.scheduler.deciding.quotas import DAGS_QUOTA
 from shared.contracts import commands as c
 from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
+from shared.ids import RESERVED_FILE_NAMES
 from shared.language.load import LoadResult
 from shared.workspaces import DEFAULT, plain_name
 
 __all__ = ["HANDLERS"]
-
-_RESERVED = frozenset({"search", "tags", "validate"})
 
 
 def _create_dag(batch: Batch, command: c.CreateDag) -> dict[str, Any]:
@@ -133,7 +132,7 @@ def _lock(batch: Batch, file_name: str) -> Mapping[str, Any]:
 
 def _check_file_name(name: str) -> None:
     check_dag_name(name, "name")
-    if plain_name(name) in _RESERVED:
+    if plain_name(name) in RESERVED_FILE_NAMES:
         raise InvalidInput(f"name: {plain_name(name)!r} is reserved: the API uses it in its paths")
 
 
