@@ -3,12 +3,14 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from shared.contracts.events import Outcome
+
 __all__ = ["WorkerCollector", "WorkerCounters", "WorkerFacts"]
 
-_OUTCOMES = ("succeeded", "failed", "timed_out", "aborted", "skipped", "broken")
 _FINISHED = "finished."
 _ANSWERS = ("granted", "refused", "none", "unasked")
 _ASKED = "asked."
@@ -62,7 +64,7 @@ class WorkerCollector:
         finished = CounterMetricFamily(
             "dagway_worker_attempts_finished", "Attempts that ended on this worker, by outcome", labels=["outcome"]
         )
-        for outcome in _OUTCOMES:
+        for outcome in get_args(Outcome):
             finished.add_metric([outcome], counts.get(_FINISHED + outcome, 0))
         yield finished
         yield CounterMetricFamily(
