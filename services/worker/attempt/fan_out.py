@@ -21,7 +21,7 @@ from shared.language.expansion.params_syntax import (
     quote_pairs,
 )
 from shared.language.model import Pairs, Parallel, Step
-from shared.language.steps.parallel import MAX_PARALLEL_ITEMS
+from shared.language.steps.parallel import count_error
 
 __all__ = ["fan_out", "split_items"]
 
@@ -46,11 +46,8 @@ def fan_out(step: Step, scope: Scope, run_command: RunCommand, mask: Mask = str)
     if step.parallel is None:
         return (_call(name, step, scope, run_command, None, mask=mask),)
     items = _items(step.parallel, scope, run_command)
-    if not items:
-        raise InvalidInput("parallel execution requires at least one item")
-    if len(items) > MAX_PARALLEL_ITEMS:
-        found = f"{len(items)} items (max: {MAX_PARALLEL_ITEMS})"
-        raise InvalidInput(f"parallel execution exceeds maximum limit: {found}")
+    if wrong := count_error(len(items)):
+        raise InvalidInput(wrong)
     return tuple(_call(name, step, scope, run_command, item, mask=mask) for item in items)
 
 

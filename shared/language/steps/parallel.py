@@ -6,12 +6,21 @@ from typing import Any
 from shared.language.model import Parallel
 from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, scalar_text
 
-__all__ = ["MAX_PARALLEL_ITEMS", "PARALLEL_KEYS", "read_parallel"]
+__all__ = ["PARALLEL_KEYS", "count_error", "read_parallel"]
 
-MAX_PARALLEL_ITEMS = 1000
+_MAX_ITEMS = 1000
 
 PARALLEL_KEYS = Vocabulary("items", "maxConcurrent")
 _FORMS = "parallel must have either items array or variable reference"
+
+
+def count_error(items: int) -> str:
+    """Return why a fan-out cannot have so many items; empty if it can."""
+    if not items:
+        return "parallel execution requires at least one item"
+    if items > _MAX_ITEMS:
+        return f"parallel execution exceeds maximum limit: {items} items (max: {_MAX_ITEMS})"
+    return ""
 
 
 def read_parallel(fields: Fields) -> Parallel | None:
@@ -37,10 +46,8 @@ def _with_items(fields: Fields, name: str, value: Any, max_concurrent: int) -> P
     if not isinstance(value, list):
         fields.error(name, _FORMS)
         return None
-    if not value:
-        fields.error(name, "parallel execution requires at least one item")
-    if len(value) > MAX_PARALLEL_ITEMS:
-        fields.error(name, f"parallel execution exceeds maximum limit: {len(value)} items (max: {MAX_PARALLEL_ITEMS})")
+    if wrong := count_error(len(value)):
+        fields.error(name, wrong)
     items = [text for item in value if (text := _item(fields, name, item)) is not None]
     return Parallel(items=tuple(items), max_concurrent=max_concurrent)
 
