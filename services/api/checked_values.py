@@ -8,6 +8,7 @@ from services.api.representations.json_values import node_label
 from services.api.workspace_names import stored
 from shared.contracts.dag_scope import MOST_PATTERNS, PATTERN_RULE, valid_pattern
 from shared.ids import DAG_NAME_RULE, RUN_ID_RULE, valid_dag_name, valid_run_id
+from shared.language.file_names import without_extension
 from shared.roles import ROLES
 
 __all__ = [
@@ -19,7 +20,6 @@ __all__ = [
     "duration",
     "etags",
     "file_name",
-    "file_stem",
     "known_id",
     "known_run_id",
     "plain_name",
@@ -33,7 +33,6 @@ __all__ = [
 LATEST = "latest"
 _ID_CHARS = 36
 """The length of a UUID, which is the id of each user and API key."""
-_EXTENSION = re.compile(r"\.ya?ml$")
 _ETAG = re.compile(r'"[\x21\x23-\x7e]{1,200}"')
 _UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PART = re.compile(rf"(\d+(?:\.\d*)?|\.\d+)({'|'.join(sorted(_UNIT_S, key=len, reverse=True))})", re.ASCII)
@@ -47,11 +46,6 @@ def chosen_node_status(number: int) -> str:
     if status is None:
         raise bad_request(f"status: {number} is not the number of a step status; use 0 to 8", field="status")
     return status.value
-
-
-def file_stem(name: str) -> str:
-    """Return a DAG file's name without its YAML extension."""
-    return _EXTENSION.sub("", name)
 
 
 def plain_name(text: str, field: str) -> str:
@@ -68,7 +62,7 @@ def plain_name(text: str, field: str) -> str:
 def file_name(text: str, field: str = "fileName") -> str:
     """Return the file name of a stored DAG, without its extension. Raises a 400 if ``text`` cannot be a file name."""
     stored_as = plain_name(text, field)
-    stem = file_stem(stored_as)
+    stem = without_extension(stored_as)
     return stored_as if stem == stored_as else plain_name(stem, field)
 
 

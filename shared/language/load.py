@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from shared.language.dagu2.document import translated
 from shared.language.dagu2.recognise import is_dagu2
 from shared.language.document import read_dag
+from shared.language.file_names import without_extension
 from shared.language.issues import Issue, Issues, TooManyIssues
 from shared.language.model import Dag
 from shared.language.snapshot import parse_snapshot
@@ -56,7 +57,7 @@ def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: s
     """
     issues = Issues()
     frozen = parse_snapshot(text)
-    main_name, fallback = dag_name or "", _stem(file_name)
+    main_name, fallback = dag_name or "", without_extension(PurePosixPath(file_name).name)
     dags: list[Dag] = []
     names: set[str] = set()
     try:
@@ -116,8 +117,3 @@ def _check_local_name(issues: Issues, document: Document, dags: list[Dag], names
         issues.error(message, at=at, hint="give it a name, and use that name in call")
     elif name in names:
         issues.error(f'duplicate DAG name "{name}" found', "name", at)
-
-
-def _stem(file_name: str) -> str:
-    name = PurePosixPath(file_name).name
-    return name.removesuffix(".yaml").removesuffix(".yml") if name.endswith((".yaml", ".yml")) else name

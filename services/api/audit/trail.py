@@ -12,11 +12,11 @@ from werkzeug.exceptions import HTTPException
 from services.api import problems
 from services.api.audit.sender import AuditSender
 from services.api.auth.principals import NOBODY, Principal
-from services.api.checked_values import file_stem
 from services.api.problems import Problem
 from shared.contracts.actors import Actor
 from shared.contracts.audit import AuditEntry, AuditTarget
 from shared.errors import DagwayError
+from shared.language.file_names import without_extension
 from shared.workspaces import DEFAULT, MARK, name_prefix
 
 __all__ = ["Trail", "actor_of", "audited"]
@@ -149,6 +149,6 @@ def _target(api_path: str, path: Mapping[str, str]) -> AuditTarget:
     for parameter, value in path.items():
         if parameter in _PARAMETERS:
             named[_PARAMETERS[parameter]] = (
-                file_stem(value)[:_MOST_CHARS] if parameter == "fileName" else value[:_MOST_CHARS]
+                without_extension(value)[:_MOST_CHARS] if parameter == "fileName" else value[:_MOST_CHARS]
             )
     return AuditTarget(kind=kind, **named)

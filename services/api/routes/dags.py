@@ -33,6 +33,7 @@ from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, Re
 from shared.contracts.commands.dags import ReplaceSpec
 from shared.ids import DAG_NAME_RULE, RESERVED_FILE_NAMES, valid_dag_name
 from shared.language.cron import next_fires
+from shared.language.file_names import without_extension
 from shared.language.load import LoadResult
 from shared.language.model import Dag as Model
 from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied
@@ -146,7 +147,7 @@ def validate(call: Call, body: ValidateBody) -> ApiResponse:
 
     A step that no live worker has the program for is named in ``errors`` too, but the spec is valid: the others run.
     """
-    name = checked_values.file_stem(body.name.strip()) or "validated-dag"
+    name = without_extension(body.name.strip()) or "validated-dag"
     errors = []
     if not valid_dag_name(name):
         errors.append(f"name: {name[:80]!r} must be {DAG_NAME_RULE}")
@@ -181,7 +182,7 @@ def create(call: Call, body: CreateBody) -> ApiResponse:
 
 
 def _new_name(text: str, field: str) -> str:
-    name = checked_values.dag_name(checked_values.file_stem(text.strip()), field)
+    name = checked_values.dag_name(without_extension(text.strip()), field)
     if plain_name(name) in RESERVED_FILE_NAMES:
         raise bad_request(f"{field}: {plain_name(name)!r} is reserved: the API uses it in its paths", field=field)
     return name

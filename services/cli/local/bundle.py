@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.cli.errors import WorkflowInvalid
+from shared.language.file_names import EXTENSIONS, without_extension
 from shared.language.issues import Issues
 from shared.language.load import load
 from shared.language.model import Dag
@@ -85,10 +86,10 @@ def _called(dags: list[Dag], folder: Path) -> Iterator[Path]:
     known = {dag.name for dag in dags}
     for dag in dags:
         for step in (*dag.steps, *dag.handlers.values()):
-            called = step.call.removesuffix(".yaml").removesuffix(".yml")
+            called = without_extension(step.call)
             if not called or called in known or step.call in known:
                 continue
-            for path in (folder / f"{called}.yaml", folder / f"{called}.yml"):
+            for path in [folder / f"{called}{extension}" for extension in EXTENSIONS]:
                 if path.is_file():
                     yield path
                     break

@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING
 
 from services.cli.paths import is_file
 from shared.ids import valid_dag_name
+from shared.language.file_names import EXTENSIONS
 
 if TYPE_CHECKING:
     from services.cli.remote.gateway import Gateway
 
 __all__ = ["file_of", "gateway_with_dags", "is_dag_name"]
 
-_SUFFIXES = (".yaml", ".yml")
-
 
 def is_dag_name(text: str) -> bool:
     """Return whether an argument that is no file here can be the name of a DAG of the server."""
-    return valid_dag_name(text) and Path(text).suffix not in _SUFFIXES
+    return valid_dag_name(text) and Path(text).suffix not in EXTENSIONS
 
 
 def file_of(text: str) -> Path | None:
@@ -33,7 +32,7 @@ def file_of(text: str) -> Path | None:
     from shared.settings.config import environment, load_config  # noqa: PLC0415 - most calls name a file
 
     folder = load_config({}, environment()).dags_dir
-    named = (text, *(f"{text}{suffix}" for suffix in _SUFFIXES)) if is_dag_name(text) else (text,)
+    named = (text, *(f"{text}{suffix}" for suffix in EXTENSIONS)) if is_dag_name(text) else (text,)
     return next((folder / each for each in named if is_file(folder / each)), None) if folder else None
 
 

@@ -16,6 +16,7 @@ from services.cli.local.schema_check import schema_problem
 from services.cli.output.terminal import echo_json
 from services.cli.paths import is_folder
 from services.cli.remote.dagu_flags import QUIET, dagu_flags
+from shared.language.file_names import EXTENSIONS
 
 __all__ = ["STDIN", "ValidatedFile", "validate_command", "workflow_files"]
 
@@ -49,7 +50,7 @@ def workflow_files(paths: Sequence[str]) -> Iterator[str]:
             continue
         for found in sorted(path.rglob("*")):
             shown = not any(part.startswith(".") for part in found.relative_to(path).parts)
-            named = found.suffix in (".yaml", ".yml") and not found.name.endswith(CASES_SUFFIXES)
+            named = found.suffix in EXTENSIONS and not found.name.endswith(CASES_SUFFIXES)
             if shown and named and found.is_file():
                 yield str(found)
 

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from shared.language.file_names import EXTENSIONS
+
 __all__ = ["PARAMS_ARGUMENT", "PARAMS_OPTION", "QUIET", "RUN_ID", "dag_name", "dagu_flags", "params_text"]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -46,7 +48,7 @@ def dagu_flags(function: F) -> F:
 def dag_name(text: str) -> str:
     """Return the name of a DAG on the server, given its name or the path of its file, as Dagu does."""
     path = Path(text)
-    return path.stem if path.suffix in (".yaml", ".yml") else text
+    return path.stem if path.suffix in EXTENSIONS else text
 
 
 def params_text(arguments: Sequence[str], option: str = "") -> str:

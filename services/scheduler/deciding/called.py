@@ -8,6 +8,7 @@ import posixpath
 
 from services.scheduler.deciding.batch import Batch
 from shared.errors import InvalidInput, NotFound
+from shared.language.file_names import without_extension
 from shared.workspaces import stored_name
 
 __all__ = ["find_called"]
@@ -23,8 +24,8 @@ def find_called(batch: Batch, name: str, caller: str, workspace: str) -> tuple[s
         InvalidInput: the DAG has errors, or its name could be one of another workspace.
     """
     if workspace:
-        return _of_row(batch, name, stored_name(workspace, _without_extension(name)))
-    path = stored_name(workspace, _without_extension(name))
+        return _of_row(batch, name, stored_name(workspace, without_extension(name)))
+    path = stored_name(workspace, without_extension(name))
     root = str(batch.plans.dags_dir or "")
     if root and path.startswith(f"{root}/"):
         path = path[len(root) + 1 :]
@@ -37,10 +38,6 @@ def find_called(batch: Batch, name: str, caller: str, workspace: str) -> tuple[s
         elif (found := _called(batch, name, place)) is not None:
             return found
     raise NotFound(f"there is no DAG {name!r}")
-
-
-def _without_extension(name: str) -> str:
-    return name.removesuffix(".yaml").removesuffix(".yml")
 
 
 def _of_row(batch: Batch, name: str, stored: str) -> tuple[str, str]:

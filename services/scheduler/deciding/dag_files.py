@@ -15,11 +15,11 @@ from pathlib import Path
 from services.scheduler.deciding.atomic_files import create_file, move_file, remove_file, replace_file
 from services.scheduler.deciding.plans import spec_hash
 from shared.errors import AlreadyExists, Conflict, InvalidInput
+from shared.language.file_names import EXTENSIONS
 
 __all__ = ["MAX_BYTES", "ChangedInFolder", "DagFiles", "NotWritable", "RefusedChanges", "read_data", "text_of"]
 
 MAX_BYTES = 1024 * 1024
-_EXTENSIONS = (".yaml", ".yml")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NOT_IN_FLAGS = re.compile(r'[<>:"/\\|?*\x00-\x1f ]')
 
@@ -161,14 +161,14 @@ class DagFiles:
             return frozenset()
 
     def _create(self, file_name: str, data: bytes) -> None:
-        path = self._path / f"{file_name}{_EXTENSIONS[0]}"
+        path = self._path / f"{file_name}{EXTENSIONS[0]}"
         try:
             create_file(path, data)
         except FileExistsError:
             raise _taken(path) from None
 
     def _find(self, file_name: str) -> Path | None:
-        for extension in _EXTENSIONS:
+        for extension in EXTENSIONS:
             path = self._path / f"{file_name}{extension}"
             if path.is_file():
                 return path

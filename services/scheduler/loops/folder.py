@@ -32,6 +32,7 @@ from services.scheduler.deciding.plans import spec_hash
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.folder_files import UNREAD, Listing, Seen, list_files, reason, seen, shown
 from shared.errors import Conflict, StoreUnavailable
+from shared.language.file_names import EXTENSIONS
 from shared.language.load import load
 
 __all__ = ["Folder", "pause_s"]
@@ -286,7 +287,7 @@ def _show(batch: Batch, problems: Mapping[str, str]) -> None:
 
 
 def _exists(folder: Path, stem: str) -> bool:
-    return any(seen(folder / f"{stem}{extension}") is not None for extension in (".yaml", ".yml"))
+    return any(seen(folder / f"{stem}{extension}") is not None for extension in EXTENSIONS)
 
 
 def _below_first(name: str) -> tuple[bool, str]:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 
 from services.scheduler.deciding.dag_files import MAX_BYTES
 from shared.ids import valid_dag_name
+from shared.language.file_names import EXTENSIONS
 
 __all__ = ["UNREAD", "Listing", "Seen", "list_files", "reason", "seen", "shown"]
 
@@ -94,7 +95,7 @@ def _list(folder: Path, prefix: str, listing: Listing) -> list[str]:
             if entry.is_dir(follow_symlinks=False):
                 if not entry.name.startswith("."):
                     folders.append(prefix + entry.name)
-            elif entry.name.endswith((".yaml", ".yml")):
+            elif entry.name.endswith(EXTENSIONS):
                 _add(entry, prefix + entry.name, listing)
     return folders
 
