@@ -7,7 +7,18 @@ the order of the API's numbers.
 from enum import StrEnum
 from typing import Literal, get_args
 
-__all__ = ["NODE_LABELS", "RUN_LABELS", "AttemptState", "Begun", "NodeLabel", "NodeStatus", "RunLabel", "RunStatus"]
+__all__ = [
+    "NODE_LABELS",
+    "RUN_LABELS",
+    "AttemptState",
+    "Begun",
+    "FireOutcome",
+    "NodeLabel",
+    "NodeStatus",
+    "RunLabel",
+    "RunStatus",
+    "WorkerState",
+]
 
 RunLabel = Literal[
     "not_started",
@@ -35,6 +46,8 @@ RUN_LABELS: tuple[RunLabel, ...] = get_args(RunLabel)
 """The place of a label is its number in the API. 5 is *queued* here, and *skipped* in ``NODE_LABELS``."""
 NODE_LABELS: tuple[NodeLabel, ...] = get_args(NodeLabel)
 """The place of a label is its number in the API."""
+WorkerState = Literal["live", "draining", "stopped", "lost"]
+FireOutcome = Literal["fired", "skipped", "missed"]
 
 
 class RunStatus(StrEnum):

@@ -7,6 +7,7 @@ the database.
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram, Summary
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -14,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.pool_attempts import PoolAttempts
 from shared.metrics import LATENCY_S, PHASE_S, DagNames
-from shared.status import RunStatus
+from shared.status import FireOutcome, RunStatus, WorkerState
 from shared.store.reads.backlog import Backlog
 from shared.store.scraped import Scraped
 from shared.transport.base import AUDIT, COMMANDS, EVENT_SHARDS, EVENTS, HEARTBEATS, LOGS
@@ -147,8 +148,8 @@ for _broker_queue in (COMMANDS, EVENTS, *EVENT_SHARDS, LOGS, AUDIT, HEARTBEATS):
     DEAD_LETTERS.labels(_broker_queue.name)
 for _outcome in ("recorded", "refused"):
     COMMANDS_RECORDED.labels(_outcome)
-for _outcome in ("fired", "skipped", "missed"):
-    FIRES.labels(_outcome)
+for _fire in get_args(FireOutcome):
+    FIRES.labels(_fire)
 
 
 def limit_dag_series(limit: int) -> None:
@@ -254,6 +255,6 @@ class BacklogCollector:
             attempts.add_metric([state, pool], number)
         yield attempts
         workers = GaugeMetricFamily("dagway_workers", "Workers that have sent a heartbeat, by state", labels=["state"])
-        for state in sorted({"live", "draining", "lost", "stopped", *backlog.workers}):
+        for state in sorted({*get_args(WorkerState), *backlog.workers}):
             workers.add_metric([state], backlog.workers.get(state, 0))
         yield workers

@@ -1,13 +1,12 @@
 # ruff: noqa: N815, D101 - the fields are the JSON names, and say what they are
 """Schemas of the overview: additions to Dagu's API."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from services.api.response_schemas.base import Schema
 from services.api.response_schemas.runs import DAGRunSummarySchema
-from shared.status import RunLabel
+from shared.contracts.commands.pauses import PauseScope
+from shared.status import RunLabel, WorkerState
 
 __all__ = [
     "ApprovalSchema",
@@ -61,7 +60,7 @@ class NextFireSchema(Schema):
 class OverviewWorkerSchema(Schema):
     id: str
     live: bool
-    state: Literal["live", "draining", "stopped", "lost"]
+    state: WorkerState
     slots: int
     busy: int
 
@@ -74,7 +73,7 @@ class OverviewQueueSchema(Schema):
 
 
 class OverviewPauseSchema(Schema):
-    scope: Literal["global", "queue", "dag"]
+    scope: PauseScope
     name: str = ""
     reason: str = ""
 

@@ -7,6 +7,8 @@ from pydantic import Field
 
 from services.api.response_schemas.base import Schema
 from services.api.response_schemas.runs import DAGRunSummarySchema
+from shared.contracts.commands.pauses import PauseScope
+from shared.status import FireOutcome
 
 __all__ = [
     "AllSlotsSchema",
@@ -38,7 +40,7 @@ class SlotSchema(Schema):
     slot: str
     until: str = ""
     expression: str
-    outcome: Literal["fired", "skipped", "missed"]
+    outcome: FireOutcome
     reason: str
     dagName: str
     dagRunId: str = ""
@@ -75,7 +77,7 @@ class CalendarSchema(Schema):
 
 
 class PauseSchema(Schema):
-    scope: Literal["global", "queue", "dag"]
+    scope: PauseScope
     name: str
     state: Literal["pausing", "paused"]
     inFlight: int

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from services.api.response_schemas.base import Schema
+from shared.status import WorkerState
 
 __all__ = [
     "CoordinatorsSchema",
@@ -68,7 +69,7 @@ class WorkerSchema(Schema):
     healthStatus: Literal["healthy", "warning", "unhealthy"]
     host: str
     version: str
-    state: Literal["live", "draining", "stopped", "lost"]
+    state: WorkerState
     leaseUntil: str
     executors: list[str]
     drain: DrainSchema | None = Field(

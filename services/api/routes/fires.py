@@ -16,6 +16,7 @@ from services.api.response_schemas.queues import AllSlotsSchema, CalendarSchema,
 from services.api.run_details.lookup import find_dag
 from services.api.run_details.specs import load_dags
 from shared.clock import local_zone
+from shared.status import FireOutcome
 from shared.store.reads.reader import DagRow, FireRow
 
 __all__ = ["FIRES"]
@@ -31,7 +32,7 @@ _MOST_OF_ALL_DAGS = 5_000
 class FiresQuery(Query):
     limit: int = Field(default=100, ge=1, le=1000, description="how many fires to list")
     before: AwareDatetime | None = Field(default=None, description="only fires before this time (RFC 3339)")
-    outcome: Literal["", "fired", "skipped", "missed"] = ""
+    outcome: Literal["", FireOutcome] = ""
 
 
 @FIRES.get("/dags/{fileName}/slots", id="listDAGSlots", query=FiresQuery, response=SlotsSchema)

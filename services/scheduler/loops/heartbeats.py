@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any
 
 from shared.contracts.events import Heartbeat
+from shared.status import WorkerState
 
 __all__ = ["HeartbeatBuffer", "ReceivedHeartbeat", "state_of"]
 
@@ -102,8 +103,8 @@ class HeartbeatBuffer:
         return true
 
 
-def state_of(beat: Heartbeat) -> str:
-    """Return the worker state that a heartbeat reports: ``live``, ``draining`` or ``stopped``."""
+def state_of(beat: Heartbeat) -> WorkerState:
+    """Return the worker state that a heartbeat reports."""
     return "stopped" if beat.stopped else "draining" if beat.draining else "live"
 
 

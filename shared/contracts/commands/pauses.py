@@ -5,16 +5,16 @@ from typing import Literal
 from shared.contracts.commands.base import Command
 from shared.language.model import CatchupPolicy
 
-__all__ = ["EndPause", "SetPause"]
+__all__ = ["EndPause", "PauseScope", "SetPause"]
 
-Scope = Literal["global", "queue", "dag"]
+PauseScope = Literal["global", "queue", "dag"]
 
 
 class SetPause(Command):
     """Start no new runs: none at all, none from the queue ``name``, or none of the DAG with the file name ``name``."""
 
     type = "pause.set"
-    scope: Scope
+    scope: PauseScope
     name: str = ""
     reason: str = ""
 
@@ -23,6 +23,6 @@ class EndPause(Command):
     """End a pause. ``catchup`` overrides the DAGs' ``catchup`` for the scheduled times that passed during the pause."""
 
     type = "pause.end"
-    scope: Scope
+    scope: PauseScope
     name: str = ""
     catchup: CatchupPolicy | None = None
