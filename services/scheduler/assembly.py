@@ -1,4 +1,4 @@
-"""The parts of a scheduler, without its threads, and the order of its post-commit actions."""
+"""The parts of a scheduler that share a transactor, and the order of its post-commit actions."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -20,6 +20,7 @@ from services.scheduler.loops.relay import Relay
 from services.scheduler.loops.run_notices import RunNotices
 from services.scheduler.loops.timers import Timers
 from services.scheduler.metrics import count
+from shared.service import Background
 from shared.store.writes.transaction import Store
 from shared.transport.base import Transport
 
@@ -82,3 +83,17 @@ class Assembly:
             count,
             control_messages.trace,
         )
+
+    def loops(self, on_death: Callable[[], None]) -> list[Background]:
+        """Return a thread for each part that works by itself, except for the relay, which is the last to stop."""
+        return [
+            Background("scheduler-notices", self.notices.run, on_death, self.notices.wake),
+            Background("scheduler-admission", self.admission.run, on_death, self.admission.wake),
+            Background("scheduler-pools", self.pools.run, on_death, self.pools.wake),
+            Background("scheduler-housekeeping", self.housekeeping.run, on_death, self.housekeeping.wake),
+            Background("scheduler-ended-runs", self.ended_runs.run, on_death),
+            Background("scheduler-audit-chain", self.audit_chain.run, on_death, self.audit_chain.wake),
+            Background("scheduler-firing", self.firing.run, on_death, self.firing.wake),
+            Background("scheduler-timers", self.timers.run, on_death, self.timers.wake),
+            Background("scheduler-parents", self.parents.run, on_death, self.parents.wake),
+        ]

@@ -116,10 +116,7 @@ class Scheduler:
             service = self._register(tx, version, settings, started_at)
             transactor.note_schedulers(tx.services.schedulers())
             transactor.rules.read(tx)
-        # After a new connection, workers may need longer than this process to connect again.
-        hearing = Hearing(
-            gap_s=min(lease_s * _GAP_OF_LEASE, _MOST_GAP_S), settle_s=max(0.0, lease_s / 4 + _RECONNECT_S - lease_s)
-        )
+        hearing = _hearing(lease_s)
         listener = HeartbeatListener(transport, clock, self.instance_id, hearing)
         consume = partial(transport.consume, acks_wait_s=_ACKS_WAIT_S, priorities=routes.priorities)
         commands = commands_intake(transactor, consume([COMMANDS], prefetch=_COMMANDS_AHEAD))
@@ -160,18 +157,10 @@ class Scheduler:
             Background("scheduler-heartbeats", listener.run, on_death, listener.wake),
         ]
         loops = [
-            Background("scheduler-notices", parts.notices.run, on_death, parts.notices.wake),
+            *parts.loops(on_death),
             Background("scheduler-news", records.run, on_death, listener.news.set),
             Background("scheduler-marks", marks.run, on_death, marks.wake),
             Background("scheduler-leases", leases.run, on_death),
-            Background("scheduler-admission", parts.admission.run, on_death, parts.admission.wake),
-            Background("scheduler-pools", parts.pools.run, on_death, parts.pools.wake),
-            Background("scheduler-housekeeping", parts.housekeeping.run, on_death, parts.housekeeping.wake),
-            Background("scheduler-ended-runs", parts.ended_runs.run, on_death),
-            Background("scheduler-audit-chain", parts.audit_chain.run, on_death, parts.audit_chain.wake),
-            Background("scheduler-firing", parts.firing.run, on_death, parts.firing.wake),
-            Background("scheduler-timers", parts.timers.run, on_death, parts.timers.wake),
-            Background("scheduler-parents", parts.parents.run, on_death, parts.parents.wake),
             Background("scheduler-totals", TotalsKeeper(store).run, on_death),
             Background("scheduler-judging", SpecRevalidation(transactor).run, on_death),
             Background(
@@ -188,8 +177,7 @@ class Scheduler:
         if self.folder is not None:
             loops.append(Background("scheduler-folder", self.folder.run, on_death))
         # ``stop`` stops the intakes first, then the loops, and last the relay, which publishes their messages.
-        self._intakes = intakes
-        self._loops = loops
+        self._intakes, self._loops = intakes, loops
         self._relay = Background("scheduler-relay", parts.relay.run, on_death, parts.relay.wake)
 
     def _register(
@@ -246,3 +234,9 @@ class Scheduler:
                 tx.services.remove("scheduler", self.instance_id)
         except StoreUnavailable as error:
             _log.info("scheduler.not_deregistered", extra={"error": str(error)})
+
+
+def _hearing(lease_s: float) -> Hearing:
+    # After a new connection, workers may need longer than this process to connect again.
+    settle_s = max(0.0, lease_s / 4 + _RECONNECT_S - lease_s)
+    return Hearing(gap_s=min(lease_s * _GAP_OF_LEASE, _MOST_GAP_S), settle_s=settle_s)
