@@ -3,9 +3,11 @@
 import { BigGraph } from "./big_graph.js";
 import { h } from "./dom.js";
 import { graph, graphSize } from "./graph.js";
+import { counted } from "./parts.js";
 
 const MOST_LINKS = 250;
 const LONGEST_PX = 8000;
+const NARROW = matchMedia("(max-width: 760px)");
 const STEP = 1.25;
 const [SMALLEST, LARGEST] = [0.1, 2];
 
@@ -15,8 +17,9 @@ export class GraphView {
     Object.assign(this, { changed, zoom: 0, big: null });
   }
 
-  /** Draw `steps` of `{name, depends, label, href, note}`. */
-  draw(steps, { across, selected }) {
+  /** Draw `steps` of `{name, depends, label, href, note}`, from the top down on a narrow screen. */
+  draw(steps, selected) {
+    const across = !NARROW.matches;
     const large = steps.length > MOST_LINKS || Math.max(...graphSize(steps, across)) > LONGEST_PX;
     if (large) {
       this.big ??= new BigGraph();
@@ -29,7 +32,7 @@ export class GraphView {
         h("button", { type: "button", "aria-label": "Zoom out", onclick: () => step(-1) }, "−"),
         h("button", { type: "button", onclick: fit }, "Fit"),
         h("button", { type: "button", "aria-label": "Zoom in", onclick: () => step(1) }, "+"),
-        h("span", { class: "faint" }, `${steps.length} step${steps.length === 1 ? "" : "s"}`)),
+        h("span", { class: "faint" }, counted(steps.length, "step"))),
       large
         ? h("div", { class: "canvas large", key: "large", mount: (root) => this.big.mount(root) })
         : h("div", { class: "canvas", key: "small" }, graph(steps, { across, selected, zoom: this.zoom })));

@@ -1,5 +1,7 @@
 // Sub-runs opened in the graph of their run: the steps of the one that a step called, or a box for each of many.
 
+import { dependencies } from "./depends.js";
+
 const MOST = 60;
 
 /** The name of a step or sub-run inside of the step that called it; no step is named so, as a path of both is unique. */
@@ -23,9 +25,9 @@ export function withOpened(drawn, opened, hrefOf) {
 }
 
 function stepsOf(caller, { id, nodes }, hrefOf) {
-  const names = new Map(nodes.flatMap(({ step }) => [[step.name, step.name], ...(step.id ? [[step.id, step.name]] : [])]));
+  const depends = dependencies(nodes.map(({ step }) => step));
   return nodes.map(({ step, statusLabel }) => {
-    const before = (step.depends ?? []).map((name) => inside(caller.name, names.get(name) ?? name));
+    const before = depends(step).map((name) => inside(caller.name, name));
     return { name: inside(caller.name, step.name), text: step.name, label: statusLabel, inner: true,
       depends: before.length ? before : [caller.name], href: hrefOf(caller.name, id, step.name) };
   });

@@ -1,10 +1,9 @@
 // What a text that is not saved yet would do: its steps with their dependencies, and when it would run next.
 
+import { dependencies } from "./depends.js";
 import { h, patch } from "./dom.js";
 import { GraphView } from "./graph_view.js";
 import { ago, clock } from "./time.js";
-
-const NARROW = matchMedia("(max-width: 760px)");
 
 export class Preview {
   constructor() {
@@ -30,10 +29,8 @@ export class Preview {
   plan() {
     const { steps = [] } = this.dag;
     if (!steps.length) return h("p", { class: "faint" }, "There is no step that can be read.");
-    const names = new Map(steps.flatMap((step) => [[step.name, step.name], ...(step.id ? [[step.id, step.name]] : [])]));
-    return this.picture.draw(steps.map((step) => ({
-      name: step.name, label: "not_started", depends: (step.depends ?? []).map((name) => names.get(name) ?? name),
-    })), { across: !NARROW.matches });
+    const depends = dependencies(steps);
+    return this.picture.draw(steps.map((step) => ({ name: step.name, label: "not_started", depends: depends(step) })));
   }
 
   schedule() {

@@ -3,7 +3,8 @@
 import { get } from "../api.js";
 import { h } from "../dom.js";
 import { cursorPager } from "../pager.js";
-import { stay, to } from "../router.js";
+import { Finder } from "../parts.js";
+import { to } from "../router.js";
 import { clock } from "../time.js";
 
 const PER_PAGE = 50;
@@ -11,7 +12,7 @@ const CODES = ["forbidden", "unauthorized", "bad_request", "not_found", "already
 
 export function audit(page) {
   page.title("Audit log");
-  let typing;
+  const find = new Finder();
 
   page.every(5000, async () => {
     const { actor, target, operation, outcome, from, until, cursor = "" } = page.place.query;
@@ -25,19 +26,12 @@ export function audit(page) {
 
   function filters() {
     const { actor = "", target = "", operation = "", outcome = "", from = "", until = "" } = page.place.query;
-    const later = (field) => (event) => {
-      clearTimeout(typing);
-      const text = event.target.value.trim();
-      typing = setTimeout(() => stay({ [field]: text, cursor: "" }), 300);
-    };
-    const set = (field) => (event) => stay({ [field]: event.target.value, cursor: "" });
-    const text = (field, label, value) => h("input", { type: "search", "aria-label": label, placeholder: label, value, oninput: later(field) });
     return h("div", { class: "filters", role: "search" },
-      text("actor", "Actor: name or id", actor), text("target", "Target: name or id", target), text("operation", "Operation", operation),
-      h("select", { "aria-label": "Outcome", value: outcome, onchange: set("outcome") }, h("option", { value: "" }, "Any outcome"),
+      find.text("actor", "Actor: name or id", actor), find.text("target", "Target: name or id", target),
+      find.text("operation", "Operation", operation),
+      h("select", { "aria-label": "Outcome", value: outcome, onchange: find.set("outcome") }, h("option", { value: "" }, "Any outcome"),
         ["done", "refused", ...CODES].map((each) => h("option", { value: each }, each.replaceAll("_", " ")))),
-      h("label", { class: "inline" }, "from", h("input", { type: "datetime-local", value: from, onchange: set("from") })),
-      h("label", { class: "inline" }, "until", h("input", { type: "datetime-local", value: until, onchange: set("until") })));
+      find.between(from, until));
   }
 }
 

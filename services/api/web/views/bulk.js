@@ -4,6 +4,7 @@ import { idempotencyKey, send } from "../api.js";
 import { ask } from "../dialog.js";
 import { h } from "../dom.js";
 import { toast } from "../notice.js";
+import { counted } from "../parts.js";
 import { to } from "../router.js";
 import { may } from "../session.js";
 import { active } from "../status.js";
@@ -20,7 +21,7 @@ const ACTIONS = [
 const key = (run) => `${run.name} ${run.dagRunId}`;
 
 /** How many of a noun: `1 run`, `3 runs`. */
-export const runsOf = (count) => `${count} run${count === 1 ? "" : "s"}`;
+export const runsOf = (count) => counted(count, "run");
 
 /** The runs that are selected in a list, by their names: a refresh of the list brings new objects. */
 export class Selection {

@@ -2,10 +2,12 @@
 
 import { get, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
+import { dependencies } from "../depends.js";
 import { h } from "../dom.js";
 import * as drafts from "../drafts.js";
 import { GraphView } from "../graph_view.js";
 import { attempt } from "../notice.js";
+import { fact } from "../parts.js";
 import { toldBadge } from "../reason.js";
 import { go, stay, to } from "../router.js";
 import { may } from "../session.js";
@@ -19,7 +21,6 @@ import { start } from "./start.js";
 import { what } from "./steps.js";
 import { versions } from "./versions.js";
 
-const NARROW = matchMedia("(max-width: 760px)");
 const MOST_ROWS = 200;
 /** What is known of a DAG of which there is only an unsaved text. */
 const NOTHING = { dag: { steps: [] }, errors: [], suspended: false, latestDAGRun: {} };
@@ -126,7 +127,6 @@ export function dag(page) {
 
   function facts(it, scheduled) {
     const { latestDAGRun: latest } = state.details;
-    const fact = (label, ...value) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value));
     return h("dl", { class: "facts" },
       latest.dagRunId && fact("Last run", h("a", { class: "plain-link", href: runPlace(latest) }, toldBadge(latest), " ",
         h("span", { class: "faint" }, ago(latest.startedAt || latest.queuedAt), " ", took(latest)))),
@@ -138,12 +138,11 @@ export function dag(page) {
   }
 
   function steps(it) {
-    const aliases = new Map(it.steps.flatMap((step) => [[step.name, step.name], ...(step.id ? [[step.id, step.name]] : [])]));
+    const depends = dependencies(it.steps);
     const latest = new Map(state.details.latestDAGRun.nodes.map((node) => [node.step.name, node.statusLabel]));
     const { latestDAGRun } = state.details;
     const drawn = it.steps.map((step) => ({
-      name: step.name, label: latest.get(step.name) ?? "not_started",
-      depends: (step.depends ?? []).map((name) => aliases.get(name) ?? name),
+      name: step.name, label: latest.get(step.name) ?? "not_started", depends: depends(step),
       href: latestDAGRun.dagRunId ? to(["runs", latestDAGRun.name, latestDAGRun.dagRunId], { step: step.name }) : place("spec"),
     }));
     if (!it.steps.length) {
@@ -151,7 +150,7 @@ export function dag(page) {
       return h("div", { class: "empty" }, h("p", {}, why));
     }
     return h("div", {},
-      it.steps.length > 1 && picture.draw(drawn, { across: !NARROW.matches }),
+      it.steps.length > 1 && picture.draw(drawn),
       h("table", { class: "rows" },
         h("thead", {}, h("tr", {}, h("th", {}, "Step"), h("th", {}, "Last"), h("th", { class: "wide" }, "Depends on"))),
         h("tbody", {}, it.steps.slice(0, state.most).map((step) => h("tr", { key: step.name },

@@ -6,6 +6,7 @@ import { h } from "../dom.js";
 import { draft, unsaved } from "../drafts.js";
 import { attempt } from "../notice.js";
 import { pager } from "../pager.js";
+import { counted } from "../parts.js";
 import { reason, toldBadge } from "../reason.js";
 import { go, here, stay, to } from "../router.js";
 import { may } from "../session.js";
@@ -84,7 +85,7 @@ export function dags(page) {
         h("a", { class: "name", href: to(["dags", file]) }, file),
         (dag.tags ?? []).map((tag) => h("a", { class: "tag", href: to(["dags"], { tag }) }, tag)),
         errors.length > 0 && h("a", { class: "badge is-failed", href: to(["dags", file], { tab: "spec" }), title: errors.join("\n") },
-          h("span", { class: "sign", "aria-hidden": "true" }, "✕"), errors.length === 1 ? "1 mistake" : `${errors.length} mistakes`),
+          h("span", { class: "sign", "aria-hidden": "true" }, "✕"), counted(errors.length, "mistake")),
         draft(file) && h("a", { class: "badge is-waiting", href: to(["dags", file], { tab: "spec" }) }, "not saved"),
         dag.description && h("div", { class: "faint clip" }, dag.description)),
       h("td", { class: "last" }, latest.dagRunId

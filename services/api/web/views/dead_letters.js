@@ -4,6 +4,7 @@ import { get, idempotencyKey, send } from "../api.js";
 import { ask } from "../dialog.js";
 import { h } from "../dom.js";
 import { toast } from "../notice.js";
+import { counted } from "../parts.js";
 import { ago } from "../time.js";
 
 const EVERY_MS = 3000;
@@ -14,7 +15,7 @@ const ACTIONS = [
 const WAITS = { return: "will be returned", discard: "will be discarded" };
 
 /** How many of them: `1 dead letter`, `3 dead letters`. */
-const lettersOf = (count) => `${count} dead letter${count === 1 ? "" : "s"}`;
+const lettersOf = (count) => counted(count, "dead letter");
 
 export function deadLetters(page) {
   page.title("Dead letters");

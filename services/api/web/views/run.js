@@ -1,9 +1,11 @@
 // One run: its graph, steps, logs and actions.
 
 import { ApiError, events, get, path } from "../api.js";
+import { dependencies } from "../depends.js";
 import { h } from "../dom.js";
 import { GraphView } from "../graph_view.js";
 import { withOpened } from "../opened_runs.js";
+import { fact } from "../parts.js";
 import { reason, toldBadge } from "../reason.js";
 import { stay, to } from "../router.js";
 import { active, moves, nodesOf } from "../status.js";
@@ -15,7 +17,6 @@ import { MOST_CHILDREN, stepPanel } from "./step.js";
 import { failedSteps, note, stepList } from "./steps.js";
 import { timeline } from "./timeline.js";
 
-const NARROW = matchMedia("(max-width: 760px)");
 const STACKED = matchMedia("(max-width: 1000px)");
 const SOON_MS = 120;
 const ENDED_MS = 10_000;
@@ -162,8 +163,6 @@ export function run(page) {
       it.params && fact("Parameters", h("span", { class: "mono" }, it.params)));
   }
 
-  const fact = (label, ...value) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value));
-
   /** The names of the steps whose runs are opened in the graph: a part of the address. */
   function opened() {
     try {
@@ -188,9 +187,9 @@ export function run(page) {
     const { nodes } = state.run;
     const { step: chosen, view: shape = "graph" } = page.place.query;
     const node = allNodes().find((each) => each.step.name === chosen);
-    const aliases = new Map(nodes.flatMap(({ step }) => [[step.name, step.name], ...(step.id ? [[step.id, step.name]] : [])]));
+    const depends = dependencies(nodes.map((each) => each.step));
     const drawn = nodes.map((each) => ({
-      name: each.step.name, label: each.statusLabel, depends: (each.step.depends ?? []).map((other) => aliases.get(other) ?? other),
+      name: each.step.name, label: each.statusLabel, depends: depends(each.step),
       href: place({ ...NO_LOG, step: each.step.name }), note: note(each), toggle: !sub && each.subRuns.length > 0 && toggle(each.step.name),
     }));
     const whole = withOpened(drawn, state.opened, childPlace);
@@ -200,7 +199,7 @@ export function run(page) {
         h("button", { type: "button", "aria-pressed": String(kind === shape), onclick: () => stay({ view: kind === "graph" ? "" : kind }) },
           { graph: "Graph", gantt: "Gantt" }[kind]))),
       shape === "gantt" ? gantt(state.every, state.run.runAttempt ?? 1, (changes) => place({ ...NO_LOG, ...changes }))
-        : whole.length > 1 && picture.draw(whole, { across: !NARROW.matches, selected: chosen }),
+        : whole.length > 1 && picture.draw(whole, chosen),
       h("div", { key: "steps", class: node ? "split" : "" },
         stepList(state, allNodes(), chosen, (changes) => place({ ...NO_LOG, ...changes }), () => draw()),
         node && stepPanel(page, state, node, (changes) => place({ ...NO_LOG, ...changes }), () => draw()))];

@@ -4,6 +4,7 @@ import { get } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { cursorPager } from "../pager.js";
+import { Finder } from "../parts.js";
 import { reason, toldBadge } from "../reason.js";
 import { stay, to } from "../router.js";
 import { dropView, savedViews, saveView } from "../saved_views.js";
@@ -16,7 +17,7 @@ const MOST_BY_DATE = 200;
 
 export function runs(page) {
   page.title("Runs");
-  let typing;
+  const find = new Finder();
   let tags = [];
   let found = null;
   const selection = new Selection(() => draw());
@@ -64,24 +65,16 @@ export function runs(page) {
 
   function filters() {
     const { name = "", q = "", tag = "", by = "", status = "", from = "", until = "" } = page.place.query;
-    const later = (key) => (event) => {
-      clearTimeout(typing);
-      const text = event.target.value.trim();
-      typing = setTimeout(() => stay({ [key]: text, cursor: "" }), 300);
-    };
-    const set = (key) => (event) => stay({ [key]: event.target.value, cursor: "" });
-    const text = (key, label, value) => h("input", { type: "search", "aria-label": label, placeholder: label, value, oninput: later(key) });
     return h("div", { class: "filters", role: "search" },
-      text("q", "Part of a name or run id", q),
+      find.text("q", "Part of a name or run id", q),
       name && h("span", { class: "tag" }, `DAG ${name}`,
         h("button", { type: "button", class: "plain", "aria-label": "Runs of all DAGs", onclick: () => stay({ name: "", cursor: "" }) }, "×")),
-      h("select", { "aria-label": "Status", value: status, onchange: set("status") }, h("option", { value: "" }, "Any status"),
+      h("select", { "aria-label": "Status", value: status, onchange: find.set("status") }, h("option", { value: "" }, "Any status"),
         RUN_STATUSES.map(([number, label]) => h("option", { value: String(number) }, words(label)))),
-      h("select", { "aria-label": "Tag", value: tag, onchange: set("tag") }, h("option", { value: "" }, "Any tag"),
+      h("select", { "aria-label": "Tag", value: tag, onchange: find.set("tag") }, h("option", { value: "" }, "Any tag"),
         [...new Set([...tags, tag])].filter(Boolean).map((each) => h("option", { value: each, key: each }, each))),
-      text("by", "Started by", by),
-      h("label", { class: "inline" }, "from", h("input", { type: "datetime-local", value: from, onchange: set("from") })),
-      h("label", { class: "inline" }, "until", h("input", { type: "datetime-local", value: until, onchange: set("until") })));
+      find.text("by", "Started by", by),
+      find.between(from, until));
   }
 }
 

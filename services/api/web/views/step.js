@@ -4,6 +4,7 @@ import { path, send } from "../api.js";
 import { h } from "../dom.js";
 import { log } from "../log.js";
 import { attempt } from "../notice.js";
+import { fact } from "../parts.js";
 import { stay, to } from "../router.js";
 import { may } from "../session.js";
 import { active, badge, moves, nodesOf, words } from "../status.js";
@@ -44,7 +45,6 @@ export function stepPanel(page, state, node, place, changed) {
 
 function facts(node) {
   const { step } = node;
-  const fact = (label, value) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value));
   const inputs = Object.entries(node.approvalInputs ?? {}).map(([key, value]) => `${key}=${value}`).join(" ");
   return h("dl", { class: "facts" },
     what(step) && fact("Does", h("span", { class: "mono" }, what(step))),

@@ -1,6 +1,7 @@
 // The steps of a run as a table: the graph's content for those who read rather than look.
 
 import { h } from "../dom.js";
+import { counted } from "../parts.js";
 import { reason } from "../reason.js";
 import { badge, sign, words } from "../status.js";
 import { clock, took } from "../time.js";
@@ -80,7 +81,7 @@ function row(state, node, isChosen, place) {
       reason(node.waitingFor),
       (node.remarks ?? []).length > 0 && remark(node.remarks.at(-1), node.remarks.length - 1),
     node.error && h("div", { class: "error clip", title: node.error }, node.error),
-      node.subRuns.length > 0 && h("div", { class: "faint" }, `${node.subRuns.length} run${node.subRuns.length === 1 ? "" : "s"}`,
+      node.subRuns.length > 0 && h("div", { class: "faint" }, counted(node.subRuns.length, "run"),
         tally(children))),
     h("td", { class: "when" }, clock(node.startedAt)),
     h("td", { class: "number" }, took(node)),

@@ -4,6 +4,7 @@ import { get, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { attempt } from "../notice.js";
+import { fact } from "../parts.js";
 import { to } from "../router.js";
 import { mayChangeServer } from "../session.js";
 import { badge } from "../status.js";
@@ -27,8 +28,6 @@ export function system(page) {
       schedulers.length ? services(schedulers) : h("div", { class: "empty" }, h("p", {}, "No scheduler is running: commands are kept and carried out later.")));
   });
 }
-
-const fact = (label, ...value) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value));
 
 const table = (page, workers) => h("table", { class: "rows workers" },
   h("thead", {}, h("tr", {}, h("th", {}, "Health"), h("th", {}, "Worker"), h("th", {}, "Slots"), h("th", { class: "wide" }, "Version"),

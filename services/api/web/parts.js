@@ -1,0 +1,33 @@
+// Small parts that several pages have.
+
+import { h } from "./dom.js";
+import { stay } from "./router.js";
+
+/** A number of things in words: `counted(2, "run")` is “2 runs”. */
+export const counted = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
+
+/** One line in a list of facts. */
+export const fact = (label, ...value) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value));
+
+/** The fields by which one finds rows of a list with a cursor. Their values are in the page's address. */
+export class Finder {
+  set(key) {
+    return (event) => stay({ [key]: event.target.value, cursor: "" });
+  }
+
+  /** A field for text: what is typed counts after a moment. */
+  text(key, label, value) {
+    const later = (event) => {
+      clearTimeout(this.typing);
+      const text = event.target.value.trim();
+      this.typing = setTimeout(() => stay({ [key]: text, cursor: "" }), 300);
+    };
+    return h("input", { type: "search", "aria-label": label, placeholder: label, value, oninput: later });
+  }
+
+  /** The fields for the first and last moment. */
+  between(from, until) {
+    return Object.entries({ from, until }).map(([key, value]) =>
+      h("label", { class: "inline" }, key, h("input", { type: "datetime-local", value, onchange: this.set(key) })));
+  }
+}
