@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from services.importing.dagu_files import NodeFile
 from services.importing.dagu_home import DaguHome, sub_runs_of
@@ -12,7 +12,7 @@ from services.importing.past_runs import PastRun, children_of, past_run
 from services.importing.recorded import NotReadable, RecordedRun, read_run
 from services.scheduler.deciding import rows
 from services.scheduler.deciding.plans import spec_hash
-from shared.contracts.events import LogChunk
+from shared.contracts.events import LogChunk, Stream
 from shared.ids import RUN_ID_RULE, new_run_id, new_token, valid_run_id
 from shared.language.load import LoadResult, load
 from shared.language.snapshot import make_snapshot
@@ -25,7 +25,6 @@ _MOST_LOG_BYTES = 16 * 1024 * 1024
 _CUT = f"of a log only the first {_MOST_LOG_BYTES // 1024 // 1024} MiB are kept"
 
 Row = dict[str, Any]
-Stream = Literal["stdout", "stderr"]
 
 
 @dataclass(slots=True)

@@ -25,10 +25,14 @@ __all__ = [
     "Outcome",
     "Progress",
     "Remark",
+    "Stream",
 ]
 
 Outcome = Literal["succeeded", "failed", "timed_out", "aborted", "skipped", "broken"]
 """How an attempt ended. ``broken``: it could not start, for instance because its program does not exist."""
+
+Stream = Literal["stdout", "stderr"]
+"""What the processes of a step write to."""
 
 TIMED_OUT_CODE = 124
 """The exit code of a step that timed out, as in Dagu."""
@@ -48,7 +52,7 @@ class LogChunk(Message):
     run_attempt: int = 1
     number: int = 1
     """``run_attempt`` and ``number`` are those of the task. They order the chunks of several attempts of a step."""
-    stream: Literal["stdout", "stderr"]
+    stream: Stream
     seq: int
     offset: int
     data: bytes

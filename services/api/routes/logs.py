@@ -6,7 +6,7 @@ A log can also be downloaded as a whole, as Dagu 2 has it.
 import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, field_validator
 
@@ -17,6 +17,7 @@ from services.api.representations.attempts_json import tries
 from services.api.response_schemas.runs import LogHitsSchema, LogSchema
 from services.api.run_details.lookup import find_run, find_sub_run
 from services.api.workspace_names import shown
+from shared.contracts.events import Stream
 from shared.store.reads.reader import LogWindow, NodeRow, RunRow, TransitionRow
 from shared.workspaces import plain_name
 
@@ -60,7 +61,7 @@ class LogQuery(Query):
 class StepLogQuery(LogQuery):
     """``stream`` is the output stream of the step."""
 
-    stream: Literal["stdout", "stderr"] = "stdout"
+    stream: Stream = "stdout"
     attempt: int = Field(
         default=0,
         ge=0,
@@ -70,7 +71,7 @@ class StepLogQuery(LogQuery):
 
 
 class DownloadQuery(Query):
-    stream: Literal["stdout", "stderr"] = "stdout"
+    stream: Stream = "stdout"
     attempt: int = Field(default=0, ge=0, description="as in getDAGRunStepLog")
 
 
@@ -78,7 +79,7 @@ class LogSearchQuery(Query):
     q: str = Field(min_length=1, max_length=200, description="the text; the case of ASCII letters does not matter")
     offset: int = Field(default=1, ge=1, le=_MAX_OFFSET, description="the first line to search, from 1")
     limit: int = Field(default=1000, ge=1, le=_MAX_LINES, description="how many lines to return")
-    stream: Literal["stdout", "stderr"] = "stdout"
+    stream: Stream = "stdout"
     attempt: int = Field(default=0, ge=0, description="as in getDAGRunStepLog")
 
 

@@ -1,7 +1,7 @@
 """Start or queue runs: of a stored DAG, of a spec in the request, or of the spec of another run."""
 
 import json
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import Field, field_validator
 
@@ -20,7 +20,7 @@ from services.api.response_schemas.runs import (
 from services.api.run_details.builder import run_details
 from services.api.run_details.wait_for_end import finished_run, place_to_wait, settled_run
 from shared.contracts.commands import BEGUN, EnqueueRun, StartRun
-from shared.contracts.commands.runs import RescheduleRun, StartInline
+from shared.contracts.commands.runs import Priority, RescheduleRun, StartInline
 from shared.status import RunStatus
 
 __all__ = ["STARTS"]
@@ -53,7 +53,7 @@ class StartSyncBody(StartBody):
 
 class EnqueueBody(StartBody):
     queue: str = Field(default="", max_length=_MAX_QUEUE_CHARS)
-    priority: Literal["low", "high"] = "low"
+    priority: Priority = "low"
 
 
 class InlineBody(StartBody):
@@ -63,7 +63,7 @@ class InlineBody(StartBody):
 
 class InlineEnqueueBody(InlineBody):
     queue: str = Field(default="", max_length=_MAX_QUEUE_CHARS)
-    priority: Literal["low", "high"] = "low"
+    priority: Priority = "low"
 
 
 class RescheduleBody(Body):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from services.worker.attempt.fan_out import fan_out
 from services.worker.attempt.policies import evaluate_policies, retry_numbers
@@ -35,7 +35,7 @@ from services.worker.process.guardian_client import GuardianClient
 from services.worker.process.outcome import Result
 from services.worker.process.shells import condition_shell
 from services.worker.process.supervisor import StopRequest, Supervisor
-from shared.contracts.events import ChatMessage
+from shared.contracts.events import ChatMessage, Stream
 from shared.contracts.follow_ups import FOLLOW_UP, FollowUp
 from shared.contracts.tasks import CallResult, Task
 from shared.errors import DagwayError, InvalidInput
@@ -254,7 +254,7 @@ class AttemptRunner:
             files.allow_opening_by_name()
         annotations = Annotations(task.max_output_bytes) if task.kind != FOLLOW_UP else None
 
-        def stream(name: Literal["stdout", "stderr"], log: int, file: int | None) -> LogStream:
+        def stream(name: Stream, log: int, file: int | None) -> LogStream:
             copy = None if file is None else files.copied(log, file, masker)
             notes = annotations if name == "stdout" else None
             return LogStream(task, name, log, masker.copy(), copy=copy, annotations=notes)

@@ -3,14 +3,13 @@
 import os
 from collections import deque
 from concurrent.futures import Future
-from typing import Literal
 
 from services.worker.output.annotations import Annotations
 from services.worker.output.disk_reserve import DiskReserve
 from services.worker.output.file_copy import FileCopy
 from services.worker.output.masking import Masker
 from shared.clock import utc_now
-from shared.contracts.events import LogChunk
+from shared.contracts.events import LogChunk, Stream
 from shared.contracts.tasks import Task
 
 __all__ = ["CHUNK_BYTES", "LogStream"]
@@ -27,7 +26,7 @@ class LogStream:
     def __init__(
         self,
         task: Task,
-        stream: Literal["stdout", "stderr"],
+        stream: Stream,
         fd: int,
         masker: Masker,
         *,

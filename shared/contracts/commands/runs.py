@@ -9,6 +9,7 @@ __all__ = [
     "EnqueueRun",
     "PatchStep",
     "PatchSubStep",
+    "Priority",
     "RemoveRun",
     "RescheduleRun",
     "RetryRun",
@@ -16,6 +17,8 @@ __all__ = [
     "StartRun",
     "StopRun",
 ]
+
+Priority = Literal["low", "high"]
 
 
 class StartRun(Command):
@@ -40,7 +43,7 @@ class EnqueueRun(StartRun):
 
     type = "run.enqueue"
     queue: str | None = None
-    priority: Literal["low", "high"] = "low"
+    priority: Priority = "low"
 
 
 class StartInline(Command):
@@ -57,7 +60,7 @@ class StartInline(Command):
     singleton: bool = False
     queued: bool = False
     queue: str | None = None
-    priority: Literal["low", "high"] = "low"
+    priority: Priority = "low"
 
 
 class StopRun(RunChange):

@@ -11,6 +11,7 @@ from shared.language.issues import Issues, Place, did_you_mean
 from shared.language.steps.chat import LLM_KEYS
 from shared.language.steps.command_line import split_command
 from shared.language.steps.config_keys import CONFIG_KEYS
+from shared.language.steps.executor_config import ARCHIVE_OPERATIONS
 from shared.language.yaml.fields import Vocabulary, is_scalar, plain, scalar_text
 from shared.language.yaml.reader import YamlList, YamlMap
 
@@ -268,7 +269,7 @@ _ACTIONS: Mapping[str, Callable[[_Action], None]] = {
     "jq.filter": _jq,
     "dag.run": _call,
     "mail.send": _mail,
-    **{f"archive.{operation}": _archive(operation) for operation in ("create", "extract", "list")},
+    **{f"archive.{operation}": _archive(operation) for operation in ARCHIVE_OPERATIONS},
     "chat.completion": _chat,
     "log.write": _log,
     "noop": _noop,

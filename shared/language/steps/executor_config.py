@@ -12,9 +12,9 @@ from shared.language.model import Step
 from shared.language.steps.executor_types import GHA_TYPES
 from shared.language.yaml.fields import Fields
 
-__all__ = ["GHA_ACTION", "check_config"]
+__all__ = ["ARCHIVE_OPERATIONS", "GHA_ACTION", "check_config"]
 
-_OPERATIONS = ("create", "extract", "list")
+ARCHIVE_OPERATIONS = ("create", "extract", "list")
 GHA_ACTION = re.compile(r"(?:[\w.-]+/[\w.-]+(?:/[\w./-]+)?@[\w./-]+|docker://\S+|\./\S*)\Z")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
@@ -60,9 +60,9 @@ def _jq(fields: Fields, step: Step) -> None:
 
 def _archive(fields: Fields, step: Step) -> None:
     operation = _text(step).lower()
-    if _has_command(fields, step, ", ".join(_OPERATIONS), needed=True) and operation not in _OPERATIONS:
-        hint = did_you_mean(operation, _OPERATIONS)
-        message = f"unknown archive operation: {_text(step)} (must be one of: {', '.join(_OPERATIONS)})"
+    if _has_command(fields, step, ", ".join(ARCHIVE_OPERATIONS), needed=True) and operation not in ARCHIVE_OPERATIONS:
+        hint = did_you_mean(operation, ARCHIVE_OPERATIONS)
+        message = f"unknown archive operation: {_text(step)} (must be one of: {', '.join(ARCHIVE_OPERATIONS)})"
         fields.warn("command", message, hint=hint)
     if not _text(step):
         return

@@ -16,6 +16,7 @@ from services.worker.executors.child_process import run_child
 from services.worker.executors.in_process import evaluate, make_result
 from services.worker.process.outcome import Result
 from shared.ids import new_token
+from shared.language.steps.executor_config import ARCHIVE_OPERATIONS
 
 __all__ = ["ArchiveExecutor"]
 
@@ -30,7 +31,7 @@ class ArchiveExecutor:
         """Run the operation. The exit code tells the kind of error; see ``stream_formats.Exit``."""
         operation = job.step.commands[0].text.strip().lower() if job.step.commands else ""
         config: dict[str, Any] = evaluate(job, job.step.config)
-        if operation not in {"create", "extract", "list"}:
+        if operation not in ARCHIVE_OPERATIONS:
             return make_result(
                 job, f"unknown archive operation: {operation!r}: command must be create, extract or list", _CONFIG_CODE
             )
