@@ -42,40 +42,38 @@ _ONLY_LOCAL = frozenset({"/dags/{fileName}/start-sync"})
 
 def view_of(deps: Deps, operation: Operation, *, in_api: bool) -> Callable[..., Response]:
     """Return the view of an operation. One outside of the API, such as a probe, is about this server only."""
-    public = operation.id == "getMetrics" and deps.settings.metrics_public
-    role = "public" if public else operation.role
-    names = {name: _WORD.sub("_", name).lower() for name in PARAMETER.findall(operation.path)}
-    # Made once, not for each request: most are about this workspace.
-    in_default = deps.within(DEFAULT)
+    view = _View(deps, operation, in_api=in_api)
+    if operation.audited:
+        return audited(deps.audit, operation.id, operation.path, view.begin, view.answer)
+    return lambda **path: view.answer(view.begin(), path)
 
-    def begin() -> Trail:
-        request = this_request()
-        return Trail(address=address_of(request, deps.settings.trusted_proxies), request_id=request_id(request))
 
-    def answer(trail: Trail, path: Mapping[str, str]) -> Response:
+class _View:
+    """Answers the requests for one operation."""
+
+    def __init__(self, deps: Deps, operation: Operation, *, in_api: bool) -> None:
+        self._deps, self._operation, self._in_api = deps, operation, in_api
+        self._public = operation.id == "getMetrics" and deps.settings.metrics_public
+        self._names = {name: _WORD.sub("_", name).lower() for name in PARAMETER.findall(operation.path)}
+        # Made once, not for each request: most are about this workspace.
+        self._in_default = deps.within(DEFAULT)
+
+    def begin(self) -> Trail:
         request = this_request()
+        return Trail(address=address_of(request, self._deps.settings.trusted_proxies), request_id=request_id(request))
+
+    def answer(self, trail: Trail, path: Mapping[str, str]) -> Response:
+        """Admit the request, and send it to the remote node that it names or handle it."""
+        request, deps, operation = this_request(), self._deps, self._operation
         if request.method == "HEAD" and operation.permission is not None:
             # Dagu's API has a GET that changes state (dequeue); a HEAD must not.
             raise MethodNotAllowed([operation.method])
         session = _session(deps, request)
-        asked = asked_workspace(_headers(request), request.args.getlist(ARGUMENT)) if in_api else DEFAULT
-        workspace = trail.workspace = asked if operation.in_workspace and not public else DEFAULT
+        asked = asked_workspace(_headers(request), request.args.getlist(ARGUMENT)) if self._in_api else DEFAULT
+        workspace = trail.workspace = asked if operation.in_workspace and not self._public else DEFAULT
         workspace_names.begin(workspace)
-        nodes = request.args.getlist("remoteNode") if in_api else []
-        # A remote node knows only the account of this server, so what is sent there needs a role here.
-        may_leave = operation.path not in _LOCAL and names_node(nodes)
-        principal = deps.auth.admit(
-            # Only the metrics of this server can be public.
-            operation.role if may_leave else role,
-            operation.permission,
-            _headers(request),
-            trail.address,
-            session=session.token,
-            workspace=workspace,
-            any_role=operation.reach == "account" and not may_leave,
-            optional=operation.ends_session,
-            note=trail.note,
-        )
+        nodes = request.args.getlist("remoteNode") if self._in_api else []
+        principal = self._admit(request, trail, session, leaves=operation.path not in _LOCAL and names_node(nodes))
         node = _remote_node(deps.settings, operation, nodes, asked)
         if node is not None:
             trail.remote_node = node.name
@@ -83,7 +81,7 @@ def view_of(deps: Deps, operation: Operation, *, in_api: bool) -> Callable[..., 
             problem = operation.builtin()
             problem.details[problems.SETTING] = "DAGWAY_AUTH_MODE"
             raise problem
-        if in_api:
+        if self._in_api:
             refuse_foreign_page(deps.settings, request, principal, operation)
         refuse_out_of_scope(deps, principal, operation, path, remote=node is not None)
         if workspace and not valid_workspace(workspace):
@@ -92,19 +90,40 @@ def view_of(deps: Deps, operation: Operation, *, in_api: bool) -> Callable[..., 
             raise problems.bad_request("workspace: this request changes the whole server; send it without a workspace")
         if node is not None:
             return respond(_forward(deps, node, request, operation, trail.address))
-        return respond(handle(request, trail, principal, session, {names[name]: path[name] for name in path}))
+        return respond(self._handle(request, trail, principal, session, path))
 
-    def handle(
-        request: Request, trail: Trail, principal: Principal, session: SessionCookie, path: Mapping[str, str]
+    def _admit(self, request: Request, trail: Trail, session: SessionCookie, *, leaves: bool) -> Principal:
+        """Return who asks, if the request is admitted. ``leaves``: it may go to a remote node."""
+        operation = self._operation
+        return self._deps.auth.admit(
+            # Only the metrics of this server can be public. A remote node knows only the account of this server, so
+            # what is sent there needs a role here.
+            "public" if self._public and not leaves else operation.role,
+            operation.permission,
+            _headers(request),
+            trail.address,
+            session=session.token,
+            workspace=trail.workspace,
+            any_role=operation.reach == "account" and not leaves,
+            optional=operation.ends_session,
+            note=trail.note,
+        )
+
+    def _handle(
+        self, request: Request, trail: Trail, principal: Principal, session: SessionCookie, path: Mapping[str, str]
     ) -> ApiResponse:
-        arguments: dict[str, Any] = dict(path)
+        deps, operation = self._deps, self._operation
+        names = {self._names[name]: text for name, text in path.items()}
+        arguments: dict[str, Any] = dict(names)
         if operation.query is not None:
             arguments["query"] = parse_query(operation.query, request.args.to_dict(flat=False))
         headers, workspace = _headers(request), trail.workspace
         key = command_key(headers.get("Idempotency-Key"))
         call = Call(
             # A webhook shows its token only below, so until then its workspace may be made up.
-            deps=in_default if workspace == DEFAULT else deps.within(workspace, known=operation.own_token is None),
+            deps=self._in_default
+            if workspace == DEFAULT
+            else deps.within(workspace, known=operation.own_token is None),
             now=deps.clock(),
             key=None if key is None else workspace_names.stored_command_id(workspace, key),
             principal=principal,
@@ -120,14 +139,10 @@ def view_of(deps: Deps, operation: Operation, *, in_api: bool) -> Callable[..., 
             aside=_aside(request),
         )
         if operation.own_token is not None:
-            arguments["credential"] = operation.own_token(call, **path)
+            arguments["credential"] = operation.own_token(call, **names)
         if operation.body is not None:
             arguments["body"] = parse_body(operation.body, body_of(request), required=operation.body_required)
         return operation.handler(call, **arguments)
-
-    if operation.audited:
-        return audited(deps.audit, operation.id, operation.path, begin, answer)
-    return lambda **path: answer(begin(), path)
 
 
 def _remote_node(settings: Settings, operation: Operation, nodes: list[str], asked: str) -> RemoteNode | None:
