@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Exists, and_, func, or_, select
 
 from shared.contracts.follow_ups import FOLLOW_UP
 from shared.status import NodeStatus, RunStatus
@@ -16,14 +16,19 @@ _ENDED = [str(status) for status in RunStatus if status.ended]
 _OPEN_NODE = [str(NodeStatus.RUNNING), str(NodeStatus.WAITING)]
 
 
+def _waits_for_place() -> Exists:
+    """Return the condition of a node that it waits for a place in a pool."""
+    n, w = t.nodes.c, t.pool_waits.c
+    return select(w.run_key).where(w.run_key == n.run_key, w.node == n.idx).exists()
+
+
 def _running_nodes(snapshot: StoreSnapshot) -> Iterator[Violation]:
-    n, r, w = t.nodes.c, t.dag_runs.c, t.pool_waits.c
-    waits = select(w.run_key).where(w.run_key == n.run_key, w.node == n.idx).exists()
+    n, r = t.nodes.c, t.dag_runs.c
     query = (
         select(n.run_key, n.idx, n.name, n.started_at, r.started_at.label("run_started_at"))
         .join(t.dag_runs, r.run_key == n.run_key)
         .where(r.status == _RUNNING, n.status == str(NodeStatus.RUNNING))
-        .where(n.token.is_(None), n.retry_at.is_(None), n.call_token == "", ~waits)
+        .where(n.token.is_(None), n.retry_at.is_(None), n.call_token == "", ~_waits_for_place())
     )
     for row in snapshot.rows(query):
         yield Violation(
@@ -55,15 +60,14 @@ def _timers(snapshot: StoreSnapshot) -> Iterator[Violation]:
                 f"{row['due_at']:%Y-%m-%d %H:%M:%S} UTC",
                 {"run_key": row["run_key"], "node": str(row["node"])},
             )
-    n, m, w = t.nodes.c, t.timers.c, t.pool_waits.c
-    # Once the timer has fired, the next attempt may have to wait for a place in a pool.
-    waits = select(w.run_key).where(w.run_key == n.run_key, w.node == n.idx).exists()
+    n, m = t.nodes.c, t.timers.c
     query = (
         select(n.run_key, n.idx, n.name, n.retry_at)
         .join(t.dag_runs, t.dag_runs.c.run_key == n.run_key)
         .outerjoin(t.timers, and_(m.run_key == n.run_key, m.node == n.idx, m.kind == "retry"))
         .where(t.dag_runs.c.status == _RUNNING, n.retry_at.is_not(None), n.token.is_(None), m.kind.is_(None))
-        .where(~waits)
+        # Once the timer has fired, the next attempt may have to wait for a place in a pool.
+        .where(~_waits_for_place())
     )
     for row in snapshot.rows(query):
         if snapshot.overdue(row["retry_at"]):
