@@ -263,8 +263,9 @@ _HEAD = """# Differences from Dagu
 <!-- Written by tests/comparison/differences.py. -->
 
 What differs from Dagu 1.30.2 on purpose. Everything else that differs is a mistake: please report it. The comparison
-(`tests/comparison`) runs random workflows on both and fails for any difference that is not in this table. It needs a
-Dagu of your own, for instance from the npm package `@dagu-org/dagu-linux-x64`:
+(`tests/comparison`) runs random workflows on both, and sends both some 350 right and wrong requests. It fails for any
+difference that is not in this table. It needs a Dagu of your own, for instance from the npm package
+`@dagu-org/dagu-linux-x64`:
 
 ```sh
 COMPARE_DAGU=/path/to/dagu COMPARE_COUNT=1000 make test ARGS="tests/comparison -n 0 -s"

@@ -33,6 +33,57 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "API",
+        "A reschedule ignores `singleton`.",
+        "It is refused with 409 while a run is active or queued.",
+        "Who asks for a single run does not want a second one.",
+    ),
+    Difference(
+        "API",
+        "A DAG whose spec has errors gets 404 for a start, a suspension and `stop-all`. Lists leave out an empty file.",
+        "A start gets 400 with the errors, the others work, and an empty file is listed with its error.",
+        "The DAG exists, and its author needs the errors.",
+    ),
+    Difference(
+        "API",
+        "A missing or `null` field counts as empty: the step gets the status `not_started`, the spec becomes an empty "
+        "file, the webhook is disabled, the login fails with 401.",
+        "It is refused with 400, but for `suspend`.",
+        "A request with a mistake must not change anything.",
+    ),
+    Difference(
+        "API",
+        "`POST /dags` takes a name that no run can have, such as `a b`. A number that is no status of a step is "
+        "`not_started`, and so are 6 to 8. An unknown `stream` is stdout.",
+        "Such names, numbers and streams are refused with 400. The statuses 6 to 8 are set.",
+        "A request with a mistake must not change anything.",
+    ),
+    Difference(
+        "API",
+        "`params` of a start must be text.",
+        "They may also be a JSON object or list.",
+        "Clients need not write JSON into a text.",
+    ),
+    Difference(
+        "API",
+        "Bodies may have any size.",
+        "They may have 2 MiB, and `params` 256 KiB; more gets 413 or 400 ([limits](operations/limits.md)).",
+        "One request must not take the memory of all.",
+    ),
+    Difference(
+        "API",
+        "A login stays valid after a new password or role.",
+        "It ends: the user logs in again ([ADR 27](adr/0027-logins-end.md)).",
+        "A stolen token must not outlive the change that should stop it.",
+    ),
+    Difference(
+        "API",
+        "A password may be any text of 8 characters or more, and logins may fail as often as they like.",
+        "Common passwords, the username and blanks are refused with 400. After some failures logins get 429 for a "
+        "while ([login](operations/sign-in.md#wrong-passwords-and-tokens)).",
+        "Passwords must not be found by trying.",
+    ),
+    Difference(
+        "API",
         "A retry of a running run answers 200 and does nothing; that of a queued run starts it at once.",
         "Both are refused with 400 and the code `already_running`.",
         "The caller learns that nothing was retried, and no run passes its queue.",
@@ -63,8 +114,8 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "API",
-        "Pages of other origins and unknown host names may use a server without a login.",
-        "They are refused.",
+        "Pages of other origins and unknown host names may use a server without a login, or with a Basic password.",
+        "They are refused. `DAGWAY_ALLOWED_ORIGINS` and `DAGWAY_ALLOWED_HOSTS` list exceptions.",
         "A web page must not control the server of who visits it.",
     ),
     Difference(
@@ -99,9 +150,9 @@ SERVER_DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "API",
-        "A new run may have the id `latest`; an id with a dot gets 500.",
-        "`latest` is refused with 400, and ids may have dots.",
-        "`latest` names the newest run in every path.",
+        "A new run may have the id `latest`; an id with a dot gets 500. Scheduled runs have UUIDs.",
+        "`latest` is refused with 400, and ids may have dots. Those of scheduled runs have the time in them.",
+        "`latest` names the newest run in every path. A scheduled time has one run, whoever starts it.",
     ),
     Difference(
         "API",
