@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from shared.language.issues import Issues
+from shared.language.yaml.readable import readable
 from shared.language.yaml.reader import read_yaml
 
 __all__ = ["NotFormatted", "formatted"]
@@ -54,7 +55,7 @@ def formatted(text: str) -> str:
     lines = text.split("\n")
     layout = _Layout()
     try:
-        for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
+        for node in yaml.compose_all(readable(text)[0], Loader=yaml.SafeLoader):
             if node is not None:
                 _place(node, 0, lines, layout)
     except yaml.YAMLError as error:

@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from shared.language.issues import Issues, Place, PlaceInBase
+from shared.language.yaml.readable import readable
 
 __all__ = ["Document", "NumericText", "YamlList", "YamlMap", "read_yaml"]
 
@@ -151,6 +152,7 @@ class _Composer:
 
     def __init__(self, text: str, issues: Issues, place: Callable[[Any], Place]) -> None:
         self._text = text
+        self._for_libyaml, self._meant = readable(text)
         self._issues = issues
         self._place = place
         self.documents: list[Document] = []
@@ -161,7 +163,7 @@ class _Composer:
         self._index = -1
 
     def run(self) -> None:
-        loader = _Loader(self._text)
+        loader = _Loader(self._for_libyaml)
         next_event = loader.get_event
         try:
             while True:
@@ -189,7 +191,7 @@ class _Composer:
 
     def _scalar(self, event: Any) -> None:
         self._nodes += 1
-        text: str = event.value
+        text: str = event.value.translate(self._meant) if self._meant else event.value
         at = self._place(event)
         if "\0" in text:
             self._issues.error("text must not contain a NUL character", at=at)
@@ -244,7 +246,7 @@ class _Composer:
         if len(self._stack) >= _MAX_DEPTH:
             self._refuse(f"the file is nested deeper than {_MAX_DEPTH} levels", value.at)
         if event.tag is not None and event.tag not in (_TAG + "map", _TAG + "seq", "!"):
-            self._issues.error(f'unsupported YAML tag "{_tag_name(event.tag)}"', at=value.at, hint="remove the tag")
+            self._unknown_tag(event.tag, value.at)
         self._stack.append(_Frame(value, event.anchor, self._nodes))
 
     def _close(self) -> None:
@@ -291,8 +293,14 @@ class _Composer:
             return text
         value = _resolve(text)
         if not isinstance(value, _TAGGED.get(tag.removeprefix(_TAG), ())):
-            self._issues.error(f'unsupported YAML tag "{_tag_name(tag)}"', at=at, hint="remove the tag")
+            self._unknown_tag(tag, at)
         return value
+
+    def _unknown_tag(self, tag: str, at: Place) -> None:
+        if tag.startswith(_TAG):
+            self._issues.error(f'unsupported YAML tag "!!{tag[len(_TAG) :]}"', at=at, hint="remove the tag")
+        else:
+            self._issues.warn(f'the YAML tag "{tag}" is ignored', at=at, hint="remove the tag")
 
     def _refuse(self, message: str, at: Place) -> None:
         self._issues.error(message, at=at)
@@ -325,10 +333,6 @@ def _resolve(text: str) -> Any:
         return NumericText(text)
     based = _BASED.get(text[:2])
     return int(text[2:], based[1]) if based and based[0].match(text) else text
-
-
-def _tag_name(tag: str) -> str:
-    return "!!" + tag[len(_TAG) :] if tag.startswith(_TAG) else tag
 
 
 def _place_of(text: str, position: int) -> Place:

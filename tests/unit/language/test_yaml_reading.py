@@ -51,6 +51,42 @@ def test_numeric_text_is_text_and_knows_its_number(text: str, number: int) -> No
     assert (found, found.number) == (text, number)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: %Y-%m\nb: [%d, x]\nc: {%e: '%'}", {"a": "%Y-%m", "b": ["%d", "x"], "c": {"%e": "%"}}),
+        ("a: \x1b[1mbold\x1b[0m\nb: 'c\x85d'", {"a": "\x1b[1mbold\x1b[0m", "b": "c\x85d"}),
+        ("# one\u2028line\na: |\n  b\u2028c\n  d", {"a": "b\u2028c\nd"}),
+        ("a:\n \t\n  - 'x'\n\t\t \n  - y", {"a": ["x", "y"]}),
+        ("a:\r\n \t\r\n  b: |\r\n \t\r\n    c\r\n", {"a": {"b": "\nc\n"}}),
+        ("a: |\n    \t\n  b\n  \t\n \t\n  c\nd: e", {"a": "\nb\n\t\n\nc\n", "d": "e"}),
+        ("- |\n  a\n  \t\n  b\n- c: >-\n    d\n \t\n  e: f", ["a\n\t\nb\n", {"c": "d", "e": "f"}]),
+        ("\t# b\na:\n \t # b\n  - c: |\n      x\n      \t# d\n\t# e\n", {"a": [{"c": "x\n\t# d\n"}]}),
+        ('a: "b\n \t\n c"', {"a": "b\nc"}),
+    ],
+)
+def test_text_that_only_dagu_can_read_means_the_same(text: str, expected: object) -> None:
+    assert value(text) == expected
+
+
+def test_a_text_in_which_a_character_would_be_mistaken_for_another_is_refused() -> None:
+    _, problems = read("a: \U0010f01b \x1b")
+
+    assert any("control characters are not allowed" in problem for problem in problems)
+
+
+def test_a_tag_of_another_program_is_ignored_with_a_warning() -> None:
+    issues = Issues()
+
+    (document,) = read_yaml("a: !include x.yaml\nb: !env [1]\n", issues)
+
+    assert document.value == {"a": "x.yaml", "b": [1]}
+    assert [(issue.severity, str(issue)) for issue in issues.found] == [
+        ("warning", 'line 1, column 4: the YAML tag "!include" is ignored (remove the tag)'),
+        ("warning", 'line 2, column 4: the YAML tag "!env" is ignored (remove the tag)'),
+    ]
+
+
 def test_every_key_value_and_item_knows_its_place() -> None:
     mapping = value("a: 1\nlist:\n  - x\n  - {b: 2}\n")
 
@@ -98,7 +134,7 @@ def test_documents_before_a_syntax_error_are_kept() -> None:
 
 _FRAGMENTS = st.sampled_from([
     "steps:\n", "  - ", "- ", "name: a", ": ", "&a ", "*a", "<<: ", "\n", "  ", "'", '"', "{", "}", "[", "]", ",", "?",
-    "|\n", ">", "!!int ", "---\n", "...\n", "#", "%", "@", "`", "\t", "\0", "é", "null", "1", "-.inf", "\\", "\ud800",
+    "|\n", ">", "!!int ", "---\n", "...\n", "#", "%", "@", "`", "\t", "\0", "é", "\x1b", "\u2028", " \t\n", "null", "1", "-.inf", "\\", "\ud800",
 ])  # fmt: skip
 
 
