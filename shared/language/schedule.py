@@ -45,9 +45,13 @@ _VALUES |= {
 
 
 def split_zone(expression: str) -> tuple[str, str]:
-    """Return the time zone and the fields of a cron expression. The zone is empty if it is missing or is ``Local``."""
-    match = _ZONE.match(expression.strip())
-    return ("" if match[1] == "Local" else match[1], match[2].strip()) if match else ("", expression.strip())
+    """Return the time zone and the fields of a cron expression, with one space between fields.
+
+    The zone is empty if it is missing or is ``Local``. Copied text may have other spaces, such as U+00A0.
+    """
+    text = " ".join(expression.split())
+    match = _ZONE.match(text)
+    return ("" if match[1] == "Local" else match[1], match[2]) if match else ("", text)
 
 
 @lru_cache(maxsize=4096)

@@ -134,6 +134,13 @@ def test_what_is_not_valid_is_never_due(expression: str) -> None:
     assert next_fire(expression, datetime(2026, 11, 24, tzinfo=UTC), BERLIN) is None
 
 
+@pytest.mark.parametrize("expression", ["0\u00a06 * * *", "CRON_TZ=UTC\u30000  6 *\u00a0* *", " 0 6 * * *\u2009"])
+def test_any_space_separates_fields(expression: str) -> None:
+    noon = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+    assert next_fire(expression, noon, ZoneInfo("UTC")) == datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(("expression", "minutes"), [("5/15 * * * *", "05 20 35 50"), ("59/15 * * * *", "59")])
 def test_a_step_after_a_single_number_goes_to_the_end(expression: str, minutes: str) -> None:
     """Their meaning changed in croniter 7.0 without notice; the expected one is cron's."""
