@@ -8,7 +8,9 @@ from tests.conformance.rest_live import Live, open_live
 from tests.harness.eventually import eventually
 
 STEPS = "steps:\n  - echo hi\n"
-NO_NAME = "not a valid file name: it is too long, or has a backslash or characters that cannot be printed"
+NO_NAME = (
+    "not a valid file name: it is too long, has a backslash or characters that cannot be printed, or is made of dots"
+)
 LONG = "a-name-of-forty-one-letters-is-one-too-many"
 
 
@@ -30,12 +32,15 @@ def test_files_that_cannot_be_loaded_are_listed_until_they_can(deployment: Deplo
     Path(os.fsdecode(os.fsencode(tmp_path / "odd") + b"\t\xff.yml")).write_text(STEPS)
     (tmp_path / "team").mkdir()
     (tmp_path / "team/not\tto be called.yaml").write_text(STEPS)
+    for name in ("..yaml", "team/..yaml", "team/...yml", "team/.yaml"):
+        (tmp_path / name).write_text(STEPS)
     (tmp_path / "team/kid.yaml").write_text(STEPS + "# " + 1024 * 1024 * "x")
     large = "cannot be read: larger than 1 MiB"
 
     with open_live(deployment, dags_dir=tmp_path) as live:
         until_told(
             live,
+            f"..yaml: {NO_NAME}",
             f"large.yaml: {large}",
             "memory.yaml: cannot be read: Input/output error",
             "nowhere.yaml: cannot be read: No such file or directory",
@@ -47,10 +52,11 @@ def test_files_that_cannot_be_loaded_are_listed_until_they_can(deployment: Deplo
         (tmp_path / "large.yaml").write_text(STEPS)
         for name in ("memory.yaml", "nowhere.yaml", "team/kid.yaml"):
             (tmp_path / name).unlink()
-        until_told(live, f"odd\\t\\udcff.yml: {NO_NAME}")
+        until_told(live, f"..yaml: {NO_NAME}", f"odd\\t\\udcff.yml: {NO_NAME}")
         eventually(lambda: files(live) == ["fine.yaml", "large.yaml"])
 
     Path(os.fsdecode(os.fsencode(tmp_path / "odd") + b"\t\xff.yml")).unlink()
+    (tmp_path / "..yaml").unlink()
     with open_live(deployment, dags_dir=tmp_path) as live:
         until_told(live)
 

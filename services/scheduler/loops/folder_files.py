@@ -23,7 +23,9 @@ UNREAD: Seen = (-1, -1, -1)
 """A file that exists but could not be read. It differs from every readable file, so the next pass tries it again."""
 
 _MAX_PATH = 200
-_NAMES_NO_FILE = "not a valid file name: it is too long, or has a backslash or characters that cannot be printed"
+_NAMES_NO_FILE = (
+    "not a valid file name: it is too long, has a backslash or characters that cannot be printed, or is made of dots"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,10 @@ def _list(folder: Path, prefix: str, listing: Listing) -> list[str]:
 
 
 def _add(entry: os.DirEntry[str], name: str, listing: Listing) -> None:
-    plain = valid_dag_name(Path(name).stem)
+    stem = entry.name.removesuffix(".yaml").removesuffix(".yml")
+    plain = valid_dag_name(stem)
     # As in Dagu, the name of a file may have blanks and letters of any script, if ``name`` in it is a valid DAG name.
-    named = "\\" not in name and len(name) <= _MAX_PATH and name.isprintable()
+    named = "\\" not in name and len(name) <= _MAX_PATH and name.isprintable() and stem.strip(".") != ""
     try:
         status = entry.stat()
     except OSError as error:
