@@ -1,16 +1,20 @@
-"""Read ``.env`` files: ``KEY=value`` lines with the usual quoting. Nothing is executed."""
+"""Read ``.env`` files: ``KEY=value`` lines with the usual quoting. Nothing is executed.
+
+As in Dagu, a reference has a name of capital letters, digits and underscores. Any other ``$`` is a character of the
+value, for instance in a password, and so is ``\\$``.
+"""
 
 import errno
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from services.worker.inputs.named_files import Reach
 from shared.errors import InvalidInput
 from shared.language.expansion.expand import ExpansionError, Scope, expand
-from shared.language.expansion.size import MOST_VALUES_CHARS, check_size
+from shared.language.expansion.size import MOST_VALUES_CHARS, check_size, joined
 
 __all__ = ["parse_dotenv", "read_dotenv"]
 
@@ -21,7 +25,9 @@ _ENTRY = re.compile(
     re.MULTILINE | re.VERBOSE | re.DOTALL,
 )
 _COMMENT = re.compile(r"(?<!\S)#")
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_REFERENCE = r"\$(?:\{[A-Z_][A-Z0-9_]*+(?:[^\w{}](?:[^{}]|\{[^{}]*\})*)?\}|[A-Z_][A-Z0-9_]*+(?![a-z]))"
+_IN_BARE = re.compile(rf"\\(?P<escaped>\$)|{_REFERENCE}")
+_IN_DOUBLE = re.compile(rf"\\(?P<escaped>.)|{_REFERENCE}", re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 _MAX_BYTES = 1_048_576
 _NOT_THE_FILE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
@@ -49,7 +55,8 @@ def read_dotenv(
         if len(candidates) > 1:
             file = next(filter(os.path.exists, candidates), file)
         try:
-            with open(reach.open_to_read(file), encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor, not a path
+            descriptor = reach.open_to_read(file)
+            with open(descriptor, encoding="utf-8-sig") as stream:  # noqa: PTH123 - a descriptor, not a path
                 text = stream.read(_MAX_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             continue
@@ -79,18 +86,32 @@ def parse_dotenv(text: str, outer: Mapping[str, str]) -> dict[str, str]:
         if match["single"] is not None:
             value = match["single"]
         elif match["double"] is not None:
-            raw = _ESCAPE.sub(lambda escape: _ESCAPES.get(escape[1], escape[1]), match["double"])
-            value = _expanded(raw, scope)
+            value = _expanded(match["double"], _IN_DOUBLE, scope)
         else:
-            value = _expanded(_COMMENT.split(match["bare"], maxsplit=1)[0].strip(), scope)
+            # With the character before it: a comment begins after a blank, and `#fff` is a value.
+            bare = text[match.start("bare") - 1 : match.end()]
+            value = _expanded(_COMMENT.split(bare, maxsplit=1)[0][1:].strip(), _IN_BARE, scope)
         found[match["name"]] = value
         chars += len(value)
         check_size(chars, MOST_VALUES_CHARS)
     return found
 
 
-def _expanded(text: str, scope: Scope) -> str:
-    try:
-        return expand(text, scope)
-    except ExpansionError:
-        return text
+def _expanded(text: str, pattern: re.Pattern[str], scope: Scope) -> str:
+    """Return ``text`` with the values of what ``pattern`` finds. Raises ``ExpansionError`` if it is too long."""
+    return joined(_pieces(text, pattern, scope), MOST_VALUES_CHARS)
+
+
+def _pieces(text: str, pattern: re.Pattern[str], scope: Scope) -> Iterator[str]:
+    end = 0
+    for match in pattern.finditer(text):
+        yield text[end : match.start()]
+        end = match.end()
+        if (escaped := match["escaped"]) is not None:
+            yield _ESCAPES.get(escaped, escaped)
+            continue
+        try:
+            yield expand(match[0], scope)
+        except ExpansionError:
+            yield match[0]
+    yield text[end:]

@@ -195,10 +195,24 @@ def test_dotenv_supports_quotes_comments_and_references() -> None:
     assert found == {"A": "1", "B": "$A", "C": "x 1\ny", "D": "12o", "E": "", "F": "two\nlines"}
 
 
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        (r"p@ss$word", "p@ss$word"), (r'"p@ss\$WORD"', "p@ss$WORD"), (r"p@ss\$WORD", "p@ss$WORD"), ("$$a$", "$$a$"),
+        ('"$2y$10$abcDEF"', "$2y$10$abcDEF"), ("${low}-$Low-$LOw", "${low}-$Low-$LOw"), (r'"\${UP}\\"', "${UP}\\"),
+        ("$UP.b${UP}c", "u.buc"), ("${NO:-d}${NO:-${UP}}", "du"), ("${NO:?gone}", "${NO:?gone}"), ("$UP$NO.", "u."),
+        ("#fff", "#fff"), ("# b", "# b"), (" # comment", ""), ("$UP # comment", "u"), (r'"\tC:\\n"', "\tC:\\n"),
+    ],
+)  # fmt: skip
+def test_in_a_dotenv_file_only_a_name_in_capitals_is_a_reference(line: str, value: str) -> None:
+    assert parse_dotenv(f"UP=u\nlow=l\nX={line}\n", {"Low": "o"})["X"] == value
+
+
 @pytest.mark.timeout(20)
 def test_a_long_value_in_a_dotenv_file_holds_up_nobody() -> None:
     blanks = " " * 500_000
 
+    assert parse_dotenv("$" * 200_000 + "\nX=" + "${A:-{" * 100_000 + "$A" * 100_000, {}) == {"X": "${A:-{" * 100_000}
     assert parse_dotenv(f"A=x{blanks}y\nB={blanks}# c\nC=a#b #c", {}) == {"A": f"x{blanks}y", "B": "", "C": "a#b"}
 
 
@@ -207,7 +221,7 @@ def test_a_dotenv_file_whose_values_multiply_each_other_is_skipped(
 ) -> None:
     values = "".join(f"C{number}=$B\n" for number in range(3))
     (tmp_path / "many").write_text(f"A={'x' * 1_000}\nB={'$A' * 1_000}\n{values}")
-    (tmp_path / "few").write_text("D=d\n")
+    (tmp_path / "few").write_bytes(b"\xef\xbb\xbfD=d\r\n")  # As Windows writes it.
 
     assert read_dotenv(["many", "few"], [tmp_path], {}, EVERYTHING) == {"D": "d"}
     assert [vars(each)["error"] for each in caplog.records] == ["the expanded text is longer than 2097152 characters"]
