@@ -98,6 +98,12 @@ DIFFERENCES: Sequence[Difference] = (
         "Outputs are stored and shown, so a secret in one would be too.",
     ),
     Difference(
+        "values",
+        "A secret from a file has the line end with which the file ends.",
+        "It has not.",
+        "Editors end a file with one, and a password with it is wrong.",
+    ),
+    Difference(
         "conditions",
         "The command of a precondition sees neither outputs of earlier steps nor the workflow's `env`.",
         "It sees both.",
