@@ -111,6 +111,12 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "running",
+        "An `http` step with `json` and `silent` prints the status code 0 and no headers.",
+        "It prints those of the answer.",
+        "The next step may ask for them.",
+    ),
+    Difference(
+        "running",
         "Handlers do not run after the workflow's own timeout.",
         "They run.",
         "A handler cleans up, and is needed most then.",
