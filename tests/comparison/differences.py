@@ -80,7 +80,7 @@ DIFFERENCES: Sequence[Difference] = (
     Difference(
         "values",
         "In a dotenv file, `$Word` and `$1` are replaced in part, `${A:-x}` is the value of `A` and then `:-x}`, and "
-        "`A= # text` is a value. Variables of the process are not known, and a line that is wrong drops the whole file.",
+        "`A= # text` is a value. Variables of the process are not known, and a wrong line drops the whole file.",
         "`$Word` and `$1` stay as they are, `x` is the default of `A`, and `# text` is a comment. Variables of the "
         "process are known, and the other lines count.",
         "It is clear what they mean.",

@@ -1,7 +1,7 @@
-"""Read ``.env`` files: ``KEY=value`` lines with the usual quoting. Nothing is executed.
+r"""Read ``.env`` files: ``KEY=value`` lines with the usual quoting. Nothing is executed.
 
 As in Dagu, a reference has a name of capital letters, digits and underscores. Any other ``$`` is a character of the
-value, for instance in a password, and so is ``\\$``.
+value, for instance in a password, and so is ``\$``.
 """
 
 import errno

@@ -5,8 +5,8 @@ Three things occur in workflow files, work in Dagu, and stop libyaml:
 - control characters in a text, such as an escape sequence for colours, and the line ends U+0085, U+2028 and U+2029,
   which are no line ends in YAML 1.2: other characters stand in for them while libyaml reads;
 - a value that begins with ``%``, such as ``FORMAT: %Y``: a character stands in for the ``%``;
-- a tab before a comment, or in a line of nothing but white space: spaces take its place, or the line becomes empty,
-  unless the tab is part of a block of text.
+- a tab before a comment, after the dash of an item, or in a line of nothing but white space: it becomes a space, or the
+  line becomes empty, unless the tab is part of a block of text.
 
 Every other character keeps its line and column.
 """
@@ -20,7 +20,9 @@ _STAND_INS = 0x10F000
 _STRANGE = re.compile(r"[\x02-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]|(?<=[ \t\[{,])%")
 """U+0001 is not among them: it stands for NUL in a stored text, which must not be taken for a workflow."""
 _OWN = re.compile(f"[{chr(_STAND_INS)}-{chr(_STAND_INS + 0xFF)}]")
-_TAB_LINE = re.compile(r"^ *\t[ \t]*(?:\r?$|#)", re.MULTILINE)
+_HAS_TAB = re.compile(r"^ *(?:\t[ \t]*(?:\r?$|#)|- *\t)", re.MULTILINE)
+_TAB = re.compile(r"[ \t]+(?=#)| *-[ \t]+")
+"""The beginning of a line in which a tab is like a space."""
 _PREFIX = re.compile(r" *(?:- +)*")
 _BLOCK = re.compile(r"(?:^|[:?-][ \t]+)(?:[&!]\S*[ \t]+)*[|>][0-9+-]*[ \t]*(?:#.*)?\Z")
 """The end of a line after which a block of text begins."""
@@ -32,8 +34,8 @@ _NO_TEXT = 1 << 30
 
 def readable(text: str) -> tuple[str, dict[int, str]]:
     """Return the text for libyaml, and for ``str.translate`` what the characters that stand in mean."""
-    if _TAB_LINE.search(text):
-        text = _without_tab_lines(text)
+    if _HAS_TAB.search(text):
+        text = _with_spaces(text)
     found = set(_STRANGE.findall(text))
     if not found or _OWN.search(text):
         return text, {}
@@ -42,7 +44,7 @@ def readable(text: str) -> tuple[str, dict[int, str]]:
     return _STRANGE.sub(lambda match: stand_ins[match[0]], text), {ord(new): old for old, new in stand_ins.items()}
 
 
-def _without_tab_lines(text: str) -> str:
+def _with_spaces(text: str) -> str:
     lines = text.split("\n")
     parent = -1  # The column that the block of text is indented from, or -1 outside of one.
     text_from = _NO_TEXT
@@ -54,10 +56,10 @@ def _without_tab_lines(text: str) -> str:
         elif parent >= 0 and indent > parent:
             text_from = min(text_from, indent)
         else:
+            if match := _TAB.match(line):
+                line = match[0].replace("\t", " ") + line[match.end() :]  # noqa: PLW2901
+                lines[number] = line
             parent, text_from = _parent(line) if _BLOCK.search(line[-_TAIL:].rstrip("\r")) else -1, _NO_TEXT
-            before, mark, comment = line.partition("#")
-            if mark and not before.strip(" \t"):
-                lines[number] = before.replace("\t", " ") + mark + comment
     return "\n".join(lines)
 
 

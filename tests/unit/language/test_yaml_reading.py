@@ -62,6 +62,7 @@ def test_numeric_text_is_text_and_knows_its_number(text: str, number: int) -> No
         ("a: |\n    \t\n  b\n  \t\n \t\n  c\nd: e", {"a": "\nb\n\t\n\nc\n", "d": "e"}),
         ("- |\n  a\n  \t\n  b\n- c: >-\n    d\n \t\n  e: f", ["a\n\t\nb\n", {"c": "d", "e": "f"}]),
         ("\t# b\na:\n \t # b\n  - c: |\n      x\n      \t# d\n\t# e\n", {"a": [{"c": "x\n\t# d\n"}]}),
+        ("-\ta\n- \tb c\n-\t|\n  -\td\n  \t-\te\n", ["a", "b c", "-\td\n\t-\te\n"]),
         ('a: "b\n \t\n c"', {"a": "b\nc"}),
     ],
 )
@@ -134,7 +135,8 @@ def test_documents_before_a_syntax_error_are_kept() -> None:
 
 _FRAGMENTS = st.sampled_from([
     "steps:\n", "  - ", "- ", "name: a", ": ", "&a ", "*a", "<<: ", "\n", "  ", "'", '"', "{", "}", "[", "]", ",", "?",
-    "|\n", ">", "!!int ", "---\n", "...\n", "#", "%", "@", "`", "\t", "\0", "é", "\x1b", "\u2028", " \t\n", "null", "1", "-.inf", "\\", "\ud800",
+    "|\n", ">", "!!int ", "---\n", "...\n", "#", "%", "@", "`", "\t", "\0", "é", "null", "1", "-.inf", "\\", "\ud800",
+    "\x1b", "\u2028", " \t\n", "-\t", "\t# ",
 ])  # fmt: skip
 
 
