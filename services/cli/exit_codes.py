@@ -15,7 +15,7 @@ FAILED, INVALID, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
 EXIT_CODES = {
     0: "done; of a command that waits for a run: the run did not fail",
-    FAILED: "the run failed, or the server refused the request",
+    FAILED: "the run failed, the server refused the request, or the output cannot be written",
     INVALID: "the command line or a setting is invalid",
     UNREACHABLE: "no gateway answers at the URL",
     INTERRUPTED: "interrupted by Ctrl-C",

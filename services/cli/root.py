@@ -1,5 +1,8 @@
 """The root of the command line: finds a command by its name, prints the help page, and turns errors into exit codes."""
 
+import errno
+import os
+import sys
 from importlib import import_module
 from typing import IO, Any
 
@@ -27,6 +30,10 @@ dagway up --dags ./dags               start a server for a folder of workflows
 dagway start hello -- NAME=Ada        start a run on the server and wait for its end
 dagway logs hello --follow            print its output as it is written
 """
+
+
+_CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""Errors of a write whose reason is outside Dagway. Of a closed pipe Click takes care: the command ends silently."""
 
 
 class _Failure(click.ClickException):
@@ -111,4 +118,18 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     collect_rarely()
-    cli()
+    try:
+        cli()
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        _give_up_output()
+        where = f" {error.filename}" if error.filename else ""
+        _Failure(f"cannot write{where}: {error.strerror}").show()
+        sys.exit(FAILED)
+
+
+def _give_up_output() -> None:
+    """Send what is still in the buffer of standard output to nowhere: at its end the interpreter writes it again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from services.cli import cli
 from services.cli.catalog import COMMANDS, SECTIONS, CatalogEntry
+from tests.harness.procs import OWN_PROGRAM
 
 ROOT = Path(__file__).parents[3]
 
@@ -79,6 +80,24 @@ def test_the_help_page_imports_no_service_and_no_server() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("command", ["version", "--help", "ls --help", "completion bash"])
+def test_output_that_cannot_be_written_ends_a_command_with_one_line(command: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [OWN_PROGRAM, *command.split()], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+    assert (done.returncode, done.stderr) == (1, "dagway: cannot write: No space left on device\n")
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word() -> None:
+    command = subprocess.Popen([OWN_PROGRAM, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert command.stdout is not None
+    command.stdout.close()
+
+    assert (command.communicate()[1], command.returncode) == ("", 1)
 
 
 def test_the_page_about_the_command_line_is_current() -> None:
