@@ -16,7 +16,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-__all__ = ["failure_text"]
+__all__ = ["failure_text", "speaks_no_http"]
 
 
 def failure_text(failure: BaseException) -> str:
@@ -30,7 +30,7 @@ def failure_text(failure: BaseException) -> str:
     if isinstance(failure, ConnectTimeoutError):
         return "the server did not accept the connection in time"
     if isinstance(failure, SSLError):
-        return f"TLS failed: {_tls_text(failure)}"
+        return _tls_text(failure)
     if isinstance(failure, LocationParseError):
         return f"the URL is not valid: {failure.location}"
     if isinstance(failure, DecodeError):
@@ -48,8 +48,16 @@ def _system_text(failure: NewConnectionError) -> str:
 def _tls_text(failure: SSLError) -> str:
     cause = failure.args[0] if failure.args else failure
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"the certificate is not accepted: {cause.verify_message}"
-    return str(cause)
+        return f"TLS failed: the certificate is not accepted: {cause.verify_message}"
+    if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":
+        return "the server does not speak TLS at this port: use http://"
+    return f"TLS failed: {cause}"
+
+
+def speaks_no_http(failure: BaseException) -> bool:
+    """Return whether the server answered something that is no HTTP, such as the end of a TLS handshake."""
+    cause = failure.args[-1] if isinstance(failure, ProtocolError) and failure.args else None
+    return isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, http.client.RemoteDisconnected)
 
 
 def _protocol_text(failure: ProtocolError) -> str:
@@ -64,4 +72,4 @@ def _protocol_text(failure: ProtocolError) -> str:
         return f"the body ended early: {cause.partial} bytes came, {cause.expected} more were announced"
     if isinstance(cause, http.client.IncompleteRead):
         return "the body ended early"
-    return str(cause)
+    return str(cause.strerror) if isinstance(cause, OSError) and cause.strerror else str(cause)

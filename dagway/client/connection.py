@@ -1,19 +1,32 @@
 """How both clients connect."""
 
+import ssl
 import time
 from typing import Any
 
 import httpx
 
 from dagway.client.errors import ClientError
+from dagway.client.exchange import HttpAnswer
 
-__all__ = ["API", "PATIENCE_S", "check_stream", "pause_until", "settings_of", "stream_options", "timeout_of"]
+__all__ = [
+    "API",
+    "PATIENCE_S",
+    "check_stream",
+    "no_answer",
+    "pause_until",
+    "settings_of",
+    "stream_options",
+    "timeout_of",
+]
 
 API = "/api/v2"
 PATIENCE_S = 600.0
 """How long an event stream may be without a connection."""
 _READ_S, _CONNECT_S, _SHORTEST_S = 75.0, 10.0, 0.05
 """The gateway may wait 60 s for an outcome, and sends a line on a silent event stream every 10 s."""
+_NO_TLS = ("WRONG_VERSION_NUMBER", "handshake operation timed out")
+"""What Python's TLS says of a server without it, which answers in clear text or not at all."""
 _ANSWER_S = 5.0
 """How long a gateway may take for an answer at least, even if the caller wanted it sooner."""
 
@@ -46,6 +59,19 @@ def timeout_of(takes_s: float, deadline: float | None = None) -> httpx.Timeout:
         return httpx.Timeout(_READ_S + takes_s, connect=_CONNECT_S)
     left_s = max(_ANSWER_S, deadline - time.monotonic())
     return httpx.Timeout(min(left_s, _READ_S + takes_s), connect=min(left_s, _CONNECT_S))
+
+
+def no_answer(error: httpx.RequestError) -> HttpAnswer:
+    """Return that a request was not answered, and whether that may be because only one side speaks TLS."""
+    cause: BaseException | None = error
+    while cause and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    if any(text in str(error) for text in _NO_TLS):
+        return HttpAnswer(failure=error, repeat=False, doubt="is it a server without TLS, at http://?")
+    if cause:
+        return HttpAnswer(failure=error, repeat=False)
+    closed = isinstance(error, httpx.ReadError | httpx.RemoteProtocolError) and error.request.url.scheme == "http"
+    return HttpAnswer(failure=error, doubt="is it a server with TLS, at https://?" if closed else "")
 
 
 def stream_options(last_id: str, deadline: float | None) -> dict[str, Any]:

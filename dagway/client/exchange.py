@@ -51,12 +51,17 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """The answer to a request. ``failure`` says why there is none."""
+    """The answer to a request. ``failure`` says why there is none, ``doubt`` what the caller may have got wrong.
+
+    Without ``repeat`` another try would fail in the same way.
+    """
 
     status: int = 0
     content: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     failure: Exception | None = None
+    doubt: str = ""
+    repeat: bool = True
 
 
 Exchange = Generator[Send | Delay, HttpAnswer | None, T]
@@ -137,12 +142,15 @@ def _tries(request: Send, deadline: float | None = None) -> Exchange[HttpAnswer]
         answer = (yield request) or HttpAnswer()
         if answer.failure is None and answer.status not in _UNAVAILABLE:
             return answer
+        if not answer.repeat:
+            break
         pause_s = max(next(waits, math.inf), _retry_after(answer))
         if time.monotonic() + pause_s >= (math.inf if deadline is None else deadline):
             break
         yield Delay(pause_s)
     if answer.failure is not None:
-        raise ConnectionFailed(f"{request.method} {request.path}: {answer.failure}") from answer.failure
+        doubt = f" ({answer.doubt})" if answer.doubt else ""
+        raise ConnectionFailed(f"{request.method} {request.path}: {answer.failure}{doubt}") from answer.failure
     raise ConnectionFailed(f"{request.method} {request.path}: the gateway answered {answer.status}{_reason(answer)}")
 
 

@@ -11,7 +11,16 @@ import httpx
 
 from dagway.client import calls
 from dagway.client.api_call import ApiCall
-from dagway.client.connection import API, PATIENCE_S, check_stream, pause_until, settings_of, stream_options, timeout_of
+from dagway.client.connection import (
+    API,
+    PATIENCE_S,
+    check_stream,
+    no_answer,
+    pause_until,
+    settings_of,
+    stream_options,
+    timeout_of,
+)
 from dagway.client.errors import ConnectionFailed, WaitTimeout
 from dagway.client.exchange import HttpAnswer, Send, checked, exchange, pauses
 from dagway.client.methods import async_method
@@ -137,7 +146,7 @@ class AsyncClient(AsyncOperationMethods):
                 timeout=timeout_of(asked.takes_s, deadline),
             )
         except httpx.RequestError as error:
-            return HttpAnswer(failure=error)
+            return no_answer(error)
         return HttpAnswer(answer.status_code, answer.content, answer.headers)
 
     async def _follow(

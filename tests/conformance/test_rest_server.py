@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dagway.client import Client
+from dagway.client.errors import ConnectionFailed
 from services.api.serving.held_threads import MOST_SLOW_READERS
 from services.api.serving.server import EmbeddedServer
+from services.cli.errors import GatewayUnreachable
+from services.cli.remote.gateway import Gateway, ServerConnection
 from shared.errors import ConfigInvalid
 from tests.conformance.hostile_requests import HOSTILE_REQUESTS, INNOCENT
 from tests.conformance.rest_stack import Stack, open_stack
@@ -222,6 +226,18 @@ def assert_harmless(port: int) -> None:
     assert send_raw(port, INNOCENT).startswith("HTTP/1.1 200")
 
 
+def assert_says_that_it_speaks_no_tls(port: int) -> None:
+    url = f"https://127.0.0.1:{port}"
+    with pytest.raises(GatewayUnreachable, match="the server does not speak TLS at this port: use http://"):
+        Gateway(ServerConnection(url)).get("/health")
+    with Client(url) as client, pytest.raises(ConnectionFailed, match="WRONG_VERSION.*without TLS, at http://"):
+        client.get_health_status()
+
+
+def test_waitress_answers_a_client_that_speaks_tls_at_once(server: EmbeddedServer) -> None:
+    assert_says_that_it_speaks_no_tls(server.port)
+
+
 def test_waitress_takes_no_harm(server: EmbeddedServer) -> None:
     assert_harmless(server.port)
 
@@ -271,6 +287,7 @@ def test_gunicorn_serves_the_same_and_stops_on_sigterm(stack: Stack, tmp_path: P
         for request, refusal in GUNICORN_LIMITS.values():
             assert_refused(port, request, refusal)
         assert_harmless(port)
+        assert_says_that_it_speaks_no_tls(port)
     finally:
         os.kill(process, signal.SIGTERM)
         _, code = os.waitpid(process, 0)

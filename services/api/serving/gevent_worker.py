@@ -4,13 +4,18 @@ import errno
 import faulthandler
 import logging
 import os
+import socket
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import gevent
 from gevent.server import StreamServer
+from gunicorn.util import write_error
 from gunicorn.workers.ggevent import GeventWorker
+
+from services.api.serving.tls_hello import ADVICE, begins_tls
 
 __all__ = ["GreenWorker"]
 
@@ -55,6 +60,18 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
     def timeout_ctx(self) -> Any:
         """Return the context manager in which gunicorn waits for the next request of a connection."""
         return self._waiting
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> Any:
+        """Serve a connection. Refuse a TLS handshake at once: gunicorn waits for the end of a line, the client too."""
+        begin = b""
+        with self._waiting, suppress(OSError):
+            begin = client.recv(1, socket.MSG_PEEK)
+        if begin and not begins_tls(begin):
+            return super().handle(listener, client, addr)
+        with client, suppress(OSError):
+            if begin:
+                write_error(client, 400, "Bad Request", ADVICE)
+        return None
 
     def handle_request(self, *args: Any) -> Any:
         """Answer a request. A client that stalled for too long counts as gone, which gunicorn does not log."""

@@ -15,9 +15,11 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
 from waitress.task import WSGITask
+from waitress.utilities import BadRequest
 
 from services.api.serving.held_threads import MOST_SLOW_READERS, most_threads
 from services.api.serving.places import Places
+from services.api.serving.tls_hello import ADVICE, begins_tls
 from shared.errors import ConfigInvalid
 
 if TYPE_CHECKING:
@@ -39,6 +41,14 @@ _SERVER_BODY_LIMIT_BYTES = 64 * 1024 * 1024
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
+    def received(self, data: bytes) -> int:
+        """Refuse a TLS handshake at once: waitress waits for the end of its headers, and the client for an answer."""
+        if self.header_plus or self.body_rcv is not None or not begins_tls(data):
+            return int(super().received(data))
+        self.parse_header(b"GET / HTTP/1.0\r\n")
+        self.error, self.completed = BadRequest(ADVICE), True
+        return len(data)
+
     def parse_header(self, header_plus: bytes) -> None:
         """Refuse a request with two lengths, as gunicorn does, and one with a URL that is none.
 

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from services.cli.errors import GatewayError, GatewayUnreachable
+from shared.http_failures import failure_text, speaks_no_http
 
 __all__ = ["Gateway", "ServerConnection", "path"]
 
@@ -133,8 +134,8 @@ class Gateway:
             try:
                 answer = self._pool.request(method, self._url(path), body=data, headers=headers, redirect=False)
             except urllib3.exceptions.HTTPError as error:
-                # After a failed TLS handshake another try would not help.
-                if not tries_left or _speaks_no_tls(error, time.monotonic() - began):
+                # If only one side speaks TLS, another try would not help.
+                if not tries_left or _speaks_other(error, time.monotonic() - began):
                     self._unreachable(error)
             else:
                 if answer.status not in _PASSING or not tries_left:
@@ -189,6 +190,8 @@ class Gateway:
             content = json.loads(data) if data else {}
         except ValueError as error:
             doubt = f"check that this is the URL of {self.connection.name}"
+            if status == 400 and self.connection.url.startswith("http:"):  # what proxies with TLS answer
+                doubt += ", and whether it begins with https://"
             raise GatewayError(f"{self.connection.url} answered {status} without JSON: {doubt}") from error
         if 200 <= status < 300:
             return content
@@ -206,16 +209,19 @@ def _with_query(path: str, query: Mapping[str, Any]) -> str:
     return f"{path}?{urlencode(given)}" if given else path
 
 
-def _speaks_no_tls(error: Exception, waited_s: float) -> bool:
-    """Return whether a request failed in the TLS handshake, which has less time than an answer."""
+def _speaks_other(error: Exception, waited_s: float) -> bool:
+    """Return whether only one side speaks TLS. A TLS handshake has less time than an answer."""
     silent = isinstance(error, urllib3.exceptions.ReadTimeoutError) and waited_s < _READ_S
-    return silent or isinstance(error, urllib3.exceptions.SSLError)
+    return silent or isinstance(error, urllib3.exceptions.SSLError) or speaks_no_http(error)
 
 
 def _reason(error: Exception, url: str) -> str:
-    """Return the innermost text of a urllib3 error, which repeats the URL and object ids on its outside."""
+    """Return why there is no answer, in words for people."""
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         doubt = " (is it one without TLS, at http://?)" if url.startswith("https:") else ""
         return f"it accepts connections but does not answer{doubt}"
     cause = error.__cause__
-    return str(cause.strerror) if isinstance(cause, OSError) and cause.strerror else str(error)
+    if isinstance(cause, OSError) and cause.strerror:
+        return str(cause.strerror)
+    closed = isinstance(error, urllib3.exceptions.ProtocolError) and url.startswith("http:")
+    return f"{failure_text(error)}{' (is it one with TLS, at https://?)' if closed else ''}"
