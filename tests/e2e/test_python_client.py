@@ -169,8 +169,12 @@ def test_an_assistant_starts_a_run_and_reads_its_log(deployment: Deployment, dag
             assert "deleteDAG" not in tools
             assert tools["getDAGRunDetails"].annotations is not None
             assert tools["getDAGRunDetails"].annotations.read_only_hint
+            hints = tools["executeDAG"].annotations
+            assert hints is not None
+            assert (hints.read_only_hint, hints.destructive_hint, hints.idempotent_hint) == (False, True, False)
 
-            started = await call(session, "executeDAG", fileName=name, body={"params": "NAME=Bob", "dagRunId": "r1"})
+            body = {"params": {"NAME": "Bob"}, "dagRunId": "r1"}
+            started = await call(session, "executeDAG", fileName=name, body=body)
             assert started == {"dagRunId": "r1"}
             deployment.client.until("succeeded", name, "r1")
             log = await call(session, "getDAGRunStepLog", name=name, dagRunId="r1", stepName="greet")

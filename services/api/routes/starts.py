@@ -33,10 +33,20 @@ _MAX_WAIT_S = 60.0
 _MAX_SYNC_S = 86_400
 
 
-class StartBody(Body):
-    """``params`` is text; a JSON list or object is accepted too."""
+def _three_forms(schema: dict[str, Any]) -> None:
+    text = {"type": schema.pop("type"), "maxLength": schema.pop("maxLength")}
+    schema["anyOf"] = [text, {"type": "object"}, {"type": "array", "items": {}}]
 
-    params: Storable = Field(default="", max_length=_MAX_PARAMS_CHARS)
+
+class StartBody(Body):
+    """What to start. ``params`` is stored as text."""
+
+    params: Storable = Field(
+        default="",
+        max_length=_MAX_PARAMS_CHARS,
+        description='the params: text such as KEY=value K2="two words", an object of them, or a list of values',
+        json_schema_extra=_three_forms,
+    )
     dag_run_id: str = Field(default="", alias="dagRunId")
     dag_name: str = Field(default="", alias="dagName")
     singleton: bool = False

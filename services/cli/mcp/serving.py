@@ -77,7 +77,7 @@ def _server(gateway: Gateway, tools: Mapping[str, Tool]) -> "Server[Any]":
             name=tool.name,
             description=tool.description,
             input_schema=dict(tool.schema),
-            annotations=types.ToolAnnotations(read_only_hint=tool.reads),
+            annotations=_hints(tool),
         )
         for tool in tools.values()
     ]
@@ -96,6 +96,15 @@ def _server(gateway: Gateway, tools: Mapping[str, Tool]) -> "Server[Any]":
         on_list_tools=list_tools,
         on_call_tool=call_tool,
     )
+
+
+def _hints(tool: Tool) -> "types.ToolAnnotations":
+    """Return what a client may tell its user before a call. Two hints have a meaning only for what changes things."""
+    from mcp import types  # noqa: PLC0415
+
+    if tool.reads:
+        return types.ToolAnnotations(read_only_hint=True)
+    return types.ToolAnnotations(read_only_hint=False, destructive_hint=not tool.adds, idempotent_hint=tool.repeatable)
 
 
 def _answer(gateway: Gateway, tools: Mapping[str, Tool], name: str, arguments: Mapping[str, Any]) -> tuple[str, bool]:

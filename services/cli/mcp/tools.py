@@ -15,6 +15,9 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 _JSON = "application/json"
 _BODY = "body"
 _WORKSPACE = "workspace"
+_KEY = "Idempotency-Key"
+"""The header that the operations have which change something."""
+_REPEATABLE = frozenset({"put", "delete"})
 _DOT_SEGMENTS = frozenset({".", ".."})
 _NOT_FOR_TOOLS = ("/auth/", "/webhooks/{fileName}", "/openapi.json", "/dags/{fileName}/start-sync")
 """Logging in, what authenticates by its own token or describes the API, and a start that may take a day."""
@@ -44,6 +47,10 @@ class Tool:
     path: str
     schema: Mapping[str, Any]
     reads: bool
+    adds: bool
+    """Whether all that it may change is to create something. A start is none of these: steps may do anything."""
+    repeatable: bool
+    """Whether a second call with the same arguments changes nothing more."""
     query: Mapping[str, str] = field(default_factory=dict)
     """What is in the query of each call, and is no argument."""
 
@@ -111,10 +118,19 @@ def _tool(path: str, method: str, operation: Mapping[str, Any], schemas: Mapping
     schema: dict[str, Any] = {"type": "object", "properties": properties, "required": required}
     if used:
         schema["$defs"] = used
-    # A viewer's POST validates a spec, and an operator's GET removes a run from its queue.
-    role = operation["x-minimum-role"]
-    reads = role == "viewer" or (method == "get" and role != "operator")
-    return Tool(operation["operationId"], operation["description"], method.upper(), path, _local(schema), reads, fixed)
+    # A viewer's POST validates a spec, and Dagu's API has a GET that removes a run from its queue.
+    writes = any(parameter["name"] == _KEY for parameter in operation["parameters"])
+    return Tool(
+        operation["operationId"],
+        operation["description"],
+        method.upper(),
+        path,
+        _local(schema),
+        reads=operation["x-minimum-role"] == "viewer" or not writes,
+        adds=operation["operationId"].startswith("create"),
+        repeatable=method in _REPEATABLE,
+        query=fixed,
+    )
 
 
 def _all_used(value: Any, schemas: Mapping[str, Any]) -> set[str]:

@@ -31,6 +31,24 @@ def test_each_role_has_what_its_operations_need() -> None:
     assert {"deleteDAG", "updateDAGSpec"} <= set(named("manager")) - set(named("operator"))
     assert {"listAuditEntries", "createUser"} <= set(named("admin")) - set(named("manager"))
     assert not named("operator")["dequeueDAGRun"].reads
+    assert named("operator")["getCommand"].reads
+
+
+def test_a_tool_says_what_it_may_destroy_and_whether_it_may_be_repeated() -> None:
+    tools = named("admin")
+
+    assert {name for name, tool in tools.items() if tool.adds} == {
+        "createAPIKey", "createDAGWebhook", "createNewDAG", "createUser", "createWorkspace"
+    }  # fmt: skip
+    assert [tools[name].repeatable for name in ("deleteDAG", "updateDAGSpec", "executeDAG")] == [True, True, False]
+
+
+def test_params_may_be_text_or_an_object_or_a_list() -> None:
+    schema = Draft202012Validator(named("operator")["executeDAG"].schema)
+
+    for params in ("NAME=Ada", {"NAME": "Ada", "N": 2}, ["a", {"NAME": "Ada"}]):
+        assert schema.is_valid({"fileName": "a", "body": {"params": params}}), params
+    assert not schema.is_valid({"fileName": "a", "body": {"params": 1}})
 
 
 def test_streams_pages_logins_and_long_waits_are_no_tools() -> None:
