@@ -258,6 +258,44 @@ def test_a_secret_whose_answer_was_lost_is_got_by_the_same_button(chromium: Brow
         expect(dialog).to_have_count(0)
 
 
+def test_a_secret_that_never_came_is_not_said_to_have_failed(chromium: Browser, guarded: DagwayProcess) -> None:
+    held: list[Route] = []
+    with watched(
+        chromium, f"{origin(guarded)}/flows/#/access?tab=keys", expected=("status of 401", "ERR_FAILED")
+    ) as page:
+        log_in(page, "admin", "correct horse")
+        page.route(
+            "**/api-keys", lambda route: held.append(route) if route.request.method == "POST" else route.continue_()
+        )
+        dialog, told = page.get_by_role("dialog"), page.locator(".toast.is-error")
+        pending = {"commandId": "c1", "status": "pending"}
+        for answer, said in (
+            (
+                lambda route: (route.fetch(), route.abort()),
+                "It is not known whether “New API key” was done: The gateway",
+            ),
+            (
+                lambda route: route.fulfill(status=202, json=pending),
+                "“New API key” will be done, but its secret is lost",
+            ),
+        ):
+            page.get_by_role("button", name="New API key").click()
+            dialog.get_by_label("Name", exact=True).fill("unknown")
+            with page.expect_request(lambda request: request.method == "POST"):
+                dialog.get_by_role("button", name="Create").click()
+            dialog.get_by_role("button", name="Cancel").click()
+            expect(dialog).to_have_count(0)
+            answer(held.pop())
+            expect(told).to_contain_text(said)
+            expect(told).to_contain_text("its secret is lost: replace it.")
+            told.get_by_role("button", name="Close").click()
+        page.unroute("**/api-keys")
+        page.reload()
+        page.get_by_role("button", name="Delete unknown").click()
+        dialog.get_by_role("button", name="Delete").click()
+        expect(dialog).to_have_count(0)
+
+
 def test_others_are_told_and_change_their_own_password(chromium: Browser, guarded: DagwayProcess) -> None:
     expected = ("status of 401", "status of 403")
     elsewhere = "login?next=//evil.example&originalURL=https://evil.example#//evil.example"

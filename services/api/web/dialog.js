@@ -7,7 +7,8 @@ import { session } from "./session.js";
 
 /**
  * Ask by a form. `fields` are elements; `act(FormData, once)` does what was asked for: while it fails, the dialog stays
- * open with the reason. If it was closed meanwhile, a message has the reason, or says that it was done. `once` sends a
+ * open with the reason. If it was closed meanwhile, a message has the reason, or says that it was done, or that nobody
+ * knows. `once` sends a
  * change that must not be made twice. `next`, called with what `act` returned, leads to another page: nobody who has closed
  * the dialog is taken there. `tell`, called likewise, says what the server says only once: to those who have closed the
  * dialog as well, but to nobody else than who asked. `wide` makes room for a text. Returns whether it was done.
@@ -41,7 +42,7 @@ export function ask({ title, text, fields = [], confirm = "OK", danger = false, 
         if (told) tell(result);
       } catch (reason) {
         if (!(reason instanceof ApiError)) throw reason;
-        if (!box.open) return toast(`“${title}” failed: ${reason.message}`, "error");
+        if (!box.open) return toast(reason.passing ? unknown(title, reason, tell) : `“${title}” failed: ${reason.message}`, "error");
         patch(error, reason.message);
         error.hidden = false;
       } finally {
@@ -59,6 +60,13 @@ export function ask({ title, text, fields = [], confirm = "OK", danger = false, 
     document.body.append(box);
     box.showModal();
   });
+}
+
+/** What to tell of a change whose outcome is not known. A secret that came of it cannot be had any more. */
+function unknown(title, { code, message }, tell) {
+  const lost = tell && "its secret is lost: replace it.";
+  if (code === "accepted") return `“${title}” will be done, but ${lost}`;
+  return `It is not known whether “${title}” was done: ${message}. Look before you repeat it.${lost ? ` If it was done, ${lost}` : ""}`;
 }
 
 /** Close the dialogs that are about another page: not what is said only once, unless `all` are about another person. */
