@@ -115,6 +115,10 @@ class ContinueOn(ModelPart):
     output: tuple[str, ...] = ()
     mark_success: bool = False
 
+    def tolerates(self, exit_code: int | None, *, output_matched: bool) -> bool:
+        """Whether a failure of the step, with this exit code, does not make the run fail by itself."""
+        return self.failure or output_matched or (exit_code is not None and exit_code in self.exit_code)
+
 
 class RetryPolicy(ModelPart):
     """How a failed step is retried. ``limit`` is the number of retries, not counting the first attempt.

@@ -164,3 +164,30 @@ def test_a_running_run_in_which_nothing_runs_says_what_it_waits_for(live: Live) 
     cut = live.get("/overview/timeline?limit=1")
     assert (len(cut["runs"]), cut["more"]) == (1, True)
     assert live.refused("GET", "/overview/timeline?hours=25") == (400, "bad_request")
+
+
+def test_the_overview_names_the_step_that_made_a_run_fail(live: Live) -> None:
+    specs = {
+        "after-tolerated": """
+type: graph
+steps:
+  - {name: may fail, command: exit 1, continueOn: {failure: true}}
+  - {name: may exit with 3, command: exit 3, continueOn: {exitCode: [3]}}
+  - {name: must work, command: exit 1, depends: [may fail, may exit with 3]}
+""",
+        "handler-only": "steps: [{name: s, command: 'true'}]\nhandlerOn: {exit: {name: tidy, command: exit 1}}\n",
+        "none-succeeded": "steps: [{name: only, command: exit 1, continueOn: {failure: true}}]\n",
+    }
+    for name, spec in specs.items():
+        live.dag(name, spec)
+        live.start(name, dagRunId="r")
+    for name in specs:
+        live.until(name, "r", 2)
+
+    def named() -> None:
+        failed = live.get("/overview")["failed"]
+        found = {each["name"]: each.get("failedStep", "") for each in failed if each["name"] in specs}
+        assert found == expected
+
+    expected = {"after-tolerated": "must work", "handler-only": "onExit", "none-succeeded": "only"}
+    eventually(named)

@@ -79,7 +79,7 @@ class OverviewPauseSchema(Schema):
 
 
 class FailedRunSchema(DAGRunSummarySchema):
-    failedStep: str = Field(default="", description="the first step that failed, for the newest 10 of these runs")
+    failedStep: str = Field(default="", description="the step that made it fail, for the newest 10 of these runs")
 
 
 class OverviewSchema(Schema):

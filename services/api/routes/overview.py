@@ -3,8 +3,9 @@
 All are additions to Dagu's API.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from pydantic import Field
@@ -13,9 +14,11 @@ from services.api.operations import ApiResponse, Call, Operations, Query, json_b
 from services.api.representations import json_values, run_json
 from services.api.representations.dag_json import sparse
 from services.api.response_schemas.overview import ApprovalsSchema, OverviewSchema, TimelineSchema
+from services.api.run_details.specs import dags_of_runs
 from services.api.run_details.waiting import runs_wait_for
+from shared.language.model import ContinueOn
 from shared.status import RunStatus
-from shared.store.reads.reader import ApprovalRow, PastRunRow, RunRow
+from shared.store.reads.reader import ApprovalRow, FailedStepRow, PastRunRow, RunRow
 
 __all__ = ["OVERVIEW"]
 
@@ -41,8 +44,8 @@ def overview(call: Call) -> ApiResponse:
     """Return the state of everything at a glance, and what failed in the last 24 hours.
 
     Of the queued runs the oldest 50 are listed, the one that has waited longest first; of the running and of the failed
-    ones the newest 50 of each status. ``counts`` has all. The newest 10 failed runs have ``failedStep``, the first step
-    that failed, if it is among the first 500 steps.
+    ones the newest 50 of each status. ``counts`` has all. The newest 10 failed runs have ``failedStep``, the step
+    that made the run fail, if it is among the first 500 steps.
     """
     return ApiResponse(200, call.deps.combined.get("overview", lambda: json_bytes(_overview(call))))
 
@@ -97,7 +100,7 @@ def _overview(call: Call) -> dict[str, Any]:
         key=lambda run: run.finished_at or run.created_at,
         reverse=True,
     )[:_SHOWN]
-    steps = reads.failed_steps([run.run_key for run in recent[:_WITH_STEP]])
+    steps = _failed_steps(call, recent[:_WITH_STEP])
 
     def shown(rows: Sequence[RunRow]) -> list[dict[str, Any]]:
         return [run_json.summary(run, call.deps.zone, waits_for.get(run.run_key, "")) for run in rows]
@@ -126,6 +129,23 @@ def _overview(call: Call) -> dict[str, Any]:
         "queues": _queues(call),
         "pauses": [sparse(scope=each.scope, name=each.name, reason=each.reason) for each in pauses],
     }
+
+
+def _failed_steps(call: Call, runs: Sequence[RunRow]) -> dict[str, str]:
+    """Return, by key of the run, the step that made it fail: a tolerated failure only if there is no other."""
+    failed = call.deps.reads.failed_steps([run.run_key for run in runs])
+    dags = dags_of_runs(call.deps, [run for run in runs if run.run_key in failed])
+    found = {}
+    for run_key, rows in failed.items():
+        dag = dags[run_key]
+        rules = {step.name: step.continue_on for step in dag.steps} if dag else {}
+        found[run_key] = min(rows, key=partial(_tolerated, rules)).name
+    return found
+
+
+def _tolerated(rules: Mapping[str, ContinueOn], row: FailedStepRow) -> bool:
+    rule = rules.get(row.name) if row.kind == "step" else None
+    return rule is not None and rule.tolerates(row.exit_code, output_matched=row.output_matched)
 
 
 def _next_fires(call: Call) -> list[dict[str, Any]]:

@@ -28,8 +28,7 @@ def lets_dependents_run(step: Step, node: Node) -> bool:
     if node.status.successful:
         return True
     if node.status is NodeStatus.FAILED:
-        rule = step.continue_on
-        return rule.failure or node.output_matched or (node.exit_code is not None and node.exit_code in rule.exit_code)
+        return step.continue_on.tolerates(node.exit_code, output_matched=node.output_matched)
     return node.status is NodeStatus.SKIPPED and step.continue_on.skipped
 
 

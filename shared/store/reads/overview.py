@@ -14,12 +14,13 @@ from shared.store.queries.runs import NEWEST_FIRST, RUNNING
 from shared.store.reads.base import Reader
 from shared.store.reads.rows import RunName
 
-__all__ = ["ApprovalRow", "OverviewReads", "PastRunRow"]
+__all__ = ["ApprovalRow", "FailedStepRow", "OverviewReads", "PastRunRow"]
 
 _r = t.dag_runs.c
 _n = t.nodes.c
 _WAITING: ColumnElement[str] = literal_column("'waiting'")
 _FAILED: ColumnElement[str] = literal_column("'failed'")
+_OF_WORKFLOW = ("step", "handler")
 _MOST_STEPS = 500
 """Among how many steps of a run one that failed is sought."""
 _MOST_ROOTS = 2000
@@ -50,6 +51,15 @@ class ApprovalRow(NamedTuple):
     params: str
     step: str
     since: datetime | None
+
+
+class FailedStepRow(NamedTuple):
+    """A step or handler that failed, with what tells whether that was tolerated."""
+
+    name: str
+    kind: str
+    exit_code: int | None
+    output_matched: bool
 
 
 class OverviewReads(Reader):
@@ -84,18 +94,18 @@ class OverviewReads(Reader):
             found = {RunStatus(row.status): int(row.runs) for row in connection.execute(query)}
         return {status: count for status, count in found.items() if not status.active}
 
-    def failed_steps(self, run_keys: Sequence[str]) -> dict[str, str]:
-        """Return the first failed step of each of these runs that has one among its first 500 steps, by key."""
-        first = (
-            select(_n.name)
-            .where(_n.run_key == _r.run_key, _n.idx < _MOST_STEPS, _n.kind != "prepare", _n.status == _FAILED)
-            .order_by(_n.idx)
-            .limit(1)
-            .scalar_subquery()
+    def failed_steps(self, run_keys: Sequence[str]) -> dict[str, list[FailedStepRow]]:
+        """Return, by key of the run, the failed steps and handlers among the first 500 of each run, in their order."""
+        query = (
+            select(_n.run_key, _n.name, _n.kind, _n.exit_code, _n.output_matched)
+            .where(_n.run_key.in_(run_keys), _n.idx < _MOST_STEPS, _n.kind.in_(_OF_WORKFLOW), _n.status == _FAILED)
+            .order_by(_n.run_key, _n.idx)
         )
-        query = select(_r.run_key, first).where(_r.run_key.in_(run_keys))
+        found: dict[str, list[FailedStepRow]] = {}
         with self._statement() as connection:
-            return {run_key: name for run_key, name in connection.execute(query) if name is not None}
+            for run_key, *row in connection.execute(query):
+                found.setdefault(run_key, []).append(FailedStepRow(*row))
+        return found
 
     def waiting_steps(self, *, limit: int) -> tuple[ApprovalRow, ...]:
         """Return the steps that wait for approval, those of the newest runs first."""

@@ -9,7 +9,7 @@ from shared.store.reads.dead_letters import DeadLetterReads, DeadLetterRow
 from shared.store.reads.idle import IdleReads
 from shared.store.reads.logs import LogReads
 from shared.store.reads.operations import OpsReads
-from shared.store.reads.overview import ApprovalRow, OverviewReads, PastRunRow
+from shared.store.reads.overview import ApprovalRow, FailedStepRow, OverviewReads, PastRunRow
 from shared.store.reads.pools import NodeState, NodeWait, PoolReads, PoolRow, PoolUserRow
 from shared.store.reads.rows import (
     DagRow,
@@ -47,6 +47,7 @@ __all__ = [
     "DeadLetterRow",
     "EndedRunRow",
     "EndedStepRow",
+    "FailedStepRow",
     "FireRow",
     "FireTime",
     "ListedRunRow",
