@@ -90,7 +90,7 @@ def _has_cleared(system: DisturbedSystem, alert: str) -> bool:
 
 def _is_in_alertmanager(system: DisturbedSystem) -> bool:
     ask = "docker compose exec -T alertmanager wget --quiet --output-document=- http://127.0.0.1:9093/api/v2/alerts"
-    return re.search(rf'"alertname": *"{_ALERT}"', system.sh(ask)) is not None
+    return re.search(rf'"alertname": *"{_ALERT}"', system.answer(ask)) is not None
 
 
 def _times_heard(system: DisturbedSystem, alert: str, status: str) -> int:

@@ -160,16 +160,23 @@ class DisturbedSystem(System):
         out = self.sh(f'docker compose exec -T postgres psql -U postgres -At -F "|" dagway -c "{query}"')
         return [line.split("|") for line in out.splitlines()]
 
+    def answer(self, text: str) -> str:
+        """Return the output of commands that ask something. Unlike ``sh``, they may fail: ``eventually`` asks again."""
+        try:
+            return self.sh(text)
+        except SystemExit as failure:
+            raise AssertionError(str(failure)) from failure
+
     def series(self, query: str, *, server: str = "prometheus") -> list[tuple[Mapping[str, str], float]]:
         """Return the labels and values of an instant query to a Prometheus."""
         ask = f"docker compose exec -T {server} promtool query instant --format json http://127.0.0.1:9090"
-        found = json.loads(self.sh(f"{ask} '{query}'") or "[]")
+        found = json.loads(self.answer(f"{ask} '{query}'") or "[]")
         return [(each["metric"], float(each["value"][1])) for each in found or []]
 
     def calls(self, path: str) -> list[Any]:
         """Return the bodies of the webhooks that the receiver has heard at a path, oldest first."""
         [receiver] = self.containers("receiver")
-        heard = [json.loads(line) for line in self.sh(f"docker logs {receiver}").splitlines()]
+        heard = [json.loads(line) for line in self.answer(f"docker logs {receiver}").splitlines()]
         return [each["body"] for each in heard if each["path"] == path]
 
     def audit_end(self) -> str:

@@ -15,6 +15,8 @@ from shared.store.migrate import migrate
 from tests.alerts.pages import cures_of
 from tests.deploy.live import ORDER, PAGES, ROOT, blocks, runnable
 from tests.deploy.live_alerts import STOPPED
+from tests.deploy.live_system import DisturbedSystem
+from tests.harness.eventually import eventually
 from tests.harness.needs import need
 from tests.harness.servers import postgres_bin
 
@@ -38,6 +40,12 @@ def test_the_live_run_can_carry_out_what_the_runbooks_say() -> None:
     for stopped in STOPPED:
         for service, (alert, says) in stopped.items():
             assert [cure.for_compose for cure in cures_of(alert, says)] == [(f"docker compose restart {service}",)]
+
+
+def test_a_question_of_the_live_run_that_fails_once_is_asked_again(tmp_path: Path) -> None:
+    system = DisturbedSystem(tmp_path)
+
+    assert eventually(lambda: system.answer("test -e asked || { touch asked; exit 137; }; echo firing")) == "firing\n"
 
 
 def test_no_command_prompts_for_input() -> None:
