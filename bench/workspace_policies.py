@@ -14,9 +14,10 @@ from statistics import mean, median
 from sqlalchemy import Engine, text
 
 from bench.measuring.http_load import paced
-from bench.measuring.processes import descendants, thread_s
+from bench.measuring.processes import thread_s
 from bench.systems.history import aged
 from shared.store.engine import open_engine, transaction
+from tests.harness.cluster import descendants
 
 _RATE = 20
 _READS: dict[str, list[str]] = {

@@ -13,7 +13,6 @@ __all__ = [
     "Pids",
     "cpu_of_each_s",
     "cpu_s",
-    "descendants",
     "memory_mb",
     "peak_memory_mb",
     "running_command",
@@ -46,11 +45,6 @@ def cpu_of_each_s(pids: Pids) -> dict[str, float]:
 def thread_s(thread: Path) -> float:
     """Return the CPU seconds of a thread, to the nanosecond, from its folder in ``/proc``."""
     return int((thread / "schedstat").read_text(encoding="ascii").split()[0]) / 1e9
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the children of a process, and theirs."""
-    return [each for child in _children(pid) for each in (child, *descendants(child))]
 
 
 def _children(pid: int) -> list[int]:

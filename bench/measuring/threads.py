@@ -6,7 +6,8 @@ import subprocess
 from collections import defaultdict
 from pathlib import Path
 
-from bench.measuring.processes import Pids, descendants, thread_s
+from bench.measuring.processes import Pids, thread_s
+from tests.harness.cluster import descendants
 
 __all__ = ["ThreadTimes"]
 

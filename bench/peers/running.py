@@ -14,9 +14,9 @@ from typing import IO
 
 from bench.loads.small import Sizes
 from bench.measuring.environment import environment
-from bench.measuring.processes import descendants
 from bench.peers.client import PORT
 from bench.systems.rig import Servers
+from tests.harness.cluster import descendants
 from tests.harness.eventually import free_port
 
 __all__ = ["PEERS", "Peer", "PeerClient", "installed", "peer", "stop"]
