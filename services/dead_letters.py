@@ -19,6 +19,9 @@ from shared.transport.open import open_transport
 
 __all__ = ["read_dead_letters", "return_dead_letters"]
 
+_AT_ONCE = 1000
+"""How many letters the transport returns in one pass, which has a time limit: many thousand would not end in it."""
+
 
 def read_dead_letters(config: Config, limit: int) -> Sequence[DeadLetter]:
     """Return at most ``limit`` dead letters, which stay. Their bodies may contain parameters of runs.
@@ -31,29 +34,41 @@ def read_dead_letters(config: Config, limit: int) -> Sequence[DeadLetter]:
 
 
 def return_dead_letters(config: Config, limit: int) -> int:
-    """Publish at most ``limit`` of the present dead letters to their broker queues again; return how many.
+    """Publish at most ``limit`` of the dead letters to their broker queues again; return how many.
 
-    A message that still cannot be handled becomes a dead letter again. A dead letter whose broker queue does not exist
-    stays, and holds up no other.
+    Of several copies of a message, one is published. A message that still cannot be handled becomes a dead letter
+    again. A dead letter whose broker queue does not exist stays, and holds up no other.
 
     Raises:
         BrokerUnavailable: the broker cannot be reached; or a running ``dagway up`` uses the journal in ``data_dir``.
         Unroutable: none was returned, because their broker queues do not exist.
     """
-    queues: list[tuple[str, str]] = []
+    queues: dict[str, str] = {}
+    stuck: set[str] = set()
+    kept = 0
 
     def give_back(letter: DeadLetter) -> DeadLetterDecision:
-        queues.append((letter.fingerprint, letter.queue))
+        nonlocal kept
+        # One that became a dead letter again is not returned a second time.
+        if letter.fingerprint in queues or len(queues) == limit:
+            kept += 1
+            return DeadLetterDecision.KEEP
+        queues[letter.fingerprint] = letter.queue
         return DeadLetterDecision.RETURN
 
     with _transport(config) as transport:
         # Without a broker, i.e. in the journal of a stopped `dagway up`, no service has declared these queues.
         transport.declare([COMMANDS, EVENTS, *EVENT_SHARDS, LOGS, AUDIT])
-        # The count is fixed here: a message that becomes a dead letter again is not returned a second time.
-        stuck = transport.settle_dead_letters(give_back, len(transport.dead_letters(limit)))
-    returned = sum(fingerprint not in stuck for fingerprint, _ in queues)
+        before, staying = -1, 0
+        while before < len(queues) < limit:
+            before, kept = len(queues), 0
+            stuck_now = transport.settle_dead_letters(give_back, min(limit - before, _AT_ONCE) + staying)
+            stuck |= stuck_now
+            # Those that stay are met again, before the others.
+            staying = kept + len(stuck_now)
+    returned = len(queues) - len(stuck)
     if stuck and not returned:
-        raise Unroutable(f"there is no broker queue {queues[0][1]}")
+        raise Unroutable(f"there is no broker queue {next(iter(queues.values()))}")
     return returned
 
 
