@@ -21,6 +21,8 @@ are read where ours are not set. With `DAGU_HOME` its `config.yaml` is read too,
 and its `base.yaml` are used. Names of earlier versions that Dagu 1.30 still reads, such as `DAGU_DAGS` and
 `basicAuthUsername`, are read too. At the start the log says what each became; what has no meaning is named.
 
+A time is a number of seconds, or has units: `90`, `90s`, `15m`, `24h`, `1h30m`.
+
 A secret (marked *) can also be in a file: set the variable with `_FILE` at its end, such as `DAGWAY_AMQP_URL_FILE`, to
 the file's path.
 

@@ -11,7 +11,6 @@ from shared.settings.process_options import PROCESS_OPTIONS
 from shared.settings.readers import (
     base_path,
     days_kept,
-    duration_s,
     existing_file,
     existing_folder,
     folder,
@@ -25,6 +24,7 @@ from shared.settings.readers import (
     text_encoding,
     true_or_false,
     whole_number,
+    whole_seconds,
     words,
     zone_name,
 )
@@ -179,7 +179,7 @@ OPTIONS = (
     Option(
         "verify_every_s",
         "DAGWAY_VERIFY_EVERY",
-        duration_s,
+        whole_seconds(60, 10_000_000),
         SCHEDULER,
         "how often one scheduler checks the database as dagway verify does: 24h, 90m or 3600s (never)",
     ),
@@ -269,7 +269,7 @@ OPTIONS = (
     Option(
         "auth_token_ttl_s",
         "DAGWAY_AUTH_TOKEN_TTL",
-        duration_s,
+        whole_seconds(60, 10_000_000),
         GATEWAY,
         "how long a login is valid: 24h, 90m or 3600s (24h)",
         has_alias=True,

@@ -17,7 +17,6 @@ __all__ = [
     "control_group",
     "cpus",
     "days_kept",
-    "duration_s",
     "existing_file",
     "existing_folder",
     "folder",
@@ -38,6 +37,7 @@ __all__ = [
     "url",
     "user",
     "whole_number",
+    "whole_seconds",
     "words",
     "worker_id",
     "worker_pool",
@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 _LABEL = re.compile(r"[A-Za-z0-9_./-]{1,63}")
+_TIME = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,7})m)?(?:(\d{0,9}\.?\d{1,9})s?)?")
 _WORKER_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
@@ -55,6 +56,31 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
         if not re.fullmatch(r"-?\d{1,9}", text.strip()) or not low <= int(text) <= high:
             raise ValueError(f"{text!r} is not a whole number from {low} to {high}")
         return int(text)
+
+    return read
+
+
+def _time_s(text: str, low: float, high: float) -> float:
+    found = _TIME.fullmatch(text.strip())
+    hours, minutes, rest = (float(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    value = hours * 3600 + minutes * 60 + rest
+    if not found or not text.strip() or not low <= value <= high:
+        raise ValueError(f"{text!r} is not a time from {low:.10g} to {high:.10g} s, such as 90, 90s, 15m or 24h")
+    return value
+
+
+def seconds(text: str) -> float:
+    """Return the seconds of a time of up to an hour, such as ``2.5``, ``90s`` or ``15m``."""
+    return _time_s(text, 0.5, 3600)
+
+
+def whole_seconds(low: int, high: int) -> Callable[[str], int]:
+    """Return a reader of times from ``low`` to ``high`` seconds, such as ``90``, ``90s``, ``15m`` or ``24h``."""
+
+    def read(text: str) -> int:
+        if (value := _time_s(text, low, high)) != int(value):
+            raise ValueError(f"{text!r} is not a whole number of seconds")
+        return int(value)
 
     return read
 
@@ -84,7 +110,6 @@ def _number(what: str, low: float, high: float) -> Callable[[str], float]:
     return read
 
 
-seconds = _number("seconds", 0.5, 3600)
 cpus = _number("CPUs", 0.01, 1024)
 
 
@@ -218,16 +243,6 @@ def true_or_false(text: str) -> bool:
     if text.lower() not in {"true", "false", "1", "0", "yes", "no"}:
         raise ValueError(f"{text!r} is not true or false")
     return text.lower() in {"true", "1", "yes"}
-
-
-def duration_s(text: str) -> int:
-    """Return the seconds of a duration such as ``24h``, ``90m`` or ``3600s``."""
-    found = re.fullmatch(r"(?:(\d{1,5})h)?(?:(\d{1,5})m)?(?:(\d{1,7})s?)?", text.strip())
-    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
-    total = hours * 3600 + minutes * 60 + seconds
-    if not 60 <= total <= 10_000_000:
-        raise ValueError(f"{text!r} is not a duration from 1m to 10000000s, such as 24h, 90m or 3600s")
-    return total
 
 
 def base_path(text: str) -> str:

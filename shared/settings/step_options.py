@@ -1,7 +1,7 @@
 """The settings of a worker that say as which user its steps run, and what they may use."""
 
 from shared.settings.option import WORKER, Option
-from shared.settings.readers import control_group, cpus, size, step_users, user, whole_number
+from shared.settings.readers import control_group, cpus, size, step_users, user, whole_number, whole_seconds
 
 __all__ = ["STEP_OPTIONS"]
 
@@ -45,7 +45,7 @@ STEP_OPTIONS = (
     Option(
         "step_max_cpu_s",
         "DAGWAY_STEP_MAX_CPU_S",
-        whole_number(1, 100_000_000),
+        whole_seconds(1, 100_000_000),
         WORKER,
         "seconds of CPU time that each process of a step may use (unlimited)",
     ),

@@ -2,7 +2,7 @@
 
 from shared.contracts.signing_keys import shared_keys
 from shared.settings.option import WORKER, Option
-from shared.settings.readers import labels, size, whole_number, worker_id, worker_pool
+from shared.settings.readers import labels, size, whole_number, whole_seconds, worker_id, worker_pool
 
 __all__ = ["WORKER_OPTIONS"]
 
@@ -18,7 +18,7 @@ WORKER_OPTIONS = (
     Option(
         "drain_s",
         "DAGWAY_DRAIN_S",
-        whole_number(0, 86_400),
+        whole_seconds(0, 86_400),
         WORKER,
         "seconds that a worker told to stop gives its running steps; it takes no new runs meanwhile (25; up: 5)",
     ),

@@ -14,7 +14,9 @@ from services.api.representations.json_values import timestamp
 from services.api.settings import Settings, settings_from, warn_if_open
 from services.cli import cli
 from shared.errors import ConfigInvalid
+from shared.settings import readers
 from shared.settings.config import OPTIONS, Config, load_config
+from shared.settings.option import Option
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +31,24 @@ def test_an_option_wins_over_its_variable() -> None:
     config = load_config({"port": "1234"}, {"DAGWAY_PORT": "99", "DAGWAY_HOST": "0.0.0.0"})
 
     assert (config.port, config.host) == (1234, "0.0.0.0")
+
+
+_TIMES = [option for option in OPTIONS if option.field.endswith("_s")]
+
+
+@pytest.mark.parametrize("option", _TIMES, ids=lambda option: option.env)
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("1h", 3600)])
+def test_each_time_takes_seconds_and_units(option: Option, text: str, seconds: int) -> None:
+    assert getattr(load_config({}, {option.env: text}), option.field) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "90 seconds", "1m1h", "m", "-1", "1d", "nan", "0.4", "61m", "."])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a time from 0\.5 to 3600 s, such as 90, 90s, 15m or 24h"):
+        readers.seconds(text)
+    assert readers.seconds(" 2.5 ") == 2.5
+    with pytest.raises(ValueError, match="not a whole number of seconds"):
+        readers.whole_seconds(1, 100)("2.5")
 
 
 def test_an_unknown_variable_is_refused_with_the_one_that_was_meant() -> None:
