@@ -41,6 +41,19 @@ def test_a_failed_step_that_wrote_to_stdout_only_shows_that(look: Look, system: 
         expect(page.get_by_role("log")).to_have_text("no table orders")
 
 
+def test_of_an_endless_line_a_part_is_shown_and_the_whole_is_downloaded(look: Look, system: Embedded) -> None:
+    system.client.create("endless", "steps: [{name: a, command: \"printf '%300000d\\\\n' 7; echo end\"}]\n")
+    system.client.start("endless")
+    system.client.until("succeeded", "endless")
+    with look("#/runs/endless/r1?step=a") as page:
+        log = page.get_by_role("log")
+        expect(log).to_contain_text("… 296,000 more characters: see Download")
+        assert len(log.text_content() or "") < 5000
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download", exact=True).click()
+        assert download.value.path().read_text() == f"{7:300000d}\nend\n"
+
+
 def test_a_long_log_is_shown_by_its_end_and_downloaded_whole(look: Look, system: Embedded) -> None:
     pour(system, "flood")
     system.client.until("succeeded", "flood")
