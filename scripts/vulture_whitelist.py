@@ -84,6 +84,7 @@ _.max_accept
 _.parser_class
 _.task_class
 _.content_bytes_written
+_.completed
 _.channel_class
 
 # socketserver reads or calls them.
