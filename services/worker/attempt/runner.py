@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,6 @@ __all__ = ["AttemptResult", "AttemptRunner", "broken"]
 
 _log = logging.getLogger(__name__)
 _TAIL_BYTES = 1024
-_COPY_MODE = 0o660
-"""Of a file that a step names in ``stdout:`` or ``stderr:``, if the step has a user of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +236,7 @@ class AttemptRunner:
             grace_s=task.stop_grace_s,
             signal_on_stop=task.step.signal_on_stop,
             user=self._workspace.user(task),
-            check_folder=self._workspace.reach(task).check,
+            check_folder=self._workspace.making(task).check,
         )
 
     def _open_logs(self, execution: _Execution) -> tuple[LogStream, ...]:
@@ -266,12 +265,12 @@ class AttemptRunner:
 
     def _open_copy(self, execution: _Execution, text: str) -> int:
         path = self._copy_path(execution, text)
+        task, workspace = execution.task, self._workspace
+        make_folder = partial(workspace.make_folder, task=task)
         try:
-            fd = execution.files.open_copy(path, self._workspace.reach(execution.task))
+            return execution.files.open_copy(path, workspace.reach(task), workspace.user(task), make_folder)
         except OSError as error:
             raise InvalidInput(f"the output of the step cannot be written to {path}: {error.strerror}") from error
-        execution.supervisor.share(fd, _COPY_MODE)
-        return fd
 
     def _copy_path(self, execution: _Execution, text: str) -> Path:
         """Expand the file name in ``stdout:`` or ``stderr:``. A relative name is below the step's directory."""

@@ -68,7 +68,7 @@ class Workspace:
         if folder.is_relative_to(own):
             self.make_run_dir(task)
         if folder != own:
-            make_folder(folder, self.user(task), self.reach(task).check)
+            make_folder(folder, self.user(task), self.making(task).check)
 
     def directory(self, task: Task, inputs: Inputs) -> Path:
         """Return the directory in which conditions and back-quoted commands run.
@@ -85,6 +85,15 @@ class Workspace:
         if self.users is None:
             return EVERYTHING
         return self._reach(self.run_dir(task))
+
+    def making(self, task: Task) -> Reach:
+        """Return where the worker makes folders for the run: not among the DAG files, where its steps could add others.
+
+        Where the steps may make folders themselves, it is not asked.
+        """
+        dags = () if self.users is None or self.dags_dir is None else (self.dags_dir,)
+        reach = self.reach(task)
+        return Reach((*reach.private, *dags), tuple(each for each in reach.own if each not in dags))
 
     def _reach(self, *own: Path) -> Reach:
         return Reach((*self.private, Path(PROC)), own if self.dags_dir is None else (*own, self.dags_dir))

@@ -21,6 +21,8 @@ from services.worker.output.file_copy import FileCopy
 from services.worker.output.masking import Masker
 from services.worker.output.opened_by_name import texts_of, texts_open_by_name
 from services.worker.output.pipe_copier import PipeCopier, write_all
+from services.worker.output.step_files import open_for_step
+from services.worker.process.step_users import StepUser
 from shared.contracts.tasks import Task
 from shared.language.model import LogOutput
 
@@ -204,12 +206,19 @@ class OutputFiles:
             while self._fds:
                 os.close(self._fds.pop())
 
-    def open_copy(self, path: Path, reach: Reach) -> int:
+    def open_copy(self, path: Path, reach: Reach, user: StepUser | None, make_folder: Callable[[Path], None]) -> int:
         """Open the file that a step names in ``stdout:`` or ``stderr:``. ``close`` closes it. Raises ``OSError``.
+
+        If steps have a ``user`` of their own, the file must be one that this user may write to, or make.
+        ``make_folder`` makes its missing parents then.
 
         Not a pipe: while nobody reads from it, it would hold up the thread that ships the logs of all steps.
         """
-        fd = self._open(str(path), reach)
+        if user is None:
+            fd = self._open(str(path), reach)
+        else:
+            fd = open_for_step(path, reach, user, make_folder)
+            self._fds.append(fd)
         if stat.S_ISFIFO(os.fstat(fd).st_mode):
             raise OSError(errno.EINVAL, "the output of a step cannot go to a named pipe", str(path))
         return fd

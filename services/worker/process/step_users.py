@@ -38,6 +38,12 @@ class StepUser:
         os.fchown(fd, -1, self.gid)
         os.fchmod(fd, mode)
 
+    def may_write(self, about: os.stat_result) -> bool:
+        """Return whether a step may itself write to a file, or make files in a folder."""
+        if about.st_uid == self.uid:
+            return bool(about.st_mode & stat.S_IWUSR)
+        return bool(about.st_mode & (stat.S_IWGRP if about.st_gid == self.gid else stat.S_IWOTH))
+
 
 def any_folder(_path: str) -> None:
     """Allow every folder: the default of what checks where the worker makes folders for a step."""
