@@ -1,12 +1,24 @@
-"""Trim text by shell patterns (``${X#p}``, ``${X%%p}``, ``${X/p/r}``) without catastrophic backtracking."""
+"""Trim text by shell patterns (``${X#p}``, ``${X%%p}``, ``${X/p/r}``).
+
+RE2 matches them. Python's own expressions would need a time that is quadratic in the length of the text, and nothing
+else in the process would run meanwhile, heartbeats included.
+"""
 
 import re
+from typing import Any
 
 from shared.language.expansion.size import check_size
+from shared.language.patterns import PatternError, compile_pattern
 
 __all__ = ["replace", "trim_prefix", "trim_suffix"]
 
 _CLASS = re.compile(r"\[[!^]?\]?[^\]]*\]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MOVED = 0x10F800 - 0xD800
+"""To the end of the last range of characters for private use."""
+_SPECIAL = frozenset("*?[\\")
+_MOST_CHARS = 1000
+"""How many characters a glob may stand for, besides those of its stars. A longer one matches nothing."""
 
 
 def _pieces(pattern: str) -> list[list[str]]:
@@ -36,32 +48,45 @@ def _pieces(pattern: str) -> list[list[str]]:
     return pieces
 
 
-def _compile(pieces: list[list[str]], *, longest: bool) -> re.Pattern[str] | None:
-    """Return a regex for the pieces in order. Each matches as early as possible; if ``longest``, the last as late."""
-    texts = ["".join(piece) for piece in pieces]
-    parts = [texts[0]]
-    for index, text in enumerate(texts[1:], start=1):
-        last = index == len(texts) - 1
-        # Atomic groups: the position of a matched piece is never reconsidered, so the search cannot explode.
-        parts.append(f".*{text}" if last and longest else f"(?>.*?{text})")
-    try:
-        return re.compile("".join(parts), re.DOTALL)
-    except re.error:
+def _compile(pieces: list[list[str]], *, longest: bool) -> Any:
+    """Return a pattern for the pieces in order. Each matches as early as possible; if ``longest``, the last as late.
+
+    ``None`` if the pieces make no pattern, or too large a one.
+    """
+    if sum(map(len, pieces)) > _MOST_CHARS:
         return None
+    texts = ["".join(piece) for piece in pieces]
+    stars = [".*?"] * (len(texts) - 1)
+    if stars and longest:
+        stars[-1] = ".*"
+    parts = [texts[0], *(f"{star}{text}" for star, text in zip(stars, texts[1:], strict=True))]
+    try:
+        return compile_pattern(f"(?s){_encodable(''.join(parts))}")
+    except PatternError:
+        return None
+
+
+def _encodable(text: str) -> str:
+    """Return ``text`` with other characters for bytes of the host that are no text, which RE2 cannot take."""
+    return _SURROGATE.sub(lambda found: chr(ord(found[0]) + _MOVED), text)
 
 
 def trim_prefix(value: str, pattern: str, *, longest: bool) -> str:
     """Return ``value`` without the shortest or longest prefix that the glob ``pattern`` matches."""
+    if _SPECIAL.isdisjoint(pattern):
+        return value.removeprefix(pattern)
     regex = _compile(_pieces(pattern), longest=longest)
-    match = regex.match(value) if regex else None
+    match = regex.match(_encodable(value)) if regex else None
     return value[match.end() :] if match else value
 
 
 def trim_suffix(value: str, pattern: str, *, longest: bool) -> str:
     """Return ``value`` without the shortest or longest suffix that the glob ``pattern`` matches."""
+    if _SPECIAL.isdisjoint(pattern):
+        return value.removesuffix(pattern)
     mirrored = [piece[::-1] for piece in _pieces(pattern)[::-1]]
     regex = _compile(mirrored, longest=longest)
-    match = regex.match(value[::-1]) if regex else None
+    match = regex.match(_encodable(value[::-1])) if regex else None
     return value[: len(value) - match.end()] if match else value
 
 
@@ -71,15 +96,22 @@ def replace(value: str, pattern: str, by: str, *, every: bool) -> str:
     Raises:
         ExpansionError: the result would be too long.
     """
-    regex = _compile(_pieces(pattern), longest=True)
-    if regex is None or not pattern:
+    if not pattern:
         return value
-    placed = 0
-
-    def place(_match: re.Match[str]) -> str:
-        nonlocal placed
+    if _SPECIAL.isdisjoint(pattern):
+        most = value.count(pattern) if every else 1
+        check_size(len(by) * most)
+        return value.replace(pattern, by, most)
+    regex = _compile(_pieces(pattern), longest=True)
+    if regex is None:
+        return value
+    parts: list[str] = []
+    end = placed = 0
+    for match in regex.finditer(_encodable(value)):
         placed += len(by)
         check_size(placed)
-        return by
-
-    return regex.sub(place, value, count=0 if every else 1)
+        parts += value[end : match.start()], by
+        end = match.end()
+        if not every:
+            break
+    return "".join((*parts, value[end:]))
