@@ -18,6 +18,8 @@ _METADATA = frozenset(
             "168.63.129.16",  # Azure
             "192.0.0.192",  # Oracle Cloud
             "fd00:ec2::254",  # AWS
+            "fd00:ec2::23",  # AWS: credentials of pods in EKS
+            "fd00:42::42",  # Scaleway
             "fd20:ce::254",  # Google Cloud
         ),
     )
