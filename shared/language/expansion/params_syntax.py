@@ -24,8 +24,9 @@ __all__ = [
     "quote_pairs",
 ]
 
-# A name contains neither quotes nor back quotes, which keeps the search linear on hostile text.
-_TOKEN = re.compile(r'(?:([^\s="`]+)=)?("(?:\\"|[^"])*"|`(?:\\"|[^`])*`|[^"\s]+)', re.ASCII)
+# A name contains neither quotes nor back quotes, and there is one way to match what is between back quotes. So the
+# search is linear on hostile text.
+_TOKEN = re.compile(r'(?:([^\s="`]+)=)?("(?:\\"|[^"])*"|`[^`]*`|[^"\s]+)', re.ASCII)
 _REFERENCE = re.compile(r"\$(?:\{[^{}\s]+\}|[A-Za-z0-9_]+(?:\.\S+)?)\Z")
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _GO_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}

@@ -157,6 +157,15 @@ def test_quoted_pairs_are_read_back(pairs: list[tuple[str, str]]) -> None:
         assert ([(param.name, param.value) for param in found], was_json) == (pairs, False)
 
 
+@pytest.mark.timeout(20)
+def test_escaped_quotes_behind_a_back_quote_are_read_at_once() -> None:
+    """Two ways to match each of them were a time that doubled with each: the scheduler did nothing else meanwhile."""
+    assert parse_params_text("`" + '\\"' * 20_000)[0]
+    (one,), _ = parse_params_text('K=`echo \\"a\\" b`')
+
+    assert (one.name, one.value) == ("K", '`echo \\"a\\" b`')
+
+
 def test_long_hostile_overrides_are_read_at_once() -> None:
     for text in ('"' * 200_001, "`" * 200_001, "a" * 500_000, '\\"' * 100_000, "=" * 100_000, "[" * 100_000):
         with within_cpu_time(3):
