@@ -27,6 +27,8 @@ _SINGLE = re.compile(r"\b(\w+)-\1\b(?:/\d+)?", re.IGNORECASE)
 _MINUTE = timedelta(minutes=1)
 _LONGEST_SHIFT = timedelta(hours=25)
 """More than the largest clock change in history: Samoa skipped a day."""
+_SHORTEST_PERIOD = timedelta(days=6)
+"""Less than any zone has kept its UTC offset: a week, in Brazil in 2000."""
 _MAX_YEARS = 9
 """How many years to search for a match. The 29th of February is at most eight years away."""
 
@@ -119,10 +121,11 @@ def _next_of_minutes(fields: str, after: datetime, tz: tzinfo) -> datetime | Non
         if found is None:
             return None
         at = (found - offset).replace(tzinfo=UTC)
-        if _wall(at, tz) == found:
+        changed = _first_change(after, at, offset, tz)
+        if changed is None:
             return at
         # The clock changes before that: search again from the first minute after the change, inclusive.
-        after = _change(after, at, offset, tz)
+        after = changed
         wall = _wall(after, tz) - _MINUTE
 
 
@@ -163,6 +166,20 @@ def _instant(wall: datetime, tz: tzinfo) -> datetime:
         return at
     before = at - _LONGEST_SHIFT
     return _change(before, at, _wall(before, tz) - _naive(before), tz)
+
+
+def _first_change(after: datetime, until: datetime, offset: timedelta, tz: tzinfo) -> datetime | None:
+    """Return the first minute in ``after < t <= until`` whose UTC offset is not ``offset``, or ``None``.
+
+    It is not enough to look at ``until``: after two changes the offset is the same again, and the hour that the second
+    one repeats has the same wall times before it.
+    """
+    while after < until:
+        upto = min(after + _SHORTEST_PERIOD, until)
+        if _wall(upto, tz) - _naive(upto) != offset:
+            return _change(after, upto, offset, tz)
+        after = upto
+    return None
 
 
 def _change(low: datetime, high: datetime, offset: timedelta, tz: tzinfo) -> datetime:

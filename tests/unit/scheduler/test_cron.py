@@ -53,6 +53,20 @@ def test_from_any_minute_of_a_change(zone: str) -> None:
             assert next_fire(expression, after, ZoneInfo(zone)) == next(at for at in due if at > after)
 
 
+def test_a_time_after_two_clock_changes_is_found_in_both_passes_of_the_repeated_hour() -> None:
+    year = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
+
+    def due(expression: str, tz: tzinfo) -> list[str]:
+        return [f"{at:%m-%d %H:%M}" for at in fires_between(expression, *year, tz)]
+
+    # Standard time at the beginning of the year, summer time in the first pass, and summer time again a year later.
+    assert due("*/20 1 1 11 *", NEW_YORK) == [f"11-01 0{h}:{m:02}" for h in (5, 6) for m in (0, 20, 40)]
+    assert due("*/30 2 * 10 7", BERLIN)[-4:] == ["10-25 00:00", "10-25 00:30", "10-25 01:00", "10-25 01:30"]
+    # The clock changes four times before the time: for the month of Ramadan, and for that of the year after.
+    casablanca = next_fire("*/30 2 30 12 *", datetime(2025, 12, 31, tzinfo=UTC), ZoneInfo("Africa/Casablanca"))
+    assert casablanca == datetime(2026, 12, 30, 1, tzinfo=UTC)
+
+
 def number(low: int, high: int) -> st.SearchStrategy[str]:
     return st.integers(low, high).map(str)
 
