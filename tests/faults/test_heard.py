@@ -15,6 +15,7 @@ from tests.faults.conftest import LEASE_S, attempts
 from tests.harness.cluster import Cluster, pid_in
 from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
+from tests.harness.wrong_clock import wrong_clock
 
 JUDGES_AFTER_S = 7 + LEASE_S
 """The time in which workers may reconnect, plus a lease, plus two passes."""
@@ -147,18 +148,10 @@ def test_busy_workers_outlast_a_database_that_is_away_for_longer_than_a_lease(cl
     went_on(cluster, *dags)
 
 
-SKEWED = """
-import datetime, shared.clock
-right = shared.clock.utc_now
-shared.clock.utc_now = lambda: right() + datetime.timedelta(seconds={seconds})
-"""
-
-
 @pytest.fixture
 def skewed(cluster: Cluster, tmp_path: Path) -> Iterator[DagwayProcess]:
     """A third scheduler, on a host whose clock is an hour ahead."""
-    (tmp_path / "sitecustomize.py").write_text(SKEWED.format(seconds=3600))
-    scheduler = cluster.scheduler("skewed", PYTHONPATH=str(tmp_path))
+    scheduler = cluster.scheduler("skewed", **wrong_clock(tmp_path, timedelta(hours=1)))
     with scheduler:
         cluster.ready(scheduler)
         yield scheduler

@@ -9,6 +9,8 @@ import { offsetMs, span } from "../time.js";
 const HOUR_MS = 3_600_000;
 const ZOOMS = [24, 6, 1];
 const STEPS_MS = { 24: 3 * HOUR_MS, 6: HOUR_MS, 1: HOUR_MS / 6 };
+/** Every full hour and ten minutes of any zone is a multiple of it. */
+const MARK_MS = HOUR_MS / 12;
 const LINES = 14;
 const WIDTH = 1200;
 const NAMES = 190;
@@ -91,13 +93,13 @@ export class Day {
       s("rect", { x: x(run.begin), y: index * LINE + 4, width: Math.max(3, (run.end - run.begin) * scale), height: LINE - 8, rx: 2 })))))));
   }
 
-  /** Full hours, or parts of one, in the zone of the browser. */
+  /** Full hours, or parts of one, in the zone of the browser, whose UTC offset may change between them. */
   ticks(from) {
     const step = STEPS_MS[this.hours];
-    const offset = offsetMs(this.data.until);
     const found = [];
-    for (let at = Math.ceil((from + offset) / step) * step - offset; at <= this.until; at += step) {
-      found.push({ at, text: new Date(at + offset).toISOString().slice(11, 16) });
+    for (let at = Math.ceil(from / MARK_MS) * MARK_MS; at <= this.until; at += MARK_MS) {
+      const shown = at + offsetMs(at);
+      if (shown % step === 0) found.push({ at, text: new Date(shown).toISOString().slice(11, 16) });
     }
     return found;
   }
