@@ -54,6 +54,15 @@ def test_a_search_pauses_after_some_runs_says_so_and_goes_on(stack: Stack, monke
     assert [len(page["dagRuns"]) for page in pages(stack)] == [8]
 
 
+def test_runs_of_several_dags_with_one_id_that_were_created_at_once_are_on_some_page(stack: Stack) -> None:
+    names = ["a", "b", "c", "d", "e"]
+    for name in names:
+        stack.add_run(name, "build-7", "succeeded", created_at=NOW)
+
+    found = [run["name"] for page in pages(stack, limit="2") for run in page["dagRuns"]]
+    assert sorted(found) == names
+
+
 def test_the_whole_id_of_a_run_finds_it_however_old_it_is(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reads, "search_end", partialmethod(Reads.search_end, most=1))
     stack.add_run("etl", WHOLE, "succeeded", created_at=NOW)

@@ -120,11 +120,11 @@ def test_sub_runs_are_found_under_their_root_with_both_names(engine: Engine, rea
         ({"created_from": after(4), "created_before": after(2)}, []),
         ({"dag_name": "etl", "status": RunStatus.RUNNING, "id_part": "5"}, ["r-5"]),
         ({"limit": 2}, ["r-5", "a.4"]),
-        ({"behind": ListedRunRow("", 0, after(4), "a.4")}, ["b_4", "r-3", "R-2", "r-1"]),
-        ({"behind": ListedRunRow("", 0, after(4), "a.9"), "limit": 1}, ["b_4"]),
-        ({"behind": ListedRunRow("", 0, after(1), "r-1")}, []),
-        ({"down_to": ListedRunRow("", 0, after(4), "a.4")}, ["r-5", "a.4"]),
-        ({"down_to": ListedRunRow("", 0, after(4), "b_4"), "search": "R"}, ["r-5"]),
+        ({"behind": ListedRunRow("etl/a.4", 0, after(4), "a.4")}, ["b_4", "r-3", "R-2", "r-1"]),
+        ({"behind": ListedRunRow("etl/a.9", 0, after(4), "a.9"), "limit": 1}, ["b_4"]),
+        ({"behind": ListedRunRow("etl/r-1", 0, after(1), "r-1")}, []),
+        ({"down_to": ListedRunRow("etl/a.4", 0, after(4), "a.4")}, ["r-5", "a.4"]),
+        ({"down_to": ListedRunRow("etl/b_4", 0, after(4), "b_4"), "search": "R"}, ["r-5"]),
         ({"run_id": "r-3"}, ["r-3"]),
         ({"run_id": "r-6"}, []),
     ],
@@ -141,6 +141,24 @@ def test_runs_are_filtered_and_newest_first(
     add_run(engine, "sub", "r-6", created_at=after(6), root_key="etl/r-5", parent_key="etl/r-5")
 
     assert _ids(reads.runs(**filters)) == ids
+
+
+def test_pages_have_all_runs_that_were_created_at_once_under_one_id(engine: Engine, reads: Reads) -> None:
+    for name in ("c", "a", "d", "b"):
+        add_run(engine, name, "build-7", created_at=after(1))
+    add_run(engine, "a", "build-8", created_at=after(1))
+    order = ["a/build-7", "b/build-7", "c/build-7", "d/build-7", "a/build-8"]
+
+    for limit in (1, 2, 3):
+        found: list[ListedRunRow] = []
+        while page := reads.runs(behind=found[-1] if found else None, limit=limit):
+            found += page
+        assert [each.run_key for each in found] == order
+    end = reads.search_end(most=2)
+    assert end is not None
+    assert [each.run_key for each in reads.runs(down_to=end)] == order[:2]
+    assert [each.run_key for each in reads.runs(behind=end)] == order[2:]
+    assert [each.run_key for each in reads.runs(oldest_first=True)] == order[::-1]
 
 
 def test_a_part_of_an_id_is_found_in_longer_ids_whatever_its_length(engine: Engine, reads: Reads) -> None:

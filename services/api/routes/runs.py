@@ -181,7 +181,9 @@ def _page(call: Call, query: RunsQuery, name: str | None, status: RunStatus | No
     shown = listed[:limit]
     last = shown[-1] if len(listed) > limit else end
     told = b"" if last is None or last is not end else b',"searchedBackTo":%s' % _time(call, last)
-    cursor = json_bytes(None if last is None else write_cursor(last.created_at.isoformat(), last.dag_run_id))
+    cursor = json_bytes(
+        None if last is None else write_cursor(last.created_at.isoformat(), last.dag_run_id, last.run_key)
+    )
     return ApiResponse(200, b'{"dagRuns":[%s],"nextCursor":%s%s}' % (_summaries(call, shown), cursor, told))
 
 
@@ -199,8 +201,8 @@ def _page_size(text: str) -> int:
 
 def _place(values: list[Any]) -> ListedRunRow | None:
     match values:
-        case [str(at), str(run_id)]:
-            return ListedRunRow("", 0, moment(at), run_id)
+        case [str(at), str(run_id), str(run_key)]:
+            return ListedRunRow(run_key, 0, moment(at), run_id)
     return None
 
 

@@ -6,11 +6,12 @@ from shared.store import tables as t
 from shared.store.functions import bytewise
 
 __all__ = [
+    "ALL_NEWEST_FIRST",
+    "ALL_OLDEST_FIRST",
     "BY_DAG",
     "HAS_LONG_ID",
     "IS_ROOT",
     "NEWEST_FIRST",
-    "OLDEST_FIRST",
     "QUEUED",
     "RUNNING",
     "USUAL_ID",
@@ -40,11 +41,19 @@ def _newest_first(runs: FromClause) -> tuple[ColumnElement[object], ColumnElemen
 
 
 NEWEST_FIRST = _newest_first(t.dag_runs)
-"""The order of runs, newest first. Runs started in one batch have the same ``created_at``: then the run with the
-smaller id, compared by code point, counts as newer."""
+"""The order of a DAG's runs, newest first. Runs started in one batch have the same ``created_at``: then the run with
+the smaller id, compared by code point, counts as newer."""
 
-OLDEST_FIRST = (t.dag_runs.c.created_at, bytewise(t.dag_runs.c.dag_run_id).desc())
-"""``NEWEST_FIRST`` turned round, so that the same indexes serve it."""
+ALL_NEWEST_FIRST = (*NEWEST_FIRST, bytewise(t.dag_runs.c.run_key))
+"""The order of the runs of all DAGs: those of a batch may even have the same id, if clients choose it. The indexes of
+``NEWEST_FIRST`` serve it, because only runs that are equal in these two columns are sorted."""
+
+ALL_OLDEST_FIRST = (
+    t.dag_runs.c.created_at,
+    bytewise(t.dag_runs.c.dag_run_id).desc(),
+    bytewise(t.dag_runs.c.run_key).desc(),
+)
+"""``ALL_NEWEST_FIRST`` turned round, so that the same indexes serve it."""
 
 _other = t.dag_runs.alias("other")
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     bindparam,
     func,
     literal_column,
+    not_,
     or_,
     select,
     union_all,
@@ -22,11 +23,12 @@ from shared.store import tables as t
 from shared.store.functions import bytewise
 from shared.store.queries.matching import among, contains, elements, has_element
 from shared.store.queries.runs import (
+    ALL_NEWEST_FIRST,
+    ALL_OLDEST_FIRST,
     BY_DAG,
     HAS_LONG_ID,
     IS_ROOT,
     NEWEST_FIRST,
-    OLDEST_FIRST,
     QUEUED,
     RUNNING,
     USUAL_ID,
@@ -88,9 +90,15 @@ def _ordered(
     if created_before is not None:
         where.append(_r.created_at < created_before)
     if behind is not None:
-        later_id = and_(_r.created_at == behind.created_at, bytewise(_r.dag_run_id) > behind.dag_run_id)
-        where += [_r.created_at <= behind.created_at, or_(_r.created_at < behind.created_at, later_id)]
+        same_time = and_(_r.created_at == behind.created_at, _later_id(behind))
+        where += [_r.created_at <= behind.created_at, or_(_r.created_at < behind.created_at, same_time)]
     return where
+
+
+def _later_id(than: ListedRunRow) -> ColumnElement[bool]:
+    """Return the condition on runs that come later in the order than another one that was created at the same time."""
+    same_id = and_(_r.dag_run_id == than.dag_run_id, bytewise(_r.run_key) > than.run_key)
+    return or_(bytewise(_r.dag_run_id) > than.dag_run_id, same_id)
 
 
 def _has_id_part(part: str) -> ColumnElement[bool]:
@@ -189,7 +197,7 @@ class RunReads(Reader):
         oldest_first: bool = False,
         limit: int = _MAX_RUNS,
     ) -> tuple[ListedRunRow, ...]:
-        """Return the root runs that match all filters, newest first; runs created at the same time by id.
+        """Return the root runs that match all filters, newest first; runs created at the same time by id and key.
 
         ``run_id``: the whole run id; ``id_part``: a case-sensitive substring of it. ``search``: a substring, in any
         case, of the run id or of the DAG's name. ``tag``: a tag that the present DAG of this name has. ``started_by``:
@@ -200,8 +208,8 @@ class RunReads(Reader):
         """
         where = [self._ours(_r.dag_name), *_ordered(dag_name, status, created_from, created_before, behind)]
         if down_to is not None:
-            earlier_id = and_(_r.created_at == down_to.created_at, bytewise(_r.dag_run_id) <= down_to.dag_run_id)
-            where += [_r.created_at >= down_to.created_at, or_(_r.created_at > down_to.created_at, earlier_id)]
+            same_time = and_(_r.created_at == down_to.created_at, not_(_later_id(down_to)))
+            where += [_r.created_at >= down_to.created_at, or_(_r.created_at > down_to.created_at, same_time)]
         if run_id:
             where.append(_r.dag_run_id == run_id)
         if id_part:
@@ -216,7 +224,7 @@ class RunReads(Reader):
         if started_by:
             where.append(_r.started_by == started_by)
         query = select(_r.run_key, _r.version, _r.created_at, _r.dag_run_id).where(*where)
-        query = query.order_by(*(OLDEST_FIRST if oldest_first else NEWEST_FIRST)).limit(limit)
+        query = query.order_by(*(ALL_OLDEST_FIRST if oldest_first else ALL_NEWEST_FIRST)).limit(limit)
         with self._statement() as connection:
             return tuple([ListedRunRow(*row) for row in connection.execute(query)])
 
@@ -237,10 +245,11 @@ class RunReads(Reader):
         on with it as ``behind``.
         """
         where = [self._ours(_r.dag_name), *_ordered(dag_name, status, created_from, created_before, behind)]
-        query = select(_r.created_at, _r.dag_run_id).where(*where).order_by(*NEWEST_FIRST).offset(most - 1).limit(1)
+        query = select(_r.run_key, _r.version, _r.created_at, _r.dag_run_id).where(*where)
+        query = query.order_by(*ALL_NEWEST_FIRST).offset(most - 1).limit(1)
         with self._statement() as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else ListedRunRow("", 0, row.created_at, row.dag_run_id)
+        return None if row is None else ListedRunRow(*row)
 
     def runs_by_key(self, run_keys: Iterable[str]) -> dict[str, RunRow]:
         """Return the root runs with these keys, by key, without nodes. Keys that do not exist are left out."""
