@@ -46,3 +46,13 @@ def test_the_steps_of_a_run_know_the_time_for_which_it_was_started(rig: Rig) -> 
         "retried": "2026-11-24T12:00:00Z",
         "by-hand": None,
     }
+
+
+def test_a_caught_up_run_of_the_time_before_is_no_success_since_then(rig: Rig) -> None:
+    rig.dag("a", 'schedule: "*/10 * * * *"\ncatchup: latest\nskipIfSuccessful: true\n')
+    rig.at("12:03")
+    rig.one.admission.admit("a")
+    rig.end()
+    rig.at("12:10")
+
+    assert rig.ledger() == [("12:00", "start", "fired"), ("12:10", "start", "fired")], rig.reasons()

@@ -179,7 +179,8 @@ def test_guards_of_a_start(rig: Rig) -> None:
     assert rig.ledger("b") == [("12:00", "start", "fired"), ("12:10", "start", "skipped"), ("12:20", "start", "fired")]
 
     rig.end()
-    started = {"started_at": rig.now + timedelta(minutes=5), "created_at": rig.now + timedelta(minutes=5)}
+    began = rig.now + timedelta(minutes=5)
+    started = {"dag_run_id": "by-hand", "started_at": began, "created_at": began}
     with rig.stack.engine.begin() as connection:
         connection.execute(
             update(t.dag_runs).where(t.dag_runs.c.dag_run_id.like("sched-20261124T1220%")).values(started)

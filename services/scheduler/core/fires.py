@@ -88,11 +88,16 @@ class Fire:
 
 @dataclass(frozen=True, slots=True)
 class LatestRun:
-    """A DAG's newest run, as ``guard`` needs it. ``began_at``: when it started or was queued, whichever was earlier."""
+    """A DAG's newest run, as ``guard`` needs it.
+
+    ``began_at``: when it started or was queued, whichever was earlier. ``scheduled_at``: the scheduled time for which
+    it, or a run that it repeats, was started.
+    """
 
     dag_run_id: str
     status: str
     began_at: datetime
+    scheduled_at: datetime | None = None
 
 
 def first_fire(schedule: Schedule, after: datetime, tz: tzinfo) -> datetime | None:
@@ -232,7 +237,9 @@ def guard(
     if skip_if_successful and latest.status == "succeeded":
         following = next_fire(scheduled.expression, scheduled.at, tz)
         since = scheduled.at - (following - scheduled.at) if following is not None else scheduled.at
-        own_run = latest.dag_run_id == scheduled_run_id(file_name, START, began_at)
+        # It may have begun minutes after its time: caught up, or by a busy scheduler.
+        own_at = latest.scheduled_at
+        own_run = own_at is not None and latest.dag_run_id == scheduled_run_id(file_name, START, own_at)
         if began_at >= since and not own_run:
             return f"already successful since the last scheduled time: run {latest.dag_run_id}"
     return ""

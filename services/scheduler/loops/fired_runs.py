@@ -118,7 +118,7 @@ class FiredRuns:
         if row is None:
             return None
         began_at = min(at for at in (row["started_at"] or row["created_at"], row["queued_at"]) if at is not None)
-        return core.LatestRun(row["dag_run_id"], row["status"], began_at)
+        return core.LatestRun(row["dag_run_id"], row["status"], began_at, row["scheduled_at"])
 
     def _queue(self, file_name: str) -> str:
         dag, dag_name = self._plans[file_name].dag, str(self._dags[file_name]["dag_name"])

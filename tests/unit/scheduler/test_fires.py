@@ -166,6 +166,10 @@ def test_how_a_pause_ended_decides_before_the_dag_does() -> None:
     assert [fire.outcome for fire in fires] == ["missed", "missed", "missed", "catchup"]
 
 
+YESTERDAY = YEAR - timedelta(days=1)
+OWN = scheduled_run_id("f", "start", YESTERDAY)
+
+
 @pytest.mark.parametrize(
     ("latest", "running", "why"),
     [
@@ -181,10 +185,12 @@ def test_how_a_pause_ended_decides_before_the_dag_does() -> None:
         ),
         (LatestRun("r", "partially_succeeded", YEAR - timedelta(hours=1)), False, ""),
         (LatestRun("r", "succeeded", YEAR - timedelta(hours=25)), False, ""),
+        (LatestRun(OWN, "succeeded", YESTERDAY, YESTERDAY), False, ""),
+        (LatestRun(OWN, "succeeded", YESTERDAY + timedelta(minutes=1), YESTERDAY), False, ""),
         (
-            LatestRun(scheduled_run_id("f", "start", YEAR - timedelta(days=1)), "succeeded", YEAR - timedelta(days=1)),
+            LatestRun("r", "succeeded", YESTERDAY + timedelta(minutes=1), YESTERDAY),
             False,
-            "",
+            "already successful since the last scheduled time: run r",
         ),
     ],
 )
