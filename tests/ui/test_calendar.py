@@ -24,7 +24,8 @@ def test_days_show_what_fired_and_what_is_planned(look: Look, system: Embedded) 
         expect(heading).to_have_text(f"{coming:%B %Y}")
         expect(page).to_have_url(re.compile(f"month={coming:%Y-%m}"))
         days = monthrange(coming.year, coming.month)[1]
-        expect(calendar.get_by_role("cell").filter(has_text="24 planned")).to_have_count(days)
+        # In the zone of the machine: a day on which the clocks change has another number of hours.
+        expect(calendar.get_by_role("cell").filter(has_text=re.compile("2[345] planned"))).to_have_count(days)
         assert barriers(page) == []
 
         # The same month of all DAGs, of which there may be more.
