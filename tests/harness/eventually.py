@@ -33,7 +33,8 @@ def eventually(
     Tries every ``every_s`` seconds at first, and less often the longer it waits: in the end every ``slowest_s``.
 
     ``condition`` may be a predicate, a function with asserts, or a function whose return value the test
-    needs. Exceptions other than AssertionError pass through.
+    needs. Exceptions other than AssertionError pass through. A predicate says no by ``False`` alone: ``None``, 0 and
+    empty values end the wait as any other value does.
 
     Raises:
         AssertionError: the condition did not hold within ``timeout_s``; contains the reason of the last try.
