@@ -41,7 +41,7 @@ def test_a_poison_message_is_seen_returned_and_discarded(live: Live) -> None:
     body = {"ids": [letter["id"], letter["id"]]}
     assert live.post("/dead-letters/bulk/return", body) == {"results": [{"id": letter["id"], "outcome": "done"}]}
     # It still cannot be read.
-    eventually(lambda: listed(live, "poison")[0]["firstSeenAt"] > letter["firstSeenAt"])
+    eventually(lambda: listed(live, "poison")[0]["firstSeenAt"] != letter["firstSeenAt"])
     assert listed(live, "poison")[0]["id"] == letter["id"]
 
     results = live.post("/dead-letters/bulk/discard", {"ids": ["0" * 32, letter["id"]]})["results"]

@@ -307,7 +307,9 @@ def test_deliveries_know_when_they_arrived_in_the_order_in_which_they_are_taken(
 def test_a_message_that_its_sender_sends_again_comes_marked(transport: Transport, batched: bool) -> None:
     route = replace(fresh(), batched=batched)
     consumer = transport.consume([route], prefetch=10)
-    wait([transport.send(Outgoing(route, b"x", f"id-{number}", again=number == 1)) for number in range(3)], 5)
+    sent = [transport.send(Outgoing(route, b"x", f"id-{number}", again=number == 1)) for number in range(3)]
+    for each in sent:
+        each.result(60)
 
     taken = take_all(consumer, 3)
 

@@ -138,7 +138,7 @@ def test_a_key_of_one_pool_reports_for_its_own_workers_only(system: AttackedSyst
     system.until_refused(sent, before)
     assert sent["events", "foreign_worker"] == 2 * (len(reports) - 1)
     # The worker's first heartbeat may be recorded after its first step.
-    assert eventually(lambda: _only(system.cluster.rows(t.workers, worker_id="w1")))["state"] == "live"
+    assert eventually(lambda: _only(system.cluster.rows(t.workers, worker_id="w1")))["state"] != "stopped"
     system.release("other-pool")
     gpu.close()
 
@@ -297,7 +297,8 @@ def _assert_no_trace(system: AttackedSystem) -> None:
     assert [row["status"] for row in rows(t.dag_runs, dag_name="victim", dag_run_id="r1")] == ["running"]
     assert not [row for row in rows(t.transitions) if row["by"] == FORGED]
     assert not [row for row in rows(t.log_chunks) if FORGED.encode() in bytes(row["data"])]
-    assert [row["state"] for row in rows(t.workers, worker_id="w1")] == ["live"]
+    # On a busy machine it may count as lost. The forged heartbeats say that it has stopped.
+    assert "stopped" not in [row["state"] for row in rows(t.workers, worker_id="w1")]
     assert not [row for row in rows(t.specs) if f"touch {system.folder / FORGED}" in row["yaml"]]
     assert not [row for row in rows(t.queues) + rows(t.pools) if row["name"] == "x"]
     assert not (system.folder / FORGED).exists()
