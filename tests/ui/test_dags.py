@@ -1,5 +1,6 @@
 """The pages of DAGs: find, create, edit, compare, suspend, pause."""
 
+import re
 from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, Page, Route, expect
@@ -207,7 +208,7 @@ def test_an_unsaved_text_is_found_after_its_dag_was_deleted_meanwhile(look: Look
             editor = page.get_by_label(f"Spec of {name}")
             expect(editor).to_have_value("steps: [echo first]\n")
             editor.fill("steps: [echo mine]\n")
-            page.get_by_role("link", name="Home", exact=True).click()
+            page.get_by_role("link", name=re.compile("^Home")).click()  # its name counts the approvals of other tests
             assert system.client.ask("DELETE", f"/dags/{name}").status == 204
         for name, button in (("gone-saved", "Save"), ("gone-dropped", "Undo all")):
             page.get_by_role("link", name="DAGs", exact=True).click()

@@ -260,6 +260,8 @@ def test_a_refresh_of_the_page_keeps_focus_and_input(look: Look, system: Deploym
             page.evaluate("dispatchEvent(new HashChangeEvent('hashchange'))")
         expect(field).to_have_value("half a sen")
         expect(field).to_be_focused()
+    assert system.client.ask("POST", "/dag-runs/steady/r1/steps/ask/reject", {}).status == 200
+    system.client.until("rejected", "steady")
 
 
 def test_an_address_of_dagus_pages_opens_ours(look: Look, shown: Deployment) -> None:
