@@ -13,7 +13,7 @@ from services.scheduler.core.sub_runs import STATE_OF
 from shared.admission.pools import LOCK, POOL, RATE
 from shared.contracts.audit import AuditEntry
 from shared.contracts.commands.base import CommandReply
-from shared.contracts.commands.pauses import EndPause, Scope
+from shared.contracts.commands.pauses import EndPause, PauseScope
 from shared.contracts.events import LogChunk, Outcome
 from shared.roles import Role
 from shared.status import AttemptState, Begun, NodeStatus, RunStatus
@@ -37,7 +37,7 @@ COLUMNS: dict[str, Iterable[str]] = {
     "nodes.status": NodeStatus,
     "nodes.token_state": AttemptState,
     "pauses.catchup": get_args(get_args(EndPause.model_fields["catchup"].annotation)[0]),
-    "pauses.scope": get_args(Scope),
+    "pauses.scope": get_args(PauseScope),
     "pool_places.kind": (POOL, LOCK, RATE),
     "pool_waits.kind": (POOL, LOCK, RATE),
     "removed_changes.became": RunStatus,
