@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from services.processes.scheduler import make_scheduler
+from services.processes.scheduler import make_scheduler, scheduler_settings
 from services.processes.worker import make_worker
 from services.worker.process.privileges import start_guardian
 from shared.clock import utc_now
@@ -83,8 +83,8 @@ def engine_here(
         reading = open_engine(url, pool_size=2, read_only=True)
         # Without a data folder, messages are in memory only: they end with the process, as the database does.
         transport = open_transport("embedded:", name="dagway")
-        store = Store(engine)
-        scheduler = make_scheduler(config, store, transport, version, on_death, base_config=base_config, dag_files=None)
+        settings = scheduler_settings(config, version, base_config=base_config, dag_files=None)
+        scheduler = make_scheduler(config, settings, Store(engine), transport, on_death)
         worker = make_worker(config, transport, version, on_death, worker_id=_WORKER, guardian=guardian)
         freeze_loaded()
         scheduler.start()

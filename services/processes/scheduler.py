@@ -9,7 +9,7 @@ from services.processes.admin import OptionalAdminServer
 from services.processes.database import time_limits
 from services.processes.signing import message_signing
 from services.scheduler.deciding.dag_files import DagFiles, RefusedChanges
-from services.scheduler.main import Scheduler
+from services.scheduler.main import Scheduler, SchedulerSettings
 from services.scheduler.metrics import JUDGED_AGE, BacklogCollector, limit_dag_series
 from shared.clock import local_zone
 from shared.disk import Volume
@@ -37,7 +37,7 @@ from shared.transport.open import open_transport
 if TYPE_CHECKING:
     from shared.store.checks.verify import CheckResult
 
-__all__ = ["make_scheduler", "read_base_config", "run_scheduler_process", "written_files"]
+__all__ = ["make_scheduler", "read_base_config", "run_scheduler_process", "scheduler_settings", "written_files"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -47,8 +47,9 @@ _CONNECTIONS = 12
 
 def run_scheduler_process(config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]) -> None:
     """Run a scheduler until ``stop`` is set. First wait for the database, its schema and the broker."""
-    base_config = read_base_config(config)
-    dag_files = written_files(config, "scheduler")
+    settings = scheduler_settings(
+        config, version, base_config=read_base_config(config), dag_files=written_files(config, "scheduler")
+    )
     engine = open_engine(
         config.need("database_url"),
         pool_size=_CONNECTIONS,
@@ -79,13 +80,7 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
         admin.add(BacklogCollector(reads.backlog, DagReads(engine).specs, store.clock))
         admin.add(SchemaCollector(reads.schema))
         admin.add(DatabaseSizeCollector(reads.database_bytes, config.database_room_mib))
-        scheduler = _retry_until(
-            "broker",
-            lambda: make_scheduler(
-                config, store, transport, version, on_death, base_config=base_config, dag_files=dag_files
-            ),
-            stop,
-        )
+        scheduler = _retry_until("broker", lambda: make_scheduler(config, settings, store, transport, on_death), stop)
         if scheduler is not None:
             freeze_loaded()
             JUDGED_AGE.set_function(lambda: scheduler.judged_age_s)
@@ -115,29 +110,13 @@ def read_base_config(config: Config) -> str:
     return text
 
 
-def make_scheduler(
-    config: Config,
-    store: Store,
-    transport: Transport,
-    version: str,
-    on_death: Callable[[], None],
-    *,
-    base_config: str,
-    dag_files: DagFiles | None,
-) -> Scheduler:
-    """Return a scheduler with the settings of ``config``."""
-
-    def verify() -> "Sequence[CheckResult]":
-        from services.verify import check_database  # noqa: PLC0415 - the first check comes long after the start
-
-        return check_database(config, store.clock(), limit=5)
-
-    return Scheduler(
-        store,
-        transport,
-        clock=store.clock,
-        lease_s=config.lease_s,
+def scheduler_settings(
+    config: Config, version: str, *, base_config: str, dag_files: DagFiles | None
+) -> SchedulerSettings:
+    """Return the settings of a scheduler, from ``config``, ``read_base_config`` and ``written_files``."""
+    return SchedulerSettings(
         version=version,
+        lease_s=config.lease_s,
         dags_dir=config.dags_dir,
         dag_files=dag_files,
         base_config=base_config,
@@ -147,11 +126,22 @@ def make_scheduler(
         audit_days=config.audit_days,
         history_days=config.history_days,
         event_shards=config.event_shards if config.amqp_url else None,
-        on_death=on_death,
-        verify=verify,
         verify_every_s=config.verify_every_s,
-        settings=reported_settings(config, "scheduler" if config.amqp_url else "up"),
+        reported=reported_settings(config, "scheduler" if config.amqp_url else "up"),
     )
+
+
+def make_scheduler(
+    config: Config, settings: SchedulerSettings, store: Store, transport: Transport, on_death: Callable[[], None]
+) -> Scheduler:
+    """Return a scheduler with these settings, which are those of ``config``."""
+
+    def verify() -> "Sequence[CheckResult]":
+        from services.verify import check_database  # noqa: PLC0415 - the first check comes long after the start
+
+        return check_database(config, store.clock(), limit=5)
+
+    return Scheduler(store, transport, settings, clock=store.clock, on_death=on_death, verify=verify)
 
 
 def written_files(config: Config, command: Literal["up", "scheduler"]) -> DagFiles | None:

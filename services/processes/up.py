@@ -17,7 +17,7 @@ from services.api.serving.server import EmbeddedServer
 from services.api.settings import settings_from, warn_if_open
 from services.processes.admin import OptionalAdminServer
 from services.processes.database import time_limits
-from services.processes.scheduler import make_scheduler, read_base_config, written_files
+from services.processes.scheduler import make_scheduler, read_base_config, scheduler_settings, written_files
 from services.processes.sealing import stored_secret_keys
 from services.processes.signing import message_signing
 from services.processes.worker_process import WorkerProcess
@@ -61,14 +61,15 @@ def run_up(
     echo: Callable[[str], None],
 ) -> None:
     """Run all services until ``stop`` is set. ``echo`` prints the address and commands to try."""
-    base_config = read_base_config(config)
-    dag_files = written_files(config, "up")
-    settings = settings_from(config, "up")
+    settings = scheduler_settings(
+        config, version, base_config=read_base_config(config), dag_files=written_files(config, "up")
+    )
+    gateway = settings_from(config, "up")
     signed = message_signing(config, "api", "scheduler", "worker")
     sys.setswitchinterval(_SWITCH_S)
     start_sending("dagway")
     _open_data_folder(config)
-    settings = replace(settings, secret_box=SecretBox(stored_secret_keys(config)))
+    gateway = replace(gateway, secret_box=SecretBox(stored_secret_keys(config)))
     database_url = config.database_url or f"sqlite:///{config.data_dir / 'dagway.db'}"
     # Before the migration: this fails if another process, perhaps of an earlier version, uses the folder.
     transport = signed(open_transport(config.amqp_url or "embedded:", name="dagway", data_dir=config.data_dir))
@@ -80,20 +81,12 @@ def run_up(
         reads = Reads(open_engine(database_url, pool_size=config.api_threads + 2, read_only=True, limits=limits))
         limit_dag_series(config.metrics_dags)
         store = Store(engine)
-        scheduler = make_scheduler(
-            config,
-            store,
-            transport,
-            version,
-            on_death,
-            base_config=base_config,
-            dag_files=dag_files,
-        )
+        scheduler = make_scheduler(config, settings, store, transport, on_death)
         deps = build_deps(
             transport=transport,
             reads=reads,
             version=version,
-            settings=settings,
+            settings=gateway,
             base_path=config.base_path,
             max_dag_series=config.metrics_dags,
             command_wait_s=command_wait_s(config, "up"),
@@ -105,7 +98,7 @@ def run_up(
         admin = OptionalAdminServer(config, lambda: worker.facts().trouble or scheduler.trouble)
         if scheduler.folder is not None:
             scheduler.folder.try_to_look()
-        warn_if_open(settings, config.host)
+        warn_if_open(gateway, config.host)
         freeze_loaded()
         JUDGED_AGE.set_function(lambda: scheduler.judged_age_s)
         scheduler.start()

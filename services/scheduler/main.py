@@ -3,10 +3,10 @@
 import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,7 @@ from services.scheduler.commands.queues import apply_configured_queues
 from services.scheduler.deciding.dag_files import DagFiles
 from services.scheduler.deciding.event_routes import EventRoutes
 from services.scheduler.deciding.plans import Plans
-from services.scheduler.deciding.transactor import PROTOCOL
+from services.scheduler.deciding.transactor import PROTOCOL, Transactor
 from services.scheduler.loops.dead_letters import DeadLetterLoop
 from services.scheduler.loops.folder import Folder
 from services.scheduler.loops.hearing import Hearing
@@ -32,13 +32,13 @@ from shared.errors import StoreUnavailable
 from shared.ids import new_token
 from shared.service import Background
 from shared.settings.effective import ReportedSettings
-from shared.store.writes.transaction import Store, Transaction
+from shared.store.writes.transaction import Store
 from shared.transport.base import AUDIT, COMMANDS, HEARTBEATS, LOGS, Transport, task_queue
 
 if TYPE_CHECKING:
     from shared.store.checks.verify import CheckResult
 
-__all__ = ["Scheduler"]
+__all__ = ["Scheduler", "SchedulerSettings"]
 
 _log = logging.getLogger(__name__)
 
@@ -62,80 +62,78 @@ _MOST_GAP_S = 5.0
 _RECONNECT_S = 6
 """A worker's longest pause between two attempts to connect, plus the time to connect."""
 _UTC = ZoneInfo("UTC")
-_NONE: Mapping[str, int] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerSettings:
+    """Settings of a scheduler. ``shared.settings.options.OPTIONS`` describes those without a text here."""
+
+    version: str
+    """The version of Dagway that runs."""
+    lease_s: float
+    dags_dir: Path | None = None
+    dag_files: DagFiles | None = None
+    """Writes DAGs that are changed by commands to the DAG folder, if it is set."""
+    base_config: str = ""
+    """The YAML text that the spec of every new run inherits."""
+    tz: ZoneInfo = _UTC
+    queues: Mapping[str, int] = field(default_factory=dict)
+    pools: Mapping[str, int] = field(default_factory=dict)
+    audit_days: int = 0
+    history_days: int = 0
+    event_shards: int | None = None
+    """See ``EventRoutes``."""
+    verify_every_s: float = 0
+    reported: ReportedSettings | None = None
+    """What administrators read about the settings of this process."""
 
 
 class Scheduler:
     """One scheduler replica. Any number of replicas may share a database and a broker; there is no leader.
 
-    ``dags_dir`` is the DAG folder; ``dag_files``, if set, writes DAGs that are changed by commands there.
-    ``base_config`` is the YAML text that the spec of every new run inherits. ``audit_days``: for how many days audit
-    entries are kept; 0 keeps them for ever. ``history_days``: see ``Housekeeping``. ``verify`` checks the database; it
-    is called every ``verify_every_s`` seconds, unless that is 0. ``on_death`` is called when one of the threads dies
-    from a bug, so that the process can exit. ``event_shards``: see ``EventRoutes``. ``settings``: what administrators
-    read about the settings of this process.
+    ``on_death`` is called when one of the threads dies from a bug, so that the process can exit. ``verify`` checks the
+    database; it is called every ``settings.verify_every_s`` seconds, unless that is 0.
     """
 
     def __init__(
         self,
         store: Store,
         transport: Transport,
+        settings: SchedulerSettings,
         *,
         clock: Callable[[], datetime],
-        lease_s: float,
-        version: str,
-        dags_dir: Path | None,
-        dag_files: DagFiles | None = None,
         on_death: Callable[[], None],
-        base_config: str = "",
-        tz: ZoneInfo = _UTC,
-        queues: Mapping[str, int] = _NONE,
-        pools: Mapping[str, int] = _NONE,
-        audit_days: int = 0,
-        history_days: int = 0,
         verify: "Callable[[], Sequence[CheckResult]] | None" = None,
-        verify_every_s: float = 0,
-        event_shards: int | None = None,
-        settings: ReportedSettings | None = None,
     ) -> None:
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
-        routes = EventRoutes(self.instance_id, version, event_shards)
+        self._store, self._transport, self._clock, self._settings = store, transport, clock, settings
+        self._on_death = on_death
+        lease_s = settings.lease_s
+        routes = EventRoutes(self.instance_id, settings.version, settings.event_shards)
         transport.declare([COMMANDS, *routes.queues, LOGS, AUDIT, HEARTBEATS, task_queue({})])
-        self._store, self._transport = store, transport
-        plans = Plans(base_config, version, dags_dir and dags_dir.absolute())
         parts = Assembly(
-            store, transport, plans, clock, tz, audit_days=audit_days, history_days=history_days, files=dag_files
+            store,
+            transport,
+            Plans(settings.base_config, settings.version, settings.dags_dir and settings.dags_dir.absolute()),
+            clock,
+            settings.tz,
+            audit_days=settings.audit_days,
+            history_days=settings.history_days,
+            files=settings.dag_files,
         )
         transactor = parts.transactor
         transactor.routes = routes
         # Before this process can receive reports, the others must know of it; see ``report_marks``.
-        with store.begin() as tx:
-            started_at = clock()
-            apply_configured_queues(tx, queues, started_at)
-            apply_configured_pools(tx, pools, started_at)
-            service = self._register(tx, version, settings, started_at)
-            transactor.note_schedulers(tx.services.schedulers())
-            transactor.rules.read(tx)
+        service = self._register(transactor)
         hearing = _hearing(lease_s)
         listener = HeartbeatListener(transport, clock, self.instance_id, hearing)
-        consume = partial(transport.consume, acks_wait_s=_ACKS_WAIT_S, priorities=routes.priorities)
-        commands = commands_intake(transactor, consume([COMMANDS], prefetch=_COMMANDS_AHEAD))
-        events = events_intake(
-            transactor,
-            consume(routes.queues, prefetch=_EVENTS_AHEAD),
-            lambda batch: marks.recorded_until(batch.tx.services.schedulers(), batch.now),
-        )
-        logs = logs_intake(transactor, consume([LOGS], prefetch=_LOGS_AHEAD))
-        audit = audit_intake(transactor, consume([AUDIT], prefetch=_AUDIT_AHEAD))
         marks = Marks(
             transport,
             clock,
             self.instance_id,
             listener=listener,
             hearing=hearing,
-            recorded_through_s=lambda: events.recorded_through_s,
-            catch_up=events.wake,
-            started_at=started_at,
+            started_at=service["started_at"],
             period_s=min(1.0, lease_s * _PERIOD_OF_LEASE),
             routes=routes,
             urgent=lambda: (
@@ -143,59 +141,81 @@ class Scheduler:
             ),
         )
         transactor.after_commit(marks.follow)
-        self._clock = clock
         records = HeartbeatRecords(transactor, listener, timedelta(seconds=lease_s))
-        self._leases = leases = Leases(
+        self._leases = Leases(
             transactor, transport, records, hearing, marks, poll=parts.poll, lease_s=lease_s, service=service
         )
-        self.folder = Folder(transactor, dags_dir) if dags_dir is not None else None
-        intakes = [
-            Background("scheduler-commands", commands.run, on_death, commands.wake),
-            Background("scheduler-events", events.run, on_death, events.wake),
-            Background("scheduler-logs", logs.run, on_death, logs.wake),
-            Background("scheduler-audit", audit.run, on_death, audit.wake),
+        self.folder = Folder(transactor, settings.dags_dir) if settings.dags_dir is not None else None
+        # ``stop`` stops the intakes first, then the loops, and last the relay, which publishes their messages.
+        self._intakes = [
+            *self._open_intakes(transactor, routes, marks),
             Background("scheduler-heartbeats", listener.run, on_death, listener.wake),
         ]
-        loops = [
+        self._loops = [
             *parts.loops(on_death),
             Background("scheduler-news", records.run, on_death, listener.news.set),
             Background("scheduler-marks", marks.run, on_death, marks.wake),
-            Background("scheduler-leases", leases.run, on_death),
+            Background("scheduler-leases", self._leases.run, on_death),
             Background("scheduler-totals", TotalsKeeper(store).run, on_death),
             Background("scheduler-judging", SpecRevalidation(transactor).run, on_death),
-            Background(
-                "scheduler-dead-letters",
-                DeadLetterLoop(store, transport, clock, instance_id=self.instance_id, lease_s=lease_s).run,
-                on_death,
-            ),
+            *self._one_at_a_time(verify),
         ]
-        if verify is not None and verify_every_s:
-            verifying = Verifying(
-                store, verify, clock, instance_id=self.instance_id, lease_s=lease_s, every_s=verify_every_s
-            )
-            loops.append(Background("scheduler-verifying", verifying.run, on_death))
         if self.folder is not None:
-            loops.append(Background("scheduler-folder", self.folder.run, on_death))
-        # ``stop`` stops the intakes first, then the loops, and last the relay, which publishes their messages.
-        self._intakes, self._loops = intakes, loops
+            self._loops.append(Background("scheduler-folder", self.folder.run, on_death))
         self._relay = Background("scheduler-relay", parts.relay.run, on_death, parts.relay.wake)
 
-    def _register(
-        self, tx: Transaction, version: str, settings: ReportedSettings | None, started_at: datetime
-    ) -> dict[str, Any]:
-        """Write this scheduler's row of the table ``services``; return those of its columns that stay as they are."""
-        fixed = {
-            "kind": "scheduler",
-            "instance_id": self.instance_id,
-            "host": socket.gethostname(),
-            "version": version,
-            "started_at": started_at,
-            "follows_chains": True,  # for schedulers that know no protocol
-            "protocol": PROTOCOL,
-            "settings": settings,
-        }
-        tx.services.put({**fixed, "heartbeat_at": started_at, "reports_until": None, "session_since": started_at})
+    def _register(self, transactor: Transactor) -> dict[str, Any]:
+        """Write this scheduler's row of the table ``services``, and read what the others have written.
+
+        Returns those columns of the row that stay as they are.
+        """
+        with self._store.begin() as tx:
+            started_at = self._clock()
+            apply_configured_queues(tx, self._settings.queues, started_at)
+            apply_configured_pools(tx, self._settings.pools, started_at)
+            fixed = {
+                "kind": "scheduler",
+                "instance_id": self.instance_id,
+                "host": socket.gethostname(),
+                "version": self._settings.version,
+                "started_at": started_at,
+                "follows_chains": True,  # for schedulers that know no protocol
+                "protocol": PROTOCOL,
+                "settings": self._settings.reported,
+            }
+            tx.services.put({**fixed, "heartbeat_at": started_at, "reports_until": None, "session_since": started_at})
+            transactor.note_schedulers(tx.services.schedulers())
+            transactor.rules.read(tx)
         return fixed
+
+    def _open_intakes(self, transactor: Transactor, routes: EventRoutes, marks: Marks) -> list[Background]:
+        """Begin to consume what others send; return the threads that record it."""
+        consume = partial(self._transport.consume, acks_wait_s=_ACKS_WAIT_S, priorities=routes.priorities)
+        commands = commands_intake(transactor, consume([COMMANDS], prefetch=_COMMANDS_AHEAD))
+        events = events_intake(
+            transactor,
+            consume(routes.queues, prefetch=_EVENTS_AHEAD),
+            lambda batch: marks.recorded_until(batch.tx.services.schedulers(), batch.now),
+        )
+        marks.watch(lambda: events.recorded_through_s, events.wake)
+        logs = logs_intake(transactor, consume([LOGS], prefetch=_LOGS_AHEAD))
+        audit = audit_intake(transactor, consume([AUDIT], prefetch=_AUDIT_AHEAD))
+        return [
+            Background("scheduler-commands", commands.run, self._on_death, commands.wake),
+            Background("scheduler-events", events.run, self._on_death, events.wake),
+            Background("scheduler-logs", logs.run, self._on_death, logs.wake),
+            Background("scheduler-audit", audit.run, self._on_death, audit.wake),
+        ]
+
+    def _one_at_a_time(self, verify: "Callable[[], Sequence[CheckResult]] | None") -> list[Background]:
+        """Return the threads whose work only one of all schedulers does at a time."""
+        store, clock, lease_s, instance_id = self._store, self._clock, self._settings.lease_s, self.instance_id
+        letters = DeadLetterLoop(store, self._transport, clock, instance_id=instance_id, lease_s=lease_s)
+        loops = [Background("scheduler-dead-letters", letters.run, self._on_death)]
+        if verify is not None and (every_s := self._settings.verify_every_s):
+            verifying = Verifying(store, verify, clock, instance_id=instance_id, lease_s=lease_s, every_s=every_s)
+            loops.append(Background("scheduler-verifying", verifying.run, self._on_death))
+        return loops
 
     @property
     def trouble(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from services.scheduler.main import Scheduler
+from services.scheduler.main import Scheduler, SchedulerSettings
 from services.worker.main import Worker
 from shared.clock import utc_now
 from shared.contracts import commands as c
@@ -121,11 +121,8 @@ class World:
         self._scheduler = Scheduler(
             Store(self.engine),
             self._transport,
+            SchedulerSettings(version="test", lease_s=10, base_config=base_config),
             clock=clock,
-            lease_s=10,
-            version="test",
-            dags_dir=None,
-            base_config=base_config,
             on_death=lambda: self.deaths.append("a scheduler thread"),
         )
         self._workers = [

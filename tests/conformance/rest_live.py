@@ -14,7 +14,7 @@ from services.api.app import create_app
 from services.api.command_client import Commands
 from services.api.deps import Deps
 from services.api.settings import Settings
-from services.scheduler.main import Scheduler
+from services.scheduler.main import Scheduler, SchedulerSettings
 from services.worker.inputs.secret_values import SecretResolver
 from services.worker.main import Worker
 from shared.clock import utc_now
@@ -121,10 +121,8 @@ def open_live(
     scheduler = Scheduler(
         Store(engine),
         transport,
+        SchedulerSettings(version="test", lease_s=10, dags_dir=dags_dir),
         clock=utc_now,
-        lease_s=10,
-        version="test",
-        dags_dir=dags_dir,
         on_death=lambda: deaths.append("a thread died"),
     )
     keys = (SharedKey("k1", b"a key of the tests to seal secrets"),)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from services.scheduler.deciding.dag_files import DagFiles
-from services.scheduler.main import Scheduler
+from services.scheduler.main import Scheduler, SchedulerSettings
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.contracts.codec import decode_as, encode
@@ -54,12 +54,10 @@ class Stack:
         made = Scheduler(
             Store(self.engine),
             self.transport,
+            SchedulerSettings(
+                version=version, lease_s=lease_s, dags_dir=dags_dir, dag_files=dag_files, event_shards=event_shards
+            ),
             clock=clock,
-            lease_s=lease_s,
-            version=version,
-            dags_dir=dags_dir,
-            dag_files=dag_files,
-            event_shards=event_shards,
             on_death=lambda: self.deaths.append("a thread died"),
         )
         self._schedulers.append(made)

@@ -3,9 +3,8 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-from services.scheduler.main import Scheduler
+from services.scheduler.main import Scheduler, SchedulerSettings
 from shared.errors import Unavailable
 from tests.simulation.broker import Broker
 from tests.simulation.database import Database, SimulatedStore
@@ -116,14 +115,10 @@ class Cluster:
             return Scheduler(
                 store,
                 member.transport,
+                SchedulerSettings(
+                    version="sim", lease_s=LEASE_S, queues={"narrow": 2}, pools={"few": 2}, event_shards=self._shards
+                ),
                 clock=store.clock,
-                lease_s=LEASE_S,
-                version="sim",
-                dags_dir=None,
-                tz=ZoneInfo("UTC"),
-                queues={"narrow": 2},
-                pools={"few": 2},
-                event_shards=self._shards,
                 on_death=lambda: self.problems.append(f"a loop of {member.name} died"),
             )
         except Unavailable:

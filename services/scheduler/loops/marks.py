@@ -44,10 +44,9 @@ class Marks:
     delivered, so was everything that workers had sent there before it. An attempt is declared lost only for a time up
     to which the marks of all schedulers reach (ADR 24).
 
-    ``started_at``: when the process began. ``recorded_through_s()``: the time of the monotonic clock before which every
-    report that arrived is recorded; ``catch_up()`` brings it up to now. ``period_s``: the time between two markers.
-    ``routes``: the queues of the reports. ``urgent()``: whether a worker may soon be declared lost. While it is false,
-    fewer markers go to these queues.
+    ``started_at``: when the process began. ``period_s``: the time between two markers. ``routes``: the queues of the
+    reports. ``urgent()``: whether a worker may soon be declared lost. While it is false, fewer markers go to these
+    queues.
     """
 
     def __init__(
@@ -58,16 +57,13 @@ class Marks:
         *,
         listener: HeartbeatListener,
         hearing: Hearing,
-        recorded_through_s: Callable[[], float],
-        catch_up: Callable[[], None],
         started_at: datetime,
         period_s: float,
         routes: EventRoutes,
         urgent: Callable[[], bool],
     ) -> None:
         self._transport, self._clock, self._instance_id = transport, clock, instance_id
-        self._listener, self._hearing, self._recorded_through_s = listener, hearing, recorded_through_s
-        self._catch_up = catch_up
+        self._listener, self._hearing = listener, hearing
         self._period_s, self._routes, self._urgent = period_s, routes, urgent
         self._own_ear = tap_address(HEARTBEATS, heartbeat_queue(instance_id))
         self.idle = False
@@ -85,7 +81,17 @@ class Marks:
         self._last_asked: datetime | None = None
         self._passed: deque[Passed] = deque(maxlen=_KEPT)
         self._gone: dict[str, Gone] = {}
+        self._recorded_through_s: Callable[[], float] = lambda: float("-inf")
+        self._catch_up: Callable[[], None] = lambda: None
         listener.on_marker, listener.on_news = self._note, self._be_busy
+
+    def watch(self, recorded_through_s: Callable[[], float], catch_up: Callable[[], None]) -> None:
+        """Follow the intake of reports, which itself needs these marks. Call it before ``run``.
+
+        ``recorded_through_s()``: the time of the monotonic clock before which every report that arrived is recorded;
+        ``catch_up()`` brings it up to now.
+        """
+        self._recorded_through_s, self._catch_up = recorded_through_s, catch_up
 
     def follow(self, after: PostCommit) -> None:
         """Send markers at the normal rate again as soon as an attempt may be open."""

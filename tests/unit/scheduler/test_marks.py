@@ -40,13 +40,12 @@ class Rig:
             "me",
             listener=self.listener,
             hearing=hearing,
-            recorded_through_s=lambda: self.recorded_through_s,
-            catch_up=self.caught_up.set,
             started_at=T0,
             period_s=1,
             routes=routes,
             urgent=lambda: self.urgent,
         )
+        self.marks.watch(lambda: self.recorded_through_s, self.caught_up.set)
 
     def row(self) -> dict[str, object]:
         return {"instance_id": "me", "version": "test", "heartbeat_at": self.now, **self.marks.row()}
