@@ -26,7 +26,7 @@ from services.worker.attempt.spans import AttemptSpans
 from services.worker.inputs.sealing import Sealer
 from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
-from services.worker.main import Worker
+from services.worker.main import Worker, WorkerSettings
 from services.worker.output.log_shipper import LogShipper
 from services.worker.process.guardian_client import GuardianClient
 from services.worker.process.shells import DIRECT, shell_argv
@@ -174,7 +174,7 @@ def flood() -> None:
     """Print the log throughput of one step, and the worker's memory."""
     with tempfile.TemporaryDirectory(prefix="dagway-bench-") as place:
         transport = EmbeddedTransport(None)
-        worker = Worker(transport, worker_id="w1", slots=2, data_dir=Path(place))
+        worker = Worker(transport, WorkerSettings(worker_id="w1", slots=2, data_dir=Path(place)))
         consumer = transport.consume([EVENTS, LOGS], prefetch=100)
         worker.start()
         before = peak = _memory_mb()

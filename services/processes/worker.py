@@ -9,7 +9,7 @@ from services.processes.admin import OptionalAdminServer
 from services.processes.sealing import seal_keys
 from services.processes.secret_providers import secret_resolver
 from services.processes.signing import message_signing
-from services.worker.main import Worker
+from services.worker.main import Worker, WorkerSettings
 from services.worker.own_folder import own_folder
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.metrics import WorkerCollector
@@ -78,17 +78,14 @@ def make_worker(
     folder: Path | None = None,
 ) -> Worker:
     """Return a worker with the settings of ``config``. Without ``folder``, it is that of ``dagway up``."""
-    return Worker(
-        transport,
+    settings = WorkerSettings(
         worker_id=worker_id,
         slots=config.worker_slots,
         labels=dict(config.worker_labels),
         data_dir=folder or config.data_dir / "worker",
         dags_dir=config.dags_dir,
-        lease_ttl_s=config.lease_s,
+        lease_s=config.lease_s,
         version=version,
-        on_failure=on_death,
-        guardian=guardian,
         step_user=config.step_user,
         run_files_days=config.run_files_days,
         run_files_failed=config.run_files_failed,
@@ -96,10 +93,10 @@ def make_worker(
         data_size=_data_size(config),
         private=(config.data_dir, *config.secret_files, config.vault_jwt_file),
         seal_keys=seal_keys(config),
-        resolver=secret_resolver(config),
         outbound=config.outbound,
-        settings=reported_settings(config, "worker" if config.amqp_url else "up"),
+        reported=reported_settings(config, "worker" if config.amqp_url else "up"),
     )
+    return Worker(transport, settings, on_failure=on_death, guardian=guardian, resolver=secret_resolver(config))
 
 
 def _data_size(config: Config) -> int:

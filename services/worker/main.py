@@ -8,8 +8,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -47,7 +48,7 @@ from shared.private_files import private_folder
 from shared.service import Background
 from shared.transport.base import WorkerTransport
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "WorkerSettings"]
 
 _log = logging.getLogger(__name__)
 _SHUTDOWN_S = 30.0
@@ -57,89 +58,94 @@ _BETWEEN_STEPS_S = 10.0
 within milliseconds, but all services may be restarting."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """Settings of a worker. ``shared.settings.options.OPTIONS`` describes those without a text here."""
+
+    worker_id: str
+    slots: int
+    data_dir: Path
+    """Must not be shared with another worker."""
+    version: str = ""
+    """The version of Dagway that runs."""
+    dags_dir: Path | None = None
+    """If it is set, steps run in the directory of their DAG's file by default."""
+    labels: dict[str, str] = field(default_factory=dict)
+    lease_s: float = 10
+    step_user: tuple[int, int, int, str] | None = None
+    """If it is set (first uid, first gid, number of users, home), steps have users of their own: the guardian must have
+    the right to change users, and this process must be in the groups of these users."""
+    private: tuple[Path, ...] = ()
+    """Below these, DAGs cannot name files if steps have users of their own."""
+    run_files_days: int = 7
+    run_files_failed: int = 1000
+    run_files_mib: int = 0
+    data_size: int = 0
+    """How many bytes the files in ``data_dir`` may take; 0: what the disk has."""
+    seal_keys: tuple[SharedKey, ...] = ()
+    """If there are any, secrets in the parameters of sub-runs are sealed (ADR 36)."""
+    outbound: OutboundPolicy = "any"
+    reported: dict[str, tuple[str, str]] | None = None
+    """What administrators read about the settings of this worker."""
+
+
 class Worker:
     """A worker inside this process. Installs no signal handlers, and does not close ``transport``.
 
-    ``data_dir`` must not be shared with another worker. Its files may take ``data_size`` bytes; 0: what the disk has.
-    With ``dags_dir``, the folder of the DAG files, steps run in the directory of their DAG's file by default. If the
-    guardian or the thread that takes tasks dies, ``failed`` is set and ``on_failure`` is called: the process must then
-    end with an exit code other than 0.
-
-    ``guardian`` is a guardian process that was started before. With ``step_user`` (first uid, first gid, number of
-    users, home), steps have users of their own: the guardian must have the right to change users, and this process must
-    be in the groups of these users. DAGs then cannot name files below ``private``. With ``seal_keys``, secrets in the
-    parameters of sub-runs are sealed (ADR 36). ``resolver`` looks up the secrets of steps. HTTP requests for DAGs obey
-    ``outbound``. ``settings``: what administrators read about the settings of this worker.
+    If the guardian or the thread that takes tasks dies, ``failed`` is set and ``on_failure`` is called: the process
+    must then end with an exit code other than 0. ``guardian`` is a guardian process that was started before.
+    ``resolver`` looks up the secrets of steps.
     """
 
     def __init__(
         self,
         transport: WorkerTransport,
+        settings: WorkerSettings,
         *,
-        worker_id: str,
-        slots: int,
-        data_dir: Path,
-        dags_dir: Path | None = None,
-        labels: Mapping[str, str] | None = None,
-        lease_ttl_s: float = 10,
-        version: str = "",
         on_failure: Callable[[], None] = lambda: None,
         guardian: GuardianProcess | None = None,
-        step_user: tuple[int, int, int, str] | None = None,
-        private: tuple[Path, ...] = (),
-        run_files_days: int = 7,
-        run_files_failed: int = 1000,
-        run_files_mib: int = 0,
-        data_size: int = 0,
-        seal_keys: tuple[SharedKey, ...] = (),
         resolver: SecretResolver | None = None,
-        outbound: OutboundPolicy = "any",
-        settings: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         self.counters = WorkerCounters()
         self.failed = threading.Event()
         self.incarnation = new_token()
-        self._heartbeats = HeartbeatSender(transport, lease_ttl_s, self._heartbeat)
+        self._heartbeats = HeartbeatSender(transport, settings.lease_s, self._heartbeat)
         self.attempts = AttemptRegistry(self._heartbeats.note_news)
-        self._on_failure = on_failure
-        self._worker_id = worker_id
-        self._slots = slots
-        self._labels = dict(labels or {})
-        self._version = version
-        self._settings = None if settings is None else dict(settings)
+        self._transport, self._settings, self._on_failure = transport, settings, on_failure
         self._started_at, self._started_s = utc_now(), time.monotonic()
-        self._draining = False
-        self._stopped = False
-        self._running = False
+        self._draining = self._stopped = self._running = False
         self._types = InstalledTypes(available_types)
-        self._transport = transport
-        data_dir = data_dir.resolve()
-        runs, logs = data_dir / "runs", data_dir / "logs"
-        for folder in (data_dir, runs, logs, data_dir / "spool"):
+        data_dir = settings.data_dir.resolve()
+        private = tuple(path.resolve() for path in settings.private)
+        for folder in (data_dir, data_dir / "runs", data_dir / "logs", data_dir / "spool"):
             private_folder(folder)
-        private = tuple(path.resolve() for path in private)
-        if step_user is not None:
-            _let_pass([data_dir, *filter(Path.is_dir, private), runs, *runs.glob("*"), logs, *logs.glob("*")])
+        if settings.step_user is not None:
+            _let_pass(data_dir, private)
         self._room = DiskCheck(data_dir)
         # Before everything that starts steps: the guardian ends all steps when this process dies.
         self._guardian = GuardianClient(self.incarnation, self._fail, guardian)
-        users = None if step_user is None else self._step_users(data_dir, *step_user)
-        workspace = Workspace(data_dir, None if dags_dir is None else dags_dir.resolve(), users, private)
-        sealer, resolver = Sealer(seal_keys), resolver or SecretResolver()
-        self._spans = AttemptSpans(worker_id, outbound)
+        users = None if settings.step_user is None else self._step_users(data_dir, *settings.step_user)
+        dags_dir = None if settings.dags_dir is None else settings.dags_dir.resolve()
+        workspace = Workspace(data_dir, dags_dir, users, private)
+        sealer, resolver = Sealer(settings.seal_keys), resolver or SecretResolver()
+        self._spans = AttemptSpans(settings.worker_id, settings.outbound)
         emptier = None if users is None else FolderEmptier(self._guardian, users)
         self.run_files = RunFiles(
-            data_dir, run_files_days, emptier, most_failed=run_files_failed, most_bytes=run_files_mib << 20
+            data_dir,
+            settings.run_files_days,
+            emptier,
+            most_failed=settings.run_files_failed,
+            most_bytes=settings.run_files_mib << 20,
         )
-        self._reserve = DiskReserve(data_dir, data_size, self.run_files)
+        self._reserve = DiskReserve(data_dir, settings.data_size, self.run_files)
         self._shipper = LogShipper(transport, self._reserve)
         self._removing = Background("run-files", self.run_files.run, self._fail)
         self._reporter = Reporter(transport, data_dir / "spool", self.attempts.delivered)
         self._grants = Grants(self._reporter)
         self._handler = TaskHandler(
-            WorkerIdentity(worker_id, self.incarnation),
+            WorkerIdentity(settings.worker_id, self.incarnation),
             workspace,
-            runner=AttemptRunner(self._guardian, workspace, sealer, resolver, outbound),
+            runner=AttemptRunner(self._guardian, workspace, sealer, resolver, settings.outbound),
             sealer=sealer,
             resolver=resolver,
             shipper=self._shipper,
@@ -150,7 +156,7 @@ class Worker:
             counters=self.counters,
             spans=self._spans,
         )
-        self._selectors = KnownSelectors(data_dir / "routes.json", self._labels)
+        self._selectors = KnownSelectors(data_dir / "routes.json", settings.labels)
         self._drain_mark = DrainMark(data_dir / "drained")
         self._intake: TaskIntake | None = None
 
@@ -159,7 +165,7 @@ class Worker:
         away = "" if self._transport.healthy else "the broker is unreachable or blocks publishers"
         return WorkerFacts(
             counts=self.counters.now(),
-            slots=self._slots,
+            slots=self._settings.slots,
             busy=len(self.attempts.tokens()),
             draining=self._draining or self._is_drained,
             spooled=self._reporter.spooled,
@@ -179,8 +185,8 @@ class Worker:
         self._reserve.begin()
         self._intake = TaskIntake(
             self._transport,
-            worker_id=self._worker_id,
-            slots=self._slots,
+            worker_id=self._settings.worker_id,
+            slots=self._settings.slots,
             selectors=self._selectors,
             handler=self._handler,
             attempts=self.attempts,
@@ -192,7 +198,7 @@ class Worker:
             drained=self._drain_mark.drained,
         )
         self._transport.listen(
-            topics(self._worker_id),
+            topics(self._settings.worker_id),
             ControlListener(
                 self.incarnation,
                 self.attempts,
@@ -205,7 +211,10 @@ class Worker:
         )
         self._intake.start()
         self._removing.start()
-        _log.info("worker.started", extra={"worker_id": self._worker_id, "slots": self._slots, "pid": os.getpid()})
+        _log.info(
+            "worker.started",
+            extra={"worker_id": self._settings.worker_id, "slots": self._settings.slots, "pid": os.getpid()},
+        )
 
     def stop(self, drain_s: float = 0) -> None:
         """Take no new runs, wait at most ``drain_s`` for running attempts, stop the rest, and end.
@@ -219,7 +228,7 @@ class Worker:
         if self._running and self._intake is not None:
             deadline = time.monotonic() + drain_s
             if drain_s and self.attempts.tokens():
-                _log.info("worker.draining", extra={"worker_id": self._worker_id, "at_most_s": drain_s})
+                _log.info("worker.draining", extra={"worker_id": self._settings.worker_id, "at_most_s": drain_s})
                 self._intake.drain()
                 self._draining = True
                 self.attempts.wait_quiet(_BETWEEN_STEPS_S, drain_s)
@@ -238,7 +247,7 @@ class Worker:
             self._intake.close()
             self._spans.stop()
         self._guardian.close()
-        _log.info("worker.stopped", extra={"worker_id": self._worker_id})
+        _log.info("worker.stopped", extra={"worker_id": self._settings.worker_id})
 
     @property
     def _is_drained(self) -> bool:
@@ -252,26 +261,26 @@ class Worker:
         self._drain_mark.set(drained)
         self._intake.set_drained(drained)
         self._heartbeats.note_news()
-        _log.info("worker.drained" if drained else "worker.resumed", extra={"worker_id": self._worker_id})
+        _log.info("worker.drained" if drained else "worker.resumed", extra={"worker_id": self._settings.worker_id})
 
     def _heartbeat(self, stopped: bool) -> Heartbeat:
         return Heartbeat(
-            worker_id=self._worker_id,
+            worker_id=self._settings.worker_id,
             incarnation=self.incarnation,
             host=socket.gethostname(),
-            version=self._version,
+            version=self._settings.version,
             started_at=self._started_at,
             # Continued by the monotonic clock: schedulers compare these times, and the host's clock may jump.
             at=self._started_at + timedelta(seconds=time.monotonic() - self._started_s),
-            slots=self._slots,
-            labels=self._labels,
+            slots=self._settings.slots,
+            labels=self._settings.labels,
             executors=self._types(),
             # First the kept tasks: one that begins meanwhile is then named twice, and not left out.
             kept=self._intake.kept_tokens() if self._intake is not None else (),
             tokens=self.attempts.tokens(),
             draining=self._draining or self._is_drained,
             drained=self._is_drained,
-            settings=self._settings,
+            settings=self._settings.reported,
             stopped=stopped,
         )
 
@@ -284,9 +293,10 @@ class Worker:
         self._on_failure()
 
 
-def _let_pass(folders: Iterable[Path]) -> None:
-    """Let steps with users of their own pass through these folders, without looking around."""
-    for folder in folders:
+def _let_pass(data_dir: Path, private: tuple[Path, ...]) -> None:
+    """Let steps with users of their own pass through the folders, without looking around."""
+    runs, logs = data_dir / "runs", data_dir / "logs"
+    for folder in [data_dir, *filter(Path.is_dir, private), runs, *runs.glob("*"), logs, *logs.glob("*")]:
         # A mounted folder can belong to somebody else, who decides.
         with suppress(OSError):
             folder.chmod(folder.stat().st_mode | 0o011)

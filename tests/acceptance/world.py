@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from services.scheduler.main import Scheduler, SchedulerSettings
-from services.worker.main import Worker
+from services.worker.main import Worker, WorkerSettings
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.contracts.codec import decode_as, encode
@@ -128,10 +128,7 @@ class World:
         self._workers = [
             Worker(
                 self._transport,
-                worker_id=name,
-                slots=100,
-                data_dir=folder / name,
-                labels=labels,
+                WorkerSettings(worker_id=name, slots=100, data_dir=folder / name, labels=labels),
                 on_failure=lambda: self.deaths.append("a guardian"),
             )
             for name, labels in (("w1", {}), ("w2", {"gpu": "true"}))

@@ -16,7 +16,7 @@ from services.api.deps import Deps
 from services.api.settings import Settings
 from services.scheduler.main import Scheduler, SchedulerSettings
 from services.worker.inputs.secret_values import SecretResolver
-from services.worker.main import Worker
+from services.worker.main import Worker, WorkerSettings
 from shared.clock import utc_now
 from shared.contracts.signing_keys import SharedKey
 from shared.secret_box import SecretBox
@@ -129,10 +129,7 @@ def open_live(
     box = SecretBox([SharedKey("s1", b"a key of the tests for stored secrets")])
     worker = Worker(
         transport,
-        worker_id="w1",
-        slots=20,
-        data_dir=deployment.folder / "worker",
-        seal_keys=keys,
+        WorkerSettings(worker_id="w1", slots=20, data_dir=deployment.folder / "worker", seal_keys=keys),
         resolver=SecretResolver(box=box),
     )
     scheduler.start()

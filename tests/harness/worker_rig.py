@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from services.worker.main import Worker
+from services.worker.main import Worker, WorkerSettings
 from shared.clock import utc_now
 from shared.contracts.base import Message
 from shared.contracts.codec import decode, encode
@@ -52,8 +52,9 @@ class Rig:
         self.seen: list[Event] = []
         self._grants = grants
         self._chunks: dict[str, list[LogChunk]] = defaultdict(list)
-        settings: dict[str, Any] = {"worker_id": "w1", "slots": 100, "data_dir": path, **options}
-        self.worker = Worker(self.transport, **settings)
+        parts = {name: options.pop(name) for name in ("guardian", "on_failure", "resolver") if name in options}
+        settings = WorkerSettings(**{"worker_id": "w1", "slots": 100, "data_dir": path, **options})
+        self.worker = Worker(self.transport, settings, **parts)
         self.transport.declare([HEARTBEATS])
         self._reports = self.transport.consume([EVENTS, LOGS], prefetch=1000)
         self._done = threading.Event()

@@ -24,7 +24,7 @@ class _Unhurried(EmbeddedTransport):
 
 def test_an_attempt_has_its_lease_and_its_slot_until_its_end_report_is_confirmed(tmp_path: Path) -> None:
     transport = _Unhurried()
-    with Rig(tmp_path, transport=transport, slots=1, lease_ttl_s=0.5) as rig:
+    with Rig(tmp_path, transport=transport, slots=1, lease_s=0.5) as rig:
         rig.give(task(command("true"), token="first"))
         rig.finished("first")
         rig.give(task(command("true"), token="second"))

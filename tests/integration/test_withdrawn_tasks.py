@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.worker.main import Worker
+from services.worker.main import Worker, WorkerSettings
 from shared.contracts import commands as c
 from shared.status import AttemptState
 from shared.store import tables as t
@@ -21,7 +21,8 @@ def test_a_task_whose_run_was_stopped_before_a_worker_took_it_does_not_begin(sta
     stack.dag("busy", _DAG.format(f"touch {tmp_path}/taken; while [ ! -e {tmp_path}/go ]; do sleep 0.01; done"))
     stack.dag("late", _DAG.format(f"touch {tmp_path}/begun"))
     stack.dag("last", _DAG.format("echo last"))
-    worker = Worker(stack.transport, worker_id="real", slots=1, data_dir=tmp_path / "real", labels={"kind": "real"})
+    settings = WorkerSettings(worker_id="real", slots=1, data_dir=tmp_path / "real", labels={"kind": "real"})
+    worker = Worker(stack.transport, settings)
     worker.start()
     try:
         stack.start("busy", "r1")

@@ -354,7 +354,7 @@ def test_the_files_of_a_run_go_some_minutes_after_it_succeeded(rig: Rig) -> None
 
 
 def test_heartbeats_renew_the_lease_of_every_attempt_and_the_last_says_stopped(tmp_path: Path) -> None:
-    with Rig(tmp_path, lease_ttl_s=0.5) as rig:
+    with Rig(tmp_path, lease_s=0.5) as rig:
         heard = rig.transport.consume([HEARTBEATS], prefetch=1000)
         rig.give(task(command("while [ ! -e go ]; do sleep 0.02; done"), token="held"))
         rig.started("held")

@@ -18,7 +18,7 @@ from tests.harness.worker_rig import Rig
 def test_the_times_of_heartbeats_follow_no_jump_of_the_clock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: timedelta
 ) -> None:
-    with Rig(tmp_path, lease_ttl_s=0.5) as rig:
+    with Rig(tmp_path, lease_s=0.5) as rig:
         heard = rig.transport.consume([HEARTBEATS], prefetch=1000)
         beats: list[Heartbeat] = []
 

@@ -11,7 +11,7 @@ import pytest
 from pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 
 from services.dead_letters import read_dead_letters, return_dead_letters
-from services.worker.main import Worker
+from services.worker.main import Worker, WorkerSettings
 from shared.clock import utc_now
 from shared.contracts.codec import encode
 from shared.settings.config import load_config
@@ -140,7 +140,7 @@ def test_a_full_worker_hands_a_task_back_for_another_worker(broker: BrokerUsers,
         held = task(command(_HELD.format(tmp_path, token)), token=token, dispatched_at=utc_now())
         body = encode(held, id=token, at=utc_now())
         scheduler.send(Outgoing(queue, body, token)).result(60)
-    worker = Worker(mine, worker_id="gpu-w1", slots=1, data_dir=tmp_path, labels=labels)
+    worker = Worker(mine, WorkerSettings(worker_id="gpu-w1", slots=1, data_dir=tmp_path, labels=labels))
     worker.start()
     try:
         eventually(lambda: worker.counters.values.get("handed_back") == 1)

@@ -14,7 +14,7 @@ from services.worker.attempt.fan_out import fan_out
 from services.worker.attempt.runner import AttemptResult
 from services.worker.inputs.environment import Inputs
 from services.worker.inputs.sealing import PassedSecrets
-from services.worker.main import Worker
+from services.worker.main import Worker, WorkerSettings
 from services.worker.output.annotations import Annotations
 from services.worker.output.files import OutputFiles
 from services.worker.output.log_stream import LogStream
@@ -187,4 +187,5 @@ def make_worker(
     }
     for name, stand_in in instead.items():
         setattr(worker_main, name, stand_in)
-    return Worker(transport, worker_id=worker_id, slots=_SLOTS, data_dir=folder, lease_ttl_s=lease_s, version="sim")
+    settings = WorkerSettings(worker_id=worker_id, slots=_SLOTS, data_dir=folder, lease_s=lease_s, version="sim")
+    return Worker(transport, settings)
