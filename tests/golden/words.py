@@ -16,7 +16,8 @@ from shared.contracts.commands.base import CommandReply
 from shared.contracts.commands.pauses import EndPause, PauseScope
 from shared.contracts.events import LogChunk, Outcome
 from shared.roles import Role
-from shared.status import AttemptState, Begun, NodeStatus, RunStatus
+from shared.status import AttemptState, Begun, FireOutcome, NodeStatus, RunStatus, WorkerState
+from shared.transport.base import DeadLetterDecision
 
 __all__ = ["COLUMNS", "ELSEWHERE", "NO_WORDS", "word_lines", "word_problems"]
 
@@ -28,7 +29,9 @@ COLUMNS: dict[str, Iterable[str]] = {
     "audit.actor_role": get_args(Role),
     "audit.outcome": get_args(AuditEntry.model_fields["outcome"].annotation),
     "cron_slots.kind": (START, STOP, RESTART),
+    "cron_slots.outcome": get_args(FireOutcome),
     "dag_runs.status": RunStatus,
+    "dead_letters.decision": [each for each in DeadLetterDecision if each],
     "inbox.outcome": get_args(CommandReply.model_fields["outcome"].annotation),
     "log_chunks.stream": get_args(LogChunk.model_fields["stream"].annotation),
     "nodes.admission": (WAITS, ADMITTED),
@@ -45,6 +48,7 @@ COLUMNS: dict[str, Iterable[str]] = {
     "transitions.became": {*RunStatus, *NodeStatus},
     "transitions.was": {*RunStatus, *NodeStatus},
     "users.role": get_args(Role),
+    "workers.state": get_args(WorkerState),
     "workspace_members.role": get_args(Role),
 }
 """By column. ``nodes.child_states`` has a letter for each state."""
@@ -52,14 +56,11 @@ COLUMNS: dict[str, Iterable[str]] = {
 ELSEWHERE = {
     "audit.actor_kind",
     "audit.target_kind",
-    "cron_slots.outcome",
     "dag_runs.stop_reason",
-    "dead_letters.decision",
     "passed_over.kind",
     "queues.kind",
     "services.kind",
     "timers.kind",
-    "workers.state",
 }
 """Columns of words that are only literals in the code."""
 
