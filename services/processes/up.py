@@ -64,12 +64,12 @@ def run_up(
     settings = scheduler_settings(
         config, version, base_config=read_base_config(config), dag_files=written_files(config, "up")
     )
-    gateway = settings_from(config, "up")
+    gateway_settings = settings_from(config, "up")
     signed = message_signing(config, "api", "scheduler", "worker")
     sys.setswitchinterval(_SWITCH_S)
     start_sending("dagway")
     _open_data_folder(config)
-    gateway = replace(gateway, secret_box=SecretBox(stored_secret_keys(config)))
+    gateway_settings = replace(gateway_settings, secret_box=SecretBox(stored_secret_keys(config)))
     database_url = config.database_url or f"sqlite:///{config.data_dir / 'dagway.db'}"
     # Before the migration: this fails if another process, perhaps of an earlier version, uses the folder.
     transport = signed(open_transport(config.amqp_url or "embedded:", name="dagway", data_dir=config.data_dir))
@@ -86,19 +86,18 @@ def run_up(
             transport=transport,
             reads=reads,
             version=version,
-            settings=gateway,
+            settings=gateway_settings,
             base_path=config.base_path,
             max_dag_series=config.metrics_dags,
             command_wait_s=command_wait_s(config, "up"),
             own_trouble=DiskCheck(config.data_dir).problem,
         )
-        app = create_app(deps)
         # Both servers bind here, before the scheduler's threads start: if a port is taken, there is nothing to stop.
-        server = EmbeddedServer(app, config.host, config.port, threads=config.api_threads)
+        server = EmbeddedServer(create_app(deps), config.host, config.port, threads=config.api_threads)
         admin = OptionalAdminServer(config, lambda: worker.facts().trouble or scheduler.trouble)
         if scheduler.folder is not None:
             scheduler.folder.try_to_look()
-        warn_if_open(gateway, config.host)
+        warn_if_open(gateway_settings, config.host)
         freeze_loaded()
         JUDGED_AGE.set_function(lambda: scheduler.judged_age_s)
         scheduler.start()
@@ -112,10 +111,10 @@ def run_up(
         admin.add(SchemaCollector(reads.schema))
         admin.add(WorkerCollector(worker.facts))
         admin.add(DaguCollector(deps))
-        host = f"[{config.host}]" if ":" in config.host else config.host
         with admin:
-            echo(_welcome(f"http://{host}:{server.port}", config))
+            echo(_welcome(config, server.port))
             wait_for_stop(stop)
+        # In the reverse order of the start: no more requests, no more steps, and last what records how they ended.
         deps.closing.set()
         server.stop()
         deps.audit.close()
@@ -135,7 +134,9 @@ def _open_data_folder(config: Config) -> None:
         _log.warning("data_dir.open_to_others", extra={"path": str(config.data_dir), "next": "chmod 700"})
 
 
-def _welcome(address: str, config: Config) -> str:
+def _welcome(config: Config, port: int) -> str:
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    address = f"http://{host}:{port}"
     lines = [f"Dagway is up: {address}   (data in {config.data_dir}; Ctrl-C stops it)"]
     if config.dags_dir is not None:
         lines += [f"Following the workflows in {config.dags_dir}. Try in another terminal:"]
