@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from shared.language.issues import Issues, Place, PlaceInBase
-from shared.language.yaml.readable import readable
+from shared.language.yaml.readable import YamlLoader, readable
 
 __all__ = ["Document", "NumericText", "YamlList", "YamlMap", "read_yaml"]
 
@@ -30,8 +30,6 @@ _MAX_DOCUMENTS = 200
 _MAX_DEPTH = 64
 _MAX_ALIASED_NODES = 20_000
 _MAX_DIGITS = 40
-
-_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?\Z")
@@ -163,7 +161,7 @@ class _Composer:
         self._index = -1
 
     def run(self) -> None:
-        loader = _Loader(self._for_libyaml)
+        loader = YamlLoader(self._for_libyaml)
         next_event = loader.get_event
         try:
             while True:

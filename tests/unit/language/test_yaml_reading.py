@@ -76,6 +76,19 @@ def test_a_text_in_which_a_character_would_be_mistaken_for_another_is_refused() 
     assert any("control characters are not allowed" in problem for problem in problems)
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ('a: "- x\n  -\ty"', {"a": "- x -\ty"}),
+        ("a: x\n  - \ty", {"a": "x - \ty"}),
+        ("a:\n  |\n  -\ty\n", {"a": "-\ty\n"}),
+        ("a: |2\n    \t\n  y\n", {"a": "  \t\ny\n"}),
+    ],
+)
+def test_a_tab_within_a_text_stays(text: str, meant: object) -> None:
+    assert value(text) == meant
+
+
 def test_a_tag_of_another_program_is_ignored_with_a_warning() -> None:
     issues = Issues()
 
