@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -13,6 +12,7 @@ from dagway.client.api_call import ApiCall
 from dagway.client.connection import (
     API,
     PATIENCE_S,
+    check_repeatable,
     check_stream,
     no_answer,
     pause_until,
@@ -120,7 +120,8 @@ class Client(OperationMethods):
         A lost connection is opened again after the last event: none is missing, and none comes twice.
 
         Raises:
-            ConnectionFailed: no connection was possible for ``patience_s`` seconds.
+            ConnectionFailed: no connection was possible for ``patience_s`` seconds, or none ever can be: only one side
+                speaks TLS, or the certificate is not accepted.
         """
         return (event for event in self._follow("/events", last_id=last_id, patience_s=patience_s) if event)
 
@@ -175,24 +176,24 @@ class Client(OperationMethods):
         lost_at = time.monotonic()
         waits = pauses()
         while True:
-            with (
-                suppress(httpx.RequestError),
-                self._http.stream("GET", API + path, **stream_options(last_id, deadline)) as answer,
-            ):
-                if answer.status_code == 204:
-                    return
-                if answer.status_code == 200:
-                    check_stream(answer)
-                    waits, parser = pauses(), EventParser()
-                    for piece in answer.iter_bytes():
-                        lost_at = time.monotonic()
-                        yield None
-                        for event in parser.feed(piece):
-                            last_id = event.id or last_id
-                            if event.data is not None:
-                                yield RunEvent.of(event.id, event.data)
-                elif answer.status_code < 500:
-                    checked(HttpAnswer(answer.status_code, answer.read()))
+            try:
+                with self._http.stream("GET", API + path, **stream_options(last_id, deadline)) as answer:
+                    if answer.status_code == 204:
+                        return
+                    if answer.status_code == 200:
+                        check_stream(answer)
+                        waits, parser = pauses(), EventParser()
+                        for piece in answer.iter_bytes():
+                            lost_at = time.monotonic()
+                            yield None
+                            for event in parser.feed(piece):
+                                last_id = event.id or last_id
+                                if event.data is not None:
+                                    yield RunEvent.of(event.id, event.data)
+                    elif answer.status_code < 500:
+                        checked(HttpAnswer(answer.status_code, answer.read()))
+            except httpx.RequestError as error:
+                check_repeatable(path, error)
             yield None
             if time.monotonic() - lost_at > patience_s:
                 raise ConnectionFailed(f"{path}: no connection for {patience_s:g} s")

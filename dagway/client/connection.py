@@ -7,11 +7,12 @@ from typing import Any
 import httpx
 
 from dagway.client.errors import ClientError
-from dagway.client.exchange import HttpAnswer
+from dagway.client.exchange import HttpAnswer, connection_failed
 
 __all__ = [
     "API",
     "PATIENCE_S",
+    "check_repeatable",
     "check_stream",
     "no_answer",
     "pause_until",
@@ -25,8 +26,11 @@ PATIENCE_S = 600.0
 """How long an event stream may be without a connection."""
 _READ_S, _CONNECT_S, _SHORTEST_S = 75.0, 10.0, 0.05
 """The gateway may wait 60 s for an outcome, and sends a line on a silent event stream every 10 s."""
-_NO_TLS = ("WRONG_VERSION_NUMBER", "handshake operation timed out")
-"""What Python's TLS says of a server without it, which answers in clear text or not at all."""
+_CLEAR_TEXT, _SILENT = "WRONG_VERSION_NUMBER", "handshake operation timed out"
+"""What Python's TLS says of a server without it, which answers in clear text or not at all.
+
+A server that is slow does not answer either.
+"""
 _ANSWER_S = 5.0
 """How long a gateway may take for an answer at least, even if the caller wanted it sooner."""
 
@@ -66,12 +70,20 @@ def no_answer(error: httpx.RequestError) -> HttpAnswer:
     cause: BaseException | None = error
     while cause and not isinstance(cause, ssl.SSLCertVerificationError):
         cause = cause.__cause__ or cause.__context__
-    if any(text in str(error) for text in _NO_TLS):
-        return HttpAnswer(failure=error, repeat=False, doubt="is it a server without TLS, at http://?")
+    if any(text in str(error) for text in (_CLEAR_TEXT, _SILENT)):
+        doubt = "is it a server without TLS, at http://?"
+        return HttpAnswer(failure=error, repeat=_CLEAR_TEXT not in str(error), doubt=doubt)
     if cause:
         return HttpAnswer(failure=error, repeat=False)
     closed = isinstance(error, httpx.ReadError | httpx.RemoteProtocolError) and error.request.url.scheme == "http"
     return HttpAnswer(failure=error, doubt="is it a server with TLS, at https://?" if closed else "")
+
+
+def check_repeatable(path: str, error: httpx.RequestError) -> None:
+    """Raise ``ConnectionFailed`` if an event stream can never be opened, for instance because of its certificate."""
+    answer = no_answer(error)
+    if not answer.repeat:
+        raise connection_failed(f"GET {path}", answer) from error
 
 
 def stream_options(last_id: str, deadline: float | None) -> dict[str, Any]:

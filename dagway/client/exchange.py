@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from dagway.client.api_call import ApiCall, model
 from dagway.client.errors import ClientError, ConnectionFailed, RequestRefused
 
-__all__ = ["Delay", "Exchange", "HttpAnswer", "Send", "checked", "exchange", "pauses"]
+__all__ = ["Delay", "Exchange", "HttpAnswer", "Send", "checked", "connection_failed", "exchange", "pauses"]
 
 T = TypeVar("T")
 
@@ -149,9 +149,14 @@ def _tries(request: Send, deadline: float | None = None) -> Exchange[HttpAnswer]
             break
         yield Delay(pause_s)
     if answer.failure is not None:
-        doubt = f" ({answer.doubt})" if answer.doubt else ""
-        raise ConnectionFailed(f"{request.method} {request.path}: {answer.failure}{doubt}") from answer.failure
+        raise connection_failed(f"{request.method} {request.path}", answer) from answer.failure
     raise ConnectionFailed(f"{request.method} {request.path}: the gateway answered {answer.status}{_reason(answer)}")
+
+
+def connection_failed(what: str, answer: HttpAnswer) -> ConnectionFailed:
+    """Return the error that says why ``what`` has no answer."""
+    doubt = f" ({answer.doubt})" if answer.doubt else ""
+    return ConnectionFailed(f"{what}: {answer.failure}{doubt}")
 
 
 def _reason(answer: HttpAnswer) -> str:

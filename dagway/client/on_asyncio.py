@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -14,6 +13,7 @@ from dagway.client.api_call import ApiCall
 from dagway.client.connection import (
     API,
     PATIENCE_S,
+    check_repeatable,
     check_stream,
     no_answer,
     pause_until,
@@ -156,7 +156,7 @@ class AsyncClient(AsyncOperationMethods):
         lost_at = time.monotonic()
         waits = pauses()
         while True:
-            with suppress(httpx.RequestError):
+            try:
                 async with self._http.stream("GET", API + path, **stream_options(last_id, deadline)) as answer:
                     if answer.status_code == 204:
                         return
@@ -172,6 +172,8 @@ class AsyncClient(AsyncOperationMethods):
                                     yield RunEvent.of(event.id, event.data)
                     elif answer.status_code < 500:
                         checked(HttpAnswer(answer.status_code, await answer.aread()))
+            except httpx.RequestError as error:
+                check_repeatable(path, error)
             yield None
             if time.monotonic() - lost_at > patience_s:
                 raise ConnectionFailed(f"{path}: no connection for {patience_s:g} s")

@@ -1,5 +1,6 @@
 """The gateway's application on both of its HTTP servers: raw paths, limits, empty bodies and a fast stop."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -11,12 +12,13 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from dagway.client import Client
+from dagway.client import AsyncClient, Client
 from dagway.client.errors import ConnectionFailed
 from services.api.serving.held_threads import MOST_SLOW_READERS
 from services.api.serving.server import EmbeddedServer
@@ -230,8 +232,19 @@ def assert_says_that_it_speaks_no_tls(port: int) -> None:
     url = f"https://127.0.0.1:{port}"
     with pytest.raises(GatewayUnreachable, match="the server does not speak TLS at this port: use http://"):
         Gateway(ServerConnection(url)).get("/health")
-    with Client(url) as client, pytest.raises(ConnectionFailed, match="WRONG_VERSION.*without TLS, at http://"):
-        client.get_health_status()
+    refused = partial(pytest.raises, ConnectionFailed, match="WRONG_VERSION.*without TLS, at http://")
+    with Client(url) as client:
+        with refused():
+            client.get_health_status()
+        with refused():
+            next(client.events())
+
+    async def follow() -> None:
+        async with AsyncClient(url) as client:
+            await anext(client.events())
+
+    with refused():
+        asyncio.run(follow())
 
 
 def test_waitress_answers_a_client_that_speaks_tls_at_once(server: EmbeddedServer) -> None:

@@ -1,4 +1,4 @@
-"""What the command line and the Python client say of a server that speaks TLS, when they were given http://."""
+"""What the command line and the Python client say of a server if only one side speaks TLS."""
 
 import socket
 import ssl
@@ -48,3 +48,16 @@ def test_the_question_is_whether_it_speaks_tls(port: int) -> None:
         Gateway(ServerConnection(url)).get("/health")
     with Client(url) as client, pytest.raises(ConnectionFailed, match=r"\(is it a server with TLS, at https://\?\)"):
         client.get_health_status()
+
+
+def test_a_tls_handshake_that_takes_too_long_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that has much to do is slow as well."""
+    monkeypatch.setattr("dagway.client.connection._CONNECT_S", 0.2)
+    monkeypatch.setattr("dagway.client.blocking.time.sleep", lambda _seconds: None)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        refused = pytest.raises(ConnectionFailed, match=r"\(is it a server without TLS, at http://\?\)")
+        with Client(f"https://127.0.0.1:{listening.getsockname()[1]}") as client, refused:
+            client.get_health_status()
+        listening.accept()[0].close()
+        listening.accept()[0].close()
