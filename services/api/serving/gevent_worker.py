@@ -21,6 +21,7 @@ __all__ = ["GreenWorker"]
 
 _LINGER_S = 1.0
 """How long an idle connection stays open after SIGTERM, for a request that may be on its way."""
+_LONGEST_HELLO = 65_536
 _CHECK_EVERY_S = 1.0
 _CHECK_AT_END_S = 0.25
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -70,6 +71,7 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
             return super().handle(listener, client, addr)
         with client, suppress(OSError):
             if begin:
+                client.recv(_LONGEST_HELLO)  # Closing a connection with unread bytes resets it, also for the answer.
                 write_error(client, 400, "Bad Request", ADVICE)
         return None
 
