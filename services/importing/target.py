@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 
 from services.processes.database import time_limits
@@ -10,8 +10,10 @@ from shared.moved_folder import require_open
 from shared.settings.config import Config
 from shared.store.create_schema import create_schema
 from shared.store.engine import open_engine
-from shared.store.migrate import current, migrate, require_head
+from shared.store.migrate import HEAD, current, migrate, require_head
 from shared.store.writes.transaction import Store, Transaction
+from shared.transport.base import Transport
+from shared.transport.open import open_transport
 
 __all__ = ["Target", "open_target"]
 
@@ -48,6 +50,7 @@ def open_target(config: Config, *, dry_run: bool) -> Iterator[Target]:
     Raises:
         ConfigInvalid: the database has an earlier schema.
         StoreUnavailable: the database is unavailable.
+        BrokerUnavailable: ``dagway up`` of an earlier version runs on the data folder.
     """
     with ExitStack() as stack:
         url = config.database_url or f"sqlite:///{config.data_dir / 'dagway.db'}"
@@ -55,7 +58,9 @@ def open_target(config: Config, *, dry_run: bool) -> Iterator[Target]:
             require_open(config.data_dir)
         if not config.database_url and not dry_run:
             config.make_data_dir()
-            migrate(url)
+            # One process at a time can open the journal: this fails while an earlier version runs on the folder.
+            with nullcontext() if current(url) in (None, HEAD) else closing(_journal(config)):
+                migrate(url)
         elif not config.database_url and current(url) is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-import-"))
             url = create_schema(Path(folder) / "dagway.db")
@@ -64,3 +69,7 @@ def open_target(config: Config, *, dry_run: bool) -> Iterator[Target]:
         if config.database_url or current(url) is not None:
             require_head(engine)
         yield Target(Store(engine), dry_run=dry_run)
+
+
+def _journal(config: Config) -> Transport:
+    return open_transport("embedded:", name="dagway-import", data_dir=config.data_dir)

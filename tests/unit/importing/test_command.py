@@ -1,11 +1,15 @@
 """``dagway import``: what it prints, and its exit code."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from click.testing import CliRunner, Result
 
 from services.cli import cli
+from shared.store.migrate import current, migrate
+from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.dagu_home import HomeOfDagu
 
 TEXT = "steps:\n  - name: one\n    command: echo 1\n"
@@ -48,3 +52,16 @@ def test_what_is_no_home_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
 
     assert found.exit_code == 2
     assert "not a Dagu home folder" in found.stderr
+
+
+def test_the_database_of_an_earlier_version_that_runs_is_left_alone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'dagway.db'}"
+    migrate(url)
+    with closing(sqlite3.connect(tmp_path / "dagway.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '0051'")
+
+    with closing(EmbeddedTransport(tmp_path / "transport.sqlite3")):  # as `dagway up` opens it
+        found = dagway("crontab", "-", "--data-dir", str(tmp_path), stdin="@daily true\n")
+
+    assert (found.exit_code, current(url)) == (1, "0051")
+    assert "another dagway uses this folder" in found.stderr
