@@ -47,6 +47,9 @@ def _own_keys(path: Path) -> tuple[SharedKey, ...]:
     try:
         if not path.exists():
             _make(path)
+    except OSError as error:
+        raise ConfigInvalid(f"{path}: the keys that seal secrets cannot be written: {error}") from error
+    try:
         return shared_keys(path.read_text())
     except (OSError, ValueError) as error:
         raise ConfigInvalid(f"{path}: the keys that seal secrets cannot be read: {error}") from error
@@ -57,11 +60,11 @@ def _make(path: Path) -> None:
     # ``dagway up`` may make one at the same time: the first counts.
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w") as file:
-        file.write(f"own-{secrets.token_hex(3)}={secrets.token_hex(32)}\n")
-        file.flush()
-        os.fsync(file.fileno())
     try:
+        with os.fdopen(fd, "w") as file:
+            file.write(f"own-{secrets.token_hex(3)}={secrets.token_hex(32)}\n")
+            file.flush()
+            os.fsync(file.fileno())
         with suppress(FileExistsError):
             path.hardlink_to(new)
     finally:

@@ -1,6 +1,7 @@
 """Where services get the keys that seal parameters and stored secrets."""
 
 import logging
+import resource
 import stat
 from pathlib import Path
 
@@ -40,6 +41,17 @@ def test_a_broken_file_is_an_error_that_does_not_tell_the_key(tmp_path: Path) ->
     with pytest.raises(ConfigInvalid, match="worker-seal-keys: the keys .* 'own': expected a secret of 32") as caught:
         seal_keys(_config(tmp_path))
     assert "short-key" not in str(caught.value)
+
+
+def test_a_key_that_cannot_be_written_leaves_no_file(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # like a full disk
+    try:
+        with pytest.raises(ConfigInvalid, match="worker-seal-keys: the keys .* cannot be written: .*File too large"):
+            seal_keys(_config(tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_worker_of_a_cluster_without_keys_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
