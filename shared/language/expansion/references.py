@@ -113,7 +113,7 @@ def _parse(text: str) -> tuple[Piece, ...]:
     pieces: list[Piece] = []
     start = position = 0
     while (mark := _MARK.search(text, position)) is not None:
-        piece, begin, end = _piece_at(text, mark.start())
+        piece, begin, end = _piece_at(text, mark.start(), start)
         if piece is None:
             position = end
             continue
@@ -129,8 +129,8 @@ def _parse(text: str) -> tuple[Piece, ...]:
 _parse_cached = lru_cache(maxsize=1024)(_parse)
 
 
-def _piece_at(text: str, at: int) -> tuple[Piece | None, int, int]:
-    """Return (piece, begin, end) for the ``$`` or back quote at ``at``.
+def _piece_at(text: str, at: int, start: int) -> tuple[Piece | None, int, int]:
+    """Return (piece, begin, end) for the ``$`` or back quote at ``at``. The piece before it ends at ``start``.
 
     If it begins no reference or command, the piece is ``None``, and the search continues at ``end``.
     """
@@ -147,7 +147,7 @@ def _piece_at(text: str, at: int) -> tuple[Piece | None, int, int]:
     if found is None:
         return None, at, at + 1
     end = at + len(found.source)
-    before, after = text[at - 1 : at] if at else "", text[end : end + 1]
+    before, after = text[at - 1 : at] if at > start else "", text[end : end + 1]
     if (not found.path and "'" in (before, after)) or (found.bare and before == after == "'"):
         # In awk '$1 > 5' the variable is awk's. But a reference with a path, '${OUT.key}', can only be Dagway's.
         return replace(found, kept=True), at, end
