@@ -9,17 +9,18 @@ that was set from the value. docs/workflow-language.md warns authors of these.
 
 import re
 
-__all__ = ["in_arithmetic", "only_numbers"]
+__all__ = ["Calculations", "only_numbers"]
 
 _NUMBER = re.compile(r"(?:0[xX][0-9a-fA-F]++|\d++(?:#\w++)?+|[\s+*/%<>=!&|^~?:,.()-])*+", re.ASCII)
-_OPENS_TEST, _ENDS_TEST = re.compile(r"\[\[\s"), re.compile(r"\s\]\]")
-_BETWEEN_TESTS = re.compile(r"&&|\|\||\s\]\]")
-_COMPARES = re.compile(r"\s-(?:eq|ne|lt|le|gt|ge)\s")
-_LET = re.compile(r"(?:^|[\s;&|(])(?:let|(?:declare|typeset|local)\s+-\w*i\w*)\s[^\n;|&]*\Z")
-_OF_ARRAY = re.compile(r"\$\{[#!]?\w+\[[^\]\n]*\Z")
-_ASSIGNED = re.compile(r"(?:^|[\s;&|(])[A-Za-z_]\w*\[[^\]\s]*\Z"), re.compile(r"[^\]\s]*\]\+?=")
-_BY_NAME = re.compile(r"(?:declare|typeset|local|readonly)\s+-\w*A")
 _PARENTHESES = re.compile(r"[()]")
+_TESTS = re.compile(r"(?P<opens>\[\[(?=\s))|(?P<ends>\s\]\])|(?P<next>&&|\|\|)|\s-(?:eq|ne|lt|le|gt|ge)(?=\s)")
+_END_OF_TEST = re.compile(r"&&|\|\||\s\]\]")
+_COMPARES = re.compile(r"\s-(?:eq|ne|lt|le|gt|ge)\s")
+_LET = re.compile(r"(?P<opens>(?<![^\s;&|(])(?:let|(?:declare|typeset|local)\s++-(?=[^\Wi]*+i)\w++)\s)|[\n;|&]")
+_OF_ARRAY = re.compile(r"(?P<opens>\$\{[#!]?\w++\[)|[\]\n]")
+_ASSIGNED = re.compile(r"(?P<opens>(?<![^\s;&|(])[A-Za-z_]\w*+\[)|[\]\s]")
+_ASSIGNS = re.compile(r"[^\]\s]*\]\+?=")
+_BY_NAME = re.compile(r"(?:declare|typeset|local|readonly)\s++-\w*A")
 
 
 def only_numbers(value: str) -> bool:
@@ -27,35 +28,64 @@ def only_numbers(value: str) -> bool:
     return _NUMBER.fullmatch(value) is not None
 
 
-def in_arithmetic(before: str, after: str, *, bare: bool) -> bool:
-    """Return whether a shell evaluates the text between ``before`` and ``after`` as arithmetic.
+class Calculations:
+    """Says where a shell evaluates a text from ``start`` on as arithmetic.
 
-    ``bare``: the caller knows that no ``((`` is open before that text.
+    It is asked about one reference after the other, and reads the text once for all of them. None of the patterns
+    matches a ``$`` or a quote after its first character, so no match goes across the beginning of a reference.
     """
-    if (not bare and _in_open_arithmetic(before)) or _compared(before, after) or _LET.search(before):
-        return True
-    subscript = _OF_ARRAY.search(before) or (_ASSIGNED[0].search(before) and _ASSIGNED[1].match(after))
-    # Keys of an associative array are text. With several arrays, it is not certain which one is associative.
-    return subscript is not None and not _BY_NAME.search(before)
+
+    def __init__(self, text: str, start: int = 0) -> None:
+        self.start = start
+        self._text = text
+        self._at = start
+        self._opened: list[bool] = []
+        """The open parentheses: whether another one follows each of them directly."""
+        self._doubled = 0
+        self._last = -2
+        self._in_test = self._compared = False
+        self._let = self._of_array = self._assigned = self._by_name = False
+
+    def evaluates(self, at: int, after: str, *, bare: bool) -> bool:
+        """Return whether a shell evaluates what is at ``at`` as arithmetic. ``after`` is the text that follows it.
+
+        ``bare``: the caller knows that no ``((`` is open before.
+        """
+        self._read_to(at)
+        if (not bare and self._doubled) or (self._in_test and (self._compared or _compares(after))) or self._let:
+            return True
+        subscript = self._of_array or (self._assigned and _ASSIGNS.match(after) is not None)
+        # Keys of an associative array are text. With several arrays, it is not certain which one is associative.
+        return subscript and not self._by_name
+
+    def _read_to(self, at: int) -> None:
+        self._count_parentheses(at)
+        for found in _TESTS.finditer(self._text, self._at, at):
+            if found.lastgroup in ("opens", "ends"):
+                self._in_test = found.lastgroup == "opens"
+            self._compared = found.lastgroup is None
+        self._let = self._is_open(_LET, at, before=self._let)
+        self._of_array = self._is_open(_OF_ARRAY, at, before=self._of_array)
+        self._assigned = self._is_open(_ASSIGNED, at, before=self._assigned)
+        self._by_name = self._by_name or _BY_NAME.search(self._text, self._at, at) is not None
+        self._at = at
+
+    def _count_parentheses(self, at: int) -> None:
+        for found in _PARENTHESES.finditer(self._text, self._at, at):
+            if found[0] == ")":
+                self._doubled -= self._opened.pop() if self._opened else False
+                continue
+            if self._opened and self._last == found.start() - 1 and not self._opened[-1]:
+                self._opened[-1] = True
+                self._doubled += 1
+            self._opened.append(False)
+            self._last = found.start()
+
+    def _is_open(self, pattern: re.Pattern[str], at: int, *, before: bool) -> bool:
+        for found in pattern.finditer(self._text, self._at, at):
+            before = found.lastgroup == "opens"
+        return before
 
 
-def _in_open_arithmetic(before: str) -> bool:
-    opened: list[bool] = []
-    last = -2
-    for found in _PARENTHESES.finditer(before):
-        if found[0] == ")":
-            del opened[-1:]
-            continue
-        if opened and last == found.start() - 1:
-            opened[-1] = True
-        opened.append(False)
-        last = found.start()
-    return any(opened)
-
-
-def _compared(before: str, after: str) -> bool:
-    opens = [found.end() - 1 for found in _OPENS_TEST.finditer(before)]
-    if not opens or _ENDS_TEST.search(before, opens[-1]):
-        return False
-    test = _BETWEEN_TESTS.split(before[opens[-1] :])[-1]
-    return _COMPARES.search(f"{test}x{_BETWEEN_TESTS.split(after, maxsplit=1)[0]}") is not None
+def _compares(after: str) -> bool:
+    return _COMPARES.search(_END_OF_TEST.split(after, maxsplit=1)[0]) is not None

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from shared.language.expansion.references import Arithmetic, Backtick, Piece, Reference, parse
 from shared.language.expansion.scope import Scope, known_value
-from shared.language.expansion.shell_arithmetic import in_arithmetic, only_numbers
+from shared.language.expansion.shell_arithmetic import Calculations, only_numbers
 from shared.language.expansion.shell_state import (
     DOUBLE,
     HERE_DOCUMENT,
@@ -121,6 +121,7 @@ class _Writer:
         self._scope = scope
         self._scanner = ShellScanner(text)
         self._names: dict[str, str] = {}
+        self._of_code = self._of_document = Calculations(text)
         first, _, rest = text.partition("\n")
         code = rest if first.startswith("#!") else text
         self._inner_shell = _INNER_SHELL.search(code) is not None
@@ -181,11 +182,14 @@ class _Writer:
     def _in_arithmetic(self, at: int, piece: Reference, context: str) -> bool:
         if not self._may_calculate or (context in (SINGLE, LITERAL_DOCUMENT) and not self._read_again):
             return False
-        start = self._scanner.documents[-1].start if context in (HERE_DOCUMENT, LITERAL_DOCUMENT) else 0
+        calculations = self._of_code
+        if context in (HERE_DOCUMENT, LITERAL_DOCUMENT):
+            start = self._scanner.documents[-1].start
+            if self._of_document.start != start:
+                self._of_document = Calculations(self._text, start)
+            calculations = self._of_document
         after = at + len(piece.source)
-        return in_arithmetic(
-            self._text[start:at], self._text[after : after + _FAR_ON], bare=context in (UNQUOTED, DOUBLE)
-        )
+        return calculations.evaluates(at, self._text[after : after + _FAR_ON], bare=context in (UNQUOTED, DOUBLE))
 
     def _between_quotes(self, value: str, context: str) -> str:
         """Return what ``"${NAME}"`` becomes."""

@@ -20,6 +20,7 @@ from shared.language.expansion.shell_state import (
     ShellScanner,
 )
 from shared.language.expansion.shell_text import expand_for_shell, shell_command
+from tests.harness.cpu_time import within_cpu_time
 
 SHELLS = ("sh", "bash")
 
@@ -212,6 +213,19 @@ def test_what_only_looks_like_arithmetic_accepts_any_value(tmp_path: Path, text:
 
 def test_arithmetic_accepts_an_expression_of_numbers(tmp_path: Path) -> None:
     assert _in_bash(tmp_path, "echo $((${P} * 2))", "-1 + 4").stdout == "7\n"
+
+
+@pytest.mark.parametrize(
+    "piece", ["(($P", "[[ $P -eq ", "[[ $P\n", "let a;$P\n", "${a[$P", "a[$P ", "((cat <<E\n$P\nE\n"]
+)
+def test_looking_for_arithmetic_takes_linear_time(piece: str) -> None:
+    with within_cpu_time(4):
+        expand_for_shell(piece * (100_000 // len(piece)), Scope(({"P": "1"},)))
+
+
+def test_looking_for_arithmetic_in_a_long_word_takes_linear_time() -> None:
+    with within_cpu_time(4):
+        expand_for_shell(f"declare -{'i' * 100_000}$P\n(($P", Scope(({"P": "1"},)))
 
 
 def _in_bash(folder: Path, text: str, value: str, **env: str) -> "subprocess.CompletedProcess[str]":
