@@ -99,3 +99,31 @@ def test_a_process_that_prints_without_end_holds_up_no_step(rig: Rig, tmp_path: 
 
     assert finished.outcome == "succeeded", finished.error
     assert rig.log(finished, "stdout").startswith(b"1\n")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("log_output", LogOutput)
+@pytest.mark.parametrize("with_copy", [False, True])
+def test_holes_in_a_log_are_not_sent(rig: Rig, tmp_path: Path, log_output: LogOutput, *, with_copy: bool) -> None:
+    """They take no room on the disk, so nothing would end the step before the database is full of zero bytes."""
+    log = '"$DAG_RUN_STEP_STDOUT_FILE"'
+    text = f"printf a; truncate -s 100M {log}; echo b; truncate -s 200M {log}"
+    copy = tmp_path / "out.txt"
+    step = command(text, stdout=str(copy) if with_copy else "")
+    name = f"holes-{log_output}-{with_copy}"
+    rig.give(task(step, token=name, dag_run_id=name, root_dag_run_id=name, number=1, log_output=log_output))
+    finished = rig.finished(name)
+
+    assert finished.outcome == "succeeded", finished.error
+    found = [rig.log(finished, "stdout"), Path(finished.stdout).read_bytes()]
+    if with_copy:
+        found.append(copy.read_bytes())
+    for each in found:
+        assert each.replace(b"\0", b"") == b"ab\n"
+        assert len(each) < 200_000, "more than the rest of the blocks with a and b"
+
+
+def test_zero_bytes_that_a_step_prints_are_sent(rig: Rig) -> None:
+    finished = rig.run(task(command("head -c 300000 /dev/zero; echo")))
+
+    assert rig.log(finished, "stdout") == bytes(300_000) + b"\n"

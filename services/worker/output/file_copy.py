@@ -4,6 +4,7 @@ import errno
 import os
 import threading
 
+from services.worker.output.holes import read_data
 from services.worker.output.masking import Masker
 from services.worker.output.pipe_copier import copy_failed, write_all
 
@@ -52,8 +53,10 @@ class FileCopy:
             self._done = 0  # The step reopened its log, which truncated the file: new output begins at 0.
         if most is not None:
             end = min(end, self._done + most)
-        while self._done < end and (data := os.pread(self._source, min(_READ_BYTES, end - self._done), self._done)):
-            self._done += len(data)
+        while self._done < end:
+            data, self._done = read_data(self._source, min(_READ_BYTES, end - self._done), self._done)
+            if not data:
+                break
             self._write(self._masker.feed(data))
 
     def _write(self, data: bytes) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from services.worker.inputs.named_files import EVERYTHING, Reach
 from services.worker.inputs.workspace import run_folder
 from services.worker.output.file_copy import FileCopy
+from services.worker.output.holes import has_holes, read_data
 from services.worker.output.masking import Masker
 from services.worker.output.opened_by_name import texts_of, texts_open_by_name
 from services.worker.output.pipe_copier import PipeCopier, write_all
@@ -79,10 +80,10 @@ def _captured_path(paths: LogPaths) -> str:
 
 
 def _masked(fd: int, masker: Masker) -> Iterator[bytes]:
-    place = 0
-    while data := os.pread(fd, _READ_BYTES, place):
-        place += len(data)
+    data, place = read_data(fd, _READ_BYTES, 0)
+    while data:
         yield masker.feed(data)
+        data, place = read_data(fd, _READ_BYTES, place)
     yield masker.close()
 
 
@@ -182,7 +183,7 @@ class OutputFiles:
             (self.stdout_log, paths.stdout, paths.stdout_whole),
             (self.stderr_log, paths.stderr, paths.stderr_whole),
         ):
-            if fd is None or (path == whole and not masker):
+            if fd is None or (path == whole and not masker and not has_holes(fd)):
                 continue
             target = Path(f"{path}~" if path == whole else whole)
             with os.fdopen(os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, _FILE_MODE), "ab", 0) as file:

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from services.worker.output.annotations import Annotations
 from services.worker.output.disk_reserve import DiskReserve
 from services.worker.output.file_copy import FileCopy
+from services.worker.output.holes import bytes_on_disk, read_data
 from services.worker.output.masking import Masker
 from shared.clock import utc_now
 from shared.contracts.events import LogChunk, Stream
@@ -65,7 +66,7 @@ class LogStream:
 
     def bytes_on_disk(self) -> int:
         """Return how much room the log takes."""
-        return os.fstat(self._fd).st_size
+        return bytes_on_disk(self._fd)
 
     def cut(self, line: bytes) -> None:
         """Read one more chunk, then nothing, and free the room of the rest. If there is any, ``line`` ends the log.
@@ -77,17 +78,17 @@ class LogStream:
             self._cut = True
         if self._copy is not None:
             self._copy.cut()
-        if self.bytes_on_disk() > self._read_to:
+        if os.fstat(self._fd).st_size > self._read_to:
             os.ftruncate(self._fd, self._read_to)
             if not self._ends_cut:
                 self._ends_cut = True
                 self._ready += line
 
     def unsent_bytes(self) -> int:
-        """Return how many bytes are not in a chunk yet. Unread bytes count as they are before masking."""
+        """Return how many bytes are not in a chunk yet. Unread ones count before masking, and with holes."""
         if self._cut:
             return len(self._ready)
-        size = self.bytes_on_disk()
+        size = os.fstat(self._fd).st_size
         # If the step reopened its log, the file was truncated and is read from 0 again.
         unread = size - self._read_to if size >= self._read_to else size
         return unread + self._masker.held + len(self._ready)
@@ -131,9 +132,8 @@ class LogStream:
 
     def _read(self) -> bool:
         """Read on in the file, and return whether there was anything."""
-        data = os.pread(self._fd, CHUNK_BYTES, self._read_to)
+        data, self._read_to = read_data(self._fd, CHUNK_BYTES, self._read_to)
         if data:
-            self._read_to += len(data)
             self._add(self._masker.feed(data))
         return bool(data)
 
