@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.contracts.control import StopAttempt
-from shared.contracts.follow_ups import FOLLOW_UP, FollowUp, Mail
+from shared.contracts.follow_ups import FOLLOW_UP, FollowUp, Mail, NodeReport
 from shared.language.load import load
 from shared.language.model import MailSettings, Secret, Step, StepCommand
 from tests.harness.cluster import gone, pid_in
@@ -89,6 +89,26 @@ def test_a_mail_of_a_run_reaches_whom_it_can_and_names_the_others(rig: Rig) -> N
         assert server.mails.get(timeout=60)[0] == ["b@example.org"]
     assert rig.log(finished, "stdout") == b"mail sent to b@example.org: d (failed)\n"
     assert rig.log(finished, "stderr") == b"mail not sent to unknown@example.org: 550 no such user\n"
+
+
+def test_a_mail_of_a_run_has_no_file_from_outside_the_logs(rig: Rig, tmp_path: Path) -> None:
+    """The paths are those that workers reported, and one of them may be stolen."""
+    (logs := tmp_path / "worker" / "logs").mkdir(exist_ok=True)
+    (tmp_path / "private").write_text("private")
+    (logs / "link").symlink_to(tmp_path / "private")
+    (logs / "log.out").write_text("log")
+    paths = (f"{logs}/../../private", str(logs / "link"), str(logs / "log.out"))
+    nodes = tuple(NodeReport(name="s", status="failed", stdout=path) for path in paths)
+    settings = MailSettings(sender="a@example.org", to=("b@example.org",), attach_logs=True)
+    with MailCounterpart(None) as server:
+        follow_up = FollowUp(
+            smtp={"host": "localhost", "port": str(server.port)},
+            mails=(Mail(id="m", settings=settings, status="failed", nodes=nodes),),
+        )
+        rig.run(task(Step(name="follow-up"), kind=FOLLOW_UP, options={FOLLOW_UP: follow_up.model_dump(mode="json")}))
+
+        _, message = server.mails.get(timeout=60)
+    assert [part.get_filename() for part in message.walk() if part.get_filename()] == ["log.out"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Source: docs/executors.md#mails-of-a-run.
 """
 
 import html
+import os
 import smtplib
 import threading
 from collections.abc import Iterable, Iterator
@@ -102,10 +103,12 @@ class FollowUpExecutor:
 
     def _attachments(self, mail: Mail) -> Iterator[Attachment]:
         left = _MOST_OF_ALL_LOGS
+        logs = os.path.realpath(self._logs)
         for node in mail.nodes:
-            path = Path(node.stdout)
+            # Without links and "..": a worker reported the path.
+            path = Path(os.path.realpath(node.stdout))
             # The logs of steps that ran on other workers are not on this worker's disk.
-            if node.stdout and path.is_relative_to(self._logs) and path.is_file() and left > 0:
+            if node.stdout and path.is_relative_to(logs) and path.is_file() and left > 0:
                 data = _tail(path, min(left, _MOST_OF_A_LOG))
                 if not data:
                     continue
