@@ -1,4 +1,4 @@
-"""What a step with a user of its own writes through its worker: nothing that its user may not write to."""
+"""What a step with a user of its own reads and writes through its worker: nothing that its user may not."""
 
 import os
 from collections.abc import Iterator
@@ -33,9 +33,9 @@ def system(place: Path, confined_program: Path) -> Iterator[Embedded]:
         yield system
 
 
-def _run(system: Embedded, name: str, steps: str, status: str) -> str:
+def _run(system: Embedded, name: str, steps: str, status: str, fields: str = "") -> str:
     """Run a spec that comes with the request; return the error of its first step."""
-    spec = {"spec": f"steps:\n{steps}", "name": name, "dagRunId": "r1"}
+    spec = {"spec": f"{fields}steps:\n{steps}", "name": name, "dagRunId": "r1"}
     assert system.client.ask("POST", "/dag-runs", spec).status == 200
     return str(system.client.until(status, name)["nodes"][0].get("error", ""))
 
@@ -84,3 +84,32 @@ def test_a_step_names_files_that_its_user_may_write_to(system: Embedded, place: 
 
     assert system.client.text("writer", "r1", "read").split() == ["0", "1", "2"]
     assert (shared / "all").stat().st_mode & 0o777 == 0o666
+
+
+def test_a_step_reads_no_file_through_its_worker_that_its_user_may_not(system: Embedded, place: Path) -> None:
+    (closed := place / "closed").mkdir()
+    for file, mode in ((closed / "inside", 0o644), (place / "readable", 0o644), (place / "dags" / "of-dags", 0o600)):
+        file.write_text(f"GOT_{file.name.replace('-', '_').upper()}=1\n")
+        file.chmod(mode)
+        os.chown(file, WORKER_UID, WORKER_UID)
+    os.chown(closed, WORKER_UID, WORKER_UID)
+    closed.chmod(0o700)
+    files = (f"{place}/private", f"{closed}/inside", f"{place}/readable", f"{place}/dags/of-dags")
+
+    step = "  - name: s\n    command: env | grep -E '^(GOT_|KEPT)' | sort\n"
+    _run(system, "variables", step, "succeeded", f"dotenv: [{', '.join(files)}]\n")
+    attached = (
+        f"  - type: mail\n    config: {{from: a@x.org, to: b@x.org, subject: s, attachments: [{place}/private]}}\n"
+    )
+    error = _run(system, "attached", attached, "failed", "smtp: {host: localhost, port: 1}\n")
+
+    assert system.client.text("variables", "r1", "s").split() == ["GOT_OF_DAGS=1", "GOT_READABLE=1"]
+    assert "cannot read" in error
+    assert "the user of the step may not read this file" in error
+
+
+def test_a_secret_may_be_in_a_file_that_only_the_worker_may_read(system: Embedded, place: Path) -> None:
+    secret = f"secrets: [{{name: S, provider: file, key: {place}/private}}]\n"
+    _run(system, "secret", "  - name: s\n    command: printenv S | wc -c\n", "succeeded", secret)
+
+    assert system.client.text("secret", "r1", "s").split() == [str(len("KEPT=secret\n"))]

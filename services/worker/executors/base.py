@@ -43,7 +43,7 @@ class Job:
     options: dict[str, Any] = field(default_factory=dict)
     """The DAG's settings for steps of this type, such as its ``smtp``, ``ssh`` and ``container``."""
     reach: Reach = EVERYTHING
-    """Which files the step may name. An executor that opens such a file itself must open it by ``reach.open``."""
+    """Which files the step may name. An executor that opens such a file itself must open it by ``reach``."""
     outbound: OutboundPolicy = "any"
     """Which addresses the step may connect to, if the executor connects by itself."""
 

@@ -40,7 +40,7 @@ def _named(job: Job, text: str) -> Iterator[str | None]:
         return
     path = job.working_dir / text
     try:
-        fd = job.reach.open_to_read(path)
+        fd = job.reach.open_to_use(path)
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
     try:

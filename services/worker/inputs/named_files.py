@@ -1,7 +1,8 @@
 """Open files that a DAG names, for the worker itself: dotenv files, secrets, schemas, attachments, copies of output.
 
 If steps have a user of their own, the worker may read what the step may not: its spool, the folders of other runs, its
-own ``/proc``. A DAG must not get at them by naming them.
+own ``/proc``. A DAG must not get at them by naming them. Nor at other files that the user of its steps may not read:
+the worker opens those only for itself, as it does secrets and keys.
 """
 
 import errno
@@ -10,6 +11,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.worker.process.step_users import StepUser
 from shared.system.proc import path_of
 
 __all__ = ["EVERYTHING", "Reach"]
@@ -21,6 +23,8 @@ class Reach:
 
     private: tuple[Path, ...] = ()
     own: tuple[Path, ...] = ()
+    user: StepUser | None = None
+    """The user of the run's steps, if it is not the worker's."""
 
     def open(self, path: str | Path, flags: int = os.O_RDONLY, mode: int = 0) -> int:
         """Open a file as ``os.open`` does. Raises ``PermissionError`` if the run may not name it."""
@@ -36,9 +40,24 @@ class Reach:
         return fd
 
     def open_to_read(self, path: str | Path) -> int:
-        """Open a regular file. Raises what ``open`` raises, and another ``OSError`` for a folder, pipe or device.
+        """Open a regular file whose content the step may get to see: its user must be allowed to read it.
 
-        Neither a stop nor the timeout of a step would end the wait for somebody who writes to a pipe.
+        Raises what ``open_to_use`` raises.
+        """
+        fd = self.open_to_use(path)
+        try:
+            if self.user is not None:
+                self._check_user(path, Path(path_of(fd)), os.fstat(fd), self.user)
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
+
+    def open_to_use(self, path: str | Path) -> int:
+        """Open a regular file for the worker, such as a key, which the user of the step need not be allowed to read.
+
+        Raises what ``open`` raises, and another ``OSError`` for a folder, pipe or device: neither a stop nor the
+        timeout of a step would end the wait for somebody who writes to a pipe.
         """
         fd = self.open(path, os.O_RDONLY | os.O_NONBLOCK)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -53,8 +72,17 @@ class Reach:
 
     def _check(self, path: str | Path, real: str) -> None:
         target = Path(real)
-        if any(map(target.is_relative_to, self.private)) and not any(map(target.is_relative_to, self.own)):
+        if any(map(target.is_relative_to, self.private)) and not self._is_own(target):
             raise PermissionError(errno.EACCES, "only the worker may read or write this file", str(path))
+
+    def _check_user(self, path: str | Path, target: Path, about: os.stat_result, user: StepUser) -> None:
+        if self._is_own(target):
+            return
+        if not user.may_read(about) or not all(user.may_search(folder.stat()) for folder in target.parents):
+            raise PermissionError(errno.EACCES, "the user of the step may not read this file", str(path))
+
+    def _is_own(self, target: Path) -> bool:
+        return any(map(target.is_relative_to, self.own))
 
 
 EVERYTHING = Reach()

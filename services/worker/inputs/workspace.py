@@ -10,7 +10,7 @@ import logging
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -81,10 +81,10 @@ class Workspace:
         return inputs.dag_dir
 
     def reach(self, task: Task) -> Reach:
-        """Return which files the run may name."""
+        """Return which files the run may name. Raises ``NoFreeUser``."""
         if self.users is None:
             return EVERYTHING
-        return self._reach(self.run_dir(task))
+        return replace(self._reach(self.run_dir(task)), user=self.user(task))
 
     def making(self, task: Task) -> Reach:
         """Return where the worker makes folders for the run: not among the DAG files, where its steps could add others.

@@ -40,9 +40,19 @@ class StepUser:
 
     def may_write(self, about: os.stat_result) -> bool:
         """Return whether a step may itself write to a file, or make files in a folder."""
-        if about.st_uid == self.uid:
-            return bool(about.st_mode & stat.S_IWUSR)
-        return bool(about.st_mode & (stat.S_IWGRP if about.st_gid == self.gid else stat.S_IWOTH))
+        return self._may(about, stat.S_IWOTH)
+
+    def may_read(self, about: os.stat_result) -> bool:
+        """Return whether a step may itself read a file that it reaches."""
+        return self._may(about, stat.S_IROTH)
+
+    def may_search(self, folder: os.stat_result) -> bool:
+        """Return whether a step may itself reach what is in a folder."""
+        return self._may(folder, stat.S_IXOTH)
+
+    def _may(self, about: os.stat_result, of_others: int) -> bool:
+        shift = 6 if about.st_uid == self.uid else 3 if about.st_gid == self.gid else 0
+        return bool(about.st_mode >> shift & of_others)
 
 
 def any_folder(_path: str) -> None:
