@@ -1,6 +1,7 @@
 """The mail and ssh executors against a real mail server and a real SSH server."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,16 @@ def test_a_mail_of_a_run_reaches_whom_it_can_and_names_the_others(rig: Rig) -> N
         assert server.mails.get(timeout=60)[0] == ["b@example.org"]
     assert rig.log(finished, "stdout") == b"mail sent to b@example.org: d (failed)\n"
     assert rig.log(finished, "stderr") == b"mail not sent to unknown@example.org: 550 no such user\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that is longer than its size says")
+def test_no_more_of_a_file_is_read_than_may_be_attached(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if another step made the file longer after the worker has asked for its size."""
+    monkeypatch.setattr("services.worker.executors.mail._MAX_ATTACHED_BYTES", 64)
+    step = mail(attachments=["/proc/self/status"])
+    finished = rig.run(task(step, options={"smtp": {"host": "localhost", "port": "1"}}))
+
+    assert "all files together may have at most 64 bytes; with status they have more" in finished.error
 
 
 def test_a_mail_of_a_run_has_no_file_from_outside_the_logs(rig: Rig, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ Source: docs/executors.md#details-of-each-type and docs/executors.md#mails-of-a-
 """
 
 import mimetypes
-import os
 import smtplib
 import socket
 import ssl
@@ -119,13 +118,14 @@ def _read(paths: Sequence[Path], reach: Reach) -> Iterator["Attachment"]:
     for path in paths:
         try:
             with open(reach.open_to_read(path), "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-                left -= os.fstat(file.fileno()).st_size
+                # Not by its size, as a step may write to it at this moment.
+                data = file.read(left + 1)
+                left -= len(data)
                 if left < 0:
                     raise InvalidInput(
                         f"attachments: all files together may have at most {_MAX_ATTACHED_BYTES} bytes; "
                         f"with {path.name} they have more"
                     )
-                data = file.read()
             yield Attachment(path.name, data)
         except OSError as error:
             raise InvalidInput(f"attachments: cannot read {path}: {error.strerror}") from error
