@@ -19,6 +19,7 @@ In a known context, a value that is too long for a variable is quoted. Some arit
 
 import re
 import shlex
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 from shared.language.expansion.references import Arithmetic, Backtick, Piece, Reference, parse
@@ -144,8 +145,10 @@ class _Writer:
             at += len(source)
             chars += len(parts[-1].text)
             check_size(chars)
+        places = [part.at for part in parts]
         for document in self._scanner.documents:
-            self._protect_delimiter(document, parts)
+            first = max(bisect_right(places, document.start) - 1, 0)
+            self._protect_delimiter(document, parts[first : bisect_left(places, document.end)])
         return "".join(part.text for part in parts), {name: value for value, name in self._names.items()}
 
     def _part(self, at: int, piece: Reference, value: str, context: str) -> _Fragment:
@@ -227,16 +230,15 @@ class _Writer:
         return f"${{{self._names.setdefault(value, f'DAG_VALUE_{len(self._names) + 1}')}}}"
 
     def _protect_delimiter(self, document: HereDocument, parts: list[_Fragment]) -> None:
-        """Name the values of a here-document if one of its lines would end it too early."""
-        inside = [part for part in parts if part.at < document.end and part.at + len(part.source) > document.start]
+        """Name the values of a here-document if one of its lines would end it too early. ``parts``: those in it."""
         text = "".join(
             part.text
             if part.text != part.source
             else part.source[max(document.start - part.at, 0) : document.end - part.at]
-            for part in inside
+            for part in parts
         )
         lines = (line.lstrip("\t") if document.tabs else line for line in text.split("\n"))
         if document.delimiter in lines:
-            for part in inside:
+            for part in parts:
                 if part.value is not None:
                     part.text = self._named(part.value)

@@ -223,6 +223,11 @@ def test_looking_for_arithmetic_takes_linear_time(piece: str) -> None:
         expand_for_shell(piece * (100_000 // len(piece)), Scope(({"P": "1"},)))
 
 
+def test_many_here_documents_take_linear_time() -> None:
+    with within_cpu_time(4):
+        expand_for_shell("cat <<E\n$P\nE\n" * 8_000, Scope(({"P": "1"},)))
+
+
 def test_looking_for_arithmetic_in_a_long_word_takes_linear_time() -> None:
     with within_cpu_time(4):
         expand_for_shell(f"declare -{'i' * 100_000}$P\n(($P", Scope(({"P": "1"},)))
