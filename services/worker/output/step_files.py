@@ -6,6 +6,7 @@ folder of the DAG files.
 
 import errno
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ __all__ = ["open_for_step"]
 
 _FLAGS = os.O_RDWR | os.O_APPEND
 _MODE = 0o660
+_making = threading.Lock()
 
 
 def open_for_step(path: Path, reach: Reach, user: StepUser, make_folder: Callable[[Path], None]) -> int:
@@ -24,9 +26,18 @@ def open_for_step(path: Path, reach: Reach, user: StepUser, make_folder: Callabl
     ``make_folder`` makes its missing parents. Raises ``OSError``.
     """
     try:
-        fd = reach.open(path, _FLAGS)
-    except FileNotFoundError:
-        return _make(path, reach, user, make_folder)
+        return _open(path, reach, user)
+    except (FileNotFoundError, PermissionError):
+        # Another step of the run may be making it, and has not given it to their user yet.
+        with _making:
+            try:
+                return _open(path, reach, user)
+            except FileNotFoundError:
+                return _make(path, reach, user, make_folder)
+
+
+def _open(path: Path, reach: Reach, user: StepUser) -> int:
+    fd = reach.open(path, _FLAGS)
     try:
         _check(fd, path, user)
     except OSError:
