@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -120,6 +121,25 @@ def test_slow_clients_do_not_block_others(server: EmbeddedServer) -> None:
             slow.sendall(b"POST /api/v2/dags HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\n{")
 
         assert ask(server.port, "GET", "/healthz")[0] == 200
+
+
+def test_connections_that_wait_for_a_request_make_room_for_others(stack: Stack) -> None:
+    server = EmbeddedServer(stack.app, "127.0.0.1", 0, connections=50)
+    server.start()
+    try:
+        with ExitStack() as links:
+            silent = [
+                links.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S))
+                for _ in range(100)
+            ]
+            began_s = time.monotonic()
+            assert ask(server.port, "GET", "/healthz")[0] == 200
+            assert time.monotonic() - began_s < 40, "only when some had been silent for a minute"
+            assert silent[0].recv(1) == b""
+            silent[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")
+            assert silent[-1].recv(15) == b"HTTP/1.1 200 OK"
+    finally:
+        server.stop()
 
 
 class LongAnswers:

@@ -34,6 +34,8 @@ _STALL_S = 60.0
 _GRACE_S = 5
 _EMBEDDED_CONNECTIONS = 500
 """Open connections, including idle ones. The default of waitress, 100, is too low for several browsers and scripts."""
+_SPARE_CONNECTIONS = 20
+"""With fewer left, a new connection ends the one that has waited longest for a whole request."""
 _EMBEDDED_HEAD_BYTES = 32 * 1024
 """The URL and all headers of a request. The default of waitress is 256 KiB."""
 _SERVER_BODY_LIMIT_BYTES = 64 * 1024 * 1024
@@ -143,7 +145,10 @@ class _Threads:
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]
-    """One connection. It ends if its client reads nothing of an answer for ``stall_s``; see also ``_SlowReaders``."""
+    """One connection. It ends if its client reads nothing of an answer for ``stall_s``; see also ``_SlowReaders``.
+
+    It also ends while it has no request, if others need its place.
+    """
 
     parser_class = _Parser
     task_class = _Task
@@ -152,7 +157,23 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         self._threads = threads
         self._slow = slow
         self._stall_s = stall_s
+        self.waits_since = time.monotonic()
+        """When it was opened, or when its latest request began to arrive."""
         super().__init__(*args, **options)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        others = [each for each in self.server.active_channels.values() if each is not self]
+        if len(others) >= self.adj.connection_limit - _SPARE_CONNECTIONS:
+            idle = [each for each in others if not each.requests and not each.total_outbufs_len]
+            if idle:
+                min(idle, key=lambda each: each.waits_since).end()
+
+    def received(self, data: bytes) -> bool:
+        """Take bytes of a request."""
+        if self.request is None:
+            self.waits_since = time.monotonic()
+        return bool(super().received(data))
 
     def readable(self) -> bool:
         # The server's loop asks this of each connection, at least once a second.
@@ -191,6 +212,7 @@ class EmbeddedServer:
         *,
         threads: int = 8,
         stall_s: float = _STALL_S,
+        connections: int = _EMBEDDED_CONNECTIONS,
     ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -212,7 +234,7 @@ class EmbeddedServer:
             max_request_body_size=_SERVER_BODY_LIMIT_BYTES,
             max_request_header_size=_EMBEDDED_HEAD_BYTES,
             channel_timeout=_CHANNEL_TIMEOUT_S,
-            connection_limit=_EMBEDDED_CONNECTIONS,
+            connection_limit=connections,
             # The application itself knows how far to trust them.
             clear_untrusted_proxy_headers=False,
             asyncore_use_poll=True,  # select() knows no file number above 1023
