@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from gevent import Timeout
+from gevent import Timeout, sleep
 from gevent.lock import BoundedSemaphore
 
 from services.api.problems import REFUSED, Problem, broken_body, too_slow, unavailable
@@ -22,6 +22,30 @@ _HELD_BYTES = 64 * 1024 * 1024
 """Limit of the total size of all bodies in memory, of waiting and of running requests."""
 
 
+class _Turns:
+    """A semaphore of greenlets that lets those go first who have waited longest.
+
+    gevent's own gives a free place to who asks first. The requests that a client sends without waiting for answers ask
+    for the place of the one before, and so kept those of all others waiting.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._places = BoundedSemaphore(most)
+        self._waiting = 0
+
+    def acquire(self) -> None:
+        if self._waiting:
+            sleep(0)  # a place that was just given back goes to who waits for it
+        self._waiting += 1
+        try:
+            self._places.acquire()
+        finally:
+            self._waiting -= 1
+
+    def release(self) -> None:
+        self._places.release()
+
+
 class ConcurrencyLimit:
     """WSGI middleware that passes on at most ``most`` requests at once, as ``Places`` does.
 
@@ -32,7 +56,7 @@ class ConcurrencyLimit:
 
     def __init__(self, app: "WSGIApplication", most: int, *, body_timeout_s: float = 60) -> None:
         self._app = app
-        self._with_place = Places(app, BoundedSemaphore(most))
+        self._with_place = Places(app, _Turns(most))
         self._body_timeout_s = body_timeout_s
         self._held_bytes = 0
 

@@ -70,6 +70,27 @@ def test_requests_beyond_the_limit_wait_until_others_are_answered() -> None:
     assert [each.get(timeout=30) for each in asked] == [[b"/1"], [b"/2"], [b"/3"]]
 
 
+def test_a_client_that_sends_one_request_behind_the_other_keeps_nobody_waiting() -> None:
+    answered: list[str] = []
+
+    def app(environ: dict[str, Any], _start: Callable[..., Any]) -> Iterable[bytes]:
+        gevent.sleep(0)
+        answered.append(environ["PATH_INFO"])
+        return []
+
+    layer = ConcurrencyLimit(app, 1)
+
+    def pipeline() -> None:
+        begin: Any = None  # the application begins no response
+        for _ in range(20):
+            layer({"PATH_INFO": "/greedy"}, begin)
+
+    clients = [gevent.spawn(pipeline), ask(layer, "/modest")]
+    gevent.joinall(clients, timeout=30, raise_error=True)
+
+    assert answered.index("/modest") <= 2, answered
+
+
 class Waits:
     """A WSGI application whose requests wait without their place. Records which are inside and which waited."""
 
