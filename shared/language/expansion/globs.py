@@ -108,6 +108,8 @@ def replace(value: str, pattern: str, by: str, *, every: bool) -> str:
     parts: list[str] = []
     end = placed = 0
     for match in regex.finditer(_encodable(value)):
+        if parts and match.end() == end:
+            continue  # nothing is left behind the match before
         placed += len(by)
         check_size(placed)
         parts += value[end : match.start()], by

@@ -34,3 +34,8 @@ def test_a_glob_that_stands_for_too_many_characters_matches_nothing() -> None:
 def test_bytes_of_the_host_that_are_no_text_are_characters_too() -> None:
     assert replace("a\udc80b\udcffc", "\udc80?", "x", every=True) == "ax\udcffc"
     assert trim_suffix("a\udc80b\udcff", "[\udc80]*", longest=False) == "a"
+
+
+def test_a_glob_that_matches_everything_is_replaced_once() -> None:
+    assert [replace(text, "*", "x", every=True) for text in ("abc", "a\n", "")] == ["x", "x", "x"]
+    assert replace("abc", "b*", "x", every=True) == "ax"
