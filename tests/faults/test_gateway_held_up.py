@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
@@ -44,6 +45,22 @@ def test_clients_that_send_slowly_keep_nobody_waiting(cluster: Cluster) -> None:
         cluster.client.create("beside-slow", ONE)
         cluster.client.start("beside-slow")
         cluster.client.until("succeeded", "beside-slow")
+
+
+def test_connections_without_a_request_make_room_for_others(cluster: Cluster) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    try:
+        with ExitStack() as stack:
+            # A gateway serves 1000, and ends those that have been silent for 15 s.
+            silent = [connect(stack, cluster.ports[0], "GET ") for _ in range(2000)]
+
+            began_s = time.monotonic()
+            assert ask_probe(f"http://127.0.0.1:{cluster.ports[0]}/healthz")[0] == 200
+            assert time.monotonic() - began_s < 10
+            assert silent[0].recv(1) == b""
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_more_bodies_than_there_is_room_for_are_refused_in_the_form_of_all_answers(cluster: Cluster) -> None:

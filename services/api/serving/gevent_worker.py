@@ -2,6 +2,7 @@
 
 import errno
 import faulthandler
+import itertools
 import logging
 import os
 import socket
@@ -24,6 +25,8 @@ _LINGER_S = 1.0
 _LONGEST_HELLO = 65_536
 _CHECK_EVERY_S = 1.0
 _CHECK_AT_END_S = 0.25
+_SPARE_CONNECTIONS = 20
+"""With fewer left, a new connection ends the one that has waited longest for a request."""
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _log = logging.getLogger(__name__)
@@ -56,6 +59,7 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
 
     def server_class(self, listener: Any, *, spawn: Any, **_: Any) -> "_Listening":
         """Return the server of a listener, like the one that gunicorn makes without a ``server_class``."""
+        self._connections = spawn
         return _Listening(listener, handle=partial(self.handle, _Named(listener.getsockname())), spawn=spawn)
 
     def timeout_ctx(self) -> Any:
@@ -64,6 +68,8 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
 
     def handle(self, listener: Any, client: Any, addr: Any) -> Any:
         """Serve a connection. Refuse a TLS handshake at once: gunicorn waits for the end of a line, the client too."""
+        if self._connections.free_count() < _SPARE_CONNECTIONS:
+            self._waiting.end_longest()
         begin = b""
         with self._waiting, suppress(OSError):
             begin = client.recv(1, socket.MSG_PEEK)
@@ -167,6 +173,11 @@ class _Waiting:
             if max(since_s, grace_since_s) < moment_s:
                 # Only the hub may raise in a greenlet. ``_end`` checks again, as a request may arrive before that.
                 gevent.get_hub().loop.run_callback(self._end, waiting)
+
+    def end_longest(self) -> None:
+        """End the wait of the greenlet that has waited longest, if any waits."""
+        for waiting in itertools.islice(self._since_s, 1):
+            gevent.get_hub().loop.run_callback(self._end, waiting)
 
     def _end(self, waiting: Any) -> None:
         if waiting in self._since_s:
