@@ -45,8 +45,11 @@ _LOCK = 0x6461_6777_6179
 _LOOK_S = 0.2
 """How often a migration looks whether another one has ended."""
 
-_LOCK_WAIT_S = 1
-"""How long a revision waits for a lock: for so long all others that need the table wait behind it."""
+_LOCK_WAIT_S = 2
+"""How long a revision waits for a lock: for so long all others that need the table wait behind it.
+
+It is longer than the usual ``deadlock_timeout`` of 1 s, after which Postgres ends an autovacuum that is in the way.
+"""
 
 _OTHERS_TURN_S = 3
 """How long the others then have the table for themselves, before the revision tries again."""

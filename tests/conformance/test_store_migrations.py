@@ -22,6 +22,7 @@ from shared.store.migrate import HEAD, SCRIPTS, current, migrate, require_head
 from tests.conformance.store_rows import add_node, add_run
 from tests.harness.databases import migrated_sqlite
 from tests.harness.eventually import eventually
+from tests.harness.servers import PostgresServer
 
 _SHAPE_POSTGRES = """
     SELECT 'column', table_name, column_name, data_type, character_maximum_length::text, is_nullable, column_default
@@ -59,6 +60,14 @@ def upgrade():
     with op.batch_alter_table("dag_runs") as runs:
         runs.add_column(sa.Column("more", sa.Integer(), nullable=True))
         runs.create_check_constraint("ck_dag_runs_more", "more > 0")
+"""
+
+_MANY_ROWS = """
+    INSERT INTO specs (hash, yaml, created_at) VALUES ('h', '', now());
+    INSERT INTO dag_runs (run_key, dag_name, dag_run_id, spec_hash, status, version, last_seq, run_attempt, queue,
+                          given, params, env, created_at)
+    SELECT 'd/' || n, 'd', n, 'h', 'succeeded', 1, 0, 1, 'd', '', '[]', '[]', now() FROM generate_series(1, 5000) AS n;
+    UPDATE dag_runs SET version = 2;
 """
 
 
@@ -333,3 +342,31 @@ def test_others_use_a_table_while_a_revision_waits_for_a_long_reader(
     assert {vars(each)["held_by"] for each in tries()} == {f"pid {pid}, backup"}
     backup.close()
     engine.dispose()
+
+
+def test_a_revision_does_not_wait_for_the_end_of_an_autovacuum(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    """That of a large table takes hours. Postgres ends it for a session that waits for ``deadlock_timeout``."""
+    url = postgres_server.create_database()
+    migrate(url, scripts=_scripts_until(tmp_path, "0049"))
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(_MANY_ROWS)
+        slow = "autovacuum_vacuum_threshold=0, autovacuum_vacuum_cost_delay=100, autovacuum_vacuum_cost_limit=1"
+        connection.exec_driver_sql(f"ALTER TABLE dag_runs SET ({slow})")
+
+    def vacuumed() -> bool:
+        query = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'dag_runs'::regclass"
+        with engine.begin() as connection:
+            return bool(connection.exec_driver_sql(query).scalar_one())
+
+    postgres_server.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
+    postgres_server.execute("SELECT pg_reload_conf()")
+    try:
+        eventually(vacuumed)
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(migrate, url).result(timeout=20) == HEAD
+    finally:
+        postgres_server.execute("ALTER SYSTEM RESET autovacuum_naptime")
+        postgres_server.execute("SELECT pg_reload_conf()")
+    engine.dispose()
+    postgres_server.drop_database(url)
