@@ -75,7 +75,7 @@ def run_up(
     transport = signed(open_transport(config.amqp_url or "embedded:", name="dagway", data_dir=config.data_dir))
     # Closed even if a later line fails: otherwise the next start would count every message as returned once more.
     with closing(transport):
-        migrate(database_url)
+        migrate(database_url, stop=stop)
         limits = time_limits(config)
         engine = open_engine(database_url, pool_size=12, limits=limits)
         reads = Reads(open_engine(database_url, pool_size=config.api_threads + 2, read_only=True, limits=limits))

@@ -5,7 +5,7 @@ revision that fails changes nothing. Only ``migrate`` imports Alembic, because t
 """
 
 import logging
-import time
+import threading
 from pathlib import Path
 
 from sqlalchemy import (
@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
-from shared.errors import ConfigInvalid
+from shared.errors import ConfigInvalid, StoreUnavailable
 from shared.private_files import private_file
 from shared.store.create_schema import create_tables
 from shared.store.engine import is_postgres, open_engine, store_errors
@@ -92,18 +92,18 @@ _revision = Table(
 """Alembic's table, as Alembic makes it."""
 
 
-def migrate(url: str, *, scripts: Path = SCRIPTS) -> str:
+def migrate(url: str, *, scripts: Path = SCRIPTS, stop: threading.Event | None = None) -> str:
     """Apply every revision in ``scripts`` that the database lacks, and return the name of the last revision.
 
     On SQLite: create the file and its folder, for their owner only, and apply all revisions in one transaction; an
     empty database gets the schema of the last revision at once (ADR 61). On Postgres each revision is one transaction,
     except for indexes of large tables (``create_index_online``). A revision waits in short turns for the end of a
-    transaction that reads a table, such as a backup's, and others use the table in between.
+    transaction that reads a table, such as a backup's, and others use the table in between. ``stop`` ends such a wait.
 
     Raises:
         ConfigInvalid: a newer Dagway migrated the database, its encoding is not UTF8, or the database user lacks a
             privilege; the error text has the SQL that mends it.
-        StoreUnavailable: the database is unavailable.
+        StoreUnavailable: the database is unavailable, or ``stop`` was set while the migration waited for others.
     """
     limits = TimeLimits(lock_s=_LOCK_WAIT_S)
     engine = open_engine(url, pool_size=1, application_name="dagway migrate", limits=limits)
@@ -116,7 +116,7 @@ def migrate(url: str, *, scripts: Path = SCRIPTS) -> str:
         with store_errors(), engine.connect() as connection:
             if is_postgres(engine):
                 _require_utf8(connection)
-                return _migrate_postgres(connection, scripts)
+                return _migrate_postgres(connection, scripts, stop or threading.Event())
             return _migrate_sqlite(connection, scripts)
     except exc.ProgrammingError as error:
         if getattr(error.orig, "pgcode", None) != _PERMISSION_DENIED:
@@ -144,12 +144,13 @@ def _require_utf8(connection: Connection) -> None:
         raise ConfigInvalid(_NOT_UTF8.format(encoding=encoding, user=connection.engine.url.username))
 
 
-def _migrate_postgres(connection: Connection, scripts: Path) -> str:
+def _migrate_postgres(connection: Connection, scripts: Path, stop: threading.Event) -> str:
     # A session lock: it is held over all transactions, and is released when the session ends. It is tried again and
     # again: a statement that waited for it would be a transaction for whose end an online index waits.
     while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_LOCK})").scalar_one():
         connection.commit()
-        time.sleep(_LOOK_S)
+        if stop.wait(_LOOK_S):
+            raise StoreUnavailable("another migration of the database has not ended")
     connection.commit()
     while True:
         try:
@@ -161,7 +162,8 @@ def _migrate_postgres(connection: Connection, scripts: Path) -> str:
             # An online index waits without a limit, and may have been what failed.
             connection.exec_driver_sql("RESET lock_timeout")
             before = _locks(connection)
-            time.sleep(_OTHERS_TURN_S)
+            if stop.wait(_OTHERS_TURN_S):
+                raise
             why = str(error.orig).strip().splitlines()[0]
             long = sorted(who for _, who in before & _locks(connection))
             _log.warning("migration.waits", extra={"error": why, "held_by": ", and ".join(long)})

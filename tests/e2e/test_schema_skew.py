@@ -3,9 +3,11 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg2
+import pytest
 from psycopg2 import sql
 
-from shared.store.migrate import HEAD
+from shared.store.migrate import HEAD, current
 from tests.harness.client import ask_probe
 from tests.harness.cluster import Cluster, running
 from tests.harness.eventually import eventually
@@ -77,3 +79,31 @@ def test_services_wait_for_the_migration_and_work_on_a_later_schema(
         assert told["version"] == worker["version"] == system.client.ask("GET", "/health").json["version"]
     finally:
         system.close()
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        pytest.param("CREATE TABLE alembic_version (version_num varchar(32) NOT NULL)", id="a table"),
+        pytest.param("SELECT pg_advisory_xact_lock(x'646167776179'::bigint)", id="the place of the migration"),
+    ],
+)
+def test_up_can_be_ended_while_its_migration_waits(postgres_server: PostgresServer, tmp_path: Path, held: str) -> None:
+    url = postgres_server.create_database()
+    with psycopg2.connect(url) as holder, holder.cursor() as cursor:
+        cursor.execute(sql.SQL(held))
+        settings = {"DAGWAY_DATABASE_URL": url, "DAGWAY_PORT": "0"}
+        with DagwayProcess("up", folder=tmp_path, env=settings) as process:
+
+            def migrates() -> bool:
+                # A transaction sees the activity of the moment in which it first looked.
+                cursor.execute("SELECT pg_stat_clear_snapshot()")
+                cursor.execute("SELECT 1 FROM pg_stat_activity WHERE application_name = 'dagway migrate'")
+                cursor.fetchall()
+                return cursor.rowcount > 0
+
+            eventually(migrates)
+            assert process.terminate(timeout_s=30) == 1
+    holder.close()
+    assert current(url) is None
+    postgres_server.drop_database(url)
