@@ -77,9 +77,10 @@ def word_lines() -> list[str]:
 
 
 def word_problems(before: list[str], now: list[str]) -> list[str]:
-    """Return why one version cannot read what the other has stored."""
+    """Return why one version cannot read what the other has stored. The earlier one does not read a new column."""
     gone, new = set(before) - set(now) - set(ALLOWED), set(now) - set(before) - set(ALLOWED)
+    columns = {line.split()[0] for line in before}
     return [
         *(f"{line}: the earlier version stores this word, and it is gone" for line in sorted(gone)),
-        *(f"{line}: the earlier version does not know this word" for line in sorted(new)),
+        *(f"{line}: the earlier version does not know this word" for line in sorted(new) if line.split()[0] in columns),
     ]

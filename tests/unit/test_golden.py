@@ -44,7 +44,7 @@ def test_every_column_of_words_is_compared() -> None:
 
 def test_a_word_that_one_version_does_not_know_is_found() -> None:
     before = ["nodes.status running", "nodes.status waiting"]
-    renamed = ["nodes.status awaiting", "nodes.status running"]
+    renamed = ["nodes.status awaiting", "nodes.status running", "new.column word"]
 
     assert word_problems(before, renamed) == [
         "nodes.status waiting: the earlier version stores this word, and it is gone",
