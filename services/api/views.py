@@ -113,8 +113,8 @@ class _View:
         self, request: Request, trail: Trail, principal: Principal, session: SessionCookie, path: Mapping[str, str]
     ) -> ApiResponse:
         deps, operation = self._deps, self._operation
-        names = {self._names[name]: text for name, text in path.items()}
-        arguments: dict[str, Any] = dict(names)
+        from_path = {self._names[name]: text for name, text in path.items()}
+        arguments: dict[str, Any] = dict(from_path)
         if operation.query is not None:
             arguments["query"] = parse_query(operation.query, request.args.to_dict(flat=False))
         headers, workspace = _headers(request), trail.workspace
@@ -139,7 +139,7 @@ class _View:
             aside=_aside(request),
         )
         if operation.own_token is not None:
-            arguments["credential"] = operation.own_token(call, **names)
+            arguments["credential"] = operation.own_token(call, **from_path)
         if operation.body is not None:
             arguments["body"] = parse_body(operation.body, body_of(request), required=operation.body_required)
         return operation.handler(call, **arguments)
