@@ -339,7 +339,8 @@ def test_others_use_a_table_while_a_revision_waits_for_a_long_reader(
         backup.commit()
         assert migrated.result(timeout=60) == HEAD
 
-    assert {vars(each)["held_by"] for each in tries()} == {f"pid {pid}, backup"}
+    # A third try may have failed just before the backup ended.
+    assert {vars(each)["held_by"] for each in tries()[:2]} == {f"pid {pid}, backup"}
     backup.close()
     engine.dispose()
 
