@@ -1,0 +1,24 @@
+"""Neither a value nor a script takes a worker long: nothing else in its process runs while it reads them."""
+
+import pytest
+
+from shared.language.expansion.scope import Scope
+from shared.language.expansion.shell_text import expand_for_shell
+from tests.harness.cpu_time import within_cpu_time
+
+CONTEXTS = ("echo ${P}", "X=${P}", 'echo "a ${P}"', "cat <<END\n${P}\nEND\n", "bash -c '${P}'", "`a` ${x:-'y'} ${P}")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("text", CONTEXTS)
+def test_a_value_of_many_names_is_judged_at_once(text: str) -> None:
+    """Two ways to match each name were a time that doubled with each: 100 characters stopped the worker."""
+    for last in (";", "'", '"', "`"):
+        with within_cpu_time(2):
+            expand_for_shell(text, Scope(({"P": "$a_name" * 20_000 + last},)))
+
+
+@pytest.mark.timeout(60)
+def test_names_in_an_operator_of_the_shell_are_skipped_at_once() -> None:
+    with within_cpu_time(2):
+        expand_for_shell("echo ${x:" + "$a_name" * 20_000 + "' ${P}", Scope(({"P": "1"},)))
