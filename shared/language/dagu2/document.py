@@ -8,7 +8,7 @@ from shared.language.dagu2.actions import shell_with
 from shared.language.dagu2.keys import copy_of, known_as, list_at, put, renamed
 from shared.language.dagu2.parameters import declared_params, param_names
 from shared.language.dagu2.recognise import steps_of
-from shared.language.dagu2.references import References
+from shared.language.dagu2.references import MOST_INSERTED, References
 from shared.language.dagu2.steps import conditions, container, selected_outputs, translated_step
 from shared.language.document import DAG_KEYS
 from shared.language.expansion.references import names_in
@@ -70,6 +70,9 @@ def translated(issues: Issues, document: YamlMap, *, base: bool = False) -> Yaml
         _choose_type(issues, document, made)
     whole = references.rewrite(made, issues, "", document.at)
     assert isinstance(whole, YamlMap)  # noqa: S101 - a map is rewritten to a map
+    if references.inserted > MOST_INSERTED:
+        message = f"the constants stand for more than {MOST_INSERTED} characters in all"
+        issues.error(message, "consts", document.key_at["consts"])
     return whole
 
 
@@ -214,8 +217,10 @@ def _references(document: YamlMap) -> References:
         own |= {name for item in _env_items(step) for one in _single_variables(item) for name in one}
         if isinstance(step.get("output"), str):
             own.add(step["output"].strip().removeprefix("$"))
+    consts, inserted = _consts(document.get("consts"))
     return References(
-        consts=_consts(document.get("consts")),
+        consts=consts,
+        inserted=inserted,
         variables=frozenset(own),
         tasks=frozenset(str(step.get("id")) for step in steps if step.get("action") == "human.task"),
         selected={step["id"]: found for step in steps if (found := selected_outputs(step)) is not None},
@@ -227,12 +232,12 @@ def _env_items(source: YamlMap) -> list[Any]:
     return [*env] if isinstance(env, YamlList) else [env]
 
 
-def _consts(value: Any) -> dict[str, str]:
-    """Return the constants by name. A constant may refer to those before it."""
+def _consts(value: Any) -> tuple[dict[str, str], int]:
+    """Return the constants by name, and how much they put into each other: one may refer to those before it."""
     found: dict[str, str] = {}
+    references = References(consts=found)
     for item in value if isinstance(value, YamlList) else [value]:
         for name, text in item.items() if isinstance(item, YamlMap) else ():
             if is_scalar(text):
-                whole = References(consts=found).rewrite(text, Issues(), "", (0, 0))
-                found[name] = scalar_text(whole)
-    return found
+                found[name] = scalar_text(references.rewrite(text, Issues(), "", (0, 0)))
+    return found, references.inserted

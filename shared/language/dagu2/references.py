@@ -9,7 +9,10 @@ from shared.language.dagu2.keys import copy_of, list_at
 from shared.language.issues import Issues, Place
 from shared.language.yaml.reader import YamlList, YamlMap
 
-__all__ = ["References"]
+__all__ = ["MOST_INSERTED", "References"]
+
+MOST_INSERTED = 4 * 1024 * 1024
+"""Characters that the constants of one document may put in place of their references, also into each other."""
 
 _REFERENCE = re.compile(r"(?<!\\)\$\{([A-Za-z_]\w*)\.([\w.\[\]-]+)\}")
 _ESCAPED = re.compile(r"\\\$\{(?:params|env|consts|steps|context)\.")
@@ -42,6 +45,8 @@ class References:
     variables: frozenset[str] = frozenset()
     tasks: frozenset[str] = frozenset()
     selected: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    inserted: int = 0
+    """How many characters the constants have put in place so far. Beyond ``MOST_INSERTED`` references stay."""
 
     def rewrite(self, value: Any, issues: Issues, path: str, at: Place) -> Any:
         """Return a copy of ``value`` with its references rewritten. Report those that have no counterpart."""
@@ -79,11 +84,16 @@ class References:
 
         return replace
 
+    def _constant(self, name: str, written: str) -> str | None:
+        value = self.consts.get(name)
+        self.inserted += len(value or "")
+        return value if self.inserted <= MOST_INSERTED else written
+
     def _spelled(self, head: str, rest: str) -> str | None:
         """Return what a reference becomes, or ``None`` if it has no counterpart."""
         written = f"${{{head}.{rest}}}"
         if head == "consts":
-            return self.consts.get(rest)
+            return self._constant(rest, written)
         if head in ("params", "env") and head not in self.variables:
             if not rest.isidentifier():
                 return written
