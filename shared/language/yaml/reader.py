@@ -29,6 +29,7 @@ _MAX_BYTES = 1_048_576
 _MAX_DOCUMENTS = 200
 _MAX_DEPTH = 64
 _MAX_ALIASED_NODES = 20_000
+_MAX_ALIASED_CHARS = 4 * _MAX_BYTES
 _MAX_DIGITS = 40
 
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
@@ -109,6 +110,7 @@ class _Frame:
     value: YamlMap | YamlList
     anchor: str | None
     nodes_before: int
+    chars_before: int
     key: str | None = None
     key_at: Place = (0, 0)
     merges: list[Any] = field(default_factory=list)
@@ -155,9 +157,9 @@ class _Composer:
         self._place = place
         self.documents: list[Document] = []
         self._stack: list[_Frame] = []
-        self._anchors: dict[str, tuple[Any, int]] = {}
-        self._nodes = 0
-        self._aliased = 0
+        self._anchors: dict[str, tuple[Any, int, int]] = {}
+        self._nodes = self._chars = 0
+        self._aliased = self._aliased_chars = 0
         self._index = -1
 
     def run(self) -> None:
@@ -188,8 +190,9 @@ class _Composer:
             loader.dispose()
 
     def _scalar(self, event: Any) -> None:
-        self._nodes += 1
         text: str = event.value.translate(self._meant) if self._meant else event.value
+        self._nodes += 1
+        self._chars += len(text)
         at = self._place(event)
         if "\0" in text:
             self._issues.error("text must not contain a NUL character", at=at)
@@ -204,7 +207,7 @@ class _Composer:
         elif event.implicit[0] and event.tag is None:
             value = _resolve(text)
         if event.anchor is not None:
-            self._anchors[event.anchor] = (value, 1)
+            self._anchors[event.anchor] = (value, 1, len(text))
         self._add(value, at)
 
     def _set_key(self, frame: _Frame, key: str, at: Place, *, merge: bool = False) -> None:
@@ -245,14 +248,15 @@ class _Composer:
             self._refuse(f"the file is nested deeper than {_MAX_DEPTH} levels", value.at)
         if event.tag is not None and event.tag not in (_TAG + "map", _TAG + "seq", "!"):
             self._unknown_tag(event.tag, value.at)
-        self._stack.append(_Frame(value, event.anchor, self._nodes))
+        self._stack.append(_Frame(value, event.anchor, self._nodes, self._chars))
 
     def _close(self) -> None:
         frame = self._stack.pop()
         if frame.merges and isinstance(frame.value, YamlMap):
             self._merge(frame.value, frame.merges)
         if frame.anchor is not None:
-            self._anchors[frame.anchor] = (frame.value, self._nodes - frame.nodes_before + 1)
+            nodes, chars = self._nodes - frame.nodes_before + 1, self._chars - frame.chars_before
+            self._anchors[frame.anchor] = (frame.value, nodes, chars)
         self._add(frame.value, frame.value.at)
 
     def _merge(self, into: YamlMap, merges: list[Any]) -> None:
@@ -273,13 +277,17 @@ class _Composer:
         known = self._anchors.get(event.anchor)
         if known is None:
             self._issues.error(f'unknown alias "*{event.anchor}"', at=at, hint=_hint_at(self._text, at) or _QUOTE_TEXT)
-            known = (None, 1)
-        value, size = known
-        # The nodes behind an alias count once for each use, because nested aliases multiply them.
+            known = (None, 1, 0)
+        value, size, chars = known
+        # What is behind an alias counts once for each use, because nested aliases multiply it.
         self._nodes += size
         self._aliased += size
+        self._chars += chars
+        self._aliased_chars += chars
         if self._aliased > _MAX_ALIASED_NODES:
             self._refuse(f"YAML aliases expand to more than {_MAX_ALIASED_NODES} values", at)
+        if self._aliased_chars > _MAX_ALIASED_CHARS:
+            self._refuse(f"YAML aliases expand to more than {_MAX_ALIASED_CHARS} characters", at)
         frame = self._stack[-1] if self._stack else None
         if frame is not None and frame.key is None and isinstance(frame.value, YamlMap) and isinstance(value, str):
             self._set_key(frame, value, at)

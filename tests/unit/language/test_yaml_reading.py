@@ -139,6 +139,13 @@ def test_an_alias_bomb_is_refused_at_once() -> None:
     assert problems == ["line 5, column 10: YAML aliases expand to more than 20000 values"]
 
 
+def test_aliases_do_not_repeat_a_long_text_too_often() -> None:
+    """Each field that splits or checks the text would do so again for each alias."""
+    text = f"a: &a {'x' * 500_000}\nb: [&b [*a, *a], *b, *b]\nc: [*b, *b]\n"
+
+    assert read(text)[1] == ["line 3, column 9: YAML aliases expand to more than 4194304 characters"]
+
+
 def test_documents_before_a_syntax_error_are_kept() -> None:
     documents, problems = read("a: 1\n---\nb: [\n")
 
