@@ -5,7 +5,7 @@ was started (``asked_as``) is stored too, with stars in place of each secret. Fr
 and which values workers must mask.
 """
 
-import re
+from collections.abc import Sequence
 
 from shared.language.expansion.params_syntax import parse_params_text
 from shared.language.expansion.sealed_text import replace_sealed
@@ -16,7 +16,7 @@ __all__ = ["STARS", "hidden_params", "secrets_in", "show_params"]
 STARS = "*******"
 _PARTS_OF_ONE_SECRET = 2
 _MAX_PARTS = 4
-"""Maximum parts between stars in one value: the search for more could take long."""
+"""Maximum parts between stars in one value: with more it is hardly certain where each secret is."""
 
 
 def hidden_params(asked_as: str) -> Pairs:
@@ -45,7 +45,21 @@ def secrets_in(value: str, shown: str) -> tuple[str, ...]:
     if value == shown:
         return ()
     parts = shown.split(STARS)
-    found = len(parts) <= _MAX_PARTS and re.fullmatch("(.+?)".join(map(re.escape, parts)), value, re.DOTALL)
-    if not found:
-        return (value,)
-    return found.groups() if len(parts) == _PARTS_OF_ONE_SECRET else (value, *found.groups())
+    found = _between(parts, value) if 1 < len(parts) <= _MAX_PARTS else ()
+    return found if len(parts) == _PARTS_OF_ONE_SECRET and found else (value, *found)
+
+
+def _between(parts: Sequence[str], value: str) -> tuple[str, ...]:
+    """Return what stands between ``parts`` in ``value``, each as short as possible; empty if they are not all there."""
+    first, *inner, last = parts
+    at, end = len(first), len(value) - len(last)
+    if not (value.startswith(first) and value.endswith(last)):
+        return ()
+    found = []
+    for part in inner:
+        place = value.find(part, at + 1, end)
+        if place < 0:
+            return ()
+        found.append(value[at:place])
+        at = place + len(part)
+    return (*found, value[at:end]) if at < end else ()

@@ -32,6 +32,12 @@ def test_other_parameters_are_shown() -> None:
         # The value has changed since: then all of it is masked.
         ("other", "Bearer *******", ("other",)),
         ("a" * 40, "*******" * 20, ("a" * 40,)),
+        ("abc", "**************", ("abc", "a", "bc")),
+        ("aXbXc", "aX*******Xc", ("b",)),
+        ("aXc", "aX*******Xc", ("aXc",)),
+        # Found at once, however often a part between the stars occurs.
+        ("a" * 100_000, "*******a*******a*******b", ("a" * 100_000,)),
+        ("abc", "abd", ("abc",)),
         ("*******", "*******", ()),
     ],
 )
