@@ -12,7 +12,8 @@ from collections.abc import Callable
 __all__ = ["has_sealed", "is_sealed", "replace_sealed", "sealed_text"]
 
 _PREFIX = "dagway-sealed:v1:"
-_SEALED = re.compile(_PREFIX + r"([A-Za-z0-9_.-]{1,32}):([A-Za-z0-9_-]+):")
+_SEALED = re.compile(_PREFIX + r"([A-Za-z0-9_.-]{1,32}):((?:[A-Za-z0-9_-]{4})*[A-Za-z0-9_-]{2,4}):")
+"""Of base64 only: no data has a form with one character more than a multiple of four."""
 
 
 def sealed_text(key_id: str, data: bytes) -> str:

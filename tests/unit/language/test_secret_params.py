@@ -43,3 +43,11 @@ def test_other_parameters_are_shown() -> None:
 )
 def test_the_secret_behind_the_stars_is_found(value: str, shown: str, expected: tuple[str, ...]) -> None:
     assert secrets_in(value, shown) == expected
+
+
+def test_a_text_that_only_looks_sealed_is_shown() -> None:
+    """It is a value like any other. It once broke every list of runs in which its run was."""
+    for data in ("A", "AAAAA"):
+        assert show_params((("A", f"dagway-sealed:v1:k:{data}:"),), "") == (("A", f"dagway-sealed:v1:k:{data}:"),)
+    for data in ("AA", "AAA", "AAAA", "AAAAAA"):
+        assert show_params((("A", f"dagway-sealed:v1:k:{data}:"),), "") == (("A", "*******"),)
