@@ -4,6 +4,7 @@ Nothing is evaluated here: a back-quoted command stays text. The name of a posit
 in the text or list that contains it. Single quotes have no special meaning.
 """
 
+import itertools
 import json
 import re
 from typing import Any
@@ -28,6 +29,7 @@ __all__ = [
 # search is linear on hostile text.
 _TOKEN = re.compile(r'(?:([^\s="`]+)=)?("(?:\\"|[^"])*"|`[^`]*`|[^"\s]+)', re.ASCII)
 _REFERENCE = re.compile(r"\$(?:\{[^{}\s]+\}|[A-Za-z0-9_]+(?:\.\S+)?)\Z")
+_MOST_LEVELS = 200
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _GO_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
 _GO_ESCAPES |= {'"': '\\"', "\\": "\\\\"}
@@ -61,12 +63,22 @@ def make_param(name: str | None, value: str, index: int) -> Param:
 
 
 def parse_json(text: str) -> Any:
-    """Return the parsed JSON, or ``None`` if ``text`` is not JSON. Numbers are texts, spelled as in ``text``."""
+    """Return the parsed JSON, or ``None`` if ``text`` is not JSON. Numbers are texts, spelled as in ``text``.
+
+    JSON nested deeper than 200 levels is not taken for JSON either: to write it again could need too deep a recursion.
+    """
     try:
         # Numbers keep their spelling: 1000000 must not come back as 1e+06.
-        return json.loads(text, parse_int=_Literal, parse_float=_Literal, parse_constant=_Literal)
+        value = json.loads(text, parse_int=_Literal, parse_float=_Literal, parse_constant=_Literal)
     except (ValueError, RecursionError):
         return None
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(_MOST_LEVELS + 1):
+        if not level:
+            return value
+        inner = itertools.chain.from_iterable(each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for each in inner if isinstance(each, dict | list)]
+    return None
 
 
 class _Literal(str):

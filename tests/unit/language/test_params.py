@@ -166,6 +166,14 @@ def test_escaped_quotes_behind_a_back_quote_are_read_at_once() -> None:
     assert (one.name, one.value) == ("K", '`echo \\"a\\" b`')
 
 
+@pytest.mark.parametrize("depth", [201, 600, 5_000, 100_000])
+def test_json_that_is_nested_too_deeply_is_a_text(depth: int) -> None:
+    """To write it again needs too deep a recursion: a scheduler failed with it and with all commands beside it."""
+    text = "[" * depth + "]" * depth
+    assert [(param.name, param.value) for param in parse_params_text(text)[0]] == [("1", text)]
+    assert parse_params_text(text[1:-1])[1] == (depth == 201)
+
+
 def test_long_hostile_overrides_are_read_at_once() -> None:
     for text in ('"' * 200_001, "`" * 200_001, "a" * 500_000, '\\"' * 100_000, "=" * 100_000, "[" * 100_000):
         with within_cpu_time(3):
