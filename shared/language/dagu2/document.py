@@ -42,6 +42,11 @@ _IGNORED = {
 """Fields that are left out with a warning. A step that needs one of them is an error of its own."""
 
 
+_SIZE_OF_A_VALUE = 20
+_MOST_REPEATED = 4 * 1024 * 1024
+"""Characters of ``defaults`` and ``env`` that are repeated in all steps together."""
+
+
 def translated(issues: Issues, document: YamlMap, *, base: bool = False) -> YamlMap:
     """Return a document of Dagu 2 in the fields of this language, and report what has no counterpart.
 
@@ -61,7 +66,13 @@ def translated(issues: Issues, document: YamlMap, *, base: bool = False) -> Yaml
     moved = _late_env(made, references, param_names(document.get("params")))
     defaults = document.get("defaults")
     shared = defaults if isinstance(defaults, YamlMap) else YamlMap(document.at)
-    for key in ("steps", "handler_on", "handlerOn"):
+    keys = ("steps", "handler_on", "handlerOn")
+    if sum(_count(document.get(key)) for key in keys) * (_size(shared) + _size(moved)) > _MOST_REPEATED:
+        issues.error(
+            f"what all steps have in common is repeated as more than {_MOST_REPEATED} characters", at=shared.at
+        )
+        shared, moved = YamlMap(document.at), YamlList(document.at)
+    for key in keys:
         if key in document:
             name = "steps" if key == "steps" else "handlerOn"
             copy_of(document, key, made, name)
@@ -74,6 +85,19 @@ def translated(issues: Issues, document: YamlMap, *, base: bool = False) -> Yaml
         message = f"the constants stand for more than {MOST_INSERTED} characters in all"
         issues.error(message, "consts", document.key_at["consts"])
     return whole
+
+
+def _count(steps: Any) -> int:
+    if isinstance(steps, YamlList):
+        return sum(_count(each) if isinstance(each, YamlList) else 1 for each in steps)
+    return len(steps) if isinstance(steps, YamlMap) else 0
+
+
+def _size(value: Any) -> int:
+    """Return about how many characters ``value`` has, in YAML."""
+    if isinstance(value, YamlMap | YamlList):
+        return sum(_size(each) for each in (value.values() if isinstance(value, YamlMap) else value))
+    return _SIZE_OF_A_VALUE + (len(value) if isinstance(value, str) else 0)
 
 
 def _copy(issues: Issues, document: YamlMap, key: str, into: YamlMap) -> None:

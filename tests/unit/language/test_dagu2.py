@@ -9,6 +9,7 @@ from shared.language.expansion.shell_text import expand_for_shell
 from shared.language.load import load
 from shared.language.model import Dag, DagType, Handler, Step
 from shared.language.snapshot import local_spec
+from tests.harness.cpu_time import within_cpu_time
 from tests.unit.language.specs import dag_of, errors_of
 
 RUN = "labels: [x]\nsteps:\n"
@@ -277,6 +278,16 @@ def test_a_variable_named_params_keeps_its_meaning(field: str) -> None:
 
 def test_an_empty_constant_is_an_empty_text() -> None:
     assert only('{run: "echo [${consts.a}]"}', "consts: {a: ''}").commands[0].text == "echo []"
+
+
+def test_what_many_steps_have_in_common_does_not_fill_the_memory() -> None:
+    steps = "steps:\n" + "".join(f"  - {{id: s{number}, run: x}}\n" for number in range(3_000))
+    defaults = "defaults:\n  env:\n" + "".join(f"    - A{number}: x\n" for number in range(2_000))
+    late = "params: [{P: x}]\nenv:\n" + "".join(f"  - A{number}: ${{params.P}}\n" for number in range(2_000))
+    for above in (defaults, late):
+        with within_cpu_time(5):
+            (error,) = errors_of(f"labels: [x]\ntype: graph\n{above}{steps}")
+        assert "what all steps have in common is repeated as more than 4194304 characters" in error
 
 
 def test_constants_that_double_each_other_do_not_fill_the_memory() -> None:
