@@ -8,6 +8,7 @@ construct only with a test on real shells.
 """
 
 import re
+from collections import deque
 from dataclasses import dataclass
 
 __all__ = [
@@ -60,7 +61,9 @@ class ShellScanner:
         self._at = 0
         self._skipped = -1
         self._stack: list[str] = [UNQUOTED]
-        self._pending: list[tuple[str, bool, bool, str]] = []
+        self._pending: deque[tuple[str, bool, bool, str]] = deque()
+        self._line = ""
+        self._line_end = -1
         self._region = (0, UNKNOWN)
         # To some shells a carriage return is part of a word.
         self._unknown = "\r" in text
@@ -171,14 +174,17 @@ class ShellScanner:
                 return
             quoted = found[5] is None
             delimiter = found[2] or found[3] or found[4] or found[5]
-            end = self._text.find("\n", at)
-            line = self._text[self._text.rfind("\n", 0, at) + 1 : len(self._text) if end < 0 else end]
-            self._pending.append((delimiter, quoted, bool(found[1]), line))
+            if at > self._line_end:
+                # Once for all here-documents of a line, of which there may be very many.
+                end = self._text.find("\n", at)
+                self._line_end = len(self._text) if end < 0 else end
+                self._line = self._text[self._text.rfind("\n", 0, at) + 1 : self._line_end]
+            self._pending.append((delimiter, quoted, bool(found[1]), self._line))
             self._at = found.end()
 
     def _enter_document(self) -> None:
         """Enter the here-document that begins at the current position. Its last line is scanned like other text."""
-        delimiter, quoted, tabs, reader = self._pending.pop(0)
+        delimiter, quoted, tabs, reader = self._pending.popleft()
         start = line = self._at
         while line < len(self._text):
             end = self._text.find("\n", line)

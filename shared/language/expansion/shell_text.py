@@ -21,6 +21,7 @@ import re
 import shlex
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 
 from shared.language.expansion.references import Arithmetic, Backtick, Piece, Reference, parse
 from shared.language.expansion.scope import Scope, known_value
@@ -79,6 +80,12 @@ class _Fragment:
     text: str
     value: str | None = None
     """The value in ``text``. It is named if it would end its here-document."""
+
+
+@lru_cache(maxsize=1)
+def _reads_code(line: str) -> bool:
+    """Whether a shell reads the here-document of ``line``. The values of one document ask one after the other."""
+    return _INNER_SHELL.search(line) is not None
 
 
 def expand_for_shell(text: str, scope: Scope) -> tuple[str, dict[str, str]]:
@@ -216,7 +223,7 @@ class _Writer:
 
     def _in_document(self, value: str, context: str) -> str:
         if context == LITERAL_DOCUMENT:
-            acts = _INNER_SHELL.search(self._scanner.documents[-1].reader) and not _PLAIN.fullmatch(value)
+            acts = _reads_code(self._scanner.documents[-1].reader) and not _PLAIN.fullmatch(value)
             return self._named(value) if acts or self._is_run(value) else value
         return self._unless(_IN_DOCUMENT, value, value.translate(_IN_DOCUMENT_ESCAPES))
 

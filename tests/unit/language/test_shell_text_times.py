@@ -22,3 +22,19 @@ def test_a_value_of_many_names_is_judged_at_once(text: str) -> None:
 def test_names_in_an_operator_of_the_shell_are_skipped_at_once() -> None:
     with within_cpu_time(2):
         expand_for_shell("echo ${x:" + "$a_name" * 20_000 + "' ${P}", Scope(({"P": "1"},)))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cat <<END\n${P}\nEND\n" * 20_000,
+        "true\ncat" + " <<END" * 30_000 + "\n" + "END\n" * 30_000 + "${P}",
+        "cat " + "a" * 200_000 + " <<'END'\n" + "${P}\n" * 20_000 + "END\n",
+    ],
+    ids=["many", "many-on-a-line", "long-line"],
+)
+def test_here_documents_take_a_time_that_grows_with_the_script_only(text: str) -> None:
+    with within_cpu_time(4):
+        written, _ = expand_for_shell(text, Scope(({"P": "1;2"},)))
+    assert "${P}" not in written
