@@ -294,7 +294,9 @@ def test_constants_that_double_each_other_do_not_fill_the_memory() -> None:
     doubled = "".join(f"  c{n}: '${{consts.c{n - 1}}}${{consts.c{n - 1}}}'\n" for n in range(1, 40))
     repeated = "".join(f"  - run: echo ${{consts.c0}} {n}\n" for n in range(9))
     for text in (f"consts:\n  c0: abc\n{doubled}steps: []\n", f"consts:\n  c0: {'x' * 600_000}\nsteps:\n{repeated}"):
-        assert errors_of(text) == ["line 1, column 1: consts: the constants stand for more than 4194304 characters in all"]
+        assert errors_of(text) == [
+            "line 1, column 1: consts: the constants stand for more than 4194304 characters in all"
+        ]
 
 
 @pytest.mark.parametrize(

@@ -38,3 +38,25 @@ def test_here_documents_take_a_time_that_grows_with_the_script_only(text: str) -
     with within_cpu_time(4):
         written, _ = expand_for_shell(text, Scope(({"P": "1;2"},)))
     assert "${P}" not in written
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "let a=${P}\n" * 20_000,
+        "grep -i ${P} a\n" * 20_000,
+        "[[ 1 -eq ${P} ]]\n" * 20_000,
+        "[[ a " + "${P} " * 10_000,
+        "((a ${P}" * 20_000,
+        "cat -i <<END\n" + "(( ${P}\n" * 20_000 + "END\n",
+        " let" * 100_000 + ";\n ${P}",
+        " declare -" + "i" * 100_000 + ".\n${P}",
+        "${a[" * 100_000 + "] ${P} a[",
+        ";a[" * 100_000 + "] ${P}",
+    ],
+    ids=range(10),
+)
+def test_arithmetic_is_looked_for_in_a_time_that_grows_with_the_script_only(text: str) -> None:
+    with within_cpu_time(4):
+        expand_for_shell(text, Scope(({"P": "12"},)))
