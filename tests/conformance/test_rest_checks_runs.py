@@ -161,6 +161,8 @@ def test_a_queue_can_have_any_name(live: Live) -> None:
     assert (queue["maxConcurrency"], [run["dagRunId"] for run in queue["queued"]]) == (3, ["t"])
     live.post("/queues/a%2Fb/resume")
     live.until("qs", "t", 4)
+    for verb in ("pause", "resume"):
+        assert live.refused("POST", f"/queues/{'q' * 201}/{verb}") == (400, "bad_request")
 
 
 def test_runs_of_a_spec_in_the_request_store_no_dag(live: Live) -> None:

@@ -7,8 +7,11 @@ from services.scheduler.commands.handler import Handlers
 from services.scheduler.deciding.batch import Batch
 from shared.contracts import commands as c
 from shared.errors import Conflict, InvalidInput, NotFound
+from shared.workspaces import check_length
 
 __all__ = ["HANDLERS"]
+
+_MOST_QUEUE_CHARS = 200
 
 
 def _set_pause(batch: Batch, command: c.SetPause) -> dict[str, Any]:
@@ -65,6 +68,8 @@ def _key(batch: Batch, command: c.SetPause | c.EndPause) -> tuple[str, str]:
         raise NotFound(f"There is no DAG {name!r}")
     if command.scope == "queue" and not name:
         raise InvalidInput("name: the name of the queue is missing")
+    if command.scope == "queue":
+        check_length(name, _MOST_QUEUE_CHARS, "name")
     return command.scope, name
 
 
