@@ -323,7 +323,8 @@ def test_idempotency_wait_if_match_and_versions(live: Live) -> None:
     assert live.post("/dags/add/start", {"params": "A=1"}, headers=key) == one
     assert live.refused("POST", "/dags/add/start", {"params": "A=2"}, headers=key) == (409, "already_exists")
     assert live.get("/commands/add-1")["outcome"] == "recorded"
-    assert live.refused("GET", "/commands/nothing") == (404, "not_found")
+    for unknown in ("nothing", "%00", "a%00b"):
+        assert live.refused("GET", f"/commands/{unknown}") == (404, "not_found")
     done = live.post("/dags/add/start?wait=60s")
     assert (done["finished"], done["dagRunDetails"]["status"]) == (True, 4)
     assert live.refused("POST", "/dags/add/start?wait=x") == (400, "bad_request")

@@ -20,7 +20,7 @@ def command_outcome(call: Call, command_id: str) -> ApiResponse:
 
     The command's id is the Idempotency-Key of the request that sent it, or the ``commandId`` of the 202 response.
     """
-    known = len(command_id) <= _MAX_KEY_CHARS and MARK not in command_id
+    known = len(command_id) <= _MAX_KEY_CHARS and MARK not in command_id and "\0" not in command_id
     found = call.deps.reads.command(stored_command_id(call.workspace, command_id)) if known else None
     if found is None:
         raise not_found(f"Command {command_id[:200]!r} has no recorded outcome: it is pending, too old or unknown")
