@@ -1,6 +1,7 @@
 """Checks single values of requests: names, ids, durations and ETags. A value that is not valid raises a 400 or 404."""
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from services.api.problems import bad_request, not_found
@@ -28,6 +29,7 @@ __all__ = [
     "role",
     "run_id",
     "seconds",
+    "utc",
 ]
 
 LATEST = "latest"
@@ -156,6 +158,14 @@ def seconds(text: str, field: str, *, most: float) -> float:
     if total > most:
         raise bad_request(f"{field}: must be at most {most:g} s", field=field)
     return total
+
+
+def utc(moment: datetime | None, field: str) -> datetime | None:
+    """Return a time in UTC. Raises a 400 if it has no time in UTC, as year 1 or 9999 in some time zones."""
+    try:
+        return None if moment is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise bad_request(f"{field}: is before year 1 or after year 9999", field=field) from error
 
 
 def _shown(text: str) -> str:

@@ -120,6 +120,16 @@ def test_a_calendar_has_the_fires_of_all_dags(stack: Stack) -> None:
     assert listed("outcome=fired&limit=1") == [("a", "fired")]
 
 
+@pytest.mark.parametrize("field", ["since", "before"])
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_is_no_time_in_utc_is_refused(stack: Stack, field: str, at: str) -> None:
+    stack.add_dag("a")
+    paths = ["/slots"] if field == "since" else ["/slots", "/dags/a/slots"]
+    for path in paths:
+        response = stack.api("GET", f"{path}?{field}={at}")
+        assert (response.status_code, response.get_json()["details"]) == (400, {"field": field})
+
+
 def test_the_list_of_dags_can_be_sorted_by_the_next_run(stack: Stack) -> None:
     for name, hours in {"a": 2, "b": 1, "c": None}.items():
         stack.add_dag(name)

@@ -1,14 +1,13 @@
 """The audit log: an addition to Dagu's API."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
+from services.api import checked_values
 from services.api.cursors import moment, read_cursor, write_cursor
 from services.api.operations import ApiResponse, Call, Operations, Query, json_bytes, ok
-from services.api.problems import bad_request
 from services.api.representations.audit_json import audit_entry
 from services.api.response_schemas.audit import AuditPageSchema
 from shared.store.reads.reader import AuditFilter, AuditPlace, AuditRow
@@ -66,8 +65,8 @@ def list_entries(call: Call, query: AuditQuery) -> ApiResponse:
         target_kind=query.target_kind,
         operation=query.operation,
         outcome=query.outcome,
-        since=_utc(query.since, "from"),
-        until=_utc(query.until, "to"),
+        since=checked_values.utc(query.since, "from"),
+        until=checked_values.utc(query.until, "to"),
     )
     before = read_cursor(query.cursor, _place) if query.cursor else None
     accepts = query.format == "ndjson" or (query.format is None and _LINES in call.headers.get("Accept", ""))
@@ -78,13 +77,6 @@ def list_entries(call: Call, query: AuditQuery) -> ApiResponse:
     shown = found[: query.limit]
     cursor = write_cursor(shown[-1].at.isoformat(), shown[-1].id) if len(found) > query.limit else None
     return ok({"entries": [audit_entry(each) for each in shown], "nextCursor": cursor})
-
-
-def _utc(moment: datetime | None, field: str) -> datetime | None:
-    try:
-        return None if moment is None else moment.astimezone(UTC)
-    except OverflowError as error:
-        raise bad_request(f"{field}: is before year 1 or after year 9999", field=field) from error
 
 
 def _lines(call: Call, asked: AuditFilter, page: tuple[AuditRow, ...]) -> Iterator[bytes]:

@@ -39,7 +39,8 @@ class FiresQuery(Query):
 def fires(call: Call, query: FiresQuery, file_name: str) -> ApiResponse:
     """List the scheduled times of a DAG and what happened at each, newest first, and the next scheduled time."""
     stem = checked_values.file_name(file_name)
-    found = call.deps.reads.fires(stem, before=query.before, outcome=query.outcome, limit=query.limit)
+    before = checked_values.utc(query.before, "before")
+    found = call.deps.reads.fires(stem, before=before, outcome=query.outcome, limit=query.limit)
     if not found:
         find_dag(call.deps, file_name)  # a DAG without fires is no error
     following = json_values.timestamp(call.deps.reads.next_fire_at(stem), call.deps.zone)
@@ -53,7 +54,8 @@ class AllFiresQuery(FiresQuery):
 @FIRES.get("/slots", id="listSlots", query=AllFiresQuery, response=AllSlotsSchema)
 def all_fires(call: Call, query: AllFiresQuery) -> ApiResponse:
     """List the scheduled times of all DAGs and what happened at each, newest first."""
-    found = call.deps.reads.fires(since=query.since, before=query.before, outcome=query.outcome, limit=query.limit)
+    since, before = checked_values.utc(query.since, "since"), checked_values.utc(query.before, "before")
+    found = call.deps.reads.fires(since=since, before=before, outcome=query.outcome, limit=query.limit)
     return ok({"slots": [_fire(call, each) for each in found]})
 
 
