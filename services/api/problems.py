@@ -118,7 +118,8 @@ def from_refusal(error: RefusedError | None, command_type: str) -> Problem:
         return internal()
     status = _STATUS_BY_COMMAND.get((command_type, error.code), _STATUS.get(error.code, INTERNAL))
     if status == INTERNAL:
-        return internal()
+        # The message of another code may be about the cause.
+        return Problem(INTERNAL, error.code, error.message) if error.code == "internal_error" else internal()
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status == UNAVAILABLE else {}
     return Problem(status, error.code, error.message, details=error.details, headers=headers)
 

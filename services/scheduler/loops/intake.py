@@ -2,8 +2,8 @@
 
 Deliveries are acked only after the commit. While the database is unavailable, the process keeps its deliveries
 instead of returning them, because each return counts against the broker's delivery limit. A message that cannot be
-decoded is dead-lettered immediately. A message that causes an unexpected error is returned alone, until the broker
-dead-letters it at the delivery limit.
+decoded is dead-lettered immediately. A message that causes an unexpected error is returned alone. A command that does
+it again becomes a dead letter, and its sender is told; another message returns until the broker's delivery limit.
 """
 
 import logging
@@ -31,12 +31,13 @@ from services.scheduler.metrics import (
     DEAD_LETTERS,
     REPORTS_WITHOUT_LOG,
 )
+from shared.clock import utc_now
 from shared.contracts.audit import AuditEntry
 from shared.contracts.codec import Envelope, decode, encode
-from shared.contracts.commands import Command, CommandReply
+from shared.contracts.commands import Command, CommandReply, RefusedError
 from shared.contracts.events import AttemptFinished, Event, LogChunk
 from shared.contracts.markers import Marker
-from shared.errors import DecodeFailed, RowsLocked, SignatureRefused
+from shared.errors import DagwayError, DecodeFailed, RowsLocked, SignatureRefused
 from shared.ids import new_run_id
 from shared.transport.base import Consumer, Delivery
 from shared.transport.signed import check_reporter
@@ -56,6 +57,10 @@ _LOGS_WAIT_S = 30.0
 _CHAIN_WAIT_S = 60.0
 """How long a report about a step of a chain waits for the one before it. That one may wait for its log itself."""
 _COMMANDS_AT_ONCE = 50
+_FAILED = (
+    "The scheduler failed with this request, which changed nothing; see its log. The request is kept as a dead letter: "
+    "an administrator can have it tried again."
+)
 
 
 class Intake(Generic[T]):
@@ -64,7 +69,9 @@ class Intake(Generic[T]):
     ``prepare`` does what needs no transaction, and then ``record`` writes the messages of a batch in its transaction.
     ``not_yet`` returns the ids of messages to keep unacknowledged and try again soon; the others do not wait for them.
     After the commit, ``after_commit`` is called with the deliveries and the result of ``record``; then the deliveries
-    are acked. ``held``: where reports wait for company. They are recorded by this intake if they found none.
+    are acked. ``refuse`` answers the sender of a message that failed twice for an unexpected reason, which then becomes
+    a dead letter; without it such a message returns until the delivery limit. ``held``: where reports wait for company.
+    They are recorded by this intake if they found none.
     """
 
     def __init__(
@@ -77,6 +84,7 @@ class Intake(Generic[T]):
         not_yet: Callable[[Batch, Pairs], frozenset[str]] = lambda _batch, _pairs: frozenset(),
         record: Callable[[Batch, Sequence[Envelope]], T],
         after_commit: Callable[[Pairs, T], None] | None = None,
+        refuse: Callable[[Delivery, Envelope], None] | None = None,
         held: HeldReports | None = None,
         at_once: int,
     ) -> None:
@@ -87,6 +95,7 @@ class Intake(Generic[T]):
         self._not_yet = not_yet
         self._record = record
         self._after_commit = after_commit
+        self._refuse = refuse
         self._held = held
         self._at_once = at_once
         self._deferred: list[tuple[Delivery, Envelope]] = []
@@ -191,15 +200,13 @@ class Intake(Generic[T]):
             )
         except RowsLocked:
             raise
-        except Exception:  # noqa: BLE001 - one bad message must not stop the others
+        except Exception as error:  # noqa: BLE001 - one bad message must not stop the others
             if len(pairs) > 1:
                 # Process each message alone, so that only the bad message fails.
                 for pair in pairs:
                     self._process_unlocked([pair], stop, careful=not wait)
                 return
-            delivery, envelope = pairs[0]
-            _log.exception("delivery.failed", extra={"broker_queue": delivery.queue.name, "type": envelope.type})
-            delivery.retry()
+            self._fail(*pairs[0], error)
             return
         if committed is None:
             return
@@ -209,6 +216,18 @@ class Intake(Generic[T]):
             self._after_commit(ready, recorded)
         for delivery, _ in ready:
             delivery.ack()
+
+    def _fail(self, delivery: Delivery, envelope: Envelope, error: Exception) -> None:
+        """Return a message that failed alone, or make it a dead letter: no sender waits for the delivery limit."""
+        _log.exception("delivery.failed", extra={"broker_queue": delivery.queue.name, "type": envelope.type})
+        # An error of Dagway's own, such as a run that others keep changing, may not come again.
+        if self._refuse is None or not delivery.redelivered or isinstance(error, DagwayError):
+            delivery.retry()
+            return
+        DEAD_LETTERS.labels(delivery.queue.name).inc()
+        self._refuse(delivery, envelope)
+        # The error's text may contain values of the request.
+        delivery.dead_letter(f"failed twice: {type(error).__name__}; see delivery.failed in the log")
 
     def _record_ready(self, batch: Batch, pairs: Pairs) -> tuple[T, Pairs, Pairs]:
         """Record what may be recorded now; return the result, the recorded messages and the early ones."""
@@ -244,6 +263,7 @@ def commands_intake(transactor: Transactor, consumer: Consumer) -> Intake[_Carri
         prepare=lambda envelopes: parse_specs(transactor.plans, envelopes),
         record=_carry_out_commands,
         after_commit=_reply_to_commands,
+        refuse=_reply_to_failed,
         at_once=_COMMANDS_AT_ONCE,
     )
 
@@ -267,6 +287,12 @@ def _reply_to_commands(pairs: Pairs, done: _CarriedOut) -> None:
     )
     for (delivery, _), reply in zip(pairs, done.replies, strict=True):
         delivery.reply(encode(reply, id=new_run_id(), at=done.at))
+
+
+def _reply_to_failed(delivery: Delivery, envelope: Envelope) -> None:
+    error = RefusedError(code="internal_error", message=_FAILED)
+    reply = CommandReply(command_id=envelope.id, outcome="refused", error=error)
+    delivery.reply(encode(reply, id=new_run_id(), at=utc_now()))
 
 
 def events_intake(

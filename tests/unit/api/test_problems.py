@@ -70,6 +70,14 @@ def test_an_unknown_outcome_is_not_called_a_failure() -> None:
 
 def test_an_internal_error_tells_nothing_of_its_cause() -> None:
     assert "secret" not in problems.from_error(InvariantBroken("secret")).message
+    unknown = problems.from_refusal(RefusedError(code="no_such_code", message="secret"), "run.start")
+    assert "secret" not in unknown.message
+
+
+def test_who_sent_a_command_that_failed_is_told_what_became_of_it() -> None:
+    failed = RefusedError(code="internal_error", message="it is a dead letter")
+    problem = problems.from_refusal(failed, "run.start")
+    assert (problem.status, problem.envelope) == (500, {"code": "internal_error", "message": "it is a dead letter"})
 
 
 @pytest.mark.parametrize(
