@@ -158,16 +158,26 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         self._slow = slow
         self._stall_s = stall_s
         self.waits_since = time.monotonic()
-        """When it was opened, or when its latest request began to arrive."""
+        """When it was opened, or when its latest request began to arrive or got a part of its answer."""
+        self.ended = False
         super().__init__(*args, **options)
         self._make_room()
 
     def _make_room(self) -> None:
-        others = [each for each in self.server.active_channels.values() if each is not self]
+        others = [each for each in self.server.active_channels.values() if each is not self and not each.ended]
         if len(others) >= self.adj.connection_limit - _SPARE_CONNECTIONS:
             idle = [each for each in others if not each.requests and not each.total_outbufs_len]
-            if idle:
-                min(idle, key=lambda each: each.waits_since).end()
+            idle.sort(key=lambda each: each.waits_since)
+            if longest := next(filter(_Channel.is_silent, idle), None):
+                longest.end()
+
+    def is_silent(self) -> bool:
+        """Return whether there is nothing to read. The loop may not have seen yet what has just arrived."""
+        try:
+            self.socket.recv(1, socket.MSG_PEEK)
+        except OSError as error:
+            return isinstance(error, BlockingIOError)
+        return False
 
     def received(self, data: bytes) -> bool:
         """Take bytes of a request."""
@@ -183,11 +193,13 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
 
     def end(self) -> None:
         """Make the server's loop close the connection: a socket that was shut down is reported as hung up."""
+        self.ended = True
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
     def write_soon(self, data: Any) -> Any:
         """Add to the answer. Waits while the client is far behind. Raises ``ClientDisconnected``."""
+        self.waits_since = time.monotonic()
         if not self.total_outbufs_len:
             self.last_activity = time.time()  # until now the client had nothing to take
         if self.total_outbufs_len <= self.adj.outbuf_high_watermark:
