@@ -1,12 +1,14 @@
-"""How the HTTP server of ``dagway up`` makes room for new connections: which ones it ends, and what it says of it."""
+"""How both HTTP servers make room for new connections: which ones they end, and what they say of it."""
 
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,7 +44,7 @@ def request(path: str) -> bytes:
 
 
 class Server:
-    """A server with room for 50 connections. From 30 on it ends one for each new one."""
+    """A server in a process of its own. That of ``SERVER`` has room for 50 connections, and keeps 20 of them free."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: Path, links: ExitStack) -> None:
         self.process, self.log = process, log
@@ -74,18 +76,24 @@ def has_answer(link: socket.socket) -> bool:
     return received.startswith(b"HTTP/1.1 200")
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    port, log = free_port(), tmp_path / "log"
-    argv = [sys.executable, "-c", textwrap.dedent(SERVER), str(port)]
+@contextmanager
+def running(script: str, folder: Path) -> Iterator[Server]:
+    port, log = free_port(), folder / "log"
+    argv = [sys.executable, "-c", textwrap.dedent(script), str(port)]
     with log.open("wb") as file, subprocess.Popen(argv, stdout=file, stderr=file) as process, ExitStack() as links:
         try:
-            running = Server(process, port, log, links)
-            eventually(running.answers)
-            yield running
+            server = Server(process, port, log, links)
+            eventually(server.answers)
+            yield server
         finally:
             process.send_signal(signal.SIGCONT)
             process.terminate()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with running(SERVER, tmp_path) as opened:
+        yield opened
 
 
 def test_many_new_connections_at_once_take_none_of_the_spare_ones(server: Server) -> None:
@@ -122,3 +130,45 @@ def test_a_connection_whose_answer_took_long_has_not_waited_meanwhile(server: Se
 
     assert is_answered(server.connect())
     assert is_answered(slow)
+
+
+BUSY = """
+    import sys
+    from threading import Event
+
+    from services.api.serving.greenlets import become_green
+
+    become_green()
+    busy, all_are_busy = [], Event()
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/slow":
+            busy.append(environ)
+            if len(busy) == 1000:
+                all_are_busy.set()
+            all_are_busy.wait()
+        start_response("200 OK", [("Content-Length", "5")])
+        return [b"short"]
+
+    from services.api.serving.gunicorn_server import run_gunicorn
+
+    run_gunicorn(lambda: app, "127.0.0.1", int(sys.argv[1]), threads=1000)
+"""
+
+
+def test_connections_of_a_gateway_that_all_were_busy_make_room_as_soon_as_they_wait(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    try:
+        with running(BUSY, tmp_path) as server:
+            busy = [server.connect() for _ in range(1000)]  # as many as a gateway serves
+            for link in busy:
+                link.sendall(request("/slow"))
+            for link in busy:
+                assert has_answer(link)
+
+            began_s = time.monotonic()
+            assert server.answers()
+            assert time.monotonic() - began_s < 10, "only when some had been silent for 15 s"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

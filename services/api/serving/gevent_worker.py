@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -26,7 +27,7 @@ _LONGEST_HELLO = 65_536
 _CHECK_EVERY_S = 1.0
 _CHECK_AT_END_S = 0.25
 _SPARE_CONNECTIONS = 20
-"""With fewer left, a new connection ends the one that has waited longest for a request."""
+"""With fewer left, a connection that begins to wait for a request ends the one that has waited longest for it."""
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
 
     def server_class(self, listener: Any, *, spawn: Any, **_: Any) -> "_Listening":
         """Return the server of a listener, like the one that gunicorn makes without a ``server_class``."""
-        self._connections = spawn
+        self._waiting.few_left = lambda: spawn.free_count() < _SPARE_CONNECTIONS
         return _Listening(listener, handle=partial(self.handle, _Named(listener.getsockname())), spawn=spawn)
 
     def timeout_ctx(self) -> Any:
@@ -68,8 +69,6 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
 
     def handle(self, listener: Any, client: Any, addr: Any) -> Any:
         """Serve a connection. Refuse a TLS handshake at once: gunicorn waits for the end of a line, the client too."""
-        if self._connections.free_count() < _SPARE_CONNECTIONS:
-            self._waiting.end_longest()
         begin = b""
         with self._waiting, suppress(OSError):
             begin = client.recv(1, socket.MSG_PEEK)
@@ -152,12 +151,19 @@ class _Idle(Exception):
 
 
 class _Waiting:
-    """The context manager in which a greenlet waits for a request. All greenlets share one instance."""
+    """The context manager in which a greenlet waits for a request. All greenlets share one instance.
+
+    One that begins to wait while ``few_left()`` ends the wait of the one that has waited longest. A new connection is
+    not enough of an occasion: while all places are taken, none is accepted.
+    """
 
     def __init__(self) -> None:
         self._since_s: dict[Any, float] = {}
+        self.few_left: Callable[[], bool] = lambda: False
 
     def __enter__(self) -> None:
+        if self.few_left():
+            self._end_longest()
         self._since_s[gevent.getcurrent()] = time.monotonic()
 
     def __exit__(self, kind: object, *_: object) -> bool:
@@ -174,8 +180,7 @@ class _Waiting:
                 # Only the hub may raise in a greenlet. ``_end`` checks again, as a request may arrive before that.
                 gevent.get_hub().loop.run_callback(self._end, waiting)
 
-    def end_longest(self) -> None:
-        """End the wait of the greenlet that has waited longest, if any waits."""
+    def _end_longest(self) -> None:
         for waiting in itertools.islice(self._since_s, 1):
             gevent.get_hub().loop.run_callback(self._end, waiting)
 
