@@ -145,3 +145,10 @@ def test_a_stop_and_a_revocation_kill_children_in_other_sessions(
         assert (rig.finished("t").outcome, rig.finished("t").exit_code) == ("aborted", -1)
         assert all(gone(pid) for pid in pids)
     eventually(lambda: all(gone(pid) for pid in pids))
+
+
+@pytest.mark.parametrize("first", ["#!", "#! \t"])
+def test_a_shebang_without_an_interpreter_is_a_comment(rig: Rig, first: str) -> None:
+    finished = rig.run(task(script(f"{first}\necho $((1 + 1))")))
+
+    assert (finished.outcome, rig.log(finished, "stdout")) == ("succeeded", b"2\n")

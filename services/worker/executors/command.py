@@ -84,10 +84,9 @@ def _tokens(job: Job, command: StepCommand) -> list[str]:
 def _script_argv(job: Job, path: str) -> list[str]:
     if job.step.commands:
         return [*_tokens(job, job.step.commands[0]), path]
-    first = job.step.script.split("\n", 1)[0]
-    if job.step.shell is None and first.startswith("#!"):
+    if line := _interpreter(job):
         # As the kernel does: the first word is the interpreter, the rest of the line is one argument.
-        return [*first[2:].strip().split(maxsplit=1), path]
+        return [*line.split(maxsplit=1), path]
     shell = _shell(job)
     if shell == DIRECT:
         return [path]
@@ -98,12 +97,16 @@ def _reader(job: Job) -> Sequence[str]:
     """Return the argument vector of the program that interprets the script."""
     if job.step.commands:
         return job.step.commands[0].argv or ("",)
-    first, _, _ = job.step.script.partition("\n")
-    if job.step.shell is None and first.startswith("#!"):
+    if words := _interpreter(job).split():
         # The shell need not be the first word: ``#!/usr/bin/env bash``.
-        words = first[2:].split()
         return next(((word,) for word in words if is_posix((word,))), words)
     return _shell(job)
+
+
+def _interpreter(job: Job) -> str:
+    """Return what the script's first line names after ``#!``; empty if it names nothing, or if the step has a shell."""
+    first, _, _ = job.step.script.partition("\n")
+    return first[2:].strip() if job.step.shell is None and first.startswith("#!") else ""
 
 
 @contextmanager
