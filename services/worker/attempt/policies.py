@@ -5,6 +5,7 @@ that contain variables or commands.
 """
 
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import Any
 
 from services.worker.inputs.conditions import check_conditions
 from services.worker.inputs.environment import Environment
+from services.worker.inputs.named_files import EVERYTHING
 from services.worker.output.files import LogPaths
 from services.worker.process.capture import Interrupted, exit_code_in, run_command_in
 from services.worker.process.outcome import Result
@@ -59,19 +61,20 @@ def evaluate_policies(
 def _output_matches(patterns: Sequence[str], log: Path) -> bool:
     """Whether a line of ``log`` contains one of ``patterns`` or, for ``re:`` patterns, matches it.
 
-    ``log`` holds the output of all attempts of the node so far. An invalid pattern matches nothing.
+    ``log`` holds the output of all attempts of the node so far. An invalid pattern matches nothing. Nothing matches
+    if the step has put something else in the place of the file: to open a pipe would take until somebody writes to it.
     """
     tests: list[Callable[[str], object]] = []
     for pattern in patterns:
         with suppress(PatternError):
             tests.append(line_matcher(pattern) or re.compile(re.escape(pattern)).search)
     try:
-        with log.open("rb") as file:
+        with os.fdopen(EVERYTHING.open_to_use(log), "rb") as file:
             for line in iter(lambda: file.readline(_MAX_LINE), b""):
                 text = line.decode(errors="replace").rstrip("\n")
                 if any(test(text) for test in tests):
                     return True
-    except FileNotFoundError:
+    except OSError:
         return False
     return False
 

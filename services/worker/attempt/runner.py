@@ -156,7 +156,7 @@ class AttemptRunner:
 
         def stderr_tail() -> str:
             # May lack the end of stderr while a pipe copier has not written it yet.
-            return masker.text(read_tail(Path(files.paths.stderr), _TAIL_BYTES)) if files.paths.stderr else ""
+            return masker.text(read_tail(files.stderr_log, _TAIL_BYTES)) if files.stderr_log is not None else ""
 
         io = StepIO(files.stdout, files.stderr, stderr_tail)
         job = Job(

@@ -35,6 +35,8 @@ _DIR_MODE = 0o750
 _FILE_MODE = 0o640
 """The folder of the run's logs decides who of the group can reach them: nobody, or the user of the run's steps."""
 _READ_BYTES = 1024 * 1024
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
+"""Without waiting: a step may have put a pipe in the place of the file, from which nobody reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,7 @@ class OutputFiles:
             if fd is None or (path == whole and not masker and not has_holes(fd)):
                 continue
             target = Path(f"{path}~" if path == whole else whole)
-            with os.fdopen(os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, _FILE_MODE), "ab", 0) as file:
+            with os.fdopen(os.open(target, _APPEND, _FILE_MODE), "ab", 0) as file:
                 size = os.fstat(file.fileno()).st_size
                 try:
                     for data in _masked(fd, masker.copy()):

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from operator import itemgetter
-from pathlib import Path
 
 from services.worker.output.annotations import Annotations
 from services.worker.output.disk_reserve import DiskReserve
@@ -312,12 +311,6 @@ class LogShipper:
             logs.cut(reserve)
 
 
-def read_tail(path: Path, size: int) -> str:
-    """Return the last ``size`` bytes of a file as text; empty if the file does not exist."""
-    try:
-        with path.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(file.tell() - size, 0))
-            return file.read(size).decode(errors="replace").strip()
-    except FileNotFoundError:
-        return ""
+def read_tail(fd: int, size: int) -> str:
+    """Return the last ``size`` bytes of an open file as text."""
+    return os.pread(fd, size, max(os.fstat(fd).st_size - size, 0)).decode(errors="replace").strip()
