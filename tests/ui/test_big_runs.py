@@ -102,6 +102,16 @@ def test_a_picture_of_any_size_is_never_an_empty_box(look: Look, system: Embedde
         assert box["width"] <= room["width"]
 
 
+def test_a_workflow_of_few_steps_with_very_many_lines_is_drawn_at_once(look: Look, system: Embedded) -> None:
+    steps = "".join(
+        f"  - {{name: d{n}, command: 'true', depends: [{', '.join(f'd{k}' for k in range(n))}]}}\n" for n in range(120)
+    )
+    system.client.create("dense", f"type: graph\nsteps:\n{steps}")
+    with look("#/dags/dense") as page:
+        picture = page.get_by_role("img", name="Graph of 120 steps: 120 not started")
+        expect(picture).to_have_attribute("data-painted", "120")
+
+
 def test_the_gantt_chart_shows_every_attempt(look: Look, system: Embedded) -> None:
     system.client.create(
         "bars",

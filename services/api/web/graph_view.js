@@ -1,12 +1,15 @@
 // The box with the graph of a workflow, and its zoom: small ones as links, large ones on a canvas.
 
 import { BigGraph } from "./big_graph.js";
+import { layersOf } from "./block_layout.js";
 import { h } from "./dom.js";
 import { graph, graphSize } from "./graph.js";
 import { counted } from "./parts.js";
 
 const MOST_LINKS = 250;
 const LONGEST_PX = 8000;
+/** How many layers all lines together may cross: the small picture needs time for each of them. */
+const MOST_CROSSED = 5000;
 const NARROW = matchMedia("(max-width: 760px)");
 const STEP = 1.25;
 const [SMALLEST, LARGEST] = [0.1, 2];
@@ -20,7 +23,7 @@ export class GraphView {
   /** Draw `steps` of `{name, depends, label, href, note}`, from the top down on a narrow screen. */
   draw(steps, selected) {
     const across = !NARROW.matches;
-    const large = steps.length > MOST_LINKS || Math.max(...graphSize(steps, across)) > LONGEST_PX;
+    const large = steps.length > MOST_LINKS || crossed(steps) > MOST_CROSSED || Math.max(...graphSize(steps, across)) > LONGEST_PX;
     if (large) {
       this.big ??= new BigGraph();
       this.big.show(steps, selected);
@@ -49,4 +52,14 @@ export class GraphView {
     this.zoom = Math.max(SMALLEST, Math.min(LARGEST, zoom));
     this.changed();
   }
+}
+
+/** How many layers the lines between steps cross: one for each line between neighbouring layers, more for longer lines. */
+function crossed(steps) {
+  const depth = layersOf(steps);
+  let count = 0;
+  for (const { name, depends } of steps) {
+    for (const from of depends) if (depth.has(from)) count += Math.max(1, depth.get(name) - depth.get(from));
+  }
+  return count;
 }
