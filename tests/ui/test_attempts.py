@@ -39,3 +39,20 @@ def test_after_three_retries_all_four_logs_can_be_read(look: Look, system: Embed
             expect(log).to_have_text(f"try {number}\n")
         expect(page).to_have_url(re.compile("attempt=4$"))
         expect(page.get_by_role("row", name="flaky").first).to_contain_text("4")
+
+
+def test_of_the_attempts_of_a_step_that_repeats_the_newest_are_shown_first(look: Look, system: Embedded) -> None:
+    policy = "{repeat: while, condition: 'true', intervalSec: 0, limit: 230}"
+    system.client.create("often", f"steps:\n  - {{name: again, command: 'true', repeatPolicy: {policy}}}\n")
+    system.client.start("often")
+    system.client.until("succeeded", "often")
+    with look("#/runs/often/r1?step=again") as page:
+        table = page.get_by_role("region", name="Attempts")
+        expect(table.locator("tbody tr")).to_have_count(200)
+        expect(table.locator("tbody tr").first).to_contain_text("230 of 230")
+        table.get_by_role("button", name="Show 30 more").click()
+        expect(table.locator("tbody tr")).to_have_count(230)
+        expect(table.get_by_role("button")).to_have_count(0)
+        page.get_by_role("button", name="Gantt").click()
+        expect(page.locator(".gantt .bar")).to_have_count(200)
+        expect(page.get_by_text("Only the last 200 attempts of each step are drawn.")).to_be_visible()

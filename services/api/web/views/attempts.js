@@ -9,8 +9,14 @@ const WORDS = {
   dispatched: "waits for a worker", lost: "worker lost", timed_out: "timed out", broken: "could not start", withdrawn: "withdrawn",
 };
 
-/** The attempts as a table, the newest first; `chosen`: the number of the one whose log is shown, `place(changes)`: an address. */
-export function attempts(list, chosen, place) {
+/** How many attempts are shown at first: a step that repeats may have tens of thousands. */
+export const MOST_ATTEMPTS = 200;
+
+/**
+ * The first `most` attempts as a table, the newest first; `chosen`: the number of the one whose log is shown, `place(changes)`: an
+ * address, `more(count)` shows so many.
+ */
+export function attempts(list, { chosen, place, most, more }) {
   const tries = list.filter((each) => each.number);
   if (list.length < 2) return null;
   return h("section", { key: "attempts", "aria-label": "Attempts" },
@@ -18,7 +24,9 @@ export function attempts(list, chosen, place) {
       h("caption", { class: "unseen" }, "Attempts of this step, the newest first"),
       h("thead", {}, h("tr", {}, h("th", {}, "Attempt"), h("th", {}, "Result"), h("th", {}, "Began"), h("th", {}, "Took"),
         h("th", { class: "wide" }, "Worker"))),
-      h("tbody", {}, [...list].reverse().map((each) => row(each, tries.length, chosen, place)))));
+      h("tbody", {}, list.slice(-most).reverse().map((each) => row(each, tries.length, chosen, place)))),
+    list.length > most && h("p", {}, h("button", { type: "button", onclick: () => more(most + MOST_ATTEMPTS) },
+      `Show ${Math.min(MOST_ATTEMPTS, list.length - most)} more`)));
 }
 
 function row(each, count, chosen, place) {

@@ -7,6 +7,8 @@ import { words } from "../status.js";
 import { span } from "../time.js";
 
 const LINES = 300;
+/** How many attempts of one step are drawn: a step that repeats may have tens of thousands. */
+const BARS = 200;
 const WIDTH = 1000;
 const NAMES = 180;
 const LINE = 20;
@@ -20,12 +22,18 @@ export function gantt(list, only, place) {
   const shown = list.filter((each) => each.runAttempt === only);
   if (!shown.length) return h("p", { class: "faint", key: "gantt" }, "No step has been sent to a worker in this attempt of the run.");
   const present = now();
-  const bars = shown.map((each) => ({ ...each, sent: Date.parse(each.dispatchedAt), began: each.startedAt ? Date.parse(each.startedAt) : null,
+  const all = shown.map((each) => ({ ...each, sent: Date.parse(each.dispatchedAt), began: each.startedAt ? Date.parse(each.startedAt) : null,
     ended: each.finishedAt ? Date.parse(each.finishedAt) : present }));
-  const from = Math.min(...bars.map((bar) => bar.sent));
-  const length = Math.max(1, Math.max(...bars.map((bar) => bar.ended)) - from);
   const lines = new Map();
-  for (const bar of bars.sort((a, b) => a.sent - b.sent)) lines.set(bar.stepName, [...(lines.get(bar.stepName) ?? []), bar]);
+  for (const bar of all.sort((a, b) => a.sent - b.sent)) {
+    if (lines.has(bar.stepName)) lines.get(bar.stepName).push(bar);
+    else lines.set(bar.stepName, [bar]);
+  }
+  const cut = [...lines.values()].some((bars) => bars.length > BARS);
+  for (const [name, bars] of lines) lines.set(name, bars.slice(-BARS));
+  const bars = [...lines.values()].flat();
+  const from = bars.reduce((least, bar) => Math.min(least, bar.sent), Infinity);
+  const length = bars.reduce((most, bar) => Math.max(most, bar.ended - from), 1);
   const rows = [...lines].slice(0, LINES);
   const x = (ms) => NAMES + ((ms - from) / length) * (WIDTH - NAMES);
   const height = rows.length * LINE;
@@ -36,6 +44,7 @@ export function gantt(list, only, place) {
       rows.map(([name, attempts], index) => line(name, attempts, index * LINE, x, place))),
     s("svg", { viewBox: `0 0 ${WIDTH} ${FOOT}`, class: "scale", "aria-hidden": "true" }, scale.map(([seconds, at]) =>
       s("text", { key: seconds, x: at, y: FOOT - 6, "text-anchor": "middle" }, seconds ? `+${span(seconds)}` : "0"))),
+    cut && h("p", { class: "faint" }, `Only the last ${BARS} attempts of each step are drawn.`),
     lines.size > LINES && h("p", { class: "faint" }, `Only the first ${LINES} of ${lines.size} steps are drawn.`));
 }
 

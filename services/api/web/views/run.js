@@ -11,6 +11,7 @@ import { stay, to } from "../router.js";
 import { active, moves, nodesOf } from "../status.js";
 import { ago, clock, took } from "../time.js";
 import { approvals, lacksQuestions, readQuestions } from "./approval.js";
+import { MOST_ATTEMPTS } from "./attempts.js";
 import { gantt } from "./gantt.js";
 import { runActions } from "./run_actions.js";
 import { MOST_CHILDREN, stepPanel } from "./step.js";
@@ -31,7 +32,7 @@ export function run(page) {
   const root = path`dag-runs/${name}/${id}`;
   const base = sub ? `${root}/sub-dag-runs/${encodeURIComponent(sub)}` : root;
   const state = { name, id, sub, root, base, run: null, children: new Map(), questions: new Map(), changes: [], unread: "", outputs: {}, spec: null, log: "", attempts: [], every: [], opened: new Map(), shown: undefined,
-    find: { text: "", label: "", most: 200, childLabel: "", mostChildren: MOST_CHILDREN } };
+    find: { text: "", label: "", most: 200, childLabel: "", mostChildren: MOST_CHILDREN, mostAttempts: MOST_ATTEMPTS } };
   const picture = new GraphView(() => draw());
   let live = false;
   let soon;

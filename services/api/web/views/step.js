@@ -38,7 +38,10 @@ export function stepPanel(page, state, node, place, changed) {
     remarks(node),
     stepActions(page, state, node),
     children(state, node, changed),
-    attempts(state.attempts, attempt, place),
+    attempts(state.attempts, { chosen: attempt, place, most: state.find.mostAttempts, more: (mostAttempts) => {
+      Object.assign(state.find, { mostAttempts });
+      changed();
+    } }),
     log({ where, attempt, name: step.name, live, streams: ["stdout", "stderr"], first: node.statusLabel === "failed" ? "stderr" : "stdout",
       instead: "stdout" }));
 }
