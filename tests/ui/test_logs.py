@@ -199,3 +199,18 @@ def edges_of(log: Locator) -> tuple[int, int]:
     """Return the numbers that the first and the last shown line have."""
     numbers: list[str] = log.evaluate("each => [...each.querySelectorAll('.line')].map((one) => one.dataset.n)")
     return int(numbers[0]), int(numbers[-1])
+
+
+def test_a_log_of_very_many_colours_loses_some_and_no_text(look: Look, system: Embedded) -> None:
+    line = "".join(f"\\\\033[3{n % 8}m{n % 10}" for n in range(100))
+    flood = f'for i in $(seq 500); do printf "{line}\\n"; done'
+    system.client.create("motley", f"steps: [{{name: a, command: '{flood}'}}]\n")
+    system.client.start("motley")
+    system.client.until("succeeded", "motley")
+    with look("#/runs/motley/r1?step=a") as page:
+        lines = page.get_by_role("log").locator(".line")
+        expect(lines).to_have_count(500)
+        for shown in (lines.first, lines.last):
+            expect(shown).to_have_text("0123456789" * 10)
+        expect(lines.first.locator("span")).to_have_count(100)
+        expect(lines.last.locator("span")).to_have_count(0)

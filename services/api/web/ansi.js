@@ -9,6 +9,8 @@ const FOR_TERMINALS = /\u001b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\u0007\u001b]*(?:\
 const STYLE = /(\u001b\[[0-9;:]*m)/;
 const ADDRESS = /(https?:\/\/[^\s"'<>\\^`{|}]*[^\s"'<>\\^`{|}.,;:!?)\]])/;
 const LINE_CHARS = 4000;
+/** How many pieces of text a page draws without a halt; lines after so many have no colours. */
+const MOST_PIECES = 20_000;
 // eslint-disable-next-line no-control-regex
 const SPECIAL = /[\u001b\r]|:\/\//;
 const PLAIN = { fg: "", bg: "", more: new Set() };
@@ -19,6 +21,7 @@ const OFF = { 22: ["bold", "dim"], 23: ["italic"], 24: ["underline"] };
 export class AnsiLines {
   constructor() {
     this.style = PLAIN;
+    this.pieces = 0;
   }
 
   /** Whether a line is nothing but its text. */
@@ -32,8 +35,11 @@ export class AnsiLines {
     const nodes = [];
     let left = LINE_CHARS;
     let hidden = 0;
-    for (const part of shown.split(STYLE)) {
-      if (STYLE.test(part)) {
+    if (this.pieces > MOST_PIECES) this.style = PLAIN;
+    const parts = this.pieces > MOST_PIECES ? [shown.replace(FOR_TERMINALS, "")] : shown.split(STYLE);
+    // Every second part is a style.
+    for (const [index, part] of parts.entries()) {
+      if (index % 2) {
         this.style = styled(this.style, part.slice(2, -1));
         continue;
       }
@@ -52,6 +58,7 @@ export class AnsiLines {
     // Every second part is an address.
     const parts = text.split(ADDRESS).map((part, index) => (index % 2
       ? h("a", { href: part, target: "_blank", rel: "noopener noreferrer", tabindex: "-1" }, part) : part)).filter(Boolean);
+    this.pieces += parts.length;
     return name ? [h("span", { class: name }, parts)] : parts;
   }
 }
