@@ -105,6 +105,43 @@ def test_a_given_list_of_words_is_parsed_again_by_the_shell_as_in_dagu(rig: Rig)
     assert written(rig, Step(name="s", script="printf '[%s]' ${P}"), '--name "a b" -v') == "[--name][a b][-v]"
 
 
+@pytest.mark.parametrize("value", ["x;touch {};", "x&touch {}", "x|touch {}", "(touch {})", "x\ntouch {}"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        '$(printf %s "a"${P}"b")',
+        "$(printf %s ${P})",
+        "`printf %s ${P}`",
+        "it's `printf %s $P`",
+        "\\\\` $(echo `echo` ${P})",
+        "\\` `printf %s ${P}`",
+        "$(true) $(case x in x) echo ${P};; esac)",
+        "${x:-$(echo ${P})}",
+        "$(echo ')' ${P})",
+        "$(true # )\necho ${P})",
+    ],
+)
+def test_a_command_in_a_here_document_does_not_run_a_value(rig: Rig, tmp_path: Path, command: str, value: str) -> None:
+    given = value.replace("{}", str(tmp_path / "run"))
+
+    rig.run(
+        task(
+            Step(name="s", script=f"cat <<END\n{command}\nEND\n"),
+            params=(("P", given), ("1", given)),
+            params_given=True,
+        )
+    )
+
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_document_with_commands_shows_values_as_they_are(rig: Rig) -> None:
+    script = 'cat <<END\n$(echo "<${P}>") ${P}\n`echo ${P}` "${P} "\n${P}\nEND\n'
+
+    assert written(rig, Step(name="s", script=script), "a;'b") == "<a;'b> a;'b\na;'b \"a;'b \"\na;'b\n"
+    assert written(rig, Step(name="s", script=script), "END") == '<END> END\nEND "END "\nEND\n'
+
+
 def test_a_value_cannot_end_the_document_it_stands_in(rig: Rig, tmp_path: Path) -> None:
     for opened in ("<<END", "<<'END'", "<<-'END'"):
         for line in ("${P}", "E${Q}"):

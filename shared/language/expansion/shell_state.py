@@ -8,7 +8,9 @@ construct only with a test on real shells.
 """
 
 import re
+from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 __all__ = [
@@ -34,6 +36,11 @@ _BRACES = re.compile(r"\$\{(?:[^{}'\"\\`$]|\$\{[^{}'\"\\`$]*\}|\$\w++)*\}")
 _ARITHMETIC = re.compile(r"\$?\(\((?:[^'\"\\`#\n()<]|<(?!<)|\([^'\"\\`#\n()<]*\))*\)\)")
 _BACK_QUOTES = re.compile(r"`[^'\"\\`#<]*`")
 _ANSI = re.compile(r"\$'[^'\\]*'")
+_COMMAND_BEGINS = re.compile(r"\\.|(?P<command>`|\$\()", re.DOTALL)
+_COMMAND = re.compile(
+    rf"{_ARITHMETIC.pattern}|\$\((?:(?!case\b)[^'\"\\`$#\n(){{}}<]|\$\w++|\$\{{[\w.]++\}})*\)|{_BACK_QUOTES.pattern}"
+)
+"""A command in a here-document, of which it is certain where it ends."""
 _ORDINARY = re.compile(r"[^'\"\\`$<#()\nc]+")
 _CASE = re.compile(r"case\b")
 _BEFORE_WORD = frozenset(" \t\n;&|()<>")
@@ -50,6 +57,13 @@ class HereDocument:
     """Whether leading tabs are ignored (``<<-``)."""
     reader: str
     """The line with the command that reads the here-document."""
+    commands: tuple[tuple[int, int], ...]
+    """Where ``$(…)`` and back quotes in it begin and end; the last may end anywhere before."""
+
+    def in_command(self, at: int) -> bool:
+        """Return whether ``at`` is, or may be, in a command that the shell runs to expand the here-document."""
+        index = bisect_right(self.commands, (at, at)) - 1
+        return index >= 0 and at < self.commands[index][1]
 
 
 class ShellScanner:
@@ -194,8 +208,17 @@ class ShellScanner:
                 break
             line = end + 1
         end = min(line, len(self._text))
-        self.documents.append(HereDocument(start, end, delimiter, tabs, reader))
+        commands = () if quoted else tuple(self._commands(start, end))
+        self.documents.append(HereDocument(start, end, delimiter, tabs, reader, commands))
         self._region = (end, LITERAL_DOCUMENT if quoted else HERE_DOCUMENT)
+
+    def _commands(self, at: int, end: int) -> Iterator[tuple[int, int]]:
+        while (found := _COMMAND_BEGINS.search(self._text, at, end)) is not None:
+            at = found.end()
+            if found["command"]:
+                command = _COMMAND.match(self._text, found.start(), end)
+                at = command.end() if command else end
+                yield found.start(), at
 
     def _pass_over(self, pattern: re.Pattern[str]) -> None:
         """Skip the construct that ``pattern`` matches, whose inside is ``UNKNOWN``. Give up if nothing matches."""

@@ -9,6 +9,7 @@ Values that the DAG's author wrote (``Scope.trusts``) are inserted as text and m
   single quotes escaped if it is between single quotes. A value that would end its here-document is named.
 - If the text in quotes goes to another shell (``bash -c '…'``, ``eval``, ``ssh``), a value that this shell could run is
   named too. If the other shell does not have the variable, the value is lost, but does not run.
+- In a command within a here-document, the context is unknown.
 - In arithmetic a shell evaluates even the value of a variable. Only numbers and operators are inserted there. For any
   other value, the text contains an expansion that fails with a message.
 - In an unknown context, every value is named except plain words.
@@ -169,6 +170,9 @@ class _Writer:
         elif self._in_arithmetic(at, piece, context) and not only_numbers(value):
             refused = f"{self._named('')[:-1]}:?{piece.name} is not a number, and a shell would evaluate it}}"
             part.text = f'"{refused}"' if piece.quoted else refused
+        elif context == HERE_DOCUMENT and self._scanner.documents[-1].in_command(at):
+            part = self._part(at, piece, value, UNKNOWN)
+            part.value = None if piece.quoted else value
         elif piece.quoted and (context == DOUBLE or (context == UNKNOWN and not _ONE_WORD.fullmatch(value))):
             # The author's quotes end and begin again around the reference, or may do so: the value is unquoted.
             part.text = f'"{self._unquoted(value.translate(_ON_ONE_LINE), one=True)}"'

@@ -31,8 +31,9 @@ def test_names_in_an_operator_of_the_shell_are_skipped_at_once() -> None:
         "cat <<END\n${P}\nEND\n" * 20_000,
         "true\ncat" + " <<END" * 30_000 + "\n" + "END\n" * 30_000 + "${P}",
         "cat " + "a" * 200_000 + " <<'END'\n" + "${P}\n" * 20_000 + "END\n",
+        "cat <<END\n" + "$(a) `b` $((1)) ${P}" * 20_000 + "\nEND\n",
     ],
-    ids=["many", "many-on-a-line", "long-line"],
+    ids=["many", "many-on-a-line", "long-line", "commands"],
 )
 def test_here_documents_take_a_time_that_grows_with_the_script_only(text: str) -> None:
     with within_cpu_time(4):
