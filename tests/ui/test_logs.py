@@ -42,10 +42,10 @@ def test_a_failed_step_that_wrote_to_stdout_only_shows_that(look: Look, system: 
 
 
 def test_of_an_endless_line_a_part_is_shown_and_the_whole_is_downloaded(look: Look, system: Embedded) -> None:
-    system.client.create("endless", "steps: [{name: a, command: \"printf '%300000d\\\\n' 7; echo end\"}]\n")
-    system.client.start("endless")
-    system.client.until("succeeded", "endless")
-    with look("#/runs/endless/r1?step=a") as page:
+    system.client.create("endless-line", "steps: [{name: a, command: \"printf '%300000d\\\\n' 7; echo end\"}]\n")
+    system.client.start("endless-line")
+    system.client.until("succeeded", "endless-line")
+    with look("#/runs/endless-line/r1?step=a") as page:
         log = page.get_by_role("log")
         expect(log).to_contain_text("… 296,000 more characters: see Download")
         assert len(log.text_content() or "") < 5000
