@@ -2,8 +2,9 @@
 
 Deliveries are acked only after the commit. While the database is unavailable, the process keeps its deliveries
 instead of returning them, because each return counts against the broker's delivery limit. A message that cannot be
-decoded is dead-lettered immediately. A message that causes an unexpected error is returned alone. A command that does
-it again becomes a dead letter, and its sender is told; another message returns until the broker's delivery limit.
+decoded is dead-lettered immediately. A message that causes an unexpected error is returned alone. If it is a command
+and fails a second time, it becomes a dead letter, and its sender gets an error. Other messages are returned until the
+broker's delivery limit.
 """
 
 import logging
