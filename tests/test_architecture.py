@@ -221,6 +221,14 @@ def _uses_of_random(path: Path) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, alias.name) for alias in node.names)
 
 
+def test_tests_run_coroutines_away_from_the_loop_of_a_browser() -> None:
+    """``asyncio.run`` fails in the main thread of a test process in which an earlier test has used a browser."""
+    words = "asyncio" + ".run("
+    used = [str(path.relative_to(ROOT)) for path in python_files("tests") if words in path.read_text(encoding="utf-8")]
+
+    assert used == ["tests/harness/event_loops.py"]
+
+
 def test_nothing_names_the_place_where_it_was_written() -> None:
     found = []
     for path in tracked_files():

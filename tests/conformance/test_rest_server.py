@@ -1,6 +1,5 @@
 """The gateway's application on both of its HTTP servers: raw paths, limits, empty bodies and a fast stop."""
 
-import asyncio
 import http.client
 import json
 import os
@@ -29,6 +28,7 @@ from shared.errors import ConfigInvalid
 from tests.conformance.hostile_requests import HOSTILE_REQUESTS, INNOCENT
 from tests.conformance.rest_stack import Stack, open_stack
 from tests.harness.client import send_raw
+from tests.harness.event_loops import run_coroutine
 from tests.harness.eventually import PATIENCE_S, eventually, free_port
 
 if TYPE_CHECKING:
@@ -268,7 +268,7 @@ def assert_says_that_it_speaks_no_tls(port: int) -> None:
             await anext(client.events())
 
     with refused():
-        asyncio.run(follow())
+        run_coroutine(follow())
 
 
 def test_waitress_answers_a_client_that_speaks_tls_at_once(server: EmbeddedServer) -> None:

@@ -6,24 +6,23 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dagway import client as dagway_client
 from dagway.client import AsyncClient, RequestRefused, WaitTimeout
 from tests.harness.cluster import Deployment
+from tests.harness.event_loops import in_thread, run_coroutine
 
 if TYPE_CHECKING:
     from mcp.client.session import ClientSession
 
 BEGAN = datetime.now(UTC) - timedelta(minutes=1)
-T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 GREET = """
 params: "NAME=world"
@@ -88,7 +87,7 @@ def test_a_client_of_a_workspace_sends_it_with_every_request(deployment: Deploym
             server.dag("apart")
         with pytest.raises(RequestRefused, match="send it without a workspace"):
             client.create_workspace(name="more")
-        assert run(names()) == []
+        assert run_coroutine(names()) == []
 
 
 def test_every_operation_has_a_method_that_reads_its_answer(deployment: Deployment, dag: Callable[[str], str]) -> None:
@@ -103,7 +102,7 @@ def test_every_operation_has_a_method_that_reads_its_answer(deployment: Deployme
         assert name in [found.name for found in client.search_dags(q="count").results]
         assert "dagu_" in client.get_metrics()
         assert client.get_open_api()["openapi"].startswith("3.")
-    assert run(_workers(deployment.client.base)) > 0
+    assert run_coroutine(_workers(deployment.client.base)) > 0
 
 
 async def _workers(url: str) -> int:
@@ -135,7 +134,7 @@ def test_the_asyncio_client_follows_many_runs_at_once(deployment: Deployment, da
             assert {run.dagRunId async for run in client.all_runs(name=name)} == set(ids)
             return [run.statusLabel for run in runs]
 
-    assert run(follow_all()) == ["succeeded"] * 3
+    assert run_coroutine(follow_all()) == ["succeeded"] * 3
 
 
 def test_the_documented_programs_print_what_the_page_says(deployment: Deployment, dag: Callable[[str], str]) -> None:
@@ -184,17 +183,7 @@ def test_an_assistant_starts_a_run_and_reads_its_log(deployment: Deployment, dag
             refused = await session.call_tool("getDAGDetails", {"fileName": "no-such-dag"})
             assert refused.is_error
 
-    run(ask())
-
-
-def in_thread(function: Callable[[], T]) -> T:
-    """Call a function in a thread of its own: other tests leave an event loop in this one."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(function).result()
-
-
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    return in_thread(lambda: asyncio.run(coroutine))
+    run_coroutine(ask())
 
 
 async def call(session: "ClientSession", tool: str, **arguments: Any) -> Any:

@@ -1,11 +1,9 @@
 """What the Python client sends for one call, and when it repeats a request."""
 
-import asyncio
 import copy
 import json
 import pickle
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +16,7 @@ from dagway.client.calls import ApiCall
 from dagway.client.connection import pause_until, stream_options
 from dagway.client.errors import ClientError, ConnectionFailed, RequestRefused
 from dagway.client.exchange import Delay, HttpAnswer, Send, exchange
+from tests.harness.event_loops import run_coroutine
 
 UNAVAILABLE = HttpAnswer(503, b'{"code":"unavailable","message":"the broker is unavailable"}', {"retry-after": "1"})
 LOST = HttpAnswer(failure=OSError("connection reset"))
@@ -175,9 +174,8 @@ def test_a_wait_for_a_gateway_that_says_nothing_ends_in_time(monkeypatch: pytest
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", silent_too)
     with Client() as client, pytest.raises(ConnectionFailed, match="GET /dag-runs/a/r: timed out"):
         client.wait("a", "r", timeout_s=0.1)
-    # A thread of its own: browser tests leave an event loop in the main thread.
-    with ThreadPoolExecutor(1) as pool, pytest.raises(ConnectionFailed, match="timed out"):
-        pool.submit(lambda: asyncio.run(on_asyncio())).result()
+    with pytest.raises(ConnectionFailed, match="timed out"):
+        run_coroutine(on_asyncio())
 
     assert asked_s == [5, 5], "one try each: there is no time for another one"
 
@@ -200,9 +198,8 @@ def test_a_page_instead_of_an_event_stream_is_an_error(monkeypatch: pytest.Monke
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", page_too)
     with Client() as client, pytest.raises(ClientError, match="text/html.* is this a Dagway gateway"):
         next(client.run_events("a", "r"))
-    # A thread of its own: browser tests leave an event loop in the main thread.
-    with ThreadPoolExecutor(1) as pool, pytest.raises(ClientError, match="is this a Dagway gateway"):
-        pool.submit(lambda: asyncio.run(on_asyncio())).result()
+    with pytest.raises(ClientError, match="is this a Dagway gateway"):
+        run_coroutine(on_asyncio())
 
 
 def test_a_start_that_waits_is_not_given_up_before_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,9 +220,8 @@ def test_a_start_that_waits_is_not_given_up_before_its_time_is_over(monkeypatch:
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", late_too)
     with Client() as client, pytest.raises(RequestRefused, match="has not ended yet"):
         client.execute_dag_sync("a", timeout=3600)
-    # A thread of its own: browser tests leave an event loop in the main thread.
-    with ThreadPoolExecutor(1) as pool, pytest.raises(RequestRefused, match="has not ended yet"):
-        pool.submit(lambda: asyncio.run(on_asyncio())).result()
+    with pytest.raises(RequestRefused, match="has not ended yet"):
+        run_coroutine(on_asyncio())
 
     assert len(read_s) == 2
     assert min(read_s) >= 3660
