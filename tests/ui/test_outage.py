@@ -151,3 +151,18 @@ def test_a_button_cannot_be_pressed_again_while_its_request_is_under_way(
         expect(page.locator(".toast")).to_contain_text("Started again")
         expect(page).not_to_have_url(re.compile("r1$"))
         expect(again).to_be_enabled()
+
+
+
+def test_a_second_click_on_a_slow_start_opens_no_second_dialog(look: Look, system: Deployment) -> None:
+    system.client.create("slow-start", "steps: [echo x]\n")
+    with look("#/dags?name=slow-start") as page:
+        start = page.get_by_role("button", name="Start slow-start")
+        slow = held(page, "**/dags/slow-start")
+        with page.expect_request("**/dags/slow-start"):
+            start.click()
+        expect(start).to_be_disabled()
+        slow[0].continue_()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(start).to_be_focused()

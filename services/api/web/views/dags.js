@@ -100,7 +100,7 @@ export function dags(page) {
           h("input", { type: "checkbox", role: "switch", "aria-label": `Schedule of ${file}`, checked: !suspended,
             onchange: (event) => suspend(file, !event.target.checked) }), h("span", { class: "knob" })),
         may("operator") && h("button", { type: "button", "aria-label": `Start ${file}`, disabled: errors.length > 0,
-          onclick: () => startTyped(page, file) }, "Start")));
+          onclick: (event) => startTyped(page, file, event.target) }, "Start")));
   }
 
   async function suspend(file, off) {
@@ -123,7 +123,7 @@ export function dags(page) {
 }
 
 /** Ask how to start a DAG. The list does not have the schema of its parameters. */
-async function startTyped(page, file) {
+async function startTyped(page, file, button) {
   let details;
-  if (await attempt(async () => { details = await get(path`dags/${file}`); }) && !page.signal.aborted) start(file, details.dag);
+  if (await attempt(async () => { details = await get(path`dags/${file}`); }, { button }) && !page.signal.aborted) start(file, details.dag);
 }
