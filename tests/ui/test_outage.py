@@ -153,6 +153,21 @@ def test_a_button_cannot_be_pressed_again_while_its_request_is_under_way(
         expect(again).to_be_enabled()
 
 
+def test_an_outage_is_told_once_to_who_types_and_the_text_is_checked_after_it(look: Look, system: Deployment) -> None:
+    system.client.create("typed-on", "steps: [echo x]\n")
+    with look("#/dags/typed-on?tab=spec", expected=("ERR_FAILED",), stored=PLAIN_EDITOR) as page:
+        editor = page.get_by_label("Spec of typed-on")
+        expect(editor).to_have_value("steps: [echo x]\n")
+        page.route(API, lambda route: route.abort())
+        for text in ("steps: [{comand: x}]\n", "steps: [{comand: xy}]\n"):
+            with page.expect_event("requestfailed", lambda request: request.url.endswith("/validate")):
+                editor.fill(text)
+        expect(page.locator(".banner")).to_have_text("The gateway does not answer. Trying again by itself.")
+        page.unroute(API)
+        expect(page.locator(".problems")).to_contain_text("comand")
+        expect(page.locator(".toast")).to_have_count(0)
+
+
 
 def test_a_second_click_on_a_slow_start_opens_no_second_dialog(look: Look, system: Deployment) -> None:
     system.client.create("slow-start", "steps: [echo x]\n")

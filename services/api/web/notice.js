@@ -51,8 +51,9 @@ export function watch(recovered) {
   timer = setTimeout(look, FIRST_MS);
 }
 
-/** Show a message for a while; errors stay until they are closed. */
+/** Show a message for a while; errors stay until they are closed. The same message twice is one. */
 export function toast(text, kind = "info") {
+  for (const same of [...toasts.children].filter((each) => each.firstChild.textContent === text)) same.remove();
   const box = h("div", { class: `toast is-${kind}` }, h("span", {}, text));
   const close = () => box.remove();
   box.append(h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: close }, "×"));

@@ -123,6 +123,8 @@ class SpecView {
   }
 
   async check() {
+    if (this.ended) return;
+    clearTimeout(this.timer);
     const text = this.editor.text;
     try {
       const { errors, dag, nextFires } = await send("POST", "dags/validate", { spec: text, name: this.state.file });
@@ -130,7 +132,9 @@ class SpecView {
       this.judge(errors);
       this.preview.show(dag, nextFires ?? []);
     } catch (error) {
-      this.trouble(error);
+      // The banner says that the gateway is away.
+      if (error.passing) this.timer = setTimeout(() => this.check(), AGAIN_MS);
+      else this.trouble(error);
     }
   }
 
