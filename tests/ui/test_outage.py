@@ -168,6 +168,28 @@ def test_an_outage_is_told_once_to_who_types_and_the_text_is_checked_after_it(lo
         expect(page.locator(".toast")).to_have_count(0)
 
 
+def test_an_error_of_the_server_takes_nothing_that_is_typed_for_a_step(look: Look, system: Deployment) -> None:
+    spec = "steps: [{name: ask, type: hitl, config: {prompt: Really, input: [WHY]}}]\n"
+    system.client.create("half-typed", spec)
+    system.client.start("half-typed")
+    system.client.until("waiting", "half-typed")
+    with look("#/runs/half-typed/r1", expected=("status of 500",)) as page:
+        why = page.get_by_label("WHY")
+        why.fill("Ann has")
+        broken = {"code": "internal_error", "message": "oops"}
+        page.route("**/dag-runs/half-typed/r1", lambda route: route.fulfill(status=500, json=broken))
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(page.locator(".toast.is-error")).to_contain_text("This page is not up to date: oops")
+        expect(why).to_have_value("Ann has")
+        page.unroute("**/dag-runs/half-typed/r1")
+        # Somebody may look at another page before the decision.
+        page.evaluate("location.hash = '#/queues'")
+        expect(page.get_by_role("heading", name="Queues", exact=True)).to_be_visible()
+        page.go_back()
+        expect(why).to_have_value("Ann has")
+        page.get_by_role("button", name="Approve", exact=True).click()
+        expect(page.locator(".heading .badge").first).to_have_text("✓succeeded")
+
 
 def test_a_second_click_on_a_slow_start_opens_no_second_dialog(look: Look, system: Deployment) -> None:
     system.client.create("slow-start", "steps: [echo x]\n")

@@ -2,6 +2,7 @@
 
 import { ApiError } from "./api.js";
 import { h, patch } from "./dom.js";
+import { toast } from "./notice.js";
 import { to } from "./router.js";
 import { settings } from "./session.js";
 
@@ -52,11 +53,17 @@ export class Page {
     await Promise.all(this.refreshes.map((loop) => loop.run()));
   }
 
-  /** Show that the page could not be loaded; for a temporary error the banner does so, and the page stays. */
-  failed(error) {
+  /**
+   * Show that the page could not be loaded. After an error that may pass, a page that is shown stays, with what somebody
+   * types in it: the banner tells of the outage, and a message, unless `again`, of anything else.
+   */
+  failed(error, again) {
     if (this.signal.aborted) return;
     if (!(error instanceof ApiError)) throw error;
-    if (error.passing && this.shown) return;
+    if (this.shown && (error.passing || error.status === 429 || error.status >= 500)) {
+      if (!error.passing && !again) toast(`This page is not up to date: ${error.message}`, "error");
+      return;
+    }
     const text = error.passing ? `${error.message}. Trying again…` : error.message;
     patch(this.root, h("div", { class: "empty", role: "alert", key: "failed" },
       h("h1", {}, error.status === 404 ? "Not found" : error.passing ? "Waiting" : "Loading this page failed"),
@@ -92,9 +99,10 @@ class Loop {
       this.failures = 0;
     } catch (error) {
       if (this.page.signal.aborted || error.name === "AbortError") return;
+      const again = this.failures > 0;
       // After a final refusal ask again rarely; while the server is away, less and less often.
       this.failures = error.passing ? this.failures + 1 : REFUSED;
-      this.page.failed(error);
+      this.page.failed(error, again);
     } finally {
       this.running = false;
     }

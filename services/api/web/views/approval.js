@@ -5,11 +5,14 @@ import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { attempt } from "../notice.js";
 import { to } from "../router.js";
-import { may } from "../session.js";
+import { may, session } from "../session.js";
 
 const ASKED = /^Waiting for approval of step [^\n]*(?:\nQuestion: (.*?))?(?:\nInputs: [^\n]*)?$/s;
 
 const NAMED = 10;
+
+/** What people have typed for steps that still wait: it outlives the page, so that one may look elsewhere before one decides. */
+const typed = new Map();
 
 const waiting = (state) => state.run.nodes.filter((node) => node.statusLabel === "waiting");
 const config = (node) => node.step.executorConfig?.config ?? {};
@@ -51,20 +54,23 @@ function form(page, state, node) {
   const { prompt, input = [], required = [] } = config(node);
   const question = state.questions.get(key(node)) ?? prompt;
   const url = place(state, node);
+  const mine = JSON.stringify([session.user?.username, url, node.startedAt]);
+  const given = typed.get(mine) ?? {};
 
   async function approve(event) {
     event.preventDefault();
     const button = event.target.querySelector("button[type=submit]");
     const inputs = Object.fromEntries([...new FormData(event.target)].filter(([, value]) => value !== ""));
-    await attempt(() => send("POST", `${url}/approve`, { inputs }), { button, done: `“${name}” is approved.` });
+    if (await attempt(() => send("POST", `${url}/approve`, { inputs }), { button, done: `“${name}” is approved.` })) typed.delete(mine);
     await page.refresh();
   }
 
   const reject = () => ask({
     title: `Reject “${name}”?`, text: "The run ends as rejected.", confirm: "Reject", danger: true,
     fields: [field("Reason", { name: "reason", autofocus: true })],
-    act: async (given) => {
-      await send("POST", `${url}/reject`, given.get("reason") ? { reason: given.get("reason") } : {});
+    act: async (answers) => {
+      await send("POST", `${url}/reject`, answers.get("reason") ? { reason: answers.get("reason") } : {});
+      typed.delete(mine);
       await page.refresh();
     },
   });
@@ -74,7 +80,10 @@ function form(page, state, node) {
       question && h("span", { class: "question" }, question)),
     may("operator") && [
       (input.length > 0) && h("div", { class: "fields" }, input.map((each) =>
-        field(required.includes(each) ? `${each} (needed)` : each, { name: each, required: required.includes(each) }))),
+        field(required.includes(each) ? `${each} (needed)` : each, {
+          name: each, required: required.includes(each), value: given[each] ?? "",
+          oninput: (event) => typed.set(mine, { ...typed.get(mine), [each]: event.target.value }),
+        }))),
       h("div", { class: "actions" },
         h("button", { type: "submit", class: "primary" }, "Approve"),
         h("button", { type: "button", class: "danger", onclick: reject }, "Reject"))]);
