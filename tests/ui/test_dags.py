@@ -45,8 +45,8 @@ def test_two_editors_do_not_overwrite_each_other_unasked(look: Look, system: Emb
     with look("#/dags/shared?tab=spec", expected=("status of 412",), stored=PLAIN_EDITOR) as page:
         editor = page.get_by_label("Spec of shared")
         expect(editor).to_have_value("steps: [echo first]\n")
-        assert system.client.ask("PUT", "/dags/shared/spec", {"spec": "steps: [echo theirs]\n"}).status == 200
         editor.fill("steps: [echo mine]\n")
+        assert system.client.ask("PUT", "/dags/shared/spec", {"spec": "steps: [echo theirs]\n"}).status == 200
         page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("This spec was changed by another user")).to_be_visible()
         assert "theirs" in system.client.ask("GET", "/dags/shared/spec").json["spec"]
@@ -62,6 +62,24 @@ def test_two_editors_do_not_overwrite_each_other_unasked(look: Look, system: Emb
         page.get_by_role("dialog").get_by_role("button", name="Restore", exact=True).click()
         expect(page.get_by_text("4 present")).to_be_visible()
     assert system.client.ask("GET", "/dags/shared/spec").json["spec"] == "steps: [echo first]\n"
+
+
+def test_what_others_save_is_shown_or_told_while_the_spec_is_open(look: Look, system: Embedded) -> None:
+    system.client.create("watched", "steps: [echo first]\n")
+    with look("#/dags/watched?tab=spec", stored=PLAIN_EDITOR) as page:
+        editor = page.get_by_label("Spec of watched")
+        expect(editor).to_have_value("steps: [echo first]\n")
+        assert system.client.ask("PUT", "/dags/watched/spec", {"spec": "steps: [echo second]\n"}).status == 200
+        expect(editor).to_have_value("steps: [echo second]\n")
+        editor.fill("steps: [echo mine]\n")
+        assert system.client.ask("PUT", "/dags/watched/spec", {"spec": "steps: [echo third]\n"}).status == 200
+        told = page.get_by_text("Somebody else has saved another text")
+        expect(told).to_be_visible()
+        expect(editor).to_have_value("steps: [echo mine]\n")
+        page.get_by_role("button", name="Undo all").click()
+        expect(editor).to_have_value("steps: [echo third]\n")
+        expect(told).to_have_count(0)
+
 
 
 def test_files_that_cannot_be_loaded_are_told_above_the_list(chromium: Browser, tmp_path: Path) -> None:

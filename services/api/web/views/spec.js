@@ -13,12 +13,13 @@ const CHECK_MS = 400;
 const AGAIN_MS = 3000;
 
 export function spec(page, state) {
+  let view;
   return {
-    load: async () => {},
+    load: () => view?.follow(),
     draw: () => h("section", { key: "spec", mount: (root) => {
-      const view = new SpecView(root, page, state);
+      const begun = view = new SpecView(root, page, state);
       view.begin();
-      return () => view.end();
+      return () => begun.end();
     } }),
   };
 }
@@ -76,13 +77,9 @@ class SpecView {
 
   /** Show the text as it is saved, or what was made of it here and not saved yet. Returns whether it could be read. */
   async read(say) {
-    const { file, where } = this.state;
+    const { file } = this.state;
     try {
-      const response = await request("GET", `${where}/spec`, { signal: this.page.signal });
-      const { spec: text, errors } = await response.json();
-      this.tag = response.headers.get("ETag") ?? "";
-      this.editor.text = this.saved = text;
-      this.judge(errors);
+      this.take(await this.stored());
       const mine = may("manager") && draft(file);
       if (!mine) return true;
       // Made from an older text, perhaps: that is asked about when it is saved.
@@ -95,6 +92,31 @@ class SpecView {
       this.trouble(error, say);
       return false;
     }
+  }
+
+  /** Return the text as it is saved, with its errors and its tag. */
+  async stored() {
+    const response = await request("GET", `${this.state.where}/spec`, { signal: this.page.signal });
+    return { ...(await response.json()), tag: response.headers.get("ETag") ?? "" };
+  }
+
+  take({ spec: text, errors, tag }) {
+    Object.assign(this, { tag, newer: false });
+    this.editor.text = this.saved = text;
+    this.judge(errors);
+  }
+
+  /** Show what others have saved since, or say so if there is an unsaved text here. */
+  async follow() {
+    const { saved } = this;
+    // It is not read yet, or accepted and not saved yet.
+    if (!this.tag) return;
+    const now = await this.stored();
+    // It was saved here meanwhile.
+    if (this.ended || this.saving || this.saved !== saved) return;
+    this.newer = now.tag !== this.tag;
+    if (this.newer && !this.dirty) this.take(now);
+    else this.draw();
   }
 
   /** Show the text that was not saved of a DAG that does not exist any more. Returns whether there is one. */
@@ -154,6 +176,7 @@ class SpecView {
       this.dirty && choice.offered && h("button", { type: "button", onclick: () => this.review() }, "Show changes"),
       this.dirty && h("button", { type: "button", onclick: () => this.undo() }, "Undo all"),
       this.dirty && h("span", { class: "faint" }, "Not saved"),
+      this.dirty && this.newer && h("span", { class: "reason" }, "Somebody else has saved another text since you opened it"),
       h("span", { class: "gap" }),
       h("button", { type: "button", "aria-pressed": String(this.preview.open), onclick: () => this.foresee() }, "Preview"),
       choice.offered && h("label", { class: "check" }, h("input", { type: "checkbox", checked: choice.plain, onchange: () => this.turn() }),
@@ -189,7 +212,7 @@ class SpecView {
         return;
       }
       this.tag = response.headers.get("ETag") ?? "";
-      this.saved = text;
+      Object.assign(this, { saved: text, newer: false });
       // It may have been gone on with meanwhile.
       const now = draft(this.state.file)?.text ?? text;
       if (now === text) drop(this.state.file);
