@@ -92,6 +92,31 @@ def test_a_viewer_sees_no_buttons_that_fail_after_an_outage_and_no_name_after_th
         expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
 
 
+def test_a_dialog_is_there_again_when_its_person_has_logged_in_again(chromium: Browser, guarded: DagwayProcess) -> None:
+    with watched(chromium, f"{origin(guarded)}/flows/#/dags", expected=("status of 401",)) as page:
+        dialog, expired = page.locator("dialog"), "document.dispatchEvent(new Event('visibilitychange'))"
+        log_in(page, "admin", "correct horse")
+        for username, password in (("admin", "correct horse"), ("another", "just looking")):
+            page.get_by_role("button", name="New DAG", exact=True).click()
+            dialog.get_by_label("Name").fill("half-filled")
+            if username == "another":
+                send(page, guarded, "users", {"username": username, "password": password, "role": "manager"})
+            page.context.clear_cookies()
+            page.evaluate(expired)
+            expect(page.get_by_role("button", name="Log in")).to_be_visible()
+            expect(dialog).to_have_count(0)
+            log_in(page, username, password)
+            expect(page.get_by_role("heading", name="DAGs", exact=True)).to_be_attached()
+            if username == "admin":
+                expect(dialog.get_by_label("Name")).to_have_value("half-filled")
+                dialog.get_by_role("button", name="Create").click()
+                expect(page.get_by_role("heading", name="half-filled")).to_be_visible()
+                page.get_by_role("link", name="DAGs", exact=True).click()
+        # Nobody else sees what was typed.
+        expect(page.get_by_text("another", exact=True)).to_be_visible()
+        expect(dialog).to_have_count(0)
+
+
 def test_a_run_is_followed_by_the_session(chromium: Browser, guarded: DagwayProcess) -> None:
     with watched(chromium, f"{origin(guarded)}/flows/", expected=("status of 401",)) as page:
         log_in(page, "admin", "correct horse")

@@ -74,6 +74,27 @@ export function withdraw({ all = false } = {}) {
   for (const box of document.querySelectorAll(`dialog[open]${all ? "" : ":not(.told-once)"}`)) box.close();
 }
 
+/** The dialogs of a person whose login has ended, to be opened again where it went on. */
+let aside = { boxes: [] };
+
+/** Take the dialogs off the page until `username` has logged in again: what was typed in them is not lost. */
+export function setAside(username) {
+  aside = { username, place: location.hash, boxes: [...document.querySelectorAll("dialog[open]")] };
+  for (const box of aside.boxes) box.remove();
+}
+
+/** Open the dialogs that were set aside, if it is the same person at the same place. */
+export function bringBack() {
+  const { username, place, boxes } = aside;
+  aside = { boxes: [] };
+  if (username !== session.user?.username || place !== location.hash) return;
+  for (const box of boxes.filter((each) => each.open)) {
+    box.open = false;
+    document.body.append(box);
+    box.showModal();
+  }
+}
+
 /** A labelled input; `control` is `input` by default. */
 export function field(label, { control = "input", hint, ...props }) {
   return h("label", { class: "field", key: props.name }, h("span", { class: "label" }, label),

@@ -2,7 +2,7 @@
 
 import { ApiError, listeners, remote } from "./api.js";
 import { attention, forgetApprovals, watchApprovals } from "./attention.js";
-import { withdraw } from "./dialog.js";
+import { bringBack, setAside, withdraw } from "./dialog.js";
 import { h, patch } from "./dom.js";
 import { listen } from "./keyboard.js";
 import { watch } from "./notice.js";
@@ -95,6 +95,7 @@ async function begin() {
   page?.end();
   page = undefined;
   route();
+  bringBack();
 }
 
 function tryAgain(error) {
@@ -107,6 +108,8 @@ function tryAgain(error) {
 function askWho(refused) {
   known = false;
   forgetApprovals();
+  // Who was refused did not log out, and may be back in a moment.
+  if (refused && session.user) setAside(session.user.username);
   // Whoever was logged in is not any more.
   Object.assign(session, { user: null, workspaces: [], absent: true });
   withdraw({ all: true });
