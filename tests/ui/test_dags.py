@@ -81,6 +81,12 @@ def test_what_others_save_is_shown_or_told_while_the_spec_is_open(look: Look, sy
         expect(told).to_have_count(0)
 
 
+def test_the_switch_of_a_schedule_is_seen_in_forced_colours(look: Look, system: Embedded) -> None:
+    system.client.create("forced", "schedule: '0 5 * * *'\nsteps: [echo x]\n")
+    with look("#/dags?name=forced") as page:
+        page.emulate_media(forced_colors="active")
+        expect(page.get_by_role("switch", name="Schedule of forced")).to_have_css("opacity", "1")
+
 
 def test_files_that_cannot_be_loaded_are_told_above_the_list(chromium: Browser, tmp_path: Path) -> None:
     folder = tmp_path / "dags"
