@@ -7,7 +7,7 @@ import { bracketMatching, foldGutter, foldKeymap, indentOnInput, indentUnit } fr
 import { lintGutter, setDiagnostics } from "@codemirror/lint";
 import { unifiedMergeView } from "@codemirror/merge";
 import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
-import { Compartment, EditorState } from "@codemirror/state";
+import { Compartment, EditorState, Transaction } from "@codemirror/state";
 import { EditorView, drawSelection, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers } from "@codemirror/view";
 
 import { completions, explain } from "./assist.js";
@@ -61,7 +61,9 @@ export class CodeEditor {
   set text(value) {
     if (value === this.text) return;
     this.quiet = true;
-    this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: value } });
+    // What comes into an empty editor was not written here, so nobody can take it back.
+    const annotations = Transaction.addToHistory.of(this.text !== "");
+    this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: value }, annotations });
     this.quiet = false;
   }
 

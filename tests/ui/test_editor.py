@@ -79,6 +79,17 @@ def test_what_is_typed_is_completed_checked_compared_and_saved(look: Look, syste
         assert saved(system, "typed") == f"{SPEC[:-1]}\n    retryPolicy:\n      limit: 3\n      intervalSec: 1\n"
 
 
+def test_undo_does_not_take_back_the_text_that_was_read(look: Look, system: Embedded) -> None:
+    system.client.create("not-undone", SPEC)
+    with look("#/dags/not-undone?tab=spec") as page:
+        editor = page.get_by_role("textbox", name="Spec of not-undone")
+        write(page, "s", after="echo load")
+        for _ in range(2):
+            editor.press("Control+z")
+        expect(editor).to_contain_text("echo load")
+        expect(page.get_by_text("Not saved", exact=True)).to_have_count(0)
+
+
 def test_values_and_steps_are_completed_and_keys_explained(look: Look, system: Embedded) -> None:
     text = f"{SPEC}  - name: check\n    depends: \n    logOutput: \n    script: |\n      words\n"
     system.client.create("explained", text)
