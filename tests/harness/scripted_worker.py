@@ -62,26 +62,26 @@ class ScriptedWorker:
 
     def task(self) -> Task:
         """Wait for the next task and return it."""
-
-        def arrived() -> bool:
-            for delivery in self._consumer.take(100, 0.05):
-                message = decode(delivery.body).body
-                assert isinstance(message, Task)
-                if message.token not in self._taken:
-                    self._taken.add(message.token)
-                    self._waiting.append(message)
-                delivery.ack()
-            return bool(self._waiting)
-
-        eventually(arrived)
+        eventually(lambda: self._has_one(0.05))
         return self._waiting.popleft()
+
+    def _has_one(self, timeout_s: float) -> bool:
+        """Take what arrives; return whether a task waits that ``task`` has not returned."""
+        for delivery in self._consumer.take(100, timeout_s):
+            message = decode(delivery.body).body
+            assert isinstance(message, Task)
+            if message.token not in self._taken:
+                self._taken.add(message.token)
+                self._waiting.append(message)
+            delivery.ack()
+        return bool(self._waiting)
 
     def tasks(self, count: int) -> list[Task]:
         return [self.task() for _ in range(count)]
 
     def has_none(self) -> bool:
-        """Whether nothing arrived within a short while."""
-        return not self._waiting and not self._consumer.take(1, 0.3)
+        """Whether no new task arrived within a short while."""
+        return not self._has_one(0.3)
 
     def start(self, task: Task) -> None:
         self._report(task, AttemptStarted(**self._facts(task), stdout="/tmp/out"))

@@ -64,7 +64,6 @@ def test_the_log_says_why_a_collector_gets_nothing_but_no_secret(
     assert "sesame" not in f"{caplog.text} {vars(said)}"
 
 
-@pytest.mark.timeout(20)
 def test_a_timeout_that_is_no_duration_holds_up_nobody(tmp_path: Path) -> None:
     spans = AttemptSpans("w1", "any")
     with Collector() as collector:

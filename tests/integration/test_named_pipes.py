@@ -8,8 +8,6 @@ import pytest
 from shared.language.model import ContinueOn
 from tests.harness.worker_rig import Rig, command, task
 
-pytestmark = pytest.mark.timeout(60)
-
 _REPLACE_FIRST_LOG = 'rm "${DAG_RUN_STEP_STDOUT_FILE%.*.out}.1.out"; mkfifo "${DAG_RUN_STEP_STDOUT_FILE%.*.out}.1.out"'
 
 

@@ -101,7 +101,6 @@ def test_a_process_that_prints_without_end_holds_up_no_step(rig: Rig, tmp_path: 
     assert rig.log(finished, "stdout").startswith(b"1\n")
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("log_output", LogOutput)
 @pytest.mark.parametrize("with_copy", [False, True])
 def test_holes_in_a_log_are_not_sent(rig: Rig, tmp_path: Path, log_output: LogOutput, *, with_copy: bool) -> None:

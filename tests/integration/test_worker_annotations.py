@@ -26,7 +26,8 @@ def test_progress_is_reported_while_the_step_runs_but_not_for_every_line(
 ) -> None:
     monkeypatch.setenv("SECRET_OF_TEST", "hush")
     text = (
-        "echo ::progress 1/4 begun with $S; echo ::notice made by $S\n"
+        # Both lines at once: a report between them would have the first one only.
+        "printf '::progress 1/4 begun with %s\\n::notice made by %s\\n' $S $S\n"
         f"until test -e {tmp_path}/go; do sleep 0.02; done\n"
         "for i in $(seq 1000); do echo ::progress $i/1000; done; echo ::warning hot; echo ::output R=$S-1; echo end"
     )
