@@ -1,6 +1,7 @@
 """Several schedulers share the runs: each run has one of them at a time, and another one when that dies."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import select
@@ -75,6 +76,9 @@ def test_hundreds_of_reports_about_a_run_that_wait_all_come_to_its_scheduler(sta
     number = iter(range(10_000))
     # Once both have seen each other in the database, a run stays with its creator.
     eventually(lambda: "" not in walk(stack, f"first-{next(number)}", steps=1, dag="one"))
+    with ExitStack() as opened:  # a new connection in the midst would make the schedulers read the run
+        for _ in range(25):
+            opened.enter_context(stack.engine.connect())
     stack.start("wide", "w")
     tasks = []
     for _ in range(300):

@@ -32,8 +32,12 @@ def test_a_worker_is_heard_and_lost_after_the_clock_was_set_back(stack: Stack) -
     stack.start("a")
     task = stack.worker.task()
     stack.worker.start(task)
-    stack.worker.beat(task.token)
-    eventually(lambda: stack.rows(t.workers, state="live", busy=1) != [])
+
+    def live() -> bool:
+        stack.worker.beat(task.token)
+        return stack.rows(t.workers, state="live", busy=1) != []
+
+    eventually(live, every_s=0.1)
     then = utc_now() + timedelta(hours=1)
     with transaction(stack.engine) as connection:
         connection.execute(t.workers.update().values(heartbeat_at=then, lease_until=then))

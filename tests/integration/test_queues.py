@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from services.scheduler.commands.carry_out import carry_out
 from services.scheduler.commands.queues import apply_configured_queues
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
+from shared.errors import RowsLocked
 from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store.reads.reader import Reads
@@ -183,12 +185,13 @@ def test_four_schedulers_never_exceed_a_limit_and_lose_nothing(rig: Rig) -> None
     def admit_all(parts: Assembly) -> None:
         while not done.wait(0.01):  # without a pause they would mostly look in vain
             for name in queues:
-                parts.admission.admit(name)
+                with suppress(RowsLocked):  # as the loop does: on a busy machine the others may take long
+                    parts.admission.admit(name)
 
     def end_some() -> None:
         runs = t.dag_runs.c
         while not done.is_set():
-            with rig.store.begin() as tx:
+            with suppress(RowsLocked), rig.store.begin() as tx:
                 rows = tx.connection.execute(select(runs.run_key, runs.queue).where(runs.status == "running")).all()
                 counts = Counter(row.queue for row in rows)
                 over.extend((name, count) for name, count in counts.items() if count > queues[name])
