@@ -4,6 +4,7 @@ import pytest
 
 from shared.transport.base import BrokerQueue, Durability, Outgoing, Transport
 from tests.conformance.transport_moves import fresh, take_one
+from tests.harness.eventually import eventually
 
 _EACH = 12
 
@@ -48,6 +49,7 @@ def test_an_urgent_message_that_is_given_back_overtakes_them_again(transport: Tr
     delivery = take_one(first)
     assert delivery.body == b"urgent"
     first.close()
+    eventually(lambda: transport.waiting(route) == _EACH + 1)  # it returns to its queue a moment later
 
     again = transport.consume([route], prefetch=1)
     taken: list[str] = []
