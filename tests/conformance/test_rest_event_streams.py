@@ -44,17 +44,22 @@ def test_a_stream_of_a_run_does_not_read_its_steps_to_see_that_it_goes_on(tmp_pa
         events = stack.api("GET", "/dag-runs/busy/r1/events", buffered=False).iter_encoded()
         assert b"retry:" in next(events)
 
+        sent: list[str] = []
+
+        def looks() -> int:
+            return sum("FROM transitions" in each for each in sent)
+
         def happens() -> None:
+            eventually(lambda: looks() > 1)
             stack.add("transitions", run_key=key, seq=1, at=NOW, node=None, was="", became="running", why="", by="")
 
-        sent: list[str] = []
         event.listen(stack.reader, "checkout", lambda opened, *_: opened.set_trace_callback(sent.append))
-        later = threading.Timer(0.1, happens)
+        later = threading.Thread(target=happens)
         later.start()
         assert b"id: 1\n" in next(events)
         later.join()
 
-    assert len([each for each in sent if "FROM transitions" in each]) > 1, "it has looked before the event, too"
+    assert looks() > 1, "it has looked before the event, too"
     assert [each for each in sent if "nodes.outputs" in each] == []
 
 
