@@ -193,7 +193,7 @@ def _header_name(header: str) -> str:
 
 
 def _summary(operation: Operation) -> str:
-    text = " ".join((operation.handler.__doc__ or "").split()).partition(". ")[0].rstrip(".") + "."
+    text = operation.description.partition(". ")[0].rstrip(".") + "."
     return text if len(text) <= _LINE - 7 else text[: _LINE - 10].rpartition(" ")[0] + " ..."
 
 

@@ -135,11 +135,10 @@ def _relax(schemas: Mapping[str, Any]) -> None:
 def _operation(
     operation: Operation, bodies: Mapping[Any, Any], answers: Mapping[Any, Any], *, builtin: bool
 ) -> dict[str, Any]:
-    doc = " ".join((operation.handler.__doc__ or "").split())
     described: dict[str, Any] = {
         "operationId": operation.id,
-        "summary": doc.partition(". ")[0].rstrip("."),
-        "description": doc,
+        "summary": operation.description.partition(". ")[0].rstrip("."),
+        "description": operation.description,
         "tags": [_tag(operation.path)],
         "parameters": [*_parameters(operation), *_headers(operation)],
         "responses": _responses(operation, answers),

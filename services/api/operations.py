@@ -236,6 +236,7 @@ class Options(TypedDict, total=False):
     failure_texts: Mapping[int, str]
     failure_schemas: Mapping[int, type[Schema]]
     headers: tuple[str, ...]
+    text: str
     own_token: Callable[..., Any]
     starts_session: bool
     ends_session: bool
@@ -274,6 +275,8 @@ class Operation:
     """The schemas of the JSON bodies of errors that have more fields than others."""
     headers: tuple[str, ...] = ()
     """Request headers to document, besides those that follow from the method."""
+    text: str = ""
+    """What the operation does, if its handler has several and its docstring is about another one."""
     own_token: Callable[..., Any] | None = None
     """Checks the token of a public operation that has its own, as the trigger of a webhook has.
 
@@ -291,6 +294,11 @@ class Operation:
     reach: Reach = "workspace"
     """What a request is about: one workspace, the whole server (with the role in the default workspace), or only the
     account that makes it (which needs no role)."""
+
+    @property
+    def description(self) -> str:
+        """What the operation does. The first sentence is a summary."""
+        return " ".join((self.text or self.handler.__doc__ or "").split())
 
     @property
     def in_workspace(self) -> bool:

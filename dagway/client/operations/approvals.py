@@ -17,13 +17,6 @@ def approve_dag_run_step(
     )
 
 
-def reject_dag_run_step(name: str, dag_run_id: str, step_name: str, *, reason: str | None = None) -> ApiCall[None]:
-    """Reject a step that waits for approval and end its run as ``rejected``."""
-    return ApiCall(
-        "POST", path_of("dag-runs", name, dag_run_id, "steps", step_name, "reject"), no_content, body={"reason": reason}
-    )
-
-
 def approve_sub_dag_run_step(
     name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str, *, inputs: dict[str, str] | None = None
 ) -> ApiCall[None]:
@@ -33,6 +26,13 @@ def approve_sub_dag_run_step(
         path_of("dag-runs", name, dag_run_id, "sub-dag-runs", sub_dag_run_id, "steps", step_name, "approve"),
         no_content,
         body={"inputs": inputs},
+    )
+
+
+def reject_dag_run_step(name: str, dag_run_id: str, step_name: str, *, reason: str | None = None) -> ApiCall[None]:
+    """Reject a step that waits for approval and end its run as ``rejected``."""
+    return ApiCall(
+        "POST", path_of("dag-runs", name, dag_run_id, "steps", step_name, "reject"), no_content, body={"reason": reason}
     )
 
 

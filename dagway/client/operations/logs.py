@@ -37,6 +37,25 @@ def get_dag_run_log(
     )
 
 
+def get_sub_dag_run_log(
+    name: str,
+    dag_run_id: str,
+    sub_dag_run_id: str,
+    *,
+    tail: int | None = None,
+    head: int | None = None,
+    offset: int | None = None,
+    limit: int | None = None,
+) -> ApiCall[LogSchema]:
+    """Return the log of a sub-run: one line for each transition of the sub-run and its nodes."""
+    return ApiCall(
+        "GET",
+        path_of("dag-runs", name, dag_run_id, "sub-dag-runs", sub_dag_run_id, "log"),
+        model(LogSchema),
+        query={"tail": tail, "head": head, "offset": offset, "limit": limit},
+    )
+
+
 def get_dag_run_step_log(
     name: str,
     dag_run_id: str,
@@ -55,25 +74,6 @@ def get_dag_run_step_log(
         path_of("dag-runs", name, dag_run_id, "steps", step_name, "log"),
         model(LogSchema),
         query={"tail": tail, "head": head, "offset": offset, "limit": limit, "stream": stream, "attempt": attempt},
-    )
-
-
-def get_sub_dag_run_log(
-    name: str,
-    dag_run_id: str,
-    sub_dag_run_id: str,
-    *,
-    tail: int | None = None,
-    head: int | None = None,
-    offset: int | None = None,
-    limit: int | None = None,
-) -> ApiCall[LogSchema]:
-    """Return the log of a sub-run: one line for each transition of the sub-run and its nodes."""
-    return ApiCall(
-        "GET",
-        path_of("dag-runs", name, dag_run_id, "sub-dag-runs", sub_dag_run_id, "log"),
-        model(LogSchema),
-        query={"tail": tail, "head": head, "offset": offset, "limit": limit},
     )
 
 
@@ -145,6 +145,16 @@ def download_dag_run_log(name: str, dag_run_id: str) -> ApiCall[str]:
     return ApiCall("GET", path_of("dag-runs", name, dag_run_id, "log", "download"), model(str), is_text=True)
 
 
+def download_sub_dag_run_log(name: str, dag_run_id: str, sub_dag_run_id: str) -> ApiCall[str]:
+    """Return the whole log of a sub-run as a file."""
+    return ApiCall(
+        "GET",
+        path_of("dag-runs", name, dag_run_id, "sub-dag-runs", sub_dag_run_id, "log", "download"),
+        model(str),
+        is_text=True,
+    )
+
+
 def download_dag_run_step_log(
     name: str,
     dag_run_id: str,
@@ -159,16 +169,6 @@ def download_dag_run_step_log(
         path_of("dag-runs", name, dag_run_id, "steps", step_name, "log", "download"),
         model(str),
         query={"stream": stream, "attempt": attempt},
-        is_text=True,
-    )
-
-
-def download_sub_dag_run_log(name: str, dag_run_id: str, sub_dag_run_id: str) -> ApiCall[str]:
-    """Return the whole log of a sub-run as a file."""
-    return ApiCall(
-        "GET",
-        path_of("dag-runs", name, dag_run_id, "sub-dag-runs", sub_dag_run_id, "log", "download"),
-        model(str),
         is_text=True,
     )
 

@@ -40,6 +40,16 @@ class RejectBody(Body):
 
 
 @APPROVALS.post(
+    f"{_SUB_STEP}/approve",
+    id="approveSubDAGRunStep",
+    role="operator",
+    permission="run_dags",
+    body=ApproveBody,
+    body_required=False,
+    text="In a sub-run, approve a step that waits for approval. When no step of the sub-run waits for approval any "
+    "more, the sub-run and the runs that called it continue.",
+)
+@APPROVALS.post(
     f"{_STEP}/approve",
     id="approveDAGRunStep",
     role="operator",
@@ -47,42 +57,12 @@ class RejectBody(Body):
     body=ApproveBody,
     body_required=False,
 )
-def approve(call: Call, body: ApproveBody, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
-    """Approve a step that waits for approval. ``resumed`` is false while other steps of its run still wait."""
-    return call.carry_out(ApproveStep(inputs=body.inputs, **_about(call, name, dag_run_id, step_name)), then=dict)
-
-
-@APPROVALS.post(
-    f"{_STEP}/reject",
-    id="rejectDAGRunStep",
-    role="operator",
-    permission="run_dags",
-    body=RejectBody,
-    body_required=False,
-)
-def reject(call: Call, body: RejectBody, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
-    """Reject a step that waits for approval and end its run as ``rejected``."""
-    return call.carry_out(RejectStep(reason=body.reason, **_about(call, name, dag_run_id, step_name)), then=dict)
-
-
-@APPROVALS.post(
-    f"{_SUB_STEP}/approve",
-    id="approveSubDAGRunStep",
-    role="operator",
-    permission="run_dags",
-    body=ApproveBody,
-    body_required=False,
-)
-def approve_below(
-    call: Call, body: ApproveBody, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
+def approve(
+    call: Call, body: ApproveBody, *, name: str, dag_run_id: str, sub_dag_run_id: str = "", step_name: str
 ) -> ApiResponse:
-    """In a sub-run, approve a step that waits for approval.
-
-    When no step of the sub-run waits for approval any more, the sub-run and the runs that called it continue.
-    """
-    return call.carry_out(
-        ApproveStep(inputs=body.inputs, **_about(call, name, dag_run_id, step_name, sub_dag_run_id)), then=dict
-    )
+    """Approve a step that waits for approval. ``resumed`` is false while other steps of its run still wait."""
+    about = _about(call, name, dag_run_id, sub_dag_run_id)
+    return call.carry_out(ApproveStep(**about, step_name=step_name, inputs=body.inputs), then=dict)
 
 
 @APPROVALS.post(
@@ -92,25 +72,30 @@ def approve_below(
     permission="run_dags",
     body=RejectBody,
     body_required=False,
+    text="In a sub-run, reject a step that waits for approval. The sub-run ends as ``rejected``, and the step that "
+    "called the sub-run fails.",
 )
-def reject_below(
-    call: Call, body: RejectBody, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
+@APPROVALS.post(
+    f"{_STEP}/reject",
+    id="rejectDAGRunStep",
+    role="operator",
+    permission="run_dags",
+    body=RejectBody,
+    body_required=False,
+)
+def reject(
+    call: Call, body: RejectBody, *, name: str, dag_run_id: str, sub_dag_run_id: str = "", step_name: str
 ) -> ApiResponse:
-    """In a sub-run, reject a step that waits for approval.
-
-    The sub-run ends as ``rejected``, and the step that called the sub-run fails.
-    """
-    return call.carry_out(
-        RejectStep(reason=body.reason, **_about(call, name, dag_run_id, step_name, sub_dag_run_id)), then=dict
-    )
+    """Reject a step that waits for approval and end its run as ``rejected``."""
+    about = _about(call, name, dag_run_id, sub_dag_run_id)
+    return call.carry_out(RejectStep(**about, step_name=step_name, reason=body.reason), then=dict)
 
 
-def _about(call: Call, name: str, dag_run_id: str, step_name: str, sub_run_id: str = "") -> dict[str, Any]:
+def _about(call: Call, name: str, dag_run_id: str, sub_run_id: str) -> dict[str, Any]:
     return {
         "by": call.user,
         "user": call.principal.username,
         "dag_name": run_name(call.deps, name),
         "dag_run_id": checked_values.known_run_id(dag_run_id),
         "sub_run_id": checked_values.known_run_id(sub_run_id, "subDAGRunId") if sub_run_id else "",
-        "step_name": step_name,
     }

@@ -1,15 +1,12 @@
 """The attempts of a run's steps: additions to Dagu's API, which has only the last one."""
 
-from typing import Any
-
 from pydantic import Field
 
 from services.api.operations import ApiResponse, Call, Operations, Query, ok
 from services.api.problems import not_found
 from services.api.representations.attempts_json import attempts_json
 from services.api.response_schemas.attempts import AttemptsSchema
-from services.api.run_details.lookup import find_run, find_sub_run
-from shared.store.reads.reader import RunRow
+from services.api.run_details.lookup import find_run
 
 __all__ = ["ATTEMPTS"]
 
@@ -21,34 +18,23 @@ class AttemptsQuery(Query):
     step_name: str = Field(default="", alias="stepName", description="only the attempts of this step or handler")
 
 
-@ATTEMPTS.get(f"{_RUN}/attempts", id="listDAGRunAttempts", query=AttemptsQuery, response=AttemptsSchema)
-def attempts(call: Call, query: AttemptsQuery, name: str, dag_run_id: str) -> ApiResponse:
-    """List every attempt of each step and handler, oldest first; a retry of the run adds to them.
-
-    ``number`` counts the tries of a step over all attempts of the run. It is the value of the parameter ``attempt`` of
-    the step's log. An attempt that was withdrawn before it began is no try and has no number.
-    """
-    return ok({"attempts": _attempts(call, find_run(call.deps, name, dag_run_id), query.step_name)})
-
-
 @ATTEMPTS.get(
     f"{_RUN}/sub-dag-runs/{{subDAGRunId}}/attempts",
     id="listSubDAGRunAttempts",
     query=AttemptsQuery,
     response=AttemptsSchema,
+    text="List every attempt of each step and handler of a sub-run, oldest first.",
 )
-def sub_run_attempts(
-    call: Call, query: AttemptsQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str
-) -> ApiResponse:
-    """List every attempt of each step and handler of a sub-run, oldest first."""
-    run = find_sub_run(call.deps, name, dag_run_id, sub_dag_run_id)
-    return ok({"attempts": _attempts(call, run, query.step_name)})
+@ATTEMPTS.get(f"{_RUN}/attempts", id="listDAGRunAttempts", query=AttemptsQuery, response=AttemptsSchema)
+def attempts(call: Call, query: AttemptsQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str = "") -> ApiResponse:
+    """List every attempt of each step and handler, oldest first; a retry of the run adds to them.
 
-
-def _attempts(call: Call, run: RunRow, step_name: str) -> list[dict[str, Any]]:
-    if not step_name:
-        return attempts_json(call.deps.reads.attempts(run.run_key), call.deps.zone)
-    node = run.shown_node(step_name)
-    if node is None:
-        raise not_found(f"Run {run.dag_run_id!r} has no step {step_name!r}")
-    return attempts_json(call.deps.reads.attempts(run.run_key, node.idx), call.deps.zone)
+    ``number`` counts the tries of a step over all attempts of the run. It is the value of the parameter ``attempt`` of
+    the step's log. An attempt that was withdrawn before it began is no try and has no number.
+    """
+    run = find_run(call.deps, name, dag_run_id, sub_dag_run_id)
+    node = run.shown_node(query.step_name) if query.step_name else None
+    if query.step_name and node is None:
+        raise not_found(f"Run {run.dag_run_id!r} has no step {query.step_name!r}")
+    found = call.deps.reads.attempts(run.run_key, None if node is None else node.idx)
+    return ok({"attempts": attempts_json(found, call.deps.zone)})

@@ -15,7 +15,7 @@ from services.api.problems import not_found
 from services.api.representations import json_values
 from services.api.representations.attempts_json import tries
 from services.api.response_schemas.runs import LogHitsSchema, LogSchema
-from services.api.run_details.lookup import find_run, find_sub_run
+from services.api.run_details.lookup import find_run
 from services.api.workspace_names import shown
 from shared.contracts.events import Stream
 from shared.store.reads.reader import LogWindow, NodeRow, RunRow, TransitionRow
@@ -83,125 +83,37 @@ class LogSearchQuery(Query):
     attempt: int = Field(default=0, ge=0, description="as in getDAGRunStepLog")
 
 
+@LOGS.get(
+    f"{_SUB}/log",
+    id="getSubDAGRunLog",
+    query=LogQuery,
+    response=LogSchema,
+    text="Return the log of a sub-run: one line for each transition of the sub-run and its nodes.",
+)
 @LOGS.get(f"{_RUN}/log", id="getDAGRunLog", query=LogQuery, response=LogSchema)
-def run_log(call: Call, query: LogQuery, name: str, dag_run_id: str) -> ApiResponse:
+def run_log(call: Call, query: LogQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str = "") -> ApiResponse:
     """Return the log of a run: one line for each transition of the run and its nodes."""
-    return _log_of_run(call, query, find_run(call.deps, name, dag_run_id))
-
-
-@LOGS.get(f"{_RUN}/steps/{{stepName}}/log", id="getDAGRunStepLog", query=StepLogQuery, response=LogSchema)
-def step_log(call: Call, query: StepLogQuery, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
-    """Return lines that a step or handler wrote to stdout or stderr; none if it never ran.
-
-    A response has about 16 MB at most: fewer lines than asked for, or the beginning of a single line.
-    """
-    return _log_of_step(call, query, find_run(call.deps, name, dag_run_id), step_name)
-
-
-@LOGS.get(f"{_SUB}/log", id="getSubDAGRunLog", query=LogQuery, response=LogSchema)
-def sub_run_log(call: Call, query: LogQuery, name: str, dag_run_id: str, sub_dag_run_id: str) -> ApiResponse:
-    """Return the log of a sub-run: one line for each transition of the sub-run and its nodes."""
-    return _log_of_run(call, query, find_sub_run(call.deps, name, dag_run_id, sub_dag_run_id))
-
-
-@LOGS.get(f"{_SUB}/steps/{{stepName}}/log", id="getSubDAGRunStepLog", query=StepLogQuery, response=LogSchema)
-def sub_run_step_log(
-    call: Call, query: StepLogQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
-) -> ApiResponse:
-    """Return lines that a step or handler of a sub-run wrote to stdout or stderr; none if it never ran."""
-    return _log_of_step(call, query, find_sub_run(call.deps, name, dag_run_id, sub_dag_run_id), step_name)
-
-
-@LOGS.get(f"{_RUN}/steps/{{stepName}}/log/search", id="searchStepLog", query=LogSearchQuery, response=LogHitsSchema)
-def search_step_log(call: Call, query: LogSearchQuery, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
-    """Return the numbers of the lines of a step's log that contain a text.
-
-    One request searches at most 100,000 lines, and says where the next one goes on.
-    """
-    return _search(call, query, find_run(call.deps, name, dag_run_id), step_name)
-
-
-@LOGS.get(f"{_SUB}/steps/{{stepName}}/log/search", id="searchSubStepLog", query=LogSearchQuery, response=LogHitsSchema)
-def search_sub_step_log(
-    call: Call, query: LogSearchQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
-) -> ApiResponse:
-    """Search the log of a step in a sub-run; return the numbers of the lines that contain a text."""
-    return _search(call, query, find_sub_run(call.deps, name, dag_run_id, sub_dag_run_id), step_name)
-
-
-@LOGS.get(f"{_RUN}/log/download", id="downloadDAGRunLog", media_type=_TEXT_FILE)
-def download_run_log(call: Call, name: str, dag_run_id: str) -> ApiResponse:
-    """Return the whole log of a run as a file: one line for each transition of the run and its nodes."""
-    return _file_of_run(call, find_run(call.deps, name, dag_run_id))
-
-
-@LOGS.get(
-    f"{_RUN}/steps/{{stepName}}/log/download",
-    id="downloadDAGRunStepLog",
-    query=DownloadQuery,
-    media_type=_TEXT_FILE,
-)
-def download_step_log(call: Call, query: DownloadQuery, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
-    """Return all that a step or handler wrote to stdout, or all that it wrote to stderr, as a file.
-
-    For a running step, this is what it has written so far.
-    """
-    return _file_of_step(call, query, find_run(call.deps, name, dag_run_id), step_name)
-
-
-@LOGS.get(f"{_SUB}/log/download", id="downloadSubDAGRunLog", media_type=_TEXT_FILE)
-def download_sub_run_log(call: Call, name: str, dag_run_id: str, sub_dag_run_id: str) -> ApiResponse:
-    """Return the whole log of a sub-run as a file."""
-    return _file_of_run(call, find_sub_run(call.deps, name, dag_run_id, sub_dag_run_id))
-
-
-@LOGS.get(
-    f"{_SUB}/steps/{{stepName}}/log/download",
-    id="downloadSubDAGRunStepLog",
-    query=DownloadQuery,
-    media_type=_TEXT_FILE,
-)
-def download_sub_run_step_log(
-    call: Call, query: DownloadQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
-) -> ApiResponse:
-    """Return all that a step or handler of a sub-run wrote to stdout or stderr, as a file.
-
-    For a running step, this is what it has written so far.
-    """
-    return _file_of_step(call, query, find_sub_run(call.deps, name, dag_run_id, sub_dag_run_id), step_name)
-
-
-def _file_of_run(call: Call, run: RunRow) -> ApiResponse:
-    lines = [_line(call, change).encode() for change in call.deps.reads.transitions(run.run_key)]
-    return _file(f"{plain_name(run.dag_name)}.{run.dag_run_id}", [shown(_lines(lines))])
-
-
-def _file_of_step(call: Call, query: DownloadQuery, run: RunRow, step_name: str) -> ApiResponse:
-    node, stream, of = _place(call, query, run, step_name)
-    found = call.deps.reads.log_pieces(run.run_key, node.idx, stream, of=of)
-    # Read before the response begins, so that an unavailable database is a 503.
-    first = next(found, b"")
-    name = f"{run.dag_run_id}.{node.name}.{stream}"
-    return _file(name, chain([first], found), call.deps.settings.log_charset)
-
-
-def _file(name: str, content: Iterable[bytes], charset: str = "utf-8") -> ApiResponse:
-    headers = {"Content-Disposition": f'attachment; filename="{_UNSAFE.sub("_", name)}.log"'}
-    return ApiResponse(200, content, f"{_TEXT_FILE}; charset={charset}", headers)
-
-
-def _lines(lines: Sequence[bytes]) -> bytes:
-    return b"".join(line + b"\n" for line in lines)
-
-
-def _log_of_run(call: Call, query: LogQuery, run: RunRow) -> ApiResponse:
-    every = [_line(call, change).encode() for change in call.deps.reads.transitions(run.run_key)]
+    every = _run_lines(call, find_run(call.deps, name, dag_run_id, sub_dag_run_id))
     first = max(len(every) - query.lines, 0) if query.tail else query.first
     return ok(_log(LogWindow(tuple(every[first : first + query.lines]), first, len(every)), query))
 
 
-def _log_of_step(call: Call, query: StepLogQuery, run: RunRow, step_name: str) -> ApiResponse:
-    reads = call.deps.reads
+@LOGS.get(
+    f"{_SUB}/steps/{{stepName}}/log",
+    id="getSubDAGRunStepLog",
+    query=StepLogQuery,
+    response=LogSchema,
+    text="Return lines that a step or handler of a sub-run wrote to stdout or stderr; none if it never ran.",
+)
+@LOGS.get(f"{_RUN}/steps/{{stepName}}/log", id="getDAGRunStepLog", query=StepLogQuery, response=LogSchema)
+def step_log(
+    call: Call, query: StepLogQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str = "", step_name: str
+) -> ApiResponse:
+    """Return lines that a step or handler wrote to stdout or stderr; none if it never ran.
+
+    A response has about 16 MB at most: fewer lines than asked for, or the beginning of a single line.
+    """
+    reads, run = call.deps.reads, find_run(call.deps, name, dag_run_id, sub_dag_run_id)
     node, stream, of = _place(call, query, run, step_name)
     if query.tail:
         window = reads.log_tail(run.run_key, node.idx, stream, limit=query.lines, of=of)
@@ -210,7 +122,22 @@ def _log_of_step(call: Call, query: StepLogQuery, run: RunRow, step_name: str) -
     return ok(_log(window, query, call.deps.settings.log_charset))
 
 
-def _search(call: Call, query: LogSearchQuery, run: RunRow, step_name: str) -> ApiResponse:
+@LOGS.get(
+    f"{_SUB}/steps/{{stepName}}/log/search",
+    id="searchSubStepLog",
+    query=LogSearchQuery,
+    response=LogHitsSchema,
+    text="Search the log of a step in a sub-run; return the numbers of the lines that contain a text.",
+)
+@LOGS.get(f"{_RUN}/steps/{{stepName}}/log/search", id="searchStepLog", query=LogSearchQuery, response=LogHitsSchema)
+def search_step_log(
+    call: Call, query: LogSearchQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str = "", step_name: str
+) -> ApiResponse:
+    """Return the numbers of the lines of a step's log that contain a text.
+
+    One request searches at most 100,000 lines, and says where the next one goes on.
+    """
+    run = find_run(call.deps, name, dag_run_id, sub_dag_run_id)
     node, stream, of = _place(call, query, run, step_name)
     found = call.deps.reads.log_search(
         run.run_key,
@@ -229,6 +156,59 @@ def _search(call: Call, query: LogSearchQuery, run: RunRow, step_name: str) -> A
             "totalLines": found.total,
         }
     )
+
+
+@LOGS.get(
+    f"{_SUB}/log/download",
+    id="downloadSubDAGRunLog",
+    media_type=_TEXT_FILE,
+    text="Return the whole log of a sub-run as a file.",
+)
+@LOGS.get(f"{_RUN}/log/download", id="downloadDAGRunLog", media_type=_TEXT_FILE)
+def download_run_log(call: Call, name: str, dag_run_id: str, sub_dag_run_id: str = "") -> ApiResponse:
+    """Return the whole log of a run as a file: one line for each transition of the run and its nodes."""
+    run = find_run(call.deps, name, dag_run_id, sub_dag_run_id)
+    content = b"".join(line + b"\n" for line in _run_lines(call, run))
+    return _file(f"{plain_name(run.dag_name)}.{run.dag_run_id}", [shown(content)])
+
+
+@LOGS.get(
+    f"{_SUB}/steps/{{stepName}}/log/download",
+    id="downloadSubDAGRunStepLog",
+    query=DownloadQuery,
+    media_type=_TEXT_FILE,
+    text="Return all that a step or handler of a sub-run wrote to stdout or stderr, as a file. "
+    "For a running step, this is what it has written so far.",
+)
+@LOGS.get(
+    f"{_RUN}/steps/{{stepName}}/log/download",
+    id="downloadDAGRunStepLog",
+    query=DownloadQuery,
+    media_type=_TEXT_FILE,
+)
+def download_step_log(
+    call: Call, query: DownloadQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str = "", step_name: str
+) -> ApiResponse:
+    """Return all that a step or handler wrote to stdout, or all that it wrote to stderr, as a file.
+
+    For a running step, this is what it has written so far.
+    """
+    run = find_run(call.deps, name, dag_run_id, sub_dag_run_id)
+    node, stream, of = _place(call, query, run, step_name)
+    found = call.deps.reads.log_pieces(run.run_key, node.idx, stream, of=of)
+    # Read before the response begins, so that an unavailable database is a 503.
+    first = next(found, b"")
+    file_name = f"{run.dag_run_id}.{node.name}.{stream}"
+    return _file(file_name, chain([first], found), call.deps.settings.log_charset)
+
+
+def _file(name: str, content: Iterable[bytes], charset: str = "utf-8") -> ApiResponse:
+    headers = {"Content-Disposition": f'attachment; filename="{_UNSAFE.sub("_", name)}.log"'}
+    return ApiResponse(200, content, f"{_TEXT_FILE}; charset={charset}", headers)
+
+
+def _run_lines(call: Call, run: RunRow) -> list[bytes]:
+    return [_line(call, change).encode() for change in call.deps.reads.transitions(run.run_key)]
 
 
 def _place(

@@ -10,7 +10,7 @@ from services.api.representations.dag_json import sparse
 from services.api.response_schemas.runs import ListSubRunsResponseSchema, RunResponseSchema
 from services.api.run_details.builder import run_details
 from services.api.run_details.called_runs import called_runs
-from services.api.run_details.lookup import find_run, find_sub_run, sub_run_of
+from services.api.run_details.lookup import find_run, sub_run_of
 from shared.store.reads.reader import RunRow
 
 __all__ = ["SUB_RUNS"]
@@ -39,7 +39,7 @@ def sub_runs(call: Call, query: SubRunsQuery, name: str, dag_run_id: str) -> Api
 @SUB_RUNS.get(_SUB, id="getSubDAGRunDetails", response=RunResponseSchema)
 def details(call: Call, name: str, dag_run_id: str, sub_dag_run_id: str) -> ApiResponse:
     """Return one sub-run with its nodes."""
-    run = find_sub_run(call.deps, name, dag_run_id, sub_dag_run_id)
+    run = find_run(call.deps, name, dag_run_id, sub_dag_run_id)
     return ok({"dagRunDetails": run_details(call.deps, run, call.now)})
 
 

@@ -5,7 +5,7 @@ from services.api.deps import Deps
 from services.api.problems import not_found
 from shared.store.reads.reader import DagRow, RunRow
 
-__all__ = ["find_dag", "find_run", "find_sub_run", "run_name", "run_of", "stored_run_name", "sub_run_of"]
+__all__ = ["find_dag", "find_run", "run_name", "run_of", "stored_run_name", "sub_run_of"]
 
 
 def find_dag(deps: Deps, file_name: str) -> DagRow:
@@ -17,9 +17,13 @@ def find_dag(deps: Deps, file_name: str) -> DagRow:
     return found
 
 
-def find_run(deps: Deps, name: str, dag_run_id: str) -> RunRow:
-    """Return a root run by DAG name and run id, or ``latest``. Raises a 404 if there is none."""
-    return run_of(deps, stored_run_name(deps, name, dag_run_id), name, dag_run_id)
+def find_run(deps: Deps, name: str, dag_run_id: str, sub_run_id: str = "") -> RunRow:
+    """Return a root run by DAG name and run id, or ``latest``; or a sub-run at any depth below it.
+
+    Raises a 404 if there is none.
+    """
+    root = run_of(deps, stored_run_name(deps, name, dag_run_id), name, dag_run_id)
+    return sub_run_of(deps, root, sub_run_id) if sub_run_id else root
 
 
 def run_of(deps: Deps, stored: tuple[str, str], name: str, dag_run_id: str) -> RunRow:
@@ -36,11 +40,6 @@ def stored_run_name(deps: Deps, name: str, dag_run_id: str) -> tuple[str, str]:
     """Return the stored DAG name and the run id for those in a path. Raises a 400 if one of them cannot be a name."""
     checked_values.plain_name(dag_run_id, "dagRunId")
     return run_name(deps, name), dag_run_id
-
-
-def find_sub_run(deps: Deps, name: str, dag_run_id: str, sub_run_id: str) -> RunRow:
-    """Return a sub-run at any depth below the root run that ``find_run`` finds. Raises a 404 if there is none."""
-    return sub_run_of(deps, find_run(deps, name, dag_run_id), sub_run_id)
 
 
 def sub_run_of(deps: Deps, root: RunRow, sub_run_id: str) -> RunRow:
