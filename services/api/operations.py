@@ -224,9 +224,7 @@ class Options(TypedDict, total=False):
 
     role: Role
     permission: Permission
-    body: type[Body]
     body_required: bool
-    query: type[Query]
     builtin: Callable[[], Problem]
     response: type[Schema]
     status: int
@@ -347,7 +345,9 @@ class Operations:
 
     def _register(self, method: str, path: str, id: str, options: Options) -> Callable[[Handler], Handler]:
         def register(handler: Handler) -> Handler:
-            operation = Operation(id, method, path, handler, **options)
+            # What a handler gets as ``body`` and ``query`` is declared once: by its signature.
+            of = handler.__annotations__
+            operation = Operation(id, method, path, handler, body=of.get("body"), query=of.get("query"), **options)
             self.all.append(operation)
             return handler
 

@@ -74,7 +74,6 @@ class UpdateUserBody(Body):
     id="login",
     role="public",
     builtin=_NO_LOGIN,
-    body=LoginBody,
     response=LoginSchema,
     pending=False,
     failures=(401, 403, 429),
@@ -91,7 +90,6 @@ def login(call: Call, body: LoginBody) -> ApiResponse:
     id="startSession",
     role="public",
     starts_session=True,
-    body=SessionBody,
     response=SessionSchema,
     pending=False,
     failures=(401, 403, 429),
@@ -181,7 +179,6 @@ def me(call: Call) -> ApiResponse:
     id="changePassword",
     reach="account",
     builtin=_NO_USERS,
-    body=ChangePasswordBody,
     response=MessageSchema,
     failures=(429,),
 )
@@ -207,14 +204,7 @@ def list_users(call: Call) -> ApiResponse:
 
 
 @ACCOUNTS.post(
-    "/users",
-    id="createUser",
-    role="admin",
-    reach="server",
-    builtin=_NO_USERS,
-    body=CreateUserBody,
-    response=UserAnswerSchema,
-    status=201,
+    "/users", id="createUser", role="admin", reach="server", builtin=_NO_USERS, response=UserAnswerSchema, status=201
 )
 def create_user(call: Call, body: CreateUserBody) -> ApiResponse:
     """Create a user with a password and a role."""
@@ -235,24 +225,8 @@ def get_user(call: Call, user_id: str) -> ApiResponse:
     return ok({"user": accounts_json.user(_find(call, user_id))})
 
 
-@ACCOUNTS.patch(
-    _USER,
-    id="updateUser",
-    role="admin",
-    reach="server",
-    builtin=_NO_USERS,
-    body=UpdateUserBody,
-    response=UserAnswerSchema,
-)
-@ACCOUNTS.put(
-    _USER,
-    id="updateUserByPut",
-    role="admin",
-    reach="server",
-    builtin=_NO_USERS,
-    body=UpdateUserBody,
-    response=UserAnswerSchema,
-)
+@ACCOUNTS.patch(_USER, id="updateUser", role="admin", reach="server", builtin=_NO_USERS, response=UserAnswerSchema)
+@ACCOUNTS.put(_USER, id="updateUserByPut", role="admin", reach="server", builtin=_NO_USERS, response=UserAnswerSchema)
 def update_user(call: Call, body: UpdateUserBody, user_id: str) -> ApiResponse:
     """Change the username or role of a user. A new role ends the user's logins.
 
@@ -281,7 +255,6 @@ def delete_user(call: Call, user_id: str) -> ApiResponse:
     role="admin",
     reach="server",
     builtin=_NO_USERS,
-    body=ResetPasswordBody,
     response=MessageSchema,
 )
 def reset_password(call: Call, body: ResetPasswordBody, user_id: str) -> ApiResponse:

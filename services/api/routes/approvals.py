@@ -44,19 +44,11 @@ class RejectBody(Body):
     id="approveSubDAGRunStep",
     role="operator",
     permission="run_dags",
-    body=ApproveBody,
     body_required=False,
     text="In a sub-run, approve a step that waits for approval. When no step of the sub-run waits for approval any "
     "more, the sub-run and the runs that called it continue.",
 )
-@APPROVALS.post(
-    f"{_STEP}/approve",
-    id="approveDAGRunStep",
-    role="operator",
-    permission="run_dags",
-    body=ApproveBody,
-    body_required=False,
-)
+@APPROVALS.post(f"{_STEP}/approve", id="approveDAGRunStep", role="operator", permission="run_dags", body_required=False)
 def approve(
     call: Call, body: ApproveBody, *, name: str, dag_run_id: str, sub_dag_run_id: str = "", step_name: str
 ) -> ApiResponse:
@@ -70,19 +62,11 @@ def approve(
     id="rejectSubDAGRunStep",
     role="operator",
     permission="run_dags",
-    body=RejectBody,
     body_required=False,
     text="In a sub-run, reject a step that waits for approval. The sub-run ends as ``rejected``, and the step that "
     "called the sub-run fails.",
 )
-@APPROVALS.post(
-    f"{_STEP}/reject",
-    id="rejectDAGRunStep",
-    role="operator",
-    permission="run_dags",
-    body=RejectBody,
-    body_required=False,
-)
+@APPROVALS.post(f"{_STEP}/reject", id="rejectDAGRunStep", role="operator", permission="run_dags", body_required=False)
 def reject(
     call: Call, body: RejectBody, *, name: str, dag_run_id: str, sub_dag_run_id: str = "", step_name: str
 ) -> ApiResponse:

@@ -21,11 +21,10 @@ class AttemptsQuery(Query):
 @ATTEMPTS.get(
     f"{_RUN}/sub-dag-runs/{{subDAGRunId}}/attempts",
     id="listSubDAGRunAttempts",
-    query=AttemptsQuery,
     response=AttemptsSchema,
     text="List every attempt of each step and handler of a sub-run, oldest first.",
 )
-@ATTEMPTS.get(f"{_RUN}/attempts", id="listDAGRunAttempts", query=AttemptsQuery, response=AttemptsSchema)
+@ATTEMPTS.get(f"{_RUN}/attempts", id="listDAGRunAttempts", response=AttemptsSchema)
 def attempts(call: Call, query: AttemptsQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str = "") -> ApiResponse:
     """List every attempt of each step and handler, oldest first; a retry of the run adds to them.
 

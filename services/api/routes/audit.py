@@ -45,15 +45,7 @@ class AuditQuery(Query):
     )
 
 
-@AUDIT.get(
-    "/audit",
-    id="listAuditEntries",
-    role="admin",
-    reach="server",
-    query=AuditQuery,
-    response=AuditPageSchema,
-    media_type=_LINES,
-)
+@AUDIT.get("/audit", id="listAuditEntries", role="admin", reach="server", response=AuditPageSchema, media_type=_LINES)
 def list_entries(call: Call, query: AuditQuery) -> ApiResponse:
     """List the entries of the audit log that match all filters, newest first.
 

@@ -55,7 +55,6 @@ class _QueuePlace:
     id="stopDAGRuns",
     role="operator",
     permission="run_dags",
-    body=BulkBody,
     response=BulkResponseSchema,
     pending=False,
 )
@@ -69,7 +68,6 @@ def stop(call: Call, body: BulkBody) -> ApiResponse:
     id="retryDAGRuns",
     role="operator",
     permission="run_dags",
-    body=BulkBody,
     response=BulkResponseSchema,
     pending=False,
 )
@@ -87,7 +85,6 @@ def retry(call: Call, body: BulkBody) -> ApiResponse:
     id="dequeueDAGRuns",
     role="operator",
     permission="run_dags",
-    body=BulkBody,
     response=BulkResponseSchema,
     pending=False,
 )
@@ -101,7 +98,6 @@ def dequeue(call: Call, body: BulkBody) -> ApiResponse:
     id="removeDAGRuns",
     role="manager",
     permission="write_dags",
-    body=BulkBody,
     response=BulkResponseSchema,
     pending=False,
 )
@@ -118,7 +114,6 @@ def remove(call: Call, body: BulkBody) -> ApiResponse:
     id="stopQueue",
     role="operator",
     permission="run_dags",
-    query=StopQueueQuery,
     response=StopQueueResponseSchema,
     pending=False,
 )

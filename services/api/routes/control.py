@@ -65,14 +65,7 @@ def stop(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     return call.carry_out(StopRun(**_run(call, name, dag_run_id)))
 
 
-@CONTROL.post(
-    f"{_RUN}/retry",
-    id="retryDAGRun",
-    role="operator",
-    permission="run_dags",
-    body=RetryBody,
-    body_required=False,
-)
+@CONTROL.post(f"{_RUN}/retry", id="retryDAGRun", role="operator", permission="run_dags", body_required=False)
 def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> ApiResponse:
     """Retry the steps of a run that did not succeed, and all that depend on them: the same run goes on.
 
@@ -109,13 +102,7 @@ def dequeue(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     return call.carry_out(DequeueRun(**_run(call, name, dag_run_id)))
 
 
-@CONTROL.patch(
-    f"{_RUN}/steps/{{stepName}}/status",
-    id="updateDAGRunStepStatus",
-    role="operator",
-    permission="run_dags",
-    body=StatusBody,
-)
+@CONTROL.patch(f"{_RUN}/steps/{{stepName}}/status", id="updateDAGRunStepStatus", role="operator", permission="run_dags")
 def patch_step(call: Call, body: StatusBody, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
     """Set the status of one step by hand. Starts and stops nothing; the run must not be running."""
     command = PatchStep(
@@ -129,7 +116,6 @@ def patch_step(call: Call, body: StatusBody, name: str, dag_run_id: str, step_na
     id="updateSubDAGRunStepStatus",
     role="operator",
     permission="run_dags",
-    body=StatusBody,
 )
 def patch_sub_step(
     call: Call, body: StatusBody, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str

@@ -84,7 +84,7 @@ class SuspendBody(Body):
     suspend: bool = False
 
 
-@DAGS.get("/dags", id="listDAGs", query=ListQuery, response=ListDAGsResponseSchema)
+@DAGS.get("/dags", id="listDAGs", response=ListDAGsResponseSchema)
 def list_dags(call: Call, query: ListQuery) -> ApiResponse:
     """List a page of DAGs, each with its latest run.
 
@@ -134,14 +134,7 @@ def list_tags(call: Call) -> ApiResponse:
     return ok({"tags": list(reads.tags()), "errors": faulty + _refused(call)})
 
 
-@DAGS.post(
-    "/dags/validate",
-    id="validateDAGSpec",
-    body=ValidateBody,
-    response=ValidateResponseSchema,
-    pending=False,
-    changes=False,
-)
+@DAGS.post("/dags/validate", id="validateDAGSpec", response=ValidateResponseSchema, pending=False, changes=False)
 def validate(call: Call, body: ValidateBody) -> ApiResponse:
     """Validate the spec in the request and return its errors. Stores and runs nothing.
 
@@ -165,13 +158,7 @@ def validate(call: Call, body: ValidateBody) -> ApiResponse:
 
 
 @DAGS.post(
-    "/dags",
-    id="createNewDAG",
-    role="manager",
-    permission="write_dags",
-    body=CreateBody,
-    response=CreateDAGResponseSchema,
-    status=201,
+    "/dags", id="createNewDAG", role="manager", permission="write_dags", response=CreateDAGResponseSchema, status=201
 )
 def create(call: Call, body: CreateBody) -> ApiResponse:
     """Create a DAG. Without a spec, the DAG gets an example spec with one step."""
@@ -243,7 +230,6 @@ def get_spec(call: Call, file_name: str) -> ApiResponse:
     id="updateDAGSpec",
     role="manager",
     permission="write_dags",
-    body=SpecBody,
     headers=("If-Match",),
     response=ErrorsResponseSchema,
     failures=(412, 428),
@@ -276,7 +262,7 @@ def put_spec(call: Call, body: SpecBody, file_name: str) -> ApiResponse:
     return call.carry_out(command, then=replaced, certain=faulty)
 
 
-@DAGS.post(f"{_DAG}/rename", id="renameDAG", role="manager", permission="write_dags", body=RenameBody)
+@DAGS.post(f"{_DAG}/rename", id="renameDAG", role="manager", permission="write_dags")
 def rename(call: Call, body: RenameBody, file_name: str) -> ApiResponse:
     """Change the file name of a DAG."""
     new_name = _new_name(body.new_file_name, "newFileName")
@@ -286,12 +272,7 @@ def rename(call: Call, body: RenameBody, file_name: str) -> ApiResponse:
 
 
 @DAGS.post(
-    f"{_DAG}/suspend",
-    id="updateDAGSuspensionState",
-    role="operator",
-    permission="run_dags",
-    body=SuspendBody,
-    body_required=False,
+    f"{_DAG}/suspend", id="updateDAGSuspensionState", role="operator", permission="run_dags", body_required=False
 )
 def suspend(call: Call, body: SuspendBody, file_name: str) -> ApiResponse:
     """Suspend or resume the schedule of a DAG: while it is suspended, its scheduled times are skipped.

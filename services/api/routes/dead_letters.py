@@ -42,7 +42,6 @@ def list_letters(call: Call) -> ApiResponse:
     id="returnDeadLetters",
     role="admin",
     reach="server",
-    body=LettersBody,
     response=DeadLetterOutcomesSchema,
     pending=False,
 )
@@ -60,7 +59,6 @@ def return_letters(call: Call, body: LettersBody) -> ApiResponse:
     id="discardDeadLetters",
     role="admin",
     reach="server",
-    body=LettersBody,
     response=DeadLetterOutcomesSchema,
     pending=False,
 )

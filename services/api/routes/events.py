@@ -39,11 +39,7 @@ class EventsQuery(Query):
 
 
 @EVENTS.get(
-    "/dag-runs/{name}/{dagRunId}/events",
-    id="streamDAGRunEvents",
-    query=EventsQuery,
-    headers=("Last-Event-ID",),
-    media_type=_MEDIA_TYPE,
+    "/dag-runs/{name}/{dagRunId}/events", id="streamDAGRunEvents", headers=("Last-Event-ID",), media_type=_MEDIA_TYPE
 )
 def run_events(call: Call, query: EventsQuery, name: str, dag_run_id: str) -> ApiResponse:
     """Stream the transitions of one run as Server-Sent Events. Event ids are sequence numbers within the run."""
@@ -67,7 +63,7 @@ def run_events(call: Call, query: EventsQuery, name: str, dag_run_id: str) -> Ap
     return _response(_Stream(call, read, int(given), run_key=run.run_key, ended=ended))
 
 
-@EVENTS.get("/events", id="streamEvents", query=EventsQuery, headers=("Last-Event-ID",), media_type=_MEDIA_TYPE)
+@EVENTS.get("/events", id="streamEvents", headers=("Last-Event-ID",), media_type=_MEDIA_TYPE)
 def all_events(call: Call, query: EventsQuery) -> ApiResponse:
     """Stream the transitions of all runs as Server-Sent Events.
 

@@ -35,7 +35,7 @@ class FiresQuery(Query):
     outcome: Literal["", FireOutcome] = ""
 
 
-@FIRES.get("/dags/{fileName}/slots", id="listDAGSlots", query=FiresQuery, response=SlotsSchema)
+@FIRES.get("/dags/{fileName}/slots", id="listDAGSlots", response=SlotsSchema)
 def fires(call: Call, query: FiresQuery, file_name: str) -> ApiResponse:
     """List the scheduled times of a DAG and what happened at each, newest first, and the next scheduled time."""
     stem = checked_values.file_name(file_name)
@@ -51,7 +51,7 @@ class AllFiresQuery(FiresQuery):
     since: AwareDatetime | None = Field(default=None, description="only fires at this time or later (RFC 3339)")
 
 
-@FIRES.get("/slots", id="listSlots", query=AllFiresQuery, response=AllSlotsSchema)
+@FIRES.get("/slots", id="listSlots", response=AllSlotsSchema)
 def all_fires(call: Call, query: AllFiresQuery) -> ApiResponse:
     """List the scheduled times of all DAGs and what happened at each, newest first."""
     since, before = checked_values.utc(query.since, "since"), checked_values.utc(query.before, "before")
@@ -81,7 +81,7 @@ class CalendarQuery(Query):
     month: str = Field(default="", max_length=7, description="YYYY-MM, in the server's time zone; default: this month")
 
 
-@FIRES.get("/dags/{fileName}/calendar", id="getDAGCalendar", query=CalendarQuery, response=CalendarSchema)
+@FIRES.get("/dags/{fileName}/calendar", id="getDAGCalendar", response=CalendarSchema)
 def calendar(call: Call, query: CalendarQuery, file_name: str) -> ApiResponse:
     """Return a month of a DAG's start schedule: each day with its fires by outcome, and the scheduled times to come."""
     dag = find_dag(call.deps, file_name)
@@ -92,7 +92,7 @@ def calendar(call: Call, query: CalendarQuery, file_name: str) -> ApiResponse:
     return ok(calendar_days(month, fires, planned, zone=zone))
 
 
-@FIRES.get("/calendar", id="getCalendar", query=CalendarQuery, response=CalendarSchema)
+@FIRES.get("/calendar", id="getCalendar", response=CalendarSchema)
 def calendar_of_all(call: Call, query: CalendarQuery) -> ApiResponse:
     """Return a month of all start schedules: each day with its fires by outcome, and the scheduled times to come."""
     zone = call.deps.zone or local_zone()

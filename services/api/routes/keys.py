@@ -47,15 +47,7 @@ def list_keys(call: Call) -> ApiResponse:
     return ok({"apiKeys": [accounts_json.api_key(each) for each in call.deps.reads.api_keys()]})
 
 
-@KEYS.post(
-    "/api-keys",
-    id="createAPIKey",
-    role="admin",
-    builtin=_NO_KEYS,
-    body=CreateKeyBody,
-    response=ApiKeyMadeSchema,
-    status=201,
-)
+@KEYS.post("/api-keys", id="createAPIKey", role="admin", builtin=_NO_KEYS, response=ApiKeyMadeSchema, status=201)
 def create_key(call: Call, body: CreateKeyBody) -> ApiResponse:
     """Create an API key. Only this response contains the secret key."""
     secret = KEY_PREFIX + base58(call.drawn(32, "api key"))
@@ -83,7 +75,7 @@ def get_key(call: Call, key_id: str) -> ApiResponse:
     return ok({"apiKey": accounts_json.api_key(found)})
 
 
-@KEYS.patch(_PATH, id="updateAPIKey", role="admin", builtin=_NO_KEYS, body=UpdateKeyBody, response=ApiKeyAnswerSchema)
+@KEYS.patch(_PATH, id="updateAPIKey", role="admin", builtin=_NO_KEYS, response=ApiKeyAnswerSchema)
 def update_key(call: Call, body: UpdateKeyBody, key_id: str) -> ApiResponse:
     """Change an API key. An empty ``expiresAt`` removes its expiry, an empty ``dags`` its limit to some DAGs."""
     command = UpdateApiKey(

@@ -86,11 +86,10 @@ class LogSearchQuery(Query):
 @LOGS.get(
     f"{_SUB}/log",
     id="getSubDAGRunLog",
-    query=LogQuery,
     response=LogSchema,
     text="Return the log of a sub-run: one line for each transition of the sub-run and its nodes.",
 )
-@LOGS.get(f"{_RUN}/log", id="getDAGRunLog", query=LogQuery, response=LogSchema)
+@LOGS.get(f"{_RUN}/log", id="getDAGRunLog", response=LogSchema)
 def run_log(call: Call, query: LogQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str = "") -> ApiResponse:
     """Return the log of a run: one line for each transition of the run and its nodes."""
     every = _run_lines(call, find_run(call.deps, name, dag_run_id, sub_dag_run_id))
@@ -101,11 +100,10 @@ def run_log(call: Call, query: LogQuery, *, name: str, dag_run_id: str, sub_dag_
 @LOGS.get(
     f"{_SUB}/steps/{{stepName}}/log",
     id="getSubDAGRunStepLog",
-    query=StepLogQuery,
     response=LogSchema,
     text="Return lines that a step or handler of a sub-run wrote to stdout or stderr; none if it never ran.",
 )
-@LOGS.get(f"{_RUN}/steps/{{stepName}}/log", id="getDAGRunStepLog", query=StepLogQuery, response=LogSchema)
+@LOGS.get(f"{_RUN}/steps/{{stepName}}/log", id="getDAGRunStepLog", response=LogSchema)
 def step_log(
     call: Call, query: StepLogQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str = "", step_name: str
 ) -> ApiResponse:
@@ -125,11 +123,10 @@ def step_log(
 @LOGS.get(
     f"{_SUB}/steps/{{stepName}}/log/search",
     id="searchSubStepLog",
-    query=LogSearchQuery,
     response=LogHitsSchema,
     text="Search the log of a step in a sub-run; return the numbers of the lines that contain a text.",
 )
-@LOGS.get(f"{_RUN}/steps/{{stepName}}/log/search", id="searchStepLog", query=LogSearchQuery, response=LogHitsSchema)
+@LOGS.get(f"{_RUN}/steps/{{stepName}}/log/search", id="searchStepLog", response=LogHitsSchema)
 def search_step_log(
     call: Call, query: LogSearchQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str = "", step_name: str
 ) -> ApiResponse:
@@ -175,17 +172,11 @@ def download_run_log(call: Call, name: str, dag_run_id: str, sub_dag_run_id: str
 @LOGS.get(
     f"{_SUB}/steps/{{stepName}}/log/download",
     id="downloadSubDAGRunStepLog",
-    query=DownloadQuery,
     media_type=_TEXT_FILE,
     text="Return all that a step or handler of a sub-run wrote to stdout or stderr, as a file. "
     "For a running step, this is what it has written so far.",
 )
-@LOGS.get(
-    f"{_RUN}/steps/{{stepName}}/log/download",
-    id="downloadDAGRunStepLog",
-    query=DownloadQuery,
-    media_type=_TEXT_FILE,
-)
+@LOGS.get(f"{_RUN}/steps/{{stepName}}/log/download", id="downloadDAGRunStepLog", media_type=_TEXT_FILE)
 def download_step_log(
     call: Call, query: DownloadQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str = "", step_name: str
 ) -> ApiResponse:

@@ -50,7 +50,7 @@ def overview(call: Call) -> ApiResponse:
     return ApiResponse(200, call.deps.combined.get("overview", lambda: json_bytes(_overview(call))))
 
 
-@OVERVIEW.get("/overview/timeline", id="getTimeline", query=TimelineQuery, response=TimelineSchema)
+@OVERVIEW.get("/overview/timeline", id="getTimeline", response=TimelineSchema)
 def timeline(call: Call, query: TimelineQuery) -> ApiResponse:
     """Return the newest runs that were active in the last hours, each with its first start and its end."""
     since = call.now - timedelta(hours=query.hours)

@@ -26,14 +26,7 @@ def pools(call: Call) -> ApiResponse:
     return ok({"pools": [_shown(call, each) for _, each in sorted(call.deps.reads.pools(call.now).items())]})
 
 
-@POOLS.put(
-    "/pools/{name}",
-    id="setPoolCapacity",
-    role="manager",
-    permission="run_dags",
-    body=PoolBody,
-    response=PoolCapacitySchema,
-)
+@POOLS.put("/pools/{name}", id="setPoolCapacity", role="manager", permission="run_dags", response=PoolCapacitySchema)
 def set_capacity(call: Call, body: PoolBody, name: str) -> ApiResponse:
     """Set the capacity of a pool. Steps that hold a place keep it, even beyond a smaller capacity."""
     pool = checked_values.plain_name(name, "name")

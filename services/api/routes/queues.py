@@ -30,14 +30,7 @@ class ResumeBody(Body):
     catchup: CatchupPolicy | None = None
 
 
-@QUEUES.put(
-    "/queues/{name}",
-    id="setQueueLimit",
-    role="manager",
-    permission="run_dags",
-    body=LimitBody,
-    response=QueueLimitSchema,
-)
+@QUEUES.put("/queues/{name}", id="setQueueLimit", role="manager", permission="run_dags", response=QueueLimitSchema)
 def set_limit(call: Call, body: LimitBody, name: str) -> ApiResponse:
     """Set how many runs of a queue are active at once, and make the queue global. Active runs continue."""
     queue = checked_values.queue_name(name, "name")
@@ -85,7 +78,6 @@ def pauses(call: Call) -> ApiResponse:
     reach="server",
     role="manager",
     permission="run_dags",
-    body=PauseBody,
     body_required=False,
     response=PausedSchema,
 )
@@ -103,7 +95,6 @@ def pause_all(call: Call, body: PauseBody) -> ApiResponse:
     reach="server",
     role="manager",
     permission="run_dags",
-    body=ResumeBody,
     body_required=False,
     response=PausedSchema,
 )
@@ -117,7 +108,6 @@ def resume_all(call: Call, body: ResumeBody) -> ApiResponse:
     id="pauseQueue",
     role="manager",
     permission="run_dags",
-    body=PauseBody,
     body_required=False,
     response=PausedSchema,
 )
@@ -135,7 +125,6 @@ def pause_queue(call: Call, body: PauseBody, name: str) -> ApiResponse:
     id="resumeQueue",
     role="manager",
     permission="run_dags",
-    body=ResumeBody,
     body_required=False,
     response=PausedSchema,
 )
@@ -155,7 +144,6 @@ def resume_queue(call: Call, body: ResumeBody, name: str) -> ApiResponse:
     id="pauseDAG",
     role="manager",
     permission="run_dags",
-    body=PauseBody,
     body_required=False,
     response=PausedSchema,
 )
@@ -175,7 +163,6 @@ def pause_dag(call: Call, body: PauseBody, file_name: str) -> ApiResponse:
     id="resumeDAG",
     role="manager",
     permission="run_dags",
-    body=ResumeBody,
     body_required=False,
     response=PausedSchema,
 )

@@ -66,13 +66,13 @@ class RunsQuery(Query):
     """A string, because Dagu's API has no ``limit``: without a cursor, any value must be ignored."""
 
 
-@RUNS.get("/dag-runs", id="listDAGRuns", query=RunsQuery, response=ListRunsResponseSchema)
+@RUNS.get("/dag-runs", id="listDAGRuns", response=ListRunsResponseSchema)
 def list_runs(call: Call, query: RunsQuery) -> ApiResponse:
     """List the newest runs that match all filters, without sub-runs: at most 1000, or a page with ``cursor``."""
     return _list(call, query, stored(query.name, "name") if query.name else None)
 
 
-@RUNS.get("/dag-runs/{name}", id="listDAGRunsByName", query=RunsQuery, response=ListRunsResponseSchema)
+@RUNS.get("/dag-runs/{name}", id="listDAGRunsByName", response=ListRunsResponseSchema)
 def list_runs_of(call: Call, query: RunsQuery, name: str) -> ApiResponse:
     """List a DAG's newest runs that match all filters, without sub-runs: at most 1000, or a page with ``cursor``."""
     return _list(call, query, run_name(call.deps, name))

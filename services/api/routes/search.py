@@ -44,7 +44,7 @@ class SearchQuery(Query):
     q: str | None = Field(default=None, max_length=_MAX_CHARS, description="the expression; required")
 
 
-@SEARCH.get("/dags/search", id="searchDAGs", query=SearchQuery, response=SearchResponseSchema)
+@SEARCH.get("/dags/search", id="searchDAGs", response=SearchResponseSchema)
 def search(call: Call, query: SearchQuery) -> ApiResponse:
     """Search the specs of all DAGs for a regular expression (RE2), ignoring case.
 

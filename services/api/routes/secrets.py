@@ -39,14 +39,7 @@ def list_secrets(call: Call) -> ApiResponse:
     return ok({"secrets": shown, "keyId": call.deps.settings.secret_box.key_id})
 
 
-@SECRETS.put(
-    "/secrets/{name}",
-    id="setSecret",
-    role="manager",
-    permission="write_dags",
-    body=SecretBody,
-    response=SecretSetSchema,
-)
+@SECRETS.put("/secrets/{name}", id="setSecret", role="manager", permission="write_dags", response=SecretSetSchema)
 def set_secret(call: Call, body: SecretBody, name: str) -> ApiResponse:
     """Store a secret, or replace its value and its ``dags``. No operation returns the value."""
     known, box = _name(name), _box(call)

@@ -95,8 +95,6 @@ class StartQuery(Query):
     id="executeDAG",
     role="operator",
     permission="run_dags",
-    query=StartQuery,
-    body=StartBody,
     body_required=False,
     response=StartedResponseSchema,
 )
@@ -131,7 +129,6 @@ def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> Api
     id="executeDAGSync",
     role="operator",
     permission="run_dags",
-    body=StartSyncBody,
     response=StartSyncResponseSchema,
     failure_texts={
         408: "the run has not ended after the timeout, or the gateway stops, and the run continues (code timeout); or "
@@ -190,7 +187,6 @@ def _queue(name: str) -> str | None:
     id="enqueueDAGDAGRun",
     role="operator",
     permission="run_dags",
-    body=EnqueueBody,
     body_required=False,
     response=StartResponseSchema,
 )
@@ -202,12 +198,7 @@ def enqueue(call: Call, body: EnqueueBody, file_name: str) -> ApiResponse:
 
 
 @STARTS.post(
-    "/dag-runs",
-    id="executeDAGRunFromSpec",
-    role="operator",
-    permission="run_dags",
-    body=InlineBody,
-    response=StartResponseSchema,
+    "/dag-runs", id="executeDAGRunFromSpec", role="operator", permission="run_dags", response=StartResponseSchema
 )
 def start_inline(call: Call, body: InlineBody) -> ApiResponse:
     """Start a run immediately, without queueing, from the spec in the request. No DAG is stored."""
@@ -219,7 +210,6 @@ def start_inline(call: Call, body: InlineBody) -> ApiResponse:
     id="enqueueDAGRunFromSpec",
     role="operator",
     permission="run_dags",
-    body=InlineEnqueueBody,
     response=StartResponseSchema,
 )
 def enqueue_inline(call: Call, body: InlineEnqueueBody) -> ApiResponse:
@@ -254,7 +244,6 @@ def _inline(call: Call, body: InlineBody, **queueing: Any) -> ApiResponse:
     id="rescheduleDAGRun",
     role="operator",
     permission="run_dags",
-    body=RescheduleBody,
     body_required=False,
     response=RescheduleResponseSchema,
 )

@@ -26,7 +26,7 @@ class StatisticsQuery(Query):
     runs: int = Field(default=100, ge=1, le=500, description="how many of the newest ended runs to look at")
 
 
-@STATISTICS.get("/dags/{fileName}/statistics", id="getDAGStatistics", query=StatisticsQuery, response=StatisticsSchema)
+@STATISTICS.get("/dags/{fileName}/statistics", id="getDAGStatistics", response=StatisticsSchema)
 def statistics(call: Call, query: StatisticsQuery, file_name: str) -> ApiResponse:
     """Return how long the newest ended runs of a DAG and their steps took, and their failures by message.
 

@@ -24,7 +24,7 @@ class SubRunsQuery(Query):
     parent: str = Field(default="", alias="parentSubDAGRunId", description="id of a sub-run: list its sub-runs")
 
 
-@SUB_RUNS.get(_SUBS, id="getSubDAGRuns", query=SubRunsQuery, response=ListSubRunsResponseSchema)
+@SUB_RUNS.get(_SUBS, id="getSubDAGRuns", response=ListSubRunsResponseSchema)
 def sub_runs(call: Call, query: SubRunsQuery, name: str, dag_run_id: str) -> ApiResponse:
     """List the sub-runs that a run called, or that one of its sub-runs called."""
     root = find_run(call.deps, name, dag_run_id)

@@ -90,9 +90,7 @@ def coordinators(_call: Call) -> ApiResponse:
     return ok({"coordinators": []})
 
 
-@SYSTEM.get(
-    "/services/resources/history", id="getResourceHistory", reach="server", query=HistoryQuery, response=ResourcesSchema
-)
+@SYSTEM.get("/services/resources/history", id="getResourceHistory", reach="server", response=ResourcesSchema)
 def resource_history(call: Call, query: HistoryQuery) -> ApiResponse:
     """Return samples of CPU, memory, disk and load of the gateway's machine over ``duration``.
 
@@ -137,7 +135,7 @@ def queue(call: Call, name: str) -> ApiResponse:
     raise not_found(f"name: there is no queue {name!r}, or it has no runs")
 
 
-@SYSTEM.get("/queues/{name}/items", id="listQueueItems", query=QueueItemsQuery, response=QueueItemsSchema)
+@SYSTEM.get("/queues/{name}/items", id="listQueueItems", response=QueueItemsSchema)
 def queue_items(call: Call, query: QueueItemsQuery, name: str) -> ApiResponse:
     """List the queued runs of a queue page by page, in the order in which they will start: an operation of Dagu 2."""
     if old := sorted(_OLD_PAGING & call.arguments):

@@ -46,7 +46,7 @@ def get_version(call: Call, file_name: str, version: str) -> ApiResponse:
     return ApiResponse(200, {**_shown(found), "spec": found.spec or ""}, headers={"ETag": f'"{found.spec_hash}"'})
 
 
-@VERSIONS.get(f"{_VERSIONS}/{{version}}/diff", id="diffDAGVersions", query=DiffQuery, response=DiffResponseSchema)
+@VERSIONS.get(f"{_VERSIONS}/{{version}}/diff", id="diffDAGVersions", response=DiffResponseSchema)
 def diff(call: Call, query: DiffQuery, file_name: str, version: str) -> ApiResponse:
     """Return the changes from a version of a DAG's spec to another (``to``, else the newest) as a unified diff.
 

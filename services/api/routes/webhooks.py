@@ -116,14 +116,7 @@ def regenerate(call: Call, file_name: str) -> ApiResponse:
     return call.carry_out(command, then=_hook, known=_credentials(call, token))
 
 
-@WEBHOOKS.post(
-    f"{_HOOK}/toggle",
-    id="toggleDAGWebhook",
-    role="admin",
-    builtin=_NO_WEBHOOKS,
-    body=ToggleBody,
-    response=WebhookSchema,
-)
+@WEBHOOKS.post(f"{_HOOK}/toggle", id="toggleDAGWebhook", role="admin", builtin=_NO_WEBHOOKS, response=WebhookSchema)
 def toggle(call: Call, body: ToggleBody, file_name: str) -> ApiResponse:
     """Enable or disable the webhook of a DAG."""
     command = ToggleWebhook(by=call.user, file_name=checked_values.file_name(file_name), enabled=body.enabled)
@@ -184,7 +177,6 @@ def _refuse(why: WebhookRefusal, message: str) -> NoReturn:
     builtin=_NO_TRIGGER,
     own_token=_check_credential,
     headers=("webhook-id", "webhook-timestamp", _SIGNATURE),
-    body=TriggerBody,
     body_required=False,
     response=TriggeredSchema,
 )

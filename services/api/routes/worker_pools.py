@@ -32,14 +32,7 @@ def list_reserved(call: Call) -> ApiResponse:
     return ok({"workerPools": [_shown(name, sorted(found[name])) for name in sorted(found)]})
 
 
-@WORKER_POOLS.put(
-    _PATH,
-    id="reserveWorkerPool",
-    role="admin",
-    reach="server",
-    body=ReservationBody,
-    response=ReservedPoolSchema,
-)
+@WORKER_POOLS.put(_PATH, id="reserveWorkerPool", role="admin", reach="server", response=ReservedPoolSchema)
 def reserve(call: Call, body: ReservationBody, name: str) -> ApiResponse:
     """Let a worker pool serve these workspaces only.
 

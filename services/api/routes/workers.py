@@ -24,7 +24,6 @@ class DrainBody(Body):
     role="manager",
     reach="server",
     permission="run_dags",
-    body=DrainBody,
     body_required=False,
     response=DrainedSchema,
 )

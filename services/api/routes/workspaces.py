@@ -94,13 +94,7 @@ def _role(principal: Principal, workspace: str, roles: Mapping[str, str]) -> str
 
 
 @WORKSPACES.post(
-    "/workspaces",
-    id="createWorkspace",
-    role="admin",
-    reach="server",
-    body=CreateWorkspaceBody,
-    response=WorkspaceAnswerSchema,
-    status=201,
+    "/workspaces", id="createWorkspace", role="admin", reach="server", response=WorkspaceAnswerSchema, status=201
 )
 def create(call: Call, body: CreateWorkspaceBody) -> ApiResponse:
     """Create a workspace: its DAGs, runs, queues, pools, secrets, API keys and webhooks have names of their own."""
@@ -129,14 +123,7 @@ def details(call: Call, name: str) -> ApiResponse:
     )
 
 
-@WORKSPACES.patch(
-    _PATH,
-    id="updateWorkspace",
-    role="admin",
-    reach="server",
-    body=UpdateWorkspaceBody,
-    response=WorkspaceAnswerSchema,
-)
+@WORKSPACES.patch(_PATH, id="updateWorkspace", role="admin", reach="server", response=WorkspaceAnswerSchema)
 def update(call: Call, body: UpdateWorkspaceBody, name: str) -> ApiResponse:
     """Change the description or the quotas of a workspace. Runs and DAGs beyond a new quota stay."""
     command = UpdateWorkspace(by=call.user, name=_known(name), description=body.description, **_quotas(body))
@@ -149,14 +136,7 @@ def delete(call: Call, name: str) -> ApiResponse:
     return call.carry_out(DeleteWorkspace(by=call.user, name=_known(name)))
 
 
-@WORKSPACES.put(
-    _MEMBER,
-    id="setWorkspaceMember",
-    role="admin",
-    reach="server",
-    body=MemberBody,
-    response=MemberAnswerSchema,
-)
+@WORKSPACES.put(_MEMBER, id="setWorkspaceMember", role="admin", reach="server", response=MemberAnswerSchema)
 def set_member(call: Call, body: MemberBody, name: str, user_id: str) -> ApiResponse:
     """Make a user a member of a workspace with a role, or change the role of a member."""
     command = SetMember(
