@@ -1,5 +1,6 @@
 """Approve or reject steps that wait for approval, in a run or in its sub-runs (as in Dagu's REST API v2)."""
 
+from functools import partial
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -12,6 +13,7 @@ from shared.contracts.commands.approvals import ApproveStep, RejectStep
 __all__ = ["APPROVALS"]
 
 APPROVALS = Operations()
+_deciding = partial(APPROVALS.post, role="operator", permission="run_dags", body_required=False)
 _RUN = "/dag-runs/{name}/{dagRunId}"
 _STEP = f"{_RUN}/steps/{{stepName}}"
 _SUB_STEP = f"{_RUN}/sub-dag-runs/{{subDAGRunId}}/steps/{{stepName}}"
@@ -39,16 +41,13 @@ class RejectBody(Body):
     reason: Storable = Field(default="", max_length=_MAX_REASON_CHARS)
 
 
-@APPROVALS.post(
+@_deciding(
     f"{_SUB_STEP}/approve",
     id="approveSubDAGRunStep",
-    role="operator",
-    permission="run_dags",
-    body_required=False,
     text="In a sub-run, approve a step that waits for approval. When no step of the sub-run waits for approval any "
     "more, the sub-run and the runs that called it continue.",
 )
-@APPROVALS.post(f"{_STEP}/approve", id="approveDAGRunStep", role="operator", permission="run_dags", body_required=False)
+@_deciding(f"{_STEP}/approve", id="approveDAGRunStep")
 def approve(
     call: Call, body: ApproveBody, *, name: str, dag_run_id: str, sub_dag_run_id: str = "", step_name: str
 ) -> ApiResponse:
@@ -57,16 +56,13 @@ def approve(
     return call.carry_out(ApproveStep(**about, step_name=step_name, inputs=body.inputs), then=dict)
 
 
-@APPROVALS.post(
+@_deciding(
     f"{_SUB_STEP}/reject",
     id="rejectSubDAGRunStep",
-    role="operator",
-    permission="run_dags",
-    body_required=False,
     text="In a sub-run, reject a step that waits for approval. The sub-run ends as ``rejected``, and the step that "
     "called the sub-run fails.",
 )
-@APPROVALS.post(f"{_STEP}/reject", id="rejectDAGRunStep", role="operator", permission="run_dags", body_required=False)
+@_deciding(f"{_STEP}/reject", id="rejectDAGRunStep")
 def reject(
     call: Call, body: RejectBody, *, name: str, dag_run_id: str, sub_dag_run_id: str = "", step_name: str
 ) -> ApiResponse:

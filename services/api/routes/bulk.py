@@ -6,6 +6,7 @@ log, and an ``Idempotency-Key`` holds for each.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import Field
@@ -22,6 +23,7 @@ from shared.store.reads.reader import RunName
 __all__ = ["BULK"]
 
 BULK = Operations()
+_on_runs = partial(BULK.post, response=BulkResponseSchema, pending=False)
 _MOST = 500
 _GONE = frozenset({"not_running", "not_found", "bad_request"})
 """Refusals of a run that has ended or left the queue since it was read: what was asked for holds already."""
@@ -50,27 +52,13 @@ class _QueuePlace:
     behind: RunName | None = None
 
 
-@BULK.post(
-    "/dag-runs/bulk/stop",
-    id="stopDAGRuns",
-    role="operator",
-    permission="run_dags",
-    response=BulkResponseSchema,
-    pending=False,
-)
+@_on_runs("/dag-runs/bulk/stop", id="stopDAGRuns", role="operator", permission="run_dags")
 def stop(call: Call, body: BulkBody) -> ApiResponse:
     """Stop up to 500 running runs. The response says of each whether it is being stopped, or why not."""
     return _each(call, body, lambda run: StopRun(by=call.user, dag_name=run.dag_name, dag_run_id=run.dag_run_id))
 
 
-@BULK.post(
-    "/dag-runs/bulk/retry",
-    id="retryDAGRuns",
-    role="operator",
-    permission="run_dags",
-    response=BulkResponseSchema,
-    pending=False,
-)
+@_on_runs("/dag-runs/bulk/retry", id="retryDAGRuns", role="operator", permission="run_dags")
 def retry(call: Call, body: BulkBody) -> ApiResponse:
     """Retry up to 500 runs, each under its own id. The response says of each whether it runs again, or why not."""
     return _each(
@@ -80,27 +68,13 @@ def retry(call: Call, body: BulkBody) -> ApiResponse:
     )
 
 
-@BULK.post(
-    "/dag-runs/bulk/dequeue",
-    id="dequeueDAGRuns",
-    role="operator",
-    permission="run_dags",
-    response=BulkResponseSchema,
-    pending=False,
-)
+@_on_runs("/dag-runs/bulk/dequeue", id="dequeueDAGRuns", role="operator", permission="run_dags")
 def dequeue(call: Call, body: BulkBody) -> ApiResponse:
     """Remove up to 500 queued runs from their queues. The response says of each whether it was removed, or why not."""
     return _each(call, body, lambda run: DequeueRun(by=call.user, dag_name=run.dag_name, dag_run_id=run.dag_run_id))
 
 
-@BULK.post(
-    "/dag-runs/bulk/remove",
-    id="removeDAGRuns",
-    role="manager",
-    permission="write_dags",
-    response=BulkResponseSchema,
-    pending=False,
-)
+@_on_runs("/dag-runs/bulk/remove", id="removeDAGRuns", role="manager", permission="write_dags")
 def remove(call: Call, body: BulkBody) -> ApiResponse:
     """Delete up to 500 runs that have ended, with their logs.
 

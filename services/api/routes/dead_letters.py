@@ -6,6 +6,7 @@ write into that table what the scheduler is to do with them.
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 from pydantic import Field
 
@@ -20,6 +21,7 @@ from shared.store.reads.reader import DeadLetterRow
 __all__ = ["DEAD_LETTERS"]
 
 DEAD_LETTERS = Operations()
+_deciding = partial(DEAD_LETTERS.post, role="admin", reach="server", response=DeadLetterOutcomesSchema, pending=False)
 _MOST = 500
 _ID = re.compile("[0-9a-f]{32}")
 
@@ -37,14 +39,7 @@ def list_letters(call: Call) -> ApiResponse:
     return ok({"deadLetters": [_shown(each) for each in found[:_MOST]], "more": len(found) > _MOST})
 
 
-@DEAD_LETTERS.post(
-    "/dead-letters/bulk/return",
-    id="returnDeadLetters",
-    role="admin",
-    reach="server",
-    response=DeadLetterOutcomesSchema,
-    pending=False,
-)
+@_deciding("/dead-letters/bulk/return", id="returnDeadLetters")
 def return_letters(call: Call, body: LettersBody) -> ApiResponse:
     """Send up to 500 dead letters to the broker queues that they came from.
 
@@ -54,14 +49,7 @@ def return_letters(call: Call, body: LettersBody) -> ApiResponse:
     return _each(call, body, lambda letter: ReturnDeadLetter(by=call.user, letter_id=letter))
 
 
-@DEAD_LETTERS.post(
-    "/dead-letters/bulk/discard",
-    id="discardDeadLetters",
-    role="admin",
-    reach="server",
-    response=DeadLetterOutcomesSchema,
-    pending=False,
-)
+@_deciding("/dead-letters/bulk/discard", id="discardDeadLetters")
 def discard_letters(call: Call, body: LettersBody) -> ApiResponse:
     """Delete up to 500 dead letters.
 

@@ -1,5 +1,7 @@
 """Limits of global queues, and pauses: additions to Dagu's API."""
 
+from functools import partial
+
 from pydantic import Field
 
 from services.api import checked_values
@@ -13,6 +15,7 @@ from shared.language.model import CatchupPolicy
 __all__ = ["QUEUES"]
 
 QUEUES = Operations()
+_pausing = partial(QUEUES.post, role="manager", permission="run_dags", body_required=False, response=PausedSchema)
 _MAX_REASON = 500
 
 
@@ -72,15 +75,7 @@ def pauses(call: Call) -> ApiResponse:
     )
 
 
-@QUEUES.post(
-    "/pause",
-    id="pauseAll",
-    reach="server",
-    role="manager",
-    permission="run_dags",
-    body_required=False,
-    response=PausedSchema,
-)
+@_pausing("/pause", id="pauseAll", reach="server")
 def pause_all(call: Call, body: PauseBody) -> ApiResponse:
     """Pause everything: start no queued and no scheduled run.
 
@@ -89,28 +84,13 @@ def pause_all(call: Call, body: PauseBody) -> ApiResponse:
     return call.carry_out(SetPause(by=call.user, scope="global", reason=body.reason), then={"paused": True})
 
 
-@QUEUES.post(
-    "/resume",
-    id="resumeAll",
-    reach="server",
-    role="manager",
-    permission="run_dags",
-    body_required=False,
-    response=PausedSchema,
-)
+@_pausing("/resume", id="resumeAll", reach="server")
 def resume_all(call: Call, body: ResumeBody) -> ApiResponse:
     """End the pause of everything. Queues and DAGs that were paused individually stay paused."""
     return call.carry_out(EndPause(by=call.user, scope="global", catchup=body.catchup), then={"paused": False})
 
 
-@QUEUES.post(
-    "/queues/{name}/pause",
-    id="pauseQueue",
-    role="manager",
-    permission="run_dags",
-    body_required=False,
-    response=PausedSchema,
-)
+@_pausing("/queues/{name}/pause", id="pauseQueue")
 def pause_queue(call: Call, body: PauseBody, name: str) -> ApiResponse:
     """Pause a queue: start none of its queued runs. Running runs continue.
 
@@ -120,14 +100,7 @@ def pause_queue(call: Call, body: PauseBody, name: str) -> ApiResponse:
     return call.carry_out(SetPause(by=call.user, scope="queue", name=queue, reason=body.reason), then={"paused": True})
 
 
-@QUEUES.post(
-    "/queues/{name}/resume",
-    id="resumeQueue",
-    role="manager",
-    permission="run_dags",
-    body_required=False,
-    response=PausedSchema,
-)
+@_pausing("/queues/{name}/resume", id="resumeQueue")
 def resume_queue(call: Call, body: ResumeBody, name: str) -> ApiResponse:
     """End the pause of a queue: its queued runs start, also those that schedules queued meanwhile."""
     queue = checked_values.queue_name(name, "name")
@@ -139,14 +112,7 @@ def resume_queue(call: Call, body: ResumeBody, name: str) -> ApiResponse:
     return call.carry_out(EndPause(by=call.user, scope="queue", name=queue), then={"paused": False})
 
 
-@QUEUES.post(
-    "/dags/{fileName}/pause",
-    id="pauseDAG",
-    role="manager",
-    permission="run_dags",
-    body_required=False,
-    response=PausedSchema,
-)
+@_pausing("/dags/{fileName}/pause", id="pauseDAG")
 def pause_dag(call: Call, body: PauseBody, file_name: str) -> ApiResponse:
     """Pause a DAG: start none of its scheduled or queued runs.
 
@@ -158,14 +124,7 @@ def pause_dag(call: Call, body: PauseBody, file_name: str) -> ApiResponse:
     )
 
 
-@QUEUES.post(
-    "/dags/{fileName}/resume",
-    id="resumeDAG",
-    role="manager",
-    permission="run_dags",
-    body_required=False,
-    response=PausedSchema,
-)
+@_pausing("/dags/{fileName}/resume", id="resumeDAG")
 def resume_dag(call: Call, body: ResumeBody, file_name: str) -> ApiResponse:
     """End the pause of a DAG. ``catchup`` selects which scheduled times missed during the pause are fired now."""
     return call.carry_out(
