@@ -34,7 +34,7 @@ __all__ = ["HEAD", "SCRIPTS", "current", "migrate", "require_head", "revision"]
 
 _log = logging.getLogger(__name__)
 
-HEAD = "0052"
+HEAD = "0053"
 """The revision this program needs: the last one in ``SCRIPTS``."""
 
 SCRIPTS = Path(__file__).with_name("migrations")
@@ -101,7 +101,7 @@ def migrate(url: str, *, scripts: Path = SCRIPTS, stop: threading.Event | None =
     transaction that reads a table, such as a backup's, and others use the table in between. ``stop`` ends such a wait.
 
     Raises:
-        ConfigInvalid: a newer Dagway migrated the database, its encoding is not UTF8, or the database user lacks a
+        ConfigInvalid: another version of Dagway migrated the database, its encoding is not UTF8, or the database user lacks a
             privilege; the error text has the SQL that mends it.
         StoreUnavailable: the database is unavailable, or ``stop`` was set while the migration waited for others.
     """
@@ -207,7 +207,10 @@ def _upgrade(connection: Connection, scripts: Path) -> str:
         command.upgrade(settings, "head")
     except util.CommandError as error:
         # Alembic's text names the revision that it has no script for.
-        raise ConfigInvalid(f"a newer version of Dagway migrated the database ({error}): install it") from error
+        raise ConfigInvalid(
+            f"a newer version of Dagway migrated the database, or one from before the last release ({error}): "
+            "install the newer one; older databases cannot be upgraded"
+        ) from error
     return head
 
 
