@@ -126,17 +126,18 @@ def known_queue(name: str) -> BrokerQueue:
 def queue_from_headers(headers: Mapping[str, object]) -> tuple[BrokerQueue, str]:
     """Return the broker queue that a dead letter came from, and the reason why it is one.
 
-    If a consumer made it a dead letter, Dagway's own headers say so. If the broker did, ``x-death`` does, newest first.
+    If the broker made it a dead letter, ``x-death`` says so, newest first. Its other headers are those of its sender,
+    who may be anybody. If a consumer did, it is a copy with no headers but Dagway's own.
     """
+    deaths = headers.get("x-death")
+    if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict):
+        queue, reason = known_queue(str(deaths[0].get("queue", ""))), str(deaths[0].get("reason", "unknown"))
+        # Only workers reject: schedulers publish a copy with Dagway's own headers.
+        return queue, "rejected by a worker" if reason == "rejected" else f"by the broker: {reason.replace('_', ' ')}"
     name = headers.get(HEADER_QUEUE)
     if isinstance(name, str):
         expires = headers.get(HEADER_EXPIRES)
         durability = Durability(str(headers.get(HEADER_DURABILITY, Durability.SAFE)))
         queue = BrokerQueue(name, durability, expires if isinstance(expires, int) else None)
         return queue, str(headers.get(HEADER_REASON, ""))
-    deaths = headers.get("x-death")
-    if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict):
-        queue, reason = known_queue(str(deaths[0].get("queue", ""))), str(deaths[0].get("reason", "unknown"))
-        # Only workers reject: schedulers publish a copy with Dagway's own headers.
-        return queue, "rejected by a worker" if reason == "rejected" else f"by the broker: {reason.replace('_', ' ')}"
     return known_queue(""), "unknown"

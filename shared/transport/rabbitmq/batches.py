@@ -14,6 +14,8 @@ __all__ = ["BATCH", "BatchItem", "pack", "parts_of", "unpack"]
 BATCH = "application/vnd.dagway.parcel"
 _log = logging.getLogger(__name__)
 _LENGTHS = struct.Struct(">HHI")
+_LONGEST_ID = 255
+"""In bytes, as for AMQP: a message of a batch may be sent on alone."""
 
 
 class BatchItem(NamedTuple):
@@ -52,6 +54,8 @@ def _parts(packed: bytes) -> Iterator[BatchItem]:
         at = last + lengths[2]
         if at > len(packed):
             raise ValueError("not a batch: it is cut off")
+        if max(lengths[:2]) > _LONGEST_ID:
+            raise ValueError("not a batch: it has an id that is too long")
         yield BatchItem(packed[begins:middle].decode(), packed[middle:last].decode(), packed[last:at])
 
 

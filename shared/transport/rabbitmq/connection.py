@@ -30,6 +30,7 @@ import pika
 
 from shared.errors import BrokerUnavailable, ConfigInvalid
 from shared.transport.rabbitmq.packet_loop import PacketLoop
+from shared.transport.rabbitmq.properties import read_all_properties
 
 __all__ = ["HEARTBEAT_S", "Connection", "LaterTry", "parameters", "unavailable"]
 
@@ -181,6 +182,7 @@ class Connection:
         self._thread = threading.Thread(target=self._run, name=f"rabbit-{name}", daemon=True)
 
     def start(self) -> None:
+        read_all_properties()
         self._thread.start()
 
     def call(self, work: Callable[[], None]) -> None:
