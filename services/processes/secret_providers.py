@@ -18,7 +18,8 @@ __all__ = ["secret_resolver"]
 def secret_resolver(config: Config) -> SecretResolver:
     """Return what looks up the secrets of steps. Raises ``ConfigInvalid`` if Vault has no way to log in, or two."""
     mounted = MountedSecrets(config.secrets_dir, (*config.secret_files, config.vault_jwt_file))
-    return SecretResolver(mounted, _vault(config), SecretBox(stored_secret_keys(config)))
+    box = SecretBox(stored_secret_keys(config))
+    return SecretResolver(mounted, _vault(config), box, file_dirs=config.secret_file_dirs)
 
 
 def _vault(config: Config) -> "Vault | None":

@@ -91,6 +91,8 @@ class Config:
     worker_seal_keys: tuple[SharedKey, ...] = ()
     secret_keys: tuple[SharedKey, ...] = ()
     secrets_dir: Path = Path("/run/secrets")
+    secret_file_dirs: tuple[Path, ...] = ()
+    """Empty if not set: then the provider ``file`` reads every file that the worker may read."""
     vault_addr: str = ""
     vault_token: str = dataclass_field(default="", repr=False)
     vault_role: str = ""

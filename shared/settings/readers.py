@@ -20,6 +20,7 @@ __all__ = [
     "existing_file",
     "existing_folder",
     "folder",
+    "folders",
     "front_end_folder",
     "gateway_url",
     "group_roles",
@@ -220,6 +221,11 @@ def existing_file(text: str) -> Path:
     if not path.is_file():
         raise ValueError(f"{text!r} is not an existing file")
     return path
+
+
+def folders(text: str) -> tuple[Path, ...]:
+    """Return the absolute paths of ``folder,folder``."""
+    return tuple(folder(part.strip()) for part in text.split(",") if part.strip())
 
 
 def existing_folder(text: str) -> Path:

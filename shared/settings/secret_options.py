@@ -2,7 +2,7 @@
 
 from shared.contracts.signing_keys import shared_keys
 from shared.settings.option import GATEWAY, WORKER, Option
-from shared.settings.readers import existing_file, folder, server_url
+from shared.settings.readers import existing_file, folder, folders, server_url
 
 __all__ = ["SECRET_OPTIONS"]
 
@@ -22,6 +22,13 @@ SECRET_OPTIONS = (
         folder,
         WORKER,
         "folder of mounted secrets, for the provider mounted (/run/secrets)",
+    ),
+    Option(
+        "secret_file_dirs",
+        "DAGWAY_SECRET_FILE_DIRS",
+        folders,
+        WORKER,
+        "folders, with commas between, whose files the provider file may read (every file that the worker may read)",
     ),
     Option(
         "vault_addr",

@@ -113,6 +113,7 @@ def test_what_could_be_a_secret_is_marked_as_one() -> None:
     assert {option.env for option in OPTIONS if option.secret} == named - {
         "DAGWAY_AUTH_TOKEN_TTL",
         "DAGWAY_SECRETS_DIR",
+        "DAGWAY_SECRET_FILE_DIRS",
     }
 
 

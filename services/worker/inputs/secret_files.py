@@ -21,15 +21,22 @@ _OF_KUBERNETES = "kubernetes.io"
 """Below it, Kubernetes mounts the token of the worker's own service account."""
 
 
-def secret_file(key: str, folders: Sequence[Path], reach: Reach) -> str:
-    """Return the content of the file ``key``. A relative path means the file in the first folder that has it.
+def secret_file(key: str, folders: Sequence[Path], reach: Reach, within: Sequence[Path] = ()) -> str:
+    """Return the content of the file ``key``. A relative path means the file in the first of ``folders`` that has it.
 
-    Raises ``SecretMissing``.
+    Raises ``SecretMissing``, also if the file is in none of the folders ``within``. Without any, it may be anywhere.
     """
     candidates = [folder / Path(key).expanduser() for folder in folders]
     try:
         path = next((one for one in candidates if one.exists()), candidates[0])
-        return _text(reach.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        _check_within(key, os.path.realpath(path), within)
+        fd = reach.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            _check_within(key, path_of(fd), within)  # a step may have replaced a link in between
+        except BaseException:
+            os.close(fd)
+            raise
+        return _text(fd)
     except FileNotFoundError:
         raise SecretMissing(f"secret file not found: {key}") from None
     except (OSError, ValueError) as error:
@@ -74,6 +81,11 @@ class MountedSecrets:
         own = any(target == Path(os.path.realpath(one)) for one in self._own)
         if own or target.relative_to(root).parts[:1] == (_OF_KUBERNETES,):
             raise SecretMissing(f"only the worker itself may read {key!r}")
+
+
+def _check_within(key: str, target: str, folders: Sequence[Path]) -> None:
+    if folders and not any(Path(target).is_relative_to(os.path.realpath(each)) for each in folders):
+        raise SecretMissing(f"{key} is in no folder that this worker takes secrets from (DAGWAY_SECRET_FILE_DIRS)")
 
 
 def _text(fd: int) -> str:

@@ -24,13 +24,19 @@ class SecretResolver:
     """Resolves secrets with the providers that are built in, and with those of installed packages. Thread-safe.
 
     Without ``mounted`` or ``vault``, the provider of that name is not set up on this worker. ``box`` opens stored
-    secrets.
+    secrets. With ``file_dirs``, the provider ``file`` reads files in these folders only.
     """
 
     def __init__(
-        self, mounted: MountedSecrets | None = None, vault: "Vault | None" = None, box: SecretBox | None = None
+        self,
+        mounted: MountedSecrets | None = None,
+        vault: "Vault | None" = None,
+        box: SecretBox | None = None,
+        *,
+        file_dirs: Sequence[Path] = (),
     ) -> None:
         self._box = box or SecretBox()
+        self._file_dirs = file_dirs
         self._mounted = mounted
         self._vault = vault
 
@@ -77,7 +83,7 @@ class SecretResolver:
                     raise SecretMissing(f'environment variable "{secret.key}" is not set')
                 return host[secret.key]
             case "file":
-                return secret_file(secret.key, folders, reach)
+                return secret_file(secret.key, folders, reach, self._file_dirs)
             case "mounted":
                 if self._mounted is None:
                     raise SecretMissing("this worker has no folder of mounted secrets: set DAGWAY_SECRETS_DIR")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.worker.inputs.named_files import EVERYTHING
+from services.worker.inputs.named_files import EVERYTHING, Reach
 from services.worker.inputs.secret_files import MountedSecrets, secret_file
 from services.worker.inputs.secret_provider import SecretMissing
 
@@ -114,3 +114,34 @@ def test_a_file_that_never_ends_or_is_no_text_is_refused(folder: Path, key: str,
         secret_file(key, (folder,), EVERYTHING)
 
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["token", "sales-db/password", "sales-db/../token"])
+def test_a_file_in_a_folder_of_secrets(folder: Path, tmp_path: Path, key: str) -> None:
+    (tmp_path / "link").symlink_to(folder)
+
+    assert secret_file(key, (folder,), EVERYTHING, (tmp_path / "none", tmp_path / "link")) == VALUE
+
+
+@pytest.mark.parametrize("key", ["token", "../../outside", "/etc/passwd", "away", "none", "sales-db/../token"])
+def test_a_worker_with_folders_of_secrets_reads_no_other_file(folder: Path, key: str) -> None:
+    with pytest.raises(SecretMissing, match="is in no folder that this worker takes secrets from") as caught:
+        secret_file(key, (folder,), EVERYTHING, (folder / "sales-db",))
+
+    assert not any(text in str(caught.value) for text in (VALUE, "elsewhere"))
+
+
+class _ReplacedLink(Reach):
+    """Just before a file is opened, it becomes a link to another one."""
+
+    def open(self, path: str | Path, flags: int = os.O_RDONLY, mode: int = 0) -> int:
+        Path(path).unlink()
+        Path(path).symlink_to(Path(path).parents[2] / "outside")
+        return super().open(path, flags, mode)
+
+
+def test_a_link_that_changes_meanwhile_leads_to_no_other_file(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SecretMissing, match="is in no folder that this worker takes secrets from"):
+        secret_file("token", (folder,), _ReplacedLink(), (folder,))
+
+    assert opened_below(tmp_path) == []
