@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared.contracts.control import StopAttempt
+from shared.contracts.tasks import StepRef
 from shared.language.model import Condition, Dag, Param, Secret
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, task
@@ -71,13 +72,22 @@ def test_a_prepare_whose_check_fails_reports_the_values_it_evaluated(
     assert not logged.exc_info, "a missing secret is a mistake of a user, not of the program"
 
 
-@pytest.mark.parametrize("text", ["`exit 3`", "${NOWHERE:?is not set}"])
-def test_the_log_has_no_traceback_for_a_field_that_cannot_be_expanded(
-    rig: Rig, caplog: pytest.LogCaptureFixture, text: str
+@pytest.mark.parametrize(
+    ("step", "why"),
+    [
+        (command("true", stdout="`exit 3`"), "exit"),
+        (command("true", stdout="${NOWHERE:?is not set}"), "is not set"),
+        (command("true", working_dir="/dev/null/none"), "Not a directory"),
+        (command("true", signal_on_stop="SIGNONE"), "has no signal SIGNONE"),
+    ],
+)
+def test_the_log_has_no_traceback_for_a_mistake_in_the_workflow(
+    rig: Rig, caplog: pytest.LogCaptureFixture, step: StepRef, why: str
 ) -> None:
-    finished = rig.run(task(command("true", stdout=text)))
+    finished = rig.run(task(step))
 
     assert finished.outcome == "broken"
+    assert why in finished.error
     (logged,) = (record for record in caplog.records if record.getMessage() == "attempt.broken")
     assert logged.__dict__["error"] == finished.error
     assert not logged.exc_info

@@ -25,8 +25,8 @@ _TEXT_FOLLOWS = frozenset({"-c", "-command"})
 
 def default_shell() -> tuple[str, ...]:
     """Return this worker's shell: ``DAGU_DEFAULT_SHELL``, else ``SHELL``, else ``sh``."""
-    text = os.environ.get("DAGU_DEFAULT_SHELL") or os.environ.get("SHELL") or "sh"
-    return tuple(text.split())
+    given = (os.environ.get(name, "").split() for name in ("DAGU_DEFAULT_SHELL", "SHELL"))
+    return tuple(next(filter(None, given), ["sh"]))
 
 
 def effective_shell(step: Sequence[str] | None, dag: Sequence[str], scope: Scope) -> tuple[str, ...]:

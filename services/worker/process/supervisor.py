@@ -21,6 +21,7 @@ from typing import TypeVar
 from services.worker.process.guardian_client import GuardianClient, Process
 from services.worker.process.outcome import ProcessExit, Result, StopKind, classify
 from services.worker.process.step_users import StepUser, any_folder, make_folder, share_folder
+from shared.errors import InvalidInput
 
 __all__ = ["StopRequest", "Supervisor"]
 
@@ -99,7 +100,11 @@ class Supervisor:
         self._guardian = guardian
         self._attempt = attempt
         self._grace_s = grace_s
-        self._signal = signal.Signals[signal_on_stop] if signal_on_stop else signal.SIGTERM
+        try:
+            self._signal = signal.Signals[signal_on_stop or "SIGTERM"]
+        except KeyError as error:
+            # The scheduler that read the workflow may run on another kind of system.
+            raise InvalidInput(f"signalOnStop: the worker's system has no signal {signal_on_stop}") from error
         self._began = time.monotonic()
 
     def start_clock(self) -> None:

@@ -14,7 +14,7 @@ from services.worker.inputs.secret_provider import SecretMissing
 from services.worker.inputs.secret_values import SecretResolver
 from services.worker.inputs.workspace import Workspace
 from services.worker.output.files import log_paths
-from services.worker.process.shells import shell_argv
+from services.worker.process.shells import default_shell, shell_argv
 from shared.contracts.tasks import StepRef, Task
 from shared.errors import InvalidInput
 from shared.language.expansion.expand import expand, expand_text
@@ -269,3 +269,12 @@ def test_only_shells_that_have_it_get_errexit() -> None:
     assert shell_argv(("bash", "-x"), "true", errexit=True) == ["bash", "-x", "-e", "-c", "true"]
     assert shell_argv(("/bin/fish",), "true", errexit=True) == ["/bin/fish", "-c", "true"]
     assert shell_argv(("nix-shell",), "true", errexit=True, packages=("jq",))[1:] == ["-p", "jq", "--run", "true"]
+
+
+def test_a_default_shell_of_blanks_is_no_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGU_DEFAULT_SHELL", "  ")
+    monkeypatch.setenv("SHELL", "/bin/bash -x")
+    assert default_shell() == ("/bin/bash", "-x")
+
+    monkeypatch.setenv("SHELL", " ")
+    assert default_shell() == ("sh",)
