@@ -5,8 +5,9 @@ import random
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 
-__all__ = ["Background", "backoff_s", "wait_for_stop"]
+__all__ = ["Background", "WatchedThread", "backoff_s", "wait_for_stop"]
 
 _log = logging.getLogger(__name__)
 
@@ -20,11 +21,28 @@ _WAIT_S = 10.0 if sys.platform == "linux" else 0.5
 """Elsewhere a signal does not end a wait for a lock."""
 
 
-class Background:
-    """A named thread that runs ``body(stop)``, where ``stop`` is an event that asks it to end.
+class WatchedThread(threading.Thread):
+    """A daemon thread. If its body raises, it logs the error, calls ``on_death`` and ends.
 
-    ``start`` may be called at most once; ``stop`` may be called without ``start``. If the body raises, the thread logs
-    the error, calls ``on_death`` and ends: a process whose loops have ended must not look alive.
+    A process whose loops have ended must not look alive.
+    """
+
+    def __init__(self, name: str, body: Callable[[], None], on_death: Callable[[], None] = lambda: None) -> None:
+        super().__init__(target=body, name=name, daemon=True)
+        self._on_death = on_death
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except Exception:  # noqa: BLE001 - a bug in Dagway, whatever it was
+            _log.exception("thread.died", extra={"loop": self.name})
+            self._on_death()
+
+
+class Background:
+    """A watched thread that runs ``body(stop)``, where ``stop`` is an event that asks it to end.
+
+    ``start`` may be called at most once; ``stop`` may be called without ``start``.
 
     ``wake`` is called when the stop event has been set, to end a wait of the body for something else.
     """
@@ -37,10 +55,8 @@ class Background:
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._stop = threading.Event()
-        self._body = body
-        self._on_death = on_death
         self._wake = wake
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = WatchedThread(name, partial(body, self._stop), on_death)
         self._started = False
 
     def start(self) -> None:
@@ -61,13 +77,6 @@ class Background:
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
-
-    def _run(self) -> None:
-        try:
-            self._body(self._stop)
-        except Exception:  # noqa: BLE001 - whatever it was, the process must not look alive
-            _log.exception("thread.died", extra={"loop": self._thread.name})
-            self._on_death()
 
 
 def backoff_s(tries: int, *, first_s: float = 0.05, cap_s: float = 5.0) -> float:

@@ -93,7 +93,9 @@ def run_up(
             own_trouble=DiskCheck(config.data_dir).problem,
         )
         # Both servers bind here, before the scheduler's threads start: if a port is taken, there is nothing to stop.
-        server = EmbeddedServer(create_app(deps), config.host, config.port, threads=config.api_threads)
+        server = EmbeddedServer(
+            create_app(deps), config.host, config.port, threads=config.api_threads, on_death=on_death
+        )
         admin = OptionalAdminServer(config, lambda: worker.facts().trouble or scheduler.trouble)
         if scheduler.folder is not None:
             scheduler.folder.try_to_look()

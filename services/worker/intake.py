@@ -29,6 +29,7 @@ from shared.contracts.tasks import Task
 from shared.disk import DiskCheck
 from shared.errors import DecodeFailed, SignatureRefused, Unavailable
 from shared.log import bound
+from shared.service import WatchedThread
 from shared.tracing import SpanContext, within
 from shared.transport.base import BrokerQueue, Delivery, WorkerTransport, event_queue, task_queue, worker_queue
 
@@ -78,7 +79,6 @@ class TaskIntake:
         on_failure: Callable[[], None],
         drained: bool = False,
     ) -> None:
-        self._on_failure = on_failure
         self._selectors = selectors
         self._handler = handler
         self._attempts = attempts
@@ -110,7 +110,7 @@ class TaskIntake:
         self._own_queue = worker_queue(worker_id)
         queues = [self._own_queue, *([] if drained else self._shared_queues())]
         self._consumer = TaskConsumer(transport, queues, room=slots)
-        self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
+        self._thread = WatchedThread("intake", self._run, on_failure)
 
     def start(self) -> None:
         """Begin to take tasks."""
@@ -161,16 +161,12 @@ class TaskIntake:
         self._pool.shutdown()
 
     def _run(self) -> None:
-        try:
-            while not self._stopping:
-                self._follow_drain()
-                self._resume_if_room()
-                self._hand_back_kept(everything=self._full)
-                for delivery in self._consumer.take(self._free or 1, self._wait_s()):
-                    self._accept(delivery)
-        except Exception:  # noqa: BLE001 - a bug in Dagway, whatever it was
-            _log.exception("thread.died", extra={"loop": "intake"})
-            self._on_failure()
+        while not self._stopping:
+            self._follow_drain()
+            self._resume_if_room()
+            self._hand_back_kept(everything=self._full)
+            for delivery in self._consumer.take(self._free or 1, self._wait_s()):
+                self._accept(delivery)
 
     def _wait_s(self) -> float:
         if self._narrowed != self._wants_own_only():

@@ -92,8 +92,8 @@ class WorkerSettings:
 class Worker:
     """A worker inside this process. Installs no signal handlers, and does not close ``transport``.
 
-    If the guardian or the thread that takes tasks dies, ``failed`` is set and ``on_failure`` is called: the process
-    must then end with an exit code other than 0. ``guardian`` is a guardian process that was started before.
+    If the guardian or a thread dies, ``failed`` is set and ``on_failure`` is called: the process must then end with an
+    exit code other than 0. ``guardian`` is a guardian process that was started before.
     ``resolver`` looks up the secrets of steps.
     """
 
@@ -109,7 +109,7 @@ class Worker:
         self.counters = WorkerCounters()
         self.failed = threading.Event()
         self.incarnation = new_token()
-        self._heartbeats = HeartbeatSender(transport, settings.lease_s, self._heartbeat)
+        self._heartbeats = HeartbeatSender(transport, settings.lease_s, self._heartbeat, self._fail)
         self.attempts = AttemptRegistry(self._heartbeats.note_news)
         self._transport, self._settings, self._on_failure = transport, settings, on_failure
         self._started_at, self._started_s = utc_now(), time.monotonic()
@@ -138,9 +138,9 @@ class Worker:
             most_bytes=settings.run_files_mib << 20,
         )
         self._reserve = DiskReserve(data_dir, settings.data_size, self.run_files)
-        self._shipper = LogShipper(transport, self._reserve)
+        self._shipper = LogShipper(transport, self._reserve, self._fail)
         self._removing = Background("run-files", self.run_files.run, self._fail)
-        self._reporter = Reporter(transport, data_dir / "spool", self.attempts.delivered)
+        self._reporter = Reporter(transport, data_dir / "spool", self.attempts.delivered, self._fail)
         self._grants = Grants(self._reporter)
         self._handler = TaskHandler(
             WorkerIdentity(settings.worker_id, self.incarnation),

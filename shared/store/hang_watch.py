@@ -16,6 +16,7 @@ import time
 from typing import Any
 from weakref import WeakSet
 
+from psycopg2 import InterfaceError
 from psycopg2.extensions import connection, cursor, get_wait_callback
 
 __all__ = ["watched"]
@@ -76,7 +77,8 @@ class _Connection(connection):
 
     def cut(self) -> None:
         """Make whoever waits for an answer see the end of the connection."""
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.fileno())) as link:
+        # Whoever waits may have closed it meanwhile.
+        with contextlib.suppress(OSError, InterfaceError), socket.socket(fileno=os.dup(self.fileno())) as link:
             link.shutdown(socket.SHUT_RDWR)
 
 

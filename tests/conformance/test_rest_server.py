@@ -195,6 +195,17 @@ def test_a_client_that_takes_no_answer_is_given_up_after_a_while() -> None:
         server.stop()
 
 
+def test_a_server_that_ends_by_itself_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    died = threading.Event()
+    server = EmbeddedServer(LongAnswers(), "127.0.0.1", 0, on_death=died.set)
+    monkeypatch.setattr(server._server, "run", lambda: 1 // 0)
+    server.start()
+    try:
+        assert died.wait(PATIENCE_S)
+    finally:
+        server.stop()
+
+
 def test_a_taken_port_is_an_error_at_once(stack: Stack, server: EmbeddedServer) -> None:
     with pytest.raises(ConfigInvalid, match="[Aa]ddress already in use"):
         EmbeddedServer(stack.app, "127.0.0.1", server.port)

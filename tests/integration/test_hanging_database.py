@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, text
@@ -63,3 +64,10 @@ def test_a_statement_without_a_limit_is_not_given_up(limited: Engine, caplog: py
         connection.execute(text("SELECT pg_sleep(6)"))
         assert connection.execute(_PID).scalar_one()
     assert caplog.records == []
+
+
+def test_a_connection_that_was_closed_meanwhile_can_be_cut(limited: Engine) -> None:
+    link: Any = limited.raw_connection().driver_connection
+    link.close()
+
+    link.cut()

@@ -13,14 +13,18 @@ from typing import Any
 
 import pytest
 
+from services.worker.output.log_shipper import LogShipper
+from services.worker.process.guardian_client import _Link
 from services.worker.process.guardian_process import GuardianProcess
+from services.worker.reporting.heartbeat import HeartbeatSender
+from services.worker.reporting.reports import Reporter
 from shared.contracts.control import DrainOrder, StopAttempt
 from shared.contracts.events import AttemptFinished, AttemptRequested, AttemptStarted
 from shared.errors import BrokerUnavailable
 from shared.language.model import LogOutput
 from shared.transport.base import EVENTS, LOGS, BrokerQueue, Consumer, Delivery, Outgoing, task_queue, worker_queue
 from shared.transport.embedded.transport import EmbeddedTransport
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.worker_rig import Rig, command, task
 
 _ESCAPING = (
@@ -299,6 +303,24 @@ def test_a_worker_whose_intake_dies_fails_instead_of_looking_alive(
 
     (died,) = [record for record in caplog.records if record.message == "thread.died"]
     assert "a bug" in str(died.exc_info)
+
+
+@pytest.mark.parametrize("kind", [HeartbeatSender, LogShipper, Reporter])
+def test_a_worker_fails_if_one_of_its_threads_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[object]
+) -> None:
+    failed = threading.Event()
+    monkeypatch.setattr(kind, "_run", lambda _self: 1 // 0)
+    with Rig(tmp_path, on_failure=failed.set):
+        assert failed.wait(PATIENCE_S)
+
+
+def test_a_worker_fails_if_it_cannot_follow_its_guardian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = threading.Event()
+    monkeypatch.setattr(_Link, "_receive", lambda _self, _message: {}["unknown"])
+    with Rig(tmp_path, on_failure=failed.set) as rig:
+        assert rig.run(task(command("true"))).outcome == "broken"
+        assert failed.wait(PATIENCE_S)
 
 
 class _Flaky(EmbeddedTransport):

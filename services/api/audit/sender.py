@@ -15,6 +15,7 @@ from shared.contracts.audit import AuditEntry, AuditTarget
 from shared.contracts.codec import encode
 from shared.errors import Unavailable
 from shared.ids import new_run_id
+from shared.service import WatchedThread
 from shared.transport.base import AUDIT, Outgoing, Transport
 
 __all__ = ["AuditSender"]
@@ -51,7 +52,7 @@ class AuditSender:
         self._waiting = 0
         self._ready: deque[tuple[int, Outgoing]] = deque()
         """Messages to send, each with the count of its entry."""
-        self._thread: threading.Thread | None = None
+        self._thread: WatchedThread | None = None
         self._closed = False
 
     def add(self, entry: AuditEntry) -> None:
@@ -70,8 +71,8 @@ class AuditSender:
                 return
             self._open.setdefault(key, {})[entry.target] = entry
             self._waiting += 1
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="api-audit", daemon=True)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = WatchedThread("api-audit", self._run)
                 self._thread.start()
 
     def close(self) -> None:

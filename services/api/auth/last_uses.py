@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from shared.contracts.actors import SYSTEM
 from shared.contracts.commands.accounts import TouchCredential
 from shared.errors import DagwayError
+from shared.service import WatchedThread
 
 if TYPE_CHECKING:
     from services.api.command_client import Commands
@@ -35,7 +36,7 @@ class LastUses:
         self._change = threading.Condition()
         self._noted: dict[str, datetime] = {}
         self._waiting: dict[str, CredentialKind] = {}
-        self._thread: threading.Thread | None = None
+        self._thread: WatchedThread | None = None
 
     def note(self, kind: CredentialKind, row_id: str, recorded: datetime | None) -> None:
         """Note a use now. ``recorded``: the last use in the database. Never waits and never raises."""
@@ -48,8 +49,8 @@ class LastUses:
                 self._noted.clear()
             self._noted[row_id] = now
             self._waiting[row_id] = kind
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="api-last-uses", daemon=True)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = WatchedThread("api-last-uses", self._run)
                 self._thread.start()
             self._change.notify()
 

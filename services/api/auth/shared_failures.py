@@ -17,6 +17,7 @@ from shared.contracts.actors import SYSTEM
 from shared.contracts.commands.accounts import CountFailures, FailureCount
 from shared.errors import DagwayError
 from shared.login_failures import Guesser
+from shared.service import WatchedThread
 from shared.store.reads.reader import Reads
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class SharedFailures:
         self._change = threading.Condition()
         self._failed: dict[Guesser, int] = {}
         self._forgiven: dict[Guesser, None] = {}
-        self._thread: threading.Thread | None = None
+        self._thread: WatchedThread | None = None
         self._waits: OrderedDict[Guesser, tuple[float, datetime | None]] = OrderedDict()
 
     def wait_s(self, guessers: Iterable[Guesser]) -> float:
@@ -89,8 +90,8 @@ class SharedFailures:
             self._wake()
 
     def _wake(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="api-login-failures", daemon=True)
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = WatchedThread("api-login-failures", self._run)
             self._thread.start()
         self._change.notify()
 

@@ -5,7 +5,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from services.api.serving.held_threads import MOST_SLOW_READERS, most_threads
 from services.api.serving.places import Places
 from services.api.serving.tls_hello import ADVICE, begins_tls
 from shared.errors import ConfigInvalid
+from shared.service import WatchedThread
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -213,7 +214,7 @@ class EmbeddedServer:
 
     The constructor binds the port and sets ``port``; it raises ``ConfigInvalid`` if it cannot listen on the address.
     Requests are answered between ``start`` and ``stop``, ``threads`` of them at once. Those that hold a thread for
-    long come on top (``held_threads``).
+    long come on top (``held_threads``). ``on_death`` is called if a bug ends the server.
     """
 
     def __init__(
@@ -224,6 +225,7 @@ class EmbeddedServer:
         *,
         threads: int = 8,
         stall_s: float = _STALL_S,
+        on_death: Callable[[], None] = lambda: None,
         connections: int = _EMBEDDED_CONNECTIONS,
     ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -256,7 +258,7 @@ class EmbeddedServer:
         # Each request that computes needs a connection to the database, and there are few more than ``threads``.
         self._with_place = Places(app, threading.BoundedSemaphore(threads), self._threads.hold)
         self._server.channel_class = partial(_Channel, threads=self._threads, slow=_SlowReaders(), stall_s=stall_s)
-        self._thread = threading.Thread(target=self._serve, name="api-server", daemon=True)
+        self._thread = WatchedThread("api-server", self._serve, on_death)
         self._stopping = threading.Event()
 
     def start(self) -> None:
@@ -284,5 +286,4 @@ class EmbeddedServer:
         except Exception:
             # When ``stop`` closes the sockets, the loop fails, which is expected. At any other time it is an error.
             if not self._stopping.is_set():
-                _log.exception("api.server_broken")
                 raise

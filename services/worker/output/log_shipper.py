@@ -21,6 +21,7 @@ from services.worker.output.send_window import SendWindow
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
 from shared.errors import Unavailable
+from shared.service import WatchedThread
 from shared.transport.base import LOGS, Outgoing, WorkerTransport
 
 __all__ = ["RIDE_BYTES", "LogShipper", "log_message", "read_tail"]
@@ -232,7 +233,12 @@ class AttemptLogs:
 class LogShipper:
     """Tails the files of all running attempts on one thread, and ends the longest if the disk is nearly full."""
 
-    def __init__(self, transport: WorkerTransport, reserve: DiskReserve | None = None) -> None:
+    def __init__(
+        self,
+        transport: WorkerTransport,
+        reserve: DiskReserve | None = None,
+        on_death: Callable[[], None] = lambda: None,
+    ) -> None:
         self._transport = transport
         self._reserve = reserve
         self._window = SendWindow()
@@ -242,7 +248,7 @@ class LogShipper:
         """The logs to tail, in the order in which their attempts began."""
         self._asleep = False
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="log-shipper", daemon=True)
+        self._thread = WatchedThread("log-shipper", self._run, on_death)
 
     def start(self) -> None:
         self._thread.start()

@@ -181,6 +181,8 @@ class _Link:
                     self._receive(marshal.loads(body))  # noqa: S302 - from our own child
             except (OSError, ValueError, struct.error) as error:
                 _log.debug("guardian.stream_broken", extra={"error": str(error)})
+            except Exception:  # noqa: BLE001 - a bug in Dagway: nobody would hear how the processes end
+                _log.exception("thread.died", extra={"loop": "guardian"})
         self._end()
 
     def _receive(self, message: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from shared.contracts.codec import encode
 from shared.contracts.events import Heartbeat
 from shared.errors import Unavailable
 from shared.ids import new_token
+from shared.service import WatchedThread
 from shared.transport.base import HEARTBEATS, Outgoing, WorkerTransport
 
 __all__ = ["HEARTBEATS_PER_LEASE", "HeartbeatSender", "pause_s"]
@@ -39,7 +40,11 @@ class HeartbeatSender:
     """
 
     def __init__(
-        self, transport: WorkerTransport, lease_ttl_s: float, make_heartbeat: Callable[[bool], Heartbeat]
+        self,
+        transport: WorkerTransport,
+        lease_ttl_s: float,
+        make_heartbeat: Callable[[bool], Heartbeat],
+        on_death: Callable[[], None] = lambda: None,
     ) -> None:
         self._transport = transport
         self._lease_s = lease_ttl_s
@@ -52,7 +57,7 @@ class HeartbeatSender:
         self._heard_at = -float("inf")
         """When the last heartbeat that the broker confirmed was sent (monotonic time)."""
         self._heard_for_s = lease_ttl_s / 2
-        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+        self._thread = WatchedThread("lease", self._run, on_death)
 
     def start(self) -> None:
         """Send the first heartbeat immediately and start the thread that sends the others."""

@@ -26,6 +26,7 @@ from shared.contracts.codec import encode
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptProgress, Event
 from shared.errors import Unavailable
 from shared.private_files import private_file
+from shared.service import WatchedThread
 from shared.tracing import here
 from shared.transport.base import EVENT_SHARDS, EVENTS, LOGS, BrokerQueue, Outgoing, WorkerTransport
 
@@ -48,7 +49,13 @@ class Reporter:
     Calls ``on_delivered`` with the token of each spooled report after its delivery, or if its file is unreadable.
     """
 
-    def __init__(self, transport: WorkerTransport, spool_dir: Path, on_delivered: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        transport: WorkerTransport,
+        spool_dir: Path,
+        on_delivered: Callable[[str], None],
+        on_death: Callable[[], None] = lambda: None,
+    ) -> None:
         self._transport = transport
         self._dir = spool_dir
         self._room = spool_dir.with_name("spool-room")
@@ -56,7 +63,7 @@ class Reporter:
         self._on_delivered = on_delivered
         self._wake = threading.Event()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
+        self._thread = WatchedThread("spool", self._run, on_death)
 
     def start(self) -> None:
         """Start the thread that sends spooled reports, including those of an earlier process."""

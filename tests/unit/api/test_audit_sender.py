@@ -101,3 +101,24 @@ def test_entries_wait_for_a_broker_that_is_away(transport: EmbeddedTransport) ->
 
     eventually(lambda: [each.actor.name for each in received(transport)] == ["ann"])
     made.close()
+
+
+def test_after_an_error_nobody_expected_all_entries_are_sent(
+    transport: EmbeddedTransport, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    transport.declare([AUDIT])
+    made = sender(transport, 0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(transport, "send", lambda _message: 1 // 0)
+        made.add(entry("ann"))
+        eventually(lambda: "thread.died" in [record.message for record in caplog.records])
+
+    def names() -> set[str]:
+        # The thread may not have ended yet.
+        made.add(entry("bob", str(len(seen))))
+        seen.extend(each.actor.name for each in received(transport))
+        return set(seen)
+
+    seen: list[str] = []
+    eventually(lambda: names() == {"ann", "bob"})
+    made.close()

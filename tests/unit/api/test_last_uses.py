@@ -71,3 +71,21 @@ def test_a_use_while_the_broker_is_away_is_lost_and_the_next_is_recorded(command
     uses.note("api_key", "a", None)
 
     eventually(lambda: commands.sent == ["api_key a"])
+
+
+def test_after_an_error_nobody_expected_later_uses_are_sent(
+    commands: Commands, caplog: pytest.LogCaptureFixture
+) -> None:
+    uses = LastUses(commands, Clock())  # type: ignore[arg-type]
+    commands.accepts = None  # type: ignore[assignment]
+    uses.note("api_key", "a", None)
+    eventually(lambda: "thread.died" in [record.message for record in caplog.records])
+    commands.accepts = threading.Event()
+    commands.accepts.set()
+
+    def sent() -> bool:
+        # The thread may not have ended yet.
+        uses.note("api_key", f"b{len(commands.sent)}", None)
+        return "api_key b1" in commands.sent
+
+    eventually(sent)
