@@ -192,6 +192,26 @@ def test_every_attempt_is_kept(live: Live, tmp_path: Path) -> None:
     assert len(live.get("/dag-runs/kept/r/attempts?stepName=flaky")["attempts"]) == 5
 
 
+def test_attempts_can_be_read_in_pages(live: Live) -> None:
+    policy = "{repeat: while, condition: 'true', intervalSec: 0, limit: 5}"
+    step = f"{{name: again, command: 'true', repeatPolicy: {policy}}}"
+    live.dag("paged", f"steps:\n  - {step}\n  - {{name: b, command: exit 1}}\n")
+    live.start("paged", dagRunId="r")
+    live.until("paged", "r", 2)
+    every = live.get("/dag-runs/paged/r/attempts")["attempts"]
+    assert [(each["stepName"], each["number"]) for each in every] == [*(("again", n) for n in range(1, 6)), ("b", 1)]
+
+    assert live.get("/dag-runs/paged/r/attempts?limit=2") == {"attempts": every[3:]}
+    pages, cursor = [], ""
+    while cursor is not None:
+        page = live.get(f"/dag-runs/paged/r/attempts?stepName=again&limit=2&cursor={cursor}")
+        pages.append(page["attempts"])
+        cursor = page["nextCursor"]
+    assert pages == [every[3:5], every[1:3], every[:1]]
+    for wrong in ("stepName=again&cursor=x", "limit=2&cursor=x", "stepName=again&limit=2&cursor=x", "limit=0"):
+        assert live.refused("GET", f"/dag-runs/paged/r/attempts?{wrong}")[0] == 400, wrong
+
+
 def test_an_open_attempt_is_listed(live: Live, tmp_path: Path) -> None:
     live.dag("open", f"steps:\n  - name: s\n    command: until test -e {tmp_path}/go; do sleep 0.05; done\n")
     live.start("open", dagRunId="r")
@@ -199,6 +219,7 @@ def test_an_open_attempt_is_listed(live: Live, tmp_path: Path) -> None:
     def listed() -> dict[str, Any]:
         found = live.get("/dag-runs/open/r/attempts")["attempts"]
         assert [each["status"] for each in found] == ["running"]
+        assert live.get("/dag-runs/open/r/attempts?stepName=s&limit=1")["attempts"][0]["number"] == 1
         return dict(found[0])
 
     found = eventually(listed)

@@ -17,21 +17,15 @@ def tries(attempts: Iterable[AttemptRow]) -> list[AttemptRow]:
 
 
 def attempts_json(attempts: Sequence[AttemptRow], zone: tzinfo | None) -> list[dict[str, Any]]:
-    """Return the JSON of attempts, which are ordered by node and age."""
-    counted: dict[int, int] = {}
-    found = []
-    for each in attempts:
-        if each.counts:
-            counted[each.node] = counted.get(each.node, 0) + 1
-        found.append(_attempt(each, counted[each.node] if each.counts else None, zone))
-    return found
+    """Return the JSON of attempts."""
+    return [_attempt(each, zone) for each in attempts]
 
 
-def _attempt(row: AttemptRow, number: int | None, zone: tzinfo | None) -> dict[str, Any]:
+def _attempt(row: AttemptRow, zone: tzinfo | None) -> dict[str, Any]:
     return {
         "stepName": row.node_name,
         "runAttempt": row.run_attempt,
-        **({} if number is None else {"number": number}),
+        **({"number": row.tries} if row.counts else {}),
         "status": row.outcome or row.state.value,
         "dispatchedAt": json_values.milliseconds(row.dispatched_at, zone),
         **sparse(

@@ -30,3 +30,4 @@ class AttemptSchema(Schema):
 
 class AttemptsSchema(Schema):
     attempts: list[AttemptSchema]
+    nextCursor: str | None = Field(default=None, description="the page of older ones; only with stepName and limit")

@@ -1,7 +1,7 @@
 """Everything the gateway reads. Each method makes a few indexed queries and returns typed rows, not API JSON."""
 
 from shared.store.reads.accounts import AccountReads, ApiKeyRow, UserRow, WebhookRow
-from shared.store.reads.attempts import AttemptReads, AttemptRow
+from shared.store.reads.attempts import AttemptPlace, AttemptReads, AttemptRow
 from shared.store.reads.audit import AuditFilter, AuditPlace, AuditReads, AuditRow
 from shared.store.reads.base import SchemaRevision
 from shared.store.reads.dags import DagReads
@@ -37,6 +37,7 @@ from shared.store.reads.workspaces import WorkspaceReads, WorkspaceRow
 __all__ = [
     "ApiKeyRow",
     "ApprovalRow",
+    "AttemptPlace",
     "AttemptRow",
     "AuditFilter",
     "AuditPlace",

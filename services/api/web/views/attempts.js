@@ -1,5 +1,6 @@
 // Every attempt of a step, of all attempts of the run: a retry adds one and takes none away.
 
+import { get } from "../api.js";
 import { h } from "../dom.js";
 import { badge } from "../status.js";
 import { clock, took } from "../time.js";
@@ -12,21 +13,35 @@ const WORDS = {
 /** How many attempts are shown at first: a step that repeats may have tens of thousands. */
 export const MOST_ATTEMPTS = 200;
 
+const MAX_PAGE = 1000;
+
+/** Read the newest `most` attempts of a step, oldest first. */
+export async function newestAttempts(base, stepName, most, signal) {
+  const found = [];
+  let cursor;
+  do {
+    const page = await get(`${base}/attempts`, { stepName, limit: Math.min(most - found.length, MAX_PAGE), cursor }, signal);
+    found.unshift(...page.attempts);
+    cursor = page.nextCursor;
+  } while (cursor && found.length < most);
+  return found;
+}
+
 /**
- * The first `most` attempts as a table, the newest first; `chosen`: the number of the one whose log is shown, `place(changes)`: an
- * address, `more(count)` shows so many.
+ * The newest attempts of a step as a table, the newest first; `chosen`: the number of the one whose log is shown, `place(changes)`: an
+ * address, `more()` shows older ones.
  */
-export function attempts(list, { chosen, place, most, more }) {
+export function attempts(list, { chosen, place, more }) {
   const tries = list.filter((each) => each.number);
+  const older = (tries[0]?.number ?? 1) - 1;
   if (list.length < 2) return null;
   return h("section", { key: "attempts", "aria-label": "Attempts" },
     h("table", { class: "rows attempts" },
       h("caption", { class: "unseen" }, "Attempts of this step, the newest first"),
       h("thead", {}, h("tr", {}, h("th", {}, "Attempt"), h("th", {}, "Result"), h("th", {}, "Began"), h("th", {}, "Took"),
         h("th", { class: "wide" }, "Worker"))),
-      h("tbody", {}, list.slice(-most).reverse().map((each) => row(each, tries.length, chosen, place)))),
-    list.length > most && h("p", {}, h("button", { type: "button", onclick: () => more(most + MOST_ATTEMPTS) },
-      `Show ${Math.min(MOST_ATTEMPTS, list.length - most)} more`)));
+      h("tbody", {}, [...list].reverse().map((each) => row(each, tries.at(-1)?.number, chosen, place)))),
+    older > 0 && h("p", {}, h("button", { type: "button", onclick: more }, `Show ${Math.min(MOST_ATTEMPTS, older)} more`)));
 }
 
 function row(each, count, chosen, place) {

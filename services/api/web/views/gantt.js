@@ -8,7 +8,7 @@ import { span } from "../time.js";
 
 const LINES = 300;
 /** How many attempts of one step are drawn: a step that repeats may have tens of thousands. */
-const BARS = 200;
+export const BARS = 200;
 const WIDTH = 1000;
 const NAMES = 180;
 const LINE = 20;

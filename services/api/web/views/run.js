@@ -11,8 +11,8 @@ import { stay, to } from "../router.js";
 import { active, moves, nodesOf } from "../status.js";
 import { ago, clock, took } from "../time.js";
 import { approvals, lacksQuestions, readQuestions } from "./approval.js";
-import { MOST_ATTEMPTS } from "./attempts.js";
-import { gantt } from "./gantt.js";
+import { MOST_ATTEMPTS, newestAttempts } from "./attempts.js";
+import { BARS, gantt } from "./gantt.js";
 import { runActions } from "./run_actions.js";
 import { MOST_CHILDREN, stepPanel } from "./step.js";
 import { failedSteps, note, stepList } from "./steps.js";
@@ -113,11 +113,10 @@ export function run(page) {
 
   async function stepAttempts() {
     const { step, tab, view } = page.place.query;
-    if (view === "gantt") state.every = (await get(`${base}/attempts`, {}, page.signal)).attempts;
+    // One more of each step than are drawn: the picture says if it leaves some out.
+    if (view === "gantt") state.every = (await get(`${base}/attempts`, { limit: BARS + 1 }, page.signal)).attempts;
     const known = step && !tab && allNodes().some((node) => node.step.name === step && node.startedAt);
-    if (!known) state.attempts = [];
-    else if (view === "gantt") state.attempts = state.every.filter((each) => each.stepName === step);
-    else state.attempts = (await get(`${base}/attempts`, { stepName: step }, page.signal)).attempts;
+    state.attempts = known ? await newestAttempts(base, step, state.find.mostAttempts, page.signal) : [];
   }
 
   function draw() {

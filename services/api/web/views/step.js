@@ -9,7 +9,7 @@ import { stay, to } from "../router.js";
 import { may } from "../session.js";
 import { active, badge, moves, nodesOf, words } from "../status.js";
 import { clock, took } from "../time.js";
-import { attempts } from "./attempts.js";
+import { attempts, MOST_ATTEMPTS } from "./attempts.js";
 import { progressBar, what } from "./steps.js";
 
 /** How many sub-runs are shown at first. */
@@ -38,9 +38,9 @@ export function stepPanel(page, state, node, place, changed) {
     remarks(node),
     stepActions(page, state, node),
     children(state, node, changed),
-    attempts(state.attempts, { chosen: attempt, place, most: state.find.mostAttempts, more: (mostAttempts) => {
-      Object.assign(state.find, { mostAttempts });
-      changed();
+    attempts(state.attempts, { chosen: attempt, place, more: () => {
+      state.find.mostAttempts += MOST_ATTEMPTS;
+      page.refresh();
     } }),
     log({ where, attempt, name: step.name, live, streams: ["stdout", "stderr"], first: node.statusLabel === "failed" ? "stderr" : "stdout",
       instead: "stdout" }));
