@@ -38,6 +38,9 @@ def test_a_poison_message_is_seen_returned_and_discarded(live: Live) -> None:
     assert (letter["queue"], letter["messageType"], letter["size"]) == (COMMANDS.name, "", 11)
     assert "not an envelope" in letter["reason"]
 
+    outcome = live.get("/commands/poison")
+    assert (outcome["outcome"], outcome["error"]["code"]) == ("failed", "internal_error")
+
     body = {"ids": [letter["id"], letter["id"]]}
     assert live.post("/dead-letters/bulk/return", body) == {"results": [{"id": letter["id"], "outcome": "done"}]}
     # It still cannot be read.
@@ -51,6 +54,7 @@ def test_a_poison_message_is_seen_returned_and_discarded(live: Live) -> None:
     ]
     assert listed(live) == []
     assert transport.waiting(DEAD_LETTERS) == 0
+    assert live.refused("GET", "/commands/poison") == (404, "not_found")
 
 
 def test_bad_ids_are_refused_with_the_field(live: Live) -> None:

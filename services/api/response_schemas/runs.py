@@ -198,7 +198,10 @@ class LogHitsSchema(Schema):
 class CommandSchema(Schema):
     commandId: str
     type: str
-    outcome: Literal["recorded", "refused"]
+    outcome: Literal["recorded", "refused", "failed"] = Field(
+        description="failed: no scheduler could carry it out, and it is a dead letter, which an administrator may have "
+        "tried again"
+    )
     recordedAt: str
     result: dict[str, Any]
     error: ErrorBodySchema | None = None

@@ -35,3 +35,13 @@ class DeadLetterReads(Reader):
         query = select(*columns_of(t.dead_letters, DeadLetterRow)).order_by(t.dead_letters.c.place).limit(limit)
         with self._statement(of_server=True) as connection:
             return tuple(DeadLetterRow(*row) for row in connection.execute(query))
+
+    def dead_letter_of(self, message_id: str, queue: str) -> DeadLetterRow | None:
+        """Return a message of this broker queue that is a dead letter and about which nothing is decided."""
+        c = t.dead_letters.c
+        query = select(*columns_of(t.dead_letters, DeadLetterRow)).where(
+            c.message_id == message_id, c.queue == queue, c.decision == ""
+        )
+        with self._statement(of_server=True) as connection:
+            row = connection.execute(query.limit(1)).one_or_none()
+        return None if row is None else DeadLetterRow(*row)
