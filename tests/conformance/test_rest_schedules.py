@@ -80,6 +80,27 @@ def test_the_command_without_a_dag_lists_the_slots_of_all(stack: Stack, tmp_path
     assert [line.split()[0] for line in of_one.splitlines()] == ["TIME", "2025-11-24"]
 
 
+def test_pages_of_slots_go_on_within_a_minute(stack: Stack) -> None:
+    facts = {"expression": "0 * * * *", "outcome": "missed", "reason": "late", "decided_at": NOW}
+    places = [(NOW, "a", "start"), (NOW, "b", "restart"), (NOW, "b", "start"), (NOW - timedelta(hours=1), "a", "start")]
+    for at, name, kind in places:
+        add(stack, t.cron_slots, file_name=name, dag_name=name, slot_at=at, kind=kind, **facts)
+    stack.add_dag("b")
+
+    every = stack.get("/slots")
+    assert (len(every["slots"]), every["nextCursor"]) == (4, None)
+    for path, expected in (("/slots", every["slots"]), ("/dags/b/slots", every["slots"][1:3])):
+        found, cursor = [], ""
+        while cursor is not None:
+            page = stack.get(f"{path}?limit=1&cursor={cursor}")
+            found += page["slots"]
+            cursor = page["nextCursor"]
+        assert [(each["slot"], each["fileName"], each["kind"]) for each in found] == [
+            (each["slot"], each["fileName"], each["kind"]) for each in expected
+        ]
+    assert stack.api("GET", "/slots?cursor=x").status_code == 400
+
+
 def test_a_run_has_the_scheduled_time_that_it_is_for(stack: Stack) -> None:
     stack.add_dag("a")
     stack.add_run("a", "late", "succeeded", scheduled_at=NOW - timedelta(hours=2))

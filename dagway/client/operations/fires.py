@@ -15,13 +15,14 @@ def list_dag_slots(
     limit: int | None = None,
     before: datetime | None = None,
     outcome: Literal["", "fired", "skipped", "missed"] | None = None,
+    cursor: str | None = None,
 ) -> ApiCall[SlotsSchema]:
     """List the scheduled times of a DAG and what happened at each, newest first, and the next scheduled time."""
     return ApiCall(
         "GET",
         path_of("dags", file_name, "slots"),
         model(SlotsSchema),
-        query={"limit": limit, "before": before, "outcome": outcome},
+        query={"limit": limit, "before": before, "outcome": outcome, "cursor": cursor},
     )
 
 
@@ -30,6 +31,7 @@ def list_slots(
     limit: int | None = None,
     before: datetime | None = None,
     outcome: Literal["", "fired", "skipped", "missed"] | None = None,
+    cursor: str | None = None,
     since: datetime | None = None,
 ) -> ApiCall[AllSlotsSchema]:
     """List the scheduled times of all DAGs and what happened at each, newest first."""
@@ -37,7 +39,7 @@ def list_slots(
         "GET",
         "/slots",
         model(AllSlotsSchema),
-        query={"limit": limit, "before": before, "outcome": outcome, "since": since},
+        query={"limit": limit, "before": before, "outcome": outcome, "cursor": cursor, "since": since},
     )
 
 

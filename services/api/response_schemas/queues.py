@@ -50,10 +50,12 @@ class SlotSchema(Schema):
 class SlotsSchema(Schema):
     nextSlot: str
     slots: list[SlotSchema]
+    nextCursor: str | None
 
 
 class AllSlotsSchema(Schema):
     slots: list[SlotSchema]
+    nextCursor: str | None
 
 
 class CalendarDaySchema(Schema):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, Field
 
 from services.api import checked_values
+from services.api.cursors import moment, read_cursor, write_cursor
 from services.api.operations import ApiResponse, Call, Operations, Query, json_bytes, ok
 from services.api.problems import bad_request
 from services.api.representations import json_values
@@ -17,7 +18,7 @@ from services.api.run_details.lookup import find_dag
 from services.api.run_details.specs import load_dags
 from shared.clock import local_zone
 from shared.status import FireOutcome
-from shared.store.reads.reader import DagRow, FireRow
+from shared.store.reads.reader import DagRow, FirePlace, FireRow
 
 __all__ = ["FIRES"]
 
@@ -33,18 +34,17 @@ class FiresQuery(Query):
     limit: int = Field(default=100, ge=1, le=1000, description="how many fires to list")
     before: AwareDatetime | None = Field(default=None, description="only fires before this time (RFC 3339)")
     outcome: Literal["", FireOutcome] = ""
+    cursor: str = Field(default="", max_length=1200, description="nextCursor of a page: return the page after it")
 
 
 @FIRES.get("/dags/{fileName}/slots", id="listDAGSlots", response=SlotsSchema)
 def fires(call: Call, query: FiresQuery, file_name: str) -> ApiResponse:
     """List the scheduled times of a DAG and what happened at each, newest first, and the next scheduled time."""
     stem = checked_values.file_name(file_name)
-    before = checked_values.utc(query.before, "before")
-    found = call.deps.reads.fires(stem, before=before, outcome=query.outcome, limit=query.limit)
-    if not found:
+    found = _page(call, query, stem)
+    if not found["slots"]:
         find_dag(call.deps, file_name)  # a DAG without fires is no error
-    following = json_values.timestamp(call.deps.reads.next_fire_at(stem), call.deps.zone)
-    return ok({"nextSlot": following, "slots": [_fire(call, each) for each in found]})
+    return ok({"nextSlot": json_values.timestamp(call.deps.reads.next_fire_at(stem), call.deps.zone), **found})
 
 
 class AllFiresQuery(FiresQuery):
@@ -54,9 +54,28 @@ class AllFiresQuery(FiresQuery):
 @FIRES.get("/slots", id="listSlots", response=AllSlotsSchema)
 def all_fires(call: Call, query: AllFiresQuery) -> ApiResponse:
     """List the scheduled times of all DAGs and what happened at each, newest first."""
-    since, before = checked_values.utc(query.since, "since"), checked_values.utc(query.before, "before")
-    found = call.deps.reads.fires(since=since, before=before, outcome=query.outcome, limit=query.limit)
-    return ok({"slots": [_fire(call, each) for each in found]})
+    return ok(_page(call, query, since=checked_values.utc(query.since, "since")))
+
+
+def _page(call: Call, query: FiresQuery, stem: str = "", *, since: datetime | None = None) -> dict[str, Any]:
+    before = checked_values.utc(query.before, "before")
+    behind = read_cursor(query.cursor, _place) if query.cursor else None
+    found = call.deps.reads.fires(
+        stem, since=since, before=before, behind=behind, outcome=query.outcome, limit=query.limit + 1
+    )
+    shown = found[: query.limit]
+    cursor = None
+    if len(found) > query.limit:
+        at, *names = shown[-1].place
+        cursor = write_cursor(at.isoformat(), *names)
+    return {"slots": [_fire(call, each) for each in shown], "nextCursor": cursor}
+
+
+def _place(values: list[Any]) -> FirePlace | None:
+    match values:
+        case [str(at), str(file_name), str(kind)]:
+            return FirePlace(moment(at), file_name, kind)
+    return None
 
 
 def _fire(call: Call, fire: FireRow) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from shared.store.reads.rows import (
     WorkerRow,
 )
 from shared.store.reads.runs import RunReads
-from shared.store.reads.schedules import FireRow, FireTime, PauseRow, ScheduleReads, WaitFacts
+from shared.store.reads.schedules import FirePlace, FireRow, FireTime, PauseRow, ScheduleReads, WaitFacts
 from shared.store.reads.secrets import SecretReads, SecretRow
 from shared.store.reads.statistics import EndedRunRow, EndedStepRow, StatisticsReads
 from shared.store.reads.stream import ChangeRow, DagVersionRow, Place, StreamReads
@@ -49,6 +49,7 @@ __all__ = [
     "EndedRunRow",
     "EndedStepRow",
     "FailedStepRow",
+    "FirePlace",
     "FireRow",
     "FireTime",
     "ListedRunRow",

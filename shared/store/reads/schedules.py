@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, tuple_
 
 from shared.store import tables as t
 from shared.store.functions import bytewise
@@ -16,10 +16,18 @@ from shared.store.queries.workers import takes_work
 from shared.store.queries.workspaces import RESERVED, gathered
 from shared.store.reads.base import AnySelect, Reader, columns_of
 
-__all__ = ["FireRow", "FireTime", "HoldRow", "PauseRow", "QueueFacts", "ScheduleReads", "WaitFacts"]
+__all__ = ["FirePlace", "FireRow", "FireTime", "HoldRow", "PauseRow", "QueueFacts", "ScheduleReads", "WaitFacts"]
 
 _NAMED = 5
 """How many running runs of a queue are named."""
+
+
+class FirePlace(NamedTuple):
+    """The place of a fire in a list, which is sorted by time, newest first, then by file name and kind."""
+
+    slot_at: datetime
+    file_name: str
+    kind: str
 
 
 class FireRow(NamedTuple):
@@ -38,6 +46,10 @@ class FireRow(NamedTuple):
     dag_name: str
     dag_run_id: str | None
     decided_at: datetime
+
+    @property
+    def place(self) -> FirePlace:
+        return FirePlace(self.slot_at, self.file_name, self.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +143,14 @@ class ScheduleReads(Reader):
         *,
         since: datetime | None = None,
         before: datetime | None = None,
+        behind: FirePlace | None = None,
         outcome: str = "",
         limit: int = 100,
     ) -> tuple[FireRow, ...]:
-        """Return the fires of a DAG, or of all, newest first, with ``since <= slot_at < before``."""
+        """Return the fires of a DAG, or of all, newest first, with ``since <= slot_at < before``.
+
+        ``behind``: only those that come after this place in the list.
+        """
         c = t.cron_slots.c
         query = select(*columns_of(t.cron_slots, FireRow)).where(
             c.file_name == file_name if file_name else self._ours(c.file_name)
@@ -143,6 +159,9 @@ class ScheduleReads(Reader):
             query = query.where(c.slot_at >= since)
         if before is not None:
             query = query.where(c.slot_at < before)
+        if behind is not None:
+            later_name = tuple_(c.file_name, c.kind) > tuple_(behind.file_name, behind.kind)
+            query = query.where(c.slot_at <= behind.slot_at, or_(c.slot_at < behind.slot_at, later_name))
         if outcome:
             query = query.where(c.outcome == outcome)
         with self._statement() as connection:
