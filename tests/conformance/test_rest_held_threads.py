@@ -1,6 +1,7 @@
 """Clients that hold threads of ``dagway up`` for long, of every kind at once, leave some for others."""
 
 import http.client
+import socket
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from services.api.serving.held_threads import MOST_FOLLOWERS, MOST_SLOW_READERS
 from services.api.serving.server import EmbeddedServer
 from shared.contracts.commands import StartRun
 from tests.conformance.rest_stack import NOW, open_stack
-from tests.harness.eventually import PATIENCE_S
+from tests.harness.eventually import PATIENCE_S, eventually
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -126,3 +127,29 @@ def test_the_threads_for_those_who_wait_compute_no_more_requests_at_once() -> No
     finally:
         server.stop()
     assert app.most == threads
+
+
+def test_connections_that_were_all_busy_make_room_when_they_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.api.serving.server._CHANNEL_TIMEOUT_S", 3600)
+    go = threading.Event()
+
+    def app(_environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
+        go.wait(PATIENCE_S)
+        start_response("200 OK", [("Content-Length", "5")])
+        return [b"short"]
+
+    server = EmbeddedServer(app, "127.0.0.1", 0, connections=50)
+    server.start()
+    try:
+        with ExitStack() as links:
+            for _ in range(50):
+                link = links.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+                link.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+            eventually(lambda: server._server.in_connection_overflow)
+            go.set()
+
+            late = links.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S))
+            late.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+            assert late.recv(12) == b"HTTP/1.1 200"
+    finally:
+        server.stop()

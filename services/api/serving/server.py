@@ -190,6 +190,9 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         # The server's loop asks this of each connection, at least once a second.
         if self.total_outbufs_len and time.time() - self.last_activity > self._stall_s:
             self.end()
+        # All were busy when they were opened: the server accepts none whose opening would make room.
+        if self.server.in_connection_overflow:
+            self._make_room()
         return bool(super().readable())
 
     def end(self) -> None:
