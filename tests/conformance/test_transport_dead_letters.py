@@ -1,5 +1,7 @@
 """Dead letters are returned, discarded or kept as decided, on each transport."""
 
+import pytest
+
 from shared.transport.base import DEAD_LETTERS, DeadLetter, DeadLetterDecision, Durability, Transport
 from tests.conformance.transport_moves import fresh, is_unroutable, only_letter, put, take_all, take_one
 from tests.harness.eventually import eventually
@@ -69,3 +71,14 @@ def test_settling_looks_at_no_more_letters_than_its_limit(transport: Transport) 
     eventually(lambda: waiting(transport, 1))
     transport.settle_dead_letters(lambda _letter: DISCARD, 0)
     assert transport.waiting(DEAD_LETTERS) == 1
+
+
+def test_more_letters_may_take_more_time(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    route = fresh()
+    consumer = transport.consume([route], prefetch=1)
+    put(transport, route, b"here")
+    take_one(consumer).dead_letter("why")
+    eventually(lambda: waiting(transport, 1))
+    monkeypatch.setattr("shared.transport.rabbitmq.admin._SETTLE_TIMEOUT_S", 0)
+
+    assert [letter.body for letter in transport.dead_letters(6000)] == [b"here"]
