@@ -3,6 +3,7 @@
 import pytest
 
 from shared.transport.base import DEAD_LETTERS, DeadLetter, DeadLetterDecision, Durability, Transport
+from shared.transport.rabbitmq import admin
 from tests.conformance.transport_moves import fresh, is_unroutable, only_letter, put, take_all, take_one
 from tests.harness.eventually import eventually
 
@@ -79,6 +80,6 @@ def test_more_letters_may_take_more_time(transport: Transport, monkeypatch: pyte
     put(transport, route, b"here")
     take_one(consumer).dead_letter("why")
     eventually(lambda: waiting(transport, 1))
-    monkeypatch.setattr("shared.transport.rabbitmq.admin._SETTLE_TIMEOUT_S", 0)
+    monkeypatch.setattr(admin, "_SETTLE_TIMEOUT_S", 0)
 
     assert [letter.body for letter in transport.dead_letters(6000)] == [b"here"]

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from shared.contracts.control import StopAttempt
-from shared.contracts.tasks import StepRef
-from shared.language.model import Condition, Dag, Param, Secret
+from shared.language.model import Condition, Dag, Param, Secret, Step
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, task
 
@@ -82,7 +81,7 @@ def test_a_prepare_whose_check_fails_reports_the_values_it_evaluated(
     ],
 )
 def test_the_log_has_no_traceback_for_a_mistake_in_the_workflow(
-    rig: Rig, caplog: pytest.LogCaptureFixture, step: StepRef, why: str
+    rig: Rig, caplog: pytest.LogCaptureFixture, step: Step, why: str
 ) -> None:
     finished = rig.run(task(step))
 

@@ -109,7 +109,7 @@ def test_after_an_error_nobody_expected_all_entries_are_sent(
     transport.declare([AUDIT])
     made = sender(transport, 0.01)
     with monkeypatch.context() as patch:
-        patch.setattr(transport, "send", lambda _message: 1 // 0)
+        patch.setattr(made, "_send", lambda: 1 // 0)
         made.add(entry("ann"))
         eventually(lambda: "thread.died" in [record.message for record in caplog.records])
 
