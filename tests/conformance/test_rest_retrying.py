@@ -202,7 +202,8 @@ def test_attempts_can_be_read_in_pages(live: Live) -> None:
     assert [(each["stepName"], each["number"]) for each in every] == [*(("again", n) for n in range(1, 6)), ("b", 1)]
 
     assert live.get("/dag-runs/paged/r/attempts?limit=2") == {"attempts": every[3:]}
-    pages, cursor = [], ""
+    pages: list[Any] = []
+    cursor: Any = ""
     while cursor is not None:
         page = live.get(f"/dag-runs/paged/r/attempts?stepName=again&limit=2&cursor={cursor}")
         pages.append(page["attempts"])

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -90,7 +91,8 @@ def test_pages_of_slots_go_on_within_a_minute(stack: Stack) -> None:
     every = stack.get("/slots")
     assert (len(every["slots"]), every["nextCursor"]) == (4, None)
     for path, expected in (("/slots", every["slots"]), ("/dags/b/slots", every["slots"][1:3])):
-        found, cursor = [], ""
+        found: list[dict[str, Any]] = []
+        cursor: Any = ""
         while cursor is not None:
             page = stack.get(f"{path}?limit=1&cursor={cursor}")
             found += page["slots"]
