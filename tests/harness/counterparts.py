@@ -137,6 +137,9 @@ class _Handler(QuietHandler):
         if asked["model"] == "unknown":
             self._answer(404, b'{"error": "no such model"}')
             return
+        if asked["model"] == "strange":
+            self._answer(200, " ".join(words).encode())
+            return
         if not asked["stream"]:
             message = {"role": "assistant", "content": " ".join(words)}
             self._answer(200, json.dumps({"choices": [{"message": message}]}).encode())

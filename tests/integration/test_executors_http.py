@@ -307,6 +307,37 @@ def test_a_refusal_and_an_incomplete_answer_are_failures(rig: Rig, server: HttpC
     assert broken.error.endswith("the answer is incomplete: the model's endpoint closed the stream early")
 
 
+@pytest.mark.parametrize(
+    ("stream", "answer"),
+    [
+        (True, "data: [1]"),
+        (True, 'data: {"choices": [1]}'),
+        (True, f"data: {'[' * 100_000}"),
+        (False, "[1]"),
+        (False, '{"choices": [{"message": "hi"}]}'),
+    ],
+)
+def test_an_endpoint_that_is_no_model_fails_the_step(
+    rig: Rig, server: HttpCounterpart, answer: str, *, stream: bool
+) -> None:
+    finished = rig.run(task(chat(server, answer, model="strange", stream=stream)))
+
+    assert (finished.outcome, finished.exit_code) == ("failed", 1)
+    assert "the model's endpoint sent no chat answer" in finished.error
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_without_end_fails_the_step_before_it_fills_the_memory(
+    rig: Rig, server: HttpCounterpart, monkeypatch: pytest.MonkeyPatch, *, stream: bool
+) -> None:
+    monkeypatch.setattr("services.worker.executors.chat._MOST_ANSWER", 80)
+    short = rig.run(task(chat(server, "a few words", stream=stream)))
+    long = rig.run(task(chat(server, "many words " * 8, stream=stream)))
+
+    assert (short.outcome, long.outcome) == ("succeeded", "failed"), (short.error, long.error)
+    assert "larger than 80 bytes" in long.error or "longer than 80 characters" in long.error
+
+
 def test_an_answer_is_printed_while_it_arrives_and_a_stop_ends_it(rig: Rig, server: HttpCounterpart) -> None:
     rig.give(task(chat(server, "first HANG last"), token="hang"))
     eventually(lambda: any(chunk.data == b"first " for chunk in rig.logs("hang")))

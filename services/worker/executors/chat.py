@@ -43,6 +43,9 @@ _HTTP_OK = 200
 _RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
 _WAITS_S = (1.0, 2.0, 4.0)
 _LONGEST_WAIT_S = 30.0
+_MOST_ANSWER = 4 << 20
+"""The maximum size of an answer, in characters, and of a response that is not a stream, in bytes. Both are in memory,
+and the end report of the attempt contains the answer."""
 _MOST_HISTORY = 256 * 1024
 """The maximum size of earlier messages, in characters. The oldest messages are dropped first."""
 
@@ -165,16 +168,18 @@ class _Exchange:
         try:
             if stream:
                 return self._print_stream(response)
-            message = json.loads(response.read())["choices"][0]["message"]
+            message = json.loads(_body(response))["choices"][0]["message"]
             self._print(message)
             self._scope.write(self._io.stdout, b"\n")
-        except (KeyError, IndexError, TypeError) as error:
+        except (KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
             return f"the model's endpoint sent no chat answer: {error}"
         return ""
 
     def _print(self, part: dict[str, Any]) -> None:
         reasoning = str(part.get("reasoning_content") or part.get("reasoning") or "") if self._thinking else ""
         content = str(part.get("content") or "")
+        if len(self.answer) + len(content) > _MOST_ANSWER:
+            raise ValueError(f"the answer is longer than {_MOST_ANSWER} characters")
         self.answer += content
         if reasoning or content:
             self._scope.write(self._io.stdout, (reasoning + content).encode(errors="replace"))
@@ -193,6 +198,16 @@ class _Exchange:
                 finished = finished or bool(choice.get("finish_reason"))
         self._scope.write(self._io.stdout, b"\n")
         return "" if finished else "the answer is incomplete: the model's endpoint closed the stream early"
+
+
+def _body(response: urllib3.BaseHTTPResponse) -> bytes:
+    parts, size = list[bytes](), 0
+    while piece := response.read1(_PIECE, decode_content=True):
+        parts.append(piece)
+        size += len(piece)
+        if size > _MOST_ANSWER:
+            raise ValueError(f"the response is larger than {_MOST_ANSWER} bytes")
+    return b"".join(parts)
 
 
 def _retry_after_s(response: urllib3.BaseHTTPResponse, otherwise_s: float) -> float:
