@@ -20,6 +20,8 @@ from shared.language.yaml.reader import read_yaml
 __all__ = ["NotFormatted", "formatted"]
 
 _INDENT = 2
+_LINE_END = re.compile(r"\r\n?|\n")
+"""As YAML has it."""
 _AFTER_DASH = re.compile(r"-( +)(?=\S)")
 _LARGEST = 256 * 1024
 """Characters. The scanner that knows the places of all values is slow."""
@@ -52,7 +54,7 @@ def formatted(text: str) -> str:
     if len(text) > _LARGEST:
         raise NotFormatted(f"the file is larger than {_LARGEST} characters")
     meant = _meaning(text)
-    lines = text.split("\n")
+    lines = _LINE_END.split(text)
     layout = _Layout()
     try:
         for node in yaml.compose_all(readable(text)[0], Loader=yaml.SafeLoader):

@@ -109,6 +109,7 @@ def test_the_examples_are_formatted(path: Path) -> None:
         ("a:\n- b\n# about c\n- c\n# end\n", "a:\n  - b\n  # about c\n  - c\n# end\n"),
         ("a:\n-   # why\n    b: 1\n", "a:\n  - # why\n    b: 1\n"),
         ("a:\n      'x\n       y'\n", "a:\n  'x\n   y'\n"),
+        ("a: 1\rb:\r- x\r\n", "a: 1\nb:\n  - x\n"),
         ("{a: 1,\n   b: 2}\n", "{a: 1,\n   b: 2}\n"),
     ],
 )
