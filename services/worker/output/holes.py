@@ -36,9 +36,12 @@ def read_data(fd: int, size: int, place: int) -> tuple[bytes, int]:
 
 
 def has_holes(fd: int) -> bool:
-    """Return whether a part of the file was never written."""
+    """Return whether a part of the file was never written. If the file system cannot tell, there is none."""
     end = os.fstat(fd).st_size
-    return end > 0 and os.lseek(fd, 0, os.SEEK_HOLE) < end
+    try:
+        return end > 0 and os.lseek(fd, 0, os.SEEK_HOLE) < end
+    except OSError:
+        return False
 
 
 def bytes_on_disk(fd: int) -> int:
