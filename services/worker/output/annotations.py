@@ -35,14 +35,22 @@ class Annotations:
     """
 
     def __init__(self, max_output_bytes: int) -> None:
-        self.progress: Progress | None = None
         self.remarks: tuple[Remark, ...] = ()
         self.outputs: dict[str, str] = {}
         self.version = 0
         """Incremented by each progress and each remark."""
+        self._progress: tuple[float, float, str] | None = None
         self._left = max_output_bytes
         self._held: bytes | None = b""
         """The start of an unfinished line that may be an annotation; ``None`` if the line cannot be one."""
+
+    @property
+    def progress(self) -> Progress | None:
+        """The last progress. Made when it is reported, since a step may print one for each line of its input."""
+        if self._progress is None:
+            return None
+        current, total, text = self._progress
+        return Progress(current=current, total=total, text=text)
 
     def feed(self, data: bytes) -> None:
         """Read the next bytes of the stream; they may end in the middle of a line."""
@@ -73,7 +81,7 @@ class Annotations:
         if found := _PROGRESS.match(text):
             current, total, remark = float(found[1]), float(found[2]), found[3] or ""
             if 0 <= current <= total and total > 0:
-                self.progress = Progress(current=current, total=total, text=remark[:_MAX_TEXT])
+                self._progress = (current, total, remark[:_MAX_TEXT])
                 self.version += 1
         elif found := _REMARK.match(text):
             self._remark("warning" if found[1] == "warning" else "notice", found[2])
@@ -96,5 +104,7 @@ class Annotations:
 
 def _next(data: bytes, after: int) -> int:
     """Return the position of the next line that begins with ``::``, or -1 if there is none."""
+    if data.startswith(b"\n::", after):
+        return after + 1  # to call RE2 takes longer than the rest for such a line
     found = _NEXT.search(data, after)
     return -1 if found is None else found.start() + 1
