@@ -39,6 +39,7 @@ from shared.status import AttemptState, NodeStatus, RunStatus
 
 __all__ = ["Message", "advance", "apply", "fresh_nodes", "fresh_tally"]
 
+_HALT_AGAIN = timedelta(seconds=10)
 _AboutAttempt = (
     AttemptStarted
     | AttemptFinished
@@ -243,6 +244,19 @@ def _halts(draft: Draft, reason: str) -> list[Halt | StopChild]:
     return [*attempts, *called]
 
 
+def _end_repeated(draft: Draft) -> Ignored:
+    """End the executions that a stop has left to repeated steps: the time limit of their run has passed.
+
+    Says so again until they have ended: a worker may have missed it, and no heartbeat is answered with a halt for them.
+    """
+    halts = [
+        Halt(node.attempt.worker_id, node.attempt.token, revoked=False, reason="timeout")
+        for node in draft.nodes
+        if _repeats(draft, node) and node.attempt is not None and node.attempt.worker_id is not None
+    ]
+    return Ignored("stopping already", (*halts, WakeAt(-1, "timeout", draft.now + _HALT_AGAIN)) if halts else ())
+
+
 def _dequeue(draft: Draft, message: Dequeue) -> Refused | None:
     if draft.run.status is not RunStatus.QUEUED:
         return Refused("bad_request", f"Run {draft.run.dag_run_id!r} is {draft.run.status}, not queued")
@@ -275,10 +289,12 @@ def _timer(draft: Draft, message: TimerFired) -> Ignored | None:
         return children.out_of_time(draft, message.node)
     if message.kind == "timeout":
         started_at, limit = draft.run.started_at, timedelta(seconds=draft.run.plan.dag.timeout_sec)
-        if draft.run.stop_reason or started_at is None or not draft.run.plan.dag.timeout_sec:
+        if started_at is None or not limit or draft.run.stop_reason not in {"", "stop"}:
             return Ignored("no time limit to enforce")
         if draft.now < started_at + limit:
             return Ignored("not due", (WakeAt(-1, "timeout", started_at + limit),))
+        if draft.run.stop_reason:
+            return _end_repeated(draft)
         _bring_to_a_stop(draft, "timeout", "scheduler")
         # The errors of its steps only say that they were ended.
         draft.set_run(error=OUT_OF_TIME)

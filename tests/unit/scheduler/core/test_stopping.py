@@ -9,7 +9,7 @@ from services.scheduler.core.decision import Advanced, Ignored, Refused
 from services.scheduler.core.messages import ChildrenSeen, Dequeue, PatchNode, Stop, TimerFired
 from services.scheduler.core.sub_runs import ASKED
 from shared.contracts.events import ChildCall
-from shared.language.model import Handler
+from shared.language.model import Handler, RepeatMode, RepeatPolicy
 from shared.status import AttemptState, NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import T0, Stage, fresh, make_dag, step
 
@@ -291,6 +291,23 @@ def test_a_stop_after_the_time_limit_leaves_the_run_failed() -> None:
     stage.play()
 
     assert stage.run.status is RunStatus.FAILED
+
+
+def test_the_time_limit_ends_an_execution_that_a_stop_has_left_to_a_repeated_step() -> None:
+    stage = Stage.begun(make_dag(step("a", repeat_policy=RepeatPolicy(repeat=RepeatMode.WHILE)), timeout_sec=60))
+    stage.start("a")
+    stage.stop()
+    assert halted(stage) == []
+    stage.wait(60)
+    assert halted(stage) == [("w1", False)]
+    stage.wait(10)
+    assert halted(stage) == [("w1", False), ("w1", False)], "the worker may have missed the first"
+    stage.finish("a", "aborted")
+    stage.wait(10)
+
+    assert (stage.states(), stage.run.status) == ("aborted", RunStatus.ABORTED)
+    assert len(stage.halts) == 2
+    assert not stage.wakes
 
 
 def test_a_retry_has_its_own_time_limit() -> None:
