@@ -79,6 +79,22 @@ def test_a_mail_step_with_a_refused_address_sends_nothing_and_says_whose_it_is(r
     assert rig.log(finished, "stdout") == b""
 
 
+class _RudeServer(MailCounterpart):
+    """Takes every mail, and closes the connection without a reply to QUIT."""
+
+    async def handle_QUIT(self, server: Any, _session: Any, _envelope: Any) -> str:  # noqa: N802 - the library's name
+        server.transport.abort()
+        return "221 Bye"
+
+
+def test_a_mail_is_sent_when_the_server_has_taken_it_and_however_the_connection_ends(rig: Rig) -> None:
+    with _RudeServer(None) as server:
+        finished = rig.run(task(mail(), options={"smtp": {"host": "localhost", "port": server.port}}))
+
+        assert server.mails.get(timeout=60)[0] == ["b@example.org"]
+    assert finished.outcome == "succeeded", finished.error
+
+
 def test_a_mail_of_a_run_reaches_whom_it_can_and_names_the_others(rig: Rig) -> None:
     to = ("b@example.org", "Who <unknown@example.org>")
     told = Mail(id="m", settings=MailSettings(sender="a@example.org", to=to), status="failed", nodes=())

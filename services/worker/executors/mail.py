@@ -10,6 +10,7 @@ import smtplib
 import socket
 import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from email.errors import MessageError
 from email.message import EmailMessage
@@ -203,7 +204,9 @@ def send_mail(
                 )
             client.login(server.username, server.password)
         refused = client.send_message(message)
-        client.quit()
+        # The server has the mail. Were this a failure, a retry would send it again.
+        with suppress(smtplib.SMTPException, OSError):
+            client.quit()
     finally:
         # Without QUIT: after a failed handshake the server would not reply to it.
         client.close()
