@@ -186,7 +186,7 @@ def _stop(draft: Draft, message: Stop) -> Ignored | Refused | None:
     if draft.run.status is not RunStatus.RUNNING:
         return Refused("not_running", f"Run {draft.run.dag_run_id!r} is {draft.run.status}, not running")
     if draft.run.stop_reason:
-        return Ignored("stopping already", tuple(_halts(draft, draft.run.stop_reason)))
+        return Ignored("stopping already", tuple(_halts(draft, draft.run.stop_reason, again=True)))
     _bring_to_a_stop(draft, "stop", message.by)
     return None
 
@@ -227,16 +227,17 @@ def _repeats(draft: Draft, node: Node) -> bool:
     return node.kind == STEP and draft.run.plan.steps[node.idx].repeat_policy is not None
 
 
-def _halts(draft: Draft, reason: str) -> list[Halt | StopChild]:
+def _halts(draft: Draft, reason: str, *, again: bool = False) -> list[Halt | StopChild]:
     """Return the effects that stop open attempts and sub-runs.
 
-    On a stop, a repeated step may finish its execution, as in Dagu.
+    On a stop, a repeated step may finish its execution, as in Dagu. ``again``: a handler may have begun since the
+    first stop, to clean up, and goes on.
     """
     attempts = [
         Halt(node.attempt.worker_id, node.attempt.token, revoked=False, reason=reason)
         for node in draft.nodes
         if node.attempt is not None and node.attempt.worker_id is not None and node.kind != FOLLOW_UP
-        if reason == "timeout" or not _repeats(draft, node)
+        if reason == "timeout" or not (_repeats(draft, node) or (again and node.kind == HANDLER))
     ]
     called = [
         StopChild(child.run_id) for node in draft.nodes if node.calls for child in node.children.having(ASKED, HELD)

@@ -163,6 +163,20 @@ def test_a_second_stop_is_sent_to_the_workers_again_and_changes_no_state() -> No
     assert halted(stage) == [("w1", False), ("w1", False)]
 
 
+def test_a_second_stop_leaves_the_handlers_alone_that_clean_up_after_the_first() -> None:
+    stage = Stage.begun(make_dag(*AB, handlers=CLOSING))
+    stage.start("a")
+    stage.stop()
+    stage.finish("a", "aborted")
+    stage.start("onCancel")
+    stage.stop()
+
+    assert halted(stage) == [("w1", False)]
+    stage.finish("onCancel")
+    stage.play()
+    assert stage.order() == ["a", "onCancel", "onExit"]
+
+
 def test_a_worker_lost_after_the_stop_leaves_the_step_aborted() -> None:
     stage = Stage.begun(make_dag(step("a", retry_policy=PATIENT)))
     stage.start("a")
