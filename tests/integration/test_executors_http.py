@@ -310,10 +310,8 @@ def test_a_refusal_and_an_incomplete_answer_are_failures(rig: Rig, server: HttpC
 @pytest.mark.parametrize(
     ("stream", "answer"),
     [
-        (True, "data: [1]"),
         (True, 'data: {"choices": [1]}'),
         (True, f"data: {'[' * 100_000}"),
-        (False, "[1]"),
         (False, '{"choices": [{"message": "hi"}]}'),
     ],
 )
@@ -331,8 +329,7 @@ def test_an_answer_without_end_fails_the_step_before_it_fills_the_memory(
     rig: Rig, server: HttpCounterpart, monkeypatch: pytest.MonkeyPatch, *, stream: bool
 ) -> None:
     monkeypatch.setattr("services.worker.executors.chat._MOST_ANSWER", 80)
-    short = rig.run(task(chat(server, "a few words", stream=stream)))
-    long = rig.run(task(chat(server, "many words " * 8, stream=stream)))
+    short, long = (rig.run(task(chat(server, "some words " * times, stream=stream))) for times in (1, 8))
 
     assert (short.outcome, long.outcome) == ("succeeded", "failed"), (short.error, long.error)
     assert "larger than 80 bytes" in long.error or "longer than 80 characters" in long.error
