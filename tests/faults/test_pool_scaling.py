@@ -77,9 +77,10 @@ def test_a_pool_is_scaled_by_its_own_attempts_and_not_by_runs_that_a_limit_holds
         eventually(says(gpu, 30))
         eventually(says("sum(dagway:open_attempts:max)", 39))
 
-        # A pool that nobody has asked for needs no worker. Without schedulers nobody knows what a pool needs: then the
-        # result is empty, and no worker may end.
-        assert says(asked["dagway-worker-unused"], 0)()
+        # A pool that nobody has asked for needs no worker.
+        # A scrape that a busy machine answers too late is missing for a moment.
+        eventually(says(asked["dagway-worker-unused"], 0))
+        # Without schedulers nobody knows what a pool needs: then the result is empty, and no worker may end.
         for scheduler in cluster.schedulers:
             scheduler.kill9()
         eventually(lambda: not any(leaf.ask(query) for query in asked.values()))
