@@ -22,7 +22,7 @@ from tests.deploy.manifests import ROOT
 from tests.harness.client import Client
 from tests.harness.cluster import give_roles, new_database
 from tests.harness.engines import DockerEngine
-from tests.harness.eventually import eventually, free_port
+from tests.harness.eventually import PATIENCE_S, eventually, free_port
 from tests.harness.needs import need
 from tests.harness.servers import PostgresServer, RabbitServer
 from tests.harness.signing import signing_settings
@@ -167,7 +167,7 @@ def _end(*containers: Container) -> None:
     for container in containers:
         container.kill("SIGTERM")
     for container in containers:
-        assert container.wait(timeout=40)["StatusCode"] == 0, container.logs().decode()[-2000:]
+        assert container.wait(timeout=PATIENCE_S)["StatusCode"] == 0, container.logs().decode()[-2000:]
         assert container.diff() in (None, [])
 
 
@@ -239,7 +239,7 @@ def test_every_service_runs_in_a_container_of_its_own(
 
 
 def _done(container: Container) -> None:
-    assert container.wait(timeout=60)["StatusCode"] == 0, container.logs().decode()[-2000:]
+    assert container.wait(timeout=PATIENCE_S)["StatusCode"] == 0, container.logs().decode()[-2000:]
 
 
 def _ended(answer: Any) -> Any:

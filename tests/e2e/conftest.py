@@ -28,7 +28,7 @@ def shared_cluster(
     system = Cluster(folder, rabbit, postgres, gateways=2, program=OWN_PROGRAM)
     for gateway in system.gateways:
         # Many tests compare the answer to a write. On a busy machine a scheduler needs longer than the default of 5 s.
-        gateway.env["DAGWAY_COMMAND_WAIT_S"] = "15"
+        gateway.env["DAGWAY_COMMAND_WAIT_S"] = "30"
     with system:
         yield system
 

@@ -11,11 +11,13 @@ from pydagu.models import Dag, DagResponseMessage, DagRunId, DagRunResult, Start
 
 from tests.harness.cluster import Deployment
 from tests.harness.counterparts import HttpCounterpart
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 
 
 @pytest.fixture
-def theirs(deployment: Deployment) -> DaguHttpClient:
+def theirs(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> DaguHttpClient:
+    # It gives each request the default of ``httpx``, 5 s, which a busy machine may need.
+    monkeypatch.setattr("httpx._config.DEFAULT_TIMEOUT_CONFIG.read", PATIENCE_S)
     return DaguHttpClient(uuid.uuid4().hex[:20], f"{deployment.client.base}/api/v2/")
 
 

@@ -103,7 +103,7 @@ def test_up_can_be_ended_while_its_migration_waits(postgres_server: PostgresServ
                 return cursor.rowcount > 0
 
             eventually(migrates)
-            assert process.terminate(timeout_s=30) == 1
+            assert process.terminate() == 1
     holder.close()
     assert current(url) is None
     postgres_server.drop_database(url)

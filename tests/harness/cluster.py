@@ -92,7 +92,7 @@ class Deployment:
 
     def stop(self) -> list[int]:
         """Stop all processes by SIGTERM, and return their exit codes."""
-        return [process.terminate(timeout_s=35) for process in reversed(self.processes) if process.running]
+        return [process.terminate() for process in reversed(self.processes) if process.running]
 
     def kill9(self) -> None:
         """Kill all processes by SIGKILL."""

@@ -216,6 +216,7 @@ class MailCounterpart:
             require_starttls=tls is not None,
             auth_required=tls is not None,
             authenticator=self._authenticate if tls is not None else None,
+            ready_timeout=PATIENCE_S,
         )
 
     def _authenticate(self, _server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
