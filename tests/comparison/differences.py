@@ -129,6 +129,12 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "running",
+        "A stop lets a step with a `repeatPolicy` finish its execution. If it never does, the run cannot be stopped.",
+        "A second stop ends such a step like any other.",
+        "Every run can be stopped.",
+    ),
+    Difference(
+        "running",
         "A step lasts until all processes that it leaves in the background have closed its output.",
         "It waits for their output for at most 5 s. They go on after it, but what they print later is not in the log.",
         "A server that a step starts would never let the step end.",

@@ -74,7 +74,8 @@ def stop_command(
 ) -> None:
     """Stop a running run.
 
-    Without RUN, stop all running runs of the DAG. Waits until they have ended: steps may have handlers that clean up.
+    Without RUN, stop all running runs of the DAG. Waits until they have ended: a step with a
+    `repeatPolicy` may finish its execution, and handlers clean up. A second stop ends such a step too.
     Exits with 0 even if nothing runs, but with 1 if there is no such DAG, or if RUN is queued or waits for approval:
     use `dagway dequeue` or `dagway reject` then.
     """

@@ -230,14 +230,14 @@ def _repeats(draft: Draft, node: Node) -> bool:
 def _halts(draft: Draft, reason: str, *, again: bool = False) -> list[Halt | StopChild]:
     """Return the effects that stop open attempts and sub-runs.
 
-    On a stop, a repeated step may finish its execution, as in Dagu. ``again``: a handler may have begun since the
-    first stop, to clean up, and goes on.
+    On a stop, a repeated step may finish its execution, as in Dagu. If it never does, a second stop (``again``) ends the
+    run. A handler may have begun since the first stop, to clean up, and goes on.
     """
     attempts = [
         Halt(node.attempt.worker_id, node.attempt.token, revoked=False, reason=reason)
         for node in draft.nodes
         if node.attempt is not None and node.attempt.worker_id is not None and node.kind != FOLLOW_UP
-        if reason == "timeout" or not (_repeats(draft, node) or (again and node.kind == HANDLER))
+        if reason == "timeout" or (node.kind != HANDLER if again else not _repeats(draft, node))
     ]
     called = [
         StopChild(child.run_id) for node in draft.nodes if node.calls for child in node.children.having(ASKED, HELD)

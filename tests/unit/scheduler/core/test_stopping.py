@@ -177,6 +177,19 @@ def test_a_second_stop_leaves_the_handlers_alone_that_clean_up_after_the_first()
     assert stage.order() == ["a", "onCancel", "onExit"]
 
 
+def test_a_repeated_step_may_finish_its_execution_after_a_stop_and_is_ended_by_a_second_one() -> None:
+    endless = RepeatPolicy(repeat=RepeatMode.WHILE)
+    stage = Stage.begun(make_dag(step("a", repeat_policy=endless), step("b", "a")))
+    stage.start("a")
+    stage.stop()
+    assert halted(stage) == []
+
+    stage.stop()
+    assert halted(stage) == [("w1", False)]
+    stage.finish("a", "aborted")
+    assert (stage.states(), stage.run.status) == ("aborted not_started", RunStatus.ABORTED)
+
+
 def test_a_worker_lost_after_the_stop_leaves_the_step_aborted() -> None:
     stage = Stage.begun(make_dag(step("a", retry_policy=PATIENT)))
     stage.start("a")
