@@ -153,6 +153,13 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "running",
+        "A `call` whose sub-run is aborted, for instance because its preconditions are not met, fails with exit code "
+        "0: an `exitCode` of `continueOn` does not name it.",
+        "The exit code is 1, as after every failed `call`.",
+        "0 is the exit code of a success.",
+    ),
+    Difference(
+        "running",
         "A failed `call` of a workflow that does not exist prints nothing.",
         "It prints a JSON summary, as every failed `call` does.",
         "Who reads the log sees which workflow is missing.",
