@@ -137,7 +137,7 @@ class HeartbeatRecords:
             Halt(row["token_worker"], row["token"], revoked=False, reason=row["stop_reason"])
             for row in rows
             if row["stop_reason"] and row["kind"] in _STOPPED and row["token_state"] == AttemptState.RUNNING
-            # On a stop, a repeated step may finish its execution. A second stop ends it; if that is missed, a third one.
+            # On a stop, a repeated step may finish its execution. A second stop ends it, or if that is missed a third.
             if not (row["stop_reason"] == "stop" and _repeats(batch, row))
         ]
         for worker_id in holders:
