@@ -101,8 +101,8 @@ def migrate(url: str, *, scripts: Path = SCRIPTS, stop: threading.Event | None =
     transaction that reads a table, such as a backup's, and others use the table in between. ``stop`` ends such a wait.
 
     Raises:
-        ConfigInvalid: another version of Dagway migrated the database, its encoding is not UTF8, or the database user lacks a
-            privilege; the error text has the SQL that mends it.
+        ConfigInvalid: another version of Dagway migrated the database, its encoding is not UTF8, or the database user
+            lacks a privilege; the error text has the SQL that mends it.
         StoreUnavailable: the database is unavailable, or ``stop`` was set while the migration waited for others.
     """
     limits = TimeLimits(lock_s=_LOCK_WAIT_S)
