@@ -230,8 +230,8 @@ def _repeats(draft: Draft, node: Node) -> bool:
 def _halts(draft: Draft, reason: str, *, again: bool = False) -> list[Halt | StopChild]:
     """Return the effects that stop open attempts and sub-runs.
 
-    On a stop, a repeated step may finish its execution, as in Dagu. If it never does, a second stop (``again``) ends the
-    run. A handler may have begun since the first stop, to clean up, and goes on.
+    On a stop, a repeated step may finish its execution, as in Dagu. If it never does, a second stop (``again``) ends
+    the run. A handler may have begun since the first stop, to clean up, and goes on.
     """
     attempts = [
         Halt(node.attempt.worker_id, node.attempt.token, revoked=False, reason=reason)
