@@ -130,6 +130,7 @@ def test_the_password_of_the_first_user_is_printed_however_late_a_scheduler_crea
         stack.answer = lambda _command: None
         with pytest.raises(Unavailable, match="no scheduler has said yet"):
             stack.deps.first_user.ensure()
+        eventually(lambda: stack.seen != [])  # its thread may be held up for longer than the gateway waits
         command = stack.command
         assert capsys.readouterr().out == ""
         # A scheduler carries it out now, and its reply finds nobody who waits.
