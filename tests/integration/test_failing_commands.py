@@ -39,7 +39,8 @@ def test_a_failing_command_is_answered_and_stops_no_other(stack: Stack, caplog: 
     errors = [reply.error for reply in replies]
     assert {(error.code, "dead letter" in error.message) for error in errors if error} == {("internal_error", True)}
     assert len(errors) == 3
-    assert [record.message for record in caplog.records] == ["delivery.failed"] * 6, "each is tried alone twice"
+    failed = [record.message for record in caplog.records if record.message == "delivery.failed"]
+    assert len(failed) == 6, "each is tried alone twice"
     letters = eventually(lambda: _some(stack, 3))
     assert {reason.partition(":")[0] for reason in letters} == {"failed twice"}
 
