@@ -215,10 +215,16 @@ def _upgrade(connection: Connection, scripts: Path) -> str:
 
 
 def revision(connection: Connection) -> str | None:
-    """Return the schema revision of a database, or ``None`` if the database is empty."""
+    """Return the schema revision of a database, or ``None`` if there is none that its user may read."""
     if not inspect(connection).has_table(_revision.name):
         return None
-    return connection.execute(select(_revision.c.version_num)).scalar()
+    try:
+        return connection.execute(select(_revision.c.version_num)).scalar()
+    except exc.ProgrammingError as error:
+        # The first migration grants the rights of schedulers and gateways long after it has made this table.
+        if getattr(error.orig, "pgcode", None) != _PERMISSION_DENIED:
+            raise
+        return None
 
 
 def current(url: str) -> str | None:
@@ -250,6 +256,9 @@ def require_head(engine: Engine) -> None:
     with store_errors(), engine.connect() as connection:
         found = revision(connection)
     if found is None:
-        raise ConfigInvalid(f"the database is empty, but this program needs schema {HEAD}: run dagway migrate")
+        raise ConfigInvalid(
+            f"the database is empty, or its user may not read it, but this program needs schema {HEAD}: "
+            "run dagway migrate"
+        )
     if found < HEAD:
         raise ConfigInvalid(f"the database has schema {found}, but this program needs {HEAD}: run dagway migrate")

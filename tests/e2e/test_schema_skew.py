@@ -6,8 +6,13 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 from psycopg2 import sql
+from sqlalchemy import make_url
 
-from shared.store.migrate import HEAD, current
+from shared.errors import ConfigInvalid
+from shared.ids import new_token
+from shared.store.engine import open_engine
+from shared.store.migrate import HEAD, current, require_head
+from shared.store.reads.reader import Reads, SchemaRevision
 from tests.harness.client import ask_probe
 from tests.harness.cluster import Cluster, running
 from tests.harness.eventually import eventually
@@ -79,6 +84,21 @@ def test_services_wait_for_the_migration_and_work_on_a_later_schema(
         assert told["version"] == worker["version"] == system.client.ask("GET", "/health").json["version"]
     finally:
         system.close()
+
+
+def test_a_service_that_has_no_rights_yet_waits_for_the_migration(postgres_server: PostgresServer) -> None:
+    """The first migration grants rights long after it has made its table of revisions."""
+    url, name = postgres_server.create_migrated_database(), f"early_{new_token()}"
+    postgres_server.execute(f"CREATE ROLE {name} LOGIN")
+    early = open_engine(make_url(url).set(username=name).render_as_string())
+
+    with pytest.raises(ConfigInvalid, match="its user may not read it, .*: run dagway migrate"):
+        require_head(early)
+    assert Reads(early).schema() == SchemaRevision(HEAD, None)
+
+    early.dispose()
+    postgres_server.drop_database(url)
+    postgres_server.execute(f"DROP ROLE {name}")
 
 
 @pytest.mark.parametrize(
