@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from services.worker.process import supervisor
 from shared.contracts.control import StopAttempt
 from shared.language.model import Output
 from tests.harness.cluster import gone, pid_in
-from tests.harness.eventually import eventually
+from tests.harness.eventually import PATIENCE_S, eventually
 from tests.harness.needs import need
 from tests.harness.worker_rig import Rig, command, script, task
 
@@ -107,8 +108,9 @@ def test_output_in_another_encoding_is_kept_in_the_log_and_made_text_in_the_vari
 @pytest.mark.parametrize("log_output", ["separate", "merged"])
 @pytest.mark.parametrize("redirect", ["> >({})", "> >({}) 2>&1"])
 def test_what_a_process_substitution_writes_after_its_shell_has_ended_is_kept(
-    rig: Rig, redirect: str, log_output: str
+    rig: Rig, redirect: str, log_output: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(supervisor, "_OUTPUT_S", PATIENCE_S)
     text = f"exec {redirect.format('sleep 0.5; cat')}\necho first\necho last"
     step = task(command(script=text, shell=("bash",), output=Output(name="O")), log_output=log_output)
 
