@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -139,6 +138,9 @@ BUSY = """
     from services.api.serving.greenlets import become_green
 
     become_green()
+    from services.api.serving.gevent_worker import GreenWorker
+
+    GreenWorker._close_idle = lambda worker: None  # it would end connections that are silent for 15 s
     busy, all_are_busy = [], Event()
 
     def app(environ, start_response):
@@ -167,8 +169,6 @@ def test_connections_of_a_gateway_that_all_were_busy_make_room_as_soon_as_they_w
             for link in busy:
                 assert has_answer(link)
 
-            began_s = time.monotonic()
             assert server.answers()
-            assert time.monotonic() - began_s < 10, "only when some had been silent for 15 s"
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
