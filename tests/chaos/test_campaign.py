@@ -60,12 +60,12 @@ def test_nothing_is_lost_or_doubled_while_one_command_runs_all(tmp_path: Path, l
 def test_the_judge_finds_what_removed_guards_let_through(
     servers: tuple[RabbitServer, PostgresServer], tmp_path: Path
 ) -> None:
-    """Whether a fault meets what the guard protects is chance: there are up to three campaigns."""
+    """Whether a fault meets what the guard protects is chance: there are up to six campaigns."""
     removed = without(("token once", "grant", "inbox", "heard"), tmp_path / "removed")
     # Inbox; token once and grant; heard.
     expected = {"accepted runs exist", "executions are recorded", "losses have a cause"}
     found: dict[str, list[str]] = {}
-    for number in range(3):
+    for number in range(6):
         folder = tmp_path / f"campaign-{number}"
         (folder / "ledger").mkdir(parents=True)
         with distributed(folder / "system", *servers, gateways=1, schedulers=1, workers=1, env=removed) as target:
