@@ -105,8 +105,11 @@ def test_several_tasks_arrive_at_once_only_while_there_is_much_room(
     assert transport.waiting(route) == 0
 
 
-def test_no_task_is_returned_when_another_consumer_takes_over_in_the_middle_of_many(transport: Transport) -> None:
+def test_no_task_is_returned_when_another_consumer_takes_over_in_the_middle_of_many(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A task that RabbitMQ returns to its queue counts as redelivered, and its worker has to ask a scheduler."""
+    monkeypatch.setattr(task_consumer, "_CLOSE_AFTER_S", LONG_S)  # a task may be on its way for that long
     route = fresh()
     consumer = TaskConsumer(transport, [route], room=100)
     bodies = [b"%d" % number for number in range(600)]
@@ -129,7 +132,11 @@ def test_no_task_is_returned_when_another_consumer_takes_over_in_the_middle_of_m
     consumer.close()
 
 
-def test_no_task_is_returned_when_a_worker_is_drained_in_the_middle_of_many(transport: Transport) -> None:
+def test_no_task_is_returned_when_a_worker_is_drained_in_the_middle_of_many(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The test waits for as long. Tasks are on their way for less, also from a broker that stands still for seconds.
+    monkeypatch.setattr(task_consumer, "_CLOSE_AFTER_S", 5.0)
     own, shared = fresh(), fresh()
     consumer = TaskConsumer(transport, [own, shared], room=100)
     put(transport, shared, *(b"%d" % number for number in range(300)))
