@@ -86,13 +86,17 @@ def _join(word: str, base: Any, child: Any, places: tuple[Place, Place]) -> Any:
 
 
 def _handlers(base: YamlMap, child: YamlMap) -> YamlMap:
-    """Merge handlers. A handler of the document replaces the base's handler of the same name entirely."""
-    own = {key.lower() for key in child}
+    """Merge handlers. A handler of the document replaces the base's handler of the same name entirely.
+
+    An empty one, such as a key of which only the name is left, replaces nothing.
+    """
+    filled = [key for key in child if child[key] not in (None, {})]
+    own = {key.lower() for key in filled}
     merged = YamlMap(child.at)
     for key in base:
         if key.lower() not in own and _ALIASES.get(key.lower(), "") not in own:
             _put(merged, key, base[key], base, key)
-    for key in child:
+    for key in filled:
         _put(merged, key, child[key], child, key)
     return merged
 

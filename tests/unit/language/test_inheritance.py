@@ -100,3 +100,15 @@ def test_a_handler_replaces_the_bases_handler_of_the_same_event_under_either_nam
         Handler.ABORT: ("new", ()),
         Handler.EXIT: ("bye", ()),
     }
+
+
+@pytest.mark.parametrize("empty", ["", "null", "{}"])
+def test_an_empty_handler_leaves_the_bases_handler_in_force(empty: str) -> None:
+    base = "handlerOn: {failure: {command: alarm}, cancel: {command: undo}}"
+    handlers = under(base, f"handlerOn:\n  failure: {empty}\n  abort: {empty}\n  exit: {{command: bye}}\n").handlers
+
+    assert {handler: each.commands[0].text for handler, each in handlers.items()} == {
+        Handler.FAILURE: "alarm",
+        Handler.ABORT: "undo",
+        Handler.EXIT: "bye",
+    }
