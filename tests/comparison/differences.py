@@ -180,6 +180,38 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "running",
+        "The `env` of a handler has no effect.",
+        "The handler gets it, as a step does.",
+        "Who writes it wants it to count.",
+    ),
+    Difference(
+        "running",
+        "A `mail` step without `from`, or with a file in `attachments` that does not exist, sends the mail without it "
+        "and succeeds. Files in `attachments` are not looked for in the step's folder.",
+        "It fails. They are.",
+        "A mail without what belongs to it must not count as sent.",
+    ),
+    Difference(
+        "running",
+        "An address with a name (`Ops <ops@example.org>`), or several in one text, go to the mail server as one "
+        "address. The `prefix` of `errorMail` has variables as they are written.",
+        "Each address is used, and variables are replaced.",
+        "The mail must arrive.",
+    ),
+    Difference(
+        "running",
+        "A `mail` step prints the whole mail, and a `hitl` step asks in Dagu's words.",
+        "A `mail` step prints addresses and subject only, and the words of `hitl` are others.",
+        "The texts are for people, and the body of a mail may be long.",
+    ),
+    Difference(
+        "running",
+        "With a relative `logDir`, logs of steps are empty in the API.",
+        "They are there.",
+        "Logs are read in the API wherever the files are.",
+    ),
+    Difference(
+        "running",
         "A handler whose `call` succeeded partially has succeeded.",
         "It is `partially_succeeded`, as a step is.",
         "The status says what happened.",
@@ -246,13 +278,21 @@ DIFFERENCES: Sequence[Difference] = (
     ),
     Difference(
         "loading",
+        "A handler and the one of the same name in `base.yaml` become one with the fields of both: a `script` is an "
+        "argument of the other's `command`.",
+        "The handler of the file replaces the one in `base.yaml`, unless it is empty.",
+        "Nobody wrote the mixture.",
+    ),
+    Difference(
+        "loading",
         "`type`, `shell`, `workingDir` and `maxActiveRuns` in `base.yaml` have no effect.",
         "They are defaults of every workflow, like the other fields there.",
         "Who writes a default wants it to count.",
     ),
     Difference(
         "loading",
-        "A schema file of `params` that does not exist is an error wherever the file is loaded.",
+        "A schema file of `params` that does not exist, or that `values` contradict, is an error wherever the file is "
+        "loaded.",
         "`dagway validate` and `dagway dry` say so. A server says it when a run starts.",
         "A gateway need not have the files that the workers have.",
     ),
