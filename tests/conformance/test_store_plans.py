@@ -15,7 +15,16 @@ from services.api.settings import Settings
 from shared.status import RunStatus
 from shared.store.engine import open_engine
 from shared.store.reads.backlog import BacklogReads
-from shared.store.reads.reader import AuditFilter, AuditPlace, ListedRunRow, QueuePlace, Reads, RunName
+from shared.store.reads.reader import (
+    AttemptPlace,
+    AuditFilter,
+    AuditPlace,
+    FirePlace,
+    ListedRunRow,
+    QueuePlace,
+    Reads,
+    RunName,
+)
 from shared.store.reads.stream import Place
 from shared.store.writes.transaction import Store
 from shared.transport.open import open_transport
@@ -88,10 +97,13 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "run: version of the latest": lambda reads: reads.run_version("dag-7", "latest"),
     "attempts": lambda reads: reads.attempts("7"),
     "fires: of a dag": lambda reads: reads.fires("dag-7"),
+    "fires: of a dag, further": lambda reads: reads.fires("dag-7", behind=FirePlace(NOW, "dag-7", "start")),
     "fires: of all, newest": lambda reads: reads.fires(limit=100),
+    "fires: of all, further": lambda reads: reads.fires(behind=FirePlace(LATE, "dag-7", "start"), limit=100),
     "fires: of all, of a day": lambda reads: reads.fires(since=LATE, before=LATE + timedelta(days=1)),
     "fires: counted": lambda reads: reads.fire_counts(LATE, LATE + timedelta(days=1)),
     "attempts: of a step": lambda reads: reads.attempts("7", 0),
+    "attempts: older": lambda reads: reads.attempts("7", 0, before=AttemptPlace(1, 7, NOW), limit=100),
     "attempts: how many": lambda reads: reads.attempt_counts("7"),
     "history": lambda reads: reads.recent_runs("dag-7"),
     "latest of each": lambda reads: reads.latest_runs(f"dag-{n}" for n in range(20)),

@@ -105,35 +105,33 @@ def _closed(
     connection: Connection, run_key: str, node: int | None, before: AttemptPlace | None, limit: int | None
 ) -> Sequence[AttemptRow]:
     """Return closed attempts, those of a node oldest first."""
+    place = (_a.run_attempt, _a.number, _a.dispatched_at)
+    from_newest = func.row_number().over(partition_by=_a.node, order_by=[each.desc() for each in place])
+    counts = case((_a.state == AttemptState.WITHDRAWN, 0), else_=1)
+    tries = func.sum(counts).over(partition_by=_a.node, order_by=place)
+    # A step may have tens of thousands. All are counted here, so only what this needs is read of each.
+    counting = select(_a.token, tries.label("tries"), from_newest.label("from_newest")).where(_a.run_key == run_key)
+    if node is not None:
+        counting = counting.where(_a.node == node)
+    if before is not None:
+        counting = counting.where(tuple_(*place) < tuple_(*before))
+    counted = counting.subquery()
     # The start of an attempt whose worker was lost is only in its execution.
     began = case(
         (_a.started_at.is_not(None), _a.started_at), else_=_BEGAN.where(_e.token == _a.token).scalar_subquery()
     )
     query = (
         select(_a.node, _n.name, _a.run_attempt, _a.number, _a.state, _a.outcome, _a.worker_id, _a.exit_code, _a.error)
-        .add_columns(_a.dispatched_at, began.label("began"), _a.finished_at)
-        .add_columns(
-            func.sum(case((_a.state == AttemptState.WITHDRAWN, 0), else_=1))
-            .over(partition_by=_a.node, order_by=(_a.run_attempt, _a.number, _a.dispatched_at))
-            .label("tries")
-        )
-        .join_from(t.attempts, t.nodes, and_(_n.run_key == _a.run_key, _n.idx == _a.node))
+        .add_columns(_a.dispatched_at, began.label("began"), _a.finished_at, counted.c.tries)
+        .join_from(counted, t.attempts, _a.token == counted.c.token)
+        .join(t.nodes, and_(_n.run_key == _a.run_key, _n.idx == _a.node))
         .join(t.dag_runs, _r.run_key == _a.run_key)
-        .where(_a.run_key == run_key, _SHOWN)
+        .where(_SHOWN)
+        .order_by(_a.node, *place)
     )
-    if node is not None:
-        query = query.where(_a.node == node)
-    every = query.subquery()
-    place = (every.c.run_attempt, every.c.number, every.c.dispatched_at)
-    from_newest = func.row_number().over(partition_by=every.c.node, order_by=[each.desc() for each in place])
-    kept = select(every, from_newest.label("from_newest"))
-    if before is not None:
-        kept = kept.where(tuple_(*place) < tuple_(*before))
-    found = kept.subquery()
-    shown = select(*[found.c[each.name] for each in every.c]).order_by(found.c.node, found.c.from_newest.desc())
     if limit is not None:
-        shown = shown.where(found.c.from_newest <= limit)
-    return [_attempt(row) for row in connection.execute(shown)]
+        query = query.where(counted.c.from_newest <= limit)
+    return [_attempt(row) for row in connection.execute(query)]
 
 
 def _open(connection: Connection, run_key: str, node: int | None) -> Sequence[AttemptRow]:
