@@ -51,7 +51,7 @@ export function watch(recovered) {
   timer = setTimeout(look, FIRST_MS);
 }
 
-/** Show a message for a while; errors stay until they are closed. The same message twice is one. */
+/** Show a message for a while; errors stay until they are closed. The same message twice is one. Returns its element. */
 export function toast(text, kind = "info") {
   for (const same of [...toasts.children].filter((each) => each.firstChild.textContent === text)) same.remove();
   const box = h("div", { class: `toast is-${kind}` }, h("span", {}, text));
@@ -59,6 +59,7 @@ export function toast(text, kind = "info") {
   box.append(h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: close }, "×"));
   toasts.append(box);
   if (kind !== "error") setTimeout(close, TOAST_MS);
+  return box;
 }
 
 listeners.accepted = () => toast("Accepted, but not recorded yet: a scheduler will record it as soon as one runs.");

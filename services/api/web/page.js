@@ -55,13 +55,13 @@ export class Page {
 
   /**
    * Show that the page could not be loaded. After an error that may pass, a page that is shown stays, with what somebody
-   * types in it: the banner tells of the outage, and a message, unless `again`, of anything else.
+   * types in it: the banner tells of the outage, and a message of anything else until `loop` has loaded the page again.
    */
-  failed(error, again) {
+  failed(error, loop) {
     if (this.signal.aborted) return;
     if (!(error instanceof ApiError)) throw error;
     if (this.shown && (error.passing || error.status === 429 || error.status >= 500)) {
-      if (!error.passing && !again) toast(`This page is not up to date: ${error.message}`, "error");
+      if (!error.passing) loop.outdated ??= toast(`This page is not up to date: ${error.message}`, "error");
       return;
     }
     const text = error.passing ? `${error.message}. Trying again…` : error.message;
@@ -83,6 +83,7 @@ class Loop {
     Object.assign(this, { page, ms, load, failures: 0 });
     const wake = () => document.hidden || this.run();
     document.addEventListener("visibilitychange", wake, { signal: page.signal });
+    page.signal.addEventListener("abort", () => this.outdated?.remove());
   }
 
   /** Run once; while one is under way, another one follows it. */
@@ -97,12 +98,13 @@ class Loop {
     try {
       await this.load();
       this.failures = 0;
+      this.outdated?.remove();
+      this.outdated = undefined;
     } catch (error) {
       if (this.page.signal.aborted || error.name === "AbortError") return;
-      const again = this.failures > 0;
       // After a final refusal ask again rarely; while the server is away, less and less often.
       this.failures = error.passing ? this.failures + 1 : REFUSED;
-      this.page.failed(error, again);
+      this.page.failed(error, this);
     } finally {
       this.running = false;
     }
