@@ -5,7 +5,7 @@ import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirro
 import { yaml } from "@codemirror/lang-yaml";
 import { bracketMatching, foldGutter, foldKeymap, indentOnInput, indentUnit } from "@codemirror/language";
 import { lintGutter, setDiagnostics } from "@codemirror/lint";
-import { unifiedMergeView } from "@codemirror/merge";
+import { diff, unifiedMergeView } from "@codemirror/merge";
 import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
 import { Compartment, EditorState, Transaction } from "@codemirror/state";
 import { EditorView, drawSelection, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers } from "@codemirror/view";
@@ -59,11 +59,14 @@ export class CodeEditor {
   }
 
   set text(value) {
-    if (value === this.text) return;
+    const before = this.text;
+    if (value === before) return;
     this.quiet = true;
+    // Only what differs is replaced, so that the cursor stays where it is.
+    const changes = diff(before, value).map(({ fromA, toA, fromB, toB }) => ({ from: fromA, to: toA, insert: value.slice(fromB, toB) }));
     // What comes into an empty editor was not written here, so nobody can take it back.
-    const annotations = Transaction.addToHistory.of(this.text !== "");
-    this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: value }, annotations });
+    const annotations = Transaction.addToHistory.of(before !== "");
+    this.view.dispatch({ changes, annotations });
     this.quiet = false;
   }
 

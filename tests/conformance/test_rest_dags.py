@@ -111,7 +111,7 @@ def test_a_dag_is_the_same_with_and_without_its_extension(stack: Stack) -> None:
     found = stack.get("/dags/nightly")
 
     assert stack.get("/dags/nightly.yaml") == stack.get("/dags/nightly.yml") == found
-    assert set(found) == {"dag", "localDags", "latestDAGRun", "suspended", "errors", "paused"}
+    assert set(found) == {"dag", "localDags", "latestDAGRun", "specHash", "suspended", "errors", "paused"}
     assert found["dag"]["histRetentionDays"] == 30
     assert [step["name"] for step in found["dag"]["steps"]] == ["pull", "a/b c"]
     assert found["dag"]["steps"][1]["depends"] == ["pull"]

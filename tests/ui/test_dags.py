@@ -69,6 +69,12 @@ def test_what_others_save_is_shown_or_told_while_the_spec_is_open(look: Look, sy
     with look("#/dags/watched?tab=spec", stored=PLAIN_EDITOR) as page:
         editor = page.get_by_label("Spec of watched")
         expect(editor).to_have_value("steps: [echo first]\n")
+        sent: list[str] = []
+        page.on("request", lambda request: sent.append(request.url))
+        for _ in range(2):
+            page.wait_for_event("requestfinished", lambda request: request.url.endswith("/dags/watched"))
+        # It may be large, so it is read again only if there is another text.
+        assert not [url for url in sent if url.endswith("/watched/spec")]
         assert system.client.ask("PUT", "/dags/watched/spec", {"spec": "steps: [echo second]\n"}).status == 200
         expect(editor).to_have_value("steps: [echo second]\n")
         editor.fill("steps: [echo mine]\n")
@@ -79,6 +85,13 @@ def test_what_others_save_is_shown_or_told_while_the_spec_is_open(look: Look, sy
         page.get_by_role("button", name="Undo all").click()
         expect(editor).to_have_value("steps: [echo third]\n")
         expect(told).to_have_count(0)
+        # The same text is not another one, whoever saved it; nor is one with other ends of its lines.
+        for ends in ("\n", "\r\n"):
+            editor.fill(f"steps: [echo both {len(ends)}]\n")
+            expect(page.get_by_text("Not saved", exact=True)).to_be_visible()
+            spec = f"steps: [echo both {len(ends)}]{ends}"
+            assert system.client.ask("PUT", "/dags/watched/spec", {"spec": spec}).status == 200
+            expect(page.get_by_text("Not saved", exact=True)).to_have_count(0)
 
 
 def test_the_switch_of_a_schedule_is_seen_in_forced_colours(look: Look, system: Embedded) -> None:

@@ -90,6 +90,17 @@ def test_undo_does_not_take_back_the_text_that_was_read(look: Look, system: Embe
         expect(page.get_by_text("Not saved", exact=True)).to_have_count(0)
 
 
+def test_the_cursor_stays_in_its_line_when_another_line_is_saved_elsewhere(look: Look, system: Embedded) -> None:
+    system.client.create("beside", "steps:\n  - echo first\n  - echo second\n")
+    with look("#/dags/beside?tab=spec") as page:
+        editor = page.get_by_role("textbox", name="Spec of beside")
+        editor.get_by_text("second").click()
+        spec = "steps:\n  - echo longer than first\n  - echo second\n"
+        assert system.client.ask("PUT", "/dags/beside/spec", {"spec": spec}).status == 200
+        expect(editor).to_contain_text("longer than first")
+        expect(page.locator(".cm-activeLine")).to_contain_text("second")
+
+
 def test_values_and_steps_are_completed_and_keys_explained(look: Look, system: Embedded) -> None:
     text = f"{SPEC}  - name: check\n    depends: \n    logOutput: \n    script: |\n      words\n"
     system.client.create("explained", text)

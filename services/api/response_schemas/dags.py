@@ -133,6 +133,7 @@ class DAGDetailsResponseSchema(Schema):
     latestDAGRun: DAGRunDetailsSchema
     suspended: bool
     errors: list[str]
+    specHash: str = Field(default="", description="the ETag of getDAGSpec without its quotes: an addition")
     paused: bool = Field(default=False, description="whether the DAG itself is paused, see listPauses: an addition")
     nextRun: str = ""
     waitingFor: str = Field(default="", description="why the schedule starts no run at this moment: an addition")

@@ -200,6 +200,7 @@ def details(call: Call, file_name: str) -> ApiResponse:
             "latestDAGRun": _latest_details(call, dag.dag_name, model),
             "suspended": dag.suspended,
             "errors": errors,
+            "specHash": dag.spec_hash,
             "paused": any(each.scope == "dag" and each.name == dag.file_name for each in pauses),
             **_schedule(call, dag, pauses),
         }

@@ -39,6 +39,7 @@ export function dag(page) {
     let details;
     try {
       [details] = await Promise.all([get(where, {}, page.signal), parts[tab]?.load()]);
+      await parts[tab]?.follow?.(details);
       state.gone = false;
     } catch (error) {
       // Nobody else has the text that is not saved.

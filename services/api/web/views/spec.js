@@ -15,7 +15,8 @@ const AGAIN_MS = 3000;
 export function spec(page, state) {
   let view;
   return {
-    load: () => view?.follow(),
+    load: async () => {},
+    follow: (details) => view?.follow(details),
     draw: () => h("section", { key: "spec", mount: (root) => {
       const begun = view = new SpecView(root, page, state);
       view.begin();
@@ -97,26 +98,31 @@ class SpecView {
   /** Return the text as it is saved, with its errors and its tag. */
   async stored() {
     const response = await request("GET", `${this.state.where}/spec`, { signal: this.page.signal });
-    return { ...(await response.json()), tag: response.headers.get("ETag") ?? "" };
+    const { spec: text, errors } = await response.json();
+    // As an editor has it, with LF at the end of each line.
+    return { text: text.replace(/\r\n?/g, "\n"), errors, tag: response.headers.get("ETag") ?? "" };
   }
 
-  take({ spec: text, errors, tag }) {
+  take({ text, errors, tag }) {
     Object.assign(this, { tag, newer: false });
     this.editor.text = this.saved = text;
     this.judge(errors);
   }
 
   /** Show what others have saved since, or say so if there is an unsaved text here. */
-  async follow() {
+  async follow({ specHash }) {
     const { saved } = this;
-    // It is not read yet, or accepted and not saved yet.
-    if (!this.tag) return;
-    const now = await this.stored();
+    // It is not read yet, or accepted and not saved yet; or a remote node answers that does not tell.
+    if (!this.tag || !specHash) return;
+    // The text may be large, so it is read only if it is another one.
+    const now = this.tag === `"${specHash}"` ? this : await this.stored();
     // It was saved here meanwhile.
     if (this.ended || this.saving || this.saved !== saved) return;
     this.newer = now.tag !== this.tag;
-    if (this.newer && !this.dirty) this.take(now);
-    else this.draw();
+    if (this.newer && [saved, now.text].includes(this.editor.text)) {
+      drop(this.state.file);
+      this.take(now);
+    } else this.draw();
   }
 
   /** Show the text that was not saved of a DAG that does not exist any more. Returns whether there is one. */
