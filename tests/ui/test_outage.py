@@ -210,3 +210,28 @@ def test_a_second_click_on_a_slow_start_opens_no_second_dialog(look: Look, syste
         expect(page.get_by_role("dialog")).to_be_visible()
         page.keyboard.press("Escape")
         expect(start).to_be_focused()
+
+
+def test_a_slow_answer_is_announced_and_a_dialog_waits_for_what_it_changed(look: Look, system: Deployment) -> None:
+    system.client.create("slow-poll", "steps: [echo x]\n")
+    with look("#/dags/slow-poll") as page:
+        main, pause = page.locator("main"), page.get_by_role("dialog").get_by_role("button", name="Pause")
+        page.get_by_role("button", name="Pause").click()
+        page.evaluate("""() => document.querySelector("dialog").addEventListener("close", () => {
+          window.seen = document.querySelector("main").textContent.includes("Paused by"); })""")
+        held(page, "**/dags/slow-poll")
+        with page.expect_request("**/dags/slow-poll"):
+            page.evaluate("dispatchEvent(new HashChangeEvent('hashchange'))")  # as a filter does
+        with page.expect_response("**/slow-poll/pause"):
+            pause.click()
+        page.unroute("**/dags/slow-poll")  # it lets through what was held
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        assert page.evaluate("window.seen")
+
+        held(page, "**/dags/slow-poll")
+        page.get_by_role("link", name="Versions", exact=True).click()
+        expect(main).to_have_attribute("aria-busy", "true")
+        page.unroute("**/dags/slow-poll")
+        expect(main).not_to_have_attribute("aria-busy", "true")
+        page.get_by_role("button", name="Resume").click()
+        expect(page.get_by_text("Paused by")).to_have_count(0)

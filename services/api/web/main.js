@@ -34,7 +34,9 @@ const VIEWS = { home: [home], dags: [dags, dag], runs: [runs, unknown, run, unkn
   compare: [unknown, unknown, compare, unknown, compare] };
 const AGAIN_MS = 2000;
 const REFUSED_MS = 15_000;
+const SLOW_MS = 400;
 let page;
+let slow;
 let known = false;
 let later;
 /** How far each entry of the browser's history was scrolled, by its number; and the number of the present one. */
@@ -48,7 +50,7 @@ function route() {
   const top = arrived();
   if (page && page.place.parts.join("\n") === place.parts.join("\n")) {
     page.place = place;
-    page.refresh();
+    follow(page.refresh());
     return;
   }
   const [section = "home", ...rest] = place.parts;
@@ -68,8 +70,25 @@ function arrived() {
   return scrolled.get(entry) ?? 0;
 }
 
+/** Show that something happens, unless what a link or a filter asked for is there in a moment. */
+async function follow(shown) {
+  calm();
+  const own = slow = setTimeout(() => main.setAttribute("aria-busy", "true"), SLOW_MS);
+  try {
+    await shown;
+  } finally {
+    if (own === slow) calm();
+  }
+}
+
+function calm() {
+  clearTimeout(slow);
+  main.removeAttribute("aria-busy");
+}
+
 function show(view, place, top = 0) {
   page?.end();
+  calm();
   withdraw();
   page = new Page(main, place, top);
   patch(main, h("p", { class: "loading", role: "status", key: "loading" }, "Loading…"));

@@ -48,7 +48,7 @@ export class Page {
     return loop;
   }
 
-  /** Load everything again at once. */
+  /** Load everything again at once; what is under way may not show yet what was changed or chosen, so it does not count. */
   async refresh() {
     await Promise.all(this.refreshes.map((loop) => loop.run()));
   }
@@ -86,15 +86,27 @@ class Loop {
     page.signal.addEventListener("abort", () => this.outdated?.remove());
   }
 
-  /** Run once; while one is under way, another one follows it. */
-  async run() {
-    if (this.page.signal.aborted) return;
-    if (this.running) {
-      this.again = true;
-      return;
-    }
+  /** Run once, and return when that is done; while one is under way, another one follows it. */
+  run() {
+    const next = () => {
+      this.next = undefined;
+      return this.begin();
+    };
+    return this.running ? this.next ??= this.running.then(next, next) : this.begin();
+  }
+
+  begin() {
     clearTimeout(this.timer);
-    this.running = true;
+    return this.running = this.once().finally(() => {
+      this.running = undefined;
+      const ms = typeof this.ms === "function" ? this.ms() : this.ms;
+      if (!ms || this.next || document.hidden || this.page.signal.aborted) return;
+      this.timer = setTimeout(() => this.run(), Math.max(ms, Math.min(SLOWEST_MS, ms * 2 ** this.failures)));
+    });
+  }
+
+  async once() {
+    if (this.page.signal.aborted) return;
     try {
       await this.load();
       this.failures = 0;
@@ -105,15 +117,6 @@ class Loop {
       // After a final refusal ask again rarely; while the server is away, less and less often.
       this.failures = error.passing ? this.failures + 1 : REFUSED;
       this.page.failed(error, this);
-    } finally {
-      this.running = false;
-    }
-    const ms = typeof this.ms === "function" ? this.ms() : this.ms;
-    if (this.again) {
-      this.again = false;
-      this.run();
-    } else if (ms && !document.hidden && !this.page.signal.aborted) {
-      this.timer = setTimeout(() => this.run(), Math.max(ms, Math.min(SLOWEST_MS, ms * 2 ** this.failures)));
     }
   }
 }
