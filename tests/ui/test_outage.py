@@ -235,3 +235,15 @@ def test_a_slow_answer_is_announced_and_a_dialog_waits_for_what_it_changed(look:
         expect(main).not_to_have_attribute("aria-busy", "true")
         page.get_by_role("button", name="Resume").click()
         expect(page.get_by_text("Paused by")).to_have_count(0)
+
+
+def test_a_page_that_is_older_than_its_gateway_offers_to_load_it_again(look: Look) -> None:
+    with look("#/dags") as page:
+        banner = page.locator(".banner")
+        page.route(HEALTH, lambda route: route.fulfill(json={"status": "healthy", "version": "77.0"}))
+        expect(banner).to_contain_text("The server has version 77.0 now")
+        page.unroute(HEALTH)
+        page.evaluate("window.loaded = 'once'")
+        banner.get_by_role("button", name="Reload").click()
+        page.wait_for_function("!window.loaded")
+        expect(banner).to_be_hidden()

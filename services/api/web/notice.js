@@ -1,7 +1,8 @@
 // Messages beside the page: that the system is away, and the outcome of actions.
 
-import { ApiError, listeners, request } from "./api.js";
+import { ApiError, listeners, remote, request } from "./api.js";
 import { h, patch, refocus } from "./dom.js";
+import { settings } from "./session.js";
 
 /** When to look first: after the page has asked for what it shows. */
 const FIRST_MS = 1500;
@@ -13,24 +14,29 @@ const TOAST_MS = 6_000;
 export const banner = h("div", { class: "banner", role: "status", "aria-live": "polite", hidden: true });
 export const toasts = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
 
-/** Watch over gateway and broker; `recovered` is called when they are back. */
+/** Watch over gateway and broker, and whether this page is as new as the gateway; `recovered` is called when they are back. */
 export function watch(recovered) {
   let away = false;
   let timer;
 
-  function say(text) {
+  function say(text, version = settings.version) {
     const back = away && !text;
+    const old = version !== settings.version;
     away = Boolean(text);
-    banner.hidden = !away;
-    patch(banner, away && [h("strong", {}, text), " Trying again by itself."]);
+    banner.hidden = !away && !old;
+    banner.classList.toggle("old", old);
+    patch(banner, away ? [h("strong", {}, text), " Trying again by itself."] : old && [
+      `The server has version ${version} now, and this page is still of ${settings.version}. `,
+      h("button", { type: "button", onclick: () => location.reload() }, "Reload")]);
     if (back) recovered();
   }
 
   async function look() {
     clearTimeout(timer);
     try {
-      await request("GET", "health", { patience: PATIENCE_MS });
-      say("");
+      const response = await request("GET", "health", { patience: PATIENCE_MS });
+      // This page does not come from a remote node.
+      say("", remote.node ? undefined : (await response.json().catch(() => ({}))).version);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 503) say(`Not everything works: ${error.message}.`);
