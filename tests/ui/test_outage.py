@@ -247,3 +247,17 @@ def test_a_page_that_is_older_than_its_gateway_offers_to_load_it_again(look: Loo
         banner.get_by_role("button", name="Reload").click()
         page.wait_for_function("!window.loaded")
         expect(banner).to_be_hidden()
+
+
+def test_a_reload_asks_if_a_dialog_has_what_somebody_typed(look: Look, system: Deployment) -> None:
+    system.client.create("typed", "steps: [echo x]\n")
+    asks = """() => { const leaving = new Event("beforeunload", { cancelable: true });
+      dispatchEvent(leaving); return leaving.defaultPrevented; }"""
+    with look("#/dags/typed") as page:
+        page.get_by_role("button", name="Pause").click()
+        assert not page.evaluate(asks)
+        page.get_by_label("Reason").fill("because")
+        assert page.evaluate(asks)
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        assert not page.evaluate(asks)

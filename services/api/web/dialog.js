@@ -51,6 +51,7 @@ export function ask({ title, text, fields = [], confirm = "OK", danger = false, 
         if (box.open && !form.contains(document.activeElement)) button.focus();
       }
     };
+    box.oninput = () => box.classList.add("typed");
     box.onclose = () => {
       box.remove();
       // What opened the dialog may be gone by what was done.
@@ -73,6 +74,9 @@ function unknown(title, { code, message }, tell) {
 export function withdraw({ all = false } = {}) {
   for (const box of document.querySelectorAll(`dialog[open]${all ? "" : ":not(.told-once)"}`)) box.close();
 }
+
+/** Leaving the page asks first if a dialog has what somebody typed, or a secret that is not shown again. */
+addEventListener("beforeunload", (event) => document.querySelector("dialog[open]:is(.told-once, .typed)") && event.preventDefault());
 
 /** The dialogs of a person whose login has ended, to be opened again where it went on. */
 let aside = { boxes: [] };
