@@ -260,6 +260,28 @@ def test_an_unsaved_text_is_found_after_its_dag_was_deleted_meanwhile(look: Look
     assert system.client.ask("GET", "/dags/gone-saved/spec").json["spec"] == "steps: [echo mine]\n"
 
 
+def test_an_unsaved_text_does_not_replace_a_dag_that_somebody_has_created_meanwhile(
+    look: Look, system: Embedded
+) -> None:
+    system.client.create("reborn", "steps: [echo first]\n")
+    with look("#/dags/reborn?tab=spec", expected=("status of 404", "status of 412"), stored=PLAIN_EDITOR) as page:
+        editor = page.get_by_label("Spec of reborn")
+        expect(editor).to_have_value("steps: [echo first]\n")
+        editor.fill("steps: [echo mine]\n")
+        page.get_by_role("link", name="Queues", exact=True).click()
+        assert system.client.ask("DELETE", "/dags/reborn").status == 204
+        page.go_back()
+        gone = page.get_by_text("This DAG was deleted or renamed by somebody else.")
+        expect(gone).to_be_visible()
+        expect(editor).to_have_value("steps: [echo mine]\n")
+        theirs = {"name": "reborn", "spec": "steps: [echo theirs]\n"}
+        assert system.client.ask("POST", "/dags", theirs).status == 201
+        expect(gone).to_have_count(0)
+        page.get_by_role("button", name="Save", exact=True).click()
+        expect(page.get_by_text("This spec was changed by another user")).to_be_visible()
+    assert system.client.ask("GET", "/dags/reborn/spec").json["spec"] == "steps: [echo theirs]\n"
+
+
 def test_an_action_that_outlives_its_dialog_leads_nowhere(look: Look, system: Embedded) -> None:
     system.client.create("slowly", "steps: [echo x]\n")
     held: list[Route] = []

@@ -129,7 +129,9 @@ class SpecView {
   resume() {
     const mine = may("manager") && draft(this.state.file);
     if (!mine) return false;
-    this.saved = this.tag = "";
+    this.saved = "";
+    // Somebody may create the DAG again before this text is saved.
+    this.tag = mine.tag;
     this.editor.text = mine.text;
     this.changed();
     return true;
