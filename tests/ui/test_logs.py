@@ -165,6 +165,19 @@ def test_a_log_is_not_asked_for_once_its_page_is_left(look: Look, system: Embedd
         assert system.client.ask("POST", "/dag-runs/left/r1/stop").status == 200
 
 
+def test_a_log_that_is_not_read_yet_is_not_said_to_be_empty(look: Look, system: Embedded) -> None:
+    system.client.create("late-log", "steps: [{name: a, command: echo late}]\n")
+    system.client.start("late-log")
+    system.client.until("succeeded", "late-log")
+    with look("#/runs/late-log/r1") as page:
+        page.route("**/steps/a/log*", lambda route: None)
+        page.get_by_role("link", name="a", exact=True).first.click()
+        log = page.get_by_label("Log of a")
+        expect(log.get_by_text("Loading…")).to_be_visible()
+        page.unroute("**/steps/a/log*")
+        expect(log.get_by_text("1 line", exact=True)).to_be_visible()
+
+
 def test_a_log_has_colours_numbers_links_and_search(look: Look, system: Embedded) -> None:
     said = r"\033[31mred\033[0m, \033[1;44mbold on blue\nstill blue\033[0m and plain\nsee http://127.0.0.1:9/x?a=1.\n"
     script = f"printf '{said}'; seq -f number-%g 3000; echo Ärger"

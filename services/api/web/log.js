@@ -60,7 +60,7 @@ class LogView {
   async load() {
     clearTimeout(this.timer);
     // What was asked for before is of no use any more when it comes.
-    Object.assign(this, { turn: Symbol("turn"), first: 1, next: 1, total: 0, done: false });
+    Object.assign(this, { turn: Symbol("turn"), first: 1, next: 1, total: undefined, done: false });
     this.text.replaceChildren();
     this.draw();
     if (this.line) return this.around(this.line);
@@ -213,6 +213,7 @@ class LogView {
       if (!(error instanceof ApiError)) throw error;
       if (this.ended || turn !== this.turn) return;
       this.say(error.message);
+      this.draw();
     }
     this.timer = setTimeout(() => this.tick(), EVERY_MS);
   }
@@ -339,8 +340,8 @@ class LogView {
     patch(this.top,
       this.streams && h("span", { class: "choice", role: "group", "aria-label": "Stream" }, this.streams.map((stream) =>
         h("button", { type: "button", "aria-pressed": String(stream === this.stream), onclick: () => this.choose(stream) }, stream))),
-      h("span", { class: "faint" }, this.total === 0 ? (this.live() ? "nothing yet" : "nothing was written")
-        : `${count(this.total)} line${this.total === 1 ? "" : "s"}`),
+      h("span", { class: "faint" }, this.total === undefined ? this.note.hidden && "Loading…"
+        : this.total === 0 ? (this.live() ? "nothing yet" : "nothing was written") : `${count(this.total)} line${this.total === 1 ? "" : "s"}`),
       before > 0 && h("button", { type: "button", key: "earlier", onclick: (event) => this.earlier(event) }, `Earlier (${count(before)})`),
       behind > 0 && [
         h("button", { type: "button", key: "later", onclick: (event) => this.later(event) }, `Later (${count(behind)})`),
@@ -357,7 +358,7 @@ class LogView {
       h("label", { class: "check" }, h("input", { type: "checkbox", checked: this.wrap,
         onchange: (event) => { this.wrap = event.target.checked; this.text.classList.toggle("wrap", this.wrap); } }), "Wrap"),
       h("button", { type: "button", onclick: () => this.root.requestFullscreen?.() }, "Full screen"),
-      h("button", { type: "button", disabled: this.total === 0, onclick: (event) => this.download(event) }, "Download"));
+      h("button", { type: "button", disabled: !this.total, onclick: (event) => this.download(event) }, "Download"));
   }
 }
 
