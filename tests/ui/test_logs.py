@@ -178,6 +178,17 @@ def test_a_log_that_is_not_read_yet_is_not_said_to_be_empty(look: Look, system: 
         expect(log.get_by_text("1 line", exact=True)).to_be_visible()
 
 
+def test_found_lines_are_seen_in_forced_colours(look: Look, system: Embedded) -> None:
+    system.client.create("forced-hits", "steps: [{name: a, command: 'echo one; echo two; echo one'}]\n")
+    system.client.start("forced-hits")
+    system.client.until("succeeded", "forced-hits")
+    with look("#/runs/forced-hits/r1?step=a") as page:
+        page.emulate_media(forced_colors="active")
+        page.get_by_label("Find in the log").fill("one")
+        expect(page.locator(".line").nth(2)).to_have_css("outline-style", "dashed")
+        expect(page.locator(".line").nth(1)).to_have_css("outline-style", "none")
+
+
 def test_a_log_has_colours_numbers_links_and_search(look: Look, system: Embedded) -> None:
     said = r"\033[31mred\033[0m, \033[1;44mbold on blue\nstill blue\033[0m and plain\nsee http://127.0.0.1:9/x?a=1.\n"
     script = f"printf '{said}'; seq -f number-%g 3000; echo Ärger"
