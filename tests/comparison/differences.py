@@ -131,7 +131,7 @@ DIFFERENCES: Sequence[Difference] = (
         "running",
         "A stop lets a step with a `repeatPolicy` finish its execution. If it never does, the run cannot be stopped.",
         "A second stop ends such a step like any other.",
-        "Every run can be stopped.",
+        "A run ends, even if a step of it hangs.",
     ),
     Difference(
         "running",

@@ -32,14 +32,12 @@ from services.scheduler.core.messages import (
 )
 from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import FOLLOW_UP, HANDLER, PREPARE, STEP, Plan
-from services.scheduler.core.sub_runs import ASKED, HELD
 from services.scheduler.core.tally import Tally
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted
 from shared.status import AttemptState, NodeStatus, RunStatus
 
 __all__ = ["Message", "advance", "apply", "fresh_nodes", "fresh_tally"]
 
-_HALT_AGAIN = timedelta(seconds=10)
 _AboutAttempt = (
     AttemptStarted
     | AttemptFinished
@@ -186,7 +184,9 @@ def _stop(draft: Draft, message: Stop) -> Ignored | Refused | None:
     if draft.run.status is not RunStatus.RUNNING:
         return Refused("not_running", f"Run {draft.run.dag_run_id!r} is {draft.run.status}, not running")
     if draft.run.stop_reason:
-        return Ignored("stopping already", tuple(_halts(draft, draft.run.stop_reason, again=True)))
+        # A run that stops by itself, because it could not be prepared for example, hears of a stop for the first time.
+        again = draft.run.stop_reason == "stop"
+        return Ignored("stopping already", tuple(_halts(draft, draft.run.stop_reason, again=again)))
     _bring_to_a_stop(draft, "stop", message.by)
     return None
 
@@ -231,31 +231,28 @@ def _halts(draft: Draft, reason: str, *, again: bool = False) -> list[Halt | Sto
     """Return the effects that stop open attempts and sub-runs.
 
     On a stop, a repeated step may finish its execution, as in Dagu. If it never does, a second stop (``again``) ends
-    the run. A handler may have begun since the first stop, to clean up, and goes on.
+    it. A handler may have begun since the first stop, to clean up. It goes on, and so do its sub-runs.
     """
+    reached = [node for node in draft.nodes if node.kind != FOLLOW_UP and not (again and node.kind == HANDLER)]
     attempts = [
         Halt(node.attempt.worker_id, node.attempt.token, revoked=False, reason=reason)
-        for node in draft.nodes
-        if node.attempt is not None and node.attempt.worker_id is not None and node.kind != FOLLOW_UP
-        if reason == "timeout" or (node.kind != HANDLER if again else not _repeats(draft, node))
+        for node in reached
+        if node.attempt is not None and node.attempt.worker_id is not None
+        if again or reason == "timeout" or not _repeats(draft, node)
     ]
-    called = [
-        StopChild(child.run_id) for node in draft.nodes if node.calls for child in node.children.having(ASKED, HELD)
-    ]
+    called = [stop for node in reached if node.calls for stop in children.stops(node)]
     return [*attempts, *called]
 
 
-def _end_repeated(draft: Draft) -> Ignored:
-    """End the executions that a stop has left to repeated steps: the time limit of their run has passed.
+def _stop_again(draft: Draft) -> Ignored:
+    """Enforce the time limit of a run that stops already: what a stop lets finish ends too, also in sub-runs.
 
-    Says so again until they have ended: a worker may have missed it, and no heartbeat is answered with a halt for them.
+    Says so again until all has ended: a worker may have missed it, and no heartbeat is answered with a halt for it.
     """
-    halts = [
-        Halt(node.attempt.worker_id, node.attempt.token, revoked=False, reason="timeout")
-        for node in draft.nodes
-        if _repeats(draft, node) and node.attempt is not None and node.attempt.worker_id is not None
-    ]
-    return Ignored("stopping already", (*halts, WakeAt(-1, "timeout", draft.now + _HALT_AGAIN)) if halts else ())
+    halts = _halts(draft, "timeout", again=True)
+    if not halts:
+        return Ignored("all has ended but handlers")
+    return Ignored("stopping already", (*halts, WakeAt(-1, "timeout", draft.now + children.STOP_AGAIN)))
 
 
 def _dequeue(draft: Draft, message: Dequeue) -> Refused | None:
@@ -290,15 +287,16 @@ def _timer(draft: Draft, message: TimerFired) -> Ignored | None:
         return children.out_of_time(draft, message.node)
     if message.kind == "timeout":
         started_at, limit = draft.run.started_at, timedelta(seconds=draft.run.plan.dag.timeout_sec)
-        if started_at is None or not limit or draft.run.stop_reason not in {"", "stop"}:
+        if started_at is None or not limit or draft.run.stop_reason not in {"", "stop", "timeout"}:
             return Ignored("no time limit to enforce")
         if draft.now < started_at + limit:
             return Ignored("not due", (WakeAt(-1, "timeout", started_at + limit),))
         if draft.run.stop_reason:
-            return _end_repeated(draft)
+            return _stop_again(draft)
         _bring_to_a_stop(draft, "timeout", "scheduler")
         # The errors of its steps only say that they were ended.
         draft.set_run(error=OUT_OF_TIME)
+        draft.effects.append(WakeAt(-1, "timeout", draft.now + children.STOP_AGAIN))
         return None
     if message.kind == "delay":
         return None

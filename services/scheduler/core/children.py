@@ -24,8 +24,22 @@ from shared.contracts.tasks import CallResult
 from shared.language.model import Step
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["call", "child_run_id", "held_up", "is_stopping", "let_go", "out_of_time", "printed", "refused", "seen"]
+__all__ = [
+    "STOP_AGAIN",
+    "call",
+    "child_run_id",
+    "held_up",
+    "is_stopping",
+    "let_go",
+    "out_of_time",
+    "printed",
+    "refused",
+    "seen",
+    "stops",
+]
 
+STOP_AGAIN = timedelta(seconds=10)
+"""After which time what is out of time is stopped again, if it has not ended."""
 _FAILED = frozenset({"failed", "timed_out"})
 _GOOD = frozenset(str(status) for status in RunStatus if status.successful)
 
@@ -60,6 +74,9 @@ def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None
 def out_of_time(draft: Draft, idx: int) -> Ignored | None:
     """Enforce the step's time limit: stop its sub-runs. The step fails when they have ended."""
     node, limit_s = draft.nodes[idx], draft.run.plan.steps[idx].timeout_sec
+    if node.calls and node.error and (again := stops(node)):
+        # A sub-run's first stop lets a repeated step finish. So it is stopped again, until it has ended.
+        return Ignored("out of time already", (*again, WakeAt(idx, "timeout", draft.now + STOP_AGAIN)))
     if not node.calls or is_stopping(draft.run, node):
         return Ignored("no time limit to enforce")
     due_at = (node.started_at or draft.now) + timedelta(seconds=limit_s)
@@ -67,6 +84,7 @@ def out_of_time(draft: Draft, idx: int) -> Ignored | None:
         return Ignored("not due", (WakeAt(idx, "timeout", due_at),))
     draft.set_node(idx, error=f"step timed out (timeout: {limit_s:g}s): context deadline exceeded")
     draft.note(idx, draft.nodes[idx].error)
+    draft.effects.append(WakeAt(idx, "timeout", draft.now + STOP_AGAIN))
     let_go(draft, node)
     _follow(draft, draft.nodes[idx], ChildrenSeen(idx, {}))
     return None
@@ -120,7 +138,12 @@ def held_up(node: Node) -> bool:
 
 def let_go(draft: Draft, node: Node) -> None:
     """Stop the sub-runs of a node that have not ended, because their results are no longer needed."""
-    draft.effects.extend(StopChild(child.run_id) for child in node.children.having(ASKED, HELD))
+    draft.effects.extend(stops(node))
+
+
+def stops(node: Node) -> list[StopChild]:
+    """Return what stops the sub-runs of a node that have not ended."""
+    return [StopChild(child.run_id) for child in node.children.having(ASKED, HELD)]
 
 
 def _update(draft: Draft, node: Node, states: Mapping[str, str], error: str = "") -> bool:

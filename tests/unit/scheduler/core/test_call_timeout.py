@@ -45,6 +45,20 @@ def test_the_runs_are_stopped_and_the_step_fails_when_they_have_ended() -> None:
     assert stage.node("c").error == "step timed out (timeout: 5s): context deadline exceeded"
 
 
+def test_the_runs_are_stopped_again_until_they_have_ended() -> None:
+    """The first stop leaves a repeated step of a run its execution."""
+    stage = called()
+    out_of_time(stage)
+    see(stage, first="aborted", second="asked")
+    decision = out_of_time(stage)
+
+    assert isinstance(decision, Ignored)
+    assert [effect.run_id for effect in decision.effects if isinstance(effect, StopChild)] == [SECOND]
+    see(stage, first="aborted", second="aborted")
+    assert isinstance(out_of_time(stage), Ignored)
+    assert (0, "timeout") not in stage.wakes
+
+
 def test_sub_runs_not_requested_before_the_timeout_are_never_requested() -> None:
     stage = called(at_once=1)
     out_of_time(stage)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.scheduler.core.decision import Advanced, Ignored, Refused
+from services.scheduler.core.decision import Advanced, Ignored, Refused, StopChild
 from services.scheduler.core.messages import ChildrenSeen, Dequeue, PatchNode, Stop, TimerFired
 from services.scheduler.core.sub_runs import ASKED
 from shared.contracts.events import ChildCall
@@ -177,6 +177,26 @@ def test_a_second_stop_leaves_the_handlers_alone_that_clean_up_after_the_first()
     assert stage.order() == ["a", "onCancel", "onExit"]
 
 
+def test_a_second_stop_leaves_the_sub_runs_of_such_a_handler_alone() -> None:
+    stage = Stage.begun(make_dag(*AB, handlers=CLOSING))
+    stage.start("a")
+    stage.stop()
+    stage.finish("a", "aborted")
+    stage.start("onCancel")
+    stage.finish("onCancel", children=(ChildCall(dag="sub", params="", given=""),))
+
+    assert stage.stop() == Ignored("stopping already")
+
+
+def test_the_first_stop_of_a_run_that_could_not_be_prepared_reaches_its_handler() -> None:
+    stage = Stage.begun(make_dag(*AB, handlers=CLOSING), prepare=True)
+    stage.make("prepare", "failed")
+    stage.start("onFailure")
+    stage.stop()
+
+    assert halted(stage) == [("w1", False)]
+
+
 def test_a_repeated_step_may_finish_its_execution_after_a_stop_and_is_ended_by_a_second_one() -> None:
     endless = RepeatPolicy(repeat=RepeatMode.WHILE)
     stage = Stage.begun(make_dag(step("a", repeat_policy=endless), step("b", "a")))
@@ -335,6 +355,27 @@ def test_the_time_limit_ends_an_execution_that_a_stop_has_left_to_a_repeated_ste
     assert (stage.states(), stage.run.status) == ("aborted", RunStatus.ABORTED)
     assert len(stage.halts) == 2
     assert not stage.wakes
+
+
+@pytest.mark.parametrize("stopped_before", [False, True])
+def test_the_time_limit_stops_sub_runs_until_they_have_ended(*, stopped_before: bool) -> None:
+    """The first stop leaves a repeated step of a sub-run its execution."""
+    stage = Stage.begun(make_dag(step("a", call="sub"), timeout_sec=60))
+    stage.start("a")
+    stage.finish("a", children=(ChildCall(dag="sub", params="", given=""),))
+    (child,) = stage.node("a").children
+    if stopped_before:
+        stage.stop()
+
+    for passed_s in (60, 10, 10):
+        stage.now += timedelta(seconds=passed_s)
+        assert stage.wakes.pop((-1, "timeout")) == stage.now
+        decision = stage.tell(TimerFired(-1, "timeout"))
+        assert isinstance(decision, Advanced | Ignored)
+        assert StopChild(child.run_id) in decision.effects
+    stage.tell(ChildrenSeen(0, {child.run_id: "aborted"}, {}))
+
+    assert stage.states() == "aborted"
 
 
 def test_a_retry_has_its_own_time_limit() -> None:
