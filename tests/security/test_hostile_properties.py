@@ -42,6 +42,9 @@ _UNREADABLE = {
     "a time after the year 9999": _Raw(pika.BasicProperties.FLAG_HEADERS, _header(b"T" + struct.pack(">Q", 2**62))),
     "a deep table": _Raw(pika.BasicProperties.FLAG_HEADERS, _header(_deep(3_000))),
     "an id that is not UTF-8": _Raw(pika.BasicProperties.FLAG_MESSAGE_ID, b"\x02\xff\xfe"),
+    "another property that is not UTF-8": _Raw(
+        pika.BasicProperties.FLAG_CORRELATION_ID | pika.BasicProperties.FLAG_MESSAGE_ID, b"\x02\xff\xfe\x01m"
+    ),
 }
 _LONG_IDS = pack([BatchItem("i" * 256, "", b"{}"), BatchItem("m", "c" * 256, b"{}")])
 

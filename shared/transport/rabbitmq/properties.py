@@ -12,7 +12,7 @@ __all__ = ["read_all_properties"]
 
 
 class _LenientProperties(pika.BasicProperties):  # type: ignore[misc]
-    """Properties that are empty if pika cannot decode them, or the message id is not UTF-8.
+    """Properties that are empty if pika cannot decode them, or one is no text in UTF-8: pika then leaves it as bytes.
 
     No message of ours has such properties, and one without an id is refused as any forged message is.
     """
@@ -20,7 +20,7 @@ class _LenientProperties(pika.BasicProperties):  # type: ignore[misc]
     def decode(self, encoded: bytes, offset: int = 0) -> Any:
         try:
             super().decode(encoded, offset)
-            readable = not isinstance(self.message_id, bytes)
+            readable = not any(isinstance(each, bytes) for each in vars(self).values())
         except Exception:  # noqa: BLE001 - pika raises whatever its parsing steps raise
             readable = False
         if not readable:
