@@ -202,6 +202,14 @@ class Reporter:
         if self._stopping.is_set() or not self._transport.healthy:
             return False
         try:
+            return self._deliver(path)
+        except OSError as error:
+            # The disk fails, or somebody has moved the file. Neither is a bug, for which the worker would end.
+            _log.warning("spool.failed", extra={"path": str(path), "error": str(error)})
+            return False
+
+    def _deliver(self, path: Path) -> bool:
+        try:
             with path.open(encoding="utf-8") as file:
                 for text in file:
                     line = json.loads(text)
@@ -209,7 +217,7 @@ class Reporter:
                     self._transport.send(message).result()
         except Unavailable:
             return False
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             bad = path.with_suffix(".bad")
             _log.error("spool.unreadable", extra={"path": str(bad), "error": str(error), "next": "inspect the file"})
             path.rename(bad)

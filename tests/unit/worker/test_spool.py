@@ -1,6 +1,8 @@
 """The spool of reports: at the start of a worker, and for a report that the broker does not take."""
 
+import errno
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -33,6 +35,34 @@ def test_the_attempt_of_an_unreadable_report_is_not_claimed_for_ever(tmp_path: P
     eventually(lambda: let_go == ["token"])
     reporter.stop()
     assert [path.name for path in tmp_path.iterdir()] == ["token.bad"]
+
+
+@pytest.mark.parametrize("text", ["7", '{"route": []}', '{"route": "dagway.logs", "body": 7}'])
+def test_a_line_that_is_no_report_is_unreadable(tmp_path: Path, text: str) -> None:
+    (tmp_path / "token.json").write_text(f"{text}\n")
+    reporter = Reporter(EmbeddedTransport(None), tmp_path, lambda _token: None)
+    reporter.start()
+
+    eventually(lambda: [path.name for path in tmp_path.iterdir()] == ["token.bad"])
+    reporter.stop()
+
+
+def test_a_disk_that_fails_is_no_bug_for_which_the_worker_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    (tmp_path / "token.json").write_text("not a report\n")
+    let_go: list[str] = []
+    reporter = Reporter(EmbeddedTransport(None), tmp_path, let_go.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refuse)
+        reporter.start()
+        eventually(lambda: "spool.failed" in [record.message for record in caplog.records])
+
+    eventually(lambda: let_go == ["token"])
+    reporter.stop()
 
 
 def test_a_report_that_the_broker_does_not_take_holds_up_no_other(tmp_path: Path) -> None:
