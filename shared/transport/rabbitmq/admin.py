@@ -11,7 +11,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
 
 from shared.errors import BrokerUnavailable, ConfigInvalid
-from shared.transport.base import BrokerQueue, DeadLetter, DeadLetterDecision
+from shared.transport.base import DEAD_LETTERS, BrokerQueue, DeadLetter, DeadLetterDecision
 from shared.transport.futures import complete, fail
 from shared.transport.rabbitmq.connection import unavailable
 from shared.transport.rabbitmq.dead_letter_pass import DeadLetterPass
@@ -25,7 +25,7 @@ TIMEOUT_S = 10.0
 _SETTLE_TIMEOUT_S = 60.0
 """Hundreds of letters may be sent one after the other."""
 _LETTER_S = 0.01
-"""The time for each letter, if the caller wants so many that together they may take longer."""
+"""The time for each letter, if there are so many that together they may take longer."""
 _NOT_FOUND, _LOCKED = 404, 405
 T = TypeVar("T")
 
@@ -113,7 +113,7 @@ class Admin:
         """Return, discard or keep dead letters; see ``Transport.settle_dead_letters``."""
         return self._on_a_channel(
             lambda channel, done: DeadLetterPass(self._publisher, channel, done, decide, limit).start(),
-            max(_SETTLE_TIMEOUT_S, limit * _LETTER_S),
+            max(_SETTLE_TIMEOUT_S, min(limit, self.waiting(DEAD_LETTERS)) * _LETTER_S),
         )
 
     def _on_a_channel(self, start: "Callable[[Any, Future[T]], None]", timeout_s: float = TIMEOUT_S) -> T:
