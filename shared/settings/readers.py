@@ -224,8 +224,11 @@ def existing_file(text: str) -> Path:
 
 
 def folders(text: str) -> tuple[Path, ...]:
-    """Return the absolute paths of ``folder,folder``."""
-    return tuple(folder(part.strip()) for part in text.split(",") if part.strip())
+    """Return the absolute paths of ``folder,folder``, at least one: without the setting, any folder will do."""
+    paths = tuple(folder(part.strip()) for part in text.split(",") if part.strip())
+    if not paths:
+        raise ValueError(f"{text!r} names no folder")
+    return paths
 
 
 def existing_folder(text: str) -> Path:
