@@ -289,7 +289,7 @@ def broken(task: Task, error: Exception, masker: Masker) -> Result:
     """Log an error that ended an attempt, and return the result of the attempt."""
     why = masker.text(str(error) or type(error).__name__)
     # A mistake in the workflow needs no traceback, which can also contain the value of a secret.
-    unexpected = not (masker or isinstance(error, DagwayError | ExpansionError | CommandFailed | OSError))
+    unexpected = not (masker or isinstance(error, DagwayError | ExpansionError | CommandFailed))
     _log.warning("attempt.broken", extra={"token": task.token, "error": why}, exc_info=unexpected)
     return Result("broken", 1, why)
 

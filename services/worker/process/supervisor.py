@@ -235,8 +235,11 @@ class Supervisor:
             return self._end(process, inbox)
 
     def make_folder(self, path: Path) -> None:
-        """Create a folder, and its parents, in which the step's processes may write. Raises ``OSError``."""
-        make_folder(path, self._user, self._check_folder)
+        """Create a folder, and its parents, in which the step's processes may write. Raises ``InvalidInput``."""
+        try:
+            make_folder(path, self._user, self._check_folder)
+        except OSError as error:
+            raise InvalidInput(f"the folder of the step cannot be made: {error}") from error
 
     def share_folder(self, folder: Path) -> None:
         """Let the step's processes use a folder of the worker, if they have a user of their own."""
