@@ -148,6 +148,16 @@ def test_a_database_of_the_last_release_gets_the_same_tables(empty_url: str, tmp
     engine.dispose()
 
 
+def test_a_database_that_has_the_index_of_the_calendar_already_is_upgraded(empty_url: str, tmp_path: Path) -> None:
+    migrate(empty_url, scripts=_scripts_until(tmp_path, "0052"))
+    engine = open_engine(empty_url)
+    with transaction(engine) as connection:
+        connection.exec_driver_sql("CREATE INDEX ix_cron_slots_slot_at ON cron_slots (slot_at)")
+    engine.dispose()
+
+    assert migrate(empty_url) == HEAD
+
+
 def test_migrating_again_changes_nothing(empty_url: str) -> None:
     assert current(empty_url) is None
     assert migrate(empty_url) == HEAD

@@ -1,11 +1,14 @@
 """What a prepare attempt evaluates, checks and reports, with every outcome."""
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.worker.process.supervisor import Supervisor
 from shared.contracts.control import StopAttempt
 from shared.language.model import Condition, Dag, Param, Secret, Step
 from tests.harness.eventually import eventually
@@ -90,6 +93,19 @@ def test_the_log_has_no_traceback_for_a_mistake_in_the_workflow(
     (logged,) = (record for record in caplog.records if record.getMessage() == "attempt.broken")
     assert logged.__dict__["error"] == finished.error
     assert not logged.exc_info
+
+
+def test_the_log_has_a_traceback_for_a_failure_that_the_workflow_does_not_explain(
+    rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(Supervisor, "start_clock", refuse)
+    assert rig.run(task(command("true"))).outcome == "broken"
+
+    (logged,) = (record for record in caplog.records if record.getMessage() == "attempt.broken")
+    assert logged.exc_info
 
 
 def test_a_prepare_that_is_stopped_in_its_check_reports_the_values_it_evaluated(rig: Rig, tmp_path: Path) -> None:
