@@ -51,11 +51,6 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         readers.whole_seconds(1, 100)("2.5")
 
 
-def test_a_list_of_folders_that_names_none_is_refused() -> None:
-    with pytest.raises(ConfigInvalid, match="DAGWAY_SECRET_FILE_DIRS.* names no folder"):
-        load_config({}, {"DAGWAY_SECRET_FILE_DIRS": " , "})
-
-
 def test_an_unknown_variable_is_refused_with_the_one_that_was_meant() -> None:
     with pytest.raises(
         ConfigInvalid, match=r"DAGWAY_DATABSE_URL is not a setting \(did you mean DAGWAY_DATABASE_URL\?\)"

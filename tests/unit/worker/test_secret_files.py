@@ -9,6 +9,8 @@ import pytest
 from services.worker.inputs.named_files import EVERYTHING, Reach
 from services.worker.inputs.secret_files import MountedSecrets, secret_file
 from services.worker.inputs.secret_provider import SecretMissing
+from shared.errors import ConfigInvalid
+from shared.settings.config import load_config
 
 VALUE = "hunter2-and-more"
 
@@ -145,3 +147,8 @@ def test_a_link_that_changes_meanwhile_leads_to_no_other_file(folder: Path, tmp_
         secret_file("token", (folder,), _ReplacedLink(), (folder,))
 
     assert opened_below(tmp_path) == []
+
+
+def test_a_list_of_folders_that_names_none_is_refused() -> None:
+    with pytest.raises(ConfigInvalid, match="DAGWAY_SECRET_FILE_DIRS.* names no folder"):
+        load_config({}, {"DAGWAY_SECRET_FILE_DIRS": " , "})

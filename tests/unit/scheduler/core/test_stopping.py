@@ -359,7 +359,6 @@ def test_the_time_limit_ends_an_execution_that_a_stop_has_left_to_a_repeated_ste
 
 @pytest.mark.parametrize("stopped_before", [False, True])
 def test_the_time_limit_stops_sub_runs_until_they_have_ended(*, stopped_before: bool) -> None:
-    """The first stop leaves a repeated step of a sub-run its execution."""
     stage = Stage.begun(make_dag(step("a", call="sub"), timeout_sec=60))
     stage.start("a")
     stage.finish("a", children=(ChildCall(dag="sub", params="", given=""),))
@@ -374,7 +373,6 @@ def test_the_time_limit_stops_sub_runs_until_they_have_ended(*, stopped_before: 
         assert isinstance(decision, Advanced | Ignored)
         assert StopChild(child.run_id) in decision.effects
     stage.tell(ChildrenSeen(0, {child.run_id: "aborted"}, {}))
-
     assert stage.states() == "aborted"
 
 
