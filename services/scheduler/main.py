@@ -179,7 +179,6 @@ class Scheduler:
                 "host": socket.gethostname(),
                 "version": self._settings.version,
                 "started_at": started_at,
-                "follows_chains": True,  # for schedulers that know no protocol
                 "protocol": PROTOCOL,
                 "settings": self._settings.reported,
             }

@@ -88,7 +88,7 @@ def test_while_an_older_scheduler_lives_tasks_bring_no_other_steps(stack: Stack)
     first_task(stack)
     with stack.engine.begin() as connection:
         row = {"kind": "scheduler", "instance_id": "old", "host": "h", "version": "0", "started_at": utc_now()}
-        connection.execute(t.services.insert().values(**row, heartbeat_at=utc_now(), follows_chains=True))
+        connection.execute(t.services.insert().values(**row, heartbeat_at=utc_now()))
     until_tasks(stack, "mixed", bring_others=False)
 
     with stack.engine.begin() as connection:

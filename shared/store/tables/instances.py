@@ -1,6 +1,6 @@
 """Tables of the processes that send heartbeats: workers and schedulers."""
 
-from sqlalchemy import JSON, Boolean, Integer, String, Table, Text
+from sqlalchemy import JSON, Integer, String, Table, Text
 
 from shared.store.tables.base import UTCDateTime, col, metadata
 
@@ -39,7 +39,6 @@ services = Table(
     col("heartbeat_at", UTCDateTime),
     col("reports_until", UTCDateTime, nullable=True),
     col("session_since", UTCDateTime, nullable=True),
-    col("follows_chains", Boolean, nullable=True),
     col("protocol", Integer, nullable=True),
     col("settings", JSON, nullable=True),
     comment="Scheduler replicas that were alive a moment ago",

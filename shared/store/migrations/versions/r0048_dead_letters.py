@@ -6,7 +6,7 @@ from alembic import op
 from shared.store.migrations.workspace_policies import limit_new_table, of_server
 
 revision = "0048"
-down_revision = "0047"
+down_revision = "0045"
 
 
 def upgrade() -> None:
