@@ -20,6 +20,8 @@ def spelled(*, postgres: str, sqlite: str) -> Callable[[F], F]:
     """Return a decorator that says how each database writes an SQL function. ``{0}`` is its first argument."""
 
     def decorate(function: F) -> F:
+        setattr(function, "name", function.__name__.removeprefix("_"))  # noqa: B010 - SQLAlchemy declares no such attribute
+        function.inherit_cache = True
         compiles(function, "postgresql")(_writer(postgres))
         compiles(function, "sqlite")(_writer(sqlite))
         return function
@@ -34,16 +36,11 @@ def _writer(pattern: str) -> Callable[..., str]:
     return write
 
 
-@spelled(
-    postgres='({0} COLLATE "C")',
-    sqlite="({0})",
-)
+@spelled(postgres='({0} COLLATE "C")', sqlite="({0})")
 class bytewise(FunctionElement[str]):  # noqa: N801 - used as an SQL function
     """``bytewise(column)``: sorts the column by code point instead of by the database's collation."""
 
     type = String()
-    name = "bytewise"
-    inherit_cache = True
 
 
 @spelled(
@@ -55,8 +52,6 @@ class database_time(FunctionElement[datetime]):  # noqa: N801 - used as an SQL f
     """When the current transaction began, by the database's clock. SQLite: the statement's time, to a millisecond."""
 
     type = DateTime(timezone=True)
-    name = "database_time"
-    inherit_cache = True
 
 
 @spelled(
@@ -67,8 +62,6 @@ class transaction_number(FunctionElement[int]):  # noqa: N801 - used as an SQL f
     """The number of the current write transaction. A transaction that begins to write later has a higher number."""
 
     type = BigInteger()
-    name = "transaction_number"
-    inherit_cache = True
 
 
 @spelled(
@@ -79,17 +72,10 @@ class open_transactions_from(FunctionElement[int]):  # noqa: N801 - used as an S
     """The lowest ``transaction_number`` that may still be open: all transactions with lower numbers have ended."""
 
     type = BigInteger()
-    name = "open_transactions_from"
-    inherit_cache = True
 
 
-@spelled(
-    postgres=f"left({{0}}, strpos({{0}}, '{MARK}'))",
-    sqlite=f"substr({{0}}, 1, instr({{0}}, '{MARK}'))",
-)
+@spelled(postgres=f"left({{0}}, strpos({{0}}, '{MARK}'))", sqlite=f"substr({{0}}, 1, instr({{0}}, '{MARK}'))")
 class workspace_prefix(FunctionElement[str]):  # noqa: N801 - used as an SQL function
     """``workspace_prefix(column)``: the workspace in a stored name with the mark; empty for the default workspace."""
 
     type = String()
-    name = "workspace_prefix"
-    inherit_cache = True

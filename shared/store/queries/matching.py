@@ -11,10 +11,7 @@ from shared.store.functions import spelled
 __all__ = ["among", "contains", "elements", "has_element"]
 
 
-@spelled(
-    postgres="(strpos({0}, {1}) > 0)",
-    sqlite="(instr({0}, {1}) > 0)",
-)
+@spelled(postgres="(strpos({0}, {1}) > 0)", sqlite="(instr({0}, {1}) > 0)")
 class contains(FunctionElement[bool]):  # noqa: N801 - used as an SQL function
     """``contains(column, text)``: case-sensitive search for a substring, without wildcards.
 
@@ -22,8 +19,6 @@ class contains(FunctionElement[bool]):  # noqa: N801 - used as an SQL function
     """
 
     type = Boolean()
-    name = "contains"
-    inherit_cache = True
 
 
 @spelled(
@@ -34,14 +29,9 @@ class has_element(FunctionElement[bool]):  # noqa: N801 - used as an SQL functio
     """``has_element(column, text)``: whether a JSON array of strings has this element."""
 
     type = Boolean()
-    name = "has_element"
-    inherit_cache = True
 
 
-@spelled(
-    postgres="({0} = ANY (ARRAY{1}))",
-    sqlite="({0} IN {1})",
-)
+@spelled(postgres="({0} = ANY (ARRAY{1}))", sqlite="({0} IN {1})")
 class among(FunctionElement[Any]):  # noqa: N801 - as above
     """``among(column, subquery)``: like ``column IN (subquery)``, but always uses the column's index.
 
@@ -50,18 +40,11 @@ class among(FunctionElement[Any]):  # noqa: N801 - as above
     """
 
     type = NullType()
-    name = "among"
-    inherit_cache = True
 
 
-@spelled(
-    postgres="json_array_elements_text(CAST({0} AS JSON))",
-    sqlite="json_each({0})",
-)
+@spelled(postgres="json_array_elements_text(CAST({0} AS JSON))", sqlite="json_each({0})")
 class _elements(FunctionElement[Any]):  # noqa: N801 - as above
     type = NullType()
-    name = "elements"
-    inherit_cache = True
 
 
 def elements(array: ColumnElement[str]) -> TableValuedAlias:
