@@ -185,7 +185,7 @@ class WorkspaceFull:
 
 @dataclass(frozen=True, slots=True)
 class BehindRuns:
-    """The obstacle that the runs before this run are entitled to all free places of a queue."""
+    """The obstacle that runs before this run are entitled to free places of a queue, or that nobody has looked yet."""
 
     queue: str
 
@@ -220,24 +220,23 @@ def explain(
     moment: Moment,
     queue: QueueState,
     *,
-    ahead: int | None,
     borrows: bool = False,
     quota: tuple[int, int] | None = None,
-) -> Obstacle | None:
-    """Return why a run waits, or ``None`` if ``admit`` or ``admit_borrowers`` would start it at this moment.
+) -> Obstacle:
+    """Return why a run waits. Without another obstacle, it waits for its turn.
 
-    ``ahead``: how many runs before it have no obstacle of their own, or ``None`` if that is unknown.
     ``borrows``: whether a run that called this run, directly or not, lends its place. ``quota``: how many root runs of
     its workspace are running, and how many may.
     """
     found = obstacle(run, moment)
-    if found is not None or borrows:
+    if found is not None:
         return found
-    if quota is not None and run.is_root and quota[0] >= quota[1]:
-        return WorkspaceFull(*quota)
-    if not queue.free:
-        return QueueFull(queue)
-    return BehindRuns(queue.name) if ahead is None or ahead >= queue.free else None
+    if not borrows:
+        if quota is not None and run.is_root and quota[0] >= quota[1]:
+            return WorkspaceFull(*quota)
+        if not queue.free:
+            return QueueFull(queue)
+    return BehindRuns(queue.name)
 
 
 # -- decisions ------------------------------------------------------------------------------------

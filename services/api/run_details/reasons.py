@@ -43,10 +43,7 @@ def _waiting_for(run: RunRow, dag: Dag | None, facts: WaitFacts, now: datetime) 
         after_finished_at=hold.after_finished_at if hold else None,
         wait_s=hold.wait_s if hold else 0,
     )
-    # A run without an obstacle is still queued: the scheduler admits it at its next check.
-    borrows = run.run_key in facts.borrowers
-    found = admission.explain(queued, moment, state, ahead=None, borrows=borrows, quota=facts.quota)
-    return str(found or admission.BehindRuns(run.queue))
+    return str(admission.explain(queued, moment, state, borrows=run.run_key in facts.borrowers, quota=facts.quota))
 
 
 def dag_reason(dag: DagRow, pauses: Sequence[PauseRow], zone: tzinfo | None) -> str:

@@ -1,4 +1,4 @@
-"""The explanation why a run or step waits is empty exactly if admission lets it start, for any state."""
+"""What a run or step is said to wait for is what keeps admission from starting it, for any state."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +13,7 @@ from shared.admission.runs import (
     HIGH,
     LOW,
     RESUMED,
+    BehindRuns,
     Moment,
     OpenPause,
     QueuedRun,
@@ -53,7 +54,7 @@ queues = st.builds(QueueState, name=st.just(QUEUE), capacity=st.integers(1, 4), 
 
 
 @given(queued=st.lists(runs, max_size=8), moment=moments, queue=queues, data=st.data())
-def test_a_run_waits_for_something_exactly_if_it_is_not_admitted(
+def test_a_run_waits_for_its_turn_exactly_if_it_is_admitted_in_its_turn(
     queued: list[QueuedRun], moment: Moment, queue: QueueState, data: st.DataObject
 ) -> None:
     ordered = sorted(queued, key=place)
@@ -66,19 +67,12 @@ def test_a_run_waits_for_something_exactly_if_it_is_not_admitted(
 
     if pauses_queue(moment.pauses, QUEUE):
         assert admitted == set()
-    ahead = 0
+    free = queue.free
     for run in ordered:
         borrows = run.run_key in lent
-        found = explain(run, moment, queue, ahead=ahead, borrows=borrows)
-        assert (found is None) == (run.run_key in admitted)
-        ahead += not borrows and obstacle(run, moment) is None
-
-
-@given(run=runs, moment=moments, queue=queues)
-def test_a_run_whose_place_in_the_order_is_unknown_waits_for_at_least_its_turn(
-    run: QueuedRun, moment: Moment, queue: QueueState
-) -> None:
-    assert str(explain(run, moment, queue, ahead=None))
+        waits_for_its_turn = isinstance(explain(run, moment, queue, borrows=borrows), BehindRuns)
+        assert (waits_for_its_turn and (borrows or free > 0)) == (run.run_key in admitted)
+        free -= waits_for_its_turn and not borrows
 
 
 @given(queued=st.lists(runs, min_size=1, max_size=8), moment=moments)

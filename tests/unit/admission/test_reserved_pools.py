@@ -39,9 +39,9 @@ def test_a_run_waits_for_a_pool_that_serves_its_workspace_and_lets_others_go_fir
     waits, goes = (QueuedRun(name, NOW, selector=GPU, queue=f"{name}␟q") for name in ("gamma", "acme"))
 
     assert admit([waits, goes], moment, free=2).keys == ("acme",)
-    assert str(explain(waits, moment, QueueState("gamma␟q", 1, 0), ahead=0)) == (
+    assert str(explain(waits, moment, QueueState("gamma␟q", 1, 0))) == (
         "the worker pool gpu does not serve this workspace"
     )
     # Also if no worker is live: it would not help if one came.
-    assert explain(waits, Moment(NOW, reserved=RESERVED), QueueState("gamma␟q", 1, 0), ahead=0) == NotServed("gpu")
-    assert explain(goes, Moment(NOW, reserved=RESERVED), QueueState("acme␟q", 1, 0), ahead=0) == NoWorker(GPU)
+    assert explain(waits, Moment(NOW, reserved=RESERVED), QueueState("gamma␟q", 1, 0)) == NotServed("gpu")
+    assert explain(goes, Moment(NOW, reserved=RESERVED), QueueState("acme␟q", 1, 0)) == NoWorker(GPU)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from shared.admission.runs import Moment, QueuedRun, QueueState, WorkspaceFull, admit, explain
+from shared.admission.runs import BehindRuns, Moment, QueuedRun, QueueState, WorkspaceFull, admit, explain
 from shared.admission.turns import by_turns
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -25,12 +25,12 @@ def test_a_quota_limits_root_runs_and_a_run_that_waits_takes_none_of_it() -> Non
 def test_a_run_says_that_its_workspace_is_full() -> None:
     queue = QueueState("acme␟q", 5, 0)
 
-    assert explain(RUNS[1], MOMENT, queue, ahead=0, quota=(2, 2)) == WorkspaceFull(2, 2)
+    assert explain(RUNS[1], MOMENT, queue, quota=(2, 2)) == WorkspaceFull(2, 2)
     # The quota was lowered while three runs were running.
-    full = explain(RUNS[1], MOMENT, queue, ahead=0, quota=(3, 2))
+    full = explain(RUNS[1], MOMENT, queue, quota=(3, 2))
     assert str(full) == "the workspace runs 3 of at most 2 runs at once"
-    assert explain(RUNS[1], MOMENT, queue, ahead=0, quota=(1, 2)) is None
-    assert explain(RUNS[2], MOMENT, queue, ahead=0, quota=(2, 2)) is None
+    assert explain(RUNS[1], MOMENT, queue, quota=(1, 2)) == BehindRuns(queue.name)
+    assert explain(RUNS[2], MOMENT, queue, quota=(2, 2)) == BehindRuns(queue.name)
 
 
 def test_workspaces_take_turns() -> None:
