@@ -9,6 +9,15 @@ export const counted = (number, what) => `${number} ${what}${number === 1 ? "" :
 /** One line in a list of facts. */
 export const fact = (label, ...value) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value));
 
+/** The head of a table. A cell is a text, or an element. */
+export const head = (...cells) => h("thead", {}, h("tr", {}, cells.map((cell) => (typeof cell === "string" ? h("th", {}, cell) : cell))));
+
+/** The head of a column that a narrow page does not show. */
+export const wide = (text) => h("th", { class: "wide" }, text);
+
+/** The head of the column with the buttons. */
+export const actions = () => h("th", {}, h("span", { class: "unseen" }, "Actions"));
+
 /** The fields by which one finds rows of a list with a cursor. Their values are in the page's address. */
 export class Finder {
   set(key) {

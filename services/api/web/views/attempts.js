@@ -2,6 +2,7 @@
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
+import { head, wide } from "../parts.js";
 import { badge } from "../status.js";
 import { clock, took } from "../time.js";
 
@@ -38,8 +39,7 @@ export function attempts(list, { chosen, place, more }) {
   return h("section", { key: "attempts", "aria-label": "Attempts" },
     h("table", { class: "rows attempts" },
       h("caption", { class: "unseen" }, "Attempts of this step, the newest first"),
-      h("thead", {}, h("tr", {}, h("th", {}, "Attempt"), h("th", {}, "Result"), h("th", {}, "Began"), h("th", {}, "Took"),
-        h("th", { class: "wide" }, "Worker"))),
+      head("Attempt", "Result", "Began", "Took", wide("Worker")),
       h("tbody", {}, [...list].reverse().map((each) => row(each, tries.at(-1)?.number, chosen, place)))),
     older > 0 && h("p", {}, h("button", { type: "button", onclick: more }, `Show ${Math.min(MOST_ATTEMPTS, older)} more`)));
 }

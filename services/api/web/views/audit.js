@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { h } from "../dom.js";
 import { cursorPager } from "../pager.js";
-import { Finder } from "../parts.js";
+import { Finder, head, wide } from "../parts.js";
 import { to } from "../router.js";
 import { clock } from "../time.js";
 
@@ -42,8 +42,7 @@ function moment(text) {
 }
 
 const table = (list) => h("table", { class: "rows audit" },
-  h("thead", {}, h("tr", {}, h("th", {}, "Time"), h("th", {}, "Actor"), h("th", {}, "Operation"), h("th", {}, "Outcome"),
-    h("th", { class: "wide" }, "Change"))),
+  head("Time", "Actor", "Operation", "Outcome", wide("Change")),
   h("tbody", {}, list.map((each) => h("tr", { key: each.id },
     h("td", { class: "when" }, clock(each.at)),
     h("td", { class: "actor" }, h("a", { href: to(["audit"], { actor: each.actor.name }) }, each.actor.name),

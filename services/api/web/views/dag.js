@@ -7,7 +7,7 @@ import { h } from "../dom.js";
 import * as drafts from "../drafts.js";
 import { GraphView } from "../graph_view.js";
 import { attempt } from "../notice.js";
-import { fact } from "../parts.js";
+import { fact, head, wide } from "../parts.js";
 import { toldBadge } from "../reason.js";
 import { go, stay, to } from "../router.js";
 import { may } from "../session.js";
@@ -153,7 +153,7 @@ export function dag(page) {
     return h("div", {},
       it.steps.length > 1 && picture.draw(drawn),
       h("table", { class: "rows" },
-        h("thead", {}, h("tr", {}, h("th", {}, "Step"), h("th", {}, "Last"), h("th", { class: "wide" }, "Depends on"))),
+        head("Step", "Last", wide("Depends on")),
         h("tbody", {}, it.steps.slice(0, state.most).map((step) => h("tr", { key: step.name },
           h("td", { class: "main" }, h("span", { class: "name" }, step.name), h("div", { class: "mono faint clip" }, what(step)),
             step.description && h("div", { class: "faint clip" }, step.description)),

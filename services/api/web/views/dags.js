@@ -6,7 +6,7 @@ import { h } from "../dom.js";
 import { draft, unsaved } from "../drafts.js";
 import { attempt } from "../notice.js";
 import { pager } from "../pager.js";
-import { counted } from "../parts.js";
+import { actions, counted, head, wide } from "../parts.js";
 import { reason, toldBadge } from "../reason.js";
 import { go, here, stay, to } from "../router.js";
 import { may } from "../session.js";
@@ -71,9 +71,7 @@ export function dags(page) {
   }
 
   const table = (list) => h("table", { class: "rows dags" },
-    h("thead", {}, h("tr", {}, h("th", {}, "Name"), h("th", {}, "Last run"), h("th", { class: "wide" }, "Took"),
-      h("th", { class: "wide" }, "Schedule"), h("th", {}, "Next run"),
-      h("th", {}, h("span", { class: "unseen" }, "Actions")))),
+    head("Name", "Last run", wide("Took"), wide("Schedule"), "Next run", actions()),
     h("tbody", {}, list.map(row)));
 
   function row(each) {

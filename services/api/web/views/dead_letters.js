@@ -4,7 +4,7 @@ import { get, idempotencyKey, send } from "../api.js";
 import { ask } from "../dialog.js";
 import { h } from "../dom.js";
 import { toast } from "../notice.js";
-import { counted } from "../parts.js";
+import { counted, head, wide } from "../parts.js";
 import { ago } from "../time.js";
 
 const EVERY_MS = 3000;
@@ -51,8 +51,7 @@ export function deadLetters(page) {
   }
 
   const table = (list, redraw) => h("table", { class: "rows" },
-    h("thead", {}, h("tr", {}, h("th", {}, box("Select all", list, redraw)), h("th", {}, "Message"), h("th", {}, "Queue"),
-      h("th", { class: "wide" }, "Bytes"), h("th", {}, "Seen"))),
+    head(h("th", {}, box("Select all", list, redraw)), "Message", "Queue", wide("Bytes"), "Seen"),
     h("tbody", {}, list.map((letter) => h("tr", { key: letter.id },
       h("td", {}, box(`Select ${letter.messageId || letter.id}`, [letter], redraw)),
       h("td", { class: "main" }, h("span", { class: "name" }, letter.messageType || "unreadable"),

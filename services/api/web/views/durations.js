@@ -1,6 +1,7 @@
 // How long the past runs of a DAG took, run by run and step by step, and why runs failed.
 
 import { h, s } from "../dom.js";
+import { head } from "../parts.js";
 import { to } from "../router.js";
 import { words } from "../status.js";
 import { ago, span } from "../time.js";
@@ -17,13 +18,13 @@ export const durations = (name, { runs, duration, steps, failures }) => [
       duration && h("span", { class: "faint" }, `P50 ${span(duration.p50Ms / 1000)}, P95 ${span(duration.p95Ms / 1000)} of ${duration.count} successes`)),
     plot(name, runs, duration)),
   failures.length > 0 && h("section", { key: "failures", "aria-label": "Failures by message" }, h("table", { class: "rows" },
-    h("thead", {}, h("tr", {}, h("th", {}, "Failures"), h("th", {}, "Message"), h("th", {}, "Newest"))),
+    head("Failures", "Message", "Newest"),
     h("tbody", {}, failures.map((each) => h("tr", { key: `${each.stepName} ${each.message}` },
       h("td", { class: "number left" }, String(each.count)),
       h("td", { class: "main" }, each.stepName && h("span", { class: "name" }, `${each.stepName}: `), h("span", { class: "error" }, each.message || "no message")),
       h("td", { class: "when" }, h("a", { href: to(["runs", name, each.dagRunId], { step: each.stepName }) }, ago(each.at)))))))),
   steps.length > 0 && h("details", { key: "steps" }, h("summary", {}, "Durations of steps"), h("table", { class: "rows" },
-    h("thead", {}, h("tr", {}, h("th", {}, "Step"), h("th", {}, "Successes"), h("th", {}, "P50"), h("th", {}, "P95"))),
+    head("Step", "Successes", "P50", "P95"),
     h("tbody", {}, [...steps].sort((a, b) => b.p95Ms - a.p95Ms).slice(0, 100).map((each) => h("tr", { key: each.name },
       h("td", { class: "main" }, each.name), h("td", { class: "number left" }, String(each.count)),
       h("td", { class: "number left" }, span(each.p50Ms / 1000)), h("td", { class: "number left" }, span(each.p95Ms / 1000))))))),

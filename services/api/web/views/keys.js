@@ -3,6 +3,7 @@
 import { path, send } from "../api.js";
 import { ask, choice, field } from "../dialog.js";
 import { h } from "../dom.js";
+import { actions, head, wide } from "../parts.js";
 import { now } from "../server_time.js";
 import { ROLES } from "../session.js";
 import { ago, relative } from "../time.js";
@@ -12,8 +13,7 @@ export function keys(page, { apiKeys: list }) {
   const create = h("button", { type: "button", class: "primary", onclick: add }, "New API key");
   const table = !list.length ? h("div", { class: "empty" }, h("p", {}, "There are no API keys yet."))
     : h("table", { class: "rows" },
-      h("thead", {}, h("tr", {}, h("th", {}, "Name"), h("th", {}, "Role and DAGs"), h("th", { class: "wide" }, "Expires"),
-        h("th", { class: "wide" }, "Last used"), h("th", {}, h("span", { class: "unseen" }, "Actions")))),
+      head("Name", "Role and DAGs", wide("Expires"), wide("Last used"), actions()),
       h("tbody", {}, list.map((key) => h("tr", { key: key.id },
         h("td", { class: "main" }, h("span", { class: "name" }, key.name), h("div", { class: "mono faint" }, `${key.keyPrefix}…`),
           key.description && h("div", { class: "faint" }, key.description)),

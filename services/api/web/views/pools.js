@@ -3,6 +3,7 @@
 import { path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
+import { actions, head } from "../parts.js";
 import { to } from "../router.js";
 import { may } from "../session.js";
 import { clock, span } from "../time.js";
@@ -12,8 +13,7 @@ export function pools(page, list) {
   return [
     h("h2", { key: "pools" }, "Pools, locks and rate limits"),
     h("table", { class: "rows", key: "pool table" },
-      h("thead", {}, h("tr", {}, h("th", {}, "Name"), h("th", {}, "Taken"), h("th", {}, "Inside, and waiting"),
-        h("th", {}, h("span", { class: "unseen" }, "Actions")))),
+      head("Name", "Taken", "Inside, and waiting", actions()),
       h("tbody", {}, list.map((each) => h("tr", { key: `${each.kind} ${each.name}` },
         h("td", {}, h("span", { class: "name" }, each.name), h("div", { class: "faint" }, each.kind.replace("_", " "),
           each.intervalSec && `, each ${span(each.intervalSec)}`)),

@@ -5,7 +5,7 @@ import { dependencies } from "../depends.js";
 import { h } from "../dom.js";
 import { GraphView } from "../graph_view.js";
 import { withOpened } from "../opened_runs.js";
-import { fact } from "../parts.js";
+import { fact, head } from "../parts.js";
 import { reason, toldBadge } from "../reason.js";
 import { stay, to } from "../router.js";
 import { active, moves, nodesOf } from "../status.js";
@@ -208,7 +208,7 @@ export function run(page) {
   function outputs() {
     const pairs = Object.entries(state.outputs);
     return pairs.length
-      ? h("table", { class: "rows pairs" }, h("thead", {}, h("tr", {}, h("th", {}, "Name"), h("th", {}, "Value"))),
+      ? h("table", { class: "rows pairs" }, head("Name", "Value"),
         h("tbody", {}, pairs.map(([key, value]) => h("tr", { key }, h("td", { class: "mono" }, key), h("td", {}, h("pre", {}, value))))))
       : h("div", { class: "empty" }, h("p", {}, active(state.run.statusLabel) ? "No step has written output yet." : "No step wrote output."));
   }

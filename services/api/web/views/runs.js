@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { cursorPager } from "../pager.js";
-import { Finder } from "../parts.js";
+import { Finder, head, wide } from "../parts.js";
 import { reason, toldBadge } from "../reason.js";
 import { stay, to } from "../router.js";
 import { dropView, savedViews, saveView } from "../saved_views.js";
@@ -87,8 +87,8 @@ export const runPlace = (run, query = {}) => (run.rootDAGRunId && run.rootDAGRun
 
 /** A table of runs; `named`: with the name of their DAG, `selection`: with boxes to select them. */
 export const runTable = (list, named = true, selection = null) => h("table", { class: "rows runs" },
-  h("thead", {}, h("tr", {}, selection && h("th", {}, selection.allBox(list)), h("th", {}, "Status"), h("th", {}, named ? "Run" : "Run id"), h("th", {}, "Began"),
-    h("th", {}, "Took"), h("th", { class: "wide" }, "Started by"), h("th", { class: "wide" }, "Worker"), h("th", { class: "wide" }, "Parameters"))),
+  head(selection && h("th", {}, selection.allBox(list)), "Status", named ? "Run" : "Run id", "Began", "Took",
+    wide("Started by"), wide("Worker"), wide("Parameters")),
   h("tbody", {}, list.map((run) => h("tr", { key: `${run.name} ${run.dagRunId}` },
     selection && h("td", { class: "pick" }, selection.box(run)),
     h("td", { class: "state" }, toldBadge(run)),

@@ -3,6 +3,7 @@
 import { get, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
+import { actions, head, wide } from "../parts.js";
 import { ago } from "../time.js";
 
 export function secrets(page) {
@@ -17,8 +18,7 @@ export function secrets(page) {
   });
 
   const table = (list, writable) => h("table", { class: "rows" },
-    h("thead", {}, h("tr", {}, h("th", {}, "Name"), h("th", {}, "DAGs"), h("th", {}, "Version"), h("th", {}, "Changed"),
-      h("th", { class: "wide" }, "Key"), h("th", {}, h("span", { class: "unseen" }, "Actions")))),
+    head("Name", "DAGs", "Version", "Changed", wide("Key"), actions()),
     h("tbody", {}, list.map((each) => h("tr", { key: each.name },
       h("td", { class: "main" }, h("span", { class: "name" }, each.name)),
       h("td", {}, each.dags.join(" ") || h("span", { class: "faint" }, "all")),

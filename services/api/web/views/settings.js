@@ -2,6 +2,7 @@
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
+import { head, wide } from "../parts.js";
 import { stay, to } from "../router.js";
 import { settings as server } from "../session.js";
 
@@ -54,7 +55,7 @@ export function settings(page) {
 const meaning = () => server.docs && h("a", { href: "docs/configuration/" }, "What they mean");
 
 const reportedTable = (list, processes) => h("table", { class: "rows" },
-  h("thead", {}, h("tr", {}, h("th", {}, "Setting"), h("th", {}, "Value and who has it"), h("th", { class: "wide" }, "Default"))),
+  head("Setting", "Value and who has it", wide("Default")),
   h("tbody", {}, list.map((each) => h("tr", { key: each.variable },
     h("td", { class: "main" }, h("span", { class: "mono name" }, each.variable), each.differs && [" ", h("span", { class: "badge is-waiting" }, "differs")],
       h("div", { class: "faint" }, each.description)),
@@ -70,7 +71,7 @@ function whose({ count, processes: names }, processes) {
 }
 
 const table = (list) => h("table", { class: "rows" },
-  h("thead", {}, h("tr", {}, h("th", {}, "Setting"), h("th", {}, "Value"), h("th", { class: "wide" }, "Default"), h("th", {}, "From"))),
+  head("Setting", "Value", wide("Default"), "From"),
   h("tbody", {}, list.map((each) => h("tr", { key: each.variable },
     h("td", { class: "main" }, h("span", { class: "mono name" }, each.variable), h("div", { class: "faint" }, each.description)),
     h("td", { class: "mono setting" }, value(each)),

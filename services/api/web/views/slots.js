@@ -2,6 +2,7 @@
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
+import { head, wide } from "../parts.js";
 import { stay, to } from "../router.js";
 import { badge } from "../status.js";
 import { ago, clock } from "../time.js";
@@ -46,7 +47,7 @@ export function slots(page, state) {
 
 /** The fires as a table; `named`: with the DAG of each. */
 export const firesTable = (list, named = false) => h("table", { class: "rows" },
-  h("thead", {}, h("tr", {}, h("th", {}, "Outcome"), h("th", {}, "Scheduled time"), h("th", {}, named ? "DAG and reason" : "Why"), h("th", { class: "wide" }, "Expression"))),
+  head("Outcome", "Scheduled time", named ? "DAG and reason" : "Why", wide("Expression")),
   h("tbody", {}, list.map((each) => h("tr", { key: `${each.fileName} ${each.kind} ${each.slot} ${each.expression}` },
     h("td", { class: "state" }, badge(each.outcome)),
     h("td", { class: "when" }, clock(each.slot), each.until && [" – ", clock(each.until)], each.kind !== "start" && h("span", { class: "faint" }, ` ${each.kind}`)),

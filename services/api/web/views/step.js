@@ -4,7 +4,7 @@ import { path, send } from "../api.js";
 import { h } from "../dom.js";
 import { log } from "../log.js";
 import { attempt } from "../notice.js";
-import { fact } from "../parts.js";
+import { fact, head } from "../parts.js";
 import { stay, to } from "../router.js";
 import { may } from "../session.js";
 import { active, badge, moves, nodesOf, words } from "../status.js";
@@ -112,7 +112,7 @@ function children(state, node, changed) {
 
 function childTable(state, node, list) {
   return h("table", { class: "rows" },
-    h("thead", {}, h("tr", {}, h("th", {}, "Status"), h("th", {}, "Sub-run"), h("th", {}, "Took"))),
+    head("Status", "Sub-run", "Took"),
     h("tbody", {}, list.map((each) => h("tr", { key: each.dagRunId },
       h("td", { class: "state" }, badge(each.statusLabel)),
       h("td", { class: "main" },

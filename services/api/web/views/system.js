@@ -4,7 +4,7 @@ import { get, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { attempt } from "../notice.js";
-import { fact } from "../parts.js";
+import { actions, fact, head, wide } from "../parts.js";
 import { to } from "../router.js";
 import { mayChangeServer } from "../session.js";
 import { badge } from "../status.js";
@@ -30,9 +30,7 @@ export function system(page) {
 }
 
 const table = (page, workers) => h("table", { class: "rows workers" },
-  h("thead", {}, h("tr", {}, h("th", {}, "Health"), h("th", {}, "Worker"), h("th", {}, "Slots"), h("th", { class: "wide" }, "Version"),
-    h("th", { class: "wide" }, "Heard"), h("th", { class: "wide" }, "Lease until"),
-    mayChangeServer("manager") && h("th", {}, h("span", { class: "unseen" }, "Actions")))),
+  head("Health", "Worker", "Slots", wide("Version"), wide("Heard"), wide("Lease until"), mayChangeServer("manager") && actions()),
   h("tbody", {}, workers.map((worker) => h("tr", { key: worker.id },
     h("td", { class: "state" }, badge(worker.state === "draining" ? "waiting" : worker.healthStatus, worker.state && worker.state !== "live" ? worker.state : worker.healthStatus)),
     h("td", { class: "main" }, h("span", { class: "name" }, worker.id), worker.host && worker.host !== worker.id && h("span", { class: "faint" }, ` on ${worker.host}`),
@@ -70,7 +68,7 @@ const place = (task) => (task.rootDagRunId === task.dagRunId
   : to(["runs", task.rootDagRunName, task.rootDagRunId, "sub", task.dagRunId]));
 
 const services = (list) => h("table", { class: "rows" },
-  h("thead", {}, h("tr", {}, h("th", {}, "Status"), h("th", {}, "Scheduler"), h("th", { class: "wide" }, "Host"), h("th", { class: "wide" }, "Version"), h("th", {}, "Up since"))),
+  head("Status", "Scheduler", wide("Host"), wide("Version"), "Up since"),
   h("tbody", {}, list.map((each) => h("tr", { key: each.instanceId },
     h("td", { class: "state" }, badge(each.status)), h("td", { class: "main mono" }, each.instanceId), h("td", { class: "wide" }, each.host),
     h("td", { class: "wide faint" }, each.version), h("td", {}, ago(each.startedAt))))));

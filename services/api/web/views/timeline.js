@@ -1,6 +1,7 @@
 // All transitions of a run, one per line, newest first.
 
 import { h } from "../dom.js";
+import { head } from "../parts.js";
 import { badge, words } from "../status.js";
 import { clock } from "../time.js";
 
@@ -14,7 +15,7 @@ export function timeline(changes, unread) {
   }
   const shown = changes.slice(-MOST).reverse();
   return h("table", { class: "rows timeline" },
-    h("thead", {}, h("tr", {}, h("th", {}, "When"), h("th", {}, "What"), h("th", {}, "Became"), h("th", {}, "Why"))),
+    head("When", "What", "Became", "Why"),
     h("tbody", {}, shown.map((each) => h("tr", { key: each.seq },
       h("td", { class: "when" }, clock(each.at)),
       h("td", {}, each.stepName === null ? h("strong", {}, "run") : each.stepName),

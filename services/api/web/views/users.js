@@ -3,6 +3,7 @@
 import { PASSWORD, path, send } from "../api.js";
 import { ask, choice, field } from "../dialog.js";
 import { h } from "../dom.js";
+import { actions, head, wide } from "../parts.js";
 import { ROLES, session } from "../session.js";
 import { ago } from "../time.js";
 
@@ -12,8 +13,7 @@ const NONE = "The role none is for users who may only use the workspaces of whic
 export function users(page, { users: list }) {
   const create = h("button", { type: "button", class: "primary", onclick: add }, "New user");
   const table = h("table", { class: "rows" },
-    h("thead", {}, h("tr", {}, h("th", {}, "Name"), h("th", {}, "Role"), h("th", { class: "wide" }, "Changed"),
-      h("th", {}, h("span", { class: "unseen" }, "Actions")))),
+    head("Name", "Role", wide("Changed"), actions()),
     h("tbody", {}, list.map((user) => h("tr", { key: user.id },
       h("td", { class: "main" }, h("span", { class: "name" }, user.username)),
       h("td", {}, user.role),

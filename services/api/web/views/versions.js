@@ -3,6 +3,7 @@
 import { get, send } from "../api.js";
 import { ask } from "../dialog.js";
 import { h } from "../dom.js";
+import { actions, head } from "../parts.js";
 import { stay } from "../router.js";
 import { may } from "../session.js";
 import { clock } from "../time.js";
@@ -29,8 +30,7 @@ export function versions(page, state) {
     },
     draw: () => h("div", { class: diff ? "split" : "" },
       h("table", { class: "rows", key: "list" },
-        h("thead", {}, h("tr", {}, h("th", {}, "Version"), h("th", {}, "When"), h("th", {}, "By"),
-          h("th", {}, h("span", { class: "unseen" }, "Actions")))),
+        head("Version", "When", "By", actions()),
         h("tbody", {}, list.map((each, index) => h("tr", { key: each.version, class: diff?.from === each.version ? "chosen" : "" },
           h("td", { class: "number left" }, String(each.version), index === 0 && h("span", { class: "faint" }, " present")),
           h("td", {}, clock(each.createdAt)),

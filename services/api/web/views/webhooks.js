@@ -4,6 +4,7 @@ import { path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { attempt } from "../notice.js";
+import { actions, head, wide } from "../parts.js";
 import { to } from "../router.js";
 import { ago } from "../time.js";
 import { sendForSecrets, showSecrets } from "./secret.js";
@@ -12,8 +13,7 @@ export function webhooks(page, { webhooks: list }) {
   const create = h("button", { type: "button", class: "primary", onclick: add }, "New webhook");
   const table = !list.length ? h("div", { class: "empty" }, h("p", {}, "No DAG has a webhook yet."))
     : h("table", { class: "rows" },
-      h("thead", {}, h("tr", {}, h("th", {}, "DAG"), h("th", {}, "State"), h("th", { class: "wide" }, "Last used"),
-        h("th", {}, h("span", { class: "unseen" }, "Actions")))),
+      head("DAG", "State", wide("Last used"), actions()),
       h("tbody", {}, list.map((hook) => h("tr", { key: hook.id },
         h("td", { class: "main" }, h("a", { class: "name", href: to(["dags", hook.dagName]) }, hook.dagName),
           h("div", { class: "mono faint" }, `${hook.tokenPrefix}…`)),

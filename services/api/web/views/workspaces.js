@@ -4,6 +4,7 @@ import { get, path, send } from "../api.js";
 import { ask, choice, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { attempt } from "../notice.js";
+import { actions, head } from "../parts.js";
 import { go, to } from "../router.js";
 import { mayChangeServer, ROLES, settings } from "../session.js";
 import { ago } from "../time.js";
@@ -30,7 +31,7 @@ export function workspaces(page) {
 }
 
 const table = (list) => h("table", { class: "rows" },
-  h("thead", {}, h("tr", {}, h("th", {}, "Name"), h("th", {}, "Description"), h("th", {}, h("span", { class: "unseen" }, "Actions")))),
+  head("Name", "Description", actions()),
   h("tbody", {}, list.map(({ name, description }) => h("tr", { key: name },
     h("td", { class: "main" }, h("a", { class: "name", href: to(["workspaces", name]) }, name)),
     h("td", {}, description),
@@ -90,7 +91,7 @@ export function workspacePage(page) {
   });
 
   const memberTable = (members) => h("table", { class: "rows" },
-    h("thead", {}, h("tr", {}, h("th", {}, "User"), h("th", {}, "Role"), h("th", {}, h("span", { class: "unseen" }, "Actions")))),
+    head("User", "Role", actions()),
     h("tbody", {}, members.map(({ userId, username, role }) => h("tr", { key: userId },
       h("td", { class: "main" }, h("span", { class: "name" }, username)),
       h("td", {}, role),
