@@ -10,7 +10,7 @@ from shared.contracts.follow_ups import FOLLOW_UP
 from shared.language.model import Step
 from shared.status import AttemptState, Begun, NodeStatus
 from shared.store import tables as t
-from shared.store.checks.base import BY_HAND, Check, StoreSnapshot, Violation
+from shared.store.checks.base import BY_HAND, StoreSnapshot, Violation, check
 
 __all__ = ["CHECKS"]
 
@@ -18,9 +18,15 @@ _COUNTED = (str(AttemptState.FINISHED), str(AttemptState.LOST))
 _NOT_BEGUN = (str(Begun.NEVER_SENT), str(Begun.NO))
 _BEGAN_BESIDE = "without the right to"
 """How the history says that a worker began what it did not hold."""
+_TWICE = (
+    "The step may have run twice: look at the rows of `executions` and at what the step did, and repair its effects by "
+    "hand."
+)
 
 
+@check("attempt-open-once", "I3", _TWICE)
 def _one_open(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """No attempt is open in two steps, and none is both open and closed."""
     n, a = t.nodes.c, t.attempts.c
     twice = select(n.token, func.count().label("count")).where(n.token.is_not(None))
     for row in snapshot.rows(twice.group_by(n.token).having(func.count() > 1)):
@@ -57,13 +63,24 @@ class Tries:
         return {"run_key": self.run_key, "node": str(self.node)}
 
 
+@check(
+    "attempt-numbers",
+    "I4",
+    "Rows of `attempts` are missing or were changed outside Dagway. Restore them from a backup, or delete the run.",
+)
 def _numbers(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """The attempts of a step are numbered from 1 without gaps in each run attempt."""
     for tries in _tries(snapshot):
         if tries.numbers != list(range(1, len(tries.numbers) + 1)):
             yield Violation(f"{tries} has the attempts {tries.numbers}", tries.ids)
 
 
+@check("attempt-one-success", "I4", _TWICE)
 def _one_success(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """A step succeeds once in each run attempt, with its last attempt.
+
+    Steps that repeat or call runs are not judged.
+    """
     for tries in _tries(snapshot):
         step = tries.step
         if step is None:
@@ -101,7 +118,13 @@ def _tries(snapshot: StoreSnapshot) -> Iterator[Tries]:
         )
 
 
+@check(
+    "attempt-left-open",
+    "I9",
+    "No scheduler expires leases: check that the schedulers reach the broker and that their event queue drains.",
+)
 def _left_open(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """No attempt stays open when its worker has been lost for longer than a grace."""
     n, w = t.nodes.c, t.workers.c
     query = (
         select(n.run_key, n.idx, n.token, n.token_worker, n.token_state, n.token_incarnation, n.dispatched_at)
@@ -123,7 +146,9 @@ def _left_open(snapshot: StoreSnapshot) -> Iterator[Violation]:
             )
 
 
+@check("execution-holder", "I8", _TWICE)
 def _one_holder(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """At most one worker was given each attempt. A finished or lost attempt was given to the worker that held it."""
     e, a, n = t.executions.c, t.attempts.c, t.nodes.c
     many = select(e.token, e.run_key, func.count().label("count")).where(e.accepted)
     for row in snapshot.rows(many.group_by(e.token, e.run_key).having(func.count() > 1)):
@@ -174,7 +199,9 @@ def _one_holder(snapshot: StoreSnapshot) -> Iterator[Violation]:
         )
 
 
+@check("execution-told", "I8", _TWICE)
 def _none_beside(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """If a worker began an attempt without the right to, the run's history says so."""
     e, c = t.executions.c, t.transitions.c
     told = select(c.seq).where(c.run_key == e.run_key, c.node == e.node, c.why.contains(_BEGAN_BESIDE, autoescape=True))
     query = select(e.token, e.run_key, e.node, e.worker_id, e.at).where(e.begun, ~e.accepted, ~told.exists())
@@ -186,7 +213,9 @@ def _none_beside(snapshot: StoreSnapshot) -> Iterator[Violation]:
             )
 
 
+@check("attempt-ended", "I3", "Stop the run: the worker that holds the attempt then ends it.")
 def _success_agrees(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """A step that has ended has no open attempt."""
     n = t.nodes.c
     query = select(n.run_key, n.idx, n.name, n.status, n.token).where(
         n.kind != FOLLOW_UP,
@@ -200,60 +229,4 @@ def _success_agrees(snapshot: StoreSnapshot) -> Iterator[Violation]:
         )
 
 
-_TWICE = (
-    "The step may have run twice: look at the rows of `executions` and at what the step did, and repair its effects by "
-    "hand."
-)
-
-CHECKS = (
-    Check(
-        "attempt-open-once",
-        "I3",
-        "No attempt is open in two steps, and none is both open and closed.",
-        _TWICE,
-        _one_open,
-    ),
-    Check(
-        "attempt-numbers",
-        "I4",
-        "The attempts of a step are numbered from 1 without gaps in each run attempt.",
-        "Rows of `attempts` are missing or were changed outside Dagway. Restore them from a backup, or delete the run.",
-        _numbers,
-    ),
-    Check(
-        "attempt-one-success",
-        "I4",
-        "A step succeeds once in each run attempt, with its last attempt. Steps that repeat or call runs are not "
-        "judged.",
-        _TWICE,
-        _one_success,
-    ),
-    Check(
-        "attempt-left-open",
-        "I9",
-        "No attempt stays open when its worker has been lost for longer than a grace.",
-        "No scheduler expires leases: check that the schedulers reach the broker and that their event queue drains.",
-        _left_open,
-    ),
-    Check(
-        "attempt-ended",
-        "I3",
-        "A step that has ended has no open attempt.",
-        "Stop the run: the worker that holds the attempt then ends it.",
-        _success_agrees,
-    ),
-    Check(
-        "execution-holder",
-        "I8",
-        "At most one worker was given each attempt. A finished or lost attempt was given to the worker that held it.",
-        _TWICE,
-        _one_holder,
-    ),
-    Check(
-        "execution-told",
-        "I8",
-        "If a worker began an attempt without the right to, the run's history says so.",
-        _TWICE,
-        _none_beside,
-    ),
-)
+CHECKS = (_one_open, _numbers, _one_success, _left_open, _success_agrees, _one_holder, _none_beside)

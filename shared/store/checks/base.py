@@ -11,7 +11,7 @@ from shared.language.load import load
 from shared.language.model import Dag
 from shared.store import tables as t
 
-__all__ = ["BY_HAND", "MARGIN", "Check", "Row", "StoreSnapshot", "Violation"]
+__all__ = ["BY_HAND", "MARGIN", "Check", "Row", "StoreSnapshot", "Violation", "check"]
 
 MARGIN = timedelta(seconds=30)
 """What a scheduler may take beyond two leases until nothing is overdue: a sweep of the outbox, a poll, a slow pass."""
@@ -92,3 +92,8 @@ class Check:
     proves: str
     remedy: str
     find: Callable[[StoreSnapshot], Iterable[Violation]]
+
+
+def check(name: str, invariant: str, remedy: str) -> Callable[[Callable[[StoreSnapshot], Iterable[Violation]]], Check]:
+    """Return a decorator that makes a check of a function. The function's docstring says what the check proves."""
+    return lambda find: Check(name, invariant, " ".join((find.__doc__ or "").split()), remedy, find)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import func, or_, select
 
 from shared.store import tables as t
-from shared.store.checks.base import Check, StoreSnapshot, Violation
+from shared.store.checks.base import StoreSnapshot, Violation, check
 from shared.store.queries.matching import contains
 
 __all__ = ["CHECKS"]
@@ -20,7 +20,14 @@ _RETENTION = re.compile(r"histRetentionDays\W*?(-?\d+)")
 _DEFAULT_DAYS = 30
 
 
+@check(
+    "command-outcome",
+    "I1",
+    "Compare the row of `inbox` with the scheduler's log of that time. Do not repeat the command with a new key "
+    "before you know whether it was carried out.",
+)
 def _one_outcome(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """Every recorded command has one outcome, and its reply says the same."""
     c = t.inbox.c
     query = select(c.command_id, c.type, c.outcome).where(
         or_(c.outcome.not_in(_OUTCOMES), func.coalesce(c.reply["outcome"].as_string(), "") != c.outcome)
@@ -32,7 +39,18 @@ def _one_outcome(snapshot: StoreSnapshot) -> Iterator[Violation]:
         )
 
 
+@check(
+    "command-run",
+    "I1",
+    "If nobody deleted the run by hand, the database lost commits: see docs/operations/backup.md, and start the run "
+    "again.",
+)
 def _run_of_command(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """The run that a command created exists.
+
+    Not judged: commands older than the shortest `histRetentionDays`, and commands before the last `run.dequeue` or
+    `run.remove`.
+    """
     c, r = t.inbox.c, t.dag_runs.c
     run_id = c.reply["result"]["dagRunId"].as_string()
     last = next(snapshot.rows(select(func.max(c.at).label("at")).where(c.type.in_(_FORGETTING))))["at"]
@@ -56,7 +74,9 @@ def _kept_for(snapshot: StoreSnapshot) -> timedelta:
     return timedelta(days=min(days))
 
 
+@check("run-unique", "I1", "A unique index is missing or damaged: run `dagway migrate`, and REINDEX on Postgres.")
 def _unique_runs(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """No two root runs of a DAG, and no two sub-runs of a root run, have the same id."""
     c = t.dag_runs.c
     scope = func.coalesce(c.root_key, c.dag_name)
     query = select(scope.label("scope"), c.dag_run_id, func.count().label("count"))
@@ -67,7 +87,13 @@ def _unique_runs(snapshot: StoreSnapshot) -> Iterator[Violation]:
         )
 
 
+@check(
+    "outbox-age",
+    "I7",
+    "Check the broker and the log of the schedulers: the relay sends the message as soon as the broker confirms.",
+)
 def _outbox_age(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """Every message that a decision wrote is sent soon."""
     for row in snapshot.rows(select(t.outbox.c.id, t.outbox.c.created_at, t.outbox.c.route)):
         if snapshot.overdue(row["created_at"]):
             where = row["route"][0] if row["route"] else "no broker queue"
@@ -77,36 +103,4 @@ def _outbox_age(snapshot: StoreSnapshot) -> Iterator[Violation]:
             )
 
 
-CHECKS = (
-    Check(
-        "command-outcome",
-        "I1",
-        "Every recorded command has one outcome, and its reply says the same.",
-        "Compare the row of `inbox` with the scheduler's log of that time. Do not repeat the command with a new key "
-        "before you know whether it was carried out.",
-        _one_outcome,
-    ),
-    Check(
-        "command-run",
-        "I1",
-        "The run that a command created exists. Not judged: commands older than the shortest `histRetentionDays`, and "
-        "commands before the last `run.dequeue` or `run.remove`.",
-        "If nobody deleted the run by hand, the database lost commits: see docs/operations/backup.md, and "
-        "start the run again.",
-        _run_of_command,
-    ),
-    Check(
-        "run-unique",
-        "I1",
-        "No two root runs of a DAG, and no two sub-runs of a root run, have the same id.",
-        "A unique index is missing or damaged: run `dagway migrate`, and REINDEX on Postgres.",
-        _unique_runs,
-    ),
-    Check(
-        "outbox-age",
-        "I7",
-        "Every message that a decision wrote is sent soon.",
-        "Check the broker and the log of the schedulers: the relay sends the message as soon as the broker confirms.",
-        _outbox_age,
-    ),
-)
+CHECKS = (_one_outcome, _run_of_command, _unique_runs, _outbox_age)

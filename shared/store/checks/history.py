@@ -11,7 +11,7 @@ from shared.language.model import Dag
 from shared.status import NodeStatus, RunStatus
 from shared.status_changes import NODE_CHANGES, RUN_CHANGES
 from shared.store import tables as t
-from shared.store.checks.base import BY_HAND, Check, Row, StoreSnapshot, Violation
+from shared.store.checks.base import BY_HAND, Row, StoreSnapshot, Violation, check
 
 __all__ = ["CHECKS"]
 
@@ -23,6 +23,7 @@ _STEP_RETRY = "retry of step "
 """It runs this step only, also if a stop came before the steps that it depends on."""
 _HANDLED = {str(status): {str(one) for one in following} for status, following in NODE_CHANGES.items()}
 _LEGAL = {str(status): {str(one) for one in following} for status, following in RUN_CHANGES.items()}
+_ASK = "The run's history was changed outside Dagway, or this is a bug: report it with the rows of `transitions`."
 
 
 def _histories(snapshot: StoreSnapshot) -> Iterator[tuple[Row, list[Row]]]:
@@ -47,7 +48,9 @@ def _ids(run: Row, **more: Any) -> dict[str, str]:
     return {"run_key": run["run_key"], **{name: str(value) for name, value in more.items() if value is not None}}
 
 
+@check("history-gapless", "I7", "Rows of `transitions` are missing: restore them from a backup, or delete the run.")
 def _gapless(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """The changes of each run are numbered from 1 without gaps, up to the run's `last_seq`."""
     r, c = t.dag_runs.c, t.transitions.c
     numbers = (
         select(c.run_key, func.count().label("count"), func.min(c.seq).label("first"), func.max(c.seq).label("last"))
@@ -74,7 +77,9 @@ def _gapless(snapshot: StoreSnapshot) -> Iterator[Violation]:
         )
 
 
+@check("history-legal", "I5", _ASK)
 def _legal(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """Each change begins where the one before ended, and is one that docs/states.md allows."""
     for run, changes in _histories(snapshot):
         at: dict[int | None, str] = {}
         for change in changes:
@@ -95,7 +100,9 @@ def _legal(snapshot: StoreSnapshot) -> Iterator[Violation]:
             at[node] = became
 
 
+@check("history-state", "I4", "Somebody changed a status outside Dagway. Retry the run, or delete it.")
 def _folds(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """The current status of each run and step is the last one in its history."""
     r, n, c = t.dag_runs.c, t.nodes.c, t.transitions.c
     last = select(c.run_key, c.node, func.max(c.seq).label("seq")).group_by(c.run_key, c.node).subquery()
     present = (
@@ -127,7 +134,9 @@ def _folds(snapshot: StoreSnapshot) -> Iterator[Violation]:
         )
 
 
+@check("run-one-end", "I5", _ASK)
 def _one_end(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """A run attempt ends once, and an ended run goes on only by a retry."""
     running = str(RunStatus.RUNNING)
     for run, changes in _histories(snapshot):
         ends = 0
@@ -152,7 +161,9 @@ def _ended(status: str) -> bool:
         return False
 
 
+@check("step-order", "I6", _ASK)
 def _in_order(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """A step starts only after all steps that it depends on have ended, unless somebody retries it alone."""
     orders: dict[tuple[str, str], list[set[int]]] = {}
     terminal = {str(status) for status in NodeStatus if status.terminal}
     for run, changes in _histories(snapshot):
@@ -186,42 +197,4 @@ def _depends(dag: Dag | None) -> list[set[int]]:
     return [{places[name] for name in step.depends} for step in dag.steps]
 
 
-_ASK = "The run's history was changed outside Dagway, or this is a bug: report it with the rows of `transitions`."
-
-CHECKS = (
-    Check(
-        "history-gapless",
-        "I7",
-        "The changes of each run are numbered from 1 without gaps, up to the run's `last_seq`.",
-        "Rows of `transitions` are missing: restore them from a backup, or delete the run.",
-        _gapless,
-    ),
-    Check(
-        "history-legal",
-        "I5",
-        "Each change begins where the one before ended, and is one that docs/states.md allows.",
-        _ASK,
-        _legal,
-    ),
-    Check(
-        "history-state",
-        "I4",
-        "The current status of each run and step is the last one in its history.",
-        "Somebody changed a status outside Dagway. Retry the run, or delete it.",
-        _folds,
-    ),
-    Check(
-        "run-one-end",
-        "I5",
-        "A run attempt ends once, and an ended run goes on only by a retry.",
-        _ASK,
-        _one_end,
-    ),
-    Check(
-        "step-order",
-        "I6",
-        "A step starts only after all steps that it depends on have ended, unless somebody retries it alone.",
-        _ASK,
-        _in_order,
-    ),
-)
+CHECKS = (_gapless, _legal, _folds, _one_end, _in_order)

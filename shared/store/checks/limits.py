@@ -12,7 +12,7 @@ from shared.admission.pools import LOCK, POOL
 from shared.admission.runs import capacity_of
 from shared.status import RunStatus
 from shared.store import tables as t
-from shared.store.checks.base import Check, StoreSnapshot, Violation
+from shared.store.checks.base import StoreSnapshot, Violation, check
 
 __all__ = ["CHECKS"]
 
@@ -44,7 +44,16 @@ class RunningTime:
         return self.since - margin <= at and (self.until is None or self.until + margin >= at)
 
 
+@check(
+    "queue-limit",
+    "I9",
+    "Set the limit again. If it happens again, report it with the rows of `transitions` of these runs.",
+)
 def _queues(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """No admission of the last day, and since the last change of the limit, exceeded the limit of its queue.
+
+    Only runs count that ran for longer than a grace afterwards. Runs that are started directly do not wait for a limit.
+    """
     q, limits = t.queues.c, t.queue_limits.c
     query = select(q.name, q.max_concurrency, limits.updated_at).select_from(
         t.queues.outerjoin(t.queue_limits, limits.name == q.name)
@@ -113,7 +122,9 @@ def _span(
     return RunningTime(row["run_key"], row["parent_key"], since, until, admitted, limit)
 
 
+@check("pool-limit", "I9", "Set the capacity again; no new step enters until enough places are free.")
 def _pools(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """No pool or lock has more users than places. Rate limits are not judged."""
     p = t.pool_places.c
     capacities = {row["name"]: (row["capacity"], row["updated_at"]) for row in snapshot.rows(select(t.pools))}
     query = (
@@ -132,7 +143,9 @@ def _pools(snapshot: StoreSnapshot) -> Iterator[Violation]:
             )
 
 
+@check("pool-place", "I9", "Delete the row of `pool_places` if its step has ended: others wait for the place.")
 def _places(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """Every place in a pool or lock belongs to a step that runs."""
     p, n = t.pool_places.c, t.nodes.c
     query = (
         select(p.id, p.kind, p.name, p.run_key, p.node, p.entered_at, n.status)
@@ -150,28 +163,4 @@ def _places(snapshot: StoreSnapshot) -> Iterator[Violation]:
             )
 
 
-CHECKS = (
-    Check(
-        "queue-limit",
-        "I9",
-        "No admission of the last day, and since the last change of the limit, exceeded the limit of its queue. "
-        "Only runs count that ran for longer than a grace afterwards. Runs that are started directly do not wait for a "
-        "limit.",
-        "Set the limit again. If it happens again, report it with the rows of `transitions` of these runs.",
-        _queues,
-    ),
-    Check(
-        "pool-limit",
-        "I9",
-        "No pool or lock has more users than places. Rate limits are not judged.",
-        "Set the capacity again; no new step enters until enough places are free.",
-        _pools,
-    ),
-    Check(
-        "pool-place",
-        "I9",
-        "Every place in a pool or lock belongs to a step that runs.",
-        "Delete the row of `pool_places` if its step has ended: others wait for the place.",
-        _places,
-    ),
-)
+CHECKS = (_queues, _pools, _places)

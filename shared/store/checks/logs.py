@@ -9,9 +9,13 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from shared.status import AttemptState
 from shared.store import tables as t
-from shared.store.checks.base import Check, StoreSnapshot, Violation
+from shared.store.checks.base import StoreSnapshot, Violation, check
 
 __all__ = ["CHECKS"]
+_LOST = (
+    "Look for dead letters of the queue for logs (`dagway dead-letters list`), and return them. If there are none, the "
+    "rest is lost."
+)
 
 
 def _sent(chunk: ReadOnlyColumnCollection[str, Column[Any]]) -> ColumnElement[int]:
@@ -19,7 +23,9 @@ def _sent(chunk: ReadOnlyColumnCollection[str, Column[Any]]) -> ColumnElement[in
     return func.length(chunk.data) + chunk.dropped
 
 
+@check("log-contiguous", "I10", _LOST)
 def _contiguous(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """The log chunks of a finished attempt have no gap and do not overlap."""
     c, a = t.log_chunks.c, t.attempts.c
     query = (
         select(c.token, c.stream, c.seq, c.offset, c.run_key, _sent(c).label("size"), a.finished_at)
@@ -41,7 +47,9 @@ def _contiguous(snapshot: StoreSnapshot) -> Iterator[Violation]:
             expected = (row["seq"] + 1, row["offset"] + row["size"])
 
 
+@check("log-bytes", "I10", _LOST)
 def _whole(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """The stored log of a finished attempt has as many bytes as its worker reported, except what a quota has cut."""
     c, a = t.log_chunks.c, t.attempts.c
     for stream in ("stdout", "stderr"):
         reported = a[f"{stream}_bytes"]
@@ -63,24 +71,4 @@ def _whole(snapshot: StoreSnapshot) -> Iterator[Violation]:
                 )
 
 
-_LOST = (
-    "Look for dead letters of the queue for logs (`dagway dead-letters list`), and return them. If there are none, the "
-    "rest is lost."
-)
-
-CHECKS = (
-    Check(
-        "log-contiguous",
-        "I10",
-        "The log chunks of a finished attempt have no gap and do not overlap.",
-        _LOST,
-        _contiguous,
-    ),
-    Check(
-        "log-bytes",
-        "I10",
-        "The stored log of a finished attempt has as many bytes as its worker reported, except what a quota has cut.",
-        _LOST,
-        _whole,
-    ),
-)
+CHECKS = (_contiguous, _whole)

@@ -7,13 +7,14 @@ from sqlalchemy import Exists, and_, func, or_, select
 from shared.contracts.follow_ups import FOLLOW_UP
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
-from shared.store.checks.base import Check, StoreSnapshot, Violation
+from shared.store.checks.base import StoreSnapshot, Violation, check
 
 __all__ = ["CHECKS"]
 
 _RUNNING = str(RunStatus.RUNNING)
 _ENDED = [str(status) for status in RunStatus if status.ended]
 _OPEN_NODE = [str(NodeStatus.RUNNING), str(NodeStatus.WAITING)]
+_STUCK = "Restart the schedulers; if it stays, stop the run and retry it, and report it with the run's rows."
 
 
 def _waits_for_place() -> Exists:
@@ -22,7 +23,9 @@ def _waits_for_place() -> Exists:
     return select(w.run_key).where(w.run_key == n.run_key, w.node == n.idx).exists()
 
 
+@check("step-waits-for-something", "I9", _STUCK)
 def _running_nodes(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """A running step has an open attempt, a time for its next attempt, sub-runs, or waits for a pool."""
     n, r = t.nodes.c, t.dag_runs.c
     query = (
         select(n.run_key, n.idx, n.name, n.started_at, r.started_at.label("run_started_at"))
@@ -37,7 +40,9 @@ def _running_nodes(snapshot: StoreSnapshot) -> Iterator[Violation]:
         )
 
 
+@check("run-goes-on", "I9", _STUCK)
 def _running_runs(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """In a running run, a step runs or waits, or a timer is set."""
     r, n, w, m = t.dag_runs.c, t.nodes.c, t.pool_waits.c, t.timers.c
     busy = select(n.run_key).where(n.run_key == r.run_key, or_(n.token.is_not(None), n.status.in_(_OPEN_NODE)))
     waits = select(w.run_key).where(w.run_key == r.run_key)
@@ -52,7 +57,9 @@ def _running_runs(snapshot: StoreSnapshot) -> Iterator[Violation]:
         )
 
 
+@check("timer-age", "I9", _STUCK)
 def _timers(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """No timer is overdue by more than a grace, and none is missing."""
     for row in snapshot.rows(select(t.timers)):
         if snapshot.overdue(row["due_at"]):
             yield Violation(
@@ -77,7 +84,12 @@ def _timers(snapshot: StoreSnapshot) -> Iterator[Violation]:
             )
 
 
+@check("run-at-rest", "I5", _STUCK)
 def _ended_runs(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """No step of an ended run runs, waits or has an open attempt.
+
+    Its mails and the removal of its container may follow the end.
+    """
     r, n, w = t.dag_runs.c, t.nodes.c, t.pool_waits.c
     query = (
         select(n.run_key, n.idx, n.name, n.status, r.status.label("run_status"))
@@ -97,7 +109,9 @@ def _ended_runs(snapshot: StoreSnapshot) -> Iterator[Violation]:
         )
 
 
+@check("sub-run-parent", "I5", "Rows were deleted outside Dagway. Delete the sub-run.")
 def _parents(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """Every sub-run has its root run, its parent run and the step that called it."""
     r = t.dag_runs.c
     parent, root = t.dag_runs.alias("parent"), t.dag_runs.alias("root")
     query = (
@@ -119,7 +133,9 @@ def _parents(snapshot: StoreSnapshot) -> Iterator[Violation]:
                 break
 
 
+@check("lease-in-future", "I9", "Correct the clock of the schedulers or of this machine (NTP).")
 def _workers(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """No lease or heartbeat is later than a grace from now, so a lost worker is found in time."""
     w = t.workers.c
     query = select(w.worker_id, w.lease_until, w.heartbeat_at).where(
         or_(w.lease_until > snapshot.now + snapshot.grace, w.heartbeat_at > snapshot.now + snapshot.grace)
@@ -132,7 +148,9 @@ def _workers(snapshot: StoreSnapshot) -> Iterator[Violation]:
         )
 
 
+@check("owner", "I5", "Delete these rows, once no scheduler of an earlier version runs.")
 def _owners(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """Attempts, executions, log chunks and pool places belong to runs that exist."""
     r = t.dag_runs.c
     times = {t.attempts: "finished_at", t.executions: "at", t.log_chunks: "at", t.pool_places: "entered_at"}
     for table, time in times.items():
@@ -155,45 +173,4 @@ def _owners(snapshot: StoreSnapshot) -> Iterator[Violation]:
                 )
 
 
-_STUCK = "Restart the schedulers; if it stays, stop the run and retry it, and report it with the run's rows."
-
-CHECKS = (
-    Check(
-        "step-waits-for-something",
-        "I9",
-        "A running step has an open attempt, a time for its next attempt, sub-runs, or waits for a pool.",
-        _STUCK,
-        _running_nodes,
-    ),
-    Check("run-goes-on", "I9", "In a running run, a step runs or waits, or a timer is set.", _STUCK, _running_runs),
-    Check("timer-age", "I9", "No timer is overdue by more than a grace, and none is missing.", _STUCK, _timers),
-    Check(
-        "run-at-rest",
-        "I5",
-        "No step of an ended run runs, waits or has an open attempt. Its mails and the removal of its container may "
-        "follow the end.",
-        _STUCK,
-        _ended_runs,
-    ),
-    Check(
-        "sub-run-parent",
-        "I5",
-        "Every sub-run has its root run, its parent run and the step that called it.",
-        "Rows were deleted outside Dagway. Delete the sub-run.",
-        _parents,
-    ),
-    Check(
-        "lease-in-future",
-        "I9",
-        "No lease or heartbeat is later than a grace from now, so a lost worker is found in time.",
-        "Correct the clock of the schedulers or of this machine (NTP).",
-        _workers,
-    ),
-    Check(
-        "owner",
-        "I5",
-        "Attempts, executions, log chunks and pool places belong to runs that exist.",
-        "Delete these rows, once no scheduler of an earlier version runs.",
-        _owners,
-    ),
-)
+CHECKS = (_running_nodes, _running_runs, _timers, _ended_runs, _parents, _workers, _owners)

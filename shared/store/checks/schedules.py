@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from shared.language.cron import fires_between
 from shared.store import tables as t
-from shared.store.checks.base import Check, StoreSnapshot, Violation
+from shared.store.checks.base import StoreSnapshot, Violation, check
 
 __all__ = ["CHECKS"]
 
@@ -19,7 +19,16 @@ _BACK = timedelta(days=7)
 """How far back scheduled times are judged."""
 
 
+@check(
+    "schedule-ledger",
+    "I2",
+    "Start the missing runs by hand, and report it with the rows of `cron_slots` and `schedules` of the DAG.",
+)
 def _ledger(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """Each scheduled time since the DAG's last edit, at most seven days back, has one fire: fired, skipped or missed.
+
+    (The primary key prevents a second one.) DAGs that were ever paused are not judged.
+    """
     s, d, v = t.schedules.c, t.dags.c, t.dag_versions.c
     since = select(func.max(v.at)).where(v.file_name == d.file_name).scalar_subquery()
     query = (
@@ -61,7 +70,9 @@ def _known(snapshot: StoreSnapshot, file_name: str, since: datetime) -> dict[str
     return known
 
 
+@check("schedule-late", "I2", "Check that a scheduler runs and that its log has no `schedule.unreadable` for this DAG.")
 def _late(snapshot: StoreSnapshot) -> Iterator[Violation]:
+    """No schedule is due without a decision for longer than a grace."""
     s, p = t.schedules.c, t.pauses.c
     everything = select(p.scope).where(p.scope == "global", p.resumed_at.is_(None))
     if any(snapshot.rows(everything)):
@@ -76,20 +87,4 @@ def _late(snapshot: StoreSnapshot) -> Iterator[Violation]:
             )
 
 
-CHECKS = (
-    Check(
-        "schedule-ledger",
-        "I2",
-        "Each scheduled time since the DAG's last edit, at most seven days back, has one fire: fired, skipped or "
-        "missed. (The primary key prevents a second one.) DAGs that were ever paused are not judged.",
-        "Start the missing runs by hand, and report it with the rows of `cron_slots` and `schedules` of the DAG.",
-        _ledger,
-    ),
-    Check(
-        "schedule-late",
-        "I2",
-        "No schedule is due without a decision for longer than a grace.",
-        "Check that a scheduler runs and that its log has no `schedule.unreadable` for this DAG.",
-        _late,
-    ),
-)
+CHECKS = (_ledger, _late)
