@@ -7,7 +7,6 @@ __all__ = ["DATABASE_OPTIONS"]
 
 DATABASE_OPTIONS = (
     Option(
-        "database_url",
         "DAGWAY_DATABASE_URL",
         str,
         GATEWAY | SCHEDULER,
@@ -15,28 +14,24 @@ DATABASE_OPTIONS = (
         secret=True,
     ),
     Option(
-        "database_statement_s",
         "DAGWAY_DATABASE_STATEMENT_S",
         seconds,
         GATEWAY | SCHEDULER,
         "seconds that Postgres may take for one statement; a read that takes longer is answered with 503 (15)",
     ),
     Option(
-        "database_lock_s",
         "DAGWAY_DATABASE_LOCK_S",
         seconds,
         GATEWAY | SCHEDULER,
         "seconds that a statement waits for a row that another transaction has locked (2)",
     ),
     Option(
-        "database_idle_s",
         "DAGWAY_DATABASE_IDLE_S",
         seconds,
         GATEWAY | SCHEDULER,
         "seconds after which Postgres ends an idle transaction, for example that of a frozen process (10)",
     ),
     Option(
-        "database_room_mib",
         "DAGWAY_DATABASE_ROOM_MIB",
         whole_number(0, 1_000_000_000),
         SCHEDULER,

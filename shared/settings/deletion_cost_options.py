@@ -7,7 +7,6 @@ __all__ = ["DELETION_COST_OPTIONS"]
 
 DELETION_COST_OPTIONS = (
     Option(
-        "worker_pods",
         "DAGWAY_WORKER_PODS",
         str,
         DELETION_COSTS,
@@ -15,7 +14,6 @@ DELETION_COST_OPTIONS = (
         "(app.kubernetes.io/name=dagway,app.kubernetes.io/component=worker)",
     ),
     Option(
-        "deletion_costs_every_s",
         "DAGWAY_DELETION_COSTS_EVERY_S",
         seconds,
         DELETION_COSTS,
@@ -24,7 +22,6 @@ DELETION_COST_OPTIONS = (
         flag_name="--every-s",
     ),
     Option(
-        "service_account_dir",
         "DAGWAY_SERVICE_ACCOUNT_DIR",
         folder,
         DELETION_COSTS,

@@ -10,15 +10,16 @@ __all__ = ["ALL", "CLIENT", "DELETION_COSTS", "EVERY", "GATEWAY", "SCHEDULER", "
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One setting. ``field`` is its name in ``Config``. ``help`` states the unit, and the default in parentheses."""
+    """One setting. ``help`` states the unit, and the default in parentheses."""
 
-    field: str
     env: str
     read: Callable[[str], Any]
     """Returns the value that a text means; raises ``ValueError``."""
     services: AbstractSet[str]
     """The commands that run a service and take this option; all of them read the variable."""
     help: str
+    field_name: str = ""
+    """Its name in ``Config``, if that is not named as the variable."""
     flag_name: str = ""
     """Its command line option, if that is not named as the variable."""
     secret: bool = False
@@ -27,6 +28,11 @@ class Option:
     """Whether Dagu has the setting too: then Dagu's variable is read where ``env`` is not set."""
     alias_name: str = ""
     """Dagu's variable, if it is not named as ours."""
+
+    @property
+    def field(self) -> str:
+        """Its name in ``Config``."""
+        return self.field_name or self.env.removeprefix("DAGWAY_").lower()
 
     @property
     def flag(self) -> str:

@@ -1,4 +1,4 @@
-"""All settings: field of ``Config``, environment variable, command line option, reader, commands and meaning.
+"""All settings: environment variable, reader, commands and meaning.
 
 The command line, the check for unknown variables and docs/configuration.md are made from this table.
 """
@@ -38,30 +38,17 @@ __all__ = ["OPTIONS"]
 
 OPTIONS = (
     Option(
-        "host",
-        "DAGWAY_HOST",
-        str,
-        EVERY,
-        "address that the gateway and the admin server listen on (127.0.0.1)",
-        has_alias=True,
+        "DAGWAY_HOST", str, EVERY, "address that the gateway and the admin server listen on (127.0.0.1)", has_alias=True
     ),
     Option(
-        "port",
         "DAGWAY_PORT",
         whole_number(0, 65535),
         GATEWAY,
         "port the gateway listens on; 0: any free port (8080)",
         has_alias=True,
     ),
+    Option("DAGWAY_DATA_DIR", folder, ALL, "folder for local state: database, messages, logs and work files (.dagway)"),
     Option(
-        "data_dir",
-        "DAGWAY_DATA_DIR",
-        folder,
-        ALL,
-        "folder for local state: database, messages, logs and work files (.dagway)",
-    ),
-    Option(
-        "dags_dir",
         "DAGWAY_DAGS_DIR",
         existing_folder,
         SCHEDULER | WORKER,
@@ -70,7 +57,6 @@ OPTIONS = (
         has_alias=True,
     ),
     Option(
-        "dags_write",
         "DAGWAY_DAGS_WRITE",
         one_of("folder", "database", "refuse"),
         SCHEDULER,
@@ -78,16 +64,15 @@ OPTIONS = (
         "refuse, if DAGs come from Git (folder in dagway up with a DAG folder, else database)",
     ),
     Option(
-        "suspend_dir",
         "DAGWAY_SUSPEND_FLAGS_DIR",
         folder,
         SCHEDULER,
         "folder of suspend flags as Dagu keeps them, followed and written if DAGs are written to the DAG folder (none)",
+        field_name="suspend_dir",
         has_alias=True,
     ),
     *DATABASE_OPTIONS,
     Option(
-        "amqp_url",
         "DAGWAY_AMQP_URL",
         str,
         ALL,
@@ -100,21 +85,10 @@ OPTIONS = (
     *SIGNING_OPTIONS,
     *STEP_OPTIONS,
     Option(
-        "queues",
-        "DAGWAY_QUEUES",
-        limits,
-        SCHEDULER,
-        "global queues, each with its limit of active runs: heavy=2,light=10 (none)",
+        "DAGWAY_QUEUES", limits, SCHEDULER, "global queues, each with its limit of active runs: heavy=2,light=10 (none)"
     ),
+    Option("DAGWAY_POOLS", limits, SCHEDULER, "pools, each with its limit of running steps: gpu=2,db=10 (none)"),
     Option(
-        "pools",
-        "DAGWAY_POOLS",
-        limits,
-        SCHEDULER,
-        "pools, each with its limit of running steps: gpu=2,db=10 (none)",
-    ),
-    Option(
-        "tz",
         "DAGWAY_TZ",
         zone_name,
         GATEWAY | SCHEDULER,
@@ -122,7 +96,6 @@ OPTIONS = (
         has_alias=True,
     ),
     Option(
-        "base_config",
         "DAGWAY_BASE_CONFIG",
         existing_file,
         SCHEDULER,
@@ -130,14 +103,12 @@ OPTIONS = (
         has_alias=True,
     ),
     Option(
-        "lease_s",
         "DAGWAY_LEASE_S",
         seconds,
         SCHEDULER | WORKER,
         "seconds without a heartbeat after which a worker's attempts count as lost (10)",
     ),
     Option(
-        "event_shards",
         "DAGWAY_EVENT_SHARDS",
         whole_number(0, 8),
         SCHEDULER,
@@ -145,14 +116,12 @@ OPTIONS = (
         "that all schedulers read; set 0 before a downgrade to a version without shards (8)",
     ),
     Option(
-        "audit_days",
         "DAGWAY_AUDIT_DAYS",
         days_kept(30),
         SCHEDULER,
         "for how many days entries of the audit log are kept: at least 30; 0: for ever (400)",
     ),
     Option(
-        "history_days",
         "DAGWAY_HISTORY_DAYS",
         days_kept(10),
         SCHEDULER,
@@ -160,7 +129,6 @@ OPTIONS = (
         "starts again: at least 10; 0: no limit (0)",
     ),
     Option(
-        "trusted_proxies",
         "DAGWAY_TRUSTED_PROXIES",
         whole_number(0, 10),
         GATEWAY,
@@ -168,7 +136,6 @@ OPTIONS = (
         "X-Forwarded-For header; 0: the address of the connection (0)",
     ),
     Option(
-        "outbound",
         "DAGWAY_OUTBOUND",
         one_of("any", "no-metadata", "public"),
         GATEWAY | WORKER,
@@ -177,15 +144,14 @@ OPTIONS = (
         "internet (any)",
     ),
     Option(
-        "verify_every_s",
         "DAGWAY_VERIFY_EVERY",
         whole_seconds(60, 10_000_000),
         SCHEDULER,
         "how often one scheduler checks the database as dagway verify does: 24h, 90m or 3600s (never)",
+        field_name="verify_every_s",
     ),
     *PROCESS_OPTIONS,
     Option(
-        "api_threads",
         "DAGWAY_API_THREADS",
         whole_number(1, 1000),
         GATEWAY,
@@ -194,29 +160,19 @@ OPTIONS = (
         flag_name="--threads",
     ),
     Option(
-        "command_wait_s",
         "DAGWAY_COMMAND_WAIT_S",
         seconds,
         GATEWAY,
         "for how many seconds a write waits for its outcome before the response is 202 (30 in dagway up, else 5)",
     ),
+    Option("DAGWAY_BASE_PATH", base_path, GATEWAY, "prefix of all URL paths, such as /dagway (none)", has_alias=True),
     Option(
-        "base_path",
-        "DAGWAY_BASE_PATH",
-        base_path,
-        GATEWAY,
-        "prefix of all URL paths, such as /dagway (none)",
-        has_alias=True,
-    ),
-    Option(
-        "ui_dir",
         "DAGWAY_UI_DIR",
         front_end_folder,
         GATEWAY,
         "folder with the bundle.js of a front end to serve instead of the built-in pages (none)",
     ),
     Option(
-        "auth_mode",
         "DAGWAY_AUTH_MODE",
         one_of("none", "builtin", "oidc"),
         GATEWAY,
@@ -224,7 +180,6 @@ OPTIONS = (
         has_alias=True,
     ),
     Option(
-        "auth_basic_username",
         "DAGWAY_AUTH_BASIC_USERNAME",
         str,
         GATEWAY,
@@ -232,7 +187,6 @@ OPTIONS = (
         has_alias=True,
     ),
     Option(
-        "auth_basic_password",
         "DAGWAY_AUTH_BASIC_PASSWORD",
         str,
         GATEWAY,
@@ -241,7 +195,6 @@ OPTIONS = (
         has_alias=True,
     ),
     Option(
-        "auth_token",
         "DAGWAY_AUTH_TOKEN",
         str,
         GATEWAY,
@@ -250,7 +203,6 @@ OPTIONS = (
         has_alias=True,
     ),
     Option(
-        "auth_token_secret",
         "DAGWAY_AUTH_TOKEN_SECRET",
         str,
         GATEWAY,
@@ -259,7 +211,6 @@ OPTIONS = (
         has_alias=True,
     ),
     Option(
-        "auth_token_other_secrets",
         "DAGWAY_AUTH_TOKEN_OTHER_SECRETS",
         words,
         GATEWAY,
@@ -267,15 +218,14 @@ OPTIONS = (
         secret=True,
     ),
     Option(
-        "auth_token_ttl_s",
         "DAGWAY_AUTH_TOKEN_TTL",
         whole_seconds(60, 10_000_000),
         GATEWAY,
         "how long a login is valid: 24h, 90m or 3600s (24h)",
+        field_name="auth_token_ttl_s",
         has_alias=True,
     ),
     Option(
-        "auth_admin_username",
         "DAGWAY_AUTH_ADMIN_USERNAME",
         str,
         GATEWAY,
@@ -283,7 +233,6 @@ OPTIONS = (
         has_alias=True,
     ),
     Option(
-        "auth_admin_password",
         "DAGWAY_AUTH_ADMIN_PASSWORD",
         str,
         GATEWAY,
@@ -293,23 +242,22 @@ OPTIONS = (
     ),
     *OIDC_OPTIONS,
     Option(
-        "write_dags",
         "DAGWAY_PERMISSIONS_WRITE_DAGS",
         true_or_false,
         GATEWAY,
         "whether the API may change DAGs (true)",
+        field_name="write_dags",
         has_alias=True,
     ),
     Option(
-        "run_dags",
         "DAGWAY_PERMISSIONS_RUN_DAGS",
         true_or_false,
         GATEWAY,
         "whether the API may start and change runs (true)",
+        field_name="run_dags",
         has_alias=True,
     ),
     Option(
-        "metrics",
         "DAGWAY_METRICS",
         one_of("private", "public"),
         GATEWAY,
@@ -317,14 +265,12 @@ OPTIONS = (
         alias_name="DAGU_SERVER_METRICS",
     ),
     Option(
-        "require_if_match",
         "DAGWAY_REQUIRE_IF_MATCH",
         true_or_false,
         GATEWAY,
         "whether a change of a spec without an If-Match header is refused, with status 428 (false)",
     ),
     Option(
-        "remote_nodes",
         "DAGWAY_REMOTE_NODES",
         str,
         GATEWAY,
@@ -332,21 +278,18 @@ OPTIONS = (
         secret=True,
     ),
     Option(
-        "allowed_hosts",
         "DAGWAY_ALLOWED_HOSTS",
         host_names,
         GATEWAY,
         "names of this server besides localhost, for requests without a token or key: flows.example.org (none)",
     ),
     Option(
-        "allowed_origins",
         "DAGWAY_ALLOWED_ORIGINS",
         origins,
         GATEWAY,
         "other origins whose pages may use the gateway without a token or key: https://dashboard.example.org (none)",
     ),
     Option(
-        "navbar_title",
         "DAGWAY_NAVBAR_TITLE",
         str,
         GATEWAY,
@@ -354,7 +297,6 @@ OPTIONS = (
         alias_name="DAGU_UI_NAVBAR_TITLE",
     ),
     Option(
-        "navbar_color",
         "DAGWAY_NAVBAR_COLOR",
         str,
         GATEWAY,
@@ -362,7 +304,6 @@ OPTIONS = (
         alias_name="DAGU_UI_NAVBAR_COLOR",
     ),
     Option(
-        "log_charset",
         "DAGWAY_LOG_CHARSET",
         text_encoding,
         GATEWAY,
@@ -370,14 +311,13 @@ OPTIONS = (
         alias_name="DAGU_UI_LOG_ENCODING_CHARSET",
     ),
     *DELETION_COST_OPTIONS,
-    Option("url", "DAGWAY_URL", gateway_url, CLIENT, "URL of the gateway that commands use (http://127.0.0.1:8080)"),
+    Option("DAGWAY_URL", gateway_url, CLIENT, "URL of the gateway that commands use (http://127.0.0.1:8080)"),
     Option(
-        "profile",
         "DAGWAY_PROFILE",
         str,
         CLIENT,
         "profile with the URL and credentials of a gateway, see dagway config (the profile in use)",
     ),
-    Option("workspace", "DAGWAY_WORKSPACE", str, CLIENT, "workspace that commands use (the default workspace)"),
-    Option("faults", "DAGWAY_FAULTS", str, EVERY, "for tests only: points at which the process kills itself (none)"),
+    Option("DAGWAY_WORKSPACE", str, CLIENT, "workspace that commands use (the default workspace)"),
+    Option("DAGWAY_FAULTS", str, EVERY, "for tests only: points at which the process kills itself (none)"),
 )

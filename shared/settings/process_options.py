@@ -7,28 +7,24 @@ __all__ = ["PROCESS_OPTIONS"]
 
 PROCESS_OPTIONS = (
     Option(
-        "metrics_port",
         "DAGWAY_METRICS_PORT",
         whole_number(0, 65535),
         EVERY,
         "port of the admin server: /metrics, /healthz and /readyz; 0: none (0)",
     ),
     Option(
-        "metrics_dags",
         "DAGWAY_METRICS_DAGS",
         whole_number(0, 100_000),
         ALL,
         "how many DAGs get their own metric series; the others share the label other (1000)",
     ),
     Option(
-        "log_level",
         "DAGWAY_LOG_LEVEL",
         one_of("debug", "info", "warning", "error"),
         EVERY,
         "lowest level that is logged: debug, info, warning or error (info)",
     ),
     Option(
-        "log_format",
         "DAGWAY_LOG_FORMAT",
         one_of("json", "text"),
         EVERY,

@@ -8,7 +8,6 @@ __all__ = ["SECRET_OPTIONS"]
 
 SECRET_OPTIONS = (
     Option(
-        "secret_keys",
         "DAGWAY_SECRET_KEYS",
         shared_keys,
         GATEWAY | WORKER,
@@ -16,29 +15,20 @@ SECRET_OPTIONS = (
         "environment variable or a file (up: one of its own)",
         secret=True,
     ),
+    Option("DAGWAY_SECRETS_DIR", folder, WORKER, "folder of mounted secrets, for the provider mounted (/run/secrets)"),
     Option(
-        "secrets_dir",
-        "DAGWAY_SECRETS_DIR",
-        folder,
-        WORKER,
-        "folder of mounted secrets, for the provider mounted (/run/secrets)",
-    ),
-    Option(
-        "secret_file_dirs",
         "DAGWAY_SECRET_FILE_DIRS",
         folders,
         WORKER,
         "folders, with commas between, whose files the provider file may read (every file that the worker may read)",
     ),
     Option(
-        "vault_addr",
         "DAGWAY_VAULT_ADDR",
         server_url,
         WORKER,
         "URL of HashiCorp Vault or OpenBao, for the provider vault; needs a token or a role (none)",
     ),
     Option(
-        "vault_token",
         "DAGWAY_VAULT_TOKEN",
         str,
         WORKER,
@@ -46,30 +36,21 @@ SECRET_OPTIONS = (
         secret=True,
     ),
     Option(
-        "vault_role",
         "DAGWAY_VAULT_ROLE",
         str,
         WORKER,
         "role in Vault's Kubernetes auth, as which the worker logs in with its service account (none)",
     ),
+    Option("DAGWAY_VAULT_AUTH_PATH", str, WORKER, "path at which Vault has the Kubernetes auth (kubernetes)"),
     Option(
-        "vault_auth_path",
-        "DAGWAY_VAULT_AUTH_PATH",
-        str,
-        WORKER,
-        "path at which Vault has the Kubernetes auth (kubernetes)",
-    ),
-    Option(
-        "vault_jwt_file",
         "DAGWAY_VAULT_JWT_FILE",
         folder,
         WORKER,
         "file with the service account's token, read for each login "
         "(/var/run/secrets/kubernetes.io/serviceaccount/token)",
     ),
-    Option("vault_namespace", "DAGWAY_VAULT_NAMESPACE", str, WORKER, "Vault namespace of the secrets (none)"),
+    Option("DAGWAY_VAULT_NAMESPACE", str, WORKER, "Vault namespace of the secrets (none)"),
     Option(
-        "vault_ca_file",
         "DAGWAY_VAULT_CA_FILE",
         existing_file,
         WORKER,

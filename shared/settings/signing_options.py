@@ -8,14 +8,12 @@ __all__ = ["SIGNING_OPTIONS"]
 
 SIGNING_OPTIONS = (
     Option(
-        "message_signing",
         "DAGWAY_MESSAGE_SIGNING",
         one_of("on", "off", "accept-unsigned"),
         ALL,
         "whether messages are signed and verified: on, off, or accept-unsigned during an upgrade from off (on)",
     ),
     Option(
-        "command_keys",
         "DAGWAY_COMMAND_KEYS",
         shared_keys,
         GATEWAY | SCHEDULER,
@@ -24,7 +22,6 @@ SIGNING_OPTIONS = (
         secret=True,
     ),
     Option(
-        "task_keys",
         "DAGWAY_TASK_KEYS",
         private_keys,
         SCHEDULER,
@@ -33,15 +30,13 @@ SIGNING_OPTIONS = (
         secret=True,
     ),
     Option(
-        "task_public_keys",
         "DAGWAY_TASK_PUBLIC_KEYS",
         public_keys,
         WORKER,
         "public keys with which workers verify tasks: ID=KEY, the key in hexadecimal",
-        secret=True,  # it is none, but it comes in a file, like the other keys
+        secret=True,
     ),
     Option(
-        "report_keys",
         "DAGWAY_REPORT_KEYS",
         report_keys,
         SCHEDULER | WORKER,

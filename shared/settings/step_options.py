@@ -7,7 +7,6 @@ __all__ = ["STEP_OPTIONS"]
 
 STEP_OPTIONS = (
     Option(
-        "step_user",
         "DAGWAY_STEP_USER",
         step_users,
         WORKER,
@@ -15,42 +14,36 @@ STEP_OPTIONS = (
         "worker must start with the right to change users (the worker's own user)",
     ),
     Option(
-        "worker_user",
         "DAGWAY_WORKER_USER",
         user,
         WORKER,
         "user that a worker becomes that was started as root: a name, uid or uid:gid; a step user requires it (none)",
     ),
     Option(
-        "step_max_processes",
         "DAGWAY_STEP_MAX_PROCESSES",
         whole_number(1, 1_000_000),
         WORKER,
         "how many processes and threads a step user may have, over all its steps (unlimited)",
     ),
     Option(
-        "step_max_memory",
         "DAGWAY_STEP_MAX_MEMORY",
         size(64 << 20),
         WORKER,
         "private writable memory (RLIMIT_DATA) of each process of a step: bytes, 512m or 4g; at least 64m (unlimited)",
     ),
     Option(
-        "step_max_open_files",
         "DAGWAY_STEP_MAX_OPEN_FILES",
         whole_number(64, 1_000_000),
         WORKER,
         "how many files each process of a step may have open (the worker's own limit)",
     ),
     Option(
-        "step_max_cpu_s",
         "DAGWAY_STEP_MAX_CPU_S",
         whole_seconds(1, 100_000_000),
         WORKER,
         "seconds of CPU time that each process of a step may use (unlimited)",
     ),
     Option(
-        "step_cgroup",
         "DAGWAY_STEP_CGROUP",
         control_group,
         WORKER,
@@ -58,21 +51,18 @@ STEP_OPTIONS = (
         "own for the worker's own group (none)",
     ),
     Option(
-        "step_total_memory",
         "DAGWAY_STEP_TOTAL_MEMORY",
         size(4 << 20),
         WORKER,
         "memory of all processes of a command together: bytes, or 512m or 4g; needs DAGWAY_STEP_CGROUP (unlimited)",
     ),
     Option(
-        "step_total_processes",
         "DAGWAY_STEP_TOTAL_PROCESSES",
         whole_number(1, 1_000_000),
         WORKER,
         "how many processes and threads a command may have; needs DAGWAY_STEP_CGROUP (unlimited)",
     ),
     Option(
-        "step_cpus",
         "DAGWAY_STEP_CPUS",
         cpus,
         WORKER,

@@ -8,7 +8,6 @@ __all__ = ["WORKER_OPTIONS"]
 
 WORKER_OPTIONS = (
     Option(
-        "worker_slots",
         "DAGWAY_WORKER_SLOTS",
         whole_number(1, 10_000),
         WORKER,
@@ -16,14 +15,12 @@ WORKER_OPTIONS = (
         flag_name="--slots",
     ),
     Option(
-        "drain_s",
         "DAGWAY_DRAIN_S",
         whole_seconds(0, 86_400),
         WORKER,
         "seconds that a worker told to stop gives its running steps; it takes no new runs meanwhile (25; up: 5)",
     ),
     Option(
-        "run_files_days",
         "DAGWAY_RUN_FILES_DAYS",
         whole_number(0, 3650),
         WORKER,
@@ -31,7 +28,6 @@ WORKER_OPTIONS = (
         "run after 5 minutes; 0: all files are kept (7)",
     ),
     Option(
-        "run_files_failed",
         "DAGWAY_RUN_FILES_FAILED",
         whole_number(0, 1_000_000),
         WORKER,
@@ -39,7 +35,6 @@ WORKER_OPTIONS = (
         "first; 0: no limit (1000)",
     ),
     Option(
-        "run_files_mib",
         "DAGWAY_RUN_FILES_MIB",
         whole_number(0, 100_000_000),
         WORKER,
@@ -47,7 +42,6 @@ WORKER_OPTIONS = (
         "files that changed longest ago first; 0: no limit (60 % of the volume, or of the worker's part of it; up: 0)",
     ),
     Option(
-        "data_workers",
         "DAGWAY_DATA_WORKERS",
         whole_number(1, 100),
         frozenset({"worker"}),
@@ -55,7 +49,6 @@ WORKER_OPTIONS = (
         "before, and an equal part of DAGWAY_STEP_USER and of the volume (1)",
     ),
     Option(
-        "data_size",
         "DAGWAY_DATA_SIZE",
         size(1 << 20),
         frozenset({"worker"}),
@@ -63,7 +56,6 @@ WORKER_OPTIONS = (
         "bytes, or 512m or 10Gi (none)",
     ),
     Option(
-        "worker_labels",
         "DAGWAY_WORKER_LABELS",
         labels,
         WORKER,
@@ -71,21 +63,18 @@ WORKER_OPTIONS = (
         flag_name="--labels",
     ),
     Option(
-        "worker_id",
         "DAGWAY_WORKER_ID",
         worker_id,
         WORKER,
         "unique name of the worker, the same after a restart; begins with the name of its pool and a dash (POOL-HOST)",
     ),
     Option(
-        "worker_pool",
         "DAGWAY_WORKER_POOL",
         worker_pool,
         frozenset({"worker"}),
         "worker pool: workers that share a login at the broker; workflows choose it by the label worker-pool (default)",
     ),
     Option(
-        "worker_seal_keys",
         "DAGWAY_WORKER_SEAL_KEYS",
         shared_keys,
         WORKER,
