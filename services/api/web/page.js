@@ -1,8 +1,8 @@
 // One page while it is open: its element, its refreshes, its end.
 
-import { ApiError } from "./api.js";
+import { ApiError, send } from "./api.js";
 import { h, patch } from "./dom.js";
-import { toast } from "./notice.js";
+import { attempt, toast } from "./notice.js";
 import { to } from "./router.js";
 import { settings } from "./session.js";
 
@@ -51,6 +51,19 @@ export class Page {
   /** Load everything again at once; what is under way may not show yet what was changed or chosen, so it does not count. */
   async refresh() {
     await Promise.all(this.refreshes.map((loop) => loop.run()));
+  }
+
+  /** Change something by the API, then load everything again. Raises ApiError. */
+  async change(method, where, body, headers) {
+    const answer = await send(method, where, body, headers);
+    await this.refresh();
+    return answer;
+  }
+
+  /** Do something by the API without a dialog: `attempt` shows on `button` how it goes, and its failure. */
+  async act(where, body, { button, done } = {}) {
+    await attempt(() => send("POST", where, body), { button, done });
+    await this.refresh();
   }
 
   /**

@@ -6,7 +6,6 @@ import { dependencies } from "../depends.js";
 import { h } from "../dom.js";
 import * as drafts from "../drafts.js";
 import { GraphView } from "../graph_view.js";
-import { attempt } from "../notice.js";
 import { fact, head, wide } from "../parts.js";
 import { toldBadge } from "../reason.js";
 import { go, stay, to } from "../router.js";
@@ -92,18 +91,12 @@ export function dag(page) {
       may("operator") && h("button", { type: "button", class: "primary", disabled: errors.length > 0, onclick: () => start(file, it) }, "Start"));
   }
 
-  async function act(event, verb, body) {
-    await attempt(() => send("POST", `${where}/${verb}`, body), { button: event.target });
-    await page.refresh();
-  }
+  const act = (event, verb, body) => page.act(`${where}/${verb}`, body, { button: event.target });
 
   const pause = () => ask({
     title: `Pause ${file}?`, text: "Its schedule starts no runs, and none of its queued runs starts. Active runs continue.",
     fields: [field("Reason", { name: "reason", autofocus: true })], confirm: "Pause",
-    act: async (form) => {
-      await send("POST", `${where}/pause`, { reason: form.get("reason") });
-      await page.refresh();
-    },
+    act: (form) => page.change("POST", `${where}/pause`, { reason: form.get("reason") }),
   });
 
   const rename = () => ask({

@@ -96,14 +96,9 @@ export function dags(page) {
       h("td", { class: "act" },
         scheduled && may("operator") && h("label", { class: "switch", title: suspended ? "Its schedule is off" : "Its schedule is on" },
           h("input", { type: "checkbox", role: "switch", "aria-label": `Schedule of ${file}`, checked: !suspended,
-            onchange: (event) => suspend(file, !event.target.checked) }), h("span", { class: "knob" })),
+            onchange: (event) => page.act(path`dags/${file}/suspend`, { suspend: !event.target.checked }) }), h("span", { class: "knob" })),
         may("operator") && h("button", { type: "button", "aria-label": `Start ${file}`, disabled: errors.length > 0,
           onclick: (event) => startTyped(page, file, event.target) }, "Start")));
-  }
-
-  async function suspend(file, off) {
-    await attempt(() => send("POST", path`dags/${file}/suspend`, { suspend: off }));
-    await page.refresh();
   }
 
   const create = () => ask({

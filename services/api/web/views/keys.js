@@ -1,6 +1,6 @@
 // API keys: create with role, expiry and DAGs, change, delete. The key itself is shown once.
 
-import { path, send } from "../api.js";
+import { path } from "../api.js";
 import { ask, choice, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { actions, head, wide } from "../parts.js";
@@ -41,12 +41,11 @@ export function keys(page, { apiKeys: list }) {
   function edit(key) {
     return ask({
       title: `Edit ${key.name}`, confirm: "Save", fields: fields(key),
-      act: async (form) => {
+      act: (form) => {
         const { expiresAt, ...rest } = read(form);
         // An expiry in the past, which can stay, would be refused as a new one.
         const same = form.get("expiresAt") === local(key.expiresAt);
-        await send("PATCH", path`api-keys/${key.id}`, same ? rest : { ...rest, expiresAt });
-        await page.refresh();
+        return page.change("PATCH", path`api-keys/${key.id}`, same ? rest : { ...rest, expiresAt });
       },
     });
   }
@@ -54,10 +53,7 @@ export function keys(page, { apiKeys: list }) {
   function remove({ id, name }) {
     return ask({
       title: `Delete ${name}?`, text: "Requests with this key are refused from then on.", confirm: "Delete", danger: true,
-      act: async () => {
-        await send("DELETE", path`api-keys/${id}`);
-        await page.refresh();
-      },
+      act: () => page.change("DELETE", path`api-keys/${id}`),
     });
   }
 }

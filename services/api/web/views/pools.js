@@ -1,6 +1,6 @@
 // Pools, locks and rate limits: the steps that are in them, and those that wait.
 
-import { path, send } from "../api.js";
+import { path } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { actions, head } from "../parts.js";
@@ -29,10 +29,7 @@ export function pools(page, list) {
     return ask({
       title: `Size of pool ${pool.name}`, text: "How many steps it lets run at once. Steps that run already continue.", confirm: "Set",
       fields: [field("Places", { name: "capacity", type: "number", min: 1, max: 1_000_000, required: true, value: pool.capacity ?? 1 })],
-      act: async (form) => {
-        await send("PUT", path`pools/${pool.name}`, { capacity: Number(form.get("capacity")) });
-        await page.refresh();
-      },
+      act: (form) => page.change("PUT", path`pools/${pool.name}`, { capacity: Number(form.get("capacity")) }),
     });
   }
 }

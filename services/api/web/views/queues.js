@@ -3,7 +3,7 @@
 import { get, idempotencyKey, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
-import { attempt, toast } from "../notice.js";
+import { toast } from "../notice.js";
 import { may, mayChangeServer } from "../session.js";
 import { ago } from "../time.js";
 import { runsOf } from "./bulk.js";
@@ -22,7 +22,7 @@ export function queues(page) {
         h("span", { class: "faint" }, `${summary.totalRunning} running, ${summary.totalQueued} waiting`), h("span", { class: "gap" }),
         may("manager") && h("button", { type: "button", onclick: define }, "Set a limit"),
         mayChangeServer("manager") && (world
-          ? h("button", { type: "button", class: "primary", onclick: () => resume("resume") }, "Resume everything")
+          ? h("button", { type: "button", class: "primary", onclick: () => page.act("resume") }, "Resume everything")
           : h("button", { type: "button", class: "danger", onclick: () => pause("pause", "everything") }, "Pause everything"))),
       pauses.map(paused),
       list.length ? list.map((each) => card(each, pauses)) : h("div", { class: "empty" }, h("p", {}, "Nothing is queued, and no queue has a limit of its own.")),
@@ -47,7 +47,7 @@ export function queues(page) {
           h("button", { type: "button", onclick: () => change(queue) }, "Change limit"),
           queue.type === "global" && h("button", { type: "button", onclick: () => drop(queue.name) }, "Drop limit"),
           halted
-            ? h("button", { type: "button", class: "primary", onclick: () => resume(path`queues/${queue.name}/resume`) }, "Resume")
+            ? h("button", { type: "button", class: "primary", onclick: () => page.act(path`queues/${queue.name}/resume`) }, "Resume")
             : h("button", { type: "button", onclick: () => pause(path`queues/${queue.name}/pause`, `queue ${queue.name}`) }, "Pause"))),
       h("div", { class: "load" },
         limit && h("meter", { min: 0, max: limit, value: Math.min(running, limit), "aria-label": `${running} of ${limit} running` }),
@@ -89,30 +89,16 @@ export function queues(page) {
     act: (form) => setLimit(form.get("name"), form),
   });
 
-  async function setLimit(name, form) {
-    await send("PUT", path`queues/${name}`, { maxConcurrency: Number(form.get("limit")) });
-    await page.refresh();
-  }
+  const setLimit = (name, form) => page.change("PUT", path`queues/${name}`, { maxConcurrency: Number(form.get("limit")) });
 
   const drop = (name) => ask({
     title: `Remove the limit of ${name}?`, text: "Then each DAG's own maxActiveRuns applies.", confirm: "Drop it", danger: true,
-    act: async () => {
-      await send("DELETE", path`queues/${name}`);
-      await page.refresh();
-    },
+    act: () => page.change("DELETE", path`queues/${name}`),
   });
 
   const pause = (where, name) => ask({
     title: `Pause ${name}?`, text: "No queued run starts. Active runs continue, and users can still start runs.",
     fields: [field("Reason", { name: "reason", autofocus: true })], confirm: "Pause", danger: where === "pause",
-    act: async (form) => {
-      await send("POST", where, { reason: form.get("reason") });
-      await page.refresh();
-    },
+    act: (form) => page.change("POST", where, { reason: form.get("reason") }),
   });
-
-  async function resume(where) {
-    await attempt(() => send("POST", where));
-    await page.refresh();
-  }
 }

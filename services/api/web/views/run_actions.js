@@ -31,25 +31,17 @@ export function runActions(page, state, changed) {
   const stop = () => ask({
     title: "Stop this run?", text: "Its running steps are stopped, and its abort and exit handlers run.",
     confirm: "Stop it", danger: true,
-    act: async () => {
-      await send("POST", `${root}/stop`);
-      await page.refresh();
-    },
+    act: () => page.change("POST", `${root}/stop`),
   });
 
   const withdraw = () => ask({
     title: "Take this run out of the queue?", text: "The run is deleted without having run.", confirm: "Take it out", danger: true,
-    act: async () => {
-      await send("POST", `${root}/dequeue`);
-    },
+    act: () => send("POST", `${root}/dequeue`),
     next: () => go(["runs"]),
   });
 
-  async function retry(event) {
-    const button = event.target;
-    await attempt(() => send("POST", `${root}/retry`, { dagRunId: run.dagRunId }), { button, done: "Retry of the steps that did not succeed." });
-    await page.refresh();
-  }
+  const retry = (event) => page.act(`${root}/retry`, { dagRunId: run.dagRunId },
+    { button: event.target, done: "Retry of the steps that did not succeed." });
 
   const again = (event) => attempt(async () => {
     state.again ??= new Once();

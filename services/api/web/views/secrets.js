@@ -1,6 +1,6 @@
 // Stored secrets: their names, and a form whose value goes in and never comes out.
 
-import { get, path, send } from "../api.js";
+import { get, path } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { actions, head, wide } from "../parts.js";
@@ -38,11 +38,10 @@ export function secrets(page) {
         field("Value", { name: "value", control: "textarea", required: true, rows: 3 }),
         field("DAGs that may use it", { name: "dags", value: known?.dags.join(" "), hint: "Patterns of file names, such as etl-*, with spaces between. Empty: all" }),
       ],
-      act: async (form) => {
+      act: (form) => {
         // A form sends its lines with CRLF.
         const value = form.get("value").replaceAll("\r\n", "\n");
-        await send("PUT", path`secrets/${known?.name ?? form.get("name").trim()}`, { value, dags: form.get("dags").split(/\s+/).filter(Boolean) });
-        await page.refresh();
+        return page.change("PUT", path`secrets/${known?.name ?? form.get("name").trim()}`, { value, dags: form.get("dags").split(/\s+/).filter(Boolean) });
       },
     });
   }
@@ -50,10 +49,7 @@ export function secrets(page) {
   function remove(name) {
     return ask({
       title: `Delete the secret ${name}?`, text: "Steps that need it fail from now on.", confirm: "Delete", danger: true,
-      act: async () => {
-        await send("DELETE", path`secrets/${name}`);
-        await page.refresh();
-      },
+      act: () => page.change("DELETE", path`secrets/${name}`),
     });
   }
 }

@@ -1,9 +1,8 @@
 // The system: workers and their slots, schedulers, the gateway and its servers.
 
-import { get, path, send } from "../api.js";
+import { get, path } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
-import { attempt } from "../notice.js";
 import { actions, fact, head, wide } from "../parts.js";
 import { to } from "../router.js";
 import { mayChangeServer } from "../session.js";
@@ -46,22 +45,15 @@ const table = (page, workers) => h("table", { class: "rows workers" },
     h("td", { class: "wide" }, ago(worker.lastHeartbeatAt)),
     h("td", { class: "wide faint" }, ago(worker.leaseUntil)),
     mayChangeServer("manager") && h("td", { class: "act" }, worker.drain
-      ? h("button", { type: "button", "aria-label": `Resume ${worker.id}`, onclick: (event) => resume(page, worker, event.target) }, "Resume")
+      ? h("button", { type: "button", "aria-label": `Resume ${worker.id}`,
+        onclick: (event) => page.act(path`workers/${worker.id}/resume`, {}, { button: event.target }) }, "Resume")
       : h("button", { type: "button", "aria-label": `Drain ${worker.id}`, onclick: () => drain(page, worker) }, "Drain"))))));
 
 const drain = (page, { id }) => ask({
   title: `Drain worker ${id}?`, text: "It takes no new runs until it is resumed. The runs that it works on go on there, because their steps share its files.",
   fields: [field("Reason", { name: "reason", maxlength: 500, autofocus: true })], confirm: "Drain",
-  act: async (form) => {
-    await send("POST", path`workers/${id}/drain`, { reason: form.get("reason") });
-    await page.refresh();
-  },
+  act: (form) => page.change("POST", path`workers/${id}/drain`, { reason: form.get("reason") }),
 });
-
-async function resume(page, { id }, button) {
-  await attempt(() => send("POST", path`workers/${id}/resume`), { button });
-  await page.refresh();
-}
 
 const place = (task) => (task.rootDagRunId === task.dagRunId
   ? to(["runs", task.dagName, task.dagRunId])

@@ -25,11 +25,6 @@ export function users(page, { users: list }) {
           h("button", { type: "button", class: "danger", "aria-label": `Delete ${user.username}`, onclick: () => remove(user) }, "Delete"))))));
   return { create, table };
 
-  async function change(method, where, body) {
-    await send(method, where, body);
-    await page.refresh();
-  }
-
   function add() {
     return ask({
       title: "New user", text: NONE, confirm: "Create",
@@ -38,7 +33,7 @@ export function users(page, { users: list }) {
         field("Password", { name: "password", type: "password", required: true, minlength: 8, autocomplete: "new-password" }),
         choice("Role", { name: "role", value: "viewer" }, USER_ROLES),
       ],
-      act: (form) => change("POST", "users", Object.fromEntries(form)),
+      act: (form) => page.change("POST", "users", Object.fromEntries(form)),
     });
   }
 
@@ -49,7 +44,7 @@ export function users(page, { users: list }) {
         field("User name", { name: "username", required: true, maxlength: 64, value: username }),
         choice("Role", { name: "role", value: role }, USER_ROLES),
       ],
-      act: (form) => change("PATCH", path`users/${id}`, Object.fromEntries(form)),
+      act: (form) => page.change("PATCH", path`users/${id}`, Object.fromEntries(form)),
     });
   }
 
@@ -57,14 +52,14 @@ export function users(page, { users: list }) {
     return ask({
       title: `New password of ${username}`, text: "It ends all logins of the user.", confirm: "Set",
       fields: [field("New password", { name: "newPassword", type: "password", required: true, minlength: 8, autocomplete: "new-password", autofocus: true })],
-      act: (form) => change("POST", path`users/${id}/reset-password`, Object.fromEntries(form)),
+      act: (form) => page.change("POST", path`users/${id}/reset-password`, Object.fromEntries(form)),
     });
   }
 
   function remove({ id, username }) {
     return ask({
       title: `Delete ${username}?`, text: "All logins of the user end. What the user did stays in the audit log.", confirm: "Delete", danger: true,
-      act: () => change("DELETE", path`users/${id}`),
+      act: () => page.change("DELETE", path`users/${id}`),
     });
   }
 }

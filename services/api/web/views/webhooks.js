@@ -1,9 +1,8 @@
 // Webhooks: create for a DAG, switch off and on, replace the credentials, delete. Credentials are shown once.
 
-import { path, send } from "../api.js";
+import { path } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
-import { attempt } from "../notice.js";
 import { actions, head, wide } from "../parts.js";
 import { to } from "../router.js";
 import { ago } from "../time.js";
@@ -20,7 +19,7 @@ export function webhooks(page, { webhooks: list }) {
         h("td", {}, hook.enabled ? "on" : h("span", { class: "reason" }, "off")),
         h("td", { class: "wide" }, ago(hook.lastUsedAt)),
         h("td", { class: "act" },
-          h("button", { type: "button", "aria-label": `${hook.enabled ? "Switch off" : "Switch on"} ${hook.dagName}`, onclick: (event) => toggle(event, hook) },
+          h("button", { type: "button", "aria-label": `${hook.enabled ? "Switch off" : "Switch on"} ${hook.dagName}`, onclick: (event) => toggle(event.target, hook) },
             hook.enabled ? "Switch off" : "Switch on"),
           h("button", { type: "button", "aria-label": `New token of ${hook.dagName}`, onclick: () => regenerate(hook) }, "New token"),
           h("button", { type: "button", class: "danger", "aria-label": `Delete ${hook.dagName}`, onclick: () => remove(hook) }, "Delete"))))));
@@ -43,24 +42,20 @@ export function webhooks(page, { webhooks: list }) {
     });
   }
 
+  function toggle(button, { dagName, enabled }) {
+    return page.act(path`dags/${dagName}/webhook/toggle`, { enabled: !enabled }, { button });
+  }
+
   async function replace(once, where) {
     const made = await sendForSecrets(once, where);
     page.refresh();
     return made;
   }
 
-  async function toggle(event, { dagName, enabled }) {
-    await attempt(() => send("POST", path`dags/${dagName}/webhook/toggle`, { enabled: !enabled }), { button: event.target });
-    await page.refresh();
-  }
-
   function remove({ dagName }) {
     return ask({
       title: `Delete the webhook of ${dagName}?`, text: "Requests with its token or signature are refused from then on.", confirm: "Delete", danger: true,
-      act: async () => {
-        await send("DELETE", path`dags/${dagName}/webhook`);
-        await page.refresh();
-      },
+      act: () => page.change("DELETE", path`dags/${dagName}/webhook`),
     });
   }
 }

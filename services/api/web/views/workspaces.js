@@ -99,13 +99,8 @@ export function workspacePage(page) {
         h("button", { type: "button", "aria-label": `Role of ${username}`, onclick: () => setRole(userId, username, role) }, "Role"),
         h("button", { type: "button", class: "danger", "aria-label": `Remove ${username}`, onclick: () => expel(userId, username) }, "Remove"))))));
 
-  async function change(method, whom, body) {
-    await send(method, whom, body);
-    await page.refresh();
-  }
-
   const edit = (known) => ask({
-    title: `Edit ${name}`, text: "Nothing that exceeds a new limit is removed.", confirm: "Save", fields: fields(known), act: (form) => change("PATCH", where, read(form)),
+    title: `Edit ${name}`, text: "Nothing that exceeds a new limit is removed.", confirm: "Save", fields: fields(known), act: (form) => page.change("PATCH", where, read(form)),
   });
 
   async function remove() {
@@ -127,19 +122,19 @@ export function workspacePage(page) {
       fields: free.length ? [choice("User", { name: "username" }, free.map(({ username }) => username)), choice("Role", { name: "role", value: "viewer" }, ROLES)] : [],
       act: async (form) => {
         const user = free.find(({ username }) => username === form.get("username"));
-        if (user) await change("PUT", `${where}/members/${encodeURIComponent(user.id)}`, { role: form.get("role") });
+        if (user) await page.change("PUT", `${where}/members/${encodeURIComponent(user.id)}`, { role: form.get("role") });
       },
     });
   }
 
   const setRole = (id, username, role) => ask({
     title: `Role of ${username} in ${name}`, confirm: "Save", fields: [choice("Role", { name: "role", value: role }, ROLES)],
-    act: (form) => change("PUT", `${where}/members/${encodeURIComponent(id)}`, { role: form.get("role") }),
+    act: (form) => page.change("PUT", `${where}/members/${encodeURIComponent(id)}`, { role: form.get("role") }),
   });
 
   const expel = (id, username) => ask({
     title: `Remove ${username} from ${name}?`, text: "The user loses access to this workspace.", confirm: "Remove", danger: true,
-    act: () => change("DELETE", `${where}/members/${encodeURIComponent(id)}`),
+    act: () => page.change("DELETE", `${where}/members/${encodeURIComponent(id)}`),
   });
 }
 
