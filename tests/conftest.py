@@ -22,6 +22,7 @@ from psycopg2 import sql
 
 from shared import ids
 from shared.store.migrate import migrate
+from tests.harness.databases import migrated_sqlite
 from tests.harness.needs import NEEDED, need
 from tests.harness.servers import PostgresServer, RabbitServer
 from tests.harness.share_out import shared_out
@@ -174,3 +175,11 @@ def _database_on(url: str) -> Iterator[str]:
                 yield urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
             finally:
                 cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@pytest.fixture(params=["embedded", "distributed"])
+def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+    """``(database URL, transport URL)`` of a migrated, empty database and an empty transport."""
+    if request.param == "embedded":
+        return migrated_sqlite(tmp_path / "dagway.db"), f"embedded:{tmp_path}/transport.db"
+    return request.getfixturevalue("migrated_database_url"), request.getfixturevalue("amqp_url")

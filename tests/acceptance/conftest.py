@@ -6,15 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.world import World
-from tests.harness.databases import migrated_sqlite
-
-
-@pytest.fixture(params=["embedded", "distributed"])
-def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
-    """``(database URL, transport URL)`` of a migrated, empty database and an empty transport."""
-    if request.param == "embedded":
-        return migrated_sqlite(tmp_path / "dagway.db"), f"embedded:{tmp_path}/transport.db"
-    return request.getfixturevalue("migrated_database_url"), request.getfixturevalue("amqp_url")
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from shared.store.engine import open_engine
 from shared.store.reads.reader import Reads
 from shared.transport.base import Transport
 from shared.transport.open import open_transport
+from tests.conformance.rest_live import Live, open_live
+from tests.conformance.rest_stack import Stack, open_stack
 from tests.conformance.transport_moves import Open
 from tests.harness.databases import migrated_sqlite
 from tests.harness.linked_transport import EmbeddedOverLink
@@ -48,6 +50,20 @@ def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         postgres, rabbit = request.getfixturevalue("_postgres"), request.getfixturevalue("_rabbit")
         urls = (postgres.create_migrated_database(), rabbit.create_vhost())
     return Deployment(*urls, folder)
+
+
+@pytest.fixture(scope="module")
+def live(deployment: Deployment) -> Iterator[Live]:
+    """A running system without authentication, which the tests of a module share."""
+    with open_live(deployment) as opened:
+        yield opened
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """A gateway alone, on an empty SQLite database."""
+    with open_stack(tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -1,12 +1,10 @@
 """A step that no worker has the program for, or that cannot run as it is written, does not keep others from running."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conformance.conftest import Deployment
-from tests.conformance.rest_live import Live, open_live
+from tests.conformance.rest_live import Live
 from tests.harness.counterparts import fake_act
 from tests.harness.eventually import eventually
 
@@ -21,12 +19,6 @@ steps:
 """
 OWN_PATH = "env:\n  - PATH: /nowhere\n" + ACTION
 WHY = 'step "greet": type: no live worker can run gha steps, which need the program act on the worker'
-
-
-@pytest.fixture(scope="module")
-def live(deployment: Deployment) -> Iterator[Live]:
-    with open_live(deployment) as opened:
-        yield opened
 
 
 def test_a_step_that_no_live_worker_can_do_fails_when_it_is_its_turn(

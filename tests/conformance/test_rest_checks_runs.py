@@ -2,10 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from services.api.caches.run_totals import RunTotals
 from services.scheduler.loops.run_totals import TotalsKeeper
@@ -13,7 +10,7 @@ from shared.status import RunStatus
 from shared.store.engine import open_engine
 from shared.store.writes.transaction import Store
 from tests.conformance.conftest import Deployment
-from tests.conformance.rest_live import Live, open_live
+from tests.conformance.rest_live import Live
 from tests.harness.eventually import eventually
 
 FAILS_ONCE = """\
@@ -25,12 +22,6 @@ steps:
     command: "false"
 """
 SLEEPS = "steps:\n  - name: s\n    command: sleep 600\n"
-
-
-@pytest.fixture(scope="module")
-def live(deployment: Deployment) -> Iterator[Live]:
-    with open_live(deployment) as opened:
-        yield opened
 
 
 def test_a_dag_is_created_once_and_only_if_valid(live: Live) -> None:

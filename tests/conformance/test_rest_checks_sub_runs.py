@@ -1,20 +1,18 @@
 """Sub-runs and the bounds of lists, asked of a whole system over HTTP."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import pytest
 from sqlalchemy import select, update
 
 from shared.store import tables as t
 from shared.store.engine import open_engine
 from tests.conformance.conftest import Deployment
 from tests.conformance.kept_files import files_with
-from tests.conformance.rest_live import Live, open_live
+from tests.conformance.rest_live import Live
 from tests.harness.eventually import eventually
 
 FAMILY = """\
@@ -41,12 +39,6 @@ steps:
 """
 FAILS = "steps:\n  - name: s\n    call: child\n---\nname: child\nsteps:\n  - name: bad\n    command: 'false'\n"
 SLOW = "steps:\n  - name: s\n    call: child\n---\nname: child\nsteps:\n  - name: long\n    command: sleep 300\n"
-
-
-@pytest.fixture(scope="module")
-def live(deployment: Deployment) -> Iterator[Live]:
-    with open_live(deployment) as opened:
-        yield opened
 
 
 def subs(live: Live, root: str, query: str = "") -> list[dict[str, Any]]:

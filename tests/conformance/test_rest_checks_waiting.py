@@ -3,15 +3,11 @@
 Approving and rejecting itself: ``test_rest_approvals``.
 """
 
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from services.api.caches.run_totals import RunTotals
 from shared.status import RunStatus
-from tests.conformance.conftest import Deployment
-from tests.conformance.rest_live import Live, open_live
+from tests.conformance.rest_live import Live
 from tests.harness.eventually import eventually
 
 ASKS = """\
@@ -35,12 +31,6 @@ steps:
     depends: [one, two]
     command: sleep 300
 """
-
-
-@pytest.fixture(scope="module")
-def live(deployment: Deployment) -> Iterator[Live]:
-    with open_live(deployment) as opened:
-        yield opened
 
 
 def node(run: dict[str, Any], name: str) -> dict[str, Any]:

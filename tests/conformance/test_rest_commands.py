@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,6 @@ from shared.contracts.commands import (
 )
 from shared.ids import valid_run_id
 from tests.conformance.rest_stack import Stack, open_stack, recorded, refused
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    with open_stack(tmp_path) as opened:
-        yield opened
 
 
 def answer_with_the_id(command: Any) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Reading DAGs."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,6 @@ from services.api.settings import Settings
 from shared.store.migrate import HEAD
 from tests.conformance.rest_stack import CHAIN, Stack, open_stack
 from tests.harness.statements import statements
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    with open_stack(tmp_path) as opened:
-        yield opened
 
 
 def test_an_empty_list_has_one_page(stack: Stack) -> None:

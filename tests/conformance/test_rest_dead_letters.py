@@ -1,20 +1,10 @@
 """Dead letters over REST: seen, returned and discarded, on both deployments."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 from shared.transport.base import COMMANDS, DEAD_LETTERS, Outgoing
-from tests.conformance.conftest import Deployment
-from tests.conformance.rest_live import Live, open_live
+from tests.conformance.rest_live import Live
 from tests.harness.eventually import eventually
-
-
-@pytest.fixture(scope="module")
-def live(deployment: Deployment) -> Iterator[Live]:
-    with open_live(deployment) as opened:
-        yield opened
 
 
 def listed(live: Live, *message_ids: str) -> list[dict[str, Any]]:

@@ -1,22 +1,12 @@
 """Concurrent edits of a spec, and its versions: ETag, If-Match, versions."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-
 from services.api.settings import Settings
-from tests.conformance.conftest import Deployment
-from tests.conformance.rest_live import Live, open_live
+from tests.conformance.rest_live import Live
 
 ONE, TWO, THREE = (f"steps:\n  - name: s\n    command: echo {word}\n" for word in ("one", "two", "three"))
 BROKEN = "steps: ["
-
-
-@pytest.fixture(scope="module")
-def live(deployment: Deployment) -> Iterator[Live]:
-    with open_live(deployment) as opened:
-        yield opened
 
 
 def tag_of(live: Live, name: str) -> str:

@@ -4,7 +4,6 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,6 @@ import pytest
 from services.api.routes import OPERATIONS
 from services.api.settings import Settings
 from tests.conformance.rest_stack import Stack, open_stack, recorded
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    with open_stack(tmp_path) as opened:
-        yield opened
 
 
 def assert_envelope(response: Any, status: int, code: str) -> str:

@@ -1,26 +1,17 @@
 """Metrics by DAG on both deployments: those beyond the limit share a label, and a deleted DAG gives its place back."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
-
 from services.api.caches.run_totals import RunTotals
-from tests.conformance.conftest import Deployment
-from tests.conformance.rest_live import Live, open_live
+from tests.conformance.rest_live import Live
 
 WAITS = "steps:\n  - name: nap\n    command: sleep 300\n"
 _ENDED = re.compile(r'dagu_dag_runs_total_by_dag\{dag="(.+?)",status="succeeded"\} (\d+)')
 _LASTED = re.compile(r'dagu_dag_run_duration_seconds_count\{dag="(.+?)"\} (\d+)')
 _RUNNING = re.compile(r'dagu_dag_runs_currently_running_by_dag\{dag="(.+?)"\} (\d+)')
 _FOLDED = re.compile(r"dagway_dags_folded (\d+)")
-
-
-@pytest.fixture(scope="module")
-def live(deployment: Deployment) -> Iterator[Live]:
-    with open_live(deployment) as opened:
-        yield opened
 
 
 def scrapes(live: Live, limit: int) -> Callable[[], str]:

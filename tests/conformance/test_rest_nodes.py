@@ -1,12 +1,8 @@
 """The nodes of a finished run: counts, times, and the conditions that were not met."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-from tests.conformance.conftest import Deployment
-from tests.conformance.rest_live import Live, open_live
+from tests.conformance.rest_live import Live
 
 SKIPS = """\
 steps:
@@ -55,12 +51,6 @@ steps:
   - name: a
     command: echo a
 """
-
-
-@pytest.fixture(scope="module")
-def live(deployment: Deployment) -> Iterator[Live]:
-    with open_live(deployment) as opened:
-        yield opened
 
 
 def ended(live: Live, spec: str, name: str, status: int) -> tuple[dict[str, Any], dict[str, Any]]:

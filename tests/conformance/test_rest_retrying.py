@@ -1,13 +1,11 @@
 """Retries in the same run and as new runs."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conformance.conftest import Deployment
-from tests.conformance.rest_live import Live, open_live
+from tests.conformance.rest_live import Live
 from tests.harness.eventually import eventually
 
 ASKS = """\
@@ -32,12 +30,6 @@ name: kid
 steps:
   - echo deep
 """
-
-
-@pytest.fixture(scope="module")
-def live(deployment: Deployment) -> Iterator[Live]:
-    with open_live(deployment) as opened:
-        yield opened
 
 
 def statuses(run: dict[str, Any]) -> list[int]:

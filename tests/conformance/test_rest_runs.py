@@ -1,6 +1,5 @@
 """Reading runs and their logs."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,12 +11,6 @@ from shared.language.snapshot import make_snapshot
 from shared.store import tables as t
 from shared.workspaces import stored_name
 from tests.conformance.rest_stack import CHAIN, NOW, Stack, open_stack
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    with open_stack(tmp_path) as opened:
-        yield opened
 
 
 def test_the_json_of_listed_runs_takes_limited_memory(tmp_path: Path) -> None:

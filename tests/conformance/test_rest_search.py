@@ -1,10 +1,8 @@
 """What reads or changes many runs has a limit, and a cursor to go on with."""
 
 import base64
-from collections.abc import Iterator
 from datetime import timedelta
 from functools import partialmethod
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,15 +10,9 @@ import pytest
 from services.api.routes import bulk
 from shared.contracts.commands import DequeueRun, StopRun
 from shared.store.reads.reader import Reads
-from tests.conformance.rest_stack import NOW, Stack, open_stack, recorded, refused
+from tests.conformance.rest_stack import NOW, Stack, recorded, refused
 
 WHOLE = "0198c0de-0000-7000-8000-00000000abcd"
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    with open_stack(tmp_path) as opened:
-        yield opened
 
 
 def pages(stack: Stack, **query: str) -> list[dict[str, Any]]:

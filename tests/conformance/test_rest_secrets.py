@@ -1,7 +1,6 @@
 """Stored secrets over REST: values go in and never come out, and the steps of the DAGs that may use them get them."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from shared.store import tables as t
 from shared.store.engine import open_engine
 from tests.conformance.conftest import Deployment
 from tests.conformance.kept_files import files_with
-from tests.conformance.rest_live import Live, open_live
+from tests.conformance.rest_live import Live
 
 VALUE = "s3cr3t-c4n4ry of its own"
 SPEC = """
@@ -27,12 +26,6 @@ steps:
   - name: s
     command: echo "got $TOKEN"; test "$TOKEN" = "$(printf %s 'VALUE' | rev)" && echo right
 """
-
-
-@pytest.fixture(scope="module")
-def live(deployment: Deployment) -> Iterator[Live]:
-    with open_live(deployment) as opened:
-        yield opened
 
 
 @pytest.fixture(autouse=True)

@@ -26,19 +26,13 @@ from services.cli.errors import GatewayUnreachable
 from services.cli.remote.gateway import Gateway, ServerConnection
 from shared.errors import ConfigInvalid
 from tests.conformance.hostile_requests import HOSTILE_REQUESTS, INNOCENT
-from tests.conformance.rest_stack import Stack, open_stack
+from tests.conformance.rest_stack import Stack
 from tests.harness.client import send_raw
 from tests.harness.event_loops import run_coroutine
 from tests.harness.eventually import PATIENCE_S, eventually, free_port
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    with open_stack(tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture

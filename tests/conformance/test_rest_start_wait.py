@@ -15,8 +15,7 @@ from shared.contracts.codec import Envelope, decode
 from shared.contracts.events import LogChunk
 from shared.status import RunStatus
 from shared.store.reads.reader import RunRow
-from tests.conformance.conftest import Deployment
-from tests.conformance.rest_live import Live, open_live
+from tests.conformance.rest_live import Live
 from tests.harness.eventually import eventually
 
 LOCKED = "steps:\n  - name: work\n    command: sleep 3600\n    lock: table\n"
@@ -32,12 +31,6 @@ name: kid
 steps:
   - echo hi
 """
-
-
-@pytest.fixture(scope="module")
-def live(deployment: Deployment) -> Iterator[Live]:
-    with open_live(deployment) as opened:
-        yield opened
 
 
 def test_a_run_that_waits_for_a_lock_says_who_holds_it(live: Live) -> None:

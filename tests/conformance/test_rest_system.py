@@ -1,6 +1,5 @@
 """Reading the state of the system."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,12 +7,6 @@ import pytest
 
 from services.api.machine_load import Resources
 from tests.conformance.rest_stack import NOW, Stack, open_stack
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    with open_stack(tmp_path) as opened:
-        yield opened
 
 
 def test_health_has_its_shape(stack: Stack) -> None:

@@ -1,23 +1,13 @@
 """Fixtures for both deployments (SQLite with the embedded transport, Postgres with RabbitMQ), and a worker alone."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from shared.transport.open import open_transport
 from tests.harness.counterparts import HttpCounterpart
-from tests.harness.databases import migrated_sqlite
 from tests.harness.worker_rig import Rig
 from tests.integration.scheduler_stack import Stack
-
-
-@pytest.fixture(params=["embedded", "distributed"])
-def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
-    """``(database URL, transport URL)`` of a migrated, empty database and an empty transport."""
-    if request.param == "embedded":
-        return migrated_sqlite(tmp_path / "dagway.db"), f"embedded:{tmp_path}/transport.db"
-    return request.getfixturevalue("migrated_database_url"), request.getfixturevalue("amqp_url")
 
 
 @pytest.fixture
